@@ -1,0 +1,82 @@
+"""Saving a run after every epoch, so that Ctrl-C or a power cut costs one epoch at most."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from convert.tensorflow import load_keras_model
+from convert.train_records import Checkpoint, Epoch, TrainConfig, option
+from edge.errors import ArtifactError, ConfigError
+from edge.files import read_bytes, sha256, staged, write_bytes
+from edge.manifest import DatasetRecord
+from edge.records import from_json, to_json
+
+_FOLDER = "checkpoint"
+_RECORD = "checkpoint.json"
+
+
+def save_epoch(
+    previous: Checkpoint | None, model: Any, epoch: Epoch, config: TrainConfig, dataset: DatasetRecord, folder: Path
+) -> Checkpoint:
+    """Save the model with its optimizer, then the record that names it, then delete what no record names.
+
+    The record is replaced in one step, so that at any moment it names whole files.
+    """
+    path = folder / _FOLDER / f"epoch-{epoch.number}.keras"
+    with staged(path) as temporary:
+        model.save(temporary)
+    last = (path.name, sha256(read_bytes(path)))
+    history = (*(previous.history if previous else ()), epoch)
+    best, best_epoch = last, epoch.number
+    if previous and previous.history[previous.best_epoch - 1].loss <= epoch.loss:
+        best, best_epoch = (previous.best[0], previous.best[1]), previous.best_epoch
+    checkpoint = Checkpoint(config, dataset, history, last, best, best_epoch)
+    write_bytes(folder / _FOLDER / _RECORD, to_json(checkpoint).encode())
+    for old in (folder / _FOLDER).glob("epoch-*.keras"):
+        if old.name not in (last[0], best[0]):
+            old.unlink()
+    return checkpoint
+
+
+def load_checkpoint(folder: Path, config: TrainConfig, dataset: DatasetRecord) -> Checkpoint:
+    """Return the run to go on with.
+
+    Raises:
+        ArtifactError: If there is none, or it is damaged.
+        ConfigError: If it was made with other settings (epochs aside) or images, or has no epoch left to do.
+    """
+    path = folder / _FOLDER / _RECORD
+    if not path.exists():
+        raise ArtifactError(f"--resume: {path} does not exist: train without --resume")
+    checkpoint = from_json(Checkpoint, read_bytes(path), str(path))
+    made = checkpoint.dataset
+    if (made.train_sha256, made.test_sha256) != (dataset.train_sha256, dataset.test_sha256):
+        raise ConfigError(f"--resume: {folder} was trained on other images ({made.name}): train without --resume")
+    given = asdict(config)
+    for name, value in asdict(replace(checkpoint.config, epochs=config.epochs)).items():
+        if value != given[name]:
+            raise ConfigError(f"--resume: {folder} was trained with {option(name)} {value}, not {given[name]}: give that")
+    if len(checkpoint.history) >= config.epochs:
+        raise ConfigError(f"--resume: {folder} has {len(checkpoint.history)} finished epochs: give more with --epochs")
+    return checkpoint
+
+
+def checkpoint_bytes(folder: Path, file: tuple[str, ...]) -> bytes:
+    """Return the bytes of `Checkpoint.last` or `.best`.
+
+    Raises:
+        ArtifactError: If they are not the ones that were saved.
+    """
+    name, expected = file
+    path = folder / _FOLDER / Path(name).name
+    data = read_bytes(path)
+    if sha256(data) != expected:
+        raise ArtifactError(f"{path} is damaged (its SHA-256 changed): train without --resume")
+    return data
+
+
+def load_last(folder: Path, checkpoint: Checkpoint) -> Any:
+    """Return the Keras model of the last finished epoch, compiled, with its optimizer's state. Errors as above."""
+    checkpoint_bytes(folder, checkpoint.last)
+    path = folder / _FOLDER / checkpoint.last[0]
+    return load_keras_model(str(path), str(path), training=True)

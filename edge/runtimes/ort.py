@@ -1,0 +1,76 @@
+"""ONNX files, through ONNX Runtime on the CPU."""
+
+import os
+from importlib.metadata import version
+from typing import Any
+
+from numpy.typing import NDArray
+
+from edge.errors import ArtifactError, MissingDependency
+from edge.manifest import TensorSpec
+
+
+def import_library() -> None:
+    """Import onnxruntime with its telemetry off.
+
+    Raises:
+        MissingDependency: If it is not installed.
+    """
+    _library()
+
+
+def open_model(data: bytes, threads: int) -> "OrtRuntime":
+    """Load an ONNX model from its bytes.
+
+    Raises:
+        MissingDependency: If onnxruntime is not installed.
+        ArtifactError: If the bytes are not a model that this version runs.
+    """
+    return OrtRuntime(data, threads)
+
+
+class OrtRuntime:
+    """A `Runtime` for .onnx bytes."""
+
+    name = "onnxruntime"
+
+    def __init__(self, data: bytes, threads: int) -> None:
+        onnxruntime = _library()
+        self.version = version(self.name)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # Errors: warnings about what the optimiser left alone say nothing to a user.
+        try:
+            self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors share no public base class but this one.
+            reason = " ".join(str(error).split())[:200]
+            raise ArtifactError(f"onnxruntime {self.version} can't load the ONNX model ({reason}): export it again") from error
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise ArtifactError(f"the ONNX model has {len(inputs)} inputs and {len(outputs)} outputs: give one with one each")
+        self.input_spec, self.output_spec = _spec(inputs[0]), _spec(outputs[0])
+
+    def run(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """Run a batch."""
+        output: NDArray[Any] = self._session.run(None, {self.input_spec.name: batch})[0]
+        return output
+
+
+def _library() -> Any:
+    # onnxruntime 1.29 and later sends telemetry by default; it reads this when it is imported.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        if error.name != "onnxruntime":
+            raise
+        raise MissingDependency("ONNX Runtime is not installed: pip install 'edgecnn[onnx]'") from error
+    return onnxruntime
+
+
+def _spec(node: Any) -> TensorSpec:
+    names = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
+    dtype = names.get(node.type, node.type.removeprefix("tensor(").removesuffix(")"))
+    shape = tuple(size if isinstance(size, int) else None for size in node.shape)
+    return TensorSpec(node.name, shape, dtype)
