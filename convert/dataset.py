@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edge.errors import ArtifactError, ConfigError
 from edge.files import read_bytes, sha256
+from edge.manifest import DatasetRecord
 from edge.preprocess import Images
 
 Labels = NDArray[np.int64]
@@ -93,7 +94,9 @@ def load_dataset(folder: Path | None) -> Dataset:
         )
     classes = int(train.labels.max()) + 1
     if int(test.labels.max()) >= classes:
-        raise ArtifactError(f"{folder}: the test labels have class {test.labels.max()}, the training labels end at {classes - 1}")
+        raise ArtifactError(
+            f"{folder}: the test labels have class {test.labels.max()}, the training labels end at {classes - 1}"
+        )
     if classes < 2:
         raise ArtifactError(f"{folder}: the training labels have one class only: give at least two")
     name, source = (MNIST, SHIPPED) if folder is None else (folder.resolve().name, str(folder.resolve()))
@@ -112,6 +115,29 @@ def load_split(folder: Path | None, part: str) -> Split:
     if images.size == 0:
         raise ArtifactError(f"{images_path} has no images (shape {images.shape}): give a folder with some")
     return Split(images, labels.astype(np.int64))
+
+
+def recorded_folder(record: DatasetRecord | None, folder: Path | None) -> Path | None:
+    """Return where to load the images from: `folder` where one is named, else what a manifest records, else MNIST (None).
+
+    Raises:
+        ConfigError: If the recorded folder is not on this machine.
+    """
+    if folder is not None or record is None or record.source == SHIPPED:
+        return folder
+    if not Path(record.source).is_dir():
+        raise ConfigError(f"the model's images ({record.name}, {record.source}) are not here: name their folder with --data")
+    return Path(record.source)
+
+
+def require_recorded(record: DatasetRecord, test: Split) -> None:
+    """Check that these are the test images that a manifest records.
+
+    Raises:
+        ConfigError: If they are others.
+    """
+    if test.sha256 != record.test_sha256:
+        raise ConfigError(f"these are not the model's test images ({record.name}, {record.source}): name theirs with --data")
 
 
 def _find(folder: Path | None, stem: str, dimensions: int) -> Path:
@@ -141,11 +167,15 @@ def _read_idx(path: Path, magic: int) -> NDArray[np.uint8]:
         raise ArtifactError(f"{path} is truncated: {len(data)} bytes, the IDX header alone has {header}: copy it again")
     found, *shape = struct.unpack(f">{1 + dimensions}I", data[:header])
     if found != magic:
-        raise ArtifactError(f"{path} is not an IDX file of this kind: magic 0x{found:08x}, expected 0x{magic:08x}: check the names")
+        raise ArtifactError(
+            f"{path} is not an IDX file of this kind: magic 0x{found:08x}, expected 0x{magic:08x}: check the names"
+        )
     expected = header + int(np.prod(shape, dtype=object))
     if len(data) != expected:
         state = "truncated" if len(data) < expected else "too long"
-        raise ArtifactError(f"{path} is {state}: {len(data)} bytes, its header says {expected} (shape {tuple(shape)}): copy it again")
+        raise ArtifactError(
+            f"{path} is {state}: {len(data)} bytes, its header says {expected} (shape {tuple(shape)}): copy it again"
+        )
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
 
@@ -156,4 +186,6 @@ def _class_names(folder: Path | None, classes: int) -> tuple[str, ...]:
     names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
     if len(names) != classes:
         raise ArtifactError(f"{path} names {len(names)} classes, the training labels have {classes}: a name a line")
+    if len(set(names)) < classes:
+        raise ArtifactError(f"{path} names a class twice: give each a name of its own")
     return names

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from convert.calibrate import choose_calibration
-from convert.dataset import Dataset
+from convert.dataset import Dataset, require_recorded
 from convert.keras_runtime import OPENER
 from convert.parity import check_parity
 from convert.tensorflow import load_keras_model
@@ -93,9 +93,9 @@ def export(
         raise ConfigError(f"{model_path} is already exported: name a .keras file")
     if source.manifest is None or source.artifact is None:
         raise ArtifactError(f"{model_path} has {source.unverified}, so its preprocessing and labels are unknown: edgecnn train")
-    made = source.manifest.dataset
-    if (made.train_sha256, made.test_sha256) != (dataset.train.sha256, dataset.test.sha256):
-        raise ConfigError(f"{model_path} was trained on other images ({made.name}, {made.source}): name them with --data")
+    require_recorded(source.manifest.dataset, dataset.test)
+    if dataset.train.sha256 != source.manifest.dataset.train_sha256:
+        raise ConfigError(f"{dataset.source} has not the training images of {model_path}: name theirs with --data")
     folder = model_path.parent
     make_folder(folder)
 
@@ -109,6 +109,7 @@ def export(
     model = load_keras_model(str(model_path), str(model_path))
     float32_onnx = b""
     used_calibration = False
+    files: list[tuple[str, bytes]] = []
     for model_format, precision in config.files():
         name = f"{precision}.{model_format}"
         on_step(f"{name}: convert, load, compare with Keras")
@@ -125,17 +126,22 @@ def export(
         candidate = ModelFile(folder / name, model_format, data, source.manifest, None, None)
         probabilities = Classifier(candidate, runtime).probabilities(dataset.test.images)
         parity = check_parity(name, precision, probabilities, reference)
-        write_bytes(folder / name, data)
+        files.append((name, data))
         specs: tuple[TensorSpec, TensorSpec] = (runtime.input_spec, runtime.output_spec)
         artifact = Artifact(
             model_format, precision, name, len(data), sha256(data), source.artifact.sha256, *specs, oldest, parity
         )
         manifest = manifest.with_artifacts(artifact)
 
+    # Only now, when every file is right: a failed export leaves the earlier one whole.
+    for name, data in files:
+        write_bytes(folder / name, data)
     provenance = replace(
         manifest.provenance,
         exported=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        export_versions=versions("tensorflow", "keras", "tf2onnx", "onnx", "onnxslim", "onnxruntime", "ai-edge-litert", "numpy"),
+        export_versions=versions(
+            "tensorflow", "keras", "tf2onnx", "onnx", "onnxslim", "onnxruntime", "ai-edge-litert", "numpy"
+        ),
         calibration=calibration if used_calibration else manifest.provenance.calibration,
     )
     manifest = replace(manifest, provenance=provenance, reference=_write_reference(folder, reference, source, dataset))
@@ -149,4 +155,3 @@ def _write_reference(folder: Path, probabilities: Floats, source: ModelFile, dat
     data = buffer.getvalue()
     write_bytes(folder / REFERENCE_NAME, data)
     return Reference(REFERENCE_NAME, sha256(data), sha256(source.data), dataset.test.sha256)
-

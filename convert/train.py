@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from convert.checkpoint import checkpoint_bytes, load_checkpoint, load_last, save_epoch
-from convert.dataset import Dataset, Split
+from convert.dataset import SHIPPED, Dataset, Split
 from convert.keras_runtime import OPENER
 from convert.model import build_cnn
 from convert.tensorflow import load_keras, load_tensorflow
@@ -18,6 +18,7 @@ from convert.train_records import Checkpoint, Epoch, TrainConfig, TrainResult
 from convert.versions import versions
 from edge.classifier import Classifier
 from edge.files import make_folder, sha256, write_bytes
+from edge.images import background
 from edge.manifest import (
     MANIFEST_NAME,
     SCHEMA,
@@ -92,7 +93,8 @@ def train(
     model.summary(print_fn=lines.append, line_length=80)
     on_summary("\n".join(lines))
 
-    preprocessing = Preprocessing(1 / 255, "digit" if dataset.name == "mnist" else "letterbox")
+    fit = "digit" if dataset.source == SHIPPED else "letterbox"
+    preprocessing = Preprocessing(1 / 255, fit, background(dataset.train.images))
     log_folder = f"logs/{datetime.now(UTC):%Y%m%d-%H%M%S}"
     watcher = _watcher(checkpoint, config, record, folder, on_batch)
     board = keras.callbacks.TensorBoard(str(folder / log_folder), update_freq=1)

@@ -13,8 +13,8 @@ from edge.model_file import ModelFile, read_model
 from edge.preprocess import Floats, Images, image_shape, input_table, to_input, to_probabilities
 from edge.runtimes import Opener, Runtime, opener_for
 
-# What an unverified file is taken to want. Whoever loads one is told so by `Classifier.unverified`.
-ASSUMED = Preprocessing(scale=1 / 255, fit="digit")
+# What a file without a manifest is taken to want.
+ASSUMED = Preprocessing(scale=1 / 255, fit="letterbox", background="any")
 
 # Bounds the memory of the converted inputs and of a runtime's activations.
 _CHUNK = 256
@@ -44,6 +44,7 @@ class Classifier:
         shape: (height, width, channels) of one image.
         class_names: One for each class.
         preprocessing: From the manifest, or `ASSUMED`.
+        manifest: What vouches for the file, or None.
         unverified: Why nothing vouches for the file, or None if its hash was checked.
         runtime: The opened model.
         table: What each pixel value becomes, in the input's dtype (256,).
@@ -60,7 +61,8 @@ class Classifier:
         classes = runtime.output_spec.shape[-1]
         if len(runtime.output_spec.shape) != 2 or classes is None:
             raise ArtifactError(f"{model.path} gives {runtime.output_spec.shape}, not (n, classes): give an image classifier")
-        self.unverified = model.unverified
+        self.manifest, self.unverified = model.manifest, model.unverified
+        # An unverified file's preprocessing is not known; whoever shows its result shows `unverified` too.
         self.preprocessing = model.manifest.preprocessing if model.manifest else ASSUMED
         self.class_names = model.manifest.class_names if model.manifest else tuple(str(i) for i in range(classes))
         if len(self.class_names) != classes:

@@ -49,12 +49,12 @@ def staged(path: Path) -> Iterator[Path]:
         ConfigError: If the folder cannot be written or the disk is full.
     """
     make_folder(path.parent)
-    temporary = Path(tempfile.mktemp(prefix=".", suffix=path.suffix, dir=path.parent))
+    temporary = path.parent / f".{os.getpid()}-{path.name}"
     try:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         raise ConfigError(f"{path} can't be written ({error.strerror}): choose another folder") from error
     finally:

@@ -47,10 +47,13 @@ class Preprocessing:
         scale: The float input is pixel * scale, as in a Keras Rescaling layer; pixels are 0 to 255.
         fit: How an image file of any size becomes one of the model's: `digit` as MNIST was made (the ink scaled
             into 20/28 of the side and moved to its centre of mass), `letterbox` (the whole picture, padded to the shape).
+        background: `dark` or `light` as the training images' borders are, so that an image file with the other is
+            inverted; `any` where the training images have no one background.
     """
 
     scale: float
     fit: str
+    background: str
 
 
 @dataclass(frozen=True)

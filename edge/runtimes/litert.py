@@ -46,7 +46,9 @@ class LiteRtRuntime:
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise ArtifactError(f"{self.name} {self.version} can't load the TFLite model ({reason}): export it again") from error
+            raise ArtifactError(
+                f"{self.name} {self.version} can't load the TFLite model ({reason}): export it again"
+            ) from error
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         if len(inputs) != 1 or len(outputs) != 1:
             raise ArtifactError(f"the TFLite model has {len(inputs)} inputs and {len(outputs)} outputs: give one with one each")

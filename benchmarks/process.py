@@ -1,0 +1,83 @@
+"""The parent's side of `benchmarks.worker`."""
+
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+from types import TracebackType
+from typing import IO, Any, Self, cast
+
+from benchmarks.worker import Classify, LatencySample, Open, Opened, Time
+from edge.errors import ArtifactError, EdgeCnnError
+from edge.preprocess import Floats
+
+
+class ModelProcess:
+    """A child process with one opened file. A context manager: it ends with the block."""
+
+    def __init__(self, request: Open) -> None:
+        """Start the process and open the file in it.
+
+        Raises:
+            EdgeCnnError: What opening raised in the child.
+            ArtifactError: If the child died: a runtime crashed on the file.
+        """
+        self._path = request.path
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # Closed with the process.
+        reader, writer = os.pipe()
+        # -P: a folder of the user's with one of our names must not be imported. -c and not -m: the answers' classes must
+        # belong to `benchmarks.worker`, not to `__main__`.
+        command = [sys.executable, "-P", "-c", f"from benchmarks.worker import serve; serve({writer})"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=self._stderr, pass_fds=[writer])
+        os.close(writer)
+        self._requests = cast(IO[bytes], self._process.stdin)
+        self._answers = os.fdopen(reader, "rb")
+        try:
+            self.opened: Opened = self._ask(request)
+        except BaseException:
+            self.close()
+            raise
+
+    def time(self, request: Time) -> tuple[LatencySample, int]:
+        """Return the sample and the peak memory in bytes. Errors as above."""
+        answer: tuple[LatencySample, int] = self._ask(request)
+        return answer
+
+    def classify(self, request: Classify) -> Floats:
+        """Return class probabilities float32 (n, classes). Errors as above."""
+        answer: Floats = self._ask(request)
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.communicate()
+        self._answers.close()
+        self._stderr.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _ask(self, request: Any) -> Any:
+        try:
+            pickle.dump(request, self._requests)
+            self._requests.flush()
+            answer = pickle.load(self._answers)
+        except (EOFError, BrokenPipeError, pickle.UnpicklingError) as error:
+            raise self._death() from error
+        if isinstance(answer, EdgeCnnError):
+            raise answer
+        return answer
+
+    def _death(self) -> Exception:
+        code = self._process.wait()
+        self._stderr.seek(0)
+        said = self._stderr.read().decode(errors="replace")
+        if code < 0:
+            return ArtifactError(f"{self._path}: its runtime crashed (signal {-code}): export the file again")
+        # An exception that nobody expected is our bug: show the child's traceback.
+        return RuntimeError(f"the process that measures {self._path} ended with code {code}:\n{said}")

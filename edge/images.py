@@ -1,0 +1,123 @@
+"""An image file of any size -> the uint8 image that a model takes, by the rule that its manifest records."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import ArtifactError, MissingDependency
+from edge.manifest import Preprocessing
+from edge.preprocess import Images
+
+# MNIST's own rule: the ink fits a 20 x 20 box of the 28 x 28 image.
+_INK_SHARE = 20 / 28
+# Weaker than this share of the strongest ink is paper, shadow or JPEG noise.
+_INK_LEAST = 0.25
+_SHADES = " ░▒▓█"
+
+
+def read_image(path: Path, shape: tuple[int, int, int], preprocessing: Preprocessing) -> Images:
+    """Read a PNG, JPEG or other file that Pillow knows, as uint8 (h, w, c).
+
+    The camera's orientation is applied, transparency becomes white, and colour becomes grey for a model of one channel.
+    The picture is inverted if its border (median of the outermost pixels) is light and the training images' is dark, or
+    the other way round. A picture that already has the model's size is then taken as it is; any other is fitted by
+    `preprocessing.fit`.
+
+    Raises:
+        ArtifactError: If the file is missing, is no image, or shows nothing.
+        MissingDependency: If Pillow is not installed.
+    """
+    height, width, channels = shape
+    pixels = _open(path, "L" if channels == 1 else "RGB")
+    border = background(pixels[np.newaxis])
+    if {border, preprocessing.background} == {"dark", "light"}:
+        pixels = 255 - pixels
+    if pixels.shape[:2] != (height, width):
+        digit = preprocessing.fit == "digit" and channels == 1
+        pixels = (
+            _fit_digit(pixels[..., 0], height, width, path)[..., np.newaxis] if digit else _letterbox(pixels, height, width)
+        )
+    return pixels
+
+
+def background(images: Images) -> str:
+    """Return `dark`, `light` or `any` from the outermost pixels of images (n, h, w, c): their median, in thirds."""
+    edges = (images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1])
+    median = np.median(np.concatenate([edge.reshape(-1) for edge in edges]))
+    return "dark" if median < 256 / 3 else "light" if median >= 512 / 3 else "any"
+
+
+def to_text(image: Images) -> str:
+    """Draw an image (h, w, c) with block characters, at most 64 columns; a character stands for twice its width in height."""
+    grey = image.mean(axis=2)
+    step = -(-grey.shape[1] // 64)
+    rows, columns = -(-grey.shape[0] // (2 * step)), -(-grey.shape[1] // step)
+    padded = np.zeros((rows * 2 * step, columns * step))
+    padded[: grey.shape[0], : grey.shape[1]] = grey
+    cells = padded.reshape(rows, 2 * step, columns, step).mean(axis=(1, 3))
+    shades = np.minimum((cells / 256 * len(_SHADES)).round().astype(int), len(_SHADES) - 1)
+    return "\n".join("".join(_SHADES[shade] for shade in row).rstrip() for row in shades)
+
+
+def _open(path: Path, mode: str) -> Images:
+    pillow, ops = _pillow()
+    if not path.is_file():
+        raise ArtifactError(f"{path} does not exist: name a PNG or JPEG file")
+    try:
+        with pillow.open(path) as file:
+            picture = ops.exif_transpose(file)
+            if "A" in picture.getbands() or "transparency" in picture.info:
+                picture = picture.convert("RGBA")
+                white = pillow.new("RGBA", picture.size, "white")
+                picture = pillow.alpha_composite(white, picture)
+            pixels = np.array(picture.convert(mode))
+    except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as error:
+        raise ArtifactError(f"{path} is not an image that Pillow reads ({error}): name a PNG or JPEG file") from error
+    return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
+
+
+def _fit_digit(grey: NDArray[np.uint8], height: int, width: int, path: Path) -> NDArray[np.uint8]:
+    edge = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    ink = np.clip(grey.astype(np.float32) - float(np.median(edge)), 0, None)
+    if ink.max() < 16:
+        raise ArtifactError(f"{path} shows nothing on its background: name a picture with a digit")
+    ink *= 255 / ink.max()
+    ink[ink < 255 * _INK_LEAST] = 0
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    box = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    factor = min(height, width) * _INK_SHARE / max(box.shape)
+    size = (max(1, round(box.shape[1] * factor)), max(1, round(box.shape[0] * factor)))
+    pillow, _ = _pillow()
+    # LANCZOS averages over the source pixels when it shrinks, as anti-aliasing did when MNIST was made.
+    small = np.asarray(pillow.fromarray(box.astype(np.uint8)).resize(size, pillow.Resampling.LANCZOS), np.float32)
+    top = _centred(small.sum(axis=1), height)
+    left = _centred(small.sum(axis=0), width)
+    fitted = np.zeros((height, width), np.uint8)
+    fitted[top : top + small.shape[0], left : left + small.shape[1]] = small.astype(np.uint8)
+    return fitted
+
+
+def _centred(weights: NDArray[np.float32], length: int) -> int:
+    """Return where to begin so that the centre of mass falls on the middle, without leaving the picture."""
+    centre = float((weights * np.arange(len(weights))).sum() / weights.sum()) + 0.5
+    return int(np.clip(round(length / 2 - centre), 0, length - len(weights)))
+
+
+def _letterbox(pixels: Images, height: int, width: int) -> Images:
+    pillow, ops = _pillow()
+    edges = (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])
+    border = np.median(np.concatenate(edges), axis=0).astype(int)
+    colour = tuple(border.tolist()) if len(border) == 3 else int(border[0])
+    picture = pillow.fromarray(pixels if len(border) == 3 else pixels[..., 0])
+    padded = np.asarray(ops.pad(picture, (width, height), pillow.Resampling.LANCZOS, color=colour))
+    return padded.reshape(height, width, len(border))
+
+
+def _pillow() -> tuple[Any, Any]:
+    try:
+        from PIL import Image, ImageOps
+    except ModuleNotFoundError as error:
+        raise MissingDependency("Pillow, which reads image files, is not installed: pip install 'edgecnn[image]'") from error
+    return Image, ImageOps
