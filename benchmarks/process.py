@@ -8,7 +8,8 @@ import tempfile
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
-from benchmarks.worker import Classify, LatencySample, Open, Opened, Time
+from benchmarks.latency import LatencySample
+from benchmarks.worker import Classify, Open, Opened, Time
 from edge.errors import ArtifactError, EdgeCnnError
 from edge.preprocess import Floats
 

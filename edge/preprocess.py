@@ -39,18 +39,21 @@ def input_table(preprocessing: Preprocessing, spec: TensorSpec) -> NDArray[Any]:
     """
     real = np.arange(256, dtype=np.float32) * np.float32(preprocessing.scale)
     dtype = np.dtype(spec.dtype)
+    table: NDArray[Any] = real.astype(dtype)
     if dtype.kind == "f":
-        return real.astype(dtype)
+        return table
     if spec.quantization is None or len(spec.quantization.scales) != 1:
         raise ArtifactError(f"input {spec.name} is {spec.dtype} without one scale and zero point: export it with them")
     limits = np.iinfo(dtype)
     stored = np.rint(real / spec.quantization.scales[0]) + spec.quantization.zero_points[0]
-    return np.clip(stored, limits.min, limits.max).astype(dtype)
+    table = np.clip(stored, limits.min, limits.max).astype(dtype)
+    return table
 
 
 def to_input(images: Images, table: NDArray[Any]) -> NDArray[Any]:
     """Look every pixel up in `table` (from `input_table`). Shape stays (n, h, w, c)."""
-    return np.take(table, images)
+    inputs: NDArray[Any] = np.take(table, images)
+    return inputs
 
 
 def to_probabilities(output: NDArray[Any], spec: TensorSpec) -> Floats:
