@@ -161,8 +161,11 @@ def predict(
         for i, ((name, label, _), row) in enumerate(zip(chosen, prediction.probabilities, strict=True))
     )
     if save:
-        save_figure(save, pixels, [_title(item) for item in predicted])
-    blocks = [f"{to_text(image)}\n\n{_title(item)}\n{_bars(item)}" for image, item in zip(pixels, predicted, strict=True)]
+        save_figure(save, pixels, [f"{Path(item.image).name}\n{_labels(item)}" for item in predicted])
+    blocks = [
+        f"{to_text(image)}\n\n{item.image}: {_labels(item)}\n{_bars(item)}"
+        for image, item in zip(pixels, predicted, strict=True)
+    ]
     text = "\n\n".join(blocks) + f"\n\n{file}, {prediction.runtime}{_unverified(classifier)}"
     _emit(text, Predicted(str(file), prediction.runtime, classifier.unverified, predicted), json)
 
@@ -256,9 +259,9 @@ def _unverified(classifier: Classifier) -> str:
     return f"\nunverified: {classifier.unverified}; pixels are taken as {classifier.preprocessing.scale:.6f} * value"
 
 
-def _title(item: PredictedImage) -> str:
+def _labels(item: PredictedImage) -> str:
     known = f"label {item.label}, " if item.label is not None else ""
-    return f"{item.image}: {known}predicted {item.predicted} ({item.probabilities[item.predicted]:.1%})"
+    return f"{known}predicted {item.predicted} ({item.probabilities[item.predicted]:.1%})"
 
 
 def _bars(item: PredictedImage) -> str:

@@ -60,8 +60,8 @@ def train(
 ) -> TrainResult:
     """Train the CNN and write model.keras, train.json, manifest.json, checkpoint/ and logs/ into `folder`.
 
-    Same seed, machine and versions give the same weights, resumed or not: the order of an epoch's images depends on the
-    seed and the epoch alone, and TensorFlow's deterministic kernels are turned on, for the whole process.
+    Same seed, machine and versions give the same weights, resumed or not: the order of an epoch's images and its
+    dropout depend on the seed and the epoch alone, and TensorFlow's deterministic kernels are turned on, for the whole process.
 
     A KeyboardInterrupt after the first finished epoch keeps the finished epoch of lowest training loss. The test set
     chooses nothing. Files that were exported from an earlier model stay, and loading one says that it is stale.
@@ -188,6 +188,11 @@ def _watcher(
 
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             self.epoch, self.started = epoch + 1, time.monotonic()
+            # A .keras file does not keep the state of dropout's random numbers (a seed and a counter of batches): set
+            # here, a resumed epoch drops what it would have dropped.
+            states = [variable for variable in self.model.variables if variable.name == "seed_generator_state"]
+            for index, state in enumerate(states):
+                state.assign(np.array([(config.seed + index) % 2**32, epoch * self.params["steps"]], np.uint32))
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             seconds = time.monotonic() - self.started

@@ -1,0 +1,25 @@
+"""The CNN is the mission's, layer by layer."""
+
+import pytest
+
+from convert.model import build_cnn
+
+
+def test_the_cnn_has_the_missions_layers_and_parameters() -> None:
+    model = build_cnn((28, 28, 1), 10)
+    stage = ["Conv2D", "BatchNormalization", "ReLU"]
+    expected = [*stage, "MaxPooling2D", *stage, "MaxPooling2D", *stage, "Flatten", "Dropout", "Dense"]
+    assert [type(layer).__name__ for layer in model.layers] == expected
+    assert model.count_params() == 34_890
+    assert sum(weight.shape.num_elements() for weight in model.trainable_weights) == 34_698
+    convolutions = [layer for layer in model.layers if type(layer).__name__ == "Conv2D"]
+    assert {(layer.filters, layer.kernel_size, layer.padding) for layer in convolutions} == {(32, (3, 3), "same")}
+    assert model.layers[-2].rate == 0.5
+    assert model.layers[-1].activation.__name__ == "softmax"
+
+
+@pytest.mark.parametrize(("shape", "classes"), [((12, 12, 1), 3), ((32, 48, 3), 300)])
+def test_it_takes_other_images_and_classes(shape: tuple[int, int, int], classes: int) -> None:
+    model = build_cnn(shape, classes, dropout=0.1)
+    assert model.input_shape == (None, *shape)
+    assert model.output_shape == (None, classes)

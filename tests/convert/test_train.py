@@ -1,0 +1,157 @@
+"""Training: repeatable, resumable, and safe to interrupt."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from convert.checkpoint import load_checkpoint
+from convert.dataset import load_dataset
+from convert.keras_runtime import OPENER
+from convert.train import TrainState, train
+from convert.train_records import TrainConfig
+from edge.classifier import Classifier
+from edge.errors import ArtifactError, ConfigError
+from edge.manifest import DatasetRecord, Manifest
+from edge.model_file import read_model
+
+CONFIG = TrainConfig(epochs=2, batch_size=32, learning_rate=0.003)
+
+
+@pytest.fixture(scope="module")
+def trained(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    train(load_dataset(idx_folder), CONFIG, folder)
+    return folder
+
+
+def weights(folder: Path) -> list[Any]:
+    return list(keras.models.load_model(folder / "model.keras").get_weights())
+
+
+def same(first: list[Any], second: list[Any]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 0}, "--epochs must be at least 1, got 0"),
+        ({"batch_size": 0}, "--batch-size must be at least 1"),
+        ({"learning_rate": float("nan")}, "--learning-rate must be more than 0"),
+        ({"dropout": 1.0}, "--dropout must be 0 or more and less than 1"),
+        ({"seed": -1}, "--seed must be 0 to 4294967295"),
+    ],
+)
+def test_a_setting_out_of_range_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig(**settings)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained: Path, idx_folder: Path, tmp_path: Path) -> None:
+    train(load_dataset(idx_folder), CONFIG, tmp_path / "again")
+    train(load_dataset(idx_folder), replace(CONFIG, seed=1), tmp_path / "other")
+    assert same(weights(trained), weights(tmp_path / "again"))
+    assert not same(weights(trained), weights(tmp_path / "other"))
+
+
+def test_a_resumed_run_ends_where_an_unbroken_one_does(trained: Path, idx_folder: Path, tmp_path: Path) -> None:
+    dataset = load_dataset(idx_folder)
+    train(dataset, replace(CONFIG, epochs=1), tmp_path)
+    assert not same(weights(trained), weights(tmp_path))
+    result = train(dataset, CONFIG, tmp_path, resume=True)
+    assert same(weights(trained), weights(tmp_path))
+    assert [epoch.number for epoch in result.history] == [1, 2]
+
+
+def test_ctrl_c_keeps_the_finished_epoch_of_lowest_loss(idx_folder: Path, tmp_path: Path) -> None:
+    dataset = load_dataset(idx_folder)
+
+    def interrupt(state: TrainState) -> None:
+        if (state.epoch, state.batch) == (3, 2):
+            raise KeyboardInterrupt
+
+    # With this rate the second epoch is worse than the first: seen in the history below.
+    config = replace(CONFIG, epochs=4, learning_rate=0.5)
+    result = train(dataset, config, tmp_path, on_batch=interrupt)
+    losses = [epoch.loss for epoch in result.history]
+    assert len(losses) == 2
+    assert result.interrupted
+    assert result.epoch == 1 + losses.index(min(losses))
+    assert read_model(tmp_path / "model.keras").unverified is None
+    assert train(dataset, config, tmp_path, resume=True).history[:2] == result.history
+
+
+def test_the_best_epoch_stays_on_disk_when_a_later_one_is_worse(idx_folder: Path, tmp_path: Path) -> None:
+    dataset = load_dataset(idx_folder)
+    config = replace(CONFIG, epochs=3, learning_rate=0.5)
+    result = train(dataset, config, tmp_path)
+    record = DatasetRecord(dataset.name, dataset.source, dataset.train.sha256, dataset.test.sha256)
+    checkpoint = load_checkpoint(tmp_path, replace(config, epochs=4), record)
+    losses = [epoch.loss for epoch in result.history]
+    assert checkpoint.best_epoch == 1 + losses.index(min(losses))
+    kept = {path.name for path in (tmp_path / "checkpoint").glob("*.keras")}
+    assert kept == {f"epoch-{checkpoint.best_epoch}.keras", "epoch-3.keras"}
+
+
+def test_ctrl_c_in_the_first_epoch_writes_no_model(idx_folder: Path, tmp_path: Path) -> None:
+    def interrupt(state: TrainState) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(load_dataset(idx_folder), CONFIG, tmp_path, on_batch=interrupt)
+    assert not list(tmp_path.glob("*.*"))
+
+
+def test_train_json_and_the_manifest_say_how_the_model_came_to_be(trained: Path, idx_folder: Path) -> None:
+    record = json.loads((trained / "train.json").read_text())
+    manifest = Manifest.load(trained)
+    assert record["config"] == {"epochs": 2, "batch_size": 32, "learning_rate": 0.003, "dropout": 0.5, "seed": 0}
+    assert record["model_sha256"] == manifest.keras_model().sha256
+    assert set(record["versions"]) == {"python", "edgecnn", "tensorflow", "keras", "numpy"}
+    test = load_dataset(idx_folder).test
+    probabilities = Classifier.load(trained / "model.keras", opener=OPENER).probabilities(test.images)
+    assert record["test_accuracy"] == float((probabilities.argmax(axis=1) == test.labels).mean())
+    assert manifest.dataset.test_sha256 == test.sha256
+    assert manifest.preprocessing.background == "dark"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epochs": 2}, "has 2 finished epochs: give more with --epochs"),
+        ({"epochs": 3, "batch_size": 16}, "trained with --batch-size 32, not 16"),
+    ],
+)
+def test_a_resume_that_does_not_fit_is_refused(trained: Path, idx_folder: Path, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train(load_dataset(idx_folder), replace(CONFIG, **change), trained, resume=True)
+
+
+def test_a_resume_on_other_images_is_refused(trained: Path) -> None:
+    with pytest.raises(ConfigError, match="was trained on other images"):
+        train(load_dataset(None), replace(CONFIG, epochs=3), trained, resume=True)
+
+
+def test_a_resume_without_a_checkpoint_is_refused(idx_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="does not exist: train without --resume"):
+        train(load_dataset(idx_folder), CONFIG, tmp_path, resume=True)
+
+
+def test_a_damaged_checkpoint_is_refused(idx_folder: Path, tmp_path: Path) -> None:
+    dataset = load_dataset(idx_folder)
+    train(dataset, replace(CONFIG, epochs=1), tmp_path)
+    path = tmp_path / "checkpoint" / "epoch-1.keras"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ArtifactError, match=r"epoch-1\.keras is damaged"):
+        train(dataset, CONFIG, tmp_path, resume=True)
+
+
+def test_training_again_makes_the_exported_files_stale(artifacts: Path, idx_folder: Path) -> None:
+    train(load_dataset(idx_folder), replace(CONFIG, epochs=1), artifacts)
+    with pytest.raises(ArtifactError, match=r"int8\.tflite is stale.*edgecnn export --format tflite --quantize int8"):
+        read_model(artifacts / "int8.tflite")

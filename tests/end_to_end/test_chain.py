@@ -1,0 +1,191 @@
+"""The whole chain as a user types it, on all of MNIST and Fashion-MNIST, with the real runtimes in real processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from PIL import Image
+
+from convert.dataset import load_split
+
+FASHION = Path("/usr/share/datasets/fashion-mnist")
+EDGECNN = [str(Path(sys.executable).parent / "edgecnn")]
+
+
+def edgecnn(folder: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([*EDGECNN, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a user trained on MNIST for two epochs, exported and measured."""
+    folder = tmp_path_factory.mktemp("home")
+    trained = edgecnn(folder, "train", "--epochs", "2")
+    assert "60,000 training and 10,000 test images of (28, 28, 1)" in trained.stderr
+    assert "34,890 parameters (34,698 trainable)" in trained.stdout
+    assert "epoch 2/2" in trained.stderr
+    edgecnn(folder, "export", "--quantize", "int8")
+    edgecnn(folder, "bench", "--json", "result.json")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(home: Path) -> Any:
+    return json.loads((home / "result.json").read_text())
+
+
+def test_float_files_give_keras_class_on_every_test_image(result: Any) -> None:
+    for file in result["files"]:
+        if file["artifact"]["precision"] == "float32":
+            assert file["accuracy"]["same_class"] == file["accuracy"]["images"] == 10_000
+
+
+def test_int8_is_within_a_fifth_of_a_point_of_float(result: Any) -> None:
+    files = {file["artifact"]["path"]: file["accuracy"] for file in result["files"]}
+    for name in ("int8.tflite", "int8.onnx"):
+        drop = files[name]["reference_correct"] - files[name]["correct"]
+        assert drop <= 20, f"{name} lost {drop} of 10,000 images"
+    assert files["model.keras"]["correct"] >= 9_500
+
+
+def test_the_result_keeps_raw_times_and_what_ran(result: Any) -> None:
+    assert [file["artifact"]["path"] for file in result["files"]] == [
+        "model.keras", "float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx",
+    ]  # fmt: skip
+    for file in result["files"]:
+        assert len(file["latency"]["measured_ns"]) >= 1000
+        assert file["runtime"].split()[0] in ("keras", "ai-edge-litert", "onnxruntime")
+        # TensorFlow's memory must not be counted in the others' processes.
+        assert (file["peak_memory_bytes"] < 200e6) == (file["artifact"]["format"] != "keras")
+
+
+def test_bench_of_one_runtime_measures_that_alone(home: Path) -> None:
+    text = edgecnn(home, "bench", "--runtime", "onnx").stdout
+    assert "int8.onnx" in text
+    assert "tflite" not in text
+    assert text.strip().endswith("PASS: every file is within 0.50 points of the float Keras model.")
+
+
+def test_dynamic_loads_in_tflite_runtime_2_14(home: Path) -> None:
+    edgecnn(home, "export", "--format", "tflite", "--quantize", "dynamic")
+    model = schema.ModelT.InitFromPackedBuf((home / "artifacts/mnist/dynamic.tflite").read_bytes(), 0)
+    versions = [code.version for code in model.operatorCodes if code.builtinCode == schema.BuiltinOperator.FULLY_CONNECTED]
+    # The version that this converter writes by itself is 12; tflite-runtime 2.14 knows up to 11.
+    assert versions == [9]
+
+
+def test_evaluate_says_what_bench_says(home: Path, result: Any) -> None:
+    for file in result["files"]:
+        path = f"artifacts/mnist/{file['artifact']['path']}"
+        said = json.loads(edgecnn(home, "evaluate", path, "--json", "-").stdout)
+        assert said["correct"] == file["accuracy"]["correct"]
+    trained = json.loads((home / "artifacts/mnist/train.json").read_text())
+    assert trained["test_accuracy"] == result["files"][0]["accuracy"]["correct"] / 10_000
+
+
+def test_image_47_is_predicted_by_every_format(home: Path) -> None:
+    for name in ("model.keras", "int8.tflite", "int8.onnx"):
+        done = edgecnn(home, "predict", f"artifacts/mnist/{name}", "--index", "47", "--save", "digit.png")
+        assert "test image 47: label 2, predicted 2" in done.stdout
+        with Image.open(home / "digit.png") as picture:
+            assert picture.size[0] > 200
+
+
+def test_digits_as_people_have_them_are_read_right(home: Path) -> None:
+    """Dark on white, coloured, large, small in a corner, as JPEG: the first 60 test digits, drawn anew."""
+    test = load_split(None, "test")
+    names = []
+    for number in range(60):
+        digit = Image.fromarray(255 - test.images[number, ..., 0])
+        side = (90, 140, 200)[number % 3]
+        paper = Image.new("RGB", (480, 360), (250, 250, 245))
+        paper.paste(digit.resize((side, side), Image.Resampling.BICUBIC).convert("RGB"), (40 + number * 3, 30 + number * 2))
+        names.append(f"digit{number}.{'jpg' if number % 2 else 'png'}")
+        paper.save(home / names[-1])
+    said = json.loads(edgecnn(home, "predict", "artifacts/mnist/int8.tflite", *names, "--json", "-").stdout)
+    right = [int(item["predicted"]) == test.labels[i] for i, item in enumerate(said["images"])]
+    assert np.mean(right) >= 0.95, f"{np.sum(right)} of 60"
+
+
+def test_tensorboard_serves_a_value_for_every_batch(home: Path) -> None:
+    log = home / "board.txt"
+    with log.open("w") as output:
+        command = [
+            sys.executable,
+            "-m",
+            "tensorboard.main",
+            "--logdir",
+            "artifacts/mnist/logs",
+            "--port",
+            "0",
+            "--host",
+            "127.0.0.1",
+        ]
+        board = subprocess.Popen(command, cwd=home, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            address, tags = "", {}
+            for _ in range(120):
+                time.sleep(0.5)
+                address = next((word for word in log.read_text().split() if word.startswith("http://127.0.0.1")), "")
+                if address:
+                    tags = json.load(urllib.request.urlopen(f"{address}data/plugin/scalars/tags"))  # noqa: S310  # Loopback.
+                if any("batch_loss" in names for names in tags.values()):
+                    break
+            run = next(name for name, names in tags.items() if "batch_loss" in names)
+            query = f"{address}data/plugin/scalars/scalars?tag=batch_loss&run={quote(run, safe='')}"
+            points = json.load(urllib.request.urlopen(query))  # noqa: S310  # Loopback.
+        finally:
+            board.terminate()
+            board.wait()
+    # TensorBoard keeps up to 1,000 points of a curve: all of 2 epochs of 469 batches.
+    assert len(points) == 2 * 469
+
+
+def test_ctrl_c_leaves_the_finished_epoch_and_resume_goes_on(idx_folder: Path, tmp_path: Path) -> None:
+    command = ["train", "--data", str(idx_folder), "--batch-size", "4", "--epochs", "500"]
+    child = subprocess.Popen([*EDGECNN, *command], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stderr is not None
+    said = ""
+    while "epoch 2/500" not in said:
+        line = child.stderr.readline()
+        assert line, said
+        said += line
+    child.send_signal(signal.SIGINT)
+    _, rest = child.communicate()
+    assert child.returncode == 130, rest
+    assert "the finished one of lowest training loss" in rest
+    assert "Traceback" not in rest
+    finished = len(json.loads((tmp_path / "artifacts/bars/train.json").read_text())["history"])
+    edgecnn(tmp_path, "evaluate", "artifacts/bars/model.keras")
+    edgecnn(tmp_path, *command[:-1], str(finished + 1), "--resume")
+    assert len(json.loads((tmp_path / "artifacts/bars/train.json").read_text())["history"]) == finished + 1
+
+
+@pytest.mark.skipif(not FASHION.is_dir(), reason="Debian's dataset-fashion-mnist is not installed: apt-get install it")
+def test_fashion_mnist_takes_the_same_chain(tmp_path: Path) -> None:
+    edgecnn(tmp_path, "train", "--data", str(FASHION), "--epochs", "1")
+    edgecnn(tmp_path, "export", "artifacts/fashion-mnist/model.keras")
+    # One epoch's model may lose more than the default budget to int8; then the honest answer is a FAIL with exit code 3.
+    done = subprocess.run(
+        [*EDGECNN, "bench", "artifacts/fashion-mnist", "--json", "result.json"],
+        cwd=tmp_path, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "100"},
+    )  # fmt: skip
+    report = json.loads((tmp_path / "result.json").read_text())
+    assert done.returncode == {"PASS": 0, "FAIL": 3}[report["verdict"]["status"]], done.stderr
+    for file in report["files"]:
+        assert file["accuracy"]["images"] == 10_000
+        assert file["accuracy"]["correct"] > 7_000
+        if file["artifact"]["precision"] == "float32":
+            assert file["accuracy"]["same_class"] == 10_000
