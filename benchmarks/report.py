@@ -25,7 +25,7 @@ def to_table(report: Report) -> str:
     console = Console(file=io.StringIO(), width=WIDTH, highlight=False, markup=False, soft_wrap=False)
     console.print(table)
     text = console.file.getvalue()  # type: ignore[attr-defined]  # The file is the StringIO of the line above.
-    rows = [line.rstrip() for line in text.strip("\n").splitlines()]
+    rows = [line.rstrip() for line in text.splitlines() if line.strip()]
     return "\n".join([*rows, "", *_footer(report)])
 
 

@@ -31,5 +31,5 @@ def to_table(manifest: Manifest, folder: Path, files: list[tuple[str, str]]) -> 
             )
     text = io.StringIO()
     Console(file=text, width=100, highlight=False, markup=False).print(table)
-    rows = [line.rstrip() for line in text.getvalue().strip("\n").splitlines()]
-    return "\n".join([*rows, f"Exported to {folder}. Next: edgecnn bench {folder}"])
+    rows = [line.rstrip() for line in text.getvalue().splitlines() if line.strip()]
+    return "\n".join([*rows, "", f"Exported to {folder}. Next: edgecnn bench {folder}"])

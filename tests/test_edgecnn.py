@@ -1,0 +1,318 @@
+"""The command line, through `main`: exit codes, the one line that says what is wrong, and what goes where."""
+
+import gzip
+import io
+import json
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import edgecnn
+from benchmarks.latency import Plan
+from convert import train as training
+from convert.dataset import load_split
+from edge.files import sha256
+from edge.manifest import Manifest
+
+COMMANDS = ("train", "evaluate", "predict", "export", "bench")
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edgecnn, "Plan", lambda: Plan(warmup_runs=1, min_runs=2, min_seconds=0))
+
+
+class Terminal:
+    """Runs a command and keeps what it wrote."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self.out = self.err = ""
+
+    def run(self, *arguments: str | Path) -> int:
+        self._capsys.readouterr()
+        code = edgecnn.main([str(argument) for argument in arguments])
+        self.out, self.err = self._capsys.readouterr()
+        return code
+
+    def passes(self, *arguments: str | Path) -> str:
+        """Run a command that must succeed, and return what it printed."""
+        assert self.run(*arguments) == 0, self.err
+        assert not self._complaints()
+        return self.out
+
+    def fails(self, code: int, *arguments: str | Path) -> str:
+        """Run a command that must fail with this code, and return the one line that says why."""
+        assert self.run(*arguments) == code, self.err
+        (line,) = self._complaints()
+        assert self.err.endswith(f"{line}\n")
+        assert "Traceback" not in self.err
+        return line
+
+    def _complaints(self) -> list[str]:
+        return [line for line in self.err.splitlines() if line.startswith("edgecnn: ")]
+
+
+@pytest.fixture
+def terminal(capsys: pytest.CaptureFixture[str]) -> Terminal:
+    return Terminal(capsys)
+
+
+def always_right(folder: Path, idx_folder: Path) -> Path:
+    """Give the folder's manifest images with one label changed, and a reference that has every label right."""
+    data = folder.parent / "relabelled"
+    shutil.copytree(idx_folder, data)
+    path = data / "t10k-labels-idx1-ubyte.gz"
+    plain = bytearray(gzip.decompress(path.read_bytes()))
+    plain[8] = (plain[8] + 1) % 3
+    path.write_bytes(gzip.compress(plain))
+    test = load_split(data, "test")
+    buffer = io.BytesIO()
+    np.save(buffer, np.eye(3, dtype=np.float32)[test.labels])
+    (folder / "reference.npy").write_bytes(buffer.getvalue())
+    manifest = Manifest.load(folder)
+    assert manifest.reference
+    replace(
+        manifest,
+        dataset=replace(manifest.dataset, source=str(data), test_sha256=test.sha256),
+        reference=replace(manifest.reference, sha256=sha256(buffer.getvalue()), test_sha256=test.sha256),
+    ).save(folder)
+    return data
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--fast"], "No such option: --fast"),
+        (["fly"], "No such command 'fly'"),
+        (["evaluate"], "Missing argument 'FILE'"),
+        (["evaluate", "x.tflite", "--fast"], "No such option: --fast"),
+        (["evaluate", "x.tflite", "--threads", "many"], "Invalid value for '--threads'"),
+        (["evaluate", "x.tflite", "--threads", "0"], "--threads must be at least 1, got 0"),
+        (["predict", "x.tflite"], "nothing to predict: name image files, or test images with --index 47"),
+        (["export", "--quantize", "int4"], "--quantize int4 is unknown: use float32, float16, dynamic, int8, int16x8"),
+        (["export", "--format", "coreml"], "--format coreml is unknown: use tflite or onnx"),
+        (["export", "--quantize", "float16"], "onnx has no float16 (it has float32, int8): add --format tflite"),
+        (["export", "--format", "onnx", "--quantize", "int16x8"], "onnx has no int16x8 (it has float32, int8): choose another"),
+        (["bench", "--runtime", "torch"], "--runtime torch is unknown: use keras, tflite, onnx"),
+        (["bench", "--max-drop", "101"], "--max-drop must be 0 to 100 percentage points, got 101.0"),
+        (["train", "--epochs", "0"], "--epochs must be at least 1, got 0"),
+        (["train", "--data", "nowhere"], "nowhere is not a folder: give --data a folder of IDX files"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_options_exit_with_2_and_say_which(arguments: list[str], part: str, terminal: Terminal) -> None:
+    assert part in terminal.fails(2, *arguments)
+    assert terminal.out == ""
+
+
+@pytest.mark.parametrize("command", ["evaluate", "bench"])
+def test_a_data_folder_that_is_none_exits_with_2(command: str, exported: Path, terminal: Terminal) -> None:
+    target = exported / "int8.tflite" if command == "evaluate" else exported
+    assert "nowhere is not a folder: give --data" in terminal.fails(2, command, target, "--data", "nowhere")
+
+
+@pytest.mark.parametrize("index", [-1, 60])
+def test_an_index_out_of_range_exits_with_2(index: int, exported: Path, terminal: Terminal) -> None:
+    line = terminal.fails(2, "predict", exported / "int8.tflite", "--index", str(index))
+    assert line == f"edgecnn: --index {index} is out of range: the test images are 0 to 59"
+
+
+def test_an_out_folder_that_is_a_file_exits_with_2(idx_folder: Path, terminal: Terminal) -> None:
+    Path("taken").write_text("mine")
+    line = terminal.fails(2, "train", "--data", idx_folder, "--out", "taken")
+    assert line == "edgecnn: taken can't be written (File exists): choose another folder with --out"
+    assert Path("taken").read_text() == "mine"
+
+
+@pytest.mark.parametrize("option", ["--json", "--save"])
+def test_a_result_that_cannot_be_written_exits_with_2(option: str, exported: Path, terminal: Terminal) -> None:
+    Path("taken").write_text("mine")
+    line = terminal.fails(2, "predict", exported / "int8.tflite", "--index", "0", option, "taken/result.png")
+    assert "taken can't be written" in line
+
+
+def test_benchmarking_other_images_than_the_models_exits_with_2(artifacts: Path, idx_folder: Path, terminal: Terminal) -> None:
+    data = always_right(artifacts, idx_folder)
+    assert "these are not the model's test images (bars" in terminal.fails(2, "bench", artifacts, "--data", idx_folder)
+    shutil.rmtree(data)
+    line = terminal.fails(2, "bench", artifacts)
+    assert "are not here: name their folder with --data" in line
+
+
+@pytest.mark.usefixtures("_short")
+def test_a_file_outside_the_budget_exits_with_3_after_the_table(artifacts: Path, idx_folder: Path, terminal: Terminal) -> None:
+    always_right(artifacts, idx_folder)
+    line = terminal.fails(3, "bench", artifacts, "--runtime", "onnx", "--max-drop", "0")
+    for name in ("float32.onnx", "int8.onnx"):
+        assert f"{name}: accuracy " in line
+    assert "points below the float Keras model, allowed are 0.00" in line
+    assert terminal.out.splitlines()[-1].startswith("FAIL: float32.onnx: accuracy ")
+    assert terminal.fails(3, "bench", artifacts, "--runtime", "onnx", "--max-drop", "0", "--json", "-")
+    assert json.loads(terminal.out)["verdict"]["status"] == "FAIL"
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("missing.tflite", "missing.tflite does not exist: check the path"),
+        ("empty.tflite", "empty.tflite is empty: export or copy it again"),
+        ("text.tflite", "text.tflite is not a TFLite file"),
+        ("text.keras", "text.keras is not a Keras 3 file"),
+        ("text.onnx", "can't load the ONNX model"),
+        ("text.txt", "text.txt is not a .keras, .tflite or .onnx file: name one"),
+    ],
+)
+def test_a_file_that_is_no_model_exits_with_4(name: str, part: str, terminal: Terminal) -> None:
+    if name != "missing.tflite":
+        Path(name).write_text("" if name.startswith("empty") else "just some text")
+    assert part in terminal.fails(4, "evaluate", name)
+    assert terminal.out == ""
+
+
+@pytest.mark.usefixtures("_short")
+@pytest.mark.parametrize("command", ["evaluate", "bench", "export"])
+def test_an_altered_file_exits_with_4(command: str, artifacts: Path, terminal: Terminal) -> None:
+    name = "model.keras" if command == "export" else "int8.tflite"
+    data = bytearray((artifacts / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (artifacts / name).write_bytes(data)
+    target = artifacts if command == "bench" else artifacts / name
+    line = terminal.fails(4, command, target, *(["--runtime", "tflite"] if command == "bench" else []))
+    assert f"{name} is not the file that manifest.json lists" in line
+
+
+def test_a_folder_without_a_manifest_exits_with_4(terminal: Terminal) -> None:
+    assert "nowhere/manifest.json does not exist" in terminal.fails(4, "bench", "nowhere")
+
+
+def test_truncated_images_exit_with_4(exported: Path, idx_folder: Path, tmp_path: Path, terminal: Terminal) -> None:
+    data = tmp_path / "cut"
+    shutil.copytree(idx_folder, data)
+    path = data / "t10k-images-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:-1]))
+    line = terminal.fails(4, "evaluate", exported / "int8.tflite", "--data", data)
+    assert "t10k-images-idx3-ubyte.gz is truncated: 8655 bytes, its header says 8656" in line
+
+
+def test_a_missing_runtime_exits_with_6_and_says_what_to_install(
+    exported: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    line = terminal.fails(6, "evaluate", exported / "float32.onnx")
+    assert line == "edgecnn: ONNX Runtime is not installed: pip install 'edgecnn[onnx]'"
+
+
+def test_ctrl_c_exits_with_130(exported: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(edgecnn, "load_split", interrupt)
+    assert terminal.run("evaluate", exported / "int8.tflite") == 130
+    assert terminal.out == ""
+    assert "Traceback" not in terminal.err
+
+
+def test_an_exception_that_nobody_expected_keeps_its_traceback(
+    exported: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError("our bug")
+
+    monkeypatch.setattr(edgecnn, "load_split", fail)
+    with pytest.raises(ZeroDivisionError, match="our bug"):
+        terminal.run("evaluate", exported / "int8.tflite")
+
+
+def test_an_interrupted_training_says_how_to_go_on_and_exits_with_130(
+    idx_folder: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = training.train
+    monkeypatch.setattr(training, "train", lambda *given: replace(train(*given), interrupted=True))
+    command = ("train", "--data", idx_folder, "--epochs", "1", "--batch-size", "60", "--out", "out")
+    assert terminal.run(*command) == 130
+    assert "Interrupted: out/model.keras holds epoch 1 of 1" in terminal.err
+    assert "--resume" in terminal.err
+    assert terminal.out.startswith("out/model.keras: accuracy ")
+    assert "Next: edgecnn export out/model.keras" in terminal.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_commands_help_has_an_example(command: str, terminal: Terminal) -> None:
+    assert f"Example: edgecnn {command} " in terminal.passes(command, "--help")
+
+
+def test_help_names_every_command(terminal: Terminal) -> None:
+    text = terminal.passes("--help")
+    assert all(command in text for command in COMMANDS)
+
+
+def test_every_format_has_the_same_accuracy(exported: Path, terminal: Terminal) -> None:
+    names = ("model.keras", "float32.tflite", "float32.onnx")
+    found = [json.loads(terminal.passes("evaluate", exported / name, "--json", "-")) for name in names]
+    assert [result["runtime"].split()[0] for result in found] == ["keras", "ai-edge-litert", "onnxruntime"]
+    assert {(result["images"], result["correct"], result["unverified"]) for result in found} == {
+        (60, found[0]["correct"], None)
+    }
+    assert found[0]["accuracy"] > 0.9
+
+
+def test_json_goes_to_a_file_beside_the_text(exported: Path, terminal: Terminal) -> None:
+    text = terminal.passes("evaluate", exported / "int8.tflite", "--json", "new/result.json")
+    record = json.loads(Path("new/result.json").read_text())
+    assert f"accuracy {record['accuracy']:.4f} ({record['correct']} of 60 test images)" in text
+    assert "unverified" not in text
+
+
+@pytest.mark.usefixtures("_short")
+def test_bench_measures_the_asked_runtime_and_writes_json(exported: Path, terminal: Terminal) -> None:
+    text = terminal.passes("bench", exported, "--runtime", "onnx", "--max-drop", "100", "--json", "new/report.json")
+    record = json.loads(Path("new/report.json").read_text())
+    assert [file["artifact"]["path"] for file in record["files"]] == ["float32.onnx", "int8.onnx"]
+    assert terminal.err.splitlines() == ["float32.onnx", "int8.onnx"]
+    assert text.splitlines()[-1].startswith("PASS: every file is within 100.00 points")
+
+
+def test_export_writes_files_and_says_what_is_next(artifacts: Path, terminal: Terminal) -> None:
+    (artifacts / "float16.tflite").unlink()
+    text = terminal.passes("export", artifacts / "model.keras", "--format", "tflite", "--quantize", "float16")
+    assert (artifacts / "float16.tflite").stat().st_size > 0
+    assert text.splitlines()[-1] == f"Exported to {artifacts}. Next: edgecnn bench {artifacts}"
+
+
+def test_predict_names_a_test_images_label_and_draws_it(exported: Path, terminal: Terminal) -> None:
+    text = terminal.passes("predict", exported / "int8.tflite", "--index", "4", "--index", "2", "--save", "new/digits.png")
+    assert text.index("test image 4: label 1, predicted ") < text.index("test image 2: label 2, predicted ")
+    assert Path("new/digits.png").read_bytes().startswith(b"\x89PNG\r\n")
+    assert "█" in text
+
+
+def test_predict_takes_an_image_file(exported: Path, idx_folder: Path, terminal: Terminal) -> None:
+    Image.fromarray(load_split(idx_folder, "test").images[5, ..., 0]).save("bar.png")
+    of_file, of_index = (
+        json.loads(terminal.passes("predict", exported / "int8.tflite", *image, "--json", "-"))["images"][0]
+        for image in (["bar.png"], ["--index", "5"])
+    )
+    assert (of_file["image"], of_file["label"], of_index["label"]) == ("bar.png", None, "2")
+    assert of_file["probabilities"] == of_index["probabilities"]
+    assert sum(of_file["probabilities"].values()) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("command", [["evaluate"], ["predict", "--index", "0"]], ids=["evaluate", "predict"])
+def test_a_file_copied_out_of_its_folder_is_said_to_be_unverified(
+    command: list[str], exported: Path, idx_folder: Path, terminal: Terminal
+) -> None:
+    shutil.copy(exported / "int8.tflite", "copy.tflite")
+    text = terminal.passes(command[0], "copy.tflite", *command[1:], "--data", idx_folder)
+    assert "\nunverified: no manifest.json beside it; pixels are taken as 0.003922 * value" in text
