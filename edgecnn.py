@@ -18,7 +18,7 @@ from benchmarks.latency import Plan
 from benchmarks.report import to_table
 from benchmarks.run import benchmark
 from convert import train as training
-from convert.dataset import load_dataset, load_split, recorded_folder, require_recorded
+from convert.dataset import Split, load_dataset, load_split, recorded_folder, require_recorded
 from convert.export import ExportConfig
 from convert.export import export as export_model
 from convert.export_table import to_table as export_table
@@ -53,6 +53,7 @@ Data = Annotated[
 Threads = Annotated[int, typer.Option(help="Threads of the runtime.")]
 ModelFile = Annotated[Path, typer.Argument(metavar="FILE", help="A .keras, .tflite or .onnx file.", show_default=False)]
 DEFAULTS = TrainConfig()
+_INTERRUPTED = 130  # What typer makes of a KeyboardInterrupt.
 
 
 @app.command(epilog="Example: edgecnn train --epochs 5 --seed 1")
@@ -95,10 +96,7 @@ def evaluate(file: ModelFile, data: Data = None, threads: Threads = 1, json: Jso
     """Print a file's accuracy and loss on the test images."""
     _say(f"{file}: loading")
     classifier = _load(file, threads)
-    record = classifier.manifest.dataset if classifier.manifest else None
-    test = load_split(recorded_folder(record, data), "test")
-    if record and not data:
-        require_recorded(record, test)
+    test = _test_images(file, classifier, data)
     result = evaluate_file(str(file), classifier, test.images, test.labels)
     text = (
         f"{file}: accuracy {result.accuracy:.4f} ({result.correct:,} of {result.images:,} test images), "
@@ -144,8 +142,7 @@ def predict(
     classifier = _load(file, threads)
     chosen: list[tuple[str, str | None, Any]] = []
     if index:
-        record = classifier.manifest.dataset if classifier.manifest else None
-        test = load_split(recorded_folder(record, data), "test")
+        test = _test_images(file, classifier, data)
         for number in index:
             if not 0 <= number < len(test.labels):
                 raise ConfigError(f"--index {number} is out of range: the test images are 0 to {len(test.labels) - 1}")
@@ -230,11 +227,11 @@ def main(arguments: list[str] | None = None) -> int:
         _say(f"edgecnn: {error}")
         return error.exit_code
     except typer.TyperException as error:
-        _say(f"edgecnn: {error.format_message()} (see edgecnn --help)")
+        if error.format_message():  # Empty where typer has shown the help instead.
+            _say(f"edgecnn: {error.format_message()} (see edgecnn --help)")
         return ConfigError.exit_code
-    except (KeyboardInterrupt, typer.Abort):
+    if code == _INTERRUPTED:
         _say("edgecnn: interrupted")
-        return 130
     return code if isinstance(code, int) else 0
 
 
@@ -251,6 +248,19 @@ def _load(file: Path, threads: int) -> Classifier:
     if threads < 1:
         raise ConfigError(f"--threads must be at least 1, got {threads}")
     return Classifier.load(file, threads, _opener(file.suffix.lstrip(".").lower()) if file.suffix == ".keras" else None)
+
+
+def _test_images(file: Path, classifier: Classifier, data: Path | None) -> Split:
+    """Load the model's own test images, or those of `data`, and check that the model takes them."""
+    record = classifier.manifest.dataset if classifier.manifest else None
+    test = load_split(recorded_folder(record, data), "test")
+    if record and not data:
+        require_recorded(record, test)
+    if test.images.shape[1:] != classifier.shape:
+        raise ConfigError(
+            f"{file} takes images of {classifier.shape}, these are {test.images.shape[1:]}: name others with --data"
+        )
+    return test
 
 
 def _unverified(classifier: Classifier) -> str:

@@ -56,7 +56,7 @@ def read_host(root: Path = Path("/")) -> Host:
 def _cpu_name(root: Path) -> str | None:
     for line in (_text(root / "proc/cpuinfo") or "").splitlines():
         key, _, value = line.partition(":")
-        if key.strip() in ("model name", "Model"):
+        if key.strip() == "model name":
             return value.strip()
     return None
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edge.runtimes import Runtime
 
 # One sentence, the same for every runtime, in every report.
-TIMED_REGION = "one call of the runtime with one prepared image: input copied in, inference, output copied out"
+TIMED_REGION = "one runtime call with one prepared image: input copied in, inference, output copied out"
 
 
 @dataclass(frozen=True)

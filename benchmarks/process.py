@@ -25,12 +25,13 @@ class ModelProcess:
             ArtifactError: If the child died: a runtime crashed on the file.
         """
         self._path = request.path
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # Closed with the process.
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115  # Closed with the process.
         reader, writer = os.pipe()
         # -P: a folder of the user's with one of our names must not be imported. -c and not -m: the answers' classes must
         # belong to `benchmarks.worker`, not to `__main__`.
         command = [sys.executable, "-P", "-c", f"from benchmarks.worker import serve; serve({writer})"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=self._stderr, pass_fds=[writer])
+        said = self._output
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=said, stderr=said, pass_fds=[writer])
         os.close(writer)
         self._requests = cast(IO[bytes], self._process.stdin)
         self._answers = os.fdopen(reader, "rb")
@@ -55,7 +56,7 @@ class ModelProcess:
         self._process.kill()
         self._process.communicate()
         self._answers.close()
-        self._stderr.close()
+        self._output.close()
 
     def __enter__(self) -> Self:
         return self
@@ -76,8 +77,8 @@ class ModelProcess:
 
     def _death(self) -> Exception:
         code = self._process.wait()
-        self._stderr.seek(0)
-        said = self._stderr.read().decode(errors="replace")
+        self._output.seek(0)
+        said = self._output.read().decode(errors="replace")
         if code < 0:
             return ArtifactError(f"{self._path}: its runtime crashed (signal {-code}): export the file again")
         # An exception that nobody expected is our bug: show the child's traceback.

@@ -1,6 +1,7 @@
 """Report -> text. Pure functions."""
 
 import io
+from textwrap import fill
 
 from rich import box
 from rich.console import Console
@@ -26,17 +27,17 @@ def to_table(report: Report) -> str:
     console.print(table)
     text = console.file.getvalue()  # type: ignore[attr-defined]  # The file is the StringIO of the line above.
     rows = [line.rstrip() for line in text.splitlines() if line.strip()]
-    return "\n".join([*rows, "", *_footer(report)])
+    return "\n".join([*rows, "", *(fill(line, WIDTH) for line in _footer(report))])
 
 
 def _row(result: FileResult) -> tuple[str, ...]:
     summary, accuracy = result.summary, result.accuracy
     return (
         result.artifact.path,
-        f"{result.artifact.size_bytes / 1024:.1f}",
-        f"{result.load_ns / 1e6:.1f}",
-        f"{summary.p50_ns / 1e3:.1f}",
-        f"{summary.p90_ns / 1e3:.1f}",
+        _figure(result.artifact.size_bytes / 1024),
+        _figure(result.load_ns / 1e6),
+        _figure(summary.p50_ns / 1e3),
+        _figure(summary.p90_ns / 1e3),
         f"{summary.images_per_second:,.0f}",
         f"{result.peak_memory_bytes / 2**20:.0f}",
         f"{100 * accuracy.accuracy:.2f}",
@@ -44,6 +45,10 @@ def _row(result: FileResult) -> tuple[str, ...]:
         f"{100 * accuracy.agreement:.2f}",
         result.verdict.status,
     )
+
+
+def _figure(value: float) -> str:
+    return f"{value:.1f}" if value < 1000 else f"{value:,.0f}"
 
 
 def _footer(report: Report) -> list[str]:
@@ -64,5 +69,5 @@ def _footer(report: Report) -> list[str]:
     if report.verdict.status == PASS:
         lines.append(f"{PASS}: every file is within {report.budget.max_drop_points:.2f} points of the float Keras model.")
     else:
-        lines.append(f"{report.verdict.status}: " + "; ".join(report.verdict.reasons))
+        lines += [f"{report.verdict.status}: {reason}" for reason in report.verdict.reasons]
     return lines

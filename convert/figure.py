@@ -2,18 +2,20 @@
 
 from pathlib import Path
 
-from edge.errors import MissingDependency
+from edge.errors import ConfigError, MissingDependency
 from edge.files import staged
 from edge.preprocess import Images
 
 
 def save_figure(path: Path, images: Images, titles: list[str]) -> None:
-    """Draw images (n, h, w, c), five in a row, each under its title, into a file of the suffix's kind.
+    """Draw images (n, h, w, c), five in a row, each under its title, into a .png file.
 
     Raises:
-        ConfigError: If the file can't be written.
+        ConfigError: If the name is no .png, or the file can't be written.
         MissingDependency: If matplotlib is not installed.
     """
+    if path.suffix != ".png":
+        raise ConfigError(f"{path} is not a .png name: --save writes PNG")
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:

@@ -39,14 +39,15 @@ def input_table(preprocessing: Preprocessing, spec: TensorSpec) -> NDArray[Any]:
     """
     real = np.arange(256, dtype=np.float32) * np.float32(preprocessing.scale)
     dtype = np.dtype(spec.dtype)
-    table: NDArray[Any] = real.astype(dtype)
+    table: NDArray[Any]
     if dtype.kind == "f":
-        return table
-    if spec.quantization is None or len(spec.quantization.scales) != 1:
+        table = real.astype(dtype)
+    elif spec.quantization is None or len(spec.quantization.scales) != 1:
         raise ArtifactError(f"input {spec.name} is {spec.dtype} without one scale and zero point: export it with them")
-    limits = np.iinfo(dtype)
-    stored = np.rint(real / spec.quantization.scales[0]) + spec.quantization.zero_points[0]
-    table = np.clip(stored, limits.min, limits.max).astype(dtype)
+    else:
+        limits = np.iinfo(dtype)
+        stored = np.rint(real / spec.quantization.scales[0]) + spec.quantization.zero_points[0]
+        table = np.clip(stored, limits.min, limits.max).astype(dtype)
     return table
 
 

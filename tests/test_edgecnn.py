@@ -110,7 +110,7 @@ def always_right(folder: Path, idx_folder: Path) -> Path:
         (["train", "--epochs", "0"], "--epochs must be at least 1, got 0"),
         (["train", "--data", "nowhere"], "nowhere is not a folder: give --data a folder of IDX files"),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_wrong_options_exit_with_2_and_say_which(arguments: list[str], part: str, terminal: Terminal) -> None:
     assert part in terminal.fails(2, *arguments)
@@ -158,7 +158,10 @@ def test_a_file_outside_the_budget_exits_with_3_after_the_table(artifacts: Path,
     for name in ("float32.onnx", "int8.onnx"):
         assert f"{name}: accuracy " in line
     assert "points below the float Keras model, allowed are 0.00" in line
-    assert terminal.out.splitlines()[-1].startswith("FAIL: float32.onnx: accuracy ")
+    assert [line.split(":")[:2] for line in terminal.out.splitlines()[-2:]] == [
+        ["FAIL", " float32.onnx"],
+        ["FAIL", " int8.onnx"],
+    ]
     assert terminal.fails(3, "bench", artifacts, "--runtime", "onnx", "--max-drop", "0", "--json", "-")
     assert json.loads(terminal.out)["verdict"]["status"] == "FAIL"
 
@@ -220,6 +223,7 @@ def test_ctrl_c_exits_with_130(exported: Path, terminal: Terminal, monkeypatch: 
 
     monkeypatch.setattr(edgecnn, "load_split", interrupt)
     assert terminal.run("evaluate", exported / "int8.tflite") == 130
+    assert terminal.err.endswith("edgecnn: interrupted\n")
     assert terminal.out == ""
     assert "Traceback" not in terminal.err
 
@@ -233,6 +237,20 @@ def test_an_exception_that_nobody_expected_keeps_its_traceback(
     monkeypatch.setattr(edgecnn, "load_split", fail)
     with pytest.raises(ZeroDivisionError, match="our bug"):
         terminal.run("evaluate", exported / "int8.tflite")
+
+
+def test_test_images_of_another_shape_are_refused_and_both_shapes_named(
+    exported: Path, terminal: Terminal, tmp_path: Path
+) -> None:
+    shutil.copy(exported / "int8.tflite", tmp_path / "copy.tflite")
+    for command in (("evaluate",), ("predict", "--index", "0")):
+        line = terminal.fails(2, *command, tmp_path / "copy.tflite")
+        assert "takes images of (12, 12, 1), these are (28, 28, 1): name others with --data" in line
+
+
+def test_save_writes_png_only(exported: Path, terminal: Terminal) -> None:
+    line = terminal.fails(2, "predict", exported / "int8.tflite", "--index", "0", "--save", "digit.xyz")
+    assert line == "edgecnn: digit.xyz is not a .png name: --save writes PNG"
 
 
 def test_an_interrupted_training_says_how_to_go_on_and_exits_with_130(

@@ -28,15 +28,13 @@ def test_shapes_that_do_not_fit_are_refused_and_named(candidate: Floats, referen
         assert part in str(caught.value)
 
 
-def test_lost_and_gained_images_do_not_cancel_out() -> None:
-    # The first two right in both; then lost, gained, wrong alike, wrong differently.
-    labels = np.array([0, 1, 2, 0, 1, 2])
-    result = compare(certain(0, 1, 0, 0, 2, 0), certain(0, 1, 2, 1, 2, 1), labels)
-    assert (result.images, result.correct, result.reference_correct) == (6, 3, 3)
-    assert (result.lost, result.gained, result.same_class) == (1, 1, 3)
-    assert result.accuracy == 0.5
-    assert result.drop_points == 0
-    assert result.agreement == 0.5
+def test_lost_and_gained_images_are_counted_apart() -> None:
+    # Right in both, lost, lost, gained, wrong alike, wrong differently, right in both, right in both.
+    labels = np.array([0, 1, 2, 0, 1, 2, 0, 1])
+    result = compare(certain(0, 0, 0, 0, 2, 0, 0, 1), certain(0, 1, 2, 1, 2, 1, 0, 1), labels)
+    assert (result.images, result.correct, result.reference_correct) == (8, 4, 5)
+    assert (result.lost, result.gained, result.same_class) == (2, 1, 4)
+    assert (result.accuracy, result.drop_points, result.agreement) == (0.5, 12.5, 0.5)
 
 
 @pytest.mark.parametrize(("candidate", "reference", "drop"), [((0, 0), (0, 1), 50), ((0, 1), (0, 0), -50)])

@@ -12,12 +12,6 @@ from edge.errors import ConfigError
 from edge.metrics import cross_entropy
 
 
-def test_images_of_another_shape_are_refused_and_both_shapes_named(exported: Path) -> None:
-    classifier = Classifier.load(exported / "int8.tflite")
-    with pytest.raises(ConfigError, match=r"int8\.tflite takes images of \(12, 12, 1\), these are \(28, 28, 1\).*--data"):
-        evaluate("int8.tflite", classifier, np.zeros((2, 28, 28, 1), np.uint8), np.zeros(2, np.int64))
-
-
 def test_labels_beyond_the_classes_are_refused(exported: Path) -> None:
     classifier = Classifier.load(exported / "int8.tflite")
     with pytest.raises(ConfigError, match=r"int8\.tflite has 3 classes, the labels go to 3: name others with --data"):

@@ -1,5 +1,6 @@
 """The child process that runs one file: what it answers, and what comes out of it when it fails or dies."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -123,3 +124,9 @@ def test_the_childs_memory_is_its_own_and_not_tensorflows(exported: Path) -> Non
     with ModelProcess(request(exported / "int8.tflite")) as process:
         _, peak = process.time(Time(np.zeros((1, 12, 12, 1), np.uint8), Plan(1, 1, 0)))
     assert peak < 150e6
+
+
+def test_what_a_runtime_prints_is_not_taken_for_a_result(exported: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with ModelProcess(request(exported / "int8.tflite", Opener(functools.partial(print, "noise"), TFLITE.open_model))):
+        pass
+    assert "noise" not in capfd.readouterr().out

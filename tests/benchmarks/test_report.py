@@ -53,10 +53,9 @@ def row(text: str, name: str) -> list[str]:
 def test_a_failed_report_says_fail_and_every_reason() -> None:
     text = to_table(report(result("int8.tflite", 9_700), result("float32.onnx"), result("int8.onnx", 9_800)))
     assert [row(text, name)[-1] for name in ("int8.tflite", "float32.onnx", "int8.onnx")] == ["FAIL", "PASS", "FAIL"]
-    last = text.splitlines()[-1]
-    assert last.startswith("FAIL: int8.tflite: accuracy 97.00% is 2.00 points below")
-    assert "; int8.onnx: accuracy 98.00% is 1.00 points below" in last
-    assert "float32.onnx" not in last
+    first, second = text.splitlines()[-2:]
+    assert first.startswith("FAIL: int8.tflite: accuracy 97.00% is 2.00 points below")
+    assert second.startswith("FAIL: int8.onnx: accuracy 98.00% is 1.00 points below")
 
 
 def test_a_passed_report_names_the_budget() -> None:
@@ -66,7 +65,7 @@ def test_a_passed_report_names_the_budget() -> None:
 
 def test_a_row_has_the_files_own_figures_in_the_headings_units() -> None:
     assert row(to_table(report(result("int8.tflite", 9_901))), "int8.tflite") == [
-        *("int8.tflite", "50.0", "3.2", "41.0", "1000.0", "2,775", "55", "99.01", "-0.01", "98.76", "PASS")
+        *("int8.tflite", "50.0", "3.2", "41.0", "1,000", "2,775", "55", "99.01", "-0.01", "98.76", "PASS")
     ]
 
 
@@ -92,7 +91,7 @@ def test_a_machine_that_does_not_say_its_name_leaves_no_gap() -> None:
 @pytest.mark.parametrize(
     ("summary", "figures"),
     [
-        (LatencySummary(1_000, 123_456_700, 987_654_300, 8.1), ("123456.7", "987654.3", "8")),
+        (LatencySummary(1_000, 123_456_700, 987_654_300, 8.1), ("123,457", "987,654", "8")),
         (LatencySummary(999_999, 1_000, 1_100, 999_999.0), ("1.0", "1.1", "999,999")),
     ],
     ids=["slow", "fast"],
@@ -109,9 +108,9 @@ def test_the_table_is_at_most_100_columns_wide_and_cuts_nothing(summary: Latency
         for old in (result(name, 0) for name in NAMES)
     ]
     text = to_table(report(*files))
-    assert max(map(len, text[: text.index("Times:")].splitlines())) <= WIDTH == 100
+    assert max(map(len, text.splitlines())) <= WIDTH == 100
     for name in NAMES:
-        assert row(text, name) == [name, "1234.5", "4321.5", *figures, "999999", "0.00", "+99.00", "98.76", "FAIL"]
+        assert row(text, name) == [name, "1,234", "4,322", *figures, "999999", "0.00", "+99.00", "98.76", "FAIL"]
 
 
 def test_a_report_comes_back_from_json_whole_with_its_raw_times() -> None:
