@@ -247,7 +247,7 @@ def _opener(model_format: str) -> Opener:
 def _load(file: Path, threads: int) -> Classifier:
     if threads < 1:
         raise ConfigError(f"--threads must be at least 1, got {threads}")
-    return Classifier.load(file, threads, _opener(file.suffix.lstrip(".").lower()) if file.suffix == ".keras" else None)
+    return Classifier.load(file, threads, KERAS if file.suffix.lower() == ".keras" else None)
 
 
 def _test_images(file: Path, classifier: Classifier, data: Path | None) -> Split:

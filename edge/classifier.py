@@ -100,7 +100,7 @@ class Classifier:
         """
         batch = images[np.newaxis] if images.ndim == 3 else images
         probabilities = self.probabilities(batch)
-        indices = probabilities.argmax(axis=1)
+        indices = probabilities.argmax(axis=1).astype(np.int64)  # A 32-bit board counts in int32.
         labels = tuple(self.class_names[index] for index in indices)
         return Prediction(indices, labels, probabilities, f"{self.runtime.name} {self.runtime.version}")
 

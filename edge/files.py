@@ -4,7 +4,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edge.errors import ArtifactError, ConfigError
@@ -58,7 +58,8 @@ def staged(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise ConfigError(f"{path} can't be written ({error.strerror}): choose another folder") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def make_folder(folder: Path) -> None:

@@ -22,8 +22,8 @@ def read_image(path: Path, shape: tuple[int, int, int], preprocessing: Preproces
 
     The camera's orientation is applied, transparency becomes white, and colour becomes grey for a model of one channel.
     The picture is inverted if its border (median of the outermost pixels) is light and the training images' is dark, or
-    the other way round. A picture that already has the model's size is then taken as it is; any other is fitted by
-    `preprocessing.fit`.
+    the other way round. A picture of the model's size with the border of the training images is then taken as it is; any
+    other is fitted by `preprocessing.fit`. docs/image-files.md tells the whole rule.
 
     Raises:
         ArtifactError: If the file is missing, is no image, or shows nothing.
@@ -33,9 +33,9 @@ def read_image(path: Path, shape: tuple[int, int, int], preprocessing: Preproces
     pixels = _open(path, "L" if channels == 1 else "RGB")
     border = background(pixels[np.newaxis])
     if {border, preprocessing.background} == {"dark", "light"}:
-        pixels = 255 - pixels
-    if pixels.shape[:2] != (height, width):
-        digit = preprocessing.fit == "digit" and channels == 1
+        pixels, border = 255 - pixels, preprocessing.background
+    digit = preprocessing.fit == "digit" and channels == 1
+    if pixels.shape[:2] != (height, width) or (digit and border != preprocessing.background):
         pixels = (
             _fit_digit(pixels[..., 0], height, width, path)[..., np.newaxis] if digit else _letterbox(pixels, height, width)
         )
@@ -57,7 +57,7 @@ def to_text(image: Images) -> str:
     padded = np.zeros((rows * 2 * step, columns * step))
     padded[: grey.shape[0], : grey.shape[1]] = grey
     cells = padded.reshape(rows, 2 * step, columns, step).mean(axis=(1, 3))
-    shades = np.minimum((cells / 256 * len(_SHADES)).round().astype(int), len(_SHADES) - 1)
+    shades = (cells / 256 * len(_SHADES)).astype(int)
     return "\n".join("".join(_SHADES[shade] for shade in row).rstrip() for row in shades)
 
 
@@ -68,6 +68,8 @@ def _open(path: Path, mode: str) -> Images:
     try:
         with pillow.open(path) as file:
             picture = ops.exif_transpose(file)
+            if picture.mode.startswith("I"):  # 16 bits a pixel: convert() would clip at 255.
+                picture = pillow.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
             if "A" in picture.getbands() or "transparency" in picture.info:
                 picture = picture.convert("RGBA")
                 white = pillow.new("RGBA", picture.size, "white")
@@ -80,7 +82,9 @@ def _open(path: Path, mode: str) -> Images:
 
 def _fit_digit(grey: NDArray[np.uint8], height: int, width: int, path: Path) -> NDArray[np.uint8]:
     edge = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    ink = np.clip(grey.astype(np.float32) - float(np.median(edge)), 0, None)
+    contrast = grey.astype(np.float32) - float(np.median(edge))
+    # On grey paper the border does not tell which is ink: the side that stands out more is.
+    ink = np.clip(contrast if contrast.max() >= -contrast.min() else -contrast, 0, None)
     if ink.max() < 16:
         raise ArtifactError(f"{path} shows nothing on its background: name a picture with a digit")
     ink *= 255 / ink.max()
@@ -92,6 +96,8 @@ def _fit_digit(grey: NDArray[np.uint8], height: int, width: int, path: Path) -> 
     pillow, _ = _pillow()
     # LANCZOS averages over the source pixels when it shrinks, as anti-aliasing did when MNIST was made.
     small = np.asarray(pillow.fromarray(box.astype(np.uint8)).resize(size, pillow.Resampling.LANCZOS), np.float32)
+    if small.max() == 0:
+        raise ArtifactError(f"{path} shows nothing that is left at the model's size: name a picture with a digit")
     top = _centred(small.sum(axis=1), height)
     left = _centred(small.sum(axis=0), width)
     fitted = np.zeros((height, width), np.uint8)

@@ -11,6 +11,7 @@ SCHEMA = 1
 MANIFEST_NAME = "manifest.json"
 FORMATS = ("keras", "tflite", "onnx")
 PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
+FITS = ("digit", "letterbox")
 
 
 @dataclass(frozen=True)
@@ -194,9 +195,12 @@ class Manifest:
             ArtifactError: If it is missing, damaged or of another schema, or names files outside its folder.
         """
         path = folder / MANIFEST_NAME
-        manifest = from_json(cls, read_bytes(path), str(path))
-        if manifest.schema != SCHEMA:
-            raise ArtifactError(f"{path} has schema {manifest.schema}, this edgecnn reads {SCHEMA}: export again")
+        manifest = from_json(cls, read_bytes(path), str(path), SCHEMA)
+        for artifact in manifest.artifacts:
+            if artifact.format not in FORMATS or artifact.precision not in PRECISIONS:
+                raise ArtifactError(f"{path}: {artifact.path} is {artifact.format} {artifact.precision}, unknown: export again")
+        if manifest.preprocessing.fit not in FITS:
+            raise ArtifactError(f"{path}: preprocessing.fit is {manifest.preprocessing.fit!r}, unknown: export again")
         names = [artifact.path for artifact in manifest.artifacts]
         names += [manifest.reference.path] if manifest.reference else []
         for name in names:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-import math
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -22,21 +22,24 @@ def to_json(record: Any) -> str:
     return _layout(dataclasses.asdict(record), "") + "\n"
 
 
-def from_json(kind: type[Record], text: str | bytes, origin: str) -> Record:
+def from_json(kind: type[Record], text: str | bytes, origin: str, schema: int | None = None) -> Record:
     """Build a `kind` from JSON, checking every field against its type hint. Unknown fields are errors.
 
     Args:
         kind: A dataclass of str, int, float, bool, None, dict[str, ...], tuple[..., ...] and dataclasses of these.
         text: The JSON.
         origin: What the text is, for messages.
+        schema: The number that the text's field `schema` must have, where the layout is numbered.
 
     Raises:
         ArtifactError: If the text is not JSON or does not describe a `kind`.
     """
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{origin} is not valid JSON ({error}): write it again with edgecnn") from error
+    if schema is not None and isinstance(value, dict) and value.get("schema") != schema:
+        raise ArtifactError(f"{origin} has schema {value.get('schema')}, this edgecnn reads {schema}: write it again")
     return typing.cast(Record, _parse(kind, value, origin, ""))
 
 
@@ -63,7 +66,7 @@ def _parse(kind: Any, value: Any, origin: str, where: str) -> Any:
         return tuple(_parse(arguments[0], item, origin, f"{where}[{i}]") for i, item in enumerate(value))
     if base is dict and isinstance(value, dict):
         return {key: _parse(arguments[1], item, origin, f"{where}.{key}") for key, item in value.items()}
-    if kind is float and type(value) in (int, float) and math.isfinite(value):
+    if kind is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
         return float(value)
     if kind in (str, int, bool) and type(value) is kind:
         return value

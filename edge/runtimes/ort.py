@@ -4,6 +4,7 @@ import os
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ArtifactError, MissingDependency
@@ -52,7 +53,9 @@ class OrtRuntime:
         self.input_spec, self.output_spec = _spec(inputs[0]), _spec(outputs[0])
 
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """Run a batch."""
+        """Run a batch; a file with a fixed batch of one runs it image by image."""
+        if self.input_spec.shape[0] is not None and len(batch) != 1:
+            return np.concatenate([self.run(batch[i : i + 1]) for i in range(len(batch))])
         output: NDArray[Any] = self._session.run(None, {self.input_spec.name: batch})[0]
         return output
 

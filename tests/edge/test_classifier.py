@@ -1,0 +1,180 @@
+"""The API of an application on the device: images in, labels and probabilities out."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from convert.dataset import load_split
+from edge.classifier import ASSUMED, Classifier
+from edge.errors import ArtifactError, ConfigError
+from edge.manifest import TensorSpec
+from edge.model_file import read_model
+from edge.runtimes import Runtime, opener_for
+
+FILES = ["float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite", "float32.onnx", "int8.onnx"]
+
+
+class Recording:
+    """A runtime that runs another, and keeps what it was given."""
+
+    def __init__(self, inner: Runtime) -> None:
+        self.inner, self.batches = inner, list[NDArray[Any]]()
+        self.name, self.version = "recording", "1"
+        self.input_spec, self.output_spec = inner.input_spec, inner.output_spec
+
+    def run(self, batch: NDArray[Any]) -> NDArray[Any]:
+        self.batches.append(batch)
+        return self.inner.run(batch)
+
+
+@pytest.fixture
+def images(idx_folder: Path) -> NDArray[np.uint8]:
+    return load_split(idx_folder, "test").images
+
+
+def recording(path: Path) -> tuple[Classifier, Recording]:
+    model = read_model(path)
+    runtime = Recording(opener_for(model.format).open_model(model.data, 1))
+    return Classifier(model, runtime), runtime
+
+
+@pytest.mark.parametrize(
+    ("wrong", "got"),
+    [
+        (np.zeros((2, 12, 12, 1), np.float32), r"float32 \(2, 12, 12, 1\)"),
+        (np.zeros((2, 12, 12, 1), np.int8), r"int8 \(2, 12, 12, 1\)"),
+        (np.zeros((2, 28, 28, 1), np.uint8), r"uint8 \(2, 28, 28, 1\)"),
+        (np.zeros((2, 12, 12, 3), np.uint8), r"uint8 \(2, 12, 12, 3\)"),
+        (np.zeros((2, 1, 12, 12), np.uint8), r"uint8 \(2, 1, 12, 12\)"),
+        (np.zeros((12, 12), np.uint8), r"uint8 \(12, 12\)"),
+        (np.zeros((0, 28, 28, 1), np.uint8), r"uint8 \(0, 28, 28, 1\)"),
+        (np.zeros(0, np.uint8), r"uint8 \(0,\)"),
+    ],
+)
+def test_other_images_are_refused_and_both_shapes_named(wrong: NDArray[Any], got: str, exported: Path) -> None:
+    with pytest.raises(ValueError, match=rf"^images must be uint8 \(n, 12, 12, 1\), got {got}$"):
+        Classifier.load(exported / "int8.tflite").predict(wrong)
+
+
+def test_a_keras_file_is_refused_without_an_opener_for_it(exported: Path) -> None:
+    with pytest.raises(ConfigError, match="keras does not run on a device: export the model to tflite or onnx"):
+        Classifier.load(exported / "model.keras")
+
+
+def test_an_altered_file_is_refused_before_a_runtime_sees_it(artifacts: Path) -> None:
+    path = artifacts / "int8.tflite"
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    with pytest.raises(ArtifactError, match=r"int8\.tflite is not the file that manifest\.json lists"):
+        Classifier.load(path)
+
+
+def test_a_manifest_that_names_another_number_of_classes_is_refused(artifacts: Path) -> None:
+    rename_classes(artifacts, ["low", "high"])
+    with pytest.raises(ArtifactError, match=r"float32\.onnx has 3 classes but its manifest names 2: export it again"):
+        Classifier.load(artifacts / "float32.onnx")
+
+
+def rename_classes(folder: Path, names: list[str]) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "class_names": names}))
+
+
+@pytest.mark.parametrize("shape", [(None, 5, 3), (None,), (None, None)])
+def test_a_model_of_another_output_is_no_classifier(shape: tuple[int | None, ...], exported: Path) -> None:
+    model = read_model(exported / "float32.onnx")
+    runtime = Recording(opener_for("onnx").open_model(model.data, 1))
+    runtime.output_spec = TensorSpec("boxes", shape, "float32")
+    with pytest.raises(ArtifactError, match=r"float32\.onnx gives \(.+\), not \(n, classes\): give an image classifier"):
+        Classifier(model, runtime)
+
+
+def test_a_model_that_gives_logits_is_refused_when_it_predicts(exported: Path, images: NDArray[np.uint8]) -> None:
+    classifier, runtime = recording(exported / "float32.onnx")
+    run: Callable[[NDArray[Any]], NDArray[Any]] = runtime.inner.run
+    vars(runtime)["run"] = lambda batch: np.log(run(batch))
+    with pytest.raises(ArtifactError, match="is not class probabilities: the model must end in softmax"):
+        classifier.predict(images)
+
+
+@pytest.mark.parametrize("name", ["int8.tflite", "float32.onnx"])
+def test_a_file_that_nothing_vouches_for_says_so_and_counts_its_classes(
+    name: str, exported: Path, tmp_path: Path, images: NDArray[np.uint8]
+) -> None:
+    shutil.copy(exported / name, tmp_path)
+    classifier = Classifier.load(tmp_path / name)
+    assert (classifier.unverified, classifier.manifest) == ("no manifest.json beside it", None)
+    assert classifier.preprocessing == ASSUMED
+    assert classifier.class_names == ("0", "1", "2")
+    expected = Classifier.load(exported / name).probabilities(images)
+    np.testing.assert_array_equal(classifier.probabilities(images), expected)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_file_sees_the_classes_that_keras_saw(name: str, exported: Path, images: NDArray[np.uint8]) -> None:
+    reference = np.load(exported / "reference.npy")
+    prediction = Classifier.load(exported / name).predict(images)
+    assert set(prediction.class_indices) == {0, 1, 2}
+    np.testing.assert_array_equal(prediction.class_indices, reference.argmax(axis=1))
+    np.testing.assert_allclose(prediction.probabilities, reference, rtol=0, atol=1e-5 if "float32" in name else 0.1)
+    assert prediction.probabilities.dtype == np.float32
+
+
+def test_an_int8_model_is_given_int8_pixels_minus_128(exported: Path, images: NDArray[np.uint8]) -> None:
+    classifier, runtime = recording(exported / "int8.tflite")
+    assert classifier.table.dtype == np.int8
+    np.testing.assert_array_equal(classifier.table, np.arange(256) - 128)
+    classifier.predict(images)
+    (batch,) = runtime.batches
+    assert batch.dtype == np.int8
+    np.testing.assert_array_equal(batch, images.astype(int) - 128)
+
+
+def test_the_scale_is_the_manifests(artifacts: Path, images: NDArray[np.uint8]) -> None:
+    model = read_model(artifacts / "float32.onnx")
+    assert model.manifest is not None
+    manifest = replace(model.manifest, preprocessing=replace(model.manifest.preprocessing, scale=1 / 128))
+    runtime = Recording(opener_for("onnx").open_model(model.data, 1))
+    Classifier(replace(model, manifest=manifest), runtime).predict(images)
+    np.testing.assert_array_equal(runtime.batches[0], images / np.float32(128))
+
+
+@pytest.mark.parametrize("name", ["int8.tflite", "float32.onnx"])
+def test_more_images_than_one_chunk_come_back_in_order(name: str, exported: Path, images: NDArray[np.uint8]) -> None:
+    classifier, runtime = recording(exported / name)
+    order = np.random.default_rng(0).integers(0, len(images), 600)
+    together = classifier.predict(images[order])
+    assert [len(batch) for batch in runtime.batches] == [256, 256, 88]
+    np.testing.assert_allclose(together.probabilities, classifier.predict(images).probabilities[order], rtol=0, atol=1e-6)
+
+
+def test_no_images_give_no_predictions_of_the_right_shape(exported: Path) -> None:
+    prediction = Classifier.load(exported / "int8.tflite").predict(np.zeros((0, 12, 12, 1), np.uint8))
+    assert prediction.probabilities.shape == (0, 3)
+    assert (prediction.class_indices.shape, prediction.labels) == ((0,), ())
+
+
+def test_one_image_is_a_batch_of_one(exported: Path, images: NDArray[np.uint8]) -> None:
+    classifier = Classifier.load(str(exported / "int8.tflite"))
+    one, batch = classifier.predict(images[5]), classifier.predict(images)
+    assert (one.labels, one.class_indices.tolist()) == (batch.labels[5:6], [batch.class_indices[5]])
+    np.testing.assert_array_equal(one.probabilities, batch.probabilities[5:6])
+
+
+@pytest.mark.parametrize(("name", "package"), [("int8.tflite", "ai-edge-litert"), ("int8.onnx", "onnxruntime")])
+def test_a_prediction_names_what_ran_and_the_manifests_labels(
+    name: str, package: str, artifacts: Path, images: NDArray[np.uint8]
+) -> None:
+    rename_classes(artifacts, ["low", "middle", "high"])
+    classifier = Classifier.load(artifacts / name, threads=2)
+    prediction = classifier.predict(images)
+    assert prediction.runtime == f"{package} {classifier.runtime.version}"
+    assert prediction.labels == tuple(("low", "middle", "high")[index] for index in prediction.class_indices)
+    assert classifier.unverified is None
+    assert classifier.shape == (12, 12, 1)

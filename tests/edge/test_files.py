@@ -1,0 +1,113 @@
+"""Files are read once, and written whole or not at all."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from edge.errors import ArtifactError, ConfigError
+from edge.files import make_folder, read_bytes, sha256, staged, write_bytes
+
+
+def write_half(path: Path, error: BaseException) -> None:
+    with staged(path) as temporary:
+        temporary.write_bytes(b"half of the new")
+        raise error
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"int8\.tflite does not exist: check the path, or write it with edgecnn train or"):
+        read_bytes(tmp_path / "int8.tflite")
+
+
+def test_an_empty_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "int8.tflite").touch()
+    with pytest.raises(ArtifactError, match=r"int8\.tflite is empty: export or copy it again"):
+        read_bytes(tmp_path / "int8.tflite")
+
+
+@pytest.mark.parametrize("below", ["", "file/inside"])
+def test_a_folder_or_a_path_below_a_file_is_refused_with_the_reason(below: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    with pytest.raises(ArtifactError, match=r"can't be read \((Is|Not) a directory\): give a readable file"):
+        read_bytes(tmp_path / below)
+
+
+@pytest.mark.parametrize("error", [ValueError("converter"), KeyboardInterrupt()])
+def test_a_block_that_raises_leaves_the_old_content_and_no_temporary_file(error: BaseException, tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"old")
+    with pytest.raises(type(error)):
+        write_half(path, error)
+    assert path.read_bytes() == b"old"
+    assert [item.name for item in tmp_path.iterdir()] == ["model.tflite"]
+
+
+def test_a_block_that_raises_leaves_nothing_where_nothing_was(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="converter"):
+        write_half(tmp_path / "model.tflite", ValueError("converter"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_full_at_the_last_moment_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "manifest.json"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(
+        ConfigError, match=r"manifest\.json can't be written \(No space left on device\): choose another folder"
+    ):
+        write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [item.name for item in tmp_path.iterdir()] == ["manifest.json"]
+
+
+def test_a_path_that_is_a_folder_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(ConfigError, match=r"taken can't be written \(Is a directory\): choose another folder"):
+        write_bytes(tmp_path / "taken", b"new")
+    assert [item.name for item in tmp_path.iterdir()] == ["taken"]
+
+
+@pytest.mark.parametrize("folder", ["file", "file/below", "/proc/edgecnn"])
+def test_a_folder_that_cannot_be_written_is_named_before_any_work(folder: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    ran = False
+    with (
+        pytest.raises(ConfigError, match=rf"{folder} can't be written \(.+\): choose another folder with --out"),
+        staged(tmp_path / folder / "model.keras"),
+    ):
+        ran = True
+    assert not ran
+    with pytest.raises(ConfigError, match=folder):
+        make_folder(tmp_path / folder)
+
+
+def test_the_old_file_is_there_until_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    path.write_bytes(b"old")
+    with staged(path) as temporary:
+        temporary.write_bytes(b"new")
+        assert path.read_bytes() == b"old"
+        assert (temporary.parent, temporary.suffix) == (tmp_path, ".keras")
+    assert path.read_bytes() == b"new"
+    assert [item.name for item in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_missing_folders_are_made_and_left_without_a_trace_of_the_check(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+    write_bytes(tmp_path / "c" / "d" / "x.json", b"{}")
+    assert read_bytes(tmp_path / "c" / "d" / "x.json") == b"{}"
+
+
+def test_a_hash_is_sha256_in_hex() -> None:
+    assert sha256(b"abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_name_that_is_too_long_is_refused_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"can't be written .File name too long."):
+        write_bytes(tmp_path / ("a" * 255), b"x")

@@ -1,0 +1,245 @@
+"""Image files of any kind become what the model was trained on."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from edge.errors import ArtifactError, MissingDependency
+from edge.images import background, read_image, to_text
+from edge.manifest import Preprocessing
+
+PLAIN = Preprocessing(scale=1 / 255, fit="letterbox", background="dark")
+DIGIT = Preprocessing(scale=1 / 255, fit="digit", background="dark")
+ANY = Preprocessing(scale=1 / 255, fit="letterbox", background="any")
+
+# A bright bar on black, of whole 8 x 8 blocks so that JPEG keeps it, and off the middle so that a turn shows.
+BAR = np.zeros((24, 16), np.uint8)
+BAR[8:16, 8:16] = 255
+BAR[16:24, 8:16] = 128
+SHAPE = (24, 16, 1)
+INK_ONLY = np.where(BAR == 128, 0, BAR)
+
+
+def from_pixels(array: NDArray[Any], mode: str) -> Image.Image:
+    return Image.fromarray(array).convert(mode)
+
+
+def transparent(mode: str) -> Image.Image:
+    """Black ink on a transparent ground, whose hidden colour is black too."""
+    picture = Image.new("RGBA", (16, 24), (0, 0, 0, 0))
+    picture.putalpha(Image.fromarray(INK_ONLY))
+    if mode != "P":
+        return picture.convert(mode)
+    indices = Image.fromarray((INK_ONLY > 0).astype(np.uint8))
+    indices.putpalette([0, 0, 0, 0, 0, 0])
+    indices.info["transparency"] = 0
+    return indices
+
+
+def digit_picture(size: tuple[int, int], corner: tuple[int, int], paper: int, ink: int) -> Image.Image:
+    """A tall, lopsided stroke, 40 wide and 100 high, like a 6."""
+    picture = Image.new("L", size, paper)
+    draw, (x, y) = ImageDraw.Draw(picture), corner
+    draw.rectangle((x, y, x + 11, y + 99), fill=ink)
+    draw.rectangle((x, y + 60, x + 39, y + 99), fill=ink)
+    return picture
+
+
+@pytest.mark.parametrize("name", ["absent.png", "folder.png"])
+def test_a_missing_image_or_a_folder_is_named(name: str, tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(ArtifactError, match=rf"{name} does not exist: name a PNG or JPEG file"):
+        read_image(tmp_path / name, SHAPE, PLAIN)
+
+
+@pytest.mark.parametrize("cut", [None, 0, 30, -40])
+def test_what_is_no_whole_image_is_refused(cut: int | None, tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 50)).astype(np.uint8)).save(path)
+    path.write_bytes(b"a shopping list\n" if cut is None else path.read_bytes()[:cut])
+    with pytest.raises(ArtifactError, match=r"picture\.png is not an image that Pillow reads \(.+\): name a PNG or JPEG file"):
+        read_image(path, SHAPE, PLAIN)
+
+
+@pytest.mark.parametrize("level", [0, 200, 255])
+def test_a_blank_page_is_no_digit(level: int, tmp_path: Path) -> None:
+    Image.new("L", (100, 80), level).save(tmp_path / "page.png")
+    with pytest.raises(ArtifactError, match=r"page\.png shows nothing on its background: name a picture with a digit"):
+        read_image(tmp_path / "page.png", (28, 28, 1), DIGIT)
+
+
+def test_without_pillow_the_message_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(MissingDependency, match=r"Pillow, .+, is not installed: pip install 'edgecnn\[image\]'"):
+        read_image(tmp_path / "x.png", SHAPE, PLAIN)
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+@pytest.mark.parametrize(
+    ("mode", "kind", "tolerance"),
+    [
+        ("L", "png", 0),
+        ("RGB", "png", 0),
+        ("RGBA", "png", 0),
+        ("LA", "png", 0),
+        ("P", "png", 0),
+        ("L", "jpg", 4),
+        ("RGB", "jpg", 4),
+    ],
+)
+def test_every_kind_of_file_gives_the_same_light_ink_on_dark(
+    mode: str, kind: str, tolerance: int, inverted: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / f"picture.{kind}"
+    from_pixels(255 - BAR if inverted else BAR, mode).save(path, quality=95)
+    image = read_image(path, SHAPE, PLAIN)
+    assert image.dtype == np.uint8
+    assert image.shape == SHAPE
+    np.testing.assert_allclose(image[..., 0].astype(int), BAR, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("picture", [Image.fromarray(INK_ONLY).convert("1"), Image.fromarray(INK_ONLY.astype(np.uint16) * 257)])
+def test_one_bit_and_sixteen_bit_pictures_keep_black_and_white(picture: Image.Image, tmp_path: Path) -> None:
+    picture.save(tmp_path / "picture.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "picture.png", SHAPE, PLAIN)[..., 0], INK_ONLY)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_a_transparent_ground_is_paper(mode: str, tmp_path: Path) -> None:
+    transparent(mode).save(tmp_path / "ink.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "ink.png", SHAPE, PLAIN)[..., 0], INK_ONLY)
+
+
+@pytest.mark.parametrize(("trained_on", "expected"), [("dark", BAR), ("any", 255 - BAR), ("light", 255 - BAR)])
+def test_a_light_picture_is_inverted_only_for_a_model_of_dark_ones(
+    trained_on: str, expected: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    Image.fromarray(255 - BAR).save(tmp_path / "paper.png")
+    image = read_image(tmp_path / "paper.png", SHAPE, Preprocessing(1 / 255, "letterbox", trained_on))
+    np.testing.assert_array_equal(image[..., 0], expected)
+
+
+def test_the_cameras_orientation_is_applied(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # The camera was held so that the top of the scene is the right edge of the stored pixels.
+    Image.fromarray(np.rot90(BAR)).save(tmp_path / "photo.png", exif=exif)
+    np.testing.assert_array_equal(read_image(tmp_path / "photo.png", SHAPE, PLAIN)[..., 0], BAR)
+
+
+def test_colour_stays_colour_for_a_model_of_three_channels(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 5, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "colour.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "colour.png", (6, 5, 3), ANY), pixels)
+
+
+@pytest.mark.parametrize(("paper", "ink"), [(255, 0), (230, 60), (0, 255), (30, 140)])
+@pytest.mark.parametrize("size_and_corner", [((400, 300), (300, 10)), ((120, 600), (3, 480)), ((101, 101), (1, 1))])
+@pytest.mark.parametrize("side", [28, 56])
+def test_a_digit_anywhere_is_scaled_to_its_box_and_centred_by_its_mass(
+    side: int, size_and_corner: tuple[tuple[int, int], tuple[int, int]], paper: int, ink: int, tmp_path: Path
+) -> None:
+    digit_picture(*size_and_corner, paper, ink).save(tmp_path / "digit.png")
+    image = read_image(tmp_path / "digit.png", (side, side, 1), DIGIT)[..., 0]
+    rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
+    box = side * 20 // 28
+    assert len(rows) == rows[-1] - rows[0] + 1 == box
+    assert columns[-1] - columns[0] + 1 == round(box * 40 / 100)
+    assert image.max() >= 250
+    for axis in (0, 1):
+        centre = np.average(np.arange(side) + 0.5, weights=image.sum(axis=1 - axis))
+        assert centre == pytest.approx(side / 2, abs=0.5)
+    assert image[: rows[0]].max() == 0
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_digit_with_all_its_ink_at_one_end_stays_whole_inside_the_picture(turns: int, tmp_path: Path) -> None:
+    page = np.full((300, 300), 255, np.uint8)
+    page[100:200, 149:152] = page[180:200, 100:200] = 0
+    Image.fromarray(np.rot90(page, turns)).save(tmp_path / "digit.png")
+    image = np.rot90(read_image(tmp_path / "digit.png", (28, 28, 1), DIGIT)[..., 0], -turns)
+    rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
+    assert (rows[0], rows[-1]) == (0, 19)
+    assert columns[-1] - columns[0] + 1 == 20
+
+
+@pytest.mark.parametrize(
+    ("size", "shape", "inside"),
+    [
+        ((100, 50), (20, 20, 1), (5, 15, 0, 20)),
+        ((50, 100), (20, 20, 3), (0, 20, 5, 15)),
+        ((30, 30), (10, 40, 3), (0, 10, 15, 25)),
+    ],
+)
+def test_a_letterboxed_picture_keeps_its_aspect_and_is_padded_with_its_border(
+    size: tuple[int, int], shape: tuple[int, int, int], inside: tuple[int, int, int, int], tmp_path: Path
+) -> None:
+    border = (40, 40, 40) if shape[2] == 1 else (20, 120, 220)
+    picture = Image.new("RGB", size, border)
+    ImageDraw.Draw(picture).rectangle((1, 1, size[0] - 2, size[1] - 2), fill=(250, 250, 250))
+    picture.save(tmp_path / "photo.png")
+    image = read_image(tmp_path / "photo.png", shape, ANY)
+    top, bottom, left, right = inside
+    outside = np.ones(shape[:2], bool)
+    outside[top:bottom, left:right] = False
+    assert image.shape == shape
+    np.testing.assert_array_equal(image[outside], np.broadcast_to(border[: shape[2]], image[outside].shape))
+    assert (image[top + 1 : bottom - 1, left + 1 : right - 1] > 230).all()
+
+
+def only_corners(image: NDArray[np.uint8]) -> None:
+    image[:, [0, 0, -1, -1], [0, -1, 0, -1]] = 0
+
+
+@pytest.mark.parametrize(
+    ("level", "word"), [(0, "dark"), (85, "dark"), (86, "any"), (170, "any"), (171, "light"), (255, "light")]
+)
+@pytest.mark.parametrize("disturb", [only_corners, lambda image: image[:, 1:-1, 1:-1].fill(255 - int(image[0, 0, 0, 0]))])
+def test_the_background_is_the_median_of_the_outermost_pixels(
+    disturb: Callable[[NDArray[np.uint8]], None], level: int, word: str
+) -> None:
+    images = np.full((3, 10, 8, 1), level, np.uint8)
+    disturb(images)
+    assert background(images) == word
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows", "columns"), [((28, 28, 1), 14, 28), ((7, 5, 3), 4, 5), ((130, 200, 3), 17, 50), ((64, 65, 1), 16, 33)]
+)
+def test_a_drawing_has_half_as_many_rows_and_at_most_64_columns(shape: tuple[int, ...], rows: int, columns: int) -> None:
+    lines = to_text(np.full(shape, 255, np.uint8)).split("\n")
+    assert len(lines) == rows
+    assert {len(line) for line in lines} == {columns}
+
+
+def test_a_drawing_shows_shades_and_ends_its_lines_without_blanks() -> None:
+    image = np.zeros((4, 6, 1), np.uint8)
+    image[:2, :5, 0] = [0, 64, 128, 170, 255]
+    assert to_text(image) == " ░▒▓█\n"
+    assert to_text(image[::-1]) == "\n ░▒▓█"
+
+
+def test_sixteen_bits_a_pixel_keep_their_greys(tmp_path: Path) -> None:
+    Image.fromarray(BAR.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    assert np.array_equal(read_image(tmp_path / "deep.png", SHAPE, PLAIN)[..., 0], BAR)
+
+
+@pytest.mark.parametrize(("paper", "ink"), [(150, 20), (110, 250)])
+def test_on_grey_paper_the_ink_is_what_stands_out_more(paper: int, ink: int, tmp_path: Path) -> None:
+    digit_picture((300, 200), (40, 30), paper, ink).save(tmp_path / "grey.png")
+    digit_picture((300, 200), (40, 30), 0, 255).save(tmp_path / "clear.png")
+    grey, clear = (read_image(tmp_path / f"{name}.png", (28, 28, 1), DIGIT) for name in ("grey", "clear"))
+    assert np.array_equal(grey, clear)
+
+
+def test_specks_that_vanish_at_the_models_size_are_no_digit(tmp_path: Path) -> None:
+    specks = np.zeros((4000, 4000), np.uint8)
+    specks[1, 1] = specks[3998, 3998] = 255
+    Image.fromarray(specks).save(tmp_path / "specks.png")
+    with pytest.raises(ArtifactError, match=r"specks\.png shows nothing that is left at the model's size"):
+        read_image(tmp_path / "specks.png", (28, 28, 1), DIGIT)

@@ -1,0 +1,110 @@
+"""The manifest: what it refuses to vouch for, and the order in which it lists."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.errors import ArtifactError
+from edge.manifest import Manifest
+
+
+def edit(folder: Path, **changes: Any) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"manifest\.json does not exist: .*edgecnn train or export"):
+        Manifest.load(tmp_path)
+
+
+def test_a_damaged_manifest_is_refused(artifacts: Path) -> None:
+    text = (artifacts / "manifest.json").read_text()
+    (artifacts / "manifest.json").write_text(text[: len(text) // 2])
+    with pytest.raises(ArtifactError, match=r"manifest\.json is not valid JSON"):
+        Manifest.load(artifacts)
+
+
+@pytest.mark.parametrize("schema", [0, 2])
+def test_another_schema_is_refused_and_both_are_named(schema: int, artifacts: Path) -> None:
+    edit(artifacts, schema=schema)
+    with pytest.raises(ArtifactError, match=rf"manifest\.json has schema {schema}, this edgecnn reads 1: write it again"):
+        Manifest.load(artifacts)
+
+
+@pytest.mark.parametrize("name", ["../int8.tflite", "/etc/passwd", "sub/int8.tflite", "int8.tflite/", "", ".", ".."])
+@pytest.mark.parametrize("listed", ["artifact", "reference"])
+def test_a_name_that_leaves_the_folder_is_refused(listed: str, name: str, artifacts: Path) -> None:
+    manifest = Manifest.load(artifacts)
+    reference = manifest.reference
+    assert reference is not None
+    if listed == "artifact":
+        manifest = replace(manifest, artifacts=(*manifest.artifacts, replace(manifest.artifacts[-1], path=name)))
+    else:
+        manifest = replace(manifest, reference=replace(reference, path=name))
+    manifest.save(artifacts)
+    with pytest.raises(ArtifactError, match=rf"manifest\.json names '{name}', which is not a file of its folder: export again"):
+        Manifest.load(artifacts)
+
+
+def test_a_manifest_without_a_keras_model_says_so_when_it_is_asked_for_it(exported: Path) -> None:
+    manifest = Manifest.load(exported)
+    without = replace(manifest, artifacts=manifest.artifacts[1:])
+    with pytest.raises(ArtifactError, match=r"manifest\.json lists no Keras model: train and export again"):
+        without.keras_model()
+    assert manifest.keras_model().path == "model.keras"
+
+
+def test_a_name_that_is_not_listed_has_no_artifact(exported: Path) -> None:
+    manifest = Manifest.load(exported)
+    assert manifest.artifact("other.tflite") is None
+    found = manifest.artifact("int8.tflite")
+    assert found is not None
+    assert (found.format, found.precision, found.path) == ("tflite", "int8", "int8.tflite")
+
+
+def test_a_saved_manifest_loads_equal(exported: Path, tmp_path: Path) -> None:
+    manifest = Manifest.load(exported)
+    manifest.save(tmp_path)
+    assert Manifest.load(tmp_path) == manifest
+    without_reference = replace(manifest, reference=None)
+    without_reference.save(tmp_path)
+    assert Manifest.load(tmp_path) == without_reference
+
+
+def test_artifacts_replace_those_of_their_name_and_keep_a_fixed_order(exported: Path) -> None:
+    manifest = Manifest.load(exported)
+    new = replace(manifest.artifacts[2], sha256="0" * 64)
+    updated = manifest.with_artifacts(new)
+    assert updated.artifact(new.path) == new
+    assert len(updated.artifacts) == len(manifest.artifacts)
+    shuffled = replace(manifest, artifacts=()).with_artifacts(*reversed(manifest.artifacts))
+    assert [item.path for item in shuffled.artifacts] == [
+        "model.keras",
+        "float32.tflite",
+        "float16.tflite",
+        "dynamic.tflite",
+        "int8.tflite",
+        "int16x8.tflite",
+        "float32.onnx",
+        "int8.onnx",
+    ]
+
+
+def test_another_schema_is_told_before_the_fields_that_it_may_have(artifacts: Path) -> None:
+    edit(artifacts, schema=2, something="new")
+    with pytest.raises(ArtifactError, match="has schema 2, this edgecnn reads 1"):
+        Manifest.load(artifacts)
+
+
+def test_words_that_this_version_does_not_know_are_refused(artifacts: Path) -> None:
+    manifest = Manifest.load(artifacts)
+    replace(manifest, preprocessing=replace(manifest.preprocessing, fit="stretch")).save(artifacts)
+    with pytest.raises(ArtifactError, match=r"preprocessing\.fit is 'stretch', unknown"):
+        Manifest.load(artifacts)
+    replace(manifest, artifacts=(replace(manifest.artifacts[0], precision="int3"),)).save(artifacts)
+    with pytest.raises(ArtifactError, match=r"model\.keras is keras int3, unknown"):
+        Manifest.load(artifacts)

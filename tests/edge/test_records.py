@@ -1,0 +1,130 @@
+"""Dataclasses to JSON and back: a wrong field is named, never guessed."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from edge.errors import ArtifactError
+from edge.manifest import Manifest, Preprocessing
+from edge.records import from_json, to_json
+
+
+@dataclass(frozen=True)
+class Inner:
+    sizes: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Outer:
+    name: str
+    count: int
+    share: float
+    fast: bool
+    note: str | None
+    versions: dict[str, str]
+    inners: tuple[Inner, ...]
+
+
+GOOD = {
+    "name": "bars",
+    "count": 3,
+    "share": 0.5,
+    "fast": True,
+    "note": None,
+    "versions": {"numpy": "2.0"},
+    "inners": [{"sizes": [None, 12]}],
+}
+GOOD_RECORD = Outer("bars", 3, 0.5, True, None, {"numpy": "2.0"}, (Inner((None, 12)),))
+
+
+@pytest.mark.parametrize("text", ["", "{", "nonsense", b"\xff\xfe\x00", '{"name": "cut of'])
+def test_what_is_not_json_is_refused_with_its_origin(text: str | bytes) -> None:
+    with pytest.raises(ArtifactError, match=r"^box\.json is not valid JSON \(.+\): write it again with edgecnn$"):
+        from_json(Outer, text, "box.json")
+
+
+@pytest.mark.parametrize("value", [[], 3, None, "text"])
+def test_json_that_is_no_object_is_refused_as_a_whole(value: object) -> None:
+    with pytest.raises(ArtifactError, match=r"^box\.json: the whole must be an object: write it again$"):
+        from_json(Outer, json.dumps(value), "box.json")
+
+
+@pytest.mark.parametrize("field", sorted(GOOD))
+def test_a_missing_field_is_named(field: str) -> None:
+    rest = {name: value for name, value in GOOD.items() if name != field}
+    with pytest.raises(ArtifactError, match=rf"^box\.json: field {field} is missing: write it again$"):
+        from_json(Outer, json.dumps(rest), "box.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"colour": "red"}, r"colour is unknown"),
+        ({"inners": [{"sizes": []}, {"sizes": [], "x": 1}]}, r"inners\[1\]\.x is unknown"),
+    ],
+)
+def test_an_unknown_field_is_named_with_where_it_is(change: dict[str, object], field: str) -> None:
+    with pytest.raises(ArtifactError, match=rf"^box\.json: field {field}: write it again$"):
+        from_json(Outer, json.dumps({**GOOD, **change}), "box.json")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("name", 3, r"name must be str, got 3"),
+        ("name", None, r"name must be str, got null"),
+        ("count", True, r"count must be int, got true"),
+        ("count", 3.0, r"count must be int, got 3\.0"),
+        ("count", "3", r'count must be int, got "3"'),
+        ("share", True, r"share must be float, got true"),
+        ("share", "0.5", r'share must be float, got "0\.5"'),
+        ("share", math.nan, r"share must be float, got NaN"),
+        ("share", math.inf, r"share must be float, got Infinity"),
+        ("fast", 1, r"fast must be bool, got 1"),
+        ("note", 1, r"note must be str, got 1"),
+        ("versions", [], r"versions must be dict\[str, str\], got \[\]"),
+        ("versions", {"numpy": 2}, r"versions\.numpy must be str, got 2"),
+        ("inners", {}, r"inners must be tuple\[.*Inner, \.\.\.\], got \{\}"),
+        ("inners", [{"sizes": [1]}, 7], r"inners\[1\] must be an object"),
+        ("inners", [{"sizes": [1, "2"]}], r'inners\[0\]\.sizes\[1\] must be int, got "2"'),
+    ],
+)
+def test_a_value_of_another_type_is_named_and_shown(field: str, value: object, message: str) -> None:
+    with pytest.raises(ArtifactError, match=rf"^box\.json: {message}: write it again$"):
+        from_json(Outer, json.dumps({**GOOD, field: value}), "box.json")
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_number_that_json_does_not_have_is_not_written(number: float) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        to_json(Outer("bars", 3, number, True, None, {}, ()))
+
+
+def test_a_record_comes_back_equal_and_of_the_same_types() -> None:
+    assert from_json(Outer, json.dumps(GOOD), "box.json") == GOOD_RECORD
+    assert from_json(Outer, to_json(GOOD_RECORD), "box.json") == GOOD_RECORD
+    whole = from_json(Outer, json.dumps({**GOOD, "share": 1}), "box.json")
+    assert type(whole.share) is float
+
+
+def test_lists_of_numbers_stay_on_one_line_and_records_do_not() -> None:
+    text = to_json(GOOD_RECORD)
+    assert '      "sizes": [null, 12]\n' in text
+    assert '"versions": {\n    "numpy": "2.0"\n  }' in text
+    assert text.endswith("}\n")
+
+
+def test_an_exported_manifest_comes_back_equal_byte_for_byte(exported: Path) -> None:
+    text = (exported / "manifest.json").read_text()
+    manifest = from_json(Manifest, text, "manifest.json")
+    assert to_json(manifest) == text
+
+
+def test_json_that_is_too_deep_or_a_number_that_is_too_large_is_refused() -> None:
+    with pytest.raises(ArtifactError, match="is not valid JSON"):
+        from_json(Manifest, "[" * 100_000, "deep.json")
+    with pytest.raises(ArtifactError, match="scale must be float, got 1000"):
+        from_json(Preprocessing, '{"scale": 1' + "0" * 400 + ', "fit": "digit", "background": "any"}', "large.json")
