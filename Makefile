@@ -28,7 +28,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --upgrade pip
 	@echo "Installing TensorFlow, LiteRT, ONNX Runtime and the rest into $(VENV) (a minute or two)"
-	$(BIN)/pip install --progress-bar off --constraint constraints.txt --editable '.[all]' --group dev | grep -v 'already satisfied'
+	$(BIN)/pip install --constraint constraints.txt --editable '.[all]' --group dev
 	touch $@
 
 # The newest versions that pip finds, in a new environment. Run make test before committing them.

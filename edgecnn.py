@@ -1,9 +1,12 @@
 """The command line: a thin function for each command, and `main`, the only place that decides an exit code."""
 
+import io
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,7 +29,7 @@ from convert.figure import save_figure
 from convert.keras_runtime import OPENER as KERAS
 from convert.train_records import TrainConfig
 from edge.classifier import Classifier
-from edge.errors import ConfigError, EdgeCnnError, GateFailed
+from edge.errors import ConfigError, EdgeCnnError, GateFailed, MissingDependency
 from edge.files import make_folder, write_bytes
 from edge.images import read_image, to_text
 from edge.manifest import FORMATS, Manifest
@@ -38,7 +41,6 @@ MODEL = Path("artifacts/mnist/model.keras")
 
 app = typer.Typer(
     name="edgecnn",
-    help="Takes a Keras image classifier to a small device and proves that it still works there.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -56,6 +58,19 @@ DEFAULTS = TrainConfig()
 _INTERRUPTED = 130  # What typer makes of a KeyboardInterrupt.
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        _print(f"edgecnn {version('edgecnn')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """Take a Keras image classifier to a small device and prove that it still works there."""
+
+
 @app.command(epilog="Example: edgecnn train --epochs 5 --seed 1")
 def train(
     data: Data = None,
@@ -70,6 +85,7 @@ def train(
 ) -> None:
     """Train the CNN and measure it on the test images."""
     config = TrainConfig(epochs, batch_size, learning_rate, dropout, seed)
+    _check_writable(json)
     dataset = load_dataset(data)
     folder = out or Path("artifacts") / dataset.name
     _say(dataset.describe())
@@ -102,6 +118,8 @@ def evaluate(file: ModelFile, data: Data = None, threads: Threads = 1, json: Jso
         f"{file}: accuracy {result.accuracy:.4f} ({result.correct:,} of {result.images:,} test images), "
         f"loss {result.loss:.4f}, {result.runtime}"
     )
+    if classifier.manifest and test.sha256 != classifier.manifest.dataset.test_sha256:
+        text += f"\nnot the model's own test images ({classifier.manifest.dataset.name}), but those of {data}"
     _emit(text + _unverified(classifier), result, json)
 
 
@@ -138,6 +156,10 @@ def predict(
     """Classify test images or image files, and show them."""
     if not images and not index:
         raise ConfigError("nothing to predict: name image files, or test images with --index 47")
+    if save and save.suffix.lower() != ".png":
+        raise ConfigError(f"{save} is not a .png name: --save writes PNG")
+    _check_writable(save)
+    _check_writable(json)
     _say(f"{file}: loading")
     classifier = _load(file, threads)
     chosen: list[tuple[str, str | None, Any]] = []
@@ -181,6 +203,7 @@ def export(
     json: Json = None,
 ) -> None:
     """Write TFLite and ONNX files beside the model, each compared with Keras. float32 is always among them."""
+    _check_writable(json)
     default = ExportConfig()
     config = ExportConfig(tuple(formats or default.formats), tuple(quantize or default.precisions))
     manifest = read_model(model).manifest
@@ -210,17 +233,23 @@ def bench(
     require_recorded(manifest.dataset, test)
     present = {artifact.format for artifact in manifest.artifacts}
     formats = tuple(name for name in FORMATS if name in (runtime or present))
-    if json and str(json) != "-":
-        make_folder(json.parent)
+    if not runtime and "keras" in formats and find_spec("tensorflow") is None:
+        others = " ".join(f"--runtime {name}" for name in formats if name != "keras")
+        raise MissingDependency(f"TensorFlow, for model.keras, is not installed: measure the others with {others}")
+    _check_writable(json)
     openers = {name: _opener(name) for name in formats}
     report = benchmark(folder, formats, openers, test.images, test.labels, threads, Plan(), budget, _say)
     _emit(to_table(report), report, json)
     if report.verdict.status != PASS:
-        raise GateFailed("; ".join(report.verdict.reasons))
+        failed = sum(file.verdict.status != PASS for file in report.files)
+        raise GateFailed(f"{failed} of {len(report.files)} files are outside the budget: see the reasons above, or --max-drop")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code. An exception that is nobody's mistake but ours keeps its traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # A terminal without block characters gets question marks.
     try:
         code = app(args=arguments, standalone_mode=False)
     except EdgeCnnError as error:
@@ -245,8 +274,6 @@ def _opener(model_format: str) -> Opener:
 
 
 def _load(file: Path, threads: int) -> Classifier:
-    if threads < 1:
-        raise ConfigError(f"--threads must be at least 1, got {threads}")
     return Classifier.load(file, threads, KERAS if file.suffix.lower() == ".keras" else None)
 
 
@@ -280,17 +307,36 @@ def _bars(item: PredictedImage) -> str:
     return "\n".join(f"  {label:>{wide}}  {value:7.2%}  {'█' * round(30 * value)}".rstrip() for label, value in rows)
 
 
+def _check_writable(path: Path | None) -> None:
+    """Refuse an output file that can't be written before the work that it is for."""
+    if path is None or str(path) == "-":
+        return
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder: name a file")
+    make_folder(path.parent)
+
+
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
 def _emit(text: str, record: Any, json: Path | None) -> None:
     if json is not None and str(json) == "-":
-        print(to_json(record), end="")
+        _print(to_json(record).rstrip("\n"))
         return
-    print(text)
+    _print(text)
     if json is not None:
         write_bytes(json, to_json(record).encode())
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        sys.stdout = None  # Whoever read it has enough; Python must not flush it again.
+    except OSError as error:
+        sys.stdout = None
+        raise ConfigError(f"standard output can't be written ({error.strerror}): send it elsewhere") from error
 
 
 @contextmanager

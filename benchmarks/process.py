@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
@@ -31,7 +32,12 @@ class ModelProcess:
         # belong to `benchmarks.worker`, not to `__main__`.
         command = [sys.executable, "-P", "-c", f"from benchmarks.worker import serve; serve({writer})"]
         said = self._output
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=said, stderr=said, pass_fds=[writer])
+        # For a checkout that is run without being installed.
+        paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=said, stderr=said, pass_fds=[writer], env=environment
+        )
         os.close(writer)
         self._requests = cast(IO[bytes], self._process.stdin)
         self._answers = os.fdopen(reader, "rb")

@@ -18,6 +18,7 @@ from benchmarks.worker import Classify, Open, Time
 from edge.errors import ArtifactError, ConfigError
 from edge.files import read_bytes, sha256
 from edge.manifest import Artifact, DatasetRecord, Manifest
+from edge.model_file import read_model
 from edge.preprocess import Floats, Images
 from edge.runtimes import Opener
 
@@ -104,24 +105,24 @@ def benchmark(
         openers: How to open each of these formats.
         images: The test images uint8 (n, h, w, c); the caller has checked that they are the manifest's.
         labels: Theirs, int64 (n,).
-        threads: Of each runtime, at least 1.
+        threads: Of each runtime, 1 to 64.
         plan: How long to measure.
         budget: What is allowed.
         on_step: Gets a line before each file.
 
     Raises:
         ArtifactError: If a file or the reference is missing, damaged or stale, or a runtime crashes on it.
-        ConfigError: If no file is of these formats, or threads is below 1.
+        ConfigError: If no file is of these formats, or `threads` is not 1 to 64.
         MissingDependency: If a runtime is not installed.
     """
-    if threads < 1:
-        raise ConfigError(f"--threads must be at least 1, got {threads}")
     manifest = Manifest.load(folder)
     reference = load_reference(folder, manifest)
     chosen = [artifact for artifact in manifest.artifacts if artifact.format in formats]
     for model_format in formats:
         if not any(artifact.format == model_format for artifact in chosen):
             raise ConfigError(f"{folder} has no {model_format} file: run edgecnn export --format {model_format}")
+    for artifact in chosen:
+        read_model(folder / artifact.path)  # A damaged or stale file is told before minutes of measuring.
     before = read_host()
     results = []
     for artifact in chosen:
@@ -152,15 +153,19 @@ def load_reference(folder: Path, manifest: Manifest) -> Floats:
     """
     record = manifest.reference
     if record is None:
-        raise ArtifactError(f"{folder} has no reference to judge by: run edgecnn export")
+        raise ArtifactError(f"{folder} has no reference to judge by: {_export(folder, manifest)}")
     path = folder / record.path
     data = read_bytes(path)
     if sha256(data) != record.sha256:
-        raise ArtifactError(f"{path} is not the file that the manifest lists: run edgecnn export")
+        raise ArtifactError(f"{path} is not the file that the manifest lists: {_export(folder, manifest)}")
     if (record.source_sha256, record.test_sha256) != (manifest.keras_model().sha256, manifest.dataset.test_sha256):
-        raise ArtifactError(f"{path} is stale, it is of an earlier model: run edgecnn export")
+        raise ArtifactError(f"{path} is stale, it is of an earlier model: {_export(folder, manifest)}")
     probabilities: Floats = np.load(io.BytesIO(data), allow_pickle=False)
     return probabilities
+
+
+def _export(folder: Path, manifest: Manifest) -> str:
+    return f"run edgecnn export {folder / manifest.keras_model().path}"
 
 
 def _measure(

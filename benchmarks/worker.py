@@ -7,7 +7,6 @@ named on the command line, so that nothing a library prints is taken for an answ
 
 import os
 import pickle
-import resource
 import signal
 import sys
 import time
@@ -17,7 +16,7 @@ from typing import Any
 
 from benchmarks.latency import LatencySample, Plan, measure_latency
 from edge.classifier import Classifier
-from edge.errors import EdgeCnnError
+from edge.errors import EdgeCnnError, InvalidMeasurement
 from edge.files import sha256
 from edge.model_file import read_model
 from edge.preprocess import Floats, Images, to_input
@@ -75,7 +74,7 @@ class Worker:
         if sha256(model.data) != request.sha256:
             raise EdgeCnnError(f"{request.path} changed while it was measured: run edgecnn bench again")
         before = time.perf_counter_ns()
-        runtime = request.opener.open_model(model.data, request.threads)
+        runtime = request.opener.open_file(model, request.threads)
         loaded = time.perf_counter_ns()
         self._classifier = Classifier(model, runtime)
         self.opened = Opened(f"{runtime.name} {runtime.version}", imported - start, loaded - before)
@@ -88,16 +87,19 @@ class Worker:
         return measure_latency(self._classifier.runtime, inputs, request.plan), peak_memory_bytes()
 
 
-def peak_memory_bytes() -> int:
-    """Return the largest resident memory that this process has had.
+def peak_memory_bytes(status: Path = Path("/proc/self/status")) -> int:
+    """Return the largest resident memory that this process has had, as Linux keeps it for a program (VmHWM).
 
-    Linux keeps it for the program (VmHWM). `ru_maxrss` would start from the parent's size, which is TensorFlow's.
+    `ru_maxrss` would start from the parent's size, which is TensorFlow's.
+
+    Raises:
+        InvalidMeasurement: If the system does not say.
     """
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    lines = status.read_text().splitlines() if status.exists() else []
+    for line in lines:
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise InvalidMeasurement(f"{status} does not tell the peak memory: measure on Linux")
 
 
 def serve(descriptor: int) -> None:

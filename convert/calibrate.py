@@ -31,18 +31,18 @@ def choose_calibration(dataset: Dataset, count: int = COUNT, seed: int = SEED) -
     """
     rng = np.random.default_rng(seed)
     test = {image.tobytes() for image in dataset.test.images}
-    labels = dataset.train.labels
-    pools = [rng.permutation(np.flatnonzero(labels == index)) for index in range(len(dataset.class_names))]
+    images, labels = dataset.train.images, dataset.train.labels
+    free = np.array([image.tobytes() not in test for image in images])
+    pools = [rng.permutation(np.flatnonzero(free & (labels == index))) for index in range(len(dataset.class_names))]
     chosen: list[int] = []
     # One class after the other, so that a small class runs out without leaving the others uneven.
     for place in range(max(len(pool) for pool in pools)):
         for pool in pools:
-            if len(chosen) < count and place < len(pool) and dataset.train.images[pool[place]].tobytes() not in test:
+            if len(chosen) < count and place < len(pool):
                 chosen.append(int(pool[place]))
         if len(chosen) == count:
             break
     if not chosen:
         raise ConversionError(f"{dataset.name}: every training image is also a test image: nothing is left to calibrate on")
     indices: NDArray[np.int64] = np.array(sorted(chosen))
-    images = dataset.train.images[indices]
-    return images, Calibration(METHOD, tuple(indices.tolist()), sha256(images.tobytes()), seed)
+    return images[indices], Calibration(METHOD, tuple(indices.tolist()), sha256(images[indices].tobytes()), seed)

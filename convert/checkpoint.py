@@ -13,15 +13,19 @@ from edge.records import from_json, to_json
 
 _FOLDER = "checkpoint"
 _RECORD = "checkpoint.json"
+TRAIN_NAME = "train.json"
 
 
 def save_epoch(
     previous: Checkpoint | None, model: Any, epoch: Epoch, config: TrainConfig, dataset: DatasetRecord, folder: Path
 ) -> Checkpoint:
-    """Save the model with its optimizer, then the record that names it, then delete what no record names.
+    """Save the model with its optimizer, then the record that names it.
 
-    The record is replaced in one step, so that at any moment it names whole files.
+    The record is replaced in one step, so that it always names whole files; a new run takes an old one's away first.
+    `prune` then deletes what the record does not name.
     """
+    if previous is None:
+        (folder / _FOLDER / _RECORD).unlink(missing_ok=True)
     path = folder / _FOLDER / f"epoch-{epoch.number}.keras"
     with staged(path) as temporary:
         model.save(temporary)
@@ -32,10 +36,14 @@ def save_epoch(
         best, best_epoch = (previous.best[0], previous.best[1]), previous.best_epoch
     checkpoint = Checkpoint(config, dataset, history, last, best, best_epoch)
     write_bytes(folder / _FOLDER / _RECORD, to_json(checkpoint).encode())
-    for old in (folder / _FOLDER).glob("epoch-*.keras"):
-        if old.name not in (last[0], best[0]):
-            old.unlink()
     return checkpoint
+
+
+def prune(checkpoint: Checkpoint, folder: Path) -> None:
+    """Delete the models of epochs that are neither the last nor the best."""
+    for old in (folder / _FOLDER).glob("epoch-*.keras"):
+        if old.name not in (checkpoint.last[0], checkpoint.best[0]):
+            old.unlink()
 
 
 def load_checkpoint(folder: Path, config: TrainConfig, dataset: DatasetRecord) -> Checkpoint:
@@ -56,7 +64,12 @@ def load_checkpoint(folder: Path, config: TrainConfig, dataset: DatasetRecord) -
     for name, value in asdict(replace(checkpoint.config, epochs=config.epochs)).items():
         if value != given[name]:
             raise ConfigError(f"--resume: {folder} was trained with {option(name)} {value}, not {given[name]}: give that")
-    if len(checkpoint.history) >= config.epochs:
+    files = (checkpoint.last, checkpoint.best)
+    if any(len(file) != 2 for file in files) or not 1 <= checkpoint.best_epoch <= len(checkpoint.history):
+        raise ArtifactError(f"{path} is damaged: train without --resume")
+    # Without train.json the last run was cut off between its last epoch and its result: that much is left to do.
+    left = config.epochs - len(checkpoint.history)
+    if left < 0 or (left == 0 and (folder / TRAIN_NAME).exists()):
         raise ConfigError(f"--resume: {folder} has {len(checkpoint.history)} finished epochs: give more with --epochs")
     return checkpoint
 

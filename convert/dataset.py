@@ -183,7 +183,11 @@ def _class_names(folder: Path | None, classes: int) -> tuple[str, ...]:
     path = None if folder is None else folder / "labels.txt"
     if path is None or not path.exists():
         return tuple(str(index) for index in range(classes))
-    names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    try:
+        text = read_bytes(path).decode()
+    except UnicodeDecodeError as error:
+        raise ArtifactError(f"{path} is not UTF-8 text: save it as that, a name a line") from error
+    names = tuple(line.strip() for line in text.splitlines() if line.strip())
     if len(names) != classes:
         raise ArtifactError(f"{path} names {len(names)} classes, the training labels have {classes}: a name a line")
     if len(set(names)) < classes:

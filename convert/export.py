@@ -10,9 +10,8 @@ import numpy as np
 
 from convert.calibrate import choose_calibration
 from convert.dataset import Dataset, require_recorded
-from convert.keras_runtime import OPENER
+from convert.keras_runtime import OPENER, load_from_bytes
 from convert.parity import check_parity
-from convert.tensorflow import load_keras_model
 from convert.to_onnx import ONNX_PRECISIONS, oldest_onnx_runtime, quantize_onnx, to_onnx
 from convert.to_tflite import TFLITE_PRECISIONS, oldest_tflite_runtime, to_tflite
 from convert.versions import versions
@@ -53,7 +52,7 @@ class ExportConfig:
                 if precision not in _PRECISIONS[model_format]:
                     has = ", ".join(_PRECISIONS[model_format])
                     others = [name for name in self.formats if precision in _PRECISIONS[name]]
-                    fix = f"add --format {others[0]}" if others else "choose another"
+                    fix = f"use --format {others[0]} alone" if others else "choose another"
                     raise ConfigError(f"{model_format} has no {precision} (it has {has}): {fix}")
 
     def files(self) -> list[tuple[str, str]]:
@@ -92,21 +91,24 @@ def export(
     if source.format != "keras":
         raise ConfigError(f"{model_path} is already exported: name a .keras file")
     if source.manifest is None or source.artifact is None:
-        raise ArtifactError(f"{model_path} has {source.unverified}, so its preprocessing and labels are unknown: edgecnn train")
+        raise ArtifactError(
+            f"{model_path} has {source.unverified}, so how it takes pixels is unknown: name what edgecnn train wrote"
+        )
     require_recorded(source.manifest.dataset, dataset.test)
     if dataset.train.sha256 != source.manifest.dataset.train_sha256:
         raise ConfigError(f"{dataset.source} has not the training images of {model_path}: name theirs with --data")
     folder = model_path.parent
     make_folder(folder)
 
+    export_versions = versions("tensorflow", "keras", "tf2onnx", "onnx", "onnxslim", "onnxruntime", "ai-edge-litert", "numpy")
     on_step(f"Keras on {len(dataset.test.labels):,} test images")
-    keras = Classifier(source, OPENER.open_model(source.data, 1))
+    keras = Classifier(source, OPENER.open_file(source, 1))
     reference = keras.probabilities(dataset.test.images)
     images, calibration = choose_calibration(dataset)
     inputs = to_input(images, keras.table)
 
     manifest = source.manifest
-    model = load_keras_model(str(model_path), str(model_path))
+    model = load_from_bytes(source.data)
     float32_onnx = b""
     used_calibration = False
     files: list[tuple[str, bytes]] = []
@@ -121,9 +123,9 @@ def export(
             float32_onnx = float32_onnx or data
             oldest = oldest_onnx_runtime(data)
         used_calibration |= precision in ("int8", "int16x8")
-        runtime = opener_for(model_format).open_model(data, 1)
         # What the manifest says of the model holds for every file made from it.
         candidate = ModelFile(folder / name, model_format, data, source.manifest, None, None)
+        runtime = opener_for(model_format).open_file(candidate, 1)
         probabilities = Classifier(candidate, runtime).probabilities(dataset.test.images)
         parity = check_parity(name, precision, probabilities, reference)
         files.append((name, data))
@@ -139,9 +141,7 @@ def export(
     provenance = replace(
         manifest.provenance,
         exported=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        export_versions=versions(
-            "tensorflow", "keras", "tf2onnx", "onnx", "onnxslim", "onnxruntime", "ai-edge-litert", "numpy"
-        ),
+        export_versions=export_versions,
         calibration=calibration if used_calibration else manifest.provenance.calibration,
     )
     manifest = replace(manifest, provenance=provenance, reference=_write_reference(folder, reference, source, dataset))

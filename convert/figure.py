@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from edge.errors import ConfigError, MissingDependency
+from edge.errors import MissingDependency
 from edge.files import staged
 from edge.preprocess import Images
 
@@ -11,11 +11,9 @@ def save_figure(path: Path, images: Images, titles: list[str]) -> None:
     """Draw images (n, h, w, c), five in a row, each under its title, into a .png file.
 
     Raises:
-        ConfigError: If the name is no .png, or the file can't be written.
+        ConfigError: If the file can't be written.
         MissingDependency: If matplotlib is not installed.
     """
-    if path.suffix != ".png":
-        raise ConfigError(f"{path} is not a .png name: --save writes PNG")
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
@@ -26,7 +24,7 @@ def save_figure(path: Path, images: Images, titles: list[str]) -> None:
     for place, (image, title) in enumerate(zip(images, titles, strict=True)):
         axes = figure.add_subplot(rows, columns, place + 1)
         axes.imshow(image[..., 0] if image.shape[2] == 1 else image, cmap="gray", vmin=0, vmax=255)
-        axes.set_title(title, fontsize=11)
+        axes.set_title(title, fontsize=11, parse_math=False)
         axes.set_axis_off()
     with staged(path) as temporary:
-        figure.savefig(temporary, dpi=120)
+        figure.savefig(temporary, dpi=120, format="png")

@@ -28,10 +28,15 @@ def open_model(data: bytes, threads: int) -> "KerasRuntime":
         tensorflow.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError:
         pass  # Already running (training, export): there nothing is timed.
+    return KerasRuntime(load_from_bytes(data))
+
+
+def load_from_bytes(data: bytes) -> Any:
+    """Return the Keras model of a .keras file's bytes, so that what is loaded is what was hashed. Errors as `open_model`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         path.write_bytes(data)
-        return KerasRuntime(load_keras_model(str(path), "the .keras file"))
+        return load_keras_model(str(path), "the .keras file")
 
 
 class KerasRuntime:
@@ -42,17 +47,16 @@ class KerasRuntime:
     def __init__(self, model: Any) -> None:
         tensorflow = load_tensorflow()
         self.version = version("keras")
-        if len(model.inputs) != 1 or len(model.outputs) != 1:
-            raise ArtifactError(
-                f"the Keras model has {len(model.inputs)} inputs and {len(model.outputs)} outputs: give one with one each"
-            )
-        self.input_spec = TensorSpec(model.inputs[0].name, tuple(model.inputs[0].shape), "float32")
-        self.output_spec = TensorSpec(model.outputs[0].name, tuple(model.outputs[0].shape), "float32")
-        signature = [tensorflow.TensorSpec(model.inputs[0].shape, tensorflow.float32)]
+        inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise ArtifactError(f"the Keras model has {len(inputs)} inputs and {len(outputs)} outputs: give one with one each")
+        self.input_spec = TensorSpec(inputs[0].name, tuple(inputs[0].shape), str(inputs[0].dtype))
+        self.output_spec = TensorSpec(outputs[0].name, tuple(outputs[0].shape), str(outputs[0].dtype))
+        signature = [tensorflow.TensorSpec(inputs[0].shape, inputs[0].dtype)]
         self._call = tensorflow.function(lambda batch: model(batch, training=False), input_signature=signature)
 
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """Run a batch of float32."""
+        """Run a batch."""
         return np.asarray(self._call(batch))
 
 

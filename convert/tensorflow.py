@@ -13,8 +13,8 @@ def load_tensorflow() -> Any:
     Raises:
         MissingDependency: If TensorFlow is not installed.
     """
-    # 1 drops the INFO notices that come later, one for each process; warnings and errors stay.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    # Errors stay; notices and warnings of the C++ side (one of them after every Ctrl-C) say nothing to a user.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         with quiet():
             import tensorflow
@@ -52,5 +52,5 @@ def load_keras_model(path: str, origin: str, training: bool = False) -> Any:
         with quiet():
             return keras.models.load_model(path, compile=training, safe_mode=True)
     except Exception as error:  # Keras raises whatever its layers, zipfile and h5py raise.
-        reason = " ".join(str(error).split())[:160]
+        reason = " ".join(str(error).replace(path, "the file").split())[:160]
         raise ArtifactError(f"{origin}: Keras can't load it in safe mode ({reason}): save it again") from error

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.tensorflow import load_tensorflow
-from edge.errors import ConversionError
+from edge.errors import ConversionError, MissingDependency
 from edge.preprocess import Floats
 from edge.quiet import quiet
 from edge.runtimes import ort
@@ -43,6 +43,8 @@ def to_onnx(model: Any) -> bytes:
             graph, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=_OPSET)
             data: bytes = _named(onnxslim.slim(graph)).SerializeToString()
             return data
+    except ModuleNotFoundError as error:
+        raise MissingDependency(f"{error.name} is not installed. On the workstation: pip install 'edgecnn[train]'") from error
     except Exception as error:  # Three libraries, each with errors of its own.
         reason = " ".join(str(error).split())[:200]
         raise ConversionError(f"ONNX float32: tf2onnx or onnxslim can't convert the model ({reason})") from error
@@ -90,6 +92,8 @@ def quantize_onnx(data: bytes, calibration: Floats) -> bytes:
             model.opset_import.extend(kept)
             quantized: bytes = model.SerializeToString()
             return quantized
+    except ModuleNotFoundError as error:
+        raise MissingDependency(f"{error.name} is not installed. On the workstation: pip install 'edgecnn[train]'") from error
     except Exception as error:  # onnxruntime's errors share no public base class but this one.
         reason = " ".join(str(error).split())[:200]
         raise ConversionError(f"ONNX int8: ONNX Runtime can't quantise the model ({reason})") from error

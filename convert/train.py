@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from convert.checkpoint import checkpoint_bytes, load_checkpoint, load_last, save_epoch
+from convert.checkpoint import TRAIN_NAME, checkpoint_bytes, load_checkpoint, load_last, prune, save_epoch
 from convert.dataset import SHIPPED, Dataset, Split
 from convert.keras_runtime import OPENER
 from convert.model import build_cnn
@@ -17,6 +17,7 @@ from convert.tensorflow import load_keras, load_tensorflow
 from convert.train_records import Checkpoint, Epoch, TrainConfig, TrainResult
 from convert.versions import versions
 from edge.classifier import Classifier
+from edge.errors import ArtifactError, ConfigError
 from edge.files import make_folder, sha256, write_bytes
 from edge.images import background
 from edge.manifest import (
@@ -34,7 +35,6 @@ from edge.preprocess import input_table, to_input
 from edge.records import to_json
 
 MODEL_NAME = "model.keras"
-TRAIN_NAME = "train.json"
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def train(
     config: TrainConfig,
     folder: Path,
     resume: bool = False,
-    on_summary: Callable[[str], None] = lambda text: None,
+    on_text: Callable[[str], None] = lambda text: None,
     on_batch: Callable[[TrainState], None] = lambda state: None,
 ) -> TrainResult:
     """Train the CNN and write model.keras, train.json, manifest.json, checkpoint/ and logs/ into `folder`.
@@ -71,27 +71,28 @@ def train(
         config: The settings.
         folder: Where everything is written.
         resume: Go on after the last finished epoch of `folder/checkpoint`.
-        on_summary: Gets the model's summary, once.
+        on_text: Gets the model's summary, and a line for each step after training.
         on_batch: Gets the state after every batch.
 
     Raises:
-        ConfigError: If `folder` can't be written, or a resume does not fit the checkpoint.
-        ArtifactError: If the checkpoint or the folder's manifest is damaged.
+        ConfigError: If `folder` can't be written, a resume does not fit the checkpoint, or the loss becomes NaN.
+        ArtifactError: If the checkpoint is damaged.
         MissingDependency: If TensorFlow is not installed.
-        KeyboardInterrupt: If interrupted before an epoch ended; nothing is written then.
+        KeyboardInterrupt: If interrupted before an epoch ended; no model is written then.
     """
-    make_folder(folder)
-    earlier = Manifest.load(folder) if (folder / MANIFEST_NAME).exists() else None
+    earlier = _earlier_manifest(folder, on_text)
     record = DatasetRecord(dataset.name, dataset.source, dataset.train.sha256, dataset.test.sha256)
     checkpoint = load_checkpoint(folder, config, record) if resume else None
+    make_folder(folder)
 
+    made_with = versions("tensorflow", "keras", "numpy")
     keras = load_keras()
     load_tensorflow().config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(config.seed)
     model = load_last(folder, checkpoint) if checkpoint else _new_model(dataset, config)
     lines: list[str] = []
     model.summary(print_fn=lines.append, line_length=80)
-    on_summary("\n".join(lines))
+    on_text("\n".join(lines))
 
     fit = "digit" if dataset.source == SHIPPED else "letterbox"
     preprocessing = Preprocessing(1 / 255, fit, background(dataset.train.images))
@@ -105,13 +106,17 @@ def train(
         model.fit(batches, initial_epoch=done, epochs=config.epochs, shuffle=False, verbose=0, callbacks=[watcher, board])
     except KeyboardInterrupt:
         if watcher.checkpoint is None:
+            on_text("Interrupted before the first epoch ended: no model was written.")
             raise
         interrupted = True
 
     checkpoint = watcher.checkpoint
     data = checkpoint_bytes(folder, checkpoint.best if interrupted else checkpoint.last)
+    # Gone until it is true again.
+    (folder / TRAIN_NAME).unlink(missing_ok=True)
     write_bytes(folder / MODEL_NAME, data)
     _manifest(earlier, dataset, record, config, preprocessing, data, model).save(folder)
+    on_text(f"Measuring on {len(dataset.test.labels):,} test images")
     # Read back through the path of every other file, so that `edgecnn evaluate` says the same.
     probabilities = Classifier.load(folder / MODEL_NAME, opener=OPENER).probabilities(dataset.test.images)
     result = TrainResult(
@@ -128,11 +133,21 @@ def train(
         test_images=len(dataset.test.labels),
         test_accuracy=float(correct(probabilities, dataset.test.labels).mean()),
         test_loss=cross_entropy(probabilities, dataset.test.labels),
-        versions=versions("tensorflow", "keras", "numpy"),
+        versions=made_with,
         log_folder=log_folder,
     )
     write_bytes(folder / TRAIN_NAME, to_json(result).encode())
     return result
+
+
+def _earlier_manifest(folder: Path, on_text: Callable[[str], None]) -> Manifest | None:
+    if not (folder / MANIFEST_NAME).exists():
+        return None
+    try:
+        return Manifest.load(folder)
+    except ArtifactError as error:
+        on_text(f"A new manifest will be written: {error}")
+        return None
 
 
 def _new_model(dataset: Dataset, config: TrainConfig) -> Any:
@@ -202,7 +217,10 @@ def _watcher(
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             seconds = time.monotonic() - self.started
             finished = Epoch(epoch + 1, float(logs["loss"]), float(logs["accuracy"]), seconds)
+            if not np.isfinite(finished.loss):
+                raise ConfigError(f"the loss is {finished.loss} after epoch {epoch + 1}: lower --learning-rate")
             self.checkpoint = save_epoch(self.checkpoint, self.model, finished, config, record, folder)
+            prune(self.checkpoint, folder)
 
     return Watcher()
 

@@ -61,6 +61,11 @@ class Classifier:
         classes = runtime.output_spec.shape[-1]
         if len(runtime.output_spec.shape) != 2 or classes is None:
             raise ArtifactError(f"{model.path} gives {runtime.output_spec.shape}, not (n, classes): give an image classifier")
+        if runtime.input_spec.shape[0] not in (None, 1):
+            raise ArtifactError(
+                f"{model.path} takes {runtime.input_spec.shape[0]} images at a time: export it for one, or free"
+            )
+        self._name = str(model.path)
         self.manifest, self.unverified = model.manifest, model.unverified
         # An unverified file's preprocessing is not known; whoever shows its result shows `unverified` too.
         self.preprocessing = model.manifest.preprocessing if model.manifest else ASSUMED
@@ -82,11 +87,12 @@ class Classifier:
 
         Raises:
             ArtifactError: If the file is missing, damaged, stale or not an image classifier.
+            ConfigError: If `threads` is not 1 to 64.
             MissingDependency: If no runtime for it is installed.
         """
         model = read_model(Path(path))
         opener = opener or opener_for(model.format)
-        return cls(model, opener.open_model(model.data, threads))
+        return cls(model, opener.open_file(model, threads))
 
     def predict(self, images: NDArray[Any]) -> Prediction:
         """Classify images.
@@ -98,6 +104,8 @@ class Classifier:
             ValueError: If dtype or shape are others.
             ArtifactError: If the model's output is not class probabilities.
         """
+        if not isinstance(images, np.ndarray):
+            raise ValueError(f"images must be a numpy array, got {type(images).__name__}: edge.images.read_image reads a file")
         batch = images[np.newaxis] if images.ndim == 3 else images
         probabilities = self.probabilities(batch)
         indices = probabilities.argmax(axis=1).astype(np.int64)  # A 32-bit board counts in int32.
@@ -114,4 +122,10 @@ class Classifier:
         return np.concatenate(chunks)
 
     def _chunk(self, images: Images) -> Floats:
-        return to_probabilities(self.runtime.run(to_input(images, self.table)), self.runtime.output_spec)
+        inputs = to_input(images, self.table)
+        try:
+            output = self.runtime.run(inputs)
+        except Exception as error:  # Each runtime has errors of its own, with no common base class but this one.
+            reason = " ".join(str(error).split())[:200]
+            raise ArtifactError(f"{self._name}: {self.runtime.name} can't run it ({reason}): export it again") from error
+        return to_probabilities(output, self.runtime.output_spec)

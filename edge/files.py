@@ -19,7 +19,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise ArtifactError(f"{path} does not exist: check the path, or write it with edgecnn train or export") from None
+        raise ArtifactError(f"{path} does not exist: check the path, or write it with edgecnn train and export") from None
     except OSError as error:
         raise ArtifactError(f"{path} can't be read ({error.strerror}): give a readable file") from error
     if not data:
@@ -73,4 +73,4 @@ def make_folder(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise ConfigError(f"{folder} can't be written ({error.strerror}): choose another folder with --out") from error
+        raise ConfigError(f"{folder} can't be written ({error.strerror}): choose another folder") from error

@@ -14,6 +14,8 @@ from edge.preprocess import Images
 _INK_SHARE = 20 / 28
 # Weaker than this share of the strongest ink is paper, shadow or JPEG noise.
 _INK_LEAST = 0.25
+# Ink that covers more of the picture is no ink.
+_INK_MOST = 0.5
 _SHADES = " ░▒▓█"
 
 
@@ -63,6 +65,8 @@ def to_text(image: Images) -> str:
 
 def _open(path: Path, mode: str) -> Images:
     pillow, ops = _pillow()
+    if path.is_dir():
+        raise ArtifactError(f"{path} is a folder: name the PNG or JPEG files in it")
     if not path.is_file():
         raise ArtifactError(f"{path} does not exist: name a PNG or JPEG file")
     try:
@@ -81,28 +85,47 @@ def _open(path: Path, mode: str) -> Images:
 
 
 def _fit_digit(grey: NDArray[np.uint8], height: int, width: int, path: Path) -> NDArray[np.uint8]:
-    edge = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    contrast = grey.astype(np.float32) - float(np.median(edge))
+    pillow, _ = _pillow()
+    picture = pillow.fromarray(grey)
+    # Averaging down to eight times the model's size takes out a camera's noise.
+    picture.thumbnail((8 * width, 8 * height), pillow.Resampling.BOX)
+    contrast = _without_paper(np.asarray(picture, np.float32))
     # On grey paper the border does not tell which is ink: the side that stands out more is.
     ink = np.clip(contrast if contrast.max() >= -contrast.min() else -contrast, 0, None)
     if ink.max() < 16:
         raise ArtifactError(f"{path} shows nothing on its background: name a picture with a digit")
     ink *= 255 / ink.max()
     ink[ink < 255 * _INK_LEAST] = 0
+    if np.count_nonzero(ink) > _INK_MOST * ink.size:
+        raise ArtifactError(f"{path} has no even background to tell ink from: crop it to one digit on plain paper")
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     box = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     factor = min(height, width) * _INK_SHARE / max(box.shape)
     size = (max(1, round(box.shape[1] * factor)), max(1, round(box.shape[0] * factor)))
-    pillow, _ = _pillow()
     # LANCZOS averages over the source pixels when it shrinks, as anti-aliasing did when MNIST was made.
     small = np.asarray(pillow.fromarray(box.astype(np.uint8)).resize(size, pillow.Resampling.LANCZOS), np.float32)
-    if small.max() == 0:
-        raise ArtifactError(f"{path} shows nothing that is left at the model's size: name a picture with a digit")
     top = _centred(small.sum(axis=1), height)
     left = _centred(small.sum(axis=0), width)
     fitted = np.zeros((height, width), np.uint8)
     fitted[top : top + small.shape[0], left : left + small.shape[1]] = small.astype(np.uint8)
     return fitted
+
+
+def _without_paper(grey: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how much each pixel differs from the paper: a plane through the border, as a lamp on one side lights it."""
+    height, width = grey.shape
+    y, x = np.mgrid[0:height, 0:width].reshape(2, -1) / max(height, width)
+    plane = np.stack([np.ones_like(x), x, y], axis=1)
+    border = np.zeros(grey.shape, bool)
+    border[[0, -1]] = border[:, [0, -1]] = True
+    kept, values = border.reshape(-1), grey.reshape(-1)
+    # Least squares, then once more without what is far off: a stroke that crosses the border is no paper.
+    for _ in range(2):
+        weights = np.linalg.lstsq(plane[kept], values[kept], rcond=None)[0]
+        off = np.abs(values - plane @ weights)
+        kept = border.reshape(-1) & (off <= 2 * max(1.0, float(np.median(off[border.reshape(-1)]))))
+    contrast: NDArray[np.float32] = (grey - (plane @ weights).reshape(grey.shape)).astype(np.float32)
+    return contrast
 
 
 def _centred(weights: NDArray[np.float32], length: int) -> int:

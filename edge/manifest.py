@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge.errors import ArtifactError
-from edge.files import read_bytes, write_bytes
+from edge.files import read_bytes, sha256, write_bytes
 from edge.records import from_json, to_json
 
 SCHEMA = 1
@@ -177,7 +177,10 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The folder's contents. See the module's types."""
+    """The folder's contents. See the module's types.
+
+    `sha256` is of the manifest itself, and in the file only: an altered class name or scale must not pass.
+    """
 
     schema: int
     class_names: tuple[str, ...]
@@ -186,6 +189,7 @@ class Manifest:
     provenance: Provenance
     reference: Reference | None
     artifacts: tuple[Artifact, ...]
+    sha256: str = ""
 
     @classmethod
     def load(cls, folder: Path) -> "Manifest":
@@ -195,7 +199,11 @@ class Manifest:
             ArtifactError: If it is missing, damaged or of another schema, or names files outside its folder.
         """
         path = folder / MANIFEST_NAME
+        if folder.is_file():
+            raise ArtifactError(f"{folder} is a file: name its folder")
         manifest = from_json(cls, read_bytes(path), str(path), SCHEMA)
+        if manifest.sha256 != manifest._digest():
+            raise ArtifactError(f"{path} was altered (its SHA-256 does not fit): copy it again, or train and export again")
         for artifact in manifest.artifacts:
             if artifact.format not in FORMATS or artifact.precision not in PRECISIONS:
                 raise ArtifactError(f"{path}: {artifact.path} is {artifact.format} {artifact.precision}, unknown: export again")
@@ -206,11 +214,14 @@ class Manifest:
         for name in names:
             if name != Path(name).name or name in ("", ".", ".."):
                 raise ArtifactError(f"{path} names {name!r}, which is not a file of its folder: export again")
-        return manifest
+        return replace(manifest, sha256="")
 
     def save(self, folder: Path) -> None:
         """Write `folder/manifest.json`, whole or not at all."""
-        write_bytes(folder / MANIFEST_NAME, to_json(self).encode())
+        write_bytes(folder / MANIFEST_NAME, to_json(replace(self, sha256=self._digest())).encode())
+
+    def _digest(self) -> str:
+        return sha256(to_json(replace(self, sha256="")).encode())
 
     def artifact(self, name: str) -> Artifact | None:
         """Return the artifact with this file name."""

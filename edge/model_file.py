@@ -50,10 +50,11 @@ def read_model(path: Path) -> ModelFile:
     if artifact is None:
         _check_content(path, model_format, data)
         return ModelFile(path, model_format, data, None, None, f"not listed in the {MANIFEST_NAME} beside it")
-    if len(data) != artifact.size_bytes or sha256(data) != artifact.sha256:
+    if sha256(data) != artifact.sha256:
+        mend = "train" if model_format == "keras" else f"export {path.parent / manifest.keras_model().path}"
         raise ArtifactError(
-            f"{path} is not the file that {MANIFEST_NAME} lists ({len(data)} bytes, expected {artifact.size_bytes}, "
-            f"sha256 {artifact.sha256[:12]}...): copy it again or run edgecnn export"
+            f"{path} is not the file that {MANIFEST_NAME} lists ({len(data)} bytes with sha256 {sha256(data)[:12]}, "
+            f"expected {artifact.size_bytes} with {artifact.sha256[:12]}): copy it again or run edgecnn {mend}"
         )
     _check_fresh(path, manifest, artifact)
     return ModelFile(path, model_format, data, manifest, artifact, None)
@@ -61,7 +62,8 @@ def read_model(path: Path) -> ModelFile:
 
 def _check_fresh(path: Path, manifest: Manifest, artifact: Artifact) -> None:
     if artifact.source_sha256 not in (None, manifest.keras_model().sha256):
-        command = f"edgecnn export --format {artifact.format} --quantize {artifact.precision}"
+        model = path.parent / manifest.keras_model().path
+        command = f"edgecnn export {model} --format {artifact.format} --quantize {artifact.precision}"
         raise ArtifactError(f"{path} is stale, it was exported from an earlier model: run {command}")
 
 

@@ -38,6 +38,8 @@ def input_table(preprocessing: Preprocessing, spec: TensorSpec) -> NDArray[Any]:
         ArtifactError: If the input is an integer type without a scale, whose meaning cannot be known.
     """
     real = np.arange(256, dtype=np.float32) * np.float32(preprocessing.scale)
+    if spec.dtype not in ("float16", "float32", "float64", "int8", "uint8", "int16"):
+        raise ArtifactError(f"input {spec.name} is {spec.dtype}: give a model of float, int8, uint8 or int16 images")
     dtype = np.dtype(spec.dtype)
     table: NDArray[Any]
     if dtype.kind == "f":

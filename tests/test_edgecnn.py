@@ -3,7 +3,9 @@
 import gzip
 import io
 import json
+import os
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -99,11 +101,10 @@ def always_right(folder: Path, idx_folder: Path) -> Path:
         (["evaluate"], "Missing argument 'FILE'"),
         (["evaluate", "x.tflite", "--fast"], "No such option: --fast"),
         (["evaluate", "x.tflite", "--threads", "many"], "Invalid value for '--threads'"),
-        (["evaluate", "x.tflite", "--threads", "0"], "--threads must be at least 1, got 0"),
         (["predict", "x.tflite"], "nothing to predict: name image files, or test images with --index 47"),
         (["export", "--quantize", "int4"], "--quantize int4 is unknown: use float32, float16, dynamic, int8, int16x8"),
         (["export", "--format", "coreml"], "--format coreml is unknown: use tflite or onnx"),
-        (["export", "--quantize", "float16"], "onnx has no float16 (it has float32, int8): add --format tflite"),
+        (["export", "--quantize", "float16"], "onnx has no float16 (it has float32, int8): use --format tflite alone"),
         (["export", "--format", "onnx", "--quantize", "int16x8"], "onnx has no int16x8 (it has float32, int8): choose another"),
         (["bench", "--runtime", "torch"], "--runtime torch is unknown: use keras, tflite, onnx"),
         (["bench", "--max-drop", "101"], "--max-drop must be 0 to 100 percentage points, got 101.0"),
@@ -132,7 +133,7 @@ def test_an_index_out_of_range_exits_with_2(index: int, exported: Path, terminal
 def test_an_out_folder_that_is_a_file_exits_with_2(idx_folder: Path, terminal: Terminal) -> None:
     Path("taken").write_text("mine")
     line = terminal.fails(2, "train", "--data", idx_folder, "--out", "taken")
-    assert line == "edgecnn: taken can't be written (File exists): choose another folder with --out"
+    assert line == "edgecnn: taken can't be written (File exists): choose another folder"
     assert Path("taken").read_text() == "mine"
 
 
@@ -155,13 +156,12 @@ def test_benchmarking_other_images_than_the_models_exits_with_2(artifacts: Path,
 def test_a_file_outside_the_budget_exits_with_3_after_the_table(artifacts: Path, idx_folder: Path, terminal: Terminal) -> None:
     always_right(artifacts, idx_folder)
     line = terminal.fails(3, "bench", artifacts, "--runtime", "onnx", "--max-drop", "0")
-    for name in ("float32.onnx", "int8.onnx"):
-        assert f"{name}: accuracy " in line
-    assert "points below the float Keras model, allowed are 0.00" in line
+    assert line == "edgecnn: 2 of 2 files are outside the budget: see the reasons above, or --max-drop"
     assert [line.split(":")[:2] for line in terminal.out.splitlines()[-2:]] == [
         ["FAIL", " float32.onnx"],
         ["FAIL", " int8.onnx"],
     ]
+    assert "points below the float Keras model, allowed are 0.00" in " ".join(terminal.out.split())
     assert terminal.fails(3, "bench", artifacts, "--runtime", "onnx", "--max-drop", "0", "--json", "-")
     assert json.loads(terminal.out)["verdict"]["status"] == "FAIL"
 
@@ -246,6 +246,44 @@ def test_test_images_of_another_shape_are_refused_and_both_shapes_named(
     for command in (("evaluate",), ("predict", "--index", "0")):
         line = terminal.fails(2, *command, tmp_path / "copy.tflite")
         assert "takes images of (12, 12, 1), these are (28, 28, 1): name others with --data" in line
+
+
+@pytest.mark.parametrize("command", ["evaluate", "bench"])
+def test_threads_out_of_range_exit_with_2(command: str, exported: Path, terminal: Terminal) -> None:
+    file, options = (exported / "int8.tflite", ()) if command == "evaluate" else (exported, ("--runtime", "tflite"))
+    line = terminal.fails(2, command, file, *options, "--threads", "65")
+    assert line == "edgecnn: --threads must be 1 to 64, got 65"
+
+
+def test_an_altered_manifest_exits_with_4(artifacts: Path, terminal: Terminal) -> None:
+    path = artifacts / "manifest.json"
+    path.write_text(path.read_text().replace('"class_names": ["0", "1"', '"class_names": ["1", "0"'))
+    line = terminal.fails(4, "predict", artifacts / "int8.tflite", "--index", "0")
+    assert "manifest.json was altered" in line
+
+
+def test_a_full_standard_output_exits_with_2(exported: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "edgecnn", "evaluate", str(exported / "int8.tflite")]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[1:] == [
+        "edgecnn: standard output can't be written (No space left on device): send it elsewhere"
+    ]
+
+
+def test_a_terminal_without_block_characters_gets_question_marks(exported: Path) -> None:
+    command = [sys.executable, "-m", "edgecnn", "predict", str(exported / "int8.tflite"), "--index", "0"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert "predicted" in done.stdout
+    assert "?" in done.stdout
+
+
+def test_output_files_are_refused_before_the_work(exported: Path, terminal: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    line = terminal.fails(2, "bench", exported, "--json", "taken")
+    assert line == "edgecnn: taken is a folder: name a file"
 
 
 def test_save_writes_png_only(exported: Path, terminal: Terminal) -> None:

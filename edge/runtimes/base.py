@@ -6,7 +6,12 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from edge.errors import ArtifactError, ConfigError
 from edge.manifest import TensorSpec
+from edge.model_file import ModelFile
+
+# More is a slip of the finger: a runtime starts them all, and hundreds make a small board stand still.
+_MOST_THREADS = 64
 
 
 class Runtime(Protocol):
@@ -40,3 +45,18 @@ class Opener:
 
     import_library: Callable[[], None]
     open_model: Callable[[bytes, int], Runtime]
+
+    def open_file(self, model: ModelFile, threads: int) -> Runtime:
+        """Open a model file, naming it in any error.
+
+        Raises:
+            ConfigError: If `threads` is not 1 to 64.
+            ArtifactError: If the runtime refuses the file.
+            MissingDependency: If the runtime is not installed.
+        """
+        if not 1 <= threads <= _MOST_THREADS:
+            raise ConfigError(f"--threads must be 1 to {_MOST_THREADS}, got {threads}")
+        try:
+            return self.open_model(model.data, threads)
+        except ArtifactError as error:
+            raise ArtifactError(f"{model.path}: {error}") from error

@@ -1,6 +1,7 @@
 """TFLite files, through ai-edge-litert or, where that is not installed, its predecessor tflite-runtime."""
 
 import importlib
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -38,12 +39,13 @@ class LiteRtRuntime:
     """A `Runtime` for .tflite bytes."""
 
     def __init__(self, data: bytes, threads: int) -> None:
-        self.name, module = _library()
-        self.version = version(self.name)
+        self.name, self.version, module = _library()
         try:
             with quiet():
                 self._interpreter = module.Interpreter(model_content=data, num_threads=threads)
                 self._interpreter.allocate_tensors()
+        except AttributeError as error:  # tflite-runtime's extension against numpy 2: _ARRAY_API not found.
+            raise MissingDependency(f"{self.name} {self.version} needs an older numpy: pip install 'numpy<2'") from error
         except (ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ArtifactError(
@@ -70,15 +72,21 @@ class LiteRtRuntime:
         return output
 
 
-def _library() -> tuple[str, Any]:
+def _library() -> tuple[str, str, Any]:
     for package, module in _PACKAGES.items():
         try:
-            return package, importlib.import_module(f"{module}.interpreter")
+            library = importlib.import_module(f"{module}.interpreter")
+            return package, _version(package), library
         except ModuleNotFoundError as error:
             # Only "not installed" goes on to the next; a broken install must be seen.
             if error.name != module:
                 raise
     raise MissingDependency("no TFLite runtime is installed: pip install 'edgecnn[tflite]' (32-bit: 'edgecnn[tflite-runtime]')")
+
+
+@cache  # Looking a version up costs milliseconds, which would count as the model's loading.
+def _version(package: str) -> str:
+    return version(package)
 
 
 def _spec(details: Any) -> TensorSpec:

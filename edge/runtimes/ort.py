@@ -1,6 +1,7 @@
 """ONNX files, through ONNX Runtime on the CPU."""
 
 import os
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -36,14 +37,16 @@ class OrtRuntime:
     name = "onnxruntime"
 
     def __init__(self, data: bytes, threads: int) -> None:
-        onnxruntime = _library()
-        self.version = version(self.name)
+        self.version, onnxruntime = _library()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # Errors: warnings about what the optimiser left alone say nothing to a user.
         try:
-            self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+            # Its fallback tries the same again and prints about it on standard output.
+            self._session = onnxruntime.InferenceSession(
+                data, options, providers=["CPUExecutionProvider"], enable_fallback=False
+            )
         except Exception as error:  # onnxruntime's errors share no public base class but this one.
             reason = " ".join(str(error).split())[:200]
             raise ArtifactError(f"onnxruntime {self.version} can't load the ONNX model ({reason}): export it again") from error
@@ -60,7 +63,7 @@ class OrtRuntime:
         return output
 
 
-def _library() -> Any:
+def _library() -> tuple[str, Any]:
     # onnxruntime 1.29 and later sends telemetry by default; it reads this when it is imported.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
@@ -69,7 +72,12 @@ def _library() -> Any:
         if error.name != "onnxruntime":
             raise
         raise MissingDependency("ONNX Runtime is not installed: pip install 'edgecnn[onnx]'") from error
-    return onnxruntime
+    return _version(), onnxruntime
+
+
+@cache  # Looking a version up costs milliseconds, which would count as the model's loading.
+def _version() -> str:
+    return version("onnxruntime")
 
 
 def _spec(node: Any) -> TensorSpec:

@@ -48,9 +48,9 @@ def write_reference(folder: Path, probabilities: Floats) -> None:
     change_manifest(folder, change_reference(sha256=sha256(buffer.getvalue())))
 
 
-@pytest.mark.parametrize("threads", [0, -1])
-def test_threads_below_one_are_refused(threads: int, exported: Path, idx_folder: Path) -> None:
-    with pytest.raises(ConfigError, match=f"--threads must be at least 1, got {threads}"):
+@pytest.mark.parametrize("threads", [0, -1, 65])
+def test_threads_out_of_range_are_refused(threads: int, exported: Path, idx_folder: Path) -> None:
+    with pytest.raises(ConfigError, match=f"--threads must be 1 to 64, got {threads}"):
         run(exported, idx_folder, "tflite", threads=threads)
 
 

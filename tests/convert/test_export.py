@@ -33,7 +33,7 @@ def operators(path: Path) -> list[str]:
     ("formats", "precisions", "message"),
     [
         (("onnx",), ("float16",), "onnx has no float16 .it has float32, int8.: choose another"),
-        (("tflite", "onnx"), ("int16x8",), "onnx has no int16x8 .*: add --format tflite"),
+        (("tflite", "onnx"), ("int16x8",), "onnx has no int16x8 .*: use --format tflite alone"),
         (("coreml",), ("int8",), "--format coreml is unknown: use tflite or onnx"),
         (("tflite",), ("int4",), "--quantize int4 is unknown"),
     ],
@@ -50,7 +50,7 @@ def test_float32_comes_with_whatever_is_asked_for() -> None:
 
 def test_a_model_without_a_manifest_is_refused(exported: Path, idx_folder: Path, tmp_path: Path) -> None:
     shutil.copy(exported / "model.keras", tmp_path)
-    with pytest.raises(ArtifactError, match="so its preprocessing and labels are unknown"):
+    with pytest.raises(ArtifactError, match="so how it takes pixels is unknown"):
         export(tmp_path / "model.keras", load_dataset(idx_folder), ExportConfig())
 
 

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+import convert.train
 from convert.checkpoint import load_checkpoint
 from convert.dataset import load_dataset
 from convert.keras_runtime import OPENER
@@ -153,5 +154,44 @@ def test_a_damaged_checkpoint_is_refused(idx_folder: Path, tmp_path: Path) -> No
 
 def test_training_again_makes_the_exported_files_stale(artifacts: Path, idx_folder: Path) -> None:
     train(load_dataset(idx_folder), replace(CONFIG, epochs=1), artifacts)
-    with pytest.raises(ArtifactError, match=r"int8\.tflite is stale.*edgecnn export --format tflite --quantize int8"):
+    with pytest.raises(
+        ArtifactError, match=r"int8\.tflite is stale.*edgecnn export .*model.keras --format tflite --quantize int8"
+    ):
         read_model(artifacts / "int8.tflite")
+
+
+def test_a_loss_that_is_no_number_is_an_error_and_leaves_no_model(idx_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"the loss is (nan|inf) after epoch 1: lower --learning-rate"):
+        train(load_dataset(idx_folder), replace(CONFIG, learning_rate=1e30), tmp_path)
+    assert not list(tmp_path.glob("**/*.keras"))
+
+
+def test_a_run_that_was_cut_off_after_its_last_epoch_is_finished_by_resume(idx_folder: Path, tmp_path: Path) -> None:
+    dataset = load_dataset(idx_folder)
+    train(dataset, CONFIG, tmp_path)
+    before = weights(tmp_path)
+    for name in ("model.keras", "train.json", "manifest.json"):
+        (tmp_path / name).unlink()
+    assert len(train(dataset, CONFIG, tmp_path, resume=True).history) == 2
+    assert same(weights(tmp_path), before)
+
+
+def test_ctrl_c_while_old_epochs_are_deleted_loses_none(
+    idx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(convert.train, "prune", interrupt)
+    result = train(load_dataset(idx_folder), CONFIG, tmp_path)
+    assert result.interrupted
+    assert len(result.history) == 1
+    assert read_model(tmp_path / "model.keras").unverified is None
+
+
+def test_a_damaged_manifest_is_replaced_and_said(idx_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{")
+    said: list[str] = []
+    train(load_dataset(idx_folder), replace(CONFIG, epochs=1), tmp_path, on_text=said.append)
+    assert any("A new manifest will be written" in text for text in said)
+    assert read_model(tmp_path / "model.keras").unverified is None

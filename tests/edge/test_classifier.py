@@ -1,6 +1,5 @@
 """The API of an application on the device: images in, labels and probabilities out."""
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from convert.dataset import load_split
 from edge.classifier import ASSUMED, Classifier
 from edge.errors import ArtifactError, ConfigError
-from edge.manifest import TensorSpec
+from edge.manifest import Manifest, TensorSpec
 from edge.model_file import read_model
 from edge.runtimes import Runtime, opener_for
 
@@ -82,8 +81,7 @@ def test_a_manifest_that_names_another_number_of_classes_is_refused(artifacts: P
 
 
 def rename_classes(folder: Path, names: list[str]) -> None:
-    path = folder / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "class_names": names}))
+    replace(Manifest.load(folder), class_names=tuple(names)).save(folder)
 
 
 @pytest.mark.parametrize("shape", [(None, 5, 3), (None,), (None, None)])

@@ -51,10 +51,16 @@ def digit_picture(size: tuple[int, int], corner: tuple[int, int], paper: int, in
     return picture
 
 
-@pytest.mark.parametrize("name", ["absent.png", "folder.png"])
-def test_a_missing_image_or_a_folder_is_named(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("absent.png", "does not exist: name a PNG or JPEG file"),
+        ("folder.png", "is a folder: name the PNG or JPEG files in it"),
+    ],
+)
+def test_a_missing_image_or_a_folder_is_named(name: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(ArtifactError, match=rf"{name} does not exist: name a PNG or JPEG file"):
+    with pytest.raises(ArtifactError, match=f"{name} {message}"):
         read_image(tmp_path / name, SHAPE, PLAIN)
 
 
@@ -241,5 +247,23 @@ def test_specks_that_vanish_at_the_models_size_are_no_digit(tmp_path: Path) -> N
     specks = np.zeros((4000, 4000), np.uint8)
     specks[1, 1] = specks[3998, 3998] = 255
     Image.fromarray(specks).save(tmp_path / "specks.png")
-    with pytest.raises(ArtifactError, match=r"specks\.png shows nothing that is left at the model's size"):
+    with pytest.raises(ArtifactError, match=r"specks\.png shows nothing on its background"):
         read_image(tmp_path / "specks.png", (28, 28, 1), DIGIT)
+
+
+def test_light_from_one_side_and_noise_are_no_ink(tmp_path: Path) -> None:
+    digit_picture((640, 480), (200, 150), 0, 255).save(tmp_path / "clear.png")
+    lamp = np.linspace(120, 215, 640)[np.newaxis] + np.random.default_rng(0).normal(0, 8, (480, 640))
+    stroke = np.asarray(digit_picture((640, 480), (200, 150), 0, 255)) > 0
+    photo = np.where(stroke, 40, lamp).clip(0, 255).astype(np.uint8)
+    Image.fromarray(photo).save(tmp_path / "photo.jpg")
+    clear, lit = (read_image(tmp_path / name, (28, 28, 1), DIGIT).astype(int) for name in ("clear.png", "photo.jpg"))
+    assert np.corrcoef(clear.reshape(-1), lit.reshape(-1))[0, 1] > 0.95
+
+
+def test_a_page_on_a_dark_table_is_no_digit(tmp_path: Path) -> None:
+    table = Image.new("L", (640, 480), 30)
+    table.paste(digit_picture((560, 400), (200, 150), 230, 20), (40, 40))
+    table.save(tmp_path / "table.png")
+    with pytest.raises(ArtifactError, match=r"table\.png has no even background .*: crop it to one digit on plain paper"):
+        read_image(tmp_path / "table.png", (28, 28, 1), DIGIT)

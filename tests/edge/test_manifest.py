@@ -17,7 +17,7 @@ def edit(folder: Path, **changes: Any) -> None:
 
 
 def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"manifest\.json does not exist: .*edgecnn train or export"):
+    with pytest.raises(ArtifactError, match=r"manifest\.json does not exist: .*edgecnn train and export"):
         Manifest.load(tmp_path)
 
 

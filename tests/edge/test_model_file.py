@@ -30,9 +30,10 @@ def test_an_altered_file_is_refused_by_its_hash_or_size(damage: Callable[[bytes]
     path = artifacts / name
     before = path.stat().st_size
     path.write_bytes(damage(path.read_bytes()))
+    mend = "train$" if name == "model.keras" else "export .*model.keras$"
     message = (
-        rf"{name} is not the file that manifest\.json lists \({path.stat().st_size} bytes, expected {before}, "
-        r"sha256 [0-9a-f]{12}\.\.\.\): copy it again or run edgecnn export"
+        rf"{name} is not the file that manifest\.json lists \({path.stat().st_size} bytes with sha256 [0-9a-f]{{12}}, "
+        rf"expected {before} with [0-9a-f]{{12}}\): copy it again or run edgecnn {mend}"
     )
     with pytest.raises(ArtifactError, match=message):
         read_model(path)
@@ -88,7 +89,9 @@ def test_a_renamed_file_is_refused_by_its_content(
 def test_a_file_exported_from_an_earlier_model_is_stale(name: str, command: str, artifacts: Path) -> None:
     manifest = Manifest.load(artifacts)
     manifest.with_artifacts(replace(manifest.keras_model(), sha256="0" * 64)).save(artifacts)
-    with pytest.raises(ArtifactError, match=rf"{name} is stale, .* from an earlier model: run edgecnn export {command}$"):
+    with pytest.raises(
+        ArtifactError, match=rf"{name} is stale, .* from an earlier model: run edgecnn export .*bars/model.keras {command}$"
+    ):
         read_model(artifacts / name)
 
 
