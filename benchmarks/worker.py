@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.latency import LatencySample, Plan, measure_latency
 from edge.classifier import Classifier
-from edge.errors import EdgeCnnError, InvalidMeasurement
+from edge.errors import ArtifactError, EdgeCnnError, InvalidMeasurement
 from edge.files import sha256
 from edge.model_file import read_model
 from edge.preprocess import Floats, Images, to_input
@@ -72,7 +72,7 @@ class Worker:
         imported = time.perf_counter_ns()
         model = read_model(request.path)
         if sha256(model.data) != request.sha256:
-            raise EdgeCnnError(f"{request.path} changed while it was measured: run edgecnn bench again")
+            raise ArtifactError(f"{request.path} changed while it was measured: run edgecnn bench again")
         before = time.perf_counter_ns()
         runtime = request.opener.open_file(model, request.threads)
         loaded = time.perf_counter_ns()
