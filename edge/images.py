@@ -103,7 +103,8 @@ def _fit_digit(grey: NDArray[np.uint8], height: int, width: int, path: Path) -> 
     factor = min(height, width) * _INK_SHARE / max(box.shape)
     size = (max(1, round(box.shape[1] * factor)), max(1, round(box.shape[0] * factor)))
     # LANCZOS averages over the source pixels when it shrinks, as anti-aliasing did when MNIST was made.
-    small = np.asarray(pillow.fromarray(box.astype(np.uint8)).resize(size, pillow.Resampling.LANCZOS), np.float32)
+    small = np.array(pillow.fromarray(box.astype(np.uint8)).resize(size, pillow.Resampling.LANCZOS), np.float32)
+    small *= 255 / small.max()  # A thin stroke fades as it shrinks.
     top = _centred(small.sum(axis=1), height)
     left = _centred(small.sum(axis=0), width)
     fitted = np.zeros((height, width), np.uint8)

@@ -267,3 +267,10 @@ def test_a_page_on_a_dark_table_is_no_digit(tmp_path: Path) -> None:
     table.save(tmp_path / "table.png")
     with pytest.raises(ArtifactError, match=r"table\.png has no even background .*: crop it to one digit on plain paper"):
         read_image(tmp_path / "table.png", (28, 28, 1), DIGIT)
+
+
+def test_a_thin_stroke_keeps_full_brightness(tmp_path: Path) -> None:
+    picture = Image.new("L", (640, 480), 255)
+    ImageDraw.Draw(picture).line((300, 100, 340, 380), fill=0, width=3)
+    picture.save(tmp_path / "thin.png")
+    assert read_image(tmp_path / "thin.png", (28, 28, 1), DIGIT).max() == 255
