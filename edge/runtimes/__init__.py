@@ -7,8 +7,8 @@ from edge.runtimes.base import Opener, Runtime
 __all__ = ["Opener", "Runtime", "opener_for"]
 
 _OPENERS = {
-    "tflite": Opener(litert.import_library, litert.open_model),
-    "onnx": Opener(ort.import_library, ort.open_model),
+    "tflite": Opener(litert.import_library, litert.LiteRtRuntime),
+    "onnx": Opener(ort.import_library, ort.OrtRuntime),
 }
 
 

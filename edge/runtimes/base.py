@@ -36,7 +36,7 @@ class Runtime(Protocol):
 
 @dataclass(frozen=True)
 class Opener:
-    """How to open a format. Module-level functions, so that it can be sent to a child process.
+    """How to open a format. Module-level functions or classes, so that it can be sent to a child process.
 
     Attributes:
         import_library: Imports the package, so that its cost can be told from the model's. Raises MissingDependency.

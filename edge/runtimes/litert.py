@@ -25,18 +25,13 @@ def import_library() -> None:
     _library()
 
 
-def open_model(data: bytes, threads: int) -> "LiteRtRuntime":
-    """Load a TFLite model from its bytes.
+class LiteRtRuntime:
+    """A `Runtime` for .tflite bytes.
 
     Raises:
         MissingDependency: If neither package is installed.
         ArtifactError: If the bytes are not a model that this version runs.
     """
-    return LiteRtRuntime(data, threads)
-
-
-class LiteRtRuntime:
-    """A `Runtime` for .tflite bytes."""
 
     def __init__(self, data: bytes, threads: int) -> None:
         self.name, self.version, module = _library()

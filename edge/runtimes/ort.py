@@ -21,18 +21,13 @@ def import_library() -> None:
     _library()
 
 
-def open_model(data: bytes, threads: int) -> "OrtRuntime":
-    """Load an ONNX model from its bytes.
+class OrtRuntime:
+    """A `Runtime` for .onnx bytes.
 
     Raises:
         MissingDependency: If onnxruntime is not installed.
         ArtifactError: If the bytes are not a model that this version runs.
     """
-    return OrtRuntime(data, threads)
-
-
-class OrtRuntime:
-    """A `Runtime` for .onnx bytes."""
 
     name = "onnxruntime"
 
