@@ -11,6 +11,7 @@ import numpy as np
 
 from convert.checkpoint import TRAIN_NAME, checkpoint_bytes, load_checkpoint, load_last, prune, save_epoch
 from convert.dataset import SHIPPED, Dataset, Split
+from convert.interrupt import HeldInterrupt
 from convert.keras_runtime import OPENER
 from convert.model import build_cnn
 from convert.tensorflow import load_keras, load_tensorflow
@@ -97,13 +98,15 @@ def train(
     fit = "digit" if dataset.source == SHIPPED else "letterbox"
     preprocessing = Preprocessing(1 / 255, fit, background(dataset.train.images))
     log_folder = f"logs/{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    watcher = _watcher(checkpoint, config, record, folder, on_batch)
+    held = HeldInterrupt()
+    watcher = _watcher(checkpoint, config, record, folder, on_batch, held)
     board = keras.callbacks.TensorBoard(str(folder / log_folder), update_freq=1)
     done = len(checkpoint.history) if checkpoint else 0
     batches = _batches(dataset.train, config, preprocessing, done)
     interrupted = False
     try:
-        model.fit(batches, initial_epoch=done, epochs=config.epochs, shuffle=False, verbose=0, callbacks=[watcher, board])
+        with held:
+            model.fit(batches, initial_epoch=done, epochs=config.epochs, shuffle=False, verbose=0, callbacks=[board, watcher])
     except KeyboardInterrupt:
         if watcher.checkpoint is None:
             on_text("Interrupted before the first epoch ended: no model was written.")
@@ -191,6 +194,7 @@ def _watcher(
     record: DatasetRecord,
     folder: Path,
     on_batch: Callable[[TrainState], None],
+    held: HeldInterrupt,
 ) -> Any:
     """Return a Keras callback that tells where training is and saves every finished epoch."""
 
@@ -213,6 +217,7 @@ def _watcher(
             seconds = time.monotonic() - self.started
             loss, accuracy = float(logs["loss"]), float(logs["accuracy"])
             on_batch(TrainState(self.epoch, config.epochs, batch + 1, self.params["steps"], loss, accuracy, seconds))
+            held.check()
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             seconds = time.monotonic() - self.started
@@ -221,6 +226,7 @@ def _watcher(
                 raise ConfigError(f"the loss is {finished.loss} after epoch {epoch + 1}: lower --learning-rate")
             self.checkpoint = save_epoch(self.checkpoint, self.model, finished, config, record, folder)
             prune(self.checkpoint, folder)
+            held.check()
 
     return Watcher()
 
