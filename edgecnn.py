@@ -1,10 +1,8 @@
 """The command line: a thin function for each command, and `main`, the only place that decides an exit code."""
 
 import io
+import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,14 +10,18 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from benchmarks.budgets import load_budgets
+from benchmarks.duration import seconds
 from benchmarks.evaluation import evaluate as evaluate_file
-from benchmarks.gate import PASS, Budget
+from benchmarks.gate import INVALID, PASS, Policy
 from benchmarks.latency import Plan
-from benchmarks.report import to_table
-from benchmarks.run import benchmark
+from benchmarks.noise import NAMES
+from benchmarks.progress import bench_progress
+from benchmarks.report import to_csv, to_markdown
+from benchmarks.report import to_text as report_text
+from benchmarks.results import Report
+from benchmarks.run import Options, benchmark, thread_counts
 from convert import train as training
 from convert.dataset import Split, load_dataset, load_split, recorded_folder, require_recorded
 from convert.export import ExportConfig
@@ -27,14 +29,17 @@ from convert.export import export as export_model
 from convert.export_table import to_table as export_table
 from convert.figure import save_figure
 from convert.keras_runtime import OPENER as KERAS
+from convert.progress import training_progress
 from convert.train_records import TrainConfig
+from convert.versions import versions
 from edge.classifier import Classifier
-from edge.errors import ConfigError, EdgeCnnError, GateFailed, MissingDependency
-from edge.files import make_folder, write_bytes
+from edge.console import check_writable, emit, print_text, say
+from edge.errors import ConfigError, EdgeCnnError, GateFailed, InvalidMeasurement, MissingDependency
+from edge.files import write_bytes
 from edge.images import read_image, to_text
 from edge.manifest import FORMATS, Manifest
 from edge.model_file import read_model
-from edge.records import to_json
+from edge.predicted import Predicted, PredictedImage, bars, labels
 from edge.runtimes import Opener, opener_for
 
 MODEL = Path("artifacts/mnist/model.keras")
@@ -55,12 +60,14 @@ Data = Annotated[
 Threads = Annotated[int, typer.Option(help="Threads of the runtime.")]
 ModelFile = Annotated[Path, typer.Argument(metavar="FILE", help="A .keras, .tflite or .onnx file.", show_default=False)]
 DEFAULTS = TrainConfig()
+PLAN = Plan()
+ALLOW_HELP = f"Judge in spite of this noise ({', '.join(NAMES)}; noise for all); may be repeated."
 _INTERRUPTED = 130  # What typer makes of a KeyboardInterrupt.
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        _print(f"edgecnn {version('edgecnn')}")
+        print_text(f"edgecnn {version('edgecnn')}")
         raise typer.Exit
 
 
@@ -85,12 +92,12 @@ def train(
 ) -> None:
     """Train the CNN and measure it on the test images."""
     config = TrainConfig(epochs, batch_size, learning_rate, dropout, seed)
-    _check_writable(json)
+    check_writable(json)
     dataset = load_dataset(data)
     folder = out or Path("artifacts") / dataset.name
-    _say(dataset.describe())
-    with _training_progress() as on_batch:
-        result = training.train(dataset, config, folder, resume, _say, on_batch)
+    say(dataset.describe())
+    with training_progress() as on_batch:
+        result = training.train(dataset, config, folder, resume, say, on_batch)
     path = folder / result.model_path
     text = (
         f"{path}: accuracy {result.test_accuracy:.4f}, loss {result.test_loss:.4f} on {result.test_images:,} test images\n"
@@ -98,9 +105,9 @@ def train(
         f"{result.seconds:.0f} s, seed {config.seed}\n"
         f"Watch: tensorboard --logdir {folder / 'logs'}    Next: edgecnn export {path}"
     )
-    _emit(text, result, json)
+    emit(text, result, json)
     if result.interrupted:
-        _say(
+        say(
             f"Interrupted: {path} holds epoch {result.epoch} of {epochs}, the finished one of lowest training loss. "
             "Go on with the same command and --resume."
         )
@@ -110,7 +117,7 @@ def train(
 @app.command(epilog="Example: edgecnn evaluate artifacts/mnist/int8.tflite")
 def evaluate(file: ModelFile, data: Data = None, threads: Threads = 1, json: Json = None) -> None:
     """Print a file's accuracy and loss on the test images."""
-    _say(f"{file}: loading")
+    say(f"{file}: loading")
     classifier = _load(file, threads)
     test = _test_images(file, classifier, data)
     result = evaluate_file(str(file), classifier, test.images, test.labels)
@@ -120,27 +127,7 @@ def evaluate(file: ModelFile, data: Data = None, threads: Threads = 1, json: Jso
     )
     if classifier.manifest and test.sha256 != classifier.manifest.dataset.test_sha256:
         text += f"\nnot the model's own test images ({classifier.manifest.dataset.name}), but those of {data}"
-    _emit(text + _unverified(classifier), result, json)
-
-
-@dataclass(frozen=True)
-class PredictedImage:
-    """One image of `edgecnn predict`: its name, true label if known, predicted label, and probability by label."""
-
-    image: str
-    label: str | None
-    predicted: str
-    probabilities: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Predicted:
-    """All of them, and what ran."""
-
-    file: str
-    runtime: str
-    unverified: str | None
-    images: tuple[PredictedImage, ...]
+    emit(text + _unverified(classifier), result, json)
 
 
 @app.command(epilog="Example: edgecnn predict artifacts/mnist/int8.tflite --index 47 --save digit.png")
@@ -158,9 +145,9 @@ def predict(
         raise ConfigError("nothing to predict: name image files, or test images with --index 47")
     if save and save.suffix.lower() != ".png":
         raise ConfigError(f"{save} is not a .png name: --save writes PNG")
-    _check_writable(save)
-    _check_writable(json)
-    _say(f"{file}: loading")
+    check_writable(save)
+    check_writable(json)
+    say(f"{file}: loading")
     classifier = _load(file, threads)
     chosen: list[tuple[str, str | None, Any]] = []
     if index:
@@ -180,13 +167,12 @@ def predict(
         for i, ((name, label, _), row) in enumerate(zip(chosen, prediction.probabilities, strict=True))
     )
     if save:
-        save_figure(save, pixels, [f"{Path(item.image).name}\n{_labels(item)}" for item in predicted])
+        save_figure(save, pixels, [f"{Path(item.image).name}\n{labels(item)}" for item in predicted])
     blocks = [
-        f"{to_text(image)}\n\n{item.image}: {_labels(item)}\n{_bars(item)}"
-        for image, item in zip(pixels, predicted, strict=True)
+        f"{to_text(image)}\n\n{item.image}: {labels(item)}\n{bars(item)}" for image, item in zip(pixels, predicted, strict=True)
     ]
     text = "\n\n".join(blocks) + f"\n\n{file}, {prediction.runtime}{_unverified(classifier)}"
-    _emit(text, Predicted(str(file), prediction.runtime, classifier.unverified, predicted), json)
+    emit(text, Predicted(str(file), prediction.runtime, classifier.unverified, predicted), json)
 
 
 @app.command(epilog="Example: edgecnn export --quantize int8")
@@ -203,46 +189,94 @@ def export(
     json: Json = None,
 ) -> None:
     """Write TFLite and ONNX files beside the model, each compared with Keras. float32 is always among them."""
-    _check_writable(json)
+    check_writable(json)
     default = ExportConfig()
     config = ExportConfig(tuple(formats or default.formats), tuple(quantize or default.precisions))
     manifest = read_model(model).manifest
     dataset = load_dataset(recorded_folder(manifest.dataset if manifest else None, data))
-    manifest = export_model(model, dataset, config, _say)
-    _emit(export_table(manifest, model.parent, config.files()), manifest, json)
+    manifest = export_model(model, dataset, config, say)
+    emit(export_table(manifest, model.parent, config.files()), manifest, json)
 
 
-@app.command(epilog="Example: edgecnn bench --runtime onnx --max-drop 0.5")
+@app.command(epilog="Example: edgecnn bench --runtime onnx --max-drop 0.5 --max-p90-ms 5")
 def bench(
+    context: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with a manifest.")] = MODEL.parent,
     runtime: Annotated[
         list[str] | None, typer.Option(help="keras, tflite or onnx; may be repeated. Default: all that have a file.")
     ] = None,
-    threads: Threads = 1,
-    max_drop: Annotated[float, typer.Option(help="Percentage points that a file may lose against Keras.")] = 0.5,
+    threads: Annotated[str, typer.Option(metavar="N,N...", help="Threads of the runtime; several are a sweep.")] = "1",
+    min_seconds: Annotated[float, typer.Option(help="Timed runs of each file take at least so long.")] = PLAN.min_seconds,
+    min_runs: Annotated[int, typer.Option(help="At least so many timed runs of each file.")] = PLAN.min_runs,
+    launches: Annotated[int, typer.Option(help="Processes that open each file, one after another.")] = PLAN.launches,
+    percentile: Annotated[list[float] | None, typer.Option(help="In percent; may be repeated. Default: 50, 90, 99.")] = None,
+    batch: Annotated[int | None, typer.Option(metavar="N", help="Also measure the throughput of batches of N.")] = None,
+    rate: Annotated[float | None, typer.Option(metavar="N", help="Also run N images a second, and count the late.")] = None,
+    sustained: Annotated[str, typer.Option(metavar="TIME", help="Also run each file so long at a stretch, as 10m.")] = "0",
+    profile: Annotated[bool, typer.Option("--profile", help="Also ask the runtimes for the time of each op.")] = False,
+    budget: Annotated[Path | None, typer.Option(metavar="TOML", help="A file with limits; options go before it.")] = None,
+    max_drop: Annotated[
+        float | None, typer.Option(help="Percentage points that a file may lose against Keras. Default: 0.5.")
+    ] = None,
+    min_agreement: Annotated[float | None, typer.Option(help="Percent of images with Keras's class.")] = None,
+    max_p90_ms: Annotated[float | None, typer.Option(help="Milliseconds that nine of ten inferences may take.")] = None,
+    max_size_kib: Annotated[float | None, typer.Option(help="Of an exported file.")] = None,
+    max_memory_mib: Annotated[float | None, typer.Option(help="Peak of an exported file's process.")] = None,
+    allow: Annotated[list[str] | None, typer.Option(metavar="NAME", help=ALLOW_HELP)] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Any unstable time makes the result INVALID.")] = False,
     data: Data = None,
     json: Json = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the tables as Markdown.")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a row for each file.")] = None,
 ) -> None:
-    """Measure every file, and judge it against the float Keras model. Exit code 3 if one is outside the budget."""
+    """Measure every file, and judge it against the float Keras model.
+
+    Exit code 0 for PASS, 3 for FAIL and UNDECIDED, 7 for INVALID.
+    """
     for name in runtime or ():
         if name not in FORMATS:
             raise ConfigError(f"--runtime {name} is unknown: use {', '.join(FORMATS)}")
-    budget = Budget(max_drop)
     manifest = Manifest.load(folder)
-    test = load_split(recorded_folder(manifest.dataset, data), "test")
-    require_recorded(manifest.dataset, test)
     present = {artifact.format for artifact in manifest.artifacts}
     formats = tuple(name for name in FORMATS if name in (runtime or present))
+    limits = {
+        "max_drop_points": max_drop,
+        "min_agreement_percent": min_agreement,
+        "max_p90_ms": max_p90_ms,
+        "max_size_kib": max_size_kib,
+        "max_memory_mib": max_memory_mib,
+    }
+    budgets = load_budgets(budget, limits, tuple(artifact.path for artifact in manifest.artifacts))
+    policy = Policy(tuple(allow or ()), strict)
+    options = Options(
+        formats=formats,
+        threads=thread_counts(threads),
+        plan=Plan(min_seconds, min_runs, launches),
+        percents=tuple(percentile or Options.percents),
+        batch=batch,
+        rate=rate,
+        sustained_seconds=seconds(sustained),
+        profile=profile,
+    )
+    test = load_split(recorded_folder(manifest.dataset, data), "test")
+    require_recorded(manifest.dataset, test)
     if not runtime and "keras" in formats and find_spec("tensorflow") is None:
         others = " ".join(f"--runtime {name}" for name in formats if name != "keras")
         raise MissingDependency(f"TensorFlow, for model.keras, is not installed: measure the others with {others}")
-    _check_writable(json)
+    for output in (json, markdown, csv):
+        check_writable(output)
     openers = {name: _opener(name) for name in formats}
-    report = benchmark(folder, formats, openers, test.images, test.labels, threads, Plan(), budget, _say)
-    _emit(to_table(report), report, json)
+    with bench_progress() as on_progress:
+        report = benchmark(
+            folder, options, budgets, policy, openers, test.images, test.labels, context.obj, versions("numpy"), on_progress
+        )
+    emit(report_text(report), report, json)
+    _write(report, markdown, csv)
+    if report.verdict.status == INVALID:
+        raise InvalidMeasurement("the measurement must not be judged: see the reasons above, or --allow NAME")
     if report.verdict.status != PASS:
-        failed = sum(file.verdict.status != PASS for file in report.files)
-        raise GateFailed(f"{failed} of {len(report.files)} files are outside the budget: see the reasons above, or --max-drop")
+        outside = sum(file.verdict.status != PASS for file in report.files)
+        raise GateFailed(f"{outside} of {len(report.files)} files are not within the budget: see the reasons above")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -251,22 +285,31 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # A terminal without block characters gets question marks.
     try:
-        code = app(args=arguments, standalone_mode=False)
+        # The command as it was typed is what a report says to repeat.
+        command = shlex.join(["edgecnn", *(sys.argv[1:] if arguments is None else arguments)])
+        code = app(args=arguments, standalone_mode=False, obj=command)
     except EdgeCnnError as error:
-        _say(f"edgecnn: {error}")
+        say(f"edgecnn: {error}")
         return error.exit_code
     except typer.TyperException as error:
         if error.format_message():  # Empty where typer has shown the help instead.
-            _say(f"edgecnn: {error.format_message()} (see edgecnn --help)")
+            say(f"edgecnn: {error.format_message()} (see edgecnn --help)")
         return ConfigError.exit_code
     if code == _INTERRUPTED:
-        _say("edgecnn: interrupted")
+        say("edgecnn: interrupted")
     return code if isinstance(code, int) else 0
 
 
 def run() -> None:
     """Be the console script."""
     sys.exit(main())
+
+
+def _write(report: Report, markdown: Path | None, csv: Path | None) -> None:
+    if markdown:
+        write_bytes(markdown, to_markdown(report).encode())
+    if csv:
+        write_bytes(csv, to_csv(report).encode())
 
 
 def _opener(model_format: str) -> Opener:
@@ -294,66 +337,6 @@ def _unverified(classifier: Classifier) -> str:
     if classifier.unverified is None:
         return ""
     return f"\nunverified: {classifier.unverified}; pixels are taken as {classifier.preprocessing.scale:.6f} * value"
-
-
-def _labels(item: PredictedImage) -> str:
-    known = f"label {item.label}, " if item.label is not None else ""
-    return f"{known}predicted {item.predicted} ({item.probabilities[item.predicted]:.1%})"
-
-
-def _bars(item: PredictedImage) -> str:
-    rows = sorted(item.probabilities.items(), key=lambda pair: -pair[1])[:10]
-    wide = max(len(label) for label, _ in rows)
-    return "\n".join(f"  {label:>{wide}}  {value:7.2%}  {'█' * round(30 * value)}".rstrip() for label, value in rows)
-
-
-def _check_writable(path: Path | None) -> None:
-    """Refuse an output file that can't be written before the work that it is for."""
-    if path is None or str(path) == "-":
-        return
-    if path.is_dir():
-        raise ConfigError(f"{path} is a folder: name a file")
-    make_folder(path.parent)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def _emit(text: str, record: Any, json: Path | None) -> None:
-    if json is not None and str(json) == "-":
-        _print(to_json(record).rstrip("\n"))
-        return
-    _print(text)
-    if json is not None:
-        write_bytes(json, to_json(record).encode())
-
-
-def _print(text: str) -> None:
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        sys.stdout = None  # Whoever read it has enough; Python must not flush it again.
-    except OSError as error:
-        sys.stdout = None
-        raise ConfigError(f"standard output can't be written ({error.strerror}): send it elsewhere") from error
-
-
-@contextmanager
-def _training_progress() -> Iterator[Callable[[training.TrainState], None]]:
-    """Show a bar while an epoch runs, and leave a line for each finished one."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("starting TensorFlow", total=None)
-
-        def show(state: training.TrainState) -> None:
-            epoch = f"epoch {state.epoch}/{state.epochs}"
-            figures = f"loss {state.loss:.4f}  accuracy {state.accuracy:.4f}"
-            progress.update(task, description=f"{epoch}  {figures}", total=state.batches, completed=state.batch)
-            if state.batch == state.batches:
-                progress.console.print(f"{epoch}  {figures}  {state.seconds:.1f} s", highlight=False)
-
-        yield show
 
 
 if __name__ == "__main__":

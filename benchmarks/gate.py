@@ -1,31 +1,90 @@
 """What is allowed, and the judgement."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from fractions import Fraction
 
 from benchmarks.accuracy import Accuracy
+from benchmarks.noise import NAMES, Noise
+from benchmarks.percentiles import Percentile
+from benchmarks.proportions import images_to_decide
 from edge.errors import ConfigError
 
 PASS = "PASS"
+UNDECIDED = "UNDECIDED"
+INVALID = "INVALID"
 FAIL = "FAIL"
+# What is known to be outside stays so, however the rest is measured again.
+_WORST_LAST = (PASS, UNDECIDED, INVALID, FAIL)
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a file may cost.
+    """What a file may cost. None is no limit.
 
     Attributes:
         max_drop_points: Percentage points of accuracy below the float Keras model, 0 to 100.
+        min_agreement_percent: Images with the float Keras model's class, 0 to 100 %.
+        max_p90_ms: Nine of ten single-image inferences, in milliseconds.
+        max_size_kib: Of the file, in 1,024 bytes.
+        max_memory_mib: Peak resident memory of the process, in 1,048,576 bytes.
 
     Raises:
         ConfigError: If out of range.
     """
 
     max_drop_points: float = 0.5
+    min_agreement_percent: float | None = None
+    max_p90_ms: float | None = None
+    max_size_kib: float | None = None
+    max_memory_mib: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_drop_points <= 100:
-            raise ConfigError(f"--max-drop must be 0 to 100 percentage points, got {self.max_drop_points}")
+        for name in ("max_drop_points", "min_agreement_percent"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 100:
+                raise ConfigError(f"{name} must be 0 to 100, got {value}")
+        for name in ("max_p90_ms", "max_size_kib", "max_memory_mib"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise ConfigError(f"{name} must be above 0, got {value}")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What to do with noise.
+
+    Attributes:
+        allow: Names of noise that is judged anyway (`benchmarks.noise.NAMES`), or `noise` for all of them.
+        strict: Any other noise makes the whole result INVALID, with or without a budget that rests on times.
+
+    Raises:
+        ConfigError: If a name is unknown.
+    """
+
+    allow: tuple[str, ...] = ()
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        for name in self.allow:
+            if name not in (*NAMES, "noise"):
+                raise ConfigError(f"--allow {name} is unknown: use noise, or one of {', '.join(NAMES)}")
+
+    def allows(self, noise: Noise) -> bool:
+        """Tell whether times may be judged in spite of it."""
+        return "noise" in self.allow or noise.name in self.allow
+
+
+@dataclass(frozen=True)
+class Check:
+    """One limit.
+
+    Attributes:
+        status: `PASS`, `FAIL`, `UNDECIDED` or `INVALID`.
+        text: A sentence with the figure, its evidence and the limit.
+    """
+
+    status: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -33,35 +92,122 @@ class Verdict:
     """The judgement of one file, or of all.
 
     Attributes:
-        status: `PASS` or `FAIL`.
-        reasons: A sentence for each budget that is not met; none with `PASS`.
+        status: `PASS`, `FAIL`, `INVALID` or `UNDECIDED`.
+        checks: One for each limit.
     """
 
     status: str
-    reasons: tuple[str, ...]
+    checks: tuple[Check, ...]
 
 
-def judge(name: str, accuracy: Accuracy, budget: Budget) -> Verdict:
-    """Judge one file. A drop equal to the budget is within it; counts are compared, so that no rounding decides."""
-    lost = accuracy.reference_correct - accuracy.correct
-    # As typed, 0.57 is 57 hundredths; as a binary fraction it is less, and 57 of 10,000 images would fail it.
-    if lost * 100 <= Fraction(str(budget.max_drop_points)) * accuracy.images:
-        return Verdict(PASS, ())
-    reason = (
-        f"{name}: accuracy {accuracy.accuracy:.2%} is {accuracy.drop_points:.2f} points below the float Keras model, "
-        f"allowed are {budget.max_drop_points:.2f}"
-    )
-    return Verdict(FAIL, (reason,))
+@dataclass(frozen=True)
+class Figures:
+    """What a file is judged by.
+
+    Attributes:
+        name: The file's.
+        exported: False for the reference itself: only its accuracy is judged.
+        size_bytes: Of the file.
+        peak_memory_bytes: Of the process.
+        p90: Of single-image latency.
+        accuracy: Beside the reference.
+    """
+
+    name: str
+    exported: bool
+    size_bytes: int
+    peak_memory_bytes: int
+    p90: Percentile
+    accuracy: Accuracy
+
+
+def judge(figures: Figures, budget: Budget, noise: tuple[Noise, ...] = (), policy: Policy = Policy()) -> Verdict:
+    """Judge one file.
+
+    Accuracy is a test of non-inferiority: PASS where the whole interval of the drop lies within the limit, FAIL where
+    all of it lies beyond, else UNDECIDED. Agreement and p90 likewise, by their bounds. Noise makes the limit of p90
+    INVALID, because it rests on times; with `policy.strict` it makes everything so.
+    """
+    checks = [_drop(figures.accuracy, budget.max_drop_points)]
+    if budget.min_agreement_percent is not None:
+        checks.append(_agreement(figures.accuracy, budget.min_agreement_percent))
+    against = tuple(item for item in noise if item.file in (None, figures.name) and not policy.allows(item))
+    if figures.exported:
+        if budget.max_p90_ms is not None:
+            checks.append(_p90(figures.p90, budget.max_p90_ms, against))
+        if budget.max_size_kib is not None:
+            checks.append(_limit("size", figures.size_bytes / 2**10, "KiB", budget.max_size_kib))
+        if budget.max_memory_mib is not None:
+            checks.append(_limit("peak memory", figures.peak_memory_bytes / 2**20, "MiB", budget.max_memory_mib))
+    if policy.strict and against:
+        checks.append(Check(INVALID, f"the measurement is unstable: {_texts(against)}"))
+    named = tuple(Check(check.status, f"{figures.name}: {check.text}") for check in checks)
+    return Verdict(_worst(check.status for check in named), named)
 
 
 def join(verdicts: tuple[Verdict, ...]) -> Verdict:
-    """Return the verdict on all files: PASS where every file passes.
+    """Return the verdict on all files: the worst of theirs.
 
     Raises:
         ValueError: If there is no verdict to join: nothing measured is nothing passed.
     """
     if not verdicts:
         raise ValueError("verdicts must have at least one, got none")
-    reasons = tuple(reason for verdict in verdicts for reason in verdict.reasons)
-    failed = any(verdict.status == FAIL for verdict in verdicts)
-    return Verdict(FAIL if failed else PASS, reasons)
+    checks = tuple(check for verdict in verdicts for check in verdict.checks)
+    return Verdict(_worst(verdict.status for verdict in verdicts), checks)
+
+
+def _worst(statuses: Iterable[str]) -> str:
+    return max(statuses, key=_WORST_LAST.index)
+
+
+def _side(within: bool, beyond: bool) -> str:
+    return PASS if within else FAIL if beyond else UNDECIDED
+
+
+def _drop(accuracy: Accuracy, allowed: float) -> Check:
+    drop = accuracy.drop
+    status = _side(100 * drop.high <= allowed, 100 * drop.low > allowed)
+    direction = "above" if drop.estimate < 0 else "below"
+    text = (
+        f"accuracy {accuracy.accuracy:.2%} is {100 * abs(drop.estimate):.2f} points {direction} the float Keras model, the "
+        f"drop lies in {100 * drop.low:+.2f} to {100 * drop.high:+.2f} (95 %), allowed are {allowed:.2f}"
+    )
+    if status == UNDECIDED:
+        images = images_to_decide(accuracy.lost, accuracy.gained, accuracy.images, allowed / 100)
+        need = f"about {images:,} images like these would decide" if images else "no number of images like these would decide"
+        text += f"; {accuracy.images:,} images do not decide, {need}"
+    return Check(status, text)
+
+
+def _agreement(accuracy: Accuracy, least: float) -> Check:
+    share = accuracy.agreement
+    status = _side(100 * share.low >= least, 100 * share.high < least)
+    text = (
+        f"{100 * share.estimate:.2f} % of images have the float Keras model's class ({100 * share.low:.2f} to "
+        f"{100 * share.high:.2f} %, 95 %), needed are {least:.2f} %"
+    )
+    if status == UNDECIDED:
+        text += f"; {accuracy.images:,} images do not decide"
+    return Check(status, text)
+
+
+def _p90(p90: Percentile, allowed: float, against: tuple[Noise, ...]) -> Check:
+    if against:
+        return Check(INVALID, f"p90 can't be judged: {_texts(against)}")
+    if p90.value_ns is None or p90.low_ns is None or p90.high_ns is None:
+        return Check(INVALID, f"p90 can't be judged: it needs {p90.needed_runs} runs, these are {p90.runs}: raise --min-runs")
+    low, high = p90.low_ns / 1e6, p90.high_ns / 1e6
+    status = _side(high <= allowed, low > allowed)
+    text = f"p90 is {p90.value_ns / 1e6:.4g} ms ({low:.4g} to {high:.4g}, 99 % each side), allowed are {allowed:g}"
+    if status == UNDECIDED:
+        text += f"; {p90.runs:,} runs do not decide: raise --min-runs"
+    return Check(status, text)
+
+
+def _limit(what: str, value: float, unit: str, allowed: float) -> Check:
+    return Check(PASS if value <= allowed else FAIL, f"{what} is {value:.1f} {unit}, allowed are {allowed:g}")
+
+
+def _texts(noise: tuple[Noise, ...]) -> str:
+    return "; ".join(f"{item.text} ({item.name})" for item in noise)

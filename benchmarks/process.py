@@ -9,10 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
-from benchmarks.latency import LatencySample
-from benchmarks.worker import Classify, Open, Opened, Time
+from benchmarks.worker import Answer, Open, Opened, Request
 from edge.errors import ArtifactError, EdgeCnnError
-from edge.preprocess import Floats
 
 
 class ModelProcess:
@@ -47,14 +45,9 @@ class ModelProcess:
             self.close()
             raise
 
-    def time(self, request: Time) -> tuple[LatencySample, int]:
-        """Return the sample and the peak memory in bytes. Errors as above."""
-        answer: tuple[LatencySample, int] = self._ask(request)
-        return answer
-
-    def classify(self, request: Classify) -> Floats:
-        """Return class probabilities float32 (n, classes). Errors as above."""
-        answer: Floats = self._ask(request)
+    def ask(self, request: Request[Answer]) -> Answer:
+        """Return the child's answer. Errors as above."""
+        answer: Answer = self._ask(request)
         return answer
 
     def close(self) -> None:

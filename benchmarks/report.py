@@ -1,5 +1,6 @@
-"""Report -> text. Pure functions."""
+"""Report -> text for the terminal, Markdown and CSV."""
 
+import csv
 import io
 from textwrap import fill
 
@@ -8,66 +9,158 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.gate import PASS
-from benchmarks.run import FileResult, Report
+from benchmarks.results import FileResult, Report
+from benchmarks.tables import Grid, empty_call_ns, grids, percent_name
 
 WIDTH = 100
 
 
-def to_table(report: Report) -> str:
-    """Return the table, the verdict and how it was measured, at most `WIDTH` columns wide."""
+def to_text(report: Report) -> str:
+    """Return the tables, how it was measured and the verdict, at most `WIDTH` columns wide."""
+    blocks = [_text(grid) for grid in grids(report)]
+    blocks += ["\n".join(fill(line, WIDTH) for line in lines) for lines in (footer(report), verdict(report)) if lines]
+    return "\n\n".join(blocks)
+
+
+def to_markdown(report: Report) -> str:
+    """Return the same as Markdown."""
+    lines = ["# edgecnn bench", "", *(f"**{line}**  " for line in verdict(report)), ""]
+    for grid in grids(report):
+        lines += [f"## {grid.title}", "", _markdown_row([heading.replace("\n", " ") for heading in grid.headings])]
+        lines.append("|---|" + "---:|" * (len(grid.headings) - 1))
+        lines += [*(_markdown_row(row) for row in grid.rows), ""]
+    return "\n".join([*lines, *(f"- {line}" for line in footer(report)), ""])
+
+
+def to_csv(report: Report) -> str:
+    """Return one row for each file, in plain numbers: times in nanoseconds, shares 0 to 1."""
+    rows = [_record(report, file) for file in report.files]
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def footer(report: Report) -> list[str]:
+    """Return how it was measured, a sentence a line."""
+    host, plan, images = report.machine, report.plan, report.files[0].accuracy.images
+    runtimes = sorted({result.runtime for result in report.files})
+    runs = min(result.latency.runs for result in report.files)
+    machine = ", ".join(part for part in (host.board, host.cpu, host.machine, f"{host.cores} cores") if part)
+    threads = sorted({result.threads for result in report.files})
+    counts = f"{', '.join(map(str, threads))} thread{'s' if threads != [1] else ''}"
+    lines = [
+        f"Times: {report.timed_region}. A call that does nothing takes {empty_call_ns(report) / 1e3:.2f} µs in the same loop.",
+        f"{runs:,} runs a file or more in {plan.launches} launches of {plan.rounds} rounds, {counts}. Ratios are of medians, "
+        "round by round; intervals (95 %) are over launches.",
+        "Load: from the file's bytes to a model that can run, without the package's import. Memory: the process's peak.",
+        f"Accuracy: {images:,} test images of {report.dataset.name}, paired. Confid. moved: the largest change of the "
+        "probability of the reference's class.",
+        f"Machine: {machine}; {_state(report)}.",
+        f"Runtimes: {', '.join(runtimes)}. {report.before.time}.",
+    ]
+    if max(threads) > host.cores:
+        lines.append(f"More threads than this machine's {host.cores} cores were asked for.")
+    if any(file.throughput and file.throughput.one_by_one for file in report.files):
+        lines.append("*: the file takes single images only, its batches are loops.")
+    if any("~" in cell for grid in grids(report)[:1] for row in grid.rows for cell in row):
+        lines.append("~: near the loop's own cost.")
+    if report.noise:
+        lines.append("!: these times are unstable:")
+        lines += [f"  {item.text} ({item.name})" for item in report.noise]
+    if report.allowed:
+        lines.append(f"Judged all the same, as asked: {', '.join(report.allowed)}.")
+    return lines
+
+
+def verdict(report: Report) -> list[str]:
+    """Return the judgement: a line for each limit that is not met, or one for all."""
+    checks = [check for check in report.verdict.checks if check.status != PASS]
+    if checks:
+        return [f"{check.status}: {check.text}" for check in checks]
+    drops = sorted({file.budget.max_drop_points for file in report.files})
+    allowed = " or ".join(f"{drop:.2f}" for drop in drops)
+    others = sum(len(file.verdict.checks) - 1 for file in report.files)
+    more = f", and meets the {others} other limits" if others else ""
+    return [f"{PASS}: every file is within {allowed} points of the float Keras model (95 %){more}."]
+
+
+def _state(report: Report) -> str:
+    before, after = report.before, report.after
+    parts = []
+    if report.load:
+        parts.append(f"others used {report.load.others_cores:.2f} cores while timing")
+    if before.governors:
+        parts.append(f"governor {', '.join(before.governors)}")
+    if before.temperature_celsius is not None and after.temperature_celsius is not None:
+        parts.append(f"{before.temperature_celsius:.0f} °C before, {after.temperature_celsius:.0f} after")
+    if before.throttled is not None and after.throttled is not None:
+        parts.append(f"throttled {before.throttled:#x} before, {after.throttled:#x} after")
+    return "; ".join(parts) or "it tells neither load, governor nor temperature"
+
+
+def _text(grid: Grid) -> str:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("file", no_wrap=True)
-    for heading in ("size\nKiB", "load\nms", "p50\nµs", "p90\nµs", "images\n/s", "memory\nMiB", "accuracy\n%", "drop\npoints"):
+    table.add_column(grid.headings[0], no_wrap=True)
+    for heading in grid.headings[1:]:
         table.add_column(heading, justify="right")
-    table.add_column("agree\n%", justify="right")
-    table.add_column("gate")
-    for result in report.files:
-        table.add_row(*_row(result))
+    for row in grid.rows:
+        table.add_row(*row)
     console = Console(file=io.StringIO(), width=WIDTH, highlight=False, markup=False, soft_wrap=False)
     console.print(table)
     text = console.file.getvalue()  # type: ignore[attr-defined]  # The file is the StringIO of the line above.
-    rows = [line.rstrip() for line in text.splitlines() if line.strip()]
-    return "\n".join([*rows, "", *(fill(line, WIDTH) for line in _footer(report))])
+    return "\n".join([grid.title, *(line.rstrip() for line in text.splitlines() if line.strip())])
 
 
-def _row(result: FileResult) -> tuple[str, ...]:
-    summary, accuracy = result.summary, result.accuracy
-    return (
-        result.artifact.path,
-        _figure(result.artifact.size_bytes / 1024),
-        _figure(result.load_ns / 1e6),
-        _figure(summary.p50_ns / 1e3),
-        _figure(summary.p90_ns / 1e3),
-        f"{summary.images_per_second:,.0f}",
-        f"{result.peak_memory_bytes / 2**20:.0f}",
-        f"{100 * accuracy.accuracy:.2f}",
-        f"{accuracy.drop_points:+.2f}",
-        f"{100 * accuracy.agreement:.2f}",
-        result.verdict.status,
-    )
+def _markdown_row(cells: list[str] | tuple[str, ...]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _figure(value: float) -> str:
-    return f"{value:.1f}" if value < 1000 else f"{value:,.0f}"
-
-
-def _footer(report: Report) -> list[str]:
-    host, images = report.before, report.files[0].accuracy.images
-    runtimes = sorted({result.runtime for result in report.files})
-    runs = min(result.summary.runs for result in report.files)
-    machine = ", ".join(part for part in (host.board, host.cpu, host.machine, f"{host.cores} cores") if part)
-    threads = f"{report.threads} thread{'s' if report.threads > 1 else ''}"
-    lines = [
-        f"Times: {report.timed_region}.",
-        f"At least {runs:,} runs a file after {report.plan.warmup_runs} of warm-up, {threads}.",
-        "Load: from the file's bytes to a model that can run, without the package's import. Memory: the process's peak.",
-        f"Accuracy: {images:,} test images of {report.dataset.name}; drop and agreement against the float Keras model.",
-        f"Machine: {machine}; load {host.load:.1f} before, {report.after.load:.1f} after.",
-        f"Runtimes: {', '.join(runtimes)}. {host.time}.",
-        "",
-    ]
-    if report.verdict.status == PASS:
-        lines.append(f"{PASS}: every file is within {report.budget.max_drop_points:.2f} points of the float Keras model.")
-    else:
-        lines += [f"{report.verdict.status}: {reason}" for reason in report.verdict.reasons]
-    return lines
+def _record(report: Report, file: FileResult) -> dict[str, object]:
+    latency, accuracy = file.latency, file.accuracy
+    record: dict[str, object] = {
+        "file": file.name,
+        "runtime": file.runtime,
+        "threads": file.threads,
+        "size_bytes": file.artifact.size_bytes,
+        "sha256": file.artifact.sha256,
+        "import_ns": latency.import_ns,
+        "load_ns": latency.load_ns,
+        "first_ns": latency.first_ns,
+        "runs": latency.runs,
+    }
+    for item in latency.percentiles:
+        name = percent_name(item.percent)
+        record |= {f"{name}_ns": item.value_ns, f"{name}_low_ns": item.low_ns, f"{name}_high_ns": item.high_ns}
+    ratio = latency.ratio
+    record |= {
+        "baseline": report.baseline,
+        "ratio": ratio.estimate if ratio else None,
+        "ratio_low": ratio.low if ratio else None,
+        "ratio_high": ratio.high if ratio else None,
+        "images_per_second": latency.images_per_second,
+        "peak_memory_bytes": latency.peak_memory_bytes,
+        "steady_memory_bytes": latency.steady_memory_bytes,
+        "images": accuracy.images,
+        "correct": accuracy.correct,
+        "reference_correct": accuracy.reference_correct,
+        "lost": accuracy.lost,
+        "gained": accuracy.gained,
+        "drop": accuracy.drop.estimate,
+        "drop_low": accuracy.drop.low,
+        "drop_high": accuracy.drop.high,
+        "mcnemar_p": accuracy.mcnemar_p,
+        "agreement": accuracy.agreement.estimate,
+        "largest_confidence_change": accuracy.largest_confidence_change,
+        "mean_confidence_change": accuracy.mean_confidence_change,
+        "loss": accuracy.loss,
+        "batch": file.throughput.batch if file.throughput else None,
+        "batch_images_per_second": file.throughput.images_per_second if file.throughput else None,
+        "rate": file.paced.rate if file.paced else None,
+        "frames": file.paced.frames if file.paced else None,
+        "missed": file.paced.missed if file.paced else None,
+        "noise": " ".join(item.name for item in report.noise if item.file in (None, file.name)),
+        "gate": file.verdict.status,
+    }
+    return record

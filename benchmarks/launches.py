@@ -1,0 +1,134 @@
+"""Files -> raw times: every file in several processes, in rounds that take turns."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TypeVar
+
+from benchmarks.host import State, read_cpu_times, read_state
+from benchmarks.latency import Plan
+from benchmarks.noise import Load
+from benchmarks.process import ModelProcess
+from benchmarks.results import Launch, Round
+from benchmarks.times import Times
+from benchmarks.worker import Open, ReadMemory, TimeEmpty
+from benchmarks.worker import Round as TimeRound
+from edge.manifest import Artifact
+
+Extras = TypeVar("Extras")
+Progress = Callable[[int, int, str], None]
+
+_EMPTY_RUNS = 10_000
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file to measure.
+
+    Attributes:
+        name: How the result calls it.
+        artifact: The manifest's entry.
+        request: How a process opens it.
+    """
+
+    name: str
+    artifact: Artifact
+    request: Open
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the launches gave.
+
+    Attributes:
+        runtimes: Package and version, for each candidate.
+        launches: For each candidate.
+        during: The machine after each round of all files.
+        load: Of all rounds; None where the machine does not say.
+        empty_call: Times of a call that does nothing, in the same loop.
+    """
+
+    runtimes: tuple[str, ...]
+    launches: tuple[tuple[Launch, ...], ...]
+    during: tuple[State, ...]
+    load: Load | None
+    empty_call: Times
+
+
+def measure(
+    candidates: Sequence[Candidate],
+    plan: Plan,
+    finish: Callable[[Sequence[ModelProcess]], Extras],
+    on_progress: Progress,
+) -> tuple[Measured, Extras]:
+    """Open every file in a process of its own, time them in rounds of shuffled order, and do so again in new processes.
+
+    Only one process works at a time. A drift of the machine hits all files alike, so that what is taken round by round
+    is free of it.
+
+    Args:
+        candidates: At least one.
+        plan: How long.
+        finish: What else to ask of the last launch's processes, after their rounds.
+        on_progress: Gets steps done, steps in all, and what is done next.
+
+    Raises:
+        EdgeCnnError: If a file can't be opened or run, or the machine does not tell a process's memory.
+    """
+    order = random.Random(0)  # noqa: S311  # An order, not a secret.
+    launches: list[list[Launch]] = [[] for _ in candidates]
+    during: list[State] = []
+    runtimes: list[str] = []
+    seconds = others = stolen = 0.0
+    known = True
+    steps = plan.launches * len(candidates) * (1 + plan.rounds)
+    done = 0
+    for number in range(1, plan.launches + 1):
+        with ExitStack() as stack:
+            processes = []
+            for candidate in candidates:
+                on_progress(done, steps, f"launch {number} of {plan.launches}: opening {candidate.name}")
+                processes.append(stack.enter_context(ModelProcess(candidate.request)))
+                done += 1
+            rounds: list[list[Round]] = [[] for _ in candidates]
+            before, own, start = read_cpu_times(), time.process_time(), time.monotonic()
+            for turn in range(1, plan.rounds + 1):
+                for index in order.sample(range(len(candidates)), len(candidates)):
+                    on_progress(done, steps, f"launch {number} of {plan.launches}, round {turn} of {plan.rounds}")
+                    times, clock_khz = processes[index].ask(TimeRound(plan.round_runs, plan.round_seconds))
+                    warm_up, measured = Times.pack(times.warm_up_ns), Times.pack(times.measured_ns)
+                    rounds[index].append(Round(warm_up, measured, times.cpu_ns, clock_khz))
+                    done += 1
+                during.append(read_state())
+            memories = [process.ask(ReadMemory()) for process in processes]
+            after, own = read_cpu_times(), time.process_time() - own
+            seconds += time.monotonic() - start
+            if before and after:
+                ours = own + sum(m.cpu_seconds - p.opened.cpu_seconds for m, p in zip(memories, processes, strict=True))
+                others += after.busy_seconds - before.busy_seconds - ours
+                stolen += after.steal_seconds - before.steal_seconds
+            known = known and before is not None and after is not None
+            for index, (process, memory) in enumerate(zip(processes, memories, strict=True)):
+                opened = process.opened
+                launches[index].append(
+                    Launch(
+                        import_ns=opened.import_ns,
+                        load_ns=opened.load_ns,
+                        warm_up=Times.pack(opened.warm_up.times_ns),
+                        settled=opened.warm_up.settled,
+                        rounds=tuple(rounds[index]),
+                        peak_memory_bytes=memory.peak_bytes,
+                        steady_memory_bytes=memory.steady_bytes,
+                    )
+                )
+            if number == plan.launches:
+                runtimes = [process.opened.runtime for process in processes]
+                empty = processes[0].ask(TimeEmpty(_EMPTY_RUNS))
+                extras = finish(processes)
+    load = Load(seconds, max(others, 0.0) / seconds, max(stolen, 0.0) / seconds) if known else None
+    result = Measured(
+        tuple(runtimes), tuple(tuple(item) for item in launches), tuple(during), load, Times.pack(empty.measured_ns)
+    )
+    return result, extras

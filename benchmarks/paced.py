@@ -1,0 +1,70 @@
+"""A camera loop: an image every so often, and how often the answer comes too late."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.latency import Batch, Clock
+
+
+@dataclass(frozen=True)
+class PacedTimes:
+    """One file at a fixed rate.
+
+    Attributes:
+        frames: How many were due.
+        response_ns: From when each processed frame was due to when its answer was there; longer than the inference where
+            the process woke late or the frame before was not done.
+        busy_ns: The inference alone of the same frames; slower than back to back, since caches and clock go cold.
+        dropped: Frames that were not processed, because the next one was due before their turn came.
+        missed: Dropped frames, and those whose answer came after the next one was due.
+    """
+
+    frames: int
+    response_ns: list[int]
+    busy_ns: list[int]
+    dropped: int
+    missed: int
+
+
+def run_paced(
+    run: Callable[[Batch], Any],
+    inputs: Sequence[Batch],
+    rate: float,
+    frames: int,
+    clock: Clock = time.perf_counter_ns,
+    sleep: Callable[[float], None] = time.sleep,
+) -> PacedTimes:
+    """Run frame k at `k / rate` seconds after the start; its deadline is the moment that frame k + 1 is due.
+
+    Like a camera that keeps only its newest image, a loop that is late skips the frames that have been overtaken.
+
+    Args:
+        run: A runtime's `run`.
+        inputs: Single images that take turns.
+        rate: Frames a second, above 0.
+        frames: How many are due.
+        clock: Nanoseconds from a monotonic clock. Tests pass a fake one.
+        sleep: Waits seconds. Tests pass a fake one.
+    """
+    period = 1e9 / rate
+    response: list[int] = []
+    busy: list[int] = []
+    dropped = late = 0
+    begin = clock()
+    for frame in range(frames):
+        due, deadline = begin + round(frame * period), begin + round((frame + 1) * period)
+        now = clock()
+        if now >= deadline:
+            dropped += 1
+            continue
+        if now < due:
+            sleep((due - now) / 1e9)
+        start = clock()
+        run(inputs[frame % len(inputs)])
+        end = clock()
+        response.append(end - due)
+        busy.append(end - start)
+        late += end > deadline
+    return PacedTimes(frames, response, busy, dropped, dropped + late)

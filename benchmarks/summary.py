@@ -1,0 +1,52 @@
+"""What the timed runs of a file's launches say."""
+
+from collections.abc import Sequence
+from statistics import fmean, median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.intervals import Interval, mean_interval
+from benchmarks.percentiles import percentile
+from benchmarks.results import Latency, Launch
+
+
+def round_medians(launches: Sequence[Launch]) -> NDArray[np.float64]:
+    """Return the median of every round in nanoseconds, float64 (launches, rounds)."""
+    return np.array([[np.median(item.measured.unpack()) for item in launch.rounds] for launch in launches])
+
+
+def summarize(launches: Sequence[Launch], baseline: Sequence[Launch], percents: Sequence[float]) -> Latency:
+    """Summarise a file's launches.
+
+    Args:
+        launches: At least one, each with at least one round.
+        baseline: Those of the file that it is compared with, from the same benchmark; may be the same.
+        percents: Percentiles to give, in percent.
+    """
+    times = np.concatenate([item.measured.unpack() for launch in launches for item in launch.rounds])
+    several = len(launches) > 1
+    other = several and baseline is not launches
+    medians, base = round_medians(launches), round_medians(baseline)
+    return Latency(
+        runs=len(times),
+        percentiles=tuple(percentile(times, percent) for percent in percents),
+        p50_ns=_exp(mean_interval(np.log(medians).mean(axis=1))) if several else None,
+        ratio=_exp(mean_interval(np.log(medians / base).mean(axis=1))) if other else None,
+        difference_ns=mean_interval((medians - base).mean(axis=1)) if other else None,
+        images_per_second=float(len(times) * 1e9 / times.sum()),
+        import_ns=int(median(launch.import_ns for launch in launches)),
+        load_ns=int(median(launch.load_ns for launch in launches)),
+        first_ns=int(median(launch.warm_up.unpack()[0] for launch in launches)),
+        peak_memory_bytes=max(launch.peak_memory_bytes for launch in launches),
+        steady_memory_bytes=int(median(launch.steady_memory_bytes for launch in launches)),
+    )
+
+
+def fastest(files: Sequence[Sequence[Launch]]) -> int:
+    """Return the index of the file with the smallest mean of its rounds' medians."""
+    return min(range(len(files)), key=lambda index: fmean(np.log(round_medians(files[index])).ravel()))
+
+
+def _exp(interval: Interval) -> Interval:
+    return Interval(float(np.exp(interval.estimate)), float(np.exp(interval.low)), float(np.exp(interval.high)))

@@ -1,0 +1,207 @@
+"""Report -> tables, the same for the terminal, Markdown and HTML."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.intervals import Interval
+from benchmarks.percentiles import Percentile, percentile
+from benchmarks.results import FileResult, Report
+
+# A figure below so many empty calls is marked: the loop itself is a part of it.
+_NEAR_RESOLUTION = 20
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of text.
+
+    Attributes:
+        title: What it is about.
+        headings: One for each column; the first column is text, the others are figures.
+        rows: As many cells each.
+    """
+
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def grids(report: Report) -> tuple[Grid, ...]:
+    """Return every table that the report has something for."""
+    made = [_latency(report), _accuracy(report)]
+    if any(file.throughput or file.paced for file in report.files):
+        made.append(_rates(report))
+    if any(file.sustained for file in report.files):
+        made.append(_sustained(report))
+    made += [_profile(file) for file in report.files if file.profile]
+    return tuple(made)
+
+
+def empty_call_ns(report: Report) -> int:
+    """Return the median cost of a call that does nothing."""
+    return int(np.median(report.empty_call.unpack()))
+
+
+def near_resolution(report: Report, time_ns: float) -> bool:
+    """Tell whether the loop's own cost is a notable part of a time."""
+    return time_ns < _NEAR_RESOLUTION * empty_call_ns(report)
+
+
+def unstable(report: Report, file: FileResult) -> bool:
+    """Tell whether the file's times are unstable."""
+    return any(item.file in (None, file.name) for item in report.noise)
+
+
+def figure(value: float) -> str:
+    """Return three or more significant digits."""
+    return f"{value:.1f}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def percent_name(percent: float) -> str:
+    """Return a percentile's name, as p99.9."""
+    return f"p{percent:g}"
+
+
+def _latency(report: Report) -> Grid:
+    percents = [item.percent for item in report.files[0].latency.percentiles]
+    headings = (
+        "file",
+        "size\nKiB",
+        "load\nms",
+        "first\nms",
+        *(f"{percent_name(percent)}\nµs" for percent in percents),
+        f"times\n{report.baseline}",
+        "images\n/s",
+        "memory\nMiB",
+    )
+    rows = []
+    for file in report.files:
+        latency = file.latency
+        rows.append(
+            (
+                file.name,
+                figure(file.artifact.size_bytes / 1024),
+                figure(latency.load_ns / 1e6),
+                figure(latency.first_ns / 1e6),
+                *(_percentile(report, file, item) for item in latency.percentiles),
+                _ratio(report, file),
+                f"{latency.images_per_second:,.0f}",
+                f"{latency.peak_memory_bytes / 2**20:.0f}",
+            )
+        )
+    return Grid("Latency of one image", headings, tuple(rows))
+
+
+def _percentile(report: Report, file: FileResult, item: Percentile) -> str:
+    if item.value_ns is None:
+        return f"needs {item.needed_runs:,}"
+    marks = ("!" if unstable(report, file) else "") + ("~" if near_resolution(report, item.value_ns) else "")
+    return figure(item.value_ns / 1e3) + marks
+
+
+def _ratio(report: Report, file: FileResult) -> str:
+    if file.name == report.baseline:
+        return "1"
+    ratio = file.latency.ratio
+    return f"{ratio.estimate:.3g} ({ratio.low:.3g}-{ratio.high:.3g})" if ratio else "one launch"
+
+
+def _accuracy(report: Report) -> Grid:
+    headings = (
+        "file",
+        "right\n%",
+        "drop\npoints",
+        "drop\n95 %",
+        "lost",
+        "gained",
+        "McNemar\np",
+        "agree\n%",
+        "confid.\nmoved",
+        "gate",
+    )
+    rows = []
+    for file in report.files:
+        accuracy = file.accuracy
+        rows.append(
+            (
+                file.name,
+                f"{100 * accuracy.accuracy:.2f}",
+                f"{100 * accuracy.drop.estimate:+.2f}",
+                _points(accuracy.drop),
+                f"{accuracy.lost:,}",
+                f"{accuracy.gained:,}",
+                f"{accuracy.mcnemar_p:.2g}",
+                f"{100 * accuracy.agreement.estimate:.2f}",
+                f"{accuracy.largest_confidence_change:.3f}",
+                file.verdict.status,
+            )
+        )
+    return Grid("Accuracy beside the float Keras model", headings, tuple(rows))
+
+
+def _points(interval: Interval) -> str:
+    return f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}"
+
+
+def _rates(report: Report) -> Grid:
+    headings = (
+        "file",
+        "batch",
+        "images\n/s",
+        "frames\n/s",
+        "frames",
+        "missed",
+        "dropped",
+        "response\np50 µs",
+        "response\np90 µs",
+    )
+    rows = []
+    for file in report.files:
+        batch, paced = file.throughput, file.paced
+        cells = (
+            ["", ""]
+            if batch is None
+            else [f"{batch.batch}{'*' if batch.one_by_one else ''}", f"{batch.images_per_second:,.0f}"]
+        )
+        if paced is None:
+            cells += [""] * 6
+        else:
+            response = paced.response.unpack()
+            cells += [f"{paced.rate:g}", f"{paced.frames:,}", f"{paced.missed:,}", f"{paced.dropped:,}"]
+            for percent in (50, 90):
+                item = percentile(response, percent)
+                cells.append(f"needs {item.needed_runs}" if item.value_ns is None else figure(item.value_ns / 1e3))
+        rows.append((file.name, *cells))
+    return Grid("Throughput of batches, and a fixed rate", headings, tuple(rows))
+
+
+def _sustained(report: Report) -> Grid:
+    headings = ("file", "seconds", "first\np50 µs", "last\np50 µs", "slowest\np50 µs", "longest\nrun µs", "hottest\n°C")
+    rows = []
+    for file in report.files:
+        windows = file.sustained
+        if not windows:
+            continue
+        temperatures = [window.temperature_celsius for window in windows if window.temperature_celsius is not None]
+        rows.append(
+            (
+                file.name,
+                f"{windows[-1].seconds:.0f}",
+                figure(windows[0].p50_ns / 1e3),
+                figure(windows[-1].p50_ns / 1e3),
+                figure(max(window.p50_ns for window in windows) / 1e3),
+                figure(max(window.max_ns for window in windows) / 1e3),
+                f"{max(temperatures):.0f}" if temperatures else "not told",
+            )
+        )
+    return Grid("Sustained", headings, tuple(rows))
+
+
+def _profile(file: FileResult) -> Grid:
+    assert file.profile  # noqa: S101  # The caller has looked.
+    rows = tuple((item.op, f"{100 * item.share:.1f}", f"{item.microseconds:.2f}") for item in file.profile.ops)
+    title = (
+        f"{file.name} by op: {file.profile.profiler}, {file.profile.runs} runs, {file.profile.total_microseconds:.1f} µs in all"
+    )
+    return Grid(title, ("op", "share\n%", "µs"), rows)
