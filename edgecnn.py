@@ -12,23 +12,29 @@ import numpy as np
 import typer
 
 from benchmarks.budgets import load_budgets
+from benchmarks.compare import compare_reports
+from benchmarks.compare_text import comparison_text, selftest_text
 from benchmarks.duration import seconds
 from benchmarks.evaluation import evaluate as evaluate_file
-from benchmarks.gate import INVALID, PASS, Policy
+from benchmarks.gate import FAIL, INVALID, PASS, Policy
+from benchmarks.html import to_html
 from benchmarks.latency import Plan
 from benchmarks.noise import NAMES
+from benchmarks.options import Options, thread_counts
 from benchmarks.progress import bench_progress
 from benchmarks.report import to_csv, to_markdown
 from benchmarks.report import to_text as report_text
-from benchmarks.results import Report
-from benchmarks.run import Options, benchmark, thread_counts
+from benchmarks.results import Report, read_report
+from benchmarks.run import benchmark, candidate_of
+from benchmarks.selftest import selftest as run_selftest
 from convert import train as training
-from convert.dataset import Split, load_dataset, load_split, recorded_folder, require_recorded
+from convert.dataset import load_dataset, recorded_folder
 from convert.export import ExportConfig
 from convert.export import export as export_model
 from convert.export_table import to_table as export_table
 from convert.figure import save_figure
 from convert.keras_runtime import OPENER as KERAS
+from convert.own_images import images_at_hand, recorded_images, test_images
 from convert.progress import training_progress
 from convert.train_records import TrainConfig
 from convert.versions import versions
@@ -36,10 +42,10 @@ from edge.classifier import Classifier
 from edge.console import check_writable, emit, print_text, say
 from edge.errors import ConfigError, EdgeCnnError, GateFailed, InvalidMeasurement, MissingDependency
 from edge.files import write_bytes
-from edge.images import read_image, to_text
+from edge.images import read_image
 from edge.manifest import FORMATS, Manifest
 from edge.model_file import read_model
-from edge.predicted import Predicted, PredictedImage, bars, labels
+from edge.predicted import labels, predict_images, predicted_text
 from edge.runtimes import Opener, opener_for
 
 MODEL = Path("artifacts/mnist/model.keras")
@@ -58,6 +64,7 @@ Data = Annotated[
     Path | None, typer.Option("--data", metavar="DIR", help="A folder of IDX files. Default: the model's own images, or MNIST.")
 ]
 Threads = Annotated[int, typer.Option(help="Threads of the runtime.")]
+ResultFile = Annotated[Path, typer.Argument(metavar="RESULT", help="What edgecnn bench --json wrote.", show_default=False)]
 ModelFile = Annotated[Path, typer.Argument(metavar="FILE", help="A .keras, .tflite or .onnx file.", show_default=False)]
 DEFAULTS = TrainConfig()
 PLAN = Plan()
@@ -119,7 +126,7 @@ def evaluate(file: ModelFile, data: Data = None, threads: Threads = 1, json: Jso
     """Print a file's accuracy and loss on the test images."""
     say(f"{file}: loading")
     classifier = _load(file, threads)
-    test = _test_images(file, classifier, data)
+    test = test_images(file, classifier, data)
     result = evaluate_file(str(file), classifier, test.images, test.labels)
     text = (
         f"{file}: accuracy {result.accuracy:.4f} ({result.correct:,} of {result.images:,} test images), "
@@ -151,7 +158,7 @@ def predict(
     classifier = _load(file, threads)
     chosen: list[tuple[str, str | None, Any]] = []
     if index:
-        test = _test_images(file, classifier, data)
+        test = test_images(file, classifier, data)
         for number in index:
             if not 0 <= number < len(test.labels):
                 raise ConfigError(f"--index {number} is out of range: the test images are 0 to {len(test.labels) - 1}")
@@ -160,19 +167,11 @@ def predict(
             chosen.append((f"test image {number}", name, test.images[number]))
     for path in images or ():
         chosen.append((str(path), None, read_image(path, classifier.shape, classifier.preprocessing)))
-    pixels = np.stack([image for _, _, image in chosen])
-    prediction = classifier.predict(pixels)
-    predicted = tuple(
-        PredictedImage(name, label, prediction.labels[i], dict(zip(classifier.class_names, map(float, row), strict=True)))
-        for i, ((name, label, _), row) in enumerate(zip(chosen, prediction.probabilities, strict=True))
-    )
+    predicted = predict_images(file, classifier, chosen)
+    pixels = [image for _, _, image in chosen]
     if save:
-        save_figure(save, pixels, [f"{Path(item.image).name}\n{labels(item)}" for item in predicted])
-    blocks = [
-        f"{to_text(image)}\n\n{item.image}: {labels(item)}\n{bars(item)}" for image, item in zip(pixels, predicted, strict=True)
-    ]
-    text = "\n\n".join(blocks) + f"\n\n{file}, {prediction.runtime}{_unverified(classifier)}"
-    emit(text, Predicted(str(file), prediction.runtime, classifier.unverified, predicted), json)
+        save_figure(save, np.stack(pixels), [f"{Path(item.image).name}\n{labels(item)}" for item in predicted.images])
+    emit(predicted_text(predicted, pixels) + _unverified(classifier), predicted, json)
 
 
 @app.command(epilog="Example: edgecnn export --quantize int8")
@@ -258,8 +257,7 @@ def bench(
         sustained_seconds=seconds(sustained),
         profile=profile,
     )
-    test = load_split(recorded_folder(manifest.dataset, data), "test")
-    require_recorded(manifest.dataset, test)
+    test = recorded_images(manifest.dataset, data)
     if not runtime and "keras" in formats and find_spec("tensorflow") is None:
         others = " ".join(f"--runtime {name}" for name in formats if name != "keras")
         raise MissingDependency(f"TensorFlow, for model.keras, is not installed: measure the others with {others}")
@@ -277,6 +275,72 @@ def bench(
     if report.verdict.status != PASS:
         outside = sum(file.verdict.status != PASS for file in report.files)
         raise GateFailed(f"{outside} of {len(report.files)} files are not within the budget: see the reasons above")
+
+
+@app.command(epilog="Example: edgecnn compare old.json new.json --max-slowdown 5")
+def compare(
+    old: ResultFile,
+    new: ResultFile,
+    max_slowdown: Annotated[float | None, typer.Option(metavar="PERCENT", help="Slower by more is exit code 3.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Compare results of unlike machines or inputs all the same.")] = False,
+    allow: Annotated[list[str] | None, typer.Option(metavar="NAME", help=ALLOW_HELP)] = None,
+    json: Json = None,
+) -> None:
+    """Tell which files became faster or slower between two results of `edgecnn bench --json`.
+
+    Exit code 3 where a file is shown to be slower by more than --max-slowdown.
+    """
+    check_writable(json)
+    pair = tuple((str(path), read_report(path)) for path in (old, new))
+    comparison = compare_reports(pair[0], pair[1], max_slowdown, force, Policy(tuple(allow or ())))
+    emit(comparison_text(comparison), comparison, json)
+    slower = [change.name for change in comparison.changes if change.slowdown == FAIL]
+    if slower:
+        raise GateFailed(f"slower by more than {max_slowdown:g} %: {', '.join(slower)}")
+
+
+@app.command("selftest", epilog="Example: edgecnn selftest artifacts/mnist/int8.tflite --trials 20")
+def self_test(
+    file: ModelFile = MODEL.parent / "int8.tflite",
+    trials: Annotated[int, typer.Option(help="Comparisons of the file with itself.")] = 20,
+    launches: Annotated[int, typer.Option(help="Processes on each side of a comparison.")] = PLAN.launches,
+    min_seconds: Annotated[float, typer.Option(help="Timed runs of each side take at least so long.")] = 0.2,
+    min_runs: Annotated[int, typer.Option(help="At least so many timed runs of each side.")] = 200,
+    threads: Threads = 1,
+    data: Data = None,
+    json: Json = None,
+) -> None:
+    """Measure a file against itself: this machine's noise floor, and whether the intervals hold on it."""
+    check_writable(json)
+    model = read_model(file)
+    if model.manifest is None:
+        raise ConfigError(f"{file}: {model.unverified}: selftest needs a file that edgecnn exported")
+    test = recorded_images(model.manifest.dataset, data)
+    candidate = candidate_of(file, model.manifest, _opener(model.format), threads, test.images)
+    with bench_progress() as on_progress:
+        result = run_selftest(candidate, Plan(min_seconds, min_runs, launches), trials, on_progress)
+    emit(selftest_text(result), result, json)
+    if not result.holds:
+        raise InvalidMeasurement("comparisons on this machine must not be trusted: stop other work, or use another machine")
+
+
+@app.command(epilog="Example: edgecnn report result.json --html report.html")
+def report(
+    result: ResultFile,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write one page with pictures.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the tables as Markdown.")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a row for each file.")] = None,
+    data: Data = None,
+) -> None:
+    """Show a result of `edgecnn bench --json` again, or write it as a page, Markdown or CSV."""
+    for output in (html, markdown, csv):
+        check_writable(output)
+    measured = read_report(result)
+    if html:
+        write_bytes(html, to_html(measured, images_at_hand(measured.dataset, data, say)).encode())
+    _write(measured, markdown, csv)
+    if not (html or markdown or csv):
+        print_text(report_text(measured))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -318,19 +382,6 @@ def _opener(model_format: str) -> Opener:
 
 def _load(file: Path, threads: int) -> Classifier:
     return Classifier.load(file, threads, KERAS if file.suffix.lower() == ".keras" else None)
-
-
-def _test_images(file: Path, classifier: Classifier, data: Path | None) -> Split:
-    """Load the model's own test images, or those of `data`, and check that the model takes them."""
-    record = classifier.manifest.dataset if classifier.manifest else None
-    test = load_split(recorded_folder(record, data), "test")
-    if record and not data:
-        require_recorded(record, test)
-    if test.images.shape[1:] != classifier.shape:
-        raise ConfigError(
-            f"{file} takes images of {classifier.shape}, these are {test.images.shape[1:]}: name others with --data"
-        )
-    return test
 
 
 def _unverified(classifier: Classifier) -> str:

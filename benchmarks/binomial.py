@@ -13,7 +13,7 @@ def cdf(k: int, n: int, p: float) -> float:
 
     The probability of one count comes from Loader's saddle-point form (2000, "Fast and accurate computation of binomial
     probabilities"), the others from the ratios of neighbours, summed away from the mean so that nothing underflows.
-    Agrees with scipy.stats.binom.cdf to 1e-11 of the value up to n = 1,000,000.
+    Agrees with scipy.stats.binom.cdf to 1e-10 of the value up to n = 1,000,000.
 
     Args:
         k: Count; below 0 the answer is 0, from n on it is 1.

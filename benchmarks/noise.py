@@ -104,7 +104,7 @@ def time_noise(name: str, medians_ns: Sequence[float], settled: Sequence[bool]) 
     if quarter:
         drift = float(np.median(values[-quarter:]) / np.median(values[:quarter])) - 1
         if abs(drift) > _DRIFT:
-            text = f"{name}: the last rounds took {drift:+.0%} beside the first: let the machine cool, and measure longer"
+            text = f"{name}: the last rounds' medians are {drift:+.0%} beside the first's: let the machine settle"
             found.append(Noise("drift", name, text))
     low, middle, high = np.percentile(values, (10, 50, 90))
     if high - low > _ROUNDS_APART * middle:

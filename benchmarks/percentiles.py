@@ -28,7 +28,7 @@ class Percentile:
         needed_runs: How many it takes; below that the three times are None.
         value_ns: The smallest observed time that at least `percent` % of runs did not exceed.
         low_ns: Observed time that is above the true percentile in at most 1 % of samples. None also where even the smallest
-            time would be above it more often: this happens below 37 % only, such as the 10th percentile of fewer than 44 runs.
+            is above it more often: up to 41 % only, and with few runs, such as the 10th percentile of fewer than 44.
         high_ns: Observed time that is below the true percentile in at most 1 % of samples: MLPerf's early-stopping estimate.
     """
 
@@ -86,7 +86,7 @@ def percentile(times_ns: NDArray[np.int64], percent: float) -> Percentile:
     if runs < needed_runs:
         return Percentile(percent, runs, needed_runs, None, None, None)
     share = percent / 100
-    # As typed, 99.9 of 1,000 runs is the 999th; as a binary fraction it may be a hair more, and the next.
+    # As typed, 99.9 % of 1,000,000 runs are 999,000; as a binary fraction they are a hair more, and numpy takes the next one.
     value = math.ceil(Fraction(str(percent)) * runs / 100) - 1
     low = binomial.largest_count(runs, share, 1 - CONFIDENCE)
     high = runs - 1 - binomial.largest_count(runs, 1 - share, 1 - CONFIDENCE)

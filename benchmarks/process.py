@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
-from benchmarks.worker import Answer, Open, Opened, Request
+from benchmarks.worker import Answer, Open, Opened, ProfileOps, Request
 from edge.errors import ArtifactError, EdgeCnnError
 
 
@@ -69,16 +69,18 @@ class ModelProcess:
             self._requests.flush()
             answer = pickle.load(self._answers)
         except (EOFError, BrokenPipeError, pickle.UnpicklingError) as error:
-            raise self._death() from error
+            raise self._death(request) from error
         if isinstance(answer, EdgeCnnError):
             raise answer
         return answer
 
-    def _death(self) -> Exception:
+    def _death(self, request: Any) -> Exception:
         code = self._process.wait()
         self._output.seek(0)
         said = self._output.read().decode(errors="replace")
         if code < 0:
-            return ArtifactError(f"{self._path}: its runtime crashed (signal {-code}): export the file again")
+            # LiteRT's profiler is reached through its C library, whose next version may be another.
+            mend = "bench without --profile" if isinstance(request, ProfileOps) else "export the file again"
+            return ArtifactError(f"{self._path}: its runtime crashed (signal {-code}): {mend}")
         # An exception that nobody expected is our bug: show the child's traceback.
         return RuntimeError(f"the process that measures {self._path} ended with code {code}:\n{said}")

@@ -11,7 +11,7 @@ from edge.errors import ConfigError, InvalidMeasurement
 # Not counted: the first runs allocate buffers and fill the caches.
 _WARMUP_RUNS = 20
 
-_PROFILERS = {"tflite": profile_litert.profile_ops, "onnx": profile_ort.profile_ops}
+_PROFILERS = {"tflite": profile_litert, "onnx": profile_ort}
 
 
 @dataclass(frozen=True)
@@ -33,19 +33,21 @@ class OpTime:
 class Profile:
     """Where the time of one inference goes.
 
-    Both profilers count whole microseconds: LiteRT's rounds each op down, so one below 1 µs may show 0, and ONNX
-    Runtime's costs each op one or two itself. Read the shares; `LatencySample` has the times.
+    Both profilers count whole microseconds and are part of what they measure: read the shares, and take times from the
+    latency.
 
     Attributes:
         runs: Single-image inferences.
         total_microseconds: Sum of the ops in one inference.
         profiler: What measured, as `LiteRT 2.3.0 profiler`.
+        caveat: How far it can be believed.
         ops: In the order they ran.
     """
 
     runs: int
     total_microseconds: float
     profiler: str
+    caveat: str
     ops: tuple[OpTime, ...]
 
 
@@ -73,10 +75,9 @@ def profile(data: bytes, model_format: str, threads: int, inputs: NDArray[Any], 
     if not len(inputs) or runs < 1:
         raise ValueError(f"inputs and runs must be at least one, got {len(inputs)} and {runs}")
     singles = [inputs[i % len(inputs)][None].copy() for i in range(_WARMUP_RUNS + runs)]
-    profiler, ops = _PROFILERS[model_format](data, threads, singles, _WARMUP_RUNS)
+    profiler, ops = _PROFILERS[model_format].profile_ops(data, threads, singles, _WARMUP_RUNS)
     total = sum(microseconds for _, microseconds in ops)
     if not total:
         raise InvalidMeasurement(f"every op took less than the microsecond that the {profiler} counts: bench without --profile")
-    return Profile(
-        runs, total / runs, profiler, tuple(OpTime(op, microseconds / runs, microseconds / total) for op, microseconds in ops)
-    )
+    shares = tuple(OpTime(op, microseconds / runs, microseconds / total) for op, microseconds in ops)
+    return Profile(runs, total / runs, profiler, _PROFILERS[model_format].CAVEAT, shares)

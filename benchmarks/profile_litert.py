@@ -56,6 +56,8 @@ _OP_EVENTS = (1 << 1, 1 << 3)
 _SOURCES = (0, 1, 2)  # LiteRT, its interpreter, a delegate.
 _UNTOUCHED = b"\xab"
 
+CAVEAT = "LiteRT counts each op of XNNPACK in whole microseconds, rounded down: an op below 1 µs shows 0"
+
 
 class _Event(ctypes.Structure):
     """ProfiledEventData as the library's C++ has it; the C header's is shorter, with other memory fields."""
@@ -127,7 +129,7 @@ class _Session:
         count = c_int()
         self._call("GetNumProfilerEvents", self._profiler, byref(count))
         events = self._events(count.value)
-        self._call("ResetProfiler", self._profiler)  # Its buffer is small in some versions, and drops what is too much.
+        self._call("ResetProfiler", self._profiler)  # 2.3.0 also does it at the start, promised nowhere.
         return events
 
     def _events(self, count: int) -> list[tuple[str, int]]:

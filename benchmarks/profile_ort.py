@@ -9,7 +9,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edge.errors import InvalidMeasurement
-from edge.runtimes.ort import OrtRuntime
+from edge.runtimes.ort import OrtRuntime, session_options
+
+CAVEAT = "ONNX Runtime's profiler adds one or two microseconds to each op"
 
 _ENDING = "_kernel_time"
 
@@ -29,10 +31,7 @@ def profile_ops(data: bytes, threads: int, singles: list[NDArray[Any]], warmup: 
     runtime = OrtRuntime(data, threads)  # Imports the package as it must be, and refuses a bad file with our words.
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options = session_options(threads)
     options.enable_profiling = True
     with tempfile.TemporaryDirectory() as folder:
         options.profile_file_prefix = str(Path(folder) / "trace")

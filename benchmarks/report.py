@@ -17,7 +17,7 @@ WIDTH = 100
 
 def to_text(report: Report) -> str:
     """Return the tables, how it was measured and the verdict, at most `WIDTH` columns wide."""
-    blocks = [_text(grid) for grid in grids(report)]
+    blocks = [grid_text(grid) for grid in grids(report)]
     blocks += ["\n".join(fill(line, WIDTH) for line in lines) for lines in (footer(report), verdict(report)) if lines]
     return "\n\n".join(blocks)
 
@@ -66,6 +66,8 @@ def footer(report: Report) -> list[str]:
         lines.append("*: the file takes single images only, its batches are loops.")
     if any("~" in cell for grid in grids(report)[:1] for row in grid.rows for cell in row):
         lines.append("~: near the loop's own cost.")
+    caveats = sorted({file.profile.caveat for file in report.files if file.profile})
+    lines += [f"By op: {caveat}; read the shares, the times are above." for caveat in caveats]
     if report.noise:
         lines.append("!: these times are unstable:")
         lines += [f"  {item.text} ({item.name})" for item in report.noise]
@@ -100,7 +102,8 @@ def _state(report: Report) -> str:
     return "; ".join(parts) or "it tells neither load, governor nor temperature"
 
 
-def _text(grid: Grid) -> str:
+def grid_text(grid: Grid) -> str:
+    """Return one table, at most `WIDTH` columns wide."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column(grid.headings[0], no_wrap=True)
     for heading in grid.headings[1:]:

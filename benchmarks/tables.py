@@ -200,7 +200,10 @@ def _sustained(report: Report) -> Grid:
 
 def _profile(file: FileResult) -> Grid:
     assert file.profile  # noqa: S101  # The caller has looked.
-    rows = tuple((item.op, f"{100 * item.share:.1f}", f"{item.microseconds:.2f}") for item in file.profile.ops)
+    rows = tuple(
+        (item.op, f"{100 * item.share:.1f}", f"{item.microseconds:.2f}" if item.microseconds else "< 1")
+        for item in file.profile.ops
+    )
     title = (
         f"{file.name} by op: {file.profile.profiler}, {file.profile.runs} runs, {file.profile.total_microseconds:.1f} µs in all"
     )

@@ -1,6 +1,14 @@
 """Predictions of named images, for people and machines."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge.classifier import Classifier
+from edge.images import to_text
+from edge.preprocess import Images
 
 
 @dataclass(frozen=True)
@@ -23,14 +31,32 @@ class Predicted:
     images: tuple[PredictedImage, ...]
 
 
+def predict_images(file: Path, classifier: Classifier, chosen: Sequence[tuple[str, str | None, Images]]) -> Predicted:
+    """Classify images uint8 (h, w, c), each with its name and its true label where that is known."""
+    prediction = classifier.predict(np.stack([image for _, _, image in chosen]))
+    images = tuple(
+        PredictedImage(name, label, prediction.labels[i], dict(zip(classifier.class_names, map(float, row), strict=True)))
+        for i, ((name, label, _), row) in enumerate(zip(chosen, prediction.probabilities, strict=True))
+    )
+    return Predicted(str(file), prediction.runtime, classifier.unverified, images)
+
+
+def predicted_text(predicted: Predicted, pixels: Sequence[Images]) -> str:
+    """Return each image as a picture of characters with its labels and probabilities, and what ran."""
+    blocks = [
+        f"{to_text(image)}\n\n{item.image}: {labels(item)}\n{_bars(item)}"
+        for image, item in zip(pixels, predicted.images, strict=True)
+    ]
+    return "\n\n".join(blocks) + f"\n\n{predicted.file}, {predicted.runtime}"
+
+
 def labels(item: PredictedImage) -> str:
     """Return the true label, where known, and the predicted one."""
     known = f"label {item.label}, " if item.label is not None else ""
     return f"{known}predicted {item.predicted} ({item.probabilities[item.predicted]:.1%})"
 
 
-def bars(item: PredictedImage) -> str:
-    """Return the ten largest probabilities as bars."""
+def _bars(item: PredictedImage) -> str:
     rows = sorted(item.probabilities.items(), key=lambda pair: -pair[1])[:10]
     wide = max(len(label) for label, _ in rows)
     return "\n".join(f"  {label:>{wide}}  {value:7.2%}  {'█' * round(30 * value)}".rstrip() for label, value in rows)

@@ -33,10 +33,7 @@ class OrtRuntime:
 
     def __init__(self, data: bytes, threads: int) -> None:
         self.version, onnxruntime = _library()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # Errors: warnings about what the optimiser left alone say nothing to a user.
+        options = session_options(threads)
         try:
             # Its fallback tries the same again and prints about it on standard output.
             self._session = onnxruntime.InferenceSession(
@@ -56,6 +53,20 @@ class OrtRuntime:
             return np.concatenate([self.run(batch[i : i + 1]) for i in range(len(batch))])
         output: NDArray[Any] = self._session.run(None, {self.input_spec.name: batch})[0]
         return output
+
+
+def session_options(threads: int) -> Any:
+    """Return onnxruntime's options for so many threads.
+
+    Raises:
+        MissingDependency: If it is not installed.
+    """
+    _, onnxruntime = _library()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # Errors: warnings about what the optimiser left alone say nothing to a user.
+    return options
 
 
 def _library() -> tuple[str, Any]:

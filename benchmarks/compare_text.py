@@ -1,0 +1,70 @@
+"""Comparison and SelfTest -> text."""
+
+from statistics import median
+from textwrap import fill
+
+from benchmarks.compare import Comparison
+from benchmarks.gate import FAIL, UNDECIDED
+from benchmarks.report import WIDTH, grid_text
+from benchmarks.selftest import SelfTest, Trials
+from benchmarks.tables import Grid, figure
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """Return the table and what it rests on."""
+    headings = ("file", "old p50\nµs", "new p50\nµs", "new / old", "95 %", "right\nold", "right\nnew", "evidence")
+    rows = tuple(
+        (
+            change.name + ("" if change.same_file else " *"),
+            figure(change.old_p50_ns / 1e3),
+            figure(change.new_p50_ns / 1e3),
+            f"{change.ratio.estimate:.3f}",
+            f"{change.ratio.low:.3f} to {change.ratio.high:.3f}",
+            f"{change.old_correct:,}",
+            f"{change.new_correct:,}",
+            change.evidence,
+        )
+        for change in comparison.changes
+    )
+    lines = [grid_text(Grid(f"{comparison.old} and {comparison.new}", headings, rows)), ""]
+    notes = ["Ratios of p50; intervals over the launches of both, each right in 95 of 100 cases."]
+    if not all(change.same_file for change in comparison.changes):
+        notes.append("*: the file itself is another one now.")
+    for which, names in (("old", comparison.only_old), ("new", comparison.only_new)):
+        if names:
+            notes.append(f"Only in the {which} one: {', '.join(names)}.")
+    notes += [f"Compared all the same, as asked: {reason}." for reason in comparison.unlike]
+    notes += [f"Unstable: {reason}" for reason in comparison.noise]
+    if comparison.max_slowdown_percent is not None:
+        for change in comparison.changes:
+            if change.slowdown in (FAIL, UNDECIDED):
+                notes.append(
+                    f"{change.slowdown}: {change.name} became {change.ratio.low - 1:+.1%} to {change.ratio.high - 1:+.1%} "
+                    f"slower, allowed are {comparison.max_slowdown_percent:g} %"
+                    + ("; more launches would decide" if change.slowdown == UNDECIDED else "")
+                )
+    return "\n".join([*lines, *(fill(line, WIDTH) for line in notes)])
+
+
+def selftest_text(result: SelfTest) -> str:
+    """Return the noise floor and whether the intervals hold."""
+    plan = result.plan
+    lines = [
+        f"{result.file} against itself, {plan.launches} launches of {plan.rounds} rounds on each side:",
+        f"  side by side, as in one bench:         {_line(result.side_by_side)}",
+        f"  one after another, as edgecnn compare: {_line(result.one_after_another)}",
+        f"Noise floor: {result.noise_floor:.1%}. Of two benchmarks of the same file, 19 in 20 agreed within that.",
+    ]
+    if not result.holds:
+        lines.append("The intervals do NOT hold on this machine: differences that are none look like evidence.")
+    names = sorted({item.name for item in result.noise})
+    if names:
+        counts = ", ".join(f"{name} {sum(item.name == name for item in result.noise)} times" for name in names)
+        lines += [f"Unstable: {counts}. The first:", f"  {result.noise[0].text}"]
+    return "\n".join(fill(line, WIDTH, subsequent_indent="  ") for line in lines)
+
+
+def _line(trials: Trials) -> str:
+    count = len(trials.ratios)
+    width = median((ratio.high - ratio.low) / 2 for ratio in trials.ratios)
+    return f"no evidence in {trials.no_evidence} of {count} ({trials.no_evidence / count:.0%}), intervals ±{width:.1%}"
