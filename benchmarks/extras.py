@@ -18,7 +18,6 @@ from edge.preprocess import Floats, Images
 
 _BATCH_RUNS = 20
 _BATCH_SECONDS = 1.0
-_PACED_SECONDS = 5.0
 _LEAST_FRAMES = 100
 _PROFILE_RUNS = 500
 _WINDOWS = 300
@@ -50,7 +49,7 @@ def measure_extra(
         fixed = candidate.artifact.input.shape[0] is not None
         throughput = Throughput(options.batch, fixed, Times.pack(times), options.batch * len(times) * 1e9 / sum(times))
     if options.rate:
-        frames = max(_LEAST_FRAMES, round(options.rate * _PACED_SECONDS))
+        frames = max(_LEAST_FRAMES, round(options.rate * options.paced_seconds))
         say(f"{frames} frames at {options.rate:g} a second")
         run = process.ask(Pace(options.rate, frames))
         response, busy = Times.pack(run.response_ns), Times.pack(run.busy_ns)

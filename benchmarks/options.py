@@ -19,6 +19,7 @@ class Options:
         rate: Frames a second, to run as a camera loop does; None for none.
         sustained_seconds: How long to run each file at a stretch; 0 for not at all.
         profile: Ask the runtimes for the time of each op.
+        paced_seconds: How long to keep up the rate; 100 frames at least.
 
     Raises:
         ConfigError: If out of range.
@@ -32,6 +33,7 @@ class Options:
     rate: float | None = None
     sustained_seconds: float = 0.0
     profile: bool = False
+    paced_seconds: float = 5.0
 
     def __post_init__(self) -> None:
         if not self.threads or len(set(self.threads)) < len(self.threads):

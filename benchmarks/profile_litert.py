@@ -56,7 +56,7 @@ _OP_EVENTS = (1 << 1, 1 << 3)
 _SOURCES = (0, 1, 2)  # LiteRT, its interpreter, a delegate.
 _UNTOUCHED = b"\xab"
 
-CAVEAT = "LiteRT counts each op of XNNPACK in whole microseconds, rounded down: an op below 1 µs shows 0"
+CAVEAT = "LiteRT counts each op of XNNPACK in whole microseconds, rounded down: a figure may be up to 1 µs too small"
 
 
 class _Event(ctypes.Structure):

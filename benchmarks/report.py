@@ -67,7 +67,7 @@ def footer(report: Report) -> list[str]:
     if any("~" in cell for grid in grids(report)[:1] for row in grid.rows for cell in row):
         lines.append("~: near the loop's own cost.")
     caveats = sorted({file.profile.caveat for file in report.files if file.profile})
-    lines += [f"By op: {caveat}; read the shares, the times are above." for caveat in caveats]
+    lines += [f"By op: {caveat}." for caveat in caveats]
     if report.noise:
         lines.append("!: these times are unstable:")
         lines += [f"  {item.text} ({item.name})" for item in report.noise]

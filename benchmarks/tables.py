@@ -54,8 +54,8 @@ def unstable(report: Report, file: FileResult) -> bool:
 
 
 def figure(value: float) -> str:
-    """Return three or more significant digits."""
-    return f"{value:.1f}" if abs(value) < 1000 else f"{value:,.0f}"
+    """Return at least three significant digits of a figure above 1."""
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def percent_name(percent: float) -> str:

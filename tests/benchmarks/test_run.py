@@ -7,10 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from benchmarks.gate import FAIL, PASS, Budget
+import benchmarks.run
+from benchmarks.budgets import load_budgets
+from benchmarks.gate import FAIL, INVALID, PASS, UNDECIDED, Policy
+from benchmarks.host import read_state
 from benchmarks.latency import Plan
-from benchmarks.run import Report, benchmark, load_reference
+from benchmarks.options import Options, thread_counts
+from benchmarks.results import Report
+from benchmarks.run import benchmark, load_reference
 from convert.dataset import load_split
 from convert.keras_runtime import OPENER as KERAS
 from edge.errors import ArtifactError, ConfigError
@@ -20,13 +26,30 @@ from edge.preprocess import Floats
 from edge.runtimes import opener_for
 
 OPENERS = {"keras": KERAS, "tflite": opener_for("tflite"), "onnx": opener_for("onnx")}
-PLAN = Plan(warmup_runs=2, min_runs=3, min_seconds=0)
-TFLITE = [f"{precision}.tflite" for precision in ("float32", "float16", "dynamic", "int8", "int16x8")]
+PLAN = Plan(min_seconds=0, min_runs=4, launches=2, rounds=2)
 
 
-def run(folder: Path, idx_folder: Path, *formats: str, threads: int = 1, max_drop: float = 100) -> Report:
+def run(
+    folder: Path,
+    idx_folder: Path,
+    *formats: str,
+    threads: tuple[int, ...] = (1,),
+    labels: NDArray[np.int64] | None = None,
+    policy: Policy = Policy(),  # noqa: B008  # Frozen.
+    **limits: float,
+) -> Report:
     test = load_split(idx_folder, "test")
-    return benchmark(folder, formats, OPENERS, test.images, test.labels, threads, PLAN, Budget(max_drop))
+    return benchmark(
+        folder,
+        Options(formats, threads, PLAN),
+        load_budgets(None, {"max_drop_points": 100.0, **limits}, ()),
+        policy,
+        OPENERS,
+        test.images,
+        test.labels if labels is None else labels,
+        "edgecnn bench",
+        {},
+    )
 
 
 def change_manifest(folder: Path, change: Callable[[Manifest], Manifest]) -> None:
@@ -51,7 +74,37 @@ def write_reference(folder: Path, probabilities: Floats) -> None:
 @pytest.mark.parametrize("threads", [0, -1, 65])
 def test_threads_out_of_range_are_refused(threads: int, exported: Path, idx_folder: Path) -> None:
     with pytest.raises(ConfigError, match=f"--threads must be 1 to 64, got {threads}"):
-        run(exported, idx_folder, "tflite", threads=threads)
+        run(exported, idx_folder, "tflite", threads=(threads,))
+
+
+@pytest.mark.parametrize("text", ["", "one", "1,,2", "1;2"])
+def test_threads_that_are_no_numbers_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="--threads must be a number, or several as 1,2,4"):
+        thread_counts(text)
+
+
+def test_several_numbers_of_threads_are_a_sweep() -> None:
+    assert thread_counts("1") == (1,)
+    assert thread_counts("1, 2,4") == (1, 2, 4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"threads": (1, 1)}, "--threads must be different numbers"),
+        ({"threads": ()}, "--threads must be different numbers"),
+        ({"percents": (100.0,)}, "--percentile must be above 0 and below 100, got 100"),
+        ({"percents": (0.0,)}, "--percentile must be above 0 and below 100, got 0"),
+        ({"batch": 0}, "--batch must be 1 to 4096 images, got 0"),
+        ({"batch": 4097}, "--batch must be 1 to 4096 images, got 4097"),
+        ({"rate": 0.0}, "--rate must be 0.1 to 1000000"),
+        ({"rate": float("nan")}, "--rate must be 0.1 to 1000000"),
+        ({"sustained_seconds": 86_401.0}, "--sustained must be at most 24 hours"),
+    ],
+)
+def test_options_out_of_range_are_refused(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Options(("tflite",), **fields)  # type: ignore[arg-type]  # Some are wrong on purpose.
 
 
 def test_a_format_without_files_is_refused(artifacts: Path, idx_folder: Path) -> None:
@@ -100,14 +153,39 @@ def test_a_folder_without_a_manifest_is_refused(tmp_path: Path, idx_folder: Path
 
 def test_one_file_outside_the_budget_fails_the_report(artifacts: Path, idx_folder: Path) -> None:
     test = load_split(idx_folder, "test")
-    # A reference that is always right, for labels of which the files get at least one wrong.
-    labels = test.labels.copy()
-    labels[0] = (labels[0] + 1) % 3
+    # A reference that is always right, for labels of which the files get every one wrong.
+    labels = (test.labels + 1) % 3
     write_reference(artifacts, np.eye(3, dtype=np.float32)[labels])
-    report = benchmark(artifacts, ("onnx",), OPENERS, test.images, labels, 1, PLAN, Budget(0))
+    report = run(artifacts, idx_folder, "onnx", labels=labels, max_drop_points=50.0)
     assert report.verdict.status == FAIL
-    assert [reason.split(":")[0] for reason in report.verdict.reasons] == ["float32.onnx", "int8.onnx"]
-    assert all(result.accuracy.lost >= 1 and result.verdict.status == FAIL for result in report.files)
+    assert [check.text.split(":")[0] for check in report.verdict.checks] == ["float32.onnx", "int8.onnx"]
+    assert all(result.accuracy.lost >= 50 and result.verdict.status == FAIL for result in report.files)
+
+
+def test_sixty_images_do_not_decide_about_half_a_point(three_files: Path, idx_folder: Path) -> None:
+    report = run(three_files, idx_folder, "onnx", max_drop_points=0.5)
+    assert report.verdict.status == UNDECIDED
+    (check,) = report.verdict.checks
+    assert "60 images do not decide, about 740 images like these would decide" in check.text
+
+
+def test_noise_makes_a_limit_of_latency_invalid_and_nothing_else(
+    three_files: Path, idx_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A machine on battery, whatever this one is.
+    monkeypatch.setattr(benchmarks.run, "read_state", lambda: replace(read_state(), on_battery=True))
+    quiet = run(three_files, idx_folder, "onnx", max_size_kib=1000)
+    assert quiet.verdict.status == PASS
+    assert any(item.name == "battery" for item in quiet.noise)
+    report = run(three_files, idx_folder, "onnx", max_p90_ms=1000)
+    assert report.verdict.status == INVALID
+    assert "the machine ran on battery" in report.verdict.checks[-1].text
+    assert report.allowed == ()
+    allowed = run(three_files, idx_folder, "onnx", max_p90_ms=1000, policy=Policy(("noise",)))
+    assert "battery" in allowed.allowed
+    # Four runs are too few for a p90, whatever is allowed.
+    assert allowed.verdict.checks[-1].text.startswith("float32.onnx: p90 can't be judged: it needs 64 runs, these are")
+    assert run(three_files, idx_folder, "onnx", policy=Policy(strict=True)).verdict.status == INVALID
 
 
 def test_the_reference_is_what_the_export_wrote(exported: Path) -> None:
@@ -118,26 +196,52 @@ def test_the_reference_is_what_the_export_wrote(exported: Path) -> None:
     np.testing.assert_array_equal(reference, np.load(exported / "reference.npy"))
 
 
-def test_every_file_of_the_asked_formats_is_measured_in_the_manifests_order(exported: Path, idx_folder: Path) -> None:
-    test = load_split(idx_folder, "test")
-    steps: list[str] = []
-    names = ("onnx", "keras", "tflite")
-    report = benchmark(exported, names, OPENERS, test.images, test.labels, 1, PLAN, Budget(100), steps.append)
-    assert steps == ["model.keras", *TFLITE, "float32.onnx", "int8.onnx"]
-    assert [result.artifact.path for result in report.files] == steps
-    assert report.verdict.status == PASS
-    assert report.dataset == Manifest.load(exported).dataset
+def test_every_file_of_the_asked_formats_is_measured_in_the_manifests_order(three_files: Path, idx_folder: Path) -> None:
+    report = run(three_files, idx_folder, "onnx", "keras", "tflite", max_size_kib=0.001)
+    assert [result.name for result in report.files] == ["model.keras", "float32.tflite", "int8.tflite", "float32.onnx"]
+    assert report.dataset == Manifest.load(three_files).dataset
     assert report.before.time <= report.after.time
+    assert len(report.during) == PLAN.launches * PLAN.rounds
     for result in report.files:
-        assert len(result.latency.warmup_ns) == 2
-        assert result.summary.runs == len(result.latency.measured_ns) == 3
+        assert result.latency.runs >= 4
+        assert result.latency.runs == sum(item.measured.count for launch in result.launches for item in launch.rounds)
         assert result.accuracy.images == 60
-        assert min(result.import_ns, result.load_ns, result.peak_memory_bytes) > 0
-    keras = report.files[0]
+        assert [(len(launch.rounds), launch.import_ns > 0, launch.load_ns > 0) for launch in result.launches] == [
+            (2, True, True),
+            (2, True, True),
+        ]
+    assert report.baseline == min(report.files, key=lambda file: file.latency.p50_ns.estimate).name  # type: ignore[union-attr]
+    keras, *others = report.files
     assert keras.runtime.startswith("keras ")
     assert (keras.accuracy.lost, keras.accuracy.gained, keras.accuracy.same_class) == (0, 0, 60)
-    assert keras.accuracy.drop_points == 0
+    # The reference's size is nobody's budget.
+    assert keras.verdict.status == PASS
+    assert {file.verdict.status for file in others} == {FAIL}
 
 
-def test_only_the_asked_format_is_measured(exported: Path, idx_folder: Path) -> None:
-    assert [result.artifact.path for result in run(exported, idx_folder, "tflite").files] == TFLITE
+def test_a_sweep_measures_each_file_with_each_number_of_threads(three_files: Path, idx_folder: Path) -> None:
+    report = run(three_files, idx_folder, "onnx", threads=(2, 1))
+    assert [(file.name, file.threads) for file in report.files] == [("float32.onnx x2", 2), ("float32.onnx x1", 1)]
+
+
+def test_what_was_asked_for_besides_is_there(measured: Report) -> None:
+    for file in measured.files:
+        assert file.throughput
+        assert file.paced
+        assert file.profile
+        assert file.sustained
+        assert file.throughput.batch == 4
+        assert file.throughput.one_by_one == file.name.endswith(".tflite")
+        assert file.throughput.images_per_second == pytest.approx(
+            4e9 * file.throughput.measured.count / file.throughput.measured.unpack().sum()
+        )
+        assert file.paced.frames == 100
+        assert file.paced.response.count == file.paced.busy.count == 100 - file.paced.dropped
+        assert file.sustained[-1].seconds >= 0.05
+        assert all(window.p50_ns <= window.p90_ns <= window.max_ns for window in file.sustained)
+        assert sum(op.share for op in file.profile.ops) == pytest.approx(1)
+
+
+def test_what_was_not_asked_for_is_not_there(three_files: Path, idx_folder: Path) -> None:
+    (file,) = run(three_files, idx_folder, "onnx").files
+    assert (file.throughput, file.paced, file.sustained, file.profile) == (None, None, (), None)

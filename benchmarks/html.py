@@ -1,0 +1,222 @@
+"""Report -> one HTML file that loads nothing and runs nothing."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import mistakes, plots
+from benchmarks.gate import FAIL, INVALID, PASS, UNDECIDED
+from benchmarks.host import State, throttle_reasons
+from benchmarks.pareto import Candidate, as_accurate, as_fast, candidates, front, pick
+from benchmarks.results import FileResult, Report
+from benchmarks.tables import Grid, empty_call_ns, grids, near_resolution, unstable
+from edge.errors import MissingDependency
+
+SYMBOLS = {PASS: "✓", FAIL: "✗", INVALID: "!", UNDECIDED: "?"}
+_HEADLINES = {
+    PASS: "Every limit is met.",
+    FAIL: "At least one file is outside a limit.",
+    INVALID: "Something that was to be judged could not be measured well enough.",
+    UNDECIDED: "Too little was measured to say that every limit is met.",
+}
+_UNTOLD = "not told"
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A recommended file.
+
+    Attributes:
+        title: What it is best at.
+        rule: How it is chosen.
+        file: Its results.
+        p50_us: With its interval, where there is one.
+        notes: What limits the recommendation.
+    """
+
+    title: str
+    rule: str
+    file: FileResult
+    p50_us: tuple[float, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """A file's part of the page about errors; `benchmarks.mistakes` has the parts."""
+
+    file: FileResult
+    matrix: tuple[tuple[mistakes.Cell, ...], ...]
+    confusions: tuple[mistakes.Confusion, ...]
+    recalls: tuple[mistakes.Recall, ...]
+    flips: tuple[mistakes.ShownFlip, ...]
+
+
+def to_html(report: Report, images: NDArray[np.uint8] | None) -> str:
+    """Return the page: the verdict, three picks, the tables, figures, each file's mistakes, and how it was measured.
+
+    The same report gives the same bytes. Every text of the report is escaped, and the page's own policy forbids
+    scripts and requests to whatever browser opens it.
+
+    Args:
+        report: The result.
+        images: All test images (n, h, w, c), grey or RGB, to show those that changed their class; None leaves tables.
+
+    Raises:
+        MissingDependency: If Jinja, matplotlib or Pillow is not installed.
+        ValueError: If `images` are not as many as were measured.
+    """
+    measured = report.files[0].accuracy.images
+    if images is not None and len(images) != measured:
+        raise ValueError(f"images must be the {measured} test images, got {len(images)}")
+    template = _template()
+    pickable = candidates(report)
+    best = front(pickable)
+    off_front = [file.name for file in pickable if file not in best]
+    has_sustained = any(file.sustained for file in report.files)
+    has_paced = any(file.paced and file.paced.response.count for file in report.files)
+    tables = grids(report)
+    page = template.render(
+        report=report,
+        headline=_HEADLINES[report.verdict.status],
+        symbols=SYMBOLS,
+        picks=_picks(report, pickable),
+        front=[file.name for file in best],
+        off_front=off_front,
+        tables=[grid for grid in tables if grid.headings[0] == "file"],
+        profiles=[_bars(grid) for grid in tables if grid.headings[0] == "op"],
+        caveats=sorted({file.profile.caveat for file in report.files if file.profile}),
+        marks=_marks(report, tables),
+        distribution=plots.distribution(report),
+        slowest=plots.slowest(report),
+        rounds=plots.rounds(report),
+        tradeoff=plots.tradeoff(report, [file.name for file in best], off_front),
+        sustained=plots.sustained(report) if has_sustained else None,
+        paced=plots.paced(report) if has_paced else None,
+        mistakes=[_mistakes(file, report.class_names, images) for file in report.files],
+        most_flips=mistakes.MOST_FLIPS,
+        with_images=images is not None,
+        states=_states(report),
+        empty_call_us=empty_call_ns(report) / 1e3,
+    )
+    return page.encode(errors="replace").decode()  # JSON can hold halves of surrogate pairs, which no file can.
+
+
+def _template() -> Any:
+    try:
+        import jinja2
+    except ModuleNotFoundError as error:
+        if error.name != "jinja2":
+            raise
+        raise MissingDependency("Jinja, which fills the page, is not installed: pip install 'edgecnn[report]'") from error
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("benchmarks"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html")
+
+
+def _picks(report: Report, pickable: tuple[Candidate, ...]) -> tuple[Pick, ...]:
+    picks = pick(pickable)
+    if picks is None:
+        return ()
+    files = {file.name: file for file in report.files if file.name in {candidate.name for candidate in pickable}}
+    noisy = any(unstable(report, file) for file in files.values())
+    accurate, fastest = picks.most_accurate, picks.fastest
+    alike = as_accurate(files[accurate.name], (file for name, file in files.items() if name != accurate.name))
+    quick = as_fast(files[fastest.name], (file for name, file in files.items() if name != fastest.name))
+    tied = any(other.correct == accurate.correct for other in pickable if other != accurate)
+    return (
+        _pick(
+            "Most accurate",
+            "The most test images right; of equals the faster, then the smaller.",
+            files[accurate.name],
+            accurate,
+            (_together("These images do not tell it from", alike), _unstable(noisy and tied)),
+        ),
+        _pick(
+            "Balanced",
+            "On the Pareto front, the nearest to an imagined file with the front's best accuracy, time and size.",
+            files[picks.balanced.name],
+            picks.balanced,
+            (_unstable(noisy),),
+        ),
+        _pick(
+            "Fastest",
+            "The smallest p50; of equals the more accurate, then the smaller.",
+            files[fastest.name],
+            fastest,
+            (_together("These launches do not tell it from", quick), _unstable(noisy)),
+        ),
+    )
+
+
+def _pick(title: str, rule: str, file: FileResult, candidate: Candidate, notes: Iterable[str]) -> Pick:
+    interval = file.latency.p50_ns
+    bounds = (interval.low, interval.high) if interval else ()
+    return Pick(title, rule, file, tuple(time / 1e3 for time in (candidate.p50_ns, *bounds)), tuple(filter(None, notes)))
+
+
+def _together(text: str, names: tuple[str, ...]) -> str:
+    return f"{text} {', '.join(names)}." if names else ""
+
+
+def _unstable(noisy: bool) -> str:
+    return "This pick rests on unstable times." if noisy else ""
+
+
+def _bars(grid: Grid) -> tuple[Grid, tuple[float, ...]]:
+    """Return a profile's table, and the width of each row's bar in percent of the widest."""
+    shares = [float(row[1]) for row in grid.rows]
+    return grid, tuple(100 * share / max(shares) if max(shares) else 0.0 for share in shares)
+
+
+def _marks(report: Report, tables: tuple[Grid, ...]) -> list[tuple[str, str]]:
+    percentiles = [item for file in report.files for item in file.latency.percentiles]
+    marks = [
+        (any(unstable(report, file) for file in report.files), "!", "unstable, for the reasons above"),
+        (
+            any(item.value_ns is not None and near_resolution(report, item.value_ns) for item in percentiles),
+            "~",
+            "so short that the loop's own cost is a notable part of it",
+        ),
+        (any(item.value_ns is None for item in percentiles), "needs n", "so many runs must be measured to know it"),
+        (
+            any(file.throughput and file.throughput.one_by_one for file in report.files),
+            "*",
+            "the file takes single images only: its batches are loops",
+        ),
+    ]
+    del tables
+    return [(mark, meaning) for shown, mark, meaning in marks if shown]
+
+
+def _mistakes(file: FileResult, class_names: tuple[str, ...], images: NDArray[np.uint8] | None) -> Mistakes:
+    accuracy = file.accuracy
+    return Mistakes(
+        file=file,
+        matrix=mistakes.matrix(accuracy),
+        confusions=mistakes.confusions(accuracy, class_names),
+        recalls=mistakes.recalls(accuracy, class_names),
+        flips=tuple(mistakes.flips(accuracy, class_names, images)),
+    )
+
+
+def _states(report: Report) -> list[tuple[str, str, str, str]]:
+    """Return rows of what the machine said of itself: before, the worst in between, after."""
+    before, after, during = report.before, report.after, report.during or (report.before,)
+    rows = []
+    for name, text, worst in (
+        ("load of the last minute", lambda states: _most(state.load for state in states), "{:.2f}"),
+        ("temperature", lambda states: _most(state.temperature_celsius for state in states), "{:.0f} °C"),
+        ("clock", lambda states: _least(state.clock_khz for state in states), "{:,.0f} kHz"),
+    ):
+        cells = (text((before,)), text(during), text((after,)))
+        rows.append((name, *(_UNTOLD if value is None else worst.format(value) for value in cells)))
+    return rows  # type: ignore[return-value]

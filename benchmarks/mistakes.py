@@ -1,0 +1,156 @@
+"""A file's mistakes, laid out for a page: confusions, recall by class, images that changed their class."""
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.accuracy import Accuracy, Flip
+from edge.errors import MissingDependency
+
+MOST_CLASSES = 20
+MOST_FLIPS = 60
+# Larger ones are made smaller: a page with a thousand photos would be a hundred megabytes.
+_LONGEST_SIDE = 96
+_DEEPEST = 0.65
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One count of the confusion matrix.
+
+    Attributes:
+        count: Images.
+        right: Whether it is on the diagonal.
+        shade: 0 to 1, by the logarithm of the count; 0 on the diagonal.
+    """
+
+    count: int
+    right: bool
+    shade: float
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """A kind of error: images of the class `label` that were taken for `chosen`."""
+
+    label: str
+    chosen: str
+    count: int
+    images: int
+
+
+@dataclass(frozen=True)
+class Recall:
+    """One class: how many of its images are right, in this file and in the reference."""
+
+    name: str
+    images: int
+    correct: int
+    reference_correct: int
+
+    @property
+    def percent(self) -> float:
+        """Share right by this file."""
+        return 100 * self.correct / self.images
+
+    @property
+    def reference_percent(self) -> float:
+        """Share right by the reference."""
+        return 100 * self.reference_correct / self.images
+
+
+@dataclass(frozen=True)
+class ShownFlip:
+    """An image that the file and the reference see differently.
+
+    Attributes:
+        kind: `lost`, `gained` or `both wrong`.
+        flip: The figures.
+        label: The true class' name.
+        reference: The reference's class.
+        candidate: The file's class.
+        picture: A data: URI, or None without images.
+    """
+
+    kind: str
+    flip: Flip
+    label: str
+    reference: str
+    candidate: str
+    picture: str | None
+
+
+def matrix(accuracy: Accuracy) -> tuple[tuple[Cell, ...], ...]:
+    """Return the confusion matrix by true class, shaded; empty if there are more than `MOST_CLASSES`."""
+    counts = np.array(accuracy.confusion)
+    if len(counts) > MOST_CLASSES:
+        return ()
+    errors = counts * ~np.eye(len(counts), dtype=bool)
+    shades = _DEEPEST * np.log1p(errors) / np.log1p(max(int(errors.max()), 1))
+    return tuple(
+        tuple(Cell(int(count), row == column, float(shades[row, column])) for column, count in enumerate(line))
+        for row, line in enumerate(counts)
+    )
+
+
+def confusions(accuracy: Accuracy, class_names: Sequence[str]) -> tuple[Confusion, ...]:
+    """Return the 20 most frequent kinds of error."""
+    kinds = [
+        Confusion(class_names[row], class_names[column], count, sum(line))
+        for row, line in enumerate(accuracy.confusion)
+        for column, count in enumerate(line)
+        if row != column and count
+    ]
+    return tuple(sorted(kinds, key=lambda kind: -kind.count)[:MOST_CLASSES])
+
+
+def recalls(accuracy: Accuracy, class_names: Sequence[str]) -> tuple[Recall, ...]:
+    """Return the classes that have images; of more than 20, those 20 whose share right moved most, in class order."""
+    rows = [
+        Recall(name, of.images, of.correct, of.reference_correct)
+        for name, of in zip(class_names, accuracy.classes, strict=True)
+        if of.images
+    ]
+    moved = sorted(range(len(rows)), key=lambda place: -abs(rows[place].percent - rows[place].reference_percent))
+    return tuple(rows[place] for place in sorted(moved[:MOST_CLASSES]))
+
+
+def flips(accuracy: Accuracy, class_names: Sequence[str], images: NDArray[np.uint8] | None) -> Iterator[ShownFlip]:
+    """Give at most 60 flips: lost images first, then those that both have wrong, then gained ones; the surest first."""
+    kinds = ("lost", "both wrong", "gained")
+    ordered = sorted(
+        accuracy.flips, key=lambda flip: (kinds.index(_kind(flip)), -flip.candidate_confidence, flip.image)
+    )
+    for flip in ordered[:MOST_FLIPS]:
+        names = (class_names[index] for index in (flip.label, flip.reference, flip.candidate))
+        yield ShownFlip(_kind(flip), flip, *names, picture=None if images is None else _picture(images[flip.image]))
+
+
+def _kind(flip: Flip) -> str:
+    if flip.label == flip.reference:
+        return "lost"
+    return "gained" if flip.label == flip.candidate else "both wrong"
+
+
+def _picture(image: NDArray[np.uint8]) -> str:
+    pillow = _pillow()
+    picture = pillow.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+    picture.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
+    stream = io.BytesIO()
+    picture.save(stream, "png", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def _pillow() -> Any:
+    try:
+        from PIL import Image
+    except ModuleNotFoundError as error:
+        if error.name != "PIL":
+            raise
+        raise MissingDependency("Pillow, which writes pictures, is not installed: pip install 'edgecnn[report]'") from error
+    return Image
