@@ -39,8 +39,8 @@ def comparison_text(comparison: Comparison) -> str:
         for change in comparison.changes:
             if change.slowdown in (FAIL, UNDECIDED):
                 notes.append(
-                    f"{change.slowdown}: {change.name} became {change.ratio.low - 1:+.1%} to {change.ratio.high - 1:+.1%} "
-                    f"slower, allowed are {comparison.max_slowdown_percent:g} %"
+                    f"{change.slowdown}: {change.name}: new / old is {change.ratio.low - 1:+.1%} to "
+                    f"{change.ratio.high - 1:+.1%}, allowed are +{comparison.max_slowdown_percent:g} %"
                     + ("; more launches would decide" if change.slowdown == UNDECIDED else "")
                 )
     return "\n".join([*lines, *(fill(line, WIDTH) for line in notes)])

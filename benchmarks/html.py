@@ -1,8 +1,8 @@
 """Report -> one HTML file that loads nothing and runs nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from benchmarks.results import FileResult, Report
 from benchmarks.tables import Grid, empty_call_ns, grids, near_resolution, unstable
 from edge.errors import MissingDependency
 
+if TYPE_CHECKING:
+    import jinja2
+
 SYMBOLS = {PASS: "✓", FAIL: "✗", INVALID: "!", UNDECIDED: "?"}
 _HEADLINES = {
     PASS: "Every limit is met.",
@@ -22,6 +25,7 @@ _HEADLINES = {
     INVALID: "Something that was to be judged could not be measured well enough.",
     UNDECIDED: "Too little was measured to say that every limit is met.",
 }
+_URGENT = (FAIL, INVALID, UNDECIDED, PASS)
 _UNTOLD = "not told"
 
 
@@ -83,13 +87,14 @@ def to_html(report: Report, images: NDArray[np.uint8] | None) -> str:
         report=report,
         headline=_HEADLINES[report.verdict.status],
         symbols=SYMBOLS,
+        checks=sorted(report.verdict.checks, key=lambda check: _URGENT.index(check.status)),
         picks=_picks(report, pickable),
         front=[file.name for file in best],
         off_front=off_front,
         tables=[grid for grid in tables if grid.headings[0] == "file"],
-        profiles=[_bars(grid) for grid in tables if grid.headings[0] == "op"],
+        profiles=_bars(report, tables),
         caveats=sorted({file.profile.caveat for file in report.files if file.profile}),
-        marks=_marks(report, tables),
+        marks=_marks(report),
         distribution=plots.distribution(report),
         slowest=plots.slowest(report),
         rounds=plots.rounds(report),
@@ -105,7 +110,7 @@ def to_html(report: Report, images: NDArray[np.uint8] | None) -> str:
     return page.encode(errors="replace").decode()  # JSON can hold halves of surrogate pairs, which no file can.
 
 
-def _template() -> Any:
+def _template() -> "jinja2.Template":
     try:
         import jinja2
     except ModuleNotFoundError as error:
@@ -171,13 +176,15 @@ def _unstable(noisy: bool) -> str:
     return "This pick rests on unstable times." if noisy else ""
 
 
-def _bars(grid: Grid) -> tuple[Grid, tuple[float, ...]]:
-    """Return a profile's table, and the width of each row's bar in percent of the widest."""
-    shares = [float(row[1]) for row in grid.rows]
-    return grid, tuple(100 * share / max(shares) if max(shares) else 0.0 for share in shares)
+def _bars(report: Report, tables: Iterable[Grid]) -> list[tuple[Grid, tuple[float, ...]]]:
+    """Return the profiles' tables, each with the width of every row's bar in percent of the widest."""
+    profiles = [file.profile for file in report.files if file.profile]
+    made = [grid for grid in tables if grid.headings[0] == "op"]
+    widths = (tuple(100 * op.share / max(op.share for op in profile.ops) for op in profile.ops) for profile in profiles)
+    return list(zip(made, widths, strict=True))
 
 
-def _marks(report: Report, tables: tuple[Grid, ...]) -> list[tuple[str, str]]:
+def _marks(report: Report) -> list[tuple[str, str]]:
     percentiles = [item for file in report.files for item in file.latency.percentiles]
     marks = [
         (any(unstable(report, file) for file in report.files), "!", "unstable, for the reasons above"),
@@ -193,7 +200,6 @@ def _marks(report: Report, tables: tuple[Grid, ...]) -> list[tuple[str, str]]:
             "the file takes single images only: its batches are loops",
         ),
     ]
-    del tables
     return [(mark, meaning) for shown, mark, meaning in marks if shown]
 
 
@@ -209,14 +215,35 @@ def _mistakes(file: FileResult, class_names: tuple[str, ...], images: NDArray[np
 
 
 def _states(report: Report) -> list[tuple[str, str, str, str]]:
-    """Return rows of what the machine said of itself: before, the worst in between, after."""
-    before, after, during = report.before, report.after, report.during or (report.before,)
-    rows = []
-    for name, text, worst in (
-        ("load of the last minute", lambda states: _most(state.load for state in states), "{:.2f}"),
-        ("temperature", lambda states: _most(state.temperature_celsius for state in states), "{:.0f} °C"),
-        ("clock", lambda states: _least(state.clock_khz for state in states), "{:,.0f} kHz"),
-    ):
-        cells = (text((before,)), text(during), text((after,)))
-        rows.append((name, *(_UNTOLD if value is None else worst.format(value) for value in cells)))
-    return rows  # type: ignore[return-value]
+    """Return what the machine said of itself: the name, before, the worst in between, after."""
+    boot = report.before.throttled
+
+    def throttled(states: Sequence[State]) -> str:
+        if all(state.throttled is None for state in states):
+            return _UNTOLD
+        seen = {reason for state in states for reason in throttle_reasons(boot, state.throttled)}
+        return ", ".join(sorted(seen)) or "no"
+
+    tellers: tuple[tuple[str, Callable[[Sequence[State]], str]], ...] = (
+        ("load, mean of the last minute", lambda states: _worst(max, (state.load for state in states), "{:.2f}")),
+        ("temperature", lambda states: _worst(max, (state.temperature_celsius for state in states), "{:.0f} °C")),
+        ("clock", lambda states: _worst(min, map(_megahertz, states), "{:,.0f} MHz")),
+        ("governor", lambda states: ", ".join(sorted({name for state in states for name in state.governors})) or _UNTOLD),
+        ("throttled", throttled),
+        ("on battery", lambda states: _worst(max, (state.on_battery for state in states), "{}")),
+    )
+    moments = ((report.before,), report.during or (report.before,), (report.after,))
+    before, during, after = moments
+    return [(name, tell(before), tell(during), tell(after)) for name, tell in tellers]
+
+
+def _megahertz(state: State) -> float | None:
+    return None if state.clock_khz is None else state.clock_khz / 1e3
+
+
+def _worst(choose: Callable[[list[float]], float], values: Iterable[float | None], form: str) -> str:
+    told = [value for value in values if value is not None]
+    if not told:
+        return _UNTOLD
+    worst = choose(told)
+    return ("yes" if worst else "no") if isinstance(worst, bool) else form.format(worst)

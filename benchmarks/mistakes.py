@@ -123,12 +123,11 @@ def recalls(accuracy: Accuracy, class_names: Sequence[str]) -> tuple[Recall, ...
 def flips(accuracy: Accuracy, class_names: Sequence[str], images: NDArray[np.uint8] | None) -> Iterator[ShownFlip]:
     """Give at most 60 flips: lost images first, then those that both have wrong, then gained ones; the surest first."""
     kinds = ("lost", "both wrong", "gained")
-    ordered = sorted(
-        accuracy.flips, key=lambda flip: (kinds.index(_kind(flip)), -flip.candidate_confidence, flip.image)
-    )
+    ordered = sorted(accuracy.flips, key=lambda flip: (kinds.index(_kind(flip)), -flip.candidate_confidence, flip.image))
     for flip in ordered[:MOST_FLIPS]:
-        names = (class_names[index] for index in (flip.label, flip.reference, flip.candidate))
-        yield ShownFlip(_kind(flip), flip, *names, picture=None if images is None else _picture(images[flip.image]))
+        label, reference, candidate = (class_names[index] for index in (flip.label, flip.reference, flip.candidate))
+        picture = None if images is None else _picture(images[flip.image])
+        yield ShownFlip(_kind(flip), flip, label, reference, candidate, picture)
 
 
 def _kind(flip: Flip) -> str:

@@ -93,14 +93,15 @@ def tradeoff(report: Report, on_front: Iterable[str], off_front: Iterable[str]) 
                 time,
                 share,
                 area,
-                facecolor=color(index) if file.name in on_front else CARD,
+                facecolor=(color(index), 0.65) if file.name in on_front else CARD,  # One may lie on another.
                 edgecolor=color(index),
                 linestyle="-" if file.name in on_front | off_front else (0, (2, 1.5)),
                 linewidth=1.6,
                 zorder=3,
             )
             size = f"{file.artifact.size_bytes / 1024:,.1f} KiB"
-            points.append(Point(time, share, area**0.5 / 2, f"{label(file.name)}, {size}"))
+            low, high = share - reach[0][0], share + reach[1][0]
+            points.append(Point(time, share, low, high, area**0.5 / 2, f"{label(file.name)}, {size}", color(index)))
         reference = report.files[0].accuracy
         right = 100 * reference.reference_correct / reference.images
         axes.axhline(right, color=INK, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0)

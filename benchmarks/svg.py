@@ -60,12 +60,25 @@ _STYLE = {
 
 @dataclass(frozen=True)
 class Point:
-    """A marker that wants a label: where it is in the data, its radius in points, the text."""
+    """A marker that wants a label.
+
+    Attributes:
+        x: Where it is, in the data.
+        y: Likewise.
+        low: Where its error bar begins, in the data.
+        high: Where that ends.
+        radius: In points.
+        text: The label.
+        color: Of the label too: where labels are dense, it tells whose it is.
+    """
 
     x: float
     y: float
+    low: float
+    high: float
     radius: float
     text: str
+    color: str
 
 
 class Drawing:
@@ -155,21 +168,23 @@ def place_labels(figure: "Figure", axes: "Axes", points: Sequence[Point]) -> Non
     figure.draw_without_rendering()  # Fixes the layout, in whose pixels labels are measured.
     figure.set_layout_engine("none")
     inside = axes.get_window_extent()
-    taken = []
+    taken, bars = [], []
     for point in points:
         x, y = axes.transData.transform((point.x, point.y))
         taken.append(Bbox.from_extents(x - point.radius, y - point.radius, x + point.radius, y + point.radius))
+        low, high = (axes.transData.transform((point.x, end))[1] for end in (point.low, point.high))
+        bars.append(Bbox.from_extents(x - 1, low, x + 1, high))
     for point in points:
         text = axes.annotate(point.text, (point.x, point.y), (0, 0), textcoords="offset points", va="center", zorder=4)
-        text.set_fontsize(10)
-        boxes = []
+        text.set(fontsize=10, color=point.color)
+        found = []
         for place in _places(point.radius + 4):
             text.set(position=place[:2], ha=place[2])
             box = text.get_window_extent()
-            hidden = sum(box.overlaps(other) for other in taken)
+            hidden = [sum(box.overlaps(other) for other in others) for others in (taken, bars)]
             outside = box.width * box.height - _area(Bbox.intersection(box, inside))
-            boxes.append(((hidden, round(outside)), place, box))
-        _, place, box = min(boxes, key=lambda item: item[0])
+            found.append(((hidden[0] > 0, round(outside), *hidden), place, box))
+        _, place, box = min(found, key=lambda item: item[0])
         text.set(position=place[:2], ha=place[2])
         taken.append(box)
 

@@ -71,7 +71,7 @@ def _latency(report: Report) -> Grid:
         "load\nms",
         "first\nms",
         *(f"{percent_name(percent)}\nµs" for percent in percents),
-        f"times\n{report.baseline}",
+        f"p50 over\n{report.baseline}",
         "images\n/s",
         "memory\nMiB",
     )
@@ -104,7 +104,11 @@ def _ratio(report: Report, file: FileResult) -> str:
     if file.name == report.baseline:
         return "1"
     ratio = file.latency.ratio
-    return f"{ratio.estimate:.3g} ({ratio.low:.3g}-{ratio.high:.3g})" if ratio else "one launch"
+    return f"{_times(ratio.estimate)} ({_times(ratio.low)}-{_times(ratio.high)})" if ratio else "one launch"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.3g}" if ratio < 100 else f"{ratio:,.0f}"
 
 
 def _accuracy(report: Report) -> Grid:

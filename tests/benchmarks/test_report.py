@@ -1,120 +1,175 @@
-"""A report as text and as JSON."""
+"""A report as text, Markdown and CSV."""
 
+import csv
+import io
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from benchmarks.accuracy import Accuracy
-from benchmarks.gate import Budget, join, judge
-from benchmarks.host import Host
-from benchmarks.latency import TIMED_REGION, LatencySample, Plan
-from benchmarks.report import WIDTH, to_table
-from benchmarks.run import SCHEMA, FileResult, Report
-from benchmarks.statistics import LatencySummary, summarize
-from edge.manifest import Artifact, DatasetRecord, Parity, Quantization, TensorSpec
-from edge.records import from_json, to_json
+from benchmarks.gate import FAIL, PASS, Check, Verdict
+from benchmarks.intervals import Interval
+from benchmarks.noise import Load, Noise
+from benchmarks.percentiles import Percentile
+from benchmarks.report import WIDTH, to_csv, to_markdown, to_text
+from benchmarks.results import FileResult, Report
+from benchmarks.times import Times
 
-HOST = Host("2026-01-02T03:04:05Z", "aarch64", "Board 5", "Cortex-A76", 4, "ondemand", 48.3, 0.25, "Linux 6", "3.11.2")
-NAMES = ("model.keras", "float32.tflite", "dynamic.tflite", "int16x8.tflite", "float32.onnx")
+BUSY = Noise("load", None, "other processes used 1.20 cores while files were timed: stop them")
 
 
-def result(name: str, correct: int = 9_900) -> FileResult:
-    spec = TensorSpec("image", (None, 28, 28, 1), "int8", Quantization((1 / 255,), (-128,)))
-    stem, model_format = name.split(".")
-    artifact = Artifact(model_format, stem, name, 51_200, "a" * 64, "b" * 64, spec, spec, None, Parity(10_000, 9_990, 0.1))
-    accuracy = Accuracy(10_000, correct, 9_900, max(9_900 - correct, 0), max(correct - 9_900, 0), 9_876, 0.04)
-    sample = LatencySample((9_000_000,), (40_000, 41_000, 1_000_000))
-    return FileResult(
-        artifact,
-        f"runtime-{model_format} 1.0",
-        5,
-        3_200_000,
-        55 * 2**20,
-        sample,
-        summarize(sample),
-        accuracy,
-        judge(name, accuracy, Budget()),
+@pytest.fixture
+def quiet(measured: Report) -> Report:
+    """`measured`, as if the machine had been quiet."""
+    return replace(measured, noise=(), allowed=(), load=Load(1.0, 0.01, 0.0))
+
+
+def change(report: Report, name: str, **fields: object) -> Report:
+    """Return the report with other fields of one file's latency."""
+
+    def changed(file: FileResult) -> FileResult:
+        return replace(file, latency=replace(file.latency, **fields)) if file.name == name else file  # type: ignore[arg-type]
+
+    return replace(report, files=tuple(map(changed, report.files)))
+
+
+def row(text: str, name: str, which: int = 0) -> list[str]:
+    return [line.split() for line in text.splitlines() if line.split()[:1] == [name]][which]
+
+
+def test_every_limit_that_is_not_met_is_a_line_at_the_end(quiet: Report) -> None:
+    checks = (Check(FAIL, "int8.tflite: a reason"), Check(PASS, "float32.onnx: fine"), Check("INVALID", "another"))
+    lines = to_text(replace(quiet, verdict=Verdict(FAIL, checks))).splitlines()
+    assert lines[-2:] == ["FAIL: int8.tflite: a reason", "INVALID: another"]
+    assert "**FAIL: int8.tflite: a reason**  " in to_markdown(replace(quiet, verdict=Verdict(FAIL, checks)))
+
+
+def test_a_passed_report_names_the_limits(quiet: Report) -> None:
+    last = " ".join(to_text(quiet).split("\n\n")[-1].split())
+    assert last == "PASS: every file is within 100.00 points of the float Keras model (95 %), and meets the 3 other limits."
+
+
+def test_a_row_has_the_files_own_figures_in_the_headings_units(quiet: Report) -> None:
+    percentiles = (
+        Percentile(50, 1_000, 11, 41_250, 41_000, 42_000),
+        Percentile(90, 1_000, 64, 1_234_500, 1_000_000, 2_000_000),
+        Percentile(99.9, 1_000, 6_636, None, None, None),
     )
-
-
-def report(*files: FileResult) -> Report:
-    dataset = DatasetRecord("mnist", "shipped", "c" * 64, "d" * 64)
-    verdict = join(tuple(file.verdict for file in files))
-    return Report(
-        SCHEMA, "artifacts/mnist", dataset, 1, Plan(), TIMED_REGION, Budget(), HOST, replace(HOST, load=1.5), files, verdict
+    report = change(
+        replace(quiet, baseline="int8.tflite"),
+        "float32.onnx",
+        load_ns=3_210_000,
+        first_ns=250_000,
+        percentiles=percentiles,
+        ratio=Interval(2.2049, 2.1, 2.3),
+        images_per_second=24_000.4,
+        peak_memory_bytes=66 * 2**20,
     )
-
-
-def row(text: str, name: str) -> list[str]:
-    (cells,) = (line.split() for line in text.splitlines() if line.split()[:1] == [name])
-    return cells
-
-
-def test_a_failed_report_says_fail_and_every_reason() -> None:
-    text = to_table(report(result("int8.tflite", 9_700), result("float32.onnx"), result("int8.onnx", 9_800)))
-    assert [row(text, name)[-1] for name in ("int8.tflite", "float32.onnx", "int8.onnx")] == ["FAIL", "PASS", "FAIL"]
-    first, second = text.splitlines()[-2:]
-    assert first.startswith("FAIL: int8.tflite: accuracy 97.00% is 2.00 points below")
-    assert second.startswith("FAIL: int8.onnx: accuracy 98.00% is 1.00 points below")
-
-
-def test_a_passed_report_names_the_budget() -> None:
-    last = to_table(report(result("int8.tflite"))).splitlines()[-1]
-    assert last == "PASS: every file is within 0.50 points of the float Keras model."
-
-
-def test_a_row_has_the_files_own_figures_in_the_headings_units() -> None:
-    assert row(to_table(report(result("int8.tflite", 9_901))), "int8.tflite") == [
-        *("int8.tflite", "50.0", "3.2", "41.0", "1,000", "2,775", "55", "99.01", "-0.01", "98.76", "PASS")
+    size = f"{next(file for file in report.files if file.name == 'float32.onnx').artifact.size_bytes / 1024:.1f}"
+    assert row(to_text(report), "float32.onnx") == [
+        *("float32.onnx", size, "3.21", "0.25", "41.2", "1,234", "needs", "6,636", "2.2", "(2.1-2.3)", "24,000", "66")
     ]
+    assert row(to_text(report), "int8.tflite")[-3] == "1"
 
 
-def test_the_text_says_how_and_on_what_it_was_measured() -> None:
-    text = to_table(report(*map(result, NAMES)))
+def test_a_single_launch_gives_no_interval_and_says_so(quiet: Report) -> None:
+    report = change(replace(quiet, baseline="int8.tflite"), "float32.onnx", ratio=None)
+    assert row(to_text(report), "float32.onnx")[-4:-2] == ["one", "launch"]
+
+
+def test_unstable_times_are_marked_with_their_reasons_in_every_output(quiet: Report) -> None:
+    assert not any(cell.endswith("!") for cell in row(to_text(quiet), "int8.tflite"))
+    report = replace(quiet, noise=(BUSY,), allowed=("load",))
+    for text in (to_text(report), to_markdown(report)):
+        assert "!: these times are unstable:" in text
+        assert f"{BUSY.text} (load)" in text
+        assert "Judged all the same, as asked: load." in text
+    assert any(cell.endswith("!") for cell in row(to_text(report), "int8.tflite"))
+    assert {line["noise"] for line in csv.DictReader(io.StringIO(to_csv(report)))} == {"load"}
+
+
+def test_noise_of_one_file_marks_that_file_alone(quiet: Report) -> None:
+    report = replace(quiet, noise=(Noise("drift", "int8.tflite", "int8.tflite: drifted"),))
+    marked = [name for name in ("float32.tflite", "int8.tflite", "float32.onnx") if "!" in " ".join(row(to_text(report), name))]
+    assert marked == ["int8.tflite"]
+
+
+def test_a_time_near_the_cost_of_an_empty_call_is_marked(quiet: Report) -> None:
+    p50 = int(np.median(next(f for f in quiet.files if f.name == "int8.tflite").launches[0].rounds[0].measured.unpack()))
+    assert "~" not in to_text(quiet)
+    near = to_text(replace(quiet, empty_call=Times.pack([p50 // 2])))
+    assert "~: near the loop's own cost." in near
+    assert any(cell.endswith("~") for cell in row(near, "int8.tflite"))
+    assert f"A call that does nothing takes {p50 // 2 / 1000:.2f}" in near.replace("\n", " ")
+
+
+def test_the_text_says_how_and_on_what_it_was_measured(quiet: Report) -> None:
+    machine = replace(quiet.machine, board="Board 5", cpu="Cortex-A76", machine="aarch64", cores=4)
+    before = replace(quiet.before, governors=("ondemand",), temperature_celsius=48.3, throttled=0, time="2026-01-02T03:04:05Z")
+    after = replace(quiet.after, temperature_celsius=61.0, throttled=0x50000)
+    text = " ".join(to_text(replace(quiet, machine=machine, before=before, after=after)).split())
     for part in (
-        TIMED_REGION,
-        "At least 3 runs a file after 50 of warm-up, 1 thread.",
-        "10,000 test images of mnist",
-        "Board 5, Cortex-A76, aarch64, 4 cores; load 0.2 before, 1.5 after",
-        "runtime-keras 1.0, runtime-onnx 1.0, runtime-tflite 1.0. 2026-01-02T03:04:05Z.",
+        quiet.timed_region,
+        "in 3 launches of 2 rounds, 1 thread.",
+        "60 test images of bars",
+        "Machine: Board 5, Cortex-A76, aarch64, 4 cores; others used 0.01 cores while timing; governor ondemand; 48 °C before, "
+        "61 after; throttled 0x0 before, 0x50000 after.",
+        "2026-01-02T03:04:05Z.",
+        "*: the file takes single images only, its batches are loops.",
     ):
         assert part in text
 
 
-def test_a_machine_that_does_not_say_its_name_leaves_no_gap() -> None:
-    unknown = replace(report(result("int8.tflite")), before=replace(HOST, board=None, cpu=None), threads=2)
-    text = to_table(unknown)
-    assert "Machine: aarch64, 4 cores;" in text
-    assert "2 threads." in text
+def test_a_machine_that_says_nothing_leaves_no_gap(quiet: Report) -> None:
+    machine = replace(quiet.machine, board=None, cpu=None, machine="aarch64", cores=4)
+    state = replace(quiet.before, governors=(), temperature_celsius=None, throttled=None)
+    text = to_text(replace(quiet, machine=machine, before=state, after=state, load=None))
+    assert "Machine: aarch64, 4 cores; it tells neither load, governor nor temperature." in text
 
 
-@pytest.mark.parametrize(
-    ("summary", "figures"),
-    [
-        (LatencySummary(1_000, 123_456_700, 987_654_300, 8.1), ("123,457", "987,654", "8")),
-        (LatencySummary(999_999, 1_000, 1_100, 999_999.0), ("1.0", "1.1", "999,999")),
-    ],
-    ids=["slow", "fast"],
-)
-def test_the_table_is_at_most_100_columns_wide_and_cuts_nothing(summary: LatencySummary, figures: tuple[str, ...]) -> None:
-    files = [
-        replace(
-            old,
-            artifact=replace(old.artifact, size_bytes=1_264_128),
-            load_ns=4_321_500_000,
-            peak_memory_bytes=999_999 * 2**20,
-            summary=summary,
-        )
-        for old in (result(name, 0) for name in NAMES)
-    ]
-    text = to_table(report(*files))
+def test_more_threads_than_cores_are_told(quiet: Report) -> None:
+    files = tuple(replace(file, threads=8) for file in quiet.files)
+    text = to_text(replace(quiet, files=files, machine=replace(quiet.machine, cores=4)))
+    assert "More threads than this machine's 4 cores were asked for." in text
+
+
+def test_the_text_is_at_most_100_columns_wide_and_cuts_nothing(quiet: Report) -> None:
+    slow = tuple(Percentile(p, 9_999_999, 64, 123_456_700, 123_456_600, 987_654_300) for p in (50, 90, 99))
+    report = replace(quiet, noise=(BUSY,), baseline="int8.tflite")
+    for name in ("float32.tflite", "int8.tflite", "float32.onnx"):
+        ratio = Interval(123.45, 111.11, 135.79)
+        report = change(report, name, percentiles=slow, ratio=ratio, load_ns=4_321_500_000, images_per_second=8.1)
+    text = to_text(report)
     assert max(map(len, text.splitlines())) <= WIDTH == 100
-    for name in NAMES:
-        assert row(text, name) == [name, "1,234", "4,322", *figures, "999999", "0.00", "+99.00", "98.76", "FAIL"]
+    assert row(text, "float32.tflite")[4:9] == ["123,457!", "123,457!", "123,457!", "123", "(111-136)"]
+    assert "…" not in text
 
 
-def test_a_report_comes_back_from_json_whole_with_its_raw_times() -> None:
-    before = report(result("int8.tflite", 9_700), *map(result, NAMES))
-    after = from_json(Report, to_json(before), "report.json")
-    assert after == before
-    assert after.files[0].latency == LatencySample((9_000_000,), (40_000, 41_000, 1_000_000))
+def test_csv_has_one_row_a_file_in_plain_numbers(quiet: Report) -> None:
+    lines = list(csv.DictReader(io.StringIO(to_csv(quiet))))
+    assert [line["file"] for line in lines] == [file.name for file in quiet.files]
+    for line, file in zip(lines, quiet.files, strict=True):
+        assert int(line["size_bytes"]) == file.artifact.size_bytes
+        assert int(line["p50_ns"]) == file.latency.percentiles[0].value_ns
+        assert int(line["p90_high_ns"]) == file.latency.percentiles[1].high_ns
+        assert line["p99.9_ns"] == ""
+        assert float(line["drop_high"]) == file.accuracy.drop.high
+        assert (int(line["images"]), line["gate"], int(line["missed"])) == (60, "PASS", file.paced.missed if file.paced else -1)
+
+
+def test_markdown_has_a_table_for_each_of_the_texts(quiet: Report) -> None:
+    text = to_markdown(quiet)
+    titles = [line[3:] for line in text.splitlines() if line.startswith("## ")]
+    assert titles[:4] == [
+        "Latency of one image",
+        "Accuracy beside the float Keras model",
+        "Throughput of batches, and a fixed rate",
+        "Sustained",
+    ]
+    assert len(titles) == 4 + len(quiet.files)
+    tables = [line for line in text.splitlines() if line.startswith("|---")]
+    assert len(tables) == len(titles)
+    lines = text.splitlines()
+    for index, line in enumerate(lines):
+        if line.startswith("|---"):
+            assert line.count("|") == lines[index - 1].count("|") == lines[index + 1].count("|")

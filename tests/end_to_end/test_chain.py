@@ -16,6 +16,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from PIL import Image
 
+from benchmarks.times import Times
 from convert.dataset import load_split
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
@@ -65,17 +66,21 @@ def test_the_result_keeps_raw_times_and_what_ran(result: Any) -> None:
         "model.keras", "float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx",
     ]  # fmt: skip
     for file in result["files"]:
-        assert len(file["latency"]["measured_ns"]) >= 1000
+        assert len(file["launches"]) == 5
+        rounds = [item for launch in file["launches"] for item in launch["rounds"]]
+        assert sum(len(Times(**item["measured"]).unpack()) for item in rounds) == file["latency"]["runs"] >= 1000
+        # 1,000 runs support a p99.
+        assert [item["value_ns"] > 0 for item in file["latency"]["percentiles"]] == [True, True, True]
         assert file["runtime"].split()[0] in ("keras", "ai-edge-litert", "onnxruntime")
         # TensorFlow's memory must not be counted in the others' processes.
-        assert (file["peak_memory_bytes"] < 200e6) == (file["artifact"]["format"] != "keras")
+        assert (file["latency"]["peak_memory_bytes"] < 200e6) == (file["artifact"]["format"] != "keras")
 
 
 def test_bench_of_one_runtime_measures_that_alone(home: Path) -> None:
     text = edgecnn(home, "bench", "--runtime", "onnx").stdout
     assert "int8.onnx" in text
     assert "tflite" not in text
-    assert text.strip().endswith("PASS: every file is within 0.50 points of the float Keras model.")
+    assert text.strip().endswith("PASS: every file is within 0.50 points of the float Keras model (95 %).")
 
 
 def test_dynamic_loads_in_tflite_runtime_2_14(home: Path) -> None:
@@ -177,13 +182,13 @@ def test_ctrl_c_leaves_the_finished_epoch_and_resume_goes_on(idx_folder: Path, t
 def test_fashion_mnist_takes_the_same_chain(tmp_path: Path) -> None:
     edgecnn(tmp_path, "train", "--data", str(FASHION), "--epochs", "1")
     edgecnn(tmp_path, "export", "artifacts/fashion-mnist/model.keras")
-    # One epoch's model may lose more than the default budget to int8; then the honest answer is a FAIL with exit code 3.
+    # One epoch's model may lose about the default budget to int8; then the honest answer is exit code 3.
     done = subprocess.run(
         [*EDGECNN, "bench", "artifacts/fashion-mnist", "--json", "result.json"],
         cwd=tmp_path, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "100"},
     )  # fmt: skip
     report = json.loads((tmp_path / "result.json").read_text())
-    assert done.returncode == {"PASS": 0, "FAIL": 3}[report["verdict"]["status"]], done.stderr
+    assert done.returncode == {"PASS": 0, "FAIL": 3, "UNDECIDED": 3}[report["verdict"]["status"]], done.stderr
     for file in report["files"]:
         assert file["accuracy"]["images"] == 10_000
         assert file["accuracy"]["correct"] > 7_000
