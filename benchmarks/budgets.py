@@ -7,7 +7,6 @@ from pathlib import Path
 
 from benchmarks.gate import Budget
 from edge.errors import ConfigError
-from edge.files import read_bytes
 
 _KEYS = tuple(field.name for field in fields(Budget))
 _FILES = "files"
@@ -42,15 +41,16 @@ def load_budgets(path: Path | None, options: Mapping[str, float | None], known: 
         known: Names of files that there are.
 
     Raises:
-        ConfigError: If the file is no TOML, has an unknown name or a value that is out of range.
-        ArtifactError: If it can't be read.
+        ConfigError: If the file can't be read, is no TOML, has an unknown name or a value that is out of range.
     """
     given = {name: value for name, value in options.items() if value is not None}
+    _budget(given, None)  # The command line's own errors first: each error names its place.
     table = _read(path) if path else {}
     per_file = table.pop(_FILES, {})
     if not isinstance(per_file, dict):
         raise ConfigError(f'{path}: {_FILES} must be tables such as [files."int8.tflite"]')
     general = _numbers(table, f"{path}")
+    everyone = _budget({**general, **given}, f"{path}")
     own: dict[str, Budget] = {}
     for name, values in per_file.items():
         if name not in known:
@@ -59,13 +59,15 @@ def load_budgets(path: Path | None, options: Mapping[str, float | None], known: 
         if not isinstance(values, dict):
             raise ConfigError(f"{where} must be a table")
         own[name] = _budget({**general, **_numbers(values, where), **given}, where)
-    return Budgets(_budget({**general, **given}, str(path) if path else None), own)
+    return Budgets(everyone, own)
 
 
 def _read(path: Path) -> dict[str, object]:
     try:
-        return tomllib.loads(read_bytes(path).decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(path.read_bytes().decode())
+    except OSError as error:
+        raise ConfigError(f"--budget: {path} can't be read ({error.strerror}): check the path") from error
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid TOML ({error}): mend it") from error
 
 
@@ -76,7 +78,10 @@ def _numbers(table: Mapping[str, object], where: str) -> dict[str, float]:
             raise ConfigError(f"{where}: {name} is unknown: use {', '.join(_KEYS)}")
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ConfigError(f"{where}: {name} must be a number, got {value!r}")
-        numbers[name] = float(value)
+        try:
+            numbers[name] = float(value)
+        except OverflowError:
+            raise ConfigError(f"{where}: {name} is too large") from None
     return numbers
 
 

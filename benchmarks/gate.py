@@ -55,7 +55,7 @@ class Policy:
 
     Attributes:
         allow: Names of noise that is judged anyway (`benchmarks.noise.NAMES`), or `noise` for all of them.
-        strict: Any other noise makes the whole result INVALID, with or without a budget that rests on times.
+        strict: Any other noise is INVALID, with or without a budget that rests on times; only a FAIL weighs more.
 
     Raises:
         ConfigError: If a name is unknown.
@@ -126,7 +126,7 @@ def judge(figures: Figures, budget: Budget, noise: tuple[Noise, ...] = (), polic
 
     Accuracy is a test of non-inferiority: PASS where the whole interval of the drop lies within the limit, FAIL where
     all of it lies beyond, else UNDECIDED. Agreement and p90 likewise, by their bounds. Noise makes the limit of p90
-    INVALID, because it rests on times; with `policy.strict` it makes everything so.
+    INVALID, because it rests on times; with `policy.strict` it is an INVALID check of its own.
     """
     checks = [_drop(figures.accuracy, budget.max_drop_points)]
     if budget.min_agreement_percent is not None:
@@ -171,7 +171,7 @@ def _drop(accuracy: Accuracy, allowed: float) -> Check:
     direction = "above" if drop.estimate < 0 else "below"
     text = (
         f"accuracy {accuracy.accuracy:.2%} is {100 * abs(drop.estimate):.2f} points {direction} the float Keras model, the "
-        f"drop lies in {100 * drop.low:+.2f} to {100 * drop.high:+.2f} (95 %), allowed are {allowed:.2f}"
+        f"drop lies in {100 * drop.low:+.3f} to {100 * drop.high:+.3f} (95 %), allowed are {allowed:.2f}"
     )
     if status == UNDECIDED:
         images = images_to_decide(accuracy.lost, accuracy.gained, accuracy.images, allowed / 100)

@@ -1,6 +1,7 @@
 """Files -> raw times: every file in several processes, in rounds that take turns."""
 
 import random
+import resource
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -93,7 +94,7 @@ def measure(
                 processes.append(stack.enter_context(ModelProcess(candidate.request)))
                 done += 1
             rounds: list[list[Round]] = [[] for _ in candidates]
-            before, own, start = read_cpu_times(), time.process_time(), time.monotonic()
+            before, own, start = read_cpu_times(), _own_cpu_seconds(), time.monotonic()
             for turn in range(1, plan.rounds + 1):
                 for index in order.sample(range(len(candidates)), len(candidates)):
                     on_progress(done, steps, f"launch {number} of {plan.launches}, round {turn} of {plan.rounds}")
@@ -103,7 +104,7 @@ def measure(
                     done += 1
                 during.append(read_state())
             memories = [process.ask(ReadMemory()) for process in processes]
-            after, own = read_cpu_times(), time.process_time() - own
+            after, own = read_cpu_times(), _own_cpu_seconds() - own
             seconds += time.monotonic() - start
             if before and after:
                 ours = own + sum(m.cpu_seconds - p.opened.cpu_seconds for m, p in zip(memories, processes, strict=True))
@@ -132,3 +133,9 @@ def measure(
         tuple(runtimes), tuple(tuple(item) for item in launches), tuple(during), load, Times.pack(empty.measured_ns)
     )
     return result, extras
+
+
+def _own_cpu_seconds() -> float:
+    """Return the CPU time of this process and of the programs that `read_state` ran: neither is another's load."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + ended.ru_utime + ended.ru_stime

@@ -73,7 +73,8 @@ def machine_noise(states: Sequence[State], clocks_khz: Sequence[int], load: Load
     if hot:
         text = f"{hot.temperature_celsius:.0f} °C is at the limit of {hot.temperature_limit_celsius:.0f}: cool it"
         found.append(Noise("temperature", None, text))
-    throttled = sorted({reason for state in states for reason in throttle_reasons(states[0].throttled, state.throttled)})
+    start = next((state.throttled for state in states if state.throttled is not None), None)
+    throttled = sorted({reason for state in states for reason in throttle_reasons(start, state.throttled)})
     if throttled:
         found.append(Noise("throttled", None, f"{', '.join(throttled)}: use a stronger power supply, or cool it"))
     if any(state.on_battery for state in states):

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.budgets import load_budgets
 from benchmarks.gate import Budget
-from edge.errors import ArtifactError, ConfigError
+from edge.errors import ConfigError
 
 KNOWN = ("float32.tflite", "int8.tflite")
 KEYS = "max_drop_points, min_agreement_percent, max_p90_ms, max_size_kib, max_memory_mib"
@@ -29,6 +29,8 @@ def write(folder: Path, text: str) -> Path:
         ("max_size_kib = inf", "{}: max_size_kib must be above 0, got inf"),
         ("max_drop_points = 101", "{}: max_drop_points must be 0 to 100, got 101.0"),
         ("max_drop_points = nan", "{}: max_drop_points must be 0 to 100, got nan"),
+        ("max_p90_ms = 0\n[files.'int8.tflite']\nmax_p90_ms = 2", "{}: max_p90_ms must be above 0, got 0.0"),
+        ("max_size_kib = 1" + 400 * "0", "{}: max_size_kib is too large"),
         ("files = 3", '{}: files must be tables such as [files."int8.tflite"]'),
         (
             '[files."int8.onnx"]\nmax_p90_ms = 1',
@@ -55,7 +57,7 @@ def test_what_is_wrong_is_told_with_its_place(text: str, message: str, tmp_path:
     assert str(caught.value) == message.format(path)
 
 
-@pytest.mark.parametrize("data", [b"max_p90_ms: 2", b"max_p90_ms = 1\nmax_p90_ms = 2", b"# \xff\n"])
+@pytest.mark.parametrize("data", [b"max_p90_ms: 2", b"max_p90_ms = 1\nmax_p90_ms = 2", b"# \xff\n", b"a = " + 5_000 * b"[", b"a = " + 5_000 * b"1"])
 def test_a_file_that_is_no_toml_is_named(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "budget.toml"
     path.write_bytes(data)
@@ -64,13 +66,19 @@ def test_a_file_that_is_no_toml_is_named(data: bytes, tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"budget\.toml does not exist"):
+    with pytest.raises(ConfigError, match=r"--budget: .*budget\.toml can't be read \(No such file or directory\): check the path"):
         load_budgets(tmp_path / "budget.toml", {}, KNOWN)
 
 
 def test_a_value_of_the_command_line_out_of_range_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         load_budgets(None, {"max_p90_ms": 0}, KNOWN)
+    assert str(caught.value) == "max_p90_ms must be above 0, got 0"
+
+
+def test_the_command_lines_mistake_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_budgets(write(tmp_path, "max_p90_ms = 2"), {"max_p90_ms": 0}, KNOWN)
     assert str(caught.value) == "max_p90_ms must be above 0, got 0"
 
 

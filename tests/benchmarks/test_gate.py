@@ -80,7 +80,7 @@ def test_a_failed_drop_is_told_with_its_evidence() -> None:
     assert (round(low, 1), round(high, 1)) == (1.6, 2.2)
     text = (
         "int8.tflite: accuracy 88.10% is 1.90 points below the float Keras model, the drop lies in "
-        f"+{low:.2f} to +{high:.2f} (95 %), allowed are 0.50"
+        f"+{low:.3f} to +{high:.3f} (95 %), allowed are 0.50"
     )
     assert verdict == Verdict(FAIL, (Check(FAIL, text),))
 
@@ -89,6 +89,13 @@ def test_a_file_that_is_better_is_said_to_be_above() -> None:
     (check,) = judge(figures(measured(0, 100)), Budget(0.5)).checks
     assert check.status == PASS
     assert "accuracy 91.00% is 1.00 points above the float Keras model, the drop lies in -1.2" in check.text
+
+
+def test_a_file_that_is_as_right_is_not_said_to_be_above() -> None:
+    (check,) = judge(figures(measured(3, 3)), Budget(0.5)).checks
+    assert check.text.startswith(
+        "int8.tflite: accuracy 90.00% is 0.00 points below the float Keras model, the drop lies in -0."
+    )
 
 
 def test_an_undecided_drop_says_how_many_images_would_decide() -> None:

@@ -186,6 +186,19 @@ def test_the_inputs_take_turns_over_warm_up_and_rounds_and_are_passed_as_they_ar
     assert all(batch is INPUTS[index % 3] for index, batch in enumerate(runtime.batches))
 
 
+def test_fetching_an_input_is_not_timed() -> None:
+    runtime = FakeRuntime(5)
+
+    class SlowInputs(list[NDArray[Any]]):
+        def __iter__(self) -> Iterator[NDArray[Any]]:
+            for batch in INPUTS * 5:
+                runtime.now += MS
+                yield batch
+
+    result = Stopwatch(runtime.run, SlowInputs(INPUTS), runtime.clock).round(3, 0)
+    assert result.warm_up_ns + result.measured_ns == [5] * 13
+
+
 def test_the_default_clock_is_wall_time() -> None:
     result = Stopwatch(lambda batch: time.sleep(0.003), INPUTS).round(2, 0)
     assert min(result.measured_ns) > 2 * MS

@@ -92,6 +92,7 @@ def test_zero_degrees_at_a_limit_of_zero_is_still_told() -> None:
     [
         ((0x1, 0x1), "under-voltage"),
         ((0, 0x4, 0), "throttled"),
+        ((None, 0, 0x40000), "throttled during the run"),
         ((0x50000, 0x50000, 0xD0000), "soft temperature limit during the run"),
         ((0, 0x10001, 0x10000), "under-voltage, under-voltage during the run"),
     ],

@@ -95,6 +95,13 @@ def test_a_crash_after_opening_names_the_signal_too(exported: Path, children: li
             process.ask(Classify(BLACK))
 
 
+def test_a_crash_of_the_profiler_says_to_bench_without_it(exported: Path, children: list[subprocess.Popen[bytes]]) -> None:
+    with ModelProcess(request(exported / "int8.tflite")) as process:
+        children[0].kill()
+        with pytest.raises(ArtifactError, match=r"int8\.tflite: its runtime crashed \(signal 9\): bench without --profile"):
+            process.ask(ProfileOps(1))
+
+
 def test_an_exception_that_nobody_expected_shows_the_childs_traceback(exported: Path) -> None:
     opener = Opener(partial(int, "no number"), TFLITE.open_model)  # type: ignore[arg-type]  # Wrong on purpose.
     with pytest.raises(RuntimeError, match=r"int8\.tflite ended with code 1") as caught:
@@ -221,7 +228,7 @@ def test_single_images_take_turns_over_warm_up_rounds_and_frames(inside: tuple[W
     assert [brightness(batch) for batch in runtime.batches] == [[index % 3] for index in range(warm_up + 15)]
     assert runtime.batches[0].flags.c_contiguous
     del runtime.batches[:]
-    paced = worker.answer(Pace(rate=1, frames=1))
+    paced = worker.answer(Pace(rate=0.1, frames=1))
     assert (paced.frames, [brightness(batch) for batch in runtime.batches]) == (1, [[0]])
 
 

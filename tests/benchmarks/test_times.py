@@ -20,6 +20,7 @@ def packed(data: bytes) -> str:
     [
         (1, "no base64!"),
         (1, "µ"),
+        (1, packed(struct.pack("<q", 5))[:4] + "!" + packed(struct.pack("<q", 5))[4:]),
         (1, base64.b64encode(b"not compressed").decode()),
         (1, base64.b64encode(zlib.compress(struct.pack("<q", 5))[:-2]).decode()),
         (1, packed(struct.pack("<q", 5)[:-1])),
@@ -28,7 +29,18 @@ def packed(data: bytes) -> str:
         (0, packed(struct.pack("<q", 5))),
         (2, packed(struct.pack("<qq", 5, -6))),
     ],
-    ids=["alphabet", "not ASCII", "no zlib", "cut off", "seven bytes", "too few", "too many", "not none", "negative"],
+    ids=[
+        "alphabet",
+        "not ASCII",
+        "one letter",
+        "no zlib",
+        "cut off",
+        "seven bytes",
+        "too few",
+        "too many",
+        "not none",
+        "negative",
+    ],
 )
 def test_damaged_times_are_told_and_how_to_mend_them(count: int, text: str) -> None:
     with pytest.raises(ArtifactError, match=r"raw times are damaged \(.+\): measure again"):
