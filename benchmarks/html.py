@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import mistakes, plots
+from benchmarks.accuracy import Accuracy
 from benchmarks.gate import FAIL, INVALID, PASS, UNDECIDED
 from benchmarks.host import State, throttle_reasons
-from benchmarks.pareto import Candidate, as_accurate, as_fast, candidates, front, pick
+from benchmarks.pareto import candidates, front
+from benchmarks.picks import recommend
 from benchmarks.results import FileResult, Report
 from benchmarks.tables import Grid, empty_call_ns, grids, near_resolution, unstable
-from edge.errors import MissingDependency
+from edge.errors import ArtifactError, MissingDependency
 
 if TYPE_CHECKING:
     import jinja2
@@ -27,25 +29,6 @@ _HEADLINES = {
 }
 _URGENT = (FAIL, INVALID, UNDECIDED, PASS)
 _UNTOLD = "not told"
-
-
-@dataclass(frozen=True)
-class Pick:
-    """A recommended file.
-
-    Attributes:
-        title: What it is best at.
-        rule: How it is chosen.
-        file: Its results.
-        p50_us: With its interval, where there is one.
-        notes: What limits the recommendation.
-    """
-
-    title: str
-    rule: str
-    file: FileResult
-    p50_us: tuple[float, ...]
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -70,12 +53,16 @@ def to_html(report: Report, images: NDArray[np.uint8] | None) -> str:
         images: All test images (n, h, w, c), grey or RGB, to show those that changed their class; None leaves tables.
 
     Raises:
+        ArtifactError: If the result's classes or images do not fit each other.
         MissingDependency: If Jinja, matplotlib or Pillow is not installed.
         ValueError: If `images` are not as many as were measured.
     """
     measured = report.files[0].accuracy.images
     if images is not None and len(images) != measured:
         raise ValueError(f"images must be the {measured} test images, got {len(images)}")
+    for file in report.files:
+        if not _fits(file.accuracy, len(report.class_names)):
+            raise ArtifactError(f"the result of {file.name} is damaged (its classes or images do not fit): measure again")
     template = _template()
     pickable = candidates(report)
     best = front(pickable)
@@ -88,7 +75,7 @@ def to_html(report: Report, images: NDArray[np.uint8] | None) -> str:
         headline=_HEADLINES[report.verdict.status],
         symbols=SYMBOLS,
         checks=sorted(report.verdict.checks, key=lambda check: _URGENT.index(check.status)),
-        picks=_picks(report, pickable),
+        picks=recommend(report, pickable),
         front=[file.name for file in best],
         off_front=off_front,
         tables=[grid for grid in tables if grid.headings[0] == "file"],
@@ -110,6 +97,16 @@ def to_html(report: Report, images: NDArray[np.uint8] | None) -> str:
     return page.encode(errors="replace").decode()  # JSON can hold halves of surrogate pairs, which no file can.
 
 
+def _fits(accuracy: Accuracy, classes: int) -> bool:
+    chosen = [index for flip in accuracy.flips for index in (flip.label, flip.reference, flip.candidate)]
+    return (
+        [len(row) for row in accuracy.confusion] == [classes] * classes
+        and len(accuracy.classes) == classes
+        and all(0 <= index < classes for index in chosen)
+        and all(0 <= flip.image < accuracy.images for flip in accuracy.flips)
+    )
+
+
 def _template() -> "jinja2.Template":
     try:
         import jinja2
@@ -125,55 +122,6 @@ def _template() -> "jinja2.Template":
         lstrip_blocks=True,
     )
     return environment.get_template("report.html")
-
-
-def _picks(report: Report, pickable: tuple[Candidate, ...]) -> tuple[Pick, ...]:
-    picks = pick(pickable)
-    if picks is None:
-        return ()
-    files = {file.name: file for file in report.files if file.name in {candidate.name for candidate in pickable}}
-    noisy = any(unstable(report, file) for file in files.values())
-    accurate, fastest = picks.most_accurate, picks.fastest
-    alike = as_accurate(files[accurate.name], (file for name, file in files.items() if name != accurate.name))
-    quick = as_fast(files[fastest.name], (file for name, file in files.items() if name != fastest.name))
-    tied = any(other.correct == accurate.correct for other in pickable if other != accurate)
-    return (
-        _pick(
-            "Most accurate",
-            "The most test images right; of equals the faster, then the smaller.",
-            files[accurate.name],
-            accurate,
-            (_together("These images do not tell it from", alike), _unstable(noisy and tied)),
-        ),
-        _pick(
-            "Balanced",
-            "On the Pareto front, the nearest to an imagined file with the front's best accuracy, time and size.",
-            files[picks.balanced.name],
-            picks.balanced,
-            (_unstable(noisy),),
-        ),
-        _pick(
-            "Fastest",
-            "The smallest p50; of equals the more accurate, then the smaller.",
-            files[fastest.name],
-            fastest,
-            (_together("These launches do not tell it from", quick), _unstable(noisy)),
-        ),
-    )
-
-
-def _pick(title: str, rule: str, file: FileResult, candidate: Candidate, notes: Iterable[str]) -> Pick:
-    interval = file.latency.p50_ns
-    bounds = (interval.low, interval.high) if interval else ()
-    return Pick(title, rule, file, tuple(time / 1e3 for time in (candidate.p50_ns, *bounds)), tuple(filter(None, notes)))
-
-
-def _together(text: str, names: tuple[str, ...]) -> str:
-    return f"{text} {', '.join(names)}." if names else ""
-
-
-def _unstable(noisy: bool) -> str:
-    return "This pick rests on unstable times." if noisy else ""
 
 
 def _bars(report: Report, tables: Iterable[Grid]) -> list[tuple[Grid, tuple[float, ...]]]:

@@ -5,6 +5,7 @@ import io
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -28,7 +29,7 @@ from benchmarks.results import SCHEMA, FileResult, Launch, Paced, Report, Round,
 from benchmarks.summary import summarize
 from benchmarks.tables import grids
 from benchmarks.times import Times
-from edge.errors import MissingDependency
+from edge.errors import ArtifactError, MissingDependency
 from edge.manifest import Artifact, DatasetRecord, TensorSpec
 
 EVIL = '<script>alert("1")</script>'
@@ -216,7 +217,7 @@ def test_every_reference_inside_a_figure_is_to_its_own() -> None:
 def test_the_same_report_gives_the_same_bytes_whatever_the_users_settings() -> None:
     made, images = report(rich(file_result("int8.tflite")), file_result("float32.onnx")), pictures()
     before = to_html(made, images)
-    with mpl.rc_context({"lines.linewidth": 9, "font.size": 20, "svg.fonttype": "path"}):
+    with mpl.rc_context({"axes.linewidth": 9, "font.size": 20, "svg.fonttype": "path"}):
         assert to_html(made, images) == before
 
 
@@ -343,7 +344,12 @@ def test_many_classes_are_a_list_of_the_most_frequent_confusions() -> None:
         count for row, line in enumerate(many.confusion) for column, count in enumerate(line) if row != column
     )
     assert "the 20 classes that moved most" in html
-    assert html[html.index('class="grid recall"') :].split("</table>")[0].count("<tr>") == 21
+    table = html[html.index('class="grid recall"') :].split("</table>")[0]
+    shown = re.findall(r'<th scope="row">(kind \d+)</th>', table)
+    moved = [abs(of.correct - of.reference_correct) for of in many.classes]  # Each class has eight images.
+    assert len(shown) == 20
+    assert set(shown) >= {f"kind {k}" for k in range(25) if moved[k] > sorted(moved)[5]}
+    assert shown == sorted(shown, key=lambda name: int(name.split()[1]))
 
 
 def test_a_class_without_images_has_no_recall() -> None:
@@ -403,6 +409,24 @@ def test_a_file_without_flips_says_none() -> None:
 def test_other_images_than_the_measured_ones_are_refused() -> None:
     with pytest.raises(ValueError, match="the 200 test images, got 199"):
         to_html(report(file_result("int8.tflite")), pictures(199))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda of: replace(of, classes=of.classes[:2]),
+        lambda of: replace(of, confusion=of.confusion[:2]),
+        lambda of: replace(of, confusion=tuple(row[:2] for row in of.confusion)),
+        lambda of: replace(of, flips=(replace(of.flips[0], image=-1),)),
+        lambda of: replace(of, flips=(replace(of.flips[0], image=200),)),
+        lambda of: replace(of, flips=(replace(of.flips[0], candidate=3),)),
+        lambda of: replace(of, flips=(replace(of.flips[0], label=-1),)),
+    ],
+)
+def test_a_result_whose_parts_do_not_fit_is_refused(damage: Callable[[Accuracy], Accuracy]) -> None:
+    made = report(file_result("int8.tflite", of=damage(accuracy())))
+    with pytest.raises(ArtifactError, match=r"int8.tflite is damaged .*: measure again"):
+        to_html(made, pictures())
 
 
 def test_the_machines_worst_state_during_the_run_is_told() -> None:

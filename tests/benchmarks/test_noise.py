@@ -96,7 +96,7 @@ def test_zero_degrees_at_a_limit_of_zero_is_still_told() -> None:
         ((0x50000, 0x50000, 0xD0000), "soft temperature limit during the run"),
         ((0, 0x10001, 0x10000), "under-voltage, under-voltage during the run"),
     ],
-    ids=["before", "between", "new since the start", "gone again"],
+    ids=["before", "between", "unknown at first", "new since the start", "gone again"],
 )
 def test_throttling_now_or_during_the_run_is_noise(bits: tuple[int, ...], text: str) -> None:
     states = [replace(QUIET, throttled=value) for value in bits]

@@ -64,6 +64,11 @@ def test_picks_never_come_from_behind_the_front() -> None:
     assert chosen(better("behind", 0, 0.5), better("front", 0, 0.5, 0.5)) == ("front", "front", "front")
 
 
+def test_a_file_behind_the_front_does_not_stretch_the_scales() -> None:
+    right, quick = better("right", 0, 4), better("quick", -0.4)
+    assert chosen(right, quick)[1] == chosen(right, quick, better("behind", -0.4, 4_000))[1] == "quick"
+
+
 def test_equally_accurate_files_are_told_by_time_then_by_size() -> None:
     assert chosen(better("slow", 0, 1, 0.5), better("quick", 0, 0.9, 1))[0] == "quick"
     assert chosen(better("large", 0, 1, 1), better("small", 0, 1, 0.5))[0] == "small"
@@ -96,6 +101,10 @@ def test_a_tie_of_distances_goes_to_the_more_accurate_file() -> None:
     # Each is best in one of two scales and worst in the other.
     assert chosen(better("quick", -1, 0.25, 1), better("right", 0, 1, 1))[1] == "right"
     assert chosen(better("right", 0, 1, 1), better("quick", -1, 0.25, 1))[1] == "right"
+    # Both are 0.5 away, 0.3 and 0.4 of the scales, but not to the last binary digit.
+    ends = better("accurate", 0, 2**10), better("quickest", -0.6)
+    quick, right = better("quick", -0.24, 2**3), better("right", -0.18, 2**4)
+    assert chosen(*ends, quick, right)[1] == "right"
 
 
 def probabilities(classes: list[int]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
