@@ -108,7 +108,7 @@ def _ratio(report: Report, file: FileResult) -> str:
 
 
 def _times(ratio: float) -> str:
-    return f"{ratio:.3g}" if ratio < 100 else f"{ratio:,.0f}"
+    return f"{ratio:#.3g}" if ratio < 100 else f"{ratio:,.0f}"
 
 
 def _accuracy(report: Report) -> Grid:
