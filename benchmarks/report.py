@@ -54,7 +54,8 @@ def footer(report: Report) -> list[str]:
         f"Times: {report.timed_region}. A call that does nothing takes {empty_call_ns(report) / 1e3:.2f} µs in the same loop.",
         f"{runs:,} runs a file or more in {plan.launches} launches of {plan.rounds} rounds, {counts}. Ratios are of medians, "
         "round by round; intervals (95 %) are over launches.",
-        "Load: from the file's bytes to a model that can run, without the package's import. Memory: the process's peak.",
+        "Import: of the runtime's package. Load: from the file's bytes to a model that can run. Medians over the launches; "
+        "memory is the process's resident memory.",
         f"Accuracy: {images:,} test images of {report.dataset.name}, paired. Confid. moved: the largest change of the "
         "probability of the reference's class.",
         f"Machine: {machine}; {_state(report)}.",

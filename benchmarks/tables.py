@@ -29,7 +29,7 @@ class Grid:
 
 def grids(report: Report) -> tuple[Grid, ...]:
     """Return every table that the report has something for."""
-    made = [_latency(report), _accuracy(report)]
+    made = [_latency(report), _start(report), _accuracy(report)]
     if any(file.throughput or file.paced for file in report.files):
         made.append(_rates(report))
     if any(file.sustained for file in report.files):
@@ -68,29 +68,37 @@ def _latency(report: Report) -> Grid:
     headings = (
         "file",
         "size\nKiB",
-        "load\nms",
-        "first\nms",
         *(f"{percent_name(percent)}\nµs" for percent in percents),
         f"p50 over\n{report.baseline}",
         "images\n/s",
-        "memory\nMiB",
     )
-    rows = []
-    for file in report.files:
-        latency = file.latency
-        rows.append(
-            (
-                file.name,
-                figure(file.artifact.size_bytes / 1024),
-                figure(latency.load_ns / 1e6),
-                figure(latency.first_ns / 1e6),
-                *(_percentile(report, file, item) for item in latency.percentiles),
-                _ratio(report, file),
-                f"{latency.images_per_second:,.0f}",
-                f"{latency.peak_memory_bytes / 2**20:.0f}",
-            )
+    rows = tuple(
+        (
+            file.name,
+            figure(file.artifact.size_bytes / 1024),
+            *(_percentile(report, file, item) for item in file.latency.percentiles),
+            _ratio(report, file),
+            f"{file.latency.images_per_second:,.0f}",
         )
-    return Grid("Latency of one image", headings, tuple(rows))
+        for file in report.files
+    )
+    return Grid("Latency of one image", headings, rows)
+
+
+def _start(report: Report) -> Grid:
+    headings = ("file", "import\nms", "load\nms", "first\ninference ms", "memory\npeak MiB", "memory\nsteady MiB")
+    rows = tuple(
+        (
+            file.name,
+            figure(file.latency.import_ns / 1e6),
+            figure(file.latency.load_ns / 1e6),
+            figure(file.latency.first_ns / 1e6),
+            f"{file.latency.peak_memory_bytes / 2**20:.0f}",
+            f"{file.latency.steady_memory_bytes / 2**20:.0f}",
+        )
+        for file in report.files
+    )
+    return Grid("Start and memory of the process", headings, rows)
 
 
 def _percentile(report: Report, file: FileResult, item: Percentile) -> str:

@@ -281,7 +281,7 @@ def test_every_cell_of_every_table_is_on_the_page() -> None:
     made = report(rich(file_result("int8.tflite")), rich(file_result("float32.onnx")), file_result("model.keras"))
     page = Page(to_html(made, None))
     tables = grids(made)
-    assert len(tables) == 6
+    assert len(tables) == 7
     for grid in tables:
         for row in grid.rows:
             assert " ".join(" ".join(row).replace("PASS", "✓ PASS").split()) in page.text

@@ -9,7 +9,8 @@ import onnx
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from benchmarks.profile import _PROFILERS, Profile, profile
+from benchmarks import profile_ort
+from benchmarks.profile import Profile, profile
 from benchmarks.profile_ort import parse
 from edge.classifier import Classifier
 from edge.errors import ArtifactError, ConfigError, InvalidMeasurement
@@ -128,7 +129,7 @@ def test_a_trace_that_misses_an_op_of_a_run_is_refused(events: list[dict[str, ob
 
 
 def test_ops_that_all_take_less_than_the_profiler_counts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(_PROFILERS, "onnx", lambda *_: ("X profiler", [("Conv", 0)]))
+    monkeypatch.setattr(profile_ort, "profile_ops", lambda *_: ("X profiler", [("Conv", 0)]))
     with pytest.raises(InvalidMeasurement, match="less than the microsecond that the X profiler counts"):
         profile(b"", "onnx", 1, np.zeros((1, SIDE, SIDE, 1), np.float32), RUNS)
 
@@ -141,7 +142,7 @@ def test_every_run_gets_one_image_and_the_images_rotate(monkeypatch: pytest.Monk
         assert singles[0].shape == (1, 1, 1, 1)
         return "X profiler", [("Conv", 15), ("Softmax", 5)]
 
-    monkeypatch.setitem(_PROFILERS, "onnx", profile_ops)
+    monkeypatch.setattr(profile_ort, "profile_ops", profile_ops)
     result = profile(b"", "onnx", 2, np.arange(3, dtype=np.float32).reshape(3, 1, 1, 1), 5)
     assert [(op.op, op.microseconds, op.share) for op in result.ops] == [("Conv", 3, 0.75), ("Softmax", 1, 0.25)]
     assert (result.runs, result.total_microseconds) == (5, 4)

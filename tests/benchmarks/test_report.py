@@ -60,21 +60,24 @@ def test_a_row_has_the_files_own_figures_in_the_headings_units(quiet: Report) ->
         "float32.onnx",
         load_ns=3_210_000,
         first_ns=250_000,
+        import_ns=21_000_000,
         percentiles=percentiles,
         ratio=Interval(2.2049, 2.1, 2.3),
         images_per_second=24_000.4,
         peak_memory_bytes=66 * 2**20,
+        steady_memory_bytes=60 * 2**20,
     )
     size = f"{next(file for file in report.files if file.name == 'float32.onnx').artifact.size_bytes / 1024:.1f}"
     assert row(to_text(report), "float32.onnx") == [
-        *("float32.onnx", size, "3.21", "0.25", "41.2", "1,234", "needs", "6,636", "2.2", "(2.1-2.3)", "24,000", "66")
+        *("float32.onnx", size, "41.2", "1,234", "needs", "6,636", "2.20", "(2.10-2.30)", "24,000")
     ]
-    assert row(to_text(report), "int8.tflite")[-3] == "1"
+    assert row(to_text(report), "float32.onnx", 1) == ["float32.onnx", "21.0", "3.21", "0.25", "66", "60"]
+    assert row(to_text(report), "int8.tflite")[-2] == "1"
 
 
 def test_a_single_launch_gives_no_interval_and_says_so(quiet: Report) -> None:
     report = change(replace(quiet, baseline="int8.tflite"), "float32.onnx", ratio=None)
-    assert row(to_text(report), "float32.onnx")[-4:-2] == ["one", "launch"]
+    assert row(to_text(report), "float32.onnx")[-3:-1] == ["one", "launch"]
 
 
 def test_unstable_times_are_marked_with_their_reasons_in_every_output(quiet: Report) -> None:
@@ -141,7 +144,7 @@ def test_the_text_is_at_most_100_columns_wide_and_cuts_nothing(quiet: Report) ->
         report = change(report, name, percentiles=slow, ratio=ratio, load_ns=4_321_500_000, images_per_second=8.1)
     text = to_text(report)
     assert max(map(len, text.splitlines())) <= WIDTH == 100
-    assert row(text, "float32.tflite")[4:9] == ["123,457!", "123,457!", "123,457!", "123", "(111-136)"]
+    assert row(text, "float32.tflite")[2:7] == ["123,457!", "123,457!", "123,457!", "123", "(111-136)"]
     assert "…" not in text
 
 
@@ -160,13 +163,14 @@ def test_csv_has_one_row_a_file_in_plain_numbers(quiet: Report) -> None:
 def test_markdown_has_a_table_for_each_of_the_texts(quiet: Report) -> None:
     text = to_markdown(quiet)
     titles = [line[3:] for line in text.splitlines() if line.startswith("## ")]
-    assert titles[:4] == [
+    assert titles[:5] == [
         "Latency of one image",
+        "Start and memory of the process",
         "Accuracy beside the float Keras model",
         "Throughput of batches, and a fixed rate",
         "Sustained",
     ]
-    assert len(titles) == 4 + len(quiet.files)
+    assert len(titles) == 5 + len(quiet.files)
     tables = [line for line in text.splitlines() if line.startswith("|---")]
     assert len(tables) == len(titles)
     lines = text.splitlines()

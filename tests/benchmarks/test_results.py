@@ -10,7 +10,7 @@ from benchmarks.results import SCHEMA, Report, read_report
 from edge.errors import ArtifactError
 from edge.records import to_json
 
-# One result of each schema number since 2, as the edgecnn of its time wrote it: never edited, always readable.
+# One result of each schema number since 2, as the edgecnn of its time wrote it (at most 100 times of each kind are kept).
 KEPT = sorted((Path(__file__).parent / "results").glob("*.json"))
 
 
