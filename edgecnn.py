@@ -4,7 +4,6 @@ import io
 import shlex
 import sys
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,15 +15,16 @@ from benchmarks.compare import compare_reports
 from benchmarks.compare_text import comparison_text, selftest_text
 from benchmarks.duration import seconds
 from benchmarks.evaluation import evaluate as evaluate_file
-from benchmarks.gate import FAIL, INVALID, PASS, Policy
+from benchmarks.gate import FAIL, INVALID, PASS, UNDECIDED, Policy
 from benchmarks.html import to_html
 from benchmarks.latency import Plan
 from benchmarks.noise import NAMES
 from benchmarks.options import Options, thread_counts
 from benchmarks.progress import bench_progress
+from benchmarks.read import read_report
 from benchmarks.report import to_csv, to_markdown
 from benchmarks.report import to_text as report_text
-from benchmarks.results import Report, read_report
+from benchmarks.results import Report
 from benchmarks.run import benchmark, candidate_of
 from benchmarks.selftest import selftest as run_selftest
 from convert import train as training
@@ -39,14 +39,14 @@ from convert.progress import training_progress
 from convert.train_records import TrainConfig
 from convert.versions import versions
 from edge.classifier import Classifier
-from edge.console import check_writable, emit, print_text, say
-from edge.errors import ConfigError, EdgeCnnError, GateFailed, InvalidMeasurement, MissingDependency
+from edge.console import check_writable, emit, json_file, print_text, say
+from edge.errors import ConfigError, EdgeCnnError, GateFailed, InvalidMeasurement
 from edge.files import write_bytes
 from edge.images import read_image
 from edge.manifest import FORMATS, Manifest
 from edge.model_file import read_model
 from edge.predicted import labels, predict_images, predicted_text
-from edge.runtimes import Opener, opener_for
+from edge.runtimes import Opener, is_installed, opener_for
 
 MODEL = Path("artifacts/mnist/model.keras")
 
@@ -99,7 +99,7 @@ def train(
 ) -> None:
     """Train the CNN and measure it on the test images."""
     config = TrainConfig(epochs, batch_size, learning_rate, dropout, seed)
-    check_writable(json)
+    check_writable(json_file(json))
     dataset = load_dataset(data)
     folder = out or Path("artifacts") / dataset.name
     say(dataset.describe())
@@ -152,8 +152,7 @@ def predict(
         raise ConfigError("nothing to predict: name image files, or test images with --index 47")
     if save and save.suffix.lower() != ".png":
         raise ConfigError(f"{save} is not a .png name: --save writes PNG")
-    check_writable(save)
-    check_writable(json)
+    check_writable(save, json_file(json))
     say(f"{file}: loading")
     classifier = _load(file, threads)
     chosen: list[tuple[str, str | None, Any]] = []
@@ -188,7 +187,7 @@ def export(
     json: Json = None,
 ) -> None:
     """Write TFLite and ONNX files beside the model, each compared with Keras. float32 is always among them."""
-    check_writable(json)
+    check_writable(json_file(json))
     default = ExportConfig()
     config = ExportConfig(tuple(formats or default.formats), tuple(quantize or default.precisions))
     manifest = read_model(model).manifest
@@ -208,7 +207,7 @@ def bench(
     min_seconds: Annotated[float, typer.Option(help="Timed runs of each file take at least so long.")] = PLAN.min_seconds,
     min_runs: Annotated[int, typer.Option(help="At least so many timed runs of each file.")] = PLAN.min_runs,
     launches: Annotated[int, typer.Option(help="Processes that open each file, one after another.")] = PLAN.launches,
-    percentile: Annotated[list[float] | None, typer.Option(help="In percent; may be repeated. Default: 50, 90, 99.")] = None,
+    percentile: Annotated[list[float] | None, typer.Option(help="One more, in percent; may be repeated.")] = None,
     batch: Annotated[int | None, typer.Option(metavar="N", help="Also measure the throughput of batches of N.")] = None,
     rate: Annotated[float | None, typer.Option(metavar="N", help="Also run N images a second, and count the late.")] = None,
     sustained: Annotated[str, typer.Option(metavar="TIME", help="Also run each file so long at a stretch, as 10m.")] = "0",
@@ -237,7 +236,12 @@ def bench(
             raise ConfigError(f"--runtime {name} is unknown: use {', '.join(FORMATS)}")
     manifest = Manifest.load(folder)
     present = {artifact.format for artifact in manifest.artifacts}
-    formats = tuple(name for name in FORMATS if name in (runtime or present))
+    formats = tuple(name for name in FORMATS if name in (runtime or present) and (runtime or is_installed(name)))
+    for name in formats or sorted(present):
+        if not is_installed(name):
+            _opener(name).import_library()  # Raises, with what to install.
+    missing = () if runtime else tuple(sorted(present - {*formats}))
+    notes = tuple(f"{name} files were not measured: their runtime is not installed." for name in missing)
     limits = {
         "max_drop_points": max_drop,
         "min_agreement_percent": min_agreement,
@@ -251,27 +255,24 @@ def bench(
         formats=formats,
         threads=thread_counts(threads),
         plan=Plan(min_seconds, min_runs, launches),
-        percents=tuple(percentile or Options.percents),
+        percents=tuple(sorted({*Options.percents, *(percentile or ())})),
         batch=batch,
         rate=rate,
         sustained_seconds=seconds(sustained),
         profile=profile,
     )
     test = recorded_images(manifest.dataset, data)
-    if not runtime and "keras" in formats and find_spec("tensorflow") is None:
-        others = " ".join(f"--runtime {name}" for name in formats if name != "keras")
-        raise MissingDependency(f"TensorFlow, for model.keras, is not installed: measure the others with {others}")
-    for output in (json, markdown, csv):
-        check_writable(output)
+    check_writable(json_file(json), markdown, csv, inputs=(budget,) if budget else ())
     openers = {name: _opener(name) for name in formats}
+    command, made_with = context.obj, versions("numpy")
     with bench_progress() as on_progress:
         report = benchmark(
-            folder, options, budgets, policy, openers, test.images, test.labels, context.obj, versions("numpy"), on_progress
+            folder, options, budgets, policy, openers, test.images, test.labels, command, made_with, notes, on_progress
         )
     emit(report_text(report), report, json)
     _write(report, markdown, csv)
     if report.verdict.status == INVALID:
-        raise InvalidMeasurement("the measurement must not be judged: see the reasons above, or --allow NAME")
+        raise InvalidMeasurement("the measurement must not be judged: see the reasons above")
     if report.verdict.status != PASS:
         outside = sum(file.verdict.status != PASS for file in report.files)
         raise GateFailed(f"{outside} of {len(report.files)} files are not within the budget: see the reasons above")
@@ -288,15 +289,17 @@ def compare(
 ) -> None:
     """Tell which files became faster or slower between two results of `edgecnn bench --json`.
 
-    Exit code 3 where a file is shown to be slower by more than --max-slowdown.
+    Exit code 3 where a file is slower by more than --max-slowdown, or may be; 7 where noise forbids to judge.
     """
-    check_writable(json)
+    check_writable(json_file(json), inputs=(old, new))
     pair = tuple((str(path), read_report(path)) for path in (old, new))
     comparison = compare_reports(pair[0], pair[1], max_slowdown, force, Policy(tuple(allow or ())))
     emit(comparison_text(comparison), comparison, json)
-    slower = [change.name for change in comparison.changes if change.slowdown == FAIL]
+    if comparison.refused:
+        raise InvalidMeasurement("unstable results must not be judged: measure again, or --allow NAME")
+    slower = [f"{change.name} ({change.slowdown})" for change in comparison.changes if change.slowdown in (FAIL, UNDECIDED)]
     if slower:
-        raise GateFailed(f"slower by more than {max_slowdown:g} %: {', '.join(slower)}")
+        raise GateFailed(f"not shown to be within {max_slowdown:g} % of the old time: {', '.join(slower)}")
 
 
 @app.command("selftest", epilog="Example: edgecnn selftest artifacts/mnist/int8.tflite --trials 20")
@@ -311,7 +314,7 @@ def self_test(
     json: Json = None,
 ) -> None:
     """Measure a file against itself: this machine's noise floor, and whether the intervals hold on it."""
-    check_writable(json)
+    check_writable(json_file(json))
     model = read_model(file)
     if model.manifest is None:
         raise ConfigError(f"{file}: {model.unverified}: selftest needs a file that edgecnn exported")
@@ -333,12 +336,14 @@ def report(
     data: Data = None,
 ) -> None:
     """Show a result of `edgecnn bench --json` again, or write it as a page, Markdown or CSV."""
-    for output in (html, markdown, csv):
-        check_writable(output)
+    check_writable(html, markdown, csv, inputs=(result,))
     measured = read_report(result)
     if html:
         write_bytes(html, to_html(measured, images_at_hand(measured.dataset, data, say)).encode())
     _write(measured, markdown, csv)
+    for output in (html, markdown, csv):
+        if output:
+            say(f"wrote {output}")
     if not (html or markdown or csv):
         print_text(report_text(measured))
 
@@ -357,7 +362,8 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except typer.TyperException as error:
         if error.format_message():  # Empty where typer has shown the help instead.
-            say(f"edgecnn: {error.format_message()} (see edgecnn --help)")
+            context = getattr(error, "ctx", None)
+            say(f"edgecnn: {error.format_message()} (see {context.command_path if context else 'edgecnn'} --help)")
         return ConfigError.exit_code
     if code == _INTERRUPTED:
         say("edgecnn: interrupted")
@@ -371,9 +377,9 @@ def run() -> None:
 
 def _write(report: Report, markdown: Path | None, csv: Path | None) -> None:
     if markdown:
-        write_bytes(markdown, to_markdown(report).encode())
+        write_bytes(markdown, to_markdown(report).encode(errors="replace"))
     if csv:
-        write_bytes(csv, to_csv(report).encode())
+        write_bytes(csv, to_csv(report).encode(errors="replace"))
 
 
 def _opener(model_format: str) -> Opener:

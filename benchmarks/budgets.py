@@ -54,11 +54,14 @@ def load_budgets(path: Path | None, options: Mapping[str, float | None], known: 
     own: dict[str, Budget] = {}
     for name, values in per_file.items():
         if name not in known:
-            raise ConfigError(f'{path}: [files."{name}"] names no exported file: there are {", ".join(known)}')
+            raise ConfigError(f'{path}: [files."{name}"] names no file: there are {", ".join(known)}')
         where = f'{path}, [files."{name}"]'
         if not isinstance(values, dict):
             raise ConfigError(f"{where} must be a table")
-        own[name] = _budget({**general, **_numbers(values, where), **given}, where)
+        numbers = _numbers(values, where)
+        own[name] = _budget({**general, **numbers, **given}, where)
+        if name.endswith(".keras") and Budget(**numbers).of_exported():
+            raise ConfigError(f"{where}: {Budget(**numbers).of_exported()[0]} judges exported files only: take it away")
     return Budgets(everyone, own)
 
 
@@ -75,7 +78,7 @@ def _numbers(table: Mapping[str, object], where: str) -> dict[str, float]:
     numbers = {}
     for name, value in table.items():
         if name not in _KEYS:
-            raise ConfigError(f"{where}: {name} is unknown: use {', '.join(_KEYS)}")
+            raise ConfigError(f'{where}: {name} is unknown: use {", ".join(_KEYS)}, or a table [{_FILES}."NAME"]')
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ConfigError(f"{where}: {name} must be a number, got {value!r}")
         try:

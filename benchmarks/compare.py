@@ -8,8 +8,8 @@ import numpy as np
 from benchmarks.gate import FAIL, PASS, UNDECIDED, Policy
 from benchmarks.intervals import Interval, difference_interval
 from benchmarks.results import FileResult, Launch, Report
-from benchmarks.summary import round_medians
-from edge.errors import ConfigError, InvalidMeasurement
+from benchmarks.summary import round_medians, typical_ns
+from edge.errors import ConfigError
 
 IMPROVED = "improved"
 WORSE = "worse"
@@ -23,19 +23,23 @@ class Change:
     Attributes:
         name: The file's.
         same_file: Both results are of the very same bytes.
-        old_p50_ns: Geometric mean of its rounds' medians, then.
-        new_p50_ns: And now.
+        old_runtime: Package and version that ran it then.
+        new_runtime: And now.
+        old_ns: Geometric mean of its rounds' medians, then.
+        new_ns: And now.
         ratio: New over old, with Welch's interval over the launches of both, on logarithms.
         evidence: `improved` where the whole interval is below 1, `worse` where it is above, else `no evidence`.
         slowdown: `PASS`, `FAIL` or `UNDECIDED` beside the allowed slowdown; None without one.
         old_correct: Of the old result's test images.
-        new_correct: Of the same images, now.
+        new_correct: Of the new result's.
     """
 
     name: str
     same_file: bool
-    old_p50_ns: float
-    new_p50_ns: float
+    old_runtime: str
+    new_runtime: str
+    old_ns: float
+    new_ns: float
     ratio: Interval
     evidence: str
     slowdown: str | None
@@ -53,6 +57,7 @@ class Comparison:
         max_slowdown_percent: What was allowed; None for no limit.
         unlike: Why the results are not comparable, where that was overruled.
         noise: What made either's times unstable.
+        refused: That part of it which a limit must not be judged in spite of.
         changes: Of the files that both have, in the new one's order.
         only_old: Files that only the old one has.
         only_new: Files that only the new one has.
@@ -63,6 +68,7 @@ class Comparison:
     max_slowdown_percent: float | None
     unlike: tuple[str, ...]
     noise: tuple[str, ...]
+    refused: tuple[str, ...]
     changes: tuple[Change, ...]
     only_old: tuple[str, ...]
     only_new: tuple[str, ...]
@@ -86,30 +92,32 @@ def compare_reports(
 
     Raises:
         ConfigError: If the results are of unlike machines or inputs, share no file, or a limit is out of range.
-        InvalidMeasurement: If there is a limit, and noise that is not allowed.
     """
     if max_slowdown_percent is not None and not 0 <= max_slowdown_percent <= 1000:
         raise ConfigError(f"--max-slowdown must be 0 to 1000 percent, got {max_slowdown_percent}")
-    before, after = {file.name: file for file in old[1].files}, {file.name: file for file in new[1].files}
-    shared = [name for name in after if name in before]
+    before, after = ({(file.artifact.path, file.threads): file for file in report.files} for _, report in (old, new))
+    shared = [key for key in after if key in before]
     if not shared:
-        raise ConfigError(f"{old[0]} and {new[0]} share no file: they have {', '.join(before)} and {', '.join(after)}")
-    unlike = _unlike(old[1], new[1], shared)
+        names = [", ".join(_text(key) for key in files) for files in (before, after)]
+        raise ConfigError(f"{old[0]} and {new[0]} share no file: they have {names[0]} and {names[1]}")
+    unlike = _unlike(old[1], new[1])
     if unlike and not force:
         raise ConfigError(f"{old[0]} and {new[0]} are not comparable: {'; '.join(unlike)}: use --force to compare them anyway")
-    noise = [(name, item) for name, report in (old, new) for item in report.noise if item.file is None or item.file in shared]
-    refused = [f"{name}: {item.text} ({item.name})" for name, item in noise if not policy.allows(item)]
-    if max_slowdown_percent is not None and refused:
-        raise InvalidMeasurement(f"the results are unstable: {'; '.join(refused)}: measure again, or --allow NAME")
+    noise = []
+    for (origin, report), files in ((old, before), (new, after)):
+        compared = {files[key].name for key in shared}
+        noise += [(origin, item) for item in report.noise if item.file is None or item.file in compared]
+    refused = [f"{origin}: {item.text} ({item.name})" for origin, item in noise if not policy.allows(item)]
     return Comparison(
         old=old[0],
         new=new[0],
         max_slowdown_percent=max_slowdown_percent,
         unlike=unlike,
-        noise=tuple(f"{name}: {item.text} ({item.name})" for name, item in noise),
-        changes=tuple(_change(before[name], after[name], max_slowdown_percent) for name in shared),
-        only_old=tuple(name for name in before if name not in after),
-        only_new=tuple(name for name in after if name not in before),
+        noise=tuple(f"{origin}: {item.text} ({item.name})" for origin, item in noise),
+        refused=tuple(refused) if max_slowdown_percent is not None else (),
+        changes=tuple(_change(before[key], after[key], max_slowdown_percent) for key in shared),
+        only_old=tuple(_text(key) for key in before if key not in after),
+        only_new=tuple(_text(key) for key in after if key not in before),
     )
 
 
@@ -129,7 +137,12 @@ def evidence(ratio: Interval) -> str:
     return WORSE if ratio.low > 1 else IMPROVED if ratio.high < 1 else NO_EVIDENCE
 
 
-def _unlike(old: Report, new: Report, shared: Sequence[str]) -> tuple[str, ...]:
+def _text(key: tuple[str, int]) -> str:
+    path, threads = key
+    return path if threads == 1 else f"{path} x{threads}"
+
+
+def _unlike(old: Report, new: Report) -> tuple[str, ...]:
     pairs = [
         ("architecture", old.machine.machine, new.machine.machine),
         ("board", old.machine.board, new.machine.board),
@@ -137,10 +150,8 @@ def _unlike(old: Report, new: Report, shared: Sequence[str]) -> tuple[str, ...]:
         ("number of cores", old.machine.cores, new.machine.cores),
         ("test images", old.dataset.test_sha256[:12], new.dataset.test_sha256[:12]),
         ("timed region", old.timed_region, new.timed_region),
+        ("governor", ", ".join(old.before.governors), ", ".join(new.before.governors)),
     ]
-    for name in shared:
-        then, now = (next(file for file in report.files if file.name == name) for report in (old, new))
-        pairs.append((f"threads of {name}", then.threads, now.threads))
     return tuple(f"{what}: {then} and {now}" for what, then, now in pairs if then != now)
 
 
@@ -152,12 +163,13 @@ def _change(old: FileResult, new: FileResult, max_slowdown_percent: float | None
     if max_slowdown_percent is not None:
         limit = 1 + max_slowdown_percent / 100
         slowdown = FAIL if ratio.low > limit else PASS if ratio.high <= limit else UNDECIDED
-    p50 = [float(np.exp(np.log(round_medians(file.launches)).mean())) for file in (old, new)]
     return Change(
-        name=new.name,
+        name=_text((new.artifact.path, new.threads)),
         same_file=old.artifact.sha256 == new.artifact.sha256,
-        old_p50_ns=p50[0],
-        new_p50_ns=p50[1],
+        old_runtime=old.runtime,
+        new_runtime=new.runtime,
+        old_ns=typical_ns(old.launches),
+        new_ns=typical_ns(new.launches),
         ratio=ratio,
         evidence=evidence(ratio),
         slowdown=slowdown,

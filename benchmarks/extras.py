@@ -14,6 +14,7 @@ from benchmarks.profile import Profile
 from benchmarks.results import Paced, Throughput, Window
 from benchmarks.times import Times
 from benchmarks.worker import Classify, Pace, ProfileOps, Round, TimeBatch
+from edge.errors import EdgeCnnError
 from edge.preprocess import Floats, Images
 
 _BATCH_RUNS = 20
@@ -32,17 +33,24 @@ class Extra:
     paced: Paced | None
     sustained: tuple[Window, ...]
     profile: Profile | None
+    profile_problem: str | None
 
 
 def measure_extra(
-    candidate: Candidate, process: ModelProcess, options: Options, images: Images, on_progress: Progress
+    candidate: Candidate,
+    process: ModelProcess,
+    options: Options,
+    images: Images,
+    on_progress: Progress,
+    place: int,
+    places: int,
 ) -> Extra:
     """Ask the process of a file's last launch for all that its rounds do not give. Keras has no profile of ops."""
 
     def say(text: str) -> None:
-        on_progress(1, 1, f"{candidate.name}: {text}")
+        on_progress(place, places, f"{candidate.name}: {text}")
 
-    throughput = paced = profile = None
+    throughput = paced = profile = problem = None
     if options.batch:
         say(f"batches of {options.batch}")
         times = process.ask(TimeBatch(options.batch, _BATCH_RUNS, _BATCH_SECONDS)).measured_ns
@@ -59,8 +67,11 @@ def measure_extra(
     probabilities = process.ask(Classify(images))
     if options.profile and candidate.artifact.format != "keras":
         say("profiling")
-        profile = process.ask(ProfileOps(_PROFILE_RUNS))
-    return Extra(probabilities, throughput, paced, sustained, profile)
+        try:
+            profile = process.ask(ProfileOps(_PROFILE_RUNS))
+        except EdgeCnnError as error:  # The last request: whatever becomes of the process, the rest is measured.
+            problem = str(error)
+    return Extra(probabilities, throughput, paced, sustained, profile, problem)
 
 
 def _sustain(process: ModelProcess, seconds: float, say: Callable[[str], None]) -> tuple[Window, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from benchmarks.accuracy import Accuracy
 from benchmarks.noise import NAMES, Noise
 from benchmarks.percentiles import Percentile
-from benchmarks.proportions import images_to_decide
+from benchmarks.proportions import images_to_decide, images_to_decide_agreement
 from edge.errors import ConfigError
 
 PASS = "PASS"
@@ -47,6 +47,10 @@ class Budget:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise ConfigError(f"{name} must be above 0, got {value}")
+
+    def of_exported(self) -> tuple[str, ...]:
+        """Return the names of the limits that are set and judge exported files only, not the reference."""
+        return tuple(name for name in ("max_p90_ms", "max_size_kib", "max_memory_mib") if getattr(self, name) is not None)
 
 
 @dataclass(frozen=True)
@@ -134,13 +138,13 @@ def judge(figures: Figures, budget: Budget, noise: tuple[Noise, ...] = (), polic
     against = tuple(item for item in noise if item.file in (None, figures.name) and not policy.allows(item))
     if figures.exported:
         if budget.max_p90_ms is not None:
-            checks.append(_p90(figures.p90, budget.max_p90_ms, against))
+            checks.append(_p90(figures, budget.max_p90_ms, against))
         if budget.max_size_kib is not None:
             checks.append(_limit("size", figures.size_bytes / 2**10, "KiB", budget.max_size_kib))
         if budget.max_memory_mib is not None:
             checks.append(_limit("peak memory", figures.peak_memory_bytes / 2**20, "MiB", budget.max_memory_mib))
     if policy.strict and against:
-        checks.append(Check(INVALID, f"the measurement is unstable: {_texts(against)}"))
+        checks.append(Check(INVALID, f"the measurement is unstable: {_texts(against, figures.name)}"))
     named = tuple(Check(check.status, f"{figures.name}: {check.text}") for check in checks)
     return Verdict(_worst(check.status for check in named), named)
 
@@ -175,9 +179,12 @@ def _drop(accuracy: Accuracy, allowed: float) -> Check:
     )
     if status == UNDECIDED:
         images = images_to_decide(accuracy.lost, accuracy.gained, accuracy.images, allowed / 100)
-        need = f"about {images:,} images like these would decide" if images else "no number of images like these would decide"
-        text += f"; {accuracy.images:,} images do not decide, {need}"
+        text += f"; {accuracy.images:,} images do not decide, {_need(images)}"
     return Check(status, text)
+
+
+def _need(images: int | None) -> str:
+    return f"about {images:,} images like these would decide" if images else "no number of images like these would decide"
 
 
 def _agreement(accuracy: Accuracy, least: float) -> Check:
@@ -188,26 +195,31 @@ def _agreement(accuracy: Accuracy, least: float) -> Check:
         f"{100 * share.high:.2f} %, 95 %), needed are {least:.2f} %"
     )
     if status == UNDECIDED:
-        text += f"; {accuracy.images:,} images do not decide"
+        images = images_to_decide_agreement(accuracy.same_class, accuracy.images, least / 100)
+        text += f"; {accuracy.images:,} images do not decide, {_need(images)}"
     return Check(status, text)
 
 
-def _p90(p90: Percentile, allowed: float, against: tuple[Noise, ...]) -> Check:
-    if against:
-        return Check(INVALID, f"p90 can't be judged: {_texts(against)}")
-    if p90.value_ns is None or p90.low_ns is None or p90.high_ns is None:
+def _p90(figures: Figures, allowed: float, against: tuple[Noise, ...]) -> Check:
+    p90 = figures.p90
+    if p90.value_ns is None:
         return Check(INVALID, f"p90 can't be judged: it needs {p90.needed_runs} runs, these are {p90.runs}: raise --min-runs")
+    seen = f"p90 is {p90.value_ns / 1e6:.4g} ms, allowed are {allowed:g}"
+    if against:
+        return Check(INVALID, f"{seen}, but it can't be judged: {_texts(against, figures.name)}")
+    if p90.low_ns is None or p90.high_ns is None:
+        return Check(INVALID, f"{seen}, but it can't be judged: one launch says nothing of the next: raise --launches")
     low, high = p90.low_ns / 1e6, p90.high_ns / 1e6
     status = _side(high <= allowed, low > allowed)
     text = f"p90 is {p90.value_ns / 1e6:.4g} ms ({low:.4g} to {high:.4g}, 99 % each side), allowed are {allowed:g}"
     if status == UNDECIDED:
-        text += f"; {p90.runs:,} runs do not decide: raise --min-runs"
+        text += f"; {p90.runs:,} runs do not decide: raise --launches"
     return Check(status, text)
 
 
 def _limit(what: str, value: float, unit: str, allowed: float) -> Check:
-    return Check(PASS if value <= allowed else FAIL, f"{what} is {value:.1f} {unit}, allowed are {allowed:g}")
+    return Check(PASS if value <= allowed else FAIL, f"{what} is {value:.6g} {unit}, allowed are {allowed:g}")
 
 
-def _texts(noise: tuple[Noise, ...]) -> str:
-    return "; ".join(f"{item.text} ({item.name})" for item in noise)
+def _texts(noise: tuple[Noise, ...], name: str) -> str:
+    return "; ".join(f"{item.text.removeprefix(f'{name}: ')} ({item.name})" for item in noise)

@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import mistakes, plots
-from benchmarks.accuracy import Accuracy
 from benchmarks.gate import FAIL, INVALID, PASS, UNDECIDED
 from benchmarks.host import State, throttle_reasons
 from benchmarks.pareto import candidates, front
 from benchmarks.picks import recommend
 from benchmarks.results import FileResult, Report
 from benchmarks.tables import Grid, empty_call_ns, grids, near_resolution, unstable
-from edge.errors import ArtifactError, MissingDependency
+from edge.errors import MissingDependency
 
 if TYPE_CHECKING:
     import jinja2
@@ -49,20 +48,16 @@ def to_html(report: Report, images: NDArray[np.uint8] | None) -> str:
     scripts and requests to whatever browser opens it.
 
     Args:
-        report: The result.
+        report: The result, as `read_report` has checked it.
         images: All test images (n, h, w, c), grey or RGB, to show those that changed their class; None leaves tables.
 
     Raises:
-        ArtifactError: If the result's classes or images do not fit each other.
         MissingDependency: If Jinja, matplotlib or Pillow is not installed.
         ValueError: If `images` are not as many as were measured.
     """
     measured = report.files[0].accuracy.images
     if images is not None and len(images) != measured:
         raise ValueError(f"images must be the {measured} test images, got {len(images)}")
-    for file in report.files:
-        if not _fits(file.accuracy, len(report.class_names)):
-            raise ArtifactError(f"the result of {file.name} is damaged (its classes or images do not fit): measure again")
     template = _template()
     pickable = candidates(report)
     best = front(pickable)
@@ -95,16 +90,6 @@ def to_html(report: Report, images: NDArray[np.uint8] | None) -> str:
         empty_call_us=empty_call_ns(report) / 1e3,
     )
     return page.encode(errors="replace").decode()  # JSON can hold halves of surrogate pairs, which no file can.
-
-
-def _fits(accuracy: Accuracy, classes: int) -> bool:
-    chosen = [index for flip in accuracy.flips for index in (flip.label, flip.reference, flip.candidate)]
-    return (
-        [len(row) for row in accuracy.confusion] == [classes] * classes
-        and len(accuracy.classes) == classes
-        and all(0 <= index < classes for index in chosen)
-        and all(0 <= flip.image < accuracy.images for flip in accuracy.flips)
-    )
 
 
 def _template() -> "jinja2.Template":

@@ -14,8 +14,9 @@ from benchmarks.noise import Load
 from benchmarks.process import ModelProcess
 from benchmarks.results import Launch, Round
 from benchmarks.times import Times
-from benchmarks.worker import Open, ReadMemory, TimeEmpty
+from benchmarks.worker import Memory, Open, ReadMemory, TimeEmpty
 from benchmarks.worker import Round as TimeRound
+from edge.errors import EdgeCnnError
 from edge.manifest import Artifact
 
 Extras = TypeVar("Extras")
@@ -48,6 +49,7 @@ class Measured:
         launches: For each candidate.
         during: The machine after each round of all files.
         load: Of all rounds; None where the machine does not say.
+        extras_load: While `finish` was at work.
         empty_call: Times of a call that does nothing, in the same loop.
     """
 
@@ -55,6 +57,7 @@ class Measured:
     launches: tuple[tuple[Launch, ...], ...]
     during: tuple[State, ...]
     load: Load | None
+    extras_load: Load | None
     empty_call: Times
 
 
@@ -82,8 +85,7 @@ def measure(
     launches: list[list[Launch]] = [[] for _ in candidates]
     during: list[State] = []
     runtimes: list[str] = []
-    seconds = others = stolen = 0.0
-    known = True
+    meters: list[_Meter] = []
     steps = plan.launches * len(candidates) * (1 + plan.rounds)
     done = 0
     for number in range(1, plan.launches + 1):
@@ -94,7 +96,7 @@ def measure(
                 processes.append(stack.enter_context(ModelProcess(candidate.request)))
                 done += 1
             rounds: list[list[Round]] = [[] for _ in candidates]
-            before, own, start = read_cpu_times(), _own_cpu_seconds(), time.monotonic()
+            meter = _Meter(processes, sum(process.opened.cpu_seconds for process in processes))
             for turn in range(1, plan.rounds + 1):
                 for index in order.sample(range(len(candidates)), len(candidates)):
                     on_progress(done, steps, f"launch {number} of {plan.launches}, round {turn} of {plan.rounds}")
@@ -103,14 +105,8 @@ def measure(
                     rounds[index].append(Round(warm_up, measured, times.cpu_ns, clock_khz))
                     done += 1
                 during.append(read_state())
-            memories = [process.ask(ReadMemory()) for process in processes]
-            after, own = read_cpu_times(), _own_cpu_seconds() - own
-            seconds += time.monotonic() - start
-            if before and after:
-                ours = own + sum(m.cpu_seconds - p.opened.cpu_seconds for m, p in zip(memories, processes, strict=True))
-                others += after.busy_seconds - before.busy_seconds - ours
-                stolen += after.steal_seconds - before.steal_seconds
-            known = known and before is not None and after is not None
+            memories = meter.stop()
+            meters.append(meter)
             for index, (process, memory) in enumerate(zip(processes, memories, strict=True)):
                 opened = process.opened
                 launches[index].append(
@@ -127,12 +123,56 @@ def measure(
             if number == plan.launches:
                 runtimes = [process.opened.runtime for process in processes]
                 empty = processes[0].ask(TimeEmpty(_EMPTY_RUNS))
+                extras_meter = _Meter(processes, sum(memory.cpu_seconds for memory in memories))
                 extras = finish(processes)
-    load = Load(seconds, max(others, 0.0) / seconds, max(stolen, 0.0) / seconds) if known else None
+                extras_load = _extras_load(extras_meter)
     result = Measured(
-        tuple(runtimes), tuple(tuple(item) for item in launches), tuple(during), load, Times.pack(empty.measured_ns)
+        runtimes=tuple(runtimes),
+        launches=tuple(tuple(item) for item in launches),
+        during=tuple(during),
+        load=_load(meters),
+        extras_load=extras_load,
+        empty_call=Times.pack(empty.measured_ns),
     )
     return result, extras
+
+
+class _Meter:
+    """What everybody but the benchmark makes of the CPUs, from here to `stop`."""
+
+    def __init__(self, processes: Sequence[ModelProcess], processes_cpu_seconds: float) -> None:
+        self._processes = processes
+        self._before = read_cpu_times()
+        self._ours = _own_cpu_seconds() + processes_cpu_seconds
+        self._start = time.monotonic()
+
+    def stop(self) -> list[Memory]:
+        """Take the figures, and return each process's memory."""
+        memories = [process.ask(ReadMemory()) for process in self._processes]
+        self.seconds = time.monotonic() - self._start
+        after = read_cpu_times()
+        ours = _own_cpu_seconds() + sum(memory.cpu_seconds for memory in memories) - self._ours
+        self.known = self._before is not None and after is not None
+        if self._before and after:
+            self.others = after.busy_seconds - self._before.busy_seconds - ours
+            self.stolen = after.steal_seconds - self._before.steal_seconds
+        return memories
+
+
+def _extras_load(meter: _Meter) -> Load | None:
+    try:
+        meter.stop()
+    except EdgeCnnError:
+        return None  # A profiler took its process with it, which is told in place of the profile.
+    return _load([meter])
+
+
+def _load(meters: Sequence[_Meter]) -> Load | None:
+    seconds = sum(meter.seconds for meter in meters)
+    if not seconds or not all(meter.known for meter in meters):
+        return None
+    others, stolen = (max(sum(values), 0.0) / seconds for values in zip(*((m.others, m.stolen) for m in meters), strict=True))
+    return Load(seconds, others, stolen)
 
 
 def _own_cpu_seconds() -> float:

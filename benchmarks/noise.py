@@ -15,7 +15,7 @@ _CLOCK_MOVED = 0.05
 _DRIFT = 0.05
 _ROUNDS_APART = 0.10
 # Mean cores while timing.
-_OTHERS_CORES = 0.10
+OTHERS_CORES = 0.10
 _STOLEN_CORES = 0.02
 
 
@@ -79,7 +79,7 @@ def machine_noise(states: Sequence[State], clocks_khz: Sequence[int], load: Load
         found.append(Noise("throttled", None, f"{', '.join(throttled)}: use a stronger power supply, or cool it"))
     if any(state.on_battery for state in states):
         found.append(Noise("battery", None, "the machine ran on battery: plug it in"))
-    if load and load.others_cores > _OTHERS_CORES:
+    if load and load.others_cores > OTHERS_CORES:
         text = f"other processes used {load.others_cores:.2f} cores while files were timed: stop them"
         found.append(Noise("load", None, text))
     if load and load.stolen_cores > _STOLEN_CORES:

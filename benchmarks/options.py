@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.latency import Plan
 from edge.errors import ConfigError
+from edge.runtimes.base import MOST_THREADS
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,9 @@ class Options:
     def __post_init__(self) -> None:
         if not self.threads or len(set(self.threads)) < len(self.threads):
             raise ConfigError(f"--threads must be different numbers, as 1,2,4, got {self.threads}")
+        for threads in self.threads:
+            if not 1 <= threads <= MOST_THREADS:
+                raise ConfigError(f"--threads must be 1 to {MOST_THREADS}, got {threads}")
         for percent in self.percents:
             if not 0 < percent < 100:
                 raise ConfigError(f"--percentile must be above 0 and below 100, got {percent}")

@@ -14,8 +14,8 @@ from benchmarks.accuracy import Accuracy
 from benchmarks.gate import PASS, UNDECIDED
 from benchmarks.intervals import mean_interval
 from benchmarks.proportions import mcnemar_p
-from benchmarks.results import FileResult, Launch, Report
-from benchmarks.summary import round_medians
+from benchmarks.results import FileResult, Report
+from benchmarks.summary import round_medians, typical_ns
 
 # What counts as a whole step on each scale if the front spans less: one image in 10,000, or a microsecond, is no reason
 # to take another file.
@@ -65,11 +65,6 @@ def candidates(report: Report) -> tuple[Candidate, ...]:
         for file in report.files
         if file.artifact.format != "keras" and file.verdict.status in (PASS, UNDECIDED)
     )
-
-
-def typical_ns(launches: Sequence[Launch]) -> float:
-    """Return the geometric mean of the rounds' medians: what ratios compare, also where there is one launch only."""
-    return float(np.exp(np.log(round_medians(launches)).mean()))
 
 
 def front(files: Iterable[Candidate]) -> tuple[Candidate, ...]:

@@ -20,7 +20,7 @@ CONFIDENCE = 0.99
 
 @dataclass(frozen=True)
 class Percentile:
-    """One percentile of the times.
+    """One percentile of the times, with bounds for runs that are independent of each other.
 
     Attributes:
         percent: Which, between 0 and 100.

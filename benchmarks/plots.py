@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.pareto import typical_ns
 from benchmarks.percentiles import percentile
-from benchmarks.results import FileResult, Report, Window
-from benchmarks.summary import round_medians
+from benchmarks.results import Report, Window
+from benchmarks.summary import all_times, round_medians, typical_ns
 from benchmarks.svg import CARD, INK, LINE, Point, color, drawing, label, line, log_axis, place_labels, ticks
 
 # No more than the figure has pixels, however many runs there are; the slowest are closest to each other.
@@ -22,7 +21,7 @@ def distribution(report: Report) -> str:
     with drawing("distribution", "Share of runs that took no longer, by time", _names(report)) as made:
         axes = made.figure.add_subplot(title="share of runs that took no longer (%)", xlabel="time of one run (µs, log scale)")
         for index, file in enumerate(report.files):
-            times, shares = _ecdf(_times_ns(file))
+            times, shares = _ecdf(all_times(file.launches))
             axes.step(times / 1e3, 100 * shares, where="post", **line(index))
         axes.set_ylim(0, 101)
         axes.set_yticks((0, 25, 50, 75, 90, 100))
@@ -37,11 +36,11 @@ def slowest(report: Report) -> str:
             title="share of runs that took longer (log scale)", xlabel="time of one run (µs, log scale)"
         )
         for index, file in enumerate(report.files):
-            all_times = _times_ns(file)
-            times, shares = _ecdf(all_times)
+            runs = all_times(file.launches)
+            times, shares = _ecdf(runs)
             axes.step(times[:-1] / 1e3, 100 * (1 - shares[:-1]), where="post", **line(index))
             for percent in (50, 90, 99):
-                value = percentile(all_times, percent).value_ns
+                value = percentile(runs, percent).value_ns
                 if value is not None:
                     axes.plot(value / 1e3, 100 - percent, _MARKERS[index % len(_MARKERS)], color=color(index), markersize=4.5)
         axes.set_yscale("log")
@@ -158,10 +157,6 @@ def paced(report: Report) -> str:
 
 def _names(report: Report) -> list[str]:
     return [file.name for file in report.files]
-
-
-def _times_ns(file: FileResult) -> NDArray[np.int64]:
-    return np.concatenate([item.measured.unpack() for launch in file.launches for item in launch.rounds])
 
 
 def _ecdf(times_ns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

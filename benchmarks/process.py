@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import tempfile
@@ -10,7 +11,7 @@ from types import TracebackType
 from typing import IO, Any, Self, cast
 
 from benchmarks.worker import Answer, Open, Opened, ProfileOps, Request
-from edge.errors import ArtifactError, EdgeCnnError
+from edge.errors import ArtifactError, ConfigError, EdgeCnnError
 
 
 class ModelProcess:
@@ -24,7 +25,10 @@ class ModelProcess:
             ArtifactError: If the child died: a runtime crashed on the file.
         """
         self._path = request.path
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115  # Closed with the process.
+        try:
+            self._output = tempfile.TemporaryFile()  # noqa: SIM115  # Closed with the process.
+        except OSError as error:
+            raise ConfigError(f"no temporary folder can be written ({error.strerror}): set TMPDIR to one that can") from error
         reader, writer = os.pipe()
         # -P: a folder of the user's with one of our names must not be imported. -c and not -m: the answers' classes must
         # belong to `benchmarks.worker`, not to `__main__`.
@@ -81,6 +85,8 @@ class ModelProcess:
         if code < 0:
             # LiteRT's profiler is reached through its C library, whose next version may be another.
             mend = "bench without --profile" if isinstance(request, ProfileOps) else "export the file again"
+            if -code == signal.SIGKILL:
+                return ArtifactError(f"{self._path}: its process was killed (signal 9), as where memory runs out: free some")
             return ArtifactError(f"{self._path}: its runtime crashed (signal {-code}): {mend}")
         # An exception that nobody expected is our bug: show the child's traceback.
         return RuntimeError(f"the process that measures {self._path} ended with code {code}:\n{said}")

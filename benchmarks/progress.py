@@ -34,7 +34,9 @@ class _Lines:
         self._said = ""
 
     def __call__(self, done: int, steps: int, text: str) -> None:
-        part = text.split(",")[0].split(":")[0]
+        part = text.split(", ")[0]
+        if part.startswith("launch"):
+            part = part.split(":")[0]
         if part != self._said:
             self._said = part
             self._console.print(part, highlight=False)

@@ -1,6 +1,7 @@
 """What the flips between two classifiers on the same images say."""
 
 from bisect import bisect_left
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,13 +73,27 @@ def images_to_decide(lost: float, gained: float, images: float, max_drop: float)
         The smallest number, rounded up to two significant digits, at which the interval lies at or below `max_drop` or wholly
         above it. None if none up to 10**9 does, as where the drop is the margin itself.
     """
-    counts = [*range(1, 10), *(digits * 10**power for power in range(8) for digits in range(10, 100)), MOST_IMAGES]
 
     def decides(count: int) -> bool:
         scale = count / images
         interval = drop_interval(lost * scale, gained * scale, count)
         return interval.high <= max_drop or interval.low > max_drop
 
+    return _fewest(decides)
+
+
+def images_to_decide_agreement(same: int, images: int, least: float) -> int | None:
+    """As `images_to_decide`, for the Clopper-Pearson interval of the share of equal classes beside `least`, 0 to 1."""
+
+    def decides(count: int) -> bool:
+        interval = binomial.interval(round(same / images * count), count)
+        return interval.low >= least or interval.high < least
+
+    return _fewest(decides)
+
+
+def _fewest(decides: Callable[[int], bool]) -> int | None:
+    counts = [*range(1, 10), *(digits * 10**power for power in range(8) for digits in range(10, 100)), MOST_IMAGES]
     index = bisect_left(counts, True, key=decides)
     return counts[index] if index < len(counts) else None
 

@@ -9,10 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.gate import PASS
+from benchmarks.noise import OTHERS_CORES
+from benchmarks.pareto import candidates, pick
 from benchmarks.results import FileResult, Report
 from benchmarks.tables import Grid, empty_call_ns, grids, percent_name
 
 WIDTH = 100
+_WITHOUT_EXTRAS = 3  # Tables.
 
 
 def to_text(report: Report) -> str:
@@ -29,7 +32,7 @@ def to_markdown(report: Report) -> str:
         lines += [f"## {grid.title}", "", _markdown_row([heading.replace("\n", " ") for heading in grid.headings])]
         lines.append("|---|" + "---:|" * (len(grid.headings) - 1))
         lines += [*(_markdown_row(row) for row in grid.rows), ""]
-    return "\n".join([*lines, *(f"- {line}" for line in footer(report)), ""])
+    return "\n".join([*lines, *(f"  - {line.strip()}" if line.startswith(" ") else f"- {line}" for line in footer(report)), ""])
 
 
 def to_csv(report: Report) -> str:
@@ -49,11 +52,11 @@ def footer(report: Report) -> list[str]:
     runs = min(result.latency.runs for result in report.files)
     machine = ", ".join(part for part in (host.board, host.cpu, host.machine, f"{host.cores} cores") if part)
     threads = sorted({result.threads for result in report.files})
-    counts = f"{', '.join(map(str, threads))} thread{'s' if threads != [1] else ''}"
+    counts = f"{' or '.join(map(str, threads))} thread{'s' if threads != [1] else ''}"
     lines = [
         f"Times: {report.timed_region}. A call that does nothing takes {empty_call_ns(report) / 1e3:.2f} µs in the same loop.",
-        f"{runs:,} runs a file or more in {plan.launches} launches of {plan.rounds} rounds, {counts}. Ratios are of medians, "
-        "round by round; intervals (95 %) are over launches.",
+        f"{runs:,} runs a file or more in {plan.launches} launch{'es' if plan.launches > 1 else ''} of {plan.rounds} rounds, "
+        f"{counts}. Ratios are of medians, round by round; intervals (95 %) are over launches.",
         "Import: of the runtime's package. Load: from the file's bytes to a model that can run. Medians over the launches; "
         "memory is the process's resident memory.",
         f"Accuracy: {images:,} test images of {report.dataset.name}, paired. Confid. moved: the largest change of the "
@@ -63,17 +66,34 @@ def footer(report: Report) -> list[str]:
     ]
     if max(threads) > host.cores:
         lines.append(f"More threads than this machine's {host.cores} cores were asked for.")
+    if any("needs" in cell for grid in grids(report)[:1] for row in grid.rows for cell in row):
+        lines.append("needs N: the runs that this percentile takes: raise --min-runs.")
+    if any(file.paced for file in report.files):
+        lines.append(
+            "Frames come for 5 s or more. Missed: answered after the next one was due, or dropped because it was due before "
+            "their turn. Response: from due to answered, of the frames that were not dropped."
+        )
     if any(file.throughput and file.throughput.one_by_one for file in report.files):
         lines.append("*: the file takes single images only, its batches are loops.")
     if any("~" in cell for grid in grids(report)[:1] for row in grid.rows for cell in row):
         lines.append("~: near the loop's own cost.")
     caveats = sorted({file.profile.caveat for file in report.files if file.profile})
     lines += [f"By op: {caveat}." for caveat in caveats]
+    lines += [f"By op: not measured: {file.profile_problem}" for file in report.files if file.profile_problem]
+    if report.extras_load and report.extras_load.others_cores > OTHERS_CORES and len(grids(report)) > _WITHOUT_EXTRAS:
+        lines.append(
+            f"While batches, rates, sustained runs and ops were measured, others used {report.extras_load.others_cores:.2f} "
+            "cores: those figures are unstable."
+        )
+    lines += report.notes
     if report.noise:
         lines.append("!: these times are unstable:")
         lines += [f"  {item.text} ({item.name})" for item in report.noise]
     if report.allowed:
         lines.append(f"Judged all the same, as asked: {', '.join(report.allowed)}.")
+    picks = pick(candidates(report))
+    if picks:
+        lines.append(f"Most accurate {picks.most_accurate.name}, balanced {picks.balanced.name}, fastest {picks.fastest.name}.")
     return lines
 
 
@@ -84,8 +104,8 @@ def verdict(report: Report) -> list[str]:
         return [f"{check.status}: {check.text}" for check in checks]
     drops = sorted({file.budget.max_drop_points for file in report.files})
     allowed = " or ".join(f"{drop:.2f}" for drop in drops)
-    others = sum(len(file.verdict.checks) - 1 for file in report.files)
-    more = f", and meets the {others} other limits" if others else ""
+    others = any(len(file.verdict.checks) > 1 for file in report.files)
+    more = ", and within its other limits" if others else ""
     return [f"{PASS}: every file is within {allowed} points of the float Keras model (95 %){more}."]
 
 
@@ -164,7 +184,10 @@ def _record(report: Report, file: FileResult) -> dict[str, object]:
         "rate": file.paced.rate if file.paced else None,
         "frames": file.paced.frames if file.paced else None,
         "missed": file.paced.missed if file.paced else None,
+        "dropped": file.paced.dropped if file.paced else None,
         "noise": " ".join(item.name for item in report.noise if item.file in (None, file.name)),
+        "noise_reasons": "; ".join(item.text for item in report.noise if item.file in (None, file.name)),
+        "allowed": " ".join(report.allowed),
         "gate": file.verdict.status,
     }
     return record

@@ -1,7 +1,6 @@
 """What a benchmark hands over: raw measurements with what follows from them. docs/results.md describes the JSON."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks.accuracy import Accuracy
 from benchmarks.gate import Budget, Verdict
@@ -12,9 +11,7 @@ from benchmarks.noise import Load, Noise
 from benchmarks.percentiles import Percentile
 from benchmarks.profile import Profile
 from benchmarks.times import Times
-from edge.files import read_bytes
 from edge.manifest import Artifact, DatasetRecord
-from edge.records import from_json
 
 SCHEMA = 2
 
@@ -65,7 +62,7 @@ class Latency:
 
     Attributes:
         runs: How many.
-        percentiles: Those that were asked for.
+        percentiles: Those that were asked for; their bounds hold for the next process too (`summary.launch_percentile`).
         p50_ns: Geometric mean over the launches of their rounds' medians, with Student's interval over the launches.
             None with a single launch.
         ratio: This file's time over the baseline's, round by round, with Student's interval over the launches. None for
@@ -160,6 +157,7 @@ class FileResult:
         paced: With --rate.
         sustained: With --sustained; else empty.
         profile: With --profile, where the runtime has one.
+        profile_problem: Why there is no profile though it was asked for.
         budget: What was allowed.
         verdict: The judgement.
     """
@@ -175,6 +173,7 @@ class FileResult:
     paced: Paced | None
     sustained: tuple[Window, ...]
     profile: Profile | None
+    profile_problem: str | None
     budget: Budget
     verdict: Verdict
 
@@ -197,9 +196,11 @@ class Report:
         before: Its state before the first file.
         during: After each round of all files.
         after: At the end.
-        load: None where /proc/stat does not say.
+        load: During the rounds; None where /proc/stat does not say.
+        extras_load: During everything that was measured after them.
         baseline: The name of the file that ratios are taken against: the fastest.
-        noise: What makes the times unstable.
+        notes: What was not measured or not judged though one might expect it.
+        noise: What makes the times of the rounds unstable.
         allowed: The names of noise that was judged anyway.
         files: In the manifest's order.
         verdict: On all of them.
@@ -219,17 +220,10 @@ class Report:
     during: tuple[State, ...]
     after: State
     load: Load | None
+    extras_load: Load | None
     baseline: str
+    notes: tuple[str, ...]
     noise: tuple[Noise, ...]
     allowed: tuple[str, ...]
     files: tuple[FileResult, ...]
     verdict: Verdict
-
-
-def read_report(path: Path) -> Report:
-    """Read a result that `edgecnn bench --json` wrote.
-
-    Raises:
-        ArtifactError: If it is missing, damaged, or of a layout that this edgecnn does not know.
-    """
-    return from_json(Report, read_bytes(path), str(path), SCHEMA)

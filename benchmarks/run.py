@@ -17,10 +17,9 @@ from benchmarks.latency import TIMED_REGION
 from benchmarks.launches import Candidate, Measured, Progress, measure
 from benchmarks.noise import Noise, machine_noise, time_noise
 from benchmarks.options import Options
-from benchmarks.percentiles import percentile
 from benchmarks.process import ModelProcess
-from benchmarks.results import SCHEMA, FileResult, Launch, Report
-from benchmarks.summary import fastest, round_medians, summarize
+from benchmarks.results import SCHEMA, FileResult, Report
+from benchmarks.summary import fastest, launch_percentile, round_medians, summarize
 from benchmarks.worker import Open
 from edge.errors import ArtifactError, ConfigError
 from edge.files import read_bytes, sha256
@@ -43,6 +42,7 @@ def benchmark(
     labels: NDArray[np.int64],
     command: str,
     versions: dict[str, str],
+    notes: tuple[str, ...] = (),
     on_progress: Progress = lambda done, steps, text: None,
 ) -> Report:
     """Measure and judge the folder's files.
@@ -57,27 +57,32 @@ def benchmark(
         labels: Theirs, int64 (n,).
         command: To repeat it, for the report.
         versions: Of what measures, for the report.
+        notes: For the report.
         on_progress: Gets steps done, steps in all, and what is done next.
 
     Raises:
         ArtifactError: If a file or the reference is missing, damaged or stale, or a runtime crashes on it.
-        ConfigError: If no file is of these formats, or a number of threads is not 1 to 64.
+        ConfigError: If no file is of these formats, or a limit is for none of the measured ones.
         InvalidMeasurement: If the machine does not tell a process's memory.
         MissingDependency: If a runtime is not installed.
     """
     manifest = Manifest.load(folder)
     reference = load_reference(folder, manifest)
     candidates = _candidates(folder, manifest, options, openers, images)
+    notes = (*notes, *_unjudged(candidates, budgets))
     machine, before = read_machine(), read_state()
 
     def finish(processes: Sequence[ModelProcess]) -> list[Extra]:
         pairs = zip(candidates, processes, strict=True)
-        return [measure_extra(candidate, process, options, images, on_progress) for candidate, process in pairs]
+        return [
+            measure_extra(candidate, process, options, images, on_progress, place, len(candidates))
+            for place, (candidate, process) in enumerate(pairs)
+        ]
 
     measured, extras = measure(candidates, options.plan, finish, on_progress)
     after = read_state()
-    states = (before, *measured.during, after)
-    noise = _noise(candidates, measured, states)
+    # Not `after`: what a sustained run does to the machine says nothing of the rounds before it.
+    noise = _noise(candidates, measured, (before, *measured.during))
     best = fastest(measured.launches)
     files = []
     for index, candidate in enumerate(candidates):
@@ -90,7 +95,7 @@ def benchmark(
             exported=candidate.artifact.format != "keras",
             size_bytes=candidate.artifact.size_bytes,
             peak_memory_bytes=latency.peak_memory_bytes,
-            p90=percentile(_times(launches), 90),
+            p90=launch_percentile(launches, 90),
             accuracy=accuracy,
         )
         files.append(
@@ -106,6 +111,7 @@ def benchmark(
                 paced=extra.paced,
                 sustained=extra.sustained,
                 profile=extra.profile,
+                profile_problem=extra.profile_problem,
                 budget=budget,
                 verdict=judge(figures, budget, noise, policy),
             )
@@ -125,7 +131,9 @@ def benchmark(
         during=measured.during,
         after=after,
         load=measured.load,
+        extras_load=measured.extras_load,
         baseline=candidates[best].name,
+        notes=notes,
         noise=noise,
         allowed=tuple(sorted({item.name for item in noise if policy.allows(item)})),
         files=tuple(files),
@@ -195,5 +203,15 @@ def _noise(candidates: Sequence[Candidate], measured: Measured, states: Sequence
     return noise
 
 
-def _times(launches: Sequence[Launch]) -> NDArray[np.int64]:
-    return np.concatenate([item.measured.unpack() for launch in launches for item in launch.rounds])
+def _unjudged(candidates: Sequence[Candidate], budgets: Budgets) -> tuple[str, ...]:
+    """Return a note on each file that has limits and is not measured.
+
+    Raises:
+        ConfigError: If the general limits of exported files would judge nothing, which must not end in PASS.
+    """
+    measured = {candidate.artifact.path for candidate in candidates}
+    if all(candidate.artifact.format == "keras" for candidate in candidates) and budgets.general.of_exported():
+        raise ConfigError(
+            f"{budgets.general.of_exported()[0]} is a limit of exported files, none is measured: name a --runtime"
+        )
+    return tuple(f"{file} has limits of its own and was not measured." for file in budgets.files if file not in measured)

@@ -7,6 +7,7 @@ import numpy as np
 from benchmarks.intervals import Interval
 from benchmarks.percentiles import Percentile, percentile
 from benchmarks.results import FileResult, Report
+from benchmarks.summary import typical_ns
 
 # A figure below so many empty calls is marked: the loop itself is a part of it.
 _NEAR_RESOLUTION = 20
@@ -34,7 +35,7 @@ def grids(report: Report) -> tuple[Grid, ...]:
         made.append(_rates(report))
     if any(file.sustained for file in report.files):
         made.append(_sustained(report))
-    made += [_profile(file) for file in report.files if file.profile]
+    made += [_profile(report, file) for file in report.files if file.profile]
     return tuple(made)
 
 
@@ -60,7 +61,12 @@ def figure(value: float) -> str:
 
 def percent_name(percent: float) -> str:
     """Return a percentile's name, as p99.9."""
-    return f"p{percent:g}"
+    return f"p{percent:.12g}"
+
+
+def timed_name(report: Report, file: FileResult) -> str:
+    """Return the file's name, marked if the times beside it are unstable."""
+    return f"{file.name} !" if unstable(report, file) else file.name
 
 
 def _latency(report: Report) -> Grid:
@@ -74,9 +80,9 @@ def _latency(report: Report) -> Grid:
     )
     rows = tuple(
         (
-            file.name,
+            timed_name(report, file),
             figure(file.artifact.size_bytes / 1024),
-            *(_percentile(report, file, item) for item in file.latency.percentiles),
+            *(_percentile(report, item) for item in file.latency.percentiles),
             _ratio(report, file),
             f"{file.latency.images_per_second:,.0f}",
         )
@@ -89,7 +95,7 @@ def _start(report: Report) -> Grid:
     headings = ("file", "import\nms", "load\nms", "first\ninference ms", "memory\npeak MiB", "memory\nsteady MiB")
     rows = tuple(
         (
-            file.name,
+            timed_name(report, file),
             figure(file.latency.import_ns / 1e6),
             figure(file.latency.load_ns / 1e6),
             figure(file.latency.first_ns / 1e6),
@@ -101,11 +107,10 @@ def _start(report: Report) -> Grid:
     return Grid("Start and memory of the process", headings, rows)
 
 
-def _percentile(report: Report, file: FileResult, item: Percentile) -> str:
+def _percentile(report: Report, item: Percentile) -> str:
     if item.value_ns is None:
         return f"needs {item.needed_runs:,}"
-    marks = ("!" if unstable(report, file) else "") + ("~" if near_resolution(report, item.value_ns) else "")
-    return figure(item.value_ns / 1e3) + marks
+    return figure(item.value_ns / 1e3) + ("~" if near_resolution(report, item.value_ns) else "")
 
 
 def _ratio(report: Report, file: FileResult) -> str:
@@ -116,7 +121,7 @@ def _ratio(report: Report, file: FileResult) -> str:
 
 
 def _times(ratio: float) -> str:
-    return f"{ratio:#.3g}" if ratio < 100 else f"{ratio:,.0f}"
+    return f"{ratio:.2f}" if ratio < 9.995 else f"{ratio:.1f}" if ratio < 99.95 else f"{ratio:,.0f}"
 
 
 def _accuracy(report: Report) -> Grid:
@@ -184,7 +189,7 @@ def _rates(report: Report) -> Grid:
             for percent in (50, 90):
                 item = percentile(response, percent)
                 cells.append(f"needs {item.needed_runs}" if item.value_ns is None else figure(item.value_ns / 1e3))
-        rows.append((file.name, *cells))
+        rows.append((timed_name(report, file), *cells))
     return Grid("Throughput of batches, and a fixed rate", headings, tuple(rows))
 
 
@@ -198,7 +203,7 @@ def _sustained(report: Report) -> Grid:
         temperatures = [window.temperature_celsius for window in windows if window.temperature_celsius is not None]
         rows.append(
             (
-                file.name,
+                timed_name(report, file),
                 f"{windows[-1].seconds:.0f}",
                 figure(windows[0].p50_ns / 1e3),
                 figure(windows[-1].p50_ns / 1e3),
@@ -210,13 +215,14 @@ def _sustained(report: Report) -> Grid:
     return Grid("Sustained", headings, tuple(rows))
 
 
-def _profile(file: FileResult) -> Grid:
+def _profile(report: Report, file: FileResult) -> Grid:
     assert file.profile  # noqa: S101  # The caller has looked.
     rows = tuple(
-        (item.op, f"{100 * item.share:.1f}", f"{item.microseconds:.2f}" if item.microseconds else "< 1")
+        (item.op, f"{100 * item.share:.1f}", f"{item.microseconds:.2f}" if item.microseconds >= 1 else "< 1")
         for item in file.profile.ops
     )
     title = (
-        f"{file.name} by op: {file.profile.profiler}, {file.profile.runs} runs, {file.profile.total_microseconds:.1f} µs in all"
+        f"{timed_name(report, file)} by op: {file.profile.profiler}, {file.profile.runs} runs, "
+        f"{file.profile.total_microseconds:.1f} µs in all, {typical_ns(file.launches) / 1e3:.1f} without it"
     )
     return Grid(title, ("op", "share\n%", "µs"), rows)

@@ -162,6 +162,7 @@ class Worker:
                 stopwatch.warm_up()
                 return stopwatch.round(request.runs, request.seconds)
             case Pace():
+                self._runtime.run(self._singles[0])  # After batches a runtime sets its buffers up anew.
                 return run_paced(self._runtime.run, self._singles, request.rate, request.frames)
             case ProfileOps():
                 return profile(self._model.data, self._model.format, self._threads, self._inputs, request.runs)

@@ -17,7 +17,7 @@ def save_figure(path: Path, images: Images, titles: list[str]) -> None:
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
-        raise MissingDependency("matplotlib, which draws figures, is not installed: pip install 'edgecnn[train]'") from error
+        raise MissingDependency("matplotlib, which draws figures, is not installed: pip install 'edgecnn[report]'") from error
     columns = min(5, len(images))
     rows = -(-len(images) // columns)
     figure = Figure(figsize=(3.2 * columns, 3.5 * rows), layout="constrained")

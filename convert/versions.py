@@ -15,5 +15,7 @@ def versions(*packages: str) -> dict[str, str]:
     try:
         installed = {package: version(package) for package in ("edgecnn", *packages)}
     except PackageNotFoundError as error:
+        if error.name == "edgecnn":
+            raise MissingDependency("edgecnn itself is not installed: pip install . in its folder") from error
         raise MissingDependency(f"{error.name} is not installed. On the workstation: pip install 'edgecnn[train]'") from error
     return {"python": platform.python_version(), **installed}

@@ -34,10 +34,18 @@ def sha256(data: bytes) -> str:
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` so that `path` holds either its old content or all of the new one.
 
+    A link's target is written, and a pipe or a device as it is: it must not be replaced by a file.
+
     Raises:
         ConfigError: If the folder cannot be written or the disk is full.
     """
-    with staged(path) as temporary:
+    if path.exists() and not path.is_file():
+        try:
+            path.write_bytes(data)
+        except OSError as error:
+            raise ConfigError(f"{path} can't be written ({error.strerror}): choose another name") from error
+        return
+    with staged(path.resolve() if path.is_symlink() else path) as temporary:
         temporary.write_bytes(data)
 
 

@@ -11,7 +11,7 @@ from edge.manifest import TensorSpec
 from edge.model_file import ModelFile
 
 # More is a slip of the finger: a runtime starts them all, and hundreds make a small board stand still.
-_MOST_THREADS = 64
+MOST_THREADS = 64
 
 
 class Runtime(Protocol):
@@ -54,8 +54,8 @@ class Opener:
             ArtifactError: If the runtime refuses the file.
             MissingDependency: If the runtime is not installed.
         """
-        if not 1 <= threads <= _MOST_THREADS:
-            raise ConfigError(f"--threads must be 1 to {_MOST_THREADS}, got {threads}")
+        if not 1 <= threads <= MOST_THREADS:
+            raise ConfigError(f"--threads must be 1 to {MOST_THREADS}, got {threads}")
         try:
             return self.open_model(model.data, threads)
         except ArtifactError as error:

@@ -21,7 +21,7 @@ def write(folder: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("max_drop = 1", f"{{}}: max_drop is unknown: use {KEYS}"),
+        ("max_drop = 1", f'{{}}: max_drop is unknown: use {KEYS}, or a table [files."NAME"]'),
         ("max_p90_ms = true", "{}: max_p90_ms must be a number, got True"),
         ('max_p90_ms = "2"', "{}: max_p90_ms must be a number, got '2'"),
         ("max_p90_ms = [2]", "{}: max_p90_ms must be a number, got [2]"),
@@ -34,14 +34,17 @@ def write(folder: Path, text: str) -> Path:
         ("files = 3", '{}: files must be tables such as [files."int8.tflite"]'),
         (
             '[files."int8.onnx"]\nmax_p90_ms = 1',
-            '{}: [files."int8.onnx"] names no exported file: there are float32.tflite, int8.tflite',
+            '{}: [files."int8.onnx"] names no file: there are float32.tflite, int8.tflite',
         ),
         (
             "[files.int8.tflite]\nmax_p90_ms = 1",
-            '{}: [files."int8"] names no exported file: there are float32.tflite, int8.tflite',
+            '{}: [files."int8"] names no file: there are float32.tflite, int8.tflite',
         ),
         ('files."int8.tflite" = 5', '{}, [files."int8.tflite"] must be a table'),
-        ('[files."int8.tflite"]\nfast = 1', f'{{}}, [files."int8.tflite"]: fast is unknown: use {KEYS}'),
+        (
+            '[files."int8.tflite"]\nfast = 1',
+            f'{{}}, [files."int8.tflite"]: fast is unknown: use {KEYS}, or a table [files."NAME"]',
+        ),
         ('[files."int8.tflite"]\nmax_p90_ms = false', '{}, [files."int8.tflite"]: max_p90_ms must be a number, got False'),
         ('[files."int8.tflite"]\nmax_memory_mib = -1', '{}, [files."int8.tflite"]: max_memory_mib must be above 0, got -1.0'),
         (

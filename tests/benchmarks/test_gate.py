@@ -14,7 +14,7 @@ from benchmarks.gate import FAIL, INVALID, PASS, UNDECIDED, Budget, Check, Figur
 from benchmarks.intervals import Interval
 from benchmarks.noise import NAMES, Noise
 from benchmarks.percentiles import Percentile
-from benchmarks.proportions import drop_interval
+from benchmarks.proportions import drop_interval, images_to_decide_agreement
 from edge.errors import ConfigError
 
 LOAD = Noise("load", None, "other processes used 0.50 cores")
@@ -123,21 +123,26 @@ def test_a_decided_drop_does_not_ask_for_images() -> None:
     [(0.97, 0.9899, FAIL), (0.97, 0.99, UNDECIDED), (0.9899, 0.999, UNDECIDED), (0.99, 0.999, PASS)],
 )
 def test_agreement_is_judged_by_its_interval_too(low: float, high: float, status: str) -> None:
-    accuracy = replace(PERFECT, agreement=Interval(0.985, low, high))
+    # 9,700 of 10,000: the same share of some 900 is below 99 % for certain.
+    accuracy = replace(PERFECT, same_class=9_700, agreement=Interval(0.985, low, high))
     verdict = judge(figures(accuracy), Budget(min_agreement_percent=99))
     assert (verdict.status, verdict.checks[1].status) == (status, status)
     text = (
         f"int8.tflite: 98.50 % of images have the float Keras model's class ({100 * low:.2f} to {100 * high:.2f} %, 95 %), "
         "needed are 99.00 %"
     )
-    assert verdict.checks[1].text == text + ("; 10,000 images do not decide" if status == UNDECIDED else "")
+    need = images_to_decide_agreement(9_700, 10_000, 0.99)
+    assert need
+    assert 100 < need < 2_000
+    undecided = f"; 10,000 images do not decide, about {need:,} images like these would decide"
+    assert verdict.checks[1].text == text + (undecided if status == UNDECIDED else "")
 
 
 @pytest.mark.parametrize(("allowed", "status"), [(1.899, FAIL), (1.9, UNDECIDED), (2.099, UNDECIDED), (2.1, PASS)])
 def test_p90_is_judged_by_its_bounds(allowed: float, status: str) -> None:
     check = judge(figures(), Budget(max_p90_ms=allowed)).checks[1]
     text = f"int8.tflite: p90 is 2 ms (1.9 to 2.1, 99 % each side), allowed are {allowed:g}"
-    assert check == Check(status, text + ("; 1,000 runs do not decide: raise --min-runs" if status == UNDECIDED else ""))
+    assert check == Check(status, text + ("; 1,000 runs do not decide: raise --launches" if status == UNDECIDED else ""))
 
 
 def test_p90_of_too_few_runs_is_invalid_and_says_how_many_it_takes() -> None:
@@ -154,12 +159,14 @@ def test_p90_of_too_few_runs_is_invalid_and_says_how_many_it_takes() -> None:
 def test_noise_makes_p90_invalid_whatever_it_is_and_says_why(noise: Noise, allowed: float) -> None:
     verdict = judge(figures(), Budget(max_p90_ms=allowed), (noise, OTHER))
     assert verdict.status == INVALID
-    assert verdict.checks[1] == Check(INVALID, f"int8.tflite: p90 can't be judged: {noise.text} ({noise.name})")
+    why = noise.text.removeprefix("int8.tflite: ")
+    text = f"int8.tflite: p90 is 2 ms, allowed are {allowed:g}, but it can't be judged: {why} ({noise.name})"
+    assert verdict.checks[1] == Check(INVALID, text)
 
 
 def test_every_noise_is_named() -> None:
     (_, check) = judge(figures(), FAST, (LOAD, DRIFT)).checks
-    assert check.text.endswith(f": {LOAD.text} (load); {DRIFT.text} (drift)")
+    assert check.text.endswith(f": {LOAD.text} (load); the last rounds are slower (drift)")
 
 
 @pytest.mark.parametrize("policy", [Policy(), Policy(strict=True)])
@@ -197,7 +204,7 @@ def test_allowed_noise_is_judged_anyway_and_the_rest_is_not(allow: tuple[str, ..
 def test_strict_makes_any_instability_invalid_also_without_a_latency_budget() -> None:
     verdict = judge(figures(), Budget(), (LOAD, DRIFT), Policy(strict=True))
     assert verdict.status == INVALID
-    text = f"int8.tflite: the measurement is unstable: {LOAD.text} (load); {DRIFT.text} (drift)"
+    text = f"int8.tflite: the measurement is unstable: {LOAD.text} (load); the last rounds are slower (drift)"
     assert verdict.checks[1:] == (Check(INVALID, text),)
 
 
@@ -221,8 +228,8 @@ def test_every_name_of_noise_can_be_allowed() -> None:
 @pytest.mark.parametrize(
     ("budget", "text"),
     [
-        ({"max_size_kib": 9.99}, "int8.tflite: size is 10.0 KiB, allowed are 9.99"),
-        ({"max_memory_mib": 49.9}, "int8.tflite: peak memory is 50.0 MiB, allowed are 49.9"),
+        ({"max_size_kib": 9.99}, "int8.tflite: size is 10 KiB, allowed are 9.99"),
+        ({"max_memory_mib": 49.9}, "int8.tflite: peak memory is 50 MiB, allowed are 49.9"),
     ],
 )
 def test_size_and_memory_beyond_their_limit_fail(budget: dict[str, float], text: str) -> None:
@@ -233,8 +240,8 @@ def test_size_and_memory_beyond_their_limit_fail(budget: dict[str, float], text:
 def test_size_and_memory_at_their_limit_pass() -> None:
     verdict = judge(figures(), Budget(max_size_kib=10, max_memory_mib=50), (LOAD,))
     assert [check.text for check in verdict.checks[1:]] == [
-        "int8.tflite: size is 10.0 KiB, allowed are 10",
-        "int8.tflite: peak memory is 50.0 MiB, allowed are 50",
+        "int8.tflite: size is 10 KiB, allowed are 10",
+        "int8.tflite: peak memory is 50 MiB, allowed are 50",
     ]
     assert verdict.status == PASS
 

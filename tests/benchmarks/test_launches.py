@@ -172,7 +172,7 @@ def test_all_files_are_opened_first_then_take_turns_and_are_closed_before_the_ne
     measure(candidates(exported, *NAMES), PLAN, nothing, nothing)
     kinds = [kind for kind, _ in machine.log]
     launch = ["open"] * 3 + (["Round"] * 3 + ["state"]) * 3 + ["ReadMemory"] * 3
-    assert kinds == launch + ["close"] * 3 + launch + ["TimeEmpty"] + ["close"] * 3
+    assert kinds == launch + ["close"] * 3 + launch + ["TimeEmpty"] + ["ReadMemory"] * 3 + ["close"] * 3
     rounds = [number for kind, number in machine.log if kind == "Round"]
     turns = [rounds[start : start + 3] for start in range(0, 18, 3)]
     assert [sorted(turn) for turn in turns] == [[1, 2, 3]] * 3 + [[4, 5, 6]] * 3
@@ -256,9 +256,32 @@ def test_load_is_unknown_if_one_reading_is_missing(
     silent: int, machine: Machine, exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readings = [CpuTimes(0, 0) if index != silent else None for index in range(4)]
+    readings += [CpuTimes(0, 0), CpuTimes(0, 0)]  # For the extras.
     monkeypatch.setattr(machine, "read_cpu_times", lambda: readings.pop(0))
     result, _ = measure(candidates(exported, *NAMES), PLAN, nothing, nothing)
     assert result.load is None
+
+
+def test_a_process_that_dies_with_its_profiler_costs_the_load_of_the_extras_alone(exported: Path) -> None:
+    def finish(processes: Sequence[ModelProcess]) -> None:
+        processes[0]._process.kill()
+        processes[0]._process.wait()
+
+    plan = Plan(min_seconds=0, min_runs=2, launches=1, rounds=1)
+    result, _ = measure(candidates(exported, "int8.tflite", "float32.onnx"), plan, finish, nothing)
+    assert result.extras_load is None
+    assert result.load
+
+
+def test_the_load_of_the_extras_is_theirs(machine: Machine, exported: Path) -> None:
+    def finish(processes: Sequence[ModelProcess]) -> None:
+        machine.now += 10
+        machine.busy += 4
+        machine.stolen += 1
+
+    result, _ = measure(candidates(exported, *NAMES), PLAN, finish, nothing)
+    assert figures_of(result.extras_load) == pytest.approx([10, 0.4, 0.1])
+    assert figures_of(result.load) == pytest.approx([18, 0.25, 0.5])
 
 
 def test_progress_counts_every_opening_and_every_turn(machine: Machine, exported: Path) -> None:
@@ -378,7 +401,7 @@ def test_busy_other_processes_make_the_verdict_invalid_for_load(exported: Path) 
     assert noise[0].text.startswith("other processes used ")
     verdict = judge(figures(file, result), LAX, noise)
     assert verdict.status == INVALID
-    assert "p90 can't be judged: other processes used " in verdict.checks[1].text
+    assert "but it can't be judged: other processes used " in verdict.checks[1].text
 
 
 SLOWED = """
@@ -440,7 +463,7 @@ def test_a_child_that_is_slowed_in_half_of_its_rounds_makes_the_verdict_invalid(
     assert names <= {item.name for item in noise} <= {"drift", "rounds"}
     verdict = judge(figures(file, result), LAX, noise)
     assert verdict.status == INVALID
-    assert "int8.tflite: rounds disagree, their medians go from " in verdict.checks[1].text
+    assert "rounds disagree, their medians go from " in verdict.checks[1].text
     assert judge(figures(file, result), Budget(max_drop_points=1), noise).status != INVALID
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks.accuracy import Accuracy, compare
-from benchmarks.pareto import Candidate, _apart, front, pick, typical_ns
+from benchmarks.pareto import Candidate, _apart, front, pick
 from benchmarks.results import Launch, Round
+from benchmarks.summary import typical_ns
 from benchmarks.times import Times
 
 A = Candidate("a", 10_000, 9_900, 100_000.0, 100_000)

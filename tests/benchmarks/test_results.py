@@ -1,12 +1,18 @@
 """A result as JSON: what is written is what is read, now and later."""
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from benchmarks.accuracy import Flip
+from benchmarks.gate import Check, Verdict
+from benchmarks.read import read_report
 from benchmarks.report import to_text
-from benchmarks.results import SCHEMA, Report, read_report
+from benchmarks.results import SCHEMA, Report
+from benchmarks.times import Times
 from edge.errors import ArtifactError
 from edge.records import to_json
 
@@ -18,7 +24,7 @@ KEPT = sorted((Path(__file__).parent / "results").glob("*.json"))
     ("change", "message"),
     [
         ({"schema": 1}, r"result\.json has schema 1, this edgecnn reads 2: write it again"),
-        ({"schema": 3}, r"result\.json has schema 3, this edgecnn reads 2: write it again"),
+        ({"schema": 3}, r"result\.json has schema 3, this edgecnn reads 2: update edgecnn"),
         ({"baseline": None}, r"result\.json: baseline must be str"),
         ({"extra": 1}, r"result\.json: field extra is unknown"),
     ],
@@ -32,10 +38,82 @@ def test_a_result_of_another_layout_is_refused(
         read_report(path)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "not json"])
-def test_a_file_that_is_no_result_is_refused(text: str, tmp_path: Path) -> None:
-    (tmp_path / "result.json").write_text(text)
-    with pytest.raises(ArtifactError, match=r"result\.json"):
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b"not json", b"\xff\xfe", b"5", b'{"schema": 1, "artifacts": []}', b"[" * 9_999]
+)
+def test_a_file_that_is_no_result_is_refused(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_bytes(data)
+    with pytest.raises(ArtifactError, match=r"result\.json is no result: name what edgecnn bench --json wrote"):
+        read_report(tmp_path / "result.json")
+
+
+def test_a_result_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"result\.json does not exist: name what edgecnn bench --json wrote"):
+        read_report(tmp_path / "result.json")
+
+
+def change_file(report: Report, **fields: object) -> Report:
+    first, *others = report.files
+    return replace(report, files=(replace(first, **fields), *others))  # type: ignore[arg-type]  # Of the lists below.
+
+
+def damage_accuracy(**fields: object) -> Callable[[Report], Report]:
+    return lambda r: change_file(r, accuracy=replace(r.files[0].accuracy, **fields))  # type: ignore[arg-type]
+
+
+FLIP = Flip(image=0, label=0, reference=0, candidate=1, reference_confidence=0.6, candidate_confidence=0.6)
+NOTHING = Times.pack([])
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (lambda r: replace(r, files=()), "no files"),
+        (lambda r: replace(r, baseline="other"), "the baseline other is none of its files"),
+        (lambda r: replace(r, empty_call=NOTHING), "no times of the empty call"),
+        (lambda r: replace(r, verdict=replace(r.verdict, status="FINE")), "verdict FINE"),
+        (lambda r: change_file(r, verdict=Verdict("PASS", (Check("FINE", "x"),))), r"float32\.tflite: verdict FINE"),
+        (lambda r: change_file(r, latency=replace(r.files[0].latency, percentiles=())), "files with different percentiles"),
+        (lambda r: change_file(r, launches=()), "launches without rounds"),
+        (lambda r: change_file(r, launches=tuple(replace(x, rounds=()) for x in r.files[0].launches)), "launches without"),
+        (
+            lambda r: change_file(r, launches=(replace(r.files[0].launches[0], rounds=()), *r.files[0].launches[1:])),
+            "launches without rounds, or with different numbers",
+        ),
+        (
+            lambda r: change_file(r, launches=tuple(replace(x, warm_up=NOTHING) for x in r.files[0].launches)),
+            "times that are no times",
+        ),
+        (
+            lambda r: change_file(
+                r,
+                launches=tuple(
+                    replace(x, rounds=tuple(replace(y, measured=Times.pack([0, 5])) for y in x.rounds))
+                    for x in r.files[0].launches
+                ),
+            ),
+            "times that are no times",
+        ),
+        (damage_accuracy(images=0), "a confusion of 60 for 0 images"),
+        (damage_accuracy(confusion=((60, 0, 0), (0, 10**30, 0), (0, 0, 0))), "a confusion of"),
+        (damage_accuracy(confusion=((20, 0), (0, 40))), "classes, where there are 3"),
+        (damage_accuracy(classes=()), "classes, where there are 3"),
+        (damage_accuracy(flips=(replace(FLIP, image=60),)), "a flip of image 60"),
+        (damage_accuracy(flips=(replace(FLIP, image=-1),)), "a flip of image -1"),
+        (damage_accuracy(flips=(replace(FLIP, candidate=3),)), "a flip of image 0"),
+        (damage_accuracy(flips=(replace(FLIP, label=-1),)), "a flip of image 0"),
+        (lambda r: change_file(r, artifact=replace(r.files[0].artifact, size_bytes=0)), "a size or rate of nothing"),
+        (lambda r: change_file(r, paced=replace(r.files[0].paced, rate=0.0)), "a size or rate of nothing"),
+        (lambda r: change_file(r, paced=replace(r.files[0].paced, busy=Times.pack([0]))), "frames that took no time"),
+        (lambda r: change_file(r, throughput=replace(r.files[0].throughput, measured=NOTHING)), "batches that took no time"),
+        (lambda r: change_file(r, profile=replace(r.files[0].profile, ops=())), "ops that took no time"),
+    ],
+)
+def test_a_result_whose_parts_do_not_fit_is_refused(
+    damage: Callable[[Report], Report], problem: str, measured: Report, tmp_path: Path
+) -> None:
+    (tmp_path / "result.json").write_text(to_json(damage(measured)))
+    with pytest.raises(ArtifactError, match=rf"result\.json is damaged \(.*{problem}.*\): measure again with edgecnn bench"):
         read_report(tmp_path / "result.json")
 
 

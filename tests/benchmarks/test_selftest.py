@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.compare_text import selftest_text
@@ -42,20 +43,20 @@ def test_too_few_trials_or_launches_are_refused(trials: int, launches: int, mess
         selftest(candidate, Plan(launches=launches), trials, lambda *step: None)
 
 
-@pytest.mark.parametrize(("apart", "holds"), [(20, False), (5, False), (4, False), (3, True), (0, True)])
+@pytest.mark.parametrize(("apart", "holds"), [(20, False), (5, False), (4, True), (3, True), (0, True)])
 def test_intervals_hold_unless_evidence_comes_too_often(apart: int, holds: bool) -> None:
     # Of 20 trials, 3 with evidence come by chance in 7.5 % of good machines, 4 in 1.6 %, 5 in 0.26 %.
     trials = _trials([APART] * apart + [SAME] * (20 - apart))
     assert trials.no_evidence == 20 - apart
-    assert trials.holds == (holds or apart == 4)
+    assert trials.holds is holds
 
 
 def test_every_trial_is_there_with_its_interval(result: SelfTest) -> None:
     assert (len(result.side_by_side.ratios), len(result.one_after_another.ratios)) == (4, 2)
     for ratio in (*result.side_by_side.ratios, *result.one_after_another.ratios):
         assert 0 < ratio.low <= ratio.estimate <= ratio.high
-        assert abs(ratio.estimate - 1) <= result.noise_floor * 1.5 or result.noise_floor > 0.1
-    assert result.noise_floor >= 0
+    far = [abs(ratio.estimate - 1) for ratio in (*result.side_by_side.ratios, *result.one_after_another.ratios)]
+    assert result.noise_floor == pytest.approx(np.percentile(far, 95))
     assert from_json(SelfTest, to_json(result), "selftest.json") == result
 
 

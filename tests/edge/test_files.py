@@ -67,7 +67,7 @@ def test_a_disk_that_is_full_at_the_last_moment_leaves_the_old_content(tmp_path:
 
 def test_a_path_that_is_a_folder_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
-    with pytest.raises(ConfigError, match=r"taken can't be written \(Is a directory\): choose another folder"):
+    with pytest.raises(ConfigError, match=r"taken can't be written \(Is a directory\): choose another name"):
         write_bytes(tmp_path / "taken", b"new")
     assert [item.name for item in tmp_path.iterdir()] == ["taken"]
 

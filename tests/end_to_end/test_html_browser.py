@@ -13,7 +13,8 @@ import pytest
 
 from benchmarks.accuracy import compare
 from benchmarks.html import to_html
-from benchmarks.results import Report, read_report
+from benchmarks.read import read_report
+from benchmarks.results import Report
 from benchmarks.tables import grids
 from edgecnn import main
 
