@@ -237,7 +237,36 @@ def test_truncated_images_exit_with_4(exported: Path, idx_folder: Path, tmp_path
     assert "t10k-images-idx3-ubyte.gz is truncated: 8655 bytes, its header says 8656" in line
 
 
-def test_a_missing_runtime_exits_with_6_and_says_what_to_install(
+@pytest.mark.parametrize("option", ["--json", "--csv"])
+def test_a_result_does_not_replace_a_model_or_a_manifest(option: str, artifacts: Path, terminal: Terminal) -> None:
+    before = (artifacts / "manifest.json").read_bytes()
+    line = terminal.fails(2, "bench", artifacts, option, artifacts / "manifest.json")
+    assert "manifest.json has a model's or a manifest's name: write to another file" in line
+    assert (artifacts / "manifest.json").read_bytes() == before
+
+
+def test_bench_measures_what_is_installed_and_says_what_is_not(
+    exported: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edgecnn, "is_installed", lambda name: name == "onnx")
+    text = terminal.passes("bench", exported, *SHORT, "--max-drop", "100")
+    assert "keras files were not measured: their runtime is not installed." in text
+    assert "tflite files were not measured: their runtime is not installed." in text
+    assert "int8.onnx" in text
+    assert "int8.tflite" not in text
+
+
+def test_a_runtime_that_is_named_and_not_installed_exits_with_6_before_anything_runs(
+    exported: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setattr(edgecnn, "is_installed", lambda name: name != "onnx")
+    line = terminal.fails(6, "bench", exported, "--runtime", "onnx")
+    assert line == "edgecnn: ONNX Runtime is not installed: pip install 'edgecnn[onnx]'"
+    assert terminal.err.count("\n") == 1
+
+
+def test_ctrl_c_exits_with_130_exits_with_6_and_says_what_to_install(
     exported: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)

@@ -133,6 +133,24 @@ def test_a_machine_that_says_nothing_leaves_no_gap(quiet: Report) -> None:
     assert "Machine: aarch64, 4 cores; it tells neither load, governor nor temperature." in text
 
 
+def test_files_of_use_are_named_and_failed_ones_are_not(quiet: Report) -> None:
+    assert "Most accurate " in to_text(quiet)
+    failed = tuple(replace(file, verdict=Verdict(FAIL, ())) for file in quiet.files)
+    assert "Most accurate " not in to_text(replace(quiet, files=failed))
+
+
+def test_others_work_beside_the_extras_is_told(quiet: Report) -> None:
+    busy = replace(quiet, extras_load=Load(1.0, 0.5, 0.0))
+    assert "others used 0.50 cores: those figures are unstable." in " ".join(to_text(busy).split())
+    assert "those figures are unstable" not in to_text(replace(quiet, extras_load=Load(1.0, 0.05, 0.0)))
+
+
+def test_a_percentile_close_to_100_keeps_its_name(quiet: Report) -> None:
+    close = (Percentile(99.99999, 10, 100, None, None, None),)
+    files = tuple(replace(file, latency=replace(file.latency, percentiles=close)) for file in quiet.files)
+    assert "p99.99999_ns" in to_csv(replace(quiet, files=files))
+
+
 def test_more_threads_than_cores_are_told(quiet: Report) -> None:
     files = tuple(replace(file, threads=8) for file in quiet.files)
     text = to_text(replace(quiet, files=files, machine=replace(quiet.machine, cores=4)))

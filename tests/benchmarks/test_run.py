@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +16,14 @@ from benchmarks.gate import FAIL, INVALID, PASS, UNDECIDED, Policy
 from benchmarks.host import read_state
 from benchmarks.latency import Plan
 from benchmarks.options import Options, thread_counts
+from benchmarks.process import ModelProcess
+from benchmarks.report import to_text
 from benchmarks.results import Report
 from benchmarks.run import benchmark, load_reference
+from benchmarks.worker import ProfileOps
 from convert.dataset import load_split
 from convert.keras_runtime import OPENER as KERAS
-from edge.errors import ArtifactError, ConfigError
+from edge.errors import ArtifactError, ConfigError, MissingDependency
 from edge.files import sha256
 from edge.manifest import Manifest, Reference
 from edge.preprocess import Floats
@@ -187,6 +191,52 @@ def test_noise_makes_a_limit_of_latency_invalid_and_nothing_else(
     # Four runs are too few for a p90, whatever is allowed.
     assert allowed.verdict.checks[-1].text.startswith("float32.onnx: p90 can't be judged: it needs 64 runs, these are")
     assert run(three_files, idx_folder, "onnx", policy=Policy(strict=True)).verdict.status == INVALID
+
+
+def test_a_limit_that_would_judge_nothing_is_refused(exported: Path, idx_folder: Path) -> None:
+    with pytest.raises(ConfigError, match="max_size_kib is a limit of exported files, none is measured: name a --runtime"):
+        run(exported, idx_folder, "keras", max_size_kib=0.001)
+
+
+def test_limits_of_a_file_that_is_not_measured_are_noted(three_files: Path, idx_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "limits.toml").write_text('max_drop_points = 100\n[files."int8.tflite"]\nmax_size_kib = 1')
+    test = load_split(idx_folder, "test")
+    report = benchmark(
+        three_files,
+        Options(("onnx",), plan=PLAN),
+        load_budgets(tmp_path / "limits.toml", {}, ("int8.tflite", "float32.onnx")),
+        Policy(),
+        OPENERS,
+        test.images,
+        test.labels,
+        "edgecnn bench",
+        {},
+        ("keras files were not measured.",),
+    )
+    assert report.verdict.status == PASS
+    assert report.notes == ("keras files were not measured.", "int8.tflite has limits of its own and was not measured.")
+    assert all(note in to_text(report) for note in report.notes)
+
+
+def test_a_profile_that_cannot_be_had_costs_nothing_else(
+    three_files: Path, idx_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = ModelProcess.ask
+
+    def refuse(process: ModelProcess, request: Any) -> Any:
+        if isinstance(request, ProfileOps):
+            raise MissingDependency("this runtime has no profiler: update it")
+        return ask(process, request)
+
+    monkeypatch.setattr(ModelProcess, "ask", refuse)
+    test = load_split(idx_folder, "test")
+    options = Options(("onnx",), plan=PLAN, profile=True)
+    budgets = load_budgets(None, {"max_drop_points": 100.0}, ())
+    report = benchmark(three_files, options, budgets, Policy(), OPENERS, test.images, test.labels, "", {})
+    (file,) = report.files
+    assert (file.profile, file.profile_problem) == (None, "this runtime has no profiler: update it")
+    assert file.accuracy.images == 60
+    assert "By op: not measured: this runtime has no profiler: update it" in to_text(report)
 
 
 def test_the_reference_is_what_the_export_wrote(exported: Path) -> None:
