@@ -12,6 +12,7 @@ from benchmarks.gate import FAIL, INVALID, PASS, UNDECIDED
 from benchmarks.host import State, throttle_reasons
 from benchmarks.pareto import candidates, front
 from benchmarks.picks import recommend
+from benchmarks.report import remarks
 from benchmarks.results import FileResult, Report
 from benchmarks.tables import Grid, empty_call_ns, grids, near_resolution, unstable
 from edge.errors import MissingDependency
@@ -77,6 +78,7 @@ def to_html(report: Report, images: NDArray[np.uint8] | None) -> str:
         profiles=_bars(report, tables),
         caveats=sorted({file.profile.caveat for file in report.files if file.profile}),
         marks=_marks(report),
+        remarks=remarks(report),
         distribution=plots.distribution(report),
         slowest=plots.slowest(report),
         rounds=plots.rounds(report),

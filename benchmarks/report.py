@@ -79,13 +79,7 @@ def footer(report: Report) -> list[str]:
         lines.append("~: near the loop's own cost.")
     caveats = sorted({file.profile.caveat for file in report.files if file.profile})
     lines += [f"By op: {caveat}." for caveat in caveats]
-    lines += [f"By op: not measured: {file.profile_problem}" for file in report.files if file.profile_problem]
-    if report.extras_load and report.extras_load.others_cores > OTHERS_CORES and len(grids(report)) > _WITHOUT_EXTRAS:
-        lines.append(
-            f"While batches, rates, sustained runs and ops were measured, others used {report.extras_load.others_cores:.2f} "
-            "cores: those figures are unstable."
-        )
-    lines += report.notes
+    lines += remarks(report)
     if report.noise:
         lines.append("!: these times are unstable:")
         lines += [f"  {item.text} ({item.name})" for item in report.noise]
@@ -95,6 +89,17 @@ def footer(report: Report) -> list[str]:
     if picks:
         lines.append(f"Most accurate {picks.most_accurate.name}, balanced {picks.balanced.name}, fastest {picks.fastest.name}.")
     return lines
+
+
+def remarks(report: Report) -> list[str]:
+    """Return what is missing in the report, or unstable besides the rounds' times."""
+    lines = [f"By op: not measured: {file.profile_problem}" for file in report.files if file.profile_problem]
+    if report.extras_load and report.extras_load.others_cores > OTHERS_CORES and len(grids(report)) > _WITHOUT_EXTRAS:
+        lines.append(
+            f"While batches, rates, sustained runs and ops were measured, others used {report.extras_load.others_cores:.2f} "
+            "cores: those figures are unstable."
+        )
+    return [*lines, *report.notes]
 
 
 def verdict(report: Report) -> list[str]:

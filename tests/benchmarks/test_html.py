@@ -408,6 +408,13 @@ def test_a_file_without_flips_says_none() -> None:
     assert not Page(html).all("img")
 
 
+def test_what_was_not_measured_is_said() -> None:
+    made = report(replace(file_result("int8.tflite"), profile_problem="no profiler <here>"))
+    html = to_html(made, None)
+    assert "keras files were not measured: their runtime is not installed." in html
+    assert "By op: not measured: no profiler &lt;here&gt;" in html
+
+
 def test_other_images_than_the_measured_ones_are_refused() -> None:
     with pytest.raises(ValueError, match="the 200 test images, got 199"):
         to_html(report(file_result("int8.tflite")), pictures(199))
