@@ -29,7 +29,9 @@ class Budgets:
         return self.files.get(file, self.general)
 
 
-def load_budgets(path: Path | None, options: Mapping[str, float | None], known: tuple[str, ...]) -> Budgets:
+def load_budgets(
+    path: Path | None, options: Mapping[str, float | None], known: tuple[str, ...], beside_reference: bool = True
+) -> Budgets:
     """Join a TOML file's budgets with those of the command line, which go first.
 
     The file has the field names of `Budget` at its top, for all files, and in tables such as `[files."int8.tflite"]`,
@@ -39,6 +41,7 @@ def load_budgets(path: Path | None, options: Mapping[str, float | None], known: 
         path: The TOML file, or None.
         options: Field name -> value from the command line, None where not given.
         known: Names of files that there are.
+        beside_reference: Whether accuracy is compared; without it there is no drop to limit unless it is asked for.
 
     Raises:
         ConfigError: If the file can't be read, is no TOML, has an unknown name or a value that is out of range.
@@ -49,7 +52,7 @@ def load_budgets(path: Path | None, options: Mapping[str, float | None], known: 
     per_file = table.pop(_FILES, {})
     if not isinstance(per_file, dict):
         raise ConfigError(f'{path}: {_FILES} must be tables such as [files."int8.tflite"]')
-    general = _numbers(table, f"{path}")
+    general = ({} if beside_reference else {"max_drop_points": None}) | _numbers(table, f"{path}")
     everyone = _budget({**general, **given}, f"{path}")
     own: dict[str, Budget] = {}
     for name, values in per_file.items():
@@ -88,7 +91,7 @@ def _numbers(table: Mapping[str, object], where: str) -> dict[str, float]:
     return numbers
 
 
-def _budget(values: Mapping[str, float], where: str | None) -> Budget:
+def _budget(values: Mapping[str, float | None], where: str | None) -> Budget:
     try:
         return Budget(**values)
     except ConfigError as error:

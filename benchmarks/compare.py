@@ -30,7 +30,7 @@ class Change:
         ratio: New over old, with Welch's interval over the launches of both, on logarithms.
         evidence: `improved` where the whole interval is below 1, `worse` where it is above, else `no evidence`.
         slowdown: `PASS`, `FAIL` or `UNDECIDED` beside the allowed slowdown; None without one.
-        old_correct: Of the old result's test images.
+        old_correct: Of the old result's test images; None where inputs were random.
         new_correct: Of the new result's.
     """
 
@@ -43,8 +43,8 @@ class Change:
     ratio: Interval
     evidence: str
     slowdown: str | None
-    old_correct: int
-    new_correct: int
+    old_correct: int | None
+    new_correct: int | None
 
 
 @dataclass(frozen=True)
@@ -148,11 +148,15 @@ def _unlike(old: Report, new: Report) -> tuple[str, ...]:
         ("board", old.machine.board, new.machine.board),
         ("CPU", old.machine.cpu, new.machine.cpu),
         ("number of cores", old.machine.cores, new.machine.cores),
-        ("test images", old.dataset.test_sha256[:12], new.dataset.test_sha256[:12]),
+        ("test images", _images(old), _images(new)),
         ("timed region", old.timed_region, new.timed_region),
         ("governor", ", ".join(old.before.governors), ", ".join(new.before.governors)),
     ]
     return tuple(f"{what}: {then} and {now}" for what, then, now in pairs if then != now)
+
+
+def _images(report: Report) -> str:
+    return report.dataset.test_sha256[:12] if report.dataset else "none, random inputs"
 
 
 def _change(old: FileResult, new: FileResult, max_slowdown_percent: float | None) -> Change:
@@ -173,6 +177,6 @@ def _change(old: FileResult, new: FileResult, max_slowdown_percent: float | None
         ratio=ratio,
         evidence=evidence(ratio),
         slowdown=slowdown,
-        old_correct=old.accuracy.correct,
-        new_correct=new.accuracy.correct,
+        old_correct=old.accuracy.correct if old.accuracy else None,
+        new_correct=new.accuracy.correct if new.accuracy else None,
     )

@@ -20,8 +20,8 @@ def comparison_text(comparison: Comparison) -> str:
             figure(change.new_ns / 1e3),
             f"{change.ratio.estimate:.3f}",
             f"{change.ratio.low:.3f} to {change.ratio.high:.3f}",
-            f"{change.old_correct:,}",
-            f"{change.new_correct:,}",
+            "" if change.old_correct is None else f"{change.old_correct:,}",
+            "" if change.new_correct is None else f"{change.new_correct:,}",
             change.evidence,
         )
         for change in comparison.changes

@@ -9,12 +9,15 @@ from benchmarks.percentiles import Percentile
 from benchmarks.proportions import images_to_decide, images_to_decide_agreement
 from edge.errors import ConfigError
 
+UNJUDGED = "UNJUDGED"
 PASS = "PASS"
 UNDECIDED = "UNDECIDED"
 INVALID = "INVALID"
 FAIL = "FAIL"
-# What is known to be outside stays so, however the rest is measured again.
-_WORST_LAST = (PASS, UNDECIDED, INVALID, FAIL)
+# The worst last: what is known to be outside stays so, however the rest is measured again.
+STATUSES = (UNJUDGED, PASS, UNDECIDED, INVALID, FAIL)
+
+ACCURACY_LIMITS = ("max_drop_points", "min_agreement_percent")
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,8 @@ class Budget:
     """What a file may cost. None is no limit.
 
     Attributes:
-        max_drop_points: Percentage points of accuracy below the float Keras model, 0 to 100.
-        min_agreement_percent: Images with the float Keras model's class, 0 to 100 %.
+        max_drop_points: Percentage points of accuracy below the reference, 0 to 100.
+        min_agreement_percent: Images with the reference's class, 0 to 100 %.
         max_p90_ms: Nine of ten single-image inferences, in milliseconds.
         max_size_kib: Of the file, in 1,024 bytes.
         max_memory_mib: Peak resident memory of the process, in 1,048,576 bytes.
@@ -32,14 +35,14 @@ class Budget:
         ConfigError: If out of range.
     """
 
-    max_drop_points: float = 0.5
+    max_drop_points: float | None = 0.5
     min_agreement_percent: float | None = None
     max_p90_ms: float | None = None
     max_size_kib: float | None = None
     max_memory_mib: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("max_drop_points", "min_agreement_percent"):
+        for name in ACCURACY_LIMITS:
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 100:
                 raise ConfigError(f"{name} must be 0 to 100, got {value}")
@@ -47,6 +50,10 @@ class Budget:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise ConfigError(f"{name} must be above 0, got {value}")
+
+    def of_accuracy(self) -> tuple[str, ...]:
+        """Return the names of the limits that are set and judge a file beside a reference, on labelled images."""
+        return tuple(name for name in ACCURACY_LIMITS if getattr(self, name) is not None)
 
     def of_exported(self) -> tuple[str, ...]:
         """Return the names of the limits that are set and judge exported files only, not the reference."""
@@ -96,7 +103,7 @@ class Verdict:
     """The judgement of one file, or of all.
 
     Attributes:
-        status: `PASS`, `FAIL`, `INVALID` or `UNDECIDED`.
+        status: `PASS`, `FAIL`, `INVALID`, `UNDECIDED`, or `UNJUDGED` where there is no limit to judge by.
         checks: One for each limit.
     """
 
@@ -110,11 +117,12 @@ class Figures:
 
     Attributes:
         name: The file's.
-        exported: False for the reference itself: only its accuracy is judged.
+        exported: False for the float Keras model that a manifest's files are judged against: only its accuracy is judged.
         size_bytes: Of the file.
         peak_memory_bytes: Of the process.
         p90: Of single-image latency.
-        accuracy: Beside the reference.
+        accuracy: Beside the reference; None where it was not measured.
+        reference: What that is, as texts call it.
     """
 
     name: str
@@ -122,7 +130,8 @@ class Figures:
     size_bytes: int
     peak_memory_bytes: int
     p90: Percentile
-    accuracy: Accuracy
+    accuracy: Accuracy | None
+    reference: str
 
 
 def judge(figures: Figures, budget: Budget, noise: tuple[Noise, ...] = (), policy: Policy = Policy()) -> Verdict:
@@ -131,10 +140,17 @@ def judge(figures: Figures, budget: Budget, noise: tuple[Noise, ...] = (), polic
     Accuracy is a test of non-inferiority: PASS where the whole interval of the drop lies within the limit, FAIL where
     all of it lies beyond, else UNDECIDED. Agreement and p90 likewise, by their bounds. Noise makes the limit of p90
     INVALID, because it rests on times; with `policy.strict` it is an INVALID check of its own.
+
+    Raises:
+        ValueError: If there is a limit of accuracy, and no accuracy.
     """
-    checks = [_drop(figures.accuracy, budget.max_drop_points)]
-    if budget.min_agreement_percent is not None:
-        checks.append(_agreement(figures.accuracy, budget.min_agreement_percent))
+    checks = []
+    if budget.of_accuracy() and figures.accuracy is None:
+        raise ValueError(f"accuracy must have been measured to judge {budget.of_accuracy()[0]}")
+    if figures.accuracy and budget.max_drop_points is not None:
+        checks.append(_drop(figures.accuracy, budget.max_drop_points, figures.reference))
+    if figures.accuracy and budget.min_agreement_percent is not None:
+        checks.append(_agreement(figures.accuracy, budget.min_agreement_percent, figures.reference))
     against = tuple(item for item in noise if item.file in (None, figures.name) and not policy.allows(item))
     if figures.exported:
         if budget.max_p90_ms is not None:
@@ -150,7 +166,7 @@ def judge(figures: Figures, budget: Budget, noise: tuple[Noise, ...] = (), polic
 
 
 def join(verdicts: tuple[Verdict, ...]) -> Verdict:
-    """Return the verdict on all files: the worst of theirs.
+    """Return the verdict on all files: the worst of theirs; files without a limit do not count beside others.
 
     Raises:
         ValueError: If there is no verdict to join: nothing measured is nothing passed.
@@ -162,19 +178,19 @@ def join(verdicts: tuple[Verdict, ...]) -> Verdict:
 
 
 def _worst(statuses: Iterable[str]) -> str:
-    return max(statuses, key=_WORST_LAST.index)
+    return max(statuses, key=STATUSES.index, default=UNJUDGED)
 
 
 def _side(within: bool, beyond: bool) -> str:
     return PASS if within else FAIL if beyond else UNDECIDED
 
 
-def _drop(accuracy: Accuracy, allowed: float) -> Check:
+def _drop(accuracy: Accuracy, allowed: float, reference: str) -> Check:
     drop = accuracy.drop
     status = _side(100 * drop.high <= allowed, 100 * drop.low > allowed)
     direction = "above" if drop.estimate < 0 else "below"
     text = (
-        f"accuracy {accuracy.accuracy:.2%} is {100 * abs(drop.estimate):.2f} points {direction} the float Keras model, the "
+        f"accuracy {accuracy.accuracy:.2%} is {100 * abs(drop.estimate):.2f} points {direction} {reference}, the "
         f"drop lies in {100 * drop.low:+.3f} to {100 * drop.high:+.3f} (95 %), allowed are {allowed:.2f}"
     )
     if status == UNDECIDED:
@@ -187,11 +203,11 @@ def _need(images: int | None) -> str:
     return f"about {images:,} images like these would decide" if images else "no number of images like these would decide"
 
 
-def _agreement(accuracy: Accuracy, least: float) -> Check:
+def _agreement(accuracy: Accuracy, least: float, reference: str) -> Check:
     share = accuracy.agreement
     status = _side(100 * share.low >= least, 100 * share.high < least)
     text = (
-        f"{100 * share.estimate:.2f} % of images have the float Keras model's class ({100 * share.low:.2f} to "
+        f"{100 * share.estimate:.2f} % of images have {reference}'s class ({100 * share.low:.2f} to "
         f"{100 * share.high:.2f} %, 95 %), needed are {least:.2f} %"
     )
     if status == UNDECIDED:

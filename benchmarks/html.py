@@ -4,11 +4,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from benchmarks import mistakes, plots
-from benchmarks.gate import FAIL, INVALID, PASS, UNDECIDED
+from benchmarks.accuracy import KERAS_REFERENCE, Accuracy
+from benchmarks.gate import FAIL, INVALID, PASS, UNDECIDED, UNJUDGED
 from benchmarks.host import State, throttle_reasons
 from benchmarks.pareto import candidates, front
 from benchmarks.picks import recommend
@@ -16,16 +14,18 @@ from benchmarks.report import remarks
 from benchmarks.results import FileResult, Report
 from benchmarks.tables import Grid, empty_call_ns, grids, near_resolution, unstable
 from edge.errors import MissingDependency
+from edge.splits import Split
 
 if TYPE_CHECKING:
     import jinja2
 
-SYMBOLS = {PASS: "✓", FAIL: "✗", INVALID: "!", UNDECIDED: "?"}
+SYMBOLS = {PASS: "✓", FAIL: "✗", INVALID: "!", UNDECIDED: "?", UNJUDGED: "–"}
 _HEADLINES = {
     PASS: "Every limit is met.",
     FAIL: "At least one file is outside a limit.",
     INVALID: "Something that was to be judged could not be measured well enough.",
     UNDECIDED: "Too little was measured to say that every limit is met.",
+    UNJUDGED: "Nothing was judged: set a limit, such as --max-p90-ms.",
 }
 _URGENT = (FAIL, INVALID, UNDECIDED, PASS)
 _UNTOLD = "not told"
@@ -42,7 +42,7 @@ class Mistakes:
     flips: tuple[mistakes.ShownFlip, ...]
 
 
-def to_html(report: Report, images: NDArray[np.uint8] | None) -> str:
+def to_html(report: Report, test: Split | None) -> str:
     """Return the page: the verdict, three picks, the tables, figures, each file's mistakes, and how it was measured.
 
     The same report gives the same bytes. Every text of the report is escaped, and the page's own policy forbids
@@ -50,15 +50,16 @@ def to_html(report: Report, images: NDArray[np.uint8] | None) -> str:
 
     Args:
         report: The result, as `read_report` has checked it.
-        images: All test images (n, h, w, c), grey or RGB, to show those that changed their class; None leaves tables.
+        test: The test images, to show those that changed their class; None leaves tables.
 
     Raises:
         MissingDependency: If Jinja, matplotlib or Pillow is not installed.
-        ValueError: If `images` are not as many as were measured.
+        ValueError: If `test` has not as many images as were measured.
     """
-    measured = report.files[0].accuracy.images
-    if images is not None and len(images) != measured:
-        raise ValueError(f"images must be the {measured} test images, got {len(images)}")
+    accuracies = [(file, file.accuracy) for file in report.files if file.accuracy]
+    measured = accuracies[0][1].images if accuracies else 0
+    if test is not None and len(test.labels) != measured:
+        raise ValueError(f"test must be the {measured} test images, got {len(test.labels)}")
     template = _template()
     pickable = candidates(report)
     best = front(pickable)
@@ -82,12 +83,13 @@ def to_html(report: Report, images: NDArray[np.uint8] | None) -> str:
         distribution=plots.distribution(report),
         slowest=plots.slowest(report),
         rounds=plots.rounds(report),
-        tradeoff=plots.tradeoff(report, [file.name for file in best], off_front),
+        tradeoff=plots.tradeoff(report, [file.name for file in best], off_front) if accuracies else None,
         sustained=plots.sustained(report) if has_sustained else None,
         paced=plots.paced(report) if has_paced else None,
-        mistakes=[_mistakes(file, report.class_names, images) for file in report.files],
+        mistakes=[_mistakes(file, accuracy, report.class_names, test) for file, accuracy in accuracies],
         most_flips=mistakes.MOST_FLIPS,
-        with_images=images is not None,
+        with_images=test is not None,
+        reference="Keras" if report.reference == KERAS_REFERENCE else report.reference,
         states=_states(report),
         empty_call_us=empty_call_ns(report) / 1e3,
     )
@@ -132,20 +134,19 @@ def _marks(report: Report) -> list[tuple[str, str]]:
         (
             any(file.throughput and file.throughput.one_by_one for file in report.files),
             "*",
-            "the file takes single images only: its batches are loops",
+            "the file takes a fixed number of images: its batches are loops",
         ),
     ]
     return [(mark, meaning) for shown, mark, meaning in marks if shown]
 
 
-def _mistakes(file: FileResult, class_names: tuple[str, ...], images: NDArray[np.uint8] | None) -> Mistakes:
-    accuracy = file.accuracy
+def _mistakes(file: FileResult, accuracy: Accuracy, class_names: tuple[str, ...], test: Split | None) -> Mistakes:
     return Mistakes(
         file=file,
         matrix=mistakes.matrix(accuracy),
         confusions=mistakes.confusions(accuracy, class_names),
         recalls=mistakes.recalls(accuracy, class_names),
-        flips=tuple(mistakes.flips(accuracy, class_names, images)),
+        flips=tuple(mistakes.flips(accuracy, class_names, test)),
     )
 
 

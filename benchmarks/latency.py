@@ -1,4 +1,4 @@
-"""Timing single-image inferences."""
+"""Timing single inferences."""
 
 import gc
 import itertools
@@ -16,9 +16,13 @@ from edge.errors import ConfigError
 Clock = Callable[[], int]
 Batch = NDArray[Any]
 
-# One sentence, the same for every runtime, in every report.
+# One sentence for images and one for random inputs, the same for every runtime, in every report.
 TIMED_REGION = "one runtime call with one prepared image: input copied in, inference, output copied out"
+RANDOM_REGION = "one runtime call with one input of random numbers: input copied in, inference, output copied out"
 
+# So many different inputs that no cache learns them, and so few numbers in all that they do not show in the peak memory.
+_MOST_INPUTS = 100
+_MOST_NUMBERS = 2**22
 # A block long enough that a clock governor reacts within a few of them, with enough runs for a median.
 _BLOCK_RUNS = 5
 _BLOCK_NS = 20_000_000
@@ -107,7 +111,7 @@ class Stopwatch:
 
     Args:
         run: A runtime's `run`.
-        inputs: Batches (n, h, w, c), in the model's dtype; single images have n = 1.
+        inputs: What one run takes, each in the model's own shape and dtype.
         clock: Nanoseconds from a monotonic clock. Tests pass a fake one.
 
     Raises:
@@ -157,6 +161,11 @@ class Stopwatch:
             times.append(taken)
             total += taken
         return times
+
+
+def timed_inputs(numbers: int) -> int:
+    """Return how many inputs of so many numbers each take turns."""
+    return max(1, min(_MOST_INPUTS, _MOST_NUMBERS // numbers))
 
 
 @contextmanager

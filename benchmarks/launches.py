@@ -12,10 +12,10 @@ from benchmarks.host import State, read_cpu_times, read_state
 from benchmarks.latency import Plan
 from benchmarks.noise import Load
 from benchmarks.process import ModelProcess
+from benchmarks.requests import Memory, Open, Opened, ReadMemory, TimeEmpty
+from benchmarks.requests import Round as TimeRound
 from benchmarks.results import Launch, Round
 from benchmarks.times import Times
-from benchmarks.worker import Memory, Open, ReadMemory, TimeEmpty
-from benchmarks.worker import Round as TimeRound
 from edge.errors import EdgeCnnError
 from edge.manifest import Artifact
 
@@ -31,7 +31,7 @@ class Candidate:
 
     Attributes:
         name: How the result calls it.
-        artifact: The manifest's entry.
+        artifact: The manifest's entry, or one made from the file itself.
         request: How a process opens it.
     """
 
@@ -45,7 +45,7 @@ class Measured:
     """What the launches gave.
 
     Attributes:
-        runtimes: Package and version, for each candidate.
+        opened: What each candidate's last process said of it.
         launches: For each candidate.
         during: The machine after each round of all files.
         load: Of all rounds; None where the machine does not say.
@@ -53,7 +53,7 @@ class Measured:
         empty_call: Times of a call that does nothing, in the same loop.
     """
 
-    runtimes: tuple[str, ...]
+    opened: tuple[Opened, ...]
     launches: tuple[tuple[Launch, ...], ...]
     during: tuple[State, ...]
     load: Load | None
@@ -84,7 +84,7 @@ def measure(
     order = random.Random(0)  # noqa: S311  # An order, not a secret.
     launches: list[list[Launch]] = [[] for _ in candidates]
     during: list[State] = []
-    runtimes: list[str] = []
+    opened: tuple[Opened, ...] = ()
     meters: list[_Meter] = []
     steps = plan.launches * len(candidates) * (1 + plan.rounds)
     done = 0
@@ -108,26 +108,26 @@ def measure(
             memories = meter.stop()
             meters.append(meter)
             for index, (process, memory) in enumerate(zip(processes, memories, strict=True)):
-                opened = process.opened
+                started = process.opened
                 launches[index].append(
                     Launch(
-                        import_ns=opened.import_ns,
-                        load_ns=opened.load_ns,
-                        warm_up=Times.pack(opened.warm_up.times_ns),
-                        settled=opened.warm_up.settled,
+                        import_ns=started.import_ns,
+                        load_ns=started.load_ns,
+                        warm_up=Times.pack(started.warm_up.times_ns),
+                        settled=started.warm_up.settled,
                         rounds=tuple(rounds[index]),
                         peak_memory_bytes=memory.peak_bytes,
                         steady_memory_bytes=memory.steady_bytes,
                     )
                 )
             if number == plan.launches:
-                runtimes = [process.opened.runtime for process in processes]
+                opened = tuple(process.opened for process in processes)
                 empty = processes[0].ask(TimeEmpty(_EMPTY_RUNS))
                 extras_meter = _Meter(processes, sum(memory.cpu_seconds for memory in memories))
                 extras = finish(processes)
                 extras_load = _extras_load(extras_meter)
     result = Measured(
-        runtimes=tuple(runtimes),
+        opened=opened,
         launches=tuple(tuple(item) for item in launches),
         during=tuple(during),
         load=_load(meters),

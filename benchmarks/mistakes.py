@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from benchmarks.accuracy import Accuracy, Flip
 from edge.errors import MissingDependency
+from edge.splits import Split
 
 MOST_CLASSES = 20
 MOST_FLIPS = 60
@@ -87,9 +88,12 @@ class ShownFlip:
 
 def matrix(accuracy: Accuracy) -> tuple[tuple[Cell, ...], ...]:
     """Return the confusion matrix by true class, shaded; empty if there are more than `MOST_CLASSES`."""
-    counts = np.array(accuracy.confusion)
-    if len(counts) > MOST_CLASSES:
+    classes = len(accuracy.classes)
+    if classes > MOST_CLASSES:
         return ()
+    counts = np.zeros((classes, classes), np.int64)
+    for label, chosen, count in accuracy.confusion:
+        counts[label, chosen] = count
     errors = counts * ~np.eye(len(counts), dtype=bool)
     shades = _DEEPEST * np.log1p(errors) / np.log1p(max(int(errors.max()), 1))
     return tuple(
@@ -101,10 +105,9 @@ def matrix(accuracy: Accuracy) -> tuple[tuple[Cell, ...], ...]:
 def confusions(accuracy: Accuracy, class_names: Sequence[str]) -> tuple[Confusion, ...]:
     """Return the 20 most frequent kinds of error."""
     kinds = [
-        Confusion(class_names[row], class_names[column], count, sum(line))
-        for row, line in enumerate(accuracy.confusion)
-        for column, count in enumerate(line)
-        if row != column and count
+        Confusion(class_names[label], class_names[chosen], count, accuracy.classes[label].images)
+        for label, chosen, count in accuracy.confusion
+        if label != chosen
     ]
     return tuple(sorted(kinds, key=lambda kind: -kind.count)[:MOST_CLASSES])
 
@@ -120,13 +123,13 @@ def recalls(accuracy: Accuracy, class_names: Sequence[str]) -> tuple[Recall, ...
     return tuple(rows[place] for place in sorted(moved[:MOST_CLASSES]))
 
 
-def flips(accuracy: Accuracy, class_names: Sequence[str], images: NDArray[np.uint8] | None) -> Iterator[ShownFlip]:
+def flips(accuracy: Accuracy, class_names: Sequence[str], test: Split | None) -> Iterator[ShownFlip]:
     """Give at most 60 flips: lost images first, then those that both have wrong, then gained ones; the surest first."""
     kinds = ("lost", "both wrong", "gained")
     ordered = sorted(accuracy.flips, key=lambda flip: (kinds.index(_kind(flip)), -flip.candidate_confidence, flip.image))
     for flip in ordered[:MOST_FLIPS]:
         label, reference, candidate = (class_names[index] for index in (flip.label, flip.reference, flip.candidate))
-        picture = None if images is None else _picture(images[flip.image])
+        picture = None if test is None else _picture(test.images([flip.image])[0])
         yield ShownFlip(_kind(flip), flip, label, reference, candidate, picture)
 
 

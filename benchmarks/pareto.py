@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.accuracy import Accuracy
-from benchmarks.gate import PASS, UNDECIDED
+from benchmarks.gate import PASS, UNDECIDED, UNJUDGED
 from benchmarks.intervals import mean_interval
 from benchmarks.proportions import mcnemar_p
 from benchmarks.results import FileResult, Report
@@ -59,11 +59,14 @@ class Picks:
 
 
 def candidates(report: Report) -> tuple[Candidate, ...]:
-    """Return what may be picked, in the report's order: exported files that are neither FAIL nor INVALID."""
+    """Return what may be picked, in the report's order: exported files that are neither FAIL nor INVALID.
+
+    Nothing where accuracy was not measured: a pick that is blind to it would be the fastest, however wrong.
+    """
     return tuple(
         Candidate(file.name, file.accuracy.images, file.accuracy.correct, typical_ns(file.launches), file.artifact.size_bytes)
         for file in report.files
-        if file.artifact.format != "keras" and file.verdict.status in (PASS, UNDECIDED)
+        if file.accuracy and file.artifact.format != "keras" and file.verdict.status in (PASS, UNDECIDED, UNJUDGED)
     )
 
 
@@ -95,7 +98,11 @@ def pick(files: Iterable[Candidate]) -> Picks | None:
 
 def as_accurate(file: FileResult, others: Iterable[FileResult]) -> tuple[str, ...]:
     """Return which of `others` the images do not tell from `file`: McNemar's exact p is above 0.05."""
-    return tuple(other.name for other in others if mcnemar_p(*_apart(file.accuracy, other.accuracy)) > _SIGNIFICANT)
+    return tuple(
+        other.name
+        for other in others
+        if file.accuracy and other.accuracy and mcnemar_p(*_apart(file.accuracy, other.accuracy)) > _SIGNIFICANT
+    )
 
 
 def as_fast(file: FileResult, others: Iterable[FileResult]) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ def tradeoff(report: Report, on_front: Iterable[str], off_front: Iterable[str]) 
     """Draw accuracy against time: filled on the Pareto front, hollow off it, dashed where it could not be picked.
 
     Args:
-        report: All files.
+        report: All files, with their accuracy.
         on_front: Names of those on the front.
         off_front: Names of those that another one beats.
     """
@@ -83,8 +83,9 @@ def tradeoff(report: Report, on_front: Iterable[str], off_front: Iterable[str]) 
         axes = made.figure.add_subplot(title="right (%), with the drop's 95 % interval", xlabel="p50 (µs, log scale)")
         largest = max(file.artifact.size_bytes for file in report.files)
         points = []
-        for index, file in enumerate(report.files):
-            time, share, drop = typical_ns(file.launches) / 1e3, 100 * file.accuracy.accuracy, file.accuracy.drop
+        measured = [(file, file.accuracy) for file in report.files if file.accuracy]
+        for index, (file, accuracy) in enumerate(measured):
+            time, share, drop = typical_ns(file.launches) / 1e3, 100 * accuracy.accuracy, accuracy.drop
             reach = [[max(100 * (drop.high - drop.estimate), 0)], [max(100 * (drop.estimate - drop.low), 0)]]
             axes.errorbar(time, share, yerr=reach, color=color(index), linewidth=1.2, capsize=3)
             area = 30 + 370 * file.artifact.size_bytes / largest
@@ -101,7 +102,7 @@ def tradeoff(report: Report, on_front: Iterable[str], off_front: Iterable[str]) 
             size = f"{file.artifact.size_bytes / 1024:,.1f} KiB"
             low, high = share - reach[0][0], share + reach[1][0]
             points.append(Point(time, share, low, high, area**0.5 / 2, f"{label(file.name)}, {size}", color(index)))
-        reference = report.files[0].accuracy
+        _, reference = measured[0]
         right = 100 * reference.reference_correct / reference.images
         axes.axhline(right, color=INK, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0)
         axes.set_xscale("log")

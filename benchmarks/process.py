@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
-from benchmarks.worker import Answer, Open, Opened, ProfileOps, Request
+from benchmarks.requests import Answer, Open, Opened, ProfileOps, Request
 from edge.errors import ArtifactError, ConfigError, EdgeCnnError
 
 
@@ -30,8 +30,7 @@ class ModelProcess:
         except OSError as error:
             raise ConfigError(f"no temporary folder can be written ({error.strerror}): set TMPDIR to one that can") from error
         reader, writer = os.pipe()
-        # -P: a folder of the user's with one of our names must not be imported. -c and not -m: the answers' classes must
-        # belong to `benchmarks.worker`, not to `__main__`.
+        # -P: a folder of the user's with one of our names must not be imported.
         command = [sys.executable, "-P", "-c", f"from benchmarks.worker import serve; serve({writer})"]
         said = self._output
         # For a checkout that is run without being installed.

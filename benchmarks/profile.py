@@ -1,5 +1,6 @@
 """The time of each op, as the runtime's own profiler tells it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +38,7 @@ class Profile:
     latency.
 
     Attributes:
-        runs: Single-image inferences.
+        runs: Single inferences.
         total_microseconds: Sum of the ops in one inference.
         profiler: What measured, as `LiteRT 2.3.0 profiler`.
         caveat: How far it can be believed.
@@ -51,8 +52,8 @@ class Profile:
     ops: tuple[OpTime, ...]
 
 
-def profile(data: bytes, model_format: str, threads: int, inputs: NDArray[Any], runs: int) -> Profile:
-    """Run single images, one after another, in a session of its own with the profiler on, which makes it slower.
+def profile(data: bytes, model_format: str, threads: int, inputs: Sequence[NDArray[Any]], runs: int) -> Profile:
+    """Run single inputs, one after another, in a session of its own with the profiler on, which makes it slower.
 
     Call it in a child process: LiteRT's profiler is reached through its C library.
 
@@ -60,7 +61,7 @@ def profile(data: bytes, model_format: str, threads: int, inputs: NDArray[Any], 
         data: The file. Its hash must have been checked: LiteRT's C library crashes on damaged ones.
         model_format: `tflite` or `onnx`.
         threads: Of the runtime.
-        inputs: Model inputs (n, h, w, c), in the model's dtype; they rotate.
+        inputs: What one run takes, each in the model's own shape and dtype; they rotate.
         runs: How many count. A few hundred are enough; ONNX Runtime writes 10 KB about each to the temporary folder.
 
     Raises:
@@ -74,7 +75,7 @@ def profile(data: bytes, model_format: str, threads: int, inputs: NDArray[Any], 
         raise ConfigError(f"{model_format} has no op profile: choose --format tflite or --format onnx")
     if not len(inputs) or runs < 1:
         raise ValueError(f"inputs and runs must be at least one, got {len(inputs)} and {runs}")
-    singles = [inputs[i % len(inputs)][None].copy() for i in range(_WARMUP_RUNS + runs)]
+    singles = [inputs[i % len(inputs)] for i in range(_WARMUP_RUNS + runs)]
     profiler, ops = _PROFILERS[model_format].profile_ops(data, threads, singles, _WARMUP_RUNS)
     total = sum(microseconds for _, microseconds in ops)
     if not total:

@@ -22,7 +22,7 @@ def profile_ops(data: bytes, threads: int, singles: list[NDArray[Any]], warmup: 
     Args:
         data: An .onnx file.
         threads: Of the runtime.
-        singles: One input (1, h, w, c) for each run.
+        singles: One input for each run, in the model's own shape and dtype.
         warmup: How many of the first not to count.
 
     Raises:

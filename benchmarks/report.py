@@ -8,14 +8,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.gate import PASS
+from benchmarks.gate import PASS, UNJUDGED
 from benchmarks.noise import OTHERS_CORES
 from benchmarks.pareto import candidates, pick
 from benchmarks.results import FileResult, Report
 from benchmarks.tables import Grid, empty_call_ns, grids, percent_name
 
 WIDTH = 100
-_WITHOUT_EXTRAS = 3  # Tables.
 
 
 def to_text(report: Report) -> str:
@@ -47,7 +46,8 @@ def to_csv(report: Report) -> str:
 
 def footer(report: Report) -> list[str]:
     """Return how it was measured, a sentence a line."""
-    host, plan, images = report.machine, report.plan, report.files[0].accuracy.images
+    host, plan = report.machine, report.plan
+    accuracy = report.files[0].accuracy
     runtimes = sorted({result.runtime for result in report.files})
     runs = min(result.latency.runs for result in report.files)
     machine = ", ".join(part for part in (host.board, host.cpu, host.machine, f"{host.cores} cores") if part)
@@ -59,11 +59,15 @@ def footer(report: Report) -> list[str]:
         f"{counts}. Ratios are of medians, round by round; intervals (95 %) are over launches.",
         "Import: of the runtime's package. Load: from the file's bytes to a model that can run. Medians over the launches; "
         "memory is the process's resident memory.",
-        f"Accuracy: {images:,} test images of {report.dataset.name}, paired. Confid. moved: the largest change of the "
-        "probability of the reference's class.",
         f"Machine: {machine}; {_state(report)}.",
         f"Runtimes: {', '.join(runtimes)}. {report.before.time}.",
     ]
+    if accuracy and report.dataset:
+        lines.insert(
+            3,
+            f"Accuracy: {accuracy.images:,} test images of {report.dataset.name}, paired. Confid. moved: the largest change of "
+            "the probability of the reference's class.",
+        )
     if max(threads) > host.cores:
         lines.append(f"More threads than this machine's {host.cores} cores were asked for.")
     if any("needs" in cell for grid in grids(report)[:1] for row in grid.rows for cell in row):
@@ -74,7 +78,7 @@ def footer(report: Report) -> list[str]:
             "their turn. Response: from due to answered, of the frames that were not dropped."
         )
     if any(file.throughput and file.throughput.one_by_one for file in report.files):
-        lines.append("*: the file takes single images only, its batches are loops.")
+        lines.append("*: the file takes a fixed number of images, its batches are loops.")
     if any("~" in cell for grid in grids(report)[:1] for row in grid.rows for cell in row):
         lines.append("~: near the loop's own cost.")
     caveats = sorted({file.profile.caveat for file in report.files if file.profile})
@@ -94,10 +98,22 @@ def footer(report: Report) -> list[str]:
 def remarks(report: Report) -> list[str]:
     """Return what is missing in the report, or unstable besides the rounds' times."""
     lines = [f"By op: not measured: {file.profile_problem}" for file in report.files if file.profile_problem]
-    if report.extras_load and report.extras_load.others_cores > OTHERS_CORES and len(grids(report)) > _WITHOUT_EXTRAS:
+    extras = any(file.throughput or file.paced or file.sustained or file.profile for file in report.files)
+    if extras and report.extras_load and report.extras_load.others_cores > OTHERS_CORES:
         lines.append(
             f"While batches, rates, sustained runs and ops were measured, others used {report.extras_load.others_cores:.2f} "
             "cores: those figures are unstable."
+        )
+    lines += [
+        f"{file.name} takes {file.images_per_run} images at a time: each of its runs is of {file.images_per_run} images."
+        for file in report.files
+        if file.images_per_run > 1
+    ]
+    if not report.dataset:
+        lines.append(
+            "Latency only: no labelled images were given. Inputs are random numbers of each model's own shape and type: "
+            + ", ".join(f"{file.name} {file.artifact.input.shape}" for file in report.files)
+            + "."
         )
     return [*lines, *report.notes]
 
@@ -107,11 +123,15 @@ def verdict(report: Report) -> list[str]:
     checks = [check for check in report.verdict.checks if check.status != PASS]
     if checks:
         return [f"{check.status}: {check.text}" for check in checks]
-    drops = sorted({file.budget.max_drop_points for file in report.files})
+    if report.verdict.status == UNJUDGED:
+        return [f"{UNJUDGED}: nothing was judged: set a limit, such as --max-p90-ms."]
+    drops = sorted({file.budget.max_drop_points for file in report.files if file.budget.max_drop_points is not None})
+    if not drops:
+        return [f"{PASS}: every file is within its limits."]
     allowed = " or ".join(f"{drop:.2f}" for drop in drops)
-    others = any(len(file.verdict.checks) > 1 for file in report.files)
+    others = any(len(file.verdict.checks) > (file.budget.max_drop_points is not None) for file in report.files)
     more = ", and within its other limits" if others else ""
-    return [f"{PASS}: every file is within {allowed} points of the float Keras model (95 %){more}."]
+    return [f"{PASS}: every file is within {allowed} points of {report.reference} (95 %){more}."]
 
 
 def _state(report: Report) -> str:
@@ -171,19 +191,24 @@ def _record(report: Report, file: FileResult) -> dict[str, object]:
         "images_per_second": latency.images_per_second,
         "peak_memory_bytes": latency.peak_memory_bytes,
         "steady_memory_bytes": latency.steady_memory_bytes,
-        "images": accuracy.images,
-        "correct": accuracy.correct,
-        "reference_correct": accuracy.reference_correct,
-        "lost": accuracy.lost,
-        "gained": accuracy.gained,
-        "drop": accuracy.drop.estimate,
-        "drop_low": accuracy.drop.low,
-        "drop_high": accuracy.drop.high,
-        "mcnemar_p": accuracy.mcnemar_p,
-        "agreement": accuracy.agreement.estimate,
-        "largest_confidence_change": accuracy.largest_confidence_change,
-        "mean_confidence_change": accuracy.mean_confidence_change,
-        "loss": accuracy.loss,
+    }
+    if accuracy:
+        record |= {
+            "images": accuracy.images,
+            "correct": accuracy.correct,
+            "reference_correct": accuracy.reference_correct,
+            "lost": accuracy.lost,
+            "gained": accuracy.gained,
+            "drop": accuracy.drop.estimate,
+            "drop_low": accuracy.drop.low,
+            "drop_high": accuracy.drop.high,
+            "mcnemar_p": accuracy.mcnemar_p,
+            "agreement": accuracy.agreement.estimate,
+            "largest_confidence_change": accuracy.largest_confidence_change,
+            "mean_confidence_change": accuracy.mean_confidence_change,
+            "loss": accuracy.loss,
+        }
+    record |= {
         "batch": file.throughput.batch if file.throughput else None,
         "batch_images_per_second": file.throughput.images_per_second if file.throughput else None,
         "rate": file.paced.rate if file.paced else None,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from benchmarks.accuracy import Accuracy
+from benchmarks.accuracy import KERAS_REFERENCE, Accuracy
 from benchmarks.gate import Budget, Verdict
 from benchmarks.host import Machine, State
 from benchmarks.intervals import Interval
@@ -13,7 +13,7 @@ from benchmarks.profile import Profile
 from benchmarks.times import Times
 from edge.manifest import Artifact, DatasetRecord
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Latency:
         ratio: This file's time over the baseline's, round by round, with Student's interval over the launches. None for
             the baseline itself and with a single launch.
         difference_ns: Likewise, the difference.
-        images_per_second: Runs over their summed time, one image after another.
+        images_per_second: Images over the runs' summed time, one run after another.
         import_ns: Median over the launches.
         load_ns: Median over the launches.
         first_ns: Median over the launches of the process's first inference.
@@ -95,7 +95,7 @@ class Throughput:
 
     Attributes:
         batch: Images in each.
-        one_by_one: The file takes single images only, so that its batches are loops.
+        one_by_one: The file takes a fixed number of images, so that its batches are loops.
         measured: Times of the batches.
         images_per_second: Images over their summed time.
     """
@@ -147,12 +147,12 @@ class FileResult:
 
     Attributes:
         name: The file's name, with `x2` behind it where two threads are one of several numbers measured.
-        artifact: The manifest's entry.
+        artifact: The manifest's entry, or one made from the file itself.
         runtime: Package and version that ran it.
         threads: Of the runtime.
         launches: Raw times.
         latency: What follows from them.
-        accuracy: On all test images, beside the reference.
+        accuracy: On all test images, beside the reference. None where inputs were random: latency only.
         throughput: With --batch.
         paced: With --rate.
         sustained: With --sustained; else empty.
@@ -160,6 +160,7 @@ class FileResult:
         profile_problem: Why there is no profile though it was asked for.
         budget: What was allowed.
         verdict: The judgement.
+        images_per_run: How many images one timed run takes: the file's own fixed batch, or 1.
     """
 
     name: str
@@ -168,7 +169,7 @@ class FileResult:
     threads: int
     launches: tuple[Launch, ...]
     latency: Latency
-    accuracy: Accuracy
+    accuracy: Accuracy | None
     throughput: Throughput | None
     paced: Paced | None
     sustained: tuple[Window, ...]
@@ -176,6 +177,7 @@ class FileResult:
     profile_problem: str | None
     budget: Budget
     verdict: Verdict
+    images_per_run: int = 1
 
 
 @dataclass(frozen=True)
@@ -187,8 +189,8 @@ class Report:
         command: To repeat it.
         versions: Of edgecnn and numpy.
         folder: Where the files were.
-        dataset: The images.
-        class_names: By class index.
+        dataset: The test images. None where inputs were random: latency only.
+        class_names: By class index; empty where inputs were random.
         plan: How long was measured.
         timed_region: What is inside the timed region.
         empty_call: Times of a call that does nothing, in the same loop: the resolution.
@@ -202,15 +204,16 @@ class Report:
         notes: What was not measured or not judged though one might expect it.
         noise: What makes the times of the rounds unstable.
         allowed: The names of noise that was judged anyway.
-        files: In the manifest's order.
+        files: In the manifest's order, or as they were named.
         verdict: On all of them.
+        reference: What accuracy is judged against, as texts call it.
     """
 
     schema: int
     command: str
     versions: dict[str, str]
     folder: str
-    dataset: DatasetRecord
+    dataset: DatasetRecord | None
     class_names: tuple[str, ...]
     plan: Plan
     timed_region: str
@@ -227,3 +230,4 @@ class Report:
     allowed: tuple[str, ...]
     files: tuple[FileResult, ...]
     verdict: Verdict
+    reference: str = KERAS_REFERENCE

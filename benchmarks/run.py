@@ -1,95 +1,80 @@
-"""Artifacts -> Report."""
+"""Lineup -> Report."""
 
-import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from benchmarks.accuracy import compare
+from benchmarks.accuracy import Accuracy
 from benchmarks.budgets import Budgets
-from benchmarks.extras import Extra, measure_extra
-from benchmarks.gate import Figures, Policy, join, judge
+from benchmarks.extras import Extra, classify, measure_extra, measure_profile
+from benchmarks.gate import Budget, Figures, Policy, join, judge
 from benchmarks.host import State, read_machine, read_state
-from benchmarks.latency import TIMED_REGION
+from benchmarks.latency import RANDOM_REGION, TIMED_REGION
 from benchmarks.launches import Candidate, Measured, Progress, measure
+from benchmarks.lineup import Lineup
 from benchmarks.noise import Noise, machine_noise, time_noise
 from benchmarks.options import Options
 from benchmarks.process import ModelProcess
+from benchmarks.profile import Profile
 from benchmarks.results import SCHEMA, FileResult, Report
 from benchmarks.summary import fastest, launch_percentile, round_medians, summarize
-from benchmarks.worker import Open
-from edge.errors import ArtifactError, ConfigError
-from edge.files import read_bytes, sha256
-from edge.manifest import Manifest
-from edge.model_file import read_model
-from edge.preprocess import Floats, Images
-from edge.runtimes import Opener
+from edge.errors import ConfigError
 
-# Enough different inputs that no cache learns them, few enough that converting them does not show in the peak memory.
-_TIMED_IMAGES = 100
+Finished = tuple[list[Extra], list[Accuracy] | None, list[tuple[Profile | None, str | None]]]
 
 
 def benchmark(
-    folder: Path,
+    lineup: Lineup,
     options: Options,
     budgets: Budgets,
     policy: Policy,
-    openers: dict[str, Opener],
-    images: Images,
-    labels: NDArray[np.int64],
     command: str,
     versions: dict[str, str],
-    notes: tuple[str, ...] = (),
+    notes: Sequence[str] = (),
     on_progress: Progress = lambda done, steps, text: None,
 ) -> Report:
-    """Measure and judge the folder's files.
+    """Measure and judge files.
 
     Args:
-        folder: With a manifest.
+        lineup: Which, and beside what; `benchmarks.lineup` makes it.
         options: What to measure, and how.
         budgets: What is allowed.
         policy: What to do with noise.
-        openers: How to open each of the formats.
-        images: The test images uint8 (n, h, w, c); the caller has checked that they are the manifest's.
-        labels: Theirs, int64 (n,).
         command: To repeat it, for the report.
         versions: Of what measures, for the report.
         notes: For the report.
         on_progress: Gets steps done, steps in all, and what is done next.
 
     Raises:
-        ArtifactError: If a file or the reference is missing, damaged or stale, or a runtime crashes on it.
-        ConfigError: If no file is of these formats, or a limit is for none of the measured ones.
+        ArtifactError: If a file changed, or a runtime crashes on it.
+        ConfigError: If a limit is for none of the measured files.
         InvalidMeasurement: If the machine does not tell a process's memory.
         MissingDependency: If a runtime is not installed.
     """
-    manifest = Manifest.load(folder)
-    reference = load_reference(folder, manifest)
-    candidates = _candidates(folder, manifest, options, openers, images)
-    notes = (*notes, *_unjudged(candidates, budgets))
+    candidates = lineup.candidates
+    notes = [*notes, *lineup.notes, *_unjudged(lineup, budgets)]
     machine, before = read_machine(), read_state()
 
-    def finish(processes: Sequence[ModelProcess]) -> list[Extra]:
-        pairs = zip(candidates, processes, strict=True)
-        return [
-            measure_extra(candidate, process, options, images, on_progress, place, len(candidates))
-            for place, (candidate, process) in enumerate(pairs)
-        ]
+    def finish(processes: Sequence[ModelProcess]) -> Finished:
+        places = len(candidates)
+        turns = list(zip(candidates, processes, range(places), strict=True))
+        extras = [measure_extra(file, process, options, on_progress, place, places) for file, process, place in turns]
+        accuracies = None if lineup.test is None else _classify(lineup, processes, on_progress)
+        profiles = [measure_profile(file, process, options, on_progress, place, places) for file, process, place in turns]
+        return extras, accuracies, profiles
 
-    measured, extras = measure(candidates, options.plan, finish, on_progress)
+    measured, (extras, accuracies, profiles) = measure(candidates, options.plan, finish, on_progress)
     after = read_state()
+    pairs = zip(candidates, measured.opened, strict=True)
+    notes += dict.fromkeys(f"{file.artifact.path} is doubtful: {doubt}." for file, opened in pairs for doubt in opened.doubts)
     # Not `after`: what a sustained run does to the machine says nothing of the rounds before it.
     noise = _noise(candidates, measured, (before, *measured.during))
     best = fastest(measured.launches)
     files = []
     for index, candidate in enumerate(candidates):
-        launches, extra = measured.launches[index], extras[index]
-        accuracy = compare(extra.probabilities, reference, labels)
-        latency = summarize(launches, measured.launches[best], options.percents)
-        budget = budgets.of(candidate.artifact.path)
+        launches, opened, extra = measured.launches[index], measured.opened[index], extras[index]
+        accuracy = accuracies[index] if accuracies else None
+        latency = summarize(launches, measured.launches[best], options.percents, opened.images_per_run)
+        budget = _budget(candidate, lineup, budgets)
         figures = Figures(
             name=candidate.name,
             exported=candidate.artifact.format != "keras",
@@ -97,12 +82,14 @@ def benchmark(
             peak_memory_bytes=latency.peak_memory_bytes,
             p90=launch_percentile(launches, 90),
             accuracy=accuracy,
+            reference=lineup.reference,
         )
+        profile, profile_problem = profiles[index]
         files.append(
             FileResult(
                 name=candidate.name,
                 artifact=candidate.artifact,
-                runtime=measured.runtimes[index],
+                runtime=opened.runtime,
                 threads=candidate.request.threads,
                 launches=launches,
                 latency=latency,
@@ -110,21 +97,22 @@ def benchmark(
                 throughput=extra.throughput,
                 paced=extra.paced,
                 sustained=extra.sustained,
-                profile=extra.profile,
-                profile_problem=extra.profile_problem,
+                profile=profile,
+                profile_problem=profile_problem,
                 budget=budget,
                 verdict=judge(figures, budget, noise, policy),
+                images_per_run=opened.images_per_run,
             )
         )
     return Report(
         schema=SCHEMA,
         command=command,
         versions=versions,
-        folder=str(folder),
-        dataset=manifest.dataset,
-        class_names=manifest.class_names,
+        folder=lineup.folder,
+        dataset=lineup.dataset,
+        class_names=lineup.class_names,
         plan=options.plan,
-        timed_region=TIMED_REGION,
+        timed_region=RANDOM_REGION if lineup.test is None else TIMED_REGION,
         empty_call=measured.empty_call,
         machine=machine,
         before=before,
@@ -133,59 +121,29 @@ def benchmark(
         load=measured.load,
         extras_load=measured.extras_load,
         baseline=candidates[best].name,
-        notes=notes,
+        notes=tuple(notes),
         noise=noise,
         allowed=tuple(sorted({item.name for item in noise if policy.allows(item)})),
         files=tuple(files),
         verdict=join(tuple(file.verdict for file in files)),
+        reference=lineup.reference,
     )
 
 
-def load_reference(folder: Path, manifest: Manifest) -> Floats:
-    """Return the float Keras model's probabilities float32 (n, classes) on the manifest's test images.
-
-    Raises:
-        ArtifactError: If they are missing, damaged, or of an earlier model.
-    """
-    record = manifest.reference
-    if record is None:
-        raise ArtifactError(f"{folder} has no reference to judge by: {_export(folder, manifest)}")
-    path = folder / record.path
-    data = read_bytes(path)
-    if sha256(data) != record.sha256:
-        raise ArtifactError(f"{path} is not the file that the manifest lists: {_export(folder, manifest)}")
-    if (record.source_sha256, record.test_sha256) != (manifest.keras_model().sha256, manifest.dataset.test_sha256):
-        raise ArtifactError(f"{path} is stale, it is of an earlier model: {_export(folder, manifest)}")
-    probabilities: Floats = np.load(io.BytesIO(data), allow_pickle=False)
-    return probabilities
+def _classify(lineup: Lineup, processes: Sequence[ModelProcess], on_progress: Progress) -> list[Accuracy]:
+    assert lineup.test  # noqa: S101  # The caller has looked.
+    reference = lineup.stored
+    if reference is None:
+        place = next(i for i, candidate in enumerate(lineup.candidates) if candidate.artifact.path == lineup.measured)
+        return classify(processes, lineup.test, place, len(lineup.class_names), on_progress)
+    return classify(processes, lineup.test, reference, len(lineup.class_names), on_progress)
 
 
-def candidate_of(path: Path, manifest: Manifest, opener: Opener, threads: int, images: Images) -> Candidate:
-    """Return one of a manifest's files as something to measure on the first of these images."""
-    artifact = next(artifact for artifact in manifest.artifacts if artifact.path == path.name)
-    return Candidate(artifact.path, artifact, Open(path, artifact.sha256, opener, threads, images[:_TIMED_IMAGES]))
-
-
-def _export(folder: Path, manifest: Manifest) -> str:
-    return f"run edgecnn export {folder / manifest.keras_model().path}"
-
-
-def _candidates(
-    folder: Path, manifest: Manifest, options: Options, openers: dict[str, Opener], images: Images
-) -> tuple[Candidate, ...]:
-    chosen = [artifact for artifact in manifest.artifacts if artifact.format in options.formats]
-    for model_format in options.formats:
-        if not any(artifact.format == model_format for artifact in chosen):
-            raise ConfigError(f"{folder} has no {model_format} file: run edgecnn export --format {model_format}")
-    candidates = []
-    for artifact in chosen:
-        path = folder / artifact.path
-        read_model(path)  # A damaged or stale file is told before minutes of measuring.
-        for threads in options.threads:
-            candidate = candidate_of(path, manifest, openers[artifact.format], threads, images)
-            several = len(options.threads) > 1
-            candidates.append(replace(candidate, name=f"{candidate.name} x{threads}") if several else candidate)
-    return tuple(candidates)
+def _budget(candidate: Candidate, lineup: Lineup, budgets: Budgets) -> Budget:
+    budget = budgets.of(candidate.artifact.path)
+    if candidate.artifact.path != lineup.measured:
+        return budget
+    return replace(budget, max_drop_points=None, min_agreement_percent=None)  # Beside itself there is nothing to judge.
 
 
 def _noise(candidates: Sequence[Candidate], measured: Measured, states: Sequence[State]) -> tuple[Noise, ...]:
@@ -203,15 +161,23 @@ def _noise(candidates: Sequence[Candidate], measured: Measured, states: Sequence
     return noise
 
 
-def _unjudged(candidates: Sequence[Candidate], budgets: Budgets) -> tuple[str, ...]:
-    """Return a note on each file that has limits and is not measured.
+def _unjudged(lineup: Lineup, budgets: Budgets) -> Iterator[str]:
+    """Give a note on each file that has limits and is not measured.
 
     Raises:
-        ConfigError: If the general limits of exported files would judge nothing, which must not end in PASS.
+        ConfigError: If limits would judge nothing, which must not end in PASS.
     """
-    measured = {candidate.artifact.path for candidate in candidates}
-    if all(candidate.artifact.format == "keras" for candidate in candidates) and budgets.general.of_exported():
+    measured = {candidate.artifact.path for candidate in lineup.candidates}
+    exported, accuracy = budgets.general.of_exported(), budgets.general.of_accuracy()
+    if all(candidate.artifact.format == "keras" for candidate in lineup.candidates) and exported:
+        raise ConfigError(f"{exported[0]} is a limit of exported files, none is measured: name a --runtime")
+    for budget in (budgets.general, *budgets.files.values()):
+        if lineup.test is None and budget.of_accuracy():
+            raise ConfigError(f"{budget.of_accuracy()[0]} is a limit of accuracy, which takes labelled images: add --data")
+    if measured == {lineup.measured} and accuracy:
         raise ConfigError(
-            f"{budgets.general.of_exported()[0]} is a limit of exported files, none is measured: name a --runtime"
+            f"{accuracy[0]} is a limit of files beside a reference, which {lineup.measured} itself is: name another file"
         )
-    return tuple(f"{file} has limits of its own and was not measured." for file in budgets.files if file not in measured)
+    for file in budgets.files:
+        if file not in measured:
+            yield f"{file} has limits of its own and was not measured."

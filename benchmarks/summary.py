@@ -18,13 +18,16 @@ def round_medians(launches: Sequence[Launch]) -> NDArray[np.float64]:
     return np.array([[np.median(item.measured.unpack()) for item in launch.rounds] for launch in launches])
 
 
-def summarize(launches: Sequence[Launch], baseline: Sequence[Launch], percents: Sequence[float]) -> Latency:
+def summarize(
+    launches: Sequence[Launch], baseline: Sequence[Launch], percents: Sequence[float], images_per_run: int = 1
+) -> Latency:
     """Summarise a file's launches.
 
     Args:
         launches: At least one, each with at least one round.
         baseline: Those of the file that it is compared with, from the same benchmark; may be the same.
         percents: Percentiles to give, in percent.
+        images_per_run: How many images one timed run takes.
     """
     times = all_times(launches)
     several = len(launches) > 1
@@ -36,7 +39,7 @@ def summarize(launches: Sequence[Launch], baseline: Sequence[Launch], percents: 
         p50_ns=_exp(mean_interval(np.log(medians).mean(axis=1))) if several else None,
         ratio=_exp(mean_interval(np.log(medians / base).mean(axis=1))) if other else None,
         difference_ns=mean_interval((medians - base).mean(axis=1)) if other else None,
-        images_per_second=float(len(times) * 1e9 / times.sum()),
+        images_per_second=float(images_per_run * len(times) * 1e9 / times.sum()),
         import_ns=int(median(launch.import_ns for launch in launches)),
         load_ns=int(median(launch.load_ns for launch in launches)),
         first_ns=int(median(launch.warm_up.unpack()[0] for launch in launches)),

@@ -30,7 +30,9 @@ class Grid:
 
 def grids(report: Report) -> tuple[Grid, ...]:
     """Return every table that the report has something for."""
-    made = [_latency(report), _start(report), _accuracy(report)]
+    made = [_latency(report), _start(report)]
+    if report.dataset:
+        made.append(_accuracy(report))
     if any(file.throughput or file.paced for file in report.files):
         made.append(_rates(report))
     if any(file.sustained for file in report.files):
@@ -76,7 +78,7 @@ def _latency(report: Report) -> Grid:
         "size\nKiB",
         *(f"{percent_name(percent)}\nµs" for percent in percents),
         f"p50 over\n{report.baseline}",
-        "images\n/s",
+        "images\n/s" if report.dataset else "runs\n/s",
     )
     rows = tuple(
         (
@@ -88,7 +90,7 @@ def _latency(report: Report) -> Grid:
         )
         for file in report.files
     )
-    return Grid("Latency of one image", headings, rows)
+    return Grid("Latency of one image" if report.dataset else "Latency of one run on random inputs", headings, rows)
 
 
 def _start(report: Report) -> Grid:
@@ -140,6 +142,7 @@ def _accuracy(report: Report) -> Grid:
     rows = []
     for file in report.files:
         accuracy = file.accuracy
+        assert accuracy  # noqa: S101  # `read_report` and `benchmark` see to it: all files or none.
         rows.append(
             (
                 file.name,
@@ -154,7 +157,7 @@ def _accuracy(report: Report) -> Grid:
                 file.verdict.status,
             )
         )
-    return Grid("Accuracy beside the float Keras model", headings, tuple(rows))
+    return Grid(f"Accuracy beside {report.reference}", headings, tuple(rows))
 
 
 def _points(interval: Interval) -> str:
@@ -165,7 +168,7 @@ def _rates(report: Report) -> Grid:
     headings = (
         "file",
         "batch",
-        "images\n/s",
+        "images\n/s" if report.dataset else "inputs\n/s",
         "frames\n/s",
         "frames",
         "missed",

@@ -10,122 +10,35 @@ import pickle
 import signal
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.host import read_clock
-from benchmarks.latency import RoundTimes, Stopwatch, WarmUp
-from benchmarks.paced import PacedTimes, run_paced
-from benchmarks.profile import Profile, profile
+from benchmarks.latency import Stopwatch
+from benchmarks.paced import run_paced
+from benchmarks.profile import profile
+from benchmarks.random_inputs import random_inputs
+from benchmarks.requests import (
+    Classify,
+    Memory,
+    Open,
+    Opened,
+    Pace,
+    ProfileOps,
+    ReadMemory,
+    Request,
+    Round,
+    TimeBatch,
+    TimeEmpty,
+)
 from edge.classifier import Classifier
-from edge.errors import ArtifactError, EdgeCnnError, InvalidMeasurement
+from edge.errors import ArtifactError, ConfigError, EdgeCnnError, InvalidMeasurement
 from edge.files import sha256
 from edge.model_file import read_model
-from edge.preprocess import Floats, Images, to_input
-from edge.runtimes import Opener
-
-Answer = TypeVar("Answer")
-
-
-class Request(Generic[Answer]):
-    """What an opened file is asked for, and the type of the answer."""
-
-
-@dataclass(frozen=True)
-class Open:
-    """Open the file and warm up on single images; must be the first request. `sha256` is the hash that the parent saw."""
-
-    path: Path
-    sha256: str
-    opener: Opener
-    threads: int
-    images: Images
-
-
-@dataclass(frozen=True)
-class Opened:
-    """The file is ready.
-
-    Attributes:
-        runtime: Package and version.
-        import_ns: Importing the runtime's package.
-        load_ns: From the file's bytes to a model that can run.
-        warm_up: The first inference and what followed it.
-        cpu_seconds: CPU time of the process, all threads, until now.
-    """
-
-    runtime: str
-    import_ns: int
-    load_ns: int
-    warm_up: WarmUp
-    cpu_seconds: float
-
-
-@dataclass(frozen=True)
-class Round(Request[tuple[RoundTimes, int | None]]):
-    """Time single images: at least so many runs and seconds. Answered by the times and the clock after them in kHz."""
-
-    runs: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class TimeBatch(Request[RoundTimes]):
-    """Time batches of `size` images, after a warm-up."""
-
-    size: int
-    runs: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Pace(Request[PacedTimes]):
-    """Run at `rate` frames a second."""
-
-    rate: float
-    frames: int
-
-
-@dataclass(frozen=True)
-class ProfileOps(Request[Profile]):
-    """Ask the runtime where the time goes."""
-
-    runs: int
-
-
-@dataclass(frozen=True)
-class TimeEmpty(Request[RoundTimes]):
-    """Time a call that does nothing, in the same loop."""
-
-    runs: int
-
-
-@dataclass(frozen=True)
-class Classify(Request[Floats]):
-    """Classify all images. The answer is float32 (n, classes)."""
-
-    images: Images
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What the process used.
-
-    Attributes:
-        peak_bytes: The most resident memory it ever had.
-        steady_bytes: Its resident memory now.
-        cpu_seconds: CPU time, all threads, until now.
-    """
-
-    peak_bytes: int
-    steady_bytes: int
-    cpu_seconds: float
-
-
-@dataclass(frozen=True)
-class ReadMemory(Request[Memory]):
-    """Ask for the process's memory."""
+from edge.preprocess import Images
 
 
 class Worker:
@@ -135,21 +48,45 @@ class Worker:
         start = time.perf_counter_ns()
         request.opener.import_library()
         imported = time.perf_counter_ns()
+        self._request = request
         self._model = read_model(request.path)
         if sha256(self._model.data) != request.sha256:
             raise ArtifactError(f"{request.path} changed while it was measured: run edgecnn bench again")
         before = time.perf_counter_ns()
-        runtime = request.opener.open_file(self._model, request.threads)
+        self._runtime = request.opener.open_file(self._model, request.threads, request.signature)
         loaded = time.perf_counter_ns()
-        self._threads = request.threads
-        self._runtime = runtime
-        self._classifier = Classifier(self._model, runtime)
-        self._inputs = to_input(request.images, self._classifier.table)
-        self._singles = [self._inputs[i : i + 1].copy() for i in range(len(self._inputs))]
-        self._stopwatch = Stopwatch(runtime.run, self._singles)
-        warm_up = self._stopwatch.warm_up()
-        name = f"{runtime.name} {runtime.version}"
-        self.opened = Opened(name, imported - start, loaded - before, warm_up, time.process_time())
+        self._classifier: Classifier | None = None
+        batch: int | None
+        class_names: tuple[str, ...] = ()
+        doubts: tuple[str, ...] = ()
+        if request.images is None:
+            self._singles = random_inputs(self._runtime.input_spec, str(request.path))
+            batch = None if self._runtime.input_spec.shape[:1] == (None,) else 1
+        else:
+            self._classifier = Classifier(self._model, self._runtime, request.interface)
+            self._singles = _singles(self._classifier, request.images, request.path)
+            batch, class_names = self._classifier.batch, self._classifier.class_names
+            doubts = self._classifier.doubts
+        self._stopwatch = Stopwatch(self._runtime.run, self._singles)
+        try:
+            warm_up = self._stopwatch.warm_up()
+        except Exception as error:  # Each runtime has errors of its own, with no common base class but this one.
+            what = "it on random inputs" if request.images is None else "it"
+            reason = " ".join(str(error).split())[:200]
+            raise ArtifactError(f"{request.path}: {self._runtime.name} can't run {what} ({reason}): export it again") from error
+        self.opened = Opened(
+            runtime=f"{self._runtime.name} {self._runtime.version}",
+            import_ns=imported - start,
+            load_ns=loaded - before,
+            warm_up=warm_up,
+            cpu_seconds=time.process_time(),
+            input=self._runtime.input_spec,
+            output=self._runtime.output_spec,
+            any_batch=batch is None,
+            images_per_run=batch or 1,
+            class_names=class_names,
+            doubts=doubts,
+        )
 
     def answer(self, request: Request[Any]) -> Any:
         """Do what is asked."""
@@ -157,23 +94,43 @@ class Worker:
             case Round():
                 return self._stopwatch.round(request.runs, request.seconds), read_clock()
             case TimeBatch():
-                batch = self._inputs[[i % len(self._inputs) for i in range(request.size)]]
-                stopwatch = Stopwatch(self._runtime.run, [batch])
+                stopwatch = self._batches(request.size)
                 stopwatch.warm_up()
                 return stopwatch.round(request.runs, request.seconds)
             case Pace():
                 self._runtime.run(self._singles[0])  # After batches a runtime sets its buffers up anew.
                 return run_paced(self._runtime.run, self._singles, request.rate, request.frames)
             case ProfileOps():
-                return profile(self._model.data, self._model.format, self._threads, self._inputs, request.runs)
+                if self._request.signature is not None:
+                    raise ConfigError("the profilers take a file's first signature only: bench without --profile")
+                return profile(self._model.data, self._model.format, self._request.threads, self._singles, request.runs)
             case TimeEmpty():
                 return Stopwatch(lambda batch: batch, self._singles).round(request.runs, 0)
-            case Classify():
+            case Classify() if self._classifier:
                 return self._classifier.probabilities(request.images)
             case ReadMemory():
                 return read_memory()
             case _:
-                raise ValueError(f"request must be one of this module's, got {request}")
+                raise ValueError(f"request must be one of benchmarks.requests, got {request}")
+
+    def _batches(self, size: int) -> Stopwatch:
+        """Return what times batches: one call where the file takes any number of images, else as many as it needs."""
+        calls = -(-size // self.opened.images_per_run)
+        singles = [self._singles[i % len(self._singles)] for i in range(calls)]
+        if self.opened.any_batch:
+            return Stopwatch(self._runtime.run, [np.concatenate(singles)])
+
+        def run_all(_: NDArray[Any]) -> None:
+            for single in singles:
+                self._runtime.run(single)
+
+        return Stopwatch(run_all, singles[:1])
+
+
+def _singles(classifier: Classifier, images: Images, path: Path) -> list[NDArray[Any]]:
+    if images.shape[1:] != classifier.shape:
+        raise ConfigError(f"{path} takes images of {classifier.shape}, these are {images.shape[1:]}: name others with --data")
+    return classifier.singles(images)
 
 
 def read_memory(status: Path = Path("/proc/self/status")) -> Memory:

@@ -4,10 +4,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from convert.tensorflow import load_keras_model
+from convert.keras_runtime import load_from_bytes
 from convert.train_records import Checkpoint, Epoch, TrainConfig, option
 from edge.errors import ArtifactError, ConfigError
 from edge.files import read_bytes, sha256, staged, write_bytes
+from edge.interface import Interface
 from edge.manifest import DatasetRecord
 from edge.records import from_json, to_json
 
@@ -17,7 +18,13 @@ TRAIN_NAME = "train.json"
 
 
 def save_epoch(
-    previous: Checkpoint | None, model: Any, epoch: Epoch, config: TrainConfig, dataset: DatasetRecord, folder: Path
+    previous: Checkpoint | None,
+    model: Any,
+    epoch: Epoch,
+    config: TrainConfig,
+    dataset: DatasetRecord,
+    interface: Interface,
+    folder: Path,
 ) -> Checkpoint:
     """Save the model with its optimizer, then the record that names it.
 
@@ -34,7 +41,8 @@ def save_epoch(
     best, best_epoch = last, epoch.number
     if previous and previous.history[previous.best_epoch - 1].loss <= epoch.loss:
         best, best_epoch = (previous.best[0], previous.best[1]), previous.best_epoch
-    checkpoint = Checkpoint(config, dataset, history, last, best, best_epoch)
+    taken = interface.preprocessing, interface.output
+    checkpoint = Checkpoint(config, dataset, *taken, history, last, best, best_epoch)
     write_bytes(folder / _FOLDER / _RECORD, to_json(checkpoint).encode())
     return checkpoint
 
@@ -46,12 +54,12 @@ def prune(checkpoint: Checkpoint, folder: Path) -> None:
             old.unlink()
 
 
-def load_checkpoint(folder: Path, config: TrainConfig, dataset: DatasetRecord) -> Checkpoint:
+def load_checkpoint(folder: Path, config: TrainConfig, dataset: DatasetRecord, interface: Interface) -> Checkpoint:
     """Return the run to go on with.
 
     Raises:
         ArtifactError: If there is none, or it is damaged.
-        ConfigError: If it was made with other settings (epochs aside) or images, or has no epoch left to do.
+        ConfigError: If it was made with other settings (epochs aside), images or preprocessing, or has no epoch left to do.
     """
     path = folder / _FOLDER / _RECORD
     if not path.exists():
@@ -60,8 +68,14 @@ def load_checkpoint(folder: Path, config: TrainConfig, dataset: DatasetRecord) -
     made = checkpoint.dataset
     if (made.train_sha256, made.test_sha256) != (dataset.train_sha256, dataset.test_sha256):
         raise ConfigError(f"--resume: {folder} was trained on other images ({made.name}): train without --resume")
+    if (checkpoint.preprocessing, checkpoint.output) != (interface.preprocessing, interface.output):
+        raise ConfigError(
+            f"--resume: {folder} was trained with other --preprocess, --scale, --mean, --std, --bgr or --logits: give the same"
+        )
     given = asdict(config)
     for name, value in asdict(replace(checkpoint.config, epochs=config.epochs)).items():
+        if value != given[name] and name == "source_sha256":
+            raise ConfigError(f"--resume: {config.model or config.transfer} has changed: train without --resume")
         if value != given[name]:
             raise ConfigError(f"--resume: {folder} was trained with {option(name)} {value}, not {given[name]}: give that")
     files = (checkpoint.last, checkpoint.best)
@@ -88,8 +102,7 @@ def checkpoint_bytes(folder: Path, file: tuple[str, ...]) -> bytes:
     return data
 
 
-def load_last(folder: Path, checkpoint: Checkpoint) -> Any:
+def load_last(folder: Path, checkpoint: Checkpoint, trust: tuple[str, ...]) -> Any:
     """Return the Keras model of the last finished epoch, compiled, with its optimizer's state. Errors as above."""
-    checkpoint_bytes(folder, checkpoint.last)
-    path = folder / _FOLDER / checkpoint.last[0]
-    return load_keras_model(str(path), str(path), training=True)
+    data = checkpoint_bytes(folder, checkpoint.last)
+    return load_from_bytes(data, str(folder / _FOLDER / checkpoint.last[0]), trust, training=True)

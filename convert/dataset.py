@@ -1,55 +1,36 @@
-"""Images and labels: the MNIST that ships with the package, or a folder of IDX files. numpy alone."""
+"""Images and labels: a folder of images, an .npz file, a folder of IDX files, or a data set that has a name."""
 
-import gzip
-import hashlib
-import struct
-import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from convert.data_options import NO_OPTIONS, ModelImages
+from convert.data_options import FolderOptions as FolderOptions
+from convert.data_options import read_labels as read_labels
+from convert.idx import is_idx_folder, load_idx
+from convert.image_folder import LABELS_NAME, has_parts, load_image_folder
+from convert.npz import load_npz
+from convert.registered import MNIST, REGISTERED, load_keras_set, load_shipped
 from edge.errors import ArtifactError, ConfigError
-from edge.files import read_bytes, sha256
+from edge.images import background
 from edge.manifest import DatasetRecord
-from edge.preprocess import Images
+from edge.splits import Split
 
-Labels = NDArray[np.int64]
-
-MNIST = "mnist"
 SHIPPED = "shipped"
-_MNIST_FOLDER = Path(__file__).parent / "data" / "mnist"
-_MNIST_SHA256 = {
-    "train-images-idx3-ubyte.gz": "0b367032e93c5d0cea0925647cfdb18614af8ee15f83e6f2fc2ad904a6835971",
-    "train-labels-idx1-ubyte.gz": "1787548bbe0bff1ec2ecdc0ef292b02df999e2d1a6002d27500982c652b17203",
-    "t10k-images-idx3-ubyte.gz": "1a1a05eab793c14bb050b398624a11b0ffd1a2953baed553b1b9bd079e2a20be",
-    "t10k-labels-idx1-ubyte.gz": "b91679a0acfe4ba0e50a2437a903084cba1f5f92592b016a25a7dfd00455798b",
-}
-_PREFIX = {"train": "train", "test": "t10k"}
-_IMAGES_MAGIC = 0x00000803  # unsigned bytes, 3 dimensions
-_LABELS_MAGIC = 0x00000801  # unsigned bytes, 1 dimension
+KERAS = "keras"
+IMAGES, IDX, NPZ = "images", "idx", "npz"
+_SAMPLE = 1000
+_NAMES_SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Split:
-    """The training or the test part.
+class ImageRule:
+    """How an image file becomes an image like these: `fit` and `background` of `edge.manifest.Preprocessing`."""
 
-    Attributes:
-        images: uint8 (n, h, w, c), 0 to 255.
-        labels: int64 (n,), from 0.
-    """
-
-    images: Images
-    labels: Labels
-
-    @cached_property
-    def sha256(self) -> str:
-        """Of the pixels and the labels; tells two splits apart whatever file they came from."""
-        digest = hashlib.sha256(self.images.tobytes())
-        digest.update(self.labels.astype("<i8").tobytes())
-        return digest.hexdigest()
+    fit: str
+    background: str
 
 
 @dataclass(frozen=True)
@@ -57,11 +38,14 @@ class Dataset:
     """Train and test, and where they came from.
 
     Attributes:
-        name: `mnist`, or the folder's name.
-        source: `shipped`, or the folder's absolute path.
-        class_names: From the folder's `labels.txt` (a name a line), or the class numbers.
+        name: A registered name, or the folder's or file's.
+        source: `shipped`, `keras`, or the absolute path of a folder or file.
+        class_names: In the order of the labels.
         train: What a model may learn from.
         test: What it is measured on and must never learn from.
+        fit: How image files were made into images of one size; None where the pixels came as an array.
+        test_share: Share of each class that was split off for the test; None where the source has a test part.
+        split_seed: Of that split; None likewise.
     """
 
     name: str
@@ -69,65 +53,159 @@ class Dataset:
     class_names: tuple[str, ...]
     train: Split
     test: Split
+    fit: str | None = None
+    test_share: float | None = None
+    split_seed: int | None = None
+
+    @cached_property
+    def image_rule(self) -> ImageRule:
+        """How any other image file is to be made into an image like these."""
+        if self.fit:
+            return ImageRule(self.fit, "any")
+        if self.train.shape[2] == 3:
+            return ImageRule("letterbox", "any")
+        count = len(self.train.labels)
+        sample = self.train.images(np.unique(np.linspace(0, count - 1, _SAMPLE).astype(np.int64)))
+        return ImageRule("digit" if self.source == SHIPPED else "letterbox", background(sample))
+
+    def record(self) -> DatasetRecord:
+        """Return what it takes to load these images again. The first call reads all of them, for their hashes."""
+        return DatasetRecord(
+            self.name,
+            self.source,
+            self.train.sha256,
+            self.test.sha256,
+            self.train.shape if self.fit else None,
+            self.fit,
+            self.test_share,
+            self.split_seed,
+        )
 
     def describe(self) -> str:
         """Return what was loaded, in two lines."""
-        shape = tuple(self.train.images.shape[1:])
-        names = ", ".join(self.class_names)
+        names, more = ", ".join(self.class_names[:_NAMES_SHOWN]), len(self.class_names) - _NAMES_SHOWN
+        rule = f", fitted by {self.fit}" if self.fit else ""
+        split = f"; {self.test_share:.0%} of each class for the test, split seed {self.split_seed}" if self.test_share else ""
         return (
-            f"{self.name} ({self.source}): {len(self.train.images):,} training and {len(self.test.images):,} test images "
-            f"of {shape}\n{len(self.class_names)} labels: {names}"
+            f"{self.name} ({self.source}): {len(self.train.labels):,} training and {len(self.test.labels):,} test images "
+            f"of {self.train.shape}{rule}{split}\n"
+            f"{len(self.class_names)} labels: {names}{f', and {more} more' if more > 0 else ''}"
         )
 
 
-def load_dataset(folder: Path | None) -> Dataset:
-    """Load both splits: of the shipped MNIST, or of an IDX folder.
+def load_dataset(
+    data: str | Path | None = None, options: FolderOptions = NO_OPTIONS, model: ModelImages | None = None
+) -> Dataset:
+    """Load both splits. Only the shipped MNIST and what Keras fetches are held in memory.
+
+    Args:
+        data: A registered name (text without a slash), or the path of a folder of images, an .npz file or a folder of
+            IDX files. None is MNIST.
+        options: How a folder of images is read, and class names.
+        model: For which the images are; decides how a folder of images is read.
 
     Raises:
-        ConfigError: If the folder does not exist.
+        ConfigError: If there is no such thing, or options do not fit it.
         ArtifactError: If a file is missing or broken; the message says which and how.
+        MissingDependency: If Pillow or TensorFlow is needed and not installed.
     """
-    train, test = load_split(folder, "train"), load_split(folder, "test")
-    if train.images.shape[1:] != test.images.shape[1:]:
-        raise ArtifactError(
-            f"{folder}: training images are {train.images.shape[1:]}, test images {test.images.shape[1:]}: make them alike"
-        )
-    classes = int(train.labels.max()) + 1
-    if int(test.labels.max()) >= classes:
-        raise ArtifactError(
-            f"{folder}: the test labels have class {test.labels.max()}, the training labels end at {classes - 1}"
-        )
-    if classes < 2:
-        raise ArtifactError(f"{folder}: the training labels have one class only: give at least two")
-    name, source = (MNIST, SHIPPED) if folder is None else (folder.resolve().name, str(folder.resolve()))
-    return Dataset(name, source, _class_names(folder, classes), train, test)
+    found = find(data)
+    if found.kind == IMAGES:
+        folder = load_image_folder(found.path, options, model)
+        if len(folder.class_names) < 2:
+            raise ConfigError(f"{data} has one class only ({folder.class_names[0]}): give a folder for each class")
+        _require_own_names(folder.class_names)
+        parts = folder.splits["train"], folder.splits["test"]
+        return Dataset(found.name, found.source, folder.class_names, *parts, folder.fit, folder.test_share, folder.seed)
+    options.require_none(str(data or MNIST), model)
+    if found.kind == KERAS:
+        train, test, names = load_keras_set(found.name)
+        return _checked(found, train, test, options, model, names)
+    return _checked(found, _part(found, "train"), _part(found, "test"), options, model)
 
 
-def load_split(folder: Path | None, part: str) -> Split:
-    """Load `train` or `test` alone. Errors as `load_dataset`."""
-    if folder is not None and not folder.is_dir():
-        raise ConfigError(f"{folder} is not a folder: give --data a folder of IDX files")
-    images_path, labels_path = _find(folder, f"{_PREFIX[part]}-images", 3), _find(folder, f"{_PREFIX[part]}-labels", 1)
-    images = _read_idx(images_path, _IMAGES_MAGIC)[..., np.newaxis]
-    labels = _read_idx(labels_path, _LABELS_MAGIC)
-    if len(images) != len(labels):
-        raise ArtifactError(f"{labels_path} has {len(labels)} labels for the {len(images)} images of {images_path.name}")
-    if images.size == 0:
-        raise ArtifactError(f"{images_path} has no images (shape {images.shape}): give a folder with some")
-    return Split(images, labels.astype(np.int64))
+def load_test(data: str | Path | None = None, options: FolderOptions = NO_OPTIONS, model: ModelImages | None = None) -> Split:
+    """Load the test part alone, as a device does: it needs neither the training images nor, without Keras's, TensorFlow.
+
+    A folder of images with only a test/ is enough. Arguments and errors as `load_dataset`.
+    """
+    found = find(data)
+    if found.kind == IMAGES:
+        return load_image_folder(found.path, options, model, ("test",)).splits["test"]
+    options.require_none(str(data or MNIST), model)
+    return load_keras_set(found.name)[1] if found.kind == KERAS else _part(found, "test")
 
 
-def recorded_folder(record: DatasetRecord | None, folder: Path | None) -> Path | None:
-    """Return where to load the images from: `folder` where one is named, else what a manifest records, else MNIST (None).
+@dataclass(frozen=True)
+class Found:
+    """What a user's text stands for: its kind, its name, and its path as it was written (the current folder for a name)."""
+
+    kind: str
+    name: str
+    path: Path
+
+    @property
+    def source(self) -> str:
+        """As in `Dataset`."""
+        return self.kind if self.kind in (SHIPPED, KERAS) else str(self.path.resolve())
+
+
+def find(data: str | Path | None) -> Found:
+    """Tell what `data` is. Errors as `load_dataset`."""
+    if data is None or data == MNIST:
+        return Found(SHIPPED, MNIST, Path())
+    if isinstance(data, str) and data in REGISTERED:
+        return Found(KERAS, data, Path())
+    path = Path(data)
+    if path.is_dir():
+        return Found(IDX if is_idx_folder(path) else IMAGES, path.resolve().name, path)
+    if path.is_file() and path.suffix == ".npz":
+        return Found(NPZ, path.stem, path)
+    raise ConfigError(f"{data} is not a folder, an .npz file or one of {', '.join(REGISTERED)}: name one of these with --data")
+
+
+def recorded_source(
+    record: DatasetRecord | None, data: str | Path | None = None, options: FolderOptions = NO_OPTIONS
+) -> tuple[str | Path | None, FolderOptions]:
+    """Return from where, and how, to load the images of a record: from `data` if given, else from where it says.
+
+    What `options` leaves open for a folder of images is as recorded, wherever the folder is now.
 
     Raises:
-        ConfigError: If the recorded folder is not on this machine.
+        ConfigError: If the recorded folder or file is not on this machine.
     """
-    if folder is not None or record is None or record.source == SHIPPED:
-        return folder
-    if not Path(record.source).is_dir():
-        raise ConfigError(f"the model's images ({record.name}, {record.source}) are not here: name their folder with --data")
-    return Path(record.source)
+    if record is None:
+        return data, options
+    if data is None:
+        data = record.name if record.source in (SHIPPED, KERAS) else Path(record.source)
+        if isinstance(data, Path) and not data.exists():
+            raise ConfigError(
+                f"the model's images ({record.name}, {record.source}) are not here: name their folder with --data"
+            )
+    found = find(data)
+    if found.kind == IMAGES and record.shape:
+        height, width, channels = record.shape
+        options = replace(
+            options,
+            size=options.size or (height, width),
+            channels=options.channels or channels,
+            fit=options.fit or record.fit,
+        )
+        if not has_parts(found.path, ("test",)):
+            options = replace(
+                options,
+                test_share=record.test_share if options.test_share is None else options.test_share,
+                seed=record.split_seed if options.seed is None else options.seed,
+            )
+    return data, options
+
+
+def recorded_model(record: DatasetRecord, class_names: tuple[str, ...]) -> ModelImages | None:
+    """Return how a record's folder of images was read, given its classes; None where the pixels came as an array."""
+    if record.shape is None or record.fit is None:
+        return None
+    height, width, channels = record.shape
+    return ModelImages((height, width, channels), record.fit, record.background, class_names)
 
 
 def require_recorded(record: DatasetRecord, test: Split) -> None:
@@ -140,56 +218,51 @@ def require_recorded(record: DatasetRecord, test: Split) -> None:
         raise ConfigError(f"these are not the model's test images ({record.name}, {record.source}): name theirs with --data")
 
 
-def _find(folder: Path | None, stem: str, dimensions: int) -> Path:
-    if folder is None:
-        return _MNIST_FOLDER / f"{stem}-idx{dimensions}-ubyte.gz"
-    names = [f"{stem}{mark}idx{dimensions}-ubyte{suffix}" for mark in "-." for suffix in ("", ".gz")]
-    found = [folder / name for name in names if (folder / name).exists()]
-    if not found:
-        raise ArtifactError(f"{folder / names[1]} does not exist: an IDX folder has it, gzipped or plain")
-    if len(found) > 1:
-        raise ArtifactError(f"{folder} has both {found[0].name} and {found[1].name}: keep one")
-    return found[0]
+def _part(found: Found, part: str) -> Split:
+    if found.kind == SHIPPED:
+        return load_shipped(part)
+    return load_idx(found.path, part) if found.kind == IDX else load_npz(found.path, part)
 
 
-def _read_idx(path: Path, magic: int) -> NDArray[np.uint8]:
-    data = read_bytes(path)
-    if path.parent == _MNIST_FOLDER and sha256(data) != _MNIST_SHA256[path.name]:
-        raise ArtifactError(f"{path} is altered (its SHA-256 is not MNIST's): install edgecnn again")
-    if path.suffix == ".gz":
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ArtifactError(f"{path} is not a whole gzip file ({error}): copy it again") from error
-    dimensions = magic & 0xFF
-    header = 4 + 4 * dimensions
-    if len(data) < header:
-        raise ArtifactError(f"{path} is truncated: {len(data)} bytes, the IDX header alone has {header}: copy it again")
-    found, *shape = struct.unpack(f">{1 + dimensions}I", data[:header])
-    if found != magic:
+def _checked(
+    found: Found,
+    train: Split,
+    test: Split,
+    options: FolderOptions,
+    model: ModelImages | None,
+    names: tuple[str, ...] = (),
+) -> Dataset:
+    if train.shape != test.shape:
+        raise ArtifactError(f"{found.path}: training images are {train.shape}, test images {test.shape}: make them alike")
+    classes = int(train.labels.max()) + 1
+    if int(test.labels.max()) >= classes:
         raise ArtifactError(
-            f"{path} is not an IDX file of this kind: magic 0x{found:08x}, expected 0x{magic:08x}: check the names"
+            f"{found.path}: the test labels have class {test.labels.max()}, the training labels end at {classes - 1}: "
+            "give training images of each"
         )
-    expected = header + int(np.prod(shape, dtype=object))
-    if len(data) != expected:
-        state = "truncated" if len(data) < expected else "too long"
+    if classes < 2:
+        raise ArtifactError(f"{found.path}: the training labels have one class only: give at least two")
+    if classes > len(train.labels):
         raise ArtifactError(
-            f"{path} is {state}: {len(data)} bytes, its header says {expected} (shape {tuple(shape)}): copy it again"
+            f"{found.path}: the training labels go up to {classes - 1} in {len(train.labels)} images: number the classes from 0"
         )
-    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+    own = found.path / LABELS_NAME
+    if options.labels or (found.kind == IDX and own.exists() and not model):
+        path = options.labels or own
+        names = read_labels(path)
+        if len(names) != classes:
+            raise ArtifactError(f"{path} names {len(names)} classes, the training labels have {classes}: a name a line")
+        _require_own_names(names)
+    elif model:
+        names = model.class_names
+        if len(names) < classes:
+            raise ConfigError(
+                f"{found.path} has {classes} classes, the model {len(names)}: name the model's own images with --data"
+            )
+    return Dataset(found.name, found.source, names or tuple(map(str, range(classes))), train, test)
 
 
-def _class_names(folder: Path | None, classes: int) -> tuple[str, ...]:
-    path = None if folder is None else folder / "labels.txt"
-    if path is None or not path.exists():
-        return tuple(str(index) for index in range(classes))
-    try:
-        text = read_bytes(path).decode()
-    except UnicodeDecodeError as error:
-        raise ArtifactError(f"{path} is not UTF-8 text: save it as that, a name a line") from error
-    names = tuple(line.strip() for line in text.splitlines() if line.strip())
-    if len(names) != classes:
-        raise ArtifactError(f"{path} names {len(names)} classes, the training labels have {classes}: a name a line")
-    if len(set(names)) < classes:
-        raise ArtifactError(f"{path} names a class twice: give each a name of its own")
-    return names
+def _require_own_names(names: tuple[str, ...]) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ArtifactError(f"the class name {twice} is given twice: give each class a name of its own")

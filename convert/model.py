@@ -3,6 +3,9 @@
 from typing import Any
 
 from convert.tensorflow import load_keras
+from edge.errors import ConfigError
+
+_SMALLEST = 4  # Two poolings halve it twice.
 
 
 def build_cnn(shape: tuple[int, int, int], classes: int, dropout: float = 0.5) -> Any:
@@ -14,7 +17,15 @@ def build_cnn(shape: tuple[int, int, int], classes: int, dropout: float = 0.5) -
         shape: (height, width, channels) of the images.
         classes: How many.
         dropout: Share of the flattened features that is dropped in training, 0 to 1 (exclusive).
+
+    Raises:
+        ConfigError: If the images are smaller than the poolings leave something of.
     """
+    if min(shape[:2]) < _SMALLEST:
+        raise ConfigError(
+            f"images of {shape[0]} x {shape[1]} are too small for the CNN (at least {_SMALLEST} x {_SMALLEST}): give larger "
+            "ones, or a model of your own with --model"
+        )
     layers = load_keras().layers
     stages: list[Any] = []
     for stage in range(3):

@@ -1,17 +1,12 @@
 """Keras -> .onnx bytes."""
 
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import redirect_stdout
-from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from convert.tensorflow import load_tensorflow
 from edge.errors import ConversionError, MissingDependency
-from edge.preprocess import Floats
 from edge.quiet import quiet
-from edge.runtimes import ort
 
 ONNX_PRECISIONS = ("float32", "int8")
 
@@ -22,81 +17,49 @@ _OLDEST_RUNTIME = {13: "1.6", 14: "1.8", 15: "1.10", 16: "1.11", 17: "1.12", 18:
 _OLDEST_FOR_IR = {7: "1.6", 8: "1.11", 9: "1.15", 10: "1.18", 11: "1.21"}
 
 
-def to_onnx(model: Any) -> bytes:
-    """Convert a Keras image classifier to float32 ONNX with a free batch.
+def to_onnx(model: Any, shape: tuple[int, ...], dtype: str, output: str) -> bytes:
+    """Convert a Keras image classifier to float32 ONNX with a free batch. Its input is `image`.
 
     tf2onnx leaves batch normalisation as Mul and Add beside each Conv, and computes the reshape's shape at run time;
     onnxslim folds the first into the weights and the second into a constant.
 
+    Args:
+        model: The Keras model.
+        shape: Of one image, without the batch.
+        dtype: The numpy name of the model's input type, as float32 or uint8.
+        output: What to call the output: `probabilities` or `logits`.
+
     Raises:
         ConversionError: If a step fails.
+        MissingDependency: If a package of the train extra is missing.
     """
     tensorflow = load_tensorflow()
-    signature = [tensorflow.TensorSpec((None, *model.inputs[0].shape[1:]), tensorflow.float32, name="image")]
+    signature = [tensorflow.TensorSpec((None, *shape), dtype, name="image")]
     try:
         with quiet():
+            import onnx
             import onnxslim
             import tf2onnx
 
             # from_keras fails on a Keras 3 Sequential.
             function = tensorflow.function(lambda image: model(image, training=False), input_signature=signature)
-            graph, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=_OPSET)
-            data: bytes = _named(onnxslim.slim(graph)).SerializeToString()
+            concrete = _traced(function)
+            graph, _ = tf2onnx.convert.from_function(
+                function, input_signature=signature, opset=_OPSET, custom_op_handlers={"Erfc": (_erfc, [])}
+            )
+            _give_constants(graph.graph, concrete)
+            # tf2onnx leaves an operator that it can't convert as it is.
+            onnx.checker.check_model(graph)
+            graph = _named(onnxslim.slim(graph), output)
+            data: bytes = graph.SerializeToString()
             return data
     except ModuleNotFoundError as error:
         raise MissingDependency(f"{error.name} is not installed. On the workstation: pip install 'edgecnn[train]'") from error
     except Exception as error:  # Three libraries, each with errors of its own.
         reason = " ".join(str(error).split())[:200]
-        raise ConversionError(f"ONNX float32: tf2onnx or onnxslim can't convert the model ({reason})") from error
-
-
-def quantize_onnx(data: bytes, calibration: Floats) -> bytes:
-    """Quantise a float32 ONNX model to static int8: QDQ, signed activations and weights, scales per channel.
-
-    Args:
-        data: The float32 model.
-        calibration: Model inputs float32 (n, h, w, c).
-
-    Raises:
-        ConversionError: If ONNX Runtime's quantiser fails.
-    """
-    ort.import_library()
-    try:
-        with tempfile.TemporaryDirectory() as name, quiet(), redirect_stdout(sys.stderr):  # It prints what it does.
-            import onnx
-            from onnxruntime import quantization
-            from onnxruntime.quantization.shape_inference import quant_pre_process
-
-            folder = Path(name)
-            (folder / "float32.onnx").write_bytes(data)
-            quant_pre_process(str(folder / "float32.onnx"), str(folder / "prepared.onnx"))
-            prepared = onnx.load(folder / "prepared.onnx")
-            # Calibration clips a quantised softmax well below 1: classes stay right and confidences become wrong.
-            outputs = [node.name for node in prepared.graph.node if node.output[0] == prepared.graph.output[0].name]
-            quantization.quantize_static(
-                str(folder / "prepared.onnx"),
-                str(folder / "int8.onnx"),
-                _reader(calibration),
-                quant_format=quantization.QuantFormat.QDQ,
-                per_channel=True,
-                nodes_to_exclude=outputs,
-                activation_type=quantization.QuantType.QInt8,
-                weight_type=quantization.QuantType.QInt8,
-                calibrate_method=quantization.CalibrationMethod.Entropy,
-            )
-            model = onnx.load(folder / "int8.onnx")
-            # The optimiser's list of every domain it knows; a domain that no node uses only asks for a newer runtime.
-            used = {node.domain for node in model.graph.node}
-            kept = [opset for opset in model.opset_import if opset.domain in used | {""}]
-            del model.opset_import[:]
-            model.opset_import.extend(kept)
-            quantized: bytes = model.SerializeToString()
-            return quantized
-    except ModuleNotFoundError as error:
-        raise MissingDependency(f"{error.name} is not installed. On the workstation: pip install 'edgecnn[train]'") from error
-    except Exception as error:  # onnxruntime's errors share no public base class but this one.
-        reason = " ".join(str(error).split())[:200]
-        raise ConversionError(f"ONNX int8: ONNX Runtime can't quantise the model ({reason})") from error
+        raise ConversionError(
+            f"ONNX float32: tf2onnx or onnxslim can't convert the model ({reason}): replace that layer, or use --format tflite"
+        ) from error
 
 
 def oldest_onnx_runtime(data: bytes) -> str | None:
@@ -112,27 +75,45 @@ def oldest_onnx_runtime(data: bytes) -> str | None:
     return "onnxruntime>=" + max(known, key=lambda release: tuple(map(int, release.split("."))))
 
 
-def _named(model: Any) -> Any:
+def _traced(function: Any) -> Any:
+    """Trace with the functions that it calls inlined: Keras's grouped convolution is one, which tf2onnx can't convert."""
+    config = load_tensorflow().config
+    before = config.functions_run_eagerly()
+    config.run_functions_eagerly(True)
+    try:
+        return function.get_concrete_function()
+    finally:
+        config.run_functions_eagerly(before)
+
+
+def _give_constants(graph: Any, function: Any) -> None:
+    """Put the plain tensors that the function captured into the graph; tf2onnx makes inputs of them.
+
+    A Normalization layer keeps its mean and variance as such, not as variables.
+    """
+    import onnx
+
+    for outer, inner in function.graph.captures:
+        for value in [value for value in graph.input if value.name == inner.name]:
+            graph.initializer.append(onnx.numpy_helper.from_array(outer.numpy(), inner.name))
+            graph.input.remove(value)
+
+
+def _erfc(graph: Any, node: Any, name: str, args: list[Any]) -> None:
+    """Convert TensorFlow's Erfc, of which Keras makes the exact GELU: 1 - Erf. tf2onnx has none."""
+    node.type = "Erf"
+    one = graph.make_const(f"{name}_one", np.ones((), np.float32))
+    left = graph.make_node("Sub", [one.output[0], node.output[0]], name=f"{name}_left", op_name_scope=name)
+    graph.replace_all_inputs(node.output[0], left.output[0], ops=[other for other in graph.get_nodes() if other is not left])
+
+
+def _named(model: Any, output: str) -> Any:
     """Give the free batch and the output readable names instead of generated ones."""
     graph = model.graph
     old = graph.output[0].name
     for node in graph.node:
-        node.output[:] = ["probabilities" if name == old else name for name in node.output]
-    graph.output[0].name = "probabilities"
+        node.output[:] = [output if name == old else name for name in node.output]
+    graph.output[0].name = output
     for value in (graph.input[0], graph.output[0]):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     return model
-
-
-def _reader(calibration: Floats) -> Any:
-    from onnxruntime.quantization import CalibrationDataReader
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types.
-        def __init__(self) -> None:
-            self.images: Iterator[Floats] = (calibration[i : i + 1] for i in range(len(calibration)))
-
-        def get_next(self) -> dict[str, Floats] | None:
-            image = next(self.images, None)
-            return None if image is None else {"image": image}
-
-    return Reader()

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,32 +10,38 @@ from typing import Any
 import numpy as np
 
 from convert.checkpoint import TRAIN_NAME, checkpoint_bytes, load_checkpoint, load_last, prune, save_epoch
-from convert.dataset import SHIPPED, Dataset, Split
+from convert.dataset import Dataset
 from convert.interrupt import HeldInterrupt
-from convert.keras_runtime import OPENER
-from convert.model import build_cnn
+from convert.keras_runtime import KerasRuntime, keras_opener
+from convert.own_model import (
+    compile_model,
+    module_of,
+    needed_modules,
+    new_model,
+    open_fitting,
+    optimizer_text,
+    unsettled_share,
+    with_source,
+)
 from convert.tensorflow import load_keras, load_tensorflow
 from convert.train_records import Checkpoint, Epoch, TrainConfig, TrainResult
 from convert.versions import versions
 from edge.classifier import Classifier
 from edge.errors import ArtifactError, ConfigError
 from edge.files import make_folder, sha256, write_bytes
-from edge.images import background
-from edge.manifest import (
-    MANIFEST_NAME,
-    SCHEMA,
-    Artifact,
-    DatasetRecord,
-    Manifest,
-    Preprocessing,
-    Provenance,
-    TensorSpec,
-)
+from edge.interface import Interface
+from edge.manifest import MANIFEST_NAME, SCHEMA, Artifact, DatasetRecord, Manifest, Preprocessing, Provenance, is_foreign
 from edge.metrics import correct, cross_entropy
-from edge.preprocess import input_table, to_input
+from edge.model_file import ModelFile
+from edge.quiet import quiet
 from edge.records import to_json
+from edge.splits import Split
 
 MODEL_NAME = "model.keras"
+# So many outputs are looked at before training: no chance that logits look like probabilities, or the reverse.
+_LOOK = 32
+# More than this of what batch normalisation began with is told.
+_UNSETTLED = 0.01
 
 
 @dataclass(frozen=True)
@@ -55,11 +61,14 @@ def train(
     dataset: Dataset,
     config: TrainConfig,
     folder: Path,
+    preprocessing: Preprocessing,
+    output: str = "probabilities",
+    trust: tuple[str, ...] = (),
     resume: bool = False,
     on_text: Callable[[str], None] = lambda text: None,
     on_batch: Callable[[TrainState], None] = lambda state: None,
 ) -> TrainResult:
-    """Train the CNN and write model.keras, train.json, manifest.json, checkpoint/ and logs/ into `folder`.
+    """Train a model and write model.keras, train.json, manifest.json, checkpoint/ and logs/ into `folder`.
 
     Same seed, machine and versions give the same weights, resumed or not: the order of an epoch's images and its
     dropout depend on the seed and the epoch alone, and TensorFlow's deterministic kernels are turned on, for the whole process.
@@ -68,41 +77,56 @@ def train(
     chooses nothing. Files that were exported from an earlier model stay, and loading one says that it is stale.
 
     Args:
-        dataset: What to learn from and what to be measured on.
+        dataset: What to learn from and what to be measured on; images are read a batch at a time.
         config: The settings.
         folder: Where everything is written.
+        preprocessing: How the model takes pixels.
+        output: `probabilities` or `logits`, what the model gives.
+        trust: Names of modules whose code a .keras file in `config` needs.
         resume: Go on after the last finished epoch of `folder/checkpoint`.
-        on_text: Gets the model's summary, and a line for each step after training.
+        on_text: Gets the model's summary, and a line for each step.
         on_batch: Gets the state after every batch.
 
     Raises:
-        ConfigError: If `folder` can't be written, a resume does not fit the checkpoint, or the loss becomes NaN.
-        ArtifactError: If the checkpoint is damaged.
+        ConfigError: If `folder` can't be written, the model does not come or does not fit the images, a resume does not fit
+            the checkpoint, or the loss becomes NaN.
+        ArtifactError: If the checkpoint or a .keras file is damaged, or the model does not give what `output` says.
         MissingDependency: If TensorFlow is not installed.
         KeyboardInterrupt: If interrupted before an epoch ended; no model is written then.
     """
     earlier = _earlier_manifest(folder, on_text)
-    record = DatasetRecord(dataset.name, dataset.source, dataset.train.sha256, dataset.test.sha256)
-    checkpoint = load_checkpoint(folder, config, record) if resume else None
+    record = dataset.record()
+    config, modules = with_source(config), tuple(dict.fromkeys((*trust, *module_of(config))))
+    interface = Interface(preprocessing, output, dataset.class_names)
+    checkpoint = load_checkpoint(folder, config, record, interface) if resume else None
     make_folder(folder)
 
     made_with = versions("tensorflow", "keras", "numpy")
     keras = load_keras()
     load_tensorflow().config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(config.seed)
-    model = load_last(folder, checkpoint) if checkpoint else _new_model(dataset, config)
+    shape, classes = dataset.train.shape, len(dataset.class_names)
+    model = load_last(folder, checkpoint, modules) if checkpoint else new_model(config, shape, classes, modules)
+    runtime = open_fitting(model, config, shape, classes, modules)
+    # What trains is what deploys: the same code makes the inputs of both.
+    classifier = Classifier(ModelFile(Path(config.origin()), "keras", b"", None, None, "no file yet"), runtime, interface)
+    classifier.probabilities(dataset.train.images(range(min(_LOOK, len(dataset.train.labels)))))
+    own = "" if checkpoint or not model.compiled else ", as the model was compiled; the loss is the labels' cross-entropy"
+    if not checkpoint:
+        compile_model(model, int(runtime.output_spec.shape[-1] or 0), config, output)
     lines: list[str] = []
     model.summary(print_fn=lines.append, line_length=80)
     on_text("\n".join(lines))
+    on_text(f"Optimizer: {optimizer_text(model)}{own}")
 
-    fit = "digit" if dataset.source == SHIPPED else "letterbox"
-    preprocessing = Preprocessing(1 / 255, fit, background(dataset.train.images))
     log_folder = f"logs/{datetime.now(UTC):%Y%m%d-%H%M%S}"
     held = HeldInterrupt()
-    watcher = _watcher(checkpoint, config, record, folder, on_batch, held)
+    watcher = _watcher(checkpoint, config, record, interface, folder, on_batch, held)
     board = keras.callbacks.TensorBoard(str(folder / log_folder), update_freq=1)
     done = len(checkpoint.history) if checkpoint else 0
-    batches = _batches(dataset.train, config, preprocessing, done)
+    batches = _batches(dataset.train, config, classifier, done)
+    with quiet():  # The first generator of a process makes TensorFlow's C++ tell of its memory.
+        list(load_tensorflow().data.Dataset.from_generator(lambda: iter([0]), output_types="int32"))
     interrupted = False
     try:
         with held:
@@ -118,10 +142,21 @@ def train(
     # Gone until it is true again.
     (folder / TRAIN_NAME).unlink(missing_ok=True)
     write_bytes(folder / MODEL_NAME, data)
-    _manifest(earlier, dataset, record, config, preprocessing, data, model).save(folder)
+    settings = {**config.settings(), "optimizer": optimizer_text(model)}
+    trusted = needed_modules(data, modules)
+    _manifest(earlier, interface, record, config.seed, settings, trusted, data, runtime).save(folder)
+    last = checkpoint.best_epoch if interrupted else len(checkpoint.history)
+    seen = last * len(batches)
+    share = unsettled_share(model, config, seen)
+    if share > _UNSETTLED:
+        on_text(
+            f"Batch normalisation's averages are still {share:.0%} what they began with after {seen:,} batches, and the model "
+            "may do far worse than in training: take more --epochs, a smaller --batch-size, or momentum=0.9 in its layers"
+        )
     on_text(f"Measuring on {len(dataset.test.labels):,} test images")
     # Read back through the path of every other file, so that `edgecnn evaluate` says the same.
-    probabilities = Classifier.load(folder / MODEL_NAME, opener=OPENER).probabilities(dataset.test.images)
+    measured = Classifier.load(folder / MODEL_NAME, opener=keras_opener(trusted))
+    probabilities = measured.split_probabilities(dataset.test)
     result = TrainResult(
         config=config,
         dataset=record,
@@ -130,12 +165,13 @@ def train(
         parameters=model.count_params(),
         trainable_parameters=sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
         history=checkpoint.history,
-        epoch=checkpoint.best_epoch if interrupted else len(checkpoint.history),
+        epoch=last,
         interrupted=interrupted,
         seconds=sum(epoch.seconds for epoch in checkpoint.history),
         test_images=len(dataset.test.labels),
         test_accuracy=float(correct(probabilities, dataset.test.labels).mean()),
         test_loss=cross_entropy(probabilities, dataset.test.labels),
+        optimizer=settings["optimizer"],
         versions=made_with,
         log_folder=log_folder,
     )
@@ -144,6 +180,8 @@ def train(
 
 
 def _earlier_manifest(folder: Path, on_text: Callable[[str], None]) -> Manifest | None:
+    if is_foreign(folder):
+        raise ConfigError(f"{folder / MANIFEST_NAME} is not edgecnn's: name another folder with --out")
     if not (folder / MANIFEST_NAME).exists():
         return None
     try:
@@ -153,17 +191,8 @@ def _earlier_manifest(folder: Path, on_text: Callable[[str], None]) -> Manifest 
         return None
 
 
-def _new_model(dataset: Dataset, config: TrainConfig) -> Any:
-    height, width, channels = dataset.train.images.shape[1:]
-    model = build_cnn((height, width, channels), len(dataset.class_names), config.dropout)
-    optimizer = load_keras().optimizers.Adam(config.learning_rate)
-    model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
-
-
-def _batches(split: Split, config: TrainConfig, preprocessing: Preprocessing, done: int) -> Any:
-    """Return a Keras data source that converts one batch at a time, each epoch in an order of its own."""
-    table = input_table(preprocessing, TensorSpec("image", (), "float32"))
+def _batches(split: Split, config: TrainConfig, classifier: Classifier, done: int) -> Any:
+    """Return a Keras data source that reads and converts one batch at a time, each epoch in an order of its own."""
 
     class Batches(load_keras().utils.PyDataset):  # type: ignore[misc]  # Keras has no types.
         def __init__(self) -> None:
@@ -179,7 +208,7 @@ def _batches(split: Split, config: TrainConfig, preprocessing: Preprocessing, do
 
         def __getitem__(self, index: int) -> tuple[Any, Any]:
             chosen = self.order[index * config.batch_size : (index + 1) * config.batch_size]
-            return to_input(split.images[chosen], table), split.labels[chosen]
+            return classifier.inputs(split.images(chosen)), split.labels[chosen]
 
         def on_epoch_end(self) -> None:
             self.epoch += 1
@@ -192,6 +221,7 @@ def _watcher(
     checkpoint: Checkpoint | None,
     config: TrainConfig,
     record: DatasetRecord,
+    interface: Interface,
     folder: Path,
     on_batch: Callable[[TrainState], None],
     held: HeldInterrupt,
@@ -224,7 +254,7 @@ def _watcher(
             finished = Epoch(epoch + 1, float(logs["loss"]), float(logs["accuracy"]), seconds)
             if not np.isfinite(finished.loss):
                 raise ConfigError(f"the loss is {finished.loss} after epoch {epoch + 1}: lower --learning-rate")
-            self.checkpoint = save_epoch(self.checkpoint, self.model, finished, config, record, folder)
+            self.checkpoint = save_epoch(self.checkpoint, self.model, finished, config, record, interface, folder)
             prune(self.checkpoint, folder)
             held.check()
 
@@ -233,27 +263,36 @@ def _watcher(
 
 def _manifest(
     earlier: Manifest | None,
-    dataset: Dataset,
+    interface: Interface,
     record: DatasetRecord,
-    config: TrainConfig,
-    preprocessing: Preprocessing,
+    seed: int,
+    settings: dict[str, str],
+    trusted: tuple[str, ...],
     data: bytes,
-    model: Any,
+    runtime: KerasRuntime,
 ) -> Manifest:
-    spec_in = TensorSpec(model.inputs[0].name, tuple(model.inputs[0].shape), "float32")
-    spec_out = TensorSpec(model.outputs[0].name, tuple(model.outputs[0].shape), "float32")
-    artifact = Artifact("keras", "float32", MODEL_NAME, len(data), sha256(data), None, spec_in, spec_out, None, None)
-    settings = {name: str(value) for name, value in asdict(config).items()}
+    specs = (runtime.input_spec, runtime.output_spec)
+    artifact = Artifact("keras", "float32", MODEL_NAME, len(data), sha256(data), None, *specs, None, None)
     provenance = Provenance(
         created=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         exported=None,
-        seed=config.seed,
+        seed=seed,
         train_config=settings,
         versions=versions("tensorflow", "keras", "numpy"),
         export_versions={},
         calibration=None,
     )
-    manifest = Manifest(SCHEMA, dataset.class_names, preprocessing, record, provenance, None, ())
+    manifest = Manifest(
+        schema=SCHEMA,
+        class_names=interface.class_names,
+        preprocessing=interface.preprocessing,
+        output=interface.output,
+        trusted=trusted,
+        dataset=record,
+        provenance=provenance,
+        reference=None,
+        artifacts=(),
+    )
     if earlier:
         manifest = replace(manifest, reference=earlier.reference).with_artifacts(*earlier.artifacts)
     return manifest.with_artifacts(artifact)

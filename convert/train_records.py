@@ -1,24 +1,28 @@
 """What decides a training run, and what it leaves behind."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from edge.errors import ConfigError
-from edge.manifest import DatasetRecord
+from edge.manifest import DatasetRecord, Preprocessing
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides a run. The defaults are the public notebook's.
+    """What decides a run beside its images and how the model takes them. The defaults are the public notebook's.
 
     Attributes:
         epochs: Passes over the training images.
         batch_size: Images a step.
-        learning_rate: Of Adam.
-        dropout: Share of the features before the last layer that is dropped, 0 to 1 (exclusive).
+        learning_rate: Of Adam; a model of one's own that is compiled keeps its optimizer and that one's rate.
+        dropout: Share of the features before the last layer of the mission's CNN that is dropped, 0 to 1 (exclusive).
         seed: Of the weights, the order of the images and the dropout.
+        model: `module:function` or a .keras file; None for the mission's CNN.
+        transfer: A .keras file whose last layer is replaced; None to start from nothing.
+        fine_tune: Train all of the transferred model, not its new last layer alone.
+        source_sha256: Of the file that `model` or `transfer` names, or of the module's source; `train` fills it in.
 
     Raises:
-        ConfigError: If one is out of range.
+        ConfigError: If one is out of range, or two exclude each other.
     """
 
     epochs: int = 5
@@ -26,6 +30,10 @@ class TrainConfig:
     learning_rate: float = 0.01
     dropout: float = 0.5
     seed: int = 0
+    model: str | None = None
+    transfer: str | None = None
+    fine_tune: bool = False
+    source_sha256: str | None = None
 
     def __post_init__(self) -> None:
         for name, good, allowed in (
@@ -37,6 +45,25 @@ class TrainConfig:
         ):
             if not good:
                 raise ConfigError(f"{option(name)} must be {allowed}, got {getattr(self, name)}")
+        if self.model and self.transfer:
+            raise ConfigError("--model and --transfer both name what to start from: give one of them")
+        if self.transfer and not self.transfer.endswith(".keras"):
+            raise ConfigError(f"--transfer {self.transfer} is not a .keras file: name one")
+        if (self.model or self.transfer) and self.dropout != TrainConfig.dropout:
+            raise ConfigError(f"--dropout is of edgecnn's own CNN, not of {self.model or self.transfer}: leave it away")
+        if self.fine_tune and not self.transfer:
+            raise ConfigError("--fine-tune is for a transferred model: name one with --transfer, or leave it away")
+
+    def origin(self) -> str:
+        """Return what the model comes from, for messages."""
+        return f"--transfer {self.transfer}" if self.transfer else f"--model {self.model}" if self.model else "the CNN"
+
+    def settings(self) -> dict[str, str]:
+        """Return what decided the run, as text; what does not apply to it is left out."""
+        values = asdict(self)
+        if self.model or self.transfer:
+            del values["dropout"]
+        return {name: str(value) for name, value in values.items() if value is not None and value is not False}
 
 
 @dataclass(frozen=True)
@@ -63,6 +90,8 @@ class Checkpoint:
     Attributes:
         config: The run's settings.
         dataset: What it learns from.
+        preprocessing: How the model takes pixels.
+        output: `probabilities` or `logits`, what it gives.
         history: Every finished epoch.
         last: File name and SHA-256 of the last epoch's model, with its optimizer.
         best: The same of the epoch with the lowest training loss.
@@ -71,6 +100,8 @@ class Checkpoint:
 
     config: TrainConfig
     dataset: DatasetRecord
+    preprocessing: Preprocessing
+    output: str
     history: tuple[Epoch, ...]
     last: tuple[str, ...]
     best: tuple[str, ...]
@@ -95,6 +126,7 @@ class TrainResult:
         test_images: How many images the next two were measured on.
         test_accuracy: Share of them classified right, 0 to 1.
         test_loss: Mean cross-entropy in nats.
+        optimizer: Its name and learning rate at the end.
         versions: Package -> version.
         log_folder: TensorBoard's, inside the model's folder.
     """
@@ -112,6 +144,7 @@ class TrainResult:
     test_images: int
     test_accuracy: float
     test_loss: float
+    optimizer: str
     versions: dict[str, str]
     log_folder: str
 

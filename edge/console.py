@@ -30,7 +30,7 @@ def check_writable(*outputs: Path | None, inputs: tuple[Path, ...] = ()) -> None
         if path.name == MANIFEST_NAME or path.suffix.lower() in _PRECIOUS:
             raise ConfigError(f"{path} has a model's or a manifest's name: write to another file")
         if path.resolve() in taken:
-            raise ConfigError(f"{path} is named twice: give each output a file of its own")
+            raise ConfigError(f"{path} is named twice, or is what is read: give each output a file of its own")
         taken.add(path.resolve())
         if not path.exists() or path.is_file():  # A pipe or a device needs no folder.
             make_folder(path.parent)

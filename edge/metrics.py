@@ -18,4 +18,4 @@ def cross_entropy(probabilities: Floats, labels: NDArray[np.int64]) -> float:
     A quantised output rounds small probabilities to 0, so its loss is larger than its accuracy suggests.
     """
     chosen = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(chosen, 1e-7)).mean())
+    return abs(float(np.log(np.clip(chosen, 1e-7, 1)).mean()))

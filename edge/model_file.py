@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edge.errors import ArtifactError
 from edge.files import read_bytes, sha256
-from edge.manifest import FORMATS, MANIFEST_NAME, Artifact, Manifest
+from edge.manifest import FORMATS, MANIFEST_NAME, Artifact, Manifest, is_foreign
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,11 @@ def read_model(path: Path) -> ModelFile:
     if path.is_dir() or model_format not in FORMATS:
         raise ArtifactError(f"{path} is not a .keras, .tflite or .onnx file: name one")
     data = read_bytes(path)
-    if not (path.parent / MANIFEST_NAME).exists():
+    foreign = is_foreign(path.parent)
+    if foreign or not (path.parent / MANIFEST_NAME).exists():
         _check_content(path, model_format, data)
-        return ModelFile(path, model_format, data, None, None, f"no {MANIFEST_NAME} beside it")
+        reason = f"a {MANIFEST_NAME} beside it that is not edgecnn's" if foreign else f"no {MANIFEST_NAME} beside it"
+        return ModelFile(path, model_format, data, None, None, reason)
     manifest = Manifest.load(path.parent)
     artifact = manifest.artifact(path.name)
     if artifact is None:

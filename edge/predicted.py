@@ -10,6 +10,9 @@ from edge.classifier import Classifier
 from edge.images import to_text
 from edge.preprocess import Images
 
+# Of several hundred classes a reader wants the first few; JSON has all.
+_SHOWN = 10
+
 
 @dataclass(frozen=True)
 class PredictedImage:
@@ -57,6 +60,9 @@ def labels(item: PredictedImage) -> str:
 
 
 def _bars(item: PredictedImage) -> str:
-    rows = sorted(item.probabilities.items(), key=lambda pair: -pair[1])[:10]
+    rows = sorted(item.probabilities.items(), key=lambda pair: -pair[1])[:_SHOWN]
     wide = max(len(label) for label, _ in rows)
-    return "\n".join(f"  {label:>{wide}}  {value:7.2%}  {'█' * round(30 * value)}".rstrip() for label, value in rows)
+    lines = [f"  {label:>{wide}}  {value:7.2%}  {'█' * round(30 * value)}".rstrip() for label, value in rows]
+    if len(item.probabilities) > _SHOWN:
+        lines.append(f"  the {_SHOWN} most probable of {len(item.probabilities)} classes")
+    return "\n".join(lines)

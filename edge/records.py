@@ -23,7 +23,9 @@ def to_json(record: Any) -> str:
 
 
 def from_json(kind: type[Record], text: str | bytes, origin: str, schema: int | None = None) -> Record:
-    """Build a `kind` from JSON, checking every field against its type hint. Unknown fields are errors.
+    """Build a `kind` from JSON, checking every field against its type hint.
+
+    A field with a default may be missing, as in what an earlier release wrote; unknown fields are errors.
 
     Args:
         kind: A dataclass of str, int, float, bool, None, dict[str, ...], tuple[..., ...] and dataclasses of these.
@@ -78,8 +80,9 @@ def _parse_dataclass(kind: Any, value: Any, origin: str, where: str) -> Any:
     if not isinstance(value, dict):
         raise ArtifactError(f"{origin}: {where.lstrip('.') or 'the whole'} must be an object: write it again")
     hints = typing.get_type_hints(kind)
-    wrong = sorted(hints.keys() ^ value.keys())
+    optional = {item.name for item in dataclasses.fields(kind) if item.default is not dataclasses.MISSING}
+    wrong = sorted((hints.keys() - optional - value.keys()) | (value.keys() - hints.keys()))
     if wrong:
         state = "is missing" if wrong[0] in hints else "is unknown"
         raise ArtifactError(f"{origin}: field {where.lstrip('.')}{'.' if where else ''}{wrong[0]} {state}: write it again")
-    return kind(**{name: _parse(hint, value[name], origin, f"{where}.{name}") for name, hint in hints.items()})
+    return kind(**{name: _parse(hint, value[name], origin, f"{where}.{name}") for name, hint in hints.items() if name in value})

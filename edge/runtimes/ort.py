@@ -1,15 +1,19 @@
 """ONNX files, through ONNX Runtime on the CPU."""
 
 import os
+import re
 from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import ArtifactError, MissingDependency
+from edge.errors import ArtifactError, ConfigError, MissingDependency
 from edge.manifest import TensorSpec
+from edge.runtimes.base import require_one_each
+
+# TensorProto.external_data with its entry `location`: weights in a file that ONNX Runtime would look for in the current folder.
+_EXTERNAL = re.compile(rb"\x6a.{1,2}\x0a\x08location\x12", re.DOTALL)
 
 
 def import_library() -> None:
@@ -26,31 +30,40 @@ class OrtRuntime:
 
     Raises:
         MissingDependency: If onnxruntime is not installed.
-        ArtifactError: If the bytes are not a model that this version runs.
+        ArtifactError: If the bytes are not a model that this version runs, or not the whole of it, or it has not one input and
+            one output, of numbers.
+        ConfigError: If a signature is named, which ONNX files don't have.
     """
 
     name = "onnxruntime"
 
-    def __init__(self, data: bytes, threads: int) -> None:
+    def __init__(self, data: bytes, threads: int, signature: str | None = None) -> None:
+        if signature is not None:
+            raise ConfigError("an ONNX model has no signatures: leave --signature away")
         self.version, onnxruntime = _library()
         options = session_options(threads)
+        if _EXTERNAL.search(data):
+            raise ArtifactError(
+                "the ONNX model keeps its weights in another file, which no hash covers: put them into it with "
+                "onnx.save(onnx.load('model.onnx'), 'whole.onnx')"
+            )
         try:
             # Its fallback tries the same again and prints about it on standard output.
             self._session = onnxruntime.InferenceSession(
                 data, options, providers=["CPUExecutionProvider"], enable_fallback=False
             )
         except Exception as error:  # onnxruntime's errors share no public base class but this one.
-            reason = " ".join(str(error).split())[:200]
+            reason = " ".join(str(error).split())[-200:]  # It begins with where in onnxruntime's source, and ends with why.
             raise ArtifactError(f"onnxruntime {self.version} can't load the ONNX model ({reason}): export it again") from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise ArtifactError(f"the ONNX model has {len(inputs)} inputs and {len(outputs)} outputs: give one with one each")
+        require_one_each("ONNX", [node.name for node in inputs], [node.name for node in outputs])
+        for node in (inputs[0], outputs[0]):
+            if not node.type.startswith("tensor(") or node.type == "tensor(string)":
+                raise ArtifactError(f"{node.name} of the ONNX model is a {node.type}: give one of tensors of numbers")
         self.input_spec, self.output_spec = _spec(inputs[0]), _spec(outputs[0])
 
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """Run a batch; a file with a fixed batch of one runs it image by image."""
-        if self.input_spec.shape[0] is not None and len(batch) != 1:
-            return np.concatenate([self.run(batch[i : i + 1]) for i in range(len(batch))])
+        """Run a batch."""
         output: NDArray[Any] = self._session.run(None, {self.input_spec.name: batch})[0]
         return output
 

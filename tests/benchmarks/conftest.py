@@ -9,12 +9,14 @@ import pytest
 from benchmarks.budgets import load_budgets
 from benchmarks.gate import Policy
 from benchmarks.latency import Plan
+from benchmarks.lineup import folder_lineup
 from benchmarks.options import Options
 from benchmarks.results import Report
 from benchmarks.run import benchmark
-from convert.dataset import load_split
+from convert.dataset import load_test
 from edge.manifest import Manifest
 from edge.runtimes import opener_for
+from edge.splits import Split
 
 NAMES = ("float32.tflite", "int8.tflite", "float32.onnx")
 
@@ -31,9 +33,14 @@ def three_files(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="session")
-def measured(three_files: Path, idx_folder: Path) -> Report:
+def test_split(idx_folder: Path) -> Split:
+    """The 60 test images of `exported`."""
+    return load_test(idx_folder)
+
+
+@pytest.fixture(scope="session")
+def measured(three_files: Path, test_split: Split) -> Report:
     """A result of `NAMES`, with everything but a sweep measured."""
-    test = load_split(idx_folder, "test")
     options = Options(
         formats=("tflite", "onnx"),
         plan=Plan(min_seconds=0.02, min_runs=400, launches=3, rounds=2),
@@ -45,13 +52,10 @@ def measured(three_files: Path, idx_folder: Path) -> Report:
         paced_seconds=0.1,
     )
     return benchmark(
-        three_files,
+        folder_lineup(three_files, options, {name: opener_for(name) for name in ("tflite", "onnx")}, test_split),
         options,
         load_budgets(None, {"max_drop_points": 100.0, "max_size_kib": 10_000.0}, ()),
         Policy(("noise",)),
-        {name: opener_for(name) for name in ("tflite", "onnx")},
-        test.images,
-        test.labels,
         "edgecnn bench",
         {"edgecnn": "0", "numpy": "0"},
     )

@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.latency import Stopwatch
-from convert.dataset import load_split
+from convert.dataset import load_test
 from edge.classifier import Classifier
 from edge.manifest import Manifest
-from edge.preprocess import to_input
 from edge.runtimes.litert import LiteRtRuntime
 
 TURNS = 60
@@ -52,14 +51,13 @@ def bare_ns(run: Callable[[NDArray[Any]], Any], singles: list[NDArray[Any]], run
 
 def main(folder: Path) -> None:
     """Print a line for each exported file."""
-    images = load_split(None, "test").images[:100]
+    images = load_test().images(range(100))
     print(f"{'file':16}{'bench µs':>10}{'bare µs':>10}{'more µs':>10}{'ratio':>8}   medians of {TURNS} turns")
     for artifact in Manifest.load(folder).artifacts:
         if artifact.format == "keras":
             continue
         classifier = Classifier.load(folder / artifact.path)
-        inputs = to_input(images, classifier.table)
-        singles = [inputs[i : i + 1].copy() for i in range(len(inputs))]
+        singles = classifier.singles(images)
         stopwatch, run = Stopwatch(classifier.runtime.run, singles), bare_run(classifier.runtime)
         stopwatch.warm_up()
         pairs = []

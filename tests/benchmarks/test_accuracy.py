@@ -1,9 +1,11 @@
 """A file beside its reference, on hand-made probabilities."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from benchmarks.accuracy import Accuracy, ClassCounts, Flip, compare
+from benchmarks.accuracy import Accuracy, ClassCounts, Flip, Tally, compare
 from benchmarks.intervals import Interval
 from edge.preprocess import Floats
 
@@ -81,8 +83,9 @@ def test_classes_are_counted_by_true_label_also_those_without_images() -> None:
     )
 
 
-def test_the_confusion_has_true_labels_in_rows_and_this_files_classes_in_columns() -> None:
-    assert compare(CANDIDATE, REFERENCE, LABELS).confusion == ((3, 0, 0), (1, 1, 1), (2, 0, 0))
+def test_the_confusion_has_the_true_label_this_files_class_and_how_many_where_there_are_any() -> None:
+    confusion = compare(CANDIDATE, REFERENCE, LABELS).confusion
+    assert confusion == ((0, 0, 3), (1, 0, 1), (1, 1, 1), (1, 2, 1), (2, 0, 2))
 
 
 def test_every_flip_is_listed_with_both_classes_and_their_own_confidences() -> None:
@@ -126,8 +129,38 @@ def test_a_file_compared_with_itself_loses_nothing() -> None:
         largest_confidence_change=0,
         mean_confidence_change=0,
         classes=(ClassCounts(1, 1, 1), ClassCounts(1, 1, 1), ClassCounts(1, 0, 0)),
-        confusion=((1, 0, 0), (0, 1, 0), (0, 1, 0)),
+        confusion=((0, 0, 1), (1, 1, 1), (2, 1, 1)),
         flips=(),
     )
     assert result.loss == pytest.approx(-np.log(1e-7) / 3)
     assert result.drop.low == -result.drop.high < 0
+
+
+@pytest.mark.parametrize("cuts", [(4,), (1, 2, 7), (0, 3)])
+def test_chunks_are_as_good_as_the_whole(cuts: tuple[int, ...]) -> None:
+    tally = Tally(3)
+    parts = (np.split(array, cuts) for array in (CANDIDATE, REFERENCE, LABELS))
+    for candidate, reference, labels in zip(*parts, strict=True):
+        tally.add(candidate, reference, labels)
+    whole = compare(CANDIDATE, REFERENCE, LABELS)
+    made = tally.accuracy()
+    assert made == replace(whole, loss=made.loss)
+    assert made.loss == pytest.approx(whole.loss)
+
+
+def test_a_chunk_of_other_classes_is_refused() -> None:
+    tally = Tally(3)
+    tally.add(CANDIDATE, REFERENCE, LABELS)
+    with pytest.raises(ValueError, match=r"must be alike, got \(8, 2\)"):
+        tally.add(CANDIDATE[:, :2], REFERENCE[:, :2], LABELS)
+
+
+def test_without_images_there_is_no_accuracy() -> None:
+    with pytest.raises(ValueError, match="images must be at least one, got none"):
+        Tally(3).accuracy()
+
+
+def test_what_is_kept_grows_with_the_confusions_and_not_with_the_square_of_the_classes() -> None:
+    labels = np.arange(1000)
+    probabilities = np.eye(1000, dtype=np.float32)
+    assert compare(probabilities, probabilities, labels).confusion == tuple((label, label, 1) for label in range(1000))

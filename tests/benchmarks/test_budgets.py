@@ -125,3 +125,12 @@ def test_the_command_line_goes_over_both(tmp_path: Path) -> None:
 def test_an_empty_table_changes_nothing(tmp_path: Path) -> None:
     budgets = load_budgets(write(tmp_path, 'max_p90_ms = 5\n[files."int8.tflite"]'), {}, KNOWN)
     assert budgets.of("int8.tflite") == Budget(max_p90_ms=5)
+
+
+def test_without_a_reference_there_is_no_drop_to_limit_unless_it_is_asked_for(tmp_path: Path) -> None:
+    assert load_budgets(None, {"max_p90_ms": 2}, KNOWN, False).general == Budget(None, max_p90_ms=2)
+    assert load_budgets(None, {"max_drop_points": 1}, KNOWN, False).general == Budget(1)
+    path = write(tmp_path, 'max_drop_points = 2\n[files."int8.tflite"]\nmax_size_kib = 3')
+    assert load_budgets(path, {}, KNOWN, False).of("int8.tflite") == Budget(2, max_size_kib=3)
+    path = write(tmp_path, '[files."int8.tflite"]\nmax_size_kib = 3')
+    assert load_budgets(path, {}, KNOWN, False).of("int8.tflite") == Budget(None, max_size_kib=3)

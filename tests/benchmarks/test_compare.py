@@ -181,3 +181,13 @@ def test_the_same_machine_twice_gives_no_evidence_in_95_of_100_cases(quiet: Repo
     assert same >= 0.95 * runs - 2 * np.sqrt(runs * 0.95 * 0.05)
     slower = sum(evidence(ratio_of(benchmark(1.1), benchmark())) == WORSE for _ in range(100))
     assert slower > 90
+
+
+def test_random_inputs_are_unlike_images_and_like_each_other(quiet: Report) -> None:
+    random = replace(quiet, dataset=None, class_names=(), files=tuple(replace(file, accuracy=None) for file in quiet.files))
+    with pytest.raises(ConfigError, match=r"not comparable: test images: [0-9a-f]{12} and none, random inputs"):
+        compare_reports(("old", quiet), ("new", random))
+    assert "Compared all the same" in comparison_text(compare_reports(("old", quiet), ("new", random), force=True))
+    alike = compare_reports(("old", random), ("new", random))
+    assert {(change.old_correct, change.new_correct) for change in alike.changes} == {(None, None)}
+    assert "None" not in comparison_text(alike)

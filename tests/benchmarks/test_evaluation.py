@@ -6,34 +6,75 @@ import numpy as np
 import pytest
 
 from benchmarks.evaluation import evaluate
-from convert.dataset import load_split
 from edge.classifier import Classifier
 from edge.errors import ConfigError
+from edge.interface import SCHEMES, Interface
+from edge.manifest import DatasetRecord
 from edge.metrics import cross_entropy
+from edge.preprocess import Images
+from edge.splits import CHUNK, ArraySplit, Indices, Split, chunks
+
+RECORD = DatasetRecord("bars", "/data/bars", "", "hash")
+
+
+def black(*labels: int) -> ArraySplit:
+    return ArraySplit(np.zeros((len(labels), 12, 12, 1), np.uint8), np.array(labels, np.int64))
 
 
 def test_labels_beyond_the_classes_are_refused(exported: Path) -> None:
     classifier = Classifier.load(exported / "int8.tflite")
     with pytest.raises(ConfigError, match=r"int8\.tflite has 3 classes, the labels go to 3: name others with --data"):
-        evaluate("int8.tflite", classifier, np.zeros((2, 12, 12, 1), np.uint8), np.array([0, 3]))
+        evaluate("int8.tflite", classifier, black(0, 3), RECORD)
 
 
 @pytest.mark.parametrize("name", ["int8.tflite", "float32.tflite", "float32.onnx"])
-def test_an_evaluation_counts_what_the_classifier_says(name: str, exported: Path, idx_folder: Path) -> None:
+def test_an_evaluation_counts_what_the_classifier_says(name: str, exported: Path, test_split: Split) -> None:
     classifier = Classifier.load(exported / name)
-    images = load_split(idx_folder, "test").images
+    images = next(chunks(test_split))
     probabilities = classifier.probabilities(images)
     labels = probabilities.argmax(axis=1)
     labels[:15] = (labels[:15] + 1) % 3
-    result = evaluate(name, classifier, images, labels)
+    result = evaluate(name, classifier, ArraySplit(images, labels), RECORD)
     assert (result.file, result.images, result.correct, result.accuracy) == (name, 60, 45, 0.75)
-    assert result.loss == cross_entropy(probabilities, labels)
+    assert result.loss == pytest.approx(cross_entropy(probabilities, labels))
     assert result.runtime == f"{classifier.runtime.name} {classifier.runtime.version}"
-    assert result.unverified is None
+    assert (result.unverified, result.dataset) == (None, RECORD)
 
 
 def test_an_evaluation_says_that_nothing_vouches_for_the_file(artifacts: Path) -> None:
     (artifacts / "manifest.json").unlink()
-    classifier = Classifier.load(artifacts / "int8.tflite")
-    result = evaluate("int8.tflite", classifier, np.zeros((1, 12, 12, 1), np.uint8), np.array([0]))
+    classifier = Classifier.load(artifacts / "int8.tflite", interface=Interface(SCHEMES["unit"]))
+    result = evaluate("int8.tflite", classifier, black(0), RECORD)
     assert result.unverified == "no manifest.json beside it"
+
+
+def test_without_images_there_is_nothing_to_evaluate(exported: Path) -> None:
+    with pytest.raises(ConfigError, match=r"there are no test images to judge int8\.tflite on: name others with --data"):
+        evaluate("int8.tflite", Classifier.load(exported / "int8.tflite"), black(), RECORD)
+
+
+def test_no_more_than_a_chunk_of_images_is_asked_for_at_a_time(exported: Path, test_split: Split) -> None:
+    images = next(chunks(test_split))
+    many = Counted(np.tile(images, (11, 1, 1, 1)), np.tile(test_split.labels, 11))
+    classifier = Classifier.load(exported / "int8.tflite")
+    few, result = (
+        evaluate("", classifier, ArraySplit(images, test_split.labels), RECORD),
+        evaluate("", classifier, many, RECORD),
+    )
+    assert many.asked == [CHUNK, CHUNK, 160]
+    assert (result.images, result.correct) == (660, 11 * few.correct)
+    assert result.loss == pytest.approx(few.loss)
+
+
+class Counted(ArraySplit):
+    """Keeps how many images it was asked for at a time."""
+
+    def images(self, indices: Indices) -> Images:
+        """See `Split`."""
+        self.__dict__.setdefault("asked", []).append(len(indices))
+        return super().images(indices)
+
+    @property
+    def asked(self) -> list[int]:
+        """So many each time."""
+        return list(self.__dict__["asked"])

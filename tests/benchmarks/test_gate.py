@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks import binomial
-from benchmarks.accuracy import Accuracy
-from benchmarks.gate import FAIL, INVALID, PASS, UNDECIDED, Budget, Check, Figures, Policy, Verdict, join, judge
+from benchmarks.accuracy import KERAS_REFERENCE, Accuracy
+from benchmarks.gate import FAIL, INVALID, PASS, UNDECIDED, UNJUDGED, Budget, Check, Figures, Policy, Verdict, join, judge
 from benchmarks.intervals import Interval
 from benchmarks.noise import NAMES, Noise
 from benchmarks.percentiles import Percentile
@@ -49,8 +49,8 @@ def measured(lost: int, gained: int, images: int = 10_000) -> Accuracy:
 PERFECT = measured(0, 0)
 
 
-def figures(accuracy: Accuracy = PERFECT, **changes: Any) -> Figures:
-    return replace(Figures("int8.tflite", True, 10 * 1024, 50 * 2**20, STEADY, accuracy), **changes)
+def figures(accuracy: Accuracy | None = PERFECT, **changes: Any) -> Figures:
+    return replace(Figures("int8.tflite", True, 10 * 1024, 50 * 2**20, STEADY, accuracy, KERAS_REFERENCE), **changes)
 
 
 def dropping(low: float, high: float) -> Figures:
@@ -336,3 +336,30 @@ def test_a_model_that_loses_twice_the_limit_fails_nearly_always_with_ten_thousan
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert shares(0.0105, 0.0005, 10_000, 2_000, monkeypatch)[FAIL] > 0.95
+
+
+def test_without_a_limit_nothing_is_judged_which_is_no_pass() -> None:
+    none = Budget(max_drop_points=None)
+    assert judge(figures(), none) == judge(figures(accuracy=None), none) == Verdict(UNJUDGED, ())
+    assert judge(figures(accuracy=None), none, (LOAD,)).status == UNJUDGED
+    assert judge(figures(accuracy=None), none, (LOAD,), Policy(strict=True)).status == INVALID
+    assert judge(figures(accuracy=None), replace(none, max_size_kib=10)).status == PASS
+
+
+def test_accuracy_that_was_not_measured_can_not_be_judged() -> None:
+    for budget in (Budget(), Budget(None, 99)):
+        with pytest.raises(ValueError, match="accuracy must have been measured to judge"):
+            judge(figures(accuracy=None), budget)
+
+
+@pytest.mark.parametrize(
+    ("others", "status"), [((), UNJUDGED), ((PASS,), PASS), ((PASS, FAIL), FAIL), ((UNDECIDED,), UNDECIDED)]
+)
+def test_files_without_a_limit_count_only_where_no_file_has_one(others: tuple[str, ...], status: str) -> None:
+    assert join(tuple(Verdict(name, ()) for name in (UNJUDGED, *others, UNJUDGED))).status == status
+
+
+def test_the_reference_is_called_by_its_name() -> None:
+    drop, agreement = judge(figures(measured(200, 10), reference="float.tflite"), Budget(0.5, 99)).checks
+    assert "is 1.90 points below float.tflite, the drop lies in" in drop.text
+    assert "of images have float.tflite's class (" in agreement.text

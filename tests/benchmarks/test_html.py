@@ -11,7 +11,6 @@ from html.parser import HTMLParser
 import matplotlib as mpl
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.accuracy import Accuracy, compare
@@ -30,6 +29,8 @@ from benchmarks.tables import grids
 from benchmarks.times import Times
 from edge.errors import MissingDependency
 from edge.manifest import Artifact, DatasetRecord, TensorSpec
+from edge.preprocess import Images
+from edge.splits import ArraySplit, Indices
 
 EVIL = '<script>alert("1")</script>'
 MATH = "$x_{"
@@ -148,8 +149,9 @@ class Page(HTMLParser):
         ]
 
 
-def pictures(count: int = 200, side: int = 4, channels: int = 1) -> NDArray[np.uint8]:
-    return np.random.default_rng(3).integers(0, 256, (count, side, side, channels)).astype(np.uint8)
+def pictures(count: int = 200, side: int = 4, channels: int = 1) -> ArraySplit:
+    images = np.random.default_rng(3).integers(0, 256, (count, side, side, channels)).astype(np.uint8)
+    return ArraySplit(images, np.zeros(count, np.int64))
 
 
 def test_names_from_the_result_can_not_become_markup() -> None:
@@ -287,7 +289,7 @@ def test_every_cell_of_every_table_is_on_the_page() -> None:
     for grid in tables:
         for row in grid.rows:
             assert " ".join(" ".join(row).replace("PASS", "✓ PASS").split()) in page.text
-    assert "* the file takes single images only" in page.text
+    assert "* the file takes a fixed number of images" in page.text
     assert "needs n so many runs" in page.text
 
 
@@ -342,9 +344,7 @@ def test_many_classes_are_a_list_of_the_most_frequent_confusions() -> None:
     assert len(listed) == 20
     counts = [int(count) for _, _, count, _ in listed]
     assert counts == sorted(counts, reverse=True)
-    assert counts[0] == max(
-        count for row, line in enumerate(many.confusion) for column, count in enumerate(line) if row != column
-    )
+    assert counts[0] == max(count for row, column, count in many.confusion if row != column)
     assert "the 20 classes that moved most" in html
     table = html[html.index('class="grid recall"') :].split("</table>")[0]
     shown = re.findall(r'<th scope="row">(kind \d+)</th>', table)
@@ -354,10 +354,17 @@ def test_many_classes_are_a_list_of_the_most_frequent_confusions() -> None:
     assert shown == sorted(shown, key=lambda name: int(name.split()[1]))
 
 
+def test_a_confusion_is_of_so_many_images_of_its_true_class() -> None:
+    many = accuracy(flips=60, images=205, classes=25)
+    html = to_html(report(file_result("int8.tflite", of=many), class_names=tuple(f"kind {k}" for k in range(25))), None)
+    listed = re.findall(r"<li>kind (\d+) taken for kind \d+: \d+ of (\d+)</li>", html)
+    assert {images for _, images in listed} == {"8", "9"}
+    assert all(int(images) == many.classes[int(label)].images for label, images in listed)
+
+
 def test_a_class_without_images_has_no_recall() -> None:
     of = accuracy(flips=0)
     empty = replace(of, classes=(*of.classes, replace(of.classes[0], images=0, correct=0, reference_correct=0)))
-    empty = replace(empty, confusion=(*((*row, 0) for row in of.confusion), (0, 0, 0, 0)))
     html = to_html(report(file_result("int8.tflite", of=empty), class_names=("cat", "dog", "owl", "yak")), None)
     assert html[html.index('class="grid recall"') :].split("</table>")[0].count("<tr>") == 4
 
@@ -388,7 +395,7 @@ def test_pictures_show_their_own_images_pixel_by_pixel() -> None:
             number = int(str(of["alt"]).split()[-1])
             data = base64.b64decode(str(of["src"]).partition(",")[2])
             shown = np.asarray(Image.open(io.BytesIO(data)))
-            np.testing.assert_array_equal(shown.reshape(images[0].shape), images[number])
+            np.testing.assert_array_equal(shown.reshape(images.shape), images.array[number])
 
 
 def test_large_photos_are_made_small() -> None:
@@ -509,5 +516,64 @@ def test_only_exported_files_that_did_not_fail_can_be_picked() -> None:
         file_result("int8.tflite", "FAIL"),
         file_result("int8.onnx", "INVALID"),
         file_result("float32.onnx", "UNDECIDED"),
+        file_result("from-elsewhere.onnx", "UNJUDGED"),
     ]
-    assert [file.name for file in candidates(report(*files))] == ["float32.tflite", "float32.onnx"]
+    names = [file.name for file in candidates(report(*files))]
+    assert names == ["float32.tflite", "float32.onnx", "from-elsewhere.onnx"]
+
+
+def test_a_result_without_accuracy_has_a_page_of_latency_alone() -> None:
+    files = tuple(
+        replace(rich(file_result(name)), accuracy=None, verdict=Verdict("UNJUDGED", ())) for name in ("a.tflite", "b.onnx")
+    )
+    made = replace(report(*files, class_names=()), dataset=None)
+    html = to_html(made, None)
+    page = Page(html)
+    assert html.count("<svg") == 5
+    for part in (
+        "UNJUDGED Nothing was judged: set a limit, such as --max-p90-ms.",
+        "Random inputs on Board 5",
+        "Latency of one run on random inputs",
+        "Latency only: no labelled images were given.",
+        "No file is picked: accuracy was not measured",
+    ):
+        assert part in page.text
+    for part in ("Mistakes", "McNemar", "test images of", "Accuracy", "Keras"):
+        assert part not in page.text.replace("keras files were not measured", "")
+    assert {str(of["href"])[1:] for of in page.all("a")} <= {str(of["id"]) for _, of in page.tags if "id" in of}
+    with pytest.raises(ValueError, match="the 0 test images, got 200"):
+        to_html(made, pictures())
+
+
+def test_another_reference_is_called_by_its_name_and_not_keras() -> None:
+    made = replace(report(file_result("a.tflite"), file_result("b.tflite")), reference="a.tflite", notes=())
+    for images in (None, pictures()):
+        page = Page(to_html(made, images))
+        assert "Accuracy beside a.tflite" in page.text
+        assert "Images with another class than a.tflite gives them" in page.text
+        assert "Keras" not in page.text.replace("not to be picked (Keras, FAIL or INVALID)", "")
+
+
+def test_hundreds_of_classes_make_a_page_of_ordinary_size() -> None:
+    names = tuple(f"kind {k}" for k in range(300))
+    many = accuracy(flips=900, images=3000, classes=300)
+    few = len(to_html(report(file_result("int8.tflite", of=accuracy(flips=60, classes=25)), class_names=names[:25]), None))
+    html = to_html(report(file_result("int8.tflite", of=many), class_names=names), None)
+    assert len(html) < few + 5_000
+    assert len(re.findall(r"<li>kind \d+ taken for kind \d+", html)) == 20
+    assert "the 20 classes that moved most" in html
+
+
+def test_only_the_images_that_are_shown_are_read() -> None:
+    asked: list[int] = []
+
+    class Counted(ArraySplit):
+        def images(self, indices: Indices) -> Images:
+            asked.extend(int(index) for index in indices)
+            return super().images(indices)
+
+    of = accuracy(flips=100)
+    split = pictures()
+    html = to_html(report(file_result("int8.tflite", of=of)), Counted(split.array, split.labels))
+    shown = [int(number) for number in re.findall(r'alt="Test image (\d+)"', html)]
+    assert (len(shown), asked) == (60, shown)

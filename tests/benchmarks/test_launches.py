@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from benchmarks import launches
-from benchmarks.accuracy import compare
+from benchmarks.accuracy import KERAS_REFERENCE, compare
 from benchmarks.gate import INVALID, Budget, Figures, judge
 from benchmarks.host import CpuTimes, State, read_cpu_times
 from benchmarks.host_text import usable_cpus
@@ -24,19 +24,21 @@ from benchmarks.launches import Candidate, Measured, measure
 from benchmarks.noise import Load, machine_noise, time_noise
 from benchmarks.percentiles import percentile
 from benchmarks.process import ModelProcess
+from benchmarks.requests import Classify, Memory, Open, Opened, ReadMemory, TimeEmpty
+from benchmarks.requests import Round as TimeRound
 from benchmarks.results import Launch, Round
 from benchmarks.summary import round_medians
 from benchmarks.times import Times
-from benchmarks.worker import Classify, Memory, Open, Opened, ReadMemory, TimeEmpty
-from benchmarks.worker import Round as TimeRound
 from edge.errors import ArtifactError
 from edge.files import sha256
-from edge.manifest import Manifest
+from edge.interface import SCHEMES, Interface
+from edge.manifest import Manifest, TensorSpec
 from edge.preprocess import Images
 from edge.runtimes import Opener, opener_for
 
 IMAGES: Images = np.random.default_rng(0).integers(0, 256, (4, 12, 12, 1)).astype(np.uint8)
 NAMES = ("float32.tflite", "int8.tflite", "float32.onnx")
+SPEC = TensorSpec("image", (1, 12, 12, 1), "float32")
 
 
 def candidates(folder: Path, *names: str, opener: Opener | None = None) -> list[Candidate]:
@@ -87,7 +89,17 @@ class FakeProcess:
         self.cpu = 10.0 * self.number
         self.rounds = 0
         self.opened = Opened(
-            f"fake {self.name}", 1000 + self.number, 2000 + self.number, WarmUp([30, 20], self.number % 2 == 0), self.cpu
+            f"fake {self.name}",
+            1000 + self.number,
+            2000 + self.number,
+            WarmUp([30, 20], self.number % 2 == 0),
+            self.cpu,
+            SPEC,
+            SPEC,
+            any_batch=False,
+            images_per_run=self.number,
+            class_names=("a", "b", "c"),
+            doubts=(),
         )
         self.machine.now += 50  # Opening is not timing.
         self.machine.busy += 50
@@ -137,7 +149,9 @@ PLAN = Plan(min_seconds=3, min_runs=12, launches=2, rounds=3)
 
 def test_every_answer_has_its_place_in_the_launches(machine: Machine, exported: Path) -> None:
     result, _ = measure(candidates(exported, *NAMES), PLAN, nothing, nothing)
-    assert result.runtimes == tuple(f"fake {name}" for name in NAMES)
+    assert [(opened.runtime, opened.images_per_run) for opened in result.opened] == [
+        (f"fake {name}", number) for number, name in enumerate(NAMES, 4)
+    ]
     assert [state.time for state in result.during] == ["1", "2", "3", "4", "5", "6"]
     assert result.empty_call == Times.pack([10_000, 2, 3])
     expected = tuple(
@@ -343,7 +357,7 @@ def test_real_files_run_in_a_fresh_process_each_and_one_at_a_time(seen: list[See
     assert all(entry.alive == frozenset(opened[:3]) for entry in rounds[:9])
     assert all(entry.alive == frozenset(opened[3:]) for entry in rounds[9:])
     assert [answer.shape for answer in answers] == [(4, 3)] * 3
-    assert [name.split()[0] for name in result.runtimes] == ["ai-edge-litert"] * 2 + ["onnxruntime"]
+    assert [opened.runtime.split()[0] for opened in result.opened] == ["ai-edge-litert"] * 2 + ["onnxruntime"]
     assert result.empty_call.count == 10_000
     for file in result.launches:
         assert [len(launch.rounds) for launch in file] == [3, 3]
@@ -366,7 +380,7 @@ def figures(candidate: Candidate, result: Measured) -> Figures:
     labels = np.zeros(1000, np.int64)
     probabilities = np.tile(np.array([[1, 0, 0]], np.float32), (1000, 1))
     p90 = percentile(times_of(result), 90)
-    return Figures(candidate.name, True, 1, 1, p90, compare(probabilities, probabilities, labels))
+    return Figures(candidate.name, True, 1, 1, p90, compare(probabilities, probabilities, labels), KERAS_REFERENCE)
 
 
 LAX = Budget(max_drop_points=1, max_p90_ms=1e9)
@@ -414,8 +428,8 @@ FLAG = Path(__file__).with_name("slow")
 
 
 class Slowed:
-    def __init__(self, data, threads):
-        self.real = opener_for("tflite").open_model(data, threads)
+    def __init__(self, data, threads, signature=None):
+        self.real = opener_for("tflite").open_model(data, threads, signature)
         self.name, self.version = self.real.name, self.real.version
         self.input_spec, self.output_spec = self.real.input_spec, self.real.output_spec
 
@@ -486,7 +500,8 @@ def test_a_file_that_is_replaced_while_it_is_measured_is_an_error_that_names_it(
 
 
 def test_a_file_that_is_exported_again_while_it_is_measured_is_an_error_that_names_it(artifacts: Path) -> None:
-    files = candidates(artifacts, "int8.tflite")
+    (file,) = candidates(artifacts, "int8.tflite")
+    files = [replace(file, request=replace(file.request, interface=Interface(SCHEMES["unit"])))]
     (artifacts / "manifest.json").unlink()
     on_progress = replace_at("launch 2 of 2: opening", artifacts / "int8.tflite", (artifacts / "float32.tflite").read_bytes())
     with pytest.raises(ArtifactError, match=r"int8\.tflite changed while it was measured: run edgecnn bench again"):

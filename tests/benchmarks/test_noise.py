@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import binomial
-from benchmarks.accuracy import Accuracy
+from benchmarks.accuracy import KERAS_REFERENCE, Accuracy
 from benchmarks.gate import INVALID, PASS, Budget, Figures, judge
 from benchmarks.host import State, read_state
 from benchmarks.noise import NAMES, Load, Noise, machine_noise, time_noise
@@ -238,7 +238,7 @@ def test_a_captured_board_in_trouble_makes_a_latency_verdict_invalid_and_leaves_
         (),
         (),
     )
-    figures = Figures("int8.tflite", True, 1, 1, Percentile(90, 1000, 64, 1, 1, 1), accuracy)
+    figures = Figures("int8.tflite", True, 1, 1, Percentile(90, 1000, 64, 1, 1, 1), accuracy, KERAS_REFERENCE)
     verdict = judge(figures, Budget(max_p90_ms=10), noise)
     assert verdict.status == INVALID
     assert reason in verdict.checks[1].text

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,26 +17,14 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.process import ModelProcess
-from benchmarks.worker import (
-    Classify,
-    Memory,
-    Open,
-    Pace,
-    ProfileOps,
-    ReadMemory,
-    Request,
-    Round,
-    TimeBatch,
-    TimeEmpty,
-    Worker,
-    read_memory,
-)
-from convert.dataset import load_split
+from benchmarks.requests import Classify, Memory, Open, Pace, ProfileOps, ReadMemory, Request, Round, TimeBatch, TimeEmpty
+from benchmarks.worker import Worker, read_memory
 from edge.classifier import Classifier
 from edge.errors import ArtifactError, EdgeCnnError, InvalidMeasurement
 from edge.files import sha256
 from edge.preprocess import Images
 from edge.runtimes import Opener, Runtime, opener_for
+from edge.splits import Split, chunks
 
 TFLITE = opener_for("tflite")
 BLACK: Images = np.zeros((2, 12, 12, 1), np.uint8)
@@ -117,7 +106,7 @@ def test_a_request_that_the_child_does_not_know_is_our_bug_and_shows_it(exported
         pytest.raises(RuntimeError, match=r"int8\.tflite ended with code 1") as caught,
     ):
         process.ask(unknown)
-    assert "ValueError: request must be one of this module's, got <benchmarks.worker.Request" in str(caught.value)
+    assert "ValueError: request must be one of benchmarks.requests, got <benchmarks.requests.Request" in str(caught.value)
 
 
 def test_the_child_ends_when_the_block_is_left_by_an_exception(exported: Path, children: list[subprocess.Popen[bytes]]) -> None:
@@ -144,8 +133,8 @@ def test_a_folder_of_the_users_with_our_name_is_not_imported(
 
 
 @pytest.mark.parametrize("name", ["int8.tflite", "float32.onnx"])
-def test_a_file_opens_times_and_classifies_as_it_does_in_this_process(name: str, exported: Path, idx_folder: Path) -> None:
-    images = load_split(idx_folder, "test").images
+def test_a_file_opens_times_and_classifies_as_it_does_in_this_process(name: str, exported: Path, test_split: Split) -> None:
+    images = next(chunks(test_split))
     here = Classifier.load(exported / name)
     with ModelProcess(request(exported / name, opener_for(name.split(".")[1]), images[:4])) as process:
         opened = process.opened
@@ -190,8 +179,8 @@ def test_what_a_runtime_prints_is_not_taken_for_a_result(exported: Path, capfd: 
 class Recorded:
     """A real runtime that keeps the batches it gets."""
 
-    def __init__(self, data: bytes, threads: int) -> None:
-        self.real: Runtime = TFLITE.open_model(data, threads)
+    def __init__(self, data: bytes, threads: int, signature: str | None = None) -> None:
+        self.real: Runtime = TFLITE.open_model(data, threads, signature)
         self.name, self.version = self.real.name, self.real.version
         self.input_spec, self.output_spec = self.real.input_spec, self.real.output_spec
         self.batches: list[NDArray[Any]] = []
@@ -206,8 +195,8 @@ def inside(exported: Path) -> tuple[Worker, Recorded]:
     """A worker in this process with images of one brightness each, 0, 1 and 2, and its runtime."""
     opened: list[Recorded] = []
 
-    def open_model(data: bytes, threads: int) -> Recorded:
-        opened.append(Recorded(data, threads))
+    def open_model(data: bytes, threads: int, signature: str | None = None) -> Recorded:
+        opened.append(Recorded(data, threads, signature))
         return opened[-1]
 
     images = np.arange(3, dtype=np.uint8).reshape(3, 1, 1, 1) * np.ones((1, 12, 12, 1), np.uint8)
@@ -238,8 +227,9 @@ def test_batches_have_the_asked_size_and_are_warmed_up_before(inside: tuple[Work
     del runtime.batches[:]
     times = worker.answer(TimeBatch(size=5, runs=4, seconds=0))
     assert len(times.measured_ns) == 4
-    assert len(runtime.batches) >= 15 + 10 + 4
-    assert all(brightness(batch) == [0, 1, 2, 0, 1] for batch in runtime.batches)
+    # int8.tflite takes single images: a batch of five is five runs.
+    assert len(runtime.batches) >= 5 * (15 + 10 + 4)
+    assert [brightness(batch) for batch in runtime.batches[:10]] == [[0], [1], [2], [0], [1]] * 2
 
 
 def test_the_empty_call_leaves_the_model_alone(inside: tuple[Worker, Recorded]) -> None:
@@ -274,3 +264,70 @@ def test_peak_is_the_high_water_mark_and_steady_is_what_is_resident(tmp_path: Pa
     (tmp_path / "status").write_text(text)
     monkeypatch.setattr(time, "process_time", lambda: 1.25)
     assert read_memory(tmp_path / "status") == Memory(300 * 1024, 200 * 1024, 1.25)
+
+
+class Batched(Recorded):
+    """Says that it takes so many images at a time, None for any number, and runs them one by one."""
+
+    def __init__(self, batch: int | None, data: bytes, threads: int, signature: str | None = None) -> None:
+        super().__init__(data, threads, signature)
+        self.input_spec, self.output_spec = (
+            replace(spec, shape=(batch, *spec.shape[1:])) for spec in (self.input_spec, self.output_spec)
+        )
+
+    def run(self, batch: NDArray[Any]) -> NDArray[Any]:
+        self.batches.append(batch)
+        return np.concatenate([self.real.run(batch[i : i + 1]) for i in range(len(batch))])
+
+
+def batched(path: Path, batch: int | None) -> tuple[Worker, Batched]:
+    """Return a worker with five images of one brightness each, 0 to 4, and its runtime."""
+    opened: list[Batched] = []
+
+    def open_model(data: bytes, threads: int, signature: str | None = None) -> Batched:
+        opened.append(Batched(batch, data, threads, signature))
+        return opened[-1]
+
+    images = np.arange(5, dtype=np.uint8).reshape(5, 1, 1, 1) * np.ones((1, 12, 12, 1), np.uint8)
+    worker = Worker(request(path, Opener(TFLITE.import_library, open_model), images))
+    return worker, opened[0]
+
+
+def test_a_batch_is_one_run_of_a_file_that_takes_any_number_of_images(exported: Path) -> None:
+    worker, runtime = batched(exported / "int8.tflite", None)
+    assert (worker.opened.any_batch, worker.opened.images_per_run) == (True, 1)
+    assert brightness(runtime.batches[0]) == [0]
+    del runtime.batches[:]
+    assert len(worker.answer(TimeBatch(size=6, runs=4, seconds=0)).measured_ns) == 4
+    assert len(runtime.batches) >= 15 + 10 + 4
+    assert all(brightness(batch) == [0, 1, 2, 3, 4, 0] for batch in runtime.batches)
+
+
+def test_a_batch_is_no_more_runs_than_it_takes_of_a_file_that_takes_four_at_a_time(exported: Path) -> None:
+    worker, runtime = batched(exported / "int8.tflite", 4)
+    assert (worker.opened.any_batch, worker.opened.images_per_run) == (False, 4)
+    assert [brightness(batch) for batch in runtime.batches[:3]] == [[0, 1, 2, 3], [4, 4, 4, 4], [0, 1, 2, 3]]
+    for size, runs in ((4, [[0, 1, 2, 3]] * 2), (5, [[0, 1, 2, 3], [4, 4, 4, 4]])):
+        del runtime.batches[:]
+        worker.answer(TimeBatch(size=size, runs=4, seconds=0))
+        assert [brightness(batch) for batch in runtime.batches[:2]] == runs
+
+
+def test_random_inputs_need_no_classifier_and_are_not_classified(exported: Path) -> None:
+    with ModelProcess(replace(request(exported / "int8.tflite"), images=None)) as process:
+        assert (process.opened.class_names, process.opened.input.dtype) == ((), "int8")
+        assert len(process.ask(Round(runs=7, seconds=0))[0].measured_ns) == 7
+        assert process.ask(ProfileOps(20)).ops
+        with pytest.raises(RuntimeError, match=r"request must be one of benchmarks\.requests"):
+            process.ask(Classify(BLACK))
+
+
+def test_a_signature_that_the_file_has_not_is_refused_and_no_profile_is_taken_of_another(exported: Path) -> None:
+    opened = request(exported / "float32.tflite")
+    with pytest.raises(EdgeCnnError, match=r"float32\.tflite: the TFLite model has .*, not other"):
+        ModelProcess(replace(opened, signature="other"))
+    with (
+        ModelProcess(replace(opened, signature="serving_default")) as process,
+        pytest.raises(EdgeCnnError, match="the profilers take a file's first signature only: bench without --profile"),
+    ):
+        process.ask(ProfileOps(20))

@@ -14,7 +14,6 @@ from benchmarks.profile import Profile, profile
 from benchmarks.profile_ort import parse
 from edge.classifier import Classifier
 from edge.errors import ArtifactError, ConfigError, InvalidMeasurement
-from edge.preprocess import to_input
 
 SIDE = 12  # Of the images of `exported`.
 RUNS = 30
@@ -23,7 +22,7 @@ FILES = ["float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx"]
 
 def profile_file(path: Path, runs: int = RUNS, threads: int = 1) -> Profile:
     images = np.random.default_rng(1).integers(0, 256, (4, SIDE, SIDE, 1), np.uint8)
-    inputs = to_input(images, Classifier.load(path).table)
+    inputs = Classifier.load(path).singles(images)
     return profile(path.read_bytes(), path.suffix[1:], threads, inputs, runs)
 
 
@@ -35,19 +34,19 @@ def event(name: str, op: str, duration: int, category: str = "Node") -> dict[str
 
 def test_keras_has_no_op_profile() -> None:
     with pytest.raises(ConfigError, match="keras has no op profile: choose --format tflite"):
-        profile(b"", "keras", 1, np.zeros((1, SIDE, SIDE, 1), np.float32), RUNS)
+        profile(b"", "keras", 1, [np.zeros((1, SIDE, SIDE, 1), np.float32)], RUNS)
 
 
 @pytest.mark.parametrize(("images", "runs"), [(0, 1), (1, 0)])
 def test_without_inputs_or_runs_there_is_no_profile(images: int, runs: int) -> None:
     with pytest.raises(ValueError, match=f"must be at least one, got {images} and {runs}"):
-        profile(b"", "onnx", 1, np.zeros((images, SIDE, SIDE, 1), np.float32), runs)
+        profile(b"", "onnx", 1, [np.zeros((1, SIDE, SIDE, 1), np.float32)] * images, runs)
 
 
 @pytest.mark.parametrize("model_format", ["tflite", "onnx"])
 def test_a_damaged_file_is_refused(model_format: str) -> None:
     with pytest.raises(ArtifactError, match="export it again"):
-        profile(b"damaged", model_format, 1, np.zeros((1, SIDE, SIDE, 1), np.float32), RUNS)
+        profile(b"damaged", model_format, 1, [np.zeros((1, SIDE, SIDE, 1), np.float32)], RUNS)
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -131,7 +130,7 @@ def test_a_trace_that_misses_an_op_of_a_run_is_refused(events: list[dict[str, ob
 def test_ops_that_all_take_less_than_the_profiler_counts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profile_ort, "profile_ops", lambda *_: ("X profiler", [("Conv", 0)]))
     with pytest.raises(InvalidMeasurement, match="less than the microsecond that the X profiler counts"):
-        profile(b"", "onnx", 1, np.zeros((1, SIDE, SIDE, 1), np.float32), RUNS)
+        profile(b"", "onnx", 1, [np.zeros((1, SIDE, SIDE, 1), np.float32)], RUNS)
 
 
 def test_every_run_gets_one_image_and_the_images_rotate(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,6 +142,6 @@ def test_every_run_gets_one_image_and_the_images_rotate(monkeypatch: pytest.Monk
         return "X profiler", [("Conv", 15), ("Softmax", 5)]
 
     monkeypatch.setattr(profile_ort, "profile_ops", profile_ops)
-    result = profile(b"", "onnx", 2, np.arange(3, dtype=np.float32).reshape(3, 1, 1, 1), 5)
+    result = profile(b"", "onnx", 2, list(np.arange(3, dtype=np.float32).reshape(3, 1, 1, 1, 1)), 5)
     assert [(op.op, op.microseconds, op.share) for op in result.ops] == [("Conv", 3, 0.75), ("Softmax", 1, 0.25)]
     assert (result.runs, result.total_microseconds) == (5, 4)

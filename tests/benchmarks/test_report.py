@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.gate import FAIL, PASS, Check, Verdict
+from benchmarks.gate import FAIL, PASS, UNJUDGED, Budget, Check, Verdict, join
 from benchmarks.intervals import Interval
 from benchmarks.noise import Load, Noise
 from benchmarks.percentiles import Percentile
@@ -121,7 +121,7 @@ def test_the_text_says_how_and_on_what_it_was_measured(quiet: Report) -> None:
         "Machine: Board 5, Cortex-A76, aarch64, 4 cores; others used 0.01 cores while timing; governor ondemand; 48 °C before, "
         "61 after; throttled 0x0 before, 0x50000 after.",
         "2026-01-02T03:04:05Z.",
-        "*: the file takes single images only, its batches are loops.",
+        "*: the file takes a fixed number of images, its batches are loops.",
     ):
         assert part in text
 
@@ -177,6 +177,7 @@ def test_csv_has_one_row_a_file_in_plain_numbers(quiet: Report) -> None:
         assert int(line["p50_ns"]) == file.latency.percentiles[0].value_ns
         assert int(line["p90_high_ns"]) == file.latency.percentiles[1].high_ns
         assert line["p99.9_ns"] == ""
+        assert file.accuracy
         assert float(line["drop_high"]) == file.accuracy.drop.high
         assert (int(line["images"]), line["gate"], int(line["missed"])) == (60, "PASS", file.paced.missed if file.paced else -1)
 
@@ -198,3 +199,49 @@ def test_markdown_has_a_table_for_each_of_the_texts(quiet: Report) -> None:
     for index, line in enumerate(lines):
         if line.startswith("|---"):
             assert line.count("|") == lines[index - 1].count("|") == lines[index + 1].count("|")
+
+
+@pytest.fixture
+def latency_only(quiet: Report) -> Report:
+    """`quiet`, as if no labelled images had been given."""
+    none = Budget(max_drop_points=None)
+    files = tuple(replace(file, accuracy=None, budget=none, verdict=Verdict(UNJUDGED, ())) for file in quiet.files)
+    return replace(quiet, dataset=None, class_names=(), files=files, verdict=join(tuple(file.verdict for file in files)))
+
+
+def test_a_report_without_accuracy_says_so_and_has_no_accuracy_anywhere(latency_only: Report) -> None:
+    for text in (to_text(latency_only), to_markdown(latency_only)):
+        assert "Latency only: no labelled images were given" in text
+        assert "Latency of one run on random inputs" in text
+        assert "UNJUDGED: nothing was judged: set a limit, such as --max-p90-ms." in text
+        for word in ("Accuracy", "McNemar", "test images", "Most accurate", "PASS", "images\n/s"):
+            assert word not in text
+    for line in csv.DictReader(io.StringIO(to_csv(latency_only))):
+        assert (line["gate"], "drop" in line, "correct" in line) == ("UNJUDGED", False, False)
+        assert int(line["p50_ns"]) > 0
+
+
+def test_limits_that_are_met_without_accuracy_pass_without_a_word_of_it(latency_only: Report) -> None:
+    budget = Budget(max_drop_points=None, max_size_kib=100)
+    passed = Verdict(PASS, (Check(PASS, "size"),))
+    files = tuple(replace(file, budget=budget, verdict=passed) for file in latency_only.files)
+    text = to_text(replace(latency_only, files=files, verdict=passed))
+    assert text.endswith("PASS: every file is within its limits.")
+
+
+def test_another_reference_has_its_name_in_the_tables_and_in_the_verdict(quiet: Report) -> None:
+    text = to_text(replace(quiet, reference="float32.tflite"))
+    assert "Accuracy beside float32.tflite" in text
+    assert " ".join(text.split()).endswith("within 100.00 points of float32.tflite (95 %), and within its other limits.")
+    assert "Keras" not in text
+
+
+def test_a_reference_that_nothing_judges_is_not_said_to_be_within_a_limit(quiet: Report) -> None:
+    first, *others = quiet.files
+    unjudged = replace(first, budget=Budget(max_drop_points=None), verdict=Verdict(UNJUDGED, ()))
+    others = [replace(file, budget=Budget(100), verdict=Verdict(PASS, (Check(PASS, "drop"),))) for file in others]
+    text = to_text(replace(quiet, reference=first.name, files=(unjudged, *others)))
+    assert " ".join(text.split()).endswith("every file is within 100.00 points of float32.tflite (95 %).")
+    sized = replace(unjudged, verdict=Verdict(PASS, (Check(PASS, "size"),)))
+    text = to_text(replace(quiet, reference=first.name, files=(sized, *others)))
+    assert " ".join(text.split()).endswith("points of float32.tflite (95 %), and within its other limits.")

@@ -23,8 +23,8 @@ KEPT = sorted((Path(__file__).parent / "results").glob("*.json"))
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": 1}, r"result\.json has schema 1, this edgecnn reads 2: write it again"),
-        ({"schema": 3}, r"result\.json has schema 3, this edgecnn reads 2: update edgecnn"),
+        ({"schema": 1}, r"result\.json has schema 1, this edgecnn reads 3: write it again"),
+        ({"schema": 4}, r"result\.json has schema 4, this edgecnn reads 3: update edgecnn"),
         ({"baseline": None}, r"result\.json: baseline must be str"),
         ({"extra": 1}, r"result\.json: field extra is unknown"),
     ],
@@ -58,7 +58,11 @@ def change_file(report: Report, **fields: object) -> Report:
 
 
 def damage_accuracy(**fields: object) -> Callable[[Report], Report]:
-    return lambda r: change_file(r, accuracy=replace(r.files[0].accuracy, **fields))  # type: ignore[arg-type]
+    def damage(report: Report) -> Report:
+        assert report.files[0].accuracy
+        return change_file(report, accuracy=replace(report.files[0].accuracy, **fields))  # type: ignore[arg-type]
+
+    return damage
 
 
 FLIP = Flip(image=0, label=0, reference=0, candidate=1, reference_confidence=0.6, candidate_confidence=0.6)
@@ -95,8 +99,16 @@ NOTHING = Times.pack([])
             "times that are no times",
         ),
         (damage_accuracy(images=0), "a confusion of 60 for 0 images"),
-        (damage_accuracy(confusion=((60, 0, 0), (0, 10**30, 0), (0, 0, 0))), "a confusion of"),
-        (damage_accuracy(confusion=((20, 0), (0, 40))), "classes, where there are 3"),
+        (damage_accuracy(confusion=((0, 0, 60), (1, 1, 10**30))), "a confusion of"),
+        (damage_accuracy(confusion=((0, 0, 61), (1, 1, -1))), "a confusion of 60 for 60 images"),
+        (damage_accuracy(confusion=()), "a confusion of 0 for 60 images"),
+        (damage_accuracy(confusion=((0, 0, 60, 0),)), "a confusion that is none"),
+        (damage_accuracy(confusion=((0, 0, 30), (0, 0, 30))), "a confusion that is none"),
+        (damage_accuracy(confusion=((0, 3, 60),)), "classes, where there are 3"),
+        (damage_accuracy(confusion=((-1, 0, 60),)), "classes, where there are 3"),
+        (lambda r: change_file(r, images_per_run=0), "runs of 0 images"),
+        (lambda r: change_file(r, accuracy=None), "accuracy without test images, or test images without it"),
+        (lambda r: replace(r, dataset=None), "accuracy without test images, or test images without it"),
         (damage_accuracy(classes=()), "classes, where there are 3"),
         (damage_accuracy(flips=(replace(FLIP, image=60),)), "a flip of image 60"),
         (damage_accuracy(flips=(replace(FLIP, image=-1),)), "a flip of image -1"),
@@ -130,3 +142,33 @@ def test_every_kept_result_is_read_and_shown() -> None:
         report = read_report(path)
         assert report.files
         assert report.verdict.status in to_text(report)
+
+
+def test_a_matrix_of_schema_2_is_read_as_its_counts() -> None:
+    path = next(path for path in KEPT if path.name == "schema-2.json")
+    dense = [file["accuracy"]["confusion"] for file in json.loads(path.read_text())["files"]]
+    report = read_report(path)
+    for file, rows in zip(report.files, dense, strict=True):
+        assert file.accuracy
+        made = [[0] * len(rows) for _ in rows]
+        for label, chosen, count in file.accuracy.confusion:
+            made[label][chosen] = count
+        assert made == rows
+    assert (report.schema, report.reference) == (SCHEMA, "the float Keras model")
+    assert {file.images_per_run for file in report.files} == {1}
+
+
+@pytest.mark.parametrize("confusion", [None, 3, [3], [[60], "no"], [[[60]]], {"a": 1}])
+def test_a_damaged_matrix_of_schema_2_is_refused(confusion: object, tmp_path: Path) -> None:
+    found = json.loads(next(path for path in KEPT if path.name == "schema-2.json").read_text())
+    found["files"][0]["accuracy"]["confusion"] = confusion
+    (tmp_path / "result.json").write_text(json.dumps(found))
+    with pytest.raises(ArtifactError, match=r"result\.json"):
+        read_report(tmp_path / "result.json")
+
+
+def test_a_result_without_accuracy_comes_back_whole(measured: Report, tmp_path: Path) -> None:
+    files = tuple(replace(file, accuracy=None, verdict=Verdict("UNJUDGED", ())) for file in measured.files)
+    report = replace(measured, dataset=None, class_names=(), files=files, verdict=Verdict("UNJUDGED", ()))
+    (tmp_path / "result.json").write_text(to_json(report))
+    assert read_report(tmp_path / "result.json") == report

@@ -8,23 +8,22 @@ import pytest
 from benchmarks.compare_text import selftest_text
 from benchmarks.intervals import Interval
 from benchmarks.latency import Plan
-from benchmarks.run import candidate_of
+from benchmarks.lineup import candidate_of
 from benchmarks.selftest import SelfTest, _trials, selftest
-from convert.dataset import load_split
 from edge.errors import ConfigError
 from edge.manifest import Manifest
 from edge.records import from_json, to_json
 from edge.runtimes import opener_for
+from edge.splits import Split
 
 SAME = Interval(1.0, 0.99, 1.01)
 APART = Interval(1.02, 1.01, 1.03)
 
 
 @pytest.fixture(scope="module")
-def result(exported: Path, idx_folder: Path) -> SelfTest:
+def result(exported: Path, test_split: Split) -> SelfTest:
     """Four trials with the real runtime."""
-    images = load_split(idx_folder, "test").images
-    candidate = candidate_of(exported / "int8.tflite", Manifest.load(exported), opener_for("tflite"), 1, images)
+    candidate = candidate_of(exported / "int8.tflite", Manifest.load(exported), opener_for("tflite"), 1, test_split)
     steps: list[tuple[int, int, str]] = []
     made = selftest(candidate, Plan(0.01, 40, 2, 2), 4, lambda *step: steps.append(step))
     assert [step[0] for step in steps] == list(range(4 * 2 * 2 * 3))
@@ -36,9 +35,10 @@ def result(exported: Path, idx_folder: Path) -> SelfTest:
 @pytest.mark.parametrize(
     ("trials", "launches", "message"), [(3, 5, "--trials must be 4 to 1000, got 3"), (20, 1, "--launches")]
 )
-def test_too_few_trials_or_launches_are_refused(trials: int, launches: int, message: str, exported: Path) -> None:
-    images = load_split(None, "test").images
-    candidate = candidate_of(exported / "int8.tflite", Manifest.load(exported), opener_for("tflite"), 1, images)
+def test_too_few_trials_or_launches_are_refused(
+    trials: int, launches: int, message: str, exported: Path, test_split: Split
+) -> None:
+    candidate = candidate_of(exported / "int8.tflite", Manifest.load(exported), opener_for("tflite"), 1, test_split)
     with pytest.raises(ConfigError, match=message):
         selftest(candidate, Plan(launches=launches), trials, lambda *step: None)
 

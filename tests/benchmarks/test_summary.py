@@ -171,3 +171,9 @@ def test_the_bounds_of_p90_hold_for_processes_that_differ(outliers: float, error
     slack = 2.5 * math.sqrt(error * (1 - error) / samples)
     assert below / samples <= error + slack
     assert above / samples <= error + slack
+
+
+def test_images_a_second_count_every_image_of_a_run() -> None:
+    made = [launch([1_000_000, 3_000_000])]
+    assert summarize(made, made, (50,)).images_per_second == pytest.approx(500)
+    assert summarize(made, made, (50,), images_per_run=8).images_per_second == pytest.approx(4000)

@@ -1,22 +1,30 @@
-"""IDX files: what is loaded, and how each way of being broken is said."""
+"""What `--data` may be, what is recorded of it, and that the record finds the same images again."""
 
 import gzip
 import hashlib
-import re
 import shutil
 import struct
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-import convert.dataset
-from convert.dataset import Split, load_dataset, load_split, recorded_folder, require_recorded
+from convert.data_options import ModelImages
+from convert.dataset import (
+    Dataset,
+    FolderOptions,
+    ImageRule,
+    load_dataset,
+    load_test,
+    recorded_model,
+    recorded_source,
+    require_recorded,
+)
 from edge.errors import ArtifactError, ConfigError
 from edge.manifest import DatasetRecord
-
-TEST_IMAGES = "t10k-images-idx3-ubyte.gz"
+from edge.splits import ArraySplit
 
 
 @pytest.fixture
@@ -24,91 +32,149 @@ def folder(idx_folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(idx_folder, tmp_path / "bars"))
 
 
-def unpacked(path: Path) -> bytes:
-    return gzip.decompress(path.read_bytes())
+@pytest.fixture
+def npz(idx_folder: Path, tmp_path: Path) -> Path:
+    dataset = load_dataset(idx_folder)
+    np.savez(
+        tmp_path / "bars.npz",
+        x_train=dataset.train.images(range(240)),
+        y_train=dataset.train.labels,
+        x_test=dataset.test.images(range(60)),
+        y_test=dataset.test.labels,
+    )
+    return tmp_path / "bars.npz"
 
 
-@pytest.mark.parametrize(
-    ("broken", "message"),
-    [
-        (lambda data: b"", "is empty"),
-        (lambda data: data[:200], "not a whole gzip file"),
-        (lambda data: b"hello", "not a whole gzip file"),
-        (lambda data: gzip.compress(gzip.decompress(data)[:10]), "truncated: 10 bytes, the IDX header alone has 16"),
-        (lambda data: gzip.compress(gzip.decompress(data)[:-1]), "truncated: 8655 bytes, its header says 8656"),
-        (lambda data: gzip.compress(gzip.decompress(data) + b"x"), "too long"),
-        (lambda data: gzip.compress(b"\0\0\x0d\x03" + gzip.decompress(data)[4:]), "magic 0x00000d03, expected 0x00000803"),
-    ],
-)
-def test_a_broken_image_file_is_named_with_what_is_wrong(folder: Path, broken: Callable[[bytes], bytes], message: str) -> None:
-    path = folder / TEST_IMAGES
-    path.write_bytes(broken(path.read_bytes()))
-    with pytest.raises(ArtifactError, match=message) as caught:
-        load_dataset(folder)
-    assert TEST_IMAGES in str(caught.value)
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of 3 classes of 5 colour images of two sizes, to be split."""
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog", "elk"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in range(5):
+            pixels = rng.integers(0, 256, (12 + number % 2, 10, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pets" / name / f"{number}.png")
+    return tmp_path / "pets"
 
 
-def test_labels_in_the_place_of_images_are_seen_by_their_magic_number(folder: Path) -> None:
-    shutil.copy(folder / "t10k-labels-idx1-ubyte.gz", folder / TEST_IMAGES)
-    with pytest.raises(ArtifactError, match="magic 0x00000801, expected 0x00000803"):
-        load_dataset(folder)
+SIZE = FolderOptions(size=(8, 8))
 
 
-def test_a_missing_file_is_named(folder: Path) -> None:
-    (folder / TEST_IMAGES).unlink()
-    with pytest.raises(ArtifactError, match=re.escape(f"{TEST_IMAGES} does not exist")):
-        load_dataset(folder)
-
-
-def test_two_files_of_one_name_are_refused(folder: Path) -> None:
-    (folder / TEST_IMAGES.removesuffix(".gz")).write_bytes(unpacked(folder / TEST_IMAGES))
-    with pytest.raises(ArtifactError, match=r"has both .*: keep one"):
-        load_dataset(folder)
-
-
-def test_fewer_labels_than_images_are_refused(folder: Path) -> None:
-    (folder / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(struct.pack(">II", 0x801, 3) + b"\0\1\2"))
-    with pytest.raises(ArtifactError, match="has 3 labels for the 60 images"):
-        load_dataset(folder)
+def relabel(folder: Path, name: str, last: bytes) -> None:
+    path = folder / f"{name}-labels-idx1-ubyte.gz"
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:-1] + last))
 
 
 def test_a_test_label_that_training_never_saw_is_refused(folder: Path) -> None:
-    path = folder / "t10k-labels-idx1-ubyte.gz"
-    path.write_bytes(gzip.compress(unpacked(path)[:-1] + b"\x07"))
+    relabel(folder, "t10k", b"\x07")
     with pytest.raises(ArtifactError, match="class 7, the training labels end at 2"):
         load_dataset(folder)
 
 
-def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is not a folder"):
-        load_dataset(tmp_path / "nowhere")
+def test_labels_that_are_no_class_numbers_are_refused(npz: Path) -> None:
+    np.savez(npz, **{**np.load(npz), "y_train": np.arange(240) * 1000})
+    with pytest.raises(ArtifactError, match="go up to 239000 in 240 images: number the classes from 0"):
+        load_dataset(npz)
 
 
-@pytest.mark.parametrize("names", ["a\nb\n", "a\nb\nb\n"])
-def test_a_labels_file_that_does_not_fit_is_refused(folder: Path, names: str) -> None:
+def test_a_class_without_training_images_between_others_is_no_error(npz: Path) -> None:
+    arrays = dict(np.load(npz))
+    np.savez(npz, **{**arrays, "y_train": arrays["y_train"] * 2, "y_test": arrays["y_test"] * 2})
+    assert load_dataset(npz).class_names == ("0", "1", "2", "3", "4")
+
+
+def test_one_class_is_none(npz: Path, pictures: Path) -> None:
+    np.savez(npz, **{**np.load(npz), "y_train": np.zeros(240, int), "y_test": np.zeros(60, int)})
+    with pytest.raises(ArtifactError, match="have one class only"):
+        load_dataset(npz)
+    shutil.rmtree(pictures / "cat")
+    shutil.rmtree(pictures / "dog")
+    with pytest.raises(ConfigError, match=r"pets has one class only \(elk\)"):
+        load_dataset(pictures, SIZE)
+
+
+def test_parts_of_two_shapes_are_refused(npz: Path) -> None:
+    np.savez(npz, **{**np.load(npz), "x_test": np.zeros((60, 12, 13), np.uint8)})
+    with pytest.raises(ArtifactError, match=r"training images are \(12, 12, 1\), test images \(12, 13, 1\): make them alike"):
+        load_dataset(npz)
+
+
+@pytest.mark.parametrize("data", ["nowhere", "notes.txt", "./mnist", "MNIST", "cifar1000"])
+def test_what_is_no_data_is_refused_with_what_is(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").touch()
+    expected = rf"{data} is not a folder, an \.npz file or one of mnist, fashion-mnist, cifar10, cifar100: name one"
+    for load in (load_dataset, load_test):
+        with pytest.raises(ConfigError, match=expected):
+            load(data)
+
+
+def test_a_name_is_a_path_only_if_it_is_written_as_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    folder.rename("mnist")
+    assert load_dataset("mnist").source == "shipped"
+    assert load_dataset("./mnist").source == load_dataset(Path("mnist")).source == str(folder.parent / "mnist")
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (FolderOptions(size=(8, 8)), "--size"),
+        (FolderOptions(channels=1), "--channels"),
+        (FolderOptions(fit="crop"), "--fit"),
+        (FolderOptions(test_share=0.1), "--test-share"),
+        (FolderOptions(seed=0), "--split-seed"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["mnist", "idx", "npz", "cifar10"])
+def test_an_option_for_image_files_is_refused_for_arrays(
+    kind: str, options: FolderOptions, name: str, idx_folder: Path, npz: Path
+) -> None:
+    data = {"idx": str(idx_folder), "npz": str(npz)}.get(kind, kind)
+    for load in (load_dataset, load_test):
+        with pytest.raises(ConfigError, match=f"{name} is for a folder of images, {data} is none: leave it out"):
+            load(data, options)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"), [("a\nb\n", r"labels\.txt names 2 classes, .* have 3"), ("a\nb\nb\n", "b is given twice")]
+)
+def test_a_labels_file_that_does_not_fit_is_refused(folder: Path, names: str, message: str) -> None:
     (folder / "labels.txt").write_text(names)
-    with pytest.raises(ArtifactError, match=r"labels\.txt names"):
+    with pytest.raises(ArtifactError, match=message):
         load_dataset(folder)
 
 
-def test_a_labels_file_names_the_classes(folder: Path) -> None:
+def test_a_labels_file_that_is_no_text_is_refused(folder: Path) -> None:
+    (folder / "labels.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(ArtifactError, match=r"labels\.txt is not UTF-8 text"):
+        load_dataset(folder)
+
+
+def test_class_names_come_from_the_option_else_the_model_else_the_folder(folder: Path, npz: Path) -> None:
     (folder / "labels.txt").write_text("low\nmiddle\nhigh\n")
+    (folder / "names").write_text("\ufeffx\r\ny\r\n\r\nz\r\n")
+    model = ModelImages((12, 12, 1), "letterbox", "dark", ("p", "q", "r", "s"))
+    named = FolderOptions(labels=folder / "names")
     assert load_dataset(folder).class_names == ("low", "middle", "high")
+    assert load_dataset(folder, model=model).class_names == ("p", "q", "r", "s")
+    assert load_dataset(folder, named, model).class_names == load_dataset(npz, named).class_names == ("x", "y", "z")
+    assert load_dataset(npz).class_names == ("0", "1", "2")
+    with pytest.raises(ConfigError, match=r"bars\.npz has 3 classes, the model 2"):
+        load_dataset(npz, model=replace(model, class_names=("p", "q")))
 
 
-def test_plain_files_and_dotted_names_load_the_same_images(folder: Path) -> None:
-    gzipped = load_split(folder, "test")
-    (folder / "t10k-images.idx3-ubyte").write_bytes(unpacked(folder / TEST_IMAGES))
-    (folder / TEST_IMAGES).unlink()
-    assert load_split(folder, "test").sha256 == gzipped.sha256
+def test_one_class_name_for_two_folders_is_refused(pictures: Path) -> None:
+    (pictures / "labels.txt").write_text("cat\ndog\nelk\nyak\nyak\n")
+    with pytest.raises(ArtifactError, match="class name yak is given twice"):
+        load_dataset(pictures, SIZE)
 
 
-def test_a_changed_pixel_or_label_changes_the_hash(folder: Path) -> None:
-    split = load_split(folder, "test")
-    images, labels = split.images.copy(), split.labels.copy()
-    images[0, 0, 0, 0] ^= 1
-    labels[0] ^= 1
-    assert len({split.sha256, Split(images, split.labels).sha256, Split(split.images, labels).sha256}) == 3
+def test_the_same_pixels_have_one_hash_whatever_they_come_in(idx_folder: Path, npz: Path) -> None:
+    idx, arrays = load_dataset(idx_folder), load_dataset(npz)
+    assert (idx.train.sha256, idx.test.sha256) == (arrays.train.sha256, arrays.test.sha256)
+    assert load_test(npz).sha256 == arrays.test.sha256
+    assert (arrays.name, arrays.source) == ("bars", str(npz))
 
 
 def test_the_shipped_mnist_is_the_canonical_one() -> None:
@@ -116,31 +182,87 @@ def test_the_shipped_mnist_is_the_canonical_one() -> None:
     assert mnist.describe() == (
         "mnist (shipped): 60,000 training and 10,000 test images of (28, 28, 1)\n10 labels: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
     )
+    assert mnist.image_rule == ImageRule("digit", "dark")
     # The MD5 of the uncompressed canonical files, which this project did not make.
     for split, md5 in ((mnist.train, "6bbc9ace898e44ae57da46a324031adb"), (mnist.test, "2646ac647ad5339dbf082846283269ea")):
-        header = struct.pack(">IIII", 0x803, len(split.images), 28, 28)
-        assert hashlib.md5(header + split.images.tobytes(), usedforsecurity=False).hexdigest() == md5
+        count = len(split.labels)
+        pixels = struct.pack(">IIII", 0x803, count, 28, 28) + split.images(range(count)).tobytes()
+        assert hashlib.md5(pixels, usedforsecurity=False).hexdigest() == md5
     assert np.bincount(mnist.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    # As every release has recorded it.
+    assert mnist.test.sha256 == "a0863a96c44e5666edbb30c4071ee79ca0514c621e6349c5967fc78e7305c891"
 
 
-def test_an_altered_shipped_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    shipped = Path(convert.dataset.__file__).parent / "data" / "mnist"
-    copy = Path(shutil.copytree(shipped, tmp_path / "mnist"))
-    images, labels = load_split(None, "test").images, unpacked(copy / "t10k-labels-idx1-ubyte.gz")
-    # A valid IDX file with one label changed: only the hash can tell.
-    (copy / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels[:-1] + b"\0"))
-    monkeypatch.setattr(convert.dataset, "_MNIST_FOLDER", copy)
-    with pytest.raises(ArtifactError, match=r"t10k-labels-idx1-ubyte\.gz is altered"):
-        load_split(None, "test")
-    assert len(images) == 10_000
+def test_a_folder_of_images_is_described_with_its_rule_and_its_split(pictures: Path) -> None:
+    assert load_dataset(pictures, SIZE).describe() == (
+        f"pets ({pictures}): 12 training and 3 test images of (8, 8, 3), fitted by letterbox; "
+        "20% of each class for the test, split seed 0\n3 labels: cat, dog, elk"
+    )
 
 
-def test_images_are_looked_for_where_the_manifest_says(folder: Path, tmp_path: Path) -> None:
-    record = DatasetRecord("bars", str(folder), "a", "b")
-    assert recorded_folder(record, None) == folder
-    assert recorded_folder(record, tmp_path) == tmp_path
-    assert recorded_folder(None, None) is None
-    with pytest.raises(ConfigError, match="are not here: name their folder with --data"):
-        recorded_folder(DatasetRecord("bars", str(tmp_path / "gone"), "a", "b"), None)
-    with pytest.raises(ConfigError, match="not the model's test images"):
-        require_recorded(record, load_split(folder, "test"))
+def test_many_class_names_are_not_all_described() -> None:
+    split = ArraySplit(np.zeros((1, 2, 2, 1), np.uint8), np.zeros(1, np.int64))
+    described = Dataset("n", "/n", tuple(f"c{number}" for number in range(300)), split, split).describe()
+    assert described.endswith("\n300 labels: " + ", ".join(f"c{number}" for number in range(20)) + ", and 280 more")
+
+
+@pytest.mark.parametrize(
+    ("level", "channels", "fit", "rule"),
+    [
+        (0, 1, None, ImageRule("letterbox", "dark")),
+        (255, 1, None, ImageRule("letterbox", "light")),
+        (0, 3, None, ImageRule("letterbox", "any")),
+        (0, 1, "crop", ImageRule("crop", "any")),
+    ],
+)
+def test_the_rule_for_other_files_is_that_of_these_images(level: int, channels: int, fit: str | None, rule: ImageRule) -> None:
+    # A rule from the first images alone would see the other level.
+    array = np.full((3000, 4, 4, channels), 255 - level, np.uint8)
+    array[1400:] = level
+    split = ArraySplit(array, np.zeros(3000, np.int64))
+    assert Dataset("n", "/n", ("a", "b"), split, split, fit).image_rule == rule
+
+
+@pytest.mark.parametrize("kind", ["mnist", "idx", "npz", "pictures"])
+def test_a_record_loads_the_same_images_again(kind: str, idx_folder: Path, npz: Path, pictures: Path) -> None:
+    data, options = {
+        "mnist": (None, FolderOptions()),
+        "idx": (idx_folder, FolderOptions()),
+        "npz": (npz, FolderOptions()),
+        "pictures": (pictures, FolderOptions((8, 9), 1, "crop", 0.4, 7)),
+    }[kind]
+    dataset = load_dataset(data, options)
+    record = dataset.record()
+    again = load_dataset(*recorded_source(record), recorded_model(record, dataset.class_names))
+    assert (again.record(), again.class_names) == (record, dataset.class_names)
+    assert load_test(*recorded_source(record)).sha256 == record.test_sha256
+    expected = ((8, 9, 1), "crop", 0.4, 7) if kind == "pictures" else (None, None, None, None)
+    assert (record.shape, record.fit, record.test_share, record.split_seed) == expected
+
+
+def test_a_record_finds_images_that_have_moved_and_an_option_goes_before_it(pictures: Path, npz: Path) -> None:
+    record = load_dataset(pictures, FolderOptions((8, 9), 3, "crop", 0.4, 7)).record()
+    moved = pictures.rename(pictures.parent / "moved")
+    with pytest.raises(ConfigError, match=r"the model's images \(pets, .*\) are not here: name their folder with --data"):
+        recorded_source(record)
+    require_recorded(record, load_test(*recorded_source(record, moved)))
+    other = load_test(*recorded_source(record, moved, FolderOptions(seed=8)))
+    assert other.shape == (8, 9, 3)
+    with pytest.raises(ConfigError, match=r"these are not the model's test images \(pets"):
+        require_recorded(record, other)
+    # What was recorded of a folder that was split says nothing of one with a test/, or of arrays.
+    for part in ("train", "test"):
+        shutil.copytree(moved, moved.parent / "parts" / part)
+    assert len(load_test(*recorded_source(record, moved.parent / "parts")).labels) == 15
+    assert load_test(*recorded_source(record, npz)).shape == (12, 12, 1)
+
+
+def test_without_a_record_the_images_are_those_that_were_named(tmp_path: Path) -> None:
+    options = FolderOptions(channels=1)
+    assert recorded_source(None, None, options) == (None, options)
+    assert recorded_source(None, tmp_path) == (tmp_path, FolderOptions())
+    assert recorded_source(DatasetRecord("cifar10", "keras", "a", "b"))[0] == "cifar10"
+
+
+def test_a_model_that_learned_from_arrays_has_no_folder_to_be_read_again() -> None:
+    assert recorded_model(DatasetRecord("mnist", "shipped", "a", "b"), ("0", "1")) is None

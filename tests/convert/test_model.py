@@ -3,6 +3,7 @@
 import pytest
 
 from convert.model import build_cnn
+from edge.errors import ConfigError
 
 
 def test_the_cnn_has_the_missions_layers_and_parameters() -> None:
@@ -23,3 +24,10 @@ def test_it_takes_other_images_and_classes(shape: tuple[int, int, int], classes:
     model = build_cnn(shape, classes, dropout=0.1)
     assert model.input_shape == (None, *shape)
     assert model.output_shape == (None, classes)
+
+
+@pytest.mark.parametrize("shape", [(3, 28, 1), (28, 3, 3), (2, 2, 1)])
+def test_images_that_the_poolings_leave_nothing_of_are_refused(shape: tuple[int, int, int]) -> None:
+    with pytest.raises(ConfigError, match=rf"images of {shape[0]} x {shape[1]} are too small for the CNN \(at least 4 x 4\)"):
+        build_cnn(shape, 10)
+    assert build_cnn((4, 4, 1), 2).output_shape == (None, 2)

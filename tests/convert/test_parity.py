@@ -27,6 +27,15 @@ def test_another_class_fails_even_where_the_difference_is_small() -> None:
         check_parity("float32.onnx", "float32", flipped, REFERENCE)
 
 
+def test_a_tie_is_no_other_class() -> None:
+    tie = np.array([[0.5, 0.5], [0.1, 0.9]], np.float32)
+    tie[0] += np.array([1e-7, -1e-7], np.float32)
+    turned = tie.copy()
+    turned[0] = turned[0, ::-1]
+    assert turned.argmax(axis=1).tolist() != tie.argmax(axis=1).tolist()
+    assert check_parity("float32.onnx", "float32", turned, tie).same_class == 1
+
+
 def test_another_shape_fails() -> None:
     with pytest.raises(ConversionError, match=r"gives \(1, 2\), Keras \(2, 2\)"):
         check_parity("int8.tflite", "int8", REFERENCE[:1], REFERENCE)

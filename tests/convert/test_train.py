@@ -12,21 +12,24 @@ import pytest
 import convert.train
 from convert.checkpoint import load_checkpoint
 from convert.dataset import load_dataset
-from convert.keras_runtime import OPENER
+from convert.keras_runtime import keras_opener
+from convert.own_model import unsettled_share
 from convert.train import TrainState, train
 from convert.train_records import TrainConfig
 from edge.classifier import Classifier
 from edge.errors import ArtifactError, ConfigError
-from edge.manifest import DatasetRecord, Manifest
+from edge.interface import SCHEMES, Interface
+from edge.manifest import Manifest, Preprocessing
 from edge.model_file import read_model
 
+UNIT = Preprocessing(1 / 255, "letterbox", "dark")
 CONFIG = TrainConfig(epochs=2, batch_size=32, learning_rate=0.003)
 
 
 @pytest.fixture(scope="module")
 def trained(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
-    train(load_dataset(idx_folder), CONFIG, folder)
+    train(load_dataset(idx_folder), CONFIG, folder, UNIT)
     return folder
 
 
@@ -54,19 +57,32 @@ def test_a_setting_out_of_range_is_refused(settings: dict[str, Any], message: st
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained: Path, idx_folder: Path, tmp_path: Path) -> None:
-    train(load_dataset(idx_folder), CONFIG, tmp_path / "again")
-    train(load_dataset(idx_folder), replace(CONFIG, seed=1), tmp_path / "other")
+    train(load_dataset(idx_folder), CONFIG, tmp_path / "again", UNIT)
+    train(load_dataset(idx_folder), replace(CONFIG, seed=1), tmp_path / "other", UNIT)
     assert same(weights(trained), weights(tmp_path / "again"))
     assert not same(weights(trained), weights(tmp_path / "other"))
 
 
 def test_a_resumed_run_ends_where_an_unbroken_one_does(trained: Path, idx_folder: Path, tmp_path: Path) -> None:
     dataset = load_dataset(idx_folder)
-    train(dataset, replace(CONFIG, epochs=1), tmp_path)
+    train(dataset, replace(CONFIG, epochs=1), tmp_path, UNIT)
     assert not same(weights(trained), weights(tmp_path))
-    result = train(dataset, CONFIG, tmp_path, resume=True)
+    result = train(dataset, CONFIG, tmp_path, UNIT, resume=True)
     assert same(weights(trained), weights(tmp_path))
     assert [epoch.number for epoch in result.history] == [1, 2]
+
+
+def test_batch_normalisation_that_has_not_settled_is_told(idx_folder: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    train(load_dataset(idx_folder), CONFIG, tmp_path, UNIT, on_text=lines.append)
+    # 0.99 ** 16
+    (line,) = [line for line in lines if line.startswith("Batch normalisation's averages")]
+    assert "are still 85% what they began with after 16 batches" in line
+    model = keras.models.load_model(tmp_path / "model.keras")
+    assert unsettled_share(model, CONFIG, 460) < 0.01
+    # Begun elsewhere.
+    assert unsettled_share(model, replace(CONFIG, transfer="base.keras"), 16) == 0
+    assert unsettled_share(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), CONFIG, 16) == 0
 
 
 def test_ctrl_c_keeps_the_finished_epoch_of_lowest_loss(idx_folder: Path, tmp_path: Path) -> None:
@@ -78,21 +94,20 @@ def test_ctrl_c_keeps_the_finished_epoch_of_lowest_loss(idx_folder: Path, tmp_pa
 
     # With this rate the second epoch is worse than the first: seen in the history below.
     config = replace(CONFIG, epochs=4, learning_rate=0.5)
-    result = train(dataset, config, tmp_path, on_batch=interrupt)
+    result = train(dataset, config, tmp_path, UNIT, on_batch=interrupt)
     losses = [epoch.loss for epoch in result.history]
     assert len(losses) == 2
     assert result.interrupted
     assert result.epoch == 1 + losses.index(min(losses))
     assert read_model(tmp_path / "model.keras").unverified is None
-    assert train(dataset, config, tmp_path, resume=True).history[:2] == result.history
+    assert train(dataset, config, tmp_path, UNIT, resume=True).history[:2] == result.history
 
 
 def test_the_best_epoch_stays_on_disk_when_a_later_one_is_worse(idx_folder: Path, tmp_path: Path) -> None:
     dataset = load_dataset(idx_folder)
     config = replace(CONFIG, epochs=3, learning_rate=0.5)
-    result = train(dataset, config, tmp_path)
-    record = DatasetRecord(dataset.name, dataset.source, dataset.train.sha256, dataset.test.sha256)
-    checkpoint = load_checkpoint(tmp_path, replace(config, epochs=4), record)
+    result = train(dataset, config, tmp_path, UNIT)
+    checkpoint = load_checkpoint(tmp_path, replace(config, epochs=4), dataset.record(), Interface(UNIT))
     losses = [epoch.loss for epoch in result.history]
     assert checkpoint.best_epoch == 1 + losses.index(min(losses))
     kept = {path.name for path in (tmp_path / "checkpoint").glob("*.keras")}
@@ -104,21 +119,27 @@ def test_ctrl_c_in_the_first_epoch_writes_no_model(idx_folder: Path, tmp_path: P
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(load_dataset(idx_folder), CONFIG, tmp_path, on_batch=interrupt)
+        train(load_dataset(idx_folder), CONFIG, tmp_path, UNIT, on_batch=interrupt)
     assert not list(tmp_path.glob("*.*"))
 
 
 def test_train_json_and_the_manifest_say_how_the_model_came_to_be(trained: Path, idx_folder: Path) -> None:
     record = json.loads((trained / "train.json").read_text())
     manifest = Manifest.load(trained)
-    assert record["config"] == {"epochs": 2, "batch_size": 32, "learning_rate": 0.003, "dropout": 0.5, "seed": 0}
+    settings = {"epochs": 2, "batch_size": 32, "learning_rate": 0.003, "dropout": 0.5, "seed": 0}
+    own = {"model": None, "transfer": None, "fine_tune": False, "source_sha256": None}
+    assert record["config"] == settings | own
+    assert record["optimizer"] == "Adam, learning rate 0.003"
     assert record["model_sha256"] == manifest.keras_model().sha256
     assert set(record["versions"]) == {"python", "edgecnn", "tensorflow", "keras", "numpy"}
     test = load_dataset(idx_folder).test
-    probabilities = Classifier.load(trained / "model.keras", opener=OPENER).probabilities(test.images)
+    probabilities = Classifier.load(trained / "model.keras", opener=keras_opener()).split_probabilities(test)
     assert record["test_accuracy"] == float((probabilities.argmax(axis=1) == test.labels).mean())
     assert manifest.dataset.test_sha256 == test.sha256
-    assert manifest.preprocessing.background == "dark"
+    assert manifest.preprocessing == UNIT
+    assert (manifest.output, manifest.trusted) == ("probabilities", ())
+    text = {name: str(value) for name, value in settings.items()}
+    assert manifest.provenance.train_config == text | {"optimizer": record["optimizer"]}
 
 
 @pytest.mark.parametrize(
@@ -130,30 +151,47 @@ def test_train_json_and_the_manifest_say_how_the_model_came_to_be(trained: Path,
 )
 def test_a_resume_that_does_not_fit_is_refused(trained: Path, idx_folder: Path, change: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        train(load_dataset(idx_folder), replace(CONFIG, **change), trained, resume=True)
+        train(load_dataset(idx_folder), replace(CONFIG, **change), trained, UNIT, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("taken", "output"), [(SCHEMES["tf"], "probabilities"), (replace(UNIT, mean=(0.5,)), "probabilities"), (UNIT, "logits")]
+)
+def test_a_resume_with_other_inputs_or_outputs_is_refused(
+    trained: Path, idx_folder: Path, taken: Preprocessing, output: str
+) -> None:
+    with pytest.raises(ConfigError, match=r"was trained with other --preprocess, .* or --logits: give the same"):
+        train(load_dataset(idx_folder), replace(CONFIG, epochs=3), trained, taken, output, resume=True)
+
+
+def test_a_folder_with_a_manifest_of_something_else_is_left_alone(idx_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"name": "app"}')
+    with pytest.raises(ConfigError, match=r"manifest\.json is not edgecnn's: name another folder with --out"):
+        train(load_dataset(idx_folder), CONFIG, tmp_path, UNIT)
+    assert (tmp_path / "manifest.json").read_text() == '{"name": "app"}'
 
 
 def test_a_resume_on_other_images_is_refused(trained: Path) -> None:
     with pytest.raises(ConfigError, match="was trained on other images"):
-        train(load_dataset(None), replace(CONFIG, epochs=3), trained, resume=True)
+        train(load_dataset(None), replace(CONFIG, epochs=3), trained, UNIT, resume=True)
 
 
 def test_a_resume_without_a_checkpoint_is_refused(idx_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="does not exist: train without --resume"):
-        train(load_dataset(idx_folder), CONFIG, tmp_path, resume=True)
+        train(load_dataset(idx_folder), CONFIG, tmp_path, UNIT, resume=True)
 
 
 def test_a_damaged_checkpoint_is_refused(idx_folder: Path, tmp_path: Path) -> None:
     dataset = load_dataset(idx_folder)
-    train(dataset, replace(CONFIG, epochs=1), tmp_path)
+    train(dataset, replace(CONFIG, epochs=1), tmp_path, UNIT)
     path = tmp_path / "checkpoint" / "epoch-1.keras"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ArtifactError, match=r"epoch-1\.keras is damaged"):
-        train(dataset, CONFIG, tmp_path, resume=True)
+        train(dataset, CONFIG, tmp_path, UNIT, resume=True)
 
 
 def test_training_again_makes_the_exported_files_stale(artifacts: Path, idx_folder: Path) -> None:
-    train(load_dataset(idx_folder), replace(CONFIG, epochs=1), artifacts)
+    train(load_dataset(idx_folder), replace(CONFIG, epochs=1), artifacts, UNIT)
     with pytest.raises(
         ArtifactError, match=r"int8\.tflite is stale.*edgecnn export .*model.keras --format tflite --quantize int8"
     ):
@@ -162,17 +200,17 @@ def test_training_again_makes_the_exported_files_stale(artifacts: Path, idx_fold
 
 def test_a_loss_that_is_no_number_is_an_error_and_leaves_no_model(idx_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"the loss is (nan|inf) after epoch 1: lower --learning-rate"):
-        train(load_dataset(idx_folder), replace(CONFIG, learning_rate=1e30), tmp_path)
+        train(load_dataset(idx_folder), replace(CONFIG, learning_rate=1e30), tmp_path, UNIT)
     assert not list(tmp_path.glob("**/*.keras"))
 
 
 def test_a_run_that_was_cut_off_after_its_last_epoch_is_finished_by_resume(idx_folder: Path, tmp_path: Path) -> None:
     dataset = load_dataset(idx_folder)
-    train(dataset, CONFIG, tmp_path)
+    train(dataset, CONFIG, tmp_path, UNIT)
     before = weights(tmp_path)
     for name in ("model.keras", "train.json", "manifest.json"):
         (tmp_path / name).unlink()
-    assert len(train(dataset, CONFIG, tmp_path, resume=True).history) == 2
+    assert len(train(dataset, CONFIG, tmp_path, UNIT, resume=True).history) == 2
     assert same(weights(tmp_path), before)
 
 
@@ -183,7 +221,7 @@ def test_ctrl_c_while_old_epochs_are_deleted_loses_none(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(convert.train, "prune", interrupt)
-    result = train(load_dataset(idx_folder), CONFIG, tmp_path)
+    result = train(load_dataset(idx_folder), CONFIG, tmp_path, UNIT)
     assert result.interrupted
     assert len(result.history) == 1
     assert read_model(tmp_path / "model.keras").unverified is None
@@ -192,6 +230,6 @@ def test_ctrl_c_while_old_epochs_are_deleted_loses_none(
 def test_a_damaged_manifest_is_replaced_and_said(idx_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{")
     said: list[str] = []
-    train(load_dataset(idx_folder), replace(CONFIG, epochs=1), tmp_path, on_text=said.append)
+    train(load_dataset(idx_folder), replace(CONFIG, epochs=1), tmp_path, UNIT, on_text=said.append)
     assert any("A new manifest will be written" in text for text in said)
     assert read_model(tmp_path / "model.keras").unverified is None

@@ -1,5 +1,6 @@
 """The API of an application on the device: images in, labels and probabilities out."""
 
+import gzip
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,38 +11,23 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from convert.dataset import load_split
-from edge.classifier import ASSUMED, Classifier
+from edge.classifier import Classifier
 from edge.errors import ArtifactError, ConfigError
-from edge.manifest import Manifest, TensorSpec
+from edge.interface import SCHEMES, Interface
+from edge.manifest import Manifest
 from edge.model_file import read_model
-from edge.runtimes import Runtime, opener_for
+from edge.splits import ArraySplit
 
+Record = Callable[..., tuple[Classifier, Any]]
+
+UNIT = Interface(SCHEMES["unit"])
 FILES = ["float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite", "float32.onnx", "int8.onnx"]
-
-
-class Recording:
-    """A runtime that runs another, and keeps what it was given."""
-
-    def __init__(self, inner: Runtime) -> None:
-        self.inner, self.batches = inner, list[NDArray[Any]]()
-        self.name, self.version = "recording", "1"
-        self.input_spec, self.output_spec = inner.input_spec, inner.output_spec
-
-    def run(self, batch: NDArray[Any]) -> NDArray[Any]:
-        self.batches.append(batch)
-        return self.inner.run(batch)
 
 
 @pytest.fixture
 def images(idx_folder: Path) -> NDArray[np.uint8]:
-    return load_split(idx_folder, "test").images
-
-
-def recording(path: Path) -> tuple[Classifier, Recording]:
-    model = read_model(path)
-    runtime = Recording(opener_for(model.format).open_model(model.data, 1))
-    return Classifier(model, runtime), runtime
+    data = gzip.decompress((idx_folder / "t10k-images-idx3-ubyte.gz").read_bytes())
+    return np.frombuffer(data, np.uint8, offset=16).reshape(-1, 12, 12, 1)
 
 
 @pytest.mark.parametrize(
@@ -84,20 +70,16 @@ def rename_classes(folder: Path, names: list[str]) -> None:
     replace(Manifest.load(folder), class_names=tuple(names)).save(folder)
 
 
-@pytest.mark.parametrize("shape", [(None, 5, 3), (None,), (None, None)])
-def test_a_model_of_another_output_is_no_classifier(shape: tuple[int | None, ...], exported: Path) -> None:
-    model = read_model(exported / "float32.onnx")
-    runtime = Recording(opener_for("onnx").open_model(model.data, 1))
-    runtime.output_spec = TensorSpec("boxes", shape, "float32")
-    with pytest.raises(ArtifactError, match=r"float32\.onnx gives \(.+\), not \(n, classes\): give an image classifier"):
-        Classifier(model, runtime)
-
-
-def test_a_model_that_gives_logits_is_refused_when_it_predicts(exported: Path, images: NDArray[np.uint8]) -> None:
+def test_a_model_that_gives_logits_is_refused_when_it_predicts(
+    recording: Record, exported: Path, images: NDArray[np.uint8]
+) -> None:
     classifier, runtime = recording(exported / "float32.onnx")
     run: Callable[[NDArray[Any]], NDArray[Any]] = runtime.inner.run
-    vars(runtime)["run"] = lambda batch: np.log(run(batch))
-    with pytest.raises(ArtifactError, match="is not class probabilities: the model must end in softmax"):
+    runtime.run = lambda batch: np.log(run(batch))
+    with pytest.raises(
+        ArtifactError,
+        match=r"float32\.onnx: output .* is not class probabilities, .* must end in softmax",
+    ):
         classifier.predict(images)
 
 
@@ -106,12 +88,31 @@ def test_a_file_that_nothing_vouches_for_says_so_and_counts_its_classes(
     name: str, exported: Path, tmp_path: Path, images: NDArray[np.uint8]
 ) -> None:
     shutil.copy(exported / name, tmp_path)
-    classifier = Classifier.load(tmp_path / name)
+    with pytest.raises(
+        ConfigError,
+        match=rf"{name}: no manifest\.json beside it, so how it takes pixels is not known: say it with --preprocess unit \(",
+    ):
+        Classifier.load(tmp_path / name)
+    classifier = Classifier.load(tmp_path / name, interface=UNIT)
     assert (classifier.unverified, classifier.manifest) == ("no manifest.json beside it", None)
-    assert classifier.preprocessing == ASSUMED
+    assert classifier.preprocessing == SCHEMES["unit"]
     assert classifier.class_names == ("0", "1", "2")
     expected = Classifier.load(exported / name).probabilities(images)
     np.testing.assert_array_equal(classifier.probabilities(images), expected)
+
+
+def test_a_file_that_its_manifest_describes_is_not_described_again(exported: Path) -> None:
+    message = r"the manifest beside .*int8\.tflite says how it takes pixels and what it gives: leave --preprocess, .* away$"
+    with pytest.raises(ConfigError, match=message):
+        Classifier.load(exported / "int8.tflite", interface=UNIT)
+
+
+def test_the_manifest_says_whether_the_model_gives_logits(artifacts: Path, images: NDArray[np.uint8]) -> None:
+    replace(Manifest.load(artifacts), output="logits").save(artifacts)
+    classifier = Classifier.load(artifacts / "float32.onnx")
+    assert classifier.interface.output == "logits"
+    with pytest.raises(ArtifactError, match=r"float32\.onnx: output .* is probabilities already"):
+        classifier.predict(images)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -124,31 +125,32 @@ def test_every_file_sees_the_classes_that_keras_saw(name: str, exported: Path, i
     assert prediction.probabilities.dtype == np.float32
 
 
-def test_an_int8_model_is_given_int8_pixels_minus_128(exported: Path, images: NDArray[np.uint8]) -> None:
+def test_an_int8_model_is_given_int8_pixels_minus_128(recording: Record, exported: Path, images: NDArray[np.uint8]) -> None:
     classifier, runtime = recording(exported / "int8.tflite")
-    assert classifier.table.dtype == np.int8
-    np.testing.assert_array_equal(classifier.table, np.arange(256) - 128)
     classifier.predict(images)
-    (batch,) = runtime.batches
-    assert batch.dtype == np.int8
-    np.testing.assert_array_equal(batch, images.astype(int) - 128)
+    assert len(runtime.batches) == len(images)
+    assert {(batch.dtype.name, batch.shape) for batch in runtime.batches} == {("int8", (1, 12, 12, 1))}
+    np.testing.assert_array_equal(np.concatenate(runtime.batches), images.astype(int) - 128)
+    np.testing.assert_array_equal(classifier.inputs(images), images.astype(int) - 128)
 
 
-def test_the_scale_is_the_manifests(artifacts: Path, images: NDArray[np.uint8]) -> None:
+def test_the_scale_is_the_manifests(recording: Record, artifacts: Path, images: NDArray[np.uint8]) -> None:
     model = read_model(artifacts / "float32.onnx")
     assert model.manifest is not None
     manifest = replace(model.manifest, preprocessing=replace(model.manifest.preprocessing, scale=1 / 128))
-    runtime = Recording(opener_for("onnx").open_model(model.data, 1))
-    Classifier(replace(model, manifest=manifest), runtime).predict(images)
+    classifier, runtime = recording(replace(model, manifest=manifest))
+    classifier.predict(images)
     np.testing.assert_array_equal(runtime.batches[0], images / np.float32(128))
 
 
-@pytest.mark.parametrize("name", ["int8.tflite", "float32.onnx"])
-def test_more_images_than_one_chunk_come_back_in_order(name: str, exported: Path, images: NDArray[np.uint8]) -> None:
+@pytest.mark.parametrize(("name", "calls"), [("int8.tflite", [1] * 600), ("float32.onnx", [256, 256, 88])])
+def test_more_images_than_one_chunk_come_back_in_order(
+    recording: Record, name: str, calls: list[int], exported: Path, images: NDArray[np.uint8]
+) -> None:
     classifier, runtime = recording(exported / name)
     order = np.random.default_rng(0).integers(0, len(images), 600)
     together = classifier.predict(images[order])
-    assert [len(batch) for batch in runtime.batches] == [256, 256, 88]
+    assert [len(batch) for batch in runtime.batches] == calls
     np.testing.assert_allclose(together.probabilities, classifier.predict(images).probabilities[order], rtol=0, atol=1e-6)
 
 
@@ -176,3 +178,20 @@ def test_a_prediction_names_what_ran_and_the_manifests_labels(
     assert prediction.labels == tuple(("low", "middle", "high")[index] for index in prediction.class_indices)
     assert classifier.unverified is None
     assert classifier.shape == (12, 12, 1)
+
+
+def test_a_split_is_classified_a_few_images_at_a_time(recording: Record, exported: Path, images: NDArray[np.uint8]) -> None:
+    classifier, runtime = recording(exported / "float32.onnx")
+    many = images[np.random.default_rng(0).integers(0, len(images), 600)]
+    expected = classifier.probabilities(many)
+    runtime.batches.clear()
+    split = ArraySplit(many, np.zeros(600, np.int64))
+    np.testing.assert_allclose(classifier.split_probabilities(split), expected, rtol=0, atol=1e-6)
+    assert [len(batch) for batch in runtime.batches] == [250, 250, 100]
+
+
+def test_what_a_vouched_preprocessing_clips_is_doubted_and_not_refused(artifacts: Path) -> None:
+    manifest = Manifest.load(artifacts)
+    replace(manifest, preprocessing=replace(manifest.preprocessing, scale=2 / 255)).save(artifacts)
+    (doubt,) = Classifier.load(artifacts / "int8.tflite").doubts
+    assert doubt.endswith("takes 0 to 1, the preprocessing gives 0 to 2: 49.6% of the pixel values are clipped")

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from edge.errors import ArtifactError
-from edge.manifest import Manifest
+from edge.files import sha256
+from edge.manifest import Manifest, Preprocessing
 
 
 def edit(folder: Path, **changes: Any) -> None:
@@ -28,10 +29,10 @@ def test_a_damaged_manifest_is_refused(artifacts: Path) -> None:
         Manifest.load(artifacts)
 
 
-@pytest.mark.parametrize("schema", [0, 2])
+@pytest.mark.parametrize("schema", [1, 3])
 def test_another_schema_is_refused_and_both_are_named(schema: int, artifacts: Path) -> None:
     edit(artifacts, schema=schema)
-    with pytest.raises(ArtifactError, match=rf"manifest\.json has schema {schema}, this edgecnn reads 1: write it again"):
+    with pytest.raises(ArtifactError, match=rf"manifest\.json has schema {schema}, this edgecnn reads 2: write it again"):
         Manifest.load(artifacts)
 
 
@@ -66,6 +67,20 @@ def test_a_name_that_is_not_listed_has_no_artifact(exported: Path) -> None:
     assert (found.format, found.precision, found.path) == ("tflite", "int8", "int8.tflite")
 
 
+def test_a_manifest_that_lacks_what_a_later_release_added_is_whole(exported: Path, tmp_path: Path) -> None:
+    manifest = Manifest.load(exported)
+    manifest.save(tmp_path)
+    path = tmp_path / "manifest.json"
+    text = path.read_text().replace(',\n    "background": "any"', "")
+    digest = json.loads(text)["sha256"]
+    path.write_text(text.replace(digest, sha256(text.replace(digest, "").encode())))
+    assert '"background": "any"' not in path.read_text()
+    assert Manifest.load(tmp_path) == manifest
+    path.write_text(text.replace(digest, ""))
+    with pytest.raises(ArtifactError, match="was altered"):
+        Manifest.load(tmp_path)
+
+
 def test_a_saved_manifest_loads_equal(exported: Path, tmp_path: Path) -> None:
     manifest = Manifest.load(exported)
     manifest.save(tmp_path)
@@ -95,16 +110,29 @@ def test_artifacts_replace_those_of_their_name_and_keep_a_fixed_order(exported: 
 
 
 def test_another_schema_is_told_before_the_fields_that_it_may_have(artifacts: Path) -> None:
-    edit(artifacts, schema=2, something="new")
-    with pytest.raises(ArtifactError, match="has schema 2, this edgecnn reads 1"):
+    edit(artifacts, schema=3, something="new")
+    with pytest.raises(ArtifactError, match="has schema 3, this edgecnn reads 2"):
         Manifest.load(artifacts)
 
 
 def test_words_that_this_version_does_not_know_are_refused(artifacts: Path) -> None:
     manifest = Manifest.load(artifacts)
-    replace(manifest, preprocessing=replace(manifest.preprocessing, fit="stretch")).save(artifacts)
-    with pytest.raises(ArtifactError, match=r"preprocessing\.fit is 'stretch', unknown"):
+    fit, order = replace(manifest.preprocessing, fit="squeeze"), replace(manifest.preprocessing, channel_order="grb")
+    for field, word, changed in (("fit", "squeeze", fit), ("channel_order", "grb", order)):
+        replace(manifest, preprocessing=changed).save(artifacts)
+        with pytest.raises(ArtifactError, match=rf"manifest\.json: preprocessing\.{field} is '{word}', unknown: export again$"):
+            Manifest.load(artifacts)
+    replace(manifest, output="boxes").save(artifacts)
+    with pytest.raises(ArtifactError, match=r"manifest\.json: output is 'boxes', unknown: export again$"):
         Manifest.load(artifacts)
     replace(manifest, artifacts=(replace(manifest.artifacts[0], precision="int3"),)).save(artifacts)
     with pytest.raises(ArtifactError, match=r"model\.keras is keras int3, unknown"):
         Manifest.load(artifacts)
+
+
+def test_every_way_to_take_pixels_comes_back(artifacts: Path) -> None:
+    manifest = Manifest.load(artifacts)
+    preprocessing = Preprocessing(1.0, "crop", "any", (103.939, 116.779, 123.68), (1.0, 2.0, 0.5), "bgr")
+    changed = replace(manifest, preprocessing=preprocessing, output="logits", trusted=("my_layers",))
+    changed.save(artifacts)
+    assert Manifest.load(artifacts) == changed

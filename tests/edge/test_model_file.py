@@ -102,6 +102,18 @@ def test_a_file_without_a_manifest_is_unverified(name: str, exported: Path, tmp_
     assert (model.manifest, model.artifact, model.unverified) == (None, None, "no manifest.json beside it")
 
 
+def test_a_manifest_of_something_else_vouches_for_nothing_and_a_damaged_one_of_ours_is_an_error(artifacts: Path) -> None:
+    path = artifacts / "manifest.json"
+    for text in ('{"name": "app", "icons": []}', "{}"):
+        path.write_text(text)
+        model = read_model(artifacts / "int8.tflite")
+        assert (model.manifest, model.unverified) == (None, "a manifest.json beside it that is not edgecnn's")
+    for text in ('{"schema": 2}', '{"artifacts": []}', "[]", "{", ""):
+        path.write_text(text)
+        with pytest.raises(ArtifactError, match=r"manifest\.json"):
+            read_model(artifacts / "int8.tflite")
+
+
 @pytest.mark.parametrize("suffix", ["tflite", "TFLITE", "onnx"])
 def test_a_file_that_the_manifest_does_not_list_is_unverified(suffix: str, artifacts: Path) -> None:
     path = artifacts / f"copied.{suffix}"

@@ -59,6 +59,21 @@ def test_a_missing_field_is_named(field: str) -> None:
         from_json(Outer, json.dumps(rest), "box.json")
 
 
+@dataclass(frozen=True)
+class Grown:
+    name: str
+    shape: tuple[int, ...] | None = None
+
+
+def test_a_field_that_came_later_may_be_missing_and_no_other() -> None:
+    assert from_json(Grown, '{"name": "bars"}', "box.json") == Grown("bars", None)
+    assert from_json(Grown, '{"name": "bars", "shape": [3, 4]}', "box.json") == Grown("bars", (3, 4))
+    with pytest.raises(ArtifactError, match=r"^box\.json: field name is missing"):
+        from_json(Grown, '{"shape": null}', "box.json")
+    with pytest.raises(ArtifactError, match=r"^box\.json: shape must be tuple\[int, \.\.\.\], got 3: write it again$"):
+        from_json(Grown, '{"name": "bars", "shape": 3}', "box.json")
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [

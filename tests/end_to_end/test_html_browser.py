@@ -16,6 +16,7 @@ from benchmarks.html import to_html
 from benchmarks.read import read_report
 from benchmarks.results import Report
 from benchmarks.tables import grids
+from edge.splits import ArraySplit
 from edgecnn import main
 
 IMAGES, CLASSES = 60, 3
@@ -110,10 +111,12 @@ def test_the_page_is_whole_at_every_width_and_loads_nothing(
     chromium: str, report: Report, width: int, pictures: bool, tmp_path: Path
 ) -> None:
     images = np.random.default_rng(2).integers(0, 256, (IMAGES, 12, 12, 1)).astype(np.uint8)
-    measured = measure(chromium, to_html(report, images if pictures else None), width, tmp_path)
+    test = ArraySplit(images, np.zeros(IMAGES, np.int64)) if pictures else None
+    measured = measure(chromium, to_html(report, test), width, tmp_path)
     assert (measured["seen"], measured["requests"]) == ([], [])
     assert measured["width"] == width
     assert max(measured["scrollWidth"], measured["furthest"]) <= width
+    assert report.files[0].accuracy
     files, flips = len(report.files), len(report.files[0].accuracy.flips)
     assert measured["images"] == ([12] * flips * files if pictures else [])
     assert len(measured["figures"]) == 6

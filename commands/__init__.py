@@ -1,0 +1,1 @@
+"""The commands of `edgecnn`: each parses, calls a library function and prints."""

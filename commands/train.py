@@ -1,0 +1,76 @@
+"""`edgecnn train`."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from commands.options import ImageOptions, InterfaceOptions, Json, Trust
+from convert.dataset import load_dataset
+from convert.progress import training_progress
+from convert.train import train as train_model
+from convert.train_records import TrainConfig
+from edge.console import check_writable, emit, json_file, say
+from edge.errors import ConfigError
+from edge.interface import HOW_TO_SAY, SCHEMES, Interface
+
+DEFAULTS = TrainConfig()
+
+
+def train(
+    images: ImageOptions,
+    takes: InterfaceOptions,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Default: artifacts/ and the images' name.")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="module:function of (shape, classes), or a .keras file to go on with.")
+    ] = None,
+    transfer: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A .keras file: its last layer is replaced, the others are frozen.")
+    ] = None,
+    fine_tune: Annotated[bool, typer.Option("--fine-tune", help="Train all layers of the transferred model.")] = False,
+    trust: Trust = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = DEFAULTS.epochs,
+    batch_size: Annotated[int, typer.Option(help="Images a step.")] = DEFAULTS.batch_size,
+    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = DEFAULTS.learning_rate,
+    dropout: Annotated[float, typer.Option(help="Share of features dropped before the last layer.")] = DEFAULTS.dropout,
+    seed: Annotated[int, typer.Option(help="Of the weights, the order of images and the dropout.")] = DEFAULTS.seed,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
+    json: Json = None,
+) -> None:
+    """Train the CNN, or a model of your own, and measure it on the test images."""
+    config = TrainConfig(epochs, batch_size, learning_rate, dropout, seed, model, transfer, fine_tune)
+    check_writable(json_file(json))
+    interface = takes.interface(images)
+    if interface is None:
+        if model or transfer:
+            raise ConfigError(f"how {model or transfer} takes pixels is not known: say it with {HOW_TO_SAY}")
+        interface = Interface(SCHEMES["unit"])
+    dataset = load_dataset(images.data, images.folder())
+    folder = out or Path("artifacts") / dataset.name
+    say(dataset.describe())
+    rule = dataset.image_rule
+    preprocessing = replace(interface.preprocessing, fit=rule.fit, background=rule.background)
+    with training_progress() as on_batch:
+        try:
+            result = train_model(
+                dataset, config, folder, preprocessing, interface.output, tuple(trust or ()), resume, say, on_batch
+            )
+        except Exception as error:
+            if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, which must not be imported for its name.
+                raise MemoryError(str(error)) from error
+            raise
+    path = folder / result.model_path
+    text = (
+        f"{path}: accuracy {result.test_accuracy:.4f}, loss {result.test_loss:.4f} on {result.test_images:,} test images\n"
+        f"{result.parameters:,} parameters ({result.trainable_parameters:,} trainable), {len(result.history)} epochs in "
+        f"{result.seconds:.0f} s, seed {config.seed}\n"
+        f"Watch: tensorboard --logdir {folder / 'logs'}    Next: edgecnn export {path}"
+    )
+    emit(text, result, json)
+    if result.interrupted:
+        say(
+            f"Interrupted: {path} holds epoch {result.epoch} of {epochs}, the finished one of lowest training loss. "
+            "Go on with the same command and --resume."
+        )
+        raise KeyboardInterrupt
