@@ -10,6 +10,7 @@ import typer
 
 from commands.bench import bench
 from commands.data import data
+from commands.doctor import doctor
 from commands.export import diagnose, export
 from commands.file import evaluate, predict, verify
 from commands.options import grouped
@@ -29,6 +30,7 @@ _COMMANDS = (
     (verify, "edgecnn verify artifacts/mnist/int8.tflite"),
     (bench, "edgecnn bench --runtime onnx --max-drop 0.5 --max-p90-ms 5"),
     (diagnose, "edgecnn diagnose artifacts/mnist/int8.tflite --save layers.png"),
+    (doctor, "edgecnn doctor artifacts/mnist"),
     (compare, "edgecnn compare old.json new.json --max-slowdown 5"),
     (selftest, "edgecnn selftest artifacts/mnist/int8.tflite --trials 20"),
     (report, "edgecnn report result.json --html report.html"),

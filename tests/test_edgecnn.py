@@ -24,7 +24,7 @@ from edge.files import sha256
 from edge.manifest import Manifest
 
 COMMANDS = (
-    "data", "train", "evaluate", "predict", "export", "verify", "bench", "diagnose", "compare", "selftest", "report",
+    "data", "train", "evaluate", "predict", "export", "verify", "bench", "diagnose", "doctor", "compare", "selftest", "report",
 )  # fmt: skip
 # A benchmark that takes no time.
 SHORT = ("--launches", "2", "--min-runs", "4", "--min-seconds", "0")
@@ -483,3 +483,14 @@ def test_what_tensorflow_calls_exhausted_is_memory(idx_folder: Path, terminal: A
 
     monkeypatch.setattr(train_command, "train_model", fail)
     assert "not enough memory (OOM when allocating tensor)" in terminal.fails(2, "train", "--data", idx_folder, "--out", "out")
+
+
+def test_doctor_runs_a_folders_files_and_says_what_is_wrong(artifacts: Path, terminal: Any) -> None:
+    terminal.passes("doctor", artifacts, "--json", "found.json")
+    findings = {finding["name"]: finding["status"] for finding in json.loads(Path("found.json").read_text())["findings"]}
+    assert {findings[name] for name in ("float32.tflite", "int8.tflite", "int8.onnx")} <= {"ok", "warning"}
+    shutil.copy(artifacts / "int8.tflite", "cut.tflite")
+    Path("cut.tflite").write_bytes(Path("cut.tflite").read_bytes()[:3000])
+    line = terminal.fails(4, "doctor", "cut.tflite")
+    assert line == "edgecnn: problems were found: 1, each with its fix above"
+    assert "cut.tflite" in terminal.out
