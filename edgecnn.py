@@ -9,13 +9,15 @@ from typing import Annotated
 import typer
 
 from commands.bench import bench
+from commands.bundle import bundle
 from commands.data import data
 from commands.doctor import doctor
 from commands.export import diagnose, export
-from commands.file import evaluate, predict, verify
+from commands.file import evaluate, predict
 from commands.options import grouped
 from commands.results import compare, report, selftest
 from commands.train import train
+from commands.verify import verify
 from edge.console import print_text, say
 from edge.errors import ConfigError, EdgeCnnError
 
@@ -27,7 +29,8 @@ _COMMANDS = (
     (evaluate, "edgecnn evaluate artifacts/mnist/int8.tflite"),
     (predict, "edgecnn predict artifacts/mnist/int8.tflite --index 47 --save digit.png"),
     (export, "edgecnn export --quantize int8"),
-    (verify, "edgecnn verify artifacts/mnist/int8.tflite"),
+    (bundle, "edgecnn bundle artifacts/mnist --images 2000"),
+    (verify, "edgecnn verify artifacts/mnist.zip"),
     (bench, "edgecnn bench --runtime onnx --max-drop 0.5 --max-p90-ms 5"),
     (diagnose, "edgecnn diagnose artifacts/mnist/int8.tflite --save layers.png"),
     (doctor, "edgecnn doctor artifacts/mnist"),

@@ -38,6 +38,14 @@ class Evaluation:
     interface: Interface
 
 
+@dataclass(frozen=True)
+class Evaluations:
+    """The files of a folder or bundle; `skipped` are names of those that were not run, and why."""
+
+    files: tuple[Evaluation, ...]
+    skipped: dict[str, str]
+
+
 def evaluate(
     file: str,
     classifier: Classifier,

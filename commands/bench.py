@@ -20,8 +20,10 @@ from benchmarks.results import Report
 from benchmarks.run import benchmark
 from commands.models import interface_of, load, opener
 from commands.options import DEFAULT_MODEL, Allow, ImageOptions, InterfaceOptions, Json, ModelOptions
+from commands.targets import Target, opened
 from convert.own_images import order_note, recorded_images, split_note, test_images, test_record
 from convert.versions import versions
+from edge.bundle import bundle_of
 from edge.console import check_writable, emit, json_file
 from edge.errors import ConfigError, GateFailed, InvalidMeasurement
 from edge.files import write_bytes
@@ -36,7 +38,9 @@ def bench(
     context: typer.Context,
     targets: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[DIR | FILE...]", help="A folder with a manifest, or model files. Default: artifacts/mnist."),
+        typer.Argument(
+            metavar="[DIR | ZIP | FILE...]", help="A folder with a manifest, a bundle, or files. Default: artifacts/mnist."
+        ),
     ] = None,
     runtime: Annotated[
         list[str] | None, typer.Option(help="keras, tflite or onnx; may be repeated. Default: all that have a file.")
@@ -88,30 +92,33 @@ def bench(
     in_folder = not any(target.suffix.lower().lstrip(".") in FORMATS for target in targets)
     if in_folder and (len(targets) > 1 or reference):
         raise ConfigError("bench takes one folder, or model files with --reference: name them")
+    for target in targets:
+        if not in_folder and (bundle := bundle_of(target)):
+            raise ConfigError(f"{target}: bench takes a whole bundle: edgecnn bench {bundle} --runtime {target.suffix[1:]}")
     if in_folder and (interface_of(takes, images) or model.signature):
         raise ConfigError(
             f"the manifest in {targets[0]} says how its files take pixels: leave --preprocess, --scale, --mean, --std, --bgr, "
             "--logits and --signature away"
         )
-    formats, missing = _formats(targets[0], runtime, model) if in_folder else (FORMATS, ())
-    options = Options(
-        formats=formats,
-        threads=thread_counts(threads),
-        plan=Plan(min_seconds, min_runs, launches),
-        percents=tuple(sorted({*Options.percents, *(percentile or ())})),
-        batch=batch,
-        rate=rate,
-        sustained_seconds=seconds(sustained),
-        profile=profile,
-    )
     check_writable(json_file(json), markdown, csv, inputs=(budget,) if budget else ())
     policy = Policy(tuple(allow or ()), strict)
-    with bench_progress() as on_progress:
+    with opened(targets[0], images.data) as where, bench_progress() as on_progress:
+        formats, missing = _formats(where, runtime, model) if in_folder else (FORMATS, ())
+        options = Options(
+            formats=formats,
+            threads=thread_counts(threads),
+            plan=Plan(min_seconds, min_runs, launches),
+            percents=tuple(sorted({*Options.percents, *(percentile or ())})),
+            batch=batch,
+            rate=rate,
+            sustained_seconds=seconds(sustained),
+            profile=profile,
+        )
         if in_folder:
-            manifest = Manifest.load(targets[0])
-            test = recorded_images(manifest.dataset, images.data, manifest.class_names, images.folder())
+            manifest = Manifest.load(where.path)
+            test = recorded_images(manifest.dataset, where.data, manifest.class_names, images.folder())
             openers = {name: opener(name, model) for name in formats}
-            lineup = folder_lineup(targets[0], options, openers, test)
+            lineup = replace(folder_lineup(where.path, options, openers, test), folder=str(where.named))
             known = tuple(artifact.path for artifact in manifest.artifacts)
         else:
             lineup = _file_lineup(targets, reference, options, images, takes, model, on_progress)
@@ -137,12 +144,16 @@ def write_tables(report: Report, markdown: Path | None, csv: Path | None) -> Non
         write_bytes(csv, to_csv(report).encode(errors="replace"))
 
 
-def _formats(folder: Path, runtime: list[str] | None, model: ModelOptions) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the formats of a folder to measure, and those that can't be for want of a runtime."""
+def _formats(where: Target, runtime: list[str] | None, model: ModelOptions) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the formats of a folder or bundle to measure, and those that can't be for want of a runtime."""
     for name in runtime or ():
         if name not in FORMATS:
             raise ConfigError(f"--runtime {name} is unknown: use {', '.join(FORMATS)}")
-    present = {artifact.format for artifact in Manifest.load(folder).artifacts}
+    present = {artifact.format for artifact in Manifest.load(where.path).artifacts}
+    if where.bundle:
+        if "keras" in (runtime or ()):
+            raise ConfigError(f"{where.named} is a bundle, which holds no Keras model: leave --runtime keras away")
+        present -= {"keras"}
     formats = tuple(name for name in FORMATS if name in (runtime or present) and (runtime or is_installed(name)))
     for name in formats or sorted(present):
         if not is_installed(name):

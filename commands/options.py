@@ -32,6 +32,15 @@ Trust = Annotated[
 ]
 ModelPath = Annotated[Path, typer.Argument(metavar="FILE", help="A .keras, .tflite or .onnx file.", show_default=False)]
 
+ModelTarget = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help="A .keras, .tflite or .onnx file, a folder with a manifest, a bundle, or a file of one: mnist.zip/int8.tflite.",
+        show_default=False,
+    ),
+]
+
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """Return a command for typer in which a parameter that is a dataclass is an option for each of its fields."""

@@ -13,6 +13,7 @@ from convert.idx import is_idx_folder, load_idx
 from convert.image_folder import LABELS_NAME, has_parts, load_image_folder
 from convert.npz import load_npz
 from convert.registered import MNIST, REGISTERED, load_keras_set, load_shipped
+from edge.bundle import SUFFIX as BUNDLE_SUFFIX
 from edge.errors import ArtifactError, ConfigError
 from edge.images import background
 from edge.manifest import DatasetRecord
@@ -159,7 +160,7 @@ def find(data: str | Path | None) -> Found:
     path = Path(data)
     if path.is_dir():
         return Found(IDX if is_idx_folder(path) else IMAGES, path.resolve().name, path)
-    if path.is_file() and path.suffix == ".npz":
+    if path.is_file() and path.suffix in (".npz", BUNDLE_SUFFIX):  # A bundle has the test part of an .npz.
         return Found(NPZ, path.stem, path)
     raise ConfigError(f"{data} is not a folder, an .npz file or one of {', '.join(REGISTERED)}: name one of these with --data")
 

@@ -86,6 +86,38 @@ class ArraySplit:
 
 
 @dataclass(frozen=True, eq=False)
+class Subset:
+    """Some images of a split.
+
+    Attributes:
+        split: All of them.
+        indices: Which, in this order.
+    """
+
+    split: Split
+    indices: NDArray[np.int64]
+
+    @cached_property
+    def labels(self) -> Labels:
+        """See `Split`."""
+        return self.split.labels[self.indices]
+
+    @property
+    def shape(self) -> Shape:
+        """(h, w, c)."""
+        return self.split.shape
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the pixels and the labels, whatever the whole split's is of."""
+        return _pixels_sha256(self)
+
+    def images(self, indices: Indices) -> Images:
+        """See `Split`."""
+        return self.split.images(self.indices[np.asarray(indices, np.int64)])
+
+
+@dataclass(frozen=True, eq=False)
 class FileSplit:
     """Image files, decoded when they are asked for.
 
