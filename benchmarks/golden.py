@@ -133,7 +133,10 @@ def check_golden(file: Path, classifier: Classifier, tolerance: float | None = N
         )
     ours, theirs = (_rows(classifier, raw, len(images)) for raw in (outputs, expected))
     spec, kind = classifier.runtime.output_spec, classifier.interface.output
-    differences = np.abs(to_probabilities(ours, spec, kind) - to_probabilities(theirs, spec, kind)).max(axis=1)
+    try:
+        differences = np.abs(to_probabilities(ours, spec, kind) - to_probabilities(theirs, spec, kind)).max(axis=1)
+    except ArtifactError as error:
+        raise ArtifactError(f"{file.name} computes something else here than where it was made: {error}") from error
     worst = int(differences.argmax())
     allowed = tolerance_of(artifact) if tolerance is None else tolerance
     largest = float(differences[worst])
