@@ -67,12 +67,32 @@ def read_fitted(
     height, width, channels = shape
     digit = fit == "digit" and channels == 1
     pixels, _ = _open(path, "L" if channels == 1 else "RGB", remedy, None if digit else (height, width, fit))
-    border = background(pixels[np.newaxis])
-    if {border, trained_on} == {"dark", "light"}:
-        pixels, border = 255 - pixels, trained_on
-    if digit and (pixels.shape[:2] != (height, width) or border != trained_on):
-        return _fit_digit(pixels[..., 0], height, width, path)[..., np.newaxis]
-    return pixels if digit else fitted(pixels, height, width, fit)
+    return _by_rule(pixels, height, width, fit, trained_on, str(path))
+
+
+def fit_image(pixels: Images, shape: tuple[int, int, int], preprocessing: Preprocessing, name: str = "the picture") -> Images:
+    """Make a picture in memory, as a camera gives it, uint8 (h, w, c), by the rule that `read_image` has for files.
+
+    Args:
+        pixels: uint8 (any height, any width, 1 or 3), colours as RGB.
+        shape: (h, w, c) of the model's images, c being 1 or 3.
+        preprocessing: The model's.
+        name: What messages call the picture.
+
+    Raises:
+        ValueError: If dtype or shape are others.
+        ArtifactError: If the picture shows nothing, of a model that takes digits.
+        MissingDependency: If Pillow is not installed.
+    """
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (1, 3):
+        raise ValueError(f"pixels must be uint8 (height, width, 1 or 3), got {pixels.dtype} {pixels.shape}")
+    height, width, channels = shape
+    if channels < pixels.shape[2]:
+        pillow, _ = _pillow()
+        pixels = np.array(pillow.fromarray(pixels).convert("L"))[..., np.newaxis]
+    elif channels > pixels.shape[2]:
+        pixels = np.repeat(pixels, channels, axis=2)
+    return _by_rule(pixels, height, width, preprocessing.fit, preprocessing.background, name)
 
 
 def read_pixels(path: Path, remedy: str) -> tuple[Images, bool]:
@@ -135,6 +155,16 @@ def to_text(image: Images) -> str:
     return "\n".join("".join(_SHADES[shade] for shade in row).rstrip() for row in shades)
 
 
+def _by_rule(pixels: Images, height: int, width: int, fit: str, trained_on: str, name: str) -> Images:
+    digit = fit == "digit" and pixels.shape[2] == 1
+    border = background(pixels[np.newaxis])
+    if {border, trained_on} == {"dark", "light"}:
+        pixels, border = 255 - pixels, trained_on
+    if digit and (pixels.shape[:2] != (height, width) or border != trained_on):
+        return _fit_digit(pixels[..., 0], height, width, name)[..., np.newaxis]
+    return pixels if digit else fitted(pixels, height, width, fit)
+
+
 def _open(path: Path, mode: str, remedy: str, target: tuple[int, int, str] | None = None) -> tuple[Images, bool]:
     pillow, _ = _pillow()
     with _pictures(path, remedy) as file:
@@ -190,7 +220,7 @@ def _is_grey(file: Any) -> bool:
     return file.mode in ("1", "L", "LA", "La") or file.mode.startswith("I")
 
 
-def _fit_digit(grey: NDArray[np.uint8], height: int, width: int, path: Path) -> NDArray[np.uint8]:
+def _fit_digit(grey: NDArray[np.uint8], height: int, width: int, name: str) -> NDArray[np.uint8]:
     pillow, _ = _pillow()
     picture = pillow.fromarray(grey)
     # Averaging down to eight times the model's size takes out a camera's noise.
@@ -199,11 +229,11 @@ def _fit_digit(grey: NDArray[np.uint8], height: int, width: int, path: Path) -> 
     # On grey paper the border does not tell which is ink: the side that stands out more is.
     ink = np.clip(contrast if contrast.max() >= -contrast.min() else -contrast, 0, None)
     if ink.max() < 16:
-        raise ArtifactError(f"{path} shows nothing on its background: name a picture with a digit")
+        raise ArtifactError(f"{name} shows nothing on its background: name a picture with a digit")
     ink *= 255 / ink.max()
     ink[ink < 255 * _INK_LEAST] = 0
     if np.count_nonzero(ink) > _INK_MOST * ink.size:
-        raise ArtifactError(f"{path} has no even background to tell ink from: crop it to one digit on plain paper")
+        raise ArtifactError(f"{name} has no even background to tell ink from: crop it to one digit on plain paper")
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     box = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     factor = min(height, width) * _INK_SHARE / max(box.shape)

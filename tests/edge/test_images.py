@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFile, ImageOps
 
 from edge.errors import ArtifactError, MissingDependency
-from edge.images import background, image_header, read_fitted, read_image, read_pixels, to_text
+from edge.images import background, fit_image, image_header, read_fitted, read_image, read_pixels, to_text
 from edge.manifest import Preprocessing
 from edge.splits import FileSplit
 
@@ -405,3 +405,28 @@ def test_a_picture_with_damaged_exif_data_is_read_or_refused(tmp_path: Path) -> 
             except ArtifactError:
                 refused += 1
     assert read > 100 * refused
+
+
+@pytest.mark.parametrize("fit", ["digit", "letterbox", "crop", "stretch"])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_picture_in_memory_becomes_what_its_file_becomes(tmp_path: Path, fit: str, channels: int, mode: str) -> None:
+    pixels = np.full((90, 70, 3), 250, np.uint8)
+    pixels[30:60, 30:36] = (10, 60, 30)
+    picture = Image.fromarray(pixels).convert(mode)
+    picture.save(tmp_path / "a.png")
+    rule = Preprocessing(1 / 255, fit, "dark")
+    array = np.asarray(picture).reshape(90, 70, -1)
+    expected = read_image(tmp_path / "a.png", (28, 28, channels), rule)
+    assert np.array_equal(fit_image(array, (28, 28, channels), rule), expected)
+
+
+@pytest.mark.parametrize("pixels", [np.zeros((9, 9), np.uint8), np.zeros((9, 9, 4), np.uint8), np.zeros((9, 9, 3), np.float32)])
+def test_a_picture_of_another_kind_is_our_mistake(pixels: Any) -> None:
+    with pytest.raises(ValueError, match=r"pixels must be uint8 \(height, width, 1 or 3\)"):
+        fit_image(pixels, (28, 28, 1), Preprocessing(1.0, "letterbox", "any"))
+
+
+def test_an_empty_picture_in_memory_is_refused_by_its_name() -> None:
+    with pytest.raises(ArtifactError, match="frame 7 shows nothing"):
+        fit_image(np.zeros((40, 40, 3), np.uint8), (28, 28, 1), Preprocessing(1.0, "digit", "dark"), "frame 7")
