@@ -2,9 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +14,16 @@ from edge.layout import image_layout, output_columns
 from edge.model_file import ModelFile, read_model
 from edge.preprocess import Floats, Images, input_table, range_doubt, to_input, to_probabilities
 from edge.runtimes import Opener, Runtime, opener_for
+from edge.single import single_image
 from edge.splits import Split, chunks
 
 # Bound the memory of the converted inputs and of a runtime's activations.
 _CHUNK_IMAGES = 256
 _CHUNK_BYTES = 2**24
+_UINT8 = np.dtype(np.uint8)
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(NamedTuple):
     """What a classifier says of n images.
 
     Attributes:
@@ -82,6 +82,10 @@ class Classifier:
         except ArtifactError as error:
             raise ArtifactError(f"{self._name}: {error}") from error
         self.doubts: tuple[str, ...] = (doubt,) if doubt else ()
+        self._runtime_text = f"{runtime.name} {runtime.version}"
+        # Of a file that nothing vouches for, every row of outputs is looked at.
+        vouched = model.manifest is not None and self.interface.output == "probabilities"
+        self._single = single_image(runtime, self._layout, self._table, self._columns) if vouched else None
         image_bytes = self._table.values.itemsize * int(np.prod(self.shape))
         images = min(_CHUNK_IMAGES, max(1, _CHUNK_BYTES // image_bytes))
         self._images_per_call = images if self.batch is None else max(1, self.batch)
@@ -125,13 +129,18 @@ class Classifier:
             ValueError: If dtype or shape are others.
             ArtifactError: If the model's output is not class probabilities or, if the interface says so, logits.
         """
+        single = self._single
+        if single is not None and type(images) is np.ndarray and images.dtype == _UINT8 and images.shape in single.buffers:
+            raw = single.run(images)
+            index = raw.argmax(1)
+            return Prediction(index, (self.class_names[index[0]],), single.probabilities(raw, mode="wrap"), self._runtime_text)
         if not isinstance(images, np.ndarray):
             raise ValueError(f"images must be a numpy array, got {type(images).__name__}: edge.images.read_image reads a file")
         batch = images[np.newaxis] if images.ndim == 3 else images
         probabilities = self.probabilities(batch)
         indices = probabilities.argmax(axis=1).astype(np.int64)  # A 32-bit board counts in int32.
         labels = tuple(self.class_names[index] for index in indices)
-        return Prediction(indices, labels, probabilities, f"{self.runtime.name} {self.runtime.version}")
+        return Prediction(indices, labels, probabilities, self._runtime_text)
 
     def split_probabilities(self, split: Split) -> Floats:
         """Return class probabilities float32 (n, classes) of all images of a split, few of them in memory at a time."""
