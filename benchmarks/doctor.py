@@ -15,10 +15,11 @@ from benchmarks.doctor_child import import_module, run_file, too_old
 from benchmarks.host import Machine, State, read_machine, read_state, throttle_reasons
 from benchmarks.host_text import Run, cpuinfo, run_tool, text
 from benchmarks.known_problems import OK, PROBLEM, WARNING, Facts, KnownProblem, matching, version_key
-from benchmarks.needs import Needs, needs_text, read_needs
 from edge.errors import ArtifactError, EdgeCnnError
 from edge.manifest import Manifest
 from edge.model_file import ModelFile, read_model
+from edge.needs import Needs, needs_text, read_needs
+from edge.releases import oldest_runtime
 from edge.runtimes import is_installed
 
 # Packages, their modules and what they run. The first installed one of a format is used, as `edge.runtimes` does.
@@ -290,9 +291,9 @@ def _needs_finding(model: ModelFile, needs: Needs, facts: Facts) -> Finding:
     told = needs_text(needs)
     # ai-edge-litert has numbers of its own; only running a file tells whether it is new enough.
     package = "tflite-runtime" if model.format == "tflite" else "onnxruntime"
-    wanted = [needs.release] if needs.release else []
-    if model.artifact is not None and model.artifact.oldest_runtime is not None:
-        wanted.append(model.artifact.oldest_runtime.partition(">=")[2])
+    # A manifest of an earlier edgecnn took the converter's word, and the converter does not know of the quantiser.
+    said = (oldest_runtime(needs), model.artifact.oldest_runtime if model.artifact else None)
+    wanted = [oldest.partition(">=")[2] for oldest in said if oldest] + ([needs.release] if needs.release else [])
     oldest = max(wanted, key=version_key, default=None)
     title = "TensorFlow Lite" if model.format == "tflite" else "onnxruntime"
     told = f"needs {told}" + (f"; {title} {oldest} or later" if oldest else "")

@@ -46,6 +46,15 @@ def export(
     calibration: Annotated[
         str | None, typer.Option(metavar="METHOD", help="minmax; onnx has entropy and percentile too. Default: minmax.")
     ] = None,
+    runtimes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--for",
+            metavar="RUNTIME",
+            help="What must run the files: tflite-runtime==2.14, ai-edge-litert or onnxruntime, with or without a version. "
+            "One a format.",
+        ),
+    ] = None,
     keep_accuracy: Annotated[
         float | None,
         typer.Option(metavar="POINTS", help="Leave layers of a quantised file in float until it is shown to lose no more."),
@@ -64,7 +73,8 @@ def export(
     """
     check_writable(json_file(json))
     default = ExportConfig()
-    config = ExportConfig(tuple(formats or default.formats), tuple(quantize or default.precisions), calibration)
+    chosen = tuple(formats or default.formats), tuple(quantize or default.precisions)
+    config = ExportConfig(*chosen, calibration, tuple(runtimes or ()))
     modules = tuple(trust or ())
     dataset = _training_images(model, images, takes, modules)
     judge = None if keep_accuracy is None else _judge(keep_accuracy)

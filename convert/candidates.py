@@ -1,6 +1,6 @@
 """One exported file after another: converted, run on the test images, compared with Keras."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,13 +12,17 @@ from convert.diagnose import LayerError, diagnose
 from convert.keras_runtime import KerasRuntime
 from convert.mend import mend
 from convert.parity import check_parity
+from convert.targets import Target, require_runs
+from convert.to_onnx import OPSET
 from edge.classifier import Classifier
 from edge.errors import GateFailed
 from edge.files import sha256
 from edge.manifest import Artifact, Manifest, Mended
 from edge.metrics import correct
 from edge.model_file import ModelFile
+from edge.needs import read_needs
 from edge.preprocess import Floats
+from edge.releases import oldest_runtime
 from edge.runtimes import Runtime, opener_for
 from edge.splits import Labels
 
@@ -53,6 +57,7 @@ class Candidates:
         runtime: The same, opened.
         reference: Its probabilities on the test images.
         methods: How ranges are taken from activations, for each format to write.
+        targets: The runtime that the files of a format are for, where one was named.
         judge: Mends quantised files that it does not pass; None to take them as they come.
         on_step: Gets a line for each step.
     """
@@ -66,11 +71,16 @@ class Candidates:
         runtime: KerasRuntime,
         reference: Floats,
         methods: dict[str, str],
+        targets: Mapping[str, Target],
         judge: Judge | None,
         on_step: Callable[[str], None],
     ) -> None:
         self._manifest, self._folder, self._test, self._reference = manifest, folder, dataset.test, reference
-        self._converters = {name: converter_for(name, runtime, manifest.output, method) for name, method in methods.items()}
+        opset = min(OPSET, targets["onnx"].opset) if "onnx" in targets else OPSET
+        self._converters = {
+            name: converter_for(name, runtime, manifest.output, method, opset) for name, method in methods.items()
+        }
+        self._targets = targets
         self.calibrator = Calibrator(dataset, keras, methods)
         self._judge, self._on_step = judge, on_step
 
@@ -78,7 +88,8 @@ class Candidates:
         """Return a file's entry in the manifest, and its bytes.
 
         Raises:
-            ConversionError: If a converter fails or a float file differs from Keras.
+            ConversionError: If a converter fails, a float file differs from Keras, or the file asks for more than its
+                target has.
             ArtifactError: If its runtime can't load or run it.
             GateFailed: If mending does not make it accurate enough.
             MissingDependency: If a package of the train extra is missing.
@@ -95,6 +106,8 @@ class Candidates:
         if precision in QUANTIZED:
             self.calibrator.compare_halves(name, precision, converter)
         opened, probabilities = self._run(name, model_format, data)
+        if model_format in self._targets:
+            require_runs(name, data, self._targets[model_format])
         artifact = Artifact(
             format=model_format,
             precision=precision,
@@ -104,7 +117,7 @@ class Candidates:
             source_sha256=self._manifest.keras_model().sha256,
             input=opened.input_spec,
             output=opened.output_spec,
-            oldest_runtime=converter.oldest_runtime(data, precision),
+            oldest_runtime=oldest_runtime(read_needs(data, model_format)),
             parity=check_parity(name, precision, probabilities, self._reference),
             mended=mended,
         )

@@ -10,8 +10,8 @@ from convert.keras_runtime import KerasRuntime
 from convert.quantize_onnx import calibrate_onnx, onnx_scales, prepare_onnx, quantize_onnx
 from convert.quantize_tflite import Ranges, calibrate_tflite, quantize_tflite, tflite_scales
 from convert.tensorflow import load_keras
-from convert.to_onnx import oldest_onnx_runtime, to_onnx
-from convert.to_tflite import oldest_tflite_runtime, to_tflite
+from convert.to_onnx import OPSET, to_onnx
+from convert.to_tflite import to_tflite
 
 QUANTIZED = ("int8", "int16x8")
 
@@ -41,12 +41,8 @@ class Converter(Protocol):
         """Return the scale of each integer activation of a quantised file."""
         ...
 
-    def oldest_runtime(self, data: bytes, precision: str) -> str | None:
-        """Return the oldest release that loads the file, as `package>=version`, where known."""
-        ...
 
-
-def converter_for(model_format: str, runtime: KerasRuntime, output: str, method: str) -> Converter:
+def converter_for(model_format: str, runtime: KerasRuntime, output: str, method: str, opset: int = OPSET) -> Converter:
     """Return the converter of `tflite` or `onnx`.
 
     Args:
@@ -54,8 +50,9 @@ def converter_for(model_format: str, runtime: KerasRuntime, output: str, method:
         runtime: The opened Keras model; it takes any number of images at a time, or one.
         output: `probabilities` or `logits`.
         method: How ranges are taken from activations.
+        opset: Of ONNX files.
     """
-    return TfliteConverter(runtime) if model_format == "tflite" else OnnxConverter(runtime, output, method)
+    return TfliteConverter(runtime) if model_format == "tflite" else OnnxConverter(runtime, output, method, opset)
 
 
 class TfliteConverter:
@@ -85,21 +82,18 @@ class TfliteConverter:
         """See `Converter`."""
         return tflite_scales(data)
 
-    def oldest_runtime(self, data: bytes, precision: str) -> str | None:
-        """See `Converter`."""
-        return oldest_tflite_runtime(data, precision)
-
 
 class OnnxConverter:
     """A `Converter` for .onnx files, which take any number of images if the model does."""
 
-    def __init__(self, runtime: KerasRuntime, output: str, method: str) -> None:
+    def __init__(self, runtime: KerasRuntime, output: str, method: str, opset: int) -> None:
         self._model, self._shape, self._any_batch = _of_batches(runtime)
+        self._opset = opset
         self._dtype, self._output, self._method = runtime.input_spec.dtype, output, method
 
     @cached_property
     def _float32(self) -> bytes:
-        data = to_onnx(self._model, self._shape, self._dtype, self._output)
+        data = to_onnx(self._model, self._shape, self._dtype, self._output, self._opset)
         return data if self._any_batch else _of_one(data)
 
     @cached_property
@@ -125,10 +119,6 @@ class OnnxConverter:
     def scales(self, data: bytes) -> dict[str, float]:
         """See `Converter`."""
         return onnx_scales(data)
-
-    def oldest_runtime(self, data: bytes, precision: str) -> str | None:
-        """See `Converter`."""
-        return oldest_onnx_runtime(data)
 
 
 def _of_batches(runtime: KerasRuntime) -> tuple[Any, tuple[int, ...], bool]:

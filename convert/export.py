@@ -16,6 +16,7 @@ from convert.candidates import Candidates, Judge
 from convert.dataset import Dataset, require_recorded
 from convert.keras_runtime import KerasRuntime, keras_opener
 from convert.own_model import needed_modules
+from convert.targets import Target, parse_targets
 from convert.to_onnx import ONNX_PRECISIONS
 from convert.to_tflite import TFLITE_PRECISIONS
 from convert.versions import versions
@@ -42,14 +43,16 @@ class ExportConfig:
         formats: Of `tflite` and `onnx`.
         precisions: Each must be one that every chosen format has.
         calibration: How ranges are taken from activations; None is minmax.
+        runtimes: What the files are for, as `tflite-runtime==2.14` or `onnxruntime`, at most one for each format.
 
     Raises:
-        ConfigError: If a format or precision is unknown, or a format does not have a precision.
+        ConfigError: If a format, precision or runtime is unknown, or a format does not have a precision.
     """
 
     formats: tuple[str, ...] = ("tflite", "onnx")
     precisions: tuple[str, ...] = ("float32", "int8")
     calibration: str | None = None
+    runtimes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for model_format in self.formats:
@@ -64,6 +67,7 @@ class ExportConfig:
                     fix = f"use --format {others[0]} alone" if others else "choose another"
                     raise ConfigError(f"{model_format} has no {precision} (it has {has}): {fix}")
         self.methods()
+        self.targets()
 
     def files(self) -> list[tuple[str, str]]:
         """Return the (format, precision) pairs to write, float32 of each format first."""
@@ -73,6 +77,10 @@ class ExportConfig:
     def methods(self) -> dict[str, str]:
         """Return how each format's ranges are taken from activations."""
         return calibration_methods(self.calibration, self.formats)
+
+    def targets(self) -> dict[str, Target]:
+        """Return the runtime that a format's files are for, where one was named."""
+        return parse_targets(self.runtimes, self.formats)
 
 
 def export(
@@ -107,7 +115,7 @@ def export(
     Raises:
         ArtifactError: If the model is missing, damaged or no image classifier, or does not give what it should.
         ConfigError: If a folder can't be written, the dataset is not the model's, or the interface is missing or not needed.
-        ConversionError: If a converter fails or a float file differs from Keras.
+        ConversionError: If a converter fails, a float file differs from Keras, or a file asks for more than its target has.
         GateFailed: If a quantised file can't be made accurate enough; nothing is written then.
         MissingDependency: If a package of the train extra is missing.
     """
@@ -136,7 +144,9 @@ def export(
             f"{len(reference):,} test images can't show a loss of at most {judge.max_drop_points:g} points, even of a file "
             "that loses nothing: give more images, or allow more with --keep-accuracy"
         )
-    candidates = Candidates(manifest, folder, dataset, keras, runtime, reference, config.methods(), judge, on_step)
+    candidates = Candidates(
+        manifest, folder, dataset, keras, runtime, reference, config.methods(), config.targets(), judge, on_step
+    )
     made = [candidates.make(model_format, precision) for model_format, precision in config.files()]
 
     # Only now, when every file is right: a failed export leaves the earlier one whole.

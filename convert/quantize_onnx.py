@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.quantize_tflite import Ranges
+from convert.to_onnx import ask_for_no_more
 from edge.errors import ConversionError, MissingDependency
 from edge.quiet import quiet
 from edge.runtimes import ort
@@ -107,11 +108,7 @@ def quantize_onnx(prepared: bytes, ranges: Ranges, keep: Sequence[str] = ()) -> 
             weight_type=quantization.QuantType.QInt8,
         )
         model = onnx.load(folder / "int8.onnx")
-        # The optimiser's list of every domain it knows; a domain that no node uses only asks for a newer runtime.
-        used = {node.domain for node in model.graph.node}
-        kept = [opset for opset in model.opset_import if opset.domain in used | {""}]
-        del model.opset_import[:]
-        model.opset_import.extend(kept)
+        ask_for_no_more(model)
         quantized: bytes = model.SerializeToString()
         return quantized
 

@@ -10,14 +10,11 @@ from edge.quiet import quiet
 
 ONNX_PRECISIONS = ("float32", "int8")
 
-_OPSET = 17
-# The first ONNX Runtime for each opset: the compatibility table of ONNX Runtime's documentation.
-_OLDEST_RUNTIME = {13: "1.6", 14: "1.8", 15: "1.10", 16: "1.11", 17: "1.12", 18: "1.14", 19: "1.15", 20: "1.17", 21: "1.18"}
-# The first ONNX Runtime for each IR version, from the same table.
-_OLDEST_FOR_IR = {7: "1.6", 8: "1.11", 9: "1.15", 10: "1.18", 11: "1.21"}
+OPSET = 17
+"""Of files that are for no named target: ONNX Runtime 1.12 and later run it, and layer normalisation is one operator in it."""
 
 
-def to_onnx(model: Any, shape: tuple[int, ...], dtype: str, output: str) -> bytes:
+def to_onnx(model: Any, shape: tuple[int, ...], dtype: str, output: str, opset: int = OPSET) -> bytes:
     """Convert a Keras image classifier to float32 ONNX with a free batch. Its input is `image`.
 
     tf2onnx leaves batch normalisation as Mul and Add beside each Conv, and computes the reshape's shape at run time;
@@ -28,6 +25,7 @@ def to_onnx(model: Any, shape: tuple[int, ...], dtype: str, output: str) -> byte
         shape: Of one image, without the batch.
         dtype: The numpy name of the model's input type, as float32 or uint8.
         output: What to call the output: `probabilities` or `logits`.
+        opset: Of ai.onnx, at least 13: QuantizeLinear has scales for each channel since.
 
     Raises:
         ConversionError: If a step fails.
@@ -45,12 +43,13 @@ def to_onnx(model: Any, shape: tuple[int, ...], dtype: str, output: str) -> byte
             function = tensorflow.function(lambda image: model(image, training=False), input_signature=signature)
             concrete = _traced(function)
             graph, _ = tf2onnx.convert.from_function(
-                function, input_signature=signature, opset=_OPSET, custom_op_handlers={"Erfc": (_erfc, [])}
+                function, input_signature=signature, opset=opset, custom_op_handlers={"Erfc": (_erfc, [])}
             )
             _give_constants(graph.graph, concrete)
             # tf2onnx leaves an operator that it can't convert as it is.
             onnx.checker.check_model(graph)
             graph = _named(onnxslim.slim(graph), output)
+            ask_for_no_more(graph)
             data: bytes = graph.SerializeToString()
             return data
     except ModuleNotFoundError as error:
@@ -62,17 +61,18 @@ def to_onnx(model: Any, shape: tuple[int, ...], dtype: str, output: str) -> byte
         ) from error
 
 
-def oldest_onnx_runtime(data: bytes) -> str | None:
-    """Return the oldest ONNX Runtime for the file's opset and IR version, where the table knows both."""
+def ask_for_no_more(model: Any) -> None:
+    """Leave out the domains that no node uses, and take the lowest IR version that holds the rest.
+
+    The tools list every domain that they know and write the newest IR version; each only asks for a newer runtime.
+    """
     import onnx
 
-    model = onnx.load_from_string(data)
-    opset = next((entry.version for entry in model.opset_import if entry.domain == ""), 0)
-    releases = [_OLDEST_RUNTIME.get(opset), _OLDEST_FOR_IR.get(model.ir_version)]
-    known = [release for release in releases if release]
-    if len(known) < len(releases):
-        return None
-    return "onnxruntime>=" + max(known, key=lambda release: tuple(map(int, release.split("."))))
+    used = {node.domain for node in model.graph.node} | {""}
+    kept = [opset for opset in model.opset_import if opset.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+    model.ir_version = onnx.helper.find_min_ir_version_for(kept, ignore_unknown=True)
 
 
 def _traced(function: Any) -> Any:

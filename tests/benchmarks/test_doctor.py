@@ -264,7 +264,7 @@ def test_one_runtime_is_enough_until_a_file_needs_the_other(tmp_path: Path, only
     assert examine(tflite(tmp_path / "a.tflite")).problems == ()
     told = examine(onnx_file(tmp_path / "a.onnx"))
     assert [(found.name, found.fix) for found in told.problems] == [("onnxruntime", "pip install 'edgecnn[onnx]'")]
-    assert finding(told, "a.onnx").text == "needs IR version 8, opset 17 of ai.onnx"
+    assert finding(told, "a.onnx").text == "needs IR version 8, opset 17 of ai.onnx; onnxruntime 1.12 or later"
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_a_file_is_not_run_in_a_runtime_that_dies_when_imported(fake: Fake, tmp_
     assert [(found.name, found.text) for found in told.problems] == [
         ("onnxruntime", "9.8.7 can't be imported: it crashed (SIGABRT)")
     ]
-    assert finding(told, "a.onnx").text == "needs IR version 8, opset 17 of ai.onnx"
+    assert finding(told, "a.onnx").text == "needs IR version 8, opset 17 of ai.onnx; onnxruntime 1.12 or later"
 
 
 def test_an_imported_runtime_may_print_and_is_well(fake: Fake) -> None:
@@ -381,7 +381,7 @@ def test_a_known_problem_stands_beside_a_worse_finding(fake: Fake, monkeypatch: 
 def test_files_run_once_in_the_real_runtimes(signature: str | None, tmp_path: Path, only: Callable[..., None]) -> None:
     only("ai_edge_litert", "onnxruntime")
     needs, runs = findings(examine(tflite(tmp_path / "a.tflite")), "a.tflite")
-    assert needs == Finding("a.tflite", OK, "needs RELU 1")
+    assert needs == Finding("a.tflite", OK, "needs RELU 1; TensorFlow Lite 1.5.0 or later")
     assert (runs.status, re.sub(r"[\d.]+ ", "", runs.text)) == (OK, "ai-edge-litert opens it and ran it once on random input")
     _, runs = findings(examine(onnx_file(tmp_path / "a.onnx"), signature), "a.onnx")
     if signature:
@@ -427,6 +427,19 @@ def test_tflite_runtime_is_compared_with_the_release_in_the_file(release: str, s
     assert needs.status == status
     assert f"needs RELU 1; TensorFlow Lite {release} or later" in needs.text
     assert (needs.fix == "pip install --upgrade ai-edge-litert") == (status == PROBLEM)
+
+
+@pytest.mark.parametrize(("installed", "status"), [("2.9.1", PROBLEM), ("2.10.0", OK)])
+def test_a_file_that_would_load_and_compute_something_else_is_a_problem(
+    installed: str, status: str, fake: Fake, exported: Path, tmp_path: Path
+) -> None:
+    fake("tflite-runtime", installed, "")
+    path = tmp_path / "int8.tflite"
+    path.write_bytes((exported / "int8.tflite").read_bytes())
+    needs = findings(examine(path), "int8.tflite")[0]
+    assert needs.status == status
+    assert "FULLY_CONNECTED per channel 1" in needs.text
+    assert "; TensorFlow Lite 2.10.0 or later" in needs.text
 
 
 def test_an_operator_version_after_tflite_runtimes_last_release_is_a_known_problem(fake: Fake, tmp_path: Path) -> None:

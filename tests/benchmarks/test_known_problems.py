@@ -5,7 +5,7 @@ import re
 import pytest
 
 from benchmarks.known_problems import KNOWN_PROBLEMS, PROBLEM, WARNING, Facts, KnownProblem, holds, matching
-from benchmarks.needs import OPERATORS
+from edge.needs import OPERATORS
 
 FACTS = {
     *("python", "glibc", "numpy", "bits", "machine", "cpu", "installed", "environment", "governors", "throttled"),

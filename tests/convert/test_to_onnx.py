@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
-from convert.to_onnx import to_onnx
+from convert.to_onnx import ask_for_no_more, to_onnx
 from edge.errors import ConversionError
 from edge.runtimes import opener_for
 
@@ -61,3 +61,17 @@ def test_pixels_may_be_the_input() -> None:
 
 def test_augmentation_inside_is_inactive() -> None:
     compare(sequence(keras.layers.RandomFlip(), keras.layers.RandomRotation(0.5), keras.layers.Dropout(0.5)), (8, 8, 4))
+
+
+def test_a_file_asks_for_no_domain_and_no_ir_version_that_it_does_not_use() -> None:
+    data = to_onnx(sequence(keras.layers.Conv2D(2, 1)), (8, 8, 4), "float32", "logits")
+    model = onnx.load_from_string(data)
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 17)]
+    model.ir_version = 11
+    model.opset_import.append(onnx.helper.make_opsetid("ai.onnx.ml", 2))
+    ask_for_no_more(model)
+    assert model.SerializeToString() == data
+    model.graph.node[0].domain = "com.microsoft"
+    model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    ask_for_no_more(model)
+    assert [entry.domain for entry in model.opset_import] == ["", "com.microsoft"]

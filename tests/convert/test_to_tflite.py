@@ -11,8 +11,10 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from convert.quantize_tflite import calibrate_tflite, open_tflite, quantize_tflite
-from convert.to_tflite import oldest_tflite_runtime, to_tflite
+from convert.to_tflite import to_tflite
 from edge.errors import ConversionError
+from edge.needs import read_needs
+from edge.releases import oldest_runtime
 from edge.runtimes import opener_for
 
 RandomInputs = Callable[[int], NDArray[np.float32]]
@@ -70,21 +72,35 @@ def test_pixels_may_be_the_input() -> None:
     assert runtime.run(np.full((1, 4, 4, 1), 51, np.uint8)) == pytest.approx(0.2)
 
 
-def test_the_oldest_runtime_is_that_of_the_8_bit_operators(residual: Any, random_inputs: RandomInputs) -> None:
+def test_the_oldest_runtime_is_that_of_the_quantised_operators(residual: Any, random_inputs: RandomInputs) -> None:
     float32 = to_tflite(residual, "float32", (8, 8, 3), "float32")
-    assert oldest_tflite_runtime(float32, "float32") == "tensorflow-lite>=1.13.1"  # LEAKY_RELU.
-    int8 = quantize_tflite(float32, "int8", calibrate_tflite(float32, random_inputs(8)))
-    assert oldest_tflite_runtime(int8, "int8") == "tensorflow-lite>=1.15.0"  # MUL, of the Rescaling.
-    assert oldest_tflite_runtime(int8, "int16x8") is None
+    assert oldest_runtime(read_needs(float32, "tflite")) == "tensorflow-lite>=1.13.1"  # LEAKY_RELU.
+    ranges = calibrate_tflite(float32, random_inputs(8))
+    for precision in ("int8", "int16x8"):
+        quantized = read_needs(quantize_tflite(float32, precision, ranges), "tflite")
+        assert quantized.release == "1.13.1"  # Of the float file, which the quantiser does not change.
+        assert oldest_runtime(quantized) == "tensorflow-lite>=2.10.0"  # The dense layer, with a scale for each output.
 
 
-def test_the_oldest_runtime_of_an_8_bit_operator_without_a_known_release_is_not_known() -> None:
+@pytest.mark.parametrize(("precision", "oldest"), [("float16", "1.15.0"), ("dynamic", "2.4.0")])
+def test_the_oldest_runtime_of_what_the_converter_quantised(precision: str, oldest: str) -> None:
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((16, 16, 4)), layers.Conv2D(32, 3), layers.Conv2D(32, 3)])
+    needs = read_needs(to_tflite(model, precision, (16, 16, 4), "float32"), "tflite")
+    assert oldest_runtime(needs) == f"tensorflow-lite>={oldest}"
+    # TensorFlow's list has 1.15.0 and 2.4.0 too; 2.3.0 has no CONV_2D of version 5.
+    assert needs.release == oldest
+
+
+def test_the_oldest_runtime_of_an_integer_operator_without_a_known_release_is_not_known() -> None:
     entry = keras.Input((4, 4, 1))
     model = keras.Model(entry, keras.layers.Activation("gelu")(entry))
     float32 = to_tflite(model, "float32", (4, 4, 1), "float32")
-    int8 = quantize_tflite(float32, "int8", calibrate_tflite(float32, np.ones((1, 4, 4, 1), np.float32)))
-    assert oldest_tflite_runtime(float32, "float32") is not None
-    assert oldest_tflite_runtime(int8, "int8") is None
+    ranges = calibrate_tflite(float32, np.linspace(-1, 1, 16, dtype=np.float32).reshape(1, 4, 4, 1))
+    oldest = {
+        name: oldest_runtime(read_needs(quantize_tflite(float32, name, ranges), "tflite")) for name in ("int8", "int16x8")
+    }
+    assert oldest == {"int8": "tensorflow-lite>=2.9.0", "int16x8": None}
 
 
 def test_augmentation_inside_is_inactive() -> None:

@@ -10,8 +10,8 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from onnx import TensorProto, helper
 
-from benchmarks.needs import OPERATORS, needs_text, read_needs
 from edge.errors import ArtifactError
+from edge.needs import DENSE_BY_CHANNEL, OPERATORS, needs_text, read_needs
 
 FLOAT, INT8 = schema.TensorType.FLOAT32, schema.TensorType.INT8
 NOISE = np.random.default_rng(0).bytes(3000)
@@ -101,6 +101,28 @@ def test_only_computing_in_int8_is_int8() -> None:
     assert read_needs(onnx_file(operators=("Relu", "QuantizeLinear", "Relu")), "onnx").int8
 
 
+def test_tensors_ask_for_more_than_the_written_version_and_a_left_out_one_for_nothing() -> None:
+    model = schema.ModelT.InitFromPackedBuf(tflite((schema.BuiltinOperator.FULLY_CONNECTED, 1)), 0)
+    graph = model.subgraphs[0]
+    graph.operators[0].inputs = [0, 2, -1]
+    graph.operators[0].outputs = [1, -1]
+
+    def packed() -> bytes:
+        builder = flatbuffers.Builder(0)
+        builder.Finish(model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    assert read_needs(packed(), "tflite").operators == {"FULLY_CONNECTED": 1}
+    graph.tensors[2].type = INT8
+    assert read_needs(packed(), "tflite").operators == {"FULLY_CONNECTED": 3}
+    graph.tensors[2].quantization = schema.QuantizationParametersT(scale=[0.1, 0.2, 0.3, 0.4], zeroPoint=[0, 0, 0, 0])
+    assert read_needs(packed(), "tflite").operators == {"FULLY_CONNECTED": 12}
+    graph.tensors[0].type = graph.tensors[1].type = INT8
+    assert read_needs(packed(), "tflite").operators == {"FULLY_CONNECTED": 4, DENSE_BY_CHANNEL: 1}
+    model.operatorCodes[0].builtinCode = model.operatorCodes[0].deprecatedBuiltinCode = schema.BuiltinOperator.ELU
+    assert (read_needs(packed(), "tflite").operators, read_needs(packed(), "tflite").unknown) == ({"ELU": 1}, ("ELU",))
+
+
 def test_ir_version_and_opsets_are_those_of_the_onnx_file() -> None:
     needs = read_needs(onnx_file(ir_version=300, opsets={"ai.onnx.ml": 2, "": 99}), "onnx")
     assert (needs.ir_version, needs.opsets) == (300, {"ai.onnx.ml": 2, "ai.onnx": 99})
@@ -163,6 +185,15 @@ def test_exported_files_need_what_the_libraries_read(exported: Path) -> None:
         assert needs.int8 == (path.stem == "int8")
     for path in sorted(exported.glob("*.tflite")):
         model, needs = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0), read_needs(path.read_bytes(), "tflite")
-        assert sorted(needs.operators) == sorted({OPERATORS[code.builtinCode] for code in model.operatorCodes})
-        assert max(needs.operators.values()) == max(code.version for code in model.operatorCodes)
+        written = {OPERATORS[code.builtinCode]: code.version for code in model.operatorCodes}
+        assert set(needs.operators) - {DENSE_BY_CHANNEL} == set(written)
+        assert (DENSE_BY_CHANNEL in needs.operators) == (path.stem in ("int8", "int16x8"))
+        asked = {"int8": {"CONV_2D": 3, "FULLY_CONNECTED": 4}, "int16x8": {"CONV_2D": 4, "FULLY_CONNECTED": 7}}
+        for name, version in written.items():
+            if path.stem in asked:  # By the quantiser, which leaves the version that the float operator had.
+                assert version == 1
+                assert needs.operators[name] == asked[path.stem].get(name, needs.operators[name])
+            else:
+                assert needs.operators[name] == version
+        assert needs.unknown == ()
         assert needs.int8 == (path.stem == "int8")

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edge.errors import ArtifactError
+from edge.tensor_needs import DENSE_BY_CHANNEL, INT8, INT16, Tensor, needed
+
+__all__ = ["DENSE_BY_CHANNEL", "ONNX_DOMAIN", "OPERATORS", "Needs", "needs_text", "read_needs"]
 
 ONNX_DOMAIN = "ai.onnx"
 
@@ -35,14 +38,14 @@ _OPERATOR_NAMES = """
 OPERATORS = tuple(_OPERATOR_NAMES.split())
 _CUSTOM = OPERATORS.index("CUSTOM")
 
-_INT8 = 9  # TensorType of schema.fbs.
-
 # Places of the fields in the tables of schema.fbs.
 _MODEL_OPERATOR_CODES, _MODEL_SUBGRAPHS, _MODEL_BUFFERS, _MODEL_METADATA = 1, 2, 4, 6
 _CODE_DEPRECATED, _CODE_CUSTOM, _CODE_VERSION, _CODE_BUILTIN = 0, 1, 2, 3
 _SUBGRAPH_TENSORS, _SUBGRAPH_OPERATORS = 0, 3
-_TENSOR_TYPE = 1
-_OPERATOR_OUTPUTS = 2
+_TENSOR_TYPE, _TENSOR_QUANTIZATION = 1, 4
+_QUANTIZATION_SCALE = 2
+_OPERATOR_CODE, _OPERATOR_INPUTS, _OPERATOR_OUTPUTS = 0, 1, 2
+_ABSENT = 2**32 - 1  # An input or output that is left out.
 _METADATA_NAME, _METADATA_BUFFER = 0, 1
 _BUFFER_DATA = 0
 
@@ -58,13 +61,16 @@ class Needs:
     """What a runtime must know to run a file.
 
     Attributes:
-        operators: Of a TFLite file: each operator's name and the highest version of it, as written: a quantiser need not
-            have raised the float file's.
+        operators: Of a TFLite file: each operator's name and the highest version of it, as written or as its tensors ask for:
+            a quantiser need not have raised the float file's. With `DENSE_BY_CHANNEL`.
         release: Of a TFLite file: the oldest TensorFlow Lite release that loads it, as its converter wrote; None if it
             did not. Whoever changed the file since need not have kept it.
         ir_version: Of an ONNX file.
         opsets: Of an ONNX file: the version of each domain's operators; the standard one is `ai.onnx`.
         int8: Whether operators compute in 8-bit integers; weights that are only stored so don't count.
+        int16: Likewise, in 16 bits; of a TFLite file.
+        unknown: Of a TFLite file: operators on integers that no rule knows (`edge.tensor_needs`), so that their version may
+            have to be higher than the written one.
     """
 
     operators: dict[str, int]
@@ -72,6 +78,8 @@ class Needs:
     ir_version: int | None
     opsets: dict[str, int]
     int8: bool
+    int16: bool = False
+    unknown: tuple[str, ...] = ()
 
 
 def read_needs(data: bytes, model_format: str) -> Needs:
@@ -105,12 +113,29 @@ def _read_tflite(data: bytes) -> Needs:
         operators[name] = max(version, operators.get(name, 0))
     if not operators:
         raise ValueError("no operators")
-    int8 = False
+    kinds, unknown = set(), set()
     for graph in model.tables(_MODEL_SUBGRAPHS):
-        types = [tensor.i8(_TENSOR_TYPE) for tensor in graph.tables(_SUBGRAPH_TENSORS)]
-        outputs = (index for operator in graph.tables(_SUBGRAPH_OPERATORS) for index in operator.u32s(_OPERATOR_OUTPUTS))
-        int8 = int8 or any(types[index] == _INT8 for index in outputs)
-    return Needs(dict(sorted(operators.items())), _release(model), None, {}, int8)
+        tensors = [_tensor(table) for table in graph.tables(_SUBGRAPH_TENSORS)]
+        for operator in graph.tables(_SUBGRAPH_OPERATORS):
+            name, _ = codes[operator.u32(_OPERATOR_CODE, 0)]
+            inputs, outputs = (
+                [None if index == _ABSENT else tensors[index] for index in operator.u32s(place)]
+                for place in (_OPERATOR_INPUTS, _OPERATOR_OUTPUTS)
+            )
+            kinds |= {tensor.kind for tensor in outputs if tensor is not None}
+            asked = needed(name, inputs, outputs)
+            if asked is None:
+                unknown.add(name)
+            for kind, version in (asked or {}).items():
+                operators[kind] = max(version, operators.get(kind, 0))
+    return Needs(
+        dict(sorted(operators.items())), _release(model), None, {}, INT8 in kinds, INT16 in kinds, tuple(sorted(unknown))
+    )
+
+
+def _tensor(table: "_Table") -> Tensor:
+    quantization = table.table(_TENSOR_QUANTIZATION)
+    return Tensor(table.i8(_TENSOR_TYPE), quantization.vector(_QUANTIZATION_SCALE)[1] if quantization else 0)
 
 
 def _operator_name(code: "_Table") -> str:
@@ -154,6 +179,14 @@ class _Table:
     def i32(self, number: int, default: int) -> int:
         at = self.field(number)
         return default if at is None else int(struct.unpack_from("<i", self.buffer, at)[0])
+
+    def u32(self, number: int, default: int) -> int:
+        at = self.field(number)
+        return default if at is None else _u32(self.buffer, at)
+
+    def table(self, number: int) -> "_Table | None":
+        at = self.field(number)
+        return None if at is None else _Table(self.buffer, at + _u32(self.buffer, at))
 
     def vector(self, number: int) -> tuple[int, int]:
         """Where a vector's items begin, and how many there are."""
