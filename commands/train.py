@@ -9,6 +9,7 @@ import typer
 from commands.options import ImageOptions, InterfaceOptions, Json, Trust
 from convert.dataset import load_dataset
 from convert.progress import training_progress
+from convert.recipes import RECIPES
 from convert.train import train as train_model
 from convert.train_records import TrainConfig
 from edge.console import check_writable, emit, json_file, say
@@ -31,15 +32,30 @@ def train(
     fine_tune: Annotated[bool, typer.Option("--fine-tune", help="Train all layers of the transferred model.")] = False,
     trust: Trust = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = DEFAULTS.epochs,
-    batch_size: Annotated[int, typer.Option(help="Images a step.")] = DEFAULTS.batch_size,
-    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = DEFAULTS.learning_rate,
+    recipe: Annotated[
+        str, typer.Option(help="cosine: AdamW, the learning rate up and down again, images varied. notebook: plain Adam.")
+    ] = DEFAULTS.recipe,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step. Default: cosine 64, notebook 128.")] = None,
+    learning_rate: Annotated[float, typer.Option(help="The highest.")] = DEFAULTS.learning_rate,
+    augment: Annotated[
+        bool | None,
+        typer.Option(
+            "--augment/--no-augment",
+            help="Turn, scale and shift each image a little. Default: cosine does.",
+            show_default=False,
+        ),
+    ] = None,
     dropout: Annotated[float, typer.Option(help="Share of features dropped before the last layer.")] = DEFAULTS.dropout,
     seed: Annotated[int, typer.Option(help="Of the weights, the order of images and the dropout.")] = DEFAULTS.seed,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
     json: Json = None,
 ) -> None:
     """Train the CNN, or a model of your own, and measure it on the test images."""
-    config = TrainConfig(epochs, batch_size, learning_rate, dropout, seed, model, transfer, fine_tune)
+    if recipe not in RECIPES:
+        raise ConfigError(f"--recipe {recipe} is unknown: use {' or '.join(RECIPES)}")
+    varied = RECIPES[recipe].augment if augment is None else augment
+    batch = RECIPES[recipe].batch_size if batch_size is None else batch_size
+    config = TrainConfig(epochs, recipe, batch, varied, learning_rate, dropout, seed, model, transfer, fine_tune)
     check_writable(json_file(json))
     interface = takes.interface(images)
     if interface is None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.keras_runtime import load_from_bytes
+from convert.recipes import COSINE
 from convert.train_records import Checkpoint, Epoch, TrainConfig, option
 from edge.errors import ArtifactError, ConfigError
 from edge.files import read_bytes, sha256, staged, write_bytes
@@ -71,6 +72,12 @@ def load_checkpoint(folder: Path, config: TrainConfig, dataset: DatasetRecord, i
     if (checkpoint.preprocessing, checkpoint.output) != (interface.preprocessing, interface.output):
         raise ConfigError(
             f"--resume: {folder} was trained with other --preprocess, --scale, --mean, --std, --bgr or --logits: give the same"
+        )
+    planned = checkpoint.config.epochs
+    if config.recipe == COSINE and config.epochs != planned:
+        raise ConfigError(
+            f"--resume: the learning rate of {folder} was planned for {planned} epochs, not {config.epochs}: give --epochs "
+            f"{planned}, or train without --resume"
         )
     given = asdict(config)
     for name, value in asdict(replace(checkpoint.config, epochs=config.epochs)).items():

@@ -107,17 +107,16 @@ def open_fitting(model: Any, config: TrainConfig, shape: Shape, classes: int, tr
     return runtime
 
 
-def compile_model(model: Any, columns: int, config: TrainConfig, output: str) -> None:
-    """Give the model its loss, and Adam unless it is compiled with an optimizer of its own.
+def compile_model(model: Any, columns: int, optimizer: Any, output: str) -> None:
+    """Give the model its loss and an optimizer.
 
     Args:
         model: The Keras model.
         columns: Numbers that it gives for an image; 1 is the probability (or logit) of class 1 of two.
-        config: The settings.
+        optimizer: Keras's.
         output: `probabilities` or `logits`.
     """
     keras = load_keras()
-    optimizer = model.optimizer if model.compiled else keras.optimizers.Adam(config.learning_rate)
     logits = output == "logits"
     if columns == 1:
         loss = keras.losses.BinaryCrossentropy(from_logits=logits)
@@ -126,11 +125,6 @@ def compile_model(model: Any, columns: int, config: TrainConfig, output: str) ->
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
         accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
     model.compile(optimizer, loss=loss, metrics=[accuracy])
-
-
-def optimizer_text(model: Any) -> str:
-    """Return a compiled model's optimizer and its present learning rate."""
-    return f"{type(model.optimizer).__name__}, learning rate {float(model.optimizer.learning_rate):g}"
 
 
 def unsettled_share(model: Any, config: TrainConfig, batches: int) -> float:

@@ -19,10 +19,10 @@ from convert.own_model import (
     needed_modules,
     new_model,
     open_fitting,
-    optimizer_text,
     unsettled_share,
     with_source,
 )
+from convert.recipes import augment, new_optimizer, optimizer_text
 from convert.tensorflow import load_keras, load_tensorflow
 from convert.train_records import Checkpoint, Epoch, TrainConfig, TrainResult
 from convert.versions import versions
@@ -70,7 +70,7 @@ def train(
 ) -> TrainResult:
     """Train a model and write model.keras, train.json, manifest.json, checkpoint/ and logs/ into `folder`.
 
-    Same seed, machine and versions give the same weights, resumed or not: the order of an epoch's images and its
+    Same seed, machine and versions give the same weights, resumed or not: an epoch's order, variations and
     dropout depend on the seed and the epoch alone, and TensorFlow's deterministic kernels are turned on, for the whole process.
 
     A KeyboardInterrupt after the first finished epoch keeps the finished epoch of lowest training loss. The test set
@@ -111,13 +111,18 @@ def train(
     # What trains is what deploys: the same code makes the inputs of both.
     classifier = Classifier(ModelFile(Path(config.origin()), "keras", b"", None, None, "no file yet"), runtime, interface)
     classifier.probabilities(dataset.train.images(range(min(_LOOK, len(dataset.train.labels)))))
-    own = "" if checkpoint or not model.compiled else ", as the model was compiled; the loss is the labels' cross-entropy"
+    steps = config.epochs * -(-len(dataset.train.labels) // config.batch_size)
+    own = model.compiled and not checkpoint
     if not checkpoint:
-        compile_model(model, int(runtime.output_spec.shape[-1] or 0), config, output)
+        optimizer = model.optimizer if own else new_optimizer(config.recipe, config.learning_rate, steps)
+        compile_model(model, int(runtime.output_spec.shape[-1] or 0), optimizer, output)
     lines: list[str] = []
     model.summary(print_fn=lines.append, line_length=80)
     on_text("\n".join(lines))
-    on_text(f"Optimizer: {optimizer_text(model)}{own}")
+    optimizer_used = optimizer_text(model.optimizer)
+    on_text(
+        f"Optimizer: {optimizer_used}" + (", as the model was compiled; the loss is the labels' cross-entropy" if own else "")
+    )
 
     log_folder = f"logs/{datetime.now(UTC):%Y%m%d-%H%M%S}"
     held = HeldInterrupt()
@@ -142,7 +147,7 @@ def train(
     # Gone until it is true again.
     (folder / TRAIN_NAME).unlink(missing_ok=True)
     write_bytes(folder / MODEL_NAME, data)
-    settings = {**config.settings(), "optimizer": optimizer_text(model)}
+    settings = {**config.settings(), "optimizer": optimizer_used}
     trusted = needed_modules(data, modules)
     _manifest(earlier, interface, record, config.seed, settings, trusted, data, runtime).save(folder)
     last = checkpoint.best_epoch if interrupted else len(checkpoint.history)
@@ -208,7 +213,10 @@ def _batches(split: Split, config: TrainConfig, classifier: Classifier, done: in
 
         def __getitem__(self, index: int) -> tuple[Any, Any]:
             chosen = self.order[index * config.batch_size : (index + 1) * config.batch_size]
-            return classifier.inputs(split.images(chosen)), split.labels[chosen]
+            images = split.images(chosen)
+            if config.augment:
+                images = augment(images, np.random.default_rng([config.seed, self.epoch, index]))
+            return classifier.inputs(images), split.labels[chosen]
 
         def on_epoch_end(self) -> None:
             self.epoch += 1

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
+from convert.recipes import COSINE, RECIPES
 from edge.errors import ConfigError
 from edge.manifest import DatasetRecord, Preprocessing
 
@@ -26,7 +27,9 @@ class TrainConfig:
     """
 
     epochs: int = 5
-    batch_size: int = 128
+    recipe: str = COSINE
+    batch_size: int = RECIPES[COSINE].batch_size
+    augment: bool = RECIPES[COSINE].augment
     learning_rate: float = 0.01
     dropout: float = 0.5
     seed: int = 0
@@ -37,6 +40,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name, good, allowed in (
+            ("recipe", self.recipe in RECIPES, " or ".join(RECIPES)),
             ("epochs", self.epochs >= 1, "at least 1"),
             ("batch_size", self.batch_size >= 1, "at least 1"),
             ("learning_rate", 0 < self.learning_rate < float("inf"), "more than 0"),
@@ -126,7 +130,7 @@ class TrainResult:
         test_images: How many images the next two were measured on.
         test_accuracy: Share of them classified right, 0 to 1.
         test_loss: Mean cross-entropy in nats.
-        optimizer: Its name and learning rate at the end.
+        optimizer: Its name, learning rate and, of a recipe, how that goes.
         versions: Package -> version.
         log_folder: TensorBoard's, inside the model's folder.
     """

@@ -22,7 +22,7 @@ from edge.splits import ArraySplit
 
 SHAPE = (12, 12, 1)
 UNIT, RAW = SCHEMES["unit"], SCHEMES["raw"]
-CONFIG = TrainConfig(epochs=2, batch_size=32, learning_rate=0.003)
+CONFIG = TrainConfig(epochs=2, recipe="notebook", batch_size=32, augment=False, learning_rate=0.003)
 
 MODULE = """
 import keras

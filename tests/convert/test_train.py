@@ -23,7 +23,7 @@ from edge.manifest import Manifest, Preprocessing
 from edge.model_file import read_model
 
 UNIT = Preprocessing(1 / 255, "letterbox", "dark")
-CONFIG = TrainConfig(epochs=2, batch_size=32, learning_rate=0.003)
+CONFIG = TrainConfig(epochs=2, recipe="notebook", batch_size=32, augment=False, learning_rate=0.003)
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +70,24 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(trained: Path, idx_folder
     result = train(dataset, CONFIG, tmp_path, UNIT, resume=True)
     assert same(weights(trained), weights(tmp_path))
     assert [epoch.number for epoch in result.history] == [1, 2]
+
+
+def test_a_resumed_run_of_a_planned_rate_and_varied_images_ends_where_an_unbroken_one_does(
+    idx_folder: Path, tmp_path: Path
+) -> None:
+    dataset, config = load_dataset(idx_folder), TrainConfig(epochs=2, batch_size=32)
+    unbroken = train(dataset, config, tmp_path / "unbroken", UNIT)
+
+    def interrupt(state: TrainState) -> None:
+        if (state.epoch, state.batch) == (2, 3):
+            raise KeyboardInterrupt
+
+    train(dataset, config, tmp_path / "broken", UNIT, on_batch=interrupt)
+    with pytest.raises(ConfigError, match=r"the learning rate of .* was planned for 2 epochs, not 3: give --epochs 2"):
+        train(dataset, replace(config, epochs=3), tmp_path / "broken", UNIT, resume=True)
+    resumed = train(dataset, config, tmp_path / "broken", UNIT, resume=True)
+    assert same(weights(tmp_path / "unbroken"), weights(tmp_path / "broken"))
+    assert resumed.optimizer == unbroken.optimizer == "AdamW, learning rate up to 0.01 by CosineDecay"
 
 
 def test_batch_normalisation_that_has_not_settled_is_told(idx_folder: Path, tmp_path: Path) -> None:
@@ -126,7 +144,10 @@ def test_ctrl_c_in_the_first_epoch_writes_no_model(idx_folder: Path, tmp_path: P
 def test_train_json_and_the_manifest_say_how_the_model_came_to_be(trained: Path, idx_folder: Path) -> None:
     record = json.loads((trained / "train.json").read_text())
     manifest = Manifest.load(trained)
-    settings = {"epochs": 2, "batch_size": 32, "learning_rate": 0.003, "dropout": 0.5, "seed": 0}
+    settings = {
+        "epochs": 2, "recipe": "notebook", "batch_size": 32, "augment": False, "learning_rate": 0.003,
+        "dropout": 0.5, "seed": 0,
+    }  # fmt: skip
     own = {"model": None, "transfer": None, "fine_tune": False, "source_sha256": None}
     assert record["config"] == settings | own
     assert record["optimizer"] == "Adam, learning rate 0.003"
@@ -138,7 +159,7 @@ def test_train_json_and_the_manifest_say_how_the_model_came_to_be(trained: Path,
     assert manifest.dataset.test_sha256 == test.sha256
     assert manifest.preprocessing == UNIT
     assert (manifest.output, manifest.trusted) == ("probabilities", ())
-    text = {name: str(value) for name, value in settings.items()}
+    text = {name: str(value) for name, value in settings.items() if value is not False}
     assert manifest.provenance.train_config == text | {"optimizer": record["optimizer"]}
 
 
