@@ -18,6 +18,7 @@ from benchmarks.report import to_csv, to_markdown
 from benchmarks.report import to_text as report_text
 from benchmarks.results import Report
 from benchmarks.run import benchmark
+from commands.devices import bench_on_devices
 from commands.models import interface_of, load, opener
 from commands.options import DEFAULT_MODEL, Allow, ImageOptions, InterfaceOptions, Json, ModelOptions
 from commands.targets import Target, opened
@@ -74,12 +75,19 @@ def bench(
     json: Json = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the tables as Markdown.")] = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a row for each file.")] = None,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST", help="Measure there, over ssh, and not here; may be repeated, for several side by side."),
+    ] = None,
+    install: Annotated[
+        bool, typer.Option("--install", help="With --device: install edgecnn there, in a virtual environment of its own.")
+    ] = False,
 ) -> None:
     """Measure files, and judge them against the float Keras model, or against the first of the files.
 
     Files without labelled images (--data) are measured on random inputs, for their latency alone.
 
-    Exit code 0 for PASS and UNJUDGED, 3 for FAIL and UNDECIDED, 7 for INVALID.
+    Exit code 0 for PASS and UNJUDGED, 3 for FAIL and UNDECIDED, 7 for INVALID; 1 if a --device gave no result.
     """
     targets = targets or [DEFAULT_MODEL.parent]
     limits = {
@@ -102,18 +110,28 @@ def bench(
         )
     check_writable(json_file(json), markdown, csv, inputs=(budget,) if budget else ())
     policy = Policy(tuple(allow or ()), strict)
+    options = Options(
+        formats=FORMATS,
+        threads=thread_counts(threads),
+        plan=Plan(min_seconds, min_runs, launches),
+        percents=tuple(sorted({*Options.percents, *(percentile or ())})),
+        batch=batch,
+        rate=rate,
+        sustained_seconds=seconds(sustained),
+        profile=profile,
+    )
+    if install and not device:
+        raise ConfigError("--install is for --device: name one, or install here with pip")
+    if device:
+        if not in_folder:
+            raise ConfigError("--device takes a folder with a manifest, or a bundle: name one")
+        with opened(targets[0], images.data) as where:
+            load_budgets(budget, limits, tuple(artifact.path for artifact in Manifest.load(where.path).artifacts))
+            bench_on_devices(context, where, device, install, runtime, budget, images, json)
+        return
     with opened(targets[0], images.data) as where, bench_progress() as on_progress:
         formats, missing = _formats(where, runtime, model) if in_folder else (FORMATS, ())
-        options = Options(
-            formats=formats,
-            threads=thread_counts(threads),
-            plan=Plan(min_seconds, min_runs, launches),
-            percents=tuple(sorted({*Options.percents, *(percentile or ())})),
-            batch=batch,
-            rate=rate,
-            sustained_seconds=seconds(sustained),
-            profile=profile,
-        )
+        options = replace(options, formats=formats)
         if in_folder:
             manifest = Manifest.load(where.path)
             test = recorded_images(manifest.dataset, where.data, manifest.class_names, images.folder())
