@@ -16,6 +16,7 @@ from commands.export import diagnose, export
 from commands.file import evaluate, predict
 from commands.options import grouped
 from commands.results import compare, report, selftest
+from commands.summary import summary
 from commands.train import train
 from commands.verify import verify
 from edge.console import print_text, say
@@ -31,6 +32,7 @@ _COMMANDS = (
     (export, "edgecnn export --quantize int8"),
     (bundle, "edgecnn bundle artifacts/mnist --images 2000"),
     (verify, "edgecnn verify artifacts/mnist.zip"),
+    (summary, "edgecnn summary artifacts/mnist/int8.tflite"),
     (bench, "edgecnn bench --runtime onnx --max-drop 0.5 --max-p90-ms 5"),
     (diagnose, "edgecnn diagnose artifacts/mnist/int8.tflite --save layers.png"),
     (doctor, "edgecnn doctor artifacts/mnist"),

@@ -24,7 +24,8 @@ from edge.files import sha256
 from edge.manifest import Manifest
 
 COMMANDS = (
-    "data", "train", "evaluate", "predict", "export", "bundle", "verify", "bench", "diagnose", "doctor", "compare", "selftest", "report",
+    "data", "train", "evaluate", "predict", "export", "bundle", "verify", "summary", "bench", "diagnose", "doctor",
+    "compare", "selftest", "report",
 )  # fmt: skip
 # A benchmark that takes no time.
 SHORT = ("--launches", "2", "--min-runs", "4", "--min-seconds", "0")
