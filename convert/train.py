@@ -22,7 +22,7 @@ from convert.own_model import (
     unsettled_share,
     with_source,
 )
-from convert.recipes import augment, new_optimizer, optimizer_text
+from convert.recipes import augment, new_optimizer, optimizer_text, resumed_optimizer
 from convert.tensorflow import load_keras, load_tensorflow
 from convert.train_records import Checkpoint, Epoch, TrainConfig, TrainResult
 from convert.versions import versions
@@ -113,9 +113,10 @@ def train(
     classifier.probabilities(dataset.train.images(range(min(_LOOK, len(dataset.train.labels)))))
     steps = config.epochs * -(-len(dataset.train.labels) // config.batch_size)
     own = model.compiled and not checkpoint
-    if not checkpoint:
-        optimizer = model.optimizer if own else new_optimizer(config.recipe, config.learning_rate, steps)
-        compile_model(model, int(runtime.output_spec.shape[-1] or 0), optimizer, output)
+    optimizer = new_optimizer(config.recipe, config.learning_rate, steps)
+    if model.compiled:
+        optimizer = model.optimizer if own else resumed_optimizer(model, optimizer)
+    compile_model(model, int(runtime.output_spec.shape[-1] or 0), optimizer, output)
     lines: list[str] = []
     model.summary(print_fn=lines.append, line_length=80)
     on_text("\n".join(lines))

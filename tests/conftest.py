@@ -66,7 +66,8 @@ def exported(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     folder = tmp_path_factory.mktemp("exported") / "bars"
     dataset = load_dataset(idx_folder)
     preprocessing = Preprocessing(1 / 255, dataset.image_rule.fit, dataset.image_rule.background)
-    train(dataset, TrainConfig(epochs=12, recipe="notebook", batch_size=8, augment=False, learning_rate=0.003), folder, preprocessing)
+    config = TrainConfig(epochs=12, recipe="notebook", batch_size=8, augment=False, learning_rate=0.003)
+    train(dataset, config, folder, preprocessing)
     export(folder / "model.keras", dataset, ExportConfig(("tflite",), ("float16", "dynamic", "int8", "int16x8")))
     export(folder / "model.keras", dataset, ExportConfig(("onnx",), ("int8",)))
     return folder

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from convert.model import build_cnn
 from convert.recipes import RECIPES, augment, new_optimizer, optimizer_text
 from convert.train_records import TrainConfig
 from edge.errors import ConfigError
@@ -38,6 +39,14 @@ def test_cosine_rises_for_a_fifth_of_the_steps_and_ends_at_nothing() -> None:
     assert type(optimizer).__name__ == "AdamW"
     assert optimizer.weight_decay == pytest.approx(0.01)
     assert optimizer_text(optimizer) == "AdamW, learning rate up to 0.01 by CosineDecay"
+
+
+def test_only_kernels_decay() -> None:
+    model = build_cnn((12, 12, 1), 3)
+    optimizer = new_optimizer("cosine", 0.01, 100)
+    optimizer.build(model.trainable_variables)
+    decaying = {variable.name for variable in model.trainable_variables if optimizer._use_weight_decay(variable)}
+    assert decaying == {"kernel"}
 
 
 def test_notebook_is_adam_at_one_rate() -> None:
