@@ -1,10 +1,10 @@
-# make demo: train, export, measure and judge.   make test: everything that CI runs.
+# make demo: train, export, measure and judge.   make test: lint, types and all tests; CI adds make test-pi-ci.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check unit install constraints clean
+.PHONY: demo test check unit test-pi test-pi-ci arm-cost arm-cost-baseline install constraints clean
 
 demo: install
 	$(BIN)/edgecnn train
@@ -18,8 +18,22 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Two at a time, a file of tests at a time: the long ones first, so that none is left alone at the end.
 unit: install
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/end_to_end tests
+
+# On emulated Raspberry Pis: all of them, or make test-pi BOARDS="trixie-arm64-pi4 bookworm-armhf-pi2". docs/arm.md
+test-pi: install
+	$(BIN)/python -m tests.pi.prove $(BOARDS)
+
+test-pi-ci: install
+	$(BIN)/python -m tests.pi.prove --quick trixie-arm64-pi5
+
+arm-cost: install
+	$(BIN)/python -m tests.pi.cost
+
+arm-cost-baseline: install
+	$(BIN)/python -m tests.pi.cost --update
 
 install: $(INSTALLED)
 

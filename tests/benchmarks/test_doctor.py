@@ -161,7 +161,7 @@ def test_a_board_is_told_with_what_is_wrong_with_it(
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
     told = examine(root=board(tmp_path, name), run=no_tool)
     assert finding(told, "board").text.startswith("Raspberry Pi ")
-    assert finding(told, "system").text.endswith(f"{machine}, {bits}-bit Python")
+    assert f"{machine}, {bits}-bit Python" in finding(told, "system").text  # Python 3.13 adds what does not run on it.
     assert finding(told, "cpu") == Finding("cpu", OK, cpu)
     if governor:
         assert finding(told, "governor").status == WARNING

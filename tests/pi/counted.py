@@ -1,0 +1,57 @@
+"""Runs on the emulated board: one inference of every file between two marks. Prints what ran, as JSON.
+
+A stretch is counted several times. Marking costs instructions itself; the first stretch is empty and tells how many.
+"""
+
+import ctypes
+import gc
+import json
+import platform
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from convert.dataset import load_test
+from edge.bundle import unpacked
+from edge.classifier import Classifier
+from edge.manifest import Manifest
+
+BUNDLE = Path("mnist.zip")
+WARM_UP, REPEATS = 5, 5
+_ASKED_BY = 7391  # The same number is in icount.c.
+_call = ctypes.CDLL(None).syscall
+
+
+def stretch(work: Callable[[], object], label: int) -> None:
+    """Do it until nothing is allocated for the first time any more, then `REPEATS` times between marks."""
+    for _ in range(WARM_UP):
+        work()
+    for _ in range(REPEATS):
+        _call(_ASKED_BY, label)
+        work()
+        _call(_ASKED_BY, label)
+
+
+def main() -> None:
+    image = load_test(BUNDLE).images([0])
+    gc.disable()  # Whether it runs between two marks depends on everything before.
+    stretch(lambda: None, 0)
+    files: list[str] = []
+    versions = {"python": platform.python_version(), "numpy": np.__version__}
+    with unpacked(BUNDLE) as folder:
+        for artifact in Manifest.load(folder).artifacts:
+            if artifact.format == "keras":
+                continue
+            classifier = Classifier.load(folder / artifact.path)
+            prepared = classifier.singles(image)[0]
+            stretch(partial(classifier.runtime.run, prepared), 2 * len(files) + 1)
+            stretch(partial(classifier.predict, image), 2 * len(files) + 2)
+            files.append(artifact.path)
+            versions[classifier.runtime.name] = classifier.runtime.version
+    print(json.dumps({"files": files, "versions": versions}))
+
+
+if __name__ == "__main__":
+    main()

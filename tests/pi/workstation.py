@@ -1,0 +1,85 @@
+"""What is made with TensorFlow, on this machine, for the boards: a bundle of every kind of file, and the tests' fixtures."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.pi.userland import cache_folder, key_of, made_whole
+from tests.pi.wheels import PROJECT_ROOT
+
+TEST_IMAGES = 500
+FILES = {
+    "tflite": ("float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite"),
+    "onnx": ("float32.onnx", "int8.onnx"),
+}
+# What decides the files. They are kept until one of these changes.
+_PRODUCT = ("edge/**/*.py", "benchmarks/*.py", "convert/*.py", "commands/*.py", "edgecnn.py", "constraints.txt")
+_BUNDLE = (*_PRODUCT, "tests/pi/workstation.py")
+_FIXTURES = (*_BUNDLE, "tests/conftest.py", "tests/edge/conftest.py", "tests/pi/plugin.py")
+# One process for them all: TensorFlow takes seconds to start. One epoch is enough for files to be compared.
+_PROGRAM = """
+import sys
+from edgecnn import main
+for command in sys.argv[1].splitlines():
+    if code := main(command.split()):
+        sys.exit(f"edgecnn {command}: exit code {code}")
+"""
+_COMMANDS = f"""\
+train --epochs 1 --out models
+export models/model.keras --format onnx {" ".join(f"--quantize {Path(file).stem}" for file in FILES["onnx"])}
+export models/model.keras --format tflite {" ".join(f"--quantize {Path(file).stem}" for file in FILES["tflite"])} \
+--for tflite-runtime==2.14
+bundle models --out aarch64.zip --images {TEST_IMAGES}
+bundle models --out armv7l.zip --images {TEST_IMAGES} {" ".join(f"--file {file}" for file in FILES["tflite"])}
+"""
+
+
+class Failed(Exception):
+    """What went wrong on the workstation."""
+
+
+def make_bundles() -> Path:
+    """Return a folder with a bundle for each machine: MNIST's CNN in every format and precision, with 500 test images.
+
+    The TFLite files are for tflite-runtime, so that the 32-bit board runs them too; for ONNX files it has no runtime.
+
+    Raises:
+        Failed: If training, exporting or bundling fails.
+    """
+    target = cache_folder() / f"bundle-{_key(_BUNDLE)}"
+    with made_whole(target) as made:
+        if made:
+            _python(made, "-c", _PROGRAM, _COMMANDS)
+    return target
+
+
+def make_fixtures() -> Path:
+    """Return a folder with the test fixtures that need TensorFlow.
+
+    Raises:
+        Failed: If they can't be made.
+    """
+    target = cache_folder() / f"fixtures-{_key(_FIXTURES)}"
+    with made_whole(target) as made:
+        if made:
+            plugin = ["-p", "tests.pi.plugin", "--keep-fixtures", str(made)]
+            _python(PROJECT_ROOT, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", *plugin, "tests/edge")
+    return target
+
+
+def _key(patterns: Sequence[str]) -> str:
+    sources = [path for pattern in patterns for path in sorted(PROJECT_ROOT.glob(pattern))]
+    return key_of(*(path.read_bytes() for path in sources))
+
+
+def _python(folder: Path, *arguments: str) -> None:
+    # TensorFlow's import is quickest with compiled files, which some environments forbid.
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPATH"] = str(PROJECT_ROOT)
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise Failed(f"what the boards need could not be made here:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
