@@ -142,6 +142,18 @@ class ModelOptions:
     signature: Annotated[str | None, typer.Option(help="Which of a TFLite file's signatures to run.")] = None
 
 
+def whole_numbers(name: str, text: str) -> tuple[int, ...]:
+    """Return the numbers of an option as 8,16,32.
+
+    Raises:
+        ConfigError: If they are none.
+    """
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise ConfigError(f"{name} must be whole numbers, as 8,16,32, got {text}")
+    return tuple(map(int, parts))
+
+
 def _size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None

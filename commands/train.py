@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from commands.options import ImageOptions, InterfaceOptions, Json, Trust
+from commands.options import ImageOptions, InterfaceOptions, Json, Trust, whole_numbers
 from convert.dataset import load_dataset
 from convert.progress import training_progress
 from convert.recipes import RECIPES
@@ -46,6 +46,9 @@ def train(
         ),
     ] = None,
     dropout: Annotated[float, typer.Option(help="Share of features dropped before the last layer.")] = DEFAULTS.dropout,
+    filters: Annotated[
+        str, typer.Option(metavar="N,N,N", help="Of the CNN's three stages: fewer are smaller and faster.")
+    ] = ",".join(map(str, DEFAULTS.filters)),
     seed: Annotated[int, typer.Option(help="Of the weights, the order of images and the dropout.")] = DEFAULTS.seed,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
     json: Json = None,
@@ -55,7 +58,8 @@ def train(
         raise ConfigError(f"--recipe {recipe} is unknown: use {' or '.join(RECIPES)}")
     varied = RECIPES[recipe].augment if augment is None else augment
     batch = RECIPES[recipe].batch_size if batch_size is None else batch_size
-    config = TrainConfig(epochs, recipe, batch, varied, learning_rate, dropout, seed, model, transfer, fine_tune)
+    stages = whole_numbers("--filters", filters)
+    config = TrainConfig(epochs, recipe, batch, varied, learning_rate, dropout, stages, seed, model, transfer, fine_tune)
     check_writable(json_file(json))
     interface = takes.interface(images)
     if interface is None:

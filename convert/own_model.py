@@ -69,7 +69,7 @@ def new_model(config: TrainConfig, shape: Shape, classes: int, trust: tuple[str,
     if config.transfer:
         return _transferred(config.transfer, shape, classes, config.fine_tune, trust)
     if config.model is None:
-        return build_cnn(shape, classes, config.dropout)
+        return build_cnn(shape, classes, config.dropout, config.filters)
     if config.model.endswith(".keras"):
         return _fixed(load_from_bytes(read_model(Path(config.model)).data, config.model, trust, training=True), shape)
     return _fixed(_built(config.model, shape, classes), shape)

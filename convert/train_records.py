@@ -2,9 +2,12 @@
 
 from dataclasses import asdict, dataclass
 
+from convert.model import FILTERS
 from convert.recipes import COSINE, RECIPES
 from edge.errors import ConfigError
 from edge.manifest import DatasetRecord, Preprocessing
+
+_OF_THE_CNN = ("dropout", "filters")
 
 
 @dataclass(frozen=True)
@@ -15,7 +18,8 @@ class TrainConfig:
         epochs: Passes over the training images.
         batch_size: Images a step.
         learning_rate: Of Adam; a model of one's own that is compiled keeps its optimizer and that one's rate.
-        dropout: Share of the features before the last layer of the mission's CNN that is dropped, 0 to 1 (exclusive).
+        dropout: Share of the features before the last layer of edgecnn's CNN that is dropped, 0 to 1 (exclusive).
+        filters: Of the three stages of edgecnn's CNN.
         seed: Of the weights, the order of the images and the dropout.
         model: `module:function` or a .keras file; None for the mission's CNN.
         transfer: A .keras file whose last layer is replaced; None to start from nothing.
@@ -32,6 +36,7 @@ class TrainConfig:
     augment: bool = RECIPES[COSINE].augment
     learning_rate: float = 0.01
     dropout: float = 0.5
+    filters: tuple[int, ...] = FILTERS
     seed: int = 0
     model: str | None = None
     transfer: str | None = None
@@ -45,16 +50,22 @@ class TrainConfig:
             ("batch_size", self.batch_size >= 1, "at least 1"),
             ("learning_rate", 0 < self.learning_rate < float("inf"), "more than 0"),
             ("dropout", 0 <= self.dropout < 1, "0 or more and less than 1"),
+            ("filters", len(self.filters) == 3 and min(self.filters) >= 1, "three numbers from 1, as 8,16,32"),
             ("seed", 0 <= self.seed < 2**32, "0 to 4294967295"),
         ):
             if not good:
-                raise ConfigError(f"{option(name)} must be {allowed}, got {getattr(self, name)}")
+                got = getattr(self, name)
+                text = ",".join(map(str, got)) if isinstance(got, tuple) else got
+                raise ConfigError(f"{option(name)} must be {allowed}, got {text}")
         if self.model and self.transfer:
             raise ConfigError("--model and --transfer both name what to start from: give one of them")
         if self.transfer and not self.transfer.endswith(".keras"):
             raise ConfigError(f"--transfer {self.transfer} is not a .keras file: name one")
-        if (self.model or self.transfer) and self.dropout != TrainConfig.dropout:
-            raise ConfigError(f"--dropout is of edgecnn's own CNN, not of {self.model or self.transfer}: leave it away")
+        for name in _OF_THE_CNN:
+            if (self.model or self.transfer) and getattr(self, name) != getattr(TrainConfig, name):
+                raise ConfigError(
+                    f"{option(name)} is of edgecnn's own CNN, not of {self.model or self.transfer}: leave it away"
+                )
         if self.fine_tune and not self.transfer:
             raise ConfigError("--fine-tune is for a transferred model: name one with --transfer, or leave it away")
 
@@ -64,9 +75,9 @@ class TrainConfig:
 
     def settings(self) -> dict[str, str]:
         """Return what decided the run, as text; what does not apply to it is left out."""
-        values = asdict(self)
+        values = asdict(self) | {"filters": ",".join(map(str, self.filters))}
         if self.model or self.transfer:
-            del values["dropout"]
+            values = {name: value for name, value in values.items() if name not in _OF_THE_CNN}
         return {name: str(value) for name, value in values.items() if value is not None and value is not False}
 
 

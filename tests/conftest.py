@@ -2,6 +2,7 @@
 
 import gzip
 import shutil
+import signal
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from convert.train import train
 from convert.train_records import TrainConfig
 from edge.manifest import Preprocessing
 from edge.runtimes import opener_for
+
+# A shell ignores Ctrl-C for what runs in its background, and children inherit that: some tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SIDE = 12
 CLASSES = 3

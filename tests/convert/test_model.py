@@ -26,6 +26,12 @@ def test_it_takes_other_images_and_classes(shape: tuple[int, int, int], classes:
     assert model.output_shape == (None, classes)
 
 
+def test_its_stages_have_as_many_filters_as_asked() -> None:
+    model = build_cnn((28, 28, 1), 10, filters=(8, 16, 24))
+    assert [layer.filters for layer in model.layers if type(layer).__name__ == "Conv2D"] == [8, 16, 24]
+    assert model.count_params() == 80 + 32 + 1168 + 64 + 3480 + 96 + 7 * 7 * 24 * 10 + 10
+
+
 @pytest.mark.parametrize("shape", [(3, 28, 1), (28, 3, 3), (2, 2, 1)])
 def test_images_that_the_poolings_leave_nothing_of_are_refused(shape: tuple[int, int, int]) -> None:
     with pytest.raises(ConfigError, match=rf"images of {shape[0]} x {shape[1]} are too small for the CNN \(at least 4 x 4\)"):

@@ -356,7 +356,7 @@ def test_a_base_that_has_nothing_to_transfer_is_refused(base: Any, message: str,
 def test_a_compiled_loss_is_replaced_by_that_of_integer_labels() -> None:
     model = opened("own")
     model.compile(keras.optimizers.SGD(0.05), loss="mse")
-    compile_model(model, 3, CONFIG, "probabilities")
+    compile_model(model, 3, model.optimizer, "probabilities")
     assert model.loss.name == "sparse_categorical_crossentropy"
     assert float(model.optimizer.learning_rate) == pytest.approx(0.05)
 

@@ -48,6 +48,9 @@ def same(first: list[Any], second: list[Any]) -> bool:
         ({"batch_size": 0}, "--batch-size must be at least 1"),
         ({"learning_rate": float("nan")}, "--learning-rate must be more than 0"),
         ({"dropout": 1.0}, "--dropout must be 0 or more and less than 1"),
+        ({"filters": (32, 32)}, "--filters must be three numbers from 1, as 8,16,32, got 32,32"),
+        ({"filters": (8, 0, 8)}, "--filters must be three numbers from 1"),
+        ({"filters": (8, 8, 8), "model": "a:b"}, "--filters is of edgecnn's own CNN, not of a:b: leave it away"),
         ({"seed": -1}, "--seed must be 0 to 4294967295"),
     ],
 )
@@ -146,7 +149,7 @@ def test_train_json_and_the_manifest_say_how_the_model_came_to_be(trained: Path,
     manifest = Manifest.load(trained)
     settings = {
         "epochs": 2, "recipe": "notebook", "batch_size": 32, "augment": False, "learning_rate": 0.003,
-        "dropout": 0.5, "seed": 0,
+        "dropout": 0.5, "filters": [32, 32, 32], "seed": 0,
     }  # fmt: skip
     own = {"model": None, "transfer": None, "fine_tune": False, "source_sha256": None}
     assert record["config"] == settings | own
@@ -159,7 +162,7 @@ def test_train_json_and_the_manifest_say_how_the_model_came_to_be(trained: Path,
     assert manifest.dataset.test_sha256 == test.sha256
     assert manifest.preprocessing == UNIT
     assert (manifest.output, manifest.trusted) == ("probabilities", ())
-    text = {name: str(value) for name, value in settings.items() if value is not False}
+    text = {name: str(value) for name, value in settings.items() if value is not False} | {"filters": "32,32,32"}
     assert manifest.provenance.train_config == text | {"optimizer": record["optimizer"]}
 
 

@@ -20,7 +20,7 @@ import edgecnn
 NETWORKS = Path(__file__).parent / "networks.py"
 SHORT = ("--launches", "2", "--min-runs", "4", "--min-seconds", "0", "--json", "result.json")
 # Batch normalisation needs some hundred steps before its moving averages are those of the images.
-SMALL_STEPS = ("--batch-size", "8", "--learning-rate", "0.003")
+SMALL_STEPS = ("--recipe", "notebook", "--batch-size", "8", "--learning-rate", "0.003")
 Draw = Callable[[int, np.random.Generator], NDArray[np.uint8]]
 
 
