@@ -22,7 +22,7 @@ from convert.dataset import Dataset, load_dataset, recorded_model, recorded_sour
 from convert.diagnose import diagnose as diagnose_files
 from convert.diagnose_figure import save_diagnosis
 from convert.diagnose_text import diagnosis_table
-from convert.export import ONE, ExportConfig
+from convert.export import ExportConfig
 from convert.export import export as export_model
 from convert.export_table import to_table
 from convert.own_images import model_images, test_images
@@ -55,9 +55,6 @@ def export(
             "One a format.",
         ),
     ] = None,
-    batch: Annotated[
-        str, typer.Option(metavar="1|dynamic", help="Images that a call takes: one, or with --format onnx any number.")
-    ] = ONE,
     keep_accuracy: Annotated[
         float | None,
         typer.Option(metavar="POINTS", help="Leave layers of a quantised file in float until it is shown to lose no more."),
@@ -77,7 +74,7 @@ def export(
     check_writable(json_file(json))
     default = ExportConfig()
     chosen = tuple(formats or default.formats), tuple(quantize or default.precisions)
-    config = ExportConfig(*chosen, calibration, tuple(runtimes or ()), batch)
+    config = ExportConfig(*chosen, calibration, tuple(runtimes or ()))
     modules = tuple(trust or ())
     dataset = _training_images(model, images, takes, modules)
     judge = None if keep_accuracy is None else _judge(keep_accuracy)

@@ -42,9 +42,7 @@ class Converter(Protocol):
         ...
 
 
-def converter_for(
-    model_format: str, runtime: KerasRuntime, output: str, method: str, opset: int = OPSET, any_batch: bool = False
-) -> Converter:
+def converter_for(model_format: str, runtime: KerasRuntime, output: str, method: str, opset: int = OPSET) -> Converter:
     """Return the converter of `tflite` or `onnx`.
 
     Args:
@@ -53,9 +51,8 @@ def converter_for(
         output: `probabilities` or `logits`.
         method: How ranges are taken from activations.
         opset: Of ONNX files.
-        any_batch: Whether ONNX files take any number of images at a time, if the model does; else they take one.
     """
-    return TfliteConverter(runtime) if model_format == "tflite" else OnnxConverter(runtime, output, method, opset, any_batch)
+    return TfliteConverter(runtime) if model_format == "tflite" else OnnxConverter(runtime, output, method, opset)
 
 
 class TfliteConverter:
@@ -87,17 +84,17 @@ class TfliteConverter:
 
 
 class OnnxConverter:
-    """A `Converter` for .onnx files. What calibrates has a free batch if the model has one, which is quicker."""
+    """A `Converter` for .onnx files, which take any number of images if the model does."""
 
-    def __init__(self, runtime: KerasRuntime, output: str, method: str, opset: int, any_batch: bool) -> None:
-        self._model, self._shape, self._free = _of_batches(runtime)
-        self._opset, self._any_batch = opset, any_batch
+    def __init__(self, runtime: KerasRuntime, output: str, method: str, opset: int) -> None:
+        self._model, self._shape, self._any_batch = _of_batches(runtime)
+        self._opset = opset
         self._dtype, self._output, self._method = runtime.input_spec.dtype, output, method
 
     @cached_property
     def _float32(self) -> bytes:
         data = to_onnx(self._model, self._shape, self._dtype, self._output, self._opset)
-        return data if self._free else _of_one(data)
+        return data if self._any_batch else _of_one(data)
 
     @cached_property
     def _prepared(self) -> bytes:
@@ -107,7 +104,7 @@ class OnnxConverter:
         """See `Converter`."""
         if precision != "float32":
             raise ValueError(f"precision must be float32, got {precision!r}")
-        return self._float32 if self._any_batch else _of_one(self._float32)
+        return self._float32
 
     def calibrate(self, inputs: NDArray[Any]) -> Ranges:
         """See `Converter`."""
@@ -117,8 +114,7 @@ class OnnxConverter:
         """See `Converter`."""
         if precision != "int8":
             raise ValueError(f"precision must be int8, got {precision!r}")
-        quantized = quantize_onnx(self._prepared, ranges, keep)
-        return quantized if self._any_batch else _of_one(quantized)
+        return quantize_onnx(self._prepared, ranges, keep)
 
     def scales(self, data: bytes) -> dict[str, float]:
         """See `Converter`."""
@@ -138,7 +134,6 @@ def _of_batches(runtime: KerasRuntime) -> tuple[Any, tuple[int, ...], bool]:
 
 
 def _of_one(data: bytes) -> bytes:
-    """Fix the batch to one image, so that the runtime plans its memory and kernels for it."""
     import onnx
 
     model = onnx.load_from_string(data)

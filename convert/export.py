@@ -31,7 +31,6 @@ from edge.preprocess import Floats
 
 MODEL_NAME = "model.keras"
 REFERENCE_NAME = "reference.npy"
-ONE, DYNAMIC = "1", "dynamic"
 _CONVERTERS = ("tf2onnx", "onnx", "onnxslim", "onnxruntime", "ai-edge-litert", "litert-quantizer")
 _PRECISIONS = {"tflite": TFLITE_PRECISIONS, "onnx": ONNX_PRECISIONS}
 
@@ -45,23 +44,17 @@ class ExportConfig:
         precisions: Each must be one that every chosen format has.
         calibration: How ranges are taken from activations; None is minmax.
         runtimes: What the files are for, as `tflite-runtime==2.14` or `onnxruntime`, at most one for each format.
-        batch: `1`, how many images a call takes, or `dynamic` for any number, which TFLite files are not made for.
 
     Raises:
-        ConfigError: If a format, precision, runtime or batch is unknown, or a format does not have it.
+        ConfigError: If a format, precision or runtime is unknown, or a format does not have a precision.
     """
 
     formats: tuple[str, ...] = ("tflite", "onnx")
     precisions: tuple[str, ...] = ("float32", "int8")
     calibration: str | None = None
     runtimes: tuple[str, ...] = ()
-    batch: str = ONE
 
     def __post_init__(self) -> None:
-        if self.batch not in (ONE, DYNAMIC):
-            raise ConfigError(f"--batch {self.batch} is unknown: use {ONE} or {DYNAMIC}")
-        if self.batch == DYNAMIC and "tflite" in self.formats:
-            raise ConfigError("--batch dynamic is for ONNX, TFLite files take one image at a time: use --format onnx")
         for model_format in self.formats:
             if model_format not in _PRECISIONS:
                 raise ConfigError(f"--format {model_format} is unknown: use {' or '.join(_PRECISIONS)}")
@@ -151,8 +144,9 @@ def export(
             f"{len(reference):,} test images can't show a loss of at most {judge.max_drop_points:g} points, even of a file "
             "that loses nothing: give more images, or allow more with --keep-accuracy"
         )
-    kinds = (config.methods(), config.targets(), config.batch == DYNAMIC)
-    candidates = Candidates(manifest, folder, dataset, keras, runtime, reference, *kinds, judge, on_step)
+    candidates = Candidates(
+        manifest, folder, dataset, keras, runtime, reference, config.methods(), config.targets(), judge, on_step
+    )
     made = [candidates.make(model_format, precision) for model_format, precision in config.files()]
 
     # Only now, when every file is right: a failed export leaves the earlier one whole.
