@@ -50,7 +50,7 @@ SLOWER = [[int(1.1 * value) for value in row] for row in STEADY]
     [
         (lambda r: replace(r, machine=replace(r.machine, cpu="Another")), "CPU: .* and Another"),
         (lambda r: replace(r, machine=replace(r.machine, board="Board 5")), "board: None and Board 5"),
-        (lambda r: replace(r, machine=replace(r.machine, machine="aarch64")), "architecture: .* and aarch64"),
+        (lambda r: replace(r, machine=replace(r.machine, machine="riscv64")), "architecture: .* and riscv64"),
         (lambda r: replace(r, machine=replace(r.machine, cores=97)), "number of cores: .* and 97"),
         (lambda r: replace(r, dataset=replace(r.dataset, test_sha256="0" * 64)), "test images: .* and 000000000000"),
         (lambda r: replace(r, timed_region="another"), "timed region: .* and another"),

@@ -79,7 +79,8 @@ def test_a_tflite_files_ops_are_all_there_and_in_order(exported: Path, file: str
 
 def test_an_onnx_files_ops_are_all_there(exported: Path) -> None:
     nodes = Counter(node.op_type for node in onnx.load(exported / "float32.onnx").graph.node)
-    found = Counter(op.op.split()[0] for op in profile_file(exported / "float32.onnx").ops)
+    # Some CPUs' convolutions have the activation in them, and say so.
+    found = Counter(op.op.split()[0].removeprefix("Fused") for op in profile_file(exported / "float32.onnx").ops)
     for op in ("Conv", "MaxPool", "Softmax"):
         assert found[op] == nodes[op] > 0, op
 

@@ -61,7 +61,7 @@ def pytest_give_kept_fixture(fixturedef: Any, request: pytest.FixtureRequest) ->
     folder: Path | None = request.config.getoption("--kept-fixtures")
     if folder is None or fixturedef.argname not in KEPT:
         return None
-    value: Path = folder / fixturedef.argname
+    value: Path = folder.resolve() / fixturedef.argname  # Some tests go into a folder of their own.
     fixturedef.cached_result = (value, fixturedef.cache_key(request), None)
     return value
 
