@@ -56,7 +56,7 @@ def new_optimizer(recipe: str, learning_rate: float, steps: int) -> Any:
     )
     # A name of its own, which Keras saves: it would number the optimizers of a process.
     optimizer = optimizers.AdamW(rate, weight_decay=_WEIGHT_DECAY, name=f"{COSINE}_recipe")
-    # Decay on offsets and scales cost 0.1 points.
+    # Decay pulls towards zero, which is no better for an offset or a scale than another number.
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 
