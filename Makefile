@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check unit test-pi test-pi-ci arm-cost arm-cost-baseline install constraints clean
+.PHONY: demo test check unit test-pi test-pi-ci arm-cost arm-cost-baseline peers install constraints clean
 
 demo: install
 	$(BIN)/edgecnn train
@@ -34,6 +34,21 @@ arm-cost: install
 
 arm-cost-baseline: install
 	$(BIN)/python -m tests.pi.cost --update
+
+# The same weights in other runtimes, beside ours: make peers MODEL=artifacts/mnist. docs/peers.md
+PEERS := .venv-peers
+MODEL ?= artifacts/mnist
+
+peers: $(PEERS)/.installed
+	$(PEERS)/bin/python -m tests.peers.compare $(MODEL) --json artifacts/peers.json
+
+$(PEERS)/.installed: pyproject.toml constraints.txt tests/peers/constraints.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --constraint constraints.txt --upgrade pip
+	@echo "Installing other runtimes into $(PEERS) (2 GB; several more with the torch that brings CUDA)"
+	$(PEERS)/bin/pip install --quiet --constraint constraints.txt --editable '.[tflite,onnx]'
+	$(PEERS)/bin/python -m tests.peers.install
+	touch $@
 
 install: $(INSTALLED)
 

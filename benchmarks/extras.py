@@ -61,15 +61,15 @@ def measure_extra(
 
 
 def classify(
-    processes: Sequence[ModelProcess], test: Split, reference: Floats | int, classes: int, on_progress: Progress
+    processes: Sequence[ModelProcess], test: Split, reference: Sequence[Floats] | int, classes: int, on_progress: Progress
 ) -> list[Accuracy]:
     """Have every process classify the test images, a chunk at a time: no image is decoded twice, few are in memory.
 
     Args:
         processes: One for each candidate.
         test: The images.
-        reference: The probabilities (n, classes) that each file is compared with, or the place of the process that gives
-            them.
+        reference: For each process the probabilities (n, classes) that it is compared with, or the place of the one that
+            gives them for all.
         classes: How many.
         on_progress: Gets images done, images in all, and what is done.
     """
@@ -80,9 +80,10 @@ def classify(
         on_progress(done, images, f"classifying {images:,} test images")
         labels = test.labels[done : done + len(chunk)]
         found = [process.ask(Classify(chunk)) for process in processes]
-        beside = found[reference] if isinstance(reference, int) else reference[done : done + len(chunk)]
-        for tally, probabilities in zip(tallies, found, strict=True):
-            tally.add(probabilities, beside, labels)
+        until = done + len(chunk)
+        beside = [found[reference]] * len(found) if isinstance(reference, int) else [of[done:until] for of in reference]
+        for tally, probabilities, of in zip(tallies, found, beside, strict=True):
+            tally.add(probabilities, of, labels)
         done += len(chunk)
     return [tally.accuracy() for tally in tallies]
 

@@ -54,7 +54,8 @@ class Lineup:
         dataset: The images' record; None likewise.
         class_names: By class index; empty likewise.
         reference: What accuracy is compared with, as texts call it.
-        stored: The reference's probabilities (n, classes) on the test images; None where a candidate is the reference.
+        stored: For each candidate its reference's probabilities (n, classes) on the test images; None where a candidate is
+            the reference.
         measured: The file, as in its artifact's path, that is the reference; None where its probabilities are stored.
         notes: What a reader should know.
     """
@@ -65,7 +66,7 @@ class Lineup:
     dataset: DatasetRecord | None
     class_names: tuple[str, ...]
     reference: str = KERAS_REFERENCE
-    stored: Floats | None = None
+    stored: tuple[Floats, ...] | None = None
     measured: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -94,7 +95,32 @@ def folder_lineup(folder: Path, options: Options, openers: dict[str, Opener], te
         path = folder / artifact.path
         read_model(path)  # A damaged or stale file is told before minutes of measuring.
         candidates.append(candidate_of(path, manifest, openers[artifact.format], options.threads[0], test))
-    return Lineup(str(folder), _swept(candidates, options), test, manifest.dataset, manifest.class_names, stored=stored)
+    swept = _swept(candidates, options)
+    return Lineup(str(folder), swept, test, manifest.dataset, manifest.class_names, stored=tuple(stored for _ in swept))
+
+
+def models_lineup(folder: Path, files: Sequence[str], options: Options, openers: dict[str, Opener], test: Split) -> Lineup:
+    """Line up files of several models that learnt from the same images, each beside the float Keras model in its own folder.
+
+    Args:
+        folder: What holds a folder with a manifest for each model.
+        files: Of each model one, as `8-16-16/int8.tflite`.
+        options: As for `folder_lineup`.
+        openers: Likewise.
+        test: Likewise.
+
+    Raises:
+        ArtifactError: As `folder_lineup`.
+    """
+    candidates, stored = [], []
+    for file in files:
+        path = folder / file
+        manifest = Manifest.load(path.parent)
+        read_model(path)
+        candidate = candidate_of(path, manifest, openers[path.suffix[1:]], options.threads[0], test)
+        candidates.append(replace(candidate, name=file, artifact=replace(candidate.artifact, path=file)))
+        stored.append(load_reference(path.parent, manifest))
+    return Lineup(str(folder), tuple(candidates), test, manifest.dataset, manifest.class_names, stored=tuple(stored))
 
 
 def file_lineup(

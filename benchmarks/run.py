@@ -132,10 +132,8 @@ def benchmark(
 
 def _classify(lineup: Lineup, processes: Sequence[ModelProcess], on_progress: Progress) -> list[Accuracy]:
     assert lineup.test  # noqa: S101  # The caller has looked.
-    reference = lineup.stored
-    if reference is None:
-        place = next(i for i, candidate in enumerate(lineup.candidates) if candidate.artifact.path == lineup.measured)
-        return classify(processes, lineup.test, place, len(lineup.class_names), on_progress)
+    places = (i for i, candidate in enumerate(lineup.candidates) if candidate.artifact.path == lineup.measured)
+    reference = next(places) if lineup.stored is None else lineup.stored
     return classify(processes, lineup.test, reference, len(lineup.class_names), on_progress)
 
 

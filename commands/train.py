@@ -1,5 +1,6 @@
 """`edgecnn train`."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -7,11 +8,11 @@ from typing import Annotated
 import typer
 
 from commands.options import ImageOptions, InterfaceOptions, Json, Trust, whole_numbers
-from convert.dataset import load_dataset
+from convert.dataset import Dataset, load_dataset
 from convert.progress import training_progress
 from convert.recipes import RECIPES
 from convert.train import train as train_model
-from convert.train_records import TrainConfig
+from convert.train_records import TrainConfig, TrainResult
 from edge.console import check_writable, emit, json_file, say
 from edge.errors import ConfigError
 from edge.interface import HOW_TO_SAY, SCHEMES, Interface
@@ -49,6 +50,9 @@ def train(
     filters: Annotated[
         str, typer.Option(metavar="N,N,N", help="Of the CNN's three stages: fewer are smaller and faster.")
     ] = ",".join(map(str, DEFAULTS.filters)),
+    teacher: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A trained model: the new one learns from its answers too.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the weights, the order of images and the dropout.")] = DEFAULTS.seed,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
     json: Json = None,
@@ -59,7 +63,10 @@ def train(
     varied = RECIPES[recipe].augment if augment is None else augment
     batch = RECIPES[recipe].batch_size if batch_size is None else batch_size
     stages = whole_numbers("--filters", filters)
-    config = TrainConfig(epochs, recipe, batch, varied, learning_rate, dropout, stages, seed, model, transfer, fine_tune)
+    taught = str(teacher) if teacher else None
+    config = TrainConfig(
+        epochs, recipe, batch, varied, learning_rate, dropout, stages, seed, model, transfer, fine_tune, taught
+    )
     check_writable(json_file(json))
     interface = takes.interface(images)
     if interface is None:
@@ -70,16 +77,8 @@ def train(
     folder = out or Path("artifacts") / dataset.name
     say(dataset.describe())
     rule = dataset.image_rule
-    preprocessing = replace(interface.preprocessing, fit=rule.fit, background=rule.background)
-    with training_progress() as on_batch:
-        try:
-            result = train_model(
-                dataset, config, folder, preprocessing, interface.output, tuple(trust or ()), resume, say, on_batch
-            )
-        except Exception as error:
-            if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, which must not be imported for its name.
-                raise MemoryError(str(error)) from error
-            raise
+    taken = replace(interface, preprocessing=replace(interface.preprocessing, fit=rule.fit, background=rule.background))
+    result = run_training(dataset, config, folder, taken, tuple(trust or ()), resume)
     path = folder / result.model_path
     text = (
         f"{path}: accuracy {result.test_accuracy:.4f}, loss {result.test_loss:.4f} on {result.test_images:,} test images\n"
@@ -94,3 +93,24 @@ def train(
             "Go on with the same command and --resume."
         )
         raise KeyboardInterrupt
+
+
+def run_training(
+    dataset: Dataset,
+    config: TrainConfig,
+    folder: Path,
+    interface: Interface,
+    trust: tuple[str, ...] = (),
+    resume: bool = False,
+    on_text: Callable[[str], None] = say,
+) -> TrainResult:
+    """Train with a bar on standard error. Arguments and errors as `convert.train.train`; also MemoryError."""
+    with training_progress() as on_batch:
+        try:
+            return train_model(
+                dataset, config, folder, interface.preprocessing, interface.output, trust, resume, on_text, on_batch
+            )
+        except Exception as error:
+            if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, which must not be imported for its name.
+                raise MemoryError(str(error)) from error
+            raise

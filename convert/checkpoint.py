@@ -16,6 +16,11 @@ from edge.records import from_json, to_json
 _FOLDER = "checkpoint"
 _RECORD = "checkpoint.json"
 TRAIN_NAME = "train.json"
+# Field -> what it is the hash of.
+_HASHES = {
+    "source_sha256": lambda config: config.model or config.transfer,
+    "teacher_sha256": lambda config: config.teacher,
+}
 
 
 def save_epoch(
@@ -55,6 +60,16 @@ def prune(checkpoint: Checkpoint, folder: Path) -> None:
             old.unlink()
 
 
+def begun(folder: Path) -> bool:
+    """Tell whether a run has finished an epoch there."""
+    return (folder / _FOLDER / _RECORD).exists()
+
+
+def is_finished(folder: Path, config: TrainConfig, dataset: DatasetRecord, interface: Interface) -> bool:
+    """Tell whether the run there, which is this one, has all its epochs and its result. Errors as `load_checkpoint`."""
+    return _left(folder, config, _same_run(folder, config, dataset, interface)) <= 0
+
+
 def load_checkpoint(folder: Path, config: TrainConfig, dataset: DatasetRecord, interface: Interface) -> Checkpoint:
     """Return the run to go on with.
 
@@ -62,6 +77,18 @@ def load_checkpoint(folder: Path, config: TrainConfig, dataset: DatasetRecord, i
         ArtifactError: If there is none, or it is damaged.
         ConfigError: If it was made with other settings (epochs aside), images or preprocessing, or has no epoch left to do.
     """
+    checkpoint = _same_run(folder, config, dataset, interface)
+    if _left(folder, config, checkpoint) <= 0:
+        raise ConfigError(f"--resume: {folder} has {len(checkpoint.history)} finished epochs: give more with --epochs")
+    return checkpoint
+
+
+def _left(folder: Path, config: TrainConfig, checkpoint: Checkpoint) -> int:
+    """Return how many epochs are left to do, or 1 if it is only the result: a run may be cut off before that."""
+    return config.epochs - len(checkpoint.history) or int(not (folder / TRAIN_NAME).exists())
+
+
+def _same_run(folder: Path, config: TrainConfig, dataset: DatasetRecord, interface: Interface) -> Checkpoint:
     path = folder / _FOLDER / _RECORD
     if not path.exists():
         raise ArtifactError(f"--resume: {path} does not exist: train without --resume")
@@ -81,17 +108,13 @@ def load_checkpoint(folder: Path, config: TrainConfig, dataset: DatasetRecord, i
         )
     given = asdict(config)
     for name, value in asdict(replace(checkpoint.config, epochs=config.epochs)).items():
-        if value != given[name] and name == "source_sha256":
-            raise ConfigError(f"--resume: {config.model or config.transfer} has changed: train without --resume")
+        if value != given[name] and name in _HASHES:
+            raise ConfigError(f"--resume: {_HASHES[name](config)} has changed: train without --resume")
         if value != given[name]:
             raise ConfigError(f"--resume: {folder} was trained with {option(name)} {value}, not {given[name]}: give that")
     files = (checkpoint.last, checkpoint.best)
     if any(len(file) != 2 for file in files) or not 1 <= checkpoint.best_epoch <= len(checkpoint.history):
         raise ArtifactError(f"{path} is damaged: train without --resume")
-    # Without train.json the last run was cut off between its last epoch and its result: that much is left to do.
-    left = config.epochs - len(checkpoint.history)
-    if left < 0 or (left == 0 and (folder / TRAIN_NAME).exists()):
-        raise ConfigError(f"--resume: {folder} has {len(checkpoint.history)} finished epochs: give more with --epochs")
     return checkpoint
 
 

@@ -23,12 +23,14 @@ Shape = tuple[int, int, int]
 
 
 def with_source(config: TrainConfig) -> TrainConfig:
-    """Return the settings with the hash of what `--model` or `--transfer` names.
+    """Return the settings with the hashes of what `--teacher` and `--model` or `--transfer` name.
 
     Raises:
         ConfigError: If it is not `module:function` or a .keras file, or the module can't be imported.
         ArtifactError: If the file can't be read.
     """
+    if config.teacher:
+        config = replace(config, teacher_sha256=sha256(read_bytes(Path(config.teacher))))
     named = config.model or config.transfer
     if named is None:
         return config
@@ -107,7 +109,7 @@ def open_fitting(model: Any, config: TrainConfig, shape: Shape, classes: int, tr
     return runtime
 
 
-def compile_model(model: Any, columns: int, optimizer: Any, output: str) -> None:
+def compile_model(model: Any, columns: int, optimizer: Any, output: str, taught: bool = False) -> None:
     """Give the model its loss and an optimizer.
 
     Args:
@@ -115,10 +117,19 @@ def compile_model(model: Any, columns: int, optimizer: Any, output: str) -> None
         columns: Numbers that it gives for an image; 1 is the probability (or logit) of class 1 of two.
         optimizer: Keras's.
         output: `probabilities` or `logits`.
+        taught: What it learns are shares of all classes, not labels.
+
+    Raises:
+        ConfigError: If a model that gives one number is to be taught.
     """
     keras = load_keras()
     logits = output == "logits"
-    if columns == 1:
+    if taught:
+        if columns == 1:
+            raise ConfigError("--teacher is for models that give a number for each class: end the model in Dense(2)")
+        loss = keras.losses.CategoricalCrossentropy(from_logits=logits)
+        accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+    elif columns == 1:
         loss = keras.losses.BinaryCrossentropy(from_logits=logits)
         accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0 if logits else 0.5)
     else:

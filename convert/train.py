@@ -23,6 +23,7 @@ from convert.own_model import (
     with_source,
 )
 from convert.recipes import augment, new_optimizer, optimizer_text, resumed_optimizer
+from convert.teacher import Teacher
 from convert.tensorflow import load_keras, load_tensorflow
 from convert.train_records import Checkpoint, Epoch, TrainConfig, TrainResult
 from convert.versions import versions
@@ -104,6 +105,7 @@ def train(
     made_with = versions("tensorflow", "keras", "numpy")
     keras = load_keras()
     load_tensorflow().config.experimental.enable_op_determinism()
+    keras.utils.clear_session()  # Layers are numbered from 1, also where a process trains several models.
     keras.utils.set_random_seed(config.seed)
     shape, classes = dataset.train.shape, len(dataset.class_names)
     model = load_last(folder, checkpoint, modules) if checkpoint else new_model(config, shape, classes, modules)
@@ -116,7 +118,8 @@ def train(
     optimizer = new_optimizer(config.recipe, config.learning_rate, steps)
     if model.compiled:
         optimizer = model.optimizer if own else resumed_optimizer(model, optimizer)
-    compile_model(model, int(runtime.output_spec.shape[-1] or 0), optimizer, output)
+    teacher = Teacher(config, dataset, modules) if config.teacher else None
+    compile_model(model, int(runtime.output_spec.shape[-1] or 0), optimizer, output, taught=teacher is not None)
     lines: list[str] = []
     model.summary(print_fn=lines.append, line_length=80)
     on_text("\n".join(lines))
@@ -130,7 +133,7 @@ def train(
     watcher = _watcher(checkpoint, config, record, interface, folder, on_batch, held)
     board = keras.callbacks.TensorBoard(str(folder / log_folder), update_freq=1)
     done = len(checkpoint.history) if checkpoint else 0
-    batches = _batches(dataset.train, config, classifier, done)
+    batches = _batches(dataset.train, config, classifier, teacher, done)
     with quiet():  # The first generator of a process makes TensorFlow's C++ tell of its memory.
         list(load_tensorflow().data.Dataset.from_generator(lambda: iter([0]), output_types="int32"))
     interrupted = False
@@ -197,7 +200,7 @@ def _earlier_manifest(folder: Path, on_text: Callable[[str], None]) -> Manifest 
         return None
 
 
-def _batches(split: Split, config: TrainConfig, classifier: Classifier, done: int) -> Any:
+def _batches(split: Split, config: TrainConfig, classifier: Classifier, teacher: Teacher | None, done: int) -> Any:
     """Return a Keras data source that reads and converts one batch at a time, each epoch in an order of its own."""
 
     class Batches(load_keras().utils.PyDataset):  # type: ignore[misc]  # Keras has no types.
@@ -217,7 +220,8 @@ def _batches(split: Split, config: TrainConfig, classifier: Classifier, done: in
             images = split.images(chosen)
             if config.augment:
                 images = augment(images, np.random.default_rng([config.seed, self.epoch, index]))
-            return classifier.inputs(images), split.labels[chosen]
+            labels = split.labels[chosen]
+            return classifier.inputs(images), teacher.targets(images, labels) if teacher else labels
 
         def on_epoch_end(self) -> None:
             self.epoch += 1

@@ -12,19 +12,21 @@ _OF_THE_CNN = ("dropout", "filters")
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What decides a run beside its images and how the model takes them. The defaults are the public notebook's.
+    """What decides a run beside its images and how the model takes them.
 
     Attributes:
         epochs: Passes over the training images.
         batch_size: Images a step.
-        learning_rate: Of Adam; a model of one's own that is compiled keeps its optimizer and that one's rate.
+        learning_rate: The recipe's highest; a model of one's own that is compiled keeps its optimizer and that one's rate.
         dropout: Share of the features before the last layer of edgecnn's CNN that is dropped, 0 to 1 (exclusive).
         filters: Of the three stages of edgecnn's CNN.
         seed: Of the weights, the order of the images and the dropout.
         model: `module:function` or a .keras file; None for the mission's CNN.
         transfer: A .keras file whose last layer is replaced; None to start from nothing.
         fine_tune: Train all of the transferred model, not its new last layer alone.
-        source_sha256: Of the file that `model` or `transfer` names, or of the module's source; `train` fills it in.
+        teacher: A model file whose answers are learnt from beside the labels (`convert.teacher`); None for the labels alone.
+        source_sha256: Of the file that `model` or `transfer` names, or of the module's source; `with_source` fills it in.
+        teacher_sha256: Of the file that `teacher` names; likewise.
 
     Raises:
         ConfigError: If one is out of range, or two exclude each other.
@@ -41,7 +43,9 @@ class TrainConfig:
     model: str | None = None
     transfer: str | None = None
     fine_tune: bool = False
+    teacher: str | None = None
     source_sha256: str | None = None
+    teacher_sha256: str | None = None
 
     def __post_init__(self) -> None:
         for name, good, allowed in (

@@ -304,7 +304,7 @@ def test_every_image_is_read_once_for_all_files_and_a_chunk_at_a_time(three_file
     test = Counted(images, np.tile(test_split.labels, 10))
     write = np.tile(load_reference(three_files, Manifest.load(three_files)), (10, 1))
     options = Options(("tflite", "onnx"), plan=PLAN)
-    lineup = replace(folder_lineup(three_files, options, OPENERS, test), stored=write)
+    lineup = replace(folder_lineup(three_files, options, OPENERS, test), stored=(write,) * 3)
     assert asked == [(0, 100)] * 3  # What is timed.
     said: list[tuple[int, int, str]] = []
     report = benchmark(

@@ -17,7 +17,7 @@ IMAGES = {"--data", "--size", "--channels", "--fit", "--test-share", "--split-se
 
 def context(*arguments: str) -> Any:
     """Return what typer gives `bench` for a command line, without running it."""
-    commands: Any = typer.main.get_command(edgecnn.app)
+    commands: Any = typer.main.get_command(edgecnn.app(["bench"]))
     return commands.commands["bench"].make_context("bench", list(arguments))
 
 
