@@ -47,10 +47,12 @@ COMMANDS = (
         "Train, export and measure the CNN in several sizes.",
         "edgecnn sweep --filters 32,32,32 --filters 8,16,16 --reach 99",
     ),
-    _Command("evaluate", "file", "Print accuracy and loss on the test images.", "edgecnn evaluate artifacts/mnist/int8.tflite"),
+    _Command(
+        "evaluate", "evaluate", "Print accuracy and loss on the test images.", "edgecnn evaluate artifacts/mnist/int8.tflite"
+    ),
     _Command(
         "predict",
-        "file",
+        "predict",
         "Classify test images or image files.",
         "edgecnn predict artifacts/mnist/int8.tflite --index 47 --save digit.png",
     ),

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.times import Times
-from commands import bench, file
+from commands import bench, evaluate
 from commands import train as train_command
 from convert.dataset import load_test
 from convert.train import train as train_model
@@ -246,7 +246,7 @@ def test_ctrl_c_exits_with_130(exported: Path, terminal: Any, monkeypatch: pytes
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(file, "test_images", interrupt)
+    monkeypatch.setattr(evaluate, "test_images", interrupt)
     assert terminal.run("evaluate", exported / "int8.tflite") == 130
     assert terminal.err.endswith("edgecnn: interrupted\n")
     assert terminal.out == ""
@@ -259,7 +259,7 @@ def test_an_exception_that_nobody_expected_keeps_its_traceback(
     def fail(*_: Any) -> None:
         raise ZeroDivisionError("our bug")
 
-    monkeypatch.setattr(file, "test_images", fail)
+    monkeypatch.setattr(evaluate, "test_images", fail)
     with pytest.raises(ZeroDivisionError, match="our bug"):
         terminal.run("evaluate", exported / "int8.tflite")
 
@@ -470,7 +470,7 @@ def test_too_little_memory_is_one_line(exported: Path, terminal: Any, monkeypatc
     def fail(*_: Any) -> None:
         raise MemoryError("Unable to allocate 1 TiB")
 
-    monkeypatch.setattr(file, "test_images", fail)
+    monkeypatch.setattr(evaluate, "test_images", fail)
     line = terminal.fails(2, "evaluate", exported / "int8.tflite")
     assert line == "edgecnn: there is not enough memory (Unable to allocate 1 TiB): give a smaller --size or --batch-size"
 

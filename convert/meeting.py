@@ -1,0 +1,220 @@
+"""Where the workers of a distributed run meet before TensorFlow starts: all there, reachable, and about to do the same.
+
+TensorFlow's own wait has no end and can't be interrupted; this one says who is missing.
+"""
+
+import errno
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from edge.errors import ConfigError
+
+Facts = dict[str, str]
+# Seconds: between two tries; for an answer of somebody who is there; for TensorFlow's start after all have met.
+_PAUSE = 0.25
+_ANSWER = 5.0
+_LONGEST_LINE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Who trains together.
+
+    Attributes:
+        addresses: host:port of each worker; the first is the chief, who alone writes.
+        worker: Which of them this process is, from 0.
+        wait_seconds: How long to wait for the others.
+
+    Raises:
+        ConfigError: If that can't be.
+    """
+
+    addresses: tuple[str, ...]
+    worker: int
+    wait_seconds: float = 120.0
+
+    def __post_init__(self) -> None:
+        given = f"--distribute {','.join(self.addresses)}"
+        for address in self.addresses:
+            host, port = split_address(address)
+            if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
+                raise ConfigError(f"--distribute: {address!r} is not host:port: write it as a.local:7070")
+        if len(self.addresses) < 2:
+            raise ConfigError(f"{given} names one worker: name two or more, or leave it away")
+        if len(set(self.addresses)) < len(self.addresses):
+            raise ConfigError(f"{given} names an address twice: give each worker a port of its own")
+        if not 0 <= self.worker < len(self.addresses):
+            raise ConfigError(f"--worker must be 0 to {len(self.addresses) - 1}, the place in {given}, got {self.worker}")
+        if not 0 < self.wait_seconds < float("inf"):
+            raise ConfigError(f"--wait must be seconds, more than 0, got {self.wait_seconds:g}")
+
+    def name(self, worker: int) -> str:
+        """Return what to call a worker in messages."""
+        return f"worker {worker} ({self.addresses[worker]})"
+
+
+def split_address(address: str) -> tuple[str, str]:
+    """Return host and port of `host:port` or `[IPv6]:port`."""
+    host, _, port = address.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), port
+
+
+def meet(cluster: Cluster, facts: Facts, on_text: Callable[[str], None]) -> None:
+    """Return when all workers are there and have the same facts; the ports are free again then.
+
+    Args:
+        cluster: Who.
+        facts: What must be the same everywhere: name -> value.
+        on_text: Gets a line about the wait.
+
+    Raises:
+        ConfigError: If this worker's port is taken, somebody does not come in time, can't be reached or has other facts.
+        KeyboardInterrupt: On Ctrl-C.
+    """
+    with _own_port(cluster) as listener:
+        others = [cluster.name(worker) for worker in range(len(cluster.addresses)) if worker != cluster.worker]
+        on_text(f"Worker {cluster.worker} of {len(cluster.addresses)}: waiting up to {cluster.wait_seconds:g} s for {_and(others)}")
+        end = time.monotonic() + cluster.wait_seconds
+        if cluster.worker == 0:
+            _gather(cluster, facts, listener, end)
+        else:
+            _report(cluster, facts, end)
+
+
+@contextmanager
+def _own_port(cluster: Cluster) -> Iterator[socket.socket]:
+    """Listen as TensorFlow will, on all interfaces: a taken port is found out here, where it can be said."""
+    port = int(split_address(cluster.addresses[cluster.worker])[1])
+    both = socket.has_dualstack_ipv6()
+    try:
+        listener = socket.create_server(
+            ("", port), family=socket.AF_INET6 if both else socket.AF_INET, dualstack_ipv6=both, backlog=64
+        )
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(f"{cluster.name(cluster.worker)}: port {port} is taken on this machine: give another") from error
+        raise ConfigError(
+            f"{cluster.name(cluster.worker)}: can't listen on port {port} ({error.strerror}): give another"
+        ) from error
+    with listener:
+        yield listener
+
+
+def _gather(cluster: Cluster, facts: Facts, listener: socket.socket, end: float) -> None:
+    """Be the chief: hear every worker, then tell all to go, or why not."""
+    there: dict[int, socket.socket] = {}
+    try:
+        while len(there) < len(cluster.addresses) - 1:
+            there = {worker: line for worker, line in there.items() if not _hung_up(line)}
+            _hear(cluster, facts, listener, there)
+            if time.monotonic() > end:
+                missing = [cluster.name(worker) for worker in range(1, len(cluster.addresses)) if worker not in there]
+                raise ConfigError(
+                    f"{_and(missing)} did not come within {cluster.wait_seconds:g} s: start all of them, and see that they "
+                    f"reach {cluster.addresses[0]}"
+                )
+        answer = ""
+    except ConfigError as error:
+        answer = str(error)
+        raise
+    except KeyboardInterrupt:
+        answer = f"{cluster.name(0)} was interrupted: start all again"
+        raise
+    finally:
+        for line in there.values():
+            with suppress(OSError), line:
+                line.sendall(json.dumps({"refused": answer}).encode() + b"\n")
+
+
+def _hear(cluster: Cluster, facts: Facts, listener: socket.socket, there: dict[int, socket.socket]) -> None:
+    """Take in one worker, if one calls."""
+    listener.settimeout(_PAUSE)
+    try:
+        line, _ = listener.accept()
+    except TimeoutError:
+        return
+    said = _read(line, _ANSWER)
+    worker, theirs = said.get("worker"), said.get("facts")
+    if not isinstance(worker, int) or not isinstance(theirs, dict) or not 0 < worker < len(cluster.addresses):
+        line.close()  # Whatever knocks at open ports.
+        return
+    if worker in there:  # Started again, or two of one number: the latter are told.
+        with suppress(OSError), there[worker]:
+            reason = f"another process came as worker {worker}: give each its own --worker"
+            there[worker].sendall(json.dumps({"refused": reason}).encode() + b"\n")
+    there[worker] = line
+    for name in facts.keys() | theirs.keys():
+        if facts.get(name) != theirs.get(name):
+            raise ConfigError(
+                f"{cluster.name(worker)} has {name} {theirs.get(name, 'not given')}, worker 0 {facts.get(name, 'not given')}: "
+                "start all with the same options, images and versions"
+            )
+    host, port = split_address(cluster.addresses[worker])
+    try:
+        socket.create_connection((host, int(port)), timeout=_ANSWER).close()
+    except OSError as error:
+        raise ConfigError(
+            f"{cluster.name(worker)} can't be reached from {cluster.addresses[0]} ({error}): mend the address, or open the port"
+        ) from error
+
+
+def _report(cluster: Cluster, facts: Facts, end: float) -> None:
+    """Be another worker: find the chief, say the facts, and wait for the word."""
+    with _chief(cluster, end) as line:
+        line.sendall(json.dumps({"worker": cluster.worker, "facts": facts}).encode() + b"\n")
+        refused = _read(line, max(_ANSWER, end - time.monotonic())).get("refused")
+    if refused is None:
+        raise ConfigError(
+            f"{cluster.name(0)} answered, and then gave no word within {cluster.wait_seconds:g} s: see what it says there"
+        )
+    if refused:
+        raise ConfigError(str(refused))
+
+
+def _chief(cluster: Cluster, end: float) -> socket.socket:
+    host, port = split_address(cluster.addresses[0])
+    while True:
+        reason = ""
+        try:
+            line = socket.create_connection((host, int(port)), timeout=_ANSWER)
+            # Where nobody listens yet, a connection within one machine may by chance be one to itself.
+            if line.getsockname() != line.getpeername():
+                return line
+            line.close()
+        except OSError as error:
+            reason = f" ({error.strerror or error})"
+        if time.monotonic() > end:
+            raise ConfigError(
+                f"{cluster.name(0)} did not answer within {cluster.wait_seconds:g} s{reason}: start it, and see that "
+                f"{cluster.addresses[0]} can be reached from here"
+            )
+        time.sleep(_PAUSE)
+
+
+def _read(line: socket.socket, seconds: float) -> dict[str, object]:
+    """Return one line of JSON, or nothing if none comes."""
+    line.settimeout(seconds)
+    try:
+        with line.makefile("rb") as stream:
+            said = json.loads(stream.readline(_LONGEST_LINE))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _hung_up(line: socket.socket) -> bool:
+    line.setblocking(False)
+    try:
+        return line.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def _and(names: list[str]) -> str:
+    return " and ".join(names)
