@@ -164,10 +164,11 @@ def _launch(built: Built, threads: int, seconds: float) -> Launch:
 def environment() -> dict[str, str]:
     """Return what every child process sees.
 
-    Compiled Python files are kept, or each start would compile them anew; NNCF counts as in CI, and so sends no telemetry.
+    Compiled Python files are kept, or each start would compile them anew. OpenVINO and NNCF believe to be in CI: elsewhere
+    their import alone sends telemetry, without asking.
     """
     kept = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    return {**kept, "NNCF_CI": "1", "ORT_DISABLE_TELEMETRY": "1"}
+    return {**kept, "CI": "true", "NNCF_CI": "1", "ORT_DISABLE_TELEMETRY": "1"}
 
 
 def death(code: int, said: str) -> str:
