@@ -73,7 +73,7 @@ def _latency(rows: tuple[Row, ...]) -> Grid:
 def _times(found: Figures | None) -> list[str]:
     if found is None:
         return ["-", "-", "-"]
-    return [figure(found.p50_ns / 1e3), figure(found.p90_ns / 1e3), "-" if found.ratio is None else f"{found.ratio:.2f}"]
+    return [figure(found.p50_ns / 1e3), figure(found.p90_ns / 1e3), "-" if found.ratio is None else figure(found.ratio)]
 
 
 def _start(rows: tuple[Row, ...]) -> Grid:
