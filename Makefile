@@ -50,6 +50,10 @@ $(PEERS)/.installed: pyproject.toml constraints.txt tests/peers/constraints.txt
 	$(PEERS)/bin/python -m tests.peers.install
 	touch $@
 
+# Every promised figure, an hour; or some: make benchmark PARTS="startup predict". docs/benchmark.md
+benchmark: install
+	$(BIN)/python -m tests.promises $(PARTS)
+
 install: $(INSTALLED)
 
 # Installs again only when what is to be installed has changed.

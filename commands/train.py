@@ -1,6 +1,7 @@
 """`edgecnn train`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -9,9 +10,12 @@ import typer
 
 from commands.options import ImageOptions, InterfaceOptions, Json, Trust, whole_numbers
 from convert.dataset import Dataset, load_dataset
+from convert.distribute import cluster_of
+from convert.meeting import Cluster
 from convert.progress import training_progress
 from convert.recipes import RECIPES
 from convert.train import train as train_model
+from convert.train import train_together
 from convert.train_records import TrainConfig, TrainResult
 from edge.console import check_writable, emit, json_file, say
 from edge.errors import ConfigError
@@ -55,6 +59,11 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the weights, the order of images and the dropout.")] = DEFAULTS.seed,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
+    distribute: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT,...", help="Train together: where each worker is, this one too.")
+    ] = None,
+    worker: Annotated[int | None, typer.Option(help="Which of --distribute this is, from 0; 0 alone writes.")] = None,
+    wait: Annotated[float, typer.Option(metavar="SECONDS", help="For the other workers, at most.")] = 120,
     json: Json = None,
 ) -> None:
     """Train the CNN, or a model of your own, and measure it on the test images."""
@@ -67,6 +76,7 @@ def train(
     config = TrainConfig(
         epochs, recipe, batch, varied, learning_rate, dropout, stages, seed, model, transfer, fine_tune, taught
     )
+    cluster = cluster_of(distribute, worker, wait)
     check_writable(json_file(json))
     interface = takes.interface(images)
     if interface is None:
@@ -78,7 +88,14 @@ def train(
     say(dataset.describe())
     rule = dataset.image_rule
     taken = replace(interface, preprocessing=replace(interface.preprocessing, fit=rule.fit, background=rule.background))
-    result = run_training(dataset, config, folder, taken, tuple(trust or ()), resume)
+    trusted = tuple(trust or ())
+    if cluster is None:
+        result: TrainResult | None = run_training(dataset, config, folder, taken, trusted, resume)
+    else:
+        result = _together(cluster, dataset, config, folder, taken, trusted, resume)
+    if result is None:
+        say(f"Worker {worker} is done. Worker 0 measures and writes; nothing was written here.")
+        return
     path = folder / result.model_path
     text = (
         f"{path}: accuracy {result.test_accuracy:.4f}, loss {result.test_loss:.4f} on {result.test_images:,} test images\n"
@@ -105,12 +122,28 @@ def run_training(
     on_text: Callable[[str], None] = say,
 ) -> TrainResult:
     """Train with a bar on standard error. Arguments and errors as `convert.train.train`; also MemoryError."""
-    with training_progress() as on_batch:
-        try:
-            return train_model(
-                dataset, config, folder, interface.preprocessing, interface.output, trust, resume, on_text, on_batch
-            )
-        except Exception as error:
-            if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, which must not be imported for its name.
-                raise MemoryError(str(error)) from error
-            raise
+    with training_progress() as on_batch, _memory_named():
+        return train_model(dataset, config, folder, interface.preprocessing, interface.output, trust, resume, on_text, on_batch)
+
+
+def _together(
+    cluster: Cluster,
+    dataset: Dataset,
+    config: TrainConfig,
+    folder: Path,
+    interface: Interface,
+    trust: tuple[str, ...],
+    resume: bool,
+) -> TrainResult | None:
+    with training_progress() as on_batch, _memory_named():
+        return train_together(cluster, dataset, config, folder, interface, trust, resume, say, on_batch)
+
+
+@contextmanager
+def _memory_named() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, which must not be imported for its name.
+            raise MemoryError(str(error)) from error
+        raise

@@ -176,33 +176,31 @@ class Classifier:
         many as that (the last image fills up the last array). Errors as `inputs`.
         """
         step = max(1, self.batch or 1)
-        return [call.copy() for call, _ in self._calls(self.inputs(images), step)]
+        return [call.copy() for call in self._calls(self.inputs(images), step)]
 
     def _chunk(self, images: Images) -> Floats:
         inputs = self._layout.arrange(to_input(images, self._table))
         try:
-            outputs = [
-                # An output without an axis for the batch, or with more axes of size 1, has the same numbers in the same order.
-                self.runtime.run(call).reshape(self.batch or count, self._columns)[:count]
-                for call, count in self._calls(inputs, self._images_per_call)
-            ]
+            outputs = [self.runtime.run(call) for call in self._calls(inputs, self._images_per_call)]
+            # An output without an axis for the batch, or with more axes of size 1, has the same numbers in the same order.
+            rows = len(images) if self.batch is None else len(outputs) * max(1, self.batch)
+            joined = outputs[0] if len(outputs) == 1 else np.stack(outputs)
+            output = joined.reshape(rows, self._columns)[: len(images)]
         except Exception as error:  # Each runtime has errors of its own, with no common base class but this one.
             reason = " ".join(str(error).split())[:200]
             raise ArtifactError(f"{self._name}: {self.runtime.name} can't run it ({reason}): export it again") from error
-        output = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
         try:
             return to_probabilities(output, self.runtime.output_spec, self.interface.output)
         except ArtifactError as error:
             raise ArtifactError(f"{self._name}: {error}") from error
 
-    def _calls(self, inputs: NDArray[Any], step: int) -> Iterator[tuple[NDArray[Any], int]]:
-        """Yield what each call takes and how many images of it count."""
+    def _calls(self, inputs: NDArray[Any], step: int) -> Iterator[NDArray[Any]]:
+        """Yield what each call takes; the last image fills up the last one of a fixed batch."""
         for start in range(0, len(inputs), step):
             call = inputs[start : start + step]
-            count = len(call)
-            if self.batch and count < self.batch:
-                call = np.concatenate([call, np.repeat(call[-1:], self.batch - count, axis=0)])
-            yield (call[0] if self.batch == 0 else call), count
+            if self.batch and len(call) < self.batch:
+                call = np.concatenate([call, np.repeat(call[-1:], self.batch - len(call), axis=0)])
+            yield call[0] if self.batch == 0 else call
 
     def _require_images(self, images: Images) -> None:
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != self.shape:

@@ -1,0 +1,55 @@
+"""`make benchmark`: every figure that edgecnn promises, beside the promise.
+
+    python -m tests.promises [PART...]
+
+A part that was measured is kept in artifacts/benchmark.json until it is measured again; all that is kept is printed, each with
+its day. `make peers` measures other runtimes, `make arm-cost` counts ARM instructions.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.host import read_machine
+from tests.promises import measuring, predicting, shrinking, startup, training
+from tests.promises.claims import Claim, to_text
+
+_FOLDER = Path("artifacts/mnist")
+_KEPT = Path("artifacts/benchmark.json")
+_PARTS: dict[str, Callable[[Path], list[Claim]]] = {
+    "startup": startup.measure,
+    "predict": predicting.measure,
+    "onnx": measuring.measure,
+    "speed": training.measure_speed,
+    "few": training.measure_few,
+    "many": training.measure_many,
+    "small": shrinking.measure,
+}
+
+
+def main(names: list[str]) -> None:
+    """Measure the named parts, or all."""
+    if unknown := [name for name in names if name not in _PARTS]:
+        sys.exit(f"benchmark: {unknown[0]} is no part: name some of {', '.join(_PARTS)}")
+    if not (_FOLDER / "int8.onnx").exists():
+        sys.exit(f"benchmark: {_FOLDER} has no exported model: make demo")
+    kept = json.loads(_KEPT.read_text(encoding="utf-8")) if _KEPT.exists() else {}
+    for name in names or _PARTS:
+        print(f"benchmark: measuring {name}", file=sys.stderr, flush=True)
+        claims = _PARTS[name](_FOLDER)
+        machine = read_machine()
+        cpu = f"{machine.cpu}, {machine.cores} cores"
+        kept[name] = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "cpu": cpu, "claims": [asdict(claim) for claim in claims]}
+        _KEPT.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    for name in _PARTS:
+        if name in kept:
+            part = kept[name]
+            print(f"{name}, {part['date']}, {part['cpu']}")
+            print(to_text([Claim(**claim) for claim in part["claims"]]), end="\n\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
