@@ -110,12 +110,21 @@ def _same_run(folder: Path, config: TrainConfig, dataset: DatasetRecord, interfa
     for name, value in asdict(replace(checkpoint.config, epochs=config.epochs)).items():
         if value != given[name] and name in _HASHES:
             raise ConfigError(f"--resume: {_HASHES[name](config)} has changed: train without --resume")
+        if value != given[name] and name == "workers":
+            raise ConfigError(
+                f"--resume: {folder} was trained by {_workers(value)}, not {_workers(given[name])}: "
+                "start as many, several on one machine if need be"
+            )
         if value != given[name]:
             raise ConfigError(f"--resume: {folder} was trained with {option(name)} {value}, not {given[name]}: give that")
     files = (checkpoint.last, checkpoint.best)
     if any(len(file) != 2 for file in files) or not 1 <= checkpoint.best_epoch <= len(checkpoint.history):
         raise ArtifactError(f"{path} is damaged: train without --resume")
     return checkpoint
+
+
+def _workers(count: int) -> str:
+    return "one process" if count == 1 else f"{count} workers (--distribute)"
 
 
 def checkpoint_bytes(folder: Path, file: tuple[str, ...]) -> bytes:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from edge.errors import ConfigError
 
 Facts = dict[str, str]
-# Seconds: between two tries; for an answer of somebody who is there; for TensorFlow's start after all have met.
+# Seconds: between two tries; for an answer of somebody who is there.
 _PAUSE = 0.25
 _ANSWER = 5.0
 _LONGEST_LINE = 1 << 20
@@ -77,7 +77,7 @@ def meet(cluster: Cluster, facts: Facts, on_text: Callable[[str], None]) -> None
     """
     with _own_port(cluster) as listener:
         others = [cluster.name(worker) for worker in range(len(cluster.addresses)) if worker != cluster.worker]
-        on_text(f"Worker {cluster.worker} of {len(cluster.addresses)}: waiting up to {cluster.wait_seconds:g} s for {_and(others)}")
+        on_text(f"Worker {cluster.worker}: waiting up to {cluster.wait_seconds:g} s for {_and(others)}")
         end = time.monotonic() + cluster.wait_seconds
         if cluster.worker == 0:
             _gather(cluster, facts, listener, end)
@@ -107,6 +107,7 @@ def _own_port(cluster: Cluster) -> Iterator[socket.socket]:
 def _gather(cluster: Cluster, facts: Facts, listener: socket.socket, end: float) -> None:
     """Be the chief: hear every worker, then tell all to go, or why not."""
     there: dict[int, socket.socket] = {}
+    answer = f"{cluster.name(0)} failed: see what it says there"
     try:
         while len(there) < len(cluster.addresses) - 1:
             there = {worker: line for worker, line in there.items() if not _hung_up(line)}

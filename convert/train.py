@@ -11,8 +11,10 @@ import numpy as np
 
 from convert.checkpoint import TRAIN_NAME, checkpoint_bytes, load_checkpoint, load_last, prune, save_epoch
 from convert.dataset import Dataset
+from convert.distribute import Alone, Together, check_batches, weights_digest
 from convert.interrupt import HeldInterrupt
 from convert.keras_runtime import KerasRuntime, keras_opener
+from convert.meeting import Cluster, Facts
 from convert.own_model import (
     compile_model,
     module_of,
@@ -25,7 +27,7 @@ from convert.own_model import (
 from convert.recipes import augment, new_optimizer, optimizer_text, resumed_optimizer
 from convert.teacher import Teacher
 from convert.tensorflow import load_keras, load_tensorflow
-from convert.train_records import Checkpoint, Epoch, TrainConfig, TrainResult
+from convert.train_records import Checkpoint, Epoch, TrainConfig, TrainResult, option
 from convert.versions import versions
 from edge.classifier import Classifier
 from edge.errors import ArtifactError, ConfigError
@@ -95,14 +97,74 @@ def train(
         MissingDependency: If TensorFlow is not installed.
         KeyboardInterrupt: If interrupted before an epoch ended; no model is written then.
     """
-    earlier = _earlier_manifest(folder, on_text)
-    record = dataset.record()
-    config, modules = with_source(config), tuple(dict.fromkeys((*trust, *module_of(config))))
     interface = Interface(preprocessing, output, dataset.class_names)
-    checkpoint = load_checkpoint(folder, config, record, interface) if resume else None
-    make_folder(folder)
+    result = _train(None, dataset, config, folder, interface, trust, resume, on_text, on_batch)
+    if result is None:
+        raise AssertionError("who trains alone is the chief")
+    return result
 
+
+def train_together(
+    cluster: Cluster,
+    dataset: Dataset,
+    config: TrainConfig,
+    folder: Path,
+    interface: Interface,
+    trust: tuple[str, ...] = (),
+    resume: bool = False,
+    on_text: Callable[[str], None] = lambda text: None,
+    on_batch: Callable[[TrainState], None] = lambda state: None,
+) -> TrainResult | None:
+    """Be one worker of a distributed run; call it before anything in this process computes with TensorFlow.
+
+    The chief writes and returns what `train` does, the others write nothing and return None. What a worker computes equals
+    `train` but for rounding, and for dropout's draws.
+
+    Args:
+        cluster: Who trains together, and which of them this is.
+        dataset: As in `train`, and the same on all workers; likewise `config`, whose `batch_size` is all workers' together.
+        config: See above.
+        folder: Where the chief writes; where it alone looks for what to resume.
+        interface: How the model takes pixels, and what it gives.
+        trust: As in `train`; likewise the others.
+        resume: See above.
+        on_text: See above.
+        on_batch: See above; its figures are of all workers.
+
+    Raises:
+        ConfigError: Also if the workers don't meet, differ, or the model can't be trained so.
+        WorkerLost: If another one ends before its time.
+        EdgeCnnError: As `train`.
+        KeyboardInterrupt: As `train`; Ctrl-C at one worker stops all at the same batch.
+    """
+    config = replace(config, workers=len(cluster.addresses))
+    return _train(cluster, dataset, config, folder, interface, trust, resume, on_text, on_batch)
+
+
+def _train(
+    cluster: Cluster | None,
+    dataset: Dataset,
+    config: TrainConfig,
+    folder: Path,
+    interface: Interface,
+    trust: tuple[str, ...],
+    resume: bool,
+    on_text: Callable[[str], None],
+    on_batch: Callable[[TrainState], None],
+) -> TrainResult | None:
+    chief = cluster is None or cluster.worker == 0
+    earlier = _earlier_manifest(folder, on_text) if chief else None
+    record, output = dataset.record(), interface.output
+    config, modules = with_source(config), tuple(dict.fromkeys((*trust, *module_of(config))))
+    checkpoint = load_checkpoint(folder, config, record, interface) if resume and chief else None
     made_with = versions("tensorflow", "keras", "numpy")
+    worker = Alone()
+    if cluster:
+        check_batches(len(dataset.train.labels), config.batch_size, config.workers)
+        worker = Together(cluster, _facts(cluster, config, record, interface, resume, made_with), on_text)
+    if chief:
+        make_folder(folder)
+
     keras = load_keras()
     load_tensorflow().config.experimental.enable_op_determinism()
     keras.utils.clear_session()  # Layers are numbered from 1, also where a process trains several models.
@@ -128,23 +190,30 @@ def train(
         f"Optimizer: {optimizer_used}" + (", as the model was compiled; the loss is the labels' cross-entropy" if own else "")
     )
 
+    done = worker.agree(len(checkpoint.history) if checkpoint else 0)
     log_folder = f"logs/{datetime.now(UTC):%Y%m%d-%H%M%S}"
     held = HeldInterrupt()
-    watcher = _watcher(checkpoint, config, record, interface, folder, on_batch, held)
-    board = keras.callbacks.TensorBoard(str(folder / log_folder), update_freq=1)
-    done = len(checkpoint.history) if checkpoint else 0
-    batches = _batches(dataset.train, config, classifier, teacher, done)
+    watcher = _watcher(checkpoint, config, record, interface, folder, on_batch, held, worker)
+    callbacks = [keras.callbacks.TensorBoard(str(folder / log_folder), update_freq=1), watcher] if chief else [watcher]
+    batches = _batches(dataset.train, config, classifier, teacher, done, worker)
     with quiet():  # The first generator of a process makes TensorFlow's C++ tell of its memory.
         list(load_tensorflow().data.Dataset.from_generator(lambda: iter([0]), output_types="int32"))
     interrupted = False
     try:
-        with held:
-            model.fit(batches, initial_epoch=done, epochs=config.epochs, shuffle=False, verbose=0, callbacks=[board, watcher])
+        with held, worker.guarded():
+            worker.prepare(model, batches)
+            model.fit(batches, initial_epoch=done, epochs=config.epochs, shuffle=False, verbose=0, callbacks=callbacks)
     except KeyboardInterrupt:
+        if not chief:
+            raise
         if watcher.checkpoint is None:
             on_text("Interrupted before the first epoch ended: no model was written.")
             raise
         interrupted = True
+    if cluster:
+        on_text(f"Worker {worker.number} of {worker.count}: the weights' SHA-256 is {weights_digest(model)}")
+    if not chief:
+        return None
 
     checkpoint = watcher.checkpoint
     data = checkpoint_bytes(folder, checkpoint.best if interrupted else checkpoint.last)
@@ -200,7 +269,26 @@ def _earlier_manifest(folder: Path, on_text: Callable[[str], None]) -> Manifest 
         return None
 
 
-def _batches(split: Split, config: TrainConfig, classifier: Classifier, teacher: Teacher | None, done: int) -> Any:
+def _facts(
+    cluster: Cluster, config: TrainConfig, record: DatasetRecord, interface: Interface, resume: bool, made_with: dict[str, str]
+) -> Facts:
+    """Return what must be the same at all workers."""
+    return {
+        "--distribute": ",".join(cluster.addresses),
+        "--resume": str(resume),
+        **{option(name): value for name, value in config.settings().items()},
+        "training images' SHA-256": record.train_sha256,
+        "test images' SHA-256": record.test_sha256,
+        "preprocessing": str(interface.preprocessing),
+        "output": interface.output,
+        "classes": ", ".join(interface.class_names),
+        **made_with,
+    }
+
+
+def _batches(
+    split: Split, config: TrainConfig, classifier: Classifier, teacher: Teacher | None, done: int, worker: Alone
+) -> Any:
     """Return a Keras data source that reads and converts one batch at a time, each epoch in an order of its own."""
 
     class Batches(load_keras().utils.PyDataset):  # type: ignore[misc]  # Keras has no types.
@@ -220,7 +308,7 @@ def _batches(split: Split, config: TrainConfig, classifier: Classifier, teacher:
             images = split.images(chosen)
             if config.augment:
                 images = augment(images, np.random.default_rng([config.seed, self.epoch, index]))
-            labels = split.labels[chosen]
+            images, labels = worker.part(images), worker.part(split.labels[chosen])
             return classifier.inputs(images), teacher.targets(images, labels) if teacher else labels
 
         def on_epoch_end(self) -> None:
@@ -238,6 +326,7 @@ def _watcher(
     folder: Path,
     on_batch: Callable[[TrainState], None],
     held: HeldInterrupt,
+    worker: Alone,
 ) -> Any:
     """Return a Keras callback that tells where training is and saves every finished epoch."""
 
@@ -253,23 +342,25 @@ def _watcher(
             # A .keras file does not keep the state of dropout's random numbers (a seed and a counter of batches): set
             # here, a resumed epoch drops what it would have dropped.
             states = [variable for variable in self.model.variables if variable.name == "seed_generator_state"]
-            for index, state in enumerate(states):
-                state.assign(np.array([(config.seed + index) % 2**32, epoch * self.params["steps"]], np.uint32))
+            for seed, state in enumerate(states, start=config.seed + worker.seed_offset):
+                state.assign(np.array([seed % 2**32, epoch * self.params["steps"]], np.uint32))
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             seconds = time.monotonic() - self.started
             loss, accuracy = float(logs["loss"]), float(logs["accuracy"])
             on_batch(TrainState(self.epoch, config.epochs, batch + 1, self.params["steps"], loss, accuracy, seconds))
-            held.check()
+            worker.check(held)
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             seconds = time.monotonic() - self.started
             finished = Epoch(epoch + 1, float(logs["loss"]), float(logs["accuracy"]), seconds)
             if not np.isfinite(finished.loss):
                 raise ConfigError(f"the loss is {finished.loss} after epoch {epoch + 1}: lower --learning-rate")
-            self.checkpoint = save_epoch(self.checkpoint, self.model, finished, config, record, interface, folder)
-            prune(self.checkpoint, folder)
-            held.check()
+            worker.settle(self.model)
+            if worker.chief:
+                self.checkpoint = save_epoch(self.checkpoint, self.model, finished, config, record, interface, folder)
+                prune(self.checkpoint, folder)
+            worker.check(held)
 
     return Watcher()
 

@@ -27,6 +27,7 @@ class TrainConfig:
         teacher: A model file whose answers are learnt from beside the labels (`convert.teacher`); None for the labels alone.
         source_sha256: Of the file that `model` or `transfer` names, or of the module's source; `with_source` fills it in.
         teacher_sha256: Of the file that `teacher` names; likewise.
+        workers: Processes that share each batch.
 
     Raises:
         ConfigError: If one is out of range, or two exclude each other.
@@ -46,12 +47,14 @@ class TrainConfig:
     teacher: str | None = None
     source_sha256: str | None = None
     teacher_sha256: str | None = None
+    workers: int = 1
 
     def __post_init__(self) -> None:
         for name, good, allowed in (
             ("recipe", self.recipe in RECIPES, " or ".join(RECIPES)),
             ("epochs", self.epochs >= 1, "at least 1"),
             ("batch_size", self.batch_size >= 1, "at least 1"),
+            ("batch_size", self.batch_size >= self.workers, f"at least 1 for each of {self.workers} workers"),
             ("learning_rate", 0 < self.learning_rate < float("inf"), "more than 0"),
             ("dropout", 0 <= self.dropout < 1, "0 or more and less than 1"),
             ("filters", len(self.filters) == 3 and min(self.filters) >= 1, "three numbers from 1, as 8,16,32"),
@@ -82,6 +85,8 @@ class TrainConfig:
         values = asdict(self) | {"filters": ",".join(map(str, self.filters))}
         if self.model or self.transfer:
             values = {name: value for name, value in values.items() if name not in _OF_THE_CNN}
+        if self.workers == 1:
+            del values["workers"]
         return {name: str(value) for name, value in values.items() if value is not None and value is not False}
 
 
