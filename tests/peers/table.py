@@ -15,7 +15,7 @@ def to_text(comparison: Comparison) -> str:
     parts = [grid_text(grid) for grid in (_latency(rows), _start(rows), _predictions(rows))]
     failed = [row for row in rows if row.problem]
     if failed:
-        parts.append("\n".join(["Not passed", *(_wrapped(f"{_label(row)}: {row.problem}") for row in failed)]))
+        parts.append("\n".join(["Not passed", *(_wrapped(f"{row.entry.name}: {row.problem}") for row in failed)]))
     versions = ", ".join(f"{name} {version}" for name, version in comparison.versions.items())
     notes = [
         "Times: one call with one prepared image of the runtime's own kind: handed over, inference, an output to keep. "
@@ -53,7 +53,9 @@ def target_line(rows: tuple[Row, ...]) -> str:
     verdict = "met" if share <= TARGET else "missed"
     # A third digit where two would hide on which side it is.
     told = f"{share:.2f}" if (round(share, 2) <= TARGET) == (share <= TARGET) else f"{share:.3f}"
-    return f"{BASELINE} takes {told} of the best other int8 ({name}): target at most {TARGET}, {verdict}"
+    line = f"{BASELINE} takes {told} of the best other int8 ({name}): target at most {TARGET}, {verdict}"
+    absent = [row.entry.name for row in rows if row.entry.precision == "int8" and row.problem]
+    return f"{line}\nNot compared, as they did not pass: {', '.join(absent)}" if absent else line
 
 
 def _latency(rows: tuple[Row, ...]) -> Grid:

@@ -45,6 +45,7 @@ def test_a_share_just_above_the_target_is_not_rounded_down_to_it() -> None:
 def test_a_row_that_did_not_pass_is_no_competitor_and_a_slower_one_is_named_instead() -> None:
     told = target_line((OURS, row("ExecuTorch int8", 1.1, "another class for 3 of 10,000 images"), row("OpenVINO int8", 1.8)))
     assert "0.56 of the best other int8 (OpenVINO int8)" in told
+    assert told.endswith("\nNot compared, as they did not pass: ExecuTorch int8")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_a_peer_that_failed_keeps_its_row_says_why_and_is_not_counted_as_passed(
     printed = text(*ROWS, BROKEN)
     rows = [line.split() for line in printed.splitlines() if line.strip().startswith("MNN int8 !")]
     assert [line[3:] for line in rows[:3]] == [["-"] * 7, ["-"] * 4, ["-"] * 4 + ["failed"]]
-    assert "MNN int8 !: its file could not be built: the tool crashed" in printed
+    assert "\nMNN int8: its file could not be built: the tool crashed" in printed
     assert "4 of 5 rows passed." in printed
 
 
