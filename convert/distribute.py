@@ -6,6 +6,7 @@ workers in one message, and each worker then does the same update to the same we
 """
 
 import faulthandler
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,8 +18,11 @@ import numpy as np
 from convert.interrupt import HeldInterrupt
 from convert.meeting import Cluster, Facts, meet, split_address
 from convert.tensorflow import load_keras, load_tensorflow
+from convert.train_records import TrainConfig, option
 from edge.errors import ConfigError, EdgeCnnError
 from edge.files import sha256
+from edge.interface import Interface
+from edge.manifest import DatasetRecord
 from edge.quiet import quiet
 
 # All have met, and TensorFlow connects them: seconds.
@@ -35,9 +39,8 @@ class Alone:
     """The only worker of an ordinary run: it has nothing to share.
 
     Attributes:
-        number: Of this worker, from 0; 0 is the chief, who alone writes.
+        number: Of this worker, from 0.
         count: Of all workers.
-        seed_offset: What a worker adds to the seeds of dropout, so that no two drop alike.
     """
 
     number = 0
@@ -45,10 +48,12 @@ class Alone:
 
     @property
     def chief(self) -> bool:
+        """Whether this is the worker that writes."""
         return self.number == 0
 
     @property
     def seed_offset(self) -> int:
+        """What a worker adds to the seeds of dropout, so that no two drop alike."""
         return self.number * _SEED_STEP
 
     def part(self, values: Any) -> Any:
@@ -90,30 +95,37 @@ class Together(Alone):
         tf = load_tensorflow()
         with self.guarded():
             self._asks, self._stopped = tf.Variable(0.0), tf.Variable(0.0)
-        # Made once, so that each is traced once for a list of tensors.
-        self._sum = tf.function(lambda values: self._strategy.run(_sum, args=(values,)), autograph=False)
-        self._gather = tf.function(lambda value: self._strategy.run(_gather, args=(value,)), autograph=False)
+        self._sum_flat = tf.function(
+            lambda flat: self._strategy.run(_all_reduced, args=(flat,)),
+            # One trace for all that is said between steps.
+            input_signature=[tf.TensorSpec([None], "float64")],
+            autograph=False,
+        )
 
     def part(self, values: Any) -> Any:
+        """See `Alone`."""
         return values[self.number :: self.count]
 
     def agree(self, epochs_done: int) -> int:
-        tf = load_tensorflow()
-        (agreed,) = self._from_chief([tf.constant(epochs_done, "float64")])
+        """See `Alone`."""
+        with self.guarded():
+            (agreed,) = self._from_chief([np.float64(epochs_done)])
         return int(agreed)
 
     def prepare(self, model: Any, batches: Any) -> None:
-        _check_model(model)
+        """See `Alone`."""
+        check_model(model)
         model.optimizer.build(model.trainable_variables)
+        self._compare(model)
         # The same seed made the same weights but where a CPU computes otherwise; a resumed chief has others.
-        variables = [*model.variables, *model.optimizer.variables]
-        self._take_over(variables)
+        self._take_over([*model.variables, *model.optimizer.variables])
         inputs, targets = batches[0]
         model.test_on_batch(inputs[:1], targets[:1])  # Keras makes its metrics when they are first used.
         model.reset_metrics()
         model.train_step = self._step_of(model)
 
     def check(self, held: HeldInterrupt) -> None:
+        """See `Alone`."""
         try:
             held.check()
         except KeyboardInterrupt:
@@ -122,14 +134,10 @@ class Together(Alone):
             raise KeyboardInterrupt
 
     def settle(self, model: Any) -> None:
-        tf = load_tensorflow()
+        """See `Alone`."""
         trained = [*model.trainable_variables, *(v for v in model.optimizer.variables if v.dtype == "float32")]
-        mine = [np.asarray(variable) for variable in trained]
-        self._take_over(trained)
-        moved = max(
-            (float(np.abs(np.asarray(v) - old).max(initial=0)) for v, old in zip(trained, mine, strict=True)), default=0
-        )
-        drifts = self._gather(tf.constant([moved])).numpy()
+        moved = self._take_over(trained)
+        drifts = self._gathered(moved)
         if drifts.max() > 0 and self.chief:
             self._on_text(
                 f"{self._cluster.name(int(drifts.argmax()))} had drifted from worker 0's weights by up to {drifts.max():.1e}, "
@@ -137,12 +145,12 @@ class Together(Alone):
             )
         # What a layer keeps of the images that it has seen, each worker of its own part.
         seen = [variable for variable in model.non_trainable_variables if variable.dtype == "float32"]
-        if seen:
-            for variable, total in zip(seen, self._sum([variable.value for variable in seen]), strict=True):
-                variable.assign(total / self.count)
+        for variable, total in zip(seen, self._sum([np.asarray(variable) for variable in seen]), strict=True):
+            variable.assign(total / self.count)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
+        """See `Alone`."""
         errors = load_tensorflow().errors
         lost = (errors.UnavailableError, errors.AbortedError, errors.CancelledError, errors.DeadlineExceededError)
         try:
@@ -156,21 +164,41 @@ class Together(Alone):
                 "same commands and --resume"
             ) from error
 
-    def _from_chief(self, values: list[Any]) -> list[Any]:
-        """Return the chief's values: the sum of them and zeros is exact."""
-        zeros = load_tensorflow().zeros_like
-        summed: list[Any] = self._sum([value if self.chief else zeros(value) for value in values])
-        return summed
+    def _sum(self, arrays: list[Any]) -> list[Any]:
+        """Return each array's sum over the workers, float64, which holds all that a model has to the bit."""
+        flat = np.concatenate([np.zeros(0), *(np.asarray(array, np.float64).ravel() for array in arrays)])
+        parts = np.split(self._sum_flat(flat).numpy(), np.cumsum([np.size(array) for array in arrays]))
+        # After the last one np.split leaves an empty part.
+        return [part.reshape(np.shape(array)) for part, array in zip(parts, arrays, strict=False)]
 
-    def _take_over(self, variables: list[Any]) -> None:
-        """Assign the chief's values; what is not float32 (counters, seeds) travels as float64, which holds it exactly."""
-        tf = load_tensorflow()
-        for floats in (True, False):
-            chosen = [variable for variable in variables if (variable.dtype == "float32") == floats]
-            if chosen:
-                values = [variable.value if floats else tf.cast(variable.value, "float64") for variable in chosen]
-                for variable, value in zip(chosen, self._from_chief(values), strict=True):
-                    variable.assign(tf.cast(value, variable.dtype))
+    def _gathered(self, number: float) -> Any:
+        """Return what each worker has for this number."""
+        (numbers,) = self._sum([np.where(np.arange(self.count) == self.number, number, 0.0)])
+        return numbers
+
+    def _compare(self, model: Any) -> None:
+        """Refuse models that differ: their sums would mean nothing, and need not fail."""
+        shapes = str([(v.name, tuple(v.shape), str(v.dtype)) for v in (*model.variables, *model.optimizer.variables)])
+        made = self._gathered(int(sha256(shapes.encode())[:12], 16))  # 48 bits, which float64 holds.
+        for worker in range(self.count):
+            if made[worker] != made[0]:
+                raise ConfigError(
+                    f"--distribute: the model of {self._cluster.name(worker)} has other weights than worker 0's: give all the "
+                    "same code"
+                )
+
+    def _from_chief(self, arrays: list[Any]) -> list[Any]:
+        """Return the chief's arrays: the sum of them and zeros is exact."""
+        return self._sum([array if self.chief else np.zeros_like(array) for array in arrays])
+
+    def _take_over(self, variables: list[Any]) -> float:
+        """Assign the chief's values, and return how far the furthest was from them."""
+        moved = 0.0
+        mine = [np.asarray(variable) for variable in variables]
+        for variable, old, value in zip(variables, mine, self._from_chief(mine), strict=True):
+            moved = max(moved, float(np.abs(value - old).max(initial=0.0)))
+            variable.assign(value.astype(old.dtype))
+        return moved
 
     def _step_of(self, model: Any) -> Callable[[Any], dict[str, Any]]:
         """Return what takes the place of Keras's `train_step`: a step of all workers together."""
@@ -231,6 +259,28 @@ def cluster_of(distribute: str | None, worker: int | None, wait_seconds: float) 
     return Cluster(addresses, worker, wait_seconds)
 
 
+def facts_of(
+    cluster: Cluster, config: TrainConfig, record: DatasetRecord, interface: Interface, resume: bool, made_with: dict[str, str]
+) -> Facts:
+    """Return what must be the same at all workers."""
+    return {
+        "--distribute": ",".join(cluster.addresses),
+        "--resume": str(resume),
+        **{option(name): value for name, value in config.settings().items()},
+        "training images' SHA-256": record.train_sha256,
+        "test images' SHA-256": record.test_sha256,
+        "preprocessing": str(interface.preprocessing),
+        "output": interface.output,
+        "classes": ", ".join(interface.class_names),
+        **made_with,
+    }
+
+
+def hold_engine_back() -> None:
+    """Keep TensorFlow's own lines about a lost worker off the terminal, if it is not imported yet: ours says it."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
 def check_batches(images: int, batch_size: int, workers: int) -> None:
     """Refuse batches of which a worker would get nothing.
 
@@ -251,15 +301,10 @@ def weights_digest(model: Any) -> str:
     return sha256(b"".join(np.asarray(variable).tobytes() for variable in kept))
 
 
-def _sum(parts: list[Any]) -> Any:
-    """Return each tensor's sum over the workers; in the strategy's replica context, where alone the copies are of it."""
+def _all_reduced(flat: Any) -> Any:
+    """Return a tensor's sum over the workers; in the strategy's replica context, where alone the copy is of it."""
     tf = load_tensorflow()
-    return tf.distribute.get_replica_context().all_reduce("SUM", [tf.identity(part) for part in parts])
-
-
-def _gather(part: Any) -> Any:
-    tf = load_tensorflow()
-    return tf.distribute.get_replica_context().all_gather(tf.identity(part), axis=0)
+    return tf.distribute.get_replica_context().all_reduce("SUM", tf.identity(flat))
 
 
 def _add_up(parts: list[Any]) -> list[Any]:
@@ -267,11 +312,16 @@ def _add_up(parts: list[Any]) -> list[Any]:
     tf = load_tensorflow()
     sizes = [int(np.prod(part.shape)) for part in parts]
     flat = tf.concat([tf.reshape(part, [-1]) for part in parts], 0)
-    summed = tf.split(tf.distribute.get_replica_context().all_reduce("SUM", flat), sizes)
+    summed = tf.split(_all_reduced(flat), sizes)
     return [tf.reshape(total, part.shape) for total, part in zip(summed, parts, strict=True)]
 
 
-def _check_model(model: Any) -> None:
+def check_model(model: Any) -> None:
+    """Refuse a model whose step can't be replaced.
+
+    Raises:
+        ConfigError: If it has a step of its own, or other weights than float32 to train.
+    """
     if type(model).train_step is not load_keras().Model.train_step:
         raise ConfigError(
             f"--distribute: {type(model).__name__} has a train_step of its own, which would train alone: train it without"

@@ -11,10 +11,10 @@ import numpy as np
 
 from convert.checkpoint import TRAIN_NAME, checkpoint_bytes, load_checkpoint, load_last, prune, save_epoch
 from convert.dataset import Dataset
-from convert.distribute import Alone, Together, check_batches, weights_digest
+from convert.distribute import Alone, Together, check_batches, facts_of, hold_engine_back, weights_digest
 from convert.interrupt import HeldInterrupt
 from convert.keras_runtime import KerasRuntime, keras_opener
-from convert.meeting import Cluster, Facts
+from convert.meeting import Cluster
 from convert.own_model import (
     compile_model,
     module_of,
@@ -27,7 +27,7 @@ from convert.own_model import (
 from convert.recipes import augment, new_optimizer, optimizer_text, resumed_optimizer
 from convert.teacher import Teacher
 from convert.tensorflow import load_keras, load_tensorflow
-from convert.train_records import Checkpoint, Epoch, TrainConfig, TrainResult, option
+from convert.train_records import Checkpoint, Epoch, TrainConfig, TrainResult
 from convert.versions import versions
 from edge.classifier import Classifier
 from edge.errors import ArtifactError, ConfigError
@@ -137,6 +137,7 @@ def train_together(
         EdgeCnnError: As `train`.
         KeyboardInterrupt: As `train`; Ctrl-C at one worker stops all at the same batch.
     """
+    hold_engine_back()
     config = replace(config, workers=len(cluster.addresses))
     return _train(cluster, dataset, config, folder, interface, trust, resume, on_text, on_batch)
 
@@ -161,7 +162,7 @@ def _train(
     worker = Alone()
     if cluster:
         check_batches(len(dataset.train.labels), config.batch_size, config.workers)
-        worker = Together(cluster, _facts(cluster, config, record, interface, resume, made_with), on_text)
+        worker = Together(cluster, facts_of(cluster, config, record, interface, resume, made_with), on_text)
     if chief:
         make_folder(folder)
 
@@ -210,7 +211,7 @@ def _train(
             on_text("Interrupted before the first epoch ended: no model was written.")
             raise
         interrupted = True
-    if cluster:
+    if cluster and not interrupted:
         on_text(f"Worker {worker.number} of {worker.count}: the weights' SHA-256 is {weights_digest(model)}")
     if not chief:
         return None
@@ -267,23 +268,6 @@ def _earlier_manifest(folder: Path, on_text: Callable[[str], None]) -> Manifest 
     except ArtifactError as error:
         on_text(f"A new manifest will be written: {error}")
         return None
-
-
-def _facts(
-    cluster: Cluster, config: TrainConfig, record: DatasetRecord, interface: Interface, resume: bool, made_with: dict[str, str]
-) -> Facts:
-    """Return what must be the same at all workers."""
-    return {
-        "--distribute": ",".join(cluster.addresses),
-        "--resume": str(resume),
-        **{option(name): value for name, value in config.settings().items()},
-        "training images' SHA-256": record.train_sha256,
-        "test images' SHA-256": record.test_sha256,
-        "preprocessing": str(interface.preprocessing),
-        "output": interface.output,
-        "classes": ", ".join(interface.class_names),
-        **made_with,
-    }
 
 
 def _batches(
