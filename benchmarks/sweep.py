@@ -181,8 +181,8 @@ def sweep_text(sweep: Sweep, report: Report, kind: str) -> str:
     if sweep.most_accurate:
         lines.append(f"Most accurate {sweep.most_accurate}, balanced {sweep.balanced}, fastest {sweep.fastest}.")
     if sweep.reach is not None:
-        found = f"{sweep.smallest} is the smallest file" if sweep.smallest else "No file is"
-        lines.append(f"{found} with at least {100 * sweep.reach:.2f} % right.")
+        found = f"{sweep.smallest} is the smallest file that is" if sweep.smallest else "No file is"
+        lines.append(f"{found} right on at least {100 * sweep.reach:.2f} %.")
     if len(sweep.rows) > 1:
         lines.append("The best of several on the images that they were measured on: expect a little less on others.")
     if report.noise:

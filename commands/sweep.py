@@ -20,7 +20,7 @@ from commands.train import DEFAULTS, run_training
 from convert.checkpoint import begun, is_finished
 from convert.dataset import Dataset, load_dataset
 from convert.export import MODEL_NAME, ExportConfig, export
-from convert.own_model import with_source
+from convert.own_model import resolved
 from convert.summary import summarize
 from convert.train_records import TrainConfig
 from convert.versions import versions
@@ -65,7 +65,7 @@ def sweep(
     if len(set(stages)) < len(stages):
         raise ConfigError("--filters names a network twice: name each once")
     taught = str(teacher) if teacher else None
-    configs = [TrainConfig(epochs=epochs, filters=stage, seed=seed, teacher=taught) for stage in stages]
+    configs = [resolved(TrainConfig(epochs=epochs, filters=stage, seed=seed, teacher=taught)) for stage in stages]
     dataset = load_dataset(images.data, images.folder())
     make_folder(out)
     say(dataset.describe())
@@ -73,7 +73,7 @@ def sweep(
     for place, config in enumerate(configs):
         folder = out / "-".join(map(str, config.filters))
         said = f"{place + 1} of {len(configs)}, {','.join(map(str, config.filters))}"
-        _train(dataset, with_source(config), folder, said)
+        _train(dataset, config, folder, said)
         _export(dataset, exporting, folder, name, said)
         file = folder / name
         cost = summarize(str(file), read_model(file))

@@ -22,8 +22,8 @@ from edge.model_file import read_model
 Shape = tuple[int, int, int]
 
 
-def with_source(config: TrainConfig) -> TrainConfig:
-    """Return the settings with the hashes of what `--teacher` and `--model` or `--transfer` name.
+def resolved(config: TrainConfig) -> TrainConfig:
+    """Return the settings with the recipe's dropout, and the hashes of what `--teacher` and `--model` or `--transfer` name.
 
     Raises:
         ConfigError: If it is not `module:function` or a .keras file, or the module can't be imported.
@@ -33,7 +33,7 @@ def with_source(config: TrainConfig) -> TrainConfig:
         config = replace(config, teacher_sha256=sha256(read_bytes(Path(config.teacher))))
     named = config.model or config.transfer
     if named is None:
-        return config
+        return replace(config, dropout=config.cnn_dropout())
     if named.endswith(".keras"):
         return replace(config, source_sha256=sha256(read_bytes(Path(named))))
     load_keras()  # Quietly; the module imports it too.
@@ -71,7 +71,7 @@ def new_model(config: TrainConfig, shape: Shape, classes: int, trust: tuple[str,
     if config.transfer:
         return _transferred(config.transfer, shape, classes, config.fine_tune, trust)
     if config.model is None:
-        return build_cnn(shape, classes, config.dropout, config.filters)
+        return build_cnn(shape, classes, config.cnn_dropout(), config.filters)
     if config.model.endswith(".keras"):
         return _fixed(load_from_bytes(read_model(Path(config.model)).data, config.model, trust, training=True), shape)
     return _fixed(_built(config.model, shape, classes), shape)

@@ -22,7 +22,7 @@ from convert.own_model import (
     new_model,
     open_fitting,
     unsettled_share,
-    with_source,
+    resolved,
 )
 from convert.recipes import augment, new_optimizer, optimizer_text, resumed_optimizer
 from convert.teacher import Teacher
@@ -156,7 +156,7 @@ def _train(
     chief = cluster is None or cluster.worker == 0
     earlier = _earlier_manifest(folder, on_text) if chief else None
     record, output = dataset.record(), interface.output
-    config, modules = with_source(config), tuple(dict.fromkeys((*trust, *module_of(config))))
+    config, modules = resolved(config), tuple(dict.fromkeys((*trust, *module_of(config))))
     checkpoint = load_checkpoint(folder, config, record, interface) if resume and chief else None
     made_with = versions("tensorflow", "keras", "numpy")
     worker = Alone()

@@ -18,14 +18,15 @@ class TrainConfig:
         epochs: Passes over the training images.
         batch_size: Images a step.
         learning_rate: The recipe's highest; a model of one's own that is compiled keeps its optimizer and that one's rate.
-        dropout: Share of the features before the last layer of edgecnn's CNN that is dropped, 0 to 1 (exclusive).
+        dropout: Share of the features before the last layer of edgecnn's CNN that is dropped, 0 to 1 (exclusive); None for
+            the recipe's, which `convert.own_model.resolved` fills in.
         filters: Of the three stages of edgecnn's CNN.
         seed: Of the weights, the order of the images and the dropout.
         model: `module:function` or a .keras file; None for the mission's CNN.
         transfer: A .keras file whose last layer is replaced; None to start from nothing.
         fine_tune: Train all of the transferred model, not its new last layer alone.
         teacher: A model file whose answers are learnt from beside the labels (`convert.teacher`); None for the labels alone.
-        source_sha256: Of the file that `model` or `transfer` names, or of the module's source; `with_source` fills it in.
+        source_sha256: Of the file that `model` or `transfer` names, or of the module's source; `resolved` fills it in.
         teacher_sha256: Of the file that `teacher` names; likewise.
         workers: Processes that share each batch.
 
@@ -38,7 +39,7 @@ class TrainConfig:
     batch_size: int = RECIPES[COSINE].batch_size
     augment: bool = RECIPES[COSINE].augment
     learning_rate: float = 0.01
-    dropout: float = 0.5
+    dropout: float | None = None
     filters: tuple[int, ...] = FILTERS
     seed: int = 0
     model: str | None = None
@@ -56,7 +57,7 @@ class TrainConfig:
             ("batch_size", self.batch_size >= 1, "at least 1"),
             ("batch_size", self.batch_size >= self.workers, f"at least 1 for each of {self.workers} workers"),
             ("learning_rate", 0 < self.learning_rate < float("inf"), "more than 0"),
-            ("dropout", 0 <= self.dropout < 1, "0 or more and less than 1"),
+            ("dropout", self.dropout is None or 0 <= self.dropout < 1, "0 or more and less than 1"),
             ("filters", len(self.filters) == 3 and min(self.filters) >= 1, "three numbers from 1, as 8,16,32"),
             ("seed", 0 <= self.seed < 2**32, "0 to 4294967295"),
         ):
@@ -75,6 +76,10 @@ class TrainConfig:
                 )
         if self.fine_tune and not self.transfer:
             raise ConfigError("--fine-tune is for a transferred model: name one with --transfer, or leave it away")
+
+    def cnn_dropout(self) -> float:
+        """Return the dropout of edgecnn's CNN."""
+        return RECIPES[self.recipe].dropout if self.dropout is None else self.dropout
 
     def origin(self) -> str:
         """Return what the model comes from, for messages."""

@@ -12,7 +12,7 @@ import pytest
 
 from convert.dataset import load_dataset
 from convert.keras_runtime import load_from_bytes
-from convert.own_model import compile_model, needed_modules, new_model, open_fitting, with_source
+from convert.own_model import compile_model, needed_modules, new_model, open_fitting, resolved
 from convert.train import train
 from convert.train_records import TrainConfig
 from edge.errors import ArtifactError, ConfigError
@@ -223,7 +223,7 @@ def test_an_own_model_is_trained_and_recorded(
     assert (manifest.output, manifest.trusted, manifest.preprocessing) == (output, trusted, preprocessing)
     settings = manifest.provenance.train_config
     assert settings["model"] == f"own_nets:{name}"
-    assert settings["source_sha256"] == with_source(config).source_sha256
+    assert settings["source_sha256"] == resolved(config).source_sha256
     assert "dropout" not in settings
     assert manifest.keras_model().input.shape == ((None, 12, 12) if name == "grey" else (None, *SHAPE))
 
