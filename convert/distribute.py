@@ -178,7 +178,9 @@ class Together(Alone):
 
     def _compare(self, model: Any) -> None:
         """Refuse models that differ: their sums would mean nothing, and need not fail."""
-        shapes = str([(v.name, tuple(v.shape), str(v.dtype)) for v in (*model.variables, *model.optimizer.variables)])
+        # An optimizer's names tell whether a model was loaded from a file.
+        named = [variable.name for variable in model.variables]
+        shapes = str(named) + str([(tuple(v.shape), v.dtype) for v in (*model.variables, *model.optimizer.variables)])
         made = self._gathered(int(sha256(shapes.encode())[:12], 16))  # 48 bits, which float64 holds.
         for worker in range(self.count):
             if made[worker] != made[0]:

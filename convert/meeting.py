@@ -110,8 +110,8 @@ def _gather(cluster: Cluster, facts: Facts, listener: socket.socket, end: float)
     answer = f"{cluster.name(0)} failed: see what it says there"
     try:
         while len(there) < len(cluster.addresses) - 1:
-            there = {worker: line for worker, line in there.items() if not _hung_up(line)}
             _hear(cluster, facts, listener, there)
+            there = {worker: line for worker, line in there.items() if not _hung_up(line)}
             if time.monotonic() > end:
                 missing = [cluster.name(worker) for worker in range(1, len(cluster.addresses)) if worker not in there]
                 raise ConfigError(
@@ -158,6 +158,8 @@ def _hear(cluster: Cluster, facts: Facts, listener: socket.socket, there: dict[i
     try:
         socket.create_connection((host, int(port)), timeout=_ANSWER).close()
     except OSError as error:
+        if _hung_up(line):
+            return  # It left, and may come again.
         raise ConfigError(
             f"{cluster.name(worker)} can't be reached from {cluster.addresses[0]} ({error}): mend the address, or open the port"
         ) from error

@@ -1,0 +1,191 @@
+"""Two processes that train together beside one that trains alone, with the real engine on this machine."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from convert.checkpoint import load_checkpoint
+from convert.dataset import load_dataset
+from convert.distribute import weights_digest
+from convert.train import TrainState, train
+from convert.train_records import TrainConfig
+from edge.errors import ConfigError
+from edge.interface import SCHEMES, Interface
+from edge.manifest import Manifest
+
+ROOT = Path(__file__).parents[2]
+WORKER = Path(__file__).with_name("distributed_worker.py")
+# Dropout draws apart at each worker, so that without it only rounding tells two workers from one; a high learning rate makes
+# much of rounding. 240 images: the last batch has 20, of which a worker gets 10.
+CONFIG = TrainConfig(epochs=2, batch_size=44, learning_rate=1e-4, dropout=0.0)
+# Relative, of the running mean of the loss, after every batch: docs/distribute.md states it.
+TOLERANCE = 5e-4
+
+
+@dataclass(frozen=True)
+class Run:
+    """What two workers left.
+
+    Attributes:
+        folder: Theirs; worker 0 alone writes there.
+        said: Of each worker, the texts that it said.
+        losses: Of each worker, the running mean of the loss after each batch.
+    """
+
+    folder: Path
+    said: tuple[list[str], ...]
+    losses: tuple[list[float], ...]
+
+    def digests(self) -> list[str]:
+        """Return each worker's hash of its weights at the end."""
+        return [text.rpartition(" ")[2] for said in self.said for text in said if "SHA-256" in text]
+
+
+def addresses(count: int = 2) -> list[str]:
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    found = [f"localhost:{listener.getsockname()[1]}" for listener in listeners]
+    for listener in listeners:
+        listener.close()
+    return found
+
+
+def run_two(images: Path, folder: Path, interrupt_at: tuple[int, int] | None = None, resume: bool = False) -> Run:
+    """Train with two workers; at a batch of an epoch, Ctrl-C is pressed at worker 1."""
+    folder.mkdir(exist_ok=True)
+    both = addresses()
+    logs = [folder / f"{'resumed' if resume else 'log'}-{worker}" for worker in (0, 1)]
+    workers = []
+    for worker in (0, 1):
+        given = {
+            "addresses": both,
+            "worker": worker,
+            "images": str(images),
+            "folder": str(folder / ("out" if worker == 0 else "of worker 1")),
+            "config": asdict(CONFIG),
+            "log": str(logs[worker]),
+            "resume": resume,
+            "interrupt_at": list(interrupt_at) if interrupt_at and worker == 1 else None,
+        }
+        command = [sys.executable, str(WORKER), json.dumps(given)]
+        process = subprocess.Popen(command, cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True)
+        workers.append(process)
+    try:
+        for process in workers:
+            _, err = process.communicate(timeout=120)
+            assert process.returncode == 0, err
+    finally:
+        for process in workers:
+            process.kill()
+            process.communicate()
+    lines = [[json.loads(line) for line in log.read_text().splitlines()] for log in logs]
+    said = tuple([line for line in log if isinstance(line, str)] for log in lines)
+    losses = tuple([line["loss"] for line in log if isinstance(line, dict)] for log in lines)
+    assert not (folder / "of worker 1").exists()
+    return Run(folder / "out", said, losses)
+
+
+def environment() -> dict[str, str]:
+    # Two cores: a thread each is faster than both on all.
+    return {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def unbroken(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return run_two(idx_folder, tmp_path_factory.mktemp("together"))
+
+
+def test_two_workers_learn_what_one_process_does(unbroken: Run, idx_folder: Path, tmp_path: Path) -> None:
+    alone: list[float] = []
+
+    def keep(state: TrainState) -> None:
+        alone.append(state.loss)
+
+    one = train(load_dataset(idx_folder), CONFIG, tmp_path, SCHEMES["unit"], on_batch=keep)
+    assert len(alone) == 12
+    assert alone[0] > 1.05 * alone[-1]  # It learns something.
+    np.testing.assert_allclose(unbroken.losses[0], alone, rtol=TOLERANCE)
+    # Another order of the images is another curve.
+    other: list[float] = []
+    train(
+        load_dataset(idx_folder),
+        replace(CONFIG, seed=1),
+        tmp_path / "other",
+        SCHEMES["unit"],
+        on_batch=lambda s: other.append(s.loss),
+    )
+    assert np.abs(np.array(other) / alone - 1).max() > 20 * TOLERANCE
+    two = json.loads((unbroken.folder / "train.json").read_text())
+    assert [epoch["loss"] for epoch in two["history"]] == pytest.approx([epoch.loss for epoch in one.history], rel=TOLERANCE)
+    assert two["config"]["workers"] == 2
+    assert Manifest.load(unbroken.folder).provenance.train_config["workers"] == "2"
+    assert "workers" not in Manifest.load(tmp_path).provenance.train_config
+
+
+def test_both_workers_end_with_the_weights_that_are_saved(unbroken: Run) -> None:
+    first, second = unbroken.digests()
+    assert first == second == weights_digest(keras.models.load_model(unbroken.folder / "model.keras"))
+    assert unbroken.losses[0] == unbroken.losses[1]
+    assert not [text for text in unbroken.said[0] if "drifted" in text]
+    (log,) = (unbroken.folder / "logs").glob("*/train")
+    board = EventAccumulator(str(log), {"tensors": 0}).Reload()  # All of them, not a sample.
+    assert len(board.Tensors("batch_loss")) == 12
+
+
+def test_a_saved_layer_is_as_it_was(unbroken: Run) -> None:
+    model = keras.models.load_model(unbroken.folder / "model.keras")
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert [layer.synchronized for layer in layers] == [False] * 3
+
+
+def test_ctrl_c_at_one_worker_ends_both_at_one_batch_and_a_resumed_run_ends_where_an_unbroken_one_does(
+    unbroken: Run, idx_folder: Path, tmp_path: Path
+) -> None:
+    broken = run_two(idx_folder, tmp_path, interrupt_at=(2, 2))
+    # The batch after it carried the word.
+    assert len(broken.losses[0]) == len(broken.losses[1]) == 6 + 3
+    assert json.loads((broken.folder / "train.json").read_text())["interrupted"]
+    assert broken.said[1][-1] == "interrupted"
+    with pytest.raises(ConfigError, match=r"was trained by 2 workers \(--distribute\), not one process: start as many"):
+        load_checkpoint(broken.folder, CONFIG, load_dataset(idx_folder).record(), Interface(SCHEMES["unit"]))
+    resumed = run_two(idx_folder, tmp_path, resume=True)
+    assert resumed.losses[0] == unbroken.losses[0][6:]
+    assert resumed.digests() == unbroken.digests()
+
+
+def test_a_worker_that_dies_ends_the_other_with_one_line(idx_folder: Path, tmp_path: Path) -> None:
+    both = addresses()
+    options: list[Any] = ["--data", idx_folder, "--epochs", 200, "--batch-size", 48, "--out", tmp_path / "out"]
+    command = [sys.executable, "-m", "edgecnn", "train", *map(str, options), "--distribute", ",".join(both), "--worker"]
+    workers, logs = [], [tmp_path / "0", tmp_path / "1"]
+    for worker, log in enumerate(logs):
+        with log.open("w") as file:
+            workers.append(subprocess.Popen([*command, str(worker)], env=environment(), cwd=ROOT, stdout=file, stderr=file))
+    try:
+        end = time.monotonic() + 60
+        while "epoch 1/" not in logs[0].read_text():
+            assert time.monotonic() < end, logs[0].read_text()
+            time.sleep(0.1)
+        workers[1].send_signal(signal.SIGKILL)
+        assert workers[0].wait(60) == 1
+    finally:
+        for process in workers:
+            process.kill()
+            process.wait()
+    said = logs[0].read_text()
+    (line,) = re.findall(r"^edgecnn: .*", said, re.M)
+    assert line.startswith(f"edgecnn: worker 1 ({both[1]}) no longer answers (")
+    assert line.endswith("start all again with the same commands and --resume")
+    after = said[said.index("Optimizer: ") :].splitlines()[1:]
+    assert not [other for other in after if other.strip() and other != line and not other.startswith("epoch ")]
