@@ -111,7 +111,8 @@ def _gather(cluster: Cluster, facts: Facts, listener: socket.socket, end: float)
     try:
         while len(there) < len(cluster.addresses) - 1:
             _hear(cluster, facts, listener, there)
-            there = {worker: line for worker, line in there.items() if not _hung_up(line)}
+            for worker in [worker for worker, line in there.items() if _hung_up(line)]:
+                there.pop(worker).close()  # It may come again.
             if time.monotonic() > end:
                 missing = [cluster.name(worker) for worker in range(1, len(cluster.addresses)) if worker not in there]
                 raise ConfigError(
@@ -159,7 +160,7 @@ def _hear(cluster: Cluster, facts: Facts, listener: socket.socket, there: dict[i
         socket.create_connection((host, int(port)), timeout=_ANSWER).close()
     except OSError as error:
         if _hung_up(line):
-            return  # It left, and may come again.
+            return
         raise ConfigError(
             f"{cluster.name(worker)} can't be reached from {cluster.addresses[0]} ({error}): mend the address, or open the port"
         ) from error

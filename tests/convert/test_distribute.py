@@ -183,10 +183,10 @@ def test_strangers_at_the_port_and_a_worker_that_left_are_no_workers() -> None:
     hello = json.dumps({"worker": 1, "facts": FACTS}).encode() + b"\n"
     with connected(meeting.addresses[0]) as line:  # Ctrl-C before it is heard, and after.
         line.sendall(hello)
-    with socket.create_server(("", int(meeting.addresses[1].rpartition(":")[2]))) as own:
-        with connected(meeting.addresses[0]) as line:
-            line.sendall(hello)
-            own.accept()[0].close()
+    listener = socket.create_server(("", int(meeting.addresses[1].rpartition(":")[2])))
+    with listener, connected(meeting.addresses[0]) as line:
+        line.sendall(hello)
+        listener.accept()[0].close()
     meeting.comes(2)
     meeting.comes(1)
     assert meeting.ends() == {0: "goes", 1: "goes", 2: "goes"}
