@@ -7,6 +7,7 @@ workers in one message, and each worker then does the same update to the same we
 
 import faulthandler
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -155,9 +156,11 @@ class Together(Alone):
         lost = (errors.UnavailableError, errors.AbortedError, errors.CancelledError, errors.DeadlineExceededError)
         try:
             yield
-        except (*lost, errors.FailedPreconditionError, errors.InternalError) as error:
+        except errors.OpError as error:
             others = [worker for worker in range(self.count) if worker != self.number]
-            named = [worker for worker in others if f"task:{worker}" in str(error)]
+            named = [worker for worker in others if re.search(rf"task:{worker}\b", str(error))]
+            if not named and not isinstance(error, lost):
+                raise  # It is of this worker.
             who = " or ".join(self._cluster.name(worker) for worker in named or others)
             raise WorkerLost(
                 f"{who} no longer answers ({type(error).__name__}): look at what it says there, then start all again with the "
