@@ -92,6 +92,7 @@ class Together(Alone):
         self.number, self.count = cluster.worker, len(cluster.addresses)
         self._cluster, self._on_text = cluster, on_text
         meet(cluster, facts, on_text)
+        on_text(f"All {self.count} workers are there: connecting them, for {_START} s at most")
         self._strategy = _start(cluster)
         tf = load_tensorflow()
         with self.guarded():
@@ -361,7 +362,7 @@ def _start(cluster: Cluster) -> Any:
         spec, task_type="worker", task_id=cluster.worker, rpc_layer="grpc"
     )
     try:
-        with _bounded(_START), quiet():
+        with bounded(_START), quiet():
             strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     except RuntimeError as error:
         raise ConfigError(
@@ -378,7 +379,7 @@ def _start(cluster: Cluster) -> Any:
 
 
 @contextmanager
-def _bounded(seconds: int) -> Iterator[None]:
+def bounded(seconds: int) -> Iterator[None]:
     """End the process if the block does not end: it waits in C++ and holds Python's lock, so that no Python code can.
 
     Ctrl-C ends it too. TensorFlow takes SIGTERM for itself, which is taken back.

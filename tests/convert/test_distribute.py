@@ -1,7 +1,10 @@
 """Before a distributed run starts: its options, and the workers' meeting. The run itself: tests/end_to_end."""
 
 import json
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,11 +15,12 @@ import keras
 import numpy as np
 import pytest
 
-from convert.distribute import Alone, check_batches, check_model, cluster_of
+from convert.distribute import Alone, bounded, check_batches, check_model, cluster_of
 from convert.meeting import Cluster, Facts, meet
 from convert.train_records import TrainConfig
 from edge.errors import ConfigError
 
+ROOT = Path(__file__).parents[2]
 FACTS = {"--epochs": "2", "keras": "3.15.1"}
 
 
@@ -171,6 +175,20 @@ def test_a_worker_that_cannot_be_called_back_is_named() -> None:
     answer = call(wrong[0], {"worker": 1, "facts": FACTS})
     assert f"worker 1 ({wrong[1]}) can't be reached from {wrong[0]}" in str(answer["refused"])
     assert chief.ends()[0] == answer["refused"]
+
+
+def test_a_wait_that_holds_python_s_lock_is_ended() -> None:
+    # As TensorFlow's: no Python code runs meanwhile, a signal's handler neither.
+    code = "import ctypes; from convert.distribute import bounded\nwith bounded(1): ctypes.PyDLL(None).sleep(60)"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=30, capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (1, b"")
+
+
+def test_signals_are_as_they_were_after_the_wait() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with bounded(60):
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_strangers_at_the_port_and_a_worker_that_left_are_no_workers() -> None:
