@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.host import read_machine
-from tests.promises import measuring, predicting, shrinking, startup, training
+from tests.promises import measuring, predicting, shrinking, startup, threads, training
 from tests.promises.claims import Claim, to_text
 
 _FOLDER = Path("artifacts/mnist")
@@ -23,6 +23,7 @@ _PARTS: dict[str, Callable[[Path], list[Claim]]] = {
     "startup": startup.measure,
     "predict": predicting.measure,
     "onnx": measuring.measure,
+    "threads": threads.measure,
     "speed": training.measure_speed,
     "few": training.measure_few,
     "many": training.measure_many,

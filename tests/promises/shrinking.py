@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.promises.claims import Claim, at_least, at_most
 
 _EDGECNN = str(Path(sys.executable).with_name("edgecnn"))
-_FILTERS = ("32,32,32", "16,16,16", "8,16,12", "8,8,12", "4,8,8", "4,8,4")
+_FILTERS = ("32,32,32", "16,16,16", "8,16,12", "8,8,8", "4,8,8", "4,8,4", "2,8,4")
 
 
 def measure(folder: Path) -> list[Claim]:
