@@ -21,8 +21,8 @@ from convert.own_model import (
     needed_modules,
     new_model,
     open_fitting,
-    unsettled_share,
     resolved,
+    unsettled_share,
 )
 from convert.recipes import augment, new_optimizer, optimizer_text, resumed_optimizer
 from convert.teacher import Teacher

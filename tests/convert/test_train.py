@@ -152,7 +152,7 @@ def test_train_json_and_the_manifest_say_how_the_model_came_to_be(trained: Path,
         "dropout": 0.5, "filters": [32, 32, 32], "seed": 0,
     }  # fmt: skip
     own = {"model": None, "transfer": None, "fine_tune": False, "source_sha256": None, "teacher": None}
-    assert record["config"] == settings | own | {"teacher_sha256": None}
+    assert record["config"] == settings | own | {"teacher_sha256": None, "workers": 1}
     assert record["optimizer"] == "Adam, learning rate 0.003"
     assert record["model_sha256"] == manifest.keras_model().sha256
     assert set(record["versions"]) == {"python", "edgecnn", "tensorflow", "keras", "numpy"}
