@@ -33,6 +33,14 @@ def test_a_count_that_changes_from_call_to_call_is_no_count() -> None:
     assert "differ by more than 1%" in problem
 
 
+def test_more_than_what_the_converter_alone_makes_is_told() -> None:
+    plain = replace(COST, file="plain-int8.tflite", run=999_999)
+    both = replace(BASELINE, costs=(*BASELINE.costs, plain))
+    assert judge(both, both) == ["int8.tflite on cortex-a72: run takes 1,000,000 instructions, plain-int8.tflite 999,999"]
+    same = replace(both, costs=(*BASELINE.costs, replace(plain, run=1_000_000)))
+    assert judge(same, same) == []
+
+
 def test_a_file_without_a_baseline_is_told_with_the_command_that_makes_one() -> None:
     (problem,) = judge(replace(BASELINE, costs=(*BASELINE.costs, replace(COST, file="new.onnx"))), BASELINE)
     assert problem == "new.onnx on cortex-a72 has no baseline: make arm-cost-baseline"

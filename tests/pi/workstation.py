@@ -34,6 +34,21 @@ export models/model.keras --format tflite {" ".join(f"--quantize {Path(file).ste
 bundle models --out aarch64.zip --images {TEST_IMAGES}
 bundle models --out armv7l.zip --images {TEST_IMAGES} {" ".join(f"--file {file}" for file in FILES["tflite"])}
 """
+# What TensorFlow's converter alone makes of the same model: what edgecnn's int8.tflite must not cost more than.
+PLAIN = "plain-int8.tflite"
+_CONVERT = f"""
+import pathlib
+import numpy
+import tensorflow
+from convert.dataset import load_dataset
+images = load_dataset("mnist").train.images(range(300)).astype(numpy.float32) / 255
+converter = tensorflow.lite.TFLiteConverter.from_keras_model(tensorflow.keras.models.load_model("models/model.keras"))
+converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
+converter.representative_dataset = lambda: ([image[numpy.newaxis]] for image in images)
+converter.target_spec.supported_ops = [tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8]
+converter.inference_input_type = converter.inference_output_type = tensorflow.int8
+pathlib.Path("{PLAIN}").write_bytes(converter.convert())
+"""
 
 
 class Failed(Exception):
@@ -41,7 +56,7 @@ class Failed(Exception):
 
 
 def make_bundles() -> Path:
-    """Return a folder with a bundle for each machine: MNIST's CNN in every format and precision, with 500 test images.
+    """Return a folder with a bundle for each machine: MNIST's CNN in every format and precision, 500 test images; and `PLAIN`.
 
     The TFLite files are for tflite-runtime, so that the 32-bit board runs them too; for ONNX files it has no runtime.
 
@@ -52,6 +67,7 @@ def make_bundles() -> Path:
     with made_whole(target) as made:
         if made:
             _python(made, "-c", _PROGRAM, _COMMANDS)
+            _python(made, "-c", _CONVERT)
     return target
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from benchmarks.host import read_machine
 from tests.promises import measuring, predicting, shrinking, startup, threads, training
@@ -38,19 +39,21 @@ def main(names: list[str]) -> None:
         sys.exit(f"benchmark: {unknown[0]} is no part: name some of {', '.join(_PARTS)}")
     if not (_FOLDER / "int8.onnx").exists() and not {*(names or _PARTS)} <= _WITHOUT_FILES:
         sys.exit(f"benchmark: {_FOLDER} has no exported model: make demo")
-    kept = json.loads(_KEPT.read_text(encoding="utf-8")) if _KEPT.exists() else {}
     for name in names or _PARTS:
         print(f"benchmark: measuring {name}", file=sys.stderr, flush=True)
         claims = _PARTS[name](_FOLDER)
         machine = read_machine()
         cpu = f"{machine.cpu}, {machine.cores} cores"
+        kept = _kept()
         kept[name] = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "cpu": cpu, "claims": [asdict(claim) for claim in claims]}
         _KEPT.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
-    for name in _PARTS:
-        if name in kept:
-            part = kept[name]
-            print(f"{name}, {part['date']}, {part['cpu']}")
-            print(to_text([Claim(**claim) for claim in part["claims"]]), end="\n\n")
+    for name, part in sorted(_kept().items(), key=lambda item: list(_PARTS).index(item[0])):
+        print(f"{name}, {part['date']}, {part['cpu']}")
+        print(to_text([Claim(**claim) for claim in part["claims"]]), end="\n\n")
+
+
+def _kept() -> dict[str, Any]:
+    return json.loads(_KEPT.read_text(encoding="utf-8")) if _KEPT.exists() else {}
 
 
 if __name__ == "__main__":
