@@ -11,8 +11,8 @@ from PIL import Image
 
 import edgecnn
 from benchmarks.read import read_report
-from benchmarks.summary import typical_ns
 from benchmarks.run import benchmark
+from benchmarks.summary import typical_ns
 from benchmarks.sweep import Network, sweep_of, sweep_text
 from commands import sweep as sweep_command
 from convert.train import train
