@@ -88,9 +88,9 @@ def optimizer_text(optimizer: Any) -> str:
 
 
 def augment(images: Images, rng: np.random.Generator) -> Images:
-    """Return images uint8 (n, h, w, c), each turned and scaled by up to 10 degrees and 10 %, and shifted by up to 7 % of a side.
+    """Return images uint8 (n, h, w, c), each turned, scaled and shifted a little.
 
-    What comes in from outside repeats the border. All three are drawn evenly.
+    By up to 10 degrees, 10 %, and 7 % of a side, drawn evenly. What comes in from outside repeats the border.
     """
     count, height, width, _ = images.shape
     moved = load_tensorflow().raw_ops.ImageProjectiveTransformV3(

@@ -12,6 +12,7 @@ import numpy as np
 from convert.checkpoint import TRAIN_NAME, checkpoint_bytes, load_checkpoint, load_last, prune, save_epoch
 from convert.dataset import Dataset
 from convert.distribute import Alone, Together, check_batches, facts_of, hold_engine_back, weights_digest
+from convert.fused_norm import fuse_batch_normalization
 from convert.interrupt import HeldInterrupt
 from convert.keras_runtime import KerasRuntime, keras_opener
 from convert.meeting import Cluster
@@ -183,6 +184,8 @@ def _train(
         optimizer = model.optimizer if own else resumed_optimizer(model, optimizer)
     teacher = Teacher(config, dataset, modules) if config.teacher else None
     compile_model(model, int(runtime.output_spec.shape[-1] or 0), optimizer, output, taught=teacher is not None)
+    if cluster is None:  # Workers together take means over all of their images, which the operator does not.
+        fuse_batch_normalization(model)
     lines: list[str] = []
     model.summary(print_fn=lines.append, line_length=80)
     on_text("\n".join(lines))
