@@ -13,7 +13,7 @@ import convert.train
 from convert.checkpoint import load_checkpoint
 from convert.dataset import load_dataset
 from convert.keras_runtime import keras_opener
-from convert.own_model import unsettled_share
+from convert.own_model import resolved, unsettled_share
 from convert.train import TrainState, train
 from convert.train_records import TrainConfig
 from edge.classifier import Classifier
@@ -128,7 +128,7 @@ def test_the_best_epoch_stays_on_disk_when_a_later_one_is_worse(idx_folder: Path
     dataset = load_dataset(idx_folder)
     config = replace(CONFIG, epochs=3, learning_rate=0.5)
     result = train(dataset, config, tmp_path, UNIT)
-    checkpoint = load_checkpoint(tmp_path, replace(config, epochs=4), dataset.record(), Interface(UNIT))
+    checkpoint = load_checkpoint(tmp_path, resolved(replace(config, epochs=4)), dataset.record(), Interface(UNIT))
     losses = [epoch.loss for epoch in result.history]
     assert checkpoint.best_epoch == 1 + losses.index(min(losses))
     kept = {path.name for path in (tmp_path / "checkpoint").glob("*.keras")}
