@@ -130,10 +130,13 @@ class Classifier:
             ArtifactError: If the model's output is not class probabilities or, if the interface says so, logits.
         """
         single = self._single
-        if single is not None and type(images) is np.ndarray and images.dtype == _UINT8 and images.shape in single.buffers:
-            raw = single.run(images)
-            index = raw.argmax(1)
-            return Prediction(index, (self.class_names[index[0]],), single.probabilities(raw, mode="wrap"), self._runtime_text)
+        if single is not None and type(images) is np.ndarray and images.dtype == _UINT8:
+            buffer = single.buffers.get(images.shape)
+            if buffer is not None:
+                raw = single.run(images, buffer)
+                index = raw.argmax(1)
+                found = single.probabilities(raw, None, None, "wrap")
+                return Prediction(index, (self.class_names[index.item()],), found, self._runtime_text)
         if not isinstance(images, np.ndarray):
             raise ValueError(f"images must be a numpy array, got {type(images).__name__}: edge.images.read_image reads a file")
         batch = images[np.newaxis] if images.ndim == 3 else images

@@ -26,7 +26,9 @@ class SingleImage:
         self._run = runtime.run
         self._call = np.empty(layout.item if layout.batch == 0 else (1, *layout.item), table.values.dtype)
         # Seen as uint8, which adds modulo 256.
-        self.buffers = {shape: self._call.view(np.uint8).reshape(shape) for shape in (layout.shape, (1, *layout.shape))}
+        self.buffers: dict[tuple[int, ...], NDArray[Any]] = {
+            shape: self._call.view(np.uint8).reshape(shape) for shape in (layout.shape, (1, *layout.shape))
+        }
         values = table.values.view(np.uint8)
         self._take = values.take
         offset = values - np.arange(256, dtype=np.uint8)
@@ -38,12 +40,12 @@ class SingleImage:
         every = np.arange(256, dtype=np.uint8).view(spec.dtype).astype(np.int32) - spec.quantization.zero_points[0]
         self.probabilities = (every.astype(np.float32) * np.float32(spec.quantization.scales[0])).take
 
-    def run(self, image: NDArray[Any]) -> NDArray[Any]:
-        """Return the raw output (1, classes) of a uint8 image."""
+    def run(self, image: NDArray[Any], buffer: NDArray[Any]) -> NDArray[Any]:
+        """Return the raw output (1, classes) of a uint8 image; `buffer` is the one for its shape."""
         if self._shift is not None:
-            np.add(image, self._shift, self.buffers[image.shape])
+            np.add(image, self._shift, buffer)
         else:
-            self._take(image, None, self.buffers[image.shape], "clip")
+            self._take(image, None, buffer, "clip")
         return self._run(self._call)
 
 

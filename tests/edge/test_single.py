@@ -69,7 +69,7 @@ def test_every_pixel_value_is_looked_up_in_the_table(values: NDArray[Any], shape
     assert single
     for start in range(0, 256, 16):
         pixels = np.arange(start, start + 16, dtype=np.uint8).reshape(shape)
-        single.run(pixels)
+        single.run(pixels, single.buffers[pixels.shape])
         assert runtime.seen[-1].dtype == dtype
         assert runtime.seen[-1].shape == (1, 4, 4, 1)
         assert runtime.seen[-1].reshape(-1).tolist() == table.values[start : start + 16].tolist()
@@ -89,7 +89,7 @@ def test_a_grey_image_without_an_axis_for_it_is_taken() -> None:
     runtime = Echo(replace(INPUT, shape=(1, 4, 4)))
     single = single_image(runtime, Layout((4, 4, 1), (4, 4), 1), SHIFT, 3)
     assert single
-    single.run(np.zeros((4, 4, 1), np.uint8))
+    single.run(np.zeros((4, 4, 1), np.uint8), single.buffers[4, 4, 1])
     assert runtime.seen[0].shape == (1, 4, 4)
 
 

@@ -12,7 +12,7 @@ from convert.model import build_cnn
 train = load_dataset("mnist").train
 images = train.images(range(len(train.labels))).astype(np.float32) / np.float32(255)
 model = build_cnn((28, 28, 1), 10)
-model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", ["accuracy"])
+model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
 started = [0.0]
 watch = keras.callbacks.LambdaCallback(
     on_epoch_begin=lambda epoch, logs: started.append(time.monotonic()),

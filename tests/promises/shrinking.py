@@ -36,12 +36,17 @@ def measure(folder: Path) -> list[Claim]:
         for name, row in right.items()
         if row["size_bytes"] <= 16 * 1024 and row["network"]["macs"] <= first["network"]["macs"] / 5
     ]
-    name = max(small, key=lambda name: right[name]["correct"])
+    good = [name for name in small if right[name]["correct"] >= 0.9907 * right[name]["images"]]
+    # The one that comes nearest to all of the promise: the fastest that is right enough, or the best if none is.
+    name = min(good, key=lambda name: right[name]["p50_ns"]) if good else max(small, key=lambda name: right[name]["correct"])
     row = right[name]
     smallest = right.get(sweep["smallest"], first)
     return [
         at_least(
-            f"accuracy of {name} as int8", row["correct"] / row["images"], 0.9907, "the best of the sweep that is small enough"
+            f"accuracy of {name} as int8",
+            row["correct"] / row["images"],
+            0.9907,
+            "the fastest of the sweep that is small and right enough",
         ),
         at_most(
             f"{name} / 32,32,32, multiply-accumulates",
