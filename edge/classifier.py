@@ -1,7 +1,7 @@
 """The API that an application on the device uses."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -130,13 +130,15 @@ class Classifier:
             ArtifactError: If the model's output is not class probabilities or, if the interface says so, logits.
         """
         single = self._single
-        if single is not None and type(images) is np.ndarray and images.dtype == _UINT8:
+        # numpy has one object for each plain dtype; should there be another, the general way below gives the same.
+        if single is not None and type(images) is np.ndarray and images.dtype is _UINT8:
             buffer = single.buffers.get(images.shape)
             if buffer is not None:
                 raw = single.run(images, buffer)
                 index = raw.argmax(1)
                 found = single.probabilities(raw, None, None, "wrap")
-                return Prediction(index, (self.class_names[index.item()],), found, self._runtime_text)
+                # A NamedTuple's own constructor is a Python function around this.
+                return tuple.__new__(Prediction, (index, (self.class_names[index.item()],), found, self._runtime_text))
         if not isinstance(images, np.ndarray):
             raise ValueError(f"images must be a numpy array, got {type(images).__name__}: edge.images.read_image reads a file")
         batch = images[np.newaxis] if images.ndim == 3 else images
@@ -197,13 +199,16 @@ class Classifier:
         except ArtifactError as error:
             raise ArtifactError(f"{self._name}: {error}") from error
 
-    def _calls(self, inputs: NDArray[Any], step: int) -> Iterator[NDArray[Any]]:
-        """Yield what each call takes; the last image fills up the last one of a fixed batch."""
-        for start in range(0, len(inputs), step):
-            call = inputs[start : start + step]
-            if self.batch and len(call) < self.batch:
-                call = np.concatenate([call, np.repeat(call[-1:], self.batch - len(call), axis=0)])
-            yield call[0] if self.batch == 0 else call
+    def _calls(self, inputs: NDArray[Any], step: int) -> Iterable[NDArray[Any]]:
+        """Return what each call takes; the last image fills up the last one of a fixed batch."""
+        if self.batch == 0:
+            return inputs
+        if step == 1:
+            return inputs[:, np.newaxis]
+        short = -len(inputs) % step if self.batch else 0
+        if short:
+            inputs = np.concatenate([inputs, np.repeat(inputs[-1:], short, axis=0)])
+        return [inputs[start : start + step] for start in range(0, len(inputs), step)]
 
     def _require_images(self, images: Images) -> None:
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != self.shape:

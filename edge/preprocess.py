@@ -108,6 +108,9 @@ def to_input(images: Images, table: InputTable) -> NDArray[Any]:
     """
     ordered = images[..., ::-1] if table.bgr else images
     if table.values.ndim == 1:
+        shift = pixel_shift(table.values)
+        if shift is not None:
+            return np.add(ordered, shift, order="C").view(table.values.dtype)
         inputs: NDArray[Any] = np.take(table.values, ordered)
         return inputs
     if len(table.values) != images.shape[-1]:
@@ -116,6 +119,17 @@ def to_input(images: Images, table: InputTable) -> NDArray[Any]:
     for channel, values in enumerate(table.values):
         inputs[..., channel] = values[ordered[..., channel]]
     return inputs
+
+
+def pixel_shift(values: NDArray[Any]) -> NDArray[np.uint8] | None:
+    """Return what a table (256,) of 8 bits adds to every pixel, modulo 256 and without an axis; None if it does more.
+
+    That of an input scale of one pixel's step does no more, and adding is one vector instruction where looking up is not.
+    """
+    if values.itemsize != 1:
+        return None
+    offset: NDArray[Any] = values.view(np.uint8) - np.arange(256, dtype=np.uint8)
+    return np.array(offset[0]) if (offset == offset[0]).all() else None
 
 
 def to_probabilities(output: NDArray[Any], spec: TensorSpec, kind: str = "probabilities") -> Floats:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.layout import Layout
-from edge.preprocess import InputTable
+from edge.preprocess import InputTable, pixel_shift
 from edge.runtimes import Runtime
 
 
@@ -31,9 +31,7 @@ class SingleImage:
         }
         values = table.values.view(np.uint8)
         self._take = values.take
-        offset = values - np.arange(256, dtype=np.uint8)
-        # A table that only shifts, as that of an input scale of one pixel's step, is one vector instruction.
-        self._shift = np.array(offset[0]) if (offset == offset[0]).all() else None
+        self._shift = pixel_shift(table.values)
         spec = runtime.output_spec
         assert spec.quantization  # noqa: S101 - `single_image` has looked.
         # What each output stands for, as `to_probabilities` says; -1 is the last.
