@@ -62,7 +62,7 @@ def measure(folder: Path) -> list[Claim]:
             f"median of {_TURNS} turns of {_RUNS} runs; the interpreter alone takes {median(alone):.1f} µs",
         ),
         at_least(
-            "throughput of predict of 10,000 images / of the bare interpreter",
+            "throughput of predict of 10,000 images / of the interpreter",
             median(rates),
             0.97,
             "images a second, int8.tflite, one thread; median of 5 turns",

@@ -31,7 +31,7 @@ def measure_speed(folder: Path) -> list[Claim]:
         ratios.append(ours[-1] / plain[-1])
     return [
         at_most(
-            "an epoch of edgecnn train / of plain model.fit, notebook's settings",
+            "an epoch of edgecnn train / of model.fit, notebook's settings",
             median(ratios),
             1,
             f"second epochs: {median(ours):.1f} and {median(plain):.1f} s; median of {_TURNS} turns; around its epochs the "
