@@ -1,7 +1,7 @@
 """Batch normalisation by TensorFlow's one operator while a model trains.
 
-Keras normalises in a dozen operators that each read and write the whole feature map: about a quarter of the time of a step of
-edgecnn's CNN. `tf.compat.v1.nn.fused_batch_norm` computes the same but for rounding. It takes the place of `call` in the
+Keras normalises in a dozen operators that each read and write the whole feature map: much of the time of a step of edgecnn's
+CNN. `tf.compat.v1.nn.fused_batch_norm` computes the same but for rounding. It takes the place of `call` in the
 layers of one model in memory: what is saved, loaded and exported is Keras's own.
 """
 
