@@ -55,6 +55,9 @@ def export(
             "One a format.",
         ),
     ] = None,
+    batch: Annotated[
+        str, typer.Option(metavar="1|dynamic", help="Images that one call of a file takes: one, or any number.")
+    ] = "1",
     keep_accuracy: Annotated[
         float | None,
         typer.Option(metavar="POINTS", help="Leave layers of a quantised file in float until it is shown to lose no more."),
@@ -74,7 +77,7 @@ def export(
     check_writable(json_file(json))
     default = ExportConfig()
     chosen = tuple(formats or default.formats), tuple(quantize or default.precisions)
-    config = ExportConfig(*chosen, calibration, tuple(runtimes or ()))
+    config = ExportConfig(*chosen, calibration, tuple(runtimes or ()), batch)
     modules = tuple(trust or ())
     dataset = _training_images(model, images, takes, modules)
     judge = None if keep_accuracy is None else _judge(keep_accuracy)

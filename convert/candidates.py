@@ -58,6 +58,7 @@ class Candidates:
         reference: Its probabilities on the test images.
         methods: How ranges are taken from activations, for each format to write.
         targets: The runtime that the files of a format are for, where one was named.
+        any_batch: Whether the files take any number of images at a time, as `keras` then must; else they take one.
         judge: Mends quantised files that it does not pass; None to take them as they come.
         on_step: Gets a line for each step.
     """
@@ -72,13 +73,14 @@ class Candidates:
         reference: Floats,
         methods: dict[str, str],
         targets: Mapping[str, Target],
+        any_batch: bool,
         judge: Judge | None,
         on_step: Callable[[str], None],
     ) -> None:
         self._manifest, self._folder, self._test, self._reference = manifest, folder, dataset.test, reference
         opset = min(OPSET, targets["onnx"].opset) if "onnx" in targets else OPSET
         self._converters = {
-            name: converter_for(name, runtime, manifest.output, method, opset) for name, method in methods.items()
+            name: converter_for(name, runtime, manifest.output, method, opset, any_batch) for name, method in methods.items()
         }
         self._targets = targets
         self.calibrator = Calibrator(dataset, keras, methods)

@@ -42,7 +42,9 @@ class Converter(Protocol):
         ...
 
 
-def converter_for(model_format: str, runtime: KerasRuntime, output: str, method: str, opset: int = OPSET) -> Converter:
+def converter_for(
+    model_format: str, runtime: KerasRuntime, output: str, method: str, opset: int = OPSET, any_batch: bool = False
+) -> Converter:
     """Return the converter of `tflite` or `onnx`.
 
     Args:
@@ -51,24 +53,27 @@ def converter_for(model_format: str, runtime: KerasRuntime, output: str, method:
         output: `probabilities` or `logits`.
         method: How ranges are taken from activations.
         opset: Of ONNX files.
+        any_batch: Whether the files take any number of images at a time, as the model then must; else they take one.
     """
-    return TfliteConverter(runtime) if model_format == "tflite" else OnnxConverter(runtime, output, method, opset)
+    if model_format == "tflite":
+        return TfliteConverter(runtime, any_batch)
+    return OnnxConverter(runtime, output, method, opset, any_batch)
 
 
 class TfliteConverter:
-    """A `Converter` for .tflite files, which take one image at a time."""
+    """A `Converter` for .tflite files."""
 
-    def __init__(self, runtime: KerasRuntime) -> None:
+    def __init__(self, runtime: KerasRuntime, any_batch: bool) -> None:
         self._model, self._shape, _ = _of_batches(runtime)
-        self._dtype = runtime.input_spec.dtype
+        self._dtype, self._any_batch = runtime.input_spec.dtype, any_batch
 
     @cached_property
     def _float32(self) -> bytes:
-        return to_tflite(self._model, "float32", self._shape, self._dtype)
+        return self._of("float32")
 
     def convert(self, precision: str) -> bytes:
         """See `Converter`."""
-        return self._float32 if precision == "float32" else to_tflite(self._model, precision, self._shape, self._dtype)
+        return self._float32 if precision == "float32" else self._of(precision)
 
     def calibrate(self, inputs: NDArray[Any]) -> Ranges:
         """See `Converter`."""
@@ -82,19 +87,22 @@ class TfliteConverter:
         """See `Converter`."""
         return tflite_scales(data)
 
+    def _of(self, precision: str) -> bytes:
+        return to_tflite(self._model, precision, self._shape, self._dtype, self._any_batch)
+
 
 class OnnxConverter:
-    """A `Converter` for .onnx files, which take any number of images if the model does."""
+    """A `Converter` for .onnx files. The file that calibrates has a free batch if the model has one, which is quicker."""
 
-    def __init__(self, runtime: KerasRuntime, output: str, method: str, opset: int) -> None:
-        self._model, self._shape, self._any_batch = _of_batches(runtime)
-        self._opset = opset
+    def __init__(self, runtime: KerasRuntime, output: str, method: str, opset: int, any_batch: bool) -> None:
+        self._model, self._shape, self._free = _of_batches(runtime)
+        self._opset, self._any_batch = opset, any_batch
         self._dtype, self._output, self._method = runtime.input_spec.dtype, output, method
 
     @cached_property
     def _float32(self) -> bytes:
         data = to_onnx(self._model, self._shape, self._dtype, self._output, self._opset)
-        return data if self._any_batch else _of_one(data)
+        return data if self._free else _of_one(data)
 
     @cached_property
     def _prepared(self) -> bytes:
@@ -104,7 +112,7 @@ class OnnxConverter:
         """See `Converter`."""
         if precision != "float32":
             raise ValueError(f"precision must be float32, got {precision!r}")
-        return self._float32
+        return self._float32 if self._any_batch else _of_one(self._float32)
 
     def calibrate(self, inputs: NDArray[Any]) -> Ranges:
         """See `Converter`."""
@@ -114,7 +122,8 @@ class OnnxConverter:
         """See `Converter`."""
         if precision != "int8":
             raise ValueError(f"precision must be int8, got {precision!r}")
-        return quantize_onnx(self._prepared, ranges, keep)
+        quantized = quantize_onnx(self._prepared, ranges, keep)
+        return quantized if self._any_batch else _of_one(quantized)
 
     def scales(self, data: bytes) -> dict[str, float]:
         """See `Converter`."""

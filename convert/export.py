@@ -31,6 +31,7 @@ from edge.preprocess import Floats
 
 MODEL_NAME = "model.keras"
 REFERENCE_NAME = "reference.npy"
+BATCHES = ("1", "dynamic")
 _CONVERTERS = ("tf2onnx", "onnx", "onnxslim", "onnxruntime", "ai-edge-litert", "litert-quantizer")
 _PRECISIONS = {"tflite": TFLITE_PRECISIONS, "onnx": ONNX_PRECISIONS}
 
@@ -44,17 +45,21 @@ class ExportConfig:
         precisions: Each must be one that every chosen format has.
         calibration: How ranges are taken from activations; None is minmax.
         runtimes: What the files are for, as `tflite-runtime==2.14` or `onnxruntime`, at most one for each format.
+        batch: Images that one call of a file takes: `1`, or `dynamic` for any number.
 
     Raises:
-        ConfigError: If a format, precision or runtime is unknown, or a format does not have a precision.
+        ConfigError: If a format, precision, runtime or batch is unknown, or a format does not have a precision.
     """
 
     formats: tuple[str, ...] = ("tflite", "onnx")
     precisions: tuple[str, ...] = ("float32", "int8")
     calibration: str | None = None
     runtimes: tuple[str, ...] = ()
+    batch: str = "1"
 
     def __post_init__(self) -> None:
+        if self.batch not in BATCHES:
+            raise ConfigError(f"--batch {self.batch} is unknown: use {' or '.join(BATCHES)}")
         for model_format in self.formats:
             if model_format not in _PRECISIONS:
                 raise ConfigError(f"--format {model_format} is unknown: use {' or '.join(_PRECISIONS)}")
@@ -73,6 +78,11 @@ class ExportConfig:
         """Return the (format, precision) pairs to write, float32 of each format first."""
         wanted = [precision for precision in PRECISIONS if precision in ("float32", *self.precisions)]
         return [(model_format, precision) for model_format in self.formats for precision in wanted]
+
+    @property
+    def any_batch(self) -> bool:
+        """Whether the files take any number of images at a time."""
+        return self.batch == "dynamic"
 
     def methods(self) -> dict[str, str]:
         """Return how each format's ranges are taken from activations."""
@@ -134,6 +144,8 @@ def export(
         folder = out or Path("artifacts") / model_path.stem
         manifest = _first_manifest(source, keras, dataset, trust, folder)
     _require_fit(keras, dataset, manifest, model_path)
+    if config.any_batch and keras.batch is not None:
+        raise ConfigError(f"{model_path} takes one image at a time: build it with a free batch, or leave --batch dynamic away")
     make_folder(folder)
 
     export_versions = versions("tensorflow", "keras", *_CONVERTERS, "numpy")
@@ -144,9 +156,8 @@ def export(
             f"{len(reference):,} test images can't show a loss of at most {judge.max_drop_points:g} points, even of a file "
             "that loses nothing: give more images, or allow more with --keep-accuracy"
         )
-    candidates = Candidates(
-        manifest, folder, dataset, keras, runtime, reference, config.methods(), config.targets(), judge, on_step
-    )
+    terms = config.methods(), config.targets(), config.any_batch
+    candidates = Candidates(manifest, folder, dataset, keras, runtime, reference, *terms, judge, on_step)
     made = [candidates.make(model_format, precision) for model_format, precision in config.files()]
 
     # Only now, when every file is right: a failed export leaves the earlier one whole.

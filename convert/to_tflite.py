@@ -13,17 +13,18 @@ TFLITE_PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
 CONVERTED = ("float32", "float16", "dynamic")  # By the converter; the others are float32 files that were quantised.
 
 
-def to_tflite(model: Any, precision: str, shape: tuple[int, ...], dtype: str) -> bytes:
+def to_tflite(model: Any, precision: str, shape: tuple[int, ...], dtype: str, any_batch: bool = False) -> bytes:
     """Convert a Keras image classifier.
 
-    The graph takes one image at a time: with a free batch the converter adds three operators that compute the shape of
-    the reshape. Its signature's input is `image`.
+    With a free batch the converter adds three operators that compute the shape of each reshape. The input of the file's
+    signature is `image`.
 
     Args:
         model: The Keras model.
         precision: One of `CONVERTED`.
         shape: Of one image, without the batch.
         dtype: The numpy name of the model's input type, as float32 or uint8.
+        any_batch: Whether the file takes any number of images at a time; else it takes one.
 
     Raises:
         ConversionError: If TensorFlow's converter fails.
@@ -31,7 +32,7 @@ def to_tflite(model: Any, precision: str, shape: tuple[int, ...], dtype: str) ->
     if precision not in CONVERTED:
         raise ValueError(f"precision must be one of {CONVERTED}, got {precision!r}")
     tensorflow = load_tensorflow()
-    signature = [tensorflow.TensorSpec((1, *shape), dtype, name="image")]
+    signature = [tensorflow.TensorSpec((None if any_batch else 1, *shape), dtype, name="image")]
     try:
         with tempfile.TemporaryDirectory() as folder, quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)

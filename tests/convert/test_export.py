@@ -25,7 +25,6 @@ from edge.interface import SCHEMES, Interface
 from edge.manifest import Manifest
 from edge.model_file import read_model
 from edge.preprocess import Floats
-from edge.runtimes import opener_for
 from edge.splits import ArraySplit, Labels
 
 FILES = ["float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite", "float32.onnx", "int8.onnx"]
@@ -173,16 +172,6 @@ def test_onnx_int8_is_qdq_with_a_scale_for_each_channel(exported: Path) -> None:
             assert dequantize.op_type == "DequantizeLinear"
             assert weights[dequantize.input[0]].dtype == np.int8
             assert weights[dequantize.input[1]].shape == (32,)
-
-
-@pytest.mark.parametrize("name", ["float32.onnx", "int8.onnx"])
-def test_onnx_takes_any_batch(exported: Path, name: str) -> None:
-    runtime = opener_for("onnx").open_model((exported / name).read_bytes(), 1)
-    assert runtime.input_spec.shape == (None, 12, 12, 1)
-    batch = np.random.default_rng(0).random((7, 12, 12, 1), np.float32)
-    together = runtime.run(batch)
-    assert together.shape == (7, 3)
-    assert np.allclose(together, np.concatenate([runtime.run(batch[i : i + 1]) for i in range(7)]), atol=1e-6)
 
 
 def test_the_oldest_runtime_of_every_file_is_known(exported: Path) -> None:
