@@ -389,7 +389,7 @@ def bounded(seconds: int) -> Iterator[None]:
             before = signal.getsignal(number)
             signal.signal(number, signal.SIG_DFL)
             stack.callback(signal.signal, number, before)
-        nowhere = stack.enter_context(Path("/dev/null").open("w"))
+        nowhere = stack.enter_context(Path(os.devnull).open("w"))
         stack.callback(faulthandler.cancel_dump_traceback_later)
         faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
         yield

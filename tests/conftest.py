@@ -77,6 +77,17 @@ def exported(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
+@pytest.fixture(scope="session")
+def any_batch(exported: Path, idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder like `exported` whose files take any number of images at a time. Read it only."""
+    folder = tmp_path_factory.mktemp("any") / "bars"
+    shutil.copytree(exported, folder, ignore=shutil.ignore_patterns("logs", "checkpoint"))
+    for model_format, precisions in (("tflite", ("float16", "dynamic", "int8", "int16x8")), ("onnx", ("int8",))):
+        config = ExportConfig((model_format,), precisions, batch="dynamic")
+        export(folder / "model.keras", load_dataset(idx_folder), config)
+    return folder
+
+
 @pytest.fixture
 def artifacts(exported: Path, tmp_path: Path) -> Path:
     """A copy of `exported` to break."""

@@ -19,7 +19,7 @@ from edge.splits import Labels
 
 SHAPE = (12, 12, 1)
 SHAPE_ARITHMETIC = {"Shape", "Gather", "Slice", "Concat", "Cast", "SHAPE", "STRIDED_SLICE", "PACK"}
-ANY = ["float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite", "float32.onnx", "int8.onnx"]
+FILES = ["float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite", "float32.onnx", "int8.onnx"]
 
 
 def operators(path: Path) -> set[str]:
@@ -32,7 +32,7 @@ def shapes(classifier: Classifier) -> list[tuple[int | None, ...]]:
     return [spec.shape for spec in (classifier.runtime.input_spec, classifier.runtime.output_spec)]
 
 
-@pytest.mark.parametrize("name", ANY)
+@pytest.mark.parametrize("name", FILES)
 def test_a_file_takes_one_image_and_has_no_shape_arithmetic(exported: Path, name: str) -> None:
     assert shapes(Classifier.load(exported / name)) == [(1, *SHAPE), (1, 3)]
     kinds = operators(exported / name)
@@ -40,24 +40,12 @@ def test_a_file_takes_one_image_and_has_no_shape_arithmetic(exported: Path, name
     assert not kinds & SHAPE_ARITHMETIC
 
 
-@pytest.fixture(scope="module")
-def freed(exported: Path, idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Export the model once more with a free batch, as a stranger's: beside its own are the files of one image."""
-    folder = tmp_path_factory.mktemp("freed")
-    dataset, model = load_dataset(idx_folder), folder / "model.keras"
-    model.write_bytes((exported / "model.keras").read_bytes())
-    tflite = ExportConfig(("tflite",), ("float16", "dynamic", "int8", "int16x8"), batch="dynamic")
-    export(model, dataset, tflite, Interface(SCHEMES["unit"]), folder / "out")
-    export(model, dataset, ExportConfig(("onnx",), ("int8",), batch="dynamic"), Interface(SCHEMES["unit"]), folder / "out")
-    return folder / "out"
-
-
-@pytest.mark.parametrize("name", ANY)
-def test_a_file_takes_any_number_if_asked(exported: Path, freed: Path, idx_folder: Path, name: str) -> None:
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_takes_any_number_if_asked(exported: Path, any_batch: Path, idx_folder: Path, name: str) -> None:
     images = load_dataset(idx_folder).test.images(range(7))
     one_by_one = Classifier.load(exported / name).predict(images).probabilities
     assert np.ptp(one_by_one, axis=0).max() > 0.01  # Rows that differ, so that one in another's place is seen.
-    classifier = Classifier.load(freed / name)
+    classifier = Classifier.load(any_batch / name)
     assert shapes(classifier) == [(None, *SHAPE), (None, 3)]
     # Each other size sets the buffers of a .tflite up anew.
     for some in (slice(0, 7), slice(3, 4), slice(2, 7), slice(0, 7)):

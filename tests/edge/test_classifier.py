@@ -134,8 +134,8 @@ def test_an_int8_model_is_given_int8_pixels_minus_128(recording: Record, exporte
     np.testing.assert_array_equal(classifier.inputs(images), images.astype(int) - 128)
 
 
-def test_the_scale_is_the_manifests(recording: Record, artifacts: Path, images: NDArray[np.uint8]) -> None:
-    model = read_model(artifacts / "float32.onnx")
+def test_the_scale_is_the_manifests(recording: Record, any_batch: Path, images: NDArray[np.uint8]) -> None:
+    model = read_model(any_batch / "float32.onnx")
     assert model.manifest is not None
     manifest = replace(model.manifest, preprocessing=replace(model.manifest.preprocessing, scale=1 / 128))
     classifier, runtime = recording(replace(model, manifest=manifest))
@@ -143,11 +143,12 @@ def test_the_scale_is_the_manifests(recording: Record, artifacts: Path, images: 
     np.testing.assert_array_equal(runtime.batches[0], images / np.float32(128))
 
 
-@pytest.mark.parametrize(("name", "calls"), [("int8.tflite", [1] * 600), ("float32.onnx", [256, 256, 88])])
+@pytest.mark.parametrize("name", ["int8.tflite", "float32.onnx"])
+@pytest.mark.parametrize(("folder", "calls"), [("exported", [1] * 600), ("any_batch", [256, 256, 88])])
 def test_more_images_than_one_chunk_come_back_in_order(
-    recording: Record, name: str, calls: list[int], exported: Path, images: NDArray[np.uint8]
+    recording: Record, name: str, folder: str, calls: list[int], request: pytest.FixtureRequest, images: NDArray[np.uint8]
 ) -> None:
-    classifier, runtime = recording(exported / name)
+    classifier, runtime = recording(request.getfixturevalue(folder) / name)
     order = np.random.default_rng(0).integers(0, len(images), 600)
     together = classifier.predict(images[order])
     assert [len(batch) for batch in runtime.batches] == calls
@@ -180,8 +181,8 @@ def test_a_prediction_names_what_ran_and_the_manifests_labels(
     assert classifier.shape == (12, 12, 1)
 
 
-def test_a_split_is_classified_a_few_images_at_a_time(recording: Record, exported: Path, images: NDArray[np.uint8]) -> None:
-    classifier, runtime = recording(exported / "float32.onnx")
+def test_a_split_is_classified_a_few_images_at_a_time(recording: Record, any_batch: Path, images: NDArray[np.uint8]) -> None:
+    classifier, runtime = recording(any_batch / "float32.onnx")
     many = images[np.random.default_rng(0).integers(0, len(images), 600)]
     expected = classifier.probabilities(many)
     runtime.batches.clear()

@@ -168,8 +168,8 @@ def test_opening_and_running_a_good_file_writes_nothing_on_the_terminal(name: st
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("name", ["float32.onnx", "int8.onnx"])
-def test_a_batch_gives_what_its_images_give_alone(name: str, threads: int, exported: Path) -> None:
-    runtime = opener_for("onnx").open_model((exported / name).read_bytes(), threads)
+def test_a_batch_gives_what_its_images_give_alone(name: str, threads: int, any_batch: Path) -> None:
+    runtime = opener_for("onnx").open_model((any_batch / name).read_bytes(), threads)
     batch = np.random.default_rng(0).random((7, 12, 12, 1), np.float32)
     together = runtime.run(batch)
     alone = [runtime.run(batch[i : i + 1]) for i in range(7)]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 # Folders of model files, made by Keras and its converters.
-KEPT = ("exported", "foreign")
+KEPT = ("exported", "any_batch", "foreign")
 _WORKSTATION = {"tensorflow", "keras", "tf2onnx", "onnxslim", "litert_quantizer", "matplotlib", "jinja2"}
 
 
