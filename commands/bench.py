@@ -18,9 +18,10 @@ from benchmarks.report import to_csv, to_markdown
 from benchmarks.report import to_text as report_text
 from benchmarks.results import Report
 from benchmarks.run import benchmark
+from commands.allow import Allow
 from commands.devices import bench_on_devices
 from commands.models import interface_of, load, opener
-from commands.options import DEFAULT_MODEL, Allow, ImageOptions, InterfaceOptions, Json, ModelOptions
+from commands.options import DEFAULT_MODEL, ImageOptions, InterfaceOptions, Json, ModelOptions
 from commands.targets import Target, opened
 from convert.own_images import order_note, recorded_images, split_note, test_images, test_record
 from convert.versions import versions

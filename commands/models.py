@@ -5,7 +5,6 @@ from pathlib import Path
 
 from commands.options import ImageOptions, InterfaceOptions, ModelOptions
 from convert.data_options import read_labels
-from convert.keras_runtime import keras_opener
 from edge.classifier import Classifier
 from edge.errors import ConfigError
 from edge.interface import Interface, formula
@@ -15,7 +14,11 @@ from edge.runtimes import Opener, opener_for
 
 def opener(model_format: str, model: ModelOptions) -> Opener:
     """Return how to open a format; only the workstation opens `keras`."""
-    return keras_opener(tuple(model.trust or ())) if model_format == "keras" else opener_for(model_format)
+    if model_format != "keras":
+        return opener_for(model_format)
+    from convert.keras_runtime import keras_opener  # noqa: PLC0415 - The others start sooner without.
+
+    return keras_opener(tuple(model.trust or ()))
 
 
 def load(
@@ -26,7 +29,7 @@ def load(
     images: ImageOptions,
     others: Sequence[Path] = (),
 ) -> Classifier:
-    """Open a model file with what its manifest or the options say of it. Errors as `Classifier.load`.
+    """Open a model file with what its manifest or the options say of it. Errors as `edge.Classifier.load`.
 
     Args:
         file: A .keras, .tflite or .onnx file.
@@ -39,11 +42,10 @@ def load(
     Raises:
         ConfigError: Also if labels are named that are not the manifest's.
     """
-    opened_by = opener("keras", model) if file.suffix.lower() == ".keras" else None
     found, interface = read_model(file), interface_of(takes, images)
     if found.manifest and any(read_model(other).manifest is None for other in others):
         interface = None
-    classifier = Classifier.load(file, threads, opened_by, interface, model.signature)
+    classifier = Classifier(found, opener(found.format, model).open_file(found, threads, model.signature), interface)
     if images.labels and found.manifest:
         own, said = classifier.class_names, read_labels(images.labels)
         # A model of numbers learned from arrays, and a folder's classes may have names.

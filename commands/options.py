@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.noise import NAMES
 from convert.data_options import FolderOptions
 from edge.errors import ConfigError
 from edge.interface import SCHEMES, Interface, preprocessing
@@ -22,10 +21,6 @@ Json = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON; - prints it instead of the text.")
 ]
 Threads = Annotated[int, typer.Option(help="Threads of the runtime.")]
-Allow = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NAME", help=f"Judge in spite of this noise ({', '.join(NAMES)}; noise for all); may be repeated."),
-]
 Trust = Annotated[
     list[str] | None,
     typer.Option(metavar="MODULE", help="Import this Python module, which defines the model's own layers: its code runs."),

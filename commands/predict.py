@@ -9,8 +9,6 @@ import typer
 from commands.models import load, unverified
 from commands.options import ImageOptions, InterfaceOptions, Json, ModelOptions, ModelTarget, Threads
 from commands.targets import opened
-from convert.figure import save_figure
-from convert.own_images import test_images
 from edge.console import check_writable, emit, json_file, say
 from edge.errors import ConfigError
 from edge.images import read_image
@@ -41,6 +39,8 @@ def predict(
         classifier = load(file, threads, model, takes, images)
         shown: list[tuple[str, str | None, Any]] = []
         if index:
+            from convert.own_images import test_images  # noqa: PLC0415 - Image files start sooner without.
+
             test = test_images(file, classifier, where.data, images.folder())
             for number in index:
                 if not 0 <= number < len(test.labels):
@@ -53,5 +53,7 @@ def predict(
     predicted = predict_images(Path(name), classifier, shown)
     pixels = [image for _, _, image in shown]
     if save:
+        from convert.figure import save_figure  # noqa: PLC0415 - Likewise.
+
         save_figure(save, np.stack(pixels), [f"{Path(item.image).name}\n{labels(item)}" for item in predicted.images])
     emit(predicted_text(predicted, pixels) + unverified(classifier), predicted, json)

@@ -15,9 +15,10 @@ from benchmarks.progress import bench_progress
 from benchmarks.read import read_report
 from benchmarks.report import to_text
 from benchmarks.selftest import selftest as run_selftest
+from commands.allow import Allow
 from commands.bench import PLAN, write_tables
 from commands.models import opener
-from commands.options import DEFAULT_MODEL, Allow, ImageOptions, Json, ModelOptions, ModelPath, Threads
+from commands.options import DEFAULT_MODEL, ImageOptions, Json, ModelOptions, ModelPath, Threads
 from convert.own_images import images_at_hand, recorded_images
 from edge.console import check_writable, emit, json_file, print_text, say
 from edge.errors import ConfigError, GateFailed, InvalidMeasurement

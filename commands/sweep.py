@@ -14,8 +14,9 @@ from benchmarks.progress import bench_progress
 from benchmarks.run import benchmark
 from benchmarks.sweep import Network, sweep_of, sweep_text
 from benchmarks.sweep_plot import save_sweep
+from commands.allow import Allow
 from commands.models import opener
-from commands.options import Allow, ImageOptions, Json, ModelOptions, whole_numbers
+from commands.options import ImageOptions, Json, ModelOptions, whole_numbers
 from commands.train import DEFAULTS, run_training
 from convert.checkpoint import begun, is_finished
 from convert.dataset import Dataset, load_dataset
