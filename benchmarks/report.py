@@ -12,6 +12,7 @@ from benchmarks.gate import PASS, UNJUDGED
 from benchmarks.noise import OTHERS_CORES
 from benchmarks.pareto import candidates, pick
 from benchmarks.results import FileResult, Report
+from benchmarks.summary import summarize
 from benchmarks.tables import Grid, empty_call_ns, grids, percent_name
 
 WIDTH = 100
@@ -115,7 +116,20 @@ def remarks(report: Report) -> list[str]:
             + ", ".join(f"{file.name} {file.artifact.input.shape}" for file in report.files)
             + "."
         )
-    return [*lines, *report.notes]
+    return [*lines, *_slower_than_float(report), *report.notes]
+
+
+def _slower_than_float(report: Report) -> list[str]:
+    """Return a line for each quantised file that is shown to take longer than the float32 file of its format."""
+    floats = {(file.artifact.format, file.threads): file for file in report.files if file.artifact.precision == "float32"}
+    lines = []
+    for file in report.files:
+        other = floats.get((file.artifact.format, file.threads), file)
+        ratio = None if other is file else summarize(file.launches, other.launches, ()).ratio
+        if ratio and ratio.low > 1:
+            figures = f"{ratio.estimate:.2f} ({ratio.low:.2f}-{ratio.high:.2f})"
+            lines.append(f"{file.name} is slower here than {other.name}, {figures} of its time: it saves size alone.")
+    return lines
 
 
 def verdict(report: Report) -> list[str]:
