@@ -1,6 +1,7 @@
 """uint8 image -> model input, model output -> probabilities: the one code that trains, calibrates and deploys."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,17 @@ class InputTable:
 
     values: NDArray[Any]
     bgr: bool
+
+    @cached_property
+    def shift(self) -> NDArray[np.uint8] | None:
+        """What a table (256,) of 8 bits adds to every pixel, modulo 256 and without an axis; None if it does more.
+
+        That of an input scale of one pixel's step does no more, and adding is one vector instruction where looking up is not.
+        """
+        if self.values.itemsize != 1 or self.values.ndim != 1:
+            return None
+        offset: NDArray[Any] = self.values.view(np.uint8) - np.arange(256, dtype=np.uint8)
+        return np.array(offset[0]) if (offset == offset[0]).all() else None
 
 
 def input_table(preprocessing: Preprocessing, spec: TensorSpec) -> InputTable:
@@ -108,9 +120,8 @@ def to_input(images: Images, table: InputTable) -> NDArray[Any]:
     """
     ordered = images[..., ::-1] if table.bgr else images
     if table.values.ndim == 1:
-        shift = pixel_shift(table.values)
-        if shift is not None:
-            return np.add(ordered, shift, order="C").view(table.values.dtype)
+        if table.shift is not None:
+            return np.add(ordered, table.shift, order="C").view(table.values.dtype)
         inputs: NDArray[Any] = np.take(table.values, ordered)
         return inputs
     if len(table.values) != images.shape[-1]:
@@ -119,17 +130,6 @@ def to_input(images: Images, table: InputTable) -> NDArray[Any]:
     for channel, values in enumerate(table.values):
         inputs[..., channel] = values[ordered[..., channel]]
     return inputs
-
-
-def pixel_shift(values: NDArray[Any]) -> NDArray[np.uint8] | None:
-    """Return what a table (256,) of 8 bits adds to every pixel, modulo 256 and without an axis; None if it does more.
-
-    That of an input scale of one pixel's step does no more, and adding is one vector instruction where looking up is not.
-    """
-    if values.itemsize != 1:
-        return None
-    offset: NDArray[Any] = values.view(np.uint8) - np.arange(256, dtype=np.uint8)
-    return np.array(offset[0]) if (offset == offset[0]).all() else None
 
 
 def to_probabilities(output: NDArray[Any], spec: TensorSpec, kind: str = "probabilities") -> Floats:

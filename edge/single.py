@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.layout import Layout
-from edge.preprocess import InputTable, pixel_shift
+from edge.preprocess import InputTable
 from edge.runtimes import Runtime
 
 
@@ -31,7 +31,7 @@ class SingleImage:
         }
         values = table.values.view(np.uint8)
         self._take = values.take
-        self._shift = pixel_shift(table.values)
+        self._shift = table.shift
         spec = runtime.output_spec
         assert spec.quantization  # noqa: S101 - `single_image` has looked.
         # What each output stands for, as `to_probabilities` says; -1 is the last.
