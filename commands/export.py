@@ -57,7 +57,7 @@ def export(
     ] = None,
     batch: Annotated[
         str, typer.Option(metavar="1|dynamic", help="Images that one call of a file takes: one, or any number.")
-    ] = "1",
+    ] = ExportConfig.batch,
     keep_accuracy: Annotated[
         float | None,
         typer.Option(metavar="POINTS", help="Leave layers of a quantised file in float until it is shown to lose no more."),

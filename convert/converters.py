@@ -10,7 +10,7 @@ from convert.keras_runtime import KerasRuntime
 from convert.quantize_onnx import calibrate_onnx, onnx_scales, prepare_onnx, quantize_onnx
 from convert.quantize_tflite import Ranges, calibrate_tflite, quantize_tflite, tflite_scales
 from convert.tensorflow import load_keras
-from convert.to_onnx import OPSET, to_onnx
+from convert.to_onnx import to_onnx
 from convert.to_tflite import to_tflite
 
 QUANTIZED = ("int8", "int16x8")
@@ -42,9 +42,7 @@ class Converter(Protocol):
         ...
 
 
-def converter_for(
-    model_format: str, runtime: KerasRuntime, output: str, method: str, opset: int = OPSET, any_batch: bool = False
-) -> Converter:
+def converter_for(model_format: str, runtime: KerasRuntime, output: str, method: str, opset: int, any_batch: bool) -> Converter:
     """Return the converter of `tflite` or `onnx`.
 
     Args:

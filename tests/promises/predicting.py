@@ -2,8 +2,10 @@
 
 import itertools
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -34,45 +36,43 @@ def measure(folder: Path) -> list[Claim]:
         interpreter.invoke()
         interpreter.get_tensor(answer)
 
-    more, alone = [], []
-    for turn in range(_TURNS):
-        ways = [(classifier.predict, singles), (bare, ready)]
-        took = {}
-        for way, given in ways if turn % 2 else reversed(ways):
-            inputs = itertools.cycle(given)
-            start = time.perf_counter_ns()
-            for _ in range(_RUNS):
-                way(next(inputs))
-            took[way] = (time.perf_counter_ns() - start) / _RUNS / 1e3
-        more.append(took[classifier.predict] - took[bare])
-        alone.append(took[bare])
-
-    def one_by_one() -> None:
-        for image in itertools.islice(itertools.cycle(ready), len(images)):
-            bare(image)
-
-    def together() -> None:
-        classifier.predict(images)
-
-    rates = []
-    for turn in range(_BATCH_TURNS):
-        seconds = {}
-        for work in (one_by_one, together) if turn % 2 else (together, one_by_one):
-            begin = time.perf_counter()
-            work()
-            seconds[work] = time.perf_counter() - begin
-        rates.append(seconds[one_by_one] / seconds[together])
+    singly = _in_turns(_each(classifier.predict, singles, _RUNS), _each(bare, ready, _RUNS), _TURNS)
+    batches = _in_turns(lambda: classifier.predict(images), _each(bare, ready, len(images)), _BATCH_TURNS)
+    alone = median(theirs for _, theirs in singly) / _RUNS * 1e6
     return [
         at_most(
             "Classifier.predict of one image - bare interpreter, µs",
-            median(more),
+            median(ours - theirs for ours, theirs in singly) / _RUNS * 1e6,
             3,
-            f"median of {_TURNS} turns of {_RUNS} runs; the interpreter alone takes {median(alone):.1f} µs",
+            f"median of {_TURNS} turns of {_RUNS} runs; the interpreter alone takes {alone:.1f} µs",
         ),
         at_least(
             "throughput of predict of 10,000 images / of the interpreter",
-            median(rates),
+            median(theirs / ours for ours, theirs in batches),
             0.97,
             f"images a second, int8.tflite, one thread; median of {_BATCH_TURNS} turns",
         ),
     ]
+
+
+def _each(way: Callable[[Any], object], given: list[Any], runs: int) -> Callable[[], None]:
+    """Return what does so many runs, the inputs one after another and again."""
+
+    def work() -> None:
+        for image in itertools.islice(itertools.cycle(given), runs):
+            way(image)
+
+    return work
+
+
+def _in_turns(ours: Callable[[], object], theirs: Callable[[], object], turns: int) -> list[tuple[float, float]]:
+    """Return the seconds of both in each turn; they take turns at being first."""
+    pairs = []
+    for turn in range(turns):
+        seconds = {}
+        for work in (ours, theirs) if turn % 2 else (theirs, ours):
+            begin = time.perf_counter()
+            work()
+            seconds[work] = time.perf_counter() - begin
+        pairs.append((seconds[ours], seconds[theirs]))
+    return pairs
