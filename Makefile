@@ -4,12 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check unit test-pi test-pi-ci arm-cost arm-cost-baseline peers install constraints clean
+.PHONY: demo test check unit coverage test-pi test-pi-ci device-wheel dist arm-cost arm-cost-baseline peers torture torture-ci docs docs-outputs recording install constraints clean
 
 demo: install
 	$(BIN)/edgecnn train
 	$(BIN)/edgecnn export
-	$(BIN)/edgecnn bench
+	@echo $(BIN)/edgecnn bench
+	@$(BIN)/edgecnn bench; code=$$?; printf '\nTo type edgecnn yourself, activate its environment first: source %s/bin/activate\n' $(VENV); exit $$code
 
 test: check unit
 
@@ -22,37 +23,91 @@ check: install
 unit: install
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/end_to_end tests
 
-# On emulated Raspberry Pis: all of them, or make test-pi BOARDS="trixie-arm64-pi4 bookworm-armhf-pi2". docs/arm.md
+# Once over all tests, children too, half as long again: the lines that no test reaches.
+coverage: install
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/end_to_end tests
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+# On emulated Raspberry Pis: all of them, or make test-pi BOARDS="trixie-arm64-pi4 bookworm-armhf-pi2". docs/explanation/arm.md
 test-pi: install
-	$(BIN)/python -m tests.pi.prove $(BOARDS)
+	$(BIN)/python -m tools.pi.prove $(BOARDS)
 
 test-pi-ci: install
-	$(BIN)/python -m tests.pi.prove --quick trixie-arm64-pi5
+	$(BIN)/python -m tools.pi.prove --quick trixie-arm64-pi5
 
 arm-cost: install
-	$(BIN)/python -m tests.pi.cost
+	$(BIN)/python -m tools.pi.cost
 
 arm-cost-baseline: install
-	$(BIN)/python -m tests.pi.cost --update
+	$(BIN)/python -m tools.pi.cost --update
 
-# The same weights in other runtimes, beside ours: make peers MODEL=artifacts/mnist. docs/peers.md
+# The same weights in other runtimes, beside ours: make peers MODEL=artifacts/mnist. docs/explanation/peers.md
 PEERS := .venv-peers
 MODEL ?= artifacts/mnist
 
 peers: $(PEERS)/.installed
-	$(PEERS)/bin/python -m tests.peers.compare $(MODEL) --json artifacts/peers.json
+	$(PEERS)/bin/python -m tools.peers.compare $(MODEL) --json artifacts/peers.json
 
-$(PEERS)/.installed: pyproject.toml constraints.txt tests/peers/constraints.txt
+$(PEERS)/.installed: pyproject.toml constraints.txt tools/peers/constraints.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/pip install --quiet --constraint constraints.txt --upgrade pip
 	@echo "Installing other runtimes into $(PEERS) (2 GB; several more with the torch that brings CUDA)"
 	$(PEERS)/bin/pip install --quiet --constraint constraints.txt --editable '.[tflite,onnx]'
-	$(PEERS)/bin/python -m tests.peers.install
+	$(PEERS)/bin/python -m tools.peers.install
 	touch $@
 
-# Every promised figure, an hour; or some: make benchmark PARTS="startup predict". docs/benchmark.md
+# Every promised figure, an hour; or some: make benchmark PARTS="startup predict". docs/explanation/benchmark.md
 benchmark: install
-	$(BIN)/python -m tests.promises $(PARTS)
+	$(BIN)/python -m tools.promises $(PARTS)
+
+# Altered files, kills, shortages and false verdicts, in the length of a night and of three minutes. docs/explanation/torture.md
+torture: install
+	$(BIN)/python -m tools.torture --seed 1 --files 10000 --kills 1000 --scarce 100 --pairs 20
+
+torture-ci: install
+	$(BIN)/python -m tools.torture --seed 1 --files 150 --kills 12 --scarce 3 --pairs 1
+
+# For a board: without MNIST's training images, which it does not need.
+device-wheel: install
+	$(BIN)/python -m tools.device_wheel dist
+
+# What a release has: the source distribution, and the wheel that is built from it.
+DIST := .venv-dist
+
+dist: $(DIST)/.installed
+	rm -rf dist
+	$(DIST)/bin/python -m build
+	$(DIST)/bin/twine check --strict dist/*
+
+$(DIST)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(DIST)
+	$(DIST)/bin/pip install --quiet --constraint constraints.txt --upgrade pip
+	$(DIST)/bin/pip install --quiet --constraint constraints.txt --group dist
+	touch $@
+
+# A terminal that exports and measures MODEL: docs/images/demo.svg
+recording: install
+	$(BIN)/python -m tools.recording $(MODEL) docs/images/demo.svg
+
+# The documentation: site/index.html. A broken link or a page that is not in zensical.toml fails.
+DOCS := .venv-docs
+
+docs: $(DOCS)/.installed
+	$(DOCS)/bin/python -m tools.command_help build/help
+	$(DOCS)/bin/python -m tools.json_schemas docs/reference/schemas
+	$(DOCS)/bin/zensical build --clean --strict
+
+# Run the commands that README.md and docs/ show, and write what they print below them.
+docs-outputs: install
+	$(BIN)/python -m tools.docs_outputs
+
+$(DOCS)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/pip install --quiet --constraint constraints.txt --upgrade pip
+	$(DOCS)/bin/pip install --quiet --constraint constraints.txt --editable . --group docs
+	touch $@
 
 install: $(INSTALLED)
 
@@ -69,10 +124,10 @@ constraints:
 	rm -rf $(VENV)-constraints
 	$(PYTHON) -m venv $(VENV)-constraints
 	$(VENV)-constraints/bin/pip install --quiet --upgrade pip
-	$(VENV)-constraints/bin/pip install --quiet '.[all]' --group dev
+	$(VENV)-constraints/bin/pip install --quiet '.[all]' --group dev --group dist --group docs
 	{ sed -n '/^#/p' constraints.txt; $(VENV)-constraints/bin/pip freeze --all --exclude edgecnn; } > constraints.new
 	mv constraints.new constraints.txt
 	rm -rf $(VENV)-constraints
 
 clean:
-	rm -rf $(VENV) $(PEERS) build *.egg-info
+	rm -rf $(VENV) $(PEERS) $(DIST) $(DOCS) site build dist *.egg-info

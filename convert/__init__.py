@@ -1,1 +1,1 @@
-"""What runs on the workstation: data -> Keras model -> exported files."""
+"""What runs on the workstation: from data to a Keras model to exported files."""

@@ -1,36 +1,76 @@
-"""The errors that a user can cause and mend, each with its exit code.
+"""The errors that a user can cause and fix, each with its exit code.
 
-Every message is one line: what is wrong, with which thing, and what to type to mend it. `edgecnn.main` prints it and
-exits; nothing else in the project exits.
+Every message is one line that names the thing, says what is wrong with it and how to fix it.
+`edgecnn.__main__.main` prints the message and exits; nothing else in the project exits. A message names arguments and
+fields as Python does, each marked by `field`, so that the command line can print the name of its option instead.
 """
+
+import re
+from collections.abc import Callable
+
+from edgecnn.edge.text import printable, shortened
+
+# Unicode reserves these two for use inside a program: no valid text contains them.
+_MARKED = re.compile("\ufdd0([a-z_0-9]+)\ufdd1(=?)")
+
+# What LiteRT appends to what went wrong, without a space or after a line without a full stop.
+_APPENDED = re.compile(
+    r"([^\s(])\n?(?=Node number \d|Tensor \d|AllocateTensors\(\) called|Registration failed|Failed to apply the default)"
+)
+
+# Of these Python's text says what a program did ("list index out of range"), not what is wrong with what it was given.
+_INTERNAL = (LookupError, AttributeError, TypeError, AssertionError, ArithmeticError, NotImplementedError)
 
 
 class EdgeCnnError(Exception):
-    """Something that the user can mend; its subclasses say what kind of thing."""
+    """A problem that the user can fix; each subclass is one kind of problem.
+
+    The message stays on one line without control characters, whatever outside names it quotes.
+    """
 
     exit_code = 1
 
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
+    def __str__(self) -> str:
+        return self.text()
+
+    @property
+    def marked(self) -> str:
+        """The message with its fields marked, for another error to quote."""
+        return str(self.args[0])
+
+    def text(self, spelled: Callable[[str], str] = str, before_value: str = "=") -> str:
+        """Return the message.
+
+        Args:
+            spelled: Function that returns the name to show for a field or argument.
+            before_value: Text between a name and its value.
+        """
+        return _MARKED.sub(lambda found: spelled(found[1]) + (found[2] and before_value), self.marked)
+
 
 class ConfigError(EdgeCnnError):
-    """An option or a path that cannot work as given."""
+    """An option or a path that does not work as given."""
 
     exit_code = 2
 
 
 class GateFailed(EdgeCnnError):
-    """A measured file is outside its budget."""
+    """A measured file exceeds its budget."""
 
     exit_code = 3
 
 
 class ArtifactError(EdgeCnnError):
-    """A file that is missing, damaged, stale or not what it should be."""
+    """A file is missing, damaged, stale or of the wrong kind."""
 
     exit_code = 4
 
 
 class ConversionError(EdgeCnnError):
-    """A converter failed, or what it wrote does not compute what the model computes."""
+    """A converter failed, or the file it wrote computes something else than the model."""
 
     exit_code = 5
 
@@ -42,6 +82,27 @@ class MissingDependency(EdgeCnnError):
 
 
 class InvalidMeasurement(EdgeCnnError):
-    """A measurement that must not be used."""
+    """A measurement is too unreliable to use."""
 
     exit_code = 7
+
+
+def field(name: str) -> str:
+    """Return the marked name of a field or argument. Use it only in the message of an `EdgeCnnError`.
+
+    `f"{field('channels')}=3"` reads `channels=3` in Python, and the option with its value on the command line.
+    """
+    return f"\ufdd0{name}\ufdd1"
+
+
+def why(error: BaseException, width: int = 160, named: bool = False) -> str:
+    """Return why another library or a user's own code failed, in one line of at most `width` characters, for a message.
+
+    `named` adds the error's class, which the author of the failing code needs.
+    """
+    text = shortened(_APPENDED.sub(lambda found: found[1] + (" " if found[1] in ".?!" else ". "), str(error)), width)
+    if named:
+        return shortened(f"{type(error).__name__}: {text}" if text else type(error).__name__, width)
+    if isinstance(error, _INTERNAL) or not text:
+        return shortened(f"an error inside it: {type(error).__name__} {text}", width)
+    return text

@@ -1,29 +1,68 @@
 """Reading files once, and writing them whole or not at all."""
 
+import errno
 import hashlib
+import io
 import os
+import select
+import stat
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.temporary import remove_stale, temporary_folder
+
+# FlatBuffers and Protocol Buffers end at 2 GiB; no model for a small device is larger.
+MOST_BYTES = 2**31 - 2
+
+PATIENCE_SECONDS = 30
+"""Longest wait for a pipe's reader to open it, or to read on."""
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return the file's bytes.
+def open_file(path: Path) -> io.BufferedReader:
+    """Open a file for reading.
 
     Raises:
-        ArtifactError: If the file is missing, a folder, unreadable or empty.
+        OSError: If it can't be read, or is a folder, a pipe or a device. A pipe may never get a writer, and a
+            device may never end.
+    """
+    # Without O_NONBLOCK, opening a pipe waits for its writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    raise OSError(errno.EINVAL, "it is a pipe or a device")
+
+
+def read_bytes(path: Path, most: int = MOST_BYTES, fix: str = "check the path") -> bytes:
+    """Return the file's bytes.
+
+    Args:
+        path: The file.
+        most: Largest accepted size in bytes.
+        fix: What the message recommends if the file does not exist.
+
+    Raises:
+        ArtifactError: If the file is missing, unreadable, empty, too large, a folder, a pipe or a device.
     """
     try:
-        data = path.read_bytes()
+        with open_file(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            data = b"" if size > most else file.read()
     except FileNotFoundError:
-        raise ArtifactError(f"{path} does not exist: check the path, or write it with edgecnn train and export") from None
+        raise ArtifactError(f"{path} does not exist: {fix}") from None
     except OSError as error:
         raise ArtifactError(f"{path} can't be read ({error.strerror}): give a readable file") from error
+    if size > most:
+        raise ArtifactError(f"{path} has {size:,} bytes; the largest size accepted is {most:,}: name another file")
     if not data:
-        raise ArtifactError(f"{path} is empty: export or copy it again")
+        raise ArtifactError(f"{path} is empty: copy it again, or name another file")
     return data
 
 
@@ -32,53 +71,85 @@ def sha256(data: bytes) -> str:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` so that `path` holds either its old content or all of the new one.
+    """Write `data` so that `path` holds either its old content or all of the new content.
 
-    A link's target is written, and a pipe or a device as it is: it must not be replaced by a file.
+    The target of a link is replaced. A pipe or a device is written to, since a file must not replace it.
 
     Raises:
-        ConfigError: If the folder cannot be written or the disk is full.
+        ConfigError: If the folder cannot be written, the disk is full, or nobody reads the pipe.
     """
-    if path.exists() and not path.is_file():
-        try:
-            path.write_bytes(data)
-        except OSError as error:
-            raise ConfigError(f"{path} can't be written ({error.strerror}): choose another name") from error
-        return
+    try:
+        if path.exists() and not path.is_file():
+            _write_as_it_is(path, data)
+            return
+    except OSError as error:
+        raise ConfigError(f"{path} can't be written ({error.strerror}): choose another name") from error
     with staged(path.resolve() if path.is_symlink() else path) as temporary:
         temporary.write_bytes(data)
 
 
+def _write_as_it_is(path: Path, data: bytes) -> None:
+    """Write into a pipe or a device; wait at most `PATIENCE_SECONDS` for its reader to read on."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+            break
+        except OSError as error:
+            if error.errno != errno.ENXIO or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)  # Nobody reads the pipe yet.
+    try:
+        writable, view = select.poll(), memoryview(data)
+        writable.register(descriptor, select.POLLOUT)
+        while view:
+            if not writable.poll(1000 * PATIENCE_SECONDS):
+                raise TimeoutError(errno.ETIMEDOUT, "nobody reads it")
+            view = view[os.write(descriptor, view) :]
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def staged(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, with the same suffix, that replaces `path` when the block ends well.
+    """Yield a temporary path of the same name, which replaces `path` if the block succeeds.
 
     Raises:
         ConfigError: If the folder cannot be written or the disk is full.
     """
     make_folder(path.parent)
-    temporary = path.parent / f".{os.getpid()}-{path.name}"
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ConfigError(f"{path} is a pipe or a device, which a file must not replace: name a file")
     try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        with temporary_folder(path.parent) as folder:
+            temporary = folder / path.name
+            yield temporary
+            sync(temporary)
+            temporary.replace(path)
+        sync(path.parent)
     except OSError as error:
         raise ConfigError(f"{path} can't be written ({error.strerror}): choose another folder") from error
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's content, or the names in a folder, would survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
     finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def make_folder(folder: Path) -> None:
-    """Create the folder where it is missing and show that a file can be written into it.
+    """Create the folder if it is missing, and check that a file can be written into it.
 
     Raises:
-        ConfigError: If that fails. Called before long work, so that an hour of training is not lost at its last line.
+        ConfigError: If that fails. Call this before long work, so that an hour of training is not lost at the end.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        remove_stale(folder)
     except OSError as error:
         raise ConfigError(f"{folder} can't be written ({error.strerror}): choose another folder") from error

@@ -1,8 +1,8 @@
-"""Classify images as they come: the label of each, and the time that it took.
+"""Classify images as they arrive: print the label of each and the time it took.
 
 python3 classify.py int8.tflite FOLDER            the images in a folder
-python3 classify.py int8.tflite FOLDER --watch    and those that appear in it, until it is stopped
-python3 classify.py int8.tflite --camera          what a Raspberry Pi's camera sees, until it is stopped
+python3 classify.py int8.tflite FOLDER --watch    and images that appear in it, until it is stopped
+python3 classify.py int8.tflite --camera          the frames of a Raspberry Pi's camera, until it is stopped
 """
 
 import argparse
@@ -18,49 +18,49 @@ from itertools import count
 from pathlib import Path
 from statistics import median
 
-from edge import Classifier, EdgeCnnError
-from edge.errors import ArtifactError, ConfigError, MissingDependency
-from edge.images import fit_image, read_image
-from edge.preprocess import Images
+import numpy as np
+from numpy.typing import NDArray
+
+import edgecnn as ec
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 LOOK_SECONDS = 0.2
 CAMERA_SIZE = (640, 480)
-LAST = 10_000  # A service runs for months: it keeps so many times.
+LAST = 10_000  # A service runs for months: it keeps this many times.
 
-Reader = Callable[[Path], Images]
+Images = NDArray[np.uint8]
 Frames = Iterator[tuple[str, Callable[[], Images]]]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Classify images as they come.")
-    parser.add_argument("model", type=Path, help="a .tflite or .onnx file, with its manifest.json beside it")
-    parser.add_argument("folder", type=Path, nargs="?", help="of images")
-    parser.add_argument("--watch", action="store_true", help="go on with the images that appear in the folder")
-    parser.add_argument("--camera", action="store_true", help="take the images from a Raspberry Pi's camera")
+    parser = argparse.ArgumentParser(description="Classify images as they arrive.")
+    parser.add_argument(
+        "model",
+        type=Path,
+        help="a .tflite or .onnx file with its manifest.json in the same folder, or a file in a bundle: mnist.zip/int8.tflite",
+    )
+    parser.add_argument("folder", type=Path, nargs="?", help="a folder of images")
+    parser.add_argument("--watch", action="store_true", help="continue with images that appear in the folder")
+    parser.add_argument("--camera", action="store_true", help="classify the frames of a Raspberry Pi's camera")
     options = parser.parse_args()
     if options.camera == bool(options.folder):
         parser.error("name a folder of images or --camera, one of them")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # A file's name need not be text.
     try:
-        classifier = Classifier.load(options.model)
-        shape, rule = classifier.shape, classifier.preprocessing
-        if options.camera:
-            frames = camera_frames(partial(fit_image, shape=shape, preprocessing=rule))
-        else:
-            frames = folder_frames(options.folder, options.watch, partial(read_image, shape=shape, preprocessing=rule))
+        classifier = ec.Classifier.load(options.model)
+        frames = camera_frames(classifier) if options.camera else folder_frames(options.folder, options.watch, classifier)
         classify(classifier, frames)
-    except EdgeCnnError as error:
+    except ec.EdgeCnnError as error:
         print(f"classify: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
-        sys.stdout = None  # Whoever read it has enough; Python must not flush it again.
+        sys.stdout = None  # The reader has closed the pipe; Python must not flush it again.
     return 0
 
 
-def classify(classifier: Classifier, frames: Frames) -> None:
-    """Print a line for each frame and, when there are no more or Ctrl-C or systemd ends it, a summary."""
+def classify(classifier: ec.Classifier, frames: Frames) -> None:
+    """Print a line for each frame, and a summary at the end, also after Ctrl-C or a stop by systemd."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     classified = skipped = 0
     read_ms: deque[float] = deque(maxlen=LAST)
@@ -70,7 +70,7 @@ def classify(classifier: Classifier, frames: Frames) -> None:
             start_ns = time.perf_counter_ns()
             try:
                 image = read()
-            except ArtifactError as error:  # One bad frame ends no service.
+            except ec.ArtifactError as error:  # One bad frame must not end a service.
                 skipped += 1
                 print(f"skipped: {error}", file=sys.stderr, flush=True)
                 continue
@@ -87,8 +87,8 @@ def classify(classifier: Classifier, frames: Frames) -> None:
             print(f"{what}: median {median(times):.2f} ms, largest {max(times):.2f} ms of the last {len(times)}", flush=True)
 
 
-def folder_frames(folder: Path, watch: bool, reader: Reader) -> Frames:
-    """Yield a folder's images in the order of their names and, with `watch`, those that are new or written anew."""
+def folder_frames(folder: Path, watch: bool, classifier: ec.Classifier) -> Frames:
+    """Yield a folder's images in the order of their names and, with `watch`, those that are new or rewritten."""
     before: dict[Path, tuple[int, ...]] = {}
     taken: dict[Path, tuple[int, ...]] = {}
     while True:
@@ -96,40 +96,44 @@ def folder_frames(folder: Path, watch: bool, reader: Reader) -> Frames:
         try:
             for path in folder.iterdir():
                 if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-                    with suppress(FileNotFoundError):  # It is gone again.
+                    with suppress(FileNotFoundError):  # It was deleted.
                         status = path.stat()
                         files[path] = (status.st_ino, status.st_size, status.st_mtime_ns)
         except OSError as error:
-            raise ConfigError(f"{folder} can't be read ({error.strerror}): name a folder of images") from error
+            raise ec.ConfigError(f"{folder} can't be read ({error.strerror}): name a folder of images") from error
         if not (files or watch):
-            raise ConfigError(f"{folder} has no images ({', '.join(SUFFIXES)}): name another, or wait for them with --watch")
+            raise ec.ConfigError(f"{folder} has no images ({', '.join(SUFFIXES)}): name another, or wait for them with --watch")
         for path in sorted(files):
-            # A file that changes from one look to the next is still being written.
+            # A file that changes between two looks is still being written.
             if taken.get(path) != files[path] and (before.get(path) == files[path] or not watch):
                 taken[path] = files[path]
-                yield path.name, partial(reader, path)
+                yield path.name, partial(ec.read_image, path, classifier)
         if not watch:
             return
         before, taken = files, {path: taken[path] for path in taken if path in files}
         time.sleep(LOOK_SECONDS)
 
 
-def camera_frames(fit: Callable[[Images], Images]) -> Frames:
-    """Yield what the Raspberry Pi's camera sees. Waiting for it is not part of reading."""
+def camera_frames(classifier: ec.Classifier) -> Frames:
+    """Yield the frames of the Raspberry Pi's camera. Waiting for a frame is not part of reading."""
     try:
         from picamera2 import Picamera2  # type: ignore[import-not-found] # noqa: PLC0415 # Only a Pi has it.
 
         camera = Picamera2()
     except (ImportError, ValueError) as error:  # ValueError: its libraries were built for another numpy.
-        raise MissingDependency(f"picamera2 can't be imported ({error}): see The camera in examples/README.md") from error
+        raise ec.MissingDependency(
+            f"picamera2 can't be imported ({error}): sudo apt install python3-picamera2, and see docs/how-to/camera.md"
+        ) from error
     except (RuntimeError, IndexError) as error:
-        raise ConfigError(f"no camera can be opened ({error}): rpicam-hello --list-cameras shows what is connected") from error
+        raise ec.ConfigError(
+            f"no camera can be opened ({error}): rpicam-hello --list-cameras shows what is connected"
+        ) from error
     with camera:
-        # What picamera2 calls BGR888 is red, green, blue in an array.
+        # picamera2's BGR888 is red, green, blue in an array.
         camera.configure(camera.create_video_configuration(main={"format": "BGR888", "size": CAMERA_SIZE}))
         camera.start()
         for number in count(1):
-            yield f"frame {number}", partial(fit, camera.capture_array())
+            yield f"frame {number}", partial(ec.read_image, camera.capture_array(), classifier)
 
 
 if __name__ == "__main__":

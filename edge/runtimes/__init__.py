@@ -1,33 +1,27 @@
-"""What executes an exported file. Each library is imported only when a file needs it."""
+"""What executes a model file: one module per runtime, imported only when a file needs it."""
 
-from importlib.util import find_spec
+from functools import partial
+from importlib import import_module
 
-from edge.errors import ConfigError
-from edge.runtimes import litert, ort
-from edge.runtimes.base import Opener, Runtime
+from edgecnn.edge.formats import FORMATS
+from edgecnn.edge.runtimes.base import LoadedModel, Opener
+from edgecnn.edge.runtimes.installed import installed_runtime
 
-__all__ = ["Opener", "Runtime", "is_installed", "opener_for"]
-
-# Any of these packages runs the format.
-_MODULES = {"keras": ("tensorflow",), "tflite": ("ai_edge_litert", "tflite_runtime"), "onnx": ("onnxruntime",)}
-
-_OPENERS = {
-    "tflite": Opener(litert.import_library, litert.LiteRtRuntime),
-    "onnx": Opener(ort.import_library, ort.OrtRuntime),
-}
+__all__ = ["LoadedModel", "Opener", "opener_for"]
 
 
-def is_installed(model_format: str) -> bool:
-    """Tell whether a runtime for a format is installed, without importing it."""
-    return any(find_spec(module) for module in _MODULES[model_format])
+def opener_for(name: str, trust: tuple[str, ...] = ()) -> Opener:
+    """Return the opener of a runtime; it can be sent to a child process.
 
-
-def opener_for(model_format: str) -> Opener:
-    """Return how to open a `tflite` or `onnx` file on this device.
+    Args:
+        name: Name of a runtime (`litert`), or of a format (`tflite`) for its default: its first installed runtime.
+        trust: Names of Python modules that define a model's own layers, if its format may need any. Their code runs.
 
     Raises:
-        ConfigError: For `keras`, which needs the workstation.
+        ConfigError: If there is no such runtime or format.
+        MissingDependency: If it is not installed.
     """
-    if model_format not in _OPENERS:
-        raise ConfigError(f"{model_format} does not run on a device: export the model to tflite or onnx")
-    return _OPENERS[model_format]
+    row = installed_runtime(name)
+    module = import_module(row.module)
+    open_model = partial(module.open_model, trust=trust) if trust and FORMATS[row.format].trusted else module.open_model
+    return Opener(module.import_library, open_model, row)

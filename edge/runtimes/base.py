@@ -1,25 +1,37 @@
-"""The contract that every runtime meets."""
+"""The contract that every runtime meets: its module has `open_model`, an `OpenModel`, and `import_library`."""
 
+import math
+import os
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from contextlib import suppress
+from functools import cache, partial
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
-from edge.errors import ArtifactError, ConfigError
-from edge.manifest import TensorSpec
-from edge.model_file import ModelFile
+from edgecnn.edge.errors import ArtifactError, ConfigError, field
+from edgecnn.edge.folder.model_file import ModelFile
+from edgecnn.edge.formats import RUNTIMES, Runtime
+from edgecnn.edge.isolation.child import run_in_child
+from edgecnn.edge.isolation.tried import remember_tried, was_tried
+from edgecnn.edge.manifest import TensorSpec
+from edgecnn.edge.runtimes.trial import run_trial
+from edgecnn.edge.text import counted, printable
 
-# More is a slip of the finger: a runtime starts them all, and hundreds make a small board stand still.
+# More is a typing error: a runtime starts them all, and hundreds stall a small board.
 MOST_THREADS = 64
+# Limit for one image or its output: a colour image of 4,700 x 4,700 pixels, 256 MiB in float32.
+_MOST_NUMBERS = 2**26
 
 
-class Runtime(Protocol):
+class LoadedModel(Protocol):
     """An opened model with one input and one output, of any shape.
 
     Attributes:
-        name: The package that runs it, as installed.
-        version: That package's version.
+        name: Package that runs it, as installed.
+        version: Version of that package.
         input_spec: The input.
         output_spec: The output.
     """
@@ -30,58 +42,164 @@ class Runtime(Protocol):
     output_spec: TensorSpec
 
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """Return the raw output, a fresh array each time.
+        """Return the raw output, a new array each time. A run never sees the state of an earlier one, unless it streams.
 
         Args:
-            batch: In the input's own dtype and full shape, with as many images as the file takes in one call.
+            batch: Images in the input's dtype and full shape, as many as the file takes in one call.
         """
         ...
 
 
 class OpenModel(Protocol):
-    """Opens a model's bytes. `signature` names one of several in a TFLite file."""
+    """Opens a model's bytes. `signature` names one of several in a TFLite file; `streaming` keeps state between runs."""
 
-    def __call__(self, data: bytes, threads: int, signature: str | None = None) -> Runtime:
-        """Return the opened model. Raises ArtifactError for bytes that the runtime refuses, ConfigError for `signature`."""
+    def __call__(self, data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> LoadedModel:
+        """Return the opened model.
+
+        Raises:
+            ArtifactError: If the runtime refuses the bytes, or can't reset the state that they keep.
+            ConfigError: If `signature` does not fit, or `streaming` for a file that keeps no state.
+        """
         ...
 
 
-@dataclass(frozen=True)
-class Opener:
-    """How to open a format. Module-level functions or classes, so that it can be sent to a child process.
+class Opener(NamedTuple):
+    """How to open files with a runtime. Its functions are module-level, so that it can be sent to a child process.
 
     Attributes:
-        import_library: Imports the package, so that its cost can be told from the model's. Raises MissingDependency.
-        open_model: (model bytes, threads, signature) -> Runtime.
+        import_library: Imports the package, so that its cost can be separated from the model's. Raises MissingDependency.
+        open_model: Function from (model bytes, threads, signature, streaming) to LoadedModel.
+        runtime: Its row in `edgecnn.edge.formats`; None for a runtime that is in no table.
     """
 
     import_library: Callable[[], None]
     open_model: OpenModel
+    runtime: Runtime | None = None
 
-    def open_file(self, model: ModelFile, threads: int, signature: str | None = None) -> Runtime:
+    def open_file(
+        self, model: ModelFile, threads: int, signature: str | None = None, streaming: bool = False, trusted: bool = False
+    ) -> LoadedModel:
         """Open a model file, naming it in any error.
 
+        A file may crash a runtime's native code or keep it busy for ever. So a file that is new on this machine is first
+        opened and run in a child process with limits on memory and time: once per signature and release.
+
+        Args:
+            model: The file.
+            threads: Number of threads of the runtime.
+            signature: Name of the signature to run, if a TFLite file has several.
+            streaming: Keep a TFLite file's state between runs.
+            trusted: Open the file at once; for your own files.
+
         Raises:
-            ConfigError: If `threads` is not 1 to 64, or the file has not this signature or several and none is named.
-            ArtifactError: If the runtime refuses the file.
+            ConfigError: If `threads` is not 1 to 64, the file lacks this signature or has several and none is named, or
+                `streaming` is set and it keeps no state.
+            ArtifactError: If the runtime refuses the file or can't reset its state, the child did not survive the file, or
+                its input or output is too large.
             MissingDependency: If the runtime is not installed.
         """
         if not 1 <= threads <= MOST_THREADS:
-            raise ConfigError(f"--threads must be 1 to {MOST_THREADS}, got {threads}")
+            raise ConfigError(f"{field('threads')} must be 1 to {MOST_THREADS}, got {threads}")
+        if not trusted:
+            self.try_first(model, threads, signature, streaming)
         try:
-            return self.open_model(model.data, threads, signature)
+            return _bounded(self.open_model(model.data, threads, signature, streaming))
         except (ArtifactError, ConfigError) as error:
-            raise type(error)(f"{model.path}: {error}") from error
+            raise type(error)(f"{model.path}: {error.marked}") from error
+
+    def try_first(self, model: ModelFile, threads: int, signature: str | None = None, streaming: bool = False) -> None:
+        """Open a file and run it in a child process, unless that was done before. Errors are those of `open_file`."""
+        how = f"{self._ran_by()} {signature or ''} {'streaming' if streaming else ''}"
+        if not was_tried(model.data, how):
+            open_trusted = partial(self.open_file, model, threads, signature, streaming, trusted=True)
+            run_in_child(partial(run_trial, open_trusted, str(model.path)), str(model.path), len(model.data))
+            remember_tried(model.data, how)
+
+    def _ran_by(self) -> str:
+        """Return the runtime and its release without importing it."""
+        if self.runtime is None:
+            return str(self.open_model)
+        package = self.runtime.package.name
+        return f"{self.runtime.name} {package} {installed_version(package)}"
+
+
+def _bounded(runtime: LoadedModel) -> LoadedModel:
+    for spec, what in ((runtime.input_spec, "takes"), (runtime.output_spec, "gives")):
+        numbers = math.prod(size or 1 for size in spec.shape)
+        if numbers > _MOST_NUMBERS:
+            raise ArtifactError(f"it {what} {numbers:,} numbers at once, more than {_MOST_NUMBERS:,}: use a smaller model")
+    return runtime
+
+
+def imported(name: str) -> tuple[str, Any]:
+    """Import a runtime's package.
+
+    Args:
+        name: Name of the runtime.
+
+    Returns:
+        The package's version, and the module.
+
+    Raises:
+        MissingDependency: If it is not installed. A broken installation raises its own error.
+    """
+    package = RUNTIMES[name].package
+    try:
+        module = import_module(package.module)
+    except ModuleNotFoundError as error:
+        if error.name != package.module.partition(".")[0]:
+            raise
+        raise package.missing from error
+    return _version(package.name), module
+
+
+def installed_version(package: str) -> str:
+    """Return a package's version without importing it; "" if it is not installed, which the import will report."""
+    try:
+        return _version(package)
+    except ModuleNotFoundError:  # PackageNotFoundError is one.
+        return ""
+
+
+@cache  # Looking up a version takes milliseconds, which would count as loading the model.
+def _version(package: str) -> str:
+    """Return what `importlib.metadata.version` does, mostly without importing it: that takes longer than opening a model.
+
+    A wheel's version is in the name of the folder next to its package:
+    https://packaging.python.org/specifications/recording-installed-packages.
+    """
+    start, end = f"{package.replace('-', '_')}-", ".dist-info"
+    for place in sys.path:
+        with suppress(OSError):
+            names = os.listdir(place)  # noqa: PTH208 - To make a Path of each of hundreds takes longer.
+            found = [name for name in names if name.startswith(start) and name.endswith(end)]
+            if len(found) == 1:
+                return found[0].removeprefix(start).removesuffix(end)
+    installed: str = import_module("importlib.metadata").version(package)
+    return installed
 
 
 def require_one_each(title: str, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-    """Refuse a model that has not one input and one output.
+    """Raise unless a model has one input and one output.
 
     Raises:
-        ArtifactError: Naming them.
+        ArtifactError: If it has others; the message names them.
     """
     if len(inputs) != 1 or len(outputs) != 1:
         raise ArtifactError(
-            f"the {title} model has {len(inputs)} inputs ({', '.join(inputs)}) and {len(outputs)} outputs "
-            f"({', '.join(outputs)}): give one with one each"
+            f"the {title} model has {counted(inputs, 'input')} ({', '.join(inputs)}) and {counted(outputs, 'output')} "
+            f"({', '.join(outputs)}): give a model with one input and one output"
+        )
+
+
+def refuse_random(title: str, operators: Sequence[str]) -> None:
+    """Raise if a model has operators that draw random numbers.
+
+    Raises:
+        ArtifactError: If there is such an operator: a model that answers differently each time can't be judged.
+    """
+    if operators:
+        raise ArtifactError(
+            f"the {title} model draws random numbers ({', '.join(map(printable, operators))}), so an image gets another "
+            "answer each time: convert it in inference mode, without these operators"
         )

@@ -6,24 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.budgets import load_budgets
-from benchmarks.gate import Policy
-from benchmarks.latency import Plan
-from benchmarks.lineup import folder_lineup
-from benchmarks.options import Options
-from benchmarks.results import Report
-from benchmarks.run import benchmark
-from convert.dataset import load_test
-from edge.manifest import Manifest
-from edge.runtimes import opener_for
-from edge.splits import Split
+from edgecnn.benchmarks.judge.budgets import load_budgets
+from edgecnn.benchmarks.judge.gate import Policy
+from edgecnn.benchmarks.measure.lineup import folder_lineup
+from edgecnn.benchmarks.measure.options import BenchOptions
+from edgecnn.benchmarks.measure.run import benchmark
+from edgecnn.benchmarks.results.records import Report
+from edgecnn.benchmarks.timing.latency import Plan
+from edgecnn.edge.data.splits import Split
+from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.runtimes import opener_for
 
 NAMES = ("float32.tflite", "int8.tflite", "float32.onnx")
 
 
 @pytest.fixture(scope="session")
 def three_files(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder like `exported` whose manifest lists model.keras and `NAMES` alone. Read it only."""
+    """A folder like `exported` whose manifest lists only model.keras and `NAMES`. Do not write to it."""
     folder = tmp_path_factory.mktemp("three") / "bars"
     shutil.copytree(exported, folder)
     manifest = Manifest.load(folder)
@@ -33,16 +33,9 @@ def three_files(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="session")
-def test_split(idx_folder: Path) -> Split:
-    """The 60 test images of `exported`."""
-    return load_test(idx_folder)
-
-
-@pytest.fixture(scope="session")
 def measured(three_files: Path, test_split: Split) -> Report:
-    """A result of `NAMES`, with everything but a sweep measured."""
-    options = Options(
-        formats=("tflite", "onnx"),
+    """A result of `NAMES`, with everything measured except a sweep."""
+    options = BenchOptions(
         plan=Plan(min_seconds=0.02, min_runs=400, launches=3, rounds=2),
         percents=(50.0, 90.0, 99.9),
         batch=4,
@@ -52,10 +45,10 @@ def measured(three_files: Path, test_split: Split) -> Report:
         paced_seconds=0.1,
     )
     return benchmark(
-        folder_lineup(three_files, options, {name: opener_for(name) for name in ("tflite", "onnx")}, test_split),
+        folder_lineup(ModelFolder(three_files), options, {name: opener_for(name) for name in ("tflite", "onnx")}, test_split),
         options,
         load_budgets(None, {"max_drop_points": 100.0, "max_size_kib": 10_000.0}, ()),
         Policy(("noise",)),
-        "edgecnn bench",
-        {"edgecnn": "0", "numpy": "0"},
+        command="edgecnn bench",
+        versions={"edgecnn": "0", "numpy": "0"},
     )

@@ -1,6 +1,7 @@
-"""A network as users bring them."""
+"""Exports made now, and a network like a user's."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -8,12 +9,35 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.kept.make import make_any_batch, make_bars
+
+
+@pytest.fixture(autouse=True)
+def _made_here(made_here: None) -> None:
+    """No test here covers the trial of a new file."""
+
+
+@pytest.fixture(scope="session")
+def exported(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As elsewhere, but made now, with `logs` and `checkpoint`, since training is tested here."""
+    folder = tmp_path_factory.mktemp("made") / "bars"
+    make_bars(idx_folder, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def any_batch(exported: Path, idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As elsewhere, with every file, but made now."""
+    folder = tmp_path_factory.mktemp("any") / "bars"
+    make_any_batch(idx_folder, exported, folder)
+    return folder
+
 
 @pytest.fixture(scope="session")
 def residual() -> Any:
-    """An untrained network of a Rescaling, a residual, a depthwise and a dilated convolution, that gives logits.
+    """An untrained network of a Rescaling, a residual, a depthwise and a dilated convolution, which computes logits.
 
-    Args and returns as Keras has them: float32 images (n, 8, 8, 3) from 0 to 255 -> (n, 4).
+    It maps float32 images (n, 8, 8, 3) from 0 to 255 to (n, 4).
     """
     keras.utils.set_random_seed(0)
     layers = keras.layers
@@ -27,5 +51,5 @@ def residual() -> Any:
 
 @pytest.fixture
 def random_inputs() -> Callable[[int], NDArray[np.float32]]:
-    """Return so many inputs (n, 8, 8, 3) for `residual`."""
+    """Return `count` inputs (n, 8, 8, 3) for `residual`."""
     return lambda count: np.random.default_rng(0).uniform(0, 255, (count, 8, 8, 3)).astype(np.float32)

@@ -3,12 +3,14 @@
 import errno
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from edge.errors import ArtifactError, ConfigError
-from edge.files import make_folder, read_bytes, sha256, staged, write_bytes
+from edgecnn.edge import files
+from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.files import make_folder, read_bytes, sha256, staged, write_bytes
 
 
 def write_half(path: Path, error: BaseException) -> None:
@@ -18,13 +20,13 @@ def write_half(path: Path, error: BaseException) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"int8\.tflite does not exist: check the path, or write it with edgecnn train and"):
+    with pytest.raises(ArtifactError, match=r"int8\.tflite does not exist: check the path"):
         read_bytes(tmp_path / "int8.tflite")
 
 
 def test_an_empty_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "int8.tflite").touch()
-    with pytest.raises(ArtifactError, match=r"int8\.tflite is empty: export or copy it again"):
+    with pytest.raises(ArtifactError, match=r"int8\.tflite is empty: copy it again"):
         read_bytes(tmp_path / "int8.tflite")
 
 
@@ -93,7 +95,7 @@ def test_the_old_file_is_there_until_the_block_ends(tmp_path: Path) -> None:
     with staged(path) as temporary:
         temporary.write_bytes(b"new")
         assert path.read_bytes() == b"old"
-        assert (temporary.parent, temporary.suffix) == (tmp_path, ".keras")
+        assert (temporary.parent.parent, temporary.name) == (tmp_path, "model.keras")
     assert path.read_bytes() == b"new"
     assert [item.name for item in tmp_path.iterdir()] == ["model.keras"]
 
@@ -111,7 +113,7 @@ def test_a_hash_is_sha256_in_hex() -> None:
 
 def test_a_name_that_is_too_long_is_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"can't be written .File name too long."):
-        write_bytes(tmp_path / ("a" * 255), b"x")
+        write_bytes(tmp_path / ("a" * 256), b"x")
 
 
 def test_a_pipe_is_written_and_not_replaced(tmp_path: Path) -> None:
@@ -122,6 +124,44 @@ def test_a_pipe_is_written_and_not_replaced(tmp_path: Path) -> None:
     assert os.read(reader, 10) == b"new"
     os.close(reader)
     assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_a_pipe_that_nobody_reads_is_not_waited_for_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "PATIENCE_SECONDS", 0.1)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(ConfigError, match=r"pipe can't be written"):
+        write_bytes(pipe, b"new")
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with pytest.raises(ConfigError, match=r"pipe can't be written \(nobody reads it\)"):
+        write_bytes(pipe, b"x" * 1_000_000)
+    os.close(reader)
+
+
+def test_a_pipe_whose_reader_comes_late_gets_everything(tmp_path: Path) -> None:
+    pipe, data = tmp_path / "pipe", os.urandom(1_000_000)
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(write_bytes, pipe, data)
+        assert pipe.read_bytes() == data
+        written.result()
+
+
+@pytest.mark.parametrize("suffix", [".tflite", ".json"])
+def test_a_pipe_is_not_read_as_a_file(suffix: str, tmp_path: Path) -> None:
+    pipe = tmp_path / f"pipe{suffix}"
+    os.mkfifo(pipe)
+    with pytest.raises(ArtifactError, match=f"pipe{suffix} can't be read"):
+        read_bytes(pipe)
+    with pytest.raises(ArtifactError, match="/dev/zero can't be read"):
+        read_bytes(Path("/dev/zero"))
+
+
+def test_a_pipe_is_not_replaced_by_a_figure(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "figure.png")
+    with pytest.raises(ConfigError, match=r"figure\.png"), staged(tmp_path / "figure.png"):
+        pass
+    assert stat.S_ISFIFO((tmp_path / "figure.png").stat().st_mode)
 
 
 def test_a_device_that_is_full_is_told_and_not_replaced() -> None:

@@ -1,7 +1,8 @@
-"""What the device must not need, and what the command line must not wait for. Each in a fresh interpreter."""
+"""What the device must not need, and what the command line must not wait for, each in a new interpreter."""
 
 import subprocess
 import sys
+from pathlib import Path
 
 GUARD = """
 import sys
@@ -23,22 +24,35 @@ def guarded(code: str, *allowed: str) -> subprocess.CompletedProcess[str]:
     return run(f"ALLOWED = {allowed!r}\n{GUARD}\n{code}")
 
 
+def test_only_the_table_of_formats_names_what_stands_above_edge() -> None:
+    edge = Path(__file__).parents[2] / "edge"
+    above = ("edgecnn.convert", "edgecnn.benchmarks", "edgecnn.api", "edgecnn.cli")
+    naming = [
+        str(path.relative_to(edge))
+        for path in edge.rglob("*.py")
+        if any(name in path.read_text(encoding="utf-8") for name in above)
+    ]
+    assert naming == ["formats.py"]
+
+
 def test_the_guard_refuses_what_is_not_allowed() -> None:
     for code in ("import PIL", "import numpy"):
-        refused = guarded(code, "edge")
+        refused = guarded(code, "edgecnn")
         assert refused.returncode == 1
         assert "guard:" in refused.stderr
 
 
 def test_the_device_needs_only_the_standard_library_and_numpy_until_a_file_is_opened() -> None:
-    done = guarded("import edge, edge.classifier, edge.images, edge.runtimes, edge.metrics; print('done')", "edge", "numpy")
+    modules = ("inference.classifier", "data.image_file", "runtimes", "model.metrics")
+    imports = "".join(f"import edgecnn.edge.{module}\n" for module in modules)
+    done = guarded(f"{imports}print('done')", "edgecnn", "numpy")
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
 def test_the_command_line_answers_without_loading_a_heavy_package() -> None:
     heavy = ("tensorflow", "keras", "onnxruntime", "onnx", "ai_edge_litert", "matplotlib", "PIL")
     done = run(
-        "import sys\nfrom edgecnn import main\ncode = main(['--help'])\n"
+        "import sys\nfrom edgecnn.__main__ import main\ncode = main(['--help'])\n"
         f"print('loaded:', [name for name in {heavy!r} if name in sys.modules], code)"
     )
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The manifest: what it refuses to vouch for, and the order in which it lists."""
+"""The manifest: what it refuses to list, and its order."""
 
 import json
 from dataclasses import replace
@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from edge.errors import ArtifactError
-from edge.files import sha256
-from edge.manifest import Manifest, Preprocessing
+from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.files import sha256
+from edgecnn.edge.manifest import Manifest, Preprocessing
 
 
 def edit(folder: Path, **changes: Any) -> None:
@@ -32,7 +32,7 @@ def test_a_damaged_manifest_is_refused(artifacts: Path) -> None:
 @pytest.mark.parametrize("schema", [1, 3])
 def test_another_schema_is_refused_and_both_are_named(schema: int, artifacts: Path) -> None:
     edit(artifacts, schema=schema)
-    with pytest.raises(ArtifactError, match=rf"manifest\.json has schema {schema}, this edgecnn reads 2: write it again"):
+    with pytest.raises(ArtifactError, match=rf"manifest\.json has schema {schema}; this edgecnn reads 2"):
         Manifest.load(artifacts)
 
 
@@ -111,19 +111,21 @@ def test_artifacts_replace_those_of_their_name_and_keep_a_fixed_order(exported: 
 
 def test_another_schema_is_told_before_the_fields_that_it_may_have(artifacts: Path) -> None:
     edit(artifacts, schema=3, something="new")
-    with pytest.raises(ArtifactError, match="has schema 3, this edgecnn reads 2"):
+    with pytest.raises(ArtifactError, match="has schema 3; this edgecnn reads 2"):
         Manifest.load(artifacts)
 
 
 def test_words_that_this_version_does_not_know_are_refused(artifacts: Path) -> None:
     manifest = Manifest.load(artifacts)
-    fit, order = replace(manifest.preprocessing, fit="squeeze"), replace(manifest.preprocessing, channel_order="grb")
-    for field, word, changed in (("fit", "squeeze", fit), ("channel_order", "grb", order)):
-        replace(manifest, preprocessing=changed).save(artifacts)
-        with pytest.raises(ArtifactError, match=rf"manifest\.json: preprocessing\.{field} is '{word}', unknown: export again$"):
+    words: tuple[dict[str, Any], ...] = ({"fit": "squeeze"}, {"channel_order": "grb"}, {"background": "grey"})
+    for changed in words:
+        ((name, word),) = changed.items()
+        replace(manifest, preprocessing=replace(manifest.preprocessing, **changed)).save(artifacts)
+        with pytest.raises(ArtifactError, match=rf'manifest\.json: preprocessing\.{name} must be \w+ or .*, got "{word}"'):
             Manifest.load(artifacts)
-    replace(manifest, output="boxes").save(artifacts)
-    with pytest.raises(ArtifactError, match=r"manifest\.json: output is 'boxes', unknown: export again$"):
+    boxes: Any = "boxes"
+    replace(manifest, output=boxes).save(artifacts)
+    with pytest.raises(ArtifactError, match=r'manifest\.json: output must be probabilities or logits, got "boxes"'):
         Manifest.load(artifacts)
     replace(manifest, artifacts=(replace(manifest.artifacts[0], precision="int3"),)).save(artifacts)
     with pytest.raises(ArtifactError, match=r"model\.keras is keras int3, unknown"):

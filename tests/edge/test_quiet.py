@@ -1,12 +1,13 @@
-"""A native library's chatter stays off the terminal, and is not lost when it matters."""
+"""A native library's messages stay off the terminal, and are not lost when they matter."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from edge.quiet import quiet
+from edgecnn.edge.quiet import quiet
 
 
 def chatter(error: BaseException) -> None:
@@ -43,3 +44,28 @@ def test_chatter_is_held_back_and_stdout_is_not(capfd: pytest.CaptureFixture[str
         os.write(1, b"result\n")
     os.write(2, b"seen\n")
     assert capfd.readouterr() == ("result\n", "seen\n")
+
+
+def silent_chatter() -> None:
+    with quiet():
+        os.write(2, b"from C++\n")
+        raise ValueError("refused")
+
+
+def test_without_a_standard_error_what_was_held_back_still_comes_with_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    with pytest.raises(ValueError, match="refused") as caught:
+        silent_chatter()
+    assert caught.value.__notes__ == ["from C++\n"]
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_closed_descriptor_2_is_never_one_of_a_file_that_is_opened_later(closed: str, tmp_path: Path) -> None:
+    code = (
+        "import os, sys\nfrom edgecnn.edge.quiet import quiet\nwith quiet():\n    os.write(2, b'chatter')\n"
+        "with open(sys.argv[1], 'wb', buffering=0) as result:\n    os.write(2, b'chatter')\n    result.write(b'result')\n"
+    )
+    result = tmp_path / "result"
+    done = subprocess.run(["/bin/sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", code, str(result)], check=False)
+    assert done.returncode == 0
+    assert result.read_bytes() == b"result"

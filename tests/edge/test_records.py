@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.errors import ArtifactError
-from edge.manifest import Manifest, Preprocessing
-from edge.records import from_json, to_json
+from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.manifest import Manifest, Preprocessing
+from edgecnn.edge.records import from_json, inlined, to_json, to_value
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,44 @@ def test_a_field_that_came_later_may_be_missing_and_no_other() -> None:
         from_json(Grown, '{"shape": null}', "box.json")
     with pytest.raises(ArtifactError, match=r"^box\.json: shape must be tuple\[int, \.\.\.\], got 3: write it again$"):
         from_json(Grown, '{"name": "bars", "shape": 3}', "box.json")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    share: float
+    seed: int
+    kind: str = "any"
+
+
+@dataclass(frozen=True)
+class Whole:
+    name: str
+    drawn: Drawn | None = inlined(Drawn)
+    note: str = ""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"name": "bars", "share": 0.5}', r"field seed is missing"),
+        ('{"name": "bars", "share": 0.5, "seed": null}', r"seed must be int, got null"),
+        ('{"name": "bars", "drawn": null}', r"field drawn is unknown"),
+        ('[{"name": "bars"}]', r"the whole must be an object"),
+    ],
+)
+def test_half_of_what_belongs_together_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ArtifactError, match=rf"^box\.json: {message}: write it again$"):
+        from_json(Whole, text, "box.json")
+
+
+def test_what_belongs_together_stands_beside_the_rest_in_json() -> None:
+    whole = Whole("bars", Drawn(0.5, 3, "new"))
+    assert to_value(whole) == {"name": "bars", "share": 0.5, "seed": 3, "kind": "new", "note": ""}
+    assert from_json(Whole, to_json(whole), "box.json") == whole
+    none = {"name": "bars", "share": None, "seed": None, "kind": "any", "note": ""}
+    assert to_value(Whole("bars")) == none
+    assert from_json(Whole, json.dumps(none), "box.json") == Whole("bars")
+    assert from_json(Whole, '{"name": "bars"}', "box.json") == Whole("bars")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Ssh servers on loopback, one for each device: with a home, PATH and port of its own.
+"""Ssh servers on loopback, one per device, each with its own home, PATH and port.
 
 The devices are this machine under other names. They have a stand-in for edgecnn, which prints a stored result at once.
 """
@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.remote import DeviceResult, Job, bench_devices
-from benchmarks.remote_install import running_version
+from edgecnn.benchmarks.remote.install import running_version
+from edgecnn.benchmarks.remote.remote import DeviceResult, Job, bench_devices
 
 SSHD = Path("/usr/sbin/sshd")
-RESULT = Path(__file__).parents[1] / "benchmarks/results/schema-3.json"
+RESULT = Path(__file__).parents[1] / "benchmarks/kept_results/schema-3.json"
 
 STAND_IN = """#!/bin/sh
 if [ "$1" = --version ]; then echo edgecnn {version}; exit; fi
@@ -41,7 +41,7 @@ class Device:
 
     Attributes:
         name: Its name in the user's ssh config.
-        home: The remote account's home.
+        home: Home of the remote account.
         server: Its process.
     """
 
@@ -59,7 +59,7 @@ class Device:
 
 
 class Network:
-    """The user's side: an ssh config, a key, known hosts; and devices to add."""
+    """The user's side: an ssh config, a key, known hosts; devices can be added."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -73,7 +73,7 @@ class Network:
             subprocess.run(keygen, check=True)
 
     def job(self, bundle: Path, arguments: tuple[str, ...] = (), **more: Any) -> Job:
-        """Return what devices are asked."""
+        """Return the requests to devices."""
         return Job(bundle, arguments, running_version(), "edgecnn bench a --device b --install", **more)
 
     def run(self, bundle: Path, *hosts: str, said: list[str] | None = None, **more: Any) -> list[DeviceResult]:
@@ -82,14 +82,14 @@ class Network:
         return list(bench_devices(hosts, self.job(bundle, **more), "edgecnn bench", lines.append).devices)
 
     def failure(self, bundle: Path, host: str, **more: Any) -> str:
-        """Measure on a device that fails, and return why."""
+        """Measure on a device that fails, and return the reason."""
         (device,) = self.run(bundle, host, **more)
         assert device.result is None
         assert device.error
         return device.error
 
     def until(self, condition: Callable[[], object], seconds: float = 30) -> None:
-        """Wait until something is so."""
+        """Wait until a condition holds."""
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, "it did not come so far"
@@ -104,7 +104,7 @@ class Network:
         if edgecnn:
             program.write_text(edgecnn.format(version=running_version()))
             program.chmod(0o755)
-        # The one that made this environment: Debian's own need not have venv.
+        # The interpreter that made this environment: Debian's may lack venv.
         python = Path(sys.base_prefix) / f"bin/python3.{sys.version_info.minor}"
         (home / "bin/python3").write_text(f'#!/bin/sh\nexec {shlex.quote(str(python))} "$@"\n')
         (home / "bin/python3").chmod(0o755)
@@ -112,7 +112,7 @@ class Network:
             listener.bind(("127.0.0.1", 0))
             port = listener.getsockname()[1]
         settings = self.folder / f"sshd-{name}"
-        # The shell's start-up file says something, as many do.
+        # The shell's start-up file prints something, as many do.
         (home / ".bashrc").write_text("echo welcome\nprintf unended\n")
         path = f"{home / 'bin'}:/usr/local/bin:/usr/bin:/bin"
         settings.write_text(
@@ -130,7 +130,7 @@ class Network:
                 f"Host {name}\n  HostName 127.0.0.1\n  Port {port}\n  User {getpass.getuser()}\n  IdentityAgent none\n"
                 f"  IdentityFile {self.folder / key}\n  IdentitiesOnly yes\n  UserKnownHostsFile {self.known}\n"
                 "  GlobalKnownHostsFile /dev/null\n"
-                # What a config may have for people at a terminal.
+                # Settings that a config may have for interactive use.
                 "  RemoteCommand tmux\n  RequestTTY yes\n  LocalForward 1 127.0.0.1:1\n  ExitOnForwardFailure yes\n"
             )
         if known:
@@ -149,9 +149,9 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Network
     if not (SSHD.exists() and shutil.which("ssh") and shutil.which("ssh-keygen")):
         pytest.skip("needs an ssh server and client: apt install openssh-server openssh-client")
     if os.getuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)  # A server that root starts wants it; systemd makes it otherwise.
+        Path("/run/sshd").mkdir(exist_ok=True)  # A server started by root needs it; normally systemd creates it.
     made = Network(tmp_path)
-    # ssh takes the user's config from the password file's home, whatever HOME is.
+    # ssh reads the user's config from the home in the password file, whatever HOME is.
     wrapper = tmp_path / "bin/ssh"
     wrapper.parent.mkdir()
     wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {shlex.quote(str(made.config))} "$@"\n')
@@ -165,7 +165,7 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Network
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    """A file that the stand-in does not look at, large enough to be sent in several pieces."""
+    """A file that the stand-in ignores, large enough to be sent in several pieces."""
     path = tmp_path / "a bundle.zip"
     path.write_bytes(bytes(range(256)) * 12_000)
     return path

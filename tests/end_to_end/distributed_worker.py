@@ -1,4 +1,4 @@
-"""One worker of a distributed run, as `edgecnn train` would be it, with Ctrl-C at a batch of the test's choosing."""
+"""One worker of a distributed run, like `edgecnn train`, with Ctrl-C at a batch chosen by the test."""
 
 import json
 import os
@@ -7,15 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from convert.dataset import load_dataset
-from convert.meeting import Cluster
-from convert.train import TrainState, train_together
-from convert.train_records import TrainConfig
-from edge.interface import SCHEMES, Interface
+from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.distributed.meeting import Cluster
+from edgecnn.convert.training.train import train_together
+from edgecnn.convert.training.training_run import TrainState
+from edgecnn.edge.data.dataset import load_dataset
+from edgecnn.edge.model.interface import SCHEMES, Interface
 
 
 def run(given: dict[str, Any]) -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background ignores it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # Background processes of a shell ignore it.
 
     def on_batch(state: TrainState) -> None:
         if [state.epoch, state.batch] == given["interrupt_at"]:
@@ -31,7 +32,7 @@ def run(given: dict[str, Any]) -> None:
     cluster = Cluster(tuple(given["addresses"]), given["worker"], 60)
     folder, interface = Path(given["folder"]), Interface(SCHEMES["unit"])
     try:
-        train_together(cluster, dataset, config, folder, interface, (), given["resume"], say, on_batch)
+        train_together(cluster, dataset, config, folder, interface, resume=given["resume"], on_text=say, on_batch=on_batch)
     except KeyboardInterrupt:
         say("interrupted")
 

@@ -1,4 +1,4 @@
-"""Networks as users bring them, for `edgecnn train --model networks:NAME`."""
+"""Networks like users', for `edgecnn train --model networks:NAME`."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from keras import layers
 
 
 def mobile(shape: tuple[int, int, int], classes: int) -> Any:
-    """Depthwise-separable blocks with ReLU6, as MobileNet has; pixels are rescaled inside."""
+    """Depthwise-separable blocks with ReLU6, as in MobileNet; pixels are rescaled inside."""
     image = x = keras.Input(shape)
     x = layers.Rescaling(1 / 127.5, offset=-1)(x)
     x = _block(layers.Conv2D(16, 3, strides=2, padding="same", use_bias=False), x)

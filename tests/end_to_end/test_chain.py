@@ -12,12 +12,12 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from ai_edge_litert import schema_py_generated as schema
 from PIL import Image
 
-from benchmarks.times import Times
-from convert.dataset import load_test
-from edge.classifier import Classifier
+from edgecnn.benchmarks.timing.times import Times
+from edgecnn.edge.data.dataset import load_test
+from edgecnn.edge.folder.model_file import read_model
+from edgecnn.edge.inference.classifier import Classifier
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 EDGECNN = [str(Path(sys.executable).parent / "edgecnn")]
@@ -31,14 +31,14 @@ def edgecnn(folder: Path, *arguments: str, code: int = 0) -> subprocess.Complete
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which a user trained on MNIST for two epochs, exported and measured."""
+    """A folder in which a user trained on MNIST for one epoch, exported and measured."""
     folder = tmp_path_factory.mktemp("home")
-    trained = edgecnn(folder, "train", "--epochs", "2")
+    trained = edgecnn(folder, "train", "--epochs", "1")
     assert "60,000 training and 10,000 test images of (28, 28, 1)" in trained.stderr
     assert "34,890 parameters (34,698 trainable)" in trained.stdout
-    assert "epoch 2/2" in trained.stderr
+    assert "epoch 1/1" in trained.stderr
     edgecnn(folder, "export", "--quantize", "int8")
-    edgecnn(folder, "bench", "--json", "result.json")
+    edgecnn(folder, "bench", "--launches", "2", "--min-runs", "1000", "--json", "result.json")
     return folder
 
 
@@ -58,7 +58,7 @@ def test_int8_is_within_a_fifth_of_a_point_of_float(result: Any) -> None:
     for name in ("int8.tflite", "int8.onnx"):
         drop = files[name]["reference_correct"] - files[name]["correct"]
         assert drop <= 20, f"{name} lost {drop} of 10,000 images"
-    # Two epochs of the notebook's recipe end between 95 and 98 %, by machine.
+    # An epoch ends between 95 and 98 %, by machine.
     assert files["model.keras"]["correct"] >= 9_000
 
 
@@ -67,7 +67,7 @@ def test_the_result_keeps_raw_times_and_what_ran(result: Any) -> None:
         "model.keras", "float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx",
     ]  # fmt: skip
     for file in result["files"]:
-        assert len(file["launches"]) == 5
+        assert len(file["launches"]) == 2
         rounds = [item for launch in file["launches"] for item in launch["rounds"]]
         assert sum(len(Times(**item["measured"]).unpack()) for item in rounds) == file["latency"]["runs"] >= 1000
         # 1,000 runs support a p99.
@@ -78,27 +78,22 @@ def test_the_result_keeps_raw_times_and_what_ran(result: Any) -> None:
 
 
 def test_bench_of_one_runtime_measures_that_alone(home: Path) -> None:
-    text = edgecnn(home, "bench", "--runtime", "onnx").stdout
+    text = edgecnn(home, "bench", "--runtime", "onnx", "--json", "onnx.json").stdout
     assert "int8.onnx" in text
     assert "tflite" not in text
-    assert text.strip().endswith("PASS: every file is within 0.50 points of the float Keras model (95 %).")
-
-
-def test_dynamic_loads_in_tflite_runtime_2_14(home: Path) -> None:
-    edgecnn(home, "export", "--format", "tflite", "--quantize", "dynamic")
-    model = schema.ModelT.InitFromPackedBuf((home / "artifacts/mnist/dynamic.tflite").read_bytes(), 0)
-    versions = [code.version for code in model.operatorCodes if code.builtinCode == schema.BuiltinOperator.FULLY_CONNECTED]
-    # The version that this converter writes by itself is 12; tflite-runtime 2.14 knows up to 11.
-    assert versions == [9]
+    assert "PASS: every file is within 0.50 points of the float Keras model" in text
+    launches = {len(file["launches"]) for file in json.loads((home / "onnx.json").read_text())["files"]}
+    assert len(launches) == 1
+    assert launches <= {*range(5, 21)}  # Chosen by this machine's times, since the user did not set them.
 
 
 def test_evaluate_says_what_bench_says(home: Path, result: Any) -> None:
-    for file in result["files"]:
-        path = f"artifacts/mnist/{file['artifact']['path']}"
-        said = json.loads(edgecnn(home, "evaluate", path, "--json", "-").stdout)
-        assert said["correct"] == file["accuracy"]["correct"]
+    files = {file["artifact"]["path"]: file["accuracy"] for file in result["files"]}
+    for name in ("int8.tflite", "float32.onnx"):
+        said = json.loads(edgecnn(home, "evaluate", f"artifacts/mnist/{name}", "--json", "-").stdout)
+        assert said["correct"] == files[name]["correct"]
     trained = json.loads((home / "artifacts/mnist/train.json").read_text())
-    assert trained["test_accuracy"] == result["files"][0]["accuracy"]["correct"] / 10_000
+    assert trained["test_accuracy"] == files["model.keras"]["correct"] / 10_000
 
 
 def test_image_47_is_predicted_by_every_format(home: Path) -> None:
@@ -110,7 +105,7 @@ def test_image_47_is_predicted_by_every_format(home: Path) -> None:
 
 
 def test_digits_as_people_have_them_are_read_as_well_as_the_data_set(home: Path) -> None:
-    """Dark on white, coloured, large, small in a corner, as JPEG: 300 test digits, drawn anew."""
+    """300 test digits redrawn as JPEG: dark on white, coloured, large, small in a corner."""
     test = load_test()
     digits = test.images(range(300))
     names = []
@@ -126,7 +121,7 @@ def test_digits_as_people_have_them_are_read_as_well_as_the_data_set(home: Path)
     drawn = sum(int(item["predicted"]) == test.labels[i] for i, item in enumerate(said["images"]))
     original = Classifier.load(home / "artifacts/mnist/int8.tflite").predict(digits)
     right = int((original.class_indices == test.labels[:300]).sum())
-    # Two epochs end in a model of 95 to 98 %, by machine: it is the reading of files that is tested, not the model.
+    # An epoch ends in a model of 95 to 98 %, by machine: it is the reading of files that is tested, not the model.
     assert drawn >= right - 9, f"{drawn} of 300, {right} in the data set"
 
 
@@ -144,7 +139,7 @@ def test_tensorboard_serves_a_value_for_every_batch(home: Path) -> None:
             "--host",
             "127.0.0.1",
             "--samples_per_plugin",
-            "scalars=9999",  # Else 1,000 points of each curve.
+            "scalars=9999",  # The default is 1,000 points per curve.
         ]
         board = subprocess.Popen(command, cwd=home, stdout=output, stderr=subprocess.STDOUT)
         try:
@@ -162,7 +157,7 @@ def test_tensorboard_serves_a_value_for_every_batch(home: Path) -> None:
         finally:
             board.terminate()
             board.wait()
-    assert len(points) == 2 * 938
+    assert len(points) == 938
 
 
 def test_ctrl_c_leaves_the_finished_epoch_and_resume_goes_on(idx_folder: Path, tmp_path: Path) -> None:
@@ -180,18 +175,19 @@ def test_ctrl_c_leaves_the_finished_epoch_and_resume_goes_on(idx_folder: Path, t
     assert "the finished one of lowest training loss" in rest
     assert "Traceback" not in rest
     finished = len(json.loads((tmp_path / "artifacts/bars/train.json").read_text())["history"])
-    edgecnn(tmp_path, "evaluate", "artifacts/bars/model.keras")
+    assert read_model(tmp_path / "artifacts/bars/model.keras").unverified is None
     edgecnn(tmp_path, *command[:-1], str(finished + 1), "--resume")
     assert len(json.loads((tmp_path / "artifacts/bars/train.json").read_text())["history"]) == finished + 1
 
 
 @pytest.mark.skipif(not FASHION.is_dir(), reason="Debian's dataset-fashion-mnist is not installed: apt-get install it")
 def test_fashion_mnist_takes_the_same_chain(tmp_path: Path) -> None:
-    edgecnn(tmp_path, "train", "--data", str(FASHION), "--epochs", "1")
+    edgecnn(tmp_path, "train", "--data", str(FASHION), "--epochs", "1", "--filters", "16,16,16")
     edgecnn(tmp_path, "export", "artifacts/fashion-mnist/model.keras")
-    # One epoch's model may lose about the default budget to int8; then the honest answer is exit code 3.
+    # A model of one epoch may lose about the default limit to int8; then exit code 3 is correct.
     done = subprocess.run(
-        [*EDGECNN, "bench", "artifacts/fashion-mnist", "--json", "result.json", "--launches", "2", "--min-seconds", "0.1"],
+        [*EDGECNN, "bench", "artifacts/fashion-mnist", "--json", "result.json", "--launches", "2", "--min-seconds", "0.1",
+         "--runtime", "tflite", "--runtime", "onnx"],
         cwd=tmp_path, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "100"},
     )  # fmt: skip
     report = json.loads((tmp_path / "result.json").read_text())

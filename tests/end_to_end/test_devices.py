@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from benchmarks.remote import Install
-from benchmarks.remote_install import running_version
+from edgecnn.benchmarks.remote.install import running_version
+from edgecnn.benchmarks.remote.remote import Install
 
 EDGECNN = Path(sys.executable).parent / "edgecnn"
 
 
 def test_an_unknown_host_key_is_refused_with_the_command_to_type(network: Any, bundle: Path) -> None:
     device = network.add("stranger", known=False)
-    assert network.failure(bundle, "stranger") == "its host key is not known here: type ssh stranger once, and compare it"
+    assert network.failure(bundle, "stranger") == "its host key is unknown here: type ssh stranger once, and compare the key"
     assert network.known.read_text() == ""
     assert not device.cache.exists()
 
@@ -29,8 +29,8 @@ def test_a_changed_host_key_is_refused_with_the_command_that_forgets_it(network:
     port = network.config.read_text().partition("Port ")[2].split()[0]
     network.known.write_text(f"[127.0.0.1]:{port} {(network.folder / 'stranger.pub').read_text()}")
     told = network.failure(bundle, "pi")
-    assert "its host key is not the one that was known" in told
-    command = shlex.split(told.partition("If it was set up anew: ")[2])
+    assert "its host key has changed" in told
+    command = shlex.split(told.partition("If it was set up again: ")[2])
     subprocess.run(command, check=True, capture_output=True)
     assert network.known.read_text() == ""
 
@@ -45,7 +45,7 @@ def test_a_host_that_is_down_or_has_no_name_is_a_sentence(network: Any, bundle: 
     device.server.kill()
     device.server.wait()
     assert "it refuses ssh connections" in network.failure(bundle, "pi")
-    assert "its name is not known on this network" in network.failure(bundle, "nobody.invalid")
+    assert "its name is unknown on this network" in network.failure(bundle, "nobody.invalid")
 
 
 def test_a_device_that_fails_does_not_stop_the_others(network: Any, bundle: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_device_that_fails_does_not_stop_the_others(network: Any, bundle: Path
 
 def test_devices_run_side_by_side(network: Any, bundle: Path) -> None:
     homes = [network.add(name).home for name in ("one", "two")]
-    # Each waits for the other: one after another, both would wait for ever.
+    # Each waits for the other: run one after another, both would wait for ever.
     for home, other in (homes, homes[::-1]):
         (home / "bin/edgecnn").write_text(
             network.stand_in.format(version=running_version()).replace(
@@ -144,7 +144,7 @@ def test_without_edgecnn_or_with_another_version_the_command_to_type_is_named(ne
 
 
 def wheel(folder: Path, text: str = "") -> Path:
-    """Return a wheel of a package that is called edgecnn, needs nothing and has a script as its program."""
+    """Return a wheel of a package named edgecnn, without dependencies and with a script as its program."""
     version = running_version()
     path = folder / f"edgecnn-{version}-py3-none-any.whl"
     info = f"edgecnn-{version}.dist-info"
@@ -157,7 +157,7 @@ def wheel(folder: Path, text: str = "") -> Path:
     }
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
-            member = zipfile.ZipInfo(name)  # With a time of its own: the same content, the same bytes.
+            member = zipfile.ZipInfo(name)  # With a fixed time: the same content gives the same bytes.
             member.external_attr = 0o100755 << 16
             archive.writestr(member, content)
     return path
@@ -185,11 +185,11 @@ def test_install_makes_an_environment_once_and_again_when_edgecnn_changes(networ
         f"pi: installing edgecnn {version} with onnx {ends}",
         f"pi: using {venv}, which has edgecnn {version}",
         f"pi: installing edgecnn {version} with onnx, tflite {ends}",
-        # What another bundle needed stays, unless it is another edgecnn.
+        # Files of another bundle stay, unless the edgecnn differs.
         f"pi: installing edgecnn {version} with onnx {ends}",
     ]
     assert network.run(bundle, "pi")[0].error is None  # Without --install, the environment is found.
-    (venv / "edgecnn.json").unlink()  # As one is whose installation lost its power.
+    (venv / "edgecnn.json").unlink()  # As after a power cut during installation.
     assert network.failure(bundle, "pi").startswith("edgecnn is not installed there")
 
 
@@ -206,7 +206,7 @@ def test_without_python3_or_its_venv_the_command_to_type_is_named(network: Any, 
     python.write_text("#!/bin/sh\necho 'sh: 1: python3: not found' >&2\nexit 127\n")
     python.chmod(0o755)
     assert network.failure(bundle, "pi") == "it has no python3: there, type sudo apt install python3-venv"
-    # As Debian's python3 without python3-venv: the module ensurepip is not there.
+    # Like Debian's python3 without python3-venv: the module ensurepip is missing.
     python.write_text(
         f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -c 'import importlib.util, sys\n"
         "find = importlib.util.find_spec\n"
@@ -218,7 +218,7 @@ def test_without_python3_or_its_venv_the_command_to_type_is_named(network: Any, 
 
 
 def test_the_command_measures_on_two_devices_and_prints_a_column_for_each(network: Any, exported: Path, tmp_path: Path) -> None:
-    """The real edgecnn on both sides, a folder as it was exported, the limits in a file."""
+    """The real edgecnn on both sides, with an exported folder and limits in a file."""
     real = f'#!/bin/sh\nexec {EDGECNN} "$@"\n'
     for name in ("pi-four", "pi-five"):
         network.add(name, edgecnn=real)
@@ -240,7 +240,7 @@ def test_the_command_measures_on_two_devices_and_prints_a_column_for_each(networ
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 3, done.stdout + done.stderr
-    assert "devices that are not within the budget: 2 of 2" in done.stderr
+    assert "2 of 2 devices did not pass (2 FAIL)" in done.stderr
     heading = next(line for line in done.stdout.splitlines() if line.startswith(" file"))
     assert heading.split() == ["file", "pi-four", "pi-five"]
     assert all(len(line) <= 100 for line in done.stdout.splitlines())
@@ -258,7 +258,7 @@ def test_the_command_measures_on_two_devices_and_prints_a_column_for_each(networ
         assert files["int8.tflite"]["accuracy"]["images"] == 60
     again = subprocess.run([*command, "--device", "pi-zero"], capture_output=True, text=True, check=False)
     assert again.returncode == 1
-    assert "devices that gave no result: 1 of 3" in again.stderr
+    assert "devices without a result: 1 of 3" in again.stderr
     assert "sending" not in again.stderr
     reason = " ".join(again.stdout.partition("pi-zero: NO RESULT: ")[2].split())
     assert reason.startswith("edgecnn is not installed there: type edgecnn bench")

@@ -1,4 +1,4 @@
-"""`edgecnn bench --device` that is interrupted, killed or cut off: nothing is left running, and no half-file or lock."""
+"""`edgecnn bench --device` interrupted, killed or cut off: nothing is left running, and no partial file or lock."""
 
 import os
 import signal
@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from benchmarks import ssh
-from benchmarks.remote import bench_devices
-from benchmarks.remote_install import running_version
+from edgecnn.benchmarks.remote import ssh
+from edgecnn.benchmarks.remote.install import running_version
+from edgecnn.benchmarks.remote.remote import bench_devices
 
 
 def interrupted(network: Any, bundle: Path, how: int) -> tuple[subprocess.Popen[str], Any]:
-    """Start a run that hangs on the device, in a process of its own; send the signal once it does. Give both."""
+    """Start a run that hangs on the device, in its own process; send the signal once it hangs. Yield both."""
     device = network.add("pi")
     (device.home / "slow").touch()
     code = (
-        "import sys\nfrom pathlib import Path\nfrom benchmarks.remote import Job, bench_devices\n"
+        "import sys\nfrom pathlib import Path\nfrom edgecnn.benchmarks.remote.remote import Job, bench_devices\n"
         f"job = Job(Path({str(bundle)!r}), (), {running_version()!r}, 'x')\nbench_devices(['pi'], job, 'x', print)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -34,7 +34,7 @@ def test_what_runs_on_the_device_ends_with_us_and_leaves_nothing(network: Any, b
     process, device = interrupted(network, bundle, how)
     printed, said = process.communicate(timeout=30)
     assert process.returncode == -how, said
-    assert printed.splitlines()[2:] == []  # No false reason of an end that was asked for.
+    assert printed.splitlines()[2:] == []  # A requested end gives no false reason.
     sleeper = int((device.home / "sleeper").read_text())
     network.until(lambda: not alive(sleeper))
     network.until(lambda: not (device.cache / "run").exists())
@@ -50,7 +50,7 @@ def test_killed_on_the_device_it_leaves_no_orphan_and_the_next_run_clears_up(net
     program, agent = family(sleeper)
     os.kill(agent, how)
     said, _ = process.communicate(timeout=30)
-    assert ("pi: what ran there was killed" if how == signal.SIGKILL else "pi: it ended with code") in said
+    assert ("pi: the process there was killed" if how == signal.SIGKILL else "pi: it ended with code") in said
     network.until(lambda: not alive(program))
     if how == signal.SIGKILL:  # edgecnn's own children end with their pipes; the stand-in's has none.
         os.kill(sleeper, signal.SIGKILL)
@@ -80,7 +80,7 @@ def test_a_device_that_falls_silent_in_mid_run_is_given_up(network: Any, bundle:
     finally:
         os.kill(stopped[0], signal.SIGCONT)
     assert done.error == "it does not answer: is it on, and on this network?"
-    # Once the network is back, what ran there finds that it is alone.
+    # Once the network is back, the process there notices that it is alone.
     network.until(lambda: not alive(int((device.home / "sleeper").read_text())))
     network.until(lambda: not (device.cache / "run").exists())
 
@@ -97,10 +97,10 @@ def family(pid: int) -> tuple[int, int]:
 def test_a_connection_that_ends_while_a_bundle_is_sent_leaves_no_half_file(network: Any, tmp_path: Path) -> None:
     device = network.add("pi")
     endless = tmp_path / "endless.zip"
-    os.mkfifo(endless)  # Sent as far as it goes; what is promised never comes.
+    os.mkfifo(endless)  # It is sent as far as possible; the announced rest never comes.
     request = network.job(endless)
     code = (
-        "import sys, os\nfrom pathlib import Path\nfrom benchmarks import remote\n"
+        "import sys, os\nfrom pathlib import Path\nfrom edgecnn.benchmarks.remote import remote\n"
         "remote._item = lambda path, name: {'name': name, 'size': 10**9, 'sha256': 'a' * 64}\n"
         f"job = remote.Job(Path({str(request.bundle)!r}), (), {running_version()!r}, 'x')\n"
         "remote.bench_devices(['pi'], job, 'x', print)\n"
@@ -132,12 +132,12 @@ def test_two_runs_on_one_device_wait_for_each_other(network: Any, bundle: Path) 
 
     (done,) = bench_devices(["alias"], network.job(bundle), "edgecnn bench", say).devices
     process.communicate(timeout=30)
-    assert "alias: another edgecnn measures there: waiting for its end" in said
+    assert "alias: another edgecnn is measuring there: waiting for its end" in said
     assert done.error is None
 
 
 def alive(pid: int) -> bool:
-    """Tell whether a process runs; one that nobody has waited for yet does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

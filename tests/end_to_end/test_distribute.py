@@ -1,4 +1,4 @@
-"""Two processes that train together beside one that trains alone, with the real engine on this machine."""
+"""Two processes that train together compared with one that trains alone, with the real engine on this machine."""
 
 import json
 import re
@@ -16,31 +16,32 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]  # Untyped.
 
-from convert.checkpoint import load_checkpoint
-from convert.dataset import load_dataset
-from convert.distribute import weights_digest
-from convert.model import build_cnn
-from convert.own_model import resolved
-from convert.train import TrainState, train
-from convert.train_records import TrainConfig
-from edge.errors import ConfigError
-from edge.interface import SCHEMES, Interface
-from edge.manifest import Manifest
+from edgecnn.convert.training.checkpoint import load_checkpoint
+from edgecnn.convert.training.cnn import build_cnn
+from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.custom_model import resolved
+from edgecnn.convert.training.distributed.cluster_worker import weights_digest
+from edgecnn.convert.training.train import train
+from edgecnn.convert.training.training_run import TrainState
+from edgecnn.edge.data.dataset import load_dataset
+from edgecnn.edge.errors import ConfigError
+from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model.interface import SCHEMES, Interface
 
 ROOT = Path(__file__).parents[2]
 WORKER = Path(__file__).with_name("distributed_worker.py")
-# Relative, of the running mean of the loss, after every batch: docs/distribute.md states it.
+# Relative, of the running mean of the loss, after every batch: docs/how-to/several-machines.md states it.
 TOLERANCE = 5e-4
 
 
 @dataclass(frozen=True)
 class Run:
-    """What two workers left.
+    """The results of two workers.
 
     Attributes:
-        folder: Theirs; worker 0 alone writes there.
-        said: Of each worker, the texts that it said.
-        losses: Of each worker, the running mean of the loss after each batch.
+        folder: Their folder; only worker 0 writes there.
+        said: Messages of each worker.
+        losses: Running mean of the loss after each batch, for each worker.
     """
 
     folder: Path
@@ -98,19 +99,19 @@ def run_two(
 
 
 def environment() -> dict[str, str]:
-    # Two cores: a thread each is faster than both on all.
+    # Two cores: one thread each is faster than two each.
     return {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
-    """Of the CNN without dropout, which would draw apart at each worker: only rounding tells two workers from one.
+    """The CNN without dropout, whose draws would differ between workers: only rounding distinguishes two workers from one.
 
-    Its optimizer is one that tells a gradient from twice as much, as Adam does not. 240 images: the last batch has 20.
+    Its optimizer, unlike Adam, distinguishes a gradient from twice that gradient. With 240 images the last batch has 20.
     """
     keras.utils.set_random_seed(5)
     model = build_cnn((12, 12, 1), 3, dropout=0.0, filters=(8, 8, 8))
-    # A low rate: a high one makes much of rounding.
+    # A low rate: a high one amplifies rounding.
     model.compile(keras.optimizers.SGD(0.005, momentum=0.9), "sparse_categorical_crossentropy")
     model.optimizer.build(model.trainable_variables)
     path = tmp_path_factory.mktemp("model") / "cnn.keras"
@@ -133,7 +134,7 @@ def test_two_workers_learn_what_one_process_does(config: TrainConfig, unbroken: 
     assert len(alone) == 12
     assert alone[0] > 1.05 * alone[-1]  # It learns something.
     np.testing.assert_allclose(unbroken.losses[0], alone, rtol=TOLERANCE)
-    # Another order of the images is another curve.
+    # Another order of the images gives another curve.
     other: list[float] = []
     train(
         load_dataset(idx_folder),
@@ -148,6 +149,7 @@ def test_two_workers_learn_what_one_process_does(config: TrainConfig, unbroken: 
     assert two["config"]["workers"] == 2
     assert Manifest.load(unbroken.folder).provenance.train_config["workers"] == "2"
     assert "workers" not in Manifest.load(tmp_path).provenance.train_config
+    assert Manifest.load(unbroken.folder).class_names == load_dataset(idx_folder).class_names
 
 
 def test_both_workers_end_with_the_weights_that_are_saved(unbroken: Run) -> None:
@@ -170,11 +172,11 @@ def test_ctrl_c_at_one_worker_ends_both_at_one_batch_and_a_resumed_run_ends_wher
     config: TrainConfig, unbroken: Run, idx_folder: Path, tmp_path: Path
 ) -> None:
     broken = run_two(config, idx_folder, tmp_path, interrupt_at=(2, 2))
-    # The batch after it carried the word.
+    # The next batch carried the message.
     assert len(broken.losses[0]) == len(broken.losses[1]) == 6 + 3
     assert json.loads((broken.folder / "train.json").read_text())["interrupted"]
     assert broken.said[1][-1] == "interrupted"
-    with pytest.raises(ConfigError, match=r"was trained by 2 workers \(--distribute\), not one process: start as many"):
+    with pytest.raises(ConfigError, match=r"was trained by 2 workers \(distribute\), not one process: start the same number"):
         load_checkpoint(broken.folder, resolved(config), load_dataset(idx_folder).record(), Interface(SCHEMES["unit"]))
     resumed = run_two(config, idx_folder, tmp_path, resume=True)
     assert resumed.losses[0] == unbroken.losses[0][6:]
@@ -203,6 +205,6 @@ def test_a_worker_that_dies_ends_the_other_with_one_line(idx_folder: Path, tmp_p
     said = logs[0].read_text()
     (line,) = re.findall(r"^edgecnn: .*", said, re.M)
     assert line.startswith(f"edgecnn: worker 1 ({both[1]}) no longer answers (")
-    assert line.endswith("start all again with the same commands and --resume")
+    assert line.endswith("start all workers again with the same commands and --resume")
     after = said[said.index("Optimizer: ") :].splitlines()[1:]
     assert not [other for other in after if other.strip() and other != line and not other.startswith("epoch ")]

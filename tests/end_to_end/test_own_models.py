@@ -1,4 +1,4 @@
-"""Networks and images as users bring them, through the whole chain: train, export, bench, predict.
+"""Networks and images like users', through the whole chain: train, export, bench, predict.
 
 Every float file must compute what Keras computes (an export that does not is refused), and every int8 file must pass the
 gate at the drop that its test states.
@@ -15,29 +15,29 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-import edgecnn
+from edgecnn.__main__ import main
 
 NETWORKS = Path(__file__).parent / "networks.py"
 SHORT = ("--launches", "2", "--min-runs", "4", "--min-seconds", "0", "--json", "result.json")
-# Batch normalisation needs some hundred steps before its moving averages are those of the images.
+# Batch normalisation needs some hundred steps before its moving averages match the images.
 SMALL_STEPS = ("--recipe", "notebook", "--batch-size", "8", "--learning-rate", "0.003")
 Draw = Callable[[int, np.random.Generator], NDArray[np.uint8]]
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of the user's own, with the networks in it."""
+    """A user's folder with the networks."""
     shutil.copy(NETWORKS, tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def run(*arguments: str, code: int = 0) -> None:
-    assert edgecnn.main(list(arguments)) == code, arguments
+    assert main(list(arguments)) == code, arguments
 
 
 def colours(label: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A photo-like image (40, 48, 3): a disc in one of five colours somewhere on a noisy ground."""
+    """A photo-like image (40, 48, 3): a disc in one of five colours somewhere on a noisy background."""
     image = rng.integers(60, 120, (40, 48, 3))
     colour = ((220, 40, 40), (40, 200, 60), (50, 70, 230), (230, 210, 40), (200, 60, 210))[label]
     y, x = np.mgrid[0:40, 0:48]
@@ -47,7 +47,7 @@ def colours(label: int, rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def corners(label: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A grey image (20, 20, 1): a bright spot on one of 300 places."""
+    """A grey image (20, 20, 1): a bright spot at one of 300 places."""
     image = rng.integers(0, 60, (20, 20, 1)).astype(np.uint8)
     top, left = divmod(label, 20)
     image[top + 2 : top + 5, max(left - 1, 0) : left + 2] = rng.integers(180, 256)
@@ -55,7 +55,7 @@ def corners(label: int, rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def bars(label: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A grey image (12, 12, 1) as `bad_network` has learned them: a bright bar at one of three heights."""
+    """A grey image (12, 12, 1) like the training images of `bad_network`: a bright bar at one of three heights."""
     image = rng.integers(0, 60, (12, 12, 1)).astype(np.uint8)
     top = 2 + 3 * label
     image[top : top + 2, 2:-2] = rng.integers(150, 256, (2, 8, 1))
@@ -87,7 +87,7 @@ def arrays(path: Path, draw: Draw, classes: int, train: int, test: int) -> None:
 
 
 def benched(folder: str, points: str) -> dict[str, Any]:
-    """Bench a folder, which must pass at so many points, and return each file's accuracy."""
+    """Bench a folder, which must pass with this limit in points, and return each file's accuracy."""
     run("bench", folder, "--runtime", "tflite", "--runtime", "onnx", "--max-drop", points, *SHORT)
     files = json.loads(Path("result.json").read_text())["files"]
     assert [file["name"] for file in files] == ["float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx"]
@@ -118,7 +118,7 @@ def test_a_mobile_network_with_depthwise_convolutions_and_rescaling_inside(home:
 def test_a_residual_network_with_dilation_that_ends_in_logits(home: Path) -> None:
     arrays(home / "discs.npz", colours, classes=5, train=80, test=80)
     command = ("train", "--data", "discs.npz", "--model", "networks:residual", "--preprocess", "tf", "--epochs", "4")
-    run(*command, code=4)  # Its rows are not probabilities, which must be said.
+    run(*command, code=4)  # Its rows are not probabilities, which must be stated.
     run(*command, "--logits", *SMALL_STEPS)
     run("export", "artifacts/discs/model.keras")
     assert benched("artifacts/discs", "2")["float32.tflite"]["correct"] >= 380
@@ -133,13 +133,13 @@ def test_a_network_with_a_normalization_layer_inside(home: Path) -> None:
 
 def test_three_hundred_classes(home: Path) -> None:
     arrays(home / "spots.npz", corners, classes=300, train=8, test=3)
-    run("train", "--data", "spots.npz", "--epochs", "8", *SMALL_STEPS)
+    run("train", "--data", "spots.npz", "--filters", "16,16,16", "--epochs", "8", *SMALL_STEPS)
     run("export", "artifacts/spots/model.keras")
     assert benched("artifacts/spots", "2")["float32.tflite"]["correct"] >= 850
     run("report", "result.json", "--html", "report.html")
 
 
-def test_a_network_that_quantises_badly_fails_is_diagnosed_and_mended(home: Path, bad_network: Any) -> None:
+def test_a_network_that_quantises_badly_fails_is_diagnosed_and_is_not_mended_for_nothing(home: Path, bad_network: Any) -> None:
     bad_network.model.save("bad.keras")
     arrays(home / "bars.npz", bars, classes=3, train=80, test=400)
     bench = ("bench", "artifacts/bad", "--runtime", "tflite", "--runtime", "onnx", "--max-drop", "1", *SHORT)
@@ -153,8 +153,7 @@ def test_a_network_that_quantises_badly_fails_is_diagnosed_and_mended(home: Path
         run("diagnose", f"artifacts/bad/{name}", "--json", "layers.json", "--save", "layers.png")
         assert "wild" in json.loads(Path("layers.json").read_text())["layers"][0]["name"]
 
-    run("export", "artifacts/bad/model.keras", "--keep-accuracy", "1")
-    run(*bench)
-    for artifact in json.loads(Path("artifacts/bad/manifest.json").read_text())["artifacts"]:
-        if artifact["precision"] == "int8":
-            assert any("wild" in layer for layer in artifact["mended"]["layers"])
+    # So small a network is no smaller with float layers, nor faster: float32 is the file to ship, and nothing is replaced.
+    before = Path("artifacts/bad/manifest.json").read_bytes()
+    run("export", "artifacts/bad/model.keras", "--keep-accuracy", "1", code=3)
+    assert Path("artifacts/bad/manifest.json").read_bytes() == before

@@ -1,4 +1,4 @@
-"""The program of examples/, run as its user runs it: in a process of its own, on a file that was exported."""
+"""The program in examples/, run as a user runs it: in its own process, on an exported file."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from threading import Timer
 import pytest
 from PIL import Image
 
-from convert.dataset import load_test
+from edgecnn.edge.data.dataset import load_test
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PROGRAM = EXAMPLES / "classify.py"
@@ -47,7 +47,7 @@ def run(*arguments: str | Path, modules: Path | None = None) -> "subprocess.Comp
 
 
 def fails(code: int, *arguments: str | Path, modules: Path | None = None) -> str:
-    """Run the program, which must end with this code, and return the one line that says why."""
+    """Run the program, which must end with this code, and return its error line."""
     ended = run(*arguments, modules=modules)
     assert (ended.returncode, ended.stdout) == (code, ""), ended.stderr
     (line,) = ended.stderr.splitlines()
@@ -58,7 +58,7 @@ def fails(code: int, *arguments: str | Path, modules: Path | None = None) -> str
 def running(command: list[str | Path], modules: Path | None = None) -> Iterator["subprocess.Popen[str]"]:
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=_environment(modules)) as process:
-        too_long = Timer(30, process.kill)  # A line that does not come is then an empty one.
+        too_long = Timer(30, process.kill)  # Then a missing line is read as an empty one.
         too_long.start()
         try:
             yield process
@@ -73,7 +73,7 @@ def next_line(process: "subprocess.Popen[str]") -> str:
 
 
 def stopped(process: "subprocess.Popen[str]", number: int) -> tuple[list[str], str]:
-    """Send a signal that must end the program well, and return what it still wrote to stdout and stderr."""
+    """Send a signal that must end the program cleanly, and return its remaining stdout and stderr."""
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
@@ -112,7 +112,7 @@ def test_neither_folder_nor_camera_and_both_are_refused(model: Path, frames: Pat
 
 def test_without_pillow_no_frame_is_skipped_but_the_program_ends(model: Path, frames: Path, tmp_path: Path) -> None:
     (tmp_path / "PIL.py").write_text("raise ModuleNotFoundError(\"No module named 'PIL'\", name='PIL')\n")
-    assert "pip install 'edgecnn[image]'" in run(model, frames, modules=tmp_path).stderr
+    assert "pip install 'pillow" in run(model, frames, modules=tmp_path).stderr
     assert run(model, frames, modules=tmp_path).returncode == 6
 
 
@@ -140,7 +140,7 @@ def test_a_broken_image_is_reported_counted_and_skipped(model: Path, frames: Pat
     ended = run(model, frames)
     assert ended.returncode == 0
     (complaint,) = ended.stderr.splitlines()
-    assert complaint.startswith(f"skipped: {frames / 'bar-3-0.png'} is not an image that Pillow reads")
+    assert complaint.startswith(f"skipped: {frames / 'bar-3-0.png'} is not an image that can be read")
     assert "bar-3-0" not in ended.stdout
     assert "bar-4-1" in ended.stdout
     assert "5 frames, 1 skipped" in ended.stdout
@@ -203,7 +203,7 @@ def test_a_watched_folder_that_disappears_is_one_line_and_an_exit_code(model: Pa
 
 def test_without_picamera2_the_camera_is_one_line_and_an_exit_code(model: Path, tmp_path: Path) -> None:
     (tmp_path / "picamera2.py").write_text("raise ModuleNotFoundError(\"No module named 'picamera2'\")\n")
-    assert "(No module named 'picamera2'): see The camera in examples/README.md" in fails(
+    assert "(No module named 'picamera2'): sudo apt install python3-picamera2, and see docs/how-to/camera.md" in fails(
         6, model, "--camera", modules=tmp_path
     )
 
@@ -219,7 +219,7 @@ def test_without_a_camera_it_says_so(model: Path, tmp_path: Path) -> None:
 
 
 def test_the_cameras_pictures_go_the_way_of_files_and_the_camera_is_closed(model: Path, frames: Path, tmp_path: Path) -> None:
-    """The module stands in for Debian's python3-picamera2 and does what that does with these calls; it is no proof of it."""
+    """The module stands in for Debian's python3-picamera2 and behaves like it for these calls, but proves nothing about it."""
     stand_in = f"""
         import time
         from pathlib import Path
@@ -262,7 +262,7 @@ def test_the_cameras_pictures_go_the_way_of_files_and_the_camera_is_closed(model
 
 
 def _unit_here(model: Path, frames: Path) -> str:
-    """Return the unit with the places where it is installed on a Pi replaced by those of this test."""
+    """Return the unit with the paths of a Pi replaced by this test's."""
     here = {
         "/opt/edgecnn/venv/bin/python": sys.executable,
         "/opt/edgecnn/classify.py": PROGRAM,

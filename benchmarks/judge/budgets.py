@@ -1,0 +1,102 @@
+"""Reads budgets from the command line and from a TOML file, which can be kept under version control."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from edgecnn.benchmarks.judge.gate import Budget
+from edgecnn.edge.errors import ArtifactError, ConfigError, field
+from edgecnn.edge.files import read_bytes
+from edgecnn.edge.formats import format_of, is_exported
+from edgecnn.edge.parsing import parsing
+
+_KEYS = tuple(field.name for field in fields(Budget))
+_FILES = "files"
+_MOST_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """A budget for all files, and those of single files.
+
+    Attributes:
+        general: Budget of every file that is not named below.
+        files: Budgets by file name.
+    """
+
+    general: Budget
+    files: Mapping[str, Budget]
+
+    def of(self, file: str) -> Budget:
+        """Return a file's own budget, or the general one."""
+        return self.files.get(file, self.general)
+
+
+def load_budgets(
+    path: Path | None, options: Mapping[str, float | None], known: tuple[str, ...], beside_reference: bool = True
+) -> Budgets:
+    """Combine a TOML file's budgets with those of the command line, which take precedence.
+
+    The file has the fields of `Budget` at its top, for all files, and in tables such as `[files."int8.tflite"]`, which
+    override them for one file.
+
+    Args:
+        path: The TOML file, or None.
+        options: Values from the command line by field name, None if not given.
+        known: Names of the measured files.
+        beside_reference: Whether accuracy is compared with a reference; otherwise the drop has no default limit.
+
+    Raises:
+        ConfigError: If the file can't be read, is not TOML, or has an unknown name or a value out of range.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    _budget(given, None)  # The command line's errors come first: each error names its place.
+    table = _read(path) if path else {}
+    per_file = table.pop(_FILES, {})
+    if not isinstance(per_file, dict):
+        raise ConfigError(f'{path}: {_FILES} must be tables such as [files."int8.tflite"]')
+    general = ({} if beside_reference else {"max_drop_points": None}) | _numbers(table, f"{path}")
+    everyone = _budget({**general, **given}, f"{path}")
+    own: dict[str, Budget] = {}
+    for name, values in per_file.items():
+        if name not in known:
+            raise ConfigError(f'{path}: [files."{name}"] names no measured file: use {", ".join(known)}')
+        where = f'{path}, [files."{name}"]'
+        if not isinstance(values, dict):
+            raise ConfigError(f"{where} must be a table")
+        numbers = _numbers(values, where)
+        own[name] = _budget({**general, **numbers, **given}, where)
+        if not is_exported(format_of(Path(name))) and Budget(**numbers).of_exported():
+            raise ConfigError(f"{where}: {Budget(**numbers).of_exported()[0]} applies only to exported files: remove it")
+    return Budgets(everyone, own)
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        data = read_bytes(path, _MOST_BYTES)
+    except ArtifactError as error:
+        raise ConfigError(f"{field('budget')}: {error.marked}") from error
+    with parsing(f"{path} is not valid TOML", "fix it", ConfigError):
+        return tomllib.loads(data.decode())
+
+
+def _numbers(table: Mapping[str, object], where: str) -> dict[str, float]:
+    numbers = {}
+    for name, value in table.items():
+        if name not in _KEYS:
+            raise ConfigError(f'{where}: {name} is unknown: use {", ".join(_KEYS)}, or a table [{_FILES}."NAME"]')
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ConfigError(f"{where}: {name} must be a number, got {value!r}")
+        try:
+            numbers[name] = float(value)
+        except OverflowError:
+            raise ConfigError(f"{where}: {name} is too large") from None
+    return numbers
+
+
+def _budget(values: Mapping[str, float | None], where: str | None) -> Budget:
+    try:
+        return Budget(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error.marked}" if where else error.marked) from error

@@ -1,0 +1,204 @@
+"""Finds what makes measured times too noisy to judge."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgecnn.benchmarks.machine.host import State, throttle_reasons
+from edgecnn.benchmarks.machine.noise_names import NAMES as NAMES
+from edgecnn.benchmarks.machine.noise_names import NoiseName
+
+# Shares. docs/explanation/measuring.md has the values of a quiet machine.
+_CLOCK_MOVED = 0.05
+_DRIFT = 0.05
+_ROUNDS_APART = 0.10
+# Mean number of cores during timing.
+OTHERS_CORES = 0.10
+_STOLEN_CORES = 0.02
+# Shares of the CPUs that the benchmark may not use, of the timed time, and of the CPU time.
+_OUTSIDE_BUSY = 0.10
+_QUOTA_STOPPED = 0.01
+_OFF_CPU = 0.10
+
+# Noise that only adds time: without it the same runs would take as long or less. Rounds that disagree are slow ones among
+# others, which all count.
+_ONLY_ADDS_TIME = frozenset[NoiseName](("load", "neighbours", "preempted", "rounds"))
+# The rest may hide how slow a run can be, as when the clock falls after the measurement. No CPU's highest clock is this many
+# times its lowest: 600 to 1,800 MHz on a Raspberry Pi 4, 400 to 5,700 on the widest of others.
+_MOST_HIDDEN = 20
+
+
+@dataclass(frozen=True)
+class Noise:
+    """One reason not to trust the times.
+
+    Attributes:
+        name: Kind of noise; a kind may be ignored.
+        file: The affected file; None for all.
+        text: The observation, with figures, and what to do.
+    """
+
+    name: NoiseName
+    file: str | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Load:
+    """The use of the benchmark's CPUs while files were timed.
+
+    Attributes:
+        seconds: Wall time of all rounds.
+        others_cores: Mean number of cores that other processes used.
+        stolen_cores: Mean number of cores that the hypervisor took.
+        outside_cores: Mean number of cores in use among the CPUs that the benchmark may not use, which share caches, memory and
+            clock budget with them. None if there are none, or if /proc/stat does not report them.
+        outside_cpus: Number of those CPUs.
+        throttled_seconds: CPU seconds for which the CPU quota of a container (cgroup) stopped the benchmark, as counted by
+            the kernel. None if there is no quota.
+    """
+
+    seconds: float
+    others_cores: float
+    stolen_cores: float
+    outside_cores: float | None = None
+    outside_cpus: int = 0
+    throttled_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class CpuUse:
+    """CPU use of a file's process in one round.
+
+    Attributes:
+        median_ns: Median time of a run.
+        wall_ns: Sum of the timed runs.
+        cpu_ns: CPU time of all its threads during them.
+        runs: Number of runs.
+        waits: Number of times a thread gave up its CPU voluntarily; None if not recorded.
+        stops: Number of times a signal stopped the process; None if not recorded.
+    """
+
+    median_ns: float
+    wall_ns: int
+    cpu_ns: int
+    runs: int
+    waits: int | None
+    stops: int | None
+
+
+def hidden_factor(found: Iterable[Noise]) -> int:
+    """Return how many times longer than measured runs may take: 1 if the noise can only have added time, else 20."""
+    return 1 if all(item.name in _ONLY_ADDS_TIME for item in found) else _MOST_HIDDEN
+
+
+def texts(found: Iterable[Noise]) -> str:
+    """Return the observations with their kinds, but without the file's name, which the caller shows."""
+    return "; ".join(f"{item.text.removeprefix(f'{item.file}: ')} ({item.name})" for item in found)
+
+
+def machine_noise(states: Sequence[State], clocks_khz: Sequence[int], load: Load | None) -> tuple[Noise, ...]:
+    """Return the noise of the machine.
+
+    Args:
+        states: States before, during and after, in order.
+        clocks_khz: Clock directly after each round, if reported.
+        load: Load over the whole time, if reported.
+    """
+    found = []
+    governors = sorted({name for state in states for name in state.governors} - {"performance"})
+    if governors and clocks_khz and min(clocks_khz) < max(clocks_khz) * (1 - _CLOCK_MOVED):
+        low, high = min(clocks_khz) // 1000, max(clocks_khz) // 1000
+        found.append(
+            Noise(
+                "governor",
+                None,
+                f"the clock varied between {low:,} and {high:,} MHz under governor {', '.join(governors)}: "
+                "sudo cpupower frequency-set -g performance",
+            )
+        )
+    hot = max((state for state in states if _too_hot(state)), key=lambda state: state.temperature_celsius or 0, default=None)
+    if hot:
+        text = f"{hot.temperature_celsius:.0f} °C is at the limit of {hot.temperature_limit_celsius:.0f}: cool it"
+        found.append(Noise("temperature", None, text))
+    start = next((state.throttled for state in states if state.throttled is not None), None)
+    throttled = sorted({reason for state in states for reason in throttle_reasons(start, state.throttled)})
+    if throttled:
+        found.append(Noise("throttled", None, f"{', '.join(throttled)}: use a stronger power supply, or cool it"))
+    if any(state.on_battery for state in states):
+        found.append(Noise("battery", None, "the machine ran on battery: plug it in"))
+    if load and load.others_cores > OTHERS_CORES:
+        text = f"other processes used {load.others_cores:.2f} cores while files were timed: stop them"
+        found.append(Noise("load", None, text))
+    if load and load.stolen_cores > _STOLEN_CORES:
+        text = f"the hypervisor took {load.stolen_cores:.2f} cores while files were timed: use a dedicated machine"
+        found.append(Noise("load", None, text))
+    if load and load.throttled_seconds is not None and load.throttled_seconds > _QUOTA_STOPPED * load.seconds:
+        text = (
+            f"the CPU quota of this container (cgroup) stopped the benchmark for {load.throttled_seconds:.2g} of "
+            f"{load.seconds:.2g} s while files were timed: raise the quota"
+        )
+        found.append(Noise("throttled", None, text))
+    if load and load.outside_cores is not None and load.outside_cores > _OUTSIDE_BUSY * load.outside_cpus:
+        text = (
+            f"other processes used {load.outside_cores:.2f} of the {load.outside_cpus} CPUs that the benchmark may not use, "
+            "and share caches and clock with it: stop them"
+        )
+        found.append(Noise("neighbours", None, text))
+    return tuple(found)
+
+
+def cpu_noise(name: str, rounds: Sequence[CpuUse]) -> tuple[Noise, ...]:
+    """Return whether a file's process was kept off its CPU during timing.
+
+    Its CPU time is then less than the elapsed time. A runtime with several threads may use more. A runtime that waits in
+    every run, for example for a device, uses less and gives up its CPU voluntarily at least once per run; a process that is
+    preempted, stopped or out of its quota does not.
+
+    Args:
+        name: Name of the file.
+        rounds: Rounds of all launches.
+    """
+    wall, cpu, runs = (sum(getattr(item, what) for item in rounds) for what in ("wall_ns", "cpu_ns", "runs"))
+    stops = sum(item.stops or 0 for item in rounds)
+    waits = sum(item.waits or 0 for item in rounds)
+    typical = float(np.median([item.median_ns for item in rounds]))
+    waits_itself = not stops and waits >= runs and typical * runs > cpu * (1 + _OFF_CPU)
+    if not stops and (wall <= cpu * (1 + _OFF_CPU) or waits_itself):
+        return ()
+    text = f"{name}: its process was off the CPU for {max(wall - cpu, 0) / wall:.0%} of the timed time"
+    if stops:
+        text += f", and stopped {stops} times by a signal"
+    return (Noise("preempted", name, f"{text}: stop other programs"),)
+
+
+def time_noise(name: str, medians_ns: Sequence[float], settled: Sequence[bool]) -> tuple[Noise, ...]:
+    """Return the noise in one file's times.
+
+    Args:
+        name: Name of the file.
+        medians_ns: Median of each round, in the order of measurement.
+        settled: Whether the warm-up of each launch had settled.
+    """
+    found = []
+    if not all(settled):
+        text = f"{name}: times had not settled after 5 s of warm-up in {list(settled).count(False)} of {len(settled)} launches"
+        found.append(Noise("warm-up", name, text))
+    values = np.array(medians_ns, np.float64)
+    quarter = len(values) // 4
+    if quarter:
+        drift = float(np.median(values[-quarter:]) / np.median(values[:quarter])) - 1
+        if abs(drift) > _DRIFT:
+            text = f"{name}: the last rounds' medians differ by {drift:+.0%} from the first's: let the machine settle"
+            found.append(Noise("drift", name, text))
+    low, middle, high = np.percentile(values, (10, 50, 90))
+    if high - low > _ROUNDS_APART * middle:
+        text = f"{name}: rounds disagree, their medians go from {low / 1e3:.1f} to {high / 1e3:.1f} µs (p10 to p90)"
+        found.append(Noise("rounds", name, text))
+    return tuple(found)
+
+
+def _too_hot(state: State) -> bool:
+    temperature, limit = state.temperature_celsius, state.temperature_limit_celsius
+    return temperature is not None and limit is not None and temperature >= limit

@@ -1,0 +1,158 @@
+"""Accuracy and loss of one file, without a reference."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgecnn.edge.data.pixel_digests import conflict_note, first_seen, pixel_digests
+from edgecnn.edge.data.splits import Split, chunks
+from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.manifest import DatasetRecord
+from edgecnn.edge.model.interface import Interface
+from edgecnn.edge.model.metrics import correct, cross_entropy
+from edgecnn.edge.records import unrecorded
+from edgecnn.edge.rendering.table import table_text
+from edgecnn.edge.result import Result
+from edgecnn.edge.text import WIDTH, counted, paragraphs
+
+
+@dataclass(frozen=True, repr=False)
+class Evaluation(Result):
+    """The accuracy and loss of a file.
+
+    Attributes:
+        file: Path of the file.
+        runtime: Package and version that ran it.
+        images: Number of images.
+        correct: Number classified correctly.
+        accuracy: Their share, 0 to 1.
+        loss: Mean cross-entropy in nats.
+        unverified: Why the file is unverified, or None.
+        dataset: Record of the images.
+        interface: Preprocessing, kind of output and class names, from the manifest or the user.
+        distinct: Number of different images, without copies.
+        distinct_correct: Number of those classified correctly.
+        conflicting: Number of copies with another label than the original.
+        notes: What else a reader must know, one sentence each; not in the JSON.
+    """
+
+    file: str
+    runtime: str
+    images: int
+    correct: int
+    accuracy: float
+    loss: float
+    unverified: str | None
+    dataset: DatasetRecord
+    interface: Interface
+    distinct: int
+    distinct_correct: int
+    conflicting: int
+    notes: tuple[str, ...] = unrecorded(())
+
+    def to_text(self, width: int = WIDTH) -> str:
+        """Return it in a line, and a line for each note."""
+        copies = self.distinct < self.images
+        distinct = f"; {self.distinct:,} distinct ones, of which {self.distinct_correct:,} are right" if copies else ""
+        line = (
+            f"{self.file}: accuracy {self.accuracy:.4f} ({self.correct:,} of {counted(self.images, 'test image')}{distinct}), "
+            f"loss {self.loss:.4f}, {self.runtime}"
+        )
+        return "\n".join(paragraphs([line, *conflict_note(self.conflicting), *self.notes], width, "  "))
+
+
+@dataclass(frozen=True, repr=False)
+class Evaluations(Result):
+    """The files of a folder or bundle; `skipped` maps the name of each file that was not run to the reason."""
+
+    files: tuple[Evaluation, ...]
+    skipped: dict[str, str]
+
+    def to_text(self, width: int = WIDTH) -> str:
+        """Return a row for each file, and what else a reader must know."""
+        rows: list[tuple[str, ...]] = [
+            (
+                Path(file.file).name,
+                f"{file.accuracy:.4f}",
+                f"{file.correct:,} of {file.images:,}",
+                f"{file.distinct_correct:,} of {file.distinct:,}",
+                f"{file.loss:.4f}",
+                file.runtime,
+            )
+            for file in self.files
+        ]
+        notes = [(file, note) for file in self.files for note in (*conflict_note(file.conflicting), *file.notes)]
+        told = [note for _, note in notes]
+        # What is said of every file is said once.
+        lines = [note if told.count(note) == len(self.files) else f"{Path(file.file).name}: {note}" for file, note in notes]
+        lines += [f"{name} was not run: {reason}" for name, reason in self.skipped.items()]
+        copies = any(file.distinct < file.images for file in self.files)
+        headings = ["file", "accuracy", "right", "right of\ndistinct images", "loss", "runtime"]
+        if not copies:
+            headings, rows = [*headings[:3], *headings[4:]], [(*row[:3], *row[4:]) for row in rows]
+        table = table_text(headings, rows, "<>>><" if not copies else "<>>>><", width, less=("loss", "runtime"))
+        return "\n".join([table, *paragraphs(dict.fromkeys(lines), width, "  ")])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one dict per file: accuracy 0 to 1, loss in nats."""
+        names = ("file", "runtime", "images", "correct", "accuracy", "loss", "distinct", "distinct_correct", "unverified")
+        return [{name: getattr(file, name) for name in names} for file in self.files]
+
+
+def evaluate(
+    file: str,
+    classifier: Classifier,
+    test: Split,
+    dataset: DatasetRecord,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluation:
+    """Classify the test images, one chunk in memory at a time, and compare with their labels.
+
+    `dataset` is the record of `test`; `on_progress` is called with the number of images done and their total.
+
+    Raises:
+        ConfigError: If there are no images, or their labels go beyond the classifier's classes.
+        ArtifactError: If its output is not class probabilities.
+    """
+    require_labels(file, len(classifier.class_names), test)
+    right = distinct = distinct_right = conflicting = done = 0
+    loss, seen = 0.0, dict[bytes, int]()
+    for images in chunks(test, on_progress=on_progress):
+        labels = test.labels[done : done + len(images)]
+        probabilities = classifier.judged_probabilities(images)
+        hits = correct(probabilities, labels)
+        fresh, other_label = first_seen(pixel_digests(images), labels, seen)
+        right, distinct_right = right + int(hits.sum()), distinct_right + int(hits[fresh].sum())
+        distinct, conflicting = distinct + int(fresh.sum()), conflicting + int(other_label.sum())
+        loss += cross_entropy(probabilities, labels) * len(labels)
+        done += len(images)
+    return Evaluation(
+        file=file,
+        runtime=f"{classifier.runtime.name} {classifier.runtime.version}",
+        images=done,
+        correct=right,
+        accuracy=right / done,
+        loss=loss / done,
+        unverified=classifier.unverified,
+        dataset=dataset,
+        interface=classifier.interface,
+        distinct=distinct,
+        distinct_correct=distinct_right,
+        conflicting=conflicting,
+    )
+
+
+def require_labels(file: str, classes: int, test: Split) -> None:
+    """Raise if a file can't be judged on these test images.
+
+    Raises:
+        ConfigError: If there are none, or their labels go beyond the file's classes.
+    """
+    if not len(test.labels):
+        raise ConfigError(f"there are no test images to judge {file} on: name others with {field('data')}")
+    if test.labels.max() >= classes:
+        raise ConfigError(
+            f"{file} has {classes} classes, but the labels go up to {test.labels.max()}: name others with {field('data')}"
+        )

@@ -1,0 +1,247 @@
+"""Measures raw times: every file in several processes, in rounds that take turns."""
+
+import itertools
+import random
+import resource
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from edgecnn.benchmarks.machine.cgroup import throttled_seconds
+from edgecnn.benchmarks.machine.host import CpuTimes, State, other_cpus, read_cpu_times, read_state
+from edgecnn.benchmarks.machine.noise import Load, Noise, machine_noise
+from edgecnn.benchmarks.measure.planning import MOST_LAUNCHES, FileCost, PlanOptions, round_of
+from edgecnn.benchmarks.measure.schedule import Schedule, Steps
+from edgecnn.benchmarks.measure.until_width import narrow_enough
+from edgecnn.benchmarks.results.launch_noise import launch_noise
+from edgecnn.benchmarks.results.records import Launch, Round
+from edgecnn.benchmarks.timing.latency import Plan
+from edgecnn.benchmarks.timing.process import ModelProcess
+from edgecnn.benchmarks.timing.requests import Memory, Open, Opened, ReadMemory, TimeEmpty
+from edgecnn.benchmarks.timing.times import Times
+from edgecnn.edge.errors import EdgeCnnError
+from edgecnn.edge.manifest import Artifact
+
+Extras = TypeVar("Extras")
+
+_EMPTY_RUNS = 10_000
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file to measure.
+
+    Attributes:
+        name: Name of the file in the result.
+        artifact: Entry of the manifest, or one made from the file itself.
+        request: How a process opens it.
+    """
+
+    name: str
+    artifact: Artifact
+    request: Open
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The results of the launches.
+
+    Attributes:
+        opened: What each candidate's last process reported about it.
+        launches: Launches of each candidate.
+        during: State of the machine after each round of all files.
+        load: Load over all rounds; None if not reported.
+        extras_load: Load during `finish`.
+        empty_call: Times of a call that does nothing, in the same loop.
+        plan: The plan that was followed, given or chosen.
+    """
+
+    opened: tuple[Opened, ...]
+    launches: tuple[tuple[Launch, ...], ...]
+    during: tuple[State, ...]
+    load: Load | None
+    extras_load: Load | None
+    empty_call: Times
+    plan: Plan
+
+    def noise(self, names: Sequence[str], before: State) -> tuple[Noise, ...]:
+        """Return what made the times unstable.
+
+        Args:
+            names: The candidates', in their order.
+            before: The machine's state before the first launch.
+        """
+        every_round = [item for launches in self.launches for launch in launches for item in launch.rounds]
+        clocks = [item.clock_khz for item in every_round if item.clock_khz is not None]
+        noise = machine_noise((before, *self.during), clocks, self.load)
+        for name, launches in zip(names, self.launches, strict=True):
+            noise += launch_noise(name, launches)
+        return noise
+
+
+def measure(
+    candidates: Sequence[Candidate],
+    plan: Plan | PlanOptions,
+    finish: Callable[[Sequence[ModelProcess]], Extras],
+    on_progress: Steps,
+    finish_seconds: Callable[[Sequence[FileCost]], float] = lambda costs: 0.0,
+) -> tuple[Measured, Extras]:
+    """Open every file in a separate process, time them in rounds of shuffled order, and repeat this in new processes.
+
+    Only one process works at a time. A drift of the machine affects all files equally: comparisons in a round are free of it.
+
+    Args:
+        candidates: Files to measure, at least one.
+        plan: How long to measure, or the options of a plan that is chosen after the first launch's opening.
+        finish: Function that asks the last launch's processes for more, after their rounds.
+        on_progress: Called with steps done, steps in all, and the next step.
+        finish_seconds: Duration of `finish` in seconds, for the estimate.
+
+    Raises:
+        EdgeCnnError: If a file can't be opened or run, or the machine does not report a process's memory.
+    """
+    order = random.Random(0)  # noqa: S311  # An order, not a secret.
+    launches: list[list[Launch]] = [[] for _ in candidates]
+    during: list[State] = []
+    meters: list[_Meter] = []
+    schedule = Schedule(len(candidates), plan, on_progress)
+    for number in itertools.count(1):
+        with ExitStack() as stack:
+            processes = [_opened(candidate, number, schedule, stack) for candidate in candidates]
+            settled = schedule.settle(finish_seconds)
+            meters.append(_Meter(processes, sum(process.opened.cpu_seconds for process in processes)))
+            rounds, states = _rounds(processes, number, settled, schedule, order)
+            during += states
+            memories = meters[-1].stop()
+            for found, process, memory, own in zip(launches, processes, memories, rounds, strict=True):
+                found.append(_launch(process.opened, memory, own))
+            if number >= settled.launches and (number >= MOST_LAUNCHES or narrow_enough(settled, launches)):
+                empty = processes[0].ask(TimeEmpty(_EMPTY_RUNS))
+                extras, extras_load = _finished(processes, memories, finish)
+                break
+    result = Measured(
+        opened=tuple(process.opened for process in processes),
+        launches=tuple(tuple(item) for item in launches),
+        during=tuple(during),
+        load=_load(meters),
+        extras_load=extras_load,
+        empty_call=Times.pack(empty.measured_ns),
+        plan=replace(settled, launches=number),
+    )
+    return result, extras
+
+
+def _rounds(
+    processes: Sequence[ModelProcess], launch: int, plan: Plan, schedule: Schedule, order: random.Random
+) -> tuple[list[list[Round]], list[State]]:
+    """Time all files in turns, and return each one's rounds and the state of the machine after each turn."""
+    rounds: list[list[Round]] = [[] for _ in processes]
+    states = []
+    for turn in range(1, plan.rounds + 1):
+        for index in order.sample(range(len(processes)), len(processes)):
+            schedule.timing(launch, turn)
+            rounds[index].append(_round(processes[index], plan, schedule.costs[index]))
+        states.append(read_state())
+    return rounds, states
+
+
+def _opened(candidate: Candidate, launch: int, schedule: Schedule, stack: ExitStack) -> ModelProcess:
+    schedule.opening(launch, candidate.name)
+    start = time.monotonic()
+    process = stack.enter_context(ModelProcess(candidate.request))
+    schedule.opened(candidate.name, time.monotonic() - start, process.opened.warm_up.run_ns / 1e9)
+    return process
+
+
+def _round(process: ModelProcess, plan: Plan, cost: FileCost) -> Round:
+    times, clock_khz = process.ask(round_of(plan, cost.run_seconds))
+    warm_up, measured = Times.pack(times.warm_up_ns), Times.pack(times.measured_ns)
+    return Round(warm_up, measured, times.cpu_ns, clock_khz, times.waits, times.stops)
+
+
+def _launch(opened: Opened, memory: Memory, rounds: Sequence[Round]) -> Launch:
+    return Launch(
+        import_ns=opened.import_ns,
+        load_ns=opened.load_ns,
+        warm_up=Times.pack(opened.warm_up.times_ns),
+        settled=opened.warm_up.settled,
+        rounds=tuple(rounds),
+        peak_memory_bytes=memory.peak_bytes,
+        steady_memory_bytes=memory.steady_bytes,
+    )
+
+
+class _Meter:
+    """Measures how all processes except the benchmark use the CPUs, from here to `stop`."""
+
+    def __init__(self, processes: Sequence[ModelProcess], processes_cpu_seconds: float) -> None:
+        self._processes = processes
+        self._before, self._outside_before, self._throttled_before = _readings()
+        self._ours = _own_cpu_seconds() + processes_cpu_seconds
+        self._start = time.monotonic()
+
+    def stop(self) -> list[Memory]:
+        """Collect the figures, and return each process's memory."""
+        memories = [process.ask(ReadMemory()) for process in self._processes]
+        self.seconds = time.monotonic() - self._start
+        after, outside_after, throttled_after = _readings()
+        ours = _own_cpu_seconds() + sum(memory.cpu_seconds for memory in memories) - self._ours
+        self.known = self._before is not None and after is not None
+        if self._before and after:
+            self.others = after.busy_seconds - self._before.busy_seconds - ours
+            self.stolen = after.steal_seconds - self._before.steal_seconds
+        self.outside = _busy_between(self._outside_before, outside_after)
+        self.throttled = _between(self._throttled_before, throttled_after)
+        return memories
+
+
+def _readings() -> tuple[CpuTimes | None, CpuTimes | None, float | None]:
+    """Return the use of the CPUs that this process may use, that of the others, and how long a quota stopped it."""
+    outside = other_cpus()
+    return read_cpu_times(), read_cpu_times(cpus=outside) if outside else None, throttled_seconds()
+
+
+def _between(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else after - before
+
+
+def _busy_between(before: CpuTimes | None, after: CpuTimes | None) -> float | None:
+    return after.busy_seconds - before.busy_seconds if before and after else None
+
+
+def _finished(
+    processes: Sequence[ModelProcess], memories: Sequence[Memory], finish: Callable[[Sequence[ModelProcess]], Extras]
+) -> tuple[Extras, Load | None]:
+    """Return what else was asked for, and the load meanwhile."""
+    meter = _Meter(processes, sum(memory.cpu_seconds for memory in memories))
+    extras = finish(processes)
+    try:
+        meter.stop()
+    except EdgeCnnError:
+        return extras, None  # The profiler crashed its process, which is reported in place of the profile.
+    return extras, _load([meter])
+
+
+def _load(meters: Sequence[_Meter]) -> Load | None:
+    seconds = sum(meter.seconds for meter in meters)
+    if not seconds or not all(meter.known for meter in meters):
+        return None
+    others, stolen = (max(sum(values), 0.0) / seconds for values in zip(*((m.others, m.stolen) for m in meters), strict=True))
+    outside = [meter.outside for meter in meters if meter.outside is not None]
+    throttled = [meter.throttled for meter in meters if meter.throttled is not None]
+    return Load(
+        seconds,
+        others,
+        stolen,
+        outside_cores=max(sum(outside), 0.0) / seconds if len(outside) == len(meters) else None,
+        outside_cpus=len(other_cpus()),
+        throttled_seconds=max(sum(throttled), 0.0) if len(throttled) == len(meters) else None,
+    )
+
+
+def _own_cpu_seconds() -> float:
+    """Return the CPU time of this process and of the programs that `read_state` ran, which is not load by others."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + ended.ru_utime + ended.ru_stime

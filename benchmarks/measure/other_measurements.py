@@ -1,0 +1,168 @@
+"""Measurements besides the rounds: classes, batches, a fixed rate, a sustained run, ops."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecnn.benchmarks.judge.accuracy import Accuracy
+from edgecnn.benchmarks.judge.tally import Tally
+from edgecnn.benchmarks.machine.host import read_state
+from edgecnn.benchmarks.measure.options import BenchOptions
+from edgecnn.benchmarks.measure.planning import FileCost, round_of
+from edgecnn.benchmarks.measure.schedule import Steps
+from edgecnn.benchmarks.results.records import Paced, Throughput, Window
+from edgecnn.benchmarks.timing.latency import Plan
+from edgecnn.benchmarks.timing.process import ModelProcess
+from edgecnn.benchmarks.timing.profile import Profile
+from edgecnn.benchmarks.timing.requests import Classify, Pace, ProfileOps, TimeBatch
+from edgecnn.benchmarks.timing.times import Times
+from edgecnn.edge.data.pixel_digests import first_seen, held_out, pixel_digests
+from edgecnn.edge.data.splits import Split, chunks
+from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
+from edgecnn.edge.model.preprocess import Floats
+
+Profiled = tuple[Profile | None, str | None]
+"""A file's profile, or why it has none although requested."""
+
+# Fewer batches and profiled runs if this many would take longer.
+_MOST_SECONDS = 60.0
+_BATCH_RUNS = 20
+_BATCH_SECONDS = 1.0
+_LEAST_FRAMES = 100
+_PROFILE_RUNS = 500
+_WINDOWS = 300
+
+
+@dataclass(frozen=True)
+class Extra:
+    """The results of one file besides its rounds and its classes."""
+
+    throughput: Throughput | None
+    paced: Paced | None
+    sustained: tuple[Window, ...]
+
+
+def measure_extra(process: ModelProcess, options: BenchOptions, say: Callable[[str], None]) -> Extra:
+    """Ask the process of a file's last launch for batches, a fixed rate and a sustained run; `say` receives the next step."""
+    throughput = paced = None
+    if options.batch:
+        say(f"batches of {options.batch}")
+        per_run = process.opened.images_per_run
+        images = -(-options.batch // per_run) * per_run
+        runs = _few(_BATCH_RUNS, images / per_run * _run_seconds(process))
+        times = process.ask(TimeBatch(options.batch, runs, _BATCH_SECONDS)).measured_ns
+        fixed = not process.opened.any_batch
+        throughput = Throughput(images, fixed, Times.pack(times), images * len(times) * 1e9 / sum(times))
+    if options.rate:
+        frames = _frames(options.rate, options)
+        say(f"{frames} frames at {options.rate:g} a second")
+        run = process.ask(Pace(options.rate, frames))
+        response, busy = Times.pack(run.response_ns), Times.pack(run.busy_ns)
+        paced = Paced(options.rate, run.frames, run.dropped, run.missed, response, busy)
+    return Extra(throughput, paced, _sustain(process, options.sustained_seconds, say))
+
+
+def extra_seconds(options: BenchOptions, costs: Sequence[FileCost], images: int) -> float:
+    """Return roughly how long all of this takes, with classifying this many images one after another."""
+    total = 0.0
+    for cost in costs:
+        total += images * cost.run_seconds + options.sustained_seconds
+        if options.batch:
+            batch = options.batch * cost.run_seconds
+            total += max(_BATCH_SECONDS, _few(_BATCH_RUNS, batch) * batch)
+        if options.rate:
+            total += _frames(options.rate, options) / options.rate
+        if options.profile:
+            total += _few(_PROFILE_RUNS, cost.run_seconds) * cost.run_seconds
+    return total
+
+
+def classify(
+    processes: Sequence[ModelProcess],
+    test: Split,
+    reference: Sequence[Floats] | int,
+    classes: int,
+    *,
+    on_progress: Steps,
+    chosen: Sequence[bool] | None = None,
+    groups: NDArray[np.int64] | None = None,
+) -> list[Accuracy]:
+    """Let every process classify the test images, a chunk at a time: no image is decoded twice, and few are in memory.
+
+    Only the first of several images with the same pixels is counted.
+
+    Args:
+        processes: One process per candidate.
+        test: The images.
+        reference: For each process, the probabilities (n, classes) that it is compared with; or the index of the process
+            that computes them for all.
+        classes: Number of classes.
+        on_progress: Called with images done, images in all, and the step.
+        chosen: For each process, whether half of the images chose the file: then only the other half judges it.
+        groups: Number of each image's group (n,); None if images are independent.
+
+    Raises:
+        ConfigError: If no image is left to judge a file on.
+    """
+    images = len(test.labels)
+    chosen = chosen or [False] * len(processes)
+    tallies = [Tally(classes, groups is not None) for _ in processes]
+    seen: dict[bytes, int] = {}
+    done = copies = chose = conflicting = 0
+    for chunk in chunks(test):
+        on_progress(done, images, f"classifying {images:,} test images")
+        digests = pixel_digests(chunk)
+        fresh, other_label = first_seen(digests, test.labels[done : done + len(chunk)], seen)
+        held = fresh & held_out(digests)
+        copies, chose = copies + int((~fresh).sum()), chose + int((fresh & ~held).sum())
+        conflicting += int(other_label.sum())
+        found = [process.ask(Classify(chunk)) for process in processes]
+        places = done + np.arange(len(chunk))
+        beside = [found[reference]] * len(found) if isinstance(reference, int) else [of[places] for of in reference]
+        for tally, probabilities, of, half in zip(tallies, found, beside, chosen, strict=True):
+            counted = held if half else fresh
+            at = places[counted]
+            tally.add(probabilities[counted], of[counted], test.labels[at], at, None if groups is None else groups[at])
+        done += len(chunk)
+    if any(chosen) and chose == len(seen):
+        raise ConfigError(f"all of these images chose a file, and none is left to judge it: name others with {field('data')}")
+    return [tally.accuracy(copies, chose if half else 0, conflicting) for tally, half in zip(tallies, chosen, strict=True)]
+
+
+def measure_profile(process: ModelProcess, say: Callable[[str], None]) -> Profiled:
+    """Ask for the time of each op, or return why it is missing. This must be the process's last request."""
+    say("profiling")
+    try:
+        return process.ask(ProfileOps(_few(_PROFILE_RUNS, _run_seconds(process)))), None
+    except EdgeCnnError as error:  # Whatever happens to the process, the rest is measured.
+        return None, str(error)
+
+
+def _sustain(process: ModelProcess, seconds: float, say: Callable[[str], None]) -> tuple[Window, ...]:
+    windows: list[Window] = []
+    start = time.monotonic()
+    while (past := time.monotonic() - start) < seconds:
+        say(f"sustained, {past:.0f} of {seconds:.0f} s")
+        window = min(max(1.0, seconds / _WINDOWS), seconds - past)
+        times, clock_khz = process.ask(round_of(Plan(window, 1, 1, 1), _run_seconds(process)))
+        values = np.array(times.measured_ns)
+        p50, p90 = (int(value) for value in np.percentile(values, (50, 90), method="inverted_cdf"))
+        state = read_state()
+        end = time.monotonic() - start
+        windows.append(Window(end, len(values), p50, p90, int(values.max()), state.temperature_celsius, clock_khz))
+    return tuple(windows)
+
+
+def _run_seconds(process: ModelProcess) -> float:
+    return process.opened.warm_up.run_ns / 1e9
+
+
+def _few(runs: int, seconds_each: float) -> int:
+    return max(1, min(runs, int(_MOST_SECONDS / max(seconds_each, 1e-9))))
+
+
+def _frames(rate: float, options: BenchOptions) -> int:
+    return max(_LEAST_FRAMES, round(rate * options.paced_seconds))

@@ -1,0 +1,200 @@
+"""Chooses launches, rounds and runs by how long files take to open and to run once."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from edgecnn.benchmarks.measure.duration import duration_text
+from edgecnn.benchmarks.statistics.intervals import student_quantile
+from edgecnn.benchmarks.timing.latency import MOST_INPUTS, ROUND_WARM_UP_RUNS, Plan
+from edgecnn.benchmarks.timing.requests import TimeRound
+from edgecnn.edge.errors import ConfigError, field
+
+MOST_LAUNCHES = 100
+UNTIL_WIDTH_LAUNCHES = 20
+"""Fewest launches to examine: a few that agree by chance would stop too early, and the interval would hold less often."""
+
+_LAUNCHES, _ROUNDS = 5, 4
+_MOST_CHOSEN = 20
+# Fewer runs have no p50.
+_MEDIAN_RUNS = 11
+# Defaults for a file. A p99 takes 662 runs in all, and the bounds of a p90 take 64 in each launch.
+_SECONDS, _RUNS = 1.0, 1000
+_ROUND_SECONDS, _LEAST_RUNS, _LEAST_LAUNCH_RUNS = 0.05, 700, 64
+_MOST_SECONDS = 70.0
+# Standard deviation of rounds / that of launches: measured 0.3 % / 1 % on the machine of docs/explanation/measuring.md.
+_ROUND_SD = 0.3
+# Ten runs of this duration cost little.
+_SHORT_SECONDS = 0.001
+# Launches are not split into rounds of fewer runs, whose medians and inputs would show little.
+_LEAST_ROUND_RUNS = 10
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """Wishes for a plan; None leaves a value to `choose_plan`.
+
+    Attributes:
+        min_seconds: Least time of the timed runs of each file, in seconds, 0 to 86,400.
+        min_runs: Least number of timed runs of each file, 1 to 10,000,000.
+        launches: Processes that open each file, one after another, 1 to 100.
+        until_width_percent: Width at which launching stops, after 20 to 100 launches: the 95 % interval of every file's time
+            divided by the fastest's (of its own time, if it is the only one) is within this share of its estimate on either
+            side; above 0, at most 100 %.
+
+    Raises:
+        ConfigError: If a value is out of range.
+    """
+
+    min_seconds: float | None = None
+    min_runs: int | None = None
+    launches: int | None = None
+    until_width_percent: float | None = None
+
+    def __post_init__(self) -> None:
+        Plan(
+            _SECONDS if self.min_seconds is None else self.min_seconds,
+            _RUNS if self.min_runs is None else self.min_runs,
+            _LAUNCHES if self.launches is None else self.launches,
+        )
+        if self.until_width_percent is not None and not 0 < self.until_width_percent <= 100:
+            raise ConfigError(
+                f"{field('until_width_percent')} must be above 0 and at most 100 %, got {self.until_width_percent}"
+            )
+
+
+@dataclass(frozen=True)
+class FileCost:
+    """The time of one file in the first launch.
+
+    Attributes:
+        name: Name of the file.
+        open_seconds: Time from starting its process to the end of its warm-up.
+        run_seconds: Time of one run.
+    """
+
+    name: str
+    open_seconds: float
+    run_seconds: float
+
+
+def round_of(plan: Plan, run_seconds: float) -> TimeRound:
+    """Return what a round of a file times, the same in every launch.
+
+    A round is whole turns of the same inputs, so that a model whose time depends on its input does not look unsteady. It takes
+    100 inputs if they fit, and fewer if a run is long. Before it come 10 runs, or at most a tenth of its runs.
+
+    Args:
+        plan: How long to measure.
+        run_seconds: Time of one run.
+    """
+    runs, step = plan.round_runs, max(run_seconds, 1e-9)
+    if plan.max_seconds is not None:
+        rounds = plan.launches * plan.rounds
+        least = min(runs, -(-_MEDIAN_RUNS // rounds))
+        runs = max(least, min(runs, int(plan.max_seconds / rounds / step)))
+    wanted = max(runs, math.ceil(plan.round_seconds / step))
+    turns = -(-wanted // MOST_INPUTS)
+    warm_up = ROUND_WARM_UP_RUNS if step <= _SHORT_SECONDS else min(ROUND_WARM_UP_RUNS, wanted // 10)
+    return TimeRound(runs, plan.round_seconds, min(MOST_INPUTS, _rounded(-(-wanted // turns))), warm_up)
+
+
+def total_seconds(plan: Plan, costs: Sequence[FileCost]) -> float:
+    """Return how long opening and timing the files takes."""
+    return plan.launches * (_open_seconds(costs) + plan.rounds * round_seconds(plan, costs))
+
+
+def round_seconds(plan: Plan, costs: Sequence[FileCost]) -> float:
+    """Return how long one round of all files takes."""
+    total = 0.0
+    for cost in costs:
+        turn = round_of(plan, cost.run_seconds)
+        runs = max(turn.runs, turn.seconds / max(cost.run_seconds, 1e-9))
+        total += (math.ceil(runs / turn.inputs) * turn.inputs + turn.warm_up_runs) * cost.run_seconds
+    return total
+
+
+def choose_plan(options: PlanOptions, costs: Sequence[FileCost]) -> Plan:
+    """Return the launches and rounds that find the smallest differences in the time that 5 launches of 4 rounds would take.
+
+    The variance of a file's time is (s_L^2 + s_R^2 / R) / L over L launches of R rounds, and an interval is Student's
+    (two-stage sampling: Cochran, 1977, "Sampling Techniques", chapter 10, whose best R is sqrt(c_open / c_round) s_R / s_L).
+    There are at least 5 launches, unless fewer are requested.
+
+    Args:
+        options: The requested plan, which is kept.
+        costs: Times of each file, from the first launch.
+    """
+    if options.until_width_percent is not None:
+        launches = max(options.launches or 0, UNTIL_WIDTH_LAUNCHES)
+        one = _plan(options, launches, 1)
+        rounds = _ROUND_SD * math.sqrt(_open_seconds(costs) / round_seconds(one, costs))
+        best = _plan(options, launches, min(max(round(rounds), 1), _ROUNDS))
+        why = f"launches went on until intervals were within {options.until_width_percent:g} %"
+        return replace(best, chosen=f"{why}: {_shares(best, costs)}")
+    allowed = total_seconds(_usual(options, costs), costs)
+    counts = range(_LAUNCHES, _MOST_CHOSEN + 1) if options.launches is None else (options.launches,)
+    plans = [_plan(options, launches, rounds) for launches in counts for rounds in range(1, _ROUNDS + 1)]
+    within = [plan for plan in plans if total_seconds(plan, costs) <= allowed * 1.000001 and _has_runs(plan, costs)]
+    best = min(within or plans[:1], key=_width)
+    if options.launches is not None:
+        return best
+    why = f"launches and rounds were chosen to find the smallest differences in {duration_text(allowed)}"
+    return replace(best, chosen=f"{why}: {_shares(best, costs)}")
+
+
+def _usual(options: PlanOptions, costs: Sequence[FileCost]) -> Plan:
+    """Return the default plan, with a single round if four rounds of slow runs would take too long."""
+    launches = options.launches or _LAUNCHES
+    slowest = max(cost.run_seconds for cost in costs)
+    rounds = _ROUNDS if launches * _ROUNDS * slowest <= _MOST_SECONDS else 1
+    seconds = _SECONDS if options.min_seconds is None else options.min_seconds
+    return Plan(seconds, options.min_runs or _RUNS, launches, rounds, _bound(options))
+
+
+def _plan(options: PlanOptions, launches: int, rounds: int) -> Plan:
+    seconds = _ROUND_SECONDS * launches * rounds if options.min_seconds is None else options.min_seconds
+    runs = options.min_runs or max(_LEAST_RUNS, _LEAST_LAUNCH_RUNS * launches)
+    return Plan(seconds, runs, launches, rounds, _bound(options), until_width_percent=options.until_width_percent)
+
+
+def _has_runs(plan: Plan, costs: Sequence[FileCost]) -> bool:
+    """Return whether every launch of every file has the runs for a p90, and each of several rounds enough of them."""
+    for cost in costs:
+        turn = round_of(plan, cost.run_seconds)
+        runs = max(turn.runs, turn.seconds / max(cost.run_seconds, 1e-9))
+        least = min(_LEAST_LAUNCH_RUNS, plan.min_runs / plan.launches) / plan.rounds
+        if runs < max(least, _LEAST_ROUND_RUNS if plan.rounds > 1 else 1):
+            return False
+    return True
+
+
+def _bound(options: PlanOptions) -> float | None:
+    return _MOST_SECONDS if options.min_runs is None else None
+
+
+def _width(plan: Plan) -> float:
+    """Return the width of an interval in standard deviations of launches; a single launch gives no width for others."""
+    spread = math.sqrt((1 + _ROUND_SD**2 / plan.rounds) / plan.launches)
+    return spread * (student_quantile(0.975, plan.launches - 1) if plan.launches > 1 else 1)
+
+
+def _shares(plan: Plan, costs: Sequence[FileCost]) -> str:
+    opening, slowest = _open_seconds(costs), max(costs, key=lambda cost: cost.open_seconds)
+    each = duration_text(round_seconds(plan, costs))
+    text = f"opening takes {duration_text(opening)} of each launch, a round {each}"
+    if len(costs) == 1 or slowest.open_seconds <= opening * 2 / 3:
+        return text
+    return (
+        f"{text}; {slowest.name} alone takes {duration_text(slowest.open_seconds)} to open; without it there is time for more"
+    )
+
+
+def _open_seconds(costs: Sequence[FileCost]) -> float:
+    return sum(cost.open_seconds for cost in costs)
+
+
+def _rounded(number: int) -> int:
+    """Return a number above 20 rounded up to one digit, so that slightly different benchmarks use the same inputs."""
+    unit = 10 ** (len(str(number)) - 1)
+    return number if number <= 20 else -(-number // unit) * unit

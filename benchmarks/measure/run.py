@@ -1,0 +1,240 @@
+"""Measures and judges a lineup, and returns a report."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from edgecnn.benchmarks.judge.accuracy import Accuracy
+from edgecnn.benchmarks.judge.budgets import Budgets
+from edgecnn.benchmarks.judge.gate import BESIDE_REFERENCE, Budget, Figures, Policy, Verdict, join, judge
+from edgecnn.benchmarks.judge.stored_reference import differs
+from edgecnn.benchmarks.machine.host import read_machine, read_state
+from edgecnn.benchmarks.measure.launches import Candidate, Measured, measure
+from edgecnn.benchmarks.measure.lineup import LabelledImages, Lineup, MeasuredReference, StoredReference
+from edgecnn.benchmarks.measure.options import BenchOptions
+from edgecnn.benchmarks.measure.other_measurements import (
+    Extra,
+    Profiled,
+    classify,
+    extra_seconds,
+    measure_extra,
+    measure_profile,
+)
+from edgecnn.benchmarks.measure.schedule import Steps
+from edgecnn.benchmarks.proof.verify import tolerance_of
+from edgecnn.benchmarks.results.latency_summary import fastest, launch_percentile, summarize
+from edgecnn.benchmarks.results.records import SCHEMA, FileResult, Report
+from edgecnn.benchmarks.timing.latency import RANDOM_REGION, TIMED_REGION
+from edgecnn.benchmarks.timing.process import ModelProcess
+from edgecnn.edge.errors import ArtifactError, ConfigError, field
+from edgecnn.edge.export_records import Parity
+from edgecnn.edge.folder.file_names import REFERENCE_NAME
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The results of the last launch's processes after their rounds, for each candidate.
+
+    Attributes:
+        extras: Batches, a fixed rate, a sustained run.
+        accuracies: Accuracy on all test images; None if inputs were random.
+        profiles: Times of single operators, or why there are none.
+    """
+
+    extras: list[Extra]
+    accuracies: list[Accuracy] | None
+    profiles: list[Profiled]
+
+
+def benchmark(  # Longer than 50 lines: the record that it fills in has so many fields.
+    lineup: Lineup,
+    options: BenchOptions,
+    budgets: Budgets,
+    policy: Policy,
+    *,
+    command: str,
+    versions: dict[str, str],
+    notes: Sequence[str] = (),
+    on_progress: Steps = lambda done, steps, text: None,
+) -> Report:
+    """Measure and judge files.
+
+    Args:
+        lineup: Which files, and what they are compared with, from `edgecnn.benchmarks.measure.lineup`.
+        options: What to measure, and how.
+        budgets: Limits of the files.
+        policy: How noise is handled.
+        command: Command that repeats it, for the report.
+        versions: Versions of the measuring packages, for the report.
+        notes: Notes for the report.
+        on_progress: Called with steps done, steps in all, and the next step.
+
+    Raises:
+        ArtifactError: If a file changed, a runtime crashes on it, or the Keras model contradicts its stored outputs.
+        ConfigError: If a limit applies to none of the measured files.
+        InvalidMeasurement: If the machine does not report a process's memory.
+        MissingDependency: If a runtime is not installed.
+    """
+    candidates = lineup.candidates
+    notes = [*notes, *lineup.notes, *_unjudged(lineup, budgets)]
+    machine, before = read_machine(), read_state()
+    images = len(lineup.images.test.labels) if lineup.images else 0
+    measured, finished = measure(
+        candidates,
+        options.plan,
+        lambda processes: _finish(lineup, options, processes, on_progress),
+        on_progress,
+        lambda costs: extra_seconds(options, costs, images),
+    )
+    after = read_state()
+    pairs = zip(candidates, measured.opened, strict=True)
+    notes += dict.fromkeys(f"{file.artifact.path} is doubtful: {doubt}." for file, opened in pairs for doubt in opened.doubts)
+    # Not `after`: a sustained run's effect on the machine says nothing about the rounds before it.
+    noise = measured.noise([candidate.name for candidate in candidates], before)
+
+    def judged(candidate: Candidate, figures: Figures) -> tuple[Budget, Verdict]:
+        budget = _budget(candidate, lineup, budgets)
+        return budget, judge(figures, budget, noise, policy)
+
+    files = tuple(
+        _file_result(place, lineup, measured, finished, percents=options.percents, judged=judged)
+        for place in range(len(candidates))
+    )
+    return Report(
+        schema=SCHEMA,
+        command=command,
+        versions=versions,
+        folder=lineup.folder,
+        dataset=lineup.images.record if lineup.images else None,
+        class_names=lineup.class_names,
+        plan=measured.plan,
+        timed_region=TIMED_REGION if lineup.images else RANDOM_REGION,
+        empty_call=measured.empty_call,
+        machine=machine,
+        before=before,
+        during=measured.during,
+        after=after,
+        load=measured.load,
+        extras_load=measured.extras_load,
+        baseline=candidates[fastest(measured.launches)].name,
+        notes=tuple(notes),
+        noise=noise,
+        allowed=tuple(sorted({item.name for item in noise if policy.allows(item)})),
+        files=files,
+        verdict=join(tuple(file.verdict for file in files)),
+        reference=lineup.reference.name,
+    )
+
+
+def _finish(lineup: Lineup, options: BenchOptions, processes: Sequence[ModelProcess], on_progress: Steps) -> Finished:
+    """Ask the processes of the last launch for everything else."""
+    places = len(processes)
+
+    def saying(place: int) -> Callable[[str], None]:
+        return lambda text: on_progress(place, places, f"{lineup.candidates[place].name}: {text}")
+
+    extras = [measure_extra(process, options, saying(place)) for place, process in enumerate(processes)]
+    accuracies = _classify(lineup, lineup.images, processes, on_progress) if lineup.images else None
+    profiles: list[Profiled] = []
+    for place, (candidate, process) in enumerate(zip(lineup.candidates, processes, strict=True)):
+        wanted = options.profile and candidate.artifact.exported  # Keras has no operator profiler.
+        profiles.append(measure_profile(process, saying(place)) if wanted else (None, None))
+    return Finished(extras, accuracies, profiles)
+
+
+def _file_result(
+    place: int,
+    lineup: Lineup,
+    measured: Measured,
+    finished: Finished,
+    *,
+    percents: Sequence[float],
+    judged: Callable[[Candidate, Figures], tuple[Budget, Verdict]],
+) -> FileResult:
+    candidate, opened, launches = lineup.candidates[place], measured.opened[place], measured.launches[place]
+    latency = summarize(launches, measured.launches[fastest(measured.launches)], percents, opened.images_per_run)
+    accuracy = finished.accuracies[place] if finished.accuracies else None
+    extra, (profile, profile_problem) = finished.extras[place], finished.profiles[place]
+    figures = Figures(
+        name=candidate.name,
+        exported=candidate.artifact.exported,
+        size_bytes=candidate.artifact.size_bytes,
+        peak_memory_bytes=latency.peak_memory_bytes,
+        p90=launch_percentile(launches, 90),
+        accuracy=accuracy,
+        reference=lineup.reference.name,
+        class_names=lineup.class_names,
+        recorded=_recorded(candidate, lineup),
+    )
+    budget, verdict = judged(candidate, figures)
+    return FileResult(
+        name=candidate.name,
+        artifact=candidate.artifact,
+        runtime=opened.runtime,
+        threads=candidate.request.threads,
+        launches=launches,
+        latency=latency,
+        accuracy=accuracy,
+        throughput=extra.throughput,
+        paced=extra.paced,
+        sustained=extra.sustained,
+        profile=profile,
+        profile_problem=profile_problem,
+        budget=budget,
+        verdict=verdict,
+        images_per_run=opened.images_per_run,
+    )
+
+
+def _classify(lineup: Lineup, images: LabelledImages, processes: Sequence[ModelProcess], on_progress: Steps) -> list[Accuracy]:
+    places = (i for i, candidate in enumerate(lineup.candidates) if lineup.is_reference(candidate))
+    stored = lineup.reference.probabilities if isinstance(lineup.reference, StoredReference) else None
+    reference = next(places) if stored is None else stored
+    chosen = [file.artifact.mended is not None and file.artifact.mended.held_out > 0 for file in lineup.candidates]
+    classes = len(lineup.class_names)
+    found = classify(processes, images.test, reference, classes, on_progress=on_progress, chosen=chosen, groups=images.groups)
+    if stored is not None:
+        for file, accuracy in zip(lineup.candidates, found, strict=True):
+            if not file.artifact.exported and (difference := differs(accuracy, tolerance_of(file.artifact))):
+                path = file.request.path
+                raise ArtifactError(
+                    f"{path.parent / REFERENCE_NAME} is not what {path.name} computes here: {difference}: export it again"
+                )
+    return found
+
+
+def _recorded(candidate: Candidate, lineup: Lineup) -> Parity | None:
+    """Return a file's agreement with its reference at export, if no measurement here shows that it is the reference."""
+    measured = {file.artifact.sha256 for file in lineup.candidates if not file.artifact.exported}
+    if isinstance(lineup.reference, MeasuredReference) or candidate.artifact.source_sha256 in measured:
+        return None
+    return candidate.artifact.parity
+
+
+def _budget(candidate: Candidate, lineup: Lineup, budgets: Budgets) -> Budget:
+    budget = budgets.of(candidate.artifact.path)
+    if not lineup.is_reference(candidate):
+        return budget
+    return replace(budget, **dict.fromkeys(BESIDE_REFERENCE))  # Compared with itself, there is nothing to judge.
+
+
+def _unjudged(lineup: Lineup, budgets: Budgets) -> Iterator[str]:
+    """Yield a note on each file that has limits but is not measured.
+
+    Raises:
+        ConfigError: If limits would judge nothing, which must not end in PASS.
+    """
+    measured = {candidate.artifact.path for candidate in lineup.candidates}
+    exported, beside = budgets.general.of_exported(), budgets.general.beside_reference()
+    if exported and not any(candidate.artifact.exported for candidate in lineup.candidates):
+        raise ConfigError(f"{exported[0]} applies to exported files, but none is measured: name a {field('runtime')}")
+    for budget in (budgets.general, *budgets.files.values()):
+        if lineup.images is None and budget.of_accuracy():
+            raise ConfigError(f"{budget.of_accuracy()[0]} limits accuracy, which needs labelled images: add {field('data')}")
+    if beside and all(map(lineup.is_reference, lineup.candidates)):
+        name = lineup.reference.name
+        raise ConfigError(
+            f"{beside[0]} applies to files compared with a reference, but {name} is the reference: name another file"
+        )
+    for file in budgets.files:
+        if file not in measured:
+            yield f"{file} has its own limits, but was not measured."

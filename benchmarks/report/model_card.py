@@ -1,0 +1,199 @@
+"""Renders a manifest as a model card, in the layout that Hugging Face recommends.
+
+edgecnn rewrites one part of the card at each export. The rest (licence, intended use) is written once, as a form to fill
+in, and then belongs to its author. The first line of the part has its SHA-256, so that no changes are overwritten.
+"""
+
+import re
+from pathlib import PurePath
+
+from edgecnn.benchmarks.report.markdown import escaped, table_row
+from edgecnn.benchmarks.statistics import binomial
+from edgecnn.edge.data.dataset import KERAS, SHIPPED
+from edgecnn.edge.export_records import Reference
+from edgecnn.edge.files import sha256
+from edgecnn.edge.folder.file_names import MANIFEST_NAME, MODEL_CARD_NAME
+from edgecnn.edge.manifest import Artifact, DatasetRecord, Manifest, TensorSpec
+from edgecnn.edge.model.interface import formula
+
+_CLASSES_SHOWN = 20
+_PART = re.compile(r"<!-- edgecnn:begin ([0-9a-f]{64}) .*?-->\n(.*?)<!-- edgecnn:end -->", re.DOTALL)
+_FORM = """---
+license:  # Fill in, for example apache-2.0.
+pipeline_tag: image-classification
+tags:
+- edgecnn
+---
+
+# Model card: {title}
+
+<!-- Fill in the brackets. edgecnn export keeps everything outside of its own part, which is below.
+Hugging Face shows this card where it is called README.md. -->
+
+## Model details
+
+- **Developed by:** [name]
+- **License:** [license of the model]
+- **License of the training data:** [license]
+
+## Uses
+
+[What the model is for, and what it must not be used for.]
+
+## Bias and risks
+
+[Who or what the training images leave out, and what a wrong answer costs.]
+
+{part}
+"""
+
+
+def model_card(manifest: Manifest, title: str, earlier: str | None) -> str | None:
+    """Return the card of an export.
+
+    Args:
+        manifest: Manifest of the export.
+        title: Name of the model.
+        earlier: The existing card, or None.
+
+    Returns:
+        The card, or None if edgecnn's part of the earlier one was edited or is missing: it must stay as it is.
+    """
+    text = "\n\n".join(_sections(manifest)) + "\n\n"
+    part = f"<!-- edgecnn:begin {sha256(text.encode())} Written again by each edgecnn export. -->\n{text}<!-- edgecnn:end -->"
+    if earlier is None:
+        return _FORM.format(title=escaped(title), part=part)
+    found = _PART.search(earlier)
+    if not found or sha256(found[2].encode()) != found[1]:
+        return None
+    return earlier[: found.start()] + part + earlier[found.end() :]
+
+
+def _sections(manifest: Manifest) -> list[str]:
+    keras = manifest.keras_model()
+    exported = [artifact for artifact in manifest.exported if artifact.source_sha256 == keras.sha256]
+    return [
+        _start(manifest, exported),
+        _inputs(manifest, [keras, *exported]),
+        _training(manifest),
+        _evaluation(manifest, exported),
+        _files([keras, *exported]),
+        _limits(manifest),
+    ]
+
+
+def _start(manifest: Manifest, exported: list[Artifact]) -> str:
+    file = next(iter([artifact for artifact in exported if artifact.precision == "int8"] or exported), manifest.keras_model())
+    return f"""## How to get started
+
+```python
+import edgecnn as ec
+
+model = ec.Classifier.load("{file.path}")  # {MANIFEST_NAME} must be in the same folder.
+print(model.predict("picture.png").labels)
+```"""
+
+
+def _inputs(manifest: Manifest, artifacts: list[Artifact]) -> str:
+    taken, names = manifest.preprocessing, manifest.class_names
+    more = f", and {len(names) - _CLASSES_SHOWN} more" if len(names) > _CLASSES_SHOWN else ""
+    other = {"dark": "light", "light": "dark"}.get(taken.background)
+    inverted = f" Images with a {other} background are inverted." if other else ""
+    lines = [
+        "## Inputs and outputs",
+        "",
+        f"- **Pixels:** each pixel (0 to 255) goes in as {escaped(formula(taken))}. Integer inputs are then quantized: "
+        "round(value / scale) + zero point.",
+        f"- **Image files** are fitted by `{taken.fit}`.{inverted}",
+        f"- **Classes ({len(names)}):** {escaped(', '.join(names[:_CLASSES_SHOWN]))}{more}.",
+        f"- **Output:** {manifest.output}, one for each class.",
+        "",
+        table_row(["file", "input", "quantization of the input", "output", "quantization of the output"]),
+        "|---|---|---|---|---|",
+    ]
+    for artifact in artifacts:
+        ends = [cell for spec in (artifact.input, artifact.output) for cell in (_shape(spec), _quantization(spec))]
+        lines.append(table_row([artifact.path, *ends]))
+    return "\n".join(lines)
+
+
+def _shape(spec: TensorSpec) -> str:
+    return f"{spec.dtype} ({', '.join('any' if size is None else str(size) for size in spec.shape)})"
+
+
+def _quantization(spec: TensorSpec) -> str:
+    if spec.quantization is None:
+        return "none"
+    if len(spec.quantization.scales) > 1:
+        return "per channel"
+    return f"scale {spec.quantization.scales[0]:.6g}, zero point {spec.quantization.zero_points[0]}"
+
+
+def _training(manifest: Manifest) -> str:
+    record, made = manifest.dataset, manifest.provenance
+    lines = ["## Training details", "", f"- **Data:** {escaped(record.name)} ({_source(record)})."]
+    lines += [f"- **SHA-256 of the training images and labels:** `{record.train_sha256}`"]
+    if made.train_config:
+        settings = ", ".join(f"{name} {value}" for name, value in made.train_config.items())
+        lines.append(f"- **Trained** with edgecnn, {made.created}: {escaped(settings)}.")
+    else:
+        lines.append("- **Trained** without edgecnn: its settings are unknown.")
+    if made.calibration:
+        lines.append(f"- **Quantized** with activation ranges of {len(made.calibration.indices):,} training images.")
+        lines += [f"- **Warning:** {escaped(warning)}" for warning in made.calibration.warnings]
+    versions = ", ".join(f"{package} {version}" for package, version in (made.export_versions or made.versions).items())
+    return "\n".join([*lines, f"- **Versions:** {escaped(versions)}."])
+
+
+def _source(record: DatasetRecord) -> str:
+    if record.source == SHIPPED:
+        return "shipped with edgecnn"
+    # The folder's path on the user's machine is private.
+    return "loaded by Keras" if record.source == KERAS else escaped(PurePath(record.source).name)
+
+
+def _evaluation(manifest: Manifest, exported: list[Artifact]) -> str:
+    record, reference = manifest.dataset, manifest.reference
+    lines = ["## Evaluation", "", f"- **SHA-256 of the test images and labels:** `{record.test_sha256}`"]
+    if record.split_off:
+        share = f"{record.split_off.test_share:.0%}"
+        lines.append(f"- **Test images:** {share} of each class, split off the same source as the training images.")
+    if reference:
+        lines.append(f"- **Accuracy of the float Keras model:** {_accuracy(reference)}.")
+    lines += [
+        "- **The exported files** were compared with it on the same images before they were written:",
+        "",
+        table_row(["file", "same class as Keras", "accuracy differs by at most", "largest difference of a probability"]),
+        "|---|---:|---:|---:|",
+    ]
+    for artifact in exported:
+        if parity := artifact.parity:
+            moved = 100 * (parity.images - parity.same_class) / parity.images
+            same = f"{parity.same_class:,} of {parity.images:,}"
+            lines.append(table_row([artifact.path, same, f"{moved:.2f} points", f"{parity.max_difference:.2g}"]))
+    mended = [(artifact.path, artifact.mended) for artifact in exported if artifact.mended]
+    lines += ["", *(f"- {path} computes {len(made.layers)} of its operators in {made.precision}." for path, made in mended), ""]
+    return "\n".join([*lines, "`edgecnn bench` measures accuracy and latency of each file on the device."])
+
+
+def _accuracy(reference: Reference) -> str:
+    right = binomial.interval(reference.correct, reference.images)
+    share, low, high = (f"{100 * value:.2f}" for value in (right.estimate, right.low, right.high))
+    return f"{share} % ({reference.correct:,} of {reference.images:,} test images; 95 % interval {low} to {high} %)"
+
+
+def _files(artifacts: list[Artifact]) -> str:
+    lines = ["## Files", "", table_row(["file", "bytes", "oldest runtime", "SHA-256"]), "|---|---:|---|---|"]
+    for artifact in artifacts:
+        lines.append(table_row([artifact.path, f"{artifact.size_bytes:,}", artifact.oldest_runtime or "-", artifact.sha256]))
+    return "\n".join(lines)
+
+
+def _limits(manifest: Manifest) -> str:
+    return f"""## Limitations
+
+- The model was tested on the test images of {escaped(manifest.dataset.name)} alone, not with another camera, light or place.
+- It gives one of its {len(manifest.class_names)} classes for any image, also for one that shows none of them.
+- It was not tested for images that are made to deceive it, or for how its mistakes fall on different groups of people.
+- Latency and memory depend on the device and are not in this card.
+- This card ({MODEL_CARD_NAME}) repeats {MANIFEST_NAME}, which is what edgecnn checks the files against."""

@@ -1,0 +1,155 @@
+"""Chooses files: the Pareto front of accuracy, time and size, and three recommendations.
+
+A file is on the front if no other is at least as good in all three and better in one. There is no reason to ship a file
+that is off the front.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgecnn.benchmarks.judge.accuracy import Accuracy
+from edgecnn.benchmarks.judge.gate import PASS, UNDECIDED, UNJUDGED, Verdict
+from edgecnn.benchmarks.results.latency_summary import p50_ns, round_medians
+from edgecnn.benchmarks.results.records import FileResult, Report
+from edgecnn.benchmarks.statistics.intervals import mean_interval
+from edgecnn.benchmarks.statistics.proportions import mcnemar_p
+
+# Smallest span of each scale: one image in 10,000, or a microsecond, is no reason
+# to take another file.
+_LEAST_ACCURACY = 0.005
+_LEAST_FACTOR = 2.0
+_SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class ParetoPoint:
+    """A file by its three objectives.
+
+    Attributes:
+        name: Name of the file.
+        images: Number of images classified.
+        correct: Number classified correctly; more is better.
+        p50_ns: Median of all runs in nanoseconds; less is better.
+        size_bytes: Size of the file in bytes; less is better.
+    """
+
+    name: str
+    images: int
+    correct: int
+    p50_ns: float
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Picks:
+    """Three files, which may be the same one.
+
+    Attributes:
+        most_accurate: Most images correct; ties go to the faster, then to the smaller.
+        balanced: Nearest to the best of everything, see `pick`.
+        fastest: Smallest p50; ties go to the more accurate, then to the smaller.
+    """
+
+    most_accurate: ParetoPoint
+    balanced: ParetoPoint
+    fastest: ParetoPoint
+
+
+def pareto_points(report: Report) -> tuple[ParetoPoint, ...]:
+    """Return the files that may be recommended, in the report's order: exported files that neither failed nor went unjudged.
+
+    There are none if accuracy was not measured or could not be judged: without it the fastest would be recommended, however
+    wrong.
+    """
+    if any(check.status == UNJUDGED for check in report.verdict.checks):
+        return ()
+    return tuple(
+        ParetoPoint(file.name, file.accuracy.images, file.accuracy.correct, p50_ns(file.launches), file.artifact.size_bytes)
+        for file in report.files
+        if file.accuracy and file.artifact.exported and _may_be_picked(file.verdict)
+    )
+
+
+def _may_be_picked(verdict: Verdict) -> bool:
+    return verdict.status in (PASS, UNDECIDED) or not verdict.judged
+
+
+def front(files: Iterable[ParetoPoint]) -> tuple[ParetoPoint, ...]:
+    """Return the files that no other file beats, in their order; equal files don't beat each other."""
+    files = tuple(files)
+    return tuple(file for file in files if not any(_beats(other, file) for other in files))
+
+
+def pick(files: Iterable[ParetoPoint]) -> Picks | None:
+    """Pick from the front of `files`; None if there are none.
+
+    The balanced file has the shortest distance to an imagined one that has the front's best accuracy, p50 and size.
+    Accuracy is scaled linearly, p50 and size by their logarithms (twice as long is as bad at 10 µs as at 10 ms), from
+    0, the front's best, to 1, its worst. A scale spans at least 0.5 points of accuracy or a factor of 2, so that a
+    negligible difference does not count as much as a relevant one. Equal distances go to the more
+    accurate file, then to the faster, then to the smaller.
+    """
+    best = front(files)
+    if not best:
+        return None
+    return Picks(
+        most_accurate=min(best, key=_by_accuracy),
+        # Rounded, since equal distances may differ in their last binary digit.
+        balanced=min(best, key=lambda file: (round(_distance(file, best), 9), *_by_accuracy(file))),
+        fastest=min(best, key=lambda file: (file.p50_ns, -file.correct / file.images, file.size_bytes)),
+    )
+
+
+def as_accurate(file: FileResult, others: Iterable[FileResult]) -> tuple[str, ...]:
+    """Return those of `others` that the images don't distinguish from `file`: McNemar's p is above 0.05, or images differ."""
+    return tuple(other.name for other in others if file.accuracy and other.accuracy and _alike(file.accuracy, other.accuracy))
+
+
+def as_fast(file: FileResult, others: Iterable[FileResult]) -> tuple[str, ...]:
+    """Return those of `others` that the launches don't distinguish from `file`: the 95 % interval of the ratio holds 1.
+
+    With a single launch there is no interval, and no other file is distinguished from it.
+    """
+    mine = round_medians(file.launches)
+    names = []
+    for other in others:
+        ratios = np.log(round_medians(other.launches) / mine).mean(axis=1)
+        interval = mean_interval(ratios) if len(ratios) > 1 else None
+        if interval is None or interval.low <= 0 <= interval.high:
+            names.append(other.name)
+    return tuple(names)
+
+
+def _alike(one: Accuracy, other: Accuracy) -> bool:
+    return one.chose != other.chose or mcnemar_p(*_apart(one, other)) > _SIGNIFICANT
+
+
+def _apart(one: Accuracy, other: Accuracy) -> tuple[int, int]:
+    """Return how many images only `one` gets right, and only `other`; both were compared with the same reference."""
+    chosen = [{flip.image: flip.candidate for flip in accuracy.flips} for accuracy in (one, other)]
+    flips = {flip.image: flip for flip in (*one.flips, *other.flips)}.values()
+    right = [[of.get(flip.image, flip.reference) == flip.label for of in chosen] for flip in flips]
+    return right.count([True, False]), right.count([False, True])
+
+
+def _beats(one: ParetoPoint, other: ParetoPoint) -> bool:
+    objectives = [(-file.correct / file.images, file.p50_ns, file.size_bytes) for file in (one, other)]
+    return objectives[0] != objectives[1] and all(a <= b for a, b in zip(*objectives, strict=True))
+
+
+def _by_accuracy(file: ParetoPoint) -> tuple[float, float, int]:
+    return -file.correct / file.images, file.p50_ns, file.size_bytes
+
+
+def _distance(file: ParetoPoint, best: Sequence[ParetoPoint]) -> float:
+    wrong = [1 - other.correct / other.images for other in best]
+    times = [math.log(other.p50_ns) for other in best]
+    sizes = [math.log(other.size_bytes) for other in best]
+    return math.hypot(
+        (1 - file.correct / file.images - min(wrong)) / max(max(wrong) - min(wrong), _LEAST_ACCURACY),
+        (math.log(file.p50_ns) - min(times)) / max(max(times) - min(times), math.log(_LEAST_FACTOR)),
+        (math.log(file.size_bytes) - min(sizes)) / max(max(sizes) - min(sizes), math.log(_LEAST_FACTOR)),
+    )

@@ -1,0 +1,97 @@
+"""The recommended files of a report, with their limitations."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from edgecnn.benchmarks.judge.gate import PASS, UNDECIDED
+from edgecnn.benchmarks.report.pareto import ParetoPoint, as_accurate, as_fast, pick
+from edgecnn.benchmarks.report.tables import unstable
+from edgecnn.benchmarks.results.latency_summary import launch_percentile
+from edgecnn.benchmarks.results.records import FileResult, Report
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A recommended file.
+
+    Attributes:
+        title: What the file is best at.
+        rule: How it is chosen.
+        file: Its results.
+        p50_us: p50 in microseconds, with the bounds over the launches if there are several.
+        notes: Limitations of the recommendation.
+    """
+
+    title: str
+    rule: str
+    file: FileResult
+    p50_us: tuple[float, ...]
+    notes: tuple[str, ...]
+
+
+def recommend(report: Report, pickable: tuple[ParetoPoint, ...]) -> tuple[Pick, ...]:
+    """Return the most accurate, the balanced and the fastest of these; an empty result if there are none."""
+    picks = pick(pickable)
+    if picks is None:
+        return ()
+    files = {file.name: file for file in report.files if file.name in {candidate.name for candidate in pickable}}
+    noisy = any(unstable(report, file) for file in files.values())
+    accurate, fastest = picks.most_accurate, picks.fastest
+    alike = as_accurate(files[accurate.name], (file for name, file in files.items() if name != accurate.name))
+    quick = as_fast(files[fastest.name], (file for name, file in files.items() if name != fastest.name))
+    tied = any(other.correct == accurate.correct for other in pickable if other != accurate)
+    return (
+        _pick(
+            "Most accurate",
+            "Most test images right. Ties go to the faster file, then to the smaller.",
+            files[accurate.name],
+            accurate,
+            (_together("These images don't show it to be more accurate than", alike), _unstable(noisy and tied)),
+        ),
+        _pick(
+            "Balanced",
+            "The best compromise: on the Pareto front, closest to the best accuracy, time and size at once.",
+            files[picks.balanced.name],
+            picks.balanced,
+            (_unstable(noisy),),
+        ),
+        _pick(
+            "Fastest",
+            "Smallest p50. Ties go to the more accurate file, then to the smaller.",
+            files[fastest.name],
+            fastest,
+            (_together("These launches don't show it to be faster than", quick), _unstable(noisy)),
+        ),
+    )
+
+
+def advice(report: Report, picks: tuple[Pick, ...]) -> str:
+    """Return one sentence: ship the balanced file of `recommend`, or the reason not to."""
+    if not picks:
+        reason = "none of the exported files passed" if report.dataset else "accuracy was not measured"
+        return f"No file is recommended: {reason}."
+    _, best, _ = picks
+    accuracy = best.file.accuracy
+    assert accuracy  # noqa: S101  # Without accuracy no file is recommended.
+    size = best.file.artifact.size_bytes / 1024
+    time = f"p50 {best.p50_us[0]:,.1f} µs{' (unstable)' if unstable(report, best.file) else ''}"
+    figures = f"{100 * accuracy.accuracy:.2f} % right, {time}, {size:,.1f} KiB"
+    status = best.file.verdict.status
+    if status == PASS:
+        return f"Ship {best.file.name}: {figures}."
+    doubt = "more must be measured to be sure of it" if status == UNDECIDED else "no limit was set for it"
+    return f"The best candidate is {best.file.name} ({figures}): {doubt}."
+
+
+def _pick(title: str, rule: str, file: FileResult, candidate: ParetoPoint, notes: Iterable[str]) -> Pick:
+    found = launch_percentile(file.launches, 50)
+    bounds = () if found.low_ns is None or found.high_ns is None else (found.low_ns, found.high_ns)
+    return Pick(title, rule, file, tuple(time / 1e3 for time in (candidate.p50_ns, *bounds)), tuple(filter(None, notes)))
+
+
+def _together(text: str, names: tuple[str, ...]) -> str:
+    return f"{text} {', '.join(names)}." if names else ""
+
+
+def _unstable(noisy: bool) -> str:
+    return "This choice rests on unstable times." if noisy else ""

@@ -1,0 +1,113 @@
+"""What a reader of a report must know besides its figures, and the judgement in words."""
+
+from collections.abc import Sequence
+
+from edgecnn.benchmarks.judge.class_changes import moved_classes
+from edgecnn.benchmarks.judge.gate import PASS, UNJUDGED
+from edgecnn.benchmarks.machine.noise import OTHERS_CORES
+from edgecnn.benchmarks.results.latency_summary import summarize
+from edgecnn.benchmarks.results.records import Report
+from edgecnn.edge.data.pixel_digests import conflict_note
+
+# Of the reasons why times are unstable: most machines have one, which shows in every file.
+_REASONS = 5
+
+
+def remarks(report: Report) -> list[str]:
+    """Return what is missing in the report, or unstable besides the rounds' times."""
+    lines = [f"By op: not measured: {file.profile_problem}" for file in report.files if file.profile_problem]
+    extras = any(file.throughput or file.paced or file.sustained or file.profile for file in report.files)
+    if extras and report.extras_load and report.extras_load.others_cores > OTHERS_CORES:
+        lines.append(
+            f"While batches, rates, sustained runs and ops were measured, others used {report.extras_load.others_cores:.2f} "
+            "cores: those figures are unstable."
+        )
+    lines += [
+        f"{file.name} takes {file.images_per_run} images at a time: each of its runs is of {file.images_per_run} images."
+        for file in report.files
+        if file.images_per_run > 1
+    ]
+    if not report.dataset:
+        lines.append(
+            "Latency only: no labelled images were given. Inputs are random numbers of each model's own shape and type: "
+            + ", ".join(f"{file.name} {file.artifact.input.shape}" for file in report.files)
+            + "."
+        )
+    return [*lines, *_counted_images(report), *_slower_than_float(report), *report.notes]
+
+
+def _counted_images(report: Report) -> list[str]:
+    """Return what the figures of accuracy are of, where that is not every image, and what they hide."""
+    lines = []
+    judged = [(file, file.accuracy) for file in report.files if file.accuracy]
+    if judged and (copies := judged[0][1].copies):
+        lines.append(
+            f"{copies:,} test images have the pixels of an earlier one: they are no further evidence and do not count."
+        )
+    if judged:
+        lines += conflict_note(judged[0][1].conflicting)
+    if judged and (groups := judged[0][1].groups):
+        lines.append(f"The images come in {groups:,} groups, which every interval of accuracy allows for.")
+    for file, accuracy in judged:
+        if accuracy.chose:
+            lines.append(
+                f"{file.name} is judged on {accuracy.images:,} images: the other {accuracy.chose:,} chose its layers in float."
+            )
+        elif file.artifact.mended and not file.artifact.mended.held_out:
+            lines.append(
+                f"{file.name} was chosen among {file.artifact.mended.tries} on these very images, too few to hold some out: "
+                "its accuracy flatters it."
+            )
+        lines += moved_classes(file.name, accuracy, report.class_names)
+    return lines
+
+
+def _slower_than_float(report: Report) -> list[str]:
+    """Return a line for each quantised file that is shown to take longer than the float32 file of its format."""
+    floats = {(file.artifact.format, file.threads): file for file in report.files if file.artifact.precision == "float32"}
+    lines = []
+    for file in report.files:
+        other = floats.get((file.artifact.format, file.threads), file)
+        ratio = None if other is file else summarize(file.launches, other.launches, ()).ratio
+        if ratio and ratio.low > 1:
+            figures = f"{ratio.estimate:.2f} ({ratio.low:.2f}-{ratio.high:.2f})"
+            lines.append(f"{file.name} is slower here than {other.name}, {figures} of its time: it saves size alone.")
+    return lines
+
+
+def unstable_lines(title: str, reasons: Sequence[str], every: bool) -> list[str]:
+    """Return a title and the reasons why times are unstable, or the first few of them; nothing if there are none."""
+    if not reasons:
+        return []
+    shown = reasons if every else reasons[:_REASONS]
+    more = [f"  and {len(reasons) - len(shown)} more"] if len(shown) < len(reasons) else []
+    return [title, *(f"  {reason}" for reason in shown), *more]
+
+
+def verdict(report: Report) -> list[str]:
+    """Return the judgement: a line for each limit that is not met, with all files of which it says the same, or one for all."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for check in report.verdict.checks:
+        if check.status != PASS:
+            name, colon, found = check.text.partition(": ")
+            names.setdefault((check.status, f": {found}" if colon else ""), []).append(name)
+    if names:
+        return [f"{status}: {', '.join(alike)}{found}" for (status, found), alike in names.items()]
+    if not report.verdict.judged:
+        return [f"{UNJUDGED}: nothing was judged: set a limit, for example on p90."]
+    drops = sorted({file.budget.max_drop_points for file in report.files if file.budget.max_drop_points is not None})
+    if not drops:
+        return [f"{PASS}: every file is within its limits."]
+    allowed = " or ".join(f"{drop:.2f}" for drop in drops)
+    others = any(len(file.verdict.checks) > (file.budget.max_drop_points is not None) for file in report.files)
+    more = ", and within its other limits" if others else ""
+    return [f"{PASS}: every file is within {allowed} points of {report.reference} (95 %){more}{_how_right(report)}."]
+
+
+def _how_right(report: Report) -> str:
+    """Say how right the reference is, or the references: a file that is as right as one that is mostly wrong passes too."""
+    shares = [100 * file.accuracy.reference_correct / file.accuracy.images for file in report.files if file.accuracy]
+    if not shares:
+        return ""
+    low, high = f"{min(shares):.2f}", f"{max(shares):.2f}"
+    return f"; the reference is right on {low if low == high else f'{low} to {high}'} % of the images"

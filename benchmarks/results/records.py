@@ -1,0 +1,300 @@
+"""The result of a benchmark: raw measurements and figures derived from them. docs/reference/results.md describes the JSON."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgecnn.benchmarks.judge.accuracy import KERAS_REFERENCE, Accuracy
+from edgecnn.benchmarks.judge.gate import Budget, Verdict
+from edgecnn.benchmarks.machine.host import Machine, State
+from edgecnn.benchmarks.machine.noise import Load, Noise
+from edgecnn.benchmarks.statistics.intervals import Interval
+from edgecnn.benchmarks.statistics.percentiles import Percentile
+from edgecnn.benchmarks.timing.latency import Plan
+from edgecnn.benchmarks.timing.profile import Profile
+from edgecnn.benchmarks.timing.times import Times
+from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
+from edgecnn.edge.files import write_bytes
+from edgecnn.edge.manifest import Artifact, DatasetRecord
+from edgecnn.edge.result import Result
+from edgecnn.edge.text import WIDTH
+
+SCHEMA = 5
+
+
+@dataclass(frozen=True)
+class Round:
+    """One turn of a file.
+
+    Attributes:
+        warm_up: Runs before it that fill the caches again.
+        measured: The timed runs; none is dropped.
+        cpu_ns: CPU time of the process during them, in all threads.
+        clock_khz: Clock of the CPU directly after them; None if not reported.
+        waits: Number of times a thread of the process gave up its CPU voluntarily; None in results before schema 4.
+        stops: Number of times a signal stopped the process; None in results before schema 4.
+    """
+
+    warm_up: Times
+    measured: Times
+    cpu_ns: int
+    clock_khz: int | None
+    waits: int | None = None
+    stops: int | None = None
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One process that opened the file.
+
+    Attributes:
+        import_ns: Time to import the runtime's package.
+        load_ns: Time from the file's bytes to a model ready to run.
+        warm_up: Times of the warm-up, beginning with the first inference.
+        settled: Whether the times had settled when the warm-up ended.
+        rounds: Rounds in the order of measurement.
+        peak_memory_bytes: Peak resident memory of the process after the rounds.
+        steady_memory_bytes: Resident memory of the process at that time.
+    """
+
+    import_ns: int
+    load_ns: int
+    warm_up: Times
+    settled: bool
+    rounds: tuple[Round, ...]
+    peak_memory_bytes: int
+    steady_memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Summary of the timed runs of all launches.
+
+    Attributes:
+        runs: Number of runs.
+        percentiles: Requested percentiles of all launches, with equal weight (`edgecnn.benchmarks.statistics.percentiles`).
+        typical_ns: Geometric mean over the launches of their rounds' medians, with Student's interval over the launches:
+            `ratio` is based on it. None with a single launch. It is not the p50, which is in `percentiles`.
+        ratio: This file's time divided by the baseline's, round by round, with Student's interval over the launches. None for
+            the baseline itself and with a single launch.
+        difference_ns: The difference, in nanoseconds, in the same way.
+        images_per_second: Images over time, one run after another; launches weigh alike, as do the rounds of each.
+        import_ns: Median over the launches.
+        load_ns: Median over the launches.
+        first_ns: Median over the launches of the process's first inference.
+        peak_memory_bytes: Largest peak of the launches.
+        steady_memory_bytes: Median over the launches.
+    """
+
+    runs: int
+    percentiles: tuple[Percentile, ...]
+    typical_ns: Interval | None
+    ratio: Interval | None
+    difference_ns: Interval | None
+    images_per_second: float
+    import_ns: int
+    load_ns: int
+    first_ns: int
+    peak_memory_bytes: int
+    steady_memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Batches instead of single images.
+
+    Attributes:
+        batch: Images per batch.
+        one_by_one: Whether the file takes a fixed number of images, so that its batches are loops.
+        measured: Times of the batches.
+        images_per_second: Number of images divided by their total time.
+    """
+
+    batch: int
+    one_by_one: bool
+    measured: Times
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class Paced:
+    """A fixed request rate. `edgecnn.benchmarks.timing.paced.PacedTimes` defines the fields."""
+
+    rate: float
+    frames: int
+    dropped: int
+    missed: int
+    response: Times
+    busy: Times
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a sustained run; raw times are not kept, since they would be gigabytes.
+
+    Attributes:
+        seconds: End of the stretch in seconds after the run's start.
+        runs: Number of runs.
+        p50_ns: Median time.
+        p90_ns: 90th percentile.
+        max_ns: Slowest run.
+        temperature_celsius: Temperature at its end.
+        clock_khz: Clock at its end.
+    """
+
+    seconds: float
+    runs: int
+    p50_ns: int
+    p90_ns: int
+    max_ns: int
+    temperature_celsius: float | None
+    clock_khz: int | None
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """One measured file, with one number of threads.
+
+    Attributes:
+        name: Name of the file, with the suffix `x2` for two threads if several numbers of threads were measured.
+        artifact: The manifest's entry, or one made from the file itself.
+        runtime: Package and version that ran it.
+        threads: Number of threads of the runtime.
+        launches: Raw times.
+        latency: What follows from them.
+        accuracy: Accuracy on all test images, compared with the reference. None if inputs were random: latency only.
+        throughput: Of batches, where `batch` was asked for.
+        paced: Of frames at a fixed rate, where `rate` was asked for.
+        sustained: Of a long run, where one was asked for; else empty.
+        profile: Of single operators, where asked for and the runtime has a profiler.
+        profile_problem: Why there is no profile though it was asked for.
+        budget: What was allowed.
+        verdict: The judgement.
+        images_per_run: Number of images in one timed run: the file's own fixed batch, or 1.
+    """
+
+    name: str
+    artifact: Artifact
+    runtime: str
+    threads: int
+    launches: tuple[Launch, ...]
+    latency: Latency
+    accuracy: Accuracy | None
+    throughput: Throughput | None
+    paced: Paced | None
+    sustained: tuple[Window, ...]
+    profile: Profile | None
+    profile_problem: str | None
+    budget: Budget
+    verdict: Verdict
+    images_per_run: int = 1
+
+
+@dataclass(frozen=True, repr=False)
+class Report(Result):
+    """A whole benchmark.
+
+    Attributes:
+        schema: Version of this record's layout.
+        command: The command that repeats it.
+        versions: Versions of edgecnn and numpy.
+        folder: The folder of the files.
+        dataset: The test images. None where inputs were random: latency only.
+        class_names: By class index; empty where inputs were random.
+        plan: How long was measured, in how many launches and rounds.
+        timed_region: What is inside the timed region.
+        empty_call: Times of a call that does nothing, in the same loop: the resolution.
+        machine: The machine that it ran on.
+        before: The machine's state before the first file.
+        during: Its state after each round of all files.
+        after: Its state at the end.
+        load: During the rounds; None where /proc/stat does not say.
+        extras_load: During everything that was measured after them.
+        baseline: The name of the file that ratios are taken against: the fastest.
+        notes: What was not measured or not judged though one might expect it.
+        noise: What makes the times of the rounds unstable.
+        allowed: The names of noise that was judged anyway.
+        files: In the manifest's order, or as they were named.
+        verdict: The verdict on all files.
+        reference: What accuracy is judged against, as texts call it.
+    """
+
+    schema: int
+    command: str
+    versions: dict[str, str]
+    folder: str
+    dataset: DatasetRecord | None
+    class_names: tuple[str, ...]
+    plan: Plan
+    timed_region: str
+    empty_call: Times
+    machine: Machine
+    before: State
+    during: tuple[State, ...]
+    after: State
+    load: Load | None
+    extras_load: Load | None
+    baseline: str
+    notes: tuple[str, ...]
+    noise: tuple[Noise, ...]
+    allowed: tuple[str, ...]
+    files: tuple[FileResult, ...]
+    verdict: Verdict
+    reference: str = KERAS_REFERENCE
+
+    def to_text(self, width: int = WIDTH, verbose: bool = False) -> str:
+        """Return the verdict, the file to ship and the tables; `verbose` adds how it was measured."""
+        from edgecnn.benchmarks.report.text import to_text  # noqa: PLC0415 - It imports this module, as those below.
+
+        return to_text(self, width, verbose)
+
+    def to_markdown(self) -> str:
+        """Return the same as Markdown, with how it was measured."""
+        from edgecnn.benchmarks.report.text import to_markdown  # noqa: PLC0415
+
+        return to_markdown(self)
+
+    def to_csv(self) -> str:
+        """Return CSV with a row for each file, in plain numbers: times in nanoseconds, shares 0 to 1."""
+        from edgecnn.benchmarks.report.text import to_csv  # noqa: PLC0415
+
+        return to_csv(self)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one dict per file, with the columns of the CSV."""
+        from edgecnn.benchmarks.report.text import file_row  # noqa: PLC0415
+
+        return [file_row(self, file) for file in self.files]
+
+    def to_html(
+        self,
+        path: str | Path | None = None,
+        data: str | Path | None = None,
+        images: FolderOptions = NO_OPTIONS,
+        on_text: Callable[[str], None] = lambda text: None,
+    ) -> str:
+        """Return one page with pictures that loads nothing and runs nothing, and write it to `path` if one is given.
+
+        Args:
+            path: The file.
+            data: Where the test images are, to show those that changed their class. Default: where the report says, and if
+                they are not there, numbers instead of pictures.
+            images: How a folder of images is read.
+            on_text: Receives the reason if no images are shown.
+
+        Raises:
+            ConfigError: If `data` are other images, or the file can't be written.
+            MissingDependency: If Jinja, matplotlib or Pillow is not installed.
+        """
+        from edgecnn.benchmarks.report.html import to_html  # noqa: PLC0415
+        from edgecnn.edge.inference.model_test_images import images_at_hand  # noqa: PLC0415 - Reading a result needs no images.
+
+        shown = images_at_hand(self.dataset, data, self.class_names, on_text, images) if self.dataset else None
+        page = to_html(self, shown)
+        if path:
+            write_bytes(Path(path), page.encode())
+        return page
+
+    def __repr__(self) -> str:
+        return f"<Report {self.verdict.status}: {', '.join(file.name for file in self.files)}>"

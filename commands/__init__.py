@@ -1,1 +1,0 @@
-"""The commands of `edgecnn`: each parses, calls a library function and prints."""

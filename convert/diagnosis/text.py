@@ -1,0 +1,54 @@
+"""A diagnosis as text."""
+
+from edgecnn.convert.diagnosis.diagnose import Diagnosis
+from edgecnn.edge.rendering.table import table_text
+from edgecnn.edge.text import WIDTH, counted, paragraph, paragraphs
+
+_MOST = 20
+
+
+def diagnosis_table(diagnosis: Diagnosis, quantized: str, float32: str, width: int = WIDTH) -> str:
+    """Return a table of the worst layers.
+
+    Args:
+        diagnosis: What was found.
+        quantized: The quantised file's name.
+        float32: The float file's.
+        width: Columns of a line.
+    """
+    headings = ("layer", "operator", "lost here", "SNR dB", "input dB", "largest diff.", "saturated")
+    rows = [
+        (
+            layer.label,
+            layer.operator,
+            f"{layer.introduced:.2%}",
+            f"{layer.snr_db:.1f}",
+            f"{layer.input_snr_db:.1f}",
+            f"{layer.largest_difference:.3g}",
+            f"{layer.saturated:.2%}",
+        )
+        for layer in diagnosis.layers[:_MOST]
+    ]
+    return "\n".join(
+        [
+            paragraph(f"{quantized} against {float32}, {counted(diagnosis.images, 'image')}, worst layer first", width),
+            table_text(headings, rows, "<<", width, less=("operator", "largest diff.", "input dB")),
+            "",
+            *paragraphs(_notes(diagnosis), width, "  "),
+        ]
+    )
+
+
+def _notes(diagnosis: Diagnosis) -> list[str]:
+    more = len(diagnosis.layers) - _MOST
+    notes = [f"Layers not shown, which lose less: {more}."] if more > 0 else []
+    if diagnosis.float_layers:
+        notes.append(f"Layers that stay float in the quantised file: {diagnosis.float_layers}.")
+    if diagnosis.unmatched:
+        notes.append(f"Operators without a counterpart in the quantised file, which fuses some: {diagnosis.unmatched}.")
+    return [
+        *notes,
+        "lost here: share of the signal that this layer loses beyond what its worst input lost, mean over the channels.",
+        "SNR dB: signal-to-noise ratio of the layer's output, mean over the channels. input dB: that of its worst input.",
+        "saturated: share of the float values outside the range of the layer's integers.",
+    ]

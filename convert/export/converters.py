@@ -1,0 +1,84 @@
+"""Turns one Keras model into the bytes of each file; what several files of a format share is made once.
+
+Each format has its own converter module, which `edgecnn.edge.formats` names and which has
+`converter(conversion) -> Converter`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+from numpy.typing import NDArray
+
+from edgecnn.convert.export.runtime_releases import RuntimeRelease
+from edgecnn.convert.keras.load import load_keras
+from edgecnn.convert.keras.runtime import KerasRuntime
+from edgecnn.edge.formats import FORMATS, CalibrationName
+from edgecnn.edge.manifest import Output
+
+Ranges = Mapping[str, tuple[float, float]]
+"""The smallest and the largest value of each activation, by tensor name."""
+
+
+class Converter(Protocol):
+    """Makes the files of one format. Methods raise ConversionError if a tool fails, MissingDependency if one is missing."""
+
+    def convert(self, precision: str) -> bytes:
+        """Return a file of a precision without calibration."""
+        ...
+
+    def calibrate(self, inputs: NDArray[Any]) -> Ranges:
+        """Return the range of each activation for model inputs (n, ...) without a batch axis, in the model's dtype."""
+        ...
+
+    def quantize(self, precision: str, ranges: Ranges, keep: Sequence[str] = ()) -> bytes:
+        """Return a file of a calibrated precision.
+
+        Args:
+            precision: A precision that the format has.
+            ranges: Result of `calibrate`.
+            keep: Operators that stay float, by the name of their output tensor.
+        """
+        ...
+
+    def scales(self, data: bytes) -> dict[str, float]:
+        """Return the scale of each integer activation of a quantised file."""
+        ...
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """The input of a converter.
+
+    Attributes:
+        runtime: The opened Keras model, which takes any number of images at a time, or one.
+        output: `probabilities` or `logits`.
+        method: Calibration method, one of the format's.
+        target: Target runtime of the files; None if none was named.
+        any_batch: Whether the files take any number of images at a time, as the model then must; else they take one.
+    """
+
+    runtime: KerasRuntime
+    output: Output
+    method: CalibrationName
+    target: RuntimeRelease | None
+    any_batch: bool
+
+
+def converter_for(model_format: str, conversion: Conversion) -> Converter:
+    """Return the converter of a format that a device runs."""
+    module = import_module(str(FORMATS[model_format].converter))
+    return cast(Converter, module.converter(conversion))
+
+
+def of_batches(runtime: KerasRuntime) -> tuple[Any, tuple[int, ...], bool]:
+    """Return the model with a batch axis, the shape of one image, and whether a batch may have any size or only one."""
+    takes = runtime.input_spec.shape
+    if takes[0] is None or runtime.output_spec.shape[:1] == takes[:1] == (1,):
+        return runtime.model, tuple(int(size or 0) for size in takes[1:]), takes[0] is None
+    shape = tuple(int(size or 0) for size in takes)
+    keras = load_keras()
+    image = keras.Input(shape, batch_size=1, name="image", dtype=runtime.input_spec.dtype)
+    scores = runtime.model(keras.ops.reshape(image, shape))
+    return keras.Model(image, keras.ops.reshape(scores, (1, -1))), shape, False

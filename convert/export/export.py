@@ -1,0 +1,195 @@
+"""Exports model.keras to files in its folder, each compared with Keras before it counts as exported."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from edgecnn.convert.export.config import ExportConfig
+from edgecnn.convert.export.export_job import Card, ExportJob
+from edgecnn.convert.export.file_exporter import FileExporter
+from edgecnn.convert.export.keep_accuracy import Judge
+from edgecnn.convert.keras.load import saved_with
+from edgecnn.convert.keras.manifest import earlier_manifest, keras_manifest
+from edgecnn.convert.keras.runtime import KerasRuntime
+from edgecnn.convert.training.custom_model import needed_modules
+from edgecnn.edge.data.dataset import Dataset, require_recorded
+from edgecnn.edge.errors import ArtifactError, ConfigError, field
+from edgecnn.edge.export_records import Reference
+from edgecnn.edge.files import read_bytes, sha256
+from edgecnn.edge.folder.file_names import MODEL_CARD_NAME, MODEL_NAME, REFERENCE_NAME
+from edgecnn.edge.folder.model_file import ModelFile, read_model
+from edgecnn.edge.formats import FORMATS, is_exported
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model.interface import Interface
+from edgecnn.edge.model.metrics import correct
+from edgecnn.edge.model.preprocess import Floats
+from edgecnn.edge.provenance import utc_now, versions
+from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.text import counted
+from edgecnn.edge.transaction import locked, replaced_together
+
+# A card is text that somebody wrote.
+_MOST_CARD_BYTES = 2**20
+
+
+def export(
+    model_path: Path,
+    dataset: Dataset,
+    config: ExportConfig,
+    interface: Interface | None = None,
+    out: Path | None = None,
+    *,
+    trust: tuple[str, ...] = (),
+    judge: Judge | None = None,
+    card: Card | None = None,
+    on_step: Callable[[str], None] = lambda text: None,
+) -> Manifest:
+    """Write the exported files, `reference.npy` and `manifest.json` next to the Keras model, and return the manifest.
+
+    All appear together, after each file was loaded by its runtime and its outputs on the whole test set were compared with
+    Keras's; until then the earlier files stay whole. A model without a manifest was trained elsewhere: it is copied into a
+    new folder, as `model.keras`, and gets a manifest there.
+
+    Args:
+        model_path: A .keras file.
+        dataset: Its data: test images to compare on, training images to calibrate with. Read a few images at a time.
+        config: Which files to write.
+        interface: How the model takes pixels and what it computes, if it has no manifest.
+        out: Output folder, if it has no manifest. Default: artifacts/ plus the file's name.
+        trust: Names of modules whose code the model needs.
+        judge: Layers of a quantised file that it does not pass go back to float until it does. None to take them as they come.
+        card: Function that writes the model card into the same folder. None for no card.
+        on_step: Gets a line for each step.
+
+    Raises:
+        ArtifactError: If the model is missing, damaged or not an image classifier, or its output is not what it should be.
+        ConfigError: If a folder can't be written, the dataset is not the model's, or the interface is missing or superfluous.
+        ConversionError: If a converter fails, a float file differs from Keras, or a file needs more than its target has.
+        GateFailed: If a quantised file can't be made accurate enough; nothing is written then.
+        MissingDependency: If a package of the train extra is missing.
+    """
+    source, runtime, keras = _opened(model_path, dataset, interface, trust)
+    if source.manifest and out:
+        raise ConfigError(f"{model_path} has a manifest, and its exports go into the same folder: omit {field('out')}")
+    folder = model_path.parent if source.manifest else out or Path("artifacts") / model_path.stem
+    manifest = source.manifest or _first_manifest(source, keras, dataset, trust, folder)
+    job = ExportJob(source, runtime, keras, dataset, config, folder, manifest, judge, card, on_step)
+    _require_fit(job)
+    with locked(folder):
+        manifest = Manifest.load(folder) if source.manifest else _first_manifest(source, keras, dataset, trust, folder)
+        if manifest.keras_model().sha256 != sha256(source.data):
+            raise ConfigError(f"{model_path} was replaced while it was being read: run edgecnn export again")
+        return _write(replace(job, manifest=manifest))
+
+
+def _opened(
+    model_path: Path, dataset: Dataset, interface: Interface | None, trust: tuple[str, ...]
+) -> tuple[ModelFile, KerasRuntime, Classifier]:
+    source = read_model(model_path)
+    if is_exported(source.format):
+        raise ConfigError(f"{model_path} is already exported: name a .keras file")
+    runtime = cast(KerasRuntime, opener_for("keras", trust).open_file(source, 1))
+    if interface and not interface.class_names:
+        interface = replace(interface, class_names=dataset.class_names)
+    return source, runtime, Classifier(source, runtime, interface)
+
+
+def _write(job: ExportJob) -> Manifest:
+    tools = [package for row in FORMATS.values() for package in row.made_with]
+    export_versions = versions("tensorflow", "keras", *tools, "numpy")
+    job.on_step(f"Keras on {counted(job.dataset.test.labels, 'test image')}")
+    probabilities = job.keras.split_probabilities(job.dataset.test)
+    exporter = FileExporter(job, probabilities)
+    made = [exporter.make(model_format, precision) for model_format, precision in job.config.files()]
+    provenance = replace(
+        job.manifest.provenance,
+        exported=utc_now(),
+        export_versions=export_versions,
+        calibration=exporter.calibrator.record(job.manifest.provenance.calibration),
+    )
+    with replaced_together(job.folder) as new:
+        if not job.source.manifest:
+            (new / MODEL_NAME).write_bytes(job.source.data)
+        for artifact, data in made:
+            (new / artifact.path).write_bytes(data)
+        reference = _write_reference(new, probabilities, job.source, job.dataset)
+        manifest = replace(job.manifest, provenance=provenance, reference=reference)
+        manifest = manifest.with_artifacts(*(artifact for artifact, _ in made))
+        manifest.save(new)
+        _write_card(new, manifest, job)
+    return manifest
+
+
+def _write_card(folder: Path, manifest: Manifest, job: ExportJob) -> None:
+    path = job.folder / MODEL_CARD_NAME
+    earlier = read_bytes(path, _MOST_CARD_BYTES).decode(errors="replace") if path.exists() else None
+    card = job.card(manifest, earlier) if job.card else None
+    if card is not None:
+        (folder / MODEL_CARD_NAME).write_bytes(card.encode())
+    elif job.card:
+        job.on_step(f"{path} stays as it is, since the part that edgecnn writes was edited: delete it to get a new one")
+
+
+def _require_fit(job: ExportJob) -> None:
+    """Raise if the images are not the model's."""
+    keras, dataset, model_path = job.keras, job.dataset, job.source.path
+    if keras.batch and keras.batch > 1:
+        raise ArtifactError(
+            f"{model_path} takes {keras.batch} images at a time, no more and no less: build it without batch_size"
+        )
+    if keras.shape != dataset.train.shape:
+        raise ConfigError(
+            f"{model_path} takes images of {keras.shape}, but {dataset.name} has {dataset.train.shape}: name others "
+            f"with {field('data')}"
+        )
+    if dataset.fit not in (None, keras.preprocessing.fit):
+        raise ConfigError(
+            f"{dataset.name} was fitted by {dataset.fit}, and {model_path} is stated to take {keras.preprocessing.fit}: "
+            f"use the same {field('fit')} for both"
+        )
+    classes = len(dataset.class_names)
+    if len(keras.class_names) != classes:
+        raise ConfigError(
+            f"{model_path} has {len(keras.class_names)} classes, {dataset.name} has {classes}: name its data "
+            f"with {field('data')}, "
+            f"or all its classes with {field('labels')}"
+        )
+    require_recorded(job.manifest.dataset, dataset.test)
+    if dataset.train.sha256 != job.manifest.dataset.train_sha256:
+        raise ConfigError(f"{dataset.source} does not have the training images of {model_path}: name them with {field('data')}")
+    if job.config.any_batch and keras.batch is not None:
+        raise ConfigError(
+            f"{model_path} takes one image at a time: build it with a free batch, or omit {field('batch')}=dynamic"
+        )
+
+
+def _first_manifest(source: ModelFile, keras: Classifier, dataset: Dataset, trust: tuple[str, ...], folder: Path) -> Manifest:
+    """Return the manifest of a model trained elsewhere: that of an earlier export, as long as it still applies."""
+    interface = Interface(keras.preprocessing, keras.interface.output, keras.class_names)
+    trusted, made_with = needed_modules(source.data, trust), saved_with(source.data)
+    manifest = keras_manifest(source.data, keras.runtime, interface, dataset.record(), trusted=trusted, versions=made_with)
+    earlier = earlier_manifest(folder)
+    if earlier is None:
+        return manifest
+    if earlier.provenance.train_config:
+        raise ConfigError(f"{folder} has a model that edgecnn trained: name another folder with {field('out')}")
+    if earlier.keras_model().sha256 != sha256(source.data):
+        # Files exported from another model stay; loading one reports that it is stale.
+        return manifest.with_artifacts(*earlier.exported)
+    # If the interface changes, files exported with the former one are no longer verified.
+    same = replace(earlier, provenance=manifest.provenance, reference=None, artifacts=manifest.artifacts) == manifest
+    return earlier if same else manifest
+
+
+def _write_reference(folder: Path, probabilities: Floats, source: ModelFile, dataset: Dataset) -> Reference:
+    buffer = io.BytesIO()
+    np.save(buffer, probabilities, allow_pickle=False)
+    data = buffer.getvalue()
+    (folder / REFERENCE_NAME).write_bytes(data)
+    right = int(correct(probabilities, dataset.test.labels).sum())
+    return Reference(REFERENCE_NAME, sha256(data), sha256(source.data), dataset.test.sha256, len(probabilities), right)

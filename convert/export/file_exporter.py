@@ -1,0 +1,199 @@
+"""Makes one exported file after another: converts it, runs it on the test images, compares it with Keras."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecnn.convert.diagnosis.diagnose import LayerError, diagnose
+from edgecnn.convert.export.activation_ranges import Calibrator
+from edgecnn.convert.export.converters import Conversion, Converter, converter_for
+from edgecnn.convert.export.export_job import ExportJob
+from edgecnn.convert.export.float_fallback import MendedFile, mend
+from edgecnn.convert.export.keep_accuracy import Judge, JudgedImages, judged_images
+from edgecnn.convert.export.parity import check_parity
+from edgecnn.convert.export.runtime_releases import require_runs
+from edgecnn.edge.compatibility.requirements import read_needs
+from edgecnn.edge.errors import GateFailed, field
+from edgecnn.edge.export_records import Mended
+from edgecnn.edge.files import sha256
+from edgecnn.edge.folder.model_file import ModelFile
+from edgecnn.edge.formats import FORMATS, PRECISIONS
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.isolation.tried import remember_made
+from edgecnn.edge.manifest import Artifact
+from edgecnn.edge.model.metrics import correct
+from edgecnn.edge.model.preprocess import Floats
+from edgecnn.edge.runtimes import LoadedModel, opener_for
+
+# Number of calibration images that rank the layers: each try examines every activation for each of them.
+_RANKED_ON = 50
+# Share of float32's time that a file takes which is faster: what is closer to 1 may be chance.
+_FASTER = 0.95
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file to make.
+
+    Attributes:
+        format: Its format.
+        precision: Its precision.
+        converter: Converter of its format.
+    """
+
+    format: str
+    precision: str
+    converter: Converter
+
+    @property
+    def name(self) -> str:
+        """File name, for example `int8.tflite`."""
+        return FORMATS[self.format].file_name(self.precision)
+
+
+class FileExporter:
+    """Makes the files of one export.
+
+    Args:
+        job: The export.
+        reference: The Keras model's probabilities on the test images.
+
+    Raises:
+        ConfigError: If not even the Keras model would pass the judge.
+    """
+
+    def __init__(self, job: ExportJob, reference: Floats) -> None:
+        self._job, self._reference = job, reference
+        self._targets, methods, any_batch = job.config.targets(), job.config.methods(), job.config.any_batch
+        output = job.manifest.output
+        self._converters = {
+            name: converter_for(name, Conversion(job.runtime, output, method, self._targets.get(name), any_batch))
+            for name, method in methods.items()
+        }
+        self.calibrator = Calibrator(job.dataset, job.keras, methods)
+        self._images = judged_images(job.judge, job.dataset.test, reference) if job.judge else None
+
+    def make(self, model_format: str, precision: str) -> tuple[Artifact, bytes]:
+        """Return a file's entry in the manifest, and its bytes.
+
+        Raises:
+            ConversionError: If a converter fails, a float file differs from Keras, or the file needs more than its
+                target has.
+            ArtifactError: If its runtime can't load or run it.
+            GateFailed: If no choice of float layers makes it accurate enough.
+            MissingDependency: If a package of the train extra is missing.
+        """
+        file = _File(model_format, precision, self._converters[model_format])
+        calibrated, mended = PRECISIONS[precision].calibrated, None
+        self._job.on_step(f"{file.name}: convert, load, compare with Keras")
+        if calibrated and self._job.judge and self._images:
+            data, mended = self._accurate(file, self._job.judge, self._images)
+        elif calibrated:
+            data = file.converter.quantize(precision, self.calibrator.ranges(model_format, file.converter))
+        else:
+            data = file.converter.convert(precision)
+        if calibrated:
+            self.calibrator.compare_halves(file.name, precision, file.converter)
+        opened, probabilities = self._run(file, data)
+        if model_format in self._targets:
+            require_runs(file.name, data, self._targets[model_format])
+        artifact = Artifact(
+            format=model_format,
+            precision=precision,
+            path=file.name,
+            size_bytes=len(data),
+            sha256=sha256(data),
+            source_sha256=self._job.manifest.keras_model().sha256,
+            input=opened.input_spec,
+            output=opened.output_spec,
+            oldest_runtime=read_needs(data, model_format).oldest_runtime(),
+            parity=check_parity(file.name, precision, probabilities, self._reference),
+            mended=mended,
+        )
+        return artifact, data
+
+    def _run(self, file: _File, data: bytes) -> tuple[LoadedModel, Floats]:
+        candidate = ModelFile(self._job.folder / file.name, file.format, data, self._job.manifest, None, None)
+        opened = opener_for(file.format).open_file(candidate, 1, trusted=True)  # Our own converters made it.
+        probabilities = Classifier(candidate, opened).split_probabilities(self._job.dataset.test)
+        remember_made(data)
+        return opened, probabilities
+
+    def _accurate(self, file: _File, judge: Judge, images: JudgedImages) -> tuple[bytes, Mended | None]:
+        """Return a file that passes the judge, and how it was made to; None for the plain file."""
+        name, converter = file.name, file.converter
+        float32 = converter.convert("float32")
+        inputs = self.calibrator.inputs
+        ranked = inputs[:: max(1, len(inputs) // _RANKED_ON)]
+        points: list[float] = []
+        objections: list[str] = []
+
+        def quantized(data: bytes) -> bool:
+            # The input stays an integer even if every operator is float.
+            entry = opener_for(file.format).open_model(data, 1).input_spec.name
+            return bool(set(converter.scales(data)) - {entry})
+
+        def passes(data: bytes) -> bool:
+            # Nothing chose the first file, the plain one.
+            return quantized(data) and shown(data, images.choosing if points else images.every) is None
+
+        def shown(data: bytes, on: NDArray[np.bool_]) -> str | None:
+            _, probabilities = self._run(file, data)
+            ours, keras, labels = probabilities[on], self._reference[on], self._job.dataset.test.labels[on]
+            points.append(100 * float(correct(keras, labels).mean() - correct(ours, labels).mean()))
+            if objection := judge.objection(ours, keras, labels):
+                if not objections:
+                    self._job.on_step(f"{name}: not shown to be accurate enough: {objection}")
+                objections.append(objection)
+            return objection
+
+        def rank(data: bytes) -> Sequence[LayerError]:
+            return diagnose(float32, data, file.format, ranked).layers if quantized(data) else ()
+
+        quantize = partial(converter.quantize, file.precision, self.calibrator.ranges(file.format, converter))
+        try:
+            found = mend(name, quantize=quantize, rank=rank, passes=passes, on_step=self._job.on_step)
+        except GateFailed as error:
+            raise GateFailed(
+                f"{name} loses {points[0]:.2f} points quantised and {min(points):.2f} at best, not surely within "
+                f"{judge.max_drop_points:g}: {error.marked}"
+            ) from error
+        if not found.layers:
+            return found.data, None
+        if images.held_out is not None and (objection := shown(found.data, images.held_out)):
+            raise GateFailed(
+                f"{name} with {len(found.layers)} operators in float passes on the test images that chose them, but not on the "
+                f"{images.held_out.sum():,} held out ({objection}): allow more loss with {field('keep_accuracy')}, or ship "
+                "float32"
+            )
+        self._require_gain(file, float32, found, judge, objections[0])
+        self._job.on_step(f"{name}: timing, compared with the plain file")
+        return found.data, _mended(found, judge, images, judge.slowdown(file.format, found.plain, found.data))
+
+    def _require_gain(self, file: _File, float32: bytes, found: MendedFile, judge: Judge, objection: str) -> None:
+        """Refuse a file that is neither smaller nor faster than float32, which loses nothing."""
+        if len(found.data) < len(float32):
+            return
+        self._job.on_step(f"{file.name}: timing, compared with float32")
+        ratio = judge.slowdown(file.format, float32, found.data)
+        if ratio > _FASTER:
+            raise GateFailed(
+                f"{file.name} with {len(found.layers)} operators in float is no better than float32: {len(found.data):,} bytes "
+                f"against {len(float32):,}, and {ratio:.2f} times the time. Without them, {objection}. Ship float32, give more "
+                f"test images, or allow more loss with {field('keep_accuracy')}"
+            )
+
+
+def _mended(found: MendedFile, judge: Judge, images: JudgedImages, slowdown: float) -> Mended:
+    return Mended(
+        layers=found.layers,
+        precision="float32",
+        max_drop_points=judge.max_drop_points,
+        tries=found.tries,
+        plain_size_bytes=len(found.plain),
+        slowdown=slowdown,
+        held_out=0 if images.held_out is None else int(images.held_out.sum()),
+    )

@@ -1,0 +1,109 @@
+"""Imports TensorFlow and Keras late and quietly."""
+
+import io
+import json
+import os
+import re
+import zipfile
+from typing import Any
+
+from edgecnn.convert.keras.trust import custom_objects
+from edgecnn.edge.errors import ArtifactError, MissingDependency, field
+from edgecnn.edge.install_command import install_command
+from edgecnn.edge.parsing import parsing
+from edgecnn.edge.quiet import quiet
+from edgecnn.edge.text import shortened
+
+
+def load_tensorflow() -> Any:
+    """Import TensorFlow without its start-up notices, and return the module.
+
+    Raises:
+        MissingDependency: If TensorFlow is not installed.
+    """
+    # Errors stay; notices and warnings from C++ (one of them after every Ctrl-C) don't help a user.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        with quiet():
+            import tensorflow
+
+            # The device search prints too, at its first use.
+            tensorflow.config.list_physical_devices()
+    except ModuleNotFoundError as error:
+        if error.name != "tensorflow":
+            raise
+        raise MissingDependency(f"TensorFlow is not installed. On the workstation: {install_command('train')}") from error
+    return tensorflow
+
+
+def load_keras() -> Any:
+    """Import Keras on TensorFlow and return the module. Errors are those of `load_tensorflow`."""
+    load_tensorflow()
+    import keras
+
+    return keras
+
+
+def load_keras_model(path: str, origin: str, training: bool = False, trust: tuple[str, ...] = ()) -> Any:
+    """Load a .keras file in safe mode: no code from the file runs, only Keras's and that of the modules in `trust`.
+
+    Args:
+        path: The file.
+        origin: Name of the file for messages.
+        training: Whether to restore the optimizer, and the mixed precision with which the model was trained.
+        trust: Names of Python modules that define the model's own layers and functions.
+
+    Raises:
+        ArtifactError: If Keras can't load it; for a class unknown to Keras, the message says how to name it.
+        ConfigError: If a trusted module can't be imported.
+    """
+    keras = load_keras()
+    known = custom_objects(trust)
+    try:
+        with quiet():
+            model = keras.models.load_model(path, custom_objects=known, compile=training, safe_mode=True)
+    except Exception as error:  # Keras raises whatever its layers, zipfile and h5py raise.
+        raise ArtifactError(f"{origin}: {_why(str(error), path, trust)}") from error
+    if not training:
+        _in_float32(model)
+    return model
+
+
+def saved_with(data: bytes) -> dict[str, str]:
+    """Return the package and version that wrote a .keras file.
+
+    Raises:
+        ArtifactError: If it can't be read.
+    """
+    with parsing("the .keras file can't be read", "save it again"), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {"keras": str(json.loads(archive.read("metadata.json"))["keras_version"])}
+
+
+def _why(text: str, path: str, trust: tuple[str, ...]) -> str:
+    """Return Keras's message in one line that ends with the fix."""
+    unknown = re.search(
+        r"Could not locate (class|function) '([^']+)'(?:.*?Full object config: \{'module': '([^']+)')?", text, re.S
+    )
+    if unknown:
+        kind, name, module = unknown.groups()
+        origin = f" of module {module}" if module not in (None, "builtins") else ""
+        lacking = f", which {' and '.join(trust)} lacks" if trust else ""
+        return (
+            f"Keras does not know its {kind} {name}{origin}{lacking}: "
+            f"name the module that defines it with {field('trust')}=MODULE (its code will run here, with your rights)"
+        )
+    if "Lambda" in text and "safe_mode=False" in text:
+        return (
+            "it has a Lambda layer, whose code inside the file is never run: save the model with a layer "
+            f"from your own module in its place, and name that module with {field('trust')}=MODULE"
+        )
+    reason = shortened(text.replace(path, "the file"))
+    return f"Keras can't load it in safe mode ({reason}): copy it again, or save it again with the Keras that made it"
+
+
+def _in_float32(model: Any) -> None:
+    # Mixed precision is only for training: the weights are float32. A CPU emulates the narrow sums slowly, and no
+    # exported file could equal them.
+    for layer in model._flatten_layers():
+        if layer.dtype_policy.name.startswith("mixed_"):
+            layer.dtype_policy = layer.dtype_policy.variable_dtype

@@ -1,0 +1,69 @@
+"""The manifest of a Keras model, trained by edgecnn or elsewhere."""
+
+from pathlib import Path
+
+from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.export_records import Provenance
+from edgecnn.edge.files import sha256
+from edgecnn.edge.folder.file_names import MANIFEST_NAME, MODEL_NAME
+from edgecnn.edge.manifest import SCHEMA, Artifact, DatasetRecord, Manifest, is_foreign
+from edgecnn.edge.model.interface import Interface
+from edgecnn.edge.provenance import utc_now
+from edgecnn.edge.runtimes.base import LoadedModel
+
+
+def keras_manifest(
+    data: bytes,
+    runtime: LoadedModel,
+    interface: Interface,
+    dataset: DatasetRecord,
+    *,
+    trusted: tuple[str, ...],
+    versions: dict[str, str],
+    seed: int = 0,
+    train_config: dict[str, str] | None = None,
+) -> Manifest:
+    """Return the manifest of a model without exports.
+
+    Args:
+        data: The .keras file.
+        runtime: The opened file.
+        interface: How it takes pixels, what it computes, and its classes.
+        dataset: Dataset it was trained on.
+        trusted: Names of the modules whose code it needs.
+        versions: Version of each package that made it.
+        seed: Seed of its training.
+        train_config: Every setting of its training; None for a model trained elsewhere.
+    """
+    specs = (runtime.input_spec, runtime.output_spec)
+    return Manifest(
+        schema=SCHEMA,
+        class_names=interface.class_names,
+        preprocessing=interface.preprocessing,
+        output=interface.output,
+        trusted=trusted,
+        dataset=dataset,
+        provenance=Provenance(
+            created=utc_now(),
+            exported=None,
+            seed=seed,
+            train_config=train_config or {},
+            versions=versions,
+            export_versions={},
+            calibration=None,
+        ),
+        reference=None,
+        artifacts=(Artifact("keras", "float32", MODEL_NAME, len(data), sha256(data), None, *specs, None, None),),
+    )
+
+
+def earlier_manifest(folder: Path) -> Manifest | None:
+    """Return the manifest already in a folder, or None.
+
+    Raises:
+        ConfigError: If the folder has another program's `manifest.json`.
+        ArtifactError: If the manifest is damaged.
+    """
+    if is_foreign(folder):
+        raise ConfigError(f"{folder / MANIFEST_NAME} is not edgecnn's: name another folder with {field('out')}")
+    return Manifest.load(folder) if (folder / MANIFEST_NAME).exists() else None

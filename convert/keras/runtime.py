@@ -1,0 +1,180 @@
+"""The float Keras model as a `LoadedModel`: the reference for judging every exported file."""
+
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecnn.convert.keras.load import load_keras, load_keras_model, load_tensorflow
+from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
+from edgecnn.edge.folder.file_names import MODEL_NAME
+from edgecnn.edge.folder.model_file import ModelFile
+from edgecnn.edge.isolation.child import run_in_child
+from edgecnn.edge.isolation.tried import remember_tried, was_tried
+from edgecnn.edge.manifest import TensorSpec
+from edgecnn.edge.runtimes.base import installed_version
+from edgecnn.edge.temporary import temporary_folder
+from edgecnn.edge.text import counted
+
+
+def load_from_bytes(data: bytes, origin: str, trust: tuple[str, ...] = (), training: bool = False) -> Any:
+    """Return the Keras model from the bytes of a .keras file, so that the loaded bytes are the hashed ones.
+
+    Args:
+        data: The bytes.
+        origin: Name of the file for messages.
+        trust: Trusted modules, as in `opener_for`.
+        training: As in `load_keras_model`.
+
+    Raises:
+        ArtifactError: If Keras can't load it in safe mode.
+        ConfigError: If a trusted module can't be imported.
+        MissingDependency: If TensorFlow is not installed.
+    """
+    with temporary_folder() as folder:
+        path = folder / MODEL_NAME
+        path.write_bytes(data)
+        return load_keras_model(str(path), origin, training, trust)
+
+
+def load_file(model: ModelFile, trust: tuple[str, ...] = (), training: bool = False) -> Any:
+    """Return the Keras model of a file; a file that is new here is first loaded in a child process.
+
+    Args:
+        model: The file.
+        trust: Trusted modules, as in `opener_for`.
+        training: As in `load_keras_model`.
+
+    Raises:
+        ArtifactError: If Keras can't load it, or the child did not survive it. Other errors are those of `load_from_bytes`.
+    """
+    origin = str(model.path)
+    how = f"keras {installed_version('keras')}, loaded, {trust}"
+    if not was_tried(model.data, how):
+        run_in_child(partial(_loads, model.data, origin, trust, training), origin, len(model.data))
+        remember_tried(model.data, how)
+    return load_from_bytes(model.data, origin, trust, training)
+
+
+def _loads(data: bytes, origin: str, trust: tuple[str, ...], training: bool) -> None:
+    load_from_bytes(data, origin, trust, training)  # The model itself can't be sent back.
+
+
+class KerasRuntime:
+    """A `LoadedModel` of a Keras model, called through a `tf.function`, Keras's fastest way for one image.
+
+    The batch of its input is None if the model works with any, whatever it was built with. A subclassed model does not
+    declare its input; then it is the shape with which it was built. What a run writes into the model's variables, such as
+    the state of `LSTM(stateful=True)`, is undone before the next run.
+
+    Attributes:
+        model: The Keras model.
+        call: The `tf.function`, from a batch to the single output as float32.
+
+    Raises:
+        ArtifactError: If it does not have one input and one output, or was never built.
+    """
+
+    name = "keras"
+
+    def __init__(self, model: Any) -> None:
+        self.version, self.model = version("keras"), model
+        declared = _declared_input(model)
+        self.input_spec = declared if declared.shape[:1] in ((), (None,)) else _freed(model, declared)
+        self.call, self.output_spec = _traced(model, self.input_spec)
+        self._state = _state(model, self.call.get_concrete_function().graph)
+
+    def run(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """Run a batch."""
+        for variable, value in self._state:
+            variable.assign(value)
+        return np.asarray(self.call(batch))
+
+
+def _state(model: Any, graph: Any) -> list[tuple[Any, NDArray[Any]]]:
+    """Return the variables that a call may write, with their initial values; usually there are none."""
+    # As text, which includes the operators of called functions.
+    if 'op: "Assign' not in str(graph.as_graph_def()):
+        return []
+    for layer in model._flatten_layers():
+        if getattr(layer, "stateful", False):
+            layer.reset_state()  # Training left the state of its last batch.
+    return [(variable, variable.numpy()) for variable in graph.variables]
+
+
+def import_library() -> None:
+    """Import Keras on TensorFlow.
+
+    Raises:
+        MissingDependency: If TensorFlow is not installed.
+    """
+    load_keras()
+
+
+def open_model(
+    data: bytes, threads: int, signature: str | None = None, streaming: bool = False, trust: tuple[str, ...] = ()
+) -> KerasRuntime:
+    """Open a model's bytes. See `edgecnn.edge.runtimes.base.OpenModel`; `trust` is as for `opener_for`."""
+    if signature is not None:
+        raise ConfigError(f"a .keras file has no signatures: omit {field('signature')}")
+    if streaming:
+        raise ConfigError("the float Keras model is a reference for single images: omit streaming")
+    tensorflow = load_tensorflow()
+    # TensorFlow accepts thread counts only before its first operation; in a separate process that is now.
+    try:
+        tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
+        tensorflow.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:
+        pass  # It is already running (training, export), where nothing is timed.
+    return KerasRuntime(load_from_bytes(data, "the .keras file", trust))
+
+
+def _declared_input(model: Any) -> TensorSpec:
+    inputs = getattr(model, "inputs", None)
+    if inputs:
+        if len(inputs) != 1:
+            raise ArtifactError(f"the Keras model has {counted(inputs, 'input')}: give a model with one input")
+        return TensorSpec(inputs[0].name, tuple(inputs[0].shape), str(inputs[0].dtype))
+    shape = (model.get_build_config() or {}).get("input_shape")
+    if not shape:
+        raise ArtifactError("the Keras model has no input shape: call it on a batch of images before saving it")
+    if not all(size is None or isinstance(size, int) for size in shape):
+        raise ArtifactError(f"the Keras model was built with inputs of {shape}: give a model with one input")
+    return TensorSpec("image", tuple(shape), model.variable_dtype)
+
+
+def _freed(model: Any, declared: TensorSpec) -> TensorSpec:
+    """Free the batch size if every image then has its own output."""
+    free = replace(declared, shape=(None, *declared.shape[1:]))
+    try:
+        _, output = _traced(model, free)
+    except ArtifactError:
+        return declared
+    return free if output.shape[:1] == (None,) else declared
+
+
+def _traced(model: Any, spec: TensorSpec) -> tuple[Any, TensorSpec]:
+    tensorflow = load_tensorflow()
+
+    def call(batch: Any) -> Any:
+        outputs = tensorflow.nest.flatten(model(batch, training=False))
+        if len(outputs) != 1:
+            raise ArtifactError(f"the Keras model has {counted(outputs, 'output')}: give a model with one output")
+        return tensorflow.cast(outputs[0], tensorflow.float32) if outputs[0].dtype.is_floating else outputs[0]
+
+    # No autograph: Keras's layers are traceable, and a rewritten copy of this function would hide the errors' types.
+    function = tensorflow.function(call, input_signature=[tensorflow.TensorSpec(spec.shape, spec.dtype)], autograph=False)
+    try:
+        output = function.get_concrete_function().structured_outputs
+    except ArtifactError:
+        raise
+    except Exception as error:  # The model's layers may raise anything.
+        reason = why(error)
+        raise ArtifactError(
+            f"Keras can't run the model on {spec.shape} ({reason}): fix the model, and save it again"
+        ) from error
+    name = next(iter(getattr(model, "output_names", None) or ["scores"]))
+    return function, TensorSpec(name, tuple(output.shape), output.dtype.name)

@@ -1,0 +1,122 @@
+"""Converts a Keras model to .onnx bytes."""
+
+from typing import Any
+
+import numpy as np
+
+from edgecnn.convert.keras.load import load_tensorflow
+from edgecnn.edge.errors import ConversionError, MissingDependency, field, why
+from edgecnn.edge.install_command import install_command
+from edgecnn.edge.quiet import quiet
+from edgecnn.edge.runtimes import onnxruntime as ort
+
+OPSET = 17
+"""Opset of files without a target: ONNX Runtime 1.12 and later run it, and it has layer normalisation as one operator."""
+
+
+def to_onnx(model: Any, shape: tuple[int, ...], dtype: str, output: str, opset: int = OPSET) -> bytes:
+    """Convert a Keras image classifier to float32 ONNX with a free batch. Its input is `image`.
+
+    tf2onnx leaves batch normalisation as Mul and Add after each Conv, and computes the shape of a reshape at run time;
+    onnxslim folds the first into the weights and the second into a constant.
+
+    Args:
+        model: The Keras model.
+        shape: Shape of one image, without the batch.
+        dtype: numpy's name of the model's input type, for example float32 or uint8.
+        output: Name for the output: `probabilities` or `logits`.
+        opset: Opset of ai.onnx, at least 13, the first with per-channel scales in QuantizeLinear.
+
+    Raises:
+        ConversionError: If a step fails.
+        MissingDependency: If a package of the train extra is missing.
+    """
+    ort.import_library()  # onnxslim imports onnxruntime itself, which would send telemetry.
+    tensorflow = load_tensorflow()
+    signature = [tensorflow.TensorSpec((None, *shape), dtype, name="image")]
+    try:
+        with quiet():
+            import onnxslim
+            import tf2onnx
+
+            import onnx
+
+            # from_keras fails on a Keras 3 Sequential.
+            function = tensorflow.function(lambda image: model(image, training=False), input_signature=signature)
+            concrete = _traced(function)
+            graph, _ = tf2onnx.convert.from_function(
+                function, input_signature=signature, opset=opset, custom_op_handlers={"Erfc": (_erfc, [])}
+            )
+            _give_constants(graph.graph, concrete)
+            # tf2onnx keeps an operator that it can't convert.
+            onnx.checker.check_model(graph)
+            graph = _named(onnxslim.slim(graph), output)
+            ask_for_no_more(graph)
+            data: bytes = graph.SerializeToString()
+            return data
+    except ModuleNotFoundError as error:
+        raise MissingDependency(f"{error.name} is not installed. On the workstation: {install_command('train')}") from error
+    except Exception as error:  # Three libraries, each with its own errors.
+        reason = why(error, 200)
+        raise ConversionError(
+            f"ONNX float32: tf2onnx or onnxslim can't convert the model ({reason}): replace that layer, or use "
+            f"{field('formats')}=tflite"
+        ) from error
+
+
+def ask_for_no_more(model: Any) -> None:
+    """Remove the domains that no node uses, and set the lowest IR version that the rest allows.
+
+    The tools list every domain they know and write the newest IR version; both needlessly require a newer runtime.
+    """
+    import onnx
+
+    used = {node.domain for node in model.graph.node} | {""}
+    kept = [opset for opset in model.opset_import if opset.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+    model.ir_version = onnx.helper.find_min_ir_version_for(kept, ignore_unknown=True)
+
+
+def _traced(function: Any) -> Any:
+    """Trace the model with its functions inlined: Keras's grouped convolution is one, which tf2onnx can't convert."""
+    config = load_tensorflow().config
+    before = config.functions_run_eagerly()
+    config.run_functions_eagerly(True)
+    try:
+        return function.get_concrete_function()
+    finally:
+        config.run_functions_eagerly(before)
+
+
+def _give_constants(graph: Any, function: Any) -> None:
+    """Put the plain tensors captured by the function into the graph; tf2onnx would turn them into inputs.
+
+    A Normalization layer keeps its mean and variance as such tensors, not as variables.
+    """
+    import onnx
+
+    for outer, inner in function.graph.captures:
+        for value in [value for value in graph.input if value.name == inner.name]:
+            graph.initializer.append(onnx.numpy_helper.from_array(outer.numpy(), inner.name))
+            graph.input.remove(value)
+
+
+def _erfc(graph: Any, node: Any, name: str, args: list[Any]) -> None:
+    """Convert TensorFlow's Erfc, which Keras uses for the exact GELU, to 1 - Erf. tf2onnx lacks it."""
+    node.type = "Erf"
+    one = graph.make_const(f"{name}_one", np.ones((), np.float32))
+    left = graph.make_node("Sub", [one.output[0], node.output[0]], name=f"{name}_left", op_name_scope=name)
+    graph.replace_all_inputs(node.output[0], left.output[0], ops=[other for other in graph.get_nodes() if other is not left])
+
+
+def _named(model: Any, output: str) -> Any:
+    """Give the free batch and the output readable names instead of generated ones."""
+    graph = model.graph
+    old = graph.output[0].name
+    for node in graph.node:
+        node.output[:] = [output if name == old else name for name in node.output]
+    graph.output[0].name = output
+    for value in (graph.input[0], graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    return model

@@ -1,0 +1,166 @@
+"""Quantises float32 .tflite bytes to int8 or int16x8 with litert-quantizer.
+
+Plain files and files with float layers are made in the same way: they differ only in the operators that stay float.
+"""
+
+import re
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecnn.convert.export.converters import Ranges
+from edgecnn.edge.errors import ConversionError, MissingDependency, why
+from edgecnn.edge.install_command import install_command
+from edgecnn.edge.quiet import quiet
+
+
+def calibrate_tflite(float32: bytes, inputs: NDArray[Any]) -> Ranges:
+    """Return the smallest and largest value of every activation, by tensor name.
+
+    litert-quantizer's own calibration takes a moving average over images, which clips values that only few images reach.
+
+    Args:
+        float32: A float32 model that takes one image at a time.
+        inputs: Model inputs (n, ...), without the batch dimension, in the model's dtype.
+
+    Raises:
+        ConversionError: If an activation is not finite.
+        MissingDependency: If ai-edge-litert is not installed.
+    """
+    interpreter = open_tflite(float32)
+    tensors = {index: name for index, name, _ in activations(interpreter)}
+    lows, highs = dict.fromkeys(tensors, np.inf), dict.fromkeys(tensors, -np.inf)
+    entry = interpreter.get_input_details()[0]["index"]
+    for image in inputs:
+        interpreter.reset_all_variables()  # An image's ranges must not depend on the state that earlier images left.
+        interpreter.set_tensor(entry, image[np.newaxis])
+        interpreter.invoke()
+        for index in tensors:
+            values = interpreter.get_tensor(index)
+            # np.minimum and np.maximum keep NaN; min and max would lose it.
+            lows[index] = np.minimum(lows[index], values.min())
+            highs[index] = np.maximum(highs[index], values.max())
+    for index, name in tensors.items():
+        if not np.isfinite(lows[index]) or not np.isfinite(highs[index]):
+            raise ConversionError(f"TFLite: {name} is not finite for a calibration image: check the model and its inputs")
+    return {name: (float(lows[index]), float(highs[index])) for index, name in tensors.items()}
+
+
+def quantize_tflite(float32: bytes, precision: str, ranges: Ranges, keep: Sequence[str] = ()) -> bytes:
+    """Quantise to `int8` (8-bit weights and activations) or `int16x8` (16-bit activations), integers from input to output.
+
+    Weights have one scale per output channel. An operator without an integer kernel stays float between a DEQUANTIZE
+    and a QUANTIZE.
+
+    Args:
+        float32: The float32 model.
+        precision: `int8` or `int16x8`.
+        ranges: Result of `calibrate_tflite`.
+        keep: Operators that stay float, by the name of their output tensor; the last operator also keeps the output float.
+
+    Raises:
+        ConversionError: If the quantiser fails, or writes what the runtime can't load.
+        MissingDependency: If litert-quantizer is not installed.
+    """
+    recipes = {"int8": "static_wi8_ai8", "int16x8": "static_wi8_ai16"}
+    if precision not in recipes:
+        raise ValueError(f"precision must be one of {tuple(recipes)}, got {precision!r}")
+    interpreter = open_tflite(float32)
+    ranks = {tensor["name"]: len(tensor["shape"]) for tensor in interpreter.get_tensor_details()}
+    try:
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # Its interpreter warns like ours.
+            from litert_quantizer import Quantizer, recipe
+
+            rules = getattr(recipe, recipes[precision])()
+            # A scope is the output names of an operator, each with a semicolon. The model's output has the scope of the
+            # operator that computes it, and stays float with it.
+            rules += [{"regex": f"^{re.escape(name)};$", "operation": "*", "algorithm_key": "no_quantize"} for name in keep]
+            found = {
+                name: {
+                    side: np.full((1,) * ranks[name], value, np.float32)
+                    for side, value in zip(("min", "max"), range_, strict=True)
+                }
+                for name, range_ in ranges.items()
+            }
+            quantizer = Quantizer(_any_int16_scale(float32), rules)
+            data = bytes(quantizer.quantize(found, enable_progress_bar=False, enable_progress_report=False).quantized_model)
+    except ModuleNotFoundError as error:
+        raise MissingDependency(f"{error.name} is not installed. On the workstation: {install_command('train')}") from error
+    except Exception as error:  # Its passes raise ValueError, RuntimeError, KeyError and others.
+        raise ConversionError(f"TFLite: litert-quantizer can't quantise the model to {_reason(precision, error)}") from error
+    try:
+        open_tflite(data)
+    except (ValueError, RuntimeError) as error:
+        raise ConversionError(f"TFLite: LiteRT can't load the model quantised to {_reason(precision, error)}") from error
+    return data
+
+
+def _reason(precision: str, error: Exception) -> str:
+    return f"{precision} ({why(error, 200)}): omit {precision}"
+
+
+def tflite_scales(data: bytes) -> dict[str, float]:
+    """Return the scale of every integer activation of a quantised file, by tensor name."""
+    interpreter = open_tflite(data)
+    tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
+    indices = [index for index, _ in _computed(interpreter)]
+    scales = {str(tensors[index]["name"]): tensors[index]["quantization_parameters"]["scales"] for index in indices}
+    return {name: float(found[0]) for name, found in scales.items() if len(found)}
+
+
+def open_tflite(data: bytes) -> Any:
+    """Return an ai-edge-litert interpreter that keeps every activation.
+
+    Raises:
+        MissingDependency: If ai-edge-litert is not installed.
+        ValueError, RuntimeError: If it can't load the model.
+    """
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ModuleNotFoundError as error:
+        if error.name != "ai_edge_litert":
+            raise
+        raise MissingDependency(f"ai-edge-litert is not installed: {install_command('tflite')}") from error
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # "intended for debugging purposes only".
+        interpreter = Interpreter(model_content=data, num_threads=1, experimental_preserve_all_tensors=True)
+        interpreter.allocate_tensors()
+    return interpreter
+
+
+def activations(interpreter: Any) -> list[tuple[int, str, str]]:
+    """Return (index, name, operator) of the float tensors that an operator computes, and of the input (operator `INPUT`)."""
+    tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
+    return [
+        (index, str(tensors[index]["name"]), kind)
+        for index, kind in _computed(interpreter)
+        if tensors[index]["dtype"] is np.float32 and tensors[index]["shape"].all()
+    ]
+
+
+def _computed(interpreter: Any) -> list[tuple[int, str]]:
+    found = [(int(entry["index"]), "INPUT") for entry in interpreter.get_input_details()]
+    for operator in interpreter._get_ops_details():
+        if operator["op_name"] != "DELEGATE":  # A delegate repeats the outputs of the operators that it replaces.
+            # -1 stands for a missing output, which an LSTM may have.
+            found += [(int(index), operator["op_name"]) for index in operator["outputs"] if index >= 0]
+    return found
+
+
+def _any_int16_scale(float32: bytes) -> bytes:
+    """Let 16-bit ADD and SUB take any scales, as TensorFlow's converter does; otherwise they expect powers of two."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(float32, 0)
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            if isinstance(operator.builtinOptions, schema.AddOptionsT | schema.SubOptionsT):
+                operator.builtinOptions.potScaleInt16 = False
+    builder = flatbuffers.Builder(len(float32))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())

@@ -1,0 +1,162 @@
+"""Saves a run after every epoch, so that Ctrl-C or a power cut costs at most one epoch."""
+
+from contextlib import AbstractContextManager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from edgecnn.convert.keras.runtime import load_from_bytes
+from edgecnn.convert.training.config import Checkpoint, Epoch, TrainConfig, TrainResult
+from edgecnn.convert.training.recipes import COSINE
+from edgecnn.convert.training.training_run import TrainingRun
+from edgecnn.edge.errors import ArtifactError, ConfigError, field
+from edgecnn.edge.files import read_bytes, sha256
+from edgecnn.edge.folder.file_names import TRAIN_NAME
+from edgecnn.edge.manifest import DatasetRecord
+from edgecnn.edge.model.interface import Interface
+from edgecnn.edge.records import from_json, to_json
+from edgecnn.edge.transaction import finish, locked, replaced_together
+
+_FOLDER = "checkpoint"
+_RECORD = "checkpoint.json"
+# What each hash field is the hash of.
+_HASHES = {
+    "source_sha256": lambda config: config.model or config.transfer,
+    "teacher_sha256": lambda config: config.teacher,
+}
+
+
+def save_epoch(run: TrainingRun, previous: Checkpoint | None, model: Any, epoch: Epoch) -> Checkpoint:
+    """Save the model with its optimizer, and the record that names it, which always names whole files.
+
+    `prune` then deletes files that the record does not name. The caller holds `writing(folder)`.
+    """
+    name, folder = f"epoch-{epoch.number}.keras", run.folder / _FOLDER
+    with replaced_together(folder) as new:
+        model.save(new / name)
+        checkpoint = _checkpoint(run, previous, epoch, (name, sha256(read_bytes(new / name))))
+        (new / _RECORD).write_bytes(to_json(checkpoint).encode())
+    return checkpoint
+
+
+def _checkpoint(run: TrainingRun, previous: Checkpoint | None, epoch: Epoch, last: tuple[str, str]) -> Checkpoint:
+    history = (*(previous.history if previous else ()), epoch)
+    best: tuple[str, ...] = last
+    best_epoch = epoch.number
+    if previous and previous.history[previous.best_epoch - 1].loss <= epoch.loss:
+        best, best_epoch = (previous.best[0], previous.best[1]), previous.best_epoch
+    taken = run.interface.preprocessing, run.interface.output
+    return Checkpoint(run.config, run.dataset.record(), *taken, history, last, best, best_epoch)
+
+
+def writing(folder: Path) -> AbstractContextManager[None]:
+    """Hold the lock for saving epochs there. Errors are those of `edgecnn.edge.transaction.locked`."""
+    return locked(folder / _FOLDER)
+
+
+def prune(checkpoint: Checkpoint, folder: Path) -> None:
+    """Delete the models of all epochs except the last and the best."""
+    for old in (folder / _FOLDER).glob("epoch-*.keras"):
+        if old.name not in (checkpoint.last[0], checkpoint.best[0]):
+            old.unlink()
+
+
+def begun(folder: Path) -> bool:
+    """Return whether a run has finished an epoch there."""
+    finish(folder / _FOLDER)
+    return (folder / _FOLDER / _RECORD).exists()
+
+
+def is_finished(folder: Path, config: TrainConfig, dataset: DatasetRecord, interface: Interface) -> bool:
+    """Return whether the run there is this one and has all its epochs and its result. Errors: `load_checkpoint`."""
+    return _left(folder, config, _same_run(folder, config, dataset, interface)) <= 0
+
+
+def load_checkpoint(folder: Path, config: TrainConfig, dataset: DatasetRecord, interface: Interface) -> Checkpoint:
+    """Return the run to continue.
+
+    Raises:
+        ArtifactError: If there is no checkpoint, or it is damaged.
+        ConfigError: If it was made with other settings (except epochs), images or preprocessing, or has no epoch left.
+    """
+    checkpoint = _same_run(folder, config, dataset, interface)
+    if _left(folder, config, checkpoint) <= 0:
+        done = len(checkpoint.history)
+        raise ConfigError(f"{field('resume')}: {folder} has {done} finished epochs: give more with {field('epochs')}")
+    return checkpoint
+
+
+def _left(folder: Path, config: TrainConfig, checkpoint: Checkpoint) -> int:
+    """Return the number of epochs left, or 1 if only the result is missing: a run may stop before that."""
+    return config.epochs - len(checkpoint.history) or int(not _has_result(folder, checkpoint))
+
+
+def _has_result(folder: Path, checkpoint: Checkpoint) -> bool:
+    """Return whether train.json belongs to this run's epochs, not to an earlier run."""
+    path = folder / TRAIN_NAME
+    try:
+        return from_json(TrainResult, read_bytes(path), str(path)).history == checkpoint.history
+    except ArtifactError:  # It does not exist or is damaged: it will be written again.
+        return False
+
+
+def _same_run(folder: Path, config: TrainConfig, dataset: DatasetRecord, interface: Interface) -> Checkpoint:
+    path = folder / _FOLDER / _RECORD
+    if not path.exists():
+        raise ArtifactError(f"{field('resume')}: {path} does not exist: train without {field('resume')}")
+    checkpoint = from_json(Checkpoint, read_bytes(path), str(path))
+    made = checkpoint.dataset
+    if (made.train_sha256, made.test_sha256) != (dataset.train_sha256, dataset.test_sha256):
+        raise ConfigError(
+            f"{field('resume')}: {folder} was trained on other images ({made.name}): train without {field('resume')}"
+        )
+    if (checkpoint.preprocessing, checkpoint.output) != (interface.preprocessing, interface.output):
+        others = ", ".join(map(field, ("preprocess", "scale", "mean", "std", "bgr")))
+        raise ConfigError(f"{field('resume')}: {folder} was trained with other {others} or {field('logits')}: give the same")
+    planned = checkpoint.config.epochs
+    if config.recipe == COSINE and config.epochs != planned:
+        raise ConfigError(
+            f"{field('resume')}: the learning rate of {folder} was planned for {planned} epochs, not {config.epochs}: give "
+            f"{field('epochs')}={planned}, or train without {field('resume')}"
+        )
+    given = asdict(config)
+    for name, value in asdict(replace(checkpoint.config, epochs=config.epochs)).items():
+        if value != given[name] and name in _HASHES:
+            raise ConfigError(f"{field('resume')}: {_HASHES[name](config)} has changed: train without {field('resume')}")
+        if value != given[name] and name == "workers":
+            raise ConfigError(
+                f"{field('resume')}: {folder} was trained by {_workers(value)}, not {_workers(given[name])}: "
+                "start the same number, if necessary several on one machine"
+            )
+        if value != given[name]:
+            raise ConfigError(
+                f"{field('resume')}: {folder} was trained with {field(name)}={value}, not {given[name]}: give that value"
+            )
+    files = (checkpoint.last, checkpoint.best)
+    if any(len(file) != 2 for file in files) or not 1 <= checkpoint.best_epoch <= len(checkpoint.history):
+        raise ArtifactError(f"{path} is damaged: train without {field('resume')}")
+    return checkpoint
+
+
+def _workers(count: int) -> str:
+    return "one process" if count == 1 else f"{count} workers ({field('distribute')})"
+
+
+def checkpoint_bytes(folder: Path, file: tuple[str, ...]) -> bytes:
+    """Return the bytes of `Checkpoint.last` or `.best`.
+
+    Raises:
+        ArtifactError: If they are not the saved ones.
+    """
+    name, expected = file
+    path = folder / _FOLDER / Path(name).name
+    data = read_bytes(path)
+    if sha256(data) != expected:
+        raise ArtifactError(f"{path} is damaged (its SHA-256 changed): train without {field('resume')}")
+    return data
+
+
+def load_last(folder: Path, checkpoint: Checkpoint, trust: tuple[str, ...]) -> Any:
+    """Return the Keras model of the last finished epoch, compiled, with its optimizer's state. Errors are as above."""
+    data = checkpoint_bytes(folder, checkpoint.last)
+    return load_from_bytes(data, str(folder / _FOLDER / checkpoint.last[0]), trust, training=True)

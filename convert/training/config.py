@@ -1,0 +1,222 @@
+"""The settings of a training run, and its records."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edgecnn.convert.training.cnn import FILTERS
+from edgecnn.convert.training.recipes import COSINE, RECIPES, RecipeName
+from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.folder.other_formats import fix_for
+from edgecnn.edge.formats import format_of, is_exported
+from edgecnn.edge.manifest import DatasetRecord, Output, Preprocessing
+from edgecnn.edge.records import unrecorded
+from edgecnn.edge.result import Result
+from edgecnn.edge.text import WIDTH, counted, paragraphs
+
+_OF_THE_CNN = ("dropout", "filters")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of a training run, apart from the images and how the model takes them.
+
+    Attributes:
+        epochs: Passes over the training images.
+        batch_size: Images in one step.
+        learning_rate: Peak learning rate of the recipe; a compiled custom model keeps its own optimizer and learning rate.
+        dropout: Share of features dropped before the last layer of edgecnn's CNN, 0 to 1 (exclusive); None for the
+            recipe's, which `edgecnn.convert.training.custom_model.resolved` fills in.
+        filters: Number of filters in each of the three stages of edgecnn's CNN.
+        seed: Seed of the weights, the order of the images and the dropout, from 0.
+        model: `module:function` or a .keras file; None for edgecnn's CNN.
+        transfer: A .keras file whose last layer is replaced; None to start from random weights.
+        fine_tune: Whether to train all of the transferred model, not only its new last layer.
+        teacher: A model file whose answers are learnt in addition to the labels; None for the labels alone.
+        source_sha256: Hash of the file that `model` or `transfer` names, or of the module's source; `resolved` fills it in.
+        teacher_sha256: Hash of the file that `teacher` names; `resolved` fills it in.
+        workers: Processes that share each batch.
+
+    Raises:
+        ConfigError: If a setting is out of range, or two exclude each other.
+    """
+
+    epochs: int = 5
+    recipe: RecipeName = COSINE
+    batch_size: int = RECIPES[COSINE].batch_size
+    augment: bool = RECIPES[COSINE].augment
+    learning_rate: float = 0.01
+    dropout: float | None = None
+    filters: tuple[int, ...] = FILTERS
+    seed: int = 0
+    model: str | None = None
+    transfer: str | None = None
+    fine_tune: bool = False
+    teacher: str | None = None
+    source_sha256: str | None = None
+    teacher_sha256: str | None = None
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        for name, good, allowed in (
+            ("recipe", self.recipe in RECIPES, " or ".join(RECIPES)),
+            ("epochs", self.epochs >= 1, "at least 1"),
+            ("batch_size", self.batch_size >= 1, "at least 1"),
+            ("batch_size", self.batch_size >= self.workers, f"at least 1 for each of {self.workers} workers"),
+            ("learning_rate", 0 < self.learning_rate < float("inf"), "more than 0"),
+            ("dropout", self.dropout is None or 0 <= self.dropout < 1, "0 or more and less than 1"),
+            ("filters", len(self.filters) == 3 and min(self.filters) >= 1, "three numbers of at least 1, for example 8,16,32"),
+            ("seed", 0 <= self.seed < 2**32, "0 to 4294967295"),
+        ):
+            if not good:
+                got = getattr(self, name)
+                text = ",".join(map(str, got)) if isinstance(got, tuple) else got
+                raise ConfigError(f"{field(name)} must be {allowed}, got {text}")
+        if self.model and self.transfer:
+            raise ConfigError(f"{field('model')} and {field('transfer')} both name a starting model: give one of them")
+        if self.transfer and is_exported(format_of(Path(self.transfer))):
+            fix = fix_for(Path(self.transfer), "name one")
+            raise ConfigError(f"{field('transfer')}={self.transfer} is not a .keras file: {fix}")
+        for name in _OF_THE_CNN:
+            if (self.model or self.transfer) and getattr(self, name) != getattr(TrainConfig, name):
+                raise ConfigError(f"{field(name)} applies to edgecnn's own CNN, not to {self.model or self.transfer}: omit it")
+        if self.fine_tune and not self.transfer:
+            raise ConfigError(
+                f"{field('fine_tune')} applies to a transferred model: name one with {field('transfer')}, or omit it"
+            )
+
+    @classmethod
+    def of_recipe(cls, recipe: str, **settings: Any) -> "TrainConfig":
+        """Return settings with a recipe's batch size and augmentation, unless they are among `settings`.
+
+        Args:
+            recipe: Its name.
+            settings: Other fields; None leaves a field to the recipe.
+
+        Raises:
+            ConfigError: If there is no such recipe, or as in the class.
+        """
+        row = next((row for name, row in RECIPES.items() if name == recipe), None)
+        if row is None:
+            raise ConfigError(f"{field('recipe')}={recipe} is unknown: use {' or '.join(RECIPES)}")
+        given = {name: value for name, value in settings.items() if value is not None}
+        return cls(**{"recipe": recipe, "batch_size": row.batch_size, "augment": row.augment, **given})
+
+    def cnn_dropout(self) -> float:
+        """Return the dropout of edgecnn's CNN."""
+        return RECIPES[self.recipe].dropout if self.dropout is None else self.dropout
+
+    def origin(self) -> str:
+        """Return the origin of the model for messages."""
+        return self.transfer or self.model or "the CNN"
+
+    def settings(self) -> dict[str, str]:
+        """Return the settings as text, without those that do not apply."""
+        values = asdict(self) | {"filters": ",".join(map(str, self.filters))}
+        if self.model or self.transfer:
+            values = {name: value for name, value in values.items() if name not in _OF_THE_CNN}
+        if self.workers == 1:
+            del values["workers"]
+        return {name: str(value) for name, value in values.items() if value is not None and value is not False}
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A finished epoch.
+
+    Attributes:
+        number: Number of the epoch, from 1.
+        loss: Mean training loss over the epoch, dropout on.
+        accuracy: Training accuracy over the epoch, dropout on.
+        seconds: Wall time in seconds.
+    """
+
+    number: int
+    loss: float
+    accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of a run; `checkpoint/checkpoint.json` is this record.
+
+    Attributes:
+        config: The run's settings.
+        dataset: Dataset it trains on.
+        preprocessing: How the model takes pixels.
+        output: Kind of its output, `probabilities` or `logits`.
+        history: Every finished epoch.
+        last: File name and SHA-256 of the last epoch's model, with its optimizer.
+        best: File name and SHA-256 of the model of the epoch with the lowest training loss.
+        best_epoch: Number of that epoch.
+    """
+
+    config: TrainConfig
+    dataset: DatasetRecord
+    preprocessing: Preprocessing
+    output: Output
+    history: tuple[Epoch, ...]
+    last: tuple[str, ...]
+    best: tuple[str, ...]
+    best_epoch: int
+
+
+@dataclass(frozen=True, repr=False)
+class TrainResult(Result):
+    """The result of a run; `train.json` is this record.
+
+    Attributes:
+        config: The run's settings.
+        dataset: Dataset it trained on.
+        model_path: Name of the .keras file.
+        model_sha256: SHA-256 of that file.
+        parameters: Number of all weights of the model.
+        trainable_parameters: Number of weights that the optimizer changes.
+        history: Every finished epoch.
+        epoch: Epoch whose weights were kept: the last, or after an interruption the one with the lowest training loss.
+        interrupted: Whether Ctrl-C ended the run.
+        seconds: Wall time of the epochs in seconds.
+        test_images: Number of test images of the next two.
+        test_accuracy: Share of them classified correctly, 0 to 1.
+        test_loss: Mean cross-entropy in nats.
+        optimizer: Name and learning rate of the optimizer and, for a recipe, its schedule.
+        versions: Version of each package.
+        log_folder: TensorBoard's folder, inside the model's.
+        folder: The model's folder; not in the JSON.
+    """
+
+    config: TrainConfig
+    dataset: DatasetRecord
+    model_path: str
+    model_sha256: str
+    parameters: int
+    trainable_parameters: int
+    history: tuple[Epoch, ...]
+    epoch: int
+    interrupted: bool
+    seconds: float
+    test_images: int
+    test_accuracy: float
+    test_loss: float
+    optimizer: str
+    versions: dict[str, str]
+    log_folder: str
+    folder: Path = unrecorded(Path())
+
+    @property
+    def path(self) -> Path:
+        """Path of the .keras file."""
+        return self.folder / self.model_path
+
+    def to_text(self, width: int = WIDTH) -> str:
+        """Return how it went, and what to do next."""
+        lines = [
+            f"{self.path}: accuracy {self.test_accuracy:.4f}, loss {self.test_loss:.4f} on "
+            f"{counted(self.test_images, 'test image')}",
+            f"{counted(self.parameters, 'parameter')} ({self.trainable_parameters:,} trainable), "
+            f"{counted(self.history, 'epoch')} in {self.seconds:.0f} s, seed {self.config.seed}",
+            f"Curves: tensorboard --logdir {self.folder / self.log_folder.partition('/')[0]}",
+            f"Next: edgecnn export {self.path}",
+        ]
+        return "\n".join(paragraphs(lines, width, "  "))

@@ -1,0 +1,252 @@
+"""The model to train: the mission's CNN, your own model, or a model whose last layer is replaced."""
+
+import json
+import zipfile
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgecnn.convert.keras.load import load_keras
+from edgecnn.convert.keras.runtime import KerasRuntime, load_file, load_from_bytes
+from edgecnn.convert.keras.trust import import_named, working_directory
+from edgecnn.convert.training.cnn import build_cnn
+from edgecnn.convert.training.config import TrainConfig
+from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
+from edgecnn.edge.files import read_bytes, sha256
+from edgecnn.edge.folder.file_names import MODEL_NAME
+from edgecnn.edge.folder.model_file import read_model
+from edgecnn.edge.folder.other_formats import fix_for
+from edgecnn.edge.manifest import Output
+from edgecnn.edge.parsing import parsing
+from edgecnn.edge.temporary import temporary_folder
+
+Shape = tuple[int, int, int]
+
+
+def resolved(config: TrainConfig) -> TrainConfig:
+    """Return the settings with the recipe's dropout, and the hashes of the files named by `teacher` and `model` or `transfer`.
+
+    Raises:
+        ConfigError: If `model` is not `module:function` or a .keras file, or the module can't be imported.
+        ArtifactError: If a file can't be read.
+    """
+    if config.teacher:
+        config = replace(config, teacher_sha256=sha256(read_bytes(Path(config.teacher))))
+    named = config.model or config.transfer
+    if named is None:
+        return replace(config, dropout=config.cnn_dropout())
+    if named.endswith(".keras"):
+        return replace(config, source_sha256=sha256(read_bytes(Path(named))))
+    load_keras()  # The module imports Keras too, but not quietly.
+    source = import_named(module_of(config)[0], f"{field('model')}={named}").__file__
+    return replace(config, source_sha256=sha256(read_bytes(Path(source))) if source else None)
+
+
+def module_of(config: TrainConfig) -> tuple[str, ...]:
+    """Return a tuple with the module in a `model` of the form `module:function`; an empty one for anything else.
+
+    Raises:
+        ConfigError: If `model` is neither that nor a .keras file.
+    """
+    if config.model is None or config.model.endswith(".keras"):
+        return ()
+    module, colon, function = config.model.partition(":")
+    if not (module and colon and function):
+        fix = fix_for(Path(config.model), "name one")
+        raise ConfigError(
+            f"{field('model')}={config.model} is neither module:function, for example my_module:build, nor a .keras file: {fix}"
+        )
+    return (module,)
+
+
+def new_model(config: TrainConfig, shape: Shape, classes: int, trust: tuple[str, ...]) -> Any:
+    """Return the Keras model to train, compiled if its author compiled it; `open_fitting` checks its input and output.
+
+    Args:
+        config: The settings.
+        shape: (height, width, channels) of the images.
+        classes: Number of classes.
+        trust: Modules whose code a .keras file needs.
+
+    Raises:
+        ConfigError: If the model can't be made.
+        ArtifactError: If a .keras file can't be loaded.
+    """
+    if config.transfer:
+        return _transferred(config.transfer, shape, classes, config.fine_tune, trust)
+    if config.model is None:
+        return build_cnn(shape, classes, config.cnn_dropout(), config.filters)
+    if config.model.endswith(".keras"):
+        return _fixed(load_file(read_model(Path(config.model)), trust, training=True), shape)
+    return _fixed(_built(config.model, shape, classes), shape)
+
+
+def open_fitting(model: Any, config: TrainConfig, shape: Shape, classes: int, trust: tuple[str, ...]) -> KerasRuntime:
+    """Open the model as a runtime; raise if it can't be trained on these images, or not be loaded after saving.
+
+    Raises:
+        ConfigError: If it does not take batches of these images, or has another number of classes.
+        ArtifactError: If it does not have one input and one output, or Keras could not load it again.
+    """
+    origin = config.origin()
+    try:
+        runtime = KerasRuntime(model)
+    except ArtifactError as error:
+        raise ArtifactError(f"{origin}: {error.marked}") from error
+    takes, gives = runtime.input_spec.shape, runtime.output_spec.shape
+    if takes[:1] != (None,):
+        raise ConfigError(f"{origin} takes {takes}, but training uses batches of any size: build it with a free batch")
+    # Grey images may lack a channel axis.
+    if takes[1:] not in (shape, shape[:2] if shape[2] == 1 else shape):
+        raise ConfigError(f"{origin} takes {takes}, but these images are {shape}: name others, or set the model's size")
+    if gives != (None, classes) and (gives, classes) != ((None, 1), 2):
+        raise ConfigError(f"{origin} gives {gives}, but the images have {classes} classes: end it in Dense({classes})")
+    # Checked now, and not after hours of training.
+    with temporary_folder() as folder:
+        path = folder / MODEL_NAME
+        try:
+            model.save(path)
+        except Exception as error:  # A class's get_config may raise anything.
+            reason = why(error)
+            raise ConfigError(f"{origin} can't be saved ({reason}): give its classes a get_config()") from error
+        load_from_bytes(path.read_bytes(), origin, trust)
+    return runtime
+
+
+def compile_model(model: Any, columns: int, optimizer: Any, output: Output, taught: bool = False) -> None:
+    """Compile the model with its loss and an optimizer.
+
+    Args:
+        model: The Keras model.
+        columns: Number of outputs for one image; 1 means the probability (or logit) of class 1 of two.
+        optimizer: A Keras optimizer.
+        output: `probabilities` or `logits`.
+        taught: Whether its targets are shares of all classes, not labels.
+
+    Raises:
+        ConfigError: If a model with one output is to learn from a teacher.
+    """
+    keras = load_keras()
+    logits = output == "logits"
+    if taught:
+        if columns == 1:
+            raise ConfigError(f"{field('teacher')} needs a model with one output per class: end the model in Dense(2)")
+        loss = keras.losses.CategoricalCrossentropy(from_logits=logits)
+        accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+    elif columns == 1:
+        loss = keras.losses.BinaryCrossentropy(from_logits=logits)
+        accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0 if logits else 0.5)
+    else:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
+        accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    model.compile(optimizer, loss=loss, metrics=[accuracy])
+
+
+def unsettled_share(model: Any, config: TrainConfig, batches: int) -> float:
+    """Return the share of batch normalisation's moving averages that is still their initial value, 0 to 1.
+
+    Each batch keeps `momentum` of them (Keras: BatchNormalization). It is 0 for a model without such layers, or whose
+    averages started elsewhere.
+    """
+    if config.transfer or (config.model or "").endswith(".keras"):
+        return 0.0
+    normalization = load_keras().layers.BatchNormalization
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, normalization) and layer.trainable]
+    return float(max((layer.momentum**batches for layer in layers), default=0.0))
+
+
+def needed_modules(data: bytes, named: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the named modules if a .keras file has a class or function that is not Keras's own, else none."""
+    with parsing("the .keras file can't be read", "save it again"), zipfile.ZipFile(BytesIO(data)) as archive:
+        return named if _has_own(json.loads(archive.read("config.json"))) else ()
+
+
+def _has_own(config: Any) -> bool:
+    if isinstance(config, list):
+        return any(map(_has_own, config))
+    if not isinstance(config, dict):
+        return False
+    module = config.get("module") if config.get("registered_name") else None
+    return (module is not None and module.partition(".")[0] != "keras") or any(map(_has_own, config.values()))
+
+
+def _built(named: str, shape: Shape, classes: int) -> Any:
+    module, _, name = named.partition(":")
+    function = getattr(import_named(module, f"{field('model')}={named}"), name, None)
+    if not callable(function):
+        raise ConfigError(
+            f"{field('model')}={named}: {module} has no function {name}: write one that takes the images' shape and the number "
+            "of classes"
+        )
+    try:
+        with working_directory():
+            model = function(shape, classes)
+            if isinstance(model, load_keras().Model) and not model.built:
+                _build(model, shape)
+    except Exception as error:  # The function's code may raise anything.
+        reason = why(error, named=True)
+        raise ConfigError(
+            f"{field('model')}={named} fails for images of {shape} and {classes} classes ({reason}): fix it"
+        ) from error
+    if not isinstance(model, load_keras().Model):
+        raise ConfigError(f"{field('model')}={named} returns {type(model).__name__}, not a keras.Model: return the model")
+    return model
+
+
+def _build(model: Any, shape: Shape) -> None:
+    if isinstance(model, load_keras().Sequential):
+        model.build((None, *shape))
+    else:
+        # A subclassed model creates its layers when called.
+        model(np.zeros((1, *shape), np.float32))
+
+
+def _fixed(model: Any, shape: Shape) -> Any:
+    """Fix a functional model for images of any size to this size; it stays compiled, and its optimizer starts again."""
+    keras = load_keras()
+    inputs = getattr(model, "inputs", None)
+    if not inputs or None not in inputs[0].shape[1:]:
+        return model
+    image = keras.Input(shape, name="image", dtype=inputs[0].dtype)
+    try:
+        # Not model(image): the layers of a nested model can't be found from outside.
+        fixed = keras.models.clone_model(model, input_tensors=image)
+    except ValueError as error:
+        reason = why(error)
+        raise ConfigError(f"the model does not take images of {shape} ({reason}): give them another size") from error
+    fixed.set_weights(model.get_weights())
+    return fixed
+
+
+def _transferred(file: str, shape: Shape, classes: int, fine_tune: bool, trust: tuple[str, ...]) -> Any:
+    keras = load_keras()
+    base = load_file(read_model(Path(file)), trust)
+    if not getattr(base, "inputs", None):
+        raise ConfigError(
+            f"{field('transfer')}={file} is a subclassed model, whose layers have no order: give a functional or Sequential one"
+        )
+    body = _fixed(keras.Model(base.inputs, _features(base, file)), shape)
+    head = keras.layers.Dense(classes, activation="softmax", name="transferred_classes")
+    model = keras.Model(body.inputs, head(body.outputs[0]))
+    # A frozen batch normalisation keeps its statistics too: Keras runs it as in inference.
+    for layer in model.layers:
+        layer.trainable = fine_tune or layer is head
+    return model
+
+
+def _features(base: Any, file: str) -> Any:
+    """Return the input of the last Dense; without one at the end, the average of the feature map, or a pooling's output."""
+    layers, output = load_keras().layers, base.outputs[0]
+    before = list(base.layers)
+    while before and isinstance(before[-1], (layers.Activation, layers.Softmax)):
+        before.pop()
+    if before and isinstance(before[-1], layers.Dense):
+        return before[-1].input
+    if len(output.shape) == 4:
+        return layers.GlobalAveragePooling2D(name="transferred_features")(output)
+    if isinstance(base.layers[-1], (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D, layers.Flatten)):
+        return output
+    raise ConfigError(f"{field('transfer')}={file} has no Dense layer at its end to replace: save it without its last layers")

@@ -1,0 +1,70 @@
+"""TensorFlow's MultiWorkerMirroredStrategy, connected to the other workers."""
+
+import faulthandler
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from edgecnn.convert.keras.load import load_tensorflow
+from edgecnn.convert.training.distributed.meeting import Cluster, split_address
+from edgecnn.edge.errors import ConfigError, field, why
+from edgecnn.edge.quiet import quiet
+
+START_SECONDS = 60
+"""Time limit in seconds for TensorFlow to connect workers that have all met."""
+
+
+def hold_engine_back() -> None:
+    """Keep TensorFlow's messages about a lost worker off the terminal, if it is not imported yet: ours reports it."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def connected(cluster: Cluster) -> Any:
+    """Return the strategy.
+
+    Raises:
+        ConfigError: If TensorFlow can't start it.
+    """
+    tf = load_tensorflow()
+    spec = tf.train.ClusterSpec({"worker": list(cluster.addresses)})
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        spec, task_type="worker", task_id=cluster.worker, rpc_layer="grpc"
+    )
+    try:
+        with bounded(START_SECONDS), quiet():
+            strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{field('distribute')}: {why(error)}: a module that {field('model')} or {field('trust')} names must compute "
+            "nothing at import"
+        ) from error
+    except tf.errors.OpError as error:
+        port = split_address(cluster.addresses[cluster.worker])[1]
+        raise ConfigError(
+            f"{field('distribute')}: TensorFlow can't start on port {port} ({why(error)}): give another port"
+        ) from error
+    if strategy.num_replicas_in_sync != len(cluster.addresses):
+        raise ConfigError(
+            f"{field('distribute')}: a worker uses at most one GPU: choose it with CUDA_VISIBLE_DEVICES, or start more workers"
+        )
+    return strategy
+
+
+@contextmanager
+def bounded(seconds: int) -> Iterator[None]:
+    """End the process if the block does not end: it waits in C++ and holds Python's lock, so no Python code can end it.
+
+    Ctrl-C ends it too. TensorFlow installs its own SIGTERM handler, which is removed again.
+    """
+    with ExitStack() as stack:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before = signal.getsignal(number)
+            signal.signal(number, signal.SIG_DFL)
+            stack.callback(signal.signal, number, before)
+        nowhere = stack.enter_context(Path(os.devnull).open("w"))
+        stack.callback(faulthandler.cancel_dump_traceback_later)
+        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+        yield

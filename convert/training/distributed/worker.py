@@ -1,0 +1,55 @@
+"""A worker's part of a shared training run; a single process shares nothing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from edgecnn.convert.training.fit.interrupt import HeldInterrupt
+
+# Seed gap between workers, larger than any model's number of dropout layers.
+_SEED_STEP = 1_000_003
+
+
+class SingleWorker:
+    """The only worker of an ordinary run, with nothing to share.
+
+    Attributes:
+        number: Index of this worker, from 0.
+        count: Number of workers.
+    """
+
+    number = 0
+    count = 1
+
+    @property
+    def chief(self) -> bool:
+        """Whether this is the worker that writes."""
+        return self.number == 0
+
+    @property
+    def seed_offset(self) -> int:
+        """The worker's offset of dropout seeds, so that no two workers drop the same."""
+        return self.number * _SEED_STEP
+
+    def part(self, values: Any) -> Any:
+        """Return this worker's part of an array over a batch."""
+        return values
+
+    def agree(self, epochs_done: int) -> int:
+        """Return the chief's number of finished epochs."""
+        return epochs_done
+
+    def prepare(self, model: Any, batches: Any) -> None:
+        """Make `model.fit` train together with the others, from the chief's weights, on `batches`."""
+
+    def check(self, held: HeldInterrupt) -> None:
+        """Raise KeyboardInterrupt after a batch if Ctrl-C was pressed."""
+        held.check()
+
+    def settle(self, model: Any) -> None:
+        """After an epoch, make everything that is saved the same on all workers."""
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Raise an error of one line if another worker is lost in the block."""
+        yield

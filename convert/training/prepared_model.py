@@ -1,0 +1,79 @@
+"""The compiled model of a run: newly made, loaded from a file, or resumed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgecnn.convert.keras.load import load_keras, load_tensorflow
+from edgecnn.convert.keras.runtime import KerasRuntime
+from edgecnn.convert.training.checkpoint import load_last
+from edgecnn.convert.training.config import Checkpoint
+from edgecnn.convert.training.custom_model import compile_model, new_model, open_fitting
+from edgecnn.convert.training.fit.fused_norm import fuse_batch_normalization
+from edgecnn.convert.training.recipes import new_optimizer, optimizer_text, resumed_optimizer
+from edgecnn.convert.training.teacher import Teacher
+from edgecnn.convert.training.training_run import TrainingRun
+from edgecnn.edge.folder.model_file import ModelFile
+from edgecnn.edge.inference.classifier import Classifier
+
+# Number of outputs checked before training: enough that logits never look like probabilities, or the reverse.
+_LOOK = 32
+
+
+@dataclass(frozen=True)
+class PreparedModel:
+    """The model in training, and what belongs to it.
+
+    Attributes:
+        model: The Keras model, compiled.
+        runtime: The model, opened like an exported file.
+        classifier: Makes its inputs.
+        teacher: Makes its targets; None for the labels alone.
+        optimizer: Name and learning rate of the optimizer.
+    """
+
+    model: Any
+    runtime: KerasRuntime
+    classifier: Classifier
+    teacher: Teacher | None
+    optimizer: str
+
+
+def prepared_model(run: TrainingRun, checkpoint: Checkpoint | None) -> PreparedModel:
+    """Return the model, and print its layers and optimizer.
+
+    Args:
+        run: A run whose settings are `resolved`, and whose `trust` includes the module of its model.
+        checkpoint: Checkpoint from which to continue; None to start.
+
+    Raises:
+        ConfigError: If the model can't be made, or does not fit the images.
+        ArtifactError: If a file is damaged, or the model's output is not what the run says.
+    """
+    config, dataset = run.config, run.dataset
+    load_tensorflow().config.experimental.enable_op_determinism()
+    utils = load_keras().utils
+    utils.clear_session()  # Layers are numbered from 1, even if a process trains several models.
+    utils.set_random_seed(config.seed)
+    shape, classes = dataset.train.shape, len(dataset.class_names)
+    model = load_last(run.folder, checkpoint, run.trust) if checkpoint else new_model(config, shape, classes, run.trust)
+    runtime = open_fitting(model, config, shape, classes, run.trust)
+    # The same code makes the inputs in training and in deployment.
+    nameless = ModelFile(Path(config.origin()), "keras", b"", None, None, "no file yet")
+    classifier = Classifier(nameless, runtime, run.interface)
+    classifier.probabilities(dataset.train.images(range(min(_LOOK, len(dataset.train.labels)))))
+    own = model.compiled and not checkpoint
+    optimizer = new_optimizer(config.recipe, config.learning_rate, config.epochs * run.batches)
+    if model.compiled:
+        optimizer = model.optimizer if own else resumed_optimizer(model, optimizer)
+    teacher = Teacher(config, dataset, run.trust) if config.teacher else None
+    columns = int(runtime.output_spec.shape[-1] or 0)
+    compile_model(model, columns, optimizer, run.interface.output, taught=teacher is not None)
+    if run.cluster is None:  # Workers normalise over the images of all, which the operator can't.
+        fuse_batch_normalization(model)
+    lines: list[str] = []
+    model.summary(print_fn=lines.append, line_length=80)
+    run.on_text("\n".join(lines))
+    used = optimizer_text(model.optimizer)
+    run.on_text(f"Optimizer: {used}" + (", as compiled with the model; the loss is the labels' cross-entropy" if own else ""))
+    return PreparedModel(model, runtime, classifier, teacher, used)

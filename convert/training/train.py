@@ -1,0 +1,172 @@
+"""Trains a model: from a dataset to model.keras."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from edgecnn.convert.keras.load import load_keras, load_tensorflow
+from edgecnn.convert.keras.manifest import earlier_manifest
+from edgecnn.convert.training.checkpoint import load_checkpoint, writing
+from edgecnn.convert.training.config import Checkpoint, TrainConfig, TrainResult
+from edgecnn.convert.training.custom_model import module_of, resolved
+from edgecnn.convert.training.distributed.cluster_worker import ClusterWorker, weights_digest
+from edgecnn.convert.training.distributed.meeting import Cluster
+from edgecnn.convert.training.distributed.requirements import check_batches, facts_of
+from edgecnn.convert.training.distributed.strategy import hold_engine_back
+from edgecnn.convert.training.distributed.worker import SingleWorker
+from edgecnn.convert.training.fit.batches import training_batches
+from edgecnn.convert.training.fit.epoch_callback import epoch_callback
+from edgecnn.convert.training.fit.interrupt import HeldInterrupt
+from edgecnn.convert.training.prepared_model import PreparedModel, prepared_model
+from edgecnn.convert.training.trained_model import FinishedFit, write_trained_model
+from edgecnn.convert.training.training_run import TrainingRun, TrainState
+from edgecnn.edge.data.dataset import Dataset
+from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.files import make_folder
+from edgecnn.edge.manifest import Output, Preprocessing
+from edgecnn.edge.model.interface import Interface
+from edgecnn.edge.provenance import versions
+from edgecnn.edge.quiet import quiet
+
+
+def train(
+    dataset: Dataset,
+    config: TrainConfig,
+    folder: Path,
+    preprocessing: Preprocessing,
+    output: Output = "probabilities",
+    *,
+    trust: tuple[str, ...] = (),
+    resume: bool = False,
+    on_text: Callable[[str], None] = lambda text: None,
+    on_batch: Callable[[TrainState], None] = lambda state: None,
+) -> TrainResult:
+    """Train a model and write model.keras, train.json, manifest.json, checkpoint/ and logs/ into `folder`.
+
+    The first three appear together, after the model was measured; until then the earlier ones stay whole.
+
+    The same seed, machine and versions give the same weights, resumed or not: an epoch's order, variations and
+    dropout depend only on the seed and the epoch, and TensorFlow's deterministic kernels are turned on for the whole process.
+
+    A KeyboardInterrupt after the first finished epoch keeps the epoch with the lowest training loss. The test set
+    chooses nothing. Files exported from an earlier model stay; loading one reports that it is stale.
+
+    Args:
+        dataset: Training and test images, read a batch at a time.
+        config: The settings.
+        folder: Output folder.
+        preprocessing: How the model takes pixels.
+        output: Kind of the model's output, `probabilities` or `logits`.
+        trust: Names of modules whose code a .keras file in `config` needs.
+        resume: Whether to continue after the last finished epoch of `folder/checkpoint`.
+        on_text: Called with the model's summary, and with a line for each step.
+        on_batch: Called with the state after every batch.
+
+    Raises:
+        ConfigError: If `folder` can't be written, the model can't be made or does not fit the images, a resume does not fit
+            the checkpoint, or the loss becomes NaN.
+        ArtifactError: If the checkpoint or a .keras file is damaged, or the model's output is not `output`.
+        MissingDependency: If TensorFlow is not installed.
+        KeyboardInterrupt: If interrupted before an epoch ended; then no model is written.
+    """
+    interface = Interface(preprocessing, output, dataset.class_names)
+    run = TrainingRun(dataset, config, folder, interface, trust, resume, None, on_text, on_batch)
+    result = _train(run)
+    if result is None:
+        raise AssertionError("who trains alone is the chief")
+    return result
+
+
+def train_together(
+    cluster: Cluster,
+    dataset: Dataset,
+    config: TrainConfig,
+    folder: Path,
+    interface: Interface,
+    *,
+    trust: tuple[str, ...] = (),
+    resume: bool = False,
+    on_text: Callable[[str], None] = lambda text: None,
+    on_batch: Callable[[TrainState], None] = lambda state: None,
+) -> TrainResult | None:
+    """Act as one worker of a distributed run; call this before anything in this process computes with TensorFlow.
+
+    The chief writes and returns what `train` does; the others write nothing and return None. The result equals that of
+    `train` except for rounding and the draws of dropout.
+
+    Args:
+        cluster: The workers, and the index of this one.
+        dataset: As in `train`, and the same on all workers, like `config`, whose `batch_size` is that of all workers together.
+        config: The settings.
+        folder: Output folder of the chief, which alone looks there for a run to resume.
+        interface: How the model takes pixels, and what it computes.
+        trust: As in `train`.
+        resume: As in `train`.
+        on_text: As in `train`.
+        on_batch: As in `train`; its figures are those of all workers.
+
+    Raises:
+        ConfigError: As in `train`, and if the workers don't meet, differ, or can't train this model together.
+        WorkerLost: If another worker ends early.
+        EdgeCnnError: As in `train`.
+        KeyboardInterrupt: As in `train`; Ctrl-C at one worker stops all at the same batch.
+    """
+    hold_engine_back()
+    config = replace(config, workers=len(cluster.addresses))
+    interface = replace(interface, class_names=dataset.class_names)
+    return _train(TrainingRun(dataset, config, folder, interface, trust, resume, cluster, on_text, on_batch))
+
+
+def _train(run: TrainingRun) -> TrainResult | None:
+    if run.chief:
+        try:
+            earlier_manifest(run.folder)  # Raises if the folder is another program's.
+        except ArtifactError as error:
+            run.on_text(f"A new manifest will be written: {error}")
+    config = resolved(run.config)
+    run = replace(run, config=config, trust=tuple(dict.fromkeys((*run.trust, *module_of(config)))))
+    record = run.dataset.record()
+    checkpoint = load_checkpoint(run.folder, config, record, run.interface) if run.resume and run.chief else None
+    made_with = versions("tensorflow", "keras", "numpy")
+    worker = SingleWorker()
+    if run.cluster:
+        check_batches(len(run.dataset.train.labels), config.batch_size, config.workers)
+        worker = ClusterWorker(run.cluster, facts_of(run, run.cluster, made_with), run.on_text)
+    if run.chief:
+        make_folder(run.folder)
+    prepared = prepared_model(run, checkpoint)
+    fit = _fit(run, prepared, checkpoint, worker)
+    return write_trained_model(run, prepared, fit, made_with) if fit else None
+
+
+def _fit(run: TrainingRun, prepared: PreparedModel, checkpoint: Checkpoint | None, worker: SingleWorker) -> FinishedFit | None:
+    """Run the remaining epochs; None on a worker that writes nothing."""
+    done = worker.agree(len(checkpoint.history) if checkpoint else 0)
+    log_folder = f"logs/{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    held = HeldInterrupt()
+    watcher = epoch_callback(run, checkpoint, held, worker)
+    # No graph: TensorBoard can't read the one that Keras 3 writes ("Malformed GraphDef").
+    board_options = {"log_dir": str(run.folder / log_folder), "update_freq": 1, "write_graph": False}
+    board = [load_keras().callbacks.TensorBoard(**board_options)] if run.chief else []
+    batches = training_batches(run, prepared.classifier, prepared.teacher, done, worker)
+    with quiet():  # The first generator of a process makes TensorFlow's C++ print about its memory.
+        list(load_tensorflow().data.Dataset.from_generator(lambda: iter([0]), output_types="int32"))
+    model, epochs, interrupted = prepared.model, run.config.epochs, False
+    try:
+        with held, worker.guarded(), writing(run.folder) if run.chief else nullcontext():
+            worker.prepare(model, batches)
+            model.fit(batches, initial_epoch=done, epochs=epochs, shuffle=False, verbose=0, callbacks=[*board, watcher])
+    except (KeyboardInterrupt, SystemExit) as error:
+        for callback in board:
+            callback.on_train_end()  # Writes the last events, which fit does only if it succeeds.
+        if not run.chief or isinstance(error, SystemExit):
+            raise
+        if watcher.checkpoint is None:
+            run.on_text("Interrupted before the first epoch ended: no model was written.")
+            raise
+        interrupted = True
+    if run.cluster and not interrupted:
+        run.on_text(f"Worker {worker.number} of {worker.count}: the weights' SHA-256 is {weights_digest(model)}")
+    return FinishedFit(watcher.checkpoint, interrupted, log_folder) if run.chief else None

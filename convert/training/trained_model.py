@@ -1,0 +1,130 @@
+"""Turns a finished run into a measured model.keras with its record and its manifest."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edgecnn.convert.keras.manifest import earlier_manifest, keras_manifest
+from edgecnn.convert.training.checkpoint import checkpoint_bytes
+from edgecnn.convert.training.config import Checkpoint, TrainResult
+from edgecnn.convert.training.custom_model import needed_modules, unsettled_share
+from edgecnn.convert.training.prepared_model import PreparedModel
+from edgecnn.convert.training.training_run import TrainingRun
+from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.folder.file_names import MODEL_NAME, TRAIN_NAME
+from edgecnn.edge.folder.model_file import ModelFile
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.isolation.tried import remember_made
+from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model.metrics import correct, cross_entropy
+from edgecnn.edge.model.preprocess import Floats
+from edgecnn.edge.records import to_json
+from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.text import counted
+from edgecnn.edge.transaction import locked, replaced_together
+
+# Warn above this share of batch normalisation's initial averages.
+_UNSETTLED = 0.01
+
+
+@dataclass(frozen=True)
+class FinishedFit:
+    """The end of the epochs.
+
+    Attributes:
+        checkpoint: Checkpoint after the last one.
+        interrupted: Whether Ctrl-C ended them; then the best epoch's weights are kept, otherwise the last one's.
+        log_folder: TensorBoard's folder, inside the model's.
+    """
+
+    checkpoint: Checkpoint
+    interrupted: bool
+    log_folder: str
+
+    @property
+    def epoch(self) -> int:
+        """Number of the epoch whose weights are kept."""
+        return self.checkpoint.best_epoch if self.interrupted else len(self.checkpoint.history)
+
+
+def write_trained_model(run: TrainingRun, prepared: PreparedModel, fit: FinishedFit, made_with: dict[str, str]) -> TrainResult:
+    """Measure the kept epoch's model on the test images, and write model.keras, train.json and manifest.json together.
+
+    Args:
+        run: The run.
+        prepared: The trained model.
+        fit: The end of its epochs.
+        made_with: Version of each package.
+
+    Raises:
+        ArtifactError: If the checkpoint is damaged.
+        ConfigError: If the folder can't be written.
+    """
+    folder, test, checkpoint = run.folder, run.dataset.test, fit.checkpoint
+    data = checkpoint_bytes(folder, checkpoint.best if fit.interrupted else checkpoint.last)
+    _warn_of_unsettled_averages(run, prepared, fit.epoch * run.batches)
+    run.on_text(f"Measuring on {counted(test.labels, 'test image')}")
+    manifest = keras_manifest(
+        data,
+        prepared.runtime,
+        run.interface,
+        run.dataset.record(),
+        trusted=needed_modules(data, run.trust),
+        versions=made_with,
+        seed=run.config.seed,
+        train_config={**run.config.settings(), "optimizer": prepared.optimizer},
+    )
+    # Opened like every other file, so that `edgecnn evaluate` gives the same result.
+    written = ModelFile(folder / MODEL_NAME, "keras", data, manifest, manifest.keras_model(), None)
+    remember_made(data)  # The file was made here.
+    measured = Classifier(written, opener_for("keras", manifest.trusted).open_file(written, 1))
+    result = _result(run, prepared, fit, manifest, measured.split_probabilities(test))
+    with locked(folder, run.on_text), replaced_together(folder) as new:
+        (new / MODEL_NAME).write_bytes(data)
+        _with_exports(run, manifest).save(new)
+        (new / TRAIN_NAME).write_bytes(to_json(result).encode())
+    return result
+
+
+def _result(
+    run: TrainingRun, prepared: PreparedModel, fit: FinishedFit, manifest: Manifest, probabilities: Floats
+) -> TrainResult:
+    labels = run.dataset.test.labels
+    return TrainResult(
+        config=run.config,
+        dataset=manifest.dataset,
+        model_path=MODEL_NAME,
+        model_sha256=manifest.keras_model().sha256,
+        parameters=prepared.model.count_params(),
+        trainable_parameters=sum(int(np.prod(weight.shape)) for weight in prepared.model.trainable_weights),
+        history=fit.checkpoint.history,
+        epoch=fit.epoch,
+        interrupted=fit.interrupted,
+        seconds=sum(epoch.seconds for epoch in fit.checkpoint.history),
+        test_images=len(labels),
+        test_accuracy=float(correct(probabilities, labels).mean()),
+        test_loss=cross_entropy(probabilities, labels),
+        optimizer=prepared.optimizer,
+        versions=manifest.provenance.versions,
+        log_folder=fit.log_folder,
+    )
+
+
+def _warn_of_unsettled_averages(run: TrainingRun, prepared: PreparedModel, batches: int) -> None:
+    share = unsettled_share(prepared.model, run.config, batches)
+    if share > _UNSETTLED:
+        run.on_text(
+            f"Batch normalisation's averages are still {share:.0%} their initial values after {batches:,} batches, so the "
+            "model may be far less accurate than in training: train for more epochs, with smaller batches, or "
+            "with momentum=0.9 in "
+            "its layers"
+        )
+
+
+def _with_exports(run: TrainingRun, manifest: Manifest) -> Manifest:
+    """Return a manifest that keeps entries exported from an earlier model, even since the run began."""
+    try:
+        earlier = earlier_manifest(run.folder)
+    except ArtifactError:  # This was reported when the run began.
+        return manifest
+    return manifest if earlier is None else replace(manifest, reference=earlier.reference).with_artifacts(*earlier.exported)

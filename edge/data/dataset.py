@@ -1,0 +1,281 @@
+"""Images and labels: a folder of images, an .npz file, a folder of IDX files, or a dataset with a name."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+
+from edgecnn.edge.data.folder_options import NO_OPTIONS, ModelImages
+from edgecnn.edge.data.folder_options import FolderOptions as FolderOptions
+from edgecnn.edge.data.folder_options import read_labels as read_labels
+from edgecnn.edge.data.idx import is_idx_folder, load_idx
+from edgecnn.edge.data.image_file import background
+from edgecnn.edge.data.image_folder import LABELS_NAME, has_parts, load_image_folder
+from edgecnn.edge.data.named_sets import MNIST, REGISTERED, load_keras_set, load_shipped
+from edgecnn.edge.data.npz import load_npz
+from edgecnn.edge.data.splits import Part, Split
+from edgecnn.edge.errors import ArtifactError, ConfigError, field
+from edgecnn.edge.folder.file_names import BUNDLE_SUFFIX
+from edgecnn.edge.manifest import Background, DatasetRecord, Fit, Fitted, SplitOff
+from edgecnn.edge.text import counted
+
+Kind = Literal["shipped", "keras", "images", "idx", "npz"]
+SHIPPED: Final = "shipped"
+KERAS: Final = "keras"
+IMAGES: Final = "images"
+IDX: Final = "idx"
+NPZ: Final = "npz"
+_SAMPLE = 1000
+_NAMES_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class ImageRule:
+    """How an image file is fitted to such images: `fit` and `background` of `edgecnn.edge.manifest.Preprocessing`."""
+
+    fit: Fit
+    background: Background
+
+
+@dataclass(frozen=True, repr=False)
+class Dataset:
+    """Training and test images, and where they came from.
+
+    Attributes:
+        name: A registered name, or the name of the folder or file.
+        source: `shipped`, `keras`, or the absolute path of a folder or file.
+        class_names: Class names in the order of the labels.
+        train: Training images: what a model may learn from.
+        test: Test images: what a model is measured on and must never learn from.
+        fit: How image files were made into images of one size; None if the pixels came as an array.
+        split_off: How the test images were drawn; None if the source has a test part.
+    """
+
+    name: str
+    source: str
+    class_names: tuple[str, ...]
+    train: Split
+    test: Split
+    fit: Fit | None = None
+    split_off: SplitOff | None = None
+
+    def __repr__(self) -> str:
+        return f"<Dataset {self.describe().splitlines()[0]}>"
+
+    @cached_property
+    def image_rule(self) -> ImageRule:
+        """How to fit any other image file to these images."""
+        if self.fit:
+            return ImageRule(self.fit, "any")
+        if self.train.shape[2] == 3:
+            return ImageRule("letterbox", "any")
+        count = len(self.train.labels)
+        sample = self.train.images(np.unique(np.linspace(0, count - 1, _SAMPLE).astype(np.int64)))
+        return ImageRule("digit" if self.source == SHIPPED else "letterbox", background(sample))
+
+    def record(self) -> DatasetRecord:
+        """Return what is needed to load these images again. The first call reads all of them to hash them."""
+        return DatasetRecord(
+            self.name,
+            self.source,
+            self.train.sha256,
+            self.test.sha256,
+            Fitted(self.train.shape, self.fit) if self.fit else None,
+            self.split_off,
+        )
+
+    def describe(self) -> str:
+        """Return a description of the dataset in two lines."""
+        names, more = ", ".join(self.class_names[:_NAMES_SHOWN]), len(self.class_names) - _NAMES_SHOWN
+        rule = f", fitted by {self.fit}" if self.fit else ""
+        drawn = self.split_off
+        split = f"; {drawn.test_share:.0%} of each class for testing, split seed {drawn.split_seed}" if drawn else ""
+        return (
+            f"{self.name} ({self.source}): {len(self.train.labels):,} training and {len(self.test.labels):,} test images "
+            f"of {self.train.shape}{rule}{split}\n"
+            f"{len(self.class_names)} labels: {names}{f', and {more} more' if more > 0 else ''}"
+        )
+
+
+def load_dataset(
+    data: str | Path | None = None, options: FolderOptions = NO_OPTIONS, model: ModelImages | None = None
+) -> Dataset:
+    """Load both splits. Only the shipped MNIST and the datasets that Keras downloads are held in memory.
+
+    Args:
+        data: A registered name (text without a slash), or the path of a folder of images, an .npz file or a folder of
+            IDX files. None is MNIST.
+        options: How to read a folder of images, and class names.
+        model: The model that the images are for; it decides how a folder of images is read.
+
+    Raises:
+        ConfigError: If there is no such dataset, or the options do not fit it.
+        ArtifactError: If a file is missing or broken; the message says which and how.
+        MissingDependency: If Pillow or TensorFlow is needed but not installed.
+    """
+    found = find(data)
+    if found.kind == IMAGES:
+        folder = load_image_folder(found.path, options, model)
+        if len(folder.class_names) < 2:
+            raise ConfigError(f"{data} has only one class ({folder.class_names[0]}): give a folder for each class")
+        _require_own_names(folder.class_names)
+        parts = folder.splits["train"], folder.splits["test"]
+        return Dataset(found.name, found.source, folder.class_names, *parts, folder.fit, folder.split_off)
+    options.require_none(str(data or MNIST), model)
+    if found.kind == KERAS:
+        train, test, names = load_keras_set(found.name)
+        return _checked(found, train, test, options, model=model, names=names)
+    return _checked(found, _part(found, "train"), _part(found, "test"), options, model=model)
+
+
+def load_test(data: str | Path | None = None, options: FolderOptions = NO_OPTIONS, model: ModelImages | None = None) -> Split:
+    """Load the test images only, as a device does. It needs no training images and, except for Keras's datasets, no TensorFlow.
+
+    A folder of images with only a test/ is enough. Arguments and errors are those of `load_dataset`.
+    """
+    found = find(data)
+    if found.kind == IMAGES:
+        return load_image_folder(found.path, options, model, ("test",)).splits["test"]
+    options.require_none(str(data or MNIST), model)
+    return load_keras_set(found.name)[1] if found.kind == KERAS else _part(found, "test")
+
+
+@dataclass(frozen=True)
+class Found:
+    """The dataset that a user's text names: its kind, its name, and its path as written (the current folder for a name)."""
+
+    kind: Kind
+    name: str
+    path: Path
+
+    @property
+    def source(self) -> str:
+        """Source as in `Dataset`."""
+        return self.kind if self.kind in (SHIPPED, KERAS) else str(self.path.resolve())
+
+
+def find(data: str | Path | None) -> Found:
+    """Return the dataset that `data` names. Errors are those of `load_dataset`."""
+    if data is None or data == MNIST:
+        return Found(SHIPPED, MNIST, Path())
+    if isinstance(data, str) and data in REGISTERED:
+        return Found(KERAS, data, Path())
+    path = Path(data)
+    if path.is_dir():
+        return Found(IDX if is_idx_folder(path) else IMAGES, path.resolve().name, path)
+    if path.is_file() and path.suffix in (".npz", BUNDLE_SUFFIX):  # A bundle holds the test part of an .npz.
+        return Found(NPZ, path.stem, path)
+    raise ConfigError(
+        f"{data} is not a folder, an .npz file or one of {', '.join(REGISTERED)}: name one of these with {field('data')}"
+    )
+
+
+def recorded_source(
+    record: DatasetRecord | None, data: str | Path | None = None, options: FolderOptions = NO_OPTIONS
+) -> tuple[str | Path | None, FolderOptions]:
+    """Return where and how to load a record's images: from `data` if given, else from the recorded source.
+
+    What `options` leaves open for a folder of images is taken from the record, wherever the folder is now.
+
+    Raises:
+        ConfigError: If the recorded folder or file is not on this machine.
+    """
+    if record is None:
+        return data, options
+    if data is None:
+        data = record.name if record.source in (SHIPPED, KERAS) else Path(record.source)
+        if isinstance(data, Path) and not data.exists():
+            raise ConfigError(
+                f"the model's images ({record.name}, {record.source}) are not here: name their folder with {field('data')}"
+            )
+    found = find(data)
+    if found.kind == IMAGES and record.fitted:
+        height, width, channels = record.fitted.shape
+        options = replace(
+            options,
+            size=options.size or (height, width),
+            channels=options.channels or channels,
+            fit=options.fit or record.fitted.fit,
+        )
+        if record.split_off and not has_parts(found.path, ("test",)):
+            options = replace(
+                options,
+                test_share=record.split_off.test_share if options.test_share is None else options.test_share,
+                split_seed=record.split_off.split_seed if options.split_seed is None else options.split_seed,
+            )
+    return data, options
+
+
+def recorded_model(record: DatasetRecord, class_names: tuple[str, ...]) -> ModelImages | None:
+    """Return how a record's folder of images was read, for its classes; None if the pixels came as an array."""
+    if record.fitted is None:
+        return None
+    height, width, channels = record.fitted.shape
+    return ModelImages((height, width, channels), record.fitted.fit, record.fitted.background, class_names)
+
+
+def require_recorded(record: DatasetRecord, test: Split) -> None:
+    """Check that these are the test images that a manifest records.
+
+    Raises:
+        ConfigError: If they are other images.
+    """
+    if test.sha256 != record.test_sha256:
+        raise ConfigError(
+            f"these are not the model's test images ({record.name}, {record.source}): name them with {field('data')}"
+        )
+
+
+def _part(found: Found, part: Part) -> Split:
+    if found.kind == SHIPPED:
+        return load_shipped(part)
+    return load_idx(found.path, part) if found.kind == IDX else load_npz(found.path, part)
+
+
+def _checked(
+    found: Found,
+    train: Split,
+    test: Split,
+    options: FolderOptions,
+    *,
+    model: ModelImages | None,
+    names: tuple[str, ...] = (),
+) -> Dataset:
+    if train.shape != test.shape:
+        raise ArtifactError(f"{found.path}: training images are {train.shape}, test images {test.shape}: make them equal")
+    classes = int(train.labels.max()) + 1
+    if int(test.labels.max()) >= classes:
+        raise ArtifactError(
+            f"{found.path}: the test labels go up to class {test.labels.max()}, the training labels to {classes - 1}: "
+            "give training images of each class"
+        )
+    if classes < 2:
+        raise ArtifactError(f"{found.path}: the training labels have only one class: give at least two")
+    if classes > len(train.labels):
+        raise ArtifactError(
+            f"{found.path}: the training labels go up to {classes - 1} for {len(train.labels)} images: number classes from 0"
+        )
+    own = found.path / LABELS_NAME
+    if options.labels or (found.kind == IDX and own.exists() and not model):
+        path = options.labels or own
+        names = read_labels(path)
+        if len(names) != classes:
+            raise ArtifactError(
+                f"{path} has {counted(names, 'class name')}, the training labels have {classes} classes: give one name per line"
+            )
+        _require_own_names(names)
+    elif model:
+        names = model.class_names
+        if len(names) < classes:
+            raise ConfigError(
+                f"{found.path} has {classes} classes, the model {len(names)}: name the model's own images with {field('data')}"
+            )
+    return Dataset(found.name, found.source, names or tuple(map(str, range(classes))), train, test)
+
+
+def _require_own_names(names: tuple[str, ...]) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ArtifactError(f"the class name {twice} appears twice: give each class a different name")

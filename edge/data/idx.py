@@ -1,0 +1,130 @@
+"""Reads IDX files, the format of MNIST: gzipped or plain, with images read in place."""
+
+import gzip
+import math
+import re
+import struct
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import IO, cast
+
+import numpy as np
+
+from edgecnn.edge.data.splits import MOST_IMAGES, Labels, Part, RowSplit, unpack
+from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.files import open_file
+from edgecnn.edge.parsing import parsing
+
+IMAGES_MAGIC = 0x00000803  # unsigned bytes, 3 dimensions
+LABELS_MAGIC = 0x00000801  # unsigned bytes, 1 dimension
+PREFIX: dict[Part, str] = {"train": "train", "test": "t10k"}
+_NAME = re.compile(r"(train|t10k)-(images|labels)[-.]idx[13]-ubyte(\.gz)?")
+_BLOCK = 1 << 20
+
+
+def is_idx_folder(folder: Path) -> bool:
+    """Return whether any of the four files exists."""
+    return any(_NAME.fullmatch(path.name) for path in folder.iterdir())
+
+
+def load_idx(folder: Path, part: Part) -> RowSplit:
+    """Open `train` or `test` in a folder of IDX files. A gzipped image file is first unpacked on disk.
+
+    Raises:
+        ArtifactError: If a file is missing or broken; the message says which and how.
+        ConfigError: If the disk has no room to unpack.
+    """
+    images_path = _find(folder, f"{PREFIX[part]}-images", 3)
+    labels_path = _find(folder, f"{PREFIX[part]}-labels", 1)
+    with _opened(labels_path, LABELS_MAGIC) as file:
+        (count,) = read_header(file, labels_path, LABELS_MAGIC)
+        labels: Labels = np.frombuffer(file.read(count), np.uint8).astype(np.int64)
+    images = _opened(images_path, IMAGES_MAGIC)
+    try:
+        shape = read_header(images, images_path, IMAGES_MAGIC)
+        if shape[0] != count:
+            raise ArtifactError(
+                f"{labels_path} has {count} labels for the {shape[0]} images of {images_path.name}: copy both again"
+            )
+        if 0 in shape:
+            raise ArtifactError(f"{images_path} has no images (shape {shape}): give a folder with images")
+    except ArtifactError:
+        images.close()
+        raise
+    return RowSplit(images, images.tell(), labels, (shape[1], shape[2], 1), images_path)
+
+
+def read_header(file: IO[bytes], path: Path, magic: int) -> tuple[int, ...]:
+    """Return the shape in an IDX file's header, and leave `file` at the first value.
+
+    Raises:
+        ArtifactError: If it is another kind of file, or its size contradicts its header.
+    """
+    size = file.seek(0, 2)
+    file.seek(0)
+    shape, expected = _parse_header(file.read(_header_bytes(magic)), path, magic)
+    if size != expected:
+        state = "truncated" if size < expected else "too long"
+        raise ArtifactError(f"{path} is {state}: {size} bytes, but its header says {expected} (shape {shape}): copy it again")
+    return shape
+
+
+def _header_bytes(magic: int) -> int:
+    return 4 + 4 * (magic & 0xFF)
+
+
+def _parse_header(data: bytes, path: Path, magic: int) -> tuple[tuple[int, ...], int]:
+    """Return the shape in a header, and the size of such a file in bytes."""
+    header = _header_bytes(magic)
+    if len(data) < header:
+        raise ArtifactError(f"{path} is truncated: {len(data)} bytes, but the IDX header alone takes {header}: copy it again")
+    found, *shape = struct.unpack(f">{header // 4}I", data[:header])
+    if found != magic:
+        raise ArtifactError(
+            f"{path} is not an IDX file of this kind: magic 0x{found:08x}, expected 0x{magic:08x}: check the names"
+        )
+    if shape[0] > MOST_IMAGES:
+        raise ArtifactError(f"{path} claims {shape[0]:,} images, more than {MOST_IMAGES:,}: copy it again, or split it")
+    return tuple(shape), header + math.prod(shape)
+
+
+def _find(folder: Path, stem: str, dimensions: int) -> Path:
+    names = [f"{stem}{mark}idx{dimensions}-ubyte{suffix}" for mark in "-." for suffix in ("", ".gz")]
+    found = [folder / name for name in names if (folder / name).exists()]
+    if not found:
+        raise ArtifactError(f"{folder / names[1]} does not exist: an IDX folder needs it, gzipped or plain")
+    if len(found) > 1:
+        raise ArtifactError(f"{folder} has both {found[0].name} and {found[1].name}: keep one")
+    return found[0]
+
+
+def _opened(path: Path, magic: int) -> IO[bytes]:
+    try:
+        file = cast(IO[bytes], open_file(path).detach())  # Unbuffered.
+    except OSError as error:
+        raise ArtifactError(f"{path} can't be read ({error.strerror}): give a readable file") from error
+    packed = file.seek(0, 2)
+    if not packed:
+        file.close()
+        raise ArtifactError(f"{path} is empty: copy it again")
+    file.seek(0)
+    if path.suffix != ".gz":
+        return file
+    with file:
+        # The size in its header bounds what is written; one byte more shows that the file holds more.
+        with _gunzipping(path), gzip.open(file) as stream:
+            _, size = _parse_header(stream.read(_header_bytes(magic)), path, magic)
+        file.seek(0)
+        return unpack(_gunzipped(file, path, size + 1), path, size, packed)
+
+
+def _gunzipped(file: IO[bytes], path: Path, most: int) -> Iterator[bytes]:
+    with _gunzipping(path), gzip.open(file) as stream:
+        while block := stream.read(min(_BLOCK, most)):
+            most -= len(block)
+            yield block
+
+
+def _gunzipping(path: Path) -> AbstractContextManager[None]:
+    return parsing(f"{path} is not a whole gzip file", "copy it again")

@@ -1,0 +1,275 @@
+"""A folder of images by class: its contents, its two parts, and how the files become a model's images."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.edge.data.folder_options import FolderOptions, ModelImages, read_labels
+from edgecnn.edge.data.image_file import image_header
+from edgecnn.edge.data.splits import PARTS, FileSplit, Labels, Part, Shape
+from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.manifest import Fit, SplitOff
+from edgecnn.edge.text import has_controls
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+LABELS_NAME = "labels.txt"
+TEST_SHARE = 0.2
+SEED = 0
+# A folder with only these is read as the parts of a dataset, never as classes.
+_PART_NAMES = {*PARTS, "val", "valid", "validation"}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of a folder of images; none is opened.
+
+    Attributes:
+        folder: The whole.
+        classes: The names of the class folders of all parts, sorted.
+        names: For each part, paths in `folder`, class by class and sorted in each.
+        indices: For each part, int64, the class of each of these.
+        split_off: How the test images are drawn; None if the folder has parts.
+        ignored: What else is there, without hidden files.
+    """
+
+    folder: Path
+    classes: tuple[str, ...]
+    names: dict[Part, tuple[str, ...]]
+    indices: dict[Part, Labels]
+    split_off: SplitOff | None
+    ignored: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """The parts, each ready to be read, and the settings chosen for them."""
+
+    class_names: tuple[str, ...]
+    splits: dict[Part, FileSplit]
+    fit: Fit
+    split_off: SplitOff | None
+
+
+def load_image_folder(
+    folder: Path, options: FolderOptions, model: ModelImages | None, parts: tuple[Part, ...] = PARTS
+) -> ImageFolder:
+    """Find the images of train/ and test/, or split those of one folder, and choose how they are read.
+
+    Args:
+        folder: A folder with train/ and test/, each with one folder per class; or a folder with one folder per class.
+        options: The user's options.
+        model: The model's settings, if there is a model.
+        parts: The wanted parts; a folder with only test/ is enough for testing.
+
+    Raises:
+        ConfigError: If the folder is neither of the two, a class has no image, the sizes differ and none is given, or the
+            options contradict the folder or the model.
+        ArtifactError: If a labels file or an image's header can't be read.
+    """
+    if model:
+        model.require_agreement(options)
+    listing = list_images(folder, options, parts)
+    for part, indices in listing.indices.items():
+        for number in np.setdiff1d(np.arange(len(listing.classes)), indices):
+            raise ConfigError(
+                f"{folder}: class {listing.classes[number]} has no image for {part}: add some, or remove the class everywhere"
+            )
+    ordered = ordered_classes(listing, options, model)
+    numbers = np.array([ordered.index(name) for name in listing.classes])
+    shape = model.shape if model else _shape(listing, options)
+    fit = model.fit if model else options.fit or "letterbox"
+    if fit == "digit" and shape[2] != 1:
+        raise ConfigError(
+            f"{folder} has colours, but {field('fit')}=digit needs grey: add {field('channels')}=1, or choose another fit"
+        )
+    background = model.background if model else "any"
+    splits = {
+        part: FileSplit(folder, names, numbers[listing.indices[part]], shape, fit, background)
+        for part, names in listing.names.items()
+    }
+    return ImageFolder(ordered, splits, fit, listing.split_off)
+
+
+def has_parts(folder: Path, parts: Iterable[Part] = PARTS) -> bool:
+    """Return whether a folder of images has these parts, rather than classes to split.
+
+    Raises:
+        ConfigError: If it has other parts.
+    """
+    found = {path.name for path in _folders(folder)}
+    missing = [part for part in parts if part not in found]
+    if not missing:
+        return True
+    if found and {name.lower() for name in found} <= _PART_NAMES:
+        raise ConfigError(
+            f"{folder} has {_folder_names(found)}, but no {missing[0]}/: the parts are called train/ and test/; rename one, "
+            f"or name a folder of classes, which edgecnn splits"
+        )
+    return False
+
+
+def split_of(options: FolderOptions) -> SplitOff:
+    """Return how the test images are drawn where there is no test/."""
+    share = TEST_SHARE if options.test_share is None else options.test_share
+    return SplitOff(share, SEED if options.split_seed is None else options.split_seed)
+
+
+def list_images(folder: Path, options: FolderOptions, parts: tuple[Part, ...] = PARTS) -> Listing:
+    """List the images of each part. Errors are those of `load_image_folder`, except that a class may be empty."""
+    if has_parts(folder, parts):
+        if options.test_share is not None or options.split_seed is not None:
+            raise ConfigError(f"{folder} has its own test/: omit {field('test_share')} and {field('split_seed')}")
+        found = {part: _scan(folder, folder / part) for part in parts}
+        classes = tuple(sorted({name for files, _ in found.values() for name in files}))
+        ignored = [name for _, others in found.values() for name in others]
+        ignored += [f"{path.name}/" for path in _folders(folder) if path.name not in PARTS]
+        ignored += [path.name for path in _visible(folder) if not path.is_dir() and path.name != LABELS_NAME]
+        by_part = {part: files for part, (files, _) in found.items()}
+        split_off = None
+    else:
+        files, ignored = _scan(folder, folder)
+        ignored = [name for name in ignored if name != LABELS_NAME]
+        classes = tuple(files)
+        split_off = split_of(options)
+        by_part = {part: names for part, names in _split(folder, files, split_off, parts).items() if part in parts}
+    if not classes:
+        raise ConfigError(
+            f"{folder} has neither IDX files nor a folder of images for each class: name one with a folder a class, as in "
+            "cat/1.jpg, or with train/ and test/ that have such folders"
+        )
+    for label in classes:
+        if has_controls(label):
+            raise ConfigError(f"{folder}: the class name {label} has control characters: rename its folder")
+    names = {part: tuple(name for label in classes for name in files.get(label, ())) for part, files in by_part.items()}
+    indices = {
+        part: np.repeat(np.arange(len(classes)), [len(files.get(label, ())) for label in classes])
+        for part, files in by_part.items()
+    }
+    return Listing(folder, classes, names, indices, split_off, tuple(sorted(ignored)))
+
+
+def _split(
+    folder: Path, files: dict[str, list[str]], split_off: SplitOff, parts: tuple[Part, ...]
+) -> dict[Part, dict[str, list[str]]]:
+    """Draw the test images class by class, so that each class has its share and at least one image in each part."""
+    if split_off.test_share == 1:
+        if "train" in parts:
+            raise ConfigError(f"{field('test_share')}=1 leaves nothing to train on: give a share below 1, for example 0.2")
+        return {"test": files}
+    rng = np.random.default_rng(split_off.split_seed)
+    split: dict[Part, dict[str, list[str]]] = {"train": {}, "test": {}}
+    for label, names in files.items():
+        if len(names) == 1:
+            raise ConfigError(f"{folder / label} has one image, but training and testing need two: add images")
+        count = min(max(round(split_off.test_share * len(names)), 1), len(names) - 1)
+        drawn = np.zeros(len(names), bool)
+        drawn[rng.permutation(len(names))[:count]] = True
+        split["test"][label] = [name for name, test in zip(names, drawn, strict=True) if test]
+        split["train"][label] = [name for name, test in zip(names, drawn, strict=True) if not test]
+    return split
+
+
+def _scan(folder: Path, root: Path) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the image files of each class folder in `root`, including its subfolders, and everything else found there."""
+    files: dict[str, list[str]] = {}
+    others = [_name(path, folder) for path in _visible(root) if not path.is_dir()]
+    for label in _folders(root):
+        files[label.name] = []
+        for parent, inside, names in os.walk(label):
+            inside[:] = [name for name in inside if not name.startswith(".")]
+            # os.walk does not follow links, so it can't loop.
+            others += [_name(Path(parent, name), folder) for name in inside if Path(parent, name).is_symlink()]
+            for name in names:
+                if not name.startswith("."):
+                    found = files[label.name] if name.lower().endswith(SUFFIXES) else others
+                    found.append(_name(Path(parent, name), folder))
+        files[label.name].sort()
+    return files, others
+
+
+def ordered_classes(listing: Listing, options: FolderOptions, model: ModelImages | None = None) -> tuple[str, ...]:
+    """Return all classes in the model's order: from the user if given, else from the model, else from the folder."""
+    own = listing.folder / LABELS_NAME
+    numbers = model is not None and model.class_names == tuple(map(str, range(len(model.class_names))))
+    if model and not model.known and not options.labels and not own.exists() and _two_orders(listing, len(model.class_names)):
+        raise ConfigError(
+            f"{listing.folder} has folders named by numbers. A model may order them 0, 1, 2 or, as Keras sorts them, "
+            f"0, 1, 10: give the model's order with {field('labels')}, one name per line"
+        )
+    if options.labels:
+        names, origin = read_labels(options.labels), str(options.labels)
+    elif model and not numbers:
+        names, origin = model.class_names, "the model's classes"
+    elif own.exists():
+        names, origin = read_labels(own), str(own)
+    elif model and set(listing.classes) <= set(model.class_names):
+        names, origin = model.class_names, "the model's classes"
+    else:  # As Keras's image_dataset_from_directory numbers them.
+        names, origin = listing.classes, str(listing.folder)
+    if model and len(names) != len(model.class_names):
+        raise ConfigError(
+            f"{origin} has {len(names)} names, the model {len(model.class_names)}: give {field('labels')}, one name per line"
+        )
+    for label in listing.classes:
+        if names.count(label) != 1:
+            state = "twice in" if label in names else "not among"
+            raise ConfigError(
+                f"{listing.folder}: class {label} is {state} {origin} ({', '.join(names[:5])}{', ...' * (len(names) > 5)}): "
+                f"rename its folder, or give {field('labels')}, one name per line"
+            )
+    return names
+
+
+def _two_orders(listing: Listing, classes: int) -> bool:
+    """Return whether the folders are numbers whose numeric order differs from their sorted order, here or in the model."""
+    found = listing.classes
+    if not all(name.isdecimal() for name in found):
+        return False
+    return found != tuple(sorted(found, key=int)) or (max(map(int, found)) < classes and classes > 10)
+
+
+def _shape(listing: Listing, options: FolderOptions) -> Shape:
+    if options.size and options.channels:
+        return *options.size, options.channels
+    sizes, grey = set(), True
+    remedy = f"remove or replace it (edgecnn data {listing.folder} lists all such files)"
+    for names in listing.names.values():
+        for name in names:
+            height, width, is_grey = image_header(listing.folder / name, remedy)
+            sizes.add((height, width))
+            grey = grey and is_grey
+    if not options.size and len(sizes) > 1:
+        ordered = sorted(sizes, key=lambda size: (size[0] * size[1], size))
+        raise ConfigError(
+            f"{listing.folder} has images from {ordered[0][0]}x{ordered[0][1]} to {ordered[-1][0]}x{ordered[-1][1]} "
+            f"(height x width): make them one size with {field('size')}, for example 96x96"
+        )
+    return *(options.size or sizes.pop()), options.channels or (1 if grey else 3)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [path for path in _visible(folder) if path.is_dir()]
+
+
+def _visible(folder: Path) -> list[Path]:
+    try:
+        return sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=lambda path: path.name)
+    except OSError as error:
+        raise ConfigError(f"{folder} can't be read ({error.strerror}): name another folder") from error
+
+
+def _name(path: Path, folder: Path) -> str:
+    name = path.relative_to(folder).as_posix()
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        shown = name.encode(errors="replace").decode()
+        raise ConfigError(f"{folder} has a name that is not UTF-8 ({shown}): rename it") from None
+    return name
+
+
+def _folder_names(names: Iterable[str]) -> str:
+    return " and ".join(f"{name}/" for name in sorted(names))

@@ -1,0 +1,133 @@
+"""What a manifest records about how its files were made and what was measured then."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from edgecnn.edge.formats import CalibrationName
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Agreement of an exported file with its Keras model on the same images.
+
+    Attributes:
+        images: Number of test images compared.
+        same_class: Number of them for which both predict the same class.
+        max_difference: Largest absolute difference between two probabilities, 0 to 1.
+        spread: Largest range of any one Keras probability over the images, 0 to 1; None in older manifests.
+    """
+
+    images: int
+    same_class: int
+    max_difference: float
+    spread: float | None = None
+
+
+@dataclass(frozen=True)
+class Mended:
+    """How a quantised file was kept within its limit for lost accuracy.
+
+    Attributes:
+        layers: Operators computed in `precision`, in the order in which they were changed back from int8.
+        precision: Precision of those operators; `int16` means 16-bit activations.
+        max_drop_points: Largest accepted drop in percentage points.
+        tries: Number of files judged, including the plain one.
+        plain_size_bytes: Size of the plainly quantised file in bytes.
+        slowdown: Median time of one inference divided by the plain file's, the two measured alternately.
+        held_out: Number of test images that chose no layer and judged the final file once. It is 0 where there
+            were too few, so that the same images chose the layers and judged the file.
+    """
+
+    layers: tuple[str, ...]
+    precision: Literal["float32", "int16"]
+    max_drop_points: float
+    tries: int
+    plain_size_bytes: int
+    slowdown: float
+    held_out: int = 0
+
+
+@dataclass(frozen=True)
+class ScaleChange:
+    """An activation's quantisation scale, calibrated on each half of the images separately.
+
+    Attributes:
+        tensor: Name of the activation in the file.
+        ratio: The larger scale divided by the smaller.
+    """
+
+    tensor: str
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The training images that set the activation ranges of the quantised files, and how they were checked.
+
+    Attributes:
+        method: Calibration method of each format.
+        indices: Positions of the images in the training split.
+        images_sha256: SHA-256 of their pixels, in that order.
+        seed: Seed of the draw.
+        class_counts: Number of images of each class.
+        passed_over: Number of training images skipped because a test image has the same pixels.
+        input_range: Smallest and largest model input among the calibration images.
+        train_range: Smallest and largest model input among the training images that were examined.
+        halves: For each quantised file, the activation whose scale differs most between disjoint halves of the images.
+        warnings: What a reader should know, one sentence each.
+    """
+
+    method: dict[str, CalibrationName]
+    indices: tuple[int, ...]
+    images_sha256: str
+    seed: int
+    class_counts: tuple[int, ...]
+    passed_over: int
+    input_range: tuple[float, ...]
+    train_range: tuple[float, ...]
+    halves: dict[str, ScaleChange]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The float Keras model's probabilities on the test images, which let a machine without TensorFlow judge files.
+
+    Attributes:
+        path: Name of a .npy file of float32 (n, classes) in the manifest's folder.
+        sha256: SHA-256 of that file.
+        source_sha256: SHA-256 of the .keras file.
+        test_sha256: SHA-256 of the test split.
+        images: Number of test images.
+        correct: Number of test images classified correctly.
+    """
+
+    path: str
+    sha256: str
+    source_sha256: str
+    test_sha256: str
+    images: int
+    correct: int
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How the artifacts were made.
+
+    Attributes:
+        created: UTC time of the training, or of the first export of a model trained elsewhere, ISO 8601.
+        exported: UTC time of the last export, or None.
+        seed: Seed of the training.
+        train_config: Every setting of the training run, as text; empty for a model trained elsewhere.
+        versions: Version of each package at training.
+        export_versions: Version of each package at the last export.
+        calibration: Calibration of the quantised files; None until a file is quantised with it.
+    """
+
+    created: str
+    exported: str | None
+    seed: int
+    train_config: dict[str, str]
+    versions: dict[str, str]
+    export_versions: dict[str, str]
+    calibration: Calibration | None

@@ -1,0 +1,97 @@
+"""The result of an export as text."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgecnn.edge.anatomy.network import layer_label
+from edgecnn.edge.export_records import Mended, Reference
+from edgecnn.edge.manifest import Artifact, Manifest
+from edgecnn.edge.model.interface import formula
+from edgecnn.edge.model.metrics import LEAST_SPREAD
+from edgecnn.edge.rendering.table import table_text
+from edgecnn.edge.text import WIDTH, counted, paragraphs
+
+_NAMES_SHOWN = 3
+_CLASSES_SHOWN = 10
+# If fewer images than this share get Keras's class, the text recommends what to do.
+_FEW_AGREE = 0.95
+
+
+def export_text(manifest: Manifest, folder: Path, files: Sequence[str], width: int = WIDTH) -> str:
+    """Return a table of the exported files of these names, and what to know of them."""
+    headings = ("file", "KiB", "largest\ndifference", "same class\nas Keras", "input", "oldest runtime")
+    rows = [
+        (
+            artifact.path,
+            f"{artifact.size_bytes / 1024:.1f}",
+            f"{parity.max_difference:.2g}",
+            f"{parity.same_class:,} of {parity.images:,}",
+            artifact.input.dtype,
+            artifact.oldest_runtime or "unknown",
+        )
+        for artifact in manifest.artifacts
+        if artifact.path in files and (parity := artifact.parity)
+    ]
+    written = [artifact for artifact in manifest.artifacts if artifact.path in files]
+    notes = [_mended_text(artifact.path, artifact.size_bytes, artifact.mended) for artifact in written if artifact.mended]
+    calibration = manifest.provenance.calibration
+    if calibration and any(artifact.path in calibration.halves for artifact in written):
+        notes += [f"Calibration: {warning}" for warning in calibration.warnings]
+    notes += [
+        f"{artifact.path} gives another class than Keras for {artifact.parity.images - artifact.parity.same_class:,} of "
+        f"{counted(artifact.parity.images, 'image')}: edgecnn diagnose {folder / artifact.path} shows which layers lose most. "
+        "An export that limits the loss of accuracy keeps those layers in float."
+        for artifact in written
+        if artifact.parity and artifact.parity.same_class < _FEW_AGREE * artifact.parity.images
+    ]
+    notes += _same_for_all(written)
+    if manifest.reference:
+        notes.insert(0, _keras_text(manifest, manifest.reference))
+    notes.append(f"Exported to {folder}. Next: edgecnn bench {folder}")
+    return "\n".join([table_text(headings, rows, "<>>><<", width), "", *paragraphs(notes, width)])
+
+
+def _same_for_all(written: Sequence[Artifact]) -> list[str]:
+    """Return a warning if the outputs do not depend on the image, since then any file agrees."""
+    for artifact in written:
+        parity = artifact.parity
+        if parity and parity.images > 1 and parity.spread is not None and parity.spread <= LEAST_SPREAD:
+            return [
+                f"warning: Keras's outputs are the same for all {parity.images:,} images (they vary by {parity.spread:.2g}), "
+                "so agreement says nothing about the files: train the model first."
+            ]
+    return []
+
+
+def _keras_text(manifest: Manifest, reference: Reference) -> str:
+    names, more = ", ".join(manifest.class_names[:_CLASSES_SHOWN]), len(manifest.class_names) - _CLASSES_SHOWN
+    text = (
+        f"Keras classifies {reference.correct:,} of {counted(reference.images, 'test image')} correctly "
+        f"({reference.correct / reference.images:.2%}). Pixels go in as {formula(manifest.preprocessing)}; the outputs are "
+        f"{manifest.output} of {names}{f' and {more} more' if more > 0 else ''}."
+    )
+    chance = 1 / len(manifest.class_names)
+    deviation = math.sqrt(reference.images * chance * (1 - chance))
+    if reference.correct <= reference.images * chance + 3 * deviation:
+        text += " Doubtful: this is no better than chance. Check how the model takes pixels, and the order of its classes."
+    return text
+
+
+def _mended_text(name: str, size_bytes: int, mended: Mended) -> str:
+    more = len(mended.layers) - _NAMES_SHOWN
+    layers = ", ".join(map(layer_label, mended.layers[:_NAMES_SHOWN])) + (f" and {more} more" if more > 0 else "")
+    return (
+        f"{name}: {counted(mended.layers, 'operator')} kept in {mended.precision} to lose at most {mended.max_drop_points:g} "
+        f"points ({layers}). It takes {mended.slowdown:.2f} times as long as the plain file, and "
+        f"{size_bytes / mended.plain_size_bytes:.2f} times its bytes. {_judged_text(mended)}"
+    )
+
+
+def _judged_text(mended: Mended) -> str:
+    if mended.held_out:
+        return f"It was judged on {counted(mended.held_out, 'held-out test image')}."
+    return (
+        f"It was chosen among {mended.tries} candidates on the same images that judge it, because there are too few to hold "
+        "some out: its accuracy is optimistic."
+    )

@@ -1,0 +1,21 @@
+"""Names of the files in a model's folder, defined only here."""
+
+from pathlib import Path
+
+MODEL_NAME = "model.keras"
+"""The Keras model, the reference for all other files."""
+TRAIN_NAME = "train.json"
+"""The record of its training."""
+MANIFEST_NAME = "manifest.json"
+"""The manifest: which files belong together, with hashes."""
+REFERENCE_NAME = "reference.npy"
+"""The Keras model's probabilities on the test images, in a bundle too."""
+MODEL_CARD_NAME = "MODEL_CARD.md"
+"""What the model is, for people."""
+BUNDLE_SUFFIX = ".zip"
+"""What a bundle of them is called."""
+
+
+def bundle_of(path: Path) -> Path | None:
+    """Return the bundle that a path is or points into (`mnist.zip/int8.tflite`); None if there is no bundle."""
+    return next((part for part in (path, path.parent) if part.suffix.lower() == BUNDLE_SUFFIX and part.is_file()), None)

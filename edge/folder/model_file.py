@@ -1,0 +1,102 @@
+"""A model file, read once and checked against its manifest."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.edge.errors import ArtifactError, field
+from edgecnn.edge.files import read_bytes, sha256
+from edgecnn.edge.folder.file_names import MANIFEST_NAME
+from edgecnn.edge.folder.other_formats import fix_for
+from edgecnn.edge.formats import FORMATS, format_of, suffixes
+from edgecnn.edge.manifest import HOW_TO_MAKE, Artifact, Manifest, is_foreign
+from edgecnn.edge.transaction import finish
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """The bytes of a model file, and the manifest that lists it.
+
+    Attributes:
+        path: Path from which it was read.
+        format: A name in `edgecnn.edge.formats.FORMATS`, from the suffix and checked against the content.
+        data: The bytes that were hashed; a runtime loads the same ones.
+        manifest: Manifest that lists this file, or None.
+        artifact: Its entry there, or None.
+        unverified: Why the file is unverified; None if its hash was checked.
+    """
+
+    path: Path
+    format: str
+    data: bytes
+    manifest: Manifest | None
+    artifact: Artifact | None
+    unverified: str | None
+
+    @property
+    def fix(self) -> str:
+        """What to do about a file that its runtime can't run: only a file that edgecnn exported can be exported again."""
+        return "export it again" if self.artifact else "convert it again for this runtime, or name another file"
+
+
+def read_model(path: Path, manifest: Manifest | None = None) -> ModelFile:
+    """Read a .keras, .tflite or .onnx file and check it against the manifest in its folder.
+
+    A file that no manifest lists is returned too, with the reason in `unverified`, which must be shown with every number.
+
+    Args:
+        path: The file.
+        manifest: Manifest of its folder, if already read.
+
+    Raises:
+        ArtifactError: If the file is missing, empty, not in its suffix's format, not the one its manifest lists, or was
+            exported from another model than the manifest's present one.
+    """
+    model_format = format_of(path)
+    if path.is_dir() or model_format is None:
+        raise ArtifactError(f"{path} is not a {suffixes()} file: {fix_for(path, 'name one')}")
+    finish(path.parent)
+    data = read_bytes(path, fix=HOW_TO_MAKE)
+    reason = f"not listed in the {MANIFEST_NAME} beside it"
+    if manifest is None:
+        manifest, reason = _beside(path.parent, reason)
+    artifact = manifest.artifact(path.name) if manifest else None
+    if manifest is None or artifact is None:
+        _check_content(path, model_format, data)
+        return ModelFile(path, model_format, data, None, None, reason)
+    digest = sha256(data)
+    if digest != artifact.sha256:  # An export may have finished since.
+        data = read_bytes(path)
+        digest = sha256(data)
+    if digest != artifact.sha256:
+        mend = f"export {path.parent / manifest.keras_model().path}" if artifact.exported else "train"
+        raise ArtifactError(
+            f"{path} is not the file that {MANIFEST_NAME} lists ({len(data)} bytes with sha256 {digest[:12]}, "
+            f"expected {artifact.size_bytes} with {artifact.sha256[:12]}): copy it again or run edgecnn {mend}"
+        )
+    _check_fresh(path, manifest, artifact)
+    return ModelFile(path, model_format, data, manifest, artifact, None)
+
+
+def _beside(folder: Path, unlisted: str) -> tuple[Manifest | None, str]:
+    """Return the manifest of a folder, and why a file that it does not list is unverified."""
+    if not (folder / MANIFEST_NAME).exists():
+        return None, f"no {MANIFEST_NAME} beside it"
+    try:
+        return Manifest.load(folder), unlisted
+    except ArtifactError:
+        if not is_foreign(folder):
+            raise
+        return None, f"a {MANIFEST_NAME} beside it that is not edgecnn's"
+
+
+def _check_fresh(path: Path, manifest: Manifest, artifact: Artifact) -> None:
+    if artifact.source_sha256 not in (None, manifest.keras_model().sha256):
+        model = path.parent / manifest.keras_model().path
+        command = f"edgecnn export {model} {field('formats')}={artifact.format} {field('precisions')}={artifact.precision}"
+        raise ArtifactError(f"{path} is stale: it was exported from an earlier model. Run {command}")
+
+
+def _check_content(path: Path, model_format: str, data: bytes) -> None:
+    row = FORMATS[model_format]
+    if row.mark and not data.startswith(row.mark.data, row.mark.at):
+        raise ArtifactError(f"{path} is not a {row.title} file ({row.mark.absent}): {row.mark.fix}")

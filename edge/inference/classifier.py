@@ -1,0 +1,279 @@
+"""The API that an application on the device uses."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecnn.edge.errors import ArtifactError, why
+from edgecnn.edge.folder.model_file import ModelFile
+from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.inference.independence import Independence
+from edgecnn.edge.inference.int8_fast_path import single_image
+from edgecnn.edge.inference.model_interface import class_names_of, interface_of
+from edgecnn.edge.model.interface import Interface, as_interface, require_channels
+from edgecnn.edge.model.layout import image_layout, output_columns
+from edgecnn.edge.model.preprocess import Floats, Images, input_table, range_doubt, to_input, to_probabilities
+from edgecnn.edge.runtimes import LoadedModel, Opener, opener_for
+from edgecnn.edge.runtimes.trial import most_images
+
+if TYPE_CHECKING:
+    from edgecnn.edge.data.splits import Split
+    from edgecnn.edge.inference.pictures import Picture
+
+# Bounds the memory of converted inputs.
+_CHUNK_IMAGES = 256
+_CHUNK_BYTES = 2**24
+_UINT8 = np.dtype(np.uint8)
+
+
+class Prediction(NamedTuple):
+    """The answer of a classifier for n images.
+
+    Attributes:
+        class_indices: int64 (n,), the most probable class of each image.
+        labels: Names of these classes, n of them.
+        probabilities: float32 (n, classes).
+        runtime: Package and version that ran, for example `ai-edge-litert 2.3.0`.
+    """
+
+    class_indices: NDArray[np.int64]
+    labels: tuple[str, ...]
+    probabilities: Floats
+    runtime: str
+
+
+class Classifier:
+    """An image classifier: uint8 images in, labels and probabilities out.
+
+    The file may take float, uint8, int8 or int16 images, with channels last or first, one, several or any number at a time,
+    and may compute probabilities or logits. The images you pass are always uint8, height x width x channels, colours as RGB.
+
+    Attributes:
+        shape: (height, width, channels) of one image.
+        class_names: One for each class.
+        interface: How the file takes pixels and what it gives: from its manifest, or as you stated it.
+        preprocessing: `interface.preprocessing`.
+        manifest: The manifest that lists the file, or None.
+        unverified: Why the file is unverified, or None if its hash was checked.
+        doubts: Doubts whether the file and its interface fit together, one sentence each; usually empty.
+        batch: Number of images per call of the file; None for any number, 0 if its input has no batch axis.
+        runtime: The opened model.
+        runtime_text: The package and version that runs it, as `ai-edge-litert 2.3.0`.
+    """
+
+    def __init__(
+        self, model: ModelFile, runtime: LoadedModel, interface: Interface | None = None, streaming: bool = False
+    ) -> None:
+        """Combine an opened model with its manifest, or else with `interface`. `load` does both.
+
+        Raises:
+            ArtifactError: If the model is not an image classifier, or expects other numbers than the preprocessing gives.
+            ConfigError: If there is neither manifest nor interface, or both, or the interface has another number of
+                channels or classes.
+        """
+        self.runtime = runtime
+        self._name, self._fix = str(model.path), model.fix
+        self._layout = image_layout(runtime.input_spec, self._name)
+        self.shape, self.batch = self._layout.shape, self._layout.batch
+        columns = output_columns(runtime.output_spec, self.batch, self._name)
+        self.manifest, self.unverified = model.manifest, model.unverified
+        self.interface = interface_of(model, interface)
+        self.preprocessing = self.interface.preprocessing
+        self.class_names = class_names_of(self.interface.class_names, columns, model)
+        self._columns = columns or len(self.class_names)
+        require_channels(self.preprocessing, self.shape[2])
+        try:
+            self._table = input_table(self.preprocessing, runtime.input_spec)
+            doubt = range_doubt(self.preprocessing, runtime.input_spec, verified=model.manifest is not None)
+        except ArtifactError as error:
+            raise ArtifactError(f"{self._name}: {error.marked}") from error
+        self.doubts: tuple[str, ...] = (doubt,) if doubt else ()
+        self.runtime_text = f"{runtime.name} {runtime.version}"
+        # Every row of outputs of an unverified file is checked.
+        vouched = model.manifest is not None and self.interface.output == "probabilities"
+        self._single = single_image(runtime, self._layout, self._table, self._columns) if vouched else None
+        image_bytes = self._table.values.itemsize * int(np.prod(self.shape))
+        images = min(_CHUNK_IMAGES, max(1, _CHUNK_BYTES // image_bytes))
+        self._images_per_call = most_images(image_bytes) if self.batch is None else max(1, self.batch)
+        self._independence = Independence(self._chunk, runtime.output_spec, self._name, streaming)
+        self._images_per_chunk = max(1, images // self._images_per_call) * self._images_per_call
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        threads: int = 1,
+        *,
+        opener: Opener | None = None,
+        interface: Interface | str | None = None,
+        signature: str | None = None,
+        streaming: bool = False,
+        trusted: bool = False,
+    ) -> "Classifier":
+        """Read a model file once, check its hash against the manifest in its folder, and open it.
+
+        A file that is new on this machine may crash its runtime, take all memory or never return. So it is first opened and run
+        in a child process, which takes about 0.2 s; if the child does not survive, `ArtifactError` is raised.
+
+        Args:
+            path: A .tflite or .onnx file, a file in a bundle (`mnist.zip/int8.tflite`), or a folder or bundle with only one; on
+                the workstation also a .keras file.
+            threads: Number of threads of the runtime. For a small model, one is often fastest and has the best tail latency.
+            opener: How to open it, for example `opener_for` of another runtime. Default: the format's first installed runtime.
+            interface: For a file without a manifest: an `Interface`, or `"unit"` (pixel / 255) or another name of `SCHEMES`.
+            signature: Signature to run of a TFLite file that has several.
+            streaming: Images are frames of one stream: a TFLite file with state (an LSTM's, say) keeps it from one call to
+                the next. Without, every call starts from a fresh state, so that an answer depends on its image alone.
+            trusted: Open a file at once, where you know that it is good.
+
+        Raises:
+            ArtifactError: If the file is missing, damaged, stale or not an image classifier, expects other numbers than the
+                preprocessing gives, or keeps state that can't be reset; for a new file also if the child process did not
+                survive it.
+            ConfigError: If `threads` is not 1 to 64, or `interface`, `signature` or `streaming` is missing, superfluous or
+                wrong.
+            MissingDependency: If no runtime for it is installed.
+        """
+        with ModelFolder(path) as models:
+            model = models.model()
+        opener = opener or opener_for(model.format)
+        runtime = opener.open_file(model, threads, signature, streaming, trusted)
+        return cls(model, runtime, as_interface(interface), streaming)
+
+    def predict(self, images: "NDArray[Any] | Picture | Sequence[Picture]") -> Prediction:
+        """Classify images.
+
+        Args:
+            images: A uint8 array (n, h, w, c), or (h, w, c) for one image, of the model's `shape`, colours as RGB. Or one or
+                several pictures of any size: paths of PNG or JPEG files, or PIL images, fitted as the training images were.
+
+        Raises:
+            ValueError: If the dtype or shape is wrong.
+            ArtifactError: If a picture can't be read, or the model's output is not class probabilities (or logits, if the
+                interface says so).
+            MissingDependency: If pictures are given and Pillow is not installed.
+        """
+        single = self._single
+        # numpy has one object per plain dtype; for any other, the general way below gives the same result.
+        if single is not None and type(images) is np.ndarray and images.dtype is _UINT8:
+            buffer = single.buffers.get(images.shape)
+            if buffer is not None:
+                try:
+                    raw = single.run(images, buffer)
+                    index = raw.argmax(1)
+                    found = single.probabilities(raw, None, None, "wrap")
+                    label = self.class_names[index.item()]
+                except Exception as error:  # For the reason below.
+                    raise self.cannot_run(error) from error
+                # A NamedTuple's constructor is a Python function around this.
+                return tuple.__new__(Prediction, (index, (label,), found, self.runtime_text))
+        if not isinstance(images, np.ndarray):
+            images = self._fitted(images)
+        batch = images[np.newaxis] if images.ndim == 3 else images
+        probabilities = self.probabilities(batch)
+        indices = probabilities.argmax(axis=1).astype(np.int64)  # A 32-bit board counts in int32.
+        labels = tuple(self.class_names[index] for index in indices.tolist())
+        return Prediction(indices, labels, probabilities, self.runtime_text)
+
+    def split_probabilities(self, split: "Split") -> Floats:
+        """Return class probabilities float32 (n, classes) of all images in a split, with few images in memory at a time."""
+        from edgecnn.edge.data.splits import chunks  # noqa: PLC0415 - An application with arrays needs none.
+
+        probabilities = np.empty((len(split.labels), len(self.class_names)), np.float32)
+        done = 0
+        for images in chunks(split):
+            probabilities[done : done + len(images)] = self.judged_probabilities(images)
+            done += len(images)
+        return probabilities
+
+    def judged_probabilities(self, images: Images) -> Floats:
+        """Return `probabilities` of the images that judge a file. The first call classifies the first image twice.
+
+        Raises:
+            ArtifactError: As in `probabilities`, and if the second answer differs.
+        """
+        found = self.probabilities(images)
+        self._independence.require_repeated(images, found)
+        return found
+
+    def probabilities(self, images: Images) -> Floats:
+        """Return class probabilities float32 (n, classes) of uint8 images (n, h, w, c). Errors are those of `predict`.
+
+        The first call with several images also runs two of them alone: if that changes their answers, ArtifactError is raised.
+        """
+        self._require_images(images)
+        if not len(images):
+            return np.empty((0, len(self.class_names)), np.float32)
+        step = self._images_per_chunk
+        parts = [self._chunk(images[start : start + step]) for start in range(0, len(images), step)]
+        found = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        self._independence.require_of_batch(images[: self._images_per_call], found)
+        return found
+
+    def inputs(self, images: Images) -> NDArray[Any]:
+        """Return uint8 images (n, h, w, c) as model inputs, in its dtype and order of axes, stacked: (n, ...).
+
+        Raises:
+            ValueError: If the dtype or shape is wrong.
+        """
+        self._require_images(images)
+        return self._layout.arrange(to_input(images, self._table))
+
+    def singles(self, images: Images) -> list[NDArray[Any]]:
+        """Return uint8 images (n, h, w, c) as separate arrays, each ready for one `runtime.run`.
+
+        An array holds one image, with or without a batch axis as in the file; for a file with a fixed batch, it holds that
+        many images (the last image fills up the last array). Errors are those of `inputs`.
+        """
+        step = max(1, self.batch or 1)
+        return [call.copy() for call in self._calls(self.inputs(images), step)]
+
+    def _fitted(self, pictures: "Picture | Sequence[Picture]") -> Images:
+        """Return pictures as images (n, h, w, c)."""
+        from edgecnn.edge.inference.pictures import fitted_picture  # noqa: PLC0415 - An application with arrays needs none.
+
+        several: list[Any] = list(pictures) if isinstance(pictures, (list, tuple)) else [pictures]
+        if any(isinstance(item, np.ndarray) for item in several):
+            raise ValueError("images must be one array or pictures, got a list of arrays: stack them with numpy.stack")
+        if not several:
+            return np.empty((0, *self.shape), np.uint8)
+        return np.stack([fitted_picture(picture, self.shape, self.preprocessing) for picture in several])
+
+    def _chunk(self, images: Images) -> Floats:
+        inputs = self._layout.arrange(to_input(images, self._table))
+        try:
+            outputs = [self.runtime.run(call) for call in self._calls(inputs, self._images_per_call)]
+            # An output without a batch axis, or with extra axes of size 1, has the same numbers in the same order.
+            rows = len(images) if self.batch is None else len(outputs) * max(1, self.batch)
+            # np.stack is slower; with a free batch the last call may have fewer images.
+            join = np.concatenate if self.batch is None else np.array
+            joined = outputs[0] if len(outputs) == 1 else join(outputs)
+            output = joined.reshape(rows, self._columns)[: len(images)]
+        except Exception as error:  # Runtimes raise their own errors, whose only common base class is this.
+            raise self.cannot_run(error) from error
+        try:
+            return to_probabilities(output, self.runtime.output_spec, self.interface.output)
+        except ArtifactError as error:
+            raise ArtifactError(f"{self._name}: {error.marked}") from error
+
+    def cannot_run(self, error: Exception) -> ArtifactError:
+        """Return the error for an exception that the runtime raised while it ran the file."""
+        return ArtifactError(f"{self._name}: {self.runtime.name} can't run it ({why(error, 200)}): {self._fix}")
+
+    def _calls(self, inputs: NDArray[Any], step: int) -> Iterable[NDArray[Any]]:
+        """Return the input of each call; the last image fills up the last call of a fixed batch."""
+        if self.batch == 0:
+            return inputs
+        if step == 1:
+            return inputs[:, np.newaxis]
+        short = -len(inputs) % step if self.batch else 0
+        if short:
+            inputs = np.concatenate([inputs, np.repeat(inputs[-1:], short, axis=0)])
+        return [inputs[start : start + step] for start in range(0, len(inputs), step)]
+
+    def _require_images(self, images: Images) -> None:
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != self.shape:
+            raise ValueError(f"images must be uint8 (n, {', '.join(map(str, self.shape))}), got {images.dtype} {images.shape}")

@@ -1,0 +1,130 @@
+"""The test images that a model or a result belongs to."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from edgecnn.edge.data.dataset import IMAGES, find, load_test, recorded_model, recorded_source, require_recorded
+from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, ModelImages
+from edgecnn.edge.data.image_folder import has_parts, load_image_folder, split_of
+from edgecnn.edge.data.splits import FileSplit, Split
+from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.manifest import DatasetRecord, Fitted
+
+_NAMES_SHOWN = 10
+
+
+def model_images(classifier: Classifier) -> ModelImages:
+    """Return a model's image settings."""
+    rule = classifier.preprocessing
+    known = classifier.manifest is not None or bool(classifier.interface.class_names)
+    return ModelImages(classifier.shape, rule.fit, rule.background, classifier.class_names, known)
+
+
+def recorded_images(
+    record: DatasetRecord,
+    data: str | Path | None,
+    class_names: tuple[str, ...],
+    options: FolderOptions = NO_OPTIONS,
+) -> Split:
+    """Load the test images of a record, from `data` if given, and check that they are the same.
+
+    Args:
+        record: Record in a manifest or a result.
+        data: Where the images are now; None means the recorded place.
+        class_names: Class names of the same manifest or result; they number the classes of a folder of images.
+        options: The user's options.
+
+    Raises:
+        ConfigError: If they are other images.
+        ArtifactError: If they can't be loaded.
+    """
+    test = load_test(*recorded_source(record, data, options), recorded_model(record, class_names))
+    require_recorded(record, test)
+    return test
+
+
+def model_test_images(name: str | Path, classifier: Classifier, data: str | Path | None, options: FolderOptions) -> Split:
+    """Load the model's own test images, or those of `data`, and check that they have the model's shape.
+
+    A folder of images is read as `edgecnn predict` reads a file for this model, whatever it was trained on.
+
+    Args:
+        name: Name of the file for messages.
+        classifier: The opened file.
+        data: Where the images are; None means the place in the manifest.
+        options: The user's options for them.
+
+    Raises:
+        ConfigError: If they have another shape, or `data` is None and they are not the model's own, or a file without a
+            manifest comes without `data`.
+        ArtifactError: If they can't be loaded.
+    """
+    record = classifier.manifest.dataset if classifier.manifest else None
+    if record is None and data is None:
+        raise ConfigError(f"{name} does not say which images it was made for: name them with {field('data')}")
+    test = load_test(*recorded_source(record, data, options), model_images(classifier))
+    if record and not data:
+        require_recorded(record, test)
+    if test.shape != classifier.shape:
+        raise ConfigError(f"{name} takes images of {classifier.shape}, not {test.shape}: name others with {field('data')}")
+    return test
+
+
+def model_test_record(classifier: Classifier, data: str | Path | None, test: Split, options: FolderOptions) -> DatasetRecord:
+    """Return the record of what `model_test_images` loaded; images other than the model's own have no known training part."""
+    record = classifier.manifest.dataset if classifier.manifest else None
+    if record and data is None:
+        return record
+    data, options = recorded_source(record, data, options)
+    found = find(data)
+    own = DatasetRecord(found.name, found.source, "", test.sha256)
+    if not isinstance(test, FileSplit):
+        return own
+    split_off = None if has_parts(found.path, ("test",)) else split_of(options)
+    return replace(own, fitted=Fitted(test.shape, test.fit, test.background), split_off=split_off)
+
+
+def split_note(record: DatasetRecord) -> list[str]:
+    """Return a note if only a share of a folder are test images, since whoever named the folder may not know."""
+    drawn = record.split_off
+    if drawn is None or drawn.test_share == 1:
+        return []
+    return [
+        f"Test images: {drawn.test_share:.0%} of each class of {record.name}, which has no test/, split seed "
+        f"{drawn.split_seed}. A test share of 1 takes all."
+    ]
+
+
+def order_note(classifier: Classifier, data: str | Path | None, options: FolderOptions) -> list[str]:
+    """Return a note if a model's outputs were matched to a folder's classes in an assumed order."""
+    model = model_images(classifier)
+    if model.known or data is None:
+        return []
+    found = find(data)
+    if found.kind != IMAGES:
+        return []
+    names = load_image_folder(found.path, options, model, ("test",)).class_names
+    if names == model.class_names:
+        return []
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    shown = ", ".join(names[:_NAMES_SHOWN])
+    return [f"The outputs are assumed to be the classes {shown}{more}, in this order. Give labels to change it."]
+
+
+def images_at_hand(
+    record: DatasetRecord,
+    data: str | Path | None,
+    class_names: tuple[str, ...],
+    on_text: Callable[[str], None],
+    options: FolderOptions = NO_OPTIONS,
+) -> Split | None:
+    """Return the test images of a record; if they can't be loaded, say so and return None. Arguments: `recorded_images`."""
+    try:
+        return recorded_images(record, data, class_names, options)
+    except EdgeCnnError as error:
+        if data:
+            raise
+        on_text(f"flipped images are listed by number only: {error}")
+        return None

@@ -1,0 +1,85 @@
+"""Turns pictures of any kind and size into a model's images."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecnn.edge.data.image_file import UNSTATED, Polarity, fit_image, pil_pixels, read_image
+from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.manifest import Preprocessing
+from edgecnn.edge.model.preprocess import Images
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Picture: TypeAlias = Union[str, Path, BinaryIO, "Image"]
+"""The path of an image file, such a file opened in binary mode, or a PIL image."""
+
+# Five times the size of the largest accepted picture, uncompressed.
+_MOST_BYTES = 2**30
+
+
+def fitted_picture(
+    picture: "Picture | NDArray[Any]",
+    shape: tuple[int, int, int],
+    preprocessing: Preprocessing,
+    name: str = "the picture",
+    polarity: Polarity = UNSTATED,
+) -> Images:
+    """Return a picture as uint8 (h, w, c), by the rule that `edgecnn.edge.data.image_file.read_image` applies to files.
+
+    Args:
+        picture: The path of an image file, an open one, a PIL image, or an array uint8 (height, width, 1 or 3), colours as RGB.
+        shape: (h, w, c) of the model's images, c being 1 or 3.
+        preprocessing: Preprocessing of the model.
+        name: Name for messages of a picture without a path.
+        polarity: Known light and dark of the picture.
+
+    Raises:
+        ArtifactError: If a file is missing or is not an image, or it shows nothing.
+        MissingDependency: If Pillow is not installed.
+        ValueError: If an array has another dtype or shape.
+    """
+    if isinstance(picture, (str, Path)):
+        return read_image(Path(picture), shape, preprocessing, polarity)
+    if isinstance(picture, np.ndarray):
+        return fit_image(picture, shape, preprocessing, name, polarity)
+    if hasattr(picture, "read"):
+        data = picture.read(_MOST_BYTES)
+        if not data:
+            raise ArtifactError(f"{name} is empty: send the bytes of a PNG or JPEG file")
+        return read_image(data, shape, preprocessing, polarity, name)
+    if not hasattr(picture, "getbands"):
+        raise ValueError(f"{name} must be a path, a PIL image or a numpy array, got {type(picture).__name__}")
+    return fit_image(pil_pixels(picture, "L" if shape[2] == 1 else "RGB"), shape, preprocessing, name, polarity)
+
+
+def title_of(picture: "Picture | NDArray[Any]", place: int) -> str:
+    """Return the name of a picture for results: its path, the name of an open file, or its place among the others."""
+    if isinstance(picture, (str, Path)):
+        return str(picture)
+    name = getattr(picture, "name", None)
+    return name if isinstance(name, str) else f"picture {place}"
+
+
+def image_files(folder: Path) -> Iterator[Path]:
+    """Return all image files in a folder and its subfolders, sorted, except hidden ones.
+
+    Raises:
+        ConfigError: If there are no image files.
+    """
+    from edgecnn.edge.data.image_folder import SUFFIXES  # noqa: PLC0415 - Only for a folder.
+
+    found = False
+    for parent, inside, names in os.walk(folder):
+        inside[:] = sorted(name for name in inside if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and name.lower().endswith(SUFFIXES):
+                found = True
+                yield Path(parent, name)
+    if not found:
+        raise ConfigError(f"{folder} has no image files ({', '.join(SUFFIXES)}): name another folder")

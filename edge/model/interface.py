@@ -1,0 +1,140 @@
+"""What a model file does not record but its user must know: preprocessing, kind of output, class names."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.manifest import OUTPUTS, Background, Fit, Output, Preprocessing
+from edgecnn.edge.text import counted
+
+# The names in Keras's `imagenet_utils.preprocess_input`, and two that have no name there.
+SCHEMES = {
+    "unit": Preprocessing(scale=1 / 255, fit="letterbox", background="any"),
+    "raw": Preprocessing(scale=1.0, fit="letterbox", background="any"),
+    "tf": Preprocessing(scale=1 / 127.5, fit="letterbox", background="any", mean=(1.0,)),
+    "torch": Preprocessing(
+        scale=1 / 255, fit="letterbox", background="any", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+    ),
+    "caffe": Preprocessing(scale=1.0, fit="letterbox", background="any", mean=(103.939, 116.779, 123.68), channel_order="bgr"),
+}
+
+HOW_TO_SAY = (
+    f"{field('interface')}=unit (pixel / 255), raw, tf, torch or caffe, or with {field('scale')}, {field('mean')} and "
+    f"{field('std')}"
+)
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What a manifest would say about a file that has none. In Python: `Interface(SCHEMES["unit"])`.
+
+    Attributes:
+        preprocessing: How an image becomes the model's input; one of `SCHEMES`, or your own.
+        output: `probabilities` if the model ends in softmax or sigmoid, `logits` if it ends before.
+        class_names: Names in the order of the outputs; empty for class numbers. Names that two classes share get their numbers.
+    """
+
+    preprocessing: Preprocessing
+    output: Output = "probabilities"
+    class_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.output not in OUTPUTS:
+            raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, got {self.output!r}")
+
+
+def preprocessing(
+    scheme: str | None = None,
+    *,
+    scale: float | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    bgr: bool = False,
+    fit: Fit = "letterbox",
+    background: Background = "any",
+) -> Preprocessing | None:
+    """Return the preprocessing that the options describe, or None if no option is given.
+
+    Args:
+        scheme: A name in `SCHEMES`, which excludes the other options; or None.
+        scale: Scale of (pixel * scale - mean) / std, for pixels from 0 to 255.
+        mean: Mean: one value, or one per channel in the model's order. None or empty means 0.
+        std: Standard deviation: one value, or one per channel, above 0. None or empty means 1.
+        bgr: Whether the model takes blue first.
+        fit: Rule as in `Preprocessing`.
+        background: Background as in `Preprocessing`.
+
+    Raises:
+        ConfigError: If the scheme is unknown or given with numbers, if there is a mean or std but no scale (0.485 may refer
+            to pixels / 255 or to pixels), or if a number is out of range.
+    """
+    numbers = {"scale": scale is not None, "mean": bool(mean), "std": bool(std), "bgr": bgr}
+    given = [field(name) for name, present in numbers.items() if present]
+    if scheme is not None:
+        if scheme not in SCHEMES:
+            raise ConfigError(f"{field('preprocess')} must be one of {', '.join(SCHEMES)}, got {scheme}")
+        if given:
+            raise ConfigError(f"{field('preprocess')}={scheme} is complete: omit {given[0]}, or {field('preprocess')}")
+        return replace(SCHEMES[scheme], fit=fit, background=background)
+    if not given:
+        return None
+    if scale is None:
+        raise ConfigError(
+            f"{given[0]} needs {field('scale')} too: 1 if the numbers are for pixels 0 to 255, 0.00392156863 for 0 to 1"
+        )
+    if not 0 < scale < math.inf:
+        raise ConfigError(f"{field('scale')} must be above 0 and finite, got {scale}")
+    means, stds = tuple(mean or (0.0,)), tuple(std or (1.0,))
+    for name, values, fits in (("mean", means, math.isfinite), ("std", stds, lambda value: 0 < value < math.inf)):
+        if len(values) not in (1, 3) or not all(map(fits, values)):
+            above = "" if name == "mean" else " above 0"
+            raise ConfigError(
+                f"{field(name)} must be one finite number{above} or one for each of 3 channels, got {_text(values)}"
+            )
+    return Preprocessing(scale, fit, background, means, stds, "bgr" if bgr else "rgb")
+
+
+def as_interface(interface: Interface | str | None, fit: Fit = "letterbox") -> Interface | None:
+    """Return an interface, which may be given by the name of its scheme for a model that computes probabilities.
+
+    Args:
+        interface: An interface, a name in `SCHEMES`, or None.
+        fit: Rule as in `Preprocessing`, for a scheme.
+
+    Raises:
+        ConfigError: If there is no such scheme.
+    """
+    if not isinstance(interface, str):
+        return interface
+    taken = preprocessing(interface, fit=fit)
+    return None if taken is None else Interface(taken)
+
+
+def formula(taken: Preprocessing) -> str:
+    """Return how a pixel becomes a number, for example `(0.00392157 * pixel - 0.5) / 0.25`."""
+    mean, std = (" ".join(f"{value:g}" for value in values) for values in (taken.mean, taken.std))
+    text = "pixel" if taken.scale == 1 else f"{taken.scale:g} * pixel"
+    if taken.mean != (0.0,) or taken.std != (1.0,):
+        text = f"({text} - {mean}) / {std}"
+    return text + (", blue first" if taken.channel_order == "bgr" else "")
+
+
+def require_channels(preprocessing: Preprocessing, channels: int) -> None:
+    """Raise if a preprocessing does not fit the images' number of channels.
+
+    Raises:
+        ConfigError: If mean or std have neither one value nor one per channel, or blue first is requested for grey images.
+    """
+    for name, values in (("mean", preprocessing.mean), ("std", preprocessing.std)):
+        if len(values) not in (1, channels):
+            raise ConfigError(
+                f"{field(name)} has {counted(values, 'value')}, the images have {counted(channels, 'channel')}: "
+                "give one for all, or one per channel"
+            )
+    if preprocessing.channel_order == "bgr" and channels != 3:
+        raise ConfigError(f"grey images have no order of colours: omit {field('bgr')}")
+
+
+def _text(values: Sequence[float]) -> str:
+    return " ".join(f"{value:g}" for value in values)

@@ -1,0 +1,212 @@
+"""Turns a uint8 image into a model input, and a model output into probabilities: the same code in training and deployment."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecnn.edge.errors import ArtifactError, ConfigError, field
+from edgecnn.edge.manifest import Preprocessing, TensorSpec
+from edgecnn.edge.model.interface import HOW_TO_SAY
+
+Images = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+_PIXELS = np.arange(256, dtype=np.float32)
+# A file calibrated on a dark dataset rightly clips some bright pixels; one that expects other numbers clips far more.
+_MOST_CLIPPED = 1 / 4
+# Calibration leaves little of an input's range unused.
+_LEAST_USED = 0.6
+# This many rows never all sum to 1 by chance.
+_SURE_ROWS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class InputTable:
+    """The model input for each of the 256 pixel values.
+
+    Attributes:
+        values: (256,) in the model's input dtype, or (channels, 256) in the model's order if channels differ.
+        bgr: Whether the model takes blue first.
+    """
+
+    values: NDArray[Any]
+    bgr: bool
+
+    @cached_property
+    def shift(self) -> NDArray[np.uint8] | None:
+        """The number that an 8-bit table (256,) adds to every pixel, modulo 256, without an axis; None if it does more.
+
+        If the input scale is one pixel step, it only adds; adding is one vector instruction, and looking up is not.
+        """
+        if self.values.itemsize != 1 or self.values.ndim != 1:
+            return None
+        offset: NDArray[Any] = self.values.view(np.uint8) - np.arange(256, dtype=np.uint8)
+        return np.array(offset[0]) if (offset == offset[0]).all() else None
+
+
+def input_table(preprocessing: Preprocessing, spec: TensorSpec) -> InputTable:
+    """Return the model input for each of the 256 pixel values.
+
+    A pixel has only 256 values, so this table holds all of preprocessing and input quantisation: an int8 model gets its
+    pixels by one look-up, without going through float. For MNIST's scale 1/255 and zero point -128 the table is
+    p - 128.
+
+    Raises:
+        ArtifactError: If the input is an integer type of unknown meaning: without a scale and not `raw`, or with
+            several scales.
+        ConfigError: If the preprocessing gives infinities or NaN.
+    """
+    real, bgr = _real(preprocessing), preprocessing.channel_order == "bgr"
+    if spec.dtype not in ("float16", "float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64"):
+        raise ArtifactError(f"input {spec.name} is {spec.dtype}: give a model of float, int8, uint8 or int16 images")
+    dtype = np.dtype(spec.dtype)
+    if dtype.kind == "f":
+        return InputTable(real.astype(dtype), bgr)
+    limits = np.iinfo(dtype)
+    if spec.quantization is None and np.array_equal(real, _PIXELS) and limits.max >= 255:
+        return InputTable(_PIXELS.astype(dtype), bgr)
+    if spec.quantization is None or len(spec.quantization.scales) != 1:
+        raise ArtifactError(
+            f"input {spec.name} is {spec.dtype} without one scale and zero point: convert it with them, or, if it takes "
+            f"unscaled pixels in uint8 or wider, use {field('preprocess')}=raw"
+        )
+    stored = np.rint(real / spec.quantization.scales[0]) + spec.quantization.zero_points[0]
+    return InputTable(np.clip(stored, limits.min, limits.max).astype(dtype), bgr)
+
+
+def range_doubt(preprocessing: Preprocessing, spec: TensorSpec, verified: bool) -> str | None:
+    """Compare the preprocessed pixel values with the range of an integer input.
+
+    Args:
+        preprocessing: Preprocessing of the images.
+        spec: The input.
+        verified: Whether the preprocessing is known to be the model's; then clipping of any amount comes from calibration.
+
+    Returns:
+        A note if some pixels are clipped by more than a step, or much of the input's range is never used; else None.
+
+    Raises:
+        ArtifactError: If more than a quarter of the pixel values are clipped and the preprocessing is unverified.
+    """
+    if np.dtype(spec.dtype).kind == "f" or spec.quantization is None:
+        return None
+    real, limits = _real(preprocessing), np.iinfo(spec.dtype)
+    scale, zero_point = spec.quantization.scales[0], spec.quantization.zero_points[0]
+    lowest, highest = (limits.min - zero_point) * scale, (limits.max - zero_point) * scale
+    # Rounding, and the one step by which 1.0 may exceed the largest integer.
+    step = 1.001 * scale
+    clipped = float(np.mean((real < lowest - step) | (real > highest + step)))
+    takes = f"input {spec.name} takes {lowest:.3g} to {highest:.3g}"
+    gives = f"{takes}, the preprocessing gives {real.min():.3g} to {real.max():.3g}"
+    if clipped > _MOST_CLIPPED and not verified:
+        raise ArtifactError(f"{gives}: state how the model was trained with {HOW_TO_SAY}")
+    if clipped:
+        return f"{gives}: {clipped:.1%} of the pixel values are clipped"
+    # Without a zero point a signed range is symmetric, whatever the pixels are.
+    used = np.abs(real).max() / highest if zero_point == 0 else np.ptp(real) / (highest - lowest)
+    if used < _LEAST_USED:
+        return f"{gives}, only {used:.0%} of it: was the model trained like this?"
+    return None
+
+
+def to_input(images: Images, table: InputTable) -> NDArray[Any]:
+    """Look up every pixel of images (n, h, w, c) in `table`. The shape stays; colours are in the model's order.
+
+    Raises:
+        ValueError: If the table is for another number of channels.
+    """
+    ordered = images[..., ::-1] if table.bgr else images
+    if table.values.ndim == 1:
+        if table.shift is not None:
+            return np.add(ordered, table.shift, order="C").view(table.values.dtype)
+        inputs: NDArray[Any] = np.take(table.values, ordered)
+        return inputs
+    if len(table.values) != images.shape[-1]:
+        raise ValueError(f"images must have {len(table.values)} channels, got {images.shape[-1]}")
+    inputs = np.empty(images.shape, table.values.dtype)
+    for channel, values in enumerate(table.values):
+        inputs[..., channel] = values[ordered[..., channel]]
+    return inputs
+
+
+def to_probabilities(output: NDArray[Any], spec: TensorSpec, kind: str = "probabilities") -> Floats:
+    """Return class probabilities float32 (n, classes) from a model's raw output; integers are dequantised.
+
+    Args:
+        output: (n, classes), or (n, 1) for a binary classifier: the probability of class 1. The result then has two columns.
+        spec: Specification of the output.
+        kind: `probabilities`, which are checked, or `logits`, which become probabilities by softmax (binary: sigmoid).
+
+    Raises:
+        ArtifactError: If the rows are not of this kind. Probabilities: not finite, negative, or not summing to 1 within the
+            tolerance of the output's quantisation step. Logits: NaN, or every row already sums to 1.
+    """
+    real = output.astype(np.float32, copy=False)
+    step = 0.0
+    if output.dtype.kind != "f":
+        if spec.quantization is None or len(spec.quantization.scales) != 1:
+            raise ArtifactError(f"output {spec.name} is {spec.dtype} without one scale and zero point: convert it with them")
+        scale, zero_point = spec.quantization.scales[0], spec.quantization.zero_points[0]
+        real = (output.astype(np.int32) - zero_point).astype(np.float32) * np.float32(scale)
+        step = scale
+    elif not _are_probabilities(real, step):
+        step = _step_inside(real)
+    if kind == "logits":
+        return _softmax(real, spec, step)
+    probabilities = np.concatenate([1 - real, real], axis=-1) if real.shape[-1] == 1 else real
+    if not _are_probabilities(probabilities, step):
+        raise ArtifactError(
+            f"output {spec.name} is not class probabilities, whose rows sum to 1: the model must end in softmax, or in "
+            f"one sigmoid, without NaN; use {field('logits')} if it ends before that"
+        )
+    return probabilities
+
+
+def are_probabilities(rows: Floats) -> bool:
+    """Return whether each row of float32 (n, classes) is class probabilities, within float32 or quantisation error."""
+    return _are_probabilities(rows, 0) or _are_probabilities(rows, _step_inside(rows))
+
+
+def _softmax(logits: Floats, spec: TensorSpec, step: float) -> Floats:
+    if len(logits) >= _SURE_ROWS and logits.shape[-1] > 1 and _are_probabilities(logits, step):
+        raise ArtifactError(f"output {spec.name} is already probabilities (each row sums to 1): omit {field('logits')}")
+    if logits.shape[-1] == 1:
+        logits = np.concatenate([np.zeros_like(logits), logits], axis=-1)
+    with np.errstate(invalid="ignore"):  # Infinite logits become NaN, which raises below.
+        powers = np.exp(logits - logits.max(axis=-1, keepdims=True, initial=-np.inf))
+        probabilities: Floats = powers / powers.sum(axis=-1, keepdims=True)
+    if not np.isfinite(probabilities).all():
+        raise ArtifactError(f"output {spec.name} has NaN or infinite logits: train or export the model again")
+    return probabilities
+
+
+def _step_inside(rows: Floats) -> float:
+    """Return the step of float outputs that were 8-bit probabilities inside the model, 1/256 in TFLite; else 0."""
+    for step in (1 / 256, 1 / 255):
+        levels = rows / np.float32(step)
+        with np.errstate(invalid="ignore"):  # NaN and infinity are not probabilities.
+            if np.abs(levels - np.rint(levels)).max(initial=0) < 1e-3:
+                return step
+    return 0.0
+
+
+def _are_probabilities(rows: Floats, step: float) -> bool:
+    """Return whether each value is 0 to 1 and each row sums to 1, within quantisation error."""
+    # Each class is rounded to the nearest step, and 1.0 itself may lie one step beyond the largest integer.
+    each, together = 1e-3 + step, 1e-3 + step * (rows.shape[-1] / 2 + 1)
+    # NaN is in none of these ranges.
+    in_range = rows.min(initial=0) >= -each and rows.max(initial=0) <= 1 + each
+    return bool(in_range and np.abs(rows.sum(axis=-1) - 1).max(initial=0) <= together)
+
+
+def _real(preprocessing: Preprocessing) -> Floats:
+    """Return the preprocessed value of each pixel value, (256,) or (channels, 256)."""
+    mean, std = (np.array(values, np.float32)[:, np.newaxis] for values in (preprocessing.mean, preprocessing.std))
+    with np.errstate(all="ignore"):  # Such values raise below.
+        real: Floats = (_PIXELS * np.float32(preprocessing.scale) - mean) / std
+    if not np.isfinite(real).all():
+        raise ConfigError("the preprocessing gives infinite numbers: scale, mean and std must be finite, std not 0")
+    return real[0] if len(real) == 1 else real

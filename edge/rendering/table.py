@@ -1,0 +1,111 @@
+"""Renders every table for a terminal."""
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from unicodedata import combining, east_asian_width
+
+from edgecnn.edge.text import WIDTH, printable, printable_lines
+
+_MARGIN, _GAP = " ", "  "
+# A folded column of text keeps at least this much of the terminal's width.
+_LEAST = 12
+# A column is left out before the names of files are folded to less than this.
+_READABLE = 24
+
+
+def table_text(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    align: str = "<",
+    width: int = WIDTH,
+    less: Sequence[str] = (),
+) -> str:
+    r"""Return a table with a line under its headings.
+
+    Where the table would be too wide, the columns that matter less are left out, and named below it. Then text is folded; a
+    figure never is. Columns that still don't fit follow in a further table, which repeats the first one.
+
+    Args:
+        headings: One for each column; `\n` breaks one.
+        rows: As many cells each. What is in them can't steer the terminal.
+        align: `<` for a column of text, `>` for one of figures. Columns that it does not reach are figures.
+        width: How many columns of the terminal there are.
+        less: Headings of columns that may be left out, the first one first.
+    """
+    sides = align.ljust(len(headings), ">")
+    headings, rows, sides, hidden = _without(headings, rows, sides, less, width)
+    heads = [printable_lines(heading).split("\n") for heading in headings]
+    body = [[printable(cell) for cell in row] for row in rows]
+    widths = _widths(headings, rows)
+    texts = [at for at, side in enumerate(sides) if side == "<" and widths[at] > _LEAST]
+    folded = [_LEAST if at in texts else space for at, space in enumerate(widths)]
+    # If even that does not fit, names are folded less and the table is cut.
+    least = _LEAST if _taken(folded) <= width else width // 3
+    while _taken(widths) > width and any(widths[at] > least for at in texts):
+        widths[max(texts, key=widths.__getitem__)] -= 1
+    # At least two columns of a table that is still too wide.
+    shown = next((count for count in range(len(widths), 2, -1) if _taken(widths[:count]) <= width), 2)
+    blank = [""] * max(map(len, heads))
+    top = zip(*([*blank, *head][-len(blank) :] for head in heads), strict=True)
+    below = [line for row in body for line in zip_longest(*map(_folded, row, widths), fillvalue="")]
+    lines = [_line(cells[:shown], sides, widths) for cells in (*top, *below)]
+    lines.insert(len(blank), _MARGIN + "─" * (_taken(widths[:shown]) - len(_MARGIN)))
+    if shown < len(widths):
+        rest = [0, *range(shown, len(widths))]
+        head, *others = ([row[at] for at in rest] for row in (headings, *rows))
+        lines += ["", table_text(head, others, "".join(sides[at] for at in rest), width)]
+    if hidden:
+        lines.append(f"{_MARGIN}(too narrow for: {', '.join(hidden)})")
+    return "\n".join(lines)
+
+
+def _widths(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    """Return how wide each column is that nothing folds."""
+    cells = (
+        [*printable_lines(heading).split("\n"), *(printable(row[at]) for row in rows)] for at, heading in enumerate(headings)
+    )
+    return [max(map(_columns, column)) for column in cells]
+
+
+def _without(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], sides: str, less: Sequence[str], width: int
+) -> tuple[Sequence[str], Sequence[Sequence[str]], str, list[str]]:
+    """Leave out as many columns of `less` as the others need to fit, and return the rest with the headings that are gone."""
+    hidden = []
+    for name in less:
+        spaces = zip(_widths(headings, rows), sides, strict=True)
+        if _taken([min(space, _READABLE) if side == "<" else space for space, side in spaces]) <= width:
+            break
+        at = headings.index(name)
+        sides = sides[:at] + sides[at + 1 :]
+        headings, *rows = ([*cells[:at], *cells[at + 1 :]] for cells in (headings, *rows))
+        hidden.append(" ".join(name.split()))
+    return headings, rows, sides, hidden
+
+
+def _columns(line: str) -> int:
+    """Return the width of a line in terminal columns: two for a Chinese character, none for a combining accent."""
+    return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in line)
+
+
+def _taken(widths: Sequence[int]) -> int:
+    return len(_MARGIN) + sum(widths) + len(_GAP) * (len(widths) - 1)
+
+
+def _line(cells: Sequence[str], sides: str, widths: Sequence[int]) -> str:
+    padded = []
+    for cell, side, width in zip(cells, sides, widths, strict=False):
+        space = " " * (width - _columns(cell))
+        padded.append(cell + space if side == "<" else space + cell)
+    return (_MARGIN + _GAP.join(padded)).rstrip()
+
+
+def _folded(text: str, width: int) -> list[str]:
+    """Break a text into lines of at most `width` columns, between words if possible."""
+    lines = []
+    while _columns(text) > width:
+        end = next(count for count in range(len(text), 0, -1) if _columns(text[:count]) <= width)
+        end = text.rfind(" ", 1, end + 1) if " " in text[1 : end + 1] else end
+        lines.append(text[:end])
+        text = text[end:].lstrip()
+    return [*lines, text]

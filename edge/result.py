@@ -1,0 +1,41 @@
+"""What every result can do: print as text, show itself in a notebook, and return plain values."""
+
+from typing import Any
+
+from edgecnn.edge.records import to_json, to_value
+from edgecnn.edge.text import WIDTH, printable_lines
+
+
+class Result:
+    """A result. Subclasses are frozen dataclasses with `repr=False`; their fields are the JSON of the command line."""
+
+    def to_text(self, width: int = WIDTH) -> str:
+        """Return it as the command line prints it, without colours.
+
+        Args:
+            width: Columns of a line at most, except where a path or a command stays whole.
+        """
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as dicts, lists, numbers and text."""
+        value: dict[str, Any] = to_value(self)
+        return value
+
+    def to_json(self) -> str:
+        """Return the fields as the JSON that the command line writes."""
+        return to_json(self)
+
+    def __repr__(self) -> str:
+        first = next((line for line in self.to_text().splitlines() if line.strip()), "")
+        return f"<{type(self).__name__} {first.strip()}>"
+
+    def _repr_html_(self) -> str:
+        return as_html(self.to_text())
+
+
+def as_html(text: str) -> str:
+    """Return text for a notebook, in which every character stands for itself."""
+    from html import escape  # noqa: PLC0415 - A device need not wait for this import.
+
+    return f"<pre>{escape(printable_lines(text))}</pre>"

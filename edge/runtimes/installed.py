@@ -1,0 +1,79 @@
+"""Finds the runtime for the files of a format on this machine."""
+
+from collections.abc import Sequence
+
+from edgecnn.edge.errors import ConfigError, MissingDependency, field
+from edgecnn.edge.formats import FORMATS, RUNTIMES, Runtime
+
+
+def runtimes_of(model_format: str) -> tuple[Runtime, ...]:
+    """Return the runtimes of a format, the default first if all are installed."""
+    return tuple(row for row in RUNTIMES.values() if row.format == model_format)
+
+
+def is_installed(name: str) -> bool:
+    """Return whether a runtime, or any runtime of a format, is installed, without importing it.
+
+    Raises:
+        ConfigError: If there is no such runtime or format.
+    """
+    return any(row.package.is_installed for row in _named(name))
+
+
+def installed_runtime(name: str) -> Runtime:
+    """Return a runtime by its name, or the first installed runtime of a format.
+
+    Args:
+        name: Name of a runtime or format.
+
+    Raises:
+        ConfigError: If there is no such runtime or format.
+        MissingDependency: If it is not installed, or no runtime of the format is.
+    """
+    rows = _named(name)
+    for row in rows:
+        if row.package.is_installed:
+            return row
+    if len(rows) == 1:
+        raise rows[0].package.missing
+    small = next((f" (32-bit: {row.package.command.removeprefix('pip install ')})" for row in rows if 32 in row.bits), "")
+    raise MissingDependency(f"no {FORMATS[name].title} runtime is installed: {rows[0].package.command}{small}")
+
+
+def runtime_formats(names: Sequence[str]) -> dict[str, str]:
+    """Return the runtime for each format's files: the one in `names` that runs it, or else the format's own name.
+
+    Raises:
+        ConfigError: If a name is neither a runtime nor a format, or two names are for one format.
+    """
+    chosen: dict[str, str] = {}
+    for name in names:
+        model_format = _named(name)[0].format
+        if chosen.setdefault(model_format, name) != name:
+            raise ConfigError(
+                f"{field('runtime')}={chosen[model_format]} and {name} both run {model_format} files: name one of them"
+            )
+    return {model_format: chosen[model_format] for model_format in FORMATS if model_format in chosen}
+
+
+def extras(names: Sequence[str], bits: int) -> list[str]:
+    """Return the extras of edgecnn that install these runtimes on an ARM system with this word size.
+
+    Args:
+        names: Names of runtimes or formats; for a format, its first runtime with such a package.
+        bits: Word size, 32 or 64.
+
+    Raises:
+        ConfigError: If there is no such runtime or format.
+    """
+    rows = (next((row for row in _named(name) if bits in row.bits), None) for name in names)
+    return sorted({row.package.extra for row in rows if row})
+
+
+def _named(name: str) -> tuple[Runtime, ...]:
+    """Return a format's runtimes, or the runtime with this name."""
+    rows = runtimes_of(name) or tuple(row for row in RUNTIMES.values() if row.name == name)
+    if not rows:
+        known = dict.fromkeys((*RUNTIMES, *FORMATS))
+        raise ConfigError(f"{field('runtime')}={name} is unknown: use {', '.join(known)}")
+    return rows

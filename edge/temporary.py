@@ -1,0 +1,84 @@
+"""Temporary folders, deleted at the end of a block or, if the process was killed, at the next start."""
+
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgecnn.edge.errors import ConfigError
+
+# Users don't name folders like this; the number is the process id.
+_NAME = re.compile(r"\.?edgecnn-[0-9]+-[a-z0-9_]{8}")
+
+
+@contextmanager
+def temporary_folder(parent: Path | None = None) -> Iterator[Path]:
+    """Yield an empty folder, which is deleted after the block.
+
+    Args:
+        parent: Folder to create it in, with a hidden name; None means TMPDIR.
+
+    Raises:
+        ConfigError: If TMPDIR can't be written.
+        OSError: If `parent` can't be written.
+    """
+    try:
+        folder, descriptor = _locked_folder(parent)
+    except OSError as error:
+        if parent is not None:
+            raise
+        raise ConfigError(f"no temporary folder can be written ({error.strerror}): set TMPDIR to one that can") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
+
+
+def remove_stale(parent: Path | None = None) -> None:
+    """Delete the temporary folders in `parent` (None means TMPDIR) whose process has ended, and no others.
+
+    A lock on the folder shows that its process lives. Locks work across containers, where process ids mean nothing.
+    """
+    try:
+        entries = [entry for entry in os.scandir(parent or tempfile.gettempdir()) if _NAME.fullmatch(entry.name)]
+    except OSError:
+        return
+    for entry in entries:
+        try:
+            descriptor = os.open(entry.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:  # It is a link, not a folder, another user's, or gone.
+            continue
+        try:
+            if os.fstat(descriptor).st_uid == os.geteuid():
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(entry.path, ignore_errors=True)
+        except OSError:
+            pass  # It is in use, or this file system can't report that.
+        finally:
+            os.close(descriptor)
+
+
+def _locked_folder(parent: Path | None) -> tuple[Path, int]:
+    """Create a folder and lock it, so that `remove_stale` keeps it."""
+    while True:
+        prefix = f"{'.' if parent else ''}edgecnn-{os.getpid()}-"
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            continue  # Another process deleted it as stale before it was locked.
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            continue
+        except OSError:
+            return folder, descriptor  # As on NFS, where nothing counts as stale either.
+        if folder.exists():
+            return folder, descriptor
+        os.close(descriptor)

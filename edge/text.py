@@ -1,0 +1,94 @@
+"""Makes text from outside (names, labels, fields, other libraries' messages) safe to show."""
+
+import json
+import re
+import textwrap
+from collections.abc import Iterable, Sized
+
+WIDTH = 100
+"""How many columns a text takes, unless it is for a terminal."""
+
+# C0 and C1 controls, characters that reorder or hide text (bidirectional controls, zero-width spaces, tags), line and
+# paragraph separators, and surrogates. The joiners U+200C and U+200D stay: Persian and emoji need them.
+_STEERING = (
+    "\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e0fff"
+)
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_IN_BLOCK = re.compile(f"[{_STEERING}]")
+_IN_LINE = re.compile(f"[\n{_STEERING}]")
+_ELLIPSIS = " ..."
+
+
+def printable(text: str) -> str:
+    r"""Return text from outside as one line that can't control a terminal, reorder what is shown or break out of a table.
+
+    Control characters are escaped as in JSON, so that ESC is shown as `\u001b`.
+    """
+    return _IN_LINE.sub(_escaped, text)
+
+
+def printable_lines(text: str) -> str:
+    """Return a block of text, escaped in the same way; its newlines stay."""
+    return _IN_BLOCK.sub(_escaped, text)
+
+
+def has_controls(text: str) -> bool:
+    """Return whether a name has control characters, which no name needs."""
+    return bool(_CONTROL.search(text))
+
+
+def without_controls(text: str) -> str:
+    """Return text with its control characters escaped as in JSON; all else stays, so that names still compare equal."""
+    return _CONTROL.sub(_escaped, text)
+
+
+def shortened(text: str, width: int = 160) -> str:
+    """Return text of other libraries as one line of at most `width` characters that ends between words."""
+    line = printable(" ".join(text.split()))
+    if len(line) <= width:
+        return line
+    start = line[: width - len(_ELLIPSIS) + 1]
+    return (start[: start.rfind(" ")] if " " in start else start[:-1]).rstrip() + _ELLIPSIS
+
+
+def paragraph(text: str, width: int, indent: str = "") -> str:
+    """Return a text in lines of at most `width` columns, of which all but the first begin with `indent`; see `printable`.
+
+    A longer word stays whole: it is a path, or part of a command, that somebody copies. So does a name with hyphens.
+    """
+    return textwrap.fill(printable(text), width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def paragraphs(texts: Iterable[str], width: int, indent: str = "") -> list[str]:
+    """Return each text as `paragraph` does."""
+    return [paragraph(text, width, indent) for text in texts]
+
+
+def ending(text: str, width: int) -> str:
+    """Return the last words of a text as one line of at most `width` characters."""
+    line = printable(" ".join(text.split()))
+    if len(line) <= width:
+        return line
+    end = line[-(width - len(_ELLIPSIS)) :]
+    return f"... {end.partition(' ')[2] or end}"
+
+
+def last_line(text: str) -> str:
+    """Return the last line of a program's output that is not empty; an empty text if there is no such line."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+
+
+def counted(items: int | Sized, noun: str) -> str:
+    """Return `1 input` or `2 inputs`.
+
+    Args:
+        items: The number, or the items to count.
+        noun: The singular; the plural adds es after a hissing sound (class, launch), else s.
+    """
+    count = items if isinstance(items, int) else len(items)
+    return f"{count:,} {noun}{'' if count == 1 else 'es' if noun.endswith(('s', 'nch', 'tch')) else 's'}"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return json.dumps(found[0])[1:-1]

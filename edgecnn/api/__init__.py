@@ -1,0 +1,1 @@
+"""The functions of `import edgecnn`, one per command. They combine convert and benchmarks, which don't know each other."""

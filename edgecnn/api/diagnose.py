@@ -1,0 +1,81 @@
+"""Finds the layers of a quantised file that lose most."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.api.usage import Target, Usage
+from edgecnn.convert.diagnosis.diagnose import Diagnosis
+from edgecnn.convert.diagnosis.diagnose import diagnose as diagnose_files
+from edgecnn.convert.diagnosis.figure import save_diagnosis
+from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
+from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.folder.model_file import read_model
+from edgecnn.edge.folder.model_folder import opened
+from edgecnn.edge.formats import format_of, is_exported
+from edgecnn.edge.isolation.child import SECONDS, run_in_child
+from edgecnn.edge.isolation.tried import was_made
+from edgecnn.edge.model.interface import Interface
+from edgecnn.edge.progress import SILENT, Progress
+
+
+def diagnose(  # Longer than 50 lines: its arguments and their docs.
+    file: Target,
+    float_file: str | Path | None = None,
+    *,
+    count: int = 100,
+    save: str | Path | None = None,
+    data: str | Path | None = None,
+    images: FolderOptions = NO_OPTIONS,
+    interface: Interface | str | None = None,
+    progress: Progress = SILENT,
+) -> Diagnosis:
+    """Compare a quantised file with its float32 file, layer by layer, on the same images.
+
+    Args:
+        file: A quantised .tflite or .onnx file, or a file in a bundle.
+        float_file: Its float32 file. Default: float32 in the same folder.
+        count: Number of test images to run, at least 1, spread evenly.
+        save: A .png file to draw the layers into.
+        data: The images, as in `edgecnn.load_dataset`. Default: the model's own test images.
+        images: How a folder of images is read, and the class names.
+        interface: For files without a manifest: as in `edgecnn.evaluate`.
+        progress: Receives the progress.
+
+    Returns:
+        The layers that are integers in the quantised file; the one that loses most of the signal comes first.
+
+    Raises:
+        ArtifactError: If a file is missing or damaged, a runtime refuses it, or the two are different networks.
+        ConfigError: If they are not a quantised file and a float file of one format, or the images don't fit.
+        MissingDependency: If the runtime, or matplotlib to draw, is not installed.
+    """
+    if count < 1:
+        raise ConfigError(f"{field('count')} must be at least 1, got {count}")
+    usage = Usage(data, images, interface)
+    with opened(file) as models:
+        quantized = models.model()
+        beside = Path(float_file) if float_file else models.named.parent / f"float32{quantized.path.suffix}"
+        if not is_exported(quantized.format) or format_of(beside) != quantized.format:
+            raise ConfigError(
+                f"{models.named} and {beside} are not two .tflite or two .onnx files: name a quantised one and its float32"
+            )
+        float32 = read_model(beside) if float_file else read_model(models.folder / beside.name, quantized.manifest)
+        classifier = usage.classifier(float32)
+        test = usage.test_images(models, str(beside), classifier)
+        # Spread over all: a folder's images come class by class.
+        chosen = np.linspace(0, len(test.labels) - 1, min(count, len(test.labels))).astype(np.int64)
+        inputs = classifier.inputs(test.images(chosen))
+    progress.say("comparing, layer by layer")
+    title = f"{models.named} compared with {beside.name}"
+    compare_layers = partial(diagnose_files, float32.data, quantized.data, quantized.format, inputs)
+    if was_made(quantized.data) and was_made(float32.data):
+        found = compare_layers()
+    else:
+        size, seconds = len(quantized.data) + len(float32.data), SECONDS * (1 + len(inputs))
+        found = run_in_child(compare_layers, title, size, seconds)
+    if save:
+        save_diagnosis(Path(save), found, title)
+    return replace(found, quantized=str(models.named), float32=beside.name)

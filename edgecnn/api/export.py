@@ -1,0 +1,155 @@
+"""Exports a Keras model to files for a device."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+from edgecnn.api.train import fitted_interface
+from edgecnn.api.usage import Usage
+from edgecnn.benchmarks.judge.accuracy import KERAS_REFERENCE
+from edgecnn.benchmarks.judge.budgets import Budgets
+from edgecnn.benchmarks.judge.gate import PASS, Budget, Policy, accuracy_checks
+from edgecnn.benchmarks.judge.tally import compare
+from edgecnn.benchmarks.measure.bare_files import BareFile, file_lineup
+from edgecnn.benchmarks.measure.options import BenchOptions
+from edgecnn.benchmarks.measure.run import benchmark
+from edgecnn.benchmarks.report.model_card import model_card
+from edgecnn.benchmarks.timing.latency import Plan
+from edgecnn.convert.export.config import Batch, ExportConfig
+from edgecnn.convert.export.export import export as export_model
+from edgecnn.convert.export.keep_accuracy import Judge
+from edgecnn.convert.training.config import TrainResult
+from edgecnn.edge.data.dataset import Dataset, recorded_model, recorded_source
+from edgecnn.edge.data.dataset import load_dataset as load_for_model
+from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
+from edgecnn.edge.data.splits import Labels
+from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.folder.model_file import ModelFile, read_model
+from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.formats import FORMATS, CalibrationName
+from edgecnn.edge.inference.model_interface import interface_of
+from edgecnn.edge.inference.model_test_images import model_images
+from edgecnn.edge.model.interface import Interface
+from edgecnn.edge.model.preprocess import Floats
+from edgecnn.edge.progress import SILENT, Progress
+from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.temporary import temporary_folder
+
+_DEFAULTS = ExportConfig()
+
+
+def export(  # Longer than 50 lines: its arguments and their docs.
+    model: TrainResult | str | Path,
+    data: Dataset | str | Path | None = None,
+    *,
+    formats: Sequence[str] = _DEFAULTS.formats,
+    precisions: Sequence[str] = _DEFAULTS.precisions,
+    calibration: CalibrationName | None = None,
+    runtimes: Sequence[str] = (),
+    batch: Batch = _DEFAULTS.batch,
+    keep_accuracy: float | None = None,
+    out: str | Path | None = None,
+    images: FolderOptions = NO_OPTIONS,
+    interface: Interface | str | None = None,
+    trust: Sequence[str] = (),
+    progress: Progress = SILENT,
+) -> ModelFolder:
+    """Write TFLite and ONNX files of a Keras model, each compared with it on all test images. float32 is always among them.
+
+    `MODEL_CARD.md` beside them says for people what `manifest.json` says for programs. What is written into it outside of
+    edgecnn's part is kept.
+
+    Args:
+        model: Result of `edgecnn.train`, or a .keras file.
+        data: Its images: a `Dataset`, or an argument of `edgecnn.load_dataset`. Default: those in its manifest; a model
+            that edgecnn did not train has no default.
+        formats: `tflite`, `onnx`.
+        precisions: `float32`, `float16`, `dynamic`, `int8`, `int16x8`.
+        calibration: Calibration method: `minmax`; onnx also has `entropy` and `percentile`.
+        runtimes: Target runtimes, for example `tflite-runtime==2.14`, at most one per format.
+        batch: Images per call of a file: `1`, or `dynamic` for any number.
+        keep_accuracy: Largest drop in percentage points: layers of a quantised file stay float until it is shown to keep it.
+        out: Folder for a model that edgecnn did not train. Default: artifacts/ plus its name.
+        images: How a folder of images is read, and the class names.
+        interface: Preprocessing and output of a model that edgecnn did not train, as in `edgecnn.evaluate`.
+        trust: Names of Python modules that define the model's own layers. Their code runs.
+        progress: Receives each step.
+
+    Returns:
+        The folder; its `manifest` lists all files, and its text lists the new ones.
+
+    Raises:
+        ArtifactError: If the model is missing, damaged or not an image classifier.
+        ConfigError: If the images are not the model's, or settings do not fit.
+        ConversionError: If a converter fails, or a float file differs from Keras.
+        GateFailed: If no quantised file is accurate enough for `keep_accuracy`; nothing is written then.
+        MissingDependency: If a package of the train extra is missing.
+    """
+    config = ExportConfig(tuple(formats), tuple(precisions), calibration, tuple(runtimes), batch)
+    judge = None if keep_accuracy is None else _judge(keep_accuracy)
+    path = model.path if isinstance(model, TrainResult) else Path(model)
+    source = read_model(path)
+    usage = Usage(None if isinstance(data, Dataset) else data, images, interface, trust)
+    interface_of(source, usage.said_interface())  # Missing settings are reported before TensorFlow is imported.
+    dataset = data if isinstance(data, Dataset) else _own_images(source, usage)
+    taken = usage.said_interface()
+    if taken:
+        said, taken = taken, fitted_interface(taken, dataset)
+        if images.fit:
+            taken = replace(taken, preprocessing=replace(taken.preprocessing, fit=said.preprocessing.fit))
+    folder = path.parent if source.manifest else Path(out) if out else Path("artifacts") / path.stem
+    export_model(
+        path,
+        dataset,
+        config,
+        taken,
+        Path(out) if out else None,
+        trust=tuple(trust),
+        judge=judge,
+        card=lambda manifest, earlier: model_card(manifest, folder.resolve().name, earlier),
+        on_step=progress.say,
+    )
+    return ModelFolder(folder, written=config.file_names())
+
+
+def _own_images(source: ModelFile, usage: Usage) -> Dataset:
+    """Return the images that a model was trained on, read by its preprocessing."""
+    if source.manifest:
+        record = source.manifest.dataset
+        data, options = recorded_source(record, usage.data, usage.images)
+        return load_for_model(data, options, recorded_model(record, source.manifest.class_names))
+    if usage.data is None:
+        raise ConfigError(f"{source.path} does not say what it was trained on: name its images with {field('data')}")
+    return load_for_model(usage.data, usage.images, model_images(usage.classifier(source)))
+
+
+def _judge(points: float) -> Judge:
+    """Return a judge that passes a file shown to lose at most these percentage points."""
+    if not 0 < points <= 100:
+        raise ConfigError(f"{field('keep_accuracy')} must be percentage points above 0, for example 0.5, got {points:g}")
+
+    def objection(candidate: Floats, reference: Floats, labels: Labels) -> str | None:
+        if not len(labels):
+            return "there are no test images"
+        found = compare(candidate, reference, labels)
+        names = tuple(map(str, range(candidate.shape[1])))
+        checks = accuracy_checks(found, Budget(max_drop_points=points), KERAS_REFERENCE, names)
+        return next((check.text for check in checks if check.status != PASS), None)
+
+    return Judge(objection, points, _slowdown)
+
+
+def _slowdown(model_format: str, plain: bytes, mended: bytes) -> float:
+    """Return the second file's median time divided by the first's, on random inputs, measured as in `edgecnn.bench`."""
+    with temporary_folder() as folder:
+        files = [folder / f"{role}{FORMATS[model_format].suffix}" for role in ("plain", "mended")]
+        for path, data in zip(files, (plain, mended), strict=True):
+            path.write_bytes(data)
+        options = BenchOptions(plan=Plan(0.2, 200, 3, max_seconds=10), percents=(50.0,))
+        lineup = file_lineup([BareFile(read_model(path), opener_for(model_format)) for path in files], options)
+        report = benchmark(
+            lineup, options, Budgets(Budget(max_drop_points=None), {}), Policy(), command="edgecnn export", versions={}
+        )
+    first, second = (file.latency.percentiles[0].value_ns for file in report.files)
+    return cast(float, second) / cast(float, first)  # 600 runs support a median.

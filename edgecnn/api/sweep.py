@@ -1,0 +1,191 @@
+"""Trains and measures the CNN in several sizes, to find which to ship."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edgecnn.api.data import load_dataset
+from edgecnn.api.train import fitted_interface, train
+from edgecnn.benchmarks.judge.budgets import load_budgets
+from edgecnn.benchmarks.judge.gate import Policy
+from edgecnn.benchmarks.measure.lineup import models_lineup
+from edgecnn.benchmarks.measure.options import BenchOptions
+from edgecnn.benchmarks.measure.run import benchmark
+from edgecnn.benchmarks.measure.schedule import steps_of
+from edgecnn.benchmarks.report.sweep import Sweep, SweptNetwork, sweep_of
+from edgecnn.benchmarks.report.sweep_plot import save_sweep
+from edgecnn.benchmarks.results.records import Report
+from edgecnn.convert.export.config import ExportConfig
+from edgecnn.convert.export.export import export as export_model
+from edgecnn.convert.training.checkpoint import begun, is_finished
+from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.custom_model import resolved
+from edgecnn.edge.anatomy.summary import summarize
+from edgecnn.edge.data.dataset import Dataset
+from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
+from edgecnn.edge.errors import ArtifactError, ConfigError, field
+from edgecnn.edge.files import make_folder
+from edgecnn.edge.folder.file_names import MODEL_NAME
+from edgecnn.edge.folder.model_file import read_model
+from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.formats import FORMATS
+from edgecnn.edge.inference.reference_probabilities import load_reference
+from edgecnn.edge.model.interface import SCHEMES, Interface
+from edgecnn.edge.progress import SILENT, Progress
+from edgecnn.edge.provenance import versions
+from edgecnn.edge.records import to_json
+from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.transaction import locked, replaced_together
+
+
+def sweep(  # Longer than 50 lines: its arguments and their docs.
+    filters: Sequence[tuple[int, ...]],
+    data: Dataset | str | Path | None = None,
+    out: str | Path = "artifacts/sweep",
+    *,
+    config: TrainConfig = TrainConfig(),
+    model_format: str = "tflite",
+    precision: str = "int8",
+    reach_percent: float | None = None,
+    allow: Sequence[str] = (),
+    images: FolderOptions = NO_OPTIONS,
+    command: str = "edgecnn.sweep(...)",
+    progress: Progress = SILENT,
+) -> Sweep:
+    """Train, export, measure and judge the CNN in several sizes: accuracy against time, size and multiply-accumulates.
+
+    Finished work is not repeated: the same call continues where it stopped. It writes sweep.png, sweep.json and
+    bench.json into `out`.
+
+    Args:
+        filters: Three numbers for each network, one per stage of the CNN, for example `(8, 16, 32)`.
+        data: Training and test images: a `Dataset`, or an argument of `edgecnn.load_dataset`.
+        out: Output folder, with one folder per network.
+        config: Training settings of all networks; its own filters are ignored.
+        model_format: `tflite` or `onnx`.
+        precision: `float32`, `float16`, `dynamic`, `int8` or `int16x8`.
+        reach_percent: Accuracy for which the smallest sufficient file is also named, above 0 to 100 %.
+        allow: Names of noise to ignore, or `noise` for all of it.
+        images: How a folder of images is read, if `data` is not a `Dataset`.
+        command: Command that the measurement's report recommends for repeating.
+        progress: Receives the progress.
+
+    Returns:
+        A row for each network; `report` is the measurement.
+
+    Raises:
+        ArtifactError: If a file in a network's folder is damaged.
+        ConfigError: If a number is out of range, or `out` holds another sweep.
+        GateFailed: If a network can't be exported accurately enough.
+        MissingDependency: If TensorFlow or a runtime is not installed.
+        KeyboardInterrupt: If interrupted; the same call continues.
+    """
+    if reach_percent is not None and not 0 < reach_percent <= 100:
+        raise ConfigError(f"{field('reach_percent')} must be percent above 0, for example 98.5, got {reach_percent:g}")
+    if len(set(filters)) < len(filters):
+        raise ConfigError(f"{field('filters')} names a network twice: name each once")
+    policy, exporting, folder = Policy(tuple(allow)), ExportConfig((model_format,), (precision,)), Path(out)
+    configs = [resolved(replace(config, filters=tuple(stages))) for stages in filters]
+    dataset = data if isinstance(data, Dataset) else load_dataset(data, images)
+    make_folder(folder)
+    progress.say(dataset.describe())
+    work = _Work(dataset, exporting, FORMATS[model_format].file_name(precision), folder, progress)
+    networks = [work.network(item, f"{place + 1} of {len(configs)}") for place, item in enumerate(configs)]
+    report = _measured(work, networks, policy, command)
+    shared = {name: value for name, value in configs[0].settings().items() if name != "filters"}
+    reach = None if reach_percent is None else reach_percent / 100
+    result = sweep_of(report, networks, reach, shared | {"file": work.name})
+    with locked(folder, progress.say), replaced_together(folder) as new:
+        (new / "bench.json").write_bytes(to_json(report).encode())
+        (new / "sweep.json").write_bytes(to_json(result).encode())
+        save_sweep(new / "sweep.png", result, work.name)
+    return replace(result, report=report, picture=folder / "sweep.png")
+
+
+def _measured(work: "_Work", networks: Sequence[SweptNetwork], policy: Policy, command: str) -> Report:
+    files = [network.file for network in networks]
+    model_format = work.exporting.formats[0]
+    options = BenchOptions()
+    lineup = models_lineup(work.folder, files, options, {model_format: opener_for(model_format)}, work.dataset.test)
+    budgets = load_budgets(None, {}, tuple(files))
+    return benchmark(
+        lineup,
+        options,
+        budgets,
+        policy,
+        command=command,
+        versions=versions("numpy"),
+        on_progress=steps_of(work.progress),
+    )
+
+
+class _Lines:
+    """Progress without texts of several lines: the summaries of all networks' layers would bury the rest."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.step = progress.step
+
+    def say(self, text: str) -> None:
+        """Pass on a line."""
+        if "\n" not in text:
+            self._progress.say(text)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The settings for each network of a sweep.
+
+    Attributes:
+        dataset: Training and test images.
+        exporting: Files to export.
+        name: Name of its exported file.
+        folder: Folder that holds its folder.
+        progress: Receives the progress.
+    """
+
+    dataset: Dataset
+    exporting: ExportConfig
+    name: str
+    folder: Path
+    progress: Progress
+
+    def network(self, config: TrainConfig, place: str) -> SweptNetwork:
+        """Train and export a network, unless that is already done."""
+        folder = self.folder / "-".join(map(str, config.filters))
+        said = f"{place}, {','.join(map(str, config.filters))}"
+        self._train(config, folder, said)
+        self._export(folder, said)
+        file = folder / self.name
+        cost = summarize(str(file), read_model(file))
+        parameters = summarize(MODEL_NAME, read_model(folder / MODEL_NAME)).parameters
+        return SweptNetwork(config.filters, f"{folder.name}/{self.name}", parameters, cost.macs)
+
+    def _train(self, config: TrainConfig, folder: Path, said: str) -> None:
+        interface = fitted_interface(Interface(SCHEMES["unit"]), self.dataset)
+        started = begun(folder)
+        if started:
+            try:
+                finished = is_finished(folder, config, self.dataset.record(), interface)
+            except ConfigError as error:
+                reason = error.marked.removeprefix(f"{field('resume')}: ").split(": ")[0]
+                raise ConfigError(f"{reason}: name another folder with {field('out')}, or delete this one") from error
+            if finished:
+                self.progress.say(f"{said}: trained before")
+                return
+        self.progress.say(f"{said}: training")
+        if train(self.dataset, folder, config=config, resume=started, progress=_Lines(self.progress)).interrupted:
+            self.progress.say("Interrupted: the same command continues.")
+            raise KeyboardInterrupt
+
+    def _export(self, folder: Path, said: str) -> None:
+        try:
+            models = ModelFolder(folder)
+            models.model(self.name)
+            if models.manifest:
+                load_reference(folder, models.manifest, self.dataset.test.labels)
+        except (ArtifactError, ConfigError):  # It does not exist, belongs to an earlier model, or is damaged.
+            self.progress.say(f"{said}: exporting {self.name}")
+            export_model(folder / MODEL_NAME, self.dataset, self.exporting)
+        else:
+            self.progress.say(f"{said}: exported before")

@@ -1,0 +1,199 @@
+"""Trains a model from images."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from edgecnn.api.data import load_dataset
+from edgecnn.convert.training.config import TrainConfig, TrainResult
+from edgecnn.convert.training.distributed.meeting import Cluster
+from edgecnn.convert.training.train import train as train_model
+from edgecnn.convert.training.train import train_together
+from edgecnn.convert.training.training_run import TrainState
+from edgecnn.edge.data.dataset import Dataset, recorded_model, recorded_source
+from edgecnn.edge.data.dataset import load_dataset as load_for_model
+from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, ModelImages
+from edgecnn.edge.errors import ConfigError
+from edgecnn.edge.folder.model_file import read_model
+from edgecnn.edge.formats import format_of, is_exported
+from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model.interface import HOW_TO_SAY, SCHEMES, Interface, as_interface, formula
+from edgecnn.edge.progress import SILENT, Progress
+
+
+def train(
+    data: Dataset | str | Path | None = None,
+    out: str | Path | None = None,
+    *,
+    config: TrainConfig = TrainConfig(),
+    images: FolderOptions = NO_OPTIONS,
+    interface: Interface | str | None = None,
+    trust: Sequence[str] = (),
+    resume: bool = False,
+    progress: Progress = SILENT,
+) -> TrainResult:
+    """Train the CNN, or your own model, and measure it on the test images.
+
+    Ctrl-C after the first epoch keeps the finished epoch with the lowest training loss: see `interrupted` of the result.
+
+    Args:
+        data: Training and test images: a `Dataset`, or an argument of `edgecnn.load_dataset`. Default: MNIST, or the images in
+            the manifest of the .keras file to continue with.
+        out: Output folder for model.keras and its manifest. Default: artifacts/ plus the dataset's name.
+        config: Epochs, recipe, seed, and the model to train.
+        images: How a folder of images is read, and the class names, if `data` is not a `Dataset`.
+        interface: Preprocessing and output of your own model, as in `edgecnn.evaluate`. Default: those in the manifest of a
+            .keras file. The CNN takes pixel / 255.
+        trust: Names of Python modules that define a .keras file's own layers. Their code runs.
+        resume: Whether to continue after the last finished epoch in `out`.
+        progress: Receives each epoch and step.
+
+    Returns:
+        Accuracy 0 to 1, loss in nats, the history, and the model's `path`.
+
+    Raises:
+        ArtifactError: If images, a checkpoint or a .keras file are damaged.
+        ConfigError: If settings, images and model do not fit together, the folder can't be written, or the loss becomes NaN.
+        MissingDependency: If TensorFlow is not installed.
+        KeyboardInterrupt: If interrupted before an epoch ended; then no model is written.
+    """
+    dataset, folder, taken = _prepared(data, out, config, images, interface, progress)
+    with _memory_named():
+        found = train_model(
+            dataset,
+            config,
+            folder,
+            taken.preprocessing,
+            taken.output,
+            trust=tuple(trust),
+            resume=resume,
+            on_text=progress.say,
+            on_batch=_shown(progress),
+        )
+    return replace(found, folder=folder)
+
+
+def train_worker(
+    cluster: Cluster,
+    data: Dataset | str | Path | None = None,
+    out: str | Path | None = None,
+    *,
+    config: TrainConfig = TrainConfig(),
+    images: FolderOptions = NO_OPTIONS,
+    interface: Interface | str | None = None,
+    trust: Sequence[str] = (),
+    resume: bool = False,
+    progress: Progress = SILENT,
+) -> TrainResult | None:
+    """Train as one of several workers, each with its part of every batch.
+
+    docs/how-to/several-machines.md has the rules. Call it before anything in this process computes with TensorFlow. Worker 0
+    writes and returns the result; the others write nothing and return None.
+
+    Args:
+        cluster: Addresses of the workers, and the index of this one.
+        data: As in `train`, and the same on all workers, like everything else.
+        out: Output folder of worker 0.
+        config: As in `train`; its batch size is that of all workers together.
+        images: As in `train`.
+        interface: As in `train`.
+        trust: As in `train`.
+        resume: As in `train`.
+        progress: As in `train`.
+
+    Raises:
+        ConfigError: As in `train`, and if the workers don't meet, or differ.
+        EdgeCnnError: If another worker ends early.
+    """
+    dataset, folder, taken = _prepared(data, out, config, images, interface, progress)
+    with _memory_named():
+        found = train_together(
+            cluster,
+            dataset,
+            config,
+            folder,
+            taken,
+            trust=tuple(trust),
+            resume=resume,
+            on_text=progress.say,
+            on_batch=_shown(progress),
+        )
+    return None if found is None else replace(found, folder=folder)
+
+
+def _prepared(
+    data: Dataset | str | Path | None,
+    out: str | Path | None,
+    config: TrainConfig,
+    images: FolderOptions,
+    interface: Interface | str | None,
+    progress: Progress,
+) -> tuple[Dataset, Path, Interface]:
+    """Return the images, the folder, and the model's preprocessing."""
+    said, known = as_interface(interface, images.fit or "letterbox"), _manifest_of(config)
+    if said is None and known:
+        # The new last layer of a transferred model ends in softmax.
+        said = Interface(known.preprocessing, known.output if config.model else "probabilities")
+        named = config.model or config.transfer
+        progress.say(f"{named}: pixels go in as {formula(known.preprocessing)}, as its manifest says")
+    if said is None and (config.model or config.transfer):
+        raise ConfigError(f"how {config.model or config.transfer} takes pixels is not known: state it with {HOW_TO_SAY}")
+    if isinstance(data, Dataset):
+        dataset = data
+    elif known and config.model:
+        dataset = _images_of_model(known, data, images)
+    else:
+        dataset = load_dataset(data, images)
+    progress.say(dataset.describe())
+    folder = Path(out) if out else Path("artifacts") / dataset.name
+    return dataset, folder, fitted_interface(said or Interface(SCHEMES["unit"]), dataset)
+
+
+def _manifest_of(config: TrainConfig) -> Manifest | None:
+    """Return the manifest that lists the .keras file to train; None if there is no such file, or no manifest."""
+    named = config.model or config.transfer
+    return read_model(Path(named)).manifest if named and not is_exported(format_of(Path(named))) else None
+
+
+def _images_of_model(known: Manifest, data: str | Path | None, images: FolderOptions) -> Dataset:
+    """Return images for a model that continues with its classes, in its order: its own images, or those of `data`."""
+    record, rule = known.dataset, known.preprocessing
+    shape = known.keras_model().input.shape[1:]
+    height, width, channels = shape if len(shape) == 3 else (*shape, 1)
+    model = recorded_model(record, known.class_names)
+    if model is None and height and width and channels:
+        model = ModelImages((height, width, channels), rule.fit, "any", known.class_names)
+    return load_for_model(*recorded_source(record, data, images), model)
+
+
+def fitted_interface(interface: Interface, dataset: Dataset) -> Interface:
+    """Return an interface that fits image files as the dataset's were."""
+    rule = dataset.image_rule
+    taken = replace(interface.preprocessing, fit=rule.fit, background=rule.background)
+    return replace(interface, preprocessing=taken)
+
+
+def _shown(progress: Progress) -> Callable[[TrainState], None]:
+    """Return a function that reports each batch as a step, and each finished epoch as a line."""
+    progress.step(0, 1, "starting TensorFlow")
+
+    def show(state: TrainState) -> None:
+        epoch = f"epoch {state.epoch}/{state.epochs}"
+        figures = f"loss {state.loss:.4f}  accuracy {state.accuracy:.4f}"
+        if state.batch == state.batches:
+            progress.say(f"{epoch}  {figures}  {state.seconds:.1f} s")
+        else:
+            progress.step(state.batch, state.batches, f"{epoch}  {figures}")
+
+    return show
+
+
+@contextmanager
+def _memory_named() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, which must not be imported for its name.
+            raise MemoryError(str(error)) from error
+        raise

@@ -1,0 +1,109 @@
+"""A caller's statements about models and images, and opening models with them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, read_labels
+from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.folder.model_file import ModelFile
+from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.inference.model_interface import interface_of
+from edgecnn.edge.model.interface import Interface, as_interface, formula
+from edgecnn.edge.runtimes import Opener, opener_for
+
+if TYPE_CHECKING:
+    from edgecnn.edge.data.splits import Split
+
+Target = str | Path | ModelFolder
+"""A folder with a manifest, a bundle, a file in it (`mnist.zip/int8.tflite`), a model file, or a result of `edgecnn.open`."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How models are run, and on which images.
+
+    Attributes:
+        data: The images, as in `edgecnn.load_dataset`; None for those in the manifest.
+        images: How image files are fitted to the model, and the class names.
+        interface: Preprocessing and output of a file without a manifest: an `Interface`, or a name in `SCHEMES`.
+        trust: Names of Python modules that define a Keras model's own layers. Their code runs.
+        signature: Name of the signature to run, if a TFLite file has several.
+        threads: Number of threads of the runtime.
+    """
+
+    data: str | Path | None = None
+    images: FolderOptions = NO_OPTIONS
+    interface: Interface | str | None = None
+    trust: Sequence[str] = ()
+    signature: str | None = None
+    threads: int = 1
+
+    def opener(self, name: str) -> Opener:
+        """Return the opener of a runtime, or of a format's default runtime."""
+        return opener_for(name, tuple(self.trust))
+
+    def said_interface(self) -> Interface | None:
+        """Return the statements about files without a manifest, with the class names of `images.labels`; None without any.
+
+        Raises:
+            ConfigError: If the scheme is unknown, or the labels can't be read.
+        """
+        said = as_interface(self.interface, self.images.fit or "letterbox")
+        if said is None or said.class_names or self.images.labels is None:
+            return said
+        return replace(said, class_names=read_labels(self.images.labels))
+
+    def classifier(self, model: ModelFile, others: Sequence[ModelFile] = ()) -> Classifier:
+        """Open a model file. Errors are those of `Classifier.load`.
+
+        Args:
+            model: The file.
+            others: Files to which `interface` may refer instead.
+
+        Raises:
+            ConfigError: As in `Classifier.load`, and if labels are named that are not the manifest's.
+        """
+        interface = self.said_interface()
+        if model.manifest and any(other.manifest is None for other in others):
+            interface = None
+        interface_of(
+            model, interface
+        )  # Missing settings are reported before importing a runtime, which takes seconds for Keras.
+        classifier = Classifier(model, self.opener(model.format).open_file(model, self.threads, self.signature), interface)
+        if self.images.labels and model.manifest:
+            own, said = classifier.class_names, read_labels(self.images.labels)
+            # A model with class numbers was trained on arrays, but a folder's classes may have names.
+            if said != own and own != tuple(map(str, range(len(own)))):
+                few = ", ".join(own[:3])
+                raise ConfigError(
+                    f"{self.images.labels} contradicts the classes of {model.path} ({few}, ...): omit {field('labels')}"
+                )
+        return classifier
+
+    def test_images(self, models: ModelFolder, name: str, classifier: Classifier) -> "Split":
+        """Return the model's own test images, or those of `data`, and check that they have the model's shape.
+
+        Args:
+            models: The opened folder or file.
+            name: Name of the file for messages.
+            classifier: The opened file.
+
+        Raises:
+            ConfigError: If the images have another shape, are unknown, or are not the model's own although none were named.
+            ArtifactError: If they can't be loaded.
+        """
+        # Imported late, since predicting image files needs no dataset.
+        from edgecnn.edge.inference.model_test_images import model_test_images  # noqa: PLC0415
+
+        return model_test_images(name, classifier, self.data or models.bundle, self.images)
+
+
+def reservations(classifier: Classifier) -> tuple[str, ...]:
+    """Return notes that a reader of a result must know: doubts about the file's use, and why it is unverified."""
+    lines = [f"doubtful: {doubt}" for doubt in classifier.doubts]
+    if classifier.unverified is not None:
+        lines.append(f"unverified: {classifier.unverified}; pixels go in as {formula(classifier.preprocessing)}")
+    return tuple(lines)

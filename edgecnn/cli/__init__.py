@@ -1,0 +1,1 @@
+"""The commands of `edgecnn`: each one parses options, calls a library function and prints the result."""

@@ -1,0 +1,81 @@
+"""`edgecnn export`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+import edgecnn as ec
+from edgecnn.cli.console import check_writable, emit, json_file
+from edgecnn.cli.options import DEFAULT_MODEL, ImageOptions, InterfaceOptions, Json, Trust
+from edgecnn.cli.progress import shown
+from edgecnn.words import PRECISIONS, CalibrationName, device_formats
+
+if TYPE_CHECKING:
+    from edgecnn.words import Batch
+
+
+def export(  # Longer than 50 lines: its options and their help.
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A .keras file.")] = DEFAULT_MODEL,
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", help=f"{' or '.join(device_formats())}; repeatable.", show_default="all")
+    ] = None,
+    quantize: Annotated[
+        list[str] | None,
+        typer.Option(help=f"{', '.join(PRECISIONS)}; repeatable.", show_default="float32 and int8"),
+    ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METHOD", help="Calibration method: minmax; onnx also has entropy and percentile.", show_default="minmax"
+        ),
+    ] = None,
+    runtimes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--for",
+            metavar="RUNTIME",
+            help="Target runtime: tflite-runtime==2.14, ai-edge-litert or onnxruntime, with or without a version. "
+            "One per format.",
+        ),
+    ] = None,
+    batch: Annotated[str, typer.Option(metavar="1|dynamic", help="Images per call of a file: one, or any number.")] = "1",
+    keep_accuracy: Annotated[
+        float | None,
+        typer.Option(
+            metavar="POINTS",
+            help="Largest drop in percentage points: layers stay float until a quantised file is shown to keep it.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Output folder for a model trained elsewhere.", show_default="artifacts/ plus its name"
+        ),
+    ] = None,
+    images: ImageOptions = ImageOptions(),
+    takes: InterfaceOptions = InterfaceOptions(),
+    trust: Trust = None,
+    json: Json = None,
+) -> None:
+    """Write TFLite and ONNX files of a Keras model, each compared with the model. float32 is always among them.
+
+    A model that edgecnn did not train also needs its images (--data) and its preprocessing (--preprocess).
+    """
+    check_writable(json_file(json))
+    with shown() as progress:
+        result = ec.export(
+            model,
+            formats=formats or device_formats(),
+            precisions=quantize or ("float32", "int8"),
+            calibration=cast("CalibrationName | None", calibration),
+            runtimes=runtimes or (),
+            batch=cast("Batch", batch),
+            keep_accuracy=keep_accuracy,
+            out=out,
+            **images.arguments(),
+            interface=takes.interface(images),
+            trust=trust or (),
+            progress=progress,
+        )
+    emit(result, json)

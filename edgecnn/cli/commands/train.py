@@ -1,0 +1,142 @@
+"""`edgecnn train`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import typer
+
+import edgecnn as ec
+from edgecnn.cli.console import check_writable, emit, json_file, say
+from edgecnn.cli.options import ImageOptions, InterfaceOptions, Json, Trust, whole_numbers
+from edgecnn.cli.progress import shown
+
+DEFAULTS = ec.TrainConfig()
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The settings of a run."""
+
+    PANEL: ClassVar = "Training"
+
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL", help="Your own model: module:function of (shape, classes), or a .keras file to continue with."
+        ),
+    ] = None
+    transfer: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A .keras file whose last layer is replaced; the others are frozen.")
+    ] = None
+    fine_tune: Annotated[bool, typer.Option("--fine-tune", help="Train all layers of the transferred model.")] = False
+    epochs: Annotated[int, typer.Option(help="Number of passes over the training images.")] = DEFAULTS.epochs
+    recipe: Annotated[
+        str, typer.Option(help="cosine: AdamW with warm-up and cosine decay, images varied. notebook: plain Adam.")
+    ] = DEFAULTS.recipe
+    batch_size: Annotated[int | None, typer.Option(help="Images per step.", show_default="cosine 64, notebook 128")] = None
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = DEFAULTS.learning_rate
+    augment: Annotated[
+        bool | None,
+        typer.Option(
+            "--augment/--no-augment",
+            help="Rotate, scale and shift each image a little.",
+            show_default="on for cosine",
+        ),
+    ] = None
+    dropout: Annotated[
+        float | None,
+        typer.Option(help="Dropout rate before the CNN's last layer.", show_default="cosine 0.3, notebook 0.5"),
+    ] = None
+    filters: Annotated[
+        str, typer.Option(metavar="N,N,N", help="Filters of the CNN's three stages: fewer make it smaller and faster.")
+    ] = ",".join(map(str, DEFAULTS.filters))
+    teacher: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Trained model whose answers the new one also learns.")
+    ] = None
+    seed: Annotated[int, typer.Option(help="Seed of the weights, the order of images and the dropout.")] = DEFAULTS.seed
+
+    def config(self) -> "ec.TrainConfig":
+        """Return the settings; the recipe supplies those not given.
+
+        Raises:
+            ConfigError: If a setting is out of range, or two exclude each other.
+        """
+        return ec.TrainConfig.of_recipe(
+            self.recipe,
+            batch_size=self.batch_size,
+            augment=self.augment,
+            epochs=self.epochs,
+            learning_rate=self.learning_rate,
+            dropout=self.dropout,
+            filters=whole_numbers("--filters", self.filters),
+            seed=self.seed,
+            model=self.model,
+            transfer=self.transfer,
+            fine_tune=self.fine_tune,
+            teacher=str(self.teacher) if self.teacher else None,
+        )
+
+
+@dataclass(frozen=True)
+class ClusterOptions:
+    """Workers that train together."""
+
+    PANEL: ClassVar = "Several machines"
+
+    distribute: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT,...", help="Addresses of all workers that train together, including this one."),
+    ] = None
+    worker: Annotated[int | None, typer.Option(help="Index of this worker, from 0; worker 0 writes the output.")] = None
+    wait: Annotated[float, typer.Option(metavar="SECONDS", help="Longest wait for the other workers.")] = 120
+
+    def cluster(self) -> "ec.Cluster | None":
+        """Return the workers; None for an ordinary run.
+
+        Raises:
+            ConfigError: If the options are invalid.
+        """
+        if self.distribute is None:
+            if self.worker is not None:
+                raise ec.ConfigError("--worker needs --distribute: give both, or omit it")
+            return None
+        addresses = tuple(address.strip() for address in self.distribute.split(","))
+        if self.worker is None:
+            raise ec.ConfigError(
+                f"--distribute {self.distribute}: name this worker's index with --worker 0 to {len(addresses) - 1}"
+            )
+        return ec.Cluster(addresses, self.worker, self.wait)
+
+
+def train(
+    images: ImageOptions,
+    takes: InterfaceOptions,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Output folder.", show_default="artifacts/ plus the dataset's name")
+    ] = None,
+    run: RunOptions = RunOptions(),
+    trust: Trust = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue after the last finished epoch.")] = False,
+    together: ClusterOptions = ClusterOptions(),
+    json: Json = None,
+) -> None:
+    """Train the CNN or your own model, and measure it on the test images."""
+    config, cluster = run.config(), together.cluster()
+    check_writable(json_file(json))
+    given = {**images.arguments(), "interface": takes.interface(images), "trust": trust or (), "resume": resume}
+    with shown() as progress:
+        if cluster is None:
+            result: ec.TrainResult | None = ec.train(out=out, config=config, **given, progress=progress)
+        else:
+            result = ec.train_worker(cluster, out=out, config=config, **given, progress=progress)
+    if result is None:
+        say(f"Worker {together.worker} is done. Worker 0 measures and writes; nothing was written here.")
+        return
+    emit(result, json)
+    if result.interrupted:
+        say(
+            f"Interrupted: {result.path} holds epoch {result.epoch} of {config.epochs}, the finished one of lowest training "
+            "loss. Continue with the same command and --resume."
+        )
+        raise KeyboardInterrupt

@@ -1,0 +1,29 @@
+"""Translates Python names in the library's errors into options."""
+
+from edgecnn.edge.errors import EdgeCnnError
+
+# Option of a field or argument, if it is not the same word.
+OPTIONS = {
+    "formats": "--format",
+    "precisions": "--quantize",
+    "runtimes": "--for",
+    "wait_seconds": "--wait",
+    "percents": "--percentile",
+    "sustained_seconds": "--sustained",
+    "until_width_percent": "--until-width",
+    "max_slowdown_percent": "--max-slowdown",
+    "reach_percent": "--reach",
+    "indices": "--index",
+    "test_images": "--images",
+    "interface": "--preprocess",
+}
+
+
+def option(field: str) -> str:
+    """Return the option for a field or argument of the library, for example `--batch-size` for `batch_size`."""
+    return OPTIONS.get(field) or "--" + field.replace("_", "-")
+
+
+def typed(error: EdgeCnnError) -> str:
+    """Return an error's message with options in place of the library's names."""
+    return error.text(option, " ")

@@ -1,0 +1,80 @@
+"""The names that `import edgecnn` offers, and the cost of the import."""
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import edgecnn as ec
+
+# Names used on a board, where convert must not be imported.
+ON_A_BOARD = (
+    "bench", "bench_devices", "bundle", "compare", "doctor", "evaluate", "inspect_images", "load_dataset", "open", "predict",
+    "read_image", "read_report", "selftest", "summary", "verify", "Classifier", "Budget", "BenchOptions", "Report",
+)  # fmt: skip
+GUARD = """
+import sys
+
+class Guard:
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith(GUARDED):
+            raise ImportError(f"guard: {name} is not allowed here")
+
+sys.meta_path.insert(0, Guard())
+"""
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_name_that_there_is_not_is_refused() -> None:
+    with pytest.raises(AttributeError, match="trian"):
+        ec.trian  # type: ignore[attr-defined]  # noqa: B018  # As a user who mistypes.
+
+
+def test_every_name_is_completed_by_tab_and_says_what_it_is() -> None:
+    assert set(ec.__all__) <= set(dir(ec))
+    assert {*ec.__all__} == {*ec._HOMES, "__version__"}
+    for name in ec.__all__:
+        value = getattr(ec, name)
+        if name != "__version__":
+            assert inspect.getdoc(value), name
+
+
+def test_every_function_says_what_it_takes_gives_and_raises() -> None:
+    for name in ec.__all__:
+        function = getattr(ec, name)
+        if not inspect.isfunction(function):
+            continue
+        text = inspect.getdoc(function) or ""
+        assert "Raises:" in text, name
+        for parameter in inspect.signature(function).parameters:
+            assert f"\n    {parameter}: " in text or f" `{parameter}`" in text or "Args:" not in text, f"{name}: {parameter}"
+
+
+def test_importing_edgecnn_imports_nothing_else() -> None:
+    code = "import sys; before = set(sys.modules); import edgecnn; print(sorted(set(sys.modules) - before))"
+    loaded = set(eval(run(code)))  # noqa: S307  # The list printed by the line above.
+    assert {name for name in loaded if name.partition(".")[0] not in sys.stdlib_module_names} == {"edgecnn"}
+
+
+def test_the_guard_refuses_convert() -> None:
+    code = f"GUARDED = ('edgecnn.convert', 'tensorflow', 'keras')\n{GUARD}\nimport edgecnn\nedgecnn.train"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "guard: edgecnn.convert" in done.stderr
+
+
+def test_what_a_board_runs_needs_neither_convert_nor_tensorflow() -> None:
+    names = "".join(f"edgecnn.{name}\n" for name in ON_A_BOARD)
+    code = f"GUARDED = ('edgecnn.convert', 'tensorflow', 'keras', 'rich', 'typer')\n{GUARD}\nimport edgecnn\n{names}"
+    assert run(f"{code}print('done')") == "done\n"
+
+
+def test_a_new_name_is_put_among_those_for_a_board_or_not() -> None:
+    workstation = {"Cluster", "TrainConfig", "TrainResult", "diagnose", "export", "sweep", "train", "train_worker"}
+    functions = {name for name in ec.__all__ if inspect.isfunction(getattr(ec, name))}
+    assert functions <= {*ON_A_BOARD, *workstation, "preprocessing"}

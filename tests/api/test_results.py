@@ -1,0 +1,162 @@
+"""What every result can do; a bad result is a value and not an exception."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import edgecnn as ec
+from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.result import Result
+
+QUICK = ec.BenchOptions(plan=ec.PlanOptions(launches=2, min_runs=30, min_seconds=0))
+
+
+@pytest.fixture(scope="module")
+def report(exported: Path) -> ec.Report:
+    """A result of one file, without a limit on its times. Read it only."""
+    return ec.bench(exported / "int8.tflite", options=QUICK)
+
+
+def check(result: Any) -> None:
+    """Check what all results have in common."""
+    text = result.to_text()
+    assert text.strip()
+    assert json.loads(result.to_json()) == json.loads(json.dumps(result.to_dict()))
+    assert "\n" not in repr(result)
+    page = result._repr_html_()
+    assert page.startswith("<pre>")
+    assert "<" not in page.removeprefix("<pre>").removesuffix("</pre>")
+
+
+def table(rows: list[dict[str, Any]]) -> None:
+    """Check that rows are valid for pandas.DataFrame."""
+    assert rows
+    assert len({tuple(row) for row in rows}) == 1
+
+
+def test_a_name_that_is_markup_is_text_in_a_notebook() -> None:
+    class Named(Result):
+        def to_text(self, width: int = 100) -> str:
+            return "<script>alert(1)</script>\x1b[2J"
+
+    assert Named()._repr_html_() == "<pre>&lt;script&gt;alert(1)&lt;/script&gt;\\u001b[2J</pre>"
+
+
+def test_a_file_outside_its_budget_is_a_verdict(exported: Path) -> None:
+    report = ec.bench(exported, runtime="tflite", budget=ec.Budget(max_size_kib=0.1), options=QUICK)
+    assert report.verdict.status == "FAIL"
+    assert report.verdict.refuses
+    assert repr(report).startswith("<Report FAIL: float32.tflite")
+
+
+def test_a_difference_beyond_the_tolerance_is_a_result(exported: Path) -> None:
+    result = ec.verify(exported / "int8.tflite", tolerance=0.0)
+    assert not result.passed
+    assert result.problem
+    assert "int8.tflite differs from the float Keras model" in result.problem
+    assert ec.verify(exported / "float32.tflite").problem is None
+
+
+def test_a_folder_is_parsed_once_for_one_call(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[Path] = []
+    load = Manifest.load.__func__  # type: ignore[attr-defined]  # A class method's function.
+
+    def noted(kind: type[Manifest], folder: Path) -> Manifest:
+        parsed.append(folder)
+        manifest: Manifest = load(kind, folder)
+        return manifest
+
+    monkeypatch.setattr(Manifest, "load", classmethod(noted))
+    ec.bench(exported, runtime="tflite", options=QUICK)
+    ec.evaluate(exported)
+    ec.summary(exported)
+    assert parsed == [exported] * 3
+
+
+def test_what_is_asked_for_and_not_there_is_named_as_python_names_it(exported: Path) -> None:
+    with pytest.raises(ec.ConfigError, match="indices=60 is out of range"):
+        ec.predict(exported / "int8.tflite", indices=[60])
+    with pytest.raises(ec.ConfigError, match="nothing to predict"):
+        ec.predict(exported / "int8.tflite")
+    with pytest.raises(ec.ConfigError, match="got nonsense"):
+        ec.evaluate(exported / "int8.tflite", interface="nonsense")
+    with pytest.raises(ec.ConfigError, match="reach_percent must be percent above 0"):
+        ec.sweep([(4, 4, 4)], reach_percent=0)
+
+
+def test_a_report(report: ec.Report, tmp_path: Path) -> None:
+    check(report)
+    table(report.rows())
+    assert report.rows()[0]["file"] == "int8.tflite"
+    page = report.to_html(str(tmp_path / "report.html"))
+    assert (tmp_path / "report.html").read_text() == page
+    assert "int8.tflite" in report.to_markdown()
+    assert report.to_csv().startswith("file,")
+    path = tmp_path / "result.json"
+    path.write_text(report.to_json())
+    assert ec.read_report(path) == report
+    comparison = ec.compare(path, ec.bench(report_file(report), options=QUICK), force=True)
+    check(comparison)
+    table(comparison.rows())
+
+
+def report_file(report: ec.Report) -> Path:
+    """Return the single file of a report."""
+    return Path(report.folder) / report.files[0].name
+
+
+def test_an_evaluation_of_a_folder(exported: Path) -> None:
+    result = ec.evaluate(str(exported))
+    check(result)
+    table(result.rows())
+    assert [Path(row["file"]).name for row in result.rows()] == list(ec.open(exported).names)
+
+
+def test_a_summary(exported: Path) -> None:
+    with ec.open(exported / "int8.tflite") as models:
+        result = ec.summary(models)
+    check(result)
+    check(result.files[0])
+    table(result.rows())
+    table(result.files[0].rows())
+
+
+def test_a_bundle_and_what_verify_says_of_it(exported: Path, tmp_path: Path) -> None:
+    made = ec.bundle(exported, tmp_path / "bars.zip", files=["int8.onnx"], test_images=10)
+    check(made)
+    golden = ec.verify(made.path)
+    check(golden)
+    assert golden.passed
+    assert golden.problem is None
+    check(ec.open(made.path))
+
+
+def test_predictions(exported: Path, tmp_path: Path) -> None:
+    image = np.full((40, 30, 3), 90, np.uint8)
+    result = ec.predict(exported / "int8.tflite", [image], indices=[3])
+    check(result)
+    table(result.rows())
+    assert [row["image"] for row in result.rows()] == ["test image 3", "picture 0"]
+    result.save(tmp_path / "shown.png")
+    assert (tmp_path / "shown.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_diagnosis_a_verification_and_an_inspection(exported: Path, idx_folder: Path) -> None:
+    diagnosis = ec.diagnose(exported / "int8.tflite", count=2)
+    check(diagnosis)
+    table(diagnosis.rows())
+    check(ec.verify(exported / "int8.tflite"))
+    inspection = ec.inspect_images(idx_folder)
+    check(inspection)
+    table(inspection.rows())
+
+
+def test_a_folder_shows_what_was_exported(exported: Path) -> None:
+    models = ec.open(exported)
+    check(models)
+    assert models.to_dict()["class_names"] == ["0", "1", "2"]
+    assert "int16x8.tflite" in models.to_text()
+    assert repr(ec.load_dataset(models.to_dict()["dataset"]["source"])).startswith("<Dataset bars (")

@@ -1,0 +1,220 @@
+"""Comparing two results."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from edgecnn.benchmarks.compare.compare import IMPROVED, NO_EVIDENCE, UNSTABLE, WORSE, Comparison, compare_reports
+from edgecnn.benchmarks.compare.text import comparison_text
+from edgecnn.benchmarks.judge.gate import FAIL, PASS, UNDECIDED, Policy
+from edgecnn.benchmarks.machine.noise import Noise
+from edgecnn.benchmarks.results.between import Between
+from edgecnn.benchmarks.results.records import Launch, Report
+from edgecnn.benchmarks.timing.times import Times
+from edgecnn.edge.errors import ConfigError
+
+LOAD = Noise("load", None, "other processes used 1.20 cores while files were timed: stop them")
+DRIFT = Noise("drift", "int8.tflite", "int8.tflite: it drifted")
+
+
+@pytest.fixture
+def quiet(measured: Report) -> Report:
+    """`measured`, as if the machine had been quiet."""
+    return replace(measured, noise=())
+
+
+def launch(like: Launch, medians_ns: list[int]) -> Launch:
+    """Return a launch whose rounds have these medians."""
+    return replace(like, rounds=tuple(replace(like.rounds[0], measured=Times.pack([m - 5, m, m + 5])) for m in medians_ns))
+
+
+def with_medians(report: Report, name: str, medians_ns: list[list[int]]) -> Report:
+    """Return the report with other rounds in one file's launches."""
+    files = tuple(
+        replace(file, launches=tuple(launch(file.launches[0], row) for row in medians_ns)) if file.name == name else file
+        for file in report.files
+    )
+    return replace(report, files=files)
+
+
+def changed(report: Report, medians_ns: list[list[int]]) -> Report:
+    return with_medians(report, "int8.tflite", medians_ns)
+
+
+def compared(old: tuple[str, Report], new: tuple[str, Report], *arguments: Any, **options: Any) -> Comparison:
+    """Compare one result per side."""
+    return compare_reports([old], [new], *arguments, **options)
+
+
+STEADY = [[1000, 1002], [1004, 1002], [998, 1000], [1001, 1001]]
+SLOWER = [[int(1.1 * value) for value in row] for row in STEADY]
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        (lambda r: replace(r, machine=replace(r.machine, cpu="Another")), "CPU: .* and Another"),
+        (lambda r: replace(r, machine=replace(r.machine, board="Board 5")), "board: None and Board 5"),
+        (lambda r: replace(r, machine=replace(r.machine, machine="riscv64")), "architecture: .* and riscv64"),
+        (lambda r: replace(r, machine=replace(r.machine, cores=97)), "number of cores: .* and 97"),
+        (lambda r: replace(r, dataset=replace(r.dataset, test_sha256="0" * 64)), "test images: .* and 000000000000"),
+        (lambda r: replace(r, timed_region="another"), "timed region: .* and another"),
+        (lambda r: replace(r, before=replace(r.before, governors=("powersave",))), "governor: .* and powersave"),
+    ],
+    ids=["cpu", "board", "architecture", "cores", "images", "region", "governor"],
+)
+def test_unlike_results_are_refused_and_force_says_so(other: object, reason: str, quiet: Report) -> None:
+    unlike = other(quiet)  # type: ignore[operator]  # A function of the list above.
+    with pytest.raises(ConfigError, match=rf"old and new are not comparable: .*{reason}.*: use force"):
+        compared(("old", quiet), ("new", unlike))
+    text = comparison_text(compared(("old", quiet), ("new", unlike), force=True))
+    assert "Compared anyway, as asked: " in text
+
+
+def test_results_without_a_common_file_are_refused(quiet: Report) -> None:
+    first, *others = quiet.files
+    with pytest.raises(ConfigError, match=r"share no file: they have float32\.tflite and int8\.tflite, float32\.onnx"):
+        compared(("old", replace(quiet, files=(first,))), ("new", replace(quiet, files=tuple(others))))
+
+
+def test_files_are_matched_by_their_number_of_threads(quiet: Report) -> None:
+    two = replace(quiet, files=tuple(replace(file, threads=2) for file in quiet.files))
+    with pytest.raises(ConfigError, match=r"share no file: they have float32\.tflite, .* and float32\.tflite x2,"):
+        compared(("old", quiet), ("new", two))
+    # In a sweep the file with one thread has another name.
+    swept = replace(quiet, files=tuple(replace(file, name=f"{file.name} x1") for file in quiet.files))
+    assert [change.name for change in compared(("old", quiet), ("new", swept)).changes] == [f.name for f in quiet.files]
+
+
+def test_another_runtime_is_told(quiet: Report) -> None:
+    new = replace(quiet, files=tuple(replace(file, runtime="another 2.0") for file in quiet.files))
+    text = comparison_text(compared(("old", quiet), ("new", new)))
+    assert f"int8.tflite ran on {quiet.files[1].runtime} then, and runs on another 2.0 now." in text
+
+
+def test_a_single_launch_gives_no_interval_and_is_refused(quiet: Report) -> None:
+    with pytest.raises(ConfigError, match=r"int8\.tflite was opened by only one process.*bench with launches=5"):
+        compared(("old", quiet), ("new", changed(quiet, STEADY[:1])))
+
+
+@pytest.mark.parametrize("limit", [-1, 1001, float("nan")])
+def test_a_limit_out_of_range_is_refused(limit: float, quiet: Report) -> None:
+    with pytest.raises(ConfigError, match="max_slowdown_percent must be 0 to 1000 percent"):
+        compared(("old", quiet), ("new", quiet), limit)
+
+
+def test_slower_faster_and_the_same_are_told_apart(quiet: Report) -> None:
+    old, new = changed(quiet, STEADY), changed(quiet, SLOWER)
+    worse = compared(("old", old), ("new", new)).changes[1]
+    assert (worse.name, worse.evidence, worse.same_file, worse.slowdown) == ("int8.tflite", WORSE, True, None)
+    assert worse.ratio.estimate == pytest.approx(1.1, rel=1e-3)
+    assert worse.old_ns == pytest.approx(1001, rel=1e-3)
+    assert worse.new_ns == pytest.approx(1101, rel=1e-3)
+    assert compared(("old", new), ("new", old)).changes[1].evidence == IMPROVED
+    assert compared(("old", old), ("new", old)).changes[1].evidence == NO_EVIDENCE
+
+
+@pytest.mark.parametrize(("limit", "status"), [(9.0, FAIL), (9.9, UNDECIDED), (12.0, PASS)])
+def test_a_slowdown_fails_where_all_of_the_interval_is_beyond(limit: float, status: str, quiet: Report) -> None:
+    old, new = changed(quiet, STEADY), changed(quiet, SLOWER)
+    new = replace(new, files=new.files[1:2])
+    comparison = compared(("old", old), ("new", new), limit)
+    assert comparison.changes[0].slowdown == status
+    text = " ".join(comparison_text(comparison).split())
+    assert ("FAIL: int8.tflite: new / old is +9." in text) == (status == FAIL)
+    assert ("more old and new results would decide" in " ".join(text.split())) == (status == UNDECIDED)
+    assert ("PASS: no file became slower by more than" in text) == (status == PASS)
+
+
+@pytest.mark.parametrize("noise", [LOAD, DRIFT])
+def test_unstable_results_are_not_judged_unless_allowed(noise: Noise, quiet: Report) -> None:
+    noisy = replace(quiet, noise=(noise,))
+    for old, new, which in ((quiet, noisy, "new"), (noisy, quiet, "old")):
+        refused = compared(("old", old), ("new", new), 5)
+        assert refused.refused == (f"{which}: {noise.text} ({noise.name})",)
+        text = comparison_text(refused)
+        assert text.startswith("INVALID: ")
+        assert "PASS" not in text
+    allowed = compared(("old", quiet), ("new", noisy), 5, policy=Policy((noise.name,)))
+    assert allowed.refused == ()
+    assert f"Unstable times: new: {noise.text}" in " ".join(comparison_text(allowed).split())
+    # Without a limit nothing is judged, and the noise is still told.
+    assert "Unstable times:\n  new: " in comparison_text(compared(("old", quiet), ("new", noisy)))
+
+
+@pytest.mark.parametrize("noise", [LOAD, DRIFT])
+def test_what_is_unstable_is_never_worse_or_improved_unless_allowed(noise: Noise, quiet: Report) -> None:
+    old, new = changed(quiet, STEADY), replace(changed(quiet, SLOWER), noise=(noise,))
+    for pair in ((old, new), (new, old)):
+        found = compared(("old", pair[0]), ("new", pair[1]))
+        assert {change.name: change.evidence for change in found.changes} == {
+            "float32.tflite": UNSTABLE if noise is LOAD else NO_EVIDENCE,
+            "int8.tflite": UNSTABLE,
+            "float32.onnx": UNSTABLE if noise is LOAD else NO_EVIDENCE,
+        }
+        assert "Too unstable to say: " in comparison_text(found)
+    allowed = compared(("old", old), ("new", new), policy=Policy((noise.name,)))
+    assert allowed.changes[1].evidence == WORSE
+
+
+def test_several_results_a_side_are_one_observation_each(quiet: Report) -> None:
+    def side(*factors: float) -> list[tuple[str, Report]]:
+        medians = [[[round(factor * value) for value in row] for row in STEADY] for factor in factors]
+        alone = replace(quiet, files=quiet.files[1:2])
+        return [(f"{factor}.json", changed(alone, rows)) for factor, rows in zip(factors, medians, strict=True)]
+
+    apart = compare_reports(side(1.0, 1.01, 0.99), side(1.1, 1.11, 1.09))
+    assert (apart.spread, apart.changes[0].evidence) == ("several benchmarks", WORSE)
+    # The launches of each differ by 0.2 %; benchmarks by 5 %, which is what counts.
+    assert compare_reports(side(1.0, 1.05, 0.95), side(1.03, 1.08, 0.98)).changes[0].evidence == NO_EVIDENCE
+    assert "over 3 old and 1 new benchmarks" in comparison_text(compare_reports(side(1.0, 1.01, 0.99), side(1.1)), verbose=True)
+
+
+def test_a_copy_of_a_benchmark_is_no_second_one(quiet: Report) -> None:
+    with pytest.raises(ConfigError, match=r"a\.json and b\.json are the same benchmark: .* measure again"):
+        compare_reports([("a.json", quiet), ("b.json", quiet)], [("new.json", quiet)])
+
+
+def test_one_side_has_one_file_of_a_name(quiet: Report) -> None:
+    others = tuple(replace(file, artifact=replace(file.artifact, sha256="0" * 64)) for file in quiet.files)
+    with pytest.raises(ConfigError, match=r"a\.json and b\.json have different files float32\.tflite"):
+        compare_reports([("old", quiet)], [("a.json", quiet), ("b.json", replace(quiet, files=others))])
+
+
+def test_a_floor_widens_the_interval_and_is_told(quiet: Report) -> None:
+    old, new = changed(quiet, STEADY), changed(quiet, SLOWER)
+    narrow, wide = (compared(("old", old), ("new", new), floor=Between(deviation**2, 19)) for deviation in (0.001, 0.1))
+    assert (narrow.changes[1].evidence, wide.changes[1].evidence) == (WORSE, NO_EVIDENCE)
+    assert (wide.spread, wide.floor) == ("selftest", Between(0.1**2, 19))
+    assert "benchmarks of one file differ by 10.0%" in " ".join(comparison_text(wide, verbose=True).split())
+    with pytest.raises(ConfigError, match="omit floor"):
+        compare_reports([("old", old)], [("a", new), ("b", changed(quiet, STEADY))], floor=Between(0, 19))
+
+
+def test_noise_of_a_file_that_is_not_compared_does_not_matter(quiet: Report) -> None:
+    alone = replace(quiet, files=quiet.files[:1], noise=(DRIFT,))
+    assert compared(("old", quiet), ("new", alone), 1000).noise == ()
+
+
+def test_files_of_one_side_only_and_changed_files_are_named(quiet: Report) -> None:
+    first, second, third = quiet.files
+    other = replace(second, artifact=replace(second.artifact, sha256="0" * 64))
+    old, new = replace(quiet, files=(first, second)), replace(quiet, files=(other, third))
+    comparison = compared(("old", old), ("new", new))
+    assert [change.name for change in comparison.changes] == ["int8.tflite"]
+    assert (comparison.only_old, comparison.only_new) == (("float32.tflite",), ("float32.onnx",))
+    text = comparison_text(comparison)
+    for part in ("int8.tflite *", "*: the file itself has changed.", "Only in the old results: float32.tflite."):
+        assert part in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_random_inputs_are_unlike_images_and_like_each_other(quiet: Report) -> None:
+    random = replace(quiet, dataset=None, class_names=(), files=tuple(replace(file, accuracy=None) for file in quiet.files))
+    with pytest.raises(ConfigError, match=r"not comparable: test images: [0-9a-f]{12} and none, random inputs"):
+        compared(("old", quiet), ("new", random))
+    assert "Compared anyway" in comparison_text(compared(("old", quiet), ("new", random), force=True))
+    alike = compared(("old", random), ("new", random))
+    assert {(change.old_correct, change.new_correct) for change in alike.changes} == {(None, None)}
+    assert "None" not in comparison_text(alike)

@@ -1,0 +1,63 @@
+"""Machines and files to examine."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import flatbuffers
+import onnx
+from ai_edge_litert import schema_py_generated as schema
+from onnx import TensorProto, helper
+
+from edgecnn.benchmarks.doctor.examine import Examination
+from edgecnn.benchmarks.doctor.findings import Finding
+
+BOARDS = Path(__file__).parents[1] / "boards"
+OP = schema.BuiltinOperator
+Fake = Callable[..., None]
+
+
+def board(root: Path, name: str, changes: dict[str, str] | None = None) -> Path:
+    _, *sections = re.split(r"^--- (.+)\n", (BOARDS / f"{name}.txt").read_text(), flags=re.MULTILINE)
+    for place, content in {**dict(zip(sections[::2], sections[1::2], strict=True)), **(changes or {})}.items():
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / place).write_text(content)
+    return root
+
+
+def no_tool(command: list[str]) -> str:
+    raise FileNotFoundError(command[0])
+
+
+def findings(diagnosis: Examination, name: str) -> list[Finding]:
+    return [finding for finding in diagnosis.findings if finding.name == name]
+
+
+def finding(diagnosis: Examination, name: str) -> Finding:
+    (found,) = findings(diagnosis, name)
+    return found
+
+
+def tflite(path: Path, version: int = 1, code: int = OP.RELU, release: str | None = None, kind: int = 0) -> Path:
+    """Return a file of one operator on float32 (1, 4), or on another type."""
+    model = schema.ModelT(version=3, buffers=[schema.BufferT()])
+    model.operatorCodes = [schema.OperatorCodeT(deprecatedBuiltinCode=min(code, 127), builtinCode=code, version=version)]
+    scale = schema.QuantizationParametersT(scale=[0.1], zeroPoint=[0]) if kind else None
+    tensors = [schema.TensorT(shape=[1, 4], type=kind, buffer=0, name=name, quantization=scale) for name in ("x", "y")]
+    operators = [schema.OperatorT(opcodeIndex=0, inputs=[0], outputs=[1])]
+    model.subgraphs = [schema.SubGraphT(tensors=tensors, inputs=[0], outputs=[1], operators=operators)]
+    if release:
+        model.buffers.append(schema.BufferT(data=list(release.encode())))
+        model.metadata = [schema.MetadataT(name="min_runtime_version", buffer=1)]
+    builder = flatbuffers.Builder(0)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path.write_bytes(bytes(builder.Output()))
+    return path
+
+
+def onnx_file(path: Path, ir_version: int = 8, opset: int = 17, shape: tuple[Any, ...] = (None, 4)) -> Path:
+    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", tensors[:1], tensors[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version), path)
+    return path

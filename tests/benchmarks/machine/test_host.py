@@ -1,0 +1,89 @@
+"""Reading the machine and its state, from file trees in the formats of real boards.
+
+`boards/*.txt` are put together from published captures: /proc/cpuinfo from github.com/hrw/arm-socs-table (issues 29 and
+96) and github.com/fastfetch-cli/fastfetch (issue 1529), thermal zones from github.com/raspberrypi/linux (issue 5921, and
+arch/arm/boot/dts), get_throttled from its drivers/firmware/raspberrypi.c.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from edgecnn.benchmarks.machine.host import read_cpu_times, read_machine, read_state
+from tests.benchmarks.machine.boards import BOARDS, no_tool, tree
+
+GARBAGE = (b"", b"\n", b"N/A\n", b"-274000\n", b"\xff\xfe\0")
+
+
+def test_an_empty_root_gives_none_for_all_that_files_say(tmp_path: Path) -> None:
+    state = dataclasses.asdict(read_state(tmp_path))
+    assert state.pop("time")
+    assert state.pop("governors") == ()
+    assert set(state.values()) == {None}
+    machine = read_machine(tmp_path)
+    assert (machine.board, machine.cpu, machine.memory_bytes) == (None, None, None)
+    assert read_cpu_times(tmp_path) is None
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+@pytest.mark.parametrize("board", [path.stem for path in sorted(BOARDS.glob("*.txt"))])
+def test_garbage_in_every_file_gives_no_number_and_no_error(board: str, garbage: bytes, tmp_path: Path) -> None:
+    for path in tree(tmp_path, board).rglob("*"):
+        if path.is_file():
+            path.write_bytes(garbage)
+    state = read_state(tmp_path, no_tool)
+    assert (state.temperature_celsius, state.temperature_limit_celsius, state.throttled) == (None, None, None)
+    assert state.on_battery is None
+    assert read_cpu_times(tmp_path) is None
+    machine = read_machine(tmp_path)
+    assert (machine.cpu, machine.memory_bytes) == (None, None)
+
+
+def test_files_that_cannot_be_read_give_none(tmp_path: Path) -> None:
+    for path in [path for path in tree(tmp_path, "raspberry-pi-4").rglob("*") if path.is_file()]:
+        path.unlink()
+        path.mkdir()  # Even root, whom no mode keeps out, can't read a directory as a file.
+    assert read_state(tmp_path, no_tool).temperature_celsius is None
+    assert read_state(tmp_path, no_tool).governors == ()
+    assert read_machine(tmp_path).cpu is None
+
+
+def test_bytes_that_are_no_text_do_not_stop_the_benchmark(tmp_path: Path) -> None:
+    tree(tmp_path, "raspberry-pi-4")
+    (tmp_path / "proc/device-tree/model").write_bytes(b"Board \xff\0")
+    assert read_machine(tmp_path).board == "Board \ufffd"
+
+
+@pytest.mark.parametrize(
+    ("board", "model", "cpu", "kib"),
+    [
+        ("raspberry-pi-3b-plus", "Raspberry Pi 3 Model B Plus Rev 1.3", "Cortex-A53", 949444),
+        ("raspberry-pi-4", "Raspberry Pi 4 Model B Rev 1.5", "Cortex-A72", 7998728),
+        ("raspberry-pi-5", "Raspberry Pi 5 Model B Rev 1.0", "Cortex-A76", 8256096),
+        ("container-on-a-pi", "Raspberry Pi 4 Model B Rev 1.5", "Cortex-A72", 7998728),
+        ("laptop-on-battery", None, "Intel(R) Core(TM) i5-8250U CPU @ 1.60GHz", 16266104),
+        ("workstation", None, "AMD Ryzen 9 5900X 12-Core Processor", 65766844),
+    ],
+)
+def test_a_board_says_what_it_is(board: str, model: str | None, cpu: str, kib: int, tmp_path: Path) -> None:
+    machine = read_machine(tree(tmp_path, board))
+    assert (machine.board, machine.cpu, machine.memory_bytes, machine.cores) == (model, cpu, kib * 1024, 4)
+
+
+@pytest.mark.parametrize(
+    ("parts", "name"),
+    [
+        ([("0x41", "0xdff")], "implementer 0x41 part 0xdff"),
+        ([("0x51", "0xd03")], "implementer 0x51 part 0xd03"),
+        ([("0x41", "0xd05"), ("0x41", "0xd05"), ("0x41", "0xD0B")], "Cortex-A55 + Cortex-A76"),
+    ],
+)
+def test_an_arm_cpu_is_named_by_its_cores(parts: list[tuple[str, str]], name: str, tmp_path: Path) -> None:
+    told = "".join(f"CPU implementer\t: {maker}\nCPU part\t: {part}\n\n" for maker, part in parts)
+    assert read_machine(tree(tmp_path, "raspberry-pi-4", {"proc/cpuinfo": told})).cpu == name
+
+
+def test_a_core_that_we_do_not_know_keeps_the_kernels_name(tmp_path: Path) -> None:
+    told = "model name\t: ARMv7 Processor rev 1 (v7l)\nCPU implementer\t: 0x41\nCPU part\t: 0xdff\n"
+    assert read_machine(tree(tmp_path, "raspberry-pi-4", {"proc/cpuinfo": told})).cpu == "ARMv7 Processor rev 1 (v7l)"

@@ -1,0 +1,299 @@
+"""What makes times too noisy: each reason just beyond its limit, at it, and on captured boards up to the verdict."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgecnn.benchmarks.judge.accuracy import KERAS_REFERENCE, Accuracy
+from edgecnn.benchmarks.judge.gate import INVALID, PASS, Budget, Figures, judge
+from edgecnn.benchmarks.machine.host import State, read_state
+from edgecnn.benchmarks.machine.noise import NAMES, CpuUse, Load, Noise, cpu_noise, machine_noise, time_noise
+from edgecnn.benchmarks.statistics import binomial
+from edgecnn.benchmarks.statistics.percentiles import Percentile
+from edgecnn.benchmarks.statistics.proportions import drop_interval
+
+SILENT = State("2026-01-02T03:04:05Z", None, (), None, None, None, None, None)
+QUIET = State("2026-01-02T03:04:05Z", 0.1, ("performance",), 1_800_000, 79.9, 80.0, 0, on_battery=False)
+STEADY = [100_000.0] * 8
+
+
+def board(root: Path, name: str) -> Path:
+    _, *parts = re.split(r"^--- (.+)\n", (Path(__file__).parents[1] / "boards" / f"{name}.txt").read_text(), flags=re.MULTILINE)
+    for path, content in zip(parts[::2], parts[1::2], strict=True):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(content)
+    return root
+
+
+def no_tool(command: list[str]) -> str:
+    raise FileNotFoundError(command[0])
+
+
+def texts(*states: State, clocks: tuple[int, ...] = (), load: Load | None = None) -> list[str]:
+    found = machine_noise(states, clocks, load)
+    assert all(item.file is None for item in found)
+    return [f"{item.name}: {item.text}" for item in found]
+
+
+def names(medians: list[float], settled: tuple[bool, ...] = (True,)) -> list[str]:
+    return [item.name for item in time_noise("int8.tflite", medians, settled)]
+
+
+@pytest.mark.parametrize("moved", ["before", "during", "after"])
+def test_a_clock_that_moved_by_more_than_a_twentieth_under_another_governor_is_noise(moved: str) -> None:
+    states = [replace(QUIET, governors=("ondemand",)) if when == moved else QUIET for when in ("before", "during", "after")]
+    assert texts(*states, clocks=(1_000_000, 2_400_000, 1_700_000)) == [
+        "governor: the clock varied between 1,000 and 2,400 MHz under governor ondemand: "
+        "sudo cpupower frequency-set -g performance"
+    ]
+    assert len(texts(*states, clocks=(949_999, 1_000_000))) == 1
+    assert texts(*states, clocks=(950_000, 1_000_000)) == []
+
+
+def test_every_other_governor_is_named_and_performance_is_not() -> None:
+    states = (replace(QUIET, governors=("performance", "schedutil")), replace(QUIET, governors=("powersave",)))
+    assert "under governor powersave, schedutil: " in texts(*states, clocks=(1, 2))[0]
+
+
+@pytest.mark.parametrize(
+    ("governors", "clocks"), [(("performance",), (1, 2)), ((), (1, 2)), (("ondemand",), ()), (("ondemand",), (2, 2))]
+)
+def test_no_governor_noise_without_both_a_governor_and_a_clock_that_moved(
+    governors: tuple[str, ...], clocks: tuple[int, ...]
+) -> None:
+    assert texts(replace(QUIET, governors=governors), clocks=clocks) == []
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_temperature_at_its_limit_is_noise_whenever_it_was_read(place: int) -> None:
+    states = [QUIET] * 3
+    states[place] = replace(QUIET, temperature_celsius=80.0)
+    assert texts(*states) == ["temperature: 80 °C is at the limit of 80: cool it"]
+
+
+def test_the_hottest_moment_is_told() -> None:
+    states = [replace(QUIET, temperature_celsius=celsius) for celsius in (81.0, 84.6, 83.0)]
+    assert texts(*states) == ["temperature: 85 °C is at the limit of 80: cool it"]
+
+
+@pytest.mark.parametrize(("celsius", "limit"), [(79.999, 80.0), (None, 80.0), (99.0, None), (None, None)])
+def test_a_temperature_below_its_limit_or_unknown_is_none(celsius: float | None, limit: float | None) -> None:
+    assert texts(replace(QUIET, temperature_celsius=celsius, temperature_limit_celsius=limit)) == []
+
+
+def test_zero_degrees_at_a_limit_of_zero_is_still_told() -> None:
+    assert texts(replace(QUIET, temperature_celsius=0.0, temperature_limit_celsius=0.0))
+
+
+@pytest.mark.parametrize(
+    ("bits", "text"),
+    [
+        ((0x1, 0x1), "under-voltage"),
+        ((0, 0x4, 0), "throttled"),
+        ((None, 0, 0x40000), "throttled during the run"),
+        ((0x50000, 0x50000, 0xD0000), "soft temperature limit during the run"),
+        ((0, 0x10001, 0x10000), "under-voltage, under-voltage during the run"),
+    ],
+    ids=["before", "between", "unknown at first", "new since the start", "gone again"],
+)
+def test_throttling_now_or_during_the_run_is_noise(bits: tuple[int, ...], text: str) -> None:
+    states = [replace(QUIET, throttled=value) for value in bits]
+    assert texts(*states) == [f"throttled: {text}: use a stronger power supply, or cool it"]
+
+
+@pytest.mark.parametrize("bits", [(0x50000, 0x50000), (None, None), (0, None, 0)])
+def test_throttling_from_before_the_run_is_none(bits: tuple[int | None, ...]) -> None:
+    assert texts(*(replace(QUIET, throttled=value) for value in bits)) == []
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_moment_on_battery_is_noise(place: int) -> None:
+    states = [QUIET, QUIET]
+    states[place] = replace(QUIET, on_battery=True)
+    assert texts(*states) == ["battery: the machine ran on battery: plug it in"]
+
+
+def test_other_processes_and_a_hypervisor_are_load_each_beyond_its_limit() -> None:
+    assert texts(QUIET, load=Load(10, 0.101, 0.021)) == [
+        "load: other processes used 0.10 cores while files were timed: stop them",
+        "load: the hypervisor took 0.02 cores while files were timed: use a dedicated machine",
+    ]
+    assert len(texts(QUIET, load=Load(10, 0.101, 0))) == len(texts(QUIET, load=Load(10, 0, 0.021))) == 1
+    assert texts(QUIET, load=Load(10, 0.10, 0.02)) == []
+
+
+def test_the_load_of_the_minute_before_is_no_noise() -> None:
+    assert texts(replace(QUIET, load=8.0)) == []
+
+
+@pytest.mark.parametrize("state", [QUIET, SILENT], ids=["quiet", "silent"])
+def test_a_machine_that_is_quiet_or_says_nothing_has_no_noise(state: State) -> None:
+    assert texts(state, state, state, clocks=(1_800_000, 1_800_000), load=Load(10, 0, 0)) == []
+    assert texts(state, state, state) == []
+
+
+def test_a_warm_up_that_did_not_settle_is_noise_and_counted() -> None:
+    (found,) = time_noise("int8.tflite", STEADY, [True, False, True, False, True])
+    assert found == Noise(
+        "warm-up", "int8.tflite", "int8.tflite: times had not settled after 5 s of warm-up in 2 of 5 launches"
+    )
+    assert time_noise("int8.tflite", STEADY, [True] * 5) == ()
+
+
+@pytest.mark.parametrize(
+    ("last", "found"), [(105.1, ["drift"]), (104.9, []), (94.9, ["drift"]), (95.1, [])], ids=["up", "less", "down", "less down"]
+)
+def test_the_last_quarter_of_rounds_against_the_first_is_drift_beyond_five_percent(last: float, found: list[str]) -> None:
+    medians = [100.0] * 2 + [99.0, 101.0] * 6 + [last] * 2
+    assert names([100.0] * 2 + medians + [last] * 2) == found
+
+
+def test_drift_is_told_with_its_direction() -> None:
+    (found,) = time_noise("int8.tflite", [100.0] * 6 + [106.0] * 2, [True])
+    assert found == Noise(
+        "drift", "int8.tflite", "int8.tflite: the last rounds' medians differ by +6% from the first's: let the machine settle"
+    )
+    (found,) = time_noise("int8.tflite", [106.0] * 2 + [100.0] * 6, [True])
+    assert "differ by -6% from" in found.text
+
+
+def test_one_round_out_of_step_is_no_drift() -> None:
+    assert names([100.0] * 19 + [150.0]) == []
+    assert names([150.0] + [100.0] * 19) == []
+
+
+def test_fewer_than_four_rounds_have_no_drift_and_four_have() -> None:
+    assert names([100.0, 100.0, 109.0]) == []
+    assert names([100.0, 103.0, 105.0, 109.0]) == ["drift"]
+
+
+@pytest.mark.parametrize(("high", "found"), [(105.0, []), (105.1, ["rounds"])])
+def test_rounds_whose_p10_and_p90_lie_more_than_a_tenth_apart_disagree(high: float, found: list[str]) -> None:
+    # Eleven: the tenth and ninetieth percentiles are the second and the tenth of them in order.
+    assert names([100, 100, 95, 100, high, 95, 100, high, 100, 100, 100]) == found
+
+
+def test_rounds_that_disagree_are_told_in_microseconds() -> None:
+    (found,) = time_noise("int8.tflite", [100e3, 100e3, 80e3, 100e3, 120e3, 80e3, 100e3, 120e3, 100e3, 100e3, 100e3], [True])
+    assert found == Noise(
+        "rounds", "int8.tflite", "int8.tflite: rounds disagree, their medians go from 80.0 to 120.0 µs (p10 to p90)"
+    )
+
+
+def test_one_slow_and_one_fast_round_of_eleven_do_not_make_them_disagree() -> None:
+    assert names([100, 100, 10, 100, 100, 100, 100, 900, 100, 100, 100]) == []
+
+
+def test_a_file_that_is_steady_has_no_noise() -> None:
+    assert time_noise("int8.tflite", STEADY, [True] * 2) == ()
+    assert time_noise("int8.tflite", [100.0], [True]) == ()
+
+
+def test_every_name_that_allow_takes_can_be_found() -> None:
+    bad = State("2026-01-02T03:04:05Z", 3, ("powersave",), 600_000, 85, 80, 0xF, on_battery=True)
+    found = machine_noise([bad], [600_000, 1_500_000], Load(1, 0.5, 0, 2.0, 4))
+    found += cpu_noise("int8.tflite", [replace(WORKING, cpu_ns=1)])
+    found += time_noise("int8.tflite", [100.0, 110.0, 120.0, 130.0], [False])
+    assert tuple(item.name for item in found) == NAMES
+
+
+@pytest.mark.parametrize(("outside", "found"), [(6.21, ["neighbours"]), (6.2, []), (None, [])])
+def test_cpus_that_the_benchmark_may_not_use_are_neighbours_if_a_tenth_of_them_is_busy(
+    outside: float | None, found: list[str]
+) -> None:
+    load = Load(10, 0.0, 0.0, outside_cores=outside, outside_cpus=62)
+    assert [item.name for item in machine_noise([QUIET], (), load)] == found
+    assert all("6.21 of the 62 CPUs" in item for item in texts(QUIET, load=load))
+
+
+@pytest.mark.parametrize(("stopped", "found"), [(0.11, ["throttled"]), (0.1, []), (0.0, []), (None, [])])
+def test_a_quota_that_stopped_the_benchmark_for_a_hundredth_of_the_time_is_noise(
+    stopped: float | None, found: list[str]
+) -> None:
+    load = Load(10, 0.0, 0.0, throttled_seconds=stopped)
+    assert [item.name for item in machine_noise([QUIET], (), load)] == found
+    assert all("stopped the benchmark for 0.11 of 10 s" in item for item in texts(QUIET, load=load))
+
+
+WORKING = CpuUse(median_ns=1000, wall_ns=1_000_000, cpu_ns=1_000_000, runs=1000, waits=3, stops=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, False),
+        ({"cpu_ns": 909_090}, True),
+        ({"cpu_ns": 909_091}, False),
+        ({"cpu_ns": 204_000}, True),
+        ({"cpu_ns": 2_000_000}, False),  # Two threads.
+        ({"cpu_ns": 1_500_000, "stops": 1}, True),  # Two threads, a quarter of the time stopped.
+        ({"cpu_ns": 100_000, "waits": 1000}, False),  # A device does the work.
+        ({"cpu_ns": 100_000, "waits": 999}, True),
+        ({"cpu_ns": 100_000, "waits": 1000, "stops": 2}, True),
+        ({"cpu_ns": 100_000, "waits": None, "stops": None}, True),
+        ({"cpu_ns": 800_000, "median_ns": 800, "waits": 1000}, True),  # A typical run waits for nothing.
+    ],
+)
+def test_a_process_that_was_kept_from_its_cpu_is_noise_and_one_that_waits_in_every_run_is_not(
+    changes: dict[str, Any], found: bool
+) -> None:
+    seen = cpu_noise(
+        "int8.tflite", [WORKING, replace(WORKING, **changes)] if not changes else [replace(WORKING, **changes)] * 2
+    )
+    assert [(item.name, item.file) for item in seen] == [("preempted", "int8.tflite")] * found
+
+
+def test_how_much_of_the_time_was_lost_is_said() -> None:
+    (seen,) = cpu_noise("int8.tflite", [WORKING, replace(WORKING, cpu_ns=500_000, stops=3)])
+    assert "off the CPU for 25% of the timed time, and stopped 3 times by a signal" in seen.text
+
+
+def captured(root: Path, name: str) -> list[State]:
+    """Return the board as captured, after a start at which nothing was wrong."""
+    state = read_state(board(root, name), no_tool)
+    start = replace(state, throttled=0, temperature_celsius=20.0, on_battery=False)
+    return [start, state]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        (
+            "raspberry-pi-4",
+            "throttled, throttled during the run, under-voltage, under-voltage during the run: "
+            "use a stronger power supply, or cool it (throttled)",
+        ),
+        ("raspberry-pi-3b-plus", "62 °C is at the limit of 60: cool it (temperature)"),
+        ("laptop-on-battery", "the machine ran on battery: plug it in (battery)"),
+    ],
+)
+def test_a_captured_board_in_trouble_makes_a_latency_verdict_invalid_and_leaves_accuracy(
+    name: str, reason: str, tmp_path: Path
+) -> None:
+    noise = machine_noise(captured(tmp_path, name), (), None)
+    accuracy = Accuracy(
+        10_000,
+        9_900,
+        9_900,
+        0,
+        0,
+        10_000,
+        drop_interval(0, 0, 10_000),
+        binomial.interval(10_000, 10_000),
+        1,
+        0,
+        0,
+        0,
+        (),
+        (),
+        (),
+    )
+    figures = Figures("int8.tflite", True, 1, 1, Percentile(90, 1000, 64, 1, 1, 1), accuracy, KERAS_REFERENCE)
+    verdict = judge(figures, Budget(max_p90_ms=1e-5), noise)
+    assert verdict.status == INVALID
+    assert reason in verdict.checks[1].text
+    assert verdict.checks[1].text.startswith("int8.tflite: p90 is 1e-06 ms, the limit is ")
+    assert judge(figures, Budget(), noise).status == PASS

@@ -1,0 +1,28 @@
+"""Helpers for the tests of launches."""
+
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.benchmarks.measure.launches import Candidate
+from edgecnn.benchmarks.timing.requests import Open
+from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model.preprocess import Images
+from edgecnn.edge.runtimes import Opener, opener_for
+
+IMAGES: Images = np.random.default_rng(0).integers(0, 256, (4, 12, 12, 1)).astype(np.uint8)
+NAMES = ("float32.tflite", "int8.tflite", "float32.onnx")
+
+
+def candidates(folder: Path, *names: str, opener: Opener | None = None) -> list[Candidate]:
+    found = []
+    for name in names:
+        artifact = Manifest.load(folder).artifact(name)
+        assert artifact
+        request = Open(folder / name, artifact.sha256, opener or opener_for(artifact.format), 1, IMAGES)
+        found.append(Candidate(name, artifact, request))
+    return found
+
+
+def nothing(*anything: object) -> None:
+    """Act as a `finish` that asks for nothing, or a progress that nobody sees."""

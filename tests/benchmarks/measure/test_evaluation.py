@@ -1,0 +1,107 @@
+"""Accuracy and loss of one file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgecnn.benchmarks.measure.evaluation import evaluate
+from edgecnn.edge.data.splits import CHUNK, ArraySplit, Indices, Split, chunks
+from edgecnn.edge.errors import ConfigError
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.manifest import DatasetRecord
+from edgecnn.edge.model.interface import SCHEMES, Interface
+from edgecnn.edge.model.metrics import cross_entropy
+from edgecnn.edge.model.preprocess import Images
+
+RECORD = DatasetRecord("bars", "/data/bars", "", "hash")
+
+
+def black(*labels: int) -> ArraySplit:
+    return ArraySplit(np.zeros((len(labels), 12, 12, 1), np.uint8), np.array(labels, np.int64))
+
+
+def test_labels_beyond_the_classes_are_refused(exported: Path) -> None:
+    classifier = Classifier.load(exported / "int8.tflite")
+    with pytest.raises(ConfigError, match=r"int8\.tflite has 3 classes, but the labels go up to 3: name others with data"):
+        evaluate("int8.tflite", classifier, black(0, 3), RECORD)
+
+
+@pytest.mark.parametrize("name", ["int8.tflite", "float32.tflite", "float32.onnx"])
+def test_an_evaluation_counts_what_the_classifier_says(name: str, exported: Path, test_split: Split) -> None:
+    classifier = Classifier.load(exported / name)
+    images = next(chunks(test_split))
+    probabilities = classifier.probabilities(images)
+    labels = probabilities.argmax(axis=1)
+    labels[:15] = (labels[:15] + 1) % 3
+    result = evaluate(name, classifier, ArraySplit(images, labels), RECORD)
+    assert (result.file, result.images, result.correct, result.accuracy) == (name, 60, 45, 0.75)
+    assert result.loss == pytest.approx(cross_entropy(probabilities, labels))
+    assert result.runtime == f"{classifier.runtime.name} {classifier.runtime.version}"
+    assert (result.unverified, result.dataset) == (None, RECORD)
+
+
+def test_an_evaluation_says_that_nothing_vouches_for_the_file(artifacts: Path) -> None:
+    (artifacts / "manifest.json").unlink()
+    classifier = Classifier.load(artifacts / "int8.tflite", interface=Interface(SCHEMES["unit"]))
+    result = evaluate("int8.tflite", classifier, black(0), RECORD)
+    assert result.unverified == "no manifest.json beside it"
+
+
+def test_without_images_there_is_nothing_to_evaluate(exported: Path) -> None:
+    with pytest.raises(ConfigError, match=r"there are no test images to judge int8\.tflite on: name others with data"):
+        evaluate("int8.tflite", Classifier.load(exported / "int8.tflite"), black(), RECORD)
+
+
+def test_no_more_than_a_chunk_of_images_is_asked_for_at_a_time(exported: Path, test_split: Split) -> None:
+    images = next(chunks(test_split))
+    many = Counted(np.tile(images, (11, 1, 1, 1)), np.tile(test_split.labels, 11))
+    classifier = Classifier.load(exported / "int8.tflite")
+    few, result = (
+        evaluate("", classifier, ArraySplit(images, test_split.labels), RECORD),
+        evaluate("", classifier, many, RECORD),
+    )
+    assert many.asked == [CHUNK, CHUNK, 160]
+    assert (result.images, result.correct) == (660, 11 * few.correct)
+    assert result.loss == pytest.approx(few.loss)
+
+
+class Counted(ArraySplit):
+    """Records how many images were requested at a time."""
+
+    def images(self, indices: Indices) -> Images:
+        """See `Split`."""
+        self.__dict__.setdefault("asked", []).append(len(indices))
+        return super().images(indices)
+
+    @property
+    def asked(self) -> list[int]:
+        """Number of images of each request."""
+        return list(self.__dict__["asked"])
+
+
+def repeated(times: int, other_labels: int) -> ArraySplit:
+    """Return three images repeated this many times; this many of the last have another label than before."""
+    images = np.zeros((3, 12, 12, 1), np.uint8)
+    images[:, 0, 0, 0] = 1, 2, 3
+    labels = np.zeros(3 * times, np.int64)
+    labels[len(labels) - other_labels :] = 1
+    return ArraySplit(np.tile(images, (times, 1, 1, 1)), labels)
+
+
+def test_copies_are_said_and_counted_once(exported: Path) -> None:
+    classifier = Classifier.load(exported / "int8.tflite")
+    result = evaluate("int8.tflite", classifier, repeated(200, 0), RECORD)
+    once = evaluate("int8.tflite", classifier, repeated(1, 0), RECORD)
+    assert (result.images, result.distinct, result.distinct_correct) == (600, 3, once.correct)
+    text = " ".join(result.to_text().split())
+    assert f"({200 * once.correct} of 600 test images; 3 distinct ones, of which {once.correct} are right)" in text
+    assert "distinct" not in once.to_text()
+    assert (result.conflicting, once.conflicting) == (0, 0)
+    assert "label" not in result.to_text()
+
+
+def test_copies_with_another_label_are_said(exported: Path) -> None:
+    result = evaluate("int8.tflite", Classifier.load(exported / "int8.tflite"), repeated(200, 5), RECORD)
+    assert (result.images, result.distinct, result.conflicting) == (600, 3, 5)
+    assert "5 test images have the pixels of an earlier image" in result.to_text()

@@ -1,0 +1,193 @@
+"""Files from elsewhere: unknown properties are requested, and results name their reference."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgecnn.benchmarks.judge.gate import FAIL, PASS, UNJUDGED
+from edgecnn.benchmarks.measure.bare_files import file_lineup
+from edgecnn.benchmarks.measure.lineup import candidate_of, folder_lineup
+from edgecnn.benchmarks.measure.options import BenchOptions
+from edgecnn.benchmarks.report.text import to_text
+from edgecnn.benchmarks.timing.latency import TIMED_REGION
+from edgecnn.edge.data.splits import ArraySplit, Split
+from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.folder.model_file import read_model
+from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model.interface import SCHEMES, Interface
+from edgecnn.edge.model.metrics import correct
+from tests.benchmarks.measure.onnx_files import (
+    IMAGES,
+    OPTIONS,
+    TFLITE,
+    UNIT,
+    bare,
+    classifier,
+    images_of,
+    labelled,
+    run,
+)
+
+
+def test_a_classifier_needs_its_preprocessing_where_there_are_images(tmp_path: Path) -> None:
+    file, test = classifier(tmp_path / "a.onnx"), labelled(classifier(tmp_path / "a.onnx"))
+    with pytest.raises(ConfigError, match=r"a\.onnx: no manifest\.json beside it, so how it takes pixels is not known"):
+        file_lineup(bare(file), OPTIONS, images_of(test))
+
+
+def test_images_of_another_shape_are_refused_with_both_shapes(tmp_path: Path) -> None:
+    test = ArraySplit(np.zeros((2, 9, 9, 3), np.uint8), np.array([0, 1]))
+    with pytest.raises(ConfigError, match=r"a\.onnx takes images of \(6, 5, 3\), not \(9, 9, 3\): name others with data"):
+        file_lineup(bare(classifier(tmp_path / "a.onnx"), interface=UNIT), OPTIONS, images_of(test))
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"), [([0, 3], "a.onnx has 3 classes, but the labels go up to 3"), ([], "no test images")]
+)
+def test_labels_that_do_not_fit_are_refused_before_measuring(labels: list[int], message: str, tmp_path: Path) -> None:
+    test = ArraySplit(IMAGES[: max(len(labels), 1)][: len(labels)], np.array(labels, np.int64))
+    with pytest.raises(ConfigError, match=message):
+        file_lineup(bare(classifier(tmp_path / "a.onnx"), interface=UNIT), OPTIONS, images_of(test))
+
+
+def test_files_of_other_classes_than_the_reference_are_refused(tmp_path: Path) -> None:
+    files = classifier(tmp_path / "a.onnx"), classifier(tmp_path / "b.onnx", classes=4)
+    test = labelled(files[0])
+    with pytest.raises(ArtifactError, match=r"a\.onnx has 3 classes, b\.onnx has 4: bench files with the same classes"):
+        file_lineup(bare(*files, interface=UNIT), OPTIONS, images_of(test), reference=1)
+
+
+def test_a_file_that_is_named_twice_is_refused(tmp_path: Path) -> None:
+    file = classifier(tmp_path / "a.onnx")
+    with pytest.raises(ConfigError, match=r"a\.onnx is named twice: name each file once"):
+        file_lineup(bare(file, file), OPTIONS)
+
+
+@pytest.mark.parametrize("reference", [-1, 1])
+def test_a_reference_that_is_none_of_the_files_is_our_mistake(reference: int, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="reference must be one of 1 files"):
+        file_lineup(bare(classifier(tmp_path / "a.onnx")), OPTIONS, reference=reference)
+
+
+def test_a_limit_of_accuracy_needs_labelled_images_and_another_file(tmp_path: Path) -> None:
+    file = classifier(tmp_path / "a.onnx")
+    for limit in ("max_drop_points", "min_agreement_percent"):
+        with pytest.raises(ConfigError, match=f"{limit} limits accuracy, which needs labelled images: add data"):
+            run(file_lineup(bare(file), OPTIONS), limits={limit: 1.0})
+        test = labelled(file)
+        lineup = file_lineup(bare(file, interface=UNIT), OPTIONS, images_of(test))
+        with pytest.raises(ConfigError, match=rf"{limit} applies .* a reference, but a\.onnx is the reference"):
+            run(lineup, limits={limit: 1.0})
+
+
+def test_the_first_file_is_the_reference_and_is_judged_by_nothing_but_what_was_asked(tmp_path: Path) -> None:
+    good, bad = classifier(tmp_path / "good.onnx"), classifier(tmp_path / "bad.onnx", seed=1)
+    test = labelled(good, wrong=30)
+    report = run(file_lineup(bare(good, bad, interface=UNIT), OPTIONS, images_of(test)), judged=True)
+    reference, other = report.files
+    assert (report.reference, report.dataset, report.timed_region) == ("good.onnx", images_of(test).record, TIMED_REGION)
+    assert report.class_names == ("0", "1", "2")
+    assert reference.accuracy
+    assert (reference.accuracy.correct, reference.accuracy.lost, reference.accuracy.gained) == (270, 0, 0)
+    assert (reference.verdict.status, reference.verdict.checks) == (UNJUDGED, ())
+    assert other.accuracy
+    right = int(correct(Classifier.load(bad, interface=UNIT).probabilities(IMAGES), test.labels).sum())
+    assert (other.accuracy.images, other.accuracy.correct, other.accuracy.reference_correct) == (300, right, 270)
+    assert (other.verdict.status, report.verdict.status) == (FAIL, FAIL)
+    assert "points below good.onnx, the drop lies in" in other.verdict.checks[0].text
+    text = to_text(report)
+    assert "Accuracy compared with good.onnx" in text
+    assert "Keras" not in text
+    assert "Unverified: good.onnx (no manifest.json beside it), bad.onnx (no manifest.json beside it)." in " ".join(
+        text.split()
+    )
+
+
+def test_outputs_of_another_kind_than_was_said_are_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    path = classifier(tmp_path / "a.onnx")
+    test = labelled(path)
+    logits = Interface(SCHEMES["unit"], "logits")
+    with pytest.raises(ArtifactError, match=r"a\.onnx: output classes is already probabilities .*: omit logits"):
+        file_lineup(bare(path, interface=logits), OPTIONS, images_of(test))
+
+
+def test_what_was_said_of_the_files_is_in_the_result(tmp_path: Path) -> None:
+    a, b, c = (classifier(tmp_path / f"{name}.onnx") for name in "abc")
+    test = labelled(a)
+    files = [*bare(a, c, interface=UNIT), *bare(b, interface=Interface(SCHEMES["torch"]))]
+    notes = file_lineup(files, OPTIONS, images_of(test)).notes
+    assert notes[:2] == (
+        "a.onnx, c.onnx: as stated by you, unverified: inputs are 0.00392157 * pixel, outputs are probabilities.",
+        "b.onnx: as stated by you, unverified: inputs are (0.00392157 * pixel - 0.485 0.456 0.406) / 0.229 0.224 0.225, "
+        "outputs are probabilities.",
+    )
+    assert all("as stated by you" not in note for note in file_lineup(files, OPTIONS).notes)
+
+
+def test_another_file_may_be_the_reference_whatever_the_number_of_threads(tmp_path: Path) -> None:
+    bad, good = classifier(tmp_path / "bad.onnx", seed=1), classifier(tmp_path / "good.onnx")
+    test = labelled(good)
+    options = replace(OPTIONS, threads=(1, 2))
+    lineup = file_lineup(bare(bad, good, interface=UNIT), options, images_of(test), reference=1)
+    report = run(lineup, options, judged=True, limits={"max_size_kib": 100.0})
+    assert [(file.name, file.threads) for file in report.files] == [
+        ("bad.onnx x1", 1),
+        ("bad.onnx x2", 2),
+        ("good.onnx x1", 1),
+        ("good.onnx x2", 2),
+    ]
+    assert [file.verdict.status for file in report.files] == [FAIL, FAIL, PASS, PASS]
+    assert [len(file.verdict.checks) for file in report.files] == [3, 3, 1, 1]  # The drop, a class that is lost, the size.
+    assert [file.accuracy and file.accuracy.reference_correct for file in report.files] == [300] * 4
+
+
+def test_a_file_of_four_images_at_a_time_is_timed_so_and_says_so(tmp_path: Path) -> None:
+    one, four = classifier(tmp_path / "one.onnx"), classifier(tmp_path / "four.onnx", batch=4)
+    test = labelled(one)
+    options = replace(OPTIONS, batch=6)
+    report = run(file_lineup(bare(one, four, interface=UNIT), options, images_of(test)), options, judged=True)
+    single, several = report.files
+    assert (single.images_per_run, several.images_per_run) == (1, 4)
+    assert several.accuracy
+    assert (several.accuracy.images, several.accuracy.same_class) == (300, 300)
+    for file, images in ((single, 6), (several, 8)):
+        assert file.throughput
+        assert (file.throughput.batch, file.throughput.one_by_one) == (images, True)
+        assert file.throughput.images_per_second == pytest.approx(
+            images * 1e9 * file.throughput.measured.count / file.throughput.measured.unpack().sum()
+        )
+        times = np.concatenate([item.measured.unpack() for launch in file.launches for item in launch.rounds])
+        assert file.latency.images_per_second == pytest.approx(file.images_per_run * 1e9 * len(times) / times.sum())
+    assert "four.onnx takes 4 images at a time: each of its runs is of 4 images." in " ".join(to_text(report).split())
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for folder in ("old", "new"):
+        (tmp_path / folder).mkdir()
+    files = [classifier(tmp_path / folder / "a.onnx") for folder in ("old", "new")]
+    lineup = file_lineup(bare(*files), OPTIONS)
+    assert [candidate.name for candidate in lineup.candidates] == [str(file) for file in files]
+    assert lineup.folder == f"{tmp_path / 'new'}, {tmp_path / 'old'}"
+
+
+def test_a_file_with_a_manifest_needs_nothing_said_and_keeps_its_entry(exported: Path, test_split: Split) -> None:
+    lineup = file_lineup(bare(exported / "int8.tflite"), OPTIONS, images_of(test_split))
+    assert lineup.candidates[0].artifact == Manifest.load(exported).artifact("int8.tflite")
+    assert lineup.class_names == Manifest.load(exported).class_names
+    assert lineup.notes == ()
+    with pytest.raises(ConfigError, match="defines its preprocessing and output: omit preprocess"):
+        file_lineup(bare(exported / "int8.tflite", interface=UNIT), OPTIONS, images_of(test_split))
+
+
+def test_no_more_images_are_timed_than_their_size_allows(exported: Path, test_split: Split) -> None:
+    (candidate,) = folder_lineup(ModelFolder(exported), BenchOptions(), {"keras": TFLITE}, test_split).candidates
+    assert candidate.request.images is not None
+    assert len(candidate.request.images) == 60
+    large = ArraySplit(np.zeros((9, 1024, 512, 1), np.uint8), np.zeros(9, np.int64))
+    candidate = candidate_of(read_model(exported / "model.keras"), TFLITE, 1, large)
+    assert candidate.request.images is not None
+    assert len(candidate.request.images) == 8

@@ -1,0 +1,221 @@
+"""A whole benchmark on the files of a real export."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import edgecnn.benchmarks.measure.run
+from edgecnn.benchmarks.judge.budgets import load_budgets
+from edgecnn.benchmarks.judge.gate import FAIL, INVALID, PASS, UNDECIDED, UNJUDGED, Policy
+from edgecnn.benchmarks.machine.host import read_state
+from edgecnn.benchmarks.measure.lineup import StoredReference, folder_lineup
+from edgecnn.benchmarks.measure.options import BenchOptions
+from edgecnn.benchmarks.measure.run import benchmark
+from edgecnn.benchmarks.report.text import to_text
+from edgecnn.benchmarks.results.records import Report
+from edgecnn.benchmarks.timing.process import ModelProcess
+from edgecnn.benchmarks.timing.requests import ProfileOps
+from edgecnn.edge.data.splits import CHUNK, ArraySplit, Indices, Split, chunks
+from edgecnn.edge.errors import ArtifactError, ConfigError, MissingDependency
+from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model.preprocess import Images
+from tests.benchmarks.measure.benchmarking import PLAN, change_manifest, change_reference, openers, run, write_reference
+
+
+def test_a_reference_that_somebody_spoilt_and_made_fit_the_manifest_judges_nothing(artifacts: Path, test_split: Split) -> None:
+    stored = np.load(artifacts / "reference.npy")
+    stored[::3] = np.roll(stored[::3], 1, axis=1)
+    write_reference(artifacts, stored)
+    right = int((stored.argmax(axis=1) == test_split.labels).sum())
+    change_manifest(artifacts, change_reference(correct=right))
+    # On a board, the files themselves contradict the reference.
+    report = run(artifacts, test_split, "tflite")
+    assert {file.verdict.status for file in report.files} == {UNJUDGED}
+    assert report.verdict.refuses
+    # If the Keras model is measured, it does so before anything is judged.
+    with pytest.raises(ArtifactError, match=r"reference\.npy is not what model\.keras computes.*export it again") as caught:
+        run(artifacts, test_split, "keras", "tflite")
+    assert "of 60 test images" in str(caught.value)
+
+
+def test_one_file_outside_the_budget_fails_the_report(artifacts: Path, test_split: Split) -> None:
+    # A reference that is always right, with labels on which the files are always wrong.
+    labels = (test_split.labels + 1) % 3
+    write_reference(artifacts, np.eye(3, dtype=np.float32)[labels])
+    report = run(artifacts, ArraySplit(next(chunks(test_split)), labels), "onnx", max_drop_points=50.0)
+    assert report.verdict.status == FAIL
+    # The drop, and a class that is lost.
+    assert [check.text.split(":")[0] for check in report.verdict.checks] == ["float32.onnx"] * 2 + ["int8.onnx"] * 2
+    assert all(result.accuracy and result.accuracy.lost >= 50 and result.verdict.status == FAIL for result in report.files)
+
+
+def test_sixty_images_do_not_decide_about_half_a_point(three_files: Path, test_split: Split) -> None:
+    report = run(three_files, test_split, "onnx", max_drop_points=0.5)
+    assert report.verdict.status == UNDECIDED
+    (check,) = report.verdict.checks
+    assert "about 740 images like these would decide in 80 % of cases" in check.text
+
+
+def test_noise_makes_a_limit_of_latency_invalid_and_nothing_else(
+    three_files: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A machine on battery, whatever this one is.
+    monkeypatch.setattr(edgecnn.benchmarks.measure.run, "read_state", lambda: replace(read_state(), on_battery=True))
+    quiet = run(three_files, test_split, "onnx", max_size_kib=1000)
+    assert quiet.verdict.status == PASS
+    assert any(item.name == "battery" for item in quiet.noise)
+    report = run(three_files, test_split, "onnx", runs=200, max_p90_ms=0.001)
+    assert report.verdict.status == INVALID
+    assert "the machine ran on battery" in report.verdict.checks[-1].text
+    assert report.allowed == ()
+    allowed = run(three_files, test_split, "onnx", max_p90_ms=1000, policy=Policy(("noise",)))
+    assert "battery" in allowed.allowed
+    # Four runs are too few for a p90, whatever is allowed.
+    assert allowed.verdict.checks[-1].text.startswith("float32.onnx: p90 can't be judged: it needs 64 runs, but has")
+    assert run(three_files, test_split, "onnx", policy=Policy(strict=True)).verdict.status == INVALID
+
+
+def test_a_limit_that_would_judge_nothing_is_refused(exported: Path, test_split: Split) -> None:
+    with pytest.raises(ConfigError, match="max_size_kib applies to exported files, but none is measured: name a runtime"):
+        run(exported, test_split, "keras", max_size_kib=0.001)
+
+
+def test_limits_of_a_file_that_is_not_measured_are_noted(three_files: Path, test_split: Split, tmp_path: Path) -> None:
+    (tmp_path / "limits.toml").write_text('max_drop_points = 100\n[files."int8.tflite"]\nmax_size_kib = 1')
+    options = BenchOptions(plan=PLAN)
+    report = benchmark(
+        folder_lineup(ModelFolder(three_files), options, openers("onnx"), test_split),
+        options,
+        load_budgets(tmp_path / "limits.toml", {}, ("int8.tflite", "float32.onnx")),
+        Policy(),
+        command="edgecnn bench",
+        versions={},
+        notes=("keras files were not measured.",),
+    )
+    assert report.verdict.status == PASS
+    assert report.notes == ("keras files were not measured.", "int8.tflite has its own limits, but was not measured.")
+    assert all(note in " ".join(to_text(report).split()) for note in report.notes)
+
+
+def test_a_profile_that_cannot_be_had_costs_nothing_else(
+    three_files: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = ModelProcess.ask
+
+    def refuse(process: ModelProcess, request: Any) -> Any:
+        if isinstance(request, ProfileOps):
+            raise MissingDependency("this runtime has no profiler: update it")
+        return ask(process, request)
+
+    monkeypatch.setattr(ModelProcess, "ask", refuse)
+    options = BenchOptions(plan=PLAN, profile=True)
+    budgets = load_budgets(None, {"max_drop_points": 100.0}, ())
+    lineup = folder_lineup(ModelFolder(three_files), options, openers("onnx"), test_split)
+    report = benchmark(lineup, options, budgets, Policy(), command="", versions={})
+    (file,) = report.files
+    assert (file.profile, file.profile_problem) == (None, "this runtime has no profiler: update it")
+    assert file.accuracy
+    assert file.accuracy.images == 60
+    assert "By op: not measured: this runtime has no profiler: update it" in to_text(report)
+
+
+def test_every_file_of_the_asked_formats_is_measured_in_the_manifests_order(three_files: Path, test_split: Split) -> None:
+    report = run(three_files, test_split, "onnx", "keras", "tflite", max_size_kib=0.001)
+    assert [result.name for result in report.files] == ["model.keras", "float32.tflite", "int8.tflite", "float32.onnx"]
+    assert report.dataset == Manifest.load(three_files).dataset
+    assert report.before.time <= report.after.time
+    assert len(report.during) == PLAN.launches * PLAN.rounds
+    for result in report.files:
+        assert result.latency.runs >= 4
+        assert result.latency.runs == sum(item.measured.count for launch in result.launches for item in launch.rounds)
+        assert result.accuracy
+        assert result.accuracy.images == 60
+        assert [(len(launch.rounds), launch.import_ns > 0, launch.load_ns > 0) for launch in result.launches] == [
+            (2, True, True),
+            (2, True, True),
+        ]
+    assert report.baseline == min(report.files, key=lambda file: file.latency.typical_ns.estimate).name  # type: ignore[union-attr]
+    keras, *others = report.files
+    assert keras.runtime.startswith("keras ")
+    assert keras.accuracy
+    assert (keras.accuracy.lost, keras.accuracy.gained, keras.accuracy.same_class) == (0, 0, 60)
+    # No budget applies to the size of the reference.
+    assert keras.verdict.status == PASS
+    assert {file.verdict.status for file in others} == {FAIL}
+
+
+def test_a_sweep_measures_each_file_with_each_number_of_threads(three_files: Path, test_split: Split) -> None:
+    report = run(three_files, test_split, "onnx", threads=(2, 1))
+    assert [(file.name, file.threads) for file in report.files] == [("float32.onnx x2", 2), ("float32.onnx x1", 1)]
+
+
+def test_what_was_asked_for_besides_is_there(measured: Report) -> None:
+    for file in measured.files:
+        assert file.throughput
+        assert file.paced
+        assert file.profile
+        assert file.sustained
+        assert file.throughput.batch == 4
+        assert file.throughput.one_by_one
+        assert file.throughput.images_per_second == pytest.approx(
+            4e9 * file.throughput.measured.count / file.throughput.measured.unpack().sum()
+        )
+        assert file.paced.frames == 100
+        assert file.paced.response.count == file.paced.busy.count == 100 - file.paced.dropped
+        assert file.sustained[-1].seconds >= 0.05
+        assert all(window.p50_ns <= window.p90_ns <= window.max_ns for window in file.sustained)
+        assert sum(op.share for op in file.profile.ops) == pytest.approx(1)
+
+
+def test_what_was_not_asked_for_is_not_there(three_files: Path, test_split: Split) -> None:
+    (file,) = run(three_files, test_split, "onnx").files
+    assert (file.throughput, file.paced, file.sustained, file.profile) == (None, None, (), None)
+
+
+def test_every_image_is_read_once_for_all_files_and_a_chunk_at_a_time(three_files: Path, test_split: Split) -> None:
+    asked: list[tuple[int, int]] = []
+
+    class Counted(ArraySplit):
+        def images(self, indices: Indices) -> Images:
+            asked.append((int(indices[0]), len(indices)))
+            return super().images(indices)
+
+    images = np.tile(next(chunks(test_split)), (10, 1, 1, 1))
+    labels = np.tile(test_split.labels, 10)
+    labels[-2:] = (labels[-2:] + 1) % 3
+    test = Counted(images, labels)
+    write = np.tile(np.load(three_files / "reference.npy"), (10, 1))
+    options = BenchOptions(plan=PLAN)
+    lineup = folder_lineup(ModelFolder(three_files), options, openers("tflite", "onnx"), test_split)
+    assert lineup.images
+    lineup = replace(
+        lineup, images=replace(lineup.images, test=test), reference=StoredReference((write,) * len(lineup.candidates))
+    )
+    steps: list[tuple[int, int, str]] = []
+    report = benchmark(
+        lineup,
+        options,
+        load_budgets(None, {"max_drop_points": 100.0}, ()),
+        Policy(),
+        command="",
+        versions={},
+        on_progress=lambda *step: steps.append(step),
+    )
+    assert asked == [(0, CHUNK), (CHUNK, CHUNK), (2 * CHUNK, 100)]
+    assert [step for step in steps if "classifying" in step[2]] == [
+        (done, 600, "classifying 600 test images") for done in (0, CHUNK, 2 * CHUNK)
+    ]
+    # The same images ten times are no more evidence than once.
+    once = run(three_files, test_split, "tflite", "onnx")
+    for many, few in zip(report.files, once.files, strict=True):
+        assert many.accuracy
+        assert (many.accuracy.images, many.accuracy.copies, many.accuracy.conflicting) == (60, 540, 2)
+        assert replace(many.accuracy, copies=0, conflicting=0) == few.accuracy
+    said = " ".join(to_text(report).split())
+    assert "540 test images have the pixels of an earlier one" in said
+    assert "2 test images have the pixels of an earlier image but another label" in said
+    assert "another label" not in to_text(once)

@@ -1,0 +1,82 @@
+"""What is refused before anything is measured: options out of range, references and files that do not fit."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgecnn.benchmarks.measure.options import BenchOptions
+from edgecnn.edge.data.splits import Split
+from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.manifest import Manifest
+from tests.benchmarks.measure.benchmarking import change_manifest, change_reference, run
+
+
+@pytest.mark.parametrize("threads", [0, -1, 65])
+def test_threads_out_of_range_are_refused(threads: int, exported: Path, test_split: Split) -> None:
+    with pytest.raises(ConfigError, match=f"threads must be 1 to 64, got {threads}"):
+        run(exported, test_split, "tflite", threads=(threads,))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"threads": (1, 1)}, "threads must be different numbers"),
+        ({"threads": ()}, "threads must be different numbers"),
+        ({"percents": (100.0,)}, "percents must be above 0 and below 100, got 100"),
+        ({"percents": (0.0,)}, "percents must be above 0 and below 100, got 0"),
+        ({"batch": 0}, "batch must be 1 to 4096 images, got 0"),
+        ({"batch": 4097}, "batch must be 1 to 4096 images, got 4097"),
+        ({"rate": 0.0}, "rate must be 0.1 to 1000000"),
+        ({"rate": float("nan")}, "rate must be 0.1 to 1000000"),
+        ({"sustained_seconds": 86_401.0}, "sustained_seconds must be at most 24 hours"),
+    ],
+)
+def test_options_out_of_range_are_refused(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        BenchOptions(**fields)  # type: ignore[arg-type]  # Some are wrong on purpose.
+
+
+def test_a_format_without_files_is_refused(artifacts: Path, test_split: Split) -> None:
+    change_manifest(artifacts, lambda old: replace(old, artifacts=tuple(a for a in old.artifacts if a.format != "onnx")))
+    with pytest.raises(ConfigError, match=r"bars has no onnx file: run edgecnn export formats=onnx"):
+        run(artifacts, test_split, "tflite", "onnx")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda old: replace(old, reference=None), "bars has no reference to judge by: run edgecnn export"),
+        (change_reference(source_sha256="0" * 64), r"reference\.npy is stale: .*: run edgecnn export"),
+        (change_reference(test_sha256="0" * 64), r"reference\.npy is stale: .*: run edgecnn export"),
+        (change_reference(sha256="0" * 64), r"reference\.npy is not the file that the manifest lists: run edgecnn export"),
+    ],
+    ids=["none", "other-model", "other-images", "other-bytes"],
+)
+def test_a_reference_that_does_not_fit_is_refused(
+    change: Callable[[Manifest], Manifest], message: str, artifacts: Path, test_split: Split
+) -> None:
+    change_manifest(artifacts, change)
+    with pytest.raises(ArtifactError, match=message):
+        run(artifacts, test_split, "tflite")
+
+
+def test_a_missing_reference_is_refused(artifacts: Path, test_split: Split) -> None:
+    (artifacts / "reference.npy").unlink()
+    with pytest.raises(ArtifactError, match=r"reference\.npy does not exist"):
+        run(artifacts, test_split, "tflite")
+
+
+@pytest.mark.parametrize("name", ["reference.npy", "int8.tflite"])
+def test_an_altered_file_is_refused(name: str, artifacts: Path, test_split: Split) -> None:
+    data = bytearray((artifacts / name).read_bytes())
+    data[-1] ^= 1
+    (artifacts / name).write_bytes(data)
+    with pytest.raises(ArtifactError, match=rf"{name} is not the file that .* lists.*: .*run edgecnn export"):
+        run(artifacts, test_split, "tflite")
+
+
+def test_a_folder_without_a_manifest_is_refused(tmp_path: Path, test_split: Split) -> None:
+    with pytest.raises(ArtifactError, match=r"manifest\.json does not exist"):
+        run(tmp_path, test_split, "tflite")

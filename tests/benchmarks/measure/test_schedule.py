@@ -1,0 +1,94 @@
+"""The progress and duration of a benchmark, with a clock that only the test moves."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+
+from edgecnn.benchmarks.measure import schedule
+from edgecnn.benchmarks.measure.planning import FileCost, PlanOptions, total_seconds
+from edgecnn.benchmarks.measure.schedule import ESTIMATE, Schedule
+from edgecnn.benchmarks.timing.latency import Plan
+
+Files = tuple[tuple[str, float, float], ...]
+Run = Callable[..., list[str]]
+FILES = (("a", 1.0, 0.1), ("b", 20.0, 10.0))
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Yield the messages while two files, of 0.1 and 10 s per run, take this many times their first duration."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(schedule, "time", SimpleNamespace(monotonic=lambda: clock.now))
+
+    def go(asked: Plan | PlanOptions, slower: float, files: Files = FILES) -> list[str]:
+        said: list[str] = []
+        made = Schedule(2, asked, lambda done, steps, text: said.append(f"{done}/{steps} {text}"))
+        launch, plan = 1, Plan()
+        while launch == 1 or launch <= plan.launches:
+            for name, opening, step in files:
+                made.opening(launch, name)
+                taken = opening * (slower if launch > 1 else 1.0)
+                clock.now += taken
+                made.opened(name, taken, step)
+            plan = made.settle(lambda costs: 100.0)
+            for turn in range(1, plan.rounds + 1):
+                for _ in range(2):
+                    made.timing(launch, turn)
+                    clock.now += 10.1 * slower
+            launch += 1
+        return said
+
+    return go
+
+
+PLAN = Plan(min_seconds=0, min_runs=12, launches=3, rounds=2)
+
+
+def test_an_estimate_is_given_before_the_first_round_and_once(run: Run) -> None:
+    said = run(PLAN, 1.0)
+    estimates = [index for index, text in enumerate(said) if ESTIMATE in text]
+    assert estimates == [2]
+    costs = [FileCost("a", 1, 0.1), FileCost("b", 20, 10)]
+    assert total_seconds(PLAN, costs) == pytest.approx(3 * (21 + 2 * 2 * 10.1), rel=0.01)
+    assert "about 4.7 min, 3 launches of 2 rounds" in said[2]
+
+
+def test_what_is_left_falls_to_what_comes_after_the_rounds(run: Run) -> None:
+    said = [text for text in run(PLAN, 1.0) if "left" in text]
+    assert "launch 1 of 3, round 1 of 2" in said[0]
+    assert said[-1].startswith("17/18 launch 3 of 3, round 2 of 2, about ")
+    assert said[-1].endswith("min left")
+    assert [text.split()[0] for text in said] == [f"{done}/18" for done in range(2, 18)]
+
+
+def test_a_machine_that_became_slower_has_more_left(run: Run) -> None:
+    def left(said: list[str]) -> float:
+        text = next(text for text in said if "launch 2 of 3, round 1" in text)
+        number, unit = text.split("about ")[1].split()[:2]
+        return float(number) * {"s": 1, "min": 60, "h": 3600}[unit]
+
+    assert left(run(PLAN, 3.0)) > 1.5 * left(run(PLAN, 1.0))
+
+
+def test_a_plan_that_is_chosen_is_said_as_soon_as_it_is(run: Run) -> None:
+    said = run(PlanOptions(), 1.0)
+    assert said[0] == "0/2 launch 1: opening a"
+    assert "5 launches of 1 round" in said[3]
+    assert any(text.startswith("4/20 launch 2 of 5: opening a") for text in said)
+
+
+def test_launches_without_a_fixed_end_are_not_counted_against_one(run: Run) -> None:
+    said = run(PlanOptions(until_width_percent=1), 1.0)
+    assert "or more, 20 launches or more of 1 round" in said[3]
+    assert not any(" of 20" in text for text in said)
+
+
+def test_minutes_are_announced_after_the_first_file_already(run: Run) -> None:
+    said = run(PlanOptions(), 1.0, (("b", 20.0, 10.0), ("a", 1.0, 0.1)))
+    estimates = [index for index, text in enumerate(said) if ESTIMATE in text]
+    assert estimates == [1, 3]
+    assert said[1].startswith(f"0/2 {ESTIMATE}more than 4.")
+    assert said[2] == "1/2 launch 1: opening a"
+    quick = run(PlanOptions(), 1.0, (("a", 0.4, 26e-6), ("b", 0.4, 26e-6)))
+    assert len([text for text in quick if ESTIMATE in text]) == 1

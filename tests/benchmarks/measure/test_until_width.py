@@ -1,0 +1,89 @@
+"""Stopping at a width fixed beforehand: when, and its effect on the intervals."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgecnn.benchmarks.measure.planning import MOST_LAUNCHES, UNTIL_WIDTH_LAUNCHES
+from edgecnn.benchmarks.measure.until_width import narrow_enough
+from edgecnn.benchmarks.results.latency_summary import summarize
+from edgecnn.benchmarks.results.records import Launch, Round
+from edgecnn.benchmarks.statistics.intervals import student_quantile
+from edgecnn.benchmarks.timing.latency import Plan
+from edgecnn.benchmarks.timing.times import Times
+
+WIDTH = partial(Plan, launches=20, rounds=1)
+
+
+def file(*medians_ns: int) -> list[Launch]:
+    times = [Times.pack([median - 5, median, median + 5]) for median in medians_ns]
+    return [Launch(1, 1, Times.pack([9]), True, (Round(Times.pack([]), item, 1, None),), 1, 1) for item in times]
+
+
+UNSTEADY = file(*[1000, 1100] * 10)
+STEADY = file(*[2000, 2010] * 10)
+TWICE = file(*[2000, 2200] * 10)
+
+
+def test_wide_intervals_go_on_and_narrow_ones_end() -> None:
+    found = summarize(UNSTEADY, UNSTEADY, ()).typical_ns
+    assert found
+    width = 100 * (found.high / found.estimate - 1)
+    assert not narrow_enough(WIDTH(until_width_percent=0.99 * width), [UNSTEADY])
+    assert narrow_enough(WIDTH(until_width_percent=1.01 * width), [UNSTEADY])
+    assert narrow_enough(WIDTH(until_width_percent=1), [STEADY])
+
+
+def test_of_several_files_the_ratios_count_and_every_one_of_them() -> None:
+    plan = WIDTH(until_width_percent=1)
+    assert narrow_enough(plan, [UNSTEADY, TWICE])  # Both drift equally.
+    assert not narrow_enough(plan, [UNSTEADY, STEADY])
+    assert not narrow_enough(plan, [UNSTEADY, TWICE, STEADY])
+
+
+def test_without_a_width_the_number_of_launches_decides() -> None:
+    assert narrow_enough(WIDTH(), [UNSTEADY])
+
+
+def half_widths(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean of the first launches and half their interval's width, after each launch."""
+    counts = np.arange(1, values.shape[1] + 1)
+    mean = np.cumsum(values, axis=1) / counts
+    variance = (np.cumsum(values**2, axis=1) - counts * mean**2) / np.maximum(counts - 1, 1)
+    quantiles = np.array([0.0] + [student_quantile(0.975, count - 1) for count in counts[1:]])
+    return mean, quantiles * np.sqrt(np.maximum(variance, 0) / counts)
+
+
+def stopped(done: NDArray[np.bool_], first: int) -> NDArray[np.intp]:
+    """Return the first position from `least` on at which each row is done, or the last one."""
+    done = done.copy()
+    done[:, : first - 1] = False
+    done[:, -1] = True
+    found: NDArray[np.intp] = done.argmax(axis=1)
+    return found
+
+
+@pytest.mark.parametrize("width", [2.0, 0.6, 0.5, 0.45, 0.4, 0.35, 0.3, 0.25, 0.2])
+@pytest.mark.parametrize("outliers", [False, True])
+def test_intervals_hold_the_truth_in_95_percent_of_benchmarks_that_stop_at_a_width(width: float, outliers: bool) -> None:
+    random = np.random.default_rng(0)
+    values = random.standard_normal((20_000, MOST_LAUNCHES))
+    if outliers:
+        values += 2.0 * ((random.random(values.shape) < 0.1) - 0.1)  # One launch in ten is 2 standard deviations slower.
+    mean, half = half_widths(values)
+    rows, end = np.arange(len(values)), stopped(half <= width, UNTIL_WIDTH_LAUNCHES)
+    assert np.mean(np.abs(mean[rows, end]) <= half[rows, end]) >= 0.94
+
+
+def test_fewer_launches_before_the_first_look_would_not_hold_it() -> None:
+    mean, half = half_widths(np.random.default_rng(0).standard_normal((20_000, MOST_LAUNCHES)))
+    rows, end = np.arange(len(mean)), stopped(half <= 0.55, 5)
+    assert np.mean(np.abs(mean[rows, end]) <= half[rows, end]) < 0.93
+
+
+def test_stopping_at_a_verdict_finds_a_difference_between_equals_far_too_often() -> None:
+    mean, half = half_widths(np.random.default_rng(0).standard_normal((5_000, MOST_LAUNCHES)))
+    rows, end = np.arange(len(mean)), stopped(np.abs(mean) > half, UNTIL_WIDTH_LAUNCHES)
+    assert np.mean(np.abs(mean[rows, end]) > half[rows, end]) > 0.15

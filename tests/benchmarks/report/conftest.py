@@ -1,0 +1,12 @@
+from dataclasses import replace
+
+import pytest
+
+from edgecnn.benchmarks.machine.noise import Load
+from edgecnn.benchmarks.results.records import Report
+
+
+@pytest.fixture
+def quiet(measured: Report) -> Report:
+    """`measured`, as if the machine had been quiet."""
+    return replace(measured, noise=(), allowed=(), load=Load(1.0, 0.01, 0.0))

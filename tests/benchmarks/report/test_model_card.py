@@ -1,0 +1,85 @@
+"""The model card: what the manifest says, and nobody's own words overwritten."""
+
+from dataclasses import replace
+
+import pytest
+
+from edgecnn.benchmarks.report.model_card import model_card
+from edgecnn.edge.export_records import Parity, Provenance, Reference
+from edgecnn.edge.manifest import Artifact, DatasetRecord, Manifest, Preprocessing, Quantization, TensorSpec
+
+FLOAT = TensorSpec("image", (None, 4, 4, 1), "float32")
+INT8 = TensorSpec("image", (1, 4, 4, 1), "int8", Quantization((1 / 255,), (-128,)))
+SCORES = TensorSpec("scores", (1, 2), "float32")
+
+
+@pytest.fixture
+def manifest() -> Manifest:
+    keras = Artifact("keras", "float32", "model.keras", 9000, "a" * 64, None, FLOAT, SCORES, None, None)
+    int8 = Artifact("tflite", "int8", "int8.tflite", 4321, "b" * 64, "a" * 64, INT8, SCORES, None, Parity(1000, 997, 0.0625))
+    return Manifest(
+        schema=2,
+        class_names=("cat", "dog"),
+        preprocessing=Preprocessing(1 / 255, "digit", "dark"),
+        output="probabilities",
+        trusted=(),
+        dataset=DatasetRecord("animals", "/home/anna/animals", "c" * 64, "d" * 64),
+        provenance=Provenance("2026-01-02", "2026-01-03", 0, {"epochs": "3"}, {}, {"tensorflow": "2.21"}, None),
+        reference=Reference("reference.npy", "e" * 64, "a" * 64, "d" * 64, 1000, 950),
+        artifacts=(keras, int8),
+    )
+
+
+def written(manifest: Manifest, earlier: str | None = None) -> str:
+    card = model_card(manifest, "pets", earlier)
+    assert card is not None
+    return card
+
+
+def test_a_part_that_somebody_edited_or_removed_is_never_overwritten(manifest: Manifest) -> None:
+    card = written(manifest)
+    assert model_card(manifest, "pets", card.replace("4,321", "4,322")) is None
+    assert model_card(manifest, "pets", card.replace("edgecnn:end", "end")) is None
+    assert model_card(manifest, "pets", "# My own card") is None
+
+
+def test_what_is_written_outside_of_the_part_stays_when_the_part_is_renewed(manifest: Manifest) -> None:
+    mine = written(manifest).replace("license:  #", "license: mit  #").replace("[name]", "Anna") + "\nTested by Anna.\n"
+    keras, int8 = manifest.artifacts
+    again = written(replace(manifest, artifacts=(keras, replace(int8, size_bytes=5555))), mine)
+    assert again.replace("5,555", "4,321").split("-->", 2)[2] == mine.split("-->", 2)[2]
+    assert again.startswith(mine.split("<!-- edgecnn:begin")[0])
+    assert "5,555" in again
+    assert written(manifest, again) == mine
+
+
+def test_the_card_has_accuracy_with_its_interval_files_with_hashes_and_how_pixels_go_in(manifest: Manifest) -> None:
+    card = written(manifest)
+    for part in (
+        "# Model card: pets",
+        "license:  # Fill in",
+        "95.00 % (950 of 1,000 test images; 95 % interval 93.46 to 96.27 %)",  # Clopper and Pearson, as scipy has it.
+        "| int8.tflite | 997 of 1,000 | 0.30 points | 0.062 |",
+        f"| int8.tflite | 4,321 | - | {'b' * 64} |",
+        "0.00392157 \\* pixel",
+        "scale 0.00392157, zero point -128",
+        "Images with a light background are inverted.",
+        "epochs 3",
+        f"`{'d' * 64}`",
+        "one of its 2 classes for any image",
+    ):
+        assert part in card
+    assert "anna" not in card
+
+
+def test_a_file_of_another_model_is_not_in_the_card(manifest: Manifest) -> None:
+    keras, int8 = manifest.artifacts
+    assert "int8.tflite" not in written(replace(manifest, artifacts=(keras, replace(int8, source_sha256="f" * 64))))
+
+
+def test_names_from_outside_can_not_become_markup_or_end_the_part(manifest: Manifest) -> None:
+    evil = "<!-- edgecnn:end --> | **a**\n# b"
+    card = written(replace(manifest, class_names=(evil, "dog"), dataset=replace(manifest.dataset, name=evil)))
+    assert card.count("<!-- edgecnn:end -->") == 1
+    assert "\n# b" not in card
+    assert written(manifest, card) == written(manifest)

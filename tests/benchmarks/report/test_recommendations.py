@@ -1,0 +1,43 @@
+"""The file to ship: named where one passed, and never where none did."""
+
+from dataclasses import replace
+
+from edgecnn.benchmarks.judge.gate import UNJUDGED, Verdict
+from edgecnn.benchmarks.machine.noise import Noise
+from edgecnn.benchmarks.report.pareto import pareto_points
+from edgecnn.benchmarks.report.recommendations import advice, recommend
+from edgecnn.benchmarks.results.records import FileResult
+from tests.benchmarks.report.pages import accuracy, file_result, report
+
+
+def said(*files: FileResult) -> str:
+    made = report(*files)
+    return advice(made, recommend(made, pareto_points(made)))
+
+
+def test_a_file_that_failed_is_never_advised() -> None:
+    assert said(file_result("int8.tflite", "FAIL")).startswith("No file is recommended")
+    assert said(file_result("int8.tflite", "FAIL"), file_result("b.tflite", microseconds=90)).startswith("Ship b.tflite: ")
+
+
+def test_a_file_that_is_undecided_or_has_no_limit_is_a_candidate_and_not_shipped() -> None:
+    unlimited = replace(file_result("int8.tflite"), verdict=Verdict(UNJUDGED, ()))
+    for file in (file_result("int8.tflite", "UNDECIDED"), unlimited):
+        assert said(file).startswith("The best candidate is int8.tflite (97.50 % right")
+
+
+def test_the_balanced_file_is_advised_with_its_figures() -> None:
+    slow = file_result("float32.tflite", microseconds=500, of=accuracy(flips=4))
+    text = said(slow, file_result("int8.tflite", microseconds=50, of=accuracy(flips=4)))
+    assert text.startswith("Ship int8.tflite: 97.50 % right, p50 5")
+    assert text.endswith("39.1 KiB.")
+
+
+def test_an_unstable_time_is_called_so() -> None:
+    made = report(file_result("int8.tflite"), noise=(Noise("load", None, "others were busy"),))
+    assert " µs (unstable), " in advice(made, recommend(made, pareto_points(made)))
+
+
+def test_without_accuracy_no_file_is_advised() -> None:
+    made = replace(report(replace(file_result("int8.tflite"), accuracy=None)), dataset=None)
+    assert advice(made, recommend(made, pareto_points(made))) == "No file is recommended: accuracy was not measured."

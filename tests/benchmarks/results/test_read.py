@@ -1,0 +1,60 @@
+"""A result of one board in a file that has several boards' results."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edgecnn.__main__ import main
+from edgecnn.benchmarks.results.read import read_report
+from edgecnn.edge.errors import ArtifactError, ConfigError
+
+RESULT = Path(__file__).parents[1] / "kept_results/schema-3.json"
+
+
+def boards(folder: Path, *hosts: str) -> Path:
+    """Write the results of boards, and of one that has none."""
+    result = json.loads(RESULT.read_text())
+    devices = [{"host": host, "error": None, "result": result} for host in hosts]
+    absent = {"host": "absent", "error": "it does not answer", "result": None}
+    path = folder / "boards.json"
+    path.write_text(json.dumps({"schema": 1, "command": "edgecnn bench", "devices": [*devices, absent]}))
+    return path
+
+
+def test_of_several_boards_one_must_be_named(tmp_path: Path) -> None:
+    path = boards(tmp_path, "pi4", "ssh://pi@10.0.0.7:22")
+    with pytest.raises(ConfigError, match=r"pi4, ssh://pi@10\.0\.0\.7:22: name one, as .*boards\.json/pi4"):
+        read_report(path)
+    with pytest.raises(ConfigError, match="name one"):
+        read_report(path / "pi5")
+    with pytest.raises(ArtifactError, match=r"no result of absent \(it does not answer\)"):
+        read_report(path / "absent")
+    expected = read_report(RESULT)
+    assert read_report(path / "pi4") == expected
+    assert read_report(path / "ssh://pi@10.0.0.7:22") == expected
+
+
+def test_the_only_board_with_a_result_needs_no_name(tmp_path: Path) -> None:
+    assert read_report(boards(tmp_path, "pi4")) == read_report(RESULT)
+    with pytest.raises(ConfigError, match="has the results of no board"):
+        read_report(boards(tmp_path))
+
+
+def test_a_damaged_list_of_boards_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "boards.json"
+    path.write_text('{"devices": [3]}')
+    with pytest.raises(ArtifactError, match=r"boards\.json is damaged"):
+        read_report(path)
+    with pytest.raises(ConfigError, match="name the file alone"):
+        read_report(RESULT / "pi4")
+
+
+def test_report_and_compare_take_boards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = boards(tmp_path, "pi4", "pi5")
+    assert main(["report", f"{path}/pi4", "--csv", str(tmp_path / "x.csv")]) == 0
+    assert (tmp_path / "x.csv").read_text().startswith("file,")
+    assert main(["report", str(path)]) == 2
+    assert "boards.json/pi4" in capsys.readouterr().err
+    assert main(["compare", f"{path}/pi4", f"{path}/pi5", "--force", "--allow", "noise"]) == 0
+    assert "boards.json/pi5" in capsys.readouterr().out

@@ -1,0 +1,170 @@
+"""A bundle on the command line: made, and accepted in place of a folder."""
+
+import io
+import json
+import re
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgecnn.__main__ import main
+from edgecnn.edge.data.dataset import load_test
+from edgecnn.edge.files import sha256
+from edgecnn.edge.manifest import Manifest
+
+SHORT = ("--launches", "2", "--min-runs", "4", "--min-seconds", "0")
+
+
+@pytest.fixture(scope="module")
+def bundle(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of int8 files and 30 images. Do not write to it."""
+
+    path = tmp_path_factory.mktemp("bundles") / "bars.zip"
+    command = ["bundle", exported, "--out", path, "--file", "int8.tflite", "--file", "int8.onnx", "--images", 30]
+    assert main([str(part) for part in command]) == 0
+    return path
+
+
+def altered(bundle: Path, folder: Path, name: str, old: bytes, new: bytes) -> Path:
+    """Copy the bundle with a changed member and the same index."""
+    path = folder / "altered.zip"
+    with zipfile.ZipFile(bundle) as source, zipfile.ZipFile(path, "w") as target:
+        for info in source.infolist():
+            data = source.read(info)
+            target.writestr(info, data.replace(old, new) if info.filename == name else data)
+    return path
+
+
+def test_without_files_to_bundle_it_says_what_to_run(tmp_path: Path, terminal: Any) -> None:
+    assert "manifest.json does not exist" in terminal.fails(4, "bundle", tmp_path)
+
+
+def test_another_suffix_than_zip_is_refused(exported: Path, tmp_path: Path, terminal: Any) -> None:
+    assert "is not a .zip name" in terminal.fails(2, "bundle", exported, "--out", tmp_path / "bars.tar")
+
+
+def test_an_altered_bundle_is_refused_by_every_command(bundle: Path, tmp_path: Path, terminal: Any) -> None:
+    path = altered(bundle, tmp_path, "manifest.json", b"probabilities", b"logits")
+    for command in (["verify"], ["evaluate"], ["doctor"], ["bench"], ["predict", "--index", "0"]):
+        line = terminal.fails(4, command[0], path, *command[1:])
+        assert "manifest.json is not the file that bundle.json lists" in line
+        assert not terminal.out
+
+
+def test_a_file_that_the_bundle_has_not_is_named_with_those_it_has(bundle: Path, terminal: Any) -> None:
+    for command in (["verify"], ["evaluate"], ["doctor"], ["predict", "--index", "0"]):
+        line = terminal.fails(2, command[0], bundle / "float32.onnx", *command[1:])
+        assert "bars.zip has no float32.onnx: it has int8.tflite, int8.onnx" in line
+
+
+def test_predict_of_several_files_asks_for_one(bundle: Path, terminal: Any) -> None:
+    assert f"several files: name one, for example {bundle}/int8.onnx" in terminal.fails(2, "predict", bundle, "--index", "0")
+
+
+def test_an_index_beyond_the_bundles_images_is_refused(bundle: Path, terminal: Any) -> None:
+    assert "the test images are 0 to 29" in terminal.fails(2, "predict", bundle / "int8.onnx", "--index", "30")
+
+
+def test_a_keras_model_is_in_no_bundle(bundle: Path, terminal: Any) -> None:
+    assert "holds no Keras model" in terminal.fails(2, "bench", bundle, "--runtime", "keras", *SHORT)
+
+
+def test_bench_of_a_file_of_a_bundle_says_how(bundle: Path, terminal: Any) -> None:
+    line = terminal.fails(2, "bench", bundle / "int8.onnx", *SHORT)
+    assert f"bench takes a whole bundle: edgecnn bench {bundle} --runtime onnx" in line
+
+
+def test_a_tolerance_out_of_range_exits_with_2(bundle: Path, terminal: Any) -> None:
+    assert "--tolerance must be 0 to 1, got 2" in terminal.fails(2, "verify", bundle, "--tolerance", "2")
+
+
+def test_other_golden_outputs_exit_with_4_and_name_file_vector_and_difference(
+    bundle: Path, tmp_path: Path, terminal: Any
+) -> None:
+    path, name = tmp_path / "other.zip", "golden.int8.onnx.npy"
+    with zipfile.ZipFile(bundle) as source, zipfile.ZipFile(path, "w") as target:
+        members = {member: source.read(member) for member in source.namelist()}
+        outputs = np.load(io.BytesIO(members[name]))
+        outputs[5] = np.roll(outputs[5], 1)
+        buffer = io.BytesIO()
+        np.save(buffer, outputs)
+        index = json.loads(members["bundle.json"])
+        index["members"][name]["sha256"] = sha256(buffer.getvalue())
+        members |= {name: buffer.getvalue(), "bundle.json": json.dumps(index).encode()}
+        for member, data in members.items():
+            target.writestr(member, data)
+    line = terminal.fails(4, "verify", path)
+    assert re.search(r"int8\.onnx differs by 0\.\d+ on vector 5, the limit is 0\.05: update the runtime", line)
+    assert "int8.tflite" not in line
+    assert "FAIL: int8.onnx differs by" in terminal.out
+
+
+def test_verify_runs_the_golden_vectors(bundle: Path, terminal: Any) -> None:
+    out = terminal.passes("verify", bundle)
+    assert [line.split()[:4] for line in out.splitlines() if line.startswith(" int8")] == [
+        ["int8.tflite", "32", "of", "32"],
+        ["int8.onnx", "32", "of", "32"],
+    ]
+    (checked,) = json.loads(terminal.passes("verify", bundle / "int8.onnx", "--json", "-"))["files"]
+    assert (checked["file"], checked["bit_exact"], checked["passed"]) == ("int8.onnx", 32, True)
+
+
+def test_verify_with_data_compares_with_the_bundles_reference(bundle: Path, terminal: Any) -> None:
+    out = terminal.passes("verify", bundle / "int8.tflite", "--data", bundle)
+    assert "of 30 test images" in out
+
+
+def test_evaluate_says_of_each_file_what_it_says_of_the_folders(
+    bundle: Path, exported: Path, tmp_path: Path, terminal: Any
+) -> None:
+    found = json.loads(terminal.passes("evaluate", bundle, "--json", "-"))
+    assert [Path(item["file"]).name for item in found["files"]] == ["int8.tflite", "int8.onnx"]
+    for item in found["files"]:
+        name = Path(item["file"]).name
+        alone = json.loads(terminal.passes("evaluate", exported / name, "--data", bundle, "--json", "-"))
+        assert (item["images"], item["correct"], item["loss"]) == (30, alone["correct"], alone["loss"])
+        assert item["dataset"]["name"] == Manifest.load(exported).dataset.name
+
+
+def test_a_folder_is_evaluated_file_by_file(exported: Path, terminal: Any) -> None:
+    lines = terminal.passes("evaluate", exported).splitlines()
+    assert [line.split()[0] for line in lines[2:]] == [artifact.path for artifact in Manifest.load(exported).artifacts]
+    assert all("of 60" in line for line in lines[2:])
+
+
+def test_predict_shows_the_bundles_own_image(bundle: Path, exported: Path, terminal: Any) -> None:
+    label = load_test(bundle).labels[3]
+    out = terminal.passes("predict", bundle / "int8.tflite", "--index", "3")
+    assert f"test image 3: label {Manifest.load(exported).class_names[label]}" in out
+    assert f"{bundle}/int8.tflite" in out
+
+
+def test_doctor_runs_the_bundles_files(bundle: Path, terminal: Any) -> None:
+    found = json.loads(terminal.passes("doctor", bundle, "--json", "-"))["findings"]
+    ran = {item["name"] for item in found if "ran it once" in item["text"]}
+    assert ran == {"int8.tflite", "int8.onnx"}
+
+
+def test_bench_judges_the_bundles_files_beside_its_reference(bundle: Path, tmp_path: Path, terminal: Any) -> None:
+    code = terminal.run("bench", bundle, *SHORT, "--max-drop", "100", "--json", tmp_path / "result.json")
+    assert code == 0, terminal.err
+    report = json.loads((tmp_path / "result.json").read_text())
+    assert [item["artifact"]["path"] for item in report["files"]] == ["int8.tflite", "int8.onnx"]
+    assert report["folder"] == str(bundle)
+    assert report["files"][0]["accuracy"]["images"] == 30
+    assert "keras" not in terminal.out.replace("Keras model", "")
+
+
+def test_a_bundle_works_where_the_models_images_are_not(exported: Path, tmp_path: Path, terminal: Any) -> None:
+    folder, data = tmp_path / "bars", tmp_path / "images"
+    shutil.copytree(exported, folder, ignore=shutil.ignore_patterns("logs", "checkpoint"))
+    shutil.copytree(Manifest.load(exported).dataset.source, data)
+    path = tmp_path / "bars.zip"
+    terminal.passes("bundle", folder, "--data", data)
+    shutil.rmtree(data)
+    shutil.rmtree(folder)
+    assert "60 test images" in terminal.passes("evaluate", path / "int8.onnx")

@@ -1,0 +1,180 @@
+"""Wrong options and verdicts: exit codes, and one line that says what is wrong."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgecnn.api import train as train_calls
+from edgecnn.convert.training.train import train as train_model
+from tests.cli.always_right import SHORT, always_right
+
+COMMANDS = (
+    "data", "train", "sweep", "evaluate", "predict", "export", "bundle", "verify", "summary", "bench", "diagnose", "doctor",
+    "compare", "selftest", "report",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--fast"], "No such option: --fast"),
+        (["fly"], "No such command 'fly'"),
+        (["evaluate"], "Missing argument 'FILE'"),
+        (["evaluate", "x.tflite", "--fast"], "No such option: --fast"),
+        (["evaluate", "x.tflite", "--threads", "many"], "Invalid value for '--threads'"),
+        (["predict", "x.tflite"], "nothing to predict: name image files, or test images with --index 47"),
+        (["export", "--quantize", "int4"], "--quantize int4 is unknown: use float32, float16, dynamic, int8, int16x8"),
+        (["export", "--format", "coreml"], "--format coreml is unknown: use tflite or onnx"),
+        (["export", "--quantize", "float16"], "onnx has no float16 (it has float32, int8): use --format tflite alone"),
+        (["export", "--format", "onnx", "--quantize", "int16x8"], "onnx has no int16x8 (it has float32, int8): choose another"),
+        (
+            ["bench", "--runtime", "torch"],
+            "--runtime torch is unknown: use litert, tflite-runtime, onnxruntime, keras",
+        ),
+        (["train", "--epochs", "0"], "--epochs must be at least 1, got 0"),
+        (["train", "--data", "nowhere"], "nowhere is not a folder, an .npz file or one of mnist"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_options_exit_with_2_and_say_which(arguments: list[str], part: str, terminal: Any) -> None:
+    assert part in terminal.fails(2, *arguments)
+    assert terminal.out == ""
+
+
+@pytest.mark.parametrize("command", ["evaluate", "bench"])
+def test_a_data_folder_that_is_none_exits_with_2(command: str, exported: Path, terminal: Any) -> None:
+    target = exported / "int8.tflite" if command == "evaluate" else exported
+    assert "nowhere is not a folder, an .npz file or one of" in terminal.fails(2, command, target, "--data", "nowhere")
+
+
+@pytest.mark.parametrize("index", [-1, 60])
+def test_an_index_out_of_range_exits_with_2(index: int, exported: Path, terminal: Any) -> None:
+    line = terminal.fails(2, "predict", exported / "int8.tflite", "--index", str(index))
+    assert line == f"edgecnn: --index {index} is out of range: the test images are 0 to 59"
+
+
+def test_an_out_folder_that_is_a_file_exits_with_2(idx_folder: Path, terminal: Any) -> None:
+    Path("taken").write_text("mine")
+    line = terminal.fails(2, "train", "--data", idx_folder, "--out", "taken")
+    assert line == "edgecnn: taken can't be written (File exists): choose another folder"
+    assert Path("taken").read_text() == "mine"
+
+
+@pytest.mark.parametrize("option", ["--json", "--save"])
+def test_a_result_that_cannot_be_written_exits_with_2(option: str, exported: Path, terminal: Any) -> None:
+    Path("taken").write_text("mine")
+    line = terminal.fails(2, "predict", exported / "int8.tflite", "--index", "0", option, "taken/result.png")
+    assert "taken can't be written" in line
+
+
+def test_benchmarking_other_images_than_the_models_exits_with_2(artifacts: Path, idx_folder: Path, terminal: Any) -> None:
+    data = always_right(artifacts, idx_folder)
+    assert "these are not the model's test images (bars" in terminal.fails(2, "bench", artifacts, "--data", idx_folder)
+    shutil.rmtree(data)
+    line = terminal.fails(2, "bench", artifacts)
+    assert "are not here: name their folder with --data" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--max-drop", "101"], "max_drop_points must be 0 to 100, got 101.0"),
+        (["--max-p90-ms", "0"], "max_p90_ms must be above 0, got 0.0"),
+        (["--threads", "1,x"], "--threads must be a number, or several such as 1,2,4, got 1,x"),
+        (["--sustained", "soon"], "'soon' is not a duration: write 90s, 10m or 1h"),
+        (["--allow", "dust"], "--allow dust is unknown: use noise, or one of governor, temperature, throttled"),
+        (["--launches", "0"], "--launches must be 1 to 100, got 0"),
+        (["--min-runs", "0"], "--min-runs must be 1 to 10000000, got 0"),
+        (["--min-seconds", "-1"], "--min-seconds must be 0 to 86400, got -1.0"),
+        (["--percentile", "100"], "--percentile must be above 0 and below 100, got 100.0"),
+        (["--budget", "limits.toml"], "limits.toml: max_drop is unknown: use max_drop_points, min_agreement_percent"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bench_refuses_what_cannot_be_before_it_measures(
+    arguments: list[str], part: str, exported: Path, terminal: Any
+) -> None:
+    Path("limits.toml").write_text("max_drop = 0.5")
+    assert part in terminal.fails(2, "bench", exported, *arguments)
+    assert terminal.err.count("\n") == 1
+
+
+def test_a_file_outside_the_budget_exits_with_3_and_says_so_first(artifacts: Path, idx_folder: Path, terminal: Any) -> None:
+    limit = ("bench", artifacts, "--runtime", "onnx", *SHORT, "--max-drop", "100", "--max-size-kib", "40")
+    line = terminal.fails(3, *limit)
+    assert line.startswith("edgecnn: 1 of 2 files did not pass (1 FAIL)")
+    assert terminal.out.startswith("FAIL: float32.onnx: size is ")
+    assert terminal.fails(3, *limit, "--json", "-")
+    assert json.loads(terminal.out)["verdict"]["status"] == "FAIL"
+
+
+def test_too_few_images_to_decide_exit_with_3(exported: Path, terminal: Any) -> None:
+    line = terminal.fails(3, "bench", exported, "--runtime", "onnx", *SHORT)
+    assert "2 of 2 files did not pass (2 UNDECIDED)" in line
+    assert "UNDECIDED: float32.onnx, int8.onnx: accuracy 100.00%" in terminal.out
+    assert "about 740 images like these would decide in 80 % of cases" in " ".join(terminal.out.split())
+
+
+def test_a_measurement_that_must_not_be_used_exits_with_7(exported: Path, terminal: Any) -> None:
+    # Four runs are too few for a p90.
+    command = ("bench", exported, "--runtime", "onnx", *SHORT, "--max-drop", "100", "--max-p90-ms", "1000", "--allow", "noise")
+    line = terminal.fails(7, *command)
+    assert line == "edgecnn: the measurement is too noisy to judge: see the reasons above"
+    assert "INVALID: float32.onnx, int8.onnx: p90 can't be judged: it needs 64 runs" in terminal.out
+
+
+def test_output_files_are_refused_before_the_work(exported: Path, terminal: Any, tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    line = terminal.fails(2, "bench", exported, "--json", "taken")
+    assert line == "edgecnn: taken is a folder: name a file"
+
+
+def test_save_writes_png_only(exported: Path, terminal: Any) -> None:
+    line = terminal.fails(2, "predict", exported / "int8.tflite", "--index", "0", "--save", "digit.xyz")
+    assert line == "edgecnn: digit.xyz is not a .png name: --save writes PNG"
+
+
+def test_an_interrupted_training_says_how_to_go_on_and_exits_with_130(
+    idx_folder: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        train_calls, "train_model", lambda *given, **named: replace(train_model(*given, **named), interrupted=True)
+    )
+    command = ("train", "--data", idx_folder, "--epochs", "1", "--batch-size", "60", "--out", "out")
+    assert terminal.run(*command) == 130
+    assert "Interrupted: out/model.keras holds epoch 1 of 1" in terminal.err
+    assert "--resume" in terminal.err
+    assert terminal.out.startswith("out/model.keras: accuracy ")
+    assert "Next: edgecnn export out/model.keras" in terminal.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_commands_help_has_an_example(command: str, terminal: Any) -> None:
+    assert f"Example: edgecnn {command} " in terminal.passes(command, "--help")
+
+
+def test_help_has_a_line_for_every_command_and_no_other(terminal: Any) -> None:
+    _, _, text = terminal.passes("--help").partition("Commands")
+    assert sorted(re.findall(r"^\W*([a-z]+) +[A-Z].*\.", text, re.M)) == sorted(COMMANDS)
+
+
+def test_help_has_the_image_options_in_full_where_they_matter_and_one_line_elsewhere(terminal: Any) -> None:
+    assert "--split-seed" in terminal.passes("data", "--help")
+    text = terminal.passes("bench", "--help")
+    assert len(re.findall(r"^  --(?:data|size|channels|fit|preprocess|scale|mean) ", text, re.M)) == 2
+    assert "Also --size, --channels, --fit, --test-share, --split-seed, --labels: see edgecnn data --help" in " ".join(
+        text.split()
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_defaults_in_one_way(command: str, terminal: Any) -> None:
+    text = " ".join(terminal.passes(command, "--help").split())
+    assert not re.search(r"Default: |\[default: \(", text)
+    assert f"Usage: edgecnn {command} " in text
+    assert "{" not in text

@@ -1,0 +1,192 @@
+"""Files, packages and machines that fail a command: exit codes, and one line that says what is wrong."""
+
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgecnn.api import train as train_calls
+from edgecnn.edge.install_command import install_command
+from tests.cli.always_right import SHORT
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("missing.tflite", "missing.tflite does not exist: check the path"),
+        ("empty.tflite", "empty.tflite is empty: copy it again"),
+        ("text.tflite", "text.tflite is not a TFLite file"),
+        ("text.keras", "text.keras is not a Keras 3 file"),
+        ("text.onnx", "the ONNX model can't be read"),
+        ("text.txt", "text.txt is not a .keras, .tflite or .onnx file: name one"),
+    ],
+)
+def test_a_file_that_is_no_model_exits_with_4(name: str, part: str, terminal: Any) -> None:
+    if name != "missing.tflite":
+        Path(name).write_text("" if name.startswith("empty") else "just some text")
+    assert part in terminal.fails(4, "evaluate", name, "--preprocess", "unit")
+    assert terminal.out == ""
+
+
+@pytest.mark.parametrize("command", ["evaluate", "bench", "export"])
+def test_an_altered_file_exits_with_4(command: str, artifacts: Path, terminal: Any) -> None:
+    name = "model.keras" if command == "export" else "int8.tflite"
+    data = bytearray((artifacts / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (artifacts / name).write_bytes(data)
+    target = artifacts if command == "bench" else artifacts / name
+    line = terminal.fails(4, command, target, *(["--runtime", "tflite"] if command == "bench" else []))
+    assert f"{name} is not the file that manifest.json lists" in line
+
+
+def test_a_folder_without_a_manifest_exits_with_4(terminal: Any) -> None:
+    assert "nowhere/manifest.json does not exist" in terminal.fails(4, "bench", "nowhere")
+
+
+def test_truncated_images_exit_with_4(exported: Path, idx_folder: Path, tmp_path: Path, terminal: Any) -> None:
+    data = tmp_path / "cut"
+    shutil.copytree(idx_folder, data)
+    path = data / "t10k-images-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:-1]))
+    line = terminal.fails(4, "evaluate", exported / "int8.tflite", "--data", data)
+    assert "t10k-images-idx3-ubyte.gz is truncated: 8655 bytes" in line
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv"])
+def test_a_result_does_not_replace_a_model_or_a_manifest(option: str, artifacts: Path, terminal: Any) -> None:
+    before = (artifacts / "manifest.json").read_bytes()
+    line = terminal.fails(2, "bench", artifacts, option, artifacts / "manifest.json")
+    assert "manifest.json has a model's or a manifest's name: write to another file" in line
+    assert (artifacts / "manifest.json").read_bytes() == before
+
+
+def test_bench_measures_what_is_installed_and_says_what_is_not(
+    exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgecnn.edge.formats.find_spec", lambda name: find_spec(name) if name == "onnxruntime" else None)
+    text = terminal.passes("bench", exported, *SHORT, "--max-drop", "100")
+    assert "keras files were not measured: their runtime is not installed." in text
+    assert "tflite files were not measured: their runtime is not installed." in text
+    assert "int8.onnx" in text
+    assert "int8.tflite" not in text
+
+
+def test_a_runtime_that_is_named_and_not_installed_exits_with_6_before_anything_runs(
+    exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    line = terminal.fails(6, "bench", exported, "--runtime", "onnx")
+    assert line == f"edgecnn: onnxruntime is not installed: {install_command('onnx')}"
+    assert terminal.err.count("\n") == 1
+
+
+def test_a_file_whose_runtime_is_not_installed_exits_with_6_and_says_what_to_install(
+    exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    line = terminal.fails(6, "evaluate", exported / "float32.onnx")
+    assert line == f"edgecnn: onnxruntime is not installed: {install_command('onnx')}"
+
+
+def test_ctrl_c_exits_with_130(exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgecnn.edge.inference.model_test_images.model_test_images", interrupt)
+    assert terminal.run("evaluate", exported / "int8.tflite") == 130
+    assert terminal.err.endswith("edgecnn: interrupted\n")
+    assert terminal.out == ""
+    assert "Traceback" not in terminal.err
+
+
+def test_an_exception_that_nobody_expected_keeps_its_traceback(
+    exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError("our bug")
+
+    monkeypatch.setattr("edgecnn.edge.inference.model_test_images.model_test_images", fail)
+    with pytest.raises(ZeroDivisionError, match="our bug"):
+        terminal.run("evaluate", exported / "int8.tflite")
+
+
+def test_test_images_of_another_shape_are_refused_and_both_shapes_named(exported: Path, terminal: Any, tmp_path: Path) -> None:
+    shutil.copy(exported / "int8.tflite", tmp_path / "copy.tflite")
+    for command in (("evaluate",), ("predict", "--index", "0")):
+        bare = (*command, tmp_path / "copy.tflite", "--preprocess", "unit")
+        assert "does not say which images it was made for: name them with --data" in terminal.fails(2, *bare)
+        line = terminal.fails(2, *bare, "--data", "mnist")
+        assert "takes images of (12, 12, 1), not (28, 28, 1): name others with --data" in line
+
+
+@pytest.mark.parametrize("command", ["evaluate", "bench"])
+def test_threads_out_of_range_exit_with_2(command: str, exported: Path, terminal: Any) -> None:
+    file, options = (exported / "int8.tflite", ()) if command == "evaluate" else (exported, ("--runtime", "tflite"))
+    line = terminal.fails(2, command, file, *options, "--threads", "65")
+    assert line == "edgecnn: --threads must be 1 to 64, got 65"
+
+
+def test_an_altered_manifest_exits_with_4(artifacts: Path, terminal: Any) -> None:
+    path = artifacts / "manifest.json"
+    path.write_text(path.read_text().replace('"class_names": ["0", "1"', '"class_names": ["1", "0"'))
+    line = terminal.fails(4, "predict", artifacts / "int8.tflite", "--index", "0")
+    assert "manifest.json was altered" in line
+
+
+def test_a_full_standard_output_exits_with_2(exported: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "edgecnn", "evaluate", str(exported / "int8.tflite")]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[1:] == [
+        "edgecnn: standard output can't be written (No space left on device): send it elsewhere"
+    ]
+
+
+def test_a_terminal_without_block_characters_gets_question_marks(exported: Path) -> None:
+    command = [sys.executable, "-m", "edgecnn", "predict", str(exported / "int8.tflite"), "--index", "0"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert "predicted" in done.stdout
+    assert "?" in done.stdout
+
+
+def test_too_little_memory_is_one_line(exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise MemoryError("Unable to allocate 1 TiB")
+
+    monkeypatch.setattr("edgecnn.edge.inference.model_test_images.model_test_images", fail)
+    line = terminal.fails(2, "evaluate", exported / "int8.tflite")
+    assert line == "edgecnn: there is not enough memory (Unable to allocate 1 TiB): give a smaller --size or --batch-size"
+
+
+def test_too_little_memory_for_a_library_is_one_line_too(
+    exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "_csv.so: failed to map segment from shared object"
+
+    def fail(*_: Any) -> None:
+        raise ImportError(said)
+
+    monkeypatch.setattr("edgecnn.edge.inference.model_test_images.model_test_images", fail)
+    assert "not enough memory" in terminal.fails(2, "evaluate", exported / "int8.tflite")
+    said = "cannot import name 'absent'"
+    with pytest.raises(ImportError, match="absent"):
+        terminal.run("evaluate", exported / "int8.tflite")
+
+
+def test_what_tensorflow_calls_exhausted_is_memory(idx_folder: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class ResourceExhaustedError(Exception):
+        pass
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise ResourceExhaustedError("OOM when allocating tensor")
+
+    monkeypatch.setattr(train_calls, "train_model", fail)
+    assert "not enough memory (OOM when allocating tensor)" in terminal.fails(2, "train", "--data", idx_folder, "--out", "out")

@@ -1,0 +1,157 @@
+"""Output and files of the commands."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from edgecnn.benchmarks.timing.times import Times
+from edgecnn.edge.data.dataset import load_test
+from tests.cli.always_right import SHORT, always_right
+
+
+def test_every_format_has_the_same_accuracy(exported: Path, terminal: Any) -> None:
+    names = ("model.keras", "float32.tflite", "float32.onnx")
+    found = [json.loads(terminal.passes("evaluate", exported / name, "--json", "-")) for name in names]
+    assert [result["runtime"].split()[0] for result in found] == ["keras", "ai-edge-litert", "onnxruntime"]
+    assert {(result["images"], result["correct"], result["unverified"]) for result in found} == {
+        (60, found[0]["correct"], None)
+    }
+    assert found[0]["accuracy"] > 0.9
+
+
+def test_json_goes_to_a_file_beside_the_text(exported: Path, terminal: Any) -> None:
+    text = terminal.passes("evaluate", exported / "int8.tflite", "--json", "new/result.json")
+    record = json.loads(Path("new/result.json").read_text())
+    assert f"accuracy {record['accuracy']:.4f} ({record['correct']} of 60 test images)" in " ".join(text.split())
+    assert "unverified" not in text
+
+
+def test_bench_measures_the_asked_runtime_and_writes_json(exported: Path, terminal: Any) -> None:
+    Path("limits.toml").write_text('max_drop_points = 100\nmax_size_kib = 1\n[files."int8.onnx"]\nmax_size_kib = 60\n')
+    outputs = ("--json", "new/report.json", "--markdown", "new/report.md", "--csv", "new/report.csv")
+    command = ("bench", exported, "--runtime", "onnx", *SHORT, "--budget", "limits.toml", "--max-size-kib", "100", *outputs)
+    text = terminal.passes(*command)
+    record = json.loads(Path("new/report.json").read_text())
+    assert [file["artifact"]["path"] for file in record["files"]] == ["float32.onnx", "int8.onnx"]
+    assert record["command"] == " ".join(["edgecnn", *map(str, command)])
+    lines = terminal.err.splitlines()
+    assert lines.pop(1).startswith("estimate: about ")
+    assert lines == [
+        "launch 1 of 2",
+        "launch 2 of 2",
+        "classifying 60 test images",
+    ]
+    passed = "PASS: every file is within 100.00 points of the float Keras model (95 %), and within its other limits; "
+    assert f"{passed}the reference is right on 100.00 % of the images." in " ".join(text.split())
+    assert Path("new/report.md").read_text().startswith("# edgecnn bench\n\n**PASS: every file")
+    assert Path("new/report.csv").read_text().startswith("file,runtime,threads,size_bytes")
+    # The result repeats it all.
+    assert terminal.passes("report", "new/report.json") == text
+    terminal.passes("report", "new/report.json", "--markdown", "again.md", "--csv", "again.csv")
+    assert Path("again.md").read_bytes() == Path("new/report.md").read_bytes()
+    assert Path("again.csv").read_bytes() == Path("new/report.csv").read_bytes()
+    terminal.passes("report", "new/report.json", "--html", "new/report.html")
+    assert terminal.err == "wrote new/report.html\n"
+    assert Path("new/report.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_a_result_of_images_that_are_gone_is_still_shown(artifacts: Path, idx_folder: Path, terminal: Any) -> None:
+    data = always_right(artifacts, idx_folder)
+    terminal.passes("bench", artifacts, "--runtime", "onnx", *SHORT, "--max-drop", "100", "--json", "result.json")
+    shutil.rmtree(data)
+    terminal.passes("report", "result.json", "--html", "report.html")
+    assert "flipped images are listed by number only: " in terminal.err
+    assert "are not the model's test images" in terminal.fails(
+        2, "report", "result.json", "--html", "other.html", "--data", idx_folder
+    )
+    assert not Path("other.html").exists()
+
+
+def test_compare_tells_a_regression_with_exit_code_3(exported: Path, terminal: Any) -> None:
+    for name in ("old.json", "new.json"):
+        terminal.passes("bench", exported, "--runtime", "onnx", *SHORT, "--max-drop", "100", "--json", name)
+    text = terminal.passes("compare", "old.json", "new.json", "--json", "comparison.json")
+    assert "old.json and new.json" in text
+    assert len(json.loads(Path("comparison.json").read_text())["changes"]) == 2
+    for side, name in (("--old", "old.json"), ("--new", "new.json")):
+        line = terminal.fails(2, "compare", "old.json", "new.json", side, name)
+        assert f"{name} and {name} are the same benchmark" in line
+    assert "old.json" in terminal.fails(4, "compare", "new.json", "new.json", "--floor", "old.json")
+    # Ten times as long, from launches that hardly differ, whatever the noise of this machine.
+    for name, least_ns in (("old.json", 1_000), ("new.json", 10_000)):
+        record = json.loads(Path(name).read_text())
+        for launch in (launch for measured in record["files"] for launch in measured["launches"]):
+            for place, item in enumerate(launch["rounds"]):
+                item["measured"] = {"count": 1, "packed": Times.pack([least_ns + place]).packed}
+        Path(name).write_text(json.dumps(record))
+    slow = ("compare", "old.json", "new.json", "--max-slowdown", "5", "--allow", "noise")
+    line = terminal.fails(3, *slow)
+    assert line == "edgecnn: not shown to be within 5 % of the old time: float32.onnx (FAIL), int8.onnx (FAIL)"
+    assert "worse" in terminal.out
+    assert "nowhere.json does not exist" in terminal.fails(4, "compare", "old.json", "nowhere.json")
+
+
+def test_selftest_prints_the_noise_floor(exported: Path, terminal: Any) -> None:
+    command = ("selftest", exported / "int8.onnx", "--trials", "4", "--launches", "2", "--min-runs", "40", "--min-seconds", "0")
+    # On a machine busy with other tests the intervals may be wrong, which is exit code 7.
+    assert terminal.run(*command, "--json", "-") in (0, 7), terminal.err
+    record = json.loads(terminal.out)
+    assert (record["file"], len(record["side_by_side"]["ratios"])) == ("int8.onnx", 4)
+    assert "trial 4 of 4" in terminal.err
+
+
+def test_selftest_of_a_file_that_nothing_vouches_for_exits_with_2(exported: Path, terminal: Any) -> None:
+    shutil.copy(exported / "int8.tflite", "copy.tflite")
+    assert "selftest needs a file that edgecnn exported" in terminal.fails(2, "selftest", "copy.tflite")
+
+
+def test_export_writes_files_and_says_what_is_next(artifacts: Path, terminal: Any) -> None:
+    (artifacts / "float16.tflite").unlink()
+    text = terminal.passes("export", artifacts / "model.keras", "--format", "tflite", "--quantize", "float16")
+    assert (artifacts / "float16.tflite").stat().st_size > 0
+    assert " ".join(text.split()).endswith(f"Exported to {artifacts}. Next: edgecnn bench {artifacts}")
+
+
+def test_predict_names_a_test_images_label_and_draws_it(exported: Path, terminal: Any) -> None:
+    text = terminal.passes("predict", exported / "int8.tflite", "--index", "4", "--index", "2", "--save", "new/digits.png")
+    assert text.index("test image 4: label 1, predicted ") < text.index("test image 2: label 2, predicted ")
+    assert Path("new/digits.png").read_bytes().startswith(b"\x89PNG\r\n")
+    assert "█" in text
+
+
+def test_predict_takes_an_image_file(exported: Path, idx_folder: Path, terminal: Any) -> None:
+    Image.fromarray(load_test(idx_folder).images([5])[0, ..., 0]).save("bar.png")
+    of_file, of_index = (
+        json.loads(terminal.passes("predict", exported / "int8.tflite", *image, "--json", "-"))["images"][0]
+        for image in (["bar.png"], ["--index", "5"])
+    )
+    assert (of_file["image"], of_file["label"], of_index["label"]) == ("bar.png", None, "2")
+    assert of_file["probabilities"] == of_index["probabilities"]
+    assert sum(of_file["probabilities"].values()) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("command", [["evaluate"], ["predict", "--index", "0"]], ids=["evaluate", "predict"])
+def test_a_file_copied_out_of_its_folder_is_said_to_be_unverified(
+    command: list[str], exported: Path, idx_folder: Path, terminal: Any
+) -> None:
+    shutil.copy(exported / "int8.tflite", "copy.tflite")
+    line = terminal.fails(2, command[0], "copy.tflite", *command[1:], "--data", idx_folder)
+    assert line.startswith("edgecnn: copy.tflite")
+    assert "--preprocess unit (pixel / 255)" in line
+    text = terminal.passes(command[0], "copy.tflite", *command[1:], "--data", idx_folder, "--preprocess", "unit")
+    assert "\nunverified: no manifest.json beside it; pixels go in as 0.00392157 * pixel" in text
+
+
+def test_doctor_runs_a_folders_files_and_says_what_is_wrong(artifacts: Path, terminal: Any) -> None:
+    terminal.passes("doctor", artifacts, "--json", "found.json")
+    findings = {finding["name"]: finding["status"] for finding in json.loads(Path("found.json").read_text())["findings"]}
+    assert {findings[name] for name in ("float32.tflite", "int8.tflite", "int8.onnx")} <= {"ok", "warning"}
+    shutil.copy(artifacts / "int8.tflite", "cut.tflite")
+    Path("cut.tflite").write_bytes(Path("cut.tflite").read_bytes()[:3000])
+    line = terminal.fails(4, "doctor", "cut.tflite")
+    assert line == "edgecnn: problems found: 1, each with its fix above"
+    assert "cut.tflite" in terminal.out

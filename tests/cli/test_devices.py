@@ -1,0 +1,105 @@
+"""Which options of `edgecnn bench` go to a device: all of them, or a refusal."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgecnn.__main__ import main
+from edgecnn.api import devices as device_calls
+from edgecnn.cli.command_line import COMMANDS
+from edgecnn.cli.devices import sent_arguments
+from edgecnn.edge.errors import ConfigError
+
+HANDLED_HERE = {"--device", "--install", "--budget", "--json", "--verbose"}
+IMAGES = {"--data", "--size", "--channels", "--fit", "--test-share", "--split-seed", "--labels"}
+
+
+def context(*arguments: str) -> Any:
+    """Return what typer gives `bench` for a command line, without running it."""
+    command = next(command for command in COMMANDS if command.name == "bench").load()
+    return command.make_context("bench", list(arguments))
+
+
+def options() -> dict[str, list[str]]:
+    """Return every option of `bench` with a command line that gives it a value."""
+    given = {}
+    for parameter in context().command.params:
+        if parameter.param_type_name == "option" and parameter.name != "help":
+            option = parameter.opts[0]
+            given[option] = [option] if parameter.is_flag else [option, "1"]
+    return given
+
+
+def test_no_option_is_dropped_silently() -> None:
+    found = options()
+    assert len(found) > 30
+    sent, refused = set(), {}
+    for option, arguments in found.items():
+        try:
+            there = sent_arguments(context(*arguments), from_bundle=True)
+        except ConfigError as error:
+            refused[option] = str(error)
+            continue
+        if there:
+            (only,) = there
+            assert re.fullmatch(rf"{option}(=1(\.0)?)?", only)
+            sent.add(option)
+    assert {*found} - sent - {*refused} == HANDLED_HERE
+    assert all(re.match(rf"{option} .*: ", told) for option, told in refused.items())  # What is wrong, and what to do.
+    assert {"--runtime", "--threads", "--min-seconds", "--launches", "--max-drop", "--allow", "--strict", "--profile"} <= sent
+    assert {*refused} >= {"--markdown", "--csv", "--preprocess", "--trust", "--reference", *IMAGES}
+
+
+def test_images_are_for_making_a_bundle_of_a_folder() -> None:
+    for option in IMAGES:
+        assert sent_arguments(context(option, "1"), from_bundle=False) == []
+
+
+def test_values_stay_values_and_defaults_are_left_to_the_device() -> None:
+    arguments = ["folder", "--percentile", "95", "--percentile", "99.9", "--max-drop", "-1", "--strict", "--threads", "1,2"]
+    sent = sent_arguments(context(*arguments), from_bundle=True)
+    assert sent == ["--threads=1,2", "--percentile=95.0", "--percentile=99.9", "--max-drop=-1.0", "--strict"]
+    assert sent_arguments(context("folder"), from_bundle=True) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["x.tflite", "--device", "pi"], "--device takes a folder with a manifest, or a bundle"),
+        (["--install"], "--install needs --device"),
+        (["{folder}", "--device=-oProxyCommand=x"], "is not the name of a device"),
+        (["{folder}", "--device", "pi", "--device", "pi"], "--device pi is named 2 times"),
+        (["{folder}", "--device", "pi", "--runtime", "keras"], "has no file for keras that a device could run"),
+        (["{folder}", "--device", "pi", "--csv", "x.csv"], "--csv is for the result of one machine"),
+        (["{folder}", "--device", "pi", "--max-drop", "-1"], "max_drop_points must be 0 to 100"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_connected(
+    arguments: list[str],
+    told: str,
+    exported: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))  # No ssh.
+    assert main(["bench", *(argument.format(folder=exported) for argument in arguments)]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_nothing_is_packed_for_devices_that_cannot_be_reached(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ssh = tmp_path / "ssh"
+    ssh.write_text("#!/bin/sh\necho 'ssh: connect to host pi port 22: Connection refused' >&2; exit 255\n")
+    ssh.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(device_calls, "write_bundle", lambda *_, **__: pytest.fail("it was packed"))
+    assert main(["bench", str(exported), "--device", "pi4", "--device", "pi5"]) == 1
+    shown = capsys.readouterr()
+    assert shown.out.count("it refuses ssh connections") == 2
+    assert "devices without a result: 2 of 2" in shown.err

@@ -1,0 +1,94 @@
+"""The library's messages name Python arguments, and the command line names the options."""
+
+import ast
+import pickle
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgecnn.cli.command_line import COMMANDS
+from edgecnn.cli.fields import OPTIONS, option, typed
+from edgecnn.convert.training.config import TrainConfig
+from edgecnn.edge.errors import ArtifactError, ConfigError, field
+
+ROOT = Path(__file__).parents[2]
+BUILDS_A_COMMAND_LINE = {
+    "benchmarks/remote/agent.py": "edgecnn's and pip's, on another machine",
+    "edgecnn/api/devices.py": "edgecnn's, on another machine",
+    "convert/training/config.py": "tensorboard's, to be typed next",
+    "benchmarks/remote/install.py": "pip's, for a wheel that goes to another machine",
+}
+# Fields of `TrainConfig` that are not options: `resolved` and the number of workers fill them in.
+FILLED_IN = {"source_sha256", "teacher_sha256", "workers"}
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    for package in ("edge", "convert", "benchmarks", "edgecnn/api"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield str(path.relative_to(ROOT)), ast.parse(path.read_text())
+
+
+def options_in(tree: ast.Module) -> list[str]:
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return [found for text in texts for found in re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)]
+
+
+def marked_in(tree: ast.Module) -> set[str]:
+    """Return the names passed to `field`, also by `map(field, names)`."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            called = node.func.id == "field"
+            mapped = node.func.id == "map" and isinstance(node.args[0], ast.Name) and node.args[0].id == "field"
+            if called or mapped:
+                names |= {
+                    item.value for item in ast.walk(node) if isinstance(item, ast.Constant) and isinstance(item.value, str)
+                }
+    return names
+
+
+def test_a_library_that_names_an_option_is_found() -> None:
+    assert options_in(ast.parse("f'give {x} with --data'; g('''Doc of `--max-drop`.''')")) == ["--data", "--max-drop"]
+    assert options_in(ast.parse("'a -- b'; '-0.5'; 'x--y'")) == []
+
+
+@pytest.mark.parametrize(("name", "tree"), list(modules()))
+def test_a_library_names_no_option(name: str, tree: ast.Module) -> None:
+    assert bool(options_in(tree)) == (name in BUILDS_A_COMMAND_LINE), options_in(tree)
+
+
+def test_every_field_that_a_message_names_is_an_option() -> None:
+    known = {text for command in COMMANDS for parameter in command.load().params for text in parameter.opts}
+    named = {name for _, tree in modules() for name in marked_in(tree)}
+    named |= {item.name for item in fields(TrainConfig)} - FILLED_IN
+    assert len(named) > 50
+    assert {name for name in named if option(name) not in known} == set()
+    assert set(OPTIONS) <= named
+
+
+def test_an_error_names_fields_in_python_and_options_on_the_command_line() -> None:
+    error = ConfigError(f"{field('precisions')}=int4 is unknown, add {field('batch_size')} or omit {field('wait_seconds')}")
+    assert str(error) == "precisions=int4 is unknown, add batch_size or omit wait_seconds"
+    assert typed(error) == "--quantize int4 is unknown, add --batch-size or omit --wait"
+
+
+def test_what_a_user_named_like_a_field_stays_as_it_is() -> None:
+    error = ArtifactError(f"labels=data: the class formats is not in labels: give {field('labels')}")
+    assert typed(error) == "labels=data: the class formats is not in labels: give --labels"
+
+
+def test_an_error_from_a_child_process_or_in_another_error_still_becomes_options() -> None:
+    inner = pickle.loads(pickle.dumps(ConfigError(f"omit {field('signature')}")))
+    outer = ArtifactError(f"a.onnx: {inner.marked}")
+    assert (str(inner), str(outer)) == ("omit signature", "a.onnx: omit signature")
+    assert typed(outer) == "a.onnx: omit --signature"
+
+
+def test_a_command_says_the_option(exported: Path, terminal: Any) -> None:
+    line = terminal.fails(2, "predict", exported / "int8.tflite", "--index", "0", "--signature", "other")
+    assert line.endswith("not other: name one with --signature")
+    assert "--channels 7 is neither" in terminal.fails(2, "train", "--channels", "7")

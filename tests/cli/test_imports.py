@@ -1,0 +1,73 @@
+"""The command line uses `import edgecnn`: it imports only that, and what parses and prints."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import edgecnn
+
+ROOT = Path(edgecnn.__file__).parent
+# Besides edgecnn itself and the standard library.
+ALLOWED = ("edgecnn.words", "edgecnn.cli", "edgecnn.edge.errors", "edgecnn.edge.files", "edgecnn.edge.temporary",
+           "edgecnn.edge.text", "rich", "typer")  # fmt: skip
+LINES = 50
+
+
+def imported(source: str) -> Iterator[str]:
+    """Return the modules that a file imports, also by `import_module`."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (item.name for item in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield str(node.module)
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "import_module":
+            (name,) = node.args
+            yield from (item.value for item in ast.walk(name) if isinstance(item, ast.Constant))  # type: ignore[misc]
+
+
+def is_allowed(module: str) -> bool:
+    if module == "edgecnn" or module.partition(".")[0] in sys.stdlib_module_names:
+        return True
+    return any(module == name or module.startswith(f"{name}.") for name in ALLOWED)
+
+
+def long_functions(source: str) -> list[str]:
+    """Return the functions that are long and do not say why on their first line."""
+    lines, functions = source.splitlines(), ast.walk(ast.parse(source))
+    return [
+        node.name
+        for node in functions
+        if isinstance(node, ast.FunctionDef)
+        and (node.end_lineno or 0) - node.lineno + 1 > LINES
+        and f"# Longer than {LINES} lines: " not in lines[node.lineno - 1]
+    ]
+
+
+def test_an_import_of_the_library_itself_is_seen() -> None:
+    source = "from edgecnn.convert.training.train import train\nimport edgecnn.edge.data.dataset\nimport_module('numpy')"
+    assert [name for name in imported(source) if not is_allowed(name)] == [
+        "edgecnn.convert.training.train",
+        "edgecnn.edge.data.dataset",
+        "numpy",
+    ]
+
+
+def test_the_command_line_imports_edgecnn_and_what_parses_and_prints() -> None:
+    files = sorted((ROOT / "cli").rglob("*.py"))
+    assert len(files) > 15
+    for path in files:
+        assert [name for name in imported(path.read_text()) if not is_allowed(name)] == [], path
+
+
+def test_its_functions_are_short_or_say_why_not() -> None:
+    assert long_functions("def f():\n" + "    pass\n" * LINES) == ["f"]
+    assert long_functions("def f():  # Longer than 50 lines: a list.\n" + "    pass\n" * LINES) == []
+    for folder in ("cli", "api"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            assert long_functions(path.read_text()) == [], path
+
+
+def test_its_rooms_have_at_most_15_modules() -> None:
+    for folder in ("cli", "cli/commands", "api"):
+        assert len([path for path in (ROOT / folder).glob("*.py") if path.name != "__init__.py"]) <= 15

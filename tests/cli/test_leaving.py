@@ -1,0 +1,250 @@
+"""A signal at any moment, and how a process ends: real processes, real signals."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Writes a dot into a pipe for each module imported after the signal handlers are installed.
+ENTRY = """
+import os, sys
+armed = []
+def hook(event, arguments):
+    if event == "import":
+        if arguments[0] == "edgecnn.cli.command_line":
+            armed.append(True)
+        if armed:
+            os.write({dots}, b".")
+sys.addaudithook(hook)
+from edgecnn.__main__ import run
+run()
+"""
+
+
+@contextmanager
+def running(*arguments: str | Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Start a command; yield the process, and a descriptor with a dot for each import."""
+    reader, writer = os.pipe()
+    command = [sys.executable, "-P", "-c", ENTRY.format(dots=writer), *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=[writer]) as process:
+        os.close(writer)
+        try:
+            yield process, reader
+        finally:
+            process.kill()
+            os.close(reader)
+
+
+def wait_for(reader: int, dots: int) -> None:
+    while dots:
+        read = len(os.read(reader, dots))
+        assert read, "the process ended too early"
+        dots -= read
+
+
+@pytest.fixture(scope="module")
+def imports(exported: Path) -> int:
+    """How many modules `edgecnn evaluate model.keras` imports; TensorFlow's are among them."""
+    with running("evaluate", exported / "model.keras") as (process, reader):
+        count = 0
+        while read := os.read(reader, 1 << 16):
+            count += len(read)
+        assert process.wait() == 0, process.communicate()
+    return count
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_while_modules_are_imported_ends_in_one_line(number: signal.Signals, imports: int, exported: Path) -> None:
+    shares = (0, 0.01, 0.03, 0.06, 0.11, 0.2, 0.5, 0.8) if number == signal.SIGINT else (0, 0.3)
+    moments = [1 + int(imports * share) for share in shares]
+    said = "interrupted" if number == signal.SIGINT else f"stopped by {number.name}"
+    for moment in moments:
+        with running("evaluate", exported / "model.keras") as (process, reader):
+            wait_for(reader, moment)
+            process.send_signal(number)
+            _, err = process.communicate()
+        assert b"Traceback" not in err, (moment, err)
+        assert err.decode().splitlines()[-1] == f"edgecnn: {said}", (moment, err)
+        assert process.returncode == 128 + number, (moment, err)
+
+
+# Stops itself when it writes the first golden outputs, in the middle of its work.
+STOPS = """
+import os, signal, sys
+stopped = []
+def hook(event, arguments):
+    if event == "open" and "golden.float" in str(arguments[0]) and not stopped:
+        stopped.append(True)
+        os.kill(os.getpid(), signal.SIGSTOP)
+sys.addaudithook(hook)
+from edgecnn.__main__ import run
+run()
+"""
+
+
+@contextmanager
+def bundling(exported: Path, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A command that is stopped while it works in a temporary folder; its TMPDIR is `folder/tmp`."""
+    (folder / "tmp").mkdir()
+    command = [sys.executable, "-P", "-c", STOPS, "bundle", str(exported), "--out", str(folder / "out" / "bars.zip")]
+    environment = {**os.environ, "TMPDIR": str(folder / "tmp")}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        ended = os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        assert ended
+        assert ended.si_code == os.CLD_STOPPED
+        assert list((folder / "tmp").iterdir())
+        yield process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT], ids=lambda number: number.name)
+def test_a_signal_in_the_middle_of_the_work_leaves_no_temporary_files(
+    number: signal.Signals, exported: Path, tmp_path: Path
+) -> None:
+    with bundling(exported, tmp_path) as process:
+        process.send_signal(number)
+        process.send_signal(signal.SIGCONT)
+        process.communicate()
+    assert process.returncode == 128 + number
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_what_a_killed_command_left_goes_at_the_next_start(exported: Path, tmp_path: Path) -> None:
+    with bundling(exported, tmp_path) as process:
+        process.kill()
+    assert list((tmp_path / "tmp").iterdir())
+    command = [sys.executable, "-P", "-m", "edgecnn", "summary", str(exported / "int8.tflite")]
+    subprocess.run(command, env={**os.environ, "TMPDIR": str(tmp_path / "tmp")}, capture_output=True, check=True)
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_signal_that_is_ignored_at_the_start_stays_ignored(exported: Path) -> None:
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with running("evaluate", exported / "int8.tflite") as (process, reader):
+            wait_for(reader, 1)
+            process.send_signal(signal.SIGHUP)
+            out, err = process.communicate()
+    finally:
+        signal.signal(signal.SIGHUP, previous)
+    assert process.returncode == 0, err
+    assert b"accuracy" in out
+
+
+def finished(code: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    """Run Python code that calls `run` in a separate process."""
+    return subprocess.run([sys.executable, "-P", "-c", code], stderr=subprocess.PIPE, check=False, **options)
+
+
+AS_COMMAND = "import sys\nfrom edgecnn import __main__ as entry\nsys.argv[1:] = {arguments}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"]], ids=" ".join)
+def test_a_full_disk_under_standard_output_is_said_in_one_line(arguments: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = finished(AS_COMMAND.format(arguments=arguments) + "entry.run()", stdout=full)
+    assert done.returncode == 2, done.stderr
+    assert re.fullmatch(rb"edgecnn: .+ can't be written \(No space left on device\): .+\n", done.stderr)
+
+
+def test_a_bug_keeps_its_traceback_and_exits_with_1() -> None:
+    code = AS_COMMAND.format(arguments=[]) + "entry.main = lambda: {}['lost']\nentry.run()"
+    done = finished(code, stdout=subprocess.PIPE)
+    assert done.returncode == 1
+    assert b"Traceback" in done.stderr
+    assert b"KeyError: 'lost'" in done.stderr
+
+
+def test_what_was_printed_and_registered_is_not_lost_when_the_process_leaves() -> None:
+    code = AS_COMMAND.format(arguments=[]) + (
+        "import atexit\natexit.register(print, 'registered')\nentry.main = lambda: print('printed', end=' ') or 7\nentry.run()"
+    )
+    done = finished(code, stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout) == (7, b"printed registered\n")
+
+
+def test_nothing_is_taken_apart_when_the_process_leaves() -> None:
+    # An object in a module is destroyed only when the interpreter ends.
+    code = AS_COMMAND.format(arguments=[]) + (
+        "class Heavy:\n    def __del__(self): print('taken apart', flush=True)\nheavy = Heavy()\n"
+        "entry.main = lambda: 0\nentry.run()"
+    )
+    assert finished(code, stdout=subprocess.PIPE).stdout == b""
+
+
+def test_a_signal_that_python_can_only_ignore_is_raised_again() -> None:
+    # A finalizer swallows exceptions.
+    code = AS_COMMAND.format(arguments=[]) + (
+        "import signal\n"
+        "class Final:\n    def __del__(self): signal.raise_signal(signal.SIGINT)\n"
+        "def main():\n    final = Final()\n    del final\n    while True: pass\n"
+        "entry.main = main\nentry.run()"
+    )
+    done = finished(code, stdout=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (130, b"edgecnn: interrupted\n")
+
+
+def test_an_object_that_a_signal_left_half_made_does_not_complain() -> None:
+    code = AS_COMMAND.format(arguments=[]) + (
+        "import signal\n"
+        "class Half:\n"
+        "    def __init__(self):\n        signal.raise_signal(signal.SIGINT)\n        self.made = True\n"
+        "    def __del__(self): self.made\n"
+        "entry.main = Half\nentry.run()"
+    )
+    done = finished(code, stdout=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (130, b"edgecnn: interrupted\n")
+
+
+# onnx's native module makes its enumerations with Python's enum while it is loaded.
+IN_A_NATIVE_MODULE = (
+    AS_COMMAND
+    + """
+import enum, signal, sys
+make = enum.EnumType.__call__
+def interrupted(*arguments, **named):
+    frame = sys._getframe()
+    while frame:
+        if "onnx_cpp2py_export" in getattr(frame.f_locals.get("self"), "name", "") and frame.f_code.co_name == "exec_module":
+            enum.EnumType.__call__ = make
+            signal.raise_signal(signal.SIGINT)
+            break
+        frame = frame.f_back
+    return make(*arguments, **named)
+enum.EnumType.__call__ = interrupted
+def main():
+    import onnx
+entry.main = main
+entry.run()
+"""
+)
+
+
+def test_a_signal_while_a_native_module_is_loaded_waits_until_it_is() -> None:
+    done = finished(IN_A_NATIVE_MODULE.format(arguments=[]), stdout=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (130, b"edgecnn: interrupted\n")
+
+
+def test_a_signal_that_a_library_takes_for_a_failure_of_its_own_still_says_what_ended_the_command() -> None:
+    code = AS_COMMAND.format(arguments=[]) + (
+        "import signal\n"
+        "def main():\n    try: signal.raise_signal(signal.SIGTERM)\n    except BaseException: return 5\n"
+        "entry.main = main\nentry.run()"
+    )
+    done = finished(code, stdout=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (143, b"edgecnn: stopped by SIGTERM\n")
+
+
+def test_a_signal_at_the_very_end_leaves_without_a_word() -> None:
+    code = AS_COMMAND.format(arguments=[]) + (
+        "import atexit, signal\natexit.register(signal.raise_signal, signal.SIGINT)\nentry.main = lambda: 0\nentry.run()"
+    )
+    done = finished(code, stdout=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (130, b"")

@@ -1,0 +1,97 @@
+"""The fix in an error fits the file, in a user's words."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from edgecnn.edge.errors import ArtifactError, why
+from edgecnn.edge.folder.model_file import read_model
+from edgecnn.edge.manifest import TensorSpec
+from edgecnn.edge.model.layout import output_columns
+from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.runtimes.base import require_one_each
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("evaluate",), ("bench",), ("bundle",), ("summary",), ("verify",), ("export",), ("predict", "--index=0"), ("diagnose",),
+     ("train", "--preprocess", "unit", "--model"), ("train", "--preprocess", "unit", "--transfer")],
+)  # fmt: skip
+def test_an_h5_file_is_to_be_saved_as_keras(command: tuple[str, ...], terminal: Any) -> None:
+    Path("old.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
+    assert terminal.run(command[0], *command[1:], "old.h5") in (2, 4)
+    assert "load_model('old.h5').save('old.keras')" in terminal.err
+
+
+def foreign(name: str, domain: str, operator: str) -> Path:
+    node = helper.make_node(operator, ["image"], ["classes"], domain=domain)
+    shape = [1, 8, 8, 1]
+    graph = helper.make_graph(
+        [node],
+        "foreign",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("classes", TensorProto.FLOAT, [1, 4])],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.example", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), name)
+    return Path(name)
+
+
+def test_a_file_from_elsewhere_with_operators_of_its_own_is_not_to_be_exported_again(terminal: Any) -> None:
+    foreign("custom.onnx", "com.example", "Own")
+    line = terminal.fails(4, "evaluate", "custom.onnx", "--preprocess", "unit", "--data", "mnist")
+    assert "export" not in line
+    assert "convert" in line
+
+
+def test_a_file_that_fails_when_it_runs_is_to_be_exported_again_only_where_a_manifest_lists_it(exported: Path) -> None:
+    found = read_model(exported / "int8.tflite")
+    assert found.fix == "export it again"
+    bare = Path("int8.tflite")
+    bare.write_bytes(found.data)
+    assert "export" not in read_model(bare).fix
+
+
+def test_a_damaged_tflite_file_from_elsewhere_is_not_to_be_exported_again(exported: Path) -> None:
+    data = (exported / "int8.tflite").read_bytes()
+    with pytest.raises(ArtifactError) as caught:
+        opener_for("tflite").open_model(data[: len(data) // 2], 1)
+    assert "export" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error", [IndexError("list index out of range"), KeyError("x"), TypeError("'NoneType' object is not iterable")]
+)
+def test_python_s_own_text_is_never_given_as_the_reason(error: Exception) -> None:
+    assert why(error).startswith("an error inside it: ")
+    assert type(error).__name__ in why(error)
+
+
+def test_another_library_s_text_ends_between_words() -> None:
+    text = why(ValueError("the converter cannot lower the operator " * 10), 100)
+    assert len(text) <= 100
+    assert re.fullmatch(r"(the|converter|cannot|lower|operator| )+ \.\.\.", text)
+
+
+def test_one_of_a_thing_is_said_in_the_singular() -> None:
+    with pytest.raises(ArtifactError, match=r"1 input \(x\) and 2 outputs \(y, z\)"):
+        require_one_each("ONNX", ["x"], ["y", "z"])
+    with pytest.raises(ArtifactError, match="takes 1 image but"):
+        output_columns(TensorSpec("y", (3, 10), "float32"), 1, "it")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(RuntimeError("no such layer"), "RuntimeError: no such layer"), (KeyError("x"), "KeyError: 'x'"), (OSError(), "OSError")],
+)
+def test_the_reason_of_a_user_s_own_code_names_the_error_s_class(error: Exception, reason: str) -> None:
+    assert why(error, named=True) == reason

@@ -1,0 +1,194 @@
+"""`edgecnn sweep` from end to end: small networks, real training, real files."""
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgecnn.__main__ import main
+from edgecnn.api import sweep as sweep_call
+from edgecnn.benchmarks.measure import planning
+from edgecnn.benchmarks.measure.run import benchmark
+from edgecnn.benchmarks.report.pareto import ParetoPoint
+from edgecnn.benchmarks.report.sweep import SweptNetwork, _lowest, sweep_of, sweep_text
+from edgecnn.benchmarks.results.latency_summary import p50_ns, typical_ns
+from edgecnn.benchmarks.results.read import read_report
+from edgecnn.convert.training.train import train
+from tests.schemas import require_valid
+
+NETWORKS = ("4,4,4", "2,3,4")
+
+
+def arguments(idx_folder: Path, out: Path, *more: str | Path) -> list[str | Path]:
+    filters = [word for text in NETWORKS for word in ("--filters", text)]
+    return ["sweep", "--data", idx_folder, *filters, "--epochs", "1", "--out", out, "--allow", "noise", *more]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_launches() -> Iterator[None]:
+    """Two launches of each file: the times don't matter here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planning, "_LAUNCHES", 2)
+        patch.setattr(planning, "_MOST_CHOSEN", 2)
+        yield
+
+
+@pytest.fixture(scope="module")
+def swept(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished sweep. Do not write to it."""
+    out = tmp_path_factory.mktemp("swept")
+    assert main([str(word) for word in arguments(idx_folder, out)]) == 0
+    return out
+
+
+def record(out: Path) -> Any:
+    return json.loads((out / "sweep.json").read_text())
+
+
+def test_each_row_is_what_the_files_say(swept: Path) -> None:
+    report = read_report(swept / "bench.json")
+    rows = record(swept)["rows"]
+    assert [row["network"]["filters"] for row in rows] == [[4, 4, 4], [2, 3, 4]]
+    for row, file in zip(rows, report.files, strict=True):
+        folder = swept / "-".join(map(str, row["network"]["filters"]))
+        assert file.accuracy
+        assert row["network"]["parameters"] == keras.models.load_model(folder / "model.keras").count_params()
+        assert row["size_bytes"] == (folder / "int8.tflite").stat().st_size
+        assert (row["correct"], row["images"]) == (file.accuracy.correct, 60)
+        trained = json.loads((folder / "train.json").read_text())
+        assert row["keras_correct"] == round(60 * trained["test_accuracy"])  # Of its own model, not of the first.
+        assert row["p50_ns"] == p50_ns(file.launches)
+    # 12 x 12 images, 3 x 3 kernels, pooled twice, 3 classes.
+    first, second = (row["network"]["macs"] for row in rows)
+    assert first == 9 * (144 * 4 + 36 * 16 + 9 * 16) + 36 * 3
+    assert second == 9 * (144 * 2 + 36 * 6 + 9 * 12) + 36 * 3
+    assert rows[0]["ratio"] is None
+    times = [typical_ns(file.launches) for file in report.files]
+    assert rows[1]["ratio"]["estimate"] == pytest.approx(times[1] / times[0])
+
+
+def test_sweep_json_is_what_its_schema_says(swept: Path) -> None:
+    require_valid("sweep", (swept / "sweep.json").read_text())
+
+
+def test_the_picture_is_one(swept: Path) -> None:
+    with Image.open(swept / "sweep.png") as picture:
+        assert picture.size == (1620, 552)
+        assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 50
+
+
+def test_a_network_of_a_sweep_is_the_one_that_train_makes(swept: Path, idx_folder: Path, tmp_path: Path, terminal: Any) -> None:
+    terminal.passes("train", "--data", idx_folder, "--filters", NETWORKS[1], "--epochs", "1", "--out", tmp_path)
+    alone, in_sweep = (keras.models.load_model(folder / "model.keras") for folder in (tmp_path, swept / "2-3-4"))
+    for one, other in zip(alone.get_weights(), in_sweep.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert [layer.name for layer in alone.layers] == [layer.name for layer in in_sweep.layers]
+
+
+def test_a_finished_sweep_is_measured_again_and_no_more(swept: Path, idx_folder: Path, terminal: Any) -> None:
+    files = sorted(path for path in swept.rglob("*") if path.is_file() and path.parent != swept)
+    before = [path.stat().st_mtime_ns for path in files]
+    text = terminal.passes(*arguments(idx_folder, swept, "--reach", "1"))
+    assert [path.stat().st_mtime_ns for path in files] == before
+    assert "1 of 2, 4,4,4: trained before\n1 of 2, 4,4,4: exported before" in terminal.err
+    assert "is the smallest file that is shown to be right on at least 1.00 % (95 %, of all 2 files at once)." in " ".join(
+        text.split()
+    )
+    rows = [line.split() for line in text.splitlines() if line.split()[:1] and line.split()[0] in NETWORKS]
+    assert [row[0] for row in rows if "smallest" not in row] == list(NETWORKS)
+
+
+def test_an_interrupted_sweep_goes_on(
+    swept: Path, idx_folder: Path, tmp_path: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(dataset: Any, config: Any, *rest: Any, **named: Any) -> Any:
+        if config.filters == (2, 3, 4):
+            raise KeyboardInterrupt
+        return train(dataset, config, *rest, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("edgecnn.api.train.train_model", interrupted)
+        assert terminal.run(*arguments(idx_folder, tmp_path)) == 130
+    assert not (tmp_path / "sweep.json").exists()
+    terminal.passes(*arguments(idx_folder, tmp_path))
+    assert "4,4,4: trained before" in terminal.err
+    assert "2,3,4: training" in terminal.err
+    found, expected = (record(out)["rows"] for out in (tmp_path, swept))
+    assert [(row["correct"], row["size_bytes"]) for row in found] == [(row["correct"], row["size_bytes"]) for row in expected]
+
+
+def test_a_damaged_file_is_exported_again(swept: Path, idx_folder: Path, terminal: Any) -> None:
+    path = swept / "4-4-4/int8.tflite"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    terminal.passes(*arguments(idx_folder, swept))
+    assert "1 of 2, 4,4,4: exporting int8.tflite" in terminal.err
+    assert path.read_bytes() == whole
+
+
+def test_what_another_sweep_left_is_not_taken_for_this_ones(swept: Path, idx_folder: Path, terminal: Any) -> None:
+    line = terminal.fails(2, *arguments(idx_folder, swept)[:-2], "--seed", "5")
+    assert (
+        line
+        == f"edgecnn: {swept / '4-4-4'} was trained with --seed 0, not 5: name another folder with --out, or delete this one"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--filters", "4,4"), "--filters must be three numbers of at least 1, for example 8,16,32, got 4,4"),
+        (("--filters", "4,4,4", "--filters", "04,4,4"), "--filters names a network twice: name each once"),
+        (("--filters", "4,4,4", "--reach", "0"), "--reach must be percent above 0, for example 98.5, got 0"),
+        (("--filters", "4,4,4", "--format", "onnx", "--quantize", "float16"), "onnx has no float16"),
+        (("--filters", "4,4,4", "--allow", "none"), "--allow none is unknown"),
+    ],
+)
+def test_what_can_not_work_is_said_before_anything_is_trained(options: tuple[str, ...], message: str, terminal: Any) -> None:
+    assert message in terminal.fails(2, "sweep", "--data", "mnist", *options)
+    assert "training" not in terminal.err
+
+
+def test_the_smallest_that_reaches_is_among_those_that_may_be_shipped(swept: Path) -> None:
+    report = read_report(swept / "bench.json")
+    networks = [SweptNetwork((4, 4, 4), "4-4-4/int8.tflite", 1, 1), SweptNetwork((2, 3, 4), "2-3-4/int8.tflite", 1, 1)]
+    shares = [file.accuracy.accuracy for file in report.files if file.accuracy]
+    sizes = [file.artifact.size_bytes for file in report.files]
+    assert sizes[1] < sizes[0]
+    # 60 images only prove a share well below the observed one.
+    assert sweep_of(report, networks, 0.5 * min(shares), {}).smallest == "2,3,4"
+    nothing = sweep_of(report, networks, max(shares), {})
+    assert nothing.smallest is None
+    assert "No file is shown to be right on at least" in sweep_text(nothing, report, "int8.tflite")
+
+
+@pytest.mark.parametrize("networks", [1, 4, 10])
+def test_files_below_the_share_are_said_to_reach_it_in_one_of_forty_sweeps_at_most(networks: int) -> None:
+    """However many sizes are tried: the true accuracy of all is 98.4 %, and 98.5 % is required."""
+    drawn = np.random.default_rng(0).binomial(2000, 0.9849, (400, networks))
+    lowest = cache(lambda right: _lowest(ParetoPoint("", 2000, right, 1.0, 1), networks))
+    reached = sum(any(lowest(right) >= 0.985 for right in row) for row in drawn.tolist())
+    assert reached / len(drawn) <= 0.025 + 0.01
+    if networks == 10:  # By their estimates alone.
+        assert (drawn >= 0.985 * 2000).any(axis=1).mean() > 0.9
+
+
+def test_an_invalid_measurement_is_exit_code_7(
+    swept: Path, idx_folder: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = benchmark
+
+    def noisy(*given: Any, **named: Any) -> Any:
+        report = real(*given, **named)
+        return type(report)(**(vars(report) | {"verdict": type(report.verdict)("INVALID", ())}))
+
+    monkeypatch.setattr(sweep_call, "benchmark", noisy)
+    line = terminal.fails(7, *arguments(idx_folder, swept))
+    assert line == "edgecnn: the times are too noisy to judge: see the reasons above"
+    assert "Picture:" in terminal.out

@@ -1,0 +1,129 @@
+"""The calibration draw is even over the classes, repeatable, and never a test image."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgecnn.convert.export.calibration import calibration_methods, draw_calibration
+from edgecnn.edge.data.dataset import Dataset, load_dataset
+from edgecnn.edge.data.splits import ArraySplit, Split
+from edgecnn.edge.errors import ConfigError, ConversionError
+from edgecnn.edge.files import sha256
+from edgecnn.edge.formats import CalibrationName
+from edgecnn.edge.model.preprocess import Images
+
+
+@pytest.fixture
+def dataset(idx_folder: Path) -> Dataset:
+    return load_dataset(idx_folder)
+
+
+def part(split: Split, indices: Any) -> ArraySplit:
+    return ArraySplit(split.images(indices), split.labels[indices])
+
+
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """A split that records how many images were requested."""
+
+    split: Split
+    asked: list[int] = field(default_factory=list)
+
+    @property
+    def labels(self) -> Any:
+        return self.split.labels
+
+    @property
+    def shape(self) -> Any:
+        return self.split.shape
+
+    @property
+    def sha256(self) -> str:
+        return self.split.sha256
+
+    def images(self, indices: Any) -> Images:
+        self.asked.append(len(indices))
+        return self.split.images(indices)
+
+
+@pytest.mark.parametrize(
+    ("method", "formats", "message"),
+    [
+        ("entropy", ("tflite", "onnx"), "tflite has no calibration=entropy .it has minmax.: use formats=onnx"),
+        ("percentile", ("tflite",), "tflite has no calibration=percentile"),
+        ("max", ("onnx",), "calibration=max is unknown: use minmax, entropy, percentile"),
+    ],
+)
+def test_a_method_that_a_format_lacks_is_refused(method: CalibrationName, formats: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        calibration_methods(method, formats)
+
+
+def test_each_format_gets_its_method() -> None:
+    assert calibration_methods(None, ("tflite", "onnx")) == {"tflite": "minmax", "onnx": "minmax"}
+    assert calibration_methods("entropy", ("onnx",)) == {"onnx": "entropy"}
+
+
+def test_no_training_image_left_is_an_error(dataset: Dataset) -> None:
+    with pytest.raises(ConversionError, match="every training image is also a test image"):
+        draw_calibration(replace(dataset, test=dataset.train))
+
+
+def test_a_training_image_that_is_also_a_test_image_is_passed_over(dataset: Dataset) -> None:
+    leaked = replace(dataset, test=part(dataset.train, np.arange(120)))
+    draw = draw_calibration(leaked, count=240)
+    assert min(draw.indices) >= 120
+    assert len(draw.indices) == draw.passed_over == 120
+    assert draw_calibration(dataset, count=240).passed_over == 0
+
+
+def test_classes_are_even(dataset: Dataset) -> None:
+    draw = draw_calibration(dataset, count=90)
+    assert draw.class_counts == (30, 30, 30)
+    assert np.bincount(dataset.train.labels[list(draw.indices)]).tolist() == [30, 30, 30]
+
+
+def test_a_small_class_runs_out_without_making_the_others_uneven(dataset: Dataset) -> None:
+    kept = np.flatnonzero((dataset.train.labels != 2) | (np.arange(len(dataset.train.labels)) < 12))
+    draw = draw_calibration(replace(dataset, train=part(dataset.train, kept)), count=124)
+    assert draw.class_counts == (60, 60, 4)
+    assert draw.warnings == (
+        "calibration has less than half of an even share of 2: give more training images of these classes",
+    )
+
+
+def test_a_class_without_images_is_warned_of(dataset: Dataset) -> None:
+    draw = draw_calibration(replace(dataset, train=part(dataset.train, np.flatnonzero(dataset.train.labels != 1))), count=100)
+    assert draw.class_counts == (50, 0, 50)
+    assert draw.warnings == ("calibration has no image of 1: give training images of each class",)
+
+
+def test_each_of_many_classes_has_an_image(dataset: Dataset) -> None:
+    labels = np.arange(240, dtype=np.int64) // 2
+    train = ArraySplit(dataset.train.images(range(240)), labels)
+    draw = draw_calibration(replace(dataset, train=train, class_names=tuple(map(str, range(120)))), count=50)
+    assert draw.class_counts == (1,) * 120
+
+
+def test_few_images_are_warned_of(dataset: Dataset) -> None:
+    draw = draw_calibration(dataset, count=99)
+    assert draw.warnings == ("there are only 99 calibration images for 3 classes: give at least 100 training images",)
+    assert draw_calibration(dataset, count=102).warnings == ()
+
+
+def test_the_draw_can_be_repeated(dataset: Dataset) -> None:
+    draw = draw_calibration(dataset, count=30)
+    assert np.array_equal(draw.images, dataset.train.images(draw.indices))
+    assert draw.sha256 == sha256(draw.images.tobytes())
+    assert list(draw.indices) == sorted(draw.indices)
+    assert draw_calibration(dataset, count=30).indices == draw.indices
+    assert draw_calibration(dataset, count=30, seed=1).indices != draw.indices
+
+
+def test_no_more_training_images_are_read_than_are_looked_at(dataset: Dataset) -> None:
+    watched = Watched(dataset.train)
+    draw_calibration(replace(dataset, train=watched), count=30)
+    assert sum(watched.asked) == 30

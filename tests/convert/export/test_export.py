@@ -1,0 +1,188 @@
+"""Every exported file matches its name, and nothing else counts as exported."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+import pytest
+import tf2onnx
+from ai_edge_litert.interpreter import Interpreter
+
+from edgecnn.convert.export.calibration import DEFAULT_METHOD
+from edgecnn.convert.export.config import ExportConfig
+from edgecnn.convert.export.export import export
+from edgecnn.convert.onnx.convert import to_onnx
+from edgecnn.edge.data.dataset import load_dataset
+from edgecnn.edge.data.splits import ArraySplit
+from edgecnn.edge.errors import ConfigError, ConversionError
+from edgecnn.edge.files import sha256
+from edgecnn.edge.folder.model_file import read_model
+from edgecnn.edge.manifest import Manifest
+
+FILES = ["float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite", "float32.onnx", "int8.onnx"]
+
+
+def operators(path: Path) -> list[str]:
+    interpreter = Interpreter(model_content=path.read_bytes())
+    return [operator["op_name"] for operator in interpreter._get_ops_details()]
+
+
+@pytest.mark.parametrize(
+    ("formats", "precisions", "message"),
+    [
+        (("onnx",), ("float16",), "onnx has no float16 .it has float32, int8.: choose another"),
+        (("tflite", "onnx"), ("int16x8",), "onnx has no int16x8 .*: use formats=tflite alone"),
+        (("coreml",), ("int8",), "formats=coreml is unknown: use tflite or onnx"),
+        (("tflite",), ("int4",), "precisions=int4 is unknown"),
+    ],
+)
+def test_what_a_format_does_not_have_is_refused(formats: tuple[str, ...], precisions: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ExportConfig(formats, precisions)
+
+
+def test_float32_comes_with_whatever_is_asked_for() -> None:
+    assert ExportConfig(precisions=("int8",)).files() == ExportConfig().files()
+    assert ExportConfig(("tflite",), ("dynamic",)).files() == [("tflite", "float32"), ("tflite", "dynamic")]
+
+
+def test_a_model_without_a_manifest_is_refused(exported: Path, idx_folder: Path, tmp_path: Path) -> None:
+    shutil.copy(exported / "model.keras", tmp_path)
+    with pytest.raises(ConfigError, match=r"model\.keras: no manifest.json beside it, so how it takes pixels is not known"):
+        export(tmp_path / "model.keras", load_dataset(idx_folder), ExportConfig())
+
+
+def brighter(split: Any) -> ArraySplit:
+    return ArraySplit(split.images(range(len(split.labels))) | 1, split.labels)
+
+
+def test_other_images_are_refused(exported: Path, idx_folder: Path) -> None:
+    own = load_dataset(idx_folder)
+    with pytest.raises(ConfigError, match="not the model's test images"):
+        export(exported / "model.keras", replace(own, test=brighter(own.test)), ExportConfig())
+    with pytest.raises(ConfigError, match=r"does not have the training images of .*model\.keras: name them with data"):
+        export(exported / "model.keras", replace(own, train=brighter(own.train)), ExportConfig())
+    with pytest.raises(ConfigError, match=r"takes images of \(12, 12, 1\), but mnist has \(28, 28, 1\): name others with data"):
+        export(exported / "model.keras", load_dataset(None), ExportConfig())
+
+
+def test_an_exported_file_is_not_exported_again(exported: Path, idx_folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"int8\.tflite is already exported: name a \.keras file"):
+        export(exported / "int8.tflite", load_dataset(idx_folder), ExportConfig())
+
+
+def test_a_wrong_conversion_leaves_the_earlier_export_whole(
+    artifacts: Path, idx_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path.name: sha256(path.read_bytes()) for path in artifacts.iterdir()}
+    right = to_onnx
+
+    def wrong(*args: Any) -> bytes:
+        graph = onnx.load_from_string(right(*args))
+        bias = next(weight for weight in graph.graph.initializer if list(weight.dims) == [3])
+        bias.raw_data = (np.frombuffer(bias.raw_data, np.float32) + np.eye(3)[0]).astype(np.float32).tobytes()
+        data: bytes = graph.SerializeToString()
+        return data
+
+    monkeypatch.setattr("edgecnn.convert.onnx.converter.to_onnx", wrong)
+    with pytest.raises(ConversionError, match=r"float32\.onnx differs from Keras by up to"):
+        export(artifacts / "model.keras", load_dataset(idx_folder), ExportConfig())
+    assert {path.name: sha256(path.read_bytes()) for path in artifacts.iterdir()} == before
+
+
+def test_a_converter_that_fails_is_named(exported: Path, idx_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any, **named: Any) -> None:
+        raise RuntimeError("no such\noperator")
+
+    monkeypatch.setattr(tf2onnx.convert, "from_function", fail)
+    with pytest.raises(ConversionError, match=r"ONNX float32: .* can't convert the model .no such operator."):
+        export(exported / "model.keras", load_dataset(idx_folder), ExportConfig(("onnx",), ("float32",)))
+
+
+def test_the_manifest_lists_every_file_with_its_hash_and_parity(exported: Path) -> None:
+    manifest = Manifest.load(exported)
+    assert [artifact.path for artifact in manifest.artifacts] == ["model.keras", *FILES]
+    for artifact in manifest.artifacts[1:]:
+        assert sha256((exported / artifact.path).read_bytes()) == artifact.sha256
+        assert artifact.source_sha256 == manifest.keras_model().sha256
+        assert artifact.parity is not None
+        assert artifact.parity.images == 60
+        if artifact.precision == "float32":
+            assert artifact.parity.same_class == 60
+            assert artifact.parity.max_difference < 1e-4
+
+
+def test_calibration_is_recorded_and_holds_no_test_image(exported: Path, idx_folder: Path) -> None:
+    calibration = Manifest.load(exported).provenance.calibration
+    dataset = load_dataset(idx_folder)
+    assert calibration is not None
+    images = dataset.train.images(calibration.indices)
+    assert sha256(images.tobytes()) == calibration.images_sha256
+    test = dataset.test.images(range(len(dataset.test.labels)))
+    assert not {image.tobytes() for image in images} & {image.tobytes() for image in test}
+
+
+def test_two_exports_with_the_same_images_are_one_calibration(exported: Path) -> None:
+    calibration = Manifest.load(exported).provenance.calibration
+    assert calibration is not None
+    assert calibration.method == {"tflite": DEFAULT_METHOD, "onnx": DEFAULT_METHOD}
+    assert set(calibration.halves) == {"int8.tflite", "int16x8.tflite", "int8.onnx"}
+    assert all(change.ratio >= 1 for change in calibration.halves.values())
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("int8.tflite", "int8"), ("int16x8.tflite", "int16")])
+def test_a_full_integer_file_has_no_float_at_either_end(exported: Path, name: str, dtype: str) -> None:
+    artifact = Manifest.load(exported).artifact(name)
+    assert artifact is not None
+    for spec in (artifact.input, artifact.output):
+        assert spec.dtype == dtype
+        assert spec.quantization is not None
+    assert not {"QUANTIZE", "DEQUANTIZE"} & set(operators(exported / name))
+
+
+def test_the_tflite_graph_is_the_network_alone(exported: Path) -> None:
+    network = ["CONV_2D", "MAX_POOL_2D", "CONV_2D", "MAX_POOL_2D", "CONV_2D", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX"]
+    for name in ("float32.tflite", "int8.tflite"):
+        assert [operator for operator in operators(exported / name) if operator != "DELEGATE"] == network
+
+
+def test_batch_norm_is_folded_and_the_reshape_constant_in_onnx(exported: Path) -> None:
+    graph = onnx.load(exported / "float32.onnx").graph
+    kinds = {node.op_type for node in graph.node}
+    assert kinds <= {"Reshape", "Conv", "Relu", "MaxPool", "Transpose", "MatMul", "Gemm", "Add", "Softmax"}
+    constants = {weight.name for weight in graph.initializer}
+    assert all(node.input[1] in constants for node in graph.node if node.op_type == "Reshape")
+
+
+def test_onnx_int8_is_qdq_with_a_scale_for_each_channel(exported: Path) -> None:
+    graph = onnx.load(exported / "int8.onnx").graph
+    weights = {weight.name: onnx.numpy_helper.to_array(weight) for weight in graph.initializer}
+    producers = {node.output[0]: node for node in graph.node}
+    for node in graph.node:
+        if node.op_type == "Conv":
+            dequantize = producers[node.input[1]]
+            assert dequantize.op_type == "DequantizeLinear"
+            assert weights[dequantize.input[0]].dtype == np.int8
+            assert weights[dequantize.input[1]].shape == (32,)
+
+
+def test_the_oldest_runtime_of_every_file_is_known(exported: Path) -> None:
+    oldest = {artifact.path: artifact.oldest_runtime for artifact in Manifest.load(exported).artifacts}
+    assert oldest["float32.onnx"] == oldest["int8.onnx"] == "onnxruntime>=1.12"
+    # Earlier releases compute a dense layer with a scale per output wrongly.
+    assert oldest["int8.tflite"] == oldest["int16x8.tflite"] == "tensorflow-lite>=2.10.0"
+    assert oldest["float32.tflite"] == "tensorflow-lite>=1.5.0"
+    assert oldest["float16.tflite"] == "tensorflow-lite>=1.15.0"
+    assert oldest["dynamic.tflite"] == "tensorflow-lite>=2.4.0"
+
+
+def test_the_reference_is_what_keras_says(exported: Path, idx_folder: Path) -> None:
+    reference = np.load(exported / "reference.npy", allow_pickle=False)
+    inputs = load_dataset(idx_folder).test.images(range(60)).astype(np.float32) / 255
+    model = keras.models.load_model(exported / "model.keras")
+    assert np.allclose(reference, np.asarray(model(inputs, training=False)), atol=1e-6)
+    assert read_model(exported / "model.keras").unverified is None

@@ -1,0 +1,185 @@
+"""Quantised files that must be accurate enough: layers go back to float, and images that did not choose them judge."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgecnn.benchmarks.judge.budgets import load_budgets
+from edgecnn.benchmarks.judge.gate import Policy
+from edgecnn.benchmarks.measure.lineup import folder_lineup
+from edgecnn.benchmarks.measure.options import BenchOptions
+from edgecnn.benchmarks.measure.run import benchmark
+from edgecnn.benchmarks.report.text import to_text
+from edgecnn.benchmarks.timing.latency import Plan
+from edgecnn.convert.export.config import ExportConfig
+from edgecnn.convert.export.export import export
+from edgecnn.convert.export.keep_accuracy import Judge
+from edgecnn.edge.data.dataset import load_dataset
+from edgecnn.edge.data.pixel_digests import held_out, pixel_digests
+from edgecnn.edge.data.splits import Labels
+from edgecnn.edge.errors import ConfigError, GateFailed
+from edgecnn.edge.files import sha256
+from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model.preprocess import Floats
+from edgecnn.edge.runtimes import opener_for
+
+
+def judge(passes: Callable[[Floats, Floats, Labels], bool]) -> Judge:
+    def objection(*judged: Any) -> str | None:
+        return None if passes(*judged) else "it loses too much"
+
+    return Judge(objection, 0.5, lambda model_format, plain, mended: len(mended) / len(plain) / 2)
+
+
+def is_keras(candidate: Floats, reference: Floats) -> bool:
+    """Return whether these are Keras's own answers, except for at most three images."""
+    return int((candidate != reference).any(axis=1).sum()) <= 3
+
+
+def test_layers_go_back_to_float_until_the_judge_is_content(artifacts: Path, idx_folder: Path) -> None:
+    judged: list[Floats] = []
+
+    def passes(candidate: Floats, reference: Floats, labels: Labels) -> bool:
+        if is_keras(candidate, reference):
+            return len(candidate) == 60  # No image is held out for the final judgement.
+        assert candidate.shape == reference.shape == (60, 3)
+        assert np.array_equal(labels, load_dataset(idx_folder).test.labels)
+        judged.append(candidate)
+        return len(judged) == 3
+
+    plain = (artifacts / "int8.tflite").read_bytes()
+    manifest = export(
+        artifacts / "model.keras", load_dataset(idx_folder), ExportConfig(("tflite",), ("int8",)), judge=judge(passes)
+    )
+    artifact = manifest.artifact("int8.tflite")
+    assert artifact is not None
+    assert artifact.mended is not None
+    assert (artifact.mended.tries, artifact.mended.max_drop_points, artifact.mended.held_out) == (3, 0.5, 0)
+    assert len(artifact.mended.layers) >= 2
+    assert artifact.mended.plain_size_bytes == len(plain)
+    assert artifact.mended.slowdown == artifact.size_bytes / len(plain) / 2
+    assert artifact.size_bytes > len(plain)
+    assert np.array_equal(
+        Classifier.load(artifacts / "int8.tflite").split_probabilities(load_dataset(idx_folder).test), judged[-1]
+    )
+
+
+def test_a_file_that_is_neither_smaller_nor_faster_than_float32_is_refused(artifacts: Path, idx_folder: Path) -> None:
+    dataset, config, steps = load_dataset(idx_folder), ExportConfig(("tflite",), ("int8",)), list[str]()
+    before = {path.name: sha256(path.read_bytes()) for path in artifacts.iterdir() if path.is_file()}
+
+    def export_after(tries: int, ratio: float) -> Manifest:
+        count = iter(range(1, 100))
+
+        def passes(candidate: Floats, reference: Floats, labels: Labels) -> bool:
+            return len(candidate) == 60 if is_keras(candidate, reference) else next(count) == tries
+
+        judged = Judge(judge(passes).objection, 0.5, lambda *_: ratio)
+        return export(artifacts / "model.keras", dataset, config, judge=judged, on_step=steps.append)
+
+    with pytest.raises(GateFailed, match=r"int8\.tflite with \d+ operators .* no better than float32: .* it loses too much"):
+        export_after(3, 0.96)
+    assert {path.name: sha256(path.read_bytes()) for path in artifacts.iterdir() if path.is_file()} == before
+    assert "int8.tflite: not shown to be accurate enough: it loses too much" in steps
+    # Faster, or smaller, is a gain.
+    for tries, ratio, larger in ((3, 0.94, True), (2, 1.5, False)):
+        artifact = export_after(tries, ratio).artifact("int8.tflite")
+        assert artifact is not None
+        assert artifact.mended is not None
+        assert (artifact.size_bytes > (artifacts / "float32.tflite").stat().st_size) == larger
+
+
+def test_a_file_that_is_good_as_it_comes_is_not_mended(artifacts: Path, idx_folder: Path) -> None:
+    before = (artifacts / "int8.onnx").stat().st_size
+    config = ExportConfig(("onnx",), ("int8",))
+    manifest = export(artifacts / "model.keras", load_dataset(idx_folder), config, judge=judge(lambda *_: True))
+    artifact = manifest.artifact("int8.onnx")
+    assert artifact is not None
+    assert artifact.mended is None
+    assert artifact.size_bytes == pytest.approx(before, rel=0.01)  # Names in the graph include a counter of Keras's models.
+
+
+def test_an_export_that_can_not_be_mended_leaves_the_earlier_one_whole(artifacts: Path, idx_folder: Path) -> None:
+    before = {path.name: sha256(path.read_bytes()) for path in artifacts.iterdir()}
+    config = ExportConfig(("tflite",), ("int8",))
+    with pytest.raises(
+        GateFailed,
+        match=r"int8\.tflite loses -?\d\.\d\d points quantised and -?\d\.\d\d at best, not surely within 0\.5: .*float32",
+    ):
+        export(
+            artifacts / "model.keras",
+            load_dataset(idx_folder),
+            config,
+            judge=judge(lambda candidate, reference, _: is_keras(candidate, reference)),
+        )
+    assert {path.name: sha256(path.read_bytes()) for path in artifacts.iterdir()} == before
+
+
+def test_images_that_could_not_show_so_small_a_loss_are_told_before_anything_is_converted(
+    artifacts: Path, idx_folder: Path
+) -> None:
+    steps: list[str] = []
+    with pytest.raises(ConfigError, match=r"not even the float Keras model would pass \(it loses too much\)"):
+        export(
+            artifacts / "model.keras",
+            load_dataset(idx_folder),
+            ExportConfig(),
+            judge=judge(lambda *_: False),
+            on_step=steps.append,
+        )
+    assert steps == ["Keras on 60 test images"]
+
+
+def test_a_file_with_nothing_quantised_is_no_int8(artifacts: Path, idx_folder: Path) -> None:
+    def exact(candidate: Floats, reference: Floats, labels: Labels) -> bool:
+        return bool(np.abs(candidate - reference).max() < 1e-5)
+
+    for model_format in ("tflite", "onnx"):
+        config = ExportConfig((model_format,), ("int8",))
+        with pytest.raises(GateFailed, match=r"int8\.(tflite|onnx) loses .*: ship float32, use precisions"):
+            export(artifacts / "model.keras", load_dataset(idx_folder), config, judge=judge(exact))
+
+
+def test_a_file_whose_layers_were_chosen_must_pass_on_images_that_did_not_choose_them(
+    artifacts: Path, idx_folder: Path
+) -> None:
+    dataset = load_dataset(idx_folder)
+    held = held_out(pixel_digests(dataset.test.images(range(60))))
+    seen: list[int] = []
+
+    def passes(candidate: Floats, reference: Floats, labels: Labels) -> bool:
+        if is_keras(candidate, reference):
+            return True
+        seen.append(len(labels))
+        return len(seen) > 1 and len(labels) != held.sum()
+
+    before = {path.name: sha256(path.read_bytes()) for path in artifacts.iterdir() if path.is_file()}
+    config = ExportConfig(("tflite",), ("int8",))
+    with pytest.raises(GateFailed, match=rf"int8\.tflite .* not on the {held.sum()} held out"):
+        export(artifacts / "model.keras", dataset, config, judge=judge(passes))
+    # All images judge the plain file, which nothing chose; one half chooses, the other half judges once.
+    assert seen == [60, (~held).sum(), held.sum()]
+    assert {path.name: sha256(path.read_bytes()) for path in artifacts.iterdir() if path.is_file()} == before
+
+    def content(candidate: Floats, reference: Floats, labels: Labels) -> bool:
+        return is_keras(candidate, reference) or len(labels) != 60
+
+    artifact = export(artifacts / "model.keras", dataset, config, judge=judge(content)).artifact("int8.tflite")
+    assert artifact is not None
+    assert artifact.mended is not None
+    assert artifact.mended.held_out == held.sum()
+    # bench judges it on that half too.
+    options = BenchOptions(plan=Plan(0, 20, 1, 1))
+    lineup = folder_lineup(ModelFolder(artifacts), options, {"tflite": opener_for("tflite")}, dataset.test)
+    report = benchmark(lineup, options, load_budgets(None, {"max_drop_points": 100.0}, ()), Policy(), command="", versions={})
+    found = {file.name: file.accuracy for file in report.files}
+    assert found["int8.tflite"] is not None
+    assert (found["int8.tflite"].images, found["int8.tflite"].chose) == (held.sum(), (~held).sum())
+    assert found["float32.tflite"] is not None
+    assert (found["float32.tflite"].images, found["float32.tflite"].chose) == (60, 0)
+    assert "int8.tflite is judged on" in " ".join(to_text(report).split())

@@ -1,0 +1,49 @@
+"""Files in tests/kept, which most tests use as exports, equal present exports; otherwise run python -m tests.kept.make."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+
+from edgecnn.edge.manifest import Manifest
+from tests.kept.make import KEPT
+
+
+def names(value: Any) -> Any:
+    """Return the names of a JSON value's fields, recursively."""
+    if isinstance(value, dict):
+        return {name: names(field) for name, field in value.items()}
+    return [names(value[0])] if isinstance(value, list) and value else None
+
+
+def operators(path: Path) -> list[str]:
+    if path.suffix == ".onnx":
+        return [node.op_type for node in onnx.load(path).graph.node]
+    return [operator["op_name"] for operator in Interpreter(model_content=path.read_bytes())._get_ops_details()]
+
+
+def test_the_manifest_has_the_same_fields(exported: Path) -> None:
+    kept, made = (json.loads((folder / "manifest.json").read_text()) for folder in (KEPT / "bars", exported))
+    assert names(kept) == names(made)
+
+
+def test_the_files_are_those_that_are_exported_and_need_the_same_runtimes(exported: Path) -> None:
+    kept, made = (
+        [(item.path, item.precision, item.input.shape, item.input.dtype, item.output.dtype, item.oldest_runtime)
+         for item in Manifest.load(folder).artifacts]
+        for folder in (KEPT / "bars", exported)
+    )  # fmt: skip
+    assert kept == made
+
+
+@pytest.mark.parametrize("suffix", ["tflite", "onnx"])
+@pytest.mark.parametrize("folder", ["exported", "any_batch"])
+def test_the_operators_are_the_same(folder: str, suffix: str, request: pytest.FixtureRequest) -> None:
+    made: Path = request.getfixturevalue(folder)
+    files = sorted((KEPT / ("bars" if folder == "exported" else folder)).glob(f"*.{suffix}"))
+    assert files
+    for file in files:
+        assert operators(file) == operators(made / file.name), file.name

@@ -1,0 +1,77 @@
+"""Keras networks become .onnx files that compute the same."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+import pytest
+
+from edgecnn.convert.onnx.convert import ask_for_no_more, to_onnx
+from edgecnn.edge.errors import ConversionError
+from edgecnn.edge.runtimes import opener_for
+
+
+def compare(model: Any, shape: tuple[int, ...], scale: float = 1.0) -> onnx.GraphProto:
+    """Check that the file computes what Keras computes, for three images at once; return its graph."""
+    data = to_onnx(model, shape, "float32", "logits")
+    inputs = scale * np.random.default_rng(0).random((3, *shape), np.float32)
+    outputs = opener_for("onnx").open_model(data, 1).run(inputs)
+    assert np.abs(outputs - np.asarray(model(inputs, training=False))).max() < 1e-5
+    return onnx.load_from_string(data).graph
+
+
+def sequence(*layers: Any, shape: tuple[int, ...] = (8, 8, 4)) -> Any:
+    return keras.Sequential([keras.Input(shape), *layers, keras.layers.GlobalAveragePooling2D()])
+
+
+def test_an_operator_that_onnx_does_not_have_is_an_error_that_names_it() -> None:
+    model = sequence(keras.layers.Lambda(lambda image: keras.ops.erfinv(image / 2)))
+    with pytest.raises(ConversionError, match=r"ONNX float32: .* can't convert the model .*Erfinv"):
+        to_onnx(model, (8, 8, 4), "float32", "logits")
+
+
+def test_a_residual_network_computes_the_same(residual: Any) -> None:
+    graph = compare(residual, (8, 8, 3), 255)
+    assert [value.name for value in (*graph.input, *graph.output)] == ["image", "logits"]
+
+
+def test_a_normalization_layer_keeps_its_mean_and_variance() -> None:
+    graph = compare(sequence(keras.layers.Normalization(mean=[0.1, 0.2, 0.3, 0.4], variance=[1, 2, 3, 4])), (8, 8, 4))
+    assert len(graph.input) == 1
+
+
+def test_the_exact_gelu_is_converted() -> None:
+    graph = compare(sequence(keras.layers.Activation("gelu"), keras.layers.Conv2D(2, 1)), (8, 8, 4))
+    assert "Erf" in {node.op_type for node in graph.node}
+
+
+def test_a_grouped_convolution_is_converted() -> None:
+    graph = compare(sequence(keras.layers.Conv2D(4, 3, groups=2)), (8, 8, 4))
+    assert [node.op_type for node in graph.node].count("Conv") == 1
+
+
+def test_pixels_may_be_the_input() -> None:
+    entry = keras.Input((4, 4, 1), dtype="uint8")
+    model = keras.Model(entry, keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(entry)))
+    runtime = opener_for("onnx").open_model(to_onnx(model, (4, 4, 1), "uint8", "probabilities"), 1)
+    assert (runtime.input_spec.dtype, runtime.output_spec.name) == ("uint8", "probabilities")
+    assert runtime.run(np.full((2, 4, 4, 1), 51, np.uint8)) == pytest.approx(0.2)
+
+
+def test_augmentation_inside_is_inactive() -> None:
+    compare(sequence(keras.layers.RandomFlip(), keras.layers.RandomRotation(0.5), keras.layers.Dropout(0.5)), (8, 8, 4))
+
+
+def test_a_file_asks_for_no_domain_and_no_ir_version_that_it_does_not_use() -> None:
+    data = to_onnx(sequence(keras.layers.Conv2D(2, 1)), (8, 8, 4), "float32", "logits")
+    model = onnx.load_from_string(data)
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 17)]
+    model.ir_version = 11
+    model.opset_import.append(onnx.helper.make_opsetid("ai.onnx.ml", 2))
+    ask_for_no_more(model)
+    assert model.SerializeToString() == data
+    model.graph.node[0].domain = "com.microsoft"
+    model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    ask_for_no_more(model)
+    assert [entry.domain for entry in model.opset_import] == ["", "com.microsoft"]

@@ -1,0 +1,111 @@
+"""Keras networks become .tflite files that compute the same."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
+
+from edgecnn.convert.tflite.convert import to_tflite
+from edgecnn.convert.tflite.quantize import calibrate_tflite, open_tflite, quantize_tflite
+from edgecnn.edge.compatibility.requirements import read_needs
+from edgecnn.edge.errors import ConversionError
+from edgecnn.edge.runtimes import opener_for
+
+RandomInputs = Callable[[int], NDArray[np.float32]]
+
+
+def operators(data: bytes) -> list[str]:
+    return [operator["op_name"] for operator in open_tflite(data)._get_ops_details() if operator["op_name"] != "DELEGATE"]
+
+
+def test_what_the_converter_can_not_do_is_an_error_that_names_it() -> None:
+    entry = keras.Input((4, 4, 1))
+    model = keras.Model(entry, keras.layers.Lambda(lambda image: keras.ops.fft2((image, image))[0])(entry))
+    with pytest.raises(
+        ConversionError, match=r"TFLite float32: TensorFlow can't convert the model .it has no Complex, FFT2D.: replace"
+    ):
+        to_tflite(model, "float32", (4, 4, 1), "float32")
+
+
+@pytest.mark.parametrize("precision", ["int8", "int16x8", "float64"])
+def test_only_what_the_converter_makes_is_asked_of_it(residual: Any, precision: str) -> None:
+    with pytest.raises(ValueError, match=r"precision must be one of .*, got"):
+        to_tflite(residual, precision, (8, 8, 3), "float32")
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("float16", 1e-2), ("dynamic", 5e-2)])
+def test_it_computes_what_keras_computes(residual: Any, random_inputs: RandomInputs, precision: str, tolerance: float) -> None:
+    runtime = opener_for("tflite").open_model(to_tflite(residual, precision, (8, 8, 3), "float32"), 1)
+    inputs = random_inputs(8)
+    outputs = np.concatenate([runtime.run(inputs[i : i + 1]) for i in range(8)])
+    assert np.abs(outputs - np.asarray(residual(inputs, training=False))).max() < tolerance
+
+
+def test_it_takes_one_image_named_image(residual: Any) -> None:
+    data = to_tflite(residual, "float32", (8, 8, 3), "float32")
+    assert Interpreter(model_content=data).get_signature_list()["serving_default"]["inputs"] == ["image"]
+    assert opener_for("tflite").open_model(data, 1).input_spec.shape == (1, 8, 8, 3)
+    assert not {"SHAPE", "STRIDED_SLICE", "PACK"} & set(operators(data))
+
+
+def test_a_dynamic_dense_layer_is_of_a_version_that_the_last_32_bit_runtime_loads() -> None:
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((16, 16, 1)), layers.Flatten(), layers.Dense(16), layers.Dense(2)])
+    data = to_tflite(model, "dynamic", (16, 16, 1), "float32")
+    assert any(tensor["dtype"] is np.int8 for tensor in open_tflite(data).get_tensor_details())
+    codes = schema.ModelT.InitFromPackedBuf(data, 0).operatorCodes
+    versions = {code.version for code in codes if code.builtinCode == schema.BuiltinOperator.FULLY_CONNECTED}
+    assert versions <= {1, 3, 9}
+
+
+def test_pixels_may_be_the_input() -> None:
+    entry = keras.Input((4, 4, 1), dtype="uint8")
+    model = keras.Model(entry, keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(entry)))
+    runtime = opener_for("tflite").open_model(to_tflite(model, "float32", (4, 4, 1), "uint8"), 1)
+    assert runtime.input_spec.dtype == "uint8"
+    assert runtime.run(np.full((1, 4, 4, 1), 51, np.uint8)) == pytest.approx(0.2)
+
+
+def test_the_oldest_runtime_is_that_of_the_quantised_operators(residual: Any, random_inputs: RandomInputs) -> None:
+    float32 = to_tflite(residual, "float32", (8, 8, 3), "float32")
+    assert read_needs(float32, "tflite").oldest_runtime() == "tensorflow-lite>=1.13.1"  # LEAKY_RELU.
+    ranges = calibrate_tflite(float32, random_inputs(8))
+    for precision in ("int8", "int16x8"):
+        quantized = read_needs(quantize_tflite(float32, precision, ranges), "tflite")
+        assert quantized.written == "1.13.1"  # The float file's version, which the quantiser does not change.
+        assert quantized.oldest_runtime() == "tensorflow-lite>=2.10.0"  # Because of the dense layer with a scale per output.
+
+
+@pytest.mark.parametrize(("precision", "oldest"), [("float16", "1.15.0"), ("dynamic", "2.4.0")])
+def test_the_oldest_runtime_of_what_the_converter_quantised(precision: str, oldest: str) -> None:
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((16, 16, 4)), layers.Conv2D(32, 3), layers.Conv2D(32, 3)])
+    needs = read_needs(to_tflite(model, precision, (16, 16, 4), "float32"), "tflite")
+    assert needs.oldest_runtime() == f"tensorflow-lite>={oldest}"
+    # TensorFlow's list has 1.15.0 and 2.4.0 too; 2.3.0 has no CONV_2D of version 5.
+    assert needs.written == oldest
+
+
+def test_the_oldest_runtime_of_an_integer_operator_without_a_known_release_is_not_known() -> None:
+    entry = keras.Input((4, 4, 1))
+    model = keras.Model(entry, keras.layers.Activation("gelu")(entry))
+    float32 = to_tflite(model, "float32", (4, 4, 1), "float32")
+    ranges = calibrate_tflite(float32, np.linspace(-1, 1, 16, dtype=np.float32).reshape(1, 4, 4, 1))
+    oldest = {
+        name: read_needs(quantize_tflite(float32, name, ranges), "tflite").oldest_runtime() for name in ("int8", "int16x8")
+    }
+    assert oldest == {"int8": "tensorflow-lite>=2.9.0", "int16x8": None}
+
+
+def test_augmentation_inside_is_inactive() -> None:
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((4, 4, 1)), layers.RandomFlip(), layers.RandomRotation(0.5), layers.Flatten()])
+    runtime = opener_for("tflite").open_model(to_tflite(model, "float32", (4, 4, 1), "float32"), 1)
+    image = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
+    for _ in range(5):
+        assert runtime.run(image).tolist() == [list(range(16))]

@@ -1,0 +1,138 @@
+"""An int8 .tflite file is integers from end to end, close to the float file, and keeps the requested operators in float."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgecnn.convert.export.converters import Ranges
+from edgecnn.convert.tflite.convert import to_tflite
+from edgecnn.convert.tflite.quantize import (
+    activations,
+    calibrate_tflite,
+    open_tflite,
+    quantize_tflite,
+    tflite_scales,
+)
+from edgecnn.edge.errors import ConversionError
+from edgecnn.edge.runtimes import opener_for
+
+RandomInputs = Callable[[int], NDArray[np.float32]]
+
+
+@pytest.fixture(scope="module")
+def float32(residual: Any) -> bytes:
+    return to_tflite(residual, "float32", (8, 8, 3), "float32")
+
+
+@pytest.fixture
+def ranges(float32: bytes, random_inputs: RandomInputs) -> Ranges:
+    return calibrate_tflite(float32, random_inputs(20))
+
+
+def kinds(data: bytes) -> list[str]:
+    return [operator["op_name"] for operator in open_tflite(data)._get_ops_details() if operator["op_name"] != "DELEGATE"]
+
+
+def snr_db(float32: bytes, quantized: bytes, inputs: NDArray[np.float32]) -> float:
+    runtime, reference = (opener_for("tflite").open_model(data, 1) for data in (quantized, float32))
+    entry, output = runtime.input_spec, runtime.output_spec
+    assert entry.quantization is not None
+    assert output.quantization is not None
+    signal = noise = 0.0
+    for image in inputs[:, np.newaxis]:
+        limits = np.iinfo(entry.dtype)
+        stored = np.rint(image / entry.quantization.scales[0]) + entry.quantization.zero_points[0]
+        raw = runtime.run(np.clip(stored, limits.min, limits.max).astype(entry.dtype)).astype(np.float32)
+        real = (raw - output.quantization.zero_points[0]) * output.quantization.scales[0]
+        expected = reference.run(image)
+        signal, noise = signal + float((expected**2).sum()), noise + float(((real - expected) ** 2).sum())
+    return 10 * float(np.log10(signal / noise))
+
+
+def test_a_model_that_gives_nan_can_not_be_calibrated(float32: bytes, random_inputs: RandomInputs) -> None:
+    inputs = random_inputs(3)
+    inputs[1, 4, 4, 1] = np.nan
+    with pytest.raises(ConversionError, match=r"TFLite: .* is not finite for a calibration image"):
+        calibrate_tflite(float32, inputs)
+
+
+def test_a_quantiser_that_fails_is_named(float32: bytes, ranges: Ranges) -> None:
+    with pytest.raises(ConversionError, match=r"TFLite: litert-quantizer can't quantise the model to int8 .*: omit int8"):
+        quantize_tflite(float32, "int8", dict(list(ranges.items())[:1]))
+    with pytest.raises(ValueError, match="precision must be one of"):
+        quantize_tflite(float32, "dynamic", ranges)
+
+
+def test_a_recurrent_layer_is_refused_in_one_line() -> None:
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((6, 4)), layers.LSTM(3), layers.Dense(2)])
+    float32 = to_tflite(model, "float32", (6, 4), "float32")
+    inputs = np.random.default_rng(0).random((5, 6, 4), np.float32)
+    with pytest.raises(ConversionError, match=r"TFLite: litert-quantizer can't quantise the model to int8 .*lstm.*: omit int8"):
+        quantize_tflite(float32, "int8", calibrate_tflite(float32, inputs))
+
+
+def test_ranges_are_the_smallest_and_largest_value_of_any_image(float32: bytes, random_inputs: RandomInputs) -> None:
+    inputs = random_inputs(20)
+    inputs[7, 0, 0, 0], inputs[9, 0, 0, 0] = -300, 700
+    ranges = calibrate_tflite(float32, inputs)
+    assert next(iter(ranges.values())) == (-300, 700)
+    names = [name for _, name, _ in activations(open_tflite(float32))]
+    assert list(ranges) == names
+
+
+@pytest.mark.parametrize(("precision", "dtype", "least_db"), [("int8", "int8", 25), ("int16x8", "int16", 40)])
+def test_it_is_integers_from_end_to_end_and_close_to_the_float_file(
+    float32: bytes, ranges: Ranges, random_inputs: RandomInputs, precision: str, dtype: str, least_db: float
+) -> None:
+    data = quantize_tflite(float32, precision, ranges)
+    runtime = opener_for("tflite").open_model(data, 1)
+    assert runtime.input_spec.dtype == runtime.output_spec.dtype == dtype
+    assert snr_db(float32, data, random_inputs(20)) > least_db
+
+
+def test_only_an_operator_without_an_integer_kernel_is_float(float32: bytes, ranges: Ranges) -> None:
+    plain, quantized = kinds(float32), kinds(quantize_tflite(float32, "int8", ranges))
+    place = plain.index("LEAKY_RELU")
+    assert quantized == [*plain[:place], "DEQUANTIZE", "LEAKY_RELU", "QUANTIZE", *plain[place + 1 :]]
+
+
+def test_weights_have_a_scale_for_each_channel(float32: bytes, ranges: Ranges) -> None:
+    tensors = open_tflite(quantize_tflite(float32, "int8", ranges)).get_tensor_details()
+    kernels = [tensor for tensor in tensors if tuple(tensor["shape"]) == (4, 3, 3, 3)]
+    assert [len(kernel["quantization_parameters"]["scales"]) for kernel in kernels] == [4]
+
+
+def test_16_bit_sums_take_scales_that_are_almost_powers_of_two() -> None:
+    """Scales 2 / 32767 and 1 / 32767 look like powers of two, for which the kernel of ADD has other rules."""
+    entry = keras.Input((4, 4, 1))
+    model = keras.Model(entry, keras.layers.Rescaling(1 / 127.5, offset=-1)(entry))
+    float32 = to_tflite(model, "float32", (4, 4, 1), "float32")
+    inputs = np.linspace(0, 255, 64, dtype=np.float32).reshape(4, 4, 4, 1)
+    assert snr_db(float32, quantize_tflite(float32, "int16x8", calibrate_tflite(float32, inputs)), inputs) > 60
+
+
+def test_the_operators_to_keep_are_float_and_no_others(float32: bytes, ranges: Ranges) -> None:
+    kept = next(name for _, name, kind in activations(open_tflite(float32)) if kind == "CONV_2D")
+    plain, mended = (kinds(quantize_tflite(float32, "int8", ranges, keep)) for keep in ((), (kept,)))
+    place = plain.index("CONV_2D")
+    assert plain.count("CONV_2D") == 2
+    assert mended == [*plain[:place], "DEQUANTIZE", "CONV_2D", "QUANTIZE", *plain[place + 1 :]]
+
+
+def test_the_output_is_float_where_its_operator_is(float32: bytes, ranges: Ranges) -> None:
+    last = activations(open_tflite(float32))[-1]
+    runtime = opener_for("tflite").open_model(quantize_tflite(float32, "int8", ranges, (last[1],)), 1)
+    assert (runtime.input_spec.dtype, runtime.output_spec.dtype) == ("int8", "float32")
+
+
+def test_scales_are_those_of_the_ranges(float32: bytes, ranges: Ranges) -> None:
+    scales = tflite_scales(quantize_tflite(float32, "int8", ranges))
+    first = next(iter(ranges))
+    assert scales[first] == pytest.approx((ranges[first][1] - min(ranges[first][0], 0)) / 255)
+    wider = dict(ranges) | {first: (0.0, 510.0)}
+    assert tflite_scales(quantize_tflite(float32, "int8", wider))[first] == pytest.approx(2)

@@ -1,0 +1,159 @@
+"""Users' own models: found, checked before an hour of training, and trained with their own settings."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+
+from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.custom_model import needed_modules, resolved
+from edgecnn.convert.training.train import train
+from edgecnn.edge.data.dataset import load_dataset
+from edgecnn.edge.data.splits import ArraySplit
+from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.manifest import Manifest, Output
+from tests.convert.training.own_nets import CONFIG, RAW, SHAPE, UNIT, opened
+
+pytestmark = pytest.mark.usefixtures("module")
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ("own_nets", "model=own_nets is neither module:function, .*, nor a .keras file: name one"),
+        ("own_nets:", "model=own_nets: is neither"),
+        ("nowhere.nets:own", "model=nowhere.nets:own: no module nowhere.nets in .* or on Python's path"),
+        ("own_nets:nothing", "model=own_nets:nothing: own_nets has no function nothing: write one"),
+        ("own_nets:not_a_function", "own_nets has no function not_a_function"),
+        ("own_nets:number", "model=own_nets:number returns int, not a keras.Model: return the model"),
+        ("own_nets:shape_alone", r"fails for images of \(12, 12, 1\) and 3 classes \(TypeError: shape_alone"),
+        ("own_nets:fails", r"model=own_nets:fails fails for .* \(RuntimeError: no such layer\): fix it"),
+        ("own_nets:one_too_many", r"one_too_many gives \(None, 4\), but the images have 3 classes: end it in Dense\(3\)"),
+        ("own_nets:other_size", r"other_size takes \(None, 8, 8, 1\), but these images are \(12, 12, 1\): name others"),
+        ("own_nets:fixed", "fixed takes .4, 12, 12, 1., but training uses batches of any size: build it with a free batch"),
+        ("own_nets:binary", r"binary gives \(None, 1\), but the images have 3 classes"),
+    ],
+)
+def test_a_model_that_does_not_come_or_does_not_fit_is_refused(named: str, message: str, idx_folder: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train(load_dataset(idx_folder), replace(CONFIG, model=named), Path("out"), UNIT)
+    assert not list(Path("out").glob("**/*.keras"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"model": "a:b", "transfer": "c.keras"}, "model and transfer both name a starting model: give one"),
+        ({"transfer": "a:b"}, "transfer=a:b is not a .keras file: name one"),
+        ({"model": "a:b", "dropout": 0.2}, "dropout applies to edgecnn.s own CNN, not to a:b: omit it"),
+        ({"fine_tune": True}, "fine_tune applies to a transferred model: name one with transfer"),
+        ({"model": "a:b", "fine_tune": True}, "fine_tune applies to a transferred model"),
+    ],
+)
+def test_settings_that_exclude_each_other_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig(**settings)
+
+
+def test_a_model_that_can_not_be_saved_is_refused_before_it_is_trained(idx_folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^own_nets:mute can't be saved \(.*\): give its classes a get_config\(\)$"):
+        train(load_dataset(idx_folder), replace(CONFIG, model="own_nets:mute"), Path("out"), UNIT)
+
+
+def test_two_outputs_are_refused_by_name() -> None:
+    with pytest.raises(ArtifactError, match=r"^own_nets:two: the Keras model has 2 outputs"):
+        opened("two")
+
+
+def test_a_model_that_could_not_be_loaded_again_is_refused_before_it_is_trained(idx_folder: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"^own_nets:inside: Keras does not know its class Hidden of module own_nets"):
+        train(load_dataset(idx_folder), replace(CONFIG, model="own_nets:inside"), Path("out"), UNIT)
+    assert not list(Path("out").glob("**/*.keras"))
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "message"),
+    [
+        ("logits", "probabilities", "own_nets:logits: output .* is not class probabilities, .* use logits if it ends before"),
+        ("grey", "logits", "own_nets:grey: output .* is already probabilities .*: omit logits"),
+    ],
+)
+def test_what_the_outputs_are_is_seen_before_training(name: str, output: Output, message: str, idx_folder: Path) -> None:
+    with pytest.raises(ArtifactError, match=message):
+        train(load_dataset(idx_folder), replace(CONFIG, model=f"own_nets:{name}"), Path("out"), UNIT, output)
+    assert not list(Path("out").glob("**/*.keras"))
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "optimizer", "trusted"),
+    [
+        ("own", "probabilities", "SGD, learning rate 0.05", ()),
+        ("logits", "logits", "Adam, learning rate 0.003", ()),
+        ("grey", "probabilities", "Adam, learning rate 0.003", ()),
+        ("any_size", "probabilities", "SGD, learning rate 0.05", ()),
+        ("subclassed", "probabilities", "Adam, learning rate 0.003", ("own_nets",)),
+    ],
+)
+def test_an_own_model_is_trained_and_recorded(
+    name: str, output: Output, optimizer: str, trusted: tuple[str, ...], idx_folder: Path
+) -> None:
+    said: list[str] = []
+    config = replace(CONFIG, model=f"own_nets:{name}")
+    preprocessing = RAW if name == "own" else UNIT
+    result = train(load_dataset(idx_folder), config, Path("out"), preprocessing, output, on_text=said.append)
+    own = ", as compiled with the model; the loss is the labels' cross-entropy" if optimizer.startswith("SGD") else ""
+    assert f"Optimizer: {optimizer}{own}" in said
+    assert result.optimizer == optimizer
+    assert result.history[1].loss != result.history[0].loss
+    manifest = Manifest.load(Path("out"))
+    assert (manifest.output, manifest.trusted, manifest.preprocessing) == (output, trusted, preprocessing)
+    settings = manifest.provenance.train_config
+    assert settings["model"] == f"own_nets:{name}"
+    assert settings["source_sha256"] == resolved(config).source_sha256
+    assert "dropout" not in settings
+    assert manifest.keras_model().input.shape == ((None, 12, 12) if name == "grey" else (None, *SHAPE))
+
+
+def test_logits_and_their_probabilities_have_the_same_loss(idx_folder: Path) -> None:
+    dataset = load_dataset(idx_folder)
+    networks: tuple[tuple[str, Output], ...] = (("grey", "probabilities"), ("logits", "logits"))
+    losses = [
+        train(dataset, replace(CONFIG, model=f"own_nets:{name}"), Path(name), UNIT, output).history[-1].loss
+        for name, output in networks
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_one_output_is_the_probability_of_the_second_of_two_classes(idx_folder: Path) -> None:
+    bars = load_dataset(idx_folder)
+    parts = [ArraySplit(part.images(range(len(part.labels))), part.labels.clip(max=1)) for part in (bars.train, bars.test)]
+    dataset = replace(bars, class_names=("first", "other"), train=parts[0], test=parts[1])
+    result = train(dataset, replace(CONFIG, epochs=8, model="own_nets:binary"), Path("out"), UNIT)
+    assert result.test_accuracy > 0.9  # Always guessing the more frequent class gives 0.67.
+    assert result.history[-1].accuracy > 0.9
+
+
+def test_only_classes_and_functions_of_ones_own_need_a_module() -> None:
+    image = keras.Input(SHAPE)
+    flat = keras.layers.Flatten()(image)
+    # A Keras operation is stored like a user's class.
+    keras.Model(image, keras.layers.Dense(3, activation="softmax")(flat + keras.ops.relu(flat))).save("plain.keras")
+    assert needed_modules(Path("plain.keras").read_bytes(), ("own_nets",)) == ()
+
+    def steep(x: Any) -> Any:
+        return keras.ops.sigmoid(3 * x)
+
+    keras.Sequential([keras.Input(SHAPE), keras.layers.Conv2D(3, 3, activation=steep)]).save("own.keras")
+    assert needed_modules(Path("own.keras").read_bytes(), ("own_nets",)) == ("own_nets",)
+    assert needed_modules(Path("own.keras").read_bytes(), ()) == ()
+
+
+def test_a_module_that_is_called_like_keras_is_not_keras(monkeypatch: pytest.MonkeyPatch) -> None:
+    def steep(x: Any) -> Any:
+        return keras.ops.sigmoid(3 * x)
+
+    monkeypatch.setattr(steep, "__module__", "keras_of_mine")
+    keras.Sequential([keras.Input(SHAPE), keras.layers.Conv2D(3, 3, activation=steep)]).save("own.keras")
+    assert needed_modules(Path("own.keras").read_bytes(), ("keras_of_mine",)) == ("keras_of_mine",)

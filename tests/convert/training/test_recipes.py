@@ -1,0 +1,41 @@
+"""Recipes: the optimizer and its schedule."""
+
+import pytest
+
+from edgecnn.convert.training.cnn import build_cnn
+from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.recipes import RECIPES, new_optimizer, optimizer_text
+from edgecnn.edge.errors import ConfigError
+
+
+def test_an_unknown_recipe_is_refused() -> None:
+    with pytest.raises(ConfigError, match="recipe must be cosine or notebook, got fast"):
+        TrainConfig(recipe="fast")  # type: ignore[arg-type]  # It is what is refused.
+
+
+def test_cosine_rises_for_a_fifth_of_the_steps_and_ends_at_nothing() -> None:
+    optimizer = new_optimizer("cosine", 0.01, 1000)
+    schedule = optimizer._learning_rate
+    rates = [float(schedule(step)) for step in (0, 100, 200, 600, 1000)]
+    assert rates == pytest.approx([0, 0.005, 0.01, 0.005, 0], abs=1e-6)
+    assert type(optimizer).__name__ == "AdamW"
+    assert optimizer.weight_decay == pytest.approx(0.01)
+    assert optimizer_text(optimizer) == "AdamW, learning rate up to 0.01 by CosineDecay"
+
+
+def test_only_kernels_decay() -> None:
+    model = build_cnn((12, 12, 1), 3)
+    optimizer = new_optimizer("cosine", 0.01, 100)
+    optimizer.build(model.trainable_variables)
+    decaying = {variable.name for variable in model.trainable_variables if optimizer._use_weight_decay(variable)}
+    assert decaying == {"kernel"}
+
+
+def test_notebook_is_adam_at_one_rate() -> None:
+    optimizer = new_optimizer("notebook", 0.01, 1000)
+    assert optimizer_text(optimizer) == "Adam, learning rate 0.01"
+    assert (RECIPES["notebook"].batch_size, RECIPES["notebook"].augment) == (128, False)
+
+
+def test_a_run_of_one_step_has_a_rate() -> None:
+    assert float(new_optimizer("cosine", 0.01, 1)._learning_rate(0)) == pytest.approx(0.01)

@@ -1,0 +1,120 @@
+"""Learning from a trained model's answers."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.custom_model import compile_model, resolved
+from edgecnn.convert.training.teacher import Teacher
+from edgecnn.convert.training.train import train
+from edgecnn.edge.data.dataset import load_dataset
+from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.manifest import Preprocessing
+
+UNIT = Preprocessing(1 / 255, "letterbox", "dark")
+CONFIG = TrainConfig(epochs=2, filters=(4, 4, 4), batch_size=32, learning_rate=0.003)
+
+
+def taught(exported: Path, name: str = "float32.tflite") -> TrainConfig:
+    return replace(CONFIG, teacher=str(exported / name))
+
+
+def weights(folder: Path) -> list[Any]:
+    return list(keras.models.load_model(folder / "model.keras").get_weights())
+
+
+def same(first: list[Any], second: list[Any]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_what_is_learnt_is_the_label_and_the_softened_answers(exported: Path, idx_folder: Path) -> None:
+    dataset = load_dataset(idx_folder)
+    images, labels = dataset.train.images(range(40)), dataset.train.labels[:40]
+    targets = Teacher(taught(exported), dataset, ()).targets(images, labels)
+    answers = Classifier.load(exported / "float32.tflite").predict(images).probabilities.astype(np.float64)
+    softened = np.sqrt(answers) / np.sqrt(answers).sum(axis=1, keepdims=True)
+    assert targets == pytest.approx(0.45 * softened + 0.55 * np.eye(3)[labels], abs=1e-6)
+    assert targets.dtype == np.float32
+    assert (targets.argmax(axis=1) == labels).all()
+
+
+def test_a_wrong_teacher_does_not_outvote_the_label(exported: Path, idx_folder: Path) -> None:
+    dataset = load_dataset(idx_folder)
+    wrong = (dataset.train.labels[:40] + 1) % 3
+    targets = Teacher(taught(exported), dataset, ()).targets(dataset.train.images(range(40)), wrong)
+    assert (targets.argmax(axis=1) == wrong).all()
+
+
+def test_a_keras_file_teaches_as_its_export_does(exported: Path, idx_folder: Path) -> None:
+    dataset = load_dataset(idx_folder)
+    images, labels = dataset.train.images(range(20)), dataset.train.labels[:20]
+    files = [Teacher(taught(exported, name), dataset, ()).targets(images, labels) for name in ("model.keras", "float32.onnx")]
+    assert files[0] == pytest.approx(files[1], abs=1e-4)
+
+
+def test_a_taught_run_differs_says_who_taught_and_goes_on_after_an_interruption(
+    exported: Path, idx_folder: Path, tmp_path: Path
+) -> None:
+    dataset, config = load_dataset(idx_folder), taught(exported)
+    result = train(dataset, config, tmp_path / "taught", UNIT)
+    train(dataset, CONFIG, tmp_path / "alone", UNIT)
+    assert not same(weights(tmp_path / "taught"), weights(tmp_path / "alone"))
+    settings = json.loads((tmp_path / "taught/manifest.json").read_text())["provenance"]["train_config"]
+    assert settings["teacher"] == config.teacher
+    assert settings["teacher_sha256"] == resolved(config).teacher_sha256
+
+    class Cut(Exception):
+        pass
+
+    def cut(state: Any) -> None:
+        if state.epoch == 2:
+            raise Cut
+
+    with pytest.raises(Cut):
+        train(dataset, config, tmp_path / "resumed", UNIT, on_batch=cut)
+    again = train(dataset, config, tmp_path / "resumed", UNIT, resume=True)
+    assert same(weights(tmp_path / "taught"), weights(tmp_path / "resumed"))
+    assert again.history[-1].accuracy == result.history[-1].accuracy > 0.4  # Accuracy on the labels, without the teacher.
+
+
+def test_another_teacher_is_refused_on_resume(exported: Path, idx_folder: Path, tmp_path: Path) -> None:
+    teachers = tmp_path / "teachers"
+    shutil.copytree(exported, teachers, ignore=shutil.ignore_patterns("logs", "checkpoint"))
+    dataset, config = load_dataset(idx_folder), replace(CONFIG, recipe="notebook", epochs=1)
+    train(dataset, replace(config, teacher=str(teachers / "float32.onnx")), tmp_path / "run", UNIT)
+    more = replace(config, epochs=2)
+    with pytest.raises(ConfigError, match=r"resume: .* was trained with teacher"):
+        train(dataset, replace(more, teacher=str(teachers / "int8.onnx")), tmp_path / "run", UNIT, resume=True)
+    with pytest.raises(ConfigError, match=r"resume: .* was trained with teacher"):
+        train(dataset, more, tmp_path / "run", UNIT, resume=True)
+    (teachers / "float32.onnx").write_bytes((teachers / "int8.onnx").read_bytes())
+    with pytest.raises(ConfigError, match=r"float32.onnx has changed: train without resume"):
+        train(dataset, replace(more, teacher=str(teachers / "float32.onnx")), tmp_path / "run", UNIT, resume=True)
+
+
+def test_a_teacher_that_does_not_fit_is_refused(exported: Path, idx_folder: Path, tmp_path: Path) -> None:
+    dataset = load_dataset(idx_folder)
+    with pytest.raises(ConfigError, match=r"takes images of \(12, 12, 1\), but mnist has \(28, 28, 1\): name another"):
+        Teacher(taught(exported), load_dataset("mnist"), ())
+    with pytest.raises(ConfigError, match="has other classes than bars"):
+        Teacher(taught(exported), replace(dataset, class_names=("a", "b", "c")), ())
+    alone = tmp_path / "alone.tflite"
+    alone.write_bytes((exported / "float32.tflite").read_bytes())
+    with pytest.raises(ArtifactError, match="name a model that edgecnn trained or exported"):
+        Teacher(replace(CONFIG, teacher=str(alone)), dataset, ())
+    with pytest.raises(ArtifactError, match="does not exist"):
+        train(dataset, replace(CONFIG, teacher=str(tmp_path / "none.keras")), tmp_path / "run", UNIT)
+
+
+def test_a_model_of_one_number_can_not_be_taught() -> None:
+    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(1, activation="sigmoid")])
+    with pytest.raises(ConfigError, match=r"end the model in Dense\(2\)"):
+        compile_model(model, 1, keras.optimizers.Adam(), "probabilities", taught=True)

@@ -1,0 +1,24 @@
+"""Folders of small images."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.edge.data.image_folders import write
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Path:
+    """train/ and test/ of three classes."""
+    for seed, (part, count) in enumerate((("train", 6), ("test", 2))):
+        for name in ("dog", "cat", "Ant"):
+            write(tmp_path / "pets" / part / name, count, seed=seed)
+    return tmp_path / "pets"
+
+
+@pytest.fixture
+def classes(tmp_path: Path) -> Path:
+    """Three classes of 10, 5 and 2 images."""
+    for name, count in (("a", 10), ("b", 5), ("c", 2)):
+        write(tmp_path / "letters" / name, count)
+    return tmp_path / "letters"

@@ -1,0 +1,83 @@
+"""The contact sheet: its squares show the images, and it stays legible."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgecnn.edge.data.contact_sheet import CLASSES, SIDE, _font, contact_sheet
+
+
+def sheet(data: Path) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(io.BytesIO(contact_sheet(data))).convert("RGB"))
+
+
+def folder(path: Path, classes: int, images: int) -> Path:
+    """Each class folder has wide pictures in its own colour."""
+    for number in range(classes):
+        (path / f"{number:03}").mkdir(parents=True)
+        for image in range(images):
+            Image.new("RGB", (90, 30), colour(number)).save(path / f"{number:03}" / f"{image}.png")
+    return path
+
+
+def colour(number: int) -> tuple[int, int, int]:
+    return (40 + number % 200, 250 - number % 200, 7 * number % 256)
+
+
+def squares(pixels: NDArray[np.uint8], number: int) -> float:
+    """Return the number of squares in a class's colour."""
+    return float((pixels == colour(number)).all(axis=2).sum() / SIDE**2)
+
+
+def test_each_class_has_its_row_of_training_images(tmp_path: Path) -> None:
+    pixels = sheet(folder(tmp_path, 3, 20))
+    assert [squares(pixels, number) for number in range(3)] == [8, 8, 8]
+    assert len(np.unique(np.flatnonzero((pixels == colour(1)).all(axis=2).any(axis=1)))) == SIDE
+
+
+@pytest.mark.parametrize(("images", "shown"), [(2, 1), (6, 5)])
+def test_a_small_class_shows_what_it_has_and_no_test_image(images: int, shown: int, tmp_path: Path) -> None:
+    assert squares(sheet(folder(tmp_path, 2, images)), 0) == shown
+
+
+def test_broken_files_are_passed_over(tmp_path: Path) -> None:
+    for path in sorted(folder(tmp_path, 2, 30).glob("000/*.png"))[::2]:
+        path.write_text("no picture")
+    pixels = sheet(tmp_path)
+    assert 0 < squares(pixels, 0) <= 8
+    assert squares(pixels, 1) == 8
+
+
+def test_300_classes_are_shown_and_no_more_on_a_sheet_that_is_not_a_ribbon(tmp_path: Path) -> None:
+    pixels = sheet(folder(tmp_path, CLASSES + 5, 5))
+    assert [squares(pixels, number) for number in (0, CLASSES - 1, CLASSES, CLASSES + 4)] == [4, 4, 0, 0]
+    height, width = pixels.shape[:2]
+    assert 0.6 < height / width < 1.6
+    assert max(height, width) < 4000
+    # The note about the others is below all squares.
+    assert (pixels[-30:] < 100).any()
+
+
+def test_rows_of_arrays_are_drawn_too(idx_folder: Path) -> None:
+    pixels = sheet(idx_folder)
+    # Bars of 3 classes in grey, 8 of each.
+    dark = (pixels.max(axis=2) < 60).sum() / SIDE**2
+    assert 24 * 0.5 < dark < 24
+
+
+def test_a_long_class_name_stays_in_its_column(tmp_path: Path) -> None:
+    for name in ("a" * 200, "b"):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            Image.new("RGB", (9, 9), (200, 200, 200)).save(tmp_path / name / f"{number}.png")
+    pixels = sheet(tmp_path)
+    assert (pixels[:, -16:] == 255).all()
+
+
+def test_a_name_with_letters_beyond_ascii_is_drawn_with_them() -> None:
+    font = _font(14)
+    assert bytes(font.getmask("ß")) != bytes(font.getmask("\u0378"))  # U+0378 is no letter: an empty box.

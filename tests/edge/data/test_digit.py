@@ -1,0 +1,175 @@
+"""Digits as a camera sees them: where the ink is, and which side of the paper's brightness it is on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from edgecnn.edge.data.image_file import Polarity, read_image
+from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.manifest import Preprocessing, Side
+from edgecnn.edge.model.preprocess import Images
+
+DIGIT = Preprocessing(scale=1 / 255, fit="digit", background="dark")
+
+
+def digit_picture(size: tuple[int, int], corner: tuple[int, int], paper: int, ink: int) -> Image.Image:
+    """A tall, lopsided stroke, 40 wide and 100 high, like a 6."""
+    picture = Image.new("L", size, paper)
+    draw, (x, y) = ImageDraw.Draw(picture), corner
+    draw.rectangle((x, y, x + 11, y + 99), fill=ink)
+    draw.rectangle((x, y + 60, x + 39, y + 99), fill=ink)
+    return picture
+
+
+@pytest.mark.parametrize("level", [0, 200, 255])
+def test_a_blank_page_is_no_digit(level: int, tmp_path: Path) -> None:
+    Image.new("L", (100, 80), level).save(tmp_path / "page.png")
+    with pytest.raises(ArtifactError, match=r"page\.png shows nothing on its background: name a picture with a digit"):
+        read_image(tmp_path / "page.png", (28, 28, 1), DIGIT)
+
+
+@pytest.mark.parametrize(("paper", "ink"), [(255, 0), (230, 60), (0, 255), (30, 140)])
+@pytest.mark.parametrize("size_and_corner", [((400, 300), (300, 10)), ((120, 600), (3, 480)), ((101, 101), (1, 1))])
+@pytest.mark.parametrize("side", [28, 56])
+def test_a_digit_anywhere_is_scaled_to_its_box_and_centred_by_its_mass(
+    side: int, size_and_corner: tuple[tuple[int, int], tuple[int, int]], paper: int, ink: int, tmp_path: Path
+) -> None:
+    digit_picture(*size_and_corner, paper, ink).save(tmp_path / "digit.png")
+    image = read_image(tmp_path / "digit.png", (side, side, 1), DIGIT)[..., 0]
+    rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
+    box = side * 20 // 28
+    assert len(rows) == rows[-1] - rows[0] + 1 == box
+    assert columns[-1] - columns[0] + 1 == round(box * 40 / 100)
+    assert image.max() >= 250
+    for axis in (0, 1):
+        centre = np.average(np.arange(side) + 0.5, weights=image.sum(axis=1 - axis))
+        assert centre == pytest.approx(side / 2, abs=0.5)
+    assert image[: rows[0]].max() == 0
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_digit_with_all_its_ink_at_one_end_stays_whole_inside_the_picture(turns: int, tmp_path: Path) -> None:
+    page = np.full((300, 300), 255, np.uint8)
+    page[100:200, 149:152] = page[180:200, 100:200] = 0
+    Image.fromarray(np.rot90(page, turns)).save(tmp_path / "digit.png")
+    image = np.rot90(read_image(tmp_path / "digit.png", (28, 28, 1), DIGIT)[..., 0], -turns)
+    rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
+    assert (rows[0], rows[-1]) == (0, 19)
+    assert columns[-1] - columns[0] + 1 == 20
+
+
+@pytest.mark.parametrize(("paper", "ink"), [(150, 20), (110, 250)])
+def test_on_grey_paper_the_ink_is_what_stands_out_more(paper: int, ink: int, tmp_path: Path) -> None:
+    digit_picture((300, 200), (40, 30), paper, ink).save(tmp_path / "grey.png")
+    digit_picture((300, 200), (40, 30), 0, 255).save(tmp_path / "clear.png")
+    grey, clear = (read_image(tmp_path / f"{name}.png", (28, 28, 1), DIGIT) for name in ("grey", "clear"))
+    assert np.array_equal(grey, clear)
+
+
+def test_specks_that_vanish_at_the_models_size_are_no_digit(tmp_path: Path) -> None:
+    specks = np.zeros((4000, 4000), np.uint8)
+    specks[1, 1] = specks[3998, 3998] = 255
+    Image.fromarray(specks).save(tmp_path / "specks.png")
+    with pytest.raises(ArtifactError, match=r"specks\.png shows nothing on its background"):
+        read_image(tmp_path / "specks.png", (28, 28, 1), DIGIT)
+
+
+def test_light_from_one_side_and_noise_are_no_ink(tmp_path: Path) -> None:
+    digit_picture((640, 480), (200, 150), 0, 255).save(tmp_path / "clear.png")
+    lamp = np.linspace(120, 215, 640)[np.newaxis] + np.random.default_rng(0).normal(0, 8, (480, 640))
+    stroke = np.asarray(digit_picture((640, 480), (200, 150), 0, 255)) > 0
+    photo = np.where(stroke, 40, lamp).clip(0, 255).astype(np.uint8)
+    Image.fromarray(photo).save(tmp_path / "photo.jpg")
+    clear, lit = (read_image(tmp_path / name, (28, 28, 1), DIGIT).astype(int) for name in ("clear.png", "photo.jpg"))
+    assert np.corrcoef(clear.reshape(-1), lit.reshape(-1))[0, 1] > 0.95
+
+
+def test_a_page_on_a_dark_table_is_no_digit(tmp_path: Path) -> None:
+    table = Image.new("L", (640, 480), 30)
+    table.paste(digit_picture((560, 400), (200, 150), 230, 20), (40, 40))
+    table.save(tmp_path / "table.png")
+    with pytest.raises(ArtifactError, match=r"table\.png has no even background .*: crop it to one digit on plain paper"):
+        read_image(tmp_path / "table.png", (28, 28, 1), DIGIT)
+
+
+def test_a_thin_stroke_keeps_full_brightness(tmp_path: Path) -> None:
+    picture = Image.new("L", (640, 480), 255)
+    ImageDraw.Draw(picture).line((300, 100, 340, 380), fill=0, width=3)
+    picture.save(tmp_path / "thin.png")
+    assert read_image(tmp_path / "thin.png", (28, 28, 1), DIGIT).max() == 255
+
+
+def written(digit: str, size: int, paper: int, ink: int, bold: int = 2) -> Image.Image:
+    """A sheet with a digit on it."""
+    sheet = Image.new("L", (size * 3 // 4, size), paper)
+    middle = (size * 3 // 8, size // 2)
+    ImageDraw.Draw(sheet).text(middle, digit, ink, ImageFont.load_default(size // 2), "mm", stroke_width=bold)
+    return sheet
+
+
+def on_table(sheet: Image.Image, table: int, turned: int) -> Image.Image:
+    picture = Image.new("L", (640, 640), table)
+    turned_sheet = sheet.rotate(turned, expand=True, resample=Image.Resampling.BICUBIC)
+    mask = Image.new("L", sheet.size, 255).rotate(turned, expand=True)
+    picture.paste(turned_sheet, (60, 70), mask)
+    return picture
+
+
+def read(picture: Image.Image, folder: Path, background: Side | None = None) -> tuple[Images, list[str]]:
+    """Return the image and what is doubtful of it."""
+    picture.save(folder / "picture.png")
+    doubts: list[str] = []
+    return read_image(folder / "picture.png", (28, 28, 1), DIGIT, Polarity(background, doubts.append)), doubts
+
+
+@pytest.mark.parametrize("digit", "0123456789")
+@pytest.mark.parametrize("turned", [0, -8, 20])
+@pytest.mark.parametrize("light", [True, False])
+def test_a_sheet_on_a_table_is_doubtful_and_read_once_its_background_is_stated(
+    digit: str, turned: int, light: bool, tmp_path: Path
+) -> None:
+    paper, ink, table = (225, 30, 35) if light else (30, 225, 220)
+    sheet = written(digit, 420, paper, ink)
+    _, doubts = read(on_table(sheet, table, turned), tmp_path)
+    assert ["picture.png may be a" in doubt for doubt in doubts] == [True]
+    stated, doubts = read(on_table(sheet, table, turned), tmp_path, "light" if light else "dark")
+    alone, _ = read(sheet.rotate(turned, expand=True, fillcolor=paper), tmp_path)
+    assert doubts == []
+    # The picture is scaled down less with a table around the sheet, which may move the digit by a pixel.
+    moved = [np.roll(stated, (down, right), (0, 1)).reshape(-1) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    assert max(np.corrcoef(image, alone.reshape(-1))[0, 1] for image in moved) > 0.85
+
+
+@pytest.mark.parametrize("digit", "0123456789")
+@pytest.mark.parametrize(("paper", "ink"), [(235, 30), (150, 20), (20, 240), (110, 250)])
+@pytest.mark.parametrize("bold", [0, 8])
+def test_a_digit_on_plain_paper_is_not_doubtful(digit: str, paper: int, ink: int, bold: int, tmp_path: Path) -> None:
+    found, doubts = read(written(digit, 420, paper, ink, bold), tmp_path)
+    assert doubts == []
+    stated, _ = read(written(digit, 420, paper, ink, bold), tmp_path, "light" if ink < paper else "dark")
+    assert stated.tolist() == found.tolist()
+
+
+def test_light_and_dark_strokes_on_grey_are_doubtful_and_the_stated_ones_are_read(tmp_path: Path) -> None:
+    picture = Image.new("L", (400, 300), 128)
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((80, 60, 100, 240), fill=20)
+    draw.rectangle((200, 60, 320, 80), fill=235)
+    _, doubts = read(picture, tmp_path)
+    assert ["picture.png has strokes lighter" in doubt for doubt in doubts] == [True]
+    tall, doubts = read(picture, tmp_path, "light")
+    assert doubts == []
+    assert tall[..., 0].any(axis=1).sum() == 20
+    wide, _ = read(picture, tmp_path, "dark")
+    assert wide[..., 0].any(axis=0).sum() == 20
+
+
+def test_a_picture_of_the_models_size_is_taken_as_it_is_where_its_stated_background_is_the_models(tmp_path: Path) -> None:
+    pixels = np.full((28, 28), 128, np.uint8)
+    pixels[5:20, 10:14] = 250
+    as_it_is, _ = read(Image.fromarray(pixels), tmp_path, "dark")
+    assert np.array_equal(as_it_is[..., 0], pixels)
+    inverted, _ = read(Image.fromarray(255 - pixels), tmp_path, "light")
+    assert np.array_equal(inverted[..., 0], pixels)

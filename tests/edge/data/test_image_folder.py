@@ -1,0 +1,182 @@
+"""Folders of images: which layouts are known, how one folder is split, and which options fit."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
+from edgecnn.edge.data.image_folder import has_parts, list_images, load_image_folder
+from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.manifest import SplitOff
+from tests.edge.data.image_folders import SIZE, TEST_ONLY, write
+
+
+def test_a_class_without_images_in_a_part_is_named(parts: Path) -> None:
+    for path in (parts / "test" / "cat").iterdir():
+        path.unlink()
+    with pytest.raises(ConfigError, match="class cat has no image for test: add some"):
+        load_image_folder(parts, NO_OPTIONS, None)
+
+
+@pytest.mark.parametrize(("part", "other"), [("train", "test"), ("test", "train")])
+def test_a_class_that_only_one_part_has_is_named(parts: Path, part: str, other: str) -> None:
+    write(parts / part / "elk", 2)
+    with pytest.raises(ConfigError, match=f"class elk has no image for {other}"):
+        load_image_folder(parts, NO_OPTIONS, None)
+
+
+def test_a_class_with_one_image_cannot_be_split(classes: Path) -> None:
+    (classes / "c" / "00.png").unlink()
+    with pytest.raises(ConfigError, match=r"letters/c has one image, .* need two"):
+        load_image_folder(classes, NO_OPTIONS, None)
+
+
+def test_parts_of_other_names_are_refused_with_the_right_ones(parts: Path) -> None:
+    (parts / "test").rename(parts / "val")
+    with pytest.raises(ConfigError, match="has train/ and val/, but no test/: the parts are called train/ and test/"):
+        load_image_folder(parts, NO_OPTIONS, None)
+    shutil.rmtree(parts / "val")
+    with pytest.raises(ConfigError, match="has train/, but no test/"):
+        load_image_folder(parts, NO_OPTIONS, None)
+
+
+def test_parts_written_with_capitals_are_parts_to_rename_not_classes(parts: Path) -> None:
+    (parts / "train").rename(parts / "Train")
+    (parts / "test").rename(parts / "Test")
+    with pytest.raises(ConfigError, match=r"pets has Test/ and Train/, but no train/: the parts are called train/ and test/"):
+        load_image_folder(parts, NO_OPTIONS, None)
+
+
+def test_a_linked_folder_inside_a_class_is_passed_over_and_listed(classes: Path, tmp_path: Path) -> None:
+    write(tmp_path / "more", 3)
+    (classes / "a" / "more").symlink_to(tmp_path / "more")
+    listing = list_images(classes, NO_OPTIONS)
+    assert listing.ignored == ("a/more",)
+    assert sum(len(names) for names in listing.names.values()) == 17
+
+
+def test_a_folder_without_classes_is_refused(tmp_path: Path) -> None:
+    Image.new("L", (5, 5)).save(tmp_path / "lonely.png")
+    with pytest.raises(ConfigError, match="has neither IDX files nor a folder of images for each class"):
+        load_image_folder(tmp_path, NO_OPTIONS, None)
+
+
+def test_a_class_called_train_is_a_class(tmp_path: Path) -> None:
+    for name in ("train", "plane"):
+        write(tmp_path / name, 3)
+    assert not has_parts(tmp_path)
+    assert load_image_folder(tmp_path, NO_OPTIONS, None).class_names == ("plane", "train")
+
+
+def test_only_visible_image_files_count_and_subfolders_belong_to_their_class(parts: Path) -> None:
+    cats = parts / "train" / "cat"
+    for name in ("a.JPG", "b.Jpeg", "c.bmp", "d.gif", "e.webp", "old/f.PNG"):
+        (cats / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 10)).save(cats / name)
+    for name in ("note.txt", ".hidden.png", "g.tiff"):
+        (cats / name).touch()
+    write(parts / "train" / ".cache", 1)
+    write(cats / ".trash", 1)
+    write(parts / "val" / "cat", 1)
+    (parts / "labels.txt").write_text("Ant\ncat\ndog\n")
+    (parts / "README.md").touch()
+    listing = list_images(parts, NO_OPTIONS)
+    assert [name for name in listing.names["train"] if "/cat/" in name] == [
+        *(f"train/cat/{number:02}.png" for number in range(6)),
+        *(f"train/cat/{name}" for name in ("a.JPG", "b.Jpeg", "c.bmp", "d.gif", "e.webp", "old/f.PNG")),
+    ]
+    assert listing.ignored == ("README.md", "train/cat/g.tiff", "train/cat/note.txt", "val/")
+    assert load_image_folder(parts, NO_OPTIONS, None).splits["train"].images([10]).shape == (1, 10, 8, 3)
+
+
+def test_a_split_takes_the_share_of_each_class_and_repeats_with_its_seed(classes: Path) -> None:
+    first, again, other = (load_image_folder(classes, FolderOptions(split_seed=seed), None) for seed in (None, 0, 1))
+    counts = {part: np.bincount(split.labels).tolist() for part, split in first.splits.items()}
+    assert counts == {"train": [8, 4, 1], "test": [2, 1, 1]}
+    assert not set(first.splits["train"].names) & set(first.splits["test"].names)
+    assert sorted(first.splits["train"].names + first.splits["test"].names) == [
+        f"{name}/{number:02}.png" for name, count in (("a", 10), ("b", 5), ("c", 2)) for number in range(count)
+    ]
+    assert first.splits["test"].names == again.splits["test"].names != other.splits["test"].names
+    assert (first.split_off, other.split_off) == (SplitOff(0.2, 0), SplitOff(0.2, 1))
+    alone = load_image_folder(classes, NO_OPTIONS, None, TEST_ONLY).splits
+    assert list(alone) == ["test"]
+    assert alone["test"].sha256 == first.splits["test"].sha256
+
+
+@pytest.mark.parametrize(("share", "test"), [(0.5, [5, 2, 1]), (0.99, [9, 4, 1]), (0.01, [1, 1, 1])])
+def test_each_side_of_a_split_has_every_class(classes: Path, share: float, test: list[int]) -> None:
+    splits = load_image_folder(classes, FolderOptions(test_share=share), None).splits
+    assert np.bincount(splits["test"].labels).tolist() == test
+    assert np.bincount(splits["train"].labels).tolist() == [10 - test[0], 5 - test[1], 2 - test[2]]
+
+
+def test_a_share_of_1_is_all_for_the_test_and_nothing_to_train_on(classes: Path) -> None:
+    options = FolderOptions(test_share=1)
+    assert len(load_image_folder(classes, options, None, TEST_ONLY).splits["test"].labels) == 17
+    with pytest.raises(ConfigError, match="leaves nothing to train on"):
+        load_image_folder(classes, options, None)
+
+
+@pytest.mark.parametrize("options", [FolderOptions(test_share=0.3), FolderOptions(split_seed=3)])
+def test_a_folder_with_a_test_of_its_own_is_not_split(parts: Path, options: FolderOptions) -> None:
+    with pytest.raises(ConfigError, match=r"test/: omit test_share and split_seed"):
+        load_image_folder(parts, options, None)
+
+
+def test_a_test_folder_alone_is_enough_to_measure(parts: Path) -> None:
+    whole = load_image_folder(parts, NO_OPTIONS, None).splits["test"]
+    shutil.rmtree(parts / "train")
+    assert load_image_folder(parts, NO_OPTIONS, None, TEST_ONLY).splits["test"].sha256 == whole.sha256
+
+
+def test_sizes_that_differ_need_one_to_be_named(parts: Path) -> None:
+    write(parts / "train" / "dog", 1, (30, 7))
+    write(parts / "test" / "dog", 1, (5, 40))
+    write(parts / "test" / "cat", 1, (4, 4))
+    with pytest.raises(ConfigError, match=re.escape("from 4x4 to 30x7 (height x width): make them one size with size")):
+        load_image_folder(parts, NO_OPTIONS, None)
+    train = load_image_folder(parts, FolderOptions(size=(6, 9), fit="crop"), None).splits["train"]
+    assert (train.shape, train.fit, train.background) == ((6, 9, 3), "crop", "any")
+
+
+@pytest.mark.parametrize(("channels", "found"), [(None, 3), (1, 1)])
+def test_one_colour_image_makes_all_colour_unless_grey_is_asked_for(parts: Path, channels: int | None, found: int) -> None:
+    for path in parts.rglob("*.png"):
+        Image.open(path).convert("L").save(path)
+    assert load_image_folder(parts, NO_OPTIONS, None).splits["test"].shape == (*SIZE, 1)
+    write(parts / "train" / "dog", 1)
+    assert load_image_folder(parts, FolderOptions(channels=channels), None).splits["test"].shape == (*SIZE, found)
+
+
+def test_no_file_is_opened_where_size_and_channels_are_known(parts: Path) -> None:
+    (parts / "train" / "dog" / "00.png").write_text("broken")
+    with pytest.raises(ArtifactError, match=r"dog/00\.png is not an image .*: remove or replace it \(edgecnn data .*lists all"):
+        load_image_folder(parts, NO_OPTIONS, None)
+    load_image_folder(parts, FolderOptions(size=SIZE, channels=3), None)
+
+
+def test_the_rule_for_digits_is_not_for_colour(classes: Path) -> None:
+    with pytest.raises(ConfigError, match=r"letters has colours, but fit=digit .*: add channels=1"):
+        load_image_folder(classes, FolderOptions(fit="digit"), None)
+    assert load_image_folder(classes, FolderOptions(fit="digit", channels=1), None).fit == "digit"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": (0, 5)}, "size=0x5 has no pixels"),
+        ({"channels": 4}, "channels=4 is neither 1"),
+        ({"fit": "pad"}, "fit=pad is unknown: give one of digit, letterbox, crop, stretch"),
+        ({"test_share": 0}, "test_share=0 is not a share"),
+        ({"test_share": 1.5}, r"test_share=1\.5 is not a share"),
+        ({"split_seed": -1}, "split_seed=-1 is negative"),
+    ],
+)
+def test_an_option_out_of_range_is_named(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        FolderOptions(**options)  # type: ignore[arg-type]  # Each has its own type.

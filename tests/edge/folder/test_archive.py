@@ -1,0 +1,259 @@
+"""Opening a bundle trusts nothing in it."""
+
+import hashlib
+import json
+import os
+import resource
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgecnn.benchmarks.proof.write_bundle import write_bundle
+from edgecnn.edge.data.dataset import load_test
+from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.folder import archive as bundle
+from edgecnn.edge.folder.archive import INDEX_NAME, read_index, write_member
+from edgecnn.edge.folder.file_names import bundle_of
+from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.manifest import Manifest
+
+Members = dict[str, bytes]
+
+
+@pytest.fixture(scope="module")
+def good(exported: Path, idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of two files. Do not write to it."""
+    path = tmp_path_factory.mktemp("bundle") / "bars.zip"
+    write_bundle(path, ModelFolder(exported), load_test(idx_folder), ("int8.tflite", "float32.onnx"), test_images=20)
+    return path
+
+
+def read(path: Path) -> Members:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def write(path: Path, members: Members, index: dict[str, Any] | None = None) -> Path:
+    """Write a bundle whose index fits its members, or is `index`."""
+    if index is None:
+        index = json.loads(members[INDEX_NAME])
+        sums = {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in members.items() if name != INDEX_NAME}
+        index["members"] = {name: {"size_bytes": size, "sha256": digest} for name, (size, digest) in sums.items()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in {**members, INDEX_NAME: json.dumps(index).encode()}.items():
+            archive.writestr(name, data)
+    return path
+
+
+def refused(path: Path, kind: type[Exception] = ArtifactError) -> str:
+    before = set(path.parent.iterdir())
+    with pytest.raises(kind) as caught, ModelFolder(path):
+        pass
+    assert set(path.parent.iterdir()) == before
+    assert str(path) in str(caught.value) or path.name in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_file_that_is_no_zip_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    path.write_bytes(b"no zip at all")
+    assert "is not a whole bundle" in refused(path)
+
+
+def test_a_cut_bundle_is_refused(good: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cut.zip"
+    path.write_bytes(good.read_bytes()[:-100])
+    assert "is not a whole bundle" in refused(path)
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_a_flipped_byte_anywhere_is_refused(good: Path, tmp_path: Path, place: int) -> None:
+    data = bytearray(good.read_bytes())
+    with zipfile.ZipFile(good) as archive:
+        info = archive.infolist()[2 * place]
+        # Within the compressed bytes of a member, past its local header.
+        at = info.header_offset + 30 + len(info.filename) + 20 + info.compress_size // 2
+    data[at] ^= 0x10
+    path = tmp_path / "flipped.zip"
+    path.write_bytes(data)
+    refused(path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../evil.tflite", "/etc/passwd", "sub/int8.tflite", "int8.tflite/", "model.keras", "run.py", "INT8.tflite", "C:\\x"],
+)
+def test_any_other_name_is_refused_before_anything_is_written(good: Path, tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / "evil.zip", {**read(good), name: b"x"})
+    assert "that no bundle holds" in refused(path)
+    assert not (tmp_path.parent / "evil.tflite").exists()
+
+
+def test_a_name_that_is_there_twice_is_refused(good: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "twice.zip", read(good))
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("int8.tflite", b"another")
+    assert "'int8.tflite' that no bundle holds" in refused(path)
+
+
+def test_more_files_than_a_bundle_has_are_refused(good: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "many.zip", {**read(good), **{f"{number}": b"" for number in range(100)}})
+    assert "more than any bundle" in refused(path)
+
+
+def test_a_member_larger_than_its_limit_is_refused_by_what_it_says(
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(bundle._LIMITS, "int8.tflite", 1000)
+    assert "int8.tflite claims" in refused(good)
+
+
+def test_a_member_that_lies_about_its_size_is_stopped_at_its_limit(
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = {**read(good), "int8.tflite": bytes(5_000_000)}
+    path = write(tmp_path / "bomb.zip", members)
+    data = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        claimed = archive.getinfo("int8.tflite").file_size
+    # Both headers, the local one and the directory's, declare less than is unpacked.
+    path.write_bytes(data.replace(claimed.to_bytes(4, "little"), (900).to_bytes(4, "little")))
+    monkeypatch.setitem(bundle._LIMITS, "int8.tflite", 1000)
+    refused(path)
+
+
+@pytest.mark.parametrize("name", [INDEX_NAME, "manifest.json"])
+def test_without_index_or_manifest_it_is_no_bundle(good: Path, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "part.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, data in read(good).items():
+            if member != name:
+                archive.writestr(member, data)
+    assert f"has no {name}, so it is not a bundle" in refused(path)
+
+
+def test_a_member_that_is_not_the_one_listed_is_refused(good: Path, tmp_path: Path) -> None:
+    members = read(good)
+    index = json.loads(members[INDEX_NAME])
+    path = write(tmp_path / "swapped.zip", {**members, "int8.tflite": members["int8.tflite"][:-1] + b"!"}, index)
+    assert "int8.tflite is not the file that bundle.json lists" in refused(path)
+
+
+def test_labels_that_are_not_the_ones_listed_are_refused_though_they_stay_packed(good: Path, tmp_path: Path) -> None:
+    members = read(good)
+    changed = members["y_test.npy"][:-8] + (1).to_bytes(8, "little")
+    assert changed != members["y_test.npy"]
+    path = write(tmp_path / "labels.zip", {**members, "y_test.npy": changed}, json.loads(members[INDEX_NAME]))
+    assert "y_test.npy is not the file that bundle.json lists" in refused(path)
+
+
+@pytest.mark.parametrize("name", ["x_test.npy", "golden.int8.tflite.npy", "float32.onnx", "reference.npy"])
+def test_a_missing_member_is_refused_even_if_the_index_agrees(good: Path, tmp_path: Path, name: str) -> None:
+    members = {member: data for member, data in read(good).items() if member != name}
+    assert "manifest.json belongs to other files" in refused(write(tmp_path / "less.zip", members))
+
+
+def test_a_missing_member_that_the_index_lists_is_refused(good: Path, tmp_path: Path) -> None:
+    members = read(good)
+    index = json.loads(members[INDEX_NAME])
+    del members["reference.npy"]
+    assert "does not hold the files listed in its bundle.json" in refused(write(tmp_path / "less.zip", members, index))
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (lambda index: index.update(schema=9), "has schema 9"),
+        (lambda index: index.update(extra=1), "extra is unknown"),
+        (lambda index: index.pop("machine"), "machine is missing"),
+        (lambda index: index.update(members=[]), "members must be"),
+    ],
+)
+def test_an_index_of_another_layout_is_refused(
+    good: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None], part: str
+) -> None:
+    members = read(good)
+    index = json.loads(members[INDEX_NAME])
+    change(index)
+    assert part in refused(write(tmp_path / "index.zip", members, index))
+
+
+def test_an_encrypted_member_is_refused(good: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "locked.zip", read(good))
+    data = bytearray(path.read_bytes())
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = data.find(mark)
+        while at >= 0:
+            data[at + flags] |= 1
+            at = data.find(mark, at + 1)
+    path.write_bytes(data)
+    assert "encrypted" in refused(path)
+
+
+def test_no_room_to_unpack_names_what_to_set(good: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
+    try:
+        assert "set TMPDIR" in refused(good, ConfigError)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_good_bundle_is_a_folder_of_its_name_that_is_gone_afterwards(good: Path) -> None:
+    with ModelFolder(good) as opened:
+        folder = opened.path
+        assert folder.name == "bars.zip"
+        assert {path.name for path in folder.iterdir()} == {
+            "bundle.json", "manifest.json", "reference.npy", "int8.tflite", "float32.onnx",
+            "golden.images.npy", "golden.int8.tflite.npy", "golden.float32.onnx.npy",
+        }  # fmt: skip
+        models = [artifact.path for artifact in Manifest.load(folder).artifacts if artifact.format != "keras"]
+        assert models == ["int8.tflite", "float32.onnx"]
+        assert read_index(folder).golden_runtimes["float32.onnx"].startswith("onnxruntime ")
+    assert not folder.exists()
+
+
+def test_a_bundle_is_found_in_a_path_to_it_or_to_a_file_of_it(good: Path, tmp_path: Path) -> None:
+    assert bundle_of(good) == good
+    assert bundle_of(good / "int8.tflite") == good
+    assert bundle_of(tmp_path / "none.zip") is None
+    assert bundle_of(good.parent) is None
+    (tmp_path / "folder.zip").mkdir()
+    assert bundle_of(tmp_path / "folder.zip" / "int8.tflite") is None
+
+
+def test_a_member_is_written_as_the_same_bytes_whatever_the_source_file_says(tmp_path: Path) -> None:
+    written = []
+    for mode, time in ((0o600, 1e9), (0o755, 1.1e9)):
+        source = tmp_path / f"{mode}"
+        source.write_bytes(b"TFL3" * 1000)
+        source.chmod(mode)
+        os.utime(source, (time, time))
+        path = tmp_path / f"{mode}.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            member = write_member(archive, "int8.tflite", source)
+        written.append(path.read_bytes())
+    assert written[0] == written[1]
+    assert asdict(member) == {"size_bytes": 4000, "sha256": hashlib.sha256(b"TFL3" * 1000).hexdigest()}
+
+
+def test_a_name_that_no_bundle_has_is_our_mistake(tmp_path: Path) -> None:
+    source = tmp_path / "a"
+    source.write_bytes(b"x")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive, pytest.raises(ValueError, match="name and size"):
+        write_member(archive, "model.keras", source)
+
+
+@pytest.mark.parametrize("name", ["x_test.npy", "y_test.npy"])
+def test_images_or_labels_other_than_the_manifests_are_refused_though_the_index_fits_them(
+    name: str, good: Path, tmp_path: Path
+) -> None:
+    members = read(good)
+    data = bytearray(members[name])
+    data[-8] ^= 1
+    path = write(tmp_path / "others.zip", {**members, name: bytes(data)})
+    assert "other test images than its manifest.json records" in refused(path)

@@ -1,0 +1,85 @@
+"""The text of an export."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from edgecnn.edge.export_records import Mended, Parity
+from edgecnn.edge.folder.export_text import export_text
+from edgecnn.edge.manifest import Manifest
+
+INT8 = ["float32.tflite", "int8.tflite"]
+MENDED = Mended(("net/conv_1/Relu;net/bias", "net/conv_2/Relu:0", "add", "net/dense/MatMul"), "float32", 0.5, 5, 1000, 1.25)
+
+
+def test_only_what_was_asked_for_is_listed(exported: Path) -> None:
+    text = export_text(Manifest.load(exported), exported, ["float32.tflite"])
+    assert "float32.tflite" in text
+    assert "60 of 60" in text
+    assert "int8" not in text
+    assert max(map(len, text.splitlines()[:-1])) <= 100
+
+
+def test_a_mended_file_says_what_stays_float_and_what_that_costs(exported: Path) -> None:
+    manifest = Manifest.load(exported)
+    assert "kept in float32" not in export_text(manifest, exported, INT8)
+    plain = manifest.artifact("int8.tflite")
+    assert plain is not None
+    mended = manifest.with_artifacts(replace(plain, size_bytes=1500, mended=MENDED))
+    expected = (
+        "int8.tflite: 4 operators kept in float32 to lose at most 0.5 points (conv_1/Relu, conv_2/Relu, add and 1 more). "
+        "It takes 1.25 times as long as the plain file, and 1.50 times its bytes."
+    )
+    assert expected in " ".join(export_text(mended, exported, INT8).split())
+    assert "kept in float32" not in export_text(mended, exported, ["int8.onnx"])
+
+
+def test_what_calibration_warns_of_is_shown_with_the_files_that_it_made(exported: Path) -> None:
+    manifest = Manifest.load(exported)
+    assert manifest.provenance.calibration
+    calibration = replace(manifest.provenance.calibration, warnings=("there are few images: give more",))
+    warned = replace(manifest, provenance=replace(manifest.provenance, calibration=calibration))
+    assert "Calibration: there are few images: give more" in export_text(warned, exported, INT8).splitlines()
+    assert "Calibration" not in export_text(warned, exported, ["float32.tflite"])
+    assert "Calibration" not in export_text(manifest, exported, INT8)
+
+
+def test_how_right_keras_is_and_on_what_terms_is_shown(exported: Path) -> None:
+    manifest = Manifest.load(exported)
+    assert manifest.reference is not None
+    text = " ".join(export_text(manifest, exported, INT8).split())
+    right = manifest.reference.correct
+    assert right > 50
+    assert (
+        f"Keras classifies {right} of 60 test images correctly ({right / 60:.2%}). Pixels go in as 0.00392157 * "
+        "pixel; the outputs are "
+        "probabilities of 0, 1, 2." in text
+    )
+    assert "Doubtful" not in text
+    # A third, and three standard deviations.
+    for correct, doubtful in ((30, True), (31, False)):
+        unsure = replace(manifest, reference=replace(manifest.reference, correct=correct))
+        assert ("Doubtful: this is no better than chance." in " ".join(export_text(unsure, exported, INT8).split())) == doubtful
+
+
+def test_a_file_that_differs_much_is_said_with_what_to_do(exported: Path) -> None:
+    manifest = Manifest.load(exported)
+    plain = manifest.artifact("int8.tflite")
+    assert plain is not None
+    for same, told in ((56, True), (57, False)):
+        changed = manifest.with_artifacts(replace(plain, parity=Parity(60, same, 0.9)))
+        text = " ".join(export_text(changed, Path("out"), INT8).split())
+        expected = "int8.tflite gives another class than Keras for 4 of 60 images: edgecnn diagnose out/int8.tflite shows which"
+        assert (expected in text) == told
+
+
+def test_outputs_that_do_not_depend_on_the_image_are_said_to_agree_by_nothing(exported: Path) -> None:
+    manifest = Manifest.load(exported)
+    assert "warning" not in export_text(manifest, exported, INT8)
+    plain = manifest.artifact("int8.tflite")
+    assert plain is not None
+    assert plain.parity is not None
+    assert plain.parity.spread is not None
+    assert plain.parity.spread > 0.1
+    changed = manifest.with_artifacts(replace(plain, parity=Parity(30, 30, 0.0, 2e-10)))
+    text = " ".join(export_text(changed, exported, INT8).split())
+    assert "warning: Keras's outputs are the same for all 30 images (they vary by 2e-10)" in text

@@ -1,0 +1,140 @@
+"""A named folder is opened, read and parsed once, and a bundle's unpacked files are removed."""
+
+import gc
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgecnn.benchmarks.proof.write_bundle import write_bundle
+from edgecnn.edge import manifest
+from edgecnn.edge.data.dataset import load_test
+from edgecnn.edge.errors import ArtifactError, ConfigError, MissingDependency
+from edgecnn.edge.files import read_bytes
+from edgecnn.edge.folder import model_file, model_folder
+from edgecnn.edge.folder.model_folder import ModelFolder, opened
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.manifest import Manifest
+
+
+@pytest.fixture(scope="module")
+def bundle(exported: Path, idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of two files and 20 images. Do not write to it."""
+    path = tmp_path_factory.mktemp("bundle") / "bars.zip"
+    write_bundle(path, ModelFolder(exported), load_test(idx_folder), ("int8.tflite", "float32.onnx"), test_images=20)
+    return path
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of files read, one entry per read."""
+    names: list[str] = []
+
+    def noted(path: Path, *arguments: Any, **options: Any) -> bytes:
+        names.append(path.name)
+        return read_bytes(path, *arguments, **options)
+
+    monkeypatch.setattr(model_file, "read_bytes", noted)
+    monkeypatch.setattr(manifest, "read_bytes", noted)
+    return names
+
+
+@pytest.mark.parametrize("name", ["absent", "absent.txt"])
+def test_what_is_no_model_and_no_folder_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=name):
+        ModelFolder(tmp_path / name)
+
+
+def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"manifest\.json does not exist"):
+        ModelFolder(tmp_path)
+
+
+def test_a_file_that_is_not_in_the_bundle_is_refused_and_nothing_stays_unpacked(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(ConfigError, match=r"bars\.zip has no int8\.onnx: it has int8\.tflite, float32\.onnx"):
+        ModelFolder(bundle / "int8.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_of_several_files_one_must_be_named(exported: Path, bundle: Path) -> None:
+    with pytest.raises(ConfigError, match=r"has several files: name one, for example .*int8\.onnx"):
+        ModelFolder(exported).model()
+    with ModelFolder(bundle) as models, pytest.raises(ConfigError, match=r"has no model\.keras: it has int8\.tflite"):
+        models.model("model.keras")
+
+
+def test_files_without_a_runtime_are_named_with_the_reason(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_folder, "is_installed", lambda name: name == "onnx")
+    here, skipped = ModelFolder(exported).runnable()
+    assert here == ["float32.onnx", "int8.onnx"]
+    assert skipped["int8.tflite"] == "no runtime for tflite is installed"
+    monkeypatch.setattr(model_folder, "is_installed", lambda name: False)
+    with pytest.raises(MissingDependency, match="no runtime for onnx is installed"):
+        ModelFolder(exported).runnable()
+
+
+def test_the_images_of_a_file_that_nothing_lists_are_not_known(exported: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(exported / "int8.tflite", tmp_path))
+    with pytest.raises(ConfigError, match="name a file that edgecnn exported"):
+        ModelFolder(path).test_images()
+
+
+def test_a_folder_is_parsed_once_and_each_of_its_files_read_once(exported: Path, reads: list[str]) -> None:
+    models = ModelFolder(exported)
+    for _ in range(3):
+        assert [models.model(name).artifact for name in models.names] == list(Manifest.load(exported).artifacts)
+    reads[:] = [name for name in reads if name != "manifest.json"]
+    assert sorted(reads) == sorted(models.names)
+    reads.clear()
+    ModelFolder(exported).model("int8.tflite")
+    assert reads == ["manifest.json", "int8.tflite"]
+    reads.clear()
+    ModelFolder(exported / "int8.tflite").model()
+    assert sorted(reads) == ["int8.tflite", "manifest.json"]
+
+
+def test_a_bundle_is_parsed_once(bundle: Path, reads: list[str]) -> None:
+    with ModelFolder(bundle) as models:
+        assert models.names == ("int8.tflite", "float32.onnx")
+        for name in models.names:
+            assert models.model(name).manifest is models.manifest
+            assert models.shown(name) == f"{bundle}/{name}"
+    assert reads.count("manifest.json") == 1
+
+
+def test_a_file_of_a_bundle_is_that_file(bundle: Path, exported: Path) -> None:
+    with ModelFolder(bundle / "int8.tflite") as models:
+        assert (models.is_folder, models.names) == (False, ("int8.tflite",))
+        assert models.model().data == (exported / "int8.tflite").read_bytes()
+        assert models.shown("int8.tflite") == str(bundle / "int8.tflite")
+        assert len(models.test_images().labels) == 20
+
+
+def test_what_was_unpacked_goes_with_the_block_and_with_the_object(bundle: Path) -> None:
+    with ModelFolder(bundle) as models:
+        folder = models.path
+        assert folder.is_dir()
+    assert not folder.exists()
+    models = ModelFolder(bundle)
+    folder = models.path
+    assert folder.is_dir()
+    del models
+    gc.collect()
+    assert not folder.exists()
+
+
+def test_what_the_caller_opened_stays_open(bundle: Path) -> None:
+    with ModelFolder(bundle) as models:
+        with opened(models) as same:
+            assert same is models
+        assert models.path.is_dir()
+
+
+def test_a_classifier_takes_a_file_of_a_bundle(bundle: Path, exported: Path) -> None:
+    image = load_test(bundle).images([0])
+    packed, plain = (Classifier.load(path / "int8.tflite").predict(image) for path in (bundle, exported))
+    assert packed.probabilities.tolist() == plain.probabilities.tolist()

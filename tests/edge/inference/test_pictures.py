@@ -1,0 +1,72 @@
+"""A picture is the same image for a model, whether it is a file, a PIL image or an array."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.inference.pictures import fitted_picture
+from edgecnn.edge.manifest import Preprocessing
+
+RULE = Preprocessing(1 / 255, "letterbox", "any")
+
+
+def photo(mode: str) -> Image.Image:
+    """A picture of 40 x 30 with a bright corner; turned by its EXIF data, transparent where its mode can be."""
+    rng = np.random.default_rng(1)
+    pixels = rng.integers(0, 120, (30, 40, 4)).astype(np.uint8)
+    pixels[:10, :10] = 255
+    pixels[20:, 20:, 3] = 0
+    return Image.fromarray(pixels).convert(mode)
+
+
+@pytest.mark.parametrize("picture", [None, 3, ["a.png"], object()])
+def test_what_is_no_picture_is_refused_with_its_type(picture: Any) -> None:
+    with pytest.raises(ValueError, match=f"must be a path, a PIL image or a numpy array, got {type(picture).__name__}"):
+        fitted_picture(picture, (12, 12, 3), RULE)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"absent\.png does not exist"):
+        fitted_picture(tmp_path / "absent.png", (12, 12, 3), RULE)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1"])
+def test_a_pil_image_is_what_its_file_is(mode: str, channels: int, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # Lying on its side.
+    photo(mode).save(tmp_path / "photo.png", exif=exif)
+    shape = (12, 16, channels)
+    from_file = fitted_picture(str(tmp_path / "photo.png"), shape, RULE)
+    with Image.open(tmp_path / "photo.png") as opened:
+        from_memory = fitted_picture(opened, shape, RULE)
+    assert from_file.shape == shape
+    assert from_memory.tolist() == from_file.tolist()
+
+
+def test_transparency_is_white_and_the_picture_upright() -> None:
+    image = fitted_picture(photo("RGBA"), (30, 40, 3), RULE)
+    assert image[25, 30].tolist() == [255, 255, 255]
+    assert image[:10, :10].min() == 255
+
+
+def test_an_array_is_fitted_as_a_picture_of_its_size() -> None:
+    pixels = np.asarray(photo("RGB"))
+    assert fitted_picture(pixels, (12, 16, 3), RULE).tolist() == fitted_picture(photo("RGB"), (12, 16, 3), RULE).tolist()
+
+
+def test_predict_takes_pictures_but_no_list_of_arrays(exported: Path, tmp_path: Path) -> None:
+    classifier = Classifier.load(exported / "int8.tflite")
+    photo("RGB").save(tmp_path / "photo.png")
+    several = classifier.predict([tmp_path / "photo.png", photo("RGB")])
+    single = classifier.predict(photo("RGB"))
+    assert several.probabilities.shape == (2, 3)
+    assert several.probabilities.tolist() == [single.probabilities[0].tolist()] * 2
+    assert classifier.predict([]).probabilities.shape == (0, 3)
+    with pytest.raises(ValueError, match=r"stack them with numpy\.stack"):
+        classifier.predict([np.zeros((12, 12, 1), np.uint8)])  # type: ignore[list-item]  # As a user who has a list.

@@ -1,0 +1,122 @@
+"""The trial of a file in a child process covers the signature, the release, the batch and the pixels."""
+
+from pathlib import Path
+from typing import Any
+
+import flatbuffers
+import numpy as np
+import onnx
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from onnx import TensorProto, helper
+
+from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.folder.model_file import read_model
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.isolation import child, tried
+from edgecnn.edge.model.interface import SCHEMES, Interface
+from edgecnn.edge.runtimes import base, opener_for
+from edgecnn.edge.runtimes.trial import most_images
+
+UNIT = Interface(SCHEMES["unit"])
+
+
+@pytest.fixture(autouse=True)
+def nothing_was_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tried, "_here", set())
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def crashing_in_second(two: Path, path: Path) -> Path:
+    """Declare the output of one of two graphs as RESOURCE, 13: reading it is a segmentation fault."""
+    model = schema.ModelT.InitFromPackedBuf(two.read_bytes(), 0)
+    (second,) = (entry.subgraphIndex for entry in model.signatureDefs if entry.signatureKey == b"second")
+    graph = model.subgraphs[second]
+    graph.tensors[graph.outputs[0]].type = schema.TensorType.RESOURCE
+    builder = flatbuffers.Builder(2**16)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path.write_bytes(builder.Output())
+    return path
+
+
+def saved(
+    path: Path, nodes: list[Any], shape: tuple[int | str, ...], element: int = TensorProto.FLOAT, **constants: Any
+) -> Path:
+    """Write an ONNX file of a classifier of 3 classes, from `x` to `y`."""
+    ends = [helper.make_tensor_value_info("x", element, shape), helper.make_tensor_value_info("y", 1, (shape[0], 3))]
+    weights = [onnx.numpy_helper.from_array(np.array(value), name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def test_a_signature_is_tried_though_another_one_of_the_file_was(foreign: Path, tmp_path: Path) -> None:
+    model = read_model(crashing_in_second(foreign / "two.tflite", tmp_path / "two.tflite"))
+    opener = opener_for("tflite")
+    opener.open_file(model, 1, "first")
+    with pytest.raises(ArtifactError, match="SIGSEGV"):
+        opener.open_file(model, 1, "second")
+
+
+def test_another_release_of_the_runtime_tries_a_file_again(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Any] = []
+    monkeypatch.setattr(base, "run_in_child", lambda *given: started.append(given))
+    for _ in range(2):
+        Classifier.load(exported / "int8.tflite")
+    assert len(started) == 1
+    monkeypatch.setattr(base, "installed_version", lambda package: "99.1")
+    Classifier.load(exported / "int8.tflite")
+    assert len(started) == 2
+
+
+def test_a_file_whose_memory_grows_with_the_cube_of_the_batch_is_refused(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Shape", ["x"], ["sizes"], end=1),
+        helper.make_node("Pow", ["sizes", "three"], ["cube"]),
+        helper.make_node("Mul", ["cube", "many"], ["size"]),
+        helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=0),
+        helper.make_node("Expand", ["mean", "size"], ["large"]),
+        helper.make_node("ReduceMean", ["large"], ["small"], keepdims=0),
+        helper.make_node("Mul", ["small", "zero"], ["nothing"]),
+        helper.make_node("ReduceMean", ["x"], ["means"], axes=[1, 2], keepdims=0),
+        helper.make_node("Add", ["means", "nothing"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["y"]),
+    ]
+    path = saved(tmp_path / "cube.onnx", nodes, ("n", 8, 8, 3), three=[3], many=[2**16], zero=np.float32(0))
+    assert Classifier.load(path, interface=UNIT, trusted=True).predict(np.zeros((8, 8, 3), np.uint8)).labels
+    with pytest.raises(ArtifactError, match=r"cube\.onnx needs more memory"):
+        Classifier.load(path, interface=UNIT)
+
+
+def test_a_file_that_is_endless_for_some_images_alone_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "SECONDS", 2.0)
+    flags = [helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in ("on", "still_on")]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("value", "same")]
+    inner = [helper.make_node("Identity", ["on"], ["still_on"]), helper.make_node("Identity", ["value"], ["same"])]
+    count = helper.make_tensor_value_info("i", TensorProto.INT64, [])
+    body = helper.make_graph(inner, "body", [count, flags[0], values[0]], [flags[1], values[1]])
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["brightest"], keepdims=0),
+        helper.make_node("Greater", ["brightest", "zero"], ["bright"]),
+        helper.make_node("ReduceMean", ["x"], ["means"], axes=[1, 2], keepdims=0),
+        helper.make_node("Loop", ["", "bright", "means"], ["logits"], body=body),
+        helper.make_node("Softmax", ["logits"], ["y"]),
+    ]
+    path = saved(tmp_path / "bright.onnx", nodes, (1, 8, 8, 3), zero=np.float32(0))
+    with pytest.raises(ArtifactError, match=r"bright\.onnx did not return"):
+        Classifier.load(path, interface=UNIT)
+
+
+def test_numbers_that_stand_for_words_are_not_asked_to_make_sense_of_noise(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Gather", ["table", "x"], ["rows"]),
+        helper.make_node("ReduceMean", ["rows"], ["y"], axes=[1], keepdims=0),
+    ]
+    table = np.ones((10, 3), np.float32)
+    path = saved(tmp_path / "words.onnx", nodes, (1, 4), TensorProto.INT64, table=table)
+    assert opener_for("onnx").open_file(read_model(path), 1).run(np.ones((1, 4), np.int64)).shape == (1, 3)
+
+
+@pytest.mark.parametrize(("image_bytes", "images"), [(784, 32), (224 * 224 * 3 * 4, 6), (2**23, 1), (0, 32)])
+def test_a_call_takes_few_images_so_that_trying_as_many_is_cheap(image_bytes: int, images: int) -> None:
+    assert most_images(image_bytes) == images

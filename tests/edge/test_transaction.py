@@ -1,0 +1,259 @@
+"""Files that belong together appear together, whenever the process is killed."""
+
+import errno
+import os
+import signal
+import stat
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.transaction import COMMITTED, finish, locked, replaced_together
+
+OLD = {"int8.tflite": b"old model", "manifest.json": b"old manifest", "notes.txt": b"mine"}
+NEW = {"float32.tflite": b"new float", "int8.tflite": b"new model", "manifest.json": b"new manifest"}
+
+# Replaces files, and is killed before the step of the given number that changes anything or makes it durable.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from edgecnn.edge import transaction
+folder, at = Path(sys.argv[1]), int(sys.argv[2])
+steps = 0
+def step():
+    global steps
+    steps += 1
+    if steps == at:
+        os.kill(os.getpid(), signal.SIGKILL)
+def hook(event, arguments):
+    if event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree"):
+        step()
+    if event == "open" and str(folder) in str(arguments[0]):
+        step()
+fsync = os.fsync
+def counted(descriptor):
+    step()
+    fsync(descriptor)
+    step()
+os.fsync = counted
+sys.addaudithook(hook)
+with transaction.locked(folder), transaction.replaced_together(folder) as new:
+    for name in {names}:
+        (new / name).write_bytes(b"new " + name.encode())
+        step()
+print(steps)
+"""
+
+
+def filled(folder: Path, files: dict[str, bytes]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def committed(folder: Path, files: dict[str, bytes]) -> Path:
+    """Leave a folder like a process that is killed right after its commit."""
+    filled(folder / COMMITTED, files)
+    return folder
+
+
+def test_killed_at_any_step_a_folder_is_wholly_old_or_wholly_new_when_it_is_opened_next(tmp_path: Path) -> None:
+    old = {name: b"old " + name.encode() for name in NEW}
+    new = {name: b"new " + name.encode() for name in NEW}
+    code = KILLED.replace("{names}", repr(tuple(NEW)))
+    seen = []
+    for at in range(1, 1000):
+        folder = filled(tmp_path / str(at), old)
+        done = subprocess.run([sys.executable, "-P", "-c", code, folder, str(at)], capture_output=True, check=False)
+        if done.returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        finish(folder)
+        found = content(folder)
+        assert found in (old, new), (at, found)
+        seen.append(found == new)
+    assert done.returncode == 0
+    assert content(folder) == new
+    # Each step was reached, the commit is one of them, and the new files stay.
+    assert len(seen) > 20
+    assert seen == sorted(seen)
+    assert {False, True} == set(seen)
+
+
+def test_every_file_and_its_folder_are_on_the_disk_before_they_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    fsync, rename = os.fsync, os.rename
+
+    def synced(descriptor: int) -> None:
+        steps.append(f"sync {Path(f'/proc/self/fd/{descriptor}').readlink().name}")
+        fsync(descriptor)
+
+    def renamed(*arguments: Path) -> None:
+        steps.append("commit")
+        rename(*arguments)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "rename", renamed)
+    with locked(tmp_path), replaced_together(tmp_path) as new:
+        filled(new, NEW)
+        staging = new.name
+    commit = steps.index("commit")
+    assert {*steps[:commit]} == {f"sync {name}" for name in (*NEW, staging)}
+    assert steps[commit - 1] == f"sync {staging}"
+    assert steps[commit + 1 :] == [f"sync {tmp_path.name}"] * 2
+
+
+def interrupted(folder: Path) -> None:
+    with locked(folder), replaced_together(folder) as new:
+        filled(new, NEW)
+        raise KeyboardInterrupt
+
+
+def test_a_block_that_raises_replaces_nothing_and_leaves_nothing(tmp_path: Path) -> None:
+    filled(tmp_path, OLD)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(tmp_path)
+    assert content(tmp_path) == OLD
+
+
+def test_other_files_of_the_folder_stay(tmp_path: Path) -> None:
+    filled(tmp_path, OLD)
+    with locked(tmp_path), replaced_together(tmp_path) as new:
+        filled(new, NEW)
+    assert content(tmp_path) == OLD | NEW
+
+
+def test_a_folder_behind_a_link_keeps_its_path(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(filled(tmp_path / "folder", OLD))
+    with locked(tmp_path / "link"), replaced_together(tmp_path / "link") as new:
+        filled(new, NEW)
+    assert (tmp_path / "link").is_symlink()
+    assert content(tmp_path / "folder") == OLD | NEW
+
+
+def test_a_folder_in_a_files_place_is_refused_before_anything_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "int8.tflite").mkdir()
+    with pytest.raises(ConfigError, match=r"int8\.tflite"), locked(tmp_path), replaced_together(tmp_path) as new:
+        filled(new, NEW)
+    assert [path.name for path in tmp_path.iterdir()] == ["int8.tflite"]
+
+
+def test_two_processes_do_not_write_into_a_folder_at_a_time(tmp_path: Path) -> None:
+    with locked(tmp_path):
+        with pytest.raises(ConfigError, match=str(tmp_path)), locked(tmp_path):
+            pass
+        code = (
+            f"from pathlib import Path\nfrom edgecnn.edge.transaction import locked\nwith locked(Path({str(tmp_path)!r})): pass"
+        )
+        done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
+        assert "ConfigError: another edgecnn is writing into" in done.stderr
+    with locked(tmp_path):
+        pass
+
+
+def test_who_waits_says_so_and_goes_on_when_the_other_ends(tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from edgecnn.edge.transaction import locked
+with locked(Path({str(tmp_path)!r})):
+    print("locked", flush=True)
+    input()
+"""
+    command = [sys.executable, "-P", "-c", code]
+    with subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        assert other.stdout.readline() == "locked\n"
+        said: list[str] = []
+
+        def on_wait(text: str) -> None:
+            said.append(text)
+            assert other.stdin
+            other.stdin.write("\n")
+            other.stdin.flush()
+
+        with locked(tmp_path, on_wait):
+            pass
+    assert len(said) == 1
+    assert str(tmp_path) in said[0]
+
+
+def test_who_can_read_alone_is_told_to_finish_it_as_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*arguments: object, **places: int) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    folder = committed(filled(tmp_path / "models", OLD), NEW)
+    monkeypatch.setattr(os, "replace", refused)
+    with pytest.raises(ArtifactError, match=rf"{folder}: .+ \(Permission denied\): run edgecnn doctor {folder}"):
+        finish(folder)
+    monkeypatch.undo()
+    finish(folder)
+    assert content(folder) == OLD | NEW
+
+
+def test_what_does_not_belong_there_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    folder = committed(tmp_path / "models", {})
+    (folder / COMMITTED / "int8.tflite").symlink_to(tmp_path / "secret")
+    with pytest.raises(ArtifactError, match=r"int8\.tflite"):
+        finish(folder)
+    assert not (folder / "int8.tflite").exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "file", "fifo"])
+def test_another_thing_in_the_committed_folders_place_is_refused(kind: str, tmp_path: Path) -> None:
+    filled(tmp_path / "mine", OLD)
+    (tmp_path / "models").mkdir()
+    place = tmp_path / "models" / COMMITTED
+    if kind == "link":
+        place.symlink_to(tmp_path / "mine")
+    elif kind == "file":
+        place.write_bytes(b"x")
+    else:
+        os.mkfifo(place)
+    with pytest.raises(ArtifactError, match=COMMITTED):
+        finish(tmp_path / "models")
+    assert content(tmp_path / "mine") == OLD
+
+
+def test_a_file_that_was_committed_replaces_a_link_and_not_what_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_bytes(b"mine")
+    folder = committed(tmp_path / "models", {"int8.tflite": b"new model"})
+    (folder / "int8.tflite").symlink_to(tmp_path / "mine")
+    finish(folder)
+    assert (tmp_path / "mine").read_bytes() == b"mine"
+    assert stat.S_ISREG((folder / "int8.tflite").lstat().st_mode)
+
+
+def test_several_processes_may_finish_at_a_time(tmp_path: Path) -> None:
+    names = [f"{number}.bin" for number in range(200)]
+    folder = committed(tmp_path / "models", {name: name.encode() for name in names})
+    code = f"from pathlib import Path\nfrom edgecnn.edge.transaction import finish\ninput()\nfinish(Path({str(folder)!r}))"
+    command = [sys.executable, "-P", "-c", code]
+    processes = [subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
+    ended = []
+    for process in processes:
+        assert process.stdin
+        with suppress(BrokenPipeError):
+            process.stdin.write("\n")
+            process.stdin.flush()
+    for process in processes:
+        ended.append((process.communicate()[1], process.returncode))
+    assert ended == [("", 0)] * 3
+    assert content(folder) == {name: name.encode() for name in names}
+
+
+def test_a_folder_without_anything_to_finish_is_left_alone(tmp_path: Path) -> None:
+    filled(tmp_path, OLD)
+    finish(tmp_path)
+    finish(tmp_path / "nowhere")
+    finish(tmp_path / "notes.txt")
+    assert content(tmp_path) == OLD

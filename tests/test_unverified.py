@@ -1,0 +1,263 @@
+"""Files that crash a runtime, take all memory or never return: one line, whatever opens them, verified or not."""
+
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import flatbuffers
+import keras
+import numpy as np
+import onnx
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from onnx import TensorProto, helper
+
+from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.files import sha256
+from edgecnn.edge.folder.model_file import read_model
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.isolation import child, tried
+from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model.interface import SCHEMES, Interface
+from edgecnn.edge.runtimes import base, opener_for
+
+UNIT = Interface(SCHEMES["unit"])
+SHORT = ("--launches", "1", "--min-runs", "1", "--min-seconds", "0")
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tried, "_here", set())
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Endless runs are given up sooner."""
+    monkeypatch.setattr(child, "SECONDS", 2.0)
+
+
+def crashing(exported: Path, name: str = "bad.tflite", kind: int = schema.TensorType.RESOURCE) -> Path:
+    """A real file whose output is declared as RESOURCE, 13: reading it is a segmentation fault."""
+    model = schema.ModelT.InitFromPackedBuf((exported / "float32.tflite").read_bytes(), 0)
+    graph = model.subgraphs[0]
+    graph.tensors[graph.outputs[0]].type = kind
+    builder = flatbuffers.Builder(2**16)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    Path(name).write_bytes(builder.Output())
+    return Path(name)
+
+
+def onnx_model(nodes: list[Any], shape: tuple[int, ...], output: tuple[int, ...] | None, *constants: Any) -> bytes:
+    ends = [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape), helper.make_tensor_value_info("y", 1, output)]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], constants)
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
+
+
+def constant(name: str, value: Any) -> TensorProto:
+    return onnx.numpy_helper.from_array(np.array(value), name)
+
+
+def endless(entry: str, output: str) -> list[Any]:
+    """Nodes that compute a tensor from another and never end."""
+    flags = [helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in ("on", "still_on")]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("value", "same")]
+    count = helper.make_tensor_value_info("i", TensorProto.INT64, [])
+    inner = [helper.make_node("Identity", ["on"], ["still_on"]), helper.make_node("Identity", ["value"], ["same"])]
+    body = helper.make_graph(inner, "body", [count, flags[0], values[0]], [flags[1], values[1]])
+    return [helper.make_node("Loop", ["", "always", entry], [output], body=body)]
+
+
+def huge_input() -> bytes:
+    pooled = [helper.make_node("GlobalAveragePool", ["x"], ["p"]), helper.make_node("Flatten", ["p"], ["y"])]
+    return onnx_model(pooled, (1, 3, 40_000, 20_000), (1, 3))
+
+
+def expanded(*size: int) -> bytes:
+    nodes = [helper.make_node("ReduceMean", ["x"], ["m"], keepdims=0), helper.make_node("Expand", ["m", "size"], ["y"])]
+    return onnx_model(nodes, (1, 3, 8, 8), None, constant("size", np.array(size, np.int64)))
+
+
+def large_inside() -> bytes:
+    """Two small ends with 8 GB between them."""
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["m"], keepdims=0),
+        helper.make_node("Expand", ["m", "size"], ["large"]),
+        helper.make_node("ReduceMean", ["large"], ["one"], keepdims=0),
+        helper.make_node("Expand", ["one", "classes"], ["y"]),
+    ]
+    sizes = [constant("size", np.array([2 * 10**9], np.int64)), constant("classes", np.array([1, 3], np.int64))]
+    return onnx_model(nodes, (1, 3, 8, 8), (1, 3), *sizes)
+
+
+def endless_classifier(shape: tuple[int, ...] = (1, 12, 12, 1)) -> bytes:
+    nodes = [*endless("x", "l"), helper.make_node("ReduceMean", ["l"], ["m"], keepdims=0)]
+    nodes.append(helper.make_node("Expand", ["m", "classes"], ["y"]))
+    return onnx_model(nodes, shape, (1, 3), constant("always", True), constant("classes", np.array([1, 3], np.int64)))
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["Classifier.load", "open_file"])
+def test_a_crash_is_an_error_in_an_application(named: bool, exported: Path) -> None:
+    file = crashing(exported)
+    with pytest.raises(ArtifactError, match=r"^bad\.tflite .*SIGSEGV"):
+        Classifier.load(file, interface=UNIT) if named else opener_for("tflite").open_file(read_model(file), 1)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (huge_input(), "2,400,000,000 numbers"),
+        (expanded(1, 2 * 10**9), "2,000,000,000 numbers"),
+        (large_inside(), "memory"),
+    ],
+    ids=["huge input", "2e9 classes", "8 GB inside"],
+)
+def test_a_small_onnx_file_does_not_take_all_memory(data: bytes, said: str) -> None:
+    Path("bad.onnx").write_bytes(data)
+    with pytest.raises(ArtifactError, match=rf"^bad\.onnx.* {said}"):
+        Classifier.load("bad.onnx", interface=UNIT)
+
+
+@pytest.mark.parametrize("data", [huge_input(), expanded(1, 2 * 10**9)], ids=["input", "output"])
+def test_a_verified_file_has_bounded_ends_too(data: bytes, exported: Path) -> None:
+    verified = replace(read_model(exported / "float32.onnx"), data=data)
+    with pytest.raises(ArtifactError, match="numbers at once"):
+        opener_for("onnx").open_file(verified, 1)
+
+
+COMMANDS: dict[str, Callable[[Path, str], tuple[str | Path, ...]]] = {
+    "predict": lambda file, images: ("predict", file, "--index", "0", "--data", images, "--preprocess", "unit"),
+    "evaluate": lambda file, images: ("evaluate", file, "--data", images, "--preprocess", "unit"),
+    "verify": lambda file, images: ("verify", file, "--reference", file, "--data", images, "--preprocess", "unit"),
+    "diagnose": lambda file, images: ("diagnose", file, "--float", file, "--data", images, "--preprocess", "unit"),
+    "bench": lambda file, images: ("bench", file, *SHORT),
+    "bench with images": lambda file, images: ("bench", file, "--data", images, "--preprocess", "unit", *SHORT),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_says_in_one_line_that_a_file_crashes_its_runtime(command: str, exported: Path, terminal: Any) -> None:
+    file = crashing(exported)
+    line = terminal.fails(4, *COMMANDS[command](file, Manifest.load(exported).dataset.source))
+    assert line.startswith("edgecnn: bad.tflite ")
+    assert "SIGSEGV" in line
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.usefixtures("soon")
+def test_every_command_says_in_one_line_that_a_file_does_not_come_back(command: str, exported: Path, terminal: Any) -> None:
+    Path("bad.onnx").write_bytes(endless_classifier())
+    line = terminal.fails(4, *COMMANDS[command](Path("bad.onnx"), Manifest.load(exported).dataset.source))
+    assert line.startswith("edgecnn: bad.onnx ")
+    assert "2 s" in line
+
+
+def test_a_quantised_file_that_never_ends_ends_a_diagnosis(
+    exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgecnn.api.diagnose.SECONDS", 3.0)
+    shutil.copy(exported / "float32.onnx", "good.onnx")
+    model = onnx.load(exported / "int8.onnx")
+    model.graph.node.extend(endless(model.graph.output[0].name, "never"))
+    model.graph.initializer.append(constant("always", True))
+    model.graph.output.append(onnx.ValueInfoProto(name="never"))
+    onnx.save(model, "bad.onnx")
+    images = Manifest.load(exported).dataset.source
+    takes = ("--preprocess", "unit", "--data", images, "--count", "1")
+    line = terminal.fails(4, "diagnose", "bad.onnx", "--float", "good.onnx", *takes)
+    assert line.startswith("edgecnn: bad.onnx ")
+    assert "6 s" in line
+
+
+@pytest.mark.usefixtures("soon")
+def test_a_summary_does_not_wait_for_a_file_that_never_ends(terminal: Any) -> None:
+    nodes = [
+        helper.make_node("BiasGelu", ["x", "bias"], ["b"], domain="com.microsoft"),  # Its shape is only known after a run.
+        *endless("b", "y"),
+    ]
+    data = onnx_model(nodes, (1, 3), None, constant("always", True), constant("bias", np.ones(3, np.float32)))
+    Path("bad.onnx").write_bytes(data)
+    assert terminal.fails(4, "summary", "bad.onnx").startswith("edgecnn: bad.onnx ")
+
+
+def test_the_doctor_runs_a_file_with_bounded_memory(terminal: Any) -> None:
+    Path("bad.onnx").write_bytes(large_inside())
+    assert terminal.run("doctor", "bad.onnx") == 4
+    assert "memory ran out" in terminal.out
+
+
+def test_a_keras_file_of_a_huge_layer_does_not_take_all_memory() -> None:
+    model = keras.Sequential([keras.Input((12, 12, 1)), keras.layers.Flatten(), keras.layers.Dense(3)])
+    model.save("good.keras")
+    Path("bad.keras").write_bytes(with_units("good.keras", 10**8))
+    with pytest.raises(ArtifactError, match=r"^bad\.keras needs more memory"):
+        opener_for("keras").open_file(read_model(Path("bad.keras")), 1)
+
+
+def with_units(file: str, units: int) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(file) as source, zipfile.ZipFile(made, "w") as target:
+        for info in source.infolist():
+            content = source.read(info)
+            if info.filename == "config.json":
+                content = json.dumps(json.loads(content)).replace('"units": 3', f'"units": {units}').encode()
+            target.writestr(info, content)
+    return made.getvalue()
+
+
+def test_an_output_of_a_type_that_numpy_does_not_have_is_refused_in_one_line(exported: Path, terminal: Any) -> None:
+    crashing(exported, kind=schema.TensorType.BFLOAT16)
+    assert "bad.tflite" in terminal.fails(4, "predict", "bad.tflite", "--preprocess", "unit", "--data", "mnist", "--index", "0")
+
+
+def test_a_file_that_is_new_here_is_tried_once_whatever_vouches_for_it(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    def counted(*given: Any) -> Any:
+        started.append(given)
+        return child.run_in_child(*given)
+
+    monkeypatch.setattr(base, "run_in_child", counted)
+    shutil.copy(exported / "int8.tflite", "mine.tflite")
+    Classifier.load("mine.tflite", interface=UNIT, trusted=True)
+    assert not started
+    Classifier.load(exported / "int8.tflite")
+    assert len(started) == 1
+    # Its bytes are known from now on, under any name, and in other processes too.
+    Classifier.load("mine.tflite", interface=UNIT)
+    monkeypatch.setattr(tried, "_here", set())
+    Classifier.load(exported / "int8.tflite")
+    assert len(started) == 1
+    Classifier.load(exported / "float32.tflite")
+    assert len(started) == 2
+
+
+def test_without_a_folder_to_note_it_in_a_file_is_tried_once_a_process(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", "file")
+    data = (exported / "int8.tflite").read_bytes()
+    tried.remember_tried(data, "so")
+    assert tried.was_tried(data, "so")
+    monkeypatch.setattr(tried, "_here", set())
+    assert not tried.was_tried(data, "so")
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate", "verify", "bench"])
+def test_a_manifest_that_vouches_for_a_file_that_crashes_does_not_let_it_crash_the_command(
+    command: str, artifacts: Path, terminal: Any
+) -> None:
+    crashing(artifacts, str(artifacts / "int8.tflite"))
+    manifest, data = Manifest.load(artifacts), (artifacts / "int8.tflite").read_bytes()
+    entry = manifest.artifact("int8.tflite")
+    assert entry is not None
+    manifest.with_artifacts(replace(entry, sha256=sha256(data), size_bytes=len(data))).save(artifacts)
+    more = {"predict": ["--index", "0"], "bench": ["--runtime", "tflite", *SHORT]}
+    target = artifacts if command == "bench" else artifacts / "int8.tflite"
+    assert "int8.tflite" in terminal.fails(4, command, target, *more.get(command, []))

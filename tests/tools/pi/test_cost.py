@@ -1,0 +1,65 @@
+"""How counts are compared with the baseline."""
+
+from dataclasses import replace
+from typing import Any
+
+from tools.pi.cost import Cost, Costs, judge, to_markdown
+
+COST = Cost("int8.tflite", "pi4", run=1_000_000, predict=1_100_000, run_spread=0, predict_spread=500)
+BASELINE = Costs("trixie-arm64", {"numpy": "2.4.6"}, (COST, replace(COST, cpu="pi5")))
+
+
+def counted(**changes: Any) -> Costs:
+    return replace(BASELINE, costs=(replace(COST, **changes), BASELINE.costs[1]))
+
+
+def test_more_than_a_hundredth_above_the_baseline_is_told_with_file_core_and_part() -> None:
+    (problem,) = judge(counted(run=1_010_001), BASELINE)
+    assert problem.startswith("int8.tflite on cortex-a72: run takes 1,010,001 instructions, +1.0%")
+    (problem,) = judge(counted(predict=1_200_000), BASELINE)
+    assert "predict takes 1,200,000" in problem
+
+
+def test_up_to_a_hundredth_more_passes() -> None:
+    assert judge(counted(run=1_010_000, predict=1_111_000), BASELINE) == []
+
+
+def test_fewer_instructions_pass() -> None:
+    assert judge(counted(run=500_000, predict=600_000), BASELINE) == []
+
+
+def test_a_count_that_changes_from_call_to_call_is_no_count() -> None:
+    (problem,) = judge(counted(predict_spread=12_000), BASELINE)
+    assert "differ by more than 1%" in problem
+
+
+def test_more_than_what_the_converter_alone_makes_is_told() -> None:
+    plain = replace(COST, file="plain-int8.tflite", run=999_999)
+    both = replace(BASELINE, costs=(*BASELINE.costs, plain))
+    assert judge(both, both) == ["int8.tflite on cortex-a72: run takes 1,000,000 instructions, plain-int8.tflite 999,999"]
+    same = replace(both, costs=(*BASELINE.costs, replace(plain, run=1_000_000)))
+    assert judge(same, same) == []
+
+
+def test_a_file_without_a_baseline_is_told_with_the_command_that_makes_one() -> None:
+    (problem,) = judge(replace(BASELINE, costs=(*BASELINE.costs, replace(COST, file="new.onnx"))), BASELINE)
+    assert problem == "new.onnx on cortex-a72 has no baseline: run make arm-cost-baseline"
+
+
+def test_a_file_of_the_baseline_that_was_not_counted_is_told() -> None:
+    (problem,) = judge(replace(BASELINE, costs=BASELINE.costs[:1]), BASELINE)
+    assert problem.startswith("int8.tflite on cortex-a76 is in the baseline but was not counted")
+
+
+def test_other_versions_are_told_with_the_problems_that_they_may_explain() -> None:
+    assert judge(replace(BASELINE, versions={"numpy": "3.0"}), BASELINE) == []
+    *_, last = judge(replace(counted(run=2_000_000), versions={"numpy": "3.0"}), BASELINE)
+    assert last == "versions now numpy 3.0, in the baseline numpy 2.4.6"
+
+
+def test_the_table_has_a_row_for_each_file_and_two_columns_for_each_core() -> None:
+    assert to_markdown(BASELINE).splitlines()[-3:] == [
+        "| file | A72 (Pi 4): run | predict | A76 (Pi 5): run | predict |",
+        "|---|--:|--:|--:|--:|",
+        "| int8.tflite | 1,000 | 1,100 | 1,000 | 1,100 |",
+    ]

@@ -1,0 +1,89 @@
+"""Does what a user does with a bundle, on the board and, for comparison, on the workstation: `python3 device.py OUT.npz`.
+
+The current folder holds `mnist.zip` and `examples`. All commands go through the public entry point in one process, since an
+emulated one takes seconds to start. The output holds each model's class probabilities of all test images, by its name.
+"""
+
+import contextlib
+import io
+import json
+import platform
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.__main__ import main
+from edgecnn.edge.data.dataset import load_test
+from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.model.preprocess import Floats, Images
+
+BUNDLE = Path("mnist.zip")
+FRAMES = 8
+
+
+def run(output: Path) -> None:
+    """Examine the machine, verify, evaluate and predict with every file that has a runtime here, and write the results."""
+    print(command("doctor", str(BUNDLE)))
+    print(command("verify", str(BUNDLE)))
+    test = load_test(BUNDLE)
+    images = test.images(range(len(test.labels)))
+    results: dict[str, Floats] = {}
+    with ModelFolder(BUNDLE) as bundle:
+        for name in bundle.runnable()[0]:
+            results[name] = Classifier.load(bundle.path / name).predict(images).probabilities
+        if find_spec("PIL"):
+            check_example(bundle.path / "int8.tflite", images)
+    shown = command("evaluate", str(BUNDLE), "--json", "evaluated.json")
+    evaluated = {Path(item["file"]).name: item for item in json.loads(Path("evaluated.json").read_text())["files"]}
+    for name, probabilities in results.items():
+        classes = probabilities.argmax(axis=1)
+        right = int((classes == test.labels).sum())
+        if (evaluated[name]["images"], evaluated[name]["correct"]) != (len(images), right):
+            raise SystemExit(f"{name}: evaluate counts {evaluated[name]['correct']}, Classifier.predict {right}")
+        predicted = command("predict", f"{BUNDLE}/{name}", "--index", "0")
+        if f"predicted {classes[0]} " not in predicted:
+            raise SystemExit(f"{name}: edgecnn predict says another class than Classifier.predict:\n{predicted}")
+    print(shown)
+    np.savez(output, **results)  # type: ignore[arg-type] # Names of arrays, not of savez's own options.
+
+
+def check_example(model: Path, images: Images) -> None:
+    """Run examples/classify.py on pictures of the first test images; it must find the same classes as the Classifier."""
+    from PIL import Image  # noqa: PLC0415 - The 32-bit board has no Pillow.
+
+    from edgecnn.edge.data.image_file import read_image  # noqa: PLC0415
+
+    frames = Path("frames")
+    frames.mkdir()
+    for place in range(FRAMES):
+        Image.fromarray(images[place, :, :, 0]).save(frames / f"{place}.png")
+    classifier = Classifier.load(model)
+    expected = []
+    for path in sorted(frames.iterdir()):
+        label = classifier.predict(read_image(path, classifier.shape, classifier.preprocessing)).labels[0]
+        expected.append(f"{path.name}  {label}")
+    program = [sys.executable, "examples/classify.py", str(model), str(frames)]
+    printed = subprocess.run(program, capture_output=True, text=True, check=True).stdout
+    for line in expected:
+        if line not in printed:
+            raise SystemExit(f"examples/classify.py must print {line!r}, printed:\n{printed}")
+    print(printed)
+
+
+def command(*arguments: str) -> str:
+    """Run a command as the console script does and return its output; a failure ends the program."""
+    printed, progress = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(progress):
+        code = main(list(arguments))
+    if code:
+        raise SystemExit(f"edgecnn {' '.join(arguments)}: exit code {code}\n{printed.getvalue()}{progress.getvalue()}")
+    return printed.getvalue()
+
+
+if __name__ == "__main__":
+    print(f"{platform.machine()}, Python {platform.python_version()}")
+    run(Path(sys.argv[1]))

@@ -1,0 +1,104 @@
+"""The project's wheel and what pip installs with it on a board, from the index that pip is configured to use."""
+
+import csv
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from tools.pi.userland import System, cache_folder, key_of, made_whole
+
+PROJECT_ROOT = Path(__file__).parents[2]
+_CONSTRAINTS = PROJECT_ROOT / "constraints.txt"
+# The extras that a reader of the README installs on each.
+EXTRAS = {"aarch64": ("tflite", "onnx", "image"), "armv7l": ("tflite-runtime",)}
+_NOT_PACKAGED = (".*", "__pycache__", "*.egg-info", "build", "dist", "artifacts", "tests", "docs", "examples")
+
+
+class CannotInstall(Exception):
+    """pip could not install something; the message says what and why."""
+
+
+def build_wheel(folder: Path) -> Path:
+    """Build the working tree's wheel into `folder`, from a copy: a `build` folder keeps deleted files.
+
+    Raises:
+        CannotInstall: If it can't be built.
+    """
+    with tempfile.TemporaryDirectory() as copy:
+        shutil.copytree(PROJECT_ROOT, copy, ignore=shutil.ignore_patterns(*_NOT_PACKAGED), dirs_exist_ok=True)
+        _pip("wheel", "--no-deps", "--wheel-dir", str(folder), copy)
+    return next(folder.glob("edgecnn-*.whl"))
+
+
+def unpack_wheel(wheel: Path, folder: Path) -> Path:
+    """Install the wheel alone into a new folder."""
+    _pip("install", "--no-deps", "--no-compile", "--target", str(folder), str(wheel))
+    return folder
+
+
+def site_of(system: System, wheel: Path) -> Path:
+    """Return a folder with everything that edgecnn with the system's `EXTRAS` installs, except edgecnn itself.
+
+    Only wheels are used, so that nothing needs a compiler. On 32 bits numpy is Debian's, which tflite-runtime accepts.
+
+    Raises:
+        CannotInstall: If there is no wheel for a package, or TensorFlow would be installed.
+    """
+    extras = EXTRAS[system.machine]
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = archive.read(next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA")))
+    key = key_of(Path(__file__).read_bytes(), metadata, _CONSTRAINTS.read_bytes(), *extras)
+    target = cache_folder() / f"site-{system.name}-{key}"
+    with made_whole(target) as made:
+        if made and system.machine == "aarch64":
+            _install(system, made, f"{wheel}[{','.join(extras)}]")
+            _remove_project(made)
+        elif made:
+            _install(system, made, "typer", "rich")
+            _install(system, made, "tflite-runtime", "--no-deps")
+        if made and (brought := list(made.glob("tensorflow*"))):
+            raise CannotInstall(f"edgecnn[{','.join(extras)}] installs {brought[0].name}: the device must not need it")
+    return target
+
+
+def tools_of(system: System) -> Path:
+    """Return a folder with the packages that only the tests need."""
+    target = cache_folder() / f"tools-{system.name}-{key_of(Path(__file__).read_bytes(), _CONSTRAINTS.read_bytes())}"
+    with made_whole(target) as made:
+        if made:
+            _install(system, made, "pytest", "pytest-timeout")
+            if system.machine == "aarch64":  # The dependencies of onnx are in `site_of`; a second numpy would hide that one.
+                _install(system, made, "onnx", "--no-deps")
+    return target
+
+
+def size_bytes(folder: Path) -> int:
+    """Return the size of a folder's files."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def _install(system: System, folder: Path, *arguments: str) -> None:
+    platforms = [f"manylinux_2_{minor}_{system.machine}" for minor in range(system.glibc, 16, -1)]
+    platforms += [f"manylinux2014_{system.machine}", f"linux_{system.machine}"]
+    options = [part for platform in platforms for part in ("--platform", platform)]
+    options += ["--python-version", system.python, "--implementation", "cp", "--only-binary=:all:", "--no-compile"]
+    _pip("install", "--constraint", str(_CONSTRAINTS), *options, "--target", str(folder), "--upgrade", *arguments)
+
+
+def _remove_project(folder: Path) -> None:
+    """Skip the dependencies: they are kept while the project changes."""
+    with (next(folder.glob("edgecnn-*.dist-info")) / "RECORD").open(newline="") as record:
+        tops = {Path(name).parts[0] for name, *_ in csv.reader(record)}
+    for path in (folder / top for top in tops if top != ".."):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _pip(*arguments: str) -> None:
+    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        problem = " ".join(done.stderr.split())[-400:]
+        raise CannotInstall(f"pip {arguments[0]} failed ({problem}): check that pip can install packages here")

@@ -1,0 +1,86 @@
+"""Makes the boards' files with TensorFlow on this machine: bundles with every kind of file."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tools.pi.userland import cache_folder, key_of, made_whole
+from tools.pi.wheels import PROJECT_ROOT
+
+TEST_IMAGES = 500
+FILES = {
+    "tflite": ("float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite"),
+    "onnx": ("float32.onnx", "int8.onnx"),
+}
+# The sources that determine the files, which are kept until one of them changes.
+_PRODUCT = ("edge/**/*.py", "benchmarks/**/*.py", "convert/**/*.py", "edgecnn/**/*.py", "constraints.txt")
+_BUNDLE = (*_PRODUCT, "tools/pi/workstation.py")
+# One process for all, since TensorFlow takes seconds to start. One epoch is enough to compare files.
+_PROGRAM = """
+import sys
+from edgecnn.__main__ import main
+for command in sys.argv[1].splitlines():
+    if code := main(command.split()):
+        sys.exit(f"edgecnn {command}: exit code {code}")
+"""
+_COMMANDS = f"""\
+train --epochs 1 --out models
+export models/model.keras --format onnx {" ".join(f"--quantize {Path(file).stem}" for file in FILES["onnx"])}
+export models/model.keras --format tflite {" ".join(f"--quantize {Path(file).stem}" for file in FILES["tflite"])} \
+--for tflite-runtime==2.14
+bundle models --out aarch64.zip --images {TEST_IMAGES}
+bundle models --out armv7l.zip --images {TEST_IMAGES} {" ".join(f"--file {file}" for file in FILES["tflite"])}
+"""
+# The file that TensorFlow's converter alone makes of the same model; edgecnn's int8.tflite must not cost more.
+PLAIN = "plain-int8.tflite"
+_CONVERT = f"""
+import pathlib
+import numpy
+import tensorflow
+from edgecnn.edge.data.dataset import load_dataset
+images = load_dataset("mnist").train.images(range(300)).astype(numpy.float32) / 255
+converter = tensorflow.lite.TFLiteConverter.from_keras_model(tensorflow.keras.models.load_model("models/model.keras"))
+converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
+converter.representative_dataset = lambda: ([image[numpy.newaxis]] for image in images)
+converter.target_spec.supported_ops = [tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8]
+converter.inference_input_type = converter.inference_output_type = tensorflow.int8
+pathlib.Path("{PLAIN}").write_bytes(converter.convert())
+"""
+
+
+class Failed(Exception):
+    """Something failed on the workstation."""
+
+
+def make_bundles() -> Path:
+    """Return a folder with a bundle for each machine: MNIST's CNN in every format and precision, 500 test images; and `PLAIN`.
+
+    The TFLite files are for tflite-runtime, so that the 32-bit board runs them too; for ONNX files it has no runtime.
+
+    Raises:
+        Failed: If training, exporting or bundling fails.
+    """
+    target = cache_folder() / f"bundle-{_key(_BUNDLE)}"
+    with made_whole(target) as made:
+        if made:
+            _python(made, "-c", _PROGRAM, _COMMANDS)
+            _python(made, "-c", _CONVERT)
+    return target
+
+
+def _key(patterns: Sequence[str]) -> str:
+    sources = [path for pattern in patterns for path in sorted(PROJECT_ROOT.glob(pattern))]
+    return key_of(*(path.read_bytes() for path in sources))
+
+
+def _python(folder: Path, *arguments: str) -> None:
+    # TensorFlow imports fastest from compiled files, which some environments disable.
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPATH"] = str(PROJECT_ROOT)
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise Failed(f"the files for the boards could not be made here:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")

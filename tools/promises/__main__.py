@@ -1,0 +1,60 @@
+"""`make benchmark`: compares every figure that edgecnn promises with its measured value.
+
+    python -m tools.promises [PART...]
+
+Measured parts are kept in artifacts/benchmark.json until they are measured again; all kept parts are printed, each with
+its date. `make peers` measures other runtimes, `make arm-cost` counts ARM instructions.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from edgecnn.benchmarks.machine.host import read_machine
+from tools.promises import measuring, predicting, shrinking, startup, threads, training
+from tools.promises.claims import Claim, to_text
+
+_FOLDER = Path("artifacts/mnist")
+_KEPT = Path("artifacts/benchmark.json")
+_PARTS: dict[str, Callable[[Path], list[Claim]]] = {
+    "startup": startup.measure,
+    "predict": predicting.measure,
+    "onnx": measuring.measure,
+    "threads": threads.measure,
+    "speed": training.measure_speed,
+    "few": training.measure_few,
+    "many": training.measure_many,
+    "small": shrinking.measure,
+}
+_WITHOUT_FILES = {"speed", "few", "many"}
+
+
+def main(names: list[str]) -> None:
+    """Measure the named parts, or all."""
+    if unknown := [name for name in names if name not in _PARTS]:
+        sys.exit(f"benchmark: {unknown[0]} is unknown: name parts from {', '.join(_PARTS)}")
+    if not (_FOLDER / "int8.onnx").exists() and not {*(names or _PARTS)} <= _WITHOUT_FILES:
+        sys.exit(f"benchmark: {_FOLDER} has no exported model: run make demo")
+    for name in names or _PARTS:
+        print(f"benchmark: measuring {name}", file=sys.stderr, flush=True)
+        claims = _PARTS[name](_FOLDER)
+        machine = read_machine()
+        cpu = f"{machine.cpu}, {machine.cores} cores"
+        kept = _kept()
+        kept[name] = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "cpu": cpu, "claims": [asdict(claim) for claim in claims]}
+        _KEPT.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    for name, part in sorted(_kept().items(), key=lambda item: list(_PARTS).index(item[0])):
+        print(f"{name}, {part['date']}, {part['cpu']}")
+        print(to_text([Claim(**claim) for claim in part["claims"]]), end="\n\n")
+
+
+def _kept() -> dict[str, Any]:
+    return json.loads(_KEPT.read_text(encoding="utf-8")) if _KEPT.exists() else {}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,78 @@
+"""The time that `Classifier.predict` adds to the interpreter."""
+
+import itertools
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from edgecnn.edge.data.dataset import load_test
+from edgecnn.edge.inference.classifier import Classifier
+from tools.promises.claims import Claim, at_least, at_most
+
+_TURNS = 200
+_RUNS = 200
+_BATCH_TURNS = 40
+
+
+def measure(folder: Path) -> list[Claim]:
+    """Time one uint8 image through the classifier and through the bare interpreter, and 10,000 at once, in turns."""
+    path = folder / "int8.tflite"
+    classifier = Classifier.load(path)
+    interpreter = Interpreter(str(path), num_threads=1)
+    interpreter.allocate_tensors()
+    entry, answer = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+    test = load_test()
+    images = test.images(range(len(test.labels)))
+    singles = [image.copy() for image in images[:100]]
+    ready = [(image ^ 128).view(np.int8)[np.newaxis] for image in singles]
+
+    def bare(image: np.ndarray) -> None:
+        interpreter.set_tensor(entry, image)
+        interpreter.invoke()
+        interpreter.get_tensor(answer)
+
+    singly = _in_turns(_each(classifier.predict, singles, _RUNS), _each(bare, ready, _RUNS), _TURNS)
+    batches = _in_turns(lambda: classifier.predict(images), _each(bare, ready, len(images)), _BATCH_TURNS)
+    alone = median(theirs for _, theirs in singly) / _RUNS * 1e6
+    return [
+        at_most(
+            "Classifier.predict of one image - bare interpreter, µs",
+            median(ours - theirs for ours, theirs in singly) / _RUNS * 1e6,
+            3,
+            f"median of {_TURNS} turns of {_RUNS} runs; the interpreter alone takes {alone:.1f} µs",
+        ),
+        at_least(
+            "throughput of predict of 10,000 images / of the interpreter",
+            median(theirs / ours for ours, theirs in batches),
+            0.97,
+            f"images per second, int8.tflite, one thread; median of {_BATCH_TURNS} turns",
+        ),
+    ]
+
+
+def _each(way: Callable[[Any], object], given: list[Any], runs: int) -> Callable[[], None]:
+    """Return a function that does this many runs, cycling through the inputs."""
+
+    def work() -> None:
+        for image in itertools.islice(itertools.cycle(given), runs):
+            way(image)
+
+    return work
+
+
+def _in_turns(ours: Callable[[], object], theirs: Callable[[], object], turns: int) -> list[tuple[float, float]]:
+    """Return the seconds of both in each turn; they alternate in going first."""
+    pairs = []
+    for turn in range(turns):
+        seconds = {}
+        for work in (ours, theirs) if turn % 2 else (theirs, ours):
+            begin = time.perf_counter()
+            work()
+            seconds[work] = time.perf_counter() - begin
+        pairs.append((seconds[ours], seconds[theirs]))
+    return pairs

@@ -1,0 +1,68 @@
+"""The accuracy and speed of `edgecnn train`."""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+from tools.promises.claims import Claim, at_least, at_most
+
+_EDGECNN = str(Path(sys.executable).with_name("edgecnn"))
+_SEEDS = (0, 1, 2)
+_TURNS = 3
+
+
+def measure_speed(folder: Path) -> list[Claim]:
+    """Time the second epochs of the notebook recipe and of a plain `model.fit`, in turns, and the rest of the command."""
+    ratios, ours, plain, around = [], [], [], []
+    for _ in range(_TURNS):
+        printed = subprocess.run(
+            [sys.executable, "-m", "tools.promises.plain_fit", "2"], check=True, capture_output=True, text=True
+        ).stdout
+        plain.append(float(printed.split()[1]))
+        start = time.monotonic()
+        result = _trained(0, 2)
+        around.append(time.monotonic() - start - result["seconds"])
+        ours.append(result["history"][1]["seconds"])
+        ratios.append(ours[-1] / plain[-1])
+    return [
+        at_most(
+            "an epoch of edgecnn train / of model.fit, notebook's settings",
+            median(ratios),
+            1,
+            f"second epochs: {median(ours):.1f} and {median(plain):.1f} s; median of {_TURNS} turns; outside its epochs the "
+            f"command takes {median(around):.1f} s",
+        )
+    ]
+
+
+def measure_few(folder: Path) -> list[Claim]:
+    """Train for 2 and for 5 epochs."""
+    two = _trained(0, 2)["test_accuracy"]
+    return [
+        at_least("accuracy after edgecnn train --epochs 2", two, 0.9907, "seed 0, 10,000 test images"),
+        _of_seeds(5, 0.9938),
+    ]
+
+
+def measure_many(folder: Path) -> list[Claim]:
+    """Train for 25 epochs."""
+    return [_of_seeds(25, 0.9952)]
+
+
+def _of_seeds(epochs: int, least: float) -> Claim:
+    found = [_trained(seed, epochs)["test_accuracy"] for seed in _SEEDS]
+    said = ", ".join(f"{accuracy:.4f}" for accuracy in found)
+    return at_least(f"mean accuracy of 3 seeds after {epochs} epochs", mean(found), least, f"seeds 0, 1, 2: {said}")
+
+
+def _trained(seed: int, epochs: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as scratch:
+        arguments = ["--seed", str(seed), "--epochs", str(epochs), "--out", scratch, "--json", f"{scratch}/result.json"]
+        subprocess.run([_EDGECNN, "train", *arguments], check=True, capture_output=True)
+        found: dict[str, Any] = json.loads(Path(scratch, "result.json").read_text(encoding="utf-8"))
+        return found

@@ -1,0 +1,78 @@
+"""`make torture`: tries whether altered files break or fool edgecnn.
+
+    python -m tools.torture --seed 1 --files 10000
+
+The exit code is 1 if anything was found. docs/explanation/torture.md explains the table.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from edgecnn.benchmarks.machine.host import read_machine
+from tools.torture.bases import make_bases
+from tools.torture.files import planned, require_valid, torture_files
+from tools.torture.holes.inject import torture_verdicts
+from tools.torture.judge import OF_FILES, OF_HOLES, OF_KILLS, OF_SCARCITY
+from tools.torture.kills import SCENES, torture_kills
+from tools.torture.kinds import KINDS
+from tools.torture.scarce import torture_scarcity
+from tools.torture.table import Finding
+
+
+def main() -> int:
+    """Run the parts that the arguments ask for, and print the tables."""
+    parser = argparse.ArgumentParser(prog="python -m tools.torture", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1, help="Seed of every alteration.")
+    parser.add_argument("--files", type=int, default=10_000, help="Number of altered files.")
+    parser.add_argument("--kills", type=int, default=1000, help="Number of killed commands.")
+    parser.add_argument("--scarce", type=int, default=100, help="Number of commands short of disk, file size or memory.")
+    parser.add_argument("--pairs", type=int, default=20, help="Pairs of benchmarks of identical files; 0 injects no hole.")
+    parser.add_argument("--kind", help="Kind of file to try, as named in the table.")
+    parser.add_argument("--number", type=int, help="With --kind: number of the single file to try, from a finding's line.")
+    parser.add_argument("--desks", type=int, default=2, help="Number of files tried at the same time.")
+    parser.add_argument("--out", type=Path, default=Path("artifacts/torture"), help="Folder for bases and findings.")
+    chosen = parser.parse_args()
+    out = chosen.out.resolve()
+    os.environ["XDG_CACHE_HOME"] = str(out / "cache")
+    started = time.monotonic()
+    say("making the valid files")
+    make_bases(out / "bases")
+    say("trying every command on them")
+    require_valid(out / "bases", out)
+    tables, findings = [], list[Finding]()
+    tries = [item for item in planned(chosen.files) if chosen.kind in (None, item.kind.name)]
+    tries = [item for item in tries if chosen.number in (None, item.number)]
+    if tries:
+        counts, found = torture_files(out / "bases", out, chosen.seed, tries, chosen.desks, say)
+        tables.append(counts.markdown("altered files", OF_FILES, [kind.name for kind in KINDS]))
+        findings += found
+    if chosen.kills and not chosen.kind:
+        counts, found = torture_kills(out / "bases", out, chosen.seed, chosen.kills, say)
+        tables.append(counts.markdown("kills", OF_KILLS, [scene.name for scene in SCENES]))
+        findings += found
+    if chosen.scarce and not chosen.kind:
+        counts, found = torture_scarcity(out / "bases", out, chosen.seed, chosen.scarce, say)
+        tables.append(counts.markdown("scarce", OF_SCARCITY))
+        findings += found
+    if chosen.pairs and not chosen.kind:
+        counts, found = torture_verdicts(out / "bases", out, chosen.pairs, say)
+        tables.append(counts.markdown("false verdicts", OF_HOLES))
+        findings += found
+    print("\n\n".join(tables))
+    for finding in findings:
+        print(finding.line())
+    machine = read_machine()
+    print(f"\nseed {chosen.seed}, {time.monotonic() - started:.0f} s, {machine.cpu}, {machine.cores} cores")
+    return 1 if findings else 0
+
+
+def say(text: str) -> None:
+    """Print a line of progress."""
+    print(f"torture: {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""Tries altered files: lays each out, runs one command on it, and counts the outcome."""
+
+import json
+import shlex
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tools.torture.bases import BrokenBase
+from tools.torture.judge import RIGHT, Column, judge
+from tools.torture.kinds import KINDS, Kind
+from tools.torture.lay import Laid
+from tools.torture.pool import HANG_SECONDS, Answer, Lane, run_script
+from tools.torture.table import Counts, Finding
+from tools.torture.truth import wrong_bundle, wrong_verdict
+
+Say = Callable[[str], None]
+
+_SCRIPT_EVERY = 20
+"""One file in this many runs in its own process, as a user's does."""
+_MOST_KEPT = 10  # Most folders kept for one kind's findings in one column: a thousand similar ones help nobody.
+
+
+@dataclass(frozen=True)
+class Try:
+    """One altered file: its kind, and its number, which together with the seed determines the alteration."""
+
+    kind: Kind
+    number: int
+
+
+def planned(files: int) -> list[Try]:
+    """Return this many tries, in proportion to each kind's share and evenly mixed, so that the first thousand represent all."""
+    whole = sum(kind.share for kind in KINDS)
+    tries = list[tuple[float, Try]]()
+    for kind in KINDS:
+        count = round(files * kind.share / whole)
+        tries += [((number + 0.5) / count, Try(kind, number)) for number in range(count)]
+    return [item for _, item in sorted(tries, key=lambda pair: pair[0])]
+
+
+class Desk:
+    """The place of one thread: a worker for each room, and a folder for the file being tried."""
+
+    def __init__(self, bases: Path, folder: Path, seed: int, hang_seconds: float = HANG_SECONDS) -> None:
+        """Create the desk; start nothing yet."""
+        self._bases, self._folder, self._seed, self._hang_seconds = bases, folder, seed, hang_seconds
+        self._lanes = {room: Lane(folder / room, room, hang_seconds) for room in ("device", "keras")}
+
+    def try_file(self, item: Try) -> tuple[Column, str, Laid, list[str], Path]:
+        """Try one file; return its column, the reason, the alteration, the command, and the folder, which the next reuses."""
+        kind, folder = item.kind, self._folder / "try"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        rng = np.random.default_rng([self._seed, KINDS.index(kind), item.number])
+        laid = kind.lay(self._bases, folder, rng)
+        arguments = kind.arguments(laid, item.number)
+        lane = self._lanes[kind.room]
+        if item.number % _SCRIPT_EVERY == _SCRIPT_EVERY - 1:
+            answer = run_script(arguments, folder, lane.temporary, self._hang_seconds)
+        else:
+            answer = lane.run(arguments, folder)
+        column, reason = judge(answer, kind.expected(arguments[0]))
+        if column is Column.ACCEPTED:
+            column, reason = self._second_look(kind, laid, arguments, answer, folder)
+        elif column is not Column.CRASH and (left := sorted(path.name for path in lane.temporary.iterdir())):
+            column, reason = Column.CODE, f"left behind in TMPDIR: {left[0]}"
+        lane.clear()
+        return column, reason, laid, arguments, folder
+
+    def _second_look(self, kind: Kind, laid: Laid, arguments: list[str], answer: Answer, folder: Path) -> tuple[Column, str]:
+        reason = ""
+        if kind.mended:
+            reason = wrong_verdict(folder / "m", laid.model, arguments[0], answer.out, self._folder)
+        elif laid.file == "m.zip":
+            reason = wrong_bundle(self._bases / "m.zip", folder / "m.zip", arguments, answer.out)
+        return (Column.VERDICT, reason) if reason else (Column.ACCEPTED, "")
+
+    def close(self) -> None:
+        """End the workers."""
+        for lane in self._lanes.values():
+            lane.close()
+
+
+def require_valid(bases: Path, folder: Path) -> None:
+    """Check that every command accepts its unaltered file: a kind that is always refused proves nothing.
+
+    Raises:
+        BrokenBase: If a file is refused.
+    """
+    lanes = {room: Lane(folder / room, room) for room in ("device", "keras")}
+    done = set[str]()
+    for kind in KINDS:
+        for turn in range(1, len(kind.commands) + 1):
+            shutil.rmtree(folder / "valid", ignore_errors=True)
+            laid = kind.lay(bases, folder / "valid", np.random.default_rng(0))
+            shutil.copytree(bases, folder / "valid", dirs_exist_ok=True)
+            suffix = Path(laid.file).suffix
+            if laid.file.startswith("altered"):
+                shutil.copy(
+                    bases / "bare" / ("model.keras" if suffix == ".keras" else f"int8{suffix}"), folder / "valid" / laid.file
+                )
+            arguments = kind.arguments(laid, turn)
+            if (command := shlex.join(arguments)) not in done:
+                done.add(command)
+                answer = lanes[kind.room].run(arguments, folder / "valid")
+                if answer.code not in (0, 3):
+                    raise BrokenBase(
+                        f"edgecnn {command} ended with {answer.code} on valid files: {answer.err or answer.traceback}"
+                    )
+    for lane in lanes.values():
+        lane.close()
+
+
+def torture_files(
+    bases: Path, out: Path, seed: int, tries: Iterable[Try], desks: int, say: Say
+) -> tuple[Counts, list[Finding]]:
+    """Try files and return the counts and the findings.
+
+    Args:
+        bases: Result of `make_bases`.
+        out: Output folder, which keeps the folder of each finding.
+        seed: Seed of the alterations.
+        tries: Files to try.
+        desks: Number of files tried at a time.
+        say: Called with a line of text now and then.
+    """
+    counts, findings, lock = Counts(), list[Finding](), threading.Lock()
+    waiting = iter(list(tries))
+
+    def work(number: int) -> None:
+        desk = Desk(bases, out / f"desk{number}", seed)
+        try:
+            for item in _shared(waiting, lock):
+                column, reason, laid, arguments, folder = desk.try_file(item)
+                with lock:
+                    counts.add(item.kind.name, column)
+                    if counts.tried % 250 == 0:
+                        say(f"{counts.tried:,} files, {counts.wrong:,} findings")
+                    if column not in RIGHT:
+                        finding = Finding(item.kind.name, column, f"{item.number}: {laid.how}", shlex.join(arguments), reason)
+                        findings.append(finding)
+                        if counts.of(item.kind.name, column) <= _MOST_KEPT:
+                            _keep(folder, out / "findings" / f"{KINDS.index(item.kind)}-{item.number}", finding, seed)
+                        say(finding.line())
+        finally:
+            desk.close()
+
+    with ThreadPoolExecutor(desks) as threads:
+        for future in [threads.submit(work, number) for number in range(desks)]:
+            future.result()
+    return counts, findings
+
+
+def _shared(items: Iterator[Try], lock: threading.Lock) -> Iterator[Try]:
+    while True:
+        with lock:
+            item = next(items, None)
+        if item is None:
+            return
+        yield item
+
+
+def _keep(folder: Path, kept: Path, finding: Finding, seed: int) -> None:
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(folder, kept)
+    said = {"kind": finding.kind, "column": finding.column, "reason": finding.reason, "file": finding.what}
+    said |= {"command": f"cd {kept} && edgecnn {finding.command}", "seed": str(seed)}
+    (kept / "finding.json").write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,87 @@
+"""Tries every hole, and counts the findings like those of altered files."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tools.torture.bases import environment
+from tools.torture.holes.accuracy import HOLES
+from tools.torture.holes.timing import compared, slow_launch, stops
+from tools.torture.judge import Column, Expected, judge
+from tools.torture.lay import copied
+from tools.torture.pool import Lane, run_script
+from tools.torture.table import Counts, Finding
+
+_STATE = "predict state.tflite first.png second.png first.png --preprocess unit --json -"
+
+
+def torture_verdicts(bases: Path, out: Path, pairs: int, say: Callable[[str], None]) -> tuple[Counts, list[Finding]]:
+    """Inject every hole once and return the counts and the findings.
+
+    Args:
+        bases: Result of `make_bases`.
+        out: Working folder.
+        pairs: Number of pairs of benchmarks of identical files to compare.
+        say: Called with a line of text now and then.
+    """
+    counts, findings = Counts(), list[Finding]()
+
+    def note(name: str, column: Column, command: str, reason: str) -> None:
+        counts.add(name, column)
+        if column is not Column.HELD:
+            findings.append(Finding(name, column, "injected", command, reason))
+            say(findings[-1].line())
+
+    lane = Lane(out / "holes", "device")
+    try:
+        for hole in HOLES:
+            folder = _fresh(bases, out)
+            hole.lay(folder)
+            answer = lane.run(hole.command.split(), folder)
+            column, reason = judge(answer, Expected())
+            if column in (Column.REFUSED, Column.ACCEPTED):
+                reason = hole.wrong(folder, answer)
+                column = Column.VERDICT if reason else Column.HELD
+            note(hole.name, column, hole.command, reason)
+    finally:
+        lane.close()
+    timing: dict[str, tuple[str, Callable[[Path], str]]] = {
+        "state from image to image": (_STATE, _state_leaks),
+        "one launch in five is slow": ("bench slow.onnx --max-p90-ms ...", slow_launch),
+        "processes are stopped": ("bench bare/float32.tflite", stops),
+        f"{pairs} pairs of identical files under load": ("compare old.json new.json", compared(pairs)),
+    }
+    for name, (command, wrong) in timing.items():
+        reason = wrong(_fresh(bases, out))
+        note(name, Column.VERDICT if reason else Column.HELD, command, reason)
+    return counts, findings
+
+
+def _fresh(bases: Path, out: Path) -> Path:
+    folder = out / "holes" / "try"
+    shutil.rmtree(folder, ignore_errors=True)
+    copied(bases, folder, "m", "bare")
+    shutil.copy(bases / "photos" / "1" / "1.png", folder / "first.png")
+    shutil.copy(bases / "photos" / "2" / "2.png", folder / "second.png")
+    return folder
+
+
+def _state_leaks(folder: Path) -> str:
+    """The same image before and after another one must get the same answer."""
+    made = subprocess.run(
+        [sys.executable, "-m", "tools.torture.holes.state", str(folder / "state.tflite")],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode:
+        return f"no model with state could be made: {made.stderr.strip().splitlines()[-1:]}"
+    answer = run_script(_STATE.split(), folder, folder)
+    if answer.code:
+        return f"exit code {answer.code}: {answer.err.strip().splitlines()[-1:]}"
+    first, _, third = (image["probabilities"] for image in json.loads(answer.out)["images"])
+    return "" if first == third else f"one image gets {first}, and after another one {third}"
