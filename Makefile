@@ -4,6 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
+# A checkout by a git that makes no links, as on Windows, has a small file in the place of each.
+$(shell for room in edge convert benchmarks; do [ -L edgecnn/$$room ] || ln -sfn ../$$room edgecnn/$$room; done)
+
 .PHONY: demo test check unit coverage test-pi test-pi-ci device-wheel dist arm-cost arm-cost-baseline peers torture torture-ci docs docs-outputs recording install constraints clean
 
 demo: install

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edgecnn.api.evaluate import evaluate
     from edgecnn.api.export import export
     from edgecnn.api.predict import predict, read_image
-    from edgecnn.api.results import compare, read_report, selftest
+    from edgecnn.api.results import compare, read_report, read_results, selftest
     from edgecnn.api.summary import summary
     from edgecnn.api.sweep import sweep
     from edgecnn.api.train import train, train_worker
@@ -58,7 +58,7 @@ _MODULES = {
     "edgecnn.api.evaluate": ("evaluate",),
     "edgecnn.api.export": ("export",),
     "edgecnn.api.predict": ("predict", "read_image"),
-    "edgecnn.api.results": ("compare", "read_report", "selftest"),
+    "edgecnn.api.results": ("compare", "read_report", "read_results", "selftest"),
     "edgecnn.api.summary": ("summary",),
     "edgecnn.api.sweep": ("sweep",),
     "edgecnn.api.train": ("train", "train_worker"),
@@ -129,6 +129,7 @@ __all__ = [
     "preprocessing",
     "read_image",
     "read_report",
+    "read_results",
     "selftest",
     "summary",
     "sweep",

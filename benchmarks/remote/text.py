@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from textwrap import wrap
 
-from edgecnn.benchmarks.remote.remote import DeviceResult, DeviceResults
+from edgecnn.benchmarks.results.devices import DeviceResult, DeviceResults
 from edgecnn.benchmarks.report.remarks import remarks, unstable_lines
 from edgecnn.benchmarks.report.remarks import verdict as verdict_lines
 from edgecnn.benchmarks.report.tables import Grid, figure, grid_text, percent_name, unstable

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from edgecnn.benchmarks.judge.accuracy import Accuracy
+from edgecnn.benchmarks.results.devices import SCHEMA as DEVICES_SCHEMA
+from edgecnn.benchmarks.results.devices import DeviceResult, DeviceResults
 from edgecnn.benchmarks.results.records import SCHEMA, FileResult, Report
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.errors import ArtifactError, ConfigError
@@ -17,52 +19,74 @@ from edgecnn.edge.transaction import finish
 # A million runs of a dozen files take 40 MB.
 _MOST_BYTES = 2**27
 _NAME_ONE = "name the JSON that edgecnn bench wrote"
+_MEASURE_AGAIN = "measure again with edgecnn bench"
 
 
-def read_report(path: Path) -> Report:
-    """Read the JSON that `edgecnn bench` wrote; of a file with several boards' results, `boards.json/pi4` is one.
+def read_results(path: Path) -> Report | DeviceResults:
+    """Read the JSON that `edgecnn bench` wrote: of one machine, or of several devices; `boards.json/pi4` is one of these.
 
     Raises:
         ArtifactError: If it is missing, damaged, not a result, or has a layout unknown to this edgecnn.
-        ConfigError: If the file has several boards' results and none of them is named.
+        ConfigError: If the named device is not in the file.
     """
     file = next((parent for parent in path.parents if parent.is_file()), path)
     finish(file.parent)
     data = read_bytes(file, _MOST_BYTES, _NAME_ONE)
     found = load_json(data, f"{file} is not a result", _NAME_ONE)
-    if isinstance(found, dict) and isinstance(found.get("devices"), list):
-        found = _of_device(found["devices"], file, None if file == path else path.relative_to(file))
-    elif file != path:
-        raise ConfigError(f"{file} does not have the results of several boards: name the file alone")
+    if not (isinstance(found, dict) and isinstance(found.get("devices"), list)):
+        if file != path:
+            raise ConfigError(f"{file} does not have the results of several boards: name the file alone")
+        return _report(found, str(path))
+    with parsing(f"{file} is damaged", _MEASURE_AGAIN):
+        kept = [(str(device["host"]), device["error"], device["result"]) for device in found["devices"]]
+        command = str(found["command"])
+    devices = [
+        DeviceResult(host, None if error is None else str(error), None if result is None else _report(result, f"{file}/{host}"))
+        for host, error, result in kept
+    ]
+    results = DeviceResults(DEVICES_SCHEMA, command, tuple(devices))
+    return results if file == path else _of_device(results, file, path.relative_to(file))
+
+
+def read_report(path: Path) -> Report:
+    """Read one machine's result; of a file with several devices' results, the only one, or the named `boards.json/pi4`.
+
+    Raises:
+        ArtifactError: If it is missing, damaged, not a result, or has a layout unknown to this edgecnn.
+        ConfigError: If the file has several devices' results and none of them is named.
+    """
+    found = read_results(path)
+    if isinstance(found, Report):
+        return found
+    measured = [device.result for device in found.devices if device.result]
+    return measured[0] if len(measured) == 1 else _of_device(found, path, None)
+
+
+def _of_device(results: DeviceResults, file: Path, named: Path | None) -> Report:
+    """Return the named device's result."""
+    device = next((device for device in results.devices if Path(device.host) == named), None)
+    if device is None:
+        measured = [device.host for device in results.devices if device.result]
+        fix = f"name one, as {file}/{measured[0]}" if measured else _MEASURE_AGAIN
+        raise ConfigError(f"{file} has the results of {', '.join(measured) or 'no board'}: {fix}")
+    if device.result is None:
+        raise ArtifactError(f"{file} has no result of {device.host} ({device.error}): {_MEASURE_AGAIN}")
+    return device.result
+
+
+def _report(found: Any, named: str) -> Report:
+    """Return a parsed JSON as a result of the newest schema, checked."""
     if not isinstance(found, dict) or not {"schema", "timed_region", "files"} <= found.keys():
-        raise ArtifactError(f"{path} is not a result: {_NAME_ONE}")
+        raise ArtifactError(f"{named} is not a result: {_NAME_ONE}")
     if type(found["schema"]) is int and found["schema"] > SCHEMA:
-        raise ArtifactError(f"{path} has schema {found['schema']}, but this edgecnn reads {SCHEMA}: update edgecnn")
+        raise ArtifactError(f"{named} has schema {found['schema']}, but this edgecnn reads {SCHEMA}: update edgecnn")
     if found["schema"] in (2, 3, 4):
-        with parsing(f"{path} is damaged", "measure again with edgecnn bench"):
+        with parsing(f"{named} is damaged", _MEASURE_AGAIN):
             found = {**_from_4(_from_2(found) if found["schema"] == 2 else found), "schema": SCHEMA}
-    report = from_value(Report, found, str(path), SCHEMA)
+    report = from_value(Report, found, named, SCHEMA)
     for problem in _problems(report):
-        raise ArtifactError(f"{path} is damaged ({problem}): measure again with edgecnn bench")
+        raise ArtifactError(f"{named} is damaged ({problem}): {_MEASURE_AGAIN}")
     return report
-
-
-def _of_device(devices: list[Any], file: Path, named: Path | None) -> Any:
-    """Return the result of the named device, or of the only one that has a result."""
-    with parsing(f"{file} is damaged", "measure again with edgecnn bench"):
-        results = {str(device["host"]): (device["result"], device["error"]) for device in devices}
-    measured = [host for host, (result, _) in results.items() if result is not None]
-    if named is None and len(measured) == 1:
-        return results[measured[0]][0]
-    host = next((host for host in results if Path(host) == named), None)
-    if host is None:
-        shown = ", ".join(measured) or "no board"
-        fix = f"name one, as {file}/{measured[0]}" if measured else "measure again with edgecnn bench"
-        raise ConfigError(f"{file} has the results of {shown}: {fix}")
-    result, error = results[host]
-    if result is None:
-        raise ArtifactError(f"{file} has no result of {host} ({error}): measure again with edgecnn bench")
-    return result
 
 
 def _problems(report: Report) -> Iterator[str]:

@@ -8,7 +8,8 @@ from edgecnn.api.bench import budgets_of, listed
 from edgecnn.api.usage import Target
 from edgecnn.benchmarks.proof.write_bundle import write_bundle
 from edgecnn.benchmarks.remote.install import device_wheel, running_version
-from edgecnn.benchmarks.remote.remote import SCHEMA, DeviceResults, Install, Job, unreachable
+from edgecnn.benchmarks.remote.remote import Install, Job, unreachable
+from edgecnn.benchmarks.results.devices import SCHEMA, DeviceResults
 from edgecnn.benchmarks.remote.remote import bench_devices as bench_bundle
 from edgecnn.benchmarks.remote.ssh import check_hosts
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions

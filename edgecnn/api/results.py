@@ -10,7 +10,9 @@ from edgecnn.benchmarks.compare.selftest import selftest as run_selftest
 from edgecnn.benchmarks.judge.gate import Policy
 from edgecnn.benchmarks.measure.lineup import candidate_of
 from edgecnn.benchmarks.measure.schedule import steps_of
-from edgecnn.benchmarks.results.read import read_report as read_file
+from edgecnn.benchmarks.results.devices import DeviceResults
+from edgecnn.benchmarks.results.read import read_report as read_one
+from edgecnn.benchmarks.results.read import read_results as read_any
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.benchmarks.timing.latency import Plan
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
@@ -31,7 +33,17 @@ def read_report(path: str | Path) -> Report:
         ArtifactError: If it is missing, damaged, not a result, or has a layout unknown to this edgecnn.
         ConfigError: If it has several boards' results and none of them is named.
     """
-    return read_file(Path(path))
+    return read_one(Path(path))
+
+
+def read_results(path: str | Path) -> Report | DeviceResults:
+    """Read the JSON of a benchmark, as `read_report` does, or all results of a benchmark of several devices.
+
+    Raises:
+        ArtifactError: If it is missing, damaged, not a result, or has a layout unknown to this edgecnn.
+        ConfigError: If it has several boards' results and not the named one.
+    """
+    return read_any(Path(path))
 
 
 def compare(

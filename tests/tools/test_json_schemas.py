@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edgecnn.benchmarks.remote.remote import DeviceResult, DeviceResults
+from edgecnn.benchmarks.results.devices import DeviceResult, DeviceResults
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.records import to_json

@@ -84,8 +84,14 @@ def report(
     images: ImageOptions = ImageOptions(),
     verbose: Verbose = False,
 ) -> None:
-    """Show a result of `edgecnn bench --json` again, or write it as a page, Markdown or CSV."""
+    """Show a result of `edgecnn bench --json` again, or write it as a page, Markdown or CSV.
+
+    Several boards' results are shown side by side; a page, Markdown and CSV are of one board.
+    """
     check_writable(html, markdown, csv, inputs=(result,))
+    if not (html or markdown or csv):
+        emit(ec.read_results(result), None, verbose=verbose)
+        return
     measured = ec.read_report(result)
     if html:
         measured.to_html(html, **images.arguments(), on_text=say)
@@ -96,5 +102,3 @@ def report(
     for output in (html, markdown, csv):
         if output:
             say(f"wrote {output}")
-    if not (html or markdown or csv):
-        emit(measured, None, verbose=verbose)

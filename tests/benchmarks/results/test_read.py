@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from edgecnn.__main__ import main
-from edgecnn.benchmarks.results.read import read_report
+from edgecnn.benchmarks.results.devices import DeviceResults
+from edgecnn.benchmarks.results.read import read_report, read_results
 from edgecnn.edge.errors import ArtifactError, ConfigError
 
 RESULT = Path(__file__).parents[1] / "kept_results/schema-3.json"
@@ -50,11 +51,45 @@ def test_a_damaged_list_of_boards_is_an_error_that_names_the_file(tmp_path: Path
         read_report(RESULT / "pi4")
 
 
+def test_all_boards_are_read_as_they_were_written(tmp_path: Path) -> None:
+    found = read_results(boards(tmp_path, "pi4", "pi5"))
+    assert isinstance(found, DeviceResults)
+    expected = read_report(RESULT)
+    assert [(device.host, device.error, device.result) for device in found.devices] == [
+        ("pi4", None, expected),
+        ("pi5", None, expected),
+        ("absent", "it does not answer", None),
+    ]
+    (tmp_path / "again.json").write_text(found.to_json())
+    assert read_results(tmp_path / "again.json") == found
+    assert read_results(RESULT) == expected
+
+
+def test_a_damaged_result_among_several_is_named(tmp_path: Path) -> None:
+    path = boards(tmp_path, "pi4", "pi5")
+    found = json.loads(path.read_text())
+    found["devices"][1]["result"]["files"] = []
+    path.write_text(json.dumps(found))
+    with pytest.raises(ArtifactError, match=r"boards\.json/pi5 is damaged"):
+        read_results(path)
+
+
 def test_report_and_compare_take_boards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = boards(tmp_path, "pi4", "pi5")
     assert main(["report", f"{path}/pi4", "--csv", str(tmp_path / "x.csv")]) == 0
     assert (tmp_path / "x.csv").read_text().startswith("file,")
-    assert main(["report", str(path)]) == 2
+    assert main(["report", str(path), "--csv", str(tmp_path / "y.csv")]) == 2
     assert "boards.json/pi4" in capsys.readouterr().err
+    assert not (tmp_path / "y.csv").exists()
     assert main(["compare", f"{path}/pi4", f"{path}/pi5", "--force", "--allow", "noise"]) == 0
     assert "boards.json/pi5" in capsys.readouterr().out
+
+
+def test_report_shows_boards_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = boards(tmp_path, "pi4", "pi5")
+    assert main(["report", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.split("\n\n")[0].endswith("of 3 devices.")
+    heading = next(line for line in shown.splitlines() if "pi4" in line)
+    assert "pi5" in heading
+    assert "absent: NO RESULT: it does not answer" in shown
