@@ -29,6 +29,7 @@ ELSEWHERE = {
     "benchmarks/measure/test_launches.py": ("benchmarks/results/launch_noise",),
     "benchmarks/proof/test_golden.py": ("benchmarks/proof/write_bundle",),
     "benchmarks/remote/test_remote.py": ("benchmarks/remote/agent",),
+    "benchmarks/results/test_read.py": ("benchmarks/results/devices",),
     "benchmarks/report/test_html.py": (
         "benchmarks/report/mistakes", "benchmarks/report/plots", "benchmarks/report/svg",
     ),

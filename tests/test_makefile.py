@@ -32,5 +32,7 @@ def test_links_that_a_checkout_lost_are_made_again(tmp_path: Path) -> None:
         (tmp_path / room).mkdir()
         (tmp_path / "edgecnn" / room).write_text(f"../{room}")
     for _ in range(2):
-        subprocess.run([str(shutil.which("make")), "--directory", tmp_path, "--dry-run", "clean"], capture_output=True, check=True)
+        subprocess.run(
+            [str(shutil.which("make")), "--directory", tmp_path, "--dry-run", "clean"], capture_output=True, check=True
+        )
         assert [(tmp_path / "edgecnn" / room).readlink() for room in rooms] == [Path("..", room) for room in rooms]

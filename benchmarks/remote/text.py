@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from textwrap import wrap
 
-from edgecnn.benchmarks.results.devices import DeviceResult, DeviceResults
 from edgecnn.benchmarks.report.remarks import remarks, unstable_lines
 from edgecnn.benchmarks.report.remarks import verdict as verdict_lines
 from edgecnn.benchmarks.report.tables import Grid, figure, grid_text, percent_name, unstable
+from edgecnn.benchmarks.results.devices import DeviceResult, DeviceResults
 from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.edge.text import WIDTH, counted, paragraph, paragraphs, printable_lines
 

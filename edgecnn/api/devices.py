@@ -9,9 +9,9 @@ from edgecnn.api.usage import Target
 from edgecnn.benchmarks.proof.write_bundle import write_bundle
 from edgecnn.benchmarks.remote.install import device_wheel, running_version
 from edgecnn.benchmarks.remote.remote import Install, Job, unreachable
-from edgecnn.benchmarks.results.devices import SCHEMA, DeviceResults
 from edgecnn.benchmarks.remote.remote import bench_devices as bench_bundle
 from edgecnn.benchmarks.remote.ssh import check_hosts
+from edgecnn.benchmarks.results.devices import SCHEMA, DeviceResults
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.files import read_bytes

@@ -89,7 +89,7 @@ class Network:
         assert device.error
         return device.error
 
-    def until(self, condition: Callable[[], object], seconds: float = 30) -> None:
+    def until(self, condition: Callable[[], object], seconds: float = 300) -> None:
         """Wait until a condition holds."""
         end = time.monotonic() + seconds
         while not condition():

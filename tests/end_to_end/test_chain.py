@@ -144,7 +144,7 @@ def test_tensorboard_serves_a_value_for_every_batch(home: Path) -> None:
         board = subprocess.Popen(command, cwd=home, stdout=output, stderr=subprocess.STDOUT)
         try:
             address, tags = "", {}
-            for _ in range(120):
+            for _ in range(600):
                 time.sleep(0.5)
                 address = next((word for word in log.read_text().split() if word.startswith("http://127.0.0.1")), "")
                 if address:

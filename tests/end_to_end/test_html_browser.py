@@ -82,7 +82,7 @@ def measure(chromium: str, html: str, width: int, folder: Path) -> dict[str, Any
     command += ["--disable-background-networking", "--disable-component-update", "--host-resolver-rules=MAP * ~NOTFOUND"]
     command += [f"--user-data-dir={folder / 'profile'}", "--window-size=1600,1000", "--virtual-time-budget=5000"]
     command += ["--dump-dom", (folder / "frame.html").as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     _, marker, rest = done.stdout.partition('data-measured="')
     assert marker, done.stdout[-2000:] + done.stderr[-2000:]
     measured: dict[str, Any] = json.loads(unescape(rest.partition('"')[0]))

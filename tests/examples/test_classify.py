@@ -43,7 +43,7 @@ def frames(idx_folder: Path, tmp_path: Path) -> Path:
 
 def run(*arguments: str | Path, modules: Path | None = None) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, PROGRAM, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=_environment(modules), check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=_environment(modules), check=False)
 
 
 def fails(code: int, *arguments: str | Path, modules: Path | None = None) -> str:
@@ -75,7 +75,7 @@ def next_line(process: "subprocess.Popen[str]") -> str:
 def stopped(process: "subprocess.Popen[str]", number: int) -> tuple[list[str], str]:
     """Send a signal that must end the program cleanly, and return its remaining stdout and stderr."""
     process.send_signal(number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     return out.splitlines(), err
 
@@ -196,7 +196,7 @@ def test_a_watched_folder_that_disappears_is_one_line_and_an_exit_code(model: Pa
     with running([sys.executable, PROGRAM, model, frames, "--watch"]) as process:
         next_line(process)
         frames.rename(frames.with_name("elsewhere"))
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=300)
     assert process.returncode == 2
     assert err.splitlines()[-1].startswith(f"classify: {frames} can't be read")
 
@@ -292,5 +292,5 @@ def test_systemd_accepts_the_unit(model: Path, frames: Path, tmp_path: Path) -> 
     unit = tmp_path / UNIT.name
     unit.write_text(_unit_here(model, frames))
     analyze = ["systemd-analyze", "verify", "--man=no", str(unit)]
-    checked = subprocess.run(analyze, capture_output=True, text=True, timeout=60, check=False)
+    checked = subprocess.run(analyze, capture_output=True, text=True, timeout=300, check=False)
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")

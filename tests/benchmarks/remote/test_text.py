@@ -8,8 +8,8 @@ import pytest
 
 from edgecnn.benchmarks.judge.gate import FAIL, PASS, Check, Verdict
 from edgecnn.benchmarks.machine.noise import Noise
-from edgecnn.benchmarks.results.devices import DeviceResult, DeviceResults
 from edgecnn.benchmarks.remote.text import devices_text
+from edgecnn.benchmarks.results.devices import DeviceResult, DeviceResults
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.benchmarks.results.records import Report
 
