@@ -25,14 +25,14 @@ class Parity:
 
 @dataclass(frozen=True)
 class Mended:
-    """How a quantised file was kept within its limit for lost accuracy.
+    """How a quantized file was kept within its limit for lost accuracy.
 
     Attributes:
         layers: Operators computed in `precision`, in the order in which they were changed back from int8.
         precision: Precision of those operators; `int16` means 16-bit activations.
         max_drop_points: Largest accepted drop in percentage points.
         tries: Number of files judged, including the plain one.
-        plain_size_bytes: Size of the plainly quantised file in bytes.
+        plain_size_bytes: Size of the plainly quantized file in bytes.
         slowdown: Median time of one inference divided by the plain file's, the two measured alternately.
         held_out: Number of test images that chose no layer and judged the final file once. It is 0 where there
             were too few, so that the same images chose the layers and judged the file.
@@ -49,7 +49,7 @@ class Mended:
 
 @dataclass(frozen=True)
 class ScaleChange:
-    """An activation's quantisation scale, calibrated on each half of the images separately.
+    """An activation's quantization scale, calibrated on each half of the images separately.
 
     Attributes:
         tensor: Name of the activation in the file.
@@ -62,7 +62,7 @@ class ScaleChange:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The training images that set the activation ranges of the quantised files, and how they were checked.
+    """The training images that set the activation ranges of the quantized files, and how they were checked.
 
     Attributes:
         method: Calibration method of each format.
@@ -73,7 +73,7 @@ class Calibration:
         passed_over: Number of training images skipped because a test image has the same pixels.
         input_range: Smallest and largest model input among the calibration images.
         train_range: Smallest and largest model input among the training images that were examined.
-        halves: For each quantised file, the activation whose scale differs most between disjoint halves of the images.
+        halves: For each quantized file, the activation whose scale differs most between disjoint halves of the images.
         warnings: What a reader should know, one sentence each.
     """
 
@@ -121,7 +121,7 @@ class Provenance:
         train_config: Every setting of the training run, as text; empty for a model trained elsewhere.
         versions: Version of each package at training.
         export_versions: Version of each package at the last export.
-        calibration: Calibration of the quantised files; None until a file is quantised with it.
+        calibration: Calibration of the quantized files; None until a file is quantized with it.
     """
 
     created: str

@@ -33,10 +33,10 @@ class Precision(NamedTuple):
     Attributes:
         name: As in file names and in `precisions`.
         tolerance: What a probability may differ by from the float Keras model's, 0 to 1. The same sums in another order
-            differ by about 1e-6 in float32; float16 weights have 11 significant bits. Infinite for a quantised file: what
+            differ by about 1e-6 in float32; float16 weights have 11 significant bits. Infinite for a quantized file: what
             that loses has no bound, and is for `edgecnn bench` to judge.
         drift: What a probability may differ by where another runtime or machine runs the same file, 0 to 1: it adds the same
-            They sum in another order, and round at other places inside a quantised file. docs/reference/bundle.md
+            They sum in another order, and round at other places inside a quantized file. docs/reference/bundle.md
         calibrated: Whether training images set the ranges of its activations.
     """
 
@@ -120,7 +120,7 @@ class Format(NamedTuple):
         title: Name as people write it.
         on_device: Whether devices run it; the others are exported from `keras`.
         precisions: Names of the precisions it has, in the order of `PRECISIONS`.
-        calibrations: Calibration methods of its quantiser, the default first.
+        calibrations: Calibration methods of its quantizer, the default first.
         mark: Bytes that identify its files; None if the runtime's own error is the check.
         signatures: Whether a file may hold several named graphs.
         trusted: Whether a file may need Python modules that define its layers; their code then runs.
@@ -128,7 +128,7 @@ class Format(NamedTuple):
         anatomy: Module that reads a file's layers.
         requirements: Module that reads which release of a runtime a file needs; None if no device runs it.
         converter: Module that writes its files; None if edgecnn writes none.
-        pair: Module that compares a quantised file with its float file; None if there are no such files.
+        pair: Module that compares a quantized file with its float file; None if there are no such files.
         made_with: Packages besides TensorFlow that write its files, by their pip names.
     """
 

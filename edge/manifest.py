@@ -141,7 +141,7 @@ class Artifact:
         output: The class probabilities.
         oldest_runtime: Oldest release that loads it, as `package>=version`, if known.
         parity: Agreement with the Keras model, measured before the file was accepted; None for the Keras model.
-        mended: Layers left unquantised to keep the accuracy; None if the file is plainly quantised.
+        mended: Layers left unquantized to keep the accuracy; None if the file is plainly quantized.
     """
 
     format: str

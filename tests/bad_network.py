@@ -49,7 +49,7 @@ class BadNetwork:
 
 
 def bad_network(folder: Path) -> BadNetwork:
-    """Return a small CNN, trained for a few seconds and then made hard to quantise. Its float results stay the same.
+    """Return a small CNN, trained for a few seconds and then made hard to quantize. Its float results stay the same.
 
     The channel is scaled up, and its weights in the next convolution down. An 8-bit scale that holds the wild channel
     leaves the others no step.

@@ -159,7 +159,7 @@ def test_every_command_says_in_one_line_that_a_file_does_not_come_back(command: 
     assert "2 s" in line
 
 
-def test_a_quantised_file_that_never_ends_ends_a_diagnosis(
+def test_a_quantized_file_that_never_ends_ends_a_diagnosis(
     exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edgecnn.api.diagnose.SECONDS", 3.0)

@@ -15,7 +15,7 @@ _CHANGED = {WORSE: "Slower", IMPROVED: "Faster", NO_EVIDENCE: "No evidence of a 
 
 def comparison_text(comparison: Comparison, width: int = WIDTH, verbose: bool = False) -> str:
     """Return the verdict, the table and what it rests on; `verbose` adds how the intervals are made."""
-    headings = ("file", "old p50\nµs", "new p50\nµs", "new / old", "95 %", "right\nold", "right\nnew", "change")
+    headings = ("file", "old p50\nµs", "new p50\nµs", "new / old", "95 %", "right\nold, new", "change")
     rows = tuple(
         (
             change.name + ("" if change.same_file else " *"),
@@ -23,14 +23,13 @@ def comparison_text(comparison: Comparison, width: int = WIDTH, verbose: bool = 
             figure(change.new_ns / 1e3),
             f"{change.ratio.estimate:.3f}",
             f"{change.ratio.low:.3f} to {change.ratio.high:.3f}",
-            "" if change.old_correct is None else f"{change.old_correct:,}",
-            "" if change.new_correct is None else f"{change.new_correct:,}",
+            "; ".join(f"{count:,}" for count in (change.old_correct, change.new_correct) if count is not None),
             change.evidence,
         )
         for change in comparison.changes
     )
     title = " and ".join(", ".join(names) for names in (comparison.old, comparison.new))
-    table = grid_text(Grid(title, headings, rows, less=("right\nold", "right\nnew")), width)
+    table = grid_text(Grid(title, headings, rows, less=("right\nold, new",)), width)
     blocks = ["\n".join(paragraphs(_answer(comparison), width, "  ")), table]
     for lines in (_warnings(comparison, verbose), _how(comparison) if verbose else []):
         blocks += ["\n".join(paragraphs(lines, width, "    "))] if lines else []

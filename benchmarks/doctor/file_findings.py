@@ -50,7 +50,7 @@ def file_findings(
 
 def _needs_finding(model: ModelFile, needs: Needs, facts: Facts) -> Finding:
     """Compare a file's requirements with what is installed, as far as version numbers show it."""
-    # A manifest of an earlier edgecnn trusted the converter, which does not know about the quantiser.
+    # A manifest of an earlier edgecnn trusted the converter, which does not know about the quantizer.
     recorded = (model.artifact and model.artifact.oldest_runtime) or ""
     wanted = [release for release in (needs.at_least(), needs.written, recorded.partition(">=")[2]) if release]
     oldest = max(wanted, key=version_key, default=None)

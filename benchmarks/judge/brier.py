@@ -29,7 +29,7 @@ def difference_interval(mean: float, variance: float, images: float, confidence:
 
     The empirical Bernstein bound (Maurer and Pontil, 2009, "Empirical Bernstein bounds and sample variance penalization",
     theorem 4), on each side. The upper end of Student's interval, the usual choice, is below the truth in a quarter of samples
-    of 1,000 images if one image in a thousand decides, as in a quantised file (`tests/benchmarks/judge/test_brier.py`).
+    of 1,000 images if one image in a thousand decides, as in a quantized file (`tests/benchmarks/judge/test_brier.py`).
 
     Args:
         mean: Mean of the differences, -2 to 2.

@@ -143,7 +143,7 @@ def tolerance_of(artifact: Artifact | None) -> float:
 
     A file that no manifest lists (None) is treated as a float32 file.
 
-    A float file has a fixed tolerance. A quantised one differs by design: its tolerance is the difference recorded at its
+    A float file has a fixed tolerance. A quantized one differs by design: its tolerance is the difference recorded at its
     export plus one step of its output, since kernels of two machines round halves differently.
 
     Raises:

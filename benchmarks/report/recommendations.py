@@ -39,14 +39,19 @@ def recommend(report: Report, pickable: tuple[ParetoPoint, ...]) -> tuple[Pick, 
     accurate, fastest = picks.most_accurate, picks.fastest
     alike = as_accurate(files[accurate.name], (file for name, file in files.items() if name != accurate.name))
     quick = as_fast(files[fastest.name], (file for name, file in files.items() if name != fastest.name))
-    tied = any(other.correct == accurate.correct for other in pickable if other != accurate)
+    tied = tuple(other.name for other in pickable if other != accurate and other.correct == accurate.correct)
+    unlike = tuple(name for name in alike if name not in tied)
     return (
         _pick(
             "Most accurate",
             "Most test images right. Ties go to the faster file, then to the smaller.",
             files[accurate.name],
             accurate,
-            (_together("These images don't show it to be more accurate than", alike), _unstable(noisy and tied)),
+            (
+                _together("As accurate:", tied),
+                _together("These images don't show it to be more accurate than", unlike),
+                _unstable(noisy and bool(tied)),
+            ),
         ),
         _pick(
             "Balanced",

@@ -63,7 +63,7 @@ def _counted_images(report: Report) -> list[str]:
 
 
 def _slower_than_float(report: Report) -> list[str]:
-    """Return a line for each quantised file that is shown to take longer than the float32 file of its format."""
+    """Return a line for each quantized file that is shown to take longer than the float32 file of its format."""
     floats = {(file.artifact.format, file.threads): file for file in report.files if file.artifact.precision == "float32"}
     lines = []
     for file in report.files:

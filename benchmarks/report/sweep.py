@@ -24,9 +24,9 @@ class SweptNetwork:
     """A trained and exported network.
 
     Attributes:
-        filters: Of its three stages.
+        filters: Numbers of filters of its three stages.
         file: Its exported file, as the report names it.
-        parameters: Of the Keras model.
+        parameters: Number of parameters of the Keras model.
         macs: Multiply-accumulates of one image, of the exported file.
     """
 
@@ -46,14 +46,14 @@ class SweepRow:
     """A network with what was measured of its file.
 
     Attributes:
-        network: Which.
-        size_bytes: Of the file.
-        images: Test images.
-        correct: How many of them the file has right.
-        keras_correct: How many its own float Keras model has right.
-        drop: What the file loses against that model, a share of the images, with its 95 % interval.
+        network: The network.
+        size_bytes: Size of its file in bytes.
+        images: Number of test images.
+        correct: Number of them that the file classifies right.
+        keras_correct: Number of them that its own float Keras model classifies right.
+        drop: Drop of accuracy from that model to the file, as a share of the images, with its 95 % interval.
         p50_ns: Median of all runs (`edgecnn.benchmarks.results.latency_summary.p50_ns`).
-        ratio: Of its time to the first network's, with its 95 % interval; None for the first, and after a single launch.
+        ratio: Its time over the first network's, with its 95 % interval; None for the first, and after a single launch.
         status: The file's verdict, as `edgecnn bench` gives it.
         on_front: Whether no other file is at least as good in accuracy, time and size, and better in one.
     """
@@ -81,9 +81,9 @@ class Sweep(Result):
 
     Attributes:
         rows: The networks, in the order that was asked for.
-        most_accurate: Of the picks of `pareto`, by the name of the network; None if no file may be picked.
-        balanced: Likewise.
-        fastest: Likewise.
+        most_accurate: Name of the network whose file is the most accurate, as `pareto` picks it; None if no file may be picked.
+        balanced: Name of the network with the balanced file, or None.
+        fastest: Name of the network with the fastest file, or None.
         reach: The share of right images that was asked for, 0 to 1, or None.
         smallest: The network of the smallest file that is shown to reach it, or None.
         settings: What all networks were trained and exported with.
@@ -113,7 +113,7 @@ def sweep_of(report: Report, networks: Sequence[SweptNetwork], reach: float | No
     """Join what was trained with what was measured.
 
     Args:
-        report: Of the networks' files, side by side, with their accuracy.
+        report: Measurement of the networks' files, side by side, with their accuracy.
         networks: In the order of the report's files.
         reach: Share of right images, 0 to 1, that the smallest file is looked for with.
         settings: For the record.

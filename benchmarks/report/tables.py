@@ -22,7 +22,7 @@ class Grid:
     Attributes:
         title: What it is about.
         headings: One for each column; the first column is text, the others are figures.
-        rows: As many cells each.
+        rows: Rows with a cell for each heading.
         less: Headings of columns that a narrow terminal may leave out, the first one first.
     """
 

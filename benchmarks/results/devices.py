@@ -1,4 +1,4 @@
-"""The results of several devices, as `edgecnn bench --device --json` writes them."""
+"""The results of several devices: a benchmark of each, or the reason for its absence."""
 
 from dataclasses import dataclass
 

@@ -162,14 +162,14 @@ class FileResult:
         runtime: Package and version that ran it.
         threads: Number of threads of the runtime.
         launches: Raw times.
-        latency: What follows from them.
+        latency: Figures derived from them.
         accuracy: Accuracy on all test images, compared with the reference. None if inputs were random: latency only.
-        throughput: Of batches, where `batch` was asked for.
-        paced: Of frames at a fixed rate, where `rate` was asked for.
-        sustained: Of a long run, where one was asked for; else empty.
-        profile: Of single operators, where asked for and the runtime has a profiler.
-        profile_problem: Why there is no profile though it was asked for.
-        budget: What was allowed.
+        throughput: Throughput in batches; None if `batch` was not asked for.
+        paced: Lateness of frames at a fixed rate; None if `rate` was not asked for.
+        sustained: Seconds of a long run, one after another; empty if none was asked for.
+        profile: Time of each operator; None if it was not asked for, or the runtime has no profiler.
+        profile_problem: Reason why there is no profile although it was asked for.
+        budget: Its limits.
         verdict: The judgement.
         images_per_run: Number of images in one timed run: the file's own fixed batch, or 1.
     """

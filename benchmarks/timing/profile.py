@@ -61,7 +61,7 @@ class OpProfiler(Protocol):
 
         Args:
             data: The file.
-            threads: Of the runtime.
+            threads: Number of threads of the runtime.
             singles: One input for each run, in the model's own shape and dtype.
             warmup: How many of the first not to count.
 

@@ -1,4 +1,4 @@
-"""Finds where a quantised file loses accuracy compared with its float file: layer by layer, on the same images."""
+"""Finds where a quantized file loses accuracy compared with its float file: layer by layer, on the same images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _MOST_DB = 100.0
 
 @dataclass(frozen=True)
 class LayerError:
-    """The error of quantising one layer's output.
+    """The error of quantizing one layer's output.
 
     A channel's noise-to-signal ratio is its squared differences from the float file divided by its squared values, at most 1:
     everything is lost. A layer's ratio is the mean of its channels', so that a channel of large values does not hide others.
@@ -57,14 +57,14 @@ class LayerError:
 
 @dataclass(frozen=True, repr=False)
 class Diagnosis(Result):
-    """How a quantised file differs from its float file.
+    """How a quantized file differs from its float file.
 
     Attributes:
         images: Number of images compared.
-        layers: Layers that are integers in the quantised file; the one that loses most of the signal comes first.
+        layers: Layers that are integers in the quantized file; the one that loses most of the signal comes first.
         float_layers: Number of other layers, which are float there.
-        unmatched: Number of operators of the float file without a tensor of that name in the quantised file.
-        quantized: Name of the quantised file; not in the JSON.
+        unmatched: Number of operators of the float file without a tensor of that name in the quantized file.
+        quantized: Name of the quantized file; not in the JSON.
         float32: Name of the float file; not in the JSON.
     """
 
@@ -97,7 +97,7 @@ def diagnose(float32: bytes, quantized: bytes, model_format: str, inputs: Values
         inputs: Model inputs (n, ...), without the batch dimension, in the float file's dtype.
 
     Raises:
-        ArtifactError: If a file can't be run on an image, or no integer in the quantised file stands for a value of the
+        ArtifactError: If a file can't be run on an image, or no integer in the quantized file stands for a value of the
             float file.
         ConversionError: If ONNX Runtime can't prepare the float file.
         MissingDependency: If the runtime is not installed.
@@ -139,7 +139,7 @@ def diagnose(float32: bytes, quantized: bytes, model_format: str, inputs: Values
 def _require_a_common_name(pair: Pair) -> None:
     if not any(operator.name in pair.quantized for operator in pair.operators):
         raise ArtifactError(
-            "no integer activation of the quantised file has the name of an activation of the float file: name an int8 or "
+            "no integer activation of the quantized file has the name of an activation of the float file: name an int8 or "
             "int16x8 file, and the float32 file that it was made from"
         )
 
@@ -147,7 +147,7 @@ def _require_a_common_name(pair: Pair) -> None:
 def _lost_before_and_after(operators: Sequence[Operator], lost: Mapping[str, float]) -> list[tuple[Operator, float, float]]:
     """Return each operator with the ratio of its worst input and its own ratio.
 
-    A tensor that the quantised file lacks, because it was fused into the next operator, counts like its worst input;
+    A tensor that the quantized file lacks, because it was fused into the next operator, counts like its worst input;
     so does one that only regroups its input's channels.
     """
     so_far = dict(lost)

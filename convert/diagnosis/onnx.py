@@ -1,4 +1,4 @@
-"""Compares a float and a quantised .onnx file tensor by tensor."""
+"""Compares a float and a quantized .onnx file tensor by tensor."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -23,11 +23,11 @@ def open_pair(float32: bytes, quantized: bytes) -> "OnnxPair":
 
 
 class OnnxPair:
-    """See `Pair`. The float file is compared as the quantiser prepares it, with some operators fused.
+    """See `Pair`. The float file is compared as the quantizer prepares it, with some operators fused.
 
     Args:
         float32: The float file.
-        quantized: The quantised file, QDQ.
+        quantized: The quantized file, QDQ.
 
     Raises:
         ArtifactError: If a file's weights are in another file.

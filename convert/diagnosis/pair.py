@@ -41,11 +41,11 @@ class Representable:
 
 
 class Pair(Protocol):
-    """A float file and a quantised one of the same network, opened.
+    """A float file and a quantized one of the same network, opened.
 
     Attributes:
         operators: Operators of the float file, in the order of execution.
-        quantized: For each float tensor, the integers that stand for it in the quantised file.
+        quantized: For each float tensor, the integers that stand for it in the quantized file.
     """
 
     operators: Sequence[Operator]

@@ -12,7 +12,7 @@ def diagnosis_table(diagnosis: Diagnosis, quantized: str, float32: str, width: i
 
     Args:
         diagnosis: What was found.
-        quantized: The quantised file's name.
+        quantized: The quantized file's name.
         float32: The float file's.
         width: Columns of a line.
     """
@@ -43,9 +43,9 @@ def _notes(diagnosis: Diagnosis) -> list[str]:
     more = len(diagnosis.layers) - _MOST
     notes = [f"Layers not shown, which lose less: {more}."] if more > 0 else []
     if diagnosis.float_layers:
-        notes.append(f"Layers that stay float in the quantised file: {diagnosis.float_layers}.")
+        notes.append(f"Layers that stay float in the quantized file: {diagnosis.float_layers}.")
     if diagnosis.unmatched:
-        notes.append(f"Operators without a counterpart in the quantised file, which fuses some: {diagnosis.unmatched}.")
+        notes.append(f"Operators without a counterpart in the quantized file, which fuses some: {diagnosis.unmatched}.")
     return [
         *notes,
         "lost here: share of the signal that this layer loses beyond what its worst input lost, mean over the channels.",

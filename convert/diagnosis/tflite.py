@@ -1,4 +1,4 @@
-"""Compares a float and a quantised .tflite file tensor by tensor."""
+"""Compares a float and a quantized .tflite file tensor by tensor."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -26,7 +26,7 @@ class TflitePair:
 
     Args:
         float32: The float file.
-        quantized: The quantised file.
+        quantized: The quantized file.
 
     Raises:
         ValueError, RuntimeError: If the runtime can't load a file.
@@ -51,7 +51,7 @@ class TflitePair:
             if index in names and operator["op_name"] != "DELEGATE"
         ]
         self.quantized: dict[str, Representable] = {}
-        # Tensors of the quantised file by name, with scale and zero point; a scale of 0 means unquantised.
+        # Tensors of the quantized file by name, with scale and zero point; a scale of 0 means unquantized.
         self._others: dict[str, tuple[int, float, int]] = {}
         for index, source in _activations(self._quantized):
             name, dtype = str(tensors[source]["name"]), tensors[index]["dtype"]

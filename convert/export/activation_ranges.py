@@ -1,4 +1,4 @@
-"""What the quantised files of one export share: the calibration images and their activation ranges."""
+"""What the quantized files of one export share: the calibration images and their activation ranges."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -16,7 +16,7 @@ from edgecnn.edge.inference.classifier import Classifier
 
 
 class Calibrator:
-    """Draws the calibration images when a quantised file first needs them, and keeps the results.
+    """Draws the calibration images when a quantized file first needs them, and keeps the results.
 
     Args:
         dataset: Dataset whose training split they come from, and whose test images they must not repeat.

@@ -1,4 +1,4 @@
-"""Chooses the training images that set the activation ranges of quantised files."""
+"""Chooses the training images that set the activation ranges of quantized files."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -56,8 +56,8 @@ def calibration_methods(method: CalibrationName | None, formats: Sequence[str]) 
     """Return the calibration method of each format.
 
     Args:
-        method: None is the default.
-        formats: Of `edgecnn.edge.formats.device_formats`.
+        method: Calibration method; None means the default.
+        formats: Names from `edgecnn.edge.formats.device_formats`.
 
     Raises:
         ConfigError: If a format lacks the method.

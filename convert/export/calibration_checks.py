@@ -80,11 +80,11 @@ def compare_halves(
 
     Args:
         calibrate: Function that returns activation ranges of inputs, as `calibrate_tflite` and `calibrate_onnx` do.
-        scales: Function that returns the activation scales of a file quantised with such ranges.
+        scales: Function that returns the activation scales of a file quantized with such ranges.
         inputs: Model inputs of all calibration images.
 
     Returns:
-        That activation; None if there are fewer than two inputs, or no activation is quantised.
+        That activation; None if there are fewer than two inputs, or no activation is quantized.
     """
     if len(inputs) < 2:
         return None

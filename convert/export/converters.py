@@ -43,7 +43,7 @@ class Converter(Protocol):
         ...
 
     def scales(self, data: bytes) -> dict[str, float]:
-        """Return the scale of each integer activation of a quantised file."""
+        """Return the scale of each integer activation of a quantized file."""
         ...
 
 

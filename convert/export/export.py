@@ -62,7 +62,7 @@ def export(
         interface: How the model takes pixels and what it computes, if it has no manifest.
         out: Output folder, if it has no manifest. Default: artifacts/ plus the file's name.
         trust: Names of modules whose code the model needs.
-        judge: Layers of a quantised file that it does not pass go back to float until it does. None to take them as they come.
+        judge: Layers of a quantized file that it does not pass go back to float until it does. None to take them as they come.
         card: Function that writes the model card into the same folder. None for no card.
         on_step: Gets a line for each step.
 
@@ -70,7 +70,7 @@ def export(
         ArtifactError: If the model is missing, damaged or not an image classifier, or its output is not what it should be.
         ConfigError: If a folder can't be written, the dataset is not the model's, or the interface is missing or superfluous.
         ConversionError: If a converter fails, a float file differs from Keras, or a file needs more than its target has.
-        GateFailed: If a quantised file can't be made accurate enough; nothing is written then.
+        GateFailed: If a quantized file can't be made accurate enough; nothing is written then.
         MissingDependency: If a package of the train extra is missing.
     """
     source, runtime, keras = _opened(model_path, dataset, interface, trust)

@@ -28,7 +28,7 @@ class ExportJob:
         config: Which files to write.
         folder: Where they will be.
         manifest: What it says of the model holds for every file made from it.
-        judge: Quantised files that it does not pass are mended; None to take them as they come.
+        judge: Quantized files that it does not pass are mended; None to take them as they come.
         card: Writes the model card; None for no card.
         on_step: Gets a line for each step.
     """

@@ -158,7 +158,7 @@ class FileExporter:
             found = mend(name, quantize=quantize, rank=rank, passes=passes, on_step=self._job.on_step)
         except GateFailed as error:
             raise GateFailed(
-                f"{name} loses {points[0]:.2f} points quantised and {min(points):.2f} at best, not surely within "
+                f"{name} loses {points[0]:.2f} points quantized and {min(points):.2f} at best, not surely within "
                 f"{judge.max_drop_points:g}: {error.marked}"
             ) from error
         if not found.layers:

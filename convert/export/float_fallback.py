@@ -1,4 +1,4 @@
-"""Changes layers of a quantised file back to float until it is accurate enough."""
+"""Changes layers of a quantized file back to float until it is accurate enough."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ MOST_TRIES = 20
 
 @dataclass(frozen=True)
 class MendedFile:
-    """A quantised file that is accurate enough.
+    """A quantized file that is accurate enough.
 
     Attributes:
         data: The file.
@@ -39,7 +39,7 @@ def mend(
     """Change the worst layers back to float, one by one, until the file passes.
 
     The layers are ranked again after each one, since removing an error also removes its effect on later layers. A layer
-    goes back together with its readers, which would otherwise still quantise its output.
+    goes back together with its readers, which would otherwise still quantize its output.
 
     Args:
         name: Name of the file for messages.

@@ -1,4 +1,4 @@
-"""Decides whether a quantised file is accurate enough, and on which images."""
+"""Decides whether a quantized file is accurate enough, and on which images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _SPARE = 3
 
 @dataclass(frozen=True)
 class Judge:
-    """Decides whether a quantised file is accurate enough, and measures what float layers cost.
+    """Decides whether a quantized file is accurate enough, and measures what float layers cost.
 
     Attributes:
         objection: (its probabilities, Keras's, labels) -> why its loss is not shown to be within `max_drop_points`, or None.

@@ -1,4 +1,4 @@
-"""Quantises float32 .onnx bytes to int8 with ONNX Runtime's quantiser."""
+"""Quantizes float32 .onnx bytes to int8 with ONNX Runtime's quantizer."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ _BATCH = 8
 
 
 def prepare_onnx(float32: bytes) -> bytes:
-    """Return the model prepared for the quantiser: with the shape of every tensor, and operators fused.
+    """Return the model prepared for the quantizer: with the shape of every tensor, and operators fused.
 
     Raises:
         ConversionError: If ONNX Runtime fails.
@@ -76,7 +76,7 @@ def calibrate_onnx(prepared: bytes, inputs: NDArray[Any], method: CalibrationNam
 
 
 def quantize_onnx(prepared: bytes, ranges: Ranges, keep: Sequence[str] = ()) -> bytes:
-    """Quantise to static int8: QDQ, signed activations and weights, scales per channel.
+    """Quantize to static int8: QDQ, signed activations and weights, scales per channel.
 
     Args:
         prepared: Result of `prepare_onnx`.
@@ -84,10 +84,10 @@ def quantize_onnx(prepared: bytes, ranges: Ranges, keep: Sequence[str] = ()) -> 
         keep: Operators that stay float, by the name of their output tensor.
 
     Raises:
-        ConversionError: If ONNX Runtime's quantiser fails.
+        ConversionError: If ONNX Runtime's quantizer fails.
         MissingDependency: If onnx or onnxruntime is not installed.
     """
-    with _quantizer("quantise") as folder:
+    with _quantizer("quantize") as folder:
         from onnxruntime import quantization
 
         import onnx
@@ -97,7 +97,7 @@ def quantize_onnx(prepared: bytes, ranges: Ranges, keep: Sequence[str] = ()) -> 
         ends = {name: tuple(np.float32(end) for end in range_) for name, range_ in ranges.items()}
         quantization.save_tensors_data(quantization.TensorsData(method, ends), folder / "ranges.json")
         graph = onnx.load_from_string(prepared).graph
-        # Calibration would clip the range of a quantised softmax: classes stay right, but confidences become wrong.
+        # Calibration would clip the range of a quantized softmax: classes stay right, but confidences become wrong.
         excluded = [node for node in graph.node if node.output[0] in (*_ending(graph), *keep)]
         quantization.quantize_static(
             folder / "prepared.onnx",
@@ -117,7 +117,7 @@ def quantize_onnx(prepared: bytes, ranges: Ranges, keep: Sequence[str] = ()) -> 
 
 
 def onnx_scales(data: bytes) -> dict[str, float]:
-    """Return the scale of every quantised activation of a QDQ file, by the name of the float tensor."""
+    """Return the scale of every quantized activation of a QDQ file, by the name of the float tensor."""
     import onnx
 
     graph = onnx.load_from_string(data).graph
@@ -145,7 +145,7 @@ def _ending(graph: Any) -> list[str]:
 
 @contextmanager
 def _quantizer(step: str) -> Iterator[Path]:
-    """Yield a folder to work in; the quantiser's output goes to stderr, and its errors become one line."""
+    """Yield a folder to work in; the quantizer's output goes to stderr, and its errors become one line."""
     ort.import_library()
     try:
         with temporary_folder() as name, quiet(), redirect_stdout(sys.stderr):

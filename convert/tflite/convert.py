@@ -9,7 +9,7 @@ from edgecnn.edge.errors import ConversionError, field, why
 from edgecnn.edge.quiet import quiet
 from edgecnn.edge.temporary import temporary_folder
 
-CONVERTED = ("float32", "float16", "dynamic")  # The converter writes these; the others are quantised from the float32 file.
+CONVERTED = ("float32", "float16", "dynamic")  # The converter writes these; the others are quantized from the float32 file.
 
 
 def to_tflite(model: Any, precision: str, shape: tuple[int, ...], dtype: str, any_batch: bool = False) -> bytes:

@@ -1,4 +1,4 @@
-"""Quantises float32 .tflite bytes to int8 or int16x8 with litert-quantizer.
+"""Quantizes float32 .tflite bytes to int8 or int16x8 with litert-quantizer.
 
 Plain files and files with float layers are made in the same way: they differ only in the operators that stay float.
 """
@@ -50,7 +50,7 @@ def calibrate_tflite(float32: bytes, inputs: NDArray[Any]) -> Ranges:
 
 
 def quantize_tflite(float32: bytes, precision: str, ranges: Ranges, keep: Sequence[str] = ()) -> bytes:
-    """Quantise to `int8` (8-bit weights and activations) or `int16x8` (16-bit activations), integers from input to output.
+    """Quantize to `int8` (8-bit weights and activations) or `int16x8` (16-bit activations), integers from input to output.
 
     Weights have one scale per output channel. An operator without an integer kernel stays float between a DEQUANTIZE
     and a QUANTIZE.
@@ -62,7 +62,7 @@ def quantize_tflite(float32: bytes, precision: str, ranges: Ranges, keep: Sequen
         keep: Operators that stay float, by the name of their output tensor; the last operator also keeps the output float.
 
     Raises:
-        ConversionError: If the quantiser fails, or writes what the runtime can't load.
+        ConversionError: If the quantizer fails, or writes what the runtime can't load.
         MissingDependency: If litert-quantizer is not installed.
     """
     recipes = {"int8": "static_wi8_ai8", "int16x8": "static_wi8_ai16"}
@@ -91,11 +91,11 @@ def quantize_tflite(float32: bytes, precision: str, ranges: Ranges, keep: Sequen
     except ModuleNotFoundError as error:
         raise MissingDependency(f"{error.name} is not installed. On the workstation: {install_command('train')}") from error
     except Exception as error:  # Its passes raise ValueError, RuntimeError, KeyError and others.
-        raise ConversionError(f"TFLite: litert-quantizer can't quantise the model to {_reason(precision, error)}") from error
+        raise ConversionError(f"TFLite: litert-quantizer can't quantize the model to {_reason(precision, error)}") from error
     try:
         open_tflite(data)
     except (ValueError, RuntimeError) as error:
-        raise ConversionError(f"TFLite: LiteRT can't load the model quantised to {_reason(precision, error)}") from error
+        raise ConversionError(f"TFLite: LiteRT can't load the model quantized to {_reason(precision, error)}") from error
     return data
 
 
@@ -104,7 +104,7 @@ def _reason(precision: str, error: Exception) -> str:
 
 
 def tflite_scales(data: bytes) -> dict[str, float]:
-    """Return the scale of every integer activation of a quantised file, by tensor name."""
+    """Return the scale of every integer activation of a quantized file, by tensor name."""
     interpreter = open_tflite(data)
     tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
     indices = [index for index, _ in _computed(interpreter)]

@@ -44,8 +44,8 @@ def new_optimizer(recipe: RecipeName, learning_rate: float, steps: int) -> Any:
 
     Args:
         recipe: Its name.
-        learning_rate: The highest.
-        steps: Of the whole run.
+        learning_rate: Peak learning rate.
+        steps: Number of steps of the whole run.
     """
     optimizers = load_keras().optimizers
     if recipe == NOTEBOOK:

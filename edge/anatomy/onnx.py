@@ -60,7 +60,7 @@ _PRODUCTS = (
 def read_network(data: bytes, reading: Reading) -> Network:
     """Read a file's graph for a batch of one. An ONNX file needs nothing of `reading`.
 
-    In a file with QuantizeLinear and DequantizeLinear around its operators (QDQ), an operator whose output is quantised reads
+    In a file with QuantizeLinear and DequantizeLinear around its operators (QDQ), an operator whose output is quantized reads
     and writes integers, as runtimes run it: those around it are part of it and no tensors. The other ones get rows.
 
     Raises:
@@ -210,8 +210,8 @@ class _Reader:
         joined, left_out, on_integers = {}, set(), set()
         for node in self._nodes:
             kept = users[node.output[0]]
-            quantised = len(kept) == 1 and kept[0].op_type == "QuantizeLinear" and node.output[0] not in self._outputs
-            if node.op_type not in _QDQ and quantised and "DequantizeLinear" in map(makers.get, node.input):
+            quantized = len(kept) == 1 and kept[0].op_type == "QuantizeLinear" and node.output[0] not in self._outputs
+            if node.op_type not in _QDQ and quantized and "DequantizeLinear" in map(makers.get, node.input):
                 on_integers.add(id(node))
                 left_out.add(id(kept[0]))
                 joined[node.output[0]] = kept[0].output[0]

@@ -34,7 +34,7 @@ _ABSENT = -1  # Index of an omitted input.
 def read_network(data: bytes, reading: Reading) -> Network:
     """Read a file's graph; if it has several signatures, the one named in `reading`.
 
-    A constant is a parameter if it is floating-point or quantised; other integers are shapes and axes. If several
+    A constant is a parameter if it is floating-point or quantized; other integers are shapes and axes. If several
     operators read it, it counts at the first.
 
     Raises:

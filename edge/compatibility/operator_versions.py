@@ -1,6 +1,6 @@
 """The version of a TFLite operator that its tensors require.
 
-A converter writes the version of each operator into the file. A quantiser that changes the tensors later may not raise it;
+A converter writes the version of each operator into the file. A quantizer that changes the tensors later may not raise it;
 an old runtime then accepts the file and computes something else. The rules are those of
 tensorflow/compiler/mlir/lite/tools/versioning/op_version.cc, https://github.com/tensorflow/tensorflow, for signed integers.
 """
@@ -76,7 +76,7 @@ _DATA = {"SPLIT": 1, "TRANSPOSE_CONV": 2}
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor's TensorType, and its number of quantisation scales."""
+    """A tensor's TensorType, and its number of quantization scales."""
 
     kind: int
     scales: int

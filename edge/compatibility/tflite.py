@@ -31,7 +31,7 @@ class TfliteNeeds:
     """See `edgecnn.edge.compatibility.requirements.Needs`.
 
     Attributes:
-        operators: Each operator's name and its highest version: as written, or as its tensors require, since a quantiser may
+        operators: Each operator's name and its highest version: as written, or as its tensors require, since a quantizer may
             not have raised the float file's. Includes `DENSE_BY_CHANNEL`.
         written: Oldest TensorFlow Lite release that loads it, as written by its converter; None if it wrote none. A later
             change of the file may not have kept it.

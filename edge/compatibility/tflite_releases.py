@@ -94,8 +94,8 @@ TFLITE_SINCE = {name: tuple(releases) for name, *releases in map(str.split, _TFL
 # Up to 2.9.1 these load, and give another class for every image; no operator version shows it. Seen on the packages.
 TFLITE_SINCE[DENSE_BY_CHANNEL] = ("2.10.0",)
 
-# Before this, some quantised files give other numbers: sigmoid and tanh in 16 bits in 2.4.4, most 8-bit convolutions in
-# 1.15.0. All before 2.4 read the quantiser's QUANTIZE as ADD: it writes operators by new code alone. Seen on the packages.
+# Before this, some quantized files give other numbers: sigmoid and tanh in 16 bits in 2.4.4, most 8-bit convolutions in
+# 1.15.0. All before 2.4 read the quantizer's QUANTIZE as ADD: it writes operators by new code alone. Seen on the packages.
 INTEGERS_SINCE = "2.5.0"
 
 # ai-edge-litert has its own numbers. This is the highest version of each operator that differs from TensorFlow Lite

@@ -57,7 +57,7 @@ class ShippedSplit:
     Attributes:
         labels: int64 (n,).
         shape: (28, 28, 1).
-        sha256: Of the pixels and the labels.
+        sha256: Hash of the pixels and the labels.
     """
 
     def __init__(self, images: bytes, labels: bytes, sha256: str) -> None:

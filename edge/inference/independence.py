@@ -10,7 +10,7 @@ from edgecnn.edge.model.preprocess import Floats, Images
 
 # Summing in another order, as in a larger batch, changes a probability by less.
 _SUMS = 1e-3
-# A quantised output may be rounded in the other direction.
+# A quantized output may be rounded in the other direction.
 _STEPS = 2
 
 

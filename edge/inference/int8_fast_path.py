@@ -1,6 +1,6 @@
 """Runs one image through an 8-bit file in as few steps as Python allows, for a camera loop.
 
-The general way spends a third of a small model's time on copies, shape checks and dequantisation. Here input and output
+The general way spends a third of a small model's time on copies, shape checks and dequantization. Here input and output
 are tables of 256 entries.
 """
 

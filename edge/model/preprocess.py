@@ -50,7 +50,7 @@ class InputTable:
 def input_table(preprocessing: Preprocessing, spec: TensorSpec) -> InputTable:
     """Return the model input for each of the 256 pixel values.
 
-    A pixel has only 256 values, so this table holds all of preprocessing and input quantisation: an int8 model gets its
+    A pixel has only 256 values, so this table holds all of preprocessing and input quantization: an int8 model gets its
     pixels by one look-up, without going through float. For MNIST's scale 1/255 and zero point -128 the table is
     p - 128.
 
@@ -133,7 +133,7 @@ def to_input(images: Images, table: InputTable) -> NDArray[Any]:
 
 
 def to_probabilities(output: NDArray[Any], spec: TensorSpec, kind: str = "probabilities") -> Floats:
-    """Return class probabilities float32 (n, classes) from a model's raw output; integers are dequantised.
+    """Return class probabilities float32 (n, classes) from a model's raw output; integers are dequantized.
 
     Args:
         output: (n, classes), or (n, 1) for a binary classifier: the probability of class 1. The result then has two columns.
@@ -142,7 +142,7 @@ def to_probabilities(output: NDArray[Any], spec: TensorSpec, kind: str = "probab
 
     Raises:
         ArtifactError: If the rows are not of this kind. Probabilities: not finite, negative, or not summing to 1 within the
-            tolerance of the output's quantisation step. Logits: NaN, or every row already sums to 1.
+            tolerance of the output's quantization step. Logits: NaN, or every row already sums to 1.
     """
     real = output.astype(np.float32, copy=False)
     step = 0.0
@@ -166,7 +166,7 @@ def to_probabilities(output: NDArray[Any], spec: TensorSpec, kind: str = "probab
 
 
 def are_probabilities(rows: Floats) -> bool:
-    """Return whether each row of float32 (n, classes) is class probabilities, within float32 or quantisation error."""
+    """Return whether each row of float32 (n, classes) is class probabilities, within float32 or quantization error."""
     return _are_probabilities(rows, 0) or _are_probabilities(rows, _step_inside(rows))
 
 
@@ -194,7 +194,7 @@ def _step_inside(rows: Floats) -> float:
 
 
 def _are_probabilities(rows: Floats, step: float) -> bool:
-    """Return whether each value is 0 to 1 and each row sums to 1, within quantisation error."""
+    """Return whether each value is 0 to 1 and each row sums to 1, within quantization error."""
     # Each class is rounded to the nearest step, and 1.0 itself may lie one step beyond the largest integer.
     each, together = 1e-3 + step, 1e-3 + step * (rows.shape[-1] / 2 + 1)
     # NaN is in none of these ranges.

@@ -27,7 +27,7 @@ def table_text(
 
     Args:
         headings: One for each column; `\n` breaks one.
-        rows: As many cells each. What is in them can't steer the terminal.
+        rows: Rows with a cell for each heading. Text in them can't steer the terminal.
         align: `<` for a column of text, `>` for one of figures. Columns that it does not reach are figures.
         width: How many columns of the terminal there are.
         less: Headings of columns that may be left out, the first one first.

@@ -1,4 +1,4 @@
-"""Finds the layers of a quantised file that lose most."""
+"""Finds the layers of a quantized file that lose most."""
 
 from dataclasses import replace
 from functools import partial
@@ -32,10 +32,10 @@ def diagnose(  # Longer than 50 lines: its arguments and their docs.
     interface: Interface | str | None = None,
     progress: Progress = SILENT,
 ) -> Diagnosis:
-    """Compare a quantised file with its float32 file, layer by layer, on the same images.
+    """Compare a quantized file with its float32 file, layer by layer, on the same images.
 
     Args:
-        file: A quantised .tflite or .onnx file, or a file in a bundle.
+        file: A quantized .tflite or .onnx file, or a file in a bundle.
         float_file: Its float32 file. Default: float32 in the same folder.
         count: Number of test images to run, at least 1, spread evenly.
         save: A .png file to draw the layers into.
@@ -45,11 +45,11 @@ def diagnose(  # Longer than 50 lines: its arguments and their docs.
         progress: Receives the progress.
 
     Returns:
-        The layers that are integers in the quantised file; the one that loses most of the signal comes first.
+        The layers that are integers in the quantized file; the one that loses most of the signal comes first.
 
     Raises:
         ArtifactError: If a file is missing or damaged, a runtime refuses it, or the two are different networks.
-        ConfigError: If they are not a quantised file and a float file of one format, or the images don't fit.
+        ConfigError: If they are not a quantized file and a float file of one format, or the images don't fit.
         MissingDependency: If the runtime, or matplotlib to draw, is not installed.
     """
     if count < 1:
@@ -60,7 +60,7 @@ def diagnose(  # Longer than 50 lines: its arguments and their docs.
         beside = Path(float_file) if float_file else models.named.parent / f"float32{quantized.path.suffix}"
         if not is_exported(quantized.format) or format_of(beside) != quantized.format:
             raise ConfigError(
-                f"{models.named} and {beside} are not two .tflite or two .onnx files: name a quantised one and its float32"
+                f"{models.named} and {beside} are not two .tflite or two .onnx files: name a quantized one and its float32"
             )
         float32 = read_model(beside) if float_file else read_model(models.folder / beside.name, quantized.manifest)
         classifier = usage.classifier(float32)

@@ -69,7 +69,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         calibration: Calibration method: `minmax`; onnx also has `entropy` and `percentile`.
         runtimes: Target runtimes, for example `tflite-runtime==2.14`, at most one per format.
         batch: Images per call of a file: `1`, or `dynamic` for any number.
-        keep_accuracy: Largest drop in percentage points: layers of a quantised file stay float until it is shown to keep it.
+        keep_accuracy: Largest drop in percentage points: layers of a quantized file stay float until it is shown to keep it.
         out: Folder for a model that edgecnn did not train. Default: artifacts/ plus its name.
         images: How a folder of images is read, and the class names.
         interface: Preprocessing and output of a model that edgecnn did not train, as in `edgecnn.evaluate`.
@@ -83,7 +83,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         ArtifactError: If the model is missing, damaged or not an image classifier.
         ConfigError: If the images are not the model's, or settings do not fit.
         ConversionError: If a converter fails, or a float file differs from Keras.
-        GateFailed: If no quantised file is accurate enough for `keep_accuracy`; nothing is written then.
+        GateFailed: If no quantized file is accurate enough for `keep_accuracy`; nothing is written then.
         MissingDependency: If a package of the train extra is missing.
     """
     config = ExportConfig(tuple(formats), tuple(precisions), calibration, tuple(runtimes), batch)

@@ -89,7 +89,7 @@ COMMANDS = (
     _Command(
         "diagnose",
         "diagnose",
-        "Find the layers of a quantised file that lose most.",
+        "Find the layers of a quantized file that lose most.",
         "edgecnn diagnose artifacts/mnist/int8.tflite --save layers.png",
     ),
     _Command("doctor", "doctor", "Check whether this machine and its files will work.", "edgecnn doctor artifacts/mnist"),

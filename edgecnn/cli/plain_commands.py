@@ -22,6 +22,7 @@ PIXELS = "A model that edgecnn did not train or export"
 FULL_PANELS = {IMAGES: {"data", "train"}, PIXELS: {"evaluate", "export"}}
 """Panels of several commands -> those whose help has them in full."""
 _CONSTRUCTORS = (bool, int, float, str, Path)
+_METAVARS = {int: "N", float: "NUMBER", str: "NAME", Path: "FILE"}
 
 
 class PlainCommand(TyperCommand):
@@ -86,8 +87,8 @@ def _convert_plainly(command: TyperCommand | TyperGroup, context: typer.Context)
         vars(parameter).setdefault("process_value", _processing(parameter, kind))
         if parameter.metavar is None and getattr(parameter, "is_flag", False):
             parameter.metavar = ""  # typer writes <bool>, as if a flag took a value.
-        elif parameter.metavar is None and kind in _CONSTRUCTORS:
-            parameter.metavar = f"<{kind.__name__}>"  # typer writes <list[int]> for one that may be repeated.
+        elif parameter.metavar is None and kind in _METAVARS:
+            parameter.metavar = _METAVARS[kind]  # typer writes <list[int]> for one that may be repeated.
 
 
 def _kind(annotation: Any) -> Any:

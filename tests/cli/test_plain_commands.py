@@ -102,7 +102,7 @@ def test_help_says_what_a_value_is_and_keeps_its_panels_and_its_example() -> Non
     asked = context("x")
     lines = asked.command.get_help(asked).splitlines()
     written = {line.split("  [default")[0].strip() for line in lines}
-    assert written >= {"--number <int>", "--index <int>", "--colour <red>", "--augment / --no-augment", "--bgr  Blue first."}
+    assert written >= {"--number N", "--index N", "--colour <red>", "--augment / --no-augment", "--bgr  Blue first."}
     assert [line for line in lines if line.endswith(":")] == ["Arguments:", "Options:", "Pixels:"]
     assert lines[-1] == f"  Example: {'long ' * 40}end"
 

@@ -139,7 +139,7 @@ def test_three_hundred_classes(home: Path) -> None:
     run("report", "result.json", "--html", "report.html")
 
 
-def test_a_network_that_quantises_badly_fails_is_diagnosed_and_is_not_mended_for_nothing(home: Path, bad_network: Any) -> None:
+def test_a_network_that_quantizes_badly_fails_is_diagnosed_and_is_not_mended_for_nothing(home: Path, bad_network: Any) -> None:
     bad_network.model.save("bad.keras")
     arrays(home / "bars.npz", bars, classes=3, train=80, test=400)
     bench = ("bench", "artifacts/bad", "--runtime", "tflite", "--runtime", "onnx", "--max-drop", "1", *SHORT)

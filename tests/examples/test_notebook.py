@@ -68,7 +68,7 @@ def test_the_notebook_goes_from_pictures_to_a_judged_file(tmp_path: Path, monkey
     names: dict[str, Any] = {}
     shown = []
     for code in cells():
-        shown.append(run(code.replace("EPOCHS = 5", "EPOCHS = 2"), names))
+        shown.append(run(code.replace("EPOCHS = 30", "EPOCHS = 2"), names))
     pages = [value._repr_html_() for value in shown if hasattr(value, "_repr_html_")]
     assert len(pages) >= 6  # The pictures, the model, the folder, the report, the layers, the bundle.
     assert names["report"].verdict.status in ("PASS", "FAIL", "UNDECIDED", "INVALID", "UNJUDGED")

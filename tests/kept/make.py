@@ -57,14 +57,14 @@ def make_foreign(folder: Path) -> None:
     with warnings.catch_warnings():
         # The converter asks for statistics that only its predecessor used.
         warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected", UserWarning)
-        _write_quantised(folder)
+        _write_quantized(folder)
     with tempfile.TemporaryDirectory() as saved:
         (folder / "two.tflite").write_bytes(_two_signatures(Path(saved)))
     for shape in ((), (16,), (1, 16), (1, 4, 2, 2, 1)):
         (folder / f"twice{len(shape)}.tflite").write_bytes(_converter(_twice(shape)).convert())
 
 
-def _write_quantised(folder: Path) -> None:
+def _write_quantized(folder: Path) -> None:
     tf = load_tensorflow()
     for dtype in (tf.uint8, tf.int8, tf.int16):
         converter = _converter(_network((1, 8, 6, 3)))

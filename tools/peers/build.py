@@ -16,7 +16,7 @@ from tools.peers.build_torch import build_executorch, build_ncnn
 
 
 def build_openvino(source: Path, precision: str, inputs: NDArray[Any]) -> Path:
-    """Return OpenVINO's .xml with its .bin: converted from ONNX, and quantised by NNCF with its defaults."""
+    """Return OpenVINO's .xml with its .bin: converted from ONNX, and quantized by NNCF with its defaults."""
     import openvino
 
     model = openvino.Core().read_model(str(source))

@@ -1,4 +1,4 @@
-"""Converts float32.onnx to MNN's files with the converter and the quantiser in its wheel."""
+"""Converts float32.onnx to MNN's files with the converter and the quantizer in its wheel."""
 
 import json
 from pathlib import Path
@@ -56,7 +56,7 @@ def build_mnn(source: Path, precision: str, images: Images, mean: list[float], n
 def channels_first(model: Any) -> Any:
     """Return an ONNX model for one image with channels first, from one for any number with channels last.
 
-    MNN's quantiser fills the input as if channels came first, whatever the file says.
+    MNN's quantizer fills the input as if channels came first, whatever the file says.
 
     Raises:
         ValueError: If the model does not begin by transposing its input.

@@ -18,8 +18,8 @@ _WEIGHTS = {"Convolution": "6", "InnerProduct": "2"}
 def build_ncnn(source: Path, precision: str, inputs: Floats) -> Path:
     """Return ncnn's .param file, whose .bin file is in the same folder.
 
-    No package contains ncnn's own quantiser. Its int8 file is its float file with a scale for each channel of the weights
-    and for each layer's input, with which it quantises while loading. These scales are computed here from the largest
+    No package contains ncnn's own quantizer. Its int8 file is its float file with a scale for each channel of the weights
+    and for each layer's input, with which it quantizes while loading. These scales are computed here from the largest
     absolute values (127 / largest), as ncnn2table does for weights.
     """
     _pnnx(source, inputs.shape[1:])
@@ -84,7 +84,7 @@ def _ncnn_input_scales(source: Path, text: str, inputs: Floats) -> dict[str, flo
 
 
 def build_executorch(source: Path, precision: str, inputs: Floats) -> Path:
-    """Return the .pte file: all of the network in XNNPACK, for int8 quantised by XNNPACKQuantizer with scales per channel."""
+    """Return the .pte file: all of the network in XNNPACK, for int8 quantized by XNNPACKQuantizer with scales per channel."""
     import torch
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower

@@ -28,7 +28,7 @@ def diagnose(
     takes: InterfaceOptions = InterfaceOptions(),
     json: Json = None,
 ) -> None:
-    """Find the layers of a quantised file that lose most, compared with its float32 file on the same images."""
+    """Find the layers of a quantized file that lose most, compared with its float32 file on the same images."""
     check_writable(png(save), json_file(json))
     with shown() as progress:
         result = ec.diagnose(

@@ -44,7 +44,7 @@ def export(  # Longer than 50 lines: its options and their help.
         float | None,
         typer.Option(
             metavar="POINTS",
-            help="Largest drop in percentage points: layers stay float until a quantised file is shown to keep it.",
+            help="Largest drop in percentage points: layers stay float until a quantized file is shown to keep it.",
         ),
     ] = None,
     out: Annotated[

@@ -10,21 +10,14 @@ from edgecnn.cli.console import check_writable, emit, json_file, say, write_text
 from edgecnn.cli.options import DEFAULT_MODEL, Allow, ImageOptions, Json, ModelPath, Threads, Trust, Verbose
 from edgecnn.cli.progress import shown
 
-ResultFile = Annotated[
-    Path,
-    typer.Argument(
-        metavar="RESULT",
-        help="JSON file written by edgecnn bench --json; boards.json/pi4 is one board of several.",
-        show_default=False,
-    ),
-]
+_RESULT = "JSON file written by edgecnn bench --json; boards.json/pi4 is one board of several."
 
 MORE = "Another result of the {} side; repeatable. This measures the variation between benchmarks."
 
 
 def compare(
-    old: ResultFile,
-    new: ResultFile,
+    old: Annotated[Path, typer.Argument(metavar="OLD", help=_RESULT, show_default=False)],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The same, of the new side.", show_default=False)],
     more_old: Annotated[list[Path] | None, typer.Option("--old", metavar="RESULT", help=MORE.format("old"))] = None,
     more_new: Annotated[list[Path] | None, typer.Option("--new", metavar="RESULT", help=MORE.format("new"))] = None,
     floor: Annotated[
@@ -40,7 +33,7 @@ def compare(
 ) -> None:
     """Compare results of `edgecnn bench --json`: which files became faster or slower.
 
-    The exit code is 3 if a file is, or may be, slower by more than --max-slowdown, and 7 if the times are too noisy to judge.
+    The exit code is 3 if a file is, or may be, too slow for --max-slowdown, and 7 if the times are too noisy to judge.
     """
     then, now = [old, *(more_old or ())], [new, *(more_new or ())]
     check_writable(json_file(json), inputs=(*then, *now, *([floor] if floor else [])))
@@ -77,7 +70,7 @@ def selftest(
 
 
 def report(
-    result: ResultFile,
+    result: Annotated[Path, typer.Argument(metavar="RESULT", help=_RESULT, show_default=False)],
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write one HTML page with pictures.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the tables as Markdown.")] = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a CSV file with a row for each file.")] = None,

@@ -1,4 +1,4 @@
-"""The Brier score and its interval, on differences like a quantised file's: nearly all tiny, a few large."""
+"""The Brier score and its interval, on differences like a quantized file's: nearly all tiny, a few large."""
 
 import math
 from collections.abc import Callable

@@ -83,7 +83,7 @@ def test_float_files_have_a_bound_of_their_own(exported: Path) -> None:
     assert tolerance_of(artifact(exported, "float16.tflite")) == 2e-2
 
 
-def test_a_quantised_file_may_differ_as_it_did_at_its_export_and_by_one_step_of_its_output(exported: Path) -> None:
+def test_a_quantized_file_may_differ_as_it_did_at_its_export_and_by_one_step_of_its_output(exported: Path) -> None:
     made = replace(artifact(exported, "int8.tflite"), parity=Parity(60, 59, 0.25))
     of_eight_bits = replace(made, output=replace(made.output, quantization=Quantization((0.5 / 128,), (-128,))))
     assert tolerance_of(of_eight_bits) == 0.25 + 0.5 / 128

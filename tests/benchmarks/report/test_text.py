@@ -104,7 +104,7 @@ def slowed(report: Report, name: str, other: str, factor: float) -> Report:
         ("float32.onnx", 1.25, False),  # Another format's.
     ],
 )
-def test_a_quantised_file_that_is_slower_than_its_float_file_is_told_in_words(
+def test_a_quantized_file_that_is_slower_than_its_float_file_is_told_in_words(
     quiet: Report, name: str, factor: float, told: bool
 ) -> None:
     # What was really measured may be either.

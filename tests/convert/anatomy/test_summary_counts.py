@@ -71,7 +71,7 @@ class Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]  # 
 
 @pytest.fixture(scope="module")
 def quantized(folder: Path) -> dict[str, Path]:
-    """The mission's CNN as ONNX Runtime quantises it, in three ways."""
+    """The mission's CNN as ONNX Runtime quantizes it, in three ways."""
     source, prepared = written(folder, "mission", "onnx"), folder / "prepared.onnx"
     quantization.shape_inference.quant_pre_process(source, prepared)
     made = {name: folder / f"{name}.onnx" for name in ("QDQ", "QOperator", "dynamic", "partly")}

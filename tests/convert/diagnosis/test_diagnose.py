@@ -1,4 +1,4 @@
-"""The layer where a quantised file loses its signal comes first, and every figure is correct."""
+"""The layer where a quantized file loses its signal comes first, and every figure is correct."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -60,7 +60,7 @@ def test_the_wild_layer_comes_first(bad_network: Any, model_format: str) -> None
 def test_two_float_files_have_nothing_to_diagnose(
     files: dict[str, bytes], random_inputs: RandomInputs, model_format: str
 ) -> None:
-    with pytest.raises(ArtifactError, match="no integer activation of the quantised file"):
+    with pytest.raises(ArtifactError, match="no integer activation of the quantized file"):
         diagnose(files[model_format], files[model_format], model_format, random_inputs(2))
 
 
@@ -69,7 +69,7 @@ def test_files_of_two_networks_are_refused(
     files: dict[str, bytes], bad_network: Any, random_inputs: RandomInputs, model_format: str
 ) -> None:
     other = quantized(bad_network.float32[model_format], model_format, bad_network.inputs[:20])
-    with pytest.raises(ArtifactError, match=r"no integer activation of the quantised|the two files can't be compared"):
+    with pytest.raises(ArtifactError, match=r"no integer activation of the quantized|the two files can't be compared"):
         diagnose(files[model_format], other, model_format, random_inputs(2))
 
 
@@ -79,12 +79,12 @@ def test_a_damaged_file_is_an_error(files: dict[str, bytes], random_inputs: Rand
         diagnose(files[model_format], b"TFL3 and no more", model_format, random_inputs(2))
 
 
-@pytest.mark.parametrize("place", ["float", "quantised"])
+@pytest.mark.parametrize("place", ["float", "quantized"])
 def test_weights_of_the_current_folder_are_not_read(
     place: str, files: dict[str, bytes], random_inputs: RandomInputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pair = [files["onnx"], quantized(files["onnx"], "onnx", random_inputs(2))]
-    number = ["float", "quantised"].index(place)
+    number = ["float", "quantized"].index(place)
     onnx.save(
         onnx.load_from_string(pair[number]), tmp_path / "m.onnx", save_as_external_data=True, location="w.bin", size_threshold=0
     )
@@ -141,13 +141,13 @@ def test_a_layer_taken_back_is_float_with_what_reads_it(
 
 
 @pytest.mark.parametrize("model_format", FORMATS)
-def test_a_float_layer_whose_numbers_are_quantised_for_the_next_is_still_compared(bad_network: Any, model_format: str) -> None:
+def test_a_float_layer_whose_numbers_are_quantized_for_the_next_is_still_compared(bad_network: Any, model_format: str) -> None:
     float32 = bad_network.float32[model_format]
     data = quantized(float32, model_format, bad_network.inputs[:50])
     worst = diagnose(float32, data, model_format, bad_network.test_inputs[:20]).layers[0]
     alone = quantized(float32, model_format, bad_network.inputs[:50], tuple(name for name in worst.keep if "wild" in name))
     again = diagnose(float32, alone, model_format, bad_network.test_inputs[:20]).layers[0]
-    # ONNX Runtime keeps the pooling of floats in float, and quantises its output.
+    # ONNX Runtime keeps the pooling of floats in float, and quantizes its output.
     assert {"tflite": "wild", "onnx": "pool"}[model_format] in again.name
     assert set(again.keep) == set(worst.keep)
     assert again.introduced == pytest.approx(worst.introduced, abs=0.05)
@@ -194,7 +194,7 @@ def test_the_table_has_the_worst_layers_and_says_how_many_more() -> None:
     assert lines[0] == "int8.tflite against float32.tflite, 7 images, worst layer first"
     assert sum("CONV_2D" in line for line in lines) == 20
     assert "50.00%" in lines[3]
-    for note in ("which lose less: 3.", "float in the quantised file: 2.", "which fuses some: 1."):
+    for note in ("which lose less: 3.", "float in the quantized file: 2.", "which fuses some: 1."):
         assert note in text
     short = diagnosis_table(Diagnosis(7, many[:2], 0, 0), "int8.tflite", "float32.tflite")
     assert not any(words in short for words in ("not shown", "are float", "fuses"))

@@ -1,4 +1,4 @@
-"""A badly quantised file passes with few layers in float, or the failure is reported."""
+"""A badly quantized file passes with few layers in float, or the failure is reported."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Quantised files that must be accurate enough: layers go back to float, and images that did not choose them judge."""
+"""Quantized files that must be accurate enough: layers go back to float, and images that did not choose them judge."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -109,7 +109,7 @@ def test_an_export_that_can_not_be_mended_leaves_the_earlier_one_whole(artifacts
     config = ExportConfig(("tflite",), ("int8",))
     with pytest.raises(
         GateFailed,
-        match=r"int8\.tflite loses -?\d\.\d\d points quantised and -?\d\.\d\d at best, not surely within 0\.5: .*float32",
+        match=r"int8\.tflite loses -?\d\.\d\d points quantized and -?\d\.\d\d at best, not surely within 0\.5: .*float32",
     ):
         export(
             artifacts / "model.keras",
@@ -135,7 +135,7 @@ def test_images_that_could_not_show_so_small_a_loss_are_told_before_anything_is_
     assert steps == ["Keras on 60 test images"]
 
 
-def test_a_file_with_nothing_quantised_is_no_int8(artifacts: Path, idx_folder: Path) -> None:
+def test_a_file_with_nothing_quantized_is_no_int8(artifacts: Path, idx_folder: Path) -> None:
     def exact(candidate: Floats, reference: Floats, labels: Labels) -> bool:
         return bool(np.abs(candidate - reference).max() < 1e-5)
 

@@ -160,11 +160,11 @@ def test_a_dynamic_file_as_edgecnn_writes_it_runs_there(dense: Any) -> None:
 
 
 @pytest.mark.parametrize("precision", ["int8", "int16x8"])
-def test_a_quantised_dense_layer_is_refused_where_it_would_load_and_compute_something_else(dense: Any, precision: str) -> None:
+def test_a_quantized_dense_layer_is_refused_where_it_would_load_and_compute_something_else(dense: Any, precision: str) -> None:
     float32 = to_tflite.to_tflite(dense, "float32", (16, 16, 1), "float32")
     images = np.random.default_rng(0).random((8, 16, 16, 1), np.float32)
     data = quantize_tflite(float32, precision, calibrate_tflite(float32, images))
-    # The quantiser kept the float operator's version, so no runtime refuses it.
+    # The quantizer kept the float operator's version, so no runtime refuses it.
     codes = schema.ModelT.InitFromPackedBuf(data, 0).operatorCodes
     assert {code.version for code in codes if code.builtinCode == schema.BuiltinOperator.FULLY_CONNECTED} == {1}
     with pytest.raises(

@@ -42,7 +42,7 @@ def test_a_model_that_gives_nan_can_not_be_calibrated(prepared: bytes, random_in
         calibrate_onnx(prepared, inputs, "minmax")
 
 
-def test_a_quantiser_that_fails_is_named() -> None:
+def test_a_quantizer_that_fails_is_named() -> None:
     with pytest.raises(ConversionError, match=r"ONNX int8: ONNX Runtime can't prepare the model .*: omit int8"):
         prepare_onnx(b"no model")
 
@@ -102,14 +102,14 @@ def test_the_operators_to_keep_are_float_and_no_others(prepared: bytes, ranges: 
     assert {made[entry].op_type for node in others for entry in node.input[:2]} == {"DequantizeLinear"}
 
 
-def test_probabilities_are_not_quantised_and_logits_are(bad_network: Any, prepared: bytes, ranges: Ranges) -> None:
+def test_probabilities_are_not_quantized_and_logits_are(bad_network: Any, prepared: bytes, ranges: Ranges) -> None:
     probabilities = prepare_onnx(bad_network.float32["onnx"])
     found = calibrate_onnx(probabilities, bad_network.inputs[:20], "minmax")
     assert nodes(quantize_onnx(probabilities, found))["probabilities"].op_type == "Softmax"
     assert nodes(quantize_onnx(prepared, ranges))["logits"].op_type == "DequantizeLinear"
 
 
-def test_reshaped_probabilities_are_not_quantised_either() -> None:
+def test_reshaped_probabilities_are_not_quantized_either() -> None:
     layers = keras.layers
     model = keras.Sequential([keras.Input((3, 3, 2)), layers.Flatten(), layers.Dense(4, "softmax"), layers.Reshape((2, 2))])
     made = prepare_onnx(to_onnx(model, (3, 3, 2), "float32", "probabilities"))

@@ -71,18 +71,18 @@ def test_pixels_may_be_the_input() -> None:
     assert runtime.run(np.full((1, 4, 4, 1), 51, np.uint8)) == pytest.approx(0.2)
 
 
-def test_the_oldest_runtime_is_that_of_the_quantised_operators(residual: Any, random_inputs: RandomInputs) -> None:
+def test_the_oldest_runtime_is_that_of_the_quantized_operators(residual: Any, random_inputs: RandomInputs) -> None:
     float32 = to_tflite(residual, "float32", (8, 8, 3), "float32")
     assert read_needs(float32, "tflite").oldest_runtime() == "tensorflow-lite>=1.13.1"  # LEAKY_RELU.
     ranges = calibrate_tflite(float32, random_inputs(8))
     for precision in ("int8", "int16x8"):
         quantized = read_needs(quantize_tflite(float32, precision, ranges), "tflite")
-        assert quantized.written == "1.13.1"  # The float file's version, which the quantiser does not change.
+        assert quantized.written == "1.13.1"  # The float file's version, which the quantizer does not change.
         assert quantized.oldest_runtime() == "tensorflow-lite>=2.10.0"  # Because of the dense layer with a scale per output.
 
 
 @pytest.mark.parametrize(("precision", "oldest"), [("float16", "1.15.0"), ("dynamic", "2.4.0")])
-def test_the_oldest_runtime_of_what_the_converter_quantised(precision: str, oldest: str) -> None:
+def test_the_oldest_runtime_of_what_the_converter_quantized(precision: str, oldest: str) -> None:
     layers = keras.layers
     model = keras.Sequential([keras.Input((16, 16, 4)), layers.Conv2D(32, 3), layers.Conv2D(32, 3)])
     needs = read_needs(to_tflite(model, precision, (16, 16, 4), "float32"), "tflite")

@@ -205,7 +205,7 @@ def test_exported_files_need_what_the_libraries_read(exported: Path) -> None:
         assert (DENSE_BY_CHANNEL in asks.operators) == (path.stem in ("int8", "int16x8"))
         asked = {"int8": {"CONV_2D": 3, "FULLY_CONNECTED": 4}, "int16x8": {"CONV_2D": 4, "FULLY_CONNECTED": 7}}
         for name, version in written.items():
-            if path.stem in asked:  # By the quantiser, which keeps the float operator's version.
+            if path.stem in asked:  # By the quantizer, which keeps the float operator's version.
                 assert version == 1
                 assert asks.operators[name] == asked[path.stem].get(name, asks.operators[name])
             else:

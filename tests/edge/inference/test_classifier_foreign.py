@@ -92,7 +92,7 @@ def test_a_grey_tflite_file_without_an_axis_for_channels_gives_what_numpy_comput
 
 
 @pytest.mark.parametrize("name", ["uint8", "int8", "int16x8"])
-def test_a_quantised_tflite_file_is_given_and_read_by_its_scales(
+def test_a_quantized_tflite_file_is_given_and_read_by_its_scales(
     recording: Record, name: str, foreign: Path, dense: Dense, photos: NDArray[np.uint8]
 ) -> None:
     classifier, runtime = recording(foreign / f"{name}.tflite", TF)
@@ -113,7 +113,7 @@ def limits(dtype: np.dtype[Any]) -> tuple[int, int]:
     return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
 
 
-def test_pixels_that_a_quantised_file_cannot_stand_for_are_refused_and_the_file_named(foreign: Path) -> None:
+def test_pixels_that_a_quantized_file_cannot_stand_for_are_refused_and_the_file_named(foreign: Path) -> None:
     with pytest.raises(
         ArtifactError, match=r"/int8\.tflite: input .* takes -0\.996 to 1, the preprocessing gives 0 to 255: state how"
     ):

@@ -23,7 +23,7 @@ def test_logits_and_nan_are_refused(rows: list[list[float]]) -> None:
 
 
 @pytest.mark.parametrize("rows", [[[127, 127, 127]], [[-128, -128, -128]], [[-120, -100, -90]]])
-def test_quantised_logits_are_refused(rows: list[list[int]]) -> None:
+def test_quantized_logits_are_refused(rows: list[list[int]]) -> None:
     with pytest.raises(ArtifactError, match="not class probabilities"):
         to_probabilities(np.array(rows, np.int8), spec("int8", 1 / 256, -128))
 
@@ -96,7 +96,7 @@ def test_float16_logits_do_not_overflow() -> None:
     np.testing.assert_array_equal(rows, [[1, 0]])
 
 
-def test_quantised_logits_are_read_by_their_scale_first() -> None:
+def test_quantized_logits_are_read_by_their_scale_first() -> None:
     rows = to_probabilities(np.array([[10, 20, -5]], np.int8), spec("int8", 0.1, 3), "logits")
     powers = np.exp([0.7, 1.7, -0.8])
     np.testing.assert_allclose(rows, [powers / powers.sum()], rtol=1e-6)
@@ -120,7 +120,7 @@ def test_no_rows_are_no_error(columns: int, kind: str) -> None:
     assert rows.shape == (0, max(2, columns))
 
 
-def test_many_quantised_classes_are_told_from_logits_by_each_value() -> None:
+def test_many_quantized_classes_are_told_from_logits_by_each_value() -> None:
     """300 steps of rounding allow a row any sum, and no value more than one step beyond 1."""
     logits = np.random.default_rng(0).normal(0, 5, (40, 300)).astype(np.float32)
     logits -= logits.mean(axis=1, keepdims=True)
