@@ -24,9 +24,7 @@ Trust = Annotated[
     list[str] | None,
     typer.Option(metavar="MODULE", help="Python module that defines the model's own layers; its code runs."),
 ]
-Verbose = Annotated[
-    bool, typer.Option("--verbose", help="Also say how it was measured, with every reason for unstable times.")
-]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Also say how it was measured, with every reason for unstable times.")]
 Allow = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME", help=f"Noise to ignore ({', '.join(NOISE)}; noise for all); repeatable."),

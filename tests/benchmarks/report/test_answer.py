@@ -14,6 +14,7 @@ from edgecnn.benchmarks.report.tables import figure
 from edgecnn.benchmarks.report.text import to_csv, to_markdown, to_text
 from edgecnn.benchmarks.results.latency_summary import p50_ns, summarize, typical_ns
 from edgecnn.benchmarks.results.records import Report, Round
+from edgecnn.benchmarks.statistics.intervals import Interval
 from edgecnn.benchmarks.timing.times import Times
 
 BUSY = Noise("load", None, "other processes used 1.20 cores while files were timed: stop them")
@@ -76,3 +77,24 @@ def test_there_is_one_p50_in_text_csv_json_page_and_pick(quiet: Report) -> None:
     for pick in recommend(report, pareto_points(report)):
         assert pick.p50_us[0] == p50_ns(pick.file.launches) / 1e3
         assert f"{pick.p50_us[0]:,.1f} µs" in page
+
+
+@pytest.mark.parametrize(("low", "high", "told"), [(-0.69, -0.66, True), (-0.69, -0.004, False), (0.66, 0.69, False)])
+def test_a_file_that_is_shown_to_be_much_better_than_its_reference_is_told(
+    quiet: Report, low: float, high: float, told: bool
+) -> None:
+    first, *others = quiet.files
+    assert first.accuracy
+    better = replace(first, accuracy=replace(first.accuracy, drop=Interval((low + high) / 2, low, high)))
+    report = replace(quiet, files=(better, *others))
+    line = f"{first.name} is right on {-100 * high:.2f} to {-100 * low:.2f} % more of the images than {quiet.reference}: "
+    assert (line in " ".join(to_text(report).split())) == told
+    assert ("more of the images than" in to_text(report)) == told
+
+
+def test_files_that_are_right_as_often_are_called_as_accurate(quiet: Report) -> None:
+    first, *others = quiet.files
+    alike = replace(quiet, files=(first, *(replace(other, accuracy=first.accuracy) for other in others)))
+    accurate = recommend(alike, pareto_points(alike))[0]
+    names = ", ".join(file.name for file in quiet.files if file.name != accurate.file.name)
+    assert accurate.notes == (f"As accurate: {names}.",)
