@@ -58,7 +58,7 @@ _PRODUCTS = (
 
 
 def read_network(data: bytes, reading: Reading) -> Network:
-    """Read a file's graph for a batch of one. An ONNX file needs nothing of `reading`.
+    """Read a file's graph for a batch of one. Of `reading`, an ONNX file needs the name alone.
 
     In a file with QuantizeLinear and DequantizeLinear around its operators (QDQ), an operator whose output is quantized reads
     and writes integers, as runtimes run it: those around it are part of it and no tensors. The other ones get rows.
@@ -69,7 +69,7 @@ def read_network(data: bytes, reading: Reading) -> Network:
     import onnx
     import onnx.inliner
 
-    with parsing("the ONNX file can't be read", "copy it again"):
+    with parsing(f"{reading.name} can't be read", "copy it again"):
         model = onnx.inliner.inline_local_functions(onnx.load_from_string(data))
         if not model.graph.node:
             raise ValueError("no operators")

@@ -45,7 +45,7 @@ def read_network(data: bytes, reading: Reading) -> Network:
 
     # The schema's code checks nothing and copies overlapping data many times: it must not see what `read_needs` refuses.
     read_needs(data, "tflite")
-    with parsing("the TFLite file can't be read", "copy it again"):
+    with parsing(f"{reading.name} can't be read", "copy it again"):
         model = schema.ModelT.InitFromPackedBuf(data, 0)
         graph = model.subgraphs[_subgraph(model, reading.signature)]
         return _Reader(model, graph, schema).network()
