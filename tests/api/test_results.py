@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import edgecnn as ec
+from edgecnn.benchmarks.proof.golden import GoldenCheck
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.result import Result
 
@@ -128,9 +129,11 @@ def test_a_bundle_and_what_verify_says_of_it(exported: Path, tmp_path: Path) -> 
     made = ec.bundle(exported, tmp_path / "bars.zip", files=["int8.onnx"], test_images=10)
     check(made)
     golden = ec.verify(made.path)
+    assert isinstance(golden, GoldenCheck)
     check(golden)
     assert golden.passed
     assert golden.problem is None
+    table(golden.rows())
     check(ec.open(made.path))
 
 
@@ -152,6 +155,12 @@ def test_a_diagnosis_a_verification_and_an_inspection(exported: Path, idx_folder
     inspection = ec.inspect_images(idx_folder)
     check(inspection)
     table(inspection.rows())
+
+
+def test_an_examination_of_this_machine() -> None:
+    examined = ec.doctor()
+    check(examined)
+    table(examined.rows())
 
 
 def test_a_folder_shows_what_was_exported(exported: Path) -> None:

@@ -2,17 +2,23 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import edgecnn as ec
 from edgecnn.__main__ import main
 from edgecnn.api import devices as device_calls
+from edgecnn.benchmarks.judge.gate import Check, Verdict
+from edgecnn.benchmarks.results.devices import DeviceResult, DeviceResults
+from edgecnn.benchmarks.results.read import read_report
 from edgecnn.cli.command_line import COMMANDS
 from edgecnn.cli.devices import sent_arguments
 from edgecnn.edge.errors import ConfigError
 
+KEPT = Path(__file__).parents[1] / "benchmarks/kept_results/schema-5.json"
 HANDLED_HERE = {"--device", "--install", "--budget", "--json", "--verbose"}
 IMAGES = {"--data", "--size", "--channels", "--fit", "--test-share", "--split-seed", "--labels"}
 
@@ -89,6 +95,33 @@ def test_what_cannot_work_is_refused_before_anything_is_connected(
     monkeypatch.setenv("PATH", str(tmp_path))  # No ssh.
     assert main(["bench", *(argument.format(folder=exported) for argument in arguments)]) == 2
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("statuses", "code"),
+    [
+        (("PASS", "PASS"), 0),
+        (("PASS", "INVALID"), 7),
+        (("FAIL", "INVALID"), 3),
+        (("PASS", "UNDECIDED"), 3),
+        (("PASS", None), 1),
+    ],
+)
+def test_the_exit_code_is_that_of_the_worst_device(
+    statuses: tuple[Any, ...], code: int, exported: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = read_report(KEPT)
+    results = tuple(
+        DeviceResult(
+            f"pi{place}",
+            None if status else "it is off",
+            replace(kept, verdict=Verdict(status, (Check(status, "int8.tflite: x"),))) if status else None,
+        )
+        for place, status in enumerate(statuses)
+    )
+    monkeypatch.setattr(ec, "bench_devices", lambda *_, **__: DeviceResults(1, "edgecnn bench", results))
+    assert main(["bench", str(exported), "--device", "pi0", "--device", "pi1"]) == code
+    assert f"of {len(statuses)} devices" in capsys.readouterr().out
 
 
 def test_nothing_is_packed_for_devices_that_cannot_be_reached(

@@ -92,6 +92,23 @@ def test_what_is_no_selftest_is_no_floor(tmp_path: Path) -> None:
         read_floor(path, [])
 
 
+@pytest.mark.parametrize(("with_floor", "told"), [(SAME, True), (APART, False)])
+def test_a_machine_on_which_the_intervals_do_not_hold_is_told_and_whether_its_floor_helps(
+    with_floor: Interval, told: bool, result: SelfTest
+) -> None:
+    bad = replace(
+        result,
+        side_by_side=_trials([SAME] * 20),
+        one_after_another=_trials([APART] * 10),
+        with_floor=_trials([with_floor] * 10),
+    )
+    assert not bad.holds
+    text = " ".join(selftest_text(bad).split())
+    assert text.startswith("The intervals do NOT hold on this machine")
+    assert "no difference in 0 of 10" in text
+    assert ("They hold in edgecnn compare when it gets this test's JSON" in text) == told
+
+
 def test_the_text_gives_the_floor_and_both_counts(result: SelfTest) -> None:
     text = selftest_text(result)
     assert "int8.tflite compared with itself, 2 launches of 2 rounds on each side:" in text

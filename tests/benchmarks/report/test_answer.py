@@ -16,6 +16,7 @@ from edgecnn.benchmarks.results.latency_summary import p50_ns, summarize, typica
 from edgecnn.benchmarks.results.records import Report, Round
 from edgecnn.benchmarks.statistics.intervals import Interval
 from edgecnn.benchmarks.timing.times import Times
+from edgecnn.edge.export_records import Mended
 
 BUSY = Noise("load", None, "other processes used 1.20 cores while files were timed: stop them")
 
@@ -54,7 +55,8 @@ def test_of_many_reasons_for_unstable_times_the_first_are_given_and_all_when_ask
 def test_there_is_one_p50_in_text_csv_json_page_and_pick(quiet: Report) -> None:
     # Rounds of unlike medians: their geometric mean is another figure than the median of all runs.
     def with_slow(rounds: tuple[Round, ...]) -> tuple[Round, ...]:
-        return (*rounds[:-1], replace(rounds[-1], measured=Times.pack([400_000] * 9)))
+        times = (*([10_000] * (len(rounds) - 1)), 400_000)
+        return tuple(replace(item, measured=Times.pack([time] * 9)) for item, time in zip(rounds, times, strict=True))
 
     files = tuple(
         replace(
@@ -77,6 +79,18 @@ def test_there_is_one_p50_in_text_csv_json_page_and_pick(quiet: Report) -> None:
     for pick in recommend(report, pareto_points(report)):
         assert pick.p50_us[0] == p50_ns(pick.file.launches) / 1e3
         assert f"{pick.p50_us[0]:,.1f} µs" in page
+
+
+def test_what_the_figures_of_accuracy_rest_on_is_told(quiet: Report) -> None:
+    first, *others = quiet.files
+    assert first.accuracy
+    mended = Mended(("conv",), "float32", 0.5, 7, 1000, 1.1, held_out=0)
+    chosen = replace(first, artifact=replace(first.artifact, mended=mended), accuracy=replace(first.accuracy, groups=5))
+    text = " ".join(to_text(replace(quiet, files=(chosen, *others))).split())
+    assert "The images come in 5 groups" in text
+    assert f"{first.name} was chosen among 7 on these very images" in text
+    held = replace(chosen, artifact=replace(first.artifact, mended=replace(mended, held_out=30)))
+    assert "on these very images" not in to_text(replace(quiet, files=(held, *others)))
 
 
 @pytest.mark.parametrize(("low", "high", "told"), [(-0.69, -0.66, True), (-0.69, -0.004, False), (0.66, 0.69, False)])
