@@ -182,7 +182,7 @@ def test_ctrl_c_leaves_the_finished_epoch_and_resume_goes_on(idx_folder: Path, t
 
 @pytest.mark.skipif(not FASHION.is_dir(), reason="Debian's dataset-fashion-mnist is not installed: apt-get install it")
 def test_fashion_mnist_takes_the_same_chain(tmp_path: Path) -> None:
-    edgecnn(tmp_path, "train", "--data", str(FASHION), "--epochs", "1", "--filters", "16,16,16")
+    edgecnn(tmp_path, "train", "--data", str(FASHION), "--epochs", "1", "--filters", "8,8,8")
     edgecnn(tmp_path, "export", "artifacts/fashion-mnist/model.keras")
     # A model of one epoch may lose about the default limit to int8; then exit code 3 is correct.
     done = subprocess.run(
