@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.edge.data.image_folders import write
+from tests.edge.data.drawn.image_folders import write
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from edgecnn.edge.data.image_file import background, read_image
 from edgecnn.edge.errors import ArtifactError, MissingDependency
 from edgecnn.edge.manifest import Background, Preprocessing
-from tests.edge.data.pictures import BAR, SHAPE
+from tests.edge.data.drawn.pictures import BAR, SHAPE
 
 PLAIN = Preprocessing(scale=1 / 255, fit="letterbox", background="dark")
 ANY = Preprocessing(scale=1 / 255, fit="letterbox", background="any")

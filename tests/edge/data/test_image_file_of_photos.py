@@ -11,7 +11,7 @@ from edgecnn.edge.data.image_file import fit_image, image_header, read_fitted, r
 from edgecnn.edge.data.splits import FileSplit
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.manifest import Fit, Preprocessing
-from tests.edge.data.pictures import BAR, SHAPE, photo
+from tests.edge.data.drawn.pictures import BAR, SHAPE, photo
 
 
 @pytest.mark.parametrize("fit", ["letterbox", "crop", "stretch"])

@@ -12,7 +12,7 @@ from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.data.image_folder import has_parts, list_images, load_image_folder
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.manifest import SplitOff
-from tests.edge.data.image_folders import SIZE, TEST_ONLY, write
+from tests.edge.data.drawn.image_folders import SIZE, TEST_ONLY, write
 
 
 def test_a_class_without_images_in_a_part_is_named(parts: Path) -> None:

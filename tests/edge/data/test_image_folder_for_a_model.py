@@ -13,7 +13,7 @@ from edgecnn.edge.data.image_file import read_image
 from edgecnn.edge.data.image_folder import load_image_folder
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.manifest import Background, Fit, Preprocessing
-from tests.edge.data.image_folders import SIZE, TEST_ONLY, write
+from tests.edge.data.drawn.image_folders import SIZE, TEST_ONLY, write
 
 
 def test_a_labels_file_gives_the_order_and_may_name_more(parts: Path) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgecnn.benchmarks.statistics.intervals import mean_interval, student_quantile
 
 Draw = Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float64]]
-DOCS = Path(__file__).parents[3] / "docs/explanation/measuring.md"
+DOCS = Path(__file__).parents[4] / "docs/explanation/measuring.md"
 SPREAD, BENCHMARKS = 0.01, 40_000
 
 

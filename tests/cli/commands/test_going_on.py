@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edgecnn.edge.manifest import Manifest
-from tests.cli.own_things import photos, save_linear
+from tests.cli.commands.own_things import photos, save_linear
 
 GREY = ("--data", "pets", "--size", "12x12", "--channels", "1")
 

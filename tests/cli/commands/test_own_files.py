@@ -14,7 +14,7 @@ from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
-from tests.cli.own_things import photos, save_linear
+from tests.cli.commands.own_things import photos, save_linear
 
 SHORT = ("--launches", "2", "--min-runs", "4", "--min-seconds", "0")
 

@@ -8,7 +8,7 @@ import pytest
 
 from edgecnn.edge.formats import FORMATS, RUNTIMES
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PACKAGES = ("edge", "convert", "benchmarks", "edgecnn/api", "edgecnn/cli")
 NAMES = {
     *FORMATS,

@@ -12,7 +12,7 @@ import edgecnn
 from edgecnn.cli.command_line import COMMANDS
 from tools.command_help import write_help
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 _LINK = re.compile(r"\]\((?!https?:|#)([^)\s#]+)[^)]*\)")
 _PATH = re.compile(r"(?<![\w/.-])docs/[\w./-]*\.(?:md|svg|png|json)\b")
 _TEXT = (".py", ".md", ".toml", ".txt", ".ipynb", ".yml", ".html", "Makefile")

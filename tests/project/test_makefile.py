@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_demo_ends_with_how_to_activate_the_environment_whatever_bench_decides(tmp_path: Path) -> None:

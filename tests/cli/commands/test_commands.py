@@ -13,7 +13,7 @@ from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.data.dataset import load_test
 from tests.cli.always_right import SHORT, always_right
 
-KEPT = Path(__file__).parents[1] / "benchmarks/kept_results/schema-5.json"
+KEPT = Path(__file__).parents[2] / "benchmarks/kept_results/schema-5.json"
 
 
 def test_every_format_has_the_same_accuracy(exported: Path, terminal: Any) -> None:
