@@ -4,6 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
+# Tests start thousands of processes, each of which would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
+
 # A checkout by a git that makes no links, as on Windows, has a small file in the place of each.
 $(shell for room in edge convert benchmarks; do [ -L edgecnn/$$room ] || ln -sfn ../$$room edgecnn/$$room; done)
 
@@ -24,7 +27,7 @@ check: install
 
 # Two at a time, a file of tests at a time: the long ones first, so that none is left alone at the end.
 unit: install
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/end_to_end tests
+	$(BIN)/pytest --durations 15 --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/end_to_end tests
 
 # Once over all tests, children too, half as long again: the lines that no test reaches.
 coverage: install
