@@ -26,7 +26,7 @@ _COLLECTED_AFTER = 100_000
 # How long native code may keep Python from handling a signal: a training step or a conversion usually returns sooner.
 _PATIENCE_SECONDS = 5.0
 _NATIVE_LOADING = [("<frozen importlib._bootstrap_external>", name) for name in ("create_module", "exec_module")]
-_CANNOT_WRITE = 2  # The same as ConfigError.exit_code.
+_CANNOT_WORK = 2  # The same as ConfigError.exit_code.
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -107,6 +107,9 @@ class _Stop:
             return _stopped_by(number)
         if isinstance(error, SystemExit) and isinstance(error.code, int):
             return error.code
+        if isinstance(error, MemoryError):  # Not even the message could be made.
+            _say("edgecnn: there is not enough memory: free some, or give a smaller model or smaller batches")
+            return _CANNOT_WORK
         sys.excepthook(type(error), error, error.__traceback__)
         return 1
 
@@ -157,7 +160,7 @@ def _leave(code: int) -> NoReturn:
         pass  # The reader has closed the pipe.
     except OSError as error:
         _say(f"edgecnn: standard output can't be written ({error.strerror}): send it elsewhere")
-        code = code or _CANNOT_WRITE
+        code = code or _CANNOT_WORK
     os._exit(code)
 
 

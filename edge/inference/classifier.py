@@ -259,8 +259,10 @@ class Classifier:
         except ArtifactError as error:
             raise ArtifactError(f"{self._name}: {error.marked}") from error
 
-    def cannot_run(self, error: Exception) -> ArtifactError:
+    def cannot_run(self, error: Exception) -> Exception:
         """Return the error for an exception that the runtime raised while it ran the file."""
+        if isinstance(error, MemoryError) or "bad_alloc" in str(error):  # C++ calls it so.
+            return MemoryError(str(error))
         return ArtifactError(f"{self._name}: {self.runtime.name} can't run it ({why(error, 200)}): {self._fix}")
 
     def _calls(self, inputs: NDArray[Any], step: int) -> Iterable[NDArray[Any]]:

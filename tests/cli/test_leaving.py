@@ -162,6 +162,13 @@ def test_a_bug_keeps_its_traceback_and_exits_with_1() -> None:
     assert b"KeyError: 'lost'" in done.stderr
 
 
+def test_memory_that_does_not_even_suffice_for_the_message_is_one_line() -> None:
+    code = "from edgecnn import __main__ as entry\ndef main(): raise MemoryError\nentry.main = main\nentry.run()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert re.fullmatch(r"edgecnn: there is not enough memory.*\n", done.stderr)
+
+
 def test_what_was_printed_and_registered_is_not_lost_when_the_process_leaves() -> None:
     code = AS_COMMAND.format(arguments=[]) + (
         "import atexit\natexit.register(print, 'registered')\nentry.main = lambda: print('printed', end=' ') or 7\nentry.run()"

@@ -186,6 +186,13 @@ def test_a_file_that_gives_more_rows_than_images_is_refused(onnx_file: OnnxFile,
         Classifier.load(path, interface=UNIT).predict(photos)
 
 
+def test_memory_that_a_runtime_runs_out_of_is_no_fault_of_the_file(onnx_file: OnnxFile) -> None:
+    classifier = Classifier.load(onnx_file((8, 6, 3)), interface=UNIT)
+    for error in (MemoryError(), RuntimeError("std::bad_alloc")):
+        assert isinstance(classifier.cannot_run(error), MemoryError)
+    assert isinstance(classifier.cannot_run(RuntimeError("odd")), ArtifactError)
+
+
 def test_a_preprocessing_of_three_channels_is_refused_for_grey(onnx_file: OnnxFile) -> None:
     with pytest.raises(ConfigError, match=r"^mean has 3 values, the images have 1 channel"):
         Classifier.load(onnx_file((8, 6, 1)), interface=Interface(SCHEMES["torch"]))

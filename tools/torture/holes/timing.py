@@ -60,18 +60,21 @@ def _pause(pids: list[int], stopped: float, running: float) -> None:
 
 
 class SlowLaunch:
-    """Makes one child of a benchmark three times slower: the `chosen`th that appears."""
+    """Makes one child of a benchmark three times slower: the `chosen`th that appears.
 
-    def __init__(self, chosen: int) -> None:
+    It is stopped twice in the time of a run: in longer turns, most runs of a fast machine would fall between two stops.
+    """
+
+    def __init__(self, chosen: int, run_seconds: float) -> None:
         """Start with no child seen."""
-        self._chosen, self._seen = chosen, list[int]()
+        self._chosen, self._seen, self._turn = chosen, list[int](), run_seconds / 2
 
     def __call__(self, parent: int) -> None:
         """Look at the children, and slow the chosen one for a moment."""
         now = _children(parent)
         self._seen += [pid for pid in now if pid not in self._seen]
         hit = [pid for place, pid in enumerate(self._seen) if place == self._chosen and pid in now]
-        _pause(hit, 0.006 if hit else 0, 0.003)
+        _pause(hit, 2 * self._turn if hit else 0, self._turn)
 
 
 def slow_launch(folder: Path) -> str:
@@ -81,9 +84,10 @@ def slow_launch(folder: Path) -> str:
         answer = measure(folder, f"bench slow.onnx --allow noise {_PLAN} --json quiet.json")
         if answer.code:
             return f"the undisturbed benchmark ended with {answer.code}: {answer.err.strip().splitlines()[-1:]}"
-        limit = 1.5e-6 * max(_medians(folder / "quiet.json"))
+        quiet = _medians(folder / "quiet.json")
+        limit = 1.5e-6 * max(quiet)
         command = f"bench slow.onnx --allow noise {_PLAN} --max-p90-ms {limit} --json slow.json"
-        answer = measure(folder, command, SlowLaunch(chosen))
+        answer = measure(folder, command, SlowLaunch(chosen, 1e-9 * min(quiet)))
         medians = sorted(_medians(folder / "slow.json"))
         if medians[-1] < 2 * medians[0]:
             continue  # Another child was slowed: the first ones only open the file.
