@@ -82,8 +82,11 @@ def run(command: str, folder: Path, page: str, results: list[str]) -> str:
     kept = command
     if command.startswith("edgecnn bench ") and "--json" not in command:
         results.append(f"{page}.bench-{len(results) + 1}.json")
-        kept = command.replace("edgecnn bench", f"edgecnn bench --json {RECORD / results[-1]}", 1)
+        # In the page's folder first: the result records the command, which must not name a path of this machine.
+        kept = command.replace("edgecnn bench", f"edgecnn bench --json {results[-1]}", 1)
     done = subprocess.run(["bash", "-c", kept], cwd=folder, env=environment, text=True, capture_output=True)  # noqa: S607
+    if kept != command:
+        (folder / results[-1]).replace(RECORD / results[-1])
     error = f"{done.stderr.strip().splitlines()[-1]}\n" if done.returncode else ""
     return "".join(f"{line.rstrip()}\n" for line in (done.stdout + error).strip("\n").splitlines())
 

@@ -40,6 +40,12 @@ def test_a_benchmark_on_a_page_is_what_its_result_prints_today() -> None:
     assert shown > 30
 
 
+def test_a_kept_result_names_no_place_of_the_machine_that_made_it() -> None:
+    results = [read_report(RECORD / name) for page in PAGES for name in record(page)["results"]]
+    assert results
+    assert [word for result in results for word in (*result.command.split(), result.folder) if word.startswith("/")] == []
+
+
 def test_outputs_are_replaced_by_what_the_commands_print(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, folder in (("ROOT", tmp_path), ("RECORD", tmp_path / "record"), ("WORK", tmp_path / "work")):
         monkeypatch.setattr(docs_outputs, name, folder)
