@@ -25,14 +25,16 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Two at a time, a file of tests at a time: the long ones first, so that none is left alone at the end.
+# Two at a time, a file of tests at a time.
+PYTEST := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 unit: install
-	$(BIN)/pytest --durations 15 --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/end_to_end tests
+	$(BIN)/pytest --durations 15 $(PYTEST)
 
 # Once over all tests, children too, half as long again: the lines that no test reaches.
 coverage: install
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/end_to_end tests
+	$(BIN)/coverage run -m pytest $(PYTEST)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

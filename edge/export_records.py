@@ -48,6 +48,57 @@ class Mended:
 
 
 @dataclass(frozen=True)
+class Ratio:
+    """A file's cost divided by another's, with a 95 % interval; both ends are the estimate where there is none."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class TriedPlacement:
+    """A choice of float layers that a search measured and judged.
+
+    Attributes:
+        in_float: Number of operators in float.
+        cost: Its cost divided by the plain int8 file's, as the search measured it; this is no result of a benchmark.
+        drop_points: Accuracy that it loses, in percentage points, on the images that chose it.
+        passes: Whether that is within the limit.
+    """
+
+    in_float: int
+    cost: float
+    drop_points: float
+    passes: bool
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """How a search found which layers of a quantized file stay float for the least cost on one machine.
+
+    Attributes:
+        machine: Where it was measured, for example `Cortex-A72, Raspberry Pi 4 Model B`.
+        unit: What was measured: `time`, or `instructions` of an emulated core.
+        compared_with: The plain file of least cost there, float or quantized.
+        ratio: The file's cost divided by that file's, in processes that chose nothing.
+        candidates: Number of placements measured.
+        seconds: How long the search took.
+        seed: Seed of the search.
+        tried: The placements that were judged, in order of cost.
+    """
+
+    machine: str
+    unit: Literal["time", "instructions"]
+    compared_with: str
+    ratio: Ratio
+    candidates: int
+    seconds: float
+    seed: int
+    tried: tuple[TriedPlacement, ...]
+
+
+@dataclass(frozen=True)
 class ScaleChange:
     """An activation's quantization scale, calibrated on each half of the images separately.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from edgecnn.edge.errors import ArtifactError
-from edgecnn.edge.export_records import Mended, Parity, Provenance, Reference
+from edgecnn.edge.export_records import Mended, Parity, Provenance, Reference, Tuned
 from edgecnn.edge.files import read_bytes, sha256, write_bytes
 from edgecnn.edge.folder.file_names import MANIFEST_NAME
 from edgecnn.edge.folder.other_formats import fix_for
@@ -141,7 +141,8 @@ class Artifact:
         output: The class probabilities.
         oldest_runtime: Oldest release that loads it, as `package>=version`, if known.
         parity: Agreement with the Keras model, measured before the file was accepted; None for the Keras model.
-        mended: Layers left unquantized to keep the accuracy; None if the file is plainly quantized.
+        mended: Layers left unquantized to keep the accuracy or to save time; None if the file is plainly quantized.
+        tuned: How those layers were found, if they are the ones of least cost; else None.
     """
 
     format: str
@@ -155,6 +156,7 @@ class Artifact:
     oldest_runtime: str | None
     parity: Parity | None
     mended: Mended | None = None
+    tuned: Tuned | None = None
 
     @property
     def exported(self) -> bool:

@@ -22,12 +22,22 @@ os.environ.setdefault("MPLCONFIGDIR", str(Path("~/.cache/matplotlib").expanduser
 _CACHE = tempfile.TemporaryDirectory(prefix="tests-of-edgecnn-")
 os.environ["XDG_CACHE_HOME"] = _CACHE.name
 
+# Tests run two at a time, with children of their own: more threads each would only wait for one another.
+for _threads in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")
+
 # Otherwise children compile all our modules again, which costs a minute for a suite with a thousand children.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A shell ignores Ctrl-C for what runs in its background, nohup a hang-up, and children inherit that: some tests send them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the whole chains, which take minutes: at the end, one alone would keep the other processes waiting."""
+    items.sort(key=lambda item: "end_to_end" not in item.path.parts)
+
 
 KEPT = Path(__file__).parent / "kept"
 
@@ -54,6 +64,12 @@ def exported(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def any_batch(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Some files of a folder like `exported` that take any number of images at a time. Do not write to it."""
     return _copied("any_batch", idx_folder, tmp_path_factory.mktemp("any"))
+
+
+@pytest.fixture(scope="session")
+def remembering(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an LSTM, whose .tflite file keeps its state between calls. Do not write to it."""
+    return _copied("lstm", idx_folder, tmp_path_factory.mktemp("remembering"))
 
 
 def _copied(name: str, images: Path, parent: Path) -> Path:

@@ -14,10 +14,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgecnn.__main__ import main
 from edgecnn.convert.keras.load import load_tensorflow
 from edgecnn.convert.keras.runtime import KerasRuntime
-from edgecnn.edge.data.dataset import load_dataset, load_test
+from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.folder.archive import GOLDEN_IMAGES_NAME, golden_name
 from edgecnn.edge.inference.classifier import Classifier
@@ -25,29 +24,10 @@ from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.tflite_state import TfliteState, tflite_state
-from tests.remembering import FusedLstm
 
 # Smallest change of a probability by an earlier image if nothing is reset.
 LEAK = 0.05
 SHORT = ("--launches", "2", "--min-runs", "4", "--min-seconds", "0")
-
-
-@pytest.fixture(scope="module")
-def remembering(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that `edgecnn export` made from an LSTM. Do not write to it."""
-    home = tmp_path_factory.mktemp("remembering")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(home)
-        keras.utils.set_random_seed(0)
-        layers = keras.layers
-        rows = [keras.Input((12, 12, 1)), layers.Reshape((12, 12)), FusedLstm(), layers.Dense(3, activation="softmax")]
-        model, train = keras.Sequential(rows), load_dataset(idx_folder).train
-        model.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy")
-        model.fit(train.images(range(240)) / np.float32(255), train.labels, batch_size=16, epochs=12, verbose=0)
-        model.save("lstm.keras")
-        said = ("--data", str(idx_folder), "--preprocess", "unit", "--format", "tflite", "--quantize", "float32")
-        assert main(["export", "lstm.keras", *said, "--trust", "tests.remembering"]) == 0
-    return home / "artifacts" / "lstm"
 
 
 @pytest.fixture

@@ -162,7 +162,7 @@ def test_every_command_says_in_one_line_that_a_file_does_not_come_back(command: 
 def test_a_quantized_file_that_never_ends_ends_a_diagnosis(
     exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgecnn.api.diagnose.SECONDS", 3.0)
+    monkeypatch.setattr("edgecnn.api.diagnose.SECONDS", 1.0)
     shutil.copy(exported / "float32.onnx", "good.onnx")
     model = onnx.load(exported / "int8.onnx")
     model.graph.node.extend(endless(model.graph.output[0].name, "never"))
@@ -173,7 +173,7 @@ def test_a_quantized_file_that_never_ends_ends_a_diagnosis(
     takes = ("--preprocess", "unit", "--data", images, "--count", "1")
     line = terminal.fails(4, "diagnose", "bad.onnx", "--float", "good.onnx", *takes)
     assert line.startswith("edgecnn: bad.onnx ")
-    assert "6 s" in line
+    assert "2 s" in line
 
 
 @pytest.mark.usefixtures("soon")
@@ -196,7 +196,7 @@ def test_the_doctor_runs_a_file_with_bounded_memory(terminal: Any) -> None:
 def test_a_keras_file_of_a_huge_layer_does_not_take_all_memory() -> None:
     model = keras.Sequential([keras.Input((12, 12, 1)), keras.layers.Flatten(), keras.layers.Dense(3)])
     model.save("good.keras")
-    Path("bad.keras").write_bytes(with_units("good.keras", 10**8))
+    Path("bad.keras").write_bytes(with_units("good.keras", 10**10))
     with pytest.raises(ArtifactError, match=r"^bad\.keras needs more memory"):
         opener_for("keras").open_file(read_model(Path("bad.keras")), 1)
 

@@ -161,7 +161,8 @@ KNOWN_PROBLEMS = (
         topic="file",
         when=("file has int8", "machine has arm", "cpu lacks asimddp"),
         status=WARNING,
-        text="int8 may be no faster than float32 here: this CPU has no dot product instructions. Measure both",
+        text="int8 may be no faster than float32 here: this CPU has no dot product instructions. Measure both. An export "
+        "that is tuned for this CPU leaves the layers in float that are faster so",
         fix="edgecnn bench FOLDER",
         source="https://github.com/google/XNNPACK/issues/6653",
     ),

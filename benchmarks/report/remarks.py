@@ -6,13 +6,15 @@ from edgecnn.benchmarks.judge.class_changes import moved_classes
 from edgecnn.benchmarks.judge.gate import PASS, UNJUDGED
 from edgecnn.benchmarks.machine.noise import OTHERS_CORES
 from edgecnn.benchmarks.results.latency_summary import summarize
-from edgecnn.benchmarks.results.records import Report
+from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.edge.data.pixel_digests import conflict_note
 
 # Of the reasons why times are unstable: most machines have one, which shows in every file.
 _REASONS = 5
 # As a share of the images; quantization alone may gain a little.
 _NOTABLE_GAIN = 0.005
+# Share of the float file's time above which a quantized file is no faster.
+_FASTER = 0.95
 
 
 def remarks(report: Report) -> list[str]:
@@ -35,7 +37,7 @@ def remarks(report: Report) -> list[str]:
             + ", ".join(f"{file.name} {file.artifact.input.shape}" for file in report.files)
             + "."
         )
-    return [*_better_than_reference(report), *lines, *_counted_images(report), *_slower_than_float(report), *report.notes]
+    return [*_better_than_reference(report), *lines, *_counted_images(report), *_no_faster_than_float(report), *report.notes]
 
 
 def _better_than_reference(report: Report) -> list[str]:
@@ -77,17 +79,28 @@ def _counted_images(report: Report) -> list[str]:
     return lines
 
 
-def _slower_than_float(report: Report) -> list[str]:
-    """Return a line for each quantized file that is shown to take longer than the float32 file of its format."""
+def _no_faster_than_float(report: Report) -> list[str]:
+    """Return a line for each quantized file that is not shown to be at least a twentieth faster than its format's float32."""
     floats = {(file.artifact.format, file.threads): file for file in report.files if file.artifact.precision == "float32"}
     lines = []
     for file in report.files:
         other = floats.get((file.artifact.format, file.threads), file)
         ratio = None if other is file else summarize(file.launches, other.launches, ()).ratio
-        if ratio and ratio.low > 1:
-            figures = f"{ratio.estimate:.2f} ({ratio.low:.2f}-{ratio.high:.2f})"
-            lines.append(f"{file.name} is slower here than {other.name}, {figures} of its time: it saves size alone.")
+        if ratio and ratio.high > _FASTER:
+            figures = f"{ratio.estimate:.2f} ({ratio.low:.2f}-{ratio.high:.2f}) of its time"
+            what = "is slower here than" if ratio.low > 1 else "is not shown to be faster here than"
+            lines.append(f"{file.name} {what} {other.name}, {figures}: it saves size alone.{_where(file)}")
     return lines
+
+
+def _where(file: FileResult) -> str:
+    """Return which op takes most of a plainly quantized int8 file's time, and what helps."""
+    if file.artifact.precision != "int8" or file.artifact.mended:
+        return ""
+    if not file.profile:
+        return " An export that is tuned leaves the layers in float that are faster so; op times show where the time goes."
+    most = max(file.profile.ops, key=lambda op: op.share)
+    return f" {most.share:.0%} of it goes to {most.op}: an export that is tuned leaves such a layer in float if that is faster."
 
 
 def unstable_lines(title: str, reasons: Sequence[str], every: bool) -> list[str]:

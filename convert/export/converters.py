@@ -42,6 +42,10 @@ class Converter(Protocol):
         """
         ...
 
+    def operators(self) -> tuple[str, ...]:
+        """Return the operators that `quantize` may leave in float, in the order in which they run."""
+        ...
+
     def scales(self, data: bytes) -> dict[str, float]:
         """Return the scale of each integer activation of a quantized file."""
         ...

@@ -11,11 +11,14 @@ import numpy as np
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export_job import Card, ExportJob
 from edgecnn.convert.export.file_exporter import FileExporter
-from edgecnn.convert.export.keep_accuracy import Judge
+from edgecnn.convert.export.keep_accuracy import Judge, judged_images
 from edgecnn.convert.keras.load import saved_with
 from edgecnn.convert.keras.manifest import earlier_manifest, keras_manifest
 from edgecnn.convert.keras.runtime import KerasRuntime
 from edgecnn.convert.training.custom_model import needed_modules
+from edgecnn.convert.tuning.figure import save_tried
+from edgecnn.convert.tuning.tune import tuned_file
+from edgecnn.convert.tuning.yardstick import Tuning
 from edgecnn.edge.data.dataset import Dataset, require_recorded
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.export_records import Reference
@@ -46,6 +49,7 @@ def export(
     *,
     trust: tuple[str, ...] = (),
     judge: Judge | None = None,
+    tuning: Tuning | None = None,
     card: Card | None = None,
     on_step: Callable[[str], None] = lambda text: None,
 ) -> Manifest:
@@ -63,6 +67,7 @@ def export(
         out: Output folder, if it has no manifest. Default: artifacts/ plus the file's name.
         trust: Names of modules whose code the model needs.
         judge: Layers of a quantized file that it does not pass go back to float until it does. None to take them as they come.
+        tuning: How to find which layers of an int8 file stay float for the least cost. None for no such file.
         card: Function that writes the model card into the same folder. None for no card.
         on_step: Gets a line for each step.
 
@@ -78,7 +83,7 @@ def export(
         raise ConfigError(f"{model_path} has a manifest, and its exports go into the same folder: omit {field('out')}")
     folder = model_path.parent if source.manifest else out or Path("artifacts") / model_path.stem
     manifest = source.manifest or _first_manifest(source, keras, dataset, trust, folder)
-    job = ExportJob(source, runtime, keras, dataset, config, folder, manifest, judge, card, on_step)
+    job = ExportJob(source, runtime, keras, dataset, config, folder, manifest, judge, tuning, card, on_step)
     _require_fit(job)
     with locked(folder):
         manifest = Manifest.load(folder) if source.manifest else _first_manifest(source, keras, dataset, trust, folder)
@@ -106,6 +111,12 @@ def _write(job: ExportJob) -> Manifest:
     probabilities = job.keras.split_probabilities(job.dataset.test)
     exporter = FileExporter(job, probabilities)
     made = [exporter.make(model_format, precision) for model_format, precision in job.config.files()]
+    reference, stored = _reference(probabilities, job.source, job.dataset)
+    if job.tuning:
+        images = judged_images(job.tuning.judge, job.dataset.test, probabilities)
+        for model_format in job.config.formats:
+            plain = [one for one in made if one[0].format == model_format]
+            made += filter(None, [tuned_file(job, exporter, job.tuning, images, (reference, stored, probabilities), plain)])
     provenance = replace(
         job.manifest.provenance,
         exported=utc_now(),
@@ -117,7 +128,9 @@ def _write(job: ExportJob) -> Manifest:
             (new / MODEL_NAME).write_bytes(job.source.data)
         for artifact, data in made:
             (new / artifact.path).write_bytes(data)
-        reference = _write_reference(new, probabilities, job.source, job.dataset)
+            if artifact.tuned:
+                save_tried(new / f"{artifact.path}.png", artifact.tuned, artifact.path)
+        (new / REFERENCE_NAME).write_bytes(stored)
         manifest = replace(job.manifest, provenance=provenance, reference=reference)
         manifest = manifest.with_artifacts(*(artifact for artifact, _ in made))
         manifest.save(new)
@@ -186,10 +199,10 @@ def _first_manifest(source: ModelFile, keras: Classifier, dataset: Dataset, trus
     return earlier if same else manifest
 
 
-def _write_reference(folder: Path, probabilities: Floats, source: ModelFile, dataset: Dataset) -> Reference:
+def _reference(probabilities: Floats, source: ModelFile, dataset: Dataset) -> tuple[Reference, bytes]:
+    """Return the record of Keras's probabilities, and the file."""
     buffer = io.BytesIO()
     np.save(buffer, probabilities, allow_pickle=False)
     data = buffer.getvalue()
-    (folder / REFERENCE_NAME).write_bytes(data)
     right = int(correct(probabilities, dataset.test.labels).sum())
-    return Reference(REFERENCE_NAME, sha256(data), sha256(source.data), dataset.test.sha256, len(probabilities), right)
+    return Reference(REFERENCE_NAME, sha256(data), sha256(source.data), dataset.test.sha256, len(probabilities), right), data

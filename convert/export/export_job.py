@@ -7,6 +7,7 @@ from pathlib import Path
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.keep_accuracy import Judge
 from edgecnn.convert.keras.runtime import KerasRuntime
+from edgecnn.convert.tuning.yardstick import Tuning
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.inference.classifier import Classifier
@@ -29,6 +30,7 @@ class ExportJob:
         folder: Where they will be.
         manifest: What it says of the model holds for every file made from it.
         judge: Quantized files that it does not pass are mended; None to take them as they come.
+        tuning: Writes a file of least cost beside each format's int8 file too; None for none.
         card: Writes the model card; None for no card.
         on_step: Gets a line for each step.
     """
@@ -41,5 +43,6 @@ class ExportJob:
     folder: Path
     manifest: Manifest
     judge: Judge | None
+    tuning: Tuning | None
     card: Card | None
     on_step: Callable[[str], None]

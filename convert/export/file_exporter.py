@@ -1,7 +1,7 @@
 """Makes one exported file after another: converts it, runs it on the test images, compares it with Keras."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -97,27 +97,38 @@ class FileExporter:
             data = file.converter.convert(precision)
         if calibrated:
             self.calibrator.compare_halves(file.name, precision, file.converter)
-        opened, probabilities = self._run(file, data)
+        return replace(self.entry(file.name, model_format, precision, data), mended=mended), data
+
+    def entry(self, name: str, model_format: str, precision: str, data: bytes) -> Artifact:
+        """Return a file's entry in the manifest, once its runtime has run it on all test images. Errors are those of `make`."""
+        opened, probabilities = self._run(name, model_format, data)
         if model_format in self._targets:
-            require_runs(file.name, data, self._targets[model_format])
-        artifact = Artifact(
+            require_runs(name, data, self._targets[model_format])
+        return Artifact(
             format=model_format,
             precision=precision,
-            path=file.name,
+            path=name,
             size_bytes=len(data),
             sha256=sha256(data),
             source_sha256=self._job.manifest.keras_model().sha256,
             input=opened.input_spec,
             output=opened.output_spec,
             oldest_runtime=read_needs(data, model_format).oldest_runtime(),
-            parity=check_parity(file.name, precision, probabilities, self._reference),
-            mended=mended,
+            parity=check_parity(name, precision, probabilities, self._reference),
         )
-        return artifact, data
 
-    def _run(self, file: _File, data: bytes) -> tuple[LoadedModel, Floats]:
-        candidate = ModelFile(self._job.folder / file.name, file.format, data, self._job.manifest, None, None)
-        opened = opener_for(file.format).open_file(candidate, 1, trusted=True)  # Our own converters made it.
+    def quantizer(self, model_format: str) -> tuple[Converter, Callable[[Sequence[str]], bytes]]:
+        """Return a format's converter, and the function that makes its int8 file with these operators in float."""
+        converter = self._converters[model_format]
+        return converter, partial(converter.quantize, "int8", self.calibrator.ranges(model_format, converter))
+
+    def probabilities(self, name: str, model_format: str, data: bytes) -> Floats:
+        """Return a file's probabilities on the test images (n, classes)."""
+        return self._run(name, model_format, data)[1]
+
+    def _run(self, name: str, model_format: str, data: bytes) -> tuple[LoadedModel, Floats]:
+        candidate = ModelFile(self._job.folder / name, model_format, data, self._job.manifest, None, None)
+        opened = opener_for(model_format).open_file(candidate, 1, trusted=True)  # Our own converters made it.
         probabilities = Classifier(candidate, opened).split_probabilities(self._job.dataset.test)
         remember_made(data)
         return opened, probabilities
@@ -141,7 +152,7 @@ class FileExporter:
             return quantized(data) and shown(data, images.choosing if points else images.every) is None
 
         def shown(data: bytes, on: NDArray[np.bool_]) -> str | None:
-            _, probabilities = self._run(file, data)
+            probabilities = self.probabilities(name, file.format, data)
             ours, keras, labels = probabilities[on], self._reference[on], self._job.dataset.test.labels[on]
             points.append(100 * float(correct(keras, labels).mean() - correct(ours, labels).mean()))
             if objection := judge.objection(ours, keras, labels):

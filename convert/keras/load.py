@@ -4,7 +4,10 @@ import io
 import json
 import os
 import re
+import sys
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from edgecnn.convert.keras.trust import custom_objects
@@ -24,7 +27,7 @@ def load_tensorflow() -> Any:
     # Errors stay; notices and warnings from C++ (one of them after every Ctrl-C) don't help a user.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        with quiet():
+        with quiet(), _without_pyplot():
             import tensorflow
 
             # The device search prints too, at its first use.
@@ -34,6 +37,23 @@ def load_tensorflow() -> Any:
             raise
         raise MissingDependency(f"TensorFlow is not installed. On the workstation: {install_command('train')}") from error
     return tensorflow
+
+
+@contextmanager
+def _without_pyplot() -> Iterator[None]:
+    """Hide matplotlib.pyplot from Keras, which imports it for pictures of its own: a seventh of TensorFlow's start.
+
+    Keras takes it for missing, and its functions that draw say so.
+    """
+    name = "matplotlib.pyplot"
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]  # An import of it then raises ModuleNotFoundError.
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 def load_keras() -> Any:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Conversion, Ranges, of_batches
 from edgecnn.convert.onnx.convert import OPSET, to_onnx
-from edgecnn.convert.onnx.quantize import calibrate_onnx, onnx_scales, prepare_onnx, quantize_onnx
+from edgecnn.convert.onnx.quantize import calibrate_onnx, onnx_operators, onnx_scales, prepare_onnx, quantize_onnx
 from edgecnn.edge.compatibility.onnx import limits
 
 
@@ -52,6 +52,10 @@ class OnnxConverter:
             raise ValueError(f"precision must be int8, got {precision!r}")
         quantized = quantize_onnx(self._prepared, ranges, keep)
         return quantized if self._any_batch else _of_one(quantized)
+
+    def operators(self) -> tuple[str, ...]:
+        """See `Converter`."""
+        return onnx_operators(self._prepared)
 
     def scales(self, data: bytes) -> dict[str, float]:
         """See `Converter`."""

@@ -116,6 +116,15 @@ def quantize_onnx(prepared: bytes, ranges: Ranges, keep: Sequence[str] = ()) -> 
         return quantized
 
 
+def onnx_operators(prepared: bytes) -> tuple[str, ...]:
+    """Return the operators that may be quantized, in the order in which they run, by the name of their output tensor."""
+    import onnx
+
+    graph = onnx.load_from_string(prepared).graph
+    ending = _ending(graph)
+    return tuple(node.output[0] for node in graph.node if node.output[0] not in ending)
+
+
 def onnx_scales(data: bytes) -> dict[str, float]:
     """Return the scale of every quantized activation of a QDQ file, by the name of the float tensor."""
     import onnx

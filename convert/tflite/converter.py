@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Conversion, Ranges, of_batches
 from edgecnn.convert.tflite.convert import to_tflite
-from edgecnn.convert.tflite.quantize import calibrate_tflite, quantize_tflite, tflite_scales
+from edgecnn.convert.tflite.quantize import activations, calibrate_tflite, open_tflite, quantize_tflite, tflite_scales
 
 
 def converter(conversion: Conversion) -> "TfliteConverter":
@@ -38,6 +38,10 @@ class TfliteConverter:
     def quantize(self, precision: str, ranges: Ranges, keep: Sequence[str] = ()) -> bytes:
         """See `Converter`."""
         return quantize_tflite(self._float32, precision, ranges, keep)
+
+    def operators(self) -> tuple[str, ...]:
+        """See `Converter`."""
+        return tuple(name for _, name, kind in activations(open_tflite(self._float32)) if kind != "INPUT")
 
     def scales(self, data: bytes) -> dict[str, float]:
         """See `Converter`."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgecnn.edge.anatomy.network import layer_label
-from edgecnn.edge.export_records import Mended, Reference
+from edgecnn.edge.export_records import Mended, Reference, Tuned
 from edgecnn.edge.manifest import Artifact, Manifest
 from edgecnn.edge.model.interface import formula
 from edgecnn.edge.model.metrics import LEAST_SPREAD
@@ -34,7 +34,7 @@ def export_text(manifest: Manifest, folder: Path, files: Sequence[str], width: i
         if artifact.path in files and (parity := artifact.parity)
     ]
     written = [artifact for artifact in manifest.artifacts if artifact.path in files]
-    notes = [_mended_text(artifact.path, artifact.size_bytes, artifact.mended) for artifact in written if artifact.mended]
+    notes = [_mended_text(artifact, artifact.mended) for artifact in written if artifact.mended]
     calibration = manifest.provenance.calibration
     if calibration and any(artifact.path in calibration.halves for artifact in written):
         notes += [f"Calibration: {warning}" for warning in calibration.warnings]
@@ -78,13 +78,24 @@ def _keras_text(manifest: Manifest, reference: Reference) -> str:
     return text
 
 
-def _mended_text(name: str, size_bytes: int, mended: Mended) -> str:
+def _mended_text(artifact: Artifact, mended: Mended) -> str:
     more = len(mended.layers) - _NAMES_SHOWN
     layers = ", ".join(map(layer_label, mended.layers[:_NAMES_SHOWN])) + (f" and {more} more" if more > 0 else "")
+    kept = f"{counted(mended.layers, 'operator')} kept in {mended.precision}"
+    larger = f"{artifact.size_bytes / mended.plain_size_bytes:.2f} times its bytes"
+    if artifact.tuned:
+        return f"{_tuned_text(artifact.path, artifact.tuned)} It has {kept} ({layers}), and {larger}. {_judged_text(mended)}"
     return (
-        f"{name}: {counted(mended.layers, 'operator')} kept in {mended.precision} to lose at most {mended.max_drop_points:g} "
-        f"points ({layers}). It takes {mended.slowdown:.2f} times as long as the plain file, and "
-        f"{size_bytes / mended.plain_size_bytes:.2f} times its bytes. {_judged_text(mended)}"
+        f"{artifact.path}: {kept} to lose at most {mended.max_drop_points:g} points ({layers}). "
+        f"It takes {mended.slowdown:.2f} times as long as the plain file, and {larger}. {_judged_text(mended)}"
+    )
+
+
+def _tuned_text(name: str, tuned: Tuned) -> str:
+    ratio = tuned.ratio
+    return (
+        f"{name}: {ratio.estimate:.2f} ({ratio.low:.2f}-{ratio.high:.2f}) of {tuned.compared_with}'s {tuned.unit} on "
+        f"{tuned.machine}, in fresh processes. It is the best of {tuned.candidates} choices of float layers."
     )
 
 

@@ -12,6 +12,8 @@ REFERENCE_NAME = "reference.npy"
 """The Keras model's probabilities on the test images, in a bundle too."""
 MODEL_CARD_NAME = "MODEL_CARD.md"
 """What the model is, for people."""
+TUNED_STEM = "tuned"
+"""How the quantized file of least cost is called, before its suffix."""
 BUNDLE_SUFFIX = ".zip"
 """What a bundle of them is called."""
 

@@ -9,17 +9,19 @@ from edgecnn.api.train import fitted_interface
 from edgecnn.api.usage import Usage
 from edgecnn.benchmarks.judge.accuracy import KERAS_REFERENCE
 from edgecnn.benchmarks.judge.budgets import Budgets
-from edgecnn.benchmarks.judge.gate import PASS, Budget, Policy, accuracy_checks
+from edgecnn.benchmarks.judge.gate import PASS, UNDECIDED, Budget, Policy, accuracy_checks
 from edgecnn.benchmarks.judge.tally import compare
 from edgecnn.benchmarks.measure.bare_files import BareFile, file_lineup
 from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.report.model_card import model_card
 from edgecnn.benchmarks.timing.latency import Plan
+from edgecnn.benchmarks.yardsticks.choose import TUNE_SECONDS, yardstick_of
 from edgecnn.convert.export.config import Batch, ExportConfig
 from edgecnn.convert.export.export import export as export_model
 from edgecnn.convert.export.keep_accuracy import Judge
 from edgecnn.convert.training.config import TrainResult
+from edgecnn.convert.tuning.yardstick import Tuning
 from edgecnn.edge.data.dataset import Dataset, recorded_model, recorded_source
 from edgecnn.edge.data.dataset import load_dataset as load_for_model
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
@@ -49,6 +51,9 @@ def export(  # Longer than 50 lines: its arguments and their docs.
     runtimes: Sequence[str] = (),
     batch: Batch = _DEFAULTS.batch,
     keep_accuracy: float | None = None,
+    tune: str | None = None,
+    tune_seconds: float = TUNE_SECONDS,
+    tune_seed: int = 0,
     out: str | Path | None = None,
     images: FolderOptions = NO_OPTIONS,
     interface: Interface | str | None = None,
@@ -70,6 +75,11 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         runtimes: Target runtimes, for example `tflite-runtime==2.14`, at most one per format.
         batch: Images per call of a file: `1`, or `dynamic` for any number.
         keep_accuracy: Largest drop in percentage points: layers of a quantized file stay float until it is shown to keep it.
+        tune: `here` finds on this machine which layers of an int8 file to leave in float for the least time, and writes
+            `tuned.tflite` and `tuned.onnx` if they gain. A host, as ssh takes it, has it measured there; `cortex-a53`,
+            `cortex-a72` and `cortex-a76` count the instructions of an emulated core.
+        tune_seconds: Longest time of the search for one format, in seconds.
+        tune_seed: Seed of the order in which the search tries what looks alike.
         out: Folder for a model that edgecnn did not train. Default: artifacts/ plus its name.
         images: How a folder of images is read, and the class names.
         interface: Preprocessing and output of a model that edgecnn did not train, as in `edgecnn.evaluate`.
@@ -88,6 +98,8 @@ def export(  # Longer than 50 lines: its arguments and their docs.
     """
     config = ExportConfig(tuple(formats), tuple(precisions), calibration, tuple(runtimes), batch)
     judge = None if keep_accuracy is None else _judge(keep_accuracy)
+    if tune is not None and "int8" not in config.precisions:
+        raise ConfigError(f"{field('tune')} makes int8 files: add {field('precisions')}=int8")
     path = model.path if isinstance(model, TrainResult) else Path(model)
     source = read_model(path)
     usage = Usage(None if isinstance(data, Dataset) else data, images, interface, trust)
@@ -99,7 +111,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         if images.fit:
             taken = replace(taken, preprocessing=replace(taken.preprocessing, fit=said.preprocessing.fit))
     folder = path.parent if source.manifest else Path(out) if out else Path("artifacts") / path.stem
-    export_model(
+    manifest = export_model(
         path,
         dataset,
         config,
@@ -107,10 +119,13 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         Path(out) if out else None,
         trust=tuple(trust),
         judge=judge,
+        tuning=None if tune is None else _tuning(tune, tune_seconds, tune_seed, judge, dataset, progress),
         card=lambda manifest, earlier: model_card(manifest, folder.resolve().name, earlier),
         on_step=progress.say,
     )
-    return ModelFolder(folder, written=config.file_names())
+    earlier = source.manifest.artifacts if source.manifest else ()
+    tuned = tuple(artifact.path for artifact in manifest.artifacts if artifact.tuned and artifact not in earlier)
+    return ModelFolder(folder, written=(*config.file_names(), *tuned))
 
 
 def _own_images(source: ModelFile, usage: Usage) -> Dataset:
@@ -124,8 +139,15 @@ def _own_images(source: ModelFile, usage: Usage) -> Dataset:
     return load_for_model(usage.data, usage.images, model_images(usage.classifier(source)))
 
 
-def _judge(points: float) -> Judge:
-    """Return a judge that passes a file shown to lose at most these percentage points."""
+def _tuning(where: str, seconds: float, seed: int, judge: Judge | None, dataset: Dataset, progress: Progress) -> Tuning:
+    """Return how to tune: files must be accurate enough for `judge`, or else not be shown to lose too much for a benchmark."""
+    limit = Budget().max_drop_points
+    assert limit is not None  # noqa: S101  # The default.
+    return Tuning(yardstick_of(where, seconds, dataset.test, progress), judge or _judge(limit, undecided=True), seed)
+
+
+def _judge(points: float, undecided: bool = False) -> Judge:
+    """Return a judge that passes a file shown to lose at most these points, or, if `undecided`, one not shown to lose more."""
     if not 0 < points <= 100:
         raise ConfigError(f"{field('keep_accuracy')} must be percentage points above 0, for example 0.5, got {points:g}")
 
@@ -135,7 +157,8 @@ def _judge(points: float) -> Judge:
         found = compare(candidate, reference, labels)
         names = tuple(map(str, range(candidate.shape[1])))
         checks = accuracy_checks(found, Budget(max_drop_points=points), KERAS_REFERENCE, names)
-        return next((check.text for check in checks if check.status != PASS), None)
+        passed = (PASS, UNDECIDED) if undecided else (PASS,)
+        return next((check.text for check in checks if check.status not in passed), None)
 
     return Judge(objection, points, _slowdown)
 

@@ -10,6 +10,7 @@ OPTIONS = {
     "wait_seconds": "--wait",
     "percents": "--percentile",
     "sustained_seconds": "--sustained",
+    "tune_seconds": "--tune-limit",
     "until_width_percent": "--until-width",
     "max_slowdown_percent": "--max-slowdown",
     "reach_percent": "--reach",

@@ -5,9 +5,10 @@ importing typer. Its messages are longer too: "unable to parse string as an inte
 """
 
 import inspect
+import itertools
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -21,6 +22,8 @@ IMAGES = "Images"
 PIXELS = "A model that edgecnn did not train or export"
 FULL_PANELS = {IMAGES: {"data", "train"}, PIXELS: {"evaluate", "export"}}
 """Panels of several commands -> those whose help has them in full."""
+VALUES = {"--tune": "here"}
+"""Options that may stand without a value -> the value that they then have."""
 _CONSTRUCTORS = (bool, int, float, str, Path)
 _METAVARS = {int: "N", float: "NUMBER", str: "NAME", Path: "FILE"}
 
@@ -31,7 +34,7 @@ class PlainCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the command line."""
         _convert_plainly(self, ctx)
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, list(_with_values(args)))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments and options by panels: typer's plain text has no panels, and rich takes long to import.
@@ -66,6 +69,14 @@ class PlainCommand(TyperCommand):
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write the example as one line, to be copied."""
         formatter.write(f"\n  {self.epilog}\n")
+
+
+def _with_values(arguments: Sequence[str]) -> Iterator[str]:
+    """Yield the arguments with the value of each option that may stand without one: typer knows no such options."""
+    for argument, after in itertools.zip_longest(arguments, arguments[1:], fillvalue="-"):
+        yield argument
+        if argument in VALUES and after.startswith("-"):
+            yield VALUES[argument]
 
 
 class PlainGroup(TyperGroup):

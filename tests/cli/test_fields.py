@@ -20,6 +20,11 @@ BUILDS_A_COMMAND_LINE = {
     "benchmarks/remote/agent.py": "edgecnn's and pip's, on another machine",
     "edgecnn/api/devices.py": "edgecnn's, on another machine",
     "convert/training/config.py": "tensorboard's, to be typed next",
+    "benchmarks/emulator/counting.py": "the loader's, on an emulated board",
+    "benchmarks/emulator/debian.py": "apt's and tar's, for an emulated board",
+    "benchmarks/emulator/packages.py": "pip's, for an emulated board",
+    "benchmarks/emulator/userland.py": "unshare's, for an emulated board",
+    "benchmarks/yardsticks/over_ssh.py": "edgecnn's, on another machine",
     "benchmarks/remote/install.py": "pip's, for a wheel that goes to another machine",
 }
 # Fields of `TrainConfig` that are not options: `resolved` and the number of workers fill them in.

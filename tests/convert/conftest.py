@@ -1,7 +1,6 @@
-"""Exports made now, and a network like a user's."""
+"""A network like a user's."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -9,28 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.kept.make import make_any_batch, make_bars
-
 
 @pytest.fixture(autouse=True)
 def _made_here(made_here: None) -> None:
     """No test here covers the trial of a new file."""
-
-
-@pytest.fixture(scope="session")
-def exported(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As elsewhere, but made now, with `logs` and `checkpoint`, since training is tested here."""
-    folder = tmp_path_factory.mktemp("made") / "bars"
-    make_bars(idx_folder, folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def any_batch(exported: Path, idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As elsewhere, with every file, but made now."""
-    folder = tmp_path_factory.mktemp("any") / "bars"
-    make_any_batch(idx_folder, exported, folder)
-    return folder
 
 
 @pytest.fixture(scope="session")

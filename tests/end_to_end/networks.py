@@ -7,9 +7,10 @@ from keras import layers
 
 
 def mobile(shape: tuple[int, int, int], classes: int) -> Any:
-    """Depthwise-separable blocks with ReLU6, as in MobileNet; pixels are rescaled inside."""
+    """Depthwise-separable blocks with ReLU6, as in MobileNet; pixels are rescaled and normalized inside."""
     image = x = keras.Input(shape)
-    x = layers.Rescaling(1 / 127.5, offset=-1)(x)
+    x = layers.Rescaling(1 / 255)(x)
+    x = layers.Normalization(mean=[0.35] * shape[-1], variance=[0.28**2] * shape[-1])(x)
     x = _block(layers.Conv2D(16, 3, strides=2, padding="same", use_bias=False), x)
     for filters, strides in ((24, 1), (32, 2), (32, 1)):
         x = _block(layers.DepthwiseConv2D(3, strides=strides, padding="same", use_bias=False), x)
@@ -28,15 +29,6 @@ def residual(shape: tuple[int, int, int], classes: int) -> Any:
         x = layers.ReLU()(layers.Add()([x, layers.Conv2D(16, 3, padding="same")(inner)]))
         x = layers.MaxPooling2D(2)(x)
     return keras.Model(image, layers.Dense(classes)(layers.Flatten()(x)))
-
-
-def normalized(shape: tuple[int, int, int], classes: int) -> Any:
-    """A Normalization layer inside, with the statistics of its images."""
-    image = keras.Input(shape)
-    x = layers.Normalization(mean=[90.0] * shape[-1], variance=[70.0**2] * shape[-1])(image)
-    x = layers.MaxPooling2D(2)(layers.Conv2D(16, 3, padding="same", activation="relu")(x))
-    x = layers.MaxPooling2D(2)(layers.Conv2D(16, 3, padding="same", activation="relu")(x))
-    return keras.Model(image, layers.Dense(classes, activation="softmax")(layers.Flatten()(x)))
 
 
 def _block(convolution: Any, x: Any) -> Any:

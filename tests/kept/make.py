@@ -2,8 +2,9 @@
 
 Make them again when exports change, which tests/convert/export/test_kept_files.py notices.
 
-bars/: a trained model and every file that edgecnn exports. any_batch/: files of it, as needed, that take any number of
-images. foreign/: files like other tools', all of which compute `tests.dense`, or twice their input.
+bars/: a trained model and every file that edgecnn exports. any_batch/: the same files, which take any number of images.
+lstm/: a network whose .tflite file has state. foreign/: files like other tools', all of which compute `tests.dense`, or
+twice their input.
 """
 
 import shutil
@@ -18,13 +19,16 @@ import numpy as np
 
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export import export
-from edgecnn.convert.keras.load import load_tensorflow
+from edgecnn.convert.keras.load import load_keras, load_tensorflow
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.train import train
 from edgecnn.edge.data.dataset import load_dataset
+from edgecnn.edge.folder.file_names import MODEL_NAME
 from edgecnn.edge.manifest import Manifest, Preprocessing
+from edgecnn.edge.model.interface import SCHEMES, Interface
 from tests.dense import CLASSES, weights
 from tests.drawings import write_idx_folder
+from tests.remembering import FusedLstm
 
 KEPT = Path(__file__).parent
 PRECISIONS = {"tflite": ("float16", "dynamic", "int8", "int16x8"), "onnx": ("int8",)}
@@ -46,6 +50,21 @@ def make_any_batch(images: Path, bars: Path, folder: Path) -> None:
     shutil.copytree(bars, folder, ignore=_LOGS)
     for model_format, precisions in PRECISIONS.items():
         export(folder / "model.keras", load_dataset(images), ExportConfig((model_format,), precisions, batch="dynamic"))
+
+
+def make_lstm(images: Path, folder: Path) -> None:
+    """Export an LSTM trained on an IDX folder, whose .tflite file keeps its state between calls."""
+    keras = load_keras()
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    rows = [keras.Input((12, 12, 1)), layers.Reshape((12, 12)), FusedLstm(), layers.Dense(3, activation="softmax")]
+    model, dataset = keras.Sequential(rows), load_dataset(images)
+    model.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy")
+    train_images = dataset.train.images(range(240)) / np.float32(255)
+    model.fit(train_images, dataset.train.labels, batch_size=16, epochs=12, verbose=0)
+    model.save(folder.parent / "lstm.keras")
+    config, trust = ExportConfig(("tflite",), ("float32",)), ("tests.remembering",)
+    export(folder.parent / "lstm.keras", dataset, config, Interface(SCHEMES["unit"]), folder, trust=trust)
 
 
 def make_foreign(folder: Path) -> None:
@@ -138,7 +157,11 @@ def main() -> None:
         make_any_batch(images, home / "bars", home / "any" / "bars")
         make_foreign(home / "foreign")
         _keep_exports(home / "bars", "bars", ("reference.npy", *_listed(home / "bars")))
-        _keep_exports(home / "any" / "bars", "any_batch", ("int8.tflite", "float32.onnx", "int8.onnx"))
+        _keep_exports(
+            home / "any" / "bars", "any_batch", [name for name in _listed(home / "any" / "bars") if name != MODEL_NAME]
+        )
+        make_lstm(images, home / "lstm")
+        _keep_exports(home / "lstm", "lstm", ("reference.npy", *_listed(home / "lstm")))
         _keep(home / "foreign", "foreign", (path.name for path in (home / "foreign").iterdir()))
 
 

@@ -33,7 +33,13 @@ ELSEWHERE = {
     "benchmarks/report/test_html.py": (
         "benchmarks/report/mistakes", "benchmarks/report/plots", "benchmarks/report/svg",
     ),
-    "benchmarks/report/test_text.py": ("benchmarks/report/markdown", "benchmarks/report/remarks", "benchmarks/report/tables"),
+    "benchmarks/report/test_text.py": ("benchmarks/report/markdown", "benchmarks/report/tables"),
+    "benchmarks/yardsticks/test_here.py": ("benchmarks/yardsticks/launches",),
+    "convert/tuning/test_tune.py": ("convert/tuning/figure", "convert/tuning/yardstick"),
+    "tools/pi/test_counting.py": (
+        "benchmarks/emulator/count_files", "benchmarks/emulator/counting", "benchmarks/emulator/debian",
+        "benchmarks/emulator/marks", "benchmarks/emulator/packages", "benchmarks/emulator/userland",
+    ),
     "benchmarks/timing/test_process.py": (
         "benchmarks/timing/pipes", "benchmarks/timing/requests",
     ),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from edgecnn.benchmarks.measure import other_measurements
 from edgecnn.benchmarks.results.devices import DeviceResult, DeviceResults
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.edge.manifest import Manifest
@@ -84,11 +85,14 @@ def test_each_schema_is_published_and_named_on_its_page() -> None:
         assert f"(schemas/{name}.json)" in page
 
 
-def test_what_a_command_writes_is_what_its_schema_says(places: dict[str, Path], exported: Path, terminal: Any) -> None:
+def test_what_a_command_writes_is_what_its_schema_says(
+    places: dict[str, Path], exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(other_measurements, "_frames", lambda rate, options: 100)
     terminal.passes("bundle", exported, "--out", places["bundle"], "--images", "20", "--json", "bundle.json")
     require_valid("bundle", Path("bundle.json").read_text())
     for name in ("result", "again"):
-        terminal.passes("bench", places["bundle"], "--runtime", "tflite", *SHORT, *ANY_DROP, "--json", places[name])
+        terminal.passes("bench", places["bundle"], "--runtime", "onnx", *SHORT, *ANY_DROP, "--json", places[name])
         require_valid("bench", places[name].read_text())
     report = read_report(places["result"])
     devices = (DeviceResult("pi-4", "it has no Python", None), DeviceResult("pi-5", None, report))

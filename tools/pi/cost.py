@@ -15,10 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tools.pi.counting import count, counter
-from tools.pi.debian import CannotEmulate
-from tools.pi.userland import CPUS, HOME, PROJECT, SITE, SYSTEMS, Board, root_of
-from tools.pi.wheels import PROJECT_ROOT, CannotInstall, build_wheel, site_of, unpack_wheel
+from edgecnn.benchmarks.emulator.counting import count, counter
+from edgecnn.benchmarks.emulator.debian import CannotEmulate
+from edgecnn.benchmarks.emulator.packages import CannotInstall
+from edgecnn.benchmarks.emulator.userland import CPUS, HOME, PROJECT, SITE, SYSTEMS, Board, root_of
+from tools.pi.wheels import PROJECT_ROOT, build_wheel, site_of, unpack_wheel
 from tools.pi.workstation import PLAIN, Failed, make_bundles
 
 BASELINE = Path(__file__).with_name("baseline.json")

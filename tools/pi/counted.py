@@ -1,18 +1,17 @@
 """Runs on the emulated board: one inference of every file between two marks. Prints the versions as JSON.
 
-A stretch is counted several times. Marks cost instructions themselves; the first, empty stretch shows how many.
+The first stretch, an empty one, shows how many the marks themselves cost.
 """
 
-import ctypes
 import gc
 import json
 import platform
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from edgecnn.benchmarks.emulator.marks import stretch
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.inference.classifier import Classifier
@@ -21,19 +20,6 @@ from edgecnn.edge.model.preprocess import Images
 
 BUNDLE = Path("mnist.zip")
 PLAIN = Path("plain-int8.tflite")
-WARM_UP, REPEATS = 5, 5
-_ASKED_BY = 7391  # The same number is in icount.c.
-_call = ctypes.CDLL(None).syscall
-
-
-def stretch(work: Callable[[], object], label: int) -> None:
-    """Repeat the call until it allocates nothing new, then `REPEATS` times between marks."""
-    for _ in range(WARM_UP):
-        work()
-    for _ in range(REPEATS):
-        _call(_ASKED_BY, label)
-        work()
-        _call(_ASKED_BY, label)
 
 
 def stretches(classifier: Classifier, image: Images, place: int) -> None:

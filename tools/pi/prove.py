@@ -20,10 +20,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecnn.benchmarks.emulator.debian import CannotEmulate
+from edgecnn.benchmarks.emulator.packages import CannotInstall
+from edgecnn.benchmarks.emulator.userland import HOME, PROJECT, SITE, SYSTEMS, TOOLS, Board, System, emulator, root_of
 from edgecnn.edge.rendering.table import table_text
-from tools.pi.debian import CannotEmulate
-from tools.pi.userland import HOME, PROJECT, SITE, SYSTEMS, TOOLS, Board, System, emulator, root_of
-from tools.pi.wheels import EXTRAS, PROJECT_ROOT, CannotInstall, build_wheel, site_of, size_bytes, tools_of, unpack_wheel
+from tools.pi.wheels import EXTRAS, PROJECT_ROOT, build_wheel, site_of, size_bytes, tools_of, unpack_wheel
 from tools.pi.workstation import FILES, Failed, make_bundles
 
 # Largest accepted difference of a probability from this machine's, measured in docs/explanation/arm.md. Floats are summed in

@@ -2,23 +2,18 @@
 
 import csv
 import shutil
-import subprocess
-import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
-from tools.pi.userland import System, cache_folder, key_of, made_whole
+from edgecnn.benchmarks.emulator.packages import CannotInstall, install, pip
+from edgecnn.benchmarks.emulator.userland import System, cache_folder, key_of, made_whole
 
 PROJECT_ROOT = Path(__file__).parents[2]
 _CONSTRAINTS = PROJECT_ROOT / "constraints.txt"
 # The extras that a reader of the README installs on each.
 EXTRAS = {"aarch64": ("tflite", "onnx", "image"), "armv7l": ("tflite-runtime",)}
 _NOT_PACKAGED = (".*", "__pycache__", "*.egg-info", "build", "dist", "artifacts", "tests", "docs", "examples")
-
-
-class CannotInstall(Exception):
-    """pip could not install something; the message says what and why."""
 
 
 def build_wheel(folder: Path) -> Path:
@@ -29,13 +24,13 @@ def build_wheel(folder: Path) -> Path:
     """
     with tempfile.TemporaryDirectory() as copy:
         shutil.copytree(PROJECT_ROOT, copy, ignore=shutil.ignore_patterns(*_NOT_PACKAGED), dirs_exist_ok=True)
-        _pip("wheel", "--no-deps", "--wheel-dir", str(folder), copy)
+        pip("wheel", "--no-deps", "--wheel-dir", str(folder), copy)
     return next(folder.glob("edgecnn-*.whl"))
 
 
 def unpack_wheel(wheel: Path, folder: Path) -> Path:
     """Install the wheel alone into a new folder."""
-    _pip("install", "--no-deps", "--no-compile", "--target", str(folder), str(wheel))
+    pip("install", "--no-deps", "--no-compile", "--target", str(folder), str(wheel))
     return folder
 
 
@@ -81,11 +76,7 @@ def size_bytes(folder: Path) -> int:
 
 
 def _install(system: System, folder: Path, *arguments: str) -> None:
-    platforms = [f"manylinux_2_{minor}_{system.machine}" for minor in range(system.glibc, 16, -1)]
-    platforms += [f"manylinux2014_{system.machine}", f"linux_{system.machine}"]
-    options = [part for platform in platforms for part in ("--platform", platform)]
-    options += ["--python-version", system.python, "--implementation", "cp", "--only-binary=:all:", "--no-compile"]
-    _pip("install", "--constraint", str(_CONSTRAINTS), *options, "--target", str(folder), "--upgrade", *arguments)
+    install(system, folder, "--constraint", str(_CONSTRAINTS), *arguments)
 
 
 def _remove_project(folder: Path) -> None:
@@ -94,11 +85,3 @@ def _remove_project(folder: Path) -> None:
         tops = {Path(name).parts[0] for name, *_ in csv.reader(record)}
     for path in (folder / top for top in tops if top != ".."):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def _pip(*arguments: str) -> None:
-    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        problem = " ".join(done.stderr.split())[-400:]
-        raise CannotInstall(f"pip {arguments[0]} failed ({problem}): check that pip can install packages here")

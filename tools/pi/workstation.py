@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.pi.userland import cache_folder, key_of, made_whole
+from edgecnn.benchmarks.emulator.userland import cache_folder, key_of, made_whole
 from tools.pi.wheels import PROJECT_ROOT
 
 TEST_IMAGES = 500

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 import edgecnn as ec
+from edgecnn.cli.bench_options import seconds
 from edgecnn.cli.console import check_writable, emit, json_file
 from edgecnn.cli.options import DEFAULT_MODEL, ImageOptions, InterfaceOptions, Json, Trust
 from edgecnn.cli.progress import shown
@@ -47,6 +48,16 @@ def export(  # Longer than 50 lines: its options and their help.
             help="Largest drop in percentage points: layers stay float until a quantized file is shown to keep it.",
         ),
     ] = None,
+    tune: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[HOST|CORE]",
+            help="Also write tuned.tflite and tuned.onnx: int8 with the layers in float that make it fastest, on this machine, "
+            "on a host over ssh, or on an emulated cortex-a53, cortex-a72 or cortex-a76.",
+        ),
+    ] = None,
+    tune_limit: Annotated[str, typer.Option(metavar="TIME", help="Longest search for one format, as 5m.")] = "2m",
+    tune_seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -72,6 +83,9 @@ def export(  # Longer than 50 lines: its options and their help.
             runtimes=runtimes or (),
             batch=cast("Batch", batch),
             keep_accuracy=keep_accuracy,
+            tune=tune,
+            tune_seconds=seconds(tune_limit),
+            tune_seed=tune_seed,
             out=out,
             **images.arguments(),
             interface=takes.interface(images),

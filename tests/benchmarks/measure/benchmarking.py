@@ -22,7 +22,7 @@ from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import Floats
 from edgecnn.edge.runtimes import Opener, opener_for
 
-PLAN = Plan(min_seconds=0, min_runs=4, launches=2, rounds=2)
+PLAN = Plan(min_seconds=0, min_runs=4, launches=1, rounds=2)
 
 
 def openers(*formats: str) -> dict[str, Opener]:

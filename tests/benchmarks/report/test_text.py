@@ -82,46 +82,6 @@ def test_a_single_launch_gives_no_interval_and_says_so(quiet: Report) -> None:
     assert row(to_text(report), "float32.onnx")[-3:-1] == ["one", "launch"]
 
 
-def slowed(report: Report, name: str, other: str, factor: float) -> Report:
-    """Return the report with the times of one file as another's times a factor, in every round."""
-    launches = next(file for file in report.files if file.name == other).launches
-
-    def times(measured: Times) -> Times:
-        return Times.pack((measured.unpack() * factor).astype(np.int64))
-
-    slow = tuple(
-        replace(launch, rounds=tuple(replace(item, measured=times(item.measured)) for item in launch.rounds))
-        for launch in launches
-    )
-    return replace(report, files=tuple(replace(f, launches=slow) if f.name == name else f for f in report.files))
-
-
-@pytest.mark.parametrize(
-    ("name", "factor", "told"),
-    [
-        ("int8.tflite", 1.25, True),
-        ("int8.tflite", 0.8, False),
-        ("float32.onnx", 1.25, False),  # Another format's.
-    ],
-)
-def test_a_quantized_file_that_is_slower_than_its_float_file_is_told_in_words(
-    quiet: Report, name: str, factor: float, told: bool
-) -> None:
-    # What was really measured may be either.
-    faster = slowed(quiet, "int8.tflite", "float32.tflite", 0.5)
-    report = slowed(faster, name, "float32.tflite", factor)
-    line = "int8.tflite is slower here than float32.tflite, 1.25 (1.25-1.25) of its time: it saves size alone."
-    for text in (to_text(report), to_markdown(report)):
-        assert (line in " ".join(text.split())) == told
-        assert ("is slower here than" in text) == told
-
-
-def test_of_one_launch_no_file_is_called_slower(quiet: Report) -> None:
-    report = slowed(quiet, "int8.tflite", "float32.tflite", 2)
-    one = replace(report, files=tuple(replace(file, launches=file.launches[:1]) for file in report.files))
-    assert "is slower here than" not in to_text(one)
-
-
 def test_unstable_times_are_marked_with_their_reasons_in_every_output(quiet: Report) -> None:
     assert "!" not in to_text(quiet)
     report = replace(quiet, noise=(BUSY,), allowed=("load",))

@@ -9,7 +9,23 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from edgecnn.edge.manifest import Manifest
-from tests.kept.make import KEPT
+from tests.kept.make import KEPT, make_any_batch, make_bars
+
+
+@pytest.fixture(scope="module")
+def made(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `exported`, made now."""
+    folder = tmp_path_factory.mktemp("made") / "bars"
+    make_bars(idx_folder, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made_any_batch(made: Path, idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `any_batch`, made now, with every file."""
+    folder = tmp_path_factory.mktemp("any") / "bars"
+    make_any_batch(idx_folder, made, folder)
+    return folder
 
 
 def names(value: Any) -> Any:
@@ -25,25 +41,25 @@ def operators(path: Path) -> list[str]:
     return [operator["op_name"] for operator in Interpreter(model_content=path.read_bytes())._get_ops_details()]
 
 
-def test_the_manifest_has_the_same_fields(exported: Path) -> None:
-    kept, made = (json.loads((folder / "manifest.json").read_text()) for folder in (KEPT / "bars", exported))
-    assert names(kept) == names(made)
+def test_the_manifest_has_the_same_fields(made: Path) -> None:
+    kept, now = (json.loads((folder / "manifest.json").read_text()) for folder in (KEPT / "bars", made))
+    assert names(kept) == names(now)
 
 
-def test_the_files_are_those_that_are_exported_and_need_the_same_runtimes(exported: Path) -> None:
-    kept, made = (
+def test_the_files_are_those_that_are_exported_and_need_the_same_runtimes(made: Path) -> None:
+    kept, now = (
         [(item.path, item.precision, item.input.shape, item.input.dtype, item.output.dtype, item.oldest_runtime)
          for item in Manifest.load(folder).artifacts]
-        for folder in (KEPT / "bars", exported)
+        for folder in (KEPT / "bars", made)
     )  # fmt: skip
-    assert kept == made
+    assert kept == now
 
 
 @pytest.mark.parametrize("suffix", ["tflite", "onnx"])
-@pytest.mark.parametrize("folder", ["exported", "any_batch"])
+@pytest.mark.parametrize("folder", ["made", "made_any_batch"])
 def test_the_operators_are_the_same(folder: str, suffix: str, request: pytest.FixtureRequest) -> None:
-    made: Path = request.getfixturevalue(folder)
-    files = sorted((KEPT / ("bars" if folder == "exported" else folder)).glob(f"*.{suffix}"))
+    now: Path = request.getfixturevalue(folder)
+    files = sorted((KEPT / ("bars" if folder == "made" else "any_batch")).glob(f"*.{suffix}"))
     assert files
     for file in files:
-        assert operators(file) == operators(made / file.name), file.name
+        assert operators(file) == operators(now / file.name), file.name

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.pi.counting import Stretch, stretches_of
+from edgecnn.benchmarks.emulator.counting import Stretch, stretches_of
 
 
 def marks(*counts: tuple[int, int]) -> str:

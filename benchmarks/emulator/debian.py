@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from shutil import which
 
+from edgecnn.edge.errors import MissingDependency
+
 HOST_TOOLS = ("apt-get", "dpkg", "dpkg-deb", "tar", "unshare", "chroot")
 
 
-class CannotEmulate(Exception):
+class CannotEmulate(MissingDependency):
     """Something is missing on this machine; the message ends with the fix."""
 
 

@@ -11,8 +11,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.pi.debian import CannotEmulate, fetch, host_architecture, unpack
-from tools.pi.userland import CPUS, QEMU, Board, cache_folder, key_of, made_whole
+from edgecnn.benchmarks.emulator.debian import CannotEmulate, fetch, host_architecture, unpack
+from edgecnn.benchmarks.emulator.userland import CPUS, QEMU, Board, cache_folder, key_of, made_whole
 
 _MARK = re.compile(r"^instructions (\d+) (\d+)\n", re.MULTILINE)
 _SOURCE = Path(__file__).with_name("icount.c")

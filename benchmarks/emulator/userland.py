@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.pi.debian import CannotEmulate, fetch, host_architecture, require_tools, unpack
+from edgecnn.benchmarks.emulator.debian import CannotEmulate, fetch, host_architecture, require_tools, unpack
 
 # qemu's names for the cores of each board. The Pi 3 and 4 have no dot product instructions; the Pi 5 has.
 CPUS = {"pi2": "cortex-a7", "pi3": "cortex-a53", "pi4": "cortex-a72", "pi5": "cortex-a76"}

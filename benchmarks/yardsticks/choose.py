@@ -1,0 +1,47 @@
+"""What an export is tuned with: by a word of the user."""
+
+from pathlib import Path
+
+from edgecnn.benchmarks.remote.remote import unreachable
+from edgecnn.benchmarks.yardsticks.emulated import CORES, Emulated
+from edgecnn.benchmarks.yardsticks.here import Here
+from edgecnn.benchmarks.yardsticks.over_ssh import OverSsh
+from edgecnn.edge.data.splits import Split
+from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
+from edgecnn.edge.progress import Progress
+
+HERE = "here"
+TUNE_SECONDS = 120.0
+"""Longest time of the search for one format, in seconds."""
+
+
+def yardstick_of(where: str, seconds: float, test: Split, progress: Progress) -> Here | OverSsh | Emulated:
+    """Return what files are measured with, once it is shown to be there.
+
+    Args:
+        where: `here`, a host as ssh takes it, or an emulated core.
+        seconds: Longest time of the search for one format.
+        test: Test images.
+        progress: Receives each step.
+
+    Raises:
+        ConfigError: If it names neither.
+        EdgeCnnError: If the host can't be reached.
+        MissingDependency: If this machine can't emulate the core.
+    """
+    if not 1 <= seconds <= 86_400:
+        raise ConfigError(f"{field('tune_seconds')} must be 1 s to 24 hours, got {seconds:g} s")
+    if where == HERE:
+        return Here(test, seconds)
+    if where in CORES:
+        emulated = Emulated(where, seconds, progress.say)
+        emulated.prepare()
+        return emulated
+    if where.startswith("cortex-"):
+        raise ConfigError(f"{field('tune')}={where} can't be emulated: use {', '.join(CORES)}, or a board over ssh")
+    if Path(where).exists() or not where:
+        raise ConfigError(f"{field('tune')}={where} names no machine: use {HERE}, a host, or {', '.join(CORES)}")
+    progress.say(f"{where}: connecting")
+    if away := unreachable([where]):
+        raise EdgeCnnError(f"{where}: {away[where].error}")
+    return OverSsh(where, test, seconds, f"install the same edgecnn on {where}, as edgecnn bench can")

@@ -1,0 +1,42 @@
+"""The placements that a search tried, as a picture."""
+
+from pathlib import Path
+
+from edgecnn.edge.export_records import Tuned
+from edgecnn.edge.rendering.figure import png_figure
+
+_PASSES, _LOSES, _LINE = "#c2410c", "#6b7280", "#e5e7eb"
+
+
+def save_tried(path: Path, tuned: Tuned, name: str) -> None:
+    """Draw what each judged placement costs and loses into a .png file; the front is joined.
+
+    Args:
+        path: Path of the file.
+        tuned: What was tried.
+        name: Name of the tuned file.
+
+    Raises:
+        ConfigError: If the file can't be written.
+        MissingDependency: If matplotlib is not installed.
+    """
+    front = [one for place, one in enumerate(tuned.tried) if _on_front(one.drop_points, place, tuned)]
+    with png_figure(path, 7.5, 4.6) as figure:
+        axes = figure.add_subplot(
+            xlabel=f"{tuned.unit} of one image, divided by the all-int8 file's", ylabel="accuracy lost (points)"
+        )
+        axes.plot([one.cost for one in front], [one.drop_points for one in front], color=_PASSES, linewidth=1, alpha=0.6)
+        for one in tuned.tried:
+            color = _PASSES if one.passes else _LOSES
+            axes.scatter(one.cost, one.drop_points, 55, facecolor=color if one.passes else "white", edgecolor=color, zorder=3)
+            axes.annotate(f" {one.in_float}", (one.cost, one.drop_points), fontsize=8, va="bottom")
+        axes.margins(0.12)
+        axes.grid(color=_LINE, linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+        title = f"{name} on {tuned.machine}\nnumbers: operators in float; filled: within the limit; the search's measurements"
+        axes.set_title(title, loc="left", fontsize=10)
+
+
+def _on_front(drop: float, place: int, tuned: Tuned) -> bool:
+    """Return whether nothing cheaper loses as little: what was tried is in order of cost."""
+    return all(other.drop_points > drop for other in tuned.tried[:place])

@@ -1,0 +1,158 @@
+"""Searches the float layers that make a quantized file cheapest, by measurement.
+
+A placement is the set of operators that stay float. Two facts shape the search: a measurement costs seconds and is noisy, and
+an operator alone pays for two conversions that it shares with a neighbour in float. So runs of neighbours are tried first,
+the coarsest before the finest, from both ends: all operators quantized, and all float. Whatever was cheapest is changed by one
+run at a time, and what is close at the end is measured again.
+"""
+
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from statistics import fmean
+
+Placement = frozenset[str]
+
+# Placements that are measured side by side: more would let the machine drift.
+BATCH = 8
+# As many batches without a new cheapest placement, and the search ends.
+_PATIENCE = 3
+# Placements to change further.
+_PARENTS = 2
+# What is this close to the cheapest is measured again, as often.
+_CLOSE, _MOST_CLOSE, _AGAIN = 0.05, 4, 2
+
+
+class Search:
+    """Searches placements of a file's operators.
+
+    Args:
+        operators: The operators in the order in which they run, by the name of their output tensor.
+        measure: Function from placements to their costs, each divided by the cost of the file without floats.
+        accepts: Function that returns whether a placement's file is accurate enough; it is asked once of each.
+        over: Function that returns whether the time is up.
+        seed: Seed of the order in which placements that look alike are tried.
+    """
+
+    def __init__(
+        self,
+        operators: Sequence[str],
+        measure: Callable[[Sequence[Placement]], Sequence[float]],
+        accepts: Callable[[Placement], bool],
+        over: Callable[[], bool],
+        seed: int = 0,
+    ) -> None:
+        self._operators, self._measure, self._accepts, self._over = tuple(operators), measure, accepts, over
+        self._random = random.Random(seed)  # noqa: S311  # An order, not a secret.
+        self._costs: dict[Placement, list[float]] = {frozenset(): [0.0]}
+        self._accepted: dict[Placement, bool] = {}
+        self._runs = tuple(runs_of(self._operators))
+
+    @property
+    def measured(self) -> int:
+        """Number of placements that were measured."""
+        return len(self._costs) - 1
+
+    def cost(self, placement: Placement) -> float:
+        """Return a measured placement's cost, divided by that of the file without floats: the geometric mean of all times."""
+        return math.exp(fmean(self._costs[placement]))
+
+    def cheapest(self, most: int) -> list[Placement]:
+        """Return the cheapest placements, whether accurate enough or not."""
+        return self._by_cost()[:most]
+
+    def run(self, starts: Sequence[Placement] = ()) -> Placement | None:
+        """Return the cheapest placement that is accurate enough; None if that is the file without floats, or there is none.
+
+        Args:
+            starts: Placements to begin with besides none and all in float.
+        """
+        everything = frozenset(self._operators)
+        coarse = [run for run in self._runs if len(run) == len(self._runs[0])]
+        self._look([*starts, *coarse, *(everything - run for run in coarse)])
+        best, idle = self._best(), 0
+        while not self._over() and idle < _PATIENCE:
+            batch = self._next()
+            if not batch:
+                break
+            self._look(batch)
+            found = self._best()
+            idle = 0 if found != best else idle + 1
+            best = found
+        self._look_again()
+        return self._best() or None
+
+    def _next(self) -> list[Placement]:
+        """Return the changes of the cheapest placements that promise most, a batch of them."""
+        parents = [placement for placement in self._by_cost() if self._may_lead(placement)][:_PARENTS]
+        promises: dict[Placement, float] = {}
+        for parent in parents:
+            for run in self._runs:
+                changed = parent ^ run
+                if changed and changed not in self._costs and changed != frozenset(self._operators):
+                    promise = self.cost(parent) * self._effect(run, run <= parent)
+                    promises[changed] = min(promise, promises.get(changed, math.inf))
+        order = sorted(promises, key=lambda placement: (round(promises[placement], 2), self._random.random()))
+        return order[:BATCH]
+
+    def _effect(self, run: Placement, back: bool) -> float:
+        """Guess by which factor a run in float changes the cost: as it alone did, or the smallest measured run around it."""
+        around = [other for other in self._runs if run <= other and other in self._costs]
+        if not around:
+            return 1.0
+        factor = self.cost(min(around, key=len))
+        return 1 / factor if back else factor
+
+    def _look(self, placements: Sequence[Placement]) -> None:
+        fresh = [one for one in dict.fromkeys(placements) if one and one not in self._costs]
+        for start in range(0, len(fresh), BATCH):
+            if self._over():
+                return
+            self._add(fresh[start : start + BATCH])
+
+    def _look_again(self) -> None:
+        for _ in range(_AGAIN):
+            cheapest = next(iter(self._by_cost()))
+            limit = self.cost(cheapest) * (1 + _CLOSE)
+            close = [one for one in self._by_cost() if one and self.cost(one) <= limit and self._is_accepted(one)]
+            if close:
+                self._add(close[:_MOST_CLOSE])
+
+    def _add(self, placements: Sequence[Placement]) -> None:
+        for placement, cost in zip(placements, self._measure(placements), strict=True):
+            self._costs.setdefault(placement, []).append(math.log(cost))
+
+    def _best(self) -> Placement | None:
+        """Return the cheapest placement that is accurate enough, which may be that without floats; None if there is none."""
+        return next((one for one in self._by_cost() if self._is_accepted(one)), None)
+
+    def _by_cost(self) -> list[Placement]:
+        return sorted(self._costs, key=lambda one: (self.cost(one), len(one)))
+
+    def _may_lead(self, placement: Placement) -> bool:
+        """Return whether to change a placement further. One that loses too much may be mended by more floats."""
+        best = self._best()
+        return self._accepted.get(placement, True) or best is None or self.cost(placement) < self.cost(best)
+
+    def _is_accepted(self, placement: Placement) -> bool:
+        if placement not in self._accepted:
+            self._accepted[placement] = self._accepts(placement)
+        return self._accepted[placement]
+
+
+def runs_of(operators: Sequence[str]) -> Iterator[Placement]:
+    """Yield runs of neighbours, the longest first: an eighth of all operators, half of that, and so on to single ones.
+
+    Runs of more than one overlap by half, so that no border between layers is the only one.
+    """
+    length = max(1, -(-len(operators) // 8))
+    seen: set[Placement] = set()
+    while True:
+        for start in range(0, len(operators), max(1, length // 2)):
+            run = frozenset(operators[start : start + length])
+            if run not in seen:
+                seen.add(run)
+                yield run
+        if length == 1:
+            return
+        length = -(-length // 2)

@@ -1,0 +1,56 @@
+"""What a search measures with: this machine, a board, or an emulated core."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from edgecnn.convert.export.keep_accuracy import Judge
+from edgecnn.edge.export_records import Ratio
+
+
+class Yardstick(Protocol):
+    """Compares files by what one image costs on the machine that they are for."""
+
+    @property
+    def unit(self) -> Literal["time", "instructions"]:
+        """What it measures."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """Longest time of a search for one format."""
+        ...
+
+    @property
+    def machine(self) -> str:
+        """The machine in words; known after the first comparison."""
+        ...
+
+    def compare(self, folder: Path, base: str, *, thorough: bool) -> Mapping[str, Ratio]:
+        """Return each file's cost divided by that of the file `base`.
+
+        Args:
+            folder: A folder with a manifest, whose exported files are measured side by side.
+            base: Name of one of them.
+            thorough: Measure as long as a benchmark does, for an interval; else as briefly as a search can use.
+
+        Raises:
+            EdgeCnnError: If the machine can't be reached, or a file does not run there.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How to tune an export's files.
+
+    Attributes:
+        yardstick: What measures them.
+        judge: Decides whether a file is accurate enough.
+        seed: Seed of the search.
+    """
+
+    yardstick: Yardstick
+    judge: Judge
+    seed: int

@@ -1,0 +1,66 @@
+"""What a reader of a report must know besides its figures: quantized files that are no faster."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edgecnn.benchmarks.report.text import to_markdown, to_text
+from edgecnn.benchmarks.results.records import Report
+from edgecnn.benchmarks.timing.profile import OpTime, Profile
+from edgecnn.benchmarks.timing.times import Times
+
+
+def slowed(report: Report, name: str, other: str, factor: float) -> Report:
+    """Return the report with the times of one file as another's times a factor, in every round."""
+    launches = next(file for file in report.files if file.name == other).launches
+
+    def times(measured: Times) -> Times:
+        return Times.pack((measured.unpack() * factor).astype(np.int64))
+
+    slow = tuple(
+        replace(launch, rounds=tuple(replace(item, measured=times(item.measured)) for item in launch.rounds))
+        for launch in launches
+    )
+    return replace(report, files=tuple(replace(f, launches=slow) if f.name == name else f for f in report.files))
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "told"),
+    [
+        ("int8.tflite", 1.25, True),
+        ("int8.tflite", 0.8, False),
+        ("float32.onnx", 1.25, False),  # Another format's.
+    ],
+)
+def test_a_quantized_file_that_is_slower_than_its_float_file_is_told_in_words(
+    quiet: Report, name: str, factor: float, told: bool
+) -> None:
+    # What was really measured may be either.
+    faster = slowed(quiet, "int8.tflite", "float32.tflite", 0.5)
+    report = slowed(faster, name, "float32.tflite", factor)
+    line = "int8.tflite is slower here than float32.tflite, 1.25 (1.25-1.25) of its time: it saves size alone."
+    for text in (to_text(report), to_markdown(report)):
+        assert (line in " ".join(text.split())) == told
+        assert ("is slower here than" in text) == told
+
+
+def test_a_quantized_file_that_is_no_faster_says_where_its_time_goes(quiet: Report) -> None:
+    report = slowed(quiet, "int8.tflite", "float32.tflite", 0.99)
+    report = replace(report, files=tuple(replace(file, profile=None) for file in report.files))
+    said = "int8.tflite is not shown to be faster here than float32.tflite, 0.99 (0.99-0.99) of its time"
+    text = " ".join(to_text(report).split())
+    assert said in text
+    assert "op times show where the time goes" in text
+    ops = (OpTime("CONV_2D first", 38.0, 0.71), OpTime("CONV_2D second", 15.0, 0.29))
+    profile = Profile(500, 53.0, "a profiler", "", ops)
+    files = tuple(replace(f, profile=profile) if f.name == "int8.tflite" else f for f in report.files)
+    text = " ".join(to_text(replace(report, files=files)).split())
+    assert "71% of it goes to CONV_2D first" in text
+    assert "op times show where" not in text
+
+
+def test_of_one_launch_no_file_is_called_slower(quiet: Report) -> None:
+    report = slowed(quiet, "int8.tflite", "float32.tflite", 2)
+    one = replace(report, files=tuple(replace(file, launches=file.launches[:1]) for file in report.files))
+    assert "is slower here than" not in to_text(one)

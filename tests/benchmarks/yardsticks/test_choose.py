@@ -1,0 +1,55 @@
+"""What a user may name to tune on, and what is said of everything else."""
+
+from pathlib import Path
+
+import pytest
+
+from edgecnn.benchmarks.emulator.debian import CannotEmulate
+from edgecnn.benchmarks.yardsticks import choose, emulated
+from edgecnn.benchmarks.yardsticks.choose import yardstick_of
+from edgecnn.benchmarks.yardsticks.emulated import Emulated
+from edgecnn.benchmarks.yardsticks.here import Here
+from edgecnn.benchmarks.yardsticks.over_ssh import OverSsh
+from edgecnn.edge.data.splits import Split
+from edgecnn.edge.errors import ConfigError, EdgeCnnError
+from edgecnn.edge.progress import SILENT
+
+
+def test_each_kind_of_machine_has_its_yardstick(test_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose, "unreachable", lambda hosts: {})
+    monkeypatch.setattr(Emulated, "prepare", lambda self: None)
+    for where, kind in (("here", Here), ("pi@pi4.local", OverSsh), ("cortex-a72", Emulated)):
+        found = yardstick_of(where, 60, test_split, SILENT)
+        assert isinstance(found, kind)
+        assert found.seconds == 60
+
+
+@pytest.mark.parametrize(
+    ("where", "seconds", "part"),
+    [
+        ("cortex-m4", 60, "cortex-m4 can't be emulated: use cortex-a53, cortex-a72, cortex-a76"),
+        (__file__, 60, "names no machine"),
+        ("", 60, "names no machine"),
+        ("-oProxyCommand=x", 60, "-oProxyCommand=x"),
+        ("here", 0, "1 s to 24 hours, got 0 s"),
+    ],
+)
+def test_what_names_no_machine_is_refused(where: str, seconds: float, part: str, test_split: Split) -> None:
+    with pytest.raises(ConfigError) as caught:
+        yardstick_of(where, seconds, test_split, SILENT)
+    assert part in str(caught.value)
+
+
+def test_a_host_that_is_not_there_is_one_line_before_anything_is_converted(test_split: Split) -> None:
+    with pytest.raises(EdgeCnnError, match=r"nobody\.invalid: its name is unknown"):
+        yardstick_of("nobody.invalid", 60, test_split, SILENT)
+
+
+def test_a_machine_that_can_not_emulate_says_what_is_missing(test_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> Path:
+        raise CannotEmulate("dpkg not found: run it on Debian 13 or in a container of it")
+
+    monkeypatch.setattr(emulated, "emulator", missing)
+    with pytest.raises(CannotEmulate, match="dpkg") as caught:
+        yardstick_of("cortex-a53", 60, test_split, SILENT)
+    assert caught.value.exit_code == 6

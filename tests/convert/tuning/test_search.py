@@ -1,0 +1,134 @@
+"""The search of placements, on invented costs whose best placement is known."""
+
+import itertools
+import math
+import random
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from edgecnn.convert.tuning.search import BATCH, Placement, Search, runs_of
+
+
+def layers(count: int) -> list[str]:
+    return [f"layer{number}" for number in range(count)]
+
+
+class Network:
+    """A chain whose layers have a cost as integers and one in float, and which pays at each border between the two."""
+
+    def __init__(self, integer: Sequence[float], floating: Sequence[float], border: float = 0.5) -> None:
+        self.names = layers(len(integer))
+        self._integer, self._floating, self._border = integer, floating, border
+        self.batches: list[int] = []
+
+    def cost(self, placement: Placement) -> float:
+        kept = [name in placement for name in self.names]
+        own = sum(f if keep else i for keep, i, f in zip(kept, self._integer, self._floating, strict=True))
+        return own + self._border * sum(a != b for a, b in itertools.pairwise([False, *kept]))
+
+    def measure(self, noise: float = 0.0, seed: int = 0) -> Callable[[Sequence[Placement]], list[float]]:
+        rng = random.Random(seed)  # noqa: S311
+
+        def costs(placements: Sequence[Placement]) -> list[float]:
+            self.batches.append(len(placements))
+            plain = self.cost(frozenset())
+            return [self.cost(one) / plain * math.exp(rng.gauss(0, noise)) for one in placements]
+
+        return costs
+
+    def best(self) -> float:
+        every = itertools.product((False, True), repeat=len(self.names))
+        choices = [frozenset(itertools.compress(self.names, kept)) for kept in every]
+        return min(self.cost(one) for one in choices)
+
+
+def always(placement: Placement) -> bool:
+    return True
+
+
+def searched(network: Network, accepts: Callable[[Placement], bool] = always, noise: float = 0.0, seed: int = 0) -> Placement:
+    found = Search(network.names, network.measure(noise, seed), accepts, lambda: False, seed).run()
+    return frozenset() if found is None else found
+
+
+def first_is_slow() -> Network:
+    """Like the mission's network on a CPU with fast integer dot products: the first convolution alone is better in float."""
+    return Network([37, 1, 8, 1, 3, 0.5, 0.5], [7, 2, 22, 2, 8, 1, 1])
+
+
+def test_one_slow_layer_is_left_in_float() -> None:
+    assert searched(first_is_slow()) == {"layer0"}
+
+
+def test_a_run_that_pays_only_together_is_found() -> None:
+    # Each layer alone would pay for two borders.
+    assert searched(Network([5, 5, 5, 5, 1, 1, 1, 1], [4.3] * 4 + [9] * 4, border=1)) == set(layers(4))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_best_of_all_placements_is_found_within_three_percent(seed: int) -> None:
+    rng = random.Random(seed)  # noqa: S311
+    network = Network([rng.uniform(1, 10) for _ in range(10)], [rng.uniform(1, 10) for _ in range(10)], 0.7)
+    assert network.cost(searched(network, seed=seed)) <= 1.03 * network.best()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_noise_of_three_percent_and_another_seed_lose_little(seed: int) -> None:
+    network = first_is_slow()
+    assert network.cost(searched(network, noise=0.03, seed=seed)) <= 1.05 * network.best()
+
+
+def test_a_long_network_is_searched_by_few_measurements() -> None:
+    rng = random.Random(3)  # noqa: S311
+    integer = [rng.uniform(1, 3) for _ in range(60)]
+    floating = [i * (0.4 if place < 9 else 2.5) for place, i in enumerate(integer)]
+    network = Network(integer, floating)
+    found = searched(network)
+    wanted = frozenset(network.names[:9])
+    assert network.cost(found) <= 1.02 * network.cost(wanted) < 0.96 * network.cost(frozenset())
+    assert sum(network.batches) < 250
+    assert max(network.batches) <= BATCH
+
+
+def test_nothing_is_left_in_float_where_that_costs_more() -> None:
+    network = Network([1] * 6, [3] * 6)
+    assert Search(network.names, network.measure(), always, lambda: False).run() is None
+
+
+def test_a_choice_that_loses_too_much_is_passed_over_for_the_next_best() -> None:
+    assert searched(first_is_slow(), accepts=lambda one: one != {"layer0"}) not in (frozenset(), {"layer0"})
+
+
+def test_a_file_that_loses_too_much_in_integers_is_mended_where_it_costs_least() -> None:
+    # Only the third layer, the dearest in float but one, makes it accurate.
+    network = Network([5, 2, 2, 2, 5], [4.9, 3, 2.5, 3, 9])
+    found = searched(network, accepts=lambda one: "layer2" in one)
+    assert "layer2" in found
+    others = [frozenset({"layer2", other}) for other in network.names]
+    assert network.cost(found) <= min(map(network.cost, others))
+
+
+def test_the_search_ends_when_its_time_is_up_and_has_the_best_so_far() -> None:
+    network = first_is_slow()
+    search = Search(network.names, network.measure(), always, lambda: len(network.batches) >= 1)
+    assert search.run() == frozenset({"layer0"})
+    assert search.measured <= BATCH
+
+
+def test_each_placement_is_judged_once() -> None:
+    asked: list[Placement] = []
+    searched(first_is_slow(), accepts=lambda one: not asked.append(one))  # type: ignore[func-returns-value]
+    assert len(asked) == len(set(asked))
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 8, 9, 60])
+def test_runs_are_of_neighbours_from_the_longest_to_every_single_one(count: int) -> None:
+    names = layers(count)
+    runs = list(runs_of(names))
+    assert len(runs) == len(set(runs)) <= 5 * count
+    assert {frozenset({name}) for name in names} <= set(runs)
+    assert [len(run) for run in runs if len(run) == 1] == [1] * count
+    for run in runs:
+        places = sorted(map(names.index, run))
+        assert places == list(range(places[0], places[0] + len(run)))

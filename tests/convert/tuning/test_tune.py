@@ -1,0 +1,146 @@
+"""Tuned files of a real export; only the costs are invented, so that the cheapest placement is known."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from PIL import Image
+
+from edgecnn.convert.export.config import ExportConfig
+from edgecnn.convert.export.export import export
+from edgecnn.convert.export.keep_accuracy import Judge
+from edgecnn.convert.tflite.quantize import tflite_scales
+from edgecnn.convert.tuning.yardstick import Tuning
+from edgecnn.edge.data.dataset import load_dataset
+from edgecnn.edge.data.splits import Labels
+from edgecnn.edge.errors import EdgeCnnError
+from edgecnn.edge.export_records import Ratio
+from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model.preprocess import Floats
+
+FLOAT32 = 10.0
+
+
+def content(candidate: Floats, reference: Floats, labels: Labels) -> str | None:
+    return None
+
+
+@dataclass
+class Invented:
+    """A machine on which a file costs what a function of its integer activations says."""
+
+    cost: Callable[[frozenset[str]], float]
+    width: float = 0.01
+    machine: str = "an invented machine"
+    unit: Literal["time"] = "time"
+    seconds: float = 1000.0
+    thorough: list[bool] = field(default_factory=list)
+
+    def compare(self, folder: Path, base: str, *, thorough: bool) -> dict[str, Ratio]:
+        self.thorough.append(thorough)
+        models = ModelFolder(folder)
+        assert models.manifest
+        assert models.manifest.reference
+        costs = {file.path: self._of(models, file.path, file.precision) for file in models.manifest.exported}
+        ratios = {name: cost / costs[base] for name, cost in costs.items()}
+        return {name: Ratio(ratio, ratio * (1 - self.width), ratio * (1 + self.width)) for name, ratio in ratios.items()}
+
+    def _of(self, models: ModelFolder, name: str, precision: str) -> float:
+        return FLOAT32 if precision == "float32" else self.cost(frozenset(tflite_scales(models.model(name).data)))
+
+
+def few_floats(operators: frozenset[str]) -> float:
+    """The more integers the dearer, but only down to half of all: the cheapest file has some of both."""
+    return 5.0 + abs(len(operators) - 5)
+
+
+def tuned(
+    artifacts: Path,
+    images: Path,
+    machine: Invented,
+    objection: Callable[[Floats, Floats, Labels], str | None] = content,
+) -> tuple[Manifest, list[str]]:
+    said: list[str] = []
+    tuning = Tuning(machine, Judge(objection, 0.5, lambda *files: 1.0), 0)
+    config = ExportConfig(("tflite",), ("int8",))
+    manifest = export(artifacts / "model.keras", load_dataset(images), config, tuning=tuning, on_step=said.append)
+    return manifest, said
+
+
+def test_the_cheapest_file_is_written_beside_the_plain_ones_with_its_evidence(artifacts: Path, idx_folder: Path) -> None:
+    machine = Invented(few_floats)
+    plain = (artifacts / "int8.tflite").read_bytes()
+    manifest, _ = tuned(artifacts, idx_folder, machine)
+    artifact = manifest.artifact("tuned.tflite")
+    assert artifact
+    assert artifact.precision == "int8"
+    assert artifact.parity
+    assert len(tflite_scales((artifacts / "tuned.tflite").read_bytes())) == 5
+    record = Manifest.load(artifacts).artifact("tuned.tflite")
+    assert record == artifact
+    assert artifact.tuned
+    assert artifact.mended
+    assert (artifact.tuned.machine, artifact.tuned.unit) == ("an invented machine", "time")
+    assert artifact.tuned.compared_with == "int8.tflite"
+    own = few_floats(frozenset(tflite_scales(plain)))
+    assert artifact.tuned.ratio.estimate == pytest.approx(5 / own)
+    assert artifact.tuned.ratio.low < artifact.tuned.ratio.estimate < artifact.tuned.ratio.high
+    assert artifact.mended.layers
+    assert artifact.tuned.candidates >= 8
+    costs = [one.cost for one in artifact.tuned.tried]
+    assert costs == sorted(costs)
+    assert any(one.in_float == 0 for one in artifact.tuned.tried)
+    assert (artifacts / "int8.tflite").read_bytes() == plain
+    # Only the last comparison, of a file that is already chosen, is a thorough one.
+    assert machine.thorough == [False] * (len(machine.thorough) - 1) + [True]
+    with Image.open(artifacts / "tuned.tflite.png") as picture:
+        assert picture.size == (900, 552)
+    assert "tuned.tflite: 0." in ModelFolder(artifacts).to_text()
+
+
+@pytest.mark.parametrize(
+    ("cost", "width"),
+    [
+        (lambda operators: 10.0 - len(operators) / 2, 0.01),
+        (few_floats, 0.6),
+        (lambda operators: few_floats(operators) + 6, 0.01),
+    ],
+    ids=["integers cost least", "the interval shows no gain", "float32 costs less"],
+)
+def test_without_a_gain_nothing_is_written_and_that_is_said(
+    cost: Callable[[frozenset[str]], float], width: float, artifacts: Path, idx_folder: Path
+) -> None:
+    manifest, said = tuned(artifacts, idx_folder, Invented(cost, width))
+    assert manifest.artifact("tuned.tflite") is None
+    assert not [*artifacts.glob("tuned*")]
+    assert said[-1].startswith("tuned.tflite: not written: ")
+
+
+def test_a_file_that_loses_too_much_is_not_the_cheapest(artifacts: Path, idx_folder: Path) -> None:
+    sizes: list[int] = []
+
+    def objection(candidate: Floats, reference: Floats, labels: Labels) -> str | None:
+        sizes.append(len(labels))
+        return "it loses too much" if (candidate != reference).any() else None
+
+    manifest, said = tuned(artifacts, idx_folder, Invented(few_floats), objection)
+    assert manifest.artifact("tuned.tflite") is None
+    assert "not written" in said[-1]
+    assert sizes
+
+
+def test_a_machine_that_fails_leaves_the_earlier_files_as_they_were(artifacts: Path, idx_folder: Path) -> None:
+    before = {path.name: path.read_bytes() for path in artifacts.iterdir() if path.is_file()}
+
+    class Broken(Invented):
+        def compare(self, folder: Path, base: str, *, thorough: bool) -> dict[str, Ratio]:
+            if self.thorough:
+                raise EdgeCnnError("pi: it went away")
+            return super().compare(folder, base, thorough=thorough)
+
+    with pytest.raises(EdgeCnnError, match="pi: it went away"):
+        tuned(artifacts, idx_folder, Broken(few_floats))
+    assert {path.name: path.read_bytes() for path in artifacts.iterdir() if path.is_file()} == before
