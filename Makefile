@@ -25,8 +25,8 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Two at a time, a file of tests at a time.
-PYTEST := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# A file of tests at a time, in three processes: many wait for a child.
+PYTEST := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 unit: install
 	$(BIN)/pytest --durations 15 $(PYTEST)

@@ -1,9 +1,10 @@
 """Tuned files of a real export; only the costs are invented, so that the cheapest placement is known."""
 
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from PIL import Image
@@ -12,6 +13,7 @@ from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export import export
 from edgecnn.convert.export.keep_accuracy import Judge
 from edgecnn.convert.tflite.quantize import tflite_scales
+from edgecnn.convert.tuning.tune import tuned_file
 from edgecnn.convert.tuning.yardstick import Tuning
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.splits import Labels
@@ -22,6 +24,7 @@ from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import Floats
 
 FLOAT32 = 10.0
+Objection = Callable[[Floats, Floats, Labels], str | None]
 
 
 def content(candidate: Floats, reference: Floats, labels: Labels) -> str | None:
@@ -61,7 +64,7 @@ def tuned(
     artifacts: Path,
     images: Path,
     machine: Invented,
-    objection: Callable[[Floats, Floats, Labels], str | None] = content,
+    objection: Objection = content,
 ) -> tuple[Manifest, list[str]]:
     said: list[str] = []
     tuning = Tuning(machine, Judge(objection, 0.5, lambda *files: 1.0), 0)
@@ -101,6 +104,25 @@ def test_the_cheapest_file_is_written_beside_the_plain_ones_with_its_evidence(ar
     assert "tuned.tflite: 0." in ModelFolder(artifacts).to_text()
 
 
+@pytest.fixture(scope="module")
+def export_so_far(exported: Path, idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
+    """What an export has made when it tunes: the arguments of `tuned_file`."""
+    asked: list[tuple[Any, ...]] = []
+    folder = tmp_path_factory.mktemp("so far") / "bars"
+    shutil.copytree(exported, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edgecnn.convert.export.export.tuned_file", lambda *arguments: asked.append(arguments))
+        tuned(folder, idx_folder, Invented(few_floats))
+    return asked[0]
+
+
+def tuned_again(arguments: tuple[Any, ...], machine: Invented, objection: Objection = content) -> tuple[Any, list[str]]:
+    job, exporter, _, images, reference, plain = arguments
+    said: list[str] = []
+    tuning = Tuning(machine, Judge(objection, 0.5, lambda *files: 1.0), 0)
+    return tuned_file(replace(job, on_step=said.append), exporter, tuning, images, reference, plain), said
+
+
 @pytest.mark.parametrize(
     ("cost", "width"),
     [
@@ -110,24 +132,23 @@ def test_the_cheapest_file_is_written_beside_the_plain_ones_with_its_evidence(ar
     ],
     ids=["integers cost least", "the interval shows no gain", "float32 costs less"],
 )
-def test_without_a_gain_nothing_is_written_and_that_is_said(
-    cost: Callable[[frozenset[str]], float], width: float, artifacts: Path, idx_folder: Path
+def test_without_a_gain_there_is_no_file_and_that_is_said(
+    cost: Callable[[frozenset[str]], float], width: float, export_so_far: tuple[Any, ...]
 ) -> None:
-    manifest, said = tuned(artifacts, idx_folder, Invented(cost, width))
-    assert manifest.artifact("tuned.tflite") is None
-    assert not [*artifacts.glob("tuned*")]
+    made, said = tuned_again(export_so_far, Invented(cost, width))
+    assert made is None
     assert said[-1].startswith("tuned.tflite: not written: ")
 
 
-def test_a_file_that_loses_too_much_is_not_the_cheapest(artifacts: Path, idx_folder: Path) -> None:
+def test_a_file_that_loses_too_much_is_not_the_cheapest(export_so_far: tuple[Any, ...]) -> None:
     sizes: list[int] = []
 
     def objection(candidate: Floats, reference: Floats, labels: Labels) -> str | None:
         sizes.append(len(labels))
         return "it loses too much" if (candidate != reference).any() else None
 
-    manifest, said = tuned(artifacts, idx_folder, Invented(few_floats), objection)
-    assert manifest.artifact("tuned.tflite") is None
+    made, said = tuned_again(export_so_far, Invented(few_floats), objection)
+    assert made is None
     assert "not written" in said[-1]
     assert sizes
 
