@@ -49,7 +49,7 @@ class Mended:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A file's cost divided by another's, with a 95 % interval; both ends are the estimate where there is none."""
+    """A file's cost divided by another's, with a 95 % interval. Without an interval both ends are the estimate."""
 
     estimate: float
     low: float

@@ -62,7 +62,7 @@ class Search:
         return self._by_cost()[:most]
 
     def run(self, starts: Sequence[Placement] = ()) -> Placement | None:
-        """Return the cheapest placement that is accurate enough; None if that is the file without floats, or there is none.
+        """Return the cheapest placement that is accurate enough; None if that is the file without floats, or no choice is.
 
         Args:
             starts: Placements to begin with besides none and all in float.
@@ -123,7 +123,7 @@ class Search:
             self._costs.setdefault(placement, []).append(math.log(cost))
 
     def _best(self) -> Placement | None:
-        """Return the cheapest placement that is accurate enough, which may be that without floats; None if there is none."""
+        """Return the cheapest placement that is accurate enough, which may be that without floats; None if no choice is."""
         return next((one for one in self._by_cost() if self._is_accepted(one)), None)
 
     def _by_cost(self) -> list[Placement]:

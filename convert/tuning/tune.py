@@ -132,7 +132,7 @@ class _Trial:
         return self._made[placement]
 
     def costs(self, placements: Sequence[Placement]) -> list[float]:
-        """Measure placements beside the file without floats, and return their costs divided by its."""
+        """Measure placements side by side with the file without floats, and return their costs divided by its."""
         names = [f"{number}{FORMATS[self.base.format].suffix}" for number in range(1 + len(placements))]
         made = map(self.made, [Placement(), *placements])
         files = [(self._entry(name, data), data) for name, data in zip(names, made, strict=True)]

@@ -1,4 +1,4 @@
-"""What a user may name to tune on, and what is said of everything else."""
+"""What a user may name to tune on, and the messages for everything else."""
 
 from pathlib import Path
 

@@ -101,7 +101,7 @@ def test_a_choice_that_loses_too_much_is_passed_over_for_the_next_best() -> None
 
 
 def test_a_file_that_loses_too_much_in_integers_is_mended_where_it_costs_least() -> None:
-    # Only the third layer, the dearest in float but one, makes it accurate.
+    # Only the third layer, which is dear in float, makes it accurate.
     network = Network([5, 2, 2, 2, 5], [4.9, 3, 2.5, 3, 9])
     found = searched(network, accepts=lambda one: "layer2" in one)
     assert "layer2" in found
