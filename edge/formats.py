@@ -218,6 +218,7 @@ class Runtime(NamedTuple):
         bits: Word sizes of the ARM systems for which packages exist.
         python_below: First Python version without a package, for example (3, 12); None if none is known.
         ended: Whether the project has ended, so that no release will follow.
+        by_name: Whether it runs files only if it is named, and is never the default one of its format.
     """
 
     name: str
@@ -228,6 +229,7 @@ class Runtime(NamedTuple):
     bits: tuple[int, ...] = (64,)
     python_below: tuple[int, ...] | None = None
     ended: bool = False
+    by_name: bool = False
 
 
 RUNTIMES = {
@@ -251,6 +253,13 @@ RUNTIMES = {
             Package("onnxruntime", "onnxruntime", "onnx"),
             "edgecnn.edge.runtimes.onnxruntime",
             profiler="edgecnn.benchmarks.timing.profile_onnxruntime",
+        ),
+        Runtime(
+            "openvino",
+            "onnx",
+            Package("openvino", "openvino", "openvino"),
+            "edgecnn.edge.runtimes.openvino",
+            by_name=True,
         ),
         Runtime("keras", "keras", _TENSORFLOW, "edgecnn.convert.keras.runtime"),
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from edgecnn.benchmarks.measure.evaluation import require_labels
 from edgecnn.benchmarks.measure.launches import Candidate
-from edgecnn.benchmarks.measure.lineup import LabelledImages, Lineup, MeasuredReference, timed_images, with_threads
+from edgecnn.benchmarks.measure.lineup import LabelledImages, Lineup, MeasuredReference, named_by, timed_images, with_threads
 from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.schedule import Steps
 from edgecnn.benchmarks.timing.process import ModelProcess
@@ -112,7 +112,10 @@ def _opened_once(name: str, file: BareFile, threads: int, test: Split | None) ->
 def _names(files: Sequence[BareFile]) -> list[str]:
     """Return the names of the files for results: with the folder only if needed to distinguish two."""
     short = [file.model.path.name for file in files]
-    names = short if len(set(short)) == len(short) else [str(file.model.path) for file in files]
+    several = len(set(short)) < len({id(file.model) for file in files})
+    names = [str(file.model.path) for file in files] if several else short
+    beside = [[other.opener for other in files if other.model is file.model] for file in files]
+    names = [named_by(name, file.opener, openers) for name, file, openers in zip(names, files, beside, strict=True)]
     names = [f"{name} {file.signature}" if file.signature else name for name, file in zip(names, files, strict=True)]
     for name in names:
         if names.count(name) > 1:

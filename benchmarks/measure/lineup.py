@@ -1,6 +1,6 @@
 """What is measured and compared with which reference, and the files of a manifest."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.timing.latency import timed_inputs
 from edgecnn.benchmarks.timing.requests import Open
 from edgecnn.edge.data.splits import Split
-from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.folder.model_file import ModelFile, read_model
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.inference.reference_probabilities import load_reference
@@ -83,13 +83,13 @@ class Lineup:
         return isinstance(self.reference, MeasuredReference) and candidate.artifact.path == self.reference.name
 
 
-def folder_lineup(folder: ModelFolder, options: BenchOptions, openers: dict[str, Opener], test: Split) -> Lineup:
+def folder_lineup(folder: ModelFolder, options: BenchOptions, openers: Mapping[str, Sequence[Opener]], test: Split) -> Lineup:
     """Line up a manifest's files of the requested formats, compared with the stored outputs of the float Keras model.
 
     Args:
         folder: A folder with a manifest, or a bundle.
         options: The numbers of threads.
-        openers: Opener of each format; files of other formats are skipped.
+        openers: Openers of each format, one for each runtime; files of other formats are skipped.
         test: Test images, which the caller has checked to be the manifest's.
 
     Raises:
@@ -106,16 +106,29 @@ def folder_lineup(folder: ModelFolder, options: BenchOptions, openers: dict[str,
             raise ConfigError(
                 f"{folder.named} has no {model_format} file: run edgecnn export {field('formats')}={model_format}"
             )
-    candidates = []
+    candidates, refused = [], []
     for artifact in chosen:
         # Damaged or stale files must be reported before minutes of measuring.
         model = folder.model(artifact.path)
-        openers[artifact.format].try_first(model, options.threads[0])
-        candidates.append(candidate_of(model, openers[artifact.format], options.threads[0], test))
+        for place, opener in enumerate(openers[artifact.format]):
+            name = named_by(artifact.path, opener, openers[artifact.format])
+            try:
+                opener.try_first(model, options.threads[0])
+            except ArtifactError as error:
+                if not place:
+                    raise
+                refused.append(f"{name} was not measured: {error}.")
+            else:
+                candidates.append(replace(candidate_of(model, opener, options.threads[0], test), name=name))
     swept = with_threads(candidates, options)
     reference = StoredReference(tuple(stored for _ in swept))
     images = LabelledImages(test, manifest.dataset)
-    return Lineup(str(folder.named), swept, manifest.class_names, reference, images)
+    return Lineup(str(folder.named), swept, manifest.class_names, reference, images, tuple(refused))
+
+
+def named_by(name: str, opener: Opener, openers: Sequence[Opener]) -> str:
+    """Return a file's name in the result: with the runtime's, if several run it."""
+    return name if len(openers) == 1 or opener.runtime is None else f"{name} {opener.runtime.name}"
 
 
 def models_lineup(folder: Path, files: Sequence[str], options: BenchOptions, openers: dict[str, Opener], test: Split) -> Lineup:

@@ -44,4 +44,4 @@ def yardstick_of(where: str, seconds: float, test: Split, progress: Progress) ->
     progress.say(f"{where}: connecting")
     if away := unreachable([where]):
         raise EdgeCnnError(f"{where}: {away[where].error}")
-    return OverSsh(where, test, seconds, f"install the same edgecnn on {where}, as edgecnn bench can")
+    return OverSsh(where, test, seconds)

@@ -1,6 +1,5 @@
 """A board over ssh as a yardstick."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -30,14 +29,12 @@ class OverSsh:
         host: The board as ssh takes it.
         test: Test images.
         seconds: Longest time of a search for one format.
-        mend: Command that installs edgecnn there, for messages.
         machine: The board in words; its host until it was measured on.
     """
 
     host: str
     test: Split
     seconds: float
-    mend: str
     machine: str = field(init=False)
     unit: Literal["time"] = "time"
 
@@ -50,14 +47,13 @@ class OverSsh:
         Raises:
             EdgeCnnError: If the board gives no result; the message is the reason.
         """
-        last: list[str] = []
-        keep: Callable[[str], None] = last.append
         with temporary_folder() as scratch:
             bundle = scratch / "tuning.zip"
             images = min(_IMAGES, len(self.test.labels))
             write_bundle(bundle, ModelFolder(folder), self.test, test_images=images)
-            job = Job(bundle, _ALWAYS + (() if thorough else _BRIEFLY), running_version(), self.mend)
-            (device,) = bench_devices([self.host], job, "edgecnn export", keep).devices
+            mend = f"edgecnn bench FOLDER --device {self.host} --install"
+            job = Job(bundle, _ALWAYS + (() if thorough else _BRIEFLY), running_version(), mend)
+            (device,) = bench_devices([self.host], job, "edgecnn export").devices
         if device.result is None:
             raise EdgeCnnError(f"{self.host}: {device.error}")
         self.machine = machine_text(device.result.machine)

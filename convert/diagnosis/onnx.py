@@ -8,6 +8,7 @@ import numpy as np
 from edgecnn.convert.diagnosis.pair import Operator, Representable, Values
 from edgecnn.convert.onnx.quantize import float_name, prepare_onnx
 from edgecnn.edge.runtimes import onnxruntime as ort
+from edgecnn.edge.runtimes.onnx_file import require_whole
 
 _PASSING = {
     "Clip", "Concat", "Flatten", "Gather", "Identity", "MaxPool", "Pad", "Relu", "Reshape", "Slice", "Split", "Squeeze",
@@ -38,8 +39,8 @@ class OnnxPair:
     def __init__(self, float32: bytes, quantized: bytes) -> None:
         import onnx
 
-        ort.require_whole(float32)
-        ort.require_whole(quantized)
+        require_whole(float32)
+        require_whole(quantized)
         model, other = onnx.load_from_string(prepare_onnx(float32)), onnx.load_from_string(quantized)
         computed = {name for node in model.graph.node for name in node.output}
         self.operators: Sequence[Operator] = [

@@ -11,10 +11,12 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean
 
+from edgecnn.edge.folder.file_names import TRIED_STEMS
+
 Placement = frozenset[str]
 
-# Placements that are measured side by side: more would let the machine drift.
-BATCH = 8
+# Placements that are measured side by side, with the file without floats: more would let the machine drift.
+BATCH = len(TRIED_STEMS) - 1
 # As many batches without a new cheapest placement, and the search ends.
 _PATIENCE = 3
 # Placements to change further.

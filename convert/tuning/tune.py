@@ -15,7 +15,7 @@ from edgecnn.convert.tuning.search import Placement, Search
 from edgecnn.convert.tuning.yardstick import Tuning
 from edgecnn.edge.export_records import Mended, Ratio, Reference, TriedPlacement, Tuned
 from edgecnn.edge.files import sha256
-from edgecnn.edge.folder.file_names import REFERENCE_NAME, TUNED_STEM
+from edgecnn.edge.folder.file_names import REFERENCE_NAME, TRIED_STEMS, TUNED_STEM
 from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.isolation.tried import remember_made
 from edgecnn.edge.manifest import Artifact
@@ -120,7 +120,7 @@ class _Trial:
     _judged: dict[Placement, tuple[float, bool]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.name = f"{TUNED_STEM}{FORMATS[self.base.format].suffix}"
+        self.name = FORMATS[self.base.format].file_name(TUNED_STEM)
         self._converter, self._quantize = self.exporter.quantizer(self.base.format)
         self.operators = self._converter.operators()
 
@@ -133,7 +133,7 @@ class _Trial:
 
     def costs(self, placements: Sequence[Placement]) -> list[float]:
         """Measure placements side by side with the file without floats, and return their costs divided by its."""
-        names = [f"{number}{FORMATS[self.base.format].suffix}" for number in range(1 + len(placements))]
+        names = [FORMATS[self.base.format].file_name(stem) for stem in TRIED_STEMS[: 1 + len(placements)]]
         made = map(self.made, [Placement(), *placements])
         files = [(self._entry(name, data), data) for name, data in zip(names, made, strict=True)]
         found = self.compare(files, names[0], thorough=False)

@@ -12,6 +12,7 @@ from edgecnn.edge.errors import why
 from edgecnn.edge.model.layout import has_batch
 from edgecnn.edge.parsing import parsing
 from edgecnn.edge.runtimes import onnxruntime as ort
+from edgecnn.edge.runtimes.onnx_file import require_whole
 
 # Operators without a convolution, dense layer or matrix product, of ai.onnx and of ONNX Runtime's com.microsoft.
 _NO_MACS_TEXT = """
@@ -160,19 +161,18 @@ class _Reader:
 
     def _run(self, model: Any) -> None:
         """Take shapes that onnx can't infer, such as those after ONNX Runtime's own operators, from a run on zeros."""
-        if any(self._shapes[name] is None for name in self._entries):
-            return  # The model takes images of any size.
+        if any(self._shapes[name] is None for name in self._entries):  # The model takes images of any size.
+            return
         try:
             ort.import_library()
             import onnx
             import onnxruntime
 
-            ort.require_whole(model.SerializeToString())
-            graph = model.graph
+            require_whole(model.SerializeToString())
             inputs = {name: np.zeros(self._shapes[name] or (), self._dtypes[name]) for name in self._entries}
             names = sorted(self._computed - set(self._entries))
-            del graph.output[:]
-            graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+            del model.graph.output[:]
+            model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
             options, provider = ort.session_options(1), "CPUExecutionProvider"
             session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=[provider])
             for name, value in zip(names, session.run(names, inputs), strict=True):

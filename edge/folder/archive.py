@@ -13,7 +13,7 @@ from pathlib import Path
 
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.files import read_bytes
-from edgecnn.edge.folder.file_names import MANIFEST_NAME, REFERENCE_NAME
+from edgecnn.edge.folder.file_names import MANIFEST_NAME, REFERENCE_NAME, TRIED_STEMS, TUNED_STEM
 from edgecnn.edge.formats import FORMATS, PRECISIONS
 from edgecnn.edge.manifest import MOST_MANIFEST_BYTES, Manifest
 from edgecnn.edge.parsing import parsing
@@ -25,7 +25,8 @@ INDEX_NAME = "bundle.json"
 TEST_IMAGES_NAME, TEST_LABELS_NAME = "x_test.npy", "y_test.npy"
 GOLDEN_IMAGES_NAME = "golden.images.npy"
 
-_MODELS = tuple(row.file_name(precision) for row in FORMATS.values() if row.on_device for precision in PRECISIONS)
+_STEMS = (*PRECISIONS, TUNED_STEM, *TRIED_STEMS)
+_MODELS = tuple(row.file_name(stem) for row in FORMATS.values() if row.on_device for stem in _STEMS)
 # Largest unpacked size of each member. A model for a small device has a few megabytes; images stay in the bundle.
 _LIMITS = {
     INDEX_NAME: 2**20,

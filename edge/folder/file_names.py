@@ -13,7 +13,9 @@ REFERENCE_NAME = "reference.npy"
 MODEL_CARD_NAME = "MODEL_CARD.md"
 """What the model is, for people."""
 TUNED_STEM = "tuned"
-"""How the quantized file of least cost is called, before its suffix."""
+"""What the quantized file of least cost is called, before its suffix."""
+TRIED_STEMS = tuple(f"{TUNED_STEM}-{number}" for number in range(9))
+"""What the files are called that a search for it measures side by side."""
 BUNDLE_SUFFIX = ".zip"
 """What a bundle of them is called."""
 

@@ -7,8 +7,8 @@ from edgecnn.edge.formats import FORMATS, RUNTIMES, Runtime
 
 
 def runtimes_of(model_format: str) -> tuple[Runtime, ...]:
-    """Return the runtimes of a format, the default first if all are installed."""
-    return tuple(row for row in RUNTIMES.values() if row.format == model_format)
+    """Return the runtimes that a format has by default, the first that is installed; not those that must be named."""
+    return tuple(row for row in RUNTIMES.values() if row.format == model_format and not row.by_name)
 
 
 def is_installed(name: str) -> bool:
@@ -40,20 +40,21 @@ def installed_runtime(name: str) -> Runtime:
     raise MissingDependency(f"no {FORMATS[name].title} runtime is installed: {rows[0].package.command}{small}")
 
 
-def runtime_formats(names: Sequence[str]) -> dict[str, str]:
-    """Return the runtime for each format's files: the one in `names` that runs it, or else the format's own name.
+def runtime_formats(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return, for each format, those of `names` that run its files: runtimes, or the format's own name for its default one.
 
     Raises:
-        ConfigError: If a name is neither a runtime nor a format, or two names are for one format.
+        ConfigError: If a name is neither a runtime nor a format, or two names are for the same runtime.
     """
-    chosen: dict[str, str] = {}
+    chosen: dict[str, dict[str, str]] = {}
     for name in names:
-        model_format = _named(name)[0].format
-        if chosen.setdefault(model_format, name) != name:
-            raise ConfigError(
-                f"{field('runtime')}={chosen[model_format]} and {name} both run {model_format} files: name one of them"
-            )
-    return {model_format: chosen[model_format] for model_format in FORMATS if model_format in chosen}
+        rows = _named(name)
+        # The default one of a format is its first that is installed.
+        row = next((row for row in rows if row.package.is_installed), rows[0])
+        named = chosen.setdefault(row.format, {})
+        if named.setdefault(row.name, name) != name:
+            raise ConfigError(f"{field('runtime')}={named[row.name]} and {name} are the same runtime: name one of them")
+    return {model_format: tuple(chosen[model_format].values()) for model_format in FORMATS if model_format in chosen}
 
 
 def extras(names: Sequence[str], bits: int) -> list[str]:

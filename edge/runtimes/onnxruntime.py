@@ -5,11 +5,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edgecnn.edge.compatibility.onnx_wire import has_external_data, random_operators
-from edgecnn.edge.errors import ArtifactError, ConfigError, field
+from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.manifest import TensorSpec
 from edgecnn.edge.parsing import parsing
-from edgecnn.edge.runtimes.base import imported, refuse_random, require_one_each
+from edgecnn.edge.runtimes.base import imported, require_one_each
+from edgecnn.edge.runtimes.onnx_file import require_usable
 from edgecnn.edge.text import ending
 
 # Messages below this level go to the terminal, in colours and with names from the file; what matters comes as an exception.
@@ -40,14 +40,9 @@ class OnnxSession:
     name = "onnxruntime"
 
     def __init__(self, data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> None:
-        if signature is not None:
-            raise ConfigError(f"an ONNX model has no signatures: omit {field('signature')}")
-        if streaming:
-            raise ConfigError("an ONNX model keeps no state between runs: omit streaming")
+        require_usable(data, signature, streaming)
         self.version, onnxruntime = _library()
         options = session_options(threads)
-        require_whole(data)
-        refuse_random("ONNX", random_operators(data))
         try:
             # Its fallback tries the same again, and prints to standard output.
             self._session = onnxruntime.InferenceSession(
@@ -74,21 +69,6 @@ class OnnxSession:
 def open_model(data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> OnnxSession:
     """Open a model's bytes. See `edgecnn.edge.runtimes.base.OpenModel`."""
     return OnnxSession(data, threads, signature, streaming)
-
-
-def require_whole(data: bytes) -> None:
-    """Raise if an ONNX file's weights are elsewhere: ONNX Runtime and onnx would read them from the current folder.
-
-    Raises:
-        ArtifactError: If they are elsewhere, or the bytes are not an ONNX file.
-    """
-    with parsing("the ONNX model can't be read", "copy it again"):
-        external = has_external_data(data)
-    if external:
-        raise ArtifactError(
-            "the ONNX model keeps its weights in another file, which no hash covers: store them inside with "
-            "onnx.save(onnx.load('model.onnx'), 'whole.onnx')"
-        )
 
 
 def session_options(threads: int) -> Any:

@@ -16,7 +16,7 @@ from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.measure.schedule import steps_of
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
-from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.errors import ConfigError, MissingDependency, field
 from edgecnn.edge.folder.model_folder import ModelFolder, opened
 from edgecnn.edge.formats import FORMATS, format_of, is_exported
 from edgecnn.edge.inference.model_test_images import model_test_record, order_note, split_note
@@ -32,7 +32,7 @@ class _Asked:
     """The arguments of one call of `bench`, with defaults filled in."""
 
     usage: Usage
-    named: dict[str, str]
+    named: dict[str, tuple[str, ...]]
     reference: Path | None
     options: BenchOptions
     progress: Progress
@@ -99,9 +99,9 @@ def bench(  # Longer than 50 lines: its arguments and their docs.
     with ExitStack() as stack:
         models = [stack.enter_context(opened(item)) for item in targets]
         _require_alike(models, asked)
-        missing: list[str] = []
+        notes: list[str] = []
         if models[0].is_folder:
-            openers, missing = _openers(models[0], asked)
+            openers, notes = _openers(models[0], asked)
             test = models[0].test_images(data, images)
             lineup = folder_lineup(models[0], options, openers, test)
             known = listed(models[0])
@@ -115,7 +115,6 @@ def bench(  # Longer than 50 lines: its arguments and their docs.
             lineup = replace(lineup, images=grouped)
         beside_reference = lineup.images is not None and not all(map(lineup.is_reference, lineup.candidates))
         budgets = budgets_of(budget, limits or {}, known, beside_reference)
-        notes = [f"{name} files were not measured: their runtime is not installed." for name in missing]
         command = command or f"edgecnn.bench({', '.join(repr(str(item.named)) for item in models)})"
         return benchmark(
             lineup,
@@ -160,19 +159,35 @@ def _require_alike(models: Sequence[ModelFolder], asked: _Asked) -> None:
         )
 
 
-def _openers(models: ModelFolder, asked: _Asked) -> tuple[dict[str, Opener], list[str]]:
-    """Return the opener of each measured format, and the formats that have no runtime here."""
+def _openers(models: ModelFolder, asked: _Asked) -> tuple[dict[str, tuple[Opener, ...]], list[str]]:
+    """Return the openers of each measured format, and a note on what has no runtime here."""
     named = asked.named
     if models.bundle and not all(map(is_exported, named)):
         raise ConfigError(f"{models.named} is a bundle, which holds no Keras model: omit {field('runtime')}=keras")
     if named:
-        return {model_format: asked.usage.opener(name) for model_format, name in named.items()}, []
+        return _named_openers(asked)
     artifacts = models.manifest.artifacts if models.manifest else ()
     present = {artifact.format for artifact in artifacts if artifact.exported or not models.bundle}
     installed = [name for name in FORMATS if name in present and is_installed(name)]
     if not installed:
         asked.usage.opener(max(sorted(present), key=is_exported))  # Raises, with what to install.
-    return {name: asked.usage.opener(name) for name in installed}, sorted(present - {*installed})
+    missing = [f"{name} files were not measured: their runtime is not installed." for name in sorted(present - {*installed})]
+    return {name: (asked.usage.opener(name),) for name in installed}, missing
+
+
+def _named_openers(asked: _Asked) -> tuple[dict[str, tuple[Opener, ...]], list[str]]:
+    """Return the openers that were asked for. One that is not installed is a note, unless its format has no other."""
+    found: dict[str, tuple[Opener, ...]] = {}
+    notes = []
+    for model_format, names in asked.named.items():
+        for name in names:
+            try:
+                found[model_format] = (*found.get(model_format, ()), asked.usage.opener(name))
+            except MissingDependency as error:
+                if name == names[-1] and model_format not in found:
+                    raise
+                notes.append(f"{name} was not measured: {error}.")
+    return found, notes
 
 
 def _files(models: Sequence[ModelFolder], asked: _Asked) -> Lineup:
@@ -185,17 +200,14 @@ def _files(models: Sequence[ModelFolder], asked: _Asked) -> Lineup:
     read = [item.model() for item in models]
     first, interface, named = read[place], usage.said_interface(), asked.named
     formats = {model.format for model in read}
-    if unused := [name for model_format, name in named.items() if model_format not in formats]:
+    if unused := [name for model_format, names in named.items() if model_format not in formats for name in names]:
         raise ConfigError(f"{field('runtime')}={unused[0]} runs none of these files: omit it")
     bare = [
-        BareFile(
-            model,
-            usage.opener(named.get(model.format, model.format)),
-            None if model.manifest else interface,
-            usage.signature,
-        )
+        BareFile(model, usage.opener(name), None if model.manifest else interface, usage.signature)
         for model in read
+        for name in named.get(model.format, (model.format,))
     ]
+    place = next(i for i, file in enumerate(bare) if file.model is first)
     on_progress = steps_of(asked.progress)
     if usage.data is None and first.manifest is None:
         if interface or reference:

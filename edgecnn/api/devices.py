@@ -74,7 +74,7 @@ def bench_devices(  # Longer than 50 lines: its arguments and their docs.
         chosen = [artifact for artifact in exported if not named or artifact.format in named]
         if not chosen:
             raise ConfigError(
-                f"{models.named} has no file for {' or '.join(named.values())} that a device could run: omit {field('runtime')}"
+                f"{models.named} has no file for {' or '.join(runtime)} that a device could run: omit {field('runtime')}"
             )
         command = command or f"edgecnn.bench_devices({str(models.named)!r}, {list(hosts)!r})"
         away = unreachable(hosts, progress.say)
@@ -89,7 +89,7 @@ def bench_devices(  # Longer than 50 lines: its arguments and their docs.
         wanted = None
         if install:
             progress.say("building edgecnn's wheel, unless it came from a package index")
-            runtimes = tuple(sorted({named.get(artifact.format, artifact.format) for artifact in chosen}))
+            runtimes = tuple(sorted({name for file in chosen for name in named.get(file.format, (file.format,))}))
             wanted = Install(runtimes, device_wheel(scratch / "wheel"))
         job = Job(bundle, tuple(sent), running_version(), f"{command} --install", wanted, files)
         found = bench_bundle(there, job, command, progress.say)

@@ -45,7 +45,9 @@ def measured(three_files: Path, test_split: Split) -> Report:
         paced_seconds=0.1,
     )
     return benchmark(
-        folder_lineup(ModelFolder(three_files), options, {name: opener_for(name) for name in ("tflite", "onnx")}, test_split),
+        folder_lineup(
+            ModelFolder(three_files), options, {name: (opener_for(name),) for name in ("tflite", "onnx")}, test_split
+        ),
         options,
         load_budgets(None, {"max_drop_points": 100.0, "max_size_kib": 10_000.0}, ()),
         Policy(("noise",)),

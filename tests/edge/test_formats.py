@@ -122,11 +122,12 @@ def test_a_format_s_default_is_the_first_runtime_that_is_installed(monkeypatch: 
         installed_runtime("tflite")
 
 
-def test_each_format_has_one_of_the_named_runtimes() -> None:
+def test_each_format_has_the_named_runtimes() -> None:
     assert runtime_formats([]) == {}
-    assert runtime_formats(["onnx", "tflite-runtime"]) == {"tflite": "tflite-runtime", "onnx": "onnx"}
-    assert runtime_formats(["keras", "litert", "litert"]) == {"tflite": "litert", "keras": "keras"}
-    with pytest.raises(ConfigError, match="litert and tflite both run tflite files"):
+    assert runtime_formats(["onnx", "tflite-runtime"]) == {"tflite": ("tflite-runtime",), "onnx": ("onnx",)}
+    assert runtime_formats(["keras", "litert", "litert"]) == {"tflite": ("litert",), "keras": ("keras",)}
+    assert runtime_formats(["openvino", "onnxruntime"]) == {"onnx": ("openvino", "onnxruntime")}
+    with pytest.raises(ConfigError, match="litert and tflite are the same runtime"):
         runtime_formats(["litert", "tflite"])
     with pytest.raises(ConfigError, match="coral is unknown"):
         runtime_formats(["coral"])

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -263,3 +264,29 @@ def test_the_command_measures_on_two_devices_and_prints_a_column_for_each(networ
     reason = " ".join(again.stdout.partition("pi-zero: NO RESULT: ")[2].split())
     assert reason.startswith("edgecnn is not installed there: type edgecnn bench")
     assert "--device pi-zero --install" in reason
+
+
+def test_a_file_is_tuned_on_a_board_and_one_that_fails_leaves_the_folder_as_it_was(
+    network: Any, exported: Path, tmp_path: Path
+) -> None:
+    network.add("pi", edgecnn=f'#!/bin/sh\nexec {EDGECNN} "$@"\n')
+    network.add("bare", edgecnn=None)
+    folder = tmp_path / "bars"
+    shutil.copytree(exported, folder)
+
+    def tune(host: str) -> subprocess.CompletedProcess[str]:
+        command = [str(EDGECNN), "export", str(folder / "model.keras"), "--format", "tflite"]
+        command += ["--tune", host, "--tune-limit", "1s"]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    failed = tune("bare")
+    assert failed.returncode == 1
+    reason = "edgecnn: bare: edgecnn is not installed there: type edgecnn bench FOLDER --device bare --install"
+    assert failed.stderr.splitlines()[-1] == reason
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    done = tune("pi")
+    assert done.returncode == 0, done.stderr
+    # Whether it gains on this machine is not what is tested here.
+    assert "tuned.tflite: 8 choices measured" in done.stderr
+    assert ("tuned.tflite: not written" in done.stderr) != (folder / "tuned.tflite").exists()

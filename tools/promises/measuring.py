@@ -17,7 +17,7 @@ from tools.promises.claims import Claim, at_most
 def measure(folder: Path) -> list[Claim]:
     """Compare the two ONNX files in one benchmark."""
     options = BenchOptions()
-    lineup = folder_lineup(ModelFolder(folder), options, {"onnx": opener_for("onnx")}, load_test())
+    lineup = folder_lineup(ModelFolder(folder), options, {"onnx": (opener_for("onnx"),)}, load_test())
     report = benchmark(lineup, options, load_budgets(None, {}, ()), Policy(("noise",)), command="make benchmark", versions={})
     files = {file.name: file for file in report.files}
     int8, float32 = files["int8.onnx"], files["float32.onnx"]

@@ -40,7 +40,7 @@ print(np.median(times[1000:]) / 1e3)
 def measure(folder: Path) -> list[Claim]:
     """Compare one and two threads as `edgecnn bench --threads 1,2` does, and spinning with not spinning."""
     options = BenchOptions(threads=(1, 2))
-    openers = {name: opener_for(name) for name in ("tflite", "onnx")}
+    openers = {name: (opener_for(name),) for name in ("tflite", "onnx")}
     lineup = folder_lineup(ModelFolder(folder), options, openers, load_test())
     report = benchmark(lineup, options, load_budgets(None, {}, ()), Policy(("noise",)), command="make benchmark", versions={})
     files = {file.name: file for file in report.files}

@@ -25,8 +25,8 @@ from edgecnn.edge.runtimes import Opener, opener_for
 PLAN = Plan(min_seconds=0, min_runs=4, launches=1, rounds=2)
 
 
-def openers(*formats: str) -> dict[str, Opener]:
-    return {name: opener_for(name) for name in formats}
+def openers(*formats: str) -> dict[str, tuple[Opener, ...]]:
+    return {name: (opener_for(name),) for name in formats}
 
 
 def run(

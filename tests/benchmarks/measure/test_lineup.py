@@ -184,7 +184,7 @@ def test_a_file_with_a_manifest_needs_nothing_said_and_keeps_its_entry(exported:
 
 
 def test_no_more_images_are_timed_than_their_size_allows(exported: Path, test_split: Split) -> None:
-    (candidate,) = folder_lineup(ModelFolder(exported), BenchOptions(), {"keras": TFLITE}, test_split).candidates
+    (candidate,) = folder_lineup(ModelFolder(exported), BenchOptions(), {"keras": (TFLITE,)}, test_split).candidates
     assert candidate.request.images is not None
     assert len(candidate.request.images) == 60
     large = ArraySplit(np.zeros((9, 1024, 512, 1), np.uint8), np.zeros(9, np.int64))

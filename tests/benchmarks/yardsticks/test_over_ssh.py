@@ -21,14 +21,14 @@ def test_a_board_gets_a_bundle_of_the_files_and_its_times_are_compared(
 ) -> None:
     report, members, arguments = read_report(KEPT), set[str](), list[tuple[str, ...]]()
 
-    def answer(hosts: list[str], job: Any, command: str, say: Any) -> DeviceResults:
+    def answer(hosts: list[str], job: Any, command: str) -> DeviceResults:
         with zipfile.ZipFile(job.bundle) as bundle:
             members.update(bundle.namelist())
         arguments.append(job.arguments)
         return DeviceResults(SCHEMA, command, (DeviceResult(hosts[0], None, report),))
 
     monkeypatch.setattr(over_ssh, "bench_devices", answer)
-    board = OverSsh("pi4", test_split, 60, "install it")
+    board = OverSsh("pi4", test_split, 60)
     assert board.machine == "pi4"
     base, other = (file.name for file in report.files[:2])
     found = board.compare(exported, base, thorough=False)
@@ -46,4 +46,4 @@ def test_a_board_without_a_result_is_one_line(exported: Path, test_split: Split,
     gone = DeviceResults(SCHEMA, "", (DeviceResult("pi4", "it refuses your key", None),))
     monkeypatch.setattr(over_ssh, "bench_devices", lambda *given: gone)
     with pytest.raises(EdgeCnnError, match=r"^pi4: it refuses your key"):
-        OverSsh("pi4", test_split, 60, "").compare(exported, "int8.tflite", thorough=False)
+        OverSsh("pi4", test_split, 60).compare(exported, "int8.tflite", thorough=False)

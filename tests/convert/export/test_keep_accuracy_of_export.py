@@ -175,7 +175,7 @@ def test_a_file_whose_layers_were_chosen_must_pass_on_images_that_did_not_choose
     assert artifact.mended.held_out == held.sum()
     # bench judges it on that half too.
     options = BenchOptions(plan=Plan(0, 20, 1, 1))
-    lineup = folder_lineup(ModelFolder(artifacts), options, {"tflite": opener_for("tflite")}, dataset.test)
+    lineup = folder_lineup(ModelFolder(artifacts), options, {"tflite": (opener_for("tflite"),)}, dataset.test)
     report = benchmark(lineup, options, load_budgets(None, {"max_drop_points": 100.0}, ()), Policy(), command="", versions={})
     found = {file.name: file.accuracy for file in report.files}
     assert found["int8.tflite"] is not None

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pytest
 from PIL import Image
 
+from edgecnn.benchmarks.proof.write_bundle import write_bundle
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export import export
 from edgecnn.convert.export.keep_accuracy import Judge
@@ -73,7 +74,9 @@ def tuned(
     return manifest, said
 
 
-def test_the_cheapest_file_is_written_beside_the_plain_ones_with_its_evidence(artifacts: Path, idx_folder: Path) -> None:
+def test_the_cheapest_file_is_written_beside_the_plain_ones_with_its_evidence(
+    artifacts: Path, idx_folder: Path, tmp_path: Path
+) -> None:
     machine = Invented(few_floats)
     plain = (artifacts / "int8.tflite").read_bytes()
     manifest, _ = tuned(artifacts, idx_folder, machine)
@@ -101,7 +104,13 @@ def test_the_cheapest_file_is_written_beside_the_plain_ones_with_its_evidence(ar
     assert machine.thorough == [False] * (len(machine.thorough) - 1) + [True]
     with Image.open(artifacts / "tuned.tflite.png") as picture:
         assert picture.size == (900, 552)
-    assert "tuned.tflite: 0." in ModelFolder(artifacts).to_text()
+    models = ModelFolder(artifacts)
+    assert "tuned.tflite: 0." in models.to_text()
+    # Like any other file, it goes to other machines.
+    bundle = tmp_path / "bars.zip"
+    write_bundle(bundle, models, load_dataset(idx_folder).test)
+    with ModelFolder(bundle) as there:
+        assert "tuned.tflite" in there.names
 
 
 @pytest.fixture(scope="module")

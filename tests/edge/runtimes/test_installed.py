@@ -40,7 +40,9 @@ def hide(monkeypatch: pytest.MonkeyPatch) -> Hide:
 
 
 def test_a_runtime_that_is_not_known_is_an_error_that_lists_those_that_are() -> None:
-    with pytest.raises(ConfigError, match="coral is unknown: use litert, tflite-runtime, onnxruntime, keras, tflite, onnx"):
+    with pytest.raises(
+        ConfigError, match="coral is unknown: use litert, tflite-runtime, onnxruntime, openvino, keras, tflite, onnx"
+    ):
         opener_for("coral")
 
 

@@ -1,0 +1,118 @@
+"""OpenVINO as a second runtime of .onnx files: it computes what ONNX Runtime does, and is measured side by side with it."""
+
+import json
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from edgecnn.edge.data.dataset import load_test
+from edgecnn.edge.data.splits import Split
+from edgecnn.edge.errors import ArtifactError, ConfigError, MissingDependency
+from edgecnn.edge.folder.model_file import read_model
+from edgecnn.edge.formats import PRECISIONS
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.runtimes.base import Opener
+
+SHORT = ("--launches", "1", "--min-runs", "20", "--min-seconds", "0", "--max-drop", "100")
+
+
+def probabilities(path: Path, runtime: str, test: Split) -> NDArray[np.float32]:
+    model = read_model(path)
+    return Classifier(model, opener_for(runtime).open_file(model, 1)).predict(test.images(range(60))).probabilities
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("folder", ["exported", "any_batch"])
+def test_it_computes_what_onnx_runtime_computes(
+    folder: str, precision: str, idx_folder: Path, request: pytest.FixtureRequest
+) -> None:
+    path, test = request.getfixturevalue(folder) / f"{precision}.onnx", load_test(idx_folder)
+    ours, other = (probabilities(path, runtime, test) for runtime in ("openvino", "onnxruntime"))
+    assert np.ptp(other, axis=0).max() > 0.5
+    np.testing.assert_allclose(ours, other, atol=PRECISIONS[precision].drift)
+
+
+def test_a_run_returns_an_array_that_the_next_one_does_not_change(exported: Path) -> None:
+    runtime = opener_for("openvino").open_model((exported / "float32.onnx").read_bytes(), 1)
+    assert (runtime.input_spec.shape, runtime.input_spec.dtype) == ((1, 12, 12, 1), "float32")
+    first = runtime.run(np.zeros((1, 12, 12, 1), np.float32))
+    kept = first.copy()
+    assert not np.array_equal(runtime.run(np.ones((1, 12, 12, 1), np.float32)), kept)
+    np.testing.assert_array_equal(first, kept)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: b"\1" * 500, lambda data: data[: len(data) // 2], lambda data: b""],
+    ids=["noise", "half", "nothing"],
+)
+def test_damaged_bytes_are_refused_with_a_reason(damage: Callable[[bytes], bytes], exported: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"the ONNX model .*: copy it again"):
+        opener_for("openvino").open_model(damage((exported / "float32.onnx").read_bytes()), 1)
+
+
+def test_what_no_onnx_file_has_is_refused(exported: Path) -> None:
+    data = (exported / "float32.onnx").read_bytes()
+    with pytest.raises(ConfigError, match="signatures"):
+        opener_for("openvino").open_model(data, 1, "serve")
+    with pytest.raises(ConfigError, match="streaming"):
+        opener_for("openvino").open_model(data, 1, None, True)
+
+
+def test_a_model_of_two_outputs_is_refused() -> None:
+    def tensor(name: str) -> Any:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3])
+
+    nodes = [helper.make_node("Relu", ["x"], [name]) for name in ("y", "z")]
+    graph = helper.make_graph(nodes, "two", [tensor("x")], [tensor("y"), tensor("z")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(ArtifactError, match="2 outputs"):
+        opener_for("openvino").open_model(bytes(onnx.ModelProto.SerializeToString(model)), 1)
+
+
+def test_two_runtimes_of_a_format_are_rows_of_one_benchmark(exported: Path, tmp_path: Path, terminal: Any) -> None:
+    result = tmp_path / "result.json"
+    runtimes = ("--runtime", "onnxruntime", "--runtime", "openvino")
+    assert terminal.run("bench", exported, *runtimes, *SHORT, "--allow", "noise", "--json", result) == 0, terminal.err
+    files = {file["name"]: file for file in json.loads(result.read_text())["files"]}
+    assert list(files) == [f"{name}.onnx {runtime}" for name in ("float32", "int8") for runtime in ("onnxruntime", "openvino")]
+    for name, file in files.items():
+        assert file["runtime"].split()[0] == name.split()[1]
+        assert file["artifact"]["path"] == name.split()[0]
+        assert file["accuracy"]["images"] == 60
+    assert terminal.run("bench", exported / "int8.onnx", *runtimes, *SHORT, "--json", result) == 0, terminal.err
+    named = [file["name"] for file in json.loads(result.read_text())["files"]]
+    assert named == ["int8.onnx onnxruntime", "int8.onnx openvino"]
+
+
+def test_a_runtime_that_is_missing_or_refuses_a_file_is_a_line_and_the_others_are_measured(
+    exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("bench", exported, "--runtime", "onnxruntime", "--runtime", "openvino", *SHORT, "--allow", "noise")
+    tried = Opener.try_first
+
+    def refusing(self: Opener, model: Any, *rest: Any) -> None:
+        if self.runtime and self.runtime.name == "openvino" and model.path.name == "int8.onnx":
+            raise ArtifactError(f"{model.path}: openvino crashed on it")
+        tried(self, model, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Opener, "try_first", refusing)
+        text = " ".join(terminal.passes(*command).split())
+    assert "int8.onnx openvino was not measured: " in text
+    assert "openvino crashed on it" in text
+    with monkeypatch.context() as patch:
+        patch.setattr("edgecnn.edge.formats.find_spec", lambda name: None if name == "openvino" else find_spec(name))
+        text = " ".join(terminal.passes(*command).split())
+        assert "openvino was not measured: openvino is not installed: pip install" in text
+        assert terminal.fails(6, *command[:2], "--runtime", "openvino").startswith("edgecnn: openvino is not installed")
+        with pytest.raises(MissingDependency):
+            opener_for("openvino")
