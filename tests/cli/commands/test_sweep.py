@@ -1,6 +1,7 @@
 """`edgecnn sweep` from end to end: small networks, real training, real files."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -112,6 +113,7 @@ def test_an_interrupted_sweep_goes_on(
             raise KeyboardInterrupt
         return train(dataset, config, *rest, **named)
 
+    shutil.copytree(swept / "4-4-4", tmp_path / "4-4-4")  # The first network is finished.
     with monkeypatch.context() as patch:
         patch.setattr("edgecnn.api.train.train_model", interrupted)
         assert terminal.run(*arguments(idx_folder, tmp_path)) == 130

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import openvino  # noqa: F401 - Not installed, these tests are an error, and on an emulated board skipped with that reason.
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
