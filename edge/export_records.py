@@ -48,8 +48,14 @@ class Mended:
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """A file's cost divided by another's, with a 95 % interval. Without an interval both ends are the estimate."""
+class Interval:
+    """An estimate and its interval, two-sided 95 % unless stated otherwise.
+
+    Attributes:
+        estimate: Best single value, in the unit of the measurement.
+        low: Lower end, same unit; the truth is below it in at most 2.5 % of samples.
+        high: Upper end, same unit; the truth is above it in at most 2.5 % of samples.
+    """
 
     estimate: float
     low: float
@@ -81,7 +87,8 @@ class Tuned:
         machine: Where it was measured, for example `Cortex-A72, Raspberry Pi 4 Model B`.
         unit: What was measured: `time`, or `instructions` of an emulated core.
         compared_with: The plain file of least cost there, float or quantized.
-        ratio: The file's cost divided by that file's, in processes that chose nothing.
+        ratio: The file's cost divided by that file's, in processes that chose nothing; for instructions the interval is that
+            of the counts.
         candidates: Number of placements measured.
         seconds: How long the search took.
         seed: Seed of the search.
@@ -91,7 +98,7 @@ class Tuned:
     machine: str
     unit: Literal["time", "instructions"]
     compared_with: str
-    ratio: Ratio
+    ratio: Interval
     candidates: int
     seconds: float
     seed: int

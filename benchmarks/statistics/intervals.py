@@ -2,28 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecnn.edge.export_records import Interval
+
+__all__ = ["Interval", "mean_interval", "student_quantile", "sum_interval"]
+
 Values = Sequence[float] | NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate and its interval, two-sided 95 % unless stated otherwise.
-
-    Attributes:
-        estimate: Best single value, in the unit of the measurement.
-        low: Lower end, same unit; the truth is below it in at most 2.5 % of samples.
-        high: Upper end, same unit; the truth is above it in at most 2.5 % of samples.
-    """
-
-    estimate: float
-    low: float
-    high: float
 
 
 def mean_interval(values: Values, confidence: float = 0.95) -> Interval:

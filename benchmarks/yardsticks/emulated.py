@@ -12,7 +12,7 @@ from edgecnn.benchmarks.emulator.counting import count, counter
 from edgecnn.benchmarks.emulator.packages import copy_project, site_of
 from edgecnn.benchmarks.emulator.userland import CPUS, HOME, PROJECT, SITE, SYSTEMS, Board, emulator, root_of
 from edgecnn.edge.errors import InvalidMeasurement
-from edgecnn.edge.export_records import Ratio
+from edgecnn.edge.export_records import Interval
 from edgecnn.edge.temporary import temporary_folder
 
 _SYSTEM = SYSTEMS["trixie-arm64"]
@@ -24,7 +24,7 @@ _STEADY = 0.01
 
 @dataclass(frozen=True)
 class Emulated:
-    """Counts the ARM instructions of one inference on an emulated core. See `edgecnn.convert.tuning.yardstick`.
+    """Counts the ARM instructions of one inference on an emulated core. See `edgecnn.convert.export.tuning.yardstick`.
 
     Attributes:
         core: A name in `CORES`.
@@ -51,7 +51,7 @@ class Emulated:
         self.say(f"preparing the emulated {self.core.title()}: minutes the first time, for Debian's and Python's packages")
         emulator(), root_of(_SYSTEM), counter(), site_of(_SYSTEM)
 
-    def compare(self, folder: Path, base: str, *, thorough: bool) -> dict[str, Ratio]:
+    def compare(self, folder: Path, base: str, *, thorough: bool) -> dict[str, Interval]:
         """See `Yardstick`; the interval is from the smallest to the largest count.
 
         Raises:
@@ -75,7 +75,7 @@ class Emulated:
                 )
         of_base = counts[base].instructions
         return {
-            name: Ratio(
+            name: Interval(
                 found.instructions / of_base,
                 (found.instructions - found.spread) / of_base,
                 (found.instructions + found.spread) / of_base,

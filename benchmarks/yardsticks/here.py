@@ -10,14 +10,14 @@ from edgecnn.benchmarks.measure.lineup import candidate_of
 from edgecnn.benchmarks.measure.planning import PlanOptions
 from edgecnn.benchmarks.yardsticks.launches import BRIEF, ratios
 from edgecnn.edge.data.splits import Split
-from edgecnn.edge.export_records import Ratio
+from edgecnn.edge.export_records import Interval
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.runtimes import opener_for
 
 
 @dataclass(frozen=True)
 class Here:
-    """Times files on this machine, with one thread, as `edgecnn bench` does. See `edgecnn.convert.tuning.yardstick`.
+    """Times files on this machine, with one thread, as `edgecnn bench` does. See `edgecnn.convert.export.tuning.yardstick`.
 
     Attributes:
         test: Test images, of which the first are timed.
@@ -33,7 +33,7 @@ class Here:
         """CPU and board of this machine."""
         return machine_text(read_machine())
 
-    def compare(self, folder: Path, base: str, *, thorough: bool) -> dict[str, Ratio]:
+    def compare(self, folder: Path, base: str, *, thorough: bool) -> dict[str, Interval]:
         """See `Yardstick`."""
         models = ModelFolder(folder)
         files = models.manifest.exported if models.manifest else ()

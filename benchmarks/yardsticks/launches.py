@@ -7,7 +7,7 @@ import numpy as np
 from edgecnn.benchmarks.results.latency_summary import summarize
 from edgecnn.benchmarks.results.records import Launch
 from edgecnn.benchmarks.timing.latency import Plan
-from edgecnn.edge.export_records import Ratio
+from edgecnn.edge.export_records import Interval
 
 BRIEF = Plan(min_seconds=0.12, min_runs=24, launches=1, rounds=6, max_seconds=2)
 """For a search: a process for each file, and rounds that take turns."""
@@ -15,20 +15,19 @@ BRIEF = Plan(min_seconds=0.12, min_runs=24, launches=1, rounds=6, max_seconds=2)
 _LOW_PERCENT = 10
 
 
-def ratios(launches: Mapping[str, Sequence[Launch]], base: str) -> dict[str, Ratio]:
+def ratios(launches: Mapping[str, Sequence[Launch]], base: str) -> dict[str, Interval]:
     """Return each file's time divided by the base's; with an interval, from medians, if there are several launches."""
     return {name: _ratio(own, launches[base], name == base) for name, own in launches.items()}
 
 
-def _ratio(own: Sequence[Launch], base: Sequence[Launch], same: bool) -> Ratio:
+def _ratio(own: Sequence[Launch], base: Sequence[Launch], same: bool) -> Interval:
     if same:
-        return Ratio(1.0, 1.0, 1.0)
-    found = summarize(own, base, ()).ratio
-    if found:
-        return Ratio(found.estimate, found.low, found.high)
+        return Interval(1.0, 1.0, 1.0)
+    if found := summarize(own, base, ()).ratio:
+        return found
     low, low_of_base = (
         np.array([np.percentile(item.measured.unpack(), _LOW_PERCENT) for launch in of for item in launch.rounds])
         for of in (own, base)
     )
     estimate = float(np.exp(np.log(low / low_of_base).mean()))
-    return Ratio(estimate, estimate, estimate)
+    return Interval(estimate, estimate, estimate)

@@ -11,7 +11,7 @@ from edgecnn.benchmarks.yardsticks.here import machine_text
 from edgecnn.benchmarks.yardsticks.launches import BRIEF, ratios
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import EdgeCnnError
-from edgecnn.edge.export_records import Ratio
+from edgecnn.edge.export_records import Interval
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.temporary import temporary_folder
 
@@ -23,7 +23,7 @@ _BRIEFLY = (f"--launches={BRIEF.launches}", f"--min-seconds={BRIEF.min_seconds}"
 
 @dataclass
 class OverSsh:
-    """Times files on a board by `edgecnn bench` there. See `edgecnn.convert.tuning.yardstick`.
+    """Times files on a board by `edgecnn bench` there. See `edgecnn.convert.export.tuning.yardstick`.
 
     Attributes:
         host: The board as ssh takes it.
@@ -41,7 +41,7 @@ class OverSsh:
     def __post_init__(self) -> None:
         self.machine = self.host
 
-    def compare(self, folder: Path, base: str, *, thorough: bool) -> dict[str, Ratio]:
+    def compare(self, folder: Path, base: str, *, thorough: bool) -> dict[str, Interval]:
         """See `Yardstick`.
 
         Raises:

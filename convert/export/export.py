@@ -12,13 +12,13 @@ from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export_job import Card, ExportJob
 from edgecnn.convert.export.file_exporter import FileExporter
 from edgecnn.convert.export.keep_accuracy import Judge, judged_images
+from edgecnn.convert.export.tuning.figure import save_tried
+from edgecnn.convert.export.tuning.tune import tuned_file
+from edgecnn.convert.export.tuning.yardstick import Tuning
 from edgecnn.convert.keras.load import saved_with
 from edgecnn.convert.keras.manifest import earlier_manifest, keras_manifest
 from edgecnn.convert.keras.runtime import KerasRuntime
 from edgecnn.convert.training.custom_model import needed_modules
-from edgecnn.convert.tuning.figure import save_tried
-from edgecnn.convert.tuning.tune import tuned_file
-from edgecnn.convert.tuning.yardstick import Tuning
 from edgecnn.edge.data.dataset import Dataset, require_recorded
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.export_records import Reference

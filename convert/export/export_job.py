@@ -6,8 +6,8 @@ from pathlib import Path
 
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.keep_accuracy import Judge
+from edgecnn.convert.export.tuning.yardstick import Tuning
 from edgecnn.convert.keras.runtime import KerasRuntime
-from edgecnn.convert.tuning.yardstick import Tuning
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.inference.classifier import Classifier

@@ -117,10 +117,15 @@ class FileExporter:
             parity=check_parity(name, precision, probabilities, self._reference),
         )
 
-    def quantizer(self, model_format: str) -> tuple[Converter, Callable[[Sequence[str]], bytes]]:
-        """Return a format's converter, and the function that makes its int8 file with these operators in float."""
+    def quantizer(self, model_format: str) -> tuple[tuple[str, ...], Callable[[Sequence[str]], bytes]]:
+        """Return a format's operators, and the function that makes its int8 file with some of them in float."""
         converter = self._converters[model_format]
-        return converter, partial(converter.quantize, "int8", self.calibrator.ranges(model_format, converter))
+        return converter.operators(), partial(converter.quantize, "int8", self.calibrator.ranges(model_format, converter))
+
+    def has_integers(self, model_format: str, data: bytes) -> bool:
+        """Return whether an operator of a quantized file computes integers; its input is one even if none does."""
+        entry = opener_for(model_format).open_model(data, 1).input_spec.name
+        return bool(set(self._converters[model_format].scales(data)) - {entry})
 
     def probabilities(self, name: str, model_format: str, data: bytes) -> Floats:
         """Return a file's probabilities on the test images (n, classes)."""
@@ -142,10 +147,7 @@ class FileExporter:
         points: list[float] = []
         objections: list[str] = []
 
-        def quantized(data: bytes) -> bool:
-            # The input stays an integer even if every operator is float.
-            entry = opener_for(file.format).open_model(data, 1).input_spec.name
-            return bool(set(converter.scales(data)) - {entry})
+        quantized = partial(self.has_integers, file.format)
 
         def passes(data: bytes) -> bool:
             # Nothing chose the first file, the plain one.

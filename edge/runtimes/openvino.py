@@ -28,7 +28,7 @@ class OpenVinoModel:
     Raises:
         MissingDependency: If openvino is not installed.
         ArtifactError: If the bytes are not a whole model that this version runs, it does not have one input and one output
-            of fixed size but for the batch, or it draws random numbers.
+            whose sizes are fixed, except for the batch, or it draws random numbers.
         ConfigError: If a signature is named or streaming is set: ONNX files have no signatures and no state.
     """
 

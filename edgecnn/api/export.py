@@ -20,8 +20,8 @@ from edgecnn.benchmarks.yardsticks.choose import TUNE_SECONDS, yardstick_of
 from edgecnn.convert.export.config import Batch, ExportConfig
 from edgecnn.convert.export.export import export as export_model
 from edgecnn.convert.export.keep_accuracy import Judge
+from edgecnn.convert.export.tuning.yardstick import Tuning
 from edgecnn.convert.training.config import TrainResult
-from edgecnn.convert.tuning.yardstick import Tuning
 from edgecnn.edge.data.dataset import Dataset, recorded_model, recorded_source
 from edgecnn.edge.data.dataset import load_dataset as load_for_model
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions

@@ -35,7 +35,7 @@ ELSEWHERE = {
     ),
     "benchmarks/report/test_text.py": ("benchmarks/report/markdown", "benchmarks/report/tables"),
     "benchmarks/yardsticks/test_here.py": ("benchmarks/yardsticks/launches",),
-    "convert/tuning/test_tune.py": ("convert/tuning/figure", "convert/tuning/yardstick"),
+    "convert/export/tuning/test_tune.py": ("convert/export/tuning/figure", "convert/export/tuning/yardstick"),
     "tools/pi/test_counting.py": (
         "benchmarks/emulator/count_files", "benchmarks/emulator/counting", "benchmarks/emulator/debian",
         "benchmarks/emulator/marks", "benchmarks/emulator/packages", "benchmarks/emulator/userland",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from edgecnn.convert.export.keep_accuracy import Judge
-from edgecnn.edge.export_records import Ratio
+from edgecnn.edge.export_records import Interval
 
 
 class Yardstick(Protocol):
@@ -27,7 +27,7 @@ class Yardstick(Protocol):
         """The machine in words; known after the first comparison."""
         ...
 
-    def compare(self, folder: Path, base: str, *, thorough: bool) -> Mapping[str, Ratio]:
+    def compare(self, folder: Path, base: str, *, thorough: bool) -> Mapping[str, Interval]:
         """Return each file's cost divided by that of the file `base`.
 
         Args:

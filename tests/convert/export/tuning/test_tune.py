@@ -13,13 +13,13 @@ from edgecnn.benchmarks.proof.write_bundle import write_bundle
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export import export
 from edgecnn.convert.export.keep_accuracy import Judge
+from edgecnn.convert.export.tuning.tune import tuned_file
+from edgecnn.convert.export.tuning.yardstick import Tuning
 from edgecnn.convert.tflite.quantize import tflite_scales
-from edgecnn.convert.tuning.tune import tuned_file
-from edgecnn.convert.tuning.yardstick import Tuning
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.splits import Labels
 from edgecnn.edge.errors import EdgeCnnError
-from edgecnn.edge.export_records import Ratio
+from edgecnn.edge.export_records import Interval
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import Floats
@@ -43,14 +43,14 @@ class Invented:
     seconds: float = 1000.0
     thorough: list[bool] = field(default_factory=list)
 
-    def compare(self, folder: Path, base: str, *, thorough: bool) -> dict[str, Ratio]:
+    def compare(self, folder: Path, base: str, *, thorough: bool) -> dict[str, Interval]:
         self.thorough.append(thorough)
         models = ModelFolder(folder)
         assert models.manifest
         assert models.manifest.reference
         costs = {file.path: self._of(models, file.path, file.precision) for file in models.manifest.exported}
         ratios = {name: cost / costs[base] for name, cost in costs.items()}
-        return {name: Ratio(ratio, ratio * (1 - self.width), ratio * (1 + self.width)) for name, ratio in ratios.items()}
+        return {name: Interval(ratio, ratio * (1 - self.width), ratio * (1 + self.width)) for name, ratio in ratios.items()}
 
     def _of(self, models: ModelFolder, name: str, precision: str) -> float:
         return FLOAT32 if precision == "float32" else self.cost(frozenset(tflite_scales(models.model(name).data)))
@@ -166,7 +166,7 @@ def test_a_machine_that_fails_leaves_the_earlier_files_as_they_were(artifacts: P
     before = {path.name: path.read_bytes() for path in artifacts.iterdir() if path.is_file()}
 
     class Broken(Invented):
-        def compare(self, folder: Path, base: str, *, thorough: bool) -> dict[str, Ratio]:
+        def compare(self, folder: Path, base: str, *, thorough: bool) -> dict[str, Interval]:
             if self.thorough:
                 raise EdgeCnnError("pi: it went away")
             return super().compare(folder, base, thorough=thorough)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from edgecnn.convert.export.export_job import ExportJob
 from edgecnn.convert.export.file_exporter import FileExporter
 from edgecnn.convert.export.keep_accuracy import JudgedImages
-from edgecnn.convert.tuning.search import Placement, Search
-from edgecnn.convert.tuning.yardstick import Tuning
-from edgecnn.edge.export_records import Mended, Ratio, Reference, TriedPlacement, Tuned
+from edgecnn.convert.export.tuning.search import Placement, Search
+from edgecnn.convert.export.tuning.yardstick import Tuning
+from edgecnn.edge.export_records import Interval, Mended, Reference, TriedPlacement, Tuned
 from edgecnn.edge.files import sha256
 from edgecnn.edge.folder.file_names import REFERENCE_NAME, TRIED_STEMS, TUNED_STEM
 from edgecnn.edge.formats import FORMATS
@@ -94,7 +94,7 @@ def tuned_file(  # Longer than 50 lines: it tells what it does, and each outcome
     return replace(artifact, mended=made, tuned=tuned), data
 
 
-def _compared(trial: "_Trial", files: Sequence[Made], name: str) -> tuple[str, Ratio, Ratio]:
+def _compared(trial: "_Trial", files: Sequence[Made], name: str) -> tuple[str, Interval, Interval]:
     """Return the plain file of least cost, and the tuned file's cost divided by its and by the plain int8 file's."""
     found = trial.compare(files, name, thorough=True)
     others = {artifact.path: found[artifact.path] for artifact, _ in files if artifact.path != name}
@@ -102,8 +102,8 @@ def _compared(trial: "_Trial", files: Sequence[Made], name: str) -> tuple[str, R
     return fastest, _inverse(others[fastest]), _inverse(others[trial.base.path])
 
 
-def _inverse(ratio: Ratio) -> Ratio:
-    return Ratio(1 / ratio.estimate, 1 / ratio.high, 1 / ratio.low)
+def _inverse(ratio: Interval) -> Interval:
+    return Interval(1 / ratio.estimate, 1 / ratio.high, 1 / ratio.low)
 
 
 @dataclass
@@ -121,8 +121,7 @@ class _Trial:
 
     def __post_init__(self) -> None:
         self.name = FORMATS[self.base.format].file_name(TUNED_STEM)
-        self._converter, self._quantize = self.exporter.quantizer(self.base.format)
-        self.operators = self._converter.operators()
+        self.operators, self._quantize = self.exporter.quantizer(self.base.format)
 
     def made(self, placement: Placement) -> bytes:
         """Return a placement's file."""
@@ -143,9 +142,7 @@ class _Trial:
 
     def accepts(self, placement: Placement) -> bool:
         """Return whether a placement's file has integers at all, and is accurate enough on the images that choose."""
-        data = self.made(placement)
-        opened = opener_for(self.base.format).open_model(data, 1)
-        if not set(self._converter.scales(data)) - {opened.input_spec.name}:
+        if not self.exporter.has_integers(self.base.format, self.made(placement)):
             return False
         self.objection(placement, self.images.choosing)
         return self._judged[placement][1]
@@ -170,7 +167,7 @@ class _Trial:
         ]
         return tuple(sorted(found, key=lambda one: one.cost))
 
-    def compare(self, files: Sequence[Made], base: str, *, thorough: bool) -> dict[str, Ratio]:
+    def compare(self, files: Sequence[Made], base: str, *, thorough: bool) -> dict[str, Interval]:
         """Measure files side by side, from a folder of their own."""
         record, reference, _ = self.reference
         manifest = self.job.manifest

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from edgecnn.convert.tuning.search import BATCH, Placement, Search, runs_of
+from edgecnn.convert.export.tuning.search import BATCH, Placement, Search, runs_of
 
 
 def layers(count: int) -> list[str]:
