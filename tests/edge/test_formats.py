@@ -109,7 +109,7 @@ def test_a_suffix_stands_for_a_format() -> None:
 
 def test_a_format_s_default_is_the_first_runtime_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     here = {"tflite_runtime", "ai_edge_litert"}
-    monkeypatch.setattr("edgecnn.edge.formats.find_spec", lambda name: name if name in here else None)
+    monkeypatch.setattr("edgecnn.edge.formats.package.find_spec", lambda name: name if name in here else None)
     assert installed_runtime("tflite").name == "litert"
     assert installed_runtime("tflite-runtime").name == "tflite-runtime"
     assert not is_installed("onnx")

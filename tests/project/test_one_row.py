@@ -1,4 +1,4 @@
-"""Formats and runtimes are listed, and compared with a name, only in their own modules: others ask edge/formats.py."""
+"""Formats and runtimes are listed, and compared with a name, only in their own modules: others ask edge/formats."""
 
 import ast
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ NAMES = {
     *(row.package.module.partition(".")[0] for row in RUNTIMES.values()),
 }
 # Modules special to a format or a runtime, by parts of their path.
-OWN = ("edge/formats.py", "/tflite", "/onnx", "/keras/", "/runtimes/", "profile_litert", "profile_onnxruntime")
+OWN = ("edge/formats/", "/tflite", "/onnx", "/keras/", "/runtimes/", "profile_litert", "profile_onnxruntime")
 EXCEPTIONS = {
     "convert/training/custom_model.py": "it asks whether a layer's class is of the package keras",
 }

@@ -111,7 +111,7 @@ def test_a_runtime_that_is_missing_or_refuses_a_file_is_a_line_and_the_others_ar
     assert "int8.onnx openvino was not measured: " in text
     assert "openvino crashed on it" in text
     with monkeypatch.context() as patch:
-        patch.setattr("edgecnn.edge.formats.find_spec", lambda name: None if name == "openvino" else find_spec(name))
+        patch.setattr("edgecnn.edge.formats.package.find_spec", lambda name: None if name == "openvino" else find_spec(name))
         text = " ".join(terminal.passes(*command).split())
         assert "openvino was not measured: openvino is not installed: pip install" in text
         assert terminal.fails(6, *command[:2], "--runtime", "openvino").startswith("edgecnn: openvino is not installed")

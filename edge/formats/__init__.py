@@ -1,0 +1,60 @@
+"""Formats, precisions and runtimes, one row each: the only place that lists them.
+
+Other code asks a row, or calls the module that a row names. That module is imported on first use and meets a contract,
+so that a new runtime is one module and one row:
+
+| field of a row | what its module has |
+|---|---|
+| `Runtime.module` | `import_library()` and `open_model(...)`: `edgecnn.edge.runtimes.base` |
+| `Runtime.profiler` | `profile_ops(...)` and `CAVEAT`: `edgecnn.benchmarks.timing.profile` |
+| `Format.anatomy` | `read_network(...)`: `edgecnn.edge.anatomy.network` |
+| `Format.requirements` | `read_needs(...)` and `RELEASES`: `edgecnn.edge.compatibility.requirements` |
+| `Format.converter` | `converter(...)`: `edgecnn.convert.export.converters` |
+| `Format.pair` | `open_pair(...)`: `edgecnn.convert.diagnosis.pair` |
+"""
+
+from pathlib import Path
+
+from edgecnn.edge.formats.format import FORMATS, CalibrationName, Format, Mark
+from edgecnn.edge.formats.package import Package
+from edgecnn.edge.formats.precision import PRECISIONS, Precision
+from edgecnn.edge.formats.runtime import RUNTIMES, Runtime
+
+__all__ = [
+    "FORMATS",
+    "PRECISIONS",
+    "RUNTIMES",
+    "CalibrationName",
+    "Format",
+    "Mark",
+    "Package",
+    "Precision",
+    "Runtime",
+    "device_formats",
+    "format_of",
+    "is_exported",
+    "suffixes",
+]
+
+
+def device_formats() -> tuple[str, ...]:
+    """Return the names of the formats that a device runs."""
+    return tuple(row.name for row in FORMATS.values() if row.on_device)
+
+
+def is_exported(model_format: str | None) -> bool:
+    """Return whether a device runs files of this format, unlike the Keras model that they come from."""
+    row = FORMATS.get(model_format or "")
+    return row is None or row.on_device  # A later edgecnn may have written a format unknown here.
+
+
+def suffixes() -> str:
+    """Return the suffixes of all formats, for a sentence: `.keras, .tflite or .onnx`."""
+    *others, last = (row.suffix for row in FORMATS.values())
+    return f"{', '.join(others)} or {last}"
+
+
+def format_of(path: Path) -> str | None:
+    """Return the name of the format with this suffix; None if no format has it."""
+    name = path.suffix.lstrip(".").lower()
+    return name if name in FORMATS else None

@@ -1,0 +1,118 @@
+"""Formats, one row each."""
+
+from typing import Literal, NamedTuple
+
+from edgecnn.edge.formats.package import WORKSTATION, Package
+
+CalibrationName = Literal["minmax", "entropy", "percentile"]
+"""A way to take ranges from activations."""
+
+
+class Mark(NamedTuple):
+    """Bytes by which the files of a format are recognised.
+
+    Attributes:
+        at: Offset of the bytes in the file.
+        data: The bytes.
+        absent: Message for a file without them.
+        fix: What the message recommends then.
+    """
+
+    at: int
+    data: bytes
+    absent: str
+    fix: str
+
+
+class Format(NamedTuple):
+    """A kind of model file.
+
+    Attributes:
+        name: Name used in `formats`, and the suffix of its files without the dot.
+        title: Name as people write it.
+        on_device: Whether devices run it; the others are exported from `keras`.
+        precisions: Names of the precisions it has, in the order of `PRECISIONS`.
+        calibrations: Calibration methods of its quantizer, the default first.
+        mark: Bytes that identify its files; None if the runtime's own error is the check.
+        signatures: Whether a file may hold several named graphs.
+        trusted: Whether a file may need Python modules that define its layers; their code then runs.
+        reader: Package that reads its layers.
+        anatomy: Module that reads a file's layers.
+        requirements: Module that reads which release of a runtime a file needs; None if no device runs it.
+        converter: Module that writes its files; None if edgecnn writes none.
+        pair: Module that compares a quantized file with its float file; None if there are no such files.
+        made_with: Packages besides TensorFlow that write its files, by their pip names.
+    """
+
+    name: str
+    title: str
+    on_device: bool
+    precisions: tuple[str, ...]
+    reader: Package
+    anatomy: str
+    mark: Mark | None = None
+    signatures: bool = False
+    trusted: bool = False
+    calibrations: tuple[CalibrationName, ...] = ()
+    requirements: str | None = None
+    converter: str | None = None
+    pair: str | None = None
+    made_with: tuple[str, ...] = ()
+
+    @property
+    def suffix(self) -> str:
+        """Suffix of its files, with the dot."""
+        return f".{self.name}"
+
+    def file_name(self, precision: str) -> str:
+        """Return the name of an exported file of a precision."""
+        return f"{precision}{self.suffix}"
+
+
+TENSORFLOW = Package("tensorflow", "tensorflow", WORKSTATION)
+LITERT = Package("ai-edge-litert", "ai_edge_litert.interpreter", "tflite")
+
+FORMATS = {
+    row.name: row
+    for row in (
+        Format(
+            "keras",
+            title="Keras 3",
+            on_device=False,
+            precisions=("float32",),
+            mark=Mark(0, b"PK\x03\x04", "not a zip archive", "save it with model.save('name.keras')"),
+            trusted=True,
+            reader=TENSORFLOW,
+            anatomy="edgecnn.convert.keras.summary",
+        ),
+        Format(
+            "tflite",
+            title="TFLite",
+            on_device=True,
+            precisions=("float32", "float16", "dynamic", "int8", "int16x8"),
+            calibrations=("minmax",),
+            mark=Mark(4, b"TFL3", "no TFL3 mark", "copy it again, or name another file"),
+            signatures=True,
+            reader=LITERT,
+            anatomy="edgecnn.edge.anatomy.tflite",
+            requirements="edgecnn.edge.compatibility.tflite",
+            converter="edgecnn.convert.tflite.converter",
+            pair="edgecnn.convert.diagnosis.tflite",
+            made_with=("ai-edge-litert", "litert-quantizer"),
+        ),
+        Format(
+            "onnx",
+            title="ONNX",
+            on_device=True,
+            precisions=("float32", "int8"),
+            calibrations=("minmax", "entropy", "percentile"),
+            reader=Package("onnx", "onnx", WORKSTATION),
+            anatomy="edgecnn.edge.anatomy.onnx",
+            requirements="edgecnn.edge.compatibility.onnx",
+            converter="edgecnn.convert.onnx.converter",
+            pair="edgecnn.convert.diagnosis.onnx",
+            made_with=("tf2onnx", "onnx", "onnxslim", "onnxruntime"),
+        ),
+    )
+}
+"""Formats by name, in the order in which results list them."""
