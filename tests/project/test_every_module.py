@@ -15,7 +15,10 @@ ELSEWHERE = {
         "edgecnn/api/bench", "edgecnn/api/bundle", "edgecnn/api/data", "edgecnn/api/diagnose", "edgecnn/api/evaluate",
         "edgecnn/api/predict", "edgecnn/api/summary", "edgecnn/api/usage", "edgecnn/api/verify",
     ),
-    "edge/test_formats.py": ("edge/formats/format", "edge/formats/package", "edge/formats/precision", "edge/formats/runtime"),
+    "edge/test_formats.py": (
+        "edge/formats/__init__", "edge/formats/format", "edge/formats/package", "edge/formats/precision",
+        "edge/formats/runtime",
+    ),
     "benchmarks/compare/test_compare.py": ("benchmarks/compare/text",),
     "benchmarks/doctor/test_examine.py": (
         "benchmarks/doctor/findings", "benchmarks/doctor/machine_findings", "benchmarks/doctor/trials",
