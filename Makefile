@@ -125,6 +125,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --upgrade pip
 	@echo "Installing TensorFlow, LiteRT, ONNX Runtime and the rest into $(VENV) (a minute or two)"
 	$(BIN)/pip install --constraint constraints.txt --editable '.[all]' --group dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps pnnx # Its program needs no torch, which it asks for.
 	touch $@
 
 # The newest versions that pip finds, in a new environment. Run make test before committing them.
@@ -133,6 +134,7 @@ constraints:
 	$(PYTHON) -m venv $(VENV)-constraints
 	$(VENV)-constraints/bin/pip install --quiet --upgrade pip
 	$(VENV)-constraints/bin/pip install --quiet '.[all]' --group dev --group dist --group docs
+	$(VENV)-constraints/bin/pip install --quiet --no-deps pnnx
 	{ sed -n '/^#/p' constraints.txt; $(VENV)-constraints/bin/pip freeze --all --exclude edgecnn; } > constraints.new
 	mv constraints.new constraints.txt
 	rm -rf $(VENV)-constraints

@@ -4,7 +4,16 @@ from typing import TYPE_CHECKING
 
 from edgecnn.benchmarks.machine.noise_names import NAMES as NOISE
 from edgecnn.edge.folder.file_names import MANIFEST_NAME, MODEL_NAME
-from edgecnn.edge.formats import FORMATS, PRECISIONS, RUNTIMES, CalibrationName, device_formats, format_of, suffixes
+from edgecnn.edge.formats import (
+    FORMATS,
+    PRECISIONS,
+    RUNTIMES,
+    CalibrationName,
+    default_formats,
+    device_formats,
+    format_of,
+    suffixes,
+)
 from edgecnn.edge.manifest import FITS, Fit, Side
 from edgecnn.edge.model.interface import SCHEMES
 
@@ -23,6 +32,7 @@ __all__ = [
     "CalibrationName",
     "Fit",
     "Side",
+    "default_formats",
     "device_formats",
     "format_of",
     "suffixes",

@@ -67,6 +67,12 @@ def any_batch(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="session")
+def by_name(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files of `exported`'s model in the formats that are exported only if named. Do not write to it."""
+    return _copied("by_name", idx_folder, tmp_path_factory.mktemp("named"))
+
+
+@pytest.fixture(scope="session")
 def remembering(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an LSTM, whose .tflite file keeps its state between calls. Do not write to it."""
     return _copied("lstm", idx_folder, tmp_path_factory.mktemp("remembering"))

@@ -161,7 +161,7 @@ def _runtime_findings(installed: dict[str, str], needed: set[str | None], facts:
     found = [_import_finding(package, release, packages[package]) for package, release in installed.items()]
     some = any(map(is_installed, device_formats()))
     for model_format in device_formats():
-        if is_installed(model_format):
+        if is_installed(model_format) or (FORMATS[model_format].by_name and model_format not in needed):
             continue
         package = runtimes_of(model_format)[0].package.name
         if model_format in needed or (not needed and not some):

@@ -15,7 +15,7 @@ from edgecnn.edge.compatibility.requirements import Needs, read_needs
 from edgecnn.edge.errors import EdgeCnnError
 from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.folder.model_folder import ModelFolder
-from edgecnn.edge.formats import Runtime, is_exported
+from edgecnn.edge.formats import FORMATS, Runtime, is_exported
 from edgecnn.edge.runtimes.installed import runtimes_of
 
 
@@ -36,12 +36,14 @@ def file_findings(
     if not is_exported(model.format):
         told = "a Keras model runs on the workstation only"
         return [Finding(name, WARNING, told, f"edgecnn export {model.path}")]
-    try:
-        needs = read_needs(model.data, model.format)
-    except EdgeCnnError as error:
-        return [_failed(name, str(error))]
-    known: Facts = {**facts, "file": frozenset({"int8"} if needs.int8 else ())}
-    findings = [_needs_finding(model, needs, facts)]
+    findings, known = [], facts
+    if FORMATS[model.format].requirements:
+        try:
+            needs = read_needs(model.data, model.format)
+        except EdgeCnnError as error:
+            return [_failed(name, str(error))]
+        known = {**facts, "file": frozenset({"int8"} if needs.int8 else ())}
+        findings = [_needs_finding(model, needs, facts)]
     findings += [Finding(name, row.status, row.text, row.fix, row.source) for row in matching(known) if row not in seen]
     if model.format in runnable:
         findings.append(_run_finding(model, signature, facts))

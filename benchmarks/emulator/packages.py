@@ -9,7 +9,7 @@ from pathlib import Path
 import edgecnn
 from edgecnn.benchmarks.emulator.userland import System, cache_folder, key_of, made_whole
 from edgecnn.edge.errors import EdgeCnnError, MissingDependency
-from edgecnn.edge.formats import device_formats
+from edgecnn.edge.formats import default_formats
 from edgecnn.edge.runtimes.installed import extras
 
 
@@ -28,7 +28,7 @@ def site_of(system: System) -> Path:
         listed = [requirement.partition(";") for requirement in requires("edgecnn") or ()]
     except PackageNotFoundError as error:
         raise MissingDependency("edgecnn itself is not installed: pip install . in its folder") from error
-    runtimes = extras(device_formats(), 64)
+    runtimes = extras(default_formats(), 64)
     wanted = [name.strip() for name, _, marker in listed if not marker or any(f'"{extra}"' in marker for extra in runtimes)]
     target = cache_folder() / f"runtimes-{system.name}-{key_of(*wanted)}"
     with made_whole(target) as made:

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 from edgecnn.convert.export.calibration import calibration_methods
 from edgecnn.convert.export.runtime_releases import RuntimeRelease, parse_targets
 from edgecnn.edge.errors import ConfigError, field
-from edgecnn.edge.formats import FORMATS, PRECISIONS, CalibrationName, device_formats
+from edgecnn.edge.formats import FORMATS, PRECISIONS, CalibrationName, default_formats, device_formats
 
 Batch = Literal["1", "dynamic"]
 BATCHES: tuple[Batch, ...] = get_args(Batch)
@@ -27,7 +27,7 @@ class ExportConfig:
         ConfigError: If a format, precision, runtime or batch is unknown, or a format lacks a precision.
     """
 
-    formats: tuple[str, ...] = device_formats()
+    formats: tuple[str, ...] = default_formats()
     precisions: tuple[str, ...] = ("float32", "int8")
     calibration: CalibrationName | None = None
     runtimes: tuple[str, ...] = ()

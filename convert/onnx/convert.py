@@ -14,7 +14,9 @@ OPSET = 17
 """Opset of files without a target: ONNX Runtime 1.12 and later run it, and it has layer normalisation as one operator."""
 
 
-def to_onnx(model: Any, shape: tuple[int, ...], dtype: str, output: str, opset: int = OPSET) -> bytes:
+def to_onnx(  # Longer than 50 lines: one conversion, step by step.
+    model: Any, shape: tuple[int, ...], dtype: str, output: str, opset: int = OPSET, *, channels_first: bool = False
+) -> bytes:
     """Convert a Keras image classifier to float32 ONNX with a free batch. Its input is `image`.
 
     tf2onnx leaves batch normalisation as Mul and Add after each Conv, and computes the shape of a reshape at run time;
@@ -26,6 +28,7 @@ def to_onnx(model: Any, shape: tuple[int, ...], dtype: str, output: str, opset: 
         dtype: numpy's name of the model's input type, for example float32 or uint8.
         output: Name for the output: `probabilities` or `logits`.
         opset: Opset of ai.onnx, at least 13, the first with per-channel scales in QuantizeLinear.
+        channels_first: Whether the input becomes (n, channels, height, width), from (n, height, width, channels).
 
     Raises:
         ConversionError: If a step fails.
@@ -33,6 +36,7 @@ def to_onnx(model: Any, shape: tuple[int, ...], dtype: str, output: str, opset: 
     """
     ort.import_library()  # onnxslim imports onnxruntime itself, which would send telemetry.
     tensorflow = load_tensorflow()
+    first = ["image:0"] if channels_first else None
     signature = [tensorflow.TensorSpec((None, *shape), dtype, name="image")]
     try:
         with quiet():
@@ -44,8 +48,9 @@ def to_onnx(model: Any, shape: tuple[int, ...], dtype: str, output: str, opset: 
             # from_keras fails on a Keras 3 Sequential.
             function = tensorflow.function(lambda image: model(image, training=False), input_signature=signature)
             concrete = _traced(function)
+            handlers: dict[str, Any] = {"Erfc": (_erfc, [])}
             graph, _ = tf2onnx.convert.from_function(
-                function, input_signature=signature, opset=opset, custom_op_handlers={"Erfc": (_erfc, [])}
+                function, input_signature=signature, opset=opset, custom_op_handlers=handlers, inputs_as_nchw=first
             )
             _give_constants(graph.graph, concrete)
             # tf2onnx keeps an operator that it can't convert.
@@ -62,6 +67,17 @@ def to_onnx(model: Any, shape: tuple[int, ...], dtype: str, output: str, opset: 
             f"ONNX float32: tf2onnx or onnxslim can't convert the model ({reason}): replace that layer, or use "
             f"{field('formats')}=tflite"
         ) from error
+
+
+def of_one_image(data: bytes) -> bytes:
+    """Return an .onnx file with a free batch as one that takes one image at a time."""
+    import onnx
+
+    model = onnx.load_from_string(data)
+    for value in (model.graph.input[0], model.graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    fixed: bytes = model.SerializeToString()
+    return fixed
 
 
 def ask_for_no_more(model: Any) -> None:

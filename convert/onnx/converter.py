@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Conversion, Ranges, of_batches
-from edgecnn.convert.onnx.convert import OPSET, to_onnx
+from edgecnn.convert.onnx.convert import OPSET, of_one_image, to_onnx
 from edgecnn.convert.onnx.quantize import calibrate_onnx, onnx_operators, onnx_scales, prepare_onnx, quantize_onnx
 from edgecnn.edge.compatibility.onnx import limits
 
@@ -30,7 +30,7 @@ class OnnxConverter:
     @cached_property
     def _float32(self) -> bytes:
         data = to_onnx(self._model, self._shape, self._dtype, self._output, self._opset)
-        return data if self._free else _of_one(data)
+        return data if self._free else of_one_image(data)
 
     @cached_property
     def _prepared(self) -> bytes:
@@ -40,7 +40,7 @@ class OnnxConverter:
         """See `Converter`."""
         if precision != "float32":
             raise ValueError(f"precision must be float32, got {precision!r}")
-        return self._float32 if self._any_batch else _of_one(self._float32)
+        return self._float32 if self._any_batch else of_one_image(self._float32)
 
     def calibrate(self, inputs: NDArray[Any]) -> Ranges:
         """See `Converter`."""
@@ -51,7 +51,7 @@ class OnnxConverter:
         if precision != "int8":
             raise ValueError(f"precision must be int8, got {precision!r}")
         quantized = quantize_onnx(self._prepared, ranges, keep)
-        return quantized if self._any_batch else _of_one(quantized)
+        return quantized if self._any_batch else of_one_image(quantized)
 
     def operators(self) -> tuple[str, ...]:
         """See `Converter`."""
@@ -60,13 +60,3 @@ class OnnxConverter:
     def scales(self, data: bytes) -> dict[str, float]:
         """See `Converter`."""
         return onnx_scales(data)
-
-
-def _of_one(data: bytes) -> bytes:
-    import onnx
-
-    model = onnx.load_from_string(data)
-    for value in (model.graph.input[0], model.graph.output[0]):
-        value.type.tensor_type.shape.dim[0].dim_value = 1
-    fixed: bytes = model.SerializeToString()
-    return fixed

@@ -51,7 +51,7 @@ class Needs(Protocol):
 
 
 def read_needs(data: bytes, model_format: str) -> Needs:
-    """Read the requirements of a file in a format that a device runs.
+    """Read the requirements of a file in a format that has `requirements`.
 
     Raises:
         ArtifactError: If the bytes are not such a file.

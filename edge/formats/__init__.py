@@ -30,6 +30,7 @@ __all__ = [
     "Package",
     "Precision",
     "Runtime",
+    "default_formats",
     "device_formats",
     "format_of",
     "is_exported",
@@ -40,6 +41,11 @@ __all__ = [
 def device_formats() -> tuple[str, ...]:
     """Return the names of the formats that a device runs."""
     return tuple(row.name for row in FORMATS.values() if row.on_device)
+
+
+def default_formats() -> tuple[str, ...]:
+    """Return the names of the formats that are exported unless others are named."""
+    return tuple(row.name for row in FORMATS.values() if row.on_device and not row.by_name)
 
 
 def is_exported(model_format: str | None) -> bool:

@@ -36,20 +36,21 @@ class Format(NamedTuple):
         mark: Bytes that identify its files; None if the runtime's own error is the check.
         signatures: Whether a file may hold several named graphs.
         trusted: Whether a file may need Python modules that define its layers; their code then runs.
-        reader: Package that reads its layers.
-        anatomy: Module that reads a file's layers.
-        requirements: Module that reads which release of a runtime a file needs; None if no device runs it.
+        reader: Package that reads its layers; None if edgecnn can't read them.
+        anatomy: Module that reads a file's layers; None likewise.
+        requirements: Module that reads which release of a runtime a file needs; None if no device runs it, or nobody lists it.
         converter: Module that writes its files; None if edgecnn writes none.
         pair: Module that compares a quantized file with its float file; None if there are no such files.
         made_with: Packages besides TensorFlow that write its files, by their pip names.
+        by_name: Whether it is exported only if it is named.
     """
 
     name: str
     title: str
     on_device: bool
     precisions: tuple[str, ...]
-    reader: Package
-    anatomy: str
+    reader: Package | None = None
+    anatomy: str | None = None
     mark: Mark | None = None
     signatures: bool = False
     trusted: bool = False
@@ -58,6 +59,7 @@ class Format(NamedTuple):
     converter: str | None = None
     pair: str | None = None
     made_with: tuple[str, ...] = ()
+    by_name: bool = False
 
     @property
     def suffix(self) -> str:
@@ -112,6 +114,17 @@ FORMATS = {
             converter="edgecnn.convert.onnx.converter",
             pair="edgecnn.convert.diagnosis.onnx",
             made_with=("tf2onnx", "onnx", "onnxslim", "onnxruntime"),
+        ),
+        Format(
+            "ncnn",
+            title="ncnn",
+            on_device=True,
+            precisions=("float32", "float16", "int8"),
+            calibrations=("minmax",),
+            mark=Mark(0, b"PK\x03\x04", "not a zip archive", "zip -0 model.ncnn.param and model.ncnn.bin as NAME.ncnn"),
+            converter="edgecnn.convert.ncnn.converter",
+            made_with=("tf2onnx", "pnnx", "ncnn"),
+            by_name=True,
         ),
     )
 }

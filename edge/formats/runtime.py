@@ -61,6 +61,7 @@ RUNTIMES = {
             "edgecnn.edge.runtimes.openvino",
             by_name=True,
         ),
+        Runtime("ncnn", "ncnn", Package("ncnn", "ncnn", "ncnn"), "edgecnn.edge.runtimes.ncnn"),
         Runtime("keras", "keras", TENSORFLOW, "edgecnn.convert.keras.runtime"),
     )
 }

@@ -35,8 +35,8 @@ def summary(
         for name in here:
             model = models.model(name)
             reader = FORMATS[model.format].reader
-            if models.is_folder and not reader.is_installed:
-                skipped[name] = str(reader.missing)
+            if models.is_folder and (reader is None or not reader.is_installed):
+                skipped[name] = str(reader.missing) if reader else f"the layers of .{model.format} files can't be read"
                 continue
             progress.say(f"{models.shown(name)}: reading")
             found.append(summarize(models.shown(name), model, tuple(trust), signature))

@@ -18,6 +18,7 @@ from edgecnn.edge.formats import (
     Format,
     Package,
     Runtime,
+    default_formats,
     device_formats,
     format_of,
     is_exported,
@@ -73,14 +74,15 @@ def test_a_format_has_runtimes_precisions_and_modules(row: Format) -> None:
     assert [PRECISIONS[name].name for name in row.precisions] == [name for name in PRECISIONS if name in row.precisions]
     assert "float32" in row.precisions  # It shows that the conversion itself is correct.
     assert runtimes_of(row.name)
-    assert hasattr(import_module(row.anatomy), "read_network")
-    modules = {"requirements": row.requirements, "converter": row.converter, "pair": row.pair}
-    assert [module is not None for module in modules.values()] == [row.on_device] * len(modules)
-    if row.requirements and row.converter and row.pair:
-        assert {"read_needs", "RELEASES"} <= {*dir(import_module(row.requirements))}
-        assert hasattr(import_module(row.converter), "converter")
-        assert hasattr(import_module(row.pair), "open_pair")
-        assert row.calibrations
+    assert (row.converter is not None) == row.on_device
+    named = {
+        row.anatomy: {"read_network"}, row.requirements: {"read_needs", "RELEASES"}, row.converter: {"converter"},
+        row.pair: {"open_pair"},
+    }  # fmt: skip
+    assert all(contract <= {*dir(import_module(module))} for module, contract in named.items() if module)
+    assert bool(row.calibrations) == any(PRECISIONS[name].calibrated for name in row.precisions)
+    # What is exported by default has everything.
+    assert row.by_name or not row.on_device or None not in named
 
 
 @pytest.mark.parametrize("row", RUNTIMES.values(), ids=lambda row: row.name)
@@ -93,13 +95,15 @@ def test_a_runtime_has_a_format_and_modules(row: Runtime) -> None:
 
 def test_what_to_type_to_install_a_package_brings_it() -> None:
     extras_of = tomllib.loads(Path("pyproject.toml").read_text())["project"]["optional-dependencies"]
-    for package in (*(row.package for row in RUNTIMES.values()), *(row.reader for row in FORMATS.values())):
+    readers = filter(None, (row.reader for row in FORMATS.values()))
+    for package in (*(row.package for row in RUNTIMES.values()), *readers):
         assert any(re.match(rf"{package.name}\b(?!-)", wanted) for wanted in extras_of[package.extra]), package
 
 
 def test_a_suffix_stands_for_a_format() -> None:
-    assert suffixes() == ".keras, .tflite or .onnx"
-    assert device_formats() == ("tflite", "onnx")
+    assert suffixes() == ".keras, .tflite, .onnx or .ncnn"
+    assert device_formats() == ("tflite", "onnx", "ncnn")
+    assert default_formats() == ("tflite", "onnx")
     assert [format_of(Path(name)) for name in ("a/b.TFLITE", "c.onnx", "d.keras", "e.h5", "tflite")] == [
         "tflite", "onnx", "keras", None, None,
     ]  # fmt: skip

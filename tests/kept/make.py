@@ -2,9 +2,9 @@
 
 Make them again when exports change, which tests/convert/export/test_kept_files.py notices.
 
-bars/: a trained model and every file that edgecnn exports. any_batch/: the same files, which take any number of images.
-lstm/: a network whose .tflite file has state. foreign/: files like other tools', all of which compute `tests.dense`, or
-twice their input.
+bars/: a trained model and every file that edgecnn exports by default. any_batch/: the same files, which take any number of
+images. by_name/: files of the same model in the formats that must be named. lstm/: a network whose .tflite file has state.
+foreign/: files like other tools', all of which compute `tests.dense`, or twice their input.
 """
 
 import shutil
@@ -24,6 +24,7 @@ from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.train import train
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.folder.file_names import MODEL_NAME
+from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.manifest import Manifest, Preprocessing
 from edgecnn.edge.model.interface import SCHEMES, Interface
 from tests.dense import CLASSES, weights
@@ -50,6 +51,14 @@ def make_any_batch(images: Path, bars: Path, folder: Path) -> None:
     shutil.copytree(bars, folder, ignore=_LOGS)
     for model_format, precisions in PRECISIONS.items():
         export(folder / "model.keras", load_dataset(images), ExportConfig((model_format,), precisions, batch="dynamic"))
+
+
+def make_by_name(images: Path, bars: Path, folder: Path) -> None:
+    """Export every file of the formats that must be named, beside a folder's own, into another folder."""
+    shutil.copytree(bars, folder, ignore=_LOGS)
+    for row in FORMATS.values():
+        if row.by_name:
+            export(folder / "model.keras", load_dataset(images), ExportConfig((row.name,), row.precisions))
 
 
 def make_lstm(images: Path, folder: Path) -> None:
@@ -148,6 +157,10 @@ def _listed(folder: Path) -> list[str]:
     return [artifact.path for artifact in Manifest.load(folder).artifacts]
 
 
+def _named(folder: Path) -> list[str]:
+    return ["reference.npy", *(item.path for item in Manifest.load(folder).exported if FORMATS[item.format].by_name)]
+
+
 def main() -> None:
     """Make everything in a temporary folder, and then replace the files here."""
     with tempfile.TemporaryDirectory() as made:
@@ -160,6 +173,8 @@ def main() -> None:
         _keep_exports(
             home / "any" / "bars", "any_batch", [name for name in _listed(home / "any" / "bars") if name != MODEL_NAME]
         )
+        make_by_name(images, home / "bars", home / "named" / "bars")
+        _keep_exports(home / "named" / "bars", "by_name", _named(home / "named" / "bars"))
         make_lstm(images, home / "lstm")
         _keep_exports(home / "lstm", "lstm", ("reference.npy", *_listed(home / "lstm")))
         _keep(home / "foreign", "foreign", (path.name for path in (home / "foreign").iterdir()))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-_WORKSTATION = {"tensorflow", "keras", "tf2onnx", "onnxslim", "litert_quantizer", "matplotlib", "jinja2", "openvino"}
+_WORKSTATION = {"tensorflow", "keras", "tf2onnx", "onnxslim", "litert_quantizer", "matplotlib", "jinja2", "openvino", "ncnn"}
 
 
 @pytest.hookimpl(wrapper=True)

@@ -10,7 +10,7 @@ from edgecnn.cli.bench_options import seconds
 from edgecnn.cli.console import check_writable, emit, json_file
 from edgecnn.cli.options import DEFAULT_MODEL, ImageOptions, InterfaceOptions, Json, Trust
 from edgecnn.cli.progress import shown
-from edgecnn.words import PRECISIONS, CalibrationName, device_formats
+from edgecnn.words import PRECISIONS, CalibrationName, default_formats, device_formats
 
 if TYPE_CHECKING:
     from edgecnn.words import Batch
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 def export(  # Longer than 50 lines: its options and their help.
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A .keras file.")] = DEFAULT_MODEL,
     formats: Annotated[
-        list[str] | None, typer.Option("--format", help=f"{' or '.join(device_formats())}; repeatable.", show_default="all")
+        list[str] | None,
+        typer.Option(
+            "--format", help=f"{', '.join(device_formats())}; repeatable.", show_default=" and ".join(default_formats())
+        ),
     ] = None,
     quantize: Annotated[
         list[str] | None,
@@ -77,7 +80,7 @@ def export(  # Longer than 50 lines: its options and their help.
     with shown() as progress:
         result = ec.export(
             model,
-            formats=formats or device_formats(),
+            formats=formats or default_formats(),
             precisions=quantize or ("float32", "int8"),
             calibration=cast("CalibrationName | None", calibration),
             runtimes=runtimes or (),

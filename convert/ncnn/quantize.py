@@ -1,0 +1,191 @@
+"""Quantizes an ncnn file to int8, as ncnn's own tools ncnn2table and ncnn2int8 do, which no package has.
+
+An integer layer has one scale for each channel of its weights and one for its input. An input is multiplied by its scale,
+rounded and clipped to -127..127. https://github.com/Tencent/ncnn/blob/master/tools/quantize/ncnn2int8.cpp
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecnn.convert.export.converters import Ranges
+from edgecnn.edge.errors import ConversionError, field
+from edgecnn.edge.runtimes.base import imported
+from edgecnn.edge.runtimes.ncnn import load
+from edgecnn.edge.runtimes.ncnn_file import NcnnFile, NcnnLayer
+
+_LARGEST = 127
+# Four bytes before weights: what they are.
+_FLOAT32, _INT8 = bytes(4), (0x000D4B38).to_bytes(4, "little")
+# Added to a layer's kind of scales if it gives integers to the next layer, whose input scale follows its own.
+_GIVES_INTEGERS = 100
+
+
+class _Kind(NamedTuple):
+    """A kind of layer that can be integer: the numbers of its options, and the value that says that it has scales."""
+
+    weights: str
+    bias: str
+    term: str
+    scaled: int
+
+
+_KINDS = {
+    "Convolution": _Kind(weights="6", bias="5", term="8", scaled=2),
+    "ConvolutionDepthWise": _Kind(weights="6", bias="5", term="8", scaled=1),
+    "InnerProduct": _Kind(weights="2", bias="1", term="8", scaled=2),
+}
+# For other layers, the size of their weights in bytes.
+_OTHERS: dict[str, Callable[[NcnnLayer], int]] = {
+    "BatchNorm": lambda layer: 16 * layer.option(0),
+    "MemoryData": lambda layer: 4 * int(np.prod([max(1, layer.option(number)) for number in (0, 1, 2, 11)])),
+    "PReLU": lambda layer: 4 * layer.option(0),
+    "Scale": lambda layer: 4 * layer.option(0) * (1 + layer.option(1)),
+}
+
+
+class _Part(NamedTuple):
+    """A layer with its weights.
+
+    Attributes:
+        layer: The layer.
+        weights: Weights of a layer in `_KINDS`, a row for each output channel (of a depthwise one, for each group).
+        rest: All that follows its weights in the file, or all of another layer's.
+    """
+
+    layer: NcnnLayer
+    weights: NDArray[np.float32] | None
+    rest: bytes
+
+
+def calibrate_ncnn(float32: NcnnFile, inputs: NDArray[Any]) -> Ranges:
+    """Return the smallest and the largest value that each layer of `ncnn_operators` reads, by the layer's name.
+
+    Args:
+        float32: A float32 file, which ncnn has run.
+        inputs: Model inputs (n, height, width, channels).
+
+    Raises:
+        ConversionError: If a value is not finite.
+    """
+    _, ncnn = imported("ncnn")
+    net = load(ncnn, float32, 1)
+    taken = {layer.name: layer.inputs[0] for layer in float32.layers if layer.kind in _KINDS}
+    entry = float32.layers[0].outputs[0]
+    found: dict[str, tuple[float, float]] = {}
+    for values in inputs:
+        image = np.ascontiguousarray(values.transpose(2, 0, 1), np.float32)
+        extractor = net.create_extractor()
+        extractor.set_light_mode(False)  # Else what was computed for one layer is gone for the next.
+        extractor.input(entry, ncnn.Mat(image).clone())
+        for name, blob in taken.items():
+            status, mat = extractor.extract(blob)
+            read = image if blob == entry else np.array(mat)
+            if status or not np.isfinite(read).all():
+                raise ConversionError(f"ncnn: {name} is not finite for a calibration image: check the model and its inputs")
+            low, high = found.get(name, (np.inf, -np.inf))
+            found[name] = min(low, float(read.min())), max(high, float(read.max()))
+    return found
+
+
+def ncnn_operators(file: NcnnFile) -> tuple[str, ...]:
+    """Return the layers that may be integer, in the order in which they run."""
+    return tuple(layer.name for layer in file.layers if layer.kind in _KINDS)
+
+
+def quantize_ncnn(float32: NcnnFile, ranges: Ranges, keep: Sequence[str] = ()) -> NcnnFile:
+    """Return the file with integer layers.
+
+    Args:
+        float32: A float32 file.
+        ranges: Result of `calibrate_ncnn`.
+        keep: Names of layers that stay float.
+
+    Raises:
+        ConversionError: If a layer has weights of an unknown size.
+    """
+    scales = {name: _scale(max(abs(low), abs(high))) for name, (low, high) in ranges.items() if name not in keep}
+    readers: dict[str, list[NcnnLayer]] = {}
+    for layer in float32.layers:
+        for blob in layer.inputs:
+            readers.setdefault(blob, []).append(layer)
+    layers, weights = [], []
+    for part in _parts(float32):
+        layer = part.layer
+        if layer.kind not in _KINDS or layer.name not in scales or part.weights is None:
+            layers.append(layer)
+            weights.append(part.rest if part.weights is None else _FLOAT32 + part.weights.tobytes() + part.rest)
+            continue
+        following = readers.get(layer.outputs[0], [])
+        # Integers go from layer to layer if nobody else reads them.
+        to = scales.get(following[0].name) if len(following) == 1 and layer.kind != "InnerProduct" else None
+        kind = _KINDS[layer.kind]
+        term = kind.scaled + (_GIVES_INTEGERS if to and following[0].kind.startswith("Convolution") else 0)
+        layers.append(layer._replace(options={**layer.options, kind.term: str(term)}))
+        own = np.array([_scale(float(np.abs(row).max())) for row in part.weights], np.float32)
+        integers = np.clip(np.rint(part.weights * own[:, None]), -_LARGEST, _LARGEST).astype(np.int8).tobytes()
+        after = [scales[layer.name]] + ([to] if to and term > _GIVES_INTEGERS else [])
+        weights.append(
+            _INT8 + integers + bytes(-len(integers) % 4) + part.rest + own.tobytes() + np.array(after, np.float32).tobytes()
+        )
+    return NcnnFile(tuple(layers), b"".join(weights))
+
+
+def ncnn_scales(file: NcnnFile) -> dict[str, float]:
+    """Return the step between two integers of each integer layer's input, by the layer's name."""
+    found, place = {}, 0
+    for layer in file.layers:
+        kind = _KINDS.get(layer.kind)
+        if kind is None:
+            place += _other_size(layer)
+            continue
+        count, outputs = layer.option(int(kind.weights)), layer.option(0)
+        integers = file.weights[place : place + 4] == _INT8
+        place += 4 + (-(-count // 4) * 4 if integers else 4 * count) + 4 * outputs * layer.option(int(kind.bias))
+        if integers:
+            place += 4 * _rows(layer)
+            found[layer.name] = 1 / float(np.frombuffer(file.weights, np.float32, 1, place)[0])
+            place += 8 if layer.option(int(kind.term)) > _GIVES_INTEGERS else 4
+    return found
+
+
+def _parts(file: NcnnFile) -> Iterator[_Part]:
+    place = 0
+    for layer in file.layers:
+        kind = _KINDS.get(layer.kind)
+        if kind is None:
+            size = _other_size(layer)
+            yield _Part(layer, None, file.weights[place : place + size])
+            place += size
+            continue
+        count, outputs = layer.option(int(kind.weights)), layer.option(0)
+        if file.weights[place : place + 4] != _FLOAT32:
+            raise _unknown(layer)
+        weights = np.frombuffer(file.weights, np.float32, count, place + 4).reshape(_rows(layer), -1)
+        place += 4 + 4 * count
+        size = 4 * outputs * layer.option(int(kind.bias))
+        yield _Part(layer, weights, file.weights[place : place + size])
+        place += size
+    if place != len(file.weights):
+        raise _unknown(file.layers[-1])
+
+
+def _rows(layer: NcnnLayer) -> int:
+    """Return how many scales a layer's weights have."""
+    return layer.option(7) if layer.kind == "ConvolutionDepthWise" else layer.option(0)
+
+
+def _other_size(layer: NcnnLayer) -> int:
+    return _OTHERS[layer.kind](layer) if layer.kind in _OTHERS else 0
+
+
+def _unknown(layer: NcnnLayer) -> ConversionError:
+    return ConversionError(
+        f"ncnn int8: the weights before or of {layer.name} ({layer.kind}) have an unknown size: omit {field('precisions')}=int8"
+    )
+
+
+def _scale(largest: float) -> float:
+    return _LARGEST / largest if largest else 1.0

@@ -1,0 +1,125 @@
+"""A Keras model as ncnn files: the same numbers, integers where asked, and an error for what ncnn can't take."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgecnn.convert.export.converters import Conversion, Converter, converter_for
+from edgecnn.convert.keras.runtime import KerasRuntime
+from edgecnn.convert.ncnn import convert as module
+from edgecnn.convert.ncnn.converter import NcnnConverter
+from edgecnn.edge.errors import ConversionError, MissingDependency
+from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.runtimes.ncnn_file import unpack
+
+RandomInputs = Callable[[int], NDArray[np.float32]]
+
+
+def converter_of(model: Any, any_batch: bool = False) -> Converter:
+    return converter_for("ncnn", Conversion(KerasRuntime(model), "logits", "minmax", None, any_batch))
+
+
+@pytest.fixture(scope="module")
+def converter(residual: Any) -> Converter:
+    return converter_of(residual)
+
+
+def outputs(data: bytes, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    runtime = opener_for("ncnn").open_model(data, 1)
+    return np.concatenate([runtime.run(image.transpose(2, 0, 1)[None]) for image in inputs])
+
+
+def noise_ratio(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    return float(10 * np.log10((expected**2).sum() / ((found - expected) ** 2).sum()))
+
+
+def test_each_precision_computes_what_keras_computes(converter: Converter, residual: Any, random_inputs: RandomInputs) -> None:
+    inputs = random_inputs(20)
+    expected = residual.predict(inputs, verbose=0)
+    np.testing.assert_allclose(outputs(converter.convert("float32"), inputs), expected, atol=1e-5)
+    assert noise_ratio(outputs(converter.convert("float16"), inputs), expected) > 40
+    int8 = converter.quantize("int8", converter.calibrate(inputs))
+    assert noise_ratio(outputs(int8, inputs), expected) > 20
+
+
+def test_layers_are_integer_unless_kept_and_hand_integers_on(converter: Converter, random_inputs: RandomInputs) -> None:
+    inputs = random_inputs(20)
+    ranges = converter.calibrate(inputs)
+    names = converter.operators()
+    kinds = {layer.name: layer.kind for layer in unpack(converter.convert("float32")).layers}
+    assert [kinds[name] for name in names] == ["Convolution", "ConvolutionDepthWise", "Convolution", "InnerProduct"]
+    assert ranges[names[0]] == pytest.approx((inputs.min() / 127.5 - 1, inputs.max() / 127.5 - 1), abs=1e-5)
+
+    def terms(keep: tuple[str, ...]) -> list[str | None]:
+        layers = unpack(converter.quantize("int8", ranges, keep)).layers
+        return [layer.options.get("8") for layer in layers if layer.name in names]
+
+    assert terms(()) == ["2", "101", "2", "2"]  # The depthwise convolution alone is read by just one convolution.
+    assert terms(names[2:3]) == ["2", "1", None, "2"]
+    assert terms(names) == [None] * 4
+    assert converter.quantize("int8", ranges, names) == converter.convert("float32")
+    scales = converter.scales(converter.quantize("int8", ranges, names[1:]))
+    assert scales == {names[0]: pytest.approx(max(map(abs, ranges[names[0]])) / 127)}
+    assert set(converter.scales(converter.quantize("int8", ranges))) == set(names)
+
+
+def test_a_mobile_network_keeps_its_numbers() -> None:
+    """Depthwise convolutions, padding at two sides alone, integers from layer to layer."""
+    keras.utils.set_random_seed(0)
+    model = keras.applications.MobileNetV2((32, 32, 3), alpha=0.35, weights=None, classes=4, classifier_activation=None)
+    inputs = np.random.default_rng(0).uniform(0, 1, (12, 32, 32, 3)).astype(np.float32)
+    expected = model.predict(inputs, verbose=0)
+    converter = converter_of(model)
+    np.testing.assert_allclose(outputs(converter.convert("float32"), inputs), expected, rtol=1e-3, atol=1e-6)
+    int8 = converter.quantize("int8", converter.calibrate(inputs))
+    assert len(converter.scales(int8)) == len(converter.operators()) > 50
+    assert noise_ratio(outputs(int8, inputs), expected) > 15
+
+
+def test_a_model_that_gives_nan_can_not_be_calibrated(converter: Converter, random_inputs: RandomInputs) -> None:
+    inputs = random_inputs(3)
+    inputs[1, 4, 4, 1] = np.inf
+    with pytest.raises(ConversionError, match=r"ncnn: .* is not finite"):
+        converter.calibrate(inputs)
+
+
+def test_what_ncnn_can_not_take_is_refused_with_its_name(residual: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConversionError, match="ncnn files take one image at a time"):
+        converter_of(residual, any_batch=True).convert("float32")
+    entry = keras.Input((8, 8, 3), dtype="uint8")
+    pixels = keras.Model(entry, keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(entry)))
+    with pytest.raises(ConversionError, match="this one takes uint8"):
+        converter_of(pixels).convert("float32")
+    entry = keras.Input((8, 8, 3))
+    tiled = keras.Model(entry, keras.layers.Flatten()(keras.ops.tile(entry, (1, 2, 1, 1))))
+    with pytest.raises(ConversionError, match=r"ncnn has no torch\.tile"):
+        converter_of(tiled).convert("float32")
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    with pytest.raises(MissingDependency, match="pnnx is not installed"):
+        converter_of(residual).convert("float32")
+
+
+def test_a_network_that_crashes_ncnn_is_an_error_of_the_export(
+    idx_folder: Path, exported: Path, tmp_path: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a converter writes is tried in another process before this one opens it."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name in ("model.keras", "manifest.json"):
+        (folder / name).write_bytes((exported / name).read_bytes())
+
+    def crashing(self: NcnnConverter, precision: str) -> bytes:
+        file = unpack(made(self, precision))
+        last = file.layers[-1]._replace(kind="Reshape", options={"0": "0", "1": "-1", "6": '"//(9,0n)"'})
+        return file._replace(layers=(*file.layers[:-1], last)).pack()
+
+    made = NcnnConverter.convert
+    monkeypatch.setattr(NcnnConverter, "convert", crashing)
+    message = terminal.fails(4, "export", folder / "model.keras", "--format", "ncnn", "--data", idx_folder)
+    assert "float32.ncnn" in message
+    assert not (folder / "float32.ncnn").exists()

@@ -1,0 +1,107 @@
+"""ncnn as a runtime of its own files: it computes what ONNX Runtime does, and refuses what is no such file."""
+
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import ncnn  # noqa: F401 - Not installed, these tests are an error, and on an emulated board skipped with that reason.
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgecnn.edge.data.splits import Split
+from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.folder.model_file import read_model
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.runtimes.ncnn_file import BIN_NAME, PARAM_NAME, NcnnFile, read_param, unpack
+
+
+def probabilities(path: Path, test: Split) -> NDArray[np.float32]:
+    model = read_model(path)
+    return Classifier(model, opener_for(model.format).open_file(model, 1)).predict(test.images(range(60))).probabilities
+
+
+@pytest.mark.parametrize(("precision", "most"), [("float32", 1e-5), ("float16", 1e-2), ("int8", 0.1)])
+def test_it_computes_what_onnx_runtime_computes(
+    precision: str, most: float, by_name: Path, exported: Path, test_split: Split
+) -> None:
+    ours, other = probabilities(by_name / f"{precision}.ncnn", test_split), probabilities(exported / "float32.onnx", test_split)
+    assert np.ptp(other, axis=0).max() > 0.5
+    assert 0 < np.abs(ours - other).max() < most
+
+
+def small(text: str, weights: bytes = b"") -> bytes:
+    layers = tuple(read_param(f"7767517\n0 0\n{text}"))
+    return NcnnFile(layers, weights).pack()
+
+
+def test_channels_come_first_and_the_caller_s_image_stays_as_it_is() -> None:
+    """A layer that works in place has no other memory than its input's; odd sizes leave gaps between ncnn's channels."""
+    data = small("Input in0 0 1 in0 0=5 1=3 2=3\nBinaryOp twice 1 1 in0 out0 0=2 1=1 2=2.0\n")
+    runtime = opener_for("ncnn").open_model(data, 1)
+    assert (runtime.input_spec.shape, runtime.input_spec.dtype) == ((1, 3, 3, 5), "float32")
+    assert runtime.output_spec.shape == (1, 45)
+    image = np.arange(45, dtype=np.float32).reshape(1, 3, 5, 3)
+    for batch in (np.ascontiguousarray(image.transpose(0, 3, 1, 2)), image.transpose(0, 3, 1, 2)):
+        kept = batch.copy()
+        first = runtime.run(batch)
+        runtime.run(np.zeros_like(batch))
+        np.testing.assert_array_equal(first, 2 * kept.reshape(1, -1))
+        np.testing.assert_array_equal(batch, kept)
+
+
+def test_only_a_file_of_float16_weights_may_compute_in_float16(by_name: Path) -> None:
+    files = {name: unpack((by_name / f"{name}.ncnn").read_bytes()) for name in ("float32", "float16", "int8")}
+    assert {name: file.half for name, file in files.items()} == {"float32": False, "float16": True, "int8": False}
+    assert files["float32"].layers == files["float16"].layers
+
+
+def zipped(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+PARAM = b"7767517\n2 2\nInput in0 0 1 in0 0=4 1=4 2=1\nReLU relu 1 1 in0 out0\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "named"),
+    [
+        (b"\1" * 500, "can't be read"),
+        (zipped({PARAM_NAME: PARAM}), BIN_NAME),
+        (zipped({PARAM_NAME: PARAM, BIN_NAME: b"", "more": b""}), "alone"),
+        (zipped({PARAM_NAME: PARAM, BIN_NAME: b""}, zipfile.ZIP_DEFLATED), "stored"),
+        (zipped({PARAM_NAME: b"1\n2 2\n", BIN_NAME: b""}), "7767517"),
+        (zipped({PARAM_NAME: b"7767517\n2 2\nInput", BIN_NAME: b""}), "can't be read"),
+        (small("Input in0 0 1 in0\nReLU relu 1 1 in0 out0"), "no sizes"),
+        (small("Input in0 0 1 in0 0=4 1=4 2=1\nNoSuchLayer one 1 1 in0 out0"), "can't load"),
+        (small("Input in0 0 1 in0 0=4 1=4 2=1\nSplit s 1 2 in0 a b"), "2 outputs"),
+    ],
+)
+def test_what_is_no_such_file_is_refused_with_a_reason(data: bytes, named: str) -> None:
+    with pytest.raises(ArtifactError, match=named):
+        opener_for("ncnn").open_model(data, 1)
+
+
+@pytest.mark.parametrize("cut", [lambda data: data[: len(data) // 2], lambda data: data[:-30], lambda data: b""])
+def test_half_a_file_is_refused(cut: Callable[[bytes], bytes], by_name: Path) -> None:
+    with pytest.raises(ArtifactError, match="copy it again"):
+        opener_for("ncnn").open_model(cut((by_name / "float32.ncnn").read_bytes()), 1)
+
+
+def test_what_no_ncnn_file_has_is_refused(by_name: Path) -> None:
+    data = (by_name / "float32.ncnn").read_bytes()
+    with pytest.raises(ConfigError, match="signatures"):
+        opener_for("ncnn").open_model(data, 1, "serve")
+    with pytest.raises(ConfigError, match="streaming"):
+        opener_for("ncnn").open_model(data, 1, None, True)
+
+
+def test_the_file_is_the_same_bytes_each_time_and_holds_what_went_in(by_name: Path) -> None:
+    data = (by_name / "int8.ncnn").read_bytes()
+    assert unpack(data).pack() == data
