@@ -91,7 +91,8 @@ def _examined(models: ModelFolder | None, signature: str | None, root: Path, run
     rows = matching(facts)
     findings = _with_known(findings, rows)
     bad = {finding.name for finding in findings if finding.status == PROBLEM}
-    runnable = {row.format for row in RUNTIMES.values() if row.package.name in installed and row.package.name not in bad}
+    good = [row for row in RUNTIMES.values() if row.package.name in installed and row.package.name not in bad]
+    runnable = {model_format for row in good for model_format in row.formats}
     if models:
         for name in files:
             findings += file_findings(models, name, signature, facts, seen=rows, runnable=runnable)

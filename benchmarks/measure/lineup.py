@@ -110,16 +110,18 @@ def folder_lineup(folder: ModelFolder, options: BenchOptions, openers: Mapping[s
     for artifact in chosen:
         # Damaged or stale files must be reported before minutes of measuring.
         model = folder.model(artifact.path)
-        for place, opener in enumerate(openers[artifact.format]):
+        for opener in openers[artifact.format]:
             name = named_by(artifact.path, opener, openers[artifact.format])
             try:
                 opener.try_first(model, options.threads[0])
             except ArtifactError as error:
-                if not place:
+                if not _is_guest(opener):
                     raise
                 refused.append(f"{name} was not measured: {error}.")
             else:
                 candidates.append(replace(candidate_of(model, opener, options.threads[0], test), name=name))
+    if not candidates:
+        raise ArtifactError("; ".join(refused))
     swept = with_threads(candidates, options)
     reference = StoredReference(tuple(stored for _ in swept))
     images = LabelledImages(test, manifest.dataset)
@@ -127,8 +129,14 @@ def folder_lineup(folder: ModelFolder, options: BenchOptions, openers: Mapping[s
 
 
 def named_by(name: str, opener: Opener, openers: Sequence[Opener]) -> str:
-    """Return a file's name in the result: with the runtime's, if several run it."""
-    return name if len(openers) == 1 or opener.runtime is None else f"{name} {opener.runtime.name}"
+    """Return a file's name in the result: with the runtime's, if several run it, or one that is not for this format alone."""
+    alone = opener.runtime is None or (len(openers) == 1 and not _is_guest(opener))
+    return name if alone or opener.runtime is None else f"{name} {opener.runtime.name}"
+
+
+def _is_guest(opener: Opener) -> bool:
+    """Return whether a runtime must be named to run these files, which it may refuse: edgecnn made them for others."""
+    return opener.runtime is not None and opener.runtime.by_name
 
 
 def models_lineup(folder: Path, files: Sequence[str], options: BenchOptions, openers: dict[str, Opener], test: Split) -> Lineup:

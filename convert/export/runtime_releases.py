@@ -31,7 +31,7 @@ class RuntimeRelease:
     @property
     def model_format(self) -> str:
         """Name of the format that it runs."""
-        return _known()[self.package][0].format
+        return _known()[self.package][0].formats[0]  # Only runtimes of one format are in the tables.
 
 
 def _known() -> dict[str, tuple[Runtime, str, str]]:

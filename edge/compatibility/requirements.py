@@ -63,9 +63,9 @@ def read_needs(data: bytes, model_format: str) -> Needs:
 
 def known_releases(runtime: Runtime) -> tuple[str, str] | None:
     """Return the oldest and the newest release of a runtime in the tables; None if it is not in them."""
-    module = FORMATS[runtime.format].requirements
-    releases: dict[str, tuple[str, str]] = import_module(module).RELEASES if module else {}
-    return releases.get(runtime.package.name)
+    modules = filter(None, (FORMATS[model_format].requirements for model_format in runtime.formats))
+    found = (import_module(module).RELEASES.get(runtime.package.name) for module in modules)
+    return next((releases for releases in found if releases), None)
 
 
 def release_key(release: str) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from edgecnn.edge.errors import ArtifactError, field
 from edgecnn.edge.files import read_bytes, sha256
 from edgecnn.edge.folder.file_names import MANIFEST_NAME
 from edgecnn.edge.folder.other_formats import fix_for
-from edgecnn.edge.formats import FORMATS, format_of, suffixes
+from edgecnn.edge.formats import FORMATS, format_of, is_marked, suffixes
 from edgecnn.edge.manifest import HOW_TO_MAKE, Artifact, Manifest, is_foreign
 from edgecnn.edge.transaction import finish
 
@@ -98,5 +98,5 @@ def _check_fresh(path: Path, manifest: Manifest, artifact: Artifact) -> None:
 
 def _check_content(path: Path, model_format: str, data: bytes) -> None:
     row = FORMATS[model_format]
-    if row.mark and not data.startswith(row.mark.data, row.mark.at):
+    if row.mark and not is_marked(data, model_format):
         raise ArtifactError(f"{path} is not a {row.title} file ({row.mark.absent}): {row.mark.fix}")

@@ -34,6 +34,7 @@ __all__ = [
     "device_formats",
     "format_of",
     "is_exported",
+    "is_marked",
     "suffixes",
 ]
 
@@ -52,6 +53,12 @@ def is_exported(model_format: str | None) -> bool:
     """Return whether a device runs files of this format, unlike the Keras model that they come from."""
     row = FORMATS.get(model_format or "")
     return row is None or row.on_device  # A later edgecnn may have written a format unknown here.
+
+
+def is_marked(data: bytes, model_format: str) -> bool:
+    """Return whether bytes have the mark of a format that has one."""
+    mark = FORMATS[model_format].mark
+    return mark is not None and data.startswith(mark.data, mark.at)
 
 
 def suffixes() -> str:

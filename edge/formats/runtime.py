@@ -11,7 +11,7 @@ class Runtime(NamedTuple):
 
     Attributes:
         name: Name that `bench` accepts.
-        format: Name of the format that it runs.
+        formats: Names of the formats that it runs.
         package: Its package; results give the package's version.
         module: Module that opens files with it.
         profiler: Module that measures the time of each operator; None if the runtime reports none.
@@ -22,7 +22,7 @@ class Runtime(NamedTuple):
     """
 
     name: str
-    format: str
+    formats: tuple[str, ...]
     package: Package
     module: str
     profiler: str | None = None
@@ -36,11 +36,11 @@ RUNTIMES = {
     row.name: row
     for row in (
         Runtime(
-            "litert", "tflite", LITERT, "edgecnn.edge.runtimes.litert", profiler="edgecnn.benchmarks.timing.profile_litert"
+            "litert", ("tflite",), LITERT, "edgecnn.edge.runtimes.litert", profiler="edgecnn.benchmarks.timing.profile_litert"
         ),
         Runtime(
             "tflite-runtime",
-            "tflite",
+            ("tflite",),
             Package("tflite-runtime", "tflite_runtime.interpreter", "tflite-runtime"),
             "edgecnn.edge.runtimes.tflite_runtime",
             bits=(32, 64),
@@ -49,20 +49,20 @@ RUNTIMES = {
         ),
         Runtime(
             "onnxruntime",
-            "onnx",
+            ("onnx",),
             Package("onnxruntime", "onnxruntime", "onnx"),
             "edgecnn.edge.runtimes.onnxruntime",
             profiler="edgecnn.benchmarks.timing.profile_onnxruntime",
         ),
         Runtime(
             "openvino",
-            "onnx",
+            ("tflite", "onnx"),
             Package("openvino", "openvino", "openvino"),
             "edgecnn.edge.runtimes.openvino",
             by_name=True,
         ),
-        Runtime("ncnn", "ncnn", Package("ncnn", "ncnn", "ncnn"), "edgecnn.edge.runtimes.ncnn"),
-        Runtime("keras", "keras", TENSORFLOW, "edgecnn.convert.keras.runtime"),
+        Runtime("ncnn", ("ncnn",), Package("ncnn", "ncnn", "ncnn"), "edgecnn.edge.runtimes.ncnn"),
+        Runtime("keras", ("keras",), TENSORFLOW, "edgecnn.convert.keras.runtime"),
     )
 }
 """Runtimes by name. The default of a format is its first runtime that is installed."""

@@ -23,5 +23,6 @@ def opener_for(name: str, trust: tuple[str, ...] = ()) -> Opener:
     """
     row = installed_runtime(name)
     module = import_module(row.module)
-    open_model = partial(module.open_model, trust=trust) if trust and FORMATS[row.format].trusted else module.open_model
+    trusting = trust and any(FORMATS[model_format].trusted for model_format in row.formats)
+    open_model = partial(module.open_model, trust=trust) if trusting else module.open_model
     return Opener(module.import_library, open_model, row)

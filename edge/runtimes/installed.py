@@ -8,7 +8,7 @@ from edgecnn.edge.formats import FORMATS, RUNTIMES, Runtime
 
 def runtimes_of(model_format: str) -> tuple[Runtime, ...]:
     """Return the runtimes that a format has by default, the first that is installed; not those that must be named."""
-    return tuple(row for row in RUNTIMES.values() if row.format == model_format and not row.by_name)
+    return tuple(row for row in RUNTIMES.values() if model_format in row.formats and not row.by_name)
 
 
 def is_installed(name: str) -> bool:
@@ -51,9 +51,10 @@ def runtime_formats(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
         rows = _named(name)
         # The default one of a format is its first that is installed.
         row = next((row for row in rows if row.package.is_installed), rows[0])
-        named = chosen.setdefault(row.format, {})
-        if named.setdefault(row.name, name) != name:
-            raise ConfigError(f"{field('runtime')}={named[row.name]} and {name} are the same runtime: name one of them")
+        for model_format in row.formats:
+            named = chosen.setdefault(model_format, {})
+            if named.setdefault(row.name, name) != name:
+                raise ConfigError(f"{field('runtime')}={named[row.name]} and {name} are the same runtime: name one of them")
     return {model_format: tuple(chosen[model_format].values()) for model_format in FORMATS if model_format in chosen}
 
 

@@ -161,13 +161,12 @@ def _require_alike(models: Sequence[ModelFolder], asked: _Asked) -> None:
 
 def _openers(models: ModelFolder, asked: _Asked) -> tuple[dict[str, tuple[Opener, ...]], list[str]]:
     """Return the openers of each measured format, and a note on what has no runtime here."""
-    named = asked.named
-    if models.bundle and not all(map(is_exported, named)):
+    if models.bundle and not all(map(is_exported, asked.named)):
         raise ConfigError(f"{models.named} is a bundle, which holds no Keras model: omit {field('runtime')}=keras")
-    if named:
-        return _named_openers(asked)
     artifacts = models.manifest.artifacts if models.manifest else ()
     present = {artifact.format for artifact in artifacts if artifact.exported or not models.bundle}
+    if asked.named:
+        return _named_openers(_of_present(asked.named, present), asked)
     installed = [name for name in FORMATS if name in present and is_installed(name)]
     if not installed:
         asked.usage.opener(max(sorted(present), key=is_exported))  # Raises, with what to install.
@@ -175,19 +174,29 @@ def _openers(models: ModelFolder, asked: _Asked) -> tuple[dict[str, tuple[Opener
     return {name: (asked.usage.opener(name),) for name in installed}, missing
 
 
-def _named_openers(asked: _Asked) -> tuple[dict[str, tuple[Opener, ...]], list[str]]:
-    """Return the openers that were asked for. One that is not installed is a note, unless its format has no other."""
+def _of_present(named: Mapping[str, tuple[str, ...]], present: set[str]) -> dict[str, tuple[str, ...]]:
+    """Return the named runtimes of each format, without the formats that are not there of a runtime that has one that is."""
+    used = {name for model_format in present for name in named.get(model_format, ())}
+    kept = {
+        model_format: tuple(name for name in names if model_format in present or name not in used)
+        for model_format, names in named.items()
+    }
+    return {model_format: names for model_format, names in kept.items() if names}
+
+
+def _named_openers(named: Mapping[str, tuple[str, ...]], asked: _Asked) -> tuple[dict[str, tuple[Opener, ...]], list[str]]:
+    """Return the openers that were asked for. One that is not installed is a note, unless there is no other."""
     found: dict[str, tuple[Opener, ...]] = {}
-    notes = []
-    for model_format, names in asked.named.items():
+    missing: dict[str, MissingDependency] = {}
+    for model_format, names in named.items():
         for name in names:
             try:
                 found[model_format] = (*found.get(model_format, ()), asked.usage.opener(name))
             except MissingDependency as error:
-                if name == names[-1] and model_format not in found:
-                    raise
-                notes.append(f"{name} was not measured: {error}.")
-    return found, notes
+                missing[name] = error
+    if not found:
+        raise next(iter(missing.values()))
+    return found, [f"{name} was not measured: {error}." for name, error in missing.items()]
 
 
 def _files(models: Sequence[ModelFolder], asked: _Asked) -> Lineup:
@@ -198,8 +207,8 @@ def _files(models: Sequence[ModelFolder], asked: _Asked) -> Lineup:
         models.insert(0, ModelFolder(reference))
     place = next((i for i, item in enumerate(models) if item.named == reference), 0)
     read = [item.model() for item in models]
-    first, interface, named = read[place], usage.said_interface(), asked.named
-    formats = {model.format for model in read}
+    first, interface, formats = read[place], usage.said_interface(), {model.format for model in read}
+    named = _of_present(asked.named, formats)
     if unused := [name for model_format, names in named.items() if model_format not in formats for name in names]:
         raise ConfigError(f"{field('runtime')}={unused[0]} runs none of these files: omit it")
     bare = [

@@ -62,7 +62,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "toy"))
     others = dict(RUNTIMES)
     RUNTIMES.clear()
-    RUNTIMES["toy"] = Runtime("toy", "tflite", Package("toy-runtime", "toy_runtime", "tflite"), "toy_runtime")
+    RUNTIMES["toy"] = Runtime("toy", ("tflite",), Package("toy-runtime", "toy_runtime", "tflite"), "toy_runtime")
     RUNTIMES.update(others)
     yield
     del RUNTIMES["toy"]
@@ -87,7 +87,8 @@ def test_a_format_has_runtimes_precisions_and_modules(row: Format) -> None:
 
 @pytest.mark.parametrize("row", RUNTIMES.values(), ids=lambda row: row.name)
 def test_a_runtime_has_a_format_and_modules(row: Runtime) -> None:
-    assert row.format in FORMATS
+    assert row.formats
+    assert {*row.formats} <= {*FORMATS}
     assert {"import_library", "open_model"} <= {*dir(import_module(row.module))}
     if row.profiler:
         assert {"profile_ops", "CAVEAT"} <= {*dir(import_module(row.profiler))}
@@ -130,7 +131,7 @@ def test_each_format_has_the_named_runtimes() -> None:
     assert runtime_formats([]) == {}
     assert runtime_formats(["onnx", "tflite-runtime"]) == {"tflite": ("tflite-runtime",), "onnx": ("onnx",)}
     assert runtime_formats(["keras", "litert", "litert"]) == {"tflite": ("litert",), "keras": ("keras",)}
-    assert runtime_formats(["openvino", "onnxruntime"]) == {"onnx": ("openvino", "onnxruntime")}
+    assert runtime_formats(["openvino", "onnxruntime"]) == {"tflite": ("openvino",), "onnx": ("openvino", "onnxruntime")}
     with pytest.raises(ConfigError, match="litert and tflite are the same runtime"):
         runtime_formats(["litert", "tflite"])
     with pytest.raises(ConfigError, match="coral is unknown"):

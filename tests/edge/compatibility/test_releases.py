@@ -24,7 +24,7 @@ from edgecnn.edge.compatibility.tflite_releases import (
     highest,
     oldest_tflite,
 )
-from edgecnn.edge.formats import RUNTIMES
+from edgecnn.edge.formats import RUNTIMES, default_formats
 from edgecnn.edge.runtimes import onnxruntime as ort
 
 LAST = release_key(LITERT_RELEASES[-1])
@@ -193,5 +193,8 @@ def test_operators_that_few_image_classifiers_have_are_in_the_same_table(name: s
 
 def test_every_runtime_that_files_are_made_for_has_releases_in_the_tables_and_others_have_none() -> None:
     known = {name: known_releases(row) for name, row in RUNTIMES.items()}
-    assert (known.pop("keras"), known.pop("openvino")) == (None, None)
+    others = {name for name, row in RUNTIMES.items() if row.by_name or not {*row.formats} & {*default_formats()}}
+    assert {"keras", "openvino", "ncnn"} <= others
+    assert {known.pop(name) for name in others} == {None}
+    assert len(known) == 3
     assert all(releases and release_key(releases[0]) < release_key(releases[1]) for releases in known.values())
