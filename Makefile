@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # A checkout by a git that makes no links, as on Windows, has a small file in the place of each.
 $(shell for room in edge convert benchmarks; do [ -L edgecnn/$$room ] || ln -sfn ../$$room edgecnn/$$room; done)
 
-.PHONY: demo test check unit coverage test-pi test-pi-ci device-wheel dist arm-cost arm-cost-baseline peers torture torture-ci docs docs-outputs recording install constraints clean
+.PHONY: demo test check unit coverage test-pi test-pi-ci device-wheel dist arm-cost arm-cost-baseline torture torture-ci docs docs-outputs recording install constraints clean
 
 demo: install
 	$(BIN)/edgecnn train
@@ -51,21 +51,6 @@ arm-cost: install
 arm-cost-baseline: install
 	$(BIN)/python -m tools.pi.cost --update
 
-# The same weights in other runtimes, beside ours: make peers MODEL=artifacts/mnist. docs/explanation/peers.md
-PEERS := .venv-peers
-MODEL ?= artifacts/mnist
-
-peers: $(PEERS)/.installed
-	$(PEERS)/bin/python -m tools.peers.compare $(MODEL) --json artifacts/peers.json
-
-$(PEERS)/.installed: pyproject.toml constraints.txt tools/peers/constraints.txt
-	$(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/pip install --quiet --constraint constraints.txt --upgrade pip
-	@echo "Installing other runtimes into $(PEERS) (2 GB; several more with the torch that brings CUDA)"
-	$(PEERS)/bin/pip install --quiet --constraint constraints.txt --editable '.[tflite,onnx]'
-	$(PEERS)/bin/python -m tools.peers.install
-	touch $@
-
 # Every promised figure, an hour; or some: make benchmark PARTS="startup predict". docs/explanation/benchmark.md
 benchmark: install
 	$(BIN)/python -m tools.promises $(PARTS)
@@ -94,6 +79,8 @@ $(DIST)/.installed: pyproject.toml constraints.txt
 	$(DIST)/bin/pip install --quiet --constraint constraints.txt --upgrade pip
 	$(DIST)/bin/pip install --quiet --constraint constraints.txt --group dist
 	touch $@
+
+MODEL ?= artifacts/mnist
 
 # A terminal that exports and measures MODEL: docs/images/demo.svg
 recording: install
@@ -140,4 +127,4 @@ constraints:
 	rm -rf $(VENV)-constraints
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(DIST) $(DOCS) site build dist *.egg-info
+	rm -rf $(VENV) $(DIST) $(DOCS) site build dist *.egg-info

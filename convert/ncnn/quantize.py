@@ -16,7 +16,8 @@ from edgecnn.edge.runtimes.base import imported
 from edgecnn.edge.runtimes.ncnn import load
 from edgecnn.edge.runtimes.ncnn_file import NcnnFile, NcnnLayer
 
-_LARGEST = 127
+LARGEST = 127
+"""The largest integer; the smallest is its negative."""
 # Four bytes before weights: what they are.
 _FLOAT32, _INT8 = bytes(4), (0x000D4B38).to_bytes(4, "little")
 # Added to a layer's kind of scales if it gives integers to the next layer, whose input scale follows its own.
@@ -125,7 +126,7 @@ def quantize_ncnn(float32: NcnnFile, ranges: Ranges, keep: Sequence[str] = ()) -
         term = kind.scaled + (_GIVES_INTEGERS if to and following[0].kind.startswith("Convolution") else 0)
         layers.append(layer._replace(options={**layer.options, kind.term: str(term)}))
         own = np.array([_scale(float(np.abs(row).max())) for row in part.weights], np.float32)
-        integers = np.clip(np.rint(part.weights * own[:, None]), -_LARGEST, _LARGEST).astype(np.int8).tobytes()
+        integers = np.clip(np.rint(part.weights * own[:, None]), -LARGEST, LARGEST).astype(np.int8).tobytes()
         after = [scales[layer.name]] + ([to] if to and term > _GIVES_INTEGERS else [])
         weights.append(
             _INT8 + integers + bytes(-len(integers) % 4) + part.rest + own.tobytes() + np.array(after, np.float32).tobytes()
@@ -135,6 +136,16 @@ def quantize_ncnn(float32: NcnnFile, ranges: Ranges, keep: Sequence[str] = ()) -
 
 def ncnn_scales(file: NcnnFile) -> dict[str, float]:
     """Return the step between two integers of each integer layer's input, by the layer's name."""
+    return {name: 1 / scales[0] for name, scales in _activation_scales(file).items()}
+
+
+def given_steps(file: NcnnFile) -> dict[str, float]:
+    """Return the step between two integers of each layer's output that goes on as integers, by the layer's name."""
+    return {name: 1 / scales[1] for name, scales in _activation_scales(file).items() if len(scales) > 1}
+
+
+def _activation_scales(file: NcnnFile) -> dict[str, tuple[float, ...]]:
+    """Return the scale of each integer layer's input, and of its output if that goes on as integers."""
     found, place = {}, 0
     for layer in file.layers:
         kind = _KINDS.get(layer.kind)
@@ -146,8 +157,9 @@ def ncnn_scales(file: NcnnFile) -> dict[str, float]:
         place += 4 + (-(-count // 4) * 4 if integers else 4 * count) + 4 * outputs * layer.option(int(kind.bias))
         if integers:
             place += 4 * _rows(layer)
-            found[layer.name] = 1 / float(np.frombuffer(file.weights, np.float32, 1, place)[0])
-            place += 8 if layer.option(int(kind.term)) > _GIVES_INTEGERS else 4
+            several = 1 + (layer.option(int(kind.term)) > _GIVES_INTEGERS)
+            found[layer.name] = tuple(np.frombuffer(file.weights, np.float32, several, place).tolist())
+            place += 4 * several
     return found
 
 
@@ -188,4 +200,4 @@ def _unknown(layer: NcnnLayer) -> ConversionError:
 
 
 def _scale(largest: float) -> float:
-    return _LARGEST / largest if largest else 1.0
+    return LARGEST / largest if largest else 1.0

@@ -123,6 +123,7 @@ FORMATS = {
             calibrations=("minmax",),
             mark=Mark(0, b"PK\x03\x04", "not a zip archive", "zip -0 model.ncnn.param and model.ncnn.bin as NAME.ncnn"),
             converter="edgecnn.convert.ncnn.converter",
+            pair="edgecnn.convert.diagnosis.ncnn",
             made_with=("tf2onnx", "pnnx", "ncnn"),
             by_name=True,
         ),

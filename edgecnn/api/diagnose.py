@@ -60,7 +60,7 @@ def diagnose(  # Longer than 50 lines: its arguments and their docs.
         beside = Path(float_file) if float_file else models.named.parent / f"float32{quantized.path.suffix}"
         if not is_exported(quantized.format) or format_of(beside) != quantized.format:
             raise ConfigError(
-                f"{models.named} and {beside} are not two .tflite or two .onnx files: name a quantized one and its float32"
+                f"{models.named} and {beside} are not two exported files of one format: name a quantized one and its float32"
             )
         float32 = read_model(beside) if float_file else read_model(models.folder / beside.name, quantized.manifest)
         classifier = usage.classifier(float32)

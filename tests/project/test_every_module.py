@@ -15,6 +15,7 @@ ELSEWHERE = {
         "edgecnn/api/bench", "edgecnn/api/bundle", "edgecnn/api/data", "edgecnn/api/diagnose", "edgecnn/api/evaluate",
         "edgecnn/api/predict", "edgecnn/api/summary", "edgecnn/api/usage", "edgecnn/api/verify",
     ),
+    "convert/diagnosis/test_diagnose_ncnn.py": ("convert/diagnosis/ncnn",),
     "convert/ncnn/test_converter.py": ("convert/ncnn/convert", "convert/ncnn/quantize", "convert/onnx/channels_first"),
     "edge/runtimes/test_ncnn.py": ("edge/runtimes/ncnn_file",),
     "edge/test_formats.py": (

@@ -3,7 +3,7 @@
     python -m tools.promises [PART...]
 
 Measured parts are kept in artifacts/benchmark.json until they are measured again; all kept parts are printed, each with
-its date. `make peers` measures other runtimes, `make arm-cost` counts ARM instructions.
+its date. `make arm-cost` counts ARM instructions.
 """
 
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecnn.benchmarks.machine.host import read_machine
-from tools.promises import measuring, predicting, shrinking, startup, threads, training
+from tools.promises import measuring, own_tools, predicting, shrinking, startup, threads, training
 from tools.promises.claims import Claim, to_text
 
 _FOLDER = Path("artifacts/mnist")
@@ -25,12 +25,13 @@ _PARTS: dict[str, Callable[[Path], list[Claim]]] = {
     "predict": predicting.measure,
     "onnx": measuring.measure,
     "threads": threads.measure,
+    "tools": own_tools.measure,
     "speed": training.measure_speed,
     "few": training.measure_few,
     "many": training.measure_many,
     "small": shrinking.measure,
 }
-_WITHOUT_FILES = {"speed", "few", "many"}
+_WITHOUT_FILES = {"speed", "few", "many", "tools"}
 
 
 def main(names: list[str]) -> None:

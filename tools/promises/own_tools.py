@@ -1,0 +1,93 @@
+"""The times of `edgecnn bench` beside those of the runtimes' own tools, for networks that others designed.
+
+The tools are in the runtimes' packages: LiteRT's `litert-benchmark`, OpenVINO's `benchmark_app`. Each measurement of a tool has
+one of edgecnn's before or after it, in turns; of each turn the ratio is taken, and of these the median. The networks are
+Keras's, with random weights, since times do not depend on them.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import edgecnn as ec
+from edgecnn.convert.keras.load import load_keras
+from edgecnn.convert.onnx.convert import of_one_image, to_onnx
+from edgecnn.convert.tflite.convert import to_tflite
+from tools.promises.claims import Claim, at_least, at_most
+
+_TURNS = 7
+_RUNS = 400
+_WITHIN = 0.05
+_SHAPE = (96, 96, 3)
+_BIN = Path(sys.executable).parent
+
+
+def measure(folder: Path) -> list[Claim]:
+    """Compare both runtimes on three networks. The files of `folder` are not used."""
+    with tempfile.TemporaryDirectory() as made:
+        claims = []
+        for name, files in _networks(Path(made)).items():
+            for path, runtime, tool in files:
+                turns = []
+                for turn in range(_TURNS):
+                    order: list[Callable[[], float]] = [lambda: _ours(path, runtime), lambda: tool(path)]  # noqa: B023
+                    times = [measured() for measured in (order if turn % 2 else reversed(order))]
+                    turns.append(times if turn % 2 else times[::-1])
+                ratio = median(ours / theirs for ours, theirs in turns)
+                ours, theirs = (median(times) for times in zip(*turns, strict=True))
+                said = f"p50 {ours:,.0f} and {theirs:,.0f} µs, medians of {_TURNS} turns"
+                text = f"{name}, {runtime}: edgecnn bench / its own tool"
+                claims += [at_most(text, ratio, 1 + _WITHIN, said), at_least(text, ratio, 1 - _WITHIN, said)]
+        return claims
+
+
+_Tool = Callable[[Path], float]
+
+
+def _networks(folder: Path) -> dict[str, list[tuple[Path, str, _Tool]]]:
+    """Write each network as a .tflite and an .onnx file; with the runtime and the tool that measure it."""
+    keras = load_keras()
+    made = {
+        "MobileNetV2 0.35": keras.applications.MobileNetV2(_SHAPE, alpha=0.35, weights=None, classes=10),
+        "MobileNet 0.25": keras.applications.MobileNet(_SHAPE, alpha=0.25, weights=None, classes=10),
+        "EfficientNetB0": keras.applications.EfficientNetB0(input_shape=_SHAPE, weights=None, classes=10),
+    }
+    found: dict[str, list[tuple[Path, str, _Tool]]] = {}
+    for name, model in made.items():
+        tflite, onnx = folder / f"{name}.tflite".replace(" ", "-"), folder / f"{name}.onnx".replace(" ", "-")
+        tflite.write_bytes(to_tflite(model, "float32", _SHAPE, "float32", False))
+        onnx.write_bytes(of_one_image(to_onnx(model, _SHAPE, "float32", "probabilities")))
+        found[name] = [(tflite, "litert", _litert_benchmark), (onnx, "openvino", _benchmark_app)]
+    return found
+
+
+def _ours(path: Path, runtime: str) -> float:
+    """Return the p50 of `edgecnn bench` in µs, of one process."""
+    options = ec.BenchOptions(plan=ec.Plan(min_runs=_RUNS, min_seconds=0, launches=1), percents=(50.0,))
+    report = ec.bench(path, runtime=runtime, options=options, limits={"max_drop_points": None}, allow=("noise",))
+    value = report.files[0].latency.percentiles[0].value_ns
+    assert value
+    return value / 1e3
+
+
+def _litert_benchmark(path: Path) -> float:
+    with tempfile.NamedTemporaryFile(suffix=".json") as told:
+        runs = [f"--num_runs={_RUNS}", "--warmup_runs=20", "--num_threads=1"]
+        command = [str(_BIN / "litert-benchmark"), f"--model={path}", *runs, f"--result_json={told.name}"]
+        subprocess.run(command, check=True, capture_output=True)
+        return float(json.loads(Path(told.name).read_text())["latency"]["median_ms"]) * 1e3
+
+
+def _benchmark_app(path: Path) -> float:
+    with tempfile.TemporaryDirectory() as told:
+        runs = ["-api", "sync", "-niter", str(_RUNS), "-hint", "none", "-nthreads", "1", "-nstreams", "1"]
+        reports = ["-json_stats", "-report_type", "no_counters", "-report_folder", told]
+        command = [str(_BIN / "benchmark_app"), "-m", str(path), "-d", "CPU", "-infer_precision", "f32", *runs, *reports]
+        subprocess.run(command, check=True, capture_output=True)
+        (found,) = Path(told).glob("*.json")
+        results = json.loads(found.read_text())["execution_results"]
+        return float(results["latency (ms)"]) * 1e3
