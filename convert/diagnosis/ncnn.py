@@ -9,7 +9,7 @@ from edgecnn.convert.diagnosis.pair import Operator, Representable, Values
 from edgecnn.convert.ncnn.quantize import LARGEST, given_steps, ncnn_scales
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.runtimes.base import imported
-from edgecnn.edge.runtimes.ncnn import load
+from edgecnn.edge.runtimes.ncnn import input_spec, load
 from edgecnn.edge.runtimes.ncnn_file import NcnnFile, unpack
 
 _PASSING = {"Clip", "Concat", "Crop", "Dropout", "Flatten", "Padding", "Permute", "ReLU", "Reshape", "Slice", "Squeeze"}
@@ -56,14 +56,19 @@ class NcnnPair:
             maker, step = makers.get(layer.inputs[0]), steps.get(layer.name)
             if maker and step:
                 self.quantized[maker] = Representable(-LARGEST * step, LARGEST * step, step)
-        self._entry = float32.layers[0].outputs[0]
+        spec = input_spec(float32)
+        self._entry, self._shape = spec.name, spec.shape[1:]
         self._given = given_steps(quantized)
         _, self._ncnn = imported("ncnn")
         self._nets = [load(self._ncnn, file, 1) for file in (float32, quantized)]
 
     def run(self, image: Values) -> Iterator[tuple[str, Values, Values]]:
         """See `edgecnn.convert.diagnosis.pair.Pair`."""
-        first = np.ascontiguousarray(image.transpose(2, 0, 1), np.float32)
+        # An export compares on Keras's inputs, whose channels are last.
+        ours = image if image.shape == self._shape else image.transpose(2, 0, 1)
+        if ours.shape != self._shape:
+            raise ValueError(f"an input must be {self._shape}, got {image.shape}")
+        first = np.ascontiguousarray(ours, np.float32)
         references, values = (self._extractor(net, first) for net in self._nets)
         for layer in self._layers:
             blob = layer.outputs[0]

@@ -45,7 +45,7 @@ class NcnnModel:
         self._mat, self._net = ncnn.Mat, load(ncnn, file, threads)
         inputs, outputs = list(self._net.input_names()), list(self._net.output_names())
         require_one_each("ncnn", inputs, outputs)
-        self.input_spec = _input_spec(file)
+        self.input_spec = input_spec(file)
         self._input, self._output = inputs[0], outputs[0]
         self.output_spec = TensorSpec(self._output, self._output_shape(), "float32")
 
@@ -96,7 +96,12 @@ def load(ncnn: Any, file: NcnnFile, threads: int) -> Any:
     return net
 
 
-def _input_spec(file: NcnnFile) -> TensorSpec:
+def input_spec(file: NcnnFile) -> TensorSpec:
+    """Return the input of a file: one image, channels first.
+
+    Raises:
+        ArtifactError: If its Input layer has no sizes.
+    """
     with parsing("the ncnn file's input can't be read", "copy it again"):
         layer = next(layer for layer in file.layers if layer.kind == "Input")
         width, height, channels = (layer.option(number) for number in range(3))
