@@ -43,6 +43,7 @@ class Format(NamedTuple):
         pair: Module that compares a quantized file with its float file; None if there are no such files.
         made_with: Packages besides TensorFlow that write its files, by their pip names.
         by_name: Whether it is exported only if it is named.
+        rounded: Precisions in which some CPUs round every sum and others none, so that machines differ like precisions.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Format(NamedTuple):
     pair: str | None = None
     made_with: tuple[str, ...] = ()
     by_name: bool = False
+    rounded: tuple[str, ...] = ()
 
     @property
     def suffix(self) -> str:
@@ -125,6 +127,7 @@ FORMATS = {
             converter="edgecnn.convert.ncnn.converter",
             pair="edgecnn.convert.diagnosis.ncnn",
             made_with=("tf2onnx", "pnnx", "ncnn"),
+            rounded=("float16",),
             by_name=True,
         ),
     )
