@@ -14,13 +14,14 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from edgecnn.benchmarks.emulator.counting import ProgramFailed, count, counter
 from edgecnn.benchmarks.emulator.debian import CannotEmulate
 from edgecnn.benchmarks.emulator.packages import CannotInstall
 from edgecnn.benchmarks.emulator.userland import CPUS, HOME, PROJECT, SITE, SYSTEMS, Board, root_of
+from edgecnn.benchmarks.report.markdown import table_row
 from edgecnn.edge.formats import FORMATS, RUNTIMES, Runtime
 from tools.pi.wheels import PROJECT_ROOT, build_wheel, device_runtimes, lacking, runtimes_on, site_of, unpack_wheel
 from tools.pi.workstation import FILES, PLAIN, Failed, make_bundles
@@ -60,18 +61,18 @@ class Cost:
 
 @dataclass(frozen=True)
 class Uncounted:
-    """A file that a runtime does not run on a core.
+    """Files that a runtime does not run on some cores.
 
     Attributes:
-        file: Name of the file.
+        files: Names of the files.
         runtime: Name of the runtime.
-        cpu: A name of `CPUS`.
+        cpus: Names of `CPUS`.
         reason: Why, in a line.
     """
 
-    file: str
+    files: tuple[str, ...]
     runtime: str
-    cpu: str
+    cpus: tuple[str, ...]
     reason: str
 
 
@@ -83,7 +84,7 @@ class Costs:
         system: System of the board.
         versions: Version of each package that ran.
         costs: Costs by file, then runtime, then CPU.
-        uncounted: What could not be counted, in the same order.
+        uncounted: What could not be counted.
     """
 
     system: str
@@ -131,42 +132,42 @@ def count_all() -> Costs:
         boards = [Board(_SYSTEM, cpu, {SITE: site, PROJECT: project, HOME: home}) for cpu in _SYSTEM.cpus]
         jobs = [pool.submit(count_in, board, row.name, _files_of(row)) for row in rows for board in boards]
         counted = [job.result() for job in jobs]
-    versions = {name: version for found, _ in counted for name, version in found.items()}
-    rest: list[Cost | Uncounted] = [
-        Uncounted(file, row.name, cpu, reason)
+    absent = tuple(
+        Uncounted(_files_of(row), row.name, _SYSTEM.cpus, reason)
         for row in device_runtimes()
         if (reason := lacking(row, _SYSTEM))
-        for file in _files_of(row)
-        for cpu in _SYSTEM.cpus
-    ]
-    found = sorted([row for _, rows in counted for row in rows] + rest, key=_place)
-    costs = tuple(row for row in found if isinstance(row, Cost))
-    return Costs(_SYSTEM.name, versions, costs, tuple(row for row in found if isinstance(row, Uncounted)))
+    )
+    whole = _joined([*counted, Costs(_SYSTEM.name, {}, (), absent)])
+    return replace(whole, costs=tuple(sorted(whole.costs, key=_place)))
 
 
-def _files_of(row: Runtime) -> list[str]:
-    return [file for file in FILES_AND_PLAIN if Path(file).suffix == FORMATS[row.format].suffix]
+def _files_of(row: Runtime) -> tuple[str, ...]:
+    return tuple(file for file in FILES_AND_PLAIN if Path(file).suffix == FORMATS[row.format].suffix)
 
 
-def _place(row: Cost | Uncounted) -> tuple[int, int, str]:
-    return FILES_AND_PLAIN.index(row.file), list(RUNTIMES).index(row.runtime), row.cpu
+def _place(cost: Cost) -> tuple[int, int, str]:
+    return FILES_AND_PLAIN.index(cost.file), list(RUNTIMES).index(cost.runtime), cost.cpu
 
 
-def count_in(board: Board, runtime: str, files: Sequence[str]) -> tuple[dict[str, str], list[Cost | Uncounted]]:
-    """Return the versions that ran, and each file's count. A file that fails must not take the others with it."""
+def count_in(board: Board, runtime: str, files: Sequence[str]) -> Costs:
+    """Count each file in a runtime, all in one process, or if one of them fails, in a process each."""
     try:
         printed, stretches = count(board, "counted.py", runtime, *files)
     except ProgramFailed as failure:
-        if len(files) == 1:
-            return {}, [Uncounted(files[0], runtime, board.cpu, failure.reason)]
-        alone = [count_in(board, runtime, [file]) for file in files]
-        return {name: version for found, _ in alone for name, version in found.items()}, [
-            row for _, rows in alone for row in rows
-        ]
-    return json.loads(printed.splitlines()[-1]), [
+        if len(files) > 1:
+            return _joined([count_in(board, runtime, [file]) for file in files])
+        return Costs(board.system.name, {}, (), (Uncounted(tuple(files), runtime, (board.cpu,), failure.reason),))
+    costs = (
         Cost(file, runtime, board.cpu, run.instructions, predict.instructions, run.spread, predict.spread)
         for file, run, predict in zip(files, stretches[::2], stretches[1::2], strict=True)
-    ]
+    )
+    return Costs(board.system.name, json.loads(printed.splitlines()[-1]), tuple(costs))
+
+
+def _joined(parts: Sequence[Costs]) -> Costs:
+    versions = {name: version for part in parts for name, version in part.versions.items()}
+    costs, uncounted = (row for part in parts for row in part.costs), (row for part in parts for row in part.uncounted)
+    return Costs(_SYSTEM.name, versions, tuple(costs), tuple(uncounted))
 
 
 def judge(counted: Costs, baseline: Costs) -> list[str]:
@@ -188,7 +189,9 @@ def judge(counted: Costs, baseline: Costs) -> list[str]:
         plain = now.get((PLAIN, runtime, cpu))
         if file == OURS and plain and cost.run > plain.run:
             problems.append(f"{_where(file, runtime, cpu)}: run takes {cost.run:,} instructions, {PLAIN} {plain.run:,}")
-    reasons = {(row.file, row.runtime, row.cpu): f": {row.reason}" for row in counted.uncounted}
+    reasons = {
+        (file, row.runtime, cpu): f": {row.reason}" for row in counted.uncounted for file in row.files for cpu in row.cpus
+    }
     problems += [
         f"{_where(*key)} is in the baseline but was not counted{reasons.get(key, '')}" for key in before if key not in now
     ]
@@ -222,10 +225,9 @@ def to_markdown(counted: Costs) -> str:
         lines.append(f"| {file} | {runtime} | " + " | ".join(cells) + " |")
     if counted.uncounted:
         lines += ["", "| not counted | runtime | core | reason |", "|---|---|---|---|"]
-    why: dict[tuple[str, str, str], list[str]] = {}
     for row in counted.uncounted:
-        why.setdefault((row.file, row.runtime, row.reason), []).append(CPUS[row.cpu])
-    lines += [f"| {file} | {runtime} | {', '.join(cores)} | {reason} |" for (file, runtime, reason), cores in why.items()]
+        cores = ", ".join(CPUS[cpu] for cpu in row.cpus)
+        lines.append(table_row((", ".join(row.files), row.runtime, cores, row.reason)))
     return "\n".join(lines) + "\n"
 
 

@@ -65,13 +65,13 @@ def test_other_versions_are_told_with_the_problems_that_they_may_explain() -> No
 
 
 def test_a_file_that_a_runtime_no_longer_runs_is_told_with_its_reason() -> None:
-    failed = Uncounted("int8.tflite", "litert", "pi5", "SIGILL")
+    failed = Uncounted(("int8.tflite",), "litert", ("pi5",), "SIGILL")
     (problem,) = judge(replace(BASELINE, costs=BASELINE.costs[:1], uncounted=(failed,)), BASELINE)
     assert problem == "int8.tflite in litert on cortex-a76 is in the baseline but was not counted: SIGILL"
 
 
 def test_what_never_ran_in_a_runtime_is_no_problem() -> None:
-    failed = Uncounted("int8.onnx", "openvino", "pi5", "SIGILL")
+    failed = Uncounted(("int8.onnx",), "openvino", ("pi5",), "SIGILL")
     assert judge(replace(BASELINE, uncounted=(failed,)), BASELINE) == []
 
 
@@ -92,11 +92,11 @@ def test_the_table_has_a_row_for_each_file_and_runtime_and_marks_the_fewest_of_e
 
 
 def test_what_was_not_counted_is_a_row_with_its_cores_and_its_reason() -> None:
-    failed = tuple(Uncounted("int8.onnx", "openvino", cpu, "SIGILL") for cpu in ("pi4", "pi5"))
-    assert to_markdown(replace(BASELINE, uncounted=failed)).splitlines()[-3:] == [
+    failed = Uncounted(("float32.onnx", "int8.onnx"), "openvino", ("pi4", "pi5"), "SIGILL")
+    assert to_markdown(replace(BASELINE, uncounted=(failed,))).splitlines()[-3:] == [
         "| not counted | runtime | core | reason |",
         "|---|---|---|---|",
-        "| int8.onnx | openvino | cortex-a72, cortex-a76 | SIGILL |",
+        "| float32.onnx, int8.onnx | openvino | cortex-a72, cortex-a76 | SIGILL |",
     ]
 
 
@@ -108,9 +108,7 @@ def test_a_file_that_crashes_a_runtime_does_not_take_its_other_files_with_it(mon
 
     monkeypatch.setattr(cost, "count", crashing)
     board = Board(SYSTEMS["trixie-arm64"], "pi4", {})
-    versions, rows = cost.count_in(board, "openvino", ["float32.onnx", "int8.onnx"])
-    assert versions == {"openvino": "2026.4.1"}
-    assert rows == [
-        Cost("float32.onnx", "openvino", "pi4", 1000, 1100, 0, 5),
-        Uncounted("int8.onnx", "openvino", "pi4", "SIGSEGV"),
-    ]
+    counted = cost.count_in(board, "openvino", ["float32.onnx", "int8.onnx"])
+    assert counted.versions == {"openvino": "2026.4.1"}
+    assert counted.costs == (Cost("float32.onnx", "openvino", "pi4", 1000, 1100, 0, 5),)
+    assert counted.uncounted == (Uncounted(("int8.onnx",), "openvino", ("pi4",), "SIGSEGV"),)
