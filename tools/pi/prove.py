@@ -52,10 +52,13 @@ _ELSEWHERE = (
     "benchmarks/statistics/test_sample_size.py",
     "edge/inference/test_reference_probabilities.py",
 )
-# QEMU's user mode does not pass a memory limit on to the kernel (RLIMIT_DATA, in its linux-user/syscall.c).
 _NOT_EMULATED = (
+    # QEMU's user mode does not pass a memory limit on to the kernel (RLIMIT_DATA, in its linux-user/syscall.c).
     "isolation/test_child.py::test_what_a_child_does_not_survive_is_one_error_with_the_files_name[memory]",
     "runtimes/test_trial.py::test_a_file_whose_memory_grows_with_the_cube_of_the_batch_is_refused",
+    # Whole benchmarks, as above.
+    "runtimes/test_openvino.py::test_two_runtimes_of_a_format_are_rows_of_one_benchmark",
+    "runtimes/test_openvino.py::test_a_runtime_that_is_missing_or_refuses_a_file_is_a_line_and_the_others_are_measured",
 )
 
 
