@@ -10,13 +10,14 @@ from edgecnn.edge.formats import FORMATS, PRECISIONS
 from edgecnn.edge.rendering.table import table_text
 from tools.pi.workstation import FILES
 
+# What `edgecnn verify` accepts where another package runs a file than the one that made its golden vectors.
+DRIFT = {FORMATS[name].file_name(word): PRECISIONS[word].drift for name in FILES for word in FORMATS[name].precisions}
 # Largest accepted difference of a probability from this machine's, measured in docs/explanation/arm.md. Floats are summed in
 # another order.
 # Integer kernels sometimes round halves differently, which changes an output by one step: 1/256 in int8, 1/32768 in int16.
-# `dynamic` and ONNX Runtime's int8 have such steps inside, before a float softmax. Files that nobody measured there get what
-# `edgecnn verify` accepts.
+# `dynamic` and ONNX Runtime's int8 have such steps inside, before a float softmax.
 TOLERANCE = {
-    **{FORMATS[name].file_name(word): PRECISIONS[word].drift for name in FILES for word in FORMATS[name].precisions},
+    **DRIFT,
     "float32.tflite": 1e-5,
     "float16.tflite": 1e-5,
     "dynamic.tflite": 0.02,

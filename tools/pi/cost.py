@@ -22,7 +22,7 @@ from edgecnn.benchmarks.emulator.debian import CannotEmulate
 from edgecnn.benchmarks.emulator.packages import CannotInstall
 from edgecnn.benchmarks.emulator.userland import CPUS, HOME, PROJECT, SITE, SYSTEMS, Board, root_of
 from edgecnn.benchmarks.report.markdown import table_row
-from edgecnn.edge.formats import FORMATS, RUNTIMES, Runtime
+from edgecnn.edge.formats import RUNTIMES, Runtime, format_of
 from tools.pi.wheels import PROJECT_ROOT, build_wheel, device_runtimes, lacking, runtimes_on, site_of, unpack_wheel
 from tools.pi.workstation import FILES, PLAIN, Failed, make_bundles
 
@@ -142,7 +142,7 @@ def count_all() -> Costs:
 
 
 def _files_of(row: Runtime) -> tuple[str, ...]:
-    return tuple(file for file in FILES_AND_PLAIN if Path(file).suffix == FORMATS[row.format].suffix)
+    return tuple(file for file in FILES_AND_PLAIN if format_of(Path(file)) in row.formats)
 
 
 def _place(cost: Cost) -> tuple[int, int, str]:

@@ -19,6 +19,7 @@ import numpy as np
 
 from edgecnn.__main__ import main
 from edgecnn.edge.data.dataset import load_test
+from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.formats import format_of
 from edgecnn.edge.inference.classifier import Classifier
@@ -56,15 +57,18 @@ def run(output: Path) -> None:
 
 
 def run_named(output: Path, runtime: str) -> None:
-    """Classify the test images with every file that a named runtime runs, and write the results."""
+    """Classify the test images with every file that a named runtime runs, and write the results; say what it refuses."""
     opener = opener_for(runtime)
     test = load_test(BUNDLE)
     images = test.images(range(len(test.labels)))
     results: dict[str, Floats] = {}
     with ModelFolder(BUNDLE) as bundle:
         for name in bundle.names:
-            if opener.runtime and format_of(Path(name)) == opener.runtime.format:
-                results[name] = Classifier.load(bundle.path / name, opener=opener).predict(images).probabilities
+            if opener.runtime and format_of(Path(name)) in opener.runtime.formats:
+                try:
+                    results[name] = Classifier.load(bundle.path / name, opener=opener).predict(images).probabilities
+                except ArtifactError as error:
+                    print(f"{runtime} refuses {error}")
     np.savez(output, **results)  # type: ignore[arg-type] # Names of arrays, not of savez's own options.
 
 

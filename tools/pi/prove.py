@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from edgecnn.benchmarks.emulator.debian import CannotEmulate
 from edgecnn.benchmarks.emulator.packages import CannotInstall
 from edgecnn.benchmarks.emulator.userland import HOME, PROJECT, SITE, SYSTEMS, TOOLS, Board, System, emulator, root_of
 from edgecnn.edge.formats import Runtime
-from tools.pi.comparison import TOLERANCE, TOLERANCE_32, Probabilities, compare, complaint, to_text
+from tools.pi.comparison import DRIFT, TOLERANCE, TOLERANCE_32, Probabilities, compare, complaint, to_text
 from tools.pi.wheels import PROJECT_ROOT, build_wheel, extras_of, runtimes_on, site_of, size_bytes, tools_of, unpack_wheel
 from tools.pi.workstation import FILES, Failed, make_bundles
 
@@ -94,16 +94,23 @@ def prove(names: Sequence[str], shards: Sequence[Sequence[str]], named: bool) ->
         bundles = pool.submit(make_bundles)  # Mostly TensorFlow's work; the boards are made meanwhile.
         boards = _make_boards(names, scratch, named)
         say("boards are made")
-        reference = _on_workstation(scratch / "workstation", bundles.result() / "aarch64.zip")
+        rows = {board.name: runtimes_on(board.system, named) for board in boards}
+        asked = {row.name: row for there in rows.values() for row in there if row.by_name}
+        reference, runs = _on_workstation(scratch / "workstation", bundles.result() / "aarch64.zip", list(asked.values()))
         say("files are made")
         jobs: list[tuple[Board, Future[list[str]]]] = []
         for board in boards:
             if board.name == TESTED:
                 jobs += [(board, pool.submit(_tests, board, shard)) for shard in shards]
         for board in boards:
-            bundle, rows = bundles.result() / f"{board.system.machine}.zip", runtimes_on(board.system, named)
-            jobs.append((board, pool.submit(_device, board, bundle, reference, [row for row in rows if not row.by_name])))
-            jobs += [(board, pool.submit(_named, board, bundle, reference, row)) for row in rows if row.by_name]
+            bundle = bundles.result() / f"{board.system.machine}.zip"
+            default = [row for row in rows[board.name] if not row.by_name]
+            jobs.append((board, pool.submit(_device, board, bundle, reference, default)))
+            jobs += [
+                (board, pool.submit(_named, board, bundle, reference, row.name, runs[row.name]))
+                for row in rows[board.name]
+                if row.by_name
+            ]
         problems = [f"{board.name}: {problem}" for board, job in jobs for problem in job.result()]
         say("done")
     return problems
@@ -133,13 +140,16 @@ def _board(system: System, cpu: str, site: Path, project: Path, home: Path) -> B
     return Board(system, cpu, {SITE: site, TOOLS: tools_of(system), PROJECT: project, HOME: home})
 
 
-def _on_workstation(home: Path, bundle: Path) -> dict[str, Probabilities]:
-    """Return each file's class probabilities on this machine."""
+def _on_workstation(home: Path, bundle: Path, named: Sequence[Runtime]) -> tuple[dict[str, Probabilities], dict[str, set[str]]]:
+    """Return each file's class probabilities on this machine, and the files that each named runtime runs here."""
     _fill(home, bundle)
+    return _run_here(home), {row.name: set(_run_here(home, row.name)) for row in named}
+
+
+def _run_here(home: Path, *runtime: str) -> dict[str, Probabilities]:
     environment = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}
-    done = subprocess.run(
-        [sys.executable, "device.py", "here.npz"], cwd=home, env=environment, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "device.py", "here.npz", *runtime]
+    done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Failed(f"device.py failed on the workstation:\n{done.stdout}{done.stderr}")
     with np.load(home / "here.npz") as results:
@@ -155,36 +165,51 @@ def _fill(home: Path, bundle: Path) -> None:
 
 def _device(board: Board, bundle: Path, reference: Mapping[str, Probabilities], rows: Sequence[Runtime]) -> list[str]:
     """Run device.py with the default runtimes, print the comparison, and return what is wrong."""
+    allowed = TOLERANCE if board.system.machine == "aarch64" else TOLERANCE_32
+    found, printed = _run_there(board, bundle)
+    if found is None:
+        return [printed]
+    print(printed, flush=True)
+    expected = {row.name: [file for name in row.formats for file in FILES[name]] for row in rows}
+    return [problem for name, files in expected.items() for problem in _judged(board, name, files, found, reference, allowed)]
+
+
+def _named(
+    board: Board, bundle: Path, reference: Mapping[str, Probabilities], runtime: str, expected: Collection[str]
+) -> list[str]:
+    """Run files in a named runtime, in a process of its own; print the comparison, and return what is wrong."""
+    home = board.folders[HOME].with_name(f"{board.name}-{runtime}")
+    found, printed = _run_there(replace(board, folders={**board.folders, HOME: home}), bundle, runtime)
+    if found is None:
+        return [f"{runtime}: {printed}"]
+    print(printed, end="", flush=True)
+    return _judged(board, runtime, [file for file in DRIFT if file in expected], found, reference, DRIFT)
+
+
+def _run_there(board: Board, bundle: Path, *runtime: str) -> tuple[dict[str, Probabilities] | None, str]:
+    """Return the class probabilities that device.py writes on a board, None if it failed, and what it printed."""
     home = board.folders[HOME]
     _fill(home, bundle)
-    output = home / "device.txt"
-    code = board.run(["python3", "device.py", "board.npz"], output)
+    code = board.run(["python3", "device.py", "board.npz", *runtime], home / "device.txt")
+    printed = (home / "device.txt").read_text()
     if code:
-        return [f"device.py failed (exit code {code}):\n{output.read_text()[-4000:]}"]
-    print(output.read_text(), flush=True)
-    return [problem for row in rows for problem in _judged(board, home / "board.npz", reference, row)]
+        return None, f"device.py failed (exit code {code}):\n{printed[-4000:]}"
+    with np.load(home / "board.npz") as results:
+        return dict(results), printed
 
 
-def _named(board: Board, bundle: Path, reference: Mapping[str, Probabilities], row: Runtime) -> list[str]:
-    """Run every file that a named runtime runs, in a process of its own; print the comparison, and return what is wrong."""
-    home = board.folders[HOME].with_name(f"{board.name}-{row.name}")
-    _fill(home, bundle)
-    output = home / "device.txt"
-    code = replace(board, folders={**board.folders, HOME: home}).run(["python3", "device.py", "board.npz", row.name], output)
-    if code:
-        return [f"{row.name} failed (exit code {code}):\n{output.read_text()[-4000:]}"]
-    return _judged(board, home / "board.npz", reference, row)
-
-
-def _judged(board: Board, output: Path, reference: Mapping[str, Probabilities], row: Runtime) -> list[str]:
+def _judged(
+    board: Board,
+    runtime: str,
+    files: Sequence[str],
+    found: Mapping[str, Probabilities],
+    reference: Mapping[str, Probabilities],
+    allowed: Mapping[str, float],
+) -> list[str]:
     """Print how a runtime's probabilities on a board compare with this machine's, and return what is wrong."""
-    with np.load(output) as results:
-        found = dict(results)
-    allowed = TOLERANCE if board.system.machine == "aarch64" else TOLERANCE_32
-    files = FILES[row.format]
-    compared = [compare(file, row.name, found[file], reference[file], allowed) for file in files if file in found]
+    compared = [compare(file, runtime, found[file], reference[file], allowed) for file in files if file in found]
     print(to_text(board.name, compared), flush=True)
-    missing = [f"{file} did not run in {row.name}" for file in files if file not in found]
+    missing = [f"{file} did not run in {runtime}" for file in files if file not in found]
     return missing + [problem for file in compared if (problem := complaint(file))]
 
 

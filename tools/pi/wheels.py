@@ -22,7 +22,7 @@ def lacking(row: Runtime, system: System) -> str | None:
     """Return why a board of this system does not get a runtime; None if it does."""
     if _BITS[system.machine] not in row.bits or (row.python_below and version_key(system.python) >= row.python_below):
         return f"no package for Python {system.python} on {system.machine}"
-    others = (other for other in RUNTIMES.values() if other.format == row.format and not other.ended)
+    others = (other for other in RUNTIMES.values() if other.formats == row.formats and not other.ended)
     if row.ended and any(lacking(other, system) is None for other in others):
         return "its project has ended, and its successor is installed"
     return None
@@ -30,7 +30,7 @@ def lacking(row: Runtime, system: System) -> str | None:
 
 def device_runtimes() -> tuple[Runtime, ...]:
     """Return the runtimes of the formats that a device runs."""
-    return tuple(row for row in RUNTIMES.values() if FORMATS[row.format].on_device)
+    return tuple(row for row in RUNTIMES.values() if any(FORMATS[name].on_device for name in row.formats))
 
 
 def runtimes_on(system: System, named: bool = True) -> tuple[Runtime, ...]:

@@ -15,7 +15,7 @@ FILES = {name: tuple(map(FORMATS[name].file_name, FORMATS[name].precisions)) for
 """The exported files of each format: one of each precision."""
 # So that the 32-bit board loads its files too.
 _TARGET = "tflite-runtime==2.14"
-_TARGETED = RUNTIMES[_TARGET.partition("==")[0]].format
+_TARGETED = RUNTIMES[_TARGET.partition("==")[0]].formats[0]
 # The sources that determine the files, which are kept until one of them changes.
 _PRODUCT = ("edge/**/*.py", "benchmarks/**/*.py", "convert/**/*.py", "edgecnn/**/*.py", "constraints.txt")
 _BUNDLE = (*_PRODUCT, "tools/pi/workstation.py")
