@@ -15,7 +15,9 @@ TUNE_SECONDS = 120.0
 """Longest time of the search for one format, in seconds."""
 
 
-def yardstick_of(where: str, seconds: float, test: Split, progress: Progress) -> Here | OverSsh | Emulated:
+def yardstick_of(
+    where: str, seconds: float, test: Split, progress: Progress, formats: tuple[str, ...]
+) -> Here | OverSsh | Emulated:
     """Return what files are measured with, once it is shown to be there.
 
     Args:
@@ -23,6 +25,7 @@ def yardstick_of(where: str, seconds: float, test: Split, progress: Progress) ->
         seconds: Longest time of the search for one format.
         test: Test images.
         progress: Receives each step.
+        formats: Names of the formats that are measured: an emulated board gets their default runtimes.
 
     Raises:
         ConfigError: If it names neither.
@@ -34,7 +37,7 @@ def yardstick_of(where: str, seconds: float, test: Split, progress: Progress) ->
     if where == HERE:
         return Here(test, seconds)
     if where in CORES:
-        emulated = Emulated(where, seconds, progress.say)
+        emulated = Emulated(where, seconds, progress.say, formats)
         emulated.prepare()
         return emulated
     if where.startswith("cortex-"):

@@ -30,11 +30,13 @@ class Emulated:
         core: A name in `CORES`.
         seconds: Longest time of a search for one format.
         say: Receives what is fetched the first time.
+        formats: Names of the formats of the files: the board gets their default runtimes.
     """
 
     core: str
     seconds: float
     say: Callable[[str], None]
+    formats: tuple[str, ...]
     unit: Literal["instructions"] = "instructions"
 
     @property
@@ -49,7 +51,7 @@ class Emulated:
             CannotEmulate: If this machine can't emulate it.
         """
         self.say(f"preparing the emulated {self.core.title()}: minutes the first time, for Debian's and Python's packages")
-        emulator(), root_of(_SYSTEM), counter(), site_of(_SYSTEM)
+        emulator(), root_of(_SYSTEM), counter(), site_of(_SYSTEM, self.formats)
 
     def compare(self, folder: Path, base: str, *, thorough: bool) -> dict[str, Interval]:
         """See `Yardstick`; the interval is from the smallest to the largest count.
@@ -62,7 +64,7 @@ class Emulated:
             home = scratch / "home"
             shutil.copytree(folder, home / count_files.FOLDER)
             shutil.copy(Path(count_files.__file__), home)
-            folders = {SITE: site_of(_SYSTEM), PROJECT: copy_project(scratch / "project"), HOME: home}
+            folders = {SITE: site_of(_SYSTEM, self.formats), PROJECT: copy_project(scratch / "project"), HOME: home}
             board = Board(_SYSTEM, CORES[self.core], folders)
             printed, stretches = count(board, Path(count_files.__file__).name)
         names: list[str] = json.loads(printed.splitlines()[-1])

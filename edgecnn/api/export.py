@@ -20,7 +20,7 @@ from edgecnn.benchmarks.yardsticks.choose import TUNE_SECONDS, yardstick_of
 from edgecnn.convert.export.config import Batch, ExportConfig
 from edgecnn.convert.export.export import export as export_model
 from edgecnn.convert.export.keep_accuracy import Judge
-from edgecnn.convert.export.tuning.yardstick import Tuning
+from edgecnn.convert.export.tuning.yardstick import Tuning, Yardstick
 from edgecnn.convert.training.config import TrainResult
 from edgecnn.edge.data.dataset import Dataset, recorded_model, recorded_source
 from edgecnn.edge.data.dataset import load_dataset as load_for_model
@@ -119,7 +119,9 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         Path(out) if out else None,
         trust=tuple(trust),
         judge=judge,
-        tuning=None if tune is None else _tuning(tune, tune_seconds, tune_seed, judge, dataset, progress),
+        tuning=None
+        if tune is None
+        else _tuning(yardstick_of(tune, tune_seconds, dataset.test, progress, config.formats), judge, tune_seed),
         card=lambda manifest, earlier: model_card(manifest, folder.resolve().name, earlier),
         on_step=progress.say,
     )
@@ -139,11 +141,11 @@ def _own_images(source: ModelFile, usage: Usage) -> Dataset:
     return load_for_model(usage.data, usage.images, model_images(usage.classifier(source)))
 
 
-def _tuning(where: str, seconds: float, seed: int, judge: Judge | None, dataset: Dataset, progress: Progress) -> Tuning:
+def _tuning(yardstick: Yardstick, judge: Judge | None, seed: int) -> Tuning:
     """Return how to tune: files must be accurate enough for `judge`, or else not be shown to lose too much for a benchmark."""
     limit = Budget().max_drop_points
     assert limit is not None  # noqa: S101  # The default.
-    return Tuning(yardstick_of(where, seconds, dataset.test, progress), judge or _judge(limit, undecided=True), seed)
+    return Tuning(yardstick, judge or _judge(limit, undecided=True), seed)
 
 
 def _judge(points: float, undecided: bool = False) -> Judge:

@@ -1,12 +1,14 @@
 """Instruction counts as ratios; `make test-pi` runs what counts them."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edgecnn.benchmarks.emulator import packages
 from edgecnn.benchmarks.emulator.counting import Stretch
-from edgecnn.benchmarks.emulator.userland import HOME, PROJECT
+from edgecnn.benchmarks.emulator.userland import HOME, PROJECT, SYSTEMS
 from edgecnn.benchmarks.yardsticks import emulated
 from edgecnn.benchmarks.yardsticks.emulated import Emulated
 from edgecnn.edge.errors import InvalidMeasurement
@@ -26,16 +28,17 @@ def counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
         return 'noise\n["0.tflite", "1.tflite"]\n', answer["stretches"]
 
     monkeypatch.setattr(emulated, "count", count)
-    monkeypatch.setattr(emulated, "site_of", lambda system: tmp_path)
+    monkeypatch.setattr(emulated, "site_of", lambda system, formats: answer.update(formats=formats) or tmp_path)
     return answer
 
 
 def test_a_files_cost_is_its_instructions_divided_by_the_bases(counted: dict[str, Any], exported: Path) -> None:
-    core = Emulated("cortex-a72", 60, lambda text: None)
+    core = Emulated("cortex-a72", 60, lambda text: None, ("tflite",))
     found = core.compare(exported, "0.tflite", thorough=True)
     assert found["1.tflite"].estimate == 0.5
     assert found["1.tflite"].low < 0.5 < found["1.tflite"].high < 0.501
     assert counted["cpu"] == "pi4"
+    assert counted["formats"] == ("tflite",)
     assert {"int8.tflite", "manifest.json"} <= set(counted["files"])
     assert "def main" in counted["program"]
     # The whole package, of which only links lead to three folders.
@@ -46,4 +49,17 @@ def test_a_files_cost_is_its_instructions_divided_by_the_bases(counted: dict[str
 def test_a_count_that_is_not_the_same_each_time_is_none(counted: dict[str, Any], exported: Path) -> None:
     counted["stretches"] = [Stretch(2_000_000, 200), Stretch(1_000_000, 50_000)]
     with pytest.raises(InvalidMeasurement, match=r"1\.tflite"):
-        Emulated("cortex-a53", 60, lambda text: None).compare(exported, "0.tflite", thorough=False)
+        Emulated("cortex-a53", 60, lambda text: None, ("tflite",)).compare(exported, "0.tflite", thorough=False)
+
+
+@pytest.mark.parametrize(
+    ("formats", "runtimes"), [(("tflite",), {"ai-edge-litert"}), (("onnx", "ncnn"), {"onnxruntime", "ncnn"})]
+)
+def test_a_board_gets_the_packages_of_its_files_formats_and_no_others(
+    formats: tuple[str, ...], runtimes: set[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    installed: list[str] = []
+    monkeypatch.setenv("EDGECNN_PI_CACHE", str(tmp_path))
+    monkeypatch.setattr(packages, "install", lambda system, folder, *wanted: installed.extend(wanted))
+    packages.site_of(SYSTEMS["trixie-arm64"], formats)
+    assert {re.split("[<>=]", package)[0] for package in installed} == {"numpy", "typer", "rich"} | runtimes
