@@ -100,7 +100,7 @@ ELSEWHERE = {
     "edge/inference/test_predictions.py": ("edge/inference/prediction_figure",),
     "edge/runtimes/test_runtimes.py": (
         "edge/runtimes/__init__", "edge/runtimes/litert",
-        "edge/runtimes/onnx_file", "edge/runtimes/onnxruntime", "edge/runtimes/tflite_interpreter",
+        "edge/runtimes/onnx_file", "edge/runtimes/tflite_interpreter",
         "edge/runtimes/tflite_runtime",
     ),
     "end_to_end/test_devices.py": ("edgecnn/api/devices",),
