@@ -34,7 +34,7 @@ COMMANDS = (
         (["export", "--format", "onnx", "--quantize", "int16x8"], "onnx has no int16x8 (it has float32, int8): choose another"),
         (
             ["bench", "--runtime", "torch"],
-            "--runtime torch is unknown: use litert, tflite-runtime, onnxruntime, openvino, keras",
+            "--runtime torch is unknown: use litert, litert-fp16, tflite-runtime, onnxruntime, openvino, keras",
         ),
         (["train", "--epochs", "0"], "--epochs must be at least 1, got 0"),
         (["train", "--data", "nowhere"], "nowhere is not a folder, an .npz file or one of mnist"),
