@@ -83,7 +83,7 @@ class OnnxSession:
         try:
             buffers = self._free.pop()
         except IndexError:
-            buffers = self._buffers(batch, self._run_unbound(batch))
+            return self._run_unbound(batch)
         buffers.input[...] = batch
         self._session.run_with_iobinding(buffers.binding)
         output = buffers.output.copy()
@@ -92,8 +92,9 @@ class OnnxSession:
 
     def _run_unbound(self, batch: NDArray[Any]) -> NDArray[Any]:
         output: NDArray[Any] = self._session.run(None, {self.input_spec.name: batch})[0]
-        if self._bound is None and (batch.shape, output.shape) == (self.input_spec.shape, self.output_spec.shape):
+        if (batch.shape, output.shape) == (self.input_spec.shape, self.output_spec.shape):
             self._bound = batch.shape, batch.dtype
+            self._free.append(self._buffers(batch, output))
         return output
 
     def _buffers(self, batch: NDArray[Any], output: NDArray[Any]) -> _Buffers:

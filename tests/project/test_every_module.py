@@ -92,6 +92,7 @@ ELSEWHERE = {
         "edge/compatibility/flatbuffer", "edge/compatibility/onnx", "edge/compatibility/tflite",
         "edge/compatibility/tflite_operators",
     ),
+    "convert/export/tuning/test_settings.py": ("convert/export/tuning/measured_folder",),
     "edge/data/test_dataset.py": ("edge/data/folder_options",),
     "edge/data/test_inspection.py": ("edge/data/inspection_text", "edge/data/seen_pictures"),
     "edge/data/test_npz.py": ("edge/data/npy",),
