@@ -96,6 +96,7 @@ class Tuned:
         seconds: How long the search took.
         seed: Seed of the search.
         tried: The placements that were judged, in order of cost.
+        runtime: Name of the runtime that ran all files; None for the format's default one.
     """
 
     machine: str
@@ -106,6 +107,7 @@ class Tuned:
     seconds: float
     seed: int
     tried: tuple[TriedPlacement, ...]
+    runtime: str | None = None
 
 
 @dataclass(frozen=True)

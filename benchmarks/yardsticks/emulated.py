@@ -12,10 +12,9 @@ from edgecnn.benchmarks.emulator.counting import Stretch, count, counter
 from edgecnn.benchmarks.emulator.packages import copy_project, site_of
 from edgecnn.benchmarks.emulator.userland import CPUS, HOME, PROJECT, SITE, SYSTEMS, Board, emulator, root_of
 from edgecnn.benchmarks.judge.gate import UNJUDGED
-from edgecnn.benchmarks.yardsticks.settings import BASE, named_runtimes
-from edgecnn.edge.errors import InvalidMeasurement
+from edgecnn.benchmarks.yardsticks.settings import BASE, exported, named_runtimes, runtime_for
+from edgecnn.edge.errors import InvalidMeasurement, MissingDependency, field
 from edgecnn.edge.export_records import Interval, Setting
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.temporary import temporary_folder
 
 _SYSTEM = SYSTEMS["trixie-arm64"]
@@ -33,11 +32,13 @@ class Emulated:
         core: A name in `CORES`.
         seconds: Longest time of a search for one format.
         say: Receives what is fetched the first time.
+        runtime: Name of the runtime to tune for; None for the default one of each format.
     """
 
     core: str
     seconds: float
     say: Callable[[str], None]
+    runtime: str | None = None
     unit: Literal["instructions"] = "instructions"
 
     @property
@@ -61,15 +62,18 @@ class Emulated:
             CannotEmulate: If the emulator can't be made, or a file does not run on it.
             InvalidMeasurement: If a file's counts differ from one call to the next.
         """
-        counts = self._count(folder, [None])
-        of_base = counts[base, None]
+        runtime = runtime_for(exported(folder)[0].format, self.runtime)
+        counts = self._count(folder, [runtime])
+        if not counts:
+            raise MissingDependency(
+                f"{self.machine} does not run {runtime}: omit {field('tune_runtime')}, or tune for another core"
+            )
+        of_base = counts[base, runtime]
         return {name: _ratio(found, of_base) for (name, _), found in counts.items()}
 
     def settings(self, folder: Path, max_drop_points: float) -> tuple[Setting, ...]:
         """See `Yardstick`. Instructions of several threads would not tell how long they take, so there is one thread only."""
-        models = ModelFolder(folder)
-        assert models.manifest  # noqa: S101  # Whoever calls this wrote one.
-        (file,) = models.manifest.exported
+        (file,) = exported(folder)
         counts = self._count(folder, [None, *named_runtimes(file.format)])
         of_default = counts[file.path, None]
         return tuple(

@@ -12,7 +12,7 @@ from edgecnn.benchmarks.remote.remote import Job, bench_devices
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.benchmarks.yardsticks.here import machine_text
 from edgecnn.benchmarks.yardsticks.launches import BRIEF, ratios
-from edgecnn.benchmarks.yardsticks.settings import named_runtimes, settings_of, thread_counts
+from edgecnn.benchmarks.yardsticks.settings import exported, named_runtimes, runtime_for, settings_of, thread_counts
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import EdgeCnnError
 from edgecnn.edge.export_records import Interval, Setting
@@ -34,12 +34,14 @@ class OverSsh:
         host: The board as ssh takes it.
         test: Test images.
         seconds: Longest time of a search for one format.
+        runtime: Name of the runtime to tune for; None for the default one of each format.
         machine: The board in words; its host until it was measured on.
     """
 
     host: str
     test: Split
     seconds: float
+    runtime: str | None = None
     machine: str = field(init=False)
     _cores: int = field(init=False, default=1)
     unit: Literal["time"] = "time"
@@ -53,14 +55,14 @@ class OverSsh:
         Raises:
             EdgeCnnError: If the board gives no result; the message is the reason.
         """
-        report = self._bench(folder, _IMAGES, ("--max-drop=100", *(() if thorough else _BRIEFLY)))
+        runtime = runtime_for(exported(folder)[0].format, self.runtime)
+        named = (f"--runtime={runtime}",) if runtime else ()
+        report = self._bench(folder, _IMAGES, ("--max-drop=100", *named, *(() if thorough else _BRIEFLY)))
         return ratios({file.name: file.launches for file in report.files}, base)
 
     def settings(self, folder: Path, max_drop_points: float) -> tuple[Setting, ...]:
         """See `Yardstick`. A runtime that the board lacks, or that refuses the file, is skipped."""
-        models = ModelFolder(folder)
-        assert models.manifest  # noqa: S101  # Whoever calls this wrote one.
-        (file,) = models.manifest.exported
+        (file,) = exported(folder)
         image_bytes = math.prod(self.test.shape)
         asked = [f"--max-drop={max_drop_points}", f"--threads={','.join(map(str, thread_counts(self._cores)))}"]
         asked += [f"--runtime={name}" for name in (file.format, *named_runtimes(file.format))]

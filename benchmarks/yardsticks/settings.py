@@ -1,9 +1,13 @@
 """The settings of a runtime that a yardstick tries, and what a benchmark says of them."""
 
+from pathlib import Path
+
 from edgecnn.benchmarks.results.latency_summary import launch_percentile, p50_ns, summarize
 from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.edge.export_records import Interval, Setting
+from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.formats import RUNTIMES
+from edgecnn.edge.manifest import Artifact
 
 BASE = Interval(1.0, 1.0, 1.0)
 """Cost of the first setting, with which the others are compared."""
@@ -13,6 +17,18 @@ def thread_counts(cores: int) -> tuple[int, ...]:
     """Return 1, 2, 4 and so on up to the number of cores, and that number."""
     powers = [2**power for power in range(cores.bit_length())]
     return tuple(sorted({*powers, cores}))
+
+
+def exported(folder: Path) -> tuple[Artifact, ...]:
+    """Return the entries of a folder's exported files, which all have one format."""
+    models = ModelFolder(folder)
+    assert models.manifest  # noqa: S101  # A yardstick gets no other folder.
+    return models.manifest.exported
+
+
+def runtime_for(model_format: str, tuned_for: str | None) -> str | None:
+    """Return the name of the runtime that files are tuned for; None if it is the default one of this format."""
+    return tuned_for if tuned_for and RUNTIMES[tuned_for].format == model_format else None
 
 
 def named_runtimes(model_format: str) -> tuple[str, ...]:

@@ -93,9 +93,10 @@ def _mended_text(artifact: Artifact, mended: Mended) -> str:
 
 
 def _tuned_text(name: str, tuned: Tuned) -> str:
+    where = f"{tuned.machine} with {tuned.runtime}" if tuned.runtime else tuned.machine
     return (
-        f"{name}: {_ratio_text(tuned.ratio)} of {tuned.compared_with}'s {tuned.unit} on "
-        f"{tuned.machine}, in fresh processes. It is the best of {tuned.candidates} choices of float layers."
+        f"{name}: {_ratio_text(tuned.ratio)} of {tuned.compared_with}'s {tuned.unit} on {where}, in fresh processes. It is the "
+        f"best of {tuned.candidates} choices of float layers."
     )
 
 
@@ -105,6 +106,7 @@ def _settings_text(path: Path, settings: Settings) -> str:
     unit = settings.unit
     if best:
         text = f'{path.name}: Classifier.load("{path}", {_arguments(best)}) takes {_cost_text(best, default, unit)}.'
+        text += " Its accuracy was not judged there." if best.verdict == "UNJUDGED" else ""
     elif others:
         least = min(others, key=lambda one: one.ratio.estimate)
         text = f"{path.name}: nothing to set in Classifier.load: {_arguments(least)} takes {_cost_text(least, default, unit)}"

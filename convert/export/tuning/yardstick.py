@@ -27,6 +27,11 @@ class Yardstick(Protocol):
         """The machine in words; known after the first comparison."""
         ...
 
+    @property
+    def runtime(self) -> str | None:
+        """Name of the runtime to tune for; None for the default one of each format."""
+        ...
+
     def compare(self, folder: Path, base: str, *, thorough: bool) -> Mapping[str, Interval]:
         """Return each file's cost divided by that of the file `base`.
 

@@ -12,7 +12,7 @@ from edgecnn.benchmarks.emulator.userland import HOME, PROJECT
 from edgecnn.benchmarks.yardsticks import emulated
 from edgecnn.benchmarks.yardsticks.emulated import Emulated
 from edgecnn.benchmarks.yardsticks.settings import named_runtimes
-from edgecnn.edge.errors import InvalidMeasurement
+from edgecnn.edge.errors import InvalidMeasurement, MissingDependency
 from edgecnn.edge.manifest import Manifest
 
 
@@ -64,6 +64,16 @@ def test_the_one_file_is_counted_with_each_runtime_that_is_there_and_one_thread(
     assert (default.runtime, default.ratio.estimate) == (None, 1)
     assert (other.runtime, other.threads, other.ratio.estimate, other.verdict) == ("litert-fp16", 1, 0.5, "UNJUDGED")
     assert (other.p50_ns, other.p99_ns) == (None, None)
+
+
+def test_files_are_counted_with_the_runtime_that_they_are_tuned_for(counted: dict[str, Any], three_files: Path) -> None:
+    counted["counted"] = [(name, "litert-fp16") for name, _ in counted["counted"]]
+    core = Emulated("cortex-a76", 60, lambda text: None, "litert-fp16")
+    assert core.compare(three_files, "0.tflite", thorough=True)["1.tflite"].estimate == 0.5
+    assert counted["runtimes"] == ["litert-fp16"]
+    counted["counted"], counted["stretches"] = [], []
+    with pytest.raises(MissingDependency, match="emulated Cortex-A76 does not run litert-fp16: omit tune_runtime"):
+        core.compare(three_files, "0.tflite", thorough=True)
 
 
 def test_a_count_that_is_not_the_same_each_time_is_none(counted: dict[str, Any], exported: Path) -> None:

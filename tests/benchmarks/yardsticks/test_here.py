@@ -16,6 +16,7 @@ from edgecnn.benchmarks.yardsticks.launches import ratios
 from edgecnn.benchmarks.yardsticks.settings import named_runtimes
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.runtimes import Opener, opener_for
 from edgecnn.edge.runtimes.installed import is_installed
 
 KEPT = Path(__file__).parents[1] / "kept_results/schema-3.json"
@@ -36,6 +37,23 @@ def test_every_exported_file_is_compared_with_the_base(thorough: bool, artifacts
     assert other.estimate > 0
     assert machine.machine
     assert machine.unit == "time"
+
+
+def test_files_are_compared_with_the_runtime_that_they_are_tuned_for(
+    three_files: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def opened(name: str) -> Opener:
+        asked.append(name)
+        return opener_for(name)
+
+    monkeypatch.setattr(here, "opener_for", opened)
+    found = Here(test_split, 10, "onnxruntime").compare(three_files, "int8.tflite", thorough=False)
+    # The other format's files have their default one.
+    assert dict(zip(found, asked, strict=True)) == {
+        "float32.tflite": "tflite", "int8.tflite": "tflite", "float32.onnx": "onnxruntime",
+    }  # fmt: skip
 
 
 def test_the_one_file_is_measured_with_other_threads_and_runtimes(

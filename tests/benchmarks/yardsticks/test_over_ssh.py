@@ -68,6 +68,9 @@ def test_a_board_measures_the_one_file_with_threads_up_to_its_cores_and_the_runt
     assert found[0].ratio.estimate == 1
     asked = arguments[-1]
     assert {"--threads=1,2,4", "--runtime=tflite", "--runtime=litert-fp16", "--max-drop=0.5"} <= set(asked)
+    OverSsh("pi4", test_split, 60, "litert-fp16").compare(folder, report.files[0].name, thorough=False)
+    assert "--runtime=litert-fp16" in arguments[-1]
+    assert not any(argument.startswith("--runtime") for argument in arguments[0])
     assert asked.index("--runtime=tflite") < asked.index("--runtime=litert-fp16")
 
 

@@ -31,6 +31,7 @@ class Board:
 
     machine: str = "a board"
     unit: Literal["time"] = "time"
+    runtime: str | None = None
     seconds: float = 1.0
     compared: list[list[str]] = field(default_factory=list)
     settled: list[str] = field(default_factory=list)
@@ -62,7 +63,7 @@ def settled(exported: Path, names: Sequence[str], board: Board, tuned: str | Non
         assert artifact
         files.append((replace(artifact, tuned=TUNED if name == tuned else None), (exported / name).read_bytes()))
     found = with_settings(job, tuning, (manifest.reference, (exported / REFERENCE_NAME).read_bytes()), files)
-    assert [(replace(artifact, settings=None), data) for artifact, data in found] == files
+    assert [data for _, data in found] == [data for _, data in files]
     return found
 
 
@@ -79,6 +80,12 @@ def test_a_tuned_file_is_the_one(exported: Path) -> None:
     found = settled(exported, list(COSTS), board, tuned="int8.tflite")
     assert (board.compared, board.settled) == ([], ["int8.tflite"])
     assert [artifact.path for artifact, _ in found if artifact.settings] == ["int8.tflite"]
+
+
+def test_a_tuned_file_tells_the_runtime_that_it_was_tuned_for(exported: Path) -> None:
+    for runtime, told in (("litert-fp16", "litert-fp16"), ("openvino", None), (None, None)):
+        (artifact, _), *_ = settled(exported, ["int8.tflite"], Board(runtime=runtime), tuned="int8.tflite")
+        assert artifact.tuned == replace(TUNED, runtime=told)
 
 
 def test_a_machine_that_fails_is_an_error(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,7 @@ class Invented:
     width: float = 0.01
     machine: str = "an invented machine"
     unit: Literal["time"] = "time"
+    runtime: str | None = None
     seconds: float = 1000.0
     thorough: list[bool] = field(default_factory=list)
 
