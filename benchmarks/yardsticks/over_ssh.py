@@ -58,7 +58,7 @@ class OverSsh:
         runtime = runtime_for(exported(folder)[0].format, self.runtime)
         named = (f"--runtime={runtime}",) if runtime else ()
         report = self._bench(folder, _IMAGES, ("--max-drop=100", *named, *(() if thorough else _BRIEFLY)))
-        return ratios({file.name: file.launches for file in report.files}, base)
+        return ratios({file.artifact.path: file.launches for file in report.files}, base)
 
     def settings(self, folder: Path, max_drop_points: float) -> tuple[Setting, ...]:
         """See `Yardstick`. A runtime that the board lacks, or that refuses the file, is skipped."""

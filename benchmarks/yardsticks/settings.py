@@ -28,12 +28,12 @@ def exported(folder: Path) -> tuple[Artifact, ...]:
 
 def runtime_for(model_format: str, tuned_for: str | None) -> str | None:
     """Return the name of the runtime that files are tuned for; None if it is the default one of this format."""
-    return tuned_for if tuned_for and RUNTIMES[tuned_for].format == model_format else None
+    return tuned_for if tuned_for and model_format in RUNTIMES[tuned_for].formats else None
 
 
 def named_runtimes(model_format: str) -> tuple[str, ...]:
     """Return the names of the runtimes that run files of a format only if they are named, installed or not."""
-    return tuple(row.name for row in RUNTIMES.values() if row.format == model_format and row.by_name)
+    return tuple(row.name for row in RUNTIMES.values() if model_format in row.formats and row.by_name)
 
 
 def settings_of(report: Report) -> tuple[Setting, ...]:

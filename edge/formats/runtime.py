@@ -40,7 +40,7 @@ RUNTIMES = {
         Runtime(
             "litert", ("tflite",), LITERT, "edgecnn.edge.runtimes.litert", profiler="edgecnn.benchmarks.timing.profile_litert"
         ),
-        Runtime("litert-fp16", "tflite", LITERT, "edgecnn.edge.runtimes.litert_fp16", by_name=True, cpu="asimdhp"),
+        Runtime("litert-fp16", ("tflite",), LITERT, "edgecnn.edge.runtimes.litert_fp16", by_name=True, cpu="asimdhp"),
         Runtime(
             "tflite-runtime",
             ("tflite",),

@@ -141,9 +141,9 @@ class Classifier:
         with ModelFolder(path) as models:
             model = models.model()
         opener = runtime if isinstance(runtime, Opener) else opener_for(runtime or model.format)
-        if opener.runtime and opener.runtime.format != model.format:
-            named = f"{field('runtime')}={opener.runtime.name}"
-            raise ConfigError(f"{model.path}: {named} runs {opener.runtime.format} files only: omit it")
+        if opener.runtime and model.format not in opener.runtime.formats:
+            named, others = f"{field('runtime')}={opener.runtime.name}", " and ".join(opener.runtime.formats)
+            raise ConfigError(f"{model.path}: {named} runs {others} files only: omit it")
         opened = opener.open_file(model, threads, signature, streaming, trusted)
         return cls(model, opened, as_interface(interface), streaming)
 

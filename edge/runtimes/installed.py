@@ -39,7 +39,7 @@ def installed_runtime(name: str) -> Runtime:
             if row.cpu and not _cpu_has(row.cpu):
                 raise MissingDependency(
                     f"{row.name} needs a CPU with {row.cpu} in {CPUINFO}, as a Raspberry Pi 5 has, and this one has none: "
-                    f"use {runtimes_of(row.format)[0].name}"
+                    f"use {runtimes_of(row.formats[0])[0].name}"
                 )
             return row
     if len(rows) == 1:

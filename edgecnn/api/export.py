@@ -150,8 +150,9 @@ def _require_tunable(runtime: str, tune: str | None, formats: Sequence[str]) -> 
         raise ConfigError(f"{field('tune_runtime')} says what to tune for: add {field('tune')}={HERE}, or omit it")
     if runtime not in RUNTIMES:
         raise ConfigError(f"{field('tune_runtime')}={runtime} is unknown: use {', '.join(RUNTIMES)}")
-    if (runs := RUNTIMES[runtime].format) not in formats:
-        raise ConfigError(f"{field('tune_runtime')}={runtime} runs {runs} files: add {field('formats')}={runs}")
+    runs = RUNTIMES[runtime].formats
+    if not set(runs) & set(formats):
+        raise ConfigError(f"{field('tune_runtime')}={runtime} runs {runs[0]} files: add {field('formats')}={runs[0]}")
 
 
 def _tuning(judge: Judge | None, yardstick: Yardstick, seed: int) -> Tuning:

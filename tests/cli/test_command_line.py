@@ -35,8 +35,8 @@ COMMANDS = (
         (["export", "--tune-runtime", "openvino"], "--tune-runtime says what to tune for: add --tune"),
         (["export", "--tune", "here", "--tune-runtime", "coral"], "--tune-runtime coral is unknown: use litert, litert-fp16"),
         (
-            ["export", "--format", "tflite", "--tune", "here", "--tune-runtime", "openvino"],
-            "--tune-runtime openvino runs onnx files: add --format onnx",
+            ["export", "--format", "tflite", "--tune", "here", "--tune-runtime", "onnxruntime"],
+            "--tune-runtime onnxruntime runs onnx files: add --format onnx",
         ),
         (
             ["bench", "--runtime", "torch"],

@@ -35,6 +35,6 @@ def with_settings(job: ExportJob, tuning: Tuning, reference: tuple[Reference, by
     with folder_of(manifest, *reference, [(artifact, data)]) as folder:
         tried = tuple(yardstick.settings(folder, tuning.judge.max_drop_points))
     settled = replace(artifact, settings=Settings(yardstick.machine, yardstick.unit, tried))
-    if settled.tuned and yardstick.runtime and RUNTIMES[yardstick.runtime].format == settled.format:
+    if settled.tuned and yardstick.runtime and settled.format in RUNTIMES[yardstick.runtime].formats:
         settled = replace(settled, tuned=replace(settled.tuned, runtime=yardstick.runtime))
     return [*files[:place], (settled, data), *files[place + 1 :]]

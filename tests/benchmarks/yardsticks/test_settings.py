@@ -16,7 +16,7 @@ def test_threads_double_up_to_the_number_of_cores(cores: int, threads: tuple[int
 
 
 def test_runtimes_that_need_a_name_are_tried_with_the_files_of_their_format() -> None:
-    assert named_runtimes("tflite") == ("litert-fp16",)
+    assert named_runtimes("tflite") == ("litert-fp16", "openvino")
     assert "openvino" in named_runtimes("onnx")
     assert named_runtimes("keras") == ()
 

@@ -83,7 +83,7 @@ def test_a_tuned_file_is_the_one(exported: Path) -> None:
 
 
 def test_a_tuned_file_tells_the_runtime_that_it_was_tuned_for(exported: Path) -> None:
-    for runtime, told in (("litert-fp16", "litert-fp16"), ("openvino", None), (None, None)):
+    for runtime, told in (("litert-fp16", "litert-fp16"), ("onnxruntime", None), (None, None)):
         (artifact, _), *_ = settled(exported, ["int8.tflite"], Board(runtime=runtime), tuned="int8.tflite")
         assert artifact.tuned == replace(TUNED, runtime=told)
 
