@@ -50,6 +50,7 @@ class Classifier:
 
     The file may take float, uint8, int8 or int16 images, with channels last or first, one, several or any number at a time,
     and may compute probabilities or logits. The images you pass are always uint8, height x width x channels, colours as RGB.
+    Load one for each of your threads: LiteRT and OpenVINO mix up calls that overlap.
 
     Attributes:
         shape: (height, width, channels) of one image.
