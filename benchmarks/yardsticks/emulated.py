@@ -2,17 +2,19 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from edgecnn.benchmarks.emulator import count_files
-from edgecnn.benchmarks.emulator.counting import count, counter
+from edgecnn.benchmarks.emulator.counting import Stretch, count, counter
 from edgecnn.benchmarks.emulator.packages import copy_project, site_of
 from edgecnn.benchmarks.emulator.userland import CPUS, HOME, PROJECT, SITE, SYSTEMS, Board, emulator, root_of
-from edgecnn.edge.errors import InvalidMeasurement
-from edgecnn.edge.export_records import Interval
+from edgecnn.benchmarks.judge.gate import UNJUDGED
+from edgecnn.benchmarks.yardsticks.settings import BASE, exported, named_runtimes, runtime_for
+from edgecnn.edge.errors import InvalidMeasurement, MissingDependency, field
+from edgecnn.edge.export_records import Interval, Setting
 from edgecnn.edge.temporary import temporary_folder
 
 _SYSTEM = SYSTEMS["trixie-arm64"]
@@ -31,12 +33,14 @@ class Emulated:
         seconds: Longest time of a search for one format.
         say: Receives what is fetched the first time.
         formats: Names of the formats of the files: the board gets their default runtimes.
+        runtime: Name of the runtime to tune for; None for the default one of each format.
     """
 
     core: str
     seconds: float
     say: Callable[[str], None]
     formats: tuple[str, ...]
+    runtime: str | None = None
     unit: Literal["instructions"] = "instructions"
 
     @property
@@ -60,27 +64,46 @@ class Emulated:
             CannotEmulate: If the emulator can't be made, or a file does not run on it.
             InvalidMeasurement: If a file's counts differ from one call to the next.
         """
+        runtime = runtime_for(exported(folder)[0].format, self.runtime)
+        counts = self._count(folder, [runtime])
+        if not counts:
+            raise MissingDependency(
+                f"{self.machine} does not run {runtime}: omit {field('tune_runtime')}, or tune for another core"
+            )
+        of_base = counts[base, runtime]
+        return {name: _ratio(found, of_base) for (name, _), found in counts.items()}
+
+    def settings(self, folder: Path, max_drop_points: float) -> tuple[Setting, ...]:
+        """See `Yardstick`. Instructions of several threads would not tell how long they take, so there is one thread only."""
+        (file,) = exported(folder)
+        counts = self._count(folder, [None, *named_runtimes(file.format)])
+        of_default = counts[file.path, None]
+        return tuple(
+            Setting(1, runtime, BASE if runtime is None else _ratio(found, of_default), None, None, UNJUDGED)
+            for (_, runtime), found in counts.items()
+        )
+
+    def _count(self, folder: Path, runtimes: Sequence[str | None]) -> dict[tuple[str, str | None], Stretch]:
+        """Return the counts by names of file and runtime. Errors are those of `compare`."""
         with temporary_folder() as scratch:
             home = scratch / "home"
             shutil.copytree(folder, home / count_files.FOLDER)
             shutil.copy(Path(count_files.__file__), home)
+            (home / count_files.RUNTIMES).write_text(json.dumps(runtimes), encoding="utf-8")
             folders = {SITE: site_of(_SYSTEM, self.formats), PROJECT: copy_project(scratch / "project"), HOME: home}
             board = Board(_SYSTEM, CORES[self.core], folders)
             printed, stretches = count(board, Path(count_files.__file__).name)
-        names: list[str] = json.loads(printed.splitlines()[-1])
+        names: list[tuple[str, str | None]] = [(name, runtime) for name, runtime in json.loads(printed.splitlines()[-1])]
         counts = dict(zip(names, stretches, strict=True))
-        for name, found in counts.items():
+        for (name, _), found in counts.items():
             if found.spread > _STEADY * found.instructions:
                 raise InvalidMeasurement(
                     f"{name} takes {found.instructions:,} instructions, but {found.spread:,} more or less from one run to the "
                     "next: something else is running"
                 )
-        of_base = counts[base].instructions
-        return {
-            name: Interval(
-                found.instructions / of_base,
-                (found.instructions - found.spread) / of_base,
-                (found.instructions + found.spread) / of_base,
-            )
-            for name, found in counts.items()
-        }
+        return counts
+
+
+def _ratio(found: Stretch, base: Stretch) -> Interval:
+    low, high = found.instructions - found.spread, found.instructions + found.spread
+    return Interval(*(number / base.instructions for number in (found.instructions, low, high)))

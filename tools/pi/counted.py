@@ -36,7 +36,7 @@ def main() -> None:
             plain = Path(file).exists()
             path, interface = (Path(file), Interface(SCHEMES["unit"])) if plain else (bundle.path / file, None)
             # An emulated child that tries it first takes long to start.
-            classifier = Classifier.load(path, opener=opener, interface=interface, trusted=True)
+            classifier = Classifier.load(path, runtime=opener, interface=interface, trusted=True)
             versions[classifier.runtime.name] = classifier.runtime.version
             stretch(partial(classifier.runtime.run, classifier.singles(image)[0]), 2 * place + 1)
             stretch(partial(classifier.predict, image), 2 * place + 2)

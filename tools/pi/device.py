@@ -66,7 +66,7 @@ def run_named(output: Path, runtime: str) -> None:
         for name in bundle.names:
             if opener.runtime and format_of(Path(name)) in opener.runtime.formats:
                 try:
-                    results[name] = Classifier.load(bundle.path / name, opener=opener).predict(images).probabilities
+                    results[name] = Classifier.load(bundle.path / name, runtime=opener).predict(images).probabilities
                 except ArtifactError as error:
                     print(f"{runtime} refuses {error}")
     np.savez(output, **results)  # type: ignore[arg-type] # Names of arrays, not of savez's own options.

@@ -19,7 +19,7 @@ from edgecnn.convert.tflite.quantize import tflite_scales
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.splits import Labels
 from edgecnn.edge.errors import EdgeCnnError
-from edgecnn.edge.export_records import Interval
+from edgecnn.edge.export_records import Interval, Setting
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import Floats
@@ -40,6 +40,7 @@ class Invented:
     width: float = 0.01
     machine: str = "an invented machine"
     unit: Literal["time"] = "time"
+    runtime: str | None = None
     seconds: float = 1000.0
     thorough: list[bool] = field(default_factory=list)
 
@@ -51,6 +52,10 @@ class Invented:
         costs = {file.path: self._of(models, file.path, file.precision) for file in models.manifest.exported}
         ratios = {name: cost / costs[base] for name, cost in costs.items()}
         return {name: Interval(ratio, ratio * (1 - self.width), ratio * (1 + self.width)) for name, ratio in ratios.items()}
+
+    def settings(self, folder: Path, max_drop_points: float) -> tuple[Setting, ...]:
+        ratio = Interval(1.5, 1.4, 1.6)
+        return (Setting(1, None, Interval(1, 1, 1), 1e6, None, "PASS"), Setting(2, None, ratio, 1.5e6, None, "PASS"))
 
     def _of(self, models: ModelFolder, name: str, precision: str) -> float:
         return FLOAT32 if precision == "float32" else self.cost(frozenset(tflite_scales(models.model(name).data)))
@@ -94,6 +99,8 @@ def test_the_cheapest_file_is_written_beside_the_plain_ones_with_its_evidence(
     own = few_floats(frozenset(tflite_scales(plain)))
     assert artifact.tuned.ratio.estimate == pytest.approx(5 / own)
     assert artifact.tuned.ratio.low < artifact.tuned.ratio.estimate < artifact.tuned.ratio.high
+    assert artifact.settings
+    assert [(one.threads, one.ratio.estimate) for one in artifact.settings.tried] == [(1, 1), (2, 1.5)]
     assert artifact.mended.layers
     assert artifact.tuned.candidates >= 8
     costs = [one.cost for one in artifact.tuned.tried]
