@@ -1,5 +1,6 @@
 """.onnx and .tflite files, through OpenVINO on the CPU."""
 
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -55,16 +56,22 @@ class OpenVinoModel:
         fixed = None not in self.input_spec.shape
         self._input: Any = self._request.get_input_tensor().data if fixed else None
         self._output: Any = self._request.get_output_tensor().data if fixed else None
+        self._lock = Lock()  # Threads would fill the same tensors.
 
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
         """Run a batch."""
-        if self._input is None:
-            found: NDArray[Any] = self._request.infer([batch])[0].copy()
-            return found
-        self._input[:] = batch
-        self._request.infer()
-        output: NDArray[Any] = self._output.copy()
-        return output
+        with self._lock:
+            if self._input is None:
+                found: NDArray[Any] = self._request.infer([batch])[0].copy()
+                return found
+            if (batch.shape, batch.dtype) != (self._input.shape, self._input.dtype):  # numpy would repeat or round its numbers.
+                raise ValueError(
+                    f"a batch must be {self._input.shape} of {self._input.dtype}, got {batch.shape} of {batch.dtype}"
+                )
+            self._input[:] = batch
+            self._request.infer()
+            output: NDArray[Any] = self._output.copy()
+            return output
 
 
 def open_model(data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> OpenVinoModel:
