@@ -190,7 +190,7 @@ class Board:
             CannotEmulate: If the kernel has no binfmt_misc for namespaces, or does not let this user create one.
         """
         root, qemu = root_of(self.system), emulator() / ("qemu-arm" if self.system.architecture == "armhf" else "qemu-aarch64")
-        # The same addresses each time: with random ones, counts of OpenVINO differ by 0.1 % from start to start, without by 0.01 %.
+        # The same addresses each time: with random ones OpenVINO's counts differ by 0.1 % from start to start, else by 0.01 %.
         prefix = ["setarch", "--addr-no-randomize"]
         prefix += ["unshare", "--user", "--map-root-user", "--mount", "/bin/sh", "-c", _ENTER, "sh", str(root), str(qemu)]
         prefix += self.system.elf
