@@ -1,5 +1,6 @@
 """.onnx and .tflite files, through OpenVINO on the CPU."""
 
+import sys
 from threading import Lock
 from typing import Any
 
@@ -26,7 +27,7 @@ def import_library() -> None:
     Raises:
         MissingDependency: If it is not installed.
     """
-    imported("openvino")
+    _library()
 
 
 class OpenVinoModel:
@@ -46,7 +47,7 @@ class OpenVinoModel:
         ends = _usable_tflite(data, signature, streaming) if tflite else (None, None)
         if not tflite:
             require_usable(data, signature, streaming)
-        self.version, openvino = imported("openvino")
+        self.version, openvino = _library()
         compiled = _compiled(openvino, data, threads, tflite, self.version)
         with parsing("the model's inputs and outputs can't be read", "give them names in UTF-8"):
             require_one_each("OpenVINO", *([port.any_name for port in ports] for ports in (compiled.inputs, compiled.outputs)))
@@ -77,6 +78,18 @@ class OpenVinoModel:
 def open_model(data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> OpenVinoModel:
     """Open a model's bytes. See `edgecnn.edge.runtimes.base.OpenModel`."""
     return OpenVinoModel(data, threads, signature, streaming)
+
+
+def _library() -> tuple[str, Any]:
+    """Import openvino without the package by which its import would send an event, and leave an id in the home folder."""
+    absent = "openvino_telemetry" not in sys.modules
+    if absent:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # As Python marks what can't be imported.
+    try:
+        return imported("openvino")
+    finally:
+        if absent:
+            del sys.modules["openvino_telemetry"]
 
 
 def _usable_tflite(data: bytes, signature: str | None, streaming: bool) -> _Ends:
