@@ -130,6 +130,16 @@ FORMATS = {
             rounded=("float16",),
             by_name=True,
         ),
+        Format(
+            "mnn",
+            title="MNN",
+            on_device=True,
+            precisions=("float32", "float16", "int8"),
+            calibrations=("minmax",),
+            converter="edgecnn.convert.mnn.converter",
+            made_with=("tf2onnx", "mnn"),
+            by_name=True,
+        ),
     )
 }
 """Formats by name, in the order in which results list them."""

@@ -65,6 +65,7 @@ RUNTIMES = {
             by_name=True,
         ),
         Runtime("ncnn", ("ncnn",), Package("ncnn", "ncnn", "ncnn"), "edgecnn.edge.runtimes.ncnn"),
+        Runtime("mnn", ("mnn",), Package("mnn", "MNN", "mnn"), "edgecnn.edge.runtimes.mnn"),
         Runtime("keras", ("keras",), TENSORFLOW, "edgecnn.convert.keras.runtime"),
     )
 }

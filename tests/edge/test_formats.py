@@ -102,8 +102,8 @@ def test_what_to_type_to_install_a_package_brings_it() -> None:
 
 
 def test_a_suffix_stands_for_a_format() -> None:
-    assert suffixes() == ".keras, .tflite, .onnx or .ncnn"
-    assert device_formats() == ("tflite", "onnx", "ncnn")
+    assert suffixes() == ".keras, .tflite, .onnx, .ncnn or .mnn"
+    assert device_formats() == ("tflite", "onnx", "ncnn", "mnn")
     assert default_formats() == ("tflite", "onnx")
     assert [format_of(Path(name)) for name in ("a/b.TFLITE", "c.onnx", "d.keras", "e.h5", "tflite")] == [
         "tflite", "onnx", "keras", None, None,

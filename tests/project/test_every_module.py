@@ -16,6 +16,7 @@ ELSEWHERE = {
         "edgecnn/api/predict", "edgecnn/api/summary", "edgecnn/api/usage", "edgecnn/api/verify",
     ),
     "convert/diagnosis/test_diagnose_ncnn.py": ("convert/diagnosis/ncnn",),
+    "convert/mnn/test_converter.py": ("convert/mnn/convert", "convert/mnn/quantize"),
     "convert/ncnn/test_converter.py": ("convert/ncnn/convert", "convert/ncnn/quantize", "convert/onnx/channels_first"),
     "edge/runtimes/test_ncnn.py": ("edge/runtimes/ncnn_file",),
     "edge/test_formats.py": (
