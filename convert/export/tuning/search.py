@@ -113,9 +113,12 @@ class Search:
             self._add(fresh[start : start + BATCH])
 
     def _look_again(self) -> None:
+        """Measure what is close to the cheapest accepted choice again: which of them is cheapest may be chance."""
         for _ in range(_AGAIN):
-            cheapest = next(iter(self._by_cost()))
-            limit = self.cost(cheapest) * (1 + _CLOSE)
+            best = self._best()
+            if best is None:
+                return
+            limit = self.cost(best) * (1 + _CLOSE)
             close = [one for one in self._by_cost() if one and self.cost(one) <= limit and self._is_accepted(one)]
             if close:
                 self._add(close[:_MOST_CLOSE])

@@ -62,6 +62,9 @@ def tuned_file(  # Longer than 50 lines: it tells what it does, and each outcome
     limit = f"{yardstick.seconds:.0f} s at most, then a comparison on fresh processes"
     say(f"{name}: searching the layers to leave in float, {limit}")
     begun = time.monotonic()
+    # The runs that choose which plain file is the fastest are none of those that compare the result with it.
+    among = trial.compare(plain, base.path, thorough=False)
+    fastest = min(among, key=lambda path: among[path].estimate)
     search = Search(
         trial.operators,
         trial.costs,
@@ -80,26 +83,23 @@ def tuned_file(  # Longer than 50 lines: it tells what it does, and each outcome
         say(f"{name}: not written: the cheapest choice passes on the images that chose it, not on those held out: {objection}")
         return None
     artifact = exporter.entry(name, base.format, _PRECISION, data)
-    fastest, ratio, to_base = _compared(trial, [*plain, (artifact, data)], name)
-    against = f"{ratio.estimate:.2f} ({ratio.low:.2f}-{ratio.high:.2f}) of {fastest}'s {yardstick.unit}"
-    if ratio.high > _GAIN:
-        say(f"{name}: not written: in fresh processes it takes {against}, which shows no gain of {1 - _GAIN:.0%}")
-        return None
-    say(f"{name}: {against} in fresh processes")
+    ratios = {path: _inverse(ratio) for path, ratio in trial.compare([*plain, (artifact, data)], name, thorough=True).items()}
+    against = {
+        path: f"{ratios[path].estimate:.2f} ({ratios[path].low:.2f}-{ratios[path].high:.2f}) of {path}'s {yardstick.unit}"
+        for path in among
+    }
+    for path, text in against.items():
+        if ratios[path].high > _GAIN:
+            say(f"{name}: not written: in fresh processes it takes {text}, which shows no gain of {1 - _GAIN:.0%}")
+            return None
+    say(f"{name}: {against[fastest]} in fresh processes")
     layers = tuple(operator for operator in trial.operators if operator in found)
     held_out = 0 if images.held_out is None else int(images.held_out.sum())
     plain_data = next(data for artifact, data in plain if artifact is base)
-    tuned = Tuned(yardstick.machine, yardstick.unit, fastest, ratio, search.measured, seconds, tuning.seed, trial.tried(search))
-    made = Mended(layers, "float32", tuning.judge.max_drop_points, search.measured, len(plain_data), to_base.estimate, held_out)
+    tried, points, slowdown = trial.tried(search), tuning.judge.max_drop_points, ratios[base.path].estimate
+    tuned = Tuned(yardstick.machine, yardstick.unit, fastest, ratios[fastest], search.measured, seconds, tuning.seed, tried)
+    made = Mended(layers, "float32", points, search.measured, len(plain_data), slowdown, held_out)
     return replace(artifact, mended=made, tuned=tuned), data
-
-
-def _compared(trial: "_Trial", files: Sequence[Made], name: str) -> tuple[str, Interval, Interval]:
-    """Return the plain file of least cost, and the tuned file's cost divided by its and by the plain int8 file's."""
-    found = trial.compare(files, name, thorough=True)
-    others = {artifact.path: found[artifact.path] for artifact, _ in files if artifact.path != name}
-    fastest = min(others, key=lambda path: others[path].estimate)
-    return fastest, _inverse(others[fastest]), _inverse(others[trial.base.path])
 
 
 def _inverse(ratio: Interval) -> Interval:
