@@ -31,8 +31,8 @@ class Stretch:
     spread: int
 
 
-def count(board: Board, program: str) -> tuple[str, list[Stretch]]:
-    """Run a Python program in the board's home folder; return its output and each labelled stretch, from label 1.
+def count(board: Board, program: str, *arguments: str) -> tuple[str, list[Stretch]]:
+    """Run a Python program with arguments in the board's home folder; return its output and each labelled stretch, from label 1.
 
     Raises:
         CannotEmulate: If the emulator can't be made, or the program fails.
@@ -46,7 +46,7 @@ def count(board: Board, program: str) -> tuple[str, list[Stretch]]:
         plain = Board(board.system, board.cpu, {**board.folders, QEMU: folder, "/proc/cpuinfo": cpuinfo})
         command = [f"{QEMU}/usr/lib/{library}/{loader}", "--library-path", f"{QEMU}/usr/lib/{library}"]
         command += [f"{QEMU}/usr/bin/qemu-aarch64", "-cpu", CPUS[board.cpu], "-plugin", f"{QEMU}/icount.so"]
-        command += ["/usr/bin/python3", program]
+        command += ["/usr/bin/python3", program, *arguments]
         code = plain.run(command, printed)
         text = printed.read_text(encoding="utf-8")
     if code:

@@ -1,14 +1,17 @@
 """An emulated core as a yardstick: it counts instructions, which are no times, but the same at each count."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from edgecnn.benchmarks.emulator import count_files
-from edgecnn.benchmarks.emulator.counting import count, counter
+from edgecnn.benchmarks.emulator.counting import Stretch, count, counter
+from edgecnn.benchmarks.emulator.marks import REPEATS, WARM_UP
 from edgecnn.benchmarks.emulator.packages import copy_project, site_of
 from edgecnn.benchmarks.emulator.userland import CPUS, HOME, PROJECT, SITE, SYSTEMS, Board, emulator, root_of
 from edgecnn.edge.errors import InvalidMeasurement
@@ -20,6 +23,8 @@ CORES = {CPUS[board]: board for board in _SYSTEM.cpus}
 """Cores that can be emulated -> the board that has them."""
 # A count that varies more than this between calls is not the cost of one inference.
 _STEADY = 0.01
+# Runs before counting, and runs to count: for a search, one that allocates everything and one that shows whether it did.
+_THOROUGHLY, _BRIEFLY = (WARM_UP, REPEATS), (2, 2)
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Emulated:
     seconds: float
     say: Callable[[str], None]
     unit: Literal["instructions"] = "instructions"
+    most_files: int = 33
 
     @property
     def machine(self) -> str:
@@ -58,15 +64,7 @@ class Emulated:
             CannotEmulate: If the emulator can't be made, or a file does not run on it.
             InvalidMeasurement: If a file's counts differ from one call to the next.
         """
-        with temporary_folder() as scratch:
-            home = scratch / "home"
-            shutil.copytree(folder, home / count_files.FOLDER)
-            shutil.copy(Path(count_files.__file__), home)
-            folders = {SITE: site_of(_SYSTEM), PROJECT: copy_project(scratch / "project"), HOME: home}
-            board = Board(_SYSTEM, CORES[self.core], folders)
-            printed, stretches = count(board, Path(count_files.__file__).name)
-        names: list[str] = json.loads(printed.splitlines()[-1])
-        counts = dict(zip(names, stretches, strict=True))
+        counts = self._counts(folder, *(_THOROUGHLY if thorough else _BRIEFLY))
         for name, found in counts.items():
             if found.spread > _STEADY * found.instructions:
                 raise InvalidMeasurement(
@@ -82,3 +80,20 @@ class Emulated:
             )
             for name, found in counts.items()
         }
+
+    def _counts(self, folder: Path, *runs: int) -> dict[str, Stretch]:
+        """Count every exported file of a folder; each CPU of this machine takes a share of them."""
+        with temporary_folder() as scratch:
+            home, program, shares = scratch / "home", Path(count_files.__file__), os.cpu_count() or 1
+            shutil.copytree(folder, home / count_files.FOLDER)
+            shutil.copy(program, home)
+            folders = {SITE: site_of(_SYSTEM), PROJECT: copy_project(scratch / "project"), HOME: home}
+            board = Board(_SYSTEM, CORES[self.core], folders)
+
+            def counted(share: int) -> dict[str, Stretch]:
+                printed, stretches = count(board, program.name, *map(str, (share, shares, *runs)))
+                names: list[str] = json.loads(printed.splitlines()[-1])
+                return dict(zip(names, stretches, strict=True))
+
+            with ThreadPoolExecutor(shares) as pool:
+                return {name: found for share in pool.map(counted, range(shares)) for name, found in share.items()}

@@ -8,7 +8,7 @@ from edgecnn.benchmarks.machine.host import Machine, read_machine
 from edgecnn.benchmarks.measure.launches import measure
 from edgecnn.benchmarks.measure.lineup import candidate_of
 from edgecnn.benchmarks.measure.planning import PlanOptions
-from edgecnn.benchmarks.yardsticks.launches import BRIEF, ratios
+from edgecnn.benchmarks.yardsticks.launches import BRIEF, MOST_FILES, ratios
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.export_records import Interval
 from edgecnn.edge.folder.model_folder import ModelFolder
@@ -27,6 +27,7 @@ class Here:
     test: Split
     seconds: float
     unit: Literal["time"] = "time"
+    most_files: int = MOST_FILES
 
     @property
     def machine(self) -> str:

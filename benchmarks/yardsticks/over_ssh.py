@@ -8,7 +8,7 @@ from edgecnn.benchmarks.proof.write_bundle import write_bundle
 from edgecnn.benchmarks.remote.install import running_version
 from edgecnn.benchmarks.remote.remote import Job, bench_devices
 from edgecnn.benchmarks.yardsticks.here import machine_text
-from edgecnn.benchmarks.yardsticks.launches import BRIEF, ratios
+from edgecnn.benchmarks.yardsticks.launches import BRIEF, MOST_FILES, ratios
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import EdgeCnnError
 from edgecnn.edge.export_records import Interval
@@ -37,6 +37,7 @@ class OverSsh:
     seconds: float
     machine: str = field(init=False)
     unit: Literal["time"] = "time"
+    most_files: int = MOST_FILES
 
     def __post_init__(self) -> None:
         self.machine = self.host

@@ -1,5 +1,6 @@
 """Instruction counts as ratios; `make test-pi` runs what counts them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,17 @@ from edgecnn.edge.errors import InvalidMeasurement
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """What the emulator answers; and the board that it was given."""
-    answer: dict[str, Any] = {"stretches": [Stretch(2_000_000, 200), Stretch(1_000_000, 100)]}
+    answer: dict[str, Any] = {"stretches": [Stretch(2_000_000, 200), Stretch(1_000_000, 100)], "runs": set()}
 
-    def count(board: Any, program: str) -> tuple[str, list[Stretch]]:
+    def count(board: Any, program: str, first: str, step: str, *runs: str) -> tuple[str, list[Stretch]]:
         home, project = board.folders[HOME], board.folders[PROJECT]
         answer["files"] = sorted(path.name for path in (home / "tuning").iterdir())
         answer["program"] = (home / program).read_text()
         answer["project"] = {path.name for path in (project / "edgecnn").iterdir()}
         answer["cpu"] = board.cpu
-        return 'noise\n["0.tflite", "1.tflite"]\n', answer["stretches"]
+        answer["runs"].add(tuple(map(int, runs)))
+        share = slice(int(first), None, int(step))
+        return f"noise\n{json.dumps(['0.tflite', '1.tflite'][share])}\n", answer["stretches"][share]
 
     monkeypatch.setattr(emulated, "count", count)
     monkeypatch.setattr(emulated, "site_of", lambda system: tmp_path)
@@ -36,6 +39,11 @@ def test_a_files_cost_is_its_instructions_divided_by_the_bases(counted: dict[str
     assert found["1.tflite"].estimate == 0.5
     assert found["1.tflite"].low < 0.5 < found["1.tflite"].high < 0.501
     assert counted["cpu"] == "pi4"
+    core.compare(exported, "0.tflite", thorough=False)
+    thorough, brief = sorted(counted["runs"], reverse=True)
+    # Both warm up, and count more than one run: else nothing would show that a count is steady.
+    assert min(brief) > 1
+    assert sum(brief) < sum(thorough)
     assert {"int8.tflite", "manifest.json"} <= set(counted["files"])
     assert "def main" in counted["program"]
     # The whole package, of which only links lead to three folders.

@@ -7,7 +7,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from edgecnn.convert.export.tuning.search import BATCH, Placement, Search, runs_of
+from edgecnn.convert.export.tuning.additive import Placement
+from edgecnn.convert.export.tuning.search import Search, runs_of
+
+BATCH = 8
 
 
 def layers(count: int) -> list[str]:
@@ -48,7 +51,7 @@ def always(placement: Placement) -> bool:
 
 
 def searched(network: Network, accepts: Callable[[Placement], bool] = always, noise: float = 0.0, seed: int = 0) -> Placement:
-    found = Search(network.names, network.measure(noise, seed), accepts, lambda: False, seed).run()
+    found = Search(network.names, network.measure(noise, seed), accepts, lambda: False, BATCH, seed).run()
     return frozenset() if found is None else found
 
 
@@ -93,7 +96,7 @@ def test_a_long_network_is_searched_by_few_measurements() -> None:
 
 def test_nothing_is_left_in_float_where_that_costs_more() -> None:
     network = Network([1] * 6, [3] * 6)
-    assert Search(network.names, network.measure(), always, lambda: False).run() is None
+    assert Search(network.names, network.measure(), always, lambda: False, BATCH).run() is None
 
 
 def test_a_choice_that_loses_too_much_is_passed_over_for_the_next_best() -> None:
@@ -111,7 +114,7 @@ def test_a_file_that_loses_too_much_in_integers_is_mended_where_it_costs_least()
 
 def test_the_search_ends_when_its_time_is_up_and_has_the_best_so_far() -> None:
     network = first_is_slow()
-    search = Search(network.names, network.measure(), always, lambda: len(network.batches) >= 1)
+    search = Search(network.names, network.measure(), always, lambda: len(network.batches) >= 1, BATCH)
     assert search.run() == frozenset({"layer0"})
     assert search.measured <= BATCH
 
