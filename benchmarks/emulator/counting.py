@@ -32,7 +32,7 @@ class Stretch:
 
 
 def count(board: Board, program: str, *arguments: str) -> tuple[str, list[Stretch]]:
-    """Run a Python program with arguments in the board's home folder; return its output and each labelled stretch, from label 1.
+    """Run a Python program in the board's home folder; return its output and each labelled stretch, from label 1.
 
     Raises:
         CannotEmulate: If the emulator can't be made, or the program fails.

@@ -40,7 +40,7 @@ class Here:
         files = models.manifest.exported if models.manifest else ()
         candidates = [candidate_of(models.model(file.path), opener_for(file.format), 1, self.test) for file in files]
         plan = PlanOptions() if thorough else BRIEF
-        measured, _ = measure(candidates, plan, lambda processes: None, lambda done, steps, text: None)
+        measured, _ = measure(candidates, plan, lambda processes, launches: None, lambda done, steps, text: None)
         names = [candidate.name for candidate in candidates]
         return ratios(dict(zip(names, measured.launches, strict=True)), base)
 

@@ -74,17 +74,20 @@ def tuned_file(  # Longer than 50 lines: it tells what it does, and each outcome
     found = search.run([frozenset(base.mended.layers if base.mended else ())])
     seconds = time.monotonic() - begun
     if found is None:
-        return trial.refuse(f"none of {search.measured} choices of float layers is accurate enough and costs less than {base.path}")
+        trial.refuse(f"none of {search.measured} choices of float layers is accurate enough and costs less than {base.path}")
+        return None
     data = trial.made(found)
     if images.held_out is not None and (objection := trial.objection(found, data, images.held_out)):
-        return trial.refuse(f"the cheapest choice passes on the images that chose it, not on those held out: {objection}")
+        trial.refuse(f"the cheapest choice passes on the images that chose it, not on those held out: {objection}")
+        return None
     artifact = exporter.entry(trial.name, base.format, _PRECISION, data)
     # int8 too, even if it is not accurate enough to be compared with: the record has how much slower or faster the file is.
     fresh = trial.compare([*plain, (artifact, data)], trial.name, thorough=True)
     ratios = {path: _inverse(ratio) for path, ratio in fresh.items()}
     for path in [fastest, *(artifact.path for artifact, _ in usable)]:
         if ratios[path].high > _GAIN:
-            return trial.refuse(f"in fresh processes it takes {trial.against(path, ratios)}: no gain of {1 - _GAIN:.0%} is shown")
+            trial.refuse(f"in fresh processes it takes {trial.against(path, ratios)}: no gain of {1 - _GAIN:.0%} is shown")
+            return None
     job.on_step(f"{trial.name}: {trial.against(fastest, ratios)} in fresh processes")
     layers = tuple(operator for operator in trial.operators if operator in found)
     held_out = 0 if images.held_out is None else int(images.held_out.sum())
