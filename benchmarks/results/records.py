@@ -279,8 +279,7 @@ class Report(Result):
 
         Args:
             path: The file.
-            data: Where the test images are, to show those that changed their class. Default: where the report says, and if
-                they are not there, numbers instead of pictures.
+            data: Test images, to show those that changed their class. Default: where the report says, or none.
             images: How a folder of images is read.
             on_text: Receives the reason if no images are shown.
 

@@ -79,7 +79,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
             `tuned.tflite` and `tuned.onnx` if they gain. A host, as ssh takes it, has it measured there; `cortex-a53`,
             `cortex-a72` and `cortex-a76` count the instructions of an emulated core.
         tune_seconds: Longest time of the search for one format, in seconds.
-        tune_seed: Seed of the order in which the search tries what looks alike.
+        tune_seed: Seed of the search.
         out: Folder for a model that edgecnn did not train. Default: artifacts/ plus its name.
         images: How a folder of images is read, and the class names.
         interface: Preprocessing and output of a model that edgecnn did not train, as in `edgecnn.evaluate`.
@@ -119,7 +119,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         Path(out) if out else None,
         trust=tuple(trust),
         judge=judge,
-        tuning=None if tune is None else _tuning(tune, tune_seconds, tune_seed, judge, dataset, progress),
+        tuning=None if tune is None else tuning_of(tune, judge, dataset, progress, tune_seconds, tune_seed),
         card=lambda manifest, earlier: model_card(manifest, folder.resolve().name, earlier),
         on_step=progress.say,
     )
@@ -139,8 +139,28 @@ def _own_images(source: ModelFile, usage: Usage) -> Dataset:
     return load_for_model(usage.data, usage.images, model_images(usage.classifier(source)))
 
 
-def _tuning(where: str, seconds: float, seed: int, judge: Judge | None, dataset: Dataset, progress: Progress) -> Tuning:
-    """Return how to tune: files must be accurate enough for `judge`, or else not be shown to lose too much for a benchmark."""
+def tuning_of(
+    where: str,
+    judge: Judge | None,
+    dataset: Dataset,
+    progress: Progress,
+    seconds: float = TUNE_SECONDS,
+    seed: int = 0,
+) -> Tuning:
+    """Return how to tune: files must be accurate enough for `judge`, or else not be shown to lose too much for a benchmark.
+
+    Args:
+        where: `here`, a host, or an emulated core.
+        judge: Judge of the export; None if it has none.
+        dataset: Images of the model.
+        progress: Receives each step.
+        seconds: Longest time of the search for one format, in seconds.
+        seed: Seed of the search.
+
+    Raises:
+        ConfigError: If `where` names no machine, or the time is out of range.
+        EdgeCnnError: If the machine can't be reached.
+    """
     limit = Budget().max_drop_points
     assert limit is not None  # noqa: S101  # The default.
     return Tuning(yardstick_of(where, seconds, dataset.test, progress), judge or _judge(limit, undecided=True), seed)

@@ -40,10 +40,12 @@ class Network:
 
         return costs
 
-    def best(self) -> float:
-        every = itertools.product((False, True), repeat=len(self.names))
-        choices = [frozenset(itertools.compress(self.names, kept)) for kept in every]
-        return min(self.cost(one) for one in choices)
+    def least(self) -> float:
+        """Return the cost of the best of all placements."""
+        integer, floating = 0.0, self._border
+        for i, f in zip(self._integer, self._floating, strict=True):
+            integer, floating = min(integer, floating + self._border) + i, min(floating, integer + self._border) + f
+        return min(integer, floating)
 
 
 def always(placement: Placement) -> bool:
@@ -73,13 +75,13 @@ def test_a_run_that_pays_only_together_is_found() -> None:
 def test_the_best_of_all_placements_is_found_within_three_percent(seed: int) -> None:
     rng = random.Random(seed)  # noqa: S311
     network = Network([rng.uniform(1, 10) for _ in range(10)], [rng.uniform(1, 10) for _ in range(10)], 0.7)
-    assert network.cost(searched(network, seed=seed)) <= 1.03 * network.best()
+    assert network.cost(searched(network, seed=seed)) <= 1.03 * network.least()
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_noise_of_three_percent_and_another_seed_lose_little(seed: int) -> None:
     network = first_is_slow()
-    assert network.cost(searched(network, noise=0.03, seed=seed)) <= 1.05 * network.best()
+    assert network.cost(searched(network, noise=0.03, seed=seed)) <= 1.05 * network.least()
 
 
 def test_a_long_network_is_searched_by_few_measurements() -> None:
@@ -135,3 +137,32 @@ def test_runs_are_of_neighbours_from_the_longest_to_every_single_one(count: int)
     for run in runs:
         places = sorted(map(names.index, run))
         assert places == list(range(places[0], places[0] + len(run)))
+
+
+def test_what_is_close_to_the_best_accepted_choice_is_measured_again_though_others_are_cheaper() -> None:
+    network = first_is_slow()
+    measured: list[Placement] = []
+
+    def measure(placements: Sequence[Placement]) -> list[float]:
+        measured.extend(placements)
+        return network.measure()(placements)
+
+    def accepts(placement: Placement) -> bool:
+        return "layer0" not in placement
+
+    found = Search(network.names, measure, accepts, lambda: False, BATCH).run()
+    again = {one for one in measured if measured.count(one) > 1}
+    assert found in {None, *again}
+    assert again
+    assert all(map(accepts, again))
+
+
+def test_a_network_of_many_layers_is_searched_in_few_large_batches() -> None:
+    rng = random.Random(5)  # noqa: S311
+    integer = [rng.lognormvariate(0, 0.8) for _ in range(65)]
+    network = Network(integer, [cost * rng.lognormvariate(0.1, 0.5) for cost in integer], border=0.3)
+    found = Search(network.names, network.measure(noise=0.005), always, lambda: len(network.batches) >= 12, 32).run()
+    assert found
+    # Nine tenths of what the best placement of all saves: one changed run at a time finds half.
+    saved = network.cost(frozenset()) - network.cost(found)
+    assert saved > 0.9 * (network.cost(frozenset()) - network.least())
