@@ -201,7 +201,8 @@ def test_a_plain_file_that_loses_too_much_need_not_be_beaten(export_so_far: tupl
 
     assert not np.array_equal(lossy, reference)
     # The choices cost more than int8, and less than float32.
-    images = JudgedImages(*[np.ones(len(lossy), np.bool_)] * 2, None)
+    every = np.ones(len(lossy), np.bool_)
+    images = JudgedImages(every, every, None)
     arguments = (*export_so_far[:3], images, *export_so_far[4:])
     made, said = tuned_again(arguments, Invented(lambda operators: 9.0 - len(operators) / 4), objection)
     assert made
