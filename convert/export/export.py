@@ -105,7 +105,8 @@ def _opened(
 
 
 def _write(job: ExportJob) -> Manifest:
-    tools = [package for row in FORMATS.values() for package in row.made_with]
+    # Not those of other formats, which need not be installed.
+    tools = [package for name in job.config.formats for package in FORMATS[name].made_with]
     export_versions = versions("tensorflow", "keras", *tools, "numpy")
     job.on_step(f"Keras on {counted(job.dataset.test.labels, 'test image')}")
     probabilities = job.keras.split_probabilities(job.dataset.test)
