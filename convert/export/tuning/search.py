@@ -24,6 +24,8 @@ _PARENTS = 2
 _DRAWS = 4
 # What is this close to the cheapest is measured again, as often.
 _CLOSE, _MOST_CLOSE, _AGAIN = 0.05, 4, 2
+# Costs that vary less are counts of instructions, which are the same each time.
+_EXACT = 1e-3
 
 
 class Search:
@@ -123,6 +125,8 @@ class Search:
             close = [one for one in self._by_cost() if one and self.cost(one) <= limit and self._is_accepted(one)]
             if close:
                 self._add(close[:_MOST_CLOSE])
+            if all(max(self._costs[one]) - min(self._costs[one]) < _EXACT for one in close):
+                return
 
     def _add(self, placements: Sequence[Placement]) -> None:
         for placement, cost in zip(placements, self._measure(placements), strict=True):

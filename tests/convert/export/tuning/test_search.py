@@ -166,3 +166,18 @@ def test_a_network_of_many_layers_is_searched_in_few_large_batches() -> None:
     # Nine tenths of what the best placement of all saves: one changed run at a time finds half.
     saved = network.cost(frozenset()) - network.cost(found)
     assert saved > 0.9 * (network.cost(frozenset()) - network.least())
+
+
+@pytest.mark.parametrize(("noise", "times"), [(0.0, 1), (0.03, 2)])
+def test_exact_costs_are_measured_again_but_once(noise: float, times: int) -> None:
+    network = first_is_slow()
+    measure = network.measure(noise)
+    batches: list[Sequence[Placement]] = []
+
+    def costs(placements: Sequence[Placement]) -> list[float]:
+        batches.append(placements)
+        return measure(placements)
+
+    Search(network.names, costs, always, lambda: False, BATCH).run()
+    seen = list(itertools.chain.from_iterable(batches))
+    assert max(map(seen.count, seen)) == 1 + times
