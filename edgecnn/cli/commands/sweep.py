@@ -15,7 +15,7 @@ from edgecnn.words import PRECISIONS, device_formats
 DEFAULTS = ec.TrainConfig()
 
 
-def sweep(
+def sweep(  # Longer than 50 lines: its options and their help.
     context: typer.Context,
     filters: Annotated[
         list[str], typer.Option(metavar="N,N,N", help="Filters of the CNN's three stages; repeat this option for each network.")
