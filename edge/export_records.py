@@ -5,6 +5,9 @@ from typing import Literal
 
 from edgecnn.edge.formats import CalibrationName
 
+GAIN = 0.99
+"""What is not shown to cost less than this share is not worth a file or an argument of its own."""
+
 
 @dataclass(frozen=True)
 class Parity:
@@ -93,6 +96,7 @@ class Tuned:
         seconds: How long the search took.
         seed: Seed of the search.
         tried: The placements that were judged, in order of cost.
+        runtime: Name of the runtime that ran all files; None for the format's default one.
     """
 
     machine: str
@@ -103,6 +107,50 @@ class Tuned:
     seconds: float
     seed: int
     tried: tuple[TriedPlacement, ...]
+    runtime: str | None = None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a file costs with arguments of `Classifier.load`.
+
+    Attributes:
+        threads: Number of threads.
+        runtime: Name of the runtime; None for the format's default one.
+        ratio: Its cost divided by that of one thread of the default runtime, in processes that took turns; for instructions
+            the interval is that of the counts.
+        p50_ns: Median time of one inference in nanoseconds; None for instructions.
+        p99_ns: 99th percentile of the same; None for instructions, and for too few runs.
+        verdict: Verdict on its accuracy there, as `edgecnn bench` gives it; `UNJUDGED` for an emulated core.
+    """
+
+    threads: int
+    runtime: str | None
+    ratio: Interval
+    p50_ns: float | None
+    p99_ns: float | None
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings with which a file was measured on the machine that an export was tuned for.
+
+    Attributes:
+        machine: Where it was measured, as in `Tuned`.
+        unit: What was measured: `time`, or `instructions` of an emulated core.
+        tried: The settings: one thread of the default runtime, then the others.
+    """
+
+    machine: str
+    unit: Literal["time", "instructions"]
+    tried: tuple[Setting, ...]
+
+    @property
+    def best(self) -> Setting | None:
+        """The setting of least cost that is shown to gain a percent and not shown to lose accuracy; None for no such one."""
+        gains = [one for one in self.tried if one.ratio.high <= GAIN and one.verdict != "FAIL"]
+        return min(gains, key=lambda one: one.ratio.estimate, default=None)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from edgecnn.edge.errors import ArtifactError
-from edgecnn.edge.export_records import Mended, Parity, Provenance, Reference, Tuned
+from edgecnn.edge.export_records import Mended, Parity, Provenance, Reference, Settings, Tuned
 from edgecnn.edge.files import read_bytes, sha256, write_bytes
 from edgecnn.edge.folder.file_names import MANIFEST_NAME
 from edgecnn.edge.folder.other_formats import fix_for
@@ -143,6 +143,7 @@ class Artifact:
         parity: Agreement with the Keras model, measured before the file was accepted; None for the Keras model.
         mended: Layers left unquantized to keep the accuracy or to save time; None if the file is plainly quantized.
         tuned: How those layers were found, if they are the ones of least cost; else None.
+        settings: Threads and runtimes that were measured with it, if it is the file of least cost of a tuned export; else None.
     """
 
     format: str
@@ -157,6 +158,7 @@ class Artifact:
     parity: Parity | None
     mended: Mended | None = None
     tuned: Tuned | None = None
+    settings: Settings | None = None
 
     @property
     def exported(self) -> bool:

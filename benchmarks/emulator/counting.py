@@ -5,6 +5,7 @@ the runtimes choose other kernels or crash, so it is replaced by the newer qemu'
 """
 
 import re
+import signal
 import statistics
 import subprocess
 import tempfile
@@ -31,11 +32,24 @@ class Stretch:
     spread: int
 
 
+class ProgramFailed(CannotEmulate):
+    """A counted program failed on the board.
+
+    Attributes:
+        reason: The signal that ended it, or the last line that it printed.
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 def count(board: Board, program: str, *arguments: str) -> tuple[str, list[Stretch]]:
     """Run a Python program in the board's home folder; return its output and each labelled stretch, from label 1.
 
     Raises:
-        CannotEmulate: If the emulator can't be made, or the program fails.
+        ProgramFailed: If the program fails.
+        CannotEmulate: If the emulator can't be made.
     """
     folder = counter()
     library = next((folder / "usr/lib").glob("*-linux-gnu")).name
@@ -50,8 +64,16 @@ def count(board: Board, program: str, *arguments: str) -> tuple[str, list[Stretc
         code = plain.run(command, printed)
         text = printed.read_text(encoding="utf-8")
     if code:
-        raise CannotEmulate(f"{program} failed on {board.cpu} (exit code {code}):\n{text[-2000:]}")
+        raise ProgramFailed(f"{program} failed on {board.cpu} (exit code {code}):\n{text[-2000:]}", why_ended(code, text))
     return _MARK.sub("", text), stretches_of(text)
+
+
+def why_ended(code: int, text: str) -> str:
+    """Return in a few words why a program failed: the signal that ended it, or the last line that it printed."""
+    if code < 0:
+        return signal.Signals(-code).name
+    lines = [line for line in _MARK.sub("", text).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else f"exit code {code}"
 
 
 def stretches_of(text: str) -> list[Stretch]:

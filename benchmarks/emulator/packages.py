@@ -3,13 +3,13 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 import edgecnn
 from edgecnn.benchmarks.emulator.userland import System, cache_folder, key_of, made_whole
 from edgecnn.edge.errors import EdgeCnnError, MissingDependency
-from edgecnn.edge.formats import default_formats
 from edgecnn.edge.runtimes.installed import extras
 
 
@@ -17,8 +17,8 @@ class CannotInstall(EdgeCnnError):
     """pip could not install something for the board; the message says what and why."""
 
 
-def site_of(system: System) -> Path:
-    """Return a folder with what edgecnn needs on a board with the default runtimes of all formats.
+def site_of(system: System, formats: Sequence[str]) -> Path:
+    """Return a folder with what edgecnn needs on a board with the default runtimes of these formats.
 
     Raises:
         CannotInstall: If there is no wheel for a package.
@@ -28,7 +28,7 @@ def site_of(system: System) -> Path:
         listed = [requirement.partition(";") for requirement in requires("edgecnn") or ()]
     except PackageNotFoundError as error:
         raise MissingDependency("edgecnn itself is not installed: pip install . in its folder") from error
-    runtimes = extras(default_formats(), 64)
+    runtimes = extras(formats, 64)
     wanted = [name.strip() for name, _, marker in listed if not marker or any(f'"{extra}"' in marker for extra in runtimes)]
     target = cache_folder() / f"runtimes-{system.name}-{key_of(*wanted)}"
     with made_whole(target) as made:

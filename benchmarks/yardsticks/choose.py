@@ -9,13 +9,16 @@ from edgecnn.benchmarks.yardsticks.over_ssh import OverSsh
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
 from edgecnn.edge.progress import Progress
+from edgecnn.edge.runtimes.installed import installed_runtime
 
 HERE = "here"
 TUNE_SECONDS = 120.0
 """Longest time of the search for one format, in seconds."""
 
 
-def yardstick_of(where: str, seconds: float, test: Split, progress: Progress) -> Here | OverSsh | Emulated:
+def yardstick_of(
+    where: str, seconds: float, test: Split, progress: Progress, formats: tuple[str, ...], runtime: str | None = None
+) -> Here | OverSsh | Emulated:
     """Return what files are measured with, once it is shown to be there.
 
     Args:
@@ -23,18 +26,22 @@ def yardstick_of(where: str, seconds: float, test: Split, progress: Progress) ->
         seconds: Longest time of the search for one format.
         test: Test images.
         progress: Receives each step.
+        formats: Names of the formats that are measured: an emulated board gets their default runtimes.
+        runtime: Name of the runtime to tune for; None for the default one of each format.
 
     Raises:
         ConfigError: If it names neither.
         EdgeCnnError: If the host can't be reached.
-        MissingDependency: If this machine can't emulate the core.
+        MissingDependency: If this machine can't emulate the core, or does not have the runtime.
     """
     if not 1 <= seconds <= 86_400:
         raise ConfigError(f"{field('tune_seconds')} must be 1 s to 24 hours, got {seconds:g} s")
     if where == HERE:
-        return Here(test, seconds)
+        if runtime:
+            installed_runtime(runtime)
+        return Here(test, seconds, runtime)
     if where in CORES:
-        emulated = Emulated(where, seconds, progress.say)
+        emulated = Emulated(where, seconds, progress.say, formats, runtime)
         emulated.prepare()
         return emulated
     if where.startswith("cortex-"):
@@ -44,4 +51,4 @@ def yardstick_of(where: str, seconds: float, test: Split, progress: Progress) ->
     progress.say(f"{where}: connecting")
     if away := unreachable([where]):
         raise EdgeCnnError(f"{where}: {away[where].error}")
-    return OverSsh(where, test, seconds)
+    return OverSsh(where, test, seconds, runtime)

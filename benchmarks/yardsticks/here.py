@@ -1,16 +1,23 @@
 """This machine as a yardstick."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from edgecnn.benchmarks.judge.budgets import load_budgets
+from edgecnn.benchmarks.judge.gate import Policy
 from edgecnn.benchmarks.machine.host import Machine, read_machine
 from edgecnn.benchmarks.measure.launches import measure
-from edgecnn.benchmarks.measure.lineup import candidate_of
+from edgecnn.benchmarks.measure.lineup import candidate_of, folder_lineup
+from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.planning import PlanOptions
+from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.yardsticks.launches import BRIEF, MOST_FILES, ratios
+from edgecnn.benchmarks.yardsticks.settings import exported, named_runtimes, runtime_for, settings_of, thread_counts
 from edgecnn.edge.data.splits import Split
-from edgecnn.edge.export_records import Interval
+from edgecnn.edge.errors import MissingDependency
+from edgecnn.edge.export_records import Interval, Setting
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.runtimes import opener_for
 
@@ -22,10 +29,12 @@ class Here:
     Attributes:
         test: Test images, of which the first are timed.
         seconds: Longest time of a search for one format.
+        runtime: Name of the runtime to tune for; None for the default one of each format.
     """
 
     test: Split
     seconds: float
+    runtime: str | None = None
     unit: Literal["time"] = "time"
     most_files: int = MOST_FILES
 
@@ -36,13 +45,27 @@ class Here:
 
     def compare(self, folder: Path, base: str, *, thorough: bool) -> dict[str, Interval]:
         """See `Yardstick`."""
-        models = ModelFolder(folder)
-        files = models.manifest.exported if models.manifest else ()
-        candidates = [candidate_of(models.model(file.path), opener_for(file.format), 1, self.test) for file in files]
+        models, files = ModelFolder(folder), exported(folder)
+        openers = [opener_for(runtime_for(file.format, self.runtime) or file.format) for file in files]
+        candidates = [
+            candidate_of(models.model(file.path), opener, 1, self.test) for file, opener in zip(files, openers, strict=True)
+        ]
         plan = PlanOptions() if thorough else BRIEF
         measured, _ = measure(candidates, plan, lambda processes, launches: None, lambda done, steps, text: None)
         names = [candidate.name for candidate in candidates]
         return ratios(dict(zip(names, measured.launches, strict=True)), base)
+
+    def settings(self, folder: Path, max_drop_points: float) -> tuple[Setting, ...]:
+        """See `Yardstick`. A runtime that refuses the file is skipped."""
+        (file,) = exported(folder)
+        openers = [opener_for(file.format)]
+        for name in named_runtimes(file.format):
+            with suppress(MissingDependency):
+                openers.append(opener_for(name))
+        options = BenchOptions(threads=thread_counts(read_machine().cores))
+        lineup = folder_lineup(ModelFolder(folder), options, {file.format: openers}, self.test)
+        budgets = load_budgets(None, {"max_drop_points": max_drop_points}, ())
+        return settings_of(benchmark(lineup, options, budgets, Policy(("noise",)), command="", versions={}))
 
 
 def machine_text(machine: Machine) -> str:

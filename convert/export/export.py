@@ -13,6 +13,7 @@ from edgecnn.convert.export.export_job import Card, ExportJob
 from edgecnn.convert.export.file_exporter import FileExporter
 from edgecnn.convert.export.keep_accuracy import Judge, judged_images
 from edgecnn.convert.export.tuning.figure import save_tried
+from edgecnn.convert.export.tuning.settings import with_settings
 from edgecnn.convert.export.tuning.tune import tuned_file
 from edgecnn.convert.export.tuning.yardstick import Tuning
 from edgecnn.convert.keras.load import saved_with
@@ -118,7 +119,9 @@ def _write(job: ExportJob) -> Manifest:
     if job.tuning and images:
         for model_format in job.config.formats:
             plain = [one for one in made if one[0].format == model_format]
-            made += filter(None, [tuned_file(job, exporter, job.tuning, images, (reference, stored, probabilities), plain)])
+            tuned = tuned_file(job, exporter, job.tuning, images, (reference, stored, probabilities), plain)
+            own = with_settings(job, job.tuning, (reference, stored), [*plain, *filter(None, [tuned])])
+            made = [one for one in made if one[0].format != model_format] + own
     provenance = replace(
         job.manifest.provenance,
         exported=utc_now(),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgecnn.edge.anatomy.network import layer_label
-from edgecnn.edge.export_records import Mended, Reference, Tuned
+from edgecnn.edge.export_records import Interval, Mended, Reference, Setting, Settings, Tuned
 from edgecnn.edge.manifest import Artifact, Manifest
 from edgecnn.edge.model.interface import formula
 from edgecnn.edge.model.metrics import LEAST_SPREAD
@@ -35,6 +35,7 @@ def export_text(manifest: Manifest, folder: Path, files: Sequence[str], width: i
     ]
     written = [artifact for artifact in manifest.artifacts if artifact.path in files]
     notes = [_mended_text(artifact, artifact.mended) for artifact in written if artifact.mended]
+    notes += [_settings_text(folder / artifact.path, artifact.settings) for artifact in written if artifact.settings]
     calibration = manifest.provenance.calibration
     if calibration and any(artifact.path in calibration.halves for artifact in written):
         notes += [f"Calibration: {warning}" for warning in calibration.warnings]
@@ -92,11 +93,45 @@ def _mended_text(artifact: Artifact, mended: Mended) -> str:
 
 
 def _tuned_text(name: str, tuned: Tuned) -> str:
-    ratio = tuned.ratio
+    where = f"{tuned.machine} with {tuned.runtime}" if tuned.runtime else tuned.machine
     return (
-        f"{name}: {ratio.estimate:.2f} ({ratio.low:.2f}-{ratio.high:.2f}) of {tuned.compared_with}'s {tuned.unit} on "
-        f"{tuned.machine}, in fresh processes. It is the best of {tuned.candidates} choices of float layers."
+        f"{name}: {_ratio_text(tuned.ratio)} of {tuned.compared_with}'s {tuned.unit} on {where}, in fresh processes. It is the "
+        f"best of {tuned.candidates} choices of float layers."
     )
+
+
+def _settings_text(path: Path, settings: Settings) -> str:
+    """Say which arguments of `Classifier.load` make a file faster, if any does."""
+    (default, *others), best = settings.tried, settings.best
+    unit = settings.unit
+    if best:
+        text = f'{path.name}: Classifier.load("{path}", {_arguments(best)}) takes {_cost_text(best, default, unit)}.'
+        text += " Its accuracy was not judged there." if best.verdict == "UNJUDGED" else ""
+    elif others:
+        least = min(others, key=lambda one: one.ratio.estimate)
+        text = f"{path.name}: nothing to set in Classifier.load: {_arguments(least)} takes {_cost_text(least, default, unit)}"
+        text += f"{', and loses accuracy' if least.verdict == 'FAIL' else ''}."
+    else:
+        text = f"{path.name}: no other runtime for it is there."
+    return f"{text} Threads were not tried: instructions do not say how long several take." if unit == "instructions" else text
+
+
+def _arguments(setting: Setting) -> str:
+    threads = [f"threads={setting.threads}"] if setting.threads > 1 else []
+    return ", ".join(threads + ([f'runtime="{setting.runtime}"'] if setting.runtime else []))
+
+
+def _ratio_text(ratio: Interval) -> str:
+    return f"{ratio.estimate:.2f} ({ratio.low:.2f}-{ratio.high:.2f})"
+
+
+def _cost_text(setting: Setting, default: Setting, unit: str) -> str:
+    """Return what a setting costs: with p99, since several threads often have a worse one."""
+    texts = [f"{_ratio_text(setting.ratio)} of its {unit} by default"]
+    for name, own, by_default in (("p50", setting.p50_ns, default.p50_ns), ("p99", setting.p99_ns, default.p99_ns)):
+        if own is not None and by_default is not None:
+            texts.append(f"{name} {own / 1e3:,.1f} instead of {by_default / 1e3:,.1f} µs")
+    return ", ".join(texts)
 
 
 def _judged_text(mended: Mended) -> str:

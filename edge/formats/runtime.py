@@ -19,6 +19,7 @@ class Runtime(NamedTuple):
         python_below: First Python version without a package, for example (3, 12); None if none is known.
         ended: Whether the project has ended, so that no release will follow.
         by_name: Whether it runs files only if it is named, and is never the default one of its format.
+        cpu: Instructions without which it gains nothing, as /proc/cpuinfo names them; None if it runs on any CPU.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Runtime(NamedTuple):
     python_below: tuple[int, ...] | None = None
     ended: bool = False
     by_name: bool = False
+    cpu: str | None = None
 
 
 RUNTIMES = {
@@ -38,6 +40,7 @@ RUNTIMES = {
         Runtime(
             "litert", ("tflite",), LITERT, "edgecnn.edge.runtimes.litert", profiler="edgecnn.benchmarks.timing.profile_litert"
         ),
+        Runtime("litert-fp16", ("tflite",), LITERT, "edgecnn.edge.runtimes.litert_fp16", by_name=True, cpu="asimdhp"),
         Runtime(
             "tflite-runtime",
             ("tflite",),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.errors import ArtifactError, why
+from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
 from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.inference.independence import Independence
@@ -50,6 +50,7 @@ class Classifier:
 
     The file may take float, uint8, int8 or int16 images, with channels last or first, one, several or any number at a time,
     and may compute probabilities or logits. The images you pass are always uint8, height x width x channels, colours as RGB.
+    Load one for each of your threads: LiteRT and OpenVINO mix up calls that overlap.
 
     Attributes:
         shape: (height, width, channels) of one image.
@@ -107,7 +108,7 @@ class Classifier:
         path: str | Path,
         threads: int = 1,
         *,
-        opener: Opener | None = None,
+        runtime: str | Opener | None = None,
         interface: Interface | str | None = None,
         signature: str | None = None,
         streaming: bool = False,
@@ -122,7 +123,8 @@ class Classifier:
             path: A .tflite or .onnx file, a file in a bundle (`mnist.zip/int8.tflite`), or a folder or bundle with only one; on
                 the workstation also a .keras file.
             threads: Number of threads of the runtime. For a small model, one is often fastest and has the best tail latency.
-            opener: How to open it, for example `opener_for` of another runtime. Default: the format's first installed runtime.
+            runtime: Runtime that executes it: a name such as `litert-fp16`, or what `opener_for` returned. Default: the
+                format's first installed runtime.
             interface: For a file without a manifest: an `Interface`, or `"unit"` (pixel / 255) or another name of `SCHEMES`.
             signature: Signature to run of a TFLite file that has several.
             streaming: Images are frames of one stream: a TFLite file with state (an LSTM's, say) keeps it from one call to
@@ -133,15 +135,18 @@ class Classifier:
             ArtifactError: If the file is missing, damaged, stale or not an image classifier, expects other numbers than the
                 preprocessing gives, or keeps state that can't be reset; for a new file also if the child process did not
                 survive it.
-            ConfigError: If `threads` is not 1 to 64, or `interface`, `signature` or `streaming` is missing, superfluous or
-                wrong.
-            MissingDependency: If no runtime for it is installed.
+            ConfigError: If `threads` is not 1 to 64, `runtime` is unknown or runs no such file, or `interface`, `signature` or
+                `streaming` is missing, superfluous or wrong.
+            MissingDependency: If no runtime for it is installed, or the CPU lacks what `runtime` needs.
         """
         with ModelFolder(path) as models:
             model = models.model()
-        opener = opener or opener_for(model.format)
-        runtime = opener.open_file(model, threads, signature, streaming, trusted)
-        return cls(model, runtime, as_interface(interface), streaming)
+        opener = runtime if isinstance(runtime, Opener) else opener_for(runtime or model.format)
+        if opener.runtime and model.format not in opener.runtime.formats:
+            named, others = f"{field('runtime')}={opener.runtime.name}", " and ".join(opener.runtime.formats)
+            raise ConfigError(f"{model.path}: {named} runs {others} files only: omit it")
+        opened = opener.open_file(model, threads, signature, streaming, trusted)
+        return cls(model, opened, as_interface(interface), streaming)
 
     def predict(self, images: "NDArray[Any] | Picture | Sequence[Picture]") -> Prediction:
         """Classify images.

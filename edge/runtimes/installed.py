@@ -1,9 +1,12 @@
 """Finds the runtime for the files of a format on this machine."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from edgecnn.edge.errors import ConfigError, MissingDependency, field
 from edgecnn.edge.formats import FORMATS, RUNTIMES, Runtime
+
+CPUINFO = Path("/proc/cpuinfo")
 
 
 def runtimes_of(model_format: str) -> tuple[Runtime, ...]:
@@ -28,11 +31,16 @@ def installed_runtime(name: str) -> Runtime:
 
     Raises:
         ConfigError: If there is no such runtime or format.
-        MissingDependency: If it is not installed, or no runtime of the format is.
+        MissingDependency: If it is not installed, no runtime of the format is, or the CPU lacks what it needs.
     """
     rows = _named(name)
     for row in rows:
         if row.package.is_installed:
+            if row.cpu and not _cpu_has(row.cpu):
+                raise MissingDependency(
+                    f"{row.name} needs a CPU with {row.cpu} in {CPUINFO}, as a Raspberry Pi 5 has, and this one has none: "
+                    f"use {runtimes_of(row.formats[0])[0].name}"
+                )
             return row
     if len(rows) == 1:
         raise rows[0].package.missing
@@ -70,6 +78,13 @@ def extras(names: Sequence[str], bits: int) -> list[str]:
     """
     rows = (next((row for row in _named(name) if bits in row.bits), None) for name in names)
     return sorted({row.package.extra for row in rows if row})
+
+
+def _cpu_has(instructions: str) -> bool:
+    try:
+        return instructions in CPUINFO.read_text(encoding="utf-8", errors="replace").split()
+    except OSError:  # Only Linux has this file.
+        return False
 
 
 def _named(name: str) -> tuple[Runtime, ...]:

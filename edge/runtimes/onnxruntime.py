@@ -1,8 +1,9 @@
 """ONNX files, through ONNX Runtime on the CPU."""
 
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.edge.errors import ArtifactError
@@ -27,8 +28,19 @@ def import_library() -> None:
     _library()
 
 
+class _Buffers(NamedTuple):
+    """Arrays that a session reads and writes in place (I/O binding)."""
+
+    binding: Any
+    input: NDArray[Any]
+    output: NDArray[Any]
+
+
 class OnnxSession:
     """A `LoadedModel` of .onnx bytes.
+
+    A file of fixed sizes runs in buffers that are kept, which saves several microseconds of each run. A file that declares
+    another output than it gives never does: onnxruntime would only find out at the end of a run.
 
     Raises:
         MissingDependency: If onnxruntime is not installed.
@@ -59,11 +71,40 @@ class OnnxSession:
                 if not node.type.startswith("tensor(") or node.type == "tensor(string)":
                     raise ArtifactError(f"{node.name} of the ONNX model is a {node.type}: give a model with tensors of numbers")
             self.input_spec, self.output_spec = _spec(inputs[0]), _spec(outputs[0])
+        # Shape and dtype of the batches that run in buffers; None until a first run has shown that the file can.
+        self._bound: tuple[tuple[int, ...], np.dtype[Any]] | None = None
+        # A run takes a set and puts it back, so that threads never share one.
+        self._free: list[_Buffers] = []
 
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
         """Run a batch."""
-        output: NDArray[Any] = self._session.run(None, {self.input_spec.name: batch})[0]
+        if (batch.shape, batch.dtype) != self._bound:
+            return self._run_unbound(batch)
+        try:
+            buffers = self._free.pop()
+        except IndexError:
+            return self._run_unbound(batch)
+        buffers.input[...] = batch
+        self._session.run_with_iobinding(buffers.binding)
+        output = buffers.output.copy()
+        self._free.append(buffers)
         return output
+
+    def _run_unbound(self, batch: NDArray[Any]) -> NDArray[Any]:
+        output: NDArray[Any] = self._session.run(None, {self.input_spec.name: batch})[0]
+        if (batch.shape, output.shape) == (self.input_spec.shape, self.output_spec.shape):
+            self._bound = batch.shape, batch.dtype
+            self._free.append(self._buffers(batch, output))
+        return output
+
+    def _buffers(self, batch: NDArray[Any], output: NDArray[Any]) -> _Buffers:
+        """Return buffers for a batch and its output."""
+        binding, arrays = self._session.io_binding(), (np.empty_like(batch, order="C"), np.empty_like(output))
+        for bind, spec, array in zip(
+            (binding.bind_input, binding.bind_output), (self.input_spec, self.output_spec), arrays, strict=True
+        ):
+            bind(spec.name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        return _Buffers(binding, *arrays)
 
 
 def open_model(data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> OnnxSession:

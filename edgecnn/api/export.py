@@ -16,11 +16,11 @@ from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.report.model_card import model_card
 from edgecnn.benchmarks.timing.latency import Plan
-from edgecnn.benchmarks.yardsticks.choose import TUNE_SECONDS, yardstick_of
+from edgecnn.benchmarks.yardsticks.choose import HERE, TUNE_SECONDS, yardstick_of
 from edgecnn.convert.export.config import Batch, ExportConfig
 from edgecnn.convert.export.export import export as export_model
 from edgecnn.convert.export.keep_accuracy import Judge
-from edgecnn.convert.export.tuning.yardstick import Tuning
+from edgecnn.convert.export.tuning.yardstick import Tuning, Yardstick
 from edgecnn.convert.training.config import TrainResult
 from edgecnn.edge.data.dataset import Dataset, recorded_model, recorded_source
 from edgecnn.edge.data.dataset import load_dataset as load_for_model
@@ -29,7 +29,7 @@ from edgecnn.edge.data.splits import Labels
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.folder.model_file import ModelFile, read_model
 from edgecnn.edge.folder.model_folder import ModelFolder
-from edgecnn.edge.formats import FORMATS, CalibrationName
+from edgecnn.edge.formats import FORMATS, RUNTIMES, CalibrationName
 from edgecnn.edge.inference.model_interface import interface_of
 from edgecnn.edge.inference.model_test_images import model_images
 from edgecnn.edge.model.interface import Interface
@@ -54,6 +54,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
     tune: str | None = None,
     tune_seconds: float = TUNE_SECONDS,
     tune_seed: int = 0,
+    tune_runtime: str | None = None,
     out: str | Path | None = None,
     images: FolderOptions = NO_OPTIONS,
     interface: Interface | str | None = None,
@@ -80,6 +81,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
             `cortex-a72` and `cortex-a76` count the instructions of an emulated core.
         tune_seconds: Longest time of the search for one format, in seconds.
         tune_seed: Seed of the search.
+        tune_runtime: Runtime to tune for, such as `litert-fp16`. Default: that of each format.
         out: Folder for a model that edgecnn did not train. Default: artifacts/ plus its name.
         images: How a folder of images is read, and the class names.
         interface: Preprocessing and output of a model that edgecnn did not train, as in `edgecnn.evaluate`.
@@ -97,6 +99,8 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         MissingDependency: If a package of the train extra is missing.
     """
     config = ExportConfig(tuple(formats), tuple(precisions), calibration, tuple(runtimes), batch)
+    if tune_runtime is not None:
+        _require_tunable(tune_runtime, tune, config.formats)
     judge = None if keep_accuracy is None else _judge(keep_accuracy)
     if tune is not None and "int8" not in config.precisions:
         raise ConfigError(f"{field('tune')} makes int8 files: add {field('precisions')}=int8")
@@ -111,6 +115,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         if images.fit:
             taken = replace(taken, preprocessing=replace(taken.preprocessing, fit=said.preprocessing.fit))
     folder = path.parent if source.manifest else Path(out) if out else Path("artifacts") / path.stem
+    yardstick = None if tune is None else yardstick_of(tune, tune_seconds, dataset.test, progress, config.formats, tune_runtime)
     manifest = export_model(
         path,
         dataset,
@@ -119,7 +124,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         Path(out) if out else None,
         trust=tuple(trust),
         judge=judge,
-        tuning=None if tune is None else tuning_of(tune, judge, dataset, progress, tune_seconds, tune_seed),
+        tuning=tuning_for(judge, yardstick, tune_seed) if yardstick else None,
         card=lambda manifest, earlier: model_card(manifest, folder.resolve().name, earlier),
         on_step=progress.say,
     )
@@ -139,31 +144,28 @@ def _own_images(source: ModelFile, usage: Usage) -> Dataset:
     return load_for_model(usage.data, usage.images, model_images(usage.classifier(source)))
 
 
-def tuning_of(
-    where: str,
-    judge: Judge | None,
-    dataset: Dataset,
-    progress: Progress,
-    seconds: float = TUNE_SECONDS,
-    seed: int = 0,
-) -> Tuning:
+def _require_tunable(runtime: str, tune: str | None, formats: Sequence[str]) -> None:
+    """Raise unless files are tuned that a runtime runs."""
+    if tune is None:
+        raise ConfigError(f"{field('tune_runtime')} says what to tune for: add {field('tune')}={HERE}, or omit it")
+    if runtime not in RUNTIMES:
+        raise ConfigError(f"{field('tune_runtime')}={runtime} is unknown: use {', '.join(RUNTIMES)}")
+    runs = RUNTIMES[runtime].formats
+    if not set(runs) & set(formats):
+        raise ConfigError(f"{field('tune_runtime')}={runtime} runs {runs[0]} files: add {field('formats')}={runs[0]}")
+
+
+def tuning_for(judge: Judge | None, yardstick: Yardstick, seed: int = 0) -> Tuning:
     """Return how to tune: files must be accurate enough for `judge`, or else not be shown to lose too much for a benchmark.
 
     Args:
-        where: `here`, a host, or an emulated core.
         judge: Judge of the export; None if it has none.
-        dataset: Images of the model.
-        progress: Receives each step.
-        seconds: Longest time of the search for one format, in seconds.
+        yardstick: What measures the files.
         seed: Seed of the search.
-
-    Raises:
-        ConfigError: If `where` names no machine, or the time is out of range.
-        EdgeCnnError: If the machine can't be reached.
     """
     limit = Budget().max_drop_points
     assert limit is not None  # noqa: S101  # The default.
-    return Tuning(yardstick_of(where, seconds, dataset.test, progress), judge or _judge(limit, undecided=True), seed)
+    return Tuning(yardstick, judge or _judge(limit, undecided=True), seed)
 
 
 def _judge(points: float, undecided: bool = False) -> Judge:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgecnn.api.data import load_dataset
-from edgecnn.api.export import tuning_of
+from edgecnn.api.export import tuning_for
 from edgecnn.api.train import fitted_interface, train
 from edgecnn.benchmarks.judge.budgets import load_budgets
 from edgecnn.benchmarks.judge.gate import Policy
@@ -16,7 +16,7 @@ from edgecnn.benchmarks.measure.schedule import steps_of
 from edgecnn.benchmarks.report.sweep import Sweep, SweptNetwork, sweep_of
 from edgecnn.benchmarks.report.sweep_plot import save_sweep
 from edgecnn.benchmarks.results.records import Report
-from edgecnn.benchmarks.yardsticks.choose import HERE
+from edgecnn.benchmarks.yardsticks.choose import HERE, TUNE_SECONDS, yardstick_of
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export import export as export_model
 from edgecnn.convert.export.tuning.yardstick import Tuning
@@ -97,7 +97,8 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
     dataset = data if isinstance(data, Dataset) else load_dataset(data, images)
     make_folder(folder)
     progress.say(dataset.describe())
-    tuning = tuning_of(HERE, None, dataset, progress) if tune else None
+    yardstick = yardstick_of(HERE, TUNE_SECONDS, dataset.test, progress, (model_format,)) if tune else None
+    tuning = tuning_for(None, yardstick) if yardstick else None
     plain, tuned = (FORMATS[model_format].file_name(stem) for stem in (precision, TUNED_STEM))
     work = _Work(dataset, exporting, tuning, plain, tuned, folder, progress)
     networks = [work.network(item, f"{place + 1} of {len(configs)}") for place, item in enumerate(configs)]

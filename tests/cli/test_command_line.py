@@ -32,9 +32,15 @@ COMMANDS = (
         (["export", "--format", "coreml"], "--format coreml is unknown: use tflite or onnx"),
         (["export", "--quantize", "float16"], "onnx has no float16 (it has float32, int8): use --format tflite alone"),
         (["export", "--format", "onnx", "--quantize", "int16x8"], "onnx has no int16x8 (it has float32, int8): choose another"),
+        (["export", "--tune-runtime", "openvino"], "--tune-runtime says what to tune for: add --tune"),
+        (["export", "--tune", "here", "--tune-runtime", "coral"], "--tune-runtime coral is unknown: use litert, litert-fp16"),
+        (
+            ["export", "--format", "tflite", "--tune", "here", "--tune-runtime", "onnxruntime"],
+            "--tune-runtime onnxruntime runs onnx files: add --format onnx",
+        ),
         (
             ["bench", "--runtime", "torch"],
-            "--runtime torch is unknown: use litert, tflite-runtime, onnxruntime, openvino, keras",
+            "--runtime torch is unknown: use litert, litert-fp16, tflite-runtime, onnxruntime, openvino, ncnn, keras",
         ),
         (["train", "--epochs", "0"], "--epochs must be at least 1, got 0"),
         (["train", "--data", "nowhere"], "nowhere is not a folder, an .npz file or one of mnist"),

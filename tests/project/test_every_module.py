@@ -92,6 +92,7 @@ ELSEWHERE = {
         "edge/compatibility/flatbuffer", "edge/compatibility/onnx", "edge/compatibility/tflite",
         "edge/compatibility/tflite_operators",
     ),
+    "convert/export/tuning/test_settings.py": ("convert/export/tuning/measured_folder",),
     "edge/data/test_dataset.py": ("edge/data/folder_options",),
     "edge/data/test_inspection.py": ("edge/data/inspection_text", "edge/data/seen_pictures"),
     "edge/data/test_npz.py": ("edge/data/npy",),
@@ -100,7 +101,7 @@ ELSEWHERE = {
     "edge/inference/test_predictions.py": ("edge/inference/prediction_figure",),
     "edge/runtimes/test_runtimes.py": (
         "edge/runtimes/__init__", "edge/runtimes/litert",
-        "edge/runtimes/onnx_file", "edge/runtimes/onnxruntime", "edge/runtimes/tflite_interpreter",
+        "edge/runtimes/onnx_file", "edge/runtimes/tflite_interpreter",
         "edge/runtimes/tflite_runtime",
     ),
     "end_to_end/test_devices.py": ("edgecnn/api/devices",),

@@ -1,5 +1,7 @@
 """Does what a user does with a bundle, on the board and, for comparison, on the workstation: `python3 device.py OUT.npz`.
 
+`python3 device.py OUT.npz RUNTIME` only classifies the test images, in a runtime that runs files if it is named.
+
 The current folder holds `mnist.zip` and `examples`. All commands go through the public entry point in one process, since an
 emulated one takes seconds to start. The output holds each model's class probabilities of all test images, by its name.
 """
@@ -17,9 +19,12 @@ import numpy as np
 
 from edgecnn.__main__ import main
 from edgecnn.edge.data.dataset import load_test
+from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.formats import format_of
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.preprocess import Floats, Images
+from edgecnn.edge.runtimes import opener_for
 
 BUNDLE = Path("mnist.zip")
 FRAMES = 8
@@ -48,6 +53,22 @@ def run(output: Path) -> None:
         if f"predicted {classes[0]} " not in predicted:
             raise SystemExit(f"{name}: edgecnn predict says another class than Classifier.predict:\n{predicted}")
     print(shown)
+    np.savez(output, **results)  # type: ignore[arg-type] # Names of arrays, not of savez's own options.
+
+
+def run_named(output: Path, runtime: str) -> None:
+    """Classify the test images with every file that a named runtime runs, and write the results; say what it refuses."""
+    opener = opener_for(runtime)
+    test = load_test(BUNDLE)
+    images = test.images(range(len(test.labels)))
+    results: dict[str, Floats] = {}
+    with ModelFolder(BUNDLE) as bundle:
+        for name in bundle.names:
+            if opener.runtime and format_of(Path(name)) in opener.runtime.formats:
+                try:
+                    results[name] = Classifier.load(bundle.path / name, runtime=opener).predict(images).probabilities
+                except ArtifactError as error:
+                    print(f"{runtime} refuses {error}")
     np.savez(output, **results)  # type: ignore[arg-type] # Names of arrays, not of savez's own options.
 
 
@@ -86,4 +107,5 @@ def command(*arguments: str) -> str:
 
 if __name__ == "__main__":
     print(f"{platform.machine()}, Python {platform.python_version()}")
-    run(Path(sys.argv[1]))
+    output, *named = sys.argv[1:]
+    run_named(Path(output), named[0]) if named else run(Path(output))

@@ -5,7 +5,11 @@ from typing import Any
 
 import pytest
 
-_WORKSTATION = {"tensorflow", "keras", "tf2onnx", "onnxslim", "litert_quantizer", "matplotlib", "jinja2", "openvino", "ncnn"}
+from edgecnn.edge.formats import RUNTIMES
+
+_WORKSTATION = {"tensorflow", "keras", "tf2onnx", "onnxslim", "litert_quantizer", "matplotlib", "jinja2"}
+# make test-pi-ci installs no runtime that must be named.
+_NAMED = {row.package.module.partition(".")[0] for row in RUNTIMES.values() if row.by_name}
 
 
 @pytest.hookimpl(wrapper=True)
@@ -31,7 +35,7 @@ def _excuse(report: Any, raised: pytest.ExceptionInfo[BaseException] | None, nod
 
 def _missing(error: BaseException | None) -> str | None:
     while error is not None:
-        if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in _WORKSTATION:
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in _WORKSTATION | _NAMED:
             return (error.name or "").partition(".")[0]
         error = error.__cause__
     return None

@@ -12,36 +12,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgecnn.benchmarks.emulator.debian import CannotEmulate
 from edgecnn.benchmarks.emulator.packages import CannotInstall
 from edgecnn.benchmarks.emulator.userland import HOME, PROJECT, SITE, SYSTEMS, TOOLS, Board, System, emulator, root_of
-from edgecnn.edge.rendering.table import table_text
-from tools.pi.wheels import EXTRAS, PROJECT_ROOT, build_wheel, site_of, size_bytes, tools_of, unpack_wheel
+from edgecnn.edge.formats import Runtime
+from tools.pi.comparison import DRIFT, TOLERANCE, TOLERANCE_32, Probabilities, compare, complaint, to_text
+from tools.pi.wheels import PROJECT_ROOT, build_wheel, extras_of, runtimes_on, site_of, size_bytes, tools_of, unpack_wheel
 from tools.pi.workstation import FILES, Failed, make_bundles
 
-# Largest accepted difference of a probability from this machine's, measured in docs/explanation/arm.md. Floats are summed in
-# another order.
-# Integer kernels sometimes round halves differently, which changes an output by one step: 1/256 in int8, 1/32768 in int16.
-# `dynamic` and ONNX Runtime's int8 have such steps inside, before a float softmax.
-TOLERANCE = {
-    "float32.tflite": 1e-5,
-    "float16.tflite": 1e-5,
-    "dynamic.tflite": 0.02,
-    "int8.tflite": 1 / 256,
-    "int16x8.tflite": 1 / 32768,
-    "float32.onnx": 1e-5,
-    "int8.onnx": 0.02,
-}
-# tflite-runtime 2.14, nine releases older, has other integer kernels than ai-edge-litert.
-TOLERANCE_32 = {**TOLERANCE, "int8.tflite": 0.05, "int16x8.tflite": 0.001}
 BOARDS = {f"{system.name}-{cpu}": (system, cpu) for system in SYSTEMS.values() for cpu in system.cpus}
 # The tests take minutes under emulation: one board runs them.
 TESTED = "trixie-arm64-pi5"
@@ -67,47 +52,28 @@ _ELSEWHERE = (
     "benchmarks/statistics/test_sample_size.py",
     "edge/inference/test_reference_probabilities.py",
 )
-# QEMU's user mode does not pass a memory limit on to the kernel (RLIMIT_DATA, in its linux-user/syscall.c).
 _NOT_EMULATED = (
+    # QEMU's user mode does not pass a memory limit on to the kernel (RLIMIT_DATA, in its linux-user/syscall.c).
     "isolation/test_child.py::test_what_a_child_does_not_survive_is_one_error_with_the_files_name[memory]",
     "runtimes/test_trial.py::test_a_file_whose_memory_grows_with_the_cube_of_the_batch_is_refused",
+    # Whole benchmarks, as above.
+    "runtimes/test_openvino.py::test_two_runtimes_of_a_format_are_rows_of_one_benchmark",
+    "runtimes/test_openvino.py::test_a_runtime_that_is_missing_or_refuses_a_file_is_a_line_and_the_others_are_measured",
 )
-
-
-@dataclass(frozen=True)
-class Compared:
-    """A file on a board compared with the same file on this machine.
-
-    Attributes:
-        file: Name of the file.
-        images: Number of images.
-        same_class: Number of them with the same most probable class.
-        largest_difference: Largest difference between two probabilities, 0 to 1.
-        tolerance: Largest accepted difference.
-    """
-
-    file: str
-    images: int
-    same_class: int
-    largest_difference: float
-    tolerance: float
-
-    @property
-    def passed(self) -> bool:
-        """Whether the difference is within the tolerance; NaN is not."""
-        return self.largest_difference <= self.tolerance
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make test-pi", description=__doc__)
     parser.add_argument("boards", nargs="*", metavar="BOARD", help=f"of {', '.join(BOARDS)}; default: all")
-    parser.add_argument("--quick", action="store_true", help="only the tests that run files or read the machine")
+    parser.add_argument(
+        "--quick", action="store_true", help="only the tests that run files or read the machine, and default runtimes"
+    )
     arguments = parser.parse_args()
     names = arguments.boards or list(BOARDS)
     if unknown := [name for name in names if name not in BOARDS]:
         sys.exit(f"test-pi: there is no board {unknown[0]}: name one of {', '.join(BOARDS)}")
     try:
-        problems = prove(names, QUICK if arguments.quick else SHARDS)
+        problems = prove(names, QUICK if arguments.quick else SHARDS, named=not arguments.quick)
     except (CannotEmulate, CannotInstall, Failed) as error:
         sys.exit(f"test-pi: {error}")
     if problems:
@@ -115,23 +81,36 @@ def main() -> None:
     print("test-pi: every board computes what this machine computes")
 
 
-def prove(names: Sequence[str], shards: Sequence[Sequence[str]]) -> list[str]:
-    """Run everything on each board, print a table, and return what went wrong; `shards` are tests that run side by side."""
+def prove(names: Sequence[str], shards: Sequence[Sequence[str]], named: bool) -> list[str]:
+    """Run everything on each board, print a table, and return what went wrong.
+
+    Args:
+        names: Names of boards.
+        shards: Tests that run side by side.
+        named: Also check the runtimes that run files only if they are named.
+    """
     with tempfile.TemporaryDirectory(prefix="edgecnn-pi-") as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
         scratch, say = Path(folder), _stopwatch()
         bundles = pool.submit(make_bundles)  # Mostly TensorFlow's work; the boards are made meanwhile.
-        boards = _make_boards(names, scratch)
+        boards = _make_boards(names, scratch, named)
         say("boards are made")
-        reference = _on_workstation(scratch / "workstation", bundles.result() / "aarch64.zip")
+        rows = {board.name: runtimes_on(board.system, named) for board in boards}
+        asked = {row.name: row for there in rows.values() for row in there if row.by_name}
+        reference, runs = _on_workstation(scratch / "workstation", bundles.result() / "aarch64.zip", list(asked.values()))
         say("files are made")
         jobs: list[tuple[Board, Future[list[str]]]] = []
         for board in boards:
             if board.name == TESTED:
                 jobs += [(board, pool.submit(_tests, board, shard)) for shard in shards]
-        jobs += [
-            (board, pool.submit(_device, board, bundles.result() / f"{board.system.machine}.zip", reference))
-            for board in boards
-        ]
+        for board in boards:
+            bundle = bundles.result() / f"{board.system.machine}.zip"
+            default = [row for row in rows[board.name] if not row.by_name]
+            jobs.append((board, pool.submit(_device, board, bundle, reference, default)))
+            jobs += [
+                (board, pool.submit(_named, board, bundle, reference, row.name, runs[row.name]))
+                for row in rows[board.name]
+                if row.by_name
+            ]
         problems = [f"{board.name}: {problem}" for board, job in jobs for problem in job.result()]
         say("done")
     return problems
@@ -142,16 +121,17 @@ def _stopwatch() -> Callable[[str], None]:
     return lambda text: print(f"test-pi: {text}, {time.monotonic() - start:.0f} s after the start, on this machine", flush=True)
 
 
-def _make_boards(names: Sequence[str], scratch: Path) -> list[Board]:
+def _make_boards(names: Sequence[str], scratch: Path, named: bool) -> list[Board]:
     wheel = build_wheel(scratch)
     project = unpack_wheel(wheel, scratch / "project")
     emulator()
     sites: dict[str, Path] = {}
     for system in {BOARDS[name][0].name: BOARDS[name][0] for name in names}.values():
         root_of(system)
-        sites[system.name] = site_of(system, wheel)
+        rows = runtimes_on(system, named)
+        sites[system.name] = site_of(system, wheel, rows)
         megabytes = size_bytes(sites[system.name]) / 1e6
-        print(f"test-pi: {system.name}: edgecnn[{','.join(EXTRAS[system.machine])}] takes {megabytes:.0f} MB")
+        print(f"test-pi: {system.name}: edgecnn[{','.join(extras_of(system, rows))}] takes {megabytes:.0f} MB")
     return [_board(*BOARDS[name], sites[BOARDS[name][0].name], project, scratch / name) for name in names]
 
 
@@ -160,13 +140,16 @@ def _board(system: System, cpu: str, site: Path, project: Path, home: Path) -> B
     return Board(system, cpu, {SITE: site, TOOLS: tools_of(system), PROJECT: project, HOME: home})
 
 
-def _on_workstation(home: Path, bundle: Path) -> dict[str, NDArray[np.float32]]:
-    """Return each file's class probabilities on this machine."""
+def _on_workstation(home: Path, bundle: Path, named: Sequence[Runtime]) -> tuple[dict[str, Probabilities], dict[str, set[str]]]:
+    """Return each file's class probabilities on this machine, and the files that each named runtime runs here."""
     _fill(home, bundle)
+    return _run_here(home), {row.name: set(_run_here(home, row.name)) for row in named}
+
+
+def _run_here(home: Path, *runtime: str) -> dict[str, Probabilities]:
     environment = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}
-    done = subprocess.run(
-        [sys.executable, "device.py", "here.npz"], cwd=home, env=environment, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "device.py", "here.npz", *runtime]
+    done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Failed(f"device.py failed on the workstation:\n{done.stdout}{done.stderr}")
     with np.load(home / "here.npz") as results:
@@ -180,55 +163,54 @@ def _fill(home: Path, bundle: Path) -> None:
     shutil.copytree(PROJECT_ROOT / "examples", home / "examples")
 
 
-def _device(board: Board, bundle: Path, reference: dict[str, NDArray[np.float32]]) -> list[str]:
-    """Run device.py and print the comparison; return what is wrong."""
+def _device(board: Board, bundle: Path, reference: Mapping[str, Probabilities], rows: Sequence[Runtime]) -> list[str]:
+    """Run device.py with the default runtimes, print the comparison, and return what is wrong."""
+    allowed = TOLERANCE if board.system.machine == "aarch64" else TOLERANCE_32
+    found, printed = _run_there(board, bundle)
+    if found is None:
+        return [printed]
+    print(printed, flush=True)
+    expected = {row.name: [file for name in row.formats for file in FILES[name]] for row in rows}
+    return [problem for name, files in expected.items() for problem in _judged(board, name, files, found, reference, allowed)]
+
+
+def _named(
+    board: Board, bundle: Path, reference: Mapping[str, Probabilities], runtime: str, expected: Collection[str]
+) -> list[str]:
+    """Run files in a named runtime, in a process of its own; print the comparison, and return what is wrong."""
+    home = board.folders[HOME].with_name(f"{board.name}-{runtime}")
+    found, printed = _run_there(replace(board, folders={**board.folders, HOME: home}), bundle, runtime)
+    if found is None:
+        return [f"{runtime}: {printed}"]
+    print(printed, end="", flush=True)
+    return _judged(board, runtime, [file for file in DRIFT if file in expected], found, reference, DRIFT)
+
+
+def _run_there(board: Board, bundle: Path, *runtime: str) -> tuple[dict[str, Probabilities] | None, str]:
+    """Return the class probabilities that device.py writes on a board, None if it failed, and what it printed."""
     home = board.folders[HOME]
     _fill(home, bundle)
-    output = home / "device.txt"
-    code = board.run(["python3", "device.py", "board.npz"], output)
+    code = board.run(["python3", "device.py", "board.npz", *runtime], home / "device.txt")
+    printed = (home / "device.txt").read_text()
     if code:
-        return [f"device.py failed (exit code {code}):\n{output.read_text()[-4000:]}"]
+        return None, f"device.py failed (exit code {code}):\n{printed[-4000:]}"
     with np.load(home / "board.npz") as results:
-        probabilities = dict(results)
-    expected = [file for extra in EXTRAS[board.system.machine] for file in FILES.get(extra.removesuffix("-runtime"), ())]
-    allowed = TOLERANCE if board.system.machine == "aarch64" else TOLERANCE_32
-    compared = [compare(file, probabilities[file], reference[file], allowed) for file in expected if file in probabilities]
-    print(f"{output.read_text()}\n{to_text(board.name, compared)}", flush=True)
-    missing = [f"{file} did not run" for file in expected if file not in probabilities]
+        return dict(results), printed
+
+
+def _judged(
+    board: Board,
+    runtime: str,
+    files: Sequence[str],
+    found: Mapping[str, Probabilities],
+    reference: Mapping[str, Probabilities],
+    allowed: Mapping[str, float],
+) -> list[str]:
+    """Print how a runtime's probabilities on a board compare with this machine's, and return what is wrong."""
+    compared = [compare(file, runtime, found[file], reference[file], allowed) for file in files if file in found]
+    print(to_text(board.name, compared), flush=True)
+    missing = [f"{file} did not run in {runtime}" for file in files if file not in found]
     return missing + [problem for file in compared if (problem := complaint(file))]
-
-
-def compare(
-    file: str, board: NDArray[np.float32], here: NDArray[np.float32], allowed: Mapping[str, float] = TOLERANCE
-) -> Compared:
-    """Compare class probabilities (n, classes) of the same images.
-
-    Raises:
-        ValueError: If their numbers of images or classes differ.
-    """
-    if board.shape != here.shape:
-        raise ValueError(f"probabilities must have one shape, got {board.shape} and {here.shape}")
-    same = int((board.argmax(axis=1) == here.argmax(axis=1)).sum())
-    return Compared(file, len(here), same, float(np.abs(board - here).max()), allowed[file])
-
-
-def complaint(compared: Compared) -> str | None:
-    """Return what is wrong with a file on a board, if anything."""
-    if compared.passed:
-        return None
-    return (
-        f"{compared.file}: a probability differs from this machine's by {compared.largest_difference:.3g}, the limit is "
-        f"{compared.tolerance:.3g}; same class for {compared.same_class} of {compared.images}"
-    )
-
-
-def to_text(board: str, compared: Sequence[Compared]) -> str:
-    """Return a table with a row for each file."""
-    rows = [
-        (row.file, f"{row.same_class} of {row.images}", f"{row.largest_difference:.2g}", f"{row.tolerance:.2g}")
-        for row in compared
-    ]
-    return table_text((board, "same class", "differs by", "allowed"), rows) + "\n"
 
 
 def _tests(board: Board, tests: Sequence[str]) -> list[str]:

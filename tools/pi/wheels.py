@@ -4,16 +4,49 @@ import csv
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
+from edgecnn.benchmarks.doctor.known_problems import version_key
 from edgecnn.benchmarks.emulator.packages import CannotInstall, install, pip
 from edgecnn.benchmarks.emulator.userland import System, cache_folder, key_of, made_whole
+from edgecnn.edge.formats import FORMATS, RUNTIMES, Runtime
 
 PROJECT_ROOT = Path(__file__).parents[2]
 _CONSTRAINTS = PROJECT_ROOT / "constraints.txt"
-# The extras that a reader of the README installs on each.
-EXTRAS = {"aarch64": ("tflite", "onnx", "image"), "armv7l": ("tflite-runtime",)}
+_BITS = {"aarch64": 64, "armv7l": 32}
 _NOT_PACKAGED = (".*", "__pycache__", "*.egg-info", "build", "dist", "artifacts", "tests", "docs", "examples")
+
+
+def lacking(row: Runtime, system: System) -> str | None:
+    """Return why a board of this system does not get a runtime; None if it does."""
+    if _BITS[system.machine] not in row.bits or (row.python_below and version_key(system.python) >= row.python_below):
+        return f"no package for Python {system.python} on {system.machine}"
+    others = (other for other in RUNTIMES.values() if other.formats == row.formats and not other.ended)
+    if row.ended and any(lacking(other, system) is None for other in others):
+        return "its project has ended, and its successor is installed"
+    return None
+
+
+def device_runtimes() -> tuple[Runtime, ...]:
+    """Return the runtimes of the formats that a device runs."""
+    return tuple(row for row in RUNTIMES.values() if any(FORMATS[name].on_device for name in row.formats))
+
+
+def runtimes_on(system: System, named: bool = True) -> tuple[Runtime, ...]:
+    """Return the runtimes that a board of this system gets.
+
+    Args:
+        system: The system.
+        named: Also those that run files only if they are named.
+    """
+    return tuple(row for row in device_runtimes() if lacking(row, system) is None and (named or not row.by_name))
+
+
+def extras_of(system: System, runtimes: Sequence[Runtime]) -> list[str]:
+    """Return the extras that install these runtimes, and with them what examples/classify.py needs if there are wheels."""
+    image = ["image"] if _BITS[system.machine] == 64 else []
+    return [*dict.fromkeys(row.package.extra for row in runtimes), *image]
 
 
 def build_wheel(folder: Path) -> Path:
@@ -34,15 +67,15 @@ def unpack_wheel(wheel: Path, folder: Path) -> Path:
     return folder
 
 
-def site_of(system: System, wheel: Path) -> Path:
-    """Return a folder with everything that edgecnn with the system's `EXTRAS` installs, except edgecnn itself.
+def site_of(system: System, wheel: Path, runtimes: Sequence[Runtime]) -> Path:
+    """Return a folder with everything that edgecnn with the extras of these runtimes installs, except edgecnn itself.
 
     Only wheels are used, so that nothing needs a compiler. On 32 bits numpy is Debian's, which tflite-runtime accepts.
 
     Raises:
         CannotInstall: If there is no wheel for a package, or TensorFlow would be installed.
     """
-    extras = EXTRAS[system.machine]
+    extras = extras_of(system, runtimes)
     with zipfile.ZipFile(wheel) as archive:
         metadata = archive.read(next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA")))
     key = key_of(Path(__file__).read_bytes(), metadata, _CONSTRAINTS.read_bytes(), *extras)
@@ -53,7 +86,7 @@ def site_of(system: System, wheel: Path) -> Path:
             _remove_project(made)
         elif made:
             _install(system, made, "typer", "rich")
-            _install(system, made, "tflite-runtime", "--no-deps")
+            _install(system, made, *(row.package.name for row in runtimes), "--no-deps")
         if made and (brought := list(made.glob("tensorflow*"))):
             raise CannotInstall(f"edgecnn[{','.join(extras)}] installs {brought[0].name}: the device must not need it")
     return target

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgecnn.benchmarks.emulator.userland import cache_folder, key_of, made_whole
+from edgecnn.edge.formats import FORMATS, RUNTIMES, device_formats
 from tools.pi.wheels import PROJECT_ROOT
 
 TEST_IMAGES = 500
-FILES = {
-    "tflite": ("float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite"),
-    "onnx": ("float32.onnx", "int8.onnx"),
-}
+FILES = {name: tuple(map(FORMATS[name].file_name, FORMATS[name].precisions)) for name in device_formats()}
+"""The exported files of each format: one of each precision."""
+# So that the 32-bit board loads its files too.
+_TARGET = "tflite-runtime==2.14"
+_TARGETED = RUNTIMES[_TARGET.partition("==")[0]].formats[0]
 # The sources that determine the files, which are kept until one of them changes.
 _PRODUCT = ("edge/**/*.py", "benchmarks/**/*.py", "convert/**/*.py", "edgecnn/**/*.py", "constraints.txt")
 _BUNDLE = (*_PRODUCT, "tools/pi/workstation.py")
@@ -25,14 +27,19 @@ for command in sys.argv[1].splitlines():
     if code := main(command.split()):
         sys.exit(f"edgecnn {command}: exit code {code}")
 """
-_COMMANDS = f"""\
-train --epochs 1 --out models
-export models/model.keras --format onnx {" ".join(f"--quantize {Path(file).stem}" for file in FILES["onnx"])}
-export models/model.keras --format tflite {" ".join(f"--quantize {Path(file).stem}" for file in FILES["tflite"])} \
---for tflite-runtime==2.14
-bundle models --out aarch64.zip --images {TEST_IMAGES}
-bundle models --out armv7l.zip --images {TEST_IMAGES} {" ".join(f"--file {file}" for file in FILES["tflite"])}
-"""
+_EXPORTS = (
+    f"export models/model.keras --format {name} {' '.join(f'--quantize {word}' for word in FORMATS[name].precisions)}"
+    f"{f' --for {_TARGET}' if name == _TARGETED else ''}"
+    for name in FILES
+)
+_COMMANDS = "\n".join(
+    (
+        "train --epochs 1 --out models",
+        *_EXPORTS,
+        f"bundle models --out aarch64.zip --images {TEST_IMAGES}",
+        f"bundle models --out armv7l.zip --images {TEST_IMAGES} {' '.join(f'--file {file}' for file in FILES[_TARGETED])}",
+    )
+)
 # The file that TensorFlow's converter alone makes of the same model; edgecnn's int8.tflite must not cost more.
 PLAIN = "plain-int8.tflite"
 _CONVERT = f"""
@@ -57,7 +64,7 @@ class Failed(Exception):
 def make_bundles() -> Path:
     """Return a folder with a bundle for each machine: MNIST's CNN in every format and precision, 500 test images; and `PLAIN`.
 
-    The TFLite files are for tflite-runtime, so that the 32-bit board runs them too; for ONNX files it has no runtime.
+    The 32-bit board gets the files of its runtime's format only.
 
     Raises:
         Failed: If training, exporting or bundling fails.

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,28 +11,23 @@ from edgecnn.convert.export.export_job import ExportJob
 from edgecnn.convert.export.file_exporter import FileExporter
 from edgecnn.convert.export.keep_accuracy import JudgedImages
 from edgecnn.convert.export.tuning.additive import Placement
+from edgecnn.convert.export.tuning.measured_folder import Made, folder_of
 from edgecnn.convert.export.tuning.search import Search
 from edgecnn.convert.export.tuning.yardstick import Tuning
-from edgecnn.edge.export_records import Interval, Mended, Reference, TriedPlacement, Tuned
+from edgecnn.edge.export_records import GAIN, Interval, Mended, Reference, TriedPlacement, Tuned
 from edgecnn.edge.files import sha256
-from edgecnn.edge.folder.file_names import REFERENCE_NAME, TRIED_STEMS, TUNED_STEM
+from edgecnn.edge.folder.file_names import TRIED_STEMS, TUNED_STEM
 from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.isolation.tried import remember_made
 from edgecnn.edge.manifest import Artifact
 from edgecnn.edge.model.metrics import correct
 from edgecnn.edge.model.preprocess import Floats
 from edgecnn.edge.runtimes import opener_for
-from edgecnn.edge.temporary import temporary_folder
 from edgecnn.edge.text import counted
 
 _PRECISION = "int8"
 # Placements that the picture shows, besides those that the search had to judge.
 _SHOWN = 12
-# What is not shown to cost less than this share of the fastest plain file is not worth a file of its own.
-_GAIN = 0.99
-
-
-Made = tuple[Artifact, bytes]
 
 
 def tuned_file(  # Longer than 50 lines: it tells what it does, and each outcome.
@@ -85,8 +79,8 @@ def tuned_file(  # Longer than 50 lines: it tells what it does, and each outcome
     fresh = trial.compare([*plain, (artifact, data)], trial.name, thorough=True)
     ratios = {path: _inverse(ratio) for path, ratio in fresh.items()}
     for path in [fastest, *(artifact.path for artifact, _ in usable)]:
-        if ratios[path].high > _GAIN:
-            trial.refuse(f"in fresh processes it takes {trial.against(path, ratios)}: no gain of {1 - _GAIN:.0%} is shown")
+        if ratios[path].high > GAIN:
+            trial.refuse(f"in fresh processes it takes {trial.against(path, ratios)}: no gain of {1 - GAIN:.0%} is shown")
             return None
     job.on_step(f"{trial.name}: {trial.against(fastest, ratios)} in fresh processes")
     layers = tuple(operator for operator in trial.operators if operator in found)
@@ -181,15 +175,7 @@ class _Trial:
     def compare(self, files: Sequence[Made], base: str, *, thorough: bool) -> dict[str, Interval]:
         """Measure files side by side, from a folder of their own."""
         record, reference, _ = self.reference
-        manifest = self.job.manifest
-        with temporary_folder() as scratch:
-            folder = Path(scratch) / "tuning"
-            folder.mkdir()
-            for artifact, data in files:
-                (folder / artifact.path).write_bytes(data)
-            (folder / REFERENCE_NAME).write_bytes(reference)
-            entries = (manifest.keras_model(), *(artifact for artifact, _ in files))
-            replace(manifest, artifacts=entries, reference=record).save(folder)
+        with folder_of(self.job.manifest, record, reference, files) as folder:
             return dict(self.tuning.yardstick.compare(folder, base, thorough=thorough))
 
     def _entry(self, name: str, data: bytes) -> Artifact:

@@ -1,12 +1,12 @@
 """What a search measures with: this machine, a board, or an emulated core."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 from edgecnn.convert.export.keep_accuracy import Judge
-from edgecnn.edge.export_records import Interval
+from edgecnn.edge.export_records import Interval, Setting
 
 
 class Yardstick(Protocol):
@@ -32,6 +32,11 @@ class Yardstick(Protocol):
         """The machine in words; known after the first comparison."""
         ...
 
+    @property
+    def runtime(self) -> str | None:
+        """Name of the runtime to tune for; None for the default one of each format."""
+        ...
+
     def compare(self, folder: Path, base: str, *, thorough: bool) -> Mapping[str, Interval]:
         """Return each file's cost divided by that of the file `base`.
 
@@ -42,6 +47,21 @@ class Yardstick(Protocol):
 
         Raises:
             EdgeCnnError: If the machine can't be reached, or a file does not run there.
+        """
+        ...
+
+    def settings(self, folder: Path, max_drop_points: float) -> Sequence[Setting]:
+        """Measure the one exported file of a folder with more threads, and with the runtimes that run it only if named.
+
+        Args:
+            folder: As in `compare`; called after it.
+            max_drop_points: Percentage points that the file may lose, for the verdicts.
+
+        Returns:
+            The settings: one thread of the default runtime, then the others. A runtime that is missing there is none of them.
+
+        Raises:
+            EdgeCnnError: As in `compare`.
         """
         ...
 

@@ -61,6 +61,14 @@ def export(  # Longer than 50 lines: its options and their help.
     ] = None,
     tune_limit: Annotated[str, typer.Option(metavar="TIME", help="Longest search for one format, as 5m.")] = "2m",
     tune_seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
+    tune_runtime: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Runtime to tune for, such as litert-fp16 or openvino.",
+            show_default="that of each format",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -89,6 +97,7 @@ def export(  # Longer than 50 lines: its options and their help.
             tune=tune,
             tune_seconds=seconds(tune_limit),
             tune_seed=tune_seed,
+            tune_runtime=tune_runtime,
             out=out,
             **images.arguments(),
             interface=takes.interface(images),

@@ -11,17 +11,26 @@ from edgecnn.benchmarks.yardsticks.emulated import Emulated
 from edgecnn.benchmarks.yardsticks.here import Here
 from edgecnn.benchmarks.yardsticks.over_ssh import OverSsh
 from edgecnn.edge.data.splits import Split
-from edgecnn.edge.errors import ConfigError, EdgeCnnError
+from edgecnn.edge.errors import ConfigError, EdgeCnnError, MissingDependency
 from edgecnn.edge.progress import SILENT
+from edgecnn.edge.runtimes import installed
 
 
 def test_each_kind_of_machine_has_its_yardstick(test_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choose, "unreachable", lambda hosts: {})
     monkeypatch.setattr(Emulated, "prepare", lambda self: None)
     for where, kind in (("here", Here), ("pi@pi4.local", OverSsh), ("cortex-a72", Emulated)):
-        found = yardstick_of(where, 60, test_split, SILENT)
+        found = yardstick_of(where, 60, test_split, SILENT, ("tflite",), "onnxruntime")
         assert isinstance(found, kind)
-        assert found.seconds == 60
+        assert (found.seconds, found.runtime) == (60, "onnxruntime")
+
+
+def test_a_runtime_that_this_machine_lacks_is_refused_before_anything_is_converted(
+    test_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installed, "CPUINFO", tmp_path / "none")
+    with pytest.raises(MissingDependency, match="litert-fp16 needs a CPU with asimdhp"):
+        yardstick_of("here", 60, test_split, SILENT, ("tflite",), "litert-fp16")
 
 
 @pytest.mark.parametrize(
@@ -36,13 +45,13 @@ def test_each_kind_of_machine_has_its_yardstick(test_split: Split, monkeypatch: 
 )
 def test_what_names_no_machine_is_refused(where: str, seconds: float, part: str, test_split: Split) -> None:
     with pytest.raises(ConfigError) as caught:
-        yardstick_of(where, seconds, test_split, SILENT)
+        yardstick_of(where, seconds, test_split, SILENT, ("tflite",))
     assert part in str(caught.value)
 
 
 def test_a_host_that_is_not_there_is_one_line_before_anything_is_converted(test_split: Split) -> None:
     with pytest.raises(EdgeCnnError, match=r"nobody\.invalid: its name is unknown"):
-        yardstick_of("nobody.invalid", 60, test_split, SILENT)
+        yardstick_of("nobody.invalid", 60, test_split, SILENT, ("tflite",))
 
 
 def test_a_machine_that_can_not_emulate_says_what_is_missing(test_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,5 +60,5 @@ def test_a_machine_that_can_not_emulate_says_what_is_missing(test_split: Split, 
 
     monkeypatch.setattr(emulated, "emulator", missing)
     with pytest.raises(CannotEmulate, match="dpkg") as caught:
-        yardstick_of("cortex-a53", 60, test_split, SILENT)
+        yardstick_of("cortex-a53", 60, test_split, SILENT, ("tflite",))
     assert caught.value.exit_code == 6

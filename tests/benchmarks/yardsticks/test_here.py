@@ -1,15 +1,23 @@
 """This machine as a yardstick, with real files in real processes."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.results.read import read_report
+from edgecnn.benchmarks.timing.latency import Plan
+from edgecnn.benchmarks.yardsticks import here
 from edgecnn.benchmarks.yardsticks.here import Here
 from edgecnn.benchmarks.yardsticks.launches import ratios
+from edgecnn.benchmarks.yardsticks.settings import named_runtimes
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.runtimes import Opener, opener_for
+from edgecnn.edge.runtimes.installed import is_installed
 
 KEPT = Path(__file__).parents[1] / "kept_results/schema-3.json"
 
@@ -19,16 +27,50 @@ def test_every_exported_file_is_compared_with_the_base(thorough: bool, artifacts
     manifest = Manifest.load(artifacts)
     kept = [artifact for artifact in manifest.artifacts if artifact.path in ("model.keras", "int8.tflite", "float32.tflite")]
     type(manifest)(**{**vars(manifest), "artifacts": tuple(kept)}).save(artifacts)
-    here = Here(test_split, 10)
-    found = here.compare(artifacts, "int8.tflite", thorough=thorough)
+    machine = Here(test_split, 10)
+    found = machine.compare(artifacts, "int8.tflite", thorough=thorough)
     assert set(found) == {"int8.tflite", "float32.tflite"}
     assert (found["int8.tflite"].estimate, found["int8.tflite"].high) == (1, 1)
     other = found["float32.tflite"]
     # One launch has no interval.
     assert (other.low < other.estimate < other.high) == thorough
     assert other.estimate > 0
-    assert here.machine
-    assert here.unit == "time"
+    assert machine.machine
+    assert machine.unit == "time"
+
+
+def test_files_are_compared_with_the_runtime_that_they_are_tuned_for(
+    three_files: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def opened(name: str) -> Opener:
+        asked.append(name)
+        return opener_for(name)
+
+    monkeypatch.setattr(here, "opener_for", opened)
+    found = Here(test_split, 10, "onnxruntime").compare(three_files, "int8.tflite", thorough=False)
+    # The other format's files have their default one.
+    assert dict(zip(found, asked, strict=True)) == {
+        "float32.tflite": "tflite", "int8.tflite": "tflite", "float32.onnx": "onnxruntime",
+    }  # fmt: skip
+
+
+def test_the_one_file_is_measured_with_other_threads_and_runtimes(
+    artifacts: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = Manifest.load(artifacts)
+    kept = tuple(artifact for artifact in manifest.artifacts if artifact.path in ("model.keras", "float32.onnx"))
+    replace(manifest, artifacts=kept).save(artifacts)
+    brief = Plan(min_seconds=0.01, min_runs=20, launches=2, rounds=2)
+    monkeypatch.setattr(here, "BenchOptions", partial(BenchOptions, plan=brief))
+    monkeypatch.setattr(here, "thread_counts", lambda cores: (1, 2))
+    found = Here(test_split, 10).settings(artifacts, 100.0)
+    runtimes = [None, *(name for name in named_runtimes("onnx") if is_installed(name))]
+    assert [(one.runtime, one.threads) for one in found] == [(name, threads) for name in runtimes for threads in (1, 2)]
+    assert found[0].ratio.estimate == 1
+    assert all(one.ratio.low < one.ratio.estimate < one.ratio.high for one in found[1:])
+    assert {one.verdict for one in found} == {"PASS"}
 
 
 def test_a_ratio_of_one_launch_is_that_of_low_percentiles_and_of_several_that_of_the_report() -> None:

@@ -1,6 +1,8 @@
 """A board as a yardstick, whose answer is a kept result."""
 
+import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from edgecnn.benchmarks.yardsticks import over_ssh
 from edgecnn.benchmarks.yardsticks.over_ssh import OverSsh
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import EdgeCnnError
+from edgecnn.edge.manifest import Manifest
 
 KEPT = Path(__file__).parents[1] / "kept_results/schema-3.json"
 
@@ -40,6 +43,35 @@ def test_a_board_gets_a_bundle_of_the_files_and_its_times_are_compared(
     briefly, thoroughly = arguments
     # A benchmark chooses its own length.
     assert set(thoroughly) < set(briefly)
+
+
+def test_a_board_measures_the_one_file_with_threads_up_to_its_cores_and_the_runtimes_that_need_a_name(
+    exported: Path, test_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, arguments = read_report(KEPT), list[tuple[str, ...]]()
+    report = replace(kept, machine=replace(kept.machine, cores=4))
+
+    def answer(hosts: list[str], job: Any, command: str) -> DeviceResults:
+        arguments.append(job.arguments)
+        return DeviceResults(SCHEMA, command, (DeviceResult(hosts[0], None, report),))
+
+    monkeypatch.setattr(over_ssh, "bench_devices", answer)
+    folder = tmp_path / "one"
+    shutil.copytree(exported, folder)
+    manifest = Manifest.load(folder)
+    one = tuple(artifact for artifact in manifest.artifacts if artifact.path in ("model.keras", "int8.tflite"))
+    replace(manifest, artifacts=one).save(folder)
+    board = OverSsh("pi4", test_split, 60)
+    board.compare(folder, report.files[0].name, thorough=False)
+    found = board.settings(folder, 0.5)
+    assert len(found) == len(report.files)
+    assert found[0].ratio.estimate == 1
+    asked = arguments[-1]
+    assert {"--threads=1,2,4", "--runtime=tflite", "--runtime=litert-fp16", "--max-drop=0.5"} <= set(asked)
+    OverSsh("pi4", test_split, 60, "litert-fp16").compare(folder, report.files[0].name, thorough=False)
+    assert "--runtime=litert-fp16" in arguments[-1]
+    assert not any(argument.startswith("--runtime") for argument in arguments[0])
+    assert asked.index("--runtime=tflite") < asked.index("--runtime=litert-fp16")
 
 
 def test_a_board_without_a_result_is_one_line(exported: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,20 +96,20 @@ def test_a_class_that_keras_does_not_know_is_named_with_its_module(own_parts: Pa
 
 def test_trusting_another_module_does_not_help(own_parts: Path) -> None:
     with pytest.raises(ArtifactError, match="class Doubled of module own_parts, which json lacks: name the module"):
-        Classifier.load(own_parts, opener=opener_for("keras", ("json",)), interface=UNIT)
+        Classifier.load(own_parts, runtime=opener_for("keras", ("json",)), interface=UNIT)
 
 
 def test_a_trusted_module_is_found_in_the_working_directory_alone(own_parts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opener = pickle.loads(pickle.dumps(opener_for("keras", ("own_parts",))))
     path = list(sys.path)
-    assert Classifier.load(own_parts, opener=opener, interface=UNIT).probabilities(IMAGES).shape == (30, 3)
+    assert Classifier.load(own_parts, runtime=opener, interface=UNIT).probabilities(IMAGES).shape == (30, 3)
     assert sys.path == path
     forget({})
     monkeypatch.chdir("/")
     with pytest.raises(
         ConfigError, match="trust=own_parts: no module own_parts in / or on Python's path: write it as in `import"
     ):
-        Classifier.load(own_parts, opener=opener, interface=UNIT)
+        Classifier.load(own_parts, runtime=opener, interface=UNIT)
 
 
 def test_a_trusted_module_that_fails_is_told_from_one_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

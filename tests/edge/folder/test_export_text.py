@@ -3,7 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-from edgecnn.edge.export_records import Mended, Parity
+import pytest
+
+from edgecnn.edge.export_records import Interval, Mended, Parity, Setting, Settings
 from edgecnn.edge.folder.export_text import export_text
 from edgecnn.edge.manifest import Manifest
 
@@ -31,6 +33,51 @@ def test_a_mended_file_says_what_stays_float_and_what_that_costs(exported: Path)
     )
     assert expected in " ".join(export_text(mended, exported, INT8).split())
     assert "kept in float32" not in export_text(mended, exported, ["int8.onnx"])
+
+
+DEFAULT = Setting(1, None, Interval(1, 1, 1), 26e3, 35e3, "PASS")
+TWO = Setting(2, None, Interval(0.66, 0.64, 0.69), 17e3, 175e3, "PASS")
+FLOAT16 = Setting(1, "litert-fp16", Interval(0.51, 0.51, 0.51), None, None, "UNJUDGED")
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (
+            Settings("a board", "time", (DEFAULT, TWO)),
+            'Classifier.load("{}", threads=2) takes 0.66 (0.64-0.69) of its time by default, p50 17.0 instead of 26.0 µs, '
+            "p99 175.0 instead of 35.0 µs.",
+        ),
+        (
+            Settings("a board", "time", (DEFAULT, replace(TWO, ratio=Interval(1.2, 1.1, 1.3), p50_ns=31e3, p99_ns=None))),
+            "nothing to set in Classifier.load: threads=2 takes 1.20 (1.10-1.30) of its time by default, p50 31.0 instead of "
+            "26.0 µs.",
+        ),
+        (
+            Settings("a board", "time", (DEFAULT, replace(TWO, runtime="openvino", verdict="FAIL"))),
+            'nothing to set in Classifier.load: threads=2, runtime="openvino" takes 0.66 (0.64-0.69) of its time by default, '
+            "p50 17.0 instead of 26.0 µs, p99 175.0 instead of 35.0 µs, and loses accuracy.",
+        ),
+        (
+            Settings("an emulated Cortex-A76", "instructions", (replace(DEFAULT, p50_ns=None, p99_ns=None), FLOAT16)),
+            'Classifier.load("{}", runtime="litert-fp16") takes 0.51 (0.51-0.51) of its instructions by default. '
+            "Its accuracy was not judged there. Threads were not tried: instructions do not say how long several take.",
+        ),
+        (
+            Settings("an emulated Cortex-A53", "instructions", (replace(DEFAULT, p50_ns=None, p99_ns=None),)),
+            "no other runtime for it is there. Threads were not tried: instructions do not say how long several take.",
+        ),
+    ],
+    ids=["a gain", "no gain", "less accurate", "instructions", "nothing else"],
+)
+def test_what_to_set_for_a_file_is_said_with_its_evidence(settings: Settings, expected: str, exported: Path) -> None:
+    manifest = Manifest.load(exported)
+    plain = manifest.artifact("int8.tflite")
+    assert plain is not None
+    text = export_text(manifest.with_artifacts(replace(plain, settings=settings)), exported, INT8)
+    wanted = f"int8.tflite: {expected.format(exported / 'int8.tflite')}"
+    # Lines are broken at spaces, and in a long path at any character.
+    assert wanted.replace(" ", "") in "".join(text.split())
 
 
 def test_what_calibration_warns_of_is_shown_with_the_files_that_it_made(exported: Path) -> None:

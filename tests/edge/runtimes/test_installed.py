@@ -41,7 +41,8 @@ def hide(monkeypatch: pytest.MonkeyPatch) -> Hide:
 
 def test_a_runtime_that_is_not_known_is_an_error_that_lists_those_that_are() -> None:
     with pytest.raises(
-        ConfigError, match="coral is unknown: use litert, tflite-runtime, onnxruntime, openvino, keras, tflite, onnx"
+        ConfigError,
+        match=r"coral is unknown: use litert, litert-fp16, .*onnxruntime, openvino, ncnn, keras, tflite, onnx",
     ):
         opener_for("coral")
 

@@ -3,9 +3,14 @@
 from dataclasses import replace
 from typing import Any
 
-from tools.pi.cost import Cost, Costs, judge, to_markdown
+import pytest
 
-COST = Cost("int8.tflite", "pi4", run=1_000_000, predict=1_100_000, run_spread=0, predict_spread=500)
+from edgecnn.benchmarks.emulator.counting import ProgramFailed, Stretch
+from edgecnn.benchmarks.emulator.userland import SYSTEMS, Board
+from tools.pi import cost
+from tools.pi.cost import Cost, Costs, Uncounted, judge, to_markdown
+
+COST = Cost("int8.tflite", "litert", "pi4", run=1_000_000, predict=1_100_000, run_spread=0, predict_spread=500)
 BASELINE = Costs("trixie-arm64", {"numpy": "2.4.6"}, (COST, replace(COST, cpu="pi5")))
 
 
@@ -15,7 +20,7 @@ def counted(**changes: Any) -> Costs:
 
 def test_more_than_a_hundredth_above_the_baseline_is_told_with_file_core_and_part() -> None:
     (problem,) = judge(counted(run=1_010_001), BASELINE)
-    assert problem.startswith("int8.tflite on cortex-a72: run takes 1,010,001 instructions, +1.0%")
+    assert problem.startswith("int8.tflite in litert on cortex-a72: run takes 1,010,001 instructions, +1.0%")
     (problem,) = judge(counted(predict=1_200_000), BASELINE)
     assert "predict takes 1,200,000" in problem
 
@@ -36,19 +41,21 @@ def test_a_count_that_changes_from_call_to_call_is_no_count() -> None:
 def test_more_than_what_the_converter_alone_makes_is_told() -> None:
     plain = replace(COST, file="plain-int8.tflite", run=999_999)
     both = replace(BASELINE, costs=(*BASELINE.costs, plain))
-    assert judge(both, both) == ["int8.tflite on cortex-a72: run takes 1,000,000 instructions, plain-int8.tflite 999,999"]
+    assert judge(both, both) == [
+        "int8.tflite in litert on cortex-a72: run takes 1,000,000 instructions, plain-int8.tflite 999,999"
+    ]
     same = replace(both, costs=(*BASELINE.costs, replace(plain, run=1_000_000)))
     assert judge(same, same) == []
 
 
 def test_a_file_without_a_baseline_is_told_with_the_command_that_makes_one() -> None:
     (problem,) = judge(replace(BASELINE, costs=(*BASELINE.costs, replace(COST, file="new.onnx"))), BASELINE)
-    assert problem == "new.onnx on cortex-a72 has no baseline: run make arm-cost-baseline"
+    assert problem == "new.onnx in litert on cortex-a72 has no baseline: run make arm-cost-baseline"
 
 
 def test_a_file_of_the_baseline_that_was_not_counted_is_told() -> None:
     (problem,) = judge(replace(BASELINE, costs=BASELINE.costs[:1]), BASELINE)
-    assert problem.startswith("int8.tflite on cortex-a76 is in the baseline but was not counted")
+    assert problem.startswith("int8.tflite in litert on cortex-a76 is in the baseline but was not counted")
 
 
 def test_other_versions_are_told_with_the_problems_that_they_may_explain() -> None:
@@ -57,9 +64,51 @@ def test_other_versions_are_told_with_the_problems_that_they_may_explain() -> No
     assert last == "versions now numpy 3.0, in the baseline numpy 2.4.6"
 
 
-def test_the_table_has_a_row_for_each_file_and_two_columns_for_each_core() -> None:
-    assert to_markdown(BASELINE).splitlines()[-3:] == [
-        "| file | A72 (Pi 4): run | predict | A76 (Pi 5): run | predict |",
-        "|---|--:|--:|--:|--:|",
-        "| int8.tflite | 1,000 | 1,100 | 1,000 | 1,100 |",
+def test_a_file_that_a_runtime_no_longer_runs_is_told_with_its_reason() -> None:
+    failed = Uncounted(("int8.tflite",), "litert", ("pi5",), "SIGILL")
+    (problem,) = judge(replace(BASELINE, costs=BASELINE.costs[:1], uncounted=(failed,)), BASELINE)
+    assert problem == "int8.tflite in litert on cortex-a76 is in the baseline but was not counted: SIGILL"
+
+
+def test_what_never_ran_in_a_runtime_is_no_problem() -> None:
+    failed = Uncounted(("int8.onnx",), "openvino", ("pi5",), "SIGILL")
+    assert judge(replace(BASELINE, uncounted=(failed,)), BASELINE) == []
+
+
+def test_counts_of_two_runtimes_are_not_mixed_up() -> None:
+    other = replace(COST, runtime="tflite-runtime", run=3_000_000)
+    (problem,) = judge(replace(BASELINE, costs=(*BASELINE.costs, other)), BASELINE)
+    assert problem.startswith("int8.tflite in tflite-runtime on cortex-a72 has no baseline")
+
+
+def test_the_table_has_a_row_for_each_file_and_runtime_and_marks_the_fewest_of_each_core() -> None:
+    other = replace(COST, file="int8.onnx", runtime="openvino", run=400_000)
+    assert to_markdown(replace(BASELINE, costs=(*BASELINE.costs, other))).splitlines()[-4:] == [
+        "| file | runtime | A72 (Pi 4): run | predict | A76 (Pi 5): run | predict |",
+        "|---|---|--:|--:|--:|--:|",
+        "| int8.tflite | litert | 1,000 | 1,100 | **1,000** | 1,100 |",
+        "| int8.onnx | openvino | **400** | 1,100 |  |  |",
     ]
+
+
+def test_what_was_not_counted_is_a_row_with_its_cores_and_its_reason() -> None:
+    failed = Uncounted(("float32.onnx", "int8.onnx"), "openvino", ("pi4", "pi5"), "SIGILL")
+    assert to_markdown(replace(BASELINE, uncounted=(failed,))).splitlines()[-3:] == [
+        "| not counted | runtime | core | reason |",
+        "|---|---|---|---|",
+        "| float32.onnx, int8.onnx | openvino | cortex-a72, cortex-a76 | SIGILL |",
+    ]
+
+
+def test_a_file_that_crashes_a_runtime_does_not_take_its_other_files_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def crashing(board: Any, program: str, runtime: str, *files: str) -> tuple[str, list[Stretch]]:
+        if "int8.onnx" in files:
+            raise ProgramFailed("counted.py failed", "SIGSEGV")
+        return '{"openvino": "2026.4.1"}\n', [Stretch(1000, 0), Stretch(1100, 5)] * len(files)
+
+    monkeypatch.setattr(cost, "count", crashing)
+    board = Board(SYSTEMS["trixie-arm64"], "pi4", {})
+    counted = cost.count_in(board, "openvino", ["float32.onnx", "int8.onnx"])
+    assert counted.versions == {"openvino": "2026.4.1"}
+    assert counted.costs == (Cost("float32.onnx", "openvino", "pi4", 1000, 1100, 0, 5),)
+    assert counted.uncounted == (Uncounted(("int8.onnx",), "openvino", ("pi4",), "SIGSEGV"),)

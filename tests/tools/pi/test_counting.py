@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgecnn.benchmarks.emulator.counting import Stretch, stretches_of
+from edgecnn.benchmarks.emulator.counting import Stretch, stretches_of, why_ended
 
 
 def marks(*counts: tuple[int, int]) -> str:
@@ -27,3 +27,15 @@ def test_stretches_come_in_the_order_of_their_labels_whatever_is_printed_between
 def test_a_stretch_without_an_end_is_refused() -> None:
     with pytest.raises(ValueError, match="shorter"):
         stretches_of(marks((0, 0), (0, 0), (1, 5)))
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "reason"),
+    [
+        (-11, "loading\n", "SIGSEGV"),
+        (1, "warning: old\ninstructions 0 17\nint8.onnx: openvino can't load it\n\n", "int8.onnx: openvino can't load it"),
+        (3, "instructions 0 17\n", "exit code 3"),
+    ],
+)
+def test_why_a_program_failed_is_its_signal_or_its_last_line(code: int, text: str, reason: str) -> None:
+    assert why_ended(code, text) == reason

@@ -1,0 +1,49 @@
+"""TFLite files through ai-edge-litert, with float operators computed in float16 by CPUs that have such instructions.
+
+LiteRT does so for a file whose metadata allows it, and in float32 on any other CPU. The metadata is added in memory.
+https://github.com/tensorflow/tensorflow/blob/master/tensorflow/lite/delegates/xnnpack/README.md
+"""
+
+from edgecnn.edge.parsing import parsing
+from edgecnn.edge.runtimes.tflite_interpreter import InterpretedModel, library
+
+_ALLOWS = "reduced_precision_support"
+_FLOAT16 = b"fp16accfp16"
+
+
+def import_library() -> None:
+    """Import the package.
+
+    Raises:
+        MissingDependency: If it is not installed.
+    """
+    library("litert")
+
+
+def open_model(data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> InterpretedModel:
+    """Open a model's bytes. See `edgecnn.edge.runtimes.base.OpenModel`."""
+    found = library("litert")
+    # The name is in results, since probabilities differ from those in float32.
+    return InterpretedModel(found._replace(name=f"{found.name}-fp16"), allow_float16(data), threads, signature, streaming)
+
+
+def allow_float16(data: bytes) -> bytes:
+    """Return a .tflite file with metadata that allows float16; what it had of this kind is replaced.
+
+    Raises:
+        ArtifactError: If the bytes are not such a file.
+    """
+    import flatbuffers  # ai-edge-litert depends on it.
+    from ai_edge_litert import schema_py_generated as schema
+
+    with parsing("it is not a tflite file, or is damaged", "copy it again"):
+        model = schema.ModelT.InitFromPackedBuf(data, 0)
+        buffer, entry = schema.BufferT(), schema.MetadataT()
+        buffer.data = list(_FLOAT16)
+        entry.name, entry.buffer = _ALLOWS, len(model.buffers)
+        model.buffers.append(buffer)
+        others = [item for item in model.metadata or [] if item.name != _ALLOWS.encode()]
+        model.metadata = [*others, entry]
+        builder = flatbuffers.Builder(len(data))
+        builder.Finish(model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())

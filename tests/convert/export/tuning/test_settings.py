@@ -1,0 +1,113 @@
+"""Settings of the file of least cost, on a machine whose costs are invented."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Literal, cast
+
+import pytest
+
+from edgecnn.convert.export.export_job import ExportJob
+from edgecnn.convert.export.keep_accuracy import Judge
+from edgecnn.convert.export.tuning.measured_folder import Made
+from edgecnn.convert.export.tuning.settings import with_settings
+from edgecnn.convert.export.tuning.yardstick import Tuning
+from edgecnn.edge.errors import EdgeCnnError
+from edgecnn.edge.export_records import Interval, Setting, Settings, Tuned
+from edgecnn.edge.folder.file_names import REFERENCE_NAME
+from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.manifest import Manifest
+
+ONE = Interval(1, 1, 1)
+TRIED = (Setting(1, None, ONE, 1e6, 2e6, "PASS"), Setting(2, None, Interval(0.6, 0.5, 0.7), 6e5, 9e6, "PASS"))
+TUNED = Tuned("a board", "time", "int8.tflite", Interval(0.5, 0.4, 0.6), 8, 1.0, 0, ())
+COSTS = {"float32.tflite": 3.0, "float16.tflite": 2.0, "int8.tflite": 4.0}
+
+
+@dataclass
+class Board:
+    """A machine on which the files of `COSTS` cost what it says, and settings are `TRIED`."""
+
+    machine: str = "a board"
+    unit: Literal["time"] = "time"
+    most_files: int = 9
+    runtime: str | None = None
+    seconds: float = 1.0
+    compared: list[list[str]] = field(default_factory=list)
+    settled: list[str] = field(default_factory=list)
+
+    def compare(self, folder: Path, base: str, *, thorough: bool) -> dict[str, Interval]:
+        models = ModelFolder(folder)
+        assert models.manifest
+        self.compared.append([file.path for file in models.manifest.exported])
+        return {name: Interval(COSTS[name], COSTS[name], COSTS[name]) for name in self.compared[-1]}
+
+    def settings(self, folder: Path, max_drop_points: float) -> Sequence[Setting]:
+        assert max_drop_points == 0.5
+        models = ModelFolder(folder)
+        assert models.manifest
+        (file,) = models.manifest.exported
+        assert models.model(file.path).unverified is None
+        self.settled.append(file.path)
+        return TRIED
+
+
+def settled(exported: Path, names: Sequence[str], board: Board, tuned: str | None = None) -> list[Made]:
+    manifest = Manifest.load(exported)
+    assert manifest.reference
+    job = cast(ExportJob, SimpleNamespace(manifest=manifest, on_step=lambda text: None))
+    tuning = Tuning(board, Judge(lambda *given: None, 0.5, lambda *files: 1.0), 0)
+    files: list[Made] = []
+    for name in names:
+        artifact = manifest.artifact(name)
+        assert artifact
+        files.append((replace(artifact, tuned=TUNED if name == tuned else None), (exported / name).read_bytes()))
+    found = with_settings(job, tuning, (manifest.reference, (exported / REFERENCE_NAME).read_bytes()), files)
+    assert [data for _, data in found] == [data for _, data in files]
+    return found
+
+
+def test_without_a_tuned_file_the_plain_one_of_least_cost_is_measured(exported: Path) -> None:
+    board = Board()
+    found = settled(exported, list(COSTS), board)
+    assert board.compared == [list(COSTS)]
+    assert board.settled == ["float16.tflite"]
+    assert [artifact.settings for artifact, _ in found] == [None, Settings("a board", "time", TRIED), None]
+
+
+def test_a_tuned_file_is_the_one(exported: Path) -> None:
+    board = Board()
+    found = settled(exported, list(COSTS), board, tuned="int8.tflite")
+    assert (board.compared, board.settled) == ([], ["int8.tflite"])
+    assert [artifact.path for artifact, _ in found if artifact.settings] == ["int8.tflite"]
+
+
+def test_a_tuned_file_tells_the_runtime_that_it_was_tuned_for(exported: Path) -> None:
+    for runtime, told in (("litert-fp16", "litert-fp16"), ("onnxruntime", None), (None, None)):
+        (artifact, _), *_ = settled(exported, ["int8.tflite"], Board(runtime=runtime), tuned="int8.tflite")
+        assert artifact.tuned == replace(TUNED, runtime=told)
+
+
+def test_a_machine_that_fails_is_an_error(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(self: Board, folder: Path, max_drop_points: float) -> Sequence[Setting]:
+        raise EdgeCnnError("pi: it went away")
+
+    monkeypatch.setattr(Board, "settings", gone)
+    with pytest.raises(EdgeCnnError, match="pi: it went away"):
+        settled(exported, ["int8.tflite"], Board())
+
+
+@pytest.mark.parametrize(
+    ("settings", "best"),
+    [
+        (TRIED, 1),
+        ((TRIED[0], replace(TRIED[1], ratio=Interval(0.98, 0.96, 1.0))), None),
+        ((TRIED[0], replace(TRIED[1], verdict="FAIL")), None),
+        ((*TRIED, replace(TRIED[1], threads=4, ratio=Interval(0.5, 0.4, 0.9))), 2),
+        (TRIED[:1], None),
+    ],
+    ids=["a gain", "no certain gain", "less accurate", "a larger gain", "nothing else"],
+)
+def test_the_best_setting_is_shown_to_gain_and_not_to_lose_accuracy(settings: tuple[Setting, ...], best: int | None) -> None:
+    assert Settings("a board", "time", settings).best == (None if best is None else settings[best])

@@ -1,0 +1,94 @@
+"""ONNX Runtime: what its kept buffers must not change."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from edgecnn.edge.runtimes import LoadedModel, opener_for
+
+
+@pytest.fixture
+def session(exported: Path) -> LoadedModel:
+    opened = opener_for("onnxruntime").open_model((exported / "float32.onnx").read_bytes(), 1)
+    assert opened.input_spec.shape == (1, 12, 12, 1)
+    return opened
+
+
+def batches(images: int) -> list[NDArray[np.float32]]:
+    rng = np.random.default_rng(0)
+    return [rng.random((1, 12, 12, 1), np.float32) for _ in range(images)]
+
+
+def test_every_result_is_an_array_of_its_own(session: LoadedModel) -> None:
+    one, other = batches(2)
+    session.run(one)
+    first = session.run(one)
+    kept = first.copy()
+    assert not np.array_equal(session.run(other), first)
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_threads_that_share_a_session_get_the_answers_of_their_own_images(session: LoadedModel) -> None:
+    given = batches(4)
+    alone = [session.run(batch) for batch in given]
+
+    def wrong(place: int) -> int:
+        return sum(not np.array_equal(session.run(given[place]), alone[place]) for _ in range(2_000))
+
+    with ThreadPoolExecutor(len(given)) as pool:
+        assert list(pool.map(wrong, range(len(given)))) == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        np.full((1, 12, 12, 1), 200, np.uint8),
+        np.zeros((1, 12, 12, 1), np.float64),
+        np.zeros((12, 12, 1), np.float32),
+        np.zeros((1, 1, 12, 1), np.float32),
+        np.zeros((2, 12, 12, 1), np.float32),
+    ],
+    ids=["raw pixels", "float64", "no batch", "one row", "two images"],
+)
+def test_no_other_dtype_or_shape_is_converted_in_silence(session: LoadedModel, batch: NDArray[Any]) -> None:
+    for good in batches(2):
+        session.run(good)
+    with pytest.raises(Exception, match=r"(?i)unexpected input data type|invalid dimensions|invalid rank"):
+        session.run(batch)
+
+
+def test_an_array_whose_numbers_are_not_in_a_row_gives_what_its_copy_gives(session: LoadedModel) -> None:
+    flipped = batches(1)[0][:, ::-1]
+    assert not flipped.flags.c_contiguous
+    expected = session.run(flipped.copy())
+    for _ in range(2):
+        np.testing.assert_array_equal(session.run(flipped), expected)
+
+
+def reshaping(declared: list[int]) -> bytes:
+    """Return a file of which no tool can know the output's shape: (n,) for numbers whose sum is n."""
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in (("x", [1, 2, 2, 1]), ("y", declared))
+    ]
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
+        helper.make_node("Cast", ["sum"], ["whole"], to=TensorProto.INT64),
+        helper.make_node("Unsqueeze", ["whole", "first"], ["shape"]),
+        helper.make_node("Reshape", ["x", "shape"], ["y"]),
+    ]
+    first = helper.make_tensor("first", TensorProto.INT64, [1], [0])
+    graph = helper.make_graph(nodes, "reshaping", ends[:1], ends[1:], [first])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize("declared", [[4], [5], [1, 4]])
+def test_a_file_may_declare_another_output_than_it_gives(declared: list[int]) -> None:
+    opened = opener_for("onnxruntime").open_model(reshaping(declared), 1)
+    for value in ([1, 1, 1, 1], [0, 2, 1, 1], [4, 0, 0, 0]):
+        np.testing.assert_array_equal(opened.run(np.reshape(np.array(value, np.float32), (1, 2, 2, 1))), value)
