@@ -89,7 +89,7 @@ class Tuned:
     Attributes:
         machine: Where it was measured, for example `Cortex-A72, Raspberry Pi 4 Model B`.
         unit: What was measured: `time`, or `instructions` of an emulated core.
-        compared_with: The plain file of least cost there, float or quantized.
+        compared_with: The plain file of least cost there, float or quantized, among those that are accurate enough.
         ratio: The file's cost divided by that file's, in processes that chose nothing; for instructions the interval is that
             of the counts.
         candidates: Number of placements measured.

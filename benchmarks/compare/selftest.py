@@ -112,7 +112,7 @@ def selftest(candidate: Candidate, plan: Plan, trials: int, on_progress: Steps) 
             if not text.startswith(ESTIMATE):  # The estimate is for this trial only.
                 on_progress(trial * steps + done, trials * steps, f"trial {trial + 1} of {trials}")
 
-        measured, _ = measure((candidate, candidate), plan, lambda processes: None, progress)
+        measured, _ = measure((candidate, candidate), plan, lambda processes, launches: None, progress)
         first, second = measured.launches
         ratio = summarize(second, first, (50,)).ratio
         assert ratio  # noqa: S101  # Two launches or more, and two files.

@@ -8,11 +8,11 @@ _ASKED_BY = 7391  # The same number is in icount.c.
 _call = ctypes.CDLL(None).syscall
 
 
-def stretch(work: Callable[[], object], label: int) -> None:
-    """Repeat the call until it allocates nothing new, then `REPEATS` times between marks."""
-    for _ in range(WARM_UP):
+def stretch(work: Callable[[], object], label: int, warm_up: int = WARM_UP, repeats: int = REPEATS) -> None:
+    """Repeat the call until it allocates nothing new, then `repeats` times between marks."""
+    for _ in range(warm_up):
         work()
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         _call(_ASKED_BY, label)
         work()
         _call(_ASKED_BY, label)

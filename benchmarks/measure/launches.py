@@ -84,7 +84,7 @@ class Measured:
 def measure(
     candidates: Sequence[Candidate],
     plan: Plan | PlanOptions,
-    finish: Callable[[Sequence[ModelProcess]], Extras],
+    finish: Callable[[Sequence[ModelProcess], Sequence[Sequence[Launch]]], Extras],
     on_progress: Steps,
     finish_seconds: Callable[[Sequence[FileCost]], float] = lambda costs: 0.0,
 ) -> tuple[Measured, Extras]:
@@ -95,7 +95,7 @@ def measure(
     Args:
         candidates: Files to measure, at least one.
         plan: How long to measure, or the options of a plan that is chosen after the first launch's opening.
-        finish: Function that asks the last launch's processes for more, after their rounds.
+        finish: Function that asks the last launch's processes for more, after their rounds; it also gets all launches.
         on_progress: Called with steps done, steps in all, and the next step.
         finish_seconds: Duration of `finish` in seconds, for the estimate.
 
@@ -119,7 +119,7 @@ def measure(
                 found.append(_launch(process.opened, memory, own))
             if number >= settled.launches and (number >= MOST_LAUNCHES or narrow_enough(settled, launches)):
                 empty = processes[0].ask(TimeEmpty(_EMPTY_RUNS))
-                extras, extras_load = _finished(processes, memories, finish)
+                extras, extras_load = _finished(processes, memories, lambda processes: finish(processes, launches))
                 break
     result = Measured(
         opened=tuple(process.opened for process in processes),

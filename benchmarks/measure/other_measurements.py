@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from edgecnn.benchmarks.measure.schedule import Steps
 from edgecnn.benchmarks.results.records import Paced, Throughput, Window
 from edgecnn.benchmarks.timing.latency import Plan
 from edgecnn.benchmarks.timing.process import ModelProcess
-from edgecnn.benchmarks.timing.profile import Profile
+from edgecnn.benchmarks.timing.profile import OpTime, Profile
 from edgecnn.benchmarks.timing.requests import Classify, Pace, ProfileOps, TimeBatch
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.data.pixel_digests import first_seen, held_out, pixel_digests
@@ -33,6 +33,8 @@ _BATCH_RUNS = 20
 _BATCH_SECONDS = 1.0
 _LEAST_FRAMES = 100
 _PROFILE_RUNS = 500
+# For the share of the slowest operator alone.
+_BRIEF_RUNS = 100
 _WINDOWS = 300
 
 
@@ -134,9 +136,28 @@ def classify(
 
 def measure_profile(process: ModelProcess, say: Callable[[str], None]) -> Profiled:
     """Ask for the time of each op, or return why it is missing. This must be the process's last request."""
+    return _profiled(process, _PROFILE_RUNS, say)
+
+
+def measure_slowest_op(process: ModelProcess, profile: Profile | None, say: Callable[[str], None]) -> OpTime | None:
+    """Return the operator that takes most of a file's time, with its place in the file; None if the runtime does not say.
+
+    Args:
+        process: Process of the file. Without a profile, this must be its last request.
+        profile: Profile of the file, if it was asked for.
+        say: Receives the step.
+    """
+    found = profile or _profiled(process, _BRIEF_RUNS, say)[0]
+    if found is None:
+        return None
+    place = max(range(len(found.ops)), key=lambda place: found.ops[place].share)
+    return replace(found.ops[place], op=f"{found.ops[place].op} (operator {place + 1} of {len(found.ops)})")
+
+
+def _profiled(process: ModelProcess, runs: int, say: Callable[[str], None]) -> Profiled:
     say("profiling")
     try:
-        return process.ask(ProfileOps(_few(_PROFILE_RUNS, _run_seconds(process)))), None
+        return process.ask(ProfileOps(_few(runs, _run_seconds(process)))), None
     except EdgeCnnError as error:  # Whatever happens to the process, the rest is measured.
         return None, str(error)
 

@@ -18,13 +18,16 @@ from edgecnn.benchmarks.measure.other_measurements import (
     extra_seconds,
     measure_extra,
     measure_profile,
+    measure_slowest_op,
 )
 from edgecnn.benchmarks.measure.schedule import Steps
 from edgecnn.benchmarks.proof.verify import tolerance_of
 from edgecnn.benchmarks.results.latency_summary import fastest, launch_percentile, summarize
-from edgecnn.benchmarks.results.records import SCHEMA, FileResult, Report
+from edgecnn.benchmarks.results.no_faster import TimedFile, no_faster_than_float
+from edgecnn.benchmarks.results.records import SCHEMA, FileResult, Launch, Report
 from edgecnn.benchmarks.timing.latency import RANDOM_REGION, TIMED_REGION
 from edgecnn.benchmarks.timing.process import ModelProcess
+from edgecnn.benchmarks.timing.profile import OpTime
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.export_records import Parity
 from edgecnn.edge.folder.file_names import REFERENCE_NAME
@@ -38,11 +41,13 @@ class Finished:
         extras: Batches, a fixed rate, a sustained run.
         accuracies: Accuracy on all test images; None if inputs were random.
         profiles: Times of single operators, or why there are none.
+        slowest_ops: The slowest operator of each int8 file, by its place, that is not shown to be faster than float32.
     """
 
     extras: list[Extra]
     accuracies: list[Accuracy] | None
     profiles: list[Profiled]
+    slowest_ops: dict[int, OpTime | None]
 
 
 def benchmark(  # Longer than 50 lines: the record that it fills in has so many fields.
@@ -81,7 +86,7 @@ def benchmark(  # Longer than 50 lines: the record that it fills in has so many 
     measured, finished = measure(
         candidates,
         options.plan,
-        lambda processes: _finish(lineup, options, processes, on_progress),
+        lambda processes, launches: _finish(lineup, options, processes, launches, on_progress),
         on_progress,
         lambda costs: extra_seconds(options, costs, images),
     )
@@ -125,7 +130,13 @@ def benchmark(  # Longer than 50 lines: the record that it fills in has so many 
     )
 
 
-def _finish(lineup: Lineup, options: BenchOptions, processes: Sequence[ModelProcess], on_progress: Steps) -> Finished:
+def _finish(
+    lineup: Lineup,
+    options: BenchOptions,
+    processes: Sequence[ModelProcess],
+    launches: Sequence[Sequence[Launch]],
+    on_progress: Steps,
+) -> Finished:
     """Ask the processes of the last launch for everything else."""
     places = len(processes)
 
@@ -138,7 +149,16 @@ def _finish(lineup: Lineup, options: BenchOptions, processes: Sequence[ModelProc
     for place, (candidate, process) in enumerate(zip(lineup.candidates, processes, strict=True)):
         wanted = options.profile and candidate.artifact.exported  # Keras has no operator profiler.
         profiles.append(measure_profile(process, saying(place)) if wanted else (None, None))
-    return Finished(extras, accuracies, profiles)
+    timed = [
+        TimedFile(candidate.artifact, process.opened.runtime, candidate.request.threads, own)
+        for candidate, process, own in zip(lineup.candidates, processes, launches, strict=True)
+    ]
+    slowest_ops = {
+        place: measure_slowest_op(processes[place], profiles[place][0], saying(place))
+        for place, _, _ in no_faster_than_float(timed)
+        if timed[place].artifact.precision == "int8" and not timed[place].artifact.mended
+    }
+    return Finished(extras, accuracies, profiles, slowest_ops)
 
 
 def _file_result(
@@ -182,6 +202,7 @@ def _file_result(
         budget=budget,
         verdict=verdict,
         images_per_run=opened.images_per_run,
+        slowest_op=finished.slowest_ops.get(place),
     )
 
 

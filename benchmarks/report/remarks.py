@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from edgecnn.benchmarks.judge.class_changes import moved_classes
 from edgecnn.benchmarks.judge.gate import PASS, UNJUDGED
 from edgecnn.benchmarks.machine.noise import OTHERS_CORES
-from edgecnn.benchmarks.results.latency_summary import summarize
+from edgecnn.benchmarks.results.no_faster import TimedFile, no_faster_than_float
 from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.edge.data.pixel_digests import conflict_note
 
@@ -13,8 +13,6 @@ from edgecnn.edge.data.pixel_digests import conflict_note
 _REASONS = 5
 # As a share of the images; quantization alone may gain a little.
 _NOTABLE_GAIN = 0.005
-# Share of the float file's time above which a quantized file is no faster.
-_FASTER = 0.95
 
 
 def remarks(report: Report) -> list[str]:
@@ -81,15 +79,13 @@ def _counted_images(report: Report) -> list[str]:
 
 def _no_faster_than_float(report: Report) -> list[str]:
     """Return a line for each quantized file that is not shown to be at least a twentieth faster than its format's float32."""
-    floats = {(file.artifact.format, file.threads): file for file in report.files if file.artifact.precision == "float32"}
+    files = report.files
     lines = []
-    for file in report.files:
-        other = floats.get((file.artifact.format, file.threads), file)
-        ratio = None if other is file else summarize(file.launches, other.launches, ()).ratio
-        if ratio and ratio.high > _FASTER:
-            figures = f"{ratio.estimate:.2f} ({ratio.low:.2f}-{ratio.high:.2f}) of its time"
-            what = "is slower here than" if ratio.low > 1 else "is not shown to be faster here than"
-            lines.append(f"{file.name} {what} {other.name}, {figures}: it saves size alone.{_where(file)}")
+    for place, other, ratio in no_faster_than_float([TimedFile(f.artifact, f.runtime, f.threads, f.launches) for f in files]):
+        figures = f"{ratio.estimate:.2f} ({ratio.low:.2f}-{ratio.high:.2f}) of its time"
+        what = "is slower here than" if ratio.low > 1 else "is not shown to be faster here than"
+        name = files[place].name
+        lines.append(f"{name} {what} {files[other].name}, {figures}: it saves size alone.{_where(files[place])}")
     return lines
 
 
@@ -97,10 +93,10 @@ def _where(file: FileResult) -> str:
     """Return which op takes most of a plainly quantized int8 file's time, and what helps."""
     if file.artifact.precision != "int8" or file.artifact.mended:
         return ""
-    if not file.profile:
-        return " An export that is tuned leaves the layers in float that are faster so; op times show where the time goes."
-    most = max(file.profile.ops, key=lambda op: op.share)
-    return f" {most.share:.0%} of it goes to {most.op}: an export that is tuned leaves such a layer in float if that is faster."
+    if not file.slowest_op:
+        return " An export that is tuned leaves the layers in float that are faster so."
+    op = file.slowest_op
+    return f" {op.share:.0%} of it goes to {op.op}: an export that is tuned leaves such a layer in float if that is faster."
 
 
 def unstable_lines(title: str, reasons: Sequence[str], every: bool) -> list[str]:

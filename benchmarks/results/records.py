@@ -12,7 +12,7 @@ from edgecnn.benchmarks.machine.noise import Load, Noise
 from edgecnn.benchmarks.statistics.intervals import Interval
 from edgecnn.benchmarks.statistics.percentiles import Percentile
 from edgecnn.benchmarks.timing.latency import Plan
-from edgecnn.benchmarks.timing.profile import Profile
+from edgecnn.benchmarks.timing.profile import OpTime, Profile
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.files import write_bytes
@@ -75,9 +75,8 @@ class Latency:
         runs: Number of runs.
         percentiles: Requested percentiles of all launches, with equal weight (`edgecnn.benchmarks.statistics.percentiles`).
         typical_ns: Geometric mean over the launches of their rounds' medians, with Student's interval over the launches:
-            `ratio` is based on it. None with a single launch. It is not the p50, which is in `percentiles`.
-        ratio: This file's time divided by the baseline's, round by round, with Student's interval over the launches. None for
-            the baseline itself and with a single launch.
+            `ratio` is based on it. None with a single launch. It is not the p50.
+        ratio: This file's time divided by the baseline's, by rounds. None for the baseline, and with one launch.
         difference_ns: The difference, in nanoseconds, in the same way.
         images_per_second: Images over time, one run after another; launches weigh alike, as do the rounds of each.
         import_ns: Median over the launches.
@@ -163,7 +162,7 @@ class FileResult:
         threads: Number of threads of the runtime.
         launches: Raw times.
         latency: Figures derived from them.
-        accuracy: Accuracy on all test images, compared with the reference. None if inputs were random: latency only.
+        accuracy: Accuracy on all test images, compared with the reference. None if inputs were random.
         throughput: Throughput in batches; None if `batch` was not asked for.
         paced: Lateness of frames at a fixed rate; None if `rate` was not asked for.
         sustained: Seconds of a long run, one after another; empty if none was asked for.
@@ -172,6 +171,7 @@ class FileResult:
         budget: Its limits.
         verdict: The judgement.
         images_per_run: Number of images in one timed run: the file's own fixed batch, or 1.
+        slowest_op: What takes most of the time, for an int8 file that is not shown to be faster than float32; else None.
     """
 
     name: str
@@ -189,6 +189,7 @@ class FileResult:
     budget: Budget
     verdict: Verdict
     images_per_run: int = 1
+    slowest_op: OpTime | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -278,8 +279,7 @@ class Report(Result):
 
         Args:
             path: The file.
-            data: Where the test images are, to show those that changed their class. Default: where the report says, and if
-                they are not there, numbers instead of pictures.
+            data: Test images, to show those that changed their class. Default: where the report says, or none.
             images: How a folder of images is read.
             on_text: Receives the reason if no images are shown.
 

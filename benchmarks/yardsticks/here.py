@@ -13,7 +13,7 @@ from edgecnn.benchmarks.measure.lineup import candidate_of, folder_lineup
 from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.planning import PlanOptions
 from edgecnn.benchmarks.measure.run import benchmark
-from edgecnn.benchmarks.yardsticks.launches import BRIEF, ratios
+from edgecnn.benchmarks.yardsticks.launches import BRIEF, MOST_FILES, ratios
 from edgecnn.benchmarks.yardsticks.settings import exported, named_runtimes, runtime_for, settings_of, thread_counts
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import MissingDependency
@@ -36,6 +36,7 @@ class Here:
     seconds: float
     runtime: str | None = None
     unit: Literal["time"] = "time"
+    most_files: int = MOST_FILES
 
     @property
     def machine(self) -> str:
@@ -50,7 +51,7 @@ class Here:
             candidate_of(models.model(file.path), opener, 1, self.test) for file, opener in zip(files, openers, strict=True)
         ]
         plan = PlanOptions() if thorough else BRIEF
-        measured, _ = measure(candidates, plan, lambda processes: None, lambda done, steps, text: None)
+        measured, _ = measure(candidates, plan, lambda processes, launches: None, lambda done, steps, text: None)
         names = [candidate.name for candidate in candidates]
         return ratios(dict(zip(names, measured.launches, strict=True)), base)
 

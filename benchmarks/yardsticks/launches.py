@@ -11,6 +11,8 @@ from edgecnn.edge.export_records import Interval
 
 BRIEF = Plan(min_seconds=0.12, min_runs=24, launches=1, rounds=6, max_seconds=2)
 """For a search: a process for each file, and rounds that take turns."""
+MOST_FILES = 9
+"""Number of files that are timed side by side: with more, the machine drifts from the first to the last of a round."""
 # What disturbs a run makes it longer: of few runs, a low percentile differs least from one measurement to the next.
 _LOW_PERCENT = 10
 

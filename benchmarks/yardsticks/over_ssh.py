@@ -11,7 +11,7 @@ from edgecnn.benchmarks.remote.install import running_version
 from edgecnn.benchmarks.remote.remote import Job, bench_devices
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.benchmarks.yardsticks.here import machine_text
-from edgecnn.benchmarks.yardsticks.launches import BRIEF, ratios
+from edgecnn.benchmarks.yardsticks.launches import BRIEF, MOST_FILES, ratios
 from edgecnn.benchmarks.yardsticks.settings import exported, named_runtimes, runtime_for, settings_of, thread_counts
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import EdgeCnnError
@@ -45,6 +45,7 @@ class OverSsh:
     machine: str = field(init=False)
     _cores: int = field(init=False, default=1)
     unit: Literal["time"] = "time"
+    most_files: int = MOST_FILES
 
     def __post_init__(self) -> None:
         self.machine = self.host

@@ -1,7 +1,7 @@
 """Exports model.keras to files in its folder, each compared with Keras before it counts as exported."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -28,7 +28,7 @@ from edgecnn.edge.folder.file_names import MODEL_CARD_NAME, MODEL_NAME, REFERENC
 from edgecnn.edge.folder.model_file import ModelFile, read_model
 from edgecnn.edge.formats import FORMATS, is_exported
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.manifest import Artifact, Manifest
 from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.model.metrics import correct
 from edgecnn.edge.model.preprocess import Floats
@@ -111,11 +111,12 @@ def _write(job: ExportJob) -> Manifest:
     export_versions = {**job.manifest.provenance.export_versions, **versions("tensorflow", "keras", *tools, "numpy")}
     job.on_step(f"Keras on {counted(job.dataset.test.labels, 'test image')}")
     probabilities = job.keras.split_probabilities(job.dataset.test)
-    exporter = FileExporter(job, probabilities)
+    judge = job.tuning.judge if job.tuning else job.judge
+    images = judged_images(judge, job.dataset.test, probabilities) if judge else None
+    exporter = FileExporter(job, probabilities, images)
     made = [exporter.make(model_format, precision) for model_format, precision in job.config.files()]
     reference, stored = _reference(probabilities, job.source, job.dataset)
-    if job.tuning:
-        images = judged_images(job.tuning.judge, job.dataset.test, probabilities)
+    if job.tuning and images:
         for model_format in job.config.formats:
             plain = [one for one in made if one[0].format == model_format]
             tuned = tuned_file(job, exporter, job.tuning, images, (reference, stored, probabilities), plain)
@@ -127,6 +128,7 @@ def _write(job: ExportJob) -> Manifest:
         export_versions=export_versions,
         calibration=exporter.calibrator.record(job.manifest.provenance.calibration),
     )
+    gone = _outdated(job, [artifact for artifact, _ in made])
     with replaced_together(job.folder) as new:
         if not job.source.manifest:
             (new / MODEL_NAME).write_bytes(job.source.data)
@@ -135,11 +137,32 @@ def _write(job: ExportJob) -> Manifest:
             if artifact.tuned:
                 save_tried(new / f"{artifact.path}.png", artifact.tuned, artifact.path)
         (new / REFERENCE_NAME).write_bytes(stored)
-        manifest = replace(job.manifest, provenance=provenance, reference=reference)
+        kept = tuple(artifact for artifact in job.manifest.artifacts if artifact.path not in gone)
+        manifest = replace(job.manifest, provenance=provenance, reference=reference, artifacts=kept)
         manifest = manifest.with_artifacts(*(artifact for artifact, _ in made))
         manifest.save(new)
         _write_card(new, manifest, job)
+    for name in gone:
+        (job.folder / name).unlink(missing_ok=True)
+        (job.folder / f"{name}.png").unlink(missing_ok=True)
     return manifest
+
+
+def _outdated(job: ExportJob, made: Sequence[Artifact]) -> tuple[str, ...]:
+    """Return the earlier tuned files that no longer hold, and say so: their format was tuned again, or the plain file that
+    they were compared with is another one now.
+    """
+    new, gone = {artifact.path: artifact.sha256 for artifact in made}, []
+    for earlier in job.manifest.exported:
+        if earlier.tuned is None or earlier.path in new:
+            continue
+        plain = job.manifest.artifact(earlier.tuned.compared_with)
+        again = job.tuning is not None and earlier.format in job.config.formats
+        if again or plain is None or new.get(plain.path, plain.sha256) != plain.sha256:
+            reason = "tuning it again showed no gain" if again else f"{earlier.tuned.compared_with} was made anew"
+            job.on_step(f"{earlier.path}, tuned on {earlier.tuned.machine}, is deleted: {reason}")
+            gone.append(earlier.path)
+    return tuple(gone)
 
 
 def _write_card(folder: Path, manifest: Manifest, job: ExportJob) -> None:

@@ -12,7 +12,7 @@ from edgecnn.convert.export.activation_ranges import Calibrator
 from edgecnn.convert.export.converters import Conversion, Converter, converter_for
 from edgecnn.convert.export.export_job import ExportJob
 from edgecnn.convert.export.float_fallback import MendedFile, mend
-from edgecnn.convert.export.keep_accuracy import Judge, JudgedImages, judged_images
+from edgecnn.convert.export.keep_accuracy import Judge, JudgedImages
 from edgecnn.convert.export.parity import check_parity
 from edgecnn.convert.export.runtime_releases import require_runs
 from edgecnn.edge.compatibility.requirements import read_needs
@@ -60,13 +60,11 @@ class FileExporter:
     Args:
         job: The export.
         reference: The Keras model's probabilities on the test images.
-
-    Raises:
-        ConfigError: If not even the Keras model would pass the judge.
+        images: Which test images choose the layers that the job's judge asks for, and which judge; None without a judge.
     """
 
-    def __init__(self, job: ExportJob, reference: Floats) -> None:
-        self._job, self._reference = job, reference
+    def __init__(self, job: ExportJob, reference: Floats, images: JudgedImages | None) -> None:
+        self._job, self._reference, self._images = job, reference, images
         self._targets, methods, any_batch = job.config.targets(), job.config.methods(), job.config.any_batch
         output = job.manifest.output
         self._converters = {
@@ -74,7 +72,6 @@ class FileExporter:
             for name, method in methods.items()
         }
         self.calibrator = Calibrator(job.dataset, job.keras, methods)
-        self._images = judged_images(job.judge, job.dataset.test, reference) if job.judge else None
 
     def make(self, model_format: str, precision: str) -> tuple[Artifact, bytes]:
         """Return a file's entry in the manifest, and its bytes.

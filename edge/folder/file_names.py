@@ -14,7 +14,7 @@ MODEL_CARD_NAME = "MODEL_CARD.md"
 """What the model is, for people."""
 TUNED_STEM = "tuned"
 """What the quantized file of least cost is called, before its suffix."""
-TRIED_STEMS = tuple(f"{TUNED_STEM}-{number}" for number in range(9))
+TRIED_STEMS = tuple(f"{TUNED_STEM}-{number}" for number in range(33))
 """What the files are called that a search for it measures side by side."""
 BUNDLE_SUFFIX = ".zip"
 """What a bundle of them is called."""

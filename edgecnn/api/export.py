@@ -80,7 +80,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
             `tuned.tflite` and `tuned.onnx` if they gain. A host, as ssh takes it, has it measured there; `cortex-a53`,
             `cortex-a72` and `cortex-a76` count the instructions of an emulated core.
         tune_seconds: Longest time of the search for one format, in seconds.
-        tune_seed: Seed of the order in which the search tries what looks alike.
+        tune_seed: Seed of the search.
         tune_runtime: Runtime to tune for, such as `litert-fp16`. Default: that of each format.
         out: Folder for a model that edgecnn did not train. Default: artifacts/ plus its name.
         images: How a folder of images is read, and the class names.
@@ -124,7 +124,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         Path(out) if out else None,
         trust=tuple(trust),
         judge=judge,
-        tuning=_tuning(judge, yardstick, tune_seed) if yardstick else None,
+        tuning=tuning_for(judge, yardstick, tune_seed) if yardstick else None,
         card=lambda manifest, earlier: model_card(manifest, folder.resolve().name, earlier),
         on_step=progress.say,
     )
@@ -155,8 +155,14 @@ def _require_tunable(runtime: str, tune: str | None, formats: Sequence[str]) -> 
         raise ConfigError(f"{field('tune_runtime')}={runtime} runs {runs[0]} files: add {field('formats')}={runs[0]}")
 
 
-def _tuning(judge: Judge | None, yardstick: Yardstick, seed: int) -> Tuning:
-    """Return how to tune: files must be accurate enough for `judge`, or else not be shown to lose too much for a benchmark."""
+def tuning_for(judge: Judge | None, yardstick: Yardstick, seed: int = 0) -> Tuning:
+    """Return how to tune: files must be accurate enough for `judge`, or else not be shown to lose too much for a benchmark.
+
+    Args:
+        judge: Judge of the export; None if it has none.
+        yardstick: What measures the files.
+        seed: Seed of the search.
+    """
     limit = Budget().max_drop_points
     assert limit is not None  # noqa: S101  # The default.
     return Tuning(yardstick, judge or _judge(limit, undecided=True), seed)

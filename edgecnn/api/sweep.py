@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgecnn.api.data import load_dataset
+from edgecnn.api.export import tuning_for
 from edgecnn.api.train import fitted_interface, train
 from edgecnn.benchmarks.judge.budgets import load_budgets
 from edgecnn.benchmarks.judge.gate import Policy
@@ -15,8 +16,10 @@ from edgecnn.benchmarks.measure.schedule import steps_of
 from edgecnn.benchmarks.report.sweep import Sweep, SweptNetwork, sweep_of
 from edgecnn.benchmarks.report.sweep_plot import save_sweep
 from edgecnn.benchmarks.results.records import Report
+from edgecnn.benchmarks.yardsticks.choose import HERE, TUNE_SECONDS, yardstick_of
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export import export as export_model
+from edgecnn.convert.export.tuning.yardstick import Tuning
 from edgecnn.convert.training.checkpoint import begun, is_finished
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.custom_model import resolved
@@ -25,7 +28,7 @@ from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.files import make_folder
-from edgecnn.edge.folder.file_names import MODEL_NAME
+from edgecnn.edge.folder.file_names import MODEL_NAME, TUNED_STEM
 from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.formats import FORMATS
@@ -46,6 +49,7 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
     config: TrainConfig = TrainConfig(),
     model_format: str = "tflite",
     precision: str = "int8",
+    tune: bool = False,
     reach_percent: float | None = None,
     allow: Sequence[str] = (),
     images: FolderOptions = NO_OPTIONS,
@@ -64,6 +68,8 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
         config: Training settings of all networks; its own filters are ignored.
         model_format: `tflite` or `onnx`.
         precision: `float32`, `float16`, `dynamic`, `int8` or `int16x8`.
+        tune: Whether to tune each network's int8 file for this machine, as `edgecnn.export` does. A tuned file takes the plain
+            file's place in the table; a network without a gain keeps the plain one, and is tuned again by the next call.
         reach_percent: Accuracy for which the smallest sufficient file is also named, above 0 to 100 %.
         allow: Names of noise to ignore, or `noise` for all of it.
         images: How a folder of images is read, if `data` is not a `Dataset`.
@@ -84,21 +90,27 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
         raise ConfigError(f"{field('reach_percent')} must be percent above 0, for example 98.5, got {reach_percent:g}")
     if len(set(filters)) < len(filters):
         raise ConfigError(f"{field('filters')} names a network twice: name each once")
+    if tune and precision != "int8":
+        raise ConfigError(f"{field('tune')} makes int8 files: use it with {field('precision')}=int8")
     policy, exporting, folder = Policy(tuple(allow)), ExportConfig((model_format,), (precision,)), Path(out)
     configs = [resolved(replace(config, filters=tuple(stages))) for stages in filters]
     dataset = data if isinstance(data, Dataset) else load_dataset(data, images)
     make_folder(folder)
     progress.say(dataset.describe())
-    work = _Work(dataset, exporting, FORMATS[model_format].file_name(precision), folder, progress)
+    yardstick = yardstick_of(HERE, TUNE_SECONDS, dataset.test, progress, (model_format,)) if tune else None
+    tuning = tuning_for(None, yardstick) if yardstick else None
+    plain, tuned = (FORMATS[model_format].file_name(stem) for stem in (precision, TUNED_STEM))
+    work = _Work(dataset, exporting, tuning, plain, tuned, folder, progress)
     networks = [work.network(item, f"{place + 1} of {len(configs)}") for place, item in enumerate(configs)]
     report = _measured(work, networks, policy, command)
     shared = {name: value for name, value in configs[0].settings().items() if name != "filters"}
     reach = None if reach_percent is None else reach_percent / 100
-    result = sweep_of(report, networks, reach, shared | {"file": work.name})
+    kind = f"{tuned}, or {plain} where tuning gains nothing" if tune else plain
+    result = sweep_of(report, networks, reach, shared | {"file": kind})
     with locked(folder, progress.say), replaced_together(folder) as new:
         (new / "bench.json").write_bytes(to_json(report).encode())
         (new / "sweep.json").write_bytes(to_json(result).encode())
-        save_sweep(new / "sweep.png", result, work.name)
+        save_sweep(new / "sweep.png", result, kind)
     return replace(result, report=report, picture=folder / "sweep.png")
 
 
@@ -139,14 +151,18 @@ class _Work:
     Attributes:
         dataset: Training and test images.
         exporting: Files to export.
-        name: Name of its exported file.
+        tuning: How to tune them; None for plain files.
+        plain: Name of its plain file.
+        tuned: Name of its tuned file.
         folder: Folder that holds its folder.
         progress: Receives the progress.
     """
 
     dataset: Dataset
     exporting: ExportConfig
-    name: str
+    tuning: Tuning | None
+    plain: str
+    tuned: str
     folder: Path
     progress: Progress
 
@@ -156,10 +172,10 @@ class _Work:
         said = f"{place}, {','.join(map(str, config.filters))}"
         self._train(config, folder, said)
         self._export(folder, said)
-        file = folder / self.name
+        file = folder / (self.tuned if self.tuning and self._has(folder, self.tuned) else self.plain)
         cost = summarize(str(file), read_model(file))
         parameters = summarize(MODEL_NAME, read_model(folder / MODEL_NAME)).parameters
-        return SweptNetwork(config.filters, f"{folder.name}/{self.name}", parameters, cost.macs)
+        return SweptNetwork(config.filters, f"{folder.name}/{file.name}", parameters, cost.macs)
 
     def _train(self, config: TrainConfig, folder: Path, said: str) -> None:
         interface = fitted_interface(Interface(SCHEMES["unit"]), self.dataset)
@@ -179,13 +195,21 @@ class _Work:
             raise KeyboardInterrupt
 
     def _export(self, folder: Path, said: str) -> None:
+        name = self.tuned if self.tuning else self.plain
+        if self._has(folder, name):
+            self.progress.say(f"{said}: exported before")
+            return
+        self.progress.say(f"{said}: exporting {name}")
+        say = self.progress.say if self.tuning else lambda text: None
+        export_model(folder / MODEL_NAME, self.dataset, self.exporting, tuning=self.tuning, on_step=say)
+
+    def _has(self, folder: Path, name: str) -> bool:
+        """Return whether a file was exported from this model and is whole."""
         try:
             models = ModelFolder(folder)
-            models.model(self.name)
+            models.model(name)
             if models.manifest:
                 load_reference(folder, models.manifest, self.dataset.test.labels)
         except (ArtifactError, ConfigError):  # It does not exist, belongs to an earlier model, or is damaged.
-            self.progress.say(f"{said}: exporting {self.name}")
-            export_model(folder / MODEL_NAME, self.dataset, self.exporting)
-        else:
-            self.progress.say(f"{said}: exported before")
+            return False
+        return True

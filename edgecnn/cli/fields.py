@@ -5,6 +5,7 @@ from edgecnn.edge.errors import EdgeCnnError
 # Option of a field or argument, if it is not the same word.
 OPTIONS = {
     "formats": "--format",
+    "precision": "--quantize",
     "precisions": "--quantize",
     "runtimes": "--for",
     "wait_seconds": "--wait",

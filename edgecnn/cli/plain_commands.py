@@ -8,7 +8,7 @@ import inspect
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -34,7 +34,8 @@ class PlainCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the command line."""
         _convert_plainly(self, ctx)
-        return super().parse_args(ctx, list(_with_values(args)))
+        flags = {name for parameter in self.params if getattr(parameter, "is_flag", False) for name in parameter.opts}
+        return super().parse_args(ctx, list(_with_values(args, VALUES.keys() - flags)))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments and options by panels: typer's plain text has no panels, and rich takes long to import.
@@ -71,11 +72,11 @@ class PlainCommand(TyperCommand):
         formatter.write(f"\n  {self.epilog}\n")
 
 
-def _with_values(arguments: Sequence[str]) -> Iterator[str]:
-    """Yield the arguments with the value of each option that may stand without one: typer knows no such options."""
+def _with_values(arguments: Sequence[str], options: Set[str]) -> Iterator[str]:
+    """Yield the arguments with the value of each of the options that stands without one: typer knows no such options."""
     for argument, after in itertools.zip_longest(arguments, arguments[1:], fillvalue="-"):
         yield argument
-        if argument in VALUES and after.startswith("-"):
+        if argument in options and after.startswith("-"):
             yield VALUES[argument]
 
 

@@ -1,28 +1,31 @@
 """Searches the float layers that make a quantized file cheapest, by measurement.
 
 A placement is the set of operators that stay float. Two facts shape the search: a measurement costs seconds and is noisy, and
-an operator alone pays for two conversions that it shares with a neighbour in float. So runs of neighbours are tried first,
-the coarsest before the finest, from both ends: all operators quantized, and all float. Whatever was cheapest is changed by one
-run at a time, and what is close at the end is measured again.
+an operator alone pays for two conversions that it shares with a neighbour in float. So long runs of neighbours are measured
+first, from both ends: all operators quantized, and all float. From then on, half of each batch are the placements of least cost
+by a model of all measurements so far, the other half are the cheapest measured ones with one run changed: the model does not
+know every cost. What is close at the end is measured again.
 """
 
 import math
-import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from statistics import fmean
 
-from edgecnn.edge.folder.file_names import TRIED_STEMS
+import numpy as np
 
-Placement = frozenset[str]
+from edgecnn.convert.export.tuning.additive import AdditiveCosts, Placement
 
-# Placements that are measured side by side, with the file without floats: more would let the machine drift.
-BATCH = len(TRIED_STEMS) - 1
 # As many batches without a new cheapest placement, and the search ends.
 _PATIENCE = 3
 # Placements to change further.
 _PARENTS = 2
+# Draws from the model for each placement of a batch: many are the same.
+_DRAWS = 4
 # What is this close to the cheapest is measured again, as often.
 _CLOSE, _MOST_CLOSE, _AGAIN = 0.05, 4, 2
+# Costs that vary less are counts of instructions, which are the same each time.
+_EXACT = 1e-3
 
 
 class Search:
@@ -33,7 +36,8 @@ class Search:
         measure: Function from placements to their costs, each divided by the cost of the file without floats.
         accepts: Function that returns whether a placement's file is accurate enough; it is asked once of each.
         over: Function that returns whether the time is up.
-        seed: Seed of the order in which placements that look alike are tried.
+        batch: Number of placements that are measured at a time.
+        seed: Seed of the draws from the model.
     """
 
     def __init__(
@@ -42,10 +46,12 @@ class Search:
         measure: Callable[[Sequence[Placement]], Sequence[float]],
         accepts: Callable[[Placement], bool],
         over: Callable[[], bool],
+        batch: int,
         seed: int = 0,
     ) -> None:
         self._operators, self._measure, self._accepts, self._over = tuple(operators), measure, accepts, over
-        self._random = random.Random(seed)  # noqa: S311  # An order, not a secret.
+        self._batch = batch
+        self._random = np.random.default_rng(seed)
         self._costs: dict[Placement, list[float]] = {frozenset(): [0.0]}
         self._accepted: dict[Placement, bool] = {}
         self._runs = tuple(runs_of(self._operators))
@@ -85,40 +91,42 @@ class Search:
         return self._best() or None
 
     def _next(self) -> list[Placement]:
-        """Return the changes of the cheapest placements that promise most, a batch of them."""
+        """Return a batch of placements that promise most: half are the best of all by the model, half change one run."""
+        model = AdditiveCosts(self._operators, {one: self.cost(one) for one in self._costs})
+        draws = (model.cheapest(self._random) for _ in range(_DRAWS * self._batch))
+        best = list(islice(self._unmeasured(chain([model.cheapest()], draws)), max(1, self._batch // 2)))
         parents = [placement for placement in self._by_cost() if self._may_lead(placement)][:_PARENTS]
-        promises: dict[Placement, float] = {}
-        for parent in parents:
-            for run in self._runs:
-                changed = parent ^ run
-                if changed and changed not in self._costs and changed != frozenset(self._operators):
-                    promise = self.cost(parent) * self._effect(run, run <= parent)
-                    promises[changed] = min(promise, promises.get(changed, math.inf))
-        order = sorted(promises, key=lambda placement: (round(promises[placement], 2), self._random.random()))
-        return order[:BATCH]
+        changed = list(self._unmeasured(parent ^ run for parent in parents for run in self._runs))
+        ranked = [changed[place] for place in np.argsort(model.predict(changed), kind="stable")]
+        return list(dict.fromkeys([*best, *ranked]))[: self._batch]
 
-    def _effect(self, run: Placement, back: bool) -> float:
-        """Guess by which factor a run in float changes the cost: as it alone did, or the smallest measured run around it."""
-        around = [other for other in self._runs if run <= other and other in self._costs]
-        if not around:
-            return 1.0
-        factor = self.cost(min(around, key=len))
-        return 1 / factor if back else factor
+    def _unmeasured(self, placements: Iterable[Placement]) -> Iterator[Placement]:
+        """Yield each placement once that was not measured and has both integers and floats."""
+        seen = {frozenset(self._operators), *self._costs}
+        for placement in placements:
+            if placement not in seen:
+                seen.add(placement)
+                yield placement
 
     def _look(self, placements: Sequence[Placement]) -> None:
         fresh = [one for one in dict.fromkeys(placements) if one and one not in self._costs]
-        for start in range(0, len(fresh), BATCH):
+        for start in range(0, len(fresh), self._batch):
             if self._over():
                 return
-            self._add(fresh[start : start + BATCH])
+            self._add(fresh[start : start + self._batch])
 
     def _look_again(self) -> None:
+        """Measure what is close to the cheapest accepted choice again: which of them is cheapest may be chance."""
         for _ in range(_AGAIN):
-            cheapest = next(iter(self._by_cost()))
-            limit = self.cost(cheapest) * (1 + _CLOSE)
+            best = self._best()
+            if best is None:
+                return
+            limit = self.cost(best) * (1 + _CLOSE)
             close = [one for one in self._by_cost() if one and self.cost(one) <= limit and self._is_accepted(one)]
             if close:
                 self._add(close[:_MOST_CLOSE])
+            if all(max(self._costs[one]) - min(self._costs[one]) < _EXACT for one in close):
+                return
 
     def _add(self, placements: Sequence[Placement]) -> None:
         for placement, cost in zip(placements, self._measure(placements), strict=True):

@@ -1,7 +1,7 @@
 """Makes the quantized file of least cost on one machine: the search, its judge, and the proof on fresh processes."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from edgecnn.convert.export.export_job import ExportJob
 from edgecnn.convert.export.file_exporter import FileExporter
 from edgecnn.convert.export.keep_accuracy import JudgedImages
+from edgecnn.convert.export.tuning.additive import Placement
 from edgecnn.convert.export.tuning.measured_folder import Made, folder_of
-from edgecnn.convert.export.tuning.search import Placement, Search
+from edgecnn.convert.export.tuning.search import Search
 from edgecnn.convert.export.tuning.yardstick import Tuning
 from edgecnn.edge.export_records import GAIN, Interval, Mended, Reference, TriedPlacement, Tuned
 from edgecnn.edge.files import sha256
@@ -52,48 +53,44 @@ def tuned_file(  # Longer than 50 lines: it tells what it does, and each outcome
     """
     base = next(artifact for artifact, _ in plain if artifact.precision == _PRECISION)
     trial = _Trial(job, exporter, tuning, images, reference, base)
-    name, say, yardstick = trial.name, job.on_step, tuning.yardstick
-    limit = f"{yardstick.seconds:.0f} s at most, then a comparison on fresh processes"
-    say(f"{name}: searching the layers to leave in float, {limit}")
+    limit = f"{tuning.yardstick.seconds:.0f} s at most, then a comparison on fresh processes"
+    job.on_step(f"{trial.name}: searching the layers to leave in float, {limit}")
     begun = time.monotonic()
-    search = Search(
-        trial.operators,
-        trial.costs,
-        trial.accepts,
-        over=lambda: time.monotonic() - begun > yardstick.seconds,
-        seed=tuning.seed,
-    )
-    mended = frozenset(base.mended.layers if base.mended else ())
-    found = search.run([mended])
+
+    def over() -> bool:
+        return time.monotonic() - begun > tuning.yardstick.seconds
+
+    # The runs that choose which plain file is the fastest are none of those that compare the result with it.
+    usable = [one for one in plain if trial.is_usable(*one)] or plain
+    costs = trial.compare(plain, base.path, thorough=False)
+    fastest = min((artifact.path for artifact, _ in usable), key=lambda path: costs[path].estimate)
+    search = Search(trial.operators, trial.costs, trial.accepts, over, tuning.yardstick.most_files - 1, tuning.seed)
+    found = search.run([frozenset(base.mended.layers if base.mended else ())])
     seconds = time.monotonic() - begun
     if found is None:
-        say(f"{name}: not written: none of {search.measured} choices of float layers costs less than {base.path} there")
+        trial.refuse(f"none of {search.measured} choices of float layers is accurate enough and costs less than {base.path}")
         return None
     data = trial.made(found)
-    if images.held_out is not None and (objection := trial.objection(found, images.held_out)):
-        say(f"{name}: not written: the cheapest choice passes on the images that chose it, not on those held out: {objection}")
+    if images.held_out is not None and (objection := trial.objection(found, data, images.held_out)):
+        trial.refuse(f"the cheapest choice passes on the images that chose it, not on those held out: {objection}")
         return None
-    artifact = exporter.entry(name, base.format, _PRECISION, data)
-    fastest, ratio, to_base = _compared(trial, [*plain, (artifact, data)], name)
-    against = f"{ratio.estimate:.2f} ({ratio.low:.2f}-{ratio.high:.2f}) of {fastest}'s {yardstick.unit}"
-    if ratio.high > GAIN:
-        say(f"{name}: not written: in fresh processes it takes {against}, which shows no gain of {1 - GAIN:.0%}")
-        return None
-    say(f"{name}: {against} in fresh processes")
+    artifact = exporter.entry(trial.name, base.format, _PRECISION, data)
+    # int8 too, even if it is not accurate enough to be compared with: the record has how much slower or faster the file is.
+    fresh = trial.compare([*plain, (artifact, data)], trial.name, thorough=True)
+    ratios = {path: _inverse(ratio) for path, ratio in fresh.items()}
+    for path in [fastest, *(artifact.path for artifact, _ in usable)]:
+        if ratios[path].high > GAIN:
+            trial.refuse(f"in fresh processes it takes {trial.against(path, ratios)}: no gain of {1 - GAIN:.0%} is shown")
+            return None
+    job.on_step(f"{trial.name}: {trial.against(fastest, ratios)} in fresh processes")
     layers = tuple(operator for operator in trial.operators if operator in found)
     held_out = 0 if images.held_out is None else int(images.held_out.sum())
-    plain_data = next(data for artifact, data in plain if artifact is base)
-    tuned = Tuned(yardstick.machine, yardstick.unit, fastest, ratio, search.measured, seconds, tuning.seed, trial.tried(search))
-    made = Mended(layers, "float32", tuning.judge.max_drop_points, search.measured, len(plain_data), to_base.estimate, held_out)
-    return replace(artifact, mended=made, tuned=tuned), data
-
-
-def _compared(trial: "_Trial", files: Sequence[Made], name: str) -> tuple[str, Interval, Interval]:
-    """Return the plain file of least cost, and the tuned file's cost divided by its and by the plain int8 file's."""
-    found = trial.compare(files, name, thorough=True)
-    others = {artifact.path: found[artifact.path] for artifact, _ in files if artifact.path != name}
-    fastest = min(others, key=lambda path: others[path].estimate)
-    return fastest, _inverse(others[fastest]), _inverse(others[trial.base.path])
+    plain_bytes = next(len(data) for artifact, data in plain if artifact is base)
+    where, points, slowdown = tuning.yardstick, tuning.judge.max_drop_points, ratios[base.path].estimate
+    tried = trial.tried(search, over)
+    tuned = Tuned(where.machine, where.unit, fastest, ratios[fastest], search.measured, seconds, tuning.seed, tried)
+    mended = Mended(layers, "float32", points, search.measured, plain_bytes, slowdown, held_out)
+    return replace(artifact, mended=mended, tuned=tuned), data
 
 
 def _inverse(ratio: Interval) -> Interval:
@@ -110,19 +107,32 @@ class _Trial:
     images: JudgedImages
     reference: tuple[Reference, bytes, Floats]
     base: Artifact
-    _made: dict[Placement, bytes] = field(default_factory=dict)
     _judged: dict[Placement, tuple[float, bool]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.name = FORMATS[self.base.format].file_name(TUNED_STEM)
         self.operators, self._quantize = self.exporter.quantizer(self.base.format)
 
+    def refuse(self, reason: str) -> None:
+        """Say why there is no tuned file."""
+        self.job.on_step(f"{self.name}: not written: {reason}")
+
+    def against(self, path: str, ratios: Mapping[str, Interval]) -> str:
+        """Return the cost divided by another file's in words."""
+        ratio = ratios[path]
+        return f"{ratio.estimate:.2f} ({ratio.low:.2f}-{ratio.high:.2f}) of {path}'s {self.tuning.yardstick.unit}"
+
+    def is_usable(self, artifact: Artifact, data: bytes) -> bool:
+        """Return whether a plain file is accurate enough to be shipped: only such a one must be beaten."""
+        of = self.images.every
+        ours = self.exporter.probabilities(artifact.path, artifact.format, data)[of]
+        return self.tuning.judge.objection(ours, self.reference[2][of], self.job.dataset.test.labels[of]) is None
+
     def made(self, placement: Placement) -> bytes:
-        """Return a placement's file."""
-        if placement not in self._made:
-            self._made[placement] = self._quantize([name for name in self.operators if name in placement])
-            remember_made(self._made[placement])
-        return self._made[placement]
+        """Return a placement's file, which is made again each time: hundreds of them would fill the memory."""
+        data = self._quantize([name for name in self.operators if name in placement])
+        remember_made(data)
+        return data
 
     def costs(self, placements: Sequence[Placement]) -> list[float]:
         """Measure placements side by side with the file without floats, and return their costs divided by its."""
@@ -136,24 +146,25 @@ class _Trial:
 
     def accepts(self, placement: Placement) -> bool:
         """Return whether a placement's file has integers at all, and is accurate enough on the images that choose."""
-        if not self.exporter.has_integers(self.base.format, self.made(placement)):
+        data = self.made(placement)
+        if not self.exporter.has_integers(self.base.format, data):
             return False
-        self.objection(placement, self.images.choosing)
+        self.objection(placement, data, self.images.choosing)
         return self._judged[placement][1]
 
-    def objection(self, placement: Placement, on: NDArray[np.bool_]) -> str | None:
+    def objection(self, placement: Placement, data: bytes, on: NDArray[np.bool_]) -> str | None:
         """Return why a placement's file is not accurate enough on these images, and remember what it loses."""
-        ours = self.exporter.probabilities(self.name, self.base.format, self.made(placement))[on]
+        ours = self.exporter.probabilities(self.name, self.base.format, data)[on]
         keras, labels = self.reference[2][on], self.job.dataset.test.labels[on]
         objection = self.tuning.judge.objection(ours, keras, labels)
         points = 100 * float(correct(keras, labels).mean() - correct(ours, labels).mean())
         self._judged.setdefault(placement, (points, objection is None))
         return objection
 
-    def tried(self, search: Search) -> tuple[TriedPlacement, ...]:
-        """Return what was measured and judged, the cheapest placements among it, in order of cost."""
+    def tried(self, search: Search, over: Callable[[], bool]) -> tuple[TriedPlacement, ...]:
+        """Return what was measured and judged, in order of cost; the cheapest are judged for it, unless the time is up."""
         for placement in (frozenset(), *search.cheapest(_SHOWN)):
-            if placement not in self._judged:
+            if placement not in self._judged and not over():
                 self.accepts(placement)
         found = [
             TriedPlacement(len(placement), search.cost(placement), points, passes)

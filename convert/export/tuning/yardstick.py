@@ -23,6 +23,11 @@ class Yardstick(Protocol):
         ...
 
     @property
+    def most_files(self) -> int:
+        """Largest number of files that a comparison takes, 2 to 33."""
+        ...
+
+    @property
     def machine(self) -> str:
         """The machine in words; known after the first comparison."""
         ...

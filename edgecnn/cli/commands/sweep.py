@@ -15,7 +15,7 @@ from edgecnn.words import PRECISIONS, device_formats
 DEFAULTS = ec.TrainConfig()
 
 
-def sweep(
+def sweep(  # Longer than 50 lines: its options and their help.
     context: typer.Context,
     filters: Annotated[
         list[str], typer.Option(metavar="N,N,N", help="Filters of the CNN's three stages; repeat this option for each network.")
@@ -27,6 +27,9 @@ def sweep(
     seed: Annotated[int, typer.Option(help="Seed of the weights, the order of images and the dropout.")] = DEFAULTS.seed,
     model_format: Annotated[str, typer.Option("--format", help=f"{' or '.join(device_formats())}.")] = "tflite",
     quantize: Annotated[str, typer.Option(help=f"{', '.join(PRECISIONS)}.")] = "int8",
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Tune each network's int8 file for this machine, as edgecnn export --tune does.")
+    ] = False,
     reach: Annotated[
         float | None,
         typer.Option(metavar="PERCENT", help="Accuracy in percent for which the smallest sufficient file is also named."),
@@ -53,6 +56,7 @@ def sweep(
             config=config,
             model_format=model_format,
             precision=quantize,
+            tune=tune,
             reach_percent=reach,
             allow=allow or (),
             **images.arguments(),

@@ -73,7 +73,7 @@ def test_over_many_rounds_each_file_is_first_about_equally_often(machine: Machin
 
 
 def test_what_else_is_asked_comes_after_the_last_launchs_rounds(machine: Machine, exported: Path) -> None:
-    def finish(processes: Sequence[ModelProcess]) -> str:
+    def finish(processes: Sequence[ModelProcess], launches: object) -> str:
         assert [process.opened.import_ns for process in processes] == [1004, 1005, 1006]
         assert [kind for kind, _ in machine.log].count("TimeRound") == 18
         return "extras"
@@ -83,7 +83,7 @@ def test_what_else_is_asked_comes_after_the_last_launchs_rounds(machine: Machine
 
 
 def test_processes_end_when_what_else_is_asked_fails(machine: Machine, exported: Path) -> None:
-    def finish(processes: Sequence[ModelProcess]) -> None:
+    def finish(processes: Sequence[ModelProcess], launches: object) -> None:
         assert len(machine.open) == 3
         raise ArtifactError("broken")
 

@@ -1,5 +1,7 @@
 """A whole benchmark on the files of a real export."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.report.text import to_text
 from edgecnn.benchmarks.results.latency_summary import typical_ns
+from edgecnn.benchmarks.results.no_faster import TimedFile
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.benchmarks.timing.process import ModelProcess
 from edgecnn.benchmarks.timing.requests import ProfileOps
@@ -219,3 +222,20 @@ def test_every_image_is_read_once_for_all_files_and_a_chunk_at_a_time(three_file
     assert "540 test images have the pixels of an earlier one" in said
     assert "2 test images have the pixels of an earlier image but another label" in said
     assert "another label" not in to_text(once)
+
+
+def test_the_slowest_operator_of_a_file_that_gains_nothing_is_named_without_being_asked_for(
+    three_files: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gains_nothing(files: Sequence[TimedFile]) -> list[tuple[int, int, None]]:
+        return [(place, 0, None) for place, file in enumerate(files) if file.artifact.path == "int8.tflite"]
+
+    monkeypatch.setattr(edgecnn.benchmarks.measure.run, "no_faster_than_float", gains_nothing)
+    report = run(three_files, test_split, "tflite", "onnx")
+    found = {file.name: file.slowest_op for file in report.files}
+    slowest = found.pop("int8.tflite")
+    assert slowest
+    assert 0 < slowest.share <= 1
+    assert re.search(r" \(operator \d of \d+\)$", slowest.op)
+    assert set(found.values()) == {None}
+    assert all(file.profile is None for file in report.files)

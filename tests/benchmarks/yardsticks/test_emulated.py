@@ -24,16 +24,19 @@ def counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "counted": [("0.tflite", None), ("1.tflite", None)],
         "stretches": [Stretch(2_000_000, 200), Stretch(1_000_000, 100)],
+        "runs": set(),
     }
 
-    def count(board: Any, program: str) -> tuple[str, list[Stretch]]:
+    def count(board: Any, program: str, first: str, step: str, *runs: str) -> tuple[str, list[Stretch]]:
         home, project = board.folders[HOME], board.folders[PROJECT]
         answer["files"] = sorted(path.name for path in (home / "tuning").iterdir())
         answer["program"] = (home / program).read_text()
         answer["project"] = {path.name for path in (project / "edgecnn").iterdir()}
         answer["cpu"] = board.cpu
+        answer["runs"].add(tuple(map(int, runs)))
         answer["runtimes"] = json.loads((home / "runtimes.json").read_text())
-        return f"noise\n{json.dumps(answer['counted'])}\n", answer["stretches"]
+        share = slice(int(first), None, int(step))
+        return f"noise\n{json.dumps(answer['counted'][share])}\n", answer["stretches"][share]
 
     monkeypatch.setattr(emulated, "count", count)
     monkeypatch.setattr(emulated, "site_of", lambda system, formats: answer.update(formats=formats) or tmp_path)
@@ -48,6 +51,11 @@ def test_a_files_cost_is_its_instructions_divided_by_the_bases(counted: dict[str
     assert counted["cpu"] == "pi4"
     assert counted["formats"] == ("tflite",)
     assert counted["runtimes"] == [None]
+    core.compare(exported, "0.tflite", thorough=False)
+    thorough, brief = sorted(counted["runs"], reverse=True)
+    # Both warm up, and count more than one run: else nothing would show that a count is steady.
+    assert min(brief) > 1
+    assert sum(brief) < sum(thorough)
     assert {"int8.tflite", "manifest.json"} <= set(counted["files"])
     assert "def main" in counted["program"]
     # The whole package, of which only links lead to three folders.

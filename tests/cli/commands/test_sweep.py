@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from edgecnn.benchmarks.report.pareto import ParetoPoint
 from edgecnn.benchmarks.report.sweep import SweptNetwork, _lowest, sweep_of, sweep_text
 from edgecnn.benchmarks.results.latency_summary import p50_ns, typical_ns
 from edgecnn.benchmarks.results.read import read_report
+from edgecnn.benchmarks.yardsticks.here import Here
 from edgecnn.convert.training.train import train
+from edgecnn.edge.manifest import Manifest
 from tests.schemas import require_valid
 
 NETWORKS = ("4,4,4", "2,3,4")
@@ -150,6 +153,7 @@ def test_what_another_sweep_left_is_not_taken_for_this_ones(swept: Path, idx_fol
         (("--filters", "4,4,4", "--reach", "0"), "--reach must be percent above 0, for example 98.5, got 0"),
         (("--filters", "4,4,4", "--format", "onnx", "--quantize", "float16"), "onnx has no float16"),
         (("--filters", "4,4,4", "--allow", "none"), "--allow none is unknown"),
+        (("--filters", "4,4,4", "--tune", "--quantize", "float16"), "--tune makes int8 files: use it with --quantize int8"),
     ],
 )
 def test_what_can_not_work_is_said_before_anything_is_trained(options: tuple[str, ...], message: str, terminal: Any) -> None:
@@ -194,3 +198,30 @@ def test_an_invalid_measurement_is_exit_code_7(
     line = terminal.fails(7, *arguments(idx_folder, swept))
     assert line == "edgecnn: the times are too noisy to judge: see the reasons above"
     assert "Picture:" in terminal.out
+
+
+def test_a_tuned_network_is_measured_in_place_of_the_plain_one(
+    swept: Path, idx_folder: Path, tmp_path: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuned: list[Path] = []
+
+    def tuned_export(path: Path, *given: Any, tuning: Any, on_step: Any) -> None:
+        """Tune the first network alone: of the other, no choice gains."""
+        assert isinstance(tuning.yardstick, Here)
+        tuned.append(path)
+        manifest = Manifest.load(path.parent)
+        plain = manifest.artifact("int8.tflite")
+        assert plain
+        if path.parent.name == "4-4-4":
+            (path.parent / "tuned.tflite").write_bytes((path.parent / "int8.tflite").read_bytes())
+            manifest.with_artifacts(replace(plain, path="tuned.tflite")).save(path.parent)
+
+    for folder in ("4-4-4", "2-3-4"):
+        shutil.copytree(swept / folder, tmp_path / folder)
+    monkeypatch.setattr(sweep_call, "export_model", tuned_export)
+    text = terminal.passes(*arguments(idx_folder, tmp_path, "--tune"))
+    assert [file.name for file in read_report(tmp_path / "bench.json").files] == ["4-4-4/tuned.tflite", "2-3-4/int8.tflite"]
+    assert "tuned.tflite, or int8.tflite where tuning gains nothing" in " ".join(text.split())
+    # What was tuned is not tuned again.
+    terminal.passes(*arguments(idx_folder, tmp_path, "--tune"))
+    assert [path.parent.name for path in tuned] == ["4-4-4", "2-3-4", "2-3-4"]

@@ -86,7 +86,7 @@ def test_what_other_cpus_did_and_what_a_quota_took_while_files_were_timed_is_in_
 
 
 def test_a_process_that_dies_with_its_profiler_costs_the_load_of_the_extras_alone(exported: Path) -> None:
-    def finish(processes: Sequence[ModelProcess]) -> None:
+    def finish(processes: Sequence[ModelProcess], launches: object) -> None:
         processes[0]._process.kill()
         processes[0]._process.wait()
 
@@ -97,7 +97,7 @@ def test_a_process_that_dies_with_its_profiler_costs_the_load_of_the_extras_alon
 
 
 def test_the_load_of_the_extras_is_theirs(machine: Machine, exported: Path) -> None:
-    def finish(processes: Sequence[ModelProcess]) -> None:
+    def finish(processes: Sequence[ModelProcess], launches: object) -> None:
         machine.now += 10
         machine.busy += 4
         machine.stolen += 1

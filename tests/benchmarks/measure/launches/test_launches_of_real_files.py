@@ -62,7 +62,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
 def test_real_files_run_in_a_fresh_process_each_and_one_at_a_time(seen: list[Seen], exported: Path) -> None:
     files = candidates(exported, *NAMES)
     plan = Plan(min_seconds=0, min_runs=12, launches=2, rounds=3)
-    result, answers = measure(files, plan, lambda processes: [p.ask(Classify(IMAGES)) for p in processes], nothing)
+    result, answers = measure(files, plan, lambda processes, launches: [p.ask(Classify(IMAGES)) for p in processes], nothing)
     opened = [entry.pid for entry in seen if entry.kind == "Open"]
     assert len(set(opened)) == len(opened) == 6
     rounds = [entry for entry in seen if entry.kind == "TimeRound"]

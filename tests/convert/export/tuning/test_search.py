@@ -7,7 +7,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from edgecnn.convert.export.tuning.search import BATCH, Placement, Search, runs_of
+from edgecnn.convert.export.tuning.additive import Placement
+from edgecnn.convert.export.tuning.search import Search, runs_of
+
+BATCH = 8
 
 
 def layers(count: int) -> list[str]:
@@ -37,10 +40,12 @@ class Network:
 
         return costs
 
-    def best(self) -> float:
-        every = itertools.product((False, True), repeat=len(self.names))
-        choices = [frozenset(itertools.compress(self.names, kept)) for kept in every]
-        return min(self.cost(one) for one in choices)
+    def least(self) -> float:
+        """Return the cost of the best of all placements."""
+        integer, floating = 0.0, self._border
+        for i, f in zip(self._integer, self._floating, strict=True):
+            integer, floating = min(integer, floating + self._border) + i, min(floating, integer + self._border) + f
+        return min(integer, floating)
 
 
 def always(placement: Placement) -> bool:
@@ -48,7 +53,7 @@ def always(placement: Placement) -> bool:
 
 
 def searched(network: Network, accepts: Callable[[Placement], bool] = always, noise: float = 0.0, seed: int = 0) -> Placement:
-    found = Search(network.names, network.measure(noise, seed), accepts, lambda: False, seed).run()
+    found = Search(network.names, network.measure(noise, seed), accepts, lambda: False, BATCH, seed).run()
     return frozenset() if found is None else found
 
 
@@ -70,13 +75,13 @@ def test_a_run_that_pays_only_together_is_found() -> None:
 def test_the_best_of_all_placements_is_found_within_three_percent(seed: int) -> None:
     rng = random.Random(seed)  # noqa: S311
     network = Network([rng.uniform(1, 10) for _ in range(10)], [rng.uniform(1, 10) for _ in range(10)], 0.7)
-    assert network.cost(searched(network, seed=seed)) <= 1.03 * network.best()
+    assert network.cost(searched(network, seed=seed)) <= 1.03 * network.least()
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_noise_of_three_percent_and_another_seed_lose_little(seed: int) -> None:
     network = first_is_slow()
-    assert network.cost(searched(network, noise=0.03, seed=seed)) <= 1.05 * network.best()
+    assert network.cost(searched(network, noise=0.03, seed=seed)) <= 1.05 * network.least()
 
 
 def test_a_long_network_is_searched_by_few_measurements() -> None:
@@ -93,7 +98,7 @@ def test_a_long_network_is_searched_by_few_measurements() -> None:
 
 def test_nothing_is_left_in_float_where_that_costs_more() -> None:
     network = Network([1] * 6, [3] * 6)
-    assert Search(network.names, network.measure(), always, lambda: False).run() is None
+    assert Search(network.names, network.measure(), always, lambda: False, BATCH).run() is None
 
 
 def test_a_choice_that_loses_too_much_is_passed_over_for_the_next_best() -> None:
@@ -111,7 +116,7 @@ def test_a_file_that_loses_too_much_in_integers_is_mended_where_it_costs_least()
 
 def test_the_search_ends_when_its_time_is_up_and_has_the_best_so_far() -> None:
     network = first_is_slow()
-    search = Search(network.names, network.measure(), always, lambda: len(network.batches) >= 1)
+    search = Search(network.names, network.measure(), always, lambda: len(network.batches) >= 1, BATCH)
     assert search.run() == frozenset({"layer0"})
     assert search.measured <= BATCH
 
@@ -132,3 +137,47 @@ def test_runs_are_of_neighbours_from_the_longest_to_every_single_one(count: int)
     for run in runs:
         places = sorted(map(names.index, run))
         assert places == list(range(places[0], places[0] + len(run)))
+
+
+def test_what_is_close_to_the_best_accepted_choice_is_measured_again_though_others_are_cheaper() -> None:
+    network = first_is_slow()
+    measured: list[Placement] = []
+
+    def measure(placements: Sequence[Placement]) -> list[float]:
+        measured.extend(placements)
+        return network.measure()(placements)
+
+    def accepts(placement: Placement) -> bool:
+        return "layer0" not in placement
+
+    found = Search(network.names, measure, accepts, lambda: False, BATCH).run()
+    again = {one for one in measured if measured.count(one) > 1}
+    assert found in {None, *again}
+    assert again
+    assert all(map(accepts, again))
+
+
+def test_a_network_of_many_layers_is_searched_in_few_large_batches() -> None:
+    rng = random.Random(5)  # noqa: S311
+    integer = [rng.lognormvariate(0, 0.8) for _ in range(65)]
+    network = Network(integer, [cost * rng.lognormvariate(0.1, 0.5) for cost in integer], border=0.3)
+    found = Search(network.names, network.measure(noise=0.005), always, lambda: len(network.batches) >= 12, 32).run()
+    assert found
+    # Nine tenths of what the best placement of all saves: one changed run at a time finds half.
+    saved = network.cost(frozenset()) - network.cost(found)
+    assert saved > 0.9 * (network.cost(frozenset()) - network.least())
+
+
+@pytest.mark.parametrize(("noise", "times"), [(0.0, 1), (0.03, 2)])
+def test_exact_costs_are_measured_again_but_once(noise: float, times: int) -> None:
+    network = first_is_slow()
+    measure = network.measure(noise)
+    batches: list[Sequence[Placement]] = []
+
+    def costs(placements: Sequence[Placement]) -> list[float]:
+        batches.append(placements)
+        return measure(placements)
+
+    Search(network.names, costs, always, lambda: False, BATCH).run()
+    seen = list(itertools.chain.from_iterable(batches))
+    assert max(map(seen.count, seen)) == 1 + times

@@ -31,6 +31,7 @@ class Board:
 
     machine: str = "a board"
     unit: Literal["time"] = "time"
+    most_files: int = 9
     runtime: str | None = None
     seconds: float = 1.0
     compared: list[list[str]] = field(default_factory=list)

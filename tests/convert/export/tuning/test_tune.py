@@ -6,20 +6,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from edgecnn.benchmarks.proof.write_bundle import write_bundle
 from edgecnn.convert.export.config import ExportConfig
-from edgecnn.convert.export.export import export
-from edgecnn.convert.export.keep_accuracy import Judge
+from edgecnn.convert.export.export import _outdated, export
+from edgecnn.convert.export.keep_accuracy import Judge, JudgedImages
 from edgecnn.convert.export.tuning.tune import tuned_file
 from edgecnn.convert.export.tuning.yardstick import Tuning
 from edgecnn.convert.tflite.quantize import tflite_scales
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.splits import Labels
 from edgecnn.edge.errors import EdgeCnnError
-from edgecnn.edge.export_records import Interval, Setting
+from edgecnn.edge.export_records import Interval, Setting, Tuned
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import Floats
@@ -42,6 +43,7 @@ class Invented:
     unit: Literal["time"] = "time"
     runtime: str | None = None
     seconds: float = 1000.0
+    most_files: int = 9
     thorough: list[bool] = field(default_factory=list)
 
     def compare(self, folder: Path, base: str, *, thorough: bool) -> dict[str, Interval]:
@@ -83,8 +85,8 @@ def test_the_cheapest_file_is_written_beside_the_plain_ones_with_its_evidence(
     artifacts: Path, idx_folder: Path, tmp_path: Path
 ) -> None:
     machine = Invented(few_floats)
-    plain = (artifacts / "int8.tflite").read_bytes()
     manifest, _ = tuned(artifacts, idx_folder, machine)
+    plain = (artifacts / "int8.tflite").read_bytes()
     artifact = manifest.artifact("tuned.tflite")
     assert artifact
     assert artifact.precision == "int8"
@@ -170,6 +172,19 @@ def test_a_file_that_loses_too_much_is_not_the_cheapest(export_so_far: tuple[Any
     assert sizes
 
 
+def test_tuning_again_without_a_gain_deletes_the_earlier_tuned_file(artifacts: Path, idx_folder: Path) -> None:
+    manifest = Manifest.load(artifacts)
+    int8 = manifest.artifact("int8.tflite")
+    assert int8
+    record = Tuned("Cortex-A72", "time", "int8.tflite", Interval(0.8, 0.8, 0.8), 9, 1.0, 0, ())
+    manifest.with_artifacts(replace(int8, path="tuned.tflite", tuned=record)).save(artifacts)
+    for name in ("tuned.tflite", "tuned.tflite.png"):
+        (artifacts / name).write_bytes((artifacts / "int8.tflite").read_bytes())
+    tuned(artifacts, idx_folder, Invented(lambda operators: 10.0 - len(operators) / 2))
+    assert Manifest.load(artifacts).artifact("tuned.tflite") is None
+    assert not list(artifacts.glob("tuned*"))
+
+
 def test_a_machine_that_fails_leaves_the_earlier_files_as_they_were(artifacts: Path, idx_folder: Path) -> None:
     before = {path.name: path.read_bytes() for path in artifacts.iterdir() if path.is_file()}
 
@@ -182,3 +197,55 @@ def test_a_machine_that_fails_leaves_the_earlier_files_as_they_were(artifacts: P
     with pytest.raises(EdgeCnnError, match="pi: it went away"):
         tuned(artifacts, idx_folder, Broken(few_floats))
     assert {path.name: path.read_bytes() for path in artifacts.iterdir() if path.is_file()} == before
+
+
+def test_a_plain_file_that_loses_too_much_need_not_be_beaten(export_so_far: tuple[Any, ...]) -> None:
+    reference = export_so_far[4][2]
+    int8_loses = next(data for artifact, data in export_so_far[5] if artifact.precision == "int8")
+    lossy = export_so_far[1].probabilities("int8.tflite", "tflite", int8_loses)
+
+    def objection(candidate: Floats, of: Floats, labels: Labels) -> str | None:
+        return "it loses too much" if len(candidate) == len(lossy) and np.array_equal(candidate, lossy) else None
+
+    assert not np.array_equal(lossy, reference)
+    # The choices cost more than int8, and less than float32.
+    every = np.ones(len(lossy), np.bool_)
+    images = JudgedImages(every, every, None)
+    arguments = (*export_so_far[:3], images, *export_so_far[4:])
+    made, said = tuned_again(arguments, Invented(lambda operators: 9.0 - len(operators) / 4), objection)
+    assert made
+    assert made[0].tuned.compared_with == "float32.tflite"
+    assert made[0].tuned.ratio.estimate < 0.9
+    assert made[0].mended.slowdown >= 1
+    assert "of float32.tflite's time" in said[-1]
+
+
+@pytest.mark.parametrize(
+    ("tunes", "formats", "plain", "stays"),
+    [
+        (True, ("tflite",), "same", False),
+        (True, ("onnx",), "same", True),
+        (False, ("tflite",), "same", True),
+        (False, ("tflite",), "other", False),
+        (False, ("tflite",), "missing", True),
+    ],
+    ids=["no gain", "another format is tuned", "the same plain file", "another plain file", "no plain file is written"],
+)
+def test_an_earlier_tuned_file_stays_only_as_long_as_it_belongs_to_the_plain_file_that_it_was_compared_with(
+    tunes: bool, formats: tuple[str, ...], plain: str, stays: bool, export_so_far: tuple[Any, ...]
+) -> None:
+    job = export_so_far[0]
+    int8 = job.manifest.artifact("int8.tflite")
+    record = Tuned("Cortex-A72", "time", "int8.tflite", Interval(0.8, 0.8, 0.8), 9, 1.0, 0, ())
+    said: list[str] = []
+    job = replace(
+        job,
+        manifest=job.manifest.with_artifacts(replace(int8, path="tuned.tflite", tuned=record)),
+        tuning=job.tuning if tunes else None,
+        config=ExportConfig(formats, ("int8",)),
+        on_step=said.append,
+    )
+    made = {"same": [int8], "other": [replace(int8, sha256="0" * 64)], "missing": []}[plain]
+    assert _outdated(job, made) == (() if stays else ("tuned.tflite",))
+    # The user learns which machine the file was for.
+    assert [line for line in said if "tuned on Cortex-A72, is deleted" in line] == said[: 0 if stays else 1]

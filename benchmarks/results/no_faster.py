@@ -1,0 +1,49 @@
+"""Which quantized files are not shown to be faster than their float32 file."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from edgecnn.benchmarks.results.latency_summary import summarize
+from edgecnn.benchmarks.results.records import Launch
+from edgecnn.benchmarks.statistics.intervals import Interval
+from edgecnn.edge.manifest import Artifact
+
+# Share of the float file's time above which a quantized file is no faster.
+_FASTER = 0.95
+
+
+class TimedFile(NamedTuple):
+    """A file that was timed.
+
+    Attributes:
+        artifact: Its entry of the manifest.
+        runtime: Package and version that ran it.
+        threads: Number of threads.
+        launches: Its times, measured side by side with those of the other files.
+    """
+
+    artifact: Artifact
+    runtime: str
+    threads: int
+    launches: Sequence[Launch]
+
+
+def no_faster_than_float(files: Sequence[TimedFile]) -> Iterator[tuple[int, int, Interval]]:
+    """Yield each quantized file that is not shown to be a twentieth faster than the float32 file of its format and runtime.
+
+    Args:
+        files: The files of one benchmark.
+
+    Yields:
+        The file's place, the float32 file's place, and the ratio of their times.
+    """
+    floats = {_kind(file): place for place, file in enumerate(files) if file.artifact.precision == "float32"}
+    for place, file in enumerate(files):
+        other = floats.get(_kind(file), place)
+        ratio = None if other == place else summarize(file.launches, files[other].launches, ()).ratio
+        if ratio and ratio.high > _FASTER:
+            yield place, other, ratio
+
+
+def _kind(file: TimedFile) -> tuple[str, str, int]:
+    return file.artifact.format, file.runtime, file.threads
