@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[2]
 BUILDS_A_COMMAND_LINE = {
     "benchmarks/remote/agent.py": "edgecnn's and pip's, on another machine",
     "edgecnn/api/devices.py": "edgecnn's, on another machine",
-    "convert/ncnn/convert.py": "pip's, to be typed next",
+    "convert/mnn/convert.py": "mnnconvert's",
+    "convert/onnx/pnnx.py": "pip's, to be typed next",
     "convert/training/config.py": "tensorboard's, to be typed next",
     "benchmarks/emulator/counting.py": "the loader's, on an emulated board",
     "benchmarks/emulator/debian.py": "apt's and tar's, for an emulated board",

@@ -42,7 +42,7 @@ def hide(monkeypatch: pytest.MonkeyPatch) -> Hide:
 def test_a_runtime_that_is_not_known_is_an_error_that_lists_those_that_are() -> None:
     with pytest.raises(
         ConfigError,
-        match=r"coral is unknown: use litert, litert-fp16, .*onnxruntime, openvino, ncnn, keras, tflite, onnx",
+        match=r"coral is unknown: use litert, litert-fp16, .*onnxruntime, openvino, ncnn, mnn, executorch, keras, tflite, onnx",
     ):
         opener_for("coral")
 

@@ -25,8 +25,10 @@ def test_a_32_bit_board_has_the_one_runtime_that_has_a_package_for_it() -> None:
 def test_a_64_bit_board_has_every_other_runtime_of_a_device(system: System) -> None:
     assert set(runtimes_on(system)) == {row for row in device_runtimes() if not row.ended}
     assert {name for row in runtimes_on(system) for name in row.formats} == {
-        row.name for row in FORMATS.values() if row.on_device
+        row.name for row in FORMATS.values() if row.on_device and not row.apart
     }
+    assert RUNTIMES["mnn"] in runtimes_on(system)
+    assert RUNTIMES["executorch"] not in runtimes_on(system)  # PyTorch brings gigabytes of CUDA there.
 
 
 def test_a_runtime_that_must_be_named_is_installed_only_if_it_is_wanted() -> None:
