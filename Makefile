@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # A checkout by a git that makes no links, as on Windows, has a small file in the place of each.
 $(shell for room in edge convert benchmarks; do [ -L edgecnn/$$room ] || ln -sfn ../$$room edgecnn/$$room; done)
 
-.PHONY: demo test check unit coverage test-pi test-pi-ci device-wheel dist arm-cost arm-cost-baseline torture torture-ci docs docs-outputs recording install constraints clean
+.PHONY: demo test check unit coverage test-pi test-pi-ci device-wheel dist executorch arm-cost arm-cost-baseline torture torture-ci docs docs-outputs recording install constraints clean
 
 demo: install
 	$(BIN)/edgecnn train
@@ -54,6 +54,20 @@ arm-cost-baseline: install
 # Every promised figure, an hour; or some: make benchmark PARTS="startup predict". docs/explanation/benchmark.md
 benchmark: install
 	$(BIN)/python -m tools.promises $(PARTS)
+
+# The tests that need ExecuTorch, in an environment of their own. On x86-64, install a torch without CUDA there first.
+EXECUTORCH := .venv-executorch
+
+executorch: $(EXECUTORCH)/.installed
+	$(EXECUTORCH)/bin/pytest --quiet -n 0 tests/convert/executorch tests/edge/runtimes/test_executorch.py
+
+$(EXECUTORCH)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(EXECUTORCH)
+	$(EXECUTORCH)/bin/pip install --quiet --constraint constraints.txt --upgrade pip
+	@echo "Installing TensorFlow, PyTorch and ExecuTorch into $(EXECUTORCH) (4 GB; several more with the torch that brings CUDA)"
+	$(EXECUTORCH)/bin/pip install --quiet --constraint constraints.txt --editable '.[all,executorch]' --group dev
+	$(EXECUTORCH)/bin/pip install --quiet --constraint constraints.txt --no-deps pnnx
+	touch $@
 
 # Altered files, kills, shortages and false verdicts, in the length of a night and of three minutes. docs/explanation/torture.md
 torture: install

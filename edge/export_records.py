@@ -226,7 +226,7 @@ class Provenance:
         seed: Seed of the training.
         train_config: Every setting of the training run, as text; empty for a model trained elsewhere.
         versions: Version of each package at training.
-        export_versions: Version of each package at the last export.
+        export_versions: Version of each package at the last export for which it was needed.
         calibration: Calibration of the quantized files; None until a file is quantized with it.
     """
 

@@ -1,5 +1,6 @@
 """Keeps a native library's messages off the terminal, without losing them when they matter."""
 
+import ctypes
 import os
 import sys
 import tempfile
@@ -8,43 +9,53 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet(*, output: bool = False) -> Iterator[None]:
     """Capture what is written to file descriptor 2; if the block raises, attach it to the exception as a note.
 
     TensorFlow and the TFLite interpreter print pages of notices from C++, where Python's `sys.stderr` does not reach.
     A traceback shows the note. Not thread-safe: the descriptor belongs to the process. If it was closed, as a daemon's
     may be, it is the null device afterwards.
+
+    Args:
+        output: Also capture descriptor 1, for a library that writes notices where results go.
     """
-    _open_descriptor()
-    _flush()
-    terminal = os.dup(2)
+    descriptors = (1, 2) if output else (2,)
+    for descriptor in descriptors:
+        _open_descriptor(descriptor)
+    _flush(output)
+    terminals = {descriptor: os.dup(descriptor) for descriptor in descriptors}
     with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
+        for descriptor in descriptors:
+            os.dup2(held.fileno(), descriptor)
         try:
             yield
         except Exception as error:
-            _flush()
+            _flush(output)
             held.seek(0)
             error.add_note(held.read().decode(errors="replace"))
             raise
         finally:
-            _flush()
-            os.dup2(terminal, 2)
-            os.close(terminal)
+            _flush(output)
+            for descriptor, terminal in terminals.items():
+                os.dup2(terminal, descriptor)
+                os.close(terminal)
 
 
-def _open_descriptor() -> None:
-    """Open descriptor 2 if it is closed: otherwise the next file opened gets it, and the messages after this block."""
+def _open_descriptor(descriptor: int) -> None:
+    """Open a descriptor if it is closed: otherwise the next file opened gets it, and the messages after this block."""
     try:
-        os.fstat(2)
+        os.fstat(descriptor)
     except OSError:
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 2)
-        if null != 2:
+        os.dup2(null, descriptor)
+        if null != descriptor:
             os.close(null)
 
 
-def _flush() -> None:
-    # A daemon may have no descriptor 2, or have closed it.
-    if sys.stderr is not None and not sys.stderr.closed:
-        sys.stderr.flush()
+def _flush(output: bool) -> None:
+    # A daemon may have no descriptor 1 or 2, or have closed it.
+    for stream in (sys.stdout, sys.stderr) if output else (sys.stderr,):
+        if stream is not None and not stream.closed:
+            stream.flush()
+    if output:
+        ctypes.CDLL(None).fflush(None)  # C keeps what it prints to a pipe, unlike what it prints to descriptor 2.

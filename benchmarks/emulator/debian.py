@@ -7,7 +7,7 @@ from shutil import which
 
 from edgecnn.edge.errors import MissingDependency
 
-HOST_TOOLS = ("apt-get", "dpkg", "dpkg-deb", "tar", "unshare", "chroot")
+HOST_TOOLS = ("apt-get", "dpkg", "dpkg-deb", "tar", "setarch", "unshare", "chroot")
 
 
 class CannotEmulate(MissingDependency):

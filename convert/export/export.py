@@ -106,9 +106,9 @@ def _opened(
 
 
 def _write(job: ExportJob) -> Manifest:
-    # Not those of other formats, which need not be installed.
     tools = [package for name in job.config.formats for package in FORMATS[name].made_with]
-    export_versions = versions("tensorflow", "keras", *tools, "numpy")
+    # Files of other formats stay, and the versions that made them.
+    export_versions = {**job.manifest.provenance.export_versions, **versions("tensorflow", "keras", *tools, "numpy")}
     job.on_step(f"Keras on {counted(job.dataset.test.labels, 'test image')}")
     probabilities = job.keras.split_probabilities(job.dataset.test)
     judge = job.tuning.judge if job.tuning else job.judge

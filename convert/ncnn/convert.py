@@ -1,16 +1,17 @@
 """Converts float32 .onnx bytes to an ncnn file with pnnx."""
 
 import re
-import subprocess
-from importlib.util import find_spec
-from pathlib import Path
 
-from edgecnn.edge.errors import ConversionError, MissingDependency, field
+from edgecnn.convert.onnx.pnnx import run_pnnx
+from edgecnn.edge.errors import ConversionError, field
 from edgecnn.edge.runtimes.ncnn_file import NcnnFile, read_param
 from edgecnn.edge.temporary import temporary_folder
 
 # What pnnx says of an operator that ncnn lacks, which it leaves out or keeps under a name that ncnn refuses.
 _LEFT_OUT = re.compile(r"^ignore (\S+)", re.MULTILINE)
+# Rounded to float16, an image's probabilities would not add up to 1. The option takes arithmetic and storage in float16 from a
+# layer: https://github.com/Tencent/ncnn/wiki/layer-feat-mask
+_ENDS, _IN_FLOAT32 = ("Softmax", "Sigmoid"), {"31": "3"}
 
 
 def to_ncnn(onnx: bytes, shape: tuple[int, int, int], half: bool) -> NcnnFile:
@@ -26,30 +27,19 @@ def to_ncnn(onnx: bytes, shape: tuple[int, int, int], half: bool) -> NcnnFile:
         MissingDependency: If pnnx is not installed.
     """
     with temporary_folder() as folder:
-        (folder / "model.onnx").write_bytes(onnx)
-        sizes = ",".join(map(str, (1, *shape)))
-        command = [str(_program()), "model.onnx", f"inputshape=[{sizes}]", f"fp16={half:d}"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
-        said = done.stdout + done.stderr
+        code, said = run_pnnx(onnx, shape, folder, half)
         written = [folder / "model.ncnn.param", folder / "model.ncnn.bin"]
-        if done.returncode or not all(path.exists() for path in written):
-            raise _failed(f"pnnx ended with {done.returncode}")
+        if code or not all(path.exists() for path in written):
+            raise _failed(f"pnnx ended with {code}")
         if lacking := sorted(set(_LEFT_OUT.findall(said))):
             raise _failed(f"ncnn has no {', '.join(lacking)} as this network uses it")
         file = NcnnFile(tuple(read_param(written[0].read_text())), written[1].read_bytes())
     channels, height, width = shape
     # pnnx leaves the sizes out, without which nobody knows what a file takes.
     entry = {"0": str(width), "1": str(height), "2": str(channels)}
-    layers = (layer._replace(options=entry) if layer.kind == "Input" else layer for layer in file.layers)
+    options = {"Input": entry, **dict.fromkeys(_ENDS, _IN_FLOAT32 if half else {})}
+    layers = (layer._replace(options=layer.options | options.get(layer.kind, {})) for layer in file.layers)
     return file._replace(layers=tuple(layers))
-
-
-def _program() -> Path:
-    found = find_spec("pnnx")
-    if found is None or not found.submodule_search_locations:
-        # Its Python functions need torch, a gigabyte; its program does not.
-        raise MissingDependency("pnnx is not installed. On the workstation: pip install --no-deps pnnx")
-    return Path(found.submodule_search_locations[0]) / "pnnx"
 
 
 def _failed(reason: str) -> ConversionError:

@@ -69,5 +69,4 @@ def suffixes() -> str:
 
 def format_of(path: Path) -> str | None:
     """Return the name of the format with this suffix; None if no format has it."""
-    name = path.suffix.lstrip(".").lower()
-    return name if name in FORMATS else None
+    return next((row.name for row in FORMATS.values() if row.suffix == path.suffix.lower()), None)

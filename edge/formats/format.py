@@ -28,7 +28,7 @@ class Format(NamedTuple):
     """A kind of model file.
 
     Attributes:
-        name: Name used in `formats`, and the suffix of its files without the dot.
+        name: Name used in `formats`.
         title: Name as people write it.
         on_device: Whether devices run it; the others are exported from `keras`.
         precisions: Names of the precisions it has, in the order of `PRECISIONS`.
@@ -44,6 +44,9 @@ class Format(NamedTuple):
         made_with: Packages besides TensorFlow that write its files, by their pip names.
         by_name: Whether it is exported only if it is named.
         rounded: Precisions in which some CPUs round every sum and others none, so that machines differ like precisions.
+        extension: Suffix of its files without the dot; None if it is the name.
+        apart: Whether its packages bring PyTorch. Then one environment alone of this project's has them, `make executorch`,
+            and no emulated board.
     """
 
     name: str
@@ -62,11 +65,13 @@ class Format(NamedTuple):
     made_with: tuple[str, ...] = ()
     by_name: bool = False
     rounded: tuple[str, ...] = ()
+    extension: str | None = None
+    apart: bool = False
 
     @property
     def suffix(self) -> str:
         """Suffix of its files, with the dot."""
-        return f".{self.name}"
+        return f".{self.extension or self.name}"
 
     def file_name(self, precision: str) -> str:
         """Return the name of an exported file of a precision."""
@@ -129,6 +134,29 @@ FORMATS = {
             made_with=("tf2onnx", "pnnx", "ncnn"),
             rounded=("float16",),
             by_name=True,
+        ),
+        Format(
+            "mnn",
+            title="MNN",
+            on_device=True,
+            precisions=("float32", "float16", "int8"),
+            calibrations=("minmax",),
+            converter="edgecnn.convert.mnn.converter",
+            made_with=("tf2onnx", "mnn"),
+            by_name=True,
+        ),
+        Format(
+            "executorch",
+            title="ExecuTorch",
+            on_device=True,
+            precisions=("float32", "int8"),
+            calibrations=("minmax",),
+            mark=Mark(4, b"ET12", "no ET12 mark", "copy it again, or name another file"),
+            converter="edgecnn.convert.executorch.converter",
+            made_with=("tf2onnx", "pnnx", "torch", "torchao", "executorch"),
+            by_name=True,
+            extension="pte",
+            apart=True,
         ),
     )
 }

@@ -65,6 +65,13 @@ RUNTIMES = {
             by_name=True,
         ),
         Runtime("ncnn", ("ncnn",), Package("ncnn", "ncnn", "ncnn"), "edgecnn.edge.runtimes.ncnn"),
+        Runtime("mnn", ("mnn",), Package("mnn", "MNN", "mnn"), "edgecnn.edge.runtimes.mnn"),
+        Runtime(
+            "executorch",
+            ("executorch",),
+            Package("executorch", "executorch.extension.pybindings.portable_lib", "executorch"),
+            "edgecnn.edge.runtimes.executorch",
+        ),
         Runtime("keras", ("keras",), TENSORFLOW, "edgecnn.convert.keras.runtime"),
     )
 }

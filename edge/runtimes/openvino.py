@@ -1,5 +1,7 @@
 """.onnx and .tflite files, through OpenVINO on the CPU."""
 
+import sys
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,7 @@ def import_library() -> None:
     Raises:
         MissingDependency: If it is not installed.
     """
-    imported("openvino")
+    _library()
 
 
 class OpenVinoModel:
@@ -45,7 +47,7 @@ class OpenVinoModel:
         ends = _usable_tflite(data, signature, streaming) if tflite else (None, None)
         if not tflite:
             require_usable(data, signature, streaming)
-        self.version, openvino = imported("openvino")
+        self.version, openvino = _library()
         compiled = _compiled(openvino, data, threads, tflite, self.version)
         with parsing("the model's inputs and outputs can't be read", "give them names in UTF-8"):
             require_one_each("OpenVINO", *([port.any_name for port in ports] for ports in (compiled.inputs, compiled.outputs)))
@@ -55,21 +57,39 @@ class OpenVinoModel:
         fixed = None not in self.input_spec.shape
         self._input: Any = self._request.get_input_tensor().data if fixed else None
         self._output: Any = self._request.get_output_tensor().data if fixed else None
+        self._lock = Lock()  # Threads would fill the same tensors.
 
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
         """Run a batch."""
-        if self._input is None:
-            found: NDArray[Any] = self._request.infer([batch])[0].copy()
-            return found
-        self._input[:] = batch
-        self._request.infer()
-        output: NDArray[Any] = self._output.copy()
-        return output
+        with self._lock:
+            if self._input is None:
+                found: NDArray[Any] = self._request.infer([batch])[0].copy()
+                return found
+            if (batch.shape, batch.dtype) != (self._input.shape, self._input.dtype):  # numpy would repeat or round its numbers.
+                raise ValueError(
+                    f"a batch must be {self._input.shape} of {self._input.dtype}, got {batch.shape} of {batch.dtype}"
+                )
+            self._input[:] = batch
+            self._request.infer()
+            output: NDArray[Any] = self._output.copy()
+            return output
 
 
 def open_model(data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> OpenVinoModel:
     """Open a model's bytes. See `edgecnn.edge.runtimes.base.OpenModel`."""
     return OpenVinoModel(data, threads, signature, streaming)
+
+
+def _library() -> tuple[str, Any]:
+    """Import openvino without the package by which its import would send an event, and leave an id in the home folder."""
+    absent = "openvino_telemetry" not in sys.modules
+    if absent:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # As Python marks what can't be imported.
+    try:
+        return imported("openvino")
+    finally:
+        if absent:
+            del sys.modules["openvino_telemetry"]
 
 
 def _usable_tflite(data: bytes, signature: str | None, streaming: bool) -> _Ends:

@@ -1,5 +1,6 @@
 """Runs TFLite files with an `Interpreter`, which ai-edge-litert and tflite-runtime both have."""
 
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,6 +68,7 @@ class InterpretedModel:
         with parsing("the TFLite model's inputs and outputs can't be read", "copy it again"):
             chosen = self._ask(signature)
         self._resets = _resets(data, chosen, streaming)
+        self._lock = Lock()  # Overlapping calls of threads would read each other's outputs.
 
     def _ask(self, signature: str | None) -> str | None:
         """Find inputs and outputs, and return the signature to run: None if there is one graph."""
@@ -93,6 +95,10 @@ class InterpretedModel:
 
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
         """Run a batch. If the batch size is free, changing it sets up the buffers again."""
+        with self._lock:
+            return self._run(batch)
+
+    def _run(self, batch: NDArray[Any]) -> NDArray[Any]:
         if self._resets:
             self._interpreter.reset_all_variables()
         if self._runner is not None:

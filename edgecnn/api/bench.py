@@ -150,7 +150,7 @@ def _require_alike(models: Sequence[ModelFolder], asked: _Asked) -> None:
         raise ConfigError(f"bench takes one folder, or model files with {field('reference')}: name them")
     for item in models:
         if item.bundle and not item.is_folder:
-            named = f"{field('runtime')}={item.path.suffix[1:]}"
+            named = f"{field('runtime')}={format_of(item.path)}"
             raise ConfigError(f"{item.named}: bench takes a whole bundle: edgecnn bench {item.bundle} {named}")
     if in_folder and (asked.usage.said_interface() or asked.usage.signature):
         raise ConfigError(

@@ -102,11 +102,11 @@ def test_what_to_type_to_install_a_package_brings_it() -> None:
 
 
 def test_a_suffix_stands_for_a_format() -> None:
-    assert suffixes() == ".keras, .tflite, .onnx or .ncnn"
-    assert device_formats() == ("tflite", "onnx", "ncnn")
+    assert suffixes() == ".keras, .tflite, .onnx, .ncnn, .mnn or .pte"
+    assert device_formats() == ("tflite", "onnx", "ncnn", "mnn", "executorch")
     assert default_formats() == ("tflite", "onnx")
-    assert [format_of(Path(name)) for name in ("a/b.TFLITE", "c.onnx", "d.keras", "e.h5", "tflite")] == [
-        "tflite", "onnx", "keras", None, None,
+    assert [format_of(Path(name)) for name in ("a/b.TFLITE", "c.onnx", "d.keras", "e.pte", "f.h5", "tflite")] == [
+        "tflite", "onnx", "keras", "executorch", None, None,
     ]  # fmt: skip
     assert [is_exported(name) for name in ("tflite", "onnx", "keras", "of a later release")] == [True, True, False, True]
     assert FORMATS["onnx"].file_name("int8") == "int8.onnx"

@@ -46,6 +46,29 @@ def test_chatter_is_held_back_and_stdout_is_not(capfd: pytest.CaptureFixture[str
     assert capfd.readouterr() == ("result\n", "seen\n")
 
 
+def test_a_library_that_writes_where_results_go_is_held_back_too() -> None:
+    """What C prints to a pipe, it keeps until the process ends, unless Python is told not to buffer."""
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    code = (
+        "import ctypes\nfrom edgecnn.edge.quiet import quiet\nprint('before')\nwith quiet(output=True):\n"
+        "    print('from Python')\n    ctypes.CDLL(None).puts(b'from C')\nprint('after')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=buffered)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "before\nafter\n", "")
+
+
+def test_what_was_held_back_of_standard_output_comes_with_the_error(capfd: pytest.CaptureFixture[str]) -> None:
+    def refused() -> None:
+        with quiet(output=True):
+            os.write(1, b"from C++: bad op\n")
+            raise ValueError("refused")
+
+    with pytest.raises(ValueError, match="refused") as caught:
+        refused()
+    assert caught.value.__notes__ == ["from C++: bad op\n"]
+    assert capfd.readouterr() == ("", "")
+
+
 def silent_chatter() -> None:
     with quiet():
         os.write(2, b"from C++\n")

@@ -57,7 +57,7 @@ def make_by_name(images: Path, bars: Path, folder: Path) -> None:
     """Export every file of the formats that must be named, beside a folder's own, into another folder."""
     shutil.copytree(bars, folder, ignore=_LOGS)
     for row in FORMATS.values():
-        if row.by_name:
+        if row.by_name and not row.apart:
             export(folder / "model.keras", load_dataset(images), ExportConfig((row.name,), row.precisions))
 
 

@@ -16,7 +16,11 @@ ELSEWHERE = {
         "edgecnn/api/predict", "edgecnn/api/summary", "edgecnn/api/usage", "edgecnn/api/verify",
     ),
     "convert/diagnosis/test_diagnose_ncnn.py": ("convert/diagnosis/ncnn",),
-    "convert/ncnn/test_converter.py": ("convert/ncnn/convert", "convert/ncnn/quantize", "convert/onnx/channels_first"),
+    "convert/mnn/test_converter.py": ("convert/mnn/convert", "convert/mnn/quantize"),
+    "convert/executorch/test_converter.py": ("convert/executorch/lower",),
+    "convert/ncnn/test_converter.py": (
+        "convert/ncnn/convert", "convert/ncnn/quantize", "convert/onnx/channels_first", "convert/onnx/pnnx",
+    ),
     "edge/runtimes/test_ncnn.py": ("edge/runtimes/ncnn_file",),
     "edge/test_formats.py": (
         "edge/formats/__init__", "edge/formats/format", "edge/formats/package", "edge/formats/precision",

@@ -30,7 +30,8 @@ def lacking(row: Runtime, system: System) -> str | None:
 
 def device_runtimes() -> tuple[Runtime, ...]:
     """Return the runtimes of the formats that a device runs."""
-    return tuple(row for row in RUNTIMES.values() if any(FORMATS[name].on_device for name in row.formats))
+    formats = {row.name for row in FORMATS.values() if row.on_device and not row.apart}
+    return tuple(row for row in RUNTIMES.values() if formats & {*row.formats})
 
 
 def runtimes_on(system: System, named: bool = True) -> tuple[Runtime, ...]:

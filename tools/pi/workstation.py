@@ -11,7 +11,9 @@ from edgecnn.edge.formats import FORMATS, RUNTIMES, device_formats
 from tools.pi.wheels import PROJECT_ROOT
 
 TEST_IMAGES = 500
-FILES = {name: tuple(map(FORMATS[name].file_name, FORMATS[name].precisions)) for name in device_formats()}
+FILES = {
+    name: tuple(map(FORMATS[name].file_name, FORMATS[name].precisions)) for name in device_formats() if not FORMATS[name].apart
+}
 """The exported files of each format: one of each precision."""
 # So that the 32-bit board loads its files too.
 _TARGET = "tflite-runtime==2.14"

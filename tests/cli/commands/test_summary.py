@@ -35,7 +35,7 @@ def without(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
 def test_a_file_that_is_none_of_the_three_formats_is_refused(tmp_path: Path, terminal: Any) -> None:
     path = tmp_path / "model.h5"
     path.write_bytes(b"no")
-    assert "is not a .keras, .tflite, .onnx or .ncnn file" in terminal.fails(4, "summary", path)
+    assert "is not a .keras, .tflite, .onnx, .ncnn, .mnn or .pte file" in terminal.fails(4, "summary", path)
 
 
 def test_a_file_that_was_altered_is_refused(artifacts: Path, terminal: Any) -> None:

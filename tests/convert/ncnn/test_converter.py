@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Conversion, Converter, converter_for
 from edgecnn.convert.keras.runtime import KerasRuntime
-from edgecnn.convert.ncnn import convert as module
 from edgecnn.convert.ncnn.converter import NcnnConverter
+from edgecnn.convert.onnx import pnnx
 from edgecnn.edge.errors import ConversionError, MissingDependency
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.ncnn_file import unpack
@@ -99,7 +99,7 @@ def test_what_ncnn_can_not_take_is_refused_with_its_name(residual: Any, monkeypa
     tiled = keras.Model(entry, keras.layers.Flatten()(keras.ops.tile(entry, (1, 2, 1, 1))))
     with pytest.raises(ConversionError, match=r"ncnn has no torch\.tile"):
         converter_of(tiled).convert("float32")
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setattr(pnnx, "find_spec", lambda name: None)
     with pytest.raises(MissingDependency, match="pnnx is not installed"):
         converter_of(residual).convert("float32")
 

@@ -1,6 +1,9 @@
 """OpenVINO as another runtime of .onnx and .tflite files: it computes what their own do, and is measured beside them."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from itertools import product
@@ -9,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import openvino  # noqa: F401 - Not installed, these tests are an error, and on an emulated board skipped with that reason.
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
@@ -22,6 +24,8 @@ from edgecnn.edge.formats import PRECISIONS
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.base import Opener
+
+opener_for("openvino").import_library()  # Not installed, these tests are an error, and on an emulated board skipped.
 
 SHORT = ("--launches", "1", "--min-runs", "20", "--min-seconds", "0", "--max-drop", "100")
 
@@ -139,3 +143,18 @@ def test_a_runtime_that_is_missing_or_refuses_a_file_is_a_line_and_the_others_ar
         assert terminal.fails(6, *command[:2], "--runtime", "openvino").startswith("edgecnn: openvino is not installed")
         with pytest.raises(MissingDependency):
             opener_for("openvino")
+
+
+def test_its_import_sends_nothing_and_leaves_nothing_in_the_home_folder(exported: Path, tmp_path: Path) -> None:
+    """Its own stub takes the place of the package that would; the package itself can be imported afterwards."""
+    code = (
+        "import sys; from edgecnn.edge.runtimes import opener_for\n"
+        f"opener_for('openvino').open_model(open({str(exported / 'float32.onnx')!r}, 'rb').read(), 1)\n"
+        "print(sys.modules['openvino'].tools.ovc.telemetry.__class__.__module__)\n"
+        "import openvino_telemetry; print(openvino_telemetry.__name__)"
+    )
+    unset = {"CI", "TF_BUILD", "JENKINS_URL"}
+    environment = {name: value for name, value in os.environ.items() if name not in unset} | {"HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["openvino.tools.ovc.telemetry_stub", "openvino_telemetry"], done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,101 @@
+"""ExecuTorch files, through ExecuTorch on the CPU. Its Python interface needs PyTorch, on a board too."""
+
+import warnings
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
+from edgecnn.edge.formats import RUNTIMES
+from edgecnn.edge.manifest import TensorSpec
+from edgecnn.edge.quiet import quiet
+from edgecnn.edge.runtimes.base import imported
+
+# PyTorch's number of the type float32.
+_FLOAT32 = 6
+_METHOD = "forward"
+
+
+def require_installed() -> None:
+    """Raise unless ExecuTorch and PyTorch are installed, without importing them.
+
+    Raises:
+        MissingDependency: If one is not installed.
+    """
+    package = RUNTIMES["executorch"].package
+    if not package.is_installed:
+        raise package.missing
+    if find_spec("torch") is None:  # ExecuTorch needs it, and does not ask for it.
+        raise package._replace(name="torch").missing
+
+
+def import_library() -> None:
+    """Import ExecuTorch and PyTorch.
+
+    Raises:
+        MissingDependency: If one is not installed.
+    """
+    _imported()
+
+
+class ExecuTorchModel:
+    """A `LoadedModel` of .pte bytes.
+
+    Raises:
+        MissingDependency: If ExecuTorch or PyTorch is not installed.
+        ArtifactError: If the bytes are not a whole program that this version runs, or its method `forward` does not have one
+            input and one output of float32 numbers.
+        ConfigError: If a signature is named or streaming is set: these files have no signatures and no state.
+    """
+
+    name = "executorch"
+
+    def __init__(self, data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> None:
+        if signature is not None:
+            raise ConfigError(f"an ExecuTorch file has no signatures: omit {field('signature')}")
+        if streaming:
+            raise ConfigError("an ExecuTorch file keeps no state between runs: omit streaming")
+        self.version, library = _imported()
+        torch = import_module("torch")
+        self._data = data  # It keeps a pointer to these bytes.
+        try:
+            with quiet():
+                library._unsafe_reset_threadpool(threads)  # The only way, and for all models of the process.
+                self._module = library._load_for_executorch_from_buffer(data)
+                meta = self._module.method_meta(_METHOD)
+                counts = meta.num_inputs(), meta.num_outputs()
+                tensors = [meta.input_tensor_meta(0), meta.output_tensor_meta(0)] if counts == (1, 1) else []
+        except Exception as error:  # It raises RuntimeError and whatever its readers do.
+            raise ArtifactError(
+                f"executorch {self.version} can't load the ExecuTorch program ({why(error, 200)}): copy it again, or convert "
+                "it again for this release"
+            ) from error
+        if [tensor.dtype() for tensor in tensors] != [_FLOAT32, _FLOAT32]:
+            raise ArtifactError(
+                "the ExecuTorch program must take and give one tensor of float32 numbers: export it again with others "
+                "converted inside it"
+            )
+        taken, given = (tuple(tensor.sizes()) for tensor in tensors)
+        self.input_spec, self.output_spec = TensorSpec("input", taken, "float32"), TensorSpec("output", given, "float32")
+        self._input = torch.zeros(taken)
+        self._batch = self._input.numpy()
+
+    def run(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """Run a batch."""
+        self._batch[:] = batch
+        output: NDArray[np.float32] = self._module.forward((self._input,))[0].numpy()
+        return output.copy()
+
+
+def open_model(data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> ExecuTorchModel:
+    """Open a model's bytes. See `edgecnn.edge.runtimes.base.OpenModel`."""
+    return ExecuTorchModel(data, threads, signature, streaming)
+
+
+def _imported() -> tuple[str, Any]:
+    require_installed()
+    with quiet(), warnings.catch_warnings(action="ignore"):  # It says that it is experimental.
+        return imported("executorch")

@@ -1,0 +1,92 @@
+"""A Keras model as ExecuTorch programs: the same numbers, integers where asked, and an error for what it can't take.
+
+Skipped where ExecuTorch is not installed: `make executorch` runs these tests in an environment of their own.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgecnn.convert.export.converters import Conversion, Converter, converter_for
+from edgecnn.convert.keras.runtime import KerasRuntime
+from edgecnn.edge.errors import ConversionError, MissingDependency
+from edgecnn.edge.formats import RUNTIMES, Package
+from edgecnn.edge.runtimes import opener_for
+
+needed = pytest.mark.skipif(not RUNTIMES["executorch"].package.is_installed, reason="needs ExecuTorch: make executorch")
+RandomInputs = Callable[[int], NDArray[np.float32]]
+
+
+def converter_of(model: Any, any_batch: bool = False) -> Converter:
+    return converter_for("executorch", Conversion(KerasRuntime(model), "logits", "minmax", None, any_batch))
+
+
+@pytest.fixture(scope="module")
+def converter(residual: Any) -> Converter:
+    return converter_of(residual)
+
+
+def outputs(data: bytes, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    runtime = opener_for("executorch").open_model(data, 1)
+    return np.concatenate([runtime.run(image.transpose(2, 0, 1)[None]) for image in inputs])
+
+
+def noise_ratio(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    return float(10 * np.log10((expected**2).sum() / ((found - expected) ** 2).sum()))
+
+
+@needed
+def test_each_precision_computes_what_keras_computes(converter: Converter, residual: Any, random_inputs: RandomInputs) -> None:
+    inputs = random_inputs(20)
+    expected = residual.predict(inputs, verbose=0)
+    np.testing.assert_allclose(outputs(converter.convert("float32"), inputs), expected, atol=1e-5)
+    ranges = converter.calibrate(inputs)
+    int8 = converter.quantize("int8", ranges)
+    assert 20 < noise_ratio(outputs(int8, inputs), expected) < 60
+    names = converter.operators()
+    assert len(names) == 4
+    scales = converter.scales(int8)
+    assert set(scales) == set(ranges)
+    entry = min(ranges, key=lambda name: abs(ranges[name][1] - 255))
+    assert scales[entry] == pytest.approx(1, rel=0.02)
+    kept = converter.quantize("int8", ranges, names)
+    assert set(converter.scales(kept)) < set(scales)
+    assert noise_ratio(outputs(kept, inputs), expected) > noise_ratio(outputs(int8, inputs), expected)
+
+
+@needed
+def test_a_model_that_gives_nan_can_not_be_calibrated(converter: Converter, random_inputs: RandomInputs) -> None:
+    inputs = random_inputs(3)
+    inputs[1, 4, 4, 1] = np.inf
+    with pytest.raises(ConversionError, match=r"executorch: .* is not finite"):
+        converter.calibrate(inputs)
+
+
+@needed
+def test_its_files_are_exported_verified_and_measured_as_any_other(
+    idx_folder: Path, exported: Path, tmp_path: Path, terminal: Any
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name in ("model.keras", "manifest.json"):
+        (folder / name).write_bytes((exported / name).read_bytes())
+    options = ("--format", "executorch", "--quantize", "float32", "--quantize", "int8", "--data", idx_folder)
+    terminal.passes("export", folder / "model.keras", *options)
+    assert (folder / "float32.pte").read_bytes()[4:8] == (folder / "int8.pte").read_bytes()[4:8] == b"ET12"
+    said = terminal.passes("bench", folder, "--runtime", "executorch", "--data", idx_folder, "--runs", "200")
+    assert "float32.pte" in said
+    assert "int8.pte" in said
+
+
+def test_what_it_can_not_take_is_refused(residual: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConversionError, match="ExecuTorch files take one image at a time"):
+        converter_of(residual, any_batch=True).convert("float32")
+    monkeypatch.setitem(
+        RUNTIMES, "executorch", RUNTIMES["executorch"]._replace(package=Package("executorch", "no_such_module", "executorch"))
+    )
+    with pytest.raises(MissingDependency, match="executorch is not installed"):
+        converter_of(residual).convert("float32")
