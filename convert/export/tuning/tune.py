@@ -55,15 +55,15 @@ def tuned_file(  # Longer than 50 lines: it tells what it does, and each outcome
     trial = _Trial(job, exporter, tuning, images, reference, base)
     limit = f"{tuning.yardstick.seconds:.0f} s at most, then a comparison on fresh processes"
     job.on_step(f"{trial.name}: searching the layers to leave in float, {limit}")
+    # The runs that choose which plain file is the fastest are none of those that compare the result with it.
+    usable = [one for one in plain if trial.is_usable(*one)] or plain
+    costs = trial.compare(plain, base.path, thorough=False)
+    fastest = min((artifact.path for artifact, _ in usable), key=lambda path: costs[path].estimate)
     begun = time.monotonic()
 
     def over() -> bool:
         return time.monotonic() - begun > tuning.yardstick.seconds
 
-    # The runs that choose which plain file is the fastest are none of those that compare the result with it.
-    usable = [one for one in plain if trial.is_usable(*one)] or plain
-    costs = trial.compare(plain, base.path, thorough=False)
-    fastest = min((artifact.path for artifact, _ in usable), key=lambda path: costs[path].estimate)
     search = Search(trial.operators, trial.costs, trial.accepts, over, tuning.yardstick.most_files - 1, tuning.seed)
     found = search.run([frozenset(base.mended.layers if base.mended else ())])
     seconds = time.monotonic() - begun
