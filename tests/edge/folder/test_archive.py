@@ -101,7 +101,7 @@ def test_a_name_that_is_there_twice_is_refused(good: Path, tmp_path: Path) -> No
 
 
 def test_more_files_than_a_bundle_has_are_refused(good: Path, tmp_path: Path) -> None:
-    path = write(tmp_path / "many.zip", {**read(good), **{f"{number}": b"" for number in range(100)}})
+    path = write(tmp_path / "many.zip", {**read(good), **{f"{number}": b"" for number in range(1000)}})
     assert "more than any bundle" in refused(path)
 
 
