@@ -24,7 +24,7 @@ from tests.cli.always_right import SHORT
         ("text.tflite", "text.tflite is not a TFLite file"),
         ("text.keras", "text.keras is not a Keras 3 file"),
         ("text.onnx", "the ONNX model can't be read"),
-        ("text.txt", "text.txt is not a .keras, .tflite or .onnx file: name one"),
+        ("text.txt", "text.txt is not a .keras, .tflite, .onnx, .ncnn, .mnn or .pte file: name one"),
     ],
 )
 def test_a_file_that_is_no_model_exits_with_4(name: str, part: str, terminal: Any) -> None:

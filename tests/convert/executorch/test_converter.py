@@ -3,6 +3,7 @@
 Skipped where ExecuTorch is not installed: `make executorch` runs these tests in an environment of their own.
 """
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,9 +78,13 @@ def test_its_files_are_exported_verified_and_measured_as_any_other(
     options = ("--format", "executorch", "--quantize", "float32", "--quantize", "int8", "--data", idx_folder)
     terminal.passes("export", folder / "model.keras", *options)
     assert (folder / "float32.pte").read_bytes()[4:8] == (folder / "int8.pte").read_bytes()[4:8] == b"ET12"
-    said = terminal.passes("bench", folder, "--runtime", "executorch", "--data", idx_folder, "--runs", "200")
-    assert "float32.pte" in said
-    assert "int8.pte" in said
+    short = ("--launches", "1", "--min-runs", "20", "--min-seconds", "0", "--max-drop", "100", "--allow", "noise")
+    result = tmp_path / "result.json"
+    terminal.passes("bench", folder, "--runtime", "executorch", "--data", idx_folder, *short, "--json", result)
+    files = json.loads(result.read_text())["files"]
+    assert [(file["name"], file["runtime"]["name"]) for file in files] == [
+        ("float32.pte", "executorch"), ("int8.pte", "executorch"),
+    ]  # fmt: skip
 
 
 def test_what_it_can_not_take_is_refused(residual: Any, monkeypatch: pytest.MonkeyPatch) -> None:
