@@ -14,7 +14,7 @@ from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.folder.model_folder import opened
-from edgecnn.edge.formats import format_of, is_exported
+from edgecnn.edge.formats import FORMATS, format_of, is_exported
 from edgecnn.edge.isolation.child import SECONDS, run_in_child
 from edgecnn.edge.isolation.tried import was_made
 from edgecnn.edge.model.interface import Interface
@@ -62,6 +62,10 @@ def diagnose(  # Longer than 50 lines: its arguments and their docs.
             raise ConfigError(
                 f"{models.named} and {beside} are not two exported files of one format: name a quantized one and its float32"
             )
+        if FORMATS[quantized.format].pair is None:
+            raise ConfigError(
+                f"{models.named}: the layers of .{quantized.format} files can't be compared: name {_comparable()}"
+            )
         float32 = read_model(beside) if float_file else read_model(models.folder / beside.name, quantized.manifest)
         classifier = usage.classifier(float32)
         test = usage.test_images(models, str(beside), classifier)
@@ -79,3 +83,7 @@ def diagnose(  # Longer than 50 lines: its arguments and their docs.
     if save:
         save_diagnosis(Path(save), found, title)
     return replace(found, quantized=str(models.named), float32=beside.name)
+
+
+def _comparable() -> str:
+    return " or ".join(f"a {row.suffix} file" for row in FORMATS.values() if row.pair)

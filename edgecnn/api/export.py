@@ -102,6 +102,11 @@ def export(  # Longer than 50 lines: its arguments and their docs.
     if tune_runtime is not None:
         _require_tunable(tune_runtime, tune, config.formats)
     judge = None if keep_accuracy is None else _judge(keep_accuracy)
+    if judge and (alone := [name for name in config.formats if FORMATS[name].pair is None]):
+        raise ConfigError(
+            f"{field('keep_accuracy')} compares layers, which can't be read in {FORMATS[alone[0]].title} files: omit it, or use "
+            f"other {field('formats')}"
+        )
     if tune is not None and "int8" not in config.precisions:
         raise ConfigError(f"{field('tune')} makes int8 files: add {field('precisions')}=int8")
     path = model.path if isinstance(model, TrainResult) else Path(model)
