@@ -104,8 +104,8 @@ def export(  # Longer than 50 lines: its arguments and their docs.
     judge = None if keep_accuracy is None else _judge(keep_accuracy)
     if judge and (alone := [name for name in config.formats if FORMATS[name].pair is None]):
         raise ConfigError(
-            f"{field('keep_accuracy')} compares layers, which can't be read in {FORMATS[alone[0]].title} files: omit it, or use "
-            f"other {field('formats')}"
+            f"{field('keep_accuracy')} compares layers, which can't be read in {FORMATS[alone[0]].title} files: omit it, or "
+            f"use other {field('formats')}"
         )
     if tune is not None and "int8" not in config.precisions:
         raise ConfigError(f"{field('tune')} makes int8 files: add {field('precisions')}=int8")
