@@ -272,7 +272,9 @@ def test_the_command_measures_on_two_devices_and_prints_a_column_for_each(networ
 def test_a_file_is_tuned_on_a_board_and_one_that_fails_leaves_the_folder_as_it_was(
     network: Any, exported: Path, tmp_path: Path
 ) -> None:
-    network.add("pi", edgecnn=f'#!/bin/sh\nexec {EDGECNN} "$@"\n')
+    # A short benchmark where a whole one is asked for: what it finds is not what is tested here.
+    short = 'case "$*" in *--launches*) ;; bench*) set -- "$@" --launches=3 --min-runs=30 --min-seconds=0 ;; esac'
+    network.add("pi", edgecnn=f'#!/bin/sh\n{short}\nexec {EDGECNN} "$@"\n')
     network.add("bare", edgecnn=None)
     folder = tmp_path / "bars"
     shutil.copytree(exported, folder)

@@ -43,7 +43,8 @@ def test_bench_measures_the_asked_runtime_and_writes_json(exported: Path, termin
     assert record["command"] == " ".join(["edgecnn", *map(str, command)])
     lines = terminal.err.splitlines()
     assert lines.pop(1).startswith("estimate: about ")
-    assert lines == [
+    # A file that gains nothing is profiled, to say why; whether int8 gains depends on the CPU.
+    assert [line for line in lines if "profiling" not in line] == [
         "launch 1 of 2",
         "launch 2 of 2",
         "classifying 60 test images",

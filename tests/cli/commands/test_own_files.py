@@ -111,8 +111,8 @@ def test_diagnose_tells_the_layers_of_a_file_and_draws_them(exported: Path, term
 @pytest.mark.parametrize(
     ("name", "options", "part"),
     [
-        ("model.keras", (), "are not two .tflite or two .onnx files"),
-        ("int8.tflite", ("--float", "float32.onnx"), "are not two .tflite or two .onnx files"),
+        ("model.keras", (), "are not two exported files of one format"),
+        ("int8.tflite", ("--float", "float32.onnx"), "are not two exported files of one format"),
         ("int8.tflite", ("--count", "0"), "--count must be at least 1, got 0"),
         ("int8.tflite", ("--save", "layers.gif"), "layers.gif is not a .png name"),
     ],
