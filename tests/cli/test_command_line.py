@@ -40,7 +40,7 @@ COMMANDS = (
         ),
         (
             ["bench", "--runtime", "torch"],
-            "--runtime torch is unknown: use litert, litert-fp16, tflite-runtime, onnxruntime, openvino, ncnn, mnn, executorch, keras",
+            "--runtime torch is unknown: use litert, litert-fp16, tflite-runtime, onnxruntime, openvino, ncnn, mnn, ",
         ),
         (["train", "--epochs", "0"], "--epochs must be at least 1, got 0"),
         (["train", "--data", "nowhere"], "nowhere is not a folder, an .npz file or one of mnist"),
