@@ -13,7 +13,7 @@ from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.files import read_bytes
 from edgecnn.edge.folder.archive import GOLDEN_IMAGES_NAME, golden_name, read_index
-from edgecnn.edge.formats import FORMATS, PRECISIONS
+from edgecnn.edge.formats import PRECISIONS
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Artifact
 from edgecnn.edge.model.preprocess import Images, to_probabilities
@@ -140,8 +140,7 @@ def tolerance_of(artifact: Artifact, same_package: bool) -> float:
     quantization = artifact.output.quantization
     if quantization is not None and same_package:
         return _STEPS * quantization.scales[0]
-    row = PRECISIONS[artifact.precision]
-    return row.tolerance if artifact.precision in FORMATS[artifact.format].rounded else row.drift
+    return PRECISIONS[artifact.precision].drift
 
 
 def check_golden(file: Path, classifier: Classifier, tolerance: float | None = None) -> Golden:

@@ -119,7 +119,7 @@ def _exported(source: Source) -> Iterator[Any]:
     import torch
 
     with temporary_folder() as folder, contextlib.chdir(folder):  # The module that pnnx writes reads its weights from here.
-        code, _ = run_pnnx(source.onnx, source.shape, folder, half=False)
+        code, _ = run_pnnx(source.onnx, source.shape, folder)
         path = folder / "model_pnnx.py"
         if code or not path.exists():
             raise ConversionError(_refused(f"pnnx ended with {code}"))

@@ -9,25 +9,21 @@ from edgecnn.edge.temporary import temporary_folder
 
 # What pnnx says of an operator that ncnn lacks, which it leaves out or keeps under a name that ncnn refuses.
 _LEFT_OUT = re.compile(r"^ignore (\S+)", re.MULTILINE)
-# Rounded to float16, an image's probabilities would not add up to 1. The option takes arithmetic and storage in float16 from a
-# layer: https://github.com/Tencent/ncnn/wiki/layer-feat-mask
-_ENDS, _IN_FLOAT32 = ("Softmax", "Sigmoid"), {"31": "3"}
 
 
-def to_ncnn(onnx: bytes, shape: tuple[int, int, int], half: bool) -> NcnnFile:
+def to_ncnn(onnx: bytes, shape: tuple[int, int, int]) -> NcnnFile:
     """Convert a network that takes one image with channels first.
 
     Args:
         onnx: A float32 .onnx file with one input (1, channels, height, width).
         shape: (channels, height, width).
-        half: Whether the weights become float16.
 
     Raises:
         ConversionError: If pnnx fails, or ncnn lacks an operator.
         MissingDependency: If pnnx is not installed.
     """
     with temporary_folder() as folder:
-        code, said = run_pnnx(onnx, shape, folder, half)
+        code, said = run_pnnx(onnx, shape, folder)
         written = [folder / "model.ncnn.param", folder / "model.ncnn.bin"]
         if code or not all(path.exists() for path in written):
             raise _failed(f"pnnx ended with {code}")
@@ -37,8 +33,7 @@ def to_ncnn(onnx: bytes, shape: tuple[int, int, int], half: bool) -> NcnnFile:
     channels, height, width = shape
     # pnnx leaves the sizes out, without which nobody knows what a file takes.
     entry = {"0": str(width), "1": str(height), "2": str(channels)}
-    options = {"Input": entry, **dict.fromkeys(_ENDS, _IN_FLOAT32 if half else {})}
-    layers = (layer._replace(options=layer.options | options.get(layer.kind, {})) for layer in file.layers)
+    layers = (layer._replace(options=entry) if layer.kind == "Input" else layer for layer in file.layers)
     return file._replace(layers=tuple(layers))
 
 

@@ -30,11 +30,13 @@ class NcnnConverter:
 
     @cached_property
     def _float32(self) -> NcnnFile:
-        return to_ncnn(*self._onnx, half=False)
+        return to_ncnn(*self._onnx)
 
     def convert(self, precision: str) -> bytes:
         """See `Converter`."""
-        return self._float32.pack() if precision == "float32" else to_ncnn(*self._onnx, half=True).pack()
+        if precision != "float32":
+            raise ValueError(f"precision must be float32, got {precision!r}")
+        return self._float32.pack()
 
     def calibrate(self, inputs: NDArray[Any]) -> Ranges:
         """See `Converter`."""

@@ -7,14 +7,13 @@ from pathlib import Path
 from edgecnn.edge.errors import MissingDependency
 
 
-def run_pnnx(onnx: bytes, shape: tuple[int, int, int], folder: Path, half: bool) -> tuple[int, str]:
+def run_pnnx(onnx: bytes, shape: tuple[int, int, int], folder: Path) -> tuple[int, str]:
     """Write what pnnx makes of a network into a folder, under names that begin with `model`.
 
     Args:
         onnx: A float32 .onnx file with one input (1, channels, height, width).
         shape: (channels, height, width).
         folder: An empty folder.
-        half: Whether the weights become float16.
 
     Returns:
         Its exit code, and what it said.
@@ -24,7 +23,7 @@ def run_pnnx(onnx: bytes, shape: tuple[int, int, int], folder: Path, half: bool)
     """
     (folder / "model.onnx").write_bytes(onnx)
     sizes = ",".join(map(str, (1, *shape)))
-    command = [str(_program()), "model.onnx", f"inputshape=[{sizes}]", f"fp16={half:d}"]
+    command = [str(_program()), "model.onnx", f"inputshape=[{sizes}]", "fp16=0"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
     return done.returncode, done.stdout + done.stderr
 

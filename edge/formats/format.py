@@ -43,7 +43,6 @@ class Format(NamedTuple):
         pair: Module that compares a quantized file with its float file; None if there are no such files.
         made_with: Packages besides TensorFlow that write its files, by their pip names.
         by_name: Whether it is exported only if it is named.
-        rounded: Precisions in which some CPUs round every sum and others none, so that machines differ like precisions.
         extension: Suffix of its files without the dot; None if it is the name.
         apart: Whether its packages bring PyTorch. Then one environment alone of this project's has them, `make executorch`,
             and no emulated board.
@@ -64,7 +63,6 @@ class Format(NamedTuple):
     pair: str | None = None
     made_with: tuple[str, ...] = ()
     by_name: bool = False
-    rounded: tuple[str, ...] = ()
     extension: str | None = None
     apart: bool = False
 
@@ -126,13 +124,12 @@ FORMATS = {
             "ncnn",
             title="ncnn",
             on_device=True,
-            precisions=("float32", "float16", "int8"),
+            precisions=("float32", "int8"),
             calibrations=("minmax",),
             mark=Mark(0, b"PK\x03\x04", "not a zip archive", "zip -0 model.ncnn.param and model.ncnn.bin as NAME.ncnn"),
             converter="edgecnn.convert.ncnn.converter",
             pair="edgecnn.convert.diagnosis.ncnn",
             made_with=("tf2onnx", "pnnx", "ncnn"),
-            rounded=("float16",),
             by_name=True,
         ),
         Format(

@@ -74,7 +74,7 @@ def open_model(data: bytes, threads: int, signature: str | None = None, streamin
 
 
 def load(ncnn: Any, file: NcnnFile, threads: int) -> Any:
-    """Return ncnn's network. It computes in float16 only if the file's weights are float16.
+    """Return ncnn's network. It computes in float32 and, where a layer has scales, in integers.
 
     Raises:
         ArtifactError: If ncnn refuses it.
@@ -83,8 +83,8 @@ def load(ncnn: Any, file: NcnnFile, threads: int) -> Any:
     options = net.opt
     options.num_threads = threads
     options.use_vulkan_compute = False
-    if not file.half:
-        options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = False
+    # On CPUs that can, it would compute in float16, and an image's probabilities would not add up to 1.
+    options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = False
     # It takes paths: from memory it would keep pointers to bytes that Python may free.
     with quiet(), temporary_folder() as folder:
         (folder / PARAM_NAME).write_text(file.param())

@@ -16,8 +16,6 @@ from edgecnn.edge.parsing import parsing
 PARAM_NAME, BIN_NAME = "model.ncnn.param", "model.ncnn.bin"
 _MAGIC = "7767517"
 _MOST_TEXT_BYTES, _MOST_BYTES = 2**24, 2**30
-# The four bytes before weights in float16.
-_HALF = (0x01306B47).to_bytes(4, "little")
 
 
 class NcnnLayer(NamedTuple):
@@ -58,11 +56,6 @@ class NcnnFile(NamedTuple):
 
     layers: tuple[NcnnLayer, ...]
     weights: bytes
-
-    @property
-    def half(self) -> bool:
-        """Whether its weights are float16, and so may be what it computes with."""
-        return self.weights.startswith(_HALF)
 
     def param(self) -> str:
         """Return the .param file."""
