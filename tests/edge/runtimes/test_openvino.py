@@ -24,8 +24,9 @@ from edgecnn.edge.formats import PRECISIONS
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.base import Opener
+from edgecnn.edge.runtimes.openvino import import_library
 
-opener_for("openvino").import_library()  # Not installed, these tests are an error, and on an emulated board skipped.
+import_library()  # Not installed, these tests are an error, and on an emulated board skipped with that reason.
 
 SHORT = ("--launches", "1", "--min-runs", "20", "--min-seconds", "0", "--max-drop", "100")
 
