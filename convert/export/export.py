@@ -159,7 +159,7 @@ def _outdated(job: ExportJob, made: Sequence[Artifact]) -> tuple[str, ...]:
         plain = job.manifest.artifact(earlier.tuned.compared_with)
         again = job.tuning is not None and earlier.format in job.config.formats
         if again or plain is None or new.get(plain.path, plain.sha256) != plain.sha256:
-            reason = "tuning it again showed no gain" if again else f"{earlier.tuned.compared_with} was made anew"
+            reason = "tuning it again showed no gain" if again else f"{earlier.tuned.compared_with} was made again"
             job.on_step(f"{earlier.path}, tuned on {earlier.tuned.machine}, is deleted: {reason}")
             gone.append(earlier.path)
     return tuple(gone)

@@ -37,7 +37,7 @@ class Format(NamedTuple):
         signatures: Whether a file may hold several named graphs.
         trusted: Whether a file may need Python modules that define its layers; their code then runs.
         reader: Package that reads its layers; None if edgecnn can't read them.
-        anatomy: Module that reads a file's layers; None likewise.
+        anatomy: Module that reads a file's layers; None if edgecnn can't read them.
         requirements: Module that reads which release of a runtime a file needs; None if no device runs it, or nobody lists it.
         converter: Module that writes its files; None if edgecnn writes none.
         pair: Module that compares a quantized file with its float file; None if there are no such files.

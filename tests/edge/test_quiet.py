@@ -47,7 +47,7 @@ def test_chatter_is_held_back_and_stdout_is_not(capfd: pytest.CaptureFixture[str
 
 
 def test_a_library_that_writes_where_results_go_is_held_back_too() -> None:
-    """What C prints to a pipe, it keeps until the process ends, unless Python is told not to buffer."""
+    """What C prints to a pipe, it keeps until the process ends, unless Python does not buffer."""
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     code = (
         "import ctypes\nfrom edgecnn.edge.quiet import quiet\nprint('before')\nwith quiet(output=True):\n"

@@ -54,7 +54,7 @@ def make_any_batch(images: Path, bars: Path, folder: Path) -> None:
 
 
 def make_by_name(images: Path, bars: Path, folder: Path) -> None:
-    """Export every file of the formats that must be named, beside a folder's own, into another folder."""
+    """Export every file of the formats that must be named, next to a folder's own, into another folder."""
     shutil.copytree(bars, folder, ignore=_LOGS)
     for row in FORMATS.values():
         if row.by_name and not row.apart:

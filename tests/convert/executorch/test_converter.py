@@ -12,42 +12,28 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgecnn.convert.export.converters import Conversion, Converter, converter_for
-from edgecnn.convert.keras.runtime import KerasRuntime
+from edgecnn.convert.export.converters import Converter
 from edgecnn.edge.errors import ConversionError, MissingDependency
 from edgecnn.edge.formats import RUNTIMES, Package
-from edgecnn.edge.runtimes import opener_for
+from tests.convert.channels_first import converter_of, noise_ratio, outputs
 
 needed = pytest.mark.skipif(not RUNTIMES["executorch"].package.is_installed, reason="needs ExecuTorch: make executorch")
 RandomInputs = Callable[[int], NDArray[np.float32]]
 
 
-def converter_of(model: Any, any_batch: bool = False) -> Converter:
-    return converter_for("executorch", Conversion(KerasRuntime(model), "logits", "minmax", None, any_batch))
-
-
 @pytest.fixture(scope="module")
 def converter(residual: Any) -> Converter:
-    return converter_of(residual)
-
-
-def outputs(data: bytes, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    runtime = opener_for("executorch").open_model(data, 1)
-    return np.concatenate([runtime.run(image.transpose(2, 0, 1)[None]) for image in inputs])
-
-
-def noise_ratio(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    return float(10 * np.log10((expected**2).sum() / ((found - expected) ** 2).sum()))
+    return converter_of("executorch", residual)
 
 
 @needed
 def test_each_precision_computes_what_keras_computes(converter: Converter, residual: Any, random_inputs: RandomInputs) -> None:
     inputs = random_inputs(20)
     expected = residual.predict(inputs, verbose=0)
-    np.testing.assert_allclose(outputs(converter.convert("float32"), inputs), expected, atol=1e-5)
+    np.testing.assert_allclose(outputs("executorch", converter.convert("float32"), inputs), expected, atol=1e-5)
     ranges = converter.calibrate(inputs)
     int8 = converter.quantize("int8", ranges)
-    assert 20 < noise_ratio(outputs(int8, inputs), expected) < 60
+    assert 20 < noise_ratio(outputs("executorch", int8, inputs), expected) < 60
     names = converter.operators()
     assert len(names) == 4
     scales = converter.scales(int8)
@@ -56,7 +42,9 @@ def test_each_precision_computes_what_keras_computes(converter: Converter, resid
     assert scales[entry] == pytest.approx(1, rel=0.02)
     kept = converter.quantize("int8", ranges, names)
     assert set(converter.scales(kept)) < set(scales)
-    assert noise_ratio(outputs(kept, inputs), expected) > noise_ratio(outputs(int8, inputs), expected)
+    assert noise_ratio(outputs("executorch", kept, inputs), expected) > noise_ratio(
+        outputs("executorch", int8, inputs), expected
+    )
 
 
 @needed
@@ -89,9 +77,9 @@ def test_its_files_are_exported_verified_and_measured_as_any_other(
 
 def test_what_it_can_not_take_is_refused(residual: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConversionError, match="ExecuTorch files take one image at a time"):
-        converter_of(residual, any_batch=True).convert("float32")
+        converter_of("executorch", residual, any_batch=True).convert("float32")
     monkeypatch.setitem(
         RUNTIMES, "executorch", RUNTIMES["executorch"]._replace(package=Package("executorch", "no_such_module", "executorch"))
     )
     with pytest.raises(MissingDependency, match="executorch is not installed"):
-        converter_of(residual).convert("float32")
+        converter_of("executorch", residual).convert("float32")

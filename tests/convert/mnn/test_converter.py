@@ -9,45 +9,31 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgecnn.convert.export.converters import Conversion, Converter, converter_for
-from edgecnn.convert.keras.runtime import KerasRuntime
+from edgecnn.convert.export.converters import Converter
 from edgecnn.convert.mnn import convert as module
 from edgecnn.convert.mnn.convert import described
 from edgecnn.convert.mnn.quantize import mnn_layers
 from edgecnn.edge.errors import ConversionError, MissingDependency
 from edgecnn.edge.formats import RUNTIMES, Package
-from edgecnn.edge.runtimes import opener_for
+from tests.convert.channels_first import converter_of, noise_ratio, outputs
 
 RandomInputs = Callable[[int], NDArray[np.float32]]
 
 
-def converter_of(model: Any, any_batch: bool = False) -> Converter:
-    return converter_for("mnn", Conversion(KerasRuntime(model), "logits", "minmax", None, any_batch))
-
-
 @pytest.fixture(scope="module")
 def converter(residual: Any) -> Converter:
-    return converter_of(residual)
-
-
-def outputs(data: bytes, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    runtime = opener_for("mnn").open_model(data, 1)
-    return np.concatenate([runtime.run(image.transpose(2, 0, 1)[None]) for image in inputs])
-
-
-def noise_ratio(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    return float(10 * np.log10((expected**2).sum() / ((found - expected) ** 2).sum()))
+    return converter_of("mnn", residual)
 
 
 def test_each_precision_computes_what_keras_computes(converter: Converter, residual: Any, random_inputs: RandomInputs) -> None:
     """Its mean is taken of a sum, which no integer layer writes: given the mean's own scale, the sum would be clipped."""
     inputs = random_inputs(20)
     expected = residual.predict(inputs, verbose=0)
-    np.testing.assert_allclose(outputs(converter.convert("float32"), inputs), expected, atol=1e-5)
-    half = outputs(converter.convert("float16"), inputs)
+    np.testing.assert_allclose(outputs("mnn", converter.convert("float32"), inputs), expected, atol=1e-5)
+    half = outputs("mnn", converter.convert("float16"), inputs)
     assert 40 < noise_ratio(half, expected) < 90
     int8 = converter.quantize("int8", converter.calibrate(inputs))
-    assert noise_ratio(outputs(int8, inputs), expected) > 20
+    assert noise_ratio(outputs("mnn", int8, inputs), expected) > 20
 
 
 def test_layers_are_integer_unless_kept(converter: Converter, random_inputs: RandomInputs) -> None:
@@ -79,11 +65,11 @@ def test_a_mobile_network_keeps_its_numbers() -> None:
     model = keras.applications.MobileNetV2((32, 32, 3), alpha=0.35, weights=None, classes=4, classifier_activation=None)
     inputs = np.random.default_rng(0).uniform(0, 1, (12, 32, 32, 3)).astype(np.float32)
     expected = model.predict(inputs, verbose=0)
-    converter = converter_of(model)
-    assert noise_ratio(outputs(converter.convert("float32"), inputs), expected) > 100
+    converter = converter_of("mnn", model)
+    assert noise_ratio(outputs("mnn", converter.convert("float32"), inputs), expected) > 100
     int8 = converter.quantize("int8", converter.calibrate(inputs))
     assert len(converter.scales(int8)) > len(converter.operators()) > 50
-    assert noise_ratio(outputs(int8, inputs), expected) > 15
+    assert noise_ratio(outputs("mnn", int8, inputs), expected) > 15
 
 
 def test_a_model_that_gives_nan_can_not_be_calibrated(converter: Converter, random_inputs: RandomInputs) -> None:
@@ -95,13 +81,13 @@ def test_a_model_that_gives_nan_can_not_be_calibrated(converter: Converter, rand
 
 def test_what_mnn_can_not_take_is_refused_with_its_name(residual: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConversionError, match="MNN files take one image at a time"):
-        converter_of(residual, any_batch=True).convert("float32")
+        converter_of("mnn", residual, any_batch=True).convert("float32")
     entry = keras.Input((8, 8, 3))
     infinite = keras.Model(entry, keras.ops.cast(keras.layers.Flatten()(keras.ops.isinf(entry)), "float32"))
     with pytest.raises(ConversionError, match=r"MNN has no IsInf\b"):
-        converter_of(infinite).convert("float32")
+        converter_of("mnn", infinite).convert("float32")
     with pytest.raises(ConversionError, match="wrote no file"):
         module.to_mnn(b"\1" * 100, half=False)
     monkeypatch.setitem(RUNTIMES, "mnn", RUNTIMES["mnn"]._replace(package=Package("mnn", "no_such_module", "mnn")))
     with pytest.raises(MissingDependency, match="mnn is not installed"):
-        converter_of(residual).convert("float32")
+        converter_of("mnn", residual).convert("float32")

@@ -9,41 +9,27 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgecnn.convert.export.converters import Conversion, Converter, converter_for
-from edgecnn.convert.keras.runtime import KerasRuntime
+from edgecnn.convert.export.converters import Converter
 from edgecnn.convert.ncnn.converter import NcnnConverter
 from edgecnn.convert.onnx import pnnx
 from edgecnn.edge.errors import ConversionError, MissingDependency
-from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.ncnn_file import unpack
+from tests.convert.channels_first import converter_of, noise_ratio, outputs
 
 RandomInputs = Callable[[int], NDArray[np.float32]]
 
 
-def converter_of(model: Any, any_batch: bool = False) -> Converter:
-    return converter_for("ncnn", Conversion(KerasRuntime(model), "logits", "minmax", None, any_batch))
-
-
 @pytest.fixture(scope="module")
 def converter(residual: Any) -> Converter:
-    return converter_of(residual)
-
-
-def outputs(data: bytes, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    runtime = opener_for("ncnn").open_model(data, 1)
-    return np.concatenate([runtime.run(image.transpose(2, 0, 1)[None]) for image in inputs])
-
-
-def noise_ratio(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    return float(10 * np.log10((expected**2).sum() / ((found - expected) ** 2).sum()))
+    return converter_of("ncnn", residual)
 
 
 def test_each_precision_computes_what_keras_computes(converter: Converter, residual: Any, random_inputs: RandomInputs) -> None:
     inputs = random_inputs(20)
     expected = residual.predict(inputs, verbose=0)
-    np.testing.assert_allclose(outputs(converter.convert("float32"), inputs), expected, atol=1e-5)
+    np.testing.assert_allclose(outputs("ncnn", converter.convert("float32"), inputs), expected, atol=1e-5)
     int8 = converter.quantize("int8", converter.calibrate(inputs))
-    assert noise_ratio(outputs(int8, inputs), expected) > 20
+    assert noise_ratio(outputs("ncnn", int8, inputs), expected) > 20
 
 
 def test_layers_are_integer_unless_kept_and_hand_integers_on(converter: Converter, random_inputs: RandomInputs) -> None:
@@ -73,11 +59,11 @@ def test_a_mobile_network_keeps_its_numbers() -> None:
     model = keras.applications.MobileNetV2((32, 32, 3), alpha=0.35, weights=None, classes=4, classifier_activation=None)
     inputs = np.random.default_rng(0).uniform(0, 1, (12, 32, 32, 3)).astype(np.float32)
     expected = model.predict(inputs, verbose=0)
-    converter = converter_of(model)
-    np.testing.assert_allclose(outputs(converter.convert("float32"), inputs), expected, rtol=1e-3, atol=1e-6)
+    converter = converter_of("ncnn", model)
+    np.testing.assert_allclose(outputs("ncnn", converter.convert("float32"), inputs), expected, rtol=1e-3, atol=1e-6)
     int8 = converter.quantize("int8", converter.calibrate(inputs))
     assert len(converter.scales(int8)) == len(converter.operators()) > 50
-    assert noise_ratio(outputs(int8, inputs), expected) > 15
+    assert noise_ratio(outputs("ncnn", int8, inputs), expected) > 15
 
 
 def test_a_model_that_gives_nan_can_not_be_calibrated(converter: Converter, random_inputs: RandomInputs) -> None:
@@ -89,18 +75,18 @@ def test_a_model_that_gives_nan_can_not_be_calibrated(converter: Converter, rand
 
 def test_what_ncnn_can_not_take_is_refused_with_its_name(residual: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConversionError, match="ncnn files take one image at a time"):
-        converter_of(residual, any_batch=True).convert("float32")
+        converter_of("ncnn", residual, any_batch=True).convert("float32")
     entry = keras.Input((8, 8, 3), dtype="uint8")
     pixels = keras.Model(entry, keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(entry)))
     with pytest.raises(ConversionError, match="this one takes uint8"):
-        converter_of(pixels).convert("float32")
+        converter_of("ncnn", pixels).convert("float32")
     entry = keras.Input((8, 8, 3))
     tiled = keras.Model(entry, keras.layers.Flatten()(keras.ops.tile(entry, (1, 2, 1, 1))))
     with pytest.raises(ConversionError, match=r"ncnn has no torch\.tile"):
-        converter_of(tiled).convert("float32")
+        converter_of("ncnn", tiled).convert("float32")
     monkeypatch.setattr(pnnx, "find_spec", lambda name: None)
     with pytest.raises(MissingDependency, match="pnnx is not installed"):
-        converter_of(residual).convert("float32")
+        converter_of("ncnn", residual).convert("float32")
 
 
 def test_a_network_that_crashes_ncnn_is_an_error_of_the_export(
