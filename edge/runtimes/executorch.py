@@ -3,6 +3,7 @@
 import warnings
 from importlib import import_module
 from importlib.util import find_spec
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -82,12 +83,16 @@ class ExecuTorchModel:
         self.input_spec, self.output_spec = TensorSpec("input", taken, "float32"), TensorSpec("output", given, "float32")
         self._input = torch.zeros(taken)
         self._batch = self._input.numpy()
+        self._lock = Lock()  # Threads would fill the same tensor.
 
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
         """Run a batch."""
-        self._batch[:] = batch
-        output: NDArray[np.float32] = self._module.forward((self._input,))[0].numpy()
-        return output.copy()
+        if batch.shape != self._batch.shape:  # numpy would repeat its numbers.
+            raise ValueError(f"a batch must be {self._batch.shape}, got {batch.shape}")
+        with self._lock:
+            self._batch[:] = batch
+            output: NDArray[np.float32] = self._module.forward((self._input,))[0].numpy()
+            return output.copy()
 
 
 def open_model(data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> ExecuTorchModel:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -57,15 +58,19 @@ class MnnModel:
         # Tensors in this process's own layout, and their numbers: MNN keeps channels in groups of 4 or more.
         self._given, self._batch = host_tensor(mnn, self._input)
         self._taken, self._result = host_tensor(mnn, self._output)
+        self._lock = Lock()  # Threads would fill the same tensors.
 
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
         """Run a batch."""
-        self._batch[:] = batch
-        self._input.copyFrom(self._given)
-        if status := self._net.runSession(self._session):
-            raise RuntimeError(f"MNN ended with {status}")
-        self._output.copyToHostTensor(self._taken)
-        return self._result.copy()
+        if batch.shape != self._batch.shape:  # numpy would repeat its numbers.
+            raise ValueError(f"a batch must be {self._batch.shape}, got {batch.shape}")
+        with self._lock:
+            self._batch[:] = batch
+            self._input.copyFrom(self._given)
+            if status := self._net.runSession(self._session):
+                raise RuntimeError(f"MNN ended with {status}")
+            self._output.copyToHostTensor(self._taken)
+            return self._result.copy()
 
 
 def open_model(data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> MnnModel:
