@@ -13,7 +13,7 @@ from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
 from edgecnn.edge.folder.file_names import MODEL_NAME
 from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.isolation.child import run_in_child
-from edgecnn.edge.isolation.tried import remember_tried, was_tried
+from edgecnn.edge.isolation.tried import remember_tried, was_made, was_tried
 from edgecnn.edge.manifest import TensorSpec
 from edgecnn.edge.runtimes.base import installed_version
 from edgecnn.edge.temporary import temporary_folder
@@ -53,7 +53,7 @@ def load_file(model: ModelFile, trust: tuple[str, ...] = (), training: bool = Fa
     """
     origin = str(model.path)
     how = f"keras {installed_version('keras')}, loaded, {trust}"
-    if not was_tried(model.data, how):
+    if not was_made(model.data) and not was_tried(model.data, how):
         run_in_child(partial(_loads, model.data, origin, trust, training), origin, len(model.data))
         remember_tried(model.data, how)
     return load_from_bytes(model.data, origin, trust, training)

@@ -3,7 +3,7 @@
 A hash in a manifest shows that a file is the listed one. It does not show that its bytes do no harm: whoever can alter
 the file can alter the manifest. So every new file is tried, listed or not, except those made here.
 
-Files made here (by train and export) are known by their bytes. Tried files are known by their bytes and by how they were
+Files made here (by train and export) are known by their bytes; they ran in the default runtime of their format. Tried files are known by their bytes and by how they were
 opened: runtime and release, signature, and streaming. Another release, or another graph of the file, may crash.
 """
 
@@ -23,9 +23,8 @@ def was_made(data: bytes) -> bool:
 
 
 def was_tried(data: bytes, how: str) -> bool:
-    """Return whether a file with these bytes was made on this machine, or already opened and run in this way."""
-    key = sha256(data)
-    return _known(_made(key)) or _known(_tried(key, how))
+    """Return whether a file with these bytes was already opened and run in this way on this machine."""
+    return _known(_tried(sha256(data), how))
 
 
 def remember_made(data: bytes) -> None:

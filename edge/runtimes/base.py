@@ -15,7 +15,7 @@ from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.formats import RUNTIMES, Runtime
 from edgecnn.edge.isolation.child import run_in_child
-from edgecnn.edge.isolation.tried import remember_tried, was_tried
+from edgecnn.edge.isolation.tried import remember_tried, was_made, was_tried
 from edgecnn.edge.manifest import TensorSpec
 from edgecnn.edge.runtimes.trial import run_trial
 from edgecnn.edge.text import counted, printable
@@ -108,9 +108,13 @@ class Opener(NamedTuple):
             raise type(error)(f"{model.path}: {error.marked}") from error
 
     def try_first(self, model: ModelFile, threads: int, signature: str | None = None, streaming: bool = False) -> None:
-        """Open a file and run it in a child process, unless that was done before. Errors are those of `open_file`."""
+        """Open a file and run it in a child process, unless that was done before. Errors are those of `open_file`.
+
+        A file that was made here ran in its own format's runtimes then, but never in one that only runs it if named.
+        """
         how = f"{self._ran_by()} {signature or ''} {'streaming' if streaming else ''}"
-        if not was_tried(model.data, how):
+        ran_here = not (self.runtime and self.runtime.by_name) and was_made(model.data)
+        if not ran_here and not was_tried(model.data, how):
             open_trusted = partial(self.open_file, model, threads, signature, streaming, trusted=True)
             run_in_child(partial(run_trial, open_trusted, str(model.path)), str(model.path), len(model.data))
             remember_tried(model.data, how)

@@ -120,3 +120,16 @@ def test_numbers_that_stand_for_words_are_not_asked_to_make_sense_of_noise(tmp_p
 @pytest.mark.parametrize(("image_bytes", "images"), [(784, 32), (224 * 224 * 3 * 4, 6), (2**23, 1), (0, 32)])
 def test_a_call_takes_few_images_so_that_trying_as_many_is_cheap(image_bytes: int, images: int) -> None:
     assert most_images(image_bytes) == images
+
+
+def test_a_file_made_here_is_tried_by_a_runtime_that_did_not_run_it_then(
+    exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried_by: list[str] = []
+    monkeypatch.setattr(base, "run_in_child", lambda call, origin, size_bytes: tried_by.append(origin))
+    model = read_model(exported / "int8.tflite")
+    tried.remember_made(model.data)
+    opener_for("litert").try_first(model, 1)
+    assert not tried_by
+    opener_for("openvino").try_first(model, 1)
+    assert tried_by == [str(model.path)]
