@@ -1,0 +1,152 @@
+"""Decodes pictures that strangers sent, in a child process: a bug in an image library must not reach the server.
+
+The child has limits on memory and time, and is started again if it dies. Frames on its pipes, big-endian:
+
+to the child: rule u8, picture u32, picture; from the child: kind u8, text u32, image u32, text in UTF-8, image as uint8.
+The child is not trusted: its answers are never unpickled, and their sizes are checked.
+"""
+
+import pickle
+import struct
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from io import BytesIO
+from math import prod
+from threading import Lock
+from typing import Any, BinaryIO, NamedTuple, cast
+
+import numpy as np
+
+from edgecnn.edge.data.image_file import Polarity
+from edgecnn.edge.errors import ArtifactError, EdgeCnnError
+from edgecnn.edge.inference.pictures import fitted_picture
+from edgecnn.edge.isolation.child import child_environment, limit_memory, limit_time, python_command
+from edgecnn.edge.model.preprocess import Images
+from edgecnn.edge.serving.models import Rule
+
+PICTURE_SECONDS = 20.0
+"""Time limit for one picture. A board needs 3 s for the largest photo that is accepted."""
+
+_ASKED = struct.Struct(">BI")
+_ANSWERED = struct.Struct(">BII")
+_FITTED, _REFUSED = 0, 1
+_MOST_TEXT = 2000
+_NAME = "the picture"
+
+
+class Fitted(NamedTuple):
+    """A picture as a model's image: uint8 (h, w, c), and what may be wrong with it, or None."""
+
+    image: Images
+    doubt: str | None
+
+
+class Decoder:
+    """A child process that turns pictures into images, one at a time."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        """Start the child. `rules` are those that `decode` may name."""
+        self._rules = tuple(rules)
+        self._lock = Lock()
+        self._child = self._started()
+
+    def decode(self, picture: bytes, rule: Rule) -> Fitted:
+        """Return a picture as an image.
+
+        Args:
+            picture: Bytes of an image file.
+            rule: How it is fitted.
+
+        Raises:
+            ArtifactError: If it is not an image, or decoding it crashes, takes too long or needs too much memory.
+        """
+        with self._lock:
+            if self._child.poll() is not None:
+                self._child = self._started()
+            try:
+                return self._exchange(picture, rule)
+            except (OSError, EOFError) as error:
+                self._end()
+                raise ArtifactError(
+                    f"{_NAME} crashed the process that decoded it, or took longer than {PICTURE_SECONDS:g} s: save it again "
+                    "as PNG or JPEG"
+                ) from error
+
+    def close(self) -> None:
+        """End the child; a second call does nothing."""
+        with self._lock:
+            self._end()
+
+    def _exchange(self, picture: bytes, rule: Rule) -> Fitted:
+        to_child, from_child = cast(BinaryIO, self._child.stdin), cast(BinaryIO, self._child.stdout)
+        to_child.write(_ASKED.pack(self._rules.index(rule), len(picture)))
+        to_child.write(picture)
+        to_child.flush()
+        kind, text_bytes, image_bytes = _ANSWERED.unpack(_exactly(from_child, _ANSWERED.size))
+        if text_bytes > 4 * _MOST_TEXT or image_bytes != (prod(rule.shape) if kind == _FITTED else 0):
+            raise EOFError("an answer of another size")
+        text = _exactly(from_child, text_bytes).decode(errors="replace")
+        if kind != _FITTED:
+            raise ArtifactError(text)
+        image = np.frombuffer(_exactly(from_child, image_bytes), np.uint8).reshape(rule.shape)
+        return Fitted(image, text or None)
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        child = subprocess.Popen(
+            python_command(f"from {__name__} import serve; serve()"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=child_environment(),
+            start_new_session=True,  # Ctrl-C is for the server, which first answers what it was asked.
+        )
+        rules = pickle.dumps(self._rules)
+        with suppress(OSError):  # It has died, which the next picture shows.
+            cast(BinaryIO, child.stdin).write(struct.pack(">I", len(rules)) + rules)
+            cast(BinaryIO, child.stdin).flush()
+        return child
+
+    def _end(self) -> None:
+        self._child.kill()
+        for stream in (self._child.stdin, self._child.stdout):
+            with suppress(OSError):
+                cast(BinaryIO, stream).close()
+        self._child.wait()
+
+
+def _exactly(stream: Any, count: int) -> bytes:
+    data: bytes = stream.read(count)
+    if len(data) < count:
+        raise EOFError
+    return data
+
+
+def serve() -> None:
+    """Run in the child: answer pictures from standard input until it ends."""
+    import os  # noqa: PLC0415 - These are the child's.
+    import sys  # noqa: PLC0415
+
+    limit_memory(0)
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # A library's output must not mix with the answers.
+    asked = sys.stdin.buffer
+    rules: tuple[Rule, ...] = pickle.loads(asked.read(struct.unpack(">I", asked.read(4))[0]))  # From our own parent.
+    while header := asked.read(_ASKED.size):
+        rule, size = _ASKED.unpack(header)
+        limit_time(PICTURE_SECONDS)
+        kind, text, image = _answer(asked.read(size), rules[rule])
+        limit_time(0)
+        said = text[:_MOST_TEXT].encode(errors="replace")
+        answers.write(_ANSWERED.pack(kind, len(said), len(image)) + said + image)
+        answers.flush()
+
+
+def _answer(picture: bytes, rule: Rule) -> tuple[int, str, bytes]:
+    doubts: list[str] = []
+    try:
+        image = fitted_picture(BytesIO(picture), rule.shape, rule.preprocessing, _NAME, Polarity(None, doubts.append))
+    except EdgeCnnError as error:
+        return _REFUSED, str(error), b""
+    except MemoryError:
+        return _REFUSED, f"{_NAME} needs more memory than one picture may use: make it smaller", b""
+    return _FITTED, doubts[0] if doubts else "", image.tobytes()

@@ -1,0 +1,164 @@
+"""Answers pictures with all files, in threads: one inference at a time for each file, and a bounded queue."""
+
+import asyncio
+import base64
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from edgecnn.edge.errors import ArtifactError, EdgeCnnError
+from edgecnn.edge.model.preprocess import Images
+from edgecnn.edge.serving.answers import Answer, answers_of
+from edgecnn.edge.serving.body import Picture
+from edgecnn.edge.serving.decoder import Decoder, Fitted
+from edgecnn.edge.serving.metrics import Metrics
+from edgecnn.edge.serving.models import LoadedFile, Models, Rule
+from edgecnn.edge.serving.problems import Problem
+
+Result = TypeVar("Result")
+
+# One decodes while the other computes.
+_WORKERS = 2
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request wants to know.
+
+    Attributes:
+        files: The files that answer.
+        top: Number of classes to name.
+        pixels: Whether to return what the model saw.
+    """
+
+    files: tuple[LoadedFile, ...]
+    top: int
+    pixels: bool
+
+
+class Engine:
+    """The open models with the threads and the decoder that they need. `replace` exchanges the models for newer ones.
+
+    Attributes:
+        models: The models.
+        queue: Number of requests that may wait.
+        waiting: Number of requests that are answered or wait at the moment.
+    """
+
+    def __init__(self, models: Models, queue: int, metrics: Metrics, failed: Callable[[str, EdgeCnnError], None]) -> None:
+        """Start threads and decoder.
+
+        Args:
+            models: The models.
+            queue: Number of requests that may wait; more are refused.
+            metrics: Receives the time of each inference.
+            failed: Receives the name of a file that can't answer, and why.
+        """
+        self.models, self.queue, self.waiting = models, queue, 0
+        self._metrics, self._failed = metrics, failed
+        self._threads = ThreadPoolExecutor(_WORKERS, "answer")
+        self._decoder = self._decoder_for(models)
+
+    def replace(self, models: Models) -> None:
+        """Answer with other models from now on. What is under way is answered with the earlier ones."""
+        earlier, decoder = self._decoder, self._decoder_for(models)
+        self.models, self._decoder = models, decoder
+        earlier.close()
+
+    def close(self) -> None:
+        """End threads and decoder."""
+        self._threads.shutdown(cancel_futures=True)
+        self._decoder.close()
+
+    def asked(self, names: Sequence[str], top: int, pixels: bool) -> Asked:
+        """Return a request's wishes.
+
+        Args:
+            names: Names of the files that shall answer; none for all.
+            top: Number of classes to name.
+            pixels: Whether to return what the model saw.
+
+        Raises:
+            Problem: If there is no such file.
+        """
+        models = self.models
+        known = {file.name: file for file in models.files}
+        for name in names:
+            if name not in known:
+                raise Problem(404, f"there is no file {name[:100]}: use {', '.join(known)}")
+        chosen = tuple(file for file in models.files if not names or file.name in names)
+        return Asked(chosen, min(top, len(models.class_names)), pixels)
+
+    async def run(self, call: Callable[[], Result]) -> Result:
+        """Make a call in a thread, when it is its turn.
+
+        Raises:
+            Problem: If as many requests wait as may.
+        """
+        if self.waiting >= self.queue + _WORKERS:
+            raise Problem(503, "too many requests are waiting: try again", {"Retry-After": "1"})
+        self.waiting += 1
+        self._metrics.waiting.set(self.waiting)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        finally:
+            self.waiting -= 1
+            self._metrics.waiting.set(self.waiting)
+
+    def classify(self, pictures: Sequence[Picture], asked: Asked) -> dict[str, Any]:
+        """Return the answers to pictures, for JSON. It takes its time: `run` calls it in a thread.
+
+        Raises:
+            Problem: If a picture can't be read, or a file can't answer.
+        """
+        start_ns = time.perf_counter_ns()
+        decode_ns, answered = 0, []
+        for picture in pictures:
+            decoding_ns = time.perf_counter_ns()
+            fitted = self._fitted(picture, asked.files)
+            decode_ns += time.perf_counter_ns() - decoding_ns
+            answered.append({"name": picture.name, **self.answered(fitted, asked)})
+        total_ns = time.perf_counter_ns() - start_ns
+        return {"pictures": answered, "decode_us": decode_ns / 1e3, "total_us": total_ns / 1e3}
+
+    def answered(self, fitted: dict[Rule, Fitted], asked: Asked) -> dict[str, Any]:
+        """Return all files' answers to one picture, for JSON. Errors are those of `classify`."""
+        images = {rule.shape: found.image for rule, found in fitted.items()}
+        try:
+            answers = answers_of(asked.files, self.models.reference, images, asked.top)
+        except EdgeCnnError as error:
+            self._failed("a file", error)
+            raise Problem(500, "the model could not answer: the server's log says why") from error
+        for answer in answers:
+            self._metrics.inference.labels(answer.file).observe(answer.inference_us / 1e6)
+        first = fitted[asked.files[0].rule]
+        return {
+            "doubt": first.doubt,
+            "seen": _seen(first.image) if asked.pixels else None,
+            "answers": [_as_json(answer) for answer in answers],
+        }
+
+    def _fitted(self, picture: Picture, files: tuple[LoadedFile, ...]) -> dict[Rule, Fitted]:
+        rules = dict.fromkeys(file.rule for file in files)
+        try:
+            return {rule: self._decoder.decode(picture.data, rule) for rule in rules}
+        except ArtifactError as error:
+            raise Problem(422, f"{picture.name}: {error}") from error
+
+    @staticmethod
+    def _decoder_for(models: Models) -> Decoder:
+        return Decoder(tuple(dict.fromkeys(file.rule for file in models.files)))
+
+
+def _seen(image: Images) -> dict[str, Any]:
+    height, width, channels = image.shape
+    pixels = base64.b64encode(image.tobytes()).decode()
+    return {"height": height, "width": width, "channels": channels, "pixels": pixels}
+
+
+def _as_json(answer: Answer) -> dict[str, Any]:
+    # dataclasses.asdict copies deeply, which takes longer than a small model.
+    top = [{"label": ranked.label, "probability": ranked.probability} for ranked in answer.top]
+    return {**vars(answer), "top": top}

@@ -1,0 +1,210 @@
+"""The model files that a server answers with, opened and checked once."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any, NamedTuple
+
+from edgecnn.edge.errors import ConfigError
+from edgecnn.edge.errors import field as named
+from edgecnn.edge.files import sha256
+from edgecnn.edge.folder.model_file import ModelFile
+from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.manifest import Preprocessing
+from edgecnn.edge.model.interface import formula
+from edgecnn.edge.model.preprocess import Floats, Images
+from edgecnn.edge.progress import Progress
+
+
+class Rule(NamedTuple):
+    """How a picture becomes a file's image: fitted to `shape`, (h, w, c), as the training images were."""
+
+    shape: tuple[int, int, int]
+    preprocessing: Preprocessing
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the last benchmark of a folder said.
+
+    Attributes:
+        status: PASS, FAIL, UNDECIDED or INVALID.
+        text: The recommendation, in a sentence.
+        measured: When it was measured, as ISO 8601 in UTC.
+        machine: CPU and board that measured.
+        current: Whether the files are still those that were measured.
+        files: Status of each measured file.
+    """
+
+    status: str
+    text: str
+    measured: str
+    machine: str
+    current: bool
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class LoadedFile:
+    """A model file that answers.
+
+    Attributes:
+        name: Name of the file, without its folder.
+        format: A name in `edgecnn.edge.formats.FORMATS`.
+        precision: Precision by its manifest; None for a file without one.
+        size_bytes: Size of the file in bytes.
+        sha256: Its hash, as hexadecimal digits.
+        classifier: The opened file.
+    """
+
+    name: str
+    format: str
+    precision: str | None
+    size_bytes: int
+    sha256: str
+    classifier: Classifier
+    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
+
+    @property
+    def rule(self) -> Rule:
+        """How pictures are fitted to it."""
+        return Rule(self.classifier.shape, self.classifier.preprocessing)
+
+    def timed(self, image: Images) -> tuple[Floats, int]:
+        """Return the probabilities float32 (classes,) of a uint8 image (h, w, c), and the nanoseconds that they took.
+
+        One image is computed at a time; waiting for another one's turn is not part of the time.
+
+        Raises:
+            ArtifactError: If the runtime fails, or the output is no probabilities.
+        """
+        with self._lock:
+            start_ns = time.perf_counter_ns()
+            row = self.classifier.predict(image).probabilities[0]
+            return row, time.perf_counter_ns() - start_ns
+
+
+@dataclass(frozen=True)
+class Models:
+    """All that one server answers with.
+
+    Attributes:
+        name: Name of the folder, bundle or file, without its path.
+        files: The files, of which all have the same classes.
+        skipped: Reason for each file that can't run here.
+        verdict: Verdict of the last benchmark; None if there was none.
+    """
+
+    name: str
+    files: tuple[LoadedFile, ...]
+    skipped: dict[str, str]
+    verdict: Verdict | None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.files[0].classifier.class_names
+
+    @property
+    def reference(self) -> str | None:
+        """Name of the float file that the others are compared with; None without one."""
+        return next((file.name for file in self.files if file.precision == "float32"), None)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the page and clients need to know, for JSON. It has no path of this machine."""
+        first = self.files[0].classifier
+        return {
+            "name": self.name,
+            "class_names": list(self.class_names),
+            "shape": list(first.shape),
+            "draws": first.preprocessing.fit == "digit",
+            "preprocessing": formula(first.preprocessing),
+            "files": [
+                {
+                    "name": file.name,
+                    "format": file.format,
+                    "precision": file.precision,
+                    "size_bytes": file.size_bytes,
+                    "sha256": file.sha256,
+                    "runtime": file.classifier.runtime_text,
+                    "unverified": file.classifier.unverified,
+                    "doubts": list(file.classifier.doubts),
+                }
+                for file in self.files
+            ],
+            "skipped": self.skipped,
+            "reference": self.reference,
+        }
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the files come from and how they are opened.
+
+    Attributes:
+        targets: Folders, bundles or files.
+        open_file: Opens a file.
+        verdict_of: Returns the verdict of a folder's last benchmark.
+        trust_unverified: Whether files are served that no manifest lists.
+    """
+
+    targets: tuple[str | Path, ...]
+    open_file: Callable[[ModelFile], Classifier]
+    verdict_of: Callable[[ModelFolder], Verdict | None]
+    trust_unverified: bool = False
+
+    def load(self, progress: Progress) -> Models:
+        """Open all files.
+
+        Raises:
+            ArtifactError: If a file is missing, damaged or stale, or its runtime refuses it.
+            ConfigError: If a file is unverified, two have the same name or other classes, or settings don't fit.
+            MissingDependency: If nothing can run here.
+        """
+        with ExitStack() as stack:
+            folders = [stack.enter_context(ModelFolder(target)) for target in self.targets]
+            skipped: dict[str, str] = {}
+            files = [self._open(model, progress) for folder in folders for model in _models(folder, skipped)]
+            _require_alike(files)
+            # A path such as `.` has no name of its own.
+            name = folders[0].named.resolve().name
+            return Models(name, tuple(files), skipped, self.verdict_of(folders[0]))
+
+    def _open(self, model: ModelFile, progress: Progress) -> LoadedFile:
+        if model.unverified is not None and not self.trust_unverified:
+            raise ConfigError(
+                f"{model.path} is unverified ({model.unverified}): serve an exported folder, or add {named('trust_unverified')}"
+            )
+        progress.say(f"{model.path.name}: loading")
+        classifier = self.open_file(model)
+        precision = model.artifact.precision if model.artifact else None
+        return LoadedFile(model.path.name, model.format, precision, len(model.data), sha256(model.data), classifier)
+
+
+def _models(folder: ModelFolder, skipped: dict[str, str]) -> Iterator[ModelFile]:
+    """Yield the files of a folder that run here, without its Keras model; add the reason for each other one."""
+    if not folder.is_folder:
+        yield folder.model()
+        return
+    here, missing = folder.runnable()
+    skipped.update(missing)
+    exported = {artifact.path for artifact in folder.manifest.exported} if folder.manifest else set()
+    names = [name for name in here if name in exported]
+    if not names:
+        raise ConfigError(f"{folder.named} has no exported file that runs here: run edgecnn export")
+    for name in names:
+        yield folder.model(name)
+
+
+def _require_alike(files: Sequence[LoadedFile]) -> None:
+    first, seen = files[0], set[str]()
+    for file in files:
+        if file.name in seen:
+            raise ConfigError(f"two files are called {file.name}: serve one folder at a time, or rename one")
+        seen.add(file.name)
+        if file.classifier.class_names != first.classifier.class_names:
+            raise ConfigError(f"{file.name} has other classes than {first.name}: serve them apart")
