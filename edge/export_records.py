@@ -27,6 +27,27 @@ class Parity:
 
 
 @dataclass(frozen=True)
+class ProgramFile:
+    """A file beside the models that other programs read.
+
+    Attributes:
+        path: Name of the file in the manifest's folder.
+        size_bytes: Size of the file in bytes.
+        sha256: SHA-256 of the file.
+        source_sha256: SHA-256 of the model file that it was made from.
+        program: Name of the only program that takes it, as in `targets`; None if several do.
+        parity: Agreement with the Keras model, if it is a model; else None.
+    """
+
+    path: str
+    size_bytes: int
+    sha256: str
+    source_sha256: str
+    program: str | None = None
+    parity: Parity | None = None
+
+
+@dataclass(frozen=True)
 class Mended:
     """How a quantized file was kept within its limit for lost accuracy.
 

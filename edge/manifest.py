@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from edgecnn.edge.errors import ArtifactError
-from edgecnn.edge.export_records import Mended, Parity, Provenance, Reference, Settings, Tuned
+from edgecnn.edge.export_records import Mended, Parity, ProgramFile, Provenance, Reference, Settings, Tuned
 from edgecnn.edge.files import read_bytes, sha256, write_bytes
 from edgecnn.edge.folder.file_names import MANIFEST_NAME
 from edgecnn.edge.folder.other_formats import fix_for
@@ -171,8 +171,8 @@ class Manifest:
     """The contents of a folder; the fields are this module's types.
 
     `output` is one of `OUTPUTS`: what the models compute for each class. `trusted` names the Python modules whose code the
-    Keras model needs. `sha256` is the hash of the manifest itself and stands in the file only: it reveals an altered
-    class name or scale.
+    Keras model needs. `for_programs` lists the files that other programs read. `sha256` is the hash of the manifest itself and
+    stands in the file only: it reveals an altered class name or scale.
     """
 
     schema: int
@@ -184,6 +184,7 @@ class Manifest:
     provenance: Provenance
     reference: Reference | None
     artifacts: tuple[Artifact, ...]
+    for_programs: tuple[ProgramFile, ...] = ()
     sha256: str = ""
 
     @classmethod
@@ -205,6 +206,7 @@ class Manifest:
             if artifact.format not in FORMATS or artifact.precision not in PRECISIONS:
                 raise ArtifactError(f"{path}: {artifact.path} is {artifact.format} {artifact.precision}, unknown: export again")
         names = [artifact.path for artifact in manifest.artifacts]
+        names += [file.path for file in manifest.for_programs]
         names += [manifest.reference.path] if manifest.reference else []
         for name in names:
             if name != Path(name).name or name in ("", ".", ".."):

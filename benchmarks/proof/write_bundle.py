@@ -12,7 +12,7 @@ from edgecnn.benchmarks.machine.host import read_machine
 from edgecnn.benchmarks.proof.golden import golden_images, raw_outputs
 from edgecnn.edge.data.splits import Split, Subset, chunks
 from edgecnn.edge.errors import ConfigError, field
-from edgecnn.edge.export_records import Reference
+from edgecnn.edge.export_records import ProgramFile, Reference
 from edgecnn.edge.files import sha256, staged
 from edgecnn.edge.folder.archive import (
     GOLDEN_IMAGES_NAME,
@@ -75,7 +75,7 @@ def write_bundle(
     test_images: int | None = None,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> Bundled:
-    """Write a folder's exported files, its manifest, test images, reference and golden vectors into one file.
+    """Write a folder's exported files, its manifest, labels, test images, reference and golden vectors into one file.
 
     The same input gives the same bytes: members have fixed names, order and times, and the golden outputs are those of
     one thread.
@@ -93,9 +93,7 @@ def write_bundle(
         ArtifactError: If a file is missing, damaged or stale, or its runtime refuses it.
         MissingDependency: If a runtime is not installed: golden outputs can't be made without it.
     """
-    manifest = folder.manifest
-    if manifest is None or folder.bundle:
-        raise ConfigError(f"{folder.named} is not a folder with a manifest: name one")
+    manifest = _require_folder(folder)
     stored = load_reference(folder.path, manifest, test.labels)
     chosen = _chosen(folder.path, manifest, models)
     kept = _kept(len(test.labels), test_images)
@@ -110,12 +108,19 @@ def write_bundle(
         for name in chosen:
             on_progress(f"computing the golden outputs of {name}")
             runtimes[name] = _write_golden(folder.model(name), vectors, scratch / golden_name(name))
-        _manifest_of(manifest, chosen, split, stored[kept], scratch / REFERENCE_NAME).save(scratch)
+        others = _write_others(folder, manifest, scratch)
+        _manifest_of(manifest, chosen, others, split, stored[kept], scratch / REFERENCE_NAME).save(scratch)
         on_progress(f"writing {path}")
         with staged(path) as part:
-            _write_archive(part, scratch, folder.path, runtimes)
+            _write_archive(part, scratch, folder.path, runtimes, others)
     data = path.read_bytes()
     return Bundled(str(path), len(data), sha256(data), chosen, len(kept), len(vectors), runtimes)
+
+
+def _require_folder(folder: ModelFolder) -> Manifest:
+    if folder.manifest is None or folder.bundle:
+        raise ConfigError(f"{folder.named} is not a folder with a manifest: name one")
+    return folder.manifest
 
 
 def _kept(count: int, wanted: int | None) -> NDArray[np.int64]:
@@ -132,8 +137,18 @@ def _write_golden(model: ModelFile, vectors: Images, path: Path) -> str:
     return f"{classifier.runtime.name} {classifier.runtime.version}"
 
 
-def _manifest_of(manifest: Manifest, chosen: Sequence[str], split: Split, stored: Floats, file: Path) -> Manifest:
-    """Return the manifest of a bundle: with the chosen files, its images and the reference's outputs."""
+def _write_others(folder: ModelFolder, manifest: Manifest, scratch: Path) -> tuple[ProgramFile, ...]:
+    """Copy the files that any program reads, and return their records."""
+    others = tuple(file for file in manifest.for_programs if file.program is None)
+    for file in others:
+        (scratch / file.path).write_bytes(folder.program_file(file))
+    return others
+
+
+def _manifest_of(
+    manifest: Manifest, chosen: Sequence[str], others: tuple[ProgramFile, ...], split: Split, stored: Floats, file: Path
+) -> Manifest:
+    """Return the manifest of a bundle: with the chosen models and other files, its images and the reference's outputs."""
     reference = Reference(
         path=file.name,
         sha256=sha256(file.read_bytes()),
@@ -148,10 +163,11 @@ def _manifest_of(manifest: Manifest, chosen: Sequence[str], split: Split, stored
         dataset=replace(manifest.dataset, test_sha256=split.sha256, fitted=None, split_off=None),
         reference=reference,
         artifacts=(manifest.keras_model(), *(artifact for artifact in manifest.artifacts if artifact.path in chosen)),
+        for_programs=others,
     )
 
 
-def _write_archive(path: Path, scratch: Path, folder: Path, runtimes: dict[str, str]) -> None:
+def _write_archive(path: Path, scratch: Path, folder: Path, runtimes: dict[str, str], others: Sequence[ProgramFile]) -> None:
     """Write the members in a fixed order, the index of them last.
 
     Args:
@@ -159,11 +175,12 @@ def _write_archive(path: Path, scratch: Path, folder: Path, runtimes: dict[str, 
         scratch: Folder with the files made for it.
         folder: Folder with the models.
         runtimes: Package and version that computed the golden outputs of each model.
+        others: Records of the files for other programs, among those made for it.
     """
     golden = [golden_name(name) for name in runtimes]
     made = (MANIFEST_NAME, REFERENCE_NAME, GOLDEN_IMAGES_NAME, *golden, TEST_IMAGES_NAME, TEST_LABELS_NAME)
     with zipfile.ZipFile(path, "w") as archive:
-        members = {name: write_member(archive, name, scratch / name) for name in made}
+        members = {name: write_member(archive, name, scratch / name) for name in (*made, *(file.path for file in others))}
         members |= {name: write_member(archive, name, folder / name) for name in runtimes}
         machine = read_machine()
         index = Index(SCHEMA, members, runtimes, f"{machine.cpu}, {machine.machine}")

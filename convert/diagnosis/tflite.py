@@ -78,13 +78,14 @@ class TflitePair:
 
 def _activations(interpreter: Any) -> Iterator[tuple[int, int]]:
     """Yield (tensor, the tensor that names it): after a QUANTIZE, the name is that of its float input."""
+    floats = {tensor["index"] for tensor in interpreter.get_tensor_details() if tensor["dtype"] is np.float32}
     for entry in interpreter.get_input_details():
         yield int(entry["index"]), int(entry["index"])
     for operator in interpreter._get_ops_details():
         if operator["op_name"] in ("DELEGATE", "DEQUANTIZE"):
             continue
         for index in operator["outputs"]:
-            source = operator["inputs"][0] if operator["op_name"] == "QUANTIZE" else index
+            source = operator["inputs"][0] if operator["op_name"] == "QUANTIZE" and operator["inputs"][0] in floats else index
             yield int(index), int(source)
 
 

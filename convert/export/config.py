@@ -5,8 +5,10 @@ from typing import Literal, get_args
 
 from edgecnn.convert.export.calibration import calibration_methods
 from edgecnn.convert.export.runtime_releases import RuntimeRelease, parse_targets
+from edgecnn.convert.programs import PROGRAMS, Program, require_files
 from edgecnn.edge.errors import ConfigError, field
-from edgecnn.edge.formats import FORMATS, PRECISIONS, CalibrationName, default_formats, device_formats
+from edgecnn.edge.formats import FORMATS, PRECISIONS, CalibrationName, IoName, default_formats, device_formats
+from edgecnn.edge.text import has_controls
 
 Batch = Literal["1", "dynamic"]
 BATCHES: tuple[Batch, ...] = get_args(Batch)
@@ -20,18 +22,26 @@ class ExportConfig:
         formats: Names in `device_formats`.
         precisions: Names that every chosen format supports.
         calibration: Calibration method; None means minmax.
-        runtimes: Target runtimes, for example `tflite-runtime==2.14` or `onnxruntime`, at most one per format.
+        targets: Target runtimes, for example `tflite-runtime==2.14` or `onnxruntime`, at most one per format; and programs in
+            `PROGRAMS`, which get files of their own.
         batch: Images per call of a file: `1`, or `dynamic` for any number.
+        author: Who made the model, for the files' metadata; None to say nothing.
+        license: Its licence, for the same; None to say nothing.
+        io: Type of the input and output of int8 files; None for each format's own: int8 for tflite, float32 for onnx.
 
     Raises:
-        ConfigError: If a format, precision, runtime or batch is unknown, or a format lacks a precision.
+        ConfigError: If a format, precision, target or batch is unknown, a format lacks a precision, or a program the file that
+            it needs.
     """
 
     formats: tuple[str, ...] = default_formats()
     precisions: tuple[str, ...] = ("float32", "int8")
     calibration: CalibrationName | None = None
-    runtimes: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
     batch: Batch = "1"
+    io: IoName | None = None
+    author: str | None = None
+    license: str | None = None
 
     def __post_init__(self) -> None:
         if self.batch not in BATCHES:
@@ -47,8 +57,31 @@ class ExportConfig:
                     others = [name for name in self.formats if precision in FORMATS[name].precisions]
                     fix = f"use {field('formats')}={others[0]} alone" if others else "choose another precision"
                     raise ConfigError(f"{model_format} has no {precision} (it has {has}): {fix}")
+        self._check_io()
+        for name in ("author", "license"):
+            said = getattr(self, name)
+            if said is not None and (has_controls(said) or not said.strip()):
+                raise ConfigError(f"{field(name)} must be one line of text: write it so, or omit it")
         self.methods()
-        self.targets()
+        self.releases()
+        for program in self.programs():
+            require_files(program, self.files())
+
+    def _check_io(self) -> None:
+        if self.io is None:
+            return
+        known = dict.fromkeys(name for row in FORMATS.values() for name in row.io)
+        if self.io not in known:
+            raise ConfigError(f"{field('io')}={self.io} is unknown: use {', '.join(known)}")
+        if "int8" not in self.precisions:
+            raise ConfigError(f"{field('io')}={self.io} is for int8 files: add {field('precisions')}=int8, or omit it")
+        for model_format in self.formats:
+            if self.io not in FORMATS[model_format].io:
+                others = [name for name, row in FORMATS.items() if self.io in row.io]
+                raise ConfigError(
+                    f"int8 files of {model_format} take {' or '.join(FORMATS[model_format].io)}, not {self.io}: omit "
+                    f"{field('io')}, or use {field('formats')}={others[0]} alone"
+                )
 
     def files(self) -> list[tuple[str, str]]:
         """Return the (format, precision) pairs to write, float32 of each format first."""
@@ -68,6 +101,10 @@ class ExportConfig:
         """Return the calibration method of each format."""
         return calibration_methods(self.calibration, self.formats)
 
-    def targets(self) -> dict[str, RuntimeRelease]:
+    def releases(self) -> dict[str, RuntimeRelease]:
         """Return the target runtime of a format's files, if one was named."""
-        return parse_targets(self.runtimes, self.formats)
+        return parse_targets([target for target in self.targets if target not in PROGRAMS], self.formats)
+
+    def programs(self) -> tuple[Program, ...]:
+        """Return the programs that get files of their own."""
+        return tuple(PROGRAMS[target] for target in dict.fromkeys(self.targets) if target in PROGRAMS)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgecnn.convert.export.runtime_releases import RuntimeRelease
 from edgecnn.convert.keras.load import load_keras
 from edgecnn.convert.keras.runtime import KerasRuntime
-from edgecnn.edge.formats import FORMATS, CalibrationName
+from edgecnn.edge.formats import FORMATS, CalibrationName, IoName
 from edgecnn.edge.manifest import Output
 
 Ranges = Mapping[str, tuple[float, float]]
@@ -61,6 +61,7 @@ class Conversion:
         method: Calibration method, one of the format's.
         target: Target runtime of the files; None if none was named.
         any_batch: Whether the files take any number of images at a time, as the model then must; else they take one.
+        io: Type of the input and output of int8 files, one of the format's.
     """
 
     runtime: KerasRuntime
@@ -68,6 +69,7 @@ class Conversion:
     method: CalibrationName
     target: RuntimeRelease | None
     any_batch: bool
+    io: IoName
 
 
 def converter_for(model_format: str, conversion: Conversion) -> Converter:

@@ -12,6 +12,7 @@ from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export_job import Card, ExportJob
 from edgecnn.convert.export.file_exporter import FileExporter
 from edgecnn.convert.export.keep_accuracy import Judge, judged_images
+from edgecnn.convert.export.program_files import write_program_files
 from edgecnn.convert.export.tuning.figure import save_tried
 from edgecnn.convert.export.tuning.settings import with_settings
 from edgecnn.convert.export.tuning.tune import tuned_file
@@ -140,9 +141,10 @@ def _write(job: ExportJob) -> Manifest:
         kept = tuple(artifact for artifact in job.manifest.artifacts if artifact.path not in gone)
         manifest = replace(job.manifest, provenance=provenance, reference=reference, artifacts=kept)
         manifest = manifest.with_artifacts(*(artifact for artifact, _ in made))
+        manifest, outdated = write_program_files(new, manifest, job)
         manifest.save(new)
         _write_card(new, manifest, job)
-    for name in gone:
+    for name in (*gone, *outdated):
         (job.folder / name).unlink(missing_ok=True)
         (job.folder / f"{name}.png").unlink(missing_ok=True)
     return manifest
@@ -220,10 +222,10 @@ def _first_manifest(source: ModelFile, keras: Classifier, dataset: Dataset, trus
         raise ConfigError(f"{folder} has a model that edgecnn trained: name another folder with {field('out')}")
     if earlier.keras_model().sha256 != sha256(source.data):
         # Files exported from another model stay; loading one reports that it is stale.
-        return manifest.with_artifacts(*earlier.exported)
+        return replace(manifest, for_programs=earlier.for_programs).with_artifacts(*earlier.exported)
     # If the interface changes, files exported with the former one are no longer verified.
-    same = replace(earlier, provenance=manifest.provenance, reference=None, artifacts=manifest.artifacts) == manifest
-    return earlier if same else manifest
+    model = replace(earlier, provenance=manifest.provenance, reference=None, artifacts=manifest.artifacts, for_programs=())
+    return earlier if model == manifest else manifest
 
 
 def _reference(probabilities: Floats, source: ModelFile, dataset: Dataset) -> tuple[Reference, bytes]:

@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from edgecnn.convert.diagnosis.diagnose import LayerError, diagnose
 from edgecnn.convert.export.activation_ranges import Calibrator
 from edgecnn.convert.export.converters import Conversion, Converter, converter_for
+from edgecnn.convert.export.description import describe, described
 from edgecnn.convert.export.export_job import ExportJob
 from edgecnn.convert.export.float_fallback import MendedFile, mend
 from edgecnn.convert.export.keep_accuracy import Judge, JudgedImages
 from edgecnn.convert.export.parity import check_parity
 from edgecnn.convert.export.runtime_releases import require_runs
 from edgecnn.edge.compatibility.requirements import read_needs
-from edgecnn.edge.errors import GateFailed, field
+from edgecnn.edge.data.splits import Subset
+from edgecnn.edge.errors import ConversionError, GateFailed, field
 from edgecnn.edge.export_records import Mended
 from edgecnn.edge.files import sha256
 from edgecnn.edge.folder.model_file import ModelFile
@@ -32,6 +34,8 @@ from edgecnn.edge.runtimes import LoadedModel, opener_for
 _RANKED_ON = 50
 # Share of float32's time that a file takes which is faster: what is closer to 1 may be chance.
 _FASTER = 0.95
+# Number of test images on which a file with its description is compared with the file without.
+_COMPARED = 32
 
 
 @dataclass(frozen=True)
@@ -65,10 +69,15 @@ class FileExporter:
 
     def __init__(self, job: ExportJob, reference: Floats, images: JudgedImages | None) -> None:
         self._job, self._reference, self._images = job, reference, images
-        self._targets, methods, any_batch = job.config.targets(), job.config.methods(), job.config.any_batch
+        self._targets, methods, any_batch = job.config.releases(), job.config.methods(), job.config.any_batch
         output = job.manifest.output
         self._converters = {
-            name: converter_for(name, Conversion(job.runtime, output, method, self._targets.get(name), any_batch))
+            name: converter_for(
+                name,
+                Conversion(
+                    job.runtime, output, method, self._targets.get(name), any_batch, job.config.io or FORMATS[name].io[0]
+                ),
+            )
             for name, method in methods.items()
         }
         self.calibrator = Calibrator(job.dataset, job.keras, methods)
@@ -94,14 +103,20 @@ class FileExporter:
             data = file.converter.convert(precision)
         if calibrated:
             self.calibrator.compare_halves(file.name, precision, file.converter)
-        return replace(self.entry(file.name, model_format, precision, data), mended=mended), data
+        artifact, final = self.entry(file.name, model_format, precision, data)
+        if mended:  # The plain file would have the same description.
+            mended = replace(mended, plain_size_bytes=mended.plain_size_bytes + len(final) - len(data))
+        return replace(artifact, mended=mended), final
 
-    def entry(self, name: str, model_format: str, precision: str, data: bytes) -> Artifact:
-        """Return a file's entry in the manifest, once its runtime has run it on all test images. Errors are those of `make`."""
+    def entry(self, name: str, model_format: str, precision: str, data: bytes) -> tuple[Artifact, bytes]:
+        """Return a file's entry in the manifest, and the file with its description, once its runtime has run it on all test
+        images. Errors are those of `make`.
+        """
         opened, probabilities = self._run(name, model_format, data)
+        data = self._described(name, model_format, data, probabilities)
         if model_format in self._targets:
             require_runs(name, data, self._targets[model_format])
-        return Artifact(
+        artifact = Artifact(
             format=model_format,
             precision=precision,
             path=name,
@@ -113,6 +128,20 @@ class FileExporter:
             oldest_runtime=read_needs(data, model_format).oldest_runtime() if FORMATS[model_format].requirements else None,
             parity=check_parity(name, precision, probabilities, self._reference),
         )
+        return artifact, data
+
+    def _described(self, name: str, model_format: str, data: bytes, probabilities: Floats) -> bytes:
+        """Return a file with its description, which computes the same: the first test images show it."""
+        job = self._job
+        description = describe(job.manifest, job.config, probabilities, job.dataset.test.labels)
+        found = described(data, model_format, description)
+        if found != data:
+            remember_made(found)
+            few = Subset(job.dataset.test, np.arange(min(_COMPARED, len(probabilities))))
+            again = self._classifier(name, model_format, found)[1].split_probabilities(few)
+            if not np.array_equal(again, probabilities[: len(again)]):
+                raise ConversionError(f"{name} computes something else with its metadata: report this as a bug of edgecnn")
+        return found
 
     def quantizer(self, model_format: str) -> tuple[tuple[str, ...], Callable[[Sequence[str]], bytes]]:
         """Return a format's operators, and the function that makes its int8 file with some of them in float."""
@@ -129,12 +158,16 @@ class FileExporter:
         return self._run(name, model_format, data)[1]
 
     def _run(self, name: str, model_format: str, data: bytes) -> tuple[LoadedModel, Floats]:
+        opened, classifier = self._classifier(name, model_format, data)
+        probabilities = classifier.split_probabilities(self._job.dataset.test)
+        remember_made(data)
+        return opened, probabilities
+
+    def _classifier(self, name: str, model_format: str, data: bytes) -> tuple[LoadedModel, Classifier]:
         candidate = ModelFile(self._job.folder / name, model_format, data, self._job.manifest, None, None)
         # A file of a format that comes with its own tools crashed its runtime where these tools misread a network.
         opened = opener_for(model_format).open_file(candidate, 1, trusted=not FORMATS[model_format].by_name)
-        probabilities = Classifier(candidate, opened).split_probabilities(self._job.dataset.test)
-        remember_made(data)
-        return opened, probabilities
+        return opened, Classifier(candidate, opened)
 
     def _accurate(self, file: _File, judge: Judge, images: JudgedImages) -> tuple[bytes, Mended | None]:
         """Return a file that passes the judge, and how it was made to; None for the plain file."""

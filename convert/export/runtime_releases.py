@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+from edgecnn.convert.programs import PROGRAMS
 from edgecnn.edge.compatibility.requirements import known_releases, read_needs, release_key
 from edgecnn.edge.errors import ConfigError, ConversionError, field
 from edgecnn.edge.formats import RUNTIMES, Runtime
@@ -50,17 +51,18 @@ def parse_target(text: str) -> RuntimeRelease:
         ConfigError: If the package or the version is unknown.
     """
     name, equals, release = text.partition("==")
-    known = ", ".join(f"{package}=={oldest} to {newest}" for package, (_, oldest, newest) in _known().items())
+    releases = [f"{package}=={oldest} to {newest}" for package, (_, oldest, newest) in _known().items()]
+    known = ", ".join([*releases, *PROGRAMS])
     if name not in _known():
-        raise ConfigError(f"{field('runtimes')}={text} is unknown: use one of {known}")
+        raise ConfigError(f"{field('targets')}={text} is unknown: use one of {known}")
     row, oldest, newest = _known()[name]
     if not equals:
         return RuntimeRelease(name, newest)
     if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6}){0,3}", release):
-        raise ConfigError(f"{field('runtimes')}={text} needs a version such as 2.14 after its name and ==: use one of {known}")
+        raise ConfigError(f"{field('targets')}={text} needs a version such as 2.14 after its name and ==: use one of {known}")
     too_new = row.ended and release_key(release) > release_key(newest)
     if release_key(release) < release_key(oldest) or too_new:
-        raise ConfigError(f"{field('runtimes')}={text}: no table covers that release: use {name}=={oldest} to {newest}")
+        raise ConfigError(f"{field('targets')}={text}: no table covers that release: use {name}=={oldest} to {newest}")
     return RuntimeRelease(name, release)
 
 
@@ -78,12 +80,12 @@ def parse_targets(texts: Sequence[str], formats: Sequence[str]) -> dict[str, Run
     for target in map(parse_target, texts):
         if target.model_format not in formats:
             raise ConfigError(
-                f"{field('runtimes')}={target.package} is for {target.model_format} files, which are not exported: "
+                f"{field('targets')}={target.package} is for {target.model_format} files, which are not exported: "
                 f"add {field('formats')}={target.model_format}, or omit it"
             )
         if target.model_format in targets:
             both = f"{targets[target.model_format]} and {target}"
-            raise ConfigError(f"{field('runtimes')} names {both}, both for {target.model_format} files: name the older one")
+            raise ConfigError(f"{field('targets')} names {both}, both for {target.model_format} files: name the older one")
         targets[target.model_format] = target
     return targets
 
@@ -105,7 +107,7 @@ def require_runs(name: str, data: bytes, target: RuntimeRelease) -> None:
     if lack:
         precision = name.partition(".")[0]
         other = "replace that layer" if precision == "float32" else f"omit {field('precisions')}={precision}"
-        raise ConversionError(f"{name}: {lack}: {other}, or name a newer runtime with {field('runtimes')}")
+        raise ConversionError(f"{name}: {lack}: {other}, or name a newer runtime with {field('targets')}")
 
 
 def _ran_here(target: RuntimeRelease) -> bool:

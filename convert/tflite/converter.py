@@ -22,6 +22,7 @@ class TfliteConverter:
     def __init__(self, conversion: Conversion) -> None:
         self._model, self._shape, _ = of_batches(conversion.runtime)
         self._dtype, self._any_batch = conversion.runtime.input_spec.dtype, conversion.any_batch
+        self._io = conversion.io
 
     @cached_property
     def _float32(self) -> bytes:
@@ -37,7 +38,7 @@ class TfliteConverter:
 
     def quantize(self, precision: str, ranges: Ranges, keep: Sequence[str] = ()) -> bytes:
         """See `Converter`."""
-        return quantize_tflite(self._float32, precision, ranges, keep)
+        return quantize_tflite(self._float32, precision, ranges, keep, self._io)
 
     def operators(self) -> tuple[str, ...]:
         """See `Converter`."""

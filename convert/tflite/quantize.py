@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Ranges
+from edgecnn.convert.tflite.input_output import as_uint8
 from edgecnn.edge.errors import ConversionError, MissingDependency, why
+from edgecnn.edge.formats import IoName
 from edgecnn.edge.install_command import install_command
 from edgecnn.edge.quiet import quiet
 
@@ -49,7 +51,7 @@ def calibrate_tflite(float32: bytes, inputs: NDArray[Any]) -> Ranges:
     return {name: (float(lows[index]), float(highs[index])) for index, name in tensors.items()}
 
 
-def quantize_tflite(float32: bytes, precision: str, ranges: Ranges, keep: Sequence[str] = ()) -> bytes:
+def quantize_tflite(float32: bytes, precision: str, ranges: Ranges, keep: Sequence[str] = (), io: IoName = "int8") -> bytes:
     """Quantize to `int8` (8-bit weights and activations) or `int16x8` (16-bit activations), integers from input to output.
 
     Weights have one scale per output channel. An operator without an integer kernel stays float between a DEQUANTIZE
@@ -60,6 +62,7 @@ def quantize_tflite(float32: bytes, precision: str, ranges: Ranges, keep: Sequen
         precision: `int8` or `int16x8`.
         ranges: Result of `calibrate_tflite`.
         keep: Operators that stay float, by the name of their output tensor; the last operator also keeps the output float.
+        io: Type of the input and output of an int8 file.
 
     Raises:
         ConversionError: If the quantizer fails, or writes what the runtime can't load.
@@ -75,10 +78,7 @@ def quantize_tflite(float32: bytes, precision: str, ranges: Ranges, keep: Sequen
             warnings.simplefilter("ignore", UserWarning)  # Its interpreter warns like ours.
             from litert_quantizer import Quantizer, recipe
 
-            rules = getattr(recipe, recipes[precision])()
-            # A scope is the output names of an operator, each with a semicolon. The model's output has the scope of the
-            # operator that computes it, and stays float with it.
-            rules += [{"regex": f"^{re.escape(name)};$", "operation": "*", "algorithm_key": "no_quantize"} for name in keep]
+            rules = getattr(recipe, recipes[precision])() + _float_rules(keep, precision == "int8" and io == "float32")
             found = {
                 name: {
                     side: np.full((1,) * ranks[name], value, np.float32)
@@ -93,10 +93,19 @@ def quantize_tflite(float32: bytes, precision: str, ranges: Ranges, keep: Sequen
     except Exception as error:  # Its passes raise ValueError, RuntimeError, KeyError and others.
         raise ConversionError(f"TFLite: litert-quantizer can't quantize the model to {_reason(precision, error)}") from error
     try:
+        data = as_uint8(data) if precision == "int8" and io == "uint8" else data
         open_tflite(data)
     except (ValueError, RuntimeError) as error:
         raise ConversionError(f"TFLite: LiteRT can't load the model quantized to {_reason(precision, error)}") from error
     return data
+
+
+def _float_rules(keep: Sequence[str], ends: bool) -> list[dict[str, str]]:
+    """Return the rules that leave operators in float, and the input and output if `ends` is set."""
+    # A scope is the output names of an operator, each with a semicolon. The model's output has the scope of the operator
+    # that computes it, and stays float with it.
+    scopes = [(f"^{re.escape(name)};$", "*") for name in keep] + ([(".*", "INPUT"), (".*", "OUTPUT")] if ends else [])
+    return [{"regex": regex, "operation": operation, "algorithm_key": "no_quantize"} for regex, operation in scopes]
 
 
 def _reason(precision: str, error: Exception) -> str:
@@ -107,7 +116,8 @@ def tflite_scales(data: bytes) -> dict[str, float]:
     """Return the scale of every integer activation of a quantized file, by tensor name."""
     interpreter = open_tflite(data)
     tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
-    indices = [index for index, _ in _computed(interpreter)]
+    same = _converted_inputs(interpreter)
+    indices = [index for index, _ in _computed(interpreter) if index not in same]
     scales = {str(tensors[index]["name"]): tensors[index]["quantization_parameters"]["scales"] for index in indices}
     return {name: float(found[0]) for name, found in scales.items() if len(found)}
 
@@ -149,6 +159,13 @@ def _computed(interpreter: Any) -> list[tuple[int, str]]:
             # -1 stands for a missing output, which an LSTM may have.
             found += [(int(index), operator["op_name"]) for index in operator["outputs"] if index >= 0]
     return found
+
+
+def _converted_inputs(interpreter: Any) -> set[int]:
+    """Return the tensors that hold an integer input of the file in another integer type."""
+    entries = {entry["index"] for entry in interpreter.get_input_details() if entry["dtype"] is not np.float32}
+    steps = [operator for operator in interpreter._get_ops_details() if operator["op_name"] == "QUANTIZE"]
+    return {int(step["outputs"][0]) for step in steps if step["inputs"][0] in entries}
 
 
 def _any_int16_scale(float32: bytes) -> bytes:

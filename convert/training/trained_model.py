@@ -127,4 +127,6 @@ def _with_exports(run: TrainingRun, manifest: Manifest) -> Manifest:
         earlier = earlier_manifest(run.folder)
     except ArtifactError:  # This was reported when the run began.
         return manifest
-    return manifest if earlier is None else replace(manifest, reference=earlier.reference).with_artifacts(*earlier.exported)
+    if earlier is None:
+        return manifest
+    return replace(manifest, reference=earlier.reference, for_programs=earlier.for_programs).with_artifacts(*earlier.exported)

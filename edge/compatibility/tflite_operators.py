@@ -1,6 +1,6 @@
 """The names of the operators of .tflite files."""
 
-from edgecnn.edge.compatibility.flatbuffer import Table
+from edgecnn.edge.compatibility.flatbuffer import Table, root
 
 # The builtin operators of TFLite by their codes from 0: schema.fbs.
 _OPERATOR_NAMES = """
@@ -32,8 +32,9 @@ _OPERATOR_NAMES = """
 OPERATORS = tuple(_OPERATOR_NAMES.split())
 _CUSTOM = OPERATORS.index("CUSTOM")
 
-# Places of the fields in the table OperatorCode of schema.fbs.
+# Places of the fields in the tables of schema.fbs: OperatorCode, and those on the way to it.
 _DEPRECATED, _CUSTOM_CODE, _BUILTIN = 0, 1, 3
+_MODEL_OPERATOR_CODES, _MODEL_SUBGRAPHS, _SUBGRAPH_OPERATORS, _OPERATOR_CODE = 1, 2, 3, 0
 
 
 def operator_name(code: Table) -> str:
@@ -43,3 +44,16 @@ def operator_name(code: Table) -> str:
     if number == _CUSTOM:
         return f"custom {code.data(_CUSTOM_CODE).decode(errors='replace')}"
     return OPERATORS[number] if 0 <= number < len(OPERATORS) else f"operator {number}"
+
+
+def used_operators(data: bytes) -> tuple[str, ...]:
+    """Return the names of the operators that a file's graphs use, each once, in their order.
+
+    Raises:
+        ValueError, IndexError, struct.error: If the bytes are not a TFLite file.
+    """
+    model = root(data)
+    names = [operator_name(code) for code in model.tables(_MODEL_OPERATOR_CODES)]
+    graphs = model.tables(_MODEL_SUBGRAPHS)
+    used = (operator.u32(_OPERATOR_CODE, 0) for graph in graphs for operator in graph.tables(_SUBGRAPH_OPERATORS))
+    return tuple(dict.fromkeys(names[number] for number in used))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.files import read_bytes
-from edgecnn.edge.folder.file_names import MANIFEST_NAME, REFERENCE_NAME, TRIED_STEMS, TUNED_STEM
+from edgecnn.edge.folder.file_names import LABELS_NAME, MANIFEST_NAME, REFERENCE_NAME, TRIED_STEMS, TUNED_STEM
 from edgecnn.edge.formats import FORMATS, PRECISIONS
 from edgecnn.edge.manifest import MOST_MANIFEST_BYTES, Manifest
 from edgecnn.edge.parsing import parsing
@@ -32,6 +32,7 @@ _LIMITS = {
     INDEX_NAME: 2**20,
     MANIFEST_NAME: MOST_MANIFEST_BYTES,
     REFERENCE_NAME: 2**30,
+    LABELS_NAME: 2**24,
     TEST_LABELS_NAME: 2**27,
     TEST_IMAGES_NAME: 2**36,
     GOLDEN_IMAGES_NAME: 2**27,
@@ -186,7 +187,7 @@ def _require_complete(manifest: Manifest, index: Index, path: Path) -> None:
     """Check that a bundle's manifest and files belong together."""
     models = [artifact.path for artifact in manifest.exported]
     needed = {MANIFEST_NAME, REFERENCE_NAME, TEST_IMAGES_NAME, TEST_LABELS_NAME, GOLDEN_IMAGES_NAME}
-    needed |= {*models, *map(golden_name, models)}
+    needed |= {*models, *map(golden_name, models), *(file.path for file in manifest.for_programs)}
     if needed != set(index.members) or not models or (manifest.reference and manifest.reference.path) != REFERENCE_NAME:
         raise ArtifactError(f"{path}: {MANIFEST_NAME} belongs to other files: make it with edgecnn bundle")
 

@@ -46,6 +46,12 @@ def export_text(manifest: Manifest, folder: Path, files: Sequence[str], width: i
         for artifact in written
         if artifact.parity and artifact.parity.same_class < _FEW_AGREE * artifact.parity.images
     ]
+    notes += [
+        f"{file.path} is for {file.program}. Through it, {file.parity.same_class:,} of "
+        f"{counted(file.parity.images, 'test image')} have the same class as in Keras."
+        for file in manifest.for_programs
+        if file.path in files and file.parity
+    ]
     notes += _same_for_all(written)
     if manifest.reference:
         notes.insert(0, _keras_text(manifest, manifest.reference))

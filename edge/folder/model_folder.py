@@ -7,7 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from edgecnn.edge.errors import ConfigError, MissingDependency
+from edgecnn.edge.errors import ArtifactError, ConfigError, MissingDependency
+from edgecnn.edge.export_records import ProgramFile
+from edgecnn.edge.files import read_bytes, sha256
 from edgecnn.edge.folder.file_names import bundle_of
 from edgecnn.edge.folder.model_file import ModelFile, read_model
 from edgecnn.edge.formats import format_of
@@ -164,6 +166,20 @@ class ModelFolder:
                 raise ConfigError(f"{self.named} has no {name}: it has {', '.join(self.names)}")
             self._read[name] = read_model(self.folder / name, self._manifest)
         return self._read[name]
+
+    def program_file(self, file: ProgramFile) -> bytes:
+        """Read a file for other programs.
+
+        Raises:
+            ArtifactError: If it is missing, not the one that the manifest lists, or made from an earlier model.
+        """
+        path, manifest = self.folder / file.path, self.manifest
+        data = read_bytes(path, fix="export it again")
+        if sha256(data) != file.sha256:
+            raise ArtifactError(f"{path} was changed after it was exported: export it again")
+        if manifest and file.source_sha256 not in {artifact.sha256 for artifact in manifest.artifacts}:
+            raise ArtifactError(f"{path} is stale: it was made from an earlier file. Export it again")
+        return data
 
     def shown(self, name: str) -> str:
         """Return the name of a file for results: as the caller would write it."""

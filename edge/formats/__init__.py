@@ -10,12 +10,13 @@ so that a new runtime is one module and one row:
 | `Format.anatomy` | `read_network(...)`: `edgecnn.edge.anatomy.network` |
 | `Format.requirements` | `read_needs(...)` and `RELEASES`: `edgecnn.edge.compatibility.requirements` |
 | `Format.converter` | `converter(...)`: `edgecnn.convert.export.converters` |
+| `Format.describer` | `described(...)`: `edgecnn.convert.export.description` |
 | `Format.pair` | `open_pair(...)`: `edgecnn.convert.diagnosis.pair` |
 """
 
 from pathlib import Path
 
-from edgecnn.edge.formats.format import FORMATS, CalibrationName, Format, Mark
+from edgecnn.edge.formats.format import FORMATS, CalibrationName, Format, IoName, Mark
 from edgecnn.edge.formats.package import Package
 from edgecnn.edge.formats.precision import PRECISIONS, Precision
 from edgecnn.edge.formats.runtime import RUNTIMES, Runtime
@@ -26,6 +27,7 @@ __all__ = [
     "RUNTIMES",
     "CalibrationName",
     "Format",
+    "IoName",
     "Mark",
     "Package",
     "Precision",

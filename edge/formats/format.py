@@ -7,6 +7,9 @@ from edgecnn.edge.formats.package import WORKSTATION, Package
 CalibrationName = Literal["minmax", "entropy", "percentile"]
 """A way to take ranges from activations."""
 
+IoName = Literal["int8", "uint8", "float32"]
+"""The type of an int8 file's input and output."""
+
 
 class Mark(NamedTuple):
     """Bytes by which the files of a format are recognised.
@@ -34,12 +37,14 @@ class Format(NamedTuple):
         precisions: Names of the precisions it has, in the order of `PRECISIONS`.
         calibrations: Calibration methods of its quantizer, the default first.
         mark: Bytes that identify its files; None if the runtime's own error is the check.
+        io: Types that the input and output of its int8 files may have, the default first.
         signatures: Whether a file may hold several named graphs.
         trusted: Whether a file may need Python modules that define its layers; their code then runs.
         reader: Package that reads its layers; None if edgecnn can't read them.
         anatomy: Module that reads a file's layers; None if edgecnn can't read them.
         requirements: Module that reads which release of a runtime a file needs; None if no device runs it, or nobody lists it.
         converter: Module that writes its files; None if edgecnn writes none.
+        describer: Module that writes a description into its files; None if they have no place for one.
         pair: Module that compares a quantized file with its float file; None if there are no such files.
         made_with: Packages besides TensorFlow that write its files, by their pip names.
         by_name: Whether it is exported only if it is named.
@@ -58,8 +63,10 @@ class Format(NamedTuple):
     signatures: bool = False
     trusted: bool = False
     calibrations: tuple[CalibrationName, ...] = ()
+    io: tuple[IoName, ...] = ("float32",)
     requirements: str | None = None
     converter: str | None = None
+    describer: str | None = None
     pair: str | None = None
     made_with: tuple[str, ...] = ()
     by_name: bool = False
@@ -98,12 +105,14 @@ FORMATS = {
             on_device=True,
             precisions=("float32", "float16", "dynamic", "int8", "int16x8"),
             calibrations=("minmax",),
+            io=("int8", "uint8", "float32"),
             mark=Mark(4, b"TFL3", "no TFL3 mark", "copy it again, or name another file"),
             signatures=True,
             reader=LITERT,
             anatomy="edgecnn.edge.anatomy.tflite",
             requirements="edgecnn.edge.compatibility.tflite",
             converter="edgecnn.convert.tflite.converter",
+            describer="edgecnn.convert.tflite.metadata",
             pair="edgecnn.convert.diagnosis.tflite",
             made_with=("ai-edge-litert", "litert-quantizer"),
         ),
@@ -117,6 +126,7 @@ FORMATS = {
             anatomy="edgecnn.edge.anatomy.onnx",
             requirements="edgecnn.edge.compatibility.onnx",
             converter="edgecnn.convert.onnx.converter",
+            describer="edgecnn.convert.onnx.metadata",
             pair="edgecnn.convert.diagnosis.onnx",
             made_with=("tf2onnx", "onnx", "onnxslim", "onnxruntime"),
         ),

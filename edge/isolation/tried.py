@@ -3,7 +3,8 @@
 A hash in a manifest shows that a file is the listed one. It does not show that its bytes do no harm: whoever can alter
 the file can alter the manifest. So every new file is tried, listed or not, except those made here.
 
-Files made here (by train and export) are known by their bytes; they ran in the default runtime of their format. Tried files are known by their bytes and by how they were
+Files made here (by train and export) are known by their bytes; they ran in the default runtime of their
+format. Tried files are known by their bytes and by how they were
 opened: runtime and release, signature, and streaming. Another release, or another graph of the file, may crash.
 """
 

@@ -29,7 +29,7 @@ from edgecnn.edge.data.splits import Labels
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.folder.model_file import ModelFile, read_model
 from edgecnn.edge.folder.model_folder import ModelFolder
-from edgecnn.edge.formats import FORMATS, RUNTIMES, CalibrationName
+from edgecnn.edge.formats import FORMATS, RUNTIMES, CalibrationName, IoName
 from edgecnn.edge.inference.model_interface import interface_of
 from edgecnn.edge.inference.model_test_images import model_images
 from edgecnn.edge.model.interface import Interface
@@ -48,8 +48,11 @@ def export(  # Longer than 50 lines: its arguments and their docs.
     formats: Sequence[str] = _DEFAULTS.formats,
     precisions: Sequence[str] = _DEFAULTS.precisions,
     calibration: CalibrationName | None = None,
-    runtimes: Sequence[str] = (),
+    targets: Sequence[str] = (),
     batch: Batch = _DEFAULTS.batch,
+    io: IoName | None = None,
+    author: str | None = None,
+    license: str | None = None,
     keep_accuracy: float | None = None,
     tune: str | None = None,
     tune_seconds: float = TUNE_SECONDS,
@@ -73,8 +76,11 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         formats: `tflite`, `onnx`.
         precisions: `float32`, `float16`, `dynamic`, `int8`, `int16x8`.
         calibration: Calibration method: `minmax`; onnx also has `entropy` and `percentile`.
-        runtimes: Target runtimes, for example `tflite-runtime==2.14`, at most one per format.
+        targets: Target runtimes, for example `tflite-runtime==2.14`, at most one per format; and programs.
         batch: Images per call of a file: `1`, or `dynamic` for any number.
+        io: Type of the input and output of int8 files: `int8` (default), `uint8` or `float32` for tflite, `float32` for others.
+        author: Who made the model, written into the files' metadata. Default: nothing is said.
+        license: Licence of the model, written into the files' metadata. Default: nothing is said.
         keep_accuracy: Largest drop in percentage points: layers of a quantized file stay float until it is shown to keep it.
         tune: `here` finds on this machine which layers of an int8 file to leave in float for the least time, and writes
             `tuned.tflite` and `tuned.onnx` if they gain. A host, as ssh takes it, has it measured there; `cortex-a53`,
@@ -98,7 +104,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         GateFailed: If no quantized file is accurate enough for `keep_accuracy`; nothing is written then.
         MissingDependency: If a package of the train extra is missing.
     """
-    config = ExportConfig(tuple(formats), tuple(precisions), calibration, tuple(runtimes), batch)
+    config = ExportConfig(tuple(formats), tuple(precisions), calibration, tuple(targets), batch, io, author, license)
     if tune_runtime is not None:
         _require_tunable(tune_runtime, tune, config.formats)
     judge = None if keep_accuracy is None else _judge(keep_accuracy)
@@ -135,7 +141,8 @@ def export(  # Longer than 50 lines: its arguments and their docs.
     )
     earlier = source.manifest.artifacts if source.manifest else ()
     tuned = tuple(artifact.path for artifact in manifest.artifacts if artifact.tuned and artifact not in earlier)
-    return ModelFolder(folder, written=(*config.file_names(), *tuned))
+    others = tuple(file.path for file in manifest.for_programs if file.program in targets)
+    return ModelFolder(folder, written=(*config.file_names(), *tuned, *others))
 
 
 def _own_images(source: ModelFile, usage: Usage) -> Dataset:

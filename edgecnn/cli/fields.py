@@ -7,7 +7,7 @@ OPTIONS = {
     "formats": "--format",
     "precision": "--quantize",
     "precisions": "--quantize",
-    "runtimes": "--for",
+    "targets": "--for",
     "wait_seconds": "--wait",
     "percents": "--percentile",
     "sustained_seconds": "--sustained",

@@ -11,7 +11,7 @@ from edgecnn.edge.runtimes import opener_for
 
 
 def converter_of(model_format: str, model: Any, any_batch: bool = False) -> Converter:
-    return converter_for(model_format, Conversion(KerasRuntime(model), "logits", "minmax", None, any_batch))
+    return converter_for(model_format, Conversion(KerasRuntime(model), "logits", "minmax", None, any_batch, "float32"))
 
 
 def outputs(model_format: str, data: bytes, inputs: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ Make them again when exports change, which tests/convert/export/test_kept_files.
 
 bars/: a trained model and every file that edgecnn exports by default. any_batch/: the same files, which take any number of
 images. by_name/: files of the same model in the formats that must be named. lstm/: a network whose .tflite file has state.
+rpicam_apps/: the same model's files for rpicam-apps.
 foreign/: files like other tools', all of which compute `tests.dense`, or twice their input.
 """
 
@@ -59,6 +60,12 @@ def make_by_name(images: Path, bars: Path, folder: Path) -> None:
     for row in FORMATS.values():
         if row.by_name and not row.apart:
             export(folder / "model.keras", load_dataset(images), ExportConfig((row.name,), row.precisions))
+
+
+def make_rpicam_apps(images: Path, bars: Path, folder: Path) -> None:
+    """Export a folder's model for rpicam-apps, into another folder."""
+    shutil.copytree(bars, folder, ignore=_LOGS)
+    export(folder / "model.keras", load_dataset(images), ExportConfig(("tflite",), targets=("rpicam-apps",)))
 
 
 def make_lstm(images: Path, folder: Path) -> None:
@@ -175,6 +182,9 @@ def main() -> None:
         )
         make_by_name(images, home / "bars", home / "named" / "bars")
         _keep_exports(home / "named" / "bars", "by_name", _named(home / "named" / "bars"))
+        make_rpicam_apps(images, home / "bars", home / "rpicam" / "bars")
+        names = [file.path for file in Manifest.load(home / "rpicam" / "bars").for_programs]
+        _keep(home / "rpicam" / "bars", "rpicam_apps", names)
         make_lstm(images, home / "lstm")
         _keep_exports(home / "lstm", "lstm", ("reference.npy", *_listed(home / "lstm")))
         _keep(home / "foreign", "foreign", (path.name for path in (home / "foreign").iterdir()))

@@ -74,7 +74,7 @@ def tuned_file(  # Longer than 50 lines: it tells what it does, and each outcome
     if images.held_out is not None and (objection := trial.objection(found, data, images.held_out)):
         trial.refuse(f"the cheapest choice passes on the images that chose it, not on those held out: {objection}")
         return None
-    artifact = exporter.entry(trial.name, base.format, _PRECISION, data)
+    artifact, data = exporter.entry(trial.name, base.format, _PRECISION, data)
     # int8 too, even if it is not accurate enough to be compared with: the record has how much slower or faster the file is.
     fresh = trial.compare([*plain, (artifact, data)], trial.name, thorough=True)
     ratios = {path: _inverse(ratio) for path, ratio in fresh.items()}

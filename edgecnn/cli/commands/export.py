@@ -10,7 +10,7 @@ from edgecnn.cli.bench_options import seconds
 from edgecnn.cli.console import check_writable, emit, json_file
 from edgecnn.cli.options import DEFAULT_MODEL, ImageOptions, InterfaceOptions, Json, Trust
 from edgecnn.cli.progress import shown
-from edgecnn.words import PRECISIONS, CalibrationName, default_formats, device_formats
+from edgecnn.words import PRECISIONS, CalibrationName, IoName, default_formats, device_formats
 
 if TYPE_CHECKING:
     from edgecnn.words import Batch
@@ -34,16 +34,26 @@ def export(  # Longer than 50 lines: its options and their help.
             metavar="METHOD", help="Calibration method: minmax; onnx also has entropy and percentile.", show_default="minmax"
         ),
     ] = None,
-    runtimes: Annotated[
+    targets: Annotated[
         list[str] | None,
         typer.Option(
             "--for",
-            metavar="RUNTIME",
-            help="Target runtime: tflite-runtime==2.14, ai-edge-litert or onnxruntime, with or without a version. "
-            "One per format.",
+            metavar="TARGET",
+            help="Target runtime or program: tflite-runtime==2.14, ai-edge-litert or onnxruntime, with or without a version, "
+            "one per format; rpicam-apps or tflite-micro for files of its own.",
         ),
     ] = None,
     batch: Annotated[str, typer.Option(metavar="1|dynamic", help="Images per call of a file: one, or any number.")] = "1",
+    io: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TYPE",
+            help="Input and output of int8 TFLite files: int8, uint8 (int8 plus 128) or float32.",
+            show_default="int8",
+        ),
+    ] = None,
+    author: Annotated[str | None, typer.Option(help="Who made the model, for the files' metadata.")] = None,
+    license: Annotated[str | None, typer.Option(help="Licence of the model, for the files' metadata.")] = None,
     keep_accuracy: Annotated[
         float | None,
         typer.Option(
@@ -91,8 +101,11 @@ def export(  # Longer than 50 lines: its options and their help.
             formats=formats or default_formats(),
             precisions=quantize or ("float32", "int8"),
             calibration=cast("CalibrationName | None", calibration),
-            runtimes=runtimes or (),
+            targets=targets or (),
             batch=cast("Batch", batch),
+            io=cast("IoName | None", io),
+            author=author,
+            license=license,
             keep_accuracy=keep_accuracy,
             tune=tune,
             tune_seconds=seconds(tune_limit),

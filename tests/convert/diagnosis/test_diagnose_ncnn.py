@@ -17,7 +17,7 @@ RandomInputs = Callable[[int], NDArray[np.float32]]
 
 @pytest.fixture(scope="module")
 def converter(residual: Any) -> Converter:
-    return converter_for("ncnn", Conversion(KerasRuntime(residual), "logits", "minmax", None, False))
+    return converter_for("ncnn", Conversion(KerasRuntime(residual), "logits", "minmax", None, False, "float32"))
 
 
 def test_each_integer_tensor_is_compared_in_real_numbers(converter: Converter, random_inputs: RandomInputs) -> None:

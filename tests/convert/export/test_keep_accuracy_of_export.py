@@ -61,8 +61,9 @@ def test_layers_go_back_to_float_until_the_judge_is_content(artifacts: Path, idx
     assert artifact.mended is not None
     assert (artifact.mended.tries, artifact.mended.max_drop_points, artifact.mended.held_out) == (3, 0.5, 0)
     assert len(artifact.mended.layers) >= 2
-    assert artifact.mended.plain_size_bytes == len(plain)
-    assert artifact.mended.slowdown == artifact.size_bytes / len(plain) / 2
+    described = artifact.mended.plain_size_bytes - len(plain)  # Both files are compared with their metadata, and timed without.
+    assert 500 < described < 3000
+    assert artifact.mended.slowdown == (artifact.size_bytes - described) / len(plain) / 2
     assert artifact.size_bytes > len(plain)
     assert np.array_equal(
         Classifier.load(artifacts / "int8.tflite").split_probabilities(load_dataset(idx_folder).test), judged[-1]
@@ -101,7 +102,8 @@ def test_a_file_that_is_good_as_it_comes_is_not_mended(artifacts: Path, idx_fold
     artifact = manifest.artifact("int8.onnx")
     assert artifact is not None
     assert artifact.mended is None
-    assert artifact.size_bytes == pytest.approx(before, rel=0.01)  # Names in the graph include a counter of Keras's models.
+    # The kept file has no metadata, and names in the graph include a counter of Keras's models.
+    assert 0 < artifact.size_bytes - before < 2000
 
 
 def test_an_export_that_can_not_be_mended_leaves_the_earlier_one_whole(artifacts: Path, idx_folder: Path) -> None:

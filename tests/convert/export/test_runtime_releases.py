@@ -62,12 +62,12 @@ def gelu_of_16_bits() -> bytes:
     [
         (
             "tflite",
-            r"runtimes=tflite is unknown: use one of ai-edge-litert==1\.0\.1 to 2\.3\.0, tflite-runtime==2\.7\.0 to 2\.14\.0",
+            r"targets=tflite is unknown: use one of ai-edge-litert==1\.0\.1 to 2\.3\.0, tflite-runtime==2\.7\.0 to 2\.14\.0",
         ),
-        ("", "runtimes= is unknown: use one of"),
-        ("onnxruntime=1.16", "runtimes=onnxruntime=1.16 is unknown: use one of"),
+        ("", "targets= is unknown: use one of"),
+        ("onnxruntime=1.16", "targets=onnxruntime=1.16 is unknown: use one of"),
         ("onnxruntime>=1.16", "is unknown: use one of"),
-        ("onnxruntime==", "runtimes=onnxruntime== needs a version such as 2.14 .*: use one of"),
+        ("onnxruntime==", "targets=onnxruntime== needs a version such as 2.14 .*: use one of"),
         ("onnxruntime==new", "needs a version"),
         ("onnxruntime==1.16rc1", "needs a version"),
         ("onnxruntime==-1", "needs a version"),
@@ -95,8 +95,8 @@ def test_a_target_is_a_release_and_without_a_version_the_newest_known() -> None:
 @pytest.mark.parametrize(
     ("texts", "formats", "said"),
     [
-        (("onnxruntime",), ("tflite",), "runtimes=onnxruntime is for onnx files, which are not exported: add formats=onnx"),
-        (("tflite-runtime",), ("onnx",), "runtimes=tflite-runtime is for tflite files, which are not exported"),
+        (("onnxruntime",), ("tflite",), "targets=onnxruntime is for onnx files, which are not exported: add formats=onnx"),
+        (("tflite-runtime",), ("onnx",), "targets=tflite-runtime is for tflite files, which are not exported"),
         (("tflite-runtime", "ai-edge-litert==2.0.2"), BOTH, "tflite-runtime 2.14.0 and ai-edge-litert 2.0.2, both for tflite"),
         (("onnxruntime==1.16", "onnxruntime==1.16"), BOTH, "both for onnx files: name the older one"),
     ],
@@ -105,13 +105,13 @@ def test_each_exported_format_has_one_target_at_most(texts: tuple[str, ...], for
     with pytest.raises(ConfigError, match=said):
         parse_targets(texts, formats)
     with pytest.raises(ConfigError, match=said):
-        ExportConfig(formats, runtimes=texts)
+        ExportConfig(formats, targets=texts)
 
 
 def test_each_format_has_its_own() -> None:
-    config = ExportConfig(BOTH, runtimes=("onnxruntime==1.16", "tflite-runtime==2.14"))
-    assert config.targets() == {"onnx": RuntimeRelease("onnxruntime", "1.16"), "tflite": PI_32}
-    assert ExportConfig(BOTH).targets() == {}
+    config = ExportConfig(BOTH, targets=("onnxruntime==1.16", "tflite-runtime==2.14"))
+    assert config.releases() == {"onnx": RuntimeRelease("onnxruntime", "1.16"), "tflite": PI_32}
+    assert ExportConfig(BOTH).releases() == {}
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_dynamic_file_of_newer_operators_is_refused_with_operator_version_and_
         require_runs("dynamic.tflite", by_channel, PI_32)
     assert str(caught.value) == (
         "dynamic.tflite: FULLY_CONNECTED has version 12 (TensorFlow Lite 2.17.0 and later), and tflite-runtime 2.14 has up "
-        "to 10: omit precisions=dynamic, or name a newer runtime with runtimes"
+        "to 10: omit precisions=dynamic, or name a newer runtime with targets"
     )
     require_runs("dynamic.tflite", by_channel, RuntimeRelease("ai-edge-litert", "1.0.1"))
 
@@ -220,7 +220,7 @@ def test_onnx_files_take_the_opset_of_their_target(
     keras.Sequential([keras.Input((12, 12, 1)), convolution, layers.Flatten(), layers.Dense(3, activation="softmax")]).save(
         path
     )
-    config = ExportConfig(("onnx",), ("int8",), runtimes=(f"onnxruntime=={runtime}",))
+    config = ExportConfig(("onnx",), ("int8",), targets=(f"onnxruntime=={runtime}",))
     manifest = export(path, load_dataset(idx_folder), config, Interface(SCHEMES["unit"]), tmp_path / "out")
     for artifact in manifest.artifacts[1:]:
         model = onnx.load(tmp_path / "out" / artifact.path)

@@ -1,0 +1,136 @@
+"""Writes TFLite metadata into a .tflite file: what MediaPipe, TFLite's task library and Android's code generator read.
+
+The schema is TensorFlow's metadata_schema.fbs; the numbers below are the positions of its fields. No package has it that
+doesn't bring OpenCV.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from edgecnn.convert.export.description import Description
+from edgecnn.convert.export.program_files import labels_text
+from edgecnn.edge.folder.file_names import LABELS_NAME
+from edgecnn.edge.manifest import Preprocessing, TensorSpec
+from edgecnn.edge.model.preprocess import input_table
+from edgecnn.edge.runtimes import opener_for
+
+NAME = "TFLITE_METADATA"
+PROPERTIES_NAME = "edgecnn.json"
+_IDENTIFIER = b"M001"
+_PARSER = "1.0.0"
+_DESCRIPTIONS, _AXIS_LABELS = 1, 2  # AssociatedFileType
+_FEATURE, _IMAGE = 1, 2  # ContentProperties
+_UNKNOWN, _RGB, _GREY = 0, 1, 2  # ColorSpaceType
+_NORMALIZATION = 1  # ProcessUnitOptions
+
+
+def described(data: bytes, description: Description) -> bytes:
+    """Return the file with metadata, and a .zip of the files that it names at its end. See `Describer`."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    colours = _colours(description.preprocessing, opener_for("tflite").open_model(data, 1).input_spec)
+    model = schema.ModelT.InitFromPackedBuf(data, 0)
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer.data = list(_metadata(description, colours))
+    entry.name, entry.buffer = NAME, len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [item for item in model.metadata or [] if item.name != NAME.encode()] + [entry]
+    builder = flatbuffers.Builder(len(data))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    record = json.dumps(description.record(), ensure_ascii=False)
+    files = {LABELS_NAME: labels_text(description.class_names), PROPERTIES_NAME: record}
+    return _with_zip(bytes(builder.Output()), files)
+
+
+def _colours(taken: Preprocessing, spec: TensorSpec) -> int:
+    """Return how a reader must order colours. Unknown, so that MediaPipe refuses the file, if it would pass wrong numbers.
+
+    It passes red first; and to a uint8 input it passes the bytes as they are, whatever the scale.
+    """
+    values = input_table(taken, spec).values
+    as_they_are = values.ndim == 1 and np.abs(values.astype(np.float32) - np.arange(256)).max() <= 1
+    if spec.shape[-1] == 3 and (taken.channel_order == "bgr" or (spec.dtype == "uint8" and not as_they_are)):
+        return _UNKNOWN
+    return _RGB if spec.shape[-1] == 3 else _GREY
+
+
+def _with_zip(data: bytes, files: dict[str, str]) -> bytes:
+    """Return bytes with a .zip archive at the end, always the same one."""
+    whole = io.BytesIO(data)
+    with zipfile.ZipFile(whole, "a") as archive:
+        for name, text in files.items():
+            archive.writestr(zipfile.ZipInfo(name), text)  # Without a time, stored as it is.
+    return whole.getvalue()
+
+
+def _metadata(description: Description, colours: int) -> bytes:
+    """Return the metadata as a FlatBuffer."""
+    import flatbuffers
+
+    builder = flatbuffers.Builder(1024)
+    image = _table(builder, {0: (colours, "Int8")})
+    entry = _tensor(builder, "image", "Image to classify, pixels 0 to 255 before normalization", _IMAGE, image, {
+        4: _offsets(builder, [_normalization(builder, description)]),
+    })  # fmt: skip
+    what = f"{'Probability' if description.output == 'probabilities' else 'Logit'} of each class"
+    labels = _file(builder, LABELS_NAME, "Names of the classes", _AXIS_LABELS)
+    output = _tensor(builder, "probability", what, _FEATURE, _table(builder, {}), {6: _offsets(builder, [labels])})
+    ends = {place: (_offsets(builder, [tensor]), "UOffsetTRelative") for place, tensor in ((2, entry), (3, output))}
+    graph = _table(builder, ends)
+    texts = {0: description.name, 1: description.text(), 4: description.author, 5: description.license, 7: _PARSER}
+    fields = {place: builder.CreateString(text) for place, text in texts.items() if text is not None}
+    fields[3] = _offsets(builder, [graph])
+    fields[6] = _offsets(builder, [_file(builder, PROPERTIES_NAME, "What edgecnn knows of the file", _DESCRIPTIONS)])
+    builder.Finish(_table(builder, {place: (offset, "UOffsetTRelative") for place, offset in fields.items()}), _IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _tensor(builder: Any, name: str, text: str, kind: int, content: int, others: dict[int, int]) -> int:
+    """Write a `TensorMetadata`: its name, its description, what it holds, and other fields."""
+    holds = _table(builder, {0: (kind, "Uint8"), 1: (content, "UOffsetTRelative")})
+    fields = {0: builder.CreateString(name), 1: builder.CreateString(text), 3: holds, **others}
+    return _table(builder, {place: (offset, "UOffsetTRelative") for place, offset in fields.items()})
+
+
+def _normalization(builder: Any, description: Description) -> int:
+    """Write a `ProcessUnit`: (pixel - mean) / std, in the units of pixels."""
+    taken = description.preprocessing
+    mean, std = ([value / taken.scale for value in values] for values in (taken.mean, taken.std))
+    length = max(len(mean), len(std))
+    vectors = [_floats(builder, values * (length // len(values))) for values in (mean, std)]
+    options = _table(builder, {place: (vector, "UOffsetTRelative") for place, vector in enumerate(vectors)})
+    return _table(builder, {0: (_NORMALIZATION, "Uint8"), 1: (options, "UOffsetTRelative")})
+
+
+def _file(builder: Any, name: str, text: str, kind: int) -> int:
+    """Write an `AssociatedFile`."""
+    texts = [builder.CreateString(name), builder.CreateString(text)]
+    return _table(builder, {**{place: (one, "UOffsetTRelative") for place, one in enumerate(texts)}, 2: (kind, "Int8")})
+
+
+def _table(builder: Any, fields: dict[int, tuple[int, str]]) -> int:
+    """Write a table of fields by their positions, each with its value and flatbuffers' name of its kind."""
+    builder.StartObject(max(fields, default=-1) + 1)
+    for place, (value, kind) in fields.items():
+        getattr(builder, f"Prepend{kind}Slot")(place, value, 0)
+    return int(builder.EndObject())
+
+
+def _offsets(builder: Any, items: Sequence[int]) -> int:
+    builder.StartVector(4, len(items), 4)
+    for item in reversed(items):
+        builder.PrependUOffsetTRelative(item)
+    return int(builder.EndVector())
+
+
+def _floats(builder: Any, values: Sequence[float]) -> int:
+    builder.StartVector(4, len(values), 4)
+    for value in reversed(values):
+        builder.PrependFloat32(value)
+    return int(builder.EndVector())

@@ -1,0 +1,163 @@
+"""int8.tflite may take and give int8, uint8 or float32: all that edgecnn does with a file is right with each."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import edgecnn as ec
+from edgecnn.convert.export.config import ExportConfig
+from edgecnn.convert.export.export import export
+from edgecnn.convert.export.keep_accuracy import Judge
+from edgecnn.edge.data.dataset import load_dataset
+from edgecnn.edge.data.splits import Labels, Split
+from edgecnn.edge.errors import ConfigError
+from edgecnn.edge.formats import IoName
+from edgecnn.edge.manifest import Artifact, Manifest
+from edgecnn.edge.model.preprocess import Floats
+from tests.conftest import Terminal
+
+Folders = dict[IoName, Path]
+TYPES: tuple[IoName, ...] = ("int8", "uint8", "float32")
+
+
+@pytest.fixture(scope="module")
+def folders(exported: Path, idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    """Exports of int8.tflite by the type of its input and output."""
+    folders: Folders = {}
+    for io in TYPES:
+        folders[io] = tmp_path_factory.mktemp(io) / "bars"
+        shutil.copytree(exported, folders[io])
+        ec.export(folders[io] / "model.keras", idx_folder, formats=["tflite"], precisions=["int8"], io=io)
+    return folders
+
+
+def entry(folder: Path) -> Artifact:
+    found = Manifest.load(folder).artifact("int8.tflite")
+    assert found
+    return found
+
+
+def every_image(split: Split) -> Any:
+    return split.images(range(len(split.labels)))
+
+
+@pytest.mark.parametrize(
+    ("formats", "precisions", "io", "said"),
+    [
+        (("tflite",), ("int8",), "int32", "io=int32 is unknown: use float32, int8, uint8"),
+        (
+            ("tflite", "onnx"),
+            ("int8",),
+            "uint8",
+            "int8 files of onnx take float32, not uint8: omit io, or use formats=tflite",
+        ),
+        (("onnx",), ("int8",), "int8", "int8 files of onnx take float32, not int8"),
+        (("tflite",), ("int16x8",), "uint8", "io=uint8 is for int8 files: add precisions=int8, or omit it"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(formats: tuple[str, ...], precisions: tuple[str, ...], io: Any, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        ExportConfig(formats, precisions, io=io)
+
+
+def test_float32_is_what_onnx_takes_anyway() -> None:
+    assert ExportConfig(("tflite", "onnx"), io="float32").io == "float32"
+
+
+@pytest.mark.parametrize("io", TYPES)
+def test_the_manifest_says_which_it_is(io: IoName, folders: Folders) -> None:
+    artifact = entry(folders[io])
+    assert artifact.input.dtype == artifact.output.dtype == io
+    zero_points = {"int8": -128, "uint8": 0}
+    for spec in (artifact.input, artifact.output):
+        assert (spec.quantization and spec.quantization.zero_points[0]) == zero_points.get(io)
+
+
+def test_int8_is_what_an_export_has_without_it(folders: Folders, artifacts: Path, idx_folder: Path) -> None:
+    ec.export(artifacts / "model.keras", idx_folder, formats=["tflite"], precisions=["int8"])
+    assert (folders["int8"] / "int8.tflite").read_bytes() == (artifacts / "int8.tflite").read_bytes()
+
+
+def test_uint8_is_int8_plus_128_on_every_test_image(folders: Folders, test_split: Split) -> None:
+    models = {io: ec.Classifier.load(folders[io] / "int8.tflite") for io in TYPES}
+    images = every_image(test_split)
+    inputs = {io: model.inputs(images) for io, model in models.items()}
+    assert np.array_equal(inputs["uint8"], inputs["int8"].astype(np.int16) + 128)
+    assert np.array_equal(inputs["uint8"], images)  # Pixel / 255 has a scale of 1 / 255: a camera's bytes go in as they are.
+    raw = {io: np.stack([models[io].runtime.run(one) for one in models[io].singles(images)]) for io in ("int8", "uint8")}
+    assert np.array_equal(raw["uint8"], raw["int8"].astype(np.int16) + 128)
+
+
+@pytest.mark.parametrize("io", ["uint8", "float32"])
+def test_probabilities_and_parity_are_those_of_int8(io: IoName, folders: Folders, test_split: Split) -> None:
+    images = every_image(test_split)
+    ours, int8 = (ec.Classifier.load(folders[one] / "int8.tflite").predict(images) for one in (io, "int8"))
+    assert np.array_equal(ours.probabilities, int8.probabilities)
+    assert ours.labels == int8.labels
+    assert entry(folders[io]).parity == entry(folders["int8"]).parity
+
+
+@pytest.mark.parametrize("io", TYPES)
+def test_one_image_in_a_loop_gives_the_answer_of_a_batch(io: IoName, folders: Folders, test_split: Split) -> None:
+    model, images = ec.Classifier.load(folders[io] / "int8.tflite"), every_image(test_split)
+    assert (model._single is not None) == (io != "float32")
+    batch = model.predict(images)
+    for index, image in enumerate(images):
+        alone = model.predict(image)
+        assert alone.labels[0] == batch.labels[index]
+        assert np.array_equal(alone.probabilities[0], batch.probabilities[index])
+
+
+@pytest.mark.parametrize("io", ["uint8", "float32"])
+def test_a_bundle_with_it_proves_itself_and_is_measured(
+    io: IoName, folders: Folders, tmp_path: Path, terminal: Terminal
+) -> None:
+    bundle = tmp_path / "bars.zip"
+    terminal.passes("bundle", folders[io], "--file", "int8.tflite", "--out", bundle)
+    assert "PASS" in terminal.passes("verify", bundle)
+    report = ec.bench(bundle, budget=ec.Budget(max_drop_points=100), options=quick())
+    (file,) = report.files
+    assert file.name.endswith("int8.tflite")
+    assert io in terminal.passes("summary", bundle / "int8.tflite")
+
+
+def quick() -> ec.BenchOptions:
+    return ec.BenchOptions(plan=ec.Plan(0.02, 20, 2), percents=(50.0,))
+
+
+@pytest.mark.parametrize("io", ["uint8", "float32"])
+def test_diagnose_finds_every_layer_again(io: IoName, folders: Folders) -> None:
+    ours, int8 = (ec.diagnose(folders[one] / "int8.tflite").layers for one in (io, "int8"))
+    assert [(layer.label, layer.operator) for layer in ours] == [(layer.label, layer.operator) for layer in int8]
+
+
+def test_a_file_with_layers_kept_in_float_has_the_type_too(artifacts: Path, idx_folder: Path) -> None:
+    judged: list[Floats] = []
+
+    def objection(candidate: Floats, reference: Floats, labels: Labels) -> str | None:
+        if np.array_equal(candidate, reference) or len(candidate) < 60:
+            return None
+        judged.append(candidate)
+        return None if len(judged) > 2 else "it loses too much"
+
+    judge = Judge(objection, 0.5, lambda *files: 0.5)
+    config = ExportConfig(("tflite",), ("int8",), io="uint8")
+    export(artifacts / "model.keras", load_dataset(idx_folder), config, judge=judge)
+    artifact = entry(artifacts)
+    assert artifact.mended
+    assert artifact.mended.layers
+    assert artifact.input.dtype == artifact.output.dtype == "uint8"
+    assert artifact.parity
+    assert artifact.parity.same_class == 60
+
+
+def test_the_command_line_has_it(artifacts: Path, idx_folder: Path, terminal: Terminal) -> None:
+    said = terminal.fails(2, "export", artifacts / "model.keras", "--data", idx_folder, "--io", "uint8")
+    assert said.endswith("int8 files of onnx take float32, not uint8: omit --io, or use --format tflite alone")
+    out = terminal.passes(
+        "export", artifacts / "model.keras", "--data", idx_folder, "--io", "uint8", "--format", "tflite", "--quantize", "int8"
+    )
+    assert any("int8.tflite" in line and "uint8" in line for line in out.splitlines())

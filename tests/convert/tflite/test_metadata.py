@@ -1,0 +1,109 @@
+"""TFLite metadata says what the file is, and changes nothing that a runtime computes. make mediapipe reads it."""
+
+import io
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgecnn as ec
+from edgecnn.convert.export.description import Description
+from edgecnn.convert.tflite.metadata import NAME, _colours, described
+from edgecnn.edge.compatibility.flatbuffer import Table, root
+from edgecnn.edge.compatibility.tflite import read_needs
+from edgecnn.edge.data.splits import Split
+from edgecnn.edge.manifest import Manifest, Preprocessing, Quantization, TensorSpec
+from edgecnn.edge.model.interface import SCHEMES
+from edgecnn.edge.runtimes import opener_for
+
+FILES = ("float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite")
+
+
+@pytest.fixture
+def description(exported: Path) -> Description:
+    manifest = Manifest.load(exported)
+    return Description(
+        "bars", ("low", "middle, or so", "höch"), manifest.preprocessing, manifest.output, "ab" * 32, "0.1.0", 60, 57
+    )
+
+
+def metadata(data: bytes) -> Table:
+    """Return the root of a file's metadata."""
+    model = root(data)
+    (entry,) = (item for item in model.tables(6) if item.data(0) == NAME.encode())
+    own = model.tables(4)[entry.u32(1, 0)].data(0)
+    assert own[4:8] == b"M001"
+    return root(own)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_outputs_are_the_same_bit_for_bit(name: str, exported: Path, description: Description, test_split: Split) -> None:
+    data = (exported / name).read_bytes()
+    model = ec.Classifier.load(exported / name)
+    before, after = (opener_for("tflite").open_model(one, 1) for one in (data, described(data, description)))
+    assert (before.input_spec, before.output_spec) == (after.input_spec, after.output_spec)
+    for call in model.singles(test_split.images(range(60))):
+        assert np.array_equal(before.run(call), after.run(call))
+    assert read_needs(data) == read_needs(described(data, description))
+
+
+def test_the_same_file_gets_the_same_bytes_and_a_second_time_no_more(exported: Path, description: Description) -> None:
+    data = (exported / "int8.tflite").read_bytes()
+    assert described(data, description) == described(data, description)
+    again = described(described(data, description), description)
+    assert len([item for item in root(again).tables(6) if item.data(0) == NAME.encode()]) == 1
+
+
+def test_labels_normalization_author_licence_and_accuracy_are_in_it(exported: Path, description: Description) -> None:
+    taken = Preprocessing(1 / 127.5, "letterbox", "any", mean=(1.0,))
+    said = replace(description, preprocessing=taken, author="Jane Doe", license="MIT")
+    data = described((exported / "float32.tflite").read_bytes(), said)
+    whole = metadata(data)
+    assert whole.data(0) == b"bars"
+    assert (whole.data(4), whole.data(5), whole.data(7)) == (b"Jane Doe", b"MIT", b"1.0.0")
+    assert b"edgecnn 0.1.0" in whole.data(1)
+    assert b"right on 57 of 60 test images (95.00%)" in whole.data(1)
+    (graph,) = whole.tables(3)
+    (entry,), (output,) = graph.tables(2), graph.tables(3)
+    (unit,) = entry.tables(4)
+    options = unit.table(1)
+    assert options
+    means, deviations = (np.array(options.u32s(place), np.uint32).view(np.float32) for place in (0, 1))
+    assert means == pytest.approx([127.5])
+    assert deviations == pytest.approx([127.5])
+    (labels,) = output.tables(6)
+    assert (labels.data(0), labels.i8(2)) == (b"labels.txt", 2)
+    archive = zipfile.ZipFile(io.BytesIO(data))
+    assert archive.read("labels.txt").decode() == "low\nmiddle, or so\nhöch\n"
+    record = json.loads(archive.read("edgecnn.json"))
+    assert record["labels"] == ["low", "middle, or so", "höch"]
+    assert (record["correct"], record["test_images"], record["source_sha256"]) == (57, 60, "ab" * 32)
+    assert record["preprocessing"]["mean"] == [1.0]
+
+
+def test_an_author_that_nobody_named_is_not_in_it(exported: Path, description: Description) -> None:
+    whole = metadata(described((exported / "float32.tflite").read_bytes(), description))
+    assert whole.field(4) is whole.field(5) is None
+
+
+@pytest.mark.parametrize(
+    ("scheme", "dtype", "scale", "colours"),
+    [
+        ("unit", "float32", None, 1),
+        ("caffe", "float32", None, 0),  # Blue first.
+        ("unit", "uint8", 1 / 255, 1),
+        ("unit", "uint8", 1 / 200, 0),  # A byte is not its own number.
+        ("torch", "uint8", 1 / 55, 0),
+        ("torch", "int8", 1 / 55, 1),  # A reader quantizes by the scale.
+    ],
+)
+def test_a_file_to_which_mediapipe_would_pass_wrong_numbers_names_no_colours(
+    scheme: str, dtype: str, scale: float | None, colours: int
+) -> None:
+    spec = TensorSpec("image", (1, 8, 8, 3), dtype, Quantization((scale,), (0,)) if scale else None)
+    assert _colours(SCHEMES[scheme], spec) == colours
+    if scheme == "unit":
+        assert _colours(SCHEMES[scheme], replace(spec, shape=(1, 8, 8, 1))) == 2
