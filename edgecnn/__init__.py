@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgecnn.api.bench import bench
     from edgecnn.api.bundle import bundle
+    from edgecnn.api.checks import doctor, verify
     from edgecnn.api.data import inspect_images, load_dataset
     from edgecnn.api.devices import bench_devices
     from edgecnn.api.diagnose import diagnose
-    from edgecnn.api.doctor import doctor
     from edgecnn.api.evaluate import evaluate
     from edgecnn.api.export import export
     from edgecnn.api.predict import predict, read_image
     from edgecnn.api.results import compare, read_report, read_results, selftest
+    from edgecnn.api.serve import ServeOptions, export_page, serve
     from edgecnn.api.summary import summary
     from edgecnn.api.sweep import sweep
     from edgecnn.api.train import train, train_worker
-    from edgecnn.api.verify import verify
     from edgecnn.benchmarks.judge.gate import Budget
     from edgecnn.benchmarks.measure.options import BenchOptions
     from edgecnn.benchmarks.measure.planning import PlanOptions
@@ -51,18 +51,18 @@ if TYPE_CHECKING:
 _MODULES = {
     "edgecnn.api.bench": ("bench",),
     "edgecnn.api.bundle": ("bundle",),
+    "edgecnn.api.checks": ("doctor", "verify"),
     "edgecnn.api.data": ("inspect_images", "load_dataset"),
     "edgecnn.api.devices": ("bench_devices",),
     "edgecnn.api.diagnose": ("diagnose",),
-    "edgecnn.api.doctor": ("doctor",),
     "edgecnn.api.evaluate": ("evaluate",),
     "edgecnn.api.export": ("export",),
     "edgecnn.api.predict": ("predict", "read_image"),
     "edgecnn.api.results": ("compare", "read_report", "read_results", "selftest"),
+    "edgecnn.api.serve": ("ServeOptions", "export_page", "serve"),
     "edgecnn.api.summary": ("summary",),
     "edgecnn.api.sweep": ("sweep",),
     "edgecnn.api.train": ("train", "train_worker"),
-    "edgecnn.api.verify": ("verify",),
     "edgecnn.benchmarks.judge.gate": ("Budget",),
     "edgecnn.benchmarks.measure.options": ("BenchOptions",),
     "edgecnn.benchmarks.measure.planning": ("PlanOptions",),
@@ -111,6 +111,7 @@ __all__ = [
     "Prediction",
     "Progress",
     "Report",
+    "ServeOptions",
     "TrainConfig",
     "TrainResult",
     "__version__",
@@ -122,6 +123,7 @@ __all__ = [
     "doctor",
     "evaluate",
     "export",
+    "export_page",
     "inspect_images",
     "load_dataset",
     "open",
@@ -131,6 +133,7 @@ __all__ = [
     "read_report",
     "read_results",
     "selftest",
+    "serve",
     "summary",
     "sweep",
     "train",

@@ -1,1 +1,1 @@
-"""Answers pictures over HTTP: `edgecnn serve`. One module a concern; `server.py` puts them together."""
+"""Answers pictures over HTTP: `edgecnn serve`. One module a concern; `serve.py` puts them together."""

@@ -1,5 +1,6 @@
 """What the server says of a picture. Field names are those of the JSON; `openapi.py` describes the same."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +43,7 @@ class Answer:
 
 
 def answers_of(
-    files: tuple[LoadedFile, ...], reference: str | None, images: dict[tuple[int, ...], Images], top: int
+    files: tuple[LoadedFile, ...], reference: str | None, images: Mapping[tuple[int, int, int], Images], top: int
 ) -> tuple[Answer, ...]:
     """Return the answer of each file to one picture.
 

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import binascii
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -79,7 +79,7 @@ class _Reading:
         data = b"".join([part async for part in self._bounded(request)])
         return _from_json(data) if kind == "application/json" else [Picture("picture", data)]
 
-    async def _bounded(self, request: Request) -> AsyncIterator[bytes]:
+    async def _bounded(self, request: Request) -> AsyncGenerator[bytes, None]:
         """Yield a body in parts.
 
         Raises:

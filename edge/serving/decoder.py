@@ -2,14 +2,15 @@
 
 The child has limits on memory and time, and is started again if it dies. Frames on its pipes, big-endian:
 
-to the child: rule u8, picture u32, picture; from the child: kind u8, text u32, image u32, text in UTF-8, image as uint8.
+to the child: rule u32, picture u32, pickled rule, picture;
+from it: kind u8, text u32, image u32, text in UTF-8, image as uint8.
+
 The child is not trusted: its answers are never unpickled, and their sizes are checked.
 """
 
 import pickle
 import struct
 import subprocess
-from collections.abc import Sequence
 from contextlib import suppress
 from io import BytesIO
 from math import prod
@@ -22,20 +23,27 @@ from edgecnn.edge.data.image_file import Polarity
 from edgecnn.edge.errors import ArtifactError, EdgeCnnError
 from edgecnn.edge.inference.pictures import fitted_picture
 from edgecnn.edge.isolation.child import child_environment, limit_memory, limit_time, python_command
+from edgecnn.edge.manifest import Preprocessing
 from edgecnn.edge.model.preprocess import Images
-from edgecnn.edge.serving.models import Rule
 
 PICTURE_SECONDS = 20.0
 """Time limit for one picture. A board needs 3 s for the largest photo that is accepted."""
 
-_ASKED = struct.Struct(">BI")
+_ASKED = struct.Struct(">II")
 _ANSWERED = struct.Struct(">BII")
 _FITTED, _REFUSED = 0, 1
 _MOST_TEXT = 2000
 _NAME = "the picture"
 
 
-class Fitted(NamedTuple):
+class Rule(NamedTuple):
+    """How a picture becomes a file's image: fitted to `shape`, (h, w, c), as the training images were."""
+
+    shape: tuple[int, int, int]
+    preprocessing: Preprocessing
+
+
+class FittedPicture(NamedTuple):
     """A picture as a model's image: uint8 (h, w, c), and what may be wrong with it, or None."""
 
     image: Images
@@ -43,15 +51,13 @@ class Fitted(NamedTuple):
 
 
 class Decoder:
-    """A child process that turns pictures into images, one at a time."""
+    """A child process that turns pictures into images, one at a time. It starts while its parent loads models."""
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
-        """Start the child. `rules` are those that `decode` may name."""
-        self._rules = tuple(rules)
+    def __init__(self) -> None:
         self._lock = Lock()
         self._child = self._started()
 
-    def decode(self, picture: bytes, rule: Rule) -> Fitted:
+    def decode(self, picture: bytes, rule: Rule) -> FittedPicture:
         """Return a picture as an image.
 
         Args:
@@ -78,9 +84,10 @@ class Decoder:
         with self._lock:
             self._end()
 
-    def _exchange(self, picture: bytes, rule: Rule) -> Fitted:
+    def _exchange(self, picture: bytes, rule: Rule) -> FittedPicture:
         to_child, from_child = cast(BinaryIO, self._child.stdin), cast(BinaryIO, self._child.stdout)
-        to_child.write(_ASKED.pack(self._rules.index(rule), len(picture)))
+        pickled = pickle.dumps(rule)
+        to_child.write(_ASKED.pack(len(pickled), len(picture)) + pickled)
         to_child.write(picture)
         to_child.flush()
         kind, text_bytes, image_bytes = _ANSWERED.unpack(_exactly(from_child, _ANSWERED.size))
@@ -90,21 +97,16 @@ class Decoder:
         if kind != _FITTED:
             raise ArtifactError(text)
         image = np.frombuffer(_exactly(from_child, image_bytes), np.uint8).reshape(rule.shape)
-        return Fitted(image, text or None)
+        return FittedPicture(image, text or None)
 
     def _started(self) -> subprocess.Popen[bytes]:
-        child = subprocess.Popen(
+        return subprocess.Popen(
             python_command(f"from {__name__} import serve; serve()"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=child_environment(),
             start_new_session=True,  # Ctrl-C is for the server, which first answers what it was asked.
         )
-        rules = pickle.dumps(self._rules)
-        with suppress(OSError):  # It has died, which the next picture shows.
-            cast(BinaryIO, child.stdin).write(struct.pack(">I", len(rules)) + rules)
-            cast(BinaryIO, child.stdin).flush()
-        return child
 
     def _end(self) -> None:
         self._child.kill()
@@ -130,11 +132,11 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # A library's output must not mix with the answers.
     asked = sys.stdin.buffer
-    rules: tuple[Rule, ...] = pickle.loads(asked.read(struct.unpack(">I", asked.read(4))[0]))  # From our own parent.
     while header := asked.read(_ASKED.size):
-        rule, size = _ASKED.unpack(header)
+        rule_bytes, picture_bytes = _ASKED.unpack(header)
+        rule = pickle.loads(asked.read(rule_bytes))  # It comes from our own parent.
         limit_time(PICTURE_SECONDS)
-        kind, text, image = _answer(asked.read(size), rules[rule])
+        kind, text, image = _answer(asked.read(picture_bytes), rule)
         limit_time(0)
         said = text[:_MOST_TEXT].encode(errors="replace")
         answers.write(_ANSWERED.pack(kind, len(said), len(image)) + said + image)

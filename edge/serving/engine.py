@@ -12,9 +12,9 @@ from edgecnn.edge.errors import ArtifactError, EdgeCnnError
 from edgecnn.edge.model.preprocess import Images
 from edgecnn.edge.serving.answers import Answer, answers_of
 from edgecnn.edge.serving.body import Picture
-from edgecnn.edge.serving.decoder import Decoder, Fitted
+from edgecnn.edge.serving.decoder import Decoder, FittedPicture, Rule
 from edgecnn.edge.serving.metrics import Metrics
-from edgecnn.edge.serving.models import LoadedFile, Models, Rule
+from edgecnn.edge.serving.models import LoadedFile, Models
 from edgecnn.edge.serving.problems import Problem
 
 Result = TypeVar("Result")
@@ -39,38 +39,34 @@ class Asked:
 
 
 class Engine:
-    """The open models with the threads and the decoder that they need. `replace` exchanges the models for newer ones.
+    """The open models with the threads and the decoder that they need.
 
     Attributes:
-        models: The models.
+        models: The models. They may be replaced: what is under way is answered with the earlier ones.
         queue: Number of requests that may wait.
         waiting: Number of requests that are answered or wait at the moment.
     """
 
-    def __init__(self, models: Models, queue: int, metrics: Metrics, failed: Callable[[str, EdgeCnnError], None]) -> None:
-        """Start threads and decoder.
+    def __init__(
+        self, models: Models, decoder: Decoder, queue: int, metrics: Metrics, failed: Callable[[EdgeCnnError], None]
+    ) -> None:
+        """Start the threads.
 
         Args:
             models: The models.
+            decoder: Decodes pictures.
             queue: Number of requests that may wait; more are refused.
             metrics: Receives the time of each inference.
-            failed: Receives the name of a file that can't answer, and why.
+            failed: Receives why a file can't answer.
         """
         self.models, self.queue, self.waiting = models, queue, 0
         self._metrics, self._failed = metrics, failed
         self._threads = ThreadPoolExecutor(_WORKERS, "answer")
-        self._decoder = self._decoder_for(models)
-
-    def replace(self, models: Models) -> None:
-        """Answer with other models from now on. What is under way is answered with the earlier ones."""
-        earlier, decoder = self._decoder, self._decoder_for(models)
-        self.models, self._decoder = models, decoder
-        earlier.close()
+        self._decoder = decoder
 
     def close(self) -> None:
-        """End threads and decoder."""
+        """End the threads."""
         self._threads.shutdown(cancel_futures=True)
-        self._decoder.close()
 
     def asked(self, names: Sequence[str], top: int, pixels: bool) -> Asked:
         """Return a request's wishes.
@@ -123,13 +119,13 @@ class Engine:
         total_ns = time.perf_counter_ns() - start_ns
         return {"pictures": answered, "decode_us": decode_ns / 1e3, "total_us": total_ns / 1e3}
 
-    def answered(self, fitted: dict[Rule, Fitted], asked: Asked) -> dict[str, Any]:
+    def answered(self, fitted: dict[Rule, FittedPicture], asked: Asked) -> dict[str, Any]:
         """Return all files' answers to one picture, for JSON. Errors are those of `classify`."""
         images = {rule.shape: found.image for rule, found in fitted.items()}
         try:
             answers = answers_of(asked.files, self.models.reference, images, asked.top)
         except EdgeCnnError as error:
-            self._failed("a file", error)
+            self._failed(error)
             raise Problem(500, "the model could not answer: the server's log says why") from error
         for answer in answers:
             self._metrics.inference.labels(answer.file).observe(answer.inference_us / 1e6)
@@ -140,16 +136,12 @@ class Engine:
             "answers": [_as_json(answer) for answer in answers],
         }
 
-    def _fitted(self, picture: Picture, files: tuple[LoadedFile, ...]) -> dict[Rule, Fitted]:
+    def _fitted(self, picture: Picture, files: tuple[LoadedFile, ...]) -> dict[Rule, FittedPicture]:
         rules = dict.fromkeys(file.rule for file in files)
         try:
             return {rule: self._decoder.decode(picture.data, rule) for rule in rules}
         except ArtifactError as error:
             raise Problem(422, f"{picture.name}: {error}") from error
-
-    @staticmethod
-    def _decoder_for(models: Models) -> Decoder:
-        return Decoder(tuple(dict.fromkeys(file.rule for file in models.files)))
 
 
 def _seen(image: Images) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.errors import field as named
@@ -14,21 +14,14 @@ from edgecnn.edge.files import sha256
 from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.manifest import Preprocessing
 from edgecnn.edge.model.interface import formula
 from edgecnn.edge.model.preprocess import Floats, Images
 from edgecnn.edge.progress import Progress
-
-
-class Rule(NamedTuple):
-    """How a picture becomes a file's image: fitted to `shape`, (h, w, c), as the training images were."""
-
-    shape: tuple[int, int, int]
-    preprocessing: Preprocessing
+from edgecnn.edge.serving.decoder import Rule
 
 
 @dataclass(frozen=True)
-class Verdict:
+class LastVerdict:
     """What the last benchmark of a folder said.
 
     Attributes:
@@ -96,13 +89,13 @@ class Models:
         name: Name of the folder, bundle or file, without its path.
         files: The files, of which all have the same classes.
         skipped: Reason for each file that can't run here.
-        verdict: Verdict of the last benchmark; None if there was none.
+        verdict: LastVerdict of the last benchmark; None if there was none.
     """
 
     name: str
     files: tuple[LoadedFile, ...]
     skipped: dict[str, str]
-    verdict: Verdict | None
+    verdict: LastVerdict | None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -142,7 +135,7 @@ class Models:
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelSource:
     """Where the files come from and how they are opened.
 
     Attributes:
@@ -154,7 +147,7 @@ class Source:
 
     targets: tuple[str | Path, ...]
     open_file: Callable[[ModelFile], Classifier]
-    verdict_of: Callable[[ModelFolder], Verdict | None]
+    verdict_of: Callable[[ModelFolder], LastVerdict | None]
     trust_unverified: bool = False
 
     def load(self, progress: Progress) -> Models:

@@ -17,6 +17,8 @@ from edgecnn.benchmarks.measure.schedule import steps_of
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.errors import ConfigError, MissingDependency, field
+from edgecnn.edge.files import write_bytes
+from edgecnn.edge.folder.file_names import BENCH_NAME
 from edgecnn.edge.folder.model_folder import ModelFolder, opened
 from edgecnn.edge.formats import FORMATS, format_of, is_exported
 from edgecnn.edge.inference.model_test_images import model_test_record, order_note, split_note
@@ -59,7 +61,8 @@ def bench(  # Longer than 50 lines: its arguments and their docs.
 ) -> Report:
     """Measure files, each in separate processes, and judge them against the float Keras model or the first file.
 
-    A file outside its budget raises no exception: see `verdict` of the report and of its files. Files without labelled images
+    A file outside its budget raises no exception: see `verdict` of the report and of its files. The report on a folder is also
+    written into it, as `bench.json`. Files without labelled images
     are measured on random inputs, for their latency alone.
 
     Args:
@@ -116,7 +119,7 @@ def bench(  # Longer than 50 lines: its arguments and their docs.
         beside_reference = lineup.images is not None and not all(map(lineup.is_reference, lineup.candidates))
         budgets = budgets_of(budget, limits or {}, known, beside_reference)
         command = command or f"edgecnn.bench({', '.join(repr(str(item.named)) for item in models)})"
-        return benchmark(
+        report = benchmark(
             lineup,
             options,
             budgets,
@@ -126,6 +129,17 @@ def bench(  # Longer than 50 lines: its arguments and their docs.
             notes=notes,
             on_progress=steps_of(progress),
         )
+        if models[0].is_folder and not models[0].bundle:
+            _keep(report, models[0].path, progress)
+        return report
+
+
+def _keep(report: Report, folder: Path, progress: Progress) -> None:
+    """Write a folder's last benchmark into it, which `edgecnn.serve` shows; a folder that can't be written to has none."""
+    try:
+        write_bytes(folder / BENCH_NAME, report.to_json().encode())
+    except ConfigError as error:
+        progress.say(f"the result is not kept in the folder: {error}")
 
 
 def listed(models: ModelFolder) -> tuple[str, ...]:

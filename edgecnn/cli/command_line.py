@@ -66,6 +66,7 @@ COMMANDS = (
         "Classify test images or image files.",
         "edgecnn predict artifacts/mnist/int8.tflite --index 47 --save digit.png",
     ),
+    _Command("serve", "serve", "Answer pictures with a page and an API.", "edgecnn serve artifacts/mnist"),
     _Command("export", "export", "Write TFLite and ONNX files, each compared with Keras.", "edgecnn export --quantize int8"),
     _Command(
         "bundle",
@@ -114,7 +115,7 @@ COMMANDS = (
 TASKS = {
     "Commands that prepare a model": ("data", "train", "sweep", "export", "bundle"),
     "Commands that measure it": ("evaluate", "bench", "compare", "report", "selftest", "diagnose", "summary"),
-    "Commands for the device": ("doctor", "verify", "predict"),
+    "Commands for the device": ("doctor", "verify", "predict", "serve"),
 }
 """Headings in the list of commands -> the commands under each."""
 

@@ -11,8 +11,8 @@ import edgecnn as ec
 # Names used on a board, where convert must not be imported.
 ON_A_BOARD = (
     "bench", "bench_devices", "bundle", "compare", "doctor", "evaluate", "inspect_images", "load_dataset", "open", "predict",
-    "read_image", "read_report", "read_results", "selftest", "summary", "verify", "Classifier", "Budget", "BenchOptions",
-    "Report",
+    "read_image", "read_report", "read_results", "selftest", "serve", "export_page", "summary", "verify", "Classifier",
+    "Budget", "BenchOptions", "ServeOptions", "Report",
 )  # fmt: skip
 GUARD = """
 import sys

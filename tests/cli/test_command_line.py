@@ -15,7 +15,7 @@ from tests.cli.always_right import SHORT, always_right
 
 COMMANDS = (
     "data", "train", "sweep", "evaluate", "predict", "export", "bundle", "verify", "summary", "bench", "diagnose", "doctor",
-    "compare", "selftest", "report",
+    "compare", "selftest", "report", "serve",
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -19,6 +20,9 @@ from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.inference.classifier import Classifier
+from tests.edge.serving.browser import Browser
+from tests.edge.serving.conftest import browser as browser  # A fixture.
+from tests.edge.serving.running import serving
 
 # Size of the header and of one item.
 _IDX = {"idx3": (16, 784), "idx1": (8, 1)}
@@ -128,6 +132,23 @@ def test_digits_as_people_have_them_are_read_as_well_as_the_data_set(home: Path)
     right = int((original.class_indices == test.labels[:300]).sum())
     # An epoch ends in a model of 95 to 98 %, by machine: it is the reading of files that is tested, not the model.
     assert drawn >= right - 9, f"{drawn} of 300, {right} in the data set"
+
+
+def test_image_47_drawn_on_the_page_is_a_2_for_every_file(home: Path, tmp_path: Path, browser: Browser) -> None:
+    """Its ink is drawn with the mouse, a stroke for each run of pixels in a row."""
+    ink = load_test().images([47])[0][..., 0] > 100
+    with serving(tmp_path, home / "artifacts/mnist") as server:
+        browser.open(server.address)
+        browser.wait(lambda: browser.find("#paper").is_displayed(), "the paper is shown")
+        for y, row in enumerate(ink):
+            edges = np.flatnonzero(np.diff(np.pad(row.astype(int), 1))).reshape(-1, 2)
+            for begin, end in edges:
+                browser.draw([((5 + begin) / 38, (5.5 + y) / 38), ((5 + end) / 38, (5.5 + y) / 38)])
+        browser.wait(lambda: browser.find("#hero").get_attribute("data-state") == "done", "the drawing is answered")
+        labels = browser.script("return [...document.querySelectorAll('#rows .label')].map((cell) => cell.textContent)")
+        verdict = browser.text("#verdict-status")
+    assert labels == ["2"] * 4, labels
+    assert verdict in ("PASS", "FAIL", "UNDECIDED", "INVALID")  # Of the benchmark that the fixture ran.
 
 
 def test_tensorboard_serves_a_value_for_every_batch(home: Path) -> None:

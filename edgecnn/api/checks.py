@@ -1,4 +1,4 @@
-"""Verifies that files compute correctly on this machine."""
+"""Checks whether this machine and its files will work, and whether they compute correctly."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from edgecnn.api.usage import Target, Usage, reservations
+from edgecnn.benchmarks.doctor.examine import Examination, examine
 from edgecnn.benchmarks.judge.accuracy import KERAS_REFERENCE
 from edgecnn.benchmarks.proof.golden import GoldenCheck, check_golden
 from edgecnn.benchmarks.proof.verify import Verification, tolerance_of
@@ -112,3 +113,23 @@ def _of_another(other: ModelFile, model: ModelFile, classifier: Classifier, usag
             f"{other.path} takes images of {opened_other.shape}, {model.path} of {classifier.shape}: name files of one model"
         )
     return (opened_other.judged_probabilities(chunk) for chunk in chunks(test))
+
+
+def doctor(target: Target | None = None, *, signature: str | None = None, progress: Progress = SILENT) -> Examination:
+    """Examine this machine and, if named, whether exported files will work on it. Nothing is installed or changed.
+
+    It takes some seconds: each runtime is imported, and each file is run once, in a child process.
+
+    Args:
+        target: A model file, a folder with a manifest, a bundle, a file in a bundle, or the result of `edgecnn.open`.
+        signature: Name of the signature to run, if a TFLite file has several.
+        progress: Receives the progress.
+
+    Returns:
+        Findings; `problems` are those that keep something from working, each with its fix.
+
+    Raises:
+        ArtifactError: If the target does not exist, has no valid manifest, or is a damaged bundle.
+    """
+    progress.say("examining this machine, importing each runtime")
+    return examine(Path(target) if isinstance(target, str) else target, signature)

@@ -1,0 +1,185 @@
+"""The OpenAPI document of the API, written by hand beside the routes in `app.py`; a test compares both."""
+
+from typing import Any
+
+from edgecnn.edge.serving.body import MOST_BYTES, MOST_PICTURES
+
+_TEXT = {"type": "string"}
+_NUMBER = {"type": "number"}
+_WHOLE = {"type": "integer"}
+
+
+def _object(required: dict[str, Any], **optional: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {**required, **optional},
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def _list(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+def _pictures(items: dict[str, Any]) -> dict[str, Any]:
+    return {**_list({"minLength": 1, **items}), "minItems": 1, "maxItems": MOST_PICTURES}
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _named(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+_SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+_FILE = {
+    "name": _TEXT,
+    "format": _TEXT,
+    "precision": _or_null(_TEXT),
+    "size_bytes": _WHOLE,
+    "sha256": _TEXT,
+    "runtime": _TEXT,
+    "unverified": _or_null(_TEXT),
+    "doubts": _list(_TEXT),
+}
+_VERDICT = {
+    "status": {"enum": ["PASS", "FAIL", "UNDECIDED", "INVALID"]},
+    "text": _TEXT,
+    "measured": _TEXT,
+    "machine": _TEXT,
+    "current": {"type": "boolean"},
+    "files": {"type": "object", "additionalProperties": _TEXT},
+}
+_MODEL = {
+    "name": _TEXT,
+    "version": _TEXT,
+    "class_names": _list(_TEXT),
+    "shape": {"type": "array", "items": _WHOLE, "minItems": 3, "maxItems": 3, "description": "Height, width, channels."},
+    "draws": {"type": "boolean", "description": "Whether the model reads characters drawn by hand."},
+    "preprocessing": _TEXT,
+    "files": _list(_named("File")),
+    "skipped": {"type": "object", "additionalProperties": _TEXT, "description": "The reason for each file that can't run."},
+    "reference": _or_null(_TEXT),
+    "verdict": _or_null(_named("Verdict")),
+    "camera": _or_null(_TEXT),
+    "limits": _object({"body_bytes": _WHOLE, "pictures": _WHOLE}),
+}
+_SCHEMAS = {
+    "Error": _object({"error": {"type": "string", "description": "One line for a person."}}),
+    "File": _object(_FILE),
+    "Verdict": _object(_VERDICT),
+    "Model": _object(_MODEL),
+    "Ranked": _object({"label": _TEXT, "probability": _SHARE}),
+    "Answer": _object(
+        {
+            "file": _TEXT,
+            "sha256": _TEXT,
+            "runtime": _TEXT,
+            "label": _TEXT,
+            "probability": _SHARE,
+            "top": _list(_named("Ranked")),
+            "inference_us": _NUMBER,
+            "agrees": _or_null({"type": "boolean"}),
+        }
+    ),
+    "Seen": _object(
+        {
+            "height": _WHOLE,
+            "width": _WHOLE,
+            "channels": {"enum": [1, 3]},
+            "pixels": {"type": "string", "contentEncoding": "base64", "description": "uint8, rows first."},
+        }
+    ),
+    "Picture": _object(
+        {
+            "name": _TEXT,
+            "doubt": _or_null(_TEXT),
+            "seen": _or_null(_named("Seen")),
+            "answers": _list(_named("Answer")),
+        }
+    ),
+    "Answers": _object({"pictures": _list(_named("Picture")), "decode_us": _NUMBER, "total_us": _NUMBER}),
+}
+_BINARY = {"schema": {"type": "string", "format": "binary", "minLength": 1}}
+_BODY = {
+    "required": True,
+    "description": f"Up to {MOST_PICTURES} pictures, together at most {MOST_BYTES:,} bytes.",
+    "content": {
+        "image/*": _BINARY,
+        "application/octet-stream": _BINARY,
+        "multipart/form-data": {
+            "schema": _object({"picture": _pictures({"type": "string", "format": "binary"})}),
+        },
+        "application/json": {
+            "schema": _object({"pictures": _pictures({"type": "string", "format": "byte"})}),
+        },
+    },
+}
+_QUERY = [
+    {"name": "file", "in": "query", "schema": _list(_TEXT), "description": "Files that shall answer. Default: all."},
+    {"name": "top", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 999_999, "default": 5}},
+    {"name": "pixels", "in": "query", "schema": {"type": "boolean", "default": False}},
+]
+_ERRORS = {
+    400: "The request can't be read.",
+    401: "The token is missing or wrong.",
+    403: "A page of another server asks.",
+    404: "There is no such file.",
+    408: "The request did not arrive in time.",
+    413: "The request is too large.",
+    422: "A picture can't be read.",
+    500: "The model could not answer.",
+    503: "Too many requests are waiting; Retry-After says how long to wait.",
+}
+
+
+def _answers(what: str, content: dict[str, Any], *errors: int) -> dict[str, Any]:
+    error = {"application/json": {"schema": _named("Error")}}
+    said = {str(status): {"description": _ERRORS[status], "content": error} for status in (400, 401, 403, *errors)}
+    return {"200": {"description": what, "content": content}, **said}
+
+
+def _json(name: str) -> dict[str, Any]:
+    return {"application/json": {"schema": _named(name)}}
+
+
+def openapi(version: str) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of the API.
+
+    Args:
+        version: edgecnn's version.
+    """
+    classify = {
+        "summary": "Classify pictures.",
+        "operationId": "classify",
+        "parameters": _QUERY,
+        "requestBody": _BODY,
+        "responses": _answers("The answers of each file to each picture.", _json("Answers"), 404, 408, 413, 422, 500, 503),
+    }
+    lines = {"application/x-ndjson": {"schema": _TEXT}}
+    gets = {
+        "/api/model": ("model", "What answers here.", _answers("The files.", _json("Model"))),
+        "/api/camera": ("camera", "A line of JSON for each frame of the camera.", _answers("The lines.", lines, 404)),
+        "/api/openapi.json": ("openapi", "This document.", _answers("It.", {"application/json": {"schema": {}}})),
+        "/healthz": ("health", "Whether the server answers.", _answers("It does.", {"application/json": {"schema": {}}})),
+        "/metrics": ("metrics", "Counters in Prometheus's format.", _answers("They.", {"text/plain": {"schema": _TEXT}})),
+    }
+    paths: dict[str, Any] = {
+        path: {"get": {"summary": summary, "operationId": name, "responses": responses}}
+        for path, (name, summary, responses) in gets.items()
+    }
+    paths["/api/camera"]["get"]["parameters"] = _QUERY
+    paths["/api/classify"] = {"post": classify}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "edgecnn serve", "version": version, "license": {"name": "Apache-2.0"}},
+        "paths": paths,
+        "components": {
+            "schemas": _SCHEMAS,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{}, {"token": []}],
+    }

@@ -1,0 +1,98 @@
+"""Puts the parts of a server together, and takes them apart when it ends."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from edgecnn.edge.errors import EdgeCnnError
+from edgecnn.edge.progress import SILENT, Progress
+from edgecnn.edge.serving.app import Site, application
+from edgecnn.edge.serving.camera import Camera
+from edgecnn.edge.serving.camera_sources import open_camera
+from edgecnn.edge.serving.decoder import Decoder
+from edgecnn.edge.serving.engine import Engine
+from edgecnn.edge.serving.logs import log, start_log
+from edgecnn.edge.serving.metrics import Metrics
+from edgecnn.edge.serving.models import ModelSource
+from edgecnn.edge.serving.security import Access, is_loopback, own_names
+from edgecnn.edge.serving.uvicorn_server import Address, Running, run
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """How a server answers.
+
+    Attributes:
+        host: Address to listen on.
+        port: Port to listen on; 0 for any free one.
+        queue: Number of requests that may wait.
+        camera: Camera, as `open_camera` takes it; None for none.
+        hosts: As in `Access`.
+        origins: As in `Access`.
+        token: As in `Access`.
+        log_json: Whether log lines are JSON.
+        version: edgecnn's version.
+    """
+
+    host: str
+    port: int
+    queue: int
+    camera: str | None
+    hosts: tuple[str, ...]
+    origins: tuple[str, ...]
+    token: str | None
+    log_json: bool
+    version: str
+
+
+def serve_source(source: ModelSource, settings: ServerSettings, on_address: Callable[[str], None], progress: Progress) -> None:
+    """Answer until the process is told to end.
+
+    Args:
+        source: The files.
+        settings: How to answer.
+        on_address: Receives the address when the server answers.
+        progress: Receives the progress until then.
+
+    Raises:
+        ArtifactError: If a file is missing, damaged or stale, or its runtime refuses it.
+        ConfigError: If the address can't be listened on, there is no such camera, or a file is not to be served.
+        MissingDependency: If a runtime or the camera's package is not installed.
+    """
+    with ExitStack() as stack:
+        # What fails at once is said before files are loaded.
+        listening = stack.enter_context(Address(settings.host, settings.port).bound())
+        metrics = Metrics()
+        camera = None
+        if settings.camera is not None:
+            camera = Camera(open_camera(settings.camera), metrics)
+            stack.callback(camera.close)
+        decoder = Decoder()
+        stack.callback(decoder.close)
+        engine = Engine(source.load(progress), decoder, settings.queue, metrics, _say_failure)
+        stack.callback(engine.close)
+        start_log(settings.log_json)
+        site = Site(engine, metrics, settings.version, camera)
+        access = Access(settings.token, (settings.host.lower(), *settings.hosts), settings.origins)
+        address = _address(settings, listening.getsockname()[1])
+
+        def reload() -> None:
+            engine.models = source.load(SILENT)
+            log("the files were loaded again")
+
+        def end() -> None:
+            log("ending: requests under way are answered first")
+            if camera:
+                camera.end()
+
+        run(Running(application(site, access), lambda: on_address(address), reload, end), listening)
+
+
+def _address(settings: ServerSettings, port: int) -> str:
+    host = settings.host if is_loopback(settings.host) or settings.host not in ("0.0.0.0", "::") else own_names()[1]  # noqa: S104
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}/" + (f"#token={settings.token}" if settings.token else "")
+
+
+def _say_failure(error: EdgeCnnError) -> None:
+    log(f"no answer: {error}")

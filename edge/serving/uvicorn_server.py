@@ -1,0 +1,170 @@
+"""Runs the server until it is told to end; SIGHUP loads the files again."""
+
+import asyncio
+import resource
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
+from edgecnn.edge.serving.logs import log
+
+MOST_CONNECTIONS = 512
+"""Connections beyond this are closed at once. A browser opens up to six."""
+_IDLE_SECONDS = 10.0
+_GRACE_SECONDS = 30
+_FILES = 4096
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the server listens: an address of this machine, or a name, and a port; 0 for any free one."""
+
+    host: str
+    port: int
+
+    def bound(self) -> socket.socket:
+        """Return a socket on this address.
+
+        Raises:
+            ConfigError: If the address is not this machine's, or the port is taken.
+        """
+        try:
+            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            family, kind, protocol, _, place = found[0]
+            bound = socket.socket(family, kind, protocol)
+        except OSError as error:
+            raise ConfigError(f"{field('host')}={self.host} is no address of this machine ({error.strerror})") from error
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind(place)
+        except (OSError, OverflowError) as error:
+            bound.close()
+            why = getattr(error, "strerror", None) or str(error)
+            raise ConfigError(
+                f"{self.host}:{self.port} can't be listened on ({why}): choose another {field('port')} or {field('host')}"
+            ) from error
+        return bound
+
+
+class _Bounded(H11Protocol):
+    """A connection that is closed if there are too many, or if no whole head of a request arrives in time.
+
+    uvicorn bounds neither: a thousand connections that say nothing would stay for ever.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # As in uvicorn.
+        """Take a connection, or close it."""
+        super().connection_made(transport)
+        self._late = self.loop.call_later(_IDLE_SECONDS, self._close_silent)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget a connection."""
+        self._late.cancel()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        super().on_response_complete()
+        self._late.cancel()
+        self._late = self.loop.call_later(_IDLE_SECONDS, self._close_silent)
+
+    def _close_silent(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.abort()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers, which would end this process by the signal."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to `run`."""
+        yield
+
+
+@dataclass(frozen=True)
+class Running:
+    """What `run` runs, and what it calls.
+
+    Attributes:
+        app: The application.
+        started: Called when the server answers.
+        reload: Called in a thread at SIGHUP; an error of it leaves everything as it was.
+        ending: Called when the server has been told to end.
+    """
+
+    app: ASGIApp
+    started: Callable[[], None]
+    reload: Callable[[], None]
+    ending: Callable[[], None]
+
+
+def run(running: Running, listening: socket.socket) -> None:
+    """Answer until SIGTERM or SIGINT; requests under way are answered first. The second such signal ends it at once."""
+    asyncio.run(_run(running, listening))
+
+
+async def _run(running: Running, listening: socket.socket) -> None:
+    _allow_connections()
+    config = uvicorn.Config(
+        running.app,
+        http=_Bounded,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=int(_IDLE_SECONDS),
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        backlog=MOST_CONNECTIONS,
+    )
+    server, loop = _Server(config), asyncio.get_running_loop()
+
+    def end() -> None:
+        if server.should_exit:
+            server.force_exit = True
+        server.should_exit = True
+        running.ending()
+
+    loop.add_signal_handler(signal.SIGTERM, end)
+    loop.add_signal_handler(signal.SIGINT, end)
+    reloading: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = loop.create_task(_reload(running))
+        reloading.add(task)
+        task.add_done_callback(reloading.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    serving = loop.create_task(server.serve([listening]))
+    while not (server.started or serving.done()):
+        await asyncio.sleep(0.01)
+    if server.started:
+        running.started()
+    await serving
+
+
+async def _reload(running: Running) -> None:
+    try:
+        await asyncio.to_thread(running.reload)
+    except EdgeCnnError as error:
+        log(f"not loaded again, the earlier files go on answering: {error}")
+
+
+def _allow_connections() -> None:
+    """Let this process have as many files open as connections may need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,105 @@
+"""`edgecnn serve` as a process, as a user starts it, and a client of it."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+COMMAND = [sys.executable, "-m", "edgecnn", "serve"]
+_SECONDS = 60
+
+
+class Reply(NamedTuple):
+    """A response: status, headers in lower case, body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> str:
+        return str(self.json["error"])
+
+
+@dataclass
+class Server:
+    """A running server.
+
+    Attributes:
+        process: Its process.
+        address: The printed address.
+        port: Its port.
+        log: File with what it wrote to standard error.
+    """
+
+    process: subprocess.Popen[str]
+    address: str
+    port: int
+    log: Path
+
+    def request(self, method: str, path: str, body: bytes | None = None, /, **headers: str) -> Reply:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_SECONDS)
+        try:
+            connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+            response = connection.getresponse()
+            return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
+        finally:
+            connection.close()
+
+    def get(self, path: str, **headers: str) -> Reply:
+        return self.request("GET", path, None, **headers)
+
+    def classify(self, body: bytes, query: str = "", kind: str = "image/png", **headers: str) -> Reply:
+        return self.request("POST", f"/api/classify{query}", body, Content_Type=kind, **headers)
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.process.pid, number)
+
+    def wait_log(self, text: str) -> str:
+        """Wait until the log says something, and return all of it."""
+        end = time.monotonic() + _SECONDS
+        while text not in (said := self.log.read_text()):
+            assert time.monotonic() < end, said
+            time.sleep(0.02)
+        return said
+
+
+@contextmanager
+def serving(folder: Path, *arguments: str | Path, **environment: str) -> Iterator[Server]:
+    """Start a server, whose log is in `folder`, and end it."""
+    log = folder / "serve.log"
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            [*COMMAND, "--port", "0", *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=stream,
+            text=True,
+            env={**os.environ, **environment},
+        )
+    stdout = process.stdout
+    assert stdout
+    try:
+        line = stdout.readline()
+        found = re.match(r"Serving on (http://\S+:(\d+)/\S*) ", line)
+        assert found, line + log.read_text()
+        yield Server(process, found[1], int(found[2]), log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(_SECONDS)
+        finally:
+            process.kill()
+            stdout.close()

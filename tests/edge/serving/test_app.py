@@ -1,0 +1,179 @@
+"""The API answers what `Classifier.predict` answers, and says in one line what it can't answer."""
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.serving.body import MOST_BYTES
+from tests.edge.serving.running import Server
+
+KEPT = ("int8.tflite", "float32.onnx")
+
+
+@pytest.fixture(scope="module")
+def expected(exported: Path, pictures: Path) -> dict[str, list[tuple[str, float]]]:
+    """Label and probability of each picture by file."""
+    found = {}
+    for name in KEPT:
+        prediction = Classifier.load(exported / name).predict([pictures / f"{number}.png" for number in range(8)])
+        found[name] = list(zip(prediction.labels, prediction.probabilities.max(1).tolist(), strict=True))
+    return found
+
+
+def form(parts: dict[str, bytes], boundary: str = "edge") -> tuple[bytes, str]:
+    """Return a multipart form of files and its content type."""
+    lines = [
+        f'--{boundary}\r\nContent-Disposition: form-data; name="picture"; filename="{name}"\r\n\r\n'.encode() + data + b"\r\n"
+        for name, data in parts.items()
+    ]
+    return b"".join(lines) + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
+
+
+def test_each_file_answers_what_predict_answers(server: Server, pictures: Path, expected: Any) -> None:
+    for number in range(8):
+        (picture,) = server.classify((pictures / f"{number}.png").read_bytes()).json["pictures"]
+        answers = {answer["file"]: answer for answer in picture["answers"]}
+        for name in KEPT:
+            label, probability = expected[name][number]
+            assert answers[name]["label"] == label
+            assert answers[name]["probability"] == pytest.approx(probability, abs=1e-6)
+
+
+def test_several_pictures_are_answered_in_their_order_however_they_are_sent(
+    server: Server, pictures: Path, expected: Any
+) -> None:
+    data = {f"{number}.png": (pictures / f"{number}.png").read_bytes() for number in range(8)}
+    as_json = json.dumps({"pictures": [base64.b64encode(item).decode() for item in data.values()]}).encode()
+    labels = [label for label, _ in expected["int8.tflite"]]
+    for body, kind in (form(data), (as_json, "application/json")):
+        found = server.classify(body, "?file=int8.tflite", kind).json["pictures"]
+        assert [picture["answers"][0]["label"] for picture in found] == labels
+    assert [picture["name"] for picture in server.classify(*_reordered(data)).json["pictures"]] == list(data)
+
+
+def _reordered(data: dict[str, bytes]) -> tuple[bytes, str, str]:
+    body, kind = form(data)
+    return body, "?file=int8.tflite", kind
+
+
+def test_an_answer_names_file_hash_runtime_and_agreement(server: Server, pictures: Path, exported: Path) -> None:
+    reply = server.classify((pictures / "0.png").read_bytes(), "?top=1").json
+    (picture,) = reply["pictures"]
+    manifest = ModelFolder(exported).manifest
+    assert manifest
+    hashes = {artifact.path: artifact.sha256 for artifact in manifest.exported}
+    for answer in picture["answers"]:
+        assert answer["sha256"] == hashes[answer["file"]]
+        assert re.fullmatch(r"(ai-edge-litert|onnxruntime) \d.*", answer["runtime"])
+        assert len(answer["top"]) == 1
+        assert 0 < answer["inference_us"] < reply["total_us"]
+    assert [a["agrees"] for a in picture["answers"] if a["file"] == "float32.tflite"] == [None]
+    assert {a["agrees"] for a in picture["answers"] if a["file"] != "float32.tflite"} <= {True, False}
+
+
+def test_what_the_model_saw_is_returned_if_asked_for(server: Server, pictures: Path, exported: Path) -> None:
+    body = (pictures / "3.png").read_bytes()
+    (picture,) = server.classify(body, "?pixels=true&file=int8.tflite").json["pictures"]
+    seen = picture["seen"]
+    pixels = np.frombuffer(base64.b64decode(seen["pixels"]), np.uint8)
+    image = ModelFolder(exported).test_images().images([3])[0]
+    assert np.array_equal(pixels.reshape(seen["height"], seen["width"], seen["channels"]), image)
+    assert server.classify(body).json["pictures"][0]["seen"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "named"),
+    [
+        ("?file=none.tflite", 404, "none.tflite"),
+        ("?top=0", 400, "top"),
+        ("?top=-1", 400, "top"),
+        ("?top=1_0", 400, "top"),
+        ("?pixels=yes", 400, "pixels"),
+        ("?files=int8.tflite", 400, "files"),
+    ],
+)
+def test_a_query_that_makes_no_sense_is_refused(server: Server, pictures: Path, query: str, status: int, named: str) -> None:
+    reply = server.classify((pictures / "0.png").read_bytes(), query)
+    assert (reply.status, named in reply.error) == (status, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"", "image/png", 400),
+        (b"not a picture", "image/png", 422),
+        (b"{", "application/json", 400),
+        (b"[" * 100_000, "application/json", 400),
+        (b'{"pictures": [1]}', "application/json", 400),
+        (b'{"pictures": ["***"]}', "application/json", 400),
+        (b'{"pictures": []}', "application/json", 400),
+        (b"no form", "multipart/form-data; boundary=x", 400),
+        (b"no form", "multipart/form-data", 400),
+        (form({str(number): b"x" for number in range(17)})[0], "multipart/form-data; boundary=edge", 400),
+        (b'{"pictures": [' + b'"eA==",' * 16 + b'"eA=="]}', "application/json", 413),
+        (bytes(MOST_BYTES + 1), "image/png", 413),
+    ],
+)
+def test_a_body_that_holds_no_pictures_is_refused_in_a_line(server: Server, body: bytes, kind: str, status: int) -> None:
+    reply = server.classify(body, kind=kind)
+    assert (reply.status, "\n" in reply.error) == (status, False)
+
+
+def test_one_broken_picture_of_several_is_named(server: Server, pictures: Path) -> None:
+    body, kind = form({"good.png": (pictures / "0.png").read_bytes(), "broken.png": b"not a picture"})
+    reply = server.classify(body, kind=kind)
+    assert reply.status == 422
+    assert reply.error.startswith("broken.png: ")
+
+
+def test_no_answer_holds_a_path_of_the_machine(server: Server, exported: Path) -> None:
+    replies = [server.get(path) for path in ("/api/model", "/api/openapi.json", "/metrics", "/nothing", "/healthz")]
+    replies += [server.classify(b"no picture"), server.classify(b"", "?file=/etc/passwd")]
+    for reply in replies:
+        assert str(exported).encode() not in reply.body
+        assert b"/tmp/" not in reply.body
+
+
+def test_other_paths_and_methods_are_errors_in_json(server: Server) -> None:
+    assert (server.get("/nothing").status, server.get("/api/classify").status) == (404, 405)
+    assert server.get("/../../etc/passwd").status == 404
+    assert server.get("/nothing").error
+
+
+def test_the_model_is_described(server: Server, exported: Path) -> None:
+    said = server.get("/api/model").json
+    manifest = ModelFolder(exported).manifest
+    assert manifest
+    assert {file["name"] for file in said["files"]} == {artifact.path for artifact in manifest.exported}
+    assert (said["class_names"], said["shape"], said["reference"]) == (
+        list(manifest.class_names),
+        [12, 12, 1],
+        "float32.tflite",
+    )
+    assert said["camera"] is None
+
+
+def test_requests_and_inferences_are_counted(server: Server, pictures: Path) -> None:
+    def count(line: str) -> float:
+        found = re.search(rf"^{re.escape(line)} (\S+)$", server.get("/metrics").body.decode(), re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    right, wrong = (f'edgecnn_requests_total{{path="/api/classify",status="{status}"}}' for status in (200, 422))
+    inferences = 'edgecnn_inference_seconds_count{file="int8.tflite"}'
+    before = [count(line) for line in (right, wrong, inferences)]
+    server.classify((pictures / "0.png").read_bytes())
+    server.classify(b"not a picture")
+    assert [count(line) for line in (right, wrong, inferences)] == [before[0] + 1, before[1] + 1, before[2] + 1]
+
+
+def test_paths_that_strangers_invent_are_one_line_of_the_metrics(server: Server) -> None:
+    for number in range(20):
+        server.get(f"/invented-{number}")
+    assert "invented" not in server.get("/metrics").body.decode()

@@ -1,0 +1,108 @@
+"""A camera's frames are answered as they come; who is late misses some, and they are counted."""
+
+import base64
+import http.client
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from edgecnn.edge.errors import ConfigError, MissingDependency
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.serving.camera_sources import FRAMES_PER_SECOND, PictureFolder, open_camera
+from tests.edge.serving.running import Server, serving
+
+
+@contextmanager
+def watching(server: Server, query: str = "") -> Iterator[Iterator[Any]]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection.request("GET", f"/api/camera{query}")
+    response = connection.getresponse()
+    assert response.status == 200
+    try:
+        yield (json.loads(line) for line in response)
+    finally:
+        response.close()
+        connection.close()
+
+
+def test_each_frame_of_a_folder_gets_the_answer_of_its_own_picture(exported: Path, pictures: Path, tmp_path: Path) -> None:
+    labels = Classifier.load(exported / "int8.tflite").predict([pictures / f"{number}.png" for number in range(8)]).labels
+    with serving(tmp_path, exported / "int8.tflite", "--camera", pictures) as server:
+        assert server.get("/api/model").json["camera"] == "a folder of pictures"
+        with watching(server, "?file=int8.tflite&pixels=true") as lines:
+            seen = [next(lines) for _ in range(12)]
+        with watching(server) as lines:  # The camera goes on for who comes later.
+            assert next(lines)["frame"] > seen[-1]["frame"]
+        assert 'outcome="classified"' in server.get("/metrics").body.decode()
+    for line in seen:
+        (answer,) = line["answers"]
+        assert answer["label"] == labels[(line["frame"] - 1) % 8]
+        assert Image.open(BytesIO(base64.b64decode(line["jpeg"]))).size == (12, 12)
+    missed = seen[-1]["frame"] - seen[0]["frame"] - (len(seen) - 1)
+    assert seen[-1]["dropped"] - seen[0]["dropped"] == missed
+
+
+def test_a_server_with_a_watched_camera_ends(exported: Path, pictures: Path, tmp_path: Path) -> None:
+    with serving(tmp_path, exported / "int8.tflite", "--camera", pictures) as server, watching(server) as lines:
+        next(lines)
+        server.process.terminate()
+        for _ in lines:
+            pass
+        assert server.process.wait(30) == 0
+
+
+def test_a_picture_that_can_t_be_read_ends_the_stream_with_a_line(exported: Path, pictures: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    shutil.copytree(pictures, folder)
+    for path in sorted(folder.iterdir())[1:]:
+        path.write_bytes(b"no picture")
+    with serving(tmp_path, exported / "int8.tflite", "--camera", folder) as server, watching(server) as lines:
+        assert "the camera failed" in list(lines)[-1]["error"]
+
+
+def test_without_a_camera_there_is_no_stream(server: Server) -> None:
+    assert server.get("/api/camera").status == 404
+
+
+def test_of_a_folder_s_frames_who_is_late_gets_the_last_one(pictures: Path) -> None:
+    now = [0.0]
+    frames = PictureFolder(pictures, lambda: now[0])
+    now[0] = 10.5 / FRAMES_PER_SECOND
+    assert frames.read()[0] == 10
+    now[0] = 11 / FRAMES_PER_SECOND
+    assert frames.read()[0] == 11
+    now[0] = 100.2 / FRAMES_PER_SECOND
+    number, pixels = frames.read()
+    assert (number, pixels.shape) == (100, (12, 12, 3))
+
+
+def test_what_is_no_camera_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="camera"):
+        open_camera(str(tmp_path / "none"))
+    with pytest.raises(ConfigError, match="no image files"):
+        open_camera(str(tmp_path))
+    with pytest.raises(MissingDependency, match="picamera2"):
+        open_camera("picamera2")
+
+
+def test_a_usb_camera_needs_opencv_and_a_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(MissingDependency, match="OpenCV"):
+        open_camera("0")
+
+
+def test_frames_that_show_nothing_are_a_doubt_of_that_frame(exported: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    Image.new("L", (64, 64), 255).save(folder / "blank.png")
+    with serving(tmp_path, exported / "int8.tflite", "--camera", folder) as server, watching(server) as lines:
+        line = next(lines)
+        assert line["answers"] or line["doubt"]

@@ -1,0 +1,81 @@
+"""Pictures that strangers send are decoded in a child, whose death is an error of that picture alone."""
+
+import os
+import signal
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.manifest import Preprocessing
+from edgecnn.edge.serving import decoder as module
+from edgecnn.edge.serving.decoder import Decoder, Rule
+
+GREY = Rule((28, 28, 1), Preprocessing(1.0, "letterbox", "any"))
+COLOUR = Rule((8, 6, 3), Preprocessing(1.0, "stretch", "any"))
+
+
+@pytest.fixture
+def decoder() -> Iterator[Decoder]:
+    made = Decoder()
+    yield made
+    made.close()
+
+
+def png(pixels: np.ndarray) -> bytes:
+    stream = BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def test_a_picture_becomes_the_image_of_its_rule(decoder: Decoder) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
+    assert np.array_equal(decoder.decode(png(pixels), GREY).image, pixels[..., np.newaxis])
+    assert decoder.decode(png(pixels), COLOUR).image.shape == (8, 6, 3)
+
+
+def test_a_picture_that_is_none_is_refused_and_the_next_is_answered(decoder: Decoder) -> None:
+    with pytest.raises(ArtifactError, match="not an image"):
+        decoder.decode(b"nothing", GREY)
+    assert decoder.decode(png(np.zeros((28, 28), np.uint8)), GREY).image.max() == 0
+
+
+@pytest.mark.parametrize("side", [8_000, 20_000])
+def test_a_decompression_bomb_is_refused(decoder: Decoder, side: int) -> None:
+    stream = BytesIO()
+    Image.new("1", (side, side)).save(stream, "PNG")
+    assert len(stream.getvalue()) < 100_000
+    with pytest.raises(ArtifactError, match=r"more than|can be read"):
+        decoder.decode(stream.getvalue(), GREY)
+
+
+def test_a_child_that_is_killed_is_one_picture_s_error_and_another_child_answers(decoder: Decoder) -> None:
+    picture = png(np.zeros((28, 28), np.uint8))
+    os.kill(decoder._child.pid, signal.SIGSTOP)
+    os.kill(decoder._child.pid, signal.SIGKILL)
+    with pytest.raises(ArtifactError, match="crashed"):
+        decoder.decode(picture, GREY)
+    assert decoder.decode(picture, GREY).image.shape == (28, 28, 1)
+
+
+def test_a_child_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    endless = "import signal; signal.setitimer(signal.ITIMER_REAL, 0.2); import time; time.sleep(60)"
+    monkeypatch.setattr(module, "python_command", lambda code: ["python3", "-c", endless])
+    decoder = Decoder()
+    with pytest.raises(ArtifactError, match="longer"):
+        decoder.decode(b"anything", GREY)
+    decoder.close()
+
+
+@pytest.mark.parametrize("said", [r"\0\0\0\0\0\0\0\1\0", r"\0\xff\xff\xff\xff\0\0\3\x10", r"\0", ""])
+def test_an_answer_of_another_size_is_not_read(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    code = f"import sys; sys.stdin.buffer.read(8); sys.stdout.buffer.write(b'{said}')"
+    monkeypatch.setattr(module, "python_command", lambda _: ["python3", "-c", code])
+    decoder = Decoder()
+    with pytest.raises(ArtifactError, match="crashed"):
+        decoder.decode(b"anything", GREY)
+    decoder.close()

@@ -1,0 +1,55 @@
+"""The OpenAPI document describes the routes, and what they answer, also to requests that nobody thought of."""
+
+from typing import Any
+
+import jsonschema
+import pytest
+
+from edgecnn.edge.serving.openapi import openapi
+from tests.edge.serving.running import Server
+
+EXAMPLES = 30
+
+
+def test_it_lists_every_route_but_the_page(server: Server) -> None:
+    document = server.get("/api/openapi.json").json
+    for path, methods in document["paths"].items():
+        (method,) = methods
+        wrong = "PUT"
+        assert server.request(wrong, path).status == 405, path
+        assert server.request(method.upper(), path).status in (200, 400, 404), path
+
+
+def test_the_model_is_as_described(server: Server) -> None:
+    document = openapi("0")
+    schema = {"$ref": "#/components/schemas/Model", "components": document["components"]}
+    jsonschema.validate(server.get("/api/model").json, schema)
+
+
+def test_answers_to_invented_requests_are_as_described(server: Server) -> None:
+    schemathesis: Any = pytest.importorskip("schemathesis", reason="schemathesis is not installed: pip install schemathesis")
+    hypothesis: Any = pytest.importorskip("hypothesis")
+    # That a schema allows what is refused with 422 is right: no schema says which bytes are a picture.
+    not_checked = [pytest.importorskip("schemathesis.specs.openapi.checks").positive_data_acceptance]
+    schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{server.port}/api/openapi.json")
+    tried = 0
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        if operation.path == "/api/camera":  # It has no end where there is a camera, and is 404 here.
+            continue
+
+        @hypothesis.given(case=operation.as_strategy())  # type: ignore[untyped-decorator] # It may be missing.
+        @hypothesis.settings(  # type: ignore[untyped-decorator] # As above.
+            max_examples=EXAMPLES,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(hypothesis.HealthCheck),
+        )
+        def answers_as_described(case: Any) -> None:
+            nonlocal tried
+            tried += 1
+            case.call_and_validate(timeout=60, excluded_checks=not_checked)
+
+        answers_as_described()
+    assert tried > EXAMPLES

@@ -1,0 +1,142 @@
+"""`edgecnn serve` serves folders, bundles and files, refuses what it can't vouch for, and its page shows the answers."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import edgecnn as ec
+from edgecnn.api import serve
+from edgecnn.api.serve import last_verdict
+from edgecnn.cli.command_line import main
+from edgecnn.edge.folder.model_folder import ModelFolder
+from tests.edge.serving.running import COMMAND, Server, serving
+
+if TYPE_CHECKING:
+    from tests.edge.serving.browser import Browser
+
+
+UNIT = Path(__file__).parents[3] / "examples/edgecnn-serve.service"
+
+
+def refused(*arguments: str | Path) -> tuple[int, str]:
+    """Return exit code and message of a server that does not start."""
+    done = subprocess.run(
+        [*COMMAND, "--port", "0", *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.fixture(scope="module")
+def bundle(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bundle") / "bars.zip"
+    ec.bundle(exported, path, test_images=20)
+    return path
+
+
+def test_a_bundle_is_served_as_its_folder_is(bundle: Path, server: Server, pictures: Path, tmp_path: Path) -> None:
+    picture = (pictures / "1.png").read_bytes()
+    expected = [(a["file"], a["label"], a["probability"]) for a in server.classify(picture).json["pictures"][0]["answers"]]
+    with serving(tmp_path, bundle) as served:
+        found = served.classify(picture).json["pictures"][0]["answers"]
+        assert served.get("/api/model").json["name"] == "bars.zip"
+    assert [(a["file"], a["label"], a["probability"]) for a in found] == expected
+
+
+def test_an_unverified_file_is_refused_unless_it_is_trusted(exported: Path, pictures: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone.tflite"
+    shutil.copy(exported / "int8.tflite", alone)
+    code, said = refused(alone, "--preprocess", "unit")
+    assert code == 2
+    assert "alone.tflite is unverified" in said
+    assert "--trust-unverified" in said
+    with serving(tmp_path, alone, "--preprocess", "unit", "--trust-unverified") as served:
+        (file,) = served.get("/api/model").json["files"]
+        assert file["unverified"]
+        assert str(tmp_path) not in file["unverified"]
+        assert served.classify((pictures / "1.png").read_bytes()).status == 200
+
+
+def test_what_can_t_be_served_is_one_line(exported: Path, artifacts: Path, tmp_path: Path) -> None:
+    (artifacts / "int8.tflite").write_bytes(b"damaged")
+    for code, named, arguments in (
+        (4, "int8.tflite", [artifacts]),
+        (4, "nowhere", [tmp_path / "nowhere"]),
+        (2, "two files are called int8.tflite", [exported / "int8.tflite", exported / "int8.tflite"]),
+        (2, "--port", [exported, "--port", "70000"]),
+        (2, "--host", [exported, "--host", "192.0.2.1"]),
+        (2, "--queue", [exported, "--queue", "-1"]),
+        (2, "--camera", [exported, "--camera", "nowhere"]),
+        (2, "--allow-origin", [exported, "--allow-origin", "example.org"]),
+    ):
+        found, said = refused(*arguments)
+        assert (found, named in said, said.count("\n")) == (code, True, said.count("loading\n") + 1), said
+
+
+def test_without_the_serve_extra_it_says_what_to_install(
+    exported: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = [package._replace(module="no_such_module") for package in serve._PACKAGES]
+    monkeypatch.setattr(serve, "_PACKAGES", missing)
+    assert main(["serve", str(exported)]) == 6
+    said = capsys.readouterr().err
+    assert "starlette is not installed" in said
+    assert "pip install" in said
+
+
+def test_the_last_benchmark_is_shown_and_said_to_be_outdated_after_another_export(artifacts: Path, tmp_path: Path) -> None:
+    (artifacts / "bench.json").unlink(missing_ok=True)  # Another test may have measured the folder that was copied.
+    assert last_verdict(ModelFolder(artifacts)) is None
+    options = ec.BenchOptions(plan=ec.Plan(min_runs=20, min_seconds=0, launches=1), percents=(50.0,))
+    report = ec.bench(artifacts, runtime="litert", options=options, allow=("noise",))
+    found = last_verdict(ModelFolder(artifacts))
+    assert found
+    assert (found.status, found.current) == (report.verdict.status, True)
+    assert found.files["int8.tflite"] == next(f.verdict.status for f in report.files if f.name == "int8.tflite")
+    with serving(tmp_path, artifacts) as served:
+        said = served.get("/api/model").json["verdict"]
+    assert (said["status"], said["text"], said["current"]) == (found.status, found.text, True)
+    kept = json.loads((artifacts / "bench.json").read_text())
+    kept["files"][0]["artifact"]["sha256"] = "0" * 64
+    (artifacts / "bench.json").write_text(json.dumps(kept))
+    outdated = last_verdict(ModelFolder(artifacts))
+    assert outdated
+    assert not outdated.current
+    (artifacts / "bench.json").write_text("damaged")
+    assert last_verdict(ModelFolder(artifacts)) is None
+
+
+def test_the_unit_s_command_line_starts_a_server(exported: Path, tmp_path: Path) -> None:
+    (command,) = re.findall(r"^ExecStart=/opt/edgecnn/venv/bin/edgecnn serve (.*) --port 8000$", UNIT.read_text(), re.MULTILINE)
+    assert "/opt/edgecnn/model" in command
+    with serving(tmp_path, *command.replace("/opt/edgecnn/model", str(exported)).split()) as served:
+        assert "#token=" in served.address
+        assert served.get("/healthz").status == 200
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is a part of systemd")
+def test_systemd_accepts_the_unit(exported: Path, tmp_path: Path) -> None:
+    unit = tmp_path / UNIT.name
+    unit.write_text(
+        UNIT.read_text().replace("/opt/edgecnn/venv/bin/edgecnn", sys.executable).replace("/opt/edgecnn", str(tmp_path))
+    )
+    analyze = ["systemd-analyze", "verify", "--man=no", str(unit)]
+    checked = subprocess.run(analyze, capture_output=True, text=True, timeout=300, check=False)
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+def test_the_page_shows_what_each_file_answers_to_a_picture(
+    server: Server, browser: "Browser", pictures: Path, tmp_path: Path
+) -> None:
+    answers: list[dict[str, Any]] = server.classify((pictures / "2.png").read_bytes()).json["pictures"][0]["answers"]
+    browser.open(server.address)
+    browser.find("input[type=file]").send_keys(str(pictures / "2.png"))
+    for answer in answers:
+        browser.wait(lambda: answer["file"] in browser.text("main"), answer["file"])  # noqa: B023 - Called at once.
+    browser.wait(lambda: answers[0]["label"] in browser.text("#answer, [aria-live]"), "the answer")
+    assert not browser.complaints()
