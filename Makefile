@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # A checkout by a git that makes no links, as on Windows, has a small file in the place of each.
 $(shell for room in edge convert benchmarks; do [ -L edgecnn/$$room ] || ln -sfn ../$$room edgecnn/$$room; done)
 
-.PHONY: demo test check unit coverage test-pi test-pi-ci device-wheel dist executorch arm-cost arm-cost-baseline torture torture-ci docs docs-outputs recording install constraints clean
+.PHONY: demo test check unit coverage micro mediapipe test-pi test-pi-ci device-wheel dist executorch arm-cost arm-cost-baseline torture torture-ci docs docs-outputs recording install constraints clean
 
 demo: install
 	$(BIN)/edgecnn train
@@ -38,6 +38,11 @@ coverage: install
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
+# What a microcontroller's compiler makes of the sources for tflite-micro. Debian: apt-get install --no-install-recommends
+# gcc-arm-none-eabi, 540 MB installed. make test skips these tests without it.
+micro: install
+	$(BIN)/pytest -n 0 -rs tests/convert/programs
+
 # On emulated Raspberry Pis: all of them, or make test-pi BOARDS="trixie-arm64-pi4 bookworm-armhf-pi2". docs/explanation/arm.md
 test-pi: install
 	$(BIN)/python -m tools.pi.prove $(BOARDS)
@@ -54,6 +59,18 @@ arm-cost-baseline: install
 # Every promised figure, an hour; or some: make benchmark PARTS="startup predict". docs/explanation/benchmark.md
 benchmark: install
 	$(BIN)/python -m tools.promises $(PARTS)
+
+# Whether MediaPipe answers as edgecnn does: it brings OpenCV, so it has an environment of its own.
+MEDIAPIPE := .venv-mediapipe
+
+mediapipe: install $(MEDIAPIPE)/.installed
+	MEDIAPIPE_PYTHON=$(CURDIR)/$(MEDIAPIPE)/bin/python $(BIN)/pytest --quiet -n 0 tests/convert/tflite/test_mediapipe.py
+
+$(MEDIAPIPE)/.installed:
+	$(PYTHON) -m venv $(MEDIAPIPE)
+	@echo "Installing MediaPipe into $(MEDIAPIPE) (650 MB)"
+	$(MEDIAPIPE)/bin/pip install --quiet mediapipe==1.2.3
+	touch $@
 
 # The tests that need ExecuTorch, in an environment of their own. On x86-64, install a torch without CUDA there first.
 EXECUTORCH := .venv-executorch

@@ -13,14 +13,23 @@ ELSEWHERE = {
     "api/test_results.py": (
         "edge/progress", "edge/result",
         "edgecnn/api/bench", "edgecnn/api/bundle", "edgecnn/api/data", "edgecnn/api/diagnose", "edgecnn/api/evaluate",
-        "edgecnn/api/predict", "edgecnn/api/summary", "edgecnn/api/usage", "edgecnn/api/verify",
+        "edgecnn/api/predict", "edgecnn/api/summary", "edgecnn/api/usage", "edgecnn/api/checks",
     ),
     "convert/diagnosis/test_diagnose_ncnn.py": ("convert/diagnosis/ncnn",),
+    "convert/programs/test_programs.py": ("convert/programs/__init__",),
     "convert/mnn/test_converter.py": ("convert/mnn/convert", "convert/mnn/quantize"),
     "convert/executorch/test_converter.py": ("convert/executorch/lower",),
+    "convert/programs/test_tflite_micro.py": ("convert/programs/micro_readme", "convert/programs/micro_records"),
     "convert/ncnn/test_converter.py": (
         "convert/ncnn/convert", "convert/ncnn/quantize", "convert/onnx/channels_first", "convert/onnx/pnnx",
     ),
+    "edge/serving/test_app.py": (
+        "edge/serving/answers", "edge/serving/body", "edge/serving/engine", "edge/serving/metrics", "edge/serving/models",
+        "edge/serving/problems",
+    ),
+    "edge/serving/test_camera.py": ("edge/serving/camera_sources",),
+    "edge/serving/test_serve.py": ("edgecnn/api/serve", "edgecnn/cli/commands/serve"),
+    "edge/serving/test_uvicorn_server.py": ("edge/serving/logs",),
     "edge/runtimes/test_ncnn.py": ("edge/runtimes/ncnn_file",),
     "edge/test_formats.py": (
         "edge/formats/__init__", "edge/formats/format", "edge/formats/package", "edge/formats/precision",
@@ -57,7 +66,7 @@ ELSEWHERE = {
     "benchmarks/timing/test_profile.py": ("benchmarks/timing/profile_onnxruntime",),
     "cli/commands/test_bundles.py": ("edgecnn/cli/commands/bundle", "edgecnn/cli/commands/verify"),
     "cli/test_command_line.py": (
-        "edgecnn/__main__", "edgecnn/api/doctor", "edgecnn/cli/options",
+        "edgecnn/__main__", "edgecnn/cli/options",
         "edgecnn/cli/commands/bench", "edgecnn/cli/commands/doctor", "edgecnn/cli/commands/evaluate",
         "edgecnn/cli/commands/export", "edgecnn/cli/commands/results",
         "edgecnn/cli/commands/train",

@@ -35,7 +35,7 @@ SHARDS = (("tests/benchmarks",), ("tests/edge",))
 QUICK = (
     ("tests/edge/inference", "tests/edge/model"),
     (
-        *("tests/edge/folder", "tests/edge/isolation", "tests/edge/runtimes"),
+        *("tests/edge/isolation", "tests/edge/runtimes", "tests/edge/serving/test_app.py"),
         *(f"tests/benchmarks/machine/test_{name}.py" for name in ("host", "host_state")),
         *(f"tests/benchmarks/proof/test_{name}.py" for name in ("golden", "verify")),
     ),
@@ -51,6 +51,10 @@ _ELSEWHERE = (
     "benchmarks/results/test_between.py",
     "benchmarks/statistics/test_sample_size.py",
     "edge/inference/test_reference_probabilities.py",
+    # A browser, load, and invented requests.
+    "edge/serving/browser_page",
+    *(f"edge/serving/test_{name}.py" for name in ("hostile_uploads", "openapi", "page", "page_pictures")),
+    *(f"edge/serving/test_{name}.py" for name in ("serve", "uvicorn_server")),
 )
 _NOT_EMULATED = (
     # QEMU's user mode does not pass a memory limit on to the kernel (RLIMIT_DATA, in its linux-user/syscall.c).

@@ -45,9 +45,9 @@ def runtimes_on(system: System, named: bool = True) -> tuple[Runtime, ...]:
 
 
 def extras_of(system: System, runtimes: Sequence[Runtime]) -> list[str]:
-    """Return the extras that install these runtimes, and with them what examples/classify.py needs if there are wheels."""
-    image = ["image"] if _BITS[system.machine] == 64 else []
-    return [*dict.fromkeys(row.package.extra for row in runtimes), *image]
+    """Return the extras that install these runtimes, and what pictures and a server need if there are wheels."""
+    more = ["image", "serve"] if _BITS[system.machine] == 64 else []
+    return [*dict.fromkeys(row.package.extra for row in runtimes), *more]
 
 
 def build_wheel(folder: Path) -> Path:

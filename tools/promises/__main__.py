@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecnn.benchmarks.machine.host import read_machine
-from tools.promises import measuring, own_tools, predicting, shrinking, startup, threads, training
+from tools.promises import measuring, own_tools, predicting, serving, shrinking, startup, threads, training
 from tools.promises.claims import Claim, to_text
 
 _FOLDER = Path("artifacts/mnist")
@@ -25,6 +25,7 @@ _PARTS: dict[str, Callable[[Path], list[Claim]]] = {
     "predict": predicting.measure,
     "onnx": measuring.measure,
     "threads": threads.measure,
+    "serve": serving.measure,
     "tools": own_tools.measure,
     "speed": training.measure_speed,
     "few": training.measure_few,
