@@ -31,13 +31,16 @@ BOARDS = {f"{system.name}-{cpu}": (system, cpu) for system in SYSTEMS.values() f
 # The tests take minutes under emulation: one board runs them.
 TESTED = "trixie-arm64-pi5"
 SHARDS = (("tests/benchmarks",), ("tests/edge",))
-# Tests that run files, and tests that read the machine: two shards that take equally long.
+# Tests of what differs on ARM: numbers, runtimes and the machine; a server. `make test-pi` runs all.
 QUICK = (
-    ("tests/edge/inference", "tests/edge/model"),
     (
-        *("tests/edge/isolation", "tests/edge/runtimes", "tests/edge/serving/test_app.py"),
+        *(f"tests/edge/inference/test_{name}.py" for name in ("classifier", "classifier_foreign", "int8_fast_path", "shared")),
+        *(f"tests/edge/model/test_{name}.py" for name in ("preprocess", "preprocess_outputs")),
+    ),
+    (
+        *("tests/edge/runtimes", "tests/edge/serving/test_app.py"),
         *(f"tests/benchmarks/machine/test_{name}.py" for name in ("host", "host_state")),
-        *(f"tests/benchmarks/proof/test_{name}.py" for name in ("golden", "verify")),
+        "tests/benchmarks/proof/test_golden.py",
     ),
 )
 # Tests for the workstation (reports, ssh), simulations of statistics, and whole benchmarks, a process for each launch: these
