@@ -11,6 +11,8 @@ from io import BytesIO
 from threading import Thread
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from edgecnn.edge.data.image_file import Polarity, fit_image, load_pillow
 from edgecnn.edge.errors import EdgeCnnError
 from edgecnn.edge.model.preprocess import Images
@@ -46,6 +48,7 @@ class Camera:
         self._arrived: asyncio.Event = asyncio.Event()
         self._watchers, self._ending = 0, False
         self._reader: Thread | None = None
+        _jpeg(np.zeros((*_SHOWN[::-1], 3), np.uint8))  # The first takes longer, since it imports the encoder.
 
     def end(self) -> None:
         """End all streams; called in the server's loop."""

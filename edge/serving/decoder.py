@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
-from edgecnn.edge.data.image_file import Polarity
+from edgecnn.edge.data.image_file import Polarity, load_pillow
 from edgecnn.edge.errors import ArtifactError, EdgeCnnError
 from edgecnn.edge.inference.pictures import fitted_picture
 from edgecnn.edge.isolation.child import child_environment, limit_memory, limit_time, python_command
@@ -129,6 +129,7 @@ def serve() -> None:
     import sys  # noqa: PLC0415
 
     limit_memory(0)
+    load_pillow().preinit()  # Its formats are imported while the server starts, and not for the first picture.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # A library's output must not mix with the answers.
     asked = sys.stdin.buffer

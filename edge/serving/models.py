@@ -8,6 +8,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import numpy as np
+
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.errors import field as named
 from edgecnn.edge.files import sha256
@@ -174,6 +176,8 @@ class ModelSource:
             )
         progress.say(f"{model.path.name}: loading")
         classifier = self.open_file(model)
+        # A first inference takes longer than others, and shows what can't answer before anybody asks.
+        classifier.predict(np.zeros(classifier.shape, np.uint8))
         precision = model.artifact.precision if model.artifact else None
         return LoadedFile(model.path.name, model.format, precision, len(model.data), sha256(model.data), classifier)
 

@@ -45,12 +45,19 @@ class ServerSettings:
     version: str
 
 
-def serve_source(source: ModelSource, settings: ServerSettings, on_address: Callable[[str], None], progress: Progress) -> None:
+def serve_source(
+    source: ModelSource,
+    settings: ServerSettings,
+    decoder: Decoder,
+    on_address: Callable[[str], None],
+    progress: Progress,
+) -> None:
     """Answer until the process is told to end.
 
     Args:
         source: The files.
         settings: How to answer.
+        decoder: Decodes pictures.
         on_address: Receives the address when the server answers.
         progress: Receives the progress until then.
 
@@ -67,8 +74,6 @@ def serve_source(source: ModelSource, settings: ServerSettings, on_address: Call
         if settings.camera is not None:
             camera = Camera(open_camera(settings.camera), metrics)
             stack.callback(camera.close)
-        decoder = Decoder()
-        stack.callback(decoder.close)
         engine = Engine(source.load(progress), decoder, settings.queue, metrics, _say_failure)
         stack.callback(engine.close)
         start_log(settings.log_json)

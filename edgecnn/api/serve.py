@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from edgecnn.edge.provenance import versions
 from edgecnn.edge.runtimes.base import MOST_THREADS
 from edgecnn.edge.serving.browser_page.export_page import WrittenPage, write_page
 from edgecnn.edge.serving.browser_page.onnxruntime_web import web_runtime
+from edgecnn.edge.serving.decoder import Decoder
 from edgecnn.edge.serving.models import LastVerdict, ModelSource
 
 TOKEN_VARIABLE = "EDGECNN_TOKEN"
@@ -107,24 +109,26 @@ def serve(
     for package in _PACKAGES:
         if not package.is_installed:
             raise package.missing
-    from edgecnn.edge.serving.security import is_loopback  # noqa: PLC0415 - The serve extra is there now.
-    from edgecnn.edge.serving.serve import ServerSettings, serve_source  # noqa: PLC0415
+    # It starts while this process imports what it needs, and loads the files.
+    with closing(Decoder()) as decoder:
+        from edgecnn.edge.serving.security import is_loopback  # noqa: PLC0415 - The serve extra is there now.
+        from edgecnn.edge.serving.serve import ServerSettings, serve_source  # noqa: PLC0415
 
-    usage = Usage(None, images, interface, (), signature, options.threads)
-    named = (targets,) if isinstance(targets, (str, Path)) else tuple(targets)
-    source = ModelSource(named, usage.classifier, last_verdict, options.trust_unverified)
-    settings = ServerSettings(
-        host=options.host,
-        port=options.port,
-        queue=options.queue,
-        camera=options.camera,
-        hosts=tuple(name.lower() for name in options.allow_host),
-        origins=options.allow_origin,
-        token=None if is_loopback(options.host) else _token(),
-        log_json=options.log_json,
-        version=versions()["edgecnn"],
-    )
-    serve_source(source, settings, on_address, progress)
+        usage = Usage(None, images, interface, (), signature, options.threads)
+        named = (targets,) if isinstance(targets, (str, Path)) else tuple(targets)
+        source = ModelSource(named, usage.classifier, last_verdict, options.trust_unverified)
+        settings = ServerSettings(
+            host=options.host,
+            port=options.port,
+            queue=options.queue,
+            camera=options.camera,
+            hosts=tuple(name.lower() for name in options.allow_host),
+            origins=options.allow_origin,
+            token=None if is_loopback(options.host) else _token(),
+            log_json=options.log_json,
+            version=versions()["edgecnn"],
+        )
+        serve_source(source, settings, decoder, on_address, progress)
 
 
 def export_page(
