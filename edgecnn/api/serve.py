@@ -78,7 +78,7 @@ class ServeOptions:
                 raise ConfigError(f"{field('allow_origin')}={origin} is no origin: write it as https://example.org")
 
 
-def serve(
+def serve(  # Longer than 50 lines: its arguments and their docs.
     targets: str | Path | Sequence[str | Path],
     *,
     options: ServeOptions = ServeOptions(),
