@@ -38,7 +38,7 @@ def serve(  # Longer than 50 lines: its options and their help.
     targets: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="FILE...",
+            metavar="FILE",
             help="A folder with a manifest, a bundle, or model files.",
             show_default=str(DEFAULT_MODEL.parent),
         ),
