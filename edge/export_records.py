@@ -28,7 +28,7 @@ class Parity:
 
 @dataclass(frozen=True)
 class ProgramFile:
-    """A file beside the models that other programs read.
+    """A file next to the models that other programs read.
 
     Attributes:
         path: Name of the file in the manifest's folder.

@@ -18,7 +18,7 @@ def labels_text(class_names: Sequence[str]) -> str:
     """Return the content of a file of class names: each on a line of its own.
 
     Raises:
-        ConfigError: If a name has a line break or another control character, or there is none.
+        ConfigError: If a name has a line break or another control character, or there are no names.
     """
     for index, name in enumerate(class_names):
         if has_controls(name) or not name.strip():

@@ -1,4 +1,4 @@
-"""Programs that take exported files, a row each.
+"""Programs that take exported files, one row per program.
 
 A row names a module with a function `write`, a `Writer`. It is imported only if its program was named.
 """

@@ -1,4 +1,4 @@
-"""The micro_README.md beside the sources for tflite-micro."""
+"""The micro_README.md that goes with the sources for tflite-micro."""
 
 from edgecnn.convert.programs.micro_records import MicroAgreement, MicroRecord
 
@@ -47,7 +47,7 @@ def _row(record: MicroRecord, one: MicroAgreement) -> str:
 
 
 def _verdict(record: MicroRecord) -> str:
-    """Return for each of the others whether the classes and outputs are the same, a line each."""
+    """Return for each of the others whether the classes and outputs are the same, one per line."""
     lines = []
     for one in record.compared:
         others, rounded = record.images - one.same_class, record.images - one.equal_rows

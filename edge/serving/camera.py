@@ -27,7 +27,7 @@ _JPEG_QUALITY = 75
 
 
 class _Frame(NamedTuple):
-    """The latest frame, or why there is none."""
+    """The latest frame, or why no frame could be read."""
 
     number: int
     pixels: Images | None

@@ -1,4 +1,4 @@
-"""The OpenAPI document of the API, written by hand beside the routes in `app.py`; a test compares both."""
+"""The OpenAPI document of the API, written by hand for the routes in `app.py`; tests compare it with the answers."""
 
 from typing import Any
 

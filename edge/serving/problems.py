@@ -1,4 +1,4 @@
-"""What a client is told when its request can't be answered."""
+"""The error that a client gets when its request can't be answered."""
 
 from edgecnn.edge.text import printable
 

@@ -52,7 +52,7 @@ def serve_source(
     on_address: Callable[[str], None],
     progress: Progress,
 ) -> None:
-    """Answer until the process is told to end.
+    """Answer until a signal ends the process.
 
     Args:
         source: The files.
