@@ -9,25 +9,14 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Ranges
-from edgecnn.convert.tflite.convert import to_tflite
 from edgecnn.convert.tflite.input_output import as_uint8
-from edgecnn.convert.tflite.quantize import activations, calibrate_tflite, open_tflite, quantize_tflite, tflite_scales
+from edgecnn.convert.tflite.quantize import activations, open_tflite, quantize_tflite, tflite_scales
 from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.formats import IoName
 from edgecnn.edge.runtimes import opener_for
 from tests.kept.make import KEPT
 
 RandomInputs = Callable[[int], NDArray[np.float32]]
-
-
-@pytest.fixture(scope="module")
-def float32(residual: Any) -> bytes:
-    return to_tflite(residual, "float32", (8, 8, 3), "float32")
-
-
-@pytest.fixture
-def ranges(float32: bytes, random_inputs: RandomInputs) -> Ranges:
-    return calibrate_tflite(float32, random_inputs(20))
 
 
 def kinds(data: bytes) -> list[str]:

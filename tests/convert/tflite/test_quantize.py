@@ -1,7 +1,6 @@
 """An int8 .tflite file is integers from end to end, close to the float file, and keeps the requested operators in float."""
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import numpy as np
@@ -21,16 +20,6 @@ from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.runtimes import opener_for
 
 RandomInputs = Callable[[int], NDArray[np.float32]]
-
-
-@pytest.fixture(scope="module")
-def float32(residual: Any) -> bytes:
-    return to_tflite(residual, "float32", (8, 8, 3), "float32")
-
-
-@pytest.fixture
-def ranges(float32: bytes, random_inputs: RandomInputs) -> Ranges:
-    return calibrate_tflite(float32, random_inputs(20))
 
 
 def kinds(data: bytes) -> list[str]:
