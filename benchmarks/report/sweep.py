@@ -198,6 +198,7 @@ def _answer(sweep: Sweep, report: Report) -> list[str]:
 def _table(sweep: Sweep, report: Report, kind: str) -> Grid:
     headings = (
         "filters",
+        "file",
         "gate",
         "parameters",
         "MACs",
@@ -215,6 +216,7 @@ def _table(sweep: Sweep, report: Report, kind: str) -> Grid:
         cells.append(
             (
                 row.network.name,
+                Path(row.network.file).stem,
                 row.status,
                 f"{row.network.parameters:,}",
                 f"{row.network.macs:,}",
@@ -228,4 +230,6 @@ def _table(sweep: Sweep, report: Report, kind: str) -> Grid:
             )
         )
     less = ("parameters", "Keras\n% right", "time over\nthe first", "drop\n95 %, points")
-    return Grid(f"Networks by size, {kind}", headings, tuple(cells), less)
+    one_name = len({name for _, name, *_ in cells}) == 1
+    shown = [cell[:1] + cell[2:] for cell in (headings, *cells)] if one_name else [headings, *cells]
+    return Grid(f"Networks by size, {kind}", shown[0], tuple(shown[1:]), less)

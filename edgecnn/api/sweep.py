@@ -28,11 +28,12 @@ from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.files import make_folder
-from edgecnn.edge.folder.file_names import MODEL_NAME, TUNED_STEM
+from edgecnn.edge.folder.file_names import MODEL_NAME
 from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.inference.reference_probabilities import load_reference
+from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.progress import SILENT, Progress
 from edgecnn.edge.provenance import versions
@@ -68,8 +69,8 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
         config: Training settings of all networks; its own filters are ignored.
         model_format: `tflite` or `onnx`.
         precision: `float32`, `float16`, `dynamic`, `int8` or `int16x8`.
-        tune: Whether to tune each network's int8 file for this machine, as `edgecnn.export` does. A tuned file takes the plain
-            file's place in the table; a network without a gain keeps the plain one, and is tuned again by the next call.
+        tune: Whether to tune each network's int8 file for this machine, as `edgecnn.export` does. The table has the tuned file
+            of each network, or its fastest plain file where tuning gains nothing; that may be the float one.
         reach_percent: Accuracy for which the smallest sufficient file is also named, above 0 to 100 %.
         allow: Names of noise to ignore, or `noise` for all of it.
         images: How a folder of images is read, if `data` is not a `Dataset`.
@@ -99,13 +100,13 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
     progress.say(dataset.describe())
     yardstick = yardstick_of(HERE, TUNE_SECONDS, dataset.test, progress, (model_format,)) if tune else None
     tuning = tuning_for(None, yardstick) if yardstick else None
-    plain, tuned = (FORMATS[model_format].file_name(stem) for stem in (precision, TUNED_STEM))
-    work = _Work(dataset, exporting, tuning, plain, tuned, folder, progress)
+    plain = FORMATS[model_format].file_name(precision)
+    work = _Work(dataset, exporting, tuning, plain, folder, progress)
     networks = [work.network(item, f"{place + 1} of {len(configs)}") for place, item in enumerate(configs)]
     report = _measured(work, networks, policy, command)
     shared = {name: value for name, value in configs[0].settings().items() if name != "filters"}
     reach = None if reach_percent is None else reach_percent / 100
-    kind = f"{tuned}, or {plain} where tuning gains nothing" if tune else plain
+    kind = f"tuned, or the fastest plain {FORMATS[model_format].title} file" if tune else plain
     result = sweep_of(report, networks, reach, shared | {"file": kind})
     with locked(folder, progress.say), replaced_together(folder) as new:
         (new / "bench.json").write_bytes(to_json(report).encode())
@@ -153,7 +154,6 @@ class _Work:
         exporting: Files to export.
         tuning: How to tune them; None for plain files.
         plain: Name of its plain file.
-        tuned: Name of its tuned file.
         folder: Folder that holds its folder.
         progress: Receives the progress.
     """
@@ -162,7 +162,6 @@ class _Work:
     exporting: ExportConfig
     tuning: Tuning | None
     plain: str
-    tuned: str
     folder: Path
     progress: Progress
 
@@ -172,7 +171,7 @@ class _Work:
         said = f"{place}, {','.join(map(str, config.filters))}"
         self._train(config, folder, said)
         self._export(folder, said)
-        file = folder / (self.tuned if self.tuning and self._has(folder, self.tuned) else self.plain)
+        file = folder / (self._tuned(folder) or self.plain)
         cost = summarize(str(file), read_model(file))
         parameters = summarize(MODEL_NAME, read_model(folder / MODEL_NAME)).parameters
         return SweptNetwork(config.filters, f"{folder.name}/{file.name}", parameters, cost.macs)
@@ -195,13 +194,20 @@ class _Work:
             raise KeyboardInterrupt
 
     def _export(self, folder: Path, said: str) -> None:
-        name = self.tuned if self.tuning else self.plain
-        if self._has(folder, name):
+        if self._tuned(folder) if self.tuning else self._has(folder, self.plain):
             self.progress.say(f"{said}: exported before")
             return
-        self.progress.say(f"{said}: exporting {name}")
+        self.progress.say(f"{said}: exporting {'and tuning' if self.tuning else self.plain}")
         say = self.progress.say if self.tuning else lambda text: None
         export_model(folder / MODEL_NAME, self.dataset, self.exporting, tuning=self.tuning, on_step=say)
+
+    def _tuned(self, folder: Path) -> str | None:
+        """Return the name of the file that tuning found to be the fastest; None if nothing was tuned, or it is damaged."""
+        if self.tuning is None or not self._has(folder, self.plain):
+            return None
+        # Only the best file of a tuned export is measured with other settings.
+        names = [artifact.path for artifact in Manifest.load(folder).artifacts if artifact.settings]
+        return names[0] if names and self._has(folder, names[0]) else None
 
     def _has(self, folder: Path, name: str) -> bool:
         """Return whether a file was exported from this model and is whole."""

@@ -23,6 +23,7 @@ from edgecnn.benchmarks.results.latency_summary import p50_ns, typical_ns
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.benchmarks.yardsticks.here import Here
 from edgecnn.convert.training.train import train
+from edgecnn.edge.export_records import Settings
 from edgecnn.edge.manifest import Manifest
 from tests.schemas import require_valid
 
@@ -206,22 +207,24 @@ def test_a_tuned_network_is_measured_in_place_of_the_plain_one(
     tuned: list[Path] = []
 
     def tuned_export(path: Path, *given: Any, tuning: Any, on_step: Any) -> None:
-        """Tune the first network alone: of the other, no choice gains."""
+        """Tune the first network alone: of the other, no choice gains, and its float file is the fastest."""
         assert isinstance(tuning.yardstick, Here)
         tuned.append(path)
         manifest = Manifest.load(path.parent)
-        plain = manifest.artifact("int8.tflite")
+        source, best = ("int8", "tuned") if path.parent.name == "4-4-4" else ("float32", "float32")
+        plain = manifest.artifact(f"{source}.tflite")
         assert plain
-        if path.parent.name == "4-4-4":
-            (path.parent / "tuned.tflite").write_bytes((path.parent / "int8.tflite").read_bytes())
-            manifest.with_artifacts(replace(plain, path="tuned.tflite")).save(path.parent)
+        (path.parent / f"{best}.tflite").write_bytes((path.parent / plain.path).read_bytes())
+        settings = Settings(tuning.yardstick.machine, "time", ())
+        manifest.with_artifacts(replace(plain, path=f"{best}.tflite", settings=settings)).save(path.parent)
 
     for folder in ("4-4-4", "2-3-4"):
         shutil.copytree(swept / folder, tmp_path / folder)
     monkeypatch.setattr(sweep_call, "export_model", tuned_export)
     text = terminal.passes(*arguments(idx_folder, tmp_path, "--tune"))
-    assert [file.name for file in read_report(tmp_path / "bench.json").files] == ["4-4-4/tuned.tflite", "2-3-4/int8.tflite"]
-    assert "tuned.tflite, or int8.tflite where tuning gains nothing" in " ".join(text.split())
+    assert [file.name for file in read_report(tmp_path / "bench.json").files] == ["4-4-4/tuned.tflite", "2-3-4/float32.tflite"]
+    rows = [line.split() for line in text.splitlines() if line.split()[:1] and line.split()[0] in NETWORKS]
+    assert [row[1] for row in rows] == ["tuned", "float32"]
     # What was tuned is not tuned again.
     terminal.passes(*arguments(idx_folder, tmp_path, "--tune"))
-    assert [path.parent.name for path in tuned] == ["4-4-4", "2-3-4", "2-3-4"]
+    assert [path.parent.name for path in tuned] == ["4-4-4", "2-3-4"]
