@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+from edgecnn.edge.compatibility.tflite_object import from_object, to_object
 from edgecnn.edge.errors import ConversionError
 
 
@@ -15,10 +16,9 @@ def as_uint8(data: bytes) -> bytes:
     Raises:
         ConversionError: If the file has several graphs.
     """
-    import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromPackedBuf(data, 0)
+    model = to_object(data)
     if len(model.subgraphs) != 1:
         raise ConversionError("TFLite: a model with several graphs has no uint8 input: omit it")
     (graph,) = model.subgraphs
@@ -26,9 +26,7 @@ def as_uint8(data: bytes) -> bytes:
     for index, is_input in ends:
         if graph.tensors[index].type == schema.TensorType.INT8:
             _convert_end(model, graph, index, is_input)
-    builder = flatbuffers.Builder(len(data))
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return from_object(model)
 
 
 def _convert_end(model: Any, graph: Any, index: int, is_input: bool) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from edgecnn.convert.export.description import Description
 from edgecnn.convert.export.program_files import labels_text
+from edgecnn.edge.compatibility.tflite_object import from_object, to_object
 from edgecnn.edge.folder.file_names import LABELS_NAME
 from edgecnn.edge.manifest import Preprocessing, TensorSpec
 from edgecnn.edge.model.preprocess import input_table
@@ -31,21 +32,18 @@ _NORMALIZATION = 1  # ProcessUnitOptions
 
 def described(data: bytes, description: Description) -> bytes:
     """Return the file with metadata, and a .zip of the files that it names at its end. See `Describer`."""
-    import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
     colours = _colours(description.preprocessing, opener_for("tflite").open_model(data, 1).input_spec)
-    model = schema.ModelT.InitFromPackedBuf(data, 0)
+    model = to_object(data)
     buffer, entry = schema.BufferT(), schema.MetadataT()
     buffer.data = list(_metadata(description, colours))
     entry.name, entry.buffer = NAME, len(model.buffers)
     model.buffers.append(buffer)
     model.metadata = [item for item in model.metadata or [] if item.name != NAME.encode()] + [entry]
-    builder = flatbuffers.Builder(len(data))
-    builder.Finish(model.Pack(builder), b"TFL3")
     record = json.dumps(description.record(), ensure_ascii=False)
     files = {LABELS_NAME: labels_text(description.class_names), PROPERTIES_NAME: record}
-    return _with_zip(bytes(builder.Output()), files)
+    return _with_zip(from_object(model), files)
 
 
 def _colours(taken: Preprocessing, spec: TensorSpec) -> int:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Ranges
 from edgecnn.convert.tflite.input_output import as_uint8
+from edgecnn.edge.compatibility.tflite_object import from_object, to_object
 from edgecnn.edge.errors import ConversionError, MissingDependency, why
 from edgecnn.edge.formats import IoName
 from edgecnn.edge.install_command import install_command
@@ -170,14 +171,11 @@ def _converted_inputs(interpreter: Any) -> set[int]:
 
 def _any_int16_scale(float32: bytes) -> bytes:
     """Let 16-bit ADD and SUB take any scales, as TensorFlow's converter does; otherwise they expect powers of two."""
-    import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromPackedBuf(float32, 0)
+    model = to_object(float32)
     for graph in model.subgraphs:
         for operator in graph.operators:
             if isinstance(operator.builtinOptions, schema.AddOptionsT | schema.SubOptionsT):
                 operator.builtinOptions.potScaleInt16 = False
-    builder = flatbuffers.Builder(len(float32))
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return from_object(model)

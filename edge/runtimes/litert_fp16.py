@@ -4,6 +4,7 @@ LiteRT does so for a file whose metadata allows it, and in float32 on any other 
 https://github.com/tensorflow/tensorflow/blob/master/tensorflow/lite/delegates/xnnpack/README.md
 """
 
+from edgecnn.edge.compatibility.tflite_object import from_object, to_object
 from edgecnn.edge.parsing import parsing
 from edgecnn.edge.runtimes.tflite_interpreter import InterpretedModel, library
 
@@ -33,17 +34,14 @@ def allow_float16(data: bytes) -> bytes:
     Raises:
         ArtifactError: If the bytes are not such a file.
     """
-    import flatbuffers  # ai-edge-litert depends on it.
     from ai_edge_litert import schema_py_generated as schema
 
     with parsing("it is not a tflite file, or is damaged", "copy it again"):
-        model = schema.ModelT.InitFromPackedBuf(data, 0)
+        model = to_object(data)
         buffer, entry = schema.BufferT(), schema.MetadataT()
         buffer.data = list(_FLOAT16)
         entry.name, entry.buffer = _ALLOWS, len(model.buffers)
         model.buffers.append(buffer)
         others = [item for item in model.metadata or [] if item.name != _ALLOWS.encode()]
         model.metadata = [*others, entry]
-        builder = flatbuffers.Builder(len(data))
-        builder.Finish(model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
+        return from_object(model)
