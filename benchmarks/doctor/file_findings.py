@@ -13,6 +13,7 @@ from edgecnn.benchmarks.doctor.known_problems import (
 from edgecnn.benchmarks.doctor.trials import run_file, too_old
 from edgecnn.edge.compatibility.requirements import Needs, read_needs
 from edgecnn.edge.errors import EdgeCnnError
+from edgecnn.edge.files import sha256
 from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.formats import FORMATS, Runtime, is_exported
@@ -93,6 +94,19 @@ def _run_finding(model: ModelFile, signature: str | None, facts: Facts) -> Findi
     if reason:
         return Finding(name, PROBLEM, f"the installed runtime is too old for it: {reason}", _newer(model.format, facts))
     return _failed(name, ended.error)
+
+
+def program_findings(models: ModelFolder) -> list[Finding]:
+    """Return the findings about the files for other programs: whether they are still what was exported."""
+    findings = []
+    for file in models.manifest.for_programs if models.is_folder and models.manifest else ():
+        path = models.path / file.path
+        try:
+            said = None if sha256(path.read_bytes()) == file.sha256 else "it is not what was exported: run edgecnn export again"
+        except OSError as error:
+            said = f"it can't be read ({error.strerror}): run edgecnn export again"
+        findings.append(_failed(file.path, said) if said else Finding(file.path, OK, "as it was exported"))
+    return findings
 
 
 def _failed(name: str, message: str) -> Finding:

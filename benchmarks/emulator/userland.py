@@ -50,8 +50,8 @@ class System:
 _BASE = ("python3", "libstdc++6", "dash", "coreutils")
 _ARM64 = ("02", "b7")
 _BOARDS = ("pi3", "pi4", "pi5")
-# The package index has no 32-bit numpy: it comes from Debian.
-_BASE_32 = (*_BASE, "python3-numpy", "libatomic1")
+# The package index has no 32-bit numpy and Pillow: they come from Debian.
+_BASE_32 = (*_BASE, "python3-numpy", "python3-pil", "libatomic1")
 SYSTEMS = {
     system.name: system
     for system in (

@@ -17,10 +17,11 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from edgecnn.edge.serving.body import MOST_BYTES, MOST_PICTURES, Bodies
+from edgecnn.edge.serving.body import Bodies
 from edgecnn.edge.serving.engine import Asked, Engine
 from edgecnn.edge.serving.logs import Answered, log_answer, log_bug
 from edgecnn.edge.serving.metrics import CONTENT_TYPE, Metrics
+from edgecnn.edge.serving.models import LIMITS
 from edgecnn.edge.serving.openapi import openapi
 from edgecnn.edge.serving.problems import Problem
 from edgecnn.edge.serving.security import Access, BoundPage
@@ -56,10 +57,9 @@ class Site:
         """GET /api/model: what answers here."""
         models = self.engine.models
         verdict = vars(models.verdict) if models.verdict else None
-        limits = {"body_bytes": MOST_BYTES, "pictures": MOST_PICTURES}
         camera = self.camera.name if self.camera else None
         return JSONResponse(
-            {**models.describe(), "version": self.version, "verdict": verdict, "camera": camera, "limits": limits}
+            {**models.describe(), "version": self.version, "verdict": verdict, "camera": camera, "limits": LIMITS}
         )
 
     async def classify(self, request: Request) -> Response:

@@ -14,12 +14,10 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
+from edgecnn.edge.serving.models import MOST_BYTES, MOST_PICTURES
 from edgecnn.edge.serving.problems import Problem
 from edgecnn.edge.text import printable
 
-MOST_BYTES = 2**25
-"""Largest body of a request in bytes: a few photos of 50 megapixels as JPEG."""
-MOST_PICTURES = 16
 _MOST_HELD = 2**27
 _SECONDS = 30.0
 _MOST_NAME = 100

@@ -21,6 +21,13 @@ from edgecnn.edge.model.preprocess import Floats, Images
 from edgecnn.edge.progress import Progress
 from edgecnn.edge.serving.decoder import Rule
 
+MOST_BYTES = 2**25
+"""Largest body of a request in bytes: a few photos of 50 megapixels as JPEG."""
+MOST_PICTURES = 16
+"""Most pictures in one request."""
+LIMITS = {"body_bytes": MOST_BYTES, "pictures": MOST_PICTURES}
+"""What the page must know of them."""
+
 
 @dataclass(frozen=True)
 class LastVerdict:

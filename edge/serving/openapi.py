@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from edgecnn.edge.serving.body import MOST_BYTES, MOST_PICTURES
+from edgecnn.edge.serving.models import MOST_BYTES, MOST_PICTURES
 
 _TEXT = {"type": "string"}
 _NUMBER = {"type": "number"}

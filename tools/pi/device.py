@@ -12,13 +12,15 @@ import json
 import platform
 import subprocess
 import sys
-from importlib.util import find_spec
+import urllib.request
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from edgecnn.__main__ import main
 from edgecnn.edge.data.dataset import load_test
+from edgecnn.edge.data.image_file import read_image
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.formats import format_of
@@ -40,8 +42,8 @@ def run(output: Path) -> None:
     with ModelFolder(BUNDLE) as bundle:
         for name in bundle.runnable()[0]:
             results[name] = Classifier.load(bundle.path / name).predict(images).probabilities
-        if find_spec("PIL"):
-            check_example(bundle.path / "int8.tflite", images)
+        check_example(bundle.path / "int8.tflite", images)
+    check_server(results, images)
     shown = command("evaluate", str(BUNDLE), "--json", "evaluated.json")
     evaluated = {Path(item["file"]).name: item for item in json.loads(Path("evaluated.json").read_text())["files"]}
     for name, probabilities in results.items():
@@ -74,10 +76,6 @@ def run_named(output: Path, runtime: str) -> None:
 
 def check_example(model: Path, images: Images) -> None:
     """Run examples/classify.py on pictures of the first test images; it must find the same classes as the Classifier."""
-    from PIL import Image  # noqa: PLC0415 - The 32-bit board has no Pillow.
-
-    from edgecnn.edge.data.image_file import read_image  # noqa: PLC0415
-
     frames = Path("frames")
     frames.mkdir()
     for place in range(FRAMES):
@@ -93,6 +91,33 @@ def check_example(model: Path, images: Images) -> None:
         if line not in printed:
             raise SystemExit(f"examples/classify.py must print {line!r}, printed:\n{printed}")
     print(printed)
+
+
+def check_server(results: dict[str, Floats], images: Images) -> None:
+    """Serve the bundle: the page must be there, and each file's answers to the first test images as in `results`."""
+    program = [sys.executable, "-m", "edgecnn", "serve", str(BUNDLE), "--port", "0"]
+    server = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout
+        address = server.stdout.readline().split()[2]
+        with urllib.request.urlopen(address) as page:  # noqa: S310 - Loopback.
+            if b'id="paper"' not in page.read():
+                raise SystemExit(f"{address} is not the page")
+        for place in range(FRAMES):
+            stream = io.BytesIO()
+            Image.fromarray(images[place, :, :, 0]).save(stream, "PNG")
+            asked = urllib.request.Request(f"{address}api/classify", stream.getvalue(), {"Content-Type": "image/png"})  # noqa: S310
+            with urllib.request.urlopen(asked) as answer:  # noqa: S310
+                (picture,) = json.load(answer)["pictures"]
+            labels = {item["file"]: int(item["label"]) for item in picture["answers"]}
+            expected = {name: int(rows[place].argmax()) for name, rows in results.items()}
+            if labels != expected:
+                raise SystemExit(f"edgecnn serve says {labels} of test image {place}, Classifier.predict {expected}")
+    finally:
+        server.terminate()
+    if code := server.wait():
+        raise SystemExit(f"edgecnn serve ended with exit code {code}")
+    print(f"edgecnn serve: the page, and {FRAMES} pictures as Classifier.predict")
 
 
 def command(*arguments: str) -> str:

@@ -14,6 +14,8 @@ from edgecnn.edge.formats import FORMATS, RUNTIMES, Runtime
 
 PROJECT_ROOT = Path(__file__).parents[2]
 _CONSTRAINTS = PROJECT_ROOT / "constraints.txt"
+# The serve extra without Pillow.
+_SERVER = ("starlette", "uvicorn", "python-multipart", "prometheus-client")
 _BITS = {"aarch64": 64, "armv7l": 32}
 _NOT_PACKAGED = (".*", "__pycache__", "*.egg-info", "build", "dist", "artifacts", "tests", "docs", "examples")
 
@@ -45,9 +47,8 @@ def runtimes_on(system: System, named: bool = True) -> tuple[Runtime, ...]:
 
 
 def extras_of(system: System, runtimes: Sequence[Runtime]) -> list[str]:
-    """Return the extras that install these runtimes, and what pictures and a server need if there are wheels."""
-    more = ["image", "serve"] if _BITS[system.machine] == 64 else []
-    return [*dict.fromkeys(row.package.extra for row in runtimes), *more]
+    """Return the extras that install these runtimes, and what pictures and a server need."""
+    return [*dict.fromkeys(row.package.extra for row in runtimes), "image", "serve"]
 
 
 def build_wheel(folder: Path) -> Path:
@@ -71,7 +72,8 @@ def unpack_wheel(wheel: Path, folder: Path) -> Path:
 def site_of(system: System, wheel: Path, runtimes: Sequence[Runtime]) -> Path:
     """Return a folder with everything that edgecnn with the extras of these runtimes installs, except edgecnn itself.
 
-    Only wheels are used, so that nothing needs a compiler. On 32 bits numpy is Debian's, which tflite-runtime accepts.
+    Only wheels are used, so that nothing needs a compiler. On 32 bits numpy and Pillow are Debian's, which tflite-runtime and
+    edgecnn accept.
 
     Raises:
         CannotInstall: If there is no wheel for a package, or TensorFlow would be installed.
@@ -86,7 +88,7 @@ def site_of(system: System, wheel: Path, runtimes: Sequence[Runtime]) -> Path:
             _install(system, made, f"{wheel}[{','.join(extras)}]")
             _remove_project(made)
         elif made:
-            _install(system, made, "typer", "rich")
+            _install(system, made, "typer", "rich", *_SERVER)
             _install(system, made, *(row.package.name for row in runtimes), "--no-deps")
         if made and (brought := list(made.glob("tensorflow*"))):
             raise CannotInstall(f"edgecnn[{','.join(extras)}] installs {brought[0].name}: the device must not need it")

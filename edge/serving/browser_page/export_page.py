@@ -18,6 +18,7 @@ from edgecnn.edge.model.preprocess import input_table
 from edgecnn.edge.provenance import versions
 from edgecnn.edge.records import to_json
 from edgecnn.edge.serving.browser_page.onnxruntime_web import WebRuntime
+from edgecnn.edge.serving.models import LIMITS
 from edgecnn.edge.transaction import locked, replaced_together
 
 PAGE = Path(__file__).parents[1] / "page"
@@ -33,7 +34,6 @@ _POLICY = (
 )
 _CHARSET = '<meta charset="utf-8">'
 _IN_SERVER, _IN_BROWSER = "<dt>In the server</dt>", "<dt>With decoding</dt>"
-_MOST_BYTES, _MOST_PICTURES = 2**25, 16
 _DTYPES = ("float16", "float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64")
 
 
@@ -174,7 +174,7 @@ def _about(
         "reference": floats[0] if floats and len(chosen) > 1 else None,
         "verdict": None,
         "camera": None,
-        "limits": {"body_bytes": _MOST_BYTES, "pictures": _MOST_PICTURES},
+        "limits": LIMITS,
     }
 
 

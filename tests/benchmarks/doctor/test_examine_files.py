@@ -16,9 +16,11 @@ from edgecnn.benchmarks.doctor.examine import examine
 from edgecnn.benchmarks.doctor.findings import Finding
 from edgecnn.benchmarks.doctor.known_problems import OK, PROBLEM, WARNING
 from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.export_records import ProgramFile
+from edgecnn.edge.files import sha256
 from edgecnn.edge.folder import model_folder
 from edgecnn.edge.folder.model_file import ModelFile
-from edgecnn.edge.manifest import Artifact, TensorSpec
+from edgecnn.edge.manifest import Artifact, Manifest, TensorSpec
 from tests.benchmarks.doctor.examined import OP, Fake, board, finding, findings, no_tool, onnx_file, tflite
 
 
@@ -151,6 +153,22 @@ def test_a_folder_is_all_its_device_files_and_an_altered_one_is_a_problem(
     assert told.problems[0].text.startswith(f"{folder / 'int8.tflite'} is not the file that manifest.json lists")
     assert (told.problems[0].fix or "").startswith("copy it again or run edgecnn export")
     assert [found.name for found in told.findings if "ran it once" in found.text] == ["float32.tflite", "float32.onnx"]
+
+
+def test_files_for_other_programs_are_compared_with_the_manifest(
+    three_files: Path, tmp_path: Path, only: Callable[..., None]
+) -> None:
+    only("ai_edge_litert", "onnxruntime")
+    folder = tmp_path / "bars"
+    shutil.copytree(three_files, folder)
+    (folder / "labels.txt").write_text("a\n")
+    (folder / "altered.json").write_text("{}")
+    listed = [ProgramFile(name, 2, sha256(b"a\n"), "0" * 64) for name in ("labels.txt", "altered.json", "gone.json")]
+    dataclasses.replace(Manifest.load(folder), for_programs=tuple(listed)).save(folder)
+    told = examine(folder)
+    assert finding(told, "labels.txt").status == OK
+    assert [found.name for found in told.problems] == ["altered.json", "gone.json"]
+    assert [found.fix for found in told.problems] == ["run edgecnn export again"] * 2
 
 
 def test_a_damaged_file_is_a_problem_that_keeps_the_rest_of_the_answer(tmp_path: Path, only: Callable[..., None]) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.serving.body import MOST_BYTES
+from edgecnn.edge.serving.models import MOST_BYTES
 from tests.edge.serving.running import Server
 
 KEPT = ("int8.tflite", "float32.onnx")

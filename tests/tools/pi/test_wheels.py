@@ -18,7 +18,7 @@ def test_an_ended_runtime_is_on_no_64_bit_board_and_the_reason_is_told(system: S
 
 def test_a_32_bit_board_has_the_one_runtime_that_has_a_package_for_it() -> None:
     assert [row.name for row in runtimes_on(SMALL)] == ["tflite-runtime"]
-    assert extras_of(SMALL, runtimes_on(SMALL)) == ["tflite-runtime"]
+    assert extras_of(SMALL, runtimes_on(SMALL)) == ["tflite-runtime", "image", "serve"]
 
 
 @pytest.mark.parametrize("system", [NEW, OLD], ids=["3.13", "3.11"])
