@@ -106,6 +106,21 @@ class SplitOff:
 
 
 @dataclass(frozen=True)
+class Validation:
+    """The images on which a run is validated after each epoch.
+
+    Attributes:
+        val_sha256: SHA-256 as `DatasetRecord.train_sha256`.
+        val_share: Share of each class's training images that became them, 0 to 1; None if the source has a validation part.
+        val_seed: Seed of that draw; None if nothing was drawn.
+    """
+
+    val_sha256: str
+    val_share: float | None = None
+    val_seed: int | None = None
+
+
+@dataclass(frozen=True)
 class DatasetRecord:
     """The images of a model: enough to load them again and to check that they are the same.
 
@@ -116,6 +131,7 @@ class DatasetRecord:
         test_sha256: The same hash of the test images.
         fitted: How image files were fitted to one size; None if the pixels came as an array.
         split_off: How the test images were split off; None if the source has a test part.
+        validation: The validation images, which are none of the training images; None if there are none.
     """
 
     name: str
@@ -124,6 +140,7 @@ class DatasetRecord:
     test_sha256: str
     fitted: Fitted | None = inlined(Fitted)
     split_off: SplitOff | None = inlined(SplitOff)
+    validation: Validation | None = inlined(Validation)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from edgecnn.convert.keras.load import saved_with
 from edgecnn.convert.keras.manifest import earlier_manifest, keras_manifest
 from edgecnn.convert.keras.runtime import KerasRuntime
 from edgecnn.convert.training.custom_model import needed_modules
-from edgecnn.edge.data.dataset import Dataset, require_recorded
+from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.export_records import Reference
 from edgecnn.edge.files import read_bytes, sha256
@@ -29,6 +29,7 @@ from edgecnn.edge.folder.file_names import MODEL_CARD_NAME, MODEL_NAME, REFERENC
 from edgecnn.edge.folder.model_file import ModelFile, read_model
 from edgecnn.edge.formats import FORMATS, is_exported
 from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.inference.recorded_source import require_recorded
 from edgecnn.edge.manifest import Artifact, Manifest
 from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.model.metrics import correct

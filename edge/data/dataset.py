@@ -12,13 +12,13 @@ from edgecnn.edge.data.folder_options import FolderOptions as FolderOptions
 from edgecnn.edge.data.folder_options import read_labels as read_labels
 from edgecnn.edge.data.idx import is_idx_folder, load_idx
 from edgecnn.edge.data.image_file import background
-from edgecnn.edge.data.image_folder import LABELS_NAME, has_parts, load_image_folder
+from edgecnn.edge.data.image_folder import LABELS_NAME, has_parts, load_image_folder, validation_folder
 from edgecnn.edge.data.named_sets import MNIST, REGISTERED, load_keras_set, load_shipped
-from edgecnn.edge.data.npz import load_npz
-from edgecnn.edge.data.splits import Part, Split
+from edgecnn.edge.data.npz import has_validation_arrays, load_npz
+from edgecnn.edge.data.splits import Part, Split, Subset, drawn_evenly
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.folder.file_names import BUNDLE_SUFFIX
-from edgecnn.edge.manifest import Background, DatasetRecord, Fit, Fitted, SplitOff
+from edgecnn.edge.manifest import Background, DatasetRecord, Fit, Fitted, SplitOff, Validation
 from edgecnn.edge.text import counted
 
 Kind = Literal["shipped", "keras", "images", "idx", "npz"]
@@ -51,6 +51,10 @@ class Dataset:
         test: Test images: what a model is measured on and must never learn from.
         fit: How image files were made into images of one size; None if the pixels came as an array.
         split_off: How the test images were drawn; None if the source has a test part.
+        val: Validation images: what a model is measured on after each epoch of training, to choose one; None if there are none.
+        val_share: Share of each class's training images that became them; None if the source has a validation part, or no
+            images were to be validation images.
+        val_seed: Seed of that draw.
     """
 
     name: str
@@ -60,6 +64,9 @@ class Dataset:
     test: Split
     fit: Fit | None = None
     split_off: SplitOff | None = None
+    val: Split | None = None
+    val_share: float | None = None
+    val_seed: int | None = None
 
     def __repr__(self) -> str:
         return f"<Dataset {self.describe().splitlines()[0]}>"
@@ -84,6 +91,7 @@ class Dataset:
             self.test.sha256,
             Fitted(self.train.shape, self.fit) if self.fit else None,
             self.split_off,
+            Validation(self.val.sha256, self.val_share, self.val_seed) if self.val else None,
         )
 
     def describe(self) -> str:
@@ -92,9 +100,12 @@ class Dataset:
         rule = f", fitted by {self.fit}" if self.fit else ""
         drawn = self.split_off
         split = f"; {drawn.test_share:.0%} of each class for testing, split seed {drawn.split_seed}" if drawn else ""
+        validation = f", {len(self.val.labels):,} validation" if self.val else ""
+        if self.val_share:
+            split += f"; {self.val_share:.0%} of each class's training images for validation, split seed {self.val_seed}"
         return (
-            f"{self.name} ({self.source}): {len(self.train.labels):,} training and {len(self.test.labels):,} test images "
-            f"of {self.train.shape}{rule}{split}\n"
+            f"{self.name} ({self.source}): {len(self.train.labels):,} training{validation} and {len(self.test.labels):,} test "
+            f"images of {self.train.shape}{rule}{split}\n"
             f"{len(self.class_names)} labels: {names}{f', and {more} more' if more > 0 else ''}"
         )
 
@@ -102,12 +113,12 @@ class Dataset:
 def load_dataset(
     data: str | Path | None = None, options: FolderOptions = NO_OPTIONS, model: ModelImages | None = None
 ) -> Dataset:
-    """Load both splits. Only the shipped MNIST and the datasets that Keras downloads are held in memory.
+    """Load all splits. Only the shipped MNIST and the datasets that Keras downloads are held in memory.
 
     Args:
         data: A registered name (text without a slash), or the path of a folder of images, an .npz file or a folder of
             IDX files. None is MNIST.
-        options: How to read a folder of images, and class names.
+        options: How to read a folder of images, class names, and the share of validation images.
         model: The model that the images are for; it decides how a folder of images is read.
 
     Raises:
@@ -122,12 +133,37 @@ def load_dataset(
             raise ConfigError(f"{data} has only one class ({folder.class_names[0]}): give a folder for each class")
         _require_own_names(folder.class_names)
         parts = folder.splits["train"], folder.splits["test"]
-        return Dataset(found.name, found.source, folder.class_names, *parts, folder.fit, folder.split_off)
+        dataset = Dataset(found.name, found.source, folder.class_names, *parts, folder.fit, folder.split_off)
+        seed = None if options.val_share is None else options.seed
+        return replace(dataset, val=folder.splits.get("val"), val_share=options.val_share, val_seed=seed)
     options.require_none(str(data or MNIST), model)
     if found.kind == KERAS:
         train, test, names = load_keras_set(found.name)
-        return _checked(found, train, test, options, model=model, names=names)
-    return _checked(found, _part(found, "train"), _part(found, "test"), options, model=model)
+        return _with_validation(_checked(found, train, test, options, model=model, names=names), found, options)
+    dataset = _checked(found, _part(found, "train"), _part(found, "test"), options, model=model)
+    return _with_validation(dataset, found, options)
+
+
+def _with_validation(dataset: Dataset, found: "Found", options: FolderOptions) -> Dataset:
+    """Return arrays with their validation images: those of the source, or drawn from the training images."""
+    if has_validation(found):
+        if options.val_share is not None:
+            raise ConfigError(f"{found.path} has its own x_val: omit {field('val_share')}")
+        val = _part(found, "val")
+        _require_fitting(found.path, "validation", val, dataset.train)
+        return replace(dataset, val=val)
+    if options.val_share is None:
+        return dataset
+    drawn = drawn_evenly(dataset.train.labels, options.val_share, options.seed, dataset.class_names)
+    train, val = (Subset(dataset.train, np.flatnonzero(chosen)) for chosen in (~drawn, drawn))
+    return replace(dataset, train=train, val=val, val_share=options.val_share, val_seed=options.seed)
+
+
+def has_validation(found: "Found") -> bool:
+    """Return whether a source has its own validation part."""
+    if found.kind == IMAGES:
+        return has_parts(found.path) and validation_folder(found.path) is not None
+    return found.kind == NPZ and has_validation_arrays(found.path)
 
 
 def load_test(data: str | Path | None = None, options: FolderOptions = NO_OPTIONS, model: ModelImages | None = None) -> Split:
@@ -172,62 +208,6 @@ def find(data: str | Path | None) -> Found:
     )
 
 
-def recorded_source(
-    record: DatasetRecord | None, data: str | Path | None = None, options: FolderOptions = NO_OPTIONS
-) -> tuple[str | Path | None, FolderOptions]:
-    """Return where and how to load a record's images: from `data` if given, else from the recorded source.
-
-    What `options` leaves open for a folder of images is taken from the record, wherever the folder is now.
-
-    Raises:
-        ConfigError: If the recorded folder or file is not on this machine.
-    """
-    if record is None:
-        return data, options
-    if data is None:
-        data = record.name if record.source in (SHIPPED, KERAS) else Path(record.source)
-        if isinstance(data, Path) and not data.exists():
-            raise ConfigError(
-                f"the model's images ({record.name}, {record.source}) are not here: name their folder with {field('data')}"
-            )
-    found = find(data)
-    if found.kind == IMAGES and record.fitted:
-        height, width, channels = record.fitted.shape
-        options = replace(
-            options,
-            size=options.size or (height, width),
-            channels=options.channels or channels,
-            fit=options.fit or record.fitted.fit,
-        )
-        if record.split_off and not has_parts(found.path, ("test",)):
-            options = replace(
-                options,
-                test_share=record.split_off.test_share if options.test_share is None else options.test_share,
-                split_seed=record.split_off.split_seed if options.split_seed is None else options.split_seed,
-            )
-    return data, options
-
-
-def recorded_model(record: DatasetRecord, class_names: tuple[str, ...]) -> ModelImages | None:
-    """Return how a record's folder of images was read, for its classes; None if the pixels came as an array."""
-    if record.fitted is None:
-        return None
-    height, width, channels = record.fitted.shape
-    return ModelImages((height, width, channels), record.fitted.fit, record.fitted.background, class_names)
-
-
-def require_recorded(record: DatasetRecord, test: Split) -> None:
-    """Check that these are the test images that a manifest records.
-
-    Raises:
-        ConfigError: If they are other images.
-    """
-    if test.sha256 != record.test_sha256:
-        raise ConfigError(
-            f"these are not the model's test images ({record.name}, {record.source}): name them with {field('data')}"
-        )
-
-
 def _part(found: Found, part: Part) -> Split:
     if found.kind == SHIPPED:
         return load_shipped(part)
@@ -243,14 +223,8 @@ def _checked(
     model: ModelImages | None,
     names: tuple[str, ...] = (),
 ) -> Dataset:
-    if train.shape != test.shape:
-        raise ArtifactError(f"{found.path}: training images are {train.shape}, test images {test.shape}: make them equal")
+    _require_fitting(found.path, "test", test, train)
     classes = int(train.labels.max()) + 1
-    if int(test.labels.max()) >= classes:
-        raise ArtifactError(
-            f"{found.path}: the test labels go up to class {test.labels.max()}, the training labels to {classes - 1}: "
-            "give training images of each class"
-        )
     if classes < 2:
         raise ArtifactError(f"{found.path}: the training labels have only one class: give at least two")
     if classes > len(train.labels):
@@ -273,6 +247,17 @@ def _checked(
                 f"{found.path} has {classes} classes, the model {len(names)}: name the model's own images with {field('data')}"
             )
     return Dataset(found.name, found.source, names or tuple(map(str, range(classes))), train, test)
+
+
+def _require_fitting(path: Path, name: str, split: Split, train: Split) -> None:
+    """Check that test or validation images have the training images' shape and classes."""
+    if train.shape != split.shape:
+        raise ArtifactError(f"{path}: training images are {train.shape}, {name} images {split.shape}: make them equal")
+    if split.labels.max() > train.labels.max():
+        raise ArtifactError(
+            f"{path}: the {name} labels go up to class {split.labels.max()}, the training labels to {train.labels.max()}: "
+            "give training images of each class"
+        )
 
 
 def _require_own_names(names: tuple[str, ...]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.files import read_bytes
-from edgecnn.edge.manifest import FITS, Background, Fit
+from edgecnn.edge.manifest import FITS, Background, Fit, SplitOff
 from edgecnn.edge.parsing import parsing
 from edgecnn.edge.text import has_controls
 
@@ -16,19 +16,23 @@ if TYPE_CHECKING:
 # A thousand times the size of ImageNet's thousand names.
 _MOST_LABEL_BYTES = 2**24
 _OF_FOLDERS = ("size", "channels", "fit", "test_share", "split_seed")
+TEST_SHARE = 0.2
+SEED = 0
 
 
 @dataclass(frozen=True)
 class FolderOptions:
-    """How a folder of images is read; None means the default.
+    """How a folder of images is read, and any dataset's validation images are drawn; None means the default.
 
     Attributes:
         size: (height, width) of the model's images. Default: the size of the image files, if all have the same.
         channels: 1 (grey) or 3 (RGB). Default: 1 if all images are grey.
         fit: One of `edgecnn.edge.manifest.FITS`. Default: letterbox.
         test_share: Share of each class that becomes test images if there is no test/ folder, 0 to 1. Default: 0.2.
-        split_seed: Seed of that split. Default: 0.
+        split_seed: Seed of that split, and of `val_share`. Default: 0.
         labels: A text file with one class name per line, in the model's order; for any kind of data.
+        val_share: Share of each class's training images that become validation images, 0 to 1 (exclusive); for any kind of
+            data without a validation part. Default: none.
     """
 
     size: tuple[int, int] | None = None
@@ -37,6 +41,7 @@ class FolderOptions:
     test_share: float | None = None
     split_seed: int | None = None
     labels: Path | None = None
+    val_share: float | None = None
 
     def __post_init__(self) -> None:
         if self.size and min(self.size) < 1:
@@ -49,6 +54,17 @@ class FolderOptions:
             raise ConfigError(f"{field('test_share')}={self.test_share} is not a share: give one between 0 and 1, e.g. 0.2")
         if self.split_seed is not None and self.split_seed < 0:
             raise ConfigError(f"{field('split_seed')}={self.split_seed} is negative: give 0 or a positive whole number")
+        if self.val_share is not None and not 0 < self.val_share < 1:
+            raise ConfigError(f"{field('val_share')}={self.val_share} leaves no images on one side: give one such as 0.1")
+
+    @property
+    def seed(self) -> int:
+        """Seed of the draws."""
+        return SEED if self.split_seed is None else self.split_seed
+
+    def split_off(self) -> SplitOff:
+        """Return how the test images are drawn where there is no test/."""
+        return SplitOff(TEST_SHARE if self.test_share is None else self.test_share, self.seed)
 
     def require_none(self, source: str, model: "ModelImages | None" = None) -> None:
         """Check that no option is set that is only for folders of images; repeating what the model says is accepted.
@@ -57,10 +73,11 @@ class FolderOptions:
             ConfigError: If one is set; the message names it.
         """
         said_by_model = ("size", "channels", "fit") if model else ()
+        used = ("split_seed",) if self.val_share is not None else ()
         if model:
             model.require_agreement(self)
         for name in _OF_FOLDERS:
-            if name not in said_by_model and getattr(self, name) is not None:
+            if name not in (*said_by_model, *used) and getattr(self, name) is not None:
                 raise ConfigError(f"{field(name)} applies only to a folder of images, which {source} is not: omit it")
 
 

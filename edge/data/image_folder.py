@@ -1,4 +1,4 @@
-"""A folder of images by class: its contents, its two parts, and how the files become a model's images."""
+"""A folder of images by class: its contents, its parts, and how the files become a model's images."""
 
 import os
 from collections.abc import Iterable
@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgecnn.edge.data.folder_options import FolderOptions, ModelImages, read_labels
 from edgecnn.edge.data.image_file import image_header
-from edgecnn.edge.data.splits import PARTS, FileSplit, Labels, Part, Shape
+from edgecnn.edge.data.splits import PARTS, FileSplit, Labels, Part, Shape, drawn_evenly
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.manifest import Fit, SplitOff
 from edgecnn.edge.text import has_controls
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 LABELS_NAME = "labels.txt"
-TEST_SHARE = 0.2
-SEED = 0
+VALIDATION_NAMES = ("val", "valid", "validation")
 # A folder with only these is read as the parts of a dataset, never as classes.
-_PART_NAMES = {*PARTS, "val", "valid", "validation"}
+_PART_NAMES = {*PARTS, *VALIDATION_NAMES}
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,13 @@ class ImageFolder:
 def load_image_folder(
     folder: Path, options: FolderOptions, model: ModelImages | None, parts: tuple[Part, ...] = PARTS
 ) -> ImageFolder:
-    """Find the images of train/ and test/, or split those of one folder, and choose how they are read.
+    """Find the images of train/, test/ and perhaps val/, or split those of one folder, and choose how they are read.
 
     Args:
         folder: A folder with train/ and test/, each with one folder per class; or a folder with one folder per class.
         options: The user's options.
         model: The model's settings, if there is a model.
-        parts: The wanted parts; a folder with only test/ is enough for testing.
+        parts: The wanted parts; a folder with only test/ is enough for testing. With train come the validation images, if any.
 
     Raises:
         ConfigError: If the folder is neither of the two, a class has no image, the sizes differ and none is given, or the
@@ -105,27 +105,37 @@ def has_parts(folder: Path, parts: Iterable[Part] = PARTS) -> bool:
         return True
     if found and {name.lower() for name in found} <= _PART_NAMES:
         raise ConfigError(
-            f"{folder} has {_folder_names(found)}, but no {missing[0]}/: the parts are called train/ and test/; rename one, "
-            f"or name a folder of classes, which edgecnn splits"
+            f"{folder} has {_folder_names(found)}, but no {missing[0]}/: the parts are called train/, test/ and val/; rename "
+            "one, or name a folder of classes, which edgecnn splits"
         )
     return False
 
 
-def split_of(options: FolderOptions) -> SplitOff:
-    """Return how the test images are drawn where there is no test/."""
-    share = TEST_SHARE if options.test_share is None else options.test_share
-    return SplitOff(share, SEED if options.split_seed is None else options.split_seed)
+def validation_folder(folder: Path) -> str | None:
+    """Return the name of the folder of validation images in a folder with parts; None if there is none.
+
+    Raises:
+        ConfigError: If there are several.
+    """
+    found = [path.name for path in _folders(folder) if path.name in VALIDATION_NAMES]
+    if len(found) > 1:
+        raise ConfigError(f"{folder} has {_folder_names(found)}: keep one for the validation images")
+    return found[0] if found else None
 
 
 def list_images(folder: Path, options: FolderOptions, parts: tuple[Part, ...] = PARTS) -> Listing:
     """List the images of each part. Errors are those of `load_image_folder`, except that a class may be empty."""
     if has_parts(folder, parts):
-        if options.test_share is not None or options.split_seed is not None:
+        if options.test_share is not None or (options.split_seed is not None and options.val_share is None):
             raise ConfigError(f"{folder} has its own test/: omit {field('test_share')} and {field('split_seed')}")
-        found = {part: _scan(folder, folder / part) for part in parts}
+        own = validation_folder(folder) if "train" in parts else None
+        if own and options.val_share is not None:
+            raise ConfigError(f"{folder} has its own {own}/: omit {field('val_share')}")
+        roots: dict[Part, str] = {part: part for part in parts} | ({"val": own} if own else {})
+        found = {part: _scan(folder, folder / name) for part, name in roots.items()}
         classes = tuple(sorted({name for files, _ in found.values() for name in files}))
         ignored = [name for _, others in found.values() for name in others]
-        ignored += [f"{path.name}/" for path in _folders(folder) if path.name not in PARTS]
+        ignored += [f"{path.name}/" for path in _folders(folder) if path.name not in {*PARTS, own}]
         ignored += [path.name for path in _visible(folder) if not path.is_dir() and path.name != LABELS_NAME]
         by_part = {part: files for part, (files, _) in found.items()}
         split_off = None
@@ -133,7 +143,7 @@ def list_images(folder: Path, options: FolderOptions, parts: tuple[Part, ...] = 
         files, ignored = _scan(folder, folder)
         ignored = [name for name in ignored if name != LABELS_NAME]
         classes = tuple(files)
-        split_off = split_of(options)
+        split_off = options.split_off()
         by_part = {part: names for part, names in _split(folder, files, split_off, parts).items() if part in parts}
     if not classes:
         raise ConfigError(
@@ -148,7 +158,21 @@ def list_images(folder: Path, options: FolderOptions, parts: tuple[Part, ...] = 
         part: np.repeat(np.arange(len(classes)), [len(files.get(label, ())) for label in classes])
         for part, files in by_part.items()
     }
+    if options.val_share is not None and "train" in parts:
+        _draw_validation(names, indices, options.val_share, options.seed, classes)
     return Listing(folder, classes, names, indices, split_off, tuple(sorted(ignored)))
+
+
+def _draw_validation(
+    names: dict[Part, tuple[str, ...]], indices: dict[Part, Labels], share: float, seed: int, classes: tuple[str, ...]
+) -> None:
+    """Move a share of each class's training images to the validation images."""
+    train, labels = names["train"], indices["train"]
+    drawn = drawn_evenly(labels, share, seed, classes)
+    parts: tuple[tuple[Part, NDArray[np.bool_]], ...] = (("train", ~drawn), ("val", drawn))
+    for part, chosen in parts:
+        names[part] = tuple(train[place] for place in np.flatnonzero(chosen))
+        indices[part] = labels[chosen]
 
 
 def _split(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.data.image_file import read_pixels
 from edgecnn.edge.data.image_folder import Listing, list_images, ordered_classes
 from edgecnn.edge.data.seen_pictures import Pixels, SeenPictures, Sizes
-from edgecnn.edge.data.splits import PARTS, Labels, Part, chunks
+from edgecnn.edge.data.splits import Labels, Part, Split, chunks
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.manifest import SplitOff
 from edgecnn.edge.model.preprocess import Images
@@ -26,11 +27,12 @@ _REMEDY = "replace or remove it"
 
 @dataclass(frozen=True)
 class ClassCount:
-    """Number of readable images of a class in each part."""
+    """Number of readable images of a class in each part; `val` is None if there are no validation images."""
 
     name: str
     train: int
     test: int
+    val: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,12 @@ class Inspection(Result):
         pixels: Pixel values; None if no training image can be read.
         broken: Image files that can't be read; no other count includes them.
         ignored: Files that are not images, except hidden ones.
-        leaked: The same pixels in the training and the test part: accuracy on these proves nothing.
+        leaked: The same pixels in several parts: accuracy on these proves nothing.
         conflicting: The same pixels in several classes.
         repeated: The same pixels twice in one part and class.
         problems: What should be mended before training, a sentence each; empty where nothing is wrong.
         split_off: How the test images are drawn; None where there is a test part.
+        val_share: Share of each class's training images that are drawn as validation images; None if none are drawn.
     """
 
     data: str
@@ -88,6 +91,7 @@ class Inspection(Result):
     repeated: tuple[Same, ...]
     problems: tuple[str, ...]
     split_off: SplitOff | None = inlined(SplitOff)
+    val_share: float | None = None
 
     def to_text(self, width: int = WIDTH) -> str:
         """Return what is wrong, then what was found."""
@@ -96,7 +100,7 @@ class Inspection(Result):
         return inspection_text(self, width)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one dict per class, with its number of training and test images."""
+        """Return one dict per class, with its number of images in each part."""
         classes: list[dict[str, Any]] = to_value(self.classes)
         return classes
 
@@ -110,7 +114,7 @@ def inspect_images(
 
     Args:
         data: A dataset, as in `load_dataset`.
-        options: For a folder without train/ and test/, how to split it; class names for arrays.
+        options: For a folder without train/ and test/, how to split it; class names for arrays; the share for validation.
         on_progress: Called with the number of images examined and their total.
 
     Raises:
@@ -125,13 +129,7 @@ def inspect_images(
         seen.add(number, picture, number < images.training)
         on_progress(number + 1, len(images.labels))
 
-    def counts(part: NDArray[np.bool_]) -> list[int]:
-        labels = images.labels[seen.readable & part]
-        count: list[int] = np.bincount(labels, minlength=len(images.classes)).tolist()
-        return count
-
-    first = np.arange(len(images.labels)) < images.training
-    classes = tuple(ClassCount(*row) for row in zip(images.classes, counts(first), counts(~first), strict=True))
+    classes = _counts(images, seen.readable)
     broken = tuple(Broken(images.place(number), reason) for number, reason in seen.broken.items())
     groups = [Same(tuple(images.place(number) for number in group)) for group in seen.groups()]
     leaked = tuple(group for group in groups if len({item.part for item in group.places}) > 1)
@@ -139,6 +137,7 @@ def inspect_images(
     return Inspection(
         data=str(data or found.name),
         split_off=images.split_off,
+        val_share=options.val_share,
         classes=classes,
         channels=seen.channels(),
         sizes=seen.sizes(),
@@ -154,12 +153,12 @@ def inspect_images(
 
 @dataclass(frozen=True)
 class _Images:
-    """The images to examine, training images first.
+    """The images to examine, part by part and training images first.
 
     Attributes:
         classes: Names by label.
         labels: Class of each image, int64 (n,).
-        training: Number of training images.
+        parts: Number of images in each part.
         pictures: Each picture in full size, or a text that says what is wrong with it.
         files: Paths in the folder; empty for arrays.
         split_off: As in `Inspection`.
@@ -168,17 +167,27 @@ class _Images:
 
     classes: tuple[str, ...]
     labels: Labels
-    training: int
+    parts: dict[Part, int]
     pictures: Iterator[Images | str]
     files: tuple[str, ...] = ()
     split_off: SplitOff | None = None
     ignored: tuple[str, ...] = ()
 
+    @property
+    def training(self) -> int:
+        """Number of training images."""
+        return self.parts["train"]
+
+    def ranges(self) -> dict[Part, range]:
+        """Return the numbers of each part's images."""
+        ends = accumulate(self.parts.values())
+        return {part: range(end - count, end) for (part, count), end in zip(self.parts.items(), ends, strict=True)}
+
     def place(self, number: int) -> Place:
         """Return the place of the image with this number."""
-        first = number < self.training
-        file = self.files[number] if self.files else str(number if first else number - self.training)
-        return Place("train" if first else "test", self.classes[self.labels[number]], file)
+        part, inside = next((part, numbers) for part, numbers in self.ranges().items() if number in numbers)
+        file = self.files[number] if self.files else str(number - inside.start)
+        return Place(part, self.classes[self.labels[number]], file)
 
 
 def _images_of_folder(folder: Path, options: FolderOptions) -> _Images:
@@ -186,22 +195,37 @@ def _images_of_folder(folder: Path, options: FolderOptions) -> _Images:
     ordered_classes(listing, options)  # Raises if a labels file does not fit.
     return _Images(
         classes=listing.classes,
-        labels=np.concatenate([listing.indices[part] for part in PARTS]),
-        training=len(listing.indices["train"]),
+        labels=np.concatenate([listing.indices[part] for part in listing.names]),
+        parts={part: len(names) for part, names in listing.names.items()},
         pictures=_decoded(listing),
-        files=(*listing.names["train"], *listing.names["test"]),
+        files=tuple(name for names in listing.names.values() for name in names),
         split_off=listing.split_off,
         ignored=listing.ignored,
     )
 
 
 def _images_of_arrays(dataset: Dataset) -> _Images:
-    splits = (dataset.train, dataset.test)
+    splits: dict[Part, Split] = {"train": dataset.train, "test": dataset.test}
+    if dataset.val:
+        splits["val"] = dataset.val
     return _Images(
         classes=dataset.class_names,
-        labels=np.concatenate([split.labels for split in splits]),
-        training=len(dataset.train.labels),
-        pictures=(image for split in splits for images in chunks(split) for image in images),
+        labels=np.concatenate([split.labels for split in splits.values()]),
+        parts={part: len(split.labels) for part, split in splits.items()},
+        pictures=(image for split in splits.values() for images in chunks(split) for image in images),
+    )
+
+
+def _counts(images: _Images, readable: NDArray[np.bool_]) -> tuple[ClassCount, ...]:
+    """Return the number of readable images of each class in each part."""
+    counts: dict[Part, list[int]] = {}
+    for part, numbers in images.ranges().items():
+        of_part = slice(numbers.start, numbers.stop)
+        found = images.labels[of_part][readable[of_part]]
+        counts[part] = np.bincount(found, minlength=len(images.classes)).tolist()
+    return tuple(
+        ClassCount(name, **{part: of_part[label] for part, of_part in counts.items()})
+        for label, name in enumerate(images.classes)
     )
 
 
@@ -211,18 +235,24 @@ def _problems(
     found: tuple[tuple[str, Sized, str], ...] = (
         ("only one class", classes if len(classes) == 1 else (), "add a folder for each class"),
         ("files that can't be read", broken, "remove or replace them"),
-        ("pictures in both train and test", leaked, "remove them from one: accuracy on them proves nothing"),
+        (f"pictures in {several_parts(classes)}", leaked, "remove them from one: accuracy on them proves nothing"),
         ("pictures in several classes", conflicting, "keep each in the right class only"),
         ("classes without training images", [count for count in classes if not count.train], "add images, or remove the class"),
         ("classes without test images", [count for count in classes if not count.test], "add images, or remove the class"),
+        ("classes without validation images", [item for item in classes if item.val == 0], "add images, or remove the class"),
     )
     return tuple(f"{what}: {len(items):,}; {remedy}" for what, items, remedy in found if items)
 
 
+def several_parts(classes: tuple[ClassCount, ...]) -> str:
+    """Return words for the parts that should have no picture in common."""
+    return "both train and test" if classes[0].val is None else "several of train, val and test"
+
+
 def _decoded(listing: Listing) -> Iterator[Images | str]:
     """Yield each picture in full size, RGB or one channel if grey; or a text that says what is wrong with it."""
-    for part in PARTS:
-        for name in listing.names[part]:
+    for names in listing.names.values():
+        for name in names:
             path = listing.folder / name
             try:
                 pixels, grey = read_pixels(path, _REMEDY)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from edgecnn.edge.data.inspection import Inspection, Place, Same
+from edgecnn.edge.data.inspection import Inspection, Place, Same, several_parts
 from edgecnn.edge.rendering.table import table_text
 from edgecnn.edge.text import WIDTH, counted, paragraphs, printable, shortened
 
@@ -19,13 +19,16 @@ def inspection_text(found: Inspection, width: int = WIDTH) -> str:
 
 
 def _found(found: Inspection, width: int) -> list[str]:
-    train, test = sum(count.train for count in found.classes), sum(count.test for count in found.classes)
+    train, test, val = (sum(getattr(count, part) or 0 for count in found.classes) for part in ("train", "test", "val"))
+    validation = f", {counted(val, 'validation image')}" if _has_validation(found) else ""
     lines = [
-        f"{short(found.data, 40)}: {counted(train, 'training image')} and {counted(test, 'test image')} in "
+        f"{short(found.data, 40)}: {counted(train, 'training image')}{validation} and {counted(test, 'test image')} in "
         f"{counted(found.classes, 'class')}"
     ]
     if drawn := found.split_off:
         lines.append(f"The test images are split off: {drawn.test_share:.0%} of each class, split seed {drawn.split_seed}.")
+    if found.val_share:
+        lines.append(f"The validation images are {found.val_share:.0%} of each class's training images.")
     lines += ["", *_class_table(found, width), ""]
     if found.sizes:
         smallest, median, largest = (
@@ -45,7 +48,8 @@ def _found(found: Inspection, width: int) -> list[str]:
         lines.append(f"ignored  {others}: {short(', '.join(found.ignored[:_EXAMPLES]))}")
     broken = [shortened(f"{short(item.place.image)}: {item.reason}", width - 2) for item in found.broken]
     lines += _examples("Can't be read", broken)
-    lines += _examples("The same picture in train and test", [_same(group) for group in found.leaked])
+    parts = several_parts(found.classes).removeprefix("both ")
+    lines += _examples(f"The same picture in {parts}", [_same(group) for group in found.leaked])
     lines += _examples("The same picture in several classes", [_same(group) for group in found.conflicting])
     lines += _examples("The same picture twice in one class", [_same(group) for group in found.repeated])
     return lines
@@ -59,8 +63,9 @@ def short(text: str, width: int = _NAME) -> str:
 
 def _class_table(found: Inspection, width: int) -> list[str]:
     shown = found.classes[:_CLASSES]
-    rows = [(short(of.name, 40), f"{of.train:,}", f"{of.test:,}") for of in shown]
-    lines = table_text(("class", "train", "test"), rows, width=width).split("\n")
+    parts = ("train", "val", "test") if _has_validation(found) else ("train", "test")
+    rows = [(short(of.name, 40), *(f"{getattr(of, part):,}" for part in parts)) for of in shown]
+    lines = table_text(("class", *parts), rows, width=width).split("\n")
     if len(found.classes) > len(shown):
         lines.append(f"and {len(found.classes) - len(shown)} more, which the JSON has")
     if len({count.train for count in found.classes}) > 1:
@@ -69,6 +74,10 @@ def _class_table(found: Inspection, width: int) -> list[str]:
             f"Training images per class: {fewest.train:,} ({short(fewest.name, 20)}) to {most.train:,} ({short(most.name, 20)})"
         )
     return lines
+
+
+def _has_validation(found: Inspection) -> bool:
+    return any(count.val is not None for count in found.classes)
 
 
 def _same(group: Same) -> str:

@@ -1,4 +1,7 @@
-"""Reads in place an .npz file with x_train, y_train, x_test and y_test, like Keras's mnist.npz. Nothing is unpickled."""
+"""Reads in place an .npz file with x_train, y_train, x_test and y_test, like Keras's mnist.npz. Nothing is unpickled.
+
+It may also have x_val and y_val.
+"""
 
 import math
 import zipfile
@@ -20,7 +23,7 @@ _LOCAL_HEADER = 30  # Bytes in a zip file before a member's name.
 
 
 def load_npz(path: Path, part: Part) -> RowSplit:
-    """Open `train` or `test`. A compressed member (numpy.savez_compressed) is first unpacked on disk.
+    """Open `train`, `test` or `val`. A compressed member (numpy.savez_compressed) is first unpacked on disk.
 
     Raises:
         ArtifactError: If the file is broken, or a member is missing or wrong.
@@ -46,6 +49,16 @@ def load_npz(path: Path, part: Part) -> RowSplit:
             raise ArtifactError(f"{path}: {images} has {info.file_size} bytes, which does not fit {shape}: save it again")
         file, start = _rows(archive, info, path)
     return RowSplit(file, start + header, classes, (height, width, channels), path)
+
+
+def has_validation_arrays(path: Path) -> bool:
+    """Return whether an .npz file has validation images or their labels.
+
+    Raises:
+        ArtifactError: If the file is broken.
+    """
+    with _reading(path), zipfile.ZipFile(path) as archive:
+        return not {"x_val.npy", "y_val.npy"}.isdisjoint(archive.namelist())
 
 
 def _read_labels(archive: zipfile.ZipFile, path: Path, name: str) -> Labels:

@@ -10,21 +10,22 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Literal, Protocol, get_args
+from typing import IO, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.edge.data.image_file import read_fitted
-from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.files import open_file
 from edgecnn.edge.manifest import Background, Fit
 from edgecnn.edge.model.preprocess import Images
 
 Labels = NDArray[np.int64]
 Shape = tuple[int, int, int]
-Part = Literal["train", "test"]
-PARTS: tuple[Part, ...] = get_args(Part)
+Part = Literal["train", "test", "val"]
+# The parts that a dataset must have, in the order in which they are listed.
+PARTS: tuple[Part, ...] = ("train", "test")
 Indices = Sequence[int] | NDArray[np.int64]
 
 CHUNK = 250
@@ -36,7 +37,7 @@ _CHUNK_BYTES = 2**25  # Large images come in smaller chunks.
 
 
 class Split(Protocol):
-    """The training or the test part."""
+    """The training, the test or the validation part."""
 
     @property
     def labels(self) -> Labels:
@@ -56,6 +57,31 @@ class Split(Protocol):
         Raises:
             ArtifactError: If one can't be read; the message names it.
         """
+
+
+def drawn_evenly(labels: Labels, share: float, seed: int, class_names: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which training images become validation images: their share of each class, and at least one on either side.
+
+    Args:
+        labels: int64 (n,), from 0.
+        share: Share of each class, 0 to 1 (exclusive).
+        seed: Seed of the draw.
+        class_names: Names of the classes, for messages.
+
+    Raises:
+        ConfigError: If a class has only one image.
+    """
+    # Test images may have been drawn with the seed alone.
+    rng = np.random.default_rng([seed, 1])
+    drawn = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        of_class = np.flatnonzero(labels == label)
+        if len(of_class) == 1:
+            name = class_names[label]
+            raise ConfigError(f"class {name} has one training image, but {field('val_share')} needs two: add images")
+        count = min(max(round(share * len(of_class)), 1), len(of_class) - 1)
+        drawn[rng.permutation(of_class)[:count]] = True
+    return drawn
 
 
 def chunks(

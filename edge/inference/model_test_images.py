@@ -4,12 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from edgecnn.edge.data.dataset import IMAGES, find, load_test, recorded_model, recorded_source, require_recorded
+from edgecnn.edge.data.dataset import IMAGES, find, load_test
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, ModelImages
-from edgecnn.edge.data.image_folder import has_parts, load_image_folder, split_of
+from edgecnn.edge.data.image_folder import has_parts, load_image_folder
 from edgecnn.edge.data.splits import FileSplit, Split
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
 from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.inference.recorded_source import recorded_model, recorded_source, require_recorded
 from edgecnn.edge.manifest import DatasetRecord, Fitted
 
 _NAMES_SHOWN = 10
@@ -82,7 +83,7 @@ def model_test_record(classifier: Classifier, data: str | Path | None, test: Spl
     own = DatasetRecord(found.name, found.source, "", test.sha256)
     if not isinstance(test, FileSplit):
         return own
-    split_off = None if has_parts(found.path, ("test",)) else split_of(options)
+    split_off = None if has_parts(found.path, ("test",)) else options.split_off()
     return replace(own, fitted=Fitted(test.shape, test.fit, test.background), split_off=split_off)
 
 

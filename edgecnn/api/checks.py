@@ -11,7 +11,6 @@ from edgecnn.benchmarks.judge.accuracy import KERAS_REFERENCE
 from edgecnn.benchmarks.proof.golden import GoldenCheck, check_golden
 from edgecnn.benchmarks.proof.verify import Verification, tolerance_of
 from edgecnn.benchmarks.proof.verify import verify as verify_file
-from edgecnn.edge.data.dataset import require_recorded
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.data.splits import CHUNK, Split, chunks
 from edgecnn.edge.errors import ConfigError, field
@@ -19,6 +18,7 @@ from edgecnn.edge.folder.archive import read_index
 from edgecnn.edge.folder.model_file import ModelFile, read_model
 from edgecnn.edge.folder.model_folder import ModelFolder, opened
 from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.inference.recorded_source import require_recorded
 from edgecnn.edge.inference.reference_probabilities import load_reference
 from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.model.preprocess import Floats

@@ -22,7 +22,7 @@ from edgecnn.convert.export.export import export as export_model
 from edgecnn.convert.export.keep_accuracy import Judge
 from edgecnn.convert.export.tuning.yardstick import Tuning, Yardstick
 from edgecnn.convert.training.config import TrainResult
-from edgecnn.edge.data.dataset import Dataset, recorded_model, recorded_source
+from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.dataset import load_dataset as load_for_model
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.data.splits import Labels
@@ -32,6 +32,7 @@ from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.formats import FORMATS, RUNTIMES, CalibrationName, IoName
 from edgecnn.edge.inference.model_interface import interface_of
 from edgecnn.edge.inference.model_test_images import model_images
+from edgecnn.edge.inference.recorded_source import recorded_model, recorded_source
 from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.model.preprocess import Floats
 from edgecnn.edge.progress import SILENT, Progress

@@ -21,12 +21,16 @@ def data(
         typer.Option(metavar="SHARE", help="Share of each class for testing, if the folder has no test/.", show_default="0.2"),
     ] = None,
     split_seed: Annotated[int | None, typer.Option(help="Seed of that split.", show_default="0")] = None,
+    val_share: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Share of each class's training images for validation, if there is no val/."),
+    ] = None,
     labels: Annotated[Path | None, typer.Option(metavar="FILE", help="Text file with one class name per line.")] = None,
     json: Json = None,
 ) -> None:
     """Describe a dataset: classes, sizes, broken and duplicate images, the same images in train and test."""
     check_writable(png(save), json_file(json), inputs=tuple(Path(source).rglob("*")) if Path(source).is_dir() else ())
-    options = ec.FolderOptions(test_share=test_share, split_seed=split_seed, labels=labels)
+    options = ec.FolderOptions(test_share=test_share, split_seed=split_seed, labels=labels, val_share=val_share)
     with shown() as progress:
         result = ec.inspect_images(source, options, sheet=save, progress=progress)
     if save:

@@ -16,13 +16,11 @@ from edgecnn.edge.data.dataset import (
     ImageRule,
     load_dataset,
     load_test,
-    recorded_model,
-    recorded_source,
-    require_recorded,
 )
 from edgecnn.edge.data.folder_options import ModelImages
 from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.inference.recorded_source import recorded_model, recorded_source, require_recorded
 from edgecnn.edge.manifest import DatasetRecord, Fit, Fitted, SplitOff
 
 

@@ -37,7 +37,7 @@ def test_a_class_with_one_image_cannot_be_split(classes: Path) -> None:
 
 def test_parts_of_other_names_are_refused_with_the_right_ones(parts: Path) -> None:
     (parts / "test").rename(parts / "val")
-    with pytest.raises(ConfigError, match="has train/ and val/, but no test/: the parts are called train/ and test/"):
+    with pytest.raises(ConfigError, match="has train/ and val/, but no test/: the parts are called train/, test/ and val/"):
         load_image_folder(parts, NO_OPTIONS, None)
     shutil.rmtree(parts / "val")
     with pytest.raises(ConfigError, match="has train/, but no test/"):
@@ -47,7 +47,7 @@ def test_parts_of_other_names_are_refused_with_the_right_ones(parts: Path) -> No
 def test_parts_written_with_capitals_are_parts_to_rename_not_classes(parts: Path) -> None:
     (parts / "train").rename(parts / "Train")
     (parts / "test").rename(parts / "Test")
-    with pytest.raises(ConfigError, match=r"pets has Test/ and Train/, but no train/: the parts are called train/ and test/"):
+    with pytest.raises(ConfigError, match=r"pets has Test/ and Train/, but no train/: the parts are called train/, test/"):
         load_image_folder(parts, NO_OPTIONS, None)
 
 
@@ -81,7 +81,7 @@ def test_only_visible_image_files_count_and_subfolders_belong_to_their_class(par
         (cats / name).touch()
     write(parts / "train" / ".cache", 1)
     write(cats / ".trash", 1)
-    write(parts / "val" / "cat", 1)
+    write(parts / "more" / "cat", 1)
     (parts / "labels.txt").write_text("Ant\ncat\ndog\n")
     (parts / "README.md").touch()
     listing = list_images(parts, NO_OPTIONS)
@@ -89,7 +89,7 @@ def test_only_visible_image_files_count_and_subfolders_belong_to_their_class(par
         *(f"train/cat/{number:02}.png" for number in range(6)),
         *(f"train/cat/{name}" for name in ("a.JPG", "b.Jpeg", "c.bmp", "d.gif", "e.webp", "old/f.PNG")),
     ]
-    assert listing.ignored == ("README.md", "train/cat/g.tiff", "train/cat/note.txt", "val/")
+    assert listing.ignored == ("README.md", "more/", "train/cat/g.tiff", "train/cat/note.txt")
     assert load_image_folder(parts, NO_OPTIONS, None).splits["train"].images([10]).shape == (1, 10, 8, 3)
 
 

@@ -203,6 +203,6 @@ def test_json_has_all_of_it(pets: Path) -> None:
     shutil.copy(pets / "train" / "dog" / "3.png", pets / "test" / "cat" / "dog.png")
     found: Inspection = inspect_images(pets)
     read = json.loads(to_json(found))
-    assert read["classes"][0] == {"name": "cat", "train": 4, "test": 3}
+    assert read["classes"][0] == {"name": "cat", "train": 4, "test": 3, "val": None}
     assert read["leaked"][0]["places"][1] == {"part": "test", "label": "cat", "image": "test/cat/dog.png"}
     assert len(read["problems"]) == 2
