@@ -7,12 +7,13 @@ from typing import Any
 
 from edgecnn.convert.keras.runtime import load_from_bytes
 from edgecnn.convert.training.config import Checkpoint, Epoch, TrainConfig, TrainResult
+from edgecnn.convert.training.kept_epoch import figure_of, is_out_of_patience
 from edgecnn.convert.training.recipes import COSINE
 from edgecnn.convert.training.training_run import TrainingRun
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.files import read_bytes, sha256
 from edgecnn.edge.folder.file_names import TRAIN_NAME
-from edgecnn.edge.manifest import DatasetRecord
+from edgecnn.edge.manifest import DatasetRecord, Validation
 from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.records import from_json, to_json
 from edgecnn.edge.transaction import finish, locked, replaced_together
@@ -43,7 +44,7 @@ def _checkpoint(run: TrainingRun, previous: Checkpoint | None, epoch: Epoch, las
     history = (*(previous.history if previous else ()), epoch)
     best: tuple[str, ...] = last
     best_epoch = epoch.number
-    if previous and previous.history[previous.best_epoch - 1].loss <= epoch.loss:
+    if previous and figure_of(previous.history[previous.best_epoch - 1]) <= figure_of(epoch):
         best, best_epoch = (previous.best[0], previous.best[1]), previous.best_epoch
     taken = run.interface.preprocessing, run.interface.output
     return Checkpoint(run.config, run.dataset.record(), *taken, history, last, best, best_epoch)
@@ -77,18 +78,25 @@ def load_checkpoint(folder: Path, config: TrainConfig, dataset: DatasetRecord, i
 
     Raises:
         ArtifactError: If there is no checkpoint, or it is damaged.
-        ConfigError: If it was made with other settings (except epochs), images or preprocessing, or has no epoch left.
+        ConfigError: If it was made with other settings (except epochs and patience), images or preprocessing, or has no epoch
+            left.
     """
     checkpoint = _same_run(folder, config, dataset, interface)
     if _left(folder, config, checkpoint) <= 0:
         done = len(checkpoint.history)
+        if is_out_of_patience(checkpoint.history, config.patience):
+            raise ConfigError(
+                f"{field('resume')}: {folder} stopped early after {done} epochs, {config.patience} of them without "
+                f"improvement: give more {field('patience')}, or train without {field('resume')}"
+            )
         raise ConfigError(f"{field('resume')}: {folder} has {done} finished epochs: give more with {field('epochs')}")
     return checkpoint
 
 
 def _left(folder: Path, config: TrainConfig, checkpoint: Checkpoint) -> int:
     """Return the number of epochs left, or 1 if only the result is missing: a run may stop before that."""
-    return config.epochs - len(checkpoint.history) or int(not _has_result(folder, checkpoint))
+    left = 0 if is_out_of_patience(checkpoint.history, config.patience) else config.epochs - len(checkpoint.history)
+    return left or int(not _has_result(folder, checkpoint))
 
 
 def _has_result(folder: Path, checkpoint: Checkpoint) -> bool:
@@ -106,7 +114,13 @@ def _same_run(folder: Path, config: TrainConfig, dataset: DatasetRecord, interfa
         raise ArtifactError(f"{field('resume')}: {path} does not exist: train without {field('resume')}")
     checkpoint = from_json(Checkpoint, read_bytes(path), str(path))
     made = checkpoint.dataset
-    if (made.train_sha256, made.test_sha256) != (dataset.train_sha256, dataset.test_sha256):
+    before, now = _validation(made.validation), _validation(dataset.validation)
+    if before != now:
+        raise ConfigError(
+            f"{field('resume')}: {folder} was trained with {before}, not {now}: give the same, or train "
+            f"without {field('resume')}"
+        )
+    if _hashes(made) != _hashes(dataset):
         raise ConfigError(
             f"{field('resume')}: {folder} was trained on other images ({made.name}): train without {field('resume')}"
         )
@@ -120,7 +134,9 @@ def _same_run(folder: Path, config: TrainConfig, dataset: DatasetRecord, interfa
             f"{field('epochs')}={planned}, or train without {field('resume')}"
         )
     given = asdict(config)
-    for name, value in asdict(replace(checkpoint.config, epochs=config.epochs)).items():
+    # How long to train may change on the way.
+    made_with = replace(checkpoint.config, epochs=config.epochs, patience=config.patience)
+    for name, value in asdict(made_with).items():
         if value != given[name] and name in _HASHES:
             raise ConfigError(f"{field('resume')}: {_HASHES[name](config)} has changed: train without {field('resume')}")
         if value != given[name] and name == "workers":
@@ -136,6 +152,18 @@ def _same_run(folder: Path, config: TrainConfig, dataset: DatasetRecord, interfa
     if any(len(file) != 2 for file in files) or not 1 <= checkpoint.best_epoch <= len(checkpoint.history):
         raise ArtifactError(f"{path} is damaged: train without {field('resume')}")
     return checkpoint
+
+
+def _hashes(record: DatasetRecord) -> tuple[str | None, ...]:
+    return record.train_sha256, record.test_sha256, record.validation.val_sha256 if record.validation else None
+
+
+def _validation(validation: Validation | None) -> str:
+    if validation is None:
+        return "no validation images"
+    if validation.val_share is None:
+        return "the dataset's own validation images"
+    return f"{field('val_share')}={validation.val_share:g} and {field('split_seed')}={validation.val_seed}"
 
 
 def _workers(count: int) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from edgecnn.convert.training.cnn import FILTERS
 from edgecnn.convert.training.recipes import COSINE, RECIPES, RecipeName
@@ -14,7 +14,12 @@ from edgecnn.edge.records import unrecorded
 from edgecnn.edge.result import Result
 from edgecnn.edge.text import WIDTH, counted, paragraphs
 
+Keep = Literal["best", "last"]
+ClassWeights = Literal["none", "balanced"]
+KeptFor = Literal["lowest_validation_loss", "last_epoch", "lowest_training_loss"]
 _OF_THE_CNN = ("dropout", "filters")
+# Settings that change nothing at these values are not listed.
+_PLAIN = {"keep": "best", "class_weights": "none", "workers": 1}
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,12 @@ class TrainConfig:
         source_sha256: Hash of the file that `model` or `transfer` names, or of the module's source; `resolved` fills it in.
         teacher_sha256: Hash of the file that `teacher` names; `resolved` fills it in.
         workers: Processes that share each batch.
+        keep: `best` keeps the epoch with the lowest validation loss or, without validation images, the last one (after an
+            interruption the one with the lowest training loss); `last` always keeps the last one.
+        patience: Number of epochs without a lower validation loss after which training stops; None to train all epochs. It
+            needs validation images.
+        class_weights: `balanced` gives the images of each class a weight in the training loss, so that all classes count the
+            same; `none` counts images.
 
     Raises:
         ConfigError: If a setting is out of range, or two exclude each other.
@@ -56,6 +67,9 @@ class TrainConfig:
     source_sha256: str | None = None
     teacher_sha256: str | None = None
     workers: int = 1
+    keep: Keep = "best"
+    patience: int | None = None
+    class_weights: ClassWeights = "none"
 
     def __post_init__(self) -> None:
         for name, good, allowed in (
@@ -67,6 +81,9 @@ class TrainConfig:
             ("dropout", self.dropout is None or 0 <= self.dropout < 1, "0 or more and less than 1"),
             ("filters", len(self.filters) == 3 and min(self.filters) >= 1, "three numbers of at least 1, for example 8,16,32"),
             ("seed", 0 <= self.seed < 2**32, "0 to 4294967295"),
+            ("keep", self.keep in get_args(Keep), "best or last"),
+            ("patience", self.patience is None or self.patience >= 1, "at least 1"),
+            ("class_weights", self.class_weights in get_args(ClassWeights), "balanced or none"),
         ):
             if not good:
                 got = getattr(self, name)
@@ -115,8 +132,7 @@ class TrainConfig:
         values = asdict(self) | {"filters": ",".join(map(str, self.filters))}
         if self.model or self.transfer:
             values = {name: value for name, value in values.items() if name not in _OF_THE_CNN}
-        if self.workers == 1:
-            del values["workers"]
+        values = {name: value for name, value in values.items() if value != _PLAIN.get(name)}
         return {name: str(value) for name, value in values.items() if value is not None and value is not False}
 
 
@@ -128,13 +144,17 @@ class Epoch:
         number: Number of the epoch, from 1.
         loss: Mean training loss over the epoch, dropout on.
         accuracy: Training accuracy over the epoch, dropout on.
-        seconds: Wall time in seconds.
+        seconds: Wall time in seconds, validation included.
+        val_loss: Mean loss on the validation images after the epoch, without class weights; None without validation.
+        val_accuracy: Accuracy on the validation images, 0 to 1; None without validation.
     """
 
     number: int
     loss: float
     accuracy: float
     seconds: float
+    val_loss: float | None = None
+    val_accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -148,7 +168,8 @@ class Checkpoint:
         output: Kind of its output, `probabilities` or `logits`.
         history: Every finished epoch.
         last: File name and SHA-256 of the last epoch's model, with its optimizer.
-        best: File name and SHA-256 of the model of the epoch with the lowest training loss.
+        best: File name and SHA-256 of the model of the epoch with the lowest validation loss, without validation images the
+            lowest training loss.
         best_epoch: Number of that epoch.
     """
 
@@ -174,7 +195,7 @@ class TrainResult(Result):
         parameters: Number of all weights of the model.
         trainable_parameters: Number of weights that the optimizer changes.
         history: Every finished epoch.
-        epoch: Epoch whose weights were kept: the last, or after an interruption the one with the lowest training loss.
+        epoch: Epoch whose weights were kept.
         interrupted: Whether Ctrl-C ended the run.
         seconds: Wall time of the epochs in seconds.
         test_images: Number of test images of the next two.
@@ -183,6 +204,9 @@ class TrainResult(Result):
         optimizer: Name and learning rate of the optimizer and, for a recipe, its schedule.
         versions: Version of each package.
         log_folder: TensorBoard's folder, inside the model's.
+        kept_for: Why that epoch was kept; None in files of earlier releases.
+        stopped_early: Whether the run ended because its patience did.
+        val_images: Number of validation images; None if there are none.
         folder: The model's folder; not in the JSON.
     """
 
@@ -202,12 +226,32 @@ class TrainResult(Result):
     optimizer: str
     versions: dict[str, str]
     log_folder: str
+    kept_for: KeptFor | None = None
+    stopped_early: bool = False
+    val_images: int | None = None
     folder: Path = unrecorded(Path())
 
     @property
     def path(self) -> Path:
         """Path of the .keras file."""
         return self.folder / self.model_path
+
+    def kept(self) -> str:
+        """Return which epoch was kept, and why, as text."""
+        reasons = {
+            "lowest_validation_loss": "the one of lowest validation loss",
+            "lowest_training_loss": "the finished one of lowest training loss",
+        }
+        kept = self.history[self.epoch - 1]
+        figures = ""
+        if kept.val_loss is not None and self.val_images is not None:
+            shown = f"loss {kept.val_loss:.4f}, accuracy {kept.val_accuracy:.4f}"
+            figures = f" ({shown} on {counted(self.val_images, 'validation image')})"
+        patience = counted(self.config.patience or 0, "epoch")
+        early = f"; stopped early after {patience} without improvement" if self.stopped_early else ""
+        last = "the last one" if self.val_images else "the last one (no validation images)"
+        reason = reasons.get(str(self.kept_for), last)
+        return f"epoch {self.epoch} of {len(self.history)}, {reason}{figures}{early}"
 
     def to_text(self, width: int = WIDTH) -> str:
         """Return how it went, and what to do next."""
@@ -216,6 +260,7 @@ class TrainResult(Result):
             f"{counted(self.test_images, 'test image')}",
             f"{counted(self.parameters, 'parameter')} ({self.trainable_parameters:,} trainable), "
             f"{counted(self.history, 'epoch')} in {self.seconds:.0f} s, seed {self.config.seed}",
+            f"Kept: {self.kept()}",
             f"Curves: tensorboard --logdir {self.folder / self.log_folder.partition('/')[0]}",
             f"Next: edgecnn export {self.path}",
         ]

@@ -16,14 +16,15 @@ from edgecnn.convert.training.distributed.meeting import Cluster
 from edgecnn.convert.training.distributed.requirements import check_batches, facts_of
 from edgecnn.convert.training.distributed.strategy import hold_engine_back
 from edgecnn.convert.training.distributed.worker import SingleWorker
-from edgecnn.convert.training.fit.batches import training_batches
+from edgecnn.convert.training.fit.batches import training_batches, validation_batches
 from edgecnn.convert.training.fit.epoch_callback import epoch_callback
 from edgecnn.convert.training.fit.interrupt import HeldInterrupt
+from edgecnn.convert.training.kept_epoch import is_out_of_patience
 from edgecnn.convert.training.prepared_model import PreparedModel, prepared_model
 from edgecnn.convert.training.trained_model import FinishedFit, write_trained_model
 from edgecnn.convert.training.training_run import TrainingRun, TrainState
 from edgecnn.edge.data.dataset import Dataset
-from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.files import make_folder
 from edgecnn.edge.manifest import Output, Preprocessing
 from edgecnn.edge.model.interface import Interface
@@ -50,11 +51,12 @@ def train(
     The same seed, machine and versions give the same weights, resumed or not: an epoch's order, variations and
     dropout depend only on the seed and the epoch, and TensorFlow's deterministic kernels are turned on for the whole process.
 
-    A KeyboardInterrupt after the first finished epoch keeps the epoch with the lowest training loss. The test set
+    With validation images the epoch with the lowest validation loss is kept. A KeyboardInterrupt after the first finished
+    epoch keeps the best one so far; without validation images that is the one with the lowest training loss. The test set
     chooses nothing. Files exported from an earlier model stay; loading one reports that it is stale.
 
     Args:
-        dataset: Training and test images, read a batch at a time.
+        dataset: Training, test and perhaps validation images, read a batch at a time.
         config: The settings.
         folder: Output folder.
         preprocessing: How the model takes pixels.
@@ -66,7 +68,7 @@ def train(
 
     Raises:
         ConfigError: If `folder` can't be written, the model can't be made or does not fit the images, a resume does not fit
-            the checkpoint, or the loss becomes NaN.
+            the checkpoint, a patience comes without validation images, or the loss becomes NaN.
         ArtifactError: If the checkpoint or a .keras file is damaged, or the model's output is not `output`.
         MissingDependency: If TensorFlow is not installed.
         KeyboardInterrupt: If interrupted before an epoch ended; then no model is written.
@@ -120,6 +122,11 @@ def train_together(
 
 
 def _train(run: TrainingRun) -> TrainResult | None:
+    if run.config.patience is not None and run.dataset.val is None:
+        raise ConfigError(
+            f"{field('patience')} needs validation images, which {run.dataset.name} does not have: take some of the training "
+            f"images with {field('val_share')}=0.1, or add a val/ (x_val and y_val in an .npz)"
+        )
     if run.chief:
         try:
             earlier_manifest(run.folder)  # Raises if the folder is another program's.
@@ -143,7 +150,10 @@ def _train(run: TrainingRun) -> TrainResult | None:
 
 def _fit(run: TrainingRun, prepared: PreparedModel, checkpoint: Checkpoint | None, worker: SingleWorker) -> FinishedFit | None:
     """Run the remaining epochs; None on a worker that writes nothing."""
-    done = worker.agree(len(checkpoint.history) if checkpoint else 0)
+    history = checkpoint.history if checkpoint else ()
+    done = worker.agree(len(history))
+    # A run that was stopped early may have been cut off before its result.
+    epochs = worker.agree(done if is_out_of_patience(history, run.config.patience) else run.config.epochs)
     log_folder = f"logs/{datetime.now(UTC):%Y%m%d-%H%M%S}"
     held = HeldInterrupt()
     watcher = epoch_callback(run, checkpoint, held, worker)
@@ -151,13 +161,16 @@ def _fit(run: TrainingRun, prepared: PreparedModel, checkpoint: Checkpoint | Non
     board_options = {"log_dir": str(run.folder / log_folder), "update_freq": 1, "write_graph": False}
     board = [load_keras().callbacks.TensorBoard(**board_options)] if run.chief else []
     batches = training_batches(run, prepared.classifier, prepared.teacher, done, worker)
+    val, taught = run.dataset.val, prepared.teacher is not None
+    validation = validation_batches(run, val, prepared.classifier, one_hot=taught) if val else None
     with quiet():  # The first generator of a process makes TensorFlow's C++ print about its memory.
         list(load_tensorflow().data.Dataset.from_generator(lambda: iter([0]), output_types="int32"))
-    model, epochs, interrupted = prepared.model, run.config.epochs, False
+    model, interrupted = prepared.model, False
+    options = {"shuffle": False, "verbose": 0, "callbacks": [*board, watcher], "validation_data": validation}
     try:
         with held, worker.guarded(), writing(run.folder) if run.chief else nullcontext():
             worker.prepare(model, batches)
-            model.fit(batches, initial_epoch=done, epochs=epochs, shuffle=False, verbose=0, callbacks=[*board, watcher])
+            model.fit(batches, initial_epoch=done, epochs=epochs, **options)
     except (KeyboardInterrupt, SystemExit) as error:
         for callback in board:
             callback.on_train_end()  # Writes the last events, which fit does only if it succeeds.

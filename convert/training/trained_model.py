@@ -6,8 +6,9 @@ import numpy as np
 
 from edgecnn.convert.keras.manifest import earlier_manifest, keras_manifest
 from edgecnn.convert.training.checkpoint import checkpoint_bytes
-from edgecnn.convert.training.config import Checkpoint, TrainResult
+from edgecnn.convert.training.config import Checkpoint, KeptFor, TrainResult
 from edgecnn.convert.training.custom_model import needed_modules, unsettled_share
+from edgecnn.convert.training.kept_epoch import is_out_of_patience, kept_epoch
 from edgecnn.convert.training.prepared_model import PreparedModel
 from edgecnn.convert.training.training_run import TrainingRun
 from edgecnn.edge.errors import ArtifactError
@@ -33,7 +34,7 @@ class FinishedFit:
 
     Attributes:
         checkpoint: Checkpoint after the last one.
-        interrupted: Whether Ctrl-C ended them; then the best epoch's weights are kept, otherwise the last one's.
+        interrupted: Whether Ctrl-C ended them.
         log_folder: TensorBoard's folder, inside the model's.
     """
 
@@ -42,9 +43,14 @@ class FinishedFit:
     log_folder: str
 
     @property
+    def kept(self) -> tuple[int, KeptFor]:
+        """Number of the epoch whose weights are kept, and why."""
+        return kept_epoch(self.checkpoint.config, self.checkpoint.history, self.interrupted)
+
+    @property
     def epoch(self) -> int:
         """Number of the epoch whose weights are kept."""
-        return self.checkpoint.best_epoch if self.interrupted else len(self.checkpoint.history)
+        return self.kept[0]
 
 
 def write_trained_model(run: TrainingRun, prepared: PreparedModel, fit: FinishedFit, made_with: dict[str, str]) -> TrainResult:
@@ -61,7 +67,7 @@ def write_trained_model(run: TrainingRun, prepared: PreparedModel, fit: Finished
         ConfigError: If the folder can't be written.
     """
     folder, test, checkpoint = run.folder, run.dataset.test, fit.checkpoint
-    data = checkpoint_bytes(folder, checkpoint.best if fit.interrupted else checkpoint.last)
+    data = checkpoint_bytes(folder, checkpoint.last if fit.epoch == len(checkpoint.history) else checkpoint.best)
     _warn_of_unsettled_averages(run, prepared, fit.epoch * run.batches)
     run.on_text(f"Measuring on {counted(test.labels, 'test image')}")
     manifest = keras_manifest(
@@ -107,6 +113,10 @@ def _result(
         optimizer=prepared.optimizer,
         versions=manifest.provenance.versions,
         log_folder=fit.log_folder,
+        kept_for=fit.kept[1],
+        stopped_early=len(fit.checkpoint.history) < run.config.epochs
+        and is_out_of_patience(fit.checkpoint.history, run.config.patience),
+        val_images=len(run.dataset.val.labels) if run.dataset.val else None,
     )
 
 

@@ -12,7 +12,10 @@ from edgecnn.edge.model.interface import Interface
 
 @dataclass(frozen=True)
 class TrainState:
-    """Progress of a run: `batch` of `batches` in `epoch` of `epochs`, all from 1; means over the epoch so far; its seconds."""
+    """Progress of a run: `batch` of `batches` in `epoch` of `epochs`, all from 1; means over the epoch so far; its seconds.
+
+    The last state of an epoch comes after validation, and has its loss and accuracy, if there are validation images.
+    """
 
     epoch: int
     epochs: int
@@ -21,6 +24,8 @@ class TrainState:
     loss: float
     accuracy: float
     seconds: float
+    val_loss: float | None = None
+    val_accuracy: float | None = None
 
 
 def _nothing(told: object) -> None:

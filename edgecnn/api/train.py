@@ -36,14 +36,14 @@ def train(
 ) -> TrainResult:
     """Train the CNN, or your own model, and measure it on the test images.
 
-    Ctrl-C after the first epoch keeps the finished epoch with the lowest training loss: see `interrupted` of the result.
+    With validation images the best epoch is kept. Ctrl-C keeps the best finished one: see `kept_for` of the result.
 
     Args:
         data: Training and test images: a `Dataset`, or an argument of `edgecnn.load_dataset`. Default: MNIST, or the images in
             the manifest of the .keras file to continue with.
         out: Output folder for model.keras and its manifest. Default: artifacts/ plus the dataset's name.
         config: Epochs, recipe, seed, and the model to train.
-        images: How a folder of images is read, and the class names, if `data` is not a `Dataset`.
+        images: How images are read, class names, and the share of validation images, if `data` is not a `Dataset`.
         interface: Preprocessing and output of your own model, as in `edgecnn.evaluate`. Default: those in the manifest of a
             .keras file. The CNN takes pixel / 255.
         trust: Names of Python modules that define a .keras file's own layers. Their code runs.
@@ -183,7 +183,10 @@ def _shown(progress: Progress) -> Callable[[TrainState], None]:
         epoch = f"epoch {state.epoch}/{state.epochs}"
         figures = f"loss {state.loss:.4f}  accuracy {state.accuracy:.4f}"
         if state.batch == state.batches:
-            progress.say(f"{epoch}  {figures}  {state.seconds:.1f} s")
+            validation = ""
+            if state.val_loss is not None:
+                validation = f"  validation loss {state.val_loss:.4f}  accuracy {state.val_accuracy:.4f}"
+            progress.say(f"{epoch}  {figures}{validation}  {state.seconds:.1f} s")
         else:
             progress.step(state.batch, state.batches, f"{epoch}  {figures}")
 

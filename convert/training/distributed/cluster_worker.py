@@ -54,10 +54,10 @@ class ClusterWorker(SingleWorker):
         """See `SingleWorker`."""
         return values[self.number :: self.count]
 
-    def agree(self, epochs_done: int) -> int:
+    def agree(self, number: int) -> int:
         """See `SingleWorker`."""
         with self.guarded():
-            (agreed,) = self._from_chief([np.float64(epochs_done)])
+            (agreed,) = self._from_chief([np.float64(number)])
         return int(agreed)
 
     def prepare(self, model: Any, batches: Any) -> None:

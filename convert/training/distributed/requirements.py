@@ -23,6 +23,7 @@ def facts_of(run: TrainingRun, cluster: Cluster, made_with: dict[str, str]) -> F
         **{field(name): value for name, value in run.config.settings().items()},
         "training images' SHA-256": record.train_sha256,
         "test images' SHA-256": record.test_sha256,
+        "validation images' SHA-256": record.validation.val_sha256 if record.validation else "none",
         "preprocessing": str(interface.preprocessing),
         "output": interface.output,
         "classes": ", ".join(interface.class_names),

@@ -23,11 +23,11 @@ def shared_step(model: Any, strategy: Any, workers: int, asks: Any, stopped: Any
     counters = [variable for metric in model.metrics for variable in metric.variables]
 
     @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]  # TensorFlow has no types.
-    def replica(inputs: Any, targets: Any) -> list[Any]:
+    def replica(inputs: Any, targets: Any, weights: Any = None) -> list[Any]:
         count = tf.cast(tf.shape(targets)[0], "float32")
         with _batch_wide_normalization(model), tf.GradientTape() as tape:
             outputs = model(inputs, training=True)
-            loss = model.compute_loss(x=inputs, y=targets, y_pred=outputs, training=True)
+            loss = model.compute_loss(x=inputs, y=targets, y_pred=outputs, sample_weight=weights, training=True)
             # Keras has divided by the number of workers, as if all had equally many images.
             loss = loss * workers
             scaled = model.optimizer.scale_loss(loss)

@@ -35,9 +35,9 @@ class SingleWorker:
         """Return this worker's part of an array over a batch."""
         return values
 
-    def agree(self, epochs_done: int) -> int:
-        """Return the chief's number of finished epochs."""
-        return epochs_done
+    def agree(self, number: int) -> int:
+        """Return the chief's value of a number."""
+        return number
 
     def prepare(self, model: Any, batches: Any) -> None:
         """Make `model.fit` train together with the others, from the chief's weights, on `batches`."""

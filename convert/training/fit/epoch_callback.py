@@ -10,8 +10,10 @@ from edgecnn.convert.training.checkpoint import prune, save_epoch
 from edgecnn.convert.training.config import Checkpoint, Epoch
 from edgecnn.convert.training.distributed.worker import SingleWorker
 from edgecnn.convert.training.fit.interrupt import HeldInterrupt
+from edgecnn.convert.training.kept_epoch import is_out_of_patience
 from edgecnn.convert.training.training_run import TrainingRun, TrainState
 from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.text import counted
 
 
 def epoch_callback(run: TrainingRun, checkpoint: Checkpoint | None, held: HeldInterrupt, worker: SingleWorker) -> Any:
@@ -23,7 +25,8 @@ def epoch_callback(run: TrainingRun, checkpoint: Checkpoint | None, held: HeldIn
         held: Asked after every batch and epoch whether to stop.
         worker: Does what several workers do together after them.
     """
-    config = run.config
+    config, validated = run.config, run.dataset.val is not None
+    patience = counted(config.patience or 0, "epoch")
 
     class Watcher(load_keras().callbacks.Callback):  # type: ignore[misc]  # Keras has no types.
         def __init__(self) -> None:
@@ -41,20 +44,41 @@ def epoch_callback(run: TrainingRun, checkpoint: Checkpoint | None, held: HeldIn
                 state.assign(np.array([seed % 2**32, epoch * self.params["steps"]], np.uint32))
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if validated and batch + 1 == self.params["steps"]:
+                return  # Reported, and stopped if asked to, with the validation's figures at the end of the epoch.
             seconds = time.monotonic() - self.started
             loss, accuracy = float(logs["loss"]), float(logs["accuracy"])
             run.on_batch(TrainState(self.epoch, config.epochs, batch + 1, self.params["steps"], loss, accuracy, seconds))
             worker.check(held)
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            seconds = time.monotonic() - self.started
-            finished = Epoch(epoch + 1, float(logs["loss"]), float(logs["accuracy"]), seconds)
-            if not np.isfinite(finished.loss):
-                raise ConfigError(f"the loss is {finished.loss} after epoch {epoch + 1}: lower {field('learning_rate')}")
+            finished = _finished(epoch + 1, logs, time.monotonic() - self.started)
+            if validated:
+                run.on_batch(_last_state(run, finished))
             worker.settle(self.model)
             if worker.chief:
                 self.checkpoint = save_epoch(run, self.checkpoint, self.model, finished)
                 prune(self.checkpoint, run.folder)
+            # Only the chief has the history, and all must stop at the same epoch.
+            if worker.agree(int(self.checkpoint is not None and is_out_of_patience(self.checkpoint.history, config.patience))):
+                run.on_text(f"Stopped early after epoch {epoch + 1}: no lower validation loss for {patience}")
+                self.model.stop_training = True
             worker.check(held)
 
     return Watcher()
+
+
+def _finished(number: int, logs: dict[str, Any], seconds: float) -> Epoch:
+    """Return the record of an epoch from what Keras logs; raise if a loss is no number."""
+    figures = (float(logs[name]) if name in logs else None for name in ("val_loss", "val_accuracy"))
+    finished = Epoch(number, float(logs["loss"]), float(logs["accuracy"]), seconds, *figures)
+    for name, loss in (("loss", finished.loss), ("validation loss", finished.val_loss)):
+        if loss is not None and not np.isfinite(loss):
+            raise ConfigError(f"the {name} is {loss} after epoch {number}: lower {field('learning_rate')}")
+    return finished
+
+
+def _last_state(run: TrainingRun, done: Epoch) -> TrainState:
+    """Return the progress at the end of an epoch."""
+    figures = done.loss, done.accuracy, done.seconds, done.val_loss, done.val_accuracy
+    return TrainState(done.number, run.config.epochs, run.batches, run.batches, *figures)

@@ -1,8 +1,8 @@
 """`edgecnn train`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import typer
 
@@ -12,6 +12,32 @@ from edgecnn.cli.options import ImageOptions, InterfaceOptions, Json, Trust, who
 from edgecnn.cli.progress import shown
 
 DEFAULTS = ec.TrainConfig()
+
+
+@dataclass(frozen=True)
+class ValidationOptions:
+    """Validation images, and what they decide."""
+
+    PANEL: ClassVar = "Validation"
+
+    val_share: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of each class's training images for validation, drawn by --split-seed, if there is no val/ or x_val.",
+            show_default="none",
+        ),
+    ] = None
+    keep: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="best: the epoch of lowest validation loss, if there is validation. last: the last epoch."
+        ),
+    ] = DEFAULTS.keep
+    patience: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Stop after this number of epochs without a lower validation loss."),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -55,9 +81,12 @@ class RunOptions:
         Path | None, typer.Option(metavar="FILE", help="Trained model whose answers the new one also learns.")
     ] = None
     seed: Annotated[int, typer.Option(help="Seed of the weights, the order of images and the dropout.")] = DEFAULTS.seed
+    class_weights: Annotated[
+        str, typer.Option(metavar="RULE", help="balanced: images of rare classes count more in the loss. none: all the same.")
+    ] = DEFAULTS.class_weights
 
-    def config(self) -> "ec.TrainConfig":
-        """Return the settings; the recipe supplies those not given.
+    def config(self, validation: ValidationOptions = ValidationOptions()) -> "ec.TrainConfig":
+        """Return the settings, with what validation decides; the recipe supplies those not given.
 
         Raises:
             ConfigError: If a setting is out of range, or two exclude each other.
@@ -75,6 +104,9 @@ class RunOptions:
             transfer=self.transfer,
             fine_tune=self.fine_tune,
             teacher=str(self.teacher) if self.teacher else None,
+            class_weights=self.class_weights,
+            keep=validation.keep,
+            patience=validation.patience,
         )
 
 
@@ -116,15 +148,17 @@ def train(
         Path | None, typer.Option(metavar="DIR", help="Output folder.", show_default="artifacts/ plus the dataset's name")
     ] = None,
     run: RunOptions = RunOptions(),
+    validation: ValidationOptions = ValidationOptions(),
     trust: Trust = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue after the last finished epoch.")] = False,
     together: ClusterOptions = ClusterOptions(),
     json: Json = None,
 ) -> None:
     """Train the CNN or your own model, and measure it on the test images."""
-    config, cluster = run.config(), together.cluster()
+    config, cluster = run.config(validation), together.cluster()
     check_writable(json_file(json))
-    given = {**images.arguments(), "interface": takes.interface(images), "trust": trust or (), "resume": resume}
+    given: dict[str, Any] = {"interface": takes.interface(images), "trust": trust or (), "resume": resume}
+    given |= {"data": images.data, "images": replace(images.folder(), val_share=validation.val_share)}
     with shown() as progress:
         if cluster is None:
             result: ec.TrainResult | None = ec.train(out=out, config=config, **given, progress=progress)
@@ -136,7 +170,7 @@ def train(
     emit(result, json)
     if result.interrupted:
         say(
-            f"Interrupted: {result.path} holds epoch {result.epoch} of {config.epochs}, the finished one of lowest training "
-            "loss. Continue with the same command and --resume."
+            f"Interrupted: {result.path} holds {result.kept()}. {config.epochs} epochs were planned: continue with the same "
+            "command and --resume."
         )
         raise KeyboardInterrupt

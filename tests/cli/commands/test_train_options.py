@@ -1,9 +1,14 @@
 """The options of `edgecnn train` for workers and settings."""
 
+import re
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from edgecnn.cli.commands.train import ClusterOptions, RunOptions
+from edgecnn.cli.commands.train import ClusterOptions, RunOptions, ValidationOptions
 from edgecnn.edge.errors import ConfigError
+from edgecnn.edge.manifest import Manifest
 
 
 @pytest.mark.parametrize(
@@ -34,3 +39,33 @@ def test_what_is_not_said_is_left_to_the_recipe() -> None:
     assert (notebook.batch_size, notebook.augment) == (128, False)
     given = RunOptions(recipe="notebook", batch_size=5, augment=True, epochs=7, filters="1,2,3").config()
     assert (given.batch_size, given.augment, given.epochs, given.filters) == (5, True, 7, (1, 2, 3))
+
+
+def test_what_validation_decides_is_in_the_settings() -> None:
+    given = RunOptions(class_weights="balanced").config(ValidationOptions(keep="last", patience=3))
+    assert (given.class_weights, given.keep, given.patience) == ("balanced", "last", 3)
+    plain = RunOptions().config()
+    assert (plain.class_weights, plain.keep, plain.patience) == ("none", "best", None)
+
+
+@pytest.mark.usefixtures("made_here")
+def test_validation_shows_in_the_progress_and_the_result_and_the_export_draws_the_same_images(
+    idx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    typed = ("train", "--data", idx_folder, "--epochs", "2", "--filters", "4,4,4", "--out", "out")
+    line = terminal.fails(2, *typed, "--patience", "1")
+    assert "--patience needs validation images, which bars does not have: take some of the training images with " in line
+    assert "--val-share 0.1, or add a val/" in line
+    terminal.passes(*typed, "--val-share", "0.2", "--split-seed", "3", "--class-weights", "balanced", "--patience", "2")
+    assert re.search(
+        r"^epoch 2/2  loss \d\.\d{4}  accuracy \d\.\d{4}  validation loss \d+\.\d{4}  accuracy \d\.\d{4}  \d+\.\d s$",
+        terminal.err,
+        re.MULTILINE,
+    )
+    kept = r"Kept: epoch [12] of 2, the one of lowest validation loss \(loss .* on 48 validation images\)"
+    assert re.search(kept, " ".join(terminal.out.split()))
+    assert "192 training, 48 validation and 60 test images" in terminal.err
+    trained = Manifest.load(Path("out")).dataset
+    terminal.passes("export", "out/model.keras", "--format", "tflite", "--quantize", "int8")
+    assert Manifest.load(Path("out")).dataset == trained

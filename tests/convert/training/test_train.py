@@ -68,6 +68,9 @@ def same(first: list[Any], second: list[Any]) -> bool:
         ({"filters": (8, 0, 8)}, "filters must be three numbers of at least 1"),
         ({"filters": (8, 8, 8), "model": "a:b"}, "filters applies to edgecnn's own CNN, not to a:b: omit it"),
         ({"seed": -1}, "seed must be 0 to 4294967295"),
+        ({"patience": 0}, "patience must be at least 1, got 0"),
+        ({"keep": "first"}, "keep must be best or last, got first"),
+        ({"class_weights": "even"}, "class_weights must be balanced or none, got even"),
     ],
 )
 def test_a_setting_out_of_range_is_refused(settings: dict[str, Any], message: str) -> None:
@@ -167,7 +170,10 @@ def test_train_json_and_the_manifest_say_how_the_model_came_to_be(trained: Path,
         "dropout": 0.5, "filters": [4, 4, 4], "seed": 0,
     }  # fmt: skip
     own = {"model": None, "transfer": None, "fine_tune": False, "source_sha256": None, "teacher": None}
-    assert record["config"] == settings | own | {"teacher_sha256": None, "workers": 1}
+    assert record["config"] == settings | own | {"teacher_sha256": None, "workers": 1} | {
+        "keep": "best", "patience": None, "class_weights": "none",
+    }  # fmt: skip
+    assert (record["epoch"], record["kept_for"], record["val_images"]) == (2, "last_epoch", None)
     assert record["optimizer"] == "Adam, learning rate 0.003"
     assert record["model_sha256"] == manifest.keras_model().sha256
     assert set(record["versions"]) == {"python", "edgecnn", "tensorflow", "keras", "numpy"}

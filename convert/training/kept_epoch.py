@@ -1,0 +1,36 @@
+"""Which epoch is the best, which one is kept, and when to stop: all of it follows from the finished epochs."""
+
+from collections.abc import Sequence
+
+from edgecnn.convert.training.config import Epoch, KeptFor, TrainConfig
+
+
+def figure_of(epoch: Epoch) -> float:
+    """Return the figure by which epochs are compared, lower is better: the loss on validation or, without it, in training."""
+    return epoch.loss if epoch.val_loss is None else epoch.val_loss
+
+
+def best_of(history: Sequence[Epoch]) -> int:
+    """Return the number of the best epoch, from 1; of equal ones the first."""
+    return min(history, key=figure_of).number
+
+
+def is_out_of_patience(history: Sequence[Epoch], patience: int | None) -> bool:
+    """Return whether the last `patience` epochs were no better than one before them; False without a patience."""
+    return patience is not None and len(history) > patience and len(history) - best_of(history) >= patience
+
+
+def kept_epoch(config: TrainConfig, history: Sequence[Epoch], interrupted: bool) -> tuple[int, KeptFor]:
+    """Return the number of the epoch whose weights are kept, and why.
+
+    Args:
+        config: The settings.
+        history: Every finished epoch, at least one.
+        interrupted: Whether Ctrl-C ended the run.
+    """
+    if config.keep == "best" and history[-1].val_loss is not None:
+        return best_of(history), "lowest_validation_loss"
+    # The training loss falls from epoch to epoch, so that it chooses only when a run was cut short.
+    if config.keep == "best" and interrupted:
+        return best_of(history), "lowest_training_loss"
+    return len(history), "last_epoch"

@@ -1,0 +1,289 @@
+"""Validation in training: its figures, which epoch it keeps, when it stops, and that a resume goes on with all of it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]  # Untyped.
+
+from edgecnn.convert.training.class_weights import balanced_weights
+from edgecnn.convert.training.cnn import build_cnn
+from edgecnn.convert.training.config import ClassWeights, Epoch, TrainConfig, TrainResult
+from edgecnn.convert.training.kept_epoch import is_out_of_patience, kept_epoch
+from edgecnn.convert.training.train import train
+from edgecnn.convert.training.training_run import TrainState
+from edgecnn.edge.data.dataset import Dataset, load_dataset
+from edgecnn.edge.data.folder_options import FolderOptions
+from edgecnn.edge.data.splits import Subset
+from edgecnn.edge.errors import ConfigError
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.manifest import Manifest, Preprocessing
+from edgecnn.edge.model.metrics import cross_entropy
+from tests.schemas import require_valid
+
+UNIT = Preprocessing(1 / 255, "letterbox", "dark")
+# At this rate the loss on validation goes up and down, and its lowest is not that of the last epoch.
+CONFIG = TrainConfig(epochs=4, recipe="notebook", batch_size=32, augment=False, learning_rate=0.1, filters=(4, 4, 4), seed=1)
+
+
+@pytest.fixture(scope="module")
+def npz(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bars of which three in ten have a label by chance: with the right ones alone the loss would be zero."""
+    bars, rng = load_dataset(idx_folder), np.random.default_rng(0)
+    wrong = rng.random(240) < 0.3
+    labels = np.where(wrong, rng.integers(0, 3, 240), bars.train.labels)
+    train, test = bars.train.images(range(240)), bars.test.images(range(60))
+    path = tmp_path_factory.mktemp("noisy") / "bars.npz"
+    np.savez(path, x_train=train, y_train=labels, x_test=test, y_test=bars.test.labels)
+    return path
+
+
+@pytest.fixture(scope="module")
+def dataset(npz: Path) -> Dataset:
+    return load_dataset(npz, FolderOptions(val_share=0.2))
+
+
+@pytest.fixture(scope="module")
+def states() -> list[TrainState]:
+    """The progress of `validated`."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def validated(states: list[TrainState], dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder after four epochs. Do not write to it."""
+    folder = tmp_path_factory.mktemp("validated")
+    train(dataset, CONFIG, folder, UNIT, on_batch=states.append)
+    return folder
+
+
+def record(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "train.json").read_text())
+    return found
+
+
+def val_losses(result: TrainResult) -> list[float]:
+    return [epoch.val_loss for epoch in result.history if epoch.val_loss is not None]
+
+
+def figures(result: TrainResult) -> list[Epoch]:
+    return [replace(epoch, seconds=0.0) for epoch in result.history]
+
+
+def weights(path: Path) -> list[Any]:
+    return list(keras.models.load_model(path).get_weights())
+
+
+def same(first: list[Any], second: list[Any]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def on_validation(folder: Path, dataset: Dataset) -> tuple[float, float]:
+    """Return the loss and accuracy of a folder's model on the validation images, without Keras's own evaluation."""
+    assert dataset.val is not None
+    probabilities = Classifier.load(folder / "model.keras").split_probabilities(dataset.val)
+    accuracy = float((probabilities.argmax(axis=1) == dataset.val.labels).mean())
+    return cross_entropy(probabilities, dataset.val.labels), accuracy
+
+
+def test_the_epoch_of_lowest_loss_on_validation_is_kept_and_its_figures_are_those_of_the_model(
+    validated: Path, dataset: Dataset
+) -> None:
+    found = record(validated)
+    require_valid("train", (validated / "train.json").read_text())
+    losses = [epoch["val_loss"] for epoch in found["history"]]
+    training = [epoch["loss"] for epoch in found["history"]]
+    best = losses.index(min(losses))
+    assert best not in (len(losses) - 1, training.index(min(training)))  # Otherwise this proves nothing.
+    assert (found["epoch"], found["kept_for"], found["val_images"]) == (best + 1, "lowest_validation_loss", 49)
+    loss, accuracy = on_validation(validated, dataset)
+    assert losses[best] == pytest.approx(loss, rel=1e-4)
+    assert found["history"][best]["val_accuracy"] == pytest.approx(accuracy, abs=1e-6)
+    assert found["model_sha256"] == Manifest.load(validated).keras_model().sha256
+
+
+def test_the_last_state_of_an_epoch_has_the_figures_of_validation(validated: Path, states: list[TrainState]) -> None:
+    last = [state for state in states if state.batch == state.batches]
+    assert [(state.epoch, state.val_loss, state.val_accuracy) for state in last] == [
+        (epoch["number"], epoch["val_loss"], epoch["val_accuracy"]) for epoch in record(validated)["history"]
+    ]
+    assert {state.val_loss for state in states if state.batch < state.batches} == {None}
+
+
+def test_the_manifest_records_the_validation_images(validated: Path, dataset: Dataset) -> None:
+    found = Manifest.load(validated).dataset
+    assert found == dataset.record()
+    assert found.validation is not None
+    assert (found.validation.val_share, found.validation.val_seed) == (0.2, 0)
+
+
+def test_tensorboard_gets_the_curves_of_validation(validated: Path) -> None:
+    (run,) = (validated / "logs").glob("*/validation")
+    board = EventAccumulator(str(run))
+    board.Reload()
+    assert {"epoch_loss", "epoch_accuracy"} <= set(board.Tags()["tensors"])
+    assert len(board.Tensors("epoch_loss")) == 4
+
+
+def test_validation_changes_nothing_in_training_and_last_keeps_the_last_epoch(
+    validated: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    config = replace(CONFIG, keep="last")
+    without = replace(dataset, val=None, val_share=None, val_seed=None)
+    plain = train(without, config, tmp_path / "plain", UNIT)
+    last = train(dataset, config, tmp_path / "last", UNIT)
+    assert (last.epoch, last.kept_for, plain.kept_for) == (4, "last_epoch", "last_epoch")
+    assert same(weights(tmp_path / "plain" / "model.keras"), weights(tmp_path / "last" / "model.keras"))
+    assert not same(weights(validated / "model.keras"), weights(tmp_path / "last" / "model.keras"))
+    assert val_losses(plain) == []
+
+
+def test_a_resumed_run_keeps_what_an_unbroken_one_does(validated: Path, dataset: Dataset, tmp_path: Path) -> None:
+    def interrupt(state: TrainState) -> None:
+        if (state.epoch, state.batch) == (4, 2):
+            raise KeyboardInterrupt
+
+    broken = train(dataset, CONFIG, tmp_path, UNIT, on_batch=interrupt)
+    assert (broken.interrupted, len(broken.history)) == (True, 3)
+    assert broken.epoch == 1 + val_losses(broken).index(min(val_losses(broken)))
+    assert broken.kept_for == "lowest_validation_loss"
+    resumed = train(dataset, CONFIG, tmp_path, UNIT, resume=True)
+    assert [{**epoch, "seconds": 0.0} for epoch in record(validated)["history"]] == [vars(epoch) for epoch in figures(resumed)]
+    assert resumed.epoch == record(validated)["epoch"]
+    assert same(weights(validated / "model.keras"), weights(tmp_path / "model.keras"))
+
+
+def test_patience_stops_the_run_and_a_resume_may_have_more_of_it(validated: Path, dataset: Dataset, tmp_path: Path) -> None:
+    said: list[str] = []
+    history = record(validated)["history"]
+    losses = [epoch["val_loss"] for epoch in history]
+    stop = next(number for number in range(2, 4) if losses[number - 1] >= min(losses[: number - 1]))
+    config = replace(CONFIG, patience=1)
+    short = train(dataset, config, tmp_path, UNIT, on_text=said.append)
+    assert val_losses(short) == losses[:stop]
+    assert (short.stopped_early, short.interrupted, short.epoch) == (True, False, stop - 1)
+    assert f"Stopped early after epoch {stop}: no lower validation loss for 1 epoch" in said
+    assert "stopped early after 1 epoch without improvement" in " ".join(short.to_text().split())
+    with pytest.raises(ConfigError, match=rf"stopped early after {stop} epochs, 1 of them without .*: give more patience, or"):
+        train(dataset, config, tmp_path, UNIT, resume=True)
+    # Cut off before its result: a resume writes it, and trains no more.
+    (tmp_path / "train.json").unlink()
+    assert figures(train(dataset, config, tmp_path, UNIT, resume=True)) == figures(short)
+    more = train(dataset, replace(CONFIG, patience=9), tmp_path, UNIT, resume=True)
+    assert (val_losses(more), more.stopped_early) == (losses, False)
+
+
+def test_patience_without_validation_images_is_refused(idx_folder: Path, tmp_path: Path) -> None:
+    message = r"^patience needs validation images, which bars does not have: take .* with val_share=0\.1, or add a val/"
+    with pytest.raises(ConfigError, match=message):
+        train(load_dataset(idx_folder), replace(CONFIG, patience=1), tmp_path, UNIT)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (FolderOptions(), r"was trained with val_share=0\.2 and split_seed=0, not no validation images: give the same, or"),
+        (FolderOptions(val_share=0.3), r"was trained with val_share=0\.2 and .*, not val_share=0\.3 and split_seed=0"),
+        (FolderOptions(val_share=0.2, split_seed=1), r"split_seed=0, not val_share=0\.2 and split_seed=1"),
+    ],
+)
+def test_a_resume_with_other_validation_images_is_refused(
+    validated: Path, npz: Path, options: FolderOptions, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train(load_dataset(npz, options), replace(CONFIG, epochs=5), validated, UNIT, resume=True)
+
+
+def test_a_resume_with_other_weights_or_another_choice_is_refused(validated: Path, dataset: Dataset) -> None:
+    with pytest.raises(ConfigError, match="was trained with class_weights=none, not balanced: give that value"):
+        train(dataset, replace(CONFIG, epochs=5, class_weights="balanced"), validated, UNIT, resume=True)
+    with pytest.raises(ConfigError, match="was trained with keep=best, not last: give that value"):
+        train(dataset, replace(CONFIG, epochs=5, keep="last"), validated, UNIT, resume=True)
+
+
+def test_a_checkpoint_of_an_earlier_release_is_continued(idx_folder: Path, tmp_path: Path) -> None:
+    dataset, config = load_dataset(idx_folder), replace(CONFIG, epochs=1)
+    train(dataset, config, tmp_path, UNIT)
+    path = tmp_path / "checkpoint" / "checkpoint.json"
+    old = json.loads(path.read_text())
+    for name in ("keep", "patience", "class_weights"):
+        del old["config"][name]
+    for name in ("val_sha256", "val_share", "val_seed"):
+        del old["dataset"][name]
+    for epoch in old["history"]:
+        del epoch["val_loss"], epoch["val_accuracy"]
+    path.write_text(json.dumps(old))
+    resumed = train(dataset, replace(CONFIG, epochs=2), tmp_path, UNIT, resume=True)
+    assert [epoch.number for epoch in resumed.history] == [1, 2]
+
+
+def test_the_loss_on_validation_is_that_of_the_labels_even_with_a_teacher_and_weights(
+    exported: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    config = TrainConfig(
+        epochs=1, recipe="notebook", augment=False, filters=(4, 4, 4), batch_size=32, learning_rate=0.003,
+        teacher=str(exported / "float32.tflite"), class_weights="balanced",
+    )  # fmt: skip
+    (epoch,) = train(dataset, config, tmp_path, UNIT).history
+    assert (epoch.val_loss, epoch.val_accuracy) == pytest.approx(on_validation(tmp_path, dataset), rel=1e-4)
+
+
+def test_balanced_weights_are_those_of_scikit_learn() -> None:
+    # compute_class_weight("balanced", classes=[0, 1, 2], y=[0] * 6 + [1] * 3 + [2]) of scikit-learn 1.7.
+    assert balanced_weights(np.repeat([0, 1, 2], [6, 3, 1]), 3) == pytest.approx([0.55555556, 1.11111111, 3.33333333])
+    assert balanced_weights(np.array([0, 2, 2]), 3) == pytest.approx([1.5, 1, 0.75])
+    assert balanced_weights(np.array([0, 2, 2]), 3).dtype == np.float32
+
+
+@pytest.mark.parametrize("rule", ["none", "balanced"])
+def test_balanced_weights_change_the_loss_by_the_formula(rule: ClassWeights, idx_folder: Path, tmp_path: Path) -> None:
+    whole = load_dataset(idx_folder)
+    labels = whole.train.labels
+    chosen = np.concatenate([np.flatnonzero(labels == label)[:count] for label, count in enumerate((10, 20, 60))])
+    uneven = replace(whole, train=Subset(whole.train, chosen))
+    # All in one batch: the loss of the first step is that of the initial weights.
+    config = replace(CONFIG, epochs=1, batch_size=90, dropout=0.0, class_weights=rule)
+    result = train(uneven, config, tmp_path, UNIT)
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(config.seed)
+    model = build_cnn(whole.train.shape, 3, 0.0, config.filters)
+    probabilities = np.asarray(model(uneven.train.images(range(90)).astype(np.float32) / 255, training=True))
+    losses = -np.log(probabilities[np.arange(90), uneven.train.labels])
+    weights = np.repeat([3.0, 1.5, 0.5], [10, 20, 60]) if rule == "balanced" else np.ones(90)
+    assert result.history[0].loss == pytest.approx((weights * losses).mean(), rel=1e-4)
+    assert Manifest.load(tmp_path).provenance.train_config.get("class_weights", "none") == rule
+
+
+def epochs(*losses: float) -> list[Epoch]:
+    return [Epoch(number, 0.1 * loss, 0.5, 1.0, loss, 0.5) for number, loss in enumerate(losses, start=1)]
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "out"),
+    [
+        ((3.0, 2.0, 1.0), 1, False),
+        ((3.0, 1.0, 2.0), 1, True),
+        ((3.0, 1.0, 2.0), 2, False),
+        ((3.0, 1.0, 2.0, 1.0), 2, True),  # The same is no improvement.
+        ((1.0,), 1, False),
+        ((), 1, False),
+        ((1.0, 2.0, 3.0), None, False),
+    ],
+)
+def test_patience_counts_epochs_since_the_best(losses: tuple[float, ...], patience: int | None, out: bool) -> None:
+    assert is_out_of_patience(epochs(*losses), patience) is out
+
+
+def test_what_is_kept_follows_from_the_history() -> None:
+    found, plain = epochs(3.0, 1.0, 2.0), [Epoch(1, 0.2, 0.5, 1.0), Epoch(2, 0.4, 0.5, 1.0)]
+    last = replace(CONFIG, keep="last")
+    assert kept_epoch(CONFIG, found, interrupted=False) == kept_epoch(CONFIG, found, interrupted=True)
+    assert kept_epoch(CONFIG, found, interrupted=True) == (2, "lowest_validation_loss")
+    assert kept_epoch(CONFIG, plain, interrupted=False) == (2, "last_epoch")
+    assert kept_epoch(CONFIG, plain, interrupted=True) == (1, "lowest_training_loss")
+    assert kept_epoch(last, found, interrupted=True) == kept_epoch(last, found, interrupted=False) == (3, "last_epoch")
