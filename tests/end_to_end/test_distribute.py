@@ -208,3 +208,29 @@ def test_a_worker_that_dies_ends_the_other_with_one_line(idx_folder: Path, tmp_p
     assert line.endswith("start all workers again with the same commands and --resume")
     after = said[said.index("Optimizer: ") :].splitlines()[1:]
     assert not [other for other in after if other.strip() and other != line and not other.startswith("epoch ")]
+
+
+def test_validation_patience_and_class_weights_are_those_of_one_process(
+    config: TrainConfig, idx_folder: Path, tmp_path: Path
+) -> None:
+    bars = load_dataset(idx_folder)
+    images, labels = bars.train.images(range(240)), bars.train.labels
+    # Wrong labels: what is learnt in training makes the loss on validation worse, so that patience ends soon.
+    wrong = {"x_val": images[:50], "y_val": (labels[:50] + 1) % 3}
+    chosen = np.concatenate([np.flatnonzero(labels == label)[:count] for label, count in enumerate((30, 50, 70))])
+    test = bars.test.images(range(60))
+    np.savez(
+        tmp_path / "bars.npz", x_train=images[chosen], y_train=labels[chosen], x_test=test, y_test=bars.test.labels, **wrong
+    )
+    patient = replace(config, epochs=6, patience=2, class_weights="balanced")
+    together = run_two(patient, tmp_path / "bars.npz", tmp_path / "together")
+    alone = train(load_dataset(tmp_path / "bars.npz"), patient, tmp_path / "alone", SCHEMES["unit"])
+    assert alone.stopped_early
+    found = json.loads((together.folder / "train.json").read_text())
+    assert (found["epoch"], found["kept_for"], found["stopped_early"]) == (alone.epoch, alone.kept_for, True)
+    for name in ("loss", "val_loss", "val_accuracy"):
+        expected = [getattr(epoch, name) for epoch in alone.history]
+        assert [epoch[name] for epoch in found["history"]] == pytest.approx(expected, rel=1e-3)
+    assert len(set(together.digests())) == 1
+    for said in together.said:
+        assert any(text.startswith("Stopped early after epoch") for text in said)

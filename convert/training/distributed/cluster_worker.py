@@ -67,7 +67,7 @@ class ClusterWorker(SingleWorker):
         self._compare(model)
         # The same seed made the same weights, unless CPUs compute differently; a resumed chief has other weights.
         self._take_over([*model.variables, *model.optimizer.variables])
-        inputs, targets = batches[0]
+        inputs, targets, *_ = batches[0]  # Class weights may follow.
         model.test_on_batch(inputs[:1], targets[:1])  # Keras creates its metrics at their first use.
         model.reset_metrics()
         model.train_step = shared_step(model, self._strategy, self.count, self._asks, self._stopped)
