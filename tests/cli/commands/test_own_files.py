@@ -45,7 +45,7 @@ def test_data_says_what_is_in_a_folder_and_draws_it(terminal: Any) -> None:
     assert "\npets: 8 training images and 5 test images in 2 classes\n" in text
     assert "train/cat/0.png = test/cat/same.png" in text
     assert text.startswith("PROBLEM: ")
-    assert json.loads(Path("found.json").read_text())["classes"][0] == {"name": "cat", "train": 4, "test": 3}
+    assert json.loads(Path("found.json").read_text())["classes"][0] == {"name": "cat", "train": 4, "test": 3, "val": None}
     with Image.open("sheet.png") as sheet:
         assert sheet.size[0] > 8 * 64
 
