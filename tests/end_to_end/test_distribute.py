@@ -216,7 +216,7 @@ def test_validation_patience_and_class_weights_are_those_of_one_process(
     bars = load_dataset(idx_folder)
     images, labels = bars.train.images(range(240)), bars.train.labels
     # Wrong labels: what is learnt in training makes the loss on validation worse, so that patience ends soon.
-    wrong = {"x_val": images[:50], "y_val": (labels[:50] + 1) % 3}
+    wrong: dict[str, Any] = {"x_val": images[:50], "y_val": (labels[:50] + 1) % 3}
     chosen = np.concatenate([np.flatnonzero(labels == label)[:count] for label, count in enumerate((30, 50, 70))])
     test = bars.test.images(range(60))
     np.savez(
