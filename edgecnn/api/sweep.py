@@ -92,9 +92,10 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
     """
     if reach_percent is not None and not 0 < reach_percent <= 100:
         raise ConfigError(f"{field('reach_percent')} must be percent above 0, for example 98.5, got {reach_percent:g}")
-    for name, given in (("filters", filters), ("networks", networks)):
-        if len(set(given)) < len(given):
-            raise ConfigError(f"{field(name)} names a network twice: name each once")
+    if len(set(filters)) < len(filters):
+        raise ConfigError(f"{field('filters')} names a network twice: name each once")
+    if len(set(networks)) < len(networks):
+        raise ConfigError(f"{field('networks')} names a network twice: name each once")
     if tune and precision != "int8":
         raise ConfigError(f"{field('tune')} makes int8 files: use it with {field('precision')}=int8")
     policy, exporting, folder = Policy(tuple(allow)), ExportConfig((model_format,), (precision,)), Path(out)
