@@ -33,7 +33,7 @@ def train(
     resume: bool = False,
     progress: Progress = SILENT,
 ) -> TrainResult:
-    """Train the CNN, or your own model, and measure it on the test images.
+    """Train edgecnn's own network, or your own model, and measure it on the test images.
 
     Ctrl-C after the first epoch keeps the finished epoch with the lowest training loss: see `interrupted` of the result.
 
@@ -44,7 +44,7 @@ def train(
         config: Epochs, recipe, seed, and the model to train.
         images: How a folder of images is read, and the class names, if `data` is not a `Dataset`.
         interface: Preprocessing and output of your own model, as in `edgecnn.evaluate`. Default: those in the manifest of a
-            .keras file. The CNN takes pixel / 255.
+            .keras file. edgecnn's own networks take pixel / 255.
         trust: Names of Python modules that define a .keras file's own layers. Their code runs.
         resume: Whether to continue after the last finished epoch in `out`.
         progress: Receives each epoch and step.
