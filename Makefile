@@ -86,12 +86,12 @@ $(EXECUTORCH)/.installed: pyproject.toml constraints.txt
 	$(EXECUTORCH)/bin/pip install --quiet --constraint constraints.txt --no-deps pnnx
 	touch $@
 
-# Altered files, kills, shortages and false verdicts, in the length of a night and of three minutes. docs/explanation/torture.md
+# Altered files, kills, shortages and false verdicts, in the length of a night and of two minutes. docs/explanation/torture.md
 torture: install
 	$(BIN)/python -m tools.torture --seed 1 --files 10000 --kills 1000 --scarce 100 --pairs 20
 
 torture-ci: install
-	$(BIN)/python -m tools.torture --seed 1 --files 150 --kills 12 --scarce 3 --pairs 1
+	$(BIN)/python -m tools.torture --seed 1 --files 90 --kills 6 --scarce 2 --pairs 1
 
 # For a board: without MNIST's training images, which it does not need.
 device-wheel: install

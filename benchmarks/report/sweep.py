@@ -28,17 +28,25 @@ class SweptNetwork:
         file: Its exported file, as the report names it.
         parameters: Number of parameters of the Keras model.
         macs: Multiply-accumulates of one image, of the exported file.
+        network: Name of edgecnn's own network, for example `cnn`.
     """
 
     filters: tuple[int, ...]
     file: str
     parameters: int
     macs: int
+    network: str = "cnn"
 
     @property
     def name(self) -> str:
-        """The filters as they are typed."""
-        return ",".join(map(str, self.filters))
+        """Its name in the sweep."""
+        return network_name(self.network, self.filters)
+
+
+def network_name(network: str, filters: Sequence[int]) -> str:
+    """Return a network's name in a sweep: `strided 8,16,32`, or `8,16,32` for the cnn."""
+    numbers = ",".join(map(str, filters))
+    return numbers if network == "cnn" else f"{network} {numbers}"
 
 
 @dataclass(frozen=True)
@@ -197,7 +205,7 @@ def _answer(sweep: Sweep, report: Report) -> list[str]:
 
 def _table(sweep: Sweep, report: Report, kind: str) -> Grid:
     headings = (
-        "filters",
+        "network",
         "file",
         "gate",
         "parameters",

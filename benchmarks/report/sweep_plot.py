@@ -47,7 +47,7 @@ def save_sweep(path: Path, sweep: Sweep, kind: str) -> None:
             axes.spines[["top", "right"]].set_visible(False)
         figure.axes[0].set_ylabel(f"{sweep.rows[0].images:,} test images: right (%)")
         reach = "" if sweep.reach is None else f"; dashed: {100 * sweep.reach:.2f} %"
-        title = f"{kind} by filters. Filled: on the front of accuracy, time and size{reach}"
+        title = f"{kind} by network. Filled: on the front of accuracy, time and size{reach}"
         figure.suptitle(title, x=0.01, ha="left", fontsize=11)
         for axes, (_, values) in zip(figure.axes, panels, strict=True):
             rows = zip(values, right, sweep.rows, strict=True)

@@ -5,7 +5,7 @@ from typing import Any
 from edgecnn.convert.keras.load import load_keras
 from edgecnn.edge.errors import ConfigError, field
 
-_SMALLEST = 4  # Two pooling layers halve it twice.
+_SMALLEST = 4  # It is halved twice, by pooling layers or strides.
 
 
 FILTERS = (32, 32, 32)
@@ -25,11 +25,7 @@ def build_cnn(shape: tuple[int, int, int], classes: int, dropout: float = 0.5, f
     Raises:
         ConfigError: If the images are too small for two pooling layers.
     """
-    if min(shape[:2]) < _SMALLEST:
-        raise ConfigError(
-            f"images of {shape[0]} x {shape[1]} are too small for the CNN (at least {_SMALLEST} x {_SMALLEST}): give larger "
-            f"ones, or your own model with {field('model')}"
-        )
+    check_size(shape, "the CNN")
     layers = load_keras().layers
     stages: list[Any] = []
     for stage, count in enumerate(filters):
@@ -38,3 +34,15 @@ def build_cnn(shape: tuple[int, int, int], classes: int, dropout: float = 0.5, f
             stages.append(layers.MaxPooling2D(2))
     head = [layers.Flatten(), layers.Dropout(dropout), layers.Dense(classes, activation="softmax")]
     return load_keras().Sequential([layers.Input(shape, name="image"), *stages, *head])
+
+
+def check_size(shape: tuple[int, int, int], network: str) -> None:
+    """Raise a ConfigError if images of this (height, width, channels) are too small to be halved twice.
+
+    `network` names edgecnn's own network in the message.
+    """
+    if min(shape[:2]) < _SMALLEST:
+        raise ConfigError(
+            f"images of {shape[0]} x {shape[1]} are too small for {network} (at least {_SMALLEST} x {_SMALLEST}): give larger "
+            f"ones, or your own model with {field('model')}"
+        )

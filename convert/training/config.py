@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from edgecnn.convert.training.cnn import FILTERS
+from edgecnn.convert.training.networks import CNN, NETWORKS, NetworkName
 from edgecnn.convert.training.recipes import COSINE, RECIPES, RecipeName
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.folder.other_formats import fix_for
@@ -17,7 +18,7 @@ from edgecnn.edge.text import WIDTH, counted, paragraphs
 Keep = Literal["best", "last"]
 ClassWeights = Literal["none", "balanced"]
 KeptFor = Literal["lowest_validation_loss", "last_epoch", "lowest_training_loss"]
-_OF_THE_CNN = ("dropout", "filters")
+_OF_OWN_NETWORKS = ("dropout", "network", "filters")
 # Settings that change nothing at these values are not listed.
 _PLAIN = {"keep": "best", "class_weights": "none", "workers": 1}
 
@@ -30,11 +31,12 @@ class TrainConfig:
         epochs: Passes over the training images.
         batch_size: Images in one step.
         learning_rate: Peak learning rate of the recipe; a compiled custom model keeps its own optimizer and learning rate.
-        dropout: Share of features dropped before the last layer of edgecnn's CNN, 0 to 1 (exclusive); None for the
+        dropout: Share of features dropped before the last layer of edgecnn's own network, 0 to 1 (exclusive); None for the
             recipe's, which `edgecnn.convert.training.custom_model.resolved` fills in.
-        filters: Number of filters in each of the three stages of edgecnn's CNN.
+        network: Name of edgecnn's own network: cnn, strided or separable.
+        filters: Number of filters in each of its three stages.
         seed: Seed of the weights, the order of the images and the dropout, from 0.
-        model: `module:function` or a .keras file; None for edgecnn's CNN.
+        model: `module:function` or a .keras file; None for edgecnn's own network.
         transfer: A .keras file whose last layer is replaced; None to start from random weights.
         fine_tune: Whether to train all of the transferred model, not only its new last layer.
         teacher: A model file whose answers are learnt in addition to the labels; None for the labels alone.
@@ -58,6 +60,7 @@ class TrainConfig:
     augment: bool = RECIPES[COSINE].augment
     learning_rate: float = 0.01
     dropout: float | None = None
+    network: NetworkName = CNN
     filters: tuple[int, ...] = FILTERS
     seed: int = 0
     model: str | None = None
@@ -79,6 +82,7 @@ class TrainConfig:
             ("batch_size", self.batch_size >= self.workers, f"at least 1 for each of {self.workers} workers"),
             ("learning_rate", 0 < self.learning_rate < float("inf"), "more than 0"),
             ("dropout", self.dropout is None or 0 <= self.dropout < 1, "0 or more and less than 1"),
+            ("network", self.network in NETWORKS, " or ".join(NETWORKS)),
             ("filters", len(self.filters) == 3 and min(self.filters) >= 1, "three numbers of at least 1, for example 8,16,32"),
             ("seed", 0 <= self.seed < 2**32, "0 to 4294967295"),
             ("keep", self.keep in get_args(Keep), "best or last"),
@@ -94,9 +98,11 @@ class TrainConfig:
         if self.transfer and is_exported(format_of(Path(self.transfer))):
             fix = fix_for(Path(self.transfer), "name one")
             raise ConfigError(f"{field('transfer')}={self.transfer} is not a .keras file: {fix}")
-        for name in _OF_THE_CNN:
+        for name in _OF_OWN_NETWORKS:
             if (self.model or self.transfer) and getattr(self, name) != getattr(TrainConfig, name):
-                raise ConfigError(f"{field(name)} applies to edgecnn's own CNN, not to {self.model or self.transfer}: omit it")
+                raise ConfigError(
+                    f"{field(name)} applies to edgecnn's own networks, not to {self.model or self.transfer}: omit it"
+                )
         if self.fine_tune and not self.transfer:
             raise ConfigError(
                 f"{field('fine_tune')} applies to a transferred model: name one with {field('transfer')}, or omit it"
@@ -120,18 +126,18 @@ class TrainConfig:
         return cls(**{"recipe": recipe, "batch_size": row.batch_size, "augment": row.augment, **given})
 
     def cnn_dropout(self) -> float:
-        """Return the dropout of edgecnn's CNN."""
+        """Return the dropout of edgecnn's own network."""
         return RECIPES[self.recipe].dropout if self.dropout is None else self.dropout
 
     def origin(self) -> str:
         """Return the origin of the model for messages."""
-        return self.transfer or self.model or "the CNN"
+        return self.transfer or self.model or ("the CNN" if self.network == CNN else f"the {self.network} network")
 
     def settings(self) -> dict[str, str]:
         """Return the settings as text, without those that do not apply."""
         values = asdict(self) | {"filters": ",".join(map(str, self.filters))}
         if self.model or self.transfer:
-            values = {name: value for name, value in values.items() if name not in _OF_THE_CNN}
+            values = {name: value for name, value in values.items() if name not in _OF_OWN_NETWORKS}
         values = {name: value for name, value in values.items() if value != _PLAIN.get(name)}
         return {name: str(value) for name, value in values.items() if value is not None and value is not False}
 

@@ -1,4 +1,4 @@
-"""The model to train: the mission's CNN, your own model, or a model whose last layer is replaced."""
+"""The model to train: edgecnn's own network, your own model, or a model whose last layer is replaced."""
 
 import json
 import zipfile
@@ -12,8 +12,8 @@ import numpy as np
 from edgecnn.convert.keras.load import load_keras
 from edgecnn.convert.keras.runtime import KerasRuntime, load_file, load_from_bytes
 from edgecnn.convert.keras.trust import import_named, working_directory
-from edgecnn.convert.training.cnn import build_cnn
 from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.networks import build_network
 from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
 from edgecnn.edge.files import read_bytes, sha256
 from edgecnn.edge.folder.file_names import MODEL_NAME
@@ -78,7 +78,7 @@ def new_model(config: TrainConfig, shape: Shape, classes: int, trust: tuple[str,
     if config.transfer:
         return _transferred(config.transfer, shape, classes, config.fine_tune, trust)
     if config.model is None:
-        return build_cnn(shape, classes, config.cnn_dropout(), config.filters)
+        return build_network(config.network, shape, classes, config.cnn_dropout(), config.filters)
     if config.model.endswith(".keras"):
         return _fixed(load_file(read_model(Path(config.model)), trust, training=True), shape)
     return _fixed(_built(config.model, shape, classes), shape)

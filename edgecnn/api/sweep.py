@@ -1,4 +1,4 @@
-"""Trains and measures the CNN in several sizes, to find which to ship."""
+"""Trains and measures edgecnn's own networks in several sizes, to find which to ship."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from edgecnn.benchmarks.measure.lineup import models_lineup
 from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.measure.schedule import steps_of
-from edgecnn.benchmarks.report.sweep import Sweep, SweptNetwork, sweep_of
+from edgecnn.benchmarks.report.sweep import Sweep, SweptNetwork, network_name, sweep_of
 from edgecnn.benchmarks.report.sweep_plot import save_sweep
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.benchmarks.yardsticks.choose import HERE, TUNE_SECONDS, yardstick_of
@@ -23,6 +23,7 @@ from edgecnn.convert.export.tuning.yardstick import Tuning
 from edgecnn.convert.training.checkpoint import begun, is_finished
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.custom_model import resolved
+from edgecnn.convert.training.networks import CNN, NetworkName
 from edgecnn.edge.anatomy.summary import summarize
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
@@ -47,6 +48,7 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
     data: Dataset | str | Path | None = None,
     out: str | Path = "artifacts/sweep",
     *,
+    networks: Sequence[NetworkName] = (CNN,),
     config: TrainConfig = TrainConfig(),
     model_format: str = "tflite",
     precision: str = "int8",
@@ -57,16 +59,17 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
     command: str = "edgecnn.sweep(...)",
     progress: Progress = SILENT,
 ) -> Sweep:
-    """Train, export, measure and judge the CNN in several sizes: accuracy against time, size and multiply-accumulates.
+    """Train, export, measure and judge networks of several sizes: accuracy against time, size and multiply-accumulates.
 
     Finished work is not repeated: the same call continues where it stopped. It writes sweep.png, sweep.json and
     bench.json into `out`.
 
     Args:
-        filters: Three numbers for each network, one per stage of the CNN, for example `(8, 16, 32)`.
+        filters: Three numbers for each size, one per stage, for example `(8, 16, 32)`.
         data: Training and test images: a `Dataset`, or an argument of `edgecnn.load_dataset`.
         out: Output folder, with one folder per network.
-        config: Training settings of all networks; its own filters are ignored.
+        networks: `cnn`, `strided` or `separable`; each is trained with each of `filters`.
+        config: Training settings of all networks; its own network and filters are ignored.
         model_format: `tflite` or `onnx`.
         precision: `float32`, `float16`, `dynamic`, `int8` or `int16x8`.
         tune: Whether to tune each network's int8 file for this machine, as `edgecnn.export` does. The table has the tuned file
@@ -91,10 +94,12 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
         raise ConfigError(f"{field('reach_percent')} must be percent above 0, for example 98.5, got {reach_percent:g}")
     if len(set(filters)) < len(filters):
         raise ConfigError(f"{field('filters')} names a network twice: name each once")
+    if len(set(networks)) < len(networks):
+        raise ConfigError(f"{field('networks')} names a network twice: name each once")
     if tune and precision != "int8":
         raise ConfigError(f"{field('tune')} makes int8 files: use it with {field('precision')}=int8")
     policy, exporting, folder = Policy(tuple(allow)), ExportConfig((model_format,), (precision,)), Path(out)
-    configs = [resolved(replace(config, filters=tuple(stages))) for stages in filters]
+    configs = [resolved(replace(config, network=name, filters=tuple(stages))) for name in networks for stages in filters]
     dataset = data if isinstance(data, Dataset) else load_dataset(data, images)
     make_folder(folder)
     progress.say(dataset.describe())
@@ -102,12 +107,12 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
     tuning = tuning_for(None, yardstick) if yardstick else None
     plain = FORMATS[model_format].file_name(precision)
     work = _Work(dataset, exporting, tuning, plain, folder, progress)
-    networks = [work.network(item, f"{place + 1} of {len(configs)}") for place, item in enumerate(configs)]
-    report = _measured(work, networks, policy, command)
-    shared = {name: value for name, value in configs[0].settings().items() if name != "filters"}
+    swept = [work.network(item, f"{place + 1} of {len(configs)}") for place, item in enumerate(configs)]
+    report = _measured(work, swept, policy, command)
+    shared = {name: value for name, value in configs[0].settings().items() if name not in ("network", "filters")}
     reach = None if reach_percent is None else reach_percent / 100
     kind = f"tuned, or the fastest plain {FORMATS[model_format].title} file" if tune else plain
-    result = sweep_of(report, networks, reach, shared | {"file": kind})
+    result = sweep_of(report, swept, reach, shared | {"file": kind})
     with locked(folder, progress.say), replaced_together(folder) as new:
         (new / "bench.json").write_bytes(to_json(report).encode())
         (new / "sweep.json").write_bytes(to_json(result).encode())
@@ -167,14 +172,15 @@ class _Work:
 
     def network(self, config: TrainConfig, place: str) -> SweptNetwork:
         """Train and export a network, unless that is already done."""
-        folder = self.folder / "-".join(map(str, config.filters))
-        said = f"{place}, {','.join(map(str, config.filters))}"
+        name = network_name(config.network, config.filters)
+        folder = self.folder / name.replace(" ", "-").replace(",", "-")
+        said = f"{place}, {name}"
         self._train(config, folder, said)
         self._export(folder, said)
         file = folder / (self._tuned(folder) or self.plain)
         cost = summarize(str(file), read_model(file))
         parameters = summarize(MODEL_NAME, read_model(folder / MODEL_NAME)).parameters
-        return SweptNetwork(config.filters, f"{folder.name}/{file.name}", parameters, cost.macs)
+        return SweptNetwork(config.filters, f"{folder.name}/{file.name}", parameters, cost.macs, config.network)
 
     def _train(self, config: TrainConfig, folder: Path, said: str) -> None:
         interface = fitted_interface(Interface(SCHEMES["unit"]), self.dataset)

@@ -34,7 +34,7 @@ def train(
     resume: bool = False,
     progress: Progress = SILENT,
 ) -> TrainResult:
-    """Train the CNN, or your own model, and measure it on the test images.
+    """Train edgecnn's own network, or your own model, and measure it on the test images.
 
     With validation images the best epoch is kept. Ctrl-C keeps the best finished one: see `kept_for` of the result.
 
@@ -45,7 +45,7 @@ def train(
         config: Epochs, recipe, seed, and the model to train.
         images: How images are read, class names, and the share of validation images, if `data` is not a `Dataset`.
         interface: Preprocessing and output of your own model, as in `edgecnn.evaluate`. Default: those in the manifest of a
-            .keras file. The CNN takes pixel / 255.
+            .keras file. edgecnn's own networks take pixel / 255.
         trust: Names of Python modules that define a .keras file's own layers. Their code runs.
         resume: Whether to continue after the last finished epoch in `out`.
         progress: Receives each epoch and step.

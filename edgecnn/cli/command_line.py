@@ -50,11 +50,11 @@ COMMANDS = (
         "Describe a dataset: classes, sizes, broken and duplicate images.",
         "edgecnn data photos --save sheet.png",
     ),
-    _Command("train", "train", "Train the CNN or your own model.", "edgecnn train --epochs 5 --seed 1"),
+    _Command("train", "train", "Train edgecnn's own network or your own model.", "edgecnn train --epochs 5 --seed 1"),
     _Command(
         "sweep",
         "sweep",
-        "Train, export and measure the CNN in several sizes.",
+        "Train, export and measure networks of several sizes.",
         "edgecnn sweep --filters 32,32,32 --filters 8,16,16 --reach 99",
     ),
     _Command(

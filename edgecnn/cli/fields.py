@@ -15,6 +15,7 @@ OPTIONS = {
     "until_width_percent": "--until-width",
     "max_slowdown_percent": "--max-slowdown",
     "reach_percent": "--reach",
+    "networks": "--network",
     "indices": "--index",
     "test_images": "--images",
     "interface": "--preprocess",

@@ -25,7 +25,7 @@ from edgecnn.benchmarks.emulator.userland import HOME, PROJECT, SITE, SYSTEMS, T
 from edgecnn.edge.formats import Runtime
 from tools.pi.comparison import DRIFT, TOLERANCE, TOLERANCE_32, Probabilities, compare, complaint, to_text
 from tools.pi.wheels import PROJECT_ROOT, build_wheel, extras_of, runtimes_on, site_of, size_bytes, tools_of, unpack_wheel
-from tools.pi.workstation import FILES, Failed, make_bundles
+from tools.pi.workstation import FILES, Failed, kept_bundles, make_bundles
 
 BOARDS = {f"{system.name}-{cpu}": (system, cpu) for system in SYSTEMS.values() for cpu in system.cpus}
 # The tests take minutes under emulation: one board runs them.
@@ -72,15 +72,13 @@ _NOT_EMULATED = (
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make test-pi", description=__doc__)
     parser.add_argument("boards", nargs="*", metavar="BOARD", help=f"of {', '.join(BOARDS)}; default: all")
-    parser.add_argument(
-        "--quick", action="store_true", help="only the tests that run files or read the machine, and default runtimes"
-    )
+    parser.add_argument("--quick", action="store_true", help="small files, few tests, and default runtimes")
     arguments = parser.parse_args()
     names = arguments.boards or list(BOARDS)
     if unknown := [name for name in names if name not in BOARDS]:
         sys.exit(f"test-pi: there is no board {unknown[0]}: name one of {', '.join(BOARDS)}")
     try:
-        problems = prove(names, QUICK if arguments.quick else SHARDS, named=not arguments.quick)
+        problems = prove(names, arguments.quick)
     except (CannotEmulate, CannotInstall, Failed) as error:
         sys.exit(f"test-pi: {error}")
     if problems:
@@ -88,17 +86,19 @@ def main() -> None:
     print("test-pi: every board computes what this machine computes")
 
 
-def prove(names: Sequence[str], shards: Sequence[Sequence[str]], named: bool) -> list[str]:
+def prove(names: Sequence[str], quick: bool) -> list[str]:
     """Run everything on each board, print a table, and return what went wrong.
 
     Args:
         names: Names of boards.
-        shards: Tests that run side by side.
-        named: Also check the runtimes that run files only if they are named.
+        quick: Only small files, the tests in `QUICK`, and no runtimes that run files only if they are named.
     """
+    named, shards = not quick, QUICK if quick else SHARDS
     with tempfile.TemporaryDirectory(prefix="edgecnn-pi-") as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
         scratch, say = Path(folder), _stopwatch()
-        bundles = pool.submit(make_bundles)  # Mostly TensorFlow's work; the boards are made meanwhile.
+        bundles = pool.submit(
+            kept_bundles if quick else make_bundles
+        )  # Mostly TensorFlow's work; the boards are made meanwhile.
         boards = _make_boards(names, scratch, named)
         say("boards are made")
         rows = {board.name: runtimes_on(board.system, named) for board in boards}

@@ -1,13 +1,17 @@
 """Makes the boards' files with TensorFlow on this machine: bundles with every kind of file."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from edgecnn.benchmarks.emulator.userland import cache_folder, key_of, made_whole
 from edgecnn.edge.formats import FORMATS, RUNTIMES, device_formats
+from edgecnn.edge.manifest import Manifest
+from tests.drawings import write_idx_folder
 from tools.pi.wheels import PROJECT_ROOT
 
 TEST_IMAGES = 500
@@ -76,6 +80,26 @@ def make_bundles() -> Path:
         if made:
             _python(made, "-c", _PROGRAM, _COMMANDS)
             _python(made, "-c", _CONVERT)
+    return target
+
+
+def kept_bundles() -> Path:
+    """Return a folder like that of `make_bundles`, of the small files that the tests keep: it takes no TensorFlow.
+
+    Raises:
+        Failed: If bundling fails.
+    """
+    kept = PROJECT_ROOT / "tests/kept"
+    target = cache_folder() / f"kept-bundle-{_key((*_BUNDLE, 'tests/kept/b*/*', 'tests/drawings.py'))}"
+    with made_whole(target) as made:
+        if made:
+            models = made / "models"
+            for name in ("by_name", "bars"):  # Files of one model; the second brings the reference for both.
+                shutil.copytree(kept / name, models, dirs_exist_ok=True)
+            manifest, other = (Manifest.load(kept / name) for name in ("bars", "by_name"))
+            images = replace(manifest.dataset, source=str(write_idx_folder(made / "images")))
+            replace(manifest, dataset=images).with_artifacts(*other.exported).save(models)
+            _python(made, "-c", _PROGRAM, "bundle models --out aarch64.zip")
     return target
 
 

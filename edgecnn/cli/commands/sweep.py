@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -12,14 +12,25 @@ from edgecnn.cli.options import Allow, ImageOptions, Json, Verbose, whole_number
 from edgecnn.cli.progress import shown
 from edgecnn.words import PRECISIONS, device_formats
 
+if TYPE_CHECKING:
+    from edgecnn.words import NetworkName
+
 DEFAULTS = ec.TrainConfig()
 
 
 def sweep(  # Longer than 50 lines: its options and their help.
     context: typer.Context,
     filters: Annotated[
-        list[str], typer.Option(metavar="N,N,N", help="Filters of the CNN's three stages; repeat this option for each network.")
+        list[str], typer.Option(metavar="N,N,N", help="Filters of the three stages; repeat this option for each size.")
     ],
+    network: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="cnn, strided or separable, each with all sizes; repeat this option for each.",
+            show_default=DEFAULTS.network,
+        ),
+    ] = None,
     epochs: Annotated[int, typer.Option(help="Number of passes over the training images.")] = DEFAULTS.epochs,
     teacher: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Trained model whose answers the networks also learn.")
@@ -42,7 +53,7 @@ def sweep(  # Longer than 50 lines: its options and their help.
     json: Json = None,
     verbose: Verbose = False,
 ) -> None:
-    """Train, export, measure and judge the CNN in several sizes: accuracy against time, size and multiply-accumulates.
+    """Train, export, measure and judge networks of several sizes: accuracy against time, size and multiply-accumulates.
 
     Finished work is not repeated: the same command continues where it was stopped. OUT/sweep.png is the picture,
     OUT/sweep.json the record, OUT/bench.json the measurement.
@@ -53,6 +64,7 @@ def sweep(  # Longer than 50 lines: its options and their help.
         result = ec.sweep(
             [whole_numbers("--filters", text) for text in filters],
             out=out,
+            networks=cast("list[NetworkName]", network or [DEFAULTS.network]),
             config=config,
             model_format=model_format,
             precision=quantize,

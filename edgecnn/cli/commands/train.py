@@ -72,10 +72,14 @@ class RunOptions:
     ] = None
     dropout: Annotated[
         float | None,
-        typer.Option(help="Dropout rate before the CNN's last layer.", show_default="cosine 0.3, notebook 0.5"),
+        typer.Option(help="Dropout rate before the network's last layer.", show_default="cosine 0.3, notebook 0.5"),
     ] = None
+    network: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="edgecnn's own network: cnn; strided or separable, which are smaller and faster."),
+    ] = DEFAULTS.network
     filters: Annotated[
-        str, typer.Option(metavar="N,N,N", help="Filters of the CNN's three stages: fewer make it smaller and faster.")
+        str, typer.Option(metavar="N,N,N", help="Filters of the network's three stages: fewer make it smaller and faster.")
     ] = ",".join(map(str, DEFAULTS.filters))
     teacher: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Trained model whose answers the new one also learns.")
@@ -98,6 +102,7 @@ class RunOptions:
             epochs=self.epochs,
             learning_rate=self.learning_rate,
             dropout=self.dropout,
+            network=self.network,
             filters=whole_numbers("--filters", self.filters),
             seed=self.seed,
             model=self.model,
@@ -154,7 +159,7 @@ def train(
     together: ClusterOptions = ClusterOptions(),
     json: Json = None,
 ) -> None:
-    """Train the CNN or your own model, and measure it on the test images."""
+    """Train edgecnn's own network or your own model, and measure it on the test images."""
     config, cluster = run.config(validation), together.cluster()
     check_writable(json_file(json))
     given: dict[str, Any] = {"interface": takes.interface(images), "trust": trust or (), "resume": resume}

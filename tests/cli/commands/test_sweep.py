@@ -109,6 +109,27 @@ def test_a_finished_sweep_is_measured_again_and_no_more(swept: Path, idx_folder:
     assert [row[0] for row in rows if "smallest" not in row] == list(NETWORKS)
 
 
+def test_every_network_has_every_size(swept: Path, idx_folder: Path, tmp_path: Path, terminal: Any) -> None:
+    shutil.copytree(swept / "2-3-4", tmp_path / "2-3-4")  # The cnn keeps the folder that earlier versions named.
+    more = ("--network", "cnn", "--network", "strided", "--network", "separable")
+    text = terminal.passes("sweep", "--data", idx_folder, *more, *arguments(idx_folder, tmp_path)[5:])
+    names = ("2,3,4", "strided 2,3,4", "separable 2,3,4")
+    for place, name in enumerate(names):
+        assert f"{place + 1} of 3, {name}: {'trained before' if name == '2,3,4' else 'training'}" in terminal.err
+        assert name in text[text.index("Networks by size") :]
+    require_valid("sweep", (tmp_path / "sweep.json").read_text())
+    networks = [row["network"] for row in record(tmp_path)["rows"]]
+    assert [(item["network"], item["filters"]) for item in networks] == [
+        ("cnn", [2, 3, 4]), ("strided", [2, 3, 4]), ("separable", [2, 3, 4]),
+    ]  # fmt: skip
+    folders = ["2-3-4", "strided-2-3-4", "separable-2-3-4"]
+    assert [item["file"] for item in networks] == [f"{folder}/int8.tflite" for folder in folders]
+    for item, folder in zip(networks, folders, strict=True):
+        assert item["parameters"] == keras.models.load_model(tmp_path / folder / "model.keras").count_params()
+        assert json.loads((tmp_path / folder / "train.json").read_text())["config"]["network"] == item["network"]
+    assert "network" not in record(tmp_path)["settings"]  # It is not one of all.
+
+
 def test_an_interrupted_sweep_goes_on(
     swept: Path, idx_folder: Path, tmp_path: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +172,8 @@ def test_what_another_sweep_left_is_not_taken_for_this_ones(swept: Path, idx_fol
     [
         (("--filters", "4,4"), "--filters must be three numbers of at least 1, for example 8,16,32, got 4,4"),
         (("--filters", "4,4,4", "--filters", "04,4,4"), "--filters names a network twice: name each once"),
+        (("--filters", "4,4,4", "--network", "vgg"), "--network must be cnn or strided or separable, got vgg"),
+        (("--filters", "4,4,4", "--network", "cnn", "--network", "cnn"), "--network names a network twice: name each once"),
         (("--filters", "4,4,4", "--reach", "0"), "--reach must be percent above 0, for example 98.5, got 0"),
         (("--filters", "4,4,4", "--format", "onnx", "--quantize", "float16"), "onnx has no float16"),
         (("--filters", "4,4,4", "--allow", "none"), "--allow none is unknown"),

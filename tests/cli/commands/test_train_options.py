@@ -37,8 +37,9 @@ def test_what_is_not_said_is_left_to_the_recipe() -> None:
     cosine, notebook = RunOptions().config(), RunOptions(recipe="notebook").config()
     assert (cosine.batch_size, cosine.augment) == (64, True)
     assert (notebook.batch_size, notebook.augment) == (128, False)
-    given = RunOptions(recipe="notebook", batch_size=5, augment=True, epochs=7, filters="1,2,3").config()
+    given = RunOptions(recipe="notebook", batch_size=5, augment=True, epochs=7, filters="1,2,3", network="strided").config()
     assert (given.batch_size, given.augment, given.epochs, given.filters) == (5, True, 7, (1, 2, 3))
+    assert (given.network, cosine.network) == ("strided", "cnn")
 
 
 def test_what_validation_decides_is_in_the_settings() -> None:

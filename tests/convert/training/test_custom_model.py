@@ -47,7 +47,7 @@ def test_a_model_that_does_not_come_or_does_not_fit_is_refused(named: str, messa
     [
         ({"model": "a:b", "transfer": "c.keras"}, "model and transfer both name a starting model: give one"),
         ({"transfer": "a:b"}, "transfer=a:b is not a .keras file: name one"),
-        ({"model": "a:b", "dropout": 0.2}, "dropout applies to edgecnn.s own CNN, not to a:b: omit it"),
+        ({"model": "a:b", "dropout": 0.2}, "dropout applies to edgecnn.s own networks, not to a:b: omit it"),
         ({"fine_tune": True}, "fine_tune applies to a transferred model: name one with transfer"),
         ({"model": "a:b", "fine_tune": True}, "fine_tune applies to a transferred model"),
     ],

@@ -66,7 +66,9 @@ def same(first: list[Any], second: list[Any]) -> bool:
         ({"dropout": 1.0}, "dropout must be 0 or more and less than 1"),
         ({"filters": (32, 32)}, "filters must be three numbers of at least 1, .*, got 32,32"),
         ({"filters": (8, 0, 8)}, "filters must be three numbers of at least 1"),
-        ({"filters": (8, 8, 8), "model": "a:b"}, "filters applies to edgecnn's own CNN, not to a:b: omit it"),
+        ({"filters": (8, 8, 8), "model": "a:b"}, "filters applies to edgecnn's own networks, not to a:b: omit it"),
+        ({"network": "separable", "model": "a:b"}, "network applies to edgecnn's own networks, not to a:b: omit it"),
+        ({"network": "resnet"}, "network must be cnn or strided or separable, got resnet"),
         ({"seed": -1}, "seed must be 0 to 4294967295"),
         ({"patience": 0}, "patience must be at least 1, got 0"),
         ({"keep": "first"}, "keep must be best or last, got first"),
@@ -167,7 +169,7 @@ def test_train_json_and_the_manifest_say_how_the_model_came_to_be(trained: Path,
     manifest = Manifest.load(trained)
     settings = {
         "epochs": 2, "recipe": "notebook", "batch_size": 32, "augment": False, "learning_rate": 0.003,
-        "dropout": 0.5, "filters": [4, 4, 4], "seed": 0,
+        "dropout": 0.5, "network": "cnn", "filters": [4, 4, 4], "seed": 0,
     }  # fmt: skip
     own = {"model": None, "transfer": None, "fine_tune": False, "source_sha256": None, "teacher": None}
     assert record["config"] == settings | own | {"teacher_sha256": None, "workers": 1} | {
@@ -192,6 +194,7 @@ def test_train_json_and_the_manifest_say_how_the_model_came_to_be(trained: Path,
     [
         ({"epochs": 2}, "has 2 finished epochs: give more with epochs"),
         ({"epochs": 3, "batch_size": 16}, "trained with batch_size=32, not 16"),
+        ({"epochs": 3, "network": "strided"}, "trained with network=cnn, not strided: give that value"),
     ],
 )
 def test_a_resume_that_does_not_fit_is_refused(trained: Path, idx_folder: Path, change: dict[str, Any], message: str) -> None:

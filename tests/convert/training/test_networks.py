@@ -1,0 +1,142 @@
+"""edgecnn's own networks beside the CNN: their layers, what they take, and that their files compute the same."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+import keras
+import numpy as np
+import pytest
+
+from edgecnn.convert.export.config import ExportConfig
+from edgecnn.convert.export.export import export
+from edgecnn.convert.training.cnn import build_cnn
+from edgecnn.convert.training.config import Checkpoint, TrainConfig
+from edgecnn.convert.training.networks import NETWORKS, NetworkName, build_network
+from edgecnn.convert.training.train import train
+from edgecnn.edge.data.dataset import load_dataset
+from edgecnn.edge.errors import ConfigError
+from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.records import from_json
+from tests.convert.training.test_train import UNIT
+
+SMALLER: tuple[NetworkName, ...] = ("strided", "separable")
+STAGE = ["BatchNormalization", "ReLU"]
+HEAD = ["GlobalAveragePooling2D", "Dropout", "Dense"]
+
+
+def kinds(model: Any) -> list[str]:
+    return [type(layer).__name__ for layer in model.layers]
+
+
+def strides(model: Any) -> list[tuple[int, ...]]:
+    return [layer.strides for layer in model.layers if hasattr(layer, "strides")]
+
+
+def test_every_name_has_a_network() -> None:
+    assert tuple(NETWORKS) == get_args(NetworkName)
+
+
+def test_the_cnn_stays_the_missions() -> None:
+    made, mission = build_network("cnn", (28, 28, 1), 10, 0.5, (32, 32, 32)), build_cnn((28, 28, 1), 10)
+    assert made.count_params() == mission.count_params() == 34_890
+    assert kinds(made) == kinds(mission)
+
+
+@pytest.mark.parametrize(("filters", "parameters"), [((16, 32, 32), 14_618), ((8, 16, 32), 6_386)])
+def test_strided_has_strides_in_place_of_pools(filters: tuple[int, ...], parameters: int) -> None:
+    model = build_network("strided", (28, 28, 1), 10, 0.3, filters)
+    assert kinds(model) == ["Conv2D", *STAGE] * 3 + HEAD
+    assert strides(model) == [(2, 2), (2, 2), (1, 1)]
+    assert model.count_params() == parameters
+    assert model.layers[-2].rate == 0.3
+
+
+def test_separable_convolves_each_channel_by_itself_after_the_first_stage() -> None:
+    model = build_network("separable", (28, 28, 1), 10, 0.3, (8, 16, 32))
+    separable = ["DepthwiseConv2D", *STAGE, "Conv2D", *STAGE]
+    assert kinds(model) == ["Reshape", "Conv2D", *STAGE, *separable, *separable, *HEAD]
+    assert strides(model) == [(4, 1), (1, 1), (1, 1), (2, 2), (1, 1)]
+    assert model.count_params() == 16 * 8 + 32 + (72 + 32 + 128 + 64) + (144 + 64 + 512 + 128) + 330
+
+
+@pytest.mark.parametrize("shape", [(12, 12, 1), (14, 10, 3)])
+def test_the_patches_of_separable_are_those_of_a_convolution(shape: tuple[int, int, int]) -> None:
+    """A kernel of 4 x 4 and a stride of 4, with black pixels right of an image whose width is no multiple of 4."""
+    height, width, channels = shape
+    model = build_network("separable", shape, 3, 0.0, (5, 3, 4))
+    convolution = next(layer for layer in model.layers if type(layer).__name__ == "Conv2D")
+    images = np.random.default_rng(0).random((2, *shape), np.float32)
+    got = keras.Model(model.inputs[0], convolution.output)(images).numpy()
+    kernel = convolution.kernel.numpy().reshape(4, 4, channels, 5)
+    padded = np.pad(images, ((0, 0), (-height % 4 // 2, -height % 4 - -height % 4 // 2), (0, -width % 4), (0, 0)))
+    tiles = padded.reshape(2, padded.shape[1] // 4, 4, padded.shape[2] // 4, 4, channels)
+    np.testing.assert_allclose(got, np.einsum("naibjc,ijcf->nabf", tiles, kernel), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SMALLER)
+@pytest.mark.parametrize("shape", [(4, 4, 1), (12, 12, 1), (29, 27, 2), (32, 48, 3)])
+def test_they_take_what_the_cnn_takes(name: NetworkName, shape: tuple[int, int, int]) -> None:
+    model = build_network(name, shape, 3, 0.0, (2, 3, 4))
+    assert (model.input_shape, model.output_shape) == ((None, *shape), (None, 3))
+    assert build_cnn(shape, 3).input_shape == model.input_shape
+
+
+@pytest.mark.parametrize("name", SMALLER)
+def test_images_that_are_too_small_are_refused_in_a_line(name: NetworkName) -> None:
+    with pytest.raises(ConfigError, match=rf"images of 3 x 28 are too small for the {name} network \(at least 4 x 4\): give"):
+        build_network(name, (3, 28, 1), 10, 0.0, (8, 8, 8))
+
+
+@pytest.fixture(scope="module", params=SMALLER)
+def run(request: pytest.FixtureRequest, idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainConfig]:
+    """A short training of a network. Do not write to its folder."""
+    folder = tmp_path_factory.mktemp(request.param)
+    config = TrainConfig(epochs=2, recipe="notebook", batch_size=8, network=request.param, filters=(4, 6, 8))
+    train(load_dataset(idx_folder), config, folder, UNIT)
+    return folder, config
+
+
+def test_their_files_compute_what_keras_does(run: tuple[Path, TrainConfig], idx_folder: Path) -> None:
+    folder, _ = run
+    dataset = load_dataset(idx_folder)
+    for model_format in ("tflite", "onnx"):
+        export(folder / "model.keras", dataset, ExportConfig((model_format,), ("float32", "int8")))
+    names = {artifact.path for artifact in Manifest.load(folder).exported}
+    assert {"float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx"} <= names
+
+
+def test_the_records_name_the_network(run: tuple[Path, TrainConfig]) -> None:
+    folder, config = run
+    assert json.loads((folder / "train.json").read_text())["config"]["network"] == config.network
+    assert Manifest.load(folder).provenance.train_config["network"] == config.network
+    layers = kinds(keras.models.load_model(folder / "model.keras"))
+    assert layers == kinds(build_network(config.network, (12, 12, 1), 3, 0.5, config.filters))
+
+
+def test_a_resume_with_another_network_is_refused(run: tuple[Path, TrainConfig], idx_folder: Path) -> None:
+    folder, config = run
+    with pytest.raises(ConfigError, match=rf"was trained with network={config.network}, not cnn: give that value"):
+        train(load_dataset(idx_folder), replace(config, epochs=3, network="cnn"), folder, UNIT, resume=True)
+
+
+def test_a_resumed_run_ends_where_an_unbroken_one_does(run: tuple[Path, TrainConfig], idx_folder: Path, tmp_path: Path) -> None:
+    folder, config = run
+    train(load_dataset(idx_folder), replace(config, epochs=1), tmp_path, UNIT)
+    train(load_dataset(idx_folder), config, tmp_path, UNIT, resume=True)
+    models = [keras.models.load_model(path / "model.keras").get_weights() for path in (folder, tmp_path)]
+    assert all(np.array_equal(one, other) for one, other in zip(*models, strict=True))
+
+
+def test_a_network_learns_from_another_one(run: tuple[Path, TrainConfig], idx_folder: Path, tmp_path: Path) -> None:
+    folder, config = run
+    taught = replace(config, epochs=1, network="cnn", teacher=str(folder / "model.keras"))
+    result = train(load_dataset(idx_folder), taught, tmp_path, UNIT)
+    assert (result.config.network, result.config.teacher) == ("cnn", str(folder / "model.keras"))
+
+
+def test_a_checkpoint_of_an_earlier_version_is_the_cnns(run: tuple[Path, TrainConfig]) -> None:
+    record = json.loads((run[0] / "checkpoint/checkpoint.json").read_text())
+    del record["config"]["network"]
+    assert from_json(Checkpoint, json.dumps(record), "checkpoint.json").config.network == "cnn"
