@@ -20,7 +20,7 @@ ClassWeights = Literal["none", "balanced"]
 KeptFor = Literal["lowest_validation_loss", "last_epoch", "lowest_training_loss"]
 _OF_OWN_NETWORKS = ("dropout", "network", "filters")
 # Settings that change nothing at these values are not listed.
-_PLAIN = {"keep": "best", "class_weights": "none", "workers": 1}
+_PLAIN = {"network": CNN, "keep": "best", "class_weights": "none", "workers": 1}
 
 
 @dataclass(frozen=True)
