@@ -1,4 +1,4 @@
-"""edgecnn's own networks beside the CNN: their layers, what they take, and that their files compute the same."""
+"""edgecnn's own networks other than the CNN: their layers, what they take, and that their files compute the same."""
 
 import json
 from dataclasses import replace
