@@ -125,7 +125,7 @@ class TrainConfig:
         given = {name: value for name, value in settings.items() if value is not None}
         return cls(**{"recipe": recipe, "batch_size": row.batch_size, "augment": row.augment, **given})
 
-    def cnn_dropout(self) -> float:
+    def own_dropout(self) -> float:
         """Return the dropout of edgecnn's own network."""
         return RECIPES[self.recipe].dropout if self.dropout is None else self.dropout
 

@@ -37,7 +37,7 @@ def resolved(config: TrainConfig) -> TrainConfig:
         config = replace(config, teacher_sha256=sha256(read_bytes(Path(config.teacher))))
     named = config.model or config.transfer
     if named is None:
-        return replace(config, dropout=config.cnn_dropout())
+        return replace(config, dropout=config.own_dropout())
     if named.endswith(".keras"):
         return replace(config, source_sha256=sha256(read_bytes(Path(named))))
     load_keras()  # The module imports Keras too, but not quietly.
@@ -78,7 +78,7 @@ def new_model(config: TrainConfig, shape: Shape, classes: int, trust: tuple[str,
     if config.transfer:
         return _transferred(config.transfer, shape, classes, config.fine_tune, trust)
     if config.model is None:
-        return build_network(config.network, shape, classes, config.cnn_dropout(), config.filters)
+        return build_network(config.network, shape, classes, config.own_dropout(), config.filters)
     if config.model.endswith(".keras"):
         return _fixed(load_file(read_model(Path(config.model)), trust, training=True), shape)
     return _fixed(_built(config.model, shape, classes), shape)

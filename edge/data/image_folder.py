@@ -112,7 +112,7 @@ def has_parts(folder: Path, parts: Iterable[Part] = PARTS) -> bool:
 
 
 def validation_folder(folder: Path) -> str | None:
-    """Return the name of the folder of validation images in a folder with parts; None if there is none.
+    """Return the name of the folder of validation images in a folder with parts; None without one.
 
     Raises:
         ConfigError: If there are several.

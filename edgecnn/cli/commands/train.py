@@ -86,7 +86,10 @@ class RunOptions:
     ] = None
     seed: Annotated[int, typer.Option(help="Seed of the weights, the order of images and the dropout.")] = DEFAULTS.seed
     class_weights: Annotated[
-        str, typer.Option(metavar="RULE", help="balanced: images of rare classes count more in the loss. none: all the same.")
+        str,
+        typer.Option(
+            metavar="RULE", help="balanced: images of rare classes count more in the loss. none: all images count alike."
+        ),
     ] = DEFAULTS.class_weights
 
     def config(self, validation: ValidationOptions = ValidationOptions()) -> "ec.TrainConfig":
