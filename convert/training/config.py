@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from edgecnn.convert.training.backbones import BACKBONES, Backbone
 from edgecnn.convert.training.cnn import FILTERS
 from edgecnn.convert.training.networks import CNN, NETWORKS, NetworkName
 from edgecnn.convert.training.recipes import COSINE, RECIPES, RecipeName
@@ -37,10 +38,15 @@ class TrainConfig:
         filters: Number of filters in each of its three stages.
         seed: Seed of the weights, the order of the images and the dropout, from 0.
         model: `module:function` or a .keras file; None for edgecnn's own network.
-        transfer: A .keras file whose last layer is replaced; None to start from random weights.
-        fine_tune: Whether to train all of the transferred model, not only its new last layer.
+        transfer: A .keras file whose last layer is replaced, or a name in `edgecnn.convert.training.backbones.BACKBONES`; None
+            to start from random weights.
+        weights: An .h5 file of a named backbone's weights, saved with include_top=False; None for those of ImageNet in Keras's
+            folder.
+        fine_tune: Whether to train all of the transferred model after its new last layer, as
+            `edgecnn.convert.training.phases.phases_of` says; None for a named backbone only, which `resolved` fills in.
         teacher: A model file whose answers are learnt in addition to the labels; None for the labels alone.
-        source_sha256: Hash of the file that `model` or `transfer` names, or of the module's source; `resolved` fills it in.
+        source_sha256: Hash of the file that `model`, `transfer` or `weights` names, or of the module's source; `resolved` fills
+            it in.
         teacher_sha256: Hash of the file that `teacher` names; `resolved` fills it in.
         workers: Processes that share each batch.
         keep: `best` keeps the epoch with the lowest validation loss or, without validation images, the last one (after an
@@ -65,7 +71,8 @@ class TrainConfig:
     seed: int = 0
     model: str | None = None
     transfer: str | None = None
-    fine_tune: bool = False
+    weights: str | None = None
+    fine_tune: bool | None = None
     teacher: str | None = None
     source_sha256: str | None = None
     teacher_sha256: str | None = None
@@ -95,9 +102,13 @@ class TrainConfig:
                 raise ConfigError(f"{field(name)} must be {allowed}, got {text}")
         if self.model and self.transfer:
             raise ConfigError(f"{field('model')} and {field('transfer')} both name a starting model: give one of them")
-        if self.transfer and is_exported(format_of(Path(self.transfer))):
-            fix = fix_for(Path(self.transfer), "name one")
+        if self.transfer and self.backbone is None and is_exported(format_of(Path(self.transfer))):
+            fix = fix_for(Path(self.transfer), f"name one, or {', '.join(BACKBONES)}")
             raise ConfigError(f"{field('transfer')}={self.transfer} is not a .keras file: {fix}")
+        if self.weights and self.backbone is None:
+            raise ConfigError(
+                f"{field('weights')} belong to a network that {field('transfer')} names ({', '.join(BACKBONES)}): omit it"
+            )
         for name in _OF_OWN_NETWORKS:
             if (self.model or self.transfer) and getattr(self, name) != getattr(TrainConfig, name):
                 raise ConfigError(
@@ -124,6 +135,11 @@ class TrainConfig:
             raise ConfigError(f"{field('recipe')}={recipe} is unknown: use {' or '.join(RECIPES)}")
         given = {name: value for name, value in settings.items() if value is not None}
         return cls(**{"recipe": recipe, "batch_size": row.batch_size, "augment": row.augment, **given})
+
+    @property
+    def backbone(self) -> Backbone | None:
+        """The network of keras.applications that `transfer` names; None if it names a file, or nothing."""
+        return BACKBONES.get(self.transfer or "")
 
     def own_dropout(self) -> float:
         """Return the dropout of edgecnn's own network."""

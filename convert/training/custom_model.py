@@ -12,8 +12,10 @@ import numpy as np
 from edgecnn.convert.keras.load import load_keras
 from edgecnn.convert.keras.runtime import KerasRuntime, load_file, load_from_bytes
 from edgecnn.convert.keras.trust import import_named, working_directory
+from edgecnn.convert.training.backbones import build_backbone
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.networks import build_network
+from edgecnn.convert.training.phases import HEAD
 from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
 from edgecnn.edge.files import read_bytes, sha256
 from edgecnn.edge.folder.file_names import MODEL_NAME
@@ -35,10 +37,11 @@ def resolved(config: TrainConfig) -> TrainConfig:
     """
     if config.teacher:
         config = replace(config, teacher_sha256=sha256(read_bytes(Path(config.teacher))))
-    named = config.model or config.transfer
+    config = replace(config, fine_tune=config.backbone is not None if config.fine_tune is None else config.fine_tune)
+    named = config.weights if config.backbone else config.model or config.transfer
     if named is None:
-        return replace(config, dropout=config.own_dropout())
-    if named.endswith(".keras"):
+        return config if config.backbone else replace(config, dropout=config.own_dropout())
+    if config.backbone or named.endswith(".keras"):
         return replace(config, source_sha256=sha256(read_bytes(Path(named))))
     load_keras()  # The module imports Keras too, but not quietly.
     source = import_named(module_of(config)[0], f"{field('model')}={named}").__file__
@@ -76,7 +79,7 @@ def new_model(config: TrainConfig, shape: Shape, classes: int, trust: tuple[str,
         ArtifactError: If a .keras file can't be loaded.
     """
     if config.transfer:
-        return _transferred(config.transfer, shape, classes, config.fine_tune, trust)
+        return _transferred(config, shape, classes, trust)
     if config.model is None:
         return build_network(config.network, shape, classes, config.own_dropout(), config.filters)
     if config.model.endswith(".keras"):
@@ -221,20 +224,16 @@ def _fixed(model: Any, shape: Shape) -> Any:
     return fixed
 
 
-def _transferred(file: str, shape: Shape, classes: int, fine_tune: bool, trust: tuple[str, ...]) -> Any:
-    keras = load_keras()
-    base = load_file(read_model(Path(file)), trust)
+def _transferred(config: TrainConfig, shape: Shape, classes: int, trust: tuple[str, ...]) -> Any:
+    keras, file = load_keras(), str(config.transfer)
+    base = build_backbone(file, shape, config.weights) if config.backbone else load_file(read_model(Path(file)), trust)
     if not getattr(base, "inputs", None):
         raise ConfigError(
             f"{field('transfer')}={file} is a subclassed model, whose layers have no order: give a functional or Sequential one"
         )
     body = _fixed(keras.Model(base.inputs, _features(base, file)), shape)
-    head = keras.layers.Dense(classes, activation="softmax", name="transferred_classes")
-    model = keras.Model(body.inputs, head(body.outputs[0]))
-    # A frozen batch normalisation keeps its statistics too: Keras runs it as in inference.
-    for layer in model.layers:
-        layer.trainable = fine_tune or layer is head
-    return model
+    head = keras.layers.Dense(classes, activation="softmax", name=HEAD)
+    return keras.Model(body.inputs, head(body.outputs[0]))
 
 
 def _features(base: Any, file: str) -> Any:

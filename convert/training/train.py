@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from edgecnn.convert.keras.load import load_keras, load_tensorflow
 from edgecnn.convert.keras.manifest import earlier_manifest
@@ -20,7 +21,8 @@ from edgecnn.convert.training.fit.batches import training_batches, validation_ba
 from edgecnn.convert.training.fit.epoch_callback import epoch_callback
 from edgecnn.convert.training.fit.interrupt import HeldInterrupt
 from edgecnn.convert.training.kept_epoch import is_out_of_patience
-from edgecnn.convert.training.prepared_model import PreparedModel, prepared_model
+from edgecnn.convert.training.phases import phases_of
+from edgecnn.convert.training.prepared_model import PreparedModel, begin_phase, prepared_model
 from edgecnn.convert.training.trained_model import FinishedFit, write_trained_model
 from edgecnn.convert.training.training_run import TrainingRun, TrainState
 from edgecnn.edge.data.dataset import Dataset
@@ -143,34 +145,43 @@ def _train(run: TrainingRun) -> TrainResult | None:
         worker = ClusterWorker(run.cluster, facts_of(run, run.cluster, made_with), run.on_text)
     if run.chief:
         make_folder(run.folder)
-    prepared = prepared_model(run, checkpoint)
-    fit = _fit(run, prepared, checkpoint, worker)
+    done = worker.agree(len(checkpoint.history) if checkpoint else 0)
+    prepared = prepared_model(run, checkpoint, done)
+    fit = _fit(run, prepared, checkpoint, worker, done)
     return write_trained_model(run, prepared, fit, made_with) if fit else None
 
 
-def _fit(run: TrainingRun, prepared: PreparedModel, checkpoint: Checkpoint | None, worker: SingleWorker) -> FinishedFit | None:
-    """Run the remaining epochs; None on a worker that writes nothing."""
+def _fit(
+    run: TrainingRun, prepared: PreparedModel, checkpoint: Checkpoint | None, worker: SingleWorker, done: int
+) -> FinishedFit | None:
+    """Run the epochs after `done`; None on a worker that writes nothing."""
     history = checkpoint.history if checkpoint else ()
-    done = worker.agree(len(history))
     # A run that was stopped early may have been cut off before its result.
     epochs = worker.agree(done if is_out_of_patience(history, run.config.patience) else run.config.epochs)
     log_folder = f"logs/{datetime.now(UTC):%Y%m%d-%H%M%S}"
     held = HeldInterrupt()
     watcher = epoch_callback(run, checkpoint, held, worker)
-    # No graph: TensorBoard can't read the one that Keras 3 writes ("Malformed GraphDef").
-    board_options = {"log_dir": str(run.folder / log_folder), "update_freq": 1, "write_graph": False}
-    board = [load_keras().callbacks.TensorBoard(**board_options)] if run.chief else []
     batches = training_batches(run, prepared.classifier, prepared.teacher, done, worker)
     val, taught = run.dataset.val, prepared.teacher is not None
     validation = validation_batches(run, val, prepared.classifier, one_hot=taught) if val else None
     with quiet():  # The first generator of a process makes TensorFlow's C++ print about its memory.
         list(load_tensorflow().data.Dataset.from_generator(lambda: iter([0]), output_types="int32"))
-    model, interrupted = prepared.model, False
-    options = {"shuffle": False, "verbose": 0, "callbacks": [*board, watcher], "validation_data": validation}
+    model, interrupted, board = prepared.model, False, []
     try:
         with held, worker.guarded(), writing(run.folder) if run.chief else nullcontext():
             worker.prepare(model, batches)
-            model.fit(batches, initial_epoch=done, epochs=epochs, **options)
+            for phase in phases_of(run.config):
+                start, end, later = max(done, phase.start), min(epochs, phase.end), phase.start > done
+                if start >= end or model.stop_training:
+                    continue
+                if later:  # Keras may count an epoch of the images more at the start of each fit.
+                    begin_phase(run, prepared, phase)
+                    batches = training_batches(run, prepared.classifier, prepared.teacher, start, worker)
+                    worker.prepare(model, batches)
+                # Its count of batches begins again.
+                board = _board(run.folder / (f"{log_folder}-epoch-{start + 1}" if later else log_folder)) if run.chief else []
+                options = {"shuffle": False, "verbose": 0, "callbacks": [*board, watcher], "validation_data": validation}
+                model.fit(batches, initial_epoch=start, epochs=end, **options)
     except (KeyboardInterrupt, SystemExit) as error:
         for callback in board:
             callback.on_train_end()  # Writes the last events, which fit does only if it succeeds.
@@ -183,3 +194,8 @@ def _fit(run: TrainingRun, prepared: PreparedModel, checkpoint: Checkpoint | Non
     if run.cluster and not interrupted:
         run.on_text(f"Worker {worker.number} of {worker.count}: the weights' SHA-256 is {weights_digest(model)}")
     return FinishedFit(watcher.checkpoint, interrupted, log_folder) if run.chief else None
+
+
+def _board(folder: Path) -> list[Any]:
+    # No graph: TensorBoard can't read the one that Keras 3 writes ("Malformed GraphDef").
+    return [load_keras().callbacks.TensorBoard(log_dir=str(folder), update_freq=1, write_graph=False)]

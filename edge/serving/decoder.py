@@ -12,6 +12,7 @@ import pickle
 import struct
 import subprocess
 from contextlib import suppress
+from functools import lru_cache
 from io import BytesIO
 from math import prod
 from threading import Lock
@@ -41,6 +42,11 @@ class Rule(NamedTuple):
 
     shape: tuple[int, int, int]
     preprocessing: Preprocessing
+
+
+# A rule is the same for every picture of a file.
+_pickled = lru_cache(maxsize=16)(pickle.dumps)
+_unpickled = lru_cache(maxsize=16)(pickle.loads)
 
 
 class FittedPicture(NamedTuple):
@@ -86,7 +92,7 @@ class Decoder:
 
     def _exchange(self, picture: bytes, rule: Rule) -> FittedPicture:
         to_child, from_child = cast(BinaryIO, self._child.stdin), cast(BinaryIO, self._child.stdout)
-        pickled = pickle.dumps(rule)
+        pickled = _pickled(rule)
         to_child.write(_ASKED.pack(len(pickled), len(picture)) + pickled)
         to_child.write(picture)
         to_child.flush()
@@ -135,7 +141,7 @@ def serve() -> None:
     asked = sys.stdin.buffer
     while header := asked.read(_ASKED.size):
         rule_bytes, picture_bytes = _ASKED.unpack(header)
-        rule = pickle.loads(asked.read(rule_bytes))  # It comes from our own parent.
+        rule = _unpickled(asked.read(rule_bytes))  # It comes from our own parent.
         limit_time(PICTURE_SECONDS)
         kind, text, image = _answer(asked.read(picture_bytes), rule)
         limit_time(0)

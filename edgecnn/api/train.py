@@ -14,7 +14,7 @@ from edgecnn.convert.training.training_run import TrainState
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.dataset import load_dataset as load_for_model
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, ModelImages
-from edgecnn.edge.errors import ConfigError
+from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.formats import format_of, is_exported
 from edgecnn.edge.inference.recorded_source import recorded_model, recorded_source
@@ -133,6 +133,15 @@ def _prepared(
 ) -> tuple[Dataset, Path, Interface]:
     """Return the images, the folder, and the model's preprocessing."""
     said, known = as_interface(interface, images.fit or "letterbox"), _manifest_of(config)
+    if config.backbone:
+        if said:
+            raise ConfigError(f"how {config.transfer} takes pixels is known: omit {field('interface')}")
+        said = Interface(SCHEMES[config.backbone.scheme])
+        progress.say(f"{config.transfer}: pixels go in as {formula(said.preprocessing)}, as in its training on ImageNet")
+        if config.weights is None:
+            progress.say(
+                f"{config.transfer}: its weights are those in ~/.keras/models; Keras downloads them if they are not there"
+            )
     if said is None and known:
         # The new last layer of a transferred model ends in softmax.
         said = Interface(known.preprocessing, known.output if config.model else "probabilities")
@@ -153,7 +162,7 @@ def _prepared(
 
 def _manifest_of(config: TrainConfig) -> Manifest | None:
     """Return the manifest that lists the .keras file to train; None if there is no such file, or no manifest."""
-    named = config.model or config.transfer
+    named = None if config.backbone else config.model or config.transfer
     return read_model(Path(named)).manifest if named and not is_exported(format_of(Path(named))) else None
 
 

@@ -53,9 +53,24 @@ class RunOptions:
         ),
     ] = None
     transfer: Annotated[
-        str | None, typer.Option(metavar="FILE", help="A .keras file whose last layer is replaced; the others are frozen.")
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="mobilenetv2 or another network trained on ImageNet, or a .keras file; its last layer is replaced.",
+        ),
     ] = None
-    fine_tune: Annotated[bool, typer.Option("--fine-tune", help="Train all layers of the transferred model.")] = False
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="An .h5 file of that network's weights.", show_default="Keras's own, of ImageNet"),
+    ] = None
+    fine_tune: Annotated[
+        bool | None,
+        typer.Option(
+            "--fine-tune/--no-fine-tune",
+            help="After the new last layer, train all of the transferred model.",
+            show_default="on for a name, off for a file",
+        ),
+    ] = None
     epochs: Annotated[int, typer.Option(help="Number of passes over the training images.")] = DEFAULTS.epochs
     recipe: Annotated[
         str, typer.Option(help="cosine: AdamW with warm-up and cosine decay, images varied. notebook: plain Adam.")
@@ -110,6 +125,7 @@ class RunOptions:
             seed=self.seed,
             model=self.model,
             transfer=self.transfer,
+            weights=str(self.weights) if self.weights else None,
             fine_tune=self.fine_tune,
             teacher=str(self.teacher) if self.teacher else None,
             class_weights=self.class_weights,

@@ -13,6 +13,7 @@ from edgecnn.convert.keras.runtime import load_from_bytes
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.custom_model import compile_model, new_model, open_fitting
 from edgecnn.convert.training.train import train
+from edgecnn.convert.training.training_run import TrainState
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.manifest import Manifest
@@ -81,9 +82,24 @@ def test_a_transfer_moves_the_base_only_when_it_is_fine_tuned(fine_tune: bool, i
         for layer in model._flatten_layers()
         if type(layer).__name__ == kind
     ]
-    assert unchanged == [not fine_tune] * 2
-    assert result.trainable_parameters == (convolution + 8 if fine_tune else 0) + 4 * 3 + 3
+    assert unchanged == [not fine_tune, True]
+    assert result.trainable_parameters == (convolution if fine_tune else 0) + 4 * 3 + 3
     assert Manifest.load(Path("out")).provenance.train_config["transfer"] == "base.keras"
+
+
+def test_a_transfer_is_resumed_between_and_within_its_phases(idx_folder: Path) -> None:
+    config = replace(CONFIG, epochs=4, transfer=saved(opened("any_size")), fine_tune=True)
+    unbroken = train(load_dataset(idx_folder), config, Path("unbroken"), UNIT)
+    for finished in (1, 2):
+
+        def stop(state: TrainState, finished: int = finished) -> None:
+            if state.epoch == finished + 1:
+                raise KeyboardInterrupt
+
+        assert train(load_dataset(idx_folder), config, Path("out"), UNIT, resume=finished > 1, on_batch=stop).interrupted
+    resumed = train(load_dataset(idx_folder), config, Path("out"), UNIT, resume=True)
+    assert [epoch.loss for epoch in resumed.history] == [epoch.loss for epoch in unbroken.history]
+    assert len(list(Path("unbroken/logs").iterdir())) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,115 @@
+"""Networks of keras.applications that were trained on ImageNet, to transfer to other classes."""
+
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from edgecnn.convert.keras.load import load_keras
+from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
+from edgecnn.edge.files import read_bytes
+from edgecnn.edge.isolation.child import run_in_child
+from edgecnn.edge.isolation.tried import remember_tried, was_tried
+from edgecnn.edge.quiet import quiet
+from edgecnn.edge.runtimes.base import installed_version
+from edgecnn.edge.temporary import temporary_folder
+
+_Shape = tuple[int, int, int]
+
+
+class Backbone(NamedTuple):
+    """A network of keras.applications.
+
+    Attributes:
+        builder: Name of its function there.
+        scheme: How it takes pixels: a name in `edgecnn.edge.model.interface.SCHEMES`.
+        alpha: Share of its filters; None for a function without this argument.
+    """
+
+    builder: str
+    scheme: str
+    alpha: float | None = None
+
+
+BACKBONES = {
+    "mobilenet-0.25": Backbone("MobileNet", "tf", 0.25),
+    "mobilenet": Backbone("MobileNet", "tf", 1.0),
+    "mobilenetv2-0.35": Backbone("MobileNetV2", "tf", 0.35),
+    "mobilenetv2": Backbone("MobileNetV2", "tf", 1.0),
+    # These begin with layers that scale pixels.
+    "mobilenetv3small": Backbone("MobileNetV3Small", "raw", 1.0),
+    "efficientnetb0": Backbone("EfficientNetB0", "raw"),
+    "efficientnetv2b0": Backbone("EfficientNetV2B0", "raw"),
+}
+
+
+def build_backbone(name: str, shape: _Shape, weights: str | None) -> Any:
+    """Return a backbone without its last layers, as a Keras model: float32 (n, *shape) -> a feature map.
+
+    Args:
+        name: Its name in `BACKBONES`.
+        shape: (height, width, channels) of the images.
+        weights: An .h5 file of its weights without the last layers, which is first loaded in a child process if it is new here.
+            None for those of ImageNet, which Keras keeps in ~/.keras, and downloads if they are not there.
+
+    Raises:
+        ConfigError: If the images don't suit it, or the weights of ImageNet can't be had.
+        ArtifactError: If the file is missing or holds other weights, or the child did not survive it.
+    """
+    if shape[2] != 3:
+        raise ConfigError(f"{field('transfer')}={name} takes colour images: add {field('channels')}=3")
+    if weights is None:
+        return _with_imagenet_weights(name, shape)
+    data, how = read_bytes(Path(weights)), f"keras {installed_version('keras')}, weights of {name}"
+    if not was_tried(data, how):
+        run_in_child(partial(_loads, name, shape, weights, data), weights, len(data))
+        remember_tried(data, how)
+    return _with_weights(name, shape, weights, data)
+
+
+def _loads(name: str, shape: _Shape, weights: str, data: bytes) -> None:
+    _with_weights(name, shape, weights, data)  # The model itself can't be sent back.
+
+
+def _with_weights(name: str, shape: _Shape, weights: str, data: bytes) -> Any:
+    model = _built(name, shape)
+    # Keras tells its two formats apart by the name.
+    with temporary_folder() as folder:
+        copy = folder / Path(weights).name
+        copy.write_bytes(data)
+        try:
+            with quiet():
+                model.load_weights(copy)
+        except Exception as error:  # HDF5 raises whatever it likes.
+            reason = why(error)
+            raise ArtifactError(
+                f"{field('weights')}={weights} does not hold the weights of {name} without its last layers ({reason}): name an "
+                ".h5 file that Keras saved with include_top=False"
+            ) from error
+    return model
+
+
+def _with_imagenet_weights(name: str, shape: _Shape) -> Any:
+    _built(name, shape)  # An error of the size is not one of the download.
+    try:
+        with quiet():
+            return _built(name, shape, "imagenet")
+    except Exception as error:  # A download may raise anything.
+        reason = why(error)
+        raise ConfigError(
+            f"{field('transfer')}={name}: its ImageNet weights are not in Keras's folder, and can't be downloaded ({reason}): "
+            f"name a file of them with {field('weights')}"
+        ) from error
+
+
+def _built(name: str, shape: _Shape, weights: str | None = None) -> Any:
+    row = BACKBONES[name]
+    build = getattr(load_keras().applications, row.builder)
+    options = {} if row.alpha is None else {"alpha": row.alpha}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # Weights for another size are what one wants.
+            return build(include_top=False, input_shape=shape, weights=weights, **options)
+    except ValueError as error:
+        reason = why(error)
+        raise ConfigError(f"{field('transfer')}={name} does not take images of {shape} ({reason}): set another size") from error

@@ -1,0 +1,120 @@
+"""Networks of keras.applications by name: their weights, their pixels, and the two phases of their training."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import edgecnn as ec
+from edgecnn.convert.keras.runtime import load_from_bytes
+from edgecnn.convert.training.backbones import BACKBONES, build_backbone
+from edgecnn.convert.training.config import TrainConfig
+from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.files import sha256
+from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model.interface import SCHEMES
+from edgecnn.edge.progress import Silent
+
+SHAPE = (32, 32, 3)
+
+
+class _Told(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise OSError("no network in tests")
+
+    for module in ("mobilenet", "mobilenet_v2", "mobilenet_v3", "efficientnet", "efficientnet_v2"):
+        monkeypatch.setattr(f"keras.src.applications.{module}.file_utils.get_file", refuse)
+
+
+@pytest.fixture
+def weights() -> str:
+    """A file of weights as Keras saves them, made here."""
+    keras.utils.set_random_seed(5)
+    model = keras.applications.MobileNet(SHAPE, alpha=0.25, include_top=False, weights=None)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0  # The statistics of one batch: without any, random layers let no signal through.
+    model(np.random.default_rng(1).uniform(-1, 1, (32, *SHAPE)).astype(np.float32), training=True)
+    model.save_weights("net.weights.h5")
+    return "net.weights.h5"
+
+
+@pytest.fixture
+def photos() -> ec.Dataset:
+    """Red, green and blue images with noise, in three classes."""
+    random, labels = np.random.default_rng(0), np.arange(60) % 3
+    images = random.integers(0, 80, (60, *SHAPE), np.uint8)
+    images[np.arange(60), :, :, labels] += 150
+    np.savez("photos.npz", x_train=images[:48], y_train=labels[:48], x_test=images[48:], y_test=labels[48:])
+    return ec.load_dataset("photos.npz")
+
+
+def test_all_backbones_exist_and_have_layers_for_small_images() -> None:
+    for name in BACKBONES:
+        with pytest.raises(ConfigError, match=f"transfer={name}: its ImageNet weights .*no network in tests"):
+            build_backbone(name, SHAPE, None)
+
+
+def test_a_pixel_goes_in_as_keras_says() -> None:
+    """`preprocess_input` of each module is what the named scheme computes."""
+    modules = {"MobileNet": "mobilenet", "MobileNetV2": "mobilenet_v2", "MobileNetV3Small": "mobilenet_v3"}
+    modules |= {"EfficientNetB0": "efficientnet", "EfficientNetV2B0": "efficientnet_v2"}
+    pixels = np.arange(256, dtype=np.float32).reshape(1, 16, 16, 1).repeat(3, 3)
+    for row in BACKBONES.values():
+        rule = SCHEMES[row.scheme]
+        ours = (pixels * rule.scale - np.array(rule.mean, np.float32)) / np.array(rule.std, np.float32)
+        theirs = getattr(keras.applications, modules[row.builder]).preprocess_input(pixels.copy())
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_a_backbone_learns_in_two_phases_and_says_so(photos: ec.Dataset, weights: str) -> None:
+    told = _Told()
+    config = TrainConfig(epochs=2, transfer="mobilenet-0.25", weights=weights, batch_size=16)
+    result = ec.train(photos, "out", config=config, progress=told)
+    record = Manifest.load(Path("out")).provenance.train_config
+    assert (record["transfer"], record["weights"], record["fine_tune"]) == ("mobilenet-0.25", weights, "True")
+    assert record["source_sha256"] == sha256(Path(weights).read_bytes())
+    assert Manifest.load(Path("out")).preprocessing.scale == pytest.approx(1 / 127.5)
+    assert "the new last layer: AdamW, learning rate up to 0.01" in result.optimizer
+    assert "all layers: AdamW, learning rate up to 0.001" in result.optimizer
+    assert any(text.startswith("Epochs 2 to 2 train all layers") for text in told.said)
+    assert result.history[-1].loss < result.history[0].loss
+    base, model = build_backbone("mobilenet-0.25", SHAPE, weights), load_from_bytes(result.path.read_bytes(), "model.keras")
+    for layer in base.layers[1:]:
+        if layer.weights:
+            old, new = layer.get_weights(), model.get_layer(layer.name).get_weights()
+            same = all(np.array_equal(*pair) for pair in zip(old, new, strict=True))
+            assert same is isinstance(layer, keras.layers.BatchNormalization), layer.name
+
+
+def test_what_does_not_fit_is_one_error(photos: ec.Dataset, weights: str) -> None:
+    with pytest.raises(ConfigError, match=r"transfer=mobilnet is not a \.keras file: name one, or mobilenet-0\.25, mobilenet"):
+        TrainConfig(transfer="mobilnet")
+    with pytest.raises(ConfigError, match="weights belong to a network that transfer names"):
+        TrainConfig(weights=weights)
+    with pytest.raises(ConfigError, match="how mobilenetv2 takes pixels is known: omit interface"):
+        ec.train(photos, "out", config=TrainConfig(transfer="mobilenetv2"), interface="unit")
+    with pytest.raises(ConfigError, match="takes colour images: add channels=3"):
+        build_backbone("mobilenetv2", (32, 32, 1), None)
+    with pytest.raises(ConfigError, match=r"transfer=mobilenetv2 does not take images of \(16, 16, 3\)"):
+        build_backbone("mobilenetv2", (16, 16, 3), None)
+    with pytest.raises(ArtifactError, match=r"weights=net\.weights\.h5 does not hold the weights of mobilenetv2-0\.35"):
+        build_backbone("mobilenetv2-0.35", SHAPE, weights)
+    Path("no.weights.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(500))
+    with pytest.raises(ArtifactError, match=r"no\.weights\.h5 does not hold the weights"):
+        build_backbone("mobilenet-0.25", SHAPE, "no.weights.h5")
+    with pytest.raises(ArtifactError, match=r"nowhere\.h5 does not exist"):
+        build_backbone("mobilenet-0.25", SHAPE, "nowhere.h5")

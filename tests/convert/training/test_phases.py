@@ -1,0 +1,13 @@
+"""How the epochs of a run are shared; what the phases train: `test_backbones.py` and `test_custom_model_files.py`."""
+
+from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.phases import Phase, phase_at, phases_of
+
+
+def test_phases_share_the_epochs() -> None:
+    assert phases_of(TrainConfig(epochs=9)) == (Phase(0, 9),)
+    first, second = phases_of(TrainConfig(epochs=9, transfer="mobilenetv2", fine_tune=True))
+    assert (first.start, first.end, second.start, second.end) == (0, 3, 3, 9)
+    assert second.rate < first.rate
+    assert phase_at(TrainConfig(epochs=9, transfer="mobilenetv2", fine_tune=True), 3) == second
+    assert len(phases_of(TrainConfig(epochs=1, transfer="mobilenetv2", fine_tune=True))) == 1
