@@ -15,10 +15,23 @@ def install_command(extra: str) -> str:
     Args:
         extra: Its name in pyproject.toml.
     """
+    packages = [requirement for requirement, owner in _requirements() if owner == extra]
+    # Without any it runs from a clone that was never installed, which pip can install with the extra.
+    return shlex.join(["pip", "install", *(packages or [f"{Path(__file__).parents[2]}[{extra}]"])])
+
+
+def extra_of(package: str) -> str | None:
+    """Return the extra that installs a package, `train` if several do; None if none does."""
+    extras = {extra for requirement, extra in _requirements() if re.split(r"[^\w.-]", requirement)[0] == package}
+    return "train" if "train" in extras else min(extras, default=None)
+
+
+def _requirements() -> list[tuple[str, str]]:
+    """Return each requirement with its extra."""
     from importlib.metadata import PackageNotFoundError, requires  # noqa: PLC0415 - Only an error needs it.
 
     try:
-        found = [_REQUIREMENT.match(line) for line in requires("edgecnn") or ()]
-    except PackageNotFoundError:  # It runs from a clone that was never installed, which pip can install with the extra.
-        return shlex.join(["pip", "install", f"{Path(__file__).parents[2]}[{extra}]"])
-    return shlex.join(["pip", "install", *(match[1].strip() for match in found if match and match[2] == extra)])
+        lines = requires("edgecnn") or ()
+    except PackageNotFoundError:
+        return []
+    return [(match[1].strip(), match[2]) for match in map(_REQUIREMENT.match, lines) if match]

@@ -4,7 +4,7 @@ import platform
 from datetime import UTC, datetime
 
 from edgecnn.edge.errors import MissingDependency
-from edgecnn.edge.install_command import install_command
+from edgecnn.edge.install_command import extra_of, install_command
 
 
 def utc_now() -> str:
@@ -25,5 +25,7 @@ def versions(*packages: str) -> dict[str, str]:
     except PackageNotFoundError as error:
         if error.name == "edgecnn":
             raise MissingDependency("edgecnn itself is not installed: pip install . in its folder") from error
-        raise MissingDependency(f"{error.name} is not installed. On the workstation: {install_command('train')}") from error
+        extra = extra_of(str(error.name))
+        command = install_command(extra) if extra else f"pip install {error.name}"
+        raise MissingDependency(f"{error.name} is not installed. On the workstation: {command}") from error
     return {"python": platform.python_version(), **installed}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgecnn.edge.install_command import install_command
+from edgecnn.edge.install_command import extra_of, install_command
 
 ROOT = Path(__file__).parents[2]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -26,6 +26,13 @@ def test_the_packages_of_an_extra_are_named_and_edgecnn_is_not(extra: str) -> No
 
 def test_a_bound_on_a_version_is_kept_and_quoted() -> None:
     assert "'numpy<2'" in install_command("tflite-runtime")
+
+
+@pytest.mark.parametrize(
+    ("package", "extra"), [("torch", "executorch"), ("onnxruntime", "train"), ("pillow", "train"), ("torchvision", None)]
+)
+def test_a_package_belongs_to_an_extra(package: str, extra: str | None) -> None:
+    assert extra_of(package) == extra
 
 
 def test_from_a_clone_that_was_never_installed_the_clone_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

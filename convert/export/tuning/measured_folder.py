@@ -31,5 +31,6 @@ def folder_of(manifest: Manifest, record: Reference, reference: bytes, files: Se
             (folder / artifact.path).write_bytes(data)
         (folder / REFERENCE_NAME).write_bytes(reference)
         entries = (manifest.keras_model(), *(artifact for artifact, _ in files))
-        replace(manifest, artifacts=entries, reference=record).save(folder)
+        # The files for other programs are not there.
+        replace(manifest, artifacts=entries, reference=record, for_programs=()).save(folder)
         yield folder

@@ -12,6 +12,7 @@ from edgecnn.benchmarks.results.devices import SCHEMA, DeviceResult, DeviceResul
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.benchmarks.yardsticks import over_ssh
 from edgecnn.benchmarks.yardsticks.over_ssh import OverSsh
+from edgecnn.convert.export.tuning.measured_folder import folder_of
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import EdgeCnnError
 from edgecnn.edge.manifest import Manifest
@@ -43,6 +44,26 @@ def test_a_board_gets_a_bundle_of_the_files_and_its_times_are_compared(
     briefly, thoroughly = arguments
     # A benchmark chooses its own length.
     assert set(thoroughly) < set(briefly)
+
+
+def test_a_folder_of_a_search_is_a_bundle_without_the_files_for_other_programs(
+    exported: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report, manifest = read_report(KEPT), Manifest.load(exported)
+    assert manifest.for_programs
+    assert manifest.reference
+
+    def answer(hosts: list[str], job: Any, command: str) -> DeviceResults:
+        with zipfile.ZipFile(job.bundle) as bundle:
+            assert "labels.txt" not in bundle.namelist()
+        return DeviceResults(SCHEMA, command, (DeviceResult(hosts[0], None, report),))
+
+    monkeypatch.setattr(over_ssh, "bench_devices", answer)
+    base = report.files[0].name
+    (artifact,) = (artifact for artifact in manifest.exported if artifact.path == "int8.tflite")
+    made = [(replace(artifact, path=base), (exported / "int8.tflite").read_bytes())]
+    with folder_of(manifest, manifest.reference, (exported / manifest.reference.path).read_bytes(), made) as folder:
+        assert OverSsh("pi4", test_split, 60).compare(folder, base, thorough=False)[base].estimate == 1
 
 
 def test_a_board_measures_the_one_file_with_threads_up_to_its_cores_and_the_runtimes_that_need_a_name(
