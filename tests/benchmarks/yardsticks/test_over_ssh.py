@@ -15,6 +15,7 @@ from edgecnn.benchmarks.yardsticks.over_ssh import OverSsh
 from edgecnn.convert.export.tuning.measured_folder import folder_of
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import EdgeCnnError
+from edgecnn.edge.export_records import ProgramFile
 from edgecnn.edge.manifest import Manifest
 
 KEPT = Path(__file__).parents[1] / "kept_results/schema-3.json"
@@ -49,8 +50,8 @@ def test_a_board_gets_a_bundle_of_the_files_and_its_times_are_compared(
 def test_a_folder_of_a_search_is_a_bundle_without_the_files_for_other_programs(
     exported: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report, manifest = read_report(KEPT), Manifest.load(exported)
-    assert manifest.for_programs
+    report, labels = read_report(KEPT), ProgramFile("labels.txt", 1, "0" * 64, "0" * 64)
+    manifest = replace(Manifest.load(exported), for_programs=(labels,))
     assert manifest.reference
 
     def answer(hosts: list[str], job: Any, command: str) -> DeviceResults:
