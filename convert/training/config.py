@@ -1,5 +1,6 @@
 """The settings of a training run, and its records."""
 
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -20,7 +21,8 @@ ClassWeights = Literal["none", "balanced"]
 KeptFor = Literal["lowest_validation_loss", "last_epoch", "lowest_training_loss"]
 _OF_OWN_NETWORKS = ("dropout", "network", "filters")
 # Settings that change nothing at these values are not listed.
-_PLAIN = {"network": CNN, "keep": "best", "class_weights": "none", "workers": 1}
+_PLAIN = {"network": CNN, "keep": "best", "class_weights": "none", "workers": 1, "arguments": ""}
+_ARGUMENT = re.compile(r"([a-zA-Z_]\w*)=.+")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class TrainConfig:
         filters: Number of filters in each of its three stages.
         seed: Seed of the weights, the order of the images and the dropout, from 0.
         model: `module:function` or a .keras file; None for edgecnn's own network.
+        arguments: Keyword arguments of `module:function`, each as `name=value`; a value is a number, true, false or a word.
         transfer: A .keras file whose last layer is replaced; None to start from random weights.
         fine_tune: Whether to train all of the transferred model, not only its new last layer.
         teacher: A model file whose answers are learnt in addition to the labels; None for the labels alone.
@@ -73,6 +76,7 @@ class TrainConfig:
     keep: Keep = "best"
     patience: int | None = None
     class_weights: ClassWeights = "none"
+    arguments: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, good, allowed in (
@@ -93,6 +97,10 @@ class TrainConfig:
                 got = getattr(self, name)
                 text = ",".join(map(str, got)) if isinstance(got, tuple) else got
                 raise ConfigError(f"{field(name)} must be {allowed}, got {text}")
+        self._check_model()
+
+    def _check_model(self) -> None:
+        """Check that what names the model to train, or applies to one kind of model, fits together."""
         if self.model and self.transfer:
             raise ConfigError(f"{field('model')} and {field('transfer')} both name a starting model: give one of them")
         if self.transfer and is_exported(format_of(Path(self.transfer))):
@@ -107,6 +115,15 @@ class TrainConfig:
             raise ConfigError(
                 f"{field('fine_tune')} applies to a transferred model: name one with {field('transfer')}, or omit it"
             )
+        names = [found[1] if (found := _ARGUMENT.fullmatch(text)) else None for text in self.arguments]
+        for argument, name in zip(self.arguments, names, strict=True):
+            if name is None or names.count(name) > 1:
+                raise ConfigError(
+                    f"{field('arguments')} must be name=value, each name once, for example width=16, got {argument}"
+                )
+        if self.arguments and (self.model is None or self.model.endswith(".keras")):
+            origin = self.origin()
+            raise ConfigError(f"{field('arguments')} applies to {field('model')}=module:function, not to {origin}: omit it")
 
     @classmethod
     def of_recipe(cls, recipe: str, **settings: Any) -> "TrainConfig":
@@ -135,7 +152,7 @@ class TrainConfig:
 
     def settings(self) -> dict[str, str]:
         """Return the settings as text, without those that do not apply."""
-        values = asdict(self) | {"filters": ",".join(map(str, self.filters))}
+        values = asdict(self) | {"filters": ",".join(map(str, self.filters)), "arguments": ",".join(self.arguments)}
         if self.model or self.transfer:
             values = {name: value for name, value in values.items() if name not in _OF_OWN_NETWORKS}
         values = {name: value for name, value in values.items() if value != _PLAIN.get(name)}

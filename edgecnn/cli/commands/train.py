@@ -52,6 +52,12 @@ class RunOptions:
             metavar="MODEL", help="Your own model: module:function of (shape, classes), or a .keras file to continue with."
         ),
     ] = None
+    arguments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Keyword argument of module:function; repeatable.", show_default="none"
+        ),
+    ] = None
     transfer: Annotated[
         str | None, typer.Option(metavar="FILE", help="A .keras file whose last layer is replaced; the others are frozen.")
     ] = None
@@ -109,6 +115,7 @@ class RunOptions:
             filters=whole_numbers("--filters", self.filters),
             seed=self.seed,
             model=self.model,
+            arguments=tuple(self.arguments or ()),
             transfer=self.transfer,
             fine_tune=self.fine_tune,
             teacher=str(self.teacher) if self.teacher else None,

@@ -42,6 +42,13 @@ def test_what_is_not_said_is_left_to_the_recipe() -> None:
     assert (given.network, cosine.network) == ("strided", "cnn")
 
 
+def test_arguments_of_an_own_function_are_in_the_settings() -> None:
+    given = RunOptions(model="nets:small", arguments=["width=16", "depth=2"]).config()
+    assert (given.model, given.arguments) == ("nets:small", ("width=16", "depth=2"))
+    with pytest.raises(ConfigError, match="arguments applies to model=module:function, not to the CNN"):
+        RunOptions(arguments=["width=16"]).config()
+
+
 def test_what_validation_decides_is_in_the_settings() -> None:
     given = RunOptions(class_weights="balanced").config(ValidationOptions(keep="last", patience=3))
     assert (given.class_weights, given.keep, given.patience) == ("balanced", "last", 3)
