@@ -116,12 +116,12 @@ class TrainConfig:
                 f"{field('fine_tune')} applies to a transferred model: name one with {field('transfer')}, or omit it"
             )
         names = [found[1] if (found := _ARGUMENT.fullmatch(text)) else None for text in self.arguments]
-        for argument, name in zip(self.arguments, names, strict=True):
-            if name is None or names.count(name) > 1:
+        for argument, key in zip(self.arguments, names, strict=True):
+            if key is None or names.count(key) > 1:
                 raise ConfigError(
                     f"{field('arguments')} must be name=value, each name once, for example width=16, got {argument}"
                 )
-        if self.arguments and (self.model is None or self.model.endswith(".keras")):
+        if self.arguments and ":" not in (self.model or ""):
             origin = self.origin()
             raise ConfigError(f"{field('arguments')} applies to {field('model')}=module:function, not to {origin}: omit it")
 

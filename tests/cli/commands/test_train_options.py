@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from edgecnn.cli.commands.train import ClusterOptions, RunOptions, ValidationOptions
+from edgecnn.cli.commands.train import ClusterOptions, RunOptions
+from edgecnn.cli.options import ValidationOptions
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.manifest import Manifest
 
