@@ -37,9 +37,13 @@ def settings_of_networks(
     for name in networks:
         if name not in NETWORKS and ":" not in name:
             raise ConfigError(f"{field('networks')} must be {', '.join(NETWORKS)} or module:function, got {name}")
+    if not networks:
+        raise ConfigError(f"{field('networks')} names no network: name one of {', '.join(NETWORKS)}, or module:function")
     _require_once("networks", networks)
     _require_once("filters", filters)
     for name, values in arguments.items():
+        if isinstance(values, str) or not values:  # A text is a sequence, too.
+            raise ConfigError(f"{field('arguments')}: {name} needs a list of values, for example [8, 16, 32], got {values!r}")
         _require_once("arguments", [f"{name}={value}" for value in values])
     own = [name for name in networks if name in NETWORKS]
     if own and not filters:
