@@ -20,7 +20,6 @@ from edgecnn.edge.model.interface import SCHEMES
 
 if TYPE_CHECKING:  # A board has no convert, and needs no type.
     from edgecnn.convert.export.config import Batch as Batch
-    from edgecnn.convert.training.networks import NetworkName as NetworkName
 
 __all__ = [
     "FITS",

@@ -1,20 +1,18 @@
 """Networks of several sizes, trained and exported alike and measured side by side: which to ship."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgecnn.benchmarks.judge.gate import Status
 from edgecnn.benchmarks.report.pareto import ParetoPoint, front, pareto_points, pick
-from edgecnn.benchmarks.report.remarks import unstable_lines, verdict
-from edgecnn.benchmarks.report.tables import Grid, figure, grid_text, unstable
 from edgecnn.benchmarks.results.latency_summary import p50_ns, summarize
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.benchmarks.statistics.intervals import Interval
 from edgecnn.edge.records import unrecorded
 from edgecnn.edge.result import Result
-from edgecnn.edge.text import WIDTH, counted, paragraphs
+from edgecnn.edge.text import WIDTH, counted
 
 _CONFIDENCE = 0.95
 
@@ -28,7 +26,10 @@ class SweptNetwork:
         file: Its exported file, as the report names it.
         parameters: Number of parameters of the Keras model.
         macs: Multiply-accumulates of one image, of the exported file.
-        network: Name of edgecnn's own network, for example `cnn`.
+        network: Name of edgecnn's own network, for example `cnn`, or `module:function`.
+        arguments: What it was built with besides, as `name=value`.
+        val_images: Number of validation images; None without them.
+        val_correct: Number of them that its file classifies right.
     """
 
     filters: tuple[int, ...]
@@ -36,17 +37,66 @@ class SweptNetwork:
     parameters: int
     macs: int
     network: str = "cnn"
+    arguments: tuple[str, ...] = ()
+    val_images: int | None = None
+    val_correct: int | None = None
 
     @property
     def name(self) -> str:
         """Its name in the sweep."""
-        return network_name(self.network, self.filters)
+        return network_name(self.network, self.filters, self.arguments)
 
 
-def network_name(network: str, filters: Sequence[int]) -> str:
-    """Return a network's name in a sweep: `strided 8,16,32`, or `8,16,32` for the cnn."""
+def network_name(network: str, filters: Sequence[int], arguments: Sequence[str] = ()) -> str:
+    """Return a network's name in a sweep: `strided 8,16,32`, `8,16,32` for the cnn, or `nets:small width=8`."""
     numbers = ",".join(map(str, filters))
-    return numbers if network == "cnn" else f"{network} {numbers}"
+    return " ".join(filter(None, ("" if network == "cnn" else network, numbers, *arguments)))
+
+
+@dataclass(frozen=True)
+class RungNetwork:
+    """A network after a rung of successive halving.
+
+    Attributes:
+        name: Its name in the sweep.
+        val_images: Number of validation images.
+        val_correct: Number of them that the Keras model of the kept epoch classifies right.
+        parameters: Number of parameters of the Keras model.
+        macs: Multiply-accumulates of one image, of the Keras model.
+        seconds: Wall time of its epochs in seconds.
+        goes_on: Whether it is in the next rung.
+    """
+
+    name: str
+    val_images: int
+    val_correct: int
+    parameters: int
+    macs: int
+    seconds: float
+    goes_on: bool = False
+
+
+@dataclass(frozen=True)
+class Rung:
+    """Networks that were trained for the same number of epochs, of which the better half went on.
+
+    Attributes:
+        epochs: Number of epochs of each.
+        networks: The networks, in the order that was asked for.
+    """
+
+    epochs: int
+    networks: tuple[RungNetwork, ...]
+
+    def to_text(self) -> str:
+        """Return which networks went on, as one line."""
+        going = ", ".join(
+            f"{network.name} ({100 * network.val_correct / network.val_images:.2f} %)"
+            for network in self.networks
+            if network.goes_on
+        )
+        left = ", ".join(network.name for network in self.networks if not network.goes_on)
+        return f"After {counted(self.epochs, 'epoch')} went on: {going}; not: {left}"
 
 
 @dataclass(frozen=True)
@@ -63,7 +113,8 @@ class SweepRow:
         p50_ns: Median of all runs (`edgecnn.benchmarks.results.latency_summary.p50_ns`).
         ratio: Its time over the first network's, with its 95 % interval; None for the first, and after a single launch.
         status: The file's verdict, as `edgecnn bench` gives it.
-        on_front: Whether no other file is at least as good in accuracy, time and size, and better in one.
+        on_front: Whether no other file is at least as good in accuracy, time and size, and better in one. Accuracy is that on
+            the validation images, if there are some.
     """
 
     network: SweptNetwork
@@ -82,6 +133,28 @@ class SweepRow:
         """Share of the test images that the file has right, 0 to 1."""
         return self.correct / self.images
 
+    @property
+    def comparing(self) -> tuple[int, int]:
+        """Number of images that networks are compared on, and of those that the file has right: validation or test images."""
+        network = self.network
+        if network.val_images is None or network.val_correct is None:
+            return self.images, self.correct
+        return network.val_images, network.val_correct
+
+
+@dataclass(frozen=True)
+class ChosenNetwork:
+    """A network that the validation images chose.
+
+    Attributes:
+        name: Its name in the sweep.
+        accuracy: Share of the test images that its file has right, 0 to 1, with its interval: 95 % for all chosen networks at
+            once (Bonferroni).
+    """
+
+    name: str
+    accuracy: Interval
+
 
 @dataclass(frozen=True, repr=False)
 class Sweep(Result):
@@ -95,6 +168,10 @@ class Sweep(Result):
         reach: The share of right images that was asked for, 0 to 1, or None.
         smallest: The network of the smallest file that is shown to reach it, or None.
         settings: What all networks were trained and exported with.
+        smallest_chosen: With validation images, the network of the smallest file that they show to reach it, or None;
+            `smallest` is that network if the test images confirm it.
+        chosen: With validation images, the networks named above, which they chose, as the test images judge them.
+        rungs: Successive halving before the last training; empty without a time limit.
         report: The measurement of their files; not in the JSON.
         picture: Where accuracy is drawn against time; not in the JSON.
     """
@@ -106,6 +183,9 @@ class Sweep(Result):
     reach: float | None
     smallest: str | None
     settings: dict[str, str]
+    smallest_chosen: str | None = None
+    chosen: tuple[ChosenNetwork, ...] = ()
+    rungs: tuple[Rung, ...] = ()
     report: Report | None = unrecorded(None)
     picture: Path | None = unrecorded(None)
 
@@ -113,22 +193,66 @@ class Sweep(Result):
         """Return which networks to take, and the table; `verbose` gives every reason why times are unstable."""
         if self.report is None:
             return ", ".join(row.network.name for row in self.rows)
+        from edgecnn.benchmarks.report.sweep_text import sweep_text  # noqa: PLC0415 - It imports this module.
+
         text = sweep_text(self, self.report, self.settings["file"], width, verbose)
         return f"{text}\nPicture: {self.picture}" if self.picture else text
 
 
-def sweep_of(report: Report, networks: Sequence[SweptNetwork], reach: float | None, settings: dict[str, str]) -> Sweep:
+def sweep_of(
+    report: Report,
+    networks: Sequence[SweptNetwork],
+    reach: float | None,
+    settings: dict[str, str],
+    rungs: tuple[Rung, ...] = (),
+) -> Sweep:
     """Join what was trained with what was measured.
+
+    With validation images, they alone choose: the front, the networks that are named, and the smallest that reaches a share.
 
     Args:
         report: Measurement of the networks' files, side by side, with their accuracy.
         networks: In the order of the report's files.
         reach: Share of right images, 0 to 1, that the smallest file is looked for with.
         settings: For the record.
+        rungs: Rungs of successive halving before the last.
     """
-    pickable = pareto_points(report)
+    by_file = {network.file: network for network in networks}
+    validated = networks[0].val_images is not None
+    pickable = [_on_validation(point, by_file[point.name]) for point in pareto_points(report)]
     on_front = {candidate.name for candidate in front(pickable)}
-    names = {network.file: network.name for network in networks}
+    rows = _rows(report, networks, on_front)
+    picks = pick(pickable)
+    # The test images judge what validation images chose, so that it may be chosen by each file's own interval.
+    together = 1 if validated else len(networks)
+    reaching = [item for item in pickable if reach is not None and _interval(item.correct, item.images, together).low >= reach]
+    smallest = min(reaching, key=lambda item: (item.size_bytes, item.p50_ns), default=None)
+    named = [*(vars(picks).values() if picks else ()), *((smallest,) if smallest else ())]
+    names = list(dict.fromkeys(by_file[point.name].name for point in named))
+    judged = {row.network.name: _interval(row.correct, row.images, len(names)) for row in rows if row.network.name in names}
+    found = by_file[smallest.name].name if smallest else None
+    confirmed = found is not None and (not validated or judged[found].low >= (reach or 0))
+    return Sweep(
+        rows=rows,
+        most_accurate=by_file[picks.most_accurate.name].name if picks else None,
+        balanced=by_file[picks.balanced.name].name if picks else None,
+        fastest=by_file[picks.fastest.name].name if picks else None,
+        reach=reach,
+        smallest=found if confirmed else None,
+        settings=settings,
+        smallest_chosen=found if validated else None,
+        chosen=tuple(ChosenNetwork(name, judged[name]) for name in names) if validated else (),
+        rungs=rungs,
+    )
+
+
+def _on_validation(point: ParetoPoint, network: SweptNetwork) -> ParetoPoint:
+    if network.val_images is None or network.val_correct is None:
+        return point
+    return replace(point, images=network.val_images, correct=network.val_correct)
+
+
+def _rows(report: Report, networks: Sequence[SweptNetwork], on_front: Set[str]) -> tuple[SweepRow, ...]:
     first, rows = report.files[0], []
     for network, file in zip(networks, report.files, strict=True):
         accuracy = file.accuracy
@@ -147,97 +271,13 @@ def sweep_of(report: Report, networks: Sequence[SweptNetwork], reach: float | No
                 on_front=file.name in on_front,
             )
         )
-    picks = pick(pickable)
-    reaching = [item for item in pickable if reach is not None and _lowest(item, len(networks)) >= reach]
-    smallest = min(reaching, key=lambda item: (item.size_bytes, item.p50_ns), default=None)
-    return Sweep(
-        rows=tuple(rows),
-        most_accurate=names[picks.most_accurate.name] if picks else None,
-        balanced=names[picks.balanced.name] if picks else None,
-        fastest=names[picks.fastest.name] if picks else None,
-        reach=reach,
-        smallest=names[smallest.name] if smallest else None,
-        settings=settings,
-    )
+    return tuple(rows)
 
 
-def _lowest(file: ParetoPoint, networks: int) -> float:
-    """Return the share of right images that a file is shown to have, 95 % sure of all networks at once (Bonferroni).
+def _interval(correct: int, images: int, together: int) -> Interval:
+    """Return the interval of a share of right images, 95 % sure of `together` files at once (Bonferroni).
 
-    The smallest that seems to reach a share was chosen by the very images that it was measured on. The best of several at the
-    limit would seem to in most sweeps.
+    The smallest file that seems to reach a share was chosen by the very images that it was measured on, if there are no others.
+    The best of several at the limit would seem to in most sweeps.
     """
-    return binomial.interval(file.correct, file.images, 1 - (1 - _CONFIDENCE) / networks).low
-
-
-def sweep_text(sweep: Sweep, report: Report, kind: str, width: int = WIDTH, verbose: bool = False) -> str:
-    """Return which networks to take, the table and what limits what may be believed.
-
-    Args:
-        sweep: What was found.
-        report: What it was measured in.
-        kind: What the files are called, as `int8.tflite`.
-        width: Columns of a line.
-        verbose: Give every reason why times are unstable, not the first few.
-    """
-    noise = [f"{item.text} ({item.name})" for item in report.noise]
-    notes = [
-        f"{counted(sweep.rows[0].images, 'test image')}. *: on the Pareto front: no other file is at least as accurate, fast "
-        "and small, and better in one of the three."
-    ]
-    if len(sweep.rows) > 1:
-        notes.append("The best of several was chosen on the images that it was measured on: expect a little less on others.")
-    notes += unstable_lines("Unstable times, marked with !:", noise, verbose)
-    blocks = (_answer(sweep, report), [grid_text(_table(sweep, report, kind), width)], notes)
-    return "\n\n".join("\n".join(block if at == 1 else paragraphs(block, width, "    ")) for at, block in enumerate(blocks))
-
-
-def _answer(sweep: Sweep, report: Report) -> list[str]:
-    lines = verdict(report)
-    if sweep.most_accurate:
-        lines.append(f"Most accurate {sweep.most_accurate}, balanced {sweep.balanced}, fastest {sweep.fastest}.")
-    if sweep.reach is not None:
-        found = f"{sweep.smallest} is the smallest file that is" if sweep.smallest else "No file is"
-        sure = "95 %" if len(sweep.rows) == 1 else f"95 %, of all {len(sweep.rows)} files at once"
-        lines.append(f"{found} shown to be right on at least {100 * sweep.reach:.2f} % ({sure}).")
-    return lines
-
-
-def _table(sweep: Sweep, report: Report, kind: str) -> Grid:
-    headings = (
-        "network",
-        "file",
-        "gate",
-        "parameters",
-        "MACs",
-        "file\nKiB",
-        "Keras\n% right",
-        "file\n% right",
-        "drop\n95 %, points",
-        "p50\nµs",
-        "time over\nthe first",
-        "front",
-    )
-    cells = []
-    for row, file in zip(sweep.rows, report.files, strict=True):
-        drop = f"{100 * row.drop.low:+.2f} to {100 * row.drop.high:+.2f}"
-        cells.append(
-            (
-                row.network.name,
-                Path(row.network.file).stem,
-                row.status,
-                f"{row.network.parameters:,}",
-                f"{row.network.macs:,}",
-                f"{row.size_bytes / 1024:.1f}",
-                f"{100 * row.keras_correct / row.images:.2f}",
-                f"{100 * row.accuracy:.2f}",
-                drop,
-                figure(row.p50_ns / 1e3) + ("!" if unstable(report, file) else ""),
-                f"{row.ratio.estimate:.2f}" if row.ratio else "1",
-                "*" if row.on_front else "",
-            )
-        )
-    less = ("parameters", "Keras\n% right", "time over\nthe first", "drop\n95 %, points")
-    one_name = len({name for _, name, *_ in cells}) == 1
-    shown = [cell[:1] + cell[2:] for cell in (headings, *cells)] if one_name else [headings, *cells]
-    return Grid(f"Networks by size, {kind}", shown[0], tuple(shown[1:]), less)
+    return binomial.interval(correct, images, 1 - (1 - _CONFIDENCE) / together)

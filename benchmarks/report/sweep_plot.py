@@ -12,6 +12,8 @@ _ON, _OFF, _REACH = "#c2410c", "#6b7280", "#2563eb"
 def save_sweep(path: Path, sweep: Sweep, kind: str) -> None:
     """Draw accuracy against time, size and multiply-accumulates into a .png file; filled and joined on the front.
 
+    Accuracy is that on the validation images, if there are some: the front rests on it.
+
     Args:
         path: The file.
         sweep: What was found.
@@ -26,7 +28,8 @@ def save_sweep(path: Path, sweep: Sweep, kind: str) -> None:
         ("size of the file (KiB)", [row.size_bytes / 1024 for row in sweep.rows]),
         ("multiply-accumulates of one image (thousands)", [row.network.macs / 1e3 for row in sweep.rows]),
     )
-    right = [100 * row.accuracy for row in sweep.rows]
+    right = [100 * right / images for images, right in (row.comparing for row in sweep.rows)]
+    kind_of_images = "test" if sweep.rows[0].network.val_images is None else "validation"
     with png_figure(path, 13.5, 4.6) as figure:
         from matplotlib.patheffects import withStroke  # Not above: png_figure says so where matplotlib is missing.
 
@@ -45,7 +48,7 @@ def save_sweep(path: Path, sweep: Sweep, kind: str) -> None:
             log_axis(axes.xaxis)
             axes.grid(color="#e5e7eb", linewidth=0.6)
             axes.spines[["top", "right"]].set_visible(False)
-        figure.axes[0].set_ylabel(f"{sweep.rows[0].images:,} test images: right (%)")
+        figure.axes[0].set_ylabel(f"{sweep.rows[0].comparing[0]:,} {kind_of_images} images: right (%)")
         reach = "" if sweep.reach is None else f"; dashed: {100 * sweep.reach:.2f} %"
         title = f"{kind} by network. Filled: on the front of accuracy, time and size{reach}"
         figure.suptitle(title, x=0.01, ha="left", fontsize=11)

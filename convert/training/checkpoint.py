@@ -145,8 +145,9 @@ def _same_run(folder: Path, config: TrainConfig, dataset: DatasetRecord, interfa
                 "start the same number, if necessary several on one machine"
             )
         if value != given[name]:
+            before, now = (",".join(map(str, it)) if isinstance(it, tuple) else it for it in (value, given[name]))
             raise ConfigError(
-                f"{field('resume')}: {folder} was trained with {field(name)}={value}, not {given[name]}: give that value"
+                f"{field('resume')}: {folder} was trained with {field(name)}={before}, not {now}: give that value"
             )
     files = (checkpoint.last, checkpoint.best)
     if any(len(file) != 2 for file in files) or not 1 <= checkpoint.best_epoch <= len(checkpoint.history):

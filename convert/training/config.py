@@ -1,5 +1,6 @@
 """The settings of a training run, and its records."""
 
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -21,7 +22,8 @@ ClassWeights = Literal["none", "balanced"]
 KeptFor = Literal["lowest_validation_loss", "last_epoch", "lowest_training_loss"]
 _OF_OWN_NETWORKS = ("dropout", "network", "filters")
 # Settings that change nothing at these values are not listed.
-_PLAIN = {"network": CNN, "keep": "best", "class_weights": "none", "workers": 1}
+_PLAIN = {"network": CNN, "keep": "best", "class_weights": "none", "workers": 1, "arguments": ""}
+_ARGUMENT = re.compile(r"([a-zA-Z_]\w*)=.+")
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class TrainConfig:
         filters: Number of filters in each of its three stages.
         seed: Seed of the weights, the order of the images and the dropout, from 0.
         model: `module:function` or a .keras file; None for edgecnn's own network.
+        arguments: Keyword arguments of `module:function`, each as `name=value`; a value is a number, true, false or a word.
         transfer: A .keras file whose last layer is replaced, or a name in `edgecnn.convert.training.backbones.BACKBONES`; None
             to start from random weights.
         weights: An .h5 file of a named backbone's weights, saved with include_top=False; None for those of ImageNet in Keras's
@@ -80,6 +83,7 @@ class TrainConfig:
     keep: Keep = "best"
     patience: int | None = None
     class_weights: ClassWeights = "none"
+    arguments: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, good, allowed in (
@@ -100,6 +104,10 @@ class TrainConfig:
                 got = getattr(self, name)
                 text = ",".join(map(str, got)) if isinstance(got, tuple) else got
                 raise ConfigError(f"{field(name)} must be {allowed}, got {text}")
+        self._check_model()
+
+    def _check_model(self) -> None:
+        """Check that what names the model to train, or applies to one kind of model, fits together."""
         if self.model and self.transfer:
             raise ConfigError(f"{field('model')} and {field('transfer')} both name a starting model: give one of them")
         if self.transfer and self.backbone is None and is_exported(format_of(Path(self.transfer))):
@@ -118,6 +126,15 @@ class TrainConfig:
             raise ConfigError(
                 f"{field('fine_tune')} applies to a transferred model: name one with {field('transfer')}, or omit it"
             )
+        names = [found[1] if (found := _ARGUMENT.fullmatch(text)) else None for text in self.arguments]
+        for argument, key in zip(self.arguments, names, strict=True):
+            if key is None or names.count(key) > 1:
+                raise ConfigError(
+                    f"{field('arguments')} must be name=value, each name once, for example width=16, got {argument}"
+                )
+        if self.arguments and ":" not in (self.model or ""):
+            origin = self.origin()
+            raise ConfigError(f"{field('arguments')} applies to {field('model')}=module:function, not to {origin}: omit it")
 
     @classmethod
     def of_recipe(cls, recipe: str, **settings: Any) -> "TrainConfig":
@@ -151,7 +168,7 @@ class TrainConfig:
 
     def settings(self) -> dict[str, str]:
         """Return the settings as text, without those that do not apply."""
-        values = asdict(self) | {"filters": ",".join(map(str, self.filters))}
+        values = asdict(self) | {"filters": ",".join(map(str, self.filters)), "arguments": ",".join(self.arguments)}
         if self.model or self.transfer:
             values = {name: value for name, value in values.items() if name not in _OF_OWN_NETWORKS}
         values = {name: value for name, value in values.items() if value != _PLAIN.get(name)}

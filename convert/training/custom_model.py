@@ -7,12 +7,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgecnn.convert.keras.load import load_keras
 from edgecnn.convert.keras.runtime import KerasRuntime, load_file, load_from_bytes
-from edgecnn.convert.keras.trust import import_named, working_directory
+from edgecnn.convert.keras.trust import import_named
 from edgecnn.convert.training.backbones import build_backbone
+from edgecnn.convert.training.builder import built_model, require_taken
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.networks import build_network
 from edgecnn.convert.training.phases import HEAD
@@ -32,7 +31,8 @@ def resolved(config: TrainConfig) -> TrainConfig:
     """Return the settings with the recipe's dropout, and the hashes of the files named by `teacher` and `model` or `transfer`.
 
     Raises:
-        ConfigError: If `model` is not `module:function` or a .keras file, or the module can't be imported.
+        ConfigError: If `model` is not `module:function` or a .keras file, the module can't be imported, or the function does
+            not take an argument.
         ArtifactError: If a file can't be read.
     """
     if config.teacher:
@@ -45,6 +45,7 @@ def resolved(config: TrainConfig) -> TrainConfig:
         return replace(config, source_sha256=sha256(read_bytes(Path(named))))
     load_keras()  # The module imports Keras too, but not quietly.
     source = import_named(module_of(config)[0], f"{field('model')}={named}").__file__
+    require_taken(named, config.arguments)
     return replace(config, source_sha256=sha256(read_bytes(Path(source))) if source else None)
 
 
@@ -84,7 +85,7 @@ def new_model(config: TrainConfig, shape: Shape, classes: int, trust: tuple[str,
         return build_network(config.network, shape, classes, config.own_dropout(), config.filters)
     if config.model.endswith(".keras"):
         return _fixed(load_file(read_model(Path(config.model)), trust, training=True), shape)
-    return _fixed(_built(config.model, shape, classes), shape)
+    return _fixed(built_model(config.model, config.arguments, shape, classes), shape)
 
 
 def open_fitting(model: Any, config: TrainConfig, shape: Shape, classes: int, trust: tuple[str, ...]) -> KerasRuntime:
@@ -174,37 +175,6 @@ def _has_own(config: Any) -> bool:
         return False
     module = config.get("module") if config.get("registered_name") else None
     return (module is not None and module.partition(".")[0] != "keras") or any(map(_has_own, config.values()))
-
-
-def _built(named: str, shape: Shape, classes: int) -> Any:
-    module, _, name = named.partition(":")
-    function = getattr(import_named(module, f"{field('model')}={named}"), name, None)
-    if not callable(function):
-        raise ConfigError(
-            f"{field('model')}={named}: {module} has no function {name}: write one that takes the images' shape and the number "
-            "of classes"
-        )
-    try:
-        with working_directory():
-            model = function(shape, classes)
-            if isinstance(model, load_keras().Model) and not model.built:
-                _build(model, shape)
-    except Exception as error:  # The function's code may raise anything.
-        reason = why(error, named=True)
-        raise ConfigError(
-            f"{field('model')}={named} fails for images of {shape} and {classes} classes ({reason}): fix it"
-        ) from error
-    if not isinstance(model, load_keras().Model):
-        raise ConfigError(f"{field('model')}={named} returns {type(model).__name__}, not a keras.Model: return the model")
-    return model
-
-
-def _build(model: Any, shape: Shape) -> None:
-    if isinstance(model, load_keras().Sequential):
-        model.build((None, *shape))
-    else:
-        # A subclassed model creates its layers when called.
-        model(np.zeros((1, *shape), np.float32))
 
 
 def _fixed(model: Any, shape: Shape) -> Any:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from edgecnn.convert.training.config import Epoch, KeptFor, TrainConfig
+from edgecnn.edge.data.dataset import Dataset
+from edgecnn.edge.errors import ConfigError, field
 
 
 def figure_of(epoch: Epoch) -> float:
@@ -34,3 +36,11 @@ def kept_epoch(config: TrainConfig, history: Sequence[Epoch], interrupted: bool)
     if config.keep == "best" and interrupted:
         return best_of(history), "lowest_training_loss"
     return len(history), "last_epoch"
+
+
+def needs_validation(name: str, dataset: Dataset) -> ConfigError:
+    """Return the error that a setting, here named, needs validation images, which the dataset does not have."""
+    return ConfigError(
+        f"{field(name)} needs validation images, which {dataset.name} does not have: take some of the training "
+        f"images with {field('val_share')}=0.1, or add a val/ (x_val and y_val in an .npz)"
+    )

@@ -20,13 +20,13 @@ from edgecnn.convert.training.distributed.worker import SingleWorker
 from edgecnn.convert.training.fit.batches import training_batches, validation_batches
 from edgecnn.convert.training.fit.epoch_callback import epoch_callback
 from edgecnn.convert.training.fit.interrupt import HeldInterrupt
-from edgecnn.convert.training.kept_epoch import is_out_of_patience
+from edgecnn.convert.training.kept_epoch import is_out_of_patience, needs_validation
 from edgecnn.convert.training.phases import phases_of
 from edgecnn.convert.training.prepared_model import PreparedModel, begin_phase, prepared_model
 from edgecnn.convert.training.trained_model import FinishedFit, write_trained_model
 from edgecnn.convert.training.training_run import TrainingRun, TrainState
 from edgecnn.edge.data.dataset import Dataset
-from edgecnn.edge.errors import ArtifactError, ConfigError, field
+from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.files import make_folder
 from edgecnn.edge.manifest import Output, Preprocessing
 from edgecnn.edge.model.interface import Interface
@@ -125,10 +125,7 @@ def train_together(
 
 def _train(run: TrainingRun) -> TrainResult | None:
     if run.config.patience is not None and run.dataset.val is None:
-        raise ConfigError(
-            f"{field('patience')} needs validation images, which {run.dataset.name} does not have: take some of the training "
-            f"images with {field('val_share')}=0.1, or add a val/ (x_val and y_val in an .npz)"
-        )
+        raise needs_validation("patience", run.dataset)
     if run.chief:
         try:
             earlier_manifest(run.folder)  # Raises if the folder is another program's.

@@ -1,118 +1,131 @@
-"""Trains and measures edgecnn's own networks in several sizes, to find which to ship."""
+"""Trains and measures networks of several kinds and sizes, to find which to ship."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from edgecnn.api.data import load_dataset
 from edgecnn.api.export import tuning_for
-from edgecnn.api.train import fitted_interface, train
+from edgecnn.api.sweeping.network_work import NetworkWork
+from edgecnn.api.sweeping.rungs import run_rungs
 from edgecnn.benchmarks.judge.budgets import load_budgets
 from edgecnn.benchmarks.judge.gate import Policy
 from edgecnn.benchmarks.measure.lineup import models_lineup
 from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.measure.schedule import steps_of
-from edgecnn.benchmarks.report.sweep import Sweep, SweptNetwork, network_name, sweep_of
+from edgecnn.benchmarks.report.sweep import Sweep, SweptNetwork, sweep_of
 from edgecnn.benchmarks.report.sweep_plot import save_sweep
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.benchmarks.yardsticks.choose import HERE, TUNE_SECONDS, yardstick_of
 from edgecnn.convert.export.config import ExportConfig
-from edgecnn.convert.export.export import export as export_model
-from edgecnn.convert.export.tuning.yardstick import Tuning
-from edgecnn.convert.training.checkpoint import begun, is_finished
+from edgecnn.convert.sweep.settings_of_networks import settings_of_networks
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.custom_model import resolved
-from edgecnn.convert.training.networks import CNN, NetworkName
-from edgecnn.edge.anatomy.summary import summarize
+from edgecnn.convert.training.kept_epoch import needs_validation
+from edgecnn.convert.training.networks import CNN
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
-from edgecnn.edge.errors import ArtifactError, ConfigError, field
+from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.files import make_folder
-from edgecnn.edge.folder.file_names import MODEL_NAME
-from edgecnn.edge.folder.model_file import read_model
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.formats import FORMATS
-from edgecnn.edge.inference.reference_probabilities import load_reference
-from edgecnn.edge.manifest import Manifest
-from edgecnn.edge.model.interface import SCHEMES, Interface
+from edgecnn.edge.model.interface import HOW_TO_SAY, Interface, as_interface
 from edgecnn.edge.progress import SILENT, Progress
 from edgecnn.edge.provenance import versions
 from edgecnn.edge.records import to_json
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.transaction import locked, replaced_together
 
+# What tells a sweep's networks apart.
+_OF_EACH = ("network", "filters", "model", "arguments")
+
 
 def sweep(  # Longer than 50 lines: its arguments and their docs.
-    filters: Sequence[tuple[int, ...]],
+    filters: Sequence[tuple[int, ...]] = (),
     data: Dataset | str | Path | None = None,
     out: str | Path = "artifacts/sweep",
     *,
-    networks: Sequence[NetworkName] = (CNN,),
+    networks: Sequence[str] = (CNN,),
+    arguments: Mapping[str, Sequence[float | str]] = MappingProxyType({}),
     config: TrainConfig = TrainConfig(),
+    minutes: float | None = None,
     model_format: str = "tflite",
     precision: str = "int8",
     tune: bool = False,
     reach_percent: float | None = None,
     allow: Sequence[str] = (),
     images: FolderOptions = NO_OPTIONS,
+    interface: Interface | str | None = None,
     command: str = "edgecnn.sweep(...)",
     progress: Progress = SILENT,
 ) -> Sweep:
-    """Train, export, measure and judge networks of several sizes: accuracy against time, size and multiply-accumulates.
+    """Train, export, measure and judge several networks: accuracy against time, size and multiply-accumulates.
 
-    Finished work is not repeated: the same call continues where it stopped. It writes sweep.png, sweep.json and
-    bench.json into `out`.
+    With validation images, the networks are compared and chosen on them, and the test images judge those chosen; without
+    them, the test images do both. Finished work is not repeated: the same call continues where it stopped. It writes
+    sweep.png, sweep.json and bench.json into `out`.
 
     Args:
-        filters: Three numbers for each size, one per stage, for example `(8, 16, 32)`.
+        filters: Three numbers for each size of edgecnn's own networks, one per stage, for example `(8, 16, 32)`.
         data: Training and test images: a `Dataset`, or an argument of `edgecnn.load_dataset`.
         out: Output folder, with one folder per network.
-        networks: `cnn`, `strided` or `separable`; each is trained with each of `filters`.
-        config: Training settings of all networks; its own network and filters are ignored.
+        networks: `cnn`, `strided` or `separable`, each trained with each of `filters`; or your own function, as
+            `module:function` of the images' shape, the number of classes, and `arguments`.
+        arguments: Values of keyword arguments of your own functions, for example `{"width": [8, 16, 32]}`, and of `dropout` for
+            edgecnn's own networks; a network is trained for each combination of those that it takes.
+        config: Training settings of all networks; its own network, filters, model and arguments are ignored.
+        minutes: Limit of the training time, above 0: all networks train for a few epochs, the better half for twice as many,
+            and so on until three are left, which are exported and measured. It plans `config.epochs` and needs validation
+            images. None trains all.
         model_format: `tflite` or `onnx`.
         precision: `float32`, `float16`, `dynamic`, `int8` or `int16x8`.
         tune: Whether to tune each network's int8 file for this machine, as `edgecnn.export` does. The table has the tuned file
             of each network, or its fastest plain file where tuning gains nothing; that may be the float one.
         reach_percent: Accuracy for which the smallest sufficient file is also named, above 0 to 100 %.
         allow: Names of noise to ignore, or `noise` for all of it.
-        images: How a folder of images is read, if `data` is not a `Dataset`.
+        images: How images are read, and the share of validation images, if `data` is not a `Dataset`.
+        interface: Preprocessing and output of your own functions' networks, as in `edgecnn.evaluate`; edgecnn's own take
+            pixel / 255.
         command: Command that the measurement's report recommends for repeating.
         progress: Receives the progress.
 
     Returns:
-        A row for each network; `report` is the measurement.
+        A row for each exported network; `report` is the measurement.
 
     Raises:
         ArtifactError: If a file in a network's folder is damaged.
-        ConfigError: If a number is out of range, or `out` holds another sweep.
+        ConfigError: If a number is out of range, no network takes an argument, a network can't be built, or `out` holds
+            another sweep.
         GateFailed: If a network can't be exported accurately enough.
         MissingDependency: If TensorFlow or a runtime is not installed.
         KeyboardInterrupt: If interrupted; the same call continues.
     """
     if reach_percent is not None and not 0 < reach_percent <= 100:
         raise ConfigError(f"{field('reach_percent')} must be percent above 0, for example 98.5, got {reach_percent:g}")
-    if len(set(filters)) < len(filters):
-        raise ConfigError(f"{field('filters')} names a network twice: name each once")
-    if len(set(networks)) < len(networks):
-        raise ConfigError(f"{field('networks')} names a network twice: name each once")
     if tune and precision != "int8":
         raise ConfigError(f"{field('tune')} makes int8 files: use it with {field('precision')}=int8")
+    if minutes is not None and not 0 < minutes < float("inf"):
+        raise ConfigError(f"{field('minutes')} must be more than 0, got {minutes:g}")
+    taken = as_interface(interface, images.fit or "letterbox")
+    _require_interface(networks, taken)
     policy, exporting, folder = Policy(tuple(allow)), ExportConfig((model_format,), (precision,)), Path(out)
-    configs = [resolved(replace(config, network=name, filters=tuple(stages))) for name in networks for stages in filters]
+    configs = settings_of_networks(config, networks, filters, arguments)
     dataset = data if isinstance(data, Dataset) else load_dataset(data, images)
+    for name, given in (("minutes", minutes), ("patience", config.patience)):
+        if given is not None and dataset.val is None:
+            raise needs_validation(name, dataset)
     make_folder(folder)
     progress.say(dataset.describe())
     yardstick = yardstick_of(HERE, TUNE_SECONDS, dataset.test, progress, (model_format,)) if tune else None
     tuning = tuning_for(None, yardstick) if yardstick else None
     plain = FORMATS[model_format].file_name(precision)
-    work = _Work(dataset, exporting, tuning, plain, folder, progress)
-    swept = [work.network(item, f"{place + 1} of {len(configs)}") for place, item in enumerate(configs)]
+    work = NetworkWork(dataset, exporting, tuning, plain, folder, taken, progress)
+    final, rungs = (configs, ()) if minutes is None else run_rungs(work, configs, minutes)
+    swept = [work.network(item, f"{place + 1} of {len(final)}") for place, item in enumerate(final)]
     report = _measured(work, swept, policy, command)
-    shared = {name: value for name, value in configs[0].settings().items() if name not in ("network", "filters")}
     reach = None if reach_percent is None else reach_percent / 100
     kind = f"tuned, or the fastest plain {FORMATS[model_format].title} file" if tune else plain
-    result = sweep_of(report, swept, reach, shared | {"file": kind})
+    result = sweep_of(report, swept, reach, _shared(final) | {"file": kind}, rungs)
     with locked(folder, progress.say), replaced_together(folder) as new:
         (new / "bench.json").write_bytes(to_json(report).encode())
         (new / "sweep.json").write_bytes(to_json(result).encode())
@@ -120,7 +133,25 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
     return replace(result, report=report, picture=folder / "sweep.png")
 
 
-def _measured(work: "_Work", networks: Sequence[SweptNetwork], policy: Policy, command: str) -> Report:
+def _require_interface(networks: Sequence[str], interface: Interface | None) -> None:
+    """Check that it is stated how your own networks take pixels, and only if there are some."""
+    own = next((name for name in networks if ":" in name), None)
+    if own and interface is None:
+        raise ConfigError(f"how {own} takes pixels is not known: state it with {HOW_TO_SAY}")
+    if interface and not own:
+        raise ConfigError(
+            f"{field('interface')} applies to module:function, and edgecnn's own networks take pixel / 255: omit it"
+        )
+
+
+def _shared(configs: Sequence[TrainConfig]) -> dict[str, str]:
+    """Return the settings that all networks have."""
+    first, *others = [config.settings() for config in configs]
+    same = {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
+    return {name: value for name, value in same.items() if name not in _OF_EACH}
+
+
+def _measured(work: NetworkWork, networks: Sequence[SweptNetwork], policy: Policy, command: str) -> Report:
     files = [network.file for network in networks]
     model_format = work.exporting.formats[0]
     options = BenchOptions()
@@ -135,93 +166,3 @@ def _measured(work: "_Work", networks: Sequence[SweptNetwork], policy: Policy, c
         versions=versions("numpy"),
         on_progress=steps_of(work.progress),
     )
-
-
-class _Lines:
-    """Progress without texts of several lines: the summaries of all networks' layers would bury the rest."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self.step = progress.step
-
-    def say(self, text: str) -> None:
-        """Pass on a line."""
-        if "\n" not in text:
-            self._progress.say(text)
-
-
-@dataclass(frozen=True)
-class _Work:
-    """The settings for each network of a sweep.
-
-    Attributes:
-        dataset: Training and test images.
-        exporting: Files to export.
-        tuning: How to tune them; None for plain files.
-        plain: Name of its plain file.
-        folder: Folder that holds its folder.
-        progress: Receives the progress.
-    """
-
-    dataset: Dataset
-    exporting: ExportConfig
-    tuning: Tuning | None
-    plain: str
-    folder: Path
-    progress: Progress
-
-    def network(self, config: TrainConfig, place: str) -> SweptNetwork:
-        """Train and export a network, unless that is already done."""
-        name = network_name(config.network, config.filters)
-        folder = self.folder / name.replace(" ", "-").replace(",", "-")
-        said = f"{place}, {name}"
-        self._train(config, folder, said)
-        self._export(folder, said)
-        file = folder / (self._tuned(folder) or self.plain)
-        cost = summarize(str(file), read_model(file))
-        parameters = summarize(MODEL_NAME, read_model(folder / MODEL_NAME)).parameters
-        return SweptNetwork(config.filters, f"{folder.name}/{file.name}", parameters, cost.macs, config.network)
-
-    def _train(self, config: TrainConfig, folder: Path, said: str) -> None:
-        interface = fitted_interface(Interface(SCHEMES["unit"]), self.dataset)
-        started = begun(folder)
-        if started:
-            try:
-                finished = is_finished(folder, config, self.dataset.record(), interface)
-            except ConfigError as error:
-                reason = error.marked.removeprefix(f"{field('resume')}: ").split(": ")[0]
-                raise ConfigError(f"{reason}: name another folder with {field('out')}, or delete this one") from error
-            if finished:
-                self.progress.say(f"{said}: trained before")
-                return
-        self.progress.say(f"{said}: training")
-        if train(self.dataset, folder, config=config, resume=started, progress=_Lines(self.progress)).interrupted:
-            self.progress.say("Interrupted: the same command continues.")
-            raise KeyboardInterrupt
-
-    def _export(self, folder: Path, said: str) -> None:
-        if self._tuned(folder) if self.tuning else self._has(folder, self.plain):
-            self.progress.say(f"{said}: exported before")
-            return
-        self.progress.say(f"{said}: exporting {'and tuning' if self.tuning else self.plain}")
-        say = self.progress.say if self.tuning else lambda text: None
-        export_model(folder / MODEL_NAME, self.dataset, self.exporting, tuning=self.tuning, on_step=say)
-
-    def _tuned(self, folder: Path) -> str | None:
-        """Return the name of the file that tuning found to be the fastest; None if nothing was tuned, or it is damaged."""
-        if self.tuning is None or not self._has(folder, self.plain):
-            return None
-        # Only the best file of a tuned export is measured with other settings.
-        names = [artifact.path for artifact in Manifest.load(folder).artifacts if artifact.settings]
-        return names[0] if names and self._has(folder, names[0]) else None
-
-    def _has(self, folder: Path, name: str) -> bool:
-        """Return whether a file was exported from this model and is whole."""
-        try:
-            models = ModelFolder(folder)
-            models.model(name)
-            if models.manifest:
-                load_reference(folder, models.manifest, self.dataset.test.labels)
-        except (ArtifactError, ConfigError):  # It does not exist, belongs to an earlier model, or is damaged.
-            return False
-        return True

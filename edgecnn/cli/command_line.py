@@ -54,7 +54,7 @@ COMMANDS = (
     _Command(
         "sweep",
         "sweep",
-        "Train, export and measure networks of several sizes.",
+        "Train, export and measure networks of several kinds and sizes.",
         "edgecnn sweep --filters 32,32,32 --filters 8,16,16 --reach 99",
     ),
     _Command(

@@ -16,6 +16,7 @@ OPTIONS = {
     "max_slowdown_percent": "--max-slowdown",
     "reach_percent": "--reach",
     "networks": "--network",
+    "arguments": "--set",
     "indices": "--index",
     "test_images": "--images",
     "interface": "--preprocess",

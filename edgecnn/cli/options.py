@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, ClassVar, cast
 
 import typer
 
@@ -126,9 +126,35 @@ class ImageOptions:
         """
         return ec.FolderOptions(_size(self.size), self.channels, self.rule(), self.test_share, self.split_seed, self.labels)
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self, val_share: float | None = None) -> dict[str, Any]:
         """Return the arguments `data` and `images` of a function of edgecnn. Errors are those of `folder`."""
-        return {"data": self.data, "images": self.folder()}
+        return {"data": self.data, "images": dataclasses.replace(self.folder(), val_share=val_share)}
+
+
+@dataclass(frozen=True)
+class ValidationOptions:
+    """Validation images, and what they decide."""
+
+    PANEL: ClassVar = "Validation"
+
+    val_share: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of each class's training images for validation, drawn by --split-seed, if there is no val/ or x_val.",
+            show_default="none",
+        ),
+    ] = None
+    keep: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="best: the epoch of lowest validation loss, if there is validation. last: the last epoch."
+        ),
+    ] = "best"
+    patience: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Stop after this number of epochs without a lower validation loss."),
+    ] = None
 
 
 @dataclass(frozen=True)

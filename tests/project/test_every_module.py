@@ -75,8 +75,10 @@ ELSEWHERE = {
     "cli/commands/test_own_files.py": ("edgecnn/cli/commands/data", "edgecnn/cli/commands/diagnose"),
     "cli/commands/test_remedies.py": ("edge/folder/other_formats",),
     "cli/commands/test_sweep.py": (
-        "benchmarks/report/sweep", "benchmarks/report/sweep_plot", "edgecnn/api/sweep",
+        "benchmarks/report/sweep", "benchmarks/report/sweep_plot", "benchmarks/report/sweep_text", "edgecnn/api/sweep",
     ),
+    "cli/commands/test_sweep_chosen.py": ("edgecnn/api/sweeping/network_work",),
+    "api/test_rungs.py": ("edgecnn/api/sweeping/rungs",),
     "convert/anatomy/test_summary.py": (
         "convert/keras/summary", "edge/anatomy/onnx", "edge/anatomy/summary", "edge/anatomy/text", "edge/anatomy/tflite",
     ),

@@ -1,6 +1,6 @@
 """`edgecnn train`."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -8,36 +8,10 @@ import typer
 
 import edgecnn as ec
 from edgecnn.cli.console import check_writable, emit, json_file, say
-from edgecnn.cli.options import ImageOptions, InterfaceOptions, Json, Trust, whole_numbers
+from edgecnn.cli.options import ImageOptions, InterfaceOptions, Json, Trust, ValidationOptions, whole_numbers
 from edgecnn.cli.progress import shown
 
 DEFAULTS = ec.TrainConfig()
-
-
-@dataclass(frozen=True)
-class ValidationOptions:
-    """Validation images, and what they decide."""
-
-    PANEL: ClassVar = "Validation"
-
-    val_share: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SHARE",
-            help="Share of each class's training images for validation, drawn by --split-seed, if there is no val/ or x_val.",
-            show_default="none",
-        ),
-    ] = None
-    keep: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="best: the epoch of lowest validation loss, if there is validation. last: the last epoch."
-        ),
-    ] = DEFAULTS.keep
-    patience: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Stop after this number of epochs without a lower validation loss."),
-    ] = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +24,12 @@ class RunOptions:
         str | None,
         typer.Option(
             metavar="MODEL", help="Your own model: module:function of (shape, classes), or a .keras file to continue with."
+        ),
+    ] = None
+    arguments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Keyword argument of module:function; repeatable.", show_default="none"
         ),
     ] = None
     transfer: Annotated[
@@ -124,6 +104,7 @@ class RunOptions:
             filters=whole_numbers("--filters", self.filters),
             seed=self.seed,
             model=self.model,
+            arguments=tuple(self.arguments or ()),
             transfer=self.transfer,
             weights=str(self.weights) if self.weights else None,
             fine_tune=self.fine_tune,
@@ -182,7 +163,7 @@ def train(
     config, cluster = run.config(validation), together.cluster()
     check_writable(json_file(json))
     given: dict[str, Any] = {"interface": takes.interface(images), "trust": trust or (), "resume": resume}
-    given |= {"data": images.data, "images": replace(images.folder(), val_share=validation.val_share)}
+    given |= images.arguments(validation.val_share)
     with shown() as progress:
         if cluster is None:
             result: ec.TrainResult | None = ec.train(out=out, config=config, **given, progress=progress)

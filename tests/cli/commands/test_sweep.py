@@ -15,10 +15,11 @@ from PIL import Image
 
 from edgecnn.__main__ import main
 from edgecnn.api import sweep as sweep_call
+from edgecnn.api.sweeping import network_work
 from edgecnn.benchmarks.measure import planning
 from edgecnn.benchmarks.measure.run import benchmark
-from edgecnn.benchmarks.report.pareto import ParetoPoint
-from edgecnn.benchmarks.report.sweep import SweptNetwork, _lowest, sweep_of, sweep_text
+from edgecnn.benchmarks.report.sweep import SweptNetwork, _interval, sweep_of
+from edgecnn.benchmarks.report.sweep_text import sweep_text
 from edgecnn.benchmarks.results.latency_summary import p50_ns, typical_ns
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.benchmarks.yardsticks.here import Here
@@ -172,17 +173,40 @@ def test_what_another_sweep_left_is_not_taken_for_this_ones(swept: Path, idx_fol
     [
         (("--filters", "4,4"), "--filters must be three numbers of at least 1, for example 8,16,32, got 4,4"),
         (("--filters", "4,4,4", "--filters", "04,4,4"), "--filters names a network twice: name each once"),
-        (("--filters", "4,4,4", "--network", "vgg"), "--network must be cnn or strided or separable, got vgg"),
+        (("--filters", "4,4,4", "--network", "vgg"), "--network must be cnn, strided, separable or module:function, got vgg"),
         (("--filters", "4,4,4", "--network", "cnn", "--network", "cnn"), "--network names a network twice: name each once"),
         (("--filters", "4,4,4", "--reach", "0"), "--reach must be percent above 0, for example 98.5, got 0"),
         (("--filters", "4,4,4", "--format", "onnx", "--quantize", "float16"), "onnx has no float16"),
         (("--filters", "4,4,4", "--allow", "none"), "--allow none is unknown"),
+        (("--network", "strided"), "the strided network needs --filters, for example --filters 8,16,32"),
+        (
+            ("--filters", "4,4,4", "--set", "dropout"),
+            "--set must be name=value,value, each name once, for example width=8,16,32",
+        ),
+        (("--filters", "4,4,4", "--set", "dropout=0", "--set", "dropout=0.1"), "each name once"),
+        (("--filters", "4,4,4", "--set", "dropout=0,0"), "--set names a value twice: name each once"),
+        (("--filters", "4,4,4", "--set", "dropout=much"), "--dropout must be 0 or more and less than 1, got much"),
+        (("--filters", "4,4,4", "--set", "width=8"), "--set: no network takes width: cnn takes dropout"),
+        (
+            ("--filters", "4,4,4", "--preprocess", "raw"),
+            "--preprocess applies to module:function, and edgecnn's own networks take",
+        ),
+        (("--network", "nets:small"), "how nets:small takes pixels is not known: state it with --preprocess"),
+        (("--filters", "4,4,4", "--minutes", "0"), "--minutes must be more than 0, got 0"),
+        (("--filters", "4,4,4", "--minutes", "3", "--epochs", "4"), "--minutes plans the number of epochs: omit --epochs"),
         (("--filters", "4,4,4", "--tune", "--quantize", "float16"), "--tune makes int8 files: use it with --quantize int8"),
     ],
 )
 def test_what_can_not_work_is_said_before_anything_is_trained(options: tuple[str, ...], message: str, terminal: Any) -> None:
     assert message in terminal.fails(2, "sweep", "--data", "mnist", *options)
     assert "training" not in terminal.err
+
+
+@pytest.mark.parametrize("option", ["--minutes", "--patience"])
+def test_what_needs_validation_images_says_so_before_anything_is_trained(option: str, idx_folder: Path, terminal: Any) -> None:
+    line = terminal.fails(2, "sweep", "--data", idx_folder, "--filters", "4,4,4", option, "3")
+    assert f"{option} needs validation images, which bars does not have: take some of the training images with --val" in line
+    assert "4,4,4: training" not in terminal.err
 
 
 def test_the_smallest_that_reaches_is_among_those_that_may_be_shipped(swept: Path) -> None:
@@ -202,7 +226,7 @@ def test_the_smallest_that_reaches_is_among_those_that_may_be_shipped(swept: Pat
 def test_files_below_the_share_are_said_to_reach_it_in_one_of_forty_sweeps_at_most(networks: int) -> None:
     """However many sizes are tried: the true accuracy of all is 98.4 %, and 98.5 % is required."""
     drawn = np.random.default_rng(0).binomial(2000, 0.9849, (400, networks))
-    lowest = cache(lambda right: _lowest(ParetoPoint("", 2000, right, 1.0, 1), networks))
+    lowest = cache(lambda right: _interval(right, 2000, networks).low)
     reached = sum(any(lowest(right) >= 0.985 for right in row) for row in drawn.tolist())
     assert reached / len(drawn) <= 0.025 + 0.01
     if networks == 10:  # By their estimates alone.
@@ -229,7 +253,7 @@ def test_a_tuned_network_is_measured_in_place_of_the_plain_one(
 ) -> None:
     tuned: list[Path] = []
 
-    def tuned_export(path: Path, *given: Any, tuning: Any, on_step: Any) -> None:
+    def tuned_export(path: Path, *given: Any, trust: Any, tuning: Any, on_step: Any) -> None:
         """Tune the first network alone: of the other, no choice gains, and its float file is the fastest."""
         assert isinstance(tuning.yardstick, Here)
         tuned.append(path)
@@ -243,7 +267,7 @@ def test_a_tuned_network_is_measured_in_place_of_the_plain_one(
 
     for folder in ("4-4-4", "2-3-4"):
         shutil.copytree(swept / folder, tmp_path / folder)
-    monkeypatch.setattr(sweep_call, "export_model", tuned_export)
+    monkeypatch.setattr(network_work, "export_model", tuned_export)
     text = terminal.passes(*arguments(idx_folder, tmp_path, "--tune"))
     assert [file.name for file in read_report(tmp_path / "bench.json").files] == ["4-4-4/tuned.tflite", "2-3-4/float32.tflite"]
     rows = [line.split() for line in text.splitlines() if line.split()[:1] and line.split()[0] in NETWORKS]

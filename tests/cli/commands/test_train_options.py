@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from edgecnn.cli.commands.train import ClusterOptions, RunOptions, ValidationOptions
+from edgecnn.cli.commands.train import ClusterOptions, RunOptions
+from edgecnn.cli.options import ValidationOptions
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.manifest import Manifest
 
@@ -40,6 +41,13 @@ def test_what_is_not_said_is_left_to_the_recipe() -> None:
     given = RunOptions(recipe="notebook", batch_size=5, augment=True, epochs=7, filters="1,2,3", network="strided").config()
     assert (given.batch_size, given.augment, given.epochs, given.filters) == (5, True, 7, (1, 2, 3))
     assert (given.network, cosine.network) == ("strided", "cnn")
+
+
+def test_arguments_of_an_own_function_are_in_the_settings() -> None:
+    given = RunOptions(model="nets:small", arguments=["width=16", "depth=2"]).config()
+    assert (given.model, given.arguments) == ("nets:small", ("width=16", "depth=2"))
+    with pytest.raises(ConfigError, match="arguments applies to model=module:function, not to the CNN"):
+        RunOptions(arguments=["width=16"]).config()
 
 
 def test_what_validation_decides_is_in_the_settings() -> None:

@@ -91,6 +91,14 @@ def fails(shape, classes):
     raise RuntimeError("no such\\nlayer")
 
 not_a_function = 3
+
+def sized(shape, classes, width=4, activation="relu", *, norm=True, rate=0.0):
+    stage = [layers.Conv2D(width, 3, activation=activation), *([layers.BatchNormalization()] if norm else [])]
+    head = [layers.Flatten(), layers.Dropout(rate), layers.Dense(classes, activation="softmax")]
+    return keras.Sequential([keras.Input(shape), *stage, *head])
+
+def any_argument(shape, classes, **named):
+    return sized(shape, classes, **named)
 """
 
 

@@ -1,0 +1,95 @@
+"""The training settings of a sweep's networks: every combination of what was asked for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+
+from edgecnn.convert.keras.load import load_keras
+from edgecnn.convert.training.builder import arguments_of
+from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.custom_model import resolved
+from edgecnn.convert.training.networks import CNN, NETWORKS
+from edgecnn.edge.errors import ConfigError, field
+
+# What `arguments` may name for edgecnn's own networks; their filters belong together and have an argument of their own.
+_OF_OWN = ("dropout",)
+
+
+def settings_of_networks(
+    base: TrainConfig,
+    networks: Sequence[str],
+    filters: Sequence[tuple[int, ...]],
+    arguments: Mapping[str, Sequence[float | str]],
+) -> tuple[TrainConfig, ...]:
+    """Return the resolved settings of each network, in the order of `networks`, then of `filters` and the arguments' values.
+
+    Args:
+        base: The settings that all share.
+        networks: Names of edgecnn's own networks, and functions as `module:function`.
+        filters: Filters of the three stages, one for each size of edgecnn's own networks.
+        arguments: Values of each keyword argument; each network gets those that it takes.
+
+    Raises:
+        ConfigError: If there is no such network, one is named twice, `filters` does not fit `networks`, or no network takes an
+            argument.
+        ArtifactError: If the teacher's file can't be read.
+    """
+    for name in networks:
+        if name not in NETWORKS and ":" not in name:
+            raise ConfigError(f"{field('networks')} must be {', '.join(NETWORKS)} or module:function, got {name}")
+    if not networks:
+        raise ConfigError(f"{field('networks')} names no network: name one of {', '.join(NETWORKS)}, or module:function")
+    _require_once("networks", networks)
+    _require_once("filters", filters)
+    for name, values in arguments.items():
+        if isinstance(values, str) or not values:  # A text is a sequence, too.
+            raise ConfigError(f"{field('arguments')}: {name} needs a list of values, for example [8, 16, 32], got {values!r}")
+        _require_once("arguments", [f"{name}={value}" for value in values])
+    own = [name for name in networks if name in NETWORKS]
+    if own and not filters:
+        raise ConfigError(f"the {own[0]} network needs {field('filters')}, for example {field('filters')}=8,16,32")
+    if filters and not own:
+        raise ConfigError(f"{field('filters')} applies to edgecnn's own networks, not to {networks[0]}: omit it")
+    takes = {name: _OF_OWN if name in NETWORKS else _taken(name) for name in networks}
+    _require_taken(takes, arguments)
+    plain = replace(base, network=CNN, filters=TrainConfig.filters, model=None, transfer=None, fine_tune=False, arguments=())
+    found = []
+    for name in networks:
+        taken = {key: list(map(str, values)) for key, values in arguments.items() if _takes(takes[name], key)}
+        combined = [dict(zip(taken, values, strict=True)) for values in product(*taken.values())]
+        if name in NETWORKS:
+            found += [_own(plain, name, stages, given) for stages in filters for given in combined]
+        else:
+            texts = [tuple(f"{key}={value}" for key, value in given.items()) for given in combined]
+            found += [replace(plain, dropout=None, model=name, arguments=given) for given in texts]
+    return tuple(map(resolved, found))
+
+
+def _taken(name: str) -> tuple[str, ...] | None:
+    load_keras()  # The module imports Keras too, but not quietly.
+    return arguments_of(name)
+
+
+def _own(plain: TrainConfig, name: str, stages: tuple[int, ...], given: Mapping[str, str]) -> TrainConfig:
+    try:
+        dropout = float(given["dropout"]) if given else plain.dropout
+    except ValueError as error:
+        raise ConfigError(f"{field('dropout')} must be 0 or more and less than 1, got {given['dropout']}") from error
+    return replace(plain, network=next(own for own in NETWORKS if own == name), filters=tuple(stages), dropout=dropout)
+
+
+def _require_once(name: str, values: Sequence[object]) -> None:
+    if len(set(values)) < len(values):
+        what = "value" if name == "arguments" else "network"
+        raise ConfigError(f"{field(name)} names a {what} twice: name each once")
+
+
+def _require_taken(takes: Mapping[str, tuple[str, ...] | None], arguments: Mapping[str, object]) -> None:
+    for name in arguments:
+        if not any(_takes(taken, name) for taken in takes.values()):
+            known = "; ".join(f"{network} takes {', '.join(taken or ()) or 'none'}" for network, taken in takes.items())
+            raise ConfigError(f"{field('arguments')}: no network takes {name}: {known}")
+
+
+def _takes(taken: tuple[str, ...] | None, name: str) -> bool:
+    return taken is None or name in taken

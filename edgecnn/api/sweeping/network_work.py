@@ -1,0 +1,168 @@
+"""What a sweep does for each network: training, export, and finding what was done before."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.api.train import fitted_interface, train
+from edgecnn.benchmarks.report.sweep import SweptNetwork, network_name
+from edgecnn.convert.export.config import ExportConfig
+from edgecnn.convert.export.export import export as export_model
+from edgecnn.convert.export.tuning.yardstick import Tuning
+from edgecnn.convert.training.checkpoint import begun, is_finished
+from edgecnn.convert.training.config import TrainConfig, TrainResult
+from edgecnn.convert.training.custom_model import module_of
+from edgecnn.edge.anatomy.summary import Summary, summarize
+from edgecnn.edge.data.dataset import Dataset
+from edgecnn.edge.errors import ArtifactError, ConfigError, field
+from edgecnn.edge.files import read_bytes
+from edgecnn.edge.folder.file_names import MODEL_NAME, TRAIN_NAME
+from edgecnn.edge.folder.model_file import read_model
+from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.inference.reference_probabilities import load_reference
+from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model.interface import SCHEMES, Interface
+from edgecnn.edge.model.metrics import correct
+from edgecnn.edge.progress import Progress
+from edgecnn.edge.records import from_json
+
+_UNIT = Interface(SCHEMES["unit"])
+
+
+class _Lines:
+    """Progress without texts of several lines: the summaries of all networks' layers would bury the rest."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.step = progress.step
+
+    def say(self, text: str) -> None:
+        """Pass on a line."""
+        if "\n" not in text:
+            self._progress.say(text)
+
+
+@dataclass(frozen=True)
+class NetworkWork:
+    """The settings for each network of a sweep.
+
+    Attributes:
+        dataset: Training and test images, and perhaps validation images.
+        exporting: Files to export.
+        tuning: How to tune them; None for plain files.
+        plain: Name of its plain file.
+        folder: Folder that holds its folder.
+        interface: Preprocessing and output of your own networks; edgecnn's own take pixel / 255.
+        progress: Receives the progress.
+    """
+
+    dataset: Dataset
+    exporting: ExportConfig
+    tuning: Tuning | None
+    plain: str
+    folder: Path
+    interface: Interface | None
+    progress: Progress
+
+    def network(self, config: TrainConfig, place: str) -> SweptNetwork:
+        """Train and export a network, unless that is already done."""
+        name = name_of(config)
+        folder = self.folder / folder_name(name)
+        said = f"{place}, {name}"
+        self.trained(config, folder, said)
+        self._export(config, folder, said)
+        file = folder / (self._tuned(folder) or self.plain)
+        cost, val = summarize(str(file), read_model(file)), self.dataset.val
+        return SweptNetwork(
+            filters=() if config.model else config.filters,
+            file=f"{folder.name}/{file.name}",
+            parameters=self.cost(config, folder).parameters,
+            macs=cost.macs,
+            network=config.model or config.network,
+            arguments=arguments_of(config),
+            val_images=len(val.labels) if val else None,
+            val_correct=int(correct(Classifier.load(file).split_probabilities(val), val.labels).sum()) if val else None,
+        )
+
+    def cost(self, config: TrainConfig, folder: Path) -> Summary:
+        """Return what the trained Keras model in a folder costs."""
+        return summarize(MODEL_NAME, read_model(folder / MODEL_NAME), module_of(config))
+
+    def trained(self, config: TrainConfig, folder: Path, said: str) -> TrainResult:
+        """Train a network into a folder, unless that is already done, and return the record.
+
+        Args:
+            config: Its settings.
+            folder: Its folder.
+            said: Its place and name, for the progress.
+
+        Raises:
+            ArtifactError: If a file there is damaged.
+            ConfigError: If the folder holds another network, or the network can't be trained.
+            KeyboardInterrupt: If interrupted.
+        """
+        interface = self.interface if config.model else None
+        started = begun(folder)
+        if started:
+            try:
+                fitted = fitted_interface(interface or _UNIT, self.dataset)
+                finished = is_finished(folder, config, self.dataset.record(), fitted)
+            except ConfigError as error:
+                reason = error.marked.removeprefix(f"{field('resume')}: ").split(": ")[0]
+                raise ConfigError(f"{reason}: name another folder with {field('out')}, or delete this one") from error
+            if finished:
+                self.progress.say(f"{said}: trained before")
+                return from_json(TrainResult, read_bytes(folder / TRAIN_NAME), str(folder / TRAIN_NAME))
+        self.progress.say(f"{said}: training")
+        lines = _Lines(self.progress)
+        result = train(self.dataset, folder, config=config, interface=interface, resume=started, progress=lines)
+        if result.interrupted:
+            self.progress.say("Interrupted: the same command continues.")
+            raise KeyboardInterrupt
+        return result
+
+    def _export(self, config: TrainConfig, folder: Path, said: str) -> None:
+        if self._tuned(folder) if self.tuning else self._has(folder, self.plain):
+            self.progress.say(f"{said}: exported before")
+            return
+        self.progress.say(f"{said}: exporting {'and tuning' if self.tuning else self.plain}")
+        say = self.progress.say if self.tuning else lambda text: None
+        trust = module_of(config)
+        export_model(folder / MODEL_NAME, self.dataset, self.exporting, trust=trust, tuning=self.tuning, on_step=say)
+
+    def _tuned(self, folder: Path) -> str | None:
+        """Return the name of the file that tuning found to be the fastest; None if nothing was tuned, or it is damaged."""
+        if self.tuning is None or not self._has(folder, self.plain):
+            return None
+        # Only the best file of a tuned export is measured with other settings.
+        names = [artifact.path for artifact in Manifest.load(folder).artifacts if artifact.settings]
+        return names[0] if names and self._has(folder, names[0]) else None
+
+    def _has(self, folder: Path, name: str) -> bool:
+        """Return whether a file was exported from this model and is whole."""
+        try:
+            models = ModelFolder(folder)
+            models.model(name)
+            if models.manifest:
+                load_reference(folder, models.manifest, self.dataset.test.labels)
+        except (ArtifactError, ConfigError):  # It does not exist, belongs to an earlier model, or is damaged.
+            return False
+        return True
+
+
+def arguments_of(config: TrainConfig) -> tuple[str, ...]:
+    """Return a network's own arguments as `name=value`: those of a function, or the dropout where it is not the recipe's."""
+    if config.model or config.dropout == TrainConfig(recipe=config.recipe).own_dropout():
+        return config.arguments
+    return (f"dropout={config.dropout:g}",)
+
+
+def name_of(config: TrainConfig) -> str:
+    """Return a network's name in the sweep."""
+    return network_name(config.model or config.network, () if config.model else config.filters, arguments_of(config))
+
+
+def folder_name(name: str) -> str:
+    """Return the name of a network's folder."""
+    return re.sub(r"[^\w.-]+", "-", name)

@@ -1,0 +1,74 @@
+"""The plan of a sweep within a time limit, from the seconds of an epoch of each network. Real trainings: test_sweep_chosen."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from edgecnn.api.sweeping.rungs import run_rungs
+from edgecnn.convert.training.config import Epoch, TrainConfig
+from edgecnn.edge.errors import ConfigError
+
+SECONDS = 6.0
+IMAGES = 1000
+
+
+class Work:
+    """Networks of which each epoch takes six seconds; the more filters, the better and the larger."""
+
+    def __init__(self) -> None:
+        self.folder = Path("out")
+        self.said: list[str] = []
+        self.progress = SimpleNamespace(say=self.said.append)
+        self.trained_for: list[tuple[int, int]] = []
+
+    def trained(self, config: TrainConfig, folder: Path, said: str) -> Any:
+        size = config.filters[0]
+        assert folder == Path("out", "rungs", str(config.epochs), f"{size}-{size}-{size}")
+        self.trained_for.append((config.epochs, size))
+        epoch = Epoch(config.epochs, 0.1, 0.9, SECONDS, 0.1, 1 - 1 / (size + 1))
+        return SimpleNamespace(epoch=1, history=(epoch,), val_images=IMAGES, seconds=SECONDS * config.epochs)
+
+    def cost(self, config: TrainConfig, folder: Path) -> Any:
+        return SimpleNamespace(parameters=config.filters[0], macs=config.filters[0])
+
+
+def planned(networks: int, minutes: float) -> tuple[Work, Any]:
+    work, sizes = Work(), range(1, networks + 1)
+    configs = [TrainConfig(filters=(size, size, size), dropout=0.3) for size in sizes]
+    given: Any = work
+    return work, run_rungs(given, configs, minutes)
+
+
+def test_the_epochs_are_as_many_as_the_limit_allows() -> None:
+    """Six networks: 6 + 2 * 3 = 12 epochs for each one of the first rung, and 6 to learn the time: 30 epochs in 3 minutes."""
+    work, (final, rungs) = planned(6, 3.0)
+    assert "Plan: 6 for 2 epochs, 3 for 4 epochs; at most about 3.0 minutes of training, then export" in work.said[2]
+    assert work.trained_for == [(epochs, size) for epochs in (1, 2) for size in range(1, 7)]
+    assert [config.epochs for config in final] == [4, 4, 4]
+    # All six are on the front: the most accurate goes on, the smallest, and one between them.
+    assert [config.filters[0] for config in final] == [1, 3, 6]
+    (rung,) = rungs
+    assert (rung.epochs, [network.goes_on for network in rung.networks]) == (2, [True, False, True, False, False, True])
+    assert [network.val_correct for network in rung.networks] == [round(IMAGES * (1 - 1 / (size + 1))) for size in range(1, 7)]
+    assert work.said[-1].startswith("After 2 epochs went on: 1,1,1 (50.00 %), 3,3,3 (75.00 %), 6,6,6 (85.70 %); not: 2,2,2, ")
+
+
+def test_a_first_rung_of_one_epoch_was_trained_to_learn_the_time() -> None:
+    work, (final, _) = planned(6, 1.2)
+    assert "Plan: 6 for 1 epoch, 3 for 2 epochs; at most about 1.2 minutes" in work.said[2]
+    assert {config.epochs for config in final} == {2}
+
+
+def test_three_networks_have_one_rung_after_the_epoch_that_times_them() -> None:
+    work, (final, rungs) = planned(3, 0.95)
+    assert "Plan: 3 for 2 epochs; at most about 0.9 minutes" in work.said[2]
+    assert (rungs, [config.epochs for config in final]) == ((), [2, 2, 2])
+
+
+@pytest.mark.parametrize(("networks", "minutes", "needed"), [(6, 1.19, "1.2"), (3, 0.59, "0.6"), (6, 0.001, "1.2")])
+def test_a_limit_that_is_too_short_is_refused_with_what_is_needed(networks: int, minutes: float, needed: str) -> None:
+    message = f"minutes={minutes:g} is too short for {networks} networks, which need about {needed}: give more, or name fewer"
+    with pytest.raises(ConfigError, match=message):
+        planned(networks, minutes)

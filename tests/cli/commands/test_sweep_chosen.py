@@ -1,0 +1,196 @@
+"""`edgecnn sweep` with your own networks, your own photos, validation images and a time limit."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from edgecnn.benchmarks.measure import planning
+from edgecnn.benchmarks.report.sweep import SweptNetwork, sweep_of
+from edgecnn.benchmarks.report.sweep_text import sweep_text
+from edgecnn.benchmarks.results.read import read_report
+from edgecnn.convert.sweep.halving import planned_seconds
+from edgecnn.convert.training.config import TrainResult
+from edgecnn.convert.training.train import train
+from edgecnn.edge.data.dataset import FolderOptions, load_dataset
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.records import from_json
+from tests.cli.commands.own_things import photos
+from tests.convert.training.own_nets import MODULE
+from tests.schemas import require_valid
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_launches() -> Iterator[None]:
+    """Two launches of each file: the times don't matter here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planning, "_LAUNCHES", 2)
+        patch.setattr(planning, "_MOST_CHOSEN", 2)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A working directory with a user's module."""
+    (tmp_path / "own_nets.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    sys.modules.pop("own_nets", None)
+    yield
+    sys.modules.pop("own_nets", None)
+
+
+def record(out: str = "out") -> Any:
+    text = Path(out, "sweep.json").read_text()
+    require_valid("sweep", text)
+    return json.loads(text)
+
+
+def trained(folder: str | Path) -> TrainResult:
+    path = Path(folder, "train.json")
+    return from_json(TrainResult, path.read_bytes(), str(path))
+
+
+def test_own_networks_are_swept_over_their_arguments_beside_edgecnns(idx_folder: Path, terminal: Any) -> None:
+    own = ("--network", "own_nets:sized", "--set", "width=2,3", "--set", "activation=tanh", "--preprocess", "raw")
+    typed = ("sweep", "--data", idx_folder, "--network", "separable", "--filters", "4,4,4", *own)
+    options = ("--epochs", "1", "--out", "out", "--allow", "noise")
+    text = terminal.passes(*typed, *options)
+    names = ["separable 4,4,4", "own_nets:sized width=2 activation=tanh", "own_nets:sized width=3 activation=tanh"]
+    rows = [row["network"] for row in record()["rows"]]
+    assert [(row["network"], row["filters"], row["arguments"]) for row in rows] == [
+        ("separable", [4, 4, 4], []),
+        ("own_nets:sized", [], ["width=2", "activation=tanh"]),
+        ("own_nets:sized", [], ["width=3", "activation=tanh"]),
+    ]
+    folders = ["separable-4-4-4", "own_nets-sized-width-2-activation-tanh", "own_nets-sized-width-3-activation-tanh"]
+    assert [row["file"] for row in rows] == [f"{folder}/int8.tflite" for folder in folders]
+    table = text[text.index("Networks by size") :]
+    assert all(name.removesuffix(" activation=tanh") in table for name in names)  # A long name has two lines.
+    assert "No validation images: the best of several" in text
+    for folder, scale in zip(folders, (1 / 255, 1, 1), strict=True):
+        assert Classifier.load(Path("out", folder, "int8.tflite")).preprocessing.scale == pytest.approx(scale)
+    # The same network by itself.
+    alone = ("--model", "own_nets:sized", "--set", "width=3", "--set", "activation=tanh", "--preprocess", "raw")
+    terminal.passes("train", "--data", idx_folder, *alone, "--epochs", "1", "--out", "alone")
+    models = [keras.models.load_model(Path(folder, "model.keras")).get_weights() for folder in ("alone", f"out/{folders[2]}")]
+    assert all(np.array_equal(one, other) for one, other in zip(*models, strict=True))
+    terminal.passes(*typed, *options)
+    assert all(f"{name}: trained before" in terminal.err and f"{name}: exported before" in terminal.err for name in names)
+    Path("own_nets.py").write_text(MODULE + "\n")
+    sys.modules.pop("own_nets")
+    assert "own_nets:sized has changed: name another folder with --out" in terminal.fails(2, *typed, *options)
+
+
+def test_a_network_with_layers_of_its_own_is_swept(idx_folder: Path, terminal: Any) -> None:
+    typed = ("--network", "own_nets:subclassed", "--preprocess", "unit", "--format", "tflite", "--allow", "noise")
+    terminal.passes("sweep", "--data", idx_folder, *typed, "--epochs", "1", "--out", "out")
+    (row,) = record()["rows"]
+    assert row["network"]["parameters"] == 144 * 3 + 3
+
+
+def test_photos_in_colour_are_swept(terminal: Any) -> None:
+    photos("photos", test=6)
+    sizes = ("--network", "separable", "--filters", "2,3,4", "--size", "12x8")
+    terminal.passes("sweep", "--data", "photos", *sizes, "--epochs", "1", "--out", "out", "--allow", "noise")
+    assert keras.models.load_model("out/separable-2-3-4/model.keras").input_shape == (None, 12, 8, 3)
+    assert Classifier.load("out/separable-2-3-4/int8.tflite").class_names == ("cat", "dog")
+
+
+def test_validation_images_choose_and_the_test_images_judge_what_was_chosen(idx_folder: Path, terminal: Any) -> None:
+    sizes = ("--filters", "4,4,4", "--filters", "2,4,4", "--set", "dropout=0")
+    typed = ("sweep", "--data", idx_folder, *sizes, "--val-share", "0.25", "--epochs", "3", "--out", "out", "--allow", "noise")
+    text = " ".join(terminal.passes(*typed, "--reach", "20").split())
+    found = record()
+    val = load_dataset(idx_folder, FolderOptions(val_share=0.25)).val
+    assert val
+    for row in found["rows"]:
+        answers = Classifier.load(Path("out", row["network"]["file"])).split_probabilities(val)
+        right = int((answers.argmax(axis=1) == val.labels).sum())
+        assert (row["network"]["val_images"], row["network"]["val_correct"]) == (60, right)
+        assert row["network"]["arguments"] == ["dropout=0"]
+    assert found["settings"]["dropout"] == "0.0"
+    named = {found[name] for name in ("most_accurate", "balanced", "fastest", "smallest_chosen")}
+    assert {chosen["name"] for chosen in found["chosen"]} == named
+    assert "Chosen on 60 validation images. Test images right, 95 % for all at once: " in text
+    assert "the test images chose nothing" in text
+    assert "The validation images chose each network's epoch" in text
+    assert trained("out/4-4-4-dropout-0").kept_for == "lowest_validation_loss"
+
+
+def of_shares(report: Any, val: tuple[int, int], reach: float) -> Any:
+    networks = [
+        SweptNetwork((size, 4, 4), file.name, 1, 1, val_images=60, val_correct=right)
+        for size, file, right in zip((4, 2), report.files, val, strict=True)
+    ]
+    return sweep_of(report, networks, reach, {"file": "int8.tflite"})
+
+
+def test_the_front_and_the_picks_follow_the_validation_images(idx_folder: Path, terminal: Any) -> None:
+    sizes = ("--filters", "4,4,4", "--filters", "2,4,4")
+    terminal.passes("sweep", "--data", idx_folder, *sizes, "--epochs", "1", "--out", "out", "--allow", "noise")
+    report = read_report(Path("out/bench.json"))
+    large, small = ("4,4,4", "2,4,4")
+    assert report.files[1].artifact.size_bytes < report.files[0].artifact.size_bytes
+    assert of_shares(report, (60, 0), 0.5).most_accurate == large
+    assert of_shares(report, (0, 60), 0.5).most_accurate == small
+    assert [row.on_front for row in of_shares(report, (0, 60), 0.5).rows][1]
+    # Chosen by one set of images, judged by the other: 60 of 60 shows at least 94 %, which the test images don't confirm.
+    found = of_shares(report, (60, 60), 0.94)
+    assert (found.smallest_chosen, found.smallest) == (small, None)
+    assert "the test images do not confirm it" in sweep_text(found, report, "int8.tflite", 500)
+    found = of_shares(report, (60, 60), 0.01)
+    assert (found.smallest_chosen, found.smallest) == (small, small)
+    assert "; the test images confirm it." in sweep_text(found, report, "int8.tflite", 500)
+    found = of_shares(report, (20, 20), 0.9)
+    assert (found.smallest_chosen, found.smallest) == (None, None)
+    assert "No file is shown by the validation images" in sweep_text(found, report, "int8.tflite", 500)
+
+
+LIMITED = tuple(word for size in ("2,2,2", "2,4,4", "4,4,4", "8,8,8") for word in ("--filters", size))
+
+
+def test_a_time_limit_trains_all_for_a_few_epochs_and_the_better_half_for_more(
+    idx_folder: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited = ("sweep", "--data", idx_folder, *LIMITED, "--val-share", "0.25", "--out", "out", "--allow", "noise")
+    assert "--minutes 0.0001 is too short for 4 networks, which need about" in terminal.fails(
+        2, *limited, "--minutes", "0.0001"
+    )
+    assert not Path("out/sweep.json").exists()
+    seconds = [trained(folder).seconds for folder in Path("out/rungs/1").iterdir()]
+    one = planned_seconds(seconds)
+    minutes = (sum(seconds) + 2.5 * one) / 60  # Enough for two epochs in the first rung.
+    interrupted: list[Any] = []
+
+    def stops(dataset: Any, config: Any, *rest: Any, **named: Any) -> Any:
+        if config.epochs == 4 and not interrupted:
+            interrupted.append(config)
+            raise KeyboardInterrupt
+        return train(dataset, config, *rest, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("edgecnn.api.train.train_model", stops)
+        assert terminal.run(*limited, "--minutes", f"{minutes:.6f}") == 130
+    text = terminal.passes(*limited, "--minutes", f"{minutes:.6f}")
+    assert "Successive halving of 4 networks: 4, then 3, each time for twice as many epochs" in terminal.err
+    assert "Plan: 4 for 2 epochs, 3 for 4 epochs; at most about" in terminal.err
+    assert terminal.err.count("1 epoch: trained before") == 4
+    assert terminal.err.count("2 epochs: trained before") == 4
+    (rung,) = record()["rungs"]
+    assert (rung["epochs"], len(rung["networks"])) == (2, 4)
+    went_on = [network["name"] for network in rung["networks"] if network["goes_on"]]
+    assert [row["network"]["filters"] for row in record()["rows"]] == [list(map(int, name.split(","))) for name in went_on]
+    assert len(went_on) == 3
+    for name in went_on:
+        assert (trained(f"out/{name.replace(',', '-')}").config.epochs) == 4
+    for network in rung["networks"]:
+        result = trained(f"out/rungs/2/{network['name'].replace(',', '-')}")
+        kept = result.history[result.epoch - 1]
+        assert (result.config.epochs, result.val_images) == (2, 60)
+        assert kept.val_accuracy == pytest.approx(network["val_correct"] / 60)
+    assert "After 2 epochs went on: " in text

@@ -1,0 +1,68 @@
+"""The settings of a sweep's networks: every combination, and what no network takes is refused."""
+
+from typing import Any
+
+import pytest
+
+from edgecnn.convert.sweep.settings_of_networks import settings_of_networks
+from edgecnn.convert.training.config import TrainConfig
+from edgecnn.edge.errors import ConfigError
+
+pytestmark = pytest.mark.usefixtures("module")
+SIZES = ((4, 4, 4), (2, 3, 4))
+
+
+def found(networks: tuple[str, ...], sizes: Any = (), arguments: Any = None) -> list[tuple[Any, ...]]:
+    settings = settings_of_networks(TrainConfig(epochs=3), networks, sizes, arguments or {})
+    assert {config.epochs for config in settings} == {3}
+    return [(config.model or config.network, config.filters, config.arguments, config.dropout) for config in settings]
+
+
+def test_every_network_has_every_size_and_the_recipes_dropout() -> None:
+    expected = [(name, size, (), 0.3) for name in ("cnn", "strided") for size in SIZES]
+    assert found(("cnn", "strided"), SIZES) == expected
+
+
+def test_a_function_has_every_combination_of_its_arguments_and_no_filters() -> None:
+    default = TrainConfig.filters
+    assert found(("own_nets:sized",), (), {"width": [2, 3], "norm": ["true"]}) == [
+        ("own_nets:sized", default, ("width=2", "norm=true"), None),
+        ("own_nets:sized", default, ("width=3", "norm=true"), None),
+    ]
+    (config,) = settings_of_networks(TrainConfig(), ("own_nets:sized",), (), {})
+    assert config.source_sha256
+
+
+def test_each_network_gets_the_arguments_that_it_takes() -> None:
+    given = {"dropout": [0, 0.5], "width": [2], "rate": [0.1]}
+    default = TrainConfig.filters
+    assert found(("strided", "own_nets:sized", "own_nets:grey"), SIZES[:1], given) == [
+        ("strided", (4, 4, 4), (), 0.0),
+        ("strided", (4, 4, 4), (), 0.5),
+        ("own_nets:sized", default, ("width=2", "rate=0.1"), None),
+        ("own_nets:grey", default, (), None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("networks", "sizes", "arguments", "message"),
+    [
+        (("own_nets:sized",), SIZES, {}, "filters applies to edgecnn's own networks, not to own_nets:sized: omit it"),
+        (("cnn", "own_nets:sized"), (), {}, "the cnn network needs filters, for example filters=8,16,32"),
+        (
+            ("cnn", "own_nets:sized", "own_nets:grey"),
+            SIZES,
+            {"depth": [1]},
+            "no network takes depth: cnn takes dropout; own_nets:sized takes width, activation, norm, rate; own_nets:grey ",
+        ),
+        ((), SIZES, {}, "networks names no network: name one of cnn, strided, separable, or module:function"),
+        (("own_nets:sized",), (), {"activation": "relu"}, "activation needs a list of values, .*, got 'relu'"),
+        (("own_nets:sized",), (), {"width": []}, "width needs a list of values"),
+        (("own_nets:nothing",), (), {}, "own_nets has no function nothing"),
+        (("own_nets:sized", "own_nets:sized"), (), {}, "networks names a network twice"),
+        (("model.keras",), (), {}, "networks must be cnn, strided, separable or module:function, got model.keras"),
+    ],
+)
+def test_what_does_not_fit_is_refused(networks: Any, sizes: Any, arguments: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        found(networks, sizes, arguments)

@@ -1,0 +1,87 @@
+"""python -m tools.published_front picture.png SWEEP.json...: MNIST networks of sweeps beside those that others published.
+
+Accuracy on the 10,000 test images against parameters; published_front.json names the source of each published number. An
+interval is that of one file by itself (Clopper and Pearson, 95 %): a network chosen on the test images is expected to be a
+little worse on others, and its mark is hollow.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgecnn.benchmarks.statistics.binomial import interval
+from edgecnn.edge.rendering.figure import png_figure
+
+_PUBLISHED = Path(__file__).with_suffix(".json")
+_TEST_IMAGES = 10_000
+_OURS, _THEIRS = "#c2410c", "#2563eb"
+
+
+@dataclass(frozen=True)
+class Point:
+    """A network in the picture.
+
+    Attributes:
+        name: Its label.
+        parameters: Number of parameters of the float model.
+        right: Number of test images classified right.
+        chosen_on_test: Whether the test images chose it among others.
+        ours: Whether a sweep of edgecnn trained it; then `right` is its exported file's.
+    """
+
+    name: str
+    parameters: int
+    right: int
+    chosen_on_test: bool
+    ours: bool
+
+
+def published() -> list[Point]:
+    """Return the networks of others."""
+    found = json.loads(_PUBLISHED.read_text(encoding="utf-8"))
+    return [
+        Point(
+            row["name"], row["parameters"], round(row["accuracy"] * _TEST_IMAGES), row["chosen_on"] == "test images", ours=False
+        )
+        for row in found
+    ]
+
+
+def swept(path: Path) -> list[Point]:
+    """Return the networks of a sweep.json on MNIST, all of its test images measured."""
+    found = []
+    for row in json.loads(path.read_text(encoding="utf-8"))["rows"]:
+        network: dict[str, Any] = row["network"]
+        if row["images"] != _TEST_IMAGES:
+            raise SystemExit(f"{path}: measured on {row['images']:,} images, not on MNIST's {_TEST_IMAGES:,}: sweep MNIST")
+        words = [network["network"].rpartition(":")[2], ",".join(map(str, network["filters"])), *network.get("arguments", ())]
+        name = " ".join(filter(None, words))
+        found.append(Point(name, network["parameters"], row["correct"], network.get("val_images") is None, ours=True))
+    return found
+
+
+def draw(path: Path, points: Sequence[Point]) -> None:
+    """Draw the picture into a .png file."""
+    with png_figure(path, 8, 5) as figure:
+        axes = figure.add_subplot(xlabel="parameters", ylabel="test images right (%)", xscale="log")
+        for point in points:
+            color, found = (_OURS if point.ours else _THEIRS), interval(point.right, _TEST_IMAGES)
+            share, low, high = (100 * value for value in (found.estimate, found.low, found.high))
+            axes.plot((point.parameters, point.parameters), (low, high), color=color, linewidth=1, alpha=0.5)
+            face = "white" if point.chosen_on_test else color
+            axes.scatter(point.parameters, share, 50, facecolor=face, edgecolor=color, zorder=3)
+            axes.annotate(point.name, (point.parameters, share), (7, 4), textcoords="offset points", fontsize=8, color=color)
+        for label, color in (("edgecnn sweep, exported file", _OURS), ("published, float model", _THEIRS)):
+            axes.scatter((), (), 50, color=color, label=label)
+        axes.scatter((), (), 50, facecolor="white", edgecolor="#6b7280", label="chosen on the test images")
+        axes.legend(loc="lower right", fontsize=8)
+        axes.grid(color="#e5e7eb", linewidth=0.6)
+        axes.margins(x=0.2)
+        axes.spines[["top", "right"]].set_visible(False)
+
+
+if __name__ == "__main__":
+    draw(Path(sys.argv[1]), [*published(), *(point for name in sys.argv[2:] for point in swept(Path(name)))])
