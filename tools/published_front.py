@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgecnn.benchmarks.report.svg import log_axis
 from edgecnn.benchmarks.statistics.binomial import interval
 from edgecnn.edge.rendering.figure import png_figure
 
@@ -79,7 +80,8 @@ def draw(path: Path, points: Sequence[Point]) -> None:
         axes.scatter((), (), 50, facecolor="white", edgecolor="#6b7280", label="chosen on the test images")
         axes.legend(loc="lower right", fontsize=8)
         axes.grid(color="#e5e7eb", linewidth=0.6)
-        axes.margins(x=0.2)
+        axes.margins(x=0.3)
+        log_axis(axes.xaxis)
         axes.spines[["top", "right"]].set_visible(False)
 
 

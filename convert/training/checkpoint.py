@@ -136,7 +136,8 @@ def _same_run(folder: Path, config: TrainConfig, dataset: DatasetRecord, interfa
     given = asdict(config)
     # How long to train may change on the way.
     made_with = replace(checkpoint.config, epochs=config.epochs, patience=config.patience)
-    for name, value in asdict(made_with).items():
+    # The dropout may follow from the network, which is then named.
+    for name, value in sorted(asdict(made_with).items(), key=lambda item: item[0] == "dropout"):
         if value != given[name] and name in _HASHES:
             raise ConfigError(f"{field('resume')}: {_HASHES[name](config)} has changed: train without {field('resume')}")
         if value != given[name] and name == "workers":

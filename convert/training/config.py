@@ -35,7 +35,7 @@ class TrainConfig:
         batch_size: Images in one step.
         learning_rate: Peak learning rate of the recipe; a compiled custom model keeps its own optimizer and learning rate.
         dropout: Share of features dropped before the last layer of edgecnn's own network, 0 to 1 (exclusive); None for the
-            recipe's, which `edgecnn.convert.training.custom_model.resolved` fills in.
+            recipe's in the cnn and 0 in the smaller networks, as `edgecnn.convert.training.custom_model.resolved` fills in.
         network: Name of edgecnn's own network: cnn, strided or separable.
         filters: Number of filters in each of its three stages.
         seed: Seed of the weights, the order of the images and the dropout, from 0.
@@ -160,7 +160,9 @@ class TrainConfig:
 
     def own_dropout(self) -> float:
         """Return the dropout of edgecnn's own network."""
-        return RECIPES[self.recipe].dropout if self.dropout is None else self.dropout
+        # The smaller networks fit too little, not too much: docs/explanation/training.md has the measurement.
+        usual = RECIPES[self.recipe].dropout if self.network == CNN else 0.0
+        return usual if self.dropout is None else self.dropout
 
     def origin(self) -> str:
         """Return the origin of the model for messages."""

@@ -21,7 +21,7 @@ class Recipe:
     Attributes:
         batch_size: Images per step.
         augment: Whether each image is rotated, scaled and shifted a little, again in each epoch.
-        dropout: Dropout rate before the last layer of edgecnn's own network.
+        dropout: Dropout rate before the last layer of the cnn.
     """
 
     batch_size: int

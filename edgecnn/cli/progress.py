@@ -51,7 +51,8 @@ class Shown:
         if self._watched:
             self._draw(done, total, text)
         elif self._measuring:
-            part = text.split(", ")[0]
+            # Figures that change from batch to batch come after two spaces.
+            part = text.split(", ")[0].split("  ")[0]
             part = part.split(":")[0] if part.startswith("launch") else part
             if part != self._part:
                 self._part = part

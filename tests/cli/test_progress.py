@@ -39,6 +39,13 @@ def test_lines_hold_the_estimate_and_each_launch_once(capsys: pytest.CaptureFixt
     assert lines == ["launch 1 of 3", "estimate: about 4.7 min, 3 launches of 2 rounds", "launch 2 of 3"]
 
 
+def test_a_training_in_a_sweep_has_a_line_for_each_epoch_and_not_for_each_batch(capsys: pytest.CaptureFixture[str]) -> None:
+    with shown(measuring=True) as progress:
+        for epoch, loss in ((1, 0.9), (1, 0.8), (2, 0.7), (2, 0.6)):
+            progress.step(1, 4, f"epoch {epoch}/2  loss {loss:.4f}  accuracy 0.9000")
+    assert capsys.readouterr().err.splitlines() == ["epoch 1/2", "epoch 2/2"]
+
+
 def test_where_nothing_is_measured_and_nobody_watches_steps_are_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
     with shown() as progress:
         progress.step(1, 2, "classifying")

@@ -13,6 +13,7 @@ from edgecnn.convert.training.train import train_together
 from edgecnn.convert.training.training_run import TrainState
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.model.interface import SCHEMES, Interface
+from edgecnn.edge.records import from_value
 
 
 def run(given: dict[str, Any]) -> None:
@@ -28,7 +29,7 @@ def run(given: dict[str, Any]) -> None:
             log.write(json.dumps(line) + "\n")
 
     dataset = load_dataset(Path(given["images"]))
-    config = TrainConfig(**{**given["config"], "filters": tuple(given["config"]["filters"])})
+    config = from_value(TrainConfig, given["config"], "config")
     cluster = Cluster(tuple(given["addresses"]), given["worker"], 60)
     folder, interface = Path(given["folder"]), Interface(SCHEMES["unit"])
     try:

@@ -152,8 +152,8 @@ class NetworkWork:
 
 
 def arguments_of(config: TrainConfig) -> tuple[str, ...]:
-    """Return a network's own arguments as `name=value`: those of a function, or the dropout where it is not the recipe's."""
-    if config.model or config.dropout == TrainConfig(recipe=config.recipe).own_dropout():
+    """Return a network's own arguments as `name=value`: those of a function, or the dropout where it is not the usual one."""
+    if config.model or config.dropout == TrainConfig(recipe=config.recipe, network=config.network).own_dropout():
         return config.arguments
     return (f"dropout={config.dropout:g}",)
 

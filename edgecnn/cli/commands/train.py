@@ -67,7 +67,9 @@ class RunOptions:
     ] = None
     dropout: Annotated[
         float | None,
-        typer.Option(help="Dropout rate before the network's last layer.", show_default="cosine 0.3, notebook 0.5"),
+        typer.Option(
+            help="Dropout rate before the network's last layer.", show_default="cnn: cosine 0.3, notebook 0.5; others 0"
+        ),
     ] = None
     network: Annotated[
         str,

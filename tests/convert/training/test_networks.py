@@ -14,6 +14,7 @@ from edgecnn.convert.export.export import export
 from edgecnn.convert.training.cnn import build_cnn
 from edgecnn.convert.training.config import Checkpoint, TrainConfig
 from edgecnn.convert.training.networks import NETWORKS, NetworkName, build_network
+from edgecnn.convert.training.recipes import RECIPES, RecipeName
 from edgecnn.convert.training.train import train
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.errors import ConfigError
@@ -113,6 +114,13 @@ def test_the_records_name_the_network(run: tuple[Path, TrainConfig]) -> None:
     assert Manifest.load(folder).provenance.train_config["network"] == config.network
     layers = kinds(keras.models.load_model(folder / "model.keras"))
     assert layers == kinds(build_network(config.network, (12, 12, 1), 3, 0.5, config.filters))
+
+
+@pytest.mark.parametrize("recipe", ["cosine", "notebook"])
+def test_only_the_cnn_has_the_recipes_dropout(recipe: RecipeName) -> None:
+    usual = {name: TrainConfig(recipe=recipe, network=name).own_dropout() for name in NETWORKS}
+    assert usual == {"cnn": RECIPES[recipe].dropout, "strided": 0.0, "separable": 0.0}
+    assert TrainConfig(network="strided", dropout=0.2).own_dropout() == 0.2
 
 
 def test_a_resume_with_another_network_is_refused(run: tuple[Path, TrainConfig], idx_folder: Path) -> None:
