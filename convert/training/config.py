@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from edgecnn.convert.training.cnn import FILTERS
 from edgecnn.convert.training.networks import CNN, NETWORKS, NetworkName
-from edgecnn.convert.training.recipes import COSINE, RECIPES, RecipeName
+from edgecnn.convert.training.recipes import COSINE, RECIPES, Augment, RecipeName
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.folder.other_formats import fix_for
 from edgecnn.edge.formats import format_of, is_exported
@@ -20,7 +20,7 @@ ClassWeights = Literal["none", "balanced"]
 KeptFor = Literal["lowest_validation_loss", "last_epoch", "lowest_training_loss"]
 _OF_OWN_NETWORKS = ("dropout", "network", "filters")
 # Settings that change nothing at these values are not listed.
-_PLAIN = {"network": CNN, "keep": "best", "class_weights": "none", "workers": 1}
+_PLAIN = {"network": CNN, "keep": "best", "class_weights": "none", "workers": 1, "augment": "none"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,9 @@ class TrainConfig:
     Attributes:
         epochs: Passes over the training images.
         batch_size: Images in one step.
+        augment: How training images are varied. `photo`: crop, mirror image, colours; `digit`: rotated, scaled and shifted a
+            little; `none`: not at all. None for the recipe's way, which `resolved` fills in. Earlier releases wrote true for
+            `digit` and false for `none`, which are still read.
         learning_rate: Peak learning rate of the recipe; a compiled custom model keeps its own optimizer and learning rate.
         dropout: Share of features dropped before the last layer of edgecnn's own network, 0 to 1 (exclusive); None for the
             recipe's, which `edgecnn.convert.training.custom_model.resolved` fills in.
@@ -57,7 +60,7 @@ class TrainConfig:
     epochs: int = 5
     recipe: RecipeName = COSINE
     batch_size: int = RECIPES[COSINE].batch_size
-    augment: bool = RECIPES[COSINE].augment
+    augment: Augment | bool | None = None
     learning_rate: float = 0.01
     dropout: float | None = None
     network: NetworkName = CNN
@@ -75,11 +78,14 @@ class TrainConfig:
     class_weights: ClassWeights = "none"
 
     def __post_init__(self) -> None:
+        if isinstance(self.augment, bool):
+            object.__setattr__(self, "augment", "digit" if self.augment else "none")
         for name, good, allowed in (
             ("recipe", self.recipe in RECIPES, " or ".join(RECIPES)),
             ("epochs", self.epochs >= 1, "at least 1"),
             ("batch_size", self.batch_size >= 1, "at least 1"),
             ("batch_size", self.batch_size >= self.workers, f"at least 1 for each of {self.workers} workers"),
+            ("augment", self.augment in (None, *get_args(Augment)), "photo, digit or none"),
             ("learning_rate", 0 < self.learning_rate < float("inf"), "more than 0"),
             ("dropout", self.dropout is None or 0 <= self.dropout < 1, "0 or more and less than 1"),
             ("network", self.network in NETWORKS, " or ".join(NETWORKS)),
@@ -110,7 +116,7 @@ class TrainConfig:
 
     @classmethod
     def of_recipe(cls, recipe: str, **settings: Any) -> "TrainConfig":
-        """Return settings with a recipe's batch size and augmentation, unless they are among `settings`.
+        """Return settings with a recipe's batch size, unless it is among `settings`.
 
         Args:
             recipe: Its name.
@@ -123,7 +129,14 @@ class TrainConfig:
         if row is None:
             raise ConfigError(f"{field('recipe')}={recipe} is unknown: use {' or '.join(RECIPES)}")
         given = {name: value for name, value in settings.items() if value is not None}
-        return cls(**{"recipe": recipe, "batch_size": row.batch_size, "augment": row.augment, **given})
+        return cls(**{"recipe": recipe, "batch_size": row.batch_size, **given})
+
+    @property
+    def variation(self) -> Augment:
+        """How the images of a resolved run are varied."""
+        if self.augment is None or isinstance(self.augment, bool):
+            raise AssertionError("resolved() fills in the recipe's")
+        return self.augment
 
     def own_dropout(self) -> float:
         """Return the dropout of edgecnn's own network."""

@@ -14,6 +14,7 @@ from edgecnn.convert.keras.runtime import KerasRuntime, load_file, load_from_byt
 from edgecnn.convert.keras.trust import import_named, working_directory
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.networks import build_network
+from edgecnn.convert.training.recipes import usual_augment
 from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
 from edgecnn.edge.files import read_bytes, sha256
 from edgecnn.edge.folder.file_names import MODEL_NAME
@@ -26,13 +27,19 @@ from edgecnn.edge.temporary import temporary_folder
 Shape = tuple[int, int, int]
 
 
-def resolved(config: TrainConfig) -> TrainConfig:
-    """Return the settings with the recipe's dropout, and the hashes of the files named by `teacher` and `model` or `transfer`.
+def resolved(config: TrainConfig, channels: int) -> TrainConfig:
+    """Return the settings with what the recipe decides, and the hashes of the files of `teacher` and `model` or `transfer`.
+
+    Args:
+        config: The settings.
+        channels: Channels of the images, which decide how the recipe varies them.
 
     Raises:
         ConfigError: If `model` is not `module:function` or a .keras file, or the module can't be imported.
         ArtifactError: If a file can't be read.
     """
+    if config.augment is None:
+        config = replace(config, augment=usual_augment(config.recipe, channels))
     if config.teacher:
         config = replace(config, teacher_sha256=sha256(read_bytes(Path(config.teacher))))
     named = config.model or config.transfer

@@ -16,11 +16,13 @@ from edgecnn.convert.training.distributed.meeting import Cluster
 from edgecnn.convert.training.distributed.requirements import check_batches, facts_of
 from edgecnn.convert.training.distributed.strategy import hold_engine_back
 from edgecnn.convert.training.distributed.worker import SingleWorker
+from edgecnn.convert.training.fit.augmentation import VARIATIONS
 from edgecnn.convert.training.fit.batches import training_batches, validation_batches
 from edgecnn.convert.training.fit.epoch_callback import epoch_callback
 from edgecnn.convert.training.fit.interrupt import HeldInterrupt
 from edgecnn.convert.training.kept_epoch import is_out_of_patience
 from edgecnn.convert.training.prepared_model import PreparedModel, prepared_model
+from edgecnn.convert.training.reading.readers import open_readers
 from edgecnn.convert.training.trained_model import FinishedFit, write_trained_model
 from edgecnn.convert.training.training_run import TrainingRun, TrainState
 from edgecnn.edge.data.dataset import Dataset
@@ -132,7 +134,7 @@ def _train(run: TrainingRun) -> TrainResult | None:
             earlier_manifest(run.folder)  # Raises if the folder is another program's.
         except ArtifactError as error:
             run.on_text(f"A new manifest will be written: {error}")
-    config = resolved(run.config)
+    config = resolved(run.config, run.dataset.train.shape[2])
     run = replace(run, config=config, trust=tuple(dict.fromkeys((*run.trust, *module_of(config)))))
     record = run.dataset.record()
     checkpoint = load_checkpoint(run.folder, config, record, run.interface) if run.resume and run.chief else None
@@ -144,6 +146,8 @@ def _train(run: TrainingRun) -> TrainResult | None:
     if run.chief:
         make_folder(run.folder)
     prepared = prepared_model(run, checkpoint)
+    if config.variation in VARIATIONS:
+        run.on_text(f"Each training image is varied, differently in each epoch: {VARIATIONS[config.variation]}")
     fit = _fit(run, prepared, checkpoint, worker)
     return write_trained_model(run, prepared, fit, made_with) if fit else None
 
@@ -160,17 +164,21 @@ def _fit(run: TrainingRun, prepared: PreparedModel, checkpoint: Checkpoint | Non
     # No graph: TensorBoard can't read the one that Keras 3 writes ("Malformed GraphDef").
     board_options = {"log_dir": str(run.folder / log_folder), "update_freq": 1, "write_graph": False}
     board = [load_keras().callbacks.TensorBoard(**board_options)] if run.chief else []
-    batches = training_batches(run, prepared.classifier, prepared.teacher, done, worker)
-    val, taught = run.dataset.val, prepared.teacher is not None
-    validation = validation_batches(run, val, prepared.classifier, one_hot=taught) if val else None
     with quiet():  # The first generator of a process makes TensorFlow's C++ print about its memory.
         list(load_tensorflow().data.Dataset.from_generator(lambda: iter([0]), output_types="int32"))
-    model, interrupted = prepared.model, False
-    options = {"shuffle": False, "verbose": 0, "callbacks": [*board, watcher], "validation_data": validation}
+    model, val, interrupted = prepared.model, run.dataset.val, False
+    options = {"shuffle": False, "verbose": 0, "callbacks": [*board, watcher], "initial_epoch": done, "epochs": epochs}
     try:
-        with held, worker.guarded(), writing(run.folder) if run.chief else nullcontext():
+        with (
+            held,
+            worker.guarded(),
+            writing(run.folder) if run.chief else nullcontext(),
+            open_readers(run.dataset, run.on_text) as readers,
+        ):
+            batches = training_batches(run, readers.train, prepared, done, worker)
+            validation = validation_batches(run, val, readers.val, prepared) if val and readers.val else None
             worker.prepare(model, batches)
-            model.fit(batches, initial_epoch=done, epochs=epochs, **options)
+            model.fit(batches, validation_data=validation, **options)
     except (KeyboardInterrupt, SystemExit) as error:
         for callback in board:
             callback.on_train_end()  # Writes the last events, which fit does only if it succeeds.

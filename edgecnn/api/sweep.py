@@ -99,8 +99,9 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
     if tune and precision != "int8":
         raise ConfigError(f"{field('tune')} makes int8 files: use it with {field('precision')}=int8")
     policy, exporting, folder = Policy(tuple(allow)), ExportConfig((model_format,), (precision,)), Path(out)
-    configs = [resolved(replace(config, network=name, filters=tuple(stages))) for name in networks for stages in filters]
     dataset = data if isinstance(data, Dataset) else load_dataset(data, images)
+    of_each = [replace(config, network=name, filters=tuple(stages)) for name in networks for stages in filters]
+    configs = [resolved(item, dataset.train.shape[2]) for item in of_each]
     make_folder(folder)
     progress.say(dataset.describe())
     yardstick = yardstick_of(HERE, TUNE_SECONDS, dataset.test, progress, (model_format,)) if tune else None

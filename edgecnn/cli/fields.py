@@ -19,6 +19,7 @@ OPTIONS = {
     "indices": "--index",
     "test_images": "--images",
     "interface": "--preprocess",
+    "sheet": "--save",
 }
 
 

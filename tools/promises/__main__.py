@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecnn.benchmarks.machine.host import read_machine
-from tools.promises import measuring, own_tools, predicting, serving, shrinking, startup, threads, training
+from tools.promises import measuring, own_tools, predicting, reading_photos, serving, shrinking, startup, threads, training
 from tools.promises.claims import Claim, to_text
 
 _FOLDER = Path("artifacts/mnist")
@@ -31,8 +31,9 @@ _PARTS: dict[str, Callable[[Path], list[Claim]]] = {
     "few": training.measure_few,
     "many": training.measure_many,
     "small": shrinking.measure,
+    "input": reading_photos.measure,
 }
-_WITHOUT_FILES = {"speed", "few", "many", "tools"}
+_WITHOUT_FILES = {"speed", "few", "many", "tools", "input"}
 
 
 def main(names: list[str]) -> None:

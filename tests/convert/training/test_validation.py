@@ -27,7 +27,7 @@ from tests.schemas import require_valid
 
 UNIT = Preprocessing(1 / 255, "letterbox", "dark")
 # At this rate the loss on validation goes up and down, and its lowest is not that of the last epoch.
-CONFIG = TrainConfig(epochs=4, recipe="notebook", batch_size=32, augment=False, learning_rate=0.1, filters=(4, 4, 4), seed=1)
+CONFIG = TrainConfig(epochs=4, recipe="notebook", batch_size=32, augment="none", learning_rate=0.1, filters=(4, 4, 4), seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +226,7 @@ def test_the_loss_on_validation_is_that_of_the_labels_even_with_a_teacher_and_we
     exported: Path, dataset: Dataset, tmp_path: Path
 ) -> None:
     config = TrainConfig(
-        epochs=1, recipe="notebook", augment=False, filters=(4, 4, 4), batch_size=32, learning_rate=0.003,
+        epochs=1, recipe="notebook", augment="none", filters=(4, 4, 4), batch_size=32, learning_rate=0.003,
         teacher=str(exported / "float32.tflite"), class_weights="balanced",
     )  # fmt: skip
     (epoch,) = train(dataset, config, tmp_path, UNIT).history
