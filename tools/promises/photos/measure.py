@@ -14,8 +14,8 @@ from PIL import Image
 from edgecnn.convert.training.reading.decoder_processes import DecoderProcesses
 from edgecnn.edge.data.splits import FileSplit
 from tools.promises.claims import Claim, at_least, at_most
-from tools.promises.keras_input import BATCH, RATE
 from tools.promises.memory import peak_mib
+from tools.promises.photos.keras_fit import BATCH, RATE
 
 _EDGECNN = str(Path(sys.executable).with_name("edgecnn"))
 # 20,000 would take ten times as long. All of these fit into both caches.
@@ -79,7 +79,7 @@ def _beside_keras(photos: Path, side: int, out: Path) -> list[Claim]:
 
 def _edgecnn(photos: Path, side: int, out: Path) -> list[float]:
     """Return the seconds of each epoch of `edgecnn train`."""
-    model = ("--model", "tools.promises.keras_input:network", "--preprocess", "unit", "--size", f"{side}x{side}")
+    model = ("--model", "tools.promises.photos.keras_fit:network", "--preprocess", "unit", "--size", f"{side}x{side}")
     recipe = ("--recipe", "notebook", "--learning-rate", str(RATE), "--batch-size", str(BATCH), "--augment", "photo")
     files = ("--data", str(photos), "--out", str(out), "--json", str(out / "result.json"))
     subprocess.run([_EDGECNN, "train", *model, *recipe, *files, "--epochs", str(_EPOCHS)], check=True, capture_output=True)
@@ -87,7 +87,7 @@ def _edgecnn(photos: Path, side: int, out: Path) -> list[float]:
 
 
 def _keras(folder: Path, side: int) -> list[float]:
-    command = [sys.executable, "-m", "tools.promises.keras_input", str(folder), str(side), str(_EPOCHS)]
+    command = [sys.executable, "-m", "tools.promises.photos.keras_fit", str(folder), str(side), str(_EPOCHS)]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return [float(line) for line in printed.split()]
 

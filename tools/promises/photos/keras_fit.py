@@ -1,8 +1,8 @@
 """Training on a folder of photos as in Keras's guides: read once, cached, prefetched, varied by Keras's layers.
 
-    python -m tools.promises.keras_input FOLDER SIDE EPOCHS
+    python -m tools.promises.photos.keras_fit FOLDER SIDE EPOCHS
 
-It prints each epoch's seconds. `edgecnn train --model tools.promises.keras_input:network` trains the same network.
+It prints each epoch's seconds. `edgecnn train --model tools.promises.photos.keras_fit:network` trains the same network.
 """
 
 import sys
