@@ -14,6 +14,7 @@ from edgecnn.edge.model.preprocess import Images
 _LEAST_AREA = 0.5
 _MOST_ASPECT = 4 / 3
 _BRIGHTNESS = _CONTRAST = _SATURATION = 0.2
+_INSET = 1e-5
 # Rec. 601 luma, as in Pillow's conversion to grey.
 _LUMA = np.array([[0.299], [0.587], [0.114]], np.float32)
 
@@ -30,13 +31,9 @@ def vary_photos(images: Images, rng: np.random.Generator) -> Images:
     """
     count, height, width, channels = images.shape
     tf = load_tensorflow()
-    cropped = tf.raw_ops.ImageProjectiveTransformV3(
-        images=images.astype(np.float32),  # For uint8 the op would drop fractions.
-        transforms=_crops(count, height, width, rng),
-        output_shape=(height, width),
-        fill_value=0.0,
-        interpolation="BILINEAR",
-        fill_mode="NEAREST",
+    # A third of the time of the operator that rotates digits.
+    cropped = tf.raw_ops.CropAndResize(
+        image=images, boxes=_crops(count, rng), box_ind=np.arange(count, dtype=np.int32), crop_size=(height, width)
     )
     pixels = tf.reshape(cropped, (count, height * width, channels))
     luma = _LUMA if channels == 3 else np.ones((channels, 1), np.float32) / channels
@@ -46,23 +43,20 @@ def vary_photos(images: Images, rng: np.random.Generator) -> Images:
     # They mix the pixel with black, with the image's mean grey and with the pixel's own grey: together they are linear.
     mixed = brightness * contrast * (saturation * np.eye(channels, dtype=np.float32) + (1 - saturation) * luma)
     grey = tf.reduce_mean(pixels, axis=1, keepdims=True) @ luma
-    coloured = pixels @ mixed + brightness * (1 - contrast) * grey
-    rounded = tf.cast(tf.round(tf.clip_by_value(coloured, 0.0, 255.0)), tf.uint8)
-    varied: Images = tf.reshape(rounded, images.shape).numpy()
+    coloured = pixels @ mixed + (brightness * (1 - contrast) * grey + 0.5)
+    # The cast cuts off what the half has rounded.
+    varied: Images = tf.reshape(tf.cast(tf.clip_by_value(coloured, 0.0, 255.0), tf.uint8), images.shape).numpy()
     return varied
 
 
-def _crops(count: int, height: int, width: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return (n, 8): the transform from output to input pixels, in the form of the TensorFlow op."""
+def _crops(count: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return (n, 4): top, left, bottom and right of the crops, in shares of the sides; left and right change places in a mirror."""
     area = rng.uniform(_LEAST_AREA, 1, count)
     aspect = np.exp(rng.uniform(-np.log(_MOST_ASPECT), np.log(_MOST_ASPECT), count))
-    shares = np.minimum(np.sqrt([area * aspect, area / aspect]), 1)
-    mirrored = np.array([rng.choice([-1, 1], count), np.ones(count)])
-    middles = (np.array([[width], [height]]) - 1) / 2
-    # The crop's middle is as far from the image's as there is room.
-    places = rng.uniform(-1, 1, (2, count)) * (1 - shares) * np.array([[width], [height]]) / 2
-    scales = shares * mirrored
-    transforms = np.zeros((count, 8), np.float32)
-    transforms[:, 0], transforms[:, 4] = scales
-    transforms[:, 2], transforms[:, 5] = middles - scales * middles + places
-    return transforms
+    shares = np.minimum(np.sqrt([area / aspect, area * aspect]), 1)
+    starts = rng.uniform(0, 1, (2, count)) * (1 - shares)
+    # Rounding may reach beyond the last pixel, which the operator takes for black.
+    (top, left), (bottom, right) = np.clip(starts, _INSET, None), np.clip(starts + shares, None, 1 - _INSET)
+    mirrored = rng.random(count) < 0.5
+    sides = top, np.where(mirrored, right, left), bottom, np.where(mirrored, left, right)
+    return np.stack(sides, axis=1).astype(np.float32)

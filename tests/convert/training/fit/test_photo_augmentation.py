@@ -32,19 +32,23 @@ def test_half_of_the_photos_are_mirrored_and_none_is_upside_down() -> None:
 
 
 def test_crops_lie_inside_and_have_the_promised_area_and_proportions() -> None:
-    crops = _crops(5000, HEIGHT, WIDTH, np.random.default_rng(1))
-    width, height = np.abs(crops[:, 0]), crops[:, 4]
-    assert (width.max(), height.max()) <= (1, 1)
+    top, left, bottom, right = _crops(5000, np.random.default_rng(1)).T
+    width, height = np.abs(right - left), bottom - top
     assert (width * height).min() == pytest.approx(0.5, abs=0.02)
+    assert (width * height).max() == pytest.approx(1, abs=0.02)
     assert (width / height).min() == pytest.approx(3 / 4, abs=0.02)
     assert (width / height).max() == pytest.approx(4 / 3, abs=0.02)
-    for scale, offset, size in ((crops[:, 0], crops[:, 2], WIDTH), (crops[:, 4], crops[:, 5], HEIGHT)):
-        # Edges of the outermost pixels.
-        ends = np.stack([scale * edge + offset for edge in (-0.5, size - 0.5)])
-        assert ends.min() == pytest.approx(-0.5, abs=0.6)
-        assert ends.min() >= -0.501
-        assert ends.max() == pytest.approx(size - 0.5, abs=0.6)
-        assert ends.max() <= size - 0.499
+    ends = np.stack([top, left, bottom, right])
+    assert (ends.min(), ends.max()) == pytest.approx((0, 1), abs=1e-4)
+    # Each place is as likely.
+    free = 1 - height > 0.05
+    assert (top / (1 - height))[free].mean() == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize("side", [1, 2, 28, 225])
+def test_no_crop_reaches_beyond_the_border(side: int) -> None:
+    white = np.full((400, side, side, 1), 255, np.uint8)
+    assert vary_photos(white, np.random.default_rng(6)).min() >= 204  # The least brightness; beyond the border it is black.
 
 
 def test_grey_stays_grey_and_changes_by_its_brightness_alone() -> None:
