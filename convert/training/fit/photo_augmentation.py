@@ -50,7 +50,7 @@ def vary_photos(images: Images, rng: np.random.Generator) -> Images:
 
 
 def _crops(count: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return (n, 4): top, left, bottom and right of the crops, in shares of the sides; left and right change places in a mirror."""
+    """Return (n, 4): top, left, bottom and right of the crops in shares of the sides, left and right swapped to mirror."""
     area = rng.uniform(_LEAST_AREA, 1, count)
     aspect = np.exp(rng.uniform(-np.log(_MOST_ASPECT), np.log(_MOST_ASPECT), count))
     shares = np.minimum(np.sqrt([area / aspect, area * aspect]), 1)
