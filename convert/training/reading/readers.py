@@ -34,7 +34,7 @@ _MOST_PROCESSES = 16
 class BatchReader:
     """The batches of an epoch; while one is trained on, the next ones are decoded, varied and converted.
 
-    Keras's own prefetching does nothing here: TensorFlow's determinism takes it out.
+    Keras's own prefetching does nothing here: with deterministic kernels TensorFlow removes it.
     """
 
     def __init__(self, start: Start, thread: ThreadPoolExecutor, failures: list[Exception]) -> None:
@@ -81,18 +81,17 @@ class Readers:
 
 @contextmanager
 def open_readers(dataset: Dataset, on_text: Callable[[str], None]) -> Iterator[Readers]:
-    """Give readers for the block: image files are decoded in processes of their own, and kept while there is room.
+    """Give readers for the block, which prepare batches in a thread of their own.
 
-    Batches are prepared in a thread of their own.
-
-    Arrays and rows of a file are read as they are: the kernel keeps files in memory, and nothing has to be decoded.
+    Image files are decoded in processes of their own, and kept in memory while there is room. Arrays and rows of a file are
+    read as they are: the kernel keeps files in memory, and nothing has to be decoded.
 
     Args:
         dataset: The images.
         on_text: Called with a line about processes and memory, if image files are decoded.
 
     Raises:
-        ArtifactError: If an image can't be read: of the block itself, whatever TensorFlow made of it.
+        ArtifactError: If an image can't be read; TensorFlow's own error about it is replaced.
         EdgeCnnError: If a process can't be started, or was killed.
     """
     splits: list[Split] = [dataset.train, *([dataset.val] if dataset.val else [])]

@@ -1,6 +1,6 @@
 """Training on a folder of photos as in Keras's guides: read once, cached, prefetched, varied by Keras's layers.
 
-    python -m tools.promises.photos.keras_fit FOLDER SIDE EPOCHS
+    python -m tools.promises.photos.keras_fit FOLDER SIDE BATCH RATE EPOCHS
 
 It prints each epoch's seconds. `edgecnn train --model tools.promises.photos.keras_fit:network` trains the same network.
 """
@@ -12,18 +12,15 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-BATCH = 64
-RATE = 0.001
-
 
 def network(shape: tuple[int, int, int], classes: int) -> keras.Model:
     """Return MobileNetV2 0.35 with random weights, whose inputs are pixel / 255."""
     return keras.applications.MobileNetV2(input_shape=shape, alpha=0.35, weights=None, classes=classes)
 
 
-def main(folder: Path, side: int, epochs: int) -> None:
-    """Train, and print the seconds of each epoch."""
-    images = keras.utils.image_dataset_from_directory(folder, image_size=(side, side), batch_size=BATCH, seed=0, verbose=False)
+def main(folder: Path, side: int, batch: int, rate: float, epochs: int) -> None:
+    """Train with Adam, and print the seconds of each epoch."""
+    images = keras.utils.image_dataset_from_directory(folder, image_size=(side, side), batch_size=batch, seed=0, verbose=False)
     layers = keras.layers
     vary = keras.Sequential(
         [
@@ -36,7 +33,7 @@ def main(folder: Path, side: int, epochs: int) -> None:
     )
     model = network((side, side, 3), len(images.class_names))
     batches = images.cache().map(lambda x, y: (vary(x, training=True), y), num_parallel_calls=tf.data.AUTOTUNE)
-    model.compile(keras.optimizers.Adam(RATE), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
     started = [0.0]
     watch = keras.callbacks.LambdaCallback(
         on_epoch_begin=lambda epoch, logs: started.append(time.monotonic()),
@@ -46,4 +43,4 @@ def main(folder: Path, side: int, epochs: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5]))

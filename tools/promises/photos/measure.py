@@ -15,7 +15,6 @@ from edgecnn.convert.training.reading.decoder_processes import DecoderProcesses
 from edgecnn.edge.data.splits import FileSplit
 from tools.promises.claims import Claim, at_least, at_most
 from tools.promises.memory import peak_mib
-from tools.promises.photos.keras_fit import BATCH, RATE
 
 _EDGECNN = str(Path(sys.executable).with_name("edgecnn"))
 # 20,000 would take ten times as long. All of these fit into both caches.
@@ -23,6 +22,8 @@ _IMAGES = 2_000
 _CLASSES = 5
 _SIDES = (96, 224)
 _EPOCHS = 2
+_BATCH = 64
+_RATE = 0.001
 _TURNS = 2
 _SIDE_IN_MEMORY = 96
 _CACHED = 500
@@ -80,14 +81,14 @@ def _beside_keras(photos: Path, side: int, out: Path) -> list[Claim]:
 def _edgecnn(photos: Path, side: int, out: Path) -> list[float]:
     """Return the seconds of each epoch of `edgecnn train`."""
     model = ("--model", "tools.promises.photos.keras_fit:network", "--preprocess", "unit", "--size", f"{side}x{side}")
-    recipe = ("--recipe", "notebook", "--learning-rate", str(RATE), "--batch-size", str(BATCH), "--augment", "photo")
+    recipe = ("--recipe", "notebook", "--learning-rate", str(_RATE), "--batch-size", str(_BATCH), "--augment", "photo")
     files = ("--data", str(photos), "--out", str(out), "--json", str(out / "result.json"))
     subprocess.run([_EDGECNN, "train", *model, *recipe, *files, "--epochs", str(_EPOCHS)], check=True, capture_output=True)
     return [epoch["seconds"] for epoch in json.loads((out / "result.json").read_text(encoding="utf-8"))["history"]]
 
 
 def _keras(folder: Path, side: int) -> list[float]:
-    command = [sys.executable, "-m", "tools.promises.photos.keras_fit", str(folder), str(side), str(_EPOCHS)]
+    command = [sys.executable, "-m", "tools.promises.photos.keras_fit", str(folder), *map(str, (side, _BATCH, _RATE, _EPOCHS))]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return [float(line) for line in printed.split()]
 
@@ -100,7 +101,7 @@ def _of_two_processes(folder: Path) -> Claim:
     for _ in range(_TURNS + 1):
         for count, found in rates.items():
             processes = DecoderProcesses(count)
-            processes.start(split, range(BATCH))()  # They have imported everything.
+            processes.start(split, range(_BATCH))()  # They have imported everything.
             start = time.monotonic()
             processes.start(split, range(len(names)))()
             found.append(len(names) / (time.monotonic() - start))
