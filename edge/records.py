@@ -67,7 +67,7 @@ def from_json(kind: type[Record], text: str | bytes, origin: str, schema: int | 
 
     Args:
         kind: A dataclass of str, int, float, bool, None, dict[str, ...], tuple[..., ...], Literal of
-            texts, and dataclasses of these.
+            texts, such a Literal or bool, and dataclasses of these.
         text: The JSON.
         origin: Name of the text for messages.
         schema: The number that the text's field `schema` must have, if the layout is numbered.
@@ -113,7 +113,8 @@ def _parse(kind: Any, value: Any, origin: str, where: str) -> Any:
     if base in (types.UnionType, typing.Union):
         if value is None and type(None) in arguments:
             return None
-        (kind,) = (argument for argument in arguments if argument is not type(None))
+        kinds = [argument for argument in arguments if argument is not type(None)]
+        (kind,) = kinds if len(kinds) == 1 else [item for item in kinds if (item is bool) == isinstance(value, bool)]
         return _parse(kind, value, origin, where)
     if base is tuple and isinstance(value, list):
         return tuple(_parse(arguments[0], item, origin, f"{where}[{i}]") for i, item in enumerate(value))

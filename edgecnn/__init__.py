@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from edgecnn.benchmarks.measure.planning import PlanOptions
     from edgecnn.benchmarks.results.records import Report
     from edgecnn.benchmarks.timing.latency import Plan
-    from edgecnn.convert.training.config import TrainConfig, TrainResult
+    from edgecnn.convert.training.config import TrainConfig
     from edgecnn.convert.training.distributed.meeting import Cluster
+    from edgecnn.convert.training.records import TrainResult
     from edgecnn.edge.data.dataset import Dataset
     from edgecnn.edge.data.folder_options import FolderOptions
     from edgecnn.edge.errors import (
@@ -68,7 +69,8 @@ _MODULES = {
     "edgecnn.benchmarks.measure.planning": ("PlanOptions",),
     "edgecnn.benchmarks.results.records": ("Report",),
     "edgecnn.benchmarks.timing.latency": ("Plan",),
-    "edgecnn.convert.training.config": ("TrainConfig", "TrainResult"),
+    "edgecnn.convert.training.config": ("TrainConfig",),
+    "edgecnn.convert.training.records": ("TrainResult",),
     "edgecnn.convert.training.distributed.meeting": ("Cluster",),
     "edgecnn.edge.data.dataset": ("Dataset",),
     "edgecnn.edge.data.folder_options": ("FolderOptions",),

@@ -20,6 +20,7 @@ from edgecnn.edge.model.interface import SCHEMES
 
 if TYPE_CHECKING:  # A board has no convert, and needs no type.
     from edgecnn.convert.export.config import Batch as Batch
+    from edgecnn.convert.training.recipes import Augment as Augment
 
 __all__ = [
     "FITS",

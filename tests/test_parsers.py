@@ -14,7 +14,7 @@ from PIL import Image
 
 from edgecnn.benchmarks.judge.budgets import load_budgets
 from edgecnn.benchmarks.results.read import read_report
-from edgecnn.convert.training.custom_model import needed_modules
+from edgecnn.convert.training.model.custom_model import needed_modules
 from edgecnn.edge.anatomy.network import Reading, peak_activations
 from edgecnn.edge.anatomy.tflite import read_network
 from edgecnn.edge.compatibility.requirements import read_needs

@@ -34,7 +34,7 @@ SCHEMAS = {
         ("edge.anatomy.summary.Summary", "edge.anatomy.summary.Summaries"),
     ),
     "sweep": ("edgecnn sweep --json", ("benchmarks.report.sweep.Sweep",)),
-    "train": ("edgecnn train --json, and train.json", ("convert.training.config.TrainResult",)),
+    "train": ("edgecnn train --json, and train.json", ("convert.training.records.TrainResult",)),
     "verify": (
         "edgecnn verify --json, of a file and of a bundle",
         ("benchmarks.proof.verify.Verification", "benchmarks.proof.golden.GoldenCheck"),

@@ -20,7 +20,7 @@ from edgecnn.convert.export.tuning.yardstick import Tuning
 from edgecnn.convert.keras.load import saved_with
 from edgecnn.convert.keras.manifest import earlier_manifest, keras_manifest
 from edgecnn.convert.keras.runtime import KerasRuntime
-from edgecnn.convert.training.custom_model import needed_modules
+from edgecnn.convert.training.model.custom_model import needed_modules
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.export_records import Reference

@@ -5,10 +5,10 @@ from dataclasses import replace
 from itertools import product
 
 from edgecnn.convert.keras.load import load_keras
-from edgecnn.convert.training.builder import arguments_of
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.custom_model import resolved
-from edgecnn.convert.training.networks import CNN, NETWORKS
+from edgecnn.convert.training.model.builder import arguments_of
+from edgecnn.convert.training.model.custom_model import resolved
+from edgecnn.convert.training.model.networks import CNN, NETWORKS
 from edgecnn.edge.errors import ConfigError, field
 
 # What `arguments` may name for edgecnn's own networks; their filters belong together and have an argument of their own.
@@ -20,6 +20,7 @@ def settings_of_networks(
     networks: Sequence[str],
     filters: Sequence[tuple[int, ...]],
     arguments: Mapping[str, Sequence[float | str]],
+    channels: int,
 ) -> tuple[TrainConfig, ...]:
     """Return the resolved settings of each network, in the order of `networks`, then of `filters` and the arguments' values.
 
@@ -28,6 +29,7 @@ def settings_of_networks(
         networks: Names of edgecnn's own networks, and functions as `module:function`.
         filters: Filters of the three stages, one for each size of edgecnn's own networks.
         arguments: Values of each keyword argument; each network gets those that it takes.
+        channels: Channels of the images.
 
     Raises:
         ConfigError: If there is no such network, one is named twice, `filters` does not fit `networks`, or no network takes an
@@ -62,7 +64,7 @@ def settings_of_networks(
         else:
             texts = [tuple(f"{key}={value}" for key, value in given.items()) for given in combined]
             found += [replace(plain, dropout=None, model=name, arguments=given) for given in texts]
-    return tuple(map(resolved, found))
+    return tuple(resolved(item, channels) for item in found)
 
 
 def _taken(name: str) -> tuple[str, ...] | None:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from edgecnn.convert.keras.runtime import load_from_bytes
-from edgecnn.convert.training.config import Checkpoint, Epoch, TrainConfig, TrainResult
+from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.kept_epoch import figure_of, is_out_of_patience
 from edgecnn.convert.training.recipes import COSINE
+from edgecnn.convert.training.records import Checkpoint, Epoch, TrainResult
 from edgecnn.convert.training.training_run import TrainingRun
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.files import read_bytes, sha256

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from edgecnn.convert.training.config import Epoch, KeptFor, TrainConfig
+from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.records import Epoch, KeptFor
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.errors import ConfigError, field
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from edgecnn.convert.keras.load import load_keras
 
 RecipeName = Literal["cosine", "notebook"]
+Augment = Literal["photo", "digit", "none"]
 COSINE: RecipeName = "cosine"
 NOTEBOOK: RecipeName = "notebook"
 
@@ -20,7 +21,7 @@ class Recipe:
 
     Attributes:
         batch_size: Images per step.
-        augment: Whether each image is rotated, scaled and shifted a little, again in each epoch.
+        augment: Whether each image is varied a little, again in each epoch.
         dropout: Dropout rate before the last layer of the cnn.
     """
 
@@ -33,6 +34,13 @@ RECIPES: dict[RecipeName, Recipe] = {
     COSINE: Recipe(64, augment=True, dropout=0.3),
     NOTEBOOK: Recipe(128, augment=False, dropout=0.5),
 }
+
+
+def usual_augment(recipe: RecipeName, channels: int) -> Augment:
+    """Return how a recipe varies images, unless the user says it: colour images as photos, grey ones as digits."""
+    if not RECIPES[recipe].augment:
+        return "none"
+    return "photo" if channels == 3 else "digit"
 
 
 def new_optimizer(recipe: RecipeName, learning_rate: float, steps: int) -> Any:

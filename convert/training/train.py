@@ -10,19 +10,22 @@ from typing import Any
 from edgecnn.convert.keras.load import load_keras, load_tensorflow
 from edgecnn.convert.keras.manifest import earlier_manifest
 from edgecnn.convert.training.checkpoint import load_checkpoint, writing
-from edgecnn.convert.training.config import Checkpoint, TrainConfig, TrainResult
-from edgecnn.convert.training.custom_model import module_of, resolved
+from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.distributed.cluster_worker import ClusterWorker, weights_digest
 from edgecnn.convert.training.distributed.meeting import Cluster
 from edgecnn.convert.training.distributed.requirements import check_batches, facts_of
 from edgecnn.convert.training.distributed.strategy import hold_engine_back
 from edgecnn.convert.training.distributed.worker import SingleWorker
+from edgecnn.convert.training.fit.augmentation import VARIATIONS
 from edgecnn.convert.training.fit.batches import training_batches, validation_batches
 from edgecnn.convert.training.fit.epoch_callback import epoch_callback
 from edgecnn.convert.training.fit.interrupt import HeldInterrupt
 from edgecnn.convert.training.kept_epoch import is_out_of_patience, needs_validation
+from edgecnn.convert.training.model.custom_model import module_of, resolved
+from edgecnn.convert.training.model.prepared_model import PreparedModel, begin_phase, prepared_model
 from edgecnn.convert.training.phases import phases_of
-from edgecnn.convert.training.prepared_model import PreparedModel, begin_phase, prepared_model
+from edgecnn.convert.training.reading.readers import open_readers
+from edgecnn.convert.training.records import Checkpoint, TrainResult
 from edgecnn.convert.training.trained_model import FinishedFit, write_trained_model
 from edgecnn.convert.training.training_run import TrainingRun, TrainState
 from edgecnn.edge.data.dataset import Dataset
@@ -131,7 +134,7 @@ def _train(run: TrainingRun) -> TrainResult | None:
             earlier_manifest(run.folder)  # Raises if the folder is another program's.
         except ArtifactError as error:
             run.on_text(f"A new manifest will be written: {error}")
-    config = resolved(run.config)
+    config = resolved(run.config, run.dataset.train.shape[2])
     run = replace(run, config=config, trust=tuple(dict.fromkeys((*run.trust, *module_of(config)))))
     record = run.dataset.record()
     checkpoint = load_checkpoint(run.folder, config, record, run.interface) if run.resume and run.chief else None
@@ -144,6 +147,8 @@ def _train(run: TrainingRun) -> TrainResult | None:
         make_folder(run.folder)
     done = worker.agree(len(checkpoint.history) if checkpoint else 0)
     prepared = prepared_model(run, checkpoint, done)
+    if config.variation in VARIATIONS:
+        run.on_text(f"Each training image is varied, differently in each epoch: {VARIATIONS[config.variation]}")
     fit = _fit(run, prepared, checkpoint, worker, done)
     return write_trained_model(run, prepared, fit, made_with) if fit else None
 
@@ -158,14 +163,18 @@ def _fit(
     log_folder = f"logs/{datetime.now(UTC):%Y%m%d-%H%M%S}"
     held = HeldInterrupt()
     watcher = epoch_callback(run, checkpoint, held, worker)
-    batches = training_batches(run, prepared.classifier, prepared.teacher, done, worker)
-    val, taught = run.dataset.val, prepared.teacher is not None
-    validation = validation_batches(run, val, prepared.classifier, one_hot=taught) if val else None
     with quiet():  # The first generator of a process makes TensorFlow's C++ print about its memory.
         list(load_tensorflow().data.Dataset.from_generator(lambda: iter([0]), output_types="int32"))
-    model, interrupted, board = prepared.model, False, []
+    model, val, interrupted, board = prepared.model, run.dataset.val, False, []
     try:
-        with held, worker.guarded(), writing(run.folder) if run.chief else nullcontext():
+        with (
+            held,
+            worker.guarded(),
+            writing(run.folder) if run.chief else nullcontext(),
+            open_readers(run.dataset, run.on_text) as readers,
+        ):
+            batches = training_batches(run, readers.train, prepared, done, worker)
+            validation = validation_batches(run, val, readers.val, prepared) if val and readers.val else None
             worker.prepare(model, batches)
             for phase in phases_of(run.config):
                 start, end, later = max(done, phase.start), min(epochs, phase.end), phase.start > done
@@ -173,7 +182,7 @@ def _fit(
                     continue
                 if later:  # Keras may count an epoch of the images more at the start of each fit.
                     begin_phase(run, prepared, phase)
-                    batches = training_batches(run, prepared.classifier, prepared.teacher, start, worker)
+                    batches = training_batches(run, readers.train, prepared, start, worker)
                     worker.prepare(model, batches)
                 # Its count of batches begins again.
                 board = _board(run.folder / (f"{log_folder}-epoch-{start + 1}" if later else log_folder)) if run.chief else []

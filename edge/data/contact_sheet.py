@@ -24,7 +24,11 @@ _MARGIN = 16
 _TRIES = 20
 
 
-def contact_sheet(data: str | Path | None, options: FolderOptions = NO_OPTIONS) -> bytes:
+def contact_sheet(
+    data: str | Path | None,
+    options: FolderOptions = NO_OPTIONS,
+    vary: Callable[[Images], Images] | None = None,
+) -> bytes:
     """Return a PNG with a few training images of each class under the class name, at most `CLASSES` of them.
 
     The images are letterboxed into squares of `SIDE` pixels. Files that can't be read are left out.
@@ -32,6 +36,7 @@ def contact_sheet(data: str | Path | None, options: FolderOptions = NO_OPTIONS) 
     Args:
         data: A dataset, as in `edgecnn.edge.data.dataset.load_dataset`.
         options: How to read a folder, as in `load_dataset`.
+        vary: Varies images uint8 (n, h, w, 3); then each class has one image, followed by variations of it.
 
     Raises:
         ConfigError: If there is no such dataset, or the options do not fit it.
@@ -56,7 +61,12 @@ def contact_sheet(data: str | Path | None, options: FolderOptions = NO_OPTIONS) 
 
     shown = classes[:CLASSES]
     each = 8 if len(shown) <= 50 else 4
-    rows = [_some(read, np.flatnonzero(labels == index).tolist(), each) for index in range(len(shown))]
+    numbers = [np.flatnonzero(labels == index).tolist() for index in range(len(shown))]
+    if vary:
+        first = [_some(read, some, 1) for some in numbers]
+        rows = [[*images, *(vary(np.repeat(images, each - 1, axis=0)) if images else ())] for images in first]
+    else:
+        rows = [_some(read, some, each) for some in numbers]
     note = f"and {len(classes) - len(shown)} more classes" if len(classes) > len(shown) else ""
     return _draw(shown, rows, each, note)
 

@@ -2,6 +2,9 @@
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from edgecnn.edge.data.contact_sheet import contact_sheet
 from edgecnn.edge.data.dataset import Dataset
@@ -9,8 +12,13 @@ from edgecnn.edge.data.dataset import load_dataset as load
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.data.inspection import Inspection
 from edgecnn.edge.data.inspection import inspect_images as inspect
+from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.files import write_bytes
+from edgecnn.edge.model.preprocess import Images
 from edgecnn.edge.progress import SILENT, Progress
+
+if TYPE_CHECKING:  # A board has no convert.
+    from edgecnn.convert.training.recipes import Augment
 
 
 def load_dataset(data: str | Path | None = None, images: FolderOptions = NO_OPTIONS) -> Dataset:
@@ -37,6 +45,7 @@ def inspect_images(
     images: FolderOptions = NO_OPTIONS,
     *,
     sheet: str | Path | None = None,
+    augment: "Augment | None" = None,
     progress: Progress = SILENT,
 ) -> Inspection:
     """Describe a dataset: classes, sizes, broken files and duplicate pictures. Each image is decoded once.
@@ -45,15 +54,27 @@ def inspect_images(
         data: As in `load_dataset`.
         images: How a folder is split, and the class names.
         sheet: A .png file to draw a few images of each class into.
+        augment: `photo` or `digit`, to draw one image of each class and seven variations of it (three from 51 classes on), as
+            `train` varies them.
         progress: Receives the number of images examined.
 
     Raises:
         ArtifactError: If something other than an image file is broken.
         ConfigError: If there is no such dataset, the options do not fit it, or the sheet can't be written.
-        MissingDependency: If Pillow is not installed.
+        MissingDependency: If Pillow is not installed, or TensorFlow, which varies images.
     """
+    if augment not in (None, "photo", "digit"):
+        raise ConfigError(f"{field('augment')} must be photo or digit, got {augment}")
+    if augment and not sheet:
+        raise ConfigError(f"{field('augment')} is drawn into a picture: name its file with {field('sheet')}")
     found = inspect(str(data), images, partial(progress.step, text="examining images"))
     if sheet:
-        write_bytes(Path(sheet), contact_sheet(data, images))
+        write_bytes(Path(sheet), contact_sheet(data, images, partial(_varied, augment) if augment else None))
         progress.say(f"wrote {sheet}")
     return found
+
+
+def _varied(augment: "Augment", images: Images) -> Images:
+    from edgecnn.convert.training.fit.augmentation import varied  # noqa: PLC0415 - A board has no convert.
+
+    return varied(augment, images, np.random.default_rng(0))

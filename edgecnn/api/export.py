@@ -21,7 +21,7 @@ from edgecnn.convert.export.config import Batch, ExportConfig
 from edgecnn.convert.export.export import export as export_model
 from edgecnn.convert.export.keep_accuracy import Judge
 from edgecnn.convert.export.tuning.yardstick import Tuning, Yardstick
-from edgecnn.convert.training.config import TrainResult
+from edgecnn.convert.training.records import TrainResult
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.dataset import load_dataset as load_for_model
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions

@@ -23,7 +23,7 @@ from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.sweep.settings_of_networks import settings_of_networks
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.kept_epoch import needs_validation
-from edgecnn.convert.training.networks import CNN
+from edgecnn.convert.training.model.networks import CNN
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.errors import ConfigError, field
@@ -109,8 +109,8 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
     taken = as_interface(interface, images.fit or "letterbox")
     _require_interface(networks, taken)
     policy, exporting, folder = Policy(tuple(allow)), ExportConfig((model_format,), (precision,)), Path(out)
-    configs = settings_of_networks(config, networks, filters, arguments)
     dataset = data if isinstance(data, Dataset) else load_dataset(data, images)
+    configs = settings_of_networks(config, networks, filters, arguments, dataset.train.shape[2])
     for name, given in (("minutes", minutes), ("patience", config.patience)):
         if given is not None and dataset.val is None:
             raise needs_validation(name, dataset)

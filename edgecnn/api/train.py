@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgecnn.api.data import load_dataset
-from edgecnn.convert.training.config import TrainConfig, TrainResult
+from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.distributed.meeting import Cluster
+from edgecnn.convert.training.records import TrainResult
 from edgecnn.convert.training.train import train as train_model
 from edgecnn.convert.training.train import train_together
 from edgecnn.convert.training.training_run import TrainState

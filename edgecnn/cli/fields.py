@@ -20,6 +20,7 @@ OPTIONS = {
     "indices": "--index",
     "test_images": "--images",
     "interface": "--preprocess",
+    "sheet": "--save",
 }
 
 

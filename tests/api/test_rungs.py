@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from edgecnn.api.sweeping.rungs import run_rungs
-from edgecnn.convert.training.config import Epoch, TrainConfig
+from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.records import Epoch
 from edgecnn.edge.errors import ConfigError
 
 SECONDS = 6.0

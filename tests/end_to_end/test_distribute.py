@@ -17,10 +17,10 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]  # Untyped.
 
 from edgecnn.convert.training.checkpoint import load_checkpoint
-from edgecnn.convert.training.cnn import build_cnn
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.custom_model import resolved
 from edgecnn.convert.training.distributed.cluster_worker import weights_digest
+from edgecnn.convert.training.model.cnn import build_cnn
+from edgecnn.convert.training.model.custom_model import resolved
 from edgecnn.convert.training.train import train
 from edgecnn.convert.training.training_run import TrainState
 from edgecnn.edge.data.dataset import load_dataset
@@ -177,7 +177,7 @@ def test_ctrl_c_at_one_worker_ends_both_at_one_batch_and_a_resumed_run_ends_wher
     assert json.loads((broken.folder / "train.json").read_text())["interrupted"]
     assert broken.said[1][-1] == "interrupted"
     with pytest.raises(ConfigError, match=r"was trained by 2 workers \(distribute\), not one process: start the same number"):
-        load_checkpoint(broken.folder, resolved(config), load_dataset(idx_folder).record(), Interface(SCHEMES["unit"]))
+        load_checkpoint(broken.folder, resolved(config, 1), load_dataset(idx_folder).record(), Interface(SCHEMES["unit"]))
     resumed = run_two(config, idx_folder, tmp_path, resume=True)
     assert resumed.losses[0] == unbroken.losses[0][6:]
     assert resumed.digests() == unbroken.digests()

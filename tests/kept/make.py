@@ -41,7 +41,7 @@ def make_bars(images: Path, folder: Path) -> None:
     """Train on an IDX folder, and export every file."""
     dataset = load_dataset(images)
     preprocessing = Preprocessing(1 / 255, dataset.image_rule.fit, dataset.image_rule.background)
-    config = TrainConfig(epochs=12, recipe="notebook", batch_size=8, augment=False, learning_rate=0.003)
+    config = TrainConfig(epochs=12, recipe="notebook", batch_size=8, augment="none", learning_rate=0.003)
     train(dataset, config, folder, preprocessing)
     for model_format, precisions in PRECISIONS.items():
         export(folder / "model.keras", dataset, ExportConfig((model_format,), precisions))

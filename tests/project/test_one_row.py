@@ -20,7 +20,7 @@ NAMES = {
 # Modules special to a format or a runtime, by parts of their path.
 OWN = ("edge/formats/", "/tflite", "/onnx", "/keras/", "/runtimes/", "profile_litert", "profile_onnxruntime")
 EXCEPTIONS = {
-    "convert/training/custom_model.py": "it asks whether a layer's class is of the package keras",
+    "convert/training/model/custom_model.py": "it asks whether a layer's class is of the package keras",
 }
 
 

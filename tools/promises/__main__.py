@@ -17,6 +17,7 @@ from typing import Any
 from edgecnn.benchmarks.machine.host import read_machine
 from tools.promises import measuring, own_tools, predicting, serving, shrinking, startup, threads, training
 from tools.promises.claims import Claim, to_text
+from tools.promises.photos.measure import measure as measure_photos
 
 _FOLDER = Path("artifacts/mnist")
 _KEPT = Path("artifacts/benchmark.json")
@@ -31,8 +32,9 @@ _PARTS: dict[str, Callable[[Path], list[Claim]]] = {
     "few": training.measure_few,
     "many": training.measure_many,
     "small": shrinking.measure,
+    "input": measure_photos,
 }
-_WITHOUT_FILES = {"speed", "few", "many", "tools"}
+_WITHOUT_FILES = {"speed", "few", "many", "tools", "input"}
 
 
 def main(names: list[str]) -> None:

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,10 +36,15 @@ def write_images(folder: Path, count: int) -> None:
         Image.fromarray(image).save(folder / f"corner-{label}" / f"{index:05}.png", compress_level=1)
 
 
-def peak_mib(*arguments: str | Path) -> float:
-    """Run a command of edgecnn and return the peak of its largest process in MiB; its error ends this script."""
+def peak_mib(*arguments: str | Path, start: Sequence[str] = ("-m", "edgecnn")) -> float:
+    """Run a command of edgecnn and return the peak of its largest process in MiB; its error ends this script.
+
+    Args:
+        arguments: The command's.
+        start: Python's own, which start edgecnn.
+    """
     with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen([sys.executable, "-m", "edgecnn", *map(str, arguments)], stdout=said, stderr=said)
+        process = subprocess.Popen([sys.executable, *start, *map(str, arguments)], stdout=said, stderr=said)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         said.seek(0)

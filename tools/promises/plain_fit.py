@@ -6,7 +6,7 @@ import time
 import keras
 import numpy as np
 
-from edgecnn.convert.training.cnn import build_cnn
+from edgecnn.convert.training.model.cnn import build_cnn
 from edgecnn.edge.data.dataset import load_dataset
 
 train = load_dataset("mnist").train

@@ -20,7 +20,7 @@ RARE = 3
 TRAIN_IMAGES, TEST_IMAGES, FEW_IMAGES = 800, 2000, 100
 
 MODELS = ("float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx")
-_TRAIN = "--recipe notebook --batch-size 16 --no-augment --learning-rate 0.003 --filters 4,8,8"
+_TRAIN = "--recipe notebook --batch-size 16 --augment none --learning-rate 0.003 --filters 4,8,8"
 QUICK = "--launches 1 --min-runs 5 --min-seconds 0 --allow noise"
 """Options that ignore the machine's noise: a verdict must be given, so that a wrong one can be seen."""
 

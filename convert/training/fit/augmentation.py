@@ -4,7 +4,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.convert.keras.load import load_tensorflow
+from edgecnn.convert.training.fit.photo_augmentation import vary_photos
+from edgecnn.convert.training.recipes import Augment
 from edgecnn.edge.model.preprocess import Images
+
+# What the progress says of each.
+VARIATIONS: dict[Augment, str] = {
+    "photo": "as a photo, by crop, mirror image, brightness, contrast and saturation",
+    "digit": "as a digit, by rotation, scale and shift",
+}
 
 # Chosen on the last 5,000 training images of MNIST, never on test images: docs/explanation/training.md.
 _ROTATION_DEGREES = 10.0
@@ -12,7 +20,14 @@ _ZOOM = 0.1
 _SHIFT = 2 / 28
 
 
-def augment(images: Images, rng: np.random.Generator) -> Images:
+def varied(augment: Augment, images: Images, rng: np.random.Generator) -> Images:
+    """Return images uint8 (n, h, w, c), each varied as that word says; what is drawn follows from `rng` alone."""
+    if augment == "photo":
+        return vary_photos(images, rng)
+    return vary_digits(images, rng) if augment == "digit" else images
+
+
+def vary_digits(images: Images, rng: np.random.Generator) -> Images:
     """Return images uint8 (n, h, w, c), each rotated, scaled and shifted a little.
 
     The amounts are uniform up to 10 degrees, 10 %, and 7 % of a side. Pixels from outside repeat the border.

@@ -7,10 +7,10 @@ import numpy as np
 
 from edgecnn.convert.keras.load import load_keras
 from edgecnn.convert.training.checkpoint import prune, save_epoch
-from edgecnn.convert.training.config import Checkpoint, Epoch
 from edgecnn.convert.training.distributed.worker import SingleWorker
 from edgecnn.convert.training.fit.interrupt import HeldInterrupt
 from edgecnn.convert.training.kept_epoch import is_out_of_patience
+from edgecnn.convert.training.records import Checkpoint, Epoch
 from edgecnn.convert.training.training_run import TrainingRun, TrainState
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.text import counted

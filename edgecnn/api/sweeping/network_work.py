@@ -10,8 +10,9 @@ from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export import export as export_model
 from edgecnn.convert.export.tuning.yardstick import Tuning
 from edgecnn.convert.training.checkpoint import begun, is_finished
-from edgecnn.convert.training.config import TrainConfig, TrainResult
-from edgecnn.convert.training.custom_model import module_of
+from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.model.custom_model import module_of
+from edgecnn.convert.training.records import TrainResult
 from edgecnn.edge.anatomy.summary import Summary, summarize
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.errors import ArtifactError, ConfigError, field

@@ -58,11 +58,11 @@ class RunOptions:
     batch_size: Annotated[int | None, typer.Option(help="Images per step.", show_default="cosine 64, notebook 128")] = None
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = DEFAULTS.learning_rate
     augment: Annotated[
-        bool | None,
+        str | None,
         typer.Option(
-            "--augment/--no-augment",
-            help="Rotate, scale and shift each image a little.",
-            show_default="on for cosine",
+            metavar="NAME",
+            help="photo: vary crop, mirror image and colours. digit: rotate, scale, shift. none: vary nothing.",
+            show_default="cosine: photo for colour images, digit for grey; notebook: none",
         ),
     ] = None
     dropout: Annotated[

@@ -50,6 +50,15 @@ def test_data_says_what_is_in_a_folder_and_draws_it(terminal: Any) -> None:
         assert sheet.size[0] > 8 * 64
 
 
+def test_data_draws_what_a_variation_does(terminal: Any) -> None:
+    photos("pets")
+    sheets = []
+    for augment in ((), ("--augment", "photo"), ("--augment", "digit")):
+        terminal.passes("data", "pets", "--save", "sheet.png", *augment)
+        sheets.append(Path("sheet.png").read_bytes())
+    assert len(set(sheets)) == 3
+
+
 def test_data_refuses_what_is_none_before_it_looks(terminal: Any) -> None:
     assert "nowhere is not a folder, an .npz file or one of" in terminal.fails(2, "data", "nowhere")
     photos("pets")

@@ -15,7 +15,7 @@ from edgecnn.benchmarks.report.sweep import SweptNetwork, sweep_of
 from edgecnn.benchmarks.report.sweep_text import sweep_text
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.convert.sweep.halving import planned_seconds
-from edgecnn.convert.training.config import TrainResult
+from edgecnn.convert.training.records import TrainResult
 from edgecnn.convert.training.train import train
 from edgecnn.edge.data.dataset import FolderOptions, load_dataset
 from edgecnn.edge.inference.classifier import Classifier

@@ -36,10 +36,10 @@ def test_what_is_not_said_is_left_to_the_recipe() -> None:
     with pytest.raises(ConfigError, match="recipe=other is unknown: use cosine or notebook"):
         RunOptions(recipe="other").config()
     cosine, notebook = RunOptions().config(), RunOptions(recipe="notebook").config()
-    assert (cosine.batch_size, cosine.augment) == (64, True)
-    assert (notebook.batch_size, notebook.augment) == (128, False)
-    given = RunOptions(recipe="notebook", batch_size=5, augment=True, epochs=7, filters="1,2,3", network="strided").config()
-    assert (given.batch_size, given.augment, given.epochs, given.filters) == (5, True, 7, (1, 2, 3))
+    assert (cosine.batch_size, cosine.augment) == (64, None)
+    assert (notebook.batch_size, notebook.augment) == (128, None)
+    given = RunOptions(recipe="notebook", batch_size=5, augment="photo", epochs=7, filters="1,2,3", network="strided").config()
+    assert (given.batch_size, given.augment, given.epochs, given.filters) == (5, "photo", 7, (1, 2, 3))
     assert (given.network, cosine.network) == ("strided", "cnn")
 
 

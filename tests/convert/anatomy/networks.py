@@ -9,7 +9,7 @@ import numpy as np
 
 from edgecnn.convert.onnx.convert import to_onnx
 from edgecnn.convert.tflite.convert import to_tflite
-from edgecnn.convert.training.cnn import build_cnn
+from edgecnn.convert.training.model.cnn import build_cnn
 from edgecnn.edge.anatomy.summary import Summary, summarize
 from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.isolation.tried import remember_made

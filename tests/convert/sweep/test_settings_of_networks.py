@@ -13,7 +13,7 @@ SIZES = ((4, 4, 4), (2, 3, 4))
 
 
 def found(networks: tuple[str, ...], sizes: Any = (), arguments: Any = None) -> list[tuple[Any, ...]]:
-    settings = settings_of_networks(TrainConfig(epochs=3), networks, sizes, arguments or {})
+    settings = settings_of_networks(TrainConfig(epochs=3), networks, sizes, arguments or {}, 1)
     assert {config.epochs for config in settings} == {3}
     return [(config.model or config.network, config.filters, config.arguments, config.dropout) for config in settings]
 
@@ -29,7 +29,7 @@ def test_a_function_has_every_combination_of_its_arguments_and_no_filters() -> N
         ("own_nets:sized", default, ("width=2", "norm=true"), None),
         ("own_nets:sized", default, ("width=3", "norm=true"), None),
     ]
-    (config,) = settings_of_networks(TrainConfig(), ("own_nets:sized",), (), {})
+    (config,) = settings_of_networks(TrainConfig(), ("own_nets:sized",), (), {}, 1)
     assert config.source_sha256
 
 

@@ -3,12 +3,12 @@
 from typing import Any
 
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.custom_model import new_model, open_fitting
+from edgecnn.convert.training.model.custom_model import new_model, open_fitting
 from edgecnn.edge.model.interface import SCHEMES
 
 SHAPE = (12, 12, 1)
 UNIT, RAW = SCHEMES["unit"], SCHEMES["raw"]
-CONFIG = TrainConfig(epochs=2, recipe="notebook", batch_size=32, augment=False, learning_rate=0.003)
+CONFIG = TrainConfig(epochs=2, recipe="notebook", batch_size=32, augment="none", learning_rate=0.003)
 MODULE = """
 import keras
 from keras import layers

@@ -11,7 +11,7 @@ import pytest
 
 from edgecnn.convert.keras.runtime import load_from_bytes
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.custom_model import compile_model, new_model, open_fitting
+from edgecnn.convert.training.model.custom_model import compile_model, new_model, open_fitting
 from edgecnn.convert.training.train import train
 from edgecnn.convert.training.training_run import TrainState
 from edgecnn.edge.data.dataset import load_dataset

@@ -15,7 +15,7 @@ from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export import export
 from edgecnn.convert.training.checkpoint import begun, load_checkpoint
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.custom_model import resolved
+from edgecnn.convert.training.model.custom_model import resolved
 from edgecnn.convert.training.train import train
 from edgecnn.edge.data.dataset import Dataset, load_dataset
 from edgecnn.edge.errors import ConfigError
@@ -125,7 +125,7 @@ def test_an_export_killed_at_any_step_leaves_the_earlier_one_or_the_new_one(
 def test_a_training_killed_at_any_step_leaves_the_earlier_model_or_the_new_one(
     recorder: Recorder, artifacts: Path, dataset: Dataset, preprocessing: Preprocessing, tmp_path: Path
 ) -> None:
-    config = TrainConfig(epochs=2, recipe="notebook", batch_size=64, augment=False, seed=7)
+    config = TrainConfig(epochs=2, recipe="notebook", batch_size=64, augment="none", seed=7)
     recorder.record(artifacts, tmp_path / "states", lambda: train(dataset, config, artifacts, preprocessing))
     assert len(recorder.states) > 10
     epochs = []
@@ -133,7 +133,7 @@ def test_a_training_killed_at_any_step_leaves_the_earlier_model_or_the_new_one(
     for state in recorder.states:
         remove_stale(state / "checkpoint")
         if begun(state):
-            checkpoint = load_checkpoint(state, resolved(replace(config, epochs=3)), dataset.record(), interface)
+            checkpoint = load_checkpoint(state, resolved(replace(config, epochs=3), 1), dataset.record(), interface)
             epochs.append(len(checkpoint.history))
             named = {checkpoint.last, checkpoint.best}
             assert all(sha256((state / "checkpoint" / name).read_bytes()) == digest for name, digest in named)
@@ -145,7 +145,7 @@ def test_a_training_killed_at_any_step_leaves_the_earlier_model_or_the_new_one(
 @pytest.fixture
 def second_run(artifacts: Path, dataset: Dataset, preprocessing: Preprocessing) -> Path:
     """A folder with an earlier run's train.json, as after a kill between the last epoch and the result."""
-    config = TrainConfig(epochs=1, recipe="notebook", batch_size=64, augment=False, seed=7)
+    config = TrainConfig(epochs=1, recipe="notebook", batch_size=64, augment="none", seed=7)
     train(dataset, config, artifacts, preprocessing)
     result = json.loads((artifacts / "train.json").read_text())
     (epoch,) = result["history"]
@@ -157,7 +157,7 @@ def second_run(artifacts: Path, dataset: Dataset, preprocessing: Preprocessing) 
 def test_a_run_that_was_killed_before_its_result_is_not_taken_for_finished_by_an_earlier_result(
     second_run: Path, dataset: Dataset, preprocessing: Preprocessing
 ) -> None:
-    config = TrainConfig(epochs=1, recipe="notebook", batch_size=64, augment=False, seed=7)
+    config = TrainConfig(epochs=1, recipe="notebook", batch_size=64, augment="none", seed=7)
     result = train(dataset, config, second_run, preprocessing, resume=True)
     assert len(result.history) == 1
     assert Manifest.load(second_run).keras_model().sha256 == result.model_sha256
@@ -166,7 +166,7 @@ def test_a_run_that_was_killed_before_its_result_is_not_taken_for_finished_by_an
 def test_two_trainings_into_one_folder_at_a_time_are_refused(
     artifacts: Path, dataset: Dataset, preprocessing: Preprocessing
 ) -> None:
-    config = TrainConfig(epochs=1, recipe="notebook", batch_size=64, augment=False)
+    config = TrainConfig(epochs=1, recipe="notebook", batch_size=64, augment="none")
     refused: list[str] = []
 
     def on_batch(state: object) -> None:

@@ -2,10 +2,12 @@
 
 import pytest
 
-from edgecnn.convert.training.cnn import build_cnn
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.recipes import RECIPES, new_optimizer, optimizer_text
-from edgecnn.edge.errors import ConfigError
+from edgecnn.convert.training.model.cnn import build_cnn
+from edgecnn.convert.training.model.custom_model import resolved
+from edgecnn.convert.training.recipes import RECIPES, Augment, RecipeName, new_optimizer, optimizer_text, usual_augment
+from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.records import from_json, to_json
 
 
 def test_an_unknown_recipe_is_refused() -> None:
@@ -39,3 +41,24 @@ def test_notebook_is_adam_at_one_rate() -> None:
 
 def test_a_run_of_one_step_has_a_rate() -> None:
     assert float(new_optimizer("cosine", 0.01, 1)._learning_rate(0)) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "channels", "augment"), [("cosine", 3, "photo"), ("cosine", 1, "digit"), ("notebook", 3, "none")]
+)
+def test_colour_images_are_varied_as_photos_and_grey_ones_as_digits(
+    recipe: RecipeName, channels: int, augment: Augment
+) -> None:
+    assert usual_augment(recipe, channels) == augment
+    assert resolved(TrainConfig(recipe=recipe), channels).variation == augment
+    assert resolved(TrainConfig(recipe=recipe, augment="digit"), channels).variation == "digit"
+
+
+def test_true_and_false_of_earlier_releases_are_digit_and_none() -> None:
+    assert (TrainConfig(augment=True).augment, TrainConfig(augment=False).augment) == ("digit", "none")
+    text = to_json(TrainConfig(augment="digit"))
+    for word, augment in (("true", "digit"), ("false", "none"), ('"photo"', "photo"), ("null", None)):
+        assert from_json(TrainConfig, text.replace('"augment": "digit"', f'"augment": {word}'), "train.json").augment == augment
+    for wrong in ('"flip"', "1"):
+        with pytest.raises(ArtifactError, match="augment must be photo or digit or none, got"):
+            from_json(TrainConfig, text.replace('"augment": "digit"', f'"augment": {wrong}'), "train.json")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.custom_model import compile_model, resolved
+from edgecnn.convert.training.model.custom_model import compile_model, resolved
 from edgecnn.convert.training.teacher import Teacher
 from edgecnn.convert.training.train import train
 from edgecnn.edge.data.dataset import load_dataset
@@ -69,7 +69,7 @@ def test_a_taught_run_differs_says_who_taught_and_goes_on_after_an_interruption(
     assert not same(weights(tmp_path / "taught"), weights(tmp_path / "alone"))
     settings = json.loads((tmp_path / "taught/manifest.json").read_text())["provenance"]["train_config"]
     assert settings["teacher"] == config.teacher
-    assert settings["teacher_sha256"] == resolved(config).teacher_sha256
+    assert settings["teacher_sha256"] == resolved(config, 1).teacher_sha256
 
     class Cut(Exception):
         pass

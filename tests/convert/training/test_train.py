@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from edgecnn.convert.training.checkpoint import load_checkpoint
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.custom_model import resolved, unsettled_share
+from edgecnn.convert.training.model.custom_model import resolved, unsettled_share
 from edgecnn.convert.training.train import train
 from edgecnn.convert.training.training_run import TrainState
 from edgecnn.edge.data.dataset import load_dataset
@@ -26,7 +26,7 @@ from tests.schemas import require_valid
 
 UNIT = Preprocessing(1 / 255, "letterbox", "dark")
 SMALL = (4, 4, 4)
-CONFIG = TrainConfig(epochs=2, recipe="notebook", batch_size=32, augment=False, learning_rate=0.003, filters=SMALL)
+CONFIG = TrainConfig(epochs=2, recipe="notebook", batch_size=32, augment="none", learning_rate=0.003, filters=SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,7 @@ def same(first: list[Any], second: list[Any]) -> bool:
         ({"network": "resnet"}, "network must be cnn or strided or separable, got resnet"),
         ({"seed": -1}, "seed must be 0 to 4294967295"),
         ({"patience": 0}, "patience must be at least 1, got 0"),
+        ({"augment": "flip"}, "augment must be photo, digit or none, got flip"),
         ({"keep": "first"}, "keep must be best or last, got first"),
         ({"class_weights": "even"}, "class_weights must be balanced or none, got even"),
     ],
@@ -147,7 +148,7 @@ def test_the_best_epoch_stays_on_disk_when_a_later_one_is_worse(idx_folder: Path
     dataset = load_dataset(idx_folder)
     config = replace(CONFIG, epochs=3, learning_rate=0.5)
     result = train(dataset, config, tmp_path, UNIT)
-    checkpoint = load_checkpoint(tmp_path, resolved(replace(config, epochs=4)), dataset.record(), Interface(UNIT))
+    checkpoint = load_checkpoint(tmp_path, resolved(replace(config, epochs=4), 1), dataset.record(), Interface(UNIT))
     losses = [epoch.loss for epoch in result.history]
     assert checkpoint.best_epoch == 1 + losses.index(min(losses))
     kept = {path.name for path in (tmp_path / "checkpoint").glob("*.keras")}
@@ -168,7 +169,7 @@ def test_train_json_and_the_manifest_say_how_the_model_came_to_be(trained: Path,
     record = json.loads((trained / "train.json").read_text())
     manifest = Manifest.load(trained)
     settings = {
-        "epochs": 2, "recipe": "notebook", "batch_size": 32, "augment": False, "learning_rate": 0.003,
+        "epochs": 2, "recipe": "notebook", "batch_size": 32, "augment": "none", "learning_rate": 0.003,
         "dropout": 0.5, "network": "cnn", "filters": [4, 4, 4], "seed": 0,
     }  # fmt: skip
     own = {"model": None, "transfer": None, "fine_tune": False, "source_sha256": None, "teacher": None}
@@ -186,9 +187,7 @@ def test_train_json_and_the_manifest_say_how_the_model_came_to_be(trained: Path,
     assert manifest.preprocessing == UNIT
     assert (manifest.output, manifest.trusted) == ("probabilities", ())
     # The manifest has no setting that is off, and names only other networks than the CNN.
-    text = {name: str(value) for name, value in settings.items() if value is not False and value != "cnn"} | {
-        "filters": "4,4,4"
-    }
+    text = {name: str(value) for name, value in settings.items() if value not in ("none", "cnn")} | {"filters": "4,4,4"}
     assert manifest.provenance.train_config == text | {"optimizer": record["optimizer"]}
 
 

@@ -11,9 +11,10 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]  # Untyped.
 
 from edgecnn.convert.training.class_weights import balanced_weights
-from edgecnn.convert.training.cnn import build_cnn
-from edgecnn.convert.training.config import ClassWeights, Epoch, TrainConfig, TrainResult
+from edgecnn.convert.training.config import ClassWeights, TrainConfig
 from edgecnn.convert.training.kept_epoch import is_out_of_patience, kept_epoch
+from edgecnn.convert.training.model.cnn import build_cnn
+from edgecnn.convert.training.records import Epoch, TrainResult
 from edgecnn.convert.training.train import train
 from edgecnn.convert.training.training_run import TrainState
 from edgecnn.edge.data.dataset import Dataset, load_dataset
@@ -27,7 +28,7 @@ from tests.schemas import require_valid
 
 UNIT = Preprocessing(1 / 255, "letterbox", "dark")
 # At this rate the loss on validation goes up and down, and its lowest is not that of the last epoch.
-CONFIG = TrainConfig(epochs=4, recipe="notebook", batch_size=32, augment=False, learning_rate=0.1, filters=(4, 4, 4), seed=1)
+CONFIG = TrainConfig(epochs=4, recipe="notebook", batch_size=32, augment="none", learning_rate=0.1, filters=(4, 4, 4), seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +212,8 @@ def test_a_checkpoint_of_an_earlier_release_is_continued(idx_folder: Path, tmp_p
     train(dataset, config, tmp_path, UNIT)
     path = tmp_path / "checkpoint" / "checkpoint.json"
     old = json.loads(path.read_text())
+    assert old["config"]["augment"] == "none"
+    old["config"]["augment"] = False
     for name in ("keep", "patience", "class_weights"):
         del old["config"][name]
     for name in ("val_sha256", "val_share", "val_seed"):
@@ -226,7 +229,7 @@ def test_the_loss_on_validation_is_that_of_the_labels_even_with_a_teacher_and_we
     exported: Path, dataset: Dataset, tmp_path: Path
 ) -> None:
     config = TrainConfig(
-        epochs=1, recipe="notebook", augment=False, filters=(4, 4, 4), batch_size=32, learning_rate=0.003,
+        epochs=1, recipe="notebook", augment="none", filters=(4, 4, 4), batch_size=32, learning_rate=0.003,
         teacher=str(exported / "float32.tflite"), class_weights="balanced",
     )  # fmt: skip
     (epoch,) = train(dataset, config, tmp_path, UNIT).history

@@ -81,3 +81,13 @@ def test_a_long_class_name_stays_in_its_column(tmp_path: Path) -> None:
 def test_a_name_with_letters_beyond_ascii_is_drawn_with_them() -> None:
     font = _font(14)
     assert bytes(font.getmask("ß")) != bytes(font.getmask("\u0378"))  # U+0378 is no letter: an empty box.
+
+
+def test_variations_follow_one_picture_of_each_class(tmp_path: Path) -> None:
+    data = folder(tmp_path, 2, 20)
+    (data / "001" / "0.png").write_text("no picture")
+    pixels = np.asarray(Image.open(io.BytesIO(contact_sheet(data, vary=lambda images: 255 - images))).convert("RGB"))
+    for number in range(2):
+        inverted = tuple(255 - value for value in colour(number))
+        assert squares(pixels, number) == 1
+        assert (pixels == inverted).all(axis=2).sum() / SIDE**2 == 7

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgecnn.convert.training.fit.augmentation import augment
+from edgecnn.convert.training.fit.augmentation import varied, vary_digits
+from edgecnn.convert.training.fit.photo_augmentation import vary_photos
 
 SIDE = 28
 
@@ -24,7 +25,7 @@ def centres(images: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def test_a_dot_in_the_middle_moves_by_the_shift_alone() -> None:
-    images = augment(dot(14, 14, 400), np.random.default_rng(0))
+    images = vary_digits(dot(14, 14, 400), np.random.default_rng(0))
     assert images.dtype == np.uint8
     # The middle of 28 pixels is at 13.5: rotating and scaling move the dot by a tenth of a pixel. The shift is scaled too.
     moved = centres(images) - centres(dot(14, 14, 1))
@@ -33,8 +34,8 @@ def test_a_dot_in_the_middle_moves_by_the_shift_alone() -> None:
 
 
 def test_a_dot_far_out_is_turned_by_up_to_ten_degrees_and_scaled_by_up_to_ten_percent() -> None:
-    images = augment(dot(14, 22, 2000), np.random.default_rng(1)).astype(np.float64)
-    middle = augment(dot(14, 14, 2000), np.random.default_rng(1)).astype(np.float64)
+    images = vary_digits(dot(14, 22, 2000), np.random.default_rng(1)).astype(np.float64)
+    middle = vary_digits(dot(14, 14, 2000), np.random.default_rng(1)).astype(np.float64)
     arm = centres(images.astype(np.uint8)) - centres(middle.astype(np.uint8))
     angles, lengths = np.degrees(np.arctan2(arm[:, 0], arm[:, 1])), np.hypot(arm[:, 0], arm[:, 1])
     assert (angles.min(), angles.max()) == pytest.approx((-10, 10), abs=0.5)
@@ -43,9 +44,9 @@ def test_a_dot_far_out_is_turned_by_up_to_ten_degrees_and_scaled_by_up_to_ten_pe
 
 def test_variations_follow_from_the_generator_alone() -> None:
     images = dot(10, 18, 5)
-    first = augment(images, np.random.default_rng(3))
-    assert np.array_equal(first, augment(images, np.random.default_rng(3)))
-    assert not np.array_equal(first, augment(images, np.random.default_rng(4)))
+    first = vary_digits(images, np.random.default_rng(3))
+    assert np.array_equal(first, vary_digits(images, np.random.default_rng(3)))
+    assert not np.array_equal(first, vary_digits(images, np.random.default_rng(4)))
     assert not np.array_equal(first[0], first[1])
     assert np.array_equal(images, dot(10, 18, 5))
 
@@ -53,4 +54,13 @@ def test_variations_follow_from_the_generator_alone() -> None:
 def test_colours_move_together_and_the_border_is_repeated() -> None:
     image = np.zeros((8, 20, 12, 3), np.uint8)
     image[...] = (200, 100, 50)
-    assert np.array_equal(augment(image, np.random.default_rng(0)), image)
+    assert np.array_equal(vary_digits(image, np.random.default_rng(0)), image)
+
+
+def test_the_word_says_how_images_are_varied() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 12, 16, 3)).astype(np.uint8)
+    as_digits = varied("digit", images, np.random.default_rng(0))
+    assert np.array_equal(as_digits, vary_digits(images, np.random.default_rng(0)))
+    assert np.array_equal(varied("none", images, np.random.default_rng(0)), images)
+    assert np.array_equal(varied("photo", images, np.random.default_rng(0)), vary_photos(images, np.random.default_rng(0)))
+    assert not np.array_equal(varied("photo", images, np.random.default_rng(0)), as_digits)

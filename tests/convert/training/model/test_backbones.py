@@ -9,8 +9,8 @@ import pytest
 
 import edgecnn as ec
 from edgecnn.convert.keras.runtime import load_from_bytes
-from edgecnn.convert.training.backbones import BACKBONES, build_backbone
 from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.model.backbones import BACKBONES, build_backbone
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.files import sha256
 from edgecnn.edge.manifest import Manifest

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from edgecnn.convert.training.builder import arguments_of, built_model
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.custom_model import resolved
+from edgecnn.convert.training.model.builder import arguments_of, built_model
+from edgecnn.convert.training.model.custom_model import resolved
 from edgecnn.convert.training.train import train
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.errors import ConfigError
@@ -47,12 +47,12 @@ def test_an_argument_that_the_function_does_not_take_is_refused_with_those_that_
     name: str, argument: str, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        resolved(replace(CONFIG, model=f"own_nets:{name}", arguments=(argument,)))
+        resolved(replace(CONFIG, model=f"own_nets:{name}", arguments=(argument,)), 1)
 
 
 def test_a_function_with_any_keyword_takes_any() -> None:
     assert arguments_of("own_nets:any_argument") is None
-    resolved(replace(CONFIG, model="own_nets:any_argument", arguments=("depth=2",)))
+    resolved(replace(CONFIG, model="own_nets:any_argument", arguments=("depth=2",)), 1)
 
 
 def test_a_value_is_a_number_a_truth_value_or_a_word() -> None:

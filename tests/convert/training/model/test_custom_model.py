@@ -8,7 +8,7 @@ import keras
 import pytest
 
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.custom_model import needed_modules, resolved
+from edgecnn.convert.training.model.custom_model import needed_modules, resolved
 from edgecnn.convert.training.train import train
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.splits import ArraySplit
@@ -111,7 +111,7 @@ def test_an_own_model_is_trained_and_recorded(
     assert (manifest.output, manifest.trusted, manifest.preprocessing) == (output, trusted, preprocessing)
     settings = manifest.provenance.train_config
     assert settings["model"] == f"own_nets:{name}"
-    assert settings["source_sha256"] == resolved(config).source_sha256
+    assert settings["source_sha256"] == resolved(config, 1).source_sha256
     assert "dropout" not in settings
     assert manifest.keras_model().input.shape == ((None, 12, 12) if name == "grey" else (None, *SHAPE))
 

@@ -10,11 +10,12 @@ from typing import Any
 from edgecnn.convert.keras.load import load_keras
 from edgecnn.convert.keras.runtime import KerasRuntime, load_file, load_from_bytes
 from edgecnn.convert.keras.trust import import_named
-from edgecnn.convert.training.backbones import build_backbone
-from edgecnn.convert.training.builder import built_model, require_taken
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.networks import build_network
+from edgecnn.convert.training.model.backbones import build_backbone
+from edgecnn.convert.training.model.builder import built_model, require_taken
+from edgecnn.convert.training.model.networks import build_network
 from edgecnn.convert.training.phases import HEAD
+from edgecnn.convert.training.recipes import usual_augment
 from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
 from edgecnn.edge.files import read_bytes, sha256
 from edgecnn.edge.folder.file_names import MODEL_NAME
@@ -27,14 +28,20 @@ from edgecnn.edge.temporary import temporary_folder
 Shape = tuple[int, int, int]
 
 
-def resolved(config: TrainConfig) -> TrainConfig:
-    """Return the settings with the recipe's dropout, and the hashes of the files named by `teacher` and `model` or `transfer`.
+def resolved(config: TrainConfig, channels: int) -> TrainConfig:
+    """Return the settings with what the recipe decides, and the hashes of the files of `teacher` and `model` or `transfer`.
+
+    Args:
+        config: The settings.
+        channels: Channels of the images, which decide how the recipe varies them.
 
     Raises:
         ConfigError: If `model` is not `module:function` or a .keras file, the module can't be imported, or the function does
             not take an argument.
         ArtifactError: If a file can't be read.
     """
+    if config.augment is None:
+        config = replace(config, augment=usual_augment(config.recipe, channels))
     if config.teacher:
         config = replace(config, teacher_sha256=sha256(read_bytes(Path(config.teacher))))
     config = replace(config, fine_tune=config.backbone is not None if config.fine_tune is None else config.fine_tune)

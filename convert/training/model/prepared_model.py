@@ -7,11 +7,11 @@ from typing import Any
 from edgecnn.convert.keras.load import load_keras, load_tensorflow
 from edgecnn.convert.keras.runtime import KerasRuntime
 from edgecnn.convert.training.checkpoint import load_last
-from edgecnn.convert.training.config import Checkpoint
-from edgecnn.convert.training.custom_model import compile_model, new_model, open_fitting
 from edgecnn.convert.training.fit.fused_norm import fuse_batch_normalization
+from edgecnn.convert.training.model.custom_model import compile_model, new_model, open_fitting
 from edgecnn.convert.training.phases import Phase, choose_layers, phase_at, phases_of
 from edgecnn.convert.training.recipes import new_optimizer, optimizer_text, resumed_optimizer
+from edgecnn.convert.training.records import Checkpoint
 from edgecnn.convert.training.teacher import Teacher
 from edgecnn.convert.training.training_run import TrainingRun
 from edgecnn.edge.folder.model_file import ModelFile

@@ -1,0 +1,145 @@
+"""Reads the images of batches ahead of the training step."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from edgecnn.convert.training.reading.cached_images import CachedImages, Start
+from edgecnn.convert.training.reading.decoder_processes import DecoderProcesses
+from edgecnn.convert.training.reading.machine import free_bytes, usable_cores
+from edgecnn.edge.data.dataset import Dataset
+from edgecnn.edge.data.splits import FileSplit, Indices, Split
+from edgecnn.edge.errors import EdgeCnnError
+from edgecnn.edge.model.preprocess import Images
+
+Batch = tuple[Any, ...]
+
+# Number of batches that are prepared while one is trained on.
+_AHEAD = 2
+# The rest is for the step's feature maps, and for the kernel, which keeps the files; a second worker may be on this machine.
+_SHARE_OF_MEMORY = 0.25
+# To decode fewer takes less time than to start processes.
+_FEWEST_IMAGES = 500
+# On one core a process would only take its time from the step.
+_LEAST_CORES = 2
+# They decode several thousand photos a second, more than a CPU can train on.
+_MOST_PROCESSES = 16
+
+
+class BatchReader:
+    """The batches of an epoch; while one is trained on, the next ones are decoded, varied and converted.
+
+    Keras's own prefetching does nothing here: with deterministic kernels TensorFlow removes it.
+    """
+
+    def __init__(self, start: Start, thread: ThreadPoolExecutor, failures: list[Exception]) -> None:
+        """Read by `start`, prepare in `thread`, and note in `failures` what goes wrong."""
+        self._start, self._thread, self._failures = start, thread, failures
+        self._started: dict[int, Future[Batch]] = {}
+
+    def batch(
+        self, index: int, count: int, chosen: Callable[[int], Indices], prepared: Callable[[int, Images], Batch]
+    ) -> Batch:
+        """Return a batch as Keras takes it.
+
+        Args:
+            index: Number of the batch in its epoch, from 0.
+            count: Number of batches in an epoch.
+            chosen: Gives the positions of the images of a batch.
+            prepared: Makes a batch of its number and its images, uint8 (n, h, w, c); called for one at a time, in their order.
+
+        Raises:
+            ArtifactError: If an image can't be read; the message names it.
+        """
+        try:
+            for number in range(index, min(index + _AHEAD + 1, count)):
+                if number not in self._started:
+                    started = partial(_prepared, prepared, number, self._start(chosen(number)))
+                    self._started[number] = self._thread.submit(started)
+            return self._started.pop(index).result()
+        except Exception as error:
+            self._failures.append(error)
+            raise
+
+    def next_epoch(self) -> None:
+        """Forget what was started: the next epoch has other batches."""
+        self._started.clear()
+
+
+@dataclass(frozen=True)
+class Readers:
+    """Readers of the training images and of the validation images, if there are any."""
+
+    train: BatchReader
+    val: BatchReader | None
+
+
+@contextmanager
+def open_readers(dataset: Dataset, on_text: Callable[[str], None]) -> Iterator[Readers]:
+    """Give readers for the block, which prepare batches in a thread of their own.
+
+    Image files are decoded in processes of their own, and kept in memory while there is room. Arrays and rows of a file are
+    read as they are: the kernel keeps files in memory, and nothing has to be decoded.
+
+    Args:
+        dataset: The images.
+        on_text: Called with a line about processes and memory, if image files are decoded.
+
+    Raises:
+        ArtifactError: If an image can't be read; TensorFlow's own error about it is replaced.
+        EdgeCnnError: If a process can't be started, or was killed.
+    """
+    splits: list[Split] = [dataset.train, *([dataset.val] if dataset.val else [])]
+    files = [split for split in splits if isinstance(split, FileSplit)]
+    failures: list[Exception] = []
+    with ExitStack() as stack:
+        # One thread: a teacher's runtime must not be called by two. It ends after the processes that it waits for.
+        thread = ThreadPoolExecutor(1, "preparing")
+        stack.callback(thread.shutdown, cancel_futures=True)
+        starts: list[Start] = [partial(_read_later, split) for split in splits]
+        if len(files) == len(splits):
+            starts = _of_files(files, stack, on_text)
+        train, *val = (BatchReader(start, thread, failures) for start in starts)
+        try:
+            yield Readers(train, val[0] if val else None)
+        except Exception as error:
+            # TensorFlow reads in a thread of its own, and makes an error there one of its own, of many lines.
+            if failures and not isinstance(error, EdgeCnnError):
+                raise failures[0] from error
+            raise
+
+
+def _prepared(prepared: Callable[[int, Images], Batch], number: int, images: Callable[[], Images]) -> Batch:
+    return prepared(number, images())
+
+
+def _read_later(split: Split, indices: Indices) -> Callable[[], Images]:
+    return partial(split.images, indices)
+
+
+def _of_files(splits: list[FileSplit], stack: ExitStack, on_text: Callable[[str], None]) -> list[Start]:
+    count = sum(len(split.names) for split in splits)
+    cores = min(usable_cores(), _MOST_PROCESSES)
+    where, starts = "in this process", [partial(_read_later, split) for split in splits]
+    if cores >= _LEAST_CORES and count >= _FEWEST_IMAGES:
+        processes = DecoderProcesses(cores)
+        stack.callback(processes.close)
+        where, starts = f"in {cores} processes", [partial(processes.start, split) for split in splits]
+    size = int(np.prod(splits[0].shape))
+    room = int(free_bytes() * _SHARE_OF_MEMORY) // size
+    # Each part has its share of the room.
+    cached = [
+        CachedImages(start, len(split.names), split.shape, room * len(split.names) // count)
+        for start, split in zip(starts, splits, strict=True)
+    ]
+    kept = sum(images.room for images in cached)
+    on_text(
+        f"Image files are decoded {where}, and {kept:,} of {count:,} images are then kept in memory "
+        f"({kept * size / 2**20:,.0f} MiB)"
+    )
+    return [images.start for images in cached]

@@ -1,0 +1,111 @@
+"""Batches are started before they are asked for, image files in processes and from memory, and errors stay one line."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgecnn.convert.training.reading import readers
+from edgecnn.convert.training.reading.readers import Batch, BatchReader, open_readers
+from edgecnn.edge.data.dataset import Dataset, load_dataset
+from edgecnn.edge.data.splits import FileSplit, Indices
+from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.model.preprocess import Images
+from tests.convert.training.reading.photos import numbered, split_of
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    """30 training and 5 validation images."""
+    train, val = split_of(tmp_path / "train", 30), split_of(tmp_path / "val", 5, seed=1)
+    return Dataset("photos", str(tmp_path), ("a", "b"), train, val, val=val)
+
+
+@pytest.fixture
+def always_in_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes, however few images there are."""
+    monkeypatch.setattr(readers, "_FEWEST_IMAGES", 1)
+    monkeypatch.setattr(readers, "usable_cores", lambda: 2)
+
+
+def images_of(index: int, images: Images) -> Batch:
+    return images, index
+
+
+def pairs(index: int) -> Indices:
+    return [2 * index, 2 * index + 1]
+
+
+def test_the_next_batches_are_started_with_each_one_that_is_asked_for_and_each_once() -> None:
+    started: list[list[int]] = []
+
+    def start(indices: Indices) -> Callable[[], Images]:
+        started.append(list(indices))
+        return lambda: numbered(20)[np.asarray(indices)]
+
+    with ThreadPoolExecutor(1) as thread:
+        reader = BatchReader(start, thread, [])
+        for index in range(5):
+            assert np.array_equal(reader.batch(index, 5, pairs, images_of)[0], numbered(20)[pairs(index)])
+            assert started == [pairs(number) for number in range(min(index + 3, 5))]
+        # Another order: what was started for the last one is forgotten.
+        reader.batch(0, 5, pairs, images_of)[0]
+        reader.next_epoch()
+        assert np.array_equal(reader.batch(1, 5, lambda index: [9 - index], images_of)[0], numbered(20)[[8]])
+
+
+@pytest.mark.usefixtures("always_in_processes")
+def test_files_are_decoded_in_processes_once_and_kept(dataset: Dataset) -> None:
+    said: list[str] = []
+    with open_readers(dataset, said.append) as found:
+        assert found.val
+        assert dataset.val
+        assert isinstance(dataset.train, FileSplit)
+        expected = dataset.train.images(range(30))
+        for _ in range(2):
+            images = np.concatenate([found.train.batch(index, 15, pairs, images_of)[0] for index in range(15)])
+            assert np.array_equal(images, expected)
+            found.train.next_epoch()
+            for path in dataset.train.folder.iterdir():  # What is kept needs no file.
+                path.unlink()
+        assert np.array_equal(found.val.batch(0, 1, pairs, images_of)[0], dataset.val.images([0, 1]))
+    assert said == ["Image files are decoded in 2 processes, and 35 of 35 images are then kept in memory (0 MiB)"]
+
+
+def test_a_small_set_is_decoded_here_and_what_has_no_room_again(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = 20 * 24 * 3
+    monkeypatch.setattr(readers, "free_bytes", lambda: 4 * 7 * size)
+    monkeypatch.setattr(readers, "DecoderProcesses", None)
+    said: list[str] = []
+    with open_readers(dataset, said.append) as found:
+        assert np.array_equal(found.train.batch(0, 15, pairs, images_of)[0], dataset.train.images([0, 1]))
+    # 7 images: 6 of 30 and 1 of 5.
+    assert said == ["Image files are decoded in this process, and 7 of 35 images are then kept in memory (0 MiB)"]
+
+
+def test_arrays_are_read_as_they_are(idx_folder: Path) -> None:
+    said: list[str] = []
+    dataset = load_dataset(idx_folder)
+    with open_readers(dataset, said.append) as found:
+        assert found.val is None
+        assert np.array_equal(found.train.batch(3, 10, pairs, images_of)[0], dataset.train.images([6, 7]))
+    assert said == []
+
+
+@pytest.mark.usefixtures("always_in_processes")
+def test_an_error_that_tensorflow_made_its_own_is_the_picture_s_again(dataset: Dataset) -> None:
+    assert isinstance(dataset.train, FileSplit)
+    (dataset.train.folder / "3.jpg").write_text("no picture")
+
+    def fit(reader: BatchReader) -> None:
+        try:
+            reader.batch(1, 15, pairs, images_of)[0]
+        except ArtifactError as error:
+            raise RuntimeError(f"UnknownError: {error} Traceback ...") from None
+
+    with pytest.raises(ArtifactError, match=r"3\.jpg is not an image that can be read"), open_readers(dataset, print) as found:
+        fit(found.train)
+    with pytest.raises(RuntimeError, match="another"), open_readers(dataset, print):
+        raise RuntimeError("another")

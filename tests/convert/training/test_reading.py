@@ -1,0 +1,130 @@
+"""Training on image files: however they are read, the weights are the same, and what goes wrong is one line."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.reading import readers
+from edgecnn.convert.training.reading.decoder_processes import DecoderProcesses
+from edgecnn.convert.training.train import train
+from edgecnn.convert.training.training_run import TrainState
+from edgecnn.edge.data.dataset import Dataset, load_dataset
+from edgecnn.edge.data.folder_options import FolderOptions
+from edgecnn.edge.errors import ArtifactError, EdgeCnnError
+from edgecnn.edge.manifest import Preprocessing
+
+UNIT = Preprocessing(1 / 255, "letterbox", "any")
+CONFIG = TrainConfig(epochs=2, batch_size=16, filters=(4, 4, 4))
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """A folder of 80 training, 20 validation and 10 test photos (24, 24, 3) of two classes."""
+    folder, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for part, count in (("train", 80), ("val", 20), ("test", 10)):
+        for number in range(count):
+            place = folder / part / "ab"[number % 2]
+            place.mkdir(parents=True, exist_ok=True)
+            pixels = rng.integers(100 * (number % 2), 156 + 100 * (number % 2), (30, 40, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(place / f"{number:02}.jpg")
+    return load_dataset(folder, FolderOptions(size=(24, 24)))
+
+
+@pytest.fixture(params=[2], ids="{} processes".format)
+def processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Decoding here, or in so many processes."""
+    count: int = request.param
+    monkeypatch.setattr(readers, "_FEWEST_IMAGES", 1)
+    monkeypatch.setattr(readers, "_LEAST_CORES", 1)
+    monkeypatch.setattr(readers, "usable_cores", lambda: count)
+    return count
+
+
+@pytest.fixture(scope="module")
+def plain(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that keeps nothing in memory and has no processes."""
+    folder = tmp_path_factory.mktemp("plain")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(readers, "free_bytes", lambda: 0)
+        train(dataset, CONFIG, folder, UNIT)
+    return folder
+
+
+def weights(folder: Path) -> list[np.ndarray]:
+    return list(keras.models.load_model(folder / "model.keras").get_weights())
+
+
+def same(first: Path, second: Path) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(weights(first), weights(second), strict=True))
+
+
+@pytest.mark.parametrize(("processes", "room"), [(0, 100), (1, 37), (2, 0)], indirect=["processes"])
+def test_the_weights_are_the_same_whatever_decodes_and_however_much_is_kept(
+    processes: int, room: int, dataset: Dataset, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "free_bytes", lambda: 4 * room * 24 * 24 * 3)
+    said: list[str] = []
+    train(dataset, CONFIG, tmp_path, UNIT, on_text=said.append)
+    assert same(plain, tmp_path)
+    (line,) = [text for text in said if text.startswith("Image files are decoded")]
+    assert f"in {processes} process" in line if processes else "in this process" in line
+
+
+def test_a_run_that_was_broken_off_is_resumed_to_the_same_weights(dataset: Dataset, plain: Path, tmp_path: Path) -> None:
+    def interrupt(state: TrainState) -> None:
+        if (state.epoch, state.batch) == (2, 2):
+            raise KeyboardInterrupt
+
+    train(dataset, CONFIG, tmp_path, UNIT, on_batch=interrupt)
+    assert not same(plain, tmp_path)
+    train(dataset, CONFIG, tmp_path, UNIT, resume=True)
+    assert same(plain, tmp_path)
+
+
+def test_colour_images_are_varied_as_photos_unless_it_is_said_otherwise(dataset: Dataset, plain: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    result = train(dataset, replace(CONFIG, augment="digit"), tmp_path, UNIT, on_text=said.append)
+    assert not same(plain, tmp_path)
+    assert json.loads((plain / "train.json").read_text())["config"]["augment"] == "photo"
+    assert result.config.augment == "digit"
+    assert "Each training image is varied, differently in each epoch: as a digit, by rotation, scale and shift" in said
+
+
+@pytest.mark.usefixtures("processes")
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_a_broken_picture_is_named_in_one_line(part: str, dataset: Dataset, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    shutil.copytree(dataset.source, folder)
+    broken = load_dataset(folder, FolderOptions(size=(24, 24)))
+    # Training begins with a look at the first images.
+    (folder / part / "b" / f"{79 if part == 'train' else 19}.jpg").write_text("no picture")
+    with pytest.raises(ArtifactError, match=r"9\.jpg is not an image that can be read .*: remove or replace it") as found:
+        train(broken, CONFIG, tmp_path / "out", UNIT)
+    assert "\n" not in str(found.value)
+    assert not (tmp_path / "out" / "model.keras").exists()
+
+
+@pytest.mark.usefixtures("processes")
+def test_a_killed_process_is_one_line(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    class Watched(DecoderProcesses):
+        def __init__(self, count: int) -> None:
+            super().__init__(count)
+            made.append(self)
+
+    def kill(state: TrainState) -> None:
+        for child in made[0]._children:
+            child.kill()
+
+    monkeypatch.setattr(readers, "DecoderProcesses", Watched)
+    monkeypatch.setattr(readers, "free_bytes", lambda: 0)
+    with pytest.raises(EdgeCnnError, match=r"a process that decodes images was killed \(SIGKILL\)"):
+        train(dataset, replace(CONFIG, batch_size=4), tmp_path, UNIT, on_batch=kill)
