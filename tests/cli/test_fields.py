@@ -22,7 +22,7 @@ BUILDS_A_COMMAND_LINE = {
     "convert/mnn/convert.py": "mnnconvert's",
     "edge/serving/browser_page/onnxruntime_web.py": "npm's",
     "convert/onnx/pnnx.py": "pip's, to be typed next",
-    "convert/training/config.py": "tensorboard's, to be typed next",
+    "convert/training/records.py": "tensorboard's, to be typed next",
     "edge/serving/camera_sources.py": "v4l2's and rpicam's, to be typed next",
     "benchmarks/emulator/counting.py": "the loader's, on an emulated board",
     "benchmarks/emulator/debian.py": "apt's and tar's, for an emulated board",
