@@ -206,7 +206,7 @@ def test_a_worker_that_dies_ends_the_other_with_one_line(idx_folder: Path, tmp_p
     (line,) = re.findall(r"^edgecnn: .*", said, re.M)
     assert line.startswith(f"edgecnn: worker 1 ({both[1]}) no longer answers (")
     assert line.endswith("start all workers again with the same commands and --resume")
-    after = said[said.index("Optimizer: ") :].splitlines()[1:]
+    after = said[said.index("Each training image is varied") :].splitlines()[1:]
     assert not [other for other in after if other.strip() and other != line and not other.startswith("epoch ")]
 
 

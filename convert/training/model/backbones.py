@@ -10,8 +10,8 @@ from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
 from edgecnn.edge.files import read_bytes
 from edgecnn.edge.isolation.child import run_in_child
 from edgecnn.edge.isolation.tried import remember_tried, was_tried
+from edgecnn.edge.provenance import versions
 from edgecnn.edge.quiet import quiet
-from edgecnn.edge.runtimes.base import installed_version
 from edgecnn.edge.temporary import temporary_folder
 
 _Shape = tuple[int, int, int]
@@ -60,7 +60,7 @@ def build_backbone(name: str, shape: _Shape, weights: str | None) -> Any:
         raise ConfigError(f"{field('transfer')}={name} takes colour images: add {field('channels')}=3")
     if weights is None:
         return _with_imagenet_weights(name, shape)
-    data, how = read_bytes(Path(weights)), f"keras {installed_version('keras')}, weights of {name}"
+    data, how = read_bytes(Path(weights)), f"keras {versions('keras')['keras']}, weights of {name}"
     if not was_tried(data, how):
         run_in_child(partial(_loads, name, shape, weights, data), weights, len(data))
         remember_tried(data, how)

@@ -95,10 +95,10 @@ def test_a_network_with_layers_of_its_own_is_swept(idx_folder: Path, terminal: A
 
 def test_photos_in_colour_are_swept(terminal: Any) -> None:
     photos("photos", test=6)
-    sizes = ("--network", "separable", "--filters", "2,3,4", "--size", "12x8")
+    sizes = ("--network", "separable", "--filters", "8,12,16", "--size", "12x8")
     terminal.passes("sweep", "--data", "photos", *sizes, "--epochs", "1", "--out", "out", "--allow", "noise")
-    assert keras.models.load_model("out/separable-2-3-4/model.keras").input_shape == (None, 12, 8, 3)
-    assert Classifier.load("out/separable-2-3-4/int8.tflite").class_names == ("cat", "dog")
+    assert keras.models.load_model("out/separable-8-12-16/model.keras").input_shape == (None, 12, 8, 3)
+    assert Classifier.load("out/separable-8-12-16/int8.tflite").class_names == ("cat", "dog")
 
 
 def test_validation_images_choose_and_the_test_images_judge_what_was_chosen(idx_folder: Path, terminal: Any) -> None:
