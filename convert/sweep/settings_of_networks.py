@@ -54,7 +54,7 @@ def settings_of_networks(
         raise ConfigError(f"{field('filters')} applies to edgecnn's own networks, not to {networks[0]}: omit it")
     takes = {name: _OF_OWN if name in NETWORKS else _taken(name) for name in networks}
     _require_taken(takes, arguments)
-    plain = replace(base, network=CNN, filters=TrainConfig.filters, model=None, transfer=None, fine_tune=False, arguments=())
+    plain = _without_model(base)
     found = []
     for name in networks:
         taken = {key: list(map(str, values)) for key, values in arguments.items() if _takes(takes[name], key)}
@@ -70,6 +70,11 @@ def settings_of_networks(
 def _taken(name: str) -> tuple[str, ...] | None:
     load_keras()  # The module imports Keras too, but not quietly.
     return arguments_of(name)
+
+
+def _without_model(base: TrainConfig) -> TrainConfig:
+    nothing = replace(base, model=None, transfer=None, weights=None, fine_tune=False, arguments=())
+    return replace(nothing, network=CNN, filters=TrainConfig.filters)
 
 
 def _own(plain: TrainConfig, name: str, stages: tuple[int, ...], given: Mapping[str, str]) -> TrainConfig:

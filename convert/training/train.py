@@ -22,8 +22,8 @@ from edgecnn.convert.training.fit.epoch_callback import epoch_callback
 from edgecnn.convert.training.fit.interrupt import HeldInterrupt
 from edgecnn.convert.training.kept_epoch import is_out_of_patience, needs_validation
 from edgecnn.convert.training.model.custom_model import module_of, resolved
-from edgecnn.convert.training.model.prepared_model import PreparedModel, begin_phase, prepared_model
 from edgecnn.convert.training.phases import phases_of
+from edgecnn.convert.training.prepared_model import PreparedModel, begin_phase, prepared_model
 from edgecnn.convert.training.reading.readers import open_readers
 from edgecnn.convert.training.records import Checkpoint, TrainResult
 from edgecnn.convert.training.trained_model import FinishedFit, write_trained_model

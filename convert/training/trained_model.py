@@ -8,7 +8,7 @@ from edgecnn.convert.keras.manifest import earlier_manifest, keras_manifest
 from edgecnn.convert.training.checkpoint import checkpoint_bytes
 from edgecnn.convert.training.kept_epoch import is_out_of_patience, kept_epoch
 from edgecnn.convert.training.model.custom_model import needed_modules, unsettled_share
-from edgecnn.convert.training.model.prepared_model import PreparedModel
+from edgecnn.convert.training.prepared_model import PreparedModel
 from edgecnn.convert.training.records import Checkpoint, KeptFor, TrainResult
 from edgecnn.convert.training.training_run import TrainingRun
 from edgecnn.edge.errors import ArtifactError

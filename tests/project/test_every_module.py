@@ -100,7 +100,7 @@ ELSEWHERE = {
     ),
     "convert/training/test_train.py": (
         "convert/keras/manifest", "convert/training/checkpoint", "convert/training/config", "convert/training/fit/batches",
-        "convert/training/fit/epoch_callback", "convert/training/model/prepared_model",
+        "convert/training/fit/epoch_callback", "convert/training/prepared_model",
         "convert/training/records", "convert/training/trained_model", "convert/training/training_run", "edge/provenance",
     ),
     "edge/compatibility/test_releases.py": ("edge/compatibility/tflite_releases",),

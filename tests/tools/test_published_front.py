@@ -1,4 +1,4 @@
-"""The picture of small MNIST networks beside the published ones."""
+"""The picture of small MNIST networks next to the published ones."""
 
 import json
 from pathlib import Path

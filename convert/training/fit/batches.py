@@ -8,7 +8,7 @@ from edgecnn.convert.keras.load import load_keras
 from edgecnn.convert.training.class_weights import balanced_weights
 from edgecnn.convert.training.distributed.worker import SingleWorker
 from edgecnn.convert.training.fit.augmentation import varied
-from edgecnn.convert.training.model.prepared_model import PreparedModel
+from edgecnn.convert.training.prepared_model import PreparedModel
 from edgecnn.convert.training.reading.readers import Batch, BatchReader
 from edgecnn.convert.training.training_run import TrainingRun
 from edgecnn.edge.data.splits import Indices, Split

@@ -90,10 +90,11 @@ def _with_weights(name: str, shape: _Shape, weights: str, data: bytes) -> Any:
 
 
 def _with_imagenet_weights(name: str, shape: _Shape) -> Any:
-    _built(name, shape)  # An error of the size is not one of the download.
     try:
         with quiet():
             return _built(name, shape, "imagenet")
+    except ConfigError:  # The size, which Keras checks first.
+        raise
     except Exception as error:  # A download may raise anything.
         reason = why(error)
         raise ConfigError(

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -16,7 +15,6 @@ from PIL import Image
 from edgecnn.__main__ import main
 from edgecnn.api import sweep as sweep_call
 from edgecnn.api.sweeping import network_work
-from edgecnn.benchmarks.measure import planning
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.report.sweep import SweptNetwork, _interval, sweep_of
 from edgecnn.benchmarks.report.sweep_text import sweep_text
@@ -28,21 +26,14 @@ from edgecnn.edge.export_records import Settings
 from edgecnn.edge.manifest import Manifest
 from tests.schemas import require_valid
 
+pytestmark = pytest.mark.usefixtures("few_launches")
+
 NETWORKS = ("4,4,4", "2,3,4")
 
 
 def arguments(idx_folder: Path, out: Path, *more: str | Path) -> list[str | Path]:
     filters = [word for text in NETWORKS for word in ("--filters", text)]
     return ["sweep", "--data", idx_folder, *filters, "--epochs", "1", "--out", out, "--allow", "noise", *more]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_launches() -> Iterator[None]:
-    """Two launches of each file: the times don't matter here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(planning, "_LAUNCHES", 2)
-        patch.setattr(planning, "_MOST_CHOSEN", 2)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import keras
 import numpy as np
 import pytest
 
-from edgecnn.benchmarks.measure import planning
 from edgecnn.benchmarks.report.sweep import SweptNetwork, sweep_of
 from edgecnn.benchmarks.report.sweep_text import sweep_text
 from edgecnn.benchmarks.results.read import read_report
@@ -24,14 +23,7 @@ from tests.cli.commands.own_things import photos
 from tests.convert.training.own_nets import MODULE
 from tests.schemas import require_valid
 
-
-@pytest.fixture(scope="module", autouse=True)
-def few_launches() -> Iterator[None]:
-    """Two launches of each file: the times don't matter here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(planning, "_LAUNCHES", 2)
-        patch.setattr(planning, "_MOST_CHOSEN", 2)
-        yield
+pytestmark = pytest.mark.usefixtures("few_launches")
 
 
 @pytest.fixture(autouse=True)

@@ -66,9 +66,9 @@ def prepared_model(run: TrainingRun, checkpoint: Checkpoint | None, done: int) -
     classifier.probabilities(dataset.train.images(range(min(_LOOK, len(dataset.train.labels)))))
     own = model.compiled and not checkpoint
     phase = phase_at(config, done)
-    optimizer = _optimizer(run, phase)
-    if own or (checkpoint and done != phase.start):
-        optimizer = model.optimizer if own else resumed_optimizer(model, optimizer)
+    optimizer = model.optimizer if own else _optimizer(run, phase)
+    if checkpoint and done != phase.start:
+        optimizer = resumed_optimizer(model, optimizer)
     teacher = Teacher(config, dataset, run.trust) if config.teacher else None
     choose_layers(model, config, phase)
     compile_model(model, _columns(runtime), optimizer, run.interface.output, taught=teacher is not None)
