@@ -5,6 +5,7 @@ import warnings
 from typing import Any
 
 from edgecnn.convert.keras.load import load_keras, load_tensorflow
+from edgecnn.convert.tflite.tensor_names import with_short_names
 from edgecnn.edge.errors import ConversionError, field, why
 from edgecnn.edge.quiet import quiet
 from edgecnn.edge.temporary import temporary_folder
@@ -42,8 +43,7 @@ def to_tflite(model: Any, precision: str, shape: tuple[int, ...], dtype: str, an
             archive.write_out(str(folder), verbose=False)
             converter = tensorflow.lite.TFLiteConverter.from_saved_model(str(folder))
             _set_precision(converter, precision)
-            data: bytes = converter.convert()
-            return data
+            return with_short_names(converter.convert())
     except Exception as error:  # The converter raises whatever its passes raise.
         reason = f"TensorFlow can't convert the model ({_reason(error)})"
         raise ConversionError(f"TFLite {precision}: {reason}: replace that layer, or use {field('formats')}=onnx") from error

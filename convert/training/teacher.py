@@ -2,7 +2,7 @@
 
 Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network, 2015 (https://arxiv.org/abs/1503.02531). The teacher
 sees each image with the same variations as the student (Beyer
-consistent, 2022, https://arxiv.org/abs/2106.05237).
+and others, Knowledge distillation: A good teacher is patient and consistent, 2022, https://arxiv.org/abs/2106.05237).
 """
 
 from pathlib import Path

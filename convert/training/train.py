@@ -20,6 +20,7 @@ from edgecnn.convert.training.fit.augmentation import VARIATIONS
 from edgecnn.convert.training.fit.batches import training_batches, validation_batches
 from edgecnn.convert.training.fit.epoch_callback import epoch_callback
 from edgecnn.convert.training.fit.interrupt import HeldInterrupt
+from edgecnn.convert.training.fit.kept_memory import freed_memory_kept
 from edgecnn.convert.training.kept_epoch import is_out_of_patience, needs_validation
 from edgecnn.convert.training.model.custom_model import module_of, resolved
 from edgecnn.convert.training.phases import phases_of
@@ -172,6 +173,7 @@ def _fit(
             worker.guarded(),
             writing(run.folder) if run.chief else nullcontext(),
             open_readers(run.dataset, run.on_text) as readers,
+            freed_memory_kept(),
         ):
             batches = training_batches(run, readers.train, prepared, done, worker)
             validation = validation_batches(run, val, readers.val, prepared) if val and readers.val else None

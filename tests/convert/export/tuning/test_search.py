@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+import statistics
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -158,14 +159,19 @@ def test_what_is_close_to_the_best_accepted_choice_is_measured_again_though_othe
 
 
 def test_a_network_of_many_layers_is_searched_in_few_large_batches() -> None:
+    """The median of five seeds: another processor rounds the model otherwise, and one search then draws others."""
     rng = random.Random(5)  # noqa: S311
     integer = [rng.lognormvariate(0, 0.8) for _ in range(65)]
-    network = Network(integer, [cost * rng.lognormvariate(0.1, 0.5) for cost in integer], border=0.3)
-    found = Search(network.names, network.measure(noise=0.005), always, lambda: len(network.batches) >= 12, 32).run()
-    assert found
+    floating = [cost * rng.lognormvariate(0.1, 0.5) for cost in integer]
+    shares = []
+    for seed in range(5):
+        network = Network(integer, floating, border=0.3)
+        measure = network.measure(0.005)
+        found = Search(network.names, measure, always, lambda batches=network.batches: len(batches) >= 12, 32, seed).run()  # type: ignore[misc]
+        plain = network.cost(frozenset())
+        shares.append((plain - network.cost(found or frozenset())) / (plain - network.least()))
     # Nine tenths of what the best placement of all saves: one changed run at a time finds half.
-    saved = network.cost(frozenset()) - network.cost(found)
-    assert saved > 0.9 * (network.cost(frozenset()) - network.least())
+    assert statistics.median(shares) > 0.9
 
 
 @pytest.mark.parametrize(("noise", "times"), [(0.0, 1), (0.03, 2)])
