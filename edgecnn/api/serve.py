@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgecnn.api.usage import Target, Usage
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
@@ -17,10 +18,14 @@ from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.progress import SILENT, Progress
 from edgecnn.edge.provenance import versions
 from edgecnn.edge.runtimes.base import MOST_THREADS
+from edgecnn.edge.runtimes.installed import runtimes_of
 from edgecnn.edge.serving.browser_page.export_page import WrittenPage, write_page
 from edgecnn.edge.serving.browser_page.onnxruntime_web import web_runtime
 from edgecnn.edge.serving.decoder import Decoder
 from edgecnn.edge.serving.models import LastVerdict, ModelSource
+
+if TYPE_CHECKING:
+    from edgecnn.benchmarks.results.records import FileResult
 
 TOKEN_VARIABLE = "EDGECNN_TOKEN"
 """Environment variable with the token, for a service."""
@@ -177,8 +182,14 @@ def last_verdict(models: ModelFolder) -> LastVerdict | None:
         measured=report.after.time,
         machine=", ".join(filter(None, (report.machine.cpu or report.machine.machine, report.machine.board))),
         current=measured.items() <= hashes.items(),
-        files={file.name: file.verdict.status for file in report.files},
+        files={file.artifact.path: file.verdict.status for file in report.files if _served(file)},
     )
+
+
+def _served(file: "FileResult") -> bool:
+    """Whether a row of a benchmark is of the runtime that serves the file: with several, its name has the runtime's."""
+    path = file.artifact.path
+    return file.name in (path, *(f"{path} {row.name}" for row in runtimes_of(file.artifact.format)))
 
 
 def _token() -> str:

@@ -102,6 +102,15 @@ def test_the_last_benchmark_is_shown_and_said_to_be_outdated_after_another_expor
         said = served.get("/api/model").json["verdict"]
     assert (said["status"], said["text"], said["current"]) == (found.status, found.text, True)
     kept = json.loads((artifacts / "bench.json").read_text())
+    row = next(file for file in kept["files"] if file["name"] == "int8.tflite")
+    named = [dict(row, name=f"int8.tflite {runtime}") for runtime in ("litert", "openvino")]
+    named[1]["verdict"] = dict(row["verdict"], status="FAIL")
+    others = [file for file in kept["files"] if file is not row]
+    baseline = named[0]["name"] if kept["baseline"] == row["name"] else kept["baseline"]
+    (artifacts / "bench.json").write_text(json.dumps(kept | {"files": [*others, *named], "baseline": baseline}))
+    both = last_verdict(ModelFolder(artifacts))
+    assert both
+    assert both.files == found.files  # The status of a file is that of the runtime that serves it.
     kept["files"][0]["artifact"]["sha256"] = "0" * 64
     (artifacts / "bench.json").write_text(json.dumps(kept))
     outdated = last_verdict(ModelFolder(artifacts))
