@@ -1,7 +1,7 @@
 """Shortens the names of a .tflite file's tensors.
 
 TensorFlow's converter names a tensor after everything that it fused, eight layers for a convolution with batch normalization,
-and names the bias the same again. In an int8 file of 2,000 parameters these names are half of the bytes.
+and names the bias the same again. In an int8 file of few parameters these names are a large part of the bytes.
 """
 
 from typing import Any
