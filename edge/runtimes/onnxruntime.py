@@ -123,6 +123,8 @@ def session_options(threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL
+    # On x86-64 without VNNI, by default sums of two products overflow 16 bits: other probabilities, and no error.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     return options
 
 

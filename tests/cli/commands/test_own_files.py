@@ -15,7 +15,6 @@ from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
 from tests.cli.commands.own_things import photos, save_linear
-from tests.cpu import exact_int8_onnx
 
 SHORT = ("--launches", "2", "--min-runs", "4", "--min-seconds", "0")
 
@@ -83,9 +82,7 @@ def test_data_refuses_labels_that_are_not_the_folders(terminal: Any) -> None:
     assert "class dog is not among names.txt" in terminal.fails(2, "data", "pets", "--labels", "names.txt")
 
 
-@pytest.mark.parametrize(
-    "name", ["float32.tflite", "int8.tflite", pytest.param("int8.onnx", marks=exact_int8_onnx), "model.keras"]
-)
+@pytest.mark.parametrize("name", ["float32.tflite", "int8.tflite", "int8.onnx", "model.keras"])
 def test_verify_passes_what_computes_as_keras_did(name: str, exported: Path, terminal: Any) -> None:
     text = terminal.passes("verify", exported / name, "--json", "-")
     assert json.loads(text)["passed"]

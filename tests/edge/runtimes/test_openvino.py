@@ -25,7 +25,6 @@ from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.base import Opener
 from edgecnn.edge.runtimes.openvino import import_library
-from tests.cpu import INT8_ONNX_SATURATES, SATURATION
 
 import_library()  # Not installed, these tests are an error, and on an emulated board skipped with that reason.
 
@@ -48,8 +47,6 @@ def probabilities(path: Path, runtime: str, test: Split) -> NDArray[np.float32]:
 def test_it_computes_what_the_format_s_own_runtime_computes(
     folder: str, precision: str, suffix: str, idx_folder: Path, request: pytest.FixtureRequest
 ) -> None:
-    if INT8_ONNX_SATURATES and (suffix, precision) == ("onnx", "int8"):
-        pytest.skip(SATURATION)
     path, test = request.getfixturevalue(folder) / f"{precision}.{suffix}", load_test(idx_folder)
     ours, other = (probabilities(path, runtime, test) for runtime in ("openvino", suffix))
     assert np.ptp(other, axis=0).max() > 0.5
