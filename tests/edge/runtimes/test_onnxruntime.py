@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from edgecnn.edge.runtimes import LoadedModel, opener_for
 
@@ -92,3 +92,26 @@ def test_a_file_may_declare_another_output_than_it_gives(declared: list[int]) ->
     opened = opener_for("onnxruntime").open_model(reshaping(declared), 1)
     for value in ([1, 1, 1, 1], [0, 2, 1, 1], [4, 0, 0, 0]):
         np.testing.assert_array_equal(opened.run(np.reshape(np.array(value, np.float32), (1, 2, 2, 1))), value)
+
+
+def test_sums_of_int8_products_are_exact_on_any_cpu() -> None:
+    """By default they overflow 16 bits on x86-64 without VNNI, where this fails without the session's option."""
+    weights = np.full((1, 8, 3, 3), 127, np.int8)
+    scales = {"one": np.float32(1), "zero": np.uint8(0), "ones": np.ones(1, np.float32), "zeros": np.zeros(1, np.int8)}
+    constants = {**scales, "weights": weights, "coarse": np.float32(2**16)}
+    names = ("pixels", "one", "zero", "weights", "ones", "zeros", "coarse", "zero")
+    graph = helper.make_graph(
+        [
+            helper.make_node("QuantizeLinear", ["image", "one", "zero"], ["pixels"]),
+            helper.make_node("QLinearConv", names, ["sums"]),
+            helper.make_node("DequantizeLinear", ["sums", "coarse", "zero"], ["scores"]),
+        ],
+        "exact",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, (1, 8, 3, 3))],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, (1, 1, 1, 1))],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    opened = opener_for("onnxruntime").open_model(model.SerializeToString(), 1)
+    scores = opened.run(np.full((1, 8, 3, 3), 255, np.float32))
+    assert scores.item() == np.rint(255 * 127 * 72 / 2**16) * 2**16
