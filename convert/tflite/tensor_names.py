@@ -12,7 +12,7 @@ _JOINT = b";"
 
 
 def with_short_names(data: bytes) -> bytes:
-    """Return a file whose tensors have the first of their joined names; each name stays the only one of its kind.
+    """Return a file whose tensors have the first of their joined names; no two have the same.
 
     The tensor that an operator computes has that name as it is, since it names the operator. If a constant has it too, the
     constant gets a number.

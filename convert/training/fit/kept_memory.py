@@ -1,7 +1,7 @@
 """Keeps the memory that a training step frees for the next step.
 
 TensorFlow frees each feature map as soon as it is used up, and glibc gives large blocks back to the kernel at once. The next
-step gets them again page by page, each filled with zeros by the kernel, which can take longer than the step's arithmetic:
+step gets them again page by page, each filled with zeros by the kernel, which can take as long as the step's arithmetic:
 docs/explanation/training.md.
 """
 

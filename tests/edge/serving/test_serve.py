@@ -1,4 +1,4 @@
-"""`edgecnn serve` serves folders, bundles and files, refuses what it can't vouch for, and its page shows the answers."""
+"""`edgecnn serve` serves folders, bundles and files, refuses unverified files, and its page shows the answers."""
 
 import json
 import re
@@ -104,7 +104,7 @@ def test_the_last_benchmark_is_shown_and_said_to_be_outdated_after_another_expor
     kept = json.loads((artifacts / "bench.json").read_text())
     row = next(file for file in kept["files"] if file["name"] == "int8.tflite")
     named = [dict(row, name=f"int8.tflite {runtime}") for runtime in ("litert", "openvino")]
-    named[1]["verdict"] = dict(row["verdict"], status="FAIL")
+    named[1]["verdict"] = dict(row["verdict"], status="PASS" if row["verdict"]["status"] == "FAIL" else "FAIL")
     others = [file for file in kept["files"] if file is not row]
     baseline = named[0]["name"] if kept["baseline"] == row["name"] else kept["baseline"]
     (artifacts / "bench.json").write_text(json.dumps(kept | {"files": [*others, *named], "baseline": baseline}))
