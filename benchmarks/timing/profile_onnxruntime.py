@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edgecnn.edge.errors import InvalidMeasurement, field
 from edgecnn.edge.parsing import parsing
-from edgecnn.edge.runtimes.onnxruntime import open_model, session_options
+from edgecnn.edge.runtimes.onnxruntime import inference_session, open_model, session_options
 from edgecnn.edge.temporary import temporary_folder
 
 CAVEAT = "ONNX Runtime's profiler adds one or two microseconds to each op"
@@ -19,14 +19,12 @@ _ENDING = "_kernel_time"
 
 def profile_ops(data: bytes, threads: int, singles: list[NDArray[Any]], warmup: int) -> tuple[str, list[tuple[str, int]]]:
     """See `edgecnn.benchmarks.timing.profile.OpProfiler`."""
-    runtime = open_model(data, threads)  # Imports the package properly, and refuses a bad file with our message.
-    import onnxruntime
-
+    runtime = open_model(data, threads)  # Refuses a bad file with our message.
     options = session_options(threads)
     options.enable_profiling = True
     with temporary_folder() as folder:
         options.profile_file_prefix = str(folder / "trace")
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"], enable_fallback=False)
+        session = inference_session(data, options)
         for single in singles:
             session.run(None, {runtime.input_spec.name: single})
         trace = Path(session.end_profiling()).read_text(errors="replace")

@@ -84,12 +84,8 @@ class OnnxPair:
 
 def _session(model: Any, outputs: Sequence[str]) -> tuple[Any, Sequence[str]]:
     """Open a model so that it outputs these tensors."""
-    ort.import_library()
-    import onnxruntime
-
     import onnx
 
     has = {value.name for value in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in dict.fromkeys(outputs) if name not in has)
-    data = model.SerializeToString()
-    return onnxruntime.InferenceSession(data, ort.session_options(1), providers=["CPUExecutionProvider"]), outputs
+    return ort.inference_session(model.SerializeToString(), ort.session_options(1)), outputs

@@ -164,17 +164,14 @@ class _Reader:
         if any(self._shapes[name] is None for name in self._entries):  # The model takes images of any size.
             return
         try:
-            ort.import_library()
             import onnx
-            import onnxruntime
 
             require_whole(model.SerializeToString())
             inputs = {name: np.zeros(self._shapes[name] or (), self._dtypes[name]) for name in self._entries}
             names = sorted(self._computed - set(self._entries))
             del model.graph.output[:]
             model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-            options, provider = ort.session_options(1), "CPUExecutionProvider"
-            session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=[provider])
+            session = ort.inference_session(model.SerializeToString(), ort.session_options(1))
             for name, value in zip(names, session.run(names, inputs), strict=True):
                 self._shapes[name], self._dtypes[name] = value.shape, value.dtype.name
         except Exception as error:  # ONNX Runtime may not know the operators, or reject zeros.

@@ -25,6 +25,7 @@ _TO_NODES: dict[str, dict[int, str]] = {
     "Attribute": {6: "Graph", 11: "Graph"},
 }
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
+_DATA_TYPE, _UINT8 = 2, 2
 _OP_TYPE = 4
 _RANDOM = frozenset(
     (b"Bernoulli", b"Multinomial", b"RandomNormal", b"RandomNormalLike", b"RandomUniform", b"RandomUniformLike")
@@ -52,18 +53,31 @@ def has_external_data(data: bytes) -> bool:
     )
 
 
+def has_unsigned_bytes(data: bytes) -> bool:
+    """Return whether any tensor of an ONNX file is uint8, such as a zero point, or an operator makes such by itself.
+
+    Raises:
+        ValueError, IndexError: As in `has_external_data`.
+    """
+    unsigned = ("Tensor", _DATA_TYPE, _UINT8)
+    return unsigned in _walk(data, _TO_TENSORS) or any(name.startswith(b"DynamicQuantize") for name in _operators(data))
+
+
 def random_operators(data: bytes) -> tuple[str, ...]:
     """Return the names of an ONNX file's operators that draw random numbers, including those in functions and loops.
 
     Raises:
         ValueError, IndexError: As in `has_external_data`.
     """
-    found = {
+    return tuple(sorted(name.decode() for name in _operators(data) & _RANDOM))
+
+
+def _operators(data: bytes) -> set[bytes]:
+    return {
         bytes(value)
         for kind, number, value in _walk(data, _TO_NODES)
         if kind == "Node" and number == _OP_TYPE and isinstance(value, memoryview)
     }
-    return tuple(sorted(name.decode() for name in found & _RANDOM))
 
 
 def _walk(data: bytes, leads: dict[str, dict[int, str]]) -> Iterator[tuple[str, int, int | memoryview]]:

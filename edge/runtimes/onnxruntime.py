@@ -1,11 +1,13 @@
 """ONNX files, through ONNX Runtime on the CPU."""
 
 import os
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecnn.edge.compatibility.onnx_wire import has_unsigned_bytes
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.manifest import TensorSpec
 from edgecnn.edge.parsing import parsing
@@ -15,6 +17,7 @@ from edgecnn.edge.text import ending
 
 # Messages below this level go to the terminal, in colours and with names from the file; what matters comes as an exception.
 _FATAL = 4
+_EXACT = "session.x64quantprecision"
 NO_TELEMETRY = {"ORT_DISABLE_TELEMETRY": "1"}
 """For the environment: onnxruntime 1.29 and later sends telemetry by default, and reads this when it is imported."""
 
@@ -53,13 +56,11 @@ class OnnxSession:
 
     def __init__(self, data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> None:
         require_usable(data, signature, streaming)
-        self.version, onnxruntime = _library()
-        options = session_options(threads)
+        self.version, _ = _library()
         try:
-            # Its fallback tries the same again, and prints to standard output.
-            self._session = onnxruntime.InferenceSession(
-                data, options, providers=["CPUExecutionProvider"], enable_fallback=False
-            )
+            self._session = inference_session(data, session_options(threads))
+        except ArtifactError:
+            raise
         except Exception as error:  # onnxruntime's errors share no other public base class.
             reason = ending(str(error), 200)  # It begins with a place in onnxruntime's source and ends with the reason.
             fix = "copy it again, or convert it again with operators that this runtime has"
@@ -124,8 +125,35 @@ def session_options(threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL
     # On x86-64 without VNNI, by default sums of two products overflow 16 bits: other probabilities, and no error.
-    options.add_session_config_entry("session.x64quantprecision", "1")
+    options.add_session_config_entry(_EXACT, "1")
     return options
+
+
+def inference_session(data: bytes, options: Any) -> Any:
+    """Open a file's bytes in onnxruntime on the CPU, with `session_options`.
+
+    Raises:
+        MissingDependency: If it is not installed.
+        ArtifactError: If this CPU can't compute the file exactly.
+        Exception: Onnxruntime's own errors, which share no other public base class.
+    """
+    _, onnxruntime = _library()
+    # Its fallback tries the same again, and prints to standard output.
+    opened = partial(onnxruntime.InferenceSession, data, options, providers=["CPUExecutionProvider"], enable_fallback=False)
+    try:
+        return opened()
+    except Exception:
+        # For exact sums it makes int8 weights unsigned, and fails if QLinearConv and the like read int8 images or if two
+        # operators share a zero point. Kept signed, they are exact too, but slower.
+        options.add_session_config_entry(_EXACT, "0")
+        options.add_session_config_entry("session.qdqisint8allowed", "1")
+        session = opened()
+    if has_unsigned_bytes(data):
+        raise ArtifactError(
+            "on this CPU, onnxruntime's sums of the ONNX model's uint8 numbers overflow: "
+            "quantize it with activation_type=QuantType.QInt8 and quant_format=QuantFormat.QDQ"
+        )
+    return session
 
 
 def _library() -> tuple[str, Any]:

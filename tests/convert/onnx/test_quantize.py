@@ -55,6 +55,15 @@ def test_it_is_close_to_the_float_file(prepared: bytes, random_inputs: RandomInp
     assert 10 * np.log10((expected**2).sum() / ((outputs - expected) ** 2).sum()) > 20
 
 
+def test_a_layer_that_is_used_twice_is_close_to_the_float_file(random_inputs: RandomInputs) -> None:
+    entry, twice = keras.Input((8, 8, 3)), keras.layers.Conv2D(3, 3, padding="same", activation="relu")
+    model = keras.Model(entry, keras.layers.Dense(4)(keras.layers.Flatten()(twice(twice(entry)))))
+    prepared, inputs = prepare_onnx(to_onnx(model, (8, 8, 3), "float32", "logits")), random_inputs(20)
+    data = quantize_onnx(prepared, calibrate_onnx(prepared, inputs, "minmax"))
+    outputs, expected = (opener_for("onnx").open_model(file, 1).run(inputs) for file in (data, prepared))
+    assert 10 * np.log10((expected**2).sum() / ((outputs - expected) ** 2).sum()) > 20
+
+
 def test_each_method_has_ranges_of_its_own(prepared: bytes, random_inputs: RandomInputs) -> None:
     inputs = np.abs(random_inputs(200) / 255 - 0.5) ** 3 * 2000
     found = [calibrate_onnx(prepared, inputs, method) for method in CALIBRATIONS]

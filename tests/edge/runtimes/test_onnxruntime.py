@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.runtimes import LoadedModel, opener_for
 
 
@@ -94,24 +95,51 @@ def test_a_file_may_declare_another_output_than_it_gives(declared: list[int]) ->
         np.testing.assert_array_equal(opened.run(np.reshape(np.array(value, np.float32), (1, 2, 2, 1))), value)
 
 
-def test_sums_of_int8_products_are_exact_on_any_cpu() -> None:
-    """By default they overflow 16 bits on x86-64 without VNNI, where this fails without the session's option."""
-    weights = np.full((1, 8, 3, 3), 127, np.int8)
-    scales = {"one": np.float32(1), "zero": np.uint8(0), "ones": np.ones(1, np.float32), "zeros": np.zeros(1, np.int8)}
-    constants = {**scales, "weights": weights, "coarse": np.float32(2**16)}
-    names = ("pixels", "one", "zero", "weights", "ones", "zeros", "coarse", "zero")
+def convolutions(*dtypes: type[np.int8 | np.uint8]) -> bytes:
+    """Return a file that rounds an image to integers of each dtype in turn, and sums 72 of its pixels times 127."""
+    constants: dict[str, Any] = {"one": np.float32(1), "coarse": np.float32(2**15), "ones": np.ones(1, np.float32)}
+    constants |= {"weights": np.full((1, 8, 3, 3), 127, np.int8), "zeros": np.zeros(1, np.int8)}
+    nodes = []
+    for place, dtype in enumerate(dtypes):
+        zero, pixels, sums, scores = (f"{name}{place}" for name in ("zero", "pixels", "sums", "scores"))
+        constants[zero] = dtype(0)
+        nodes += [
+            helper.make_node("QuantizeLinear", ["image", "one", zero], [pixels]),
+            helper.make_node("QLinearConv", [pixels, "one", zero, "weights", "ones", "zeros", "coarse", zero], [sums]),
+            helper.make_node("DequantizeLinear", [sums, "coarse", zero], [scores]),
+        ]
+    nodes.append(helper.make_node("Concat", [node.output[0] for node in nodes[2::3]], ["scores"], axis=1))
     graph = helper.make_graph(
-        [
-            helper.make_node("QuantizeLinear", ["image", "one", "zero"], ["pixels"]),
-            helper.make_node("QLinearConv", names, ["sums"]),
-            helper.make_node("DequantizeLinear", ["sums", "coarse", "zero"], ["scores"]),
-        ],
+        nodes,
         "exact",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, (1, 8, 3, 3))],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, (1, 1, 1, 1))],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, (1, len(dtypes), 1, 1))],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    opened = opener_for("onnxruntime").open_model(model.SerializeToString(), 1)
-    scores = opened.run(np.full((1, 8, 3, 3), 255, np.float32))
-    assert scores.item() == np.rint(255 * 127 * 72 / 2**16) * 2**16
+    return bytes(model.SerializeToString())
+
+
+def scores(data: bytes, pixel: int) -> list[float]:
+    opened = opener_for("onnxruntime").open_model(data, 1)
+    found: list[float] = opened.run(np.full((1, 8, 3, 3), pixel, np.float32)).ravel().tolist()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "pixel"),
+    [((np.uint8,), 255), ((np.int8,), 127), ((np.int8,), -128), ((np.int8, np.int8), 127)],
+    ids=["uint8", "int8", "lowest int8", "two operators that share weights"],
+)
+def test_sums_of_int8_products_are_exact_on_any_cpu(dtypes: tuple[type[np.int8 | np.uint8], ...], pixel: int) -> None:
+    """On x86-64 without VNNI they overflow 16 bits by default, and the option against it can't open each of these files."""
+    assert scores(convolutions(*dtypes), pixel) == [np.rint(pixel * 127 * 72 / 2**15) * 2**15] * len(dtypes)
+
+
+def test_signed_and_unsigned_images_in_one_file_are_computed_exactly_or_refused() -> None:
+    found: list[float] | str
+    try:
+        found = scores(convolutions(np.uint8, np.int8), 127)
+    except ArtifactError as error:
+        found = str(error)
+    assert found == [np.rint(127 * 127 * 72 / 2**15) * 2**15] * 2 or "overflow" in found
