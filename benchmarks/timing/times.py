@@ -32,7 +32,7 @@ class Times:
     def pack(cls, times_ns: Sequence[int] | NDArray[np.int64]) -> Self:
         """Pack non-negative times."""
         differences = np.diff(np.asarray(times_ns, np.int64), prepend=0).astype("<i8")
-        return cls(len(times_ns), base64.b64encode(zlib.compress(differences.tobytes(), 9)).decode())
+        return cls(len(times_ns), base64.b64encode(zlib.compress(differences.tobytes())).decode())
 
     def unpack(self) -> NDArray[np.int64]:
         """Return the times, int64 (count,).

@@ -41,6 +41,7 @@ class SingleWorker:
 
     def prepare(self, model: Any, batches: Any) -> None:
         """Make `model.fit` train together with the others, from the chief's weights, on `batches`."""
+        model.optimizer.build(model.trainable_variables)  # Else TensorFlow traces a step twice, the first time to make these.
 
     def check(self, held: HeldInterrupt) -> None:
         """Raise KeyboardInterrupt after a batch if Ctrl-C was pressed."""
