@@ -188,8 +188,9 @@ def last_verdict(models: ModelFolder) -> LastVerdict | None:
 
 def _served(file: "FileResult") -> bool:
     """Whether a row of a benchmark is of the runtime that serves the file: with several, its name has the runtime's."""
-    path = file.artifact.path
-    return file.name in (path, *(f"{path} {row.name}" for row in runtimes_of(file.artifact.format)))
+    path, rows = file.artifact.path, runtimes_of(file.artifact.format)
+    ran = file.runtime.partition(" ")[0]
+    return ran in {row.package.name for row in rows} and file.name in (path, *(f"{path} {row.name}" for row in rows))
 
 
 def _token() -> str:

@@ -111,6 +111,11 @@ def test_the_last_benchmark_is_shown_and_said_to_be_outdated_after_another_expor
     both = last_verdict(ModelFolder(artifacts))
     assert both
     assert both.files == found.files  # The status of a file is that of the runtime that serves it.
+    alone = [*others, dict(row, runtime="openvino 2026.4.1")]
+    (artifacts / "bench.json").write_text(json.dumps(kept | {"files": alone}))
+    openvino = last_verdict(ModelFolder(artifacts))
+    assert openvino
+    assert openvino.files == {name: status for name, status in found.files.items() if name != "int8.tflite"}
     kept["files"][0]["artifact"]["sha256"] = "0" * 64
     (artifacts / "bench.json").write_text(json.dumps(kept))
     outdated = last_verdict(ModelFolder(artifacts))
