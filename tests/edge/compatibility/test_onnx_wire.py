@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from edgecnn.edge.compatibility.onnx_wire import fields, has_external_data
+from edgecnn.edge.compatibility.onnx_wire import fields, has_external_data, has_unsigned_bytes
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.runtimes import opener_for
 
@@ -142,6 +142,21 @@ def test_weights_of_the_current_folder_are_not_read(entry: bytes, tmp_path: Path
     assert truth(whole)
     with pytest.raises(ArtifactError, match=r"weights in another file"):
         opener_for("onnx").open_model(whole, 1)
+
+
+@pytest.mark.parametrize("place", ["initializer", "attribute", "branch"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+def test_unsigned_bytes_are_found_wherever_a_tensor_is(dtype: type[np.int8 | np.uint8], place: str) -> None:
+    tensor = onnx.numpy_helper.from_array(np.zeros(3, dtype), "w")
+    assert has_unsigned_bytes(model_with(tensor, place).SerializeToString()) == (dtype is np.uint8)
+
+
+def test_an_operator_that_makes_unsigned_bytes_is_found() -> None:
+    node = helper.make_node("DynamicQuantizeLinear", ["x"], ["y", "scale", "zero"])
+    ends = [
+        helper.make_tensor_value_info(name, kind, (1,)) for name, kind in (("x", TensorProto.FLOAT), ("y", TensorProto.UINT8))
+    ]
+    assert has_unsigned_bytes(helper.make_model(helper.make_graph([node], "g", ends[:1], ends[1:])).SerializeToString())
 
 
 def test_a_key_that_is_cut_to_32_bits_by_others_is_not_passed_over() -> None:

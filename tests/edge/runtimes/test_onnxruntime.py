@@ -139,7 +139,36 @@ def test_sums_of_int8_products_are_exact_on_any_cpu(dtypes: tuple[type[np.int8 |
 def test_signed_and_unsigned_images_in_one_file_are_computed_exactly_or_refused() -> None:
     found: list[float] | str
     try:
-        found = scores(convolutions(np.uint8, np.int8), 127)
+        found = scores(convolutions(np.uint8, np.int8), 255)  # As int8, it is 127.
     except ArtifactError as error:
         found = str(error)
-    assert found == [np.rint(127 * 127 * 72 / 2**15) * 2**15] * 2 or "overflow" in found
+    assert found == [np.rint(pixel * 127 * 72 / 2**15) * 2**15 for pixel in (255, 127)] or "overflow" in found
+
+
+def test_two_convolutions_that_share_weights_in_a_qdq_file_are_exact() -> None:
+    constants = {"one": np.float32(1), "zero": np.int8(0), "coarse": np.float32(2**15), "coarser": np.float32(2**27)}
+    weights = {"weights": np.full((8, 8, 3, 3), 127, np.int8), "ones": np.ones(8, np.float32), "zeros": np.zeros(8, np.int8)}
+    nodes = [
+        helper.make_node("QuantizeLinear", ["image", "one", "zero"], ["pixels0"]),
+        helper.make_node("DequantizeLinear", ["pixels0", "one", "zero"], ["floats0"]),
+    ]
+    for before, scale in enumerate(("coarse", "coarser")):
+        after = before + 1
+        nodes += [
+            helper.make_node("DequantizeLinear", ["weights", "ones", "zeros"], [f"kernel{after}"], axis=0),
+            helper.make_node("Conv", [f"floats{before}", f"kernel{after}"], [f"sums{after}"]),
+            helper.make_node("QuantizeLinear", [f"sums{after}", scale, "zero"], [f"pixels{after}"]),
+            helper.make_node("DequantizeLinear", [f"pixels{after}", scale, "zero"], [f"floats{after}"]),
+        ]
+    graph = helper.make_graph(
+        nodes,
+        "shared",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, (1, 8, 5, 5))],
+        [helper.make_tensor_value_info("floats2", TensorProto.FLOAT, (1, 8, 1, 1))],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in (constants | weights).items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    opened = opener_for("onnxruntime").open_model(model.SerializeToString(), 1)
+    first = np.rint(127 * 127 * 72 / 2**15)
+    second = np.rint(first * 127 * 72 * 2**15 / 2**27)
+    assert opened.run(np.full((1, 8, 5, 5), 127, np.float32)).ravel().tolist() == [second * 2**27] * 8

@@ -23,14 +23,14 @@ _CLASSES = 5
 _EPOCHS = 2
 _BATCH = 64
 _RATE = 0.001
-_TURNS = {96: 4, 224: 2}
+_SMALL = 96
+_TURNS = {_SMALL: 4, 224: 2}
 _RATES = 3
 _PEAKS = 2
-_SIDE_IN_MEMORY = 96
 _CACHED = 500
 _CACHE_ONLY = (
     "from edgecnn.convert.training.reading import readers; from edgecnn.__main__ import run; "
-    f"readers.free_bytes = lambda: {4 * _CACHED * 3 * _SIDE_IN_MEMORY**2}; run()"
+    f"readers.free_bytes = lambda: {4 * _CACHED * 3 * _SMALL**2}; run()"
 )
 
 
@@ -96,7 +96,7 @@ def _keras(folder: Path, side: int) -> list[float]:
 
 def _of_two_processes(folder: Path) -> Claim:
     names = tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*.jpg")))
-    side = min(_TURNS)
+    side = _SMALL
     split = FileSplit(folder, names, np.zeros(len(names), np.int64), (side, side, 3), "letterbox")
     rates: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(_RATES):
@@ -118,18 +118,18 @@ def _of_two_processes(folder: Path) -> Claim:
 
 def _memory(scratch: Path) -> Claim:
     counts, peaks = (_IMAGES, 4 * _IMAGES), []
-    size = f"{_SIDE_IN_MEMORY}x{_SIDE_IN_MEMORY}"
+    size = f"{_SMALL}x{_SMALL}"
     for count in counts:
         photos = scratch / f"photos-{count}"
         write_photos(photos / "train", count)
         write_photos(photos / "test", _CLASSES)
         options = ("--size", size, "--epochs", "2", "--filters", "4,4,4", "--out", scratch / "small")
-        # What the allocator leaves unused differs by 40 MiB between two runs; it only adds.
+        # What the allocator leaves unused differs by tens of MiB between two runs; it only adds.
         peaks.append(min(peak_mib("train", "--data", photos, *options, start=("-c", _CACHE_ONLY)) for _ in range(_PEAKS)))
     return at_most(
         "growth of memory beyond the cache, KiB an image",
         (peaks[1] - peaks[0]) * 1024 / (counts[1] - counts[0]),
         2.7,  # A tenth of the pixels: more than names and labels take.
         f"{peaks[0]:.0f} and {peaks[1]:.0f} MiB for {counts[0]:,} and {counts[1]:,} images, {_CACHED} of them cached; "
-        f"an image has {3 * _SIDE_IN_MEMORY**2 / 1024:.0f} KiB of pixels",
+        f"an image has {3 * _SMALL**2 / 1024:.0f} KiB of pixels",
     )
