@@ -7,8 +7,8 @@ from typing import NamedTuple
 class ReadBudget:
     """Number of vector items that may still be read.
 
-    Vectors may overlap, so a file of a few kilobytes can list more items than fit in any memory. In a converter's file, no
-    byte belongs to two vectors, and each is read once or twice here.
+    Vectors may overlap, so a file of a few kilobytes can list more items than fit in any memory. In a converter's file no
+    byte belongs to two vectors, in ours equal ones are one, and each is read once or twice here.
     """
 
     def __init__(self, left: int) -> None:

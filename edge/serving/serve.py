@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from edgecnn.edge.errors import EdgeCnnError
 from edgecnn.edge.progress import SILENT, Progress
 from edgecnn.edge.serving.app import Site, application
-from edgecnn.edge.serving.camera import Camera
-from edgecnn.edge.serving.camera_sources import open_camera
 from edgecnn.edge.serving.decoder import Decoder
 from edgecnn.edge.serving.engine import Engine
 from edgecnn.edge.serving.logs import log, start_log
@@ -72,6 +70,10 @@ def serve_source(
         metrics = Metrics()
         camera = None
         if settings.camera is not None:
+            # Without a camera, a server answers sooner.
+            from edgecnn.edge.serving.camera import Camera  # noqa: PLC0415
+            from edgecnn.edge.serving.camera_sources import open_camera  # noqa: PLC0415
+
             camera = Camera(open_camera(settings.camera), metrics)
             stack.callback(camera.close)
         engine = Engine(source.load(progress), decoder, settings.queue, metrics, _say_failure)

@@ -83,7 +83,17 @@ class _Bounded(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers, which would end this process by the signal."""
+    """uvicorn that says when it answers, without its own signal handlers, which would end this process by the signal."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._say_started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to answer."""
+        await super().startup(sockets)
+        if self.started:
+            self._say_started()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -128,7 +138,7 @@ async def _run(running: Running, listening: socket.socket) -> None:
         timeout_graceful_shutdown=_GRACE_SECONDS,
         backlog=MOST_CONNECTIONS,
     )
-    server, loop = _Server(config), asyncio.get_running_loop()
+    server, loop = _Server(config, running.started), asyncio.get_running_loop()
 
     def end() -> None:
         if server.should_exit:
@@ -146,12 +156,7 @@ async def _run(running: Running, listening: socket.socket) -> None:
         task.add_done_callback(reloading.discard)
 
     loop.add_signal_handler(signal.SIGHUP, reload)
-    serving = loop.create_task(server.serve([listening]))
-    while not (server.started or serving.done()):
-        await asyncio.sleep(0.01)
-    if server.started:
-        running.started()
-    await serving
+    await server.serve([listening])
 
 
 async def _reload(running: Running) -> None:

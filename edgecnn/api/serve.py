@@ -19,13 +19,12 @@ from edgecnn.edge.progress import SILENT, Progress
 from edgecnn.edge.provenance import versions
 from edgecnn.edge.runtimes.base import MOST_THREADS
 from edgecnn.edge.runtimes.installed import runtimes_of
-from edgecnn.edge.serving.browser_page.export_page import WrittenPage, write_page
-from edgecnn.edge.serving.browser_page.onnxruntime_web import web_runtime
 from edgecnn.edge.serving.decoder import Decoder
 from edgecnn.edge.serving.models import LastVerdict, ModelSource
 
 if TYPE_CHECKING:
     from edgecnn.benchmarks.results.records import FileResult
+    from edgecnn.edge.serving.browser_page.export_page import WrittenPage
 
 TOKEN_VARIABLE = "EDGECNN_TOKEN"
 """Environment variable with the token, for a service."""
@@ -138,7 +137,7 @@ def serve(  # Longer than 50 lines: its arguments and their docs.
 
 def export_page(
     target: Target, out: str | Path, *, onnxruntime_web: str | Path | None = None, progress: Progress = SILENT
-) -> WrittenPage:
+) -> "WrittenPage":
     """Write a page that needs no server of ours: a browser runs the .onnx files itself, for a phone without a board.
 
     Args:
@@ -155,6 +154,9 @@ def export_page(
         ConfigError: If no manifest lists the files, a browser runs none of them, or the folder can't be written.
         MissingDependency: If npm is needed and not installed.
     """
+    from edgecnn.edge.serving.browser_page.export_page import write_page  # noqa: PLC0415 - A server needs neither.
+    from edgecnn.edge.serving.browser_page.onnxruntime_web import web_runtime  # noqa: PLC0415 - As above.
+
     with opened(target) as models:
         progress.say("fetching onnxruntime-web")
         runtime = web_runtime(Path(onnxruntime_web) if onnxruntime_web else None)

@@ -16,7 +16,6 @@ ELSEWHERE = {
         "edgecnn/api/predict", "edgecnn/api/summary", "edgecnn/api/usage", "edgecnn/api/checks",
     ),
     "convert/diagnosis/test_diagnose_ncnn.py": ("convert/diagnosis/ncnn",),
-    "convert/tflite/test_large_files.py": ("edge/compatibility/tflite_object",),
     "convert/programs/test_programs.py": ("convert/programs/__init__",),
     "convert/mnn/test_converter.py": ("convert/mnn/convert", "convert/mnn/quantize"),
     "convert/executorch/test_converter.py": ("convert/executorch/lower",),
