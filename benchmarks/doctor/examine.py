@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from edgecnn.benchmarks.doctor.bench_findings import bench_findings
 from edgecnn.benchmarks.doctor.file_findings import file_findings, has_package, program_findings
 from edgecnn.benchmarks.doctor.findings import Finding
 from edgecnn.benchmarks.doctor.known_problems import (
@@ -96,7 +97,7 @@ def _examined(models: ModelFolder | None, signature: str | None, root: Path, run
     if models:
         for name in files:
             findings += file_findings(models, name, signature, facts, seen=rows, runnable=runnable)
-        findings += program_findings(models)
+        findings += [*program_findings(models), *bench_findings(models, machine)]
     return Examination(tuple(findings))
 
 

@@ -29,7 +29,7 @@ class TimedFile(NamedTuple):
 
 
 def no_faster_than_float(files: Sequence[TimedFile]) -> Iterator[tuple[int, int, Interval]]:
-    """Yield each quantized file that is not shown to be a twentieth faster than the float32 file of its format and runtime.
+    """Yield each quantized file that is not shown to be 5 % faster than the float32 file of its format and runtime.
 
     Args:
         files: The files of one benchmark.

@@ -10,8 +10,10 @@ from edgecnn.benchmarks.results.devices import SCHEMA as DEVICES_SCHEMA
 from edgecnn.benchmarks.results.devices import DeviceResult, DeviceResults
 from edgecnn.benchmarks.results.records import SCHEMA, FileResult, Report
 from edgecnn.benchmarks.timing.times import Times
-from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError
 from edgecnn.edge.files import read_bytes
+from edgecnn.edge.folder.file_names import BENCH_NAME
+from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.parsing import load_json, parsing
 from edgecnn.edge.records import from_value
 from edgecnn.edge.transaction import finish
@@ -46,6 +48,17 @@ def read_results(path: Path) -> Report | DeviceResults:
     ]
     results = DeviceResults(DEVICES_SCHEMA, command, tuple(devices))
     return results if file == path else _of_device(results, file, path.relative_to(file))
+
+
+def kept_report(models: ModelFolder) -> Report | None:
+    """Return the last benchmark of a folder, which is kept in it; None if there was none, or it can't be read."""
+    path = models.path / BENCH_NAME
+    if not models.is_folder or not path.is_file():
+        return None
+    try:
+        return read_report(path)
+    except EdgeCnnError:  # It is of another edgecnn, or damaged: the next benchmark replaces it.
+        return None
 
 
 def read_report(path: Path) -> Report:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from edgecnn.api.usage import Target, Usage
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
-from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
+from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.folder.file_names import BENCH_NAME
 from edgecnn.edge.folder.model_folder import ModelFolder, opened
 from edgecnn.edge.formats.package import Package
@@ -165,16 +165,14 @@ def export_page(
 
 def last_verdict(models: ModelFolder) -> LastVerdict | None:
     """Return what the last benchmark of a folder said; None if there was none, or it can't be read."""
-    path = models.path / BENCH_NAME
-    if not models.is_folder or models.manifest is None or not path.is_file():
+    if not models.manifest or not (models.path / BENCH_NAME).is_file():
         return None
     from edgecnn.benchmarks.report.pareto import pareto_points  # noqa: PLC0415 - A server without a benchmark starts sooner.
     from edgecnn.benchmarks.report.recommendations import advice, recommend  # noqa: PLC0415 - As above.
-    from edgecnn.benchmarks.results.read import read_report  # noqa: PLC0415 - As above.
+    from edgecnn.benchmarks.results.read import kept_report  # noqa: PLC0415 - As above.
 
-    try:
-        report = read_report(path)
-    except EdgeCnnError:  # It is of another edgecnn, or damaged: the next benchmark replaces it.
+    report = kept_report(models)
+    if report is None:
         return None
     hashes = {artifact.path: artifact.sha256 for artifact in models.manifest.exported}
     measured = {file.artifact.path: file.artifact.sha256 for file in report.files if file.artifact.exported}

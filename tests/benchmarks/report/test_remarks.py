@@ -2,27 +2,12 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from edgecnn.benchmarks.report.text import to_markdown, to_text
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.benchmarks.timing.profile import OpTime
-from edgecnn.benchmarks.timing.times import Times
-
-
-def slowed(report: Report, name: str, other: str, factor: float) -> Report:
-    """Return the report with the times of one file as another's times a factor, in every round."""
-    launches = next(file for file in report.files if file.name == other).launches
-
-    def times(measured: Times) -> Times:
-        return Times.pack((measured.unpack() * factor).astype(np.int64))
-
-    slow = tuple(
-        replace(launch, rounds=tuple(replace(item, measured=times(item.measured)) for item in launch.rounds))
-        for launch in launches
-    )
-    return replace(report, files=tuple(replace(f, launches=slow) if f.name == name else f for f in report.files))
+from tests.benchmarks.slowed import slowed
 
 
 @pytest.mark.parametrize(
@@ -46,9 +31,9 @@ def test_a_quantized_file_that_is_slower_than_its_float_file_is_told_in_words(
 
 
 def test_a_quantized_file_that_is_no_faster_says_where_its_time_goes(quiet: Report) -> None:
-    report = slowed(quiet, "int8.tflite", "float32.tflite", 0.99)
+    report = slowed(quiet, "int8.tflite", "float32.tflite", 1)
     report = replace(report, files=tuple(replace(file, slowest_op=None) for file in report.files))
-    said = "int8.tflite is not shown to be faster here than float32.tflite, 0.99 (0.99-0.99) of its time"
+    said = "int8.tflite is not shown to be faster here than float32.tflite, 1.00 (1.00-1.00) of its time: it saves size alone."
     text = " ".join(to_text(report).split())
     assert said in text
     assert "An export that is tuned leaves the layers in float" in text
@@ -56,6 +41,19 @@ def test_a_quantized_file_that_is_no_faster_says_where_its_time_goes(quiet: Repo
     files = tuple(replace(f, slowest_op=slowest) if f.name == "int8.tflite" else f for f in report.files)
     text = " ".join(to_text(replace(report, files=files)).split())
     assert "71% of it goes to CONV_2D (operator 1 of 9)" in text
+
+
+@pytest.mark.parametrize(
+    ("factor", "said"),
+    [
+        (0.97, "is not shown to be 5 % faster here than float32.tflite, 0.97 (0.97-0.97) of its time: it mostly saves size."),
+        (0.9, ""),
+    ],
+)
+def test_a_file_that_gains_little_is_not_said_to_gain_nothing(quiet: Report, factor: float, said: str) -> None:
+    text = " ".join(to_text(slowed(quiet, "int8.tflite", "float32.tflite", factor)).split())
+    assert said in text
+    assert ("int8.tflite is not shown" in text) == bool(said)
 
 
 def test_of_one_launch_no_file_is_called_slower(quiet: Report) -> None:
