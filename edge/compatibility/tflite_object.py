@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+# Stands for all later codes: PLACEHOLDER_FOR_GREATER_OP_CODES of the schema.
+_MOST_EARLY_CODE = 127
+
 
 def to_object(data: bytes) -> Any:
     """Return a file as a `ModelT` of the schema, with all buffers inside.
@@ -36,6 +39,9 @@ def from_object(model: Any) -> bytes:
                 written[key] = super().CreateNumpyVector(x)
             return written[key]
 
+    for code in model.operatorCodes or ():
+        # LiteRT's quantizer leaves the earlier of an operator's two codes at 0, which is ADD, and OpenVINO reads that one.
+        code.deprecatedBuiltinCode = min(max(code.builtinCode, code.deprecatedBuiltinCode), _MOST_EARLY_CODE)
     builder = SharingBuilder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())

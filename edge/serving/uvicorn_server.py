@@ -1,4 +1,4 @@
-"""Runs the server until it is told to end; SIGHUP loads the files again."""
+"""Runs the server until a signal ends it; SIGHUP loads the files again."""
 
 import asyncio
 import resource

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools.flatbuffer_utils import convert_object_to_bytearray
 
@@ -38,6 +39,14 @@ def test_arrays_of_other_types_stay_apart_though_their_bytes_are_equal() -> None
     assert written.scale.dtype == np.float32
     assert written.scale.tolist() == [0.0, 0.0]
     assert written.zeroPoint.tolist() == [0]
+
+
+@pytest.mark.parametrize(("late", "early", "written"), [(6, 0, 6), (150, 0, 127), (0, 3, 3), (32, 32, 32)])
+def test_both_codes_of_an_operator_name_it(late: int, early: int, written: int) -> None:
+    model = model_of()
+    model.operatorCodes = [schema.OperatorCodeT(builtinCode=late, deprecatedBuiltinCode=early)]
+    (code,) = schema.ModelT.InitFromPackedBuf(from_object(model), 0).operatorCodes
+    assert (code.builtinCode, code.deprecatedBuiltinCode) == (late, written)
 
 
 def test_a_file_is_smaller_and_computes_the_same() -> None:
