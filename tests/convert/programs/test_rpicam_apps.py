@@ -33,7 +33,7 @@ def coloured(count: int, shape: tuple[int, ...], seed: int) -> tuple[NDArray[np.
     labels = np.arange(count) % CLASSES
     colours = np.array([(220, 30, 30), (30, 220, 30), (30, 30, 220), (230, 230, 230)])
     wide = colours[labels] if shape[2] == 3 else (30 + 65 * labels)[:, np.newaxis]
-    noise = rng.integers(-25, 25, (count, *shape))
+    noise = rng.integers(-25, 25, (count, *shape), np.int16)
     return np.clip(wide[:, np.newaxis, np.newaxis] + noise, 0, 255).astype(np.uint8), labels
 
 
@@ -48,18 +48,17 @@ def build(tmp_path: Path) -> Build:
         layers = keras.layers
         body = [layers.Conv2D(8, 3, strides=2, activation="relu"), layers.GlobalAveragePooling2D(), layers.Dense(last)]
         end = [] if logits else [layers.Activation("softmax" if last > 1 else "sigmoid")]
-        model = keras.Sequential([keras.Input(shape), *body, *end])
-        images, labels = coloured(160, shape, 0)
-        test = coloured(40, shape, 1)
-        classes = CLASSES if last > 1 else 2
+        taken, classes = SCHEMES[scheme], CLASSES if last > 1 else 2
+        (images, labels), test = (coloured(40, shape, seed) for seed in (0, 1))
         np.savez(tmp_path / "set.npz", x_train=images, y_train=labels % classes, x_test=test[0], y_test=test[1] % classes)
-        taken = SCHEMES[scheme]
         kernel, bias = colour_weights(taken, 3) if shape[2] == 3 else (np.full((1, 1, 1, 1), taken.scale), np.zeros(1))
-        inputs = (images @ kernel[0, 0] + bias).astype(np.float32)
+        small, answers = coloured(160, (28, 28, shape[2]), 2)  # Convolution and mean learn the same on small images, sooner.
+        taught = keras.Sequential([keras.Input(small.shape[1:]), *body, *end])
         if last > 1:
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
-            model.compile(keras.optimizers.Adam(0.05), loss)
-            model.fit(inputs, labels, batch_size=16, epochs=12, verbose=0)
+            taught.compile(keras.optimizers.Adam(0.05), loss)
+            taught.fit((small @ kernel[0, 0] + bias).astype(np.float32), answers, batch_size=16, epochs=12, verbose=0)
+        model = keras.Sequential([keras.Input(shape), *body, *end])
         model.save(tmp_path / "own.keras")
         ec.export(
             tmp_path / "own.keras", tmp_path / "set.npz", formats=["tflite"], precisions=["int8"], targets=["rpicam-apps"],
