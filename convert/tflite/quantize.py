@@ -94,7 +94,8 @@ def quantize_tflite(float32: bytes, precision: str, ranges: Ranges, keep: Sequen
     except Exception as error:  # Its passes raise ValueError, RuntimeError, KeyError and others.
         raise ConversionError(f"TFLite: litert-quantizer can't quantize the model to {_reason(precision, error)}") from error
     try:
-        data = as_uint8(data) if precision == "int8" and io == "uint8" else data
+        # Written again, it has the operators' codes that OpenVINO reads.
+        data = as_uint8(data) if precision == "int8" and io == "uint8" else from_object(to_object(data))
         open_tflite(data)
     except (ValueError, RuntimeError) as error:
         raise ConversionError(f"TFLite: LiteRT can't load the model quantized to {_reason(precision, error)}") from error

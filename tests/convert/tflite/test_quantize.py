@@ -17,6 +17,7 @@ from edgecnn.convert.tflite.quantize import (
     tflite_scales,
 )
 from edgecnn.edge.errors import ConversionError
+from edgecnn.edge.formats import IoName
 from edgecnn.edge.runtimes import opener_for
 
 RandomInputs = Callable[[int], NDArray[np.float32]]
@@ -111,6 +112,13 @@ def test_the_operators_to_keep_are_float_and_no_others(float32: bytes, ranges: R
     place = plain.index("CONV_2D")
     assert plain.count("CONV_2D") == 2
     assert mended == [*plain[:place], "DEQUANTIZE", "CONV_2D", "QUANTIZE", *plain[place + 1 :]]
+
+
+@pytest.mark.parametrize("io", ["int8", "uint8", "float32"])
+def test_openvino_opens_a_file_with_an_operator_in_float(float32: bytes, ranges: Ranges, io: IoName) -> None:
+    kept = next(name for _, name, kind in activations(open_tflite(float32)) if kind == "CONV_2D")
+    runtime = opener_for("openvino").open_model(quantize_tflite(float32, "int8", ranges, (kept,), io), 1)
+    assert runtime.input_spec.dtype == io
 
 
 def test_the_output_is_float_where_its_operator_is(float32: bytes, ranges: Ranges) -> None:
