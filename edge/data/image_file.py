@@ -256,7 +256,10 @@ def _pictures(source: Path | bytes, name: str, remedy: str) -> Iterator[Any]:
         # Pillow warns of large pictures and odd tags on standard error, in words for programmers.
         stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        file = stack.enter_context(pillow.open(BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS))
+        try:
+            file = stack.enter_context(pillow.open(BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS))
+        except pillow.DecompressionBombError as error:
+            raise ArtifactError(f"{name} has more than {MOST_PIXELS:,} pixels: make it smaller, or {remedy}") from error
         if file.size[0] * file.size[1] > MOST_PIXELS:
             raise ArtifactError(
                 f"{name} has {file.size[0]}x{file.size[1]} pixels, more than {MOST_PIXELS:,}: make it smaller, or {remedy}"

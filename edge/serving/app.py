@@ -73,6 +73,7 @@ class Site:
         """GET /api/camera: a line of JSON for each frame, without end."""
         if self.camera is None:
             raise Problem(404, "this server has no camera: start it with one")
+        self.camera.require_place()
         asked = self._asked(request.query_params)
         return StreamingResponse(self.camera.answers(self.engine, asked), media_type="application/x-ndjson")
 
@@ -128,8 +129,11 @@ def application(site: Site, access: Access) -> ASGIApp:
         cors = Middleware(CORSMiddleware, allow_origins=access.origins, allow_methods=methods, allow_headers=headers)
         middleware.append(cors)
     middleware.append(Middleware(_Checked, access=access, static=frozenset(page)))
-    handlers: dict[Any, Callable[[Request, Any], Awaitable[Response]]] = {Problem: _problem, HTTPException: _http_error}
+    handlers: dict[Any, Callable[[Request, Any], Awaitable[Response]]] = {
+        Problem: _problem, HTTPException: _http_error, Exception: _bug,
+    }  # fmt: skip
     app = Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
+    app.router.redirect_slashes = False
     return _Counted(app, site.metrics, frozenset(route.path for route in routes))
 
 
@@ -151,7 +155,7 @@ class _Checked:
 
 
 class _Counted:
-    """Counts and logs each request; an exception that nobody expected becomes a line of the log and an answer 500."""
+    """Counts and logs each request, and the traceback of an exception that nobody expected."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, paths: frozenset[str]) -> None:
         self._app, self._metrics, self._paths = app, metrics, paths
@@ -171,10 +175,8 @@ class _Counted:
 
         try:
             await self._app(scope, receive, sending)
-        except Exception:  # It is our bug: the client gets an answer, the log the traceback.
+        except Exception:  # It is our bug, which `_bug` has answered.
             log_bug(scope["path"])
-            if not status:
-                await _response(Problem(500, "the server has a bug: its log says more"))(scope, receive, sending)
         finally:
             seconds = time.perf_counter() - start
             self._metrics.count(scope["path"] if scope["path"] in self._paths else "other", status or 499, seconds)
@@ -204,6 +206,10 @@ def _response(problem: Problem) -> Response:
 
 async def _problem(request: Request, problem: Problem) -> Response:
     return _response(problem)
+
+
+async def _bug(request: Request, error: Exception) -> Response:
+    return _response(Problem(500, "the server has a bug: its log says more"))
 
 
 _UNKNOWN = {404: "there is nothing at this path: /api/openapi.json lists what there is", 405: "this path takes another method"}

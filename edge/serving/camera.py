@@ -19,9 +19,13 @@ from edgecnn.edge.model.preprocess import Images
 from edgecnn.edge.serving.camera_sources import Frames
 from edgecnn.edge.serving.decoder import FittedPicture, Rule
 from edgecnn.edge.serving.engine import Asked, Engine
+from edgecnn.edge.serving.logs import log
 from edgecnn.edge.serving.metrics import Metrics
 from edgecnn.edge.serving.problems import Problem
 
+MOST_WATCHERS = 8
+"""Most clients that watch the camera at a time; each frame is answered for each of them."""
+_FULL = f"{MOST_WATCHERS} clients watch the camera already: close another page"
 _SHOWN = (320, 240)
 _JPEG_QUALITY = 75
 
@@ -62,8 +66,20 @@ class Camera:
             self._reader.join(timeout=5)
         self._frames.close()
 
+    def require_place(self) -> None:
+        """Raise if as many watch as may.
+
+        Raises:
+            Problem: 503.
+        """
+        if self._watchers >= MOST_WATCHERS:
+            raise Problem(503, _FULL, {"Retry-After": "5"})
+
     async def answers(self, engine: Engine, asked: Asked) -> AsyncIterator[str]:
         """Yield a line of JSON for each frame that there was time for, until the client goes away or the server ends."""
+        if self._watchers >= MOST_WATCHERS:
+            yield _line({"error": _FULL})
+            return
         self._watchers += 1
         self._read_on()
         try:
@@ -79,11 +95,8 @@ class Camera:
                 before, dropped = frame.number, dropped + missed
                 self._metrics.frames.labels("dropped").inc(missed)
                 try:
-                    answered = await engine.run(partial(_answered, frame, engine, asked))
+                    answered = await engine.run_apart(partial(_answered, frame, engine, asked))
                 except Problem as problem:
-                    if problem.status == 503:  # Requests go first; this frame is lost.
-                        times.append(time.perf_counter())
-                        continue
                     yield _line({"error": problem.text})
                     return
                 self._metrics.frames.labels("classified").inc()
@@ -112,7 +125,8 @@ class Camera:
             try:
                 frame = _Frame(*self._frames.read())
             except (EdgeCnnError, OSError) as error:
-                frame = _Frame(self._latest.number + 1, None, f"the camera failed: {error}")
+                log(f"the camera failed: {error}")
+                frame = _Frame(self._latest.number + 1, None, "the camera failed: the server's log says why")
             loop.call_soon_threadsafe(self._show, frame)
             if frame.pixels is None:
                 return

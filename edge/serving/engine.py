@@ -98,10 +98,14 @@ class Engine:
         self.waiting += 1
         self._metrics.waiting.set(self.waiting)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+            return await self.run_apart(call)
         finally:
             self.waiting -= 1
             self._metrics.waiting.set(self.waiting)
+
+    async def run_apart(self, call: Callable[[], Result]) -> Result:
+        """Make a call in a thread without a place among the requests: its caller bounds how many there are."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     def classify(self, pictures: Sequence[Picture], asked: Asked) -> dict[str, Any]:
         """Return the answers to pictures, for JSON. It takes its time: `run` calls it in a thread.

@@ -39,10 +39,12 @@ class _Lines(logging.Formatter):
 
 
 def start_log(as_json: bool) -> None:
-    """Send the server's messages and uvicorn's warnings to standard error."""
+    """Send the server's messages and its libraries' warnings to standard error; what clients send wrong is answered alone."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines(as_json))
-    for name, level in (("edgecnn.serve", logging.INFO), ("uvicorn", logging.WARNING), ("asyncio", logging.WARNING)):
+    warning = logging.WARNING
+    levels = {"edgecnn.serve": logging.INFO, "uvicorn": warning, "asyncio": warning, "python_multipart": logging.ERROR}
+    for name, level in levels.items():
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(level)

@@ -63,7 +63,7 @@ class Access:
         if not self._is_ours(_name_of(host)):
             raise Problem(400, "the server is not known by this name: start it with this host allowed, or use its address")
         origin = headers.get("origin")
-        if origin is not None and origin not in self.origins and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and origin not in self.origins and _place(origin) != host.lower():
             raise Problem(403, "a page of another server asks: name its origin when the server is started")
         if self.token is None or is_static or path in _OPEN:
             return
@@ -101,6 +101,14 @@ def _name_of(host: str) -> str:
     """Return the name in a Host header, in lower case, without port and brackets."""
     try:
         return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _place(origin: str) -> str:
+    """Return the host and port of an Origin header, in lower case; "" if it has none."""
+    try:
+        return urlsplit(origin).netloc.lower()
     except ValueError:
         return ""
 

@@ -1,5 +1,6 @@
 """Puts the parts of a server together, and takes them apart when it ends."""
 
+import signal
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ def serve_source(
         ConfigError: If the address can't be listened on, there is no such camera, or a file is not to be served.
         MissingDependency: If a runtime or the camera's package is not installed.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # There is nothing to load again yet.
     with ExitStack() as stack:
         # What fails at once is said before files are loaded.
         listening = stack.enter_context(Address(settings.host, settings.port).bound())

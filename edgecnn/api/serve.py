@@ -43,7 +43,8 @@ class ServeOptions:
     """How a server answers.
 
     Attributes:
-        host: Address to listen on. Any other than this machine's own needs a token of its clients.
+        host: Address to listen on. Any other than this machine's own needs a token of its clients; this one too if the
+            environment sets a token.
         port: Port to listen on; 0 for any free one.
         threads: Number of threads of each runtime, 1 to 64.
         queue: Number of requests that may wait; more get the status 503.
@@ -77,6 +78,9 @@ class ServeOptions:
         ):
             if not least <= value <= most:
                 raise ConfigError(f"{field(name)} must be {least} to {most:,}, got {value}")
+        for name in self.allow_host:
+            if not name or set(name) & set(":/@ "):
+                raise ConfigError(f"{field('allow_host')}={name} is no name of a machine: omit scheme and port")
         for origin in self.allow_origin:
             if not origin.startswith(("http://", "https://")) or origin.count("/") != 2:
                 raise ConfigError(f"{field('allow_origin')}={origin} is no origin: write it as https://example.org")
@@ -127,8 +131,8 @@ def serve(  # Longer than 50 lines: its arguments and their docs.
             queue=options.queue,
             camera=options.camera,
             hosts=tuple(name.lower() for name in options.allow_host),
-            origins=options.allow_origin,
-            token=None if is_loopback(options.host) else _token(),
+            origins=tuple(origin.lower() for origin in options.allow_origin),
+            token=None if is_loopback(options.host) and TOKEN_VARIABLE not in os.environ else _token(),
             log_json=options.log_json,
             version=versions()["edgecnn"],
         )

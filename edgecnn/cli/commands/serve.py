@@ -1,5 +1,6 @@
 """`edgecnn serve`."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ import edgecnn as ec
 from edgecnn.cli.console import print_text
 from edgecnn.cli.options import DEFAULT_MODEL, ImageOptions, InterfaceOptions, Threads
 from edgecnn.cli.progress import shown
+from edgecnn.edge.progress import SILENT
 
 _NETWORK = "Network"
 
@@ -70,7 +72,8 @@ def serve(  # Longer than 50 lines: its options and their help.
 ) -> None:
     """Answer pictures with a page to draw on and an API, until Ctrl-C.
 
-    With another --host than this machine's own, clients need the token in the printed address. EDGECNN_TOKEN sets it.
+    With another --host than this machine's own, clients need the token in the printed address. EDGECNN_TOKEN sets it,
+    and then clients on this machine need it too.
     """
     named = targets or [DEFAULT_MODEL.parent]
     if export_page:
@@ -87,7 +90,7 @@ def serve(  # Longer than 50 lines: its options and their help.
         trust_unverified=trust_unverified,
         log_json=log_json,
     )
-    with shown() as progress:
+    with nullcontext(SILENT) if log_json else shown() as progress:
         ec.serve(
             named,
             options=options,

@@ -1,17 +1,23 @@
 """The API answers what `Classifier.predict` answers, and says in one line what it can't answer."""
 
+import asyncio
 import base64
 import json
 import re
+import struct
+import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.serving.app import Site, application
+from edgecnn.edge.serving.metrics import Metrics
 from edgecnn.edge.serving.models import MOST_BYTES
+from edgecnn.edge.serving.security import Access
 from tests.edge.serving.running import Server
 
 KEPT = ("int8.tflite", "float32.onnx")
@@ -110,13 +116,21 @@ def test_a_query_that_makes_no_sense_is_refused(server: Server, pictures: Path, 
         (b"", "image/png", 400),
         (b"not a picture", "image/png", 422),
         (b"{", "application/json", 400),
-        (b"[" * 100_000, "application/json", 400),
+        (b"[" * 100_000, "application/json", 413),
         (b'{"pictures": [1]}', "application/json", 400),
         (b'{"pictures": ["***"]}', "application/json", 400),
         (b'{"pictures": []}', "application/json", 400),
         (b"no form", "multipart/form-data; boundary=x", 400),
         (b"no form", "multipart/form-data", 400),
-        (form({str(number): b"x" for number in range(17)})[0], "multipart/form-data; boundary=edge", 400),
+        (form({str(number): b"x" for number in range(17)})[0], "multipart/form-data; boundary=edge", 413),
+        (form({"x": b"x"})[0], "multipart/form-data; boundary=edge; charset=utf-16", 400),
+        (
+            b'--edge\r\nContent-Disposition: form-data; name="x"\r\n\r\n' + bytes(5000),
+            "multipart/form-data; boundary=edge",
+            400,
+        ),
+        (b'{"pictures": [' + b'"",' * 3_000_000 + b'""]}', "application/json", 413),
+        (b'{"pictures": [' + b"[]," * 3_000_000 + b"[]]}", "application/json", 413),
         (b'{"pictures": [' + b'"eA==",' * 16 + b'"eA=="]}', "application/json", 413),
         (bytes(MOST_BYTES + 1), "image/png", 413),
     ],
@@ -124,6 +138,47 @@ def test_a_query_that_makes_no_sense_is_refused(server: Server, pictures: Path, 
 def test_a_body_that_holds_no_pictures_is_refused_in_a_line(server: Server, body: bytes, kind: str, status: int) -> None:
     reply = server.classify(body, kind=kind)
     assert (reply.status, "\n" in reply.error) == (status, False)
+
+
+def test_a_charset_that_takes_minutes_to_decode_is_not_decoded(server: Server) -> None:
+    head = b'--edge\r\nContent-Disposition: form-data; name="x"\r\n\r\n'
+    body = head + b"a" * 3000 + b"-" + b"b" * 3000 + b"\r\n--edge--\r\n"
+    reply = server.classify(body, kind="multipart/form-data; charset=punycode; boundary=edge")
+    assert (reply.status, "charset" in reply.error) == (400, True)
+
+
+def test_a_picture_of_too_many_pixels_is_told_so(server: Server) -> None:
+    chunks = {b"IHDR": struct.pack(">II5B", 30_000, 30_000, 8, 0, 0, 0, 0), b"IDAT": zlib.compress(bytes(100))}
+    written = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks.items()
+    ]
+    reply = server.classify(b"\x89PNG\r\n\x1a\n" + b"".join(written))
+    assert (reply.status, "pixels" in reply.error) == (422, True)
+
+
+def test_an_exception_that_nobody_expected_is_answered_in_json_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        """An engine whose models can't be described."""
+
+        @property
+        def models(self) -> Any:
+            raise RuntimeError("secret")
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "path": "/api/model", "query_string": b"",
+        "headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
+    }  # fmt: skip
+    app = application(Site(cast(Any, Broken()), Metrics(), "0"), Access())
+    with caplog.at_level("ERROR", "edgecnn.serve"):
+        asyncio.run(cast(Any, app(scope, cast(Any, None), send)))
+    start, body = sent
+    assert (start["status"], json.loads(body["body"])["error"].partition(":")[0]) == (500, "the server has a bug")
+    assert "secret" in caplog.text
 
 
 def test_one_broken_picture_of_several_is_named(server: Server, pictures: Path) -> None:
@@ -145,6 +200,7 @@ def test_other_paths_and_methods_are_errors_in_json(server: Server) -> None:
     assert (server.get("/nothing").status, server.get("/api/classify").status) == (404, 405)
     assert server.get("/../../etc/passwd").status == 404
     assert server.get("/nothing").error
+    assert (server.get("/api/model/").status, server.get("/api/model/").error) == (404, server.get("/nothing").error)
 
 
 def test_the_model_is_described(server: Server, exported: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from PIL import Image
 
 from edgecnn.edge.errors import ConfigError, MissingDependency
 from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.serving.camera import MOST_WATCHERS
 from edgecnn.edge.serving.camera_sources import FRAMES_PER_SECOND, PictureFolder, open_camera
 from tests.edge.serving.running import Server, serving
 
@@ -50,6 +51,16 @@ def test_each_frame_of_a_folder_gets_the_answer_of_its_own_picture(exported: Pat
     assert seen[-1]["dropped"] - seen[0]["dropped"] == missed
 
 
+def test_who_watches_keeps_nobody_from_an_answer(exported: Path, pictures: Path, tmp_path: Path) -> None:
+    with serving(tmp_path, exported / "int8.tflite", "--camera", pictures, "--queue", "0") as server, ExitStack() as stack:
+        for _ in range(MOST_WATCHERS):
+            next(stack.enter_context(watching(server)))
+        refused = server.get("/api/camera")
+        assert (refused.status, "retry-after" in refused.headers) == (503, True)
+        picture = (pictures / "0.png").read_bytes()
+        assert {server.classify(picture).status for _ in range(100)} == {200}
+
+
 def test_a_server_with_a_watched_camera_ends(exported: Path, pictures: Path, tmp_path: Path) -> None:
     with serving(tmp_path, exported / "int8.tflite", "--camera", pictures) as server, watching(server) as lines:
         next(lines)
@@ -65,7 +76,10 @@ def test_a_picture_that_can_t_be_read_ends_the_stream_with_a_line(exported: Path
     for path in sorted(folder.iterdir())[1:]:
         path.write_bytes(b"no picture")
     with serving(tmp_path, exported / "int8.tflite", "--camera", folder) as server, watching(server) as lines:
-        assert "the camera failed" in list(lines)[-1]["error"]
+        said = list(lines)[-1]["error"]
+        assert "the camera failed" in said
+        assert str(folder) not in said
+        assert f"{folder}" in server.wait_log("the camera failed")
 
 
 def test_without_a_camera_there_is_no_stream(server: Server) -> None:

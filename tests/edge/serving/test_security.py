@@ -23,6 +23,7 @@ def test_an_address_or_localhost_is_ours(server: Server, host: str) -> None:
 def test_a_page_of_another_server_may_not_ask(server: Server) -> None:
     assert server.get("/api/model", Origin="https://evil.example").status == 403
     assert server.get("/api/model", Origin="null").status == 403
+    assert server.get("/api/model", Origin="http://[").status == 403
     same = server.get("/api/model", Origin=f"http://127.0.0.1:{server.port}")
     assert same.status == 200
     assert "access-control-allow-origin" not in same.headers
@@ -46,7 +47,7 @@ def test_the_page_takes_nothing_from_outside(server: Server) -> None:
 
 def test_on_other_addresses_a_token_is_needed_which_the_printed_address_holds(exported: Path, tmp_path: Path) -> None:
     with serving(
-        tmp_path, exported / "int8.tflite", "--host", "0.0.0.0", "--allow-origin", "https://lab.example",  # noqa: S104 - With a token.
+        tmp_path, exported / "int8.tflite", "--host", "0.0.0.0", "--allow-origin", "https://LAB.example",  # noqa: S104 - With a token.
         "--allow-host", "Board.Example", EDGECNN_TOKEN=TOKEN,
     ) as server:  # fmt: skip
         assert server.address.endswith(f"#token={TOKEN}")
@@ -67,6 +68,13 @@ def test_on_other_addresses_a_token_is_needed_which_the_printed_address_holds(ex
         )  # fmt: skip
         assert asked.status == 200
         assert TOKEN not in server.log.read_text()
+
+
+def test_a_token_of_the_environment_is_needed_on_this_machine_too(exported: Path, tmp_path: Path) -> None:
+    with serving(tmp_path, exported / "int8.tflite", EDGECNN_TOKEN=TOKEN) as server:
+        assert server.address == f"http://127.0.0.1:{server.port}/#token={TOKEN}"
+        assert server.get("/api/model").status == 401
+        assert server.get("/api/model", Authorization=f"Bearer {TOKEN}").status == 200
 
 
 @pytest.mark.parametrize(

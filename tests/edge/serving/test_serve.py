@@ -73,6 +73,7 @@ def test_what_can_t_be_served_is_one_line(exported: Path, artifacts: Path, tmp_p
         (2, "--queue", [exported, "--queue", "-1"]),
         (2, "--camera", [exported, "--camera", "nowhere"]),
         (2, "--allow-origin", [exported, "--allow-origin", "example.org"]),
+        (2, "--allow-host", [exported, "--allow-host", "http://example.org"]),
     ):
         found, said = refused(*arguments)
         assert (found, named in said, said.count("\n")) == (code, True, said.count("loading\n") + 1), said

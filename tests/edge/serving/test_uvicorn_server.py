@@ -127,7 +127,11 @@ def test_a_connection_that_says_nothing_is_closed(exported: Path, tmp_path: Path
 def test_log_lines_are_json_if_asked_for(exported: Path, pictures: Path, tmp_path: Path) -> None:
     with serving(tmp_path, exported / "int8.tflite", "--log-json") as server:
         server.classify((pictures / "0.png").read_bytes())
-        said = server.wait_log("/api/classify")
+        body = b'--edge\r\nBad"Header: x\r\n\r\nx\r\n--edge--\r\n'
+        assert server.classify(body, kind="multipart/form-data; boundary=edge").status == 400
+        said = server.wait_log(" 400 ")
+    for line in said.splitlines():
+        json.loads(line)
     line = next(json.loads(line) for line in said.splitlines() if "/api/classify" in line)
     assert (line["method"], line["path"], line["status"], line["client"]) == ("POST", "/api/classify", 200, "127.0.0.1")
     assert 0 < line["seconds"] < 60
