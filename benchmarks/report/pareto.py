@@ -58,18 +58,24 @@ class Picks:
     fastest: ParetoPoint
 
 
-def pareto_points(report: Report) -> tuple[ParetoPoint, ...]:
+def pareto_points(report: Report, own_references: bool = False) -> tuple[ParetoPoint, ...]:
     """Return the files that may be recommended, in the report's order: exported files that neither failed nor went unjudged.
 
     There are none if accuracy was not measured or could not be judged: without it the fastest would be recommended, however
     wrong.
+
+    Args:
+        report: The measurement.
+        own_references: Whether each file has a reference of its own, as in a sweep; then only those files are left out whose
+            own could not judge them.
     """
-    if any(check.status == UNJUDGED for check in report.verdict.checks):
+    unjudged = {file.name for file in report.files if any(check.status == UNJUDGED for check in file.verdict.checks)}
+    if unjudged and not own_references:
         return ()
     return tuple(
         ParetoPoint(file.name, file.accuracy.images, file.accuracy.correct, p50_ns(file.launches), file.artifact.size_bytes)
         for file in report.files
-        if file.accuracy and file.artifact.exported and _may_be_picked(file.verdict)
+        if file.accuracy and file.artifact.exported and file.name not in unjudged and _may_be_picked(file.verdict)
     )
 
 

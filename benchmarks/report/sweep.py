@@ -219,7 +219,7 @@ def sweep_of(
     """
     by_file = {network.file: network for network in networks}
     validated = networks[0].val_images is not None
-    pickable = [_on_validation(point, by_file[point.name]) for point in pareto_points(report)]
+    pickable = [_on_validation(point, by_file[point.name]) for point in pareto_points(report, own_references=True)]
     on_front = {candidate.name for candidate in front(pickable)}
     rows = _rows(report, networks, on_front)
     picks = pick(pickable)

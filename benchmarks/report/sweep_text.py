@@ -24,7 +24,7 @@ def sweep_text(sweep: Sweep, report: Report, kind: str, width: int = WIDTH, verb
         f"{counted(sweep.rows[0].images, 'test image')}. *: on the Pareto front: no other file is at least as accurate, fast "
         "and small, and better in one of the three."
     ]
-    if sweep.rows[0].network.val_images is not None:
+    if sweep.rows[0].network.val_images is not None and sweep.most_accurate:
         notes.append(
             "The validation images chose each network's epoch, the front and the networks named above; the test images chose "
             "nothing."

@@ -17,6 +17,7 @@ from edgecnn.edge.folder.file_names import TRAIN_NAME
 from edgecnn.edge.manifest import DatasetRecord, Validation
 from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.records import from_json, to_json
+from edgecnn.edge.text import counted
 from edgecnn.edge.transaction import finish, locked, replaced_together
 
 _FOLDER = "checkpoint"
@@ -90,7 +91,11 @@ def load_checkpoint(folder: Path, config: TrainConfig, dataset: DatasetRecord, i
                 f"{field('resume')}: {folder} stopped early after {done} epochs, {config.patience} of them without "
                 f"improvement: give more {field('patience')}, or train without {field('resume')}"
             )
-        raise ConfigError(f"{field('resume')}: {folder} has {done} finished epochs: give more with {field('epochs')}")
+        # The cosine is planned for the number of epochs, so that there are never more.
+        more = "" if config.recipe == COSINE else f"give more {field('epochs')}, or "
+        raise ConfigError(
+            f"{field('resume')}: {folder} has finished its {counted(done, 'epoch')}: {more}train without {field('resume')}"
+        )
     return checkpoint
 
 
@@ -121,7 +126,9 @@ def _same_run(folder: Path, config: TrainConfig, dataset: DatasetRecord, interfa
             f"{field('resume')}: {folder} was trained with {before}, not {now}: give the same, or train "
             f"without {field('resume')}"
         )
-    if _hashes(made) != _hashes(dataset):
+    # The test images choose nothing: a broken one, found when the epochs are over, may be mended for the result.
+    measured = _has_result(folder, checkpoint)
+    if made.train_sha256 != dataset.train_sha256 or (measured and made.test_sha256 != dataset.test_sha256):
         raise ConfigError(
             f"{field('resume')}: {folder} was trained on other images ({made.name}): train without {field('resume')}"
         )
@@ -155,10 +162,6 @@ def _same_run(folder: Path, config: TrainConfig, dataset: DatasetRecord, interfa
     if any(len(file) != 2 for file in files) or not 1 <= checkpoint.best_epoch <= len(checkpoint.history):
         raise ArtifactError(f"{path} is damaged: train without {field('resume')}")
     return checkpoint
-
-
-def _hashes(record: DatasetRecord) -> tuple[str | None, ...]:
-    return record.train_sha256, record.test_sha256, record.validation.val_sha256 if record.validation else None
 
 
 def _validation(validation: Validation | None) -> str:

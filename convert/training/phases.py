@@ -43,10 +43,11 @@ def phases_of(config: TrainConfig) -> tuple[Phase, ...]:
 
     The new last layer has a third of the epochs, at least one. Then all layers are trained at a tenth of the learning rate.
     """
-    if not config.fine_tune or config.epochs == 1:
-        return (Phase(0, config.epochs, _FINE_RATE if config.fine_tune else 1.0),)
+    if not config.fine_tune:
+        return (Phase(0, config.epochs),)
     head = max(1, int(config.epochs * _HEAD_SHARE))
-    return (Phase(0, head, name="the new last layer"), Phase(head, config.epochs, _FINE_RATE, "all layers"))
+    phases = (Phase(0, head, name="the new last layer"), Phase(head, config.epochs, _FINE_RATE, "all layers"))
+    return phases[: config.epochs]
 
 
 def phase_at(config: TrainConfig, done: int) -> Phase:

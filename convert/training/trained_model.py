@@ -63,7 +63,7 @@ def write_trained_model(run: TrainingRun, prepared: PreparedModel, fit: Finished
         made_with: Version of each package.
 
     Raises:
-        ArtifactError: If the checkpoint is damaged.
+        ArtifactError: If the checkpoint is damaged, or a test image can't be read.
         ConfigError: If the folder can't be written.
     """
     folder, test, checkpoint = run.folder, run.dataset.test, fit.checkpoint
@@ -84,7 +84,12 @@ def write_trained_model(run: TrainingRun, prepared: PreparedModel, fit: Finished
     written = ModelFile(folder / MODEL_NAME, "keras", data, manifest, manifest.keras_model(), None)
     remember_made(data)  # The file was made here.
     measured = Classifier(written, opener_for("keras", manifest.trusted).open_file(written, 1))
-    result = _result(run, prepared, fit, manifest, measured.split_probabilities(test))
+    try:
+        probabilities = measured.split_probabilities(test)
+    except ArtifactError:
+        run.on_text(f"The epochs are finished and kept in {folder}: resume the training when the test images are mended")
+        raise
+    result = _result(run, prepared, fit, manifest, probabilities)
     with locked(folder, run.on_text), replaced_together(folder) as new:
         (new / MODEL_NAME).write_bytes(data)
         _with_exports(run, manifest).save(new)
@@ -123,11 +128,10 @@ def _result(
 def _warn_of_unsettled_averages(run: TrainingRun, prepared: PreparedModel, batches: int) -> None:
     share = unsettled_share(prepared.model, run.config, batches)
     if share > _UNSETTLED:
+        momentum = ", or with momentum=0.9 in its layers" if run.config.model else ""
         run.on_text(
-            f"Batch normalisation's averages are still {share:.0%} their initial values after {batches:,} batches, so the "
-            "model may be far less accurate than in training: train for more epochs, with smaller batches, or "
-            "with momentum=0.9 in "
-            "its layers"
+            f"Batch normalisation's averages are still {share:.0%} their initial values after {counted(batches, 'batch')}, so "
+            f"the model may be far less accurate than in training: train for more epochs, or with smaller batches{momentum}"
         )
 
 

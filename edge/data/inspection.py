@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgecnn.edge.data.dataset import IMAGES, Dataset, find, load_dataset
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.data.image_file import read_pixels
-from edgecnn.edge.data.image_folder import Listing, list_images, ordered_classes
+from edgecnn.edge.data.image_folder import LIKE_PARTS, Listing, list_images, ordered_classes, unread
 from edgecnn.edge.data.seen_pictures import Pixels, SeenPictures, Sizes
 from edgecnn.edge.data.splits import Labels, Part, Split, chunks
 from edgecnn.edge.errors import ArtifactError
@@ -147,7 +147,7 @@ def inspect_images(
         leaked=leaked,
         conflicting=conflicting,
         repeated=tuple(group for group in groups if len({(item.part, item.label) for item in group.places}) == 1),
-        problems=_problems(classes, broken, leaked, conflicting),
+        problems=_problems(classes, broken, leaked, conflicting, unread(images.ignored)),
     )
 
 
@@ -192,10 +192,11 @@ class _Images:
 
 def _images_of_folder(folder: Path, options: FolderOptions) -> _Images:
     listing = list_images(folder, options)
-    ordered_classes(listing, options)  # Raises if a labels file does not fit.
+    classes = ordered_classes(listing, options)
+    numbers = np.array([classes.index(name) for name in listing.classes])
     return _Images(
-        classes=listing.classes,
-        labels=np.concatenate([listing.indices[part] for part in listing.names]),
+        classes=classes,
+        labels=numbers[np.concatenate([listing.indices[part] for part in listing.names])],
         parts={part: len(names) for part, names in listing.names.items()},
         pictures=_decoded(listing),
         files=tuple(name for names in listing.names.values() for name in names),
@@ -230,11 +231,18 @@ def _counts(images: _Images, readable: NDArray[np.bool_]) -> tuple[ClassCount, .
 
 
 def _problems(
-    classes: tuple[ClassCount, ...], broken: tuple[Broken, ...], leaked: tuple[Same, ...], conflicting: tuple[Same, ...]
+    classes: tuple[ClassCount, ...],
+    broken: tuple[Broken, ...],
+    leaked: tuple[Same, ...],
+    conflicting: tuple[Same, ...],
+    unread: list[str],
 ) -> tuple[str, ...]:
+    like_parts = [count for count in classes if count.name.lower() in LIKE_PARTS]
     found: tuple[tuple[str, Sized, str], ...] = (
         ("only one class", classes if len(classes) == 1 else (), "add a folder for each class"),
+        ("classes named like a part of a dataset", like_parts, "call the parts train/, test/ and val/, or rename the class"),
         ("files that can't be read", broken, "remove or replace them"),
+        ("pictures of a kind that is not read", unread, "save them as JPEG or PNG"),
         (f"pictures in {several_parts(classes)}", leaked, "remove them from one: accuracy on them proves nothing"),
         ("pictures in several classes", conflicting, "keep each in the right class only"),
         ("classes without training images", [count for count in classes if not count.train], "add images, or remove the class"),

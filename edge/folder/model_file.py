@@ -92,7 +92,9 @@ def _beside(folder: Path, unlisted: str) -> tuple[Manifest | None, str]:
 def _check_fresh(path: Path, manifest: Manifest, artifact: Artifact) -> None:
     if artifact.source_sha256 not in (None, manifest.keras_model().sha256):
         model = path.parent / manifest.keras_model().path
-        command = f"edgecnn export {model} {field('formats')}={artifact.format} {field('precisions')}={artifact.precision}"
+        command = (
+            f"edgecnn export {model} with {field('formats')}={artifact.format} and {field('precisions')}={artifact.precision}"
+        )
         raise ArtifactError(f"{path} is stale: it was exported from an earlier model. Run {command}")
 
 

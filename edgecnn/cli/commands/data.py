@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 import edgecnn as ec
-from edgecnn.cli.console import check_writable, emit, json_file, say
+from edgecnn.cli.console import check_writable, emit, json_file
 from edgecnn.cli.options import Json, png
 from edgecnn.cli.progress import shown
 
@@ -40,6 +40,4 @@ def data(
     options = ec.FolderOptions(test_share=test_share, split_seed=split_seed, labels=labels, val_share=val_share)
     with shown() as progress:
         result = ec.inspect_images(source, options, sheet=save, augment=cast("Augment | None", augment), progress=progress)
-    if save:
-        say(f"wrote {save}")
     emit(result, json)

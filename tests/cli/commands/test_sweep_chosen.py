@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 
+from edgecnn.benchmarks.judge.gate import UNJUDGED, Check, Verdict
 from edgecnn.benchmarks.report.sweep import SweptNetwork, sweep_of
 from edgecnn.benchmarks.report.sweep_text import sweep_text
 from edgecnn.benchmarks.results.read import read_report
@@ -141,6 +143,17 @@ def test_the_front_and_the_picks_follow_the_validation_images(idx_folder: Path, 
     found = of_shares(report, (20, 20), 0.9)
     assert (found.smallest_chosen, found.smallest) == (None, None)
     assert "No file is shown by the validation images" in sweep_text(found, report, "int8.tflite", 500)
+
+
+def test_a_network_that_only_guesses_is_left_out_alone(idx_folder: Path, terminal: Any) -> None:
+    sizes = ("--filters", "4,4,4", "--filters", "2,4,4")
+    terminal.passes("sweep", "--data", idx_folder, *sizes, "--epochs", "1", "--out", "out", "--allow", "noise")
+    report = read_report(Path("out/bench.json"))
+    guessing = Verdict(UNJUDGED, (Check(UNJUDGED, f"{report.files[0].name}: the reference guesses"),))
+    report = replace(report, files=(replace(report.files[0], verdict=guessing), *report.files[1:]))
+    found = of_shares(report, (60, 60), 0.5)
+    assert (found.most_accurate, found.smallest_chosen) == ("2,4,4", "2,4,4")
+    assert [row.on_front for row in found.rows] == [False, True]
 
 
 LIMITED = tuple(word for size in ("2,2,2", "2,4,4", "4,4,4", "8,8,8") for word in ("--filters", size))

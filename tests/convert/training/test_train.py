@@ -16,12 +16,13 @@ from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.custom_model import resolved, unsettled_share
 from edgecnn.convert.training.train import train
 from edgecnn.convert.training.training_run import TrainState
-from edgecnn.edge.data.dataset import load_dataset
+from edgecnn.edge.data.dataset import FolderOptions, load_dataset
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest, Output, Preprocessing
 from edgecnn.edge.model.interface import SCHEMES, Interface
+from tests.cli.commands.own_things import photos
 from tests.schemas import require_valid
 
 UNIT = Preprocessing(1 / 255, "letterbox", "dark")
@@ -194,7 +195,7 @@ def test_train_json_and_the_manifest_say_how_the_model_came_to_be(trained: Path,
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"epochs": 2}, "has 2 finished epochs: give more with epochs"),
+        ({"epochs": 2}, "has finished its 2 epochs: give more epochs, or train without resume"),
         ({"epochs": 3, "batch_size": 16}, "trained with batch_size=32, not 16"),
         ({"epochs": 3, "network": "strided"}, "trained with network=cnn, not strided: give that value"),
     ],
@@ -237,6 +238,27 @@ def test_a_resume_on_other_images_is_refused(trained: Path) -> None:
         train(load_dataset(None), replace(CONFIG, epochs=3), trained, UNIT, resume=True)
 
 
+def test_the_test_images_may_be_mended_before_the_result(tmp_path: Path) -> None:
+    photos(str(tmp_path / "photos"), test=6)
+    broken = next((tmp_path / "photos" / "test").rglob("*.png"))
+    whole, said = broken.read_bytes(), list[str]()
+    broken.write_bytes(whole[:-40])
+    config, out = TrainConfig(epochs=1, filters=(2, 2, 2), batch_size=4), tmp_path / "out"
+    options = FolderOptions()
+    with pytest.raises(ArtifactError, match=broken.name):
+        train(load_dataset(tmp_path / "photos", options), config, out, UNIT, on_text=said.append)
+    assert "resume the training when the test images are mended" in said[-1]
+    assert not (out / "model.keras").exists()
+    broken.write_bytes(whole)
+    mended = load_dataset(tmp_path / "photos", options)
+    result = train(mended, config, out, UNIT, resume=True)
+    assert (len(result.history), result.dataset.test_sha256) == (1, mended.test.sha256)
+    # Once there is a result, it is of these test images.
+    broken.unlink()
+    with pytest.raises(ConfigError, match="was trained on other images"):
+        train(load_dataset(tmp_path / "photos", options), config, out, UNIT, resume=True)
+
+
 def test_a_resume_without_a_checkpoint_is_refused(idx_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="does not exist: train without resume"):
         train(load_dataset(idx_folder), CONFIG, tmp_path, UNIT, resume=True)
@@ -252,7 +274,7 @@ def test_a_damaged_checkpoint_is_refused(copied: Path, idx_folder: Path) -> None
 def test_training_again_makes_the_exported_files_stale(artifacts: Path, idx_folder: Path) -> None:
     train(load_dataset(idx_folder), replace(CONFIG, epochs=1), artifacts, UNIT)
     with pytest.raises(
-        ArtifactError, match=r"int8\.tflite is stale.*edgecnn export .*model.keras formats=tflite precisions=int8"
+        ArtifactError, match=r"int8\.tflite is stale.*edgecnn export .*model.keras with formats=tflite and precisions=int8"
     ):
         read_model(artifacts / "int8.tflite")
 

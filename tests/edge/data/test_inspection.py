@@ -57,6 +57,31 @@ def test_broken_files_are_listed_and_counted_nowhere_else(pets: Path) -> None:
     assert text.startswith("PROBLEM: files that can't be read: 2; remove or replace them\n")
 
 
+def test_classes_have_the_order_and_the_gaps_of_the_labels_file(pets: Path) -> None:
+    (pets / "labels.txt").write_text("dog\nelk\ncat\n")
+    shutil.copy(pets / "train" / "dog" / "0.png", pets / "train" / "dog" / "again.png")
+    found = inspect_images(pets)
+    assert found.classes == (ClassCount("dog", 5, 2), ClassCount("elk", 0, 0), ClassCount("cat", 4, 2))
+    assert found.problems[0] == "classes without training images: 1; add images, or remove the class"
+    assert {place.label for place in found.repeated[0].places} == {"dog"}
+
+
+def test_a_part_that_is_read_as_a_class_is_a_problem(pets: Path) -> None:
+    (pets / "train" / "cat").rename(pets / "cat")
+    (pets / "train" / "dog").rename(pets / "dog")
+    shutil.rmtree(pets / "train")
+    (pets / "test").rename(pets / "Validation")
+    (problem,) = inspect_images(pets).problems
+    assert problem.startswith("classes named like a part of a dataset: 1; ")
+
+
+def test_pictures_of_a_kind_that_is_not_read_are_a_problem(pets: Path) -> None:
+    for name in ("a.HEIC", "b.tif", "notes.txt"):
+        (pets / "train" / "cat" / name).write_bytes(b"x")
+    (problem,) = inspect_images(pets).problems
+    assert problem.startswith("pictures of a kind that is not read: 2; ")
+
+
 def test_the_same_pixels_in_train_and_test_are_a_leak_whatever_the_files_are(pets: Path) -> None:
     picture = Image.open(pets / "train" / "dog" / "3.png")
     picture.convert("RGBA").save(pets / "test" / "dog" / "copy.webp", lossless=True)

@@ -106,16 +106,17 @@ def test_a_renamed_file_is_refused_by_its_content(
 @pytest.mark.parametrize(
     ("name", "command"),
     [
-        ("int8.tflite", "formats=tflite precisions=int8"),
-        ("float16.tflite", "formats=tflite precisions=float16"),
-        ("int8.onnx", "formats=onnx precisions=int8"),
+        ("int8.tflite", "formats=tflite and precisions=int8"),
+        ("float16.tflite", "formats=tflite and precisions=float16"),
+        ("int8.onnx", "formats=onnx and precisions=int8"),
     ],
 )
 def test_a_file_exported_from_an_earlier_model_is_stale(name: str, command: str, artifacts: Path) -> None:
     manifest = Manifest.load(artifacts)
     manifest.with_artifacts(replace(manifest.keras_model(), sha256="0" * 64)).save(artifacts)
     with pytest.raises(
-        ArtifactError, match=rf"{name} is stale: .* from an earlier model\. Run edgecnn export .*bars/model.keras {command}$"
+        ArtifactError,
+        match=rf"{name} is stale: .* from an earlier model\. Run edgecnn export .*bars/model.keras with {command}$",
     ):
         read_model(artifacts / name)
 
