@@ -132,7 +132,7 @@ _ERRORS = {
     413: "The request is too large.",
     422: "A picture can't be read.",
     500: "The model could not answer.",
-    503: "Too many requests are waiting; Retry-After says how long to wait.",
+    503: "Too many requests are waiting, or too many watch; Retry-After says how long to wait.",
 }
 
 
@@ -162,7 +162,7 @@ def openapi(version: str) -> dict[str, Any]:
     lines = {"application/x-ndjson": {"schema": _TEXT}}
     gets = {
         "/api/model": ("model", "What answers here.", _answers("The files.", _json("Model"))),
-        "/api/camera": ("camera", "A line of JSON for each frame of the camera.", _answers("The lines.", lines, 404)),
+        "/api/camera": ("camera", "A line of JSON for each frame of the camera.", _answers("The lines.", lines, 404, 503)),
         "/api/openapi.json": ("openapi", "This document.", _answers("It.", {"application/json": {"schema": {}}})),
         "/healthz": ("health", "Whether the server answers.", _answers("It does.", {"application/json": {"schema": {}}})),
         "/metrics": ("metrics", "Counters in Prometheus's format.", _answers("They.", {"text/plain": {"schema": _TEXT}})),

@@ -1,12 +1,15 @@
 """`edgecnn serve` serves folders, bundles and files, refuses unverified files, and its page shows the answers."""
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -14,7 +17,11 @@ import edgecnn as ec
 from edgecnn.api import serve
 from edgecnn.api.serve import last_verdict
 from edgecnn.cli.command_line import main
+from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.progress import SILENT
+from edgecnn.edge.serving.decoder import Decoder
+from edgecnn.edge.serving.serve import ServerSettings, serve_source
 from tests.edge.serving.running import COMMAND, Server, serving
 
 if TYPE_CHECKING:
@@ -124,6 +131,26 @@ def test_the_last_benchmark_is_shown_and_said_to_be_outdated_after_another_expor
     assert not outdated.current
     (artifacts / "bench.json").write_text("damaged")
     assert last_verdict(ModelFolder(artifacts)) is None
+
+
+def test_a_sighup_before_the_server_answers_does_not_end_it() -> None:
+    class Slow:
+        """Files during whose loading somebody reloads the service."""
+
+        def load(self, progress: object) -> None:
+            os.kill(os.getpid(), signal.SIGHUP)
+            raise ConfigError("loaded")
+
+    def ended(*_: object) -> None:
+        raise AssertionError("the signal ended it")
+
+    settings = ServerSettings("127.0.0.1", 0, 1, None, (), (), None, False, "0")
+    before = signal.signal(signal.SIGHUP, ended)
+    try:
+        with closing(Decoder()) as decoder, pytest.raises(ConfigError, match="loaded"):
+            serve_source(cast(Any, Slow()), settings, decoder, print, SILENT)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_the_unit_s_command_line_starts_a_server(exported: Path, tmp_path: Path) -> None:
