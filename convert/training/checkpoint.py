@@ -123,8 +123,7 @@ def _same_run(folder: Path, config: TrainConfig, dataset: DatasetRecord, interfa
     before, now = _validation(made.validation), _validation(dataset.validation)
     if before != now:
         raise ConfigError(
-            f"{field('resume')}: {folder} was trained with {before}, not {now}: give the same, or train "
-            f"without {field('resume')}"
+            f"{field('resume')}: {folder} was trained {before}, not {now}: give the same, or train without {field('resume')}"
         )
     # The test images choose nothing: a broken one, found when the epochs are over, may be mended for the result.
     measured = _has_result(folder, checkpoint)
@@ -166,10 +165,10 @@ def _same_run(folder: Path, config: TrainConfig, dataset: DatasetRecord, interfa
 
 def _validation(validation: Validation | None) -> str:
     if validation is None:
-        return "no validation images"
+        return "without validation images"
     if validation.val_share is None:
-        return "the dataset's own validation images"
-    return f"{field('val_share')}={validation.val_share:g} and {field('split_seed')}={validation.val_seed}"
+        return "with the dataset's own validation images"
+    return f"with {field('val_share')}={validation.val_share:g} and {field('split_seed')}={validation.val_seed}"
 
 
 def _workers(count: int) -> str:

@@ -91,7 +91,7 @@ def _with_weights(name: str, shape: _Shape, weights: str, data: bytes) -> Any:
 
 def _with_imagenet_weights(name: str, shape: _Shape) -> Any:
     try:
-        with quiet():
+        with quiet(output=True):  # Keras says on standard output that it downloads.
             return _built(name, shape, "imagenet")
     except ConfigError:  # The size, which Keras checks first.
         raise

@@ -188,9 +188,12 @@ def test_patience_without_validation_images_is_refused(idx_folder: Path, tmp_pat
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (FolderOptions(), r"was trained with val_share=0\.2 and split_seed=0, not no validation images: give the same, or"),
-        (FolderOptions(val_share=0.3), r"was trained with val_share=0\.2 and .*, not val_share=0\.3 and split_seed=0"),
-        (FolderOptions(val_share=0.2, split_seed=1), r"split_seed=0, not val_share=0\.2 and split_seed=1"),
+        (
+            FolderOptions(),
+            r"was trained with val_share=0\.2 and split_seed=0, not without validation images: give the same, or",
+        ),
+        (FolderOptions(val_share=0.3), r"was trained with val_share=0\.2 and .*, not with val_share=0\.3 and split_seed=0"),
+        (FolderOptions(val_share=0.2, split_seed=1), r"split_seed=0, not with val_share=0\.2 and split_seed=1"),
     ],
 )
 def test_a_resume_with_other_validation_images_is_refused(

@@ -1,5 +1,6 @@
 """Networks of keras.applications by name: their weights, their pixels, and the two phases of their training."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import edgecnn as ec
 from edgecnn.convert.keras.runtime import load_from_bytes
 from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.model import backbones
 from edgecnn.convert.training.model.backbones import BACKBONES, build_backbone
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.files import sha256
@@ -98,6 +100,12 @@ def test_a_backbone_learns_in_two_phases_and_says_so(photos: ec.Dataset, weights
             old, new = layer.get_weights(), model.get_layer(layer.name).get_weights()
             same = all(np.array_equal(*pair) for pair in zip(old, new, strict=True))
             assert same is isinstance(layer, keras.layers.BatchNormalization), layer.name
+
+
+def test_a_download_says_nothing_where_results_go(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(backbones, "_built", lambda *given: os.write(1, b"Downloading data"))
+    build_backbone("mobilenetv2", (96, 96, 3), None)
+    assert capfd.readouterr().out == ""
 
 
 def test_what_does_not_fit_is_one_error(photos: ec.Dataset, weights: str) -> None:
