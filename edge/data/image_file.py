@@ -80,9 +80,8 @@ def read_fitted(
     """Read an image file as uint8 (h, w, c): the only code that reads images, both for training and for prediction.
 
     The camera's orientation is applied, transparency becomes white, and colour becomes grey for a model of one channel.
-    The picture is inverted if its border (median of the outermost pixels) is light and the training images' is dark, or
-    or the reverse. A picture of the model's size with the border of the training images is then used as it is; any
-    other is fitted. docs/reference/image-files.md tells the whole rule.
+    It is inverted if its border (median of the outermost pixels) is light and the training images' is dark, or the reverse.
+    A picture of the model's size with that border is then used as it is, any other is fitted: docs/reference/image-files.md.
 
     Args:
         path: The file.

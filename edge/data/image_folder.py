@@ -18,12 +18,8 @@ from edgecnn.edge.text import has_controls
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 LABELS_NAME = "labels.txt"
 VALIDATION_NAMES = ("val", "valid", "validation")
-LIKE_PARTS = ("test", "testing", "training", *VALIDATION_NAMES)
-"""Names that a class hardly has; one may be called train."""
 # A folder with only these is read as the parts of a dataset, never as classes.
-_PART_NAMES = {*PARTS, *LIKE_PARTS}
-# Phones and cameras write them.
-_UNREAD = (".heic", ".heif", ".avif", ".jxl", ".tif", ".tiff", ".dng")
+_PART_NAMES = {*PARTS, *VALIDATION_NAMES, "training", "testing"}
 
 
 @dataclass(frozen=True)
@@ -78,12 +74,8 @@ def load_image_folder(
     listing = list_images(folder, options, parts)
     for part, indices in listing.indices.items():
         for number in np.setdiff1d(np.arange(len(listing.classes)), indices):
-            label = listing.classes[number]
-            inside = label if listing.split_off else f"{part}/{label}"
-            others = [name for name in unread(listing.ignored) if name.startswith(f"{inside}/")]
-            what = f" that can be read, but {others[0]}" if others else ""
             raise ConfigError(
-                f"{folder}: class {label} has no image for {part}{what}: add some, or remove the class everywhere"
+                f"{folder}: class {listing.classes[number]} has no image for {part}: add some, or remove the class everywhere"
             )
     ordered = ordered_classes(listing, options, model)
     numbers = np.array([ordered.index(name) for name in listing.classes])
@@ -169,11 +161,6 @@ def list_images(folder: Path, options: FolderOptions, parts: tuple[Part, ...] = 
     if options.val_share is not None and "train" in parts:
         _draw_validation(names, indices, options.val_share, options.seed, classes)
     return Listing(folder, classes, names, indices, split_off, tuple(sorted(ignored)))
-
-
-def unread(ignored: Iterable[str]) -> list[str]:
-    """Return those of the ignored files that are pictures of a kind that is not read."""
-    return [name for name in ignored if name.lower().endswith(_UNREAD)]
 
 
 def _draw_validation(

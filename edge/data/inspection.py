@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgecnn.edge.data.dataset import IMAGES, Dataset, find, load_dataset
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.data.image_file import read_pixels
-from edgecnn.edge.data.image_folder import LIKE_PARTS, Listing, list_images, ordered_classes, unread
+from edgecnn.edge.data.image_folder import VALIDATION_NAMES, Listing, list_images, ordered_classes
 from edgecnn.edge.data.seen_pictures import Pixels, SeenPictures, Sizes
 from edgecnn.edge.data.splits import Labels, Part, Split, chunks
 from edgecnn.edge.errors import ArtifactError
@@ -23,6 +23,10 @@ from edgecnn.edge.result import Result
 from edgecnn.edge.text import WIDTH
 
 _REMEDY = "replace or remove it"
+# A class may well be called train.
+_LIKE_PARTS = ("test", "testing", "training", *VALIDATION_NAMES)
+# Phones and cameras write them.
+_UNREAD = (".heic", ".heif", ".avif", ".jxl", ".tif", ".tiff", ".dng")
 
 
 @dataclass(frozen=True)
@@ -147,7 +151,7 @@ def inspect_images(
         leaked=leaked,
         conflicting=conflicting,
         repeated=tuple(group for group in groups if len({(item.part, item.label) for item in group.places}) == 1),
-        problems=_problems(classes, broken, leaked, conflicting, unread(images.ignored)),
+        problems=_problems(classes, broken, leaked, conflicting, images.ignored),
     )
 
 
@@ -235,9 +239,10 @@ def _problems(
     broken: tuple[Broken, ...],
     leaked: tuple[Same, ...],
     conflicting: tuple[Same, ...],
-    unread: list[str],
+    ignored: tuple[str, ...],
 ) -> tuple[str, ...]:
-    like_parts = [count for count in classes if count.name.lower() in LIKE_PARTS]
+    like_parts = [count for count in classes if count.name.lower() in _LIKE_PARTS]
+    unread = [name for name in ignored if name.lower().endswith(_UNREAD)]
     found: tuple[tuple[str, Sized, str], ...] = (
         ("only one class", classes if len(classes) == 1 else (), "add a folder for each class"),
         ("classes named like a part of a dataset", like_parts, "call the parts train/, test/ and val/, or rename the class"),

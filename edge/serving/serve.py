@@ -4,6 +4,7 @@ import signal
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from edgecnn.edge.errors import EdgeCnnError
 from edgecnn.edge.progress import SILENT, Progress
@@ -15,6 +16,9 @@ from edgecnn.edge.serving.metrics import Metrics
 from edgecnn.edge.serving.models import ModelSource
 from edgecnn.edge.serving.security import Access, is_loopback, own_names
 from edgecnn.edge.serving.uvicorn_server import Address, Running, run
+
+if TYPE_CHECKING:
+    from edgecnn.edge.serving.camera import Camera
 
 
 @dataclass(frozen=True)
@@ -70,13 +74,8 @@ def serve_source(
         # What fails at once is said before files are loaded.
         listening = stack.enter_context(Address(settings.host, settings.port).bound())
         metrics = Metrics()
-        camera = None
-        if settings.camera is not None:
-            # Without a camera, a server answers sooner.
-            from edgecnn.edge.serving.camera import Camera  # noqa: PLC0415
-            from edgecnn.edge.serving.camera_sources import open_camera  # noqa: PLC0415
-
-            camera = Camera(open_camera(settings.camera), metrics)
+        camera = None if settings.camera is None else _camera(settings.camera, metrics)
+        if camera:
             stack.callback(camera.close)
         engine = Engine(source.load(progress), decoder, settings.queue, metrics, _say_failure)
         stack.callback(engine.close)
@@ -95,6 +94,14 @@ def serve_source(
                 camera.end()
 
         run(Running(application(site, access), lambda: on_address(address), reload, end), listening)
+
+
+def _camera(named: str, metrics: Metrics) -> "Camera":
+    # Without a camera, a server answers sooner.
+    from edgecnn.edge.serving.camera import Camera  # noqa: PLC0415
+    from edgecnn.edge.serving.camera_sources import open_camera  # noqa: PLC0415
+
+    return Camera(open_camera(named), metrics)
 
 
 def _address(settings: ServerSettings, port: int) -> str:

@@ -16,13 +16,12 @@ from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.custom_model import resolved, unsettled_share
 from edgecnn.convert.training.train import train
 from edgecnn.convert.training.training_run import TrainState
-from edgecnn.edge.data.dataset import FolderOptions, load_dataset
+from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest, Output, Preprocessing
 from edgecnn.edge.model.interface import SCHEMES, Interface
-from tests.cli.commands.own_things import photos
 from tests.schemas import require_valid
 
 UNIT = Preprocessing(1 / 255, "letterbox", "dark")
@@ -236,27 +235,6 @@ def test_a_folder_with_a_manifest_of_something_else_is_left_alone(idx_folder: Pa
 def test_a_resume_on_other_images_is_refused(trained: Path) -> None:
     with pytest.raises(ConfigError, match="was trained on other images"):
         train(load_dataset(None), replace(CONFIG, epochs=3), trained, UNIT, resume=True)
-
-
-def test_the_test_images_may_be_mended_before_the_result(tmp_path: Path) -> None:
-    photos(str(tmp_path / "photos"), test=6)
-    broken = next((tmp_path / "photos" / "test").rglob("*.png"))
-    whole, said = broken.read_bytes(), list[str]()
-    broken.write_bytes(whole[:-40])
-    config, out = TrainConfig(epochs=1, filters=(2, 2, 2), batch_size=4), tmp_path / "out"
-    options = FolderOptions()
-    with pytest.raises(ArtifactError, match=broken.name):
-        train(load_dataset(tmp_path / "photos", options), config, out, UNIT, on_text=said.append)
-    assert "resume the training when the test images are mended" in said[-1]
-    assert not (out / "model.keras").exists()
-    broken.write_bytes(whole)
-    mended = load_dataset(tmp_path / "photos", options)
-    result = train(mended, config, out, UNIT, resume=True)
-    assert (len(result.history), result.dataset.test_sha256) == (1, mended.test.sha256)
-    # Once there is a result, it is of these test images.
-    broken.unlink()
-    with pytest.raises(ConfigError, match="was trained on other images"):
-        train(load_dataset(tmp_path / "photos", options), config, out, UNIT, resume=True)
 
 
 def test_a_resume_without_a_checkpoint_is_refused(idx_folder: Path, tmp_path: Path) -> None:

@@ -24,15 +24,6 @@ def test_parts_called_by_other_names_are_refused(tmp_path: Path) -> None:
         has_parts(tmp_path)
 
 
-def test_a_class_of_pictures_that_are_not_read_names_one(tmp_path: Path) -> None:
-    for part in ("train", "test"):
-        for name in ("cat", "dog"):
-            (tmp_path / part / name).mkdir(parents=True)
-            (tmp_path / part / name / ("1.HEIC" if name == "cat" else "1.png")).write_bytes(b"x")
-    with pytest.raises(ConfigError, match=r"class cat has no image for train that can be read, but train/cat/1\.HEIC: add"):
-        load_image_folder(tmp_path, FolderOptions(), None)
-
-
 def test_a_class_without_images_in_a_part_is_named(parts: Path) -> None:
     for path in (parts / "test" / "cat").iterdir():
         path.unlink()
