@@ -81,7 +81,7 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
         precision: `float32`, `float16`, `dynamic`, `int8` or `int16x8`.
         tune: Whether to tune each network's int8 file for this machine, as `edgecnn.export` does. The table has the tuned file
             of each network, or its fastest plain file where tuning gains nothing; that may be the float one.
-        reach_percent: Accuracy for which the smallest sufficient file is also named, above 0 to 100 %.
+        reach_percent: Accuracy for which the smallest sufficient file is also named, 1 to 100 %.
         allow: Names of noise to ignore, or `noise` for all of it.
         images: How images are read, and the share of validation images, if `data` is not a `Dataset`.
         interface: Preprocessing and output of your own functions' networks, as in `edgecnn.evaluate`; edgecnn's own take
@@ -100,8 +100,8 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
         MissingDependency: If TensorFlow or a runtime is not installed.
         KeyboardInterrupt: If interrupted; the same call continues.
     """
-    if reach_percent is not None and not 0 < reach_percent <= 100:
-        raise ConfigError(f"{field('reach_percent')} must be percent above 0, for example 98.5, got {reach_percent:g}")
+    if reach_percent is not None and not 1 <= reach_percent <= 100:  # Less than 1 was meant as a share.
+        raise ConfigError(f"{field('reach_percent')} must be 1 to 100 percent, for example 98.5, got {reach_percent:g}")
     if tune and precision != "int8":
         raise ConfigError(f"{field('tune')} makes int8 files: use it with {field('precision')}=int8")
     if minutes is not None and not 0 < minutes < float("inf"):

@@ -166,7 +166,7 @@ def test_what_another_sweep_left_is_not_taken_for_this_ones(swept: Path, idx_fol
         (("--filters", "4,4,4", "--filters", "04,4,4"), "--filters names a network twice: name each once"),
         (("--filters", "4,4,4", "--network", "vgg"), "--network must be cnn, strided, separable or module:function, got vgg"),
         (("--filters", "4,4,4", "--network", "cnn", "--network", "cnn"), "--network names a network twice: name each once"),
-        (("--filters", "4,4,4", "--reach", "0"), "--reach must be percent above 0, for example 98.5, got 0"),
+        (("--filters", "4,4,4", "--reach", "0.985"), "--reach must be 1 to 100 percent, for example 98.5, got 0.985"),
         (("--filters", "4,4,4", "--format", "onnx", "--quantize", "float16"), "onnx has no float16"),
         (("--filters", "4,4,4", "--allow", "none"), "--allow none is unknown"),
         (("--network", "strided"), "the strided network needs --filters, for example --filters 8,16,32"),
