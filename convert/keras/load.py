@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import os
 import re
 import sys
@@ -36,7 +37,13 @@ def load_tensorflow() -> Any:
         if error.name != "tensorflow":
             raise
         raise MissingDependency(f"TensorFlow is not installed. On the workstation: {install_command('train')}") from error
+    logging.getLogger("tensorflow").addFilter(_not_of_retracing)
     return tensorflow
+
+
+def _not_of_retracing(record: logging.LogRecord) -> bool:
+    """Leave out the warning that functions are traced often: each network of a sweep has a step of its own."""
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 @contextmanager
