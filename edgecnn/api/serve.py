@@ -52,7 +52,7 @@ class ServeOptions:
         allow_host: Further names by which clients may call the server.
         allow_origin: Pages of other servers that may ask, as `https://example.org`.
         trust_unverified: Whether files are served that no manifest lists.
-        log_json: Whether log lines are JSON.
+        log_json: Whether log lines are JSON; then no progress is shown.
     """
 
     host: str = "127.0.0.1"
@@ -136,7 +136,7 @@ def serve(  # Longer than 50 lines: its arguments and their docs.
             log_json=options.log_json,
             version=versions()["edgecnn"],
         )
-        serve_source(source, settings, decoder, on_address, progress)
+        serve_source(source, settings, decoder, on_address, SILENT if options.log_json else progress)
 
 
 def export_page(

@@ -1,6 +1,5 @@
 """`edgecnn serve`."""
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,6 @@ import edgecnn as ec
 from edgecnn.cli.console import print_text
 from edgecnn.cli.options import DEFAULT_MODEL, ImageOptions, InterfaceOptions, Threads
 from edgecnn.cli.progress import shown
-from edgecnn.edge.progress import SILENT
 
 _NETWORK = "Network"
 
@@ -90,7 +88,7 @@ def serve(  # Longer than 50 lines: its options and their help.
         trust_unverified=trust_unverified,
         log_json=log_json,
     )
-    with nullcontext(SILENT) if log_json else shown() as progress:
+    with shown() as progress:
         ec.serve(
             named,
             options=options,
