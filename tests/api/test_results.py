@@ -84,7 +84,7 @@ def test_what_is_asked_for_and_not_there_is_named_as_python_names_it(exported: P
         ec.predict(exported / "int8.tflite")
     with pytest.raises(ec.ConfigError, match="got nonsense"):
         ec.evaluate(exported / "int8.tflite", interface="nonsense")
-    with pytest.raises(ec.ConfigError, match="reach_percent must be percent above 0"):
+    with pytest.raises(ec.ConfigError, match="reach_percent must be 1 to 100 percent"):
         ec.sweep([(4, 4, 4)], reach_percent=0)
 
 
