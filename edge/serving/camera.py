@@ -77,7 +77,7 @@ class Camera:
 
     async def answers(self, engine: Engine, asked: Asked) -> AsyncIterator[str]:
         """Yield a line of JSON for each frame that there was time for, until the client goes away or the server ends."""
-        if self._watchers >= MOST_WATCHERS:
+        if self._watchers >= MOST_WATCHERS:  # Others may have come since `require_place`.
             yield _line({"error": _FULL})
             return
         self._watchers += 1

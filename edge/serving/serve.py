@@ -69,8 +69,9 @@ def serve_source(
         ConfigError: If the address can't be listened on, there is no such camera, or a file is not to be served.
         MissingDependency: If a runtime or the camera's package is not installed.
     """
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # There is nothing to load again yet.
     with ExitStack() as stack:
+        # There is nothing to load again yet.
+        stack.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_IGN))
         # What fails at once is said before files are loaded.
         listening = stack.enter_context(Address(settings.host, settings.port).bound())
         metrics = Metrics()

@@ -1,5 +1,6 @@
 """A camera's frames are answered as they come; who is late misses some, and they are counted."""
 
+import asyncio
 import base64
 import http.client
 import json
@@ -9,15 +10,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from PIL import Image
 
 from edgecnn.edge.errors import ConfigError, MissingDependency
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.serving.camera import MOST_WATCHERS
+from edgecnn.edge.serving.camera import MOST_WATCHERS, Camera
 from edgecnn.edge.serving.camera_sources import FRAMES_PER_SECOND, PictureFolder, open_camera
+from edgecnn.edge.serving.metrics import Metrics
 from tests.edge.serving.running import Server, serving
 
 
@@ -59,6 +61,13 @@ def test_who_watches_keeps_nobody_from_an_answer(exported: Path, pictures: Path,
         assert (refused.status, "retry-after" in refused.headers) == (503, True)
         picture = (pictures / "0.png").read_bytes()
         assert {server.classify(picture).status for _ in range(100)} == {200}
+
+
+def test_of_clients_that_come_at_once_no_more_than_may_watch(pictures: Path) -> None:
+    camera = Camera(PictureFolder(pictures), Metrics())
+    camera._watchers = MOST_WATCHERS
+    first = asyncio.run(anext(cast(Any, camera.answers(cast(Any, None), cast(Any, None)))))
+    assert str(MOST_WATCHERS) in json.loads(first)["error"]
 
 
 def test_a_server_with_a_watched_camera_ends(exported: Path, pictures: Path, tmp_path: Path) -> None:

@@ -149,6 +149,7 @@ def test_a_sighup_before_the_server_answers_does_not_end_it() -> None:
     try:
         with closing(Decoder()) as decoder, pytest.raises(ConfigError, match="loaded"):
             serve_source(cast(Any, Slow()), settings, decoder, print, SILENT)
+        assert signal.getsignal(signal.SIGHUP) is ended
     finally:
         signal.signal(signal.SIGHUP, before)
 
