@@ -11,9 +11,8 @@ from edgecnn.benchmarks.machine.host import Machine, read_machine
 from edgecnn.benchmarks.measure.launches import measure
 from edgecnn.benchmarks.measure.lineup import candidate_of, folder_lineup
 from edgecnn.benchmarks.measure.options import BenchOptions
-from edgecnn.benchmarks.measure.planning import PlanOptions
 from edgecnn.benchmarks.measure.run import benchmark
-from edgecnn.benchmarks.yardsticks.launches import BRIEF, MOST_FILES, ratios
+from edgecnn.benchmarks.yardsticks.launches import BRIEF, MOST_FILES, THOROUGH, ratios
 from edgecnn.benchmarks.yardsticks.settings import exported, named_runtimes, runtime_for, settings_of, thread_counts
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import MissingDependency
@@ -50,7 +49,7 @@ class Here:
         candidates = [
             candidate_of(models.model(file.path), opener, 1, self.test) for file, opener in zip(files, openers, strict=True)
         ]
-        plan = PlanOptions() if thorough else BRIEF
+        plan = THOROUGH if thorough else BRIEF
         measured, _ = measure(candidates, plan, lambda processes, launches: None, lambda done, steps, text: None)
         names = [candidate.name for candidate in candidates]
         return ratios(dict(zip(names, measured.launches, strict=True)), base)

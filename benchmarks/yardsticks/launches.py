@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from edgecnn.benchmarks.measure.planning import PlanOptions
 from edgecnn.benchmarks.results.latency_summary import summarize
 from edgecnn.benchmarks.results.records import Launch
 from edgecnn.benchmarks.timing.latency import Plan
@@ -11,6 +12,8 @@ from edgecnn.edge.export_records import Interval
 
 BRIEF = Plan(min_seconds=0.12, min_runs=24, launches=1, rounds=6, max_seconds=2)
 """For a search: a process for each file, and rounds that take turns."""
+THOROUGH = PlanOptions(until_width_percent=3)
+"""For the proof: on a busy machine, a few launches would have intervals that hide a gain of a tenth."""
 MOST_FILES = 9
 """Number of files that are timed side by side: with more, the machine drifts from the first to the last of a round."""
 # What disturbs a run makes it longer: of few runs, a low percentile differs least from one measurement to the next.

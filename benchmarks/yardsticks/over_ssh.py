@@ -11,7 +11,7 @@ from edgecnn.benchmarks.remote.install import running_version
 from edgecnn.benchmarks.remote.remote import Job, bench_devices
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.benchmarks.yardsticks.here import machine_text
-from edgecnn.benchmarks.yardsticks.launches import BRIEF, MOST_FILES, ratios
+from edgecnn.benchmarks.yardsticks.launches import BRIEF, MOST_FILES, THOROUGH, ratios
 from edgecnn.benchmarks.yardsticks.settings import exported, named_runtimes, runtime_for, settings_of, thread_counts
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import EdgeCnnError
@@ -23,6 +23,7 @@ from edgecnn.edge.temporary import temporary_folder
 _IMAGES = 50
 # Images that judge other runtimes there, in bytes of pixels.
 _JUDGED_BYTES = 2**23
+_THOROUGHLY = (f"--until-width={THOROUGH.until_width_percent}",)
 _BRIEFLY = (f"--launches={BRIEF.launches}", f"--min-seconds={BRIEF.min_seconds}", f"--min-runs={BRIEF.min_runs}")
 
 
@@ -58,7 +59,7 @@ class OverSsh:
         """
         runtime = runtime_for(exported(folder)[0].format, self.runtime)
         named = (f"--runtime={runtime}",) if runtime else ()
-        report = self._bench(folder, _IMAGES, ("--max-drop=100", *named, *(() if thorough else _BRIEFLY)))
+        report = self._bench(folder, _IMAGES, ("--max-drop=100", *named, *(_THOROUGHLY if thorough else _BRIEFLY)))
         return ratios({file.artifact.path: file.launches for file in report.files}, base)
 
     def settings(self, folder: Path, max_drop_points: float) -> tuple[Setting, ...]:

@@ -76,6 +76,7 @@ def tuned_file(  # Longer than 50 lines: it tells what it does, and each outcome
         return None
     artifact, data = exporter.entry(trial.name, base.format, _PRECISION, data)
     # int8 too, even if it is not accurate enough to be compared with: the record has how much slower or faster the file is.
+    job.on_step(f"{trial.name}: comparing the best choice with the plain files on fresh processes")
     fresh = trial.compare([*plain, (artifact, data)], trial.name, thorough=True)
     ratios = {path: _inverse(ratio) for path, ratio in fresh.items()}
     for path in [fastest, *(artifact.path for artifact, _ in usable)]:

@@ -43,7 +43,7 @@ class Yardstick(Protocol):
         Args:
             folder: A folder with a manifest, whose exported files are measured side by side.
             base: Name of one of them.
-            thorough: Measure as long as a benchmark does, for an interval; else as briefly as a search can use.
+            thorough: Measure until intervals are narrow, however busy the machine; else as briefly as a search can use.
 
         Raises:
             EdgeCnnError: If the machine can't be reached, or a file does not run there.

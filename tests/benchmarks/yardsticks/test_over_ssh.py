@@ -43,8 +43,8 @@ def test_a_board_gets_a_bundle_of_the_files_and_its_times_are_compared(
     assert board.machine == (report.machine.cpu or report.machine.machine)
     board.compare(exported, base, thorough=True)
     briefly, thoroughly = arguments
-    # A benchmark chooses its own length.
-    assert set(thoroughly) < set(briefly)
+    assert set(thoroughly) - set(briefly) == {"--until-width=3"}
+    assert "--launches=1" in set(briefly) - set(thoroughly)
 
 
 def test_a_folder_of_a_search_is_a_bundle_without_the_files_for_other_programs(
