@@ -1,6 +1,7 @@
 """The training settings of a sweep's networks: every combination of what was asked for."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import product
 
@@ -78,11 +79,15 @@ def _without_model(base: TrainConfig) -> TrainConfig:
 
 
 def _own(plain: TrainConfig, name: str, stages: tuple[int, ...], given: Mapping[str, str]) -> TrainConfig:
-    try:
-        dropout = float(given["dropout"]) if given else plain.dropout
-    except ValueError as error:
-        raise ConfigError(f"{field('dropout')} must be 0 or more and less than 1, got {given['dropout']}") from error
+    dropout = _rate(given["dropout"]) if given else plain.dropout
     return replace(plain, network=next(own for own in NETWORKS if own == name), filters=tuple(stages), dropout=dropout)
+
+
+def _rate(text: str) -> float:
+    with suppress(ValueError):
+        if 0 <= (rate := float(text)) < 1:
+            return rate
+    raise ConfigError(f"{field('arguments')}: dropout must be 0 or more and less than 1, got {text}")
 
 
 def _require_once(name: str, values: Sequence[object]) -> None:

@@ -19,7 +19,7 @@ from edgecnn.edge.data.splits import Part, Split, Subset, drawn_evenly
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.folder.file_names import BUNDLE_SUFFIX
 from edgecnn.edge.manifest import Background, DatasetRecord, Fit, Fitted, SplitOff, Validation
-from edgecnn.edge.text import counted
+from edgecnn.edge.text import counted, printable
 
 Kind = Literal["shipped", "keras", "images", "idx", "npz"]
 SHIPPED: Final = "shipped"
@@ -29,6 +29,8 @@ IDX: Final = "idx"
 NPZ: Final = "npz"
 _SAMPLE = 1000
 _NAMES_SHOWN = 20
+# Phones and cameras write them.
+_UNREAD = (".heic", ".heif", ".avif", ".jxl", ".tif", ".tiff", ".dng")
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Dataset:
         val_share: Share of each class's training images that became them; None if the source has a validation part, or no
             images were to be validation images.
         val_seed: Seed of that draw.
+        unread: Pictures in its folder that are not among its images, since edgecnn does not read their kind.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Dataset:
     val: Split | None = None
     val_share: float | None = None
     val_seed: int | None = None
+    unread: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Dataset {self.describe().splitlines()[0]}>"
@@ -95,7 +99,7 @@ class Dataset:
         )
 
     def describe(self) -> str:
-        """Return a description of the dataset in two lines."""
+        """Return a description of the dataset in two lines, and one about pictures that are not read."""
         names, more = ", ".join(self.class_names[:_NAMES_SHOWN]), len(self.class_names) - _NAMES_SHOWN
         rule = f", fitted by {self.fit}" if self.fit else ""
         drawn = self.split_off
@@ -106,8 +110,14 @@ class Dataset:
         return (
             f"{self.name} ({self.source}): {len(self.train.labels):,} training{validation} and {len(self.test.labels):,} test "
             f"images of {self.train.shape}{rule}{split}\n"
-            f"{len(self.class_names)} labels: {names}{f', and {more} more' if more > 0 else ''}"
+            f"{len(self.class_names)} labels: {names}{f', and {more} more' if more > 0 else ''}{self._unread()}"
         )
+
+    def _unread(self) -> str:
+        if not self.unread:
+            return ""
+        many, first = counted(self.unread, "picture"), printable(self.unread[0])
+        return f"\npassed over: {many} of a kind that is not read, such as {first}: save them as JPEG or PNG"
 
 
 def load_dataset(
@@ -134,14 +144,20 @@ def load_dataset(
         _require_own_names(folder.class_names)
         parts = folder.splits["train"], folder.splits["test"]
         dataset = Dataset(found.name, found.source, folder.class_names, *parts, folder.fit, folder.split_off)
-        seed = None if options.val_share is None else options.seed
-        return replace(dataset, val=folder.splits.get("val"), val_share=options.val_share, val_seed=seed)
+        seed, unread = None if options.val_share is None else options.seed, unread_pictures(folder.ignored)
+        val = folder.splits.get("val")
+        return replace(dataset, val=val, val_share=options.val_share, val_seed=seed, unread=unread)
     options.require_none(str(data or MNIST), model)
     if found.kind == KERAS:
         train, test, names = load_keras_set(found.name)
         return _with_validation(_checked(found, train, test, options, model=model, names=names), found, options)
     dataset = _checked(found, _part(found, "train"), _part(found, "test"), options, model=model)
     return _with_validation(dataset, found, options)
+
+
+def unread_pictures(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names that are those of pictures of a kind that is not read."""
+    return tuple(name for name in names if name.lower().endswith(_UNREAD))
 
 
 def _with_validation(dataset: Dataset, found: "Found", options: FolderOptions) -> Dataset:

@@ -45,12 +45,13 @@ class Listing:
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """The parts, each ready to be read, and the settings chosen for them."""
+    """The parts, each ready to be read, the settings chosen for them, and what else is in the folder."""
 
     class_names: tuple[str, ...]
     splits: dict[Part, FileSplit]
     fit: Fit
     split_off: SplitOff | None
+    ignored: tuple[str, ...]
 
 
 def load_image_folder(
@@ -90,7 +91,7 @@ def load_image_folder(
         part: FileSplit(folder, names, numbers[listing.indices[part]], shape, fit, background)
         for part, names in listing.names.items()
     }
-    return ImageFolder(ordered, splits, fit, listing.split_off)
+    return ImageFolder(ordered, splits, fit, listing.split_off, listing.ignored)
 
 
 def has_parts(folder: Path, parts: Iterable[Part] = PARTS) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.data.dataset import IMAGES, Dataset, find, load_dataset
+from edgecnn.edge.data.dataset import IMAGES, Dataset, find, load_dataset, unread_pictures
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.data.image_file import read_pixels
 from edgecnn.edge.data.image_folder import VALIDATION_NAMES, Listing, list_images, ordered_classes
@@ -25,8 +25,6 @@ from edgecnn.edge.text import WIDTH
 _REMEDY = "replace or remove it"
 # A class may well be called train.
 _LIKE_PARTS = ("test", "testing", "training", *VALIDATION_NAMES)
-# Phones and cameras write them.
-_UNREAD = (".heic", ".heif", ".avif", ".jxl", ".tif", ".tiff", ".dng")
 
 
 @dataclass(frozen=True)
@@ -242,12 +240,11 @@ def _problems(
     ignored: tuple[str, ...],
 ) -> tuple[str, ...]:
     like_parts = [count for count in classes if count.name.lower() in _LIKE_PARTS]
-    unread = [name for name in ignored if name.lower().endswith(_UNREAD)]
     found: tuple[tuple[str, Sized, str], ...] = (
         ("only one class", classes if len(classes) == 1 else (), "add a folder for each class"),
         ("classes named like a part of a dataset", like_parts, "call the parts train/, test/ and val/, or rename the class"),
         ("files that can't be read", broken, "remove or replace them"),
-        ("pictures of a kind that is not read", unread, "save them as JPEG or PNG"),
+        ("pictures of a kind that is not read", unread_pictures(ignored), "save them as JPEG or PNG"),
         (f"pictures in {several_parts(classes)}", leaked, "remove them from one: accuracy on them proves nothing"),
         ("pictures in several classes", conflicting, "keep each in the right class only"),
         ("classes without training images", [count for count in classes if not count.train], "add images, or remove the class"),

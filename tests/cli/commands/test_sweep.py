@@ -176,7 +176,9 @@ def test_what_another_sweep_left_is_not_taken_for_this_ones(swept: Path, idx_fol
         ),
         (("--filters", "4,4,4", "--set", "dropout=0", "--set", "dropout=0.1"), "each name once"),
         (("--filters", "4,4,4", "--set", "dropout=0,0"), "--set names a value twice: name each once"),
-        (("--filters", "4,4,4", "--set", "dropout=much"), "--dropout must be 0 or more and less than 1, got much"),
+        (("--filters", "4,4,4", "--set", "dropout=much"), "--set: dropout must be 0 or more and less than 1, got much"),
+        (("--filters", "4,4,4", "--set", "dropout=0,1"), "--set: dropout must be 0 or more and less than 1, got 1"),
+        (("--filters", "4,4,4", "--set", "dropout=nan"), "--set: dropout must be 0 or more and less than 1, got nan"),
         (("--filters", "4,4,4", "--set", "width=8"), "--set: no network takes width: cnn takes dropout"),
         (
             ("--filters", "4,4,4", "--preprocess", "raw"),

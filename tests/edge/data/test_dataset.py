@@ -197,6 +197,16 @@ def test_a_folder_of_images_is_described_with_its_rule_and_its_split(pictures: P
     )
 
 
+def test_pictures_of_a_kind_that_is_not_read_are_named(pictures: Path) -> None:
+    assert load_dataset(pictures, SIZE).unread == ()
+    for name in ("b.HEIC", "a\n.tif", "notes.txt"):
+        (pictures / "cat" / name).write_bytes(b"x")
+    dataset = load_dataset(pictures, SIZE)
+    assert dataset.unread == ("cat/a\n.tif", "cat/b.HEIC")
+    *_, said = dataset.describe().splitlines()
+    assert said.startswith(r"passed over: 2 pictures of a kind that is not read, such as cat/a\n.tif: ")
+
+
 def test_many_class_names_are_not_all_described() -> None:
     split = ArraySplit(np.zeros((1, 2, 2, 1), np.uint8), np.zeros(1, np.int64))
     described = Dataset("n", "/n", tuple(f"c{number}" for number in range(300)), split, split).describe()

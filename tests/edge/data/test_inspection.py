@@ -82,6 +82,14 @@ def test_pictures_of_a_kind_that_is_not_read_are_a_problem(pets: Path) -> None:
     assert problem.startswith("pictures of a kind that is not read: 2; ")
 
 
+def test_other_files_are_named_whole(pets: Path) -> None:
+    names = [f"note {number} of what was seen in the garden.txt" for number in range(7)]
+    for name in names:
+        (pets / "train" / "cat" / name).touch()
+    text = " ".join(inspect_images(pets).to_text().split())
+    assert f"7 other files or folders: {', '.join(f'train/cat/{name}' for name in names[:5])}, and others" in text
+
+
 def test_the_same_pixels_in_train_and_test_are_a_leak_whatever_the_files_are(pets: Path) -> None:
     picture = Image.open(pets / "train" / "dog" / "3.png")
     picture.convert("RGBA").save(pets / "test" / "dog" / "copy.webp", lossless=True)
