@@ -34,7 +34,8 @@ _ASKED = struct.Struct(">II")
 _ANSWERED = struct.Struct(">BII")
 _FITTED, _REFUSED = 0, 1
 _MOST_TEXT = 2000
-_NAME = "the picture"
+UNNAMED = "the picture"
+"""What the messages of `Decoder.decode` call the picture."""
 
 
 class Rule(NamedTuple):
@@ -81,7 +82,7 @@ class Decoder:
             except (OSError, EOFError) as error:
                 self._end()
                 raise ArtifactError(
-                    f"{_NAME} crashed the process that decoded it, or took longer than {PICTURE_SECONDS:g} s: save it again "
+                    f"{UNNAMED} crashed the process that decoded it, or took longer than {PICTURE_SECONDS:g} s: save it again "
                     "as PNG or JPEG"
                 ) from error
 
@@ -153,9 +154,9 @@ def serve() -> None:
 def _answer(picture: bytes, rule: Rule) -> tuple[int, str, bytes]:
     doubts: list[str] = []
     try:
-        image = fitted_picture(BytesIO(picture), rule.shape, rule.preprocessing, _NAME, Polarity(None, doubts.append))
+        image = fitted_picture(BytesIO(picture), rule.shape, rule.preprocessing, UNNAMED, Polarity(None, doubts.append))
     except EdgeCnnError as error:
         return _REFUSED, str(error), b""
     except MemoryError:
-        return _REFUSED, f"{_NAME} needs more memory than one picture may use: make it smaller", b""
+        return _REFUSED, f"{UNNAMED} needs more memory than one picture may use: make it smaller", b""
     return _FITTED, doubts[0] if doubts else "", image.tobytes()

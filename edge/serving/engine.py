@@ -12,7 +12,7 @@ from edgecnn.edge.errors import ArtifactError, EdgeCnnError
 from edgecnn.edge.model.preprocess import Images
 from edgecnn.edge.serving.answers import Answer, answers_of
 from edgecnn.edge.serving.body import Picture
-from edgecnn.edge.serving.decoder import Decoder, FittedPicture, Rule
+from edgecnn.edge.serving.decoder import UNNAMED, Decoder, FittedPicture, Rule
 from edgecnn.edge.serving.metrics import Metrics
 from edgecnn.edge.serving.models import LoadedFile, Models
 from edgecnn.edge.serving.problems import Problem
@@ -145,7 +145,7 @@ class Engine:
         try:
             return {rule: self._decoder.decode(picture.data, rule) for rule in rules}
         except ArtifactError as error:
-            raise Problem(422, f"{picture.name}: {error}") from error
+            raise Problem(422, str(error).replace(UNNAMED, picture.name, 1)) from error
 
 
 def _seen(image: Images) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecnn.benchmarks.machine.host import read_machine
-from tools.promises import measuring, own_tools, predicting, serving, shrinking, startup, threads, training
+from tools.promises import measuring, networks, own_tools, predicting, serving, shrinking, startup, threads, training
 from tools.promises.claims import Claim, to_text
 from tools.promises.photos.measure import measure as measure_photos
 
@@ -32,6 +32,7 @@ _PARTS: dict[str, Callable[[Path], list[Claim]]] = {
     "few": training.measure_few,
     "many": training.measure_many,
     "small": shrinking.measure,
+    "networks": networks.measure,
     "input": measure_photos,
 }
 _WITHOUT_FILES = {"speed", "few", "many", "tools", "input"}

@@ -1,4 +1,4 @@
-"""The time a command takes to answer, compared with the imports it can't avoid."""
+"""The time a command takes to answer, compared with the imports it can't avoid, and to end after its answer."""
 
 import os
 import subprocess
@@ -14,6 +14,7 @@ from edgecnn.edge.data.dataset import load_test
 from tools.promises.claims import Claim, at_most
 
 _TURNS = 25
+_ENDS = 5
 _EDGECNN = str(Path(sys.executable).with_name("edgecnn"))
 
 
@@ -62,4 +63,21 @@ def measure(folder: Path) -> list[Claim]:
             )
             for name, typed in (("predict", "digit.png"), ("predict --index", "--index 47"))
         ),
+        _end(folder),
     ]
+
+
+def _end(folder: Path) -> Claim:
+    """Time a command that imports TensorFlow from its last line to its end."""
+    times = []
+    for _ in range(_ENDS):
+        process = subprocess.Popen([_EDGECNN, "evaluate", str(folder / "model.keras")], stdout=subprocess.PIPE)
+        assert process.stdout
+        last = 0.0
+        for _line in process.stdout:
+            last = time.perf_counter()
+        process.wait()
+        assert last, "edgecnn evaluate printed nothing"
+        times.append(time.perf_counter() - last)
+    said = ", ".join(f"{1e3 * taken:.0f}" for taken in times)
+    return at_most("edgecnn evaluate model.keras, last line to end, s", median(times), 0.3, f"{said} ms")

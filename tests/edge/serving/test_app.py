@@ -187,7 +187,8 @@ def test_one_broken_picture_of_several_is_named(server: Server, pictures: Path) 
     body, kind = form({"good.png": (pictures / "0.png").read_bytes(), "broken.png": b"not a picture"})
     reply = server.classify(body, kind=kind)
     assert reply.status == 422
-    assert reply.error.startswith("broken.png: ")
+    assert reply.error.startswith("broken.png is not an image ")
+    assert server.classify(b"not a picture").error.startswith("picture is not an image ")
 
 
 def test_no_answer_holds_a_path_of_the_machine(server: Server, exported: Path) -> None:

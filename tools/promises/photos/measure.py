@@ -11,6 +11,7 @@ from statistics import median
 import numpy as np
 from PIL import Image
 
+from edgecnn.convert.keras.load import load_keras
 from edgecnn.convert.training.reading.decoder_processes import DecoderProcesses
 from edgecnn.edge.data.splits import FileSplit
 from tools.promises.claims import Claim, at_least, at_most
@@ -27,6 +28,7 @@ _SMALL = 96
 _TURNS = {_SMALL: 4, 224: 2}
 _RATES = 3
 _PEAKS = 2
+_TRANSFER_EPOCHS = 12
 _CACHED = 500
 _CACHE_ONLY = (
     "from edgecnn.convert.training.reading import readers; from edgecnn.__main__ import run; "
@@ -41,7 +43,8 @@ def measure(folder: Path) -> list[Claim]:
         write_photos(photos / "train", _IMAGES)
         write_photos(photos / "test", _CLASSES)
         by_side = [claim for side in _TURNS for claim in _beside_keras(photos, side, Path(scratch) / "out")]
-        return [*by_side, _of_two_processes(photos / "train"), _memory(Path(scratch))]
+        transfer = _transfer(photos, Path(scratch))
+        return [*by_side, transfer, _of_two_processes(photos / "train"), _memory(Path(scratch))]
 
 
 def write_photos(folder: Path, count: int) -> None:
@@ -92,6 +95,34 @@ def _keras(folder: Path, side: int) -> list[float]:
     command = [sys.executable, "-m", "tools.promises.photos.keras_fit", str(folder), *map(str, (side, _BATCH, _RATE, _EPOCHS))]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return [float(line) for line in printed.split()]
+
+
+def _transfer(photos: Path, scratch: Path) -> Claim:
+    """Time the whole command of docs/how-to/own-pictures.md with a larger network; the weights are random."""
+    weights = scratch / "mobilenetv2.weights.h5"
+    load_keras().applications.MobileNetV2((_SMALL, _SMALL, 3), include_top=False, weights=None).save_weights(weights)
+    options = (
+        "--size",
+        f"{_SMALL}x{_SMALL}",
+        "--val-share",
+        "0.1",
+        "--epochs",
+        str(_TRANSFER_EPOCHS),
+        "--out",
+        scratch / "out",
+    )
+    start = time.monotonic()
+    subprocess.run(
+        [_EDGECNN, "train", "--data", photos, *options, "--transfer", "mobilenetv2", "--weights", weights],
+        check=True,
+        capture_output=True,
+    )
+    return at_most(
+        "edgecnn train --transfer mobilenetv2, minutes",
+        (time.monotonic() - start) / 60,
+        10,
+        f"{_IMAGES:,} JPEGs of 320x240 in {_CLASSES} classes at {_SMALL}x{_SMALL}, {_TRANSFER_EPOCHS} epochs, all of it",
+    )
 
 
 def _of_two_processes(folder: Path) -> Claim:

@@ -1,0 +1,75 @@
+"""What small networks reach, chosen on validation images: docs/how-to/network-size.md."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import edgecnn as ec
+from edgecnn.benchmarks.results.latency_summary import typical_ns
+from tools.promises.claims import Claim, at_least, at_most
+
+_EDGECNN = str(Path(sys.executable).with_name("edgecnn"))
+_PAGE = Path("docs/how-to/network-size.md")
+_SEEDS = (0, 1, 2)
+_FAST, _TINY = "strided", "nets:pooled"
+_NETWORKS = ("--network", _FAST, "--filters", "12,24,32", "--network", _TINY, "--set", "fourth=32", "--preprocess", "unit")
+_TRAINING = ("--epochs", "40", "--val-share", "0.1", "--allow", "noise")
+_TINY_PARAMETERS, _SMALL_PARAMETERS = 2_000, 10_000
+
+
+def measure(folder: Path) -> list[Claim]:
+    """Run or continue the sweep with each seed; then time the fast network beside MNIST's CNN."""
+    out = folder.parent / "networks"
+    out.mkdir(exist_ok=True)
+    module = re.search(r"^```python\n(# nets\.py\n.*?)^```", _PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert module, "the page has no nets.py"
+    (out / "nets.py").write_text(module[1], encoding="utf-8")
+    rows: dict[str, list[dict[str, Any]]] = {_FAST: [], _TINY: []}
+    for seed in _SEEDS:
+        options = (*_NETWORKS, *_TRAINING, "--seed", str(seed), "--out", str(seed))
+        subprocess.run([_EDGECNN, "sweep", *options], cwd=out, check=True, stdout=subprocess.DEVNULL)
+        for row in json.loads((out / str(seed) / "sweep.json").read_text(encoding="utf-8"))["rows"]:
+            rows[row["network"]["network"]].append(row)
+    fast, tiny = rows[_FAST], rows[_TINY]
+    sizes = [row["size_bytes"] for row in tiny]
+    small = [of for of in (fast, tiny) if of[0]["network"]["parameters"] <= _SMALL_PARAMETERS]
+    return [
+        _right("fast", fast, 0.9907),
+        _time(folder / "int8.tflite", (out / "0" / fast[0]["network"]["file"]).parent),
+        _right("tiny", tiny, 0.99),
+        at_most("its parameters", tiny[0]["network"]["parameters"], _TINY_PARAMETERS, f"{_TINY} of {_PAGE}"),
+        at_most("its int8.tflite, KiB", max(sizes) / 1024, 8, f"{sizes} bytes with labels and metadata"),
+        _right(f"at most {_SMALL_PARAMETERS:,} parameters", max(small, key=_mean), 0.995),
+    ]
+
+
+def _right(name: str, rows: list[dict[str, Any]], least: float) -> Claim:
+    network, parameters = rows[0]["network"]["network"], rows[0]["network"]["parameters"]
+    said = ", ".join(f"{_accuracy(row):.4f}" for row in rows)
+    how = (
+        f"{network}, {parameters:,} parameters; seeds {', '.join(map(str, _SEEDS))}: {said}; validation images chose the epochs"
+    )
+    return at_least(f"{name}: mean accuracy of 3 seeds, int8", _mean(rows), least, how)
+
+
+def _accuracy(row: dict[str, Any]) -> float:
+    return float(row["correct"] / row["images"])
+
+
+def _mean(rows: list[dict[str, Any]]) -> float:
+    return mean(map(_accuracy, rows))
+
+
+def _time(cnn: Path, folder: Path) -> Claim:
+    """Time the network's two files beside the int8 file of 32,32,32; the faster one is what tuning names here at the latest."""
+    files = [cnn, folder / "int8.tflite", folder / "float32.tflite"]
+    base, *own = (typical_ns(file.launches) for file in ec.bench(files, allow=("noise",)).files)
+    named = dict(zip(own, ("int8.tflite", "float32.tflite"), strict=True))
+    how = ", ".join(f"{name} {time / 1e3:.1f} µs" for time, name in named.items())
+    return at_most(
+        f"its {named[min(own)]} / 32,32,32's int8.tflite, time", min(own) / base, 0.2, f"{how}, 32,32,32 {base / 1e3:.1f} µs"
+    )
