@@ -1,6 +1,7 @@
 """Compares results of two sides, old and new: what became faster, slower, or neither."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -31,7 +32,8 @@ FLOOR: Final = "selftest"
 ASSUMPTION: Final = "assumed"
 
 Results = Sequence[tuple[str, Report]]
-Files = dict[tuple[str, int], FileResult]
+Key = tuple[str, int, str | None]  # Path, threads, and the runtime's package where a result has several of the file.
+Files = dict[Key, FileResult]
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Change:
     """One file on both sides.
 
     Attributes:
-        name: Name of the file.
+        name: Name of the file, with its threads and its runtime where a result has several.
         same_file: Whether both sides have exactly the same bytes.
         old_runtime: Package and version that ran it on the old side.
         new_runtime: Package and version that ran it on the new side.
@@ -50,7 +52,7 @@ class Change:
             below 1, `worse` if it is above 1, and `no evidence` otherwise.
         slowdown: `PASS`, `FAIL` or `UNDECIDED` for the limit on the slowdown; None without a limit.
         old_correct: Number of correct test images in the old result; None if inputs were random.
-        new_correct: Number of correct test images in the new result.
+        new_correct: The same in the new result.
     """
 
     name: str
@@ -114,7 +116,7 @@ class Comparison(Result):
         return changes
 
 
-def compare_reports(
+def compare_reports(  # Longer than 50 lines: its arguments and their docs.
     old: Results,
     new: Results,
     max_slowdown_percent: float | None = None,
@@ -140,7 +142,7 @@ def compare_reports(
     if max_slowdown_percent is not None and not 0 <= max_slowdown_percent <= 1000:
         raise ConfigError(f"{field('max_slowdown_percent')} must be 0 to 1000 percent, got {max_slowdown_percent}")
     everything = (*old, *new)
-    files = [{(file.artifact.path, file.threads): file for file in report.files} for _, report in everything]
+    files = _files(everything)
     shared = _shared(everything, files, files[len(old)])
     unlike = _differences(everything, force)
     if (several := len(everything) > 2) and floor is not None:
@@ -159,8 +161,11 @@ def compare_reports(
         max_slowdown_percent=max_slowdown_percent,
         unlike=unlike,
         noise=tuple(_noise_text(*item) for item in noise),
-        refused=tuple(_noise_text(*item) for item in refused) if max_slowdown_percent is not None else (),
-        changes=tuple(_change(then, now, max_slowdown_percent, [item for _, item in refused], floor) for then, now in sides),
+        refused=() if max_slowdown_percent is None else tuple(_noise_text(*item) for item in refused),
+        changes=tuple(
+            _change(_text(key), then, now, max_slowdown_percent, [item for _, item in refused], floor)
+            for key, (then, now) in zip(shared, sides, strict=True)
+        ),
         only_old=_only(files[: len(old)], files[len(old) :]),
         only_new=_only(files[len(old) :], files[: len(old)]),
     )
@@ -171,9 +176,21 @@ def evidence(ratio: Interval) -> Evidence:
     return WORSE if ratio.low > 1 else IMPROVED if ratio.high < 1 else NO_EVIDENCE
 
 
-def _text(key: tuple[str, int]) -> str:
-    path, threads = key
-    return path if threads == 1 else f"{path} x{threads}"
+def _files(results: Results) -> list[Files]:
+    """Return each result's files by what they are compared by."""
+    counts = [Counter((file.artifact.path, file.threads) for file in report.files).items() for _, report in results]
+    several = {place for of_one in counts for place, count in of_one if count > 1}
+
+    def key(file: FileResult) -> Key:
+        place = file.artifact.path, file.threads
+        return (*place, file.runtime.partition(" ")[0] if place in several else None)
+
+    return [{key(file): file for file in report.files} for _, report in results]
+
+
+def _text(key: Key) -> str:
+    path, threads, package = key
+    return " ".join(filter(None, (path, package, f"x{threads}" if threads > 1 else None)))
 
 
 def _names(results: Results) -> str:
@@ -190,7 +207,7 @@ def _noise(results: Results, compared: Sequence[set[str]]) -> list[tuple[str, No
     ]
 
 
-def _shared(results: Results, files: Sequence[Files], order: Files) -> list[tuple[str, int]]:
+def _shared(results: Results, files: Sequence[Files], order: Files) -> list[Key]:
     """Return the files that all results have, in the order of one of them."""
     shared = [key for key in order if all(key in of_one for of_one in files)]
     if not shared:
@@ -204,9 +221,8 @@ def _differences(results: Results, force: bool) -> tuple[str, ...]:
     (_, first), *others = results
     unlike = tuple(dict.fromkeys(text for _, report in others for text in _unlike(first, report)))
     if unlike and not force:
-        raise ConfigError(
-            f"{_names(results)} are not comparable: {'; '.join(unlike)}: use {field('force')} to compare them anyway"
-        )
+        how = f"use {field('force')} to compare them anyway"
+        raise ConfigError(f"{_names(results)} are not comparable: {'; '.join(unlike)}: {how}")
     return unlike
 
 
@@ -247,6 +263,7 @@ def _images(report: Report) -> str:
 
 
 def _change(
+    name: str,
     old: Sequence[FileResult],
     new: Sequence[FileResult],
     max_slowdown_percent: float | None,
@@ -265,7 +282,7 @@ def _change(
         slowdown = FAIL if ratio.low > limit else PASS if ratio.high <= limit else UNDECIDED
     unstable = any(item.file is None or item.file in {file.name for file in (*old, *new)} for item in refused)
     return Change(
-        name=_text((first.artifact.path, first.threads)),
+        name=name,
         same_file=last.artifact.sha256 == first.artifact.sha256,
         old_runtime=last.runtime,
         new_runtime=first.runtime,

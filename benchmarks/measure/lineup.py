@@ -103,9 +103,9 @@ def folder_lineup(folder: ModelFolder, options: BenchOptions, openers: Mapping[s
     chosen = [artifact for artifact in manifest.artifacts if artifact.format in openers]
     for model_format in openers:
         if not any(artifact.format == model_format for artifact in chosen):
-            raise ConfigError(
-                f"{folder.named} has no {model_format} file: run edgecnn export {field('formats')}={model_format}"
-            )
+            source = "" if folder.bundle else f"{folder.path / manifest.keras_model().path} "
+            missing = f"{folder.named} has no {model_format} file"
+            raise ConfigError(f"{missing}: run edgecnn export {source}{field('formats')}={model_format}")
     candidates, refused = [], []
     for artifact in chosen:
         # Damaged or stale files must be reported before minutes of measuring.

@@ -4,6 +4,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -190,7 +191,7 @@ def _write_archive(path: Path, scratch: Path, folder: Path, runtimes: dict[str, 
 
 def bundled_text(result: Bundled, width: int = WIDTH) -> str:
     """Return what was written, and what to do with it."""
-    name = Path(result.path).name
+    name = quote(Path(result.path).name)
     lines = [
         f"{result.path}: {', '.join(result.models)}, {counted(result.images, 'test image')}, "
         f"{counted(result.golden, 'golden vector')} for each file; {result.size_bytes / 2**20:.1f} MiB",

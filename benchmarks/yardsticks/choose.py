@@ -8,8 +8,9 @@ from edgecnn.benchmarks.yardsticks.here import Here
 from edgecnn.benchmarks.yardsticks.over_ssh import OverSsh
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
+from edgecnn.edge.formats import RUNTIMES
 from edgecnn.edge.progress import Progress
-from edgecnn.edge.runtimes.installed import installed_runtime
+from edgecnn.edge.runtimes.installed import installed_runtime, runtimes_of
 
 HERE = "here"
 TUNE_SECONDS = 120.0
@@ -30,12 +31,11 @@ def yardstick_of(
         runtime: Name of the runtime to tune for; None for the default one of each format.
 
     Raises:
-        ConfigError: If it names neither.
+        ConfigError: As in `require_yardstick`.
         EdgeCnnError: If the host can't be reached.
         MissingDependency: If this machine can't emulate the core, or does not have the runtime.
     """
-    if not 1 <= seconds <= 86_400:
-        raise ConfigError(f"{field('tune_seconds')} must be 1 s to 24 hours, got {seconds:g} s")
+    require_yardstick(where, seconds, formats, runtime)
     if where == HERE:
         if runtime:
             installed_runtime(runtime)
@@ -44,11 +44,24 @@ def yardstick_of(
         emulated = Emulated(where, seconds, progress.say, formats, runtime)
         emulated.prepare()
         return emulated
-    if where.startswith("cortex-"):
-        raise ConfigError(f"{field('tune')}={where} can't be emulated: use {', '.join(CORES)}, or a board over ssh")
-    if Path(where).exists() or not where:
-        raise ConfigError(f"{field('tune')}={where} names no machine: use {HERE}, a host, or {', '.join(CORES)}")
     progress.say(f"{where}: connecting")
     if away := unreachable([where]):
         raise EdgeCnnError(f"{where}: {away[where].error}")
     return OverSsh(where, test, seconds, runtime)
+
+
+def require_yardstick(where: str, seconds: float, formats: tuple[str, ...], runtime: str | None = None) -> None:
+    """Check the arguments of `yardstick_of`, as far as that takes no time.
+
+    Raises:
+        ConfigError: If `where` names no machine, `seconds` is out of range, or an emulated core never has the runtime.
+    """
+    if not 1 <= seconds <= 86_400:
+        raise ConfigError(f"{field('tune_seconds')} must be 1 s to 24 hours, got {seconds:g} s")
+    if where.startswith("cortex-") and where not in CORES:
+        raise ConfigError(f"{field('tune')}={where} can't be emulated: use {', '.join(CORES)}, or a board over ssh")
+    if not where or Path(where).exists():
+        raise ConfigError(f"{field('tune')}={where or repr('')} names no machine: use {HERE}, a host, or {', '.join(CORES)}")
+    packages = {runtimes_of(model_format)[0].package for model_format in formats}
+    if where in CORES and runtime and RUNTIMES[runtime].package not in packages:
+        raise ConfigError(f"{field('tune_runtime')}={runtime} is not installed on emulated cores: tune on a board, or omit it")

@@ -15,9 +15,10 @@ from edgecnn.benchmarks.emulator.marks import REPEATS, WARM_UP
 from edgecnn.benchmarks.emulator.packages import copy_project, site_of
 from edgecnn.benchmarks.emulator.userland import CPUS, HOME, PROJECT, SITE, SYSTEMS, Board, emulator, root_of
 from edgecnn.benchmarks.judge.gate import UNJUDGED
-from edgecnn.benchmarks.yardsticks.settings import BASE, exported, named_runtimes, runtime_for
+from edgecnn.benchmarks.yardsticks.settings import BASE, exported, named_runtimes
 from edgecnn.edge.errors import InvalidMeasurement, MissingDependency, field
 from edgecnn.edge.export_records import Interval, Setting
+from edgecnn.edge.runtimes.installed import runtime_for
 from edgecnn.edge.temporary import temporary_folder
 
 _SYSTEM = SYSTEMS["trixie-arm64"]

@@ -13,12 +13,13 @@ from edgecnn.benchmarks.measure.lineup import candidate_of, folder_lineup
 from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.yardsticks.launches import BRIEF, MOST_FILES, THOROUGH, ratios
-from edgecnn.benchmarks.yardsticks.settings import exported, named_runtimes, runtime_for, settings_of, thread_counts
+from edgecnn.benchmarks.yardsticks.settings import exported, named_runtimes, settings_of, thread_counts
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import MissingDependency
 from edgecnn.edge.export_records import Interval, Setting
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.runtimes.installed import runtime_for
 
 
 @dataclass(frozen=True)

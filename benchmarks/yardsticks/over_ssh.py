@@ -12,11 +12,12 @@ from edgecnn.benchmarks.remote.remote import Job, bench_devices
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.benchmarks.yardsticks.here import machine_text
 from edgecnn.benchmarks.yardsticks.launches import BRIEF, MOST_FILES, THOROUGH, ratios
-from edgecnn.benchmarks.yardsticks.settings import exported, named_runtimes, runtime_for, settings_of, thread_counts
+from edgecnn.benchmarks.yardsticks.settings import exported, named_runtimes, settings_of, thread_counts
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import EdgeCnnError
 from edgecnn.edge.export_records import Interval, Setting
 from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.runtimes.installed import runtime_for
 from edgecnn.edge.temporary import temporary_folder
 
 # Accuracy is judged here; there, images only have to warm the model up and be timed.

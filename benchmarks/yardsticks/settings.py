@@ -26,11 +26,6 @@ def exported(folder: Path) -> tuple[Artifact, ...]:
     return models.manifest.exported
 
 
-def runtime_for(model_format: str, tuned_for: str | None) -> str | None:
-    """Return the name of the runtime that files are tuned for; None if it is the default one of this format."""
-    return tuned_for if tuned_for and model_format in RUNTIMES[tuned_for].formats else None
-
-
 def named_runtimes(model_format: str) -> tuple[str, ...]:
     """Return the names of the runtimes that run files of a format only if they are named, installed or not."""
     return tuple(row.name for row in RUNTIMES.values() if model_format in row.formats and row.by_name)

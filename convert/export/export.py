@@ -36,6 +36,7 @@ from edgecnn.edge.model.metrics import correct
 from edgecnn.edge.model.preprocess import Floats
 from edgecnn.edge.provenance import utc_now, versions
 from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.runtimes.installed import runtime_for
 from edgecnn.edge.text import counted
 from edgecnn.edge.transaction import locked, replaced_together
 
@@ -152,20 +153,33 @@ def _write(job: ExportJob) -> Manifest:
 
 
 def _outdated(job: ExportJob, made: Sequence[Artifact]) -> tuple[str, ...]:
-    """Return the earlier tuned files that no longer hold, and say so: their format was tuned again, or the plain file that
-    they were compared with is another one now.
+    """Return the earlier tuned files that no longer hold, and say so: they were tuned again for the same machine and runtime,
+    the plain file that they were compared with is another one now, or they are not what was written.
     """
     new, gone = {artifact.path: artifact.sha256 for artifact in made}, []
     for earlier in job.manifest.exported:
         if earlier.tuned is None or earlier.path in new:
             continue
         plain = job.manifest.artifact(earlier.tuned.compared_with)
-        again = job.tuning is not None and earlier.format in job.config.formats
-        if again or plain is None or new.get(plain.path, plain.sha256) != plain.sha256:
+        again = job.tuning is not None and earlier.format in job.config.formats and _like(earlier, job.tuning)
+        other = plain is None or new.get(plain.path, plain.sha256) != plain.sha256
+        if again or other or not _is_intact(job.folder / earlier.path, earlier.sha256):
             reason = "tuning it again showed no gain" if again else f"{earlier.tuned.compared_with} was made again"
+            if not again and not other:
+                reason = "it is not the file that was written, so tune again"
             job.on_step(f"{earlier.path}, tuned on {earlier.tuned.machine}, is deleted: {reason}")
             gone.append(earlier.path)
     return tuple(gone)
+
+
+def _like(earlier: Artifact, tuning: Tuning) -> bool:
+    """Return whether a file was tuned for the machine and the runtime of this tuning."""
+    machine, runtime = tuning.yardstick.machine, runtime_for(earlier.format, tuning.yardstick.runtime)
+    return earlier.tuned is not None and (earlier.tuned.machine, earlier.tuned.runtime) == (machine, runtime)
+
+
+def _is_intact(path: Path, known: str) -> bool:
+    return path.is_file() and sha256(path.read_bytes()) == known
 
 
 def _write_card(folder: Path, manifest: Manifest, job: ExportJob) -> None:

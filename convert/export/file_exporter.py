@@ -153,20 +153,23 @@ class FileExporter:
         entry = opener_for(model_format).open_model(data, 1).input_spec.name
         return bool(set(self._converters[model_format].scales(data)) - {entry})
 
-    def probabilities(self, name: str, model_format: str, data: bytes) -> Floats:
-        """Return a file's probabilities on the test images (n, classes)."""
-        return self._run(name, model_format, data)[1]
+    def probabilities(self, name: str, model_format: str, data: bytes, runtime: str | None = None) -> Floats:
+        """Return a file's probabilities on the test images (n, classes), by its default runtime or the named one."""
+        return self._run(name, model_format, data, runtime)[1]
 
-    def _run(self, name: str, model_format: str, data: bytes) -> tuple[LoadedModel, Floats]:
-        opened, classifier = self._classifier(name, model_format, data)
+    def _run(self, name: str, model_format: str, data: bytes, runtime: str | None = None) -> tuple[LoadedModel, Floats]:
+        opened, classifier = self._classifier(name, model_format, data, runtime)
         probabilities = classifier.split_probabilities(self._job.dataset.test)
         remember_made(data)
         return opened, probabilities
 
-    def _classifier(self, name: str, model_format: str, data: bytes) -> tuple[LoadedModel, Classifier]:
+    def _classifier(
+        self, name: str, model_format: str, data: bytes, runtime: str | None = None
+    ) -> tuple[LoadedModel, Classifier]:
         candidate = ModelFile(self._job.folder / name, model_format, data, self._job.manifest, None, None)
         # A file of a format that comes with its own tools crashed its runtime where these tools misread a network.
-        opened = opener_for(model_format).open_file(candidate, 1, trusted=not FORMATS[model_format].by_name)
+        trusted = not FORMATS[model_format].by_name and runtime is None
+        opened = opener_for(runtime or model_format).open_file(candidate, 1, trusted=trusted)
         return opened, Classifier(candidate, opened)
 
     def _accurate(self, file: _File, judge: Judge, images: JudgedImages) -> tuple[bytes, Mended | None]:

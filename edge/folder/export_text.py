@@ -3,9 +3,10 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 from edgecnn.edge.anatomy.network import layer_label
-from edgecnn.edge.export_records import Interval, Mended, Reference, Setting, Settings, Tuned
+from edgecnn.edge.export_records import Interval, Mended, Parity, Reference, Setting, Settings, Tuned
 from edgecnn.edge.manifest import Artifact, Manifest
 from edgecnn.edge.model.interface import formula
 from edgecnn.edge.model.metrics import LEAST_SPREAD
@@ -40,9 +41,7 @@ def export_text(manifest: Manifest, folder: Path, files: Sequence[str], width: i
     if calibration and any(artifact.path in calibration.halves for artifact in written):
         notes += [f"Calibration: {warning}" for warning in calibration.warnings]
     notes += [
-        f"{artifact.path} gives another class than Keras for {artifact.parity.images - artifact.parity.same_class:,} of "
-        f"{counted(artifact.parity.images, 'image')}: edgecnn diagnose {folder / artifact.path} shows which layers lose most. "
-        "An export that limits the loss of accuracy keeps those layers in float."
+        _unlike_text(artifact, artifact.parity, folder)
         for artifact in written
         if artifact.parity and artifact.parity.same_class < _FEW_AGREE * artifact.parity.images
     ]
@@ -55,8 +54,16 @@ def export_text(manifest: Manifest, folder: Path, files: Sequence[str], width: i
     notes += _same_for_all(written)
     if manifest.reference:
         notes.insert(0, _keras_text(manifest, manifest.reference))
-    notes.append(f"Exported to {folder}. Next: edgecnn bench {folder}")
+    notes.append(f"Exported to {folder}. Next: edgecnn bench {quote(str(folder))}")
     return "\n".join([table_text(headings, rows, "<>>><<", width), "", *paragraphs(notes, width)])
+
+
+def _unlike_text(artifact: Artifact, parity: Parity, folder: Path) -> str:
+    return (
+        f"{artifact.path} gives another class than Keras for {parity.images - parity.same_class:,} of "
+        f"{counted(parity.images, 'image')}: edgecnn diagnose {quote(str(folder / artifact.path))} shows which layers lose "
+        "most. An export that limits the loss of accuracy keeps those layers in float."
+    )
 
 
 def _same_for_all(written: Sequence[Artifact]) -> list[str]:
@@ -113,6 +120,8 @@ def _settings_text(path: Path, settings: Settings) -> str:
     if best:
         text = f'{path.name}: Classifier.load("{path}", {_arguments(best)}) takes {_cost_text(best, default, unit)}.'
         text += " Its accuracy was not judged there." if best.verdict == "UNJUDGED" else ""
+        if best.runtime:
+            text += " Other files may be faster with their default runtime: measure both together."
     elif others:
         least = min(others, key=lambda one: one.ratio.estimate)
         text = f"{path.name}: nothing to set in Classifier.load: {_arguments(least)} takes {_cost_text(least, default, unit)}"

@@ -98,8 +98,8 @@ class Opener(NamedTuple):
                 its input or output is too large.
             MissingDependency: If the runtime is not installed.
         """
-        if not 1 <= threads <= MOST_THREADS:
-            raise ConfigError(f"{field('threads')} must be 1 to {MOST_THREADS}, got {threads}")
+        if not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS:
+            raise ConfigError(f"{field('threads')} must be 1 to {MOST_THREADS}, got {threads!r}")
         if not trusted:
             self.try_first(model, threads, signature, streaming)
         try:

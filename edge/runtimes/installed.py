@@ -14,6 +14,11 @@ def runtimes_of(model_format: str) -> tuple[Runtime, ...]:
     return tuple(row for row in RUNTIMES.values() if model_format in row.formats and not row.by_name)
 
 
+def runtime_for(model_format: str, tuned_for: str | None) -> str | None:
+    """Return the name of the runtime that files are tuned for; None if it is the default one of this format."""
+    return tuned_for if tuned_for and model_format in RUNTIMES[tuned_for].formats else None
+
+
 def is_installed(name: str) -> bool:
     """Return whether a runtime, or any runtime of a format, is installed, without importing it.
 

@@ -44,6 +44,8 @@ def bundle(
         MissingDependency: If a runtime is not installed: its golden outputs can't be computed without it.
     """
     with opened(folder) as models:
+        if not models.is_folder:
+            raise ConfigError(f"{models.named} is one file: name its folder")
         path = Path(out) if out else bundle_path(models.named)
         if path.suffix.lower() != BUNDLE_SUFFIX:
             raise ConfigError(f"{path} is not a {BUNDLE_SUFFIX} name: a bundle is a zip file")

@@ -16,7 +16,7 @@ from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.report.model_card import model_card
 from edgecnn.benchmarks.timing.latency import Plan
-from edgecnn.benchmarks.yardsticks.choose import HERE, TUNE_SECONDS, yardstick_of
+from edgecnn.benchmarks.yardsticks.choose import HERE, TUNE_SECONDS, require_yardstick, yardstick_of
 from edgecnn.convert.export.config import Batch, ExportConfig
 from edgecnn.convert.export.export import export as export_model
 from edgecnn.convert.export.keep_accuracy import Judge
@@ -83,9 +83,9 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         author: Who made the model, written into the files' metadata. Default: nothing is said.
         license: Licence of the model, written into the files' metadata. Default: nothing is said.
         keep_accuracy: Largest drop in percentage points: layers of a quantized file stay float until it is shown to keep it.
-        tune: `here` finds on this machine which layers of an int8 file to leave in float for the least time, and writes
-            `tuned.tflite` and `tuned.onnx` if they gain. A host, as ssh takes it, has it measured there; `cortex-a53`,
-            `cortex-a72` and `cortex-a76` count the instructions of an emulated core.
+        tune: `here` finds on this machine which layers of an int8 file to leave in float for the least time, and writes a
+            tuned file of each format that gains. A host, as ssh takes it, has it measured there; `cortex-a53`, `cortex-a72`
+            and `cortex-a76` count the instructions of an emulated core.
         tune_seconds: Longest time of the search for one format, in seconds.
         tune_seed: Seed of the search.
         tune_runtime: Runtime to tune for, such as `litert-fp16`. Default: that of each format.
@@ -106,8 +106,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         MissingDependency: If a package of the train extra is missing.
     """
     config = ExportConfig(tuple(formats), tuple(precisions), calibration, tuple(targets), batch, io, author, license)
-    if tune_runtime is not None:
-        _require_tunable(tune_runtime, tune, config.formats)
+    _require_tunable(tune, config.formats, tune_seconds, tune_seed, tune_runtime)
     judge = None if keep_accuracy is None else _judge(keep_accuracy)
     if judge and (alone := [name for name in config.formats if FORMATS[name].pair is None]):
         raise ConfigError(
@@ -157,15 +156,30 @@ def _own_images(source: ModelFile, usage: Usage) -> Dataset:
     return load_for_model(usage.data, usage.images, model_images(usage.classifier(source)))
 
 
-def _require_tunable(runtime: str, tune: str | None, formats: Sequence[str]) -> None:
-    """Raise unless files are tuned that a runtime runs."""
+def _require_tunable(tune: str | None, formats: tuple[str, ...], seconds: float, seed: int, runtime: str | None) -> None:
+    """Raise unless these arguments suit each other, before anything is read."""
     if tune is None:
-        raise ConfigError(f"{field('tune_runtime')} says what to tune for: add {field('tune')}={HERE}, or omit it")
-    if runtime not in RUNTIMES:
-        raise ConfigError(f"{field('tune_runtime')}={runtime} is unknown: use {', '.join(RUNTIMES)}")
-    runs = RUNTIMES[runtime].formats
+        for name, given in (
+            ("tune_seconds", seconds != TUNE_SECONDS),
+            ("tune_seed", seed),
+            ("tune_runtime", runtime is not None),
+        ):
+            if given:
+                raise ConfigError(f"{field(name)} says how to tune: add {field('tune')}={HERE}, or omit it")
+        return
+    if not isinstance(tune, str):
+        raise ConfigError(f"{field('tune')} must be a text, for example {HERE}, got {tune!r}")
+    if not isinstance(seconds, (int, float)):
+        raise ConfigError(f"{field('tune_seconds')} must be a number of seconds, got {seconds!r}")
+    if not isinstance(seed, int) or seed < 0:
+        raise ConfigError(f"{field('tune_seed')} must be 0 or more, got {seed!r}")
+    known = [name for name, row in RUNTIMES.items() if any(FORMATS[of_one].on_device for of_one in row.formats)]
+    if runtime is not None and runtime not in known:
+        raise ConfigError(f"{field('tune_runtime')}={runtime} is unknown: use {', '.join(known)}")
+    runs = RUNTIMES[runtime].formats if runtime else formats
     if not set(runs) & set(formats):
         raise ConfigError(f"{field('tune_runtime')}={runtime} runs {runs[0]} files: add {field('formats')}={runs[0]}")
+    require_yardstick(tune, seconds, formats, runtime)
 
 
 def tuning_for(judge: Judge | None, yardstick: Yardstick, seed: int = 0) -> Tuning:

@@ -32,7 +32,12 @@ COMMANDS = (
         (["export", "--format", "coreml"], "--format coreml is unknown: use tflite or onnx"),
         (["export", "--quantize", "float16"], "onnx has no float16 (it has float32, int8): use --format tflite alone"),
         (["export", "--format", "onnx", "--quantize", "int16x8"], "onnx has no int16x8 (it has float32, int8): choose another"),
-        (["export", "--tune-runtime", "openvino"], "--tune-runtime says what to tune for: add --tune"),
+        (["export", "--tune-runtime", "openvino"], "--tune-runtime says how to tune: add --tune here"),
+        (["export", "--tune-limit", "10s"], "--tune-limit says how to tune: add --tune here"),
+        (["export", "--tune-seed", "3"], "--tune-seed says how to tune: add --tune here"),
+        (["export", "--tune", "here", "--tune-seed", "-1"], "--tune-seed must be 0 or more, got -1"),
+        (["export", "--tune", "/"], "--tune / names no machine: use here, a host, or cortex-a53"),
+        (["export", "--tune", "here", "--tune-runtime", "keras"], "--tune-runtime keras is unknown: use litert, litert-fp16"),
         (["export", "--tune", "here", "--tune-runtime", "coral"], "--tune-runtime coral is unknown: use litert, litert-fp16"),
         (
             ["export", "--format", "tflite", "--tune", "here", "--tune-runtime", "onnxruntime"],

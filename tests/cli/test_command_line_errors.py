@@ -49,6 +49,11 @@ def test_a_folder_without_a_manifest_exits_with_4(terminal: Any) -> None:
     assert "nowhere/manifest.json does not exist" in terminal.fails(4, "bench", "nowhere")
 
 
+def test_a_bundle_of_one_file_is_refused(exported: Path, terminal: Any) -> None:
+    line = terminal.fails(2, "bundle", exported / "int8.tflite")
+    assert line.endswith("int8.tflite is one file: name its folder")
+
+
 def test_truncated_images_exit_with_4(exported: Path, idx_folder: Path, tmp_path: Path, terminal: Any) -> None:
     data = tmp_path / "cut"
     shutil.copytree(idx_folder, data)

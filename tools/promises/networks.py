@@ -22,7 +22,7 @@ _TINY_PARAMETERS, _SMALL_PARAMETERS = 2_000, 10_000
 
 
 def measure(folder: Path) -> list[Claim]:
-    """Run or continue the sweep with each seed; then time the fast network beside MNIST's CNN."""
+    """Run or continue the sweep with each seed; then time the fast network with MNIST's CNN."""
     out = folder.parent / "networks"
     out.mkdir(exist_ok=True)
     module = re.search(r"^```python\n(# nets\.py\n.*?)^```", _PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
@@ -65,7 +65,7 @@ def _mean(rows: list[dict[str, Any]]) -> float:
 
 
 def _time(cnn: Path, folder: Path) -> Claim:
-    """Time the network's two files beside the int8 file of 32,32,32; the faster one is what tuning names here at the latest."""
+    """Time the network's two files together with the int8 file of 32,32,32, and compare the faster one with it."""
     files = [cnn, folder / "int8.tflite", folder / "float32.tflite"]
     base, *own = (typical_ns(file.launches) for file in ec.bench(files, allow=("noise",)).files)
     named = dict(zip(own, ("int8.tflite", "float32.tflite"), strict=True))

@@ -7,7 +7,7 @@ from edgecnn.convert.export.export_job import ExportJob
 from edgecnn.convert.export.tuning.measured_folder import Made, folder_of
 from edgecnn.convert.export.tuning.yardstick import Tuning
 from edgecnn.edge.export_records import Reference, Settings
-from edgecnn.edge.formats import RUNTIMES
+from edgecnn.edge.runtimes.installed import runtime_for
 
 
 def with_settings(job: ExportJob, tuning: Tuning, reference: tuple[Reference, bytes], files: Sequence[Made]) -> list[Made]:
@@ -35,6 +35,6 @@ def with_settings(job: ExportJob, tuning: Tuning, reference: tuple[Reference, by
     with folder_of(manifest, *reference, [(artifact, data)]) as folder:
         tried = tuple(yardstick.settings(folder, tuning.judge.max_drop_points))
     settled = replace(artifact, settings=Settings(yardstick.machine, yardstick.unit, tried))
-    if settled.tuned and yardstick.runtime and settled.format in RUNTIMES[yardstick.runtime].formats:
-        settled = replace(settled, tuned=replace(settled.tuned, runtime=yardstick.runtime))
+    if settled.tuned:
+        settled = replace(settled, tuned=replace(settled.tuned, runtime=runtime_for(settled.format, yardstick.runtime)))
     return [*files[:place], (settled, data), *files[place + 1 :]]

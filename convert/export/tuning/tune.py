@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from edgecnn.convert.export.tuning.additive import Placement
 from edgecnn.convert.export.tuning.measured_folder import Made, folder_of
 from edgecnn.convert.export.tuning.search import Search
 from edgecnn.convert.export.tuning.yardstick import Tuning
+from edgecnn.edge.errors import MissingDependency
 from edgecnn.edge.export_records import GAIN, Interval, Mended, Reference, TriedPlacement, Tuned
 from edgecnn.edge.files import sha256
 from edgecnn.edge.folder.file_names import TRIED_STEMS, TUNED_STEM
@@ -23,6 +25,7 @@ from edgecnn.edge.manifest import Artifact
 from edgecnn.edge.model.metrics import correct
 from edgecnn.edge.model.preprocess import Floats
 from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.runtimes.installed import installed_runtime, runtime_for
 from edgecnn.edge.text import counted
 
 _PRECISION = "int8"
@@ -98,6 +101,14 @@ def _inverse(ratio: Interval) -> Interval:
     return Interval(1 / ratio.estimate, 1 / ratio.high, 1 / ratio.low)
 
 
+def _judging(model_format: str, tuned_for: str | None) -> str | None:
+    """Return the runtime that judges the files, None for the default: that which they are tuned for, if it is here."""
+    if named := runtime_for(model_format, tuned_for):
+        with suppress(MissingDependency):
+            return installed_runtime(named).name
+    return None
+
+
 @dataclass
 class _Trial:
     """The files of one search."""
@@ -113,6 +124,7 @@ class _Trial:
     def __post_init__(self) -> None:
         self.name = FORMATS[self.base.format].file_name(TUNED_STEM)
         self.operators, self._quantize = self.exporter.quantizer(self.base.format)
+        self._runtime = _judging(self.base.format, self.tuning.yardstick.runtime)
 
     def refuse(self, reason: str) -> None:
         """Say why there is no tuned file."""
@@ -126,7 +138,7 @@ class _Trial:
     def is_usable(self, artifact: Artifact, data: bytes) -> bool:
         """Return whether a plain file is accurate enough to be shipped: only such a one must be beaten."""
         of = self.images.every
-        ours = self.exporter.probabilities(artifact.path, artifact.format, data)[of]
+        ours = self.exporter.probabilities(artifact.path, artifact.format, data, self._runtime)[of]
         return self.tuning.judge.objection(ours, self.reference[2][of], self.job.dataset.test.labels[of]) is None
 
     def made(self, placement: Placement) -> bytes:
@@ -155,7 +167,7 @@ class _Trial:
 
     def objection(self, placement: Placement, data: bytes, on: NDArray[np.bool_]) -> str | None:
         """Return why a placement's file is not accurate enough on these images, and remember what it loses."""
-        ours = self.exporter.probabilities(self.name, self.base.format, data)[on]
+        ours = self.exporter.probabilities(self.name, self.base.format, data, self._runtime)[on]
         keras, labels = self.reference[2][on], self.job.dataset.test.labels[on]
         objection = self.tuning.judge.objection(ours, keras, labels)
         points = 100 * float(correct(keras, labels).mean() - correct(ours, labels).mean())

@@ -14,9 +14,7 @@ from edgecnn.cli.progress import shown
 def doctor(
     target: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="FILE | DIR | ZIP", help="Also run this file, or the .tflite and .onnx files of a folder or bundle."
-        ),
+        typer.Argument(metavar="FILE | DIR | ZIP", help="Also run this file, or the exported files of a folder or bundle."),
     ] = None,
     signature: Annotated[str | None, typer.Option(help="Signature to run, if a TFLite file has several.")] = None,
     json: Json = None,

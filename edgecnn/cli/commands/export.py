@@ -65,7 +65,7 @@ def export(  # Longer than 50 lines: its options and their help.
         str | None,
         typer.Option(
             metavar="[HOST|CORE]",
-            help="Also write tuned.tflite and tuned.onnx: int8 with the layers in float that make it fastest, on this machine, "
+            help="Also write a tuned file of each format: int8 with the layers in float that make it fastest, on this machine, "
             "on a host over ssh, or on an emulated cortex-a53, cortex-a72 or cortex-a76.",
         ),
     ] = None,

@@ -218,3 +218,22 @@ def test_random_inputs_are_unlike_images_and_like_each_other(quiet: Report) -> N
     alike = compared(("old", random), ("new", random))
     assert {(change.old_correct, change.new_correct) for change in alike.changes} == {(None, None)}
     assert "None" not in comparison_text(alike)
+
+
+def test_a_file_that_several_runtimes_ran_is_compared_with_itself_on_each(quiet: Report) -> None:
+    files = [file for file in changed(quiet, STEADY).files if file.name == "int8.tflite"]
+    (own,) = files
+    (slow,) = (file for file in changed(quiet, SLOWER).files if file.name == "int8.tflite")
+    guest = replace(slow, name="int8.tflite openvino", runtime="openvino 2026.4.1")
+    one = replace(quiet, files=(own, guest))
+    other = replace(quiet, files=(guest, replace(own, runtime="ai-edge-litert 9.0")))
+    found = compared(("old", one), ("new", other), 5.0, force=True)
+    assert [change.name for change in found.changes] == ["int8.tflite openvino", "int8.tflite ai-edge-litert"]
+    assert [change.ratio.estimate for change in found.changes] == [1, 1]
+    assert [change.slowdown for change in found.changes] == [PASS, PASS]
+    # One runtime alone is compared with the same one, and the other is named.
+    alone = compared(("old", one), ("new", replace(quiet, files=(own,))), force=True)
+    assert ([change.name for change in alone.changes], alone.only_old) == (
+        ["int8.tflite ai-edge-litert"],
+        ("int8.tflite openvino",),
+    )

@@ -3,14 +3,22 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
 from tests.benchmarks.measure.benchmarking import change_manifest, change_reference, run
+
+
+@pytest.mark.parametrize("threads", [2.5, "2"])
+def test_a_number_of_threads_that_is_none_is_not_blamed_on_the_file(threads: Any, exported: Path) -> None:
+    with pytest.raises(ConfigError, match=f"threads must be 1 to 64, got {threads!r}"):
+        Classifier.load(exported / "int8.onnx", threads=threads)
 
 
 @pytest.mark.parametrize("threads", [0, -1, 65])
@@ -40,7 +48,7 @@ def test_options_out_of_range_are_refused(fields: dict[str, object], message: st
 
 def test_a_format_without_files_is_refused(artifacts: Path, test_split: Split) -> None:
     change_manifest(artifacts, lambda old: replace(old, artifacts=tuple(a for a in old.artifacts if a.format != "onnx")))
-    with pytest.raises(ConfigError, match=r"bars has no onnx file: run edgecnn export formats=onnx"):
+    with pytest.raises(ConfigError, match=r"bars has no onnx file: run edgecnn export .*model.keras formats=onnx"):
         run(artifacts, test_split, "tflite", "onnx")
 
 

@@ -20,7 +20,7 @@ def test_each_kind_of_machine_has_its_yardstick(test_split: Split, monkeypatch: 
     monkeypatch.setattr(choose, "unreachable", lambda hosts: {})
     monkeypatch.setattr(Emulated, "prepare", lambda self: None)
     for where, kind in (("here", Here), ("pi@pi4.local", OverSsh), ("cortex-a72", Emulated)):
-        found = yardstick_of(where, 60, test_split, SILENT, ("tflite",), "onnxruntime")
+        found = yardstick_of(where, 60, test_split, SILENT, ("onnx",), "onnxruntime")
         assert isinstance(found, kind)
         assert (found.seconds, found.runtime) == (60, "onnxruntime")
 
@@ -47,6 +47,11 @@ def test_what_names_no_machine_is_refused(where: str, seconds: float, part: str,
     with pytest.raises(ConfigError) as caught:
         yardstick_of(where, seconds, test_split, SILENT, ("tflite",))
     assert part in str(caught.value)
+
+
+def test_a_runtime_that_no_emulated_core_has_is_refused_before_anything_is_fetched(test_split: Split) -> None:
+    with pytest.raises(ConfigError, match="tune_runtime=openvino is not installed on emulated cores"):
+        yardstick_of("cortex-a53", 60, test_split, SILENT, ("tflite", "onnx"), "openvino")
 
 
 def test_a_host_that_is_not_there_is_one_line_before_anything_is_converted(test_split: Split) -> None:

@@ -61,7 +61,8 @@ FLOAT16 = Setting(1, "litert-fp16", Interval(0.51, 0.51, 0.51), None, None, "UNJ
         (
             Settings("an emulated Cortex-A76", "instructions", (replace(DEFAULT, p50_ns=None, p99_ns=None), FLOAT16)),
             'Classifier.load("{}", runtime="litert-fp16") takes 0.51 (0.51-0.51) of its instructions by default. '
-            "Its accuracy was not judged there. Threads were not tried: instructions do not say how long several take.",
+            "Its accuracy was not judged there. Other files may be faster with their default runtime: measure both together. "
+            "Threads were not tried: instructions do not say how long several take.",
         ),
         (
             Settings("an emulated Cortex-A53", "instructions", (replace(DEFAULT, p50_ns=None, p99_ns=None),)),

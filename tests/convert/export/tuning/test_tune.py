@@ -1,18 +1,16 @@
 """Tuned files of a real export; only the costs are invented, so that the cheapest placement is known."""
 
-import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from edgecnn.benchmarks.proof.write_bundle import write_bundle
-from edgecnn.convert.export.config import ExportConfig
-from edgecnn.convert.export.export import _outdated, export
+from edgecnn.convert.export.file_exporter import FileExporter
 from edgecnn.convert.export.keep_accuracy import Judge, JudgedImages
 from edgecnn.convert.export.tuning.tune import tuned_file
 from edgecnn.convert.export.tuning.yardstick import Tuning
@@ -20,65 +18,12 @@ from edgecnn.convert.tflite.quantize import tflite_scales
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.splits import Labels
 from edgecnn.edge.errors import EdgeCnnError
-from edgecnn.edge.export_records import Interval, Setting, Tuned
+from edgecnn.edge.export_records import Interval, Tuned
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import Floats
-
-FLOAT32 = 10.0
-Objection = Callable[[Floats, Floats, Labels], str | None]
-
-
-def content(candidate: Floats, reference: Floats, labels: Labels) -> str | None:
-    return None
-
-
-@dataclass
-class Invented:
-    """A machine on which a file costs what a function of its integer activations says."""
-
-    cost: Callable[[frozenset[str]], float]
-    width: float = 0.01
-    machine: str = "an invented machine"
-    unit: Literal["time"] = "time"
-    runtime: str | None = None
-    seconds: float = 1000.0
-    most_files: int = 9
-    thorough: list[bool] = field(default_factory=list)
-
-    def compare(self, folder: Path, base: str, *, thorough: bool) -> dict[str, Interval]:
-        self.thorough.append(thorough)
-        models = ModelFolder(folder)
-        assert models.manifest
-        assert models.manifest.reference
-        costs = {file.path: self._of(models, file.path, file.precision) for file in models.manifest.exported}
-        ratios = {name: cost / costs[base] for name, cost in costs.items()}
-        return {name: Interval(ratio, ratio * (1 - self.width), ratio * (1 + self.width)) for name, ratio in ratios.items()}
-
-    def settings(self, folder: Path, max_drop_points: float) -> tuple[Setting, ...]:
-        ratio = Interval(1.5, 1.4, 1.6)
-        return (Setting(1, None, Interval(1, 1, 1), 1e6, None, "PASS"), Setting(2, None, ratio, 1.5e6, None, "PASS"))
-
-    def _of(self, models: ModelFolder, name: str, precision: str) -> float:
-        return FLOAT32 if precision == "float32" else self.cost(frozenset(tflite_scales(models.model(name).data)))
-
-
-def few_floats(operators: frozenset[str]) -> float:
-    """The more integers the dearer, but only down to half of all: the cheapest file has some of both."""
-    return 5.0 + abs(len(operators) - 5)
-
-
-def tuned(
-    artifacts: Path,
-    images: Path,
-    machine: Invented,
-    objection: Objection = content,
-) -> tuple[Manifest, list[str]]:
-    said: list[str] = []
-    tuning = Tuning(machine, Judge(objection, 0.5, lambda *files: 1.0), 0)
-    config = ExportConfig(("tflite",), ("int8",))
-    manifest = export(artifacts / "model.keras", load_dataset(images), config, tuning=tuning, on_step=said.append)
-    return manifest, said
+from edgecnn.edge.runtimes import installed
+from tests.convert.export.tuning.invented import Invented, Objection, content, few_floats, tuned
 
 
 def test_the_cheapest_file_is_written_beside_the_plain_ones_with_its_evidence(
@@ -121,18 +66,6 @@ def test_the_cheapest_file_is_written_beside_the_plain_ones_with_its_evidence(
     write_bundle(bundle, models, load_dataset(idx_folder).test)
     with ModelFolder(bundle) as there:
         assert "tuned.tflite" in there.names
-
-
-@pytest.fixture(scope="module")
-def export_so_far(exported: Path, idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
-    """What an export has made when it tunes: the arguments of `tuned_file`."""
-    asked: list[tuple[Any, ...]] = []
-    folder = tmp_path_factory.mktemp("so far") / "bars"
-    shutil.copytree(exported, folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("edgecnn.convert.export.export.tuned_file", lambda *arguments: asked.append(arguments))
-        tuned(folder, idx_folder, Invented(few_floats))
-    return asked[0]
 
 
 def tuned_again(arguments: tuple[Any, ...], machine: Invented, objection: Objection = content) -> tuple[Any, list[str]]:
@@ -220,32 +153,25 @@ def test_a_plain_file_that_loses_too_much_need_not_be_beaten(export_so_far: tupl
     assert "of float32.tflite's time" in said[-1]
 
 
-@pytest.mark.parametrize(
-    ("tunes", "formats", "plain", "stays"),
-    [
-        (True, ("tflite",), "same", False),
-        (True, ("onnx",), "same", True),
-        (False, ("tflite",), "same", True),
-        (False, ("tflite",), "other", False),
-        (False, ("tflite",), "missing", True),
-    ],
-    ids=["no gain", "another format is tuned", "the same plain file", "another plain file", "no plain file is written"],
-)
-def test_an_earlier_tuned_file_stays_only_as_long_as_it_belongs_to_the_plain_file_that_it_was_compared_with(
-    tunes: bool, formats: tuple[str, ...], plain: str, stays: bool, export_so_far: tuple[Any, ...]
+def test_files_are_judged_by_the_runtime_that_they_are_tuned_for(
+    artifacts: Path, idx_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = export_so_far[0]
-    int8 = job.manifest.artifact("int8.tflite")
-    record = Tuned("Cortex-A72", "time", "int8.tflite", Interval(0.8, 0.8, 0.8), 9, 1.0, 0, ())
-    said: list[str] = []
-    job = replace(
-        job,
-        manifest=job.manifest.with_artifacts(replace(int8, path="tuned.tflite", tuned=record)),
-        tuning=job.tuning if tunes else None,
-        config=ExportConfig(formats, ("int8",)),
-        on_step=said.append,
-    )
-    made = {"same": [int8], "other": [replace(int8, sha256="0" * 64)], "missing": []}[plain]
-    assert _outdated(job, made) == (() if stays else ("tuned.tflite",))
-    # The user learns which machine the file was for.
-    assert [line for line in said if "tuned on Cortex-A72, is deleted" in line] == said[: 0 if stays else 1]
+    asked: list[str | None] = []
+    original = FileExporter.probabilities
+
+    def probabilities(self: FileExporter, name: str, model_format: str, data: bytes, runtime: str | None = None) -> Floats:
+        asked.append(runtime)
+        return original(self, name, model_format, data, runtime)
+
+    monkeypatch.setattr(FileExporter, "probabilities", probabilities)
+    manifest, _ = tuned(artifacts, idx_folder, Invented(few_floats, runtime="litert"))
+    assert set(asked) == {"litert"}
+    artifact = manifest.artifact("tuned.tflite")
+    assert artifact
+    assert artifact.tuned
+    assert artifact.tuned.runtime == "litert"
+    asked.clear()
+    # No machine without this CPU's instructions has it.
+    monkeypatch.setattr(installed, "CPUINFO", artifacts / "none")
+    tuned(artifacts, idx_folder, Invented(few_floats, runtime="litert-fp16"))
+    assert set(asked) == {None}

@@ -1,0 +1,73 @@
+"""A machine whose costs are invented, and exports that are tuned for it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from edgecnn.convert.export.config import ExportConfig
+from edgecnn.convert.export.export import export
+from edgecnn.convert.export.keep_accuracy import Judge
+from edgecnn.convert.export.tuning.yardstick import Tuning
+from edgecnn.convert.tflite.quantize import tflite_scales
+from edgecnn.edge.data.dataset import load_dataset
+from edgecnn.edge.data.splits import Labels
+from edgecnn.edge.export_records import Interval, Setting
+from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model.preprocess import Floats
+
+FLOAT32 = 10.0
+Objection = Callable[[Floats, Floats, Labels], str | None]
+
+
+def content(candidate: Floats, reference: Floats, labels: Labels) -> str | None:
+    return None
+
+
+@dataclass
+class Invented:
+    """A machine on which a file costs what a function of its integer activations says."""
+
+    cost: Callable[[frozenset[str]], float]
+    width: float = 0.01
+    machine: str = "an invented machine"
+    unit: Literal["time"] = "time"
+    runtime: str | None = None
+    seconds: float = 1000.0
+    most_files: int = 9
+    thorough: list[bool] = field(default_factory=list)
+
+    def compare(self, folder: Path, base: str, *, thorough: bool) -> dict[str, Interval]:
+        self.thorough.append(thorough)
+        models = ModelFolder(folder)
+        assert models.manifest
+        assert models.manifest.reference
+        costs = {file.path: self._of(models, file.path, file.precision) for file in models.manifest.exported}
+        ratios = {name: cost / costs[base] for name, cost in costs.items()}
+        return {name: Interval(ratio, ratio * (1 - self.width), ratio * (1 + self.width)) for name, ratio in ratios.items()}
+
+    def settings(self, folder: Path, max_drop_points: float) -> tuple[Setting, ...]:
+        ratio = Interval(1.5, 1.4, 1.6)
+        return (Setting(1, None, Interval(1, 1, 1), 1e6, None, "PASS"), Setting(2, None, ratio, 1.5e6, None, "PASS"))
+
+    def _of(self, models: ModelFolder, name: str, precision: str) -> float:
+        return FLOAT32 if precision == "float32" else self.cost(frozenset(tflite_scales(models.model(name).data)))
+
+
+def few_floats(operators: frozenset[str]) -> float:
+    """The more integers the dearer, but only down to half of all: the cheapest file has some of both."""
+    return 5.0 + abs(len(operators) - 5)
+
+
+def tuned(
+    artifacts: Path,
+    images: Path,
+    machine: Invented,
+    objection: Objection = content,
+) -> tuple[Manifest, list[str]]:
+    said: list[str] = []
+    tuning = Tuning(machine, Judge(objection, 0.5, lambda *files: 1.0), 0)
+    config = ExportConfig(("tflite",), ("int8",))
+    manifest = export(artifacts / "model.keras", load_dataset(images), config, tuning=tuning, on_step=said.append)
+    return manifest, said
