@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from importlib import import_module
+from numbers import Integral
 from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
@@ -98,7 +99,7 @@ class Opener(NamedTuple):
                 its input or output is too large.
             MissingDependency: If the runtime is not installed.
         """
-        if not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS:
+        if not isinstance(threads, Integral) or not 1 <= threads <= MOST_THREADS:
             raise ConfigError(f"{field('threads')} must be 1 to {MOST_THREADS}, got {threads!r}")
         if not trusted:
             self.try_first(model, threads, signature, streaming)

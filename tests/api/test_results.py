@@ -88,6 +88,20 @@ def test_what_is_asked_for_and_not_there_is_named_as_python_names_it(exported: P
         ec.sweep([(4, 4, 4)], reach_percent=0)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        ({"tune": True}, "tune must be a text, for example here, got True"),
+        ({"tune": "here", "tune_seconds": "10s"}, "tune_seconds must be a number of seconds, got '10s'"),
+        ({"tune": "here", "tune_seed": 1.5}, r"tune_seed must be 0 or more, got 1\.5"),
+        ({"tune_seconds": 10}, "tune_seconds says how to tune: add tune=here"),
+    ],
+)
+def test_arguments_of_tuning_are_refused_before_the_model_is_read(arguments: dict[str, Any], part: str) -> None:
+    with pytest.raises(ec.ConfigError, match=part):
+        ec.export("nowhere.keras", **arguments)
+
+
 def test_a_report(report: ec.Report, tmp_path: Path) -> None:
     check(report)
     table(report.rows())

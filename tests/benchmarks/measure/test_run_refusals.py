@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from edgecnn.benchmarks.measure.options import BenchOptions
@@ -19,6 +20,7 @@ from tests.benchmarks.measure.benchmarking import change_manifest, change_refere
 def test_a_number_of_threads_that_is_none_is_not_blamed_on_the_file(threads: Any, exported: Path) -> None:
     with pytest.raises(ConfigError, match=f"threads must be 1 to 64, got {threads!r}"):
         Classifier.load(exported / "int8.onnx", threads=threads)
+    assert Classifier.load(exported / "int8.onnx", threads=cast(int, np.int64(2)))
 
 
 @pytest.mark.parametrize("threads", [0, -1, 65])

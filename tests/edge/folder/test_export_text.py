@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from edgecnn.benchmarks.proof.write_bundle import Bundled
 from edgecnn.edge.export_records import Interval, Mended, Parity, Setting, Settings
 from edgecnn.edge.folder.export_text import export_text
 from edgecnn.edge.manifest import Manifest
@@ -118,6 +119,19 @@ def test_a_file_that_differs_much_is_said_with_what_to_do(exported: Path) -> Non
         text = " ".join(export_text(changed, Path("out"), INT8).split())
         expected = "int8.tflite gives another class than Keras for 4 of 60 images: edgecnn diagnose out/int8.tflite shows which"
         assert (expected in text) == told
+
+
+def test_a_folder_with_spaces_is_quoted_in_commands(exported: Path) -> None:
+    manifest = Manifest.load(exported)
+    plain = manifest.artifact("int8.tflite")
+    assert plain is not None
+    changed = manifest.with_artifacts(replace(plain, parity=Parity(60, 9, 0.9)))
+    text = " ".join(export_text(changed, Path("o ut"), INT8).split())
+    assert text.endswith("Next: edgecnn bench 'o ut'")
+    assert "edgecnn diagnose 'o ut/int8.tflite'" in text
+    bundled = Bundled("to/o ut.zip", 1, "0" * 64, ("int8.tflite",), 1, 1, {}).to_text()
+    assert "edgecnn verify 'o ut.zip'\n" in bundled
+    assert bundled.endswith("edgecnn bench 'o ut.zip'")
 
 
 def test_outputs_that_do_not_depend_on_the_image_are_said_to_agree_by_nothing(exported: Path) -> None:
