@@ -9,6 +9,7 @@ from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.folder.file_names import BUNDLE_SUFFIX
 from edgecnn.edge.folder.model_folder import opened
+from edgecnn.edge.formats import format_of
 from edgecnn.edge.progress import SILENT, Progress
 
 
@@ -44,7 +45,7 @@ def bundle(
         MissingDependency: If a runtime is not installed: its golden outputs can't be computed without it.
     """
     with opened(folder) as models:
-        if not models.is_folder:
+        if not models.is_folder and format_of(models.path):
             raise ConfigError(f"{models.named} is one file: name its folder")
         path = Path(out) if out else bundle_path(models.named)
         if path.suffix.lower() != BUNDLE_SUFFIX:
