@@ -166,7 +166,7 @@ def _outdated(job: ExportJob, made: Sequence[Artifact]) -> tuple[str, ...]:
         if again or other or not _is_intact(job.folder / earlier.path, earlier.sha256):
             reason = "tuning it again showed no gain" if again else f"{earlier.tuned.compared_with} was made again"
             if not again and not other:
-                reason = "it is not the file that was written, so tune again"
+                reason = "it is missing or altered, so tune again"
             job.on_step(f"{earlier.path}, tuned on {earlier.tuned.machine}, is deleted: {reason}")
             gone.append(earlier.path)
     return tuple(gone)
