@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from edgecnn.benchmarks.proof.write_bundle import write_bundle
+from edgecnn.convert.export import file_exporter
 from edgecnn.convert.export.file_exporter import FileExporter
 from edgecnn.convert.export.keep_accuracy import Judge, JudgedImages
 from edgecnn.convert.export.tuning.tune import tuned_file
@@ -19,10 +20,11 @@ from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.splits import Labels
 from edgecnn.edge.errors import EdgeCnnError
 from edgecnn.edge.export_records import Interval, Tuned
+from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import Floats
-from edgecnn.edge.runtimes import installed
+from edgecnn.edge.runtimes import installed, opener_for
 from tests.convert.export.tuning.invented import Invented, Objection, content, few_floats, tuned
 
 
@@ -175,3 +177,25 @@ def test_files_are_judged_by_the_runtime_that_they_are_tuned_for(
     monkeypatch.setattr(installed, "CPUINFO", artifacts / "none")
     tuned(artifacts, idx_folder, Invented(few_floats, runtime="litert-fp16"))
     assert set(asked) == {None}
+
+
+def test_probabilities_of_a_named_runtime_are_its_own_and_tried_in_a_child_first(
+    export_so_far: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporter, plain = export_so_far[1], export_so_far[5]
+    opened: list[tuple[str, bool]] = []
+
+    class Noted:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def open_file(self, model: ModelFile, threads: int, trusted: bool) -> Any:
+            opened.append((self.name, trusted))
+            return opener_for(self.name).open_file(model, threads, trusted=trusted)
+
+    monkeypatch.setattr(file_exporter, "opener_for", Noted)
+    artifact, data = plain[0]
+    by_default = exporter.probabilities(artifact.path, artifact.format, data)
+    np.testing.assert_array_equal(exporter.probabilities(artifact.path, artifact.format, data, "litert"), by_default)
+    # What was made here may crash another runtime than its own.
+    assert opened == [("tflite", True), ("litert", False)]
