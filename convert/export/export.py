@@ -163,12 +163,16 @@ def _outdated(job: ExportJob, made: Sequence[Artifact]) -> tuple[str, ...]:
         plain = job.manifest.artifact(earlier.tuned.compared_with)
         again = job.tuning is not None and earlier.format in job.config.formats and _like(earlier, job.tuning)
         other = plain is None or new.get(plain.path, plain.sha256) != plain.sha256
-        if again or other or not _is_intact(job.folder / earlier.path, earlier.sha256):
-            reason = "tuning it again showed no gain" if again else f"{earlier.tuned.compared_with} was made again"
-            if not again and not other:
-                reason = "it is missing or altered, so tune again"
-            job.on_step(f"{earlier.path}, tuned on {earlier.tuned.machine}, is deleted: {reason}")
-            gone.append(earlier.path)
+        if again:
+            reason = "tuning it again showed no gain"
+        elif other:
+            reason = f"{earlier.tuned.compared_with} was made again"
+        elif not _is_intact(job.folder / earlier.path, earlier.sha256):
+            reason = "it is missing or altered, so tune again"
+        else:
+            continue
+        job.on_step(f"{earlier.path}, tuned on {earlier.tuned.machine}, is deleted: {reason}")
+        gone.append(earlier.path)
     return tuple(gone)
 
 

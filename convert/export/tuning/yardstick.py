@@ -58,7 +58,7 @@ class Yardstick(Protocol):
             max_drop_points: Percentage points that the file may lose, for the verdicts.
 
         Returns:
-            The settings: one thread of the default runtime, then the others. A runtime that is missing there is none of them.
+            The settings: one thread of the default runtime, then the others, without runtimes that are missing there.
 
         Raises:
             EdgeCnnError: As in `compare`.

@@ -101,22 +101,11 @@ def _transfer(photos: Path, scratch: Path) -> Claim:
     """Time the whole command of docs/how-to/own-pictures.md with a larger network; the weights are random."""
     weights = scratch / "mobilenetv2.weights.h5"
     load_keras().applications.MobileNetV2((_SMALL, _SMALL, 3), include_top=False, weights=None).save_weights(weights)
-    options = (
-        "--size",
-        f"{_SMALL}x{_SMALL}",
-        "--val-share",
-        "0.1",
-        "--epochs",
-        str(_TRANSFER_EPOCHS),
-        "--out",
-        scratch / "out",
-    )
+    files = ("--data", str(photos), "--weights", str(weights), "--out", str(scratch / "out"))
+    options = ("--size", f"{_SMALL}x{_SMALL}", "--val-share", "0.1", "--epochs", str(_TRANSFER_EPOCHS))
     start = time.monotonic()
-    subprocess.run(
-        [_EDGECNN, "train", "--data", photos, *options, "--transfer", "mobilenetv2", "--weights", weights],
-        check=True,
-        capture_output=True,
-    )
+    command = [_EDGECNN, "train", "--transfer", "mobilenetv2", *files, *options]
+    subprocess.run(command, check=True, capture_output=True)
     return at_most(
         "edgecnn train --transfer mobilenetv2, minutes",
         (time.monotonic() - start) / 60,
