@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from edgecnn.convert.keras.load import load_keras, load_tensorflow
+from edgecnn.convert.keras.load import load_keras, load_tensorflow, load_tensorflow_to_train
 from edgecnn.convert.keras.manifest import earlier_manifest
 from edgecnn.convert.training.checkpoint import load_checkpoint, writing
 from edgecnn.convert.training.config import TrainConfig
@@ -130,6 +130,7 @@ def train_together(
 def _train(run: TrainingRun) -> TrainResult | None:
     if run.config.patience is not None and run.dataset.val is None:
         raise needs_validation("patience", run.dataset)
+    load_tensorflow_to_train()
     if run.chief:
         try:
             earlier_manifest(run.folder)  # Raises if the folder is another program's.

@@ -29,6 +29,7 @@ _PARTS: dict[str, Callable[[Path], list[Claim]]] = {
     "serve": serving.measure,
     "tools": own_tools.measure,
     "speed": training.measure_speed,
+    "taught": training.measure_taught,
     "few": training.measure_few,
     "many": training.measure_many,
     "small": shrinking.measure,

@@ -28,7 +28,7 @@ def measure(folder: Path) -> list[Claim]:
             "typer": [sys.executable, "-c", "import typer"],
             "help": [_EDGECNN, "--help"],
             "bench help": [_EDGECNN, "bench", "--help"],
-            "five lines": [sys.executable, str(Path(__file__).with_name("five_lines.py")), model, str(digit)],
+            "five lines": [sys.executable, str(Path(__file__).with_name("baselines") / "five_lines.py"), model, str(digit)],
             "predict": [_EDGECNN, "predict", model, str(digit)],
             "predict --index": [_EDGECNN, "predict", model, "--index", "47"],
             # The imports that any typer command needs to run the file.

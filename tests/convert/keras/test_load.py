@@ -1,7 +1,11 @@
 """TensorFlow is imported late, and its absence is reported in one line."""
 
 import logging
+import os
+import platform
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -27,3 +31,42 @@ def test_a_sweep_does_not_warn_that_each_network_is_traced(caplog: pytest.LogCap
     finally:
         log.removeHandler(caplog.handler)
     assert set(caplog.messages) == {"something else"}
+
+
+# In processes of their own: TensorFlow chooses its kernels once, while it is imported.
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+BEFORE = "import os, sys; from pathlib import Path; from edgecnn.convert.keras import load"
+TRAINING = """
+import edgecnn as ec
+config = ec.TrainConfig(epochs=1, filters=(4, 4, 4))
+ec.train(Path(sys.argv[1]), Path(sys.argv[2]), config=config)
+"""
+AFTER = f"""
+from tensorflow.python.util import _pywrap_util_port
+print(_pywrap_util_port.IsMklEnabled(), os.environ.get("{ONEDNN}"))
+"""
+
+
+def kernels(code: str, *arguments: str, setting: str | None = None) -> tuple[str, str]:
+    """Run code that imports TensorFlow; return whether it has oneDNN's kernels, and the variable then."""
+    environment = {name: value for name, value in os.environ.items() if name != ONEDNN}
+    environment |= {ONEDNN: setting} if setting else {}
+    command = [sys.executable, "-c", f"{BEFORE}\n{code}\n{AFTER}", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    enabled, variable = done.stdout.split()
+    return enabled, variable
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="elsewhere TensorFlow chooses")
+def test_training_takes_onednn_and_its_children_choose_for_themselves(idx_folder: Path, tmp_path: Path) -> None:
+    assert kernels(TRAINING, str(idx_folder), str(tmp_path)) == ("True", "None")
+
+
+def test_who_sets_the_variable_decides() -> None:
+    assert kernels("load.load_tensorflow_to_train()", setting="0") == ("False", "0")
+
+
+def test_other_commands_leave_the_choice_to_tensorflow() -> None:
+    chosen = kernels("import tensorflow")
+    assert kernels("load.load_tensorflow()") == chosen
+    assert kernels("load.load_tensorflow(); load.load_tensorflow_to_train()") == chosen
