@@ -5,9 +5,8 @@ from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from edgecnn.convert.keras.load import load_keras, load_tensorflow, load_tensorflow_to_train
+from edgecnn.convert.keras.load import load_tensorflow, load_tensorflow_to_train
 from edgecnn.convert.keras.manifest import earlier_manifest
 from edgecnn.convert.training.checkpoint import load_checkpoint, writing
 from edgecnn.convert.training.config import TrainConfig
@@ -18,6 +17,7 @@ from edgecnn.convert.training.distributed.strategy import hold_engine_back
 from edgecnn.convert.training.distributed.worker import SingleWorker
 from edgecnn.convert.training.fit.augmentation import VARIATIONS
 from edgecnn.convert.training.fit.batches import training_batches, validation_batches
+from edgecnn.convert.training.fit.board import board
 from edgecnn.convert.training.fit.epoch_callback import epoch_callback
 from edgecnn.convert.training.fit.interrupt import HeldInterrupt
 from edgecnn.convert.training.fit.kept_memory import freed_memory_kept
@@ -167,7 +167,7 @@ def _fit(
     watcher = epoch_callback(run, checkpoint, held, worker)
     with quiet():  # The first generator of a process makes TensorFlow's C++ print about its memory.
         list(load_tensorflow().data.Dataset.from_generator(lambda: iter([0]), output_types="int32"))
-    model, val, interrupted, board = prepared.model, run.dataset.val, False, []
+    model, val, interrupted, boards = prepared.model, run.dataset.val, False, []
     try:
         with (
             held,
@@ -188,11 +188,12 @@ def _fit(
                     batches = training_batches(run, readers.train, prepared, start, worker)
                     worker.prepare(model, batches)
                 # Its count of batches begins again.
-                board = _board(run.folder / (f"{log_folder}-epoch-{start + 1}" if later else log_folder)) if run.chief else []
-                options = {"shuffle": False, "verbose": 0, "callbacks": [*board, watcher], "validation_data": validation}
+                name = f"{log_folder}-epoch-{start + 1}" if later else log_folder
+                boards = [board(run.folder / name, run.batches)] if run.chief else []
+                options = {"shuffle": False, "verbose": 0, "callbacks": [*boards, watcher], "validation_data": validation}
                 model.fit(batches, initial_epoch=start, epochs=end, **options)
     except (KeyboardInterrupt, SystemExit) as error:
-        for callback in board:
+        for callback in boards:
             callback.on_train_end()  # Writes the last events, which fit does only if it succeeds.
         if not run.chief or isinstance(error, SystemExit):
             raise
@@ -203,8 +204,3 @@ def _fit(
     if run.cluster and not interrupted:
         run.on_text(f"Worker {worker.number} of {worker.count}: the weights' SHA-256 is {weights_digest(model)}")
     return FinishedFit(watcher.checkpoint, interrupted, log_folder) if run.chief else None
-
-
-def _board(folder: Path) -> list[Any]:
-    # No graph: TensorBoard can't read the one that Keras 3 writes ("Malformed GraphDef").
-    return [load_keras().callbacks.TensorBoard(log_dir=str(folder), update_freq=1, write_graph=False)]
