@@ -1,5 +1,6 @@
 """TensorBoard's log has enough of the batches to draw a curve, and no more."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import keras
@@ -19,5 +20,5 @@ def test_about_50_batches_of_each_epoch_are_written(batches: int, written: int, 
     log = EventAccumulator(str(tmp_path / "train"), {"tensors": 0}).Reload()
     steps = [event.step for event in log.Tensors("batch_loss")]
     assert (len(steps), steps[written] - steps[0]) == (2 * written, batches)  # The second epoch's first batch.
-    assert {late - early for early, late in zip(steps[:written], steps[1:written], strict=False)} == {apart}
+    assert {late - early for early, late in pairwise(steps[:written])} == {apart}
     assert len(log.Tensors("epoch_loss")) == 2
