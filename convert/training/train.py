@@ -176,17 +176,16 @@ def _fit(
             open_readers(run.dataset, run.on_text) as readers,
             freed_memory_kept(),
         ):
-            batches = training_batches(run, readers.train, prepared, done, worker)
+            batches, first = training_batches(run, readers.train, prepared, done, worker)
             validation = validation_batches(run, val, readers.val, prepared) if val and readers.val else None
-            worker.prepare(model, batches)
+            worker.prepare(model, first)
             for phase in phases_of(run.config):
                 start, end, later = max(done, phase.start), min(epochs, phase.end), phase.start > done
                 if start >= end or model.stop_training:
                     continue
-                if later:  # Keras may count an epoch of the images more at the start of each fit.
+                if later:
                     begin_phase(run, prepared, phase)
-                    batches = training_batches(run, readers.train, prepared, start, worker)
-                    worker.prepare(model, batches)
+                    worker.prepare(model, first)
                 # Its count of batches begins again.
                 name = f"{log_folder}-epoch-{start + 1}" if later else log_folder
                 boards = [board(run.folder / name, run.batches)] if run.chief else []

@@ -60,14 +60,14 @@ class ClusterWorker(SingleWorker):
             (agreed,) = self._from_chief([np.float64(number)])
         return int(agreed)
 
-    def prepare(self, model: Any, batches: Any) -> None:
+    def prepare(self, model: Any, batch: Any) -> None:
         """See `SingleWorker`."""
         check_model(model)
         model.optimizer.build(model.trainable_variables)
         self._compare(model)
         # The same seed made the same weights, unless CPUs compute differently; a resumed chief has other weights.
         self._take_over([*model.variables, *model.optimizer.variables])
-        inputs, targets, *_ = batches[0]  # Class weights may follow.
+        inputs, targets, *_ = batch  # Class weights may follow.
         model.test_on_batch(inputs[:1], targets[:1])  # Keras creates its metrics at their first use.
         model.reset_metrics()
         model.train_step = shared_step(model, self._strategy, self.count, self._asks, self._stopped)

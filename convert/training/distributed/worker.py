@@ -39,8 +39,8 @@ class SingleWorker:
         """Return the chief's value of a number."""
         return number
 
-    def prepare(self, model: Any, batches: Any) -> None:
-        """Make `model.fit` train together with the others, from the chief's weights, on `batches`."""
+    def prepare(self, model: Any, batch: Any) -> None:
+        """Make `model.fit` train together with the others, from the chief's weights, on batches such as this one."""
         model.optimizer.build(model.trainable_variables)  # Else TensorFlow traces a step twice, the first time to make these.
 
     def check(self, held: HeldInterrupt) -> None:

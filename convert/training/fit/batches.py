@@ -1,10 +1,12 @@
-"""Batches for training and for validation, one at a time."""
+"""Batches for training and for validation, one at a time, as TensorFlow takes them."""
 
+from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 
 import numpy as np
 
-from edgecnn.convert.keras.load import load_keras
+from edgecnn.convert.keras.load import load_tensorflow
 from edgecnn.convert.training.class_weights import balanced_weights
 from edgecnn.convert.training.distributed.worker import SingleWorker
 from edgecnn.convert.training.fit.augmentation import varied
@@ -17,8 +19,8 @@ from edgecnn.edge.model.preprocess import Images
 
 def training_batches(
     run: TrainingRun, reader: BatchReader, prepared: PreparedModel, first_epoch: int, worker: SingleWorker
-) -> Any:
-    """Return a Keras data source that reads and converts a batch at a time, in a different order each epoch.
+) -> tuple[Any, Batch]:
+    """Return a `tf.data.Dataset`, each iteration of which is the next epoch in an order of its own, and its first batch.
 
     Args:
         run: Images, batch size, seed, and how images are varied.
@@ -31,41 +33,28 @@ def training_batches(
     balanced = config.class_weights == "balanced"
     weights = balanced_weights(split.labels, len(run.dataset.class_names)) if balanced else None
 
-    class Batches(load_keras().utils.PyDataset):  # type: ignore[misc]  # Keras has no types.
-        def __init__(self) -> None:
-            super().__init__()
-            self.epoch = first_epoch
-            self.order = self.shuffled()
+    def batches(epoch: int) -> Iterator[Batch]:
+        order = np.random.default_rng([config.seed, epoch]).permutation(len(split.labels))
 
-        def shuffled(self) -> Any:
-            return np.random.default_rng([config.seed, self.epoch]).permutation(len(split.labels))
-
-        def chosen(self, index: int) -> Indices:
-            found: Indices = self.order[index * config.batch_size : (index + 1) * config.batch_size]
+        def chosen(index: int) -> Indices:
+            found: Indices = order[index * config.batch_size : (index + 1) * config.batch_size]
             return found
 
-        def __len__(self) -> int:
-            return run.batches
-
-        def __getitem__(self, index: int) -> Batch:
-            return reader.batch(index, run.batches, self.chosen, self.prepared)
-
-        def prepared(self, index: int, images: Images) -> Batch:
-            images = varied(config.variation, images, np.random.default_rng([config.seed, self.epoch, index]))
-            images, labels = worker.part(images), worker.part(split.labels[self.chosen(index)])
+        def ready(index: int, images: Images) -> Batch:
+            images = varied(config.variation, images, np.random.default_rng([config.seed, epoch, index]))
+            images, labels = worker.part(images), worker.part(split.labels[chosen(index)])
             batch = classifier.inputs(images), teacher.targets(images, labels) if teacher else labels
             return batch if weights is None else (*batch, weights[labels])
 
-        def on_epoch_end(self) -> None:
-            self.epoch += 1
-            self.order = self.shuffled()
-            reader.next_epoch()
+        return reader.batches(run.batches, chosen, ready)
 
-    return Batches()
+    epochs = count(first_epoch)
+    first = next(batches(first_epoch))
+    return _dataset(lambda: batches(next(epochs)), run.batches, first), first
 
 
 def validation_batches(run: TrainingRun, split: Split, reader: BatchReader, prepared: PreparedModel) -> Any:
-    """Return a Keras data source of the validation images, in order, never varied; the same on all workers.
+    """Return a `tf.data.Dataset` of the validation images, in order, never varied; the same on all workers.
 
     Args:
         run: Batch size and classes.
@@ -76,21 +65,28 @@ def validation_batches(run: TrainingRun, split: Split, reader: BatchReader, prep
     """
     size, identity = run.config.batch_size, np.eye(len(run.dataset.class_names), dtype=np.float32)
 
-    class Batches(load_keras().utils.PyDataset):  # type: ignore[misc]  # Keras has no types.
-        def chosen(self, index: int) -> Indices:
-            return np.arange(index * size, min((index + 1) * size, len(split.labels)))
+    def chosen(index: int) -> Indices:
+        return np.arange(index * size, min((index + 1) * size, len(split.labels)))
 
-        def __len__(self) -> int:
-            return -(-len(split.labels) // size)
+    def ready(index: int, images: Images) -> Batch:
+        labels = split.labels[chosen(index)]
+        return prepared.classifier.inputs(images), identity[labels] if prepared.teacher else labels
 
-        def __getitem__(self, index: int) -> Batch:
-            return reader.batch(index, len(self), self.chosen, self.prepared)
+    def batches() -> Iterator[Batch]:
+        return reader.batches(-(-len(split.labels) // size), chosen, ready)
 
-        def prepared(self, index: int, images: Images) -> Batch:
-            labels = split.labels[self.chosen(index)]
-            return prepared.classifier.inputs(images), identity[labels] if prepared.teacher else labels
+    return _dataset(batches, -(-len(split.labels) // size), next(batches()))
 
-        def on_epoch_end(self) -> None:
-            reader.next_epoch()
 
-    return Batches()
+def _dataset(batches: Callable[[], Iterator[Batch]], number: int, first: Batch) -> Any:
+    """Return a dataset of a number of batches, whose shapes but for the first dimension are those of one of them.
+
+    Not Keras's `PyDataset`: it has TensorFlow tune how batches are read, in a thread that misses the end of an epoch if the
+    machine is busy. The next epoch waits for that thread, up to a minute.
+    """
+    data = load_tensorflow().data
+    options = data.Options()
+    options.autotune.enabled = False
+    signature = tuple(load_tensorflow().TensorSpec((None, *part.shape[1:]), part.dtype) for part in first)
+    dataset = data.Dataset.from_generator(batches, output_signature=signature)
+    return dataset.apply(data.experimental.assert_cardinality(number)).with_options(options)

@@ -1,5 +1,6 @@
 """Reads the images of batches ahead of the training step."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -34,41 +35,38 @@ _MOST_PROCESSES = 16
 class BatchReader:
     """The batches of an epoch; while one is trained on, the next ones are decoded, varied and converted.
 
-    Keras's own prefetching does nothing here: with deterministic kernels TensorFlow removes it.
+    TensorFlow's own prefetching does nothing here: it is removed where kernels are deterministic.
     """
 
     def __init__(self, start: Start, thread: ThreadPoolExecutor, failures: list[Exception]) -> None:
         """Read by `start`, prepare in `thread`, and note in `failures` what goes wrong."""
         self._start, self._thread, self._failures = start, thread, failures
-        self._started: dict[int, Future[Batch]] = {}
 
-    def batch(
-        self, index: int, count: int, chosen: Callable[[int], Indices], prepared: Callable[[int, Images], Batch]
-    ) -> Batch:
-        """Return a batch as Keras takes it.
+    def batches(
+        self, count: int, chosen: Callable[[int], Indices], prepared: Callable[[int, Images], Batch]
+    ) -> Iterator[Batch]:
+        """Yield the batches of an epoch as Keras takes them.
 
         Args:
-            index: Number of the batch in its epoch, from 0.
             count: Number of batches in an epoch.
             chosen: Gives the positions of the images of a batch.
-            prepared: Makes a batch of its number and its images, uint8 (n, h, w, c); called for one at a time, in their order.
+            prepared: Makes a batch of its number, from 0, and its images, uint8 (n, h, w, c); called for one at a time, in
+                their order.
 
         Raises:
             ArtifactError: If an image can't be read; the message names it.
         """
+        started: deque[Future[Batch]] = deque()
         try:
-            for number in range(index, min(index + _AHEAD + 1, count)):
-                if number not in self._started:
-                    started = partial(_prepared, prepared, number, self._start(chosen(number)))
-                    self._started[number] = self._thread.submit(started)
-            return self._started.pop(index).result()
+            for number in range(count + _AHEAD):
+                if number < count:
+                    images = self._start(chosen(number))
+                    started.append(self._thread.submit(partial(_prepared, prepared, number, images)))
+                if number >= _AHEAD:
+                    yield started.popleft().result()
         except Exception as error:
             self._failures.append(error)
             raise
-
-    def next_epoch(self) -> None:
-        """Forget what was started: the next epoch has other batches."""
-        self._started.clear()
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def pairs(index: int) -> Indices:
     return [2 * index, 2 * index + 1]
 
 
-def test_the_next_batches_are_started_with_each_one_that_is_asked_for_and_each_once() -> None:
+def test_the_next_two_batches_are_started_with_each_one_that_is_asked_for_and_each_once() -> None:
     started: list[list[int]] = []
 
     def start(indices: Indices) -> Callable[[], Images]:
@@ -47,13 +47,14 @@ def test_the_next_batches_are_started_with_each_one_that_is_asked_for_and_each_o
 
     with ThreadPoolExecutor(1) as thread:
         reader = BatchReader(start, thread, [])
-        for index in range(5):
-            assert np.array_equal(reader.batch(index, 5, pairs, images_of)[0], numbered(20)[pairs(index)])
+        for index, (images, number) in enumerate(reader.batches(5, pairs, images_of)):
+            assert (number, images.tolist()) == (index, numbered(20)[pairs(index)].tolist())
             assert started == [pairs(number) for number in range(min(index + 3, 5))]
-        # Another order: what was started for the last one is forgotten.
-        reader.batch(0, 5, pairs, images_of)[0]
-        reader.next_epoch()
-        assert np.array_equal(reader.batch(1, 5, lambda index: [9 - index], images_of)[0], numbered(20)[[8]])
+        assert number == 4
+        # Another order, after an epoch that was given up.
+        next(reader.batches(5, pairs, images_of))
+        ((images, _),) = reader.batches(1, lambda index: [9 - index], images_of)
+        assert np.array_equal(images, numbered(20)[[9]])
 
 
 @pytest.mark.usefixtures("always_in_processes")
@@ -65,12 +66,11 @@ def test_files_are_decoded_in_processes_once_and_kept(dataset: Dataset) -> None:
         assert isinstance(dataset.train, FileSplit)
         expected = dataset.train.images(range(30))
         for _ in range(2):
-            images = np.concatenate([found.train.batch(index, 15, pairs, images_of)[0] for index in range(15)])
+            images = np.concatenate([images for images, _ in found.train.batches(15, pairs, images_of)])
             assert np.array_equal(images, expected)
-            found.train.next_epoch()
             for path in dataset.train.folder.iterdir():  # What is kept needs no file.
                 path.unlink()
-        assert np.array_equal(found.val.batch(0, 1, pairs, images_of)[0], dataset.val.images([0, 1]))
+        assert np.array_equal(next(found.val.batches(1, pairs, images_of))[0], dataset.val.images([0, 1]))
     assert said == ["Image files are decoded in 2 processes, and 35 of 35 images are then kept in memory (0 MiB)"]
 
 
@@ -80,7 +80,7 @@ def test_a_small_set_is_decoded_here_and_what_has_no_room_again(dataset: Dataset
     monkeypatch.setattr(readers, "DecoderProcesses", None)
     said: list[str] = []
     with open_readers(dataset, said.append) as found:
-        assert np.array_equal(found.train.batch(0, 15, pairs, images_of)[0], dataset.train.images([0, 1]))
+        assert np.array_equal(next(found.train.batches(15, pairs, images_of))[0], dataset.train.images([0, 1]))
     # 7 images: 6 of 30 and 1 of 5.
     assert said == ["Image files are decoded in this process, and 7 of 35 images are then kept in memory (0 MiB)"]
 
@@ -90,7 +90,8 @@ def test_arrays_are_read_as_they_are(idx_folder: Path) -> None:
     dataset = load_dataset(idx_folder)
     with open_readers(dataset, said.append) as found:
         assert found.val is None
-        assert np.array_equal(found.train.batch(3, 10, pairs, images_of)[0], dataset.train.images([6, 7]))
+        *_, (images, _) = found.train.batches(4, pairs, images_of)
+        assert np.array_equal(images, dataset.train.images([6, 7]))
     assert said == []
 
 
@@ -101,7 +102,7 @@ def test_an_error_that_tensorflow_made_its_own_is_the_picture_s_again(dataset: D
 
     def fit(reader: BatchReader) -> None:
         try:
-            reader.batch(1, 15, pairs, images_of)[0]
+            list(reader.batches(15, pairs, images_of))
         except ArtifactError as error:
             raise RuntimeError(f"UnknownError: {error} Traceback ...") from None
 
