@@ -18,7 +18,7 @@ from edgecnn.edge.model.preprocess import Images
 
 
 def training_batches(
-    run: TrainingRun, reader: BatchReader, prepared: PreparedModel, first_epoch: int, worker: SingleWorker
+    run: TrainingRun, reader: BatchReader, prepared: PreparedModel, done: int, worker: SingleWorker
 ) -> tuple[Any, Batch]:
     """Return a `tf.data.Dataset`, each iteration of which is the next epoch in an order of its own, and its first batch.
 
@@ -26,7 +26,7 @@ def training_batches(
         run: Images, batch size, seed, and how images are varied.
         reader: Reads the images.
         prepared: Makes the inputs, as wherever the model runs, and the targets, if there is a teacher.
-        first_epoch: Number of the first epoch, from 0.
+        done: Number of epochs before the first of these.
         worker: Takes its part of each batch.
     """
     split, config, classifier, teacher = run.dataset.train, run.config, prepared.classifier, prepared.teacher
@@ -48,8 +48,8 @@ def training_batches(
 
         return reader.batches(run.batches, chosen, ready)
 
-    epochs = count(first_epoch)
-    first = next(batches(first_epoch))
+    epochs = count(done + 1)
+    first = next(batches(done + 1))
     return _dataset(lambda: batches(next(epochs)), run.batches, first), first
 
 
