@@ -79,7 +79,7 @@ def validation_batches(run: TrainingRun, split: Split, reader: BatchReader, prep
 
 
 def _dataset(batches: Callable[[], Iterator[Batch]], number: int, first: Batch) -> Any:
-    """Return a dataset of a number of batches, whose shapes but for the first dimension are those of one of them.
+    """Return a dataset of a number of batches, with the shapes of one of them except the first dimension.
 
     Not Keras's `PyDataset`: it has TensorFlow tune how batches are read, in a thread that misses the end of an epoch if the
     machine is busy. The next epoch waits for that thread, up to a minute.
