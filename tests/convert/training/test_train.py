@@ -17,7 +17,6 @@ from edgecnn.convert.training.model.custom_model import resolved, unsettled_shar
 from edgecnn.convert.training.train import train
 from edgecnn.convert.training.training_run import TrainState
 from edgecnn.edge.data.dataset import load_dataset
-from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.inference.classifier import Classifier
@@ -224,23 +223,6 @@ def test_tensorboard_gets_curves_and_no_graph_that_it_can_not_read(trained: Path
     assert "keras" not in tags["tensors"]  # Keras's name for a model's graph.
     assert not tags["graph"]
     assert not tags["meta_graph"]
-
-
-def test_tensorflow_does_not_tune_how_batches_are_read(
-    idx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its thread misses the end of an epoch if the machine is busy, and the next epoch waits for it, up to a minute."""
-    taken: list[Any] = []
-    fit = keras.Model.fit
-
-    def watched(model: Any, batches: Any, **options: Any) -> Any:
-        taken.extend([batches, options["validation_data"]])
-        return fit(model, batches, **options)
-
-    monkeypatch.setattr(keras.Model, "fit", watched)
-    images = load_dataset(idx_folder, FolderOptions(val_share=0.2))
-    train(images, replace(CONFIG, epochs=1), tmp_path, UNIT)
-    assert [(len(batches), batches.options().autotune.enabled) for batches in taken] == [(6, False), (2, False)]
 
 
 def test_a_folder_with_a_manifest_of_something_else_is_left_alone(idx_folder: Path, tmp_path: Path) -> None:
