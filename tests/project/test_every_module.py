@@ -98,6 +98,7 @@ ELSEWHERE = {
         "convert/training/distributed/strategy",
     ),
     "convert/training/test_train.py": (
+        "convert/keras/manifest", "convert/training/checkpoint", "convert/training/config",
         "convert/training/fit/epoch_callback", "convert/training/prepared_model",
         "convert/training/records", "convert/training/trained_model", "convert/training/training_run", "edge/provenance",
     ),
