@@ -47,8 +47,8 @@ def load_tensorflow() -> Any:
 def load_tensorflow_to_train() -> Any:
     """Import TensorFlow with oneDNN's kernels on x86-64, and return the module. Errors are those of `load_tensorflow`.
 
-    TensorFlow takes them by itself on CPUs with AVX512_VNNI, AVX512_BF16 or AMX. On others a training step takes half the time
-    or less with them (docs/explanation/training.md), but a single image takes longer, so commands that don't train leave the
+    TensorFlow takes them by itself on CPUs with AVX512_VNNI, AVX512_BF16 or AMX. On others training takes down to half
+    the time with them (docs/explanation/training.md), but a single image takes longer, so commands that don't train leave the
     choice to TensorFlow. It is made at the import: if TensorFlow is imported already, or the user sets the variable, this
     changes nothing.
     """

@@ -12,7 +12,7 @@ _POINTS = 50
 def board(folder: Path, batches: int) -> Any:
     """Return a Keras callback that writes the figures of each epoch, and those of about 50 batches of it.
 
-    To write those of every batch takes more than half of the time of training a small network.
+    To write those of every batch takes much of the time of training a small network.
 
     Args:
         folder: Where the log goes.
