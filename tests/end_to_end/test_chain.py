@@ -151,7 +151,7 @@ def test_image_47_drawn_on_the_page_is_a_2_for_every_file(home: Path, tmp_path: 
     assert verdict.split()[-1] in ("PASS", "FAIL", "UNDECIDED", "INVALID")  # Of the benchmark that the fixture ran.
 
 
-def test_tensorboard_serves_a_value_for_every_batch(home: Path) -> None:
+def test_tensorboard_serves_values_of_some_50_batches(home: Path) -> None:
     log = home / "board.txt"
     with log.open("w") as output:
         command = [

@@ -64,6 +64,7 @@ def validation_batches(run: TrainingRun, split: Split, reader: BatchReader, prep
             targets are the labels alone, without a teacher.
     """
     size, identity = run.config.batch_size, np.eye(len(run.dataset.class_names), dtype=np.float32)
+    number = -(-len(split.labels) // size)
 
     def chosen(index: int) -> Indices:
         return np.arange(index * size, min((index + 1) * size, len(split.labels)))
@@ -73,9 +74,9 @@ def validation_batches(run: TrainingRun, split: Split, reader: BatchReader, prep
         return prepared.classifier.inputs(images), identity[labels] if prepared.teacher else labels
 
     def batches() -> Iterator[Batch]:
-        return reader.batches(-(-len(split.labels) // size), chosen, ready)
+        return reader.batches(number, chosen, ready)
 
-    return _dataset(batches, -(-len(split.labels) // size), next(batches()))
+    return _dataset(batches, number, next(batches()))
 
 
 def _dataset(batches: Callable[[], Iterator[Batch]], number: int, first: Batch) -> Any:

@@ -7,14 +7,12 @@ varied.
 """
 
 import sys
-import time
 from typing import Any
 
 import keras
-import numpy as np
 
 from edgecnn.convert.training.model.cnn import build_cnn
-from edgecnn.edge.data.dataset import load_dataset
+from tools.promises.baselines.timed_fit import fit
 
 _WEIGHT, _TEMPERATURE = 0.45, 2.0
 
@@ -42,16 +40,9 @@ class Distiller(keras.Model):  # type: ignore[misc]  # Keras has no types.
 
 def main(teacher: str, epochs: int) -> None:
     """Train, and print the seconds of each epoch."""
-    train = load_dataset("mnist").train
-    images = train.images(range(len(train.labels))).astype(np.float32) / np.float32(255)
     model = Distiller(build_cnn((28, 28, 1), 10, filters=(8, 8, 8)), keras.models.load_model(teacher))
     model.compile(keras.optimizers.AdamW(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    started = [0.0]
-    watch = keras.callbacks.LambdaCallback(
-        on_epoch_begin=lambda epoch, logs: started.append(time.monotonic()),
-        on_epoch_end=lambda epoch, logs: print(time.monotonic() - started[-1], flush=True),
-    )
-    model.fit(images, train.labels, batch_size=64, epochs=epochs, verbose=0, callbacks=[watch])
+    fit(model, 64, epochs)
 
 
 if __name__ == "__main__":
