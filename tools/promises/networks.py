@@ -16,35 +16,40 @@ _EDGECNN = str(Path(sys.executable).with_name("edgecnn"))
 _PAGE = Path("docs/how-to/network-size.md")
 _SEEDS = (0, 1, 2)
 _FAST, _TINY = "strided", "nets:pooled"
-_NETWORKS = ("--network", _FAST, "--filters", "12,24,32", "--network", _TINY, "--set", "fourth=32", "--preprocess", "unit")
-_TRAINING = ("--epochs", "40", "--val-share", "0.1", "--allow", "noise")
+_SWEEPS = {
+    _FAST: ("--network", _FAST, "--filters", "12,24,32", "--epochs", "40"),
+    _TINY: ("--network", _TINY, "--preprocess", "unit", "--epochs", "60", "--teacher", "../mnist/float32.tflite"),
+}
 _TINY_PARAMETERS, _SMALL_PARAMETERS = 2_000, 10_000
 
 
 def measure(folder: Path) -> list[Claim]:
-    """Run or continue the sweep with each seed; then time the fast network with MNIST's CNN."""
+    """Run or continue the sweeps with each seed; then time the fast network with MNIST's CNN."""
     out = folder.parent / "networks"
     out.mkdir(exist_ok=True)
     module = re.search(r"^```python\n(# nets\.py\n.*?)^```", _PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     assert module, "the page has no nets.py"
     (out / "nets.py").write_text(module[1], encoding="utf-8")
-    rows: dict[str, list[dict[str, Any]]] = {_FAST: [], _TINY: []}
-    for seed in _SEEDS:
-        options = (*_NETWORKS, *_TRAINING, "--seed", str(seed), "--out", str(seed))
-        subprocess.run([_EDGECNN, "sweep", *options], cwd=out, check=True, stdout=subprocess.DEVNULL)
-        for row in json.loads((out / str(seed) / "sweep.json").read_text(encoding="utf-8"))["rows"]:
-            rows[row["network"]["network"]].append(row)
-    fast, tiny = rows[_FAST], rows[_TINY]
+    fast, tiny = ([_swept(network, seed, out) for seed in _SEEDS] for network in _SWEEPS)
     sizes = [row["size_bytes"] for row in tiny]
     small = [of for of in (fast, tiny) if of[0]["network"]["parameters"] <= _SMALL_PARAMETERS]
     return [
         _right("fast", fast, 0.9907),
-        _time(folder / "int8.tflite", (out / "0" / fast[0]["network"]["file"]).parent),
+        _time(folder / "int8.tflite", (out / f"{_FAST}-0" / fast[0]["network"]["file"]).parent),
         _right("tiny", tiny, 0.99),
         at_most("its parameters", tiny[0]["network"]["parameters"], _TINY_PARAMETERS, f"{_TINY} of {_PAGE}"),
         at_most("its int8.tflite, KiB", max(sizes) / 1024, 8, f"{sizes} bytes with labels and metadata"),
         _right(f"at most {_SMALL_PARAMETERS:,} parameters", max(small, key=_mean), 0.995),
     ]
+
+
+def _swept(network: str, seed: int, out: Path) -> dict[str, Any]:
+    """Return the row of a network in its sweep with a seed."""
+    name = f"{network.rpartition(':')[2]}-{seed}"
+    options = (*_SWEEPS[network], "--val-share", "0.1", "--allow", "noise", "--seed", str(seed), "--out", name)
+    subprocess.run([_EDGECNN, "sweep", *options], cwd=out, check=True, stdout=subprocess.DEVNULL)
+    (row,) = json.loads((out / name / "sweep.json").read_text(encoding="utf-8"))["rows"]
+    return dict(row)
 
 
 def _right(name: str, rows: list[dict[str, Any]], least: float) -> Claim:
