@@ -44,21 +44,23 @@ def load_tensorflow() -> Any:
     return tensorflow
 
 
-def load_tensorflow_to_train() -> Any:
-    """Import TensorFlow with oneDNN's kernels on x86-64, and return the module. Errors are those of `load_tensorflow`.
+@contextmanager
+def kernels_to_train() -> Iterator[None]:
+    """Have TensorFlow take oneDNN's kernels on x86-64, whoever imports it in the block first: a user's module, or Keras.
 
     TensorFlow takes them by itself on CPUs with AVX512_VNNI, AVX512_BF16 or AMX. On others training takes down to half
     the time with them (docs/explanation/training.md), but a single image takes longer, so commands that don't train leave the
     choice to TensorFlow. It is made at the import: if TensorFlow is imported already, or the user sets the variable, this
-    changes nothing.
+    changes nothing. Child processes that start after the block, such as those that measure a .keras file, choose anew.
     """
     if _ONEDNN in os.environ or "tensorflow" in sys.modules or platform.machine() not in ("x86_64", "AMD64"):
-        return load_tensorflow()
+        yield
+        return
     os.environ[_ONEDNN] = "1"
     try:
-        return load_tensorflow()
+        yield
     finally:
-        del os.environ[_ONEDNN]  # Child processes, such as those that measure a .keras file, choose for themselves.
+        del os.environ[_ONEDNN]
 
 
 def _not_of_retracing(record: logging.LogRecord) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from edgecnn.convert.keras.load import load_tensorflow, load_tensorflow_to_train
+from edgecnn.convert.keras.load import load_tensorflow
 from edgecnn.convert.keras.manifest import earlier_manifest
 from edgecnn.convert.training.checkpoint import load_checkpoint, writing
 from edgecnn.convert.training.config import TrainConfig
@@ -130,7 +130,7 @@ def train_together(
 def _train(run: TrainingRun) -> TrainResult | None:
     if run.config.patience is not None and run.dataset.val is None:
         raise needs_validation("patience", run.dataset)
-    load_tensorflow_to_train()
+    load_tensorflow()
     if run.chief:
         try:
             earlier_manifest(run.folder)  # Raises if the folder is another program's.

@@ -20,6 +20,7 @@ from edgecnn.benchmarks.report.sweep_plot import save_sweep
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.benchmarks.yardsticks.choose import HERE, TUNE_SECONDS, yardstick_of
 from edgecnn.convert.export.config import ExportConfig
+from edgecnn.convert.keras.load import kernels_to_train
 from edgecnn.convert.sweep.settings_of_networks import settings_of_networks
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.kept_epoch import needs_validation
@@ -40,6 +41,7 @@ from edgecnn.edge.transaction import locked, replaced_together
 _OF_EACH = ("network", "filters", "model", "arguments")
 
 
+@kernels_to_train()
 def sweep(  # Longer than 50 lines: its arguments and their docs.
     filters: Sequence[tuple[int, ...]] = (),
     data: Dataset | str | Path | None = None,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgecnn.api.data import load_dataset
+from edgecnn.convert.keras.load import kernels_to_train
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.distributed.meeting import Cluster
 from edgecnn.convert.training.records import TrainResult
@@ -24,6 +25,7 @@ from edgecnn.edge.model.interface import HOW_TO_SAY, SCHEMES, Interface, as_inte
 from edgecnn.edge.progress import SILENT, Progress
 
 
+@kernels_to_train()
 def train(
     data: Dataset | str | Path | None = None,
     out: str | Path | None = None,
@@ -76,6 +78,7 @@ def train(
     return replace(found, folder=folder)
 
 
+@kernels_to_train()
 def train_worker(
     cluster: Cluster,
     data: Dataset | str | Path | None = None,

@@ -36,6 +36,7 @@ def test_a_sweep_does_not_warn_that_each_network_is_traced(caplog: pytest.LogCap
 # In processes of their own: TensorFlow chooses its kernels once, while it is imported.
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 BEFORE = "import os, sys; from pathlib import Path; from edgecnn.convert.keras import load"
+IMPORTED = "load.load_tensorflow()"
 TRAINING = """
 import edgecnn as ec
 config = ec.TrainConfig(epochs=1, filters=(4, 4, 4))
@@ -47,14 +48,13 @@ print(_pywrap_util_port.IsMklEnabled(), os.environ.get("{ONEDNN}"))
 """
 
 
-def kernels(code: str, *arguments: str, setting: str | None = None) -> tuple[str, str]:
-    """Run code that imports TensorFlow; return whether it has oneDNN's kernels, and the variable then."""
+def kernels(code: str, *arguments: str, setting: str | None = None) -> tuple[str, ...]:
+    """Run code that imports TensorFlow; return what it prints, whether it has oneDNN's kernels, and the variable then."""
     environment = {name: value for name, value in os.environ.items() if name != ONEDNN}
     environment |= {ONEDNN: setting} if setting else {}
     command = [sys.executable, "-c", f"{BEFORE}\n{code}\n{AFTER}", *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    enabled, variable = done.stdout.split()
-    return enabled, variable
+    return tuple(done.stdout.split())
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="elsewhere TensorFlow chooses")
@@ -62,11 +62,28 @@ def test_training_takes_onednn_and_its_children_choose_for_themselves(idx_folder
     assert kernels(TRAINING, str(idx_folder), str(tmp_path)) == ("True", "None")
 
 
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="elsewhere TensorFlow chooses")
+@pytest.mark.parametrize(
+    "call",
+    [
+        "ec.train(data, config=ec.TrainConfig(model='own_nets:missing'), interface='unit')",
+        "ec.sweep(data=data, networks=['own_nets:missing'], interface='unit')",
+    ],
+)
+def test_a_users_module_that_imports_keras_first_gets_them_too(
+    call: str, idx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own_nets.py").write_text(f"import os, keras\nprint(os.environ.get('{ONEDNN}'), end=' ')\n")
+    code = f"import edgecnn as ec\ndata = sys.argv[1]\ntry:\n    {call}\nexcept ec.ConfigError:\n    pass"
+    assert kernels(code, str(idx_folder)) == ("1", "True", "None")
+
+
 def test_who_sets_the_variable_decides() -> None:
-    assert kernels("load.load_tensorflow_to_train()", setting="0") == ("False", "0")
+    assert kernels(f"with load.kernels_to_train():\n    {IMPORTED}", setting="0") == ("False", "0")
 
 
 def test_other_commands_leave_the_choice_to_tensorflow() -> None:
     chosen = kernels("import tensorflow")
-    assert kernels("load.load_tensorflow()") == chosen
-    assert kernels("load.load_tensorflow(); load.load_tensorflow_to_train()") == chosen
+    assert kernels(IMPORTED) == chosen
+    assert kernels(f"{IMPORTED}\nwith load.kernels_to_train():\n    {IMPORTED}") == chosen
