@@ -141,7 +141,7 @@ class Classifier:
         """
         with ModelFolder(path) as models:
             model = models.model()
-        opener = runtime if isinstance(runtime, Opener) else opener_for(runtime or model.format)
+        opener = runtime if isinstance(runtime, Opener) else opener_for(model.format if runtime is None else runtime)
         if opener.runtime and model.format not in opener.runtime.formats:
             named, others = f"{field('runtime')}={opener.runtime.name}", " and ".join(opener.runtime.formats)
             raise ConfigError(f"{model.path}: {named} runs {others} files only: omit it")

@@ -92,5 +92,6 @@ def test_a_classifier_takes_the_name_of_a_runtime_that_runs_its_file(exported: P
     assert Classifier.load(exported / "int8.tflite", runtime="litert").predict(image).runtime.startswith("ai-edge-litert 2")
     with pytest.raises(ConfigError, match=r"int8\.tflite: runtime=onnxruntime runs onnx files only"):
         Classifier.load(exported / "int8.tflite", runtime="onnxruntime")
-    with pytest.raises(ConfigError, match="coral is unknown"):
-        Classifier.load(exported / "int8.tflite", runtime="coral")
+    for unknown in ("coral", ""):
+        with pytest.raises(ConfigError, match=f"runtime={unknown} is unknown"):
+            Classifier.load(exported / "int8.tflite", runtime=unknown)
