@@ -51,7 +51,7 @@ def kernels_to_train() -> Iterator[None]:
     TensorFlow takes them by itself on CPUs with AVX512_VNNI, AVX512_BF16 or AMX. On others training takes down to half
     the time with them (docs/explanation/training.md), but a single image takes longer, so commands that don't train leave the
     choice to TensorFlow. It is made at the import: if TensorFlow is imported already, or the user sets the variable, this
-    changes nothing. Child processes that start after the block, such as those that measure a .keras file, choose anew.
+    changes nothing. Child processes that start later, such as those that measure a .keras file, choose for themselves.
     """
     if _ONEDNN in os.environ or "tensorflow" in sys.modules or platform.machine() not in ("x86_64", "AMD64"):
         yield
