@@ -18,8 +18,8 @@ from edgecnn.edge.rendering.figure import png_figure
 
 _PUBLISHED = Path(__file__).with_suffix(".json")
 _TEST_IMAGES = 10_000
-_OURS, _THEIRS = "#c2410c", "#2563eb"
-_AREA = {"s": 25, "o": 80}
+# Color, marker and its area. Two networks may be in the same place: ours are smaller, with their names on the left.
+_OURS, _THEIRS = ("#c2410c", "s", 25), ("#2563eb", "o", 80)
 
 
 @dataclass(frozen=True)
@@ -70,20 +70,19 @@ def draw(path: Path, points: Sequence[Point]) -> None:
     with png_figure(path, 8, 5) as figure:
         axes = figure.add_subplot(xlabel="parameters", ylabel="test images right (%)", xscale="log")
         for point in points:
-            color, shape = (_OURS, "s") if point.ours else (_THEIRS, "o")
+            color, marker, area = _OURS if point.ours else _THEIRS
             found = interval(point.right, _TEST_IMAGES)
             share, low, high = (100 * value for value in (found.estimate, found.low, found.high))
             axes.plot((point.parameters, point.parameters), (low, high), color=color, linewidth=1, alpha=0.5)
             face = "white" if point.chosen_on_test else color
-            axes.scatter(point.parameters, share, _AREA[shape], facecolor=face, edgecolor=color, marker=shape, zorder=3)
-            # Two networks may be in the same place: ours are smaller squares, with their names on the left.
+            axes.scatter(point.parameters, share, area, facecolor=face, edgecolor=color, marker=marker, zorder=3)
             side, aside = ("right", -8) if point.ours else ("left", 8)
             axes.annotate(
                 point.name, (point.parameters, share), (aside, 4), textcoords="offset points", ha=side, fontsize=8, color=color
             )
-        for label, color, shape in (("edgecnn sweep, exported file", _OURS, "s"), ("published, float model", _THEIRS, "o")):
-            axes.scatter((), (), _AREA[shape], color=color, marker=shape, label=label)
-        axes.scatter((), (), 80, facecolor="white", edgecolor="#6b7280", label="chosen on the test images")
+        for label, (color, marker, area) in (("edgecnn sweep, exported file", _OURS), ("published, float model", _THEIRS)):
+            axes.scatter((), (), area, color=color, marker=marker, label=label)
+        axes.scatter((), (), area, facecolor="white", edgecolor="#6b7280", label="chosen on the test images")
         axes.legend(loc="lower right", fontsize=8)
         axes.grid(color="#e5e7eb", linewidth=0.6)
         axes.margins(x=0.3)

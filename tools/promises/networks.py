@@ -35,7 +35,7 @@ def measure(folder: Path) -> list[Claim]:
     small = [of for of in (fast, tiny) if of[0]["network"]["parameters"] <= _SMALL_PARAMETERS]
     return [
         _right("fast", fast, 0.9907),
-        _time(folder / "int8.tflite", (out / f"{_FAST}-0" / fast[0]["network"]["file"]).parent),
+        _time(folder / "int8.tflite", (out / _folder(_FAST, 0) / fast[0]["network"]["file"]).parent),
         _right("tiny", tiny, 0.99),
         at_most("its parameters", tiny[0]["network"]["parameters"], _TINY_PARAMETERS, f"{_TINY} of {_PAGE}"),
         at_most("its int8.tflite, KiB", max(sizes) / 1024, 8, f"{sizes} bytes with labels and metadata"),
@@ -45,11 +45,15 @@ def measure(folder: Path) -> list[Claim]:
 
 def _swept(network: str, seed: int, out: Path) -> dict[str, Any]:
     """Return the row of a network in its sweep with a seed."""
-    name = f"{network.rpartition(':')[2]}-{seed}"
+    name = _folder(network, seed)
     options = (*_SWEEPS[network], "--val-share", "0.1", "--allow", "noise", "--seed", str(seed), "--out", name)
     subprocess.run([_EDGECNN, "sweep", *options], cwd=out, check=True, stdout=subprocess.DEVNULL)
     (row,) = json.loads((out / name / "sweep.json").read_text(encoding="utf-8"))["rows"]
     return dict(row)
+
+
+def _folder(network: str, seed: int) -> str:
+    return f"{network.rpartition(':')[2]}-{seed}"
 
 
 def _right(name: str, rows: list[dict[str, Any]], least: float) -> Claim:
