@@ -198,8 +198,10 @@ def test_strangers_at_the_port_and_a_worker_that_left_are_no_workers() -> None:
         with connected(meeting.addresses[0]) as line:
             line.sendall(said)
     hello = json.dumps({"worker": 1, "facts": FACTS}).encode() + b"\n"
-    with connected(meeting.addresses[0]) as line:  # Ctrl-C before it is handled, and after.
-        line.sendall(hello)
+    with connected(meeting.addresses[0]) as silent:  # Worker 0 waits for what it says: no other is handled before it ends.
+        with connected(meeting.addresses[0]) as line:  # Ctrl-C before it is handled, and after.
+            line.sendall(hello)
+        silent.shutdown(socket.SHUT_WR)
     listener = socket.create_server(("", int(meeting.addresses[1].rpartition(":")[2])))
     with listener, connected(meeting.addresses[0]) as line:
         line.sendall(hello)
