@@ -97,6 +97,7 @@ def to_html(report: Report, test: Split | None) -> str:  # Longer than 50 lines:
         source=_last_name(report.dataset.source) if report.dataset else "",
         front=[file.name for file in best],
         off_front=off_front,
+        held_out=[file.name for file, accuracy in accuracies if accuracy.chose],
         tables=[grid for grid in tables if grid.headings[0] == "file"],
         profiles=_bars(report, tables),
         caveats=sorted({file.profile.caveat for file in report.files if file.profile}),

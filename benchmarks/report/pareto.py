@@ -21,6 +21,8 @@ from edgecnn.benchmarks.statistics.proportions import mcnemar_p
 # to take another file.
 _LEAST_ACCURACY = 0.005
 _LEAST_FACTOR = 2.0
+# The runtime alone takes some 50 MB of memory: below this, another file's smaller size saves nothing that one notices.
+_SMALL_BYTES = 1 << 20
 _SIGNIFICANT = 0.05
 
 
@@ -30,15 +32,13 @@ class ParetoPoint:
 
     Attributes:
         name: Name of the file.
-        images: Number of images classified.
-        correct: Number classified correctly; more is better.
+        right: Share of the images classified correctly, 0 to 1; more is better.
         p50_ns: Median of all runs in nanoseconds; less is better.
         size_bytes: Size of the file in bytes; less is better.
     """
 
     name: str
-    images: int
-    correct: int
+    right: float
     p50_ns: float
     size_bytes: int
 
@@ -73,10 +73,27 @@ def pareto_points(report: Report, own_references: bool = False) -> tuple[ParetoP
     if unjudged and not own_references:
         return ()
     return tuple(
-        ParetoPoint(file.name, file.accuracy.images, file.accuracy.correct, p50_ns(file.launches), file.artifact.size_bytes)
+        ParetoPoint(
+            file.name,
+            file.accuracy.accuracy if own_references else share_of_all(report, file.accuracy),
+            p50_ns(file.launches),
+            file.artifact.size_bytes,
+        )
         for file in report.files
         if file.accuracy and file.artifact.exported and file.name not in unjudged and _may_be_picked(file.verdict)
     )
+
+
+def share_of_all(report: Report, accuracy: Accuracy) -> float:
+    """Return the share that a file classifies correctly, 0 to 1, so that it can be compared with the report's other files.
+
+    Images that chose a file's float layers don't judge it, and the others may be easier or harder than all: on these the
+    file is compared with the reference, whose share of all images another file's result has.
+    """
+    whole = next((file.accuracy for file in report.files if file.accuracy and not file.accuracy.chose), None)
+    if not accuracy.chose or whole is None:
+        return accuracy.accuracy
+    return whole.reference_correct / whole.images - accuracy.drop.estimate
 
 
 def _may_be_picked(verdict: Verdict) -> bool:
@@ -92,11 +109,11 @@ def front(files: Iterable[ParetoPoint]) -> tuple[ParetoPoint, ...]:
 def pick(files: Iterable[ParetoPoint]) -> Picks | None:
     """Pick from the front of `files`; None if there are none.
 
-    The balanced file has the shortest distance to an imagined one that has the front's best accuracy, p50 and size.
-    Accuracy is scaled linearly, p50 and size by their logarithms (twice as long is as bad at 10 µs as at 10 ms), from
-    0, the front's best, to 1, its worst. A scale spans at least 0.5 points of accuracy or a factor of 2, so that a
-    negligible difference does not count as much as a relevant one. Equal distances go to the more
-    accurate file, then to the faster, then to the smaller.
+    The balanced file has the shortest distance to an imagined one that has the front's best accuracy, p50 and size, where
+    files of less than 1 MiB are equally small. Accuracy is scaled linearly, p50 and size by their logarithms (twice as long
+    is as bad at 10 µs as at 10 ms), from 0, the front's best, to 1, its worst. A scale spans at least 0.5 points of
+    accuracy or a factor of 2, so that a negligible difference does not count as much as a relevant one. Equal distances go
+    to the more accurate file, then to the faster, then to the smaller.
     """
     best = front(files)
     if not best:
@@ -105,7 +122,7 @@ def pick(files: Iterable[ParetoPoint]) -> Picks | None:
         most_accurate=min(best, key=_by_accuracy),
         # Rounded, since equal distances may differ in their last binary digit.
         balanced=min(best, key=lambda file: (round(_distance(file, best), 9), *_by_accuracy(file))),
-        fastest=min(best, key=lambda file: (file.p50_ns, -file.correct / file.images, file.size_bytes)),
+        fastest=min(best, key=lambda file: (file.p50_ns, -file.right, file.size_bytes)),
     )
 
 
@@ -142,20 +159,20 @@ def _apart(one: Accuracy, other: Accuracy) -> tuple[int, int]:
 
 
 def _beats(one: ParetoPoint, other: ParetoPoint) -> bool:
-    objectives = [(-file.correct / file.images, file.p50_ns, file.size_bytes) for file in (one, other)]
+    objectives = [(-file.right, file.p50_ns, file.size_bytes) for file in (one, other)]
     return objectives[0] != objectives[1] and all(a <= b for a, b in zip(*objectives, strict=True))
 
 
 def _by_accuracy(file: ParetoPoint) -> tuple[float, float, int]:
-    return -file.correct / file.images, file.p50_ns, file.size_bytes
+    return -file.right, file.p50_ns, file.size_bytes
 
 
 def _distance(file: ParetoPoint, best: Sequence[ParetoPoint]) -> float:
-    wrong = [1 - other.correct / other.images for other in best]
+    wrong = [1 - other.right for other in best]
     times = [math.log(other.p50_ns) for other in best]
-    sizes = [math.log(other.size_bytes) for other in best]
+    sizes = [math.log(max(other.size_bytes, _SMALL_BYTES)) for other in best]
     return math.hypot(
-        (1 - file.correct / file.images - min(wrong)) / max(max(wrong) - min(wrong), _LEAST_ACCURACY),
+        (1 - file.right - min(wrong)) / max(max(wrong) - min(wrong), _LEAST_ACCURACY),
         (math.log(file.p50_ns) - min(times)) / max(max(times) - min(times), math.log(_LEAST_FACTOR)),
-        (math.log(file.size_bytes) - min(sizes)) / max(max(sizes) - min(sizes), math.log(_LEAST_FACTOR)),
+        (math.log(max(file.size_bytes, _SMALL_BYTES)) - min(sizes)) / max(max(sizes) - min(sizes), math.log(_LEAST_FACTOR)),
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecnn.benchmarks.report.pareto import share_of_all
 from edgecnn.benchmarks.report.svg import (
     CARD,
     INK,
@@ -110,7 +111,7 @@ def tradeoff(report: Report, on_front: Iterable[str], off_front: Iterable[str]) 
         points = []
         measured = [(file, file.accuracy) for file in report.files if file.accuracy]
         for index, (file, accuracy) in enumerate(measured):
-            time, share, drop = p50_ns(file.launches) / 1e3, 100 * accuracy.accuracy, accuracy.drop
+            time, share, drop = p50_ns(file.launches) / 1e3, 100 * share_of_all(report, accuracy), accuracy.drop
             reach = [[max(100 * (drop.high - drop.estimate), 0)], [max(100 * (drop.estimate - drop.low), 0)]]
             axes.errorbar(time, share, yerr=reach, color=color(index), linewidth=1.2, capsize=3)
             area = 30 + 370 * file.artifact.size_bytes / largest
@@ -128,7 +129,7 @@ def tradeoff(report: Report, on_front: Iterable[str], off_front: Iterable[str]) 
             points.append(Point(time, share, low, high, area**0.5 / 2, label(file.name), color(index)))
             size = f"{file.artifact.size_bytes / 1024:,.1f} KiB"
             made.hover(axes, time, share, f"{file.name}: {share:.2f} % right, p50 {figure(time)} µs, {size}")
-        _, reference = measured[0]
+        _, reference = min(measured, key=lambda measured: measured[1].chose)
         right = 100 * reference.reference_correct / reference.images
         axes.axhline(right, color=INK, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0)
         axes.set_xscale("log")

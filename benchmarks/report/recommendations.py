@@ -39,7 +39,7 @@ def recommend(report: Report, pickable: tuple[ParetoPoint, ...]) -> tuple[Pick, 
     accurate, fastest = picks.most_accurate, picks.fastest
     alike = as_accurate(files[accurate.name], (file for name, file in files.items() if name != accurate.name))
     quick = as_fast(files[fastest.name], (file for name, file in files.items() if name != fastest.name))
-    tied = tuple(other.name for other in pickable if other != accurate and other.correct == accurate.correct)
+    tied = tuple(other.name for other in pickable if other != accurate and other.right == accurate.right)
     unlike = tuple(name for name in alike if name not in tied)
     return (
         _pick(
@@ -55,7 +55,8 @@ def recommend(report: Report, pickable: tuple[ParetoPoint, ...]) -> tuple[Pick, 
         ),
         _pick(
             "Balanced",
-            "The best compromise: on the Pareto front, closest to the best accuracy, time and size at once.",
+            "The best compromise: on the Pareto front, closest to the best accuracy, time and size at once. Files below "
+            "1 MiB are equally small.",
             files[picks.balanced.name],
             picks.balanced,
             (_unstable(noisy),),
@@ -80,7 +81,8 @@ def advice(report: Report, picks: tuple[Pick, ...]) -> str:
     assert accuracy  # noqa: S101  # Without accuracy no file is recommended.
     size = best.file.artifact.size_bytes / 1024
     time = f"p50 {best.p50_us[0]:,.1f} µs{' (unstable)' if unstable(report, best.file) else ''}"
-    figures = f"{100 * accuracy.accuracy:.2f} % right, {time}, {size:,.1f} KiB"
+    judging = f" of {accuracy.images:,} held-out images" if accuracy.chose else ""
+    figures = f"{100 * accuracy.accuracy:.2f} %{judging} right, {time}, {size:,.1f} KiB"
     status = best.file.verdict.status
     if status == PASS:
         return f"Ship {best.file.name}: {figures}."

@@ -223,10 +223,7 @@ def sweep_of(
     on_front = {candidate.name for candidate in front(pickable)}
     rows = _rows(report, networks, on_front)
     picks = pick(pickable)
-    # The test images judge what validation images chose, so that it may be chosen by each file's own interval.
-    together = 1 if validated else len(networks)
-    reaching = [item for item in pickable if reach is not None and _interval(item.correct, item.images, together).low >= reach]
-    smallest = min(reaching, key=lambda item: (item.size_bytes, item.p50_ns), default=None)
+    smallest = _smallest(pickable, rows, reach, validated)
     named = [*(vars(picks).values() if picks else ()), *((smallest,) if smallest else ())]
     names = list(dict.fromkeys(by_file[point.name].name for point in named))
     judged = {row.network.name: _interval(row.correct, row.images, len(names)) for row in rows if row.network.name in names}
@@ -246,10 +243,23 @@ def sweep_of(
     )
 
 
+def _smallest(
+    pickable: Sequence[ParetoPoint], rows: Sequence[SweepRow], reach: float | None, validated: bool
+) -> ParetoPoint | None:
+    if reach is None:
+        return None
+    # The test images judge what validation images chose, so that it may be chosen by each file's own interval.
+    together = 1 if validated else len(rows)
+    compared = {row.network.file: row.comparing for row in rows}
+    low = {name: _interval(right, images, together).low for name, (images, right) in compared.items()}
+    reaching = [point for point in pickable if low[point.name] >= reach]
+    return min(reaching, key=lambda point: (point.size_bytes, point.p50_ns), default=None)
+
+
 def _on_validation(point: ParetoPoint, network: SweptNetwork) -> ParetoPoint:
     if network.val_images is None or network.val_correct is None:
         return point
-    return replace(point, images=network.val_images, correct=network.val_correct)
+    return replace(point, right=network.val_correct / network.val_images)
 
 
 def _rows(report: Report, networks: Sequence[SweptNetwork], on_front: Set[str]) -> tuple[SweepRow, ...]:

@@ -273,16 +273,16 @@ def test_a_file_is_tuned_on_a_board_and_one_that_fails_leaves_the_folder_as_it_w
     network: Any, exported: Path, tmp_path: Path
 ) -> None:
     # A short benchmark where a whole one is asked for: what it finds is not what is tested here.
-    short = 'case "$*" in *--launches*) ;; bench*) set -- "$@" --launches=3 --min-runs=30 --min-seconds=0 ;; esac'
-    network.add("pi", edgecnn=f'#!/bin/sh\n{short}\nexec {EDGECNN} "$@"\n')
+    brief = 'case "$*" in *--launches=*) brief= ;; bench*) brief="--launches=3 --min-runs=30 --min-seconds=0" ;; esac'
+    once = 'for one; do shift; case "$one" in --until-width=*) ;; *) set -- "$@" "$one" ;; esac; done'
+    network.add("pi", edgecnn=f'#!/bin/sh\n{brief}\n{once}\nexec {EDGECNN} "$@" $brief\n')
     network.add("bare", edgecnn=None)
     folder = tmp_path / "bars"
     shutil.copytree(exported, folder)
 
     def tune(host: str) -> subprocess.CompletedProcess[str]:
-        command = [str(EDGECNN), "export", str(folder / "model.keras"), "--format", "tflite"]
-        command += ["--tune", host, "--tune-limit", "1s"]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        command = f"{EDGECNN} export {folder / 'model.keras'} --format tflite --tune-limit 1s --tune {host}"
+        return subprocess.run(command.split(), capture_output=True, text=True, check=False)
 
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     failed = tune("bare")

@@ -7,17 +7,18 @@ import pytest
 
 from edgecnn.benchmarks.judge.accuracy import Accuracy
 from edgecnn.benchmarks.judge.tally import compare
-from edgecnn.benchmarks.report.pareto import ParetoPoint, _apart, front, pick
+from edgecnn.benchmarks.report.pareto import ParetoPoint, _apart, front, pareto_points, pick
 from edgecnn.benchmarks.results.latency_summary import typical_ns
 from edgecnn.benchmarks.results.records import Launch, Round
 from edgecnn.benchmarks.timing.times import Times
+from tests.benchmarks.report.pages import accuracy, file_result, report
 
-A = ParetoPoint("a", 10_000, 9_900, 100_000.0, 100_000)
+A = ParetoPoint("a", 0.99, 100_000.0, 100_000_000)
 
 
 def better(name: str, points: float = 0, times: float = 1, size: float = 1) -> ParetoPoint:
     """Return `A` with more accuracy, and a share of its time and size."""
-    return ParetoPoint(name, 10_000, A.correct + round(100 * points), A.p50_ns * times, round(A.size_bytes * size))
+    return ParetoPoint(name, A.right + points / 100, A.p50_ns * times, round(A.size_bytes * size))
 
 
 def names(files: tuple[ParetoPoint, ...]) -> list[str]:
@@ -84,6 +85,23 @@ def test_the_balanced_file_is_neither_end_where_one_between_is_close_to_both() -
     ends = better("accurate", 1, 1, 1), better("quick", -1, 0.1, 0.1)
     assert chosen(*ends, better("between", 0.9, 0.12, 0.12)) == ("accurate", "between", "quick")
     assert chosen(*ends, better("between", -0.9, 0.9, 0.9))[1] != "between"
+
+
+def test_a_smaller_size_is_no_reason_for_a_slower_file_where_both_are_below_a_mebibyte() -> None:
+    small, quick = better("small", 0, 0.6, 0.0004), better("quick", 0, 0.5, 0.001)
+    assert chosen(small, quick)[1] == "quick"
+    large = [replace(file, size_bytes=1_000 * file.size_bytes) for file in (small, quick)]
+    assert chosen(*large)[1] == "small"
+
+
+def test_a_tuned_file_is_compared_on_easier_images_by_its_drop() -> None:
+    plain = file_result("int8.tflite", of=accuracy(flips=4))
+    easier = replace(accuracy(flips=4, images=100), correct=98, reference_correct=100, lost=2, gained=0, chose=100)
+    tuned = file_result("tuned.tflite", of=replace(easier, drop=replace(easier.drop, estimate=0.02)))
+    shares = {point.name: point.right for point in pareto_points(report(tuned, plain))}
+    assert shares == {"int8.tflite": 0.975, "tuned.tflite": pytest.approx(0.99 - 0.02)}
+    # Alone, there is nothing to compare it with.
+    assert [point.right for point in pareto_points(report(tuned))] == [0.98]
 
 
 def test_times_are_compared_by_their_ratio() -> None:

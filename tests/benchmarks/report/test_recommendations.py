@@ -33,6 +33,11 @@ def test_the_balanced_file_is_advised_with_its_figures() -> None:
     assert text.endswith("39.1 KiB.")
 
 
+def test_a_tuned_file_is_advised_with_the_number_of_images_that_judge_it() -> None:
+    tuned = replace(accuracy(flips=4), chose=150)
+    assert said(file_result("tuned.tflite", of=tuned)).startswith("Ship tuned.tflite: 97.50 % of 200 held-out images right")
+
+
 def test_an_unstable_time_is_called_so() -> None:
     made = report(file_result("int8.tflite"), noise=(Noise("load", None, "others were busy"),))
     assert " µs (unstable), " in advice(made, recommend(made, pareto_points(made)))
