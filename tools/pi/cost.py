@@ -138,7 +138,7 @@ def count_all() -> Costs:
         if (reason := lacking(row, _SYSTEM))
     )
     whole = _joined([*counted, Costs(_SYSTEM.name, {}, (), absent)])
-    return replace(whole, costs=tuple(sorted(whole.costs, key=_place)))
+    return replace(whole, costs=tuple(sorted(whole.costs, key=_place)), uncounted=together(whole.uncounted))
 
 
 def _files_of(row: Runtime) -> tuple[str, ...]:
@@ -168,6 +168,18 @@ def _joined(parts: Sequence[Costs]) -> Costs:
     versions = {name: version for part in parts for name, version in part.versions.items()}
     costs, uncounted = (row for part in parts for row in part.costs), (row for part in parts for row in part.uncounted)
     return Costs(_SYSTEM.name, versions, tuple(costs), tuple(uncounted))
+
+
+def together(uncounted: Sequence[Uncounted]) -> tuple[Uncounted, ...]:
+    """Return one entry for all files of a runtime that lack a count on the same cores for the same reason."""
+    files: dict[tuple[str, str, str], list[str]] = {}
+    for row in uncounted:
+        for cpu in row.cpus:
+            files.setdefault((row.runtime, row.reason, cpu), []).extend(row.files)
+    cpus: dict[tuple[tuple[str, ...], str, str], list[str]] = {}
+    for (runtime, reason, cpu), names in files.items():
+        cpus.setdefault((tuple(names), runtime, reason), []).append(cpu)
+    return tuple(Uncounted(names, runtime, tuple(found), reason) for (names, runtime, reason), found in cpus.items())
 
 
 def judge(counted: Costs, baseline: Costs) -> list[str]:

@@ -1,5 +1,6 @@
 """How counts are compared with the baseline."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 from edgecnn.benchmarks.emulator.counting import ProgramFailed, Stretch
 from edgecnn.benchmarks.emulator.userland import SYSTEMS, Board
 from tools.pi import cost
-from tools.pi.cost import Cost, Costs, Uncounted, judge, to_markdown
+from tools.pi.cost import Cost, Costs, Uncounted, judge, to_markdown, together
+from tools.pi.wheels import device_runtimes
 
 COST = Cost("int8.tflite", "litert", "pi4", run=1_000_000, predict=1_100_000, run_spread=0, predict_spread=500)
 BASELINE = Costs("trixie-arm64", {"numpy": "2.4.6"}, (COST, replace(COST, cpu="pi5")))
@@ -98,6 +100,28 @@ def test_what_was_not_counted_is_a_row_with_its_cores_and_its_reason() -> None:
         "|---|---|---|---|",
         "| float32.onnx, int8.onnx | openvino | cortex-a72, cortex-a76 | SIGILL |",
     ]
+
+
+def test_files_that_lack_a_count_for_one_reason_are_one_row() -> None:
+    rows = [
+        Uncounted((file,), "litert-fp16", (cpu,), "no asimdhp") for cpu in ("pi3", "pi4") for file in ("a.tflite", "b.tflite")
+    ]
+    assert together(rows) == (Uncounted(("a.tflite", "b.tflite"), "litert-fp16", ("pi3", "pi4"), "no asimdhp"),)
+    assert together([*rows, Uncounted(("c.tflite",), "litert-fp16", ("pi4",), "no asimdhp")]) == (
+        Uncounted(("a.tflite", "b.tflite"), "litert-fp16", ("pi3",), "no asimdhp"),
+        Uncounted(("a.tflite", "b.tflite", "c.tflite"), "litert-fp16", ("pi4",), "no asimdhp"),
+    )
+    other = Uncounted(("a.tflite",), "litert-fp16", ("pi5",), "SIGILL")
+    assert together([rows[0], other]) == (rows[0], other)
+
+
+def test_the_baseline_has_every_file_in_every_runtime_of_a_board() -> None:
+    baseline = json.loads(cost.BASELINE.read_text())
+    found = {(row["file"], row["runtime"], row["cpu"]) for row in baseline["costs"]}
+    found |= {(file, row["runtime"], cpu) for row in baseline["uncounted"] for file in row["files"] for cpu in row["cpus"]}
+    system = SYSTEMS[baseline["system"]]
+    wanted = {(file, row.name, cpu) for row in device_runtimes() for file in cost._files_of(row) for cpu in system.cpus}
+    assert wanted <= found, "run make arm-cost-baseline"
 
 
 def test_a_file_that_crashes_a_runtime_does_not_take_its_other_files_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
