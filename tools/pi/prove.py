@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +21,9 @@ import numpy as np
 
 from edgecnn.benchmarks.emulator.debian import CannotEmulate
 from edgecnn.benchmarks.emulator.packages import CannotInstall
-from edgecnn.benchmarks.emulator.userland import HOME, PROJECT, SITE, SYSTEMS, TOOLS, Board, System, emulator, root_of
-from edgecnn.edge.formats import Runtime
-from tools.pi.comparison import DRIFT, TOLERANCE, TOLERANCE_32, Probabilities, compare, complaint, to_text
+from edgecnn.benchmarks.emulator.userland import CPUS, HOME, PROJECT, SITE, SYSTEMS, TOOLS, Board, System, emulator, root_of
+from edgecnn.edge.formats import Runtime, format_of
+from tools.pi.comparison import DRIFT, HALF, TOLERANCE, TOLERANCE_16, TOLERANCE_32, Probabilities, compare, complaint, to_text
 from tools.pi.wheels import PROJECT_ROOT, build_wheel, extras_of, runtimes_on, site_of, size_bytes, tools_of, unpack_wheel
 from tools.pi.workstation import FILES, Failed, kept_bundles, make_bundles
 
@@ -31,6 +31,8 @@ BOARDS = {f"{system.name}-{cpu}": (system, cpu) for system in SYSTEMS.values() f
 # The tests take minutes under emulation: one board runs them.
 TESTED = "trixie-arm64-pi5"
 SHARDS = (("tests/benchmarks",), ("tests/edge",))
+# Boards that have the instructions of `Runtime.cpu`: the Cortex-A53 and A72 are ARMv8.0.
+_HAVE: dict[str | None, Collection[str]] = {HALF: ("pi5",)}
 # Tests of what differs on ARM: numbers, runtimes and the machine; a server. `make test-pi` runs all.
 QUICK = (
     (
@@ -114,9 +116,9 @@ def prove(names: Sequence[str], quick: bool) -> list[str]:
             default = [row for row in rows[board.name] if not row.by_name]
             jobs.append((board, pool.submit(_device, board, bundle, reference, default)))
             jobs += [
-                (board, pool.submit(_named, board, bundle, reference, row.name, runs[row.name]))
+                (board, pool.submit(_named, board, bundle, reference, row, runs[row.name]))
                 for row in rows[board.name]
-                if row.by_name
+                if row.by_name and board.cpu in _HAVE.get(row.cpu, CPUS)
             ]
         problems = [f"{board.name}: {problem}" for board, job in jobs for problem in job.result()]
         say("done")
@@ -148,9 +150,18 @@ def _board(system: System, cpu: str, site: Path, project: Path, home: Path) -> B
 
 
 def _on_workstation(home: Path, bundle: Path, named: Sequence[Runtime]) -> tuple[dict[str, Probabilities], dict[str, set[str]]]:
-    """Return each file's class probabilities on this machine, and the files that each named runtime runs here."""
+    """Return each file's class probabilities on this machine, and the files that each named runtime runs here.
+
+    One that needs another CPU than this machine's must run what its format's default runtime runs here.
+    """
     _fill(home, bundle)
-    return _run_here(home), {row.name: set(_run_here(home, row.name)) for row in named}
+    found = _run_here(home)
+    runs = {row.name: _of(row, found) if row.cpu else set(_run_here(home, row.name)) for row in named}
+    return found, runs
+
+
+def _of(row: Runtime, files: Iterable[str]) -> set[str]:
+    return {file for file in files if format_of(Path(file)) in row.formats}
 
 
 def _run_here(home: Path, *runtime: str) -> dict[str, Probabilities]:
@@ -182,15 +193,16 @@ def _device(board: Board, bundle: Path, reference: Mapping[str, Probabilities], 
 
 
 def _named(
-    board: Board, bundle: Path, reference: Mapping[str, Probabilities], runtime: str, expected: Collection[str]
+    board: Board, bundle: Path, reference: Mapping[str, Probabilities], row: Runtime, expected: Collection[str]
 ) -> list[str]:
     """Run files in a named runtime, in a process of its own; print the comparison, and return what is wrong."""
-    home = board.folders[HOME].with_name(f"{board.name}-{runtime}")
-    found, printed = _run_there(replace(board, folders={**board.folders, HOME: home}), bundle, runtime)
+    home = board.folders[HOME].with_name(f"{board.name}-{row.name}")
+    found, printed = _run_there(replace(board, folders={**board.folders, HOME: home}), bundle, row.name)
     if found is None:
-        return [f"{runtime}: {printed}"]
+        return [f"{row.name}: {printed}"]
     print(printed, end="", flush=True)
-    return _judged(board, runtime, [file for file in DRIFT if file in expected], found, reference, DRIFT)
+    allowed = TOLERANCE_16 if row.cpu == HALF else DRIFT
+    return _judged(board, row.name, [file for file in DRIFT if file in expected], found, reference, allowed)
 
 
 def _run_there(board: Board, bundle: Path, *runtime: str) -> tuple[dict[str, Probabilities] | None, str]:

@@ -1,0 +1,32 @@
+"""What boards are compared with."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgecnn.edge.formats import RUNTIMES
+from tools.pi import prove
+
+
+def test_a_runtime_for_another_cpu_must_run_there_what_the_default_one_runs_here(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    def here(home: Path, *runtime: str) -> dict[str, Any]:
+        asked.extend(runtime)
+        return dict.fromkeys(["int8.tflite"] if runtime else ["float32.tflite", "int8.tflite", "int8.onnx"], np.zeros(1))
+
+    monkeypatch.setattr(prove, "_run_here", here)
+    monkeypatch.setattr(prove, "_fill", lambda home, bundle: None)
+    named = [row for row in RUNTIMES.values() if row.by_name]
+    found, runs = prove._on_workstation(tmp_path, tmp_path / "mnist.zip", named)
+    assert set(found) == {"float32.tflite", "int8.tflite", "int8.onnx"}
+    assert runs == {"litert-fp16": {"float32.tflite", "int8.tflite"}, "openvino": {"int8.tflite"}}
+    assert asked == ["openvino"]
+
+
+def test_the_boards_that_have_its_instructions_are_known_for_each_runtime_that_needs_some() -> None:
+    assert {row.cpu for row in RUNTIMES.values() if row.cpu} <= set(prove._HAVE)
