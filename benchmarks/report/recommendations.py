@@ -9,6 +9,9 @@ from edgecnn.benchmarks.report.tables import unstable
 from edgecnn.benchmarks.results.latency_summary import launch_percentile
 from edgecnn.benchmarks.results.records import FileResult, Report
 
+# With several runtimes and threads there are dozens of rows.
+_NAMES = 5
+
 
 @dataclass(frozen=True)
 class Pick:
@@ -97,7 +100,8 @@ def _pick(title: str, rule: str, file: FileResult, candidate: ParetoPoint, notes
 
 
 def _together(text: str, names: tuple[str, ...]) -> str:
-    return f"{text} {', '.join(names)}." if names else ""
+    more = [f"{len(names) - _NAMES} more"] if len(names) > _NAMES else []
+    return f"{text} {' and '.join([', '.join(names[:_NAMES]), *more])}." if names else ""
 
 
 def _unstable(noisy: bool) -> str:

@@ -64,12 +64,17 @@ def _counted_images(report: Report) -> list[str]:
         lines += conflict_note(judged[0][1].conflicting)
     if judged and (groups := judged[0][1].groups):
         lines.append(f"The images come in {groups:,} groups, which every interval of accuracy allows for.")
+    held_out: dict[tuple[int, int], list[str]] = {}
     for file, accuracy in judged:
         if accuracy.chose:
-            lines.append(
-                f"{file.name} is judged on {accuracy.images:,} images: the other {accuracy.chose:,} chose its layers in float."
-            )
-        elif file.artifact.mended and not file.artifact.mended.held_out:
+            held_out.setdefault((accuracy.images, accuracy.chose), []).append(file.name)
+    for (images, chose), names in held_out.items():
+        are, their = ("is", "its") if len(names) == 1 else ("are", "their")
+        lines.append(
+            f"{', '.join(names)} {are} judged on {images:,} images: the other {chose:,} chose {their} layers in float."
+        )
+    for file, accuracy in judged:
+        if not accuracy.chose and file.artifact.mended and not file.artifact.mended.held_out:
             lines.append(
                 f"{file.name} was chosen among {file.artifact.mended.tries} on these very images, too few to hold some out: "
                 "its accuracy flatters it."

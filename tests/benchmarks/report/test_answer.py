@@ -93,6 +93,17 @@ def test_what_the_figures_of_accuracy_rest_on_is_told(quiet: Report) -> None:
     assert "on these very images" not in to_text(replace(quiet, files=(held, *others)))
 
 
+def test_files_that_the_same_number_of_images_judges_are_one_line(quiet: Report) -> None:
+    accuracy = quiet.files[0].accuracy
+    assert accuracy
+    files = [replace(file, accuracy=replace(accuracy, chose=7)) for file in quiet.files]
+    assert len(files) > 1
+    names = ", ".join(file.name for file in files)
+    text = " ".join(to_text(replace(quiet, files=tuple(files))).split())
+    assert f"{names} are judged on {accuracy.images} images: the other 7 chose their layers in float." in text
+    assert text.count("judged on") == 1
+
+
 @pytest.mark.parametrize(("low", "high", "told"), [(-0.69, -0.66, True), (-0.69, -0.004, False), (0.66, 0.69, False)])
 def test_a_file_that_is_shown_to_be_much_better_than_its_reference_is_told(
     quiet: Report, low: float, high: float, told: bool

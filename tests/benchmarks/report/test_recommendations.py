@@ -38,6 +38,12 @@ def test_a_tuned_file_is_advised_with_the_number_of_images_that_judge_it() -> No
     assert said(file_result("tuned.tflite", of=tuned)).startswith("Ship tuned.tflite: 97.50 % of 200 held-out images right")
 
 
+def test_of_many_files_that_are_as_accurate_five_are_named() -> None:
+    made = report(*(file_result(f"{name}.tflite", microseconds=50 + 10 * place) for place, name in enumerate("abcdefgh")))
+    accurate = recommend(made, pareto_points(made))[0]
+    assert accurate.notes == ("As accurate: b.tflite, c.tflite, d.tflite, e.tflite, f.tflite and 2 more.",)
+
+
 def test_an_unstable_time_is_called_so() -> None:
     made = report(file_result("int8.tflite"), noise=(Noise("load", None, "others were busy"),))
     assert " µs (unstable), " in advice(made, recommend(made, pareto_points(made)))
