@@ -21,7 +21,9 @@ from edgecnn.benchmarks.statistics.proportions import mcnemar_p
 # to take another file.
 _LEAST_ACCURACY = 0.005
 _LEAST_FACTOR = 2.0
-# The runtime alone takes some 50 MB of memory: below this, another file's smaller size saves nothing that one notices.
+# Shares that differ in their last binary digit alone are equal.
+_DIGITS = 9
+# A runtime alone takes tens of MiB of memory: below this, another file's smaller size saves nothing that one notices.
 _SMALL_BYTES = 1 << 20
 _SIGNIFICANT = 0.05
 
@@ -48,7 +50,7 @@ class Picks:
     """Three files, which may be the same one.
 
     Attributes:
-        most_accurate: Most images correct; ties go to the faster, then to the smaller.
+        most_accurate: Highest share of images correct; ties go to the faster, then to the smaller.
         balanced: Nearest to the best of everything, see `pick`.
         fastest: Smallest p50; ties go to the more accurate, then to the smaller.
     """
@@ -67,7 +69,7 @@ def pareto_points(report: Report, own_references: bool = False) -> tuple[ParetoP
     Args:
         report: The measurement.
         own_references: Whether each file has a reference of its own, as in a sweep; then only those files are left out whose
-            own could not judge them.
+            own could not judge them, and shares of held-out images stay as they are.
     """
     unjudged = {file.name for file in report.files if any(check.status == UNJUDGED for check in file.verdict.checks)}
     if unjudged and not own_references:
@@ -75,7 +77,7 @@ def pareto_points(report: Report, own_references: bool = False) -> tuple[ParetoP
     return tuple(
         ParetoPoint(
             file.name,
-            file.accuracy.accuracy if own_references else share_of_all(report, file.accuracy),
+            round(file.accuracy.accuracy if own_references else share_of_all(report, file.accuracy), _DIGITS),
             p50_ns(file.launches),
             file.artifact.size_bytes,
         )
@@ -121,7 +123,7 @@ def pick(files: Iterable[ParetoPoint]) -> Picks | None:
     return Picks(
         most_accurate=min(best, key=_by_accuracy),
         # Rounded, since equal distances may differ in their last binary digit.
-        balanced=min(best, key=lambda file: (round(_distance(file, best), 9), *_by_accuracy(file))),
+        balanced=min(best, key=lambda file: (round(_distance(file, best), _DIGITS), *_by_accuracy(file))),
         fastest=min(best, key=lambda file: (file.p50_ns, -file.right, file.size_bytes)),
     )
 

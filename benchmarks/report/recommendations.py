@@ -42,12 +42,16 @@ def recommend(report: Report, pickable: tuple[ParetoPoint, ...]) -> tuple[Pick, 
     accurate, fastest = picks.most_accurate, picks.fastest
     alike = as_accurate(files[accurate.name], (file for name, file in files.items() if name != accurate.name))
     quick = as_fast(files[fastest.name], (file for name, file in files.items() if name != fastest.name))
-    tied = tuple(other.name for other in pickable if other != accurate and other.right == accurate.right)
+    tied = tuple(
+        other.name
+        for other in pickable
+        if other != accurate and other.right == accurate.right and _chose(files[other.name]) == _chose(files[accurate.name])
+    )
     unlike = tuple(name for name in alike if name not in tied)
     return (
         _pick(
             "Most accurate",
-            "Most test images right. Ties go to the faster file, then to the smaller.",
+            "Highest accuracy. Ties go to the faster file, then to the smaller.",
             files[accurate.name],
             accurate,
             (
@@ -91,6 +95,10 @@ def advice(report: Report, picks: tuple[Pick, ...]) -> str:
         return f"Ship {best.file.name}: {figures}."
     doubt = "more must be measured to be sure of it" if status == UNDECIDED else "no limit was set for it"
     return f"The best candidate is {best.file.name} ({figures}): {doubt}."
+
+
+def _chose(file: FileResult) -> int:
+    return file.accuracy.chose if file.accuracy else 0
 
 
 def _pick(title: str, rule: str, file: FileResult, candidate: ParetoPoint, notes: Iterable[str]) -> Pick:

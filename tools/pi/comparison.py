@@ -30,7 +30,7 @@ TOLERANCE = {
 TOLERANCE_32 = {**TOLERANCE, "int8.tflite": 0.05, "int16x8.tflite": 0.001}
 HALF = "asimdhp"
 """Name in /proc/cpuinfo of the instructions that compute in float16."""
-# They round to 11 significant bits after each operator.
+# Each operator rounds to 11 significant bits.
 TOLERANCE_16 = {**DRIFT, "float32.tflite": 0.01, "float16.tflite": 0.01}
 
 Probabilities = NDArray[np.float32]

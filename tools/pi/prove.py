@@ -21,7 +21,7 @@ import numpy as np
 
 from edgecnn.benchmarks.emulator.debian import CannotEmulate
 from edgecnn.benchmarks.emulator.packages import CannotInstall
-from edgecnn.benchmarks.emulator.userland import CPUS, HOME, PROJECT, SITE, SYSTEMS, TOOLS, Board, System, emulator, root_of
+from edgecnn.benchmarks.emulator.userland import HOME, PROJECT, SITE, SYSTEMS, TOOLS, Board, System, emulator, root_of
 from edgecnn.edge.formats import Runtime, format_of
 from tools.pi.comparison import DRIFT, HALF, TOLERANCE, TOLERANCE_16, TOLERANCE_32, Probabilities, compare, complaint, to_text
 from tools.pi.wheels import PROJECT_ROOT, build_wheel, extras_of, runtimes_on, site_of, size_bytes, tools_of, unpack_wheel
@@ -32,7 +32,7 @@ BOARDS = {f"{system.name}-{cpu}": (system, cpu) for system in SYSTEMS.values() f
 TESTED = "trixie-arm64-pi5"
 SHARDS = (("tests/benchmarks",), ("tests/edge",))
 # Boards that have the instructions of `Runtime.cpu`: the Cortex-A53 and A72 are ARMv8.0.
-_HAVE: dict[str | None, Collection[str]] = {HALF: ("pi5",)}
+_HAVE = {HALF: ("pi5",)}
 # Tests of what differs on ARM: numbers, runtimes and the machine; a server. `make test-pi` runs all.
 QUICK = (
     (
@@ -118,11 +118,26 @@ def prove(names: Sequence[str], quick: bool) -> list[str]:
             jobs += [
                 (board, pool.submit(_named, board, bundle, reference, row, runs[row.name]))
                 for row in rows[board.name]
-                if row.by_name and board.cpu in _HAVE.get(row.cpu, CPUS)
+                if row.by_name and has_instructions(board.cpu, row)
             ]
         problems = [f"{board.name}: {problem}" for board, job in jobs for problem in job.result()]
         say("done")
     return problems
+
+
+def has_instructions(cpu: str, row: Runtime) -> bool:
+    """Return whether a board has the instructions that a runtime needs.
+
+    Args:
+        cpu: A name of `CPUS`.
+        row: The runtime.
+    """
+    return row.cpu is None or cpu in _HAVE[row.cpu]
+
+
+def allowed_of(row: Runtime) -> dict[str, float]:
+    """Return the largest accepted difference of each file's probabilities in a runtime that must be named."""
+    return TOLERANCE_16 if row.cpu == HALF else DRIFT
 
 
 def _stopwatch() -> Callable[[str], None]:
@@ -201,8 +216,7 @@ def _named(
     if found is None:
         return [f"{row.name}: {printed}"]
     print(printed, end="", flush=True)
-    allowed = TOLERANCE_16 if row.cpu == HALF else DRIFT
-    return _judged(board, row.name, [file for file in DRIFT if file in expected], found, reference, allowed)
+    return _judged(board, row.name, [file for file in DRIFT if file in expected], found, reference, allowed_of(row))
 
 
 def _run_there(board: Board, bundle: Path, *runtime: str) -> tuple[dict[str, Probabilities] | None, str]:

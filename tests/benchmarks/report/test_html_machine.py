@@ -104,6 +104,16 @@ def test_the_drops_interval_is_drawn_around_the_accuracy() -> None:
     assert below == pytest.approx(4 * above, rel=0.01)
 
 
+def test_a_tuned_file_is_drawn_by_its_drop_and_the_page_says_so() -> None:
+    drop = Interval(0.02, 0.01, 0.03)
+    tuned = replace(accuracy(images=100), correct=100, reference_correct=100, drop=drop, chose=100)
+    files = [file_result("tuned.tflite", of=tuned), file_result("int8.tflite", of=accuracy())]
+    html = to_html(report(*files), None)
+    assert "tuned.tflite: 97.00 % right" in html  # The reference's 99.00 % of all images less 2.
+    assert "by the drop on held-out images: tuned.tflite." in Page(html).text
+    assert "held-out images: " not in Page(to_html(report(files[1]), None)).text
+
+
 def test_only_exported_files_that_did_not_fail_can_be_picked() -> None:
     files = [
         file_result("model.keras"),

@@ -100,6 +100,10 @@ def test_a_tuned_file_is_compared_on_easier_images_by_its_drop() -> None:
     tuned = file_result("tuned.tflite", of=replace(easier, drop=replace(easier.drop, estimate=0.02)))
     shares = {point.name: point.right for point in pareto_points(report(tuned, plain))}
     assert shares == {"int8.tflite": 0.975, "tuned.tflite": pytest.approx(0.99 - 0.02)}
+    # 198 / 200 - 0.06 is not 0.93 to the last binary digit.
+    alike = replace(tuned, accuracy=replace(easier, drop=replace(easier.drop, estimate=0.06)))
+    worse = replace(plain, accuracy=replace(accuracy(flips=4), correct=186))
+    assert [point.right for point in pareto_points(report(alike, worse))] == [0.93, 0.93]
     # Alone, there is nothing to compare it with.
     assert [point.right for point in pareto_points(report(tuned))] == [0.98]
 

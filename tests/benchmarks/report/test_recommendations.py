@@ -44,6 +44,13 @@ def test_of_many_files_that_are_as_accurate_five_are_named() -> None:
     assert accurate.notes == ("As accurate: b.tflite, c.tflite, d.tflite, e.tflite, f.tflite and 2 more.",)
 
 
+def test_files_that_other_images_judge_are_not_called_as_accurate() -> None:
+    tuned = replace(accuracy(flips=0), chose=150)
+    made = report(file_result("int8.tflite", of=accuracy(flips=0)), file_result("tuned.tflite", microseconds=60, of=tuned))
+    accurate = recommend(made, pareto_points(made))[0]
+    assert accurate.notes == ("These images don't show it to be more accurate than tuned.tflite.",)
+
+
 def test_an_unstable_time_is_called_so() -> None:
     made = report(file_result("int8.tflite"), noise=(Noise("load", None, "others were busy"),))
     assert " µs (unstable), " in advice(made, recommend(made, pareto_points(made)))

@@ -28,5 +28,16 @@ def test_a_runtime_for_another_cpu_must_run_there_what_the_default_one_runs_here
     assert asked == ["openvino"]
 
 
-def test_the_boards_that_have_its_instructions_are_known_for_each_runtime_that_needs_some() -> None:
-    assert {row.cpu for row in RUNTIMES.values() if row.cpu} <= set(prove._HAVE)
+def test_a_runtime_runs_on_the_boards_that_have_its_instructions() -> None:
+    half, other = RUNTIMES["litert-fp16"], RUNTIMES["openvino"]
+    boards = ("pi2", "pi3", "pi4", "pi5")
+    assert [prove.has_instructions(cpu, half) for cpu in boards] == [False, False, False, True]
+    assert all(prove.has_instructions(cpu, other) for cpu in boards)
+    for row in RUNTIMES.values():
+        assert prove.has_instructions("pi5", row), f"{row.name} runs on no board"
+
+
+def test_float16_s_rounding_is_accepted_of_the_runtime_that_computes_in_it() -> None:
+    assert (
+        prove.allowed_of(RUNTIMES["openvino"])["float32.tflite"] < prove.allowed_of(RUNTIMES["litert-fp16"])["float32.tflite"]
+    )

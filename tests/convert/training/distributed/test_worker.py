@@ -198,10 +198,14 @@ def test_strangers_at_the_port_and_a_worker_that_left_are_no_workers() -> None:
         with connected(meeting.addresses[0]) as line:
             line.sendall(said)
     hello = json.dumps({"worker": 1, "facts": FACTS}).encode() + b"\n"
-    with connected(meeting.addresses[0]) as silent:  # Worker 0 waits for what it says: no other is handled before it ends.
+    # Worker 0 waits 5 s for what a caller says, or until it hangs up, and hears the next one only then.
+    with connected(meeting.addresses[0]) as silent:
         with connected(meeting.addresses[0]) as line:  # Ctrl-C before it is handled, and after.
             line.sendall(hello)
         silent.shutdown(socket.SHUT_WR)
+    with connected(meeting.addresses[0]) as after:
+        after.shutdown(socket.SHUT_WR)
+        assert after.recv(1) == b""  # So the worker that left was handled, while nobody listened at its address.
     listener = socket.create_server(("", int(meeting.addresses[1].rpartition(":")[2])))
     with listener, connected(meeting.addresses[0]) as line:
         line.sendall(hello)
