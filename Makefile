@@ -56,7 +56,7 @@ arm-cost: install
 arm-cost-baseline: install
 	$(BIN)/python -m tools.pi.cost --update
 
-# Every promised figure, more than three hours; or some: make benchmark PARTS="startup predict". docs/explanation/benchmark.md
+# Every promised figure, more than four hours; or some: make benchmark PARTS="startup predict". docs/explanation/benchmark.md
 benchmark: install
 	$(BIN)/python -m tools.promises $(PARTS)
 
