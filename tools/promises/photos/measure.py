@@ -143,7 +143,9 @@ def _memory(scratch: Path) -> Claim:
         photos = scratch / f"photos-{count}"
         write_photos(photos / "train", count)
         write_photos(photos / "test", _CLASSES)
-        options = ("--size", size, "--epochs", "2", "--filters", "4,4,4", "--out", scratch / "small")
+        # As many steps with each: memory grows with the steps, however few images there are.
+        epochs = str(_EPOCHS * counts[1] // count)
+        options = ("--size", size, "--epochs", epochs, "--filters", "4,4,4", "--out", scratch / "small")
         # What the allocator leaves unused differs by tens of MiB between two runs; it only adds.
         peaks.append(min(peak_mib("train", "--data", photos, *options, start=("-c", _CACHE_ONLY)) for _ in range(_PEAKS)))
     return at_most(
