@@ -86,16 +86,19 @@ def pareto_points(report: Report, own_references: bool = False) -> tuple[ParetoP
     )
 
 
+def reference_share(report: Report) -> float:
+    """Return the share of all images that the reference classifies correctly, 0 to 1; of as many as a file's result has."""
+    most = min((file.accuracy for file in report.files if file.accuracy), key=lambda accuracy: accuracy.chose)
+    return most.reference_correct / most.images
+
+
 def share_of_all(report: Report, accuracy: Accuracy) -> float:
     """Return the share that a file classifies correctly, 0 to 1, so that it can be compared with the report's other files.
 
     Images that chose a file's float layers don't judge it, and the others may be easier or harder than all: on these the
-    file is compared with the reference, whose share of all images another file's result has.
+    file is compared with the reference.
     """
-    whole = next((file.accuracy for file in report.files if file.accuracy and not file.accuracy.chose), None)
-    if not accuracy.chose or whole is None:
-        return accuracy.accuracy
-    return whole.reference_correct / whole.images - accuracy.drop.estimate
+    return reference_share(report) - accuracy.drop.estimate if accuracy.chose else accuracy.accuracy
 
 
 def _may_be_picked(verdict: Verdict) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.benchmarks.report.pareto import share_of_all
+from edgecnn.benchmarks.report.pareto import reference_share, share_of_all
 from edgecnn.benchmarks.report.svg import (
     CARD,
     INK,
@@ -129,9 +129,7 @@ def tradeoff(report: Report, on_front: Iterable[str], off_front: Iterable[str]) 
             points.append(Point(time, share, low, high, area**0.5 / 2, label(file.name), color(index)))
             size = f"{file.artifact.size_bytes / 1024:,.1f} KiB"
             made.hover(axes, time, share, f"{file.name}: {share:.2f} % right, p50 {figure(time)} µs, {size}")
-        _, reference = min(measured, key=lambda measured: measured[1].chose)
-        right = 100 * reference.reference_correct / reference.images
-        axes.axhline(right, color=INK, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0)
+        axes.axhline(100 * reference_share(report), color=INK, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0)
         axes.set_xscale("log")
         axes.margins(x=0.2, y=0.2)
         log_axis(axes.xaxis)

@@ -22,8 +22,8 @@ from edgecnn.benchmarks.emulator.debian import CannotEmulate
 from edgecnn.benchmarks.emulator.packages import CannotInstall
 from edgecnn.benchmarks.emulator.userland import CPUS, HOME, PROJECT, SITE, SYSTEMS, Board, root_of
 from edgecnn.benchmarks.report.markdown import table_row
-from edgecnn.edge.formats import RUNTIMES, Runtime, format_of
-from tools.pi.wheels import PROJECT_ROOT, build_wheel, device_runtimes, lacking, runtimes_on, site_of, unpack_wheel
+from edgecnn.edge.formats import RUNTIMES
+from tools.pi.wheels import PROJECT_ROOT, build_wheel, device_runtimes, files_of, lacking, runtimes_on, site_of, unpack_wheel
 from tools.pi.workstation import FILES, PLAIN, Failed, make_bundles
 
 BASELINE = Path(__file__).with_name("baseline.json")
@@ -130,19 +130,15 @@ def count_all() -> Costs:
         shutil.copy(bundles.result() / PLAIN, home)
         shutil.copy(Path(__file__).with_name("counted.py"), home)
         boards = [Board(_SYSTEM, cpu, {SITE: site, PROJECT: project, HOME: home}) for cpu in _SYSTEM.cpus]
-        jobs = [pool.submit(count_in, board, row.name, _files_of(row)) for row in rows for board in boards]
+        jobs = [pool.submit(count_in, board, row.name, files_of(row, FILES_AND_PLAIN)) for row in rows for board in boards]
         counted = [job.result() for job in jobs]
     absent = tuple(
-        Uncounted(_files_of(row), row.name, _SYSTEM.cpus, reason)
+        Uncounted(files_of(row, FILES_AND_PLAIN), row.name, _SYSTEM.cpus, reason)
         for row in device_runtimes()
         if (reason := lacking(row, _SYSTEM))
     )
     whole = _joined([*counted, Costs(_SYSTEM.name, {}, (), absent)])
     return replace(whole, costs=tuple(sorted(whole.costs, key=_place)), uncounted=together(whole.uncounted))
-
-
-def _files_of(row: Runtime) -> tuple[str, ...]:
-    return tuple(file for file in FILES_AND_PLAIN if format_of(Path(file)) in row.formats)
 
 
 def _place(cost: Cost) -> tuple[int, int, str]:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -22,9 +22,19 @@ import numpy as np
 from edgecnn.benchmarks.emulator.debian import CannotEmulate
 from edgecnn.benchmarks.emulator.packages import CannotInstall
 from edgecnn.benchmarks.emulator.userland import HOME, PROJECT, SITE, SYSTEMS, TOOLS, Board, System, emulator, root_of
-from edgecnn.edge.formats import Runtime, format_of
+from edgecnn.edge.formats import Runtime
 from tools.pi.comparison import DRIFT, HALF, TOLERANCE, TOLERANCE_16, TOLERANCE_32, Probabilities, compare, complaint, to_text
-from tools.pi.wheels import PROJECT_ROOT, build_wheel, extras_of, runtimes_on, site_of, size_bytes, tools_of, unpack_wheel
+from tools.pi.wheels import (
+    PROJECT_ROOT,
+    build_wheel,
+    extras_of,
+    files_of,
+    runtimes_on,
+    site_of,
+    size_bytes,
+    tools_of,
+    unpack_wheel,
+)
 from tools.pi.workstation import FILES, Failed, kept_bundles, make_bundles
 
 BOARDS = {f"{system.name}-{cpu}": (system, cpu) for system in SYSTEMS.values() for cpu in system.cpus}
@@ -171,12 +181,8 @@ def _on_workstation(home: Path, bundle: Path, named: Sequence[Runtime]) -> tuple
     """
     _fill(home, bundle)
     found = _run_here(home)
-    runs = {row.name: _of(row, found) if row.cpu else set(_run_here(home, row.name)) for row in named}
+    runs = {row.name: set(files_of(row, found) if row.cpu else _run_here(home, row.name)) for row in named}
     return found, runs
-
-
-def _of(row: Runtime, files: Iterable[str]) -> set[str]:
-    return {file for file in files if format_of(Path(file)) in row.formats}
 
 
 def _run_here(home: Path, *runtime: str) -> dict[str, Probabilities]:

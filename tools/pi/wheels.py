@@ -4,13 +4,13 @@ import csv
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from edgecnn.benchmarks.doctor.known_problems import version_key
 from edgecnn.benchmarks.emulator.packages import CannotInstall, install, pip
 from edgecnn.benchmarks.emulator.userland import System, cache_folder, key_of, made_whole
-from edgecnn.edge.formats import FORMATS, RUNTIMES, Runtime
+from edgecnn.edge.formats import FORMATS, RUNTIMES, Runtime, format_of
 
 PROJECT_ROOT = Path(__file__).parents[2]
 _CONSTRAINTS = PROJECT_ROOT / "constraints.txt"
@@ -34,6 +34,11 @@ def device_runtimes() -> tuple[Runtime, ...]:
     """Return the runtimes of the formats that a device runs."""
     formats = {row.name for row in FORMATS.values() if row.on_device and not row.apart}
     return tuple(row for row in RUNTIMES.values() if formats & {*row.formats})
+
+
+def files_of(row: Runtime, files: Iterable[str]) -> tuple[str, ...]:
+    """Return those of `files`, by their names, that are of a runtime's formats."""
+    return tuple(file for file in files if format_of(Path(file)) in row.formats)
 
 
 def runtimes_on(system: System, named: bool = True) -> tuple[Runtime, ...]:

@@ -10,7 +10,7 @@ from edgecnn.benchmarks.emulator.counting import ProgramFailed, Stretch
 from edgecnn.benchmarks.emulator.userland import SYSTEMS, Board
 from tools.pi import cost
 from tools.pi.cost import Cost, Costs, Uncounted, judge, to_markdown, together
-from tools.pi.wheels import device_runtimes
+from tools.pi.wheels import device_runtimes, files_of
 
 COST = Cost("int8.tflite", "litert", "pi4", run=1_000_000, predict=1_100_000, run_spread=0, predict_spread=500)
 BASELINE = Costs("trixie-arm64", {"numpy": "2.4.6"}, (COST, replace(COST, cpu="pi5")))
@@ -120,7 +120,12 @@ def test_the_baseline_has_every_file_in_every_runtime_of_a_board() -> None:
     found = {(row["file"], row["runtime"], row["cpu"]) for row in baseline["costs"]}
     found |= {(file, row["runtime"], cpu) for row in baseline["uncounted"] for file in row["files"] for cpu in row["cpus"]}
     system = SYSTEMS[baseline["system"]]
-    wanted = {(file, row.name, cpu) for row in device_runtimes() for file in cost._files_of(row) for cpu in system.cpus}
+    wanted = {
+        (file, row.name, cpu)
+        for row in device_runtimes()
+        for file in files_of(row, cost.FILES_AND_PLAIN)
+        for cpu in system.cpus
+    }
     assert wanted == found, "run make arm-cost-baseline"
 
 
