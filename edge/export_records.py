@@ -130,6 +130,11 @@ class Tuned:
     tried: tuple[TriedPlacement, ...]
     runtime: str | None = None
 
+    @property
+    def where(self) -> str:
+        """The machine, and the runtime if it is not the default one."""
+        return f"{self.machine} with {self.runtime}" if self.runtime else self.machine
+
 
 @dataclass(frozen=True)
 class Setting:

@@ -140,11 +140,27 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def require_writable(folder: Path) -> None:
+    """Check that a file can be written into a folder, which is not created if it is missing.
+
+    Call this before long work, so that an hour of training is not lost at the end, and a command that fails leaves no folder.
+
+    Raises:
+        ConfigError: If it can't.
+    """
+    try:
+        existing = next(place for place in (folder, *folder.parents) if place.exists())
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise ConfigError(f"{folder} can't be written ({error.strerror}): choose another folder") from error
+
+
 def make_folder(folder: Path) -> None:
     """Create the folder if it is missing, and check that a file can be written into it.
 
     Raises:
-        ConfigError: If that fails. Call this before long work, so that an hour of training is not lost at the end.
+        ConfigError: If that fails.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from pathlib import PurePath
 from edgecnn.benchmarks.report.markdown import escaped, table_row
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.edge.data.dataset import KERAS, SHIPPED
-from edgecnn.edge.export_records import Reference
+from edgecnn.edge.export_records import Mended, Reference
 from edgecnn.edge.files import sha256
 from edgecnn.edge.folder.file_names import MANIFEST_NAME, MODEL_CARD_NAME
 from edgecnn.edge.manifest import Artifact, DatasetRecord, Manifest, TensorSpec
@@ -171,9 +171,16 @@ def _evaluation(manifest: Manifest, exported: list[Artifact]) -> str:
             moved = 100 * (parity.images - parity.same_class) / parity.images
             same = f"{parity.same_class:,} of {parity.images:,}"
             lines.append(table_row([artifact.path, same, f"{moved:.2f} points", f"{parity.max_difference:.2g}"]))
-    mended = [(artifact.path, artifact.mended) for artifact in exported if artifact.mended]
-    lines += ["", *(f"- {path} computes {len(made.layers)} of its operators in {made.precision}." for path, made in mended), ""]
+    lines += ["", *(_mended(artifact, artifact.mended) for artifact in exported if artifact.mended), ""]
     return "\n".join([*lines, "`edgecnn bench` measures accuracy and latency of each file on the device."])
+
+
+def _mended(artifact: Artifact, mended: Mended) -> str:
+    text = f"- {artifact.path} computes {len(mended.layers)} of its operators in {mended.precision}"
+    if tuned := artifact.tuned:
+        ratio = f"{tuned.ratio.estimate:.2f} ({tuned.ratio.low:.2f} to {tuned.ratio.high:.2f})"
+        text += f", chosen for {escaped(tuned.where)}: {ratio} of {tuned.compared_with}'s {tuned.unit} there"
+    return f"{text}."
 
 
 def _accuracy(reference: Reference) -> str:

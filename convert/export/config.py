@@ -27,7 +27,8 @@ class ExportConfig:
         batch: Images per call of a file: `1`, or `dynamic` for any number.
         author: Who made the model, for the files' metadata; None to say nothing.
         license: Its licence, for the same; None to say nothing.
-        io: Type of the input and output of int8 files; None for each format's own: int8 for tflite, float32 for onnx.
+        io: Type of the input and output of int8 files, for the formats that have a choice; None for each format's own: int8 for
+            tflite, float32 for the others.
 
     Raises:
         ConfigError: If a format, precision, target or batch is unknown, a format lacks a precision, or a program the file that
@@ -75,13 +76,18 @@ class ExportConfig:
             raise ConfigError(f"{field('io')}={self.io} is unknown: use {', '.join(known)}")
         if "int8" not in self.precisions:
             raise ConfigError(f"{field('io')}={self.io} is for int8 files: add {field('precisions')}=int8, or omit it")
-        for model_format in self.formats:
-            if self.io not in FORMATS[model_format].io:
-                others = [name for name, row in FORMATS.items() if self.io in row.io]
-                raise ConfigError(
-                    f"int8 files of {model_format} take {' or '.join(FORMATS[model_format].io)}, not {self.io}: omit "
-                    f"{field('io')}, or use {field('formats')}={others[0]} alone"
-                )
+        if not any(self.io in FORMATS[model_format].io for model_format in self.formats):
+            takes = dict.fromkeys(name for model_format in self.formats for name in FORMATS[model_format].io)
+            others = [name for name, row in FORMATS.items() if self.io in row.io]
+            raise ConfigError(
+                f"int8 files of {' and '.join(self.formats)} take {' or '.join(takes)}, not {self.io}: omit {field('io')}, or "
+                f"add {field('formats')}={others[0]}"
+            )
+
+    def io_of(self, model_format: str) -> IoName:
+        """Return the type of the input and output of a format's int8 file."""
+        has = FORMATS[model_format].io
+        return self.io if self.io in has else has[0]
 
     def files(self) -> list[tuple[str, str]]:
         """Return the (format, precision) pairs to write, float32 of each format first."""

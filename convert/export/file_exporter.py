@@ -74,9 +74,7 @@ class FileExporter:
         self._converters = {
             name: converter_for(
                 name,
-                Conversion(
-                    job.runtime, output, method, self._targets.get(name), any_batch, job.config.io or FORMATS[name].io[0]
-                ),
+                Conversion(job.runtime, output, method, self._targets.get(name), any_batch, job.config.io_of(name)),
             )
             for name, method in methods.items()
         }

@@ -31,7 +31,7 @@ from edgecnn.convert.training.trained_model import FinishedFit, write_trained_mo
 from edgecnn.convert.training.training_run import TrainingRun, TrainState
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.errors import ArtifactError
-from edgecnn.edge.files import make_folder
+from edgecnn.edge.files import require_writable
 from edgecnn.edge.manifest import Output, Preprocessing
 from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.provenance import versions
@@ -146,7 +146,7 @@ def _train(run: TrainingRun) -> TrainResult | None:
         check_batches(len(run.dataset.train.labels), config.batch_size, config.workers)
         worker = ClusterWorker(run.cluster, facts_of(run, run.cluster, made_with), run.on_text)
     if run.chief:
-        make_folder(run.folder)
+        require_writable(run.folder)
     done = worker.agree(len(checkpoint.history) if checkpoint else 0)
     prepared = prepared_model(run, checkpoint, done)
     if config.variation in VARIATIONS:

@@ -106,10 +106,9 @@ def _mended_text(artifact: Artifact, mended: Mended) -> str:
 
 
 def _tuned_text(name: str, tuned: Tuned) -> str:
-    where = f"{tuned.machine} with {tuned.runtime}" if tuned.runtime else tuned.machine
     return (
-        f"{name}: {_ratio_text(tuned.ratio)} of {tuned.compared_with}'s {tuned.unit} on {where}, in fresh processes. It is the "
-        f"best of {tuned.candidates} choices of float layers."
+        f"{name}: {_ratio_text(tuned.ratio)} of {tuned.compared_with}'s {tuned.unit} on {tuned.where}, in fresh processes. It "
+        f"is the best of {tuned.candidates} choices of float layers."
     )
 
 

@@ -79,7 +79,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         calibration: Calibration method: `minmax`; onnx also has `entropy` and `percentile`.
         targets: Target runtimes, for example `tflite-runtime==2.14`, at most one per format; and programs.
         batch: Images per call of a file: `1`, or `dynamic` for any number.
-        io: Type of the input and output of int8 files: `int8` (default), `uint8` or `float32` for tflite, `float32` for others.
+        io: Type of the input and output of int8 .tflite files: `int8` (default), `uint8` or `float32`; others take float32.
         author: Who made the model, written into the files' metadata. Default: nothing is said.
         license: Licence of the model, written into the files' metadata. Default: nothing is said.
         keep_accuracy: Largest drop in percentage points: layers of a quantized file stay float until it is shown to keep it.

@@ -28,7 +28,7 @@ from edgecnn.convert.training.model.networks import CNN
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.errors import ConfigError, field
-from edgecnn.edge.files import make_folder
+from edgecnn.edge.files import require_writable
 from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.model.interface import HOW_TO_SAY, Interface, as_interface
 from edgecnn.edge.progress import SILENT, Progress
@@ -116,7 +116,7 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
     for name, given in (("minutes", minutes), ("patience", config.patience)):
         if given is not None and dataset.val is None:
             raise needs_validation(name, dataset)
-    make_folder(folder)
+    require_writable(folder)
     progress.say(dataset.describe())
     yardstick = yardstick_of(HERE, TUNE_SECONDS, dataset.test, progress, (model_format,)) if tune else None
     tuning = tuning_for(None, yardstick) if yardstick else None

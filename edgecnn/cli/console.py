@@ -7,7 +7,7 @@ from typing import Protocol, TextIO
 
 from edgecnn.cli.terminal import coloured, columns, has_colours
 from edgecnn.edge.errors import ConfigError
-from edgecnn.edge.files import make_folder, write_bytes
+from edgecnn.edge.files import require_writable, write_bytes
 from edgecnn.edge.text import printable, printable_lines
 from edgecnn.words import FORMATS, MANIFEST_NAME
 
@@ -35,7 +35,7 @@ def check_writable(*outputs: Path | None, inputs: tuple[Path, ...] = ()) -> None
             raise ConfigError(f"{path} is named twice, or is an input: give each output its own file")
         taken.add(path.resolve())
         if not path.exists() or path.is_file():  # A pipe or a device needs no folder.
-            make_folder(path.parent)
+            require_writable(path.parent)
 
 
 def json_file(json: Path | None) -> Path | None:

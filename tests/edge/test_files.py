@@ -10,7 +10,7 @@ import pytest
 
 from edgecnn.edge import files
 from edgecnn.edge.errors import ArtifactError, ConfigError
-from edgecnn.edge.files import make_folder, read_bytes, sha256, staged, write_bytes
+from edgecnn.edge.files import make_folder, read_bytes, require_writable, sha256, staged, write_bytes
 
 
 def write_half(path: Path, error: BaseException) -> None:
@@ -85,8 +85,9 @@ def test_a_folder_that_cannot_be_written_is_named_before_any_work(folder: str, t
     ):
         ran = True
     assert not ran
-    with pytest.raises(ConfigError, match=folder):
-        make_folder(tmp_path / folder)
+    for check in (require_writable, make_folder):
+        with pytest.raises(ConfigError, match=folder):
+            check(tmp_path / folder)
 
 
 def test_the_old_file_is_there_until_the_block_ends(tmp_path: Path) -> None:
@@ -98,6 +99,11 @@ def test_the_old_file_is_there_until_the_block_ends(tmp_path: Path) -> None:
         assert (temporary.parent.parent, temporary.name) == (tmp_path, "model.keras")
     assert path.read_bytes() == b"new"
     assert [item.name for item in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_a_check_beforehand_makes_no_folder(tmp_path: Path) -> None:
+    require_writable(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_missing_folders_are_made_and_left_without_a_trace_of_the_check(tmp_path: Path) -> None:

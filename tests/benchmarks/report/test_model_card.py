@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from edgecnn.benchmarks.report.model_card import model_card
-from edgecnn.edge.export_records import Parity, Provenance, Reference
+from edgecnn.edge.export_records import Interval, Mended, Parity, Provenance, Reference, Tuned
 from edgecnn.edge.manifest import Artifact, DatasetRecord, Manifest, Preprocessing, Quantization, TensorSpec
 
 FLOAT = TensorSpec("image", (None, 4, 4, 1), "float32")
@@ -51,6 +51,20 @@ def test_what_is_written_outside_of_the_part_stays_when_the_part_is_renewed(mani
     assert again.startswith(mine.split("<!-- edgecnn:begin")[0])
     assert "5,555" in again
     assert written(manifest, again) == mine
+
+
+@pytest.mark.parametrize(("runtime", "where"), [(None, "A72"), ("openvino", "A72 with openvino")])
+def test_a_tuned_file_says_for_which_machine_and_runtime(manifest: Manifest, runtime: str | None, where: str) -> None:
+    keras, int8 = manifest.artifacts
+    tuned = Tuned("A72", "instructions", "float32.tflite", Interval(0.84, 0.83, 0.86), 9, 1.0, 0, (), runtime)
+    mended = Mended(("conv2d",), "float32", 0.5, 3, 4000, 0.84, 500)
+    entry = replace(int8, path="tuned.tflite", mended=mended, tuned=tuned)
+    said = f"tuned.tflite computes 1 of its operators in float32, chosen for {where}: 0.84 (0.83 to 0.86) of float32.tflite's"
+    card = written(replace(manifest, artifacts=(keras, entry)))
+    assert f"- {said} instructions there." in card
+    assert "- tuned.tflite computes 1 of its operators in float32." in written(
+        replace(manifest, artifacts=(keras, replace(entry, tuned=None)))
+    )
 
 
 def test_the_card_has_accuracy_with_its_interval_files_with_hashes_and_how_pixels_go_in(manifest: Manifest) -> None:

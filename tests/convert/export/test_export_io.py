@@ -49,10 +49,10 @@ def every_image(split: Split) -> Any:
     [
         (("tflite",), ("int8",), "int32", "io=int32 is unknown: use float32, int8, uint8"),
         (
-            ("tflite", "onnx"),
+            ("onnx", "ncnn"),
             ("int8",),
             "uint8",
-            "int8 files of onnx take float32, not uint8: omit io, or use formats=tflite",
+            "int8 files of onnx and ncnn take float32, not uint8: omit io, or add formats=tflite",
         ),
         (("onnx",), ("int8",), "int8", "int8 files of onnx take float32, not int8"),
         (("tflite",), ("int16x8",), "uint8", "io=uint8 is for int8 files: add precisions=int8, or omit it"),
@@ -63,8 +63,10 @@ def test_what_makes_no_sense_is_refused(formats: tuple[str, ...], precisions: tu
         ExportConfig(formats, precisions, io=io)
 
 
-def test_float32_is_what_onnx_takes_anyway() -> None:
-    assert ExportConfig(("tflite", "onnx"), io="float32").io == "float32"
+@pytest.mark.parametrize(("io", "tflite"), [(None, "int8"), ("int8", "int8"), ("uint8", "uint8"), ("float32", "float32")])
+def test_onnx_takes_float32_whatever_tflite_takes(io: IoName | None, tflite: str) -> None:
+    config = ExportConfig(("tflite", "onnx"), io=io)
+    assert (config.io_of("tflite"), config.io_of("onnx")) == (tflite, "float32")
 
 
 @pytest.mark.parametrize("io", TYPES)
@@ -155,9 +157,9 @@ def test_a_file_with_layers_kept_in_float_has_the_type_too(artifacts: Path, idx_
 
 
 def test_the_command_line_has_it(artifacts: Path, idx_folder: Path, terminal: Terminal) -> None:
-    said = terminal.fails(2, "export", artifacts / "model.keras", "--data", idx_folder, "--io", "uint8")
-    assert said.endswith("int8 files of onnx take float32, not uint8: omit --io, or use --format tflite alone")
-    out = terminal.passes(
-        "export", artifacts / "model.keras", "--data", idx_folder, "--io", "uint8", "--format", "tflite", "--quantize", "int8"
-    )
+    of_model = ("export", artifacts / "model.keras", "--data", idx_folder, "--io", "uint8")
+    said = terminal.fails(2, *of_model, "--format", "onnx")
+    assert said.endswith("int8 files of onnx take float32, not uint8: omit --io, or add --format tflite")
+    out = terminal.passes(*of_model, "--quantize", "int8")
     assert any("int8.tflite" in line and "uint8" in line for line in out.splitlines())
+    assert any("int8.onnx" in line and "uint8" not in line for line in out.splitlines())
