@@ -1,5 +1,6 @@
 """A small dataset, files exported from a model trained on it, and a terminal to run commands in."""
 
+import gc
 import os
 import shutil
 import signal
@@ -37,6 +38,12 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the whole chains, which take minutes: at the end, one alone would keep the other processes waiting."""
     items.sort(key=lambda item: "end_to_end" not in item.path.parts)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def earlier_objects_are_not_searched() -> None:
+    """Keep what earlier files of tests left out of the search for garbage, which TensorFlow's converter makes each time."""
+    gc.freeze()
 
 
 KEPT = Path(__file__).parent / "kept"

@@ -55,7 +55,8 @@ def prepared_model(run: TrainingRun, checkpoint: Checkpoint | None, done: int) -
     config, dataset = run.config, run.dataset
     load_tensorflow().config.experimental.enable_op_determinism()
     utils = load_keras().utils
-    utils.clear_session()  # Layers are numbered from 1, even if a process trains several models.
+    # Layers are numbered from 1, even if a process trains several models. Its collection of garbage takes longer than the rest.
+    utils.clear_session(free_memory=False)
     utils.set_random_seed(config.seed)
     shape, classes = dataset.train.shape, len(dataset.class_names)
     model = load_last(run.folder, checkpoint, run.trust) if checkpoint else new_model(config, shape, classes, run.trust)

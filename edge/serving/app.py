@@ -3,8 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -186,13 +185,9 @@ class _Counted:
 
 def _page() -> dict[str, tuple[bytes, str]]:
     """Return the files of the page by path, with their type."""
-    folder: Traversable = files("edgecnn.edge.serving") / "page"
-    found = {}
-    for file in folder.iterdir():
-        suffix = "." + file.name.rpartition(".")[2]
-        if suffix in _TYPES:
-            found["/" if file.name == "index.html" else f"/{file.name}"] = (file.read_bytes(), _TYPES[suffix])
-    return found
+    # importlib.resources imports zipfile, for packages that are not in a folder.
+    files = [file for file in Path(__file__).with_name("page").iterdir() if file.suffix in _TYPES]
+    return {"/" if file.name == "index.html" else f"/{file.name}": (file.read_bytes(), _TYPES[file.suffix]) for file in files}
 
 
 async def _static(content: tuple[bytes, str], request: Request) -> Response:

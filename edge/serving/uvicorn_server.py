@@ -36,7 +36,9 @@ class Address:
             ConfigError: If the address is not this machine's, or the port is taken.
         """
         try:
-            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            # As bytes, a plain name needs no IDNA codec, which takes time to import.
+            host = self.host.encode() if self.host.isascii() else self.host
+            found = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             family, kind, protocol, _, place = found[0]
             bound = socket.socket(family, kind, protocol)
         except OSError as error:

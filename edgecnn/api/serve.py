@@ -16,8 +16,7 @@ from edgecnn.edge.folder.model_folder import ModelFolder, opened
 from edgecnn.edge.formats.package import Package
 from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.progress import SILENT, Progress
-from edgecnn.edge.provenance import versions
-from edgecnn.edge.runtimes.base import MOST_THREADS
+from edgecnn.edge.runtimes.base import MOST_THREADS, installed_version
 from edgecnn.edge.runtimes.installed import runtimes_of
 from edgecnn.edge.serving.decoder import Decoder
 from edgecnn.edge.serving.models import LastVerdict, ModelSource
@@ -134,7 +133,7 @@ def serve(  # Longer than 50 lines: its arguments and their docs.
             origins=tuple(origin.lower() for origin in options.allow_origin),
             token=None if is_loopback(options.host) and TOKEN_VARIABLE not in os.environ else _token(),
             log_json=options.log_json,
-            version=versions()["edgecnn"],
+            version=installed_version("edgecnn"),
         )
         serve_source(source, settings, decoder, on_address, SILENT if options.log_json else progress)
 

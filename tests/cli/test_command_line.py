@@ -75,7 +75,7 @@ def test_an_index_out_of_range_exits_with_2(index: int, exported: Path, terminal
 def test_an_out_folder_that_is_a_file_exits_with_2(idx_folder: Path, terminal: Any) -> None:
     Path("taken").write_text("mine")
     line = terminal.fails(2, "train", "--data", idx_folder, "--out", "taken")
-    assert line == "edgecnn: taken can't be written (File exists): choose another folder"
+    assert line == "edgecnn: taken can't be written (Not a directory): choose another folder"
     assert Path("taken").read_text() == "mine"
 
 
