@@ -44,6 +44,8 @@ def run() -> NoReturn:
     temporary files are deleted at the next start. A signal that was ignored at the start stays ignored, as nohup expects.
     """
     gc.set_threshold(_COLLECTED_AFTER)
+    # A thread of numpy's for each core, which spins while others import, multiplies matrices; edgecnn has no large ones.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     stop = _Stop()
     sys.unraisablehook = stop.raise_again
     try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from edgecnn.benchmarks.measure.planning import PlanOptions
 from edgecnn.benchmarks.timing.latency import Plan
 from edgecnn.edge.errors import ConfigError, field
-from edgecnn.edge.runtimes.base import MOST_THREADS
+from edgecnn.edge.formats import MOST_THREADS
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,11 @@ from pathlib import Path
 from edgecnn.edge.formats.format import FORMATS, CalibrationName, Format, IoName, Mark
 from edgecnn.edge.formats.package import Package
 from edgecnn.edge.formats.precision import PRECISIONS, Precision
-from edgecnn.edge.formats.runtime import RUNTIMES, Runtime
+from edgecnn.edge.formats.runtime import MOST_THREADS, RUNTIMES, Runtime
 
 __all__ = [
     "FORMATS",
+    "MOST_THREADS",
     "PRECISIONS",
     "RUNTIMES",
     "CalibrationName",

@@ -5,6 +5,9 @@ from typing import NamedTuple
 from edgecnn.edge.formats.format import LITERT, TENSORFLOW
 from edgecnn.edge.formats.package import Package
 
+# More is a typing error: a runtime starts them all, and hundreds stall a small board.
+MOST_THREADS = 64
+
 
 class Runtime(NamedTuple):
     """A runtime: what executes the files of a format.

@@ -14,15 +14,13 @@ from numpy.typing import NDArray
 
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.folder.model_file import ModelFile
-from edgecnn.edge.formats import RUNTIMES, Runtime
+from edgecnn.edge.formats import MOST_THREADS, RUNTIMES, Runtime
 from edgecnn.edge.isolation.child import run_in_child
 from edgecnn.edge.isolation.tried import remember_tried, was_made, was_tried
 from edgecnn.edge.manifest import TensorSpec
 from edgecnn.edge.runtimes.trial import run_trial
 from edgecnn.edge.text import counted, printable
 
-# More is a typing error: a runtime starts them all, and hundreds stall a small board.
-MOST_THREADS = 64
 # Limit for one image or its output: a colour image of 4,700 x 4,700 pixels, 256 MiB in float32.
 _MOST_NUMBERS = 2**26
 

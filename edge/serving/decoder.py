@@ -6,6 +6,8 @@ to the child: rule u32, picture u32, pickled rule, picture;
 from it: kind u8, text u32, image u32, text in UTF-8, image as uint8.
 
 The child is not trusted: its answers are never unpickled, and their sizes are checked.
+
+A server starts it first of all, since the first picture has to wait for it: so this module imports numpy and ours in functions.
 """
 
 import pickle
@@ -16,16 +18,14 @@ from functools import lru_cache
 from io import BytesIO
 from math import prod
 from threading import Lock
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
-import numpy as np
-
-from edgecnn.edge.data.image_file import Polarity, load_pillow
 from edgecnn.edge.errors import ArtifactError, EdgeCnnError
-from edgecnn.edge.inference.pictures import fitted_picture
 from edgecnn.edge.isolation.child import child_environment, limit_memory, limit_time, python_command
-from edgecnn.edge.manifest import Preprocessing
-from edgecnn.edge.model.preprocess import Images
+
+if TYPE_CHECKING:
+    from edgecnn.edge.manifest import Preprocessing
+    from edgecnn.edge.model.preprocess import Images
 
 PICTURE_SECONDS = 20.0
 """Time limit for one picture. A board needs 3 s for the largest photo that is accepted."""
@@ -42,7 +42,7 @@ class Rule(NamedTuple):
     """How a picture becomes a file's image: fitted to `shape`, (h, w, c), as the training images were."""
 
     shape: tuple[int, int, int]
-    preprocessing: Preprocessing
+    preprocessing: "Preprocessing"
 
 
 # A rule is the same for every picture of a file.
@@ -53,12 +53,12 @@ _unpickled = lru_cache(maxsize=16)(pickle.loads)
 class FittedPicture(NamedTuple):
     """A picture as a model's image: uint8 (h, w, c), and what may be wrong with it, or None."""
 
-    image: Images
+    image: "Images"
     doubt: str | None
 
 
 class Decoder:
-    """A child process that turns pictures into images, one at a time. It starts while its parent loads models."""
+    """A child process that turns pictures into images, one at a time. It starts while its parent imports and loads models."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -92,6 +92,8 @@ class Decoder:
             self._end()
 
     def _exchange(self, picture: bytes, rule: Rule) -> FittedPicture:
+        import numpy as np  # noqa: PLC0415 - See above.
+
         to_child, from_child = cast(BinaryIO, self._child.stdin), cast(BinaryIO, self._child.stdout)
         pickled = _pickled(rule)
         to_child.write(_ASKED.pack(len(pickled), len(picture)) + pickled)
@@ -135,6 +137,9 @@ def serve() -> None:
     import os  # noqa: PLC0415 - These are the child's.
     import sys  # noqa: PLC0415
 
+    from edgecnn.edge.data.image_file import load_pillow  # noqa: PLC0415
+    from edgecnn.edge.inference import pictures  # noqa: F401, PLC0415 - Now, and not for the first picture.
+
     limit_memory(0)
     load_pillow().preinit()  # Its formats are imported while the server starts, and not for the first picture.
     answers = os.fdopen(os.dup(1), "wb")
@@ -152,6 +157,9 @@ def serve() -> None:
 
 
 def _answer(picture: bytes, rule: Rule) -> tuple[int, str, bytes]:
+    from edgecnn.edge.data.image_file import Polarity  # noqa: PLC0415 - The child's.
+    from edgecnn.edge.inference.pictures import fitted_picture  # noqa: PLC0415
+
     doubts: list[str] = []
     try:
         image = fitted_picture(BytesIO(picture), rule.shape, rule.preprocessing, UNNAMED, Polarity(None, doubts.append))

@@ -8,22 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgecnn.api.usage import Target, Usage
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.folder.file_names import BENCH_NAME
-from edgecnn.edge.folder.model_folder import ModelFolder, opened
-from edgecnn.edge.formats.package import Package
+from edgecnn.edge.formats import MOST_THREADS, Package
 from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.progress import SILENT, Progress
-from edgecnn.edge.runtimes.base import MOST_THREADS, installed_version
-from edgecnn.edge.runtimes.installed import runtimes_of
 from edgecnn.edge.serving.decoder import Decoder
-from edgecnn.edge.serving.models import LastVerdict, ModelSource
 
 if TYPE_CHECKING:
+    from edgecnn.api.usage import Target
     from edgecnn.benchmarks.results.records import FileResult
+    from edgecnn.edge.folder.model_folder import ModelFolder
     from edgecnn.edge.serving.browser_page.export_page import WrittenPage
+    from edgecnn.edge.serving.models import LastVerdict
 
 TOKEN_VARIABLE = "EDGECNN_TOKEN"
 """Environment variable with the token, for a service."""
@@ -118,6 +116,9 @@ def serve(  # Longer than 50 lines: its arguments and their docs.
             raise package.missing
     # It starts while this process imports what it needs, and loads the files.
     with closing(Decoder()) as decoder:
+        from edgecnn.api.usage import Usage  # noqa: PLC0415 - It imports numpy.
+        from edgecnn.edge.runtimes.base import installed_version  # noqa: PLC0415 - As above.
+        from edgecnn.edge.serving.models import ModelSource  # noqa: PLC0415 - As above.
         from edgecnn.edge.serving.security import is_loopback  # noqa: PLC0415 - The serve extra is there now.
         from edgecnn.edge.serving.serve import ServerSettings, serve_source  # noqa: PLC0415
 
@@ -139,7 +140,7 @@ def serve(  # Longer than 50 lines: its arguments and their docs.
 
 
 def export_page(
-    target: Target, out: str | Path, *, onnxruntime_web: str | Path | None = None, progress: Progress = SILENT
+    target: "Target", out: str | Path, *, onnxruntime_web: str | Path | None = None, progress: Progress = SILENT
 ) -> "WrittenPage":
     """Write a page that needs no server of ours: a browser runs the .onnx files itself, for a phone without a board.
 
@@ -157,6 +158,7 @@ def export_page(
         ConfigError: If no manifest lists the files, a browser runs none of them, or the folder can't be written.
         MissingDependency: If npm is needed and not installed.
     """
+    from edgecnn.edge.folder.model_folder import opened  # noqa: PLC0415 - It imports numpy.
     from edgecnn.edge.serving.browser_page.export_page import write_page  # noqa: PLC0415 - A server needs neither.
     from edgecnn.edge.serving.browser_page.onnxruntime_web import web_runtime  # noqa: PLC0415 - As above.
 
@@ -166,13 +168,14 @@ def export_page(
         return write_page(models, Path(out), runtime, progress.say)
 
 
-def last_verdict(models: ModelFolder) -> LastVerdict | None:
+def last_verdict(models: "ModelFolder") -> "LastVerdict | None":
     """Return what the last benchmark of a folder said; None if there was none, or it can't be read."""
     if not models.manifest or not (models.path / BENCH_NAME).is_file():
         return None
     from edgecnn.benchmarks.report.pareto import pareto_points  # noqa: PLC0415 - A server without a benchmark starts sooner.
     from edgecnn.benchmarks.report.recommendations import advice, recommend  # noqa: PLC0415 - As above.
     from edgecnn.benchmarks.results.read import kept_report  # noqa: PLC0415 - As above.
+    from edgecnn.edge.serving.models import LastVerdict  # noqa: PLC0415 - It imports numpy.
 
     report = kept_report(models)
     if report is None:
@@ -191,6 +194,8 @@ def last_verdict(models: ModelFolder) -> LastVerdict | None:
 
 def _served(file: "FileResult") -> bool:
     """Whether a row of a benchmark is of the runtime that serves the file: with several, its name has the runtime's."""
+    from edgecnn.edge.runtimes.installed import runtimes_of  # noqa: PLC0415 - It imports numpy.
+
     path, rows = file.artifact.path, runtimes_of(file.artifact.format)
     ran = file.runtime.partition(" ")[0]
     return ran in {row.package.name for row in rows} and file.name in (path, *(f"{path} {row.name}" for row in rows))

@@ -17,6 +17,7 @@ from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.dataset import load_dataset as load_for_model
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, ModelImages
 from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.files import read_bytes
 from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.formats import format_of, is_exported
 from edgecnn.edge.inference.recorded_source import recorded_model, recorded_source
@@ -137,6 +138,8 @@ def _prepared(
 ) -> tuple[Dataset, Path, Interface]:
     """Return the images, the folder, and the model's preprocessing."""
     said, known = as_interface(interface, images.fit or "letterbox"), _manifest_of(config)
+    for file in filter(None, (config.weights, config.teacher)):
+        read_bytes(Path(file))  # One that is missing is named before many images are read.
     if config.backbone:
         if said:
             raise ConfigError(f"how {config.transfer} takes pixels is known: omit {field('interface')}")

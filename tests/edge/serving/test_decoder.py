@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -79,3 +81,8 @@ def test_an_answer_of_another_size_is_not_read(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(ArtifactError, match="crashed"):
         decoder.decode(b"anything", GREY)
     decoder.close()
+
+
+def test_a_server_can_start_it_before_numpy_is_imported() -> None:
+    code = "import sys, edgecnn; edgecnn.serve; print('edgecnn.edge.serving.decoder' in sys.modules, 'numpy' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["True", "False"]

@@ -126,3 +126,11 @@ def test_what_does_not_fit_is_one_error(photos: ec.Dataset, weights: str) -> Non
         build_backbone("mobilenet-0.25", SHAPE, "no.weights.h5")
     with pytest.raises(ArtifactError, match=r"nowhere\.h5 does not exist"):
         build_backbone("mobilenet-0.25", SHAPE, "nowhere.h5")
+
+
+@pytest.mark.parametrize(
+    "config", [TrainConfig(transfer="mobilenet-0.25", weights="nowhere.h5"), TrainConfig(teacher="nowhere.h5")]
+)
+def test_a_missing_file_is_named_before_the_images_are_read(config: TrainConfig) -> None:
+    with pytest.raises(ArtifactError, match=r"nowhere\.h5 does not exist"):
+        ec.train("no such images", "out", config=config)
