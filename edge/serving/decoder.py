@@ -76,6 +76,7 @@ class Decoder:
         """
         with self._lock:
             if self._child.poll() is not None:
+                self._end()
                 self._child = self._started()
             try:
                 return self._exchange(picture, rule)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,13 +56,30 @@ def test_a_decompression_bomb_is_refused(decoder: Decoder, side: int) -> None:
         decoder.decode(stream.getvalue(), GREY)
 
 
-def test_a_child_that_is_killed_is_one_picture_s_error_and_another_child_answers(decoder: Decoder) -> None:
-    picture = png(np.zeros((28, 28), np.uint8))
-    os.kill(decoder._child.pid, signal.SIGSTOP)
-    os.kill(decoder._child.pid, signal.SIGKILL)
-    with pytest.raises(ArtifactError, match="crashed"):
+def test_a_child_that_is_killed_with_a_picture_is_that_picture_s_error_and_another_child_answers(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture, exchange = png(np.zeros((28, 28), np.uint8)), decoder._exchange
+
+    def killed(*given: Any) -> Any:
+        os.kill(decoder._child.pid, signal.SIGKILL)
+        return exchange(*given)
+
+    with monkeypatch.context() as patch, pytest.raises(ArtifactError, match="crashed"):
+        patch.setattr(decoder, "_exchange", killed)
         decoder.decode(picture, GREY)
     assert decoder.decode(picture, GREY).image.shape == (28, 28, 1)
+
+
+def test_a_child_that_died_between_two_pictures_is_started_again(decoder: Decoder) -> None:
+    dead = decoder._child
+    dead.kill()
+    dead.wait()
+    assert decoder.decode(png(np.zeros((28, 28), np.uint8)), GREY).image.shape == (28, 28, 1)
+    assert dead.stdin
+    assert dead.stdout
+    assert dead.stdin.closed
+    assert dead.stdout.closed
 
 
 def test_a_child_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
