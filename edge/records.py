@@ -85,8 +85,9 @@ def from_value(kind: type[Record], value: Any, origin: str, schema: int | None =
     return typing.cast(Record, _parse(kind, value, origin, ""))
 
 
-def _recorded(kind: Any) -> list[dataclasses.Field[Any]]:
-    return [item for item in dataclasses.fields(kind) if item.metadata.get("recorded", True)]
+@functools.cache
+def _recorded(kind: Any) -> tuple[dataclasses.Field[Any], ...]:
+    return tuple(item for item in dataclasses.fields(kind) if item.metadata.get("recorded", True))
 
 
 def _layout(value: Any, indent: str) -> str:
@@ -101,6 +102,12 @@ def _layout(value: Any, indent: str) -> str:
 
 
 def _parse(kind: Any, value: Any, origin: str, where: str) -> Any:
+    # Most values are numbers and texts, and a command waits for its manifest.
+    if kind is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
+        return float(value)
+    if kind in (str, int, bool) and type(value) is kind and _is_sound(value):
+        # A name with a newline could add a line to whatever shows it.
+        return without_controls(value) if isinstance(value, str) else value
     if dataclasses.is_dataclass(kind):
         return _parse_dataclass(kind, value, origin, where)
     base, arguments = typing.get_origin(kind), typing.get_args(kind)
@@ -120,11 +127,6 @@ def _parse(kind: Any, value: Any, origin: str, where: str) -> Any:
         return tuple(_parse(arguments[0], item, origin, f"{where}[{i}]") for i, item in enumerate(value))
     if base is dict and isinstance(value, dict) and all(map(_is_sound, value)):
         return {without_controls(key): _parse(arguments[1], item, origin, f"{where}.{key}") for key, item in value.items()}
-    if kind is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
-        return float(value)
-    if kind in (str, int, bool) and type(value) is kind and _is_sound(value):
-        # A name with a newline could add a line to whatever shows it.
-        return without_controls(value) if isinstance(value, str) else value
     expected = getattr(kind, "__name__", None) if base is None else str(kind)
     raise ArtifactError(f"{origin}: {where.lstrip('.')} must be {expected}, got {_shown(value)}: write it again")
 
