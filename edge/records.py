@@ -39,7 +39,8 @@ def to_value(record: Any) -> Any:
     """Return a dataclass and what it holds as dicts and lists, as in JSON."""
     if dataclasses.is_dataclass(record):
         value: dict[str, Any] = {}
-        for item in _recorded(type(record)):
+        kind: Any = type(record)
+        for item in _recorded(kind):
             found, part = getattr(record, item.name), item.metadata.get("inlined")
             if part and found is None:
                 value |= {own.name: None if own.default is dataclasses.MISSING else own.default for own in _recorded(part)}
