@@ -85,6 +85,10 @@ class Interval:
     low: float
     high: float
 
+    def as_ratio(self) -> str:
+        """Return it as text with two decimals, for example `0.84 (0.83-0.86)`."""
+        return f"{self.estimate:.2f} ({self.low:.2f}-{self.high:.2f})"
+
 
 @dataclass(frozen=True)
 class TriedPlacement:

@@ -143,13 +143,14 @@ def sync(path: Path) -> None:
 def require_writable(folder: Path) -> None:
     """Check that a file can be written into a folder, which is not created if it is missing.
 
-    Call this before long work, so that an hour of training is not lost at the end, and a command that fails leaves no folder.
+    Call this before long work, so that an hour of training is not lost at the end. It leaves no trace if the work fails.
 
     Raises:
         ConfigError: If it can't.
     """
     try:
-        existing = next(place for place in (folder, *folder.parents) if place.exists())
+        # A link that leads nowhere exists, too, and nothing can be written there.
+        existing = next(place for place in (folder, *folder.parents) if place.exists() or place.is_symlink())
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:

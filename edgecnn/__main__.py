@@ -44,8 +44,9 @@ def run() -> NoReturn:
     temporary files are deleted at the next start. A signal that was ignored at the start stays ignored, as nohup expects.
     """
     gc.set_threshold(_COLLECTED_AFTER)
-    # A thread of numpy's for each core, which spins while others import, multiplies matrices; edgecnn has no large ones.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # numpy starts a thread for each core, and they spin while modules are imported. edgecnn multiplies no large matrices.
+    if "OMP_NUM_THREADS" not in os.environ:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     stop = _Stop()
     sys.unraisablehook = stop.raise_again
     try:

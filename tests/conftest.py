@@ -42,7 +42,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="module")
 def earlier_objects_are_not_searched() -> None:
-    """Keep what earlier files of tests left out of the search for garbage, which TensorFlow's converter makes each time."""
+    """Keep the objects of earlier files of tests out of the search for garbage that TensorFlow's converter makes each time."""
+    gc.collect()
     gc.freeze()
 
 

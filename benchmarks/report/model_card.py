@@ -178,8 +178,8 @@ def _evaluation(manifest: Manifest, exported: list[Artifact]) -> str:
 def _mended(artifact: Artifact, mended: Mended) -> str:
     text = f"- {artifact.path} computes {len(mended.layers)} of its operators in {mended.precision}"
     if tuned := artifact.tuned:
-        ratio = f"{tuned.ratio.estimate:.2f} ({tuned.ratio.low:.2f} to {tuned.ratio.high:.2f})"
-        text += f", chosen for {escaped(tuned.where)}: {ratio} of {tuned.compared_with}'s {tuned.unit} there"
+        gained = f"{tuned.ratio.as_ratio()} of {tuned.compared_with}'s {tuned.unit}"
+        text += f", chosen for {escaped(tuned.where)}: {gained} there"
     return f"{text}."
 
 

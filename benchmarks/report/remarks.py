@@ -92,7 +92,7 @@ def no_faster_remarks(report: Report) -> list[tuple[FileResult, str]]:
         if ratio.high < 1:
             what = "is not shown to be 5 % faster here than"
         gained = "it mostly saves size" if ratio.high < 1 else "it saves size alone"
-        figures = f"{ratio.estimate:.2f} ({ratio.low:.2f}-{ratio.high:.2f}) of its time"
+        figures = f"{ratio.as_ratio()} of its time"
         found.append((files[place], f"{what} {files[other].name}, {figures}: {gained}.{_where(files[place])}"))
     return found
 

@@ -171,7 +171,7 @@ def _outdated(job: ExportJob, made: Sequence[Artifact]) -> tuple[str, ...]:
             reason = "it is missing or altered, so tune again"
         else:
             continue
-        job.on_step(f"{earlier.path}, tuned on {earlier.tuned.machine}, is deleted: {reason}")
+        job.on_step(f"{earlier.path}, tuned on {earlier.tuned.where}, is deleted: {reason}")
         gone.append(earlier.path)
     return tuple(gone)
 

@@ -55,7 +55,7 @@ def prepared_model(run: TrainingRun, checkpoint: Checkpoint | None, done: int) -
     config, dataset = run.config, run.dataset
     load_tensorflow().config.experimental.enable_op_determinism()
     utils = load_keras().utils
-    # Layers are numbered from 1, even if a process trains several models. Its collection of garbage takes longer than the rest.
+    # Layers are numbered from 1, even if a process trains several models. Collecting garbage would take longer than the rest.
     utils.clear_session(free_memory=False)
     utils.set_random_seed(config.seed)
     shape, classes = dataset.train.shape, len(dataset.class_names)

@@ -6,7 +6,7 @@ from pathlib import Path
 from shlex import quote
 
 from edgecnn.edge.anatomy.network import layer_label
-from edgecnn.edge.export_records import Interval, Mended, Parity, Reference, Setting, Settings, Tuned
+from edgecnn.edge.export_records import Mended, Parity, Reference, Setting, Settings, Tuned
 from edgecnn.edge.manifest import Artifact, Manifest
 from edgecnn.edge.model.interface import formula
 from edgecnn.edge.model.metrics import LEAST_SPREAD
@@ -107,7 +107,7 @@ def _mended_text(artifact: Artifact, mended: Mended) -> str:
 
 def _tuned_text(name: str, tuned: Tuned) -> str:
     return (
-        f"{name}: {_ratio_text(tuned.ratio)} of {tuned.compared_with}'s {tuned.unit} on {tuned.where}, in fresh processes. It "
+        f"{name}: {tuned.ratio.as_ratio()} of {tuned.compared_with}'s {tuned.unit} on {tuned.where}, in fresh processes. It "
         f"is the best of {tuned.candidates} choices of float layers."
     )
 
@@ -135,13 +135,9 @@ def _arguments(setting: Setting) -> str:
     return ", ".join(threads + ([f'runtime="{setting.runtime}"'] if setting.runtime else []))
 
 
-def _ratio_text(ratio: Interval) -> str:
-    return f"{ratio.estimate:.2f} ({ratio.low:.2f}-{ratio.high:.2f})"
-
-
 def _cost_text(setting: Setting, default: Setting, unit: str) -> str:
     """Return what a setting costs: with p99, since several threads often have a worse one."""
-    texts = [f"{_ratio_text(setting.ratio)} of its {unit} by default"]
+    texts = [f"{setting.ratio.as_ratio()} of its {unit} by default"]
     for name, own, by_default in (("p50", setting.p50_ns, default.p50_ns), ("p99", setting.p99_ns, default.p99_ns)):
         if own is not None and by_default is not None:
             texts.append(f"{name} {own / 1e3:,.1f} instead of {by_default / 1e3:,.1f} µs")

@@ -7,7 +7,7 @@ from it: kind u8, text u32, image u32, text in UTF-8, image as uint8.
 
 The child is not trusted: its answers are never unpickled, and their sizes are checked.
 
-A server starts it first of all, since the first picture has to wait for it: so this module imports numpy and ours in functions.
+A server starts it before anything else, because the first picture waits for it: nothing here imports numpy at the top.
 """
 
 import pickle

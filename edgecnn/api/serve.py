@@ -14,6 +14,7 @@ from edgecnn.edge.folder.file_names import BENCH_NAME
 from edgecnn.edge.formats import MOST_THREADS, Package
 from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.progress import SILENT, Progress
+from edgecnn.edge.provenance import versions
 from edgecnn.edge.serving.decoder import Decoder
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def serve(  # Longer than 50 lines: its arguments and their docs.
             origins=tuple(origin.lower() for origin in options.allow_origin),
             token=None if is_loopback(options.host) and TOKEN_VARIABLE not in os.environ else _token(),
             log_json=options.log_json,
-            version=installed_version("edgecnn"),
+            version=installed_version("edgecnn") or versions()["edgecnn"],  # The latter raises the error, and takes longer.
         )
         serve_source(source, settings, decoder, on_address, SILENT if options.log_json else progress)
 

@@ -139,7 +139,7 @@ def _prepared(
     """Return the images, the folder, and the model's preprocessing."""
     said, known = as_interface(interface, images.fit or "letterbox"), _manifest_of(config)
     for file in filter(None, (config.weights, config.teacher)):
-        read_bytes(Path(file))  # One that is missing is named before many images are read.
+        read_bytes(Path(file))  # A missing file is an error before the images are read, which takes long.
     if config.backbone:
         if said:
             raise ConfigError(f"how {config.transfer} takes pixels is known: omit {field('interface')}")

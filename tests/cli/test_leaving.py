@@ -1,4 +1,4 @@
-"""A signal at any moment, and how a process ends: real processes, real signals."""
+"""A signal at any moment, and how a process starts and ends: real processes, real signals."""
 
 import os
 import re
@@ -255,3 +255,16 @@ def test_a_signal_at_the_very_end_leaves_without_a_word() -> None:
     )
     done = finished(code, stdout=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (130, b"")
+
+
+@pytest.mark.parametrize(
+    ("given", "threads"),
+    [({}, "1"), ({"OPENBLAS_NUM_THREADS": "3"}, "3"), ({"OMP_NUM_THREADS": "3"}, "None")],
+    ids=["nothing", "OpenBLAS's", "OpenMP's"],
+)
+def test_numpy_starts_no_threads_of_its_own_unless_the_user_says_so(given: dict[str, str], threads: str) -> None:
+    code = "import os\nfrom edgecnn import __main__ as entry\n"
+    code += "entry.main = lambda: print(os.environ.get('OPENBLAS_NUM_THREADS')) or 0\nentry.run()"
+    others = {name: text for name, text in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    said = subprocess.check_output([sys.executable, "-P", "-c", code], env={**others, **given}, text=True)
+    assert said == f"{threads}\n"

@@ -75,9 +75,10 @@ def test_a_path_that_is_a_folder_is_not_replaced(tmp_path: Path) -> None:
     assert [item.name for item in tmp_path.iterdir()] == ["taken"]
 
 
-@pytest.mark.parametrize("folder", ["file", "file/below", "/proc/edgecnn"])
+@pytest.mark.parametrize("folder", ["file", "file/below", "/proc/edgecnn", "nowhere", "nowhere/below"])
 def test_a_folder_that_cannot_be_written_is_named_before_any_work(folder: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "an unplugged disk")
     ran = False
     with (
         pytest.raises(ConfigError, match=rf"{folder} can't be written \(.+\): choose another folder"),

@@ -33,7 +33,7 @@ def save_tried(path: Path, tuned: Tuned, name: str) -> None:
         axes.margins(0.12)
         axes.grid(color=_LINE, linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
-        title = f"{name} on {tuned.machine}\nnumbers: operators in float; filled: within the limit; the search's measurements"
+        title = f"{name} on {tuned.where}\nnumbers: operators in float; filled: within the limit; the search's measurements"
         axes.set_title(title, loc="left", fontsize=10)
 
 

@@ -132,8 +132,7 @@ class _Trial:
 
     def against(self, path: str, ratios: Mapping[str, Interval]) -> str:
         """Return the cost divided by another file's in words."""
-        ratio = ratios[path]
-        return f"{ratio.estimate:.2f} ({ratio.low:.2f}-{ratio.high:.2f}) of {path}'s {self.tuning.yardstick.unit}"
+        return f"{ratios[path].as_ratio()} of {path}'s {self.tuning.yardstick.unit}"
 
     def is_usable(self, artifact: Artifact, data: bytes) -> bool:
         """Return whether a plain file is accurate enough to be shipped: only such a one must be beaten."""

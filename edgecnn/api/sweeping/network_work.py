@@ -1,5 +1,6 @@
 """What a sweep does for each network: training, export, and finding what was done before."""
 
+import gc
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +119,7 @@ class NetworkWork:
         self.progress.say(f"{said}: training")
         lines = _Lines(self.progress)
         result = train(self.dataset, folder, config=config, interface=interface, resume=started, progress=lines)
+        gc.collect()  # A trained model refers to itself, and Python would find that out only after many more.
         if result.interrupted:
             self.progress.say("Interrupted: the same command continues.")
             raise KeyboardInterrupt

@@ -59,7 +59,7 @@ def test_a_tuned_file_says_for_which_machine_and_runtime(manifest: Manifest, run
     tuned = Tuned("A72", "instructions", "float32.tflite", Interval(0.84, 0.83, 0.86), 9, 1.0, 0, (), runtime)
     mended = Mended(("conv2d",), "float32", 0.5, 3, 4000, 0.84, 500)
     entry = replace(int8, path="tuned.tflite", mended=mended, tuned=tuned)
-    said = f"tuned.tflite computes 1 of its operators in float32, chosen for {where}: 0.84 (0.83 to 0.86) of float32.tflite's"
+    said = f"tuned.tflite computes 1 of its operators in float32, chosen for {where}: 0.84 (0.83-0.86) of float32.tflite's"
     card = written(replace(manifest, artifacts=(keras, entry)))
     assert f"- {said} instructions there." in card
     assert "- tuned.tflite computes 1 of its operators in float32." in written(
