@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -89,5 +90,15 @@ def _dataset(batches: Callable[[], Iterator[Batch]], number: int, first: Batch) 
     options = data.Options()
     options.autotune.enabled = False
     signature = tuple(load_tensorflow().TensorSpec((None, *part.shape[1:]), part.dtype) for part in first)
-    dataset = data.Dataset.from_generator(batches, output_signature=signature)
-    return dataset.apply(data.experimental.assert_cardinality(number)).with_options(options)
+    # TensorFlow's graph keeps the generator for ever, and through it would keep the model that makes the inputs.
+    held = ref(batches)
+
+    def generated() -> Iterator[Batch]:
+        found = held()
+        assert found  # noqa: S101  # The dataset holds it.
+        return found()
+
+    dataset = data.Dataset.from_generator(generated, output_signature=signature)
+    dataset = dataset.apply(data.experimental.assert_cardinality(number)).with_options(options)
+    dataset.batches = batches
+    return dataset

@@ -1,9 +1,12 @@
 """Training on image files: however they are read, the weights are the same, and what goes wrong is one line."""
 
+import gc
 import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from weakref import WeakSet
 
 import keras
 import numpy as np
@@ -128,3 +131,13 @@ def test_a_killed_process_is_one_line(dataset: Dataset, tmp_path: Path, monkeypa
     monkeypatch.setattr(readers, "free_bytes", lambda: 0)
     with pytest.raises(EdgeCnnError, match=r"a process that decodes images was killed \(SIGKILL\)"):
         train(dataset, replace(CONFIG, batch_size=4), tmp_path, UNIT, on_batch=kill)
+
+
+def test_a_trained_model_is_not_held_by_what_read_its_images(dataset: Dataset, tmp_path: Path) -> None:
+    def models() -> list[Any]:
+        return [item for item in gc.get_objects() if isinstance(item, keras.Model)]
+
+    before = WeakSet(models())
+    assert train(dataset, replace(CONFIG, epochs=1), tmp_path, UNIT).epoch == 1
+    gc.collect()
+    assert [model.name for model in models() if model not in before] == []
