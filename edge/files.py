@@ -165,8 +165,7 @@ def make_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        remove_stale(folder)
     except OSError as error:
         raise ConfigError(f"{folder} can't be written ({error.strerror}): choose another folder") from error
+    require_writable(folder)
+    remove_stale(folder)

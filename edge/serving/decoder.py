@@ -13,8 +13,9 @@ A server starts it before anything else, because the first picture waits for it:
 import pickle
 import struct
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from io import BytesIO
 from math import prod
 from threading import Lock
@@ -138,8 +139,13 @@ def serve() -> None:
     import os  # noqa: PLC0415 - These are the child's.
     import sys  # noqa: PLC0415
 
-    from edgecnn.edge.data.image_file import load_pillow  # noqa: PLC0415
-    from edgecnn.edge.inference import pictures  # noqa: F401, PLC0415 - Now, and not for the first picture.
+    from edgecnn.edge.data.image_file import Polarity, load_pillow  # noqa: PLC0415
+    from edgecnn.edge.inference.pictures import fitted_picture  # noqa: PLC0415
+
+    def fitted(picture: bytes, rule: Rule) -> FittedPicture:
+        doubts: list[str] = []
+        image = fitted_picture(BytesIO(picture), rule.shape, rule.preprocessing, UNNAMED, Polarity(None, doubts.append))
+        return FittedPicture(image, doubts[0] if doubts else None)
 
     limit_memory(0)
     load_pillow().preinit()  # Its formats are imported while the server starts, and not for the first picture.
@@ -150,22 +156,18 @@ def serve() -> None:
         rule_bytes, picture_bytes = _ASKED.unpack(header)
         rule = _unpickled(asked.read(rule_bytes))  # It comes from our own parent.
         limit_time(PICTURE_SECONDS)
-        kind, text, image = _answer(asked.read(picture_bytes), rule)
+        kind, text, image = _answer(partial(fitted, asked.read(picture_bytes), rule))
         limit_time(0)
         said = text[:_MOST_TEXT].encode(errors="replace")
         answers.write(_ANSWERED.pack(kind, len(said), len(image)) + said + image)
         answers.flush()
 
 
-def _answer(picture: bytes, rule: Rule) -> tuple[int, str, bytes]:
-    from edgecnn.edge.data.image_file import Polarity  # noqa: PLC0415 - The child's.
-    from edgecnn.edge.inference.pictures import fitted_picture  # noqa: PLC0415
-
-    doubts: list[str] = []
+def _answer(fitted: Callable[[], FittedPicture]) -> tuple[int, str, bytes]:
     try:
-        image = fitted_picture(BytesIO(picture), rule.shape, rule.preprocessing, UNNAMED, Polarity(None, doubts.append))
+        found = fitted()
     except EdgeCnnError as error:
         return _REFUSED, str(error), b""
     except MemoryError:
         return _REFUSED, f"{UNNAMED} needs more memory than one picture may use: make it smaller", b""
-    return _FITTED, doubts[0] if doubts else "", image.tobytes()
+    return _FITTED, found.doubt or "", found.image.tobytes()
