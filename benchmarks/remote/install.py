@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from shutil import copy2, copytree, ignore_patterns
 from typing import Any
@@ -58,10 +58,11 @@ def device_wheel(folder: Path) -> Path | None:
 
 
 def _distribution() -> Distribution:
-    try:
-        return distribution("edgecnn")
-    except PackageNotFoundError as error:
-        raise MissingDependency("edgecnn itself is not installed: pip install . in its folder") from error
+    for found in distributions(name="edgecnn"):
+        # An editable install leaves edgecnn.egg-info in the sources, which python -m finds first. It knows no origin.
+        if found.read_text("RECORD") is not None:
+            return found
+    raise MissingDependency("edgecnn itself is not installed: pip install . in its folder")
 
 
 def _build(source: Path, folder: Path) -> Path:

@@ -1,6 +1,5 @@
 """What is installed: a single import name, which leaves edge, convert and benchmarks to others; and the device's wheel."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -18,13 +17,6 @@ ROOT = Path(edgecnn.__file__).parents[1]
 TRAINING = {f"edgecnn/edge/data/mnist/train-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1")}
 
 
-class FromTheseSources:
-    """pip's metadata of these sources, wherever the tests run."""
-
-    def read_text(self, name: str) -> str:
-        return json.dumps({"url": ROOT.as_uri(), "dir_info": {"editable": True}})
-
-
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The whole wheel of these sources and a device's, built without a network."""
@@ -33,9 +25,12 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         # Building in the tests' environment needs no package index.
         patch.setenv("PIP_NO_BUILD_ISOLATION", "0")
         patch.setenv("PIP_NO_INDEX", "1")
-        patch.setattr(install, "distribution", lambda name: FromTheseSources())
         device = install.device_wheel(folder)
+        # As make device-wheel runs it: in the sources, where an editable install may have left its edgecnn.egg-info.
+        command = [sys.executable, "-m", "tools.device_wheel", str(folder / "made")]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     assert device
+    assert (folder / "made" / device.name).read_bytes() == device.read_bytes()
     return folder / "whole/wheel" / device.name, device
 
 

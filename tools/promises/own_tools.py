@@ -14,16 +14,21 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+import numpy as np
+
 import edgecnn as ec
+from edgecnn.benchmarks.timing.random_inputs import random_inputs
 from edgecnn.convert.keras.load import load_keras
 from edgecnn.convert.onnx.convert import of_one_image, to_onnx
 from edgecnn.convert.tflite.convert import to_tflite
+from edgecnn.edge.manifest import TensorSpec
 from tools.promises.claims import Claim, at_least, at_most
 
 _TURNS = 7
 _RUNS = 200
 _WITHIN = 0.05
 _SHAPE = (224, 224, 3)  # The tools round to 10 µs, which is little of these times.
+_INPUTS = "inputs"
 _BIN = Path(sys.executable).parent
 
 
@@ -50,13 +55,16 @@ _Tool = Callable[[Path], float]
 
 
 def _networks(folder: Path) -> dict[str, list[tuple[Path, str, _Tool]]]:
-    """Write each network as a .tflite and an .onnx file; with the runtime and the tool that measure it."""
+    """Write each network as a .tflite and an .onnx file, and the inputs of `edgecnn bench`; with the runtime and the tool."""
     keras = load_keras()
     made = {
         "MobileNetV2 0.35": keras.applications.MobileNetV2(_SHAPE, alpha=0.35, weights=None, classes=10),
         "MobileNet 0.25": keras.applications.MobileNet(_SHAPE, alpha=0.25, weights=None, classes=10),
         "EfficientNetB0": keras.applications.EfficientNetB0(input_shape=_SHAPE, weights=None, classes=10),
     }
+    (folder / _INPUTS).mkdir()
+    for index, numbers in enumerate(random_inputs(TensorSpec("image", (1, *_SHAPE), "float32", None), "benchmark_app")):
+        np.save(folder / _INPUTS / f"{index:03}.npy", numbers)
     found: dict[str, list[tuple[Path, str, _Tool]]] = {}
     for name, model in made.items():
         tflite, onnx = folder / f"{name}.tflite".replace(" ", "-"), folder / f"{name}.onnx".replace(" ", "-")
@@ -86,10 +94,12 @@ def _litert_benchmark(path: Path) -> float:
 def _benchmark_app(path: Path) -> float:
     with tempfile.TemporaryDirectory() as told:
         runs = ["-api", "sync", "-niter", str(_RUNS), "-hint", "none", "-nthreads", "1", "-nstreams", "1"]
+        # Else it takes bytes, and its time has their conversion, or it reads one input again and again from the cache.
+        inputs = ["-ip", "f32", "-i", str(path.parent / _INPUTS), "-inference_only", "False"]
         reports = ["-json_stats", "-report_type", "no_counters", "-report_folder", told]
-        command = [str(_BIN / "benchmark_app"), "-m", str(path), "-d", "CPU", "-infer_precision", "f32", *runs, *reports]
+        command = [str(_BIN / "benchmark_app"), "-m", str(path), "-d", "CPU", "-infer_precision", "f32"]
         # Else it sends what it measures; its makers leave build servers out.
-        subprocess.run(command, check=True, capture_output=True, env={**os.environ, "CI": "true"})
+        subprocess.run([*command, *inputs, *runs, *reports], check=True, capture_output=True, env={**os.environ, "CI": "true"})
         (found,) = Path(told).glob("*.json")
         results = json.loads(found.read_text())["execution_results"]
         return float(results["latency (ms)"]) * 1e3

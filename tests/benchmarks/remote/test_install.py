@@ -1,53 +1,70 @@
 """The packages with which a device gets the same edgecnn."""
 
 import json
+import sys
 import zipfile
-from importlib.metadata import PackageNotFoundError
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edgecnn.benchmarks.remote import install as remote_install
 from edgecnn.benchmarks.remote.install import device_wheel, running_version
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, MissingDependency
 
 
-def installed_from(monkeypatch: pytest.MonkeyPatch, told: Any) -> None:
-    class Installed:
-        version = "1.0"
+@pytest.fixture
+def installed_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
+    """Return a function that puts an installed edgecnn 1.0 before this one, of that origin."""
 
-        def read_text(self, name: str) -> str | None:
-            return None if told is None else json.dumps(told)
+    def install(told: Any) -> None:
+        site = tmp_path / f"site {len(list(tmp_path.iterdir()))}"
+        installed = site / "edgecnn-1.0.dist-info"
+        installed.mkdir(parents=True)
+        (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: edgecnn\nVersion: 1.0\n")
+        (installed / "RECORD").touch()
+        if told is not None:
+            (installed / "direct_url.json").write_text(json.dumps(told))
+        monkeypatch.syspath_prepend(site)
 
-    monkeypatch.setattr(remote_install, "distribution", lambda name: Installed())
+    return install
 
 
-def test_without_an_installed_edgecnn_there_is_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> None:
-        raise PackageNotFoundError(name)
-
-    monkeypatch.setattr(remote_install, "distribution", missing)
+def test_without_an_installed_edgecnn_there_is_no_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
     with pytest.raises(MissingDependency, match="pip install"):
         running_version()
 
 
-def test_sources_that_are_gone_or_only_here_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    installed_from(monkeypatch, {"url": (tmp_path / "gone").as_uri(), "dir_info": {}})
+def test_what_an_editable_install_leaves_in_the_sources_is_no_installation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed_from: Callable[[Any], None]
+) -> None:
+    installed_from({"url": (tmp_path / "gone").as_uri(), "dir_info": {"editable": True}})
+    left = tmp_path / "sources" / "edgecnn.egg-info"
+    left.mkdir(parents=True)
+    (left / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: edgecnn\nVersion: 0.5\n")
+    monkeypatch.syspath_prepend(left.parent)
+    assert running_version() == "1.0"
+    with pytest.raises(ConfigError, match="no longer exists"):
+        device_wheel(tmp_path)
+
+
+def test_sources_that_are_gone_or_only_here_are_errors(tmp_path: Path, installed_from: Callable[[Any], None]) -> None:
+    installed_from({"url": (tmp_path / "gone").as_uri(), "dir_info": {}})
     with pytest.raises(ConfigError, match="no longer exists: install it again"):
         device_wheel(tmp_path)
-    installed_from(monkeypatch, {"url": "https://host.example/edgecnn.git", "vcs_info": {"vcs": "git"}})
+    installed_from({"url": "https://host.example/edgecnn.git", "vcs_info": {"vcs": "git"}})
     with pytest.raises(ConfigError, match="which a device may not reach"):
         device_wheel(tmp_path)
 
 
-def test_from_a_package_index_nothing_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    installed_from(monkeypatch, None)
+def test_from_a_package_index_nothing_is_sent(tmp_path: Path, installed_from: Callable[[Any], None]) -> None:
+    installed_from(None)
     assert device_wheel(tmp_path) is None
 
 
 def test_a_wheel_that_it_was_installed_from_is_sent_without_the_images_that_only_training_needs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, installed_from: Callable[[Any], None]
 ) -> None:
     wheel = tmp_path / "a folder" / "edgecnn-1.0-py3-none-any.whl"
     wheel.parent.mkdir()
@@ -55,7 +72,7 @@ def test_a_wheel_that_it_was_installed_from_is_sent_without_the_images_that_only
     with zipfile.ZipFile(wheel, "w") as archive:
         for name in names:
             archive.writestr(name, "".join(f"{listed},,\n" for listed in names))
-    installed_from(monkeypatch, {"url": wheel.as_uri(), "archive_info": {}})
+    installed_from({"url": wheel.as_uri(), "archive_info": {}})
     sent = device_wheel(tmp_path / "sent")
     assert sent
     assert sent.name == wheel.name
@@ -65,7 +82,7 @@ def test_a_wheel_that_it_was_installed_from_is_sent_without_the_images_that_only
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed_from: Callable[[Any], None]) -> Path:
     """A small project with this one's pyproject.toml, from which edgecnn seems to be installed."""
     folder = tmp_path / "project"
     (folder / "inner/data").mkdir(parents=True)
@@ -79,7 +96,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     for name in ("README.md", "LICENSE", "inner/front.py", "inner/__init__.py", "deep/__init__.py", "inner/data/x.md"):
         (folder / name).write_text(f"# {name}\n")
-    installed_from(monkeypatch, {"url": folder.as_uri(), "dir_info": {"editable": True}})
+    installed_from({"url": folder.as_uri(), "dir_info": {"editable": True}})
     # Building in the tests' environment needs no package index.
     monkeypatch.setenv("PIP_NO_BUILD_ISOLATION", "0")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
