@@ -96,22 +96,19 @@ class InterpretedModel:
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
         """Run a batch. If the batch size is free, changing it sets up the buffers again."""
         with self._lock:
-            return self._run(batch)
-
-    def _run(self, batch: NDArray[Any]) -> NDArray[Any]:
-        if self._resets:
-            self._interpreter.reset_all_variables()
-        if self._runner is not None:
-            named: NDArray[Any] = self._runner(**{self._input_name: batch})[self._output_name]
-            return named
-        if self._free and batch.shape != self._shape:
-            self._interpreter.resize_tensor_input(self._input, batch.shape)
-            self._interpreter.allocate_tensors()
-            self._shape = batch.shape
-        self._interpreter.set_tensor(self._input, batch)
-        self._interpreter.invoke()
-        output: NDArray[Any] = self._interpreter.get_tensor(self._output)
-        return output
+            if self._resets:
+                self._interpreter.reset_all_variables()
+            if self._runner is not None:
+                named: NDArray[Any] = self._runner(**{self._input_name: batch})[self._output_name]
+                return named
+            if self._free and batch.shape != self._shape:
+                self._interpreter.resize_tensor_input(self._input, batch.shape)
+                self._interpreter.allocate_tensors()
+                self._shape = batch.shape
+            self._interpreter.set_tensor(self._input, batch)
+            self._interpreter.invoke()
+            output: NDArray[Any] = self._interpreter.get_tensor(self._output)
+            return output
 
 
 def _load_fix(reason: str) -> str:
