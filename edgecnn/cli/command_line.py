@@ -64,7 +64,7 @@ COMMANDS = (
         "predict",
         "predict",
         "Classify test images or image files.",
-        "edgecnn predict artifacts/mnist/int8.tflite --index 47 --save digit.png",
+        "edgecnn predict artifacts/mnist/int8.tflite --index 47 --save answer.png",
     ),
     _Command("serve", "serve", "Answer pictures with a page and an API.", "edgecnn serve artifacts/mnist"),
     _Command("export", "export", "Write TFLite and ONNX files, each compared with Keras.", "edgecnn export --quantize int8"),
