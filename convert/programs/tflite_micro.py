@@ -27,6 +27,7 @@ from edgecnn.edge.manifest import Manifest, TensorSpec
 from edgecnn.edge.model.preprocess import input_table
 from edgecnn.edge.records import to_json
 from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.text import counted
 
 _GOLDEN_IMAGES, _GOLDEN_BYTES = 8, 2**16
 # Reference kernels take milliseconds an image, a thousand times as many for a large one, and a child process gets 120 s.
@@ -52,6 +53,10 @@ def write(folder: Path, manifest: Manifest, job: ExportJob) -> Sequence[ProgramF
     texts, record = micro_files(model, job.dataset.test, job.folder.resolve().name, job.on_step)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
+    job.on_step(
+        f"{record.file} in tflite-micro: {record.correct:,} of {counted(record.images, 'test image')} right, LiteRT's class "
+        f"for {record.compared[0].same_class:,}, arena {record.arena_bytes:,} bytes: micro_README.md"
+    )
     return [program_file(folder / name, record.sha256, program.name) for name in texts]
 
 

@@ -49,15 +49,16 @@ function showLabel(answer, state) {
 /** Return how many files say the same, as {same, text}, or null for one file alone. */
 export function agreement(answers, reference) {
   if (answers.length < 2) return null;
+  const every = answers.length === 2 ? "Both" : `All ${answers.length}`;
   const judged = answers.filter((each) => each.agrees !== null);
   const other = judged.filter((each) => !each.agrees);
   if (judged.length === 0) {
     const labels = new Set(answers.map((each) => each.label));
     return labels.size === 1
-      ? { same: true, text: `All ${answers.length} files say so` }
+      ? { same: true, text: `${every} files say so` }
       : { same: false, text: `The files give ${labels.size} labels` };
   }
-  if (other.length === 0) return { same: true, text: `All ${answers.length} files agree` };
+  if (other.length === 0) return { same: true, text: `${every} files agree` };
   const verb = other.length === 1 ? "differs" : "differ";
   return { same: false, text: `${several(other.length, "file")} ${verb} from ${reference ?? "the reference"}` };
 }

@@ -45,6 +45,8 @@ def test_an_export_for_it_lists_the_sources_and_what_was_measured(
     assert (reference.equal_rows, reference.largest_steps) == (60, 0)
     assert litert.same_class == reference.same_class == 60
     assert record.correct == litert.correct > 50
+    assert f"{record.correct} of 60 test images right, " in terminal.err
+    assert f"LiteRT's class for 60, arena {record.arena_bytes:,} bytes" in terminal.err
     assert f"{model.sha256}" in (artifacts / "micro_model.h").read_text()
     assert "namespace edgecnn_bars {" in (artifacts / "micro_model.h").read_text()
 

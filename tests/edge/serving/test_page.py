@@ -259,7 +259,7 @@ def test_a_server_that_comes_back_with_other_files_is_shown(board: Browser, stan
     drop.clear()
     board.find("#trouble-now").click()
     board.wait(lambda: board.script("return document.querySelector('#rows').children.length") == 2, "two files")
-    assert board.text("#agreement") == "✓ All 2 files agree"
+    assert board.text("#agreement") == "✓ Both files agree"
 
 
 def test_a_token_comes_from_the_address_and_leaves_it(browser: Browser, stand_in: StandIn) -> None:
