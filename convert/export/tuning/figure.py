@@ -9,7 +9,7 @@ _PASSES, _LOSES, _LINE = "#c2410c", "#6b7280", "#e5e7eb"
 
 
 def save_tried(path: Path, tuned: Tuned, name: str) -> None:
-    """Draw what each judged placement costs and loses into a .png file; the front is joined.
+    """Draw what each judged placement costs and loses into a .png file; the front is joined and has numbers.
 
     Args:
         path: Path of the file.
@@ -29,7 +29,8 @@ def save_tried(path: Path, tuned: Tuned, name: str) -> None:
         for one in tuned.tried:
             color = _PASSES if one.passes else _LOSES
             axes.scatter(one.cost, one.drop_points, 55, facecolor=color if one.passes else "white", edgecolor=color, zorder=3)
-            axes.annotate(f" {one.in_float}", (one.cost, one.drop_points), fontsize=8, va="bottom")
+            if one in front or not one.in_float:  # Choices that cost nearly the same would cover each other's numbers.
+                axes.annotate(f" {one.in_float}", (one.cost, one.drop_points), fontsize=8, va="bottom")
         axes.margins(0.12)
         axes.grid(color=_LINE, linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
