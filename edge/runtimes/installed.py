@@ -41,7 +41,7 @@ def installed_runtime(name: str) -> Runtime:
     rows = _named(name)
     for row in rows:
         if row.package.is_installed:
-            if row.cpu and not _cpu_has(row.cpu):
+            if row.cpu and not cpu_has(row.cpu):
                 raise MissingDependency(
                     f"{row.name} needs a CPU with {row.cpu} in {CPUINFO}, as a Raspberry Pi 5 has, and this one has none: "
                     f"use {runtimes_of(row.formats[0])[0].name}"
@@ -71,6 +71,14 @@ def runtime_formats(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return {model_format: tuple(chosen[model_format].values()) for model_format in FORMATS if model_format in chosen}
 
 
+def cpu_has(*instructions: str) -> bool:
+    """Return whether the CPU has all these instructions, by the names that /proc/cpuinfo gives them; without it, False."""
+    try:
+        return set(instructions) <= set(CPUINFO.read_text(encoding="utf-8", errors="replace").split())
+    except OSError:  # Only Linux has this file.
+        return False
+
+
 def extras(names: Sequence[str], bits: int) -> list[str]:
     """Return the extras of edgecnn that install these runtimes on an ARM system with this word size.
 
@@ -83,13 +91,6 @@ def extras(names: Sequence[str], bits: int) -> list[str]:
     """
     rows = (next((row for row in _named(name) if bits in row.bits), None) for name in names)
     return sorted({row.package.extra for row in rows if row})
-
-
-def _cpu_has(instructions: str) -> bool:
-    try:
-        return instructions in CPUINFO.read_text(encoding="utf-8", errors="replace").split()
-    except OSError:  # Only Linux has this file.
-        return False
 
 
 def _named(name: str) -> tuple[Runtime, ...]:

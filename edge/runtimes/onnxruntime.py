@@ -12,6 +12,7 @@ from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.manifest import TensorSpec
 from edgecnn.edge.parsing import parsing
 from edgecnn.edge.runtimes.base import imported, require_one_each
+from edgecnn.edge.runtimes.installed import cpu_has
 from edgecnn.edge.runtimes.onnx_file import require_usable
 from edgecnn.edge.text import ending
 
@@ -124,8 +125,8 @@ def session_options(threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL
-    # On x86-64 without VNNI, by default sums of two products overflow 16 bits: other probabilities, and no error.
-    options.add_session_config_entry(_EXACT, "1")
+    if not _has_vnni():
+        options.add_session_config_entry(_EXACT, "1")
     return options
 
 
@@ -143,6 +144,8 @@ def inference_session(data: bytes, options: Any) -> Any:
     try:
         return opened()
     except Exception:
+        if _has_vnni():
+            raise
         # For exact sums it makes int8 weights unsigned, and fails if QLinearConv and the like read int8 images or if two
         # operators share a zero point. Kept signed, they are exact too, but slower.
         options.add_session_config_entry(_EXACT, "0")
@@ -154,6 +157,15 @@ def inference_session(data: bytes, options: Any) -> Any:
             "quantize it with activation_type=QuantType.QInt8 and quant_format=QuantFormat.QDQ"
         )
     return session
+
+
+def _has_vnni() -> bool:
+    """Return whether this CPU adds products of bytes in 32 bits.
+
+    On x86-64 without it, by default sums of two products overflow 16 bits: other probabilities, and no error. With it, the
+    option against that changes no number, but takes half as long again, since onnxruntime then leaves these instructions alone.
+    """
+    return cpu_has("avx_vnni") or cpu_has("avx512_vnni", "avx512bw", "avx512dq", "avx512vl")
 
 
 def _library() -> tuple[str, Any]:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edgecnn.edge.errors import ArtifactError
-from edgecnn.edge.runtimes import LoadedModel, opener_for
+from edgecnn.edge.runtimes import LoadedModel, installed, opener_for
+from edgecnn.edge.runtimes.onnxruntime import session_options
 
 
 @pytest.fixture
@@ -126,6 +127,14 @@ def scores(data: bytes, pixel: int) -> list[float]:
     return found
 
 
+@pytest.fixture(params=["this CPU", "without VNNI"])
+def _cpus(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine's CPU, and what is done for one whose sums would overflow."""
+    if request.param == "without VNNI":
+        monkeypatch.setattr(installed, "CPUINFO", tmp_path / "none")
+
+
+@pytest.mark.usefixtures("_cpus")
 @pytest.mark.parametrize(
     ("dtypes", "pixel"),
     [((np.uint8,), 255), ((np.int8,), 127), ((np.int8,), -128), ((np.int8, np.int8), 127)],
@@ -136,6 +145,7 @@ def test_sums_of_int8_products_are_exact_on_any_cpu(dtypes: tuple[type[np.int8 |
     assert scores(convolutions(*dtypes), pixel) == [np.rint(pixel * 127 * 72 / 2**15) * 2**15] * len(dtypes)
 
 
+@pytest.mark.usefixtures("_cpus")
 def test_signed_and_unsigned_images_in_one_file_are_computed_exactly_or_refused() -> None:
     found: list[float] | str
     try:
@@ -145,6 +155,7 @@ def test_signed_and_unsigned_images_in_one_file_are_computed_exactly_or_refused(
     assert found == [np.rint(pixel * 127 * 72 / 2**15) * 2**15 for pixel in (255, 127)] or "overflow" in found
 
 
+@pytest.mark.usefixtures("_cpus")
 def test_two_convolutions_that_share_weights_in_a_qdq_file_are_exact() -> None:
     constants = {"one": np.float32(1), "zero": np.int8(0), "coarse": np.float32(2**15), "coarser": np.float32(2**27)}
     weights = {"weights": np.full((8, 8, 3, 3), 127, np.int8), "ones": np.ones(8, np.float32), "zeros": np.zeros(8, np.int8)}
@@ -172,3 +183,25 @@ def test_two_convolutions_that_share_weights_in_a_qdq_file_are_exact() -> None:
     first = np.rint(127 * 127 * 72 / 2**15)
     second = np.rint(first * 127 * 72 * 2**15 / 2**27)
     assert opened.run(np.full((1, 8, 5, 5), 127, np.float32)).ravel().tolist() == [second * 2**27] * 8
+
+
+@pytest.mark.parametrize(
+    ("flags", "slower"),
+    [
+        ("avx2 avx_vnni", False),
+        ("avx2 avx512f avx512dq avx512bw avx512vl avx512_vnni", False),
+        ("avx2 avx512f avx512_vnni", True),  # ONNX Runtime needs the others too.
+        ("avx2 fma", True),
+    ],
+)
+def test_only_a_cpu_whose_sums_would_overflow_takes_the_slower_kernels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, slower: bool
+) -> None:
+    monkeypatch.setattr(installed, "CPUINFO", tmp_path / "cpuinfo")
+    installed.CPUINFO.write_text(f"processor\t: 0\nflags\t\t: fpu {flags} sse4_1\n")
+    options = session_options(1)
+    if slower:
+        assert options.get_session_config_entry("session.x64quantprecision") == "1"
+    else:
+        with pytest.raises(RuntimeError, match="x64quantprecision"):
+            options.get_session_config_entry("session.x64quantprecision")
