@@ -36,6 +36,7 @@ def measure(folder: Path) -> list[Claim]:
     """Compare both runtimes on three networks. The files of `folder` are not used."""
     with tempfile.TemporaryDirectory() as made:
         claims = []
+        _write_inputs(Path(made, _INPUTS))
         for name, files in _networks(Path(made)).items():
             for path, runtime, tool in files:
                 turns = []
@@ -55,16 +56,13 @@ _Tool = Callable[[Path], float]
 
 
 def _networks(folder: Path) -> dict[str, list[tuple[Path, str, _Tool]]]:
-    """Write each network as a .tflite and an .onnx file, and the inputs of `edgecnn bench`; with the runtime and the tool."""
+    """Write each network as a .tflite and an .onnx file; with the runtime and the tool that measure it."""
     keras = load_keras()
     made = {
         "MobileNetV2 0.35": keras.applications.MobileNetV2(_SHAPE, alpha=0.35, weights=None, classes=10),
         "MobileNet 0.25": keras.applications.MobileNet(_SHAPE, alpha=0.25, weights=None, classes=10),
         "EfficientNetB0": keras.applications.EfficientNetB0(input_shape=_SHAPE, weights=None, classes=10),
     }
-    (folder / _INPUTS).mkdir()
-    for index, numbers in enumerate(random_inputs(TensorSpec("image", (1, *_SHAPE), "float32", None), "benchmark_app")):
-        np.save(folder / _INPUTS / f"{index:03}.npy", numbers)
     found: dict[str, list[tuple[Path, str, _Tool]]] = {}
     for name, model in made.items():
         tflite, onnx = folder / f"{name}.tflite".replace(" ", "-"), folder / f"{name}.onnx".replace(" ", "-")
@@ -72,6 +70,13 @@ def _networks(folder: Path) -> dict[str, list[tuple[Path, str, _Tool]]]:
         onnx.write_bytes(of_one_image(to_onnx(model, _SHAPE, "float32", "probabilities")))
         found[name] = [(tflite, "litert", _litert_benchmark), (onnx, "openvino", _benchmark_app)]
     return found
+
+
+def _write_inputs(folder: Path) -> None:
+    """Write what `edgecnn bench` gives these networks."""
+    folder.mkdir()
+    for index, numbers in enumerate(random_inputs(TensorSpec("image", (1, *_SHAPE), "float32"), "the networks")):
+        np.save(folder / f"{index:03}.npy", numbers)
 
 
 def _ours(path: Path, runtime: str) -> float:

@@ -31,6 +31,7 @@ def measure(folder: Path) -> list[Claim]:
     images = test.images(range(len(test.labels)))
     singles = [image.copy() for image in images[:100]]
     ready = [(image ^ 128).view(np.int8)[np.newaxis] for image in images]
+    bare_singly = ready[: len(singles)]
     shift, entered = np.array(128, np.uint8), np.empty((1, *classifier.shape), np.int8)
     pixels = entered.view(np.uint8)[0]
     values = np.arange(-128, 128, dtype=np.float32)
@@ -48,8 +49,8 @@ def measure(folder: Path) -> list[Claim]:
         raw = interpreter.get_tensor(answer)
         return raw.argmax(1), values.take(raw, None, None, "wrap")
 
-    singly = _in_turns(_each(classifier.predict, singles, _RUNS), _each(bare, ready[:100], _RUNS), _TURNS)
-    least = _in_turns(_each(unchecked, singles, _RUNS), _each(bare, ready[:100], _RUNS), _TURNS)
+    singly = _in_turns(_each(classifier.predict, singles, _RUNS), _each(bare, bare_singly, _RUNS), _TURNS)
+    least = _in_turns(_each(unchecked, singles, _RUNS), _each(bare, bare_singly, _RUNS), _TURNS)
     batches = _in_turns(lambda: classifier.predict(images), _each(bare, ready, len(images)), _BATCH_TURNS)
     alone = median(theirs for _, theirs in singly) / _RUNS * 1e6
     added, floor = (median(ours - theirs for ours, theirs in pairs) / _RUNS * 1e6 for pairs in (singly, least))
