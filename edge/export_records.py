@@ -108,8 +108,21 @@ class TriedPlacement:
 
 
 @dataclass(frozen=True)
+class Folded:
+    """A convolution that computes several neighbouring columns as one, with more channels, and the same answers.
+
+    Attributes:
+        operator: Name of its output tensor.
+        columns: Number of columns.
+    """
+
+    operator: str
+    columns: int
+
+
+@dataclass(frozen=True)
 class Tuned:
-    """How a search found which layers of a quantized file stay float for the least cost on one machine.
+    """How a search found which layers of a quantized file stay float, and which are folded, for the least cost on a machine.
 
     Attributes:
         machine: Where it was measured, for example `Cortex-A72, Raspberry Pi 4 Model B`.
@@ -122,6 +135,7 @@ class Tuned:
         seed: Seed of the search.
         tried: The placements that were judged, in order of cost.
         runtime: Name of the runtime that ran all files; None for the format's default one.
+        folded: The convolutions that compute several columns as one, in the order in which they run.
     """
 
     machine: str
@@ -133,6 +147,7 @@ class Tuned:
     seed: int
     tried: tuple[TriedPlacement, ...]
     runtime: str | None = None
+    folded: tuple[Folded, ...] = ()
 
     @property
     def where(self) -> str:

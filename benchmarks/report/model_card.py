@@ -10,11 +10,12 @@ from pathlib import PurePath
 from edgecnn.benchmarks.report.markdown import escaped, table_row
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.edge.data.dataset import KERAS, SHIPPED
-from edgecnn.edge.export_records import Mended, Reference
+from edgecnn.edge.export_records import Reference
 from edgecnn.edge.files import sha256
 from edgecnn.edge.folder.file_names import MANIFEST_NAME, MODEL_CARD_NAME
 from edgecnn.edge.manifest import Artifact, DatasetRecord, Manifest, TensorSpec
 from edgecnn.edge.model.interface import formula
+from edgecnn.edge.text import counted
 
 _CLASSES_SHOWN = 20
 _PART = re.compile(r"<!-- edgecnn:begin ([0-9a-f]{64}) .*?-->\n(.*?)<!-- edgecnn:end -->", re.DOTALL)
@@ -171,13 +172,17 @@ def _evaluation(manifest: Manifest, exported: list[Artifact]) -> str:
             moved = 100 * (parity.images - parity.same_class) / parity.images
             same = f"{parity.same_class:,} of {parity.images:,}"
             lines.append(table_row([artifact.path, same, f"{moved:.2f} points", f"{parity.max_difference:.2g}"]))
-    lines += ["", *(_mended(artifact, artifact.mended) for artifact in exported if artifact.mended), ""]
+    lines += ["", *(_chosen(artifact) for artifact in exported if artifact.mended or artifact.tuned), ""]
     return "\n".join([*lines, "`edgecnn bench` measures accuracy and latency of each file on the device."])
 
 
-def _mended(artifact: Artifact, mended: Mended) -> str:
-    text = f"- {artifact.path} computes {len(mended.layers)} of its operators in {mended.precision}"
-    if tuned := artifact.tuned:
+def _chosen(artifact: Artifact) -> str:
+    mended, tuned = artifact.mended, artifact.tuned
+    parts = [f"{len(mended.layers)} of its operators in {mended.precision}"] if mended else []
+    if tuned and tuned.folded:
+        parts.append(f"several columns at a time in {counted(tuned.folded, 'convolution')}")
+    text = f"- {artifact.path} computes {' and '.join(parts)}"
+    if tuned:
         gained = f"{tuned.ratio.as_ratio()} of {tuned.compared_with}'s {tuned.unit}"
         text += f", chosen for {escaped(tuned.where)}: {gained} there"
     return f"{text}."

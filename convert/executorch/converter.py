@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.convert.executorch.lower import Source, calibrated, lowered, operators, quantized
-from edgecnn.convert.export.converters import Conversion, Ranges
+from edgecnn.convert.export.converters import Conversion, Converter, Ranges
 from edgecnn.convert.onnx.channels_first import channels_first
 from edgecnn.edge.errors import ArtifactError, ConversionError
 from edgecnn.edge.files import sha256
@@ -28,7 +28,7 @@ def converter(conversion: Conversion) -> "ExecuTorchConverter":
     return ExecuTorchConverter(conversion)
 
 
-class ExecuTorchConverter:
+class ExecuTorchConverter(Converter):
     """A `Converter` for .pte files. Each step is a child process: PyTorch and TensorFlow stay apart."""
 
     def __init__(self, conversion: Conversion) -> None:

@@ -50,6 +50,20 @@ class Converter(Protocol):
         """Return the scale of each integer activation of a quantized file."""
         ...
 
+    def foldable(self, data: bytes) -> Mapping[str, Sequence[int]]:
+        """Return how many columns each convolution of an int8 file could compute as one, by the name of its output tensor."""
+        return {}
+
+    def fold(self, data: bytes, folds: Mapping[str, int]) -> bytes:
+        """Return a file with the same answers that computes as many columns of these convolutions as one.
+
+        Args:
+            data: An int8 file.
+            folds: Some of what `foldable` returns of the file without floats, one number each. A convolution in float is left
+                as it is.
+        """
+        return data
+
 
 @dataclass(frozen=True)
 class Conversion:

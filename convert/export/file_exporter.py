@@ -141,6 +141,10 @@ class FileExporter:
                 raise ConversionError(f"{name} computes something else with its metadata: report this as a bug of edgecnn")
         return found
 
+    def converter(self, model_format: str) -> Converter:
+        """Return the converter of a format."""
+        return self._converters[model_format]
+
     def quantizer(self, model_format: str) -> tuple[tuple[str, ...], Callable[[Sequence[str]], bytes]]:
         """Return a format's operators, and the function that makes its int8 file with some of them in float."""
         converter = self._converters[model_format]

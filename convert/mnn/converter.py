@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edgecnn.convert.export.converters import Conversion, Ranges
+from edgecnn.convert.export.converters import Conversion, Converter, Ranges
 from edgecnn.convert.mnn.convert import described, to_mnn
 from edgecnn.convert.mnn.quantize import calibrate_mnn, mnn_layers, mnn_scales, quantize_mnn
 from edgecnn.convert.onnx.channels_first import channels_first
@@ -17,7 +17,7 @@ def converter(conversion: Conversion) -> "MnnConverter":
     return MnnConverter(conversion)
 
 
-class MnnConverter:
+class MnnConverter(Converter):
     """A `Converter` for .mnn files."""
 
     def __init__(self, conversion: Conversion) -> None:

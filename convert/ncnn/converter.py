@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edgecnn.convert.export.converters import Conversion, Ranges
+from edgecnn.convert.export.converters import Conversion, Converter, Ranges
 from edgecnn.convert.ncnn.convert import to_ncnn
 from edgecnn.convert.ncnn.quantize import calibrate_ncnn, ncnn_operators, ncnn_scales, quantize_ncnn
 from edgecnn.convert.onnx.channels_first import channels_first
@@ -18,7 +18,7 @@ def converter(conversion: Conversion) -> "NcnnConverter":
     return NcnnConverter(conversion)
 
 
-class NcnnConverter:
+class NcnnConverter(Converter):
     """A `Converter` for .ncnn files."""
 
     def __init__(self, conversion: Conversion) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edgecnn.convert.export.converters import Conversion, Ranges, of_batches
+from edgecnn.convert.export.converters import Conversion, Converter, Ranges, of_batches
 from edgecnn.convert.onnx.convert import OPSET, of_one_image, to_onnx
 from edgecnn.convert.onnx.quantize import calibrate_onnx, onnx_operators, onnx_scales, prepare_onnx, quantize_onnx
 from edgecnn.edge.compatibility.onnx import limits
@@ -17,7 +17,7 @@ def converter(conversion: Conversion) -> "OnnxConverter":
     return OnnxConverter(conversion)
 
 
-class OnnxConverter:
+class OnnxConverter(Converter):
     """A `Converter` for .onnx files. The file for calibration has a free batch if the model has one, which is faster."""
 
     def __init__(self, conversion: Conversion) -> None:

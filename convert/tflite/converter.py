@@ -1,6 +1,6 @@
 """Turns one Keras model into the bytes of each .tflite file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Conversion, Ranges, of_batches
 from edgecnn.convert.tflite.convert import to_tflite
+from edgecnn.convert.tflite.fold import fold, foldable
 from edgecnn.convert.tflite.quantize import activations, calibrate_tflite, open_tflite, quantize_tflite, tflite_scales
 
 
@@ -47,6 +48,14 @@ class TfliteConverter:
     def scales(self, data: bytes) -> dict[str, float]:
         """See `Converter`."""
         return tflite_scales(data)
+
+    def foldable(self, data: bytes) -> Mapping[str, Sequence[int]]:
+        """See `Converter`."""
+        return foldable(data)
+
+    def fold(self, data: bytes, folds: Mapping[str, int]) -> bytes:
+        """See `Converter`."""
+        return fold(data, folds)
 
     def _of(self, precision: str) -> bytes:
         return to_tflite(self._model, precision, self._shape, self._dtype, self._any_batch)

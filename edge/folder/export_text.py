@@ -35,7 +35,7 @@ def export_text(manifest: Manifest, folder: Path, files: Sequence[str], width: i
         if artifact.path in files and (parity := artifact.parity)
     ]
     written = [artifact for artifact in manifest.artifacts if artifact.path in files]
-    notes = [_mended_text(artifact, artifact.mended) for artifact in written if artifact.mended]
+    notes = [_chosen_text(artifact) for artifact in written if artifact.mended or artifact.tuned]
     notes += [_settings_text(folder / artifact.path, artifact.settings) for artifact in written if artifact.settings]
     calibration = manifest.provenance.calibration
     if calibration and any(artifact.path in calibration.halves for artifact in written):
@@ -92,13 +92,21 @@ def _keras_text(manifest: Manifest, reference: Reference) -> str:
     return text
 
 
+def _chosen_text(artifact: Artifact) -> str:
+    """Say how a file that is not plainly quantized was chosen."""
+    tuned, mended = artifact.tuned, artifact.mended
+    texts = [_tuned_text(artifact.path, tuned)] if tuned else []
+    texts += [_mended_text(artifact, mended)] if mended else []
+    return " ".join(texts)
+
+
 def _mended_text(artifact: Artifact, mended: Mended) -> str:
     more = len(mended.layers) - _NAMES_SHOWN
     layers = ", ".join(map(layer_label, mended.layers[:_NAMES_SHOWN])) + (f" and {more} more" if more > 0 else "")
     kept = f"{counted(mended.layers, 'operator')} kept in {mended.precision}"
     larger = f"{artifact.size_bytes / mended.plain_size_bytes:.2f} times its bytes"
     if artifact.tuned:
-        return f"{_tuned_text(artifact.path, artifact.tuned)} It has {kept} ({layers}), and {larger}. {_judged_text(mended)}"
+        return f"It has {kept} ({layers}), and {larger}. {_judged_text(mended)}"
     return (
         f"{artifact.path}: {kept} to lose at most {mended.max_drop_points:g} points ({layers}). "
         f"It takes {mended.slowdown:.2f} times as long as the plain file, and {larger}. {_judged_text(mended)}"
@@ -106,10 +114,14 @@ def _mended_text(artifact: Artifact, mended: Mended) -> str:
 
 
 def _tuned_text(name: str, tuned: Tuned) -> str:
-    return (
+    text = (
         f"{name}: {tuned.ratio.as_ratio()} of {tuned.compared_with}'s {tuned.unit} on {tuned.where}, in fresh processes. It "
         f"is the best of {tuned.candidates} choices of float layers."
     )
+    folds = [f"{one.columns} columns at a time in {layer_label(one.operator)}" for one in tuned.folded[:_NAMES_SHOWN]]
+    more = len(tuned.folded) - _NAMES_SHOWN
+    names = ", ".join(folds) + (f" and {more} more" if more > 0 else "")
+    return f"{text} It computes {names}, which changes no answer." if folds else text
 
 
 def _settings_text(path: Path, settings: Settings) -> str:

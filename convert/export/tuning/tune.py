@@ -1,7 +1,7 @@
 """Makes the quantized file of least cost on one machine: the search, its judge, and the proof on fresh processes."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -12,11 +12,12 @@ from edgecnn.convert.export.export_job import ExportJob
 from edgecnn.convert.export.file_exporter import FileExporter
 from edgecnn.convert.export.keep_accuracy import JudgedImages
 from edgecnn.convert.export.tuning.additive import Placement
+from edgecnn.convert.export.tuning.folds import Folds, cheapest_folds
 from edgecnn.convert.export.tuning.measured_folder import Made, folder_of
 from edgecnn.convert.export.tuning.search import Search
 from edgecnn.convert.export.tuning.yardstick import Tuning
-from edgecnn.edge.errors import MissingDependency
-from edgecnn.edge.export_records import GAIN, Interval, Mended, Reference, TriedPlacement, Tuned
+from edgecnn.edge.errors import ConversionError, MissingDependency
+from edgecnn.edge.export_records import GAIN, Folded, Interval, Mended, Reference, TriedPlacement, Tuned
 from edgecnn.edge.files import sha256
 from edgecnn.edge.folder.file_names import TRIED_STEMS, TUNED_STEM
 from edgecnn.edge.formats import FORMATS
@@ -67,13 +68,16 @@ def tuned_file(  # Longer than 50 lines: it tells what it does, and each outcome
     def over() -> bool:
         return time.monotonic() - begun > tuning.yardstick.seconds
 
+    trial.choose_folds(over)
     search = Search(trial.operators, trial.costs, trial.accepts, over, tuning.yardstick.most_files - 1, tuning.seed)
     found = search.run([frozenset(base.mended.layers if base.mended else ())])
     seconds = time.monotonic() - begun
+    if found is None and trial.folds and trial.accepts(Placement()):
+        found = Placement()
     if found is None:
         trial.refuse(f"none of {search.measured} choices of float layers is accurate enough and costs less than {base.path}")
         return None
-    data = trial.made(found)
+    data, folded = trial.made(found), trial.folded(found)
     if images.held_out is not None and (objection := trial.objection(found, data, images.held_out)):
         trial.refuse(f"the cheapest choice passes on the images that chose it, not on those held out: {objection}")
         return None
@@ -92,8 +96,9 @@ def tuned_file(  # Longer than 50 lines: it tells what it does, and each outcome
     plain_bytes = next(len(data) for artifact, data in plain if artifact is base)
     where, points, slowdown = tuning.yardstick, tuning.judge.max_drop_points, ratios[base.path].estimate
     tried = trial.tried(search, over)
-    tuned = Tuned(where.machine, where.unit, fastest, ratios[fastest], search.measured, seconds, tuning.seed, tried)
-    mended = Mended(layers, "float32", points, search.measured, plain_bytes, slowdown, held_out)
+    evidence = (ratios[fastest], search.measured, seconds, tuning.seed, tried)
+    tuned = Tuned(where.machine, where.unit, fastest, *evidence, folded=folded)
+    mended = Mended(layers, "float32", points, search.measured, plain_bytes, slowdown, held_out) if layers else None
     return replace(artifact, mended=mended, tuned=tuned), data
 
 
@@ -119,11 +124,14 @@ class _Trial:
     images: JudgedImages
     reference: tuple[Reference, bytes, Floats]
     base: Artifact
+    folds: Folds = field(default_factory=dict)
+    _folded_cost: float = 1.0
     _judged: dict[Placement, tuple[float, bool]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.name = FORMATS[self.base.format].file_name(TUNED_STEM)
         self.operators, self._quantize = self.exporter.quantizer(self.base.format)
+        self._converter = self.exporter.converter(self.base.format)
         self._runtime = _judging(self.base.format, self.tuning.yardstick.runtime)
 
     def refuse(self, reason: str) -> None:
@@ -142,18 +150,56 @@ class _Trial:
 
     def made(self, placement: Placement) -> bytes:
         """Return a placement's file, which is made again each time: hundreds of them would fill the memory."""
+        data = self._converter.fold(self._unfolded(placement), self.folds)
+        remember_made(data)
+        return data
+
+    def choose_folds(self, over: Callable[[], bool]) -> None:
+        """Find the convolutions that cost less if they compute several columns as one, while all of them are integers."""
+        plain, most = self._unfolded(Placement()), self.tuning.yardstick.most_files - 1
+
+        def measure(many: Sequence[Folds]) -> list[float]:
+            files = [self._converter.fold(plain, folds) for folds in many]
+            return [cost for start in range(0, len(files), most) for cost in self._costs(plain, files[start : start + most])]
+
+        self.folds = cheapest_folds(self._converter.foldable(plain), measure, over)
+        self._folded_cost = measure([self.folds])[0] if self.folds else 1.0
+
+    def folded(self, placement: Placement) -> tuple[Folded, ...]:
+        """Return the convolutions of a placement's file that are folded, once its answers are shown to be the same.
+
+        Raises:
+            ConversionError: If they are not.
+        """
+        plain = self._unfolded(placement)
+        used = tuple(Folded(name, self.folds[name]) for name in self._converter.foldable(plain) if name in self.folds)
+        if used:
+            files = (self.made(placement), plain)
+            ours, unfolded = (self.exporter.probabilities(self.name, self.base.format, data) for data in files)
+            if not np.array_equal(ours, unfolded):
+                raise ConversionError(
+                    f"{self.name} computes something else with folded columns: report this as a bug of edgecnn"
+                )
+        return used
+
+    def costs(self, placements: Sequence[Placement]) -> list[float]:
+        """Measure placements side by side with the file without floats, and return their costs divided by its."""
+        return self._costs(self.made(Placement()), map(self.made, placements), self._folded_cost)
+
+    def _unfolded(self, placement: Placement) -> bytes:
         data = self._quantize([name for name in self.operators if name in placement])
         remember_made(data)
         return data
 
-    def costs(self, placements: Sequence[Placement]) -> list[float]:
-        """Measure placements side by side with the file without floats, and return their costs divided by its."""
-        names = [FORMATS[self.base.format].file_name(stem) for stem in TRIED_STEMS[: 1 + len(placements)]]
-        made = map(self.made, [Placement(), *placements])
-        files = [(self._entry(name, data), data) for name, data in zip(names, made, strict=True)]
+    def _costs(self, base: bytes, choices: Iterable[bytes], of_int8: float = 1.0) -> list[float]:
+        """Measure files side by side with another, and return their costs divided by its, whose own is `of_int8`."""
+        every = [base, *choices]
+        names = [FORMATS[self.base.format].file_name(stem) for stem in TRIED_STEMS[: len(every)]]
+        files = [(self._entry(name, data), data) for name, data in zip(names, every, strict=True)]
         found = self.compare(files, names[0], thorough=False)
         costs = [found[name].estimate for name in names[1:]]
-        self.job.on_step(f"{self.name}: {counted(placements, 'choice')} measured, the best at {min(costs):.2f} of all-int8")
+        best = f"the best at {min(costs) * of_int8:.2f} of all-int8"
+        self.job.on_step(f"{self.name}: {counted(costs, 'choice')} measured, {best}")
         return costs
 
     def accepts(self, placement: Placement) -> bool:
@@ -179,7 +225,7 @@ class _Trial:
             if placement not in self._judged and not over():
                 self.accepts(placement)
         found = [
-            TriedPlacement(len(placement), search.cost(placement), points, passes)
+            TriedPlacement(len(placement), search.cost(placement) * self._folded_cost, points, passes)
             for placement, (points, passes) in self._judged.items()
         ]
         return tuple(sorted(found, key=lambda one: one.cost))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from edgecnn.benchmarks.report.model_card import model_card
-from edgecnn.edge.export_records import Interval, Mended, Parity, Provenance, Reference, Tuned
+from edgecnn.edge.export_records import Folded, Interval, Mended, Parity, Provenance, Reference, Tuned
 from edgecnn.edge.manifest import Artifact, DatasetRecord, Manifest, Preprocessing, Quantization, TensorSpec
 
 FLOAT = TensorSpec("image", (None, 4, 4, 1), "float32")
@@ -65,6 +65,11 @@ def test_a_tuned_file_says_for_which_machine_and_runtime(manifest: Manifest, run
     assert "- tuned.tflite computes 1 of its operators in float32." in written(
         replace(manifest, artifacts=(keras, replace(entry, tuned=None)))
     )
+    folded = replace(tuned, folded=(Folded("conv2d", 2), Folded("conv2d_1", 4)))
+    alone = written(replace(manifest, artifacts=(keras, replace(entry, mended=None, tuned=folded))))
+    assert f"tuned.tflite computes several columns at a time in 2 convolutions, chosen for {where}: 0.84" in alone
+    both = written(replace(manifest, artifacts=(keras, replace(entry, tuned=folded))))
+    assert "computes 1 of its operators in float32 and several columns at a time in 2 convolutions" in both
 
 
 def test_the_card_has_accuracy_with_its_interval_files_with_hashes_and_how_pixels_go_in(manifest: Manifest) -> None:

@@ -15,13 +15,15 @@ from edgecnn.convert.export.file_exporter import FileExporter
 from edgecnn.convert.export.keep_accuracy import Judge, JudgedImages
 from edgecnn.convert.export.tuning.tune import tuned_file
 from edgecnn.convert.export.tuning.yardstick import Tuning
+from edgecnn.convert.tflite.fold import _Kernel
 from edgecnn.convert.tflite.quantize import tflite_scales
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.splits import Labels
-from edgecnn.edge.errors import EdgeCnnError
+from edgecnn.edge.errors import ConversionError, EdgeCnnError
 from edgecnn.edge.export_records import Interval, Tuned
 from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import Floats
 from edgecnn.edge.runtimes import installed, opener_for
@@ -68,6 +70,45 @@ def test_the_cheapest_file_is_written_beside_the_plain_ones_with_its_evidence(
     write_bundle(bundle, models, load_dataset(idx_folder).test)
     with ModelFolder(bundle) as there:
         assert "tuned.tflite" in there.names
+
+
+def test_a_file_is_tuned_by_folds_alone_and_answers_as_the_plain_one(artifacts: Path, idx_folder: Path) -> None:
+    manifest, _ = tuned(artifacts, idx_folder, Invented(lambda operators: 10.0 - len(operators) / 2, fold_cost=-1))
+    artifact, plain = (manifest.artifact(name) for name in ("tuned.tflite", "int8.tflite"))
+    assert artifact
+    assert plain
+    assert artifact.tuned
+    assert artifact.mended is None
+    assert {one.columns for one in artifact.tuned.folded} <= {2, 4}
+    assert len(artifact.tuned.folded) == 2
+    assert artifact.tuned.tried[0].cost == pytest.approx(artifact.tuned.ratio.estimate)
+    assert artifact.parity == plain.parity
+    assert Manifest.load(artifacts).artifact("tuned.tflite") == artifact
+    assert "columns at a time in" in ModelFolder(artifacts).to_text()
+    assert "operators kept" not in ModelFolder(artifacts).to_text()
+    test = load_dataset(idx_folder).test
+    names = ("tuned.tflite", "int8.tflite")
+    ours, expected = (Classifier.load(artifacts / name).split_probabilities(test) for name in names)
+    np.testing.assert_array_equal(ours, expected)
+
+
+def test_folds_stay_where_layers_are_in_float_too(export_so_far: tuple[Any, ...]) -> None:
+    made, _ = tuned_again(export_so_far, Invented(few_floats, fold_cost=-1))
+    assert made
+    artifact, data = made
+    in_float = set(artifact.mended.layers)
+    assert in_float
+    folded = {one.operator for one in artifact.tuned.folded}
+    assert folded
+    assert not folded & in_float
+    assert {name for name in tflite_scales(data) if name.endswith("_folded")} == {f"{name}_folded" for name in folded}
+
+
+def test_a_fold_that_changes_an_answer_is_an_error(export_so_far: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    original = _Kernel.fold
+    monkeypatch.setattr(_Kernel, "fold", lambda self, weights: original(self, weights) // 2)
+    with pytest.raises(ConversionError, match=r"tuned\.tflite computes something else with folded columns"):
+        tuned_again(export_so_far, Invented(lambda operators: 10.0 - len(operators) / 2, fold_cost=-1))
 
 
 def tuned_again(arguments: tuple[Any, ...], machine: Invented, objection: Objection = content) -> tuple[Any, list[str]]:
