@@ -35,7 +35,7 @@ def measure(folder: Path) -> list[Claim]:
     sizes = [row["size_bytes"] for row in tiny]
     return [
         _right("fast", fast, 0.9907),
-        _time(folder / "int8.tflite", (out / _folder(_FAST, 0) / fast[0]["network"]["file"]).parent),
+        fastest(folder / "int8.tflite", (out / _folder(_FAST, 0) / fast[0]["network"]["file"]).parent, 0.2),
         _right("tiny", tiny, 0.99),
         _parameters(tiny, _TINY_PARAMETERS),
         at_most("its int8.tflite, KiB", max(sizes) / 1024, 8, f"{sizes} bytes with labels and metadata"),
@@ -75,12 +75,16 @@ def _accuracy(row: dict[str, Any]) -> float:
     return float(row["correct"] / row["images"])
 
 
-def _time(cnn: Path, folder: Path) -> Claim:
-    """Time the network's two files together with the int8 file of 32,32,32, and compare the faster one with it."""
-    files = [cnn, folder / "int8.tflite", folder / "float32.tflite"]
-    base, *own = (typical_ns(file.launches) for file in ec.bench(files, allow=("noise",)).files)
-    named = dict(zip(own, ("int8.tflite", "float32.tflite"), strict=True))
+def fastest(cnn: Path, folder: Path, limit: float) -> Claim:
+    """Tune a network, time its files together with the int8 file of 32,32,32, and compare the fastest one with it."""
+    command = [_EDGECNN, "export", str(folder / "model.keras"), "--format", "tflite", "--tune"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    names = [name for name in ("int8.tflite", "float32.tflite", "tuned.tflite") if (folder / name).exists()]
+    base, *own = (
+        typical_ns(file.launches) for file in ec.bench([cnn, *(folder / name for name in names)], allow=("noise",)).files
+    )
+    named = dict(zip(own, names, strict=True))
     how = ", ".join(f"{name} {time / 1e3:.1f} µs" for time, name in named.items())
     return at_most(
-        f"its {named[min(own)]} / 32,32,32's int8.tflite, time", min(own) / base, 0.2, f"{how}, 32,32,32 {base / 1e3:.1f} µs"
+        f"its {named[min(own)]} / 32,32,32's int8.tflite, time", min(own) / base, limit, f"{how}, 32,32,32 {base / 1e3:.1f} µs"
     )

@@ -1,8 +1,9 @@
 """The times of `edgecnn bench` beside those of the runtimes' own tools, for networks that others designed.
 
 The tools are in the runtimes' packages: LiteRT's `litert-benchmark`, OpenVINO's `benchmark_app`. Each measurement of a tool has
-one of edgecnn's before or after it, in turns; of each turn the ratio is taken, and of these the median. The networks are
-Keras's, with random weights, since times do not depend on them.
+one of edgecnn's before or after it, in turns; of each turn the ratio is taken, and of these the median. The tools leave out
+handing over the input, 588 KiB here, which `edgecnn bench` counts: it is measured in each turn too, and subtracted. Networks
+are Keras's, with random weights, since times do not depend on them.
 """
 
 import json
@@ -29,6 +30,7 @@ _RUNS = 200
 _WITHIN = 0.05
 _SHAPE = (224, 224, 3)  # The tools round to 10 µs, which is little of these times.
 _INPUTS = "inputs"
+_HAND_OVER = Path(__file__).with_name("baselines") / "hand_over.py"
 _BIN = Path(sys.executable).parent
 
 
@@ -43,10 +45,10 @@ def measure(folder: Path) -> list[Claim]:
                 for turn in range(_TURNS):
                     order: list[Callable[[], float]] = [lambda: _ours(path, runtime), lambda: tool(path)]  # noqa: B023
                     times = [measured() for measured in (order if turn % 2 else reversed(order))]
-                    turns.append(times if turn % 2 else times[::-1])
-                ratio = median(ours / theirs for ours, theirs in turns)
-                ours, theirs = (median(times) for times in zip(*turns, strict=True))
-                said = f"p50 {ours:,.0f} and {theirs:,.0f} µs, medians of {_TURNS} turns"
+                    turns.append((*(times if turn % 2 else times[::-1]), _hand_over(path)))
+                ratio = median((ours - handed) / theirs for ours, theirs, handed in turns)
+                ours, theirs, handed = (median(times) for times in zip(*turns, strict=True))
+                said = f"p50 {ours:,.0f} µs, {handed:,.0f} of them for the input, and {theirs:,.0f}; medians of {_TURNS} turns"
                 text = f"{name}, {runtime}: edgecnn bench / its own tool"
                 claims += [at_most(text, ratio, 1 + _WITHIN, said), at_least(text, ratio, 1 - _WITHIN, said)]
         return claims
@@ -86,6 +88,12 @@ def _ours(path: Path, runtime: str) -> float:
     value = report.files[0].latency.percentiles[0].value_ns
     assert value
     return value / 1e3
+
+
+def _hand_over(path: Path) -> float:
+    """Return the time of handing over one of the inputs, in µs."""
+    command = [sys.executable, str(_HAND_OVER), str(path), str(path.parent / _INPUTS)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def _litert_benchmark(path: Path) -> float:

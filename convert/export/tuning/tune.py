@@ -60,7 +60,8 @@ def tuned_file(  # Longer than 50 lines: it tells what it does, and each outcome
     limit = f"{tuning.yardstick.seconds:.0f} s at most, then a comparison on fresh processes"
     job.on_step(f"{trial.name}: searching the layers to leave in float, {limit}")
     # The runs that choose which plain file is the fastest are none of those that compare the result with it.
-    usable = [one for one in plain if trial.is_usable(*one)] or plain
+    accurate = [one for one in plain if trial.is_usable(*one)]
+    usable = accurate or plain
     costs = trial.compare(plain, base.path, thorough=False)
     fastest = min((artifact.path for artifact, _ in usable), key=lambda path: costs[path].estimate)
     begun = time.monotonic()
@@ -72,13 +73,13 @@ def tuned_file(  # Longer than 50 lines: it tells what it does, and each outcome
     search = Search(trial.operators, trial.costs, trial.accepts, over, tuning.yardstick.most_files - 1, tuning.seed)
     found = search.run([frozenset(base.mended.layers if base.mended else ())])
     seconds = time.monotonic() - begun
-    if found is None and trial.folds and trial.accepts(Placement()):
+    if found is None and trial.folds and any(artifact is base for artifact, _ in accurate):
         found = Placement()
     if found is None:
         trial.refuse(f"none of {search.measured} choices of float layers is accurate enough and costs less than {base.path}")
         return None
     data, folded = trial.made(found), trial.folded(found)
-    if images.held_out is not None and (objection := trial.objection(found, data, images.held_out)):
+    if found and images.held_out is not None and (objection := trial.objection(found, data, images.held_out)):
         trial.refuse(f"the cheapest choice passes on the images that chose it, not on those held out: {objection}")
         return None
     artifact, data = exporter.entry(trial.name, base.format, _PRECISION, data)

@@ -135,14 +135,15 @@ def test_without_a_gain_there_is_no_file_and_that_is_said(
     assert said[-1].startswith("tuned.tflite: not written: ")
 
 
-def test_a_file_that_loses_too_much_is_not_the_cheapest(export_so_far: tuple[Any, ...]) -> None:
+@pytest.mark.parametrize("fold_cost", [0.1, -1], ids=["no folds", "folds that save"])
+def test_a_file_that_loses_too_much_is_not_the_cheapest(export_so_far: tuple[Any, ...], fold_cost: float) -> None:
     sizes: list[int] = []
 
     def objection(candidate: Floats, reference: Floats, labels: Labels) -> str | None:
         sizes.append(len(labels))
         return "it loses too much" if (candidate != reference).any() else None
 
-    made, said = tuned_again(export_so_far, Invented(few_floats), objection)
+    made, said = tuned_again(export_so_far, Invented(few_floats, fold_cost=fold_cost), objection)
     assert made is None
     assert "not written" in said[-1]
     assert sizes
