@@ -96,7 +96,8 @@ class TriedPlacement:
 
     Attributes:
         in_float: Number of operators in float.
-        cost: Its cost divided by the plain int8 file's, as the search measured it; this is no result of a benchmark.
+        cost: Its cost divided by the plain int8 file's, as the search measured it; this is no result of a benchmark. If the
+            tuned file computes several columns at a time, so do the choices, the one without floats too.
         drop_points: Accuracy that it loses, in percentage points, on the images that chose it.
         passes: Whether that is within the limit.
     """

@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edgecnn.convert.export.converters import Conversion, Ranges, of_batches
+from edgecnn.convert.export.converters import Conversion, Converter, Ranges, of_batches
 from edgecnn.convert.tflite.convert import to_tflite
 from edgecnn.convert.tflite.fold import fold, foldable
 from edgecnn.convert.tflite.quantize import activations, calibrate_tflite, open_tflite, quantize_tflite, tflite_scales
@@ -17,7 +17,7 @@ def converter(conversion: Conversion) -> "TfliteConverter":
     return TfliteConverter(conversion)
 
 
-class TfliteConverter:
+class TfliteConverter(Converter):
     """A `Converter` for .tflite files."""
 
     def __init__(self, conversion: Conversion) -> None:

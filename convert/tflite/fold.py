@@ -72,10 +72,10 @@ def foldable(data: bytes) -> dict[str, tuple[int, ...]]:
         Name of a convolution's output tensor -> numbers of `COLUMNS`, in the order in which the convolutions run.
     """
     model = to_object(data)
-    found = ((name, columns) for name, columns, _ in _candidates(model))
     numbers: dict[str, tuple[int, ...]] = {}
-    for name, columns in found:
-        numbers[name] = (*numbers.get(name, ()), columns)
+    for operator, kernel in _candidates(model):
+        name = _output_name(model.subgraphs[0], operator)
+        numbers[name] = (*numbers.get(name, ()), kernel.columns)
     return numbers
 
 
@@ -87,17 +87,22 @@ def fold(data: bytes, folds: Mapping[str, int]) -> bytes:
         folds: Name of a convolution's output tensor -> number of columns. What the file does not have, or has in float, is
             left out.
     """
+    if not folds:
+        return data
     model = to_object(data)
     graph = model.subgraphs[0]
-    chosen = [(name, kernel) for name, columns, kernel in _candidates(model) if folds.get(name) == columns]
-    for name, kernel in chosen:
-        place = next(place for place, one in enumerate(graph.operators) if _output_name(graph, one) == name)
-        graph.operators[place : place + 1] = _folded(model, graph, graph.operators[place], kernel)
+    candidates = list(_candidates(model))
+    chosen = [
+        (operator, kernel) for operator, kernel in candidates if folds.get(_output_name(graph, operator)) == kernel.columns
+    ]
+    for operator, kernel in chosen:
+        place = next(place for place, one in enumerate(graph.operators) if one is operator)
+        graph.operators[place : place + 1] = _folded(model, graph, operator, kernel)
     return from_object(model) if chosen else data
 
 
-def _candidates(model: Any) -> Iterator[tuple[str, int, _Kernel]]:
-    """Yield (output tensor, number of columns, kernel) of each convolution and number that suit each other."""
+def _candidates(model: Any) -> Iterator[tuple[Any, _Kernel]]:
+    """Yield (operator, kernel) of each convolution and number of columns that suit each other."""
     if len(model.subgraphs) != 1:
         return
     (graph,) = model.subgraphs
@@ -105,7 +110,7 @@ def _candidates(model: Any) -> Iterator[tuple[str, int, _Kernel]]:
         if _is_convolution(model, graph, operator):
             for columns in COLUMNS:
                 if kernel := _kernel(graph, operator, columns):
-                    yield _output_name(graph, operator), columns, kernel
+                    yield operator, kernel
 
 
 def _is_convolution(model: Any, graph: Any, operator: Any) -> bool:
@@ -120,14 +125,17 @@ def _is_convolution(model: Any, graph: Any, operator: Any) -> bool:
     image, weights, bias, output = tensors
     types = [image.type, weights.type, bias.type, output.type]
     expected = [schema.TensorType.INT8, schema.TensorType.INT8, schema.TensorType.INT32, schema.TensorType.INT8]
+    if types != expected:
+        return False
     uses = [int(index) for other in graph.operators for index in other.inputs]
     buffers = [tensor.buffer for tensor in graph.tensors]
     own = all(uses.count(int(index)) == 1 for index in operator.inputs[1:])
     own = own and all(buffers.count(tensor.buffer) == 1 for tensor in (weights, bias))
     fixed = all(min(_signature(tensor)) > 0 for tensor in (image, output))
     grouped = image.shape[3] != weights.shape[3]
+    scaled = len(weights.quantization.scale) == weights.shape[0]  # One for each filter.
     dilated = (operator.builtinOptions.dilationHFactor, operator.builtinOptions.dilationWFactor) != (1, 1)
-    return types == expected and own and fixed and not grouped and not dilated
+    return own and fixed and scaled and not grouped and not dilated
 
 
 def _signature(tensor: Any) -> list[int]:
@@ -148,8 +156,6 @@ def _kernel(graph: Any, operator: Any, columns: int) -> _Kernel | None:
 
 def _folded(model: Any, graph: Any, operator: Any, kernel: _Kernel) -> list[Any]:
     """Fold a convolution, and return it between two operators that only read columns as channels."""
-    from ai_edge_litert import schema_py_generated as schema
-
     image, weights, bias = (graph.tensors[index] for index in operator.inputs)
     output = graph.tensors[operator.outputs[0]]
     taken = np.frombuffer(bytes(model.buffers[weights.buffer].data), np.int8).reshape(weights.shape)
@@ -166,7 +172,6 @@ def _folded(model: Any, graph: Any, operator: Any, kernel: _Kernel) -> list[Any]
     first = _reshape(model, graph, before, wide)
     operator.inputs, operator.outputs = [wide, *operator.inputs[1:]], [deep]
     operator.builtinOptions.strideW = 1
-    assert operator.builtinOptionsType == schema.BuiltinOptions.Conv2DOptions  # noqa: S101  # `_is_convolution` saw it.
     return [first, operator, _reshape(model, graph, deep, after)]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from shlex import quote
 
 from edgecnn.edge.anatomy.network import layer_label
-from edgecnn.edge.export_records import Mended, Parity, Reference, Setting, Settings, Tuned
+from edgecnn.edge.export_records import Folded, Mended, Parity, Reference, Setting, Settings, Tuned
 from edgecnn.edge.manifest import Artifact, Manifest
 from edgecnn.edge.model.interface import formula
 from edgecnn.edge.model.metrics import LEAST_SPREAD
@@ -96,8 +96,21 @@ def _chosen_text(artifact: Artifact) -> str:
     """Say how a file that is not plainly quantized was chosen."""
     tuned, mended = artifact.tuned, artifact.mended
     texts = [_tuned_text(artifact.path, tuned)] if tuned else []
+    if tuned and mended:
+        texts.append(f"It is the best of {tuned.candidates} choices of float layers.")
+    if tuned and tuned.folded:
+        texts.append(_folded_text(tuned.folded))
     texts += [_mended_text(artifact, mended)] if mended else []
     return " ".join(texts)
+
+
+def _folded_text(folded: Sequence[Folded]) -> str:
+    texts = []
+    for columns in sorted({one.columns for one in folded}):
+        names = [layer_label(one.operator) for one in folded if one.columns == columns]
+        more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+        texts.append(f"{columns} columns at a time in {', '.join(names[:_NAMES_SHOWN])}{more}")
+    return f"It computes {'; '.join(texts)}: this changes no answer."
 
 
 def _mended_text(artifact: Artifact, mended: Mended) -> str:
@@ -114,14 +127,7 @@ def _mended_text(artifact: Artifact, mended: Mended) -> str:
 
 
 def _tuned_text(name: str, tuned: Tuned) -> str:
-    text = (
-        f"{name}: {tuned.ratio.as_ratio()} of {tuned.compared_with}'s {tuned.unit} on {tuned.where}, in fresh processes. It "
-        f"is the best of {tuned.candidates} choices of float layers."
-    )
-    folds = [f"{one.columns} columns at a time in {layer_label(one.operator)}" for one in tuned.folded[:_NAMES_SHOWN]]
-    more = len(tuned.folded) - _NAMES_SHOWN
-    names = ", ".join(folds) + (f" and {more} more" if more > 0 else "")
-    return f"{text} It computes {names}, which changes no answer." if folds else text
+    return f"{name}: {tuned.ratio.as_ratio()} of {tuned.compared_with}'s {tuned.unit} on {tuned.where}, in fresh processes."
 
 
 def _settings_text(path: Path, settings: Settings) -> str:

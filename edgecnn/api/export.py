@@ -83,9 +83,10 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         author: Who made the model, written into the files' metadata. Default: nothing is said.
         license: Licence of the model, written into the files' metadata. Default: nothing is said.
         keep_accuracy: Largest drop in percentage points: layers of a quantized file stay float until it is shown to keep it.
-        tune: `here` finds on this machine which layers of an int8 file to leave in float for the least time, and writes a
-            tuned file of each format that gains. A host, as ssh takes it, has it measured there; `cortex-a53`, `cortex-a72`
-            and `cortex-a76` count the instructions of an emulated core.
+        tune: `here` finds on this machine which layers of an int8 file to leave in float for the least time, and which
+            convolutions to compute several columns at a time; it writes a tuned file of each format that gains. A host, as ssh
+            takes it, has it measured there; `cortex-a53`, `cortex-a72` and `cortex-a76` count the instructions of an emulated
+            core.
         tune_seconds: Longest time of the search for one format, in seconds.
         tune_seed: Seed of the search.
         tune_runtime: Runtime to tune for, such as `litert-fp16`. Default: that of each format.

@@ -2,8 +2,8 @@
 
 The tools are in the runtimes' packages: LiteRT's `litert-benchmark`, OpenVINO's `benchmark_app`. Each measurement of a tool has
 one of edgecnn's before or after it, in turns; of each turn the ratio is taken, and of these the median. The tools leave out
-handing over the input, 588 KiB here, which `edgecnn bench` counts: it is measured in each turn too, and subtracted. Networks
-are Keras's, with random weights, since times do not depend on them.
+handing over the input, 588 KiB here, which `edgecnn bench` counts: it is measured in each turn too, and subtracted
+(`baselines/hand_over.py`). The networks are Keras's, with random weights, since times do not depend on them.
 """
 
 import json

@@ -1,5 +1,6 @@
 """Makes the quantized file of least cost on one machine: the search, its judge, and the proof on fresh processes."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -30,6 +31,8 @@ from edgecnn.edge.runtimes.installed import installed_runtime, runtime_for
 from edgecnn.edge.text import counted
 
 _PRECISION = "int8"
+# Share of the time of a search in which columns may be folded; the rest is for the layers in float.
+_FOLDING = 0.5
 # Placements that the picture shows, besides those that the search had to judge.
 _SHOWN = 12
 
@@ -58,10 +61,9 @@ def tuned_file(  # Longer than 50 lines: it tells what it does, and each outcome
     base = next(artifact for artifact, _ in plain if artifact.precision == _PRECISION)
     trial = _Trial(job, exporter, tuning, images, reference, base)
     limit = f"{tuning.yardstick.seconds:.0f} s at most, then a comparison on fresh processes"
-    job.on_step(f"{trial.name}: searching the layers to leave in float, {limit}")
+    job.on_step(f"{trial.name}: searching what costs least, {limit}")
     # The runs that choose which plain file is the fastest are none of those that compare the result with it.
-    accurate = [one for one in plain if trial.is_usable(*one)]
-    usable = accurate or plain
+    usable = [one for one in plain if trial.is_usable(*one)] or plain
     costs = trial.compare(plain, base.path, thorough=False)
     fastest = min((artifact.path for artifact, _ in usable), key=lambda path: costs[path].estimate)
     begun = time.monotonic()
@@ -69,11 +71,11 @@ def tuned_file(  # Longer than 50 lines: it tells what it does, and each outcome
     def over() -> bool:
         return time.monotonic() - begun > tuning.yardstick.seconds
 
-    trial.choose_folds(over)
+    trial.choose_folds(lambda: time.monotonic() - begun > tuning.yardstick.seconds * _FOLDING)
     search = Search(trial.operators, trial.costs, trial.accepts, over, tuning.yardstick.most_files - 1, tuning.seed)
     found = search.run([frozenset(base.mended.layers if base.mended else ())])
     seconds = time.monotonic() - begun
-    if found is None and trial.folds and any(artifact is base for artifact, _ in accurate):
+    if found is None and trial.folds and trial.is_usable(base, trial.made(Placement())):
         found = Placement()
     if found is None:
         trial.refuse(f"none of {search.measured} choices of float layers is accurate enough and costs less than {base.path}")
@@ -160,11 +162,13 @@ class _Trial:
         plain, most = self._unfolded(Placement()), self.tuning.yardstick.most_files - 1
 
         def measure(many: Sequence[Folds]) -> list[float]:
-            files = [self._converter.fold(plain, folds) for folds in many]
-            return [cost for start in range(0, len(files), most) for cost in self._costs(plain, files[start : start + most])]
+            costs: list[float] = []
+            while len(costs) < len(many) and not over():
+                some = many[len(costs) : len(costs) + most]
+                costs += self._costs(plain, (self._converter.fold(plain, folds) for folds in some))
+            return costs + [math.inf] * (len(many) - len(costs))
 
-        self.folds = cheapest_folds(self._converter.foldable(plain), measure, over)
-        self._folded_cost = measure([self.folds])[0] if self.folds else 1.0
+        self.folds, self._folded_cost = cheapest_folds(self._converter.foldable(plain), measure)
 
     def folded(self, placement: Placement) -> tuple[Folded, ...]:
         """Return the convolutions of a placement's file that are folded, once its answers are shown to be the same.

@@ -65,8 +65,8 @@ def export(  # Longer than 50 lines: its options and their help.
         str | None,
         typer.Option(
             metavar="[HOST|CORE]",
-            help="Also write a tuned file of each format: int8 with the layers in float that make it fastest, on this machine, "
-            "on a host over ssh, or on an emulated cortex-a53, cortex-a72 or cortex-a76.",
+            help="Also write a tuned file of each format: int8 with the layers in float, and the columns at a time, that make "
+            "it fastest, on this machine, on a host over ssh, or on an emulated cortex-a53, cortex-a72 or cortex-a76.",
         ),
     ] = None,
     tune_limit: Annotated[str, typer.Option(metavar="TIME", help="Longest search for one format, as 5m.")] = "2m",

@@ -52,6 +52,7 @@ def convolutions(data: bytes) -> list[tuple[int, ...]]:
         ((12, 16, 1), {"filters": 8, "kernel_size": 3, "strides": 2, "padding": "same"}, 2, (16, 3, 2, 4)),
         ((12, 16, 3), {"filters": 8, "kernel_size": 5, "strides": 2, "padding": "same"}, 2, (16, 5, 3, 12)),
         ((12, 16, 1), {"filters": 8, "kernel_size": 3, "padding": "valid"}, 2, (16, 3, 2, 2)),
+        ((12, 12, 1), {"filters": 1, "kernel_size": 3, "padding": "same"}, 4, (4, 3, 3, 4)),
     ],
 )
 def test_answers_are_the_same_to_the_last_bit(

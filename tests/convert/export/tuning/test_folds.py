@@ -1,5 +1,6 @@
-"""Folds are chosen by what they cost alone, and by what each still gains among the others."""
+"""Folds are chosen by what they cost, alone and together."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -33,30 +34,33 @@ ALONE = {("a", 2): 0.8, ("a", 4): 0.7, ("b", 2): 0.9, ("c", 2): 1.1}
 
 
 @pytest.mark.parametrize(
-    ("changed", "together", "expected"),
+    ("changed", "together", "expected", "cost"),
     [
-        ({}, {}, {"a": 4, "b": 2}),
-        ({("a", 4): 0.85}, {}, {"a": 2, "b": 2}),
-        ({("b", 2): 0.995}, {}, {"a": 4}),
-        ({}, {frozenset({"a", "b"}): 0.7}, {"a": 4}),
-        ({("a", 2): 1.0, ("a", 4): 1.2, ("b", 2): 1.0}, {}, {}),
+        ({}, {}, {"a": 4, "b": 2}, 0.63),
+        ({("a", 4): 0.85}, {}, {"a": 2, "b": 2}, 0.72),
+        ({("b", 2): 0.995}, {}, {"a": 4}, 0.7),
+        ({}, {frozenset("ab"): 0.71}, {"a": 4}, 0.7),
+        ({("a", 2): 1.0, ("a", 4): 1.2, ("b", 2): 1.0}, {}, {}, 1.0),
+        ({("c", 2): 0.9}, {frozenset("abc"): 0.8, frozenset("ab"): 0.75, frozenset("ac"): 0.6}, {"a": 4, "c": 2}, 0.6),
     ],
-    ids=["the best number of each", "fewer columns", "less than a percent", "one gains nothing with the other", "none"],
+    ids=["the best number of each", "fewer columns", "less than a percent", "one loses with the other", "none", "all but one"],
 )
-def test_the_cheapest_are_chosen(
-    changed: Mapping[tuple[str, int], float], together: Mapping[frozenset[str], float], expected: Folds
+def test_what_was_measured_to_cost_least_is_chosen(
+    changed: Mapping[tuple[str, int], float], together: Mapping[frozenset[str], float], expected: Folds, cost: float
 ) -> None:
-    assert cheapest_folds(FOLDABLE, Machine({**ALONE, **changed}, together), lambda: False) == expected
+    folds, found = cheapest_folds(FOLDABLE, Machine({**ALONE, **changed}, together))
+    assert folds == expected
+    assert found == pytest.approx(cost)
 
 
-def test_nothing_is_measured_without_time_or_without_a_convolution() -> None:
+def test_without_a_convolution_nothing_is_measured() -> None:
     machine = Machine(ALONE, {})
-    assert cheapest_folds(FOLDABLE, machine, lambda: True) == {}
-    assert cheapest_folds({}, machine, lambda: False) == {}
+    assert cheapest_folds({}, machine) == ({}, 1.0)
     assert not machine.measured
 
 
-def test_when_the_time_is_up_the_best_of_each_is_taken() -> None:
-    machine = Machine(ALONE, {})
-    assert cheapest_folds(FOLDABLE, machine, lambda: bool(machine.measured)) == {"a": 4, "b": 2}
-    assert len(machine.measured) == 4
+def test_what_there_is_no_time_for_is_not_chosen() -> None:
+    def first_two(many: Sequence[Folds]) -> list[float]:
+        return [0.9, 0.8, *[math.inf] * (len(many) - 2)] if len(many) == 4 else [math.inf] * len(many)
+
+    assert cheapest_folds(FOLDABLE, first_two) == ({"a": 4}, 0.8)

@@ -20,7 +20,7 @@ from edgecnn.convert.tflite.quantize import tflite_scales
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.splits import Labels
 from edgecnn.edge.errors import ConversionError, EdgeCnnError
-from edgecnn.edge.export_records import Interval, Tuned
+from edgecnn.edge.export_records import Interval, Mended, Tuned
 from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.inference.classifier import Classifier
@@ -79,17 +79,43 @@ def test_a_file_is_tuned_by_folds_alone_and_answers_as_the_plain_one(artifacts: 
     assert plain
     assert artifact.tuned
     assert artifact.mended is None
-    assert {one.columns for one in artifact.tuned.folded} <= {2, 4}
-    assert len(artifact.tuned.folded) == 2
+    folded = [(one.operator.split("/")[1], one.columns) for one in artifact.tuned.folded]
+    assert folded == [("re_lu_1", 2), ("re_lu_1_2", 2)]
     assert artifact.tuned.tried[0].cost == pytest.approx(artifact.tuned.ratio.estimate)
     assert artifact.parity == plain.parity
     assert Manifest.load(artifacts).artifact("tuned.tflite") == artifact
-    assert "columns at a time in" in ModelFolder(artifacts).to_text()
-    assert "operators kept" not in ModelFolder(artifacts).to_text()
+    text = ModelFolder(artifacts).to_text()
+    assert "2 columns at a time in re_lu_1/Relu, re_lu_1_2/Relu" in " ".join(text.split())
+    assert "float layers" not in text
     test = load_dataset(idx_folder).test
     names = ("tuned.tflite", "int8.tflite")
     ours, expected = (Classifier.load(artifacts / name).split_probabilities(test) for name in names)
     np.testing.assert_array_equal(ours, expected)
+
+
+def test_no_fold_takes_back_the_layers_that_keep_the_accuracy(export_so_far: tuple[Any, ...]) -> None:
+    job, exporter, tuning, _, reference, plain = export_so_far
+    int8 = next(data for artifact, data in plain if artifact.precision == "int8")
+    lossy = exporter.probabilities("int8.tflite", "tflite", int8)
+
+    def objection(candidate: Floats, of: Floats, labels: Labels) -> str | None:
+        return "it loses too much" if len(candidate) == len(lossy) and np.array_equal(candidate, lossy) else None
+
+    mended = Mended(("sequential_1/re_lu_1/Relu",), "float32", 0.5, 2, 1000, 1.1)
+    kept = [(replace(artifact, mended=mended) if artifact.precision == "int8" else artifact, data) for artifact, data in plain]
+    every, half = np.ones(len(lossy), np.bool_), np.arange(len(lossy)) % 2 == 0
+    # The images that choose do not show that the file without floats loses too much.
+    machine = Invented(lambda operators: 10.0 - len(operators) / 2, fold_cost=-1)
+    made, said = tuned_again((job, exporter, tuning, JudgedImages(every, half, None), reference, kept), machine, objection)
+    assert made is None
+    assert "not written" in said[-1]
+
+
+def test_no_more_is_measured_when_the_time_is_up(export_so_far: tuple[Any, ...]) -> None:
+    machine = Invented(few_floats, fold_cost=-1, seconds=0.0)
+    made, _ = tuned_again(export_so_far, machine)
+    assert made is None
+    assert machine.thorough == [False]  # The plain files, which need no search.
 
 
 def test_folds_stay_where_layers_are_in_float_too(export_so_far: tuple[Any, ...]) -> None:
