@@ -1,7 +1,7 @@
 """Finds which convolutions of an int8 file cost less if several columns are folded into one, by measurement.
 
 Folding changes no answer, so nothing is judged. The convolutions hardly influence each other: each number of columns is
-measured alone, then the best ones together, then all of these but one. What was measured to cost least is taken.
+measured alone, then the best ones together, then all of these except one. What was measured to cost least is taken.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +30,7 @@ def cheapest_folds(
             best[name] = min(best.get(name, (GAIN, 1)), (cost, columns))
     together = {name: columns for name, (_, columns) in best.items() if columns > 1}
     if len(together) > 1:
-        # Of two, all but one are those that were measured alone.
+        # Of two, all except one are those that were measured alone.
         fewer = [{name: columns for name, columns in together.items() if name != left_out} for left_out in together]
         several: list[Folds] = [together, *(fewer if len(together) > 2 else [])]
         costs += zip(measure(several), several, strict=True)
