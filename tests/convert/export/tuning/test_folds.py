@@ -43,7 +43,7 @@ ALONE = {("a", 2): 0.8, ("a", 4): 0.7, ("b", 2): 0.9, ("c", 2): 1.1}
         ({("a", 2): 1.0, ("a", 4): 1.2, ("b", 2): 1.0}, {}, {}, 1.0),
         ({("c", 2): 0.9}, {frozenset("abc"): 0.8, frozenset("ab"): 0.75, frozenset("ac"): 0.6}, {"a": 4, "c": 2}, 0.6),
     ],
-    ids=["the best number of each", "fewer columns", "less than a percent", "one loses with the other", "none", "all except one"],
+    ids=["the best number of each", "fewer columns", "less than a percent", "one loses with the other", "none", "except one"],
 )
 def test_what_was_measured_to_cost_least_is_chosen(
     changed: Mapping[tuple[str, int], float], together: Mapping[frozenset[str], float], expected: Folds, cost: float
