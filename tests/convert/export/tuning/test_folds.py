@@ -11,7 +11,7 @@ FOLDABLE = {"a": (2, 4), "b": (2,), "c": (2,)}
 
 
 class Machine:
-    """What folds cost: the product of each one's own cost, but for some that are told together."""
+    """What folds cost: the product of each one's own cost, except for some that are given together."""
 
     def __init__(self, alone: Mapping[tuple[str, int], float], together: Mapping[frozenset[str], float]) -> None:
         self._alone, self._together = alone, together
