@@ -182,6 +182,11 @@ class Artifact:
         """Whether a device runs it, unlike the Keras model that it came from."""
         return is_exported(self.format)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing chose layers to keep in float or convolutions to fold: all is computed in its precision."""
+        return self.mended is None and self.tuned is None
+
 
 @dataclass(frozen=True)
 class Manifest:

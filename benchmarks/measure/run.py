@@ -156,7 +156,7 @@ def _finish(
     slowest_ops = {
         place: measure_slowest_op(processes[place], profiles[place][0], saying(place))
         for place, _, _ in no_faster_than_float(timed)
-        if timed[place].artifact.precision == "int8" and not (timed[place].artifact.mended or timed[place].artifact.tuned)
+        if timed[place].artifact.precision == "int8" and timed[place].artifact.is_plain
     }
     return Finished(extras, accuracies, profiles, slowest_ops)
 

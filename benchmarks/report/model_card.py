@@ -172,7 +172,7 @@ def _evaluation(manifest: Manifest, exported: list[Artifact]) -> str:
             moved = 100 * (parity.images - parity.same_class) / parity.images
             same = f"{parity.same_class:,} of {parity.images:,}"
             lines.append(table_row([artifact.path, same, f"{moved:.2f} points", f"{parity.max_difference:.2g}"]))
-    lines += ["", *(_chosen(artifact) for artifact in exported if artifact.mended or artifact.tuned), ""]
+    lines += ["", *(_chosen(artifact) for artifact in exported if not artifact.is_plain), ""]
     return "\n".join([*lines, "`edgecnn bench` measures accuracy and latency of each file on the device."])
 
 

@@ -99,7 +99,7 @@ def no_faster_remarks(report: Report) -> list[tuple[FileResult, str]]:
 
 def _where(file: FileResult) -> str:
     """Return which op takes most of a plainly quantized int8 file's time, and what helps."""
-    if file.artifact.precision != "int8" or file.artifact.mended or file.artifact.tuned:
+    if file.artifact.precision != "int8" or not file.artifact.is_plain:
         return ""
     if not file.slowest_op:
         return " An export that is tuned leaves the layers in float that are faster so."

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.compatibility.tflite_object import from_object, to_object
+from edgecnn.edge.compatibility.tflite_object import add_operator_code, from_object, to_object
 
 COLUMNS = (2, 4)
 """Numbers of columns that may be folded into one."""
@@ -201,16 +201,9 @@ def _reshape(model: Any, graph: Any, before: int, after: int) -> Any:
 
 def _code(model: Any, builtin: int) -> int:
     """Return the index of an operator's code, which is added if the file does not have it."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    for index, code in enumerate(model.operatorCodes):
-        if code.builtinCode == builtin:
-            return index
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = builtin
-    code.version = 1
-    model.operatorCodes.append(code)
-    return len(model.operatorCodes) - 1
+    found = (index for index, code in enumerate(model.operatorCodes) if code.builtinCode == builtin)
+    index = next(found, None)
+    return add_operator_code(model, builtin) if index is None else index
 
 
 def _output_name(graph: Any, operator: Any) -> str:

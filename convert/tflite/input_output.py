@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from edgecnn.edge.compatibility.tflite_object import from_object, to_object
+from edgecnn.edge.compatibility.tflite_object import add_operator_code, from_object, to_object
 from edgecnn.edge.errors import ConversionError
 
 
@@ -46,10 +46,6 @@ def _convert_end(model: Any, graph: Any, index: int, is_input: bool) -> None:
         operator.inputs = [new if number == index else int(number) for number in operator.inputs]
         operator.outputs = [new if number == index else int(number) for number in operator.outputs]
     step = schema.OperatorT()
-    step.opcodeIndex = len(model.operatorCodes)
+    step.opcodeIndex = add_operator_code(model, schema.BuiltinOperator.QUANTIZE)
     step.inputs, step.outputs = ([index], [new]) if is_input else ([new], [index])
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.QUANTIZE
-    code.version = 1
-    model.operatorCodes.append(code)
     graph.operators.insert(0 if is_input else len(graph.operators), step)

@@ -23,6 +23,17 @@ def to_object(data: bytes) -> Any:
     return read_model_from_bytearray(np.frombuffer(data, np.uint8))
 
 
+def add_operator_code(model: Any, builtin: int) -> int:
+    """Add the code of a built-in operator, in its first version, to a `ModelT`, and return its index."""
+    from ai_edge_litert import schema_py_generated as schema  # Only .tflite files need it.
+
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = builtin
+    code.version = 1
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1
+
+
 def from_object(model: Any) -> bytes:
     """Return a `ModelT` as a file that has equal arrays once, as FlatBuffers allows.
 

@@ -35,7 +35,7 @@ def export_text(manifest: Manifest, folder: Path, files: Sequence[str], width: i
         if artifact.path in files and (parity := artifact.parity)
     ]
     written = [artifact for artifact in manifest.artifacts if artifact.path in files]
-    notes = [_chosen_text(artifact) for artifact in written if artifact.mended or artifact.tuned]
+    notes = [_chosen_text(artifact) for artifact in written if not artifact.is_plain]
     notes += [_settings_text(folder / artifact.path, artifact.settings) for artifact in written if artifact.settings]
     calibration = manifest.provenance.calibration
     if calibration and any(artifact.path in calibration.halves for artifact in written):
@@ -107,15 +107,18 @@ def _chosen_text(artifact: Artifact) -> str:
 def _folded_text(folded: Sequence[Folded]) -> str:
     texts = []
     for columns in sorted({one.columns for one in folded}):
-        names = [layer_label(one.operator) for one in folded if one.columns == columns]
-        more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-        texts.append(f"{columns} columns at a time in {', '.join(names[:_NAMES_SHOWN])}{more}")
+        names = [one.operator for one in folded if one.columns == columns]
+        texts.append(f"{columns} columns at a time in {_first_labels(names)}")
     return f"It computes {'; '.join(texts)}: this changes no answer."
 
 
+def _first_labels(operators: Sequence[str]) -> str:
+    more = len(operators) - _NAMES_SHOWN
+    return ", ".join(map(layer_label, operators[:_NAMES_SHOWN])) + (f" and {more} more" if more > 0 else "")
+
+
 def _mended_text(artifact: Artifact, mended: Mended) -> str:
-    more = len(mended.layers) - _NAMES_SHOWN
-    layers = ", ".join(map(layer_label, mended.layers[:_NAMES_SHOWN])) + (f" and {more} more" if more > 0 else "")
+    layers = _first_labels(mended.layers)
     kept = f"{counted(mended.layers, 'operator')} kept in {mended.precision}"
     larger = f"{artifact.size_bytes / mended.plain_size_bytes:.2f} times its bytes"
     if artifact.tuned:

@@ -80,7 +80,8 @@ def tuned_file(  # Longer than 50 lines: it tells what it does, and each outcome
     if found is None:
         trial.refuse(f"none of {search.measured} choices of float layers is accurate enough and costs less than {base.path}")
         return None
-    data, folded = trial.made(found), trial.folded(found)
+    data = trial.made(found)
+    folded = trial.folded(found, data)
     if found and images.held_out is not None and (objection := trial.objection(found, data, images.held_out)):
         trial.refuse(f"the cheapest choice passes on the images that chose it, not on those held out: {objection}")
         return None
@@ -170,7 +171,7 @@ class _Trial:
 
         self.folds, self._folded_cost = cheapest_folds(self._converter.foldable(plain), measure)
 
-    def folded(self, placement: Placement) -> tuple[Folded, ...]:
+    def folded(self, placement: Placement, data: bytes) -> tuple[Folded, ...]:
         """Return the convolutions of a placement's file that are folded, once its answers are shown to be the same.
 
         Raises:
@@ -179,8 +180,7 @@ class _Trial:
         plain = self._unfolded(placement)
         used = tuple(Folded(name, self.folds[name]) for name in self._converter.foldable(plain) if name in self.folds)
         if used:
-            files = (self.made(placement), plain)
-            ours, unfolded = (self.exporter.probabilities(self.name, self.base.format, data) for data in files)
+            ours, unfolded = (self.exporter.probabilities(self.name, self.base.format, one) for one in (data, plain))
             if not np.array_equal(ours, unfolded):
                 raise ConversionError(
                     f"{self.name} computes something else with folded columns: report this as a bug of edgecnn"
