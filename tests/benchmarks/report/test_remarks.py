@@ -7,6 +7,7 @@ import pytest
 from edgecnn.benchmarks.report.text import to_markdown, to_text
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.benchmarks.timing.profile import OpTime
+from edgecnn.edge.export_records import Folded, Interval, Tuned
 from tests.benchmarks.slowed import slowed
 
 
@@ -41,6 +42,18 @@ def test_a_quantized_file_that_is_no_faster_says_where_its_time_goes(quiet: Repo
     files = tuple(replace(f, slowest_op=slowest) if f.name == "int8.tflite" else f for f in report.files)
     text = " ".join(to_text(replace(report, files=files)).split())
     assert "71% of it goes to CONV_2D (operator 1 of 9)" in text
+
+
+def test_a_file_that_is_tuned_by_folds_alone_is_not_advised_to_be_tuned(quiet: Report) -> None:
+    report = slowed(quiet, "int8.tflite", "float32.tflite", 1)
+    tuned = Tuned("here", "time", "float32.tflite", Interval(0.9, 0.8, 0.95), 3, 1.0, 0, (), folded=(Folded("conv2d", 2),))
+    files = tuple(
+        replace(file, slowest_op=None, artifact=replace(file.artifact, tuned=tuned)) if file.name == "int8.tflite" else file
+        for file in report.files
+    )
+    text = to_text(replace(report, files=files))
+    assert "int8.tflite is not shown to be faster" in " ".join(text.split())
+    assert "that is tuned" not in " ".join(text.split())
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A convolution of folded columns computes what the plain one computes, to the last bit, in a kernel of more channels."""
 
+import copy
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from edgecnn.convert.tflite.convert import to_tflite
 from edgecnn.convert.tflite.fold import fold, foldable
 from edgecnn.convert.tflite.quantize import activations, calibrate_tflite, open_tflite, quantize_tflite
+from edgecnn.edge.compatibility.tflite_object import from_object, to_object
 from edgecnn.edge.runtimes import opener_for
 
 layers = keras.layers
@@ -114,6 +116,26 @@ def test_a_convolution_in_float_stays_as_it_is_and_others_are_folded() -> None:
     folded = fold(plain, {first: 4, second: 2})
     assert convolutions(folded) == [(8, 3, 3, 1), (16, 3, 3, 16)]
     np.testing.assert_array_equal(answers(folded), answers(plain))
+
+
+def test_a_file_of_several_graphs_stays_as_it_is() -> None:
+    model = to_object(int8_of(network((8, 8, 1), layers.Conv2D(8, 3, padding="same"))))
+    assert foldable(from_object(model))
+    model.subgraphs.append(model.subgraphs[0])
+    assert foldable(from_object(model)) == {}
+
+
+def test_a_convolution_without_a_bias_stays_as_it_is() -> None:
+    model = to_object(int8_of(network((8, 8, 1), layers.Conv2D(8, 3, padding="same"))))
+    (graph,) = model.subgraphs
+    convolution = next(one for one in graph.operators if len(one.inputs) == 3)
+    # The last tensor looks like a bias: -1 must not mean that one.
+    other = copy.deepcopy(graph.tensors[convolution.inputs[2]])
+    other.buffer = len(model.buffers)
+    model.buffers.append(copy.deepcopy(model.buffers[graph.tensors[convolution.inputs[2]].buffer]))
+    graph.tensors.append(other)
+    convolution.inputs = [*convolution.inputs[:2], -1]
+    assert foldable(from_object(model)) == {}
 
 
 def test_a_file_of_any_batch_stays_as_it_is() -> None:
