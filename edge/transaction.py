@@ -26,6 +26,8 @@ _NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EI
 def locked(folder: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold the lock for writing into a folder, which is created if it is missing. Readers take no lock.
 
+    What was created is removed at the end if nothing was written into it.
+
     On a file system without locks, such as NFS, no lock is held.
 
     Args:
@@ -36,23 +38,46 @@ def locked(folder: Path, on_wait: Callable[[str], None] | None = None) -> Iterat
         ConfigError: If another process, or another block of this one, is writing there, or the folder can't be written.
         ArtifactError: As in `finish`.
     """
-    make_folder(folder)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    created = [place for place in (folder, *folder.parents) if not place.exists()]
+    descriptor = _lock(folder, on_wait)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if on_wait is None:
-                raise ConfigError(f"another edgecnn is writing into {folder}: wait until it has finished") from None
-            on_wait(f"Waiting for another edgecnn that is writing into {folder}")
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
         finish(folder)
         yield
     finally:
+        with suppress(OSError):  # One with files in it stays, and so do those above it.
+            for place in created:
+                place.rmdir()
         os.close(descriptor)
+
+
+def _lock(folder: Path, on_wait: Callable[[str], None] | None) -> int:
+    """Return a descriptor of the folder that holds its lock."""
+    make_folder(folder)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _wait_for_lock(folder, descriptor, on_wait)
+        # The writer before may have removed the empty folder that it had created.
+        is_there = folder.exists() and os.path.samestat(os.fstat(descriptor), folder.stat())
+    except BaseException:
+        os.close(descriptor)
+        raise
+    if is_there:
+        return descriptor
+    os.close(descriptor)
+    return _lock(folder, on_wait)
+
+
+def _wait_for_lock(folder: Path, descriptor: int, on_wait: Callable[[str], None] | None) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if on_wait is None:
+            raise ConfigError(f"another edgecnn is writing into {folder}: wait until it has finished") from None
+        on_wait(f"Waiting for another edgecnn that is writing into {folder}")
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
 
 
 @contextmanager

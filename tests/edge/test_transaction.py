@@ -6,8 +6,10 @@ import signal
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -184,6 +186,36 @@ with locked(Path({str(tmp_path)!r})):
             pass
     assert len(said) == 1
     assert str(tmp_path) in said[0]
+
+
+def test_a_folder_that_was_created_for_nothing_is_removed(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError), locked(tmp_path / "new" / "folder"):
+        raise ConfigError("no model")
+    assert content(tmp_path) == {}
+    with locked(tmp_path / "new" / "folder"):
+        filled(tmp_path / "new" / "other", OLD)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["other"]
+    (tmp_path / "empty").mkdir()
+    with locked(tmp_path / "empty"):
+        pass
+    assert (tmp_path / "empty").is_dir()
+
+
+def test_who_waited_for_a_folder_that_was_removed_creates_it_and_holds_its_lock(tmp_path: Path) -> None:
+    folder, done = tmp_path / "new", Event()
+    with ThreadPoolExecutor(1) as pool:
+
+        def wait() -> None:
+            with locked(folder, lambda text: done.set()):
+                with pytest.raises(ConfigError, match=str(folder)), locked(folder):
+                    pass
+                filled(folder, OLD)
+
+        with locked(folder):
+            waiting = pool.submit(wait)
+            assert done.wait(60)
+        waiting.result(60)
+    assert content(folder) == OLD
 
 
 def test_who_can_read_alone_is_told_to_finish_it_as_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
