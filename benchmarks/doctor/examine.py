@@ -23,7 +23,7 @@ from edgecnn.benchmarks.doctor.known_problems import (
 from edgecnn.benchmarks.doctor.machine_findings import machine_findings
 from edgecnn.benchmarks.doctor.trials import import_module
 from edgecnn.benchmarks.machine.host import Machine, State, read_machine, read_state, throttle_reasons
-from edgecnn.benchmarks.machine.host_text import Run, cpuinfo, run_tool, text
+from edgecnn.benchmarks.machine.host_text import Run, cpu_features, run_tool, text
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.folder.model_folder import ModelFolder, opened
 from edgecnn.edge.formats import FORMATS, RUNTIMES, device_formats, format_of
@@ -136,7 +136,7 @@ def _facts(machine: Machine, state: State, installed: dict[str, str], root: Path
         "numpy": _version("numpy"),
         "bits": str(python_bits()),
         "machine": frozenset({machine.machine} | arm),
-        "cpu": _cpu_features(root) or None,
+        "cpu": cpu_features(text(root / "proc/cpuinfo") or "") or None,
         "installed": frozenset(installed),
         "environment": frozenset(os.environ),
         "governors": frozenset(state.governors) or None,
@@ -150,13 +150,6 @@ def _facts(machine: Machine, state: State, installed: dict[str, str], root: Path
 def python_bits() -> int:
     """Return the word size of this Python, which may be 32 under a 64-bit kernel."""
     return 64 if sys.maxsize > 2**32 else 32
-
-
-def _cpu_features(root: Path) -> frozenset[str]:
-    """Return the instructions that every core has."""
-    told = cpuinfo(text(root / "proc/cpuinfo") or "")
-    cores = [frozenset(value.split()) for key, value in told if key in ("Features", "flags")]
-    return frozenset.intersection(*cores) if cores else frozenset()
 
 
 def _runtime_findings(installed: dict[str, str], needed: set[str | None], facts: Facts) -> list[Finding]:

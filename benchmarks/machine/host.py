@@ -40,7 +40,8 @@ class Machine:
     Attributes:
         machine: Architecture, for example `x86_64` or `aarch64`.
         board: Model in the device tree, for example `Raspberry Pi 5 Model B Rev 1.0`.
-        cpu: Name of the processor, for example `Cortex-A76`; different kinds of core are joined with " + ".
+        cpu: Name of the processor, for example `Cortex-A76` or `AMD EPYC (AVX-512, VNNI)`; different kinds of core are joined
+            with " + ".
         cores: Number of CPUs that this process may use.
         memory_bytes: Memory of the whole machine in bytes, even inside a container with less.
         system: Kernel name and release.

@@ -29,6 +29,10 @@ ARM_CORES = {
 }
 """Part numbers of Arm's cores, from util-linux, sys-utils/lscpu-arm.c."""
 
+_WIDEST = {"AVX-512": "avx512f", "AVX2": "avx2", "AVX": "avx"}
+_FOR_BYTES = {"VNNI": {"avx512_vnni", "avx_vnni"}, "AMX": {"amx_int8"}}
+"""Instructions by which runtimes choose their kernels on x86, with their flags in /proc/cpuinfo."""
+
 CPU_ZONE = re.compile(r"cpu|x86_pkg|soc|(big|little)core", re.IGNORECASE)
 """Types of thermal zone that belong to the CPU: cpu-thermal, cpu_thermal, x86_pkg_temp, TCPU, soc_thermal, bigcore0-thermal."""
 SANE_CELSIUS = (-40.0, 150.0)
@@ -105,7 +109,8 @@ def cpu_name(told: str) -> str | None:
     """Name the CPU from the text of /proc/cpuinfo.
 
     The name of a known Arm core comes first: a 64-bit kernel reports no `model name`, and a 32-bit one a useless one
-    (`ARMv7 Processor rev 4 (v7l)` on every board).
+    (`ARMv7 Processor rev 4 (v7l)` on every board). On x86 its vector instructions follow, since virtual machines of different
+    generations have one name: `AMD EPYC (AVX2)`, `AMD EPYC (AVX-512, VNNI)`.
     """
     names: dict[str, None] = {}  # A set that keeps the order of the CPUs.
     fallback = None
@@ -119,8 +124,20 @@ def cpu_name(told: str) -> str | None:
         elif key == "model name":
             fallback = fallback or value
     if fallback and not set(names) & set(ARM_CORES.values()):
-        return fallback
+        vectors = _vectors(cpu_features(told))
+        return f"{fallback} ({', '.join(vectors)})" if vectors else fallback
     return " + ".join(names) or None
+
+
+def cpu_features(told: str) -> frozenset[str]:
+    """Return the instructions that every core has, by the names in the text of /proc/cpuinfo."""
+    cores = [frozenset(value.split()) for key, value in cpuinfo(told) if key in ("Features", "flags")]
+    return frozenset.intersection(*cores) if cores else frozenset()
+
+
+def _vectors(features: frozenset[str]) -> list[str]:
+    widest = next((title for title, flag in _WIDEST.items() if flag in features), None)
+    return [widest, *(title for title, flags in _FOR_BYTES.items() if flags & features)] if widest else []
 
 
 def cpuinfo(told: str) -> list[tuple[str, str]]:

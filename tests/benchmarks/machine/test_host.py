@@ -87,3 +87,19 @@ def test_an_arm_cpu_is_named_by_its_cores(parts: list[tuple[str, str]], name: st
 def test_a_core_that_we_do_not_know_keeps_the_kernels_name(tmp_path: Path) -> None:
     told = "model name\t: ARMv7 Processor rev 1 (v7l)\nCPU implementer\t: 0x41\nCPU part\t: 0xdff\n"
     assert read_machine(tree(tmp_path, "raspberry-pi-4", {"proc/cpuinfo": told})).cpu == "ARMv7 Processor rev 1 (v7l)"
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [
+        (["fpu sse4_2"], "AMD EPYC"),
+        (["avx avx2"], "AMD EPYC (AVX2)"),
+        (["avx avx2 avx_vnni"], "AMD EPYC (AVX2, VNNI)"),
+        (["avx avx2 avx512f avx512_vnni"], "AMD EPYC (AVX-512, VNNI)"),
+        (["avx avx2 avx512f avx512_vnni avx_vnni amx_int8"], "AMD EPYC (AVX-512, VNNI, AMX)"),
+        (["avx avx2 avx512f", "avx avx2"], "AMD EPYC (AVX2)"),
+    ],
+)
+def test_virtual_machines_of_one_name_differ_by_their_vector_instructions(flags: list[str], name: str, tmp_path: Path) -> None:
+    told = "".join(f"model name\t: AMD EPYC\nflags\t\t: {of_core}\n\n" for of_core in flags)
+    assert read_machine(tree(tmp_path, "workstation", {"proc/cpuinfo": told})).cpu == name
