@@ -64,22 +64,28 @@ def _counted_images(report: Report) -> list[str]:
         lines += conflict_note(judged[0][1].conflicting)
     if judged and (groups := judged[0][1].groups):
         lines.append(f"The images come in {groups:,} groups, which every interval of accuracy allows for.")
-    held_out: dict[tuple[int, int], list[str]] = {}
+    lines += choosing_remarks(report)
     for file, accuracy in judged:
-        if accuracy.chose:
-            held_out.setdefault((accuracy.images, accuracy.chose), []).append(file.name)
+        lines += moved_classes(file.name, accuracy, report.class_names)
+    return lines
+
+
+def choosing_remarks(report: Report) -> list[str]:
+    """Return which files have layers in float that test images chose, and whether others judge them."""
+    lines, held_out = [], dict[tuple[int, int], list[str]]()
+    for file in report.files:
+        if file.accuracy and file.accuracy.chose:
+            held_out.setdefault((file.accuracy.images, file.accuracy.chose), []).append(file.name)
+        elif file.accuracy and file.artifact.mended and not file.artifact.mended.held_out:
+            lines.append(
+                f"{file.name} was chosen among {file.artifact.mended.tries} on these very images, too few to hold some out: "
+                "its accuracy flatters it."
+            )
     for (images, chose), names in held_out.items():
         are, their = ("is", "its") if len(names) == 1 else ("are", "their")
         lines.append(
             f"{', '.join(names)} {are} judged on {images:,} images: the other {chose:,} chose {their} layers in float."
         )
-    for file, accuracy in judged:
-        if not accuracy.chose and file.artifact.mended and not file.artifact.mended.held_out:
-            lines.append(
-                f"{file.name} was chosen among {file.artifact.mended.tries} on these very images, too few to hold some out: "
-                "its accuracy flatters it."
-            )
-        lines += moved_classes(file.name, accuracy, report.class_names)
     return lines
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from edgecnn.benchmarks.report.remarks import unstable_lines, verdict
+from edgecnn.benchmarks.report.remarks import choosing_remarks, unstable_lines, verdict
 from edgecnn.benchmarks.report.sweep import Sweep
 from edgecnn.benchmarks.report.tables import Grid, figure, grid_text, unstable
 from edgecnn.benchmarks.results.records import Report
@@ -24,17 +24,19 @@ def sweep_text(sweep: Sweep, report: Report, kind: str, width: int = WIDTH, verb
         f"{counted(sweep.rows[0].images, 'test image')}. *: on the Pareto front: no other file is at least as accurate, fast "
         "and small, and better in one of the three."
     ]
+    chosen = choosing_remarks(report)
     if sweep.rows[0].network.val_images is not None and sweep.most_accurate:
+        less = "only layers of tuned files" if chosen else "nothing"
         notes.append(
             "The validation images chose each network's epoch, the front and the networks named above; the test images chose "
-            "nothing."
+            f"{less}."
         )
     elif len(sweep.rows) > 1:
         notes.append(
             "No validation images: the best of several was chosen on the test images that it was measured on. Expect a little "
             "less on others."
         )
-    notes += [rung.to_text() for rung in sweep.rungs]
+    notes += [*chosen, *(rung.to_text() for rung in sweep.rungs)]
     notes += unstable_lines("Unstable times, marked with !:", noise, verbose)
     blocks = (_answer(sweep, report), [grid_text(_table(sweep, report, kind), width)], notes)
     return "\n\n".join("\n".join(block if at == 1 else paragraphs(block, width, "    ")) for at, block in enumerate(blocks))

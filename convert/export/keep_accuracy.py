@@ -16,6 +16,10 @@ from edgecnn.edge.model.preprocess import Floats
 _SPARE = 3
 
 
+class UnfitReference(ConfigError):
+    """Not even the float Keras model's own answers would pass, so that nothing can be judged by them."""
+
+
 @dataclass(frozen=True)
 class Judge:
     """Decides whether a quantized file is accurate enough, and measures what float layers cost.
@@ -56,13 +60,13 @@ def judged_images(judge: Judge, test: Split, reference: Floats) -> JudgedImages:
         reference: Keras's probabilities for them (n, classes).
 
     Raises:
-        ConfigError: If not even Keras's own answers would pass.
+        UnfitReference: If not even Keras's own answers would pass.
     """
     digests = [digest for images in chunks(test) for digest in pixel_digests(images)]
     every, _ = first_seen(digests, test.labels, {})
     keras = reference[every]
     if objection := judge.objection(keras, keras, test.labels[every]):
-        raise ConfigError(
+        raise UnfitReference(
             f"not even the float Keras model would pass ({objection}): give more images, or allow more with "
             f"{field('keep_accuracy')}"
         )

@@ -7,7 +7,7 @@ from itertools import product
 
 from edgecnn.convert.keras.load import load_keras
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.model.builder import arguments_of
+from edgecnn.convert.training.model.builder import arguments_of, value_of
 from edgecnn.convert.training.model.custom_model import resolved
 from edgecnn.convert.training.model.networks import CNN, NETWORKS
 from edgecnn.edge.errors import ConfigError, field
@@ -47,7 +47,7 @@ def settings_of_networks(
     for name, values in arguments.items():
         if isinstance(values, str) or not values:  # A text is a sequence, too.
             raise ConfigError(f"{field('arguments')}: {name} needs a list of values, for example [8, 16, 32], got {values!r}")
-        _require_once("arguments", [f"{name}={value}" for value in values])
+        _require_once("arguments", [value_of(str(value)) for value in values])
     own = [name for name in networks if name in NETWORKS]
     if own and not filters:
         raise ConfigError(f"the {own[0]} network needs {field('filters')}, for example {field('filters')}=8,16,32")

@@ -86,13 +86,12 @@ def load_checkpoint(folder: Path, config: TrainConfig, dataset: DatasetRecord, i
     checkpoint = _same_run(folder, config, dataset, interface)
     if _left(folder, config, checkpoint) <= 0:
         done = len(checkpoint.history)
-        if is_out_of_patience(checkpoint.history, config.patience):
+        if is_out_of_patience(checkpoint.history, config):
             raise ConfigError(
                 f"{field('resume')}: {folder} stopped early after {done} epochs, {config.patience} of them without "
                 f"improvement: give more {field('patience')}, or train without {field('resume')}"
             )
-        # The cosine is planned for the number of epochs, so that there are never more.
-        more = "" if config.recipe == COSINE else f"give more {field('epochs')}, or "
+        more = "" if _is_planned(config) else f"give more {field('epochs')}, or "
         raise ConfigError(
             f"{field('resume')}: {folder} has finished its {counted(done, 'epoch')}: {more}train without {field('resume')}"
         )
@@ -101,8 +100,13 @@ def load_checkpoint(folder: Path, config: TrainConfig, dataset: DatasetRecord, i
 
 def _left(folder: Path, config: TrainConfig, checkpoint: Checkpoint) -> int:
     """Return the number of epochs left, or 1 if only the result is missing: a run may stop before that."""
-    left = 0 if is_out_of_patience(checkpoint.history, config.patience) else config.epochs - len(checkpoint.history)
+    left = 0 if is_out_of_patience(checkpoint.history, config) else config.epochs - len(checkpoint.history)
     return left or int(not _has_result(folder, checkpoint))
+
+
+def _is_planned(config: TrainConfig) -> bool:
+    """Return whether the number of epochs decides how each of them trains: by a cosine, or by phases."""
+    return config.recipe == COSINE or bool(config.fine_tune)
 
 
 def _has_result(folder: Path, checkpoint: Checkpoint) -> bool:
@@ -131,11 +135,15 @@ def _same_run(folder: Path, config: TrainConfig, dataset: DatasetRecord, interfa
         raise ConfigError(
             f"{field('resume')}: {folder} was trained on other images ({made.name}): train without {field('resume')}"
         )
+    if made.validation != dataset.validation:
+        raise ConfigError(
+            f"{field('resume')}: {folder} was validated on other images ({made.name}): train without {field('resume')}"
+        )
     if (checkpoint.preprocessing, checkpoint.output) != (interface.preprocessing, interface.output):
         others = ", ".join(map(field, ("preprocess", "scale", "mean", "std", "bgr")))
         raise ConfigError(f"{field('resume')}: {folder} was trained with other {others} or {field('logits')}: give the same")
     planned = checkpoint.config.epochs
-    if config.recipe == COSINE and config.epochs != planned:
+    if _is_planned(config) and config.epochs != planned:
         raise ConfigError(
             f"{field('resume')}: the learning rate of {folder} was planned for {planned} epochs, not {config.epochs}: give "
             f"{field('epochs')}={planned}, or train without {field('resume')}"

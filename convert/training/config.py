@@ -94,7 +94,7 @@ class TrainConfig:
             ("augment", self.augment in (None, *get_args(Augment)), "photo, digit or none"),
             ("learning_rate", 0 < self.learning_rate < float("inf"), "more than 0"),
             ("dropout", self.dropout is None or 0 <= self.dropout < 1, "0 or more and less than 1"),
-            ("network", self.network in NETWORKS, " or ".join(NETWORKS)),
+            ("network", self.network in NETWORKS, f"{' or '.join(NETWORKS)} (your own function is a {field('model')})"),
             ("filters", len(self.filters) == 3 and min(self.filters) >= 1, "three numbers of at least 1, for example 8,16,32"),
             ("seed", 0 <= self.seed < 2**32, "0 to 4294967295"),
             ("keep", self.keep in get_args(Keep), "best or last"),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.phases import phases_of
 from edgecnn.convert.training.records import Epoch, KeptFor
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.errors import ConfigError, field
@@ -18,23 +19,31 @@ def best_of(history: Sequence[Epoch]) -> int:
     return min(history, key=figure_of).number
 
 
-def is_out_of_patience(history: Sequence[Epoch], patience: int | None) -> bool:
-    """Return whether the last `patience` epochs were no better than one before them; False without a patience."""
-    return patience is not None and len(history) > patience and len(history) - best_of(history) >= patience
+def is_out_of_patience(history: Sequence[Epoch], config: TrainConfig) -> bool:
+    """Return whether the last `patience` epochs were no better than one before them; False without a patience.
+
+    Only the epochs of the last phase count: the layers that it trains have not learnt before.
+    """
+    last = history[phases_of(config)[-1].start :]
+    return config.patience is not None and len(last) > config.patience and len(history) - best_of(last) >= config.patience
 
 
-def kept_epoch(config: TrainConfig, history: Sequence[Epoch], interrupted: bool) -> tuple[int, KeptFor]:
+def is_complete(history: Sequence[Epoch], config: TrainConfig) -> bool:
+    """Return whether a run has no epoch left."""
+    return len(history) >= config.epochs or is_out_of_patience(history, config)
+
+
+def kept_epoch(config: TrainConfig, history: Sequence[Epoch]) -> tuple[int, KeptFor]:
     """Return the number of the epoch whose weights are kept, and why.
 
     Args:
         config: The settings.
-        history: Every finished epoch, at least one.
-        interrupted: Whether Ctrl-C ended the run.
+        history: Every finished epoch, at least one; fewer than planned if the run was interrupted.
     """
     if config.keep == "best" and history[-1].val_loss is not None:
         return best_of(history), "lowest_validation_loss"
     # The training loss falls from epoch to epoch, so that it chooses only when a run was cut short.
-    if config.keep == "best" and interrupted:
+    if config.keep == "best" and not is_complete(history, config):
         return best_of(history), "lowest_training_loss"
     return len(history), "last_epoch"
 

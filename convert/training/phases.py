@@ -65,7 +65,7 @@ def choose_layers(model: Any, config: TrainConfig, phase: Phase) -> None:
     if config.transfer is None:
         return
     normalization = load_keras().layers.BatchNormalization
-    whole = config.fine_tune and phase == phases_of(config)[-1]
+    whole = config.fine_tune and phase.start > 0
     model.trainable = True  # Of all its layers, and of the models among them.
     for layer in model._flatten_layers():
         if layer.weights and not hasattr(layer, "layers"):

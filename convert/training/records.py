@@ -113,6 +113,11 @@ class TrainResult(Result):
         """Path of the .keras file."""
         return self.folder / self.model_path
 
+    @property
+    def complete(self) -> bool:
+        """Whether no epoch is left, so that there is nothing to resume."""
+        return self.stopped_early or len(self.history) >= self.config.epochs
+
     def kept(self) -> str:
         """Return which epoch was kept, and why, as text."""
         reasons = {

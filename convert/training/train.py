@@ -161,7 +161,7 @@ def _fit(
     """Run the epochs after `done`; None on a worker that writes nothing."""
     history = checkpoint.history if checkpoint else ()
     # A run that was stopped early may have been cut off before its result.
-    epochs = worker.agree(done if is_out_of_patience(history, run.config.patience) else run.config.epochs)
+    epochs = worker.agree(done if is_out_of_patience(history, run.config) else run.config.epochs)
     log_folder = f"logs/{datetime.now(UTC):%Y%m%d-%H%M%S}"
     held = HeldInterrupt()
     watcher = epoch_callback(run, checkpoint, held, worker)

@@ -45,7 +45,7 @@ class FinishedFit:
     @property
     def kept(self) -> tuple[int, KeptFor]:
         """Number of the epoch whose weights are kept, and why."""
-        return kept_epoch(self.checkpoint.config, self.checkpoint.history, self.interrupted)
+        return kept_epoch(self.checkpoint.config, self.checkpoint.history)
 
     @property
     def epoch(self) -> int:
@@ -120,7 +120,7 @@ def _result(
         log_folder=fit.log_folder,
         kept_for=fit.kept[1],
         stopped_early=len(fit.checkpoint.history) < run.config.epochs
-        and is_out_of_patience(fit.checkpoint.history, run.config.patience),
+        and is_out_of_patience(fit.checkpoint.history, run.config),
         val_images=len(run.dataset.val.labels) if run.dataset.val else None,
     )
 

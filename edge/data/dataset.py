@@ -106,7 +106,7 @@ class Dataset:
         split = f"; {drawn.test_share:.0%} of each class for testing, split seed {drawn.split_seed}" if drawn else ""
         validation = f", {len(self.val.labels):,} validation" if self.val else ""
         if self.val_share:
-            split += f"; {self.val_share:.0%} of each class's training images for validation, split seed {self.val_seed}"
+            split += f"; {100 * self.val_share:g}% of each class's training images for validation, split seed {self.val_seed}"
         return (
             f"{self.name} ({self.source}): {len(self.train.labels):,} training{validation} and {len(self.test.labels):,} test "
             f"images of {self.train.shape}{rule}{split}\n"

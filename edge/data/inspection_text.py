@@ -28,7 +28,7 @@ def _found(found: Inspection, width: int) -> list[str]:
     if drawn := found.split_off:
         lines.append(f"The test images are split off: {drawn.test_share:.0%} of each class, split seed {drawn.split_seed}.")
     if found.val_share:
-        lines.append(f"The validation images are {found.val_share:.0%} of each class's training images.")
+        lines.append(f"The validation images are {100 * found.val_share:g}% of each class's training images.")
     lines += ["", *_class_table(found, width), ""]
     if found.sizes:
         smallest, median, largest = (

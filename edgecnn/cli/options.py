@@ -148,7 +148,8 @@ class ValidationOptions:
     keep: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="best: the epoch of lowest validation loss, if there is validation. last: the last epoch."
+            metavar="NAME",
+            help="best: the epoch of lowest validation loss; without validation images, the last. last: always the last.",
         ),
     ] = "best"
     patience: Annotated[

@@ -60,7 +60,7 @@ def epoch_callback(run: TrainingRun, checkpoint: Checkpoint | None, held: HeldIn
                 self.checkpoint = save_epoch(run, self.checkpoint, self.model, finished)
                 prune(self.checkpoint, run.folder)
             # Only the chief has the history, and all must stop at the same epoch.
-            if worker.agree(int(self.checkpoint is not None and is_out_of_patience(self.checkpoint.history, config.patience))):
+            if worker.agree(int(self.checkpoint is not None and is_out_of_patience(self.checkpoint.history, config))):
                 run.on_text(f"Stopped early after epoch {epoch + 1}: no lower validation loss for {patience}")
                 self.model.stop_training = True
             worker.check(held)

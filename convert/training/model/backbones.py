@@ -17,6 +17,10 @@ from edgecnn.edge.temporary import temporary_folder
 _Shape = tuple[int, int, int]
 
 
+# Standard deviations of red, green and blue in ImageNet, for pixels from 0 to 1.
+_IMAGENET_DEVIATIONS = (0.229, 0.224, 0.225)
+
+
 class Backbone(NamedTuple):
     """A network of keras.applications.
 
@@ -86,7 +90,22 @@ def _with_weights(name: str, shape: _Shape, weights: str, data: bytes) -> Any:
                 f"{field('weights')}={weights} does not hold the weights of {name} without its last layers ({reason}): name an "
                 ".h5 file that Keras saved with include_top=False"
             ) from error
+    if name == "efficientnetb0":
+        _divide_by_imagenet_s_deviations(model)
     return model
+
+
+def _divide_by_imagenet_s_deviations(model: Any) -> None:
+    """Have EfficientNetB0 take pixels as with `weights="imagenet"`.
+
+    Only then does Keras put a layer behind the normalization that divides by the root of ImageNet's standard deviations. With
+    a file of the same weights there is none, and the network computes something else. To multiply the normalization's variances
+    gives the same. Source: keras/src/applications/efficientnet.py of Keras 3.15.
+    """
+    layer = next(layer for layer in model.layers if isinstance(layer, load_keras().layers.Normalization))
+    mean, variance, count = layer.get_weights()
+    layer.set_weights([mean, variance * _IMAGENET_DEVIATIONS, count])
+    layer.finalize_state()
 
 
 def _with_imagenet_weights(name: str, shape: _Shape) -> Any:

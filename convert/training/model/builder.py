@@ -51,7 +51,7 @@ def built_model(named: str, arguments: tuple[str, ...], shape: tuple[int, int, i
         ConfigError: If there is no such function, it fails, or it returns something else.
     """
     function = _builder(named)
-    keywords = {name: _value(value) for name, _, value in (text.partition("=") for text in arguments)}
+    keywords = {name: value_of(value) for name, _, value in (text.partition("=") for text in arguments)}
     try:
         with working_directory():
             model = function(shape, classes, **keywords)
@@ -78,7 +78,7 @@ def _builder(named: str) -> Callable[..., Any]:
     return function  # type: ignore[no-any-return]  # It is a user's.
 
 
-def _value(text: str) -> float | str:
+def value_of(text: str) -> float | str:
     """Return an argument's value: a number as in JSON, a truth value, or the text itself."""
     try:
         value = json.loads(text.lower() if text in ("True", "False") else text)

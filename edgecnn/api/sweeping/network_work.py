@@ -3,12 +3,14 @@
 import gc
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from edgecnn.api.train import fitted_interface, train
 from edgecnn.benchmarks.report.sweep import SweptNetwork, network_name
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export import export as export_model
+from edgecnn.convert.export.keep_accuracy import UnfitReference
 from edgecnn.convert.export.tuning.yardstick import Tuning
 from edgecnn.convert.training.checkpoint import begun, is_finished
 from edgecnn.convert.training.config import TrainConfig
@@ -131,8 +133,12 @@ class NetworkWork:
             return
         self.progress.say(f"{said}: exporting {'and tuning' if self.tuning else self.plain}")
         say = self.progress.say if self.tuning else lambda text: None
-        trust = module_of(config)
-        export_model(folder / MODEL_NAME, self.dataset, self.exporting, trust=trust, tuning=self.tuning, on_step=say)
+        export = partial(export_model, folder / MODEL_NAME, self.dataset, self.exporting, trust=module_of(config), on_step=say)
+        try:
+            export(tuning=self.tuning)
+        except UnfitReference:
+            self.progress.say(f"{said}: not tuned, since not even the float Keras model would pass on these test images")
+            export()
 
     def _tuned(self, folder: Path) -> str | None:
         """Return the name of the file that tuning found to be the fastest; None if nothing was tuned, or it is damaged."""

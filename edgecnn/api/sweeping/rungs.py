@@ -4,7 +4,7 @@ A rung trains its networks from the start, because the cosine recipe plans its l
 compared after a finished schedule, and the last rung is what `edgecnn train` with as many epochs makes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from edgecnn.api.sweeping.network_work import NetworkWork, folder_name, name_of
@@ -36,7 +36,14 @@ def run_rungs(
     shown = ", then ".join(map(str, sizes))
     work.progress.say(f"Successive halving of {counted(len(configs), 'network')}: {shown}, each time for twice as many epochs")
     work.progress.say("First one epoch of each, to learn how long it takes")
-    timed = [network.seconds for network in _trained(work, configs, 1)]
+    timed: list[float] = []
+    for network in _trained(work, configs, 1):
+        timed.append(network.seconds)
+        if sum(timed) > 60 * minutes:
+            raise ConfigError(
+                f"{field('minutes')}={minutes:g} is too short: one epoch of {len(timed)} of the "
+                f"{counted(len(configs), 'network')} took {sum(timed) / 60:.1f} minutes: give more, or name fewer"
+            )
     once = planned_seconds(timed)
     # A first rung of one epoch has just been trained, unless it is also the last one, which has other folders.
     twice = 0.0 if len(sizes) > 1 else sum(timed)
@@ -51,7 +58,7 @@ def run_rungs(
     work.progress.say(f"Plan: {plan}; at most about {about:.1f} minutes of training, then export and measurement")
     rungs, left = [], tuple(configs)
     for number, size in enumerate(sizes[1:]):
-        found = _trained(work, left, first * 2**number)
+        found = list(_trained(work, left, first * 2**number))
         kept = going_on(
             [network.val_images - network.val_correct for network in found],
             [network.macs for network in found],
@@ -65,8 +72,7 @@ def run_rungs(
     return tuple(replace(config, epochs=first * 2 ** (len(sizes) - 1)) for config in left), tuple(rungs)
 
 
-def _trained(work: NetworkWork, configs: Sequence[TrainConfig], epochs: int) -> list[RungNetwork]:
-    found = []
+def _trained(work: NetworkWork, configs: Sequence[TrainConfig], epochs: int) -> Iterator[RungNetwork]:
     for place, config in enumerate(configs):
         name = name_of(config)
         folder = work.folder / "rungs" / str(epochs) / folder_name(name)
@@ -77,5 +83,4 @@ def _trained(work: NetworkWork, configs: Sequence[TrainConfig], epochs: int) -> 
         assert kept.val_accuracy is not None  # noqa: S101
         cost = work.cost(config, folder)
         right = round(kept.val_accuracy * images)
-        found.append(RungNetwork(name, images, right, cost.parameters, cost.macs, result.seconds))
-    return found
+        yield RungNetwork(name, images, right, cost.parameters, cost.macs, result.seconds)

@@ -30,7 +30,9 @@ def data(
     split_seed: Annotated[int | None, typer.Option(help="Seed of that split.", show_default="0")] = None,
     val_share: Annotated[
         float | None,
-        typer.Option(metavar="SHARE", help="Share of each class's training images for validation, if there is no val/."),
+        typer.Option(
+            metavar="SHARE", help="Share of each class's training images for validation, if there is no val/ or x_val."
+        ),
     ] = None,
     labels: Annotated[Path | None, typer.Option(metavar="FILE", help="Text file with one class name per line.")] = None,
     json: Json = None,

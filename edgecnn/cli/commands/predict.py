@@ -40,7 +40,7 @@ def predict(  # Longer than 50 lines: its options and their help.
 ) -> None:
     """Classify image files or test images.
 
-    A warning on standard error says where light and dark of a picture may have been mistaken for each other.
+    It warns on standard error of each picture whose light and dark may have been swapped.
     """
     check_writable(png(save), json_file(json), inputs=tuple(chosen or ()))
     with shown(quiet=quiet) as progress:

@@ -73,7 +73,7 @@ class RunOptions:
     ] = None
     network: Annotated[
         str,
-        typer.Option(metavar="NAME", help="edgecnn's own network: cnn; strided or separable, which are smaller and faster."),
+        typer.Option(metavar="NAME", help="edgecnn's own network: cnn, or strided or separable, which are smaller and faster."),
     ] = DEFAULTS.network
     filters: Annotated[
         str, typer.Option(metavar="N,N,N", help="Filters of the network's three stages: fewer make it smaller and faster.")
@@ -176,8 +176,6 @@ def train(
         return
     emit(result, json)
     if result.interrupted:
-        say(
-            f"Interrupted: {result.path} holds {result.kept()}. {config.epochs} epochs were planned: continue with the same "
-            "command and --resume."
-        )
+        more = f"{config.epochs} epochs were planned: continue with the same command and --resume."
+        say(f"Interrupted: {result.path} holds {result.kept()}. {'The training is complete.' if result.complete else more}")
         raise KeyboardInterrupt

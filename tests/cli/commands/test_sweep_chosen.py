@@ -165,24 +165,25 @@ def test_a_time_limit_trains_all_for_a_few_epochs_and_the_better_half_for_more(
     idx_folder: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limited = ("sweep", "--data", idx_folder, *LIMITED, "--val-share", "0.25", "--out", "out", "--allow", "noise")
-    assert "--minutes 0.0001 is too short for 4 networks, which need about" in terminal.fails(
+    assert "--minutes 0.0001 is too short: one epoch of 1 of the 4 networks took" in terminal.fails(
         2, *limited, "--minutes", "0.0001"
     )
     assert not Path("out/sweep.json").exists()
+
+    def interrupted_at(epochs: int, minutes: float) -> None:
+        def stops(dataset: Any, config: Any, *rest: Any, **named: Any) -> Any:
+            if config.epochs >= epochs:
+                raise KeyboardInterrupt
+            return train(dataset, config, *rest, **named)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("edgecnn.api.train.train_model", stops)
+            assert terminal.run(*limited, "--minutes", f"{minutes:.6f}") == 130
+
+    interrupted_at(2, 5)
     seconds = [trained(folder).seconds for folder in Path("out/rungs/1").iterdir()]
-    one = planned_seconds(seconds)
-    minutes = (sum(seconds) + 2.5 * one) / 60  # Enough for two epochs in the first rung.
-    interrupted: list[Any] = []
-
-    def stops(dataset: Any, config: Any, *rest: Any, **named: Any) -> Any:
-        if config.epochs == 4 and not interrupted:
-            interrupted.append(config)
-            raise KeyboardInterrupt
-        return train(dataset, config, *rest, **named)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("edgecnn.api.train.train_model", stops)
-        assert terminal.run(*limited, "--minutes", f"{minutes:.6f}") == 130
+    minutes = (sum(seconds) + 2.5 * planned_seconds(seconds)) / 60  # Enough for two epochs in the first rung.
+    interrupted_at(4, minutes)
     text = terminal.passes(*limited, "--minutes", f"{minutes:.6f}")
     assert "Successive halving of 4 networks: 4, then 3, each time for twice as many epochs" in terminal.err
     assert "Plan: 4 for 2 epochs, 3 for 4 epochs; at most about" in terminal.err

@@ -97,6 +97,8 @@ def test_a_transfer_is_resumed_between_and_within_its_phases(idx_folder: Path) -
                 raise KeyboardInterrupt
 
         assert train(load_dataset(idx_folder), config, Path("out"), UNIT, resume=finished > 1, on_batch=stop).interrupted
+    with pytest.raises(ConfigError, match="out was planned for 4 epochs, not 3"):  # The phases would begin elsewhere.
+        train(load_dataset(idx_folder), replace(config, epochs=3), Path("out"), UNIT, resume=True)
     resumed = train(load_dataset(idx_folder), config, Path("out"), UNIT, resume=True)
     assert [epoch.loss for epoch in resumed.history] == [epoch.loss for epoch in unbroken.history]
     assert len(list(Path("unbroken/logs").iterdir())) == 2

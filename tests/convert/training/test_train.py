@@ -68,7 +68,7 @@ def same(first: list[Any], second: list[Any]) -> bool:
         ({"filters": (8, 0, 8)}, "filters must be three numbers of at least 1"),
         ({"filters": (8, 8, 8), "model": "a:b"}, "filters applies to edgecnn's own networks, not to a:b: omit it"),
         ({"network": "separable", "model": "a:b"}, "network applies to edgecnn's own networks, not to a:b: omit it"),
-        ({"network": "resnet"}, "network must be cnn or strided or separable, got resnet"),
+        ({"network": "resnet"}, r"network must be cnn or strided or separable \(your own function is a model\), got resnet"),
         ({"seed": -1}, "seed must be 0 to 4294967295"),
         ({"patience": 0}, "patience must be at least 1, got 0"),
         ({"augment": "flip"}, "augment must be photo, digit or none, got flip"),

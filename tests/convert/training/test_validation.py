@@ -1,6 +1,8 @@
 """Validation in training: its figures, which epoch it keeps, when it stops, and that a resume goes on with all of it."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,9 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]  # Untyped.
 
+from edgecnn.convert.training.checkpoint import save_epoch
 from edgecnn.convert.training.class_weights import balanced_weights
 from edgecnn.convert.training.config import ClassWeights, TrainConfig
-from edgecnn.convert.training.kept_epoch import is_out_of_patience, kept_epoch
 from edgecnn.convert.training.model.cnn import build_cnn
 from edgecnn.convert.training.records import Epoch, TrainResult
 from edgecnn.convert.training.train import train
@@ -203,6 +205,32 @@ def test_a_resume_with_other_validation_images_is_refused(
         train(load_dataset(npz, options), replace(CONFIG, epochs=5), validated, UNIT, resume=True)
 
 
+def test_a_resume_with_other_images_in_the_dataset_s_own_validation_part_is_refused(npz: Path, tmp_path: Path) -> None:
+    arrays = dict(np.load(npz))
+    given = {**arrays, "x_val": arrays["x_train"][:30], "y_val": arrays["y_train"][:30]}
+    np.savez(tmp_path / "own.npz", **given)
+    train(load_dataset(tmp_path / "own.npz"), replace(CONFIG, epochs=1), tmp_path, UNIT)
+    np.savez(tmp_path / "own.npz", **{**given, "y_val": np.roll(given["y_val"], 1)})
+    with pytest.raises(ConfigError, match=r"was validated on other images \(own\): train without resume"):
+        train(load_dataset(tmp_path / "own.npz"), replace(CONFIG, epochs=2), tmp_path, UNIT, resume=True)
+
+
+def test_ctrl_c_while_the_last_epoch_is_saved_leaves_a_complete_run(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(run: Any, previous: Any, model: Any, epoch: Epoch) -> Any:
+        if epoch.number == 2:
+            os.kill(os.getpid(), signal.SIGINT)  # Held back until the epoch is saved.
+        return save_epoch(run, previous, model, epoch)
+
+    monkeypatch.setattr("edgecnn.convert.training.fit.epoch_callback.save_epoch", interrupted)
+    without, config = replace(dataset, val=None, val_share=None, val_seed=None), replace(CONFIG, epochs=2)
+    result = train(without, config, tmp_path, UNIT)
+    assert (result.interrupted, result.complete, result.epoch, result.kept_for) == (True, True, 2, "last_epoch")
+    with pytest.raises(ConfigError, match="has finished its 2 epochs"):
+        train(without, config, tmp_path, UNIT, resume=True)
+
+
 def test_a_resume_with_other_weights_or_another_choice_is_refused(validated: Path, dataset: Dataset) -> None:
     with pytest.raises(ConfigError, match="was trained with class_weights=none, not balanced: give that value"):
         train(dataset, replace(CONFIG, epochs=5, class_weights="balanced"), validated, UNIT, resume=True)
@@ -263,33 +291,3 @@ def test_balanced_weights_change_the_loss_by_the_formula(rule: ClassWeights, idx
     weights = np.repeat([3.0, 1.5, 0.5], [10, 20, 60]) if rule == "balanced" else np.ones(90)
     assert result.history[0].loss == pytest.approx((weights * losses).mean(), rel=1e-4)
     assert Manifest.load(tmp_path).provenance.train_config.get("class_weights", "none") == rule
-
-
-def epochs(*losses: float) -> list[Epoch]:
-    return [Epoch(number, 0.1 * loss, 0.5, 1.0, loss, 0.5) for number, loss in enumerate(losses, start=1)]
-
-
-@pytest.mark.parametrize(
-    ("losses", "patience", "out"),
-    [
-        ((3.0, 2.0, 1.0), 1, False),
-        ((3.0, 1.0, 2.0), 1, True),
-        ((3.0, 1.0, 2.0), 2, False),
-        ((3.0, 1.0, 2.0, 1.0), 2, True),  # The same is no improvement.
-        ((1.0,), 1, False),
-        ((), 1, False),
-        ((1.0, 2.0, 3.0), None, False),
-    ],
-)
-def test_patience_counts_epochs_since_the_best(losses: tuple[float, ...], patience: int | None, out: bool) -> None:
-    assert is_out_of_patience(epochs(*losses), patience) is out
-
-
-def test_what_is_kept_follows_from_the_history() -> None:
-    found, plain = epochs(3.0, 1.0, 2.0), [Epoch(1, 0.2, 0.5, 1.0), Epoch(2, 0.4, 0.5, 1.0)]
-    last = replace(CONFIG, keep="last")
-    assert kept_epoch(CONFIG, found, interrupted=False) == kept_epoch(CONFIG, found, interrupted=True)
-    assert kept_epoch(CONFIG, found, interrupted=True) == (2, "lowest_validation_loss")
-    assert kept_epoch(CONFIG, plain, interrupted=False) == (2, "last_epoch")
-    assert kept_epoch(CONFIG, plain, interrupted=True) == (1, "lowest_training_loss")
-    assert kept_epoch(last, found, interrupted=True) == kept_epoch(last, found, interrupted=False) == (3, "last_epoch")

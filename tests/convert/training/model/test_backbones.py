@@ -102,6 +102,22 @@ def test_a_backbone_learns_in_two_phases_and_says_so(photos: ec.Dataset, weights
             assert same is isinstance(layer, keras.layers.BatchNormalization), layer.name
 
 
+def test_a_file_of_efficientnet_s_weights_gives_what_keras_computes_with_imagenet_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `weights="imagenet"` Keras builds one layer more than with a file."""
+    keras.utils.set_random_seed(5)
+    made = keras.applications.EfficientNetB0(include_top=False, input_shape=SHAPE, weights=None)
+    (norm,) = (layer for layer in made.layers if isinstance(layer, keras.layers.Normalization))
+    norm.set_weights(list(map(np.array, ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225], 1))))  # As in Keras's file.
+    made.save_weights("net.weights.h5")
+    with monkeypatch.context() as patch:
+        patch.setattr("keras.src.applications.efficientnet.file_utils.get_file", lambda *given, **named: "net.weights.h5")
+        theirs = keras.applications.EfficientNetB0(include_top=False, input_shape=SHAPE, weights="imagenet")
+    ours = build_backbone("efficientnetb0", SHAPE, "net.weights.h5")
+    pixels = np.random.default_rng(0).integers(0, 256, (4, *SHAPE)).astype(np.float32)
+    one, other = (keras.Model(model.input, model.get_layer("stem_conv").output)(pixels) for model in (ours, theirs))
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
 def test_a_download_says_nothing_where_results_go(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(backbones, "_built", lambda *given: os.write(1, b"Downloading data"))
     build_backbone("mobilenetv2", (96, 96, 3), None)
