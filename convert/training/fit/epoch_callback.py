@@ -16,6 +16,10 @@ from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.text import counted
 
 
+class Diverged(ConfigError):
+    """A loss that is no number any more."""
+
+
 def epoch_callback(run: TrainingRun, checkpoint: Checkpoint | None, held: HeldInterrupt, worker: SingleWorker) -> Any:
     """Return a Keras callback that reports progress and saves every finished epoch.
 
@@ -74,7 +78,7 @@ def _finished(number: int, logs: dict[str, Any], seconds: float) -> Epoch:
     finished = Epoch(number, float(logs["loss"]), float(logs["accuracy"]), seconds, *figures)
     for name, loss in (("loss", finished.loss), ("validation loss", finished.val_loss)):
         if loss is not None and not np.isfinite(loss):
-            raise ConfigError(f"the {name} is {loss} after epoch {number}: lower {field('learning_rate')}")
+            raise Diverged(f"the {name} is {loss} after epoch {number}: lower {field('learning_rate')}")
     return finished
 
 

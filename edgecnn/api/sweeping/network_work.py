@@ -14,6 +14,7 @@ from edgecnn.convert.export.keep_accuracy import UnfitReference
 from edgecnn.convert.export.tuning.yardstick import Tuning
 from edgecnn.convert.training.checkpoint import begun, is_finished
 from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.fit.epoch_callback import Diverged
 from edgecnn.convert.training.model.custom_model import module_of
 from edgecnn.convert.training.records import TrainResult
 from edgecnn.edge.anatomy.summary import Summary, summarize
@@ -120,7 +121,11 @@ class NetworkWork:
                 return from_json(TrainResult, read_bytes(folder / TRAIN_NAME), str(folder / TRAIN_NAME))
         self.progress.say(f"{said}: training")
         lines = _Lines(self.progress)
-        result = train(self.dataset, folder, config=config, interface=interface, resume=started, progress=lines)
+        try:
+            result = train(self.dataset, folder, config=config, interface=interface, resume=started, progress=lines)
+        except Diverged as error:
+            reason = str(error).partition(": ")[0]
+            raise ConfigError(f"{said}: {reason}: leave this network out, or train it alone with edgecnn train") from error
         gc.collect()  # A trained model refers to itself, and Python would find that out only after many more.
         if result.interrupted:
             self.progress.say("Interrupted: the same command continues.")

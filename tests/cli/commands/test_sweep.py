@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import keras
 import numpy as np
@@ -22,6 +23,7 @@ from edgecnn.benchmarks.results.latency_summary import p50_ns, typical_ns
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.benchmarks.yardsticks.here import Here
 from edgecnn.convert.export.keep_accuracy import UnfitReference
+from edgecnn.convert.training.fit.epoch_callback import Diverged
 from edgecnn.convert.training.train import train
 from edgecnn.edge.export_records import Settings
 from edgecnn.edge.manifest import Manifest
@@ -121,6 +123,12 @@ def test_every_network_has_every_size(swept: Path, idx_folder: Path, tmp_path: P
         assert item["parameters"] == keras.models.load_model(tmp_path / folder / "model.keras").count_params()
         assert json.loads((tmp_path / folder / "train.json").read_text())["config"]["network"] == item["network"]
     assert "network" not in record(tmp_path)["settings"]  # It is not one of all.
+
+
+def test_a_network_that_diverges_is_named(idx_folder: Path, tmp_path: Path, terminal: Any) -> None:
+    with mock.patch("edgecnn.api.train.train_model", side_effect=Diverged("the loss is nan after epoch 1: lower the rate")):
+        line = terminal.fails(2, *arguments(idx_folder, tmp_path))
+    assert line.startswith("edgecnn: 1 of 2, 4,4,4: the loss is nan after epoch 1: leave this network out")
 
 
 def test_an_interrupted_sweep_goes_on(
