@@ -38,8 +38,7 @@ def locked(folder: Path, on_wait: Callable[[str], None] | None = None) -> Iterat
         ConfigError: If another process, or another block of this one, is writing there, or the folder can't be written.
         ArtifactError: As in `finish`.
     """
-    created = [place for place in (folder, *folder.parents) if not place.exists()]
-    descriptor = _lock(folder, on_wait)
+    descriptor, created = _lock(folder, on_wait)
     try:
         finish(folder)
         yield
@@ -50,21 +49,23 @@ def locked(folder: Path, on_wait: Callable[[str], None] | None = None) -> Iterat
         os.close(descriptor)
 
 
-def _lock(folder: Path, on_wait: Callable[[str], None] | None) -> int:
-    """Return a descriptor of the folder that holds its lock."""
-    make_folder(folder)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        _wait_for_lock(folder, descriptor, on_wait)
+def _lock(folder: Path, on_wait: Callable[[str], None] | None) -> tuple[int, list[Path]]:
+    """Return a descriptor of the folder that holds its lock, and the folders that were created for it, deepest first."""
+    while True:
+        # Where Path.exists would raise, make_folder says why.
+        created = [place for place in (folder, *folder.parents) if not os.path.exists(place)]  # noqa: PTH110
+        make_folder(folder)
         # The writer before may have removed the empty folder that it had created.
-        is_there = folder.exists() and os.path.samestat(os.fstat(descriptor), folder.stat())
-    except BaseException:
-        os.close(descriptor)
-        raise
-    if is_there:
-        return descriptor
-    os.close(descriptor)
-    return _lock(folder, on_wait)
+        with suppress(FileNotFoundError):
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                _wait_for_lock(folder, descriptor, on_wait)
+                if os.path.samestat(os.fstat(descriptor), folder.stat()):
+                    return descriptor, created
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)
 
 
 def _wait_for_lock(folder: Path, descriptor: int, on_wait: Callable[[str], None] | None) -> None:

@@ -47,7 +47,7 @@ def settings_of_networks(
     for name, values in arguments.items():
         if isinstance(values, str) or not values:  # A text is a sequence, too.
             raise ConfigError(f"{field('arguments')}: {name} needs a list of values, for example [8, 16, 32], got {values!r}")
-        _require_once("arguments", [value_of(str(value)) for value in values])
+        _require_once("arguments", list(map(_meant, values)))
     own = [name for name in networks if name in NETWORKS]
     if own and not filters:
         raise ConfigError(f"the {own[0]} network needs {field('filters')}, for example {field('filters')}=8,16,32")
@@ -88,6 +88,14 @@ def _rate(text: str) -> float:
         if 0 <= (rate := float(text)) < 1:
             return rate
     raise ConfigError(f"{field('arguments')}: dropout must be 0 or more and less than 1, got {text}")
+
+
+def _meant(value: float | str) -> str:
+    """Return the same text for values that mean the same: 0.3, 0.30 and .3, or true and True, but not 1 and true."""
+    try:
+        return repr(float(str(value)))
+    except ValueError:
+        return repr(value_of(str(value)))
 
 
 def _require_once(name: str, values: Sequence[object]) -> None:

@@ -145,7 +145,7 @@ def _same_run(folder: Path, config: TrainConfig, dataset: DatasetRecord, interfa
     planned = checkpoint.config.epochs
     if _is_planned(config) and config.epochs != planned:
         raise ConfigError(
-            f"{field('resume')}: the learning rate of {folder} was planned for {planned} epochs, not {config.epochs}: give "
+            f"{field('resume')}: the training of {folder} was planned for {planned} epochs, not {config.epochs}: give "
             f"{field('epochs')}={planned}, or train without {field('resume')}"
         )
     given = asdict(config)

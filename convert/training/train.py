@@ -202,4 +202,5 @@ def _fit(
         interrupted = True
     if run.cluster and not interrupted:
         run.on_text(f"Worker {worker.number} of {worker.count}: the weights' SHA-256 is {weights_digest(model)}")
-    return FinishedFit(watcher.checkpoint, interrupted, log_folder) if run.chief else None
+    # A resume that finished no epoch has the checkpoint of the earlier settings.
+    return FinishedFit(replace(watcher.checkpoint, config=run.config), interrupted, log_folder) if run.chief else None

@@ -199,6 +199,8 @@ def test_a_folder_that_was_created_for_nothing_is_removed(tmp_path: Path) -> Non
     with locked(tmp_path / "empty"):
         pass
     assert (tmp_path / "empty").is_dir()
+    with pytest.raises(ConfigError, match="can't be written"), locked(tmp_path / ("n" * 256)):
+        pass
 
 
 def test_who_waited_for_a_folder_that_was_removed_creates_it_and_holds_its_lock(tmp_path: Path) -> None:

@@ -104,6 +104,8 @@ def _divide_by_imagenet_s_deviations(model: Any) -> None:
     """
     layer = next(layer for layer in model.layers if isinstance(layer, load_keras().layers.Normalization))
     mean, variance, count = layer.get_weights()
+    if not mean.any() and (variance == 1).all():  # As Keras creates it: these weights don't descend from ImageNet's.
+        return
     layer.set_weights([mean, variance * _IMAGENET_DEVIATIONS, count])
     layer.finalize_state()
 

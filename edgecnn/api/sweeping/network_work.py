@@ -125,7 +125,7 @@ class NetworkWork:
             result = train(self.dataset, folder, config=config, interface=interface, resume=started, progress=lines)
         except Diverged as error:
             reason = str(error).partition(": ")[0]
-            raise ConfigError(f"{said}: {reason}: leave this network out, or train it alone with edgecnn train") from error
+            raise ConfigError(f"{said}: {reason}: leave this network out, or train it alone at a lower rate") from error
         gc.collect()  # A trained model refers to itself, and Python would find that out only after many more.
         if result.interrupted:
             self.progress.say("Interrupted: the same command continues.")
@@ -143,7 +143,8 @@ class NetworkWork:
             export(tuning=self.tuning)
         except UnfitReference:
             self.progress.say(f"{said}: not tuned, since not even the float Keras model would pass on these test images")
-            export()
+            if not self._has(folder, self.plain):
+                export()
 
     def _tuned(self, folder: Path) -> str | None:
         """Return the name of the file that tuning found to be the fastest; None if nothing was tuned, or it is damaged."""

@@ -42,7 +42,7 @@ def run_rungs(
         if sum(timed) > 60 * minutes:
             raise ConfigError(
                 f"{field('minutes')}={minutes:g} is too short: one epoch of {len(timed)} of the "
-                f"{counted(len(configs), 'network')} took {sum(timed) / 60:.1f} minutes: give more, or name fewer"
+                f"{counted(len(configs), 'network')} took {sum(timed) / 60:.2g} minutes: give more, or name fewer"
             )
     once = planned_seconds(timed)
     # A first rung of one epoch has just been trained, unless it is also the last one, which has other folders.

@@ -60,7 +60,7 @@ def test_each_network_gets_the_arguments_that_it_takes() -> None:
         (("own_nets:sized",), (), {"width": []}, "width needs a list of values"),
         (("own_nets:nothing",), (), {}, "own_nets has no function nothing"),
         (("own_nets:sized", "own_nets:sized"), (), {}, "networks names a network twice"),
-        (("cnn",), SIZES, {"dropout": [0.3, "0.30"]}, "arguments names a value twice"),
+        (("cnn",), SIZES, {"dropout": [0.3, ".30"]}, "arguments names a value twice"),
         (("model.keras",), (), {}, "networks must be cnn, strided, separable or module:function, got model.keras"),
     ],
 )

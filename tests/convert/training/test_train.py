@@ -108,7 +108,7 @@ def test_a_resumed_run_of_a_planned_rate_and_varied_images_ends_where_an_unbroke
             raise KeyboardInterrupt
 
     train(dataset, config, tmp_path / "broken", UNIT, on_batch=interrupt)
-    with pytest.raises(ConfigError, match=r"the learning rate of .* was planned for 2 epochs, not 3: give epochs=2"):
+    with pytest.raises(ConfigError, match=r"the training of .* was planned for 2 epochs, not 3: give epochs=2"):
         train(dataset, replace(config, epochs=3), tmp_path / "broken", UNIT, resume=True)
     resumed = train(dataset, config, tmp_path / "broken", UNIT, resume=True)
     assert same(weights(tmp_path / "unbroken"), weights(tmp_path / "broken"))
@@ -126,7 +126,8 @@ def test_batch_normalisation_that_has_not_settled_is_told(trained: Path, said: l
     assert unsettled_share(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), CONFIG, 16) == 0
 
 
-def test_ctrl_c_keeps_the_finished_epoch_of_lowest_loss(idx_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("resumed", [False, True])
+def test_ctrl_c_keeps_the_finished_epoch_of_lowest_loss(resumed: bool, idx_folder: Path, tmp_path: Path) -> None:
     dataset = load_dataset(idx_folder)
 
     def interrupt(state: TrainState) -> None:
@@ -135,7 +136,9 @@ def test_ctrl_c_keeps_the_finished_epoch_of_lowest_loss(idx_folder: Path, tmp_pa
 
     # With this rate the second epoch is worse than the first, as the history below shows.
     config = replace(CONFIG, epochs=4, learning_rate=0.5)
-    result = train(dataset, config, tmp_path, UNIT, on_batch=interrupt)
+    if resumed:
+        train(dataset, replace(config, epochs=2), tmp_path, UNIT)
+    result = train(dataset, config, tmp_path, UNIT, resume=resumed, on_batch=interrupt)
     losses = [epoch.loss for epoch in result.history]
     assert len(losses) == 2
     assert result.interrupted

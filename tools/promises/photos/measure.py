@@ -68,7 +68,7 @@ def _write_photos(folder: Path, count: int) -> None:
 
 
 def _beside_keras(photos: Path, side: int, out: Path) -> list[Claim]:
-    # Two epochs of one take minutes, longer than a machine is busy with something else.
+    # One turn: it takes minutes, in which short disturbances even out.
     times = zip(_edgecnn(photos, side, out), _keras(photos / "train", side), strict=True)
     return [
         at_most(

@@ -118,6 +118,14 @@ def test_a_file_of_efficientnet_s_weights_gives_what_keras_computes_with_imagene
     np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
+def test_weights_of_efficientnet_that_were_never_imagenet_s_are_as_in_the_file() -> None:
+    made = keras.applications.EfficientNetB0(include_top=False, input_shape=SHAPE, weights=None)
+    made.save_weights("net.weights.h5")
+    ours = build_backbone("efficientnetb0", SHAPE, "net.weights.h5")
+    for one, other in zip(made.get_weights(), ours.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_download_says_nothing_where_results_go(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(backbones, "_built", lambda *given: os.write(1, b"Downloading data"))
     build_backbone("mobilenetv2", (96, 96, 3), None)
