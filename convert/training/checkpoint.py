@@ -123,22 +123,7 @@ def _same_run(folder: Path, config: TrainConfig, dataset: DatasetRecord, interfa
     if not path.exists():
         raise ArtifactError(f"{field('resume')}: {path} does not exist: train without {field('resume')}")
     checkpoint = from_json(Checkpoint, read_bytes(path), str(path))
-    made = checkpoint.dataset
-    before, now = _validation(made.validation), _validation(dataset.validation)
-    if before != now:
-        raise ConfigError(
-            f"{field('resume')}: {folder} was trained {before}, not {now}: give the same, or train without {field('resume')}"
-        )
-    # The test images choose nothing: a broken one, found when the epochs are over, may be mended for the result.
-    measured = _has_result(folder, checkpoint)
-    if made.train_sha256 != dataset.train_sha256 or (measured and made.test_sha256 != dataset.test_sha256):
-        raise ConfigError(
-            f"{field('resume')}: {folder} was trained on other images ({made.name}): train without {field('resume')}"
-        )
-    if made.validation != dataset.validation:
-        raise ConfigError(
-            f"{field('resume')}: {folder} was validated on other images ({made.name}): train without {field('resume')}"
-        )
+    _require_same_images(folder, checkpoint, dataset)
     if (checkpoint.preprocessing, checkpoint.output) != (interface.preprocessing, interface.output):
         others = ", ".join(map(field, ("preprocess", "scale", "mean", "std", "bgr")))
         raise ConfigError(f"{field('resume')}: {folder} was trained with other {others} or {field('logits')}: give the same")
@@ -169,6 +154,25 @@ def _same_run(folder: Path, config: TrainConfig, dataset: DatasetRecord, interfa
     if any(len(file) != 2 for file in files) or not 1 <= checkpoint.best_epoch <= len(checkpoint.history):
         raise ArtifactError(f"{path} is damaged: train without {field('resume')}")
     return checkpoint
+
+
+def _require_same_images(folder: Path, checkpoint: Checkpoint, dataset: DatasetRecord) -> None:
+    made = checkpoint.dataset
+    before, now = _validation(made.validation), _validation(dataset.validation)
+    if before != now:
+        raise ConfigError(
+            f"{field('resume')}: {folder} was trained {before}, not {now}: give the same, or train without {field('resume')}"
+        )
+    # The test images choose nothing: a broken one, found when the epochs are over, may be mended for the result.
+    measured = _has_result(folder, checkpoint)
+    if made.train_sha256 != dataset.train_sha256 or (measured and made.test_sha256 != dataset.test_sha256):
+        raise ConfigError(
+            f"{field('resume')}: {folder} was trained on other images ({made.name}): train without {field('resume')}"
+        )
+    if made.validation != dataset.validation:
+        raise ConfigError(
+            f"{field('resume')}: {folder} was validated on other images ({made.name}): train without {field('resume')}"
+        )
 
 
 def _validation(validation: Validation | None) -> str:

@@ -153,16 +153,20 @@ def test_save_writes_png_only(exported: Path, terminal: Any) -> None:
     assert line == "edgecnn: digit.xyz is not a .png name: --save writes PNG"
 
 
+@pytest.mark.parametrize("planned", [1, 2])
 def test_an_interrupted_training_says_how_to_go_on_and_exits_with_130(
-    idx_folder: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
+    planned: int, idx_folder: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        train_calls, "train_model", lambda *given, **named: replace(train_model(*given, **named), interrupted=True)
-    )
+    def interrupted(*given: Any, **named: Any) -> Any:
+        result = train_model(*given, **named)
+        return replace(result, interrupted=True, config=replace(result.config, epochs=planned))
+
+    monkeypatch.setattr(train_calls, "train_model", interrupted)
     command = ("train", "--data", idx_folder, "--epochs", "1", "--batch-size", "60", "--out", "out")
     assert terminal.run(*command) == 130
     assert "Interrupted: out/model.keras holds epoch 1 of 1" in terminal.err
-    assert "--resume" in terminal.err
+    # While the last epoch was saved: nothing is left to resume.
+    assert ("--resume" in terminal.err, "The training is complete." in terminal.err) == (planned == 2, planned == 1)
     assert terminal.out.startswith("out/model.keras: accuracy ")
     assert "Next: edgecnn export out/model.keras" in terminal.out
 

@@ -109,7 +109,7 @@ ELSEWHERE = {
     ),
     "convert/export/tuning/test_settings.py": ("convert/export/tuning/measured_folder",),
     "edge/data/test_dataset.py": ("edge/data/folder_options", "edge/inference/recorded_source"),
-    "convert/training/test_validation.py": ("convert/training/class_weights", "convert/training/kept_epoch"),
+    "convert/training/test_validation.py": ("convert/training/class_weights",),
     "edge/data/test_inspection.py": ("edge/data/inspection_text", "edge/data/seen_pictures"),
     "edge/data/test_npz.py": ("edge/data/npy",),
     "edge/folder/test_model_folder.py": ("edge/folder/file_names",),

@@ -36,14 +36,7 @@ def run_rungs(
     shown = ", then ".join(map(str, sizes))
     work.progress.say(f"Successive halving of {counted(len(configs), 'network')}: {shown}, each time for twice as many epochs")
     work.progress.say("First one epoch of each, to learn how long it takes")
-    timed: list[float] = []
-    for network in _trained(work, configs, 1):
-        timed.append(network.seconds)
-        if sum(timed) > 60 * minutes:
-            raise ConfigError(
-                f"{field('minutes')}={minutes:g} is too short: one epoch of {len(timed)} of the "
-                f"{counted(len(configs), 'network')} took {sum(timed) / 60:.2g} minutes: give more, or name fewer"
-            )
+    timed = _seconds_of_an_epoch(work, configs, minutes)
     once = planned_seconds(timed)
     # A first rung of one epoch has just been trained, unless it is also the last one, which has other folders.
     twice = 0.0 if len(sizes) > 1 else sum(timed)
@@ -70,6 +63,19 @@ def run_rungs(
         left = tuple(left[place] for place in kept)
         work.progress.say(rungs[-1].to_text())
     return tuple(replace(config, epochs=first * 2 ** (len(sizes) - 1)) for config in left), tuple(rungs)
+
+
+def _seconds_of_an_epoch(work: NetworkWork, configs: Sequence[TrainConfig], minutes: float) -> list[float]:
+    """Return how long an epoch of each network takes; raise as soon as these epochs exceed the limit."""
+    timed: list[float] = []
+    for network in _trained(work, configs, 1):
+        timed.append(network.seconds)
+        if sum(timed) > 60 * minutes:
+            raise ConfigError(
+                f"{field('minutes')}={minutes:g} is too short: one epoch of {len(timed)} of the "
+                f"{counted(len(configs), 'network')} took {sum(timed) / 60:.2g} minutes: give more, or name fewer"
+            )
+    return timed
 
 
 def _trained(work: NetworkWork, configs: Sequence[TrainConfig], epochs: int) -> Iterator[RungNetwork]:
