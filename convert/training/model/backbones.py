@@ -28,11 +28,14 @@ class Backbone(NamedTuple):
         builder: Name of its function there.
         scheme: How it takes pixels: a name in `edgecnn.edge.model.interface.SCHEMES`.
         alpha: Share of its filters; None for a function without this argument.
+        divides: Whether Keras has it divide normalized pixels by the root of ImageNet's deviations, but only if built with
+            `weights="imagenet"`, not with a file of the same weights.
     """
 
     builder: str
     scheme: str
     alpha: float | None = None
+    divides: bool = False
 
 
 BACKBONES = {
@@ -42,7 +45,7 @@ BACKBONES = {
     "mobilenetv2": Backbone("MobileNetV2", "tf", 1.0),
     # These begin with layers that scale pixels.
     "mobilenetv3small": Backbone("MobileNetV3Small", "raw", 1.0),
-    "efficientnetb0": Backbone("EfficientNetB0", "raw"),
+    "efficientnetb0": Backbone("EfficientNetB0", "raw", divides=True),
     "efficientnetv2b0": Backbone("EfficientNetV2B0", "raw"),
 }
 
@@ -90,17 +93,16 @@ def _with_weights(name: str, shape: _Shape, weights: str, data: bytes) -> Any:
                 f"{field('weights')}={weights} does not hold the weights of {name} without its last layers ({reason}): name an "
                 ".h5 file that Keras saved with include_top=False"
             ) from error
-    if name == "efficientnetb0":
+    if BACKBONES[name].divides:
         _divide_by_imagenet_s_deviations(model)
     return model
 
 
 def _divide_by_imagenet_s_deviations(model: Any) -> None:
-    """Have EfficientNetB0 take pixels as with `weights="imagenet"`.
+    """Have a network with a file of weights take pixels as with `weights="imagenet"`.
 
-    Only then does Keras put a layer behind the normalization that divides by the root of ImageNet's standard deviations. With
-    a file of the same weights there is none, and the network computes something else. To multiply the normalization's variances
-    gives the same. Source: keras/src/applications/efficientnet.py of Keras 3.15.
+    Only then does Keras put a layer behind the normalization that divides by the root of ImageNet's standard deviations. To
+    multiply the normalization's variances gives the same. Source: keras/src/applications/efficientnet.py of Keras 3.15.
     """
     layer = next(layer for layer in model.layers if isinstance(layer, load_keras().layers.Normalization))
     mean, variance, count = layer.get_weights()

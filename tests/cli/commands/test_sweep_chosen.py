@@ -140,6 +140,11 @@ def test_the_front_and_the_picks_follow_the_validation_images(idx_folder: Path, 
     found = of_shares(report, (60, 60), 0.01)
     assert (found.smallest_chosen, found.smallest) == (small, small)
     assert "; the test images confirm it." in sweep_text(found, report, "int8.tflite", 500)
+    assert "the test images chose nothing." in sweep_text(found, report, "int8.tflite", 500)
+    files = tuple(replace(file, accuracy=replace(file.accuracy, chose=7)) for file in report.files if file.accuracy)
+    text = sweep_text(found, replace(report, files=files), "int8.tflite", 500)
+    assert "the test images chose only layers of tuned files." in text
+    assert "the other 7 chose their layers in float." in text
     found = of_shares(report, (20, 20), 0.9)
     assert (found.smallest_chosen, found.smallest) == (None, None)
     assert "No file is shown by the validation images" in sweep_text(found, report, "int8.tflite", 500)
