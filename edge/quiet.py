@@ -4,8 +4,12 @@ import ctypes
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+
+# The descriptors belong to the process. Two threads that overlapped would leave what the first one had put there for ever.
+_LOCK = threading.RLock()
 
 
 @contextmanager
@@ -13,18 +17,19 @@ def quiet(*, output: bool = False) -> Iterator[None]:
     """Capture what is written to file descriptor 2; if the block raises, attach it to the exception as a note.
 
     TensorFlow and the TFLite interpreter print pages of notices from C++, where Python's `sys.stderr` does not reach.
-    A traceback shows the note. Not thread-safe: the descriptor belongs to the process. If it was closed, as a daemon's
-    may be, it is the null device afterwards.
+    A traceback shows the note. Another thread waits before its own block; what it writes meanwhile is captured, too. If the
+    descriptor was closed, as a daemon's may be, it is the null device afterwards.
 
     Args:
         output: Also capture descriptor 1, for a library that writes notices where results go.
     """
     descriptors = (1, 2) if output else (2,)
-    for descriptor in descriptors:
-        _open_descriptor(descriptor)
-    _flush(output)
-    terminals = {descriptor: os.dup(descriptor) for descriptor in descriptors}
-    with tempfile.TemporaryFile() as held:
+    with _LOCK, ExitStack() as stack:
+        for descriptor in descriptors:
+            _open_descriptor(descriptor)
+        _flush(output)
+        terminals = {descriptor: os.dup(descriptor) for descriptor in descriptors}
+        held = stack.enter_context(tempfile.TemporaryFile())
         for descriptor in descriptors:
             os.dup2(held.fileno(), descriptor)
         try:

@@ -10,6 +10,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from edgecnn.convert.keras.trust import custom_objects
@@ -22,6 +23,7 @@ from edgecnn.edge.text import shortened
 _ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 
 
+@cache  # Batches are prepared in a thread, which must not hold back what the others write.
 def load_tensorflow() -> Any:
     """Import TensorFlow without its start-up notices, and return the module.
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,20 @@ def test_a_closed_descriptor_2_is_never_one_of_a_file_that_is_opened_later(close
     done = subprocess.run(["/bin/sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", code, str(result)], check=False)
     assert done.returncode == 0
     assert result.read_bytes() == b"result"
+
+
+def test_blocks_of_two_threads_leave_the_terminal_as_it_was(capfd: pytest.CaptureFixture[str]) -> None:
+    first_has_ended = threading.Event()
+
+    def second() -> None:
+        with quiet():
+            first_has_ended.wait(60)
+
+    thread = threading.Thread(target=second)
+    with quiet():
+        thread.start()
+        thread.join(0.1)  # Its block would begin here.
+    first_has_ended.set()
+    thread.join()
+    os.write(2, b"seen\n")
+    assert capfd.readouterr().err == "seen\n"

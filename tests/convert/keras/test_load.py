@@ -6,18 +6,32 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
+from unittest.mock import patch
 
+import numpy as np
 import pytest
 
 from edgecnn.convert.keras.load import load_keras, load_tensorflow
+from edgecnn.convert.training.fit.augmentation import varied
+from edgecnn.convert.training.recipes import Augment
 from edgecnn.edge.errors import MissingDependency
 
 
 def test_a_missing_tensorflow_is_said_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    load_tensorflow.cache_clear()
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     for load in (load_tensorflow, load_keras):
         with pytest.raises(MissingDependency, match=r"TensorFlow is not installed\. .*: pip install .*'tensorflow"):
             load()
+
+
+def test_a_batch_that_is_prepared_in_a_thread_holds_back_nothing() -> None:
+    images, rng = np.zeros((1, 8, 8, 1), np.uint8), np.random.default_rng(0)
+    varied("digit", images, rng)
+    with patch("edgecnn.convert.keras.load.quiet", side_effect=AssertionError("it captures what other threads write")):
+        for augment in get_args(Augment):
+            varied(augment, images, rng)
 
 
 def test_a_sweep_does_not_warn_that_each_network_is_traced(caplog: pytest.LogCaptureFixture) -> None:
