@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # A checkout by a git that makes no links, as on Windows, has a small file in the place of each.
 $(shell for room in edge convert benchmarks; do [ -L edgecnn/$$room ] || ln -sfn ../$$room edgecnn/$$room; done)
 
-.PHONY: demo test check unit coverage micro mediapipe test-pi test-pi-ci device-wheel dist executorch arm-cost arm-cost-baseline torture torture-ci docs docs-outputs recording install constraints clean
+.PHONY: demo test check unit coverage micro mediapipe test-pi test-pi-ci device-wheel dist executorch arm-cost arm-cost-baseline torture torture-ci benchmark docs docs-outputs recording install constraints clean
 
 demo: install
 	$(BIN)/edgecnn train

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 from edgecnn.convert.keras.load import load_keras
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.builder import arguments_of, value_of
-from edgecnn.convert.training.model.custom_model import resolved
 from edgecnn.convert.training.model.networks import CNN, NETWORKS
 from edgecnn.edge.errors import ConfigError, field
 
@@ -21,51 +21,56 @@ def settings_of_networks(
     networks: Sequence[str],
     filters: Sequence[tuple[int, ...]],
     arguments: Mapping[str, Sequence[float | str]],
-    channels: int,
 ) -> tuple[TrainConfig, ...]:
-    """Return the resolved settings of each network, in the order of `networks`, then of `filters` and the arguments' values.
+    """Return the settings of each network, in the order of `networks`, then of `filters` and the arguments' values.
 
     Args:
         base: The settings that all share.
         networks: Names of edgecnn's own networks, and functions as `module:function`.
         filters: Filters of the three stages, one for each size of edgecnn's own networks.
         arguments: Values of each keyword argument; each network gets those that it takes.
-        channels: Channels of the images.
 
     Raises:
-        ConfigError: If there is no such network, one is named twice, `filters` does not fit `networks`, or no network takes an
-            argument.
-        ArtifactError: If the teacher's file can't be read.
+        ConfigError: If there is no such network, one is named twice, `filters` does not fit `networks`, no network takes an
+            argument, or something is not a list.
     """
+    sizes = [tuple(_listed("filters", stages, "(8, 16, 32) in a list", stages)) for stages in filters]
+    given = {name: _listed("arguments", values, "[8, 16, 32]", f"{name}={values!r}") for name, values in arguments.items()}
     for name in networks:
         if name not in NETWORKS and ":" not in name:
             raise ConfigError(f"{field('networks')} must be {', '.join(NETWORKS)} or module:function, got {name}")
     if not networks:
         raise ConfigError(f"{field('networks')} names no network: name one of {', '.join(NETWORKS)}, or module:function")
     _require_once("networks", networks)
-    _require_once("filters", filters)
-    for name, values in arguments.items():
-        if isinstance(values, str) or not values:  # A text is a sequence, too.
-            raise ConfigError(f"{field('arguments')}: {name} needs a list of values, for example [8, 16, 32], got {values!r}")
+    _require_once("filters", sizes)
+    for values in given.values():
         _require_once("arguments", list(map(_meant, values)))
     own = [name for name in networks if name in NETWORKS]
-    if own and not filters:
+    if own and not sizes:
         raise ConfigError(f"the {own[0]} network needs {field('filters')}, for example {field('filters')}=8,16,32")
-    if filters and not own:
+    if sizes and not own:
         raise ConfigError(f"{field('filters')} applies to edgecnn's own networks, not to {networks[0]}: omit it")
     takes = {name: _OF_OWN if name in NETWORKS else _taken(name) for name in networks}
-    _require_taken(takes, arguments)
+    _require_taken(takes, given)
     plain = _without_model(base)
     found = []
     for name in networks:
-        taken = {key: list(map(str, values)) for key, values in arguments.items() if _takes(takes[name], key)}
+        taken = {key: list(map(str, values)) for key, values in given.items() if _takes(takes[name], key)}
         combined = [dict(zip(taken, values, strict=True)) for values in product(*taken.values())]
         if name in NETWORKS:
-            found += [_own(plain, name, stages, given) for stages in filters for given in combined]
+            found += [_own(plain, name, stages, one) for stages in sizes for one in combined]
         else:
-            texts = [tuple(f"{key}={value}" for key, value in given.items()) for given in combined]
-            found += [replace(plain, dropout=None, model=name, arguments=given) for given in texts]
-    return tuple(resolved(item, channels) for item in found)
+            texts = [tuple(f"{key}={value}" for key, value in one.items()) for one in combined]
+            found += [replace(plain, dropout=None, model=name, arguments=text) for text in texts]
+    return tuple(found)
+
+
+def _listed(name: str, values: Any, example: str, got: object) -> list[Any]:
+    """Return what should be a list of values; a text is none."""
+    with suppress(TypeError):
+        if not isinstance(values, str) and (found := list(values)):
+            return found
+    raise ConfigError(f"{field(name)} needs a list of values, for example {example}, got {got}")
 
 
 def _taken(name: str) -> tuple[str, ...] | None:
@@ -80,7 +85,7 @@ def _without_model(base: TrainConfig) -> TrainConfig:
 
 def _own(plain: TrainConfig, name: str, stages: tuple[int, ...], given: Mapping[str, str]) -> TrainConfig:
     dropout = _rate(given["dropout"]) if given else plain.dropout
-    return replace(plain, network=next(own for own in NETWORKS if own == name), filters=tuple(stages), dropout=dropout)
+    return replace(plain, network=next(own for own in NETWORKS if own == name), filters=stages, dropout=dropout)
 
 
 def _rate(text: str) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 from edgecnn.convert.keras.runtime import load_from_bytes
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.kept_epoch import figure_of, is_out_of_patience
+from edgecnn.convert.training.kept_epoch import best_of, is_complete, is_out_of_patience
 from edgecnn.convert.training.recipes import COSINE
 from edgecnn.convert.training.records import Checkpoint, Epoch, TrainResult
 from edgecnn.convert.training.training_run import TrainingRun
@@ -44,10 +44,8 @@ def save_epoch(run: TrainingRun, previous: Checkpoint | None, model: Any, epoch:
 
 def _checkpoint(run: TrainingRun, previous: Checkpoint | None, epoch: Epoch, last: tuple[str, str]) -> Checkpoint:
     history = (*(previous.history if previous else ()), epoch)
-    best: tuple[str, ...] = last
-    best_epoch = epoch.number
-    if previous and figure_of(previous.history[previous.best_epoch - 1]) <= figure_of(epoch):
-        best, best_epoch = (previous.best[0], previous.best[1]), previous.best_epoch
+    best_epoch = best_of(history)
+    best = previous.best if previous and best_epoch != epoch.number else last
     taken = run.interface.preprocessing, run.interface.output
     return Checkpoint(run.config, run.dataset.record(), *taken, history, last, best, best_epoch)
 
@@ -71,8 +69,19 @@ def begun(folder: Path) -> bool:
 
 
 def is_finished(folder: Path, config: TrainConfig, dataset: DatasetRecord, interface: Interface) -> bool:
-    """Return whether the run there is this one and has all its epochs and its result. Errors: `load_checkpoint`."""
-    return _left(folder, config, _same_run(folder, config, dataset, interface)) <= 0
+    """Return whether the run there is this one and has all its epochs and its result.
+
+    Raises:
+        ArtifactError: As in `load_checkpoint`.
+        ConfigError: As there, or if it was not ended by these epochs and this patience.
+    """
+    checkpoint = _same_run(folder, config, dataset, interface)
+    history = checkpoint.history
+    if any(is_complete(history[:count], config) for count in range(1, len(history))):
+        planned = checkpoint.config.epochs, checkpoint.config.patience
+        before, now = (_length(*lengths) for lengths in (planned, (config.epochs, config.patience)))
+        raise ConfigError(f"{field('resume')}: {folder} was trained with {before}, not {now}: give the same")
+    return is_complete(history, config) and _has_result(folder, checkpoint)
 
 
 def load_checkpoint(folder: Path, config: TrainConfig, dataset: DatasetRecord, interface: Interface) -> Checkpoint:
@@ -84,7 +93,8 @@ def load_checkpoint(folder: Path, config: TrainConfig, dataset: DatasetRecord, i
             left.
     """
     checkpoint = _same_run(folder, config, dataset, interface)
-    if _left(folder, config, checkpoint) <= 0:
+    # A run may have stopped before its result.
+    if is_complete(checkpoint.history, config) and _has_result(folder, checkpoint):
         done = len(checkpoint.history)
         if is_out_of_patience(checkpoint.history, config):
             raise ConfigError(
@@ -98,10 +108,8 @@ def load_checkpoint(folder: Path, config: TrainConfig, dataset: DatasetRecord, i
     return checkpoint
 
 
-def _left(folder: Path, config: TrainConfig, checkpoint: Checkpoint) -> int:
-    """Return the number of epochs left, or 1 if only the result is missing: a run may stop before that."""
-    left = 0 if is_out_of_patience(checkpoint.history, config) else config.epochs - len(checkpoint.history)
-    return left or int(not _has_result(folder, checkpoint))
+def _length(epochs: int, patience: int | None) -> str:
+    return f"{field('epochs')}={epochs}" + ("" if patience is None else f" and {field('patience')}={patience}")
 
 
 def _is_planned(config: TrainConfig) -> bool:
@@ -110,12 +118,17 @@ def _is_planned(config: TrainConfig) -> bool:
 
 
 def _has_result(folder: Path, checkpoint: Checkpoint) -> bool:
-    """Return whether train.json belongs to this run's epochs, not to an earlier run."""
+    return _result(folder, checkpoint) is not None
+
+
+def _result(folder: Path, checkpoint: Checkpoint) -> TrainResult | None:
+    """Return train.json if it belongs to this run's epochs, not to an earlier run."""
     path = folder / TRAIN_NAME
     try:
-        return from_json(TrainResult, read_bytes(path), str(path)).history == checkpoint.history
+        found = from_json(TrainResult, read_bytes(path), str(path))
     except ArtifactError:  # It does not exist or is damaged: it will be written again.
-        return False
+        return None
+    return found if found.history == checkpoint.history else None
 
 
 def _same_run(folder: Path, config: TrainConfig, dataset: DatasetRecord, interface: Interface) -> Checkpoint:
@@ -164,8 +177,8 @@ def _require_same_images(folder: Path, checkpoint: Checkpoint, dataset: DatasetR
             f"{field('resume')}: {folder} was trained {before}, not {now}: give the same, or train without {field('resume')}"
         )
     # The test images choose nothing: a broken one, found when the epochs are over, may be mended for the result.
-    measured = _has_result(folder, checkpoint)
-    if made.train_sha256 != dataset.train_sha256 or (measured and made.test_sha256 != dataset.test_sha256):
+    measured = _result(folder, checkpoint)
+    if made.train_sha256 != dataset.train_sha256 or (measured and measured.dataset.test_sha256 != dataset.test_sha256):
         raise ConfigError(
             f"{field('resume')}: {folder} was trained on other images ({made.name}): train without {field('resume')}"
         )

@@ -46,8 +46,8 @@ class TrainConfig:
         fine_tune: Whether to train all of the transferred model after its new last layer, as
             `edgecnn.convert.training.phases.phases_of` says; None for a named backbone only, which `resolved` fills in.
         teacher: A model file whose answers are learnt in addition to the labels; None for the labels alone.
-        source_sha256: Hash of the file that `model`, `transfer` or `weights` names, or of the module's source; `resolved` fills
-            it in.
+        source_sha256: Hash of the file that `model`, `transfer` or `weights` names, or of the module's source and of what it
+            imports from its folder; `resolved` fills it in.
         teacher_sha256: Hash of the file that `teacher` names; `resolved` fills in.
         workers: Processes that share each batch.
         keep: `best` keeps the epoch with the lowest validation loss or, without validation images, the last one (after an
@@ -86,6 +86,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if isinstance(self.augment, bool):
             object.__setattr__(self, "augment", "digit" if self.augment else "none")
+        object.__setattr__(self, "filters", tuple(self.filters))  # A list would differ from the record of the same.
         for name, good, allowed in (
             ("recipe", self.recipe in RECIPES, " or ".join(RECIPES)),
             ("epochs", self.epochs >= 1, "at least 1"),

@@ -9,14 +9,14 @@ from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.errors import ConfigError, field
 
 
-def figure_of(epoch: Epoch) -> float:
+def _figure_of(epoch: Epoch) -> float:
     """Return the figure by which epochs are compared, lower is better: the loss on validation or, without it, in training."""
     return epoch.loss if epoch.val_loss is None else epoch.val_loss
 
 
 def best_of(history: Sequence[Epoch]) -> int:
     """Return the number of the best epoch, from 1; of equal ones the first."""
-    return min(history, key=figure_of).number
+    return min(history, key=_figure_of).number
 
 
 def is_out_of_patience(history: Sequence[Epoch], config: TrainConfig) -> bool:

@@ -28,10 +28,6 @@ class TrainState:
     val_accuracy: float | None = None
 
 
-def _nothing(told: object) -> None:
-    """Show nothing."""
-
-
 @dataclass(frozen=True)
 class TrainingRun:
     """The inputs of a run, its workers and its progress functions.
@@ -52,11 +48,11 @@ class TrainingRun:
     config: TrainConfig
     folder: Path
     interface: Interface
-    trust: tuple[str, ...] = ()
-    resume: bool = False
-    cluster: Cluster | None = None
-    on_text: Callable[[str], None] = _nothing
-    on_batch: Callable[[TrainState], None] = _nothing
+    trust: tuple[str, ...]
+    resume: bool
+    cluster: Cluster | None
+    on_text: Callable[[str], None]
+    on_batch: Callable[[TrainState], None]
 
     @property
     def chief(self) -> bool:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from edgecnn.api.data import load_dataset
 from edgecnn.api.export import tuning_for
-from edgecnn.api.sweeping.network_work import NetworkWork
+from edgecnn.api.sweeping.network_work import NetworkWork, said_of_a_sweep
 from edgecnn.api.sweeping.rungs import run_rungs
 from edgecnn.benchmarks.judge.budgets import load_budgets
 from edgecnn.benchmarks.judge.gate import Policy
@@ -24,11 +24,13 @@ from edgecnn.convert.keras.load import kernels_to_train
 from edgecnn.convert.sweep.settings_of_networks import settings_of_networks
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.kept_epoch import needs_validation
+from edgecnn.convert.training.model.custom_model import resolved
 from edgecnn.convert.training.model.networks import CNN
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.files import require_writable
+from edgecnn.edge.folder.file_names import BENCH_NAME
 from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.model.interface import HOW_TO_SAY, Interface, as_interface
 from edgecnn.edge.progress import SILENT, Progress
@@ -111,8 +113,10 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
     taken = as_interface(interface, images.fit or "letterbox")
     _require_interface(networks, taken)
     policy, exporting, folder = Policy(tuple(allow)), ExportConfig((model_format,), (precision,)), Path(out)
+    with said_of_a_sweep():
+        planned = settings_of_networks(config, networks, filters, arguments)
     dataset = data if isinstance(data, Dataset) else load_dataset(data, images)
-    configs = settings_of_networks(config, networks, filters, arguments, dataset.train.shape[2])
+    configs = tuple(resolved(item, dataset.train.shape[2]) for item in planned)
     for name, given in (("minutes", minutes), ("patience", config.patience)):
         if given is not None and dataset.val is None:
             raise needs_validation(name, dataset)
@@ -122,14 +126,18 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
     tuning = tuning_for(None, yardstick) if yardstick else None
     plain = FORMATS[model_format].file_name(precision)
     work = NetworkWork(dataset, exporting, tuning, plain, folder, taken, progress)
-    final, rungs = (configs, ()) if minutes is None else run_rungs(work, configs, minutes)
-    swept = [work.network(item, f"{place + 1} of {len(final)}") for place, item in enumerate(final)]
+    with said_of_a_sweep():
+        work.require_buildable(configs)
+        final, rungs = (configs, ()) if minutes is None else run_rungs(work, configs, minutes)
+        for item in final:
+            work.is_trained(item, work.folder_of(item))
+        swept = [work.network(item, f"{place + 1} of {len(final)}") for place, item in enumerate(final)]
     report = _measured(work, swept, policy, command)
     reach = None if reach_percent is None else reach_percent / 100
     kind = f"tuned, or the fastest plain {FORMATS[model_format].title} file" if tune else plain
     result = sweep_of(report, swept, reach, _shared(final) | {"file": kind}, rungs)
     with locked(folder, progress.say), replaced_together(folder) as new:
-        (new / "bench.json").write_bytes(to_json(report).encode())
+        (new / BENCH_NAME).write_bytes(to_json(report).encode())
         (new / "sweep.json").write_bytes(to_json(result).encode())
         save_sweep(new / "sweep.png", result, kind)
     return replace(result, report=report, picture=folder / "sweep.png")

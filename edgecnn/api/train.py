@@ -21,7 +21,7 @@ from edgecnn.edge.files import read_bytes
 from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.formats import format_of, is_exported
 from edgecnn.edge.inference.recorded_source import recorded_model, recorded_source
-from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.manifest import DatasetRecord, Manifest
 from edgecnn.edge.model.interface import HOW_TO_SAY, SCHEMES, Interface, as_interface, formula
 from edgecnn.edge.progress import SILENT, Progress
 
@@ -43,8 +43,7 @@ def train(
     With validation images the best epoch is kept. Ctrl-C keeps the best finished one: see `kept_for` of the result.
 
     Args:
-        data: Training and test images: a `Dataset`, or an argument of `edgecnn.load_dataset`. Default: MNIST, or the images in
-            the manifest of the .keras file to continue with.
+        data: Images: a `Dataset`, or an argument of `edgecnn.load_dataset`. Default: MNIST, or those in the model's manifest.
         out: Output folder for model.keras and its manifest. Default: artifacts/ plus the dataset's name.
         config: Epochs, recipe, seed, and the model to train.
         images: How images are read, class names, and the share of validation images, if `data` is not a `Dataset`.
@@ -59,7 +58,8 @@ def train(
 
     Raises:
         ArtifactError: If images, a checkpoint or a .keras file are damaged.
-        ConfigError: If settings, images and model do not fit together, the folder can't be written, or the loss becomes NaN.
+        ConfigError: If settings, images and model do not fit together (or test images may be among those that the model has
+            learnt), the folder can't be written, or the loss becomes NaN.
         MissingDependency: If TensorFlow is not installed.
         KeyboardInterrupt: If interrupted before an epoch ended; then no model is written.
     """
@@ -163,6 +163,8 @@ def _prepared(
     else:
         dataset = load_dataset(data, images)
     progress.say(dataset.describe())
+    if known:
+        _require_unlearnt(config.model or str(config.transfer), known.dataset, dataset.record(), progress)
     folder = Path(out) if out else Path("artifacts") / dataset.name
     return dataset, folder, fitted_interface(said or Interface(SCHEMES["unit"]), dataset)
 
@@ -171,6 +173,25 @@ def _manifest_of(config: TrainConfig) -> Manifest | None:
     """Return the manifest that lists the .keras file to train; None if there is no such file, or no manifest."""
     named = None if config.backbone else config.model or config.transfer
     return read_model(Path(named)).manifest if named and not is_exported(format_of(Path(named))) else None
+
+
+def _require_unlearnt(model: str, before: DatasetRecord, now: DatasetRecord, progress: Progress) -> None:
+    """Raise if test images were drawn from pictures that a model has learnt; say so of validation images."""
+    if before.source != now.source:
+        return
+    # Images of another size have another hash, although they may be drawn alike.
+    drawn_alike = before.split_off == now.split_off
+    drawn_anew = before.test_sha256 != now.test_sha256 and (not drawn_alike or before.fitted == now.fitted)
+    if before.split_off and now.split_off and drawn_anew:
+        first = before.split_off
+        fix = (
+            f"the pictures in {now.source} have changed, so keep the test images of before in a test/, the others in a train/"
+            if drawn_alike
+            else f"draw as before, with {field('test_share')}={first.test_share:g} and {field('split_seed')}={first.split_seed}"
+        )
+        raise ConfigError(f"{model} may have learnt some of these test images, which were drawn again: {fix}")
+    if now.validation and now.validation.val_share is not None and now.validation != before.validation:
+        progress.say(f"{model} may have learnt these validation images: the epoch that they choose may be too late a one")
 
 
 def _images_of_model(known: Manifest, data: str | Path | None, images: FolderOptions) -> Dataset:

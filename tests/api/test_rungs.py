@@ -24,6 +24,12 @@ class Work:
         self.progress = SimpleNamespace(say=self.said.append)
         self.trained_for: list[tuple[int, int]] = []
 
+    def is_trained(self, config: TrainConfig, folder: Path) -> bool:
+        return False
+
+    def folder_of(self, config: TrainConfig) -> Path:
+        return self.folder
+
     def trained(self, config: TrainConfig, folder: Path, said: str) -> Any:
         size = config.filters[0]
         assert folder == Path("out", "rungs", str(config.epochs), f"{size}-{size}-{size}")

@@ -1,6 +1,11 @@
 """A measured figure and its promise."""
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
+
+EDGECNN = str(Path(sys.executable).with_name("edgecnn"))
+"""The command that is measured."""
 
 
 @dataclass(frozen=True)

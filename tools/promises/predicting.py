@@ -1,4 +1,4 @@
-"""The time that `Classifier.predict` adds to the interpreter."""
+"""The time that edgecnn adds to the interpreter, or saves."""
 
 import itertools
 import time
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.model.preprocess import Images
 from tools.promises.claims import Claim, at_least, at_most
+from tools.promises.overhead import bare_run
 
 _TURNS = 200
 _RUNS = 200
@@ -68,7 +70,23 @@ def measure(folder: Path) -> list[Claim]:
             0.97,
             f"images per second, int8.tflite, one thread; median of {_BATCH_TURNS} turns",
         ),
+        _bound(folder / "float32.onnx", images[:100]),
     ]
+
+
+def _bound(path: Path, images: Images) -> Claim:
+    """Time runs in bound buffers and ONNX Runtime's own `run`, in turns."""
+    classifier = Classifier.load(path)
+    singles = classifier.singles(images)
+    own, bare = classifier.runtime.run, bare_run(classifier.runtime)
+    pairs = _in_turns(_each(own, singles, _RUNS), _each(bare, singles, _RUNS), _TURNS)
+    ours, theirs = (median(times) / _RUNS * 1e6 for times in zip(*pairs, strict=True))
+    return at_most(
+        "a run of float32.onnx in bound buffers / InferenceSession.run",
+        median(one / other for one, other in pairs),
+        1,
+        f"{ours:.1f} and {theirs:.1f} µs, float32 in and out; median of {_TURNS} turns of {_RUNS} runs",
+    )
 
 
 def _each(way: Callable[[Any], object], given: list[Any], runs: int) -> Callable[[], None]:

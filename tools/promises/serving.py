@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,9 +25,8 @@ from edgecnn.convert.keras.load import load_keras
 from edgecnn.convert.tflite.convert import to_tflite
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.inference.classifier import Classifier
-from tools.promises.claims import Claim, at_least, at_most
+from tools.promises.claims import EDGECNN, Claim, at_least, at_most
 
-_EDGECNN = str(Path(sys.executable).parent / "edgecnn")
 _TURNS = 4000
 _STARTS = 7
 _LOAD_SECONDS = 60
@@ -53,8 +51,6 @@ class _Server(NamedTuple):
 
 def measure(folder: Path) -> list[Claim]:
     """Measure a server of int8.tflite."""
-    if not shutil.which("wrk"):
-        sys.exit("benchmark: wrk is not installed: sudo apt-get install wrk")
     with tempfile.TemporaryDirectory() as scratch:
         picture = Path(scratch, "digit.png")
         Image.fromarray(load_test().images([47])[0][..., 0]).save(picture)
@@ -67,7 +63,7 @@ def measure(folder: Path) -> list[Claim]:
 
 @contextmanager
 def _serving(arguments: Sequence[str | Path]) -> Iterator[_Server]:
-    command = [_EDGECNN, "serve", *map(str, arguments), "--port", "0"]
+    command = [EDGECNN, "serve", *map(str, arguments), "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert process.stdout
@@ -170,7 +166,7 @@ def _starts(file: Path, picture: Path) -> list[Claim]:
         subprocess.run([sys.executable, "-c", f"import {_IMPORTS}"], capture_output=True, check=True)
         imported.append(time.perf_counter() - begin)
         begin = time.perf_counter()
-        subprocess.run([_EDGECNN, "predict", str(file), str(picture)], capture_output=True, check=True)
+        subprocess.run([EDGECNN, "predict", str(file), str(picture)], capture_output=True, check=True)
         predicted.append(time.perf_counter() - begin)
         begin = time.perf_counter()
         with _serving([file]) as server:

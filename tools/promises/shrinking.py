@@ -2,13 +2,11 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
-from tools.promises.claims import Claim, at_least, at_most
+from tools.promises.claims import EDGECNN, Claim, at_least, at_most
 from tools.promises.networks import time_of_fastest
 
-_EDGECNN = str(Path(sys.executable).with_name("edgecnn"))
 _FILTERS = ("32,32,32", "16,16,16", "8,16,12", "8,8,8", "4,8,8", "4,8,4", "2,8,4")
 
 
@@ -18,7 +16,7 @@ def measure(folder: Path) -> list[Claim]:
     out = folder.parent / "sweep"
     teacher = ["--teacher", str(folder / "model.keras")]
     options = [*teacher, "--epochs", "10", "--reach", "98.5", "--out", str(out), "--allow", "noise"]
-    subprocess.run([_EDGECNN, "sweep", *filters, *options], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([EDGECNN, "sweep", *filters, *options], check=True, stdout=subprocess.DEVNULL)
     sweep = json.loads((out / "sweep.json").read_text(encoding="utf-8"))
     first, *others = sweep["rows"]
     right = {",".join(map(str, row["network"]["filters"])): row for row in others}

@@ -1,6 +1,7 @@
 """The time a command takes to answer, compared with the imports it can't avoid, and to end after its answer."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -11,11 +12,10 @@ from statistics import median
 from PIL import Image
 
 from edgecnn.edge.data.dataset import load_test
-from tools.promises.claims import Claim, at_most
+from tools.promises.claims import EDGECNN, Claim, at_most
 
 _TURNS = 25
 _ENDS = 5
-_EDGECNN = str(Path(sys.executable).with_name("edgecnn"))
 
 
 def measure(folder: Path) -> list[Claim]:
@@ -26,11 +26,11 @@ def measure(folder: Path) -> list[Claim]:
         model = str(folder / "int8.tflite")
         commands = {
             "typer": [sys.executable, "-c", "import typer"],
-            "help": [_EDGECNN, "--help"],
-            "bench help": [_EDGECNN, "bench", "--help"],
+            "help": [EDGECNN, "--help"],
+            "bench help": [EDGECNN, "bench", "--help"],
             "five lines": [sys.executable, str(Path(__file__).with_name("baselines") / "five_lines.py"), model, str(digit)],
-            "predict": [_EDGECNN, "predict", model, str(digit)],
-            "predict --index": [_EDGECNN, "predict", model, "--index", "47"],
+            "predict": [EDGECNN, "predict", model, str(digit)],
+            "predict --index": [EDGECNN, "predict", model, "--index", "47"],
             # The imports that any typer command needs to run the file.
             "floor": [sys.executable, "-c", "import typer, numpy, ai_edge_litert.interpreter, PIL.Image"],
         }
@@ -63,21 +63,34 @@ def measure(folder: Path) -> list[Claim]:
             )
             for name, typed in (("predict", "digit.png"), ("predict --index", "--index 47"))
         ),
-        _end(folder),
+        *_ends(folder),
     ]
 
 
-def _end(folder: Path) -> Claim:
-    """Time a command that imports TensorFlow from its last line to its end."""
+def _ends(folder: Path) -> list[Claim]:
+    """Time commands that import TensorFlow from their last line to their end."""
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = shutil.copytree(folder, Path(scratch, "copy"))
+        quickly = ["--epochs", "1", "--filters", "4,4,4", "--out", str(Path(scratch, "small"))]
+        commands = {
+            "evaluate model.keras": ["evaluate", str(folder / "model.keras")],
+            "export --format tflite": ["export", str(copy / "model.keras"), "--format", "tflite"],
+            "train --epochs 1": ["train", *quickly],
+        }
+        return [_end(name, command) for name, command in commands.items()]
+
+
+def _end(name: str, command: list[str]) -> Claim:
     times = []
     for _ in range(_ENDS):
-        process = subprocess.Popen([_EDGECNN, "evaluate", str(folder / "model.keras")], stdout=subprocess.PIPE)
+        process = subprocess.Popen([EDGECNN, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         assert process.stdout
         last = 0.0
         for _line in process.stdout:
             last = time.perf_counter()
-        process.wait()
-        assert last, "edgecnn evaluate printed nothing"
+        code = process.wait()
+        assert last, f"edgecnn {name} printed nothing"
+        assert code == 0, f"edgecnn {name} ended with {code}"
         times.append(time.perf_counter() - last)
     said = ", ".join(f"{1e3 * taken:.0f}" for taken in times)
-    return at_most("edgecnn evaluate model.keras, last line to end, s", median(times), 0.3, f"{said} ms")
+    return at_most(f"edgecnn {name}, last line to end, s", median(times), 0.3, f"{said} ms")

@@ -10,9 +10,8 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from tools.promises.claims import Claim, at_least, at_most
+from tools.promises.claims import EDGECNN, Claim, at_least, at_most
 
-_EDGECNN = str(Path(sys.executable).with_name("edgecnn"))
 _SEEDS = (0, 1, 2)
 _TURNS = 3
 
@@ -89,6 +88,6 @@ def _of_seeds(epochs: int, least: float) -> Claim:
 def _trained(seed: int, epochs: int, *others: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         arguments = ["--seed", str(seed), "--epochs", str(epochs), "--out", scratch, "--json", f"{scratch}/result.json"]
-        subprocess.run([_EDGECNN, "train", *arguments, *others], check=True, capture_output=True)
+        subprocess.run([EDGECNN, "train", *arguments, *others], check=True, capture_output=True)
         found: dict[str, Any] = json.loads(Path(scratch, "result.json").read_text(encoding="utf-8"))
         return found

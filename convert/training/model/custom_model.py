@@ -14,6 +14,7 @@ from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.backbones import build_backbone
 from edgecnn.convert.training.model.builder import built_model, require_taken
 from edgecnn.convert.training.model.networks import build_network
+from edgecnn.convert.training.model.sources import source_sha256
 from edgecnn.convert.training.phases import HEAD
 from edgecnn.convert.training.recipes import usual_augment
 from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
@@ -36,8 +37,8 @@ def resolved(config: TrainConfig, channels: int) -> TrainConfig:
         channels: Channels of the images, which decide how the recipe varies them.
 
     Raises:
-        ConfigError: If `model` is not `module:function` or a .keras file, the module can't be imported, or the function does
-            not take an argument.
+        ConfigError: If `model` is not `module:function` or a .keras file, the module can't be imported or was edited since, or
+            the function does not take an argument.
         ArtifactError: If a file can't be read.
     """
     if config.augment is None:
@@ -51,9 +52,9 @@ def resolved(config: TrainConfig, channels: int) -> TrainConfig:
     if config.backbone or named.endswith(".keras"):
         return replace(config, source_sha256=sha256(read_bytes(Path(named))))
     load_keras()  # The module imports Keras too, but not quietly.
-    source = import_named(module_of(config)[0], f"{field('model')}={named}").__file__
+    module = import_named(module_of(config)[0], f"{field('model')}={named}")
     require_taken(named, config.arguments)
-    return replace(config, source_sha256=sha256(read_bytes(Path(source))) if source else None)
+    return replace(config, source_sha256=source_sha256(module))
 
 
 def module_of(config: TrainConfig) -> tuple[str, ...]:

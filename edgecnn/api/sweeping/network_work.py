@@ -2,6 +2,8 @@
 
 import gc
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,11 +17,11 @@ from edgecnn.convert.export.tuning.yardstick import Tuning
 from edgecnn.convert.training.checkpoint import begun, is_finished
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.fit.epoch_callback import Diverged
-from edgecnn.convert.training.model.custom_model import module_of
+from edgecnn.convert.training.model.custom_model import module_of, new_model, open_fitting
 from edgecnn.convert.training.records import TrainResult
 from edgecnn.edge.anatomy.summary import Summary, summarize
 from edgecnn.edge.data.dataset import Dataset
-from edgecnn.edge.errors import ArtifactError, ConfigError, field
+from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, field
 from edgecnn.edge.files import read_bytes
 from edgecnn.edge.folder.file_names import MODEL_NAME, TRAIN_NAME
 from edgecnn.edge.folder.model_file import read_model
@@ -72,9 +74,7 @@ class NetworkWork:
 
     def network(self, config: TrainConfig, place: str) -> SweptNetwork:
         """Train and export a network, unless that is already done."""
-        name = name_of(config)
-        folder = self.folder / folder_name(name)
-        said = f"{place}, {name}"
+        folder, said = self.folder_of(config), f"{place}, {name_of(config)}"
         self.trained(config, folder, said)
         self._export(config, folder, said)
         file = folder / (self._tuned(folder) or self.plain)
@@ -89,6 +89,10 @@ class NetworkWork:
             val_images=len(val.labels) if val else None,
             val_correct=int(correct(Classifier.load(file).split_probabilities(val), val.labels).sum()) if val else None,
         )
+
+    def folder_of(self, config: TrainConfig) -> Path:
+        """Return a network's folder."""
+        return self.folder / folder_name(name_of(config))
 
     def cost(self, config: TrainConfig, folder: Path) -> Summary:
         """Return what the trained Keras model in a folder costs."""
@@ -107,22 +111,13 @@ class NetworkWork:
             ConfigError: If the folder holds another network, or the network can't be trained.
             KeyboardInterrupt: If interrupted.
         """
-        interface = self.interface if config.model else None
-        started = begun(folder)
-        if started:
-            try:
-                fitted = fitted_interface(interface or _UNIT, self.dataset)
-                finished = is_finished(folder, config, self.dataset.record(), fitted)
-            except ConfigError as error:
-                reason = error.marked.removeprefix(f"{field('resume')}: ").split(": ")[0]
-                raise ConfigError(f"{reason}: name another folder with {field('out')}, or delete this one") from error
-            if finished:
-                self.progress.say(f"{said}: trained before")
-                return from_json(TrainResult, read_bytes(folder / TRAIN_NAME), str(folder / TRAIN_NAME))
+        if self.is_trained(config, folder):
+            self.progress.say(f"{said}: trained before")
+            return from_json(TrainResult, read_bytes(folder / TRAIN_NAME), str(folder / TRAIN_NAME))
         self.progress.say(f"{said}: training")
-        lines = _Lines(self.progress)
+        lines, interface, resume = _Lines(self.progress), self._interface(config), begun(folder)
         try:
-            result = train(self.dataset, folder, config=config, interface=interface, resume=started, progress=lines)
+            result = train(self.dataset, folder, config=config, interface=interface, resume=resume, progress=lines)
         except Diverged as error:
             reason = str(error).partition(": ")[0]
             raise ConfigError(f"{said}: {reason}: leave this network out, or train it alone at a lower rate") from error
@@ -131,6 +126,42 @@ class NetworkWork:
             self.progress.say("Interrupted: the same command continues.")
             raise KeyboardInterrupt
         return result
+
+    def require_buildable(self, configs: Sequence[TrainConfig]) -> None:
+        """Build each network of your own, and raise if it can't be trained: the last one might be found out after hours.
+
+        Raises:
+            ArtifactError: If a model does not have one input and one output, or could not be loaded again.
+            ConfigError: If a function fails, or its model does not fit the images.
+        """
+        own, shape, classes = [config for config in configs if config.model], self.dataset.train.shape, self.dataset.class_names
+        for place, config in enumerate(own):
+            self.progress.step(place, len(own), "building the networks")
+            open_fitting(new_model(config, shape, len(classes), ()), config, shape, len(classes), module_of(config))
+
+    def is_trained(self, config: TrainConfig, folder: Path) -> bool:
+        """Return whether a network is in a folder, trained.
+
+        Raises:
+            ArtifactError: If a file there is damaged.
+            ConfigError: If another network is there, or this one of other images.
+        """
+        if not begun(folder):
+            return False
+        other = f"name another folder with {field('out')}, or delete this one"
+        try:
+            fitted = fitted_interface(self._interface(config) or _UNIT, self.dataset)
+            found = is_finished(folder, config, self.dataset.record(), fitted)
+        except ConfigError as error:
+            reason = error.marked.removeprefix(f"{field('resume')}: ").split(": ")[0]
+            raise ConfigError(f"{reason}: {other}") from error
+        # Images are known by their pixels and the numbers of their classes.
+        if found and (named := Manifest.load(folder).class_names) != self.dataset.class_names:
+            raise ConfigError(f"{folder} was trained with other class names ({', '.join(named)}): {other}")
+        return found
+
+    def _interface(self, config: TrainConfig) -> Interface | None:
+        return self.interface if config.model else None
 
     def _export(self, config: TrainConfig, folder: Path, said: str) -> None:
         if self._tuned(folder) if self.tuning else self._has(folder, self.plain):
@@ -150,8 +181,10 @@ class NetworkWork:
         """Return the name of the file that tuning found to be the fastest; None if nothing was tuned, or it is damaged."""
         if self.tuning is None or not self._has(folder, self.plain):
             return None
-        # Only the best file of a tuned export is measured with other settings.
-        names = [artifact.path for artifact in Manifest.load(folder).artifacts if artifact.settings]
+        # Only the best file of a tuned export is measured with other settings. It may have been tuned for another machine.
+        machine, formats = self.tuning.yardstick.machine, self.exporting.formats
+        artifacts = [artifact for artifact in Manifest.load(folder).artifacts if artifact.format in formats]
+        names = [artifact.path for artifact in artifacts if artifact.settings and artifact.settings.machine == machine]
         return names[0] if names and self._has(folder, names[0]) else None
 
     def _has(self, folder: Path, name: str) -> bool:
@@ -164,6 +197,20 @@ class NetworkWork:
         except (ArtifactError, ConfigError):  # It does not exist, belongs to an earlier model, or is damaged.
             return False
         return True
+
+
+@contextmanager
+def said_of_a_sweep() -> Iterator[None]:
+    """Have errors of a training name a sweep's fields, and what helps there: it continues by itself."""
+    resume = field("resume")
+    try:
+        yield
+    except EdgeCnnError as error:
+        text = error.marked.replace(field("model"), field("networks"))
+        text = text.replace(f"train without {resume}", "delete its folder").replace(f"continue with {resume}", "sweep again")
+        if text == error.marked:
+            raise
+        raise type(error)(text) from error
 
 
 def arguments_of(config: TrainConfig) -> tuple[str, ...]:

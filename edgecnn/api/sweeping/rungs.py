@@ -36,19 +36,12 @@ def run_rungs(
     shown = ", then ".join(map(str, sizes))
     work.progress.say(f"Successive halving of {counted(len(configs), 'network')}: {shown}, each time for twice as many epochs")
     work.progress.say("First one epoch of each, to learn how long it takes")
-    timed = _seconds_of_an_epoch(work, configs, minutes)
-    once = planned_seconds(timed)
-    # A first rung of one epoch has just been trained, unless it is also the last one, which has other folders.
-    twice = 0.0 if len(sizes) > 1 else sum(timed)
-    first = max(int((60 * minutes - sum(timed)) // once), int(60 * minutes >= once + twice))
-    if first < 1:
-        raise ConfigError(
-            f"{field('minutes')}={minutes:g} is too short for {counted(len(configs), 'network')}, which need about "
-            f"{(once + twice) / 60:.1f}: give more, or name fewer"
-        )
+    first, seconds = _planned(_seconds_of_an_epoch(work, configs, minutes), minutes)
     plan = ", ".join(f"{size} for {counted(first * 2**rung, 'epoch')}" for rung, size in enumerate(sizes))
-    about = (first * once + (twice if first == 1 else sum(timed))) / 60
-    work.progress.say(f"Plan: {plan}; at most about {about:.1f} minutes of training, then export and measurement")
+    work.progress.say(f"Plan: {plan}; at most about {seconds / 60:.1f} minutes of training, then export and measurement")
+    last = first * 2 ** (len(sizes) - 1)
+    for config in configs:  # Each of them may be among the last.
+        work.is_trained(replace(config, epochs=last), work.folder_of(config))
     rungs, left = [], tuple(configs)
     for number, size in enumerate(sizes[1:]):
         found = list(_trained(work, left, first * 2**number))
@@ -62,7 +55,21 @@ def run_rungs(
         rungs.append(Rung(first * 2**number, tuple(found)))
         left = tuple(left[place] for place in kept)
         work.progress.say(rungs[-1].to_text())
-    return tuple(replace(config, epochs=first * 2 ** (len(sizes) - 1)) for config in left), tuple(rungs)
+    return tuple(replace(config, epochs=last) for config in left), tuple(rungs)
+
+
+def _planned(timed: Sequence[float], minutes: float) -> tuple[int, float]:
+    """Return the number of epochs of the first rung, and the seconds of all trainings; raise if there is no time for one."""
+    once = planned_seconds(timed)
+    # A first rung of one epoch has just been trained, unless it is also the last one, which has other folders.
+    twice = 0.0 if len(rung_sizes(len(timed))) > 1 else sum(timed)
+    first = max(int((60 * minutes - sum(timed)) // once), int(60 * minutes >= once + twice))
+    if first < 1:
+        raise ConfigError(
+            f"{field('minutes')}={minutes:g} is too short for {counted(timed, 'network')}, which need about "
+            f"{(once + twice) / 60:.1f}: give more, or name fewer"
+        )
+    return first, first * once + (twice if first == 1 else sum(timed))
 
 
 def _seconds_of_an_epoch(work: NetworkWork, configs: Sequence[TrainConfig], minutes: float) -> list[float]:

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edgecnn.convert.sweep.settings_of_networks import settings_of_networks
 from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.model.custom_model import resolved
 from edgecnn.edge.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("module")
@@ -13,7 +15,7 @@ SIZES = ((4, 4, 4), (2, 3, 4))
 
 
 def found(networks: tuple[str, ...], sizes: Any = (), arguments: Any = None) -> list[tuple[Any, ...]]:
-    settings = settings_of_networks(TrainConfig(epochs=3), networks, sizes, arguments or {}, 1)
+    settings = [resolved(one, 1) for one in settings_of_networks(TrainConfig(epochs=3), networks, sizes, arguments or {})]
     assert {config.epochs for config in settings} == {3}
     return [(config.model or config.network, config.filters, config.arguments, config.dropout) for config in settings]
 
@@ -29,8 +31,11 @@ def test_a_function_has_every_combination_of_its_arguments_and_no_filters() -> N
         ("own_nets:sized", default, ("width=2", "norm=true"), None),
         ("own_nets:sized", default, ("width=3", "norm=true"), None),
     ]
-    (config,) = settings_of_networks(TrainConfig(), ("own_nets:sized",), (), {}, 1)
-    assert config.source_sha256
+
+
+def test_sizes_and_values_come_in_any_kind_of_list() -> None:
+    assert found(("cnn",), [[4, 4, 4]]) == found(("cnn",), ((4, 4, 4),))
+    assert found(("own_nets:sized",), (), {"width": np.array([2, 3])}) == found(("own_nets:sized",), (), {"width": (2, 3)})
 
 
 def test_each_network_gets_the_arguments_that_it_takes() -> None:
@@ -56,8 +61,10 @@ def test_each_network_gets_the_arguments_that_it_takes() -> None:
             "no network takes depth: cnn takes dropout; own_nets:sized takes width, activation, norm, rate; own_nets:grey ",
         ),
         ((), SIZES, {}, "networks names no network: name one of cnn, strided, separable, or module:function"),
-        (("own_nets:sized",), (), {"activation": "relu"}, "activation needs a list of values, .*, got 'relu'"),
-        (("own_nets:sized",), (), {"width": []}, "width needs a list of values"),
+        (("own_nets:sized",), (), {"activation": "relu"}, "arguments needs a list of values, .*, got activation='relu'"),
+        (("own_nets:sized",), (), {"width": []}, r"arguments needs a list of values, .*, got width=\[\]"),
+        (("own_nets:sized",), (), {"width": 8}, "arguments needs a list of values, .*, got width=8"),
+        (("cnn",), (8, 16, 32), {}, r"filters needs a list of values, for example \(8, 16, 32\) in a list, got 8"),
         (("own_nets:nothing",), (), {}, "own_nets has no function nothing"),
         (("own_nets:sized", "own_nets:sized"), (), {}, "networks names a network twice"),
         (("cnn",), SIZES, {"dropout": [0.3, ".30"]}, "arguments names a value twice"),

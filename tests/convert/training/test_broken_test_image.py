@@ -30,6 +30,8 @@ def test_the_test_images_may_be_mended_before_the_result(tmp_path: Path) -> None
     result = train(mended, config, out, UNIT, resume=True)
     assert (len(result.history), result.dataset.test_sha256) == (1, mended.test.sha256)
     # Once there is a result, it is of these test images.
+    with pytest.raises(ConfigError, match="has finished its 1 epoch"):
+        train(mended, config, out, UNIT, resume=True)
     broken.unlink()
     with pytest.raises(ConfigError, match="was trained on other images"):
         train(load_dataset(tmp_path / "photos", options), config, out, UNIT, resume=True)

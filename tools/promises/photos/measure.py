@@ -1,4 +1,4 @@
-"""How photos are read for training: beside Keras's own input pipeline, by one process and by two, and in flat memory."""
+"""How photos are read for training: beside Keras's own input pipeline, on one core and on two, and in flat memory."""
 
 import json
 import subprocess
@@ -12,12 +12,9 @@ import numpy as np
 from PIL import Image
 
 from edgecnn.convert.keras.load import load_keras
-from edgecnn.convert.training.reading.decoder_processes import DecoderProcesses
-from edgecnn.edge.data.splits import FileSplit
-from tools.promises.claims import Claim, at_least, at_most
+from tools.promises.claims import EDGECNN, Claim, at_least, at_most
 from tools.promises.memory import peak_mib
 
-_EDGECNN = str(Path(sys.executable).with_name("edgecnn"))
 # All of them fit into both caches; Keras keeps float32, 12 GB of 224x224.
 _IMAGES = 20_000
 _FEW = 2_000
@@ -42,7 +39,7 @@ def measure(folder: Path) -> list[Claim]:
     with tempfile.TemporaryDirectory(dir="/var/tmp") as scratch:  # /tmp is often memory.
         many, few = (_data(Path(scratch), count) for count in (_IMAGES, _FEW))
         by_side = [claim for side in _SIDES for claim in _beside_keras(many, side, Path(scratch) / "out")]
-        return [*by_side, _transfer(few, Path(scratch)), _of_two_processes(few / "train"), _memory(Path(scratch), few)]
+        return [*by_side, _transfer(few, Path(scratch)), _of_two_cores(many), _memory(Path(scratch), few)]
 
 
 def _data(scratch: Path, count: int) -> Path:
@@ -86,7 +83,7 @@ def _edgecnn(photos: Path, side: int, out: Path) -> list[float]:
     model = ("--model", "tools.promises.photos.keras_fit:network", "--preprocess", "unit", "--size", f"{side}x{side}")
     recipe = ("--recipe", "notebook", "--learning-rate", str(_RATE), "--batch-size", str(_BATCH), "--augment", "photo")
     files = ("--data", str(photos), "--out", str(out), "--json", str(out / "result.json"))
-    subprocess.run([_EDGECNN, "train", *model, *recipe, *files, "--epochs", str(_EPOCHS)], check=True, capture_output=True)
+    subprocess.run([EDGECNN, "train", *model, *recipe, *files, "--epochs", str(_EPOCHS)], check=True, capture_output=True)
     return [epoch["seconds"] for epoch in json.loads((out / "result.json").read_text(encoding="utf-8"))["history"]]
 
 
@@ -103,7 +100,7 @@ def _transfer(photos: Path, scratch: Path) -> Claim:
     files = ("--data", str(photos), "--weights", str(weights), "--out", str(scratch / "out"))
     options = ("--size", f"{_SMALL}x{_SMALL}", "--val-share", "0.1", "--epochs", str(_TRANSFER_EPOCHS))
     start = time.monotonic()
-    command = [_EDGECNN, "train", "--transfer", "mobilenetv2", *files, *options]
+    command = [EDGECNN, "train", "--transfer", "mobilenetv2", *files, *options]
     subprocess.run(command, check=True, capture_output=True)
     return at_most(
         "edgecnn train --transfer mobilenetv2, minutes",
@@ -113,41 +110,41 @@ def _transfer(photos: Path, scratch: Path) -> Claim:
     )
 
 
-def _of_two_processes(folder: Path) -> Claim:
-    names = tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*.jpg")))
-    side = _SMALL
-    split = FileSplit(folder, names, np.zeros(len(names), np.int64), (side, side, 3), "letterbox")
-    rates: dict[int, list[float]] = {1: [], 2: []}
+def _of_two_cores(photos: Path) -> Claim:
+    """Time the input path without a training, on one core and on two, in turns."""
+    command = [sys.executable, "-m", "tools.promises.photos.read_batches", str(photos), str(_SMALL), str(_BATCH)]
+    found: dict[int, list[list[float]]] = {1: [], 2: []}
     for _ in range(_RATES):
-        for count, found in rates.items():
-            processes = DecoderProcesses(count)
-            processes.start(split, range(_BATCH))()  # They have imported everything.
-            start = time.monotonic()
-            processes.start(split, range(len(names)))()
-            found.append(len(names) / (time.monotonic() - start))
-            processes.close()
-    one, two = median(rates[1]), median(rates[2])
+        for cores, rows in found.items():
+            done = subprocess.run([*command, str(cores)], check=True, capture_output=True, text=True)
+            rows.append([float(word) for word in done.stdout.split()])
+    one, two = ([median(column) for column in zip(*rows, strict=True)] for rows in found.values())
     return at_least(
-        "images decoded a second, two processes / one",
-        median(b / a for a, b in zip(rates[1], rates[2], strict=True)),
+        "images made ready a second, two cores / one",
+        median(b[0] / a[0] for a, b in zip(*found.values(), strict=True)),
         1.8,
-        f"{two:,.0f} and {one:,.0f}, JPEGs of 320x240 into {side}x{side}",
+        f"{two[0]:,.0f} and {one[0]:,.0f}, JPEGs of 320x240 into {_SMALL}x{_SMALL}, varied; kept ones {two[1]:,.0f} and "
+        f"{one[1]:,.0f}; processor time an image: {two[2]:.2f} ms in the training's process, {two[3]:.2f} in those that decode",
     )
 
 
 def _memory(scratch: Path, few: Path) -> Claim:
-    counts, peaks = (_FEW, 4 * _FEW), []
+    counts = (_FEW, 4 * _FEW)
     size = f"{_SMALL}x{_SMALL}"
-    for count, photos in zip(counts, (few, _data(scratch, counts[1])), strict=True):
-        # As many steps with each: memory grows with the steps, however few images there are.
-        epochs = str(_EPOCHS * counts[1] // count)
-        options = ("--size", size, "--epochs", epochs, "--filters", "4,4,4", "--out", scratch / "small")
+
+    def peak(photos: Path, epochs: int) -> float:
+        options = ("--size", size, "--epochs", str(epochs), "--filters", "4,4,4", "--out", scratch / "small")
         # What the allocator leaves unused differs by tens of MiB between two runs; it only adds.
-        peaks.append(min(peak_mib("train", "--data", photos, *options, start=("-c", _CACHE_ONLY)) for _ in range(_PEAKS)))
+        return min(peak_mib("train", "--data", photos, *options, start=("-c", _CACHE_ONLY)) for _ in range(_PEAKS))
+
+    # Memory also grows with the training's length, however few images there are: as many epochs, and as many steps.
+    same_epochs, same_steps = peak(few, _EPOCHS), peak(few, _EPOCHS * counts[1] // counts[0])
+    most = peak(_data(scratch, counts[1]), _EPOCHS)
     return at_most(
         "growth of memory beyond the cache, KiB an image",
-        (peaks[1] - peaks[0]) * 1024 / (counts[1] - counts[0]),
+        (most - min(same_epochs, same_steps)) * 1024 / (counts[1] - counts[0]),
         2.7,  # A tenth of the pixels: more than names and labels take.
-        f"{peaks[0]:.0f} and {peaks[1]:.0f} MiB for {counts[0]:,} and {counts[1]:,} images, {_CACHED} of them cached; "
-        f"an image has {3 * _SMALL**2 / 1024:.0f} KiB of pixels",
+        f"{same_epochs:.0f} MiB for {counts[0]:,} images in {_EPOCHS} epochs, {same_steps:.0f} for them in as many steps as "
+        f"{counts[1]:,} take in {_EPOCHS}, {most:.0f} for those; {_CACHED} images cached; an image has "
+        f"{3 * _SMALL**2 / 1024:.0f} KiB of pixels",
     )

@@ -1,0 +1,81 @@
+"""A model that is trained further is not tested on images that it has learnt."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import edgecnn as ec
+from tests.cli.commands.own_things import photos
+
+CONFIG = ec.TrainConfig(epochs=1)
+
+
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of photos without a test/, and a model that was trained on them, in `model`."""
+    root = tmp_path_factory.mktemp("pets")
+    photos(str(root / "parts"), test=3)
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            (root / "photos" / name).mkdir(parents=True, exist_ok=True)
+            for picture in (root / "parts" / part / name).iterdir():
+                shutil.move(picture, root / "photos" / name / f"{part}-{picture.name}")
+    ec.train(root / "photos", root / "model", config=replace(CONFIG, filters=(2, 2, 2)), images=options())
+    return root
+
+
+def options(**more: Any) -> ec.FolderOptions:
+    return ec.FolderOptions(**({"test_share": 0.5} | more))
+
+
+def train_further(data: Path, out: Path, images: ec.FolderOptions, **how: Any) -> ec.TrainResult:
+    return ec.train(data, out, config=replace(CONFIG, **how), images=images)
+
+
+@pytest.mark.parametrize("how", ["model", "transfer"])
+def test_the_same_draw_is_none_of_the_learnt_images(how: str, pets: Path, tmp_path: Path) -> None:
+    named = {how: str(pets / "model" / "model.keras")}
+    assert train_further(pets / "photos", tmp_path, options(), **named).test_images == 8
+
+
+@pytest.mark.parametrize("other", [{"split_seed": 3}, {"test_share": 0.2}])
+def test_another_draw_is_refused_with_that_of_before(other: dict[str, Any], pets: Path, tmp_path: Path) -> None:
+    with pytest.raises(ec.ConfigError, match=r"model\.keras may have learnt .* test_share=0\.5 and split_seed=0"):
+        train_further(pets / "photos", tmp_path, options(**other), transfer=str(pets / "model" / "model.keras"))
+
+
+def test_more_pictures_are_drawn_anew_unless_they_have_a_test_folder(pets: Path, tmp_path: Path) -> None:
+    source = pets / "photos"
+    before = ec.load_dataset(source, options())
+    more = [source / "cat" / f"another-{number}.png" for number in range(3)]
+    for picture in more:
+        shutil.copy(next((source / "dog").iterdir()), picture)
+    named = {"transfer": str(pets / "model" / "model.keras")}
+    try:
+        assert ec.load_dataset(source, options()).test.sha256 != before.test.sha256
+        with pytest.raises(ec.ConfigError, match=rf"pictures in {source} have changed.* test/"):
+            train_further(source, tmp_path, options(), **named)
+    finally:
+        for picture in more:
+            picture.unlink()
+    # Those of another folder are none that it has learnt.
+    elsewhere = shutil.copytree(source, tmp_path / "elsewhere")
+    assert train_further(elsewhere, tmp_path / "out", options(split_seed=3), **named).test_images == 8
+
+
+def test_validation_images_that_it_may_have_learnt_are_named(pets: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+
+    class Said:
+        def say(self, text: str) -> None:
+            said.append(text)
+
+        def step(self, done: int, total: int, text: str) -> None:
+            pass
+
+    config = replace(CONFIG, model=str(pets / "model" / "model.keras"))
+    ec.train(pets / "photos", tmp_path, config=config, images=options(val_share=0.3), progress=Said())
+    assert any("model.keras may have learnt these validation images" in text for text in said)

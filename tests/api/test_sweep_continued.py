@@ -1,0 +1,137 @@
+"""What a sweep finds in its folder is taken only if it is what was asked for, and what can't work is said before the hours."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import edgecnn as ec
+from edgecnn.api.sweeping.network_work import NetworkWork
+from edgecnn.convert.export.config import ExportConfig
+from edgecnn.convert.training.model.custom_model import resolved
+from edgecnn.edge.export_records import Settings
+from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.progress import SILENT
+from tests.convert.training.own_nets import MODULE
+
+CONFIG = ec.TrainConfig.of_recipe("notebook", epochs=3, filters=(2, 2, 2), network="strided")
+NAME = "strided-2-2-2"
+
+
+@pytest.fixture(scope="module")
+def images(idx_folder: Path) -> ec.Dataset:
+    return ec.load_dataset(idx_folder, ec.FolderOptions(val_share=0.2))
+
+
+@pytest.fixture(scope="module")
+def trained(images: ec.Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a network was trained for three epochs."""
+    out = tmp_path_factory.mktemp("sweep")
+    work(images, out).trained(resolved(CONFIG, 1), out / NAME, "1 of 1")
+    return out
+
+
+def work(images: ec.Dataset, out: Path, interface: Any = None) -> NetworkWork:
+    return NetworkWork(images, ExportConfig(("tflite",), ("int8",)), None, "int8.tflite", out, interface, SILENT)
+
+
+def test_what_was_trained_with_the_same_settings_is_taken(images: ec.Dataset, trained: Path) -> None:
+    here = work(images, trained)
+    assert here.is_trained(resolved(CONFIG, 1), trained / NAME)
+    assert not here.is_trained(resolved(replace(CONFIG, epochs=4), 1), trained / NAME)  # It goes on.
+    assert not here.is_trained(resolved(CONFIG, 1), trained / "strided-2-2-3")
+
+
+@pytest.mark.parametrize(("other", "said"), [({"epochs": 2}, "epochs=2"), ({"patience": 1}, "patience=1")])
+def test_more_epochs_than_asked_for_are_not_taken(other: dict[str, Any], said: str, images: ec.Dataset, trained: Path) -> None:
+    record = trained / NAME / "checkpoint" / "checkpoint.json"
+    text = record.read_text()
+    losses = iter((1.0, 2.0, 3.0))  # With a patience of one, the second epoch would have been the last.
+    lines = [
+        f"{line.partition(':')[0]}: {next(losses)}," if '"val_loss":' in line else line
+        for line in text.splitlines(keepends=False)
+    ]
+    record.write_text("\n".join(lines))
+    try:
+        with pytest.raises(ec.ConfigError, match=rf"{NAME} was trained with epochs=3, not .*{said}: name another folder"):
+            work(images, trained).is_trained(resolved(replace(CONFIG, **other), 1), trained / NAME)
+    finally:
+        record.write_text(text)
+
+
+def test_corrected_class_names_are_not_those_of_the_files(images: ec.Dataset, trained: Path) -> None:
+    other = replace(images, class_names=("vertical", *images.class_names[1:]))
+    with pytest.raises(ec.ConfigError, match=rf"{NAME} was trained with other class names \({', '.join(images.class_names)}\)"):
+        work(other, trained).is_trained(resolved(CONFIG, 1), trained / NAME)
+
+
+class Tuned:
+    """A way to tune, of which only the machine matters."""
+
+    def __init__(self) -> None:
+        self.yardstick = type("Yardstick", (), {"machine": "this one"})()
+
+
+@pytest.mark.parametrize(
+    ("machine", "name", "taken"),
+    [("this one", "tuned.tflite", True), ("Cortex-A72", "tuned.tflite", False), ("this one", "tuned.onnx", False)],
+)
+def test_a_file_tuned_for_another_machine_or_of_another_format_is_not_taken(
+    machine: str, name: str, taken: bool, images: ec.Dataset, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuning: Any = Tuned()
+    here = replace(work(images, trained), tuning=tuning)
+    manifest = Manifest.load(trained / NAME)
+    artifact = replace(manifest.keras_model(), path=name, format=Path(name).suffix[1:], settings=Settings(machine, "time", ()))
+    monkeypatch.setattr(Manifest, "load", lambda folder: replace(manifest, artifacts=(*manifest.artifacts, artifact)))
+    monkeypatch.setattr(NetworkWork, "_has", lambda self, folder, name: True)
+    assert here._tuned(trained / NAME) == (name if taken else None)
+
+
+@pytest.fixture
+def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    (tmp_path / "own_nets.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    sys.modules.pop("own_nets", None)
+    yield
+    sys.modules.pop("own_nets", None)
+
+
+@pytest.mark.usefixtures("nets")
+@pytest.mark.parametrize(
+    ("networks", "arguments", "message"),
+    [
+        (["own_nets:sized"], {"width": [2, 0]}, r"^networks=own_nets:sized fails .* width=0"),
+        (["own_nets:missing"], {}, "^networks=own_nets:missing: own_nets has no function missing"),
+        (["strided", "own_nets:binary"], {}, "own_nets:binary gives .* but the images have 3 classes"),
+    ],
+)
+def test_a_network_that_can_not_be_trained_is_found_before_the_first_is_trained(
+    networks: list[str], arguments: dict[str, list[int]], message: str, images: ec.Dataset
+) -> None:
+    sizes = [(2, 2, 2)] if "strided" in networks else []
+    with pytest.raises(ec.ConfigError, match=message):
+        ec.sweep(sizes, images, "out", networks=networks, arguments=arguments, config=CONFIG, interface="raw")
+    assert not list(Path().glob("out/*"))
+
+
+def test_a_folder_of_other_settings_is_found_before_the_first_is_trained(images: ec.Dataset, trained: Path) -> None:
+    before = set(trained.iterdir())
+    with pytest.raises(ec.ConfigError, match=rf"{NAME} was trained with seed=0, not 1"):
+        ec.sweep([(2, 2, 3), (2, 2, 2)], images, trained, networks=["strided"], config=replace(CONFIG, seed=1))
+    assert set(trained.iterdir()) == before
+
+
+def test_a_damaged_checkpoint_is_said_to_be_deleted(images: ec.Dataset, trained: Path) -> None:
+    checkpoint = next((trained / NAME / "checkpoint").glob("epoch-3.keras"))
+    whole = checkpoint.read_bytes()
+    checkpoint.write_bytes(whole[:-1] + bytes(np.array([whole[-1] ^ 1], np.uint8)))
+    try:
+        with pytest.raises(ec.ArtifactError, match=r"epoch-3\.keras is damaged .*: delete its folder$"):
+            ec.sweep([(2, 2, 2)], images, trained, networks=["strided"], config=replace(CONFIG, epochs=4))
+    finally:
+        checkpoint.write_bytes(whole)

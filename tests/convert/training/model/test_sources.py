@@ -1,0 +1,82 @@
+"""The hash of a user's function changes with each file that its network follows from."""
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from edgecnn.convert.training.model.sources import source_sha256
+from edgecnn.edge.errors import ConfigError
+from edgecnn.edge.files import sha256
+
+FILES = {
+    "nets.py": "import json\nimport keras\n\ndef small(shape, classes):\n    from blocks import block\n",
+    "blocks.py": "import zoo.deep\nWIDTH = 8\n",
+    "zoo/__init__.py": "",
+    "zoo/deep.py": "from . import parts\n",
+    "zoo/parts.py": "",
+    "plots.py": "",
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    yield tmp_path
+    forget()
+
+
+def forget() -> None:
+    for name in ("nets", "blocks", "zoo", "zoo.deep", "zoo.parts", "plots"):
+        sys.modules.pop(name, None)
+    importlib.invalidate_caches()
+
+
+def imported(name: str = "nets") -> ModuleType:
+    forget()
+    return importlib.import_module(name)
+
+
+@pytest.mark.parametrize("name", ["nets.py", "blocks.py", "zoo/__init__.py", "zoo/deep.py", "zoo/parts.py"])
+def test_an_edit_of_any_file_that_it_imports_counts(name: str, folder: Path) -> None:
+    before = source_sha256(imported())
+    assert source_sha256(imported()) == before
+    with (folder / name).open("a") as file:
+        file.write("# edited\n")
+    assert source_sha256(imported()) != before
+
+
+def test_other_files_of_the_folder_do_not_count(folder: Path) -> None:
+    before = source_sha256(imported())
+    (folder / "plots.py").write_text("# edited")
+    assert source_sha256(imported()) == before
+
+
+def test_a_module_that_imports_nothing_here_has_the_hash_of_its_file(folder: Path) -> None:
+    assert source_sha256(imported("plots")) == sha256((folder / "plots.py").read_bytes())
+
+
+def test_a_module_of_a_package_counts_with_its_package(folder: Path) -> None:
+    before = source_sha256(imported("zoo.deep"))
+    (folder / "zoo" / "__init__.py").write_text("# edited")
+    assert source_sha256(imported("zoo.deep")) != before
+
+
+def test_an_installed_module_is_its_file_alone() -> None:
+    assert source_sha256(pytest) == sha256(Path(str(pytest.__file__)).read_bytes())
+
+
+def test_what_python_imported_must_be_what_the_file_says(folder: Path) -> None:
+    nets = imported()
+    before = source_sha256(nets)
+    (folder / "nets.py").write_text(FILES["nets.py"] + "# edited\n")
+    with pytest.raises(ConfigError, match=r"nets\.py.* has changed since Python imported it"):
+        source_sha256(nets)
+    assert source_sha256(importlib.reload(nets)) != before
