@@ -58,7 +58,7 @@ class ConfigError(EdgeCnnError):
 
 
 class GateFailed(EdgeCnnError):
-    """A measured file exceeds its budget."""
+    """A measured file exceeds its budget, or none can be made that is accurate enough."""
 
     exit_code = 3
 

@@ -7,6 +7,8 @@ from edgecnn.edge.formats import CalibrationName
 
 GAIN = 0.99
 """What is not shown to cost less than this share is not worth a file or an argument of its own."""
+FASTER = 0.95
+"""Share of a float file's time that a quantized file must be below to be faster: what is closer to 1 may be chance."""
 
 
 @dataclass(frozen=True)

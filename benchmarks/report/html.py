@@ -13,7 +13,7 @@ from edgecnn.benchmarks.report import mistakes, plots
 from edgecnn.benchmarks.report.pareto import front, pareto_points
 from edgecnn.benchmarks.report.recommendations import Pick, advice, recommend
 from edgecnn.benchmarks.report.remarks import remarks
-from edgecnn.benchmarks.report.tables import Grid, empty_call_ns, grids, near_resolution, unstable
+from edgecnn.benchmarks.report.tables import Grid, empty_call_ns, grids, marks, unstable
 from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import MissingDependency
@@ -145,22 +145,8 @@ def _bars(report: Report, tables: Iterable[Grid]) -> list[tuple[Grid, tuple[floa
 
 
 def _marks(report: Report) -> list[tuple[str, str]]:
-    percentiles = [item for file in report.files for item in file.latency.percentiles]
-    marks = [
-        (any(unstable(report, file) for file in report.files), "!", "unstable, for the reasons above"),
-        (
-            any(item.value_ns is not None and near_resolution(report, item.value_ns) for item in percentiles),
-            "~",
-            "so short that the cost of the loop itself matters",
-        ),
-        (any(item.value_ns is None for item in percentiles), "needs n", "needs this many runs to be known"),
-        (
-            any(file.throughput and file.throughput.one_by_one for file in report.files),
-            "*",
-            "the file takes a fixed number of images, so its batches are loops",
-        ),
-    ]
-    return [(mark, meaning) for shown, mark, meaning in marks if shown]
+    first = [("!", "unstable, for the reasons above")] if any(unstable(report, file) for file in report.files) else []
+    return [*first, *marks(report)]
 
 
 def _picked(picks: Sequence[Pick]) -> list[PickedFile]:

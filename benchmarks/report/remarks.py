@@ -8,6 +8,7 @@ from edgecnn.benchmarks.machine.noise import OTHERS_CORES
 from edgecnn.benchmarks.results.no_faster import TimedFile, no_faster_than_float
 from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.edge.data.pixel_digests import conflict_note
+from edgecnn.edge.export_records import FASTER
 
 # Of the reasons why times are unstable: most machines have one, which shows in every file.
 _REASONS = 5
@@ -96,7 +97,7 @@ def no_faster_remarks(report: Report) -> list[tuple[FileResult, str]]:
     for place, other, ratio in no_faster_than_float([TimedFile(f.artifact, f.runtime, f.threads, f.launches) for f in files]):
         what = "is slower here than" if ratio.low > 1 else "is not shown to be faster here than"
         if ratio.high < 1:
-            what = "is not shown to be 5 % faster here than"
+            what = f"is not shown to be {100 * (1 - FASTER):.0f} % faster here than"
         gained = "it mostly saves size" if ratio.high < 1 else "it saves size alone"
         figures = f"{ratio.as_ratio()} of its time"
         found.append((files[place], f"{what} {files[other].name}, {figures}: {gained}.{_where(files[place])}"))

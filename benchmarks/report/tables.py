@@ -55,7 +55,30 @@ def empty_call_ns(report: Report) -> int:
     return int(np.median(report.empty_call.unpack()))
 
 
-def near_resolution(report: Report, time_ns: float) -> bool:
+def marks(report: Report) -> list[tuple[str, str]]:
+    """Return the marks of latencies and rates in the tables, each with its meaning; `!` has its reasons elsewhere."""
+    percentiles = [item for file in report.files for item in file.latency.percentiles]
+    known = [
+        (
+            any(item.value_ns is None for item in percentiles),
+            "needs N",
+            "this percentile needs N runs. Measure more of them",
+        ),
+        (
+            any(item.value_ns is not None and _near_resolution(report, item.value_ns) for item in percentiles),
+            "~",
+            "so short that the timing loop itself is a notable part of it",
+        ),
+        (
+            any(file.throughput and file.throughput.one_by_one for file in report.files),
+            "*",
+            "the file takes a fixed number of images, so each batch is a loop",
+        ),
+    ]
+    return [(mark, meaning) for shown, mark, meaning in known if shown]
+
+
+def _near_resolution(report: Report, time_ns: float) -> bool:
     """Tell whether the loop's own cost is a notable part of a time."""
     return time_ns < _NEAR_RESOLUTION * empty_call_ns(report)
 
@@ -123,7 +146,7 @@ def _start(report: Report) -> Grid:
 def _percentile(report: Report, item: Percentile) -> str:
     if item.value_ns is None:
         return f"needs {item.needed_runs:,}"
-    return figure(item.value_ns / 1e3) + ("~" if near_resolution(report, item.value_ns) else "")
+    return figure(item.value_ns / 1e3) + ("~" if _near_resolution(report, item.value_ns) else "")
 
 
 def _ratio(report: Report, file: FileResult) -> str:

@@ -9,7 +9,7 @@ from edgecnn.benchmarks.report.markdown import escaped, table_row
 from edgecnn.benchmarks.report.pareto import pareto_points
 from edgecnn.benchmarks.report.recommendations import advice, recommend
 from edgecnn.benchmarks.report.remarks import remarks, unstable_lines, verdict
-from edgecnn.benchmarks.report.tables import empty_call_ns, grid_text, grids, percent_name
+from edgecnn.benchmarks.report.tables import empty_call_ns, grid_text, grids, marks, percent_name
 from edgecnn.benchmarks.results.records import FileResult, Latency, Report
 from edgecnn.benchmarks.statistics.intervals import Interval
 from edgecnn.edge.text import WIDTH, counted, paragraphs, printable
@@ -84,13 +84,7 @@ def warnings(report: Report, every: bool) -> list[str]:
     lines += unstable_lines("Unstable times, marked with !:", [f"{item.text} ({item.name})" for item in report.noise], every)
     if report.allowed:
         lines.append(f"Judged anyway, as asked: {', '.join(report.allowed)}.")
-    cells = [cell for grid in grids(report)[:1] for row in grid.rows for cell in row]
-    if any("needs" in cell for cell in cells):
-        lines.append("needs N: this percentile needs N runs. Measure more of them.")
-    if any("~" in cell for cell in cells):
-        lines.append("~: so short that the timing loop itself is a notable part of it.")
-    if any(file.throughput and file.throughput.one_by_one for file in report.files):
-        lines.append("*: the file takes a fixed number of images, so each batch is a loop.")
+    lines += [f"{mark}: {meaning}." for mark, meaning in marks(report)]
     if max(file.threads for file in report.files) > report.machine.cores:
         lines.append(f"More threads were asked for than this machine's {counted(report.machine.cores, 'core')}.")
     return lines

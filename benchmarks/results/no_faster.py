@@ -6,10 +6,8 @@ from typing import NamedTuple
 from edgecnn.benchmarks.results.latency_summary import summarize
 from edgecnn.benchmarks.results.records import Launch
 from edgecnn.benchmarks.statistics.intervals import Interval
+from edgecnn.edge.export_records import FASTER
 from edgecnn.edge.manifest import Artifact
-
-# Share of the float file's time above which a quantized file is no faster.
-_FASTER = 0.95
 
 
 class TimedFile(NamedTuple):
@@ -41,7 +39,7 @@ def no_faster_than_float(files: Sequence[TimedFile]) -> Iterator[tuple[int, int,
     for place, file in enumerate(files):
         other = floats.get(_kind(file), place)
         ratio = None if other == place else summarize(file.launches, files[other].launches, ()).ratio
-        if ratio and ratio.high > _FASTER:
+        if ratio and ratio.high > FASTER:
             yield place, other, ratio
 
 

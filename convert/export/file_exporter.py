@@ -19,7 +19,7 @@ from edgecnn.convert.export.runtime_releases import require_runs
 from edgecnn.edge.compatibility.requirements import read_needs
 from edgecnn.edge.data.splits import Subset
 from edgecnn.edge.errors import ConversionError, GateFailed, field
-from edgecnn.edge.export_records import Mended
+from edgecnn.edge.export_records import FASTER, Mended
 from edgecnn.edge.files import sha256
 from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.formats import FORMATS, PRECISIONS
@@ -32,8 +32,6 @@ from edgecnn.edge.runtimes import LoadedModel, opener_for
 
 # Number of calibration images that rank the layers: each try examines every activation for each of them.
 _RANKED_ON = 50
-# Share of float32's time that a file takes which is faster: what is closer to 1 may be chance.
-_FASTER = 0.95
 # Number of test images on which a file with its description is compared with the file without.
 _COMPARED = 32
 
@@ -203,8 +201,9 @@ class FileExporter:
             return diagnose(float32, data, file.format, ranked).layers if quantized(data) else ()
 
         quantize = partial(converter.quantize, file.precision, self.calibrator.ranges(file.format, converter))
+        others = [other for other in FORMATS[file.format].precisions if other not in ("float32", file.precision)]
         try:
-            found = mend(name, quantize=quantize, rank=rank, passes=passes, on_step=self._job.on_step)
+            found = mend(name, quantize=quantize, rank=rank, passes=passes, others=others, on_step=self._job.on_step)
         except GateFailed as error:
             raise GateFailed(
                 f"{name} loses {points[0]:.2f} points quantized and {min(points):.2f} at best, not surely within "
@@ -228,7 +227,7 @@ class FileExporter:
             return
         self._job.on_step(f"{file.name}: timing, compared with float32")
         ratio = judge.slowdown(file.format, float32, found.data)
-        if ratio > _FASTER:
+        if ratio > FASTER:
             raise GateFailed(
                 f"{file.name} with {len(found.layers)} operators in float is no better than float32: {len(found.data):,} bytes "
                 f"against {len(float32):,}, and {ratio:.2f} times the time. Without them, {objection}. Ship float32, give more "

@@ -33,6 +33,7 @@ def mend(
     rank: Callable[[bytes], Sequence[LayerError]],
     passes: Callable[[bytes], bool],
     *,
+    others: Sequence[str] = (),
     on_step: Callable[[str], None] = lambda text: None,
     most: int = MOST_TRIES,
 ) -> MendedFile:
@@ -46,6 +47,7 @@ def mend(
         quantize: Function that makes the file with these operators left in float.
         rank: Function that returns a file's layers, the worst first, as `diagnose` does.
         passes: Function that judges a file.
+        others: Other precisions that its format has, for the message.
         on_step: Called with a line of text for each try.
         most: Largest number of files to judge, including the plain one.
 
@@ -65,7 +67,8 @@ def mend(
         kept += [operator for operator in worst.keep if operator not in kept]
         on_step(f"{name}: {worst.operator} {worst.label} loses most: {len(kept)} operators in float")
         data = quantize(kept)
+    another = f"use {field('precisions')}={' or '.join(others)}, " if others else ""
     raise GateFailed(
         f"{name} is not accurate enough with any of {tries} choices of layers in float, the last with {len(kept)}: ship "
-        f"float32, use {field('precisions')}=float16, dynamic or int16x8, or allow more loss with {field('keep_accuracy')}"
+        f"float32, {another}or allow more loss with {field('keep_accuracy')}"
     )

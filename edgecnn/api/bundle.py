@@ -25,7 +25,7 @@ def bundle(
 ) -> Bundled:
     """Write one file with models, test images and the proof of what they compute, for another machine.
 
-    There, bench, evaluate, predict, verify and doctor accept it in place of a folder.
+    There, bench, evaluate, predict, serve, summary, verify and doctor accept it in place of a folder.
 
     Args:
         folder: A folder with a manifest and exported files.

@@ -31,7 +31,7 @@ def bundle(
 ) -> None:
     """Write one file with models, test images and the proof of what they compute, for another machine.
 
-    On the device, bench, evaluate, predict, serve, verify and doctor accept it in place of a folder.
+    On the device, bench, evaluate, predict, serve, summary, verify and doctor accept it in place of a folder.
     """
     check_writable(out, json_file(json))
     with shown() as progress:

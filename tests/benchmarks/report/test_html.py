@@ -169,7 +169,7 @@ def test_every_cell_of_every_table_is_on_the_page() -> None:
         for row in grid.rows:
             assert " ".join(" ".join(row).replace("PASS", "✓ PASS").split()) in page.text
     assert "* the file takes a fixed number of images" in page.text
-    assert "needs n needs this many runs" in page.text
+    assert "needs N this percentile needs N runs" in page.text
 
 
 def test_a_single_launch_has_no_interval_and_says_so() -> None:

@@ -112,6 +112,11 @@ def test_a_time_near_the_cost_of_an_empty_call_is_marked(quiet: Report) -> None:
     assert f"An empty call takes {p50 // 2 / 1000:.2f} µs" in " ".join(loop.split())
 
 
+def test_a_files_name_is_none_of_the_marks(quiet: Report) -> None:
+    first = quiet.files[0]
+    assert "~: so short" not in to_text(replace(quiet, files=(replace(first, name=f"~{first.name}"), *quiet.files[1:])))
+
+
 def test_the_text_says_how_and_on_what_it_was_measured(quiet: Report) -> None:
     machine = replace(quiet.machine, board="Board 5", cpu="Cortex-A76", machine="aarch64", cores=4)
     before = replace(quiet.before, governors=("ondemand",), temperature_celsius=48.3, throttled=0, time="2026-01-02T03:04:05Z")

@@ -175,3 +175,17 @@ def test_the_quick_comparison_with_a_limit_agrees_with_the_interval(lost: int, g
         if found.low + off >= 0:
             assert drop_is_beyond(lost, gained, images, found.low + off) == (off < 0)
     assert not drop_is_beyond(lost, gained, images, max(found.low, 0) + width)
+
+
+def test_choosing_on_the_judging_images_passes_bad_files_and_holding_out_does_not() -> None:
+    """Ten files that all lose half a point, which is the limit, are tried one after the other in each of 2,000 exports."""
+    rng, exports, half, limit = np.random.default_rng(0), 2000, 2000, 0.005
+    within = {lost: 100 * drop_interval(lost, 0, half).high <= 0.5 for lost in range(40)}
+    choosing, judging = rng.binomial(half, limit, (2, exports, 10))
+    passed = np.vectorize(lambda lost: within.get(lost, False))
+    first = passed(choosing)
+    chosen = first.argmax(axis=1)
+    on_the_same = first.any(axis=1)
+    on_others = on_the_same & passed(judging)[np.arange(exports), chosen]
+    assert on_the_same.mean() > 0.07
+    assert on_others.mean() <= 0.025

@@ -4,25 +4,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgecnn.benchmarks.judge.gate import Budget, accuracy_checks
-from edgecnn.benchmarks.judge.tally import compare
+from edgecnn.api.export import _judge
 from edgecnn.benchmarks.statistics.proportions import drop_interval
-from edgecnn.convert.export.keep_accuracy import Judge, JudgedImages, judged_images
-from edgecnn.edge.data.splits import ArraySplit, Labels
+from edgecnn.convert.export.keep_accuracy import JudgedImages, judged_images
+from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.model.preprocess import Floats
 
 CLASSES = 4
-
-
-def judge(points: float) -> Judge:
-    """Return the judge of `edgecnn export --keep-accuracy`."""
-
-    def objection(candidate: Floats, reference: Floats, labels: Labels) -> str | None:
-        checks = accuracy_checks(compare(candidate, reference, labels), Budget(points), "Keras", tuple("abcd"))
-        return next((check.text for check in checks if check.status != "PASS"), None)
-
-    return Judge(objection, points, lambda *_: 1.0)
 
 
 def images(count: int, copies: int = 0) -> ArraySplit:
@@ -32,7 +21,7 @@ def images(count: int, copies: int = 0) -> ArraySplit:
 
 
 def divided(test: ArraySplit, points: float = 0.5) -> JudgedImages:
-    return judged_images(judge(points), test, answers(test.labels))
+    return judged_images(_judge(points), test, answers(test.labels))
 
 
 def answers(labels: NDArray[np.int64]) -> Floats:
@@ -79,18 +68,4 @@ def test_what_keras_itself_would_not_pass_is_said_at_once(wrong: str) -> None:
     test = images(300 if wrong == "too few" else 4000)
     reference = answers(test.labels if wrong == "too few" else np.roll(test.labels, 1))
     with pytest.raises(ConfigError, match="not even the float Keras model would pass"):
-        judged_images(judge(0.5), test, reference)
-
-
-def test_choosing_on_the_judging_images_passes_bad_files_and_holding_out_does_not() -> None:
-    """Ten files that all lose half a point, which is the limit, are tried one after the other in each of 2,000 exports."""
-    rng, exports, half, limit = np.random.default_rng(0), 2000, 2000, 0.005
-    within = {lost: 100 * drop_interval(lost, 0, half).high <= 0.5 for lost in range(40)}
-    choosing, judging = rng.binomial(half, limit, (2, exports, 10))
-    passed = np.vectorize(lambda lost: within.get(lost, False))
-    first = passed(choosing)
-    chosen = first.argmax(axis=1)
-    on_the_same = first.any(axis=1)
-    on_others = on_the_same & passed(judging)[np.arange(exports), chosen]
-    assert on_the_same.mean() > 0.07
-    assert on_others.mean() <= 0.025
+        judged_images(_judge(0.5), test, reference)
