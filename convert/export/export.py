@@ -83,9 +83,7 @@ def export(
         MissingDependency: If a package of the train extra is missing.
     """
     source, runtime, keras = _opened(model_path, dataset, interface, trust)
-    if source.manifest and out:
-        raise ConfigError(f"{model_path} has a manifest, and its exports go into the same folder: omit {field('out')}")
-    folder = model_path.parent if source.manifest else out or Path("artifacts") / model_path.stem
+    folder = export_folder(source, out)
     manifest = source.manifest or _first_manifest(source, keras, dataset, trust, folder)
     job = ExportJob(source, runtime, keras, dataset, config, folder, manifest, judge, tuning, card, on_step)
     _require_fit(job)
@@ -94,6 +92,17 @@ def export(
         if manifest.keras_model().sha256 != sha256(source.data):
             raise ConfigError(f"{model_path} was replaced while it was being read: run edgecnn export again")
         return _write(replace(job, manifest=manifest))
+
+
+def export_folder(source: ModelFile, out: Path | None) -> Path:
+    """Return the folder of a model's exports: its own if it has a manifest, else `out`, or artifacts/ plus its name.
+
+    Raises:
+        ConfigError: If `out` names a folder for a model with a manifest.
+    """
+    if source.manifest and out:
+        raise ConfigError(f"{source.path} has a manifest, and its exports go into the same folder: omit {field('out')}")
+    return source.path.parent if source.manifest else out or Path("artifacts") / source.path.stem
 
 
 def _opened(

@@ -19,6 +19,7 @@ from edgecnn.benchmarks.timing.latency import Plan
 from edgecnn.benchmarks.yardsticks.choose import HERE, TUNE_SECONDS, require_yardstick, yardstick_of
 from edgecnn.convert.export.config import Batch, ExportConfig
 from edgecnn.convert.export.export import export as export_model
+from edgecnn.convert.export.export import export_folder
 from edgecnn.convert.export.keep_accuracy import Judge
 from edgecnn.convert.export.tuning.yardstick import Tuning, Yardstick
 from edgecnn.convert.training.records import TrainResult
@@ -126,7 +127,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         said, taken = taken, fitted_interface(taken, dataset)
         if images.fit:
             taken = replace(taken, preprocessing=replace(taken.preprocessing, fit=said.preprocessing.fit))
-    folder = path.parent if source.manifest else Path(out) if out else Path("artifacts") / path.stem
+    folder = export_folder(source, Path(out) if out else None)
     yardstick = None if tune is None else yardstick_of(tune, tune_seconds, dataset.test, progress, config.formats, tune_runtime)
     manifest = export_model(
         path,
