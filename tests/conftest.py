@@ -4,7 +4,9 @@ import gc
 import os
 import shutil
 import signal
+import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -163,3 +165,15 @@ class Terminal:
 @pytest.fixture
 def terminal(capsys: pytest.CaptureFixture[str]) -> Terminal:
     return Terminal(capsys)
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working directory with `own_nets.py`."""
+    from tests.convert.training.own_nets import MODULE  # noqa: PLC0415  # It imports what a board does not have.
+
+    (tmp_path / "own_nets.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    sys.modules.pop("own_nets", None)
+    yield tmp_path / "own_nets.py"
+    sys.modules.pop("own_nets", None)

@@ -1,7 +1,5 @@
 """What a sweep finds in its folder is taken only if it is what was asked for, and what can't work is said before the hours."""
 
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,6 @@ from edgecnn.convert.training.model.custom_model import resolved
 from edgecnn.edge.export_records import Settings
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.progress import SILENT
-from tests.convert.training.own_nets import MODULE
 
 CONFIG = ec.TrainConfig.of_recipe("notebook", epochs=3, filters=(2, 2, 2), network="strided")
 NAME = "strided-2-2-2"
@@ -92,16 +89,7 @@ def test_a_file_tuned_for_another_machine_or_of_another_format_is_not_taken(
     assert here._tuned(trained / NAME) == (name if taken else None)
 
 
-@pytest.fixture
-def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    (tmp_path / "own_nets.py").write_text(MODULE)
-    monkeypatch.chdir(tmp_path)
-    sys.modules.pop("own_nets", None)
-    yield
-    sys.modules.pop("own_nets", None)
-
-
-@pytest.mark.usefixtures("nets")
+@pytest.mark.usefixtures("module")
 @pytest.mark.parametrize(
     ("networks", "arguments", "message"),
     [

@@ -1,16 +1,12 @@
-"""A network and a module of networks like a user's."""
+"""A network like a user's."""
 
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-
-from tests.convert.training.own_nets import MODULE
 
 
 @pytest.fixture(autouse=True)
@@ -38,13 +34,3 @@ def residual() -> Any:
 def random_inputs() -> Callable[[int], NDArray[np.float32]]:
     """Return `count` inputs (n, 8, 8, 3) for `residual`."""
     return lambda count: np.random.default_rng(0).uniform(0, 255, (count, 8, 8, 3)).astype(np.float32)
-
-
-@pytest.fixture
-def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A working directory with `own_nets.py`."""
-    (tmp_path / "own_nets.py").write_text(MODULE)
-    monkeypatch.chdir(tmp_path)
-    sys.modules.pop("own_nets", None)
-    yield tmp_path / "own_nets.py"
-    sys.modules.pop("own_nets", None)

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,17 +24,7 @@ from tests.cli.commands.own_things import photos
 from tests.convert.training.own_nets import MODULE
 from tests.schemas import require_valid
 
-pytestmark = pytest.mark.usefixtures("few_launches")
-
-
-@pytest.fixture(autouse=True)
-def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A working directory with a user's module."""
-    (tmp_path / "own_nets.py").write_text(MODULE)
-    monkeypatch.chdir(tmp_path)
-    sys.modules.pop("own_nets", None)
-    yield
-    sys.modules.pop("own_nets", None)
+pytestmark = pytest.mark.usefixtures("few_launches", "module")
 
 
 def record(out: str = "out") -> Any:
