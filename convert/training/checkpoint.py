@@ -7,7 +7,7 @@ from typing import Any
 
 from edgecnn.convert.keras.runtime import load_from_bytes
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.kept_epoch import best_of, is_complete, is_out_of_patience
+from edgecnn.convert.training.kept_epoch import best_of, is_complete, is_out_of_patience, kept_epoch
 from edgecnn.convert.training.recipes import COSINE
 from edgecnn.convert.training.records import Checkpoint, Epoch, TrainResult
 from edgecnn.convert.training.training_run import TrainingRun
@@ -81,7 +81,7 @@ def is_finished(folder: Path, config: TrainConfig, dataset: DatasetRecord, inter
         planned = checkpoint.config.epochs, checkpoint.config.patience
         before, now = (_length(*lengths) for lengths in (planned, (config.epochs, config.patience)))
         raise ConfigError(f"{field('resume')}: {folder} was trained with {before}, not {now}: give the same")
-    return is_complete(history, config) and _has_result(folder, checkpoint)
+    return is_complete(history, config) and _has_result(folder, checkpoint, config)
 
 
 def load_checkpoint(folder: Path, config: TrainConfig, dataset: DatasetRecord, interface: Interface) -> Checkpoint:
@@ -94,7 +94,7 @@ def load_checkpoint(folder: Path, config: TrainConfig, dataset: DatasetRecord, i
     """
     checkpoint = _same_run(folder, config, dataset, interface)
     # A run may have stopped before its result.
-    if is_complete(checkpoint.history, config) and _has_result(folder, checkpoint):
+    if is_complete(checkpoint.history, config) and _has_result(folder, checkpoint, config):
         done = len(checkpoint.history)
         if is_out_of_patience(checkpoint.history, config):
             raise ConfigError(
@@ -117,8 +117,10 @@ def _is_planned(config: TrainConfig) -> bool:
     return config.recipe == COSINE or bool(config.fine_tune)
 
 
-def _has_result(folder: Path, checkpoint: Checkpoint) -> bool:
-    return _result(folder, checkpoint) is not None
+def _has_result(folder: Path, checkpoint: Checkpoint, config: TrainConfig) -> bool:
+    """Return whether there is a result of the epoch that these settings keep: an interrupted run may have kept another."""
+    found = _result(folder, checkpoint)
+    return found is not None and found.epoch == kept_epoch(config, checkpoint.history)[0]
 
 
 def _result(folder: Path, checkpoint: Checkpoint) -> TrainResult | None:

@@ -100,7 +100,6 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
         ArtifactError: If a file in a network's folder is damaged.
         ConfigError: If a number is out of range, no network takes an argument, a network can't be built, or `out` holds
             another sweep.
-        GateFailed: If a network can't be exported accurately enough.
         MissingDependency: If TensorFlow or a runtime is not installed.
         KeyboardInterrupt: If interrupted; the same call continues.
     """
@@ -127,10 +126,9 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
     plain = FORMATS[model_format].file_name(precision)
     work = NetworkWork(dataset, exporting, tuning, plain, folder, taken, progress)
     with said_of_a_sweep():
-        work.require_buildable(configs)
+        limited = minutes is not None
+        work.require_buildable([item for item in configs if limited or not work.is_trained(item, work.folder_of(item))])
         final, rungs = (configs, ()) if minutes is None else run_rungs(work, configs, minutes)
-        for item in final:
-            work.is_trained(item, work.folder_of(item))
         swept = [work.network(item, f"{place + 1} of {len(final)}") for place, item in enumerate(final)]
     report = _measured(work, swept, policy, command)
     reach = None if reach_percent is None else reach_percent / 100

@@ -176,21 +176,30 @@ def _manifest_of(config: TrainConfig) -> Manifest | None:
 
 
 def _require_unlearnt(model: str, before: DatasetRecord, now: DatasetRecord, progress: Progress) -> None:
-    """Raise if test images were drawn from pictures that a model has learnt; say so of validation images."""
-    if before.source != now.source:
+    """Raise if test images were drawn from pictures that a model may have learnt; say so of validation images."""
+    if (before.source, before.name) != (now.source, now.name):
         return
     # Images of another size have another hash, although they may be drawn alike.
-    drawn_alike = before.split_off == now.split_off
-    drawn_anew = before.test_sha256 != now.test_sha256 and (not drawn_alike or before.fitted == now.fitted)
-    if before.split_off and now.split_off and drawn_anew:
+    resized, drawn_alike = before.fitted != now.fitted, before.split_off == now.split_off
+    others = before.train_sha256 != now.train_sha256 and before.test_sha256 != now.test_sha256
+    if now.split_off and others and not (drawn_alike and resized):
         first = before.split_off
-        fix = (
-            f"the pictures in {now.source} have changed, so keep the test images of before in a test/, the others in a train/"
-            if drawn_alike
-            else f"draw as before, with {field('test_share')}={first.test_share:g} and {field('split_seed')}={first.split_seed}"
-        )
+        if first is None:
+            fix = f"{now.source} had a test/ before: restore it"
+        elif drawn_alike:
+            fix = (
+                f"{now.source} or the order of its classes has changed, so keep the earlier test images in a test/, the others "
+                "in a train/"
+            )
+        else:
+            fix = (
+                f"draw as before, with {field('test_share')}={first.test_share:g} and {field('split_seed')}={first.split_seed}"
+            )
         raise ConfigError(f"{model} may have learnt some of these test images, which were drawn again: {fix}")
-    if now.validation and now.validation.val_share is not None and now.validation != before.validation:
+    was, drawn = before.validation, now.validation
+    if drawn is None or drawn.val_share is None or drawn == was:
+        return
+    if not (resized and was and (was.val_share, was.val_seed) == (drawn.val_share, drawn.val_seed)):
         progress.say(f"{model} may have learnt these validation images: the epoch that they choose may be too late a one")
 
 

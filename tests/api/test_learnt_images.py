@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import edgecnn as ec
+from edgecnn.edge.data.splits import FileSplit
 from tests.cli.commands.own_things import photos
 
 CONFIG = ec.TrainConfig(epochs=1)
@@ -56,7 +57,7 @@ def test_more_pictures_are_drawn_anew_unless_they_have_a_test_folder(pets: Path,
     named = {"transfer": str(pets / "model" / "model.keras")}
     try:
         assert ec.load_dataset(source, options()).test.sha256 != before.test.sha256
-        with pytest.raises(ec.ConfigError, match=rf"pictures in {source} have changed.* test/"):
+        with pytest.raises(ec.ConfigError, match=rf"{source} .* has changed.* test/"):
             train_further(source, tmp_path, options(), **named)
     finally:
         for picture in more:
@@ -64,6 +65,32 @@ def test_more_pictures_are_drawn_anew_unless_they_have_a_test_folder(pets: Path,
     # Those of another folder are none that it has learnt.
     elsewhere = shutil.copytree(source, tmp_path / "elsewhere")
     assert train_further(elsewhere, tmp_path / "out", options(split_seed=3), **named).test_images == 8
+
+
+def test_a_mended_test_picture_is_none_that_it_has_learnt(pets: Path, tmp_path: Path) -> None:
+    source = pets / "photos"
+    test = ec.load_dataset(source, options()).test
+    assert isinstance(test, FileSplit)
+    picture, other = (source / name for name in test.names[:2])
+    whole = picture.read_bytes()
+    picture.write_bytes(other.read_bytes())
+    try:
+        train_further(source, tmp_path, options(), transfer=str(pets / "model" / "model.keras"))
+    finally:
+        picture.write_bytes(whole)
+
+
+def test_parts_that_were_put_together_are_refused(pets: Path, tmp_path: Path) -> None:
+    data, model = tmp_path / "photos", tmp_path / "model"
+    photos(str(data), test=3)
+    ec.train(data, model, config=replace(CONFIG, filters=(2, 2, 2)))
+    for picture in [*data.rglob("*.png")]:
+        (data / picture.parent.name).mkdir(exist_ok=True)
+        picture.rename(data / picture.parent.name / f"{picture.parent.parent.name}-{picture.name}")
+    for part in ("train", "test"):
+        shutil.rmtree(data / part)
+    with pytest.raises(ec.ConfigError, match=rf"{data} had a test/ before"):
+        train_further(data, tmp_path / "out", options(), transfer=str(model / "model.keras"))
 
 
 def test_validation_images_that_it_may_have_learnt_are_named(pets: Path, tmp_path: Path) -> None:

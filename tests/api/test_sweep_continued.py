@@ -60,6 +60,17 @@ def test_more_epochs_than_asked_for_are_not_taken(other: dict[str, Any], said: s
         record.write_text(text)
 
 
+def test_an_interrupted_result_of_another_epoch_is_not_taken(idx_folder: Path, tmp_path: Path) -> None:
+    images, folder, epochs = ec.load_dataset(idx_folder), tmp_path / NAME, 2
+    here = work(images, tmp_path)
+    here.trained(resolved(replace(CONFIG, epochs=epochs), 1), folder, "1 of 1")
+    assert here.is_trained(resolved(replace(CONFIG, epochs=epochs), 1), folder)
+    record = folder / "train.json"
+    record.write_text(record.read_text().replace(f'"epoch": {epochs}', '"epoch": 1'))  # As Ctrl-C keeps the best one.
+    assert not here.is_trained(resolved(replace(CONFIG, epochs=epochs), 1), folder)
+    assert here.trained(resolved(replace(CONFIG, epochs=epochs), 1), folder, "1 of 1").epoch == epochs
+
+
 def test_corrected_class_names_are_not_those_of_the_files(images: ec.Dataset, trained: Path) -> None:
     other = replace(images, class_names=("vertical", *images.class_names[1:]))
     with pytest.raises(ec.ConfigError, match=rf"{NAME} was trained with other class names \({', '.join(images.class_names)}\)"):

@@ -37,7 +37,7 @@ def write_images(folder: Path, count: int) -> None:
 
 
 def peak_mib(*arguments: str | Path, start: Sequence[str] = ("-m", "edgecnn")) -> float:
-    """Run a command of edgecnn and return the peak of its largest process in MiB; its error ends this script.
+    """Run a command of edgecnn and return the peak of its largest process in MiB; raise a RuntimeError if it fails.
 
     Args:
         arguments: The command's.
@@ -49,7 +49,9 @@ def peak_mib(*arguments: str | Path, start: Sequence[str] = ("-m", "edgecnn")) -
         process.returncode = os.waitstatus_to_exitcode(status)
         said.seek(0)
         if process.returncode:
-            sys.exit(f"edgecnn {arguments[0]} ended with {process.returncode}:\n{said.read().decode(errors='replace')}")
+            raise RuntimeError(
+                f"edgecnn {arguments[0]} ended with {process.returncode}:\n{said.read().decode(errors='replace')}"
+            )
     return usage.ru_maxrss / 1024  # KiB on Linux.
 
 

@@ -54,7 +54,7 @@ def resolved(config: TrainConfig, channels: int) -> TrainConfig:
     load_keras()  # The module imports Keras too, but not quietly.
     module = import_named(module_of(config)[0], f"{field('model')}={named}")
     require_taken(named, config.arguments)
-    return replace(config, source_sha256=source_sha256(module))
+    return replace(config, source_sha256=source_sha256(module, config.source_sha256))
 
 
 def module_of(config: TrainConfig) -> tuple[str, ...]:

@@ -148,7 +148,7 @@ class NetworkWork:
         """
         if not begun(folder):
             return False
-        other = f"name another folder with {field('out')}, or delete this one"
+        other = f"name another folder with {field('out')}, or delete {folder}"
         try:
             fitted = fitted_interface(self._interface(config) or _UNIT, self.dataset)
             found = is_finished(folder, config, self.dataset.record(), fitted)

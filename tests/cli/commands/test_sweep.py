@@ -164,8 +164,8 @@ def test_a_damaged_file_is_exported_again(swept: Path, idx_folder: Path, termina
 def test_what_another_sweep_left_is_not_taken_for_this_ones(swept: Path, idx_folder: Path, terminal: Any) -> None:
     line = terminal.fails(2, *arguments(idx_folder, swept)[:-2], "--seed", "5")
     assert (
-        line
-        == f"edgecnn: {swept / '4-4-4'} was trained with --seed 0, not 5: name another folder with --out, or delete this one"
+        line == f"edgecnn: {swept / '4-4-4'} was trained with --seed 0, not 5: name another folder with --out, or delete "
+        f"{swept / '4-4-4'}"
     )
 
 

@@ -64,7 +64,7 @@ def test_an_own_run_is_resumed_only_with_the_same_code(idx_folder: Path, module:
     with pytest.raises(ConfigError, match="resume: out was trained with model=own_nets:subclassed, not own_nets:logits"):
         train(dataset, replace(config, epochs=3, model="own_nets:logits"), Path("out"), UNIT, resume=True)
     module.write_text(MODULE + "\n")
-    with pytest.raises(ConfigError, match=r"own_nets\.py.* has changed since Python imported it"):
+    with pytest.raises(ConfigError, match=r"own_nets\.py.* has changed since it was first used"):
         train(dataset, replace(config, epochs=3), Path("out"), UNIT, resume=True)
     sys.modules.pop("own_nets")
     with pytest.raises(ConfigError, match="resume: own_nets:subclassed has changed: train without resume"):

@@ -39,9 +39,7 @@ def main(folder: Path, side: int, batch: int, cores: int) -> None:
     with open_readers(data, lambda text: print(text, file=sys.stderr)) as readers:
         for epoch in range(2):
             start, spent = time.monotonic(), time.process_time()
-            for _ in readers.train.batches(
-                -(-count // batch), lambda number: order[number * batch : (number + 1) * batch], ready
-            ):
+            for _ in readers.train.batches(-(-count // batch), chosen, ready):
                 pass
             rates.append(count / (time.monotonic() - start))
             used = used if epoch else time.process_time() - spent
