@@ -66,7 +66,7 @@ def settings_of_networks(
 
 
 def _listed(name: str, values: Any, example: str, got: object) -> list[Any]:
-    """Return what should be a list of values; a text is none."""
+    """Return what should be a list of values; raise for anything else, also for a text, which Python takes for one."""
     with suppress(TypeError):
         if not isinstance(values, str) and (found := list(values)):
             return found
