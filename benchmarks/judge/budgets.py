@@ -99,4 +99,6 @@ def _budget(values: Mapping[str, float | None], where: str | None) -> Budget:
     try:
         return Budget(**values)
     except ConfigError as error:
-        raise ConfigError(f"{where}: {error.marked}" if where else error.marked) from error
+        if where is None:
+            raise
+        raise ConfigError(f"{where}: {error}") from error  # The file's word is the field's name, not the option's.

@@ -64,13 +64,13 @@ class Budget:
 
     def __post_init__(self) -> None:
         for name in ACCURACY_LIMITS:
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 100:
-                raise ConfigError(f"{name} must be 0 to 100, got {value}")
+            value, most = getattr(self, name), 2 if name == "max_brier_increase" else 100
+            if value is not None and not 0 <= value <= most:
+                raise ConfigError(f"{field(name)} must be 0 to {most}, got {value}")
         for name in ("max_p90_ms", "max_size_kib", "max_memory_mib"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
-                raise ConfigError(f"{name} must be above 0, got {value}")
+                raise ConfigError(f"{field(name)} must be above 0, got {value}")
 
     def of_accuracy(self) -> tuple[str, ...]:
         """Return the names of the limits that are set and need labelled images."""

@@ -247,14 +247,15 @@ def _unjudged(lineup: Lineup, budgets: Budgets) -> Iterator[str]:
     measured = {candidate.artifact.path for candidate in lineup.candidates}
     exported, beside = budgets.general.of_exported(), budgets.general.beside_reference()
     if exported and not any(candidate.artifact.exported for candidate in lineup.candidates):
-        raise ConfigError(f"{exported[0]} applies to exported files, but none is measured: name a {field('runtime')}")
+        raise ConfigError(f"{field(exported[0])} applies to exported files, but none is measured: name a {field('runtime')}")
     for budget in (budgets.general, *budgets.files.values()):
         if lineup.images is None and budget.of_accuracy():
-            raise ConfigError(f"{budget.of_accuracy()[0]} limits accuracy, which needs labelled images: add {field('data')}")
+            limit = field(budget.of_accuracy()[0])
+            raise ConfigError(f"{limit} limits accuracy, which needs labelled images: add {field('data')}")
     if beside and all(map(lineup.is_reference, lineup.candidates)):
         name = lineup.reference.name
         raise ConfigError(
-            f"{beside[0]} applies to files compared with a reference, but {name} is the reference: name another file"
+            f"{field(beside[0])} applies to files compared with a reference, but {name} is the reference: name another file"
         )
     for file in budgets.files:
         if file not in measured:

@@ -65,7 +65,7 @@ class MeasureOptions:
             percents=tuple(sorted({*_PERCENTILES, *(self.percentile or ())})),
             batch=self.batch,
             rate=self.rate,
-            sustained_seconds=seconds(self.sustained),
+            sustained_seconds=seconds("--sustained", self.sustained),
             profile=self.profile,
         )
 
@@ -152,13 +152,13 @@ def thread_counts(text: str) -> tuple[int, ...]:
         raise ec.ConfigError(f"--threads must be a number, or several such as 1,2,4, got {text}") from error
 
 
-def seconds(text: str) -> float:
-    """Return the seconds of `90`, `90s`, `10m` or `1.5h`.
+def seconds(name: str, text: str) -> float:
+    """Return the seconds of an option such as `90`, `90s`, `10m` or `1.5h`.
 
     Raises:
         ConfigError: If the text has another form.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
     if not match:
-        raise ec.ConfigError(f"{text!r} is not a duration: write 90s, 10m or 1h")
+        raise ec.ConfigError(f"{name} must be a duration, for example 90s, 10m or 1h, got {text!r}")
     return float(match[1]) * _SECONDS[match[2]]

@@ -22,8 +22,8 @@ def test_several_numbers_of_threads_are_a_sweep() -> None:
 )
 def test_what_is_no_duration_is_refused_with_examples(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        seconds(text)
-    assert str(caught.value) == f"{text!r} is not a duration: write 90s, 10m or 1h"
+        seconds("--sustained", text)
+    assert str(caught.value) == f"--sustained must be a duration, for example 90s, 10m or 1h, got {text!r}"
 
 
 @pytest.mark.parametrize(
@@ -31,4 +31,4 @@ def test_what_is_no_duration_is_refused_with_examples(text: str) -> None:
     [("90", 90), ("90s", 90), ("10m", 600), ("1h", 3600), ("1.5h", 5400), ("0.5", 0.5), ("0", 0), (" 2 m ", 120)],
 )
 def test_a_duration_is_in_seconds(text: str, value: float) -> None:
-    assert seconds(text) == value
+    assert seconds("--sustained", text) == value

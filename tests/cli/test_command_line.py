@@ -97,10 +97,10 @@ def test_benchmarking_other_images_than_the_models_exits_with_2(artifacts: Path,
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["--max-drop", "101"], "max_drop_points must be 0 to 100, got 101.0"),
-        (["--max-p90-ms", "0"], "max_p90_ms must be above 0, got 0.0"),
+        (["--max-drop", "101"], "--max-drop must be 0 to 100, got 101.0"),
+        (["--max-p90-ms", "0"], "--max-p90-ms must be above 0, got 0.0"),
         (["--threads", "1,x"], "--threads must be a number, or several such as 1,2,4, got 1,x"),
-        (["--sustained", "soon"], "'soon' is not a duration: write 90s, 10m or 1h"),
+        (["--sustained", "soon"], "--sustained must be a duration, for example 90s, 10m or 1h, got 'soon'"),
         (["--allow", "dust"], "--allow dust is unknown: use noise, or one of governor, temperature, throttled"),
         (["--launches", "0"], "--launches must be 1 to 100, got 0"),
         (["--min-runs", "0"], "--min-runs must be 1 to 10000000, got 0"),

@@ -80,7 +80,7 @@ def test_values_stay_values_and_defaults_are_left_to_the_device() -> None:
         (["{folder}", "--device", "pi", "--device", "pi"], "--device pi is named 2 times"),
         (["{folder}", "--device", "pi", "--runtime", "keras"], "has no file for keras that a device could run"),
         (["{folder}", "--device", "pi", "--csv", "x.csv"], "--csv is for the result of one machine"),
-        (["{folder}", "--device", "pi", "--max-drop", "-1"], "max_drop_points must be 0 to 100"),
+        (["{folder}", "--device", "pi", "--max-drop", "-1"], "--max-drop must be 0 to 100"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_connected(

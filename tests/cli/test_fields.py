@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from edgecnn.benchmarks.judge.gate import Budget
 from edgecnn.cli.command_line import COMMANDS
 from edgecnn.cli.fields import OPTIONS, option, typed
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 
 ROOT = Path(__file__).parents[2]
+RESULT = ROOT / "tests/benchmarks/kept_results/schema-5.json"
 BUILDS_A_COMMAND_LINE = {
     "benchmarks/remote/agent.py": "edgecnn's and pip's, on another machine",
     "edgecnn/api/devices.py": "edgecnn's, on another machine",
@@ -73,7 +75,7 @@ def test_a_library_names_no_option(name: str, tree: ast.Module) -> None:
 def test_every_field_that_a_message_names_is_an_option() -> None:
     known = {text for command in COMMANDS for parameter in command.load().params for text in parameter.opts}
     named = {name for _, tree in modules() for name in marked_in(tree)}
-    named |= {item.name for item in fields(TrainConfig)} - FILLED_IN
+    named |= {item.name for item in (*fields(TrainConfig), *fields(Budget))} - FILLED_IN
     assert len(named) > 50
     assert {name for name in named if option(name) not in known} == set()
     assert set(OPTIONS) <= named
@@ -101,3 +103,43 @@ def test_a_command_says_the_option(exported: Path, terminal: Any) -> None:
     line = terminal.fails(2, "predict", exported / "int8.tflite", "--index", "0", "--signature", "other")
     assert line.endswith("not other: name one with --signature")
     assert "--channels 7 is neither" in terminal.fails(2, "train", "--channels", "7")
+
+
+# What each command needs before its options are looked at; `OUT` is a folder to write to.
+TARGETS = {
+    "predict": ("int8.tflite", "--index", "0"),
+    "verify": ("int8.tflite",),
+    "diagnose": ("int8.tflite",),
+    "selftest": ("int8.tflite",),
+    "sweep": ("--out", "OUT"),
+    "train": ("--out", "OUT", "--distribute", "localhost:1,localhost:2", "--worker", "0"),
+    "export": ("model.keras",),
+    "data": ("DATA",),
+    "compare": ("RESULT", "RESULT"),
+    "report": ("RESULT", "--html", "OUT.html"),
+}
+NUMBERS_IN_TEXT = {"threads", "sustained", "tune_limit", "filters", "mean", "std", "size"}
+
+
+def numbers() -> list[tuple[str, str]]:
+    """Return each command with each of its options that takes a number."""
+    return [
+        (command.name, parameter.opts[0])
+        for command in COMMANDS
+        for parameter in command.load().params
+        if parameter.param_type_name == "option" and not parameter.is_flag
+        if parameter.type_descriptor.annotation in (int, float, list[int], list[float]) or parameter.name in NUMBERS_IN_TEXT
+    ]
+
+
+@pytest.mark.parametrize(("command", "option"), numbers())
+@pytest.mark.parametrize("number", ["-7", "1e400"])
+def test_a_number_out_of_range_is_refused_by_the_options_name(
+    command: str, option: str, number: str, exported: Path, idx_folder: Path, tmp_path: Path, terminal: Any
+) -> None:
+    paths = {"OUT": tmp_path / "out", "OUT.html": tmp_path / "out.html", "DATA": idx_folder, "RESULT": RESULT}
+    needed = TARGETS.get(command, (".",))
+    target = [paths.get(item, exported / item if item == "." or "." in item else item) for item in needed]
+    line = terminal.fails(2, command, *target, f"{option}={number}")
+    assert re.search(rf"{option}(?![\w-])", line)
+    assert not re.search(r"\b[a-z]+_[a-z0-9]+", line.replace(str(tmp_path), ""))

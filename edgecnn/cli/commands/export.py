@@ -108,7 +108,7 @@ def export(  # Longer than 50 lines: its options and their help.
             license=license,
             keep_accuracy=keep_accuracy,
             tune=tune,
-            tune_seconds=seconds(tune_limit),
+            tune_seconds=seconds("--tune-limit", tune_limit),
             tune_seed=tune_seed,
             tune_runtime=tune_runtime,
             out=out,

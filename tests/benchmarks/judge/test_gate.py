@@ -200,6 +200,12 @@ def test_a_share_out_of_range_is_no_budget(name: str, value: float) -> None:
         Budget(**{name: value})
 
 
+@pytest.mark.parametrize("value", [-0.01, 2.01, math.nan])
+def test_a_brier_score_beyond_its_range_is_no_budget(value: float) -> None:
+    with pytest.raises(ConfigError, match=f"max_brier_increase must be 0 to 2, got {value}"):
+        Budget(max_brier_increase=value)
+
+
 @pytest.mark.parametrize("name", ["max_p90_ms", "max_size_kib", "max_memory_mib"])
 @pytest.mark.parametrize("value", [-1, 0, math.nan, math.inf])
 def test_a_size_or_time_out_of_range_is_no_budget(name: str, value: float) -> None:
