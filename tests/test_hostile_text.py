@@ -135,7 +135,9 @@ def test_a_result_is_harmless_as_text_markdown_table_and_page(evil_result: Path,
         text = path.read_text()
         assert text.replace("\n", "").isprintable(), path
         assert not re.search(r"^\W*PASS: every file is within 0.50", text, re.M), path
-    terminal.run("compare", evil_result, evil_result, "--allow", "noise")
+    again = tmp_path / "again.json"
+    again.write_text(re.sub(r'("import_ns": )(\d)', r"\g<1>1\2", evil_result.read_text()))
+    terminal.passes("compare", evil_result, again, "--allow", "noise")
     harmless(terminal.out)
 
 

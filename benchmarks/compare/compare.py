@@ -131,28 +131,32 @@ def compare_reports(  # Longer than 50 lines: its arguments and their docs.
         old: Name and result of each benchmark of the old side, at least one.
         new: The same for the new side.
         max_slowdown_percent: Largest slowdown of a file in percent, 0 or more; None for no limit.
-        force: Whether to compare results of different machines or inputs anyway.
+        force: Whether to compare results of different machines, inputs or files anyway.
         policy: Which noise is ignored.
         floor: Variation between this machine's benchmarks of one file, from `edgecnn selftest`; for one benchmark per side.
 
     Raises:
-        ConfigError: If the results are from different machines or inputs, share no file, one side has the same benchmark
-            twice or different files of one name, or a limit is out of range.
+        ConfigError: If the results are from different machines or inputs, share no file, two of them are the same
+            benchmark, one side has different files of one name, or a limit is out of range or is for a file that the new side lacks.
     """
     if max_slowdown_percent is not None and not 0 <= max_slowdown_percent <= 1000:
         raise ConfigError(f"{field('max_slowdown_percent')} must be 0 to 1000 percent, got {max_slowdown_percent}")
     everything = (*old, *new)
     files = _files(everything)
     shared = _shared(everything, files, files[len(old)])
-    unlike = _differences(everything, force)
+    only_old, only_new = _only(files[: len(old)], files[len(old) :]), _only(files[len(old) :], files[: len(old)])
+    # A limit on a file that was not measured again must not end in PASS.
+    gone = only_old if max_slowdown_percent is not None else ()
+    unlike = _differences(everything, gone, force)
     if (several := len(everything) > 2) and floor is not None:
         raise ConfigError(f"{field('floor')} is for one benchmark per side; several need none: omit {field('floor')}")
     noise = _noise(everything, [{of_one[key].name for key in shared} for of_one in files])
     refused = [(name, item) for name, item in noise if not policy.allows(item)]
     sides = [[[of_one[key] for of_one in part] for part in (files[: len(old)], files[len(old) :])] for key in shared]
     for then, now in sides:
-        _require_benchmarks_of_one_file(then, old)
-        _require_benchmarks_of_one_file(now, new)
+        _require_one_file(then, old)
+        _require_one_file(now, new)
+        _require_different_benchmarks([*then, *now], everything)
     return Comparison(
         old=tuple(name for name, _ in old),
         new=tuple(name for name, _ in new),
@@ -166,8 +170,8 @@ def compare_reports(  # Longer than 50 lines: its arguments and their docs.
             _change(_text(key), then, now, max_slowdown_percent, [item for _, item in refused], floor)
             for key, (then, now) in zip(shared, sides, strict=True)
         ),
-        only_old=_only(files[: len(old)], files[len(old) :]),
-        only_new=_only(files[len(old) :], files[: len(old)]),
+        only_old=only_old,
+        only_new=only_new,
     )
 
 
@@ -216,10 +220,11 @@ def _shared(results: Results, files: Sequence[Files], order: Files) -> list[Key]
     return shared
 
 
-def _differences(results: Results, force: bool) -> tuple[str, ...]:
-    """Return how machines and inputs differ from those of the first result, which is an error unless it is forced."""
+def _differences(results: Results, gone: Sequence[str], force: bool) -> tuple[str, ...]:
+    """Return how machines, inputs and files differ from those of the first result, which is an error unless it is forced."""
     (_, first), *others = results
-    unlike = tuple(dict.fromkeys(text for _, report in others for text in _unlike(first, report)))
+    missing = (f"{', '.join(gone)}: in the old results, but not in the new",) if gone else ()
+    unlike = (*dict.fromkeys(text for _, report in others for text in _unlike(first, report)), *missing)
     if unlike and not force:
         how = f"use {field('force')} to compare them anyway"
         raise ConfigError(f"{_names(results)} are not comparable: {'; '.join(unlike)}: {how}")
@@ -235,13 +240,18 @@ def _only(files: Sequence[Files], others: Sequence[Files]) -> tuple[str, ...]:
     return tuple(_text(key) for key in keys if not any(key in of_one for of_one in others))
 
 
-def _require_benchmarks_of_one_file(files: Sequence[FileResult], results: Results) -> None:
+def _require_one_file(files: Sequence[FileResult], results: Results) -> None:
     for (earlier, one), (later, other) in combinations(zip((name for name, _ in results), files, strict=True), 2):
         if one.artifact.sha256 != other.artifact.sha256:
             raise ConfigError(
                 f"{earlier} and {later} have different files {one.artifact.path}: give each side results of one file"
             )
-        if one.launches == other.launches:
+
+
+def _require_different_benchmarks(files: Sequence[FileResult], results: Results) -> None:
+    """Raise if a result is a copy of another, whatever its name or layout: it would be compared with itself."""
+    for (earlier, one), (later, other) in combinations(zip((name for name, _ in results), files, strict=True), 2):
+        if not {*one.launches}.isdisjoint(other.launches):  # In nanoseconds, no launch repeats the times of another.
             raise ConfigError(f"{earlier} and {later} are the same benchmark: a copy adds no evidence, so measure again")
 
 

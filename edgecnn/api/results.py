@@ -64,12 +64,13 @@ def compare(
         new: Results of the new side.
         floor: What `edgecnn.selftest` measured on this machine, as a JSON file, for one result a side.
         max_slowdown_percent: How much slower a file may have become, 0 to 1,000 %. Default: no limit.
-        force: Whether to compare results of different machines or inputs anyway.
+        force: Whether to compare results of different machines or inputs, or without some of the old files, anyway.
         allow: Names of noise that is judged anyway, or `noise` for all of it.
 
     Raises:
         ArtifactError: If a file is missing, damaged or not a result.
-        ConfigError: If the results are from different machines or inputs, share no file, or a limit is out of range.
+        ConfigError: If the results are from different machines or inputs, share no file, or a limit is out of range or is for
+            a file that the new side lacks.
     """
     then, now = _named(old, "old"), _named(new, "new")
     between = read_floor(Path(floor), [report for _, report in (*then, *now)]) if floor else None

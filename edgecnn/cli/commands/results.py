@@ -26,7 +26,9 @@ def compare(
     max_slowdown: Annotated[
         float | None, typer.Option(metavar="PERCENT", help="Largest slowdown in percent; beyond it the exit code is 3.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Compare results from different machines or inputs anyway.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Compare results from different machines, inputs or files anyway.")
+    ] = False,
     allow: Allow = None,
     json: Json = None,
     verbose: Verbose = False,

@@ -42,9 +42,18 @@ def changed(report: Report, medians_ns: list[list[int]]) -> Report:
     return with_medians(report, "int8.tflite", medians_ns)
 
 
+def again(report: Report) -> Report:
+    """Return the report as if the same times had been measured once more."""
+    files = tuple(
+        replace(file, launches=tuple(replace(launch, import_ns=launch.import_ns + 1) for launch in file.launches))
+        for file in report.files
+    )
+    return replace(report, files=files)
+
+
 def compared(old: tuple[str, Report], new: tuple[str, Report], *arguments: Any, **options: Any) -> Comparison:
-    """Compare one result per side."""
-    return compare_reports([old], [new], *arguments, **options)
+    """Compare one result per side; the new one is another benchmark even if it has the same times."""
+    return compare_reports([old], [(new[0], again(new[1]))], *arguments, **options)
 
 
 STEADY = [[1000, 1002], [1004, 1002], [998, 1000], [1001, 1001]]
@@ -117,8 +126,7 @@ def test_slower_faster_and_the_same_are_told_apart(quiet: Report) -> None:
 
 @pytest.mark.parametrize(("limit", "status"), [(9.0, FAIL), (9.9, UNDECIDED), (12.0, PASS)])
 def test_a_slowdown_fails_where_all_of_the_interval_is_beyond(limit: float, status: str, quiet: Report) -> None:
-    old, new = changed(quiet, STEADY), changed(quiet, SLOWER)
-    new = replace(new, files=new.files[1:2])
+    old, new = (replace(side, files=side.files[1:2]) for side in (changed(quiet, STEADY), changed(quiet, SLOWER)))
     comparison = compared(("old", old), ("new", new), limit)
     assert comparison.changes[0].slowdown == status
     text = " ".join(comparison_text(comparison).split())
@@ -171,9 +179,29 @@ def test_several_results_a_side_are_one_observation_each(quiet: Report) -> None:
     assert "over 3 old and 1 new benchmarks" in comparison_text(compare_reports(side(1.0, 1.01, 0.99), side(1.1)), verbose=True)
 
 
-def test_a_copy_of_a_benchmark_is_no_second_one(quiet: Report) -> None:
-    with pytest.raises(ConfigError, match=r"a\.json and b\.json are the same benchmark: .* measure again"):
-        compare_reports([("a.json", quiet), ("b.json", quiet)], [("new.json", quiet)])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("a", "A"), ("aA", "b"), ("b", "aA"), ("ab", "Ac"), ("ba", "cA"), ("a", "bA"), ("ab", "cdA")],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("force", [False, True])
+def test_a_copy_of_a_benchmark_is_refused_on_whichever_side_it_is(old: str, new: str, force: bool, quiet: Report) -> None:
+    """The copy `A` of `a` says another command, runtime and order of files and launches, as an edited file would."""
+    reports = {"a": quiet, "b": again(quiet), "c": again(again(quiet)), "d": again(again(again(quiet)))}
+    mixed = [replace(file, launches=file.launches[::-1], runtime="another 2.0") for file in quiet.files]
+    reports["A"] = replace(quiet, command="another", files=tuple(mixed[::-1]))
+    sides = [[(f"{name}.json", reports[name]) for name in side] for side in (old, new)]
+    with pytest.raises(ConfigError, match=r"(a\.json and A|A\.json and a)\.json are the same benchmark: .* measure again"):
+        compare_reports(*sides, 5.0, force=force, policy=Policy(("noise",)))
+
+
+def test_a_limit_does_not_pass_a_file_that_the_new_side_lacks(quiet: Report) -> None:
+    old, new = ("old.json", quiet), ("new.json", replace(quiet, files=quiet.files[:2]))
+    with pytest.raises(ConfigError, match=r"not comparable: float32\.onnx: in the old results, but not in the new: use force"):
+        compared(old, new, 5.0)
+    assert compared(old, new).only_old == ("float32.onnx",)
+    assert compared(new, old, 5.0).only_new == ("float32.onnx",)
+    assert "Compared anyway, as asked: float32.onnx: " in comparison_text(compared(old, new, 5.0, force=True))
 
 
 def test_one_side_has_one_file_of_a_name(quiet: Report) -> None:
@@ -194,7 +222,7 @@ def test_a_floor_widens_the_interval_and_is_told(quiet: Report) -> None:
 
 def test_noise_of_a_file_that_is_not_compared_does_not_matter(quiet: Report) -> None:
     alone = replace(quiet, files=quiet.files[:1], noise=(DRIFT,))
-    assert compared(("old", quiet), ("new", alone), 1000).noise == ()
+    assert compared(("old", quiet), ("new", alone), 1000, force=True).noise == ()
 
 
 def test_files_of_one_side_only_and_changed_files_are_named(quiet: Report) -> None:

@@ -84,6 +84,11 @@ def test_compare_tells_a_regression_with_exit_code_3(exported: Path, terminal: A
     for side, name in (("--old", "old.json"), ("--new", "new.json")):
         line = terminal.fails(2, "compare", "old.json", "new.json", side, name)
         assert f"{name} and {name} are the same benchmark" in line
+    Path("copy.json").write_text(json.dumps(json.loads(Path("old.json").read_text()), indent=3, sort_keys=True))
+    judged = ("--max-slowdown", "5", "--allow", "noise")
+    for names in (("old.json", "copy.json"), ("copy.json", "old.json"), ("old.json", "new.json", "--new", "copy.json")):
+        assert "are the same benchmark" in terminal.fails(2, "compare", *names, *judged)
+        assert terminal.out == ""
     assert "old.json" in terminal.fails(4, "compare", "new.json", "new.json", "--floor", "old.json")
     # Ten times as long, from launches that hardly differ, whatever the noise of this machine.
     for name, least_ns in (("old.json", 1_000), ("new.json", 10_000)):
