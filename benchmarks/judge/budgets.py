@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from edgecnn.benchmarks.judge.gate import Budget
+from edgecnn.benchmarks.judge.gate import BESIDE_REFERENCE, Budget
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.files import read_bytes
 from edgecnn.edge.formats import format_of, is_exported
@@ -34,7 +34,11 @@ class Budgets:
 
 
 def load_budgets(
-    path: Path | None, options: Mapping[str, float | None], known: tuple[str, ...], beside_reference: bool = True
+    path: Path | None,
+    options: Mapping[str, float | None],
+    known: tuple[str, ...],
+    beside_reference: bool = True,
+    reference: str | None = None,
 ) -> Budgets:
     """Combine a TOML file's budgets with those of the command line, which take precedence.
 
@@ -46,9 +50,11 @@ def load_budgets(
         options: Values from the command line by field name, None if not given.
         known: Names of the measured files.
         beside_reference: Whether accuracy is compared with a reference; otherwise the drop has no default limit.
+        reference: The measured file that the others are compared with; None if it is not one of them.
 
     Raises:
-        ConfigError: If the file can't be read, is not TOML, or has an unknown name or a value out of range.
+        ConfigError: If the file can't be read, is not TOML, has an unknown name or a value out of range, or has a limit
+            that would judge nothing, such as one of a file that is not measured.
     """
     given = {name: value for name, value in options.items() if value is not None}
     _budget(given, None)  # The command line's errors come first: each error names its place.
@@ -61,11 +67,14 @@ def load_budgets(
     own: dict[str, Budget] = {}
     for name, values in per_file.items():
         if name not in known:
-            raise ConfigError(f'{path}: [files."{name}"] names no measured file: use {", ".join(known)}')
+            measured = ", ".join(dict.fromkeys(known))
+            raise ConfigError(f'{path}: [files."{name}"] names no measured file: measure it, or use one of {measured}')
         where = f'{path}, [files."{name}"]'
         if not isinstance(values, dict):
             raise ConfigError(f"{where} must be a table")
         numbers = _numbers(values, where)
+        if name == reference and (idle := [limit for limit in numbers if limit in BESIDE_REFERENCE]):
+            raise ConfigError(f"{where}: {idle[0]} compares a file with its reference, which is {name} itself: remove it")
         own[name] = _budget({**general, **numbers, **given}, where)
         if not is_exported(format_of(Path(name))) and Budget(**numbers).of_exported():
             raise ConfigError(f"{where}: {Budget(**numbers).of_exported()[0]} applies only to exported files: remove it")

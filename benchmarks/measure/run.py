@@ -1,6 +1,6 @@
 """Measures and judges a lineup, and returns a report."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from edgecnn.benchmarks.judge.accuracy import Accuracy
@@ -80,7 +80,8 @@ def benchmark(  # Longer than 50 lines: the record that it fills in has so many 
         MissingDependency: If a runtime is not installed.
     """
     candidates = lineup.candidates
-    notes = [*notes, *lineup.notes, *_unjudged(lineup, budgets)]
+    notes = [*notes, *lineup.notes]
+    _require_judged(lineup, budgets)
     machine, before = read_machine(), read_state()
     images = len(lineup.images.test.labels) if lineup.images else 0
     measured, finished = measure(
@@ -238,13 +239,12 @@ def _budget(candidate: Candidate, lineup: Lineup, budgets: Budgets) -> Budget:
     return replace(budget, **dict.fromkeys(BESIDE_REFERENCE))  # Compared with itself, there is nothing to judge.
 
 
-def _unjudged(lineup: Lineup, budgets: Budgets) -> Iterator[str]:
-    """Yield a note on each file that has limits but is not measured.
+def _require_judged(lineup: Lineup, budgets: Budgets) -> None:
+    """Raise if limits would judge nothing, which must not end in PASS. `load_budgets` does so for those of single files.
 
     Raises:
-        ConfigError: If limits would judge nothing, which must not end in PASS.
+        ConfigError: If there is such a limit.
     """
-    measured = {candidate.artifact.path for candidate in lineup.candidates}
     exported, beside = budgets.general.of_exported(), budgets.general.beside_reference()
     if exported and not any(candidate.artifact.exported for candidate in lineup.candidates):
         raise ConfigError(f"{field(exported[0])} applies to exported files, but none is measured: name a {field('runtime')}")
@@ -257,6 +257,3 @@ def _unjudged(lineup: Lineup, budgets: Budgets) -> Iterator[str]:
         raise ConfigError(
             f"{field(beside[0])} applies to files compared with a reference, but {name} is the reference: name another file"
         )
-    for file in budgets.files:
-        if file not in measured:
-            yield f"{file} has its own limits, but was not measured."

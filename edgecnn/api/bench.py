@@ -107,17 +107,14 @@ def bench(  # Longer than 50 lines: its arguments and their docs.
             openers, notes = _openers(models[0], asked)
             test = models[0].test_images(data, images)
             lineup = folder_lineup(models[0], options, openers, test)
-            known = listed(models[0])
         else:
             lineup = _files(models, asked)
-            known = tuple(candidate.artifact.path for candidate in lineup.candidates)
         if groups:
             if lineup.images is None:
                 raise ConfigError(f"{field('groups')} needs labelled images: name them with {field('data')}")
             grouped = replace(lineup.images, groups=read_groups(Path(groups), lineup.images.test))
             lineup = replace(lineup, images=grouped)
-        beside_reference = lineup.images is not None and not all(map(lineup.is_reference, lineup.candidates))
-        budgets = budgets_of(budget, limits or {}, known, beside_reference)
+        budgets = _budgets(budget, limits or {}, lineup)
         command = command or f"edgecnn.bench({', '.join(repr(str(item.named)) for item in models)})"
         report = benchmark(
             lineup,
@@ -142,18 +139,16 @@ def _keep(report: Report, folder: Path, progress: Progress) -> None:
         progress.say(f"the result is not kept in the folder: {error}")
 
 
-def listed(models: ModelFolder) -> tuple[str, ...]:
-    """Return the names of the files listed in a folder's manifest."""
-    return tuple(artifact.path for artifact in models.manifest.artifacts) if models.manifest else ()
-
-
-def budgets_of(
-    budget: Budget | str | Path | None, limits: Mapping[str, float | None], known: tuple[str, ...], beside_reference: bool
-) -> Budgets:
-    """Combine a budget with limits that override it. Arguments and errors are those of `load_budgets`."""
+def _budgets(budget: Budget | str | Path | None, limits: Mapping[str, float | None], lineup: Lineup) -> Budgets:
+    """Combine a budget with limits that override it. Errors are those of `load_budgets`."""
     if isinstance(budget, Budget):
         return Budgets(replace(budget, **{name: value for name, value in limits.items() if value is not None}), {})
-    return load_budgets(Path(budget) if budget else None, limits, known, beside_reference)
+    known = tuple(candidate.artifact.path for candidate in lineup.candidates)
+    references = [candidate.artifact.path for candidate in lineup.candidates if lineup.is_reference(candidate)]
+    beside_reference = lineup.images is not None and len(references) < len(known)
+    return load_budgets(
+        Path(budget) if budget else None, limits, known, beside_reference, references[0] if references else None
+    )
 
 
 def _require_alike(models: Sequence[ModelFolder], asked: _Asked) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from edgecnn.api.bench import budgets_of, listed
 from edgecnn.api.usage import Target
+from edgecnn.benchmarks.judge.budgets import load_budgets
 from edgecnn.benchmarks.proof.write_bundle import write_bundle
 from edgecnn.benchmarks.remote.install import device_wheel, running_version
 from edgecnn.benchmarks.remote.remote import Install, Job, unreachable
@@ -58,13 +58,12 @@ def bench_devices(  # Longer than 50 lines: its arguments and their docs.
 
     Raises:
         ArtifactError: If a file is missing, damaged or stale.
-        ConfigError: If a host name is invalid, or no file is for a device.
+        ConfigError: If a host name is invalid, no file is for a device, or the budget has a limit that would judge none.
     """
     check_hosts(hosts)
     with opened(target) as models, temporary_folder() as scratch:
         if not models.is_folder:
             raise ConfigError("devices take a folder with a manifest, or a bundle: name one")
-        budgets_of(budget, {}, listed(models), beside_reference=True)  # Errors in it are raised here already.
         files, sent = {}, list(arguments)
         if budget:
             files[_BUDGET_NAME] = read_bytes(Path(budget)).decode(errors="replace")
@@ -76,6 +75,8 @@ def bench_devices(  # Longer than 50 lines: its arguments and their docs.
             raise ConfigError(
                 f"{models.named} has no file for {' or '.join(runtime)} that a device could run: omit {field('runtime')}"
             )
+        # Errors in it are raised here already; a board that lacks a limited file's runtime refuses it for itself.
+        load_budgets(Path(budget) if budget else None, {}, tuple(artifact.path for artifact in chosen))
         command = command or f"edgecnn.bench_devices({str(models.named)!r}, {list(hosts)!r})"
         away = unreachable(hosts, progress.say)
         there = [host for host in hosts if host not in away]

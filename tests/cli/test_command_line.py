@@ -118,6 +118,31 @@ def test_bench_refuses_what_cannot_be_before_it_measures(
     assert terminal.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("targets", "limited"),
+    [
+        (("{folder}", "--runtime", "onnx"), "int8.tflite"),
+        (("{folder}", "--runtime", "onnxruntime"), "model.keras"),
+        (("{folder}", "--runtime", "tflite"), "int8.tflit"),
+        (("{folder}/float32.onnx", "{folder}/int8.onnx"), "int8.tflite"),
+        (("{folder}", "--runtime", "onnx", "--device", "nowhere"), "int8.tflite"),
+        (("{folder}", "--device", "nowhere"), "model.keras"),
+        (("bundle.zip",), "model.keras"),
+        (("bundle.zip", "--runtime", "tflite", "--device", "nowhere"), "int8.onnx"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_a_limit_of_a_file_that_is_not_measured_is_an_error(
+    targets: tuple[str, ...], limited: str, exported: Path, terminal: Any
+) -> None:
+    Path("limits.toml").write_text(f'[files."{limited}"]\nmin_accuracy_percent = 1')
+    if targets[0] == "bundle.zip":
+        terminal.passes("bundle", exported, "--out", "bundle.zip")
+    given = [target.format(folder=exported) for target in targets]
+    line = terminal.fails(2, "bench", *given, "--budget", "limits.toml")
+    assert f'limits.toml: [files."{limited}"] names no measured file' in line
+
+
 def test_a_file_outside_the_budget_exits_with_3_and_says_so_first(artifacts: Path, idx_folder: Path, terminal: Any) -> None:
     limit = ("bench", artifacts, "--runtime", "onnx", *SHORT, "--max-drop", "100", "--max-size-kib", "40")
     line = terminal.fails(3, *limit)

@@ -37,11 +37,11 @@ def write(folder: Path, text: str) -> Path:
         ("files = 3", '{}: files must be tables such as [files."int8.tflite"]'),
         (
             '[files."int8.onnx"]\nmax_p90_ms = 1',
-            '{}: [files."int8.onnx"] names no measured file: use float32.tflite, int8.tflite',
+            '{}: [files."int8.onnx"] names no measured file: measure it, or use one of float32.tflite, int8.tflite',
         ),
         (
             "[files.int8.tflite]\nmax_p90_ms = 1",
-            '{}: [files."int8"] names no measured file: use float32.tflite, int8.tflite',
+            '{}: [files."int8"] names no measured file: measure it, or use one of float32.tflite, int8.tflite',
         ),
         ('files."int8.tflite" = 5', '{}, [files."int8.tflite"] must be a table'),
         (
@@ -137,3 +137,12 @@ def test_without_a_reference_there_is_no_drop_to_limit_unless_it_is_asked_for(tm
     assert load_budgets(path, {}, KNOWN, False).of("int8.tflite") == Budget(2, max_size_kib=3)
     path = write(tmp_path, '[files."int8.tflite"]\nmax_size_kib = 3')
     assert load_budgets(path, {}, KNOWN, False).of("int8.tflite") == Budget(None, max_size_kib=3)
+
+
+def test_a_limit_against_the_reference_is_not_for_the_reference_itself(tmp_path: Path) -> None:
+    text = '[files."int8.tflite"]\nmin_accuracy_percent = 90\n[files."float32.tflite"]\nmin_agreement_percent = 99'
+    with pytest.raises(
+        ConfigError, match=r'\[files."float32.tflite"\]: min_agreement_percent compares a file with its reference'
+    ):
+        load_budgets(write(tmp_path, text), {}, KNOWN, reference="float32.tflite")
+    assert load_budgets(write(tmp_path, text), {}, KNOWN, reference="int8.tflite").files

@@ -88,23 +88,6 @@ def test_a_limit_that_would_judge_nothing_is_refused(exported: Path, test_split:
         run(exported, test_split, "keras", max_size_kib=0.001)
 
 
-def test_limits_of_a_file_that_is_not_measured_are_noted(three_files: Path, test_split: Split, tmp_path: Path) -> None:
-    (tmp_path / "limits.toml").write_text('max_drop_points = 100\n[files."int8.tflite"]\nmax_size_kib = 1')
-    options = BenchOptions(plan=PLAN)
-    report = benchmark(
-        folder_lineup(ModelFolder(three_files), options, openers("onnx"), test_split),
-        options,
-        load_budgets(tmp_path / "limits.toml", {}, ("int8.tflite", "float32.onnx")),
-        Policy(),
-        command="edgecnn bench",
-        versions={},
-        notes=("keras files were not measured.",),
-    )
-    assert report.verdict.status == PASS
-    assert report.notes == ("keras files were not measured.", "int8.tflite has its own limits, but was not measured.")
-    assert all(note in " ".join(to_text(report).split()) for note in report.notes)
-
-
 def test_a_profile_that_cannot_be_had_costs_nothing_else(
     three_files: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
