@@ -137,7 +137,8 @@ def compare_reports(  # Longer than 50 lines: its arguments and their docs.
 
     Raises:
         ConfigError: If the results are from different machines or inputs, share no file, two of them are the same
-            benchmark, one side has different files of one name, or a limit is out of range or is for a file that the new side lacks.
+            benchmark, one side has different files of one name, or a limit is out of range or for a file that the new side
+            lacks.
     """
     if max_slowdown_percent is not None and not 0 <= max_slowdown_percent <= 1000:
         raise ConfigError(f"{field('max_slowdown_percent')} must be 0 to 1000 percent, got {max_slowdown_percent}")
