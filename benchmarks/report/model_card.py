@@ -49,18 +49,19 @@ Hugging Face shows this card where it is called README.md. -->
 """
 
 
-def model_card(manifest: Manifest, title: str, earlier: str | None) -> str | None:
+def model_card(manifest: Manifest, title: str, distinct: tuple[int, int], earlier: str | None) -> str | None:
     """Return the card of an export.
 
     Args:
         manifest: Manifest of the export.
         title: Name of the model.
+        distinct: Number of test images without copies of others, and how many of those the Keras model classifies correctly.
         earlier: The existing card, or None.
 
     Returns:
         The card, or None if edgecnn's part of the earlier one was edited or is missing: it must stay as it is.
     """
-    text = "\n\n".join(_sections(manifest)) + "\n\n"
+    text = "\n\n".join(_sections(manifest, distinct)) + "\n\n"
     part = f"<!-- edgecnn:begin {sha256(text.encode())} Written again by each edgecnn export. -->\n{text}<!-- edgecnn:end -->"
     if earlier is None:
         return _FORM.format(title=escaped(title), part=part)
@@ -70,14 +71,14 @@ def model_card(manifest: Manifest, title: str, earlier: str | None) -> str | Non
     return earlier[: found.start()] + part + earlier[found.end() :]
 
 
-def _sections(manifest: Manifest) -> list[str]:
+def _sections(manifest: Manifest, distinct: tuple[int, int]) -> list[str]:
     keras = manifest.keras_model()
     exported = [artifact for artifact in manifest.exported if artifact.source_sha256 == keras.sha256]
     return [
         _start(manifest, exported),
         _inputs(manifest, [keras, *exported]),
         _training(manifest),
-        _evaluation(manifest, exported),
+        _evaluation(manifest, exported, distinct),
         _files([keras, *exported]),
         _limits(manifest),
     ]
@@ -153,14 +154,14 @@ def _source(record: DatasetRecord) -> str:
     return "loaded by Keras" if record.source == KERAS else escaped(PurePath(record.source).name)
 
 
-def _evaluation(manifest: Manifest, exported: list[Artifact]) -> str:
+def _evaluation(manifest: Manifest, exported: list[Artifact], distinct: tuple[int, int]) -> str:
     record, reference = manifest.dataset, manifest.reference
     lines = ["## Evaluation", "", f"- **SHA-256 of the test images and labels:** `{record.test_sha256}`"]
     if record.split_off:
         share = f"{record.split_off.test_share:.0%}"
         lines.append(f"- **Test images:** {share} of each class, split off the same source as the training images.")
     if reference:
-        lines.append(f"- **Accuracy of the float Keras model:** {_accuracy(reference)}.")
+        lines.append(f"- **Accuracy of the float Keras model:** {_accuracy(reference, *distinct)}.")
     lines += [
         "- **The exported files** were compared with it on the same images before they were written:",
         "",
@@ -188,10 +189,13 @@ def _chosen(artifact: Artifact) -> str:
     return f"{text}."
 
 
-def _accuracy(reference: Reference) -> str:
-    right = binomial.interval(reference.correct, reference.images)
+def _accuracy(reference: Reference, images: int, correct: int) -> str:
+    right = binomial.interval(correct, images)
     share, low, high = (f"{100 * value:.2f}" for value in (right.estimate, right.low, right.high))
-    return f"{share} % ({reference.correct:,} of {reference.images:,} test images; 95 % interval {low} to {high} %)"
+    copies = reference.images - images
+    kind = "distinct test images" if copies else "test images"
+    rest = f". The other {copies:,} have the same pixels as one of them and do not count" if copies else ""
+    return f"{share} % ({correct:,} of {images:,} {kind}; 95 % interval {low} to {high} %){rest}"
 
 
 def _files(artifacts: list[Artifact]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export_job import Card, ExportJob
@@ -22,6 +23,7 @@ from edgecnn.convert.keras.manifest import earlier_manifest, keras_manifest
 from edgecnn.convert.keras.runtime import KerasRuntime
 from edgecnn.convert.training.model.custom_model import needed_modules
 from edgecnn.edge.data.dataset import Dataset
+from edgecnn.edge.data.pixel_digests import distinct
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.export_records import Reference
 from edgecnn.edge.files import read_bytes, sha256
@@ -154,7 +156,7 @@ def _write(job: ExportJob) -> Manifest:
         manifest = manifest.with_artifacts(*(artifact for artifact, _ in made))
         manifest, outdated = write_program_files(new, manifest, job)
         manifest.save(new)
-        _write_card(new, manifest, job)
+        _write_card(new, manifest, job, probabilities, distinct(job.dataset.test)[0] if images is None else images.every)
     for name in (*gone, *outdated):
         (job.folder / name).unlink(missing_ok=True)
         (job.folder / f"{name}.png").unlink(missing_ok=True)
@@ -195,10 +197,12 @@ def _is_intact(path: Path, known: str) -> bool:
     return path.is_file() and sha256(path.read_bytes()) == known
 
 
-def _write_card(folder: Path, manifest: Manifest, job: ExportJob) -> None:
+def _write_card(folder: Path, manifest: Manifest, job: ExportJob, probabilities: Floats, every: NDArray[np.bool_]) -> None:
+    """Write the model card; `every` tells which test images are no copies, and alone are evidence."""
     path = job.folder / MODEL_CARD_NAME
     earlier = read_bytes(path, _MOST_CARD_BYTES).decode(errors="replace") if path.exists() else None
-    card = job.card(manifest, earlier) if job.card else None
+    right = correct(probabilities, job.dataset.test.labels)[every]
+    card = job.card(manifest, (len(right), int(right.sum())), earlier) if job.card else None
     if card is not None:
         (folder / MODEL_CARD_NAME).write_bytes(card.encode())
     elif job.card:

@@ -13,8 +13,9 @@ from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
 
-# Takes the manifest, and the model card that is there, or None. Returns the new card, or None if the earlier one must stay.
-Card = Callable[[Manifest, str | None], str | None]
+# Takes the manifest, how many test images are no copies of others and how many of those Keras classifies correctly, and the
+# model card that is there, or None. Returns the new card, or None if the earlier one must stay.
+Card = Callable[[Manifest, tuple[int, int], str | None], str | None]
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.data.pixel_digests import first_seen, held_out, pixel_digests
-from edgecnn.edge.data.splits import Labels, Split, chunks
+from edgecnn.edge.data.pixel_digests import distinct, held_out
+from edgecnn.edge.data.splits import Labels, Split
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.model.metrics import correct
 from edgecnn.edge.model.preprocess import Floats
@@ -62,8 +62,7 @@ def judged_images(judge: Judge, test: Split, reference: Floats) -> JudgedImages:
     Raises:
         UnfitReference: If not even Keras's own answers would pass.
     """
-    digests = [digest for images in chunks(test) for digest in pixel_digests(images)]
-    every, _ = first_seen(digests, test.labels, {})
+    every, digests = distinct(test)
     keras = reference[every]
     if objection := judge.objection(keras, keras, test.labels[every]):
         raise UnfitReference(

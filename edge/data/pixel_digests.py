@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecnn.edge.data.splits import Split, chunks
 from edgecnn.edge.model.preprocess import Images
 
 _DIGEST_BYTES = 16
@@ -34,6 +35,12 @@ def first_seen(
         fresh[place] = digest not in seen
         conflicting[place] = seen.setdefault(digest, label) != label
     return fresh, conflicting
+
+
+def distinct(test: Split) -> tuple[NDArray[np.bool_], list[bytes]]:
+    """Return which images (n,) are no copy of an earlier one, and the digest of each; read a chunk at a time."""
+    digests = [digest for images in chunks(test) for digest in pixel_digests(images)]
+    return first_seen(digests, test.labels, {})[0], digests
 
 
 def conflict_note(count: int) -> list[str]:

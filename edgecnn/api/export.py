@@ -138,7 +138,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         trust=tuple(trust),
         judge=judge,
         tuning=tuning_for(judge, yardstick, tune_seed) if yardstick else None,
-        card=lambda manifest, earlier: model_card(manifest, folder.resolve().name, earlier),
+        card=lambda manifest, distinct, earlier: model_card(manifest, folder.resolve().name, distinct, earlier),
         on_step=progress.say,
     )
     earlier = source.manifest.artifacts if source.manifest else ()

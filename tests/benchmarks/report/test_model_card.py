@@ -11,6 +11,7 @@ from edgecnn.edge.manifest import Artifact, DatasetRecord, Manifest, Preprocessi
 FLOAT = TensorSpec("image", (None, 4, 4, 1), "float32")
 INT8 = TensorSpec("image", (1, 4, 4, 1), "int8", Quantization((1 / 255,), (-128,)))
 SCORES = TensorSpec("scores", (1, 2), "float32")
+DISTINCT = (1000, 950)
 
 
 @pytest.fixture
@@ -30,17 +31,17 @@ def manifest() -> Manifest:
     )
 
 
-def written(manifest: Manifest, earlier: str | None = None) -> str:
-    card = model_card(manifest, "pets", earlier)
+def written(manifest: Manifest, earlier: str | None = None, distinct: tuple[int, int] = DISTINCT) -> str:
+    card = model_card(manifest, "pets", distinct, earlier)
     assert card is not None
     return card
 
 
 def test_a_part_that_somebody_edited_or_removed_is_never_overwritten(manifest: Manifest) -> None:
     card = written(manifest)
-    assert model_card(manifest, "pets", card.replace("4,321", "4,322")) is None
-    assert model_card(manifest, "pets", card.replace("edgecnn:end", "end")) is None
-    assert model_card(manifest, "pets", "# My own card") is None
+    assert model_card(manifest, "pets", DISTINCT, card.replace("4,321", "4,322")) is None
+    assert model_card(manifest, "pets", DISTINCT, card.replace("edgecnn:end", "end")) is None
+    assert model_card(manifest, "pets", DISTINCT, "# My own card") is None
 
 
 def test_what_is_written_outside_of_the_part_stays_when_the_part_is_renewed(manifest: Manifest) -> None:
@@ -102,3 +103,8 @@ def test_names_from_outside_can_not_become_markup_or_end_the_part(manifest: Mani
     assert card.count("<!-- edgecnn:end -->") == 1
     assert "\n# b" not in card
     assert written(manifest, card) == written(manifest)
+
+
+def test_copies_of_test_images_do_not_narrow_the_interval(manifest: Manifest) -> None:
+    card = written(manifest, distinct=(40, 38))
+    assert "95.00 % (38 of 40 distinct test images; 95 % interval 83.08 to 99.39 %). The other 960 have the same pixels" in card

@@ -2,7 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 import edgecnn as ec
+from edgecnn.benchmarks.statistics import binomial
+from edgecnn.edge.data.dataset import load_dataset
+from edgecnn.edge.data.splits import CHUNK, chunks
 from edgecnn.edge.manifest import Manifest
 
 
@@ -41,3 +47,47 @@ def test_an_export_writes_and_renews_a_card_of_its_files_and_leaves_an_edited_on
     (told,) = export()
     assert "stays as it is" in told
     assert card.read_text() == edited
+
+
+@pytest.mark.parametrize("keep_accuracy", [None, 50.0])
+def test_the_card_s_accuracy_is_that_of_distinct_test_images_as_in_bench(
+    keep_accuracy: float | None, artifacts: Path, idx_folder: Path, tmp_path: Path
+) -> None:
+    dataset = load_dataset(idx_folder)
+    images, labels = np.concatenate([*chunks(dataset.test, CHUNK)]), np.asarray(dataset.test.labels)
+    train = np.concatenate([*chunks(dataset.train, CHUNK)])
+    few = slice(0, 40)
+    np.savez(
+        tmp_path / "copies.npz",
+        x_train=train,
+        y_train=np.asarray(dataset.train.labels),
+        x_test=np.repeat(images[few], 50, axis=0),
+        y_test=np.repeat(labels[few], 50),
+    )
+    out = tmp_path / "out"
+    ec.export(
+        _alone(artifacts / "model.keras", tmp_path),
+        tmp_path / "copies.npz",
+        formats=["tflite"],
+        precisions=["float32"],
+        interface="unit",
+        out=out,
+        keep_accuracy=keep_accuracy,
+    )
+    report = ec.bench(
+        out, runtime="tflite", options=ec.BenchOptions(plan=ec.PlanOptions(launches=1, min_runs=4, min_seconds=0))
+    )
+    accuracy = report.files[0].accuracy
+    assert accuracy
+    assert (accuracy.images, accuracy.copies) == (40, 1960)
+    right = binomial.interval(accuracy.reference_correct, 40)
+    interval = f"95 % interval {100 * right.low:.2f} to {100 * right.high:.2f} %"
+    part = f"({accuracy.reference_correct} of 40 distinct test images; {interval})"
+    assert part in (out / "MODEL_CARD.md").read_text()
+
+
+def _alone(model: Path, folder: Path) -> Path:
+    """Return a copy of a model without its manifest."""
+    copy = folder / "alone.keras"
+    copy.write_bytes(model.read_bytes())
+    return copy
