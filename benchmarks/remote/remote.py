@@ -45,6 +45,7 @@ class Job:
         arguments: Arguments of `edgecnn bench` there, after the bundle.
         version: Version of edgecnn here; the device's must be the same.
         mend: Command that installs edgecnn there, for messages.
+        judged: Returns a received result as judged here; it raises if that is not of what was sent.
         install: None installs nothing.
         files: Texts of the files that the arguments name, by name.
     """
@@ -53,6 +54,7 @@ class Job:
     arguments: tuple[str, ...]
     version: str
     mend: str
+    judged: Callable[[Report], Report]
     install: Install | None = None
     files: dict[str, str] = field(default_factory=dict)
 
@@ -78,7 +80,7 @@ def bench_devices(
 
     def measure(connection: Connection, tell: Callable[[str], None]) -> Report:
         connection.ask(request)
-        return _converse(connection, job, tell)
+        return job.judged(_converse(connection, job, tell))
 
     return DeviceResults(SCHEMA, command, _side_by_side(hosts, measure, say))
 

@@ -3,11 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from edgecnn.benchmarks.proof.write_bundle import write_bundle
 from edgecnn.benchmarks.remote.install import running_version
+from edgecnn.benchmarks.remote.received import judged_here, sent
 from edgecnn.benchmarks.remote.remote import Job, bench_devices
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.benchmarks.yardsticks.here import machine_text
@@ -77,7 +79,8 @@ class OverSsh:
             bundle = scratch / "tuning.zip"
             write_bundle(bundle, ModelFolder(folder), self.test, test_images=min(most_images, len(self.test.labels)))
             mend = f"edgecnn bench FOLDER --device {self.host} --install"
-            job = Job(bundle, (*arguments, "--allow=noise"), running_version(), mend)
+            given = (*arguments, "--allow=noise")
+            job = Job(bundle, given, running_version(), mend, partial(judged_here, of=sent(bundle, given)))
             (device,) = bench_devices([self.host], job, "edgecnn export").devices
         if device.result is None:
             raise EdgeCnnError(f"{self.host}: {device.error}")

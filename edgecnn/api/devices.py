@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from edgecnn.api.usage import Target
 from edgecnn.benchmarks.judge.budgets import load_budgets
 from edgecnn.benchmarks.proof.write_bundle import write_bundle
 from edgecnn.benchmarks.remote.install import device_wheel, running_version
+from edgecnn.benchmarks.remote.received import judged_here, sent
 from edgecnn.benchmarks.remote.remote import Install, Job, unreachable
 from edgecnn.benchmarks.remote.remote import bench_devices as bench_bundle
 from edgecnn.benchmarks.remote.ssh import check_hosts
@@ -64,10 +66,10 @@ def bench_devices(  # Longer than 50 lines: its arguments and their docs.
     with opened(target) as models, temporary_folder() as scratch:
         if not models.is_folder:
             raise ConfigError("devices take a folder with a manifest, or a bundle: name one")
-        files, sent = {}, list(arguments)
+        files, given = {}, list(arguments)
         if budget:
             files[_BUDGET_NAME] = read_bytes(Path(budget)).decode(errors="replace")
-            sent.append(f"--budget={_BUDGET_NAME}")
+            given.append(f"--budget={_BUDGET_NAME}")
         named = runtime_formats(list(runtime))
         exported = models.manifest.exported if models.manifest else ()
         chosen = [artifact for artifact in exported if not named or artifact.format in named]
@@ -92,7 +94,9 @@ def bench_devices(  # Longer than 50 lines: its arguments and their docs.
             progress.say("building edgecnn's wheel, unless it came from a package index")
             runtimes = tuple(sorted({name for file in chosen for name in named.get(file.format, (file.format,))}))
             wanted = Install(runtimes, device_wheel(scratch / "wheel"))
-        job = Job(bundle, tuple(sent), running_version(), f"{command} --install", wanted, files)
+        original = sent(bundle, arguments, Path(budget) if budget else None)
+        judged = partial(judged_here, of=original)
+        job = Job(bundle, tuple(given), running_version(), f"{command} --install", judged, wanted, files)
         found = bench_bundle(there, job, command, progress.say)
         devices = away | {device.host: device for device in found.devices}
         return replace(found, devices=tuple(devices[host] for host in hosts))

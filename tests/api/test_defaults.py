@@ -26,7 +26,7 @@ def test_serve_listens_as_by_default_in_python() -> None:
 
 
 def test_a_search_and_a_wait_are_as_long_as_by_default_in_python() -> None:
-    assert seconds(default(export.export, "tune_limit")) == TUNE_SECONDS == default(ec.export, "tune_seconds")
+    assert seconds("--tune-limit", default(export.export, "tune_limit")) == TUNE_SECONDS == default(ec.export, "tune_seconds")
     assert train.ClusterOptions().wait == default(ec.Cluster, "wait_seconds")
 
 

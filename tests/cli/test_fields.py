@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 RESULT = ROOT / "tests/benchmarks/kept_results/schema-5.json"
 BUILDS_A_COMMAND_LINE = {
     "benchmarks/remote/agent.py": "edgecnn's and pip's, on another machine",
+    "benchmarks/remote/received.py": "edgecnn's, on another machine",
     "edgecnn/api/devices.py": "edgecnn's, on another machine",
     "convert/mnn/convert.py": "mnnconvert's",
     "edge/serving/browser_page/onnxruntime_web.py": "npm's",

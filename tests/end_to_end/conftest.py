@@ -75,7 +75,7 @@ class Network:
 
     def job(self, bundle: Path, arguments: tuple[str, ...] = (), **more: Any) -> Job:
         """Return the requests to devices."""
-        return Job(bundle, arguments, running_version(), "edgecnn bench a --device b --install", **more)
+        return Job(bundle, arguments, running_version(), "edgecnn bench a --device b --install", lambda report: report, **more)
 
     def run(self, bundle: Path, *hosts: str, said: list[str] | None = None, **more: Any) -> list[DeviceResult]:
         """Measure on devices; add the lines of progress to `said`."""

@@ -20,7 +20,8 @@ def interrupted(network: Any, bundle: Path, how: int) -> tuple[subprocess.Popen[
     (device.home / "slow").touch()
     code = (
         "import sys\nfrom pathlib import Path\nfrom edgecnn.benchmarks.remote.remote import Job, bench_devices\n"
-        f"job = Job(Path({str(bundle)!r}), (), {running_version()!r}, 'x')\nbench_devices(['pi'], job, 'x', print)\n"
+        f"job = Job(Path({str(bundle)!r}), (), {running_version()!r}, 'x', lambda report: report)\n"
+        "bench_devices(['pi'], job, 'x', print)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     network.started.append(process)
@@ -102,7 +103,7 @@ def test_a_connection_that_ends_while_a_bundle_is_sent_leaves_no_half_file(netwo
     code = (
         "import sys, os\nfrom pathlib import Path\nfrom edgecnn.benchmarks.remote import remote\n"
         "remote._item = lambda path, name: {'name': name, 'size': 10**9, 'sha256': 'a' * 64}\n"
-        f"job = remote.Job(Path({str(request.bundle)!r}), (), {running_version()!r}, 'x')\n"
+        f"job = remote.Job(Path({str(request.bundle)!r}), (), {running_version()!r}, 'x', lambda report: report)\n"
         "remote.bench_devices(['pi'], job, 'x', print)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -192,7 +192,7 @@ def test_a_copy_of_a_benchmark_is_refused_on_whichever_side_it_is(old: str, new:
     reports["A"] = replace(quiet, command="another", files=tuple(mixed[::-1]))
     sides = [[(f"{name}.json", reports[name]) for name in side] for side in (old, new)]
     with pytest.raises(ConfigError, match=r"(a\.json and A|A\.json and a)\.json are the same benchmark: .* measure again"):
-        compare_reports(*sides, 5.0, force=force, policy=Policy(("noise",)))
+        compare_reports(sides[0], sides[1], 5.0, force=force, policy=Policy(("noise",)))
 
 
 def test_a_limit_does_not_pass_a_file_that_the_new_side_lacks(quiet: Report) -> None:

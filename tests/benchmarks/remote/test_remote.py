@@ -55,7 +55,9 @@ def run(home: Path, said: list[str] | None = None, **more: Any) -> DeviceResult:
     bundle = home.parent / "b.zip"
     bundle.write_bytes(b"bundle")
     lines: list[str] = [] if said is None else said
-    (device,) = bench_devices(["pi"], Job(bundle, (), "1.0", "MEND", **more), "command", lines.append).devices
+    (device,) = bench_devices(
+        ["pi"], Job(bundle, (), "1.0", "MEND", lambda report: report, **more), "command", lines.append
+    ).devices
     return device
 
 
@@ -143,7 +145,7 @@ def test_a_device_is_reached_whatever_its_shell_says_first_and_one_without_pytho
 
 def test_a_bundle_that_can_t_be_read_is_refused_here(home: Path) -> None:
     with pytest.raises(ConfigError, match="can't be read"):
-        bench_devices(["pi"], Job(home / "none.zip", (), "1.0", "MEND"), "command")
+        bench_devices(["pi"], Job(home / "none.zip", (), "1.0", "MEND", lambda report: report), "command")
 
 
 def test_a_cache_that_can_t_be_made_is_a_sentence(home: Path) -> None:

@@ -1,0 +1,258 @@
+"""What a board sends back: compared with what was sent to it, and judged here from its figures, not by its own verdict.
+
+The board is asked for the times and for the images to which a file gives another class than the reference. The images, their
+labels, the reference and the limits are known here, so that every count, interval and verdict is computed again. What remains
+the board's own word: its times, its memory, its state, and how probable each file found its classes.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecnn.benchmarks.judge.accuracy import KERAS_REFERENCE, Accuracy
+from edgecnn.benchmarks.judge.budgets import Budgets, load_budgets
+from edgecnn.benchmarks.judge.gate import Budget, Figures, Policy, join, judge
+from edgecnn.benchmarks.judge.tally import Tally
+from edgecnn.benchmarks.machine.noise import Noise, machine_noise
+from edgecnn.benchmarks.results.latency_summary import launch_percentile, summarize
+from edgecnn.benchmarks.results.launch_noise import launch_noise
+from edgecnn.benchmarks.results.records import FileResult, Report
+from edgecnn.benchmarks.timing.latency import TIMED_REGION
+from edgecnn.edge.data.pixel_digests import distinct, first_seen, held_out
+from edgecnn.edge.data.splits import CHUNK
+from edgecnn.edge.errors import ConfigError, EdgeCnnError
+from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.formats import RUNTIMES
+from edgecnn.edge.inference.reference_probabilities import load_reference
+from edgecnn.edge.manifest import Artifact, Manifest
+from edgecnn.edge.runtimes.installed import runtime_formats
+
+# Limits as `edgecnn bench` takes them, by the fields of `Budget`.
+_OPTIONS = {
+    "--" + item.name.removesuffix("_points").removesuffix("_percent").replace("_", "-"): item.name for item in fields(Budget)
+}
+_COUNTS = ("images", "correct", "reference_correct", "lost", "gained", "same_class", "copies", "chose", "groups", "conflicting")
+_CLASS_COUNTS = ("images", "correct", "reference_correct", "lost", "gained")
+# What follows from probabilities, of which a result has no more than these.
+_STATED = (
+    *("loss", "reference_loss", "largest_confidence_change", "mean_confidence_change"),
+    *("brier_increase", "calibration_error", "reference_calibration_error", "flips"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Sent:
+    """What a board was sent.
+
+    Attributes:
+        manifest: The bundle's.
+        labels: Labels of its test images, int64 (n,).
+        reference: Class that the reference gives to each, int64 (n,).
+        every: Which of them are no copies of others, bool (n,).
+        held_out: Which of those judge a file that the others chose, bool (n,).
+        conflicting: Number of copies with another label than the original.
+        formats: Formats to measure; empty for all.
+        threads: Numbers of threads to measure with.
+        policy: How noise is handled.
+        budget: TOML file with limits, or None.
+        limits: Limits that override it, by the fields of `Budget`.
+    """
+
+    manifest: Manifest
+    labels: NDArray[np.int64]
+    reference: NDArray[np.int64]
+    every: NDArray[np.bool_]
+    held_out: NDArray[np.bool_]
+    conflicting: int
+    formats: tuple[str, ...]
+    threads: tuple[int, ...]
+    policy: Policy
+    budget: Path | None
+    limits: dict[str, float | None]
+
+
+def sent(bundle: Path, arguments: Sequence[str], budget: Path | None = None) -> Sent:
+    """Return what a board is sent.
+
+    Args:
+        bundle: The bundle.
+        arguments: Options of `edgecnn bench` there, without the budget.
+        budget: TOML file with limits, or None.
+
+    Raises:
+        ArtifactError: If the bundle is damaged.
+        ConfigError: If an option has no valid value.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    parser.error = _refuse  # type: ignore[method-assign]  # It would end this process.
+    for option, name in _OPTIONS.items():
+        parser.add_argument(option, dest=name, type=float)
+    parser.add_argument("--threads", default="1")
+    for option in ("--runtime", "--allow"):
+        parser.add_argument(option, action="append", default=[])
+    parser.add_argument("--strict", action="store_true", default=False)
+    given = vars(parser.parse_known_args(arguments)[0])
+    with ModelFolder(bundle) as models:
+        manifest = models.manifest
+        if manifest is None:
+            raise ConfigError(f"{bundle} is not a bundle: name one, or a folder with a manifest")
+        test = models.test_images()
+        stored = load_reference(models.path, manifest, test.labels)
+        every, digests = distinct(test)
+    return Sent(
+        manifest=manifest,
+        labels=np.asarray(test.labels),
+        reference=stored.argmax(axis=1),
+        every=every,
+        held_out=every & held_out(digests),
+        conflicting=int(first_seen(digests, test.labels, {})[1].sum()),
+        formats=tuple(runtime_formats(given["runtime"])),
+        threads=tuple(int(text) for text in given["threads"].split(",")),
+        policy=Policy(tuple(given["allow"]), given["strict"]),
+        budget=budget,
+        limits={name: given[name] for name in _OPTIONS.values() if name in given},
+    )
+
+
+def judged_here(report: Report, of: Sent) -> Report:
+    """Return a board's result with its figures and verdicts computed here.
+
+    Raises:
+        EdgeCnnError: If it is not a result of what was sent; the message is the reason.
+    """
+    _require_sent(report, of)
+    _require_complete(report, of)
+    try:
+        budgets = load_budgets(of.budget, of.limits, tuple(file.artifact.path for file in report.files))
+    except ConfigError as error:
+        raise _unlike(str(error)) from error
+    clocks = [
+        item.clock_khz
+        for file in report.files
+        for launch in file.launches
+        for item in launch.rounds
+        if item.clock_khz is not None
+    ]
+    noise = machine_noise((report.before, *report.during), clocks, report.load)
+    noise += tuple(item for file in report.files for item in launch_noise(file.name, file.launches))
+    files = tuple(_file_judged(file, report, of, budgets, noise) for file in report.files)
+    verdict = join(tuple(file.verdict for file in files))
+    notes = report.notes
+    if verdict.status != report.verdict.status:
+        notes += (f"The board says {report.verdict.status}; judged here, its figures are {verdict.status}.",)
+    allowed = tuple(sorted({item.name for item in noise if of.policy.allows(item)}))
+    return replace(report, files=files, noise=noise, allowed=allowed, notes=notes, verdict=verdict)
+
+
+def _refuse(message: str) -> NoReturn:
+    raise ConfigError(f"{message}: give options of edgecnn bench, each as one argument")
+
+
+def _unlike(reason: str) -> EdgeCnnError:
+    return EdgeCnnError(
+        f"its result is not of what was sent ({reason}): try again; if that recurs, install edgecnn there again, or use "
+        "another board"
+    )
+
+
+def _require_sent(report: Report, of: Sent) -> None:
+    """Raise if a result is of other images, or of files that were not sent or are named twice."""
+    if report.dataset is None or report.dataset != of.manifest.dataset or report.timed_region != TIMED_REGION:
+        raise _unlike("other test images")
+    if report.class_names != of.manifest.class_names or report.reference != KERAS_REFERENCE:
+        raise _unlike("other classes or another reference")
+    known = {artifact.path: artifact for artifact in of.manifest.exported}
+    for file in report.files:
+        path = file.artifact.path
+        if known.get(path) != file.artifact or not f"{file.name} ".startswith(f"{path} "):
+            raise _unlike(f"{file.name} is another file")
+        if file.threads not in of.threads or (of.formats and file.artifact.format not in of.formats):
+            raise _unlike(f"{file.name} was not asked for")
+    names = [file.name for file in report.files]
+    runs = [(file.artifact.path, file.threads, file.runtime) for file in report.files]
+    if len(set(names)) < len(names) or len(set(runs)) < len(runs):
+        raise _unlike("a file is in it twice")
+
+
+def _require_complete(report: Report, of: Sent) -> None:
+    """Raise if a file is missing and no note says why."""
+    measured = {(file.artifact.path, file.threads) for file in report.files}
+    there = {file.artifact.format for file in report.files}
+
+    def is_noted(artifact: Artifact) -> bool:
+        named = [artifact.path]
+        if artifact.format not in there:  # A whole format may lack a runtime there.
+            named += [artifact.format, *(name for name, row in RUNTIMES.items() if artifact.format in row.formats)]
+        starts = tuple(f"{name} " for name in named)
+        return any(note.startswith(starts) and "not measured" in note for note in report.notes)
+
+    for artifact in of.manifest.exported:
+        if of.formats and artifact.format not in of.formats:
+            continue
+        if any((artifact.path, threads) not in measured for threads in of.threads) and not is_noted(artifact):
+            raise _unlike(f"{artifact.path} is missing")
+
+
+def _file_judged(file: FileResult, report: Report, of: Sent, budgets: Budgets, noise: tuple[Noise, ...]) -> FileResult:
+    budget = budgets.of(file.artifact.path)
+    if file.budget != budget:
+        raise _unlike(f"{file.name} was judged by other limits")
+    accuracy = _recounted(file, of)
+    percents = [item.percent for item in file.latency.percentiles]
+    latency = replace(
+        summarize(file.launches, file.launches, percents, file.images_per_run),
+        ratio=file.latency.ratio,
+        difference_ns=file.latency.difference_ns,
+    )
+    figures = Figures(
+        name=file.name,
+        exported=True,
+        size_bytes=file.artifact.size_bytes,
+        peak_memory_bytes=latency.peak_memory_bytes,
+        p90=launch_percentile(file.launches, 90),
+        accuracy=accuracy,
+        reference=report.reference,
+        class_names=report.class_names,
+        recorded=file.artifact.parity,
+    )
+    return replace(file, latency=latency, accuracy=accuracy, verdict=judge(figures, budget, noise, of.policy))
+
+
+def _recounted(file: FileResult, of: Sent) -> Accuracy:
+    """Return a file's accuracy, counted from the images to which it gives another class than the reference.
+
+    Raises:
+        EdgeCnnError: If the board's counts are others.
+    """
+    stated = file.accuracy
+    if stated is None or stated.all_images != len(of.labels) or stated.brier_increase is None:
+        raise _unlike(f"{file.name} was judged on other images")
+    chosen = file.artifact.mended is not None and file.artifact.mended.held_out > 0
+    at = np.flatnonzero(of.held_out if chosen else of.every)
+    candidate = of.reference.copy()
+    for flip in stated.flips:
+        candidate[flip.image] = flip.candidate
+    classes = len(of.manifest.class_names)
+    one_hot, tally = np.eye(classes, dtype=np.float32), Tally(classes)
+    for places in np.split(at, range(CHUNK, len(at), CHUNK)):
+        tally.add(one_hot[candidate[places]], one_hot[of.reference[places]], of.labels[places], places)
+    copies, chose = len(of.labels) - int(of.every.sum()), int(of.every.sum()) - len(at)
+    found = tally.accuracy(copies, chose, of.conflicting)
+    if _counts(found) != _counts(stated):
+        raise _unlike(f"{file.name} was judged on other images, or its counts contradict each other")
+    return replace(found, **{name: getattr(stated, name) for name in _STATED})
+
+
+def _counts(accuracy: Accuracy) -> tuple[object, ...]:
+    """Return every whole number of an accuracy."""
+    return (
+        *(getattr(accuracy, name) for name in _COUNTS),
+        *((flip.image, flip.label, flip.reference, flip.candidate) for flip in accuracy.flips),
+        *(getattr(row, name) for row in accuracy.classes for name in _CLASS_COUNTS),
+        *accuracy.confusion,
+    )
