@@ -55,7 +55,11 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Result],
     for path in (program, ssh):
         path.chmod(0o755)
     monkeypatch.setenv("PATH", f"{ssh.parent}:{os.environ['PATH']}")
-    return lambda result: (home / "result.json").write_text(json.dumps(result)) and None
+
+    def prints(result: Result) -> None:
+        (home / "result.json").write_text(json.dumps(result))
+
+    return prints
 
 
 def asked(bundle: Path, tmp_path: Path, *options: str) -> tuple[int, Result]:
