@@ -4,15 +4,21 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from statistics import fmean
 from typing import Any, Final, Literal
 
+from edgecnn.benchmarks.compare.comparable import (
+    Results,
+    differences,
+    names_of,
+    require_different_benchmarks,
+    require_one_file,
+)
 from edgecnn.benchmarks.judge.gate import FAIL, PASS, UNDECIDED, Policy, Status
 from edgecnn.benchmarks.machine.noise import Noise
 from edgecnn.benchmarks.results.between import Between, ratio_of
 from edgecnn.benchmarks.results.latency_summary import p50_ns
-from edgecnn.benchmarks.results.records import FileResult, Report
+from edgecnn.benchmarks.results.records import FileResult
 from edgecnn.benchmarks.statistics.intervals import Interval
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.records import to_value
@@ -31,7 +37,6 @@ MEASURED: Final = "several benchmarks"
 FLOOR: Final = "selftest"
 ASSUMPTION: Final = "assumed"
 
-Results = Sequence[tuple[str, Report]]
 Key = tuple[str, int, str | None]  # Path, threads, and the runtime's package where a result has several of the file.
 Files = dict[Key, FileResult]
 
@@ -137,8 +142,7 @@ def compare_reports(  # Longer than 50 lines: its arguments and their docs.
 
     Raises:
         ConfigError: If the results are from different machines or inputs, share no file, two of them are the same
-            benchmark, one side has different files of one name, or a limit is out of range or for a file that the new side
-            lacks.
+            benchmark, one side has different files of one name, or a limit is out of range or for a file that is gone.
     """
     if max_slowdown_percent is not None and not 0 <= max_slowdown_percent <= 1000:
         raise ConfigError(f"{field('max_slowdown_percent')} must be 0 to 1000 percent, got {max_slowdown_percent}")
@@ -146,18 +150,17 @@ def compare_reports(  # Longer than 50 lines: its arguments and their docs.
     files = _files(everything)
     shared = _shared(everything, files, files[len(old)])
     only_old, only_new = _only(files[: len(old)], files[len(old) :]), _only(files[len(old) :], files[: len(old)])
-    # A limit on a file that was not measured again must not end in PASS.
-    gone = only_old if max_slowdown_percent is not None else ()
-    unlike = _differences(everything, gone, force)
+    gone = only_old if max_slowdown_percent is not None else ()  # A limit must not pass what was not measured again.
+    unlike = differences(everything, gone, force)
     if (several := len(everything) > 2) and floor is not None:
         raise ConfigError(f"{field('floor')} is for one benchmark per side; several need none: omit {field('floor')}")
     noise = _noise(everything, [{of_one[key].name for key in shared} for of_one in files])
     refused = [(name, item) for name, item in noise if not policy.allows(item)]
     sides = [[[of_one[key] for of_one in part] for part in (files[: len(old)], files[len(old) :])] for key in shared]
     for then, now in sides:
-        _require_one_file(then, old)
-        _require_one_file(now, new)
-        _require_different_benchmarks([*then, *now], everything)
+        require_one_file(then, old)
+        require_one_file(now, new)
+    require_different_benchmarks(everything)
     return Comparison(
         old=tuple(name for name, _ in old),
         new=tuple(name for name, _ in new),
@@ -198,10 +201,6 @@ def _text(key: Key) -> str:
     return " ".join(filter(None, (path, package, f"x{threads}" if threads > 1 else None)))
 
 
-def _names(results: Results) -> str:
-    return " and ".join(name for name, _ in results)
-
-
 def _noise(results: Results, compared: Sequence[set[str]]) -> list[tuple[str, Noise]]:
     """Return the noise in the times of the compared files, with the name of its result."""
     return [
@@ -217,19 +216,8 @@ def _shared(results: Results, files: Sequence[Files], order: Files) -> list[Key]
     shared = [key for key in order if all(key in of_one for of_one in files)]
     if not shared:
         names = " and ".join(", ".join(_text(key) for key in of_one) for of_one in files)
-        raise ConfigError(f"{_names(results)} share no file: they have {names}")
+        raise ConfigError(f"{names_of(results)} share no file: they have {names}")
     return shared
-
-
-def _differences(results: Results, gone: Sequence[str], force: bool) -> tuple[str, ...]:
-    """Return how machines, inputs and files differ from those of the first result, which is an error unless it is forced."""
-    (_, first), *others = results
-    missing = (f"{', '.join(gone)}: in the old results, but not in the new",) if gone else ()
-    unlike = (*dict.fromkeys(text for _, report in others for text in _unlike(first, report)), *missing)
-    if unlike and not force:
-        how = f"use {field('force')} to compare them anyway"
-        raise ConfigError(f"{_names(results)} are not comparable: {'; '.join(unlike)}: {how}")
-    return unlike
 
 
 def _noise_text(name: str, item: Noise) -> str:
@@ -239,38 +227,6 @@ def _noise_text(name: str, item: Noise) -> str:
 def _only(files: Sequence[Files], others: Sequence[Files]) -> tuple[str, ...]:
     keys = dict.fromkeys(key for of_one in files for key in of_one)
     return tuple(_text(key) for key in keys if not any(key in of_one for of_one in others))
-
-
-def _require_one_file(files: Sequence[FileResult], results: Results) -> None:
-    for (earlier, one), (later, other) in combinations(zip((name for name, _ in results), files, strict=True), 2):
-        if one.artifact.sha256 != other.artifact.sha256:
-            raise ConfigError(
-                f"{earlier} and {later} have different files {one.artifact.path}: give each side results of one file"
-            )
-
-
-def _require_different_benchmarks(files: Sequence[FileResult], results: Results) -> None:
-    """Raise if a result is a copy of another, whatever its name or layout: it would be compared with itself."""
-    for (earlier, one), (later, other) in combinations(zip((name for name, _ in results), files, strict=True), 2):
-        if not {*one.launches}.isdisjoint(other.launches):  # In nanoseconds, no launch repeats the times of another.
-            raise ConfigError(f"{earlier} and {later} are the same benchmark: a copy adds no evidence, so measure again")
-
-
-def _unlike(old: Report, new: Report) -> tuple[str, ...]:
-    pairs = [
-        ("architecture", old.machine.machine, new.machine.machine),
-        ("board", old.machine.board, new.machine.board),
-        ("CPU", old.machine.cpu, new.machine.cpu),
-        ("number of cores", old.machine.cores, new.machine.cores),
-        ("test images", _images(old), _images(new)),
-        ("timed region", old.timed_region, new.timed_region),
-        ("governor", ", ".join(old.before.governors), ", ".join(new.before.governors)),
-    ]
-    return tuple(f"{what}: {then} and {now}" for what, then, now in pairs if then != now)
-
-
-def _images(report: Report) -> str:
-    return report.dataset.test_sha256[:12] if report.dataset else "none, random inputs"
 
 
 def _change(

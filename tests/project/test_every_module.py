@@ -35,7 +35,7 @@ ELSEWHERE = {
         "edge/formats/__init__", "edge/formats/format", "edge/formats/package", "edge/formats/precision",
         "edge/formats/runtime",
     ),
-    "benchmarks/compare/test_compare.py": ("benchmarks/compare/text",),
+    "benchmarks/compare/test_compare.py": ("benchmarks/compare/comparable", "benchmarks/compare/text"),
     "benchmarks/doctor/test_examine.py": (
         "benchmarks/doctor/findings", "benchmarks/doctor/machine_findings", "benchmarks/doctor/trials",
     ),
