@@ -92,7 +92,7 @@ def sent(bundle: Path, arguments: Sequence[str], budget: Path | None = None) -> 
     parser.error = _refuse  # type: ignore[method-assign]  # It would end this process.
     for option, name in _OPTIONS.items():
         parser.add_argument(option, dest=name, type=float)
-    parser.add_argument("--threads", default="1")
+    parser.add_argument("--threads", default="1", type=_threads)
     for option in ("--runtime", "--allow"):
         parser.add_argument(option, action="append", default=[])
     parser.add_argument("--strict", action="store_true", default=False)
@@ -112,7 +112,7 @@ def sent(bundle: Path, arguments: Sequence[str], budget: Path | None = None) -> 
         held_out=every & held_out(digests),
         conflicting=int(first_seen(digests, test.labels, {})[1].sum()),
         formats=tuple(runtime_formats(given["runtime"])),
-        threads=tuple(int(text) for text in given["threads"].split(",")),
+        threads=given["threads"],
         policy=Policy(tuple(given["allow"]), given["strict"]),
         budget=budget,
         limits={name: given[name] for name in _OPTIONS.values() if name in given},
@@ -147,6 +147,10 @@ def judged_here(report: Report, of: Sent) -> Report:
         notes += (f"The board says {report.verdict.status}; judged here, its figures are {verdict.status}.",)
     allowed = tuple(sorted({item.name for item in noise if of.policy.allows(item)}))
     return replace(report, files=files, noise=noise, allowed=allowed, notes=notes, verdict=verdict)
+
+
+def _threads(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(",")))
 
 
 def _refuse(message: str) -> NoReturn:

@@ -18,6 +18,7 @@ from edgecnn.benchmarks.remote.received import sent
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.cli.fields import option
 from edgecnn.edge.data.splits import Split
+from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.records import to_value
 
 LIMITS = {"max_drop_points": 60.0, "max_p90_ms": 1000.0}
@@ -262,3 +263,9 @@ def test_every_limit_is_read_from_the_arguments_as_the_command_line_writes_it(bu
     names = [item.name for item in fields(ec.Budget)]
     of = sent(bundle, [f"{option(name)}={place}" for place, name in enumerate(names)])
     assert of.limits == {name: float(place) for place, name in enumerate(names)}
+
+
+@pytest.mark.parametrize("argument", ["--threads=two", "--max-drop=x", "--max-drop"])
+def test_an_argument_without_a_valid_value_is_refused_before_it_is_sent(argument: str, bundle: Path) -> None:
+    with pytest.raises(ConfigError, match=argument.partition("=")[0]):
+        sent(bundle, [argument])
