@@ -171,7 +171,7 @@ def test_a_model_trained_elsewhere_is_exported_once_all_is_said(idx_folder: Path
     assert manifest.class_names == ("low", "middle", "high")
     assert (manifest.preprocessing.scale, manifest.preprocessing.mean) == (1 / 127.5, (1.0,))
     # From here on the manifest has everything.
-    found = json.loads(terminal.passes("evaluate", "artifacts/own/float32.onnx", "--json", "-"))
+    found = json.loads(terminal.passes("evaluate", "artifacts/own/float32.onnx", "--json", "-"))["files"][0]
     test = load_test(idx_folder)
     expected = model.predict(test.images(range(60)) / 127.5 - 1, verbose=0).argmax(axis=1)
     assert found["correct"] == int((expected == test.labels).sum())
@@ -256,7 +256,7 @@ def test_an_order_of_classes_that_nobody_said_is_told(bare: str, terminal: Any) 
     assert told in terminal.passes("evaluate", *command).splitlines()
     assert told in terminal.passes("bench", *command, *SHORT).splitlines()
     assert "are assumed to be" not in terminal.passes("evaluate", *command, "--labels", "names.txt")
-    record = json.loads(terminal.passes("evaluate", *command, "--json", "-"))
+    record = json.loads(terminal.passes("evaluate", *command, "--json", "-"))["files"][0]
     assert record["interface"]["preprocessing"]["scale"] == 1 / 255
 
 
