@@ -243,7 +243,8 @@ def test_a_folder_of_which_only_a_share_is_measured_is_told(bare: str, terminal:
     )
     assert "The outputs are assumed to be" not in text  # They are numbers on both sides.
     text = terminal.passes(*command, "--test-share", "1", "--json", "-")
-    assert (json.loads(text)["images"], json.loads(text)["dataset"]["test_share"]) == (15, 1.0)
+    (found,) = json.loads(text)["files"]
+    assert (found["images"], found["dataset"]["test_share"]) == (15, 1.0)
 
 
 def test_an_order_of_classes_that_nobody_said_is_told(bare: str, terminal: Any) -> None:
