@@ -122,7 +122,12 @@ def why(error: BaseException, width: int = 160, named: bool = False) -> str:
     """Return why another library or a user's own code failed, in one line of at most `width` characters, for a message.
 
     `named` adds the error's class, which the author of the failing code needs.
+
+    Raises:
+        ConfigError: If not what the library was given is at fault, but this machine: see `refusal`. Never if `named`.
     """
+    if not named and (found := refusal(error)):
+        raise found from error
     text = shortened(_APPENDED.sub(lambda found: found[1] + (" " if found[1] in ".?!" else ". "), str(error)), width)
     if named:
         return shortened(f"{type(error).__name__}: {text}" if text else type(error).__name__, width)

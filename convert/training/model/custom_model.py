@@ -125,8 +125,6 @@ def open_fitting(model: Any, config: TrainConfig, shape: Shape, classes: int, tr
         path = folder / MODEL_NAME
         try:
             model.save(path)
-        except OSError:  # Of the disk, not of the model.
-            raise
         except Exception as error:  # A class's get_config may raise anything.
             reason = why(error)
             raise ConfigError(f"{origin} can't be saved ({reason}): give its classes a get_config()") from error
