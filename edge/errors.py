@@ -163,6 +163,8 @@ def _system_error(error: BaseException) -> tuple[int, str]:
     text = str(error).rstrip()
     if text == "can't start new thread":  # Python does not say why.
         return errno.EAGAIN, ""
+    if "failed to map segment" in text:  # The dynamic linker's words if there is no memory for a library.
+        return errno.ENOMEM, ""
     if found := _QUOTED.search(text):
         return int(found[1]), ""
     if type(error).__module__.startswith("tensorflow."):  # It has its own codes, and writes "PATH; the system's words".

@@ -66,6 +66,7 @@ _CHILD = "a child process failed:\nTraceback (most recent call last):\n  File ..
         (OSError(errno.ENOSPC, "x", Path("a")), "a: No space left on device: free some room, or write it elsewhere"),
         (PermissionError(errno.EACCES, "x", "a"), "a: Permission denied: change its permissions, or use another folder"),
         (RuntimeError("can't start new thread"), "Resource temporarily unavailable: end other processes, or raise"),
+        (ImportError("x.so: failed to map segment from shared object"), "Cannot allocate memory: free some memory"),
         (RuntimeError(_CHILD), "Too many open files: raise the limit of open files"),
         (ResourceExhaustedError("/dev/full; No space left on device"), "/dev/full: No space left on device: free some room"),
         (ResourceExhaustedError(_EVENTS), "a b/events.v2: No space left on device: free some room"),
