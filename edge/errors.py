@@ -126,7 +126,7 @@ def why(error: BaseException, width: int = 160, named: bool = False) -> str:
     Raises:
         ConfigError: If not what the library was given is at fault, but this machine: see `refusal`. Never if `named`.
     """
-    if not named and (found := refusal(error)):
+    if not named and not isinstance(error, MemoryError) and (found := refusal(error)):
         raise found from error
     text = shortened(_APPENDED.sub(lambda found: found[1] + (" " if found[1] in ".?!" else ". "), str(error)), width)
     if named:

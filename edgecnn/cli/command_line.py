@@ -15,7 +15,6 @@ from edgecnn.cli.plain_commands import PlainCommand, PlainGroup
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, refusal, why
 from edgecnn.edge.text import has_controls, printable
 
-_NO_MEMORY_TO_IMPORT = "failed to map segment"  # The dynamic linker's message if there is no memory for a library.
 _INTERRUPTED = 130  # typer's exit code for a KeyboardInterrupt.
 
 
@@ -202,9 +201,7 @@ def main(arguments: list[str] | None = None) -> int:
     except EdgeCnnError as error:
         _console().say(f"edgecnn: {typed(error)}")
         return error.exit_code
-    except (MemoryError, ImportError) as error:
-        if isinstance(error, ImportError) and _NO_MEMORY_TO_IMPORT not in str(error):
-            raise
+    except MemoryError as error:
         _console().say(f"edgecnn: there is not enough memory ({why(error, 120)}): give a smaller --size or --batch-size")
         return ConfigError.exit_code
     except typer.TyperException as error:

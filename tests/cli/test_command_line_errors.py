@@ -188,7 +188,7 @@ def test_too_little_memory_for_a_library_is_one_line_too(
         raise ImportError(said)
 
     monkeypatch.setattr("edgecnn.edge.inference.model_test_images.model_test_images", fail)
-    assert "not enough memory" in terminal.fails(2, "evaluate", exported / "int8.tflite")
+    assert "Cannot allocate memory: free some" in terminal.fails(2, "evaluate", exported / "int8.tflite")
     said = "cannot import name 'absent'"
     with pytest.raises(ImportError, match="absent"):
         terminal.run("evaluate", exported / "int8.tflite")
