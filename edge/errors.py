@@ -5,6 +5,8 @@ Every message is one line that names the thing, says what is wrong with it and h
 fields as Python does, each marked by `field`, so that the command line can print the name of its option instead.
 """
 
+import errno
+import os
 import re
 from collections.abc import Callable
 
@@ -17,6 +19,27 @@ _MARKED = re.compile("\ufdd0([a-z_0-9]+)\ufdd1(=?)")
 _APPENDED = re.compile(
     r"([^\s(])\n?(?=Node number \d|Tensor \d|AllocateTensors\(\) called|Registration failed|Failed to apply the default)"
 )
+
+LIMITS = {
+    errno.EFBIG: "raise the limit of a file's size with ulimit -f",
+    errno.EMFILE: "raise the limit of open files with ulimit -n",
+    errno.ENFILE: "end other processes, or raise the limit fs.file-max",
+    errno.EAGAIN: "end other processes, or raise the limit with ulimit -u",
+    errno.ENOMEM: "free some memory, or raise the limit with ulimit -v",
+}
+"""`errno` of what a process or a machine has no more of -> what to do. It says nothing of the file or folder in hand."""
+
+_REFUSALS = {
+    **LIMITS,
+    errno.ENOSPC: "free some room, or write it elsewhere",
+    errno.EDQUOT: "free some room, or write it elsewhere",
+    errno.EROFS: "write it elsewhere",
+    errno.EACCES: "change its permissions, or use another folder",
+    errno.EPERM: "change its permissions, or use another folder",
+    errno.EIO: "check the disk",
+}
+# How the last line of a child's traceback, or of a library's error, ends.
+_QUOTED = re.compile(r"\[Errno ([0-9]+)\] [^\n]*\Z")
 
 # Of these Python's text says what a program did ("list index out of range"), not what is wrong with what it was given.
 _INTERNAL = (LookupError, AttributeError, TypeError, AssertionError, ArithmeticError, NotImplementedError)
@@ -99,10 +122,53 @@ def why(error: BaseException, width: int = 160, named: bool = False) -> str:
     """Return why another library or a user's own code failed, in one line of at most `width` characters, for a message.
 
     `named` adds the error's class, which the author of the failing code needs.
+
+    Raises:
+        ConfigError: If not what the library was given is at fault, but this machine: see `refusal`. Never if `named`.
     """
+    if not named and not isinstance(error, MemoryError) and (found := refusal(error)):
+        raise found from error
     text = shortened(_APPENDED.sub(lambda found: found[1] + (" " if found[1] in ".?!" else ". "), str(error)), width)
     if named:
         return shortened(f"{type(error).__name__}: {text}" if text else type(error).__name__, width)
     if isinstance(error, _INTERNAL) or not text:
         return shortened(f"an error inside it: {type(error).__name__} {text}", width)
     return text
+
+
+def because(error: OSError, fix: str) -> str:
+    """Return the end of a message: the system's own words and `fix`, or instead how to raise the limit that was reached."""
+    return f"({error.strerror or error}): {LIMITS.get(error.errno or 0, fix)}"
+
+
+def refusal(error: BaseException | None) -> ConfigError | None:
+    """Return what an exception that nobody expected says of this machine: a limit or a full, broken or closed disk.
+
+    Returns:
+        The error with the system's own words and the path, or None if neither the exception nor a cause of it is of that kind:
+        then it is our bug.
+    """
+    while error is not None:
+        number, path = _system_error(error)
+        if number in _REFUSALS:
+            return ConfigError(f"{f'{path}: ' if path else ''}{os.strerror(number)}: {_REFUSALS[number]}")
+        error = error.__cause__
+    return None
+
+
+def _system_error(error: BaseException) -> tuple[int, str]:
+    """Return the `errno` that an exception has or quotes, 0 if there is none, and the path, if it names one."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno, str(error.filename or "")
+    text = str(error).rstrip()
+    if text == "can't start new thread":  # Python does not say why.
+        return errno.EAGAIN, ""
+    if "failed to map segment" in text:  # The dynamic linker's words if there is no memory for a library.
+        return errno.ENOMEM, ""
+    if found := _QUOTED.search(text):
+        return int(found[1]), ""
+    if type(error).__module__.startswith("tensorflow."):  # It has its own codes, and writes "PATH; the system's words".
+        for number in _REFUSALS:
+            if named := re.search(rf"(?:^.*}}}} |^)(.*); {re.escape(os.strerror(number))}$", text, re.MULTILINE):
+                return number, named[1]
+    return 0, ""

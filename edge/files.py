@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.errors import ArtifactError, ConfigError, because
 from edgecnn.edge.temporary import remove_stale, temporary_folder
 
 # FlatBuffers and Protocol Buffers end at 2 GiB; no model for a small device is larger.
@@ -58,7 +58,7 @@ def read_bytes(path: Path, most: int = MOST_BYTES, fix: str = "check the path") 
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist: {fix}") from None
     except OSError as error:
-        raise ArtifactError(f"{path} can't be read ({error.strerror}): give a readable file") from error
+        raise ArtifactError(f"{path} can't be read {because(error, 'give a readable file')}") from error
     if size > most:
         raise ArtifactError(f"{path} has {size:,} bytes; the largest size accepted is {most:,}: name another file")
     if not data:
@@ -83,7 +83,7 @@ def write_bytes(path: Path, data: bytes) -> None:
             _write_as_it_is(path, data)
             return
     except OSError as error:
-        raise ConfigError(f"{path} can't be written ({error.strerror}): choose another name") from error
+        raise ConfigError(f"{path} can't be written {because(error, 'choose another name')}") from error
     with staged(path.resolve() if path.is_symlink() else path) as temporary:
         temporary.write_bytes(data)
 
@@ -128,7 +128,7 @@ def staged(path: Path) -> Iterator[Path]:
             temporary.replace(path)
         sync(path.parent)
     except OSError as error:
-        raise ConfigError(f"{path} can't be written ({error.strerror}): choose another folder") from error
+        raise ConfigError(f"{path} can't be written {because(error, 'choose another folder')}") from error
 
 
 def sync(path: Path) -> None:
@@ -154,7 +154,7 @@ def require_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        raise ConfigError(f"{folder} can't be written ({error.strerror}): choose another folder") from error
+        raise ConfigError(f"{folder} can't be written {because(error, 'choose another folder')}") from error
 
 
 def make_folder(folder: Path) -> None:
@@ -166,6 +166,6 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{folder} can't be written ({error.strerror}): choose another folder") from error
+        raise ConfigError(f"{folder} can't be written {because(error, 'choose another folder')}") from error
     require_writable(folder)
     remove_stale(folder)

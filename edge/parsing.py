@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from edgecnn.edge.errors import ArtifactError, EdgeCnnError
+from edgecnn.edge.errors import LIMITS, ArtifactError, EdgeCnnError
 from edgecnn.edge.text import shortened
 
 
@@ -26,6 +26,7 @@ def parsing(what: str, fix: str, kind: type[EdgeCnnError] = ArtifactError) -> It
     except EdgeCnnError:
         raise
     except Exception as error:
+        fix = LIMITS.get(error.errno or 0, fix) if isinstance(error, OSError) else fix
         raise kind(f"{what} ({_reason(error)}): {fix}") from error
 
 

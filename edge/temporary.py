@@ -1,5 +1,6 @@
 """Temporary folders, deleted at the end of a block or, if the process was killed, at the next start."""
 
+import errno
 import fcntl
 import os
 import re
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgecnn.edge.errors import ConfigError
+from edgecnn.edge.errors import ConfigError, because
 
 # Users don't name folders like this; the number is the process id.
 _NAME = re.compile(r"\.?edgecnn-[0-9]+-[a-z0-9_]{8}")
@@ -31,9 +32,13 @@ def temporary_folder(parent: Path | None = None) -> Iterator[Path]:
     except OSError as error:
         if parent is not None:
             raise
-        raise ConfigError(f"no temporary folder can be written ({error.strerror}): set TMPDIR to one that can") from error
+        raise ConfigError(f"no temporary folder can be written {because(error, 'set TMPDIR to one that can')}") from error
     try:
         yield folder
+    except OSError as error:
+        if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # A write names no file.
+            error.filename = str(folder.parent)
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(descriptor)

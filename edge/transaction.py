@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.errors import LIMITS, ArtifactError, ConfigError, because
 from edgecnn.edge.files import make_folder, sync
 from edgecnn.edge.temporary import remove_stale, temporary_folder
 
@@ -102,7 +102,7 @@ def replaced_together(folder: Path) -> Iterator[Path]:
             sync(staging)
             staging.rename(folder / COMMITTED)
     except OSError as error:
-        raise ConfigError(f"{folder} can't be written ({error.strerror or error}): choose another folder") from error
+        raise ConfigError(f"{folder} can't be written {because(error, 'choose another folder')}") from error
     finish(folder)
 
 
@@ -126,6 +126,8 @@ def finish(folder: Path) -> None:
         return
     except OSError as error:
         os.close(place)
+        if error.errno in LIMITS:  # A limit, which says nothing of the folder.
+            raise
         raise _unfinished(folder, error) from error
     try:
         _move_all(folder, place, committed)

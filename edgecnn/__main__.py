@@ -144,7 +144,10 @@ def _end_without_python(stop: _Stop) -> None:
                 if stop.number is None:
                     os._exit(_stopped_by(number))
 
-    _thread.start_new_thread(watch, ())
+    try:
+        _thread.start_new_thread(watch, ())
+    except RuntimeError:
+        return  # No more threads are allowed. A signal waits for native code, and the command may need no thread.
 
 
 def _stopped_by(number: int) -> int:

@@ -90,7 +90,7 @@ def test_predict_does_not_depend_on_the_order_of_the_images(
 def test_evaluate_verify_and_bench_agree_with_keras_on_every_image(remembering: Path, file: Path, terminal: Any) -> None:
     expected = np.load(remembering / "reference.npy").argmax(axis=1)
     correct = int((expected == load_test(Path(Manifest.load(remembering).dataset.source)).labels).sum())
-    assert json.loads(terminal.passes("evaluate", file, "--json", "-"))["correct"] == correct
+    assert json.loads(terminal.passes("evaluate", file, "--json", "-"))["files"][0]["correct"] == correct
     assert json.loads(terminal.passes("verify", file, "--json", "-"))["passed"]
     text = terminal.passes("bench", remembering, "--runtime", "tflite", "--max-drop", "100", *SHORT, "--json", "-")
     (measured,) = json.loads(text)["files"]

@@ -23,16 +23,10 @@ SCHEMAS = {
     "data": ("edgecnn data --json", ("edge.data.inspection.Inspection",)),
     "diagnose": ("edgecnn diagnose --json", ("convert.diagnosis.diagnose.Diagnosis",)),
     "doctor": ("edgecnn doctor --json", ("benchmarks.doctor.examine.Examination",)),
-    "evaluate": (
-        "edgecnn evaluate --json, of a file and of a folder",
-        ("benchmarks.measure.evaluation.Evaluation", "benchmarks.measure.evaluation.Evaluations"),
-    ),
+    "evaluate": ("edgecnn evaluate --json", ("benchmarks.measure.evaluation.Evaluations",)),
     "predict": ("edgecnn predict --json", ("edge.inference.predictions.Predicted",)),
     "selftest": ("edgecnn selftest --json", ("benchmarks.compare.selftest.SelfTest",)),
-    "summary": (
-        "edgecnn summary --json, of a file and of a folder",
-        ("edge.anatomy.summary.Summary", "edge.anatomy.summary.Summaries"),
-    ),
+    "summary": ("edgecnn summary --json", ("edge.anatomy.summary.Summaries",)),
     "sweep": ("edgecnn sweep --json", ("benchmarks.report.sweep.Sweep",)),
     "train": ("edgecnn train --json, and train.json", ("convert.training.records.TrainResult",)),
     "verify": (

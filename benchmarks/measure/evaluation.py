@@ -65,13 +65,15 @@ class Evaluation(Result):
 
 @dataclass(frozen=True, repr=False)
 class Evaluations(Result):
-    """The files of a folder or bundle; `skipped` maps the name of each file that was not run to the reason."""
+    """What was found of each file; `skipped` maps the name of each file that was not run to the reason."""
 
     files: tuple[Evaluation, ...]
     skipped: dict[str, str]
 
     def to_text(self, width: int = WIDTH) -> str:
-        """Return a row for each file, and what else a reader must know."""
+        """Return a row for each of several files, and what else a reader must know."""
+        if len(self.files) == 1 and not self.skipped:
+            return self.files[0].to_text(width)
         rows: list[tuple[str, ...]] = [
             (
                 Path(file.file).name,

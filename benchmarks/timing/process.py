@@ -11,7 +11,7 @@ from typing import IO, Any, Self, cast
 
 from edgecnn.benchmarks.timing.pipes import Answers, StoppedError, Watch
 from edgecnn.benchmarks.timing.requests import OPENING_SECONDS, Answer, Open, Opened, ProfileOps, Request
-from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, InvalidMeasurement, field
+from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, InvalidMeasurement, because, field
 from edgecnn.edge.isolation.child import child_environment, python_command, too_long
 
 
@@ -30,7 +30,7 @@ class ModelProcess:
         try:
             self._output = tempfile.TemporaryFile()  # noqa: SIM115  # Closed with the process.
         except OSError as error:
-            raise ConfigError(f"no temporary folder can be written ({error.strerror}): set TMPDIR to one that can") from error
+            raise ConfigError(f"no temporary folder can be written {because(error, 'set TMPDIR to one that can')}") from error
         reader, writer = os.pipe()
         command = python_command(f"from edgecnn.benchmarks.timing.worker import serve; serve({writer})")
         said = self._output

@@ -37,7 +37,7 @@ from edgecnn.benchmarks.timing.requests import (
     TimeEmpty,
     TimeRound,
 )
-from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, InvalidMeasurement, field, why
+from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, InvalidMeasurement, field, refusal, why
 from edgecnn.edge.files import sha256
 from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.inference.classifier import Classifier
@@ -193,5 +193,8 @@ def serve(descriptor: int) -> None:
                 answer = error
             except MemoryError:
                 answer = ConfigError(f"there is not enough memory to measure it: free some, or give a smaller {field('batch')}")
+            except Exception as error:
+                if (answer := refusal(error)) is None:
+                    raise
             pickle.dump(answer, answers)
             answers.flush()

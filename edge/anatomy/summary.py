@@ -67,13 +67,15 @@ class Summary(Result):
 
 @dataclass(frozen=True, repr=False)
 class Summaries(Result):
-    """The files of a folder or bundle; `skipped` maps the name of each file that can't be read here to the reason."""
+    """What each file costs; `skipped` maps the name of each file that can't be read here to the reason."""
 
     files: tuple[Summary, ...]
     skipped: dict[str, str]
 
     def to_text(self, width: int = WIDTH) -> str:
-        """Return a row for each file."""
+        """Return the layers of one file, or a row for each of several."""
+        if len(self.files) == 1 and not self.skipped:
+            return self.files[0].to_text(width)
         from edgecnn.edge.anatomy.text import summaries_text  # noqa: PLC0415 - It imports this module.
 
         return summaries_text(self, width)

@@ -12,7 +12,7 @@ from typing import IO, cast
 import numpy as np
 
 from edgecnn.edge.data.splits import MOST_IMAGES, Labels, Part, RowSplit, unpack
-from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.errors import ArtifactError, because
 from edgecnn.edge.files import open_file
 from edgecnn.edge.parsing import parsing
 
@@ -103,7 +103,7 @@ def _opened(path: Path, magic: int) -> IO[bytes]:
     try:
         file = cast(IO[bytes], open_file(path).detach())  # Unbuffered.
     except OSError as error:
-        raise ArtifactError(f"{path} can't be read ({error.strerror}): give a readable file") from error
+        raise ArtifactError(f"{path} can't be read {because(error, 'give a readable file')}") from error
     packed = file.seek(0, 2)
     if not packed:
         file.close()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgecnn.edge.data.folder_options import FolderOptions, ModelImages, read_labels
 from edgecnn.edge.data.image_file import image_header
 from edgecnn.edge.data.splits import PARTS, FileSplit, Labels, Part, Shape, drawn_evenly
-from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.errors import ConfigError, because, field
 from edgecnn.edge.manifest import Fit, SplitOff
 from edgecnn.edge.text import has_controls
 
@@ -283,7 +283,7 @@ def _visible(folder: Path) -> list[Path]:
     try:
         return sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=lambda path: path.name)
     except OSError as error:
-        raise ConfigError(f"{folder} can't be read ({error.strerror}): name another folder") from error
+        raise ConfigError(f"{folder} can't be read {because(error, 'name another folder')}") from error
 
 
 def _name(path: Path, folder: Path) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.edge.data.image_file import read_fitted
-from edgecnn.edge.errors import ArtifactError, ConfigError, field
+from edgecnn.edge.errors import ArtifactError, ConfigError, because, field
 from edgecnn.edge.files import open_file
 from edgecnn.edge.manifest import Background, Fit
 from edgecnn.edge.model.preprocess import Images
@@ -181,7 +181,7 @@ class FileSplit:
                 with open_file(self.folder / name) as file:
                     digest.update(hashlib.file_digest(file, "sha256").digest())
             except OSError as error:
-                raise ArtifactError(f"{self.folder / name} can't be read ({error.strerror}): remove or replace it") from error
+                raise ArtifactError(f"{self.folder / name} can't be read {because(error, 'remove or replace it')}") from error
         digest.update(self.labels.astype("<i8").tobytes())
         return digest.hexdigest()
 
@@ -242,7 +242,7 @@ class RowSplit:
             try:
                 count = os.preadv(self.file.fileno(), [view], place)
             except OSError as error:
-                raise ArtifactError(f"{self.path} can't be read ({error.strerror}): copy it again") from error
+                raise ArtifactError(f"{self.path} can't be read {because(error, 'copy it again')}") from error
             if not count:
                 raise ArtifactError(f"{self.path} became shorter while it was being read: stop writing to it, and start again")
             view, place = view[count:], place + count
@@ -276,7 +276,7 @@ def unpack(blocks: Iterable[bytes], path: Path, size: int, packed: int) -> IO[by
                     view = view[copy.write(view) :]
         except OSError as error:
             raise ConfigError(
-                f"{path} can't be unpacked into {folder} ({error.strerror}): set TMPDIR to a folder with room"
+                f"{path} can't be unpacked into {folder} {because(error, 'set TMPDIR to a folder with room')}"
             ) from error
         stack.pop_all()
     return copy

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.errors import ArtifactError, ConfigError, because
 from edgecnn.edge.files import read_bytes
 from edgecnn.edge.folder.file_names import LABELS_NAME, MANIFEST_NAME, REFERENCE_NAME, TRIED_STEMS, TUNED_STEM
 from edgecnn.edge.formats import FORMATS, PRECISIONS
@@ -168,7 +168,7 @@ def _copy(archive: zipfile.ZipFile, name: str, path: Path, target: Path | None) 
                 copy.write(block)
     except OSError as error:
         raise ConfigError(
-            f"{path} can't be unpacked into {target.parent} ({error.strerror}): set TMPDIR to a folder with room"
+            f"{path} can't be unpacked into {target.parent} {because(error, 'set TMPDIR to a folder with room')}"
         ) from error
     return Member(size, digest.hexdigest())
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from edgecnn.edge.errors import ArtifactError, EdgeCnnError
+from edgecnn.edge.errors import ArtifactError, EdgeCnnError, because, refusal
 
 SECONDS = 120.0
 """Time limit. A board imports a runtime from a slow card and runs a large model once in less; beyond it, nothing ends."""
@@ -96,7 +96,7 @@ def _started(command: list[str], origin: str) -> subprocess.Popen[bytes]:
         )
     except OSError as error:
         raise ArtifactError(
-            f"{origin} can't be tried, since no process can be started ({error.strerror}): end some other processes"
+            f"{origin} can't be tried, since no process can be started {because(error, 'end some other processes')}"
         ) from error
 
 
@@ -127,8 +127,9 @@ def serve(size_bytes: int) -> None:
         answer = ("memory", None) if lacks_memory(error) else ("raised", error)
     except MemoryError:
         answer = ("memory", None)
-    except Exception:
-        answer = ("unexpected", traceback.format_exc())
+    except Exception as error:
+        found = refusal(error)
+        answer = ("raised", found) if found else ("unexpected", traceback.format_exc())
     with os.fdopen(answers, "wb") as stream:
         pickle.dump(answer, stream)
     os._exit(0)  # Shutting down TensorFlow takes as long as opening a model, and nothing is left to do.

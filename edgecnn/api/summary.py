@@ -22,7 +22,7 @@ def summary(
         progress: Receives the progress.
 
     Returns:
-        A `Summary` for each file, whose text is a table of its layers; the text of all has a row for each file.
+        A `Summary` for each file. The text is a table of the layers of one file, or has a row for each of several.
 
     Raises:
         ArtifactError: If a file is missing or damaged.

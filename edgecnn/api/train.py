@@ -16,7 +16,7 @@ from edgecnn.convert.training.training_run import TrainState
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.dataset import load_dataset as load_for_model
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, ModelImages
-from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.errors import ConfigError, field, refusal
 from edgecnn.edge.files import read_bytes
 from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.formats import format_of, is_exported
@@ -244,6 +244,8 @@ def _memory_named() -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if found := refusal(error):
+            raise found from error
         if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, which must not be imported for its name.
             raise MemoryError(str(error)) from error
         raise

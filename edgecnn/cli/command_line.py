@@ -1,21 +1,20 @@
 """The commands by name, and `main`, which runs one and decides its exit code."""
 
-import errno
 import io
 import shlex
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from edgecnn.cli.fields import typed
 from edgecnn.cli.plain_commands import PlainCommand, PlainGroup
-from edgecnn.edge.errors import ConfigError, EdgeCnnError, why
+from edgecnn.edge.errors import ConfigError, EdgeCnnError, refusal, why
 from edgecnn.edge.text import has_controls, printable
 
-_NO_MEMORY_TO_IMPORT = "failed to map segment"  # The dynamic linker's message if there is no memory for a library.
 _INTERRUPTED = 130  # typer's exit code for a KeyboardInterrupt.
 
 
@@ -170,6 +169,13 @@ def _not_loaded() -> None:
     raise AssertionError("the list of commands runs none of them")
 
 
+def _require_working_directory() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:  # Relative paths lead nowhere, and no child process would start.
+        raise ConfigError(f"the working directory can't be used ({error.strerror}): change to one that exists") from error
+
+
 def _console() -> Any:
     return import_module("edgecnn.cli.console")
 
@@ -187,6 +193,7 @@ def main(arguments: list[str] | None = None) -> int:
         # A report recommends the command as typed for repeating.
         command = shlex.join(["edgecnn", *given])
         if not given[0].startswith("-"):
+            _require_working_directory()
             import_module("edgecnn.edge.temporary").remove_stale()
         code = app()(args=given, prog_name="edgecnn", standalone_mode=False, obj=command)
         if code and given[0] in ("--install-completion", "--show-completion"):
@@ -194,15 +201,8 @@ def main(arguments: list[str] | None = None) -> int:
     except EdgeCnnError as error:
         _console().say(f"edgecnn: {typed(error)}")
         return error.exit_code
-    except (MemoryError, ImportError) as error:
-        if isinstance(error, ImportError) and _NO_MEMORY_TO_IMPORT not in str(error):
-            raise
+    except MemoryError as error:
         _console().say(f"edgecnn: there is not enough memory ({why(error, 120)}): give a smaller --size or --batch-size")
-        return ConfigError.exit_code
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        _console().say(f"edgecnn: an output can't be written ({error.strerror}): free some room, or write it elsewhere")
         return ConfigError.exit_code
     except typer.TyperException as error:
         if error.format_message():  # Empty if typer has shown the help instead.
@@ -210,6 +210,11 @@ def main(arguments: list[str] | None = None) -> int:
             named = context.command_path if context else "edgecnn"
             _console().say(f"edgecnn: {printable(error.format_message())} (see {named} --help)")
         return ConfigError.exit_code
+    except Exception as error:
+        if (found := refusal(error)) is None:
+            raise
+        _console().say(f"edgecnn: {found}")
+        return found.exit_code
     if code == _INTERRUPTED:
         _console().say("edgecnn: interrupted")
     return code if isinstance(code, int) else 0

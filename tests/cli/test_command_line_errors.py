@@ -2,18 +2,24 @@
 
 import gzip
 import os
+import resource
 import shutil
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from edgecnn.api import train as train_calls
+from edgecnn.convert.training.model import custom_model
 from edgecnn.edge.install_command import install_command
 from tests.cli.always_right import SHORT
+
+RESULT = Path(__file__).parents[1] / "benchmarks/kept_results/schema-5.json"
 
 
 @pytest.mark.parametrize(
@@ -182,7 +188,7 @@ def test_too_little_memory_for_a_library_is_one_line_too(
         raise ImportError(said)
 
     monkeypatch.setattr("edgecnn.edge.inference.model_test_images.model_test_images", fail)
-    assert "not enough memory" in terminal.fails(2, "evaluate", exported / "int8.tflite")
+    assert "Cannot allocate memory: free some" in terminal.fails(2, "evaluate", exported / "int8.tflite")
     said = "cannot import name 'absent'"
     with pytest.raises(ImportError, match="absent"):
         terminal.run("evaluate", exported / "int8.tflite")
@@ -197,3 +203,69 @@ def test_what_tensorflow_calls_exhausted_is_memory(idx_folder: Path, terminal: A
 
     monkeypatch.setattr(train_calls, "train_model", fail)
     assert "not enough memory (OOM when allocating tensor)" in terminal.fails(2, "train", "--data", idx_folder, "--out", "out")
+
+
+def test_a_disk_that_is_full_is_not_called_memory(idx_folder: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        import tensorflow as tf  # noqa: PLC0415 - Other tests here don't need it.
+
+        with tf.io.gfile.GFile("/dev/full", "w") as file:
+            file.write("x")
+
+    monkeypatch.setattr(train_calls, "train_model", fail)
+    line = terminal.fails(2, "train", "--data", idx_folder, "--out", "out")
+    assert line == "edgecnn: /dev/full: No space left on device: free some room, or write it elsewhere"
+
+
+def limited(kind: int, most: int, *arguments: str | Path) -> tuple[int, str]:
+    """Run a command with a limit of this process; return its exit code, and the last line of its standard error."""
+    done = subprocess.run(
+        [sys.executable, "-m", "edgecnn", *map(str, arguments)],
+        preexec_fn=lambda: resource.setrlimit(kind, (most, most)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stderr.splitlines()[-1]
+
+
+def test_few_open_files_are_one_line_in_each_command(exported: Path) -> None:
+    shutil.copy(RESULT, "result.json")
+    for arguments in (
+        ("bench", exported, "--runtime", "onnx", *SHORT),
+        ("report", "result.json", "--html", "result.html"),
+        ("bundle", exported, "--out", "new.zip"),
+        ("doctor", exported),
+        ("selftest", exported / "int8.tflite", "--trials", "4"),
+        ("serve", exported / "int8.tflite", "--port", "0"),
+    ):
+        code, line = limited(resource.RLIMIT_NOFILE, 8, *arguments)
+        assert (code, "Too many open files" in line, line.endswith("ulimit -n")) == (2, True, True), (arguments, line)
+
+
+def test_a_limit_of_file_size_is_one_line_also_from_a_child(exported: Path, idx_folder: Path) -> None:
+    (exported.parent / "alone").mkdir(exist_ok=True)
+    alone = shutil.copy(exported / "model.keras", exported.parent / "alone")  # Nothing vouches for it: a child tries it.
+    for arguments in (
+        ("bundle", exported, "--out", "new.zip"),
+        ("summary", alone),
+        ("evaluate", exported / "model.keras"),
+        ("train", "--data", idx_folder, "--epochs", "1", "--out", "out"),
+    ):
+        code, line = limited(resource.RLIMIT_FSIZE, 40_000, *arguments)
+        assert (code, "File too large" in line, line.endswith("ulimit -f")) == (2, True, True), (arguments, line)
+
+
+@pytest.mark.parametrize("command", ["bench", "doctor", "predict"])
+def test_a_working_directory_that_is_gone_is_named(command: str, exported: Path, tmp_path: Path, terminal: Any) -> None:
+    (tmp_path / "gone").mkdir()
+    os.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert "the working directory can't be used" in terminal.fails(2, command, exported / "int8.tflite")
+
+
+def test_a_clock_before_1980_is_named(idx_folder: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(custom_model, "time", SimpleNamespace(localtime=lambda: time.gmtime(0)))
+    line = terminal.fails(2, "train", "--data", idx_folder, "--epochs", "1", "--out", "out")
+    assert "this machine's clock says 1970" in line

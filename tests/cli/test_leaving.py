@@ -268,3 +268,18 @@ def test_numpy_starts_no_threads_of_its_own_unless_the_user_says_so(given: dict[
     others = {name: text for name, text in os.environ.items() if not name.endswith("_NUM_THREADS")}
     said = subprocess.check_output([sys.executable, "-P", "-c", code], env={**others, **given}, text=True)
     assert said == f"{threads}\n"
+
+
+def test_a_user_who_may_start_no_thread_can_run_what_needs_none() -> None:
+    # A limit of processes does not hold for root, as who tests may run.
+    code = """
+import _thread, sys
+def refused(*_):
+    raise RuntimeError("can't start new thread")
+_thread.start_new_thread = refused
+sys.argv = ["edgecnn", "--version"]
+from edgecnn.__main__ import run
+run()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -99,7 +99,7 @@ def test_bench_of_one_runtime_measures_that_alone(home: Path) -> None:
 def test_evaluate_says_what_bench_says(home: Path, result: Any) -> None:
     files = {file["artifact"]["path"]: file["accuracy"] for file in result["files"]}
     for name in ("int8.tflite", "float32.onnx"):
-        said = json.loads(edgecnn(home, "evaluate", f"artifacts/mnist/{name}", "--json", "-").stdout)
+        said = json.loads(edgecnn(home, "evaluate", f"artifacts/mnist/{name}", "--json", "-").stdout)["files"][0]
         assert said["correct"] == files[name]["correct"]
     trained = json.loads((home / "artifacts/mnist/train.json").read_text())
     assert trained["test_accuracy"] == files["model.keras"]["correct"] / 10_000

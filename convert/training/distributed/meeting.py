@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from edgecnn.edge.errors import ConfigError, field
 
 Facts = dict[str, str]
-# Seconds between two tries, and for the answer of a worker that is there.
+# Seconds between two tries, and for the whole greeting or answer of a worker that is there.
 _PAUSE = 0.25
 _ANSWER = 5.0
 _LONGEST_LINE = 1 << 20
+_MOST_CALLERS = 64
 
 
 @dataclass(frozen=True)
@@ -111,10 +112,12 @@ def _own_port(cluster: Cluster) -> Iterator[socket.socket]:
 def _gather(cluster: Cluster, facts: Facts, listener: socket.socket, end: float) -> None:
     """Act as the chief: hear every worker, then tell all to start, or why not."""
     there: dict[int, socket.socket] = {}
+    callers: list[_Message] = []
     answer = f"{cluster.name(0)} failed: see its messages there"
     try:
         while len(there) < len(cluster.addresses) - 1:
-            _hear(cluster, facts, listener, there)
+            for message in _greetings(listener, callers):
+                _hear(cluster, facts, message, there)
             for worker in [worker for worker, line in there.items() if _hung_up(line)]:
                 there.pop(worker).close()  # The worker may come again.
             if time.monotonic() > end:
@@ -132,19 +135,28 @@ def _gather(cluster: Cluster, facts: Facts, listener: socket.socket, end: float)
         answer = f"{cluster.name(0)} was interrupted: start all workers again"
         raise
     finally:
+        for caller in callers:
+            caller.line.close()
         for line in there.values():
             with suppress(OSError), line:
                 line.sendall(json.dumps({"refused": answer}).encode() + b"\n")
 
 
-def _hear(cluster: Cluster, facts: Facts, listener: socket.socket, there: dict[int, socket.socket]) -> None:
-    """Accept one worker, if one calls."""
+def _greetings(listener: socket.socket, callers: list["_Message"]) -> list["_Message"]:
+    """Accept a caller, if one calls; return the greetings that are complete, which are no longer among the callers."""
     listener.settimeout(_PAUSE)
-    try:
-        line, _ = listener.accept()
-    except TimeoutError:
-        return
-    said = _read(line, _ANSWER)
+    with suppress(TimeoutError):
+        callers.append(_Message(listener.accept()[0], time.monotonic() + _ANSWER))
+    if len(callers) > _MOST_CALLERS:  # A worker sends its greeting at once, so the oldest caller is none.
+        callers.pop(0).line.close()
+    complete = [caller for caller in callers if caller.is_complete()]
+    callers[:] = [caller for caller in callers if caller not in complete]
+    return complete
+
+
+def _hear(cluster: Cluster, facts: Facts, message: "_Message", there: dict[int, socket.socket]) -> None:
+    """Count the worker of a greeting as there."""
+    line, said = message.line, message.value()
     worker, theirs = said.get("worker"), said.get("facts")
     if not isinstance(worker, int) or not isinstance(theirs, dict) or not 0 < worker < len(cluster.addresses):
         line.close()  # Port scanners and the like.
@@ -177,7 +189,10 @@ def _report(cluster: Cluster, facts: Facts, end: float) -> None:
     """Act as another worker: find the chief, send the facts, and wait for the start."""
     with _chief(cluster, end) as line:
         line.sendall(json.dumps({"worker": cluster.worker, "facts": facts}).encode() + b"\n")
-        refused = _read(line, max(_ANSWER, end - time.monotonic())).get("refused")
+        answer = _Message(line, max(end, time.monotonic() + _ANSWER))
+        while not answer.is_complete():
+            time.sleep(_PAUSE)
+        refused = answer.value().get("refused")
     if refused is None:
         raise ConfigError(
             f"{cluster.name(0)} answered, and then was silent for {cluster.wait_seconds:g} s: see its messages there"
@@ -206,15 +221,39 @@ def _chief(cluster: Cluster, end: float) -> socket.socket:
         time.sleep(_PAUSE)
 
 
-def _read(line: socket.socket, seconds: float) -> dict[str, object]:
-    """Return one line of JSON, or nothing if no line comes."""
-    line.settimeout(seconds)
-    try:
-        with line.makefile("rb") as stream:
-            said = json.loads(stream.readline(_LONGEST_LINE))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return said if isinstance(said, dict) else {}
+class _Message:
+    """A line of JSON that may come in pieces: the time limit is for all of them."""
+
+    def __init__(self, line: socket.socket, end: float) -> None:
+        """Expect a message.
+
+        Args:
+            line: Connection, which no longer blocks from now on.
+            end: When the message must be complete, as `time.monotonic` counts.
+        """
+        line.setblocking(False)
+        self.line, self._end, self._data = line, end, b""
+
+    def is_complete(self) -> bool:
+        """Read what has come; return whether no more is expected: the line or the time has ended, or the caller hung up."""
+        try:
+            while piece := self.line.recv(_LONGEST_LINE):
+                self._data += piece
+                if piece.endswith(b"\n") or len(self._data) > _LONGEST_LINE:
+                    break
+        except BlockingIOError:
+            return time.monotonic() > self._end
+        except OSError:
+            self._data = b""
+        return True
+
+    def value(self) -> dict[str, object]:
+        """Return the object in the message, or nothing if there is none."""
+        try:
+            said = json.loads(self._data)
+        except (ValueError, RecursionError):
+            return {}
+        return said if isinstance(said, dict) else {}
 
 
 def _hung_up(line: socket.socket) -> bool:

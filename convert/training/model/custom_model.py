@@ -1,6 +1,7 @@
 """The model to train: edgecnn's own network, your own model, or a model whose last layer is replaced."""
 
 import json
+import time
 import zipfile
 from dataclasses import replace
 from io import BytesIO
@@ -117,6 +118,9 @@ def open_fitting(model: Any, config: TrainConfig, shape: Shape, classes: int, tr
     if gives != (None, classes) and (gives, classes) != ((None, 1), 2):
         raise ConfigError(f"{origin} gives {gives}, but the images have {classes} classes: end it in Dense({classes})")
     # Checked now, and not after hours of training.
+    year = time.localtime().tm_year
+    if not 1980 <= year <= 2107:  # What a zip archive can say, as a .keras file is one.
+        raise ConfigError(f"this machine's clock says {year}, in which no .keras file can be saved: set the clock")
     with temporary_folder() as folder:
         path = folder / MODEL_NAME
         try:

@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 
 from edgecnn.edge.data.splits import FileSplit, Indices
-from edgecnn.edge.errors import EdgeCnnError, field
+from edgecnn.edge.errors import EdgeCnnError, because, field
 from edgecnn.edge.isolation.child import child_environment, python_command, signal_name
 from edgecnn.edge.model.preprocess import Images
 
@@ -55,7 +55,7 @@ class DecoderProcesses:
         except OSError as error:
             self.close()
             raise EdgeCnnError(
-                f"no process to decode images can be started ({error.strerror}): end some other processes"
+                f"no process to decode images can be started {because(error, 'end some other processes')}"
             ) from error
 
     def start(self, split: FileSplit, indices: Indices) -> Callable[[], Images]:

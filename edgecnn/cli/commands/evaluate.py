@@ -16,14 +16,13 @@ def evaluate(
 ) -> None:
     """Print accuracy and loss on the test images, for one file or for each file in a folder or bundle."""
     check_writable(json_file(json))
-    with ec.open(target) as models:
-        with shown() as progress:
-            result = ec.evaluate(
-                models,
-                **images.arguments(),
-                interface=takes.interface(images),
-                **model.arguments(),
-                threads=threads,
-                progress=progress,
-            )
-        emit(result if models.is_folder else result.files[0], json)
+    with shown() as progress:
+        result = ec.evaluate(
+            target,
+            **images.arguments(),
+            interface=takes.interface(images),
+            **model.arguments(),
+            threads=threads,
+            progress=progress,
+        )
+    emit(result, json)

@@ -9,10 +9,9 @@ from edgecnn.cli.progress import shown
 def summary(target: ModelTarget, model: ModelOptions = ModelOptions(), json: Json = None) -> None:
     """Count what a file costs: layers, shapes, parameters, multiply-accumulates, bytes of weights and of peak activations.
 
-    Nothing is measured. For a folder or bundle, the totals of each file are shown.
+    Nothing is measured. Of several files, the totals of each are shown.
     """
     check_writable(json_file(json))
-    with ec.open(target) as models:
-        with shown() as progress:
-            result = ec.summary(models, **model.arguments(), progress=progress)
-        emit(result if models.is_folder else result.files[0], json)
+    with shown() as progress:
+        result = ec.summary(target, **model.arguments(), progress=progress)
+    emit(result, json)

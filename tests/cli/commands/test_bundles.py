@@ -125,7 +125,7 @@ def test_evaluate_says_of_each_file_what_it_says_of_the_folders(
     assert [Path(item["file"]).name for item in found["files"]] == ["int8.tflite", "int8.onnx"]
     for item in found["files"]:
         name = Path(item["file"]).name
-        alone = json.loads(terminal.passes("evaluate", exported / name, "--data", bundle, "--json", "-"))
+        alone = json.loads(terminal.passes("evaluate", exported / name, "--data", bundle, "--json", "-"))["files"][0]
         assert (item["images"], item["correct"], item["loss"]) == (30, alone["correct"], alone["loss"])
         assert item["dataset"]["name"] == Manifest.load(exported).dataset.name
 

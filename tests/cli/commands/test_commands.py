@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+import edgecnn
 from edgecnn.benchmarks.compare.selftest import SelfTest
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.data.dataset import load_test
@@ -18,7 +19,7 @@ KEPT = Path(__file__).parents[2] / "benchmarks/kept_results/schema-5.json"
 
 def test_every_format_has_the_same_accuracy(exported: Path, terminal: Any) -> None:
     names = ("model.keras", "float32.tflite", "float32.onnx")
-    found = [json.loads(terminal.passes("evaluate", exported / name, "--json", "-")) for name in names]
+    found = [json.loads(terminal.passes("evaluate", exported / name, "--json", "-"))["files"][0] for name in names]
     assert [result["runtime"].split()[0] for result in found] == ["keras", "ai-edge-litert", "onnxruntime"]
     assert {(result["images"], result["correct"], result["unverified"]) for result in found} == {
         (60, found[0]["correct"], None)
@@ -26,9 +27,19 @@ def test_every_format_has_the_same_accuracy(exported: Path, terminal: Any) -> No
     assert found[0]["accuracy"] > 0.9
 
 
+@pytest.mark.parametrize("command", ["evaluate", "summary"])
+def test_the_json_of_one_file_has_the_shape_of_a_folder_s_as_in_python(command: str, exported: Path, terminal: Any) -> None:
+    call = getattr(edgecnn, command)
+    for target in (exported / "int8.tflite", exported):
+        written = json.loads(terminal.passes(command, target, "--json", "-"))
+        assert written == json.loads(call(target).to_json())
+        assert {Path(file["file"]).suffix for file in written["files"]} >= {".tflite"}
+        assert terminal.passes(command, target).rstrip("\n") == call(target).to_text()
+
+
 def test_json_goes_to_a_file_beside_the_text(exported: Path, terminal: Any) -> None:
     text = terminal.passes("evaluate", exported / "int8.tflite", "--json", "new/result.json")
-    record = json.loads(Path("new/result.json").read_text())
+    (record,) = json.loads(Path("new/result.json").read_text())["files"]
     assert f"accuracy {record['accuracy']:.4f} ({record['correct']} of 60 test images)" in " ".join(text.split())
     assert "unverified" not in text
 

@@ -171,7 +171,7 @@ def test_a_model_trained_elsewhere_is_exported_once_all_is_said(idx_folder: Path
     assert manifest.class_names == ("low", "middle", "high")
     assert (manifest.preprocessing.scale, manifest.preprocessing.mean) == (1 / 127.5, (1.0,))
     # From here on the manifest has everything.
-    found = json.loads(terminal.passes("evaluate", "artifacts/own/float32.onnx", "--json", "-"))
+    found = json.loads(terminal.passes("evaluate", "artifacts/own/float32.onnx", "--json", "-"))["files"][0]
     test = load_test(idx_folder)
     expected = model.predict(test.images(range(60)) / 127.5 - 1, verbose=0).argmax(axis=1)
     assert found["correct"] == int((expected == test.labels).sum())
@@ -243,7 +243,8 @@ def test_a_folder_of_which_only_a_share_is_measured_is_told(bare: str, terminal:
     )
     assert "The outputs are assumed to be" not in text  # They are numbers on both sides.
     text = terminal.passes(*command, "--test-share", "1", "--json", "-")
-    assert (json.loads(text)["images"], json.loads(text)["dataset"]["test_share"]) == (15, 1.0)
+    (found,) = json.loads(text)["files"]
+    assert (found["images"], found["dataset"]["test_share"]) == (15, 1.0)
 
 
 def test_an_order_of_classes_that_nobody_said_is_told(bare: str, terminal: Any) -> None:
@@ -256,7 +257,7 @@ def test_an_order_of_classes_that_nobody_said_is_told(bare: str, terminal: Any) 
     assert told in terminal.passes("evaluate", *command).splitlines()
     assert told in terminal.passes("bench", *command, *SHORT).splitlines()
     assert "are assumed to be" not in terminal.passes("evaluate", *command, "--labels", "names.txt")
-    record = json.loads(terminal.passes("evaluate", *command, "--json", "-"))
+    record = json.loads(terminal.passes("evaluate", *command, "--json", "-"))["files"][0]
     assert record["interface"]["preprocessing"]["scale"] == 1 / 255
 
 

@@ -72,7 +72,7 @@ def test_a_file_that_nothing_vouches_for_says_so(exported: Path, tmp_path: Path,
 
 def test_the_rows_of_a_file_add_up_to_its_totals(exported: Path, tmp_path: Path, terminal: Any) -> None:
     text = terminal.passes("summary", exported / "int8.tflite", "--json", tmp_path / "summary.json")
-    found = json.loads((tmp_path / "summary.json").read_text())
+    found = json.loads((tmp_path / "summary.json").read_text())["files"][0]
     assert found["macs"] == sum(layer["macs"] for layer in found["layers"]) == MACS
     for name in ("parameters", "weight_bytes"):
         assert found[name] == sum(layer[name] for layer in found["layers"])
@@ -98,7 +98,7 @@ def test_every_precision_and_format_of_a_network_has_the_same_products_and_param
 
 
 def test_weights_that_are_unpacked_belong_to_the_operator_that_uses_them(exported: Path, terminal: Any) -> None:
-    found = json.loads(terminal.passes("summary", exported / "float16.tflite", "--json", "-"))
+    found = json.loads(terminal.passes("summary", exported / "float16.tflite", "--json", "-"))["files"][0]
     weights = {layer["kind"]: layer["parameters"] for layer in found["layers"] if layer["parameters"]}
     assert set(weights) == {"CONV_2D", "FULLY_CONNECTED"}
     assert found["notes"] == ["Operators that only unpack constants, counted with their readers: 8."]

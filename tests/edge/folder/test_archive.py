@@ -194,11 +194,11 @@ def test_an_encrypted_member_is_refused(good: Path, tmp_path: Path) -> None:
     assert "encrypted" in refused(path)
 
 
-def test_no_room_to_unpack_names_what_to_set(good: Path) -> None:
+def test_a_limit_that_forbids_to_unpack_is_named(good: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
     try:
-        assert "set TMPDIR" in refused(good, ConfigError)
+        assert "ulimit -f" in refused(good, ConfigError)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 

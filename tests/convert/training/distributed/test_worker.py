@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.distributed import meeting as meeting_module
 from edgecnn.convert.training.distributed.meeting import Cluster, Facts, meet
 from edgecnn.convert.training.distributed.requirements import check_batches, check_model
 from edgecnn.convert.training.distributed.strategy import bounded
@@ -198,11 +200,8 @@ def test_strangers_at_the_port_and_a_worker_that_left_are_no_workers() -> None:
         with connected(meeting.addresses[0]) as line:
             line.sendall(said)
     hello = json.dumps({"worker": 1, "facts": FACTS}).encode() + b"\n"
-    # Worker 0 waits 5 s for what a caller says, or until it hangs up, and hears the next one only then.
-    with connected(meeting.addresses[0]) as silent:
-        with connected(meeting.addresses[0]) as line:  # Ctrl-C before it is handled, and after.
-            line.sendall(hello)
-        silent.shutdown(socket.SHUT_WR)
+    with connected(meeting.addresses[0]) as line:  # Ctrl-C before it is handled, and after.
+        line.sendall(hello)
     with connected(meeting.addresses[0]) as after:
         after.shutdown(socket.SHUT_WR)
         assert after.recv(1) == b""  # So the worker that left was handled, while nobody listened at its address.
@@ -213,6 +212,51 @@ def test_strangers_at_the_port_and_a_worker_that_left_are_no_workers() -> None:
     meeting.comes(2)
     meeting.comes(1)
     assert meeting.ends() == {0: "goes", 1: "goes", 2: "goes"}
+
+
+def test_a_caller_that_says_a_byte_at_a_time_holds_nobody_and_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meeting_module, "_ANSWER", 1.0)
+    meeting = Meeting(addresses(), wait_seconds=600)
+    meeting.comes(0)
+    with connected(meeting.addresses[0]) as slow:
+        assert dribbled(slow, seconds=60) < 60
+    with connected(meeting.addresses[0]) as slow:
+        slow.sendall(b"{")
+        monkeypatch.setattr(meeting_module, "_ANSWER", 600.0)
+        with connected(meeting.addresses[0]) as slower:
+            slower.sendall(b"{")
+            meeting.comes(1)
+            assert meeting.ends() == {0: "goes", 1: "goes"}
+
+
+def test_a_chief_that_answers_a_byte_at_a_time_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meeting_module, "_ANSWER", 0.5)
+    meeting = Meeting(addresses(), wait_seconds=1)
+    with socket.create_server(("127.0.0.1", int(meeting.addresses[0].rpartition(":")[2]))) as chief:
+        meeting.comes(1)
+        with chief.accept()[0] as line:
+            assert dribbled(line, seconds=60) < 60
+    assert f"worker 0 ({meeting.addresses[0]}) answered, and then was silent" in meeting.ends()[1]
+
+
+def test_many_silent_callers_keep_no_worker_away() -> None:
+    meeting = Meeting(addresses(), wait_seconds=600)
+    meeting.comes(0)
+    with ExitStack() as silent:
+        for _ in range(80):
+            silent.enter_context(connected(meeting.addresses[0]))
+        meeting.comes(1)
+        assert meeting.ends() == {0: "goes", 1: "goes"}
+
+
+def dribbled(line: socket.socket, seconds: float) -> float:
+    """Say a byte at a time until the other end hangs up; return after how many seconds it did, or that many."""
+    start = time.monotonic()
+    with suppress(OSError):
+        while time.monotonic() < start + seconds:
+            line.sendall(b" ")
+            time.sleep(0.2)
+    return time.monotonic() - start
 
 
 def connected(address: str) -> socket.socket:
