@@ -81,7 +81,7 @@ def test_intervals_hold_the_truth_in_95_percent_of_benchmarks_that_stop_at_a_wid
 
 @pytest.mark.parametrize("width", [1.0, 0.8, 0.6])
 def test_the_intervals_of_four_files_hold_at_once_where_all_of_them_are_narrow(width: float) -> None:
-    values = np.random.default_rng(0).standard_normal((2_000, MOST_LAUNCHES, 4))
+    values = np.random.default_rng(1).standard_normal((8_000, MOST_LAUNCHES, 4))
     holds, rows = np.zeros(len(values), bool), np.arange(len(values))
     for count in range(UNTIL_WIDTH_LAUNCHES, MOST_LAUNCHES + 1):  # Those whose intervals are wide still.
         found = values[rows, :count]
