@@ -14,8 +14,8 @@ from edgecnn.benchmarks.machine.noise import Noise
 from edgecnn.benchmarks.measure.launches import Candidate, measure
 from edgecnn.benchmarks.measure.schedule import ESTIMATE, Steps
 from edgecnn.benchmarks.results.between import Between, between_benchmarks, launch_logs, ratio_of
-from edgecnn.benchmarks.results.latency_summary import summarize
 from edgecnn.benchmarks.results.records import Launch, Report
+from edgecnn.benchmarks.results.side_by_side import ratios
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.benchmarks.statistics.intervals import Interval
 from edgecnn.benchmarks.timing.latency import Plan
@@ -114,7 +114,7 @@ def selftest(candidate: Candidate, plan: Plan, trials: int, on_progress: Steps) 
 
         measured, _ = measure((candidate, candidate), plan, lambda processes, launches: None, progress)
         first, second = measured.launches
-        ratio = summarize(second, first, (50,)).ratio
+        ratio = ratios((first, second), 0)[1]
         assert ratio  # noqa: S101  # Two launches or more, and two files.
         beside.append(ratio)
         firsts.append(first)

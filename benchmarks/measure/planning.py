@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from edgecnn.benchmarks.measure.duration import duration_text
-from edgecnn.benchmarks.statistics.intervals import student_quantile
+from edgecnn.benchmarks.statistics.simultaneous import fastest_quantile
 from edgecnn.benchmarks.timing.latency import MOST_INPUTS, ROUND_WARM_UP_RUNS, Plan
 from edgecnn.benchmarks.timing.requests import TimeRound
 from edgecnn.edge.errors import ConfigError, field
@@ -117,9 +117,9 @@ def round_seconds(plan: Plan, costs: Sequence[FileCost]) -> float:
 def choose_plan(options: PlanOptions, costs: Sequence[FileCost]) -> Plan:
     """Return the launches and rounds that find the smallest differences in the time that 5 launches of 4 rounds would take.
 
-    The variance of a file's time is (s_L^2 + s_R^2 / R) / L over L launches of R rounds, and an interval is Student's
-    (two-stage sampling: Cochran, 1977, "Sampling Techniques", chapter 10, whose best R is sqrt(c_open / c_round) s_R / s_L).
-    There are at least 5 launches, unless fewer are requested.
+    The variance of a file's time is (s_L^2 + s_R^2 / R) / L over L launches of R rounds (two-stage sampling: Cochran, 1977,
+    "Sampling Techniques", chapter 10, whose best R is sqrt(c_open / c_round) s_R / s_L). An interval is `fastest_quantile`
+    times its root: with more files, more launches pay. There are at least 5 launches, unless fewer are requested.
 
     Args:
         options: The requested plan, which is kept.
@@ -136,7 +136,7 @@ def choose_plan(options: PlanOptions, costs: Sequence[FileCost]) -> Plan:
     counts = range(_LAUNCHES, _MOST_CHOSEN + 1) if options.launches is None else (options.launches,)
     plans = [_plan(options, launches, rounds) for launches in counts for rounds in range(1, _ROUNDS + 1)]
     within = [plan for plan in plans if total_seconds(plan, costs) <= allowed * 1.000001 and _has_runs(plan, costs)]
-    best = min(within or plans[:1], key=_width)
+    best = min(within or plans[:1], key=lambda plan: _width(plan, len(costs)))
     if options.launches is not None:
         return best
     why = f"launches and rounds were chosen to find the smallest differences in {duration_text(allowed)}"
@@ -173,10 +173,10 @@ def _bound(options: PlanOptions) -> float | None:
     return _MOST_SECONDS if options.min_runs is None else None
 
 
-def _width(plan: Plan) -> float:
-    """Return the width of an interval in standard deviations of launches; a single launch gives no width for others."""
+def _width(plan: Plan, files: int) -> float:
+    """Return the width of the intervals in standard deviations of launches; a single launch gives no width for others."""
     spread = math.sqrt((1 + _ROUND_SD**2 / plan.rounds) / plan.launches)
-    return spread * (student_quantile(0.975, plan.launches - 1) if plan.launches > 1 else 1)
+    return spread * (fastest_quantile(files, plan.launches) if plan.launches > 1 else 1)
 
 
 def _shares(plan: Plan, costs: Sequence[FileCost]) -> str:

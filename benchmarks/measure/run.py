@@ -22,9 +22,10 @@ from edgecnn.benchmarks.measure.other_measurements import (
 )
 from edgecnn.benchmarks.measure.schedule import Steps
 from edgecnn.benchmarks.proof.verify import tolerance_of
-from edgecnn.benchmarks.results.latency_summary import fastest, launch_percentile, summarize
+from edgecnn.benchmarks.results.latency_summary import launch_percentile, summarize
 from edgecnn.benchmarks.results.no_faster import TimedFile, no_faster_than_float
 from edgecnn.benchmarks.results.records import SCHEMA, FileResult, Launch, Report
+from edgecnn.benchmarks.results.side_by_side import beside_fastest
 from edgecnn.benchmarks.timing.latency import RANDOM_REGION, TIMED_REGION
 from edgecnn.benchmarks.timing.process import ModelProcess
 from edgecnn.benchmarks.timing.profile import OpTime
@@ -101,9 +102,11 @@ def benchmark(  # Longer than 50 lines: the record that it fills in has so many 
         budget = _budget(candidate, lineup, budgets)
         return budget, judge(figures, budget, noise, policy)
 
-    files = tuple(
-        _file_result(place, lineup, measured, finished, percents=options.percents, judged=judged)
-        for place in range(len(candidates))
+    baseline, files = beside_fastest(
+        [
+            _file_result(place, lineup, measured, finished, percents=options.percents, judged=judged)
+            for place in range(len(candidates))
+        ]
     )
     return Report(
         schema=SCHEMA,
@@ -121,7 +124,7 @@ def benchmark(  # Longer than 50 lines: the record that it fills in has so many 
         after=after,
         load=measured.load,
         extras_load=measured.extras_load,
-        baseline=candidates[fastest(measured.launches)].name,
+        baseline=baseline,
         notes=tuple(notes),
         noise=noise,
         allowed=tuple(sorted({item.name for item in noise if policy.allows(item)})),
@@ -172,7 +175,7 @@ def _file_result(
     judged: Callable[[Candidate, Figures], tuple[Budget, Verdict]],
 ) -> FileResult:
     candidate, opened, launches = lineup.candidates[place], measured.opened[place], measured.launches[place]
-    latency = summarize(launches, measured.launches[fastest(measured.launches)], percents, opened.images_per_run)
+    latency = summarize(launches, percents, opened.images_per_run)
     accuracy = finished.accuracies[place] if finished.accuracies else None
     extra, (profile, profile_problem) = finished.extras[place], finished.profiles[place]
     figures = Figures(

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from edgecnn.benchmarks.results.latency_summary import fastest, summarize
+from edgecnn.benchmarks.results.latency_summary import summarize
 from edgecnn.benchmarks.results.records import Launch
+from edgecnn.benchmarks.results.side_by_side import fastest, ratios
 from edgecnn.benchmarks.statistics.intervals import Interval
 from edgecnn.benchmarks.timing.latency import Plan
 
@@ -19,9 +20,7 @@ def narrow_enough(plan: Plan, files: Sequence[Sequence[Launch]]) -> bool:
     """
     if plan.until_width_percent is None:
         return True
-    base = files[fastest(files)]
-    latencies = [summarize(launches, base, ()) for launches in files]
-    intervals = [latency.typical_ns if len(files) == 1 else latency.ratio for latency in latencies]
+    intervals = [summarize(files[0], ()).typical_ns] if len(files) == 1 else ratios(files, fastest(files))
     return all(_share(interval) <= plan.until_width_percent / 100 for interval in intervals if interval)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from edgecnn.benchmarks.judge.gate import PASS, UNDECIDED
 from edgecnn.benchmarks.report.pareto import ParetoPoint, as_accurate, as_fast, pick
 from edgecnn.benchmarks.report.tables import unstable
-from edgecnn.benchmarks.results.latency_summary import launch_percentile
+from edgecnn.benchmarks.results.latency_summary import launch_percentile, p50_ns
 from edgecnn.benchmarks.results.records import FileResult, Report
 
 # With several runtimes and threads there are dozens of rows.
@@ -41,7 +41,7 @@ def recommend(report: Report, pickable: tuple[ParetoPoint, ...]) -> tuple[Pick, 
     noisy = any(unstable(report, file) for file in files.values())
     accurate, fastest = picks.most_accurate, picks.fastest
     alike = as_accurate(files[accurate.name], (file for name, file in files.items() if name != accurate.name))
-    quick = as_fast(files[fastest.name], (file for name, file in files.items() if name != fastest.name))
+    quick = tuple(name for name in as_fast(report, fastest.name) if name in files)
     tied = tuple(
         other.name
         for other in pickable
@@ -70,7 +70,7 @@ def recommend(report: Report, pickable: tuple[ParetoPoint, ...]) -> tuple[Pick, 
         ),
         _pick(
             "Fastest",
-            "Smallest p50. Ties go to the more accurate file, then to the smaller.",
+            "Smallest typical time, as the ratios compare it. Ties go to the more accurate file, then to the smaller.",
             files[fastest.name],
             fastest,
             (_together("These launches don't show it to be faster than", quick), _unstable(noisy)),
@@ -104,7 +104,7 @@ def _chose(file: FileResult) -> int:
 def _pick(title: str, rule: str, file: FileResult, candidate: ParetoPoint, notes: Iterable[str]) -> Pick:
     found = launch_percentile(file.launches, 50)
     bounds = () if found.low_ns is None or found.high_ns is None else (found.low_ns, found.high_ns)
-    return Pick(title, rule, file, tuple(time / 1e3 for time in (candidate.p50_ns, *bounds)), tuple(filter(None, notes)))
+    return Pick(title, rule, file, tuple(time / 1e3 for time in (p50_ns(file.launches), *bounds)), tuple(filter(None, notes)))
 
 
 def _together(text: str, names: tuple[str, ...]) -> str:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from edgecnn.benchmarks.judge.gate import Status
 from edgecnn.benchmarks.report.pareto import ParetoPoint, front, pareto_points, pick
-from edgecnn.benchmarks.results.latency_summary import p50_ns, summarize
+from edgecnn.benchmarks.results.latency_summary import p50_ns
 from edgecnn.benchmarks.results.records import Report
+from edgecnn.benchmarks.results.side_by_side import ratios
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.benchmarks.statistics.intervals import Interval
 from edgecnn.edge.records import unrecorded
@@ -111,7 +112,8 @@ class SweepRow:
         keras_correct: Number of them that its own float Keras model classifies right.
         drop: Drop of accuracy from that model to the file, as a share of the images, with its 95 % interval.
         p50_ns: Median of all runs (`edgecnn.benchmarks.results.latency_summary.p50_ns`).
-        ratio: Its time over the first network's, with its 95 % interval; None for the first, and after a single launch.
+        ratio: Its time over the first network's, with an interval that holds for all networks at once (95 %); None for the
+            first, and after a single launch.
         status: The file's verdict, as `edgecnn bench` gives it.
         on_front: Whether no other file is at least as good in accuracy, time and size, and better in one. Accuracy is that on
             the validation images, if there are some.
@@ -253,7 +255,7 @@ def _smallest(
     compared = {row.network.file: row.comparing for row in rows}
     low = {name: _interval(right, images, together).low for name, (images, right) in compared.items()}
     reaching = [point for point in pickable if low[point.name] >= reach]
-    return min(reaching, key=lambda point: (point.size_bytes, point.p50_ns), default=None)
+    return min(reaching, key=lambda point: (point.size_bytes, point.time_ns), default=None)
 
 
 def _on_validation(point: ParetoPoint, network: SweptNetwork) -> ParetoPoint:
@@ -263,8 +265,9 @@ def _on_validation(point: ParetoPoint, network: SweptNetwork) -> ParetoPoint:
 
 
 def _rows(report: Report, networks: Sequence[SweptNetwork], on_front: Set[str]) -> tuple[SweepRow, ...]:
-    first, rows = report.files[0], []
-    for network, file in zip(networks, report.files, strict=True):
+    rows = []
+    over_first = ratios([file.launches for file in report.files], 0)
+    for network, file, ratio in zip(networks, report.files, over_first, strict=True):
         accuracy = file.accuracy
         assert accuracy  # noqa: S101  # The sweep gave test images.
         rows.append(
@@ -276,7 +279,7 @@ def _rows(report: Report, networks: Sequence[SweptNetwork], on_front: Set[str]) 
                 keras_correct=accuracy.reference_correct,
                 drop=accuracy.drop,
                 p50_ns=p50_ns(file.launches),
-                ratio=summarize(file.launches, first.launches, ()).ratio,
+                ratio=ratio,
                 status=file.verdict.status,
                 on_front=file.name in on_front,
             )

@@ -100,7 +100,7 @@ def how_measured(report: Report) -> list[str]:
         f"At least {counted(runs, 'run')} of each file, in {counted(plan.launches, 'launch')} of "
         f"{counted(plan.rounds, 'round')}, with {' or '.join(map(str, threads))} thread{'s' if threads != [1] else ''}. "
         "Percentiles are of all runs; each launch counts equally. Ratios compare the files' medians round by round, and their "
-        "intervals (95 %) are over the launches.",
+        f"intervals (95 %) are over the launches{_at_once(report)}.",
     ]
     if plan.chosen:
         lines.append(f"{plan.chosen[0].upper()}{plan.chosen[1:]}.")
@@ -120,6 +120,11 @@ def how_measured(report: Report) -> list[str]:
         )
     lines += [f"By op: {caveat}." for caveat in sorted({file.profile.caveat for file in report.files if file.profile})]
     return [*lines, *_machine(report)]
+
+
+def _at_once(report: Report) -> str:
+    """Say what the intervals of several ratios allow for."""
+    return " and hold for all files at once, whichever is the fastest" if len(report.files) > 2 else ""
 
 
 def _machine(report: Report) -> list[str]:

@@ -65,6 +65,10 @@ def between_benchmarks(logs: NDArray[np.float64]) -> Between:
 def ratio_of(new: Sequence[Sequence[Launch]], old: Sequence[Sequence[Launch]], floor: Between | None = None) -> Interval:
     """Return the ratio new / old of the geometric means of the rounds' medians, with its interval for further benchmarks.
 
+    The interval is of this file alone (95 %), which was named before it was measured. A limit on the slowdown is kept only if
+    every file's interval keeps it, so that more files make no wrong PASS likelier; but of 10 unchanged files, one or more are
+    called improved or worse in 4 of 10 comparisons.
+
     Args:
         new: The launches of each benchmark.
         old: Launches of each benchmark on the other side.

@@ -16,27 +16,22 @@ def round_medians(launches: Sequence[Launch]) -> NDArray[np.float64]:
     return np.array([[np.median(item.measured.unpack()) for item in launch.rounds] for launch in launches])
 
 
-def summarize(
-    launches: Sequence[Launch], baseline: Sequence[Launch], percents: Sequence[float], images_per_run: int = 1
-) -> Latency:
-    """Summarise a file's launches.
+def summarize(launches: Sequence[Launch], percents: Sequence[float], images_per_run: int = 1) -> Latency:
+    """Summarise a file's launches; `edgecnn.benchmarks.results.side_by_side` adds what compares it with other files.
 
     Args:
         launches: At least one, each with at least one round.
-        baseline: Launches of the file that it is compared with, from the same benchmark; may be the same file.
         percents: Percentiles to compute, in percent.
         images_per_run: Number of images in one timed run.
     """
     times, weights = weighted_times(launches)
-    several = len(launches) > 1
-    other = several and baseline is not launches
-    medians, base = round_medians(launches), round_medians(baseline)
+    logs = np.log(round_medians(launches)).mean(axis=1)
     return Latency(
         runs=len(times),
         percentiles=tuple(launch_percentile(launches, percent) for percent in percents),
-        typical_ns=_exp(mean_interval(np.log(medians).mean(axis=1))) if several else None,
-        ratio=_exp(mean_interval(np.log(medians / base).mean(axis=1))) if other else None,
-        difference_ns=mean_interval((medians - base).mean(axis=1)) if other else None,
+        typical_ns=exp_interval(mean_interval(logs)) if len(launches) > 1 else None,
+        ratio=None,
+        difference_ns=None,
         images_per_second=float(images_per_run * 1e9 / (times * weights).sum()),
         import_ns=int(median(launch.import_ns for launch in launches)),
         load_ns=int(median(launch.load_ns for launch in launches)),
@@ -70,12 +65,8 @@ def launch_percentile(launches: Sequence[Launch], percent: float) -> Percentile:
     return percentile_of_launches(_rounds(launches), percent)
 
 
-def fastest(files: Sequence[Sequence[Launch]]) -> int:
-    """Return the index of the file with the smallest mean of its rounds' medians."""
-    return min(range(len(files)), key=lambda index: typical_ns(files[index]))
-
-
-def _exp(interval: Interval) -> Interval:
+def exp_interval(interval: Interval) -> Interval:
+    """Return the interval of a time or ratio from that of its logarithm."""
     return Interval(float(np.exp(interval.estimate)), float(np.exp(interval.low)), float(np.exp(interval.high)))
 
 

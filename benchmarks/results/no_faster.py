@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from edgecnn.benchmarks.results.latency_summary import summarize
 from edgecnn.benchmarks.results.records import Launch
+from edgecnn.benchmarks.results.side_by_side import ratios
 from edgecnn.benchmarks.statistics.intervals import Interval
 from edgecnn.edge.export_records import FASTER
 from edgecnn.edge.manifest import Artifact
@@ -29,16 +29,21 @@ class TimedFile(NamedTuple):
 def no_faster_than_float(files: Sequence[TimedFile]) -> Iterator[tuple[int, int, Interval]]:
     """Yield each quantized file that is not shown to be 5 % faster than the float32 file of its format and runtime.
 
+    These pairs are known beforehand, but there are several, and a reader finds some of them in the table of ratios too: their
+    intervals are the same, which hold for all files at once.
+
     Args:
         files: The files of one benchmark.
 
     Yields:
         The file's place, the float32 file's place, and the ratio of their times.
     """
+    launches = [file.launches for file in files]
     floats = {_kind(file): place for place, file in enumerate(files) if file.artifact.precision == "float32"}
+    over = {place: ratios(launches, place) for place in floats.values()}
     for place, file in enumerate(files):
         other = floats.get(_kind(file), place)
-        ratio = None if other == place else summarize(file.launches, files[other].launches, ()).ratio
+        ratio = None if other == place else over[other][place]
         if ratio and ratio.high > FASTER:
             yield place, other, ratio
 

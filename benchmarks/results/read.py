@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from edgecnn.benchmarks.judge.accuracy import Accuracy
 from edgecnn.benchmarks.results.devices import SCHEMA as DEVICES_SCHEMA
 from edgecnn.benchmarks.results.devices import DeviceResult, DeviceResults
 from edgecnn.benchmarks.results.records import SCHEMA, FileResult, Report
+from edgecnn.benchmarks.results.side_by_side import beside_fastest
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError
 from edgecnn.edge.files import read_bytes
@@ -99,7 +101,9 @@ def _report(found: Any, named: str) -> Report:
     report = from_value(Report, found, named, SCHEMA)
     for problem in _problems(report):
         raise ArtifactError(f"{named} is damaged ({problem}): {_MEASURE_AGAIN}")
-    return report
+    # What compares files is derived from their launches, since earlier releases stored intervals that were too narrow.
+    baseline, files = beside_fastest(report.files)
+    return replace(report, baseline=baseline, files=files)
 
 
 def _problems(report: Report) -> Iterator[str]:

@@ -74,9 +74,9 @@ class Latency:
     Attributes:
         runs: Number of runs.
         percentiles: Requested percentiles of all launches, with equal weight (`edgecnn.benchmarks.statistics.percentiles`).
-        typical_ns: Geometric mean over the launches of their rounds' medians, with Student's interval over the launches:
-            `ratio` is based on it. None with a single launch. It is not the p50.
-        ratio: This file's time divided by the baseline's, by rounds. None for the baseline, and with one launch.
+        typical_ns: Geometric mean of the rounds' medians, with Student's interval; not the p50. None with a single launch.
+        ratio: Time divided by the baseline's (None for the baseline, and with one launch), by rounds. In 95 % of benchmarks the
+            intervals of all files hold at once, the choice of the fastest as baseline included.
         difference_ns: The difference, in nanoseconds, in the same way.
         images_per_second: Images over time, one run after another; launches weigh alike, as do the rounds of each.
         import_ns: Median over the launches.
@@ -212,7 +212,7 @@ class Report(Result):
         after: Its state at the end.
         load: During the rounds; None where /proc/stat does not say.
         extras_load: During everything that was measured after them.
-        baseline: The name of the file that ratios are taken against: the fastest.
+        baseline: The name of the file that ratios are taken against: the fastest, by the typical time.
         notes: What was not measured or not judged though one might expect it.
         noise: What makes the times of the rounds unstable.
         allowed: The names of noise that was judged anyway.

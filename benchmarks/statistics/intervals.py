@@ -14,7 +14,7 @@ __all__ = ["Interval", "mean_interval", "student_quantile", "sum_interval"]
 Values = Sequence[float] | NDArray[np.float64]
 
 
-def mean_interval(values: Values, confidence: float = 0.95) -> Interval:
+def mean_interval(values: Values, confidence: float = 0.95, quantile: float | None = None) -> Interval:
     """Interval of a mean: Student's t (Student, 1908, Biometrika 6: 1-25).
 
     It is exact for normal values, but not for a few skewed ones: with 10 lognormal values (sigma 1) it covers the true
@@ -23,12 +23,13 @@ def mean_interval(values: Values, confidence: float = 0.95) -> Interval:
     Args:
         values: At least 2 independent values, such as one per process; single runs of one process are not independent.
         confidence: Between 0 and 1.
+        quantile: Standard errors on either side instead of Student's, for one of several intervals.
 
     Raises:
         ValueError: If there are fewer than 2 values, or if one is not finite.
     """
     mean, variance, degrees = _moments(values)
-    return _around(mean, variance, degrees, confidence)
+    return _around(mean, variance, quantile or _quantile(degrees, confidence))
 
 
 def sum_interval(center: float, parts: Sequence[tuple[float, float]], confidence: float = 0.95) -> Interval:
@@ -49,7 +50,7 @@ def sum_interval(center: float, parts: Sequence[tuple[float, float]], confidence
     # Shares, since the printed formula's squares underflow if times are in seconds and hardly vary.
     shares = [part / variance if variance else 1 / len(parts) for part, _ in parts]
     degrees = 1 / sum(share**2 / degrees for share, (_, degrees) in zip(shares, parts, strict=True))
-    return _around(center, variance, degrees, confidence)
+    return _around(center, variance, _quantile(degrees, confidence))
 
 
 def student_quantile(p: float, degrees: float) -> float:
@@ -92,8 +93,12 @@ def _moments(values: Values) -> tuple[float, float, int]:
     return float(array.mean()), float(array.var(ddof=1)) / len(array), len(array) - 1
 
 
-def _around(center: float, variance: float, degrees: float, confidence: float) -> Interval:
-    half = student_quantile((1 + confidence) / 2, degrees) * math.sqrt(variance)
+def _quantile(degrees: float, confidence: float) -> float:
+    return student_quantile((1 + confidence) / 2, degrees)
+
+
+def _around(center: float, variance: float, quantile: float) -> Interval:
+    half = quantile * math.sqrt(variance)
     return Interval(center, center - half, center + half)
 
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from edgecnn.benchmarks.measure.planning import PlanOptions
-from edgecnn.benchmarks.results.latency_summary import summarize
 from edgecnn.benchmarks.results.records import Launch
+from edgecnn.benchmarks.results.side_by_side import ratios as ratios_of
 from edgecnn.benchmarks.timing.latency import Plan
 from edgecnn.edge.export_records import Interval
 
@@ -21,14 +21,18 @@ _LOW_PERCENT = 10
 
 
 def ratios(launches: Mapping[str, Sequence[Launch]], base: str) -> dict[str, Interval]:
-    """Return each file's time divided by the base's; with an interval, from medians, if there are several launches."""
+    """Return each file's time divided by the base's; with an interval, from medians, if there are several launches.
+
+    Each interval is that of its own pair: both files were named before these launches, and a tuned file must beat every plain
+    one, so that more of them don't make a wrong claim likelier.
+    """
     return {name: _ratio(own, launches[base], name == base) for name, own in launches.items()}
 
 
 def _ratio(own: Sequence[Launch], base: Sequence[Launch], same: bool) -> Interval:
     if same:
         return Interval(1.0, 1.0, 1.0)
-    if found := summarize(own, base, ()).ratio:
+    if found := ratios_of((own, base), 1)[0]:
         return found
     low, low_of_base = (
         np.array([np.percentile(item.measured.unpack(), _LOW_PERCENT) for launch in of for item in launch.rounds])

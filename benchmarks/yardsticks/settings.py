@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from edgecnn.benchmarks.results.latency_summary import launch_percentile, p50_ns, summarize
+from edgecnn.benchmarks.results.latency_summary import launch_percentile, p50_ns
 from edgecnn.benchmarks.results.records import FileResult, Report
+from edgecnn.benchmarks.results.side_by_side import ratios
 from edgecnn.edge.export_records import Interval, Setting
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.formats import RUNTIMES
@@ -32,15 +33,17 @@ def named_runtimes(model_format: str) -> tuple[str, ...]:
 
 
 def settings_of(report: Report) -> tuple[Setting, ...]:
-    """Return the settings of a report on one file, the first of which is one thread of the default runtime."""
-    base = report.files[0]
-    return tuple(_setting(file, base) for file in report.files)
+    """Return the settings of a report on one file, the first of which is one thread of the default runtime.
+
+    Intervals hold for all settings at once, since the best of them is recommended.
+    """
+    over_first = (BASE, *ratios([file.launches for file in report.files], 0)[1:])
+    return tuple(_setting(file, ratio) for file, ratio in zip(report.files, over_first, strict=True))
 
 
-def _setting(file: FileResult, base: FileResult) -> Setting:
+def _setting(file: FileResult, ratio: Interval | None) -> Setting:
     # Of several runtimes, the name in the result is that of the file and the runtime's.
     runtime = next((word for word in file.name.split() if word in named_runtimes(file.artifact.format)), None)
-    ratio = BASE if file is base else summarize(file.launches, base.launches, ()).ratio
     if ratio is None:
         raise ValueError(f"{file.name} must have been measured in several launches")
     p50, p99 = p50_ns(file.launches), launch_percentile(file.launches, 99).value_ns

@@ -1,5 +1,6 @@
 """Stopping at a width fixed beforehand: when, and its effect on the intervals."""
 
+import math
 from functools import partial
 
 import numpy as np
@@ -11,6 +12,7 @@ from edgecnn.benchmarks.measure.until_width import narrow_enough
 from edgecnn.benchmarks.results.latency_summary import summarize
 from edgecnn.benchmarks.results.records import Launch, Round
 from edgecnn.benchmarks.statistics.intervals import student_quantile
+from edgecnn.benchmarks.statistics.simultaneous import fastest_quantile
 from edgecnn.benchmarks.timing.latency import Plan
 from edgecnn.benchmarks.timing.times import Times
 
@@ -28,7 +30,7 @@ TWICE = file(*[2000, 2200] * 10)
 
 
 def test_wide_intervals_go_on_and_narrow_ones_end() -> None:
-    found = summarize(UNSTEADY, UNSTEADY, ()).typical_ns
+    found = summarize(UNSTEADY, ()).typical_ns
     assert found
     width = 100 * (found.high / found.estimate - 1)
     assert not narrow_enough(WIDTH(until_width_percent=0.99 * width), [UNSTEADY])
@@ -75,6 +77,21 @@ def test_intervals_hold_the_truth_in_95_percent_of_benchmarks_that_stop_at_a_wid
     mean, half = half_widths(values)
     rows, end = np.arange(len(values)), stopped(half <= width, UNTIL_WIDTH_LAUNCHES)
     assert np.mean(np.abs(mean[rows, end]) <= half[rows, end]) >= 0.94
+
+
+@pytest.mark.parametrize("width", [1.0, 0.8, 0.6])
+def test_the_intervals_of_four_files_hold_at_once_where_all_of_them_are_narrow(width: float) -> None:
+    values = np.random.default_rng(1).standard_normal((8_000, MOST_LAUNCHES, 4))
+    holds, rows = np.zeros(len(values), bool), np.arange(len(values))
+    for count in range(UNTIL_WIDTH_LAUNCHES, MOST_LAUNCHES + 1):  # Those whose intervals are wide still.
+        found = values[rows, :count]
+        base = found.mean(axis=1).argmin(axis=1)
+        differences = found - found[np.arange(len(rows)), :, base][:, :, None]
+        half = fastest_quantile(4, count) * differences.std(axis=1, ddof=1) / math.sqrt(count)
+        narrow = (half <= width).all(axis=1) | (count == MOST_LAUNCHES)
+        holds[rows[narrow]] = (np.abs(differences.mean(axis=1)) <= half).all(axis=1)[narrow]
+        rows = rows[~narrow]
+    assert holds.mean() >= 0.94
 
 
 def test_fewer_launches_before_the_first_look_would_not_hold_it() -> None:

@@ -12,6 +12,7 @@ from edgecnn.benchmarks.machine.host import Machine, State
 from edgecnn.benchmarks.machine.noise import Load, Noise
 from edgecnn.benchmarks.results.latency_summary import summarize
 from edgecnn.benchmarks.results.records import SCHEMA, FileResult, Launch, Paced, Report, Round, Throughput, Window
+from edgecnn.benchmarks.results.side_by_side import beside_fastest
 from edgecnn.benchmarks.timing.latency import TIMED_REGION, Plan
 from edgecnn.benchmarks.timing.profile import OpTime, Profile
 from edgecnn.benchmarks.timing.times import Times
@@ -57,7 +58,7 @@ def file_result(
         runtime=f"runtime-of-{model_format} 1.0",
         threads=1,
         launches=taken,
-        latency=summarize(taken, launches(launched, 20), (50, 90, 99)),
+        latency=summarize(taken, (50, 90, 99)),
         accuracy=of or accuracy(),
         throughput=None,
         paced=None,
@@ -70,6 +71,7 @@ def file_result(
 
 
 def report(*files: FileResult, class_names: tuple[str, ...] = ("cat", "dog", "owl"), noise: tuple[Noise, ...] = ()) -> Report:
+    baseline, compared = beside_fastest(files)
     state = State("2026-01-02T03:04:05Z", 0.5, ("ondemand",), 1_500_000, 50.0, 85.0, 0, False)
     return Report(
         schema=SCHEMA,
@@ -87,11 +89,11 @@ def report(*files: FileResult, class_names: tuple[str, ...] = ("cat", "dog", "ow
         after=replace(state, load=None, temperature_celsius=60.0),
         load=Load(3.0, 0.02, 0.0),
         extras_load=Load(1.0, 0.01, 0.0),
-        baseline=files[0].name,
+        baseline=baseline,
         notes=("keras files were not measured: their runtime is not installed.",),
         noise=noise,
         allowed=(),
-        files=files,
+        files=compared,
         verdict=join(tuple(file.verdict for file in files)),
     )
 

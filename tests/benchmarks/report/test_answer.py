@@ -65,9 +65,7 @@ def test_there_is_one_p50_in_text_csv_json_page_and_pick(quiet: Report) -> None:
         )
         for file in quiet.files
     )
-    files = tuple(
-        replace(file, latency=summarize(file.launches, file.launches, (50, 90), file.images_per_run)) for file in files
-    )
+    files = tuple(replace(file, latency=summarize(file.launches, (50, 90), file.images_per_run)) for file in files)
     report = replace(quiet, files=files)
     page = to_html(report, None)
     for file, line in zip(report.files, csv.DictReader(io.StringIO(to_csv(report))), strict=True):

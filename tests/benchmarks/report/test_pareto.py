@@ -18,7 +18,7 @@ A = ParetoPoint("a", 0.99, 100_000.0, 100_000_000)
 
 def better(name: str, points: float = 0, times: float = 1, size: float = 1) -> ParetoPoint:
     """Return `A` with more accuracy, and a share of its time and size."""
-    return ParetoPoint(name, A.right + points / 100, A.p50_ns * times, round(A.size_bytes * size))
+    return ParetoPoint(name, A.right + points / 100, A.time_ns * times, round(A.size_bytes * size))
 
 
 def names(files: tuple[ParetoPoint, ...]) -> list[str]:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from edgecnn.benchmarks.results.latency_summary import fastest, launch_percentile, round_medians, summarize
+from edgecnn.benchmarks.results.latency_summary import launch_percentile, round_medians, summarize
 from edgecnn.benchmarks.results.records import Launch, Round
 from edgecnn.benchmarks.statistics.intervals import Interval
 from edgecnn.benchmarks.timing.times import Times
 
 # Student's t at 97.5 %, from tables.
-T1, T2 = 12.7062047, 4.3026527
+T1 = 12.7062047
 
 
 def launch(*rounds: Sequence[int], load: int = 0, first: int = 10**9, memory: int = 0) -> Launch:
@@ -35,63 +35,30 @@ def ends(interval: Interval | None) -> list[float]:
 
 
 def test_one_launch_gives_no_interval() -> None:
-    only, other = [launch([100, 200, 300])], [launch([50])]
-    result = summarize(only, other, [50])
-    assert (result.typical_ns, result.ratio, result.difference_ns) == (None, None, None)
+    result = summarize([launch([100, 200, 300])], [50])
+    assert result.typical_ns is None
     assert (result.runs, result.images_per_second) == (3, 5_000_000)
-
-
-def test_the_baseline_has_no_ratio_to_itself() -> None:
-    launches = [launch([100]), launch([110])]
-    result = summarize(launches, launches, [])
-    assert result.typical_ns
-    assert (result.ratio, result.difference_ns, result.percentiles) == (None, None, ())
-
-
-def test_an_equal_file_beside_the_baseline_has_a_ratio_of_one() -> None:
-    result = summarize([launch([100]), launch([110])], [launch([100]), launch([110])], [])
-    assert (result.ratio, result.difference_ns) == (Interval(1, 1, 1), Interval(0, 0, 0))
 
 
 def test_p50_is_the_geometric_mean_of_medians_with_students_interval_over_the_launches() -> None:
     # Medians 100 and 400 make 200; 300 and 300 make 300. Logarithms: a mean, and half their difference beside it.
     launches = [launch([100, 1, 999], [400, 400]), launch([200, 400], [300])]
     center, error = math.sqrt(200 * 300), math.log(300 / 200) / 2
-    assert ends(summarize(launches, launches, []).typical_ns) == pytest.approx(
+    assert ends(summarize(launches, []).typical_ns) == pytest.approx(
         [center, center * math.exp(-T1 * error), center * math.exp(T1 * error)]
     )
 
 
-def test_ratio_and_difference_are_taken_round_by_round_with_the_interval_over_three_launches() -> None:
-    # Both files slow down equally from round to round. Differences by launch: 10, 20, 30; ratios: 2, 4, 8.
-    file = [launch([20], [20]), launch([80], [80]), launch([16], [128])]
-    base = [launch([10], [10]), launch([20], [20]), launch([2], [16])]
-    result = summarize(file, base, [])
-    error = math.log(2) / math.sqrt(3)
-    assert ends(result.ratio) == pytest.approx([4, 4 * math.exp(-T2 * error), 4 * math.exp(T2 * error)])
-    # Differences by launch: 10, 60, and the mean of 14 and 112.
-    mean = (10 + 60 + 63) / 3
-    half = T2 * math.sqrt(((10 - mean) ** 2 + (60 - mean) ** 2 + (63 - mean) ** 2) / 2 / 3)
-    assert ends(result.difference_ns) == pytest.approx([mean, mean - half, mean + half])
-
-
-def test_a_slower_file_has_a_ratio_above_one() -> None:
-    result = summarize([launch([30]), launch([31])], [launch([10]), launch([10])], [])
-    assert result.ratio
-    assert result.difference_ns
-    assert (result.ratio.estimate > 3, result.difference_ns.estimate) == (True, 20.5)
-
-
 def test_no_run_is_dropped() -> None:
     launches = [launch([1, 10**9], [5, 5]), launch([10**9], [5])]
-    result = summarize(launches, launches, [50])
+    result = summarize(launches, [50])
     # Means of the rounds: 500,000,000.5 and 5 in one launch, 1,000,000,000 and 5 in the other.
     assert [result.runs, result.images_per_second] == pytest.approx([6, 4e9 / 1_500_000_010.5])
 
 
 def test_percentiles_are_of_all_runs_of_all_launches_in_the_order_asked_for() -> None:
     launches = [launch(range(1, 51), range(51, 101)), launch(range(101, 151), range(151, 201))]
-    high, low, rare = summarize(launches, launches, [90, 50, 99]).percentiles
+    high, low, rare = summarize(launches, [90, 50, 99]).percentiles
     assert (high.percent, high.value_ns, high.runs) == (90, 180, 200)
     assert (low.percent, low.value_ns) == (50, 100)
     assert (rare.percent, rare.value_ns, rare.needed_runs) == (99, None, 662)
@@ -103,7 +70,7 @@ def test_start_up_and_steady_memory_are_medians_and_the_peak_is_the_largest() ->
         launch([1], load=10, first=9, memory=900),
         launch([1], load=20, first=8, memory=100),
     ]
-    result = summarize(launches, launches, [])
+    result = summarize(launches, [])
     assert (result.load_ns, result.import_ns, result.first_ns) == (20, 21, 8)
     assert (result.steady_memory_bytes, result.peak_memory_bytes) == (500, 901)
 
@@ -114,21 +81,10 @@ def test_medians_are_by_launch_and_round() -> None:
     )
 
 
-def test_the_fastest_file_has_the_smallest_typical_time_not_the_smallest_mean_or_single_one() -> None:
-    often = [launch([10, 10, 10**6], [10]), launch([10], [10])]
-    once = [launch([1], [100]), launch([100], [100])]
-    steady = [launch([11], [11]), launch([11], [11])]
-    assert fastest([steady, often, once]) == 1
-    assert fastest([steady, once]) == 0
-    # Geometric means 10 and 11, arithmetic 50.5 and 11.
-    assert fastest([steady, [launch([1], [100]), launch([1], [100])]]) == 1
-    assert fastest([often, often]) == 0
-
-
 def test_a_slow_launch_counts_as_much_as_the_others_though_it_has_fewer_runs() -> None:
     # One of two launches takes three times as long for an image: 2 images in 1 + 3 s of equal shares.
     uneven = [launch([10**9] * 3), launch([3 * 10**9])]
-    result = summarize(uneven, uneven, [50])
+    result = summarize(uneven, [50])
     assert result.images_per_second == pytest.approx(0.5)
     bounded = launch_percentile([launch(range(1, 101), range(1, 101)), launch(range(1, 201), range(1, 101))], 90)
     assert (bounded.value_ns, len(bounded.launches)) == (120, 2)
@@ -136,5 +92,5 @@ def test_a_slow_launch_counts_as_much_as_the_others_though_it_has_fewer_runs() -
 
 def test_images_a_second_count_every_image_of_a_run() -> None:
     made = [launch([1_000_000, 3_000_000])]
-    assert summarize(made, made, (50,)).images_per_second == pytest.approx(500)
-    assert summarize(made, made, (50,), images_per_run=8).images_per_second == pytest.approx(4000)
+    assert summarize(made, (50,)).images_per_second == pytest.approx(500)
+    assert summarize(made, (50,), images_per_run=8).images_per_second == pytest.approx(4000)
