@@ -209,7 +209,7 @@ def _file_judged(file: FileResult, report: Report, of: Sent, budgets: Budgets, n
     accuracy = _recounted(file, of)
     percents = [item.percent for item in file.latency.percentiles]
     latency = replace(
-        summarize(file.launches, file.launches, percents, file.images_per_run),
+        summarize(file.launches, percents, file.images_per_run),
         ratio=file.latency.ratio,
         difference_ns=file.latency.difference_ns,
     )
