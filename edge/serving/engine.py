@@ -125,7 +125,7 @@ class Engine:
 
     def answered(self, fitted: dict[Rule, FittedPicture], asked: Asked) -> dict[str, Any]:
         """Return all files' answers to one picture, for JSON. Errors are those of `classify`."""
-        images = {rule.shape: found.image for rule, found in fitted.items()}
+        images = {rule: found.image for rule, found in fitted.items()}
         try:
             answers = answers_of(asked.files, self.models.reference, images, asked.top)
         except EdgeCnnError as error:
@@ -133,11 +133,14 @@ class Engine:
             raise Problem(500, "the model could not answer: the server's log says why") from error
         for answer in answers:
             self._metrics.inference.labels(answer.file).observe(answer.inference_us / 1e6)
-        first = fitted[asked.files[0].rule]
+        seen = {rule: _seen(found.image) for rule, found in fitted.items()} if asked.pixels else {}
+        first = asked.files[0].rule
+        # Each file's, if it is another image than the first file's.
+        apart = (None if file.rule == first else seen.get(file.rule) for file in asked.files)
         return {
-            "doubt": first.doubt,
-            "seen": _seen(first.image) if asked.pixels else None,
-            "answers": [_as_json(answer) for answer in answers],
+            "doubt": "; ".join(dict.fromkeys(found.doubt for found in fitted.values() if found.doubt)) or None,
+            "seen": seen.get(first),
+            "answers": [{**_as_json(answer), "seen": own} for answer, own in zip(answers, apart, strict=True)],
         }
 
     def _fitted(self, picture: Picture, files: tuple[LoadedFile, ...]) -> dict[Rule, FittedPicture]:

@@ -83,6 +83,10 @@ _SCHEMAS = {
             "top": _list(_named("Ranked")),
             "inference_us": _NUMBER,
             "agrees": _or_null({"type": "boolean"}),
+            "seen": {
+                **_or_null(_named("Seen")),
+                "description": "What this file got, if it fits pictures differently than the first file; else null.",
+            },
         }
     ),
     "Seen": _object(
@@ -97,7 +101,7 @@ _SCHEMAS = {
         {
             "name": _TEXT,
             "doubt": _or_null(_TEXT),
-            "seen": _or_null(_named("Seen")),
+            "seen": {**_or_null(_named("Seen")), "description": "What the first file got, if pixels are asked for."},
             "answers": _list(_named("Answer")),
         }
     ),

@@ -103,3 +103,17 @@ def serving(folder: Path, *arguments: str | Path, **environment: str) -> Iterato
         finally:
             process.kill()
             stdout.close()
+
+
+@contextmanager
+def watching(server: Server, query: str = "") -> Iterator[Iterator[Any]]:
+    """Watch a server's camera: yield the lines of its answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection.request("GET", f"/api/camera{query}")
+    response = connection.getresponse()
+    assert response.status == 200
+    try:
+        yield (json.loads(line) for line in response)
+    finally:
+        response.close()
+        connection.close()

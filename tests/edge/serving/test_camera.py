@@ -2,12 +2,10 @@
 
 import asyncio
 import base64
-import http.client
 import json
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
@@ -20,20 +18,7 @@ from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.serving.camera import MOST_WATCHERS, Camera
 from edgecnn.edge.serving.camera_sources import FRAMES_PER_SECOND, PictureFolder, open_camera
 from edgecnn.edge.serving.metrics import Metrics
-from tests.edge.serving.running import Server, serving
-
-
-@contextmanager
-def watching(server: Server, query: str = "") -> Iterator[Iterator[Any]]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
-    connection.request("GET", f"/api/camera{query}")
-    response = connection.getresponse()
-    assert response.status == 200
-    try:
-        yield (json.loads(line) for line in response)
-    finally:
-        response.close()
-        connection.close()
+from tests.edge.serving.running import Server, serving, watching
 
 
 def test_each_frame_of_a_folder_gets_the_answer_of_its_own_picture(exported: Path, pictures: Path, tmp_path: Path) -> None:
