@@ -73,7 +73,7 @@ def serve_source(
         # There is nothing to load again yet.
         stack.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_IGN))
         # What fails at once is said before files are loaded.
-        listening = stack.enter_context(Address(settings.host, settings.port).bound())
+        listening = stack.enter_context(Address(settings.host, settings.port).listening())
         metrics = Metrics()
         camera = None if settings.camera is None else _camera(settings.camera, metrics)
         if camera:

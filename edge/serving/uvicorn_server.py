@@ -29,8 +29,10 @@ class Address:
     host: str
     port: int
 
-    def bound(self) -> socket.socket:
-        """Return a socket on this address.
+    def listening(self) -> socket.socket:
+        """Return a socket that listens on this address: of two servers that start at once, the second one gets the error.
+
+        Clients wait until the server answers.
 
         Raises:
             ConfigError: If the address is not this machine's, or the port is taken.
@@ -40,19 +42,20 @@ class Address:
             host = self.host.encode() if self.host.isascii() else self.host
             found = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             family, kind, protocol, _, place = found[0]
-            bound = socket.socket(family, kind, protocol)
+            listening = socket.socket(family, kind, protocol)
         except OSError as error:
             raise ConfigError(f"{field('host')}={self.host} is no address of this machine ({error.strerror})") from error
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            bound.bind(place)
+            listening.bind(place)
+            listening.listen(MOST_CONNECTIONS)  # Two sockets may be bound to one port; only one may listen.
         except (OSError, OverflowError) as error:
-            bound.close()
+            listening.close()
             why = getattr(error, "strerror", None) or str(error)
             raise ConfigError(
                 f"{self.host}:{self.port} can't be listened on ({why}): choose another {field('port')} or {field('host')}"
             ) from error
-        return bound
+        return listening
 
 
 class _Bounded(H11Protocol):

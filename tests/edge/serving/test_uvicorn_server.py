@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import socket
+import subprocess
 import threading
 import time
 from contextlib import suppress
@@ -17,7 +18,7 @@ from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.serving import uvicorn_server
 from edgecnn.edge.serving.uvicorn_server import Address
-from tests.edge.serving.running import Reply, Server, serving
+from tests.edge.serving.running import COMMAND, Reply, Server, serving
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -138,11 +139,38 @@ def test_log_lines_are_json_if_asked_for(exported: Path, pictures: Path, tmp_pat
 
 
 def test_a_port_that_is_taken_or_not_ours_is_refused() -> None:
-    with Address("127.0.0.1", 0).bound() as taken:
-        taken.listen()
-        with pytest.raises(ConfigError, match="port"):
-            Address("127.0.0.1", taken.getsockname()[1]).bound()
+    with Address("127.0.0.1", 0).listening() as taken, pytest.raises(ConfigError, match="port"):
+        Address("127.0.0.1", taken.getsockname()[1]).listening()
     with pytest.raises(ConfigError, match="host"):
-        Address("192.0.2.1", 0).bound()
+        Address("192.0.2.1", 0).listening()
     with pytest.raises(ConfigError, match="host"):
-        Address("no such host", 0).bound()
+        Address("no such host", 0).listening()
+
+
+def test_of_two_servers_started_at_once_on_one_port_one_answers_and_the_other_says_why_not(exported: Path) -> None:
+    for _ in range(3):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        command = [*COMMAND, str(exported / "int8.tflite"), "--port", str(port)]
+        both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+        try:
+            loser = _first_to_end(both)
+            said = loser.communicate()[1]
+            (winner,) = (server for server in both if server is not loser)
+            assert winner.stdout
+            assert f":{port}/" in winner.stdout.readline()
+            assert (loser.returncode, said.count("\n"), f":{port} " in said, "--port" in said) == (2, 1, True, True), said
+        finally:
+            for server in both:
+                server.terminate()
+                server.communicate()
+
+
+def _first_to_end(servers: list[subprocess.Popen[str]]) -> subprocess.Popen[str]:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        for server in servers:
+            if server.poll() is not None:
+                return server
+        time.sleep(0.02)
+    raise AssertionError("both go on")
