@@ -154,7 +154,7 @@ class _Checked:
 
 
 class _Counted:
-    """Counts and logs each request, and the traceback of an exception that nobody expected."""
+    """Counts and logs each request, and the traceback of an unexpected exception."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, paths: frozenset[str]) -> None:
         self._app, self._metrics, self._paths = app, metrics, paths

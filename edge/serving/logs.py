@@ -57,8 +57,8 @@ def log_answer(answered: Answered) -> None:
 
 
 def log_bug(path: str) -> None:
-    """Log the exception that is being handled, with its traceback."""
-    _LOG.exception("%s: nobody expected this", path[:200])
+    """Log the unexpected exception that is being handled, with its traceback."""
+    _LOG.exception("%s: unexpected error", path[:200])
 
 
 def log(text: str) -> None:
