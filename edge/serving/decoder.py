@@ -18,11 +18,12 @@ from contextlib import suppress
 from functools import lru_cache, partial
 from io import BytesIO
 from math import prod
-from threading import Lock
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from edgecnn.edge.errors import ArtifactError, EdgeCnnError
 from edgecnn.edge.isolation.child import child_environment, limit_memory, limit_time, python_command
+from edgecnn.edge.serving.logs import log
 
 if TYPE_CHECKING:
     from edgecnn.edge.manifest import Preprocessing
@@ -111,13 +112,17 @@ class Decoder:
         return FittedPicture(image, text or None)
 
     def _started(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
+        child = subprocess.Popen(
             python_command(f"from {__name__} import serve; serve()"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env=child_environment(),
             start_new_session=True,  # Ctrl-C is for the server, which first answers what it was asked.
         )
+        # An image library may write more than anybody reads.
+        Thread(target=_log_lines, args=(child.stderr,), name="complaints", daemon=True).start()
+        return child
 
     def _end(self) -> None:
         self._child.kill()
@@ -125,6 +130,12 @@ class Decoder:
             with suppress(OSError):
                 cast(BinaryIO, stream).close()
         self._child.wait()
+
+
+def _log_lines(stream: BinaryIO) -> None:
+    with stream:
+        while line := stream.readline(_MOST_TEXT):
+            log(f"the process that decodes pictures: {line.decode(errors='replace').rstrip()}")
 
 
 def _exactly(stream: Any, count: int) -> bytes:

@@ -148,22 +148,21 @@ def test_a_port_that_is_taken_or_not_ours_is_refused() -> None:
 
 
 def test_of_two_servers_started_at_once_on_one_port_one_answers_and_the_other_says_why_not(exported: Path) -> None:
-    for _ in range(3):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        command = [*COMMAND, str(exported / "int8.tflite"), "--port", str(port)]
-        both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-        try:
-            loser = _first_to_end(both)
-            said = loser.communicate()[1]
-            (winner,) = (server for server in both if server is not loser)
-            assert winner.stdout
-            assert f":{port}/" in winner.stdout.readline()
-            assert (loser.returncode, said.count("\n"), f":{port} " in said, "--port" in said) == (2, 1, True, True), said
-        finally:
-            for server in both:
-                server.terminate()
-                server.communicate()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [*COMMAND, str(exported / "int8.tflite"), "--port", str(port)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        loser = _first_to_end(both)
+        said = loser.communicate()[1]
+        (winner,) = (server for server in both if server is not loser)
+        assert winner.stdout
+        assert f":{port}/" in winner.stdout.readline()
+        assert (loser.returncode, said.count("\n"), f":{port} " in said, "--port" in said) == (2, 1, True, True), said
+    finally:
+        for server in both:
+            server.terminate()
+            server.communicate()
 
 
 def _first_to_end(servers: list[subprocess.Popen[str]]) -> subprocess.Popen[str]:
