@@ -68,7 +68,7 @@ class Site:
         asked = self._asked(request.query_params)
         with self.bodies.pictures_of() as reading:
             pictures = await reading.read(request)
-            return JSONResponse(await self.engine.run(partial(self.engine.classify, pictures, asked)))
+            return JSONResponse(await self.engine.classified(pictures, asked))
 
     async def watch(self, request: Request) -> Response:
         """GET /api/camera: a line of JSON for each frame, without end."""

@@ -94,7 +94,7 @@ def serve_source(
             if camera:
                 camera.end()
 
-        run(Running(application(site, access), lambda: on_address(address), reload, end), listening)
+        run(Running(application(site, access), lambda: on_address(address), reload, end, engine.end_decoding), listening)
 
 
 def _camera(named: str, metrics: Metrics) -> "Camera":

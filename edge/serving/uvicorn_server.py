@@ -136,6 +136,7 @@ class _Server(uvicorn.Server):
 
     def abort(self) -> None:
         """Close all connections. Their requests then end by themselves; uvicorn would log a traceback for each."""
+        self._running.late()
         for connection in self.server_state.connections:
             connection.transport.abort()
 
@@ -154,12 +155,14 @@ class Running:
         started: Called when the server answers.
         reload: Called in a thread at SIGHUP; an error of it leaves everything as it was.
         ending: Called when the server has been told to end.
+        late: Called when the time for the requests under way is up.
     """
 
     app: ASGIApp
     started: Callable[[], None]
     reload: Callable[[], None]
     ending: Callable[[], None]
+    late: Callable[[], None]
 
 
 def run(running: Running, listening: socket.socket) -> None:

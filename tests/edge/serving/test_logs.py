@@ -47,7 +47,7 @@ from edgecnn.edge.serving import decoder
 command, started = decoder.python_command, []
 decoder.python_command = lambda code: command("import os, threading; threading.Thread("
     "target=lambda: [os.write(2, b'warning ' * 128 + b'\\\\n') for _ in range(400)]).start(); " + code)
-decoding, stream = decoder.Decoder(), BytesIO()
+decoding, stream = decoder.Decoder(20), BytesIO()
 Image.new("L", (9, 9)).save(stream, "PNG")
 for _ in range(3):
     print(decoding.decode(stream.getvalue(), decoder.Rule((9, 9, 1), Preprocessing(1.0, "stretch", "any"))).image.shape)
