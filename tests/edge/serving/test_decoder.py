@@ -19,7 +19,7 @@ from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.manifest import Preprocessing
 from edgecnn.edge.serving import decoder as module
 from edgecnn.edge.serving.decoder import Decoder, Rule, TakesLong
-from tests.edge.serving.scans import START, jpeg, many_scans
+from tests.scans import START, jpeg, many_scans
 
 GREY = Rule((28, 28, 1), Preprocessing(1.0, "letterbox", "any"))
 COLOUR = Rule((8, 6, 3), Preprocessing(1.0, "stretch", "any"))
@@ -143,6 +143,26 @@ def test_an_answer_of_another_size_is_not_read(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(ArtifactError, match="crashed"):
         decoder.decode(b"anything", GREY)
     decoder.close()
+
+
+def test_what_an_image_library_writes_holds_no_picture_up() -> None:
+    code = """
+from io import BytesIO
+from PIL import Image
+from edgecnn.edge.manifest import Preprocessing
+from edgecnn.edge.serving import decoder
+
+command, started = decoder.python_command, []
+decoder.python_command = lambda code: command("import os, threading; threading.Thread("
+    "target=lambda: [os.write(2, b'warning ' * 128 + b'\\\\n') for _ in range(400)]).start(); " + code)
+decoding, stream = decoder.Decoder(20), BytesIO()
+Image.new("L", (9, 9)).save(stream, "PNG")
+for _ in range(3):
+    print(decoding.decode(stream.getvalue(), decoder.Rule((9, 9, 1), Preprocessing(1.0, "stretch", "any"))).image.shape)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "(9, 9, 1)\n" * 3
+    assert done.stderr == ""
 
 
 STARTS = """

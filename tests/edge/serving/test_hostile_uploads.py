@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.edge.serving.running import Reply, Server
-from tests.edge.serving.scans import many_scans
+from tests.scans import many_scans
 from tools.torture.mutators.images import PNG
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
