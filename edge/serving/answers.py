@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgecnn.edge.model.preprocess import Images
+from edgecnn.edge.serving.decoder import Rule
 from edgecnn.edge.serving.models import LoadedFile
 
 
@@ -43,20 +44,20 @@ class Answer:
 
 
 def answers_of(
-    files: tuple[LoadedFile, ...], reference: str | None, images: Mapping[tuple[int, int, int], Images], top: int
+    files: tuple[LoadedFile, ...], reference: str | None, images: Mapping[Rule, Images], top: int
 ) -> tuple[Answer, ...]:
     """Return the answer of each file to one picture.
 
     Args:
         files: The files that answer.
         reference: Name of the file that others are compared with.
-        images: The picture as uint8 (h, w, c), by the shape that each file takes.
+        images: The picture as uint8 (h, w, c), by the rule that fitted it; files of one shape may have other rules.
         top: Number of classes to name.
 
     Raises:
         ArtifactError: If a file's output is no probabilities.
     """
-    found = [(file, *file.timed(images[file.classifier.shape])) for file in files]
+    found = [(file, *file.timed(images[file.rule])) for file in files]
     expected = next((int(row.argmax()) for file, row, _ in found if file.name == reference), None)
     answers = []
     for file, row, inference_ns in found:

@@ -1,10 +1,12 @@
 """The routes: the page, the API, health and metrics."""
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, QueryParams
@@ -66,7 +68,7 @@ class Site:
         asked = self._asked(request.query_params)
         with self.bodies.pictures_of() as reading:
             pictures = await reading.read(request)
-            return JSONResponse(await self.engine.run(partial(self.engine.classify, pictures, asked)))
+            return JSONResponse(await self.engine.classified(pictures, asked))
 
     async def watch(self, request: Request) -> Response:
         """GET /api/camera: a line of JSON for each frame, without end."""
@@ -74,7 +76,7 @@ class Site:
             raise Problem(404, "this server has no camera: start it with one")
         self.camera.require_place()
         asked = self._asked(request.query_params)
-        return StreamingResponse(self.camera.answers(self.engine, asked), media_type="application/x-ndjson")
+        return _Lines(self.camera.answers(self.engine, asked), media_type="application/x-ndjson")
 
     async def health(self, request: Request) -> Response:
         """GET /healthz."""
@@ -103,6 +105,15 @@ class Site:
         if pixels not in ("true", "false"):
             raise Problem(400, "pixels must be true or false")
         return self.engine.asked(query.getlist("file"), int(top), pixels == "true")
+
+
+class _Lines(StreamingResponse):
+    """A stream of lines whose generator is closed at once when the client has gone, also while a line is sent."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the lines."""
+        async with aclosing(cast(AsyncGenerator[str], self.body_iterator)):
+            await super().__call__(scope, receive, send)
 
 
 def application(site: Site, access: Access) -> ASGIApp:
@@ -154,7 +165,7 @@ class _Checked:
 
 
 class _Counted:
-    """Counts and logs each request, and the traceback of an exception that nobody expected."""
+    """Counts and logs each request, and the traceback of an unexpected exception."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, paths: frozenset[str]) -> None:
         self._app, self._metrics, self._paths = app, metrics, paths
@@ -174,6 +185,8 @@ class _Counted:
 
         try:
             await self._app(scope, receive, sending)
+        except asyncio.CancelledError:
+            pass  # The server ends. uvicorn would log a traceback.
         except Exception:  # It is our bug, which `_bug` has answered.
             log_bug(scope["path"])
         finally:

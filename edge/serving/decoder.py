@@ -1,6 +1,6 @@
 """Decodes pictures that strangers sent, in a child process: a bug in an image library must not reach the server.
 
-The child has limits on memory and time, and is started again if it dies. Frames on its pipes, big-endian:
+The child has limits on memory and time; if it dies, another one takes its place. Frames on its pipes, big-endian:
 
 to the child: rule u32, picture u32, pickled rule, picture;
 from it: kind u8, text u32, image u32, text in UTF-8, image as uint8.
@@ -11,6 +11,8 @@ A server starts it before anything else, because the first picture waits for it:
 """
 
 import pickle
+import re
+import signal
 import struct
 import subprocess
 from collections.abc import Callable
@@ -18,23 +20,31 @@ from contextlib import suppress
 from functools import lru_cache, partial
 from io import BytesIO
 from math import prod
-from threading import Lock
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from edgecnn.edge.errors import ArtifactError, EdgeCnnError
 from edgecnn.edge.isolation.child import child_environment, limit_memory, limit_time, python_command
+from edgecnn.edge.serving.logs import log
 
 if TYPE_CHECKING:
     from edgecnn.edge.manifest import Preprocessing
     from edgecnn.edge.model.preprocess import Images
 
+QUICK_SECONDS = 0.3
+"""Time limit for a picture while others wait. A board needs less for most photos."""
 PICTURE_SECONDS = 20.0
-"""Time limit for one picture. A board needs 3 s for the largest photo that is accepted."""
+"""Time limit for a picture that nobody waits for. A board needs 3 s for the largest photo that is accepted."""
+MOST_SCANS = 64
+"""Most scans of a progressive JPEG. Encoders write up to 20; half a megabyte can hold thousands, each as slow as a picture."""
 
 _ASKED = struct.Struct(">II")
 _ANSWERED = struct.Struct(">BII")
 _FITTED, _REFUSED = 0, 1
 _MOST_TEXT = 2000
+# In the data of a scan a zero follows 0xFF; restarts, which are part of the data, are left out.
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 UNNAMED = "the picture"
 """What the messages of `Decoder.decode` call the picture."""
 
@@ -51,6 +61,10 @@ _pickled = lru_cache(maxsize=16)(pickle.dumps)
 _unpickled = lru_cache(maxsize=16)(pickle.loads)
 
 
+class TakesLong(ArtifactError):
+    """A picture took longer than the decoder's time limit."""
+
+
 class FittedPicture(NamedTuple):
     """A picture as a model's image: uint8 (h, w, c), and what may be wrong with it, or None."""
 
@@ -61,9 +75,17 @@ class FittedPicture(NamedTuple):
 class Decoder:
     """A child process that turns pictures into images, one at a time. It starts while its parent imports and loads models."""
 
-    def __init__(self) -> None:
-        self._lock = Lock()
+    def __init__(self, seconds: float, has_spare: bool = False) -> None:
+        """Start the child.
+
+        Args:
+            seconds: Time limit for a picture.
+            has_spare: Whether another child stands by from the first picture on. Without it, the picture after one that took
+                too long waits until a child has started; it takes 14 MB.
+        """
+        self._seconds, self._has_spare, self._lock, self._closed = seconds, has_spare, Lock(), False
         self._child = self._started()
+        self._spare: subprocess.Popen[bytes] | None = None
 
     def decode(self, picture: bytes, rule: Rule) -> FittedPicture:
         """Return a picture as an image.
@@ -73,25 +95,40 @@ class Decoder:
             rule: How it is fitted.
 
         Raises:
-            ArtifactError: If it is not an image, or decoding it crashes, takes too long or needs too much memory.
+            ArtifactError: If it is not an image, or decoding it crashes or needs too much memory, or the decoder was closed.
+            TakesLong: If decoding takes longer than the time limit.
         """
         with self._lock:
+            if self._closed:
+                raise ArtifactError(f"{UNNAMED} can't be decoded, since the server ends: try again")
             if self._child.poll() is not None:
-                self._end()
-                self._child = self._started()
+                self._replace()
             try:
-                return self._exchange(picture, rule)
+                found = self._exchange(picture, rule)
             except (OSError, EOFError) as error:
-                self._end()
-                raise ArtifactError(
-                    f"{UNNAMED} crashed the process that decoded it, or took longer than {PICTURE_SECONDS:g} s: save it again "
-                    "as PNG or JPEG"
-                ) from error
+                if self._replace() == -signal.SIGALRM:
+                    raise TakesLong(
+                        f"{UNNAMED} took longer than {self._seconds:g} s to decode: make it smaller, or save it again as PNG"
+                    ) from error
+                raise ArtifactError(f"{UNNAMED} crashed the process that decoded it: save it again as PNG or JPEG") from error
+            if self._has_spare and not self._spare:
+                self._spare = self._started()
+            return found
 
     def close(self) -> None:
-        """End the child; a second call does nothing."""
+        """End the children, and what they decode at the moment; a second call does nothing."""
+        self._closed = True
+        self._child.kill()
         with self._lock:
-            self._end()
+            for child in filter(None, (self._child, self._spare)):
+                _end(child)
+
+    def _replace(self) -> int:
+        """Let the spare child take the place of the child, and return the exit code of the latter."""
+        code = _end(self._child)
+        self._child = self._spare or self._started()
+        self._spare = self._started() if self._has_spare else None
+        return code
 
     def _exchange(self, picture: bytes, rule: Rule) -> FittedPicture:
         import numpy as np  # noqa: PLC0415 - See above.
@@ -111,20 +148,32 @@ class Decoder:
         return FittedPicture(image, text or None)
 
     def _started(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            python_command(f"from {__name__} import serve; serve()"),
+        child = subprocess.Popen(
+            python_command(f"from {__name__} import serve; serve({self._seconds})"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env=child_environment(),
             start_new_session=True,  # Ctrl-C is for the server, which first answers what it was asked.
         )
+        # An image library may write more than anybody reads.
+        Thread(target=_log_lines, args=(child.stderr,), name="complaints", daemon=True).start()
+        return child
 
-    def _end(self) -> None:
-        self._child.kill()
-        for stream in (self._child.stdin, self._child.stdout):
-            with suppress(OSError):
-                cast(BinaryIO, stream).close()
-        self._child.wait()
+
+def _end(child: subprocess.Popen[bytes]) -> int:
+    """End a child and return its exit code."""
+    child.kill()
+    for stream in (child.stdin, child.stdout):
+        with suppress(OSError):
+            cast(BinaryIO, stream).close()
+    return child.wait()
+
+
+def _log_lines(stream: BinaryIO) -> None:
+    with stream:
+        while line := stream.readline(_MOST_TEXT):
+            log(f"the process that decodes pictures: {line.decode(errors='replace').rstrip()}")
 
 
 def _exactly(stream: Any, count: int) -> bytes:
@@ -134,8 +183,25 @@ def _exactly(stream: Any, count: int) -> bytes:
     return data
 
 
-def serve() -> None:
-    """Run in the child: answer pictures from standard input until it ends."""
+def require_few_scans(picture: bytes) -> None:
+    """Raise if a JPEG has more scans than any encoder writes.
+
+    Raises:
+        ArtifactError: If it does.
+    """
+    if not picture.startswith(b"\xff\xd8"):
+        return
+    scans, place = 0, 2
+    while (found := _MARKER.search(picture, place)) and (kind := found[0][1]) != _END_OF_IMAGE:
+        scans += kind == _START_OF_SCAN
+        if scans > MOST_SCANS:
+            raise ArtifactError(f"{UNNAMED} is a JPEG of more than {MOST_SCANS} scans: save it again as PNG or JPEG")
+        # Each segment begins with its length; bytes that look like markers in it are none.
+        place = found.end() + int.from_bytes(picture[found.end() : found.end() + 2], "big")
+
+
+def serve(seconds: float) -> None:
+    """Run in the child: answer pictures from standard input until it ends, each within a time limit in seconds."""
     import os  # noqa: PLC0415 - These are the child's.
     import sys  # noqa: PLC0415
 
@@ -143,6 +209,7 @@ def serve() -> None:
     from edgecnn.edge.inference.pictures import fitted_picture  # noqa: PLC0415
 
     def fitted(picture: bytes, rule: Rule) -> FittedPicture:
+        require_few_scans(picture)
         doubts: list[str] = []
         image = fitted_picture(BytesIO(picture), rule.shape, rule.preprocessing, UNNAMED, Polarity(None, doubts.append))
         return FittedPicture(image, doubts[0] if doubts else None)
@@ -155,7 +222,7 @@ def serve() -> None:
     while header := asked.read(_ASKED.size):
         rule_bytes, picture_bytes = _ASKED.unpack(header)
         rule = _unpickled(asked.read(rule_bytes))  # It comes from our own parent.
-        limit_time(PICTURE_SECONDS)
+        limit_time(seconds)
         kind, text, image = _answer(partial(fitted, asked.read(picture_bytes), rule))
         limit_time(0)
         said = text[:_MOST_TEXT].encode(errors="replace")

@@ -1,4 +1,7 @@
-"""Answers pictures with all files, in threads: one inference at a time for each file, and a bounded queue."""
+"""Answers pictures with all files, in threads: one inference at a time for each file, and bounded queues.
+
+There are two lanes. A picture that takes long to decode leaves the quick one, where others wait, and is decoded again apart.
+"""
 
 import asyncio
 import base64
@@ -6,13 +9,14 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from edgecnn.edge.errors import ArtifactError, EdgeCnnError
 from edgecnn.edge.model.preprocess import Images
 from edgecnn.edge.serving.answers import Answer, answers_of
 from edgecnn.edge.serving.body import Picture
-from edgecnn.edge.serving.decoder import UNNAMED, Decoder, FittedPicture, Rule
+from edgecnn.edge.serving.decoder import PICTURE_SECONDS, UNNAMED, Decoder, FittedPicture, Rule, TakesLong
 from edgecnn.edge.serving.metrics import Metrics
 from edgecnn.edge.serving.models import LoadedFile, Models
 from edgecnn.edge.serving.problems import Problem
@@ -38,13 +42,25 @@ class Asked:
     pixels: bool
 
 
+@dataclass
+class _Lane:
+    """Threads, the decoder that they share, and the most requests that they may have at a time."""
+
+    threads: ThreadPoolExecutor
+    decoder: Decoder
+    most: int
+    waiting: int = 0
+
+    def close(self) -> None:
+        self.decoder.close()
+        self.threads.shutdown(cancel_futures=True)
+
+
 class Engine:
-    """The open models with the threads and the decoder that they need.
+    """The open models with the threads and the decoders that they need.
 
     Attributes:
         models: The models. They may be replaced: what is under way is answered with the earlier ones.
-        queue: Number of requests that may wait.
-        waiting: Number of requests that are answered or wait at the moment.
     """
 
     def __init__(
@@ -54,19 +70,25 @@ class Engine:
 
         Args:
             models: The models.
-            decoder: Decodes pictures.
-            queue: Number of requests that may wait; more are refused.
+            decoder: Decodes pictures that take up to `QUICK_SECONDS`.
+            queue: Number of requests that may wait in each lane; more are refused.
             metrics: Receives the time of each inference.
             failed: Receives why a file can't answer.
         """
-        self.models, self.queue, self.waiting = models, queue, 0
-        self._metrics, self._failed = metrics, failed
-        self._threads = ThreadPoolExecutor(_WORKERS, "answer")
-        self._decoder = decoder
+        self.models, self._metrics, self._failed = models, metrics, failed
+        self._queue = queue
+        self._quick = _Lane(ThreadPoolExecutor(_WORKERS, "answer"), decoder, queue + _WORKERS)
+        self._slow: _Lane | None = None
 
     def close(self) -> None:
-        """End the threads."""
-        self._threads.shutdown(cancel_futures=True)
+        """End the threads and the decoders, and what they decode at the moment."""
+        for lane in filter(None, (self._quick, self._slow)):
+            lane.close()
+
+    def end_decoding(self) -> None:
+        """Refuse the pictures that are decoded at the moment, and those that wait for it."""
+        for lane in filter(None, (self._quick, self._slow)):
+            lane.decoder.close()
 
     def asked(self, names: Sequence[str], top: int, pixels: bool) -> Asked:
         """Return a request's wishes.
@@ -87,45 +109,49 @@ class Engine:
         chosen = tuple(file for file in models.files if not names or file.name in names)
         return Asked(chosen, min(top, len(models.class_names)), pixels)
 
-    async def run(self, call: Callable[[], Result]) -> Result:
-        """Make a call in a thread, when it is its turn.
+    async def classified(self, pictures: Sequence[Picture], asked: Asked) -> dict[str, Any]:
+        """Return the answers to pictures, for JSON, when it is their turn.
 
         Raises:
-            Problem: If as many requests wait as may.
+            Problem: If as many requests wait as may, a picture can't be read, or a file can't answer.
         """
-        if self.waiting >= self.queue + _WORKERS:
-            raise Problem(503, "too many requests are waiting: try again", {"Retry-After": "1"})
-        self.waiting += 1
-        self._metrics.waiting.set(self.waiting)
         try:
-            return await self.run_apart(call)
-        finally:
-            self.waiting -= 1
-            self._metrics.waiting.set(self.waiting)
+            return await self._run(self._quick, pictures, asked)
+        except TakesLong:
+            if self._slow is None:  # Most servers never need it.
+                self._slow = _Lane(ThreadPoolExecutor(1, "slow"), Decoder(PICTURE_SECONDS), self._queue + 1)
+            return await self._run(self._slow, pictures, asked)
 
     async def run_apart(self, call: Callable[[], Result]) -> Result:
         """Make a call in a thread without a place among the requests: its caller bounds how many there are."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        return await asyncio.get_running_loop().run_in_executor(self._quick.threads, call)
 
-    def classify(self, pictures: Sequence[Picture], asked: Asked) -> dict[str, Any]:
-        """Return the answers to pictures, for JSON. It takes its time: `run` calls it in a thread.
+    async def _run(self, lane: _Lane, pictures: Sequence[Picture], asked: Asked) -> dict[str, Any]:
+        if lane.waiting >= lane.most:
+            raise Problem(503, "too many requests are waiting: try again", {"Retry-After": "1"})
+        lane.waiting += 1
+        self._metrics.waiting.inc()
+        try:
+            call = partial(self._classify, pictures, asked, lane.decoder)
+            return await asyncio.get_running_loop().run_in_executor(lane.threads, call)
+        finally:
+            lane.waiting -= 1
+            self._metrics.waiting.dec()
 
-        Raises:
-            Problem: If a picture can't be read, or a file can't answer.
-        """
+    def _classify(self, pictures: Sequence[Picture], asked: Asked, decoder: Decoder) -> dict[str, Any]:
         start_ns = time.perf_counter_ns()
         decode_ns, answered = 0, []
         for picture in pictures:
             decoding_ns = time.perf_counter_ns()
-            fitted = self._fitted(picture, asked.files)
+            fitted = self._fitted(picture, asked.files, decoder)
             decode_ns += time.perf_counter_ns() - decoding_ns
             answered.append({"name": picture.name, **self.answered(fitted, asked)})
         total_ns = time.perf_counter_ns() - start_ns
         return {"pictures": answered, "decode_us": decode_ns / 1e3, "total_us": total_ns / 1e3}
 
     def answered(self, fitted: dict[Rule, FittedPicture], asked: Asked) -> dict[str, Any]:
-        """Return all files' answers to one picture, for JSON. Errors are those of `classify`."""
-        images = {rule.shape: found.image for rule, found in fitted.items()}
+        """Return all files' answers to one picture, for JSON. Errors are those of `classified`."""
+        images = {rule: found.image for rule, found in fitted.items()}
         try:
             answers = answers_of(asked.files, self.models.reference, images, asked.top)
         except EdgeCnnError as error:
@@ -133,18 +159,22 @@ class Engine:
             raise Problem(500, "the model could not answer: the server's log says why") from error
         for answer in answers:
             self._metrics.inference.labels(answer.file).observe(answer.inference_us / 1e6)
-        first = fitted[asked.files[0].rule]
+        seen = {rule: _seen(found.image) for rule, found in fitted.items()} if asked.pixels else {}
+        first = asked.files[0].rule
+        # Each file's, if it is another image than the first file's.
+        apart = (None if file.rule == first else seen.get(file.rule) for file in asked.files)
         return {
-            "doubt": first.doubt,
-            "seen": _seen(first.image) if asked.pixels else None,
-            "answers": [_as_json(answer) for answer in answers],
+            "doubt": "; ".join(dict.fromkeys(found.doubt for found in fitted.values() if found.doubt)) or None,
+            "seen": seen.get(first),
+            "answers": [{**_as_json(answer), "seen": own} for answer, own in zip(answers, apart, strict=True)],
         }
 
-    def _fitted(self, picture: Picture, files: tuple[LoadedFile, ...]) -> dict[Rule, FittedPicture]:
-        rules = dict.fromkeys(file.rule for file in files)
+    def _fitted(self, picture: Picture, files: tuple[LoadedFile, ...], decoder: Decoder) -> dict[Rule, FittedPicture]:
         try:
-            return {rule: self._decoder.decode(picture.data, rule) for rule in rules}
+            return {rule: decoder.decode(picture.data, rule) for rule in dict.fromkeys(file.rule for file in files)}
         except ArtifactError as error:
+            if isinstance(error, TakesLong) and decoder is self._quick.decoder:
+                raise
             raise Problem(422, str(error).replace(UNNAMED, picture.name, 1)) from error
 
 

@@ -2,13 +2,20 @@
 
 import json
 import logging
-import sys
+import os
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from queue import Full, Queue
+from threading import Thread
 from typing import NamedTuple
 
 from edgecnn.edge.text import printable
 
 _LOG = logging.getLogger("edgecnn.serve")
+_MOST_LINES = 1000
+# How long the end of the server waits for what is left in the queue.
+_LAST_SECONDS = 1.0
 
 
 class Answered(NamedTuple):
@@ -38,16 +45,90 @@ class _Lines(logging.Formatter):
         return "\n".join(filter(None, (f"{when} {text}", trace)))
 
 
-def start_log(as_json: bool) -> None:
-    """Send the server's messages and its libraries' warnings to standard error; what clients send wrong is answered alone."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Lines(as_json))
+class _Queued(logging.Handler):
+    """Writes to standard error in a thread of its own: no answer waits for whoever reads the log, or does not.
+
+    Lines that don't fit into the queue are dropped and counted; the count is logged as soon as a line can be written again.
+    """
+
+    def __init__(self, as_json: bool, on_drop: Callable[[], None]) -> None:
+        super().__init__()
+        self.setFormatter(_Lines(as_json))
+        self._lines: Queue[bytes | None] = Queue(_MOST_LINES)
+        self._on_drop, self._dropped = on_drop, 0
+        # Not sys.stderr: a thread that is writing to it would keep the process from ending.
+        self._stderr = _standard_error()
+        self._thread = Thread(target=self._write, name="log", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Put a line into the queue."""
+        try:
+            self._lines.put_nowait(self._line(record))
+        except Full:
+            self._dropped += 1  # One emits at a time.
+            self._on_drop()
+
+    def close(self) -> None:
+        """Wait until the queue is written, if somebody reads."""
+        with suppress(Full):
+            self._lines.put(None, timeout=_LAST_SECONDS)
+            self._thread.join(_LAST_SECONDS)
+        super().close()
+
+    def _line(self, record: logging.LogRecord) -> bytes:
+        return (self.format(record) + "\n").encode(errors="backslashreplace")
+
+    def _write(self) -> None:
+        said = 0
+        while (line := self._lines.get()) is not None:
+            with suppress(OSError):  # The reader has ended, or the disk is full; the next line may succeed.
+                self._write_whole(line)
+                if (dropped := self._dropped) > said:
+                    values = (dropped - said, "the log was not read in time")
+                    record = _LOG.makeRecord(_LOG.name, logging.WARNING, "", 0, "%d lines were dropped: %s", values, None)
+                    self._write_whole(self._line(record))
+                    said = dropped
+        os.close(self._stderr)
+
+    def _write_whole(self, line: bytes) -> None:
+        while line:
+            line = line[os.write(self._stderr, line) :]
+
+
+def _standard_error() -> int:
+    try:
+        return os.dup(2)
+    except OSError:  # A daemon may have closed it.
+        return os.open(os.devnull, os.O_WRONLY)
+
+
+@contextmanager
+def logging_to_stderr(as_json: bool, on_drop: Callable[[], None]) -> Iterator[None]:
+    """Send the server's messages and its libraries' warnings to standard error; what clients send wrong is answered alone.
+
+    Args:
+        as_json: Whether lines are JSON.
+        on_drop: Called for each line that is dropped because nobody reads the log.
+    """
+    handler = _Queued(as_json, on_drop)
     warning = logging.WARNING
     levels = {"edgecnn.serve": logging.INFO, "uvicorn": warning, "asyncio": warning, "python_multipart": logging.ERROR}
-    for name, level in levels.items():
+    before = []
+    for name, level in {**levels, "py.warnings": warning}.items():
         logger = logging.getLogger(name)
+        before.append((logger, logger.handlers, logger.propagate, logger.level))
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(level)
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        for logger, handlers, propagate, level in before:
+            logger.handlers, logger.propagate = handlers, propagate
+            logger.setLevel(level)
+        handler.close()
 
 
 def log_answer(answered: Answered) -> None:
@@ -57,8 +138,8 @@ def log_answer(answered: Answered) -> None:
 
 
 def log_bug(path: str) -> None:
-    """Log the exception that is being handled, with its traceback."""
-    _LOG.exception("%s: nobody expected this", path[:200])
+    """Log the unexpected exception that is being handled, with its traceback."""
+    _LOG.exception("%s: unexpected error", path[:200])
 
 
 def log(text: str) -> None:

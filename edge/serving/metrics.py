@@ -14,6 +14,7 @@ class Metrics:
         inference: Time of the inference of one image, by file.
         frames: Frames of the camera, by what became of them: `classified` or `dropped`.
         waiting: Requests that are answered at the moment or wait for it.
+        dropped_lines: Lines of the log that were dropped because it was not read in time.
     """
 
     def __init__(self) -> None:
@@ -36,6 +37,9 @@ class Metrics:
             registry=self._registry,
         )
         self.frames = Counter("edgecnn_camera_frames", "Frames of the camera.", ("outcome",), registry=self._registry)
+        self.dropped_lines = Counter(
+            "edgecnn_log_lines_dropped", "Lines of the log dropped because it was not read in time.", registry=self._registry
+        )
         self.waiting = Gauge("edgecnn_requests_waiting", "Requests that are answered or wait for it.", registry=self._registry)
 
     def count(self, path: str, status: int, seconds: float) -> None:

@@ -124,7 +124,7 @@ class Models:
             "class_names": list(self.class_names),
             "shape": list(first.shape),
             "draws": first.preprocessing.fit == "digit",
-            "preprocessing": formula(first.preprocessing),
+            "preprocessing": "; ".join(dict.fromkeys(formula(file.classifier.preprocessing) for file in self.files)),
             "files": [
                 {
                     "name": file.name,

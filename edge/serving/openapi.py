@@ -83,6 +83,10 @@ _SCHEMAS = {
             "top": _list(_named("Ranked")),
             "inference_us": _NUMBER,
             "agrees": _or_null({"type": "boolean"}),
+            "seen": {
+                **_or_null(_named("Seen")),
+                "description": "What this file got, if it fits pictures differently than the first file; else null.",
+            },
         }
     ),
     "Seen": _object(
@@ -97,7 +101,7 @@ _SCHEMAS = {
         {
             "name": _TEXT,
             "doubt": _or_null(_TEXT),
-            "seen": _or_null(_named("Seen")),
+            "seen": {**_or_null(_named("Seen")), "description": "What the first file got, if pixels are asked for."},
             "answers": _list(_named("Answer")),
         }
     ),
@@ -159,13 +163,22 @@ def openapi(version: str) -> dict[str, Any]:
         "requestBody": _BODY,
         "responses": _answers("The answers of each file to each picture.", _json("Answers"), 404, 408, 413, 422, 500, 503),
     }
-    lines = {"application/x-ndjson": {"schema": _TEXT}}
+    lines, text = {"application/x-ndjson": {"schema": _TEXT}}, {"text/plain": {"schema": _TEXT}}
+    anything: dict[str, Any] = {"application/json": {"schema": {}}}
     gets = {
-        "/api/model": ("model", "What answers here.", _answers("The files.", _json("Model"))),
-        "/api/camera": ("camera", "A line of JSON for each frame of the camera.", _answers("The lines.", lines, 404, 503)),
-        "/api/openapi.json": ("openapi", "This document.", _answers("It.", {"application/json": {"schema": {}}})),
-        "/healthz": ("health", "Whether the server answers.", _answers("It does.", {"application/json": {"schema": {}}})),
-        "/metrics": ("metrics", "Counters in Prometheus's format.", _answers("They.", {"text/plain": {"schema": _TEXT}})),
+        "/api/model": (
+            "model",
+            "Describe the model files.",
+            _answers("The files, their classes, and the last benchmark's verdict.", _json("Model")),
+        ),
+        "/api/camera": (
+            "camera",
+            "Classify the camera's frames, without end.",
+            _answers("A line of JSON for each frame.", lines, 404, 503),
+        ),
+        "/api/openapi.json": ("openapi", "Describe the API.", _answers("The OpenAPI document.", anything)),
+        "/healthz": ("health", "Check whether the server answers.", _answers("The server answers.", anything)),
+        "/metrics": ("metrics", "Read the counters.", _answers("Counters and histograms in Prometheus's format.", text)),
     }
     paths: dict[str, Any] = {
         path: {"get": {"summary": summary, "operationId": name, "responses": responses}}

@@ -11,7 +11,7 @@ from edgecnn.edge.progress import SILENT, Progress
 from edgecnn.edge.serving.app import Site, application
 from edgecnn.edge.serving.decoder import Decoder
 from edgecnn.edge.serving.engine import Engine
-from edgecnn.edge.serving.logs import log, start_log
+from edgecnn.edge.serving.logs import log, logging_to_stderr
 from edgecnn.edge.serving.metrics import Metrics
 from edgecnn.edge.serving.models import ModelSource
 from edgecnn.edge.serving.security import Access, is_loopback, own_names
@@ -73,14 +73,14 @@ def serve_source(
         # There is nothing to load again yet.
         stack.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_IGN))
         # What fails at once is said before files are loaded.
-        listening = stack.enter_context(Address(settings.host, settings.port).bound())
+        listening = stack.enter_context(Address(settings.host, settings.port).listening())
         metrics = Metrics()
+        stack.enter_context(logging_to_stderr(settings.log_json, metrics.dropped_lines.inc))
         camera = None if settings.camera is None else _camera(settings.camera, metrics)
         if camera:
             stack.callback(camera.close)
         engine = Engine(source.load(progress), decoder, settings.queue, metrics, _say_failure)
         stack.callback(engine.close)
-        start_log(settings.log_json)
         site = Site(engine, metrics, settings.version, camera)
         access = Access(settings.token, (settings.host.lower(), *settings.hosts), settings.origins)
         address = _address(settings, listening.getsockname()[1])
@@ -94,7 +94,7 @@ def serve_source(
             if camera:
                 camera.end()
 
-        run(Running(application(site, access), lambda: on_address(address), reload, end), listening)
+        run(Running(application(site, access), lambda: on_address(address), reload, end, engine.end_decoding), listening)
 
 
 def _camera(named: str, metrics: Metrics) -> "Camera":

@@ -18,7 +18,12 @@ from edgecnn.edge.serving.logs import log
 MOST_CONNECTIONS = 512
 """Connections beyond this are closed at once. A browser opens up to six."""
 _IDLE_SECONDS = 10.0
-_GRACE_SECONDS = 30
+_LEAST_TAKEN = 2**16
+"""Bytes of an answer that a client takes in `_IDLE_SECONDS` at least, or all of it."""
+_SEND_BUFFER = 2**17
+"""Bytes of the kernel's buffer of each connection. By itself it grows to megabytes, which hide that a client does not read."""
+_GRACE_SECONDS = 5.0
+"""Time for the requests under way once the server has been told to end."""
 _FILES = 4096
 
 
@@ -29,8 +34,10 @@ class Address:
     host: str
     port: int
 
-    def bound(self) -> socket.socket:
-        """Return a socket on this address.
+    def listening(self) -> socket.socket:
+        """Return a socket that listens on this address: of two servers that start at once, the second one gets the error.
+
+        Clients wait until the server answers.
 
         Raises:
             ConfigError: If the address is not this machine's, or the port is taken.
@@ -40,31 +47,33 @@ class Address:
             host = self.host.encode() if self.host.isascii() else self.host
             found = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             family, kind, protocol, _, place = found[0]
-            bound = socket.socket(family, kind, protocol)
+            listening = socket.socket(family, kind, protocol)
         except OSError as error:
             raise ConfigError(f"{field('host')}={self.host} is no address of this machine ({error.strerror})") from error
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # Connections inherit it.
         try:
-            bound.bind(place)
+            listening.bind(place)
+            listening.listen(MOST_CONNECTIONS)  # Two sockets may be bound to one port; only one may listen.
         except (OSError, OverflowError) as error:
-            bound.close()
+            listening.close()
             why = getattr(error, "strerror", None) or str(error)
             raise ConfigError(
                 f"{self.host}:{self.port} can't be listened on ({why}): choose another {field('port')} or {field('host')}"
             ) from error
-        return bound
+        return listening
 
 
 class _Bounded(H11Protocol):
-    """A connection that is closed if there are too many, or if no whole head of a request arrives in time.
+    """A connection that is closed if there are too many, if no whole head of a request arrives, or no answer is read in time.
 
-    uvicorn bounds neither: a thousand connections that say nothing would stay for ever.
+    uvicorn bounds none of them: a thousand connections that say nothing would stay for ever.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # As in uvicorn.
         """Take a connection, or close it."""
         super().connection_made(transport)
-        self._late = self.loop.call_later(_IDLE_SECONDS, self._close_silent)
+        self._late = self.loop.call_later(_IDLE_SECONDS, self._close_silent, 0)
         if len(self.connections) > MOST_CONNECTIONS:
             transport.abort()
 
@@ -76,26 +85,60 @@ class _Bounded(H11Protocol):
     def on_response_complete(self) -> None:
         """Wait for the next request."""
         super().on_response_complete()
-        self._late.cancel()
-        self._late = self.loop.call_later(_IDLE_SECONDS, self._close_silent)
+        self._wait()
 
-    def _close_silent(self) -> None:
-        if self.cycle is None or self.cycle.response_complete:
+    def pause_writing(self) -> None:
+        """Wait for a client that is slower than the answer."""
+        super().pause_writing()
+        self._wait()
+
+    def resume_writing(self) -> None:
+        """Go on with an answer."""
+        super().resume_writing()
+        if not self._is_idle():
+            self._late.cancel()
+
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _wait(self) -> None:
+        self._late.cancel()
+        self._late = self.loop.call_later(_IDLE_SECONDS, self._close_silent, self.transport.get_write_buffer_size())
+
+    def _close_silent(self, left: int) -> None:
+        """Close the connection if it is idle or its client hardly reads; `left` bytes were to be sent a while ago."""
+        if not self._is_idle() and not self.flow.write_paused:
+            return
+        if 0 < self.transport.get_write_buffer_size() <= left - _LEAST_TAKEN:
+            self._wait()
+        else:
             self.transport.abort()
 
 
 class _Server(uvicorn.Server):
     """uvicorn that says when it answers, without its own signal handlers, which would end this process by the signal."""
 
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, running: "Running") -> None:
         super().__init__(config)
-        self._say_started = started
+        self._running = running
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to answer."""
         await super().startup(sockets)
         if self.started:
-            self._say_started()
+            self._running.started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer what is under way, for a while."""
+        late = asyncio.get_running_loop().call_later(_GRACE_SECONDS, self.abort)
+        await super().shutdown(sockets)
+        late.cancel()
+
+    def abort(self) -> None:
+        """Close all connections. Their requests then end by themselves; uvicorn would log a traceback for each."""
+        self._running.late()
+        for connection in self.server_state.connections:
+            connection.transport.abort()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -112,12 +155,14 @@ class Running:
         started: Called when the server answers.
         reload: Called in a thread at SIGHUP; an error of it leaves everything as it was.
         ending: Called when the server has been told to end.
+        late: Called when the time for the requests under way is up.
     """
 
     app: ASGIApp
     started: Callable[[], None]
     reload: Callable[[], None]
     ending: Callable[[], None]
+    late: Callable[[], None]
 
 
 def run(running: Running, listening: socket.socket) -> None:
@@ -137,14 +182,15 @@ async def _run(running: Running, listening: socket.socket) -> None:
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=int(_IDLE_SECONDS),
-        timeout_graceful_shutdown=_GRACE_SECONDS,
+        timeout_graceful_shutdown=int(2 * _GRACE_SECONDS),
         backlog=MOST_CONNECTIONS,
     )
-    server, loop = _Server(config, running.started), asyncio.get_running_loop()
+    server, loop = _Server(config, running), asyncio.get_running_loop()
 
     def end() -> None:
         if server.should_exit:
             server.force_exit = True
+            server.abort()
         server.should_exit = True
         running.ending()
 

@@ -15,7 +15,7 @@ from edgecnn.edge.formats import MOST_THREADS, Package
 from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.progress import SILENT, Progress
 from edgecnn.edge.provenance import versions
-from edgecnn.edge.serving.decoder import Decoder
+from edgecnn.edge.serving.decoder import QUICK_SECONDS, Decoder
 
 if TYPE_CHECKING:
     from edgecnn.api.usage import Target
@@ -116,7 +116,7 @@ def serve(  # Longer than 50 lines: its arguments and their docs.
         if not package.is_installed:
             raise package.missing
     # It starts while this process imports what it needs, and loads the files.
-    with closing(Decoder()) as decoder:
+    with closing(Decoder(QUICK_SECONDS, has_spare=True)) as decoder:
         from edgecnn.api.usage import Usage  # noqa: PLC0415 - It imports numpy.
         from edgecnn.edge.runtimes.base import installed_version  # noqa: PLC0415 - As above.
         from edgecnn.edge.serving.models import ModelSource  # noqa: PLC0415 - As above.

@@ -68,7 +68,7 @@ async function answer(model, picture, about, top) {
   const order = Array.from(probabilities.keys()).sort((a, b) => probabilities[b] - probabilities[a]);
   const listed = order.slice(0, top).map((index) => ({ label: about.class_names[index], probability: probabilities[index] }));
   const { sha256, runtime } = about.files.find(({ name }) => name === model.name);
-  return { file: model.name, sha256, runtime, ...listed[0], top: listed, inference_us, agrees: null };
+  return { file: model.name, sha256, runtime, ...listed[0], top: listed, inference_us, agrees: null, seen: null };
 }
 
 function compared(answers, reference) {

@@ -24,7 +24,7 @@ export function showAnswer(view, chosen, reference) {
   $("answer-file").textContent = answer?.file ?? "";
   showLabel(answer, state);
   showAgreement(answer && (state === "working" ? { same: null, text: "updating…" } : agreement(answers, reference)));
-  showSeen(result?.seen ?? null);
+  showSeen(answer?.seen ?? result?.seen ?? null);
   showBars($("bars-all").checked ? answers : answer ? [answer] : []);
   $("bars-choice").hidden = answers.length < 2;
   $("bars-title").textContent = answer ? (answer.top.length === 1 ? "Class" : `Top ${answer.top.length}`) : "Top 5";

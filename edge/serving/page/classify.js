@@ -99,9 +99,10 @@ function query({ files = [], top, pixels }) {
 }
 
 function unpacked(picture) {
-  if (!picture.seen) return picture;
-  const pixels = Uint8Array.from(atob(picture.seen.pixels), (letter) => letter.charCodeAt(0));
-  return { ...picture, seen: { ...picture.seen, pixels } };
+  const decoded = (seen) => seen && { ...seen, pixels: Uint8Array.from(atob(seen.pixels), (letter) => letter.charCodeAt(0)) };
+  // A file has an image of its own if it fits pictures differently than the first file.
+  const answers = picture.answers.map((answer) => ({ ...answer, seen: decoded(answer.seen) }));
+  return { ...picture, seen: decoded(picture.seen), answers };
 }
 
 /** Return the JSON of one request and how long it took, from sending to having read the answer. */

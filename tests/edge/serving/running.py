@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -103,3 +103,14 @@ def serving(folder: Path, *arguments: str | Path, **environment: str) -> Iterato
         finally:
             process.kill()
             stdout.close()
+
+
+@contextmanager
+def watching(server: Server, query: str = "") -> Iterator[Iterator[Any]]:
+    """Watch a server's camera: yield the lines of its answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    with closing(connection):
+        connection.request("GET", f"/api/camera{query}")
+        with connection.getresponse() as response:
+            assert response.status == 200
+            yield (json.loads(line) for line in response)

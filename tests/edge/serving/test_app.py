@@ -158,7 +158,7 @@ def test_a_picture_of_too_many_pixels_is_told_so(server: Server) -> None:
     assert (reply.status, "pixels" in reply.error) == (422, True)
 
 
-def test_an_exception_that_nobody_expected_is_answered_in_json_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unexpected_exception_is_answered_in_json_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     class Broken:
         """An engine whose models can't be described."""
 
@@ -181,6 +181,7 @@ def test_an_exception_that_nobody_expected_is_answered_in_json_and_logged(caplog
     start, body = sent
     assert (start["status"], json.loads(body["body"])["error"].partition(":")[0]) == (500, "the server has a bug")
     assert "secret" in caplog.text
+    assert "/api/model: unexpected error" in caplog.text
 
 
 def test_one_broken_picture_of_several_is_named(server: Server, pictures: Path) -> None:

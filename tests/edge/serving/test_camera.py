@@ -2,12 +2,13 @@
 
 import asyncio
 import base64
-import http.client
 import json
 import shutil
+import socket
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
@@ -20,20 +21,7 @@ from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.serving.camera import MOST_WATCHERS, Camera
 from edgecnn.edge.serving.camera_sources import FRAMES_PER_SECOND, PictureFolder, open_camera
 from edgecnn.edge.serving.metrics import Metrics
-from tests.edge.serving.running import Server, serving
-
-
-@contextmanager
-def watching(server: Server, query: str = "") -> Iterator[Iterator[Any]]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
-    connection.request("GET", f"/api/camera{query}")
-    response = connection.getresponse()
-    assert response.status == 200
-    try:
-        yield (json.loads(line) for line in response)
-    finally:
-        response.close()
-        connection.close()
+from tests.edge.serving.running import Server, serving, watching
 
 
 def test_each_frame_of_a_folder_gets_the_answer_of_its_own_picture(exported: Path, pictures: Path, tmp_path: Path) -> None:
@@ -61,6 +49,56 @@ def test_who_watches_keeps_nobody_from_an_answer(exported: Path, pictures: Path,
         assert (refused.status, "retry-after" in refused.headers) == (503, True)
         picture = (pictures / "0.png").read_bytes()
         assert {server.classify(picture).status for _ in range(100)} == {200}
+
+
+@contextmanager
+def never_reading(server: Server) -> Iterator[None]:
+    """As many clients as may watch the camera, of which none reads its lines."""
+    with ExitStack() as stack:
+        for _ in range(MOST_WATCHERS):
+            client = stack.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", server.port))
+            client.sendall(b"GET /api/camera?pixels=true HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert client.recv(12) == b"HTTP/1.1 200"
+        yield
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """A folder of pictures whose lines fill the buffers of a connection soon."""
+    folder = tmp_path / "large"
+    folder.mkdir()
+    Image.effect_noise((320, 240), 90).save(folder / "noise.png")
+    return folder
+
+
+def test_who_does_not_read_the_camera_s_lines_loses_the_place(exported: Path, large: Path, tmp_path: Path) -> None:
+    with serving(tmp_path, exported / "int8.tflite", "--camera", large) as server:
+        with never_reading(server):
+            assert server.get("/api/camera").status == 503
+            end = time.monotonic() + 120
+            while True:
+                with suppress(AssertionError), watching(server) as lines:
+                    next(lines)
+                    break
+                assert time.monotonic() < end
+                time.sleep(0.2)
+        assert "Traceback" not in server.log.read_text()
+
+
+def test_clients_that_never_read_don_t_keep_a_server_from_ending(exported: Path, large: Path, tmp_path: Path) -> None:
+    with serving(tmp_path, exported / "int8.tflite", "--camera", large) as server, never_reading(server):
+        counts = [b"none"]
+        while len(counts) < 2 or counts[-1] != counts[-2]:  # Until the buffers are full, and no frame is sent.
+            time.sleep(1)
+            (count,) = (
+                line for line in server.get("/metrics").body.splitlines() if b"_frames_total" in line and b"clas" in line
+            )
+            counts.append(count)
+        server.process.terminate()
+        assert server.process.wait(60) == 0
+        assert "Traceback" not in server.log.read_text()
 
 
 def test_of_clients_that_come_at_once_no_more_than_may_watch(pictures: Path) -> None:

@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ from PIL import Image
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.manifest import Preprocessing
 from edgecnn.edge.serving import decoder as module
-from edgecnn.edge.serving.decoder import Decoder, Rule
+from edgecnn.edge.serving.decoder import Decoder, Rule, TakesLong
+from tests.scans import START, jpeg, many_scans
 
 GREY = Rule((28, 28, 1), Preprocessing(1.0, "letterbox", "any"))
 COLOUR = Rule((8, 6, 3), Preprocessing(1.0, "stretch", "any"))
@@ -24,7 +27,7 @@ COLOUR = Rule((8, 6, 3), Preprocessing(1.0, "stretch", "any"))
 
 @pytest.fixture
 def decoder() -> Iterator[Decoder]:
-    made = Decoder()
+    made = Decoder(module.PICTURE_SECONDS)
     yield made
     made.close()
 
@@ -54,6 +57,46 @@ def test_a_decompression_bomb_is_refused(decoder: Decoder, side: int) -> None:
     assert len(stream.getvalue()) < 100_000
     with pytest.raises(ArtifactError, match=r"more than|can be read"):
         decoder.decode(stream.getvalue(), GREY)
+
+
+def test_a_jpeg_of_more_scans_than_encoders_write_is_refused_before_it_is_decoded(decoder: Decoder) -> None:
+    for count in (module.MOST_SCANS + 1, 20_000):
+        with pytest.raises(ArtifactError, match="scans"):
+            decoder.decode(many_scans(count, (2000, 1500)), GREY)
+    assert decoder.decode(many_scans(module.MOST_SCANS, (64, 48)), GREY).image.shape == GREY.shape
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_what_only_looks_like_scans_is_none(decoder: Decoder, mode: str, progressive: bool) -> None:
+    """It may be in a camera's notes, or in a film after the picture."""
+    notes = b"Exif\0\0" + 100 * START
+    picture = jpeg(mode, progressive=progressive, exif=notes) + 100 * START
+    assert picture.count(START) > 200
+    assert decoder.decode(picture, COLOUR).image.shape == COLOUR.shape
+
+
+def test_a_picture_that_takes_long_is_ended_and_the_next_one_is_answered() -> None:
+    with closing(Decoder(0.2, has_spare=True)) as decoder:
+        for _ in range(2):
+            with pytest.raises(TakesLong):
+                decoder.decode(many_scans(60, (6000, 4000)), GREY)
+            for _ in range(100):  # On a busy machine a small picture may take long, too.
+                with suppress(TakesLong):
+                    assert decoder.decode(png(np.zeros((28, 28), np.uint8)), GREY).image.max() == 0
+                    break
+
+
+def test_a_decoder_that_is_closed_ends_what_it_decodes() -> None:
+    decoder = Decoder(600)
+    decoder.decode(png(np.zeros((28, 28), np.uint8)), GREY)
+    closing_soon = threading.Timer(0.3, decoder.close)
+    closing_soon.start()
+    with pytest.raises(ArtifactError):
+        decoder.decode(many_scans(64, (8192, 6144)), GREY)
+    closing_soon.join()
+    with pytest.raises(ArtifactError, match="ends"):
+        decoder.decode(png(np.zeros((28, 28), np.uint8)), GREY)
 
 
 def test_a_child_that_is_killed_with_a_picture_is_that_picture_s_error_and_another_child_answers(
@@ -86,7 +129,7 @@ def test_a_child_that_died_between_two_pictures_is_started_again(decoder: Decode
 def test_a_child_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     endless = "import signal; signal.setitimer(signal.ITIMER_REAL, 0.2); import time; time.sleep(60)"
     monkeypatch.setattr(module, "python_command", lambda code: ["python3", "-c", endless])
-    decoder = Decoder()
+    decoder = Decoder(module.PICTURE_SECONDS)
     with pytest.raises(ArtifactError, match="longer"):
         decoder.decode(b"anything", GREY)
     decoder.close()
@@ -96,10 +139,30 @@ def test_a_child_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch, t
 def test_an_answer_of_another_size_is_not_read(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
     code = f"import sys; sys.stdin.buffer.read(8); sys.stdout.buffer.write(b'{said}')"
     monkeypatch.setattr(module, "python_command", lambda _: ["python3", "-c", code])
-    decoder = Decoder()
+    decoder = Decoder(module.PICTURE_SECONDS)
     with pytest.raises(ArtifactError, match="crashed"):
         decoder.decode(b"anything", GREY)
     decoder.close()
+
+
+def test_what_an_image_library_writes_holds_no_picture_up() -> None:
+    code = """
+from io import BytesIO
+from PIL import Image
+from edgecnn.edge.manifest import Preprocessing
+from edgecnn.edge.serving import decoder
+
+command, started = decoder.python_command, []
+decoder.python_command = lambda code: command("import os, threading; threading.Thread("
+    "target=lambda: [os.write(2, b'warning ' * 128 + b'\\\\n') for _ in range(400)]).start(); " + code)
+decoding, stream = decoder.Decoder(20), BytesIO()
+Image.new("L", (9, 9)).save(stream, "PNG")
+for _ in range(3):
+    print(decoding.decode(stream.getvalue(), decoder.Rule((9, 9, 1), Preprocessing(1.0, "stretch", "any"))).image.shape)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "(9, 9, 1)\n" * 3
+    assert done.stderr == ""
 
 
 STARTS = """
@@ -107,7 +170,7 @@ import sys
 import edgecnn
 from edgecnn.edge.serving.decoder import Decoder
 
-def started(self):
+def started(self, *_, **options):
     print("numpy" in sys.modules)
     sys.exit()
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.edge.serving.running import Reply, Server
+from tests.scans import many_scans
 from tools.torture.mutators.images import PNG
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
@@ -37,6 +38,27 @@ def test_an_altered_picture_is_answered_or_refused_and_the_next_one_is_right(ser
         if number % 5 == 0:
             assert told(server.classify(good)) == expected
     assert refused
+
+
+def test_a_picture_of_thousands_of_scans_is_refused_by_its_name(server: Server) -> None:
+    reply = server.classify(many_scans(5000, (4000, 3000)))
+    assert (reply.status, reply.error.startswith("picture is a JPEG of more than")) == (422, True)
+
+
+def test_pictures_that_take_long_to_decode_don_t_keep_others_from_being_answered(server: Server, pictures: Path) -> None:
+    good, slow = (pictures / "0.png").read_bytes(), many_scans(30, (8192, 6144))
+    expected = told(server.classify(good))
+    replies: list[Reply] = []
+    clients = [threading.Thread(target=lambda: replies.append(server.classify(slow))) for _ in range(2)]
+    for client in clients:
+        client.start()
+    for _ in range(3):
+        assert told(server.classify(good)) == expected
+    assert not replies  # Either takes several seconds.
+    for client in clients:
+        client.join()
+    assert {reply.status for reply in replies} <= {200, 422}  # Refused if it takes longer than the limit, on a slow machine.
+    assert all("longer than" in reply.error for reply in replies if reply.status == 422)
 
 
 def test_each_of_many_clients_at_once_gets_the_answer_of_its_own_picture(server: Server, pictures: Path) -> None:

@@ -26,6 +26,12 @@ def test_the_model_is_as_described(server: Server) -> None:
     jsonschema.validate(server.get("/api/model").json, schema)
 
 
+def test_each_answer_is_described_in_words_that_say_what_it_is() -> None:
+    operations = [operation for methods in openapi("0")["paths"].values() for operation in methods.values()]
+    said = [response["description"] for operation in operations for response in operation["responses"].values()]
+    assert {text for text in said if len(text.split()) < 3} == set()
+
+
 def test_answers_to_invented_requests_are_as_described(server: Server) -> None:
     schemathesis: Any = pytest.importorskip("schemathesis", reason="schemathesis is not installed: pip install schemathesis")
     hypothesis: Any = pytest.importorskip("hypothesis")

@@ -20,7 +20,7 @@ from edgecnn.cli.command_line import main
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.progress import SILENT
-from edgecnn.edge.serving.decoder import Decoder
+from edgecnn.edge.serving.decoder import QUICK_SECONDS, Decoder
 from edgecnn.edge.serving.serve import ServerSettings, serve_source
 from tests.edge.serving.running import COMMAND, Server, serving
 
@@ -147,7 +147,7 @@ def test_a_sighup_before_the_server_answers_does_not_end_it() -> None:
     settings = ServerSettings("127.0.0.1", 0, 1, None, (), (), None, False, "0")
     before = signal.signal(signal.SIGHUP, ended)
     try:
-        with closing(Decoder()) as decoder, pytest.raises(ConfigError, match="loaded"):
+        with closing(Decoder(QUICK_SECONDS)) as decoder, pytest.raises(ConfigError, match="loaded"):
             serve_source(cast(Any, Slow()), settings, decoder, print, SILENT)
         assert signal.getsignal(signal.SIGHUP) is ended
     finally:

@@ -1,13 +1,17 @@
 """A server ends with what is under way answered, loads its files again, and is not stopped by clients that misbehave."""
 
 import json
+import re
 import shutil
 import signal
 import socket
+import subprocess
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -17,7 +21,10 @@ from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.serving import uvicorn_server
 from edgecnn.edge.serving.uvicorn_server import Address
-from tests.edge.serving.running import Reply, Server, serving
+from tests.edge.serving.running import COMMAND, Reply, Server, serving
+
+_REQUESTS = 2000
+"""Their lines are more than a pipe of Linux and the queue hold."""
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -138,11 +145,87 @@ def test_log_lines_are_json_if_asked_for(exported: Path, pictures: Path, tmp_pat
 
 
 def test_a_port_that_is_taken_or_not_ours_is_refused() -> None:
-    with Address("127.0.0.1", 0).bound() as taken:
-        taken.listen()
-        with pytest.raises(ConfigError, match="port"):
-            Address("127.0.0.1", taken.getsockname()[1]).bound()
+    with Address("127.0.0.1", 0).listening() as taken, pytest.raises(ConfigError, match="port"):
+        Address("127.0.0.1", taken.getsockname()[1]).listening()
     with pytest.raises(ConfigError, match="host"):
-        Address("192.0.2.1", 0).bound()
+        Address("192.0.2.1", 0).listening()
     with pytest.raises(ConfigError, match="host"):
-        Address("no such host", 0).bound()
+        Address("no such host", 0).listening()
+
+
+def test_of_two_servers_started_at_once_on_one_port_one_answers_and_the_other_says_why_not(exported: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [*COMMAND, str(exported / "int8.tflite"), "--port", str(port)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        loser = _first_to_end(both)
+        said = loser.communicate()[1]
+        (winner,) = (server for server in both if server is not loser)
+        assert winner.stdout
+        assert f":{port}/" in winner.stdout.readline()
+        assert (loser.returncode, said.count("\n"), f":{port} " in said, "--port" in said) == (2, 1, True, True), said
+    finally:
+        for server in both:
+            server.terminate()
+            server.communicate()
+
+
+def _first_to_end(servers: list[subprocess.Popen[str]]) -> subprocess.Popen[str]:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        for server in servers:
+            if server.poll() is not None:
+                return server
+        time.sleep(0.02)
+    raise AssertionError("both go on")
+
+
+def test_a_server_whose_log_nobody_reads_answers_and_counts_the_lines_it_drops(exported: Path, pictures: Path) -> None:
+    with unread(exported, "--log-json") as server:
+        dropped = asked_often(server, pictures)
+        read = server.process.stderr
+        assert read
+        lines = iter(read.readline, "")
+        told = next(line for line in lines if "dropped" in line)  # Others come first.
+        found = re.search(r"(\d+) lines were dropped", json.loads(told)["message"])
+        assert found
+        assert int(found[1]) >= dropped
+        server.process.terminate()
+        assert "ending" in "".join(lines)  # What comes later is written again.
+        assert server.process.wait(60) == 0
+
+
+def test_a_server_whose_log_nobody_reads_ends_at_sigterm(exported: Path, pictures: Path) -> None:
+    with unread(exported) as server:
+        asked_often(server, pictures)
+        server.process.terminate()
+        assert server.process.wait(60) == 0
+
+
+@contextmanager
+def unread(exported: Path, *arguments: str) -> Iterator[Server]:
+    """Start a server whose standard error is a pipe that nobody reads, and end it."""
+    command = [*COMMAND, "--port", "0", str(exported / "int8.tflite"), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            address = process.stdout.readline()
+            found = re.search(r":(\d+)/", address)
+            assert found, address
+            yield Server(process, address, int(found[1]), Path("/dev/null"))
+        finally:
+            process.kill()
+
+
+def asked_often(server: Server, pictures: Path) -> int:
+    """Ask until lines of the log must be dropped, and return how many were."""
+    with closing(HTTPConnection("127.0.0.1", server.port, timeout=60)) as client:
+        for _ in range(_REQUESTS):
+            client.request("GET", "/" + "x" * 200)
+            answer = client.getresponse()
+            assert (answer.status, bool(answer.read())) == (404, True)
+    assert server.classify((pictures / "0.png").read_bytes()).status == 200
+    found = re.search(r"^edgecnn_log_lines_dropped_total (\S+)$", server.get("/metrics").body.decode(), re.MULTILINE)
+    assert found
+    return int(float(found[1]))
