@@ -24,7 +24,7 @@ from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.folder.other_formats import fix_for
 from edgecnn.edge.manifest import Output
 from edgecnn.edge.parsing import parsing
-from edgecnn.edge.temporary import temporary_folder
+from edgecnn.edge.temporary import libraries_folder
 
 Shape = tuple[int, int, int]
 
@@ -117,7 +117,7 @@ def open_fitting(model: Any, config: TrainConfig, shape: Shape, classes: int, tr
     if gives != (None, classes) and (gives, classes) != ((None, 1), 2):
         raise ConfigError(f"{origin} gives {gives}, but the images have {classes} classes: end it in Dense({classes})")
     # Checked now, and not after hours of training.
-    with temporary_folder() as folder:
+    with libraries_folder() as folder:
         path = folder / MODEL_NAME
         try:
             model.save(path)
