@@ -139,7 +139,7 @@ def tflite_scales(data: bytes) -> dict[str, float]:
     """Return the scale of every integer activation of a quantized file, by tensor name."""
     interpreter = open_tflite(data)
     tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
-    same = _converted_ends(interpreter)
+    same = converted_ends(interpreter)
     indices = [index for index, _ in _computed(interpreter) if index not in same]
     scales = {str(tensors[index]["name"]): tensors[index]["quantization_parameters"]["scales"] for index in indices}
     return {name: float(found[0]) for name, found in scales.items() if len(found)}
@@ -184,7 +184,7 @@ def _computed(interpreter: Any) -> list[tuple[int, str]]:
     return found
 
 
-def _converted_ends(interpreter: Any) -> set[int]:
+def converted_ends(interpreter: Any) -> set[int]:
     """Return the tensors that hold an integer input in another integer type, or only convert what becomes the output."""
     inputs, ends = ({int(one["index"]) for one in found if one["dtype"] is not np.float32}
                     for found in (interpreter.get_input_details(), interpreter.get_output_details()))  # fmt: skip
