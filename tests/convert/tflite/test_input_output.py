@@ -41,7 +41,8 @@ def stored(data: bytes, inputs: NDArray[np.float32]) -> NDArray[Any]:
     if spec.quantization is None:
         return inputs
     limits, values = np.iinfo(spec.dtype), np.rint(inputs / spec.quantization.scales[0]) + spec.quantization.zero_points[0]
-    return np.clip(values, limits.min, limits.max).astype(spec.dtype)
+    found: NDArray[Any] = np.clip(values, limits.min, limits.max).astype(spec.dtype)
+    return found
 
 
 def dequantized(data: bytes, outputs: NDArray[Any]) -> NDArray[np.float32]:
