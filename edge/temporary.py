@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from edgecnn.edge.errors import ConfigError, because
 
 # Users don't name folders like this; the number is the process id.
 _NAME = re.compile(r"\.?edgecnn-[0-9]+-[a-z0-9_]{8}")
+_LIBRARIES = threading.RLock()
 
 
 @contextmanager
@@ -44,13 +46,31 @@ def temporary_folder(parent: Path | None = None) -> Iterator[Path]:
         os.close(descriptor)
 
 
+@contextmanager
+def libraries_folder() -> Iterator[Path]:
+    """Yield a temporary folder that Python's `tempfile` uses too, for libraries that would leave files in TMPDIR if killed.
+
+    That holds for the whole process: another thread's temporary files of this time are deleted with the folder, except those
+    of `temporary_folder`. Another thread waits before its own block.
+
+    Raises:
+        ConfigError: If TMPDIR can't be written.
+    """
+    with _LIBRARIES, temporary_folder() as folder:
+        before, tempfile.tempdir = tempfile.tempdir, str(folder)
+        try:
+            yield folder
+        finally:
+            tempfile.tempdir = before
+
+
 def remove_stale(parent: Path | None = None) -> None:
     """Delete the temporary folders in `parent` (None means TMPDIR) whose process has ended, and no others.
 
     A lock on the folder shows that its process lives. Locks work across containers, where process ids mean nothing.
     """
     try:
-        entries = [entry for entry in os.scandir(parent or tempfile.gettempdir()) if _NAME.fullmatch(entry.name)]
+        entries = [entry for entry in os.scandir(parent or _tmpdir()) if _NAME.fullmatch(entry.name)]
     except OSError:
         return
     for entry in entries:
@@ -68,11 +88,17 @@ def remove_stale(parent: Path | None = None) -> None:
             os.close(descriptor)
 
 
+def _tmpdir() -> Path:
+    """Return TMPDIR, also while libraries write into a folder in it."""
+    folder = Path(tempfile.gettempdir())
+    return folder.parent if _NAME.fullmatch(folder.name) else folder
+
+
 def _locked_folder(parent: Path | None) -> tuple[Path, int]:
     """Create a folder and lock it, so that `remove_stale` keeps it."""
     while True:
         prefix = f"{'.' if parent else ''}edgecnn-{os.getpid()}-"
-        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent or _tmpdir()))
         try:
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from edgecnn.convert.diagnosis.pair import Operator, Representable, Values
-from edgecnn.convert.tflite.quantize import activations, open_tflite
+from edgecnn.convert.tflite.quantize import activations, converted_ends, open_tflite
 
 _PASSING = {
     "CONCATENATION", "EXPAND_DIMS", "GATHER", "MAX_POOL_2D", "PACK", "PAD", "PADV2", "RELU", "RELU6", "RESHAPE",
@@ -77,7 +77,11 @@ class TflitePair:
 
 
 def _activations(interpreter: Any) -> Iterator[tuple[int, int]]:
-    """Yield (tensor, the tensor that names it): after a QUANTIZE, the name is that of its float input."""
+    """Yield (tensor, the tensor that names it): after a QUANTIZE, the name is that of its float input.
+
+    An operator in float at the end counts as float, though the file's output is converted.
+    """
+    ends = converted_ends(interpreter)
     floats = {tensor["index"] for tensor in interpreter.get_tensor_details() if tensor["dtype"] is np.float32}
     for entry in interpreter.get_input_details():
         yield int(entry["index"]), int(entry["index"])
@@ -86,7 +90,8 @@ def _activations(interpreter: Any) -> Iterator[tuple[int, int]]:
             continue
         for index in operator["outputs"]:
             source = operator["inputs"][0] if operator["op_name"] == "QUANTIZE" and operator["inputs"][0] in floats else index
-            yield int(index), int(source)
+            if source == index or index not in ends:
+                yield int(index), int(source)
 
 
 def _stored(real: Values, entry: Any) -> Values:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgecnn.convert.onnx.pnnx import run_pnnx
 from edgecnn.edge.errors import ConversionError, EdgeCnnError, field, why
-from edgecnn.edge.temporary import temporary_folder
+from edgecnn.edge.temporary import libraries_folder
 
 Ranges = dict[str, tuple[float, float]]
 
@@ -118,7 +118,7 @@ def _exported(source: Source) -> Iterator[Any]:
     """Yield the network as PyTorch's ExportedProgram."""
     import torch
 
-    with temporary_folder() as folder, contextlib.chdir(folder):  # The module that pnnx writes reads its weights from here.
+    with libraries_folder() as folder, contextlib.chdir(folder):  # The module that pnnx writes reads its weights from here.
         code, _ = run_pnnx(source.onnx, source.shape, folder)
         path = folder / "model_pnnx.py"
         if code or not path.exists():

@@ -16,7 +16,7 @@ from edgecnn.edge.isolation.child import run_in_child
 from edgecnn.edge.isolation.tried import remember_tried, was_made, was_tried
 from edgecnn.edge.manifest import TensorSpec
 from edgecnn.edge.runtimes.base import installed_version
-from edgecnn.edge.temporary import temporary_folder
+from edgecnn.edge.temporary import libraries_folder
 from edgecnn.edge.text import counted
 
 
@@ -34,7 +34,7 @@ def load_from_bytes(data: bytes, origin: str, trust: tuple[str, ...] = (), train
         ConfigError: If a trusted module can't be imported.
         MissingDependency: If TensorFlow is not installed.
     """
-    with temporary_folder() as folder:
+    with libraries_folder() as folder:
         path = folder / MODEL_NAME
         path.write_bytes(data)
         return load_keras_model(str(path), origin, training, trust)

@@ -9,6 +9,7 @@ from edgecnn.edge.errors import ConversionError, MissingDependency, field, why
 from edgecnn.edge.install_command import install_command
 from edgecnn.edge.quiet import quiet
 from edgecnn.edge.runtimes import onnxruntime as ort
+from edgecnn.edge.temporary import libraries_folder
 
 OPSET = 17
 """Opset of files without a target: ONNX Runtime 1.12 and later run it, and it has layer normalisation as one operator."""
@@ -39,7 +40,7 @@ def to_onnx(  # Longer than 50 lines: one conversion, step by step.
     first = ["image:0"] if channels_first else None
     signature = [tensorflow.TensorSpec((None, *shape), dtype, name="image")]
     try:
-        with quiet():
+        with libraries_folder(), quiet():
             import onnxslim
             import tf2onnx
 

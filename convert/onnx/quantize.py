@@ -16,7 +16,7 @@ from edgecnn.edge.formats import CalibrationName
 from edgecnn.edge.install_command import install_command
 from edgecnn.edge.quiet import quiet
 from edgecnn.edge.runtimes import onnxruntime as ort
-from edgecnn.edge.temporary import temporary_folder
+from edgecnn.edge.temporary import libraries_folder
 
 CALIBRATIONS: dict[CalibrationName, str] = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
 
@@ -157,7 +157,7 @@ def _quantizer(step: str) -> Iterator[Path]:
     """Yield a folder to work in; the quantizer's output goes to stderr, and its errors become one line."""
     ort.import_library()
     try:
-        with temporary_folder() as name, quiet(), redirect_stdout(sys.stderr):
+        with libraries_folder() as name, quiet(), redirect_stdout(sys.stderr):
             yield name
     except ModuleNotFoundError as error:
         raise MissingDependency(f"{error.name} is not installed. On the workstation: {install_command('train')}") from error

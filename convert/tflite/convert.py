@@ -8,7 +8,7 @@ from edgecnn.convert.keras.load import load_keras, load_tensorflow
 from edgecnn.convert.tflite.tensor_names import with_short_names
 from edgecnn.edge.errors import ConversionError, field, why
 from edgecnn.edge.quiet import quiet
-from edgecnn.edge.temporary import temporary_folder
+from edgecnn.edge.temporary import libraries_folder
 
 CONVERTED = ("float32", "float16", "dynamic")  # The converter writes these; the others are quantized from the float32 file.
 
@@ -34,7 +34,7 @@ def to_tflite(model: Any, precision: str, shape: tuple[int, ...], dtype: str, an
     tensorflow = load_tensorflow()
     signature = [tensorflow.TensorSpec((None if any_batch else 1, *shape), dtype, name="image")]
     try:
-        with temporary_folder() as folder, quiet(), warnings.catch_warnings():
+        with libraries_folder() as folder, quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             # Not model.export, which leaves layers such as RandomFlip active, as in training.
             archive = load_keras().export.ExportArchive()

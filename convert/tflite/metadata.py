@@ -14,6 +14,7 @@ import numpy as np
 
 from edgecnn.convert.export.description import Description
 from edgecnn.convert.export.program_files import labels_text
+from edgecnn.edge.compatibility.tflite import TfliteNeeds, read_needs
 from edgecnn.edge.compatibility.tflite_object import from_object, to_object
 from edgecnn.edge.folder.file_names import LABELS_NAME
 from edgecnn.edge.manifest import Preprocessing, TensorSpec
@@ -22,6 +23,7 @@ from edgecnn.edge.runtimes import opener_for
 
 NAME = "TFLITE_METADATA"
 PROPERTIES_NAME = "edgecnn.json"
+_RELEASE_NAME, _RELEASE_BYTES = "min_runtime_version", 16  # As TensorFlow's converter writes it.
 _IDENTIFIER = b"M001"
 _PARSER = "1.0.0"
 _DESCRIPTIONS, _AXIS_LABELS = 1, 2  # AssociatedFileType
@@ -31,19 +33,33 @@ _NORMALIZATION = 1  # ProcessUnitOptions
 
 
 def described(data: bytes, description: Description) -> bytes:
-    """Return the file with metadata, and a .zip of the files that it names at its end. See `Describer`."""
+    """Return the file with metadata, the release that it needs, and a .zip of the files that it names. See `Describer`."""
     from ai_edge_litert import schema_py_generated as schema
 
     colours = _colours(description.preprocessing, opener_for("tflite").open_model(data, 1).input_spec)
     model = to_object(data)
-    buffer, entry = schema.BufferT(), schema.MetadataT()
-    buffer.data = list(_metadata(description, colours))
-    entry.name, entry.buffer = NAME, len(model.buffers)
-    model.buffers.append(buffer)
-    model.metadata = [item for item in model.metadata or [] if item.name != NAME.encode()] + [entry]
+    release = _oldest_release(read_needs(data))
+    entries = {NAME: _metadata(description, colours), _RELEASE_NAME: release and release.encode().ljust(_RELEASE_BYTES, b"\0")}
+    model.metadata = [item for item in model.metadata or [] if item.name.decode() not in entries]
+    for name, content in entries.items():
+        if content is not None:
+            buffer, entry = schema.BufferT(), schema.MetadataT()
+            buffer.data = list(content)
+            entry.name, entry.buffer = name, len(model.buffers)
+            model.buffers.append(buffer)
+            model.metadata.append(entry)
     record = json.dumps(description.record(), ensure_ascii=False)
     files = {LABELS_NAME: labels_text(description.class_names), PROPERTIES_NAME: record}
     return _with_zip(from_object(model), files)
+
+
+def _oldest_release(needs: TfliteNeeds) -> str | None:
+    """Return the oldest TensorFlow Lite release that runs a file; None if it is not known.
+
+    The converter states that of the float model, which is wrong once the operators are quantized.
+    """
+    oldest = needs.oldest_runtime()
+    return oldest.partition(">=")[2] if oldest else None if needs.int8 or needs.int16 else needs.written
 
 
 def _colours(taken: Preprocessing, spec: TensorSpec) -> int:

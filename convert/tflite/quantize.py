@@ -5,7 +5,7 @@ Plain files and files with float layers are made in the same way: they differ on
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,7 @@ def quantize_tflite(float32: bytes, precision: str, ranges: Ranges, keep: Sequen
         float32: The float32 model.
         precision: `int8` or `int16x8`.
         ranges: Result of `calibrate_tflite`.
-        keep: Operators that stay float, by the name of their output tensor; the last operator also keeps the output float.
+        keep: Operators that stay float, by the name of their output tensor. The input and output of the file stay the same.
         io: Type of the input and output of an int8 file.
 
     Raises:
@@ -79,13 +79,14 @@ def quantize_tflite(float32: bytes, precision: str, ranges: Ranges, keep: Sequen
             warnings.simplefilter("ignore", UserWarning)  # Its interpreter warns like ours.
             from litert_quantizer import Quantizer, recipe
 
-            rules = getattr(recipe, recipes[precision])() + _float_rules(keep, precision == "int8" and io == "float32")
+            every = getattr(recipe, recipes[precision])()
+            rules = every + _float_rules(keep) + _end_rules(every, precision == "int8" and io == "float32")
             found = {
                 name: {
                     side: np.full((1,) * ranks[name], value, np.float32)
                     for side, value in zip(("min", "max"), range_, strict=True)
                 }
-                for name, range_ in ranges.items()
+                for name, range_ in {**ranges, **_output_range(interpreter, precision)}.items()
             }
             quantizer = Quantizer(_any_int16_scale(float32), rules)
             data = bytes(quantizer.quantize(found, enable_progress_bar=False, enable_progress_report=False).quantized_model)
@@ -102,12 +103,32 @@ def quantize_tflite(float32: bytes, precision: str, ranges: Ranges, keep: Sequen
     return data
 
 
-def _float_rules(keep: Sequence[str], ends: bool) -> list[dict[str, str]]:
-    """Return the rules that leave operators in float, and the input and output if `ends` is set."""
-    # A scope is the output names of an operator, each with a semicolon. The model's output has the scope of the operator
-    # that computes it, and stays float with it.
-    scopes = [(f"^{re.escape(name)};$", "*") for name in keep] + ([(".*", "INPUT"), (".*", "OUTPUT")] if ends else [])
-    return [{"regex": regex, "operation": operation, "algorithm_key": "no_quantize"} for regex, operation in scopes]
+def _float_rules(keep: Sequence[str]) -> list[dict[str, Any]]:
+    # A scope is the output names of an operator, each with a semicolon.
+    return [{"regex": f"^{re.escape(name)};$", "operation": "*", "algorithm_key": "no_quantize"} for name in keep]
+
+
+def _end_rules(every: Sequence[Mapping[str, Any]], in_float: bool) -> list[dict[str, Any]]:
+    """Return the rules for the input and output, given those of a file without float layers."""
+    if in_float:
+        return [{"regex": ".*", "operation": end, "algorithm_key": "no_quantize"} for end in ("INPUT", "OUTPUT")]
+    # The output has the scope of the operator that computes it, and would stay float with it.
+    return [{**rule, "regex": "", "operation": "OUTPUT"} for rule in every]
+
+
+def _output_range(interpreter: Any, precision: str) -> dict[str, tuple[float, float]]:
+    """Return the range that integer kernels give a softmax or sigmoid at the end, by its tensor name; empty for another end.
+
+    If that operator stays float, the calibration images' largest probability would otherwise be the most that the file gives.
+    """
+    operators = [operator for operator in interpreter._get_ops_details() if operator["op_name"] != "DELEGATE"]
+    by_output = {int(operator["outputs"][0]): operator for operator in operators}
+    end = interpreter.get_output_details()[0]
+    last = by_output.get(end["index"])
+    while last and last["op_name"] == "RESHAPE":
+        last = by_output.get(last["inputs"][0])
+    steps = {"int8": 2**8, "int16x8": 2**15}[precision]
+    return {end["name"]: (0.0, 1 - 1 / steps)} if last and last["op_name"] in ("SOFTMAX", "LOGISTIC") else {}
 
 
 def _reason(precision: str, error: Exception) -> str:
@@ -118,7 +139,7 @@ def tflite_scales(data: bytes) -> dict[str, float]:
     """Return the scale of every integer activation of a quantized file, by tensor name."""
     interpreter = open_tflite(data)
     tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
-    same = _converted_inputs(interpreter)
+    same = converted_ends(interpreter)
     indices = [index for index, _ in _computed(interpreter) if index not in same]
     scales = {str(tensors[index]["name"]): tensors[index]["quantization_parameters"]["scales"] for index in indices}
     return {name: float(found[0]) for name, found in scales.items() if len(found)}
@@ -163,11 +184,17 @@ def _computed(interpreter: Any) -> list[tuple[int, str]]:
     return found
 
 
-def _converted_inputs(interpreter: Any) -> set[int]:
-    """Return the tensors that hold an integer input of the file in another integer type."""
-    entries = {entry["index"] for entry in interpreter.get_input_details() if entry["dtype"] is not np.float32}
+def converted_ends(interpreter: Any) -> set[int]:
+    """Return the tensors that hold an integer input in another integer type, or only convert what becomes the output."""
+    inputs, ends = ({int(one["index"]) for one in found if one["dtype"] is not np.float32}
+                    for found in (interpreter.get_input_details(), interpreter.get_output_details()))  # fmt: skip
     steps = [operator for operator in interpreter._get_ops_details() if operator["op_name"] == "QUANTIZE"]
-    return {int(step["outputs"][0]) for step in steps if step["inputs"][0] in entries}
+    same = {int(step["outputs"][0]) for step in steps if step["inputs"][0] in inputs}
+    for step in reversed(steps):
+        if step["outputs"][0] in ends:
+            same.add(int(step["outputs"][0]))
+            ends.add(int(step["inputs"][0]))
+    return same
 
 
 def _any_int16_scale(float32: bytes) -> bytes:

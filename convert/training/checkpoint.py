@@ -17,6 +17,7 @@ from edgecnn.edge.folder.file_names import TRAIN_NAME
 from edgecnn.edge.manifest import DatasetRecord, Validation
 from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.records import from_json, to_json
+from edgecnn.edge.temporary import libraries_folder
 from edgecnn.edge.text import counted
 from edgecnn.edge.transaction import finish, locked, replaced_together
 
@@ -35,7 +36,7 @@ def save_epoch(run: TrainingRun, previous: Checkpoint | None, model: Any, epoch:
     `prune` then deletes files that the record does not name. The caller holds `writing(folder)`.
     """
     name, folder = f"epoch-{epoch.number}.keras", run.folder / _FOLDER
-    with replaced_together(folder) as new:
+    with replaced_together(folder) as new, libraries_folder():
         model.save(new / name)
         checkpoint = _checkpoint(run, previous, epoch, (name, sha256(read_bytes(new / name))))
         (new / _RECORD).write_bytes(to_json(checkpoint).encode())

@@ -7,7 +7,7 @@ from edgecnn.edge.anatomy.network import Layer
 from edgecnn.edge.anatomy.summary import Summaries, Summary
 from edgecnn.edge.formats import is_exported
 from edgecnn.edge.rendering.table import table_text
-from edgecnn.edge.text import WIDTH, paragraphs, printable
+from edgecnn.edge.text import WIDTH, paragraph, paragraphs
 
 _NAMED = 6
 _DEFINITIONS = (
@@ -29,7 +29,7 @@ def summary_text(found: Summary, width: int = WIDTH) -> str:
     head = ("layer", "type", "output", "parameters", "MACs", "weight\nbytes")
     at = f", at {_at(found)}" if found.peak_layer else ""
     lines = [
-        printable(f"{found.file}: {found.format}, {found.size_bytes:,} bytes"),
+        paragraph(f"{found.file}: {found.format}, {found.size_bytes:,} bytes", width, "  "),
         table_text(head, [*rows, total], align="<<<", width=width, less=("weight\nbytes", "type")),
         "",
     ]
@@ -58,7 +58,7 @@ def summaries_text(found: Summaries, width: int = WIDTH) -> str:
     ]
     head = ("file", "file\nbytes", "parameters", "MACs", "weight\nbytes", "peak activation\nbytes")
     lines = [
-        printable(f"{Path(found.files[0].file).parent}, for one inference of one image"),
+        paragraph(f"{Path(found.files[0].file).parent}, for one inference of one image", width, "  "),
         table_text(head, rows, width=width),
         "",
     ]
@@ -70,7 +70,7 @@ def summaries_text(found: Summaries, width: int = WIDTH) -> str:
     if any(file.not_counted for file in found.files):
         notes.append("+: the MACs of some operators are not known: edgecnn summary of the file names them.")
     notes += [f"{Path(file.file).name} is unverified: {file.unverified}" for file in found.files if file.unverified]
-    notes += [printable(f"{name} was not read: {reason}") for name, reason in found.skipped.items()]
+    notes += [f"{name} was not read: {reason}" for name, reason in found.skipped.items()]
     return "\n".join([*lines, *paragraphs(notes, width, "  ")])
 
 

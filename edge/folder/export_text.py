@@ -7,6 +7,7 @@ from shlex import quote
 
 from edgecnn.edge.anatomy.network import layer_label
 from edgecnn.edge.export_records import Folded, Mended, Parity, Reference, Setting, Settings, Tuned
+from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.manifest import Artifact, Manifest
 from edgecnn.edge.model.interface import formula
 from edgecnn.edge.model.metrics import LEAST_SPREAD
@@ -120,12 +121,13 @@ def _first_labels(operators: Sequence[str]) -> str:
 def _mended_text(artifact: Artifact, mended: Mended) -> str:
     layers = _first_labels(mended.layers)
     kept = f"{counted(mended.layers, 'operator')} kept in {mended.precision}"
-    larger = f"{artifact.size_bytes / mended.plain_size_bytes:.2f} times its bytes"
+    larger = f"{artifact.size_bytes / mended.plain_size_bytes:.2f} times"
+    plain = FORMATS[artifact.format].file_name(artifact.precision)
     if artifact.tuned:
-        return f"It has {kept} ({layers}), and {larger}. {_judged_text(mended)}"
+        return f"It has {kept} ({layers}), and {larger} {plain}'s bytes. {_judged_text(mended)}"
     return (
-        f"{artifact.path}: {kept} to lose at most {mended.max_drop_points:g} points ({layers}). "
-        f"It takes {mended.slowdown:.2f} times as long as the plain file, and {larger}. {_judged_text(mended)}"
+        f"{artifact.path}: {kept} to lose at most {mended.max_drop_points:g} points ({layers}). It takes {mended.slowdown:.2f} "
+        f"times as long as {plain} without operators in float, and {larger} its bytes. {_judged_text(mended)}"
     )
 
 

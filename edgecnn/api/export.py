@@ -75,7 +75,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         model: Result of `edgecnn.train`, or a .keras file.
         data: Its images: a `Dataset`, or an argument of `edgecnn.load_dataset`. Default: those in its manifest; a model
             that edgecnn did not train has no default.
-        formats: `tflite`, `onnx`.
+        formats: `tflite`, `onnx`, `ncnn`, `mnn`, `executorch`.
         precisions: `float32`, `float16`, `dynamic`, `int8`, `int16x8`.
         calibration: Calibration method: `minmax`; onnx also has `entropy` and `percentile`.
         targets: Target runtimes, for example `tflite-runtime==2.14`, at most one per format; and programs.

@@ -81,7 +81,7 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
         minutes: Limit of the training time, above 0: all networks train for a few epochs, the better half for twice as many,
             and so on until three are left, which are exported and measured. It plans `config.epochs` and needs validation
             images. None trains all.
-        model_format: `tflite` or `onnx`.
+        model_format: `tflite`, `onnx`, `ncnn`, `mnn` or `executorch`.
         precision: `float32`, `float16`, `dynamic`, `int8` or `int16x8`.
         tune: Whether to tune each network's int8 file for this machine, as `edgecnn.export` does. The table has the tuned file
             of each network, or its fastest plain file where tuning gains nothing; that may be the float one.

@@ -9,7 +9,7 @@ import pytest
 
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.files import make_folder, staged
-from edgecnn.edge.temporary import remove_stale, temporary_folder
+from edgecnn.edge.temporary import libraries_folder, remove_stale, temporary_folder
 
 # Creates a temporary folder in the given folder or in TMPDIR, prints it, and waits to be ended.
 HOLDER = """
@@ -114,3 +114,18 @@ def test_a_folder_that_is_not_there_has_nothing_stale(tmp_path: Path) -> None:
     remove_stale(tmp_path / "nowhere")
     make_folder(tmp_path / "made")
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_what_libraries_write_is_in_a_folder_of_ours_and_our_own_folders_are_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with libraries_folder() as folder, libraries_folder() as inner:
+        assert Path(tempfile.mkdtemp()).parent == inner
+        assert folder.parent == inner.parent == tmp_path
+        with temporary_folder() as own:
+            assert own.parent == tmp_path
+        remove_stale()
+        assert folder.exists()
+    assert tempfile.gettempdir() == str(tmp_path)
+    assert list(tmp_path.iterdir()) == []

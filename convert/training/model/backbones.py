@@ -12,7 +12,7 @@ from edgecnn.edge.isolation.child import run_in_child
 from edgecnn.edge.isolation.tried import remember_tried, was_tried
 from edgecnn.edge.provenance import versions
 from edgecnn.edge.quiet import quiet
-from edgecnn.edge.temporary import temporary_folder
+from edgecnn.edge.temporary import libraries_folder
 
 _Shape = tuple[int, int, int]
 
@@ -81,7 +81,7 @@ def _loads(name: str, shape: _Shape, weights: str, data: bytes) -> None:
 def _with_weights(name: str, shape: _Shape, weights: str, data: bytes) -> Any:
     model = _built(name, shape)
     # Keras tells its two formats apart by the name.
-    with temporary_folder() as folder:
+    with libraries_folder() as folder:
         copy = folder / Path(weights).name
         copy.write_bytes(data)
         try:

@@ -25,7 +25,7 @@ from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.folder.other_formats import fix_for
 from edgecnn.edge.manifest import Output
 from edgecnn.edge.parsing import parsing
-from edgecnn.edge.temporary import temporary_folder
+from edgecnn.edge.temporary import libraries_folder
 
 Shape = tuple[int, int, int]
 
@@ -121,7 +121,7 @@ def open_fitting(model: Any, config: TrainConfig, shape: Shape, classes: int, tr
     year = time.localtime().tm_year
     if not 1980 <= year <= 2107:  # What a zip archive can say, as a .keras file is one.
         raise ConfigError(f"this machine's clock says {year}, in which no .keras file can be saved: set the clock")
-    with temporary_folder() as folder:
+    with libraries_folder() as folder:
         path = folder / MODEL_NAME
         try:
             model.save(path)

@@ -3,14 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Ranges
+from edgecnn.convert.tflite.convert import to_tflite
 from edgecnn.convert.tflite.input_output import as_uint8
-from edgecnn.convert.tflite.quantize import activations, open_tflite, quantize_tflite, tflite_scales
+from edgecnn.convert.tflite.quantize import activations, calibrate_tflite, open_tflite, quantize_tflite, tflite_scales
 from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.formats import IoName
 from edgecnn.edge.runtimes import opener_for
@@ -33,11 +35,21 @@ def run(data: bytes, images: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([model.run(image[np.newaxis]) for image in images])
 
 
-def stored(data: bytes, inputs: NDArray[np.float32]) -> NDArray[np.int8]:
-    found = opener_for("tflite").open_model(data, 1).input_spec.quantization
-    assert found
-    values: NDArray[np.int8] = np.clip(np.rint(inputs / found.scales[0]) + found.zero_points[0], -128, 127).astype(np.int8)
-    return values
+def stored(data: bytes, inputs: NDArray[np.float32]) -> NDArray[Any]:
+    """Return inputs in the type of a file's input."""
+    spec = opener_for("tflite").open_model(data, 1).input_spec
+    if spec.quantization is None:
+        return inputs
+    limits, values = np.iinfo(spec.dtype), np.rint(inputs / spec.quantization.scales[0]) + spec.quantization.zero_points[0]
+    found: NDArray[Any] = np.clip(values, limits.min, limits.max).astype(spec.dtype)
+    return found
+
+
+def dequantized(data: bytes, outputs: NDArray[Any]) -> NDArray[np.float32]:
+    """Return outputs of a file as real numbers."""
+    found = opener_for("tflite").open_model(data, 1).output_spec.quantization
+    real = outputs.astype(np.float32)
+    return (real - found.zero_points[0]) * np.float32(found.scales[0]) if found else real
 
 
 def test_uint8_is_int8_plus_128_at_both_ends(float32: bytes, ranges: Ranges, random_inputs: RandomInputs) -> None:
@@ -81,6 +93,40 @@ def test_a_file_whose_first_layers_are_float_takes_it_too(
         assert found
         int8_real = (run(int8, images).astype(np.float32) - found.zero_points[0]) * np.float32(found.scales[0])
         assert np.abs(real - int8_real).max() < 0.1 * np.abs(int8_real).max()
+
+
+def layers(end: str) -> list[Any]:
+    """Return the last layers of a network of four logits."""
+    softmax, reshaped = keras.layers.Softmax(), keras.layers.Reshape((4,))
+    return {
+        "logits": [],
+        "softmax": [softmax],
+        "reshaped": [softmax, reshaped],
+        "sigmoid": [keras.layers.Activation("sigmoid")],
+    }[end]
+
+
+@pytest.mark.parametrize(("precision", "io"), [("int8", "int8"), ("int8", "uint8"), ("int8", "float32"), ("int16x8", "int8")])
+@pytest.mark.parametrize("end", ["logits", "softmax", "reshaped", "sigmoid"])
+def test_the_ends_stay_whichever_layers_are_float(
+    end: str, precision: str, io: IoName, residual: Any, random_inputs: RandomInputs
+) -> None:
+    model, inputs = keras.Sequential([keras.Input((8, 8, 3)), residual, *layers(end)]), random_inputs(20)
+    float32 = to_tflite(model, "float32", (8, 8, 3), "float32")
+    ranges = calibrate_tflite(float32, inputs)
+    names = [name for _, name, kind in activations(open_tflite(float32)) if kind != "INPUT"]
+    expected = specs(quantize_tflite(float32, precision, ranges, io=io))
+    for keep in (names[-1:], names[-2:], names[:1], names):
+        data = quantize_tflite(float32, precision, ranges, keep, io)
+        assert specs(data) == expected
+    # With every operator in float, only the ends round.
+    ours = dequantized(data, run(data, stored(data, inputs)))
+    assert np.abs(ours - model.predict(inputs, verbose=0)).max() < 0.02 * max(1, np.abs(ours).max())
+
+
+def specs(data: bytes) -> list[tuple[str, tuple[int | None, ...], Any]]:
+    model = opener_for("tflite").open_model(data, 1)
+    return [(spec.dtype, spec.shape, spec.quantization) for spec in (model.input_spec, model.output_spec)]
 
 
 def test_no_activation_counts_as_quantized_if_every_operator_is_float(float32: bytes, ranges: Ranges) -> None:

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 import edgecnn as ec
 from edgecnn.convert.export.description import Description
 from edgecnn.convert.tflite.metadata import NAME, _colours, described
 from edgecnn.edge.compatibility.flatbuffer import Table, root
 from edgecnn.edge.compatibility.tflite import read_needs
+from edgecnn.edge.compatibility.tflite_object import from_object, to_object
+from edgecnn.edge.compatibility.tflite_releases import TFLITE_SINCE
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.manifest import Manifest, Preprocessing, Quantization, TensorSpec
 from edgecnn.edge.model.interface import SCHEMES
@@ -47,7 +50,43 @@ def test_outputs_are_the_same_bit_for_bit(name: str, exported: Path, description
     assert (before.input_spec, before.output_spec) == (after.input_spec, after.output_spec)
     for call in model.singles(test_split.images(range(60))):
         assert np.array_equal(before.run(call), after.run(call))
-    assert read_needs(data) == read_needs(described(data, description))
+    needs, again = (read_needs(one) for one in (data, described(data, description)))
+    assert replace(again, written=needs.written) == needs
+
+
+def stated_release(data: bytes) -> str | None:
+    """Return the oldest TensorFlow Lite release that a file itself states, as LiteRT's schema reads it; None if none."""
+    model = schema.ModelT.InitFromPackedBuf(data, 0)
+    stated = [model.buffers[entry.buffer].data for entry in model.metadata or () if entry.name == b"min_runtime_version"]
+    assert len(stated) <= 1
+    return bytes(stated[0]).rstrip(b"\0").decode() if stated else None
+
+
+@pytest.mark.parametrize("folder", ["exported", "any_batch"])
+@pytest.mark.parametrize("name", FILES)
+def test_the_oldest_release_that_it_states_is_that_of_the_manifest(
+    name: str, folder: str, description: Description, request: pytest.FixtureRequest
+) -> None:
+    models: Path = request.getfixturevalue(folder)
+    artifact = Manifest.load(models).artifact(name)
+    assert artifact
+    data = (models / name).read_bytes()
+    for one in (data, described(data, description)):  # A second time, it has the entry already.
+        assert artifact.oldest_runtime == f"tensorflow-lite>={stated_release(described(one, description))}"
+
+
+@pytest.mark.parametrize(("name", "stated"), [("float32.tflite", "1.5.0"), ("int8.tflite", None)])
+def test_without_a_known_release_the_converter_is_believed_of_floats_alone(
+    name: str, stated: str | None, exported: Path, description: Description, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(TFLITE_SINCE, "SOFTMAX")
+    assert stated_release(described((exported / name).read_bytes(), description)) == stated
+
+
+def test_a_file_that_states_none_gets_it(exported: Path, description: Description) -> None:
+    model = to_object((exported / "int8.tflite").read_bytes())
+    model.metadata = None
+    assert stated_release(described(from_object(model), description)) == "2.10.0"
 
 
 def test_the_same_file_gets_the_same_bytes_and_a_second_time_no_more(exported: Path, description: Description) -> None:

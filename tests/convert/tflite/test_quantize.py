@@ -121,12 +121,6 @@ def test_openvino_opens_a_file_with_an_operator_in_float(float32: bytes, ranges:
     assert runtime.input_spec.dtype == io
 
 
-def test_the_output_is_float_where_its_operator_is(float32: bytes, ranges: Ranges) -> None:
-    last = activations(open_tflite(float32))[-1]
-    runtime = opener_for("tflite").open_model(quantize_tflite(float32, "int8", ranges, (last[1],)), 1)
-    assert (runtime.input_spec.dtype, runtime.output_spec.dtype) == ("int8", "float32")
-
-
 def test_scales_are_those_of_the_ranges(float32: bytes, ranges: Ranges) -> None:
     scales = tflite_scales(quantize_tflite(float32, "int8", ranges))
     first = next(iter(ranges))

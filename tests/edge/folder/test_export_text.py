@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgecnn.benchmarks.proof.write_bundle import Bundled
-from edgecnn.edge.export_records import Interval, Mended, Parity, Setting, Settings
+from edgecnn.edge.export_records import Interval, Mended, Parity, Setting, Settings, Tuned
 from edgecnn.edge.folder.export_text import export_text
 from edgecnn.edge.manifest import Manifest
 
@@ -30,10 +30,21 @@ def test_a_mended_file_says_what_stays_float_and_what_that_costs(exported: Path)
     mended = manifest.with_artifacts(replace(plain, size_bytes=1500, mended=MENDED))
     expected = (
         "int8.tflite: 4 operators kept in float32 to lose at most 0.5 points (conv_1/Relu, conv_2/Relu, add and 1 more). "
-        "It takes 1.25 times as long as the plain file, and 1.50 times its bytes."
+        "It takes 1.25 times as long as int8.tflite without operators in float, and 1.50 times its bytes."
     )
     assert expected in " ".join(export_text(mended, exported, INT8).split())
     assert "kept in float32" not in export_text(mended, exported, ["int8.onnx"])
+
+
+def test_a_tuned_file_names_the_file_of_each_ratio(exported: Path) -> None:
+    manifest = Manifest.load(exported)
+    plain = manifest.artifact("int8.tflite")
+    assert plain is not None
+    tuned = Tuned("a board", "time", "float32.tflite", Interval(0.86, 0.82, 0.9), 9, 60.0, 0, ())
+    file = replace(plain, path="tuned.tflite", size_bytes=1130, tuned=tuned, mended=MENDED)
+    text = " ".join(export_text(manifest.with_artifacts(file), exported, ["tuned.tflite"]).split())
+    assert "tuned.tflite: 0.86 (0.82-0.90) of float32.tflite's time on a board" in text
+    assert "and 1.13 times int8.tflite's bytes." in text
 
 
 DEFAULT = Setting(1, None, Interval(1, 1, 1), 26e3, 35e3, "PASS")

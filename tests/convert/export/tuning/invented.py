@@ -14,6 +14,7 @@ from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.splits import Labels
 from edgecnn.edge.export_records import Interval, Setting
 from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.formats import IoName
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import Floats
 
@@ -71,9 +72,10 @@ def tuned(
     images: Path,
     machine: Invented,
     objection: Objection = content,
+    io: IoName | None = None,
 ) -> tuple[Manifest, list[str]]:
     said: list[str] = []
     tuning = Tuning(machine, Judge(objection, 0.5, lambda *files: 1.0), 0)
-    config = ExportConfig(("tflite",), ("int8",))
+    config = ExportConfig(("tflite",), ("int8",), io=io)
     manifest = export(artifacts / "model.keras", load_dataset(images), config, tuning=tuning, on_step=said.append)
     return manifest, said

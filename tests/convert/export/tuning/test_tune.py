@@ -17,6 +17,7 @@ from edgecnn.convert.export.tuning.tune import tuned_file
 from edgecnn.convert.export.tuning.yardstick import Tuning
 from edgecnn.convert.tflite.fold import _Kernel
 from edgecnn.convert.tflite.quantize import tflite_scales
+from edgecnn.edge.compatibility.requirements import read_needs
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.splits import Labels
 from edgecnn.edge.errors import ConversionError, EdgeCnnError
@@ -84,6 +85,9 @@ def test_a_file_is_tuned_by_folds_alone_and_answers_as_the_plain_one(artifacts: 
     assert artifact.tuned.tried[0].cost == pytest.approx(artifact.tuned.ratio.estimate)
     assert artifact.parity == plain.parity
     assert Manifest.load(artifacts).artifact("tuned.tflite") == artifact
+    assert (
+        f"tensorflow-lite>={read_needs((artifacts / 'tuned.tflite').read_bytes(), 'tflite').written}" == artifact.oldest_runtime
+    )
     text = ModelFolder(artifacts).to_text()
     assert "2 columns at a time in re_lu_1/Relu, re_lu_1_2/Relu" in " ".join(text.split())
     assert "float layers" not in text
