@@ -11,6 +11,8 @@ from PIL import Image
 from tests.edge.serving.running import Reply, Server
 from tools.torture.mutators.images import PNG
 
+pytestmark = pytest.mark.workstation("load, signals and many connections take minutes under emulation")
+
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
 TRIES = 20
 

@@ -19,6 +19,8 @@ from edgecnn.edge.serving import uvicorn_server
 from edgecnn.edge.serving.uvicorn_server import Address
 from tests.edge.serving.running import Reply, Server, serving
 
+pytestmark = pytest.mark.workstation("load, signals and many connections take minutes under emulation")
+
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_request_under_way_is_answered_before_the_server_ends(
