@@ -91,7 +91,7 @@ torture: install
 	$(BIN)/python -m tools.torture --seed 1 --files 10000 --kills 1000 --scarce 100 --pairs 20
 
 torture-ci: install
-	$(BIN)/python -m tools.torture --seed 1 --files 90 --kills 6 --scarce 2 --pairs 1
+	$(BIN)/python -m tools.torture --seed 1 --files 150 --kills 6 --scarce 3 --pairs 1
 
 # For a board: without MNIST's training images, which it does not need.
 device-wheel: install

@@ -246,6 +246,8 @@ def _memory_named() -> Iterator[None]:
     except Exception as error:
         if found := refusal(error):
             raise found from error
-        if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, which must not be imported for its name.
+        # TensorFlow's, which must not be imported for its names; oneDNN's status 1 is dnnl_out_of_memory.
+        name = type(error).__name__
+        if name == "ResourceExhaustedError" or (name == "AbortedError" and "Status: 1," in str(error)):
             raise MemoryError(str(error)) from error
         raise

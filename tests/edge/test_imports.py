@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 GUARD = """
 import sys
 
@@ -24,6 +26,7 @@ def guarded(code: str, *allowed: str) -> subprocess.CompletedProcess[str]:
     return run(f"ALLOWED = {allowed!r}\n{GUARD}\n{code}")
 
 
+@pytest.mark.workstation("reads edge/ of the checkout")
 def test_only_the_table_of_formats_names_what_stands_above_edge() -> None:
     edge = Path(__file__).parents[2] / "edge"
     above = ("edgecnn.convert", "edgecnn.benchmarks", "edgecnn.api", "edgecnn.cli")

@@ -35,6 +35,7 @@ def test_a_package_belongs_to_an_extra(package: str, extra: str | None) -> None:
     assert extra_of(package) == extra
 
 
+@pytest.mark.workstation("takes edgecnn from a checkout")
 def test_from_a_clone_that_was_never_installed_the_clone_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     def nowhere(name: str) -> list[str]:
         raise metadata.PackageNotFoundError(name)

@@ -1,5 +1,9 @@
-"""A pytest plugin for the board: a test that needs a workstation package is skipped there, with that reason."""
+"""A pytest plugin for the board: a test for the workstation is skipped there, with the reason.
 
+That is one with the mark `workstation`, and one that imports a package that the board does not have.
+"""
+
+import sys
 from collections.abc import Generator
 from typing import Any
 
@@ -8,8 +12,21 @@ import pytest
 from edgecnn.edge.formats import RUNTIMES
 
 _WORKSTATION = {"tensorflow", "keras", "tf2onnx", "onnxslim", "litert_quantizer", "matplotlib", "jinja2"}
+_TESTING = {"jsonschema", "schemathesis", "selenium"}
 # make test-pi-ci installs no runtime that must be named.
 _NAMED = {row.package.module.partition(".")[0] for row in RUNTIMES.values() if row.by_name}
+
+
+def pytest_configure() -> None:
+    """Hide those packages where they are installed."""
+    sys.modules.update(dict.fromkeys(_WORKSTATION | _TESTING))  # type: ignore[arg-type] # None: can't be imported.
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what is marked."""
+    for item in items:
+        if mark := item.get_closest_marker("workstation"):
+            item.add_marker(pytest.mark.skip(reason=f"for the workstation: {mark.args[0]}"))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -35,7 +52,7 @@ def _excuse(report: Any, raised: pytest.ExceptionInfo[BaseException] | None, nod
 
 def _missing(error: BaseException | None) -> str | None:
     while error is not None:
-        if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in _WORKSTATION | _NAMED:
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in _WORKSTATION | _TESTING | _NAMED:
             return (error.name or "").partition(".")[0]
         error = error.__cause__
     return None

@@ -1,8 +1,9 @@
 """`make test-pi`: compares the project's wheel on emulated Raspberry Pis with this machine.
 
 On each board: doctor, verify, evaluate and predict with a bundle of every kind of file, and the example program; the class
-probabilities are compared with this machine's. One of them also runs the tests of edge and benchmarks. Times are not
-compared: emulated ones say nothing about a board.
+probabilities are compared with this machine's. One of them also runs the tests of edge and benchmarks; with --quick it runs
+few, and this machine runs all of them with only what a board has. Times are not compared: emulated ones say nothing about a
+board.
 """
 
 import argparse
@@ -41,6 +42,7 @@ BOARDS = {f"{system.name}-{cpu}": (system, cpu) for system in SYSTEMS.values() f
 # The tests take minutes under emulation: one board runs them.
 TESTED = "trixie-arm64-pi5"
 SHARDS = (("tests/benchmarks",), ("tests/edge",))
+_PYTEST = ("-m", "pytest", "--quiet", "-p", "tools.pi.plugin", "-p", "no:cacheprovider")
 # Boards that have the instructions of `Runtime.cpu`: the Cortex-A53 and A72 are ARMv8.0.
 _HAVE = {HALF: ("pi5",)}
 # Tests of what differs on ARM: numbers, runtimes and the machine; a server. `make test-pi` runs all.
@@ -54,30 +56,6 @@ QUICK = (
         *(f"tests/benchmarks/machine/test_{name}.py" for name in ("host", "host_state")),
         "tests/benchmarks/proof/test_golden.py",
     ),
-)
-# Tests for the workstation (reports, ssh), simulations of statistics, and whole benchmarks, a process for each launch: these
-# take minutes each under emulation.
-_ELSEWHERE = (
-    "benchmarks/compare/test_selftest.py",
-    *(f"benchmarks/judge/test_{name}.py" for name in ("brier", "gate", "groups", "worthless")),
-    *(f"benchmarks/measure/test_{name}.py" for name in ("launch_claims", "launch_intervals", "lineup", "run", "until_width")),
-    "benchmarks/remote",
-    *(f"benchmarks/report/test_{name}.py" for name in ("html", "html_accuracy", "html_machine")),
-    "benchmarks/results/test_between.py",
-    "benchmarks/statistics/test_sample_size.py",
-    "edge/inference/test_reference_probabilities.py",
-    # A browser, load, and invented requests.
-    "edge/serving/browser_page",
-    *(f"edge/serving/test_{name}.py" for name in ("hostile_uploads", "openapi", "page", "page_pictures")),
-    *(f"edge/serving/test_{name}.py" for name in ("serve", "uvicorn_server")),
-)
-_NOT_EMULATED = (
-    # QEMU's user mode does not pass a memory limit on to the kernel (RLIMIT_DATA, in its linux-user/syscall.c).
-    "isolation/test_child.py::test_what_a_child_does_not_survive_is_one_error_with_the_files_name[memory]",
-    "runtimes/test_trial.py::test_a_file_whose_memory_grows_with_the_cube_of_the_batch_is_refused",
-    # Whole benchmarks, as above.
-    "runtimes/test_openvino.py::test_two_runtimes_of_a_format_are_rows_of_one_benchmark",
-    "runtimes/test_openvino.py::test_a_runtime_that_is_missing_or_refuses_a_file_is_a_line_and_the_others_are_measured",
 )
 
 
@@ -130,7 +108,9 @@ def prove(names: Sequence[str], quick: bool) -> list[str]:
                 for row in rows[board.name]
                 if row.by_name and has_instructions(board.cpu, row)
             ]
+        here = [pool.submit(_tests_here, scratch, shard) for shard in SHARDS] if quick else []
         problems = [f"{board.name}: {problem}" for board, job in jobs for problem in job.result()]
+        problems += [f"on this machine: {problem}" for job in here for problem in job.result()]
         say("done")
     return problems
 
@@ -253,29 +233,41 @@ def _judged(
 
 
 def _tests(board: Board, tests: Sequence[str]) -> list[str]:
-    """Run the device's tests; print how many passed, and return what failed."""
+    """Run the device's tests on a board, print how many passed and why others were skipped, and return what failed."""
     home = board.folders[HOME].with_name(f"{board.name}-{Path(tests[0]).stem}")
-    board = Board(board.system, board.cpu, {**board.folders, HOME: home})
-    for part in ("tests/edge", "tests/benchmarks", "tests/kept", "tools/pi"):
-        ignored = shutil.ignore_patterns("__pycache__", ".*")
-        shutil.copytree(PROJECT_ROOT / part, home / part, ignore=ignored)
+    board = replace(board, folders={**board.folders, HOME: home})
+    return _tested(board.name, home, tests, lambda output: board.run(["python3", *_PYTEST, *tests], output))
+
+
+def _tests_here(scratch: Path, tests: Sequence[str]) -> list[str]:
+    """Run tests on this machine where no more is found than a board has: neither a checkout nor a program in PATH.
+
+    This takes far less time than on an emulated board, so it takes all tests.
+    """
+    home = scratch / f"here-{Path(tests[0]).stem}"
+    environment = {"PATH": "", "HOME": str(home), "LC_ALL": "C.UTF-8", "PYTHONPATH": str(scratch / "project")}
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # A board has no plugin but this one.
+
+    def run(output: Path) -> int:
+        with output.open("w") as file:
+            command = [sys.executable, *_PYTEST, "-p", "timeout", *tests]
+            return subprocess.run(command, cwd=home, env=environment, stdout=file, stderr=file, check=False).returncode
+
+    return _tested("this machine, with what a board has", home, tests, run)
+
+
+def _tested(where: str, home: Path, tests: Sequence[str], run: Callable[[Path], int]) -> list[str]:
+    for part in ("tests/edge", "tests/benchmarks", "tests/kept", "tools/pi", "tools/torture/mutators"):
+        shutil.copytree(PROJECT_ROOT / part, home / part, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     for shared in (PROJECT_ROOT / "tests").glob("*.py"):
         if not shared.name.startswith("test_"):
             shutil.copy(shared, home / "tests")
     shutil.copy(PROJECT_ROOT / "pyproject.toml", home)
     output = home / "tests.txt"
-    command = ["python3", "-m", "pytest", "--quiet", "-p", "tools.pi.plugin"]
-    command += [
-        "-p",
-        "no:cacheprovider",
-        *(f"--deselect=tests/edge/{name}" for name in _NOT_EMULATED),
-        *(f"--ignore=tests/{name}" for name in _ELSEWHERE),
-        *tests,
-    ]
-    code = board.run(command, output)
+    code = run(output)
     lines = output.read_text().splitlines()
     skipped = [line for line in lines if line.startswith("SKIPPED")]
-    print("\n".join([f"{board.name}, {' '.join(tests)}: {lines[-1] if lines else 'no output'}", *skipped]), flush=True)
+    print("\n".join([f"{where}, {' '.join(tests)}: {lines[-1] if lines else 'no output'}", *skipped]), flush=True)
     return [f"{' '.join(tests)} failed (exit code {code}):\n" + "\n".join(lines[-80:])] if code else []
 
 

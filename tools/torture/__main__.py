@@ -2,28 +2,30 @@
 
     python -m tools.torture --seed 1 --files 10000
 
-The exit code is 1 if anything was found. docs/explanation/torture.md explains the table.
+The exit code is 1 if anything was found. If these tools fail, what was found until then is printed.
+docs/explanation/torture.md explains the table.
 """
 
 import argparse
 import os
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from edgecnn.benchmarks.machine.host import read_machine
 from tools.torture.bases import make_bases
 from tools.torture.files import planned, require_valid, torture_files
 from tools.torture.holes.inject import torture_verdicts
-from tools.torture.judge import OF_FILES, OF_HOLES, OF_KILLS, OF_SCARCITY
+from tools.torture.judge import OF_FILES, OF_HOLES, OF_KILLS, OF_SCARCITY, Column
 from tools.torture.kills import SCENES, torture_kills
 from tools.torture.kinds import KINDS
-from tools.torture.scarce import torture_scarcity
-from tools.torture.table import Finding
+from tools.torture.scarce import SHORTAGES, torture_scarcity
+from tools.torture.table import Log
 
 
-def main() -> int:
-    """Run the parts that the arguments ask for, and print the tables."""
+def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the options; None for this process's own."""
     parser = argparse.ArgumentParser(prog="python -m tools.torture", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="Seed of every alteration.")
     parser.add_argument("--files", type=int, default=10_000, help="Number of altered files.")
@@ -34,7 +36,12 @@ def main() -> int:
     parser.add_argument("--number", type=int, help="With --kind: number of the single file to try, from a finding's line.")
     parser.add_argument("--desks", type=int, default=2, help="Number of files tried at the same time.")
     parser.add_argument("--out", type=Path, default=Path("artifacts/torture"), help="Folder for bases and findings.")
-    chosen = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the parts that the arguments ask for, and print the tables."""
+    chosen = parsed(arguments)
     out = chosen.out.resolve()
     os.environ["XDG_CACHE_HOME"] = str(out / "cache")
     started = time.monotonic()
@@ -42,31 +49,32 @@ def main() -> int:
     make_bases(out / "bases")
     say("trying every command on them")
     require_valid(out / "bases", out)
-    tables, findings = [], list[Finding]()
+    logs = list[Log]()
+
+    def log(heading: str, columns: Sequence[Column], order: Iterable[str] = ()) -> Log:
+        logs.append(Log(heading, columns, say, order))
+        return logs[-1]
+
     tries = [item for item in planned(chosen.files) if chosen.kind in (None, item.kind.name)]
     tries = [item for item in tries if chosen.number in (None, item.number)]
-    if tries:
-        counts, found = torture_files(out / "bases", out, chosen.seed, tries, chosen.desks, say)
-        tables.append(counts.markdown("altered files", OF_FILES, [kind.name for kind in KINDS]))
-        findings += found
-    if chosen.kills and not chosen.kind:
-        counts, found = torture_kills(out / "bases", out, chosen.seed, chosen.kills, say)
-        tables.append(counts.markdown("kills", OF_KILLS, [scene.name for scene in SCENES]))
-        findings += found
-    if chosen.scarce and not chosen.kind:
-        counts, found = torture_scarcity(out / "bases", out, chosen.seed, chosen.scarce, say)
-        tables.append(counts.markdown("scarce", OF_SCARCITY))
-        findings += found
-    if chosen.pairs and not chosen.kind:
-        counts, found = torture_verdicts(out / "bases", out, chosen.pairs, say)
-        tables.append(counts.markdown("false verdicts", OF_HOLES))
-        findings += found
-    print("\n\n".join(tables))
-    for finding in findings:
-        print(finding.line())
+    try:
+        if tries:
+            files = log("altered files", OF_FILES, [kind.name for kind in KINDS])
+            torture_files(out / "bases", out, chosen.seed, tries, chosen.desks, files)
+        if chosen.kills and not chosen.kind:
+            kills = log("kills", OF_KILLS, [scene.name for scene in SCENES])
+            torture_kills(out / "bases", out, chosen.seed, chosen.kills, kills)
+        if chosen.scarce and not chosen.kind:
+            torture_scarcity(out / "bases", out, chosen.seed, chosen.scarce, log("scarce", OF_SCARCITY, SHORTAGES))
+        if chosen.pairs and not chosen.kind:
+            torture_verdicts(out / "bases", out, chosen.pairs, log("false verdicts", OF_HOLES))
+    finally:
+        print("\n\n".join(part.markdown() for part in logs))
+        for finding in (finding for part in logs for finding in part.findings):
+            print(finding.line())
     machine = read_machine()
     print(f"\nseed {chosen.seed}, {time.monotonic() - started:.0f} s, {machine.cpu}, {machine.cores} cores")
-    return 1 if findings else 0
+    return 1 if any(part.findings for part in logs) else 0
 
 
 def say(text: str) -> None:

@@ -100,10 +100,7 @@ def make_bases(folder: Path) -> None:
     digit.png, photos/ (a folder of images by class), labels.txt, budget.toml, probabilities.npz (what each file computes).
     """
     shutil.rmtree(folder, ignore_errors=True)
-    images = parts()
-    write_idx_folder(folder / "data", images)
-    few = {part: (pixels[:FEW_IMAGES], labels[:FEW_IMAGES]) for part, (pixels, labels) in images.items()}
-    (folder / "few.npz").write_bytes(npz(few))
+    write_inputs(folder)
     run(folder, "train", "--data", "data", "--out", "m", "--epochs", "12", *_TRAIN.split())
     run(folder, "export", "m/model.keras")
     for name in ("checkpoint", "logs"):
@@ -115,6 +112,14 @@ def make_bases(folder: Path) -> None:
     (folder / "bare").mkdir()
     for name in (*MODELS, "model.keras"):
         shutil.copy(folder / "m" / name, folder / "bare" / name)
+
+
+def write_inputs(folder: Path) -> None:
+    """Write what a user brings: images, labels and limits."""
+    images = parts()
+    write_idx_folder(folder / "data", images)
+    few = {part: (pixels[:FEW_IMAGES], labels[:FEW_IMAGES]) for part, (pixels, labels) in images.items()}
+    (folder / "few.npz").write_bytes(npz(few))
     (folder / "labels.txt").write_text("none\none\ntwo\nthree\n", encoding="utf-8")
     (folder / "budget.toml").write_text(
         'max_drop_points = 50.0\nmax_size_kib = 100.0\n[files."int8.tflite"]\nmin_agreement_percent = 10.0\n'

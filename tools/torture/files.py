@@ -3,9 +3,10 @@
 import json
 import shlex
 import shutil
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +17,8 @@ from tools.torture.judge import RIGHT, Column, judge
 from tools.torture.kinds import KINDS, Kind
 from tools.torture.lay import Laid
 from tools.torture.pool import HANG_SECONDS, Answer, Lane, run_script
-from tools.torture.table import Counts, Finding
+from tools.torture.table import Log, Outcome, attempt
 from tools.torture.truth import wrong_bundle, wrong_verdict
-
-Say = Callable[[str], None]
 
 _SCRIPT_EVERY = 20
 """One file in this many runs in its own process, as a user's does."""
@@ -44,22 +43,40 @@ def planned(files: int) -> list[Try]:
     return [item for _, item in sorted(tries, key=lambda pair: pair[0])]
 
 
+def lay(item: Try, bases: Path, folder: Path, seed: int) -> Laid:
+    """Fill a folder for one try."""
+    folder.mkdir(parents=True)
+    return item.kind.lay(bases, folder, np.random.default_rng([seed, KINDS.index(item.kind), item.number]), item.number)
+
+
 class Desk:
     """The place of one thread: a worker for each room, and a folder for the file being tried."""
 
     def __init__(self, bases: Path, folder: Path, seed: int, hang_seconds: float = HANG_SECONDS) -> None:
         """Create the desk; start nothing yet."""
-        self._bases, self._folder, self._seed, self._hang_seconds = bases, folder, seed, hang_seconds
+        self._bases, self._scratch, self._seed, self._hang_seconds = bases, folder, seed, hang_seconds
+        self.folder = folder / "try"
         self._lanes = {room: Lane(folder / room, room, hang_seconds) for room in ("device", "keras")}
 
-    def try_file(self, item: Try) -> tuple[Column, str, Laid, list[str], Path]:
-        """Try one file; return its column, the reason, the alteration, the command, and the folder, which the next reuses."""
-        kind, folder = item.kind, self._folder / "try"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        rng = np.random.default_rng([self._seed, KINDS.index(kind), item.number])
-        laid = kind.lay(self._bases, folder, rng)
-        arguments = kind.arguments(laid, item.number)
+    def try_file(self, item: Try) -> Outcome:
+        """Try one file in `folder`, which the next one reuses."""
+        what, command = str(item.number), ""
+
+        def tried() -> tuple[Column, str]:
+            nonlocal what, command
+            shutil.rmtree(self.folder, ignore_errors=True)
+            laid = lay(item, self._bases, self.folder, self._seed)
+            arguments = item.kind.arguments(laid, item.number)
+            what, command = f"{item.number}: {laid.how}", shlex.join(arguments)
+            return self._judged(item, laid, arguments)
+
+        column, reason = attempt(tried)
+        if column is Column.UNTRIED:
+            self.close()  # A worker may still be at this file.
+        return Outcome(item.kind.name, column, what, command, reason)
+
+    def _judged(self, item: Try, laid: Laid, arguments: list[str]) -> tuple[Column, str]:
+        kind, folder = item.kind, self.folder
         lane = self._lanes[kind.room]
         if item.number % _SCRIPT_EVERY == _SCRIPT_EVERY - 1:
             answer = run_script(arguments, folder, lane.temporary, self._hang_seconds)
@@ -71,12 +88,12 @@ class Desk:
         elif column is not Column.CRASH and (left := sorted(path.name for path in lane.temporary.iterdir())):
             column, reason = Column.CODE, f"left behind in TMPDIR: {left[0]}"
         lane.clear()
-        return column, reason, laid, arguments, folder
+        return column, reason
 
     def _second_look(self, kind: Kind, laid: Laid, arguments: list[str], answer: Answer, folder: Path) -> tuple[Column, str]:
         reason = ""
         if kind.mended:
-            reason = wrong_verdict(folder / "m", laid.model, arguments[0], answer.out, self._folder)
+            reason = wrong_verdict(folder / "m", laid.model, arguments[0], answer.out, self._scratch)
         elif laid.file == "m.zip":
             reason = wrong_bundle(self._bases / "m.zip", folder / "m.zip", arguments, answer.out)
         return (Column.VERDICT, reason) if reason else (Column.ACCEPTED, "")
@@ -98,7 +115,7 @@ def require_valid(bases: Path, folder: Path) -> None:
     for kind in KINDS:
         for turn in range(1, len(kind.commands) + 1):
             shutil.rmtree(folder / "valid", ignore_errors=True)
-            laid = kind.lay(bases, folder / "valid", np.random.default_rng(0))
+            laid = kind.lay(bases, folder / "valid", np.random.default_rng(0), 0)
             shutil.copytree(bases, folder / "valid", dirs_exist_ok=True)
             suffix = Path(laid.file).suffix
             if laid.file.startswith("altered"):
@@ -117,10 +134,8 @@ def require_valid(bases: Path, folder: Path) -> None:
         lane.close()
 
 
-def torture_files(
-    bases: Path, out: Path, seed: int, tries: Iterable[Try], desks: int, say: Say
-) -> tuple[Counts, list[Finding]]:
-    """Try files and return the counts and the findings.
+def torture_files(bases: Path, out: Path, seed: int, tries: Iterable[Try], desks: int, log: Log) -> None:
+    """Try files.
 
     Args:
         bases: Result of `make_bases`.
@@ -128,45 +143,38 @@ def torture_files(
         seed: Seed of the alterations.
         tries: Files to try.
         desks: Number of files tried at a time.
-        say: Called with a line of text now and then.
+        log: Takes the outcomes.
     """
-    counts, findings, lock = Counts(), list[Finding](), threading.Lock()
-    waiting = iter(list(tries))
+    waiting = deque(tries)
 
     def work(number: int) -> None:
         desk = Desk(bases, out / f"desk{number}", seed)
         try:
-            for item in _shared(waiting, lock):
-                column, reason, laid, arguments, folder = desk.try_file(item)
-                with lock:
-                    counts.add(item.kind.name, column)
-                    if counts.tried % 250 == 0:
-                        say(f"{counts.tried:,} files, {counts.wrong:,} findings")
-                    if column not in RIGHT:
-                        finding = Finding(item.kind.name, column, f"{item.number}: {laid.how}", shlex.join(arguments), reason)
-                        findings.append(finding)
-                        if counts.of(item.kind.name, column) <= _MOST_KEPT:
-                            _keep(folder, out / "findings" / f"{KINDS.index(item.kind)}-{item.number}", finding, seed)
-                        say(finding.line())
+            for item in _shared(waiting):
+                outcome = desk.try_file(item)
+                log.add(outcome)
+                if log.tried % 250 == 0:
+                    log.say(f"{log.tried:,} files, {len(log.findings):,} findings")
+                if outcome.column not in RIGHT and log.of(outcome.kind, outcome.column) <= _MOST_KEPT:
+                    _keep(desk.folder, out / "findings" / f"{KINDS.index(item.kind)}-{item.number}", outcome, seed)
         finally:
             desk.close()
 
     with ThreadPoolExecutor(desks) as threads:
-        for future in [threads.submit(work, number) for number in range(desks)]:
-            future.result()
-    return counts, findings
+        try:
+            for future in [threads.submit(work, number) for number in range(desks)]:
+                future.result()
+        finally:
+            waiting.clear()  # After Ctrl-C the others end too.
 
 
-def _shared(items: Iterator[Try], lock: threading.Lock) -> Iterator[Try]:
-    while True:
-        with lock:
-            item = next(items, None)
-        if item is None:
-            return
-        yield item
+def _shared(items: deque[Try]) -> Iterator[Try]:
+    with suppress(IndexError):
+        while True:
+            yield items.popleft()
 
 
-def _keep(folder: Path, kept: Path, finding: Finding, seed: int) -> None:
+def _keep(folder: Path, kept: Path, finding: Outcome, seed: int) -> None:
     shutil.rmtree(kept, ignore_errors=True)
     shutil.copytree(folder, kept)
     said = {"kind": finding.kind, "column": finding.column, "reason": finding.reason, "file": finding.what}

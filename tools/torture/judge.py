@@ -23,16 +23,21 @@ class Column(StrEnum):
     TORN = "torn"
     LEFT = "left behind"
     ORPHAN = "orphan"
+    UNTRIED = "not tried"
+    """An exception in these tools: whatever was to be tried proves nothing."""
 
 
-OF_FILES = (Column.REFUSED, Column.ACCEPTED, Column.CRASH, Column.TRACEBACK, Column.HANG, Column.CODE, Column.VERDICT)
-OF_HOLES = (Column.HELD, Column.CRASH, Column.TRACEBACK, Column.HANG, Column.CODE, Column.VERDICT)
+OF_FILES = (
+    Column.REFUSED, Column.ACCEPTED, Column.CRASH, Column.TRACEBACK, Column.HANG, Column.CODE, Column.VERDICT, Column.UNTRIED,
+)  # fmt: skip
+OF_HOLES = (Column.HELD, Column.CRASH, Column.TRACEBACK, Column.HANG, Column.CODE, Column.VERDICT, Column.UNTRIED)
 OF_KILLS = (
     Column.ENDED, Column.FINISHED, Column.TRACEBACK, Column.HANG, Column.CODE, Column.TORN, Column.LEFT, Column.ORPHAN,
+    Column.UNTRIED,
 )  # fmt: skip
 OF_SCARCITY = (
     Column.REFUSED, Column.ENDED, Column.FINISHED, Column.CRASH, Column.TRACEBACK, Column.HANG, Column.CODE, Column.TORN,
-    Column.LEFT,
+    Column.LEFT, Column.UNTRIED,
 )  # fmt: skip
 RIGHT = (Column.REFUSED, Column.ACCEPTED, Column.HELD, Column.ENDED, Column.FINISHED)
 

@@ -6,10 +6,10 @@ import select
 import shutil
 import signal
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +21,14 @@ from tools.torture.forks import Forks, Order, Scripts
 from tools.torture.judge import Column
 from tools.torture.lay import copied
 from tools.torture.pool import HANG_SECONDS, Lane
-from tools.torture.table import Counts, Finding
+from tools.torture.table import Log, Outcome, attempt
 
 _RUN_TO_THE_END = 8
 """One command in this many is not killed; after it nothing of the killed ones may be left."""
 # A frame of ours after the first imports: until then, for some milliseconds, Python itself handles Ctrl-C.
 _IN_RUN = re.compile(rf'File "{re.escape(str(Path(__file__).parents[2]))}/.*, in (?!<module>)')
 _ORPHAN_SECONDS = 2.0
-_ROOMS = ("device", "keras")
+ROOMS = ("device", "keras")
 _SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 # Exit codes of the signals that Python can handle: 128 + n, as in shells.
 _CODES = {signal.SIGTERM: (143,), signal.SIGINT: (130,)}
@@ -209,24 +209,24 @@ def _is_of(pid: int, session: int, mark: bytes) -> bool:
         return False  # It has ended, or is another user's.
 
 
-def torture_kills(bases: Path, out: Path, seed: int, kills: int, say: Callable[[str], None]) -> tuple[Counts, list[Finding]]:
-    """Kill commands and return the counts and the findings.
+def kills_of(scene: Scene, kills: int) -> int:
+    """Return how many of these kills a scene gets."""
+    return round(kills * scene.share / sum(scene.share for scene in SCENES))
+
+
+def torture_kills(bases: Path, out: Path, seed: int, kills: int, log: Log) -> None:
+    """Kill commands.
 
     Args:
         bases: Result of `make_bases`.
         out: Working folder.
         seed: Seed of signals and moments. What a moment hits also depends on the machine.
         kills: Number of kills.
-        say: Called with a line of text now and then.
+        log: Takes the outcomes.
     """
-    counts, findings = Counts(), list[Finding]()
-    whole = sum(scene.share for scene in SCENES)
 
     def note(scene: Scene, number: int, column: Column, reason: str) -> None:
-        counts.add(scene.name, column)
-        if column not in (Column.ENDED, Column.FINISHED):
-            findings.append(Finding(scene.name, column, str(number), " ".join(scene.arguments(number)), reason))
-            say(findings[-1].line())
+        log.add(Outcome(scene.name, column, str(number), " ".join(scene.arguments(number)), reason))
 
     def kill_all(room: str) -> None:
         forks, lane = Forks(room) if room == "keras" else Scripts(), Lane(out / "kills" / f"{room}-checks", "device")
@@ -242,17 +242,17 @@ def torture_kills(bases: Path, out: Path, seed: int, kills: int, say: Callable[[
         if stage.problem:
             note(scene, 0, Column.CODE, f"undisturbed: {stage.problem}")
         done, number = 0, 1
-        while done < round(kills * scene.share / whole):
+        while done < kills_of(scene, kills):
             if number % _RUN_TO_THE_END == 0:
-                note(scene, number, *stage.finish(number))
+                note(scene, number, *attempt(partial(stage.finish, number)))
             else:
-                column, reason = stage.kill(number, np.random.default_rng([seed, place, number]))
+                rng = np.random.default_rng([seed, place, number])
+                column, reason = attempt(partial(stage.kill, number, rng))
                 note(scene, number, column, reason)
                 done += column is not Column.FINISHED
             number += 1
-        note(scene, number, *stage.finish(number))
-        say(f"{scene.name}: killed {done} times")
+        note(scene, number, *attempt(partial(stage.finish, number)))
+        log.say(f"{scene.name}: killed {done} times")
 
-    with ThreadPoolExecutor(len(_ROOMS)) as pool:
-        list(pool.map(kill_all, _ROOMS))  # So that an error in a room is raised here.
-    return counts, findings
+    with ThreadPoolExecutor(len(ROOMS)) as pool:
+        list(pool.map(kill_all, ROOMS))  # So that an error in a room is raised here.

@@ -9,7 +9,7 @@ from tools.torture.mutators.arrays import NPY, NPZ
 from tools.torture.mutators.images import IDX, PNG
 from tools.torture.mutators.models import KERAS, ONNX, TFLITE
 from tools.torture.mutators.plain import BYTES
-from tools.torture.mutators.text import FIELDS, JSON, hostile_line, hostile_number
+from tools.torture.mutators.text import FIELDS, JSON, TEXT_LINES, hostile_number
 
 REFUSED = frozenset({4})
 READ = frozenset({0, 2, 4})
@@ -96,8 +96,9 @@ _RESULTS = (
 _MARKED = ("predict", "evaluate", "verify", "bench")
 # A command that takes a second or more is tried once in this many numbers.
 _SELDOM = 15
-_TEXT = (*BYTES, *JSON, *JSON)
+_TEXT = (*JSON, *JSON, *BYTES)
 
+# Kinds that share their mutators begin with different ones, so that a short run reaches each.
 KINDS = (
     Kind(".tflite, bare", 1400, bare("tflite", TFLITE), _BARE, JUDGED, _MARKED, seldom=_BARE_SELDOM),
     Kind(".tflite, hash stale", 600, listed("tflite", TFLITE, False), _OWN, REFUSED, seldom=_OWN_SELDOM),
@@ -106,8 +107,8 @@ KINDS = (
     Kind(".onnx, hash stale", 500, listed("onnx", ONNX, False), _OWN, REFUSED, seldom=_OWN_SELDOM),
     Kind(".onnx, hash mended", 600, listed("onnx", ONNX, True), _OWN, JUDGED, mended=True, seldom=_OWN_SELDOM),
     Kind(".keras, bare", 120, bare("keras", KERAS), _KERAS, READ | {5}, ("predict", "evaluate"), room="keras"),
-    Kind(".keras, hash stale", 80, listed("keras", KERAS, False), _OWN_KERAS, REFUSED, room="keras"),
-    Kind(".keras, hash mended", 100, listed("keras", KERAS, True), _OWN_KERAS, READ | {5}, room="keras"),
+    Kind(".keras, hash stale", 80, listed("keras", KERAS[6:] + KERAS[:6], False), _OWN_KERAS, REFUSED, room="keras"),
+    Kind(".keras, hash mended", 100, listed("keras", KERAS[11:] + KERAS[:11], True), _OWN_KERAS, READ | {5}, room="keras"),
     Kind("manifest, altered", 600, in_folder("manifest.json", _TEXT, False), _OWN, REFUSED, seldom=_OWN_SELDOM),
     Kind("manifest, hash mended", 600, in_folder("manifest.json", FIELDS, True), _OWN, JUDGED, (), True, seldom=_OWN_SELDOM),
     Kind("reference, hash stale", 300, in_folder("reference.npy", NPY, False), _REFERRED, REFUSED),
@@ -117,10 +118,10 @@ KINDS = (
     Kind("IDX folder", 300, one_of("data", IDX, "m"), _IMAGES, READ),
     Kind(".npz", 400, one("few.npz", NPZ, "m"), _IMAGES, READ),
     Kind("image folder", 200, one_of("photos", PNG, "m"), _IMAGES, READ),
-    Kind("image file", 200, one("digit.png", PNG, "m"), ("predict m/{model} {file}",), READ),
-    Kind("labels file", 100, one("labels.txt", (*BYTES, hostile_line, hostile_line), "m", "digit.png"),
+    Kind("image file", 200, one("digit.png", PNG[3:] + PNG[:3], "m"), ("predict m/{model} {file}",), READ),
+    Kind("labels file", 100, one("labels.txt", TEXT_LINES, "m", "digit.png"),
          ("predict m/{model} digit.png --labels {file}",), READ),
     Kind("result JSON", 400, one("result.json", _TEXT, "newer.json"), _RESULTS, JUDGED),
-    Kind("budget TOML", 100, one("budget.toml", (*BYTES, hostile_number, hostile_number), "m"),
+    Kind("budget TOML", 100, one("budget.toml", (hostile_number, hostile_number, *BYTES), "m"),
          (f"bench m --runtime tflite --budget {{file}} {QUICK}",), JUDGED),
 )  # fmt: skip

@@ -8,8 +8,8 @@ from pathlib import Path
 from tools.torture.mend import mend_bundle, mend_folder, resigned
 from tools.torture.mutators.arrays import ZIP, alter_array, alter_type, members
 from tools.torture.mutators.models import ONNX, TFLITE
-from tools.torture.mutators.plain import Mutator, Random, altered, splice_with
-from tools.torture.mutators.text import FIELDS
+from tools.torture.mutators.plain import BYTES, Mutator, Random, altered, splice_with
+from tools.torture.mutators.text import FIELDS, TEXT_LINES
 
 _TARGETS = {"tflite": ("float32.tflite", "int8.tflite"), "onnx": ("float32.onnx", "int8.onnx"), "keras": ("model.keras",)}
 
@@ -29,7 +29,8 @@ class Laid:
     model: str = "int8.tflite"
 
 
-Lay = Callable[[Path, Path, Random], Laid]
+Lay = Callable[[Path, Path, Random, int], Laid]
+"""Fills a folder from the bases, for a try with this number among those of its kind."""
 
 
 def copied(bases: Path, folder: Path, *names: str) -> None:
@@ -46,13 +47,13 @@ def copied(bases: Path, folder: Path, *names: str) -> None:
 def bare(model_format: str, mutators: tuple[Mutator, ...]) -> Lay:
     """Alter a file without a manifest."""
 
-    def lay(bases: Path, folder: Path, rng: Random) -> Laid:
+    def lay(bases: Path, folder: Path, rng: Random, turn: int) -> Laid:
         copied(bases, folder, "few.npz", "digit.png", "bare")
         model = str(rng.choice(_TARGETS[model_format]))
         data = (bases / "bare" / model).read_bytes()
         other = (bases / "bare" / _TARGETS[model_format][-1 if model == _TARGETS[model_format][0] else 0]).read_bytes()
         name = f"altered.{model_format}"
-        changed, how = altered(data, rng, (*mutators, splice_with(other)))
+        changed, how = altered(data, rng, (*mutators, splice_with(other)), turn)
         (folder / name).write_bytes(changed)
         return Laid(name, how, f"bare/float32.{model_format}")
 
@@ -62,10 +63,10 @@ def bare(model_format: str, mutators: tuple[Mutator, ...]) -> Lay:
 def listed(model_format: str, mutators: tuple[Mutator, ...], mended: bool) -> Lay:
     """Alter a file that a manifest lists."""
 
-    def lay(bases: Path, folder: Path, rng: Random) -> Laid:
+    def lay(bases: Path, folder: Path, rng: Random, turn: int) -> Laid:
         copied(bases, folder, "m", "digit.png")
         model = str(rng.choice(_TARGETS[model_format]))
-        how = _alter(folder / "m" / model, rng, mutators)
+        how = _alter(folder / "m" / model, rng, mutators, turn)
         if mended:
             mend_folder(folder / "m", model)
         return Laid(f"m/{model}", how, model)
@@ -76,10 +77,10 @@ def listed(model_format: str, mutators: tuple[Mutator, ...], mended: bool) -> La
 def in_folder(name: str, mutators: tuple[Mutator, ...], mended: bool) -> Lay:
     """Alter a file of the model folder that is not a model."""
 
-    def lay(bases: Path, folder: Path, rng: Random) -> Laid:
+    def lay(bases: Path, folder: Path, rng: Random, turn: int) -> Laid:
         copied(bases, folder, "m", "digit.png")
         path = folder / "m" / name
-        how = _alter(path, rng, mutators)
+        how = _alter(path, rng, mutators, turn)
         if mended and name == "manifest.json":
             path.write_bytes(resigned(path.read_bytes()))
         elif mended:
@@ -89,24 +90,27 @@ def in_folder(name: str, mutators: tuple[Mutator, ...], mended: bool) -> Lay:
     return lay
 
 
-def bundle(bases: Path, folder: Path, rng: Random) -> Laid:
+def bundle(bases: Path, folder: Path, rng: Random, turn: int) -> Laid:
     """Alter a bundle."""
     copied(bases, folder, "m.zip", "digit.png")
-    return Laid("m.zip", _alter(folder / "m.zip", rng, ZIP))
+    return Laid("m.zip", _alter(folder / "m.zip", rng, ZIP, turn))
 
 
-def mended_bundle(bases: Path, folder: Path, rng: Random) -> Laid:
-    """Alter a file of a bundle, and correct every hash."""
+def mended_bundle(bases: Path, folder: Path, rng: Random, turn: int) -> Laid:
+    """Alter a file of a bundle, and correct every hash. The first tries take a file of each kind."""
     copied(bases, folder, "digit.png")
     data = (bases / "m.zip").read_bytes()
-    name = str(rng.choice(sorted(members(data))))
+    files = members(data)
+    firsts = list({Path(name).suffix: name for name in sorted(files)}.values())
+    name = firsts[turn] if turn < len(firsts) else str(rng.choice(sorted(files)))
     kinds: dict[str, tuple[Mutator, ...]] = {
         ".npy": (alter_array, alter_array, alter_type),
         ".json": FIELDS,
         ".tflite": TFLITE,
         ".onnx": ONNX,
+        ".txt": TEXT_LINES,
     }
-    changed, how = altered(members(data)[name], rng, kinds[Path(name).suffix])
+    changed, how = altered(files[name], rng, kinds.get(Path(name).suffix, BYTES))
     if name == "manifest.json":
         changed = resigned(changed)
     (folder / "m.zip").write_bytes(mend_bundle(data, name, changed))
@@ -116,9 +120,9 @@ def mended_bundle(bases: Path, folder: Path, rng: Random) -> Laid:
 def one(name: str, mutators: tuple[Mutator, ...], *others: str) -> Lay:
     """Alter a file that stands alone."""
 
-    def lay(bases: Path, folder: Path, rng: Random) -> Laid:
+    def lay(bases: Path, folder: Path, rng: Random, turn: int) -> Laid:
         copied(bases, folder, name, *others)
-        return Laid(name, _alter(folder / name, rng, mutators), "float32.tflite")
+        return Laid(name, _alter(folder / name, rng, mutators, turn), "float32.tflite")
 
     return lay
 
@@ -126,19 +130,19 @@ def one(name: str, mutators: tuple[Mutator, ...], *others: str) -> Lay:
 def one_of(home: str, mutators: tuple[Mutator, ...], *others: str) -> Lay:
     """Alter one file of a folder; one time in ten remove it."""
 
-    def lay(bases: Path, folder: Path, rng: Random) -> Laid:
+    def lay(bases: Path, folder: Path, rng: Random, turn: int) -> Laid:
         copied(bases, folder, home, *others)
         files = sorted(path for path in (folder / home).rglob("*") if path.is_file())
         path = files[int(rng.integers(len(files)))]
-        if rng.random() < 0.1:
+        if turn % 10 == 9:
             path.unlink()
             return Laid(home, f"{path.name}, removed", "float32.tflite")
-        return Laid(home, f"{path.name}, {_alter(path, rng, mutators)}", "float32.tflite")
+        return Laid(home, f"{path.name}, {_alter(path, rng, mutators, turn)}", "float32.tflite")
 
     return lay
 
 
-def _alter(path: Path, rng: Random, mutators: tuple[Mutator, ...]) -> str:
-    changed, how = altered(path.read_bytes(), rng, mutators)
+def _alter(path: Path, rng: Random, mutators: tuple[Mutator, ...], turn: int) -> str:
+    changed, how = altered(path.read_bytes(), rng, mutators, turn)
     path.write_bytes(changed)
     return how

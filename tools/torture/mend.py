@@ -32,11 +32,11 @@ def resigned(data: bytes) -> bytes:
 
 
 def vouched(manifest: bytes, name: str, data: bytes) -> bytes:
-    """Return a manifest that lists `data` as its file `name`, or as its reference."""
+    """Return a manifest that lists `data` as its file `name`, whether a model, a file for programs or the reference."""
     record = json.loads(manifest)
-    for artifact in record["artifacts"]:
-        if artifact["path"] == name:
-            artifact |= {"sha256": sha256(data), "size_bytes": len(data)}
+    for listed in (*record["artifacts"], *record.get("for_programs", ())):
+        if listed["path"] == name:
+            listed |= {"sha256": sha256(data), "size_bytes": len(data)}
     if record["reference"]["path"] == name:
         record["reference"]["sha256"] = sha256(data)
     return signed(record)

@@ -4,18 +4,19 @@ import os
 import select
 import shutil
 import subprocess
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from tools.torture.forks import Forks, Order
 from tools.torture.judge import Column, Expected, judge
-from tools.torture.kills import SCENES, Scene
+from tools.torture.kills import ROOMS, SCENES, Scene
 from tools.torture.lay import copied
 from tools.torture.pool import HANG_SECONDS, Answer, Lane
-from tools.torture.table import Counts, Finding
+from tools.torture.table import Log, Outcome, attempt
 
 _MOUNT, _UMOUNT = (shutil.which(name) or name for name in ("mount", "umount"))
 _DISK_BYTES = 8 * 2**20
@@ -23,11 +24,21 @@ _MEMORY_BYTES = {"device": (2**18, 2**26), "keras": (2**22, 2**29)}
 _FILE_BYTES = (0, 150_000)
 _ROOM_BYTES = (0, 400_000)
 _NOT_LINKED = 127  # Exit code of the dynamic linker if a process has no memory for a library.
+_STUCK_SECONDS = 100.0
+"""Time limit of TensorFlow without memory, which may wait for ever for a thread that it could not start."""
 _WELL = (Column.REFUSED, Column.FINISHED, Column.ENDED)
+SHORTAGES = ("full disk", "file size", "memory")
+"""Rows of the table."""
+_SCENES = [scene for scene in SCENES if scene.name != "sweep"]
 
 
-def torture_scarcity(bases: Path, out: Path, seed: int, tries: int, say: Callable[[str], None]) -> tuple[Counts, list[Finding]]:
-    """Run commands short of disk space and memory, and return the counts and the findings.
+def scene_of(place: int, number: int, tries: int) -> Scene:
+    """Return the command of a try of the `place`th shortage: all of them in turn, however few the tries."""
+    return _SCENES[(place * tries + number) % len(_SCENES)]
+
+
+def torture_scarcity(bases: Path, out: Path, seed: int, tries: int, log: Log) -> None:
+    """Run commands short of disk space and memory.
 
     The disk is a small one in memory, which needs the right to mount; a limit of file size needs no right. A test that can't
     run here is a finding.
@@ -37,31 +48,27 @@ def torture_scarcity(bases: Path, out: Path, seed: int, tries: int, say: Callabl
         out: Working folder.
         seed: Seed of how much is left.
         tries: Number of each kind.
-        say: Called with a line of text now and then.
+        log: Takes the outcomes.
     """
-    counts, findings = Counts(), list[Finding]()
-    forks = {room: Forks(room) for room in ("device", "keras")}
-    lanes = {room: Lane(out / "scarce" / room, room) for room in ("device", "keras")}
-    kinds = {"full disk": _on_a_full_disk, "file size": _with_small_files, "memory": _with_little_memory}
-    scenes = [scene for scene in SCENES if scene.name != "sweep"]
-    try:
-        for place, (name, limited) in enumerate(kinds.items()):
-            for number in range(tries):
-                scene = scenes[number % len(scenes)]
-                rng = np.random.default_rng([seed, 100 + place, number])
-                home = out / "scarce" / "try"
-                shutil.rmtree(home, ignore_errors=True)
-                home.mkdir(parents=True)
-                column, reason = limited(_Attempt(bases, home, scene, number, forks[scene.room], lanes[scene.room], rng))
-                counts.add(name, column)
-                if column not in _WELL:
-                    findings.append(Finding(name, column, str(number), " ".join(scene.arguments(number)), reason))
-                    say(findings[-1].line())
-    finally:
-        for room in forks:
-            forks[room].close()
-            lanes[room].close()
-    return counts, findings
+    limits = (_on_a_full_disk, _with_small_files, _with_little_memory)
+
+    def starve(room: str) -> None:
+        forks, lane, home = Forks(room), Lane(out / "scarce" / room, room), out / "scarce" / room / "try"
+        try:
+            for place, (name, limited) in enumerate(zip(SHORTAGES, limits, strict=True)):
+                for number in range(tries):
+                    if (scene := scene_of(place, number, tries)).room == room:
+                        shutil.rmtree(home, ignore_errors=True)
+                        home.mkdir(parents=True)
+                        rng = np.random.default_rng([seed, 100 + place, number])
+                        column, reason = attempt(partial(limited, _Attempt(bases, home, scene, number, forks, lane, rng)))
+                        log.add(Outcome(name, column, str(number), " ".join(scene.arguments(number)), reason))
+        finally:
+            forks.close()
+            lane.close()
+
+    with ThreadPoolExecutor(len(ROOMS)) as pool:
+        list(pool.map(starve, ROOMS))  # So that an error in a room is raised here.
 
 
 @dataclass(frozen=True)
@@ -107,10 +114,13 @@ def _with_little_memory(attempt: _Attempt) -> tuple[Column, str]:
     attempt.lay()
     low, high = _MEMORY_BYTES[attempt.scene.room]
     more = int(np.exp(attempt.rng.uniform(np.log(low), np.log(high))))
-    return _judged(attempt, _run(attempt, more_memory_bytes=more), f"{more / 2**20:.1f} MiB more memory", limited_memory=True)
+    seconds = _STUCK_SECONDS if attempt.scene.room == "keras" else HANG_SECONDS
+    return _judged(
+        attempt, _run(attempt, seconds, more_memory_bytes=more), f"{more / 2**20:.1f} MiB more memory", limited_memory=True
+    )
 
 
-def _run(attempt: _Attempt, **limits: int) -> Answer:
+def _run(attempt: _Attempt, seconds: float = HANG_SECONDS, **limits: int) -> Answer:
     said, forks = attempt.home.parent / "said", attempt.forks
     shutil.rmtree(said, ignore_errors=True)
     (said / "tmp").mkdir(parents=True)
@@ -118,7 +128,7 @@ def _run(attempt: _Attempt, **limits: int) -> Answer:
     # Not on the full disk: messages must not be lost, and TMPDIR is usually on another one.
     home, temporary, said_out, said_err = (str(path) for path in (attempt.home, said / "tmp", out, err))
     pid = forks.start(Order(attempt.scene.arguments(attempt.number), home, temporary, said_out, said_err, **limits))
-    ended, _, _ = select.select([forks], [], [], HANG_SECONDS)
+    ended, _, _ = select.select([forks], [], [], seconds)
     if not ended:
         os.killpg(pid, 9)
     code = forks.wait()
@@ -133,7 +143,7 @@ def _judged(attempt: _Attempt, answer: Answer, how: str, limited_memory: bool = 
     if column is Column.ACCEPTED:
         column = Column.FINISHED
     if (answer.died or answer.code == _NOT_LINKED) and limited_memory and scene.room == "keras":
-        column = Column.ENDED  # TensorFlow aborts if an allocation fails; its files must be whole anyway.
+        column = Column.ENDED  # TensorFlow aborts if an allocation fails, or waits for ever; its files must be whole anyway.
     if column not in _WELL:
         return column, f"{how}: {reason}"
     for check in scene.checks:

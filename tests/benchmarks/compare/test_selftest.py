@@ -18,6 +18,8 @@ from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.records import from_json, to_json
 from edgecnn.edge.runtimes import opener_for
 
+pytestmark = pytest.mark.workstation("whole benchmarks, a process for each launch, take minutes under emulation")
+
 SAME = Interval(1.0, 0.99, 1.01)
 APART = Interval(1.02, 1.01, 1.03)
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from edgecnn.benchmarks.judge.brier import brier_scores, difference_interval
 
+pytestmark = pytest.mark.workstation("exact sums and simulations take minutes under emulation")
+
 Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]
 
 

@@ -28,6 +28,8 @@ from edgecnn.benchmarks.statistics.sample_size import Need
 from edgecnn.edge.errors import ConfigError
 from tests.benchmarks.judge.judged import DRIFT, FAST, LOAD, PERFECT, figures, measured
 
+pytestmark = pytest.mark.workstation("exact sums and simulations take minutes under emulation")
+
 
 def dropping(low: float, high: float) -> Figures:
     """Return figures whose drop lies between these shares."""

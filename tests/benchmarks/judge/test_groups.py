@@ -10,6 +10,8 @@ from edgecnn.benchmarks.judge.tally import Tally
 from edgecnn.edge.data.splits import ArraySplit, FileSplit
 from edgecnn.edge.errors import ConfigError
 
+pytestmark = pytest.mark.workstation("exact sums and simulations take minutes under emulation")
+
 FOUR = ArraySplit(np.zeros((4, 5, 5, 1), np.uint8), np.zeros(4, np.int64))
 
 

@@ -17,6 +17,8 @@ from edgecnn.benchmarks.statistics.intervals import Interval
 from edgecnn.benchmarks.statistics.percentiles import Percentile
 from edgecnn.edge.model.preprocess import Floats
 
+pytestmark = pytest.mark.workstation("exact sums and simulations take minutes under emulation")
+
 NO_TIMES = Percentile(90, 0, 64, None, None, None)
 CLASSES = 10
 

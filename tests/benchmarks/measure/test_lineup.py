@@ -32,6 +32,8 @@ from tests.benchmarks.measure.onnx_files import (
     run,
 )
 
+pytestmark = pytest.mark.workstation("whole benchmarks, a process for each launch, take minutes under emulation")
+
 
 def test_a_classifier_needs_its_preprocessing_where_there_are_images(tmp_path: Path) -> None:
     file, test = classifier(tmp_path / "a.onnx"), labelled(classifier(tmp_path / "a.onnx"))

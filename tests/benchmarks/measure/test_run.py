@@ -29,6 +29,8 @@ from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import Images
 from tests.benchmarks.measure.benchmarking import PLAN, change_manifest, change_reference, openers, run, write_reference
 
+pytestmark = pytest.mark.workstation("whole benchmarks, a process for each launch, take minutes under emulation")
+
 
 def test_a_reference_that_somebody_spoilt_and_made_fit_the_manifest_judges_nothing(artifacts: Path, test_split: Split) -> None:
     stored = np.load(artifacts / "reference.npy")

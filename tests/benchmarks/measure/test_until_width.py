@@ -16,6 +16,8 @@ from edgecnn.benchmarks.statistics.simultaneous import fastest_quantile
 from edgecnn.benchmarks.timing.latency import Plan
 from edgecnn.benchmarks.timing.times import Times
 
+pytestmark = pytest.mark.workstation("whole benchmarks, a process for each launch, take minutes under emulation")
+
 WIDTH = partial(Plan, launches=20, rounds=1)
 
 

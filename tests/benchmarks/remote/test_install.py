@@ -12,6 +12,8 @@ import pytest
 from edgecnn.benchmarks.remote.install import device_wheel, running_version
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, MissingDependency
 
+pytestmark = pytest.mark.workstation("boards are reached from the workstation, with its ssh client")
+
 
 @pytest.fixture
 def installed_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:

@@ -23,6 +23,8 @@ from edgecnn.benchmarks.results.devices import DeviceResult
 from edgecnn.edge.errors import ConfigError, EdgeCnnError
 from edgecnn.edge.runtimes.installed import extras
 
+pytestmark = pytest.mark.workstation("boards are reached from the workstation, with its ssh client")
+
 RESULT = Path(__file__).parents[1] / "kept_results/schema-3.json"
 
 

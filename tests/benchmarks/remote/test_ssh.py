@@ -10,6 +10,8 @@ from edgecnn.benchmarks.remote import ssh
 from edgecnn.benchmarks.remote.ssh import Connection, check_hosts, explain
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, MissingDependency
 
+pytestmark = pytest.mark.workstation("boards are reached from the workstation, with its ssh client")
+
 
 @pytest.mark.parametrize(
     "host",

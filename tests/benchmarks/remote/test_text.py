@@ -13,6 +13,8 @@ from edgecnn.benchmarks.results.devices import DeviceResult, DeviceResults
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.benchmarks.results.records import Report
 
+pytestmark = pytest.mark.workstation("boards are reached from the workstation, with its ssh client")
+
 
 @pytest.fixture(scope="module")
 def report() -> Report:

@@ -16,6 +16,8 @@ from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.manifest import DatasetRecord
 from tests.benchmarks.report.pages import Page, accuracy, file_result, pictures, report, rich
 
+pytestmark = pytest.mark.workstation("reports are made on the workstation")
+
 EVIL = '<script>alert("1")</script>'
 MATH = "$x_{"
 

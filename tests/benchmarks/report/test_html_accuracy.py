@@ -12,6 +12,8 @@ from PIL import Image
 from edgecnn.benchmarks.report.html import to_html
 from tests.benchmarks.report.pages import Page, accuracy, file_result, pictures, report
 
+pytestmark = pytest.mark.workstation("reports are made on the workstation")
+
 
 def test_confusions_are_shaded_off_the_diagonal_only() -> None:
     html = to_html(report(file_result("int8.tflite", of=accuracy(flips=30))), None)

@@ -18,6 +18,8 @@ from edgecnn.edge.errors import MissingDependency
 from edgecnn.edge.model.preprocess import Images
 from tests.benchmarks.report.pages import Page, accuracy, file_result, launches, pictures, report, rich
 
+pytestmark = pytest.mark.workstation("reports are made on the workstation")
+
 
 def test_the_machines_worst_state_during_the_run_is_told() -> None:
     page = Page(to_html(report(file_result("int8.tflite")), None))

@@ -11,6 +11,8 @@ from edgecnn.benchmarks.results.between import ASSUMED, Between, between_benchma
 from edgecnn.benchmarks.results.records import Launch, Round
 from edgecnn.benchmarks.timing.times import Times
 
+pytestmark = pytest.mark.workstation("exact sums and simulations take minutes under emulation")
+
 SAMPLES = 3000
 # One point, and three standard deviations of a share of 95 % for this many samples.
 LEAST = 0.95 - 0.01 - 3 * math.sqrt(0.95 * 0.05 / SAMPLES) / 4

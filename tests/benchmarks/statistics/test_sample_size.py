@@ -13,6 +13,8 @@ from edgecnn.benchmarks.statistics.intervals import Interval
 from edgecnn.benchmarks.statistics.proportions import drop_interval
 from edgecnn.benchmarks.statistics.sample_size import POWER, Need, chance_to_pass, images_to_decide, images_to_decide_share
 
+pytestmark = pytest.mark.workstation("exact sums and simulations take minutes under emulation")
+
 SETS = 4_000
 SEEN = [(2, 1, 1_000, 0.005), (30, 5, 1_000, 0.02), (15, 12, 10_000, 0.0015), (1, 3, 50, 0.0), (80, 20, 10_000, 0.005)]
 

@@ -54,6 +54,7 @@ def test_a_runtime_that_no_emulated_core_has_is_refused_before_anything_is_fetch
         yardstick_of("cortex-a53", 60, test_split, SILENT, ("tflite", "onnx"), "openvino")
 
 
+@pytest.mark.workstation("needs an ssh client")
 def test_a_host_that_is_not_there_is_one_line_before_anything_is_converted(test_split: Split) -> None:
     with pytest.raises(EdgeCnnError, match=r"nobody\.invalid: its name is unknown"):
         yardstick_of("nobody.invalid", 60, test_split, SILENT, ("tflite",))

@@ -78,6 +78,7 @@ def test_a_long_class_name_stays_in_its_column(tmp_path: Path) -> None:
     assert (pixels[:, -16:] == 255).all()
 
 
+@pytest.mark.workstation("the font with such letters comes with matplotlib")
 def test_a_name_with_letters_beyond_ascii_is_drawn_with_them() -> None:
     font = _font(14)
     assert bytes(font.getmask("ß")) != bytes(font.getmask("\u0378"))  # U+0378 is no letter: an empty box.

@@ -18,6 +18,8 @@ from edgecnn.edge.inference.reference_probabilities import load_reference
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.metrics import correct
 
+pytestmark = pytest.mark.workstation("many checks of whole files take minutes under emulation")
+
 Rows = NDArray[np.float32]
 
 

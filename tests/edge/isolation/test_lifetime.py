@@ -47,6 +47,6 @@ def test_a_child_whose_parent_has_ended_before_ends_at_once() -> None:
 
 
 def test_a_bound_program_has_its_arguments_input_output_and_exit_code() -> None:
-    command = bound_command(["/bin/sh", "-c", "cat; echo $0 >&2; exit 7", "an argument"])
+    command = bound_command(["/bin/sh", "-c", "/bin/cat; echo $0 >&2; exit 7", "an argument"])
     done = subprocess.run(command, input=b"input", capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (7, b"input", b"an argument\n")

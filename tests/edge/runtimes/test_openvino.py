@@ -114,6 +114,7 @@ def test_a_model_of_two_outputs_is_refused() -> None:
         opener_for("openvino").open_model(bytes(onnx.ModelProto.SerializeToString(model)), 1)
 
 
+@pytest.mark.workstation("whole benchmarks, a process for each launch, take minutes under emulation")
 def test_two_runtimes_of_a_format_are_rows_of_one_benchmark(exported: Path, tmp_path: Path, terminal: Any) -> None:
     result = tmp_path / "result.json"
     runtimes = ("--runtime", "onnxruntime", "--runtime", "openvino")
@@ -135,6 +136,7 @@ def test_two_runtimes_of_a_format_are_rows_of_one_benchmark(exported: Path, tmp_
     assert [file["name"] for file in json.loads(result.read_text())["files"]] == ["int8.tflite openvino"]
 
 
+@pytest.mark.workstation("whole benchmarks, a process for each launch, take minutes under emulation")
 def test_a_runtime_that_is_missing_or_refuses_a_file_is_a_line_and_the_others_are_measured(
     exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,6 +69,7 @@ def test_another_release_of_the_runtime_tries_a_file_again(exported: Path, monke
     assert len(started) == 2
 
 
+@pytest.mark.workstation("QEMU passes no memory limit on")
 def test_a_file_whose_memory_grows_with_the_cube_of_the_batch_is_refused(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Shape", ["x"], ["sizes"], end=1),

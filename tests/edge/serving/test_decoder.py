@@ -128,7 +128,7 @@ def test_a_child_that_died_between_two_pictures_is_started_again(decoder: Decode
 
 def test_a_child_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     endless = "import signal; signal.setitimer(signal.ITIMER_REAL, 0.2); import time; time.sleep(60)"
-    monkeypatch.setattr(module, "python_command", lambda code: ["python3", "-c", endless])
+    monkeypatch.setattr(module, "python_command", lambda code: [sys.executable, "-c", endless])
     decoder = Decoder(module.PICTURE_SECONDS)
     with pytest.raises(ArtifactError, match="longer"):
         decoder.decode(b"anything", GREY)
@@ -138,7 +138,7 @@ def test_a_child_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch, t
 @pytest.mark.parametrize("said", [r"\0\0\0\0\0\0\0\1\0", r"\0\xff\xff\xff\xff\0\0\3\x10", r"\0", ""])
 def test_an_answer_of_another_size_is_not_read(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
     code = f"import sys; sys.stdin.buffer.read(8); sys.stdout.buffer.write(b'{said}')"
-    monkeypatch.setattr(module, "python_command", lambda _: ["python3", "-c", code])
+    monkeypatch.setattr(module, "python_command", lambda _: [sys.executable, "-c", code])
     decoder = Decoder(module.PICTURE_SECONDS)
     with pytest.raises(ArtifactError, match="crashed"):
         decoder.decode(b"anything", GREY)

@@ -12,6 +12,8 @@ from tests.edge.serving.running import Reply, Server
 from tests.scans import many_scans
 from tools.torture.mutators.images import PNG
 
+pytestmark = pytest.mark.workstation("load, signals and many connections take minutes under emulation")
+
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
 TRIES = 20
 

@@ -8,6 +8,8 @@ import pytest
 from edgecnn.edge.serving.openapi import openapi
 from tests.edge.serving.running import Server
 
+pytestmark = pytest.mark.workstation("invented requests take minutes under emulation")
+
 EXAMPLES = 30
 
 

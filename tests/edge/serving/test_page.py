@@ -13,6 +13,8 @@ from selenium.webdriver.common.keys import Keys
 from tests.edge.serving.browser import TWO, Browser
 from tests.edge.serving.stand_in import PAGE, Asked, Reply, StandIn, classified, picture
 
+pytestmark = pytest.mark.workstation("needs a browser")
+
 STROKE = ((0.2, 0.8), (0.4, 0.9), (0.7, 0.85))
 HOSTILE = "<img src=x onerror=alert(1)>"
 

@@ -14,6 +14,8 @@ from selenium.webdriver.common.keys import Keys
 from tests.edge.serving.browser import TWO, Browser
 from tests.edge.serving.stand_in import Asked, Json, Reply, StandIn, classified, file, model, picture
 
+pytestmark = pytest.mark.workstation("needs a browser")
+
 HOSTILE = "<img src=x onerror=alert(1)>"
 LONG = "a" * 60 + " " + "great white shark, man-eater, " * 4
 # A file that the page makes itself, as one that was copied or dragged.

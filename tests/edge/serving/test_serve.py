@@ -24,6 +24,8 @@ from edgecnn.edge.serving.decoder import QUICK_SECONDS, Decoder
 from edgecnn.edge.serving.serve import ServerSettings, serve_source
 from tests.edge.serving.running import COMMAND, Server, serving
 
+pytestmark = pytest.mark.workstation("load, signals and many connections take minutes under emulation")
+
 if TYPE_CHECKING:
     from tests.edge.serving.browser import Browser
 

@@ -26,6 +26,8 @@ from tests.edge.serving.running import COMMAND, Reply, Server, serving
 _REQUESTS = 2000
 """Their lines are more than a pipe of Linux and the queue hold."""
 
+pytestmark = pytest.mark.workstation("load, signals and many connections take minutes under emulation")
+
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_request_under_way_is_answered_before_the_server_ends(

@@ -5,47 +5,45 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tools.torture.bases import environment
-from tools.torture.holes.accuracy import HOLES
+from tools.torture.holes.accuracy import HOLES, Hole
 from tools.torture.holes.timing import compared, slow_launch, stops
 from tools.torture.judge import Column, Expected, judge
 from tools.torture.lay import copied
 from tools.torture.pool import Lane, run_script
-from tools.torture.table import Counts, Finding
+from tools.torture.table import Log, Outcome, attempt
 
 _STATE = "predict state.tflite first.png second.png first.png --preprocess unit --json -"
 
 
-def torture_verdicts(bases: Path, out: Path, pairs: int, say: Callable[[str], None]) -> tuple[Counts, list[Finding]]:
-    """Inject every hole once and return the counts and the findings.
+def torture_verdicts(bases: Path, out: Path, pairs: int, log: Log) -> None:
+    """Inject every hole once.
 
     Args:
         bases: Result of `make_bases`.
         out: Working folder.
         pairs: Number of pairs of benchmarks of identical files to compare.
-        say: Called with a line of text now and then.
+        log: Takes the outcomes.
     """
-    counts, findings = Counts(), list[Finding]()
 
-    def note(name: str, column: Column, command: str, reason: str) -> None:
-        counts.add(name, column)
-        if column is not Column.HELD:
-            findings.append(Finding(name, column, "injected", command, reason))
-            say(findings[-1].line())
+    def inject(hole: Hole) -> tuple[Column, str]:
+        folder = _fresh(bases, out)
+        hole.lay(folder)
+        answer = lane.run(hole.command.split(), folder)
+        column, reason = judge(answer, Expected())
+        return _held(hole.wrong(folder, answer)) if column in (Column.REFUSED, Column.ACCEPTED) else (column, reason)
+
+    def measure(wrong: Callable[[Path], str]) -> tuple[Column, str]:
+        return _held(wrong(_fresh(bases, out)))
 
     lane = Lane(out / "holes", "device")
     try:
         for hole in HOLES:
-            folder = _fresh(bases, out)
-            hole.lay(folder)
-            answer = lane.run(hole.command.split(), folder)
-            column, reason = judge(answer, Expected())
-            if column in (Column.REFUSED, Column.ACCEPTED):
-                reason = hole.wrong(folder, answer)
-                column = Column.VERDICT if reason else Column.HELD
-            note(hole.name, column, hole.command, reason)
+            column, reason = attempt(partial(inject, hole))
+            log.add(Outcome(hole.name, column, "injected", hole.command, reason))
     finally:
         lane.close()
     timing: dict[str, tuple[str, Callable[[Path], str]]] = {
@@ -55,9 +53,12 @@ def torture_verdicts(bases: Path, out: Path, pairs: int, say: Callable[[str], No
         f"{pairs} pairs of identical files under load": ("compare old.json new.json", compared(pairs)),
     }
     for name, (command, wrong) in timing.items():
-        reason = wrong(_fresh(bases, out))
-        note(name, Column.VERDICT if reason else Column.HELD, command, reason)
-    return counts, findings
+        column, reason = attempt(partial(measure, wrong))
+        log.add(Outcome(name, column, "injected", command, reason))
+
+
+def _held(wrong: str) -> tuple[Column, str]:
+    return (Column.VERDICT if wrong else Column.HELD), wrong
 
 
 def _fresh(bases: Path, out: Path) -> Path:

@@ -116,17 +116,7 @@ def saved(array: NDArray[Any]) -> bytes:
     return file.getvalue()
 
 
-NPY: tuple[Mutator, ...] = (
-    *BYTES,
-    alter_array,
-    alter_array,
-    alter_array,
-    alter_type,
-    alter_type,
-    alter_header,
-    alter_header,
-    object_array,
-)
+NPY: tuple[Mutator, ...] = (*[alter_array] * 3, alter_type, alter_type, alter_header, alter_header, object_array, *BYTES)
 
 
 def members(data: bytes) -> dict[str, bytes]:
@@ -206,11 +196,12 @@ def inside_zip(mutators: tuple[Mutator, ...], suffix: str) -> Mutator:
         files[name], _ = altered(files[name], rng, mutators)
         return zipped(files)
 
+    inside.__name__ = f"inside {suffix}"
     return inside
 
 
-ZIP: tuple[Mutator, ...] = (*BYTES, alter_zip, alter_zip, alter_zip)
-NPZ: tuple[Mutator, ...] = (*ZIP, inside_zip(NPY, ".npy"), inside_zip(NPY, ".npy"), inside_zip(NPY, ".npy"))
+ZIP: tuple[Mutator, ...] = (*[alter_zip] * 3, *BYTES)
+NPZ: tuple[Mutator, ...] = (*[inside_zip(NPY, ".npy")] * 3, *ZIP)
 
 
 def png_chunk(kind: bytes, content: bytes) -> bytes:

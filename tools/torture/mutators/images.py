@@ -83,5 +83,5 @@ def idx_bomb(data: bytes, rng: Random) -> bytes:
     return gzip.compress(gzip.decompress(data) + bytes(2**26), mtime=0)
 
 
-PNG: tuple[Mutator, ...] = (*BYTES, png_header, png_header, png_header, png_bomb, png_text, another_kind)
-IDX: tuple[Mutator, ...] = (*BYTES, idx_header, idx_header, idx_header, idx_content, idx_content, idx_bomb)
+PNG: tuple[Mutator, ...] = (*[png_header] * 3, png_bomb, png_text, another_kind, *BYTES)
+IDX: tuple[Mutator, ...] = (*[idx_header] * 3, idx_content, idx_content, idx_bomb, *BYTES)

@@ -204,9 +204,9 @@ def keras_layer(data: bytes, rng: Random) -> bytes:
     return zipped(files)
 
 
-TFLITE: tuple[Mutator, ...] = (*BYTES, *[tflite_field] * 14)
-ONNX: tuple[Mutator, ...] = (*BYTES, *[onnx_field] * 12, onnx_external, onnx_external)
+TFLITE: tuple[Mutator, ...] = (*[tflite_field] * 14, *BYTES)
+ONNX: tuple[Mutator, ...] = (*[onnx_field] * 12, onnx_external, onnx_external, *BYTES)
 KERAS: tuple[Mutator, ...] = (
-    *ZIP, inside_zip(JSON, "metadata.json"), *[inside_zip(JSON, "config.json")] * 6, *[inside_zip(BYTES, ".h5")] * 5,
-    keras_layer, keras_layer,
+    inside_zip(JSON, "metadata.json"), *[inside_zip(JSON, "config.json")] * 6, *[inside_zip(BYTES, ".h5")] * 5,
+    keras_layer, keras_layer, *ZIP,
 )  # fmt: skip

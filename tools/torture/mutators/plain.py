@@ -76,12 +76,20 @@ def splice_with(other: bytes) -> Mutator:
 BYTES: tuple[Mutator, ...] = (flip_bits, flip_bits, set_bytes, set_word, set_word, truncate, insert, remove, repeat, zero)
 
 
-def altered(data: bytes, rng: Random, mutators: tuple[Mutator, ...]) -> tuple[bytes, str]:
+def altered(data: bytes, rng: Random, mutators: tuple[Mutator, ...], turn: int | None = None) -> tuple[bytes, str]:
     """Return altered data, and the name of the alteration.
 
     If a structured mutator happens to leave the bytes unchanged, bits are flipped: every tried file differs.
+
+    Args:
+        data: Content of the file.
+        rng: Source of every choice.
+        mutators: Alterations; one that appears twice is drawn twice as often.
+        turn: Number of the try. The first tries take each mutator once, in order, so that a short run misses none.
     """
-    mutator = mutators[int(rng.integers(len(mutators)))]
+    mutator, each = mutators[int(rng.integers(len(mutators)))], list(dict.fromkeys(mutators))
+    if turn is not None and turn < len(each):
+        mutator = each[turn]
     changed = mutator(data, rng)
     name = getattr(mutator, "__name__", "mutator")
     if changed == data:

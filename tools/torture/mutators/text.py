@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from tools.torture.mutators.plain import Mutator, Random
+from tools.torture.mutators.plain import BYTES, Mutator, Random
 
 _LARGE = 10**400
 ESCAPES = "\x1b]0;owned\x07\x1b[31mred\x1b[2J"
@@ -118,6 +118,7 @@ JSON: tuple[Mutator, ...] = (
     alter_value, alter_value, alter_value, alter_number, alter_number, drop_field, add_field, swap_values, nest_deeply,
     repeat_field,
 )  # fmt: skip
+TEXT_LINES: tuple[Mutator, ...] = (hostile_line, hostile_line, *BYTES)
 FIELDS: tuple[Mutator, ...] = (alter_value, alter_number, drop_field, swap_values)
 """The mutators in `JSON` whose result is still JSON, so that its hash can be corrected."""
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from edgecnn.benchmarks.statistics.percentiles import LAUNCH_CONFIDENCE, launch_share, percentile_of_launches
 
+pytestmark = pytest.mark.workstation("exact sums and simulations take minutes under emulation")
+
 POOL = 3000  # The population of launches, from which benchmarks draw.
 BENCHMARKS = 40_000
 ROUNDS, RUNS = 4, 50

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from edgecnn.benchmarks.statistics.intervals import mean_interval, student_quantile
 
+pytestmark = pytest.mark.workstation("reads docs/ of the checkout")
+
 Draw = Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float64]]
 DOCS = Path(__file__).parents[4] / "docs/explanation/measuring.md"
 SPREAD, BENCHMARKS = 0.01, 40_000

@@ -61,7 +61,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
 
 def test_real_files_run_in_a_fresh_process_each_and_one_at_a_time(seen: list[Seen], exported: Path) -> None:
     files = candidates(exported, *NAMES)
-    plan = Plan(min_seconds=0, min_runs=12, launches=2, rounds=3)
+    plan = Plan(min_seconds=0, min_runs=600, launches=2, rounds=3)  # Before rounds of 100 runs come 10, also on a slow machine.
     result, answers = measure(files, plan, lambda processes, launches: [p.ask(Classify(IMAGES)) for p in processes], nothing)
     opened = [entry.pid for entry in seen if entry.kind == "Open"]
     assert len(set(opened)) == len(opened) == 6
@@ -75,9 +75,9 @@ def test_real_files_run_in_a_fresh_process_each_and_one_at_a_time(seen: list[See
     for file in result.launches:
         assert [len(launch.rounds) for launch in file] == [3, 3]
         for launch in file:
-            assert [(item.warm_up.count, item.measured.count) for item in launch.rounds] == [(10, 2)] * 3
+            assert [(item.warm_up.count, item.measured.count) for item in launch.rounds] == [(10, 100)] * 3
             assert all(item.cpu_ns > 0 for item in launch.rounds)
-            assert launch.warm_up.count >= 15
+            assert launch.warm_up.count >= 6  # Two runs, three blocks and a turn; on a slow machine, of an image each.
             assert launch.peak_memory_bytes >= launch.steady_memory_bytes > 2**20
     if read_cpu_times():
         assert result.load

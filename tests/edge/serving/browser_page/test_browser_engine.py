@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from onnx import helper, numpy_helper
 from PIL import Image
 
@@ -15,6 +16,8 @@ from edgecnn.edge.manifest import Manifest, Preprocessing, TensorSpec
 from edgecnn.edge.serving.browser_page.export_page import write_page
 from edgecnn.edge.serving.browser_page.onnxruntime_web import WebRuntime
 from tests.edge.serving.browser_page.static_page import CLASSIFY, awaited, served
+
+pytestmark = pytest.mark.workstation("needs a browser")
 
 if TYPE_CHECKING:
     from tests.edge.serving.browser import Browser

@@ -18,6 +18,8 @@ from edgecnn.edge.serving.browser_page.onnxruntime_web import WebRuntime
 from tests.drawings import drawings
 from tests.edge.serving.browser_page.static_page import CLASSIFY, FIT, awaited, bytes_of, served
 
+pytestmark = pytest.mark.workstation("needs a browser")
+
 if TYPE_CHECKING:
     from tests.edge.serving.browser import Browser, Points
 

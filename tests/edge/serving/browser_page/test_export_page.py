@@ -17,6 +17,8 @@ from edgecnn.edge.serving.browser_page.export_page import PAGE, write_page
 from edgecnn.edge.serving.browser_page.onnxruntime_web import WebRuntime
 from tests.edge.serving.stand_in import model
 
+pytestmark = pytest.mark.workstation("needs a browser")
+
 RUNTIME = WebRuntime("onnxruntime-web 1", {"ort.wasm.bundle.min.mjs": b"// glue", "ort-wasm-simd-threaded.wasm": b"\0asm"})
 
 

@@ -9,6 +9,8 @@ import pytest
 from edgecnn.edge.errors import ArtifactError, ConfigError, MissingDependency
 from edgecnn.edge.serving.browser_page.onnxruntime_web import VERSION, web_runtime
 
+pytestmark = pytest.mark.workstation("needs a browser")
+
 FILES = {
     "package.json": b'{"name": "onnxruntime-web", "version": "1.2.3"}',
     "dist/ort.wasm.bundle.min.mjs": b"// glue",
