@@ -64,6 +64,14 @@ def test_a_reference_that_names_the_commonest_class_alone_judges_nothing() -> No
     assert status(compare(answers(true), answers(true), true)) == PASS
 
 
+@pytest.mark.parametrize("limits", [{"max_drop_points": 1.0}, {"max_drop_points": None, "min_accuracy_percent": 50.0}])
+def test_images_that_are_all_copies_of_training_images_judge_nothing(limits: dict[str, float | None]) -> None:
+    true = labels(1000)
+    good = compare(answers(true), answers(true), true)
+    assert status(good, **limits) == PASS
+    assert status(replace(good, all_learnt=True), **limits) == UNJUDGED
+
+
 def test_a_reference_clearly_better_than_a_guess_judges() -> None:
     true = labels(10_000)
     third = answers(np.where(np.arange(10_000) % 3 == 0, true, (true + 1) % CLASSES))

@@ -179,6 +179,25 @@ def test_what_was_not_asked_for_is_not_there(three_files: Path, test_split: Spli
     assert (file.throughput, file.paced, file.sustained, file.profile) == (None, None, (), None)
 
 
+@pytest.mark.parametrize(("learnt", "judged", "status"), [(range(20), 40, PASS), (range(60), 60, UNJUDGED)])
+def test_copies_of_training_images_judge_nothing(
+    learnt: range, judged: int, status: str, three_files: Path, test_split: Split
+) -> None:
+    manifest = Manifest.load(three_files)
+    replace(manifest, dataset=replace(manifest.dataset, learnt=tuple(learnt))).save(three_files)
+    lineup = folder_lineup(ModelFolder(three_files), BenchOptions(plan=PLAN), openers("onnx"), test_split)
+    limits = {"max_drop_points": 50.0, "min_accuracy_percent": 20.0}
+    report = benchmark(lineup, BenchOptions(plan=PLAN), load_budgets(None, limits, ()), Policy(), command="", versions={})
+    accuracy = report.files[0].accuracy
+    assert accuracy
+    assert (accuracy.images, accuracy.learnt, accuracy.all_images) == (judged, 60 - judged, 60)
+    assert accuracy.all_learnt == (judged == 60)
+    assert {file.verdict.status for file in report.files} == {status}
+    many = "all 60" if judged == 60 else "20 of 60"
+    for text in (to_text(report), report.to_markdown(), report.to_html()):
+        assert f"{many} test images are exact copies of training images" in " ".join(text.split())
+
+
 def test_every_image_is_read_once_for_all_files_and_a_chunk_at_a_time(three_files: Path, test_split: Split) -> None:
     asked: list[tuple[int, int]] = []
 
