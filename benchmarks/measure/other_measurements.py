@@ -82,7 +82,7 @@ def extra_seconds(options: BenchOptions, costs: Sequence[FileCost], images: int)
     return total
 
 
-def classify(
+def classify(  # Longer than 50 lines: its arguments and their docs.
     processes: Sequence[ModelProcess],
     test: Split,
     reference: Sequence[Floats] | int,
