@@ -165,7 +165,7 @@ def test_a_worthless_reference_does_not_pass_on_the_command_line(exported: Path,
     true = np.arange(300) % 3
     for name in ("float32.tflite", "int8.tflite"):
         (tmp_path / name).write_bytes((exported / name).read_bytes())
-    np.savez(tmp_path / "wrong.npz", x_train=images, y_train=true, x_test=images, y_test=true)
+    np.savez(tmp_path / "wrong.npz", x_train=255 - images, y_train=true, x_test=images, y_test=true)
     files = [tmp_path / "float32.tflite", tmp_path / "int8.tflite"]
     quick = ["--preprocess", "unit", "--min-runs", "20", "--min-seconds", "0", "--launches", "1", "--max-size-kib", "9999"]
     terminal.fails(3, "bench", *files, "--data", tmp_path / "wrong.npz", *quick)

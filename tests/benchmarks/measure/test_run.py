@@ -1,6 +1,7 @@
 """A whole benchmark on the files of a real export."""
 
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -181,11 +182,12 @@ def test_what_was_not_asked_for_is_not_there(three_files: Path, test_split: Spli
 
 @pytest.mark.parametrize(("learnt", "judged", "status"), [(range(20), 40, PASS), (range(60), 60, UNJUDGED)])
 def test_copies_of_training_images_judge_nothing(
-    learnt: range, judged: int, status: str, three_files: Path, test_split: Split
+    learnt: range, judged: int, status: str, three_files: Path, test_split: Split, tmp_path: Path
 ) -> None:
-    manifest = Manifest.load(three_files)
-    replace(manifest, dataset=replace(manifest.dataset, learnt=tuple(learnt))).save(three_files)
-    lineup = folder_lineup(ModelFolder(three_files), BenchOptions(plan=PLAN), openers("onnx"), test_split)
+    folder = shutil.copytree(three_files, tmp_path / "learnt")
+    manifest = Manifest.load(folder)
+    replace(manifest, dataset=replace(manifest.dataset, learnt=tuple(learnt))).save(folder)
+    lineup = folder_lineup(ModelFolder(folder), BenchOptions(plan=PLAN), openers("onnx"), test_split)
     limits = {"max_drop_points": 50.0, "min_accuracy_percent": 20.0}
     report = benchmark(lineup, BenchOptions(plan=PLAN), load_budgets(None, limits, ()), Policy(), command="", versions={})
     accuracy = report.files[0].accuracy
