@@ -157,7 +157,7 @@ def test_a_model_that_always_answers_the_commonest_class_is_doubtful_as_in_bench
     """35 of 60 test images have class 1, more than a third and three standard deviations."""
     rng = np.random.default_rng(0)
     labels = np.where(np.arange(60) < 35, 1, np.arange(60) % 3)
-    parts = {f"x_{part}": rng.integers(0, 256, (60, 12, 12)).astype(np.uint8) for part in ("train", "test")}
+    parts: dict[str, Any] = {f"x_{part}": rng.integers(0, 256, (60, 12, 12)).astype(np.uint8) for part in ("train", "test")}
     np.savez(tmp_path / "images.npz", **parts, y_train=labels, y_test=labels)
     flat, dense = keras.layers.Flatten(), keras.layers.Dense(3, activation="softmax", kernel_initializer="zeros")
     model = keras.Sequential([keras.Input((12, 12, 1)), flat, dense])
