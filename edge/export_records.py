@@ -243,6 +243,9 @@ class Calibration:
     warnings: tuple[str, ...]
 
 
+NO_BETTER_THAN_A_GUESS = "Doubtful: this is not shown to be better than always answering the most frequent class"
+
+
 @dataclass(frozen=True)
 class Reference:
     """The float Keras model's probabilities on the test images, which let a machine without TensorFlow judge files.
@@ -254,6 +257,8 @@ class Reference:
         test_sha256: SHA-256 of the test split.
         images: Number of test images.
         correct: Number of test images classified correctly.
+        doubtful: Whether it is not shown (95 %) to be right more often than always answering the commonest class, on the images
+            that `edgecnn bench` judges. None in manifests of earlier releases, and if there are no such images.
     """
 
     path: str
@@ -262,6 +267,7 @@ class Reference:
     test_sha256: str
     images: int
     correct: int
+    doubtful: bool | None = None
 
 
 @dataclass(frozen=True)

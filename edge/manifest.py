@@ -132,6 +132,7 @@ class DatasetRecord:
         fitted: How image files were fitted to one size; None if the pixels came as an array.
         split_off: How the test images were split off; None if the source has a test part.
         validation: The validation images, which are none of the training images; None if there are none.
+        learnt: Places of the test images, from 0, that are exact copies of training images. Empty in files of earlier releases.
     """
 
     name: str
@@ -141,6 +142,7 @@ class DatasetRecord:
     fitted: Fitted | None = inlined(Fitted)
     split_off: SplitOff | None = inlined(SplitOff)
     validation: Validation | None = inlined(Validation)
+    learnt: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,8 @@ class Accuracy:
         groups: Number of groups of images, which widen every interval; None if the images are independent.
         weight: Weight of an image in the intervals, 0 to 1: 1 without groups.
         conflicting: Number of copies with another label than the original.
+        learnt: Number of images skipped because they are exact copies of training images.
+        all_learnt: Whether no image was left without these, so that they are counted, and nothing is judged by them.
     """
 
     images: int
@@ -112,11 +114,13 @@ class Accuracy:
     groups: int | None = None
     weight: float = 1.0
     conflicting: int = 0
+    learnt: int = 0
+    all_learnt: bool = False
 
     @property
     def all_images(self) -> int:
         """Number of images, including those that do not count."""
-        return self.images + self.copies + self.chose
+        return self.images + self.copies + self.chose + self.learnt
 
     @property
     def accuracy(self) -> float:

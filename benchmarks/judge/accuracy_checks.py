@@ -16,6 +16,11 @@ _CONFIDENCE = 0.95
 # file that is never right on a class may have lost it, and does not pass.
 _LOST_CLASS_POINTS = 50.0
 
+ALL_LEARNT = (
+    "accuracy can't be judged: every test image is an exact copy of a training image, which the model may know by heart: give "
+    "images that it was not trained on"
+)
+
 
 @dataclass(frozen=True)
 class LimitCheck:
@@ -32,11 +37,21 @@ class LimitCheck:
     text: str
 
 
+def is_a_guess(right: Interval, commonest: float) -> bool:
+    """Return whether a model is not shown to be right more often than always answering the commonest class.
+
+    Args:
+        right: Share of images that it classifies correctly, with its interval.
+        commonest: Share of the most frequent class, 0 to 1.
+    """
+    return right.low <= commonest
+
+
 def nothing_to_judge_by(accuracy: Accuracy, reference: str) -> str | None:
-    """Return why a reference is worthless: it is not shown to be right more often than always guessing the commonest class."""
+    """Return why a reference is worthless: `is_a_guess`."""
     share = accuracy.reference_right
     commonest = max((of.images for of in accuracy.classes), default=0) / accuracy.images
-    if share is None or share.low > commonest:
+    if share is None or not is_a_guess(share, commonest):
         return None
     return (
         f"accuracy can't be judged: {reference}, the reference, is right on {share.estimate:.2%} of the images "

@@ -6,6 +6,7 @@ from typing import Final, Literal, get_args
 
 from edgecnn.benchmarks.judge.accuracy import Accuracy
 from edgecnn.benchmarks.judge.accuracy_checks import (
+    ALL_LEARNT,
     LimitCheck,
     agreement,
     brier_increase,
@@ -185,9 +186,9 @@ def judge(figures: Figures, budget: Budget, noise: tuple[Noise, ...] = (), polic
     Accuracy is judged by a test of non-inferiority: PASS if the whole interval of the drop lies within the limit, FAIL if
     all of it lies beyond, else UNDECIDED. The other limits on accuracy and p90 are judged the same way, by their bounds. If the
     reference is not shown to be right more often than a guess, the result is UNJUDGED, and also if a stored reference is not
-    where the file came from (`edgecnn.benchmarks.judge.stored_reference`). Noise makes the limit on p90 INVALID, because it
-    depends on times, unless p90 is within the limit however much the noise changed it; with `policy.strict`, noise is a
-    separate INVALID check.
+    where the file came from (`edgecnn.benchmarks.judge.stored_reference`), or every image is a copy of a training image. Noise
+    makes the limit on p90 INVALID, because it depends on times, unless p90 is within the limit however much the noise changed
+    it; with `policy.strict`, noise is a separate INVALID check.
 
     Raises:
         ValueError: If there is a limit on accuracy, but no accuracy.
@@ -238,6 +239,8 @@ def _side(within: bool, beyond: bool) -> Status:
 def accuracy_checks(accuracy: Accuracy, budget: Budget, reference: str, class_names: tuple[str, ...]) -> list[Check]:
     """Judge accuracy alone, as `judge` does: a check for each limit, and one for a lost class. Arguments: see `Figures`."""
     checks = []
+    if accuracy.all_learnt and budget.of_accuracy():
+        return [Check(UNJUDGED, ALL_LEARNT)]
     if budget.min_accuracy_percent is not None:
         checks.append(_check(minimum(accuracy, budget.min_accuracy_percent)))
     if not budget.beside_reference():

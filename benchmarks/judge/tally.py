@@ -116,8 +116,10 @@ class Tally:
         self._score += float(score.sum())
         self._squared_score += float((score**2).sum())
 
-    def accuracy(self, copies: int = 0, chose: int = 0, conflicting: int = 0) -> Accuracy:
-        """Return the counts. `copies`, with the `conflicting` ones, and `chose` are numbers of images that were not added.
+    def accuracy(
+        self, copies: int = 0, chose: int = 0, conflicting: int = 0, learnt: int = 0, all_learnt: bool = False
+    ) -> Accuracy:
+        """Return the counts. `copies`, with the `conflicting` ones, `chose` and `learnt` are numbers of images not added.
 
         Raises:
             ValueError: If no image was added.
@@ -158,6 +160,8 @@ class Tally:
             groups=None if self._group_sizes is None else len(self._group_sizes),
             weight=counts,
             conflicting=conflicting,
+            learnt=learnt,
+            all_learnt=all_learnt,
         )
 
     def _class_counts(self) -> tuple[ClassCounts, ...]:

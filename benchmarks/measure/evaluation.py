@@ -5,9 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgecnn.edge.data.pixel_digests import conflict_note, first_seen, pixel_digests
+import numpy as np
+
+from edgecnn.benchmarks.judge.accuracy_checks import is_a_guess
+from edgecnn.benchmarks.statistics import binomial
+from edgecnn.edge.data.pixel_digests import conflict_note, first_seen, learnt_note, pixel_digests
 from edgecnn.edge.data.splits import Split, chunks
 from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.export_records import NO_BETTER_THAN_A_GUESS
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import DatasetRecord
 from edgecnn.edge.model.interface import Interface
@@ -32,9 +37,10 @@ class Evaluation(Result):
         unverified: Why the file is unverified, or None.
         dataset: Record of the images.
         interface: Preprocessing, kind of output and class names, from the manifest or the user.
-        distinct: Number of different images, without copies.
+        distinct: Number of different images, without copies, also of training images.
         distinct_correct: Number of those classified correctly.
         conflicting: Number of copies with another label than the original.
+        commonest: Number of the different images in their most frequent class.
         notes: What else a reader must know, one sentence each; not in the JSON.
     """
 
@@ -50,6 +56,7 @@ class Evaluation(Result):
     distinct: int
     distinct_correct: int
     conflicting: int
+    commonest: int
     notes: tuple[str, ...] = unrecorded(())
 
     def to_text(self, width: int = WIDTH) -> str:
@@ -60,7 +67,15 @@ class Evaluation(Result):
             f"{self.file}: accuracy {self.accuracy:.4f} ({self.correct:,} of {counted(self.images, 'test image')}{distinct}), "
             f"loss {self.loss:.4f}, {self.runtime}"
         )
-        return "\n".join(paragraphs([line, *conflict_note(self.conflicting), *self.notes], width, "  "))
+        return "\n".join(paragraphs([line, *self.doubts(), *self.notes], width, "  "))
+
+    def doubts(self) -> list[str]:
+        """Return why the accuracy may mean less than it seems to, one sentence each; usually empty."""
+        notes = [*learnt_note(len(self.dataset.learnt), self.images), *conflict_note(self.conflicting)]
+        share = self.commonest / max(self.distinct, 1)
+        if self.distinct and is_a_guess(binomial.interval(self.distinct_correct, self.distinct), share):
+            notes.append(f"{NO_BETTER_THAN_A_GUESS}, which {share:.2%} of the images have.")
+        return notes
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,7 +100,7 @@ class Evaluations(Result):
             )
             for file in self.files
         ]
-        notes = [(file, note) for file in self.files for note in (*conflict_note(file.conflicting), *file.notes)]
+        notes = [(file, note) for file in self.files for note in (*file.doubts(), *file.notes)]
         told = [note for _, note in notes]
         # What is said of every file is said once.
         lines = [note if told.count(note) == len(self.files) else f"{Path(file.file).name}: {note}" for file, note in notes]
@@ -121,11 +136,14 @@ def evaluate(
     require_labels(file, len(classifier.class_names), test)
     right = distinct = distinct_right = conflicting = done = 0
     loss, seen = 0.0, dict[bytes, int]()
+    known = np.isin(np.arange(len(test.labels)), dataset.learnt)
+    by_class = np.zeros(len(classifier.class_names), np.int64)
     for images in chunks(test, on_progress=on_progress):
         labels = test.labels[done : done + len(images)]
         probabilities = classifier.judged_probabilities(images)
         hits = correct(probabilities, labels)
-        fresh, other_label = first_seen(pixel_digests(images), labels, seen)
+        fresh, other_label = first_seen(pixel_digests(images), labels, seen, known[done : done + len(images)])
+        by_class += np.bincount(labels[fresh], minlength=len(by_class))
         right, distinct_right = right + int(hits.sum()), distinct_right + int(hits[fresh].sum())
         distinct, conflicting = distinct + int(fresh.sum()), conflicting + int(other_label.sum())
         loss += cross_entropy(probabilities, labels) * len(labels)
@@ -143,6 +161,7 @@ def evaluate(
         distinct=distinct,
         distinct_correct=distinct_right,
         conflicting=conflicting,
+        commonest=int(by_class.max()),
     )
 
 

@@ -82,7 +82,7 @@ def extra_seconds(options: BenchOptions, costs: Sequence[FileCost], images: int)
     return total
 
 
-def classify(
+def classify(  # Longer than 50 lines: its arguments and their docs.
     processes: Sequence[ModelProcess],
     test: Split,
     reference: Sequence[Floats] | int,
@@ -91,10 +91,11 @@ def classify(
     on_progress: Steps,
     chosen: Sequence[bool] | None = None,
     groups: NDArray[np.int64] | None = None,
+    learnt: Sequence[int] = (),
 ) -> list[Accuracy]:
     """Let every process classify the test images, a chunk at a time: no image is decoded twice, and few are in memory.
 
-    Only the first of several images with the same pixels is counted.
+    Only the first of several images with the same pixels is counted, and no copy of a training image, unless all are.
 
     Args:
         processes: One process per candidate.
@@ -105,6 +106,7 @@ def classify(
         on_progress: Called with images done, images in all, and the step.
         chosen: For each process, whether half of the images chose the file: then only the other half judges it.
         groups: Number of each image's group (n,); None if images are independent.
+        learnt: Places of the images that are copies of training images.
 
     Raises:
         ConfigError: If no image is left to judge a file on.
@@ -113,13 +115,17 @@ def classify(
     chosen = chosen or [False] * len(processes)
     tallies = [Tally(classes, groups is not None) for _ in processes]
     seen: dict[bytes, int] = {}
-    done = copies = chose = conflicting = 0
+    known = np.isin(np.arange(images), learnt)
+    if all_learnt := bool(known.all()):
+        known[:] = False
+    done = chose = conflicting = 0
     for chunk in chunks(test):
         on_progress(done, images, f"classifying {images:,} test images")
         digests = pixel_digests(chunk)
-        fresh, other_label = first_seen(digests, test.labels[done : done + len(chunk)], seen)
+        part = slice(done, done + len(chunk))
+        fresh, other_label = first_seen(digests, test.labels[part], seen, known[part])
         held = fresh & held_out(digests)
-        copies, chose = copies + int((~fresh).sum()), chose + int((fresh & ~held).sum())
+        chose += int((fresh & ~held).sum())
         conflicting += int(other_label.sum())
         found = [process.ask(Classify(chunk)) for process in processes]
         places = done + np.arange(len(chunk))
@@ -131,7 +137,11 @@ def classify(
         done += len(chunk)
     if any(chosen) and chose == len(seen):
         raise ConfigError(f"all of these images chose a file, and none is left to judge it: name others with {field('data')}")
-    return [tally.accuracy(copies, chose if half else 0, conflicting) for tally, half in zip(tallies, chosen, strict=True)]
+    skipped = int(known.sum())
+    return [
+        tally.accuracy(images - len(seen) - skipped, chose if half else 0, conflicting, skipped, all_learnt)
+        for tally, half in zip(tallies, chosen, strict=True)
+    ]
 
 
 def measure_profile(process: ModelProcess, say: Callable[[str], None]) -> Profiled:

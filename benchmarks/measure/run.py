@@ -216,7 +216,16 @@ def _classify(lineup: Lineup, images: LabelledImages, processes: Sequence[ModelP
     reference = next(places) if stored is None else stored
     chosen = [file.artifact.mended is not None and file.artifact.mended.held_out > 0 for file in lineup.candidates]
     classes = len(lineup.class_names)
-    found = classify(processes, images.test, reference, classes, on_progress=on_progress, chosen=chosen, groups=images.groups)
+    found = classify(
+        processes,
+        images.test,
+        reference,
+        classes,
+        on_progress=on_progress,
+        chosen=chosen,
+        groups=images.groups,
+        learnt=images.record.learnt,
+    )
     if stored is not None:
         for file, accuracy in zip(lineup.candidates, found, strict=True):
             if not file.artifact.exported and (difference := differs(accuracy, tolerance_of(file.artifact))):

@@ -30,7 +30,7 @@ from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.reference_probabilities import load_reference
-from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.manifest import DatasetRecord, Manifest
 from edgecnn.edge.model.metrics import correct
 from edgecnn.edge.model.preprocess import Floats, Images
 from edgecnn.edge.records import to_json
@@ -110,7 +110,8 @@ def write_bundle(
             on_progress(f"computing the golden outputs of {name}")
             runtimes[name] = _write_golden(folder.model(name), vectors, scratch / golden_name(name))
         others = _write_others(folder, manifest, scratch)
-        _manifest_of(manifest, chosen, others, split, stored[kept], scratch / REFERENCE_NAME).save(scratch)
+        reference = _reference(manifest, split, stored[kept], scratch / REFERENCE_NAME)
+        _manifest_of(manifest, chosen, others, _record(manifest, split, kept), reference).save(scratch)
         on_progress(f"writing {path}")
         with staged(path) as part:
             _write_archive(part, scratch, folder.path, runtimes, others)
@@ -146,22 +147,32 @@ def _write_others(folder: ModelFolder, manifest: Manifest, scratch: Path) -> tup
     return others
 
 
-def _manifest_of(
-    manifest: Manifest, chosen: Sequence[str], others: tuple[ProgramFile, ...], split: Split, stored: Floats, file: Path
-) -> Manifest:
-    """Return the manifest of a bundle: with the chosen models and other files, its images and the reference's outputs."""
-    reference = Reference(
+def _record(manifest: Manifest, split: Split, kept: NDArray[np.int64]) -> DatasetRecord:
+    """Return the record of the images that were taken. The pixels are now an array, whatever they were before."""
+    learnt = tuple(np.flatnonzero(np.isin(kept, manifest.dataset.learnt)).tolist())
+    return replace(manifest.dataset, test_sha256=split.sha256, fitted=None, split_off=None, learnt=learnt)
+
+
+def _reference(manifest: Manifest, split: Split, stored: Floats, file: Path) -> Reference:
+    """Return the record of the reference's outputs, float32 (n, classes), for the images that were taken."""
+    return Reference(
         path=file.name,
         sha256=sha256(file.read_bytes()),
         source_sha256=manifest.keras_model().sha256,
         test_sha256=split.sha256,
         images=len(split.labels),
         correct=int(correct(stored, split.labels).sum()),
+        doubtful=manifest.reference.doubtful if manifest.reference else None,
     )
+
+
+def _manifest_of(
+    manifest: Manifest, chosen: Sequence[str], others: tuple[ProgramFile, ...], dataset: DatasetRecord, reference: Reference
+) -> Manifest:
+    """Return the manifest of a bundle: with the chosen models and other files, its images and the reference's outputs."""
     return replace(
         manifest,
-        # The pixels are now an array, whatever they were before.
-        dataset=replace(manifest.dataset, test_sha256=split.sha256, fitted=None, split_off=None),
+        dataset=dataset,
         reference=reference,
         artifacts=(manifest.keras_model(), *(artifact for artifact in manifest.artifacts if artifact.path in chosen)),
         for_programs=others,

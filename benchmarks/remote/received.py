@@ -23,7 +23,7 @@ from edgecnn.benchmarks.results.latency_summary import launch_percentile, summar
 from edgecnn.benchmarks.results.launch_noise import launch_noise
 from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.benchmarks.timing.latency import TIMED_REGION
-from edgecnn.edge.data.pixel_digests import distinct, first_seen, held_out
+from edgecnn.edge.data.pixel_digests import evidence, first_seen, held_out
 from edgecnn.edge.data.splits import CHUNK
 from edgecnn.edge.errors import ConfigError, EdgeCnnError
 from edgecnn.edge.folder.model_folder import ModelFolder
@@ -36,7 +36,19 @@ from edgecnn.edge.runtimes.installed import runtime_formats
 _OPTIONS = {
     "--" + item.name.removesuffix("_points").removesuffix("_percent").replace("_", "-"): item.name for item in fields(Budget)
 }
-_COUNTS = ("images", "correct", "reference_correct", "lost", "gained", "same_class", "copies", "chose", "groups", "conflicting")
+_COUNTS = (
+    "images",
+    "correct",
+    "reference_correct",
+    "lost",
+    "gained",
+    "same_class",
+    "copies",
+    "chose",
+    "groups",
+    "conflicting",
+    "learnt",
+)
 _CLASS_COUNTS = ("images", "correct", "reference_correct", "lost", "gained")
 # What follows from probabilities, of which a result has no more than these.
 _STATED = (
@@ -69,6 +81,8 @@ class Sent:
     every: NDArray[np.bool_]
     held_out: NDArray[np.bool_]
     conflicting: int
+    learnt: int
+    all_learnt: bool
     formats: tuple[str, ...]
     threads: tuple[int, ...]
     policy: Policy
@@ -103,14 +117,19 @@ def sent(bundle: Path, arguments: Sequence[str], budget: Path | None = None) -> 
             raise ConfigError(f"{bundle} is not a bundle: name one, or a folder with a manifest")
         test = models.test_images()
         stored = load_reference(models.path, manifest, test.labels)
-        every, digests = distinct(test)
+        learnt = manifest.dataset.learnt
+        all_learnt = len(learnt) == len(test.labels)
+        known = () if all_learnt else learnt
+        every, digests = evidence(test, known)
     return Sent(
         manifest=manifest,
         labels=np.asarray(test.labels),
         reference=stored.argmax(axis=1),
         every=every,
         held_out=every & held_out(digests),
-        conflicting=int(first_seen(digests, test.labels, {})[1].sum()),
+        conflicting=int(first_seen(digests, test.labels, {}, np.isin(np.arange(len(digests)), known))[1].sum()),
+        learnt=len(known),
+        all_learnt=all_learnt,
         formats=tuple(runtime_formats(given["runtime"])),
         threads=given["threads"],
         policy=Policy(tuple(given["allow"]), given["strict"]),
@@ -245,8 +264,8 @@ def _recounted(file: FileResult, of: Sent) -> Accuracy:
     one_hot, tally = np.eye(classes, dtype=np.float32), Tally(classes)
     for places in np.split(at, range(CHUNK, len(at), CHUNK)):
         tally.add(one_hot[candidate[places]], one_hot[of.reference[places]], of.labels[places], places)
-    copies, chose = len(of.labels) - int(of.every.sum()), int(of.every.sum()) - len(at)
-    found = tally.accuracy(copies, chose, of.conflicting)
+    copies, chose = len(of.labels) - int(of.every.sum()) - of.learnt, int(of.every.sum()) - len(at)
+    found = tally.accuracy(copies, chose, of.conflicting, of.learnt, of.all_learnt)
     if _counts(found) != _counts(stated):
         raise _unlike(f"{file.name} was judged on other images, or its counts contradict each other")
     return replace(found, **{name: getattr(stated, name) for name in _STATED})

@@ -5,14 +5,15 @@ in, and then belongs to its author. The first line of the part has its SHA-256, 
 """
 
 import re
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from edgecnn.benchmarks.report.markdown import escaped, table_row
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.edge.data.dataset import KERAS, SHIPPED
-from edgecnn.edge.export_records import Reference
+from edgecnn.edge.export_records import NO_BETTER_THAN_A_GUESS, Reference
 from edgecnn.edge.files import sha256
 from edgecnn.edge.folder.file_names import MANIFEST_NAME, MODEL_CARD_NAME
+from edgecnn.edge.formats import format_of
 from edgecnn.edge.manifest import Artifact, DatasetRecord, Manifest, TensorSpec
 from edgecnn.edge.model.interface import formula
 from edgecnn.edge.text import counted
@@ -155,13 +156,25 @@ def _source(record: DatasetRecord) -> str:
 
 
 def _evaluation(manifest: Manifest, exported: list[Artifact], distinct: tuple[int, int]) -> str:
-    record, reference = manifest.dataset, manifest.reference
-    lines = ["## Evaluation", "", f"- **SHA-256 of the test images and labels:** `{record.test_sha256}`"]
+    record, reference, what = manifest.dataset, manifest.reference, _what(manifest)
+    lines = ["## Evaluation", "", f"- **SHA-256 of the {what} and labels:** `{record.test_sha256}`"]
     if record.split_off:
         share = f"{record.split_off.test_share:.0%}"
-        lines.append(f"- **Test images:** {share} of each class, split off the same source as the training images.")
+        lines.append(f"- **{what.capitalize()}:** {share} of each class, split off the same source as the training images.")
+    if _may_know(manifest):
+        lines.append(
+            "- **Warning:** whether the model has learned these images is not known, since it was first trained elsewhere: its "
+            "accuracy on them may be no test."
+        )
+    if record.learnt and reference:
+        lines.append(
+            f"- **Warning:** {len(record.learnt):,} of these {reference.images:,} images are exact copies of training images, "
+            "which the model may know by heart: accuracy on them proves nothing."
+        )
     if reference:
-        lines.append(f"- **Accuracy of the float Keras model:** {_accuracy(reference, *distinct)}.")
+        lines.append(f"- **Accuracy of the float Keras model:** {_accuracy(reference, what, *distinct)}.")
+    if reference and reference.doubtful:
+        lines.append(f"- {NO_BETTER_THAN_A_GUESS}.")
     lines += [
         "- **The exported files** were compared with it on the same images before they were written:",
         "",
@@ -189,12 +202,24 @@ def _chosen(artifact: Artifact) -> str:
     return f"{text}."
 
 
-def _accuracy(reference: Reference, images: int, correct: int) -> str:
+def _what(manifest: Manifest) -> str:
+    """Return what the card calls the images of its accuracy: no test images if the model may have learned them."""
+    return "images" if manifest.dataset.learnt or _may_know(manifest) else "test images"
+
+
+def _may_know(manifest: Manifest) -> bool:
+    """Return whether nobody knows what a model has learned: it, or what its training began with, came as a file."""
+    made = manifest.provenance.train_config
+    began = (made.get(name, "") for name in ("model", "transfer"))
+    return not made or "weights" in made or any(format_of(Path(file)) for file in began)
+
+
+def _accuracy(reference: Reference, what: str, images: int, correct: int) -> str:
     right = binomial.interval(correct, images)
     share, low, high = (f"{100 * value:.2f}" for value in (right.estimate, right.low, right.high))
-    copies = reference.images - images
-    kind = "distinct test images" if copies else "test images"
-    rest = f". The other {copies:,} have the same pixels as one of them and do not count" if copies else ""
+    others = reference.images - images
+    kind = f"distinct {what}" if others else what
+    rest = f". The other {others:,} have the same pixels as one of them or a training image, and do not count" if others else ""
     return f"{share} % ({correct:,} of {images:,} {kind}; 95 % interval {low} to {high} %){rest}"
 
 
@@ -206,9 +231,11 @@ def _files(artifacts: list[Artifact]) -> str:
 
 
 def _limits(manifest: Manifest) -> str:
+    what = _what(manifest)
+    tried = f"tested on the {what}" if what != "images" else "tried on images"
     return f"""## Limitations
 
-- The model was tested on the test images of {escaped(manifest.dataset.name)} alone, not with another camera, light or place.
+- The model was {tried} of {escaped(manifest.dataset.name)} alone, not with another camera, light or place.
 - It gives one of its {len(manifest.class_names)} classes for any image, also for one that shows none of them.
 - It was not tested for images that are made to deceive it, or for how its mistakes fall on different groups of people.
 - Latency and memory depend on the device and are not in this card.

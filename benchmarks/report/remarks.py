@@ -7,7 +7,7 @@ from edgecnn.benchmarks.judge.gate import PASS, UNJUDGED
 from edgecnn.benchmarks.machine.noise import OTHERS_CORES
 from edgecnn.benchmarks.results.no_faster import TimedFile, no_faster_than_float
 from edgecnn.benchmarks.results.records import FileResult, Report
-from edgecnn.edge.data.pixel_digests import conflict_note
+from edgecnn.edge.data.pixel_digests import conflict_note, learnt_note
 from edgecnn.edge.export_records import FASTER
 
 # Of the reasons why times are unstable: most machines have one, which shows in every file.
@@ -61,6 +61,8 @@ def _counted_images(report: Report) -> list[str]:
         lines.append(
             f"{copies:,} test images have the pixels of an earlier one: they are no further evidence and do not count."
         )
+    if judged and report.dataset:
+        lines += learnt_note(len(report.dataset.learnt), judged[0][1].all_images)
     if judged:
         lines += conflict_note(judged[0][1].conflicting)
     if judged and (groups := judged[0][1].groups):

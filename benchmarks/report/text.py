@@ -213,6 +213,8 @@ def _answers(accuracy: Accuracy) -> dict[str, object]:
         "copies": accuracy.copies,
         "chose": accuracy.chose,
         "conflicting": accuracy.conflicting,
+        "learnt": accuracy.learnt,
+        "all_learnt": accuracy.all_learnt,
     }
 
 

@@ -95,7 +95,7 @@ def _report(found: Any, named: str) -> Report:
         raise ArtifactError(f"{named} is not a result: {_NAME_ONE}")
     if type(found["schema"]) is int and found["schema"] > SCHEMA:
         raise ArtifactError(f"{named} has schema {found['schema']}, but this edgecnn reads {SCHEMA}: update edgecnn")
-    if found["schema"] in (2, 3, 4):
+    if found["schema"] in (2, 3, 4, 5):
         with parsing(f"{named} is damaged", _MEASURE_AGAIN):
             found = {**_from_4(_from_2(found) if found["schema"] == 2 else found), "schema": SCHEMA}
     report = from_value(Report, found, named, SCHEMA)

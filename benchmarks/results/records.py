@@ -20,7 +20,7 @@ from edgecnn.edge.manifest import Artifact, DatasetRecord
 from edgecnn.edge.result import Result
 from edgecnn.edge.text import WIDTH
 
-SCHEMA = 5
+SCHEMA = 6
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,8 @@ class Worker:
         self._stopwatch = Stopwatch(self._runtime.run, self._singles)
         warm_up = self._warm_up()
         limit_time(0)
+        if self._classifier and self._classifier.interface.output == "logits" and request.images is not None:
+            self._classifier.probabilities(request.images[:1])  # Whether it gives logits is doubted by what it gives.
         batch = self._batch()
         self.opened = Opened(
             runtime=f"{self._runtime.name} {self._runtime.version}",

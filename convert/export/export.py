@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.convert.export.config import ExportConfig
-from edgecnn.convert.export.export_job import Card, ExportJob
+from edgecnn.convert.export.export_job import Card, ExportJob, Guess
 from edgecnn.convert.export.file_exporter import FileExporter
 from edgecnn.convert.export.keep_accuracy import Judge, judged_images
 from edgecnn.convert.export.program_files import write_program_files
@@ -23,7 +23,7 @@ from edgecnn.convert.keras.manifest import earlier_manifest, keras_manifest
 from edgecnn.convert.keras.runtime import KerasRuntime
 from edgecnn.convert.training.model.custom_model import needed_modules
 from edgecnn.edge.data.dataset import Dataset
-from edgecnn.edge.data.pixel_digests import distinct
+from edgecnn.edge.data.pixel_digests import evidence
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.export_records import Reference
 from edgecnn.edge.files import read_bytes, sha256
@@ -57,6 +57,7 @@ def export(
     judge: Judge | None = None,
     tuning: Tuning | None = None,
     card: Card | None = None,
+    is_a_guess: Guess | None = None,
     on_step: Callable[[str], None] = lambda text: None,
 ) -> Manifest:
     """Write the exported files, `reference.npy` and `manifest.json` next to the Keras model, and return the manifest.
@@ -75,6 +76,7 @@ def export(
         judge: Layers of a quantized file that it does not pass go back to float until it does. None to take them as they come.
         tuning: How to find which layers of an int8 file stay float for the least cost. None for no such file.
         card: Function that writes the model card into the same folder. None for no card.
+        is_a_guess: Function that says whether the Keras model is no better than a guess. None to say nothing of it.
         on_step: Gets a line for each step.
 
     Raises:
@@ -87,7 +89,7 @@ def export(
     source, runtime, keras = _opened(model_path, dataset, interface, trust)
     folder = export_folder(source, out)
     manifest = source.manifest or _first_manifest(source, keras, dataset, trust, folder)
-    job = ExportJob(source, runtime, keras, dataset, config, folder, manifest, judge, tuning, card, on_step)
+    job = ExportJob(source, runtime, keras, dataset, config, folder, manifest, judge, tuning, card, is_a_guess, on_step)
     _require_fit(job)
     with locked(folder):
         manifest = Manifest.load(folder) if source.manifest else _first_manifest(source, keras, dataset, trust, folder)
@@ -126,10 +128,11 @@ def _write(job: ExportJob) -> Manifest:
     job.on_step(f"Keras on {counted(job.dataset.test.labels, 'test image')}")
     probabilities = job.keras.split_probabilities(job.dataset.test)
     judge = job.tuning.judge if job.tuning else job.judge
-    images = judged_images(judge, job.dataset.test, probabilities) if judge else None
+    images = judged_images(judge, job.dataset.test, probabilities, job.dataset.learnt) if judge else None
+    every = images.every if images else evidence(job.dataset.test, job.dataset.learnt)[0]
     exporter = FileExporter(job, probabilities, images)
     made = [exporter.make(model_format, precision) for model_format, precision in job.config.files()]
-    reference, stored = _reference(probabilities, job.source, job.dataset)
+    reference, stored = _reference(probabilities, job, every)
     if job.tuning and images:
         for model_format in job.config.formats:
             plain = [one for one in made if one[0].format == model_format]
@@ -152,11 +155,12 @@ def _write(job: ExportJob) -> Manifest:
                 save_tried(new / f"{artifact.path}.png", artifact.tuned, artifact.path)
         (new / REFERENCE_NAME).write_bytes(stored)
         kept = tuple(artifact for artifact in job.manifest.artifacts if artifact.path not in gone)
-        manifest = replace(job.manifest, provenance=provenance, reference=reference, artifacts=kept)
+        dataset = replace(job.manifest.dataset, learnt=job.dataset.learnt)  # An earlier release did not look for them.
+        manifest = replace(job.manifest, dataset=dataset, provenance=provenance, reference=reference, artifacts=kept)
         manifest = manifest.with_artifacts(*(artifact for artifact, _ in made))
         manifest, outdated = write_program_files(new, manifest, job)
         manifest.save(new)
-        _write_card(new, manifest, job, probabilities, distinct(job.dataset.test)[0] if images is None else images.every)
+        _write_card(new, manifest, job, probabilities, every)
     for name in (*gone, *outdated):
         (job.folder / name).unlink(missing_ok=True)
         (job.folder / f"{name}.png").unlink(missing_ok=True)
@@ -198,7 +202,9 @@ def _is_intact(path: Path, known: str) -> bool:
 
 
 def _write_card(folder: Path, manifest: Manifest, job: ExportJob, probabilities: Floats, every: NDArray[np.bool_]) -> None:
-    """Write the model card; `every` tells which test images are no copies, and alone are evidence."""
+    """Write the model card; `every` tells which test images are evidence. If none is, the card says so of all distinct ones."""
+    if not every.any():
+        every = evidence(job.dataset.test, ())[0]
     path = job.folder / MODEL_CARD_NAME
     earlier = read_bytes(path, _MOST_CARD_BYTES).decode(errors="replace") if path.exists() else None
     right = correct(probabilities, job.dataset.test.labels)[every]
@@ -260,10 +266,13 @@ def _first_manifest(source: ModelFile, keras: Classifier, dataset: Dataset, trus
     return earlier if model == manifest else manifest
 
 
-def _reference(probabilities: Floats, source: ModelFile, dataset: Dataset) -> tuple[Reference, bytes]:
-    """Return the record of Keras's probabilities, and the file."""
+def _reference(probabilities: Floats, job: ExportJob, every: NDArray[np.bool_]) -> tuple[Reference, bytes]:
+    """Return the record of Keras's probabilities, and the file; of the test images, `every` (n,) are evidence."""
     buffer = io.BytesIO()
     np.save(buffer, probabilities, allow_pickle=False)
     data = buffer.getvalue()
-    right = int(correct(probabilities, dataset.test.labels).sum())
-    return Reference(REFERENCE_NAME, sha256(data), sha256(source.data), dataset.test.sha256, len(probabilities), right), data
+    test = job.dataset.test
+    right = int(correct(probabilities, test.labels).sum())
+    doubtful = job.is_a_guess(probabilities[every], test.labels[every]) if job.is_a_guess and every.any() else None
+    hashes = sha256(data), sha256(job.source.data), test.sha256
+    return Reference(REFERENCE_NAME, *hashes, len(probabilities), right, doubtful), data

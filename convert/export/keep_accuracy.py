@@ -1,12 +1,12 @@
 """Decides whether a quantized file is accurate enough, and on which images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.data.pixel_digests import distinct, held_out
+from edgecnn.edge.data.pixel_digests import evidence, held_out
 from edgecnn.edge.data.splits import Labels, Split
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.model.metrics import correct
@@ -38,7 +38,7 @@ class Judge:
 
 @dataclass(frozen=True, eq=False)
 class JudgedImages:
-    """Masks over the test images, bool (n,), without copies of others.
+    """Masks over the test images, bool (n,), without copies of others and of training images.
 
     Attributes:
         every: All of them; they judge a file that nothing chose.
@@ -51,18 +51,21 @@ class JudgedImages:
     held_out: NDArray[np.bool_] | None
 
 
-def judged_images(judge: Judge, test: Split, reference: Floats) -> JudgedImages:
+def judged_images(judge: Judge, test: Split, reference: Floats, learnt: Sequence[int] = ()) -> JudgedImages:
     """Split the test images; half are held out if a file could lose three of that half and still pass.
 
     Args:
         judge: Judge whose limit applies.
         test: The images, read a chunk at a time.
         reference: Keras's probabilities for them (n, classes).
+        learnt: Places of those that are copies of training images.
 
     Raises:
-        UnfitReference: If not even Keras's own answers would pass.
+        UnfitReference: If not even Keras's own answers would pass, or every image is a copy of a training image.
     """
-    every, digests = distinct(test)
+    every, digests = evidence(test, learnt)
+    if len(test.labels) and not every.any():
+        raise UnfitReference("every test image is an exact copy of a training image: give images that it was not trained on")
     keras = reference[every]
     if objection := judge.objection(keras, keras, test.labels[every]):
         raise UnfitReference(

@@ -19,6 +19,9 @@ from edgecnn.edge.runtimes.base import installed_version
 from edgecnn.edge.temporary import libraries_folder
 from edgecnn.edge.text import counted
 
+# TensorFlow's operations that change the form of numbers, not what they are.
+_PASSING = ("Cast", "Identity", "Reshape", "Squeeze", "StopGradient")
+
 
 def load_from_bytes(data: bytes, origin: str, trust: tuple[str, ...] = (), training: bool = False) -> Any:
     """Return the Keras model from the bytes of a .keras file, so that the loaded bytes are the hashed ones.
@@ -130,6 +133,14 @@ def open_model(
     except RuntimeError:
         pass  # It is already running (training, export), where nothing is timed.
     return KerasRuntime(load_from_bytes(data, "the .keras file", trust))
+
+
+def last_operator(data: bytes, model: Any) -> str | None:
+    """Return the operation that makes the output. See `edgecnn.edge.inference.model_interface.require_stated_output`."""
+    operation = model.call.get_concrete_function().graph.outputs[0].op
+    while operation.type in _PASSING and operation.inputs:
+        operation = operation.inputs[0].op
+    return str(operation.type)
 
 
 def _declared_input(model: Any) -> TensorSpec:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from edgecnn.convert.training.config import TrainConfig
+from edgecnn.edge.data.pixel_digests import learnt_note
 from edgecnn.edge.manifest import DatasetRecord, Output, Preprocessing
 from edgecnn.edge.records import unrecorded
 from edgecnn.edge.result import Result
@@ -140,6 +141,7 @@ class TrainResult(Result):
         lines = [
             f"{self.path}: accuracy {self.test_accuracy:.4f}, loss {self.test_loss:.4f} on "
             f"{counted(self.test_images, 'test image')}",
+            *learnt_note(len(self.dataset.learnt), self.test_images),
             f"{counted(self.parameters, 'parameter')} ({self.trainable_parameters:,} trainable), "
             f"{counted(self.history, 'epoch')} in {self.seconds:.0f} s, seed {self.config.seed}",
             f"Kept: {self.kept()}",

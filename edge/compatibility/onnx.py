@@ -4,6 +4,7 @@ A device has no onnx package: fields of a Protocol Buffer are found by their num
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,8 +16,13 @@ ONNX_DOMAIN = "ai.onnx"
 # Field numbers in the messages of onnx.proto.
 _MODEL_IR_VERSION, _MODEL_GRAPH, _MODEL_OPSET_IMPORT = 1, 7, 8
 _OPSET_DOMAIN, _OPSET_VERSION = 1, 2
-_GRAPH_NODE = 1
-_NODE_OP_TYPE = 4
+_GRAPH_NODE, _GRAPH_OUTPUT = 1, 12
+_NODE_INPUT, _NODE_OUTPUT, _NODE_OP_TYPE = 1, 2, 4
+_VALUE_NAME = 1
+
+# They change the form of numbers, not what they are.
+_PASSING_TEXT = "Cast DequantizeLinear Flatten Identity QuantizeLinear Reshape Squeeze Transpose Unsqueeze"
+_PASSING = frozenset(_PASSING_TEXT.encode().split())
 
 
 # Each release of ONNX Runtime, its highest opset of ai.onnx and its highest IR version. Sources: the table "ONNX opset
@@ -121,7 +127,33 @@ def read_needs(data: bytes) -> OnnxNeeds:
 
 
 def _quantizes(node: int | memoryview) -> bool:
-    if isinstance(node, int):
-        raise ValueError("a node is a number")
-    types = (value for number, value in fields(node) if number == _NODE_OP_TYPE)
-    return any(not isinstance(value, int) and bytes(value) == b"QuantizeLinear" for value in types)
+    return b"QuantizeLinear" in _texts(node, _NODE_OP_TYPE)
+
+
+def last_operator(data: bytes, model: object) -> str | None:
+    """Return the operator that makes the first output; None if the bytes can't be read, or an input is the output.
+
+    See `edgecnn.edge.inference.model_interface.require_stated_output`; `model` is not needed.
+    """
+    with suppress(ValueError, IndexError, StopIteration):  # ONNX Runtime, which reads it too, says what is wrong with it.
+        graph = next(value for number, value in fields(memoryview(data)) if number == _MODEL_GRAPH)
+        parts = [(number, value) for number, value in fields(_message(graph)) if number in (_GRAPH_NODE, _GRAPH_OUTPUT)]
+        wanted = next(_texts(value, _VALUE_NAME)[0] for number, value in parts if number == _GRAPH_OUTPUT)
+        nodes = [_message(value) for number, value in parts if number == _GRAPH_NODE]
+        for node in reversed(nodes):  # Each stands behind those whose outputs it reads.
+            if wanted in _texts(node, _NODE_OUTPUT):
+                (kind,) = _texts(node, _NODE_OP_TYPE)
+                if kind not in _PASSING:
+                    return kind.decode(errors="replace")
+                wanted = _texts(node, _NODE_INPUT)[0]
+    return None
+
+
+def _message(value: int | memoryview) -> memoryview:
+    if isinstance(value, int):
+        raise ValueError("a message is a number")
+    return value
+
+
+def _texts(message: int | memoryview, wanted: int) -> list[bytes]:
+    return [bytes(_message(value)) for number, value in fields(_message(message)) if number == wanted]

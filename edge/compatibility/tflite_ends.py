@@ -1,17 +1,25 @@
-"""How a .tflite file's input and output are quantized, read from its bytes: not every runtime of these files reports it."""
+"""The ends of a .tflite file, read from its bytes: how they are quantized, and which operator makes the output.
+
+Not every runtime of these files reports it.
+"""
 
 import struct
+from contextlib import suppress
 
 from edgecnn.edge.compatibility.flatbuffer import Table, root
+from edgecnn.edge.compatibility.tflite_operators import operator_name
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.manifest import Quantization
 from edgecnn.edge.parsing import parsing
 
 # Positions of the fields in the tables of schema.fbs.
-_MODEL_SUBGRAPHS = 2
-_SUBGRAPH_TENSORS, _SUBGRAPH_INPUTS, _SUBGRAPH_OUTPUTS = 0, 1, 2
+_MODEL_OPERATOR_CODES, _MODEL_SUBGRAPHS = 1, 2
+_SUBGRAPH_TENSORS, _SUBGRAPH_INPUTS, _SUBGRAPH_OUTPUTS, _SUBGRAPH_OPERATORS = 0, 1, 2, 3
+_OPERATOR_CODE, _OPERATOR_INPUTS, _OPERATOR_OUTPUTS = 0, 1, 2
 _TENSOR_QUANTIZATION = 4
 _QUANTIZATION_SCALE, _QUANTIZATION_ZERO_POINT, _QUANTIZATION_AXIS = 2, 3, 6
+# They change the form of numbers, not what they are.
+_PASSING = ("CAST", "DEQUANTIZE", "EXPAND_DIMS", "QUANTIZE", "RESHAPE", "SQUEEZE", "TRANSPOSE")
 
 
 def tflite_ends(data: bytes) -> tuple[Quantization | None, Quantization | None]:
@@ -31,6 +39,32 @@ def tflite_ends(data: bytes) -> tuple[Quantization | None, Quantization | None]:
         tensors = graphs[0].tables(_SUBGRAPH_TENSORS)
         found = [_quantization(tensors[end[0]]) for end in ends]
         return found[0], found[1]
+
+
+def last_operator(data: bytes, model: object) -> str | None:
+    """Return the operator that makes the output; None if several graphs end differently, or the bytes can't be read.
+
+    See `edgecnn.edge.inference.model_interface.require_stated_output`; `model` is not needed.
+    """
+    with suppress(ValueError, IndexError, struct.error):  # The runtime, which reads it too, says what is wrong with it.
+        names = [operator_name(code) for code in root(data).tables(_MODEL_OPERATOR_CODES)]
+        found = {_last(graph, names) for graph in root(data).tables(_MODEL_SUBGRAPHS)}
+        return found.pop() if len(found) == 1 else None
+    return None
+
+
+def _last(graph: Table, names: list[str]) -> str | None:
+    operators = [
+        (names[table.u32(_OPERATOR_CODE, 0)], table.u32s(_OPERATOR_INPUTS), table.u32s(_OPERATOR_OUTPUTS))
+        for table in graph.tables(_SUBGRAPH_OPERATORS)
+    ]
+    wanted = graph.u32s(_SUBGRAPH_OUTPUTS)[0]
+    for name, inputs, outputs in reversed(operators):  # They are in the order in which they run.
+        if wanted in outputs:
+            if name not in _PASSING:
+                return name
+            wanted = inputs[0]
+    return None
 
 
 def _quantization(tensor: Table) -> Quantization | None:

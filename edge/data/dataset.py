@@ -15,6 +15,7 @@ from edgecnn.edge.data.image_file import background
 from edgecnn.edge.data.image_folder import LABELS_NAME, has_parts, load_image_folder, validation_folder
 from edgecnn.edge.data.named_sets import MNIST, REGISTERED, load_keras_set, load_shipped
 from edgecnn.edge.data.npz import has_validation_arrays, load_npz
+from edgecnn.edge.data.pixel_digests import learnt_images
 from edgecnn.edge.data.splits import Part, Split, Subset, drawn_evenly
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.folder.file_names import BUNDLE_SUFFIX
@@ -86,6 +87,11 @@ class Dataset:
         sample = self.train.images(np.unique(np.linspace(0, count - 1, _SAMPLE).astype(np.int64)))
         return ImageRule("digit" if self.source == SHIPPED else "letterbox", background(sample))
 
+    @cached_property
+    def learnt(self) -> tuple[int, ...]:
+        """Places of the test images that are exact copies of training images: see `learnt_images`."""
+        return () if self.source == SHIPPED else learnt_images(self.train, self.test)  # MNIST has none.
+
     def record(self) -> DatasetRecord:
         """Return what is needed to load these images again. The first call reads all of them to hash them."""
         return DatasetRecord(
@@ -96,6 +102,7 @@ class Dataset:
             Fitted(self.train.shape, self.fit) if self.fit else None,
             self.split_off,
             Validation(self.val.sha256, self.val_share, self.val_seed) if self.val else None,
+            self.learnt,
         )
 
     def describe(self) -> str:
@@ -151,7 +158,7 @@ def load_dataset(
     if found.kind == KERAS:
         train, test, names = load_keras_set(found.name)
         return _with_validation(_checked(found, train, test, options, model=model, names=names), found, options)
-    dataset = _checked(found, _part(found, "train"), _part(found, "test"), options, model=model)
+    dataset = _checked(found, load_part(found, "train"), load_part(found, "test"), options, model=model)
     return _with_validation(dataset, found, options)
 
 
@@ -165,7 +172,7 @@ def _with_validation(dataset: Dataset, found: "Found", options: FolderOptions) -
     if has_validation(found):
         if options.val_share is not None:
             raise ConfigError(f"{found.path} has its own x_val: omit {field('val_share')}")
-        val = _part(found, "val")
+        val = load_part(found, "val")
         _require_fitting(found.path, "validation", val, dataset.train)
         return replace(dataset, val=val)
     if options.val_share is None:
@@ -191,7 +198,7 @@ def load_test(data: str | Path | None = None, options: FolderOptions = NO_OPTION
     if found.kind == IMAGES:
         return load_image_folder(found.path, options, model, ("test",)).splits["test"]
     options.require_none(str(data or MNIST), model)
-    return load_keras_set(found.name)[1] if found.kind == KERAS else _part(found, "test")
+    return load_keras_set(found.name)[1] if found.kind == KERAS else load_part(found, "test")
 
 
 @dataclass(frozen=True)
@@ -224,7 +231,8 @@ def find(data: str | Path | None) -> Found:
     )
 
 
-def _part(found: Found, part: Part) -> Split:
+def load_part(found: Found, part: Part) -> Split:
+    """Load a part of a dataset that is no folder of images, nor one that Keras downloads. Errors: `load_dataset`."""
     if found.kind == SHIPPED:
         return load_shipped(part)
     return load_idx(found.path, part) if found.kind == IDX else load_npz(found.path, part)

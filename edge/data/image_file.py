@@ -123,12 +123,10 @@ def fit_image(
         raise ValueError(f"pixels must be uint8 (height, width, 1 or 3), got {pixels.dtype} {pixels.shape}")
     height, width, channels = shape
     if channels < pixels.shape[2]:
-        pillow = load_pillow()
-        pixels = np.array(pillow.fromarray(pixels).convert("L"))[..., np.newaxis]
+        pixels = np.array(load_pillow().fromarray(pixels).convert("L"))[..., np.newaxis]
     elif channels > pixels.shape[2]:
         pixels = np.repeat(pixels, channels, axis=2)
-    rule = preprocessing
-    return _by_rule(pixels, (height, width), rule.fit, rule.background, name=name, polarity=polarity)
+    return _by_rule(pixels, (height, width), preprocessing.fit, preprocessing.background, name=name, polarity=polarity)
 
 
 def read_pixels(path: Path, remedy: str) -> tuple[Images, bool]:
@@ -222,17 +220,19 @@ def _open(
         if target:
             _decode_smaller(opened, *target)
         opened.load()
-        return pil_pixels(opened, mode), grey
+        return pil_pixels(opened, mode, name), grey
 
 
-def pil_pixels(file: Any, mode: str) -> Images:
+def pil_pixels(file: Any, mode: str, name: str) -> Images:
     """Return a loaded PIL image as uint8 (h, w, 1 for `L` or 3 for `RGB`), upright; transparency becomes white."""
-    pillow = load_pillow()
+    pillow, picture = load_pillow(), file
+    if file.mode.startswith(("I", "F")) or hasattr(file, "tag_v2"):
+        from edgecnn.edge.model.deep_pixels import eight_bits  # noqa: PLC0415 - Few pictures need it.
+
+        picture = eight_bits(file, name)
     # ImageOps.exif_transpose would also write the EXIF data again, and refuse pictures whose other tags are odd.
     turn = _TURNS.get(file.getexif().get(_ORIENTATION))
-    picture = file.transpose(pillow.Transpose[turn]) if turn else file
-    if picture.mode.startswith("I"):  # 16 bits per pixel: convert() would clip at 255.
-        picture = pillow.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
+    picture = picture.transpose(pillow.Transpose[turn]) if turn else picture
     if "A" in picture.getbands() or "transparency" in picture.info:
         picture = picture if picture.mode == "RGBA" else picture.convert("RGBA")
         white = pillow.new("RGBA", picture.size, "white")
@@ -282,7 +282,7 @@ def _orientation(file: Any) -> int:
 
 
 def _is_grey(file: Any) -> bool:
-    return file.mode in ("1", "L", "LA", "La") or file.mode.startswith("I")
+    return file.mode in ("1", "L", "LA", "La") or file.mode.startswith(("I", "F"))
 
 
 def load_pillow() -> Any:

@@ -1,12 +1,12 @@
 """The result of an export as text."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 
 from edgecnn.edge.anatomy.network import layer_label
-from edgecnn.edge.export_records import Folded, Mended, Parity, Reference, Setting, Settings, Tuned
+from edgecnn.edge.data.pixel_digests import learnt_note
+from edgecnn.edge.export_records import NO_BETTER_THAN_A_GUESS, Folded, Mended, Parity, Reference, Setting, Settings, Tuned
 from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.manifest import Artifact, Manifest
 from edgecnn.edge.model.interface import formula
@@ -86,11 +86,9 @@ def _keras_text(manifest: Manifest, reference: Reference) -> str:
         f"({reference.correct / reference.images:.2%}). Pixels go in as {formula(manifest.preprocessing)}; the outputs are "
         f"{manifest.output} of {names}{f' and {more} more' if more > 0 else ''}."
     )
-    chance = 1 / len(manifest.class_names)
-    deviation = math.sqrt(reference.images * chance * (1 - chance))
-    if reference.correct <= reference.images * chance + 3 * deviation:
-        text += " Doubtful: this is no better than chance. Check how the model takes pixels, and the order of its classes."
-    return text
+    if reference.doubtful:
+        text += f" {NO_BETTER_THAN_A_GUESS}. Check how the model takes pixels, and the order of its classes."
+    return " ".join([text, *learnt_note(len(manifest.dataset.learnt), reference.images)])
 
 
 def _chosen_text(artifact: Artifact) -> str:

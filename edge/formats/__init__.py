@@ -8,6 +8,7 @@ so that a new runtime is one module and one row:
 | `Runtime.module` | `import_library()` and `open_model(...)`: `edgecnn.edge.runtimes.base` |
 | `Runtime.profiler` | `profile_ops(...)` and `CAVEAT`: `edgecnn.benchmarks.timing.profile` |
 | `Format.anatomy` | `read_network(...)`: `edgecnn.edge.anatomy.network` |
+| `Format.ending` | `last_operator(data, model)`: `edgecnn.edge.inference.model_interface` |
 | `Format.requirements` | `read_needs(...)` and `RELEASES`: `edgecnn.edge.compatibility.requirements` |
 | `Format.converter` | `converter(...)`: `edgecnn.convert.export.converters` |
 | `Format.describer` | `described(...)`: `edgecnn.convert.export.description` |

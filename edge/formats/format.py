@@ -42,6 +42,7 @@ class Format(NamedTuple):
         trusted: Whether a file may need Python modules that define its layers; their code then runs.
         reader: Package that reads its layers; None if edgecnn can't read them.
         anatomy: Module that reads a file's layers; None if edgecnn can't read them.
+        ending: Module that reads which operator makes a file's output; None if edgecnn can't read it.
         requirements: Module that reads which release of a runtime a file needs; None if no device runs it, or nobody lists it.
         converter: Module that writes its files; None if edgecnn writes none.
         describer: Module that writes a description into its files; None if they have no place for one.
@@ -64,6 +65,7 @@ class Format(NamedTuple):
     trusted: bool = False
     calibrations: tuple[CalibrationName, ...] = ()
     io: tuple[IoName, ...] = ("float32",)
+    ending: str | None = None
     requirements: str | None = None
     converter: str | None = None
     describer: str | None = None
@@ -98,6 +100,7 @@ FORMATS = {
             trusted=True,
             reader=TENSORFLOW,
             anatomy="edgecnn.convert.keras.summary",
+            ending="edgecnn.convert.keras.runtime",
         ),
         Format(
             "tflite",
@@ -110,6 +113,7 @@ FORMATS = {
             signatures=True,
             reader=LITERT,
             anatomy="edgecnn.edge.anatomy.tflite",
+            ending="edgecnn.edge.compatibility.tflite_ends",
             requirements="edgecnn.edge.compatibility.tflite",
             converter="edgecnn.convert.tflite.converter",
             describer="edgecnn.convert.tflite.metadata",
@@ -124,6 +128,7 @@ FORMATS = {
             calibrations=("minmax", "entropy", "percentile"),
             reader=Package("onnx", "onnx", WORKSTATION),
             anatomy="edgecnn.edge.anatomy.onnx",
+            ending="edgecnn.edge.compatibility.onnx",
             requirements="edgecnn.edge.compatibility.onnx",
             converter="edgecnn.convert.onnx.converter",
             describer="edgecnn.convert.onnx.metadata",
@@ -137,6 +142,7 @@ FORMATS = {
             precisions=("float32", "int8"),
             calibrations=("minmax",),
             mark=Mark(0, b"PK\x03\x04", "not a zip archive", "zip -0 model.ncnn.param and model.ncnn.bin as NAME.ncnn"),
+            ending="edgecnn.edge.runtimes.ncnn_file",
             converter="edgecnn.convert.ncnn.converter",
             pair="edgecnn.convert.diagnosis.ncnn",
             made_with=("tf2onnx", "pnnx", "ncnn"),

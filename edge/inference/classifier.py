@@ -12,10 +12,10 @@ from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.inference.independence import Independence
 from edgecnn.edge.inference.int8_fast_path import single_image
-from edgecnn.edge.inference.model_interface import class_names_of, interface_of
+from edgecnn.edge.inference.model_interface import class_names_of, interface_of, require_stated_output
 from edgecnn.edge.model.interface import Interface, as_interface, require_channels
 from edgecnn.edge.model.layout import image_layout, output_columns
-from edgecnn.edge.model.preprocess import Floats, Images, input_table, range_doubt, to_input, to_probabilities
+from edgecnn.edge.model.preprocess import Floats, Images, input_table, range_doubt, sum_to_one, to_input, to_probabilities
 from edgecnn.edge.runtimes import LoadedModel, Opener, opener_for
 from edgecnn.edge.runtimes.trial import most_images
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _CHUNK_IMAGES = 256
 _CHUNK_BYTES = 2**24
 _UINT8 = np.dtype(np.uint8)
+_LOGITS_DOUBT = "all outputs so far are 0 to 1 and sum to 1, but were taken for logits: does the model end in softmax?"
 
 
 class Prediction(NamedTuple):
@@ -59,7 +60,8 @@ class Classifier:
         preprocessing: `interface.preprocessing`.
         manifest: The manifest that lists the file, or None.
         unverified: Why the file is unverified, or None if its hash was checked.
-        doubts: Doubts whether the file and its interface fit together, one sentence each; usually empty.
+        doubts: Doubts whether the file and its interface fit together, one sentence each; usually empty. Those of its
+            outputs come with the first images.
         batch: Number of images per call of the file; None for any number, 0 if its input has no batch axis.
         runtime: The opened model.
         runtime_text: The package and version that runs it, as `ai-edge-litert 2.3.0`.
@@ -82,6 +84,7 @@ class Classifier:
         columns = output_columns(runtime.output_spec, self.batch, self._name)
         self.manifest, self.unverified = model.manifest, model.unverified
         self.interface = interface_of(model, interface)
+        require_stated_output(model, runtime, self.interface.output)
         self.preprocessing = self.interface.preprocessing
         self.class_names = class_names_of(self.interface.class_names, columns, model)
         self._columns = columns or len(self.class_names)
@@ -91,7 +94,9 @@ class Classifier:
             doubt = range_doubt(self.preprocessing, runtime.input_spec, verified=model.manifest is not None)
         except ArtifactError as error:
             raise ArtifactError(f"{self._name}: {error.marked}") from error
-        self.doubts: tuple[str, ...] = (doubt,) if doubt else ()
+        self._of_input: tuple[str, ...] = (doubt,) if doubt else ()
+        self.doubts: tuple[str, ...] = self._of_input
+        self._unsure = self.interface.output == "logits"
         self.runtime_text = f"{runtime.name} {runtime.version}"
         # Every row of outputs of an unverified file is checked.
         vouched = model.manifest is not None and self.interface.output == "probabilities"
@@ -260,6 +265,9 @@ class Classifier:
         except Exception as error:  # Runtimes raise their own errors, whose only common base class is this.
             raise self.cannot_run(error) from error
         try:
+            if self._unsure and len(output):
+                self._unsure = sum_to_one(output, self.runtime.output_spec)
+                self.doubts = (*self._of_input, _LOGITS_DOUBT) if self._unsure else self._of_input
             return to_probabilities(output, self.runtime.output_spec, self.interface.output)
         except ArtifactError as error:
             raise ArtifactError(f"{self._name}: {error.marked}") from error

@@ -1,11 +1,21 @@
 """How a file takes pixels, what it computes and the names of its classes: from its manifest, or as given."""
 
 from collections import Counter
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.folder.model_file import ModelFile
+from edgecnn.edge.formats import FORMATS
+from edgecnn.edge.manifest import Output
 from edgecnn.edge.model.interface import HOW_TO_SAY, Interface
 from edgecnn.edge.text import counted
+
+if TYPE_CHECKING:
+    from edgecnn.edge.runtimes import LoadedModel
+
+# What ends in one of these gives probabilities, in the words of TFLite, ONNX, ncnn and TensorFlow.
+_TO_PROBABILITIES = ("SOFTMAX", "LOGISTIC", "STABLEHLO_LOGISTIC", "Softmax", "Sigmoid", "QLinearSoftmax", "QLinearSigmoid")
 
 
 def interface_of(model: ModelFile, given: Interface | None) -> Interface:
@@ -24,6 +34,26 @@ def interface_of(model: ModelFile, given: Interface | None) -> Interface:
     if given is None:
         raise ConfigError(f"{model.path}: {model.unverified}, so how it takes pixels is not known: state it with {HOW_TO_SAY}")
     return given
+
+
+def require_stated_output(model: ModelFile, runtime: "LoadedModel", output: Output) -> None:
+    """Raise if a file that is stated to give logits ends in softmax or sigmoid, as far as its operators can be read.
+
+    The module that its format names reads them: `last_operator(data, runtime)` returns the operator that makes the output,
+    before what only changes its form, or None if unknown. What a manifest says was checked when its model was exported.
+
+    Raises:
+        ArtifactError: If it gives probabilities.
+    """
+    reader = FORMATS[model.format].ending
+    if output != "logits" or reader is None or model.manifest:
+        return
+    operator = import_module(reader).last_operator(model.data, runtime)
+    if operator in _TO_PROBABILITIES:
+        raise ArtifactError(
+            f"{model.path}: output {runtime.output_spec.name} is already probabilities (the file ends in {operator}): "
+            f"omit {field('logits')}"
+        )
 
 
 def class_names_of(names: tuple[str, ...], columns: int | None, model: ModelFile) -> tuple[str, ...]:

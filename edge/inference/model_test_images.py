@@ -1,12 +1,15 @@
 """The test images that a model or a result belongs to."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from edgecnn.edge.data.dataset import IMAGES, find, load_test
+from edgecnn.edge.data.dataset import IDX, IMAGES, KERAS, NPZ, find, load_part, load_test
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, ModelImages
 from edgecnn.edge.data.image_folder import has_parts, load_image_folder
+from edgecnn.edge.data.named_sets import load_keras_set
+from edgecnn.edge.data.pixel_digests import learnt_images
 from edgecnn.edge.data.splits import FileSplit, Split
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
 from edgecnn.edge.inference.classifier import Classifier
@@ -74,17 +77,37 @@ def model_test_images(name: str | Path, classifier: Classifier, data: str | Path
 
 
 def model_test_record(classifier: Classifier, data: str | Path | None, test: Split, options: FolderOptions) -> DatasetRecord:
-    """Return the record of what `model_test_images` loaded; images other than the model's own have no known training part."""
+    """Return the record of what `model_test_images` loaded; images other than the model's own have no known training part.
+
+    Test images that are copies of training images are those of the manifest, for the model's own; for a file without a manifest
+    those of the source, as far as it has a training part of its own.
+    """
     record = classifier.manifest.dataset if classifier.manifest else None
     if record and data is None:
         return record
     data, options = recorded_source(record, data, options)
     found = find(data)
-    own = DatasetRecord(found.name, found.source, "", test.sha256)
+    if record is None:
+        learnt = _learnt(data, options, model_images(classifier), test)
+    else:
+        learnt = record.learnt if record.test_sha256 == test.sha256 else ()
+    own = DatasetRecord(found.name, found.source, "", test.sha256, learnt=learnt)
     if not isinstance(test, FileSplit):
         return own
     split_off = None if has_parts(found.path, ("test",)) else options.split_off()
     return replace(own, fitted=Fitted(test.shape, test.fit, test.background), split_off=split_off)
+
+
+def _learnt(data: str | Path | None, options: FolderOptions, model: ModelImages, test: Split) -> tuple[int, ...]:
+    """Return which test images are copies of training images of the same source, which a model from elsewhere may know."""
+    found = find(data)
+    with suppress(EdgeCnnError):  # A device has the test images alone, and needs no others.
+        if found.kind == IMAGES and has_parts(found.path):
+            return learnt_images(load_image_folder(found.path, options, model, ("train",)).splits["train"], test)
+        if found.kind in (IDX, NPZ, KERAS):
+            train = load_keras_set(found.name)[0] if found.kind == KERAS else load_part(found, "train")
+            return learnt_images(train, test)
+    return ()
 
 
 def split_note(record: DatasetRecord) -> list[str]:

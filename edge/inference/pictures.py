@@ -55,7 +55,7 @@ def fitted_picture(
         return read_image(data, shape, preprocessing, polarity, name)
     if not hasattr(picture, "getbands"):
         raise ValueError(f"{name} must be a path, a PIL image or a numpy array, got {type(picture).__name__}")
-    return fit_image(pil_pixels(picture, "L" if shape[2] == 1 else "RGB"), shape, preprocessing, name, polarity)
+    return fit_image(pil_pixels(picture, "L" if shape[2] == 1 else "RGB", name), shape, preprocessing, name, polarity)
 
 
 def title_of(picture: "Picture | NDArray[Any]", place: int) -> str:

@@ -19,7 +19,7 @@ _PIXELS = np.arange(256, dtype=np.float32)
 _MOST_CLIPPED = 1 / 4
 # Calibration leaves little of an input's range unused.
 _LEAST_USED = 0.6
-# This many rows never all sum to 1 by chance.
+# So many rows never all sum to 1 by chance; a few may.
 _SURE_ROWS = 20
 
 
@@ -144,16 +144,7 @@ def to_probabilities(output: NDArray[Any], spec: TensorSpec, kind: str = "probab
         ArtifactError: If the rows are not of this kind. Probabilities: not finite, negative, or not summing to 1 within the
             tolerance of the output's quantization step. Logits: NaN, or every row already sums to 1.
     """
-    real = output.astype(np.float32, copy=False)
-    step = 0.0
-    if output.dtype.kind != "f":
-        if spec.quantization is None or len(spec.quantization.scales) != 1:
-            raise ArtifactError(f"output {spec.name} is {spec.dtype} without one scale and zero point: convert it with them")
-        scale, zero_point = spec.quantization.scales[0], spec.quantization.zero_points[0]
-        real = (output.astype(np.int32) - zero_point).astype(np.float32) * np.float32(scale)
-        step = scale
-    elif not _are_probabilities(real, step):
-        step = _step_inside(real)
+    real, step = _dequantized(output, spec)
     if kind == "logits":
         return _softmax(real, spec, step)
     probabilities = np.concatenate([1 - real, real], axis=-1) if real.shape[-1] == 1 else real
@@ -163,6 +154,22 @@ def to_probabilities(output: NDArray[Any], spec: TensorSpec, kind: str = "probab
             f"one sigmoid, without NaN; use {field('logits')} if it ends before that"
         )
     return probabilities
+
+
+def sum_to_one(output: NDArray[Any], spec: TensorSpec) -> bool:
+    """Return whether each row of a raw output of several classes is 0 to 1 and sums to 1. Arguments: `to_probabilities`."""
+    return output.shape[-1] > 1 and _are_probabilities(*_dequantized(output, spec))
+
+
+def _dequantized(output: NDArray[Any], spec: TensorSpec) -> tuple[Floats, float]:
+    """Return a raw output as real numbers, and the step by which quantization rounds them. Errors: `to_probabilities`."""
+    if output.dtype.kind != "f":
+        if spec.quantization is None or len(spec.quantization.scales) != 1:
+            raise ArtifactError(f"output {spec.name} is {spec.dtype} without one scale and zero point: convert it with them")
+        scale, zero_point = spec.quantization.scales[0], spec.quantization.zero_points[0]
+        return (output.astype(np.int32) - zero_point).astype(np.float32) * np.float32(scale), scale
+    real = output.astype(np.float32, copy=False)
+    return real, 0.0 if _are_probabilities(real, 0.0) else _step_inside(real)
 
 
 def are_probabilities(rows: Floats) -> bool:

@@ -15,6 +15,8 @@ from edgecnn.edge.parsing import parsing
 
 PARAM_NAME, BIN_NAME = "model.ncnn.param", "model.ncnn.bin"
 _MAGIC = "7767517"
+# They change the form of numbers, not what they are.
+_PASSING = ("Dropout", "ExpandDims", "Flatten", "Noop", "Permute", "Reshape", "Split", "Squeeze")
 _MOST_TEXT_BYTES, _MOST_BYTES = 2**24, 2**30
 
 
@@ -85,6 +87,17 @@ def unpack(data: bytes) -> NcnnFile:
             text = _member(archive, PARAM_NAME, _MOST_TEXT_BYTES).decode()
             weights = _member(archive, BIN_NAME, _MOST_BYTES)
         return NcnnFile(tuple(read_param(text)), weights)
+
+
+def last_operator(data: bytes, model: object) -> str | None:
+    """Return the layer that makes the output. See `edgecnn.edge.inference.model_interface.require_stated_output`."""
+    wanted = None
+    for layer in reversed(unpack(data).layers):
+        if wanted is None or wanted in layer.outputs:
+            if layer.kind not in _PASSING or not layer.inputs:
+                return layer.kind
+            wanted = layer.inputs[0]
+    return None
 
 
 def read_param(text: str) -> Iterator[NcnnLayer]:

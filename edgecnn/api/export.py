@@ -8,6 +8,7 @@ from typing import cast
 from edgecnn.api.train import fitted_interface
 from edgecnn.api.usage import Usage
 from edgecnn.benchmarks.judge.accuracy import KERAS_REFERENCE
+from edgecnn.benchmarks.judge.accuracy_checks import nothing_to_judge_by
 from edgecnn.benchmarks.judge.budgets import Budgets
 from edgecnn.benchmarks.judge.gate import PASS, UNDECIDED, Budget, Policy, accuracy_checks
 from edgecnn.benchmarks.judge.tally import compare
@@ -138,6 +139,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         trust=tuple(trust),
         judge=judge,
         tuning=tuning_for(judge, yardstick, tune_seed) if yardstick else None,
+        is_a_guess=keras_is_a_guess,
         card=lambda manifest, distinct, earlier: model_card(manifest, folder.resolve().name, distinct, earlier),
         on_step=progress.say,
     )
@@ -212,6 +214,11 @@ def _judge(points: float, undecided: bool = False) -> Judge:
         return next((check.text for check in checks if check.status not in passed), None)
 
     return Judge(objection, points, _slowdown)
+
+
+def keras_is_a_guess(probabilities: Floats, labels: Labels) -> bool:
+    """Return whether a Keras model is no reference to judge by, as `bench` would say of it."""
+    return nothing_to_judge_by(compare(probabilities, probabilities, labels), KERAS_REFERENCE) is not None
 
 
 def _slowdown(model_format: str, plain: bytes, mended: bytes) -> float:

@@ -1,14 +1,18 @@
-"""A model that is trained further is not tested on images that it has learnt."""
+"""A model is not tested on images that it has learnt: not when it is trained further, nor on copies of training images."""
 
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import keras
+import numpy as np
 import pytest
 
 import edgecnn as ec
+from edgecnn.edge.data.pixel_digests import learnt_images
 from edgecnn.edge.data.splits import FileSplit
+from edgecnn.edge.records import from_json
 from tests.cli.commands.own_things import photos
 
 CONFIG = ec.TrainConfig(epochs=1)
@@ -106,3 +110,70 @@ def test_validation_images_that_it_may_have_learnt_are_named(pets: Path, tmp_pat
     config = replace(CONFIG, model=str(pets / "model" / "model.keras"))
     ec.train(pets / "photos", tmp_path, config=config, images=options(val_share=0.3), progress=Said())
     assert any("model.keras may have learnt these validation images" in text for text in said)
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An .npz file whose test images are all copies of training images, and a model that was trained on it, in `model`."""
+    root = tmp_path_factory.mktemp("copied")
+    images = np.random.default_rng(0).integers(0, 256, (40, 12, 12)).astype(np.uint8)
+    labels = np.arange(40) % 2
+    np.savez(root / "images.npz", x_train=images, y_train=labels, x_test=images[:30], y_test=labels[:30])
+    ec.train(root / "images.npz", root / "model", config=replace(CONFIG, filters=(2, 2, 2)))
+    return root
+
+
+def test_copies_of_training_images_are_a_doubt_in_train_export_and_evaluate_and_travel_with_the_manifest(copied: Path) -> None:
+    said = "Doubtful: all 30 test images are exact copies of training images"
+    trained = from_json(ec.TrainResult, (copied / "model" / "train.json").read_text(), "train.json")
+    assert trained.dataset.learnt == tuple(range(30))
+    assert said in " ".join(trained.to_text().split())
+    folder = ec.export(copied / "model" / "model.keras", formats=["tflite"], precisions=["float32"])
+    assert folder.manifest
+    assert folder.manifest.dataset.learnt == tuple(range(30))
+    assert said in " ".join(folder.to_text().split())
+    assert said in " ".join(ec.evaluate(copied / "model" / "float32.tflite").to_text().split())
+    card = (copied / "model" / "MODEL_CARD.md").read_text()
+    assert "30 of these 30 images are exact copies of training images" in card
+    ec.bundle(copied / "model", copied / "model.zip")
+    (file,) = ec.evaluate(copied / "model.zip").files
+    assert file.distinct == 0
+
+
+def test_a_file_from_elsewhere_is_doubted_on_copies_of_the_training_images_beside(copied: Path, tmp_path: Path) -> None:
+    if not (copied / "model" / "float32.tflite").exists():
+        ec.export(copied / "model" / "model.keras", formats=["tflite"], precisions=["float32"])
+    shutil.copy(copied / "model" / "float32.tflite", tmp_path)
+    found = ec.evaluate(tmp_path / "float32.tflite", data=copied / "images.npz", interface="unit")
+    assert "all 30 test images are exact copies of training images" in " ".join(found.to_text().split())
+
+
+def test_mnist_has_no_copy_of_a_training_image_among_its_test_images() -> None:
+    mnist = ec.load_dataset()
+    assert learnt_images(mnist.train, mnist.test) == mnist.learnt == ()
+
+
+def test_a_model_that_always_answers_the_commonest_class_is_doubtful_as_in_bench(tmp_path: Path) -> None:
+    """35 of 60 test images have class 1, more than a third and three standard deviations."""
+    rng = np.random.default_rng(0)
+    labels = np.where(np.arange(60) < 35, 1, np.arange(60) % 3)
+    parts: dict[str, Any] = {f"x_{part}": rng.integers(0, 256, (60, 12, 12)).astype(np.uint8) for part in ("train", "test")}
+    np.savez(tmp_path / "images.npz", **parts, y_train=labels, y_test=labels)
+    flat, dense = keras.layers.Flatten(), keras.layers.Dense(3, activation="softmax", kernel_initializer="zeros")
+    model = keras.Sequential([keras.Input((12, 12, 1)), flat, dense])
+    dense.set_weights([np.zeros((144, 3)), np.array([0.0, 2.0, 0.0])])
+    model.save(tmp_path / "guess.keras")
+    folder = ec.export(
+        tmp_path / "guess.keras",
+        tmp_path / "images.npz",
+        formats=["tflite"],
+        precisions=["float32"],
+        out=tmp_path / "out",
+        interface="unit",
+    )
+    assert folder.manifest
+    assert folder.manifest.reference
+    assert folder.manifest.reference.doubtful
+    doubt = "Doubtful: this is not shown to be better than always answering the most frequent class"
+    assert doubt in " ".join(folder.to_text().split())
+    assert doubt in " ".join(ec.evaluate(folder).to_text().split())

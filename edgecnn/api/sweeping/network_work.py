@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from edgecnn.api.export import keras_is_a_guess
 from edgecnn.api.train import fitted_interface, train
 from edgecnn.benchmarks.report.sweep import SweptNetwork, network_name
 from edgecnn.convert.export.config import ExportConfig
@@ -169,7 +170,9 @@ class NetworkWork:
             return
         self.progress.say(f"{said}: exporting {'and tuning' if self.tuning else self.plain}")
         say = self.progress.say if self.tuning else lambda text: None
-        export = partial(export_model, folder / MODEL_NAME, self.dataset, self.exporting, trust=module_of(config), on_step=say)
+        trust = module_of(config)
+        export = partial(export_model, folder / MODEL_NAME, self.dataset, self.exporting, trust=trust, on_step=say)
+        export = partial(export, is_a_guess=keras_is_a_guess)
         try:
             export(tuning=self.tuning)
         except UnfitReference:

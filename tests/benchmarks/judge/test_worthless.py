@@ -66,6 +66,14 @@ def test_a_reference_that_names_the_commonest_class_alone_judges_nothing() -> No
     assert status(compare(answers(true), answers(true), true)) == PASS
 
 
+@pytest.mark.parametrize("limits", [{"max_drop_points": 1.0}, {"max_drop_points": None, "min_accuracy_percent": 50.0}])
+def test_images_that_are_all_copies_of_training_images_judge_nothing(limits: dict[str, float | None]) -> None:
+    true = labels(1000)
+    good = compare(answers(true), answers(true), true)
+    assert status(good, **limits) == PASS
+    assert status(replace(good, all_learnt=True), **limits) == UNJUDGED
+
+
 def test_a_reference_clearly_better_than_a_guess_judges() -> None:
     true = labels(10_000)
     third = answers(np.where(np.arange(10_000) % 3 == 0, true, (true + 1) % CLASSES))
@@ -159,7 +167,7 @@ def test_a_worthless_reference_does_not_pass_on_the_command_line(exported: Path,
     true = np.arange(300) % 3
     for name in ("float32.tflite", "int8.tflite"):
         (tmp_path / name).write_bytes((exported / name).read_bytes())
-    np.savez(tmp_path / "wrong.npz", x_train=images, y_train=true, x_test=images, y_test=true)
+    np.savez(tmp_path / "wrong.npz", x_train=255 - images, y_train=true, x_test=images, y_test=true)
     files = [tmp_path / "float32.tflite", tmp_path / "int8.tflite"]
     quick = ["--preprocess", "unit", "--min-runs", "20", "--min-seconds", "0", "--launches", "1", "--max-size-kib", "9999"]
     terminal.fails(3, "bench", *files, "--data", tmp_path / "wrong.npz", *quick)

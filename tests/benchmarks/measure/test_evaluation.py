@@ -1,11 +1,12 @@
 """Accuracy and loss of one file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edgecnn.benchmarks.measure.evaluation import evaluate
+from edgecnn.benchmarks.measure.evaluation import Evaluations, evaluate
 from edgecnn.edge.data.splits import CHUNK, ArraySplit, Indices, Split, chunks
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.inference.classifier import Classifier
@@ -105,3 +106,27 @@ def test_copies_with_another_label_are_said(exported: Path) -> None:
     result = evaluate("int8.tflite", Classifier.load(exported / "int8.tflite"), repeated(200, 5), RECORD)
     assert (result.images, result.distinct, result.conflicting) == (600, 3, 5)
     assert "5 test images have the pixels of an earlier image" in result.to_text()
+
+
+def test_copies_of_training_images_are_a_doubt_and_count_as_none(exported: Path, test_split: Split) -> None:
+    classifier = Classifier.load(exported / "int8.tflite")
+    alone = evaluate("int8.tflite", classifier, ArraySplit(test_split.images(range(20, 60)), test_split.labels[20:60]), RECORD)
+    some = evaluate("int8.tflite", classifier, test_split, replace(RECORD, learnt=tuple(range(20))))
+    assert (some.images, some.distinct, some.distinct_correct) == (60, 40, alone.correct)
+    assert "20 of 60 test images are exact copies of training images" in " ".join(some.to_text().split())
+    every = evaluate("int8.tflite", classifier, test_split, replace(RECORD, learnt=tuple(range(60))))
+    assert every.distinct == 0
+    for text in (every.to_text(), Evaluations((every,), {}).to_text()):
+        assert "Doubtful: all 60 test images are exact copies of training images" in " ".join(text.split())
+
+
+def test_a_model_no_better_than_its_commonest_class_is_doubtful(exported: Path, test_split: Split) -> None:
+    classifier = Classifier.load(exported / "int8.tflite")
+    good = evaluate("int8.tflite", classifier, test_split, RECORD)
+    assert "Doubtful" not in good.to_text()
+    always = ArraySplit(test_split.images(range(60)), np.where(np.arange(60) < 50, 0, 1))
+    poor = evaluate("int8.tflite", classifier, always, RECORD)
+    assert poor.commonest == 50
+    assert "Doubtful: this is not shown to be better than always answering the most frequent class" in " ".join(
+        poor.to_text().split()
+    )

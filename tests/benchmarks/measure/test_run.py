@@ -1,6 +1,7 @@
 """A whole benchmark on the files of a real export."""
 
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -162,6 +163,26 @@ def test_what_was_asked_for_besides_is_there(measured: Report) -> None:
 def test_what_was_not_asked_for_is_not_there(three_files: Path, test_split: Split) -> None:
     (file,) = run(three_files, test_split, "onnx").files
     assert (file.throughput, file.paced, file.sustained, file.profile) == (None, None, (), None)
+
+
+@pytest.mark.parametrize(("learnt", "judged", "status"), [(range(20), 40, PASS), (range(60), 60, UNJUDGED)])
+def test_copies_of_training_images_judge_nothing(
+    learnt: range, judged: int, status: str, three_files: Path, test_split: Split, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(three_files, tmp_path / "learnt")
+    manifest = Manifest.load(folder)
+    replace(manifest, dataset=replace(manifest.dataset, learnt=tuple(learnt))).save(folder)
+    lineup = folder_lineup(ModelFolder(folder), BenchOptions(plan=PLAN), openers("onnx"), test_split)
+    limits = {"max_drop_points": 50.0, "min_accuracy_percent": 20.0}
+    report = benchmark(lineup, BenchOptions(plan=PLAN), load_budgets(None, limits, ()), Policy(), command="", versions={})
+    accuracy = report.files[0].accuracy
+    assert accuracy
+    assert (accuracy.images, accuracy.learnt, accuracy.all_images) == (judged, 60 - judged, 60)
+    assert accuracy.all_learnt == (judged == 60)
+    assert {file.verdict.status for file in report.files} == {status}
+    many = "all 60" if judged == 60 else "20 of 60"
+    for text in (to_text(report), report.to_markdown(), report.to_html()):
+        assert f"{many} test images are exact copies of training images" in " ".join(text.split())
 
 
 def test_every_image_is_read_once_for_all_files_and_a_chunk_at_a_time(three_files: Path, test_split: Split) -> None:

@@ -92,6 +92,30 @@ def test_the_card_has_accuracy_with_its_interval_files_with_hashes_and_how_pixel
     assert "anna" not in card
 
 
+@pytest.mark.parametrize("began", [{}, {"model": "other.keras"}, {"transfer": "other.keras"}, {"weights": "other.h5"}])
+def test_images_that_a_model_from_elsewhere_may_have_learned_are_not_called_test_images(
+    began: dict[str, str], manifest: Manifest
+) -> None:
+    assert "950 of 1,000 test images" in written(manifest)
+    assert "whether the model has learned" not in written(manifest)
+    named = {"epochs": "3", "model": "my_nets:small", "transfer": "mobilenet"}
+    assert "test images" in written(replace(manifest, provenance=replace(manifest.provenance, train_config=named)))
+    settings = began and {"epochs": "3", **began}
+    card = written(replace(manifest, provenance=replace(manifest.provenance, train_config=settings)))
+    assert "whether the model has learned these images is not known" in card
+    assert "950 of 1,000 images" in card
+    assert "test images" not in card
+
+
+def test_copies_of_training_images_and_a_model_that_guesses_are_in_the_card(manifest: Manifest) -> None:
+    card = written(replace(manifest, dataset=replace(manifest.dataset, learnt=tuple(range(7)))))
+    assert "7 of these 1,000 images are exact copies of training images" in card
+    assert "test images" not in card
+    assert manifest.reference
+    assert "most frequent class" not in written(manifest)
+    assert "most frequent class" in written(replace(manifest, reference=replace(manifest.reference, doubtful=True)))
+
+
 def test_a_file_of_another_model_is_not_in_the_card(manifest: Manifest) -> None:
     keras, int8 = manifest.artifacts
     assert "int8.tflite" not in written(replace(manifest, artifacts=(keras, replace(int8, source_sha256="f" * 64))))

@@ -225,3 +225,24 @@ def test_mixed_precision_is_for_training_and_the_results_are_float32(policy: str
     if policy.startswith("mixed"):
         narrow = np.asarray(keras.ops.cast(model(IMAGES.astype(np.float32) / 255, training=False), "float32"))
         assert np.abs(narrow - expected).max() > 1e-6
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        [keras.layers.Dense(3, activation="softmax")],
+        [keras.layers.Dense(3), keras.layers.Softmax()],
+        [keras.layers.Dense(3, activation="softmax"), keras.layers.Reshape((3,))],
+        [keras.layers.Dense(1, activation="sigmoid")],
+    ],
+)
+def test_a_model_that_ends_in_softmax_or_sigmoid_gives_no_logits(ending: list[Any], tmp_path: Path) -> None:
+    path = save(tmp_path, keras.Input(SHAPE), keras.layers.Flatten(), *ending)
+    with pytest.raises(ArtifactError, match=r"is already probabilities \(the file ends in S\w+\): omit logits"):
+        load(path, Interface(SCHEMES["unit"], "logits"))
+
+
+@pytest.mark.parametrize("activation", [None, "swish", "log_softmax"])
+def test_a_model_that_ends_before_its_softmax_gives_logits(activation: str | None, tmp_path: Path) -> None:
+    path = save(tmp_path, keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(3, activation=activation))
+    assert load(path, Interface(SCHEMES["unit"], "logits")).predict(IMAGES[:1]).probabilities.shape == (1, 3)

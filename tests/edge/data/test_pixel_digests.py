@@ -1,8 +1,21 @@
 """Finding identical images, and those with contradicting labels."""
 
-import numpy as np
+from pathlib import Path
 
-from edgecnn.edge.data.pixel_digests import conflict_note, first_seen, held_out, pixel_digests
+import numpy as np
+import pytest
+
+from edgecnn.edge.data.pixel_digests import (
+    conflict_note,
+    evidence,
+    first_seen,
+    held_out,
+    learnt_images,
+    learnt_note,
+    pixel_digests,
+)
+from edgecnn.edge.data.splits import ArraySplit, FileSplit
+from edgecnn.edge.errors import ArtifactError
 
 # The third is the first again, the fourth the second.
 IMAGES = np.array([0, 1, 0, 1], np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), np.uint8)
@@ -31,3 +44,41 @@ def test_nothing_is_said_of_no_conflict() -> None:
     assert conflict_note(0) == []
     assert "1 test image has the pixels" in conflict_note(1)[0]
     assert "1,200 test images have the pixels" in conflict_note(1200)[0]
+
+
+def arrays(*values: int) -> ArraySplit:
+    return ArraySplit(
+        np.array(values, np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), np.uint8), np.zeros(len(values), int)
+    )
+
+
+def files(folder: Path, *contents: bytes) -> FileSplit:
+    folder.mkdir()
+    for number, content in enumerate(contents):
+        (folder / f"{number}.png").write_bytes(content)
+    names = tuple(f"{number}.png" for number in range(len(contents)))
+    return FileSplit(folder, names, np.zeros(len(names), int), (4, 4, 3), "letterbox")
+
+
+def test_copies_of_training_images_are_found_by_their_pixels_in_arrays() -> None:
+    assert learnt_images(arrays(1, 2, 3), arrays(9, 3, 8, 1, 3)) == (1, 3, 4)
+    assert learnt_images(arrays(1, 2, 3), arrays(4, 5)) == ()
+
+
+def test_copies_of_training_images_are_found_by_their_bytes_in_files_and_nothing_is_decoded(tmp_path: Path) -> None:
+    train = files(tmp_path / "train", b"cat", b"dog", b"longer")
+    assert learnt_images(train, files(tmp_path / "test", b"dig", b"dog", b"a long one", b"cat")) == (1, 3)
+    (tmp_path / "train" / "2.png").unlink()
+    with pytest.raises(ArtifactError, match=r"2\.png can't be read"):
+        learnt_images(train, train)
+
+
+def test_a_copy_of_a_training_image_is_no_evidence() -> None:
+    counted, _ = evidence(arrays(1, 2, 2, 3), (0, 1))
+    assert counted.tolist() == [False, False, True, True]
+
+
+def test_how_many_test_images_were_learnt_is_said() -> None:
+    assert learnt_note(0, 10) == []
+    assert "3 of 1,000 test images are exact copies" in learnt_note(3, 1000)[0]
+    assert "all 1,000 test images are exact copies" in learnt_note(1000, 1000)[0]

@@ -115,10 +115,20 @@ def test_how_right_keras_is_and_on_what_terms_is_shown(exported: Path) -> None:
         "probabilities of 0, 1, 2." in text
     )
     assert "Doubtful" not in text
-    # A third, and three standard deviations.
-    for correct, doubtful in ((30, True), (31, False)):
-        unsure = replace(manifest, reference=replace(manifest.reference, correct=correct))
-        assert ("Doubtful: this is no better than chance." in " ".join(export_text(unsure, exported, INT8).split())) == doubtful
+    for found in (True, False, None):
+        unsure = replace(manifest, reference=replace(manifest.reference, doubtful=found))
+        said = " ".join(export_text(unsure, exported, INT8).split())
+        assert ("Doubtful: this is not shown to be better than always answering the most frequent class." in said) == bool(
+            found
+        )
+
+
+def test_copies_of_training_images_are_said(exported: Path) -> None:
+    manifest = Manifest.load(exported)
+    learnt = replace(manifest, dataset=replace(manifest.dataset, learnt=(3, 5)))
+    assert "Doubtful: 2 of 60 test images are exact copies of training images" in " ".join(
+        export_text(learnt, exported, INT8).split()
+    )
 
 
 def test_a_file_that_differs_much_is_said_with_what_to_do(exported: Path) -> None:

@@ -1,6 +1,7 @@
 """ncnn as a runtime of its own files: it computes what ONNX Runtime does, and refuses what is no such file."""
 
 import io
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.ncnn_file import BIN_NAME, PARAM_NAME, NcnnFile, read_param, unpack
 
@@ -30,6 +32,13 @@ def test_it_computes_what_onnx_runtime_computes(
     ours, other = probabilities(by_name / f"{precision}.ncnn", test_split), probabilities(exported / "float32.onnx", test_split)
     assert np.ptp(other, axis=0).max() > 0.5
     assert 0 < np.abs(ours - other).max() < most
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_a_file_that_ends_in_softmax_gives_no_logits(precision: str, by_name: Path, tmp_path: Path) -> None:
+    shutil.copy(by_name / f"{precision}.ncnn", tmp_path)
+    with pytest.raises(ArtifactError, match=r"is already probabilities \(the file ends in Softmax\): omit logits"):
+        Classifier.load(tmp_path / f"{precision}.ncnn", interface=Interface(SCHEMES["unit"], "logits"))
 
 
 def small(text: str, weights: bytes = b"") -> bytes:
