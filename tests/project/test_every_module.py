@@ -79,7 +79,7 @@ ELSEWHERE = {
     "cli/commands/test_sweep_chosen.py": ("edgecnn/api/sweeping/network_work",),
     "api/test_rungs.py": ("edgecnn/api/sweeping/rungs",),
     "convert/anatomy/test_summary.py": (
-        "convert/keras/summary", "edge/anatomy/onnx", "edge/anatomy/summary", "edge/anatomy/text", "edge/anatomy/tflite",
+        "convert/keras/summary", "edge/anatomy/onnx", "edge/anatomy/summary", "edge/anatomy/tflite",
     ),
     "convert/diagnosis/test_diagnose.py": (
         "convert/diagnosis/figure", "convert/diagnosis/onnx", "convert/diagnosis/pair", "convert/diagnosis/text",
