@@ -31,7 +31,7 @@ _CANNOT_WORK = 2  # The same as ConfigError.exit_code.
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code. An exception that is our own bug keeps its traceback."""
-    from edgecnn.cli.command_line import main as run_command  # noqa: PLC0415
+    from edgecnn.shell.main import main as run_command  # noqa: PLC0415
 
     return run_command(arguments)
 

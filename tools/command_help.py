@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from edgecnn.cli.command_line import COMMANDS
+from edgecnn.shell.main import commands
 
 
 def write_help(folder: Path) -> list[Path]:
@@ -13,7 +13,7 @@ def write_help(folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
     written = []
-    for name in ("edgecnn", *(command.name for command in COMMANDS)):
+    for name in ("edgecnn", *commands()):
         words = [sys.executable, "-m", "edgecnn", *([] if name == "edgecnn" else [name]), "--help"]
         text = subprocess.run(words, env=environment, text=True, capture_output=True, check=True).stdout
         path = folder / f"{name}.txt"

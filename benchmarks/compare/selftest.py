@@ -12,13 +12,13 @@ from edgecnn.benchmarks.compare.compare import NO_EVIDENCE, evidence
 from edgecnn.benchmarks.machine.host import Machine, State, read_machine, read_state
 from edgecnn.benchmarks.machine.noise import Noise
 from edgecnn.benchmarks.measure.launches import Candidate, measure
+from edgecnn.benchmarks.measure.options import Plan
 from edgecnn.benchmarks.measure.schedule import ESTIMATE, Steps
 from edgecnn.benchmarks.results.between import Between, between_benchmarks, launch_logs, ratio_of
 from edgecnn.benchmarks.results.records import Launch, Report
 from edgecnn.benchmarks.results.side_by_side import ratios
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.benchmarks.statistics.intervals import Interval
-from edgecnn.benchmarks.timing.latency import Plan
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.files import read_bytes
 from edgecnn.edge.records import from_json

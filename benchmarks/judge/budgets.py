@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from edgecnn.benchmarks.judge.gate import BESIDE_REFERENCE, Budget
+from edgecnn.benchmarks.judge.budget import BESIDE_REFERENCE, Budget
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.files import read_bytes
 from edgecnn.edge.formats import format_of, is_exported

@@ -15,11 +15,11 @@ from edgecnn.benchmarks.judge.accuracy_checks import (
     nothing_to_judge_by,
     worst_class,
 )
+from edgecnn.benchmarks.judge.budget import Budget
 from edgecnn.benchmarks.judge.latency_check import p90_check
 from edgecnn.benchmarks.judge.stored_reference import doubt
-from edgecnn.benchmarks.machine.noise import NAMES, Noise, texts
+from edgecnn.benchmarks.machine.noise import Noise, texts
 from edgecnn.benchmarks.statistics.percentiles import Percentile
-from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.export_records import Parity
 
 # The worst comes last: a file known to be outside stays so, however the rest is measured again.
@@ -31,60 +31,6 @@ UNDECIDED: Final = "UNDECIDED"
 INVALID: Final = "INVALID"
 FAIL: Final = "FAIL"
 
-# Limits that compare a file with its reference, and all limits on accuracy.
-BESIDE_REFERENCE = ("max_drop_points", "min_agreement_percent", "max_class_drop_points", "max_brier_increase")
-ACCURACY_LIMITS = ("min_accuracy_percent", *BESIDE_REFERENCE)
-
-
-@dataclass(frozen=True)
-class Budget:
-    """The limits of a file. None means no limit.
-
-    Attributes:
-        max_drop_points: Largest drop of accuracy below the reference, in percentage points, 0 to 100.
-        min_agreement_percent: Least share of images with the reference's class, 0 to 100 %.
-        max_p90_ms: Largest time that nine of ten single-image inferences may take, in milliseconds.
-        max_size_kib: Largest size of the file, in 1,024 bytes.
-        max_memory_mib: Largest peak of resident memory of the process, in 1,048,576 bytes.
-        min_accuracy_percent: Least share of images classified right, 0 to 100 %.
-        max_class_drop_points: Largest drop on the images of any one class, in percentage points, 0 to 100.
-        max_brier_increase: Largest increase of the mean Brier score, 0 to 2; it rises when confidence is destroyed.
-
-    Raises:
-        ConfigError: If a limit is out of range.
-    """
-
-    max_drop_points: float | None = 0.5
-    min_agreement_percent: float | None = None
-    max_p90_ms: float | None = None
-    max_size_kib: float | None = None
-    max_memory_mib: float | None = None
-    min_accuracy_percent: float | None = None
-    max_class_drop_points: float | None = None
-    max_brier_increase: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ACCURACY_LIMITS:
-            value, most = getattr(self, name), 2 if name == "max_brier_increase" else 100
-            if value is not None and not 0 <= value <= most:
-                raise ConfigError(f"{field(name)} must be 0 to {most}, got {value}")
-        for name in ("max_p90_ms", "max_size_kib", "max_memory_mib"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise ConfigError(f"{field(name)} must be above 0, got {value}")
-
-    def of_accuracy(self) -> tuple[str, ...]:
-        """Return the names of the limits that are set and need labelled images."""
-        return tuple(name for name in ACCURACY_LIMITS if getattr(self, name) is not None)
-
-    def beside_reference(self) -> tuple[str, ...]:
-        """Return the names of those that compare the file with its reference."""
-        return tuple(name for name in BESIDE_REFERENCE if getattr(self, name) is not None)
-
-    def of_exported(self) -> tuple[str, ...]:
-        """Return the names of the limits that are set and apply only to exported files, not to the reference."""
-        return tuple(name for name in ("max_p90_ms", "max_size_kib", "max_memory_mib") if getattr(self, name) is not None)
-
 
 @dataclass(frozen=True)
 class Policy:
@@ -93,18 +39,10 @@ class Policy:
     Attributes:
         allow: Names of noise to ignore (`edgecnn.benchmarks.machine.noise.NAMES`), or `noise` for all of them.
         strict: Whether any other noise makes the result INVALID, even without a limit on times; only FAIL takes precedence.
-
-    Raises:
-        ConfigError: If a name is unknown.
     """
 
     allow: tuple[str, ...] = ()
     strict: bool = False
-
-    def __post_init__(self) -> None:
-        for name in self.allow:
-            if name not in (*NAMES, "noise"):
-                raise ConfigError(f"{field('allow')}={name} is unknown: use noise, or one of {', '.join(NAMES)}")
 
     def allows(self, noise: Noise) -> bool:
         """Return whether times may be judged despite this noise."""

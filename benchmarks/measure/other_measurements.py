@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from edgecnn.benchmarks.judge.accuracy import Accuracy
 from edgecnn.benchmarks.judge.tally import Tally
 from edgecnn.benchmarks.machine.host import read_state
-from edgecnn.benchmarks.measure.options import BenchOptions
+from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.planning import FileCost, round_of
 from edgecnn.benchmarks.measure.schedule import Steps
 from edgecnn.benchmarks.results.records import Paced, Throughput, Window
-from edgecnn.benchmarks.timing.latency import Plan
 from edgecnn.benchmarks.timing.process import ModelProcess
 from edgecnn.benchmarks.timing.profile import OpTime, Profile
 from edgecnn.benchmarks.timing.requests import Classify, Pace, ProfileOps, TimeBatch

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from edgecnn.benchmarks.measure.duration import duration_text
+from edgecnn.benchmarks.measure.options import Plan, PlanOptions
 from edgecnn.benchmarks.statistics.simultaneous import fastest_quantile
-from edgecnn.benchmarks.timing.latency import MOST_INPUTS, ROUND_WARM_UP_RUNS, Plan
+from edgecnn.benchmarks.timing.latency import MOST_INPUTS, ROUND_WARM_UP_RUNS
 from edgecnn.benchmarks.timing.requests import TimeRound
-from edgecnn.edge.errors import ConfigError, field
 
 MOST_LAUNCHES = 100
 UNTIL_WIDTH_LAUNCHES = 20
@@ -28,39 +28,6 @@ _ROUND_SD = 0.3
 _SHORT_SECONDS = 0.001
 # Launches are not split into rounds of fewer runs, whose medians and inputs would show little.
 _LEAST_ROUND_RUNS = 10
-
-
-@dataclass(frozen=True)
-class PlanOptions:
-    """Wishes for a plan; None leaves a value to `choose_plan`.
-
-    Attributes:
-        min_seconds: Least time of the timed runs of each file, in seconds, 0 to 86,400.
-        min_runs: Least number of timed runs of each file, 1 to 10,000,000.
-        launches: Processes that open each file, one after another, 1 to 100.
-        until_width_percent: Width at which launching stops, after 20 to 100 launches: the 95 % interval of every file's time
-            divided by the fastest's (of its own time, if it is the only one) is within this share of its estimate on either
-            side; above 0, at most 100 %.
-
-    Raises:
-        ConfigError: If a value is out of range.
-    """
-
-    min_seconds: float | None = None
-    min_runs: int | None = None
-    launches: int | None = None
-    until_width_percent: float | None = None
-
-    def __post_init__(self) -> None:
-        Plan(
-            _SECONDS if self.min_seconds is None else self.min_seconds,
-            _RUNS if self.min_runs is None else self.min_runs,
-            _LAUNCHES if self.launches is None else self.launches,
-        )
-        if self.until_width_percent is not None and not 0 < self.until_width_percent <= 100:
-            raise ConfigError(
-                f"{field('until_width_percent')} must be above 0 and at most 100 %, got {self.until_width_percent}"
-            )
 
 
 @dataclass(frozen=True)

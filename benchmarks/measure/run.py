@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from edgecnn.benchmarks.judge.accuracy import Accuracy
+from edgecnn.benchmarks.judge.budget import BESIDE_REFERENCE, Budget
 from edgecnn.benchmarks.judge.budgets import Budgets
-from edgecnn.benchmarks.judge.gate import BESIDE_REFERENCE, Budget, Figures, Policy, Verdict, join, judge
+from edgecnn.benchmarks.judge.gate import Figures, Policy, Verdict, join, judge
 from edgecnn.benchmarks.judge.stored_reference import differs
 from edgecnn.benchmarks.machine.host import read_machine, read_state
 from edgecnn.benchmarks.measure.launches import Candidate, Measured, measure

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from edgecnn.benchmarks.measure.options import Plan
 from edgecnn.benchmarks.results.latency_summary import summarize
 from edgecnn.benchmarks.results.records import Launch
 from edgecnn.benchmarks.results.side_by_side import fastest, ratios
 from edgecnn.benchmarks.statistics.intervals import Interval
-from edgecnn.benchmarks.timing.latency import Plan
 
 
 def narrow_enough(plan: Plan, files: Sequence[Sequence[Launch]]) -> bool:

@@ -7,7 +7,7 @@ the board's own word: its times, its memory, its state, and how probable each fi
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.benchmarks.judge.accuracy import KERAS_REFERENCE, Accuracy
+from edgecnn.benchmarks.judge.budget import Budget
 from edgecnn.benchmarks.judge.budgets import Budgets, load_budgets
-from edgecnn.benchmarks.judge.gate import Budget, Figures, Policy, join, judge
+from edgecnn.benchmarks.judge.gate import Figures, Policy, join, judge
 from edgecnn.benchmarks.judge.tally import Tally
 from edgecnn.benchmarks.machine.noise import Noise, machine_noise
 from edgecnn.benchmarks.results.latency_summary import launch_percentile, summarize
@@ -30,12 +31,11 @@ from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.formats import RUNTIMES
 from edgecnn.edge.inference.reference_probabilities import load_reference
 from edgecnn.edge.manifest import Artifact, Manifest
+from edgecnn.edge.options.option import Option, declared, option_of
 from edgecnn.edge.runtimes.installed import runtime_formats
 
 # Limits as `edgecnn bench` takes them, by the fields of `Budget`.
-_OPTIONS = {
-    "--" + item.name.removesuffix("_points").removesuffix("_percent").replace("_", "-"): item.name for item in fields(Budget)
-}
+_OPTIONS = {option_of(name, item): name for name, (_, item) in declared(Budget).items() if isinstance(item, Option)}
 _COUNTS = (
     "images",
     "correct",

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from edgecnn.benchmarks.judge.accuracy import KERAS_REFERENCE, Accuracy
-from edgecnn.benchmarks.judge.gate import Budget, Verdict
+from edgecnn.benchmarks.judge.budget import Budget
+from edgecnn.benchmarks.judge.gate import Verdict
 from edgecnn.benchmarks.machine.host import Machine, State
 from edgecnn.benchmarks.machine.noise import Load, Noise
+from edgecnn.benchmarks.measure.options import Plan
 from edgecnn.benchmarks.statistics.intervals import Interval
 from edgecnn.benchmarks.statistics.percentiles import Percentile
-from edgecnn.benchmarks.timing.latency import Plan
 from edgecnn.benchmarks.timing.profile import OpTime, Profile
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions

@@ -12,8 +12,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edgecnn.edge.errors import ConfigError, field
-
 Clock = Callable[[], int]
 Batch = NDArray[Any]
 
@@ -36,55 +34,6 @@ _LONG_NS = 1_000_000_000
 _LONGEST_WARM_UP_NS = 5_000_000_000
 # Other processes used the caches since a file's last round.
 ROUND_WARM_UP_RUNS = 10
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long to measure each file: until both minima are met, spread evenly over the rounds of all launches.
-
-    Attributes:
-        min_seconds: Least time of the timed runs, in seconds.
-        min_runs: Least number of timed runs, unless they take longer than `max_seconds`.
-        launches: Number of processes that open the file, one after another. Differences between two processes of the same
-            file (such as its place in memory) make up most of the variation between benchmarks, so intervals come
-            from launches.
-        rounds: Number of turns of each file within a launch.
-        max_seconds: A file whose `min_runs` take longer gets as many runs as fit into this time, and at least the
-            11 of a p50. None for no such bound.
-        chosen: Reason for these launches and rounds if edgecnn chose some of them; one line.
-        until_width_percent: Launches continued until intervals were this narrow (`planning.PlanOptions`); `launches` is
-            their number then. None if the number was fixed.
-
-    Raises:
-        ConfigError: If a value is out of range.
-    """
-
-    min_seconds: float = 1.0
-    min_runs: int = 1000
-    launches: int = 5
-    rounds: int = 4
-    max_seconds: float | None = None
-    chosen: str = ""
-    until_width_percent: float | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.min_seconds <= 86_400:
-            raise ConfigError(f"{field('min_seconds')} must be 0 to 86400, got {self.min_seconds}")
-        for name, value, most in (("min_runs", self.min_runs, 10**7), ("launches", self.launches, 100)):
-            if not 1 <= value <= most:
-                raise ConfigError(f"{field(name)} must be 1 to {most}, got {value}")
-        if not 1 <= self.rounds <= 100:
-            raise ConfigError(f"rounds must be 1 to 100, got {self.rounds}")
-
-    @property
-    def round_runs(self) -> int:
-        """Minimum runs of one round."""
-        return -(-self.min_runs // (self.launches * self.rounds))
-
-    @property
-    def round_seconds(self) -> float:
-        """Minimum seconds of one round."""
-        return self.min_seconds / (self.launches * self.rounds)
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from edgecnn.benchmarks.measure.planning import PlanOptions
+from edgecnn.benchmarks.measure.options import Plan, PlanOptions
 from edgecnn.benchmarks.results.records import Launch
 from edgecnn.benchmarks.results.side_by_side import ratios as ratios_of
-from edgecnn.benchmarks.timing.latency import Plan
 from edgecnn.edge.export_records import Interval
 
 BRIEF = Plan(min_seconds=0.12, min_runs=24, launches=1, rounds=6, max_seconds=2)

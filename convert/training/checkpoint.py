@@ -200,7 +200,7 @@ def _validation(validation: Validation | None) -> str:
 
 
 def _workers(count: int) -> str:
-    return "one process" if count == 1 else f"{count} workers ({field('distribute')})"
+    return "one process" if count == 1 else f"{count} workers ({field('addresses')})"
 
 
 def checkpoint_bytes(folder: Path, file: tuple[str, ...]) -> bytes:

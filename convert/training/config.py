@@ -3,15 +3,17 @@
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from edgecnn.convert.training.model.backbones import BACKBONES, Backbone
 from edgecnn.convert.training.model.cnn import FILTERS
-from edgecnn.convert.training.model.networks import CNN, NETWORKS, NetworkName
+from edgecnn.convert.training.model.networks import CNN, NetworkName
 from edgecnn.convert.training.recipes import COSINE, RECIPES, Augment, RecipeName
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.folder.other_formats import fix_for
 from edgecnn.edge.formats import format_of, is_exported
+from edgecnn.edge.options.option import Option, check, described
+from edgecnn.edge.options.values import whole_numbers
 
 Keep = Literal["best", "last"]
 ClassWeights = Literal["none", "balanced"]
@@ -21,91 +23,132 @@ _PLAIN = {"network": CNN, "keep": "best", "class_weights": "none", "workers": 1,
 _ARGUMENT = re.compile(r"([a-zA-Z_]\w*)=.+")
 
 
+@described
 @dataclass(frozen=True)
 class TrainConfig:
     """Settings of a training run, apart from the images and how the model takes them.
 
     Attributes:
-        epochs: Passes over the training images.
-        batch_size: Images in one step.
-        augment: How training images are varied. `photo`: crop, mirror image, colours; `digit`: rotated, scaled and shifted a
-            little; `none`: not at all. None for the recipe's way, which `resolved` fills in. Earlier releases wrote true for
-            `digit` and false for `none`, which are still read.
-        learning_rate: Peak learning rate of the recipe; a compiled custom model keeps its own optimizer and learning rate.
-        dropout: Share of features dropped before the last layer of edgecnn's own network, 0 to 1 (exclusive); None for the
-            recipe's in the cnn and 0 in the smaller networks; `edgecnn.convert.training.model.custom_model.resolved` fills in.
-        network: Name of edgecnn's own network: cnn, strided or separable.
-        filters: Number of filters in each of its three stages.
-        seed: Seed of the weights, the order of the images and the dropout, from 0.
-        model: `module:function` or a .keras file; None for edgecnn's own network.
-        arguments: Keyword arguments of `module:function`, each as `name=value`; a value is a number, true, false or a word.
-        transfer: A .keras file whose last layer is replaced, or a name in
-            `edgecnn.convert.training.model.backbones.BACKBONES`; None to start from random weights.
-        weights: An .h5 file of a named backbone's weights, saved with include_top=False; None for those of ImageNet in Keras's
-            folder.
-        fine_tune: Whether to train all of the transferred model after its new last layer, as
-            `edgecnn.convert.training.phases.phases_of` says; None for a named backbone only, which `resolved` fills in.
-        teacher: A model file whose answers are learnt in addition to the labels; None for the labels alone.
         source_sha256: Hash of the file that `model`, `transfer` or `weights` names, or of the module's source and of what it
             imports from its folder; `resolved` fills it in.
         teacher_sha256: Hash of the file that `teacher` names; `resolved` fills in.
         workers: Processes that share each batch.
-        keep: `best` keeps the epoch with the lowest validation loss or, without validation images, the last one (after an
-            interruption the one with the lowest training loss); `last` always keeps the last one.
-        patience: Number of epochs without a lower validation loss after which training stops; None to train all epochs. It
-            needs validation images.
-        class_weights: `balanced` gives the images of each class a weight in the training loss, so that all classes count the
-            same; `none` counts images.
 
     Raises:
         ConfigError: If a setting is out of range, or two exclude each other.
     """
 
-    epochs: int = 5
-    recipe: RecipeName = COSINE
-    batch_size: int = RECIPES[COSINE].batch_size
-    augment: Augment | bool | None = None
-    learning_rate: float = 0.01
-    dropout: float | None = None
-    network: NetworkName = CNN
-    filters: tuple[int, ...] = FILTERS
-    seed: int = 0
-    model: str | None = None
-    transfer: str | None = None
-    weights: str | None = None
-    fine_tune: bool | None = None
-    teacher: str | None = None
+    epochs: Annotated[int, Option("Number of passes over the training images.", low=1)] = 5
+    recipe: Annotated[
+        RecipeName, Option("cosine: AdamW with warm-up and cosine decay, images varied. notebook: plain Adam.")
+    ] = COSINE
+    batch_size: Annotated[int, Option("Images per step.", default="cosine 64, notebook 128", low=1)] = RECIPES[
+        COSINE
+    ].batch_size
+    # Earlier releases wrote true for `digit` and false for `none`, which are still read. `resolved` fills in None.
+    augment: Annotated[
+        Augment | bool | None,
+        Option(
+            "photo: vary crop, mirror image and colours. digit: rotate, scale, shift. none: vary nothing.",
+            metavar="NAME",
+            default="cosine: photo for colour images, digit for grey; notebook: none",
+        ),
+    ] = None
+    learning_rate: Annotated[
+        float, Option("Peak learning rate. A compiled custom model keeps its own optimizer and rate.", above=0)
+    ] = 0.01
+    dropout: Annotated[
+        float | None,
+        Option(
+            "Dropout rate before the network's last layer.",
+            default="cnn: cosine 0.3, notebook 0.5; others 0",
+            low=0,
+            below=1,
+        ),
+    ] = None
+    network: Annotated[
+        NetworkName,
+        Option("edgecnn's own network: cnn, or strided or separable, which are smaller and faster.", metavar="NAME"),
+    ] = CNN
+    filters: Annotated[
+        tuple[int, ...],
+        Option(
+            "Filters of the network's three stages: fewer make it smaller and faster.",
+            metavar="N,N,N",
+            low=1,
+            parse=whole_numbers,
+            example="8,16,32",
+        ),
+    ] = FILTERS
+    seed: Annotated[int, Option("Seed of the weights, the order of images and the dropout.", low=0, high=2**32 - 1)] = 0
+    model: Annotated[
+        str | None,
+        Option("Your own model: module:function of (shape, classes), or a .keras file to continue with.", metavar="MODEL"),
+    ] = None
+    transfer: Annotated[
+        str | None,
+        Option(
+            "mobilenetv2 or another network trained on ImageNet, or a .keras file; its last layer is replaced.",
+            metavar="NAME|FILE",
+        ),
+    ] = None
+    weights: Annotated[
+        str | None,
+        Option(
+            "An .h5 file of that network's weights, saved with include_top=False.",
+            metavar="FILE",
+            default="Keras's own, of ImageNet",
+            kind=Path,
+        ),
+    ] = None
+    fine_tune: Annotated[
+        bool | None,
+        Option("After the new last layer, train all of the transferred model.", default="on for a name, off for a file"),
+    ] = None
+    teacher: Annotated[
+        str | None, Option("Trained model whose answers the new one also learns.", metavar="FILE", kind=Path)
+    ] = None
     source_sha256: str | None = None
     teacher_sha256: str | None = None
     workers: int = 1
-    keep: Keep = "best"
-    patience: int | None = None
-    class_weights: ClassWeights = "none"
-    arguments: tuple[str, ...] = ()
+    keep: Annotated[
+        Keep,
+        Option(
+            "best: the epoch of lowest validation loss; without validation images, the last. last: always the last.",
+            metavar="NAME",
+            panel="Validation",
+        ),
+    ] = "best"
+    patience: Annotated[
+        int | None,
+        Option("Stop after this number of epochs without a lower validation loss.", metavar="N", low=1, panel="Validation"),
+    ] = None
+    class_weights: Annotated[
+        ClassWeights,
+        Option("balanced: images of rare classes count more in the loss. none: all images count alike.", metavar="RULE"),
+    ] = "none"
+    arguments: Annotated[
+        tuple[str, ...],
+        Option(
+            "Keyword argument of module:function: a number, true, false or a word.",
+            name="--set",
+            metavar="NAME=VALUE",
+            default="none",
+        ),
+    ] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.augment, bool):
             object.__setattr__(self, "augment", "digit" if self.augment else "none")
         object.__setattr__(self, "filters", tuple(self.filters))  # A list would differ from the record of the same.
-        for name, good, allowed in (
-            ("recipe", self.recipe in RECIPES, " or ".join(RECIPES)),
-            ("epochs", self.epochs >= 1, "at least 1"),
-            ("batch_size", self.batch_size >= 1, "at least 1"),
-            ("batch_size", self.batch_size >= self.workers, f"at least 1 for each of {self.workers} workers"),
-            ("augment", self.augment in (None, *get_args(Augment)), "photo, digit or none"),
-            ("learning_rate", 0 < self.learning_rate < float("inf"), "more than 0"),
-            ("dropout", self.dropout is None or 0 <= self.dropout < 1, "0 or more and less than 1"),
-            ("network", self.network in NETWORKS, f"{' or '.join(NETWORKS)} (your own function is a {field('model')})"),
-            ("filters", len(self.filters) == 3 and min(self.filters) >= 1, "three numbers of at least 1, for example 8,16,32"),
-            ("seed", 0 <= self.seed < 2**32, "0 to 4294967295"),
-            ("keep", self.keep in get_args(Keep), "best or last"),
-            ("patience", self.patience is None or self.patience >= 1, "at least 1"),
-            ("class_weights", self.class_weights in get_args(ClassWeights), "balanced or none"),
-        ):
-            if not good:
-                got = getattr(self, name)
-                text = ",".join(map(str, got)) if isinstance(got, tuple) else got
-                raise ConfigError(f"{field(name)} must be {allowed}, got {text}")
+        check(self)
+        if self.batch_size < self.workers:
+            raise ConfigError(
+                f"{field('batch_size')} must be at least 1 for each of {self.workers} workers, got {self.batch_size}"
+            )
+        if len(self.filters) != 3:
+            got = ",".join(map(str, self.filters))
+            raise ConfigError(f"{field('filters')} must be three numbers, for example 8,16,32, got {got}")
         self._check_model()
 
     def _check_model(self) -> None:
@@ -139,7 +182,7 @@ class TrainConfig:
             raise ConfigError(f"{field('arguments')} applies to {field('model')}=module:function, not to {origin}: omit it")
 
     @classmethod
-    def of_recipe(cls, recipe: str, **settings: Any) -> "TrainConfig":
+    def of_recipe(cls, recipe: str = COSINE, **settings: Any) -> "TrainConfig":
         """Return settings with a recipe's batch size, unless it is among `settings`.
 
         Args:

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.files import read_bytes
-from edgecnn.edge.manifest import FITS, Background, Fit, SplitOff
+from edgecnn.edge.manifest import Background, Fit, SplitOff
+from edgecnn.edge.options.option import Option, check, described
+from edgecnn.edge.options.values import height_width
 from edgecnn.edge.parsing import parsing
 from edgecnn.edge.text import has_controls
 
@@ -20,42 +22,69 @@ TEST_SHARE = 0.2
 SEED = 0
 
 
+@described
 @dataclass(frozen=True)
 class FolderOptions:
     """How a folder of images is read, and any dataset's validation images are drawn; None means the default.
 
-    Attributes:
-        size: (height, width) of the model's images. Default: the size of the image files, if all have the same.
-        channels: 1 (grey) or 3 (RGB). Default: 1 if all images are grey.
-        fit: One of `edgecnn.edge.manifest.FITS`. Default: letterbox.
-        test_share: Share of each class that becomes test images if there is no test/ folder, 0 to 1. Default: 0.2.
-        split_seed: Seed of that split, and of `val_share`. Default: 0.
-        labels: A text file with one class name per line, in the model's order; for any kind of data.
-        val_share: Share of each class's training images that become validation images, 0 to 1 (exclusive); for any kind of
-            data without a validation part. Default: none.
+    Raises:
+        ConfigError: If a value is out of range.
     """
 
-    size: tuple[int, int] | None = None
-    channels: int | None = None
-    fit: Fit | None = None
-    test_share: float | None = None
-    split_seed: int | None = None
-    labels: Path | None = None
-    val_share: float | None = None
+    size: Annotated[
+        tuple[int, int] | None,
+        Option(
+            "Size (height, width) to which image files are fitted.",
+            metavar="HxW",
+            default="the model's, or the image files' own",
+            low=1,
+            parse=height_width,
+            example="96x96",
+        ),
+    ] = None
+    channels: Annotated[
+        int | None,
+        Option(
+            "Number of channels: 1 for grey, 3 for colour.",
+            metavar="N",
+            default="the model's, or as the image files are",
+            one_of=(1, 3),
+        ),
+    ] = None
+    fit: Annotated[
+        Fit | None,
+        Option("Rule that fits image files to the size.", metavar="RULE", default="the model's, or letterbox"),
+    ] = None
+    test_share: Annotated[
+        float | None,
+        Option(
+            "Share of each class for testing, if the folder has no test/.",
+            metavar="SHARE",
+            default="0.2",
+            above=0,
+            high=1,
+            example="0.2",
+        ),
+    ] = None
+    split_seed: Annotated[int | None, Option("Seed of that split.", default="0", low=0)] = None
+    labels: Annotated[Path | None, Option("Text file with one class name per line, in the model's order.", metavar="FILE")] = (
+        None
+    )
+    val_share: Annotated[
+        float | None,
+        Option(
+            "Share of each class's training images for validation, drawn by the same seed, if there is no val/ or x_val.",
+            metavar="SHARE",
+            default="none",
+            above=0,
+            below=1,
+            example="0.1",
+            panel="Validation",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
-        if self.size and min(self.size) < 1:
-            raise ConfigError(f"{field('size')}={self.size[0]}x{self.size[1]} has no pixels: give height and width, e.g. 96x96")
-        if self.channels not in (None, 1, 3):
-            raise ConfigError(f"{field('channels')}={self.channels} is neither 1 (grey) nor 3 (RGB): give one of them")
-        if self.fit not in (None, *FITS):
-            raise ConfigError(f"{field('fit')}={self.fit} is unknown: give one of {', '.join(FITS)}")
-        if self.test_share is not None and not 0 < self.test_share <= 1:
-            raise ConfigError(f"{field('test_share')}={self.test_share} is not a share: give one between 0 and 1, e.g. 0.2")
-        if self.split_seed is not None and self.split_seed < 0:
-            raise ConfigError(f"{field('split_seed')}={self.split_seed} is negative: give 0 or a positive whole number")
-        if self.val_share is not None and not 0 < self.val_share < 1:
-            raise ConfigError(f"{field('val_share')}={self.val_share} leaves no images on one side: give one such as 0.1")
+        check(self)
 
     @property
     def seed(self) -> int:

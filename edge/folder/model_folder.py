@@ -233,3 +233,6 @@ def opened(target: str | Path | ModelFolder) -> Iterator[ModelFolder]:
         return
     with ModelFolder(target) as folder:
         yield folder
+
+
+open = open_models  # Its public name, which would hide Python's in this module.

@@ -8,6 +8,21 @@ import numpy as np
 from edgecnn.edge.model.preprocess import Images
 from edgecnn.edge.serving.decoder import Rule
 from edgecnn.edge.serving.models import LoadedFile
+from edgecnn.edge.text import printable
+
+
+class Problem(Exception):
+    """A request that gets an error instead of an answer.
+
+    Attributes:
+        status: HTTP status.
+        text: One line for a person; it names no path of this machine.
+        headers: Further headers of the response.
+    """
+
+    def __init__(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.status, self.text, self.headers = status, printable(text), headers or {}
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from edgecnn.edge.serving.answers import Problem
 from edgecnn.edge.serving.body import Bodies
 from edgecnn.edge.serving.engine import Asked, Engine
 from edgecnn.edge.serving.logs import Answered, log_answer, log_bug
 from edgecnn.edge.serving.metrics import CONTENT_TYPE, Metrics
 from edgecnn.edge.serving.models import LIMITS
 from edgecnn.edge.serving.openapi import openapi
-from edgecnn.edge.serving.problems import Problem
 from edgecnn.edge.serving.security import Access, BoundPage
 
 if TYPE_CHECKING:

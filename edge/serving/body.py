@@ -15,8 +15,8 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
+from edgecnn.edge.serving.answers import Problem
 from edgecnn.edge.serving.models import MOST_BYTES, MOST_PICTURES
-from edgecnn.edge.serving.problems import Problem
 from edgecnn.edge.text import printable
 
 _MOST_HELD = 2**27

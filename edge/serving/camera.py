@@ -16,12 +16,12 @@ import numpy as np
 from edgecnn.edge.data.image_file import Polarity, fit_image, load_pillow
 from edgecnn.edge.errors import EdgeCnnError
 from edgecnn.edge.model.preprocess import Images
+from edgecnn.edge.serving.answers import Problem
 from edgecnn.edge.serving.camera_sources import Frames
 from edgecnn.edge.serving.decoder import FittedPicture, Rule
 from edgecnn.edge.serving.engine import Asked, Engine
 from edgecnn.edge.serving.logs import log
 from edgecnn.edge.serving.metrics import Metrics
-from edgecnn.edge.serving.problems import Problem
 
 MOST_WATCHERS = 8
 """Most clients that watch the camera at a time; each frame is answered for each of them."""

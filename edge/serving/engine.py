@@ -14,12 +14,11 @@ from typing import Any, TypeVar
 
 from edgecnn.edge.errors import ArtifactError, EdgeCnnError
 from edgecnn.edge.model.preprocess import Images
-from edgecnn.edge.serving.answers import Answer, answers_of
+from edgecnn.edge.serving.answers import Answer, Problem, answers_of
 from edgecnn.edge.serving.body import Picture
 from edgecnn.edge.serving.decoder import PICTURE_SECONDS, UNNAMED, Decoder, FittedPicture, Rule, TakesLong
 from edgecnn.edge.serving.metrics import Metrics
 from edgecnn.edge.serving.models import LoadedFile, Models
-from edgecnn.edge.serving.problems import Problem
 
 Result = TypeVar("Result")
 

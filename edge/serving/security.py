@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from edgecnn.edge.serving.problems import Problem
+from edgecnn.edge.serving.answers import Problem
 
 _CONTENT_POLICY = "; ".join(
     (

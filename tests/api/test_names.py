@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import edgecnn as ec
+from edgecnn.edge.options.option import declared
 
 # Names used on a board, where convert must not be imported.
 ON_A_BOARD = (
@@ -39,7 +40,7 @@ def test_a_name_that_there_is_not_is_refused() -> None:
 
 def test_every_name_is_completed_by_tab_and_says_what_it_is() -> None:
     assert set(ec.__all__) <= set(dir(ec))
-    assert {*ec.__all__} == {*ec._HOMES, "__version__"}
+    assert {*ec.__all__} == {*(name.public for name in ec.NAMES), "__version__"}
     for name in ec.__all__:
         value = getattr(ec, name)
         if name != "__version__":
@@ -53,7 +54,7 @@ def test_every_function_says_what_it_takes_gives_and_raises() -> None:
             continue
         text = inspect.getdoc(function) or ""
         assert "Raises:" in text, name
-        for parameter in inspect.signature(function).parameters:
+        for parameter in inspect.signature(function).parameters.keys() - declared(function).keys() - {"progress"}:
             assert f"\n    {parameter}: " in text or f" `{parameter}`" in text or "Args:" not in text, f"{name}: {parameter}"
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from edgecnn.api.sweeping.rungs import run_rungs
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.records import Epoch
 from edgecnn.edge.errors import ConfigError
+from edgecnn.work.rungs import run_rungs
 
 SECONDS = 6.0
 IMAGES = 1000

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import edgecnn as ec
-from edgecnn.api.sweeping.network_work import NetworkWork
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.training.model.custom_model import resolved
 from edgecnn.edge.export_records import Settings
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.progress import SILENT
+from edgecnn.work.networks import NetworkWork
 
 CONFIG = ec.TrainConfig.of_recipe("notebook", epochs=3, filters=(2, 2, 2), network="strided")
 NAME = "strided-2-2-2"

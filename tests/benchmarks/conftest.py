@@ -9,10 +9,9 @@ import pytest
 from edgecnn.benchmarks.judge.budgets import load_budgets
 from edgecnn.benchmarks.judge.gate import Policy
 from edgecnn.benchmarks.measure.lineup import folder_lineup
-from edgecnn.benchmarks.measure.options import BenchOptions
+from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.results.records import Report
-from edgecnn.benchmarks.timing.latency import Plan
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.manifest import Manifest

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from edgecnn.api import train as train_calls
 from edgecnn.convert.training.train import train as train_model
+from edgecnn.work import train as train_calls
 from tests.cli.always_right import SHORT, always_right
 
 COMMANDS = (
@@ -28,14 +28,14 @@ COMMANDS = (
         (["evaluate", "x.tflite", "--fast"], "No such option: --fast"),
         (["evaluate", "x.tflite", "--threads", "many"], "Invalid value for '--threads'"),
         (["predict", "x.tflite"], "nothing to predict: name image files, or test images with --index 47"),
-        (["export", "--quantize", "int4"], "--quantize int4 is unknown: use float32, float16, dynamic, int8, int16x8"),
-        (["export", "--format", "coreml"], "--format coreml is unknown: use tflite or onnx"),
+        (["export", "--quantize", "int4"], "--quantize must be float32, float16, dynamic, int8 or int16x8, got int4"),
+        (["export", "--format", "coreml"], "--format must be tflite, onnx, ncnn, mnn or executorch, got coreml"),
         (["export", "--quantize", "float16"], "onnx has no float16 (it has float32, int8): use --format tflite alone"),
         (["export", "--format", "onnx", "--quantize", "int16x8"], "onnx has no int16x8 (it has float32, int8): choose another"),
         (["export", "--tune-runtime", "openvino"], "--tune-runtime says how to tune: add --tune here"),
         (["export", "--tune-limit", "10s"], "--tune-limit says how to tune: add --tune here"),
         (["export", "--tune-seed", "3"], "--tune-seed says how to tune: add --tune here"),
-        (["export", "--tune", "here", "--tune-seed", "-1"], "--tune-seed must be 0 or more, got -1"),
+        (["export", "--tune", "here", "--tune-seed", "-1"], "--tune-seed must be at least 0, got -1"),
         (["export", "--tune", "/"], "--tune / names no machine: use here, a host, or cortex-a53"),
         (["export", "--tune", "here", "--tune-runtime", "keras"], "--tune-runtime keras is unknown: use litert, litert-fp16"),
         (["export", "--tune", "here", "--tune-runtime", "coral"], "--tune-runtime coral is unknown: use litert, litert-fp16"),
@@ -99,12 +99,12 @@ def test_benchmarking_other_images_than_the_models_exits_with_2(artifacts: Path,
     [
         (["--max-drop", "101"], "--max-drop must be 0 to 100, got 101.0"),
         (["--max-p90-ms", "0"], "--max-p90-ms must be above 0, got 0.0"),
-        (["--threads", "1,x"], "--threads must be a number, or several such as 1,2,4, got 1,x"),
-        (["--sustained", "soon"], "--sustained must be a duration, for example 90s, 10m or 1h, got 'soon'"),
-        (["--allow", "dust"], "--allow dust is unknown: use noise, or one of governor, temperature, throttled"),
+        (["--threads", "1,x"], "--threads must be written like 1,2,4, got 1,x"),
+        (["--sustained", "soon"], "--sustained must be written like 90s, 10m or 1h, got soon"),
+        (["--allow", "dust"], "--allow must be noise, governor, temperature, throttled"),
         (["--launches", "0"], "--launches must be 1 to 100, got 0"),
-        (["--min-runs", "0"], "--min-runs must be 1 to 10000000, got 0"),
-        (["--min-seconds", "-1"], "--min-seconds must be 0 to 86400, got -1.0"),
+        (["--min-runs", "0"], "--min-runs must be 1 to 10,000,000, got 0"),
+        (["--min-seconds", "-1"], "--min-seconds must be 0 to 86,400, got -1.0"),
         (["--percentile", "100"], "--percentile must be above 0 and below 100, got 100.0"),
         (["--budget", "limits.toml"], "limits.toml: max_drop is unknown: use max_drop_points, min_agreement_percent"),
     ],

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from edgecnn.cli.command_line import COMMANDS
+from edgecnn.shell.main import commands
 
 EDGECNN = f"{sys.executable} -m edgecnn"
 
@@ -34,8 +34,8 @@ def in_bash(text: str, home: Path) -> str:
 
 
 def test_commands_are_completed() -> None:
-    assert completed("edgecnn ") == [command.name for command in COMMANDS]
-    assert completed("edgecnn e") == ["evaluate", "export"]
+    assert completed("edgecnn ") == list(commands())
+    assert completed("edgecnn e") == ["export", "evaluate"]
     assert completed("edgecnn fly") == []
 
 
@@ -63,7 +63,7 @@ def test_a_shell_that_has_no_completion_exits_with_2(option: str, terminal: Any,
     assert "bash, zsh, fish or PowerShell" in terminal.fails(2, option)
 
 
-@pytest.mark.parametrize("command", [[], *([command.name] for command in COMMANDS)], ids=lambda value: " ".join(value))
+@pytest.mark.parametrize("command", [[], *([name] for name in commands())], ids=lambda value: " ".join(value))
 def test_h_is_short_for_help(command: list[str], terminal: Any) -> None:
     text = terminal.passes(*command, "--help")
     assert " ".join(["Usage: edgecnn", *command, "[OPTIONS]"]) in text

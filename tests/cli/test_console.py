@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from edgecnn.cli.console import check_writable, json_file, say
 from edgecnn.edge.errors import ConfigError
+from edgecnn.shell.console import check_writable, say
 
 
 @pytest.mark.parametrize(
@@ -31,12 +31,6 @@ def test_what_must_not_be_written_is_refused(
 def test_folders_of_outputs_may_be_missing_and_are_not_made_before_the_work(tmp_path: Path) -> None:
     check_writable(None, tmp_path / "a/one.json", tmp_path / "b/two.csv", Path("/dev/null"))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_dash_is_no_file() -> None:
-    assert json_file(Path("-")) is None
-    assert json_file(None) is None
-    assert json_file(Path("a.json")) == Path("a.json")
 
 
 def test_progress_without_a_standard_error_does_not_get_into_the_results(

@@ -8,34 +8,39 @@ from typing import Any
 
 import pytest
 
-import edgecnn as ec
 from edgecnn.__main__ import main
-from edgecnn.api import devices as device_calls
 from edgecnn.benchmarks.judge.gate import Check, Verdict
 from edgecnn.benchmarks.results.devices import DeviceResult, DeviceResults
 from edgecnn.benchmarks.results.read import read_report
-from edgecnn.cli.command_line import COMMANDS
-from edgecnn.cli.devices import sent_arguments
+from edgecnn.commands import bench as bench_command
+from edgecnn.commands.bench import sent
 from edgecnn.edge.errors import ConfigError
+from edgecnn.shell.call import Call
+from edgecnn.shell.main import commands
+from edgecnn.work import devices as device_calls
 
 KEPT = Path(__file__).parents[1] / "benchmarks/kept_results/schema-5.json"
 HANDLED_HERE = {"--device", "--install", "--budget", "--json", "--verbose"}
+OTHER_VALUES = {"--size": "96x96", "--allow": "load"}
 IMAGES = {"--data", "--size", "--channels", "--fit", "--test-share", "--split-seed", "--labels"}
 
 
-def context(*arguments: str) -> Any:
-    """Return what typer gives `bench` for a command line, without running it."""
-    command = next(command for command in COMMANDS if command.name == "bench").load()
-    return command.make_context("bench", list(arguments))
+def sent_arguments(*arguments: str, from_bundle: bool) -> list[str]:
+    """Return what goes to a device of a command line, without running it."""
+    seen: list[Call] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Call, "run", lambda call, command: seen.append(call))
+        assert main(["bench", *arguments]) == 0
+    return sent(seen[0], from_bundle)
 
 
 def options() -> dict[str, list[str]]:
     """Return every option of `bench` with a command line that gives it a value."""
     given = {}
-    for parameter in context().command.params:
+    for parameter in commands()["bench"].load().params:
         if parameter.param_type_name == "option" and parameter.name != "help":
             option = parameter.opts[0]
-            given[option] = [option] if parameter.is_flag else [option, "1"]
+            given[option] = [option] if parameter.is_flag else [option, OTHER_VALUES.get(option, "1")]
     return given
 
 
@@ -45,13 +50,13 @@ def test_no_option_is_dropped_silently() -> None:
     sent, refused = set(), {}
     for option, arguments in found.items():
         try:
-            there = sent_arguments(context(*arguments), from_bundle=True)
+            there = sent_arguments(*arguments, from_bundle=True)
         except ConfigError as error:
             refused[option] = str(error)
             continue
         if there:
             (only,) = there
-            assert re.fullmatch(rf"{option}(=1(\.0)?)?", only)
+            assert re.fullmatch(rf"{option}(=(1(\.0)?|load))?", only)
             sent.add(option)
     assert {*found} - sent - {*refused} == HANDLED_HERE
     assert all(re.match(rf"{option} .*: ", told) for option, told in refused.items())  # What is wrong, and what to do.
@@ -61,14 +66,14 @@ def test_no_option_is_dropped_silently() -> None:
 
 def test_images_are_for_making_a_bundle_of_a_folder() -> None:
     for option in IMAGES:
-        assert sent_arguments(context(option, "1"), from_bundle=False) == []
+        assert sent_arguments(option, OTHER_VALUES.get(option, "1"), from_bundle=False) == []
 
 
 def test_values_stay_values_and_defaults_are_left_to_the_device() -> None:
     arguments = ["folder", "--percentile", "95", "--percentile", "99.9", "--max-drop", "-1", "--strict", "--threads", "1,2"]
-    sent = sent_arguments(context(*arguments), from_bundle=True)
-    assert sent == ["--threads=1,2", "--percentile=95.0", "--percentile=99.9", "--max-drop=-1.0", "--strict"]
-    assert sent_arguments(context("folder"), from_bundle=True) == []
+    sent = sent_arguments(*arguments, from_bundle=True)
+    assert sorted(sent) == ["--max-drop=-1.0", "--percentile=95.0", "--percentile=99.9", "--strict", "--threads=1,2"]
+    assert sent_arguments("folder", from_bundle=True) == []
 
 
 @pytest.mark.parametrize(
@@ -79,7 +84,7 @@ def test_values_stay_values_and_defaults_are_left_to_the_device() -> None:
         (["{folder}", "--device=-oProxyCommand=x"], "is not the name of a device"),
         (["{folder}", "--device", "pi", "--device", "pi"], "--device pi is named 2 times"),
         (["{folder}", "--device", "pi", "--runtime", "keras"], "has no file for keras that a device could run"),
-        (["{folder}", "--device", "pi", "--csv", "x.csv"], "--csv is for the result of one machine"),
+        (["{folder}", "--device", "pi", "--csv", "x.csv"], "--csv does not go with --device"),
         (["{folder}", "--device", "pi", "--max-drop", "-1"], "--max-drop must be 0 to 100"),
     ],
 )
@@ -119,7 +124,7 @@ def test_the_exit_code_is_that_of_the_worst_device(
         )
         for place, status in enumerate(statuses)
     )
-    monkeypatch.setattr(ec, "bench_devices", lambda *_, **__: DeviceResults(1, "edgecnn bench", results))
+    monkeypatch.setattr(bench_command, "bench_devices", lambda *_, **__: DeviceResults(1, "edgecnn bench", results))
     assert main(["bench", str(exported), "--device", "pi0", "--device", "pi1"]) == code
     assert f"of {len(statuses)} devices" in capsys.readouterr().out
 

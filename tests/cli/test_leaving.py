@@ -18,7 +18,7 @@ import os, sys
 armed = []
 def hook(event, arguments):
     if event == "import":
-        if arguments[0] == "edgecnn.cli.command_line":
+        if arguments[0] == "edgecnn.shell.main":
             armed.append(True)
         if armed:
             os.write({dots}, b".")

@@ -1,44 +1,57 @@
-"""Options that plain Python converts, and help as plain text, of commands as typer makes them."""
+"""Options made from what a function declares: their values, ranges and help."""
 
 import os
 import subprocess
 import sys
-from enum import StrEnum
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 import typer
 
-from edgecnn.cli.command_line import COMMANDS
-from edgecnn.cli.plain_commands import PlainCommand
+from edgecnn.benchmarks.measure.options import Plan
+from edgecnn.edge.errors import ConfigError
+from edgecnn.edge.options.option import Group, Option, checked
+from edgecnn.edge.options.values import whole_numbers
+from edgecnn.shell.main import commands
+from edgecnn.shell.settings import arguments_of, settings_of
+from edgecnn.shell.typer_command import typer_command
 
 
-class Colour(StrEnum):
-    RED = "red"
-
-
-def command(
-    file: Annotated[Path, typer.Argument(metavar="FILE")],
-    others: Annotated[list[Path] | None, typer.Argument()] = None,
-    number: int = 1,
-    share: float | None = None,
-    indices: Annotated[list[int] | None, typer.Option("--index")] = None,
-    colour: Colour = Colour.RED,
-    augment: bool | None = None,
-    bgr: Annotated[bool, typer.Option("--bgr", rich_help_panel="Pixels", help="Blue first.")] = False,
-) -> None:
-    pass
+@checked
+def paint(
+    file: Annotated[Path, Option("A file.", metavar="FILE", argument=True)],
+    others: Annotated[Sequence[Path], Option("More.", argument=True)] = (),
+    *,
+    number: Annotated[int, Option("A number.", low=-2, high=9)] = 1,
+    share: Annotated[float | None, Option("A share.", above=0, below=1)] = None,
+    indices: Annotated[Sequence[int], Option("An index.", name="--index")] = (),
+    sizes: Annotated[Sequence[int], Option("Sizes.", metavar="N,N", parse=whole_numbers, example="3,4")] = (),
+    colour: Annotated[Literal["red", "blue"], Option("Colour of the paint.")] = "red",
+    augment: Annotated[bool | None, Option("Whether to vary.")] = None,
+    bgr: Annotated[bool, Option("Blue first.", panel="Pixels")] = False,
+    plan: Annotated[Plan, Group("How long.", "Time", only=("launches",))] = Plan(0.5),
+    unlisted: int = 0,
+) -> dict[str, Any]:
+    """Return what was given."""
+    return {name: value for name, value in locals().items() if name != "unlisted"}
 
 
 def context(*arguments: str) -> Any:
-    made = typer.Typer(add_completion=False, rich_markup_mode=None)
-    made.command(cls=PlainCommand, epilog=f"Example: {'long ' * 40}end")(command)
-    return typer.main.get_command(made).make_context("edgecnn", list(arguments))
+    return command().make_context("edgecnn", list(arguments))
 
 
-def parsed(*arguments: str) -> Any:
-    return context(*arguments).params
+def command(run: Callable[[Any], None] = lambda given: None) -> Any:
+    settings = tuple(settings_of(paint))
+    return typer_command("paint", settings, "Paint.", f"{'long ' * 40}end", lambda given, context: run(given))
+
+
+def parsed(*arguments: str) -> dict[str, Any]:
+    """Return the arguments that the function gets."""
+    seen: list[Any] = []
+    command(seen.append).main(args=list(arguments), standalone_mode=False)
+    return arguments_of(paint, seen[0])
 
 
 @pytest.mark.parametrize(
@@ -48,13 +61,28 @@ def parsed(*arguments: str) -> Any:
         (("x", "--number", "1.5"), "'1.5' is not a valid int"),
         (("x", "--share", "half"), "'half' is not a valid float"),
         (("x", "--index", "1", "--index", "b"), "'b' is not a valid int"),
-        (("x", "--colour", "blue"), "'blue' is not one of 'red'"),
     ],
 )
 def test_a_value_of_another_kind_is_refused_and_named(arguments: tuple[str, ...], part: str) -> None:
     with pytest.raises(typer.BadParameter, match=part) as caught:
         parsed(*arguments)
     assert arguments[-2] in caught.value.format_message()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (("x", "--sizes", "3;4"), "sizes must be written like 3,4, got 3;4"),
+        (("x", "--colour", "green"), "colour must be red or blue, got green"),
+        (("x", "--number", "10"), "number must be -2 to 9, got 10"),
+        (("x", "--share", "1"), "share must be above 0 and below 1, got 1"),
+        (("x", "--share", "nan"), "share must be above 0 and below 1, got nan"),
+        (("x", "--launches", "0"), "launches must be 1 to 100, got 0"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_alike_in_python_and_on_the_command_line(arguments: tuple[str, ...], part: str) -> None:
+    with pytest.raises(ConfigError, match=part):
+        paint(**parsed(*arguments))
 
 
 def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,38 +100,34 @@ def test_an_argument_that_is_missing_is_named() -> None:
     assert "Missing argument 'FILE'" in caught.value.format_message()
 
 
-def test_values_get_the_kind_that_the_command_declares() -> None:
-    given = parsed(
-        *("x", "y", "z", "--number", "-2", "--share", "0.5", "--index", "3", "--index", "4"), "--colour", "red", "--no-augment"
-    )
-    assert given == {
+def test_values_get_the_kind_that_the_function_declares() -> None:
+    typed = ("--number", "-2", "--share", "0.5", "--index", "3", "--index", "4", "--sizes", "5,6", "--launches", "7")
+    assert parsed("x", "y", "z", *typed, "--colour", "blue", "--no-augment", "--bgr") == {
         "file": Path("x"),
         "others": (Path("y"), Path("z")),
         "number": -2,
         "share": 0.5,
         "indices": (3, 4),
-        "colour": Colour.RED,
+        "sizes": (5, 6),
+        "colour": "blue",
         "augment": False,
-        "bgr": False,
+        "bgr": True,
+        "plan": Plan(0.5, launches=7),
     }
-    assert isinstance(given["number"], int)
 
 
-def test_what_is_not_given_stays_the_default() -> None:
-    left = parsed("x")
-    assert left.pop("colour") == Colour.RED
-    assert left == {
-        **{"file": Path("x"), "others": (), "number": 1, "share": None, "indices": ()},
-        **{"augment": None, "bgr": False},
-    }
+def test_what_is_not_given_is_left_to_the_function() -> None:
+    assert parsed("x") == {"file": Path("x")}
 
 
 def test_help_says_what_a_value_is_and_keeps_its_panels_and_its_example() -> None:
     asked = context("x")
     lines = asked.command.get_help(asked).splitlines()
-    written = {line.split("  [default")[0].strip() for line in lines}
-    assert written >= {"--number N", "--index N", "--colour <red>", "--augment / --no-augment", "--bgr  Blue first."}
-    assert [line for line in lines if line.endswith(":")] == ["Arguments:", "Options:", "Pixels:"]
+    written = {" ".join(line.split("  [default")[0].split()) for line in lines}
+    assert written >= {"--number N A number.", "--index N An index; repeatable.", "--bgr Blue first."}
+    assert "--colour NAME Colour of the paint: red or blue." in written
+    assert "--launches N  Number of processes that open each side.  [default: 5]" in {line.strip() for line in lines}
+    assert [line for line in lines if line.endswith(":")] == ["Arguments:", "Options:", "Pixels:", "Time:"]
     assert lines[-1] == f"  Example: {'long ' * 40}end"
 
 
@@ -131,7 +155,7 @@ def test_a_command_starts_without_what_it_does_not_need(arguments: list[str], un
 
 
 def test_help_of_no_command_imports_anything_heavy() -> None:
-    names = [command.name for command in COMMANDS]
+    names = list(commands())
     every = "sys.exit(next((name for name in sys.argv[1:] if main([name, '--help'])), 0))"
     done = without("pydantic,rich,numpy,PIL,tensorflow,keras,onnxruntime,ai_edge_litert", every, *names)
     assert done.returncode == 0, done.stderr

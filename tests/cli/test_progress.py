@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from edgecnn.benchmarks.measure.schedule import steps_of
-from edgecnn.cli.progress import shown
+from edgecnn.shell.progress import shown
 
 STEPS = [
     (0, 2, "launch 1 of 3: opening a"),

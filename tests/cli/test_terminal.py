@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edgecnn.cli.console import emit, say
-from edgecnn.cli.terminal import coloured, columns, has_colours
+from edgecnn.shell.console import emit, say
+from edgecnn.shell.terminal import coloured, columns, has_colours
 
 
 class Terminal(io.StringIO):

@@ -1,6 +1,7 @@
 """The notebook, run cell by cell on small pictures; and the script for a build."""
 
 import ast
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgecnn.api import bench as bench_call
-from edgecnn.benchmarks.measure.options import BenchOptions
-from edgecnn.benchmarks.measure.planning import PlanOptions
+import edgecnn as ec
+from edgecnn.benchmarks.measure.options import BenchOptions, PlanOptions
 from examples import gate
 
 ROOT = Path(__file__).parents[2]
@@ -51,8 +51,8 @@ def draw_photos(folder: Path) -> None:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure only briefly."""
-    defaults = bench_call.bench.__kwdefaults__ or {}
-    monkeypatch.setattr(bench_call.bench, "__kwdefaults__", {**defaults, "options": QUICK})
+    bench = inspect.unwrap(ec.bench)
+    monkeypatch.setattr(bench, "__kwdefaults__", {**(bench.__kwdefaults__ or {}), "options": QUICK})
 
 
 def test_the_notebook_holds_no_output_and_no_path_of_a_machine() -> None:

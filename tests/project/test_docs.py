@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import edgecnn
-from edgecnn.cli.command_line import COMMANDS
+from edgecnn.shell.main import commands
 from tools.command_help import write_help
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +49,7 @@ def test_the_site_lists_every_page_once() -> None:
 
 def test_the_reference_has_every_command_and_every_name_of_the_api() -> None:
     page = (ROOT / "docs/reference/commands.md").read_text()
-    assert re.findall(r'^--8<-- "help/(\w+)\.txt"$', page, re.MULTILINE) == ["edgecnn", *(command.name for command in COMMANDS)]
+    assert re.findall(r'^--8<-- "help/(\w+)\.txt"$', page, re.MULTILINE) == ["edgecnn", *commands()]
     names = re.findall(r"^::: edgecnn\.(\w+)$", (ROOT / "docs/reference/api.md").read_text(), re.MULTILINE)
     assert sorted(names) == sorted({*edgecnn.__all__} - {"__version__"})
 

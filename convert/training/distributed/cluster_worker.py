@@ -136,7 +136,7 @@ class ClusterWorker(SingleWorker):
         for worker in range(self.count):
             if made[worker] != made[0]:
                 raise ConfigError(
-                    f"{field('distribute')}: the model of {self._cluster.name(worker)} has other weights than worker 0's: run "
+                    f"{field('addresses')}: the model of {self._cluster.name(worker)} has other weights than worker 0's: run "
                     "the same code everywhere"
                 )
 

@@ -10,8 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Annotated
 
 from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.options.option import Option, check, described
+from edgecnn.edge.options.values import words
 
 Facts = dict[str, str]
 # Seconds between two tries, and for the whole greeting or answer of a worker that is there.
@@ -21,29 +24,37 @@ _LONGEST_LINE = 1 << 20
 _MOST_CALLERS = 64
 
 
+@described
 @dataclass(frozen=True)
 class Cluster:
     """The workers that train together.
-
-    Attributes:
-        addresses: host:port of each worker; worker 0 writes the output.
-        worker: Index of this worker, from 0.
-        wait_seconds: Time to wait for the others, in seconds.
 
     Raises:
         ConfigError: If an address or a number is not valid.
     """
 
-    addresses: tuple[str, ...]
-    worker: int
-    wait_seconds: float = 120.0
+    addresses: Annotated[
+        tuple[str, ...],
+        Option(
+            "Addresses of all workers that train together, including this one.",
+            name="--distribute",
+            metavar="HOST:PORT,...",
+            default="none",
+            parse=words,
+        ),
+    ]
+    worker: Annotated[int, Option("Index of this worker, from 0; worker 0 writes the output.", low=0)]
+    wait_seconds: Annotated[float, Option("Longest wait for the other workers.", name="--wait", metavar="SECONDS", above=0)] = (
+        120.0
+    )
 
     def __post_init__(self) -> None:
-        given = f"{field('distribute')}={','.join(self.addresses)}"
+        check(self)
+        given = f"{field('addresses')}={','.join(self.addresses)}"
         for address in self.addresses:
             host, port = split_address(address)
             if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
-                raise ConfigError(f"{field('distribute')}: {address!r} is not host:port: write it as a.local:7070")
+                raise ConfigError(f"{field('addresses')}: {address!r} is not host:port: write it as a.local:7070")
         if len(self.addresses) < 2:
             raise ConfigError(f"{given} names only one worker: name two or more, or omit it")
         if len(set(self.addresses)) < len(self.addresses):
@@ -52,8 +63,6 @@ class Cluster:
             raise ConfigError(
                 f"{field('worker')} must be 0 to {len(self.addresses) - 1}, the position in {given}, got {self.worker}"
             )
-        if not 0 < self.wait_seconds < float("inf"):
-            raise ConfigError(f"{field('wait_seconds')} must be seconds, more than 0, got {self.wait_seconds:g}")
 
     def name(self, worker: int) -> str:
         """Return the name of a worker for messages."""

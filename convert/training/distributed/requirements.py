@@ -18,7 +18,7 @@ def facts_of(run: TrainingRun, cluster: Cluster, made_with: dict[str, str]) -> F
     """
     record, interface = run.dataset.record(), run.interface
     return {
-        field("distribute"): ",".join(cluster.addresses),
+        field("addresses"): ",".join(cluster.addresses),
         field("resume"): str(run.resume),
         **{field(name): value for name, value in run.config.settings().items()},
         "training images' SHA-256": record.train_sha256,
@@ -40,7 +40,7 @@ def check_batches(images: int, batch_size: int, workers: int) -> None:
     last = images % batch_size or batch_size
     if last < workers:
         raise ConfigError(
-            f"{field('distribute')}: the last batch of {images:,} images would have {last}, fewer than the {workers} workers: "
+            f"{field('addresses')}: the last batch of {images:,} images would have {last}, fewer than the {workers} workers: "
             f"give another {field('batch_size')}"
         )
 
@@ -53,11 +53,11 @@ def check_model(model: Any) -> None:
     """
     if type(model).train_step is not load_keras().Model.train_step:
         raise ConfigError(
-            f"{field('distribute')}: {type(model).__name__} has its own train_step, which would not share gradients: omit "
-            f"{field('distribute')}"
+            f"{field('addresses')}: {type(model).__name__} has its own train_step, which would not share gradients: omit "
+            f"{field('addresses')}"
         )
     odd = sorted({variable.dtype for variable in model.trainable_variables} - {"float32"})
     if odd or not model.trainable_variables:
         raise ConfigError(
-            f"{field('distribute')} needs models with trainable float32 weights, got {odd or 'none'}: train without"
+            f"{field('addresses')} needs models with trainable float32 weights, got {odd or 'none'}: train without"
         )

@@ -38,17 +38,17 @@ def connected(cluster: Cluster) -> Any:
             strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     except RuntimeError as error:
         raise ConfigError(
-            f"{field('distribute')}: {why(error)}: a module that {field('model')} or {field('trust')} names must compute "
+            f"{field('addresses')}: {why(error)}: a module that {field('model')} or {field('trust')} names must compute "
             "nothing at import"
         ) from error
     except tf.errors.OpError as error:
         port = split_address(cluster.addresses[cluster.worker])[1]
         raise ConfigError(
-            f"{field('distribute')}: TensorFlow can't start on port {port} ({why(error)}): give another port"
+            f"{field('addresses')}: TensorFlow can't start on port {port} ({why(error)}): give another port"
         ) from error
     if strategy.num_replicas_in_sync != len(cluster.addresses):
         raise ConfigError(
-            f"{field('distribute')}: a worker uses at most one GPU: choose it with CUDA_VISIBLE_DEVICES, or start more workers"
+            f"{field('addresses')}: a worker uses at most one GPU: choose it with CUDA_VISIBLE_DEVICES, or start more workers"
         )
     return strategy
 

@@ -4,10 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from edgecnn.benchmarks.judge.accuracy import KERAS_REFERENCE, Accuracy
-from edgecnn.benchmarks.judge.gate import (
-    Budget,
-    Figures,
-)
+from edgecnn.benchmarks.judge.budget import Budget
+from edgecnn.benchmarks.judge.gate import Figures
 from edgecnn.benchmarks.machine.noise import Noise
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.benchmarks.statistics.percentiles import LaunchPercentile, Percentile

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from edgecnn.benchmarks.judge.budget import Budget
 from edgecnn.benchmarks.judge.budgets import load_budgets
-from edgecnn.benchmarks.judge.gate import Budget
 from edgecnn.edge.errors import ConfigError
 
 KNOWN = ("float32.tflite", "int8.tflite")

@@ -7,8 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from edgecnn.benchmarks.judge.accuracy import Accuracy, ClassCounts
+from edgecnn.benchmarks.judge.budget import Budget
 from edgecnn.benchmarks.judge.class_changes import moved_classes, never_right
-from edgecnn.benchmarks.judge.gate import FAIL, PASS, UNDECIDED, Budget, Figures, Verdict, judge
+from edgecnn.benchmarks.judge.gate import FAIL, PASS, UNDECIDED, Figures, Verdict, judge
 from edgecnn.benchmarks.judge.tally import Tally
 from edgecnn.benchmarks.statistics.percentiles import Percentile
 

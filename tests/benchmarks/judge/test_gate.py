@@ -7,13 +7,13 @@ from functools import cache
 import numpy as np
 import pytest
 
+from edgecnn.benchmarks.judge.budget import Budget
 from edgecnn.benchmarks.judge.gate import (
     FAIL,
     INVALID,
     PASS,
     UNDECIDED,
     UNJUDGED,
-    Budget,
     Check,
     Figures,
     Policy,

@@ -4,16 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from edgecnn.benchmarks.judge.gate import (
-    FAIL,
-    INVALID,
-    PASS,
-    UNDECIDED,
-    Budget,
-    Check,
-    Policy,
-    judge,
-)
+from edgecnn.benchmarks.judge.budget import Budget
+from edgecnn.benchmarks.judge.gate import FAIL, INVALID, PASS, UNDECIDED, Check, Policy, judge
 from edgecnn.benchmarks.machine.noise import NAMES, Noise
 from edgecnn.benchmarks.statistics.percentiles import LaunchPercentile, Percentile
 from edgecnn.edge.errors import ConfigError

@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from edgecnn.benchmarks.judge.accuracy import KERAS_REFERENCE, Accuracy
-from edgecnn.benchmarks.judge.gate import FAIL, PASS, UNDECIDED, UNJUDGED, Budget, Figures, judge
+from edgecnn.benchmarks.judge.budget import Budget
+from edgecnn.benchmarks.judge.gate import FAIL, PASS, UNDECIDED, UNJUDGED, Figures, judge
 from edgecnn.benchmarks.judge.stored_reference import differs, doubt
 from edgecnn.benchmarks.judge.tally import compare
 from edgecnn.benchmarks.statistics.percentiles import Percentile

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from edgecnn.benchmarks.judge.accuracy import Accuracy, ClassCounts
 from edgecnn.benchmarks.judge.accuracy_checks import worst_class
-from edgecnn.benchmarks.judge.gate import FAIL, PASS, UNDECIDED, UNJUDGED, Budget, Figures, join, judge
+from edgecnn.benchmarks.judge.budget import Budget
+from edgecnn.benchmarks.judge.gate import FAIL, PASS, UNDECIDED, UNJUDGED, Figures, join, judge
 from edgecnn.benchmarks.judge.tally import compare
 from edgecnn.benchmarks.statistics.intervals import Interval
 from edgecnn.benchmarks.statistics.percentiles import Percentile

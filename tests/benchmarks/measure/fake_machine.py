@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 
 from edgecnn.benchmarks.machine.host import CpuTimes, State
-from edgecnn.benchmarks.timing.latency import Plan, RoundTimes, WarmUp
+from edgecnn.benchmarks.measure.options import Plan
+from edgecnn.benchmarks.timing.latency import RoundTimes, WarmUp
 from edgecnn.benchmarks.timing.requests import Memory, Open, Opened, ReadMemory, TimeEmpty, TimeRound
 from edgecnn.edge.manifest import TensorSpec
 

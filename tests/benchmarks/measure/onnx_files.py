@@ -12,10 +12,9 @@ from edgecnn.benchmarks.judge.budgets import load_budgets
 from edgecnn.benchmarks.judge.gate import Policy
 from edgecnn.benchmarks.measure.bare_files import BareFile
 from edgecnn.benchmarks.measure.lineup import LabelledImages, Lineup
-from edgecnn.benchmarks.measure.options import BenchOptions
+from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.results.records import Report
-from edgecnn.benchmarks.timing.latency import Plan
 from edgecnn.edge.data.splits import ArraySplit, Split
 from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.inference.classifier import Classifier

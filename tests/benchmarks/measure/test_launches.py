@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from edgecnn.benchmarks.measure.launches import measure
+from edgecnn.benchmarks.measure.options import Plan
 from edgecnn.benchmarks.measure.schedule import ESTIMATE
 from edgecnn.benchmarks.results.records import Launch, Round
-from edgecnn.benchmarks.timing.latency import Plan
 from edgecnn.benchmarks.timing.process import ModelProcess
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.errors import ArtifactError

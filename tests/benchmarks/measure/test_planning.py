@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecnn.benchmarks.measure.planning import FileCost, PlanOptions, choose_plan, round_of, round_seconds, total_seconds
+from edgecnn.benchmarks.measure.options import Plan, PlanOptions
+from edgecnn.benchmarks.measure.planning import FileCost, choose_plan, round_of, round_seconds, total_seconds
 from edgecnn.benchmarks.statistics.intervals import mean_interval
-from edgecnn.benchmarks.timing.latency import Plan
 from edgecnn.edge.errors import ConfigError
 
 QUICK = FileCost("int8.tflite", 0.4, 26e-6)

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from edgecnn.benchmarks.measure import schedule
-from edgecnn.benchmarks.measure.planning import FileCost, PlanOptions, total_seconds
+from edgecnn.benchmarks.measure.options import Plan, PlanOptions
+from edgecnn.benchmarks.measure.planning import FileCost, total_seconds
 from edgecnn.benchmarks.measure.schedule import ESTIMATE, Schedule
-from edgecnn.benchmarks.timing.latency import Plan
 
 Files = tuple[tuple[str, float, float], ...]
 Run = Callable[..., list[str]]

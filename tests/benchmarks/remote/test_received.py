@@ -16,9 +16,9 @@ from edgecnn.benchmarks.judge.tally import compare
 from edgecnn.benchmarks.remote.install import running_version
 from edgecnn.benchmarks.remote.received import sent
 from edgecnn.benchmarks.timing.times import Times
-from edgecnn.cli.fields import option
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ConfigError
+from edgecnn.edge.options.option import declared, option_of
 from edgecnn.edge.records import to_value
 
 LIMITS = {"max_drop_points": 60.0, "max_p90_ms": 1000.0}
@@ -261,7 +261,7 @@ def test_noise_that_a_board_leaves_out_is_found_in_its_state(
 
 def test_every_limit_is_read_from_the_arguments_as_the_command_line_writes_it(bundle: Path) -> None:
     names = [item.name for item in fields(ec.Budget)]
-    of = sent(bundle, [f"{option(name)}={place}" for place, name in enumerate(names)])
+    of = sent(bundle, [f"{option_of(name, declared(ec.Budget)[name][1])}={place}" for place, name in enumerate(names)])
     assert of.limits == {name: float(place) for place, name in enumerate(names)}
 
 

@@ -6,14 +6,16 @@ from html.parser import HTMLParser
 import numpy as np
 
 from edgecnn.benchmarks.judge.accuracy import Accuracy
-from edgecnn.benchmarks.judge.gate import Budget, Check, Status, Verdict, join
+from edgecnn.benchmarks.judge.budget import Budget
+from edgecnn.benchmarks.judge.gate import Check, Status, Verdict, join
 from edgecnn.benchmarks.judge.tally import compare
 from edgecnn.benchmarks.machine.host import Machine, State
 from edgecnn.benchmarks.machine.noise import Load, Noise
+from edgecnn.benchmarks.measure.options import Plan
 from edgecnn.benchmarks.results.latency_summary import summarize
 from edgecnn.benchmarks.results.records import SCHEMA, FileResult, Launch, Paced, Report, Round, Throughput, Window
 from edgecnn.benchmarks.results.side_by_side import beside_fastest
-from edgecnn.benchmarks.timing.latency import TIMED_REGION, Plan
+from edgecnn.benchmarks.timing.latency import TIMED_REGION
 from edgecnn.benchmarks.timing.profile import OpTime, Profile
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.data.splits import ArraySplit

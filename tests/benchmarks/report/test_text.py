@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgecnn.benchmarks.judge.gate import FAIL, PASS, UNJUDGED, Budget, Check, Verdict, join
+from edgecnn.benchmarks.judge.budget import Budget
+from edgecnn.benchmarks.judge.gate import FAIL, PASS, UNJUDGED, Check, Verdict, join
 from edgecnn.benchmarks.machine.noise import Load, Noise
 from edgecnn.benchmarks.report.text import to_csv, to_markdown, to_text
 from edgecnn.benchmarks.results.records import FileResult, Report

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgecnn.benchmarks.timing.latency import Plan, RoundTimes, Stopwatch, WarmUp
+from edgecnn.benchmarks.measure.options import Plan
+from edgecnn.benchmarks.timing.latency import RoundTimes, Stopwatch, WarmUp
 from edgecnn.edge.errors import ConfigError
 
 INPUTS = list(np.arange(3, dtype=np.int8).reshape(3, 1, 1, 1, 1))

@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 
 from edgecnn.benchmarks.measure.launches import measure
-from edgecnn.benchmarks.measure.options import BenchOptions
-from edgecnn.benchmarks.measure.planning import PlanOptions
+from edgecnn.benchmarks.measure.options import BenchOptions, Plan, PlanOptions
 from edgecnn.benchmarks.results.read import read_report
-from edgecnn.benchmarks.timing.latency import Plan
 from edgecnn.benchmarks.yardsticks import here
 from edgecnn.benchmarks.yardsticks.here import Here
 from edgecnn.benchmarks.yardsticks.launches import BRIEF, ratios

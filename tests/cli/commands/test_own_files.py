@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgecnn.api import diagnose as diagnose_call
+from edgecnn.commands import diagnose as diagnose_call
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.inference.classifier import Classifier

@@ -6,55 +6,62 @@ from typing import Any
 
 import pytest
 
-from edgecnn.cli.commands.train import ClusterOptions, RunOptions
-from edgecnn.cli.options import ValidationOptions
-from edgecnn.edge.errors import ConfigError
+from edgecnn.__main__ import main
+from edgecnn.commands.train import command
 from edgecnn.edge.manifest import Manifest
+from edgecnn.shell.call import Call
+from edgecnn.shell.settings import arguments_of
+
+
+def called(*typed: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the arguments of `edgecnn.train`, and those of the command itself, for a command line, without running it."""
+    seen: list[Call] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Call, "run", lambda call, command: seen.append(call))
+        assert main(["train", *typed]) == 0
+    return seen[0].arguments(), arguments_of(command, seen[0].given)
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("typed", "message"),
     [
-        (ClusterOptions(worker=0), "--worker needs --distribute"),
-        (ClusterOptions("a:1,b:2"), "name this worker's index with --worker 0 to 1"),
-        (ClusterOptions("a:1, b:2", 2), "worker must be 0 to 1, the position in distribute=a:1,b:2, got 2"),
+        (("--worker", "0"), "--worker needs --distribute"),
+        (("--distribute", "a:1,b:2"), "name this worker's index with --worker 0 to 1"),
+        (("--distribute", "a:1, b:2", "--worker", "2"), "--worker must be 0 to 1, the position in --distribute a:1,b:2, got 2"),
+        (("--distribute", "a:1, b:2", "--worker", "1", "--wait", "0"), "--wait must be above 0, got 0.0"),
+        (("--recipe", "other"), "--recipe other is unknown: use cosine or notebook"),
+        (("--set", "width=16"), "--set applies to --model module:function, not to the CNN"),
     ],
 )
-def test_workers_that_cannot_meet_are_refused(options: ClusterOptions, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        options.cluster()
+def test_what_cannot_be_trained_is_refused(typed: tuple[str, ...], message: str, terminal: Any) -> None:
+    assert message in terminal.fails(2, "train", *typed)
 
 
 def test_an_ordinary_run_has_no_cluster() -> None:
-    assert ClusterOptions().cluster() is None
-    cluster = ClusterOptions("a:1, b:2", 1, 3).cluster()
-    assert cluster
+    assert called()[1] == {}
+    cluster = called("--distribute", "a:1, b:2", "--worker", "1", "--wait", "3")[1]["cluster"]
     assert (cluster.addresses, cluster.worker, cluster.wait_seconds) == (("a:1", "b:2"), 1, 3)
 
 
 def test_what_is_not_said_is_left_to_the_recipe() -> None:
-    with pytest.raises(ConfigError, match="recipe=other is unknown: use cosine or notebook"):
-        RunOptions(recipe="other").config()
-    cosine, notebook = RunOptions().config(), RunOptions(recipe="notebook").config()
-    assert (cosine.batch_size, cosine.augment) == (64, None)
+    assert called()[0] == {}
+    notebook = called("--recipe", "notebook")[0]["config"]
     assert (notebook.batch_size, notebook.augment) == (128, None)
-    given = RunOptions(recipe="notebook", batch_size=5, augment="photo", epochs=7, filters="1,2,3", network="strided").config()
+    typed = ("--recipe", "notebook", "--batch-size", "5", "--augment", "photo", "--epochs", "7", "--filters", "1,2,3")
+    given = called(*typed, "--network", "strided")[0]["config"]
     assert (given.batch_size, given.augment, given.epochs, given.filters) == (5, "photo", 7, (1, 2, 3))
-    assert (given.network, cosine.network) == ("strided", "cnn")
+    assert given.network == "strided"
 
 
 def test_arguments_of_an_own_function_are_in_the_settings() -> None:
-    given = RunOptions(model="nets:small", arguments=["width=16", "depth=2"]).config()
+    given = called("--model", "nets:small", "--set", "width=16", "--set", "depth=2")[0]["config"]
     assert (given.model, given.arguments) == ("nets:small", ("width=16", "depth=2"))
-    with pytest.raises(ConfigError, match="arguments applies to model=module:function, not to the CNN"):
-        RunOptions(arguments=["width=16"]).config()
 
 
 def test_what_validation_decides_is_in_the_settings() -> None:
-    given = RunOptions(class_weights="balanced").config(ValidationOptions(keep="last", patience=3))
-    assert (given.class_weights, given.keep, given.patience) == ("balanced", "last", 3)
-    plain = RunOptions().config()
-    assert (plain.class_weights, plain.keep, plain.patience) == ("none", "best", None)
+    given = called("--class-weights", "balanced", "--keep", "last", "--patience", "3", "--val-share", "0.2")[0]
+    config = given["config"]
+    assert (config.class_weights, config.keep, config.patience, given["images"].val_share) == ("balanced", "last", 3, 0.2)
 
 
 @pytest.mark.usefixtures("made_here")

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgecnn.api.export import _judge
 from edgecnn.benchmarks.statistics.proportions import drop_interval
 from edgecnn.convert.export.keep_accuracy import JudgedImages, judged_images
 from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.model.preprocess import Floats
+from edgecnn.work.export import _judge
 
 CLASSES = 4
 

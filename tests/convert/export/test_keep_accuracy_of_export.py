@@ -11,10 +11,9 @@ import pytest
 from edgecnn.benchmarks.judge.budgets import load_budgets
 from edgecnn.benchmarks.judge.gate import Policy
 from edgecnn.benchmarks.measure.lineup import folder_lineup
-from edgecnn.benchmarks.measure.options import BenchOptions
+from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.report.text import to_text
-from edgecnn.benchmarks.timing.latency import Plan
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export import export
 from edgecnn.convert.export.keep_accuracy import Judge

@@ -166,7 +166,7 @@ def test_a_share_is_refused_where_there_are_validation_images(parts: Path, npz: 
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, float("nan")])
 def test_a_share_that_leaves_nothing_on_one_side_is_refused(share: float) -> None:
-    with pytest.raises(ConfigError, match=r"val_share=.* leaves no images on one side: give one such as 0\.1"):
+    with pytest.raises(ConfigError, match="val_share must be above 0 and below 1, got "):
         FolderOptions(val_share=share)
 
 

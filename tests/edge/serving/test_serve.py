@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 import edgecnn as ec
-from edgecnn.api import serve
-from edgecnn.api.serve import last_verdict
-from edgecnn.cli.command_line import main
+from edgecnn.commands import serve
+from edgecnn.commands.serve import last_verdict
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.progress import SILENT
 from edgecnn.edge.serving.decoder import QUICK_SECONDS, Decoder
 from edgecnn.edge.serving.serve import ServerSettings, serve_source
+from edgecnn.shell.main import main
 from tests.edge.serving.running import COMMAND, Server, serving
 
 pytestmark = pytest.mark.workstation("load, signals and many connections take minutes under emulation")

@@ -13,16 +13,17 @@ import numpy as np
 import pytest
 
 from edgecnn.benchmarks.judge.accuracy import KERAS_REFERENCE
-from edgecnn.benchmarks.judge.gate import INVALID, Budget, Figures, Policy, judge
+from edgecnn.benchmarks.judge.budget import Budget
+from edgecnn.benchmarks.judge.gate import INVALID, Figures, Policy, judge
 from edgecnn.benchmarks.judge.tally import compare
 from edgecnn.benchmarks.machine.host import read_cpu_times
 from edgecnn.benchmarks.machine.host_text import usable_cpus
 from edgecnn.benchmarks.machine.noise import machine_noise, time_noise
 from edgecnn.benchmarks.measure import launches
 from edgecnn.benchmarks.measure.launches import Candidate, Measured, measure
+from edgecnn.benchmarks.measure.options import Plan
 from edgecnn.benchmarks.results.latency_summary import launch_percentile, round_medians
 from edgecnn.benchmarks.results.launch_noise import launch_noise
-from edgecnn.benchmarks.timing.latency import Plan
 from edgecnn.benchmarks.timing.process import ModelProcess
 from edgecnn.benchmarks.timing.requests import Open
 from edgecnn.edge.runtimes import Opener, opener_for

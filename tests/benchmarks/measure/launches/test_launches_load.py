@@ -12,7 +12,7 @@ from edgecnn.benchmarks.machine.host import CpuTimes, State
 from edgecnn.benchmarks.machine.noise import Load, machine_noise
 from edgecnn.benchmarks.measure import launches
 from edgecnn.benchmarks.measure.launches import measure
-from edgecnn.benchmarks.timing.latency import Plan
+from edgecnn.benchmarks.measure.options import Plan
 from edgecnn.benchmarks.timing.process import ModelProcess
 from tests.benchmarks.measure.fake_machine import PLAN, Machine
 from tests.benchmarks.measure.launching import NAMES, candidates, nothing

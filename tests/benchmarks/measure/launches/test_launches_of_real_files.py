@@ -10,7 +10,7 @@ import pytest
 from edgecnn.benchmarks.machine.host import read_cpu_times
 from edgecnn.benchmarks.measure import launches
 from edgecnn.benchmarks.measure.launches import measure
-from edgecnn.benchmarks.timing.latency import Plan
+from edgecnn.benchmarks.measure.options import Plan
 from edgecnn.benchmarks.timing.process import ModelProcess
 from edgecnn.benchmarks.timing.requests import Classify, Open
 from edgecnn.edge.errors import ArtifactError

@@ -1,1 +1,0 @@
-"""The commands of `edgecnn`: each one parses options, calls a library function and prints the result."""

@@ -1,0 +1,1 @@
+"""A module for each command: the function with what it takes, and what the command line prints."""

@@ -1,0 +1,295 @@
+"""Measure files, and judge them against a budget.
+
+Accuracy is compared with the float Keras model or the first file. Files without labelled images (--data) are measured on
+random inputs, for latency only.
+
+The exit code is 0 for PASS or without limits, 3 for FAIL, UNDECIDED and UNJUDGED, 7 for INVALID, and 1 if a --device
+gave no result.
+
+Example: edgecnn bench --runtime onnx --max-drop 0.5 --max-p90-ms 5
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any
+
+from edgecnn.benchmarks.judge.budget import Budget
+from edgecnn.benchmarks.measure.options import PERCENTILES, BenchOptions
+from edgecnn.commands.shared import DEFAULT_FOLDER, Allow, Data, Images, Signature, StatedInterface, Trust
+from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
+from edgecnn.edge.errors import ConfigError, EdgeCnnError, GateFailed, InvalidMeasurement
+from edgecnn.edge.formats import RUNTIMES, device_formats, format_of
+from edgecnn.edge.options.option import Group, Option, checked
+from edgecnn.edge.progress import SILENT, Progress
+from edgecnn.shell.call import Call
+from edgecnn.shell.console import Csv, Json, Markdown, Verbose, emit, write_text
+
+if TYPE_CHECKING:
+    from edgecnn.benchmarks.results.devices import DeviceResults
+    from edgecnn.benchmarks.results.records import Report
+    from edgecnn.work.usage import Target
+
+
+def _with_usual_percentiles(**given: Any) -> BenchOptions:
+    return BenchOptions(**{**given, "percents": tuple(sorted({*PERCENTILES, *given.get("percents", ())}))})
+
+
+@checked
+def bench(  # Longer than 50 lines: its arguments and their docs.
+    target: Annotated[
+        "Target | Sequence[str | Path]",
+        Option(
+            "A folder with a manifest, a bundle, or files.",
+            metavar="DIR | ZIP | FILE",
+            argument=True,
+            kind=Path,
+            repeat=True,
+            board="here",
+        ),
+    ] = DEFAULT_FOLDER,
+    *,
+    budget: Annotated[
+        Budget | str | Path | None,
+        Option("TOML file with limits; options override it.", metavar="TOML", kind=Path, panel="Limits", board="here"),
+    ] = None,
+    limits: Annotated[
+        Mapping[str, float | None],
+        Group("Limits by the names of `Budget`'s fields, which override those of `budget`.", "Limits", kind=Budget, given=True),
+    ] = MappingProxyType({}),
+    options: Annotated[
+        BenchOptions,
+        Group(
+            "What to measure: threads, launches, percentiles, batches, and how long.", "Measuring", make=_with_usual_percentiles
+        ),
+    ] = BenchOptions(),
+    runtime: Annotated[
+        str | Sequence[str],
+        Option(
+            f"{', '.join(RUNTIMES)}; {' or '.join(device_formats())} means the default runtime of a format",
+            default="all with a file",
+            kind=str,
+            repeat=True,
+        ),
+    ] = (),
+    reference: Annotated[
+        str | Path | None,
+        Option(
+            "Model file that the others are compared with.", metavar="FILE", default="the first", kind=Path, board="refused"
+        ),
+    ] = None,
+    allow: Allow = (),
+    strict: Annotated[bool, Option("Make any unstable time INVALID.", panel="Limits")] = False,
+    groups: Annotated[
+        str | Path | None,
+        Option(
+            "Columns image and group: one group's images are dependent evidence.",
+            metavar="CSV",
+            kind=Path,
+            panel="Limits",
+            board="refused",
+        ),
+    ] = None,
+    data: Data = None,
+    images: Images = NO_OPTIONS,
+    interface: StatedInterface = None,
+    trust: Trust = (),
+    signature: Signature = None,
+    command: str | None = None,
+    progress: Progress = SILENT,
+) -> "Report":
+    """Measure files, each in separate processes, and judge them against the float Keras model or the first file.
+
+    A file outside its budget raises no exception: see `verdict` of the report and of its files. The report on a folder is also
+    written into it, as `bench.json`. Files without labelled images
+    are measured on random inputs, for their latency alone.
+
+    Args:
+        budget: The limits, or a TOML file with them. Default: a drop of 0.5 percentage points.
+        command: The command that the report gives to repeat it. Default: this call.
+
+    Returns:
+        The report: raw times in nanoseconds, percentiles, accuracy, the state of the machine, and the verdict.
+
+    Raises:
+        ArtifactError: If a file is missing, damaged or stale, or a runtime refuses it.
+        ConfigError: If the arguments contradict each other, or a limit would judge nothing.
+        InvalidMeasurement: If the machine does not report a process's memory.
+        MissingDependency: If a runtime is not installed.
+    """
+    from edgecnn.benchmarks.judge.gate import Policy
+    from edgecnn.edge.runtimes.installed import runtime_formats
+    from edgecnn.work.bench import BenchCall, measured
+    from edgecnn.work.usage import Usage
+
+    named = runtime_formats([runtime] if isinstance(runtime, str) else list(runtime))
+    return measured(
+        target,
+        BenchCall(
+            Usage(data, images, interface, trust, signature),
+            named,
+            Path(reference) if reference else None,
+            options,
+            budget,
+            limits or {},
+            Policy(tuple(allow), strict),
+            Path(groups) if groups else None,
+            command,
+            progress,
+        ),
+    )
+
+
+def bench_devices(
+    target: "Target",
+    hosts: Sequence[str],
+    *,
+    arguments: Sequence[str] = (),
+    budget: str | Path | None = None,
+    runtime: Sequence[str] = (),
+    install: bool = False,
+    data: str | Path | None = None,
+    images: FolderOptions = NO_OPTIONS,
+    command: str | None = None,
+    progress: Progress = SILENT,
+) -> "DeviceResults":
+    """Run `edgecnn bench` on devices over ssh, side by side, on a folder's files or a bundle.
+
+    docs/how-to/boards-over-ssh.md has the rules. A device that gives no result raises no exception: its `error` says why.
+
+    Args:
+        target: A folder with a manifest, or a bundle.
+        hosts: The devices, as ssh takes them.
+        arguments: Options of `edgecnn bench` there, for example `--threads=1,2`.
+        budget: A TOML file with limits, which is sent too.
+        runtime: Runtimes or formats whose files are sent; `arguments` choose what is measured.
+        install: Whether to install edgecnn there, in its own virtual environment.
+        data: Where a folder's test images are now. Default: where the manifest says.
+        images: How a folder of images is read.
+        command: The command that the result gives to repeat it. Default: this call.
+        progress: Receives lines of progress, each with its device.
+
+    Returns:
+        A report for each device, or the reason why there is no report.
+
+    Raises:
+        ArtifactError: If a file is missing, damaged or stale.
+        ConfigError: If a host name is invalid, no file is for a device, or the budget has a limit that would judge none.
+    """
+    from edgecnn.work.devices import measured_on
+
+    return measured_on(
+        target,
+        hosts,
+        arguments=arguments,
+        budget=budget,
+        runtime=runtime,
+        install=install,
+        data=data,
+        images=images,
+        command=command,
+        progress=progress,
+    )
+
+
+def command(
+    call: Call,
+    *,
+    device: Annotated[
+        Sequence[str],
+        Option("Measure on this host over ssh; several are measured at once.", metavar="HOST", panel="Boards", board="here"),
+    ] = (),
+    install: Annotated[
+        bool, Option("With --device: install edgecnn there, in its own virtual environment.", panel="Boards", board="here")
+    ] = False,
+    json: Json = None,
+    verbose: Verbose = False,
+    markdown: Markdown = None,
+    csv: Csv = None,
+) -> None:
+    """Print the report, and let the exit code say the verdict."""
+    given = call.arguments()
+    targets = given.get("target", (DEFAULT_FOLDER,))
+    Budget(**given["limits"])
+    if device:
+        _on_devices(call, targets, device, install, json, verbose)
+        return
+    if install:
+        raise ConfigError("--install needs --device: name one, or install here with pip")
+    report = call(target=targets if len(targets) > 1 else targets[0], measuring=True)
+    emit(report, json, verbose=verbose)
+    if markdown:
+        write_text(markdown, report.to_markdown())
+    if csv:
+        write_text(csv, report.to_csv())
+    if report.verdict.is_invalid:
+        raise InvalidMeasurement("the measurement is too noisy to judge: see the reasons above")
+    if report.verdict.refuses:
+        refused = [file.verdict.status for file in report.files if file.verdict.refuses]
+        raise GateFailed(f"{_failures(refused, len(report.files), 'file')}: see the reasons above")
+
+
+def _on_devices(
+    call: Call, targets: Sequence[Path], hosts: Sequence[str], install: bool, json: Path | None, verbose: bool
+) -> None:
+    """Measure a folder or a bundle on devices, and print the results."""
+    from edgecnn.edge.folder.model_folder import open_models
+
+    if len(targets) > 1 or format_of(targets[0]):
+        raise ConfigError("--device takes a folder with a manifest, or a bundle: name one")
+    given = call.arguments()
+    with open_models(targets[0]) as models:
+        results = call(
+            bench_devices,
+            target=models,
+            hosts=hosts,
+            arguments=sent(call, from_bundle=models.bundle is not None),
+            budget=given.get("budget"),
+            runtime=given.get("runtime", ()),
+            install=install,
+            data=given.get("data"),
+            images=given.get("images", NO_OPTIONS),
+        )
+    emit(results, json, verbose=verbose)
+    reports = [item.result for item in results.devices if item.result]
+    if failed := len(hosts) - len(reports):
+        raise EdgeCnnError(f"devices without a result: {failed} of {len(hosts)}: see the reasons above")
+    if results.is_invalid:
+        raise InvalidMeasurement("a measurement is too noisy to judge: see the reasons above")
+    if refused := [report.verdict.status for report in reports if report.verdict.refuses]:
+        raise GateFailed(f"{_failures(refused, len(hosts), 'device')}: see the reasons above")
+
+
+def sent(call: Call, from_bundle: bool) -> list[str]:
+    """Return the options of this `bench` for the device's `bench`.
+
+    Raises:
+        ConfigError: If a given option can't go there: none is dropped silently.
+    """
+    arguments: list[str] = []
+    for setting in call.settings:
+        value = call.given.get(setting.path)
+        where = setting.option.board
+        if value is None or where == "here":
+            continue
+        if where == "images":  # They make a folder's bundle, as in `edgecnn bundle`.
+            if from_bundle:
+                raise ConfigError(f"{setting.typed} is not for a bundle, which has its own images: omit it")
+        elif where == "refused":
+            raise ConfigError(f"{setting.typed} does not go with --device: omit it")
+        elif value is True:
+            arguments.append(setting.typed)
+        else:
+            # One argument each, so that a value that begins with a dash stays a value.
+            several = value if setting.repeated else [value]
+            arguments += [
+                f"{setting.typed}={','.join(map(str, item)) if isinstance(item, tuple) else item}" for item in several
+            ]
+    return arguments
+
+
+def _failures(statuses: Sequence[str], of: int, what: str) -> str:
+    """Return how many did not pass, with their verdicts, for example `2 of 3 files did not pass (1 FAIL, 1 UNDECIDED)`."""
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(Counter(statuses).items()))
+    return f"{len(statuses)} of {of} {what}{'s' if of != 1 else ''} did not pass ({counts})"

@@ -1,0 +1,153 @@
+"""Write TFLite and ONNX files, each compared with Keras.
+
+float32 is always among them. A model that edgecnn did not train also needs its images (--data) and its preprocessing
+(--preprocess).
+
+Example: edgecnn export --quantize int8
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from edgecnn.commands.shared import DEFAULT_MODEL, DataOrDataset, Images, StatedInterface, Trust
+from edgecnn.edge.data.folder_options import NO_OPTIONS
+from edgecnn.edge.formats import PRECISIONS, CalibrationName, IoName, default_formats, device_formats
+from edgecnn.edge.options.option import Option, checked
+from edgecnn.edge.options.values import seconds
+from edgecnn.edge.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from edgecnn.convert.training.records import TrainResult
+    from edgecnn.edge.folder.model_folder import ModelFolder
+
+
+@checked
+def export(  # Longer than 50 lines: its arguments and their docs.
+    model: Annotated[
+        "TrainResult | str | Path", Option("A .keras file.", metavar="MODEL", argument=True, kind=Path)
+    ] = DEFAULT_MODEL,
+    data: DataOrDataset = None,
+    *,
+    formats: Annotated[
+        Sequence[str],
+        Option("Format of the files.", name="--format", default=" and ".join(default_formats()), one_of=device_formats()),
+    ] = default_formats(),
+    precisions: Annotated[
+        Sequence[str],
+        Option(
+            "Precision of the files; float32 is always among them.",
+            name="--quantize",
+            default="float32 and int8",
+            one_of=tuple(PRECISIONS),
+        ),
+    ] = ("float32", "int8"),
+    calibration: Annotated[
+        CalibrationName | None,
+        Option("Calibration method: minmax; onnx also has entropy and percentile.", metavar="METHOD", default="minmax"),
+    ] = None,
+    targets: Annotated[
+        Sequence[str],
+        Option(
+            "Target runtime or program: tflite-runtime==2.14, ai-edge-litert or onnxruntime, with or without a version, "
+            "one per format; rpicam-apps or tflite-micro for files of its own.",
+            name="--for",
+            metavar="TARGET",
+        ),
+    ] = (),
+    batch: Annotated[
+        Literal["1", "dynamic"], Option("Images per call of a file: 1, or dynamic for any number.", metavar="1|dynamic")
+    ] = "1",
+    io: Annotated[
+        IoName | None,
+        Option(
+            "Input and output of int8 TFLite files: int8, uint8 (int8 plus 128) or float32.", metavar="TYPE", default="int8"
+        ),
+    ] = None,
+    author: Annotated[str | None, Option("Who made the model, for the files' metadata.")] = None,
+    license: Annotated[str | None, Option("Licence of the model, for the files' metadata.")] = None,
+    keep_accuracy: Annotated[
+        float | None,
+        Option(
+            "Largest drop in percentage points: layers stay float until a quantized file is shown to keep it.",
+            metavar="POINTS",
+            above=0,
+            high=100,
+            unit="percentage points",
+            example="0.5",
+        ),
+    ] = None,
+    tune: Annotated[
+        str | None,
+        Option(
+            "Also write a tuned file of each format: int8 with the layers in float, and the columns at a time, that make "
+            "it fastest, here (on this machine), on a host over ssh, or on an emulated cortex-a53, cortex-a72 or cortex-a76.",
+            metavar="[HOST|CORE]",
+            flag="here",
+        ),
+    ] = None,
+    tune_seconds: Annotated[
+        float,
+        Option(
+            "Longest search for one format, as 5m.",
+            name="--tune-limit",
+            metavar="TIME",
+            default="2m",
+            low=1,
+            high=86_400,
+            unit="s",
+            parse=seconds,
+            example="90s, 10m or 1h",
+        ),
+    ] = 120.0,
+    tune_seed: Annotated[int, Option("Seed of the search.", low=0)] = 0,
+    tune_runtime: Annotated[
+        str | None,
+        Option("Runtime to tune for, such as litert-fp16 or openvino.", default="that of each format"),
+    ] = None,
+    out: Annotated[
+        str | Path | None,
+        Option("Output folder for a model trained elsewhere.", metavar="DIR", default="artifacts/ plus its name", kind=Path),
+    ] = None,
+    images: Images = NO_OPTIONS,
+    interface: StatedInterface = None,
+    trust: Trust = (),
+    progress: Progress = SILENT,
+) -> "ModelFolder":
+    """Write TFLite and ONNX files of a Keras model, each compared with it on all test images. float32 is always among them.
+
+    `MODEL_CARD.md` beside them says for people what `manifest.json` says for programs. What is written into it outside of
+    edgecnn's part is kept.
+
+    Args:
+        model: Result of `edgecnn.train`, or a .keras file.
+        data: Its images: a `Dataset`, or an argument of `edgecnn.load_dataset`. Default: those in its manifest; a model
+            that edgecnn did not train has no default.
+
+    Returns:
+        The folder; its `manifest` lists all files, and its text lists the new ones.
+
+    Raises:
+        ArtifactError: If the model is missing, damaged or not an image classifier.
+        ConfigError: If the images are not the model's, or settings do not fit.
+        ConversionError: If a converter fails, or a float file differs from Keras.
+        GateFailed: If no quantized file is accurate enough for `keep_accuracy`; nothing is written then.
+        MissingDependency: If a package of the train extra is missing.
+    """
+    from edgecnn.convert.export.config import ExportConfig
+    from edgecnn.work.export import ExportCall, Tune, exported
+
+    return exported(
+        ExportCall(
+            model,
+            data,
+            ExportConfig(tuple(formats), tuple(precisions), calibration, tuple(targets), batch, io, author, license),
+            keep_accuracy,
+            Tune(tune, tune_seconds, tune_seed, tune_runtime),
+            Path(out) if out else None,
+            images,
+            interface,
+            tuple(trust),
+            progress,
+        )
+    )

@@ -1,0 +1,187 @@
+"""Classify image files or test images.
+
+It warns on standard error of each picture whose light and dark may have been swapped.
+
+Example: edgecnn predict artifacts/mnist/int8.tflite --index 47 --save answer.png
+"""
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from edgecnn.commands.shared import AnyTarget, Data, Images, Signature, StatedInterface, Threads, Trust
+from edgecnn.edge.data.folder_options import NO_OPTIONS
+from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.manifest import Side
+from edgecnn.edge.options.option import Option, checked
+from edgecnn.edge.options.values import png
+from edgecnn.edge.progress import SILENT, Progress
+from edgecnn.shell.call import Call
+from edgecnn.shell.console import Json, emit, print_columns, say, write_text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edgecnn.edge.folder.model_folder import ModelFolder
+    from edgecnn.edge.inference.classifier import Classifier
+    from edgecnn.edge.inference.pictures import Picture
+    from edgecnn.edge.inference.predictions import Chosen, Predicted
+    from edgecnn.edge.model.preprocess import Images as Pixels
+    from edgecnn.work.usage import Usage
+
+
+@checked
+def predict(  # Longer than 50 lines: its arguments and their docs.
+    target: AnyTarget,
+    pictures: Annotated[
+        "Sequence[Picture | NDArray[Any]]",
+        Option(
+            "PNG or JPEG files, folders of them, or - for standard input.",
+            metavar="IMAGE",
+            argument=True,
+            kind=Path,
+            repeat=True,
+        ),
+    ] = (),
+    *,
+    indices: Annotated[Sequence[int], Option("Number of a test image, from 0.", name="--index", metavar="N")] = (),
+    data: Data = None,
+    images: Images = NO_OPTIONS,
+    interface: StatedInterface = None,
+    trust: Trust = (),
+    signature: Signature = None,
+    threads: Threads = 1,
+    background: Annotated[
+        Side | None,
+        Option(
+            "Background of the pictures, for models of digits: dark or light.", metavar="dark|light", default="from the border"
+        ),
+    ] = None,
+    top: Annotated[int, Option("Number of classes shown for each image.", low=1)] = 5,
+    keep_pixels: bool = True,
+    progress: Progress = SILENT,
+) -> "Predicted":
+    """Classify pictures of any size, or test images by their number; `Classifier.load` is for an application.
+
+    Args:
+        pictures: Paths of PNG or JPEG files or of folders with them, files opened in binary mode, PIL images, or uint8 arrays
+            (height, width, 1 or 3), colours as RGB.
+        keep_pixels: Whether to keep each image as the model got it, for the text and `save`; thousands of photos take memory.
+
+    Returns:
+        The label and the probabilities, 0 to 1, of each image; test images come first.
+
+    Raises:
+        ArtifactError: If a file is missing or damaged, a picture can't be read, or the runtime refuses the model.
+        ConfigError: If there is nothing to predict, an index is out of range, or the model's preprocessing is unknown.
+        MissingDependency: If the runtime, or Pillow for pictures, is not installed.
+    """
+    if not len(pictures) and not len(indices):
+        raise ConfigError(f"nothing to predict: name image files, or test images with {field('indices')}=47")
+    from edgecnn.edge.folder.model_folder import opened
+    from edgecnn.edge.inference.predictions import predict_images
+    from edgecnn.work.usage import Usage, reservations
+
+    usage = Usage(data, images, interface, trust, signature, threads)
+    with opened(target) as models:
+        model = models.model()
+        name = models.shown(model.path.name)
+        progress.say(f"{name}: loading")
+        classifier = usage.classifier(model)
+        rule = classifier.preprocessing
+        if background and rule.background == "any" and rule.fit != "digit":
+            raise ConfigError(f"{name} takes pictures as they are, light or dark: omit {field('background')}")
+        chosen = _numbered(models, name, classifier, usage, indices) if len(indices) else []
+    found = predict_images(Path(name), classifier, chain(chosen, _fitted(pictures, classifier, background)), keep_pixels)
+    return replace(found, notes=reservations(classifier), top=top)
+
+
+def _fitted(
+    pictures: "Sequence[Picture | NDArray[Any]]", classifier: "Classifier", background: Side | None
+) -> "Iterator[Chosen]":
+    """Yield pictures, including those in folders, fitted for the classifier."""
+    from edgecnn.edge.data.image_file import Polarity
+    from edgecnn.edge.inference.pictures import fitted_picture, image_files, title_of
+    from edgecnn.edge.inference.predictions import Chosen
+
+    for place, named in enumerate(pictures):
+        several: Iterable[Picture | NDArray[Any]] = [named]
+        if isinstance(named, (str, Path)) and Path(named).is_dir():
+            several = image_files(Path(named))
+        for picture in several:
+            title, doubts = title_of(picture, place), list[str]()
+            polarity = Polarity(background, doubts.append)
+            image = fitted_picture(picture, classifier.shape, classifier.preprocessing, title, polarity)
+            yield Chosen(image, title, doubt=doubts[0] if doubts else None)
+
+
+def read_image(picture: "Picture | NDArray[Any]", classifier: "Classifier") -> "Pixels":
+    """Turn a picture of any size into an image for a classifier, by the rule that fitted its training images.
+
+    Args:
+        picture: The path of a PNG or JPEG file, such a file opened in binary mode, a PIL image, or a uint8 array
+            (height, width, 1 or 3), colours as RGB, such as a camera's.
+        classifier: The classifier that will receive it.
+
+    Returns:
+        uint8 (h, w, c), which is `classifier.shape`.
+
+    Raises:
+        ArtifactError: If the file is missing or is not an image, or it shows nothing.
+        MissingDependency: If Pillow is not installed.
+        ValueError: If an array has another dtype or shape.
+    """
+    from edgecnn.edge.inference.pictures import fitted_picture
+
+    return fitted_picture(picture, classifier.shape, classifier.preprocessing)
+
+
+def _numbered(
+    models: "ModelFolder", name: str, classifier: "Classifier", usage: "Usage", indices: Sequence[int]
+) -> "list[Chosen]":
+    """Return test images with their titles and labels."""
+    from edgecnn.edge.inference.predictions import Chosen
+
+    test = usage.test_images(models, name, classifier)
+    chosen: list[Chosen] = []
+    for number in indices:
+        if not 0 <= number < len(test.labels):
+            raise ConfigError(f"{field('indices')}={number} is out of range: the test images are 0 to {len(test.labels) - 1}")
+        label = int(test.labels[number])
+        known = classifier.class_names[label] if label < len(classifier.class_names) else str(label)
+        chosen.append(Chosen(test.images([number])[0], f"test image {number}", known))
+    return chosen
+
+
+def command(
+    call: Call,
+    *,
+    quiet: Annotated[
+        bool, Option("One line for each image: path, label and probability, separated by tabs.", short="-q")
+    ] = False,
+    save: Annotated[
+        Path | None, Option("File to draw the images with their labels into.", metavar="PNG", parse=png, writes=True)
+    ] = None,
+    json: Json = None,
+) -> None:
+    """Print the answers, and warn of each that is doubtful."""
+    pictures = [sys.stdin.buffer if str(path) == "-" else path for path in call.arguments().get("pictures", ())]
+    result = call(quiet=quiet, pictures=pictures, keep_pixels=save is not None or not quiet)
+    for item in result.images:
+        if item.doubt:
+            say(f"warning: {item.doubt}: set --background dark or --background light")
+    if save:
+        result.save(save)
+        say(f"wrote {save}")
+    as_json = json is not None and str(json) == "-"
+    if quiet and not as_json:
+        print_columns((row["image"], row["predicted"], f"{row['probability']:.4f}") for row in result.rows())
+        if json:
+            write_text(json, result.to_json())
+    else:
+        emit(result, json)
+    for note in result.notes if quiet or as_json else ():
+        say(note)

@@ -1,0 +1,74 @@
+"""Show a result again, or write it as a page, Markdown or CSV.
+
+Several boards' results are shown side by side; a page, Markdown and CSV are of one board.
+
+Example: edgecnn report result.json --html report.html
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from edgecnn.commands.shared import RESULT, Data, Images
+from edgecnn.edge.data.folder_options import NO_OPTIONS
+from edgecnn.edge.options.option import Option, checked
+from edgecnn.shell.call import Call
+from edgecnn.shell.console import Csv, Markdown, Verbose, emit, say, write_text
+
+if TYPE_CHECKING:
+    from edgecnn.benchmarks.results.devices import DeviceResults
+    from edgecnn.benchmarks.results.records import Report
+
+
+@checked
+def read_results(
+    path: Annotated[str | Path, Option(RESULT, metavar="RESULT", argument=True, kind=Path)],
+) -> "Report | DeviceResults":
+    """Read the JSON of a benchmark, as `read_report` does, or all results of a benchmark of several devices.
+
+    Raises:
+        ArtifactError: If it is missing, damaged, not a result, or has a layout unknown to this edgecnn.
+        ConfigError: If it has several boards' results and not the named one.
+    """
+    from edgecnn.benchmarks.results.read import read_results as read_any
+
+    return read_any(Path(path))
+
+
+def read_report(path: str | Path) -> "Report":
+    """Read the JSON of a benchmark, written by `edgecnn bench` or `Report.to_json` of this or an earlier release.
+
+    `boards.json/pi4` is the result of one board in the file that a benchmark of several devices wrote.
+
+    Raises:
+        ArtifactError: If it is missing, damaged, not a result, or has a layout unknown to this edgecnn.
+        ConfigError: If it has several boards' results and none of them is named.
+    """
+    from edgecnn.benchmarks.results.read import read_report as read_one
+
+    return read_one(Path(path))
+
+
+def command(
+    call: Call,
+    *,
+    html: Annotated[Path | None, Option("Write one HTML page with pictures.", metavar="FILE", writes=True)] = None,
+    markdown: Markdown = None,
+    csv: Csv = None,
+    data: Data = None,
+    images: Images = NO_OPTIONS,
+    verbose: Verbose = False,
+) -> None:
+    """Print the result, or write it."""
+    if not (html or markdown or csv):
+        emit(call(), None, verbose=verbose)
+        return
+    measured = read_report(call.arguments()["path"])
+    if html:
+        measured.to_html(html, data=data, images=images, on_text=say)
+    if markdown:
+        write_text(markdown, measured.to_markdown())
+    if csv:
+        write_text(csv, measured.to_csv())
+    for output in (html, markdown, csv):
+        if output:
+            say(f"wrote {output}")

@@ -1,0 +1,93 @@
+"""Arguments of several commands, and how text becomes their values."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from edgecnn.benchmarks.machine.noise_names import NAMES
+from edgecnn.edge.data.folder_options import FolderOptions
+from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.folder.file_names import MODEL_NAME
+from edgecnn.edge.formats import MOST_THREADS, suffixes
+from edgecnn.edge.model.interface import SCHEMES, Interface, preprocessing
+from edgecnn.edge.options.option import Group, Option
+from edgecnn.edge.options.values import numbers
+
+if TYPE_CHECKING:
+    from edgecnn.edge.data.dataset import Dataset
+    from edgecnn.work.usage import Target
+
+RESULT = "JSON file written by edgecnn bench --json; boards.json/pi4 is one board of several."
+DEFAULT_FOLDER = Path("artifacts/mnist")
+DEFAULT_MODEL = DEFAULT_FOLDER / MODEL_NAME
+
+
+def stated_interface(
+    preprocess: Annotated[str | None, Option("Preprocessing of the model.", metavar="SCHEME", one_of=tuple(SCHEMES))] = None,
+    scale: Annotated[float | None, Option("Scale applied to each pixel, instead of a scheme.")] = None,
+    mean: Annotated[
+        Sequence[float] | None,
+        Option("Mean to subtract after scaling.", metavar="M[,M,M]", parse=numbers, example="0.485,0.456,0.406"),
+    ] = None,
+    std: Annotated[
+        Sequence[float] | None,
+        Option("Standard deviation to divide by.", metavar="S[,S,S]", parse=numbers, example="0.229,0.224,0.225"),
+    ] = None,
+    bgr: Annotated[bool, Option("The model takes channels in the order blue, green, red.")] = False,
+    logits: Annotated[bool, Option("The model's output is logits: it ends without softmax.")] = False,
+    images: FolderOptions = FolderOptions(),
+) -> Interface:
+    """Return what a user says about a model.
+
+    Raises:
+        ConfigError: If the statements contradict each other.
+    """
+    taken = preprocessing(preprocess, scale=scale, mean=mean, std=std, bgr=bgr, fit=images.fit or "letterbox")
+    if taken is None:
+        raise ConfigError(f"{field('logits')} alone does not define the preprocessing: add {field('preprocess')}")
+    return Interface(taken, "logits" if logits else "probabilities")
+
+
+AnyTarget = Annotated[
+    "Target",
+    Option(
+        f"A {suffixes()} file, a folder with a manifest, a bundle, or a file in a bundle: mnist.zip/int8.tflite.",
+        metavar="FILE",
+        argument=True,
+        kind=Path,
+    ),
+]
+_DATA = Option(
+    "A folder of images by class or of IDX files, an .npz file, or mnist, fashion-mnist, cifar10 or cifar100.",
+    metavar="SOURCE",
+    default="the model's own images, or MNIST",
+    kind=str,
+    panel="Images",
+    board="images",
+)
+Data = Annotated[str | Path | None, _DATA]
+DataOrDataset = Annotated["Dataset | str | Path | None", _DATA]
+Images = Annotated[
+    FolderOptions, Group("How a folder of images is read, and the class names.", "Images", omit=("val_share",), board="images")
+]
+StatedInterface = Annotated[
+    Interface | str | None,
+    Group(
+        "Preprocessing and output of a file without a manifest: an `Interface`, or `unit`, `raw`, `tf`, `torch` or `caffe`.",
+        "A model that edgecnn did not train or export",
+        kind=stated_interface,
+        make=stated_interface,
+        passed=("images",),
+        board="refused",
+    ),
+]
+Trust = Annotated[
+    Sequence[str],
+    Option("Python module that defines the model's own layers; its code runs.", metavar="MODULE", board="refused"),
+]
+Signature = Annotated[str | None, Option("Signature to run, if a TFLite file has several.", board="refused")]
+Threads = Annotated[int, Option("Number of threads of the runtime.", low=1, high=MOST_THREADS)]
+Allow = Annotated[
+    Sequence[str],
+    Option("Noise to ignore, or noise for all of it", metavar="NAME", one_of=("noise", *NAMES)),
+]

@@ -1,0 +1,1 @@
+"""The command line: options made from declarations, progress, results and exit codes."""

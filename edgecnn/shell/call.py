@@ -1,0 +1,78 @@
+"""One run of a command: what was typed, the function that it is for, and where its result goes."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import edgecnn.shell.console as console
+from edgecnn.shell.progress import shown
+from edgecnn.shell.settings import CommandOption, Given, arguments_of
+
+
+class Call(NamedTuple):
+    """The command line of a command, understood.
+
+    Attributes:
+        function: The public function.
+        settings: All options of the command.
+        given: What was typed.
+        command: The whole command line, to be repeated.
+    """
+
+    function: Callable[..., Any]
+    settings: Sequence[CommandOption]
+    given: Given
+    command: str
+
+    def arguments(self, function: Callable[..., Any] | None = None) -> dict[str, Any]:
+        """Return what was typed as arguments of the command's function, or of another one that declares the same.
+
+        Raises:
+            ConfigError: If a value is out of range.
+        """
+        return arguments_of(function or self.function, self.given)
+
+    def __call__(
+        self, function: Callable[..., Any] | None = None, *, measuring: bool = False, quiet: bool = False, **others: Any
+    ) -> Any:
+        """Call the function with what was typed, show its progress, and return its result.
+
+        Args:
+            function: As in `arguments`.
+            measuring: As in `edgecnn.shell.progress.shown`.
+            quiet: The same.
+            others: Further arguments, which override what was typed.
+        """
+        function = function or self.function
+        given = {**self.arguments(function), **others}
+        takes = inspect.signature(function).parameters
+        if "command" in takes:
+            given.setdefault("command", self.command)
+        if "progress" not in takes:
+            return function(**given)
+        with shown(measuring, quiet) as progress:
+            return function(**given, progress=progress)
+
+    def run(self, command: Callable[..., None]) -> None:
+        """Run the command: check that its outputs can be written, then let it print.
+
+        Args:
+            command: Function of the call and of what it declares itself.
+        """
+        own = arguments_of(command, self.given)
+        outputs, inputs = [], []
+        for setting in self.settings:
+            values = self.given.get(setting.path)
+            for value in values if isinstance(values, tuple) else (values,):
+                if setting.option.writes and value is not None and not (setting.name == "json" and str(value) == "-"):
+                    outputs.append(Path(value))
+                elif setting.kind is Path and value is not None:
+                    inputs.append(Path(value))
+        console.check_writable(*outputs, inputs=tuple(inputs))
+        command(self, **own)
+
+
+def prints(call: Call, *, json: console.Json = None) -> None:
+    """Print the result: what a command does that declares nothing else."""
+    console.emit(call(), json)

@@ -1,0 +1,186 @@
+"""The commands by name, and `main`, which runs one and decides its exit code."""
+
+import io
+import shlex
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+import edgecnn
+from edgecnn.edge.errors import ConfigError, EdgeCnnError, refusal, why
+from edgecnn.edge.text import has_controls, printable
+from edgecnn.shell.typer_command import PlainGroup, typer_command
+
+if TYPE_CHECKING:
+    from edgecnn.shell.settings import CommandOption
+
+_INTERRUPTED = 130  # typer's exit code for a KeyboardInterrupt.
+_EXAMPLE = "Example: "
+_HOME = "edgecnn.commands."
+
+
+class Command(NamedTuple):
+    """A command, known without being imported: the list of commands must not wait for the imports of each.
+
+    Attributes:
+        name: Name of the command and of its module in `edgecnn.commands`.
+        task: Heading in the list of commands.
+        function: Name of its public function.
+        text: Description; the first line is its summary.
+        example: A command line.
+    """
+
+    name: str
+    task: str
+    function: str
+    text: str
+    example: str
+
+    def options(self) -> "tuple[CommandOption, ...]":
+        """Import the command and return its options."""
+        settings_of: Any = import_module("edgecnn.shell.settings").settings_of
+        return (*settings_of(self._function()), *settings_of(self._shows()))
+
+    def load(self) -> Any:
+        """Import the command and turn it into one of typer."""
+        settings = self.options()
+
+        def run(given: Any, context: typer.Context) -> None:
+            import_module("edgecnn.shell.call").Call(self._function(), settings, given, context.obj).run(self._shows())
+
+        return typer_command(self.name, settings, self.text, self.example, run)
+
+    def names(self) -> dict[str, str]:
+        """Return the options by the names of arguments and fields in Python; the first of a group stands for the group."""
+        settings = self.options()
+        groups = {name: setting.typed for setting in reversed(settings) for name in setting.path[:-1]}
+        return groups | {setting.name: setting.typed for setting in settings}
+
+    def typed(self, error: EdgeCnnError) -> str:
+        """Return an error's message with the command's options in place of the names in Python."""
+        names = self.names()
+        return error.text(lambda name: names.get(name) or "--" + name.replace("_", "-"), " ")
+
+    def _function(self) -> Any:
+        return getattr(import_module(_HOME + self.name), self.function)
+
+    def _shows(self) -> Any:
+        return getattr(import_module(_HOME + self.name), "command", import_module("edgecnn.shell.call").prints)
+
+
+def commands() -> Mapping[str, Command]:
+    """Return the commands by name, in the order of the public names; what a command does is read from its module's text."""
+    found: dict[str, Command] = {}
+    for name in edgecnn.NAMES:
+        command = name.module.removeprefix(_HOME)
+        if name.module.startswith(_HOME) and name.task and command not in found:
+            source = Path(__file__).parents[1].joinpath("commands", f"{command}.py").read_text()
+            text, _, example = source.split('"""')[1].partition(_EXAMPLE)
+            found[command] = Command(command, name.task, name.public, text.strip(), example.strip())
+    return found
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        version: Any = import_module("importlib.metadata").version
+        _console().print_text(f"edgecnn {version('edgecnn')}")
+        raise typer.Exit
+
+
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Deploy a Keras image classifier to a small device, and prove that it still works there."""
+
+
+class _Group(PlainGroup):
+    """The list of commands; only the one that runs, or whose options are completed, is imported."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands by task."""
+        known = commands().values()
+        for task in dict.fromkeys(command.task for command in known):
+            with formatter.section(task):
+                formatter.write_dl([(item.name, item.text.splitlines()[0]) for item in known if item.task == task])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command's name, the command and its arguments."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and commands()[str(name)].load(), rest
+
+
+def app() -> typer.Typer:
+    """Return the command line. Its help is plain text, since rich takes longer to import than everything else together."""
+    made = typer.Typer(
+        name="edgecnn",
+        cls=_Group,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    made.callback()(_options)
+    for name, command in commands().items():
+        made.command(name, help=command.text.splitlines()[0])(_not_loaded)
+    return made
+
+
+def _not_loaded() -> None:
+    raise AssertionError("the list of commands runs none of them")
+
+
+def _require_working_directory() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:  # Relative paths lead nowhere, and no child process would start.
+        raise ConfigError(f"the working directory can't be used ({error.strerror}): change to one that exists") from error
+
+
+def _console() -> Any:
+    return import_module("edgecnn.shell.console")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """See `edgecnn.__main__.main`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # A terminal without block characters shows question marks.
+    given = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    try:
+        for argument in given:
+            if has_controls(argument):  # A newline in a name could add a line to a result.
+                raise ConfigError(f"the argument {argument} has control characters: rename the file, or type it without")
+        # A report recommends the command as typed for repeating.
+        command = shlex.join(["edgecnn", *given])
+        if not given[0].startswith("-"):
+            _require_working_directory()
+            import_module("edgecnn.edge.temporary").remove_stale()
+        code = app()(args=given, prog_name="edgecnn", standalone_mode=False, obj=command)
+        if code and given[0] in ("--install-completion", "--show-completion"):
+            raise ConfigError("the shell that runs edgecnn has no completion: use bash, zsh, fish or PowerShell")
+    except EdgeCnnError as error:
+        ran = commands().get(given[0])
+        _console().say(f"edgecnn: {ran.typed(error) if ran else error}")
+        return error.exit_code
+    except MemoryError as error:
+        _console().say(f"edgecnn: there is not enough memory ({why(error, 120)}): give a smaller --size or --batch-size")
+        return ConfigError.exit_code
+    except typer.TyperException as error:
+        if error.format_message():  # Empty if typer has shown the help instead.
+            context = getattr(error, "ctx", None)
+            named = context.command_path if context else "edgecnn"
+            _console().say(f"edgecnn: {printable(error.format_message())} (see {named} --help)")
+        return ConfigError.exit_code
+    except Exception as error:
+        if (found := refusal(error)) is None:
+            raise
+        _console().say(f"edgecnn: {found}")
+        return found.exit_code
+    if code == _INTERRUPTED:
+        _console().say("edgecnn: interrupted")
+    return code if isinstance(code, int) else 0

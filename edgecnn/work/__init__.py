@@ -1,0 +1,1 @@
+"""What commands do that takes convert and benchmarks, which do not know each other."""

@@ -1,0 +1,207 @@
+"""Measures files on this machine and judges them."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edgecnn.benchmarks.judge.budget import Budget
+from edgecnn.benchmarks.judge.budgets import Budgets, load_budgets
+from edgecnn.benchmarks.judge.gate import Policy
+from edgecnn.benchmarks.judge.groups import read_groups
+from edgecnn.benchmarks.measure.bare_files import BareFile, file_lineup
+from edgecnn.benchmarks.measure.lineup import LabelledImages, Lineup, folder_lineup
+from edgecnn.benchmarks.measure.options import BenchOptions
+from edgecnn.benchmarks.measure.run import benchmark
+from edgecnn.benchmarks.measure.schedule import steps_of
+from edgecnn.benchmarks.results.records import Report
+from edgecnn.edge.errors import ConfigError, MissingDependency, field
+from edgecnn.edge.files import write_bytes
+from edgecnn.edge.folder.file_names import BENCH_NAME
+from edgecnn.edge.folder.model_folder import ModelFolder, opened
+from edgecnn.edge.formats import FORMATS, format_of, is_exported
+from edgecnn.edge.inference.model_test_images import model_test_record, order_note, split_note
+from edgecnn.edge.progress import Progress
+from edgecnn.edge.provenance import versions
+from edgecnn.edge.runtimes import Opener
+from edgecnn.edge.runtimes.installed import is_installed
+from edgecnn.work.usage import Target, Usage
+
+
+@dataclass(frozen=True)
+class BenchCall:
+    """The arguments of one call of `edgecnn.bench`.
+
+    Attributes:
+        usage: How models are run, and on which images.
+        named: Named runtimes of each format.
+        reference: File that the others are compared with.
+        options: What is measured.
+        budget: The limits, or their file.
+        limits: Limits that override those of `budget`.
+        policy: How noise is handled.
+        groups: File with the groups of images.
+        command: What the report gives to repeat it.
+        progress: Receives the progress.
+    """
+
+    usage: Usage
+    named: dict[str, tuple[str, ...]]
+    reference: Path | None
+    options: BenchOptions
+    budget: Budget | str | Path | None
+    limits: Mapping[str, float | None]
+    policy: Policy
+    groups: Path | None
+    command: str | None
+    progress: Progress
+
+
+def measured(target: Target | Sequence[str | Path], call: BenchCall) -> Report:
+    """Measure files and judge them. Arguments and errors are those of `edgecnn.bench`."""
+    targets = [target] if isinstance(target, (str, Path, ModelFolder)) else list(target)
+    usage = call.usage
+    if len(targets) > 1 and not all(format_of(Path(str(item))) for item in targets):
+        raise ConfigError(f"bench takes one folder, or model files with {field('reference')}: name them")
+    with ExitStack() as stack:
+        models = [stack.enter_context(opened(item)) for item in targets]
+        _require_alike(models, call)
+        notes: list[str] = []
+        if models[0].is_folder:
+            openers, notes = _openers(models[0], call)
+            test = models[0].test_images(usage.data, usage.images)
+            lineup = folder_lineup(models[0], call.options, openers, test)
+        else:
+            lineup = _files(models, call)
+        if call.groups:
+            if lineup.images is None:
+                raise ConfigError(f"{field('groups')} needs labelled images: name them with {field('data')}")
+            grouped = replace(lineup.images, groups=read_groups(call.groups, lineup.images.test))
+            lineup = replace(lineup, images=grouped)
+        budgets = _budgets(call.budget, call.limits, lineup)
+        command = call.command or f"edgecnn.bench({', '.join(repr(str(item.named)) for item in models)})"
+        report = benchmark(
+            lineup,
+            call.options,
+            budgets,
+            call.policy,
+            command=command,
+            versions=versions("numpy"),
+            notes=notes,
+            on_progress=steps_of(call.progress),
+        )
+        if models[0].is_folder and not models[0].bundle:
+            _keep(report, models[0].path, call.progress)
+        return report
+
+
+def _keep(report: Report, folder: Path, progress: Progress) -> None:
+    """Write a folder's last benchmark into it, which `edgecnn.serve` shows; a folder that can't be written to has none."""
+    try:
+        write_bytes(folder / BENCH_NAME, report.to_json().encode())
+    except ConfigError as error:
+        progress.say(f"the result is not kept in the folder: {error}")
+
+
+def _budgets(budget: Budget | str | Path | None, limits: Mapping[str, float | None], lineup: Lineup) -> Budgets:
+    """Combine a budget with limits that override it. Errors are those of `load_budgets`."""
+    if isinstance(budget, Budget):
+        return Budgets(replace(budget, **{name: value for name, value in limits.items() if value is not None}), {})
+    known = tuple(candidate.artifact.path for candidate in lineup.candidates)
+    references = [candidate.artifact.path for candidate in lineup.candidates if lineup.is_reference(candidate)]
+    beside_reference = lineup.images is not None and len(references) < len(known)
+    return load_budgets(
+        Path(budget) if budget else None, limits, known, beside_reference, references[0] if references else None
+    )
+
+
+def _require_alike(models: Sequence[ModelFolder], call: BenchCall) -> None:
+    """Raise if files can't be measured together, or if options repeat a manifest."""
+    first = models[0]
+    in_folder = any(item.is_folder for item in models)
+    if in_folder and call.reference:
+        raise ConfigError(f"bench takes one folder, or model files with {field('reference')}: name them")
+    for item in models:
+        if item.bundle and not item.is_folder:
+            named = f"{field('runtime')}={format_of(item.path)}"
+            raise ConfigError(f"{item.named}: bench takes a whole bundle: edgecnn bench {item.bundle} {named}")
+    if in_folder and (call.usage.said_interface() or call.usage.signature):
+        raise ConfigError(
+            f"the manifest in {first.named} defines how its files take pixels: omit {field('interface')}, {field('scale')}, "
+            f"{field('mean')}, {field('std')}, {field('bgr')}, {field('logits')} and {field('signature')}"
+        )
+
+
+def _openers(models: ModelFolder, call: BenchCall) -> tuple[dict[str, tuple[Opener, ...]], list[str]]:
+    """Return the openers of each measured format, and a note on what has no runtime here."""
+    if models.bundle and not all(map(is_exported, call.named)):
+        raise ConfigError(f"{models.named} is a bundle, which holds no Keras model: omit {field('runtime')}=keras")
+    artifacts = models.manifest.artifacts if models.manifest else ()
+    present = {artifact.format for artifact in artifacts if artifact.exported or not models.bundle}
+    if call.named:
+        return _named_openers(_of_present(call.named, present), call)
+    installed = [name for name in FORMATS if name in present and is_installed(name)]
+    if not installed:
+        call.usage.opener(max(sorted(present), key=is_exported))  # Raises, with what to install.
+    missing = [f"{name} files were not measured: their runtime is not installed." for name in sorted(present - {*installed})]
+    return {name: (call.usage.opener(name),) for name in installed}, missing
+
+
+def _of_present(named: Mapping[str, tuple[str, ...]], present: set[str]) -> dict[str, tuple[str, ...]]:
+    """Return the named runtimes of each format, without the formats that are not there of a runtime that has one that is."""
+    used = {name for model_format in present for name in named.get(model_format, ())}
+    kept = {
+        model_format: tuple(name for name in names if model_format in present or name not in used)
+        for model_format, names in named.items()
+    }
+    return {model_format: names for model_format, names in kept.items() if names}
+
+
+def _named_openers(named: Mapping[str, tuple[str, ...]], call: BenchCall) -> tuple[dict[str, tuple[Opener, ...]], list[str]]:
+    """Return the openers that were call for. One that is not installed is a note, unless there is no other."""
+    found: dict[str, tuple[Opener, ...]] = {}
+    missing: dict[str, MissingDependency] = {}
+    for model_format, names in named.items():
+        for name in names:
+            try:
+                found[model_format] = (*found.get(model_format, ()), call.usage.opener(name))
+            except MissingDependency as error:
+                missing[name] = error
+    if not found:
+        raise next(iter(missing.values()))
+    return found, [f"{name} was not measured: {error}." for name, error in missing.items()]
+
+
+def _files(models: Sequence[ModelFolder], call: BenchCall) -> Lineup:
+    """Line up model files from anywhere, compared with one of them."""
+    usage, reference = call.usage, call.reference
+    models = list(models)
+    if reference and reference not in [item.named for item in models]:
+        models.insert(0, ModelFolder(reference))
+    place = next((i for i, item in enumerate(models) if item.named == reference), 0)
+    read = [item.model() for item in models]
+    first, interface, formats = read[place], usage.said_interface(), {model.format for model in read}
+    named = _of_present(call.named, formats)
+    if unused := [name for model_format, names in named.items() if model_format not in formats for name in names]:
+        raise ConfigError(f"{field('runtime')}={unused[0]} runs none of these files: omit it")
+    bare = [
+        BareFile(model, usage.opener(name), None if model.manifest else interface, usage.signature)
+        for model in read
+        for name in named.get(model.format, (model.format,))
+    ]
+    place = next(i for i, file in enumerate(bare) if file.model is first)
+    on_progress = steps_of(call.progress)
+    if usage.data is None and first.manifest is None:
+        if interface or reference:
+            said = field("reference" if reference else "interface")
+            raise ConfigError(f"{said} needs labelled images: name them with {field('data')}, or omit it for latency only")
+        return file_lineup(bare, call.options, on_progress=on_progress)
+    classifier = usage.classifier(first, read)
+    test = usage.test_images(models[place], str(first.path), classifier)
+    record = model_test_record(classifier, usage.data, test, usage.images)
+    labelled = LabelledImages(test, record)
+    lineup = file_lineup(bare, call.options, labelled, reference=place, on_progress=on_progress)
+    if usage.data is None:
+        return lineup
+    notes = (*split_note(record), *order_note(classifier, usage.data, usage.images))
+    return replace(lineup, notes=(*lineup.notes, *notes))

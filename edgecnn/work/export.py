@@ -1,0 +1,194 @@
+"""Exports a Keras model to files for a device."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from edgecnn.benchmarks.judge.accuracy import KERAS_REFERENCE
+from edgecnn.benchmarks.judge.accuracy_checks import nothing_to_judge_by
+from edgecnn.benchmarks.judge.budget import Budget
+from edgecnn.benchmarks.judge.budgets import Budgets
+from edgecnn.benchmarks.judge.gate import PASS, UNDECIDED, Policy, accuracy_checks
+from edgecnn.benchmarks.judge.tally import compare
+from edgecnn.benchmarks.measure.bare_files import BareFile, file_lineup
+from edgecnn.benchmarks.measure.options import BenchOptions, Plan
+from edgecnn.benchmarks.measure.run import benchmark
+from edgecnn.benchmarks.report.model_card import model_card
+from edgecnn.benchmarks.yardsticks.choose import HERE, TUNE_SECONDS, require_yardstick, yardstick_of
+from edgecnn.convert.export.config import ExportConfig
+from edgecnn.convert.export.export import export as export_model
+from edgecnn.convert.export.export import export_folder
+from edgecnn.convert.export.keep_accuracy import Judge
+from edgecnn.convert.export.tuning.yardstick import Tuning, Yardstick
+from edgecnn.convert.training.records import TrainResult
+from edgecnn.edge.data.dataset import Dataset
+from edgecnn.edge.data.dataset import load_dataset as load_for_model
+from edgecnn.edge.data.folder_options import FolderOptions
+from edgecnn.edge.data.splits import Labels
+from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.folder.model_file import ModelFile, read_model
+from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.formats import FORMATS, RUNTIMES
+from edgecnn.edge.inference.model_interface import interface_of
+from edgecnn.edge.inference.model_test_images import model_images
+from edgecnn.edge.inference.recorded_source import recorded_model, recorded_source
+from edgecnn.edge.model.interface import Interface
+from edgecnn.edge.model.preprocess import Floats
+from edgecnn.edge.progress import Progress
+from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.temporary import temporary_folder
+from edgecnn.work.train import fitted_interface
+from edgecnn.work.usage import Usage
+
+
+@dataclass(frozen=True)
+class Tune:
+    """What files are tuned with, and for how long."""
+
+    where: str | None = None
+    seconds: float = TUNE_SECONDS
+    seed: int = 0
+    runtime: str | None = None
+
+
+@dataclass(frozen=True)
+class ExportCall:
+    """The arguments of a call of `edgecnn.export`, which it describes."""
+
+    model: TrainResult | str | Path
+    data: Dataset | str | Path | None
+    config: ExportConfig
+    keep_accuracy: float | None
+    tune: Tune
+    out: Path | None
+    images: FolderOptions
+    interface: Interface | str | None
+    trust: tuple[str, ...]
+    progress: Progress
+
+
+def exported(call: ExportCall) -> ModelFolder:
+    """Export a model. Errors are those of `edgecnn.export`."""
+    config, progress = call.config, call.progress
+    _require_tunable(call.tune, config.formats)
+    judge = None if call.keep_accuracy is None else _judge(call.keep_accuracy)
+    if judge and (alone := [name for name in config.formats if FORMATS[name].pair is None]):
+        raise ConfigError(
+            f"{field('keep_accuracy')} compares layers, which can't be read in {FORMATS[alone[0]].title} files: omit it, or "
+            f"use other {field('formats')}"
+        )
+    if call.tune.where is not None and "int8" not in config.precisions:
+        raise ConfigError(f"{field('tune')} makes int8 files: add {field('precisions')}=int8")
+    path = call.model.path if isinstance(call.model, TrainResult) else Path(call.model)
+    source = read_model(path)
+    usage = Usage(None if isinstance(call.data, Dataset) else call.data, call.images, call.interface, call.trust)
+    interface_of(source, usage.said_interface())  # Missing settings are reported before TensorFlow is imported.
+    dataset = call.data if isinstance(call.data, Dataset) else _own_images(source, usage)
+    taken = usage.said_interface()
+    if taken:
+        said, taken = taken, fitted_interface(taken, dataset)
+        if call.images.fit:
+            taken = replace(taken, preprocessing=replace(taken.preprocessing, fit=said.preprocessing.fit))
+    folder = export_folder(source, call.out)
+    yardstick, tune = None, call.tune
+    if tune.where is not None:
+        yardstick = yardstick_of(tune.where, tune.seconds, dataset.test, progress, config.formats, tune.runtime)
+    manifest = export_model(
+        path,
+        dataset,
+        config,
+        taken,
+        call.out,
+        trust=call.trust,
+        judge=judge,
+        tuning=tuning_for(judge, yardstick, tune.seed) if yardstick else None,
+        is_a_guess=keras_is_a_guess,
+        card=lambda manifest, distinct, earlier: model_card(manifest, folder.resolve().name, distinct, earlier),
+        on_step=progress.say,
+    )
+    earlier = source.manifest.artifacts if source.manifest else ()
+    tuned = tuple(artifact.path for artifact in manifest.artifacts if artifact.tuned and artifact not in earlier)
+    others = tuple(file.path for file in manifest.for_programs if file.program in config.targets)
+    return ModelFolder(folder, written=(*config.file_names(), *tuned, *others))
+
+
+def _own_images(source: ModelFile, usage: Usage) -> Dataset:
+    """Return the images that a model was trained on, read by its preprocessing."""
+    if source.manifest:
+        record = source.manifest.dataset
+        data, options = recorded_source(record, usage.data, usage.images)
+        return load_for_model(data, options, recorded_model(record, source.manifest.class_names))
+    if usage.data is None:
+        raise ConfigError(f"{source.path} does not say what it was trained on: name its images with {field('data')}")
+    return load_for_model(usage.data, usage.images, model_images(usage.classifier(source)))
+
+
+def _require_tunable(tune: Tune, formats: tuple[str, ...]) -> None:
+    """Raise unless these arguments suit each other, before anything is read."""
+    if tune.where is None:
+        usual = Tune()
+        for name, given in (
+            ("tune_seconds", tune.seconds != usual.seconds),
+            ("tune_seed", tune.seed),
+            ("tune_runtime", tune.runtime is not None),
+        ):
+            if given:
+                raise ConfigError(f"{field(name)} says how to tune: add {field('tune')}={HERE}, or omit it")
+        return
+    known = [name for name, row in RUNTIMES.items() if any(FORMATS[of_one].on_device for of_one in row.formats)]
+    if tune.runtime is not None and tune.runtime not in known:
+        raise ConfigError(f"{field('tune_runtime')}={tune.runtime} is unknown: use {', '.join(known)}")
+    runs = RUNTIMES[tune.runtime].formats if tune.runtime else formats
+    if not set(runs) & set(formats):
+        raise ConfigError(f"{field('tune_runtime')}={tune.runtime} runs {runs[0]} files: add {field('formats')}={runs[0]}")
+    require_yardstick(tune.where, tune.seconds, formats, tune.runtime)
+
+
+def tuning_for(judge: Judge | None, yardstick: Yardstick, seed: int = 0) -> Tuning:
+    """Return how to tune: files must be accurate enough for `judge`, or else not be shown to lose too much for a benchmark.
+
+    Args:
+        judge: Judge of the export; None if it has none.
+        yardstick: What measures the files.
+        seed: Seed of the search.
+    """
+    limit = Budget().max_drop_points
+    assert limit is not None  # noqa: S101  # The default.
+    return Tuning(yardstick, judge or _judge(limit, undecided=True), seed)
+
+
+def _judge(points: float, undecided: bool = False) -> Judge:
+    """Return a judge that passes a file shown to lose at most these points, or, if `undecided`, one not shown to lose more."""
+    if not 0 < points <= 100:
+        raise ConfigError(f"{field('keep_accuracy')} must be percentage points above 0, for example 0.5, got {points:g}")
+
+    def objection(candidate: Floats, reference: Floats, labels: Labels) -> str | None:
+        if not len(labels):
+            return "there are no test images"
+        found = compare(candidate, reference, labels)
+        names = tuple(map(str, range(candidate.shape[1])))
+        checks = accuracy_checks(found, Budget(max_drop_points=points), KERAS_REFERENCE, names)
+        passed = (PASS, UNDECIDED) if undecided else (PASS,)
+        return next((check.text for check in checks if check.status not in passed), None)
+
+    return Judge(objection, points, _slowdown)
+
+
+def keras_is_a_guess(probabilities: Floats, labels: Labels) -> bool:
+    """Return whether a Keras model is no reference to judge by, as `bench` would say of it."""
+    return nothing_to_judge_by(compare(probabilities, probabilities, labels), KERAS_REFERENCE) is not None
+
+
+def _slowdown(model_format: str, plain: bytes, mended: bytes) -> float:
+    """Return the second file's median time divided by the first's, on random inputs, measured as in `edgecnn.bench`."""
+    with temporary_folder() as folder:
+        files = [folder / f"{role}{FORMATS[model_format].suffix}" for role in ("plain", "mended")]
+        for path, data in zip(files, (plain, mended), strict=True):
+            path.write_bytes(data)
+        options = BenchOptions(plan=Plan(0.2, 200, 3, max_seconds=10), percents=(50.0,))
+        lineup = file_lineup([BareFile(read_model(path), opener_for(model_format)) for path in files], options)
+        report = benchmark(
+            lineup, options, Budgets(Budget(max_drop_points=None), {}), Policy(), command="edgecnn export", versions={}
+        )
+    first, second = (file.latency.percentiles[0].value_ns for file in report.files)
+    return cast(float, second) / cast(float, first)  # 600 runs support a median.

@@ -1,0 +1,233 @@
+"""What a sweep does for each network: training, export, and finding what was done before."""
+
+import gc
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from edgecnn.benchmarks.report.sweep import SweptNetwork, network_name
+from edgecnn.convert.export.config import ExportConfig
+from edgecnn.convert.export.export import export as export_model
+from edgecnn.convert.export.keep_accuracy import UnfitReference
+from edgecnn.convert.export.tuning.yardstick import Tuning
+from edgecnn.convert.training.checkpoint import begun, is_finished
+from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.fit.epoch_callback import Diverged
+from edgecnn.convert.training.model.custom_model import module_of, new_model, open_fitting
+from edgecnn.convert.training.records import TrainResult
+from edgecnn.edge.anatomy.summary import Summary, summarize
+from edgecnn.edge.data.dataset import Dataset
+from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, field
+from edgecnn.edge.files import read_bytes
+from edgecnn.edge.folder.file_names import MODEL_NAME, TRAIN_NAME
+from edgecnn.edge.folder.model_file import read_model
+from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.inference.reference_probabilities import load_reference
+from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model.interface import SCHEMES, Interface
+from edgecnn.edge.model.metrics import correct
+from edgecnn.edge.progress import Progress
+from edgecnn.edge.records import from_json
+from edgecnn.work.export import keras_is_a_guess
+from edgecnn.work.train import TrainCall, fitted_interface, trained
+
+_UNIT = Interface(SCHEMES["unit"])
+
+
+class _Lines:
+    """Progress without texts of several lines: the summaries of all networks' layers would bury the rest."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.step = progress.step
+
+    def say(self, text: str) -> None:
+        """Pass on a line."""
+        if "\n" not in text:
+            self._progress.say(text)
+
+
+@dataclass(frozen=True)
+class NetworkWork:
+    """The settings for each network of a sweep.
+
+    Attributes:
+        dataset: Training and test images, and perhaps validation images.
+        exporting: Files to export.
+        tuning: How to tune them; None for plain files.
+        plain: Name of its plain file.
+        folder: Folder that holds its folder.
+        interface: Preprocessing and output of your own networks; edgecnn's own take pixel / 255.
+        progress: Receives the progress.
+    """
+
+    dataset: Dataset
+    exporting: ExportConfig
+    tuning: Tuning | None
+    plain: str
+    folder: Path
+    interface: Interface | None
+    progress: Progress
+
+    def network(self, config: TrainConfig, place: str) -> SweptNetwork:
+        """Train and export a network, unless that is already done."""
+        folder, said = self.folder_of(config), f"{place}, {name_of(config)}"
+        self.trained(config, folder, said)
+        self._export(config, folder, said)
+        file = folder / (self._tuned(folder) or self.plain)
+        cost, val = summarize(str(file), read_model(file)), self.dataset.val
+        return SweptNetwork(
+            filters=() if config.model else config.filters,
+            file=f"{folder.name}/{file.name}",
+            parameters=self.cost(config, folder).parameters,
+            macs=cost.macs,
+            network=config.model or config.network,
+            arguments=arguments_of(config),
+            val_images=len(val.labels) if val else None,
+            val_correct=int(correct(Classifier.load(file).split_probabilities(val), val.labels).sum()) if val else None,
+        )
+
+    def folder_of(self, config: TrainConfig) -> Path:
+        """Return a network's folder."""
+        return self.folder / folder_name(name_of(config))
+
+    def cost(self, config: TrainConfig, folder: Path) -> Summary:
+        """Return what the trained Keras model in a folder costs."""
+        return summarize(MODEL_NAME, read_model(folder / MODEL_NAME), module_of(config))
+
+    def trained(self, config: TrainConfig, folder: Path, said: str) -> TrainResult:
+        """Train a network into a folder, unless that is already done, and return the record.
+
+        Args:
+            config: Its settings.
+            folder: Its folder.
+            said: Its place and name, for the progress.
+
+        Raises:
+            ArtifactError: If a file there is damaged.
+            ConfigError: If the folder holds another network, or the network can't be trained.
+            KeyboardInterrupt: If interrupted.
+        """
+        if self.is_trained(config, folder):
+            self.progress.say(f"{said}: trained before")
+            return from_json(TrainResult, read_bytes(folder / TRAIN_NAME), str(folder / TRAIN_NAME))
+        self.progress.say(f"{said}: training")
+        lines, interface, resume = _Lines(self.progress), self._interface(config), begun(folder)
+        try:
+            result = trained(TrainCall(self.dataset, folder, config, interface=interface, resume=resume, progress=lines))
+        except Diverged as error:
+            reason = str(error).partition(": ")[0]
+            raise ConfigError(f"{said}: {reason}: leave this network out, or train it alone at a lower rate") from error
+        gc.collect()  # A trained model refers to itself, and Python would find that out only after many more.
+        if result.interrupted:
+            self.progress.say("Interrupted: the same command continues.")
+            raise KeyboardInterrupt
+        return result
+
+    def require_buildable(self, configs: Sequence[TrainConfig]) -> None:
+        """Build each network of your own, and raise if it can't be trained: the last one might be found out after hours.
+
+        Raises:
+            ArtifactError: If a model does not have one input and one output, or could not be loaded again.
+            ConfigError: If a function fails, or its model does not fit the images.
+        """
+        own, shape, classes = [config for config in configs if config.model], self.dataset.train.shape, self.dataset.class_names
+        for place, config in enumerate(own):
+            self.progress.step(place, len(own), "building the networks")
+            open_fitting(new_model(config, shape, len(classes), ()), config, shape, len(classes), module_of(config))
+
+    def is_trained(self, config: TrainConfig, folder: Path) -> bool:
+        """Return whether a network is in a folder, trained.
+
+        Raises:
+            ArtifactError: If a file there is damaged.
+            ConfigError: If another network is there, or this one of other images.
+        """
+        if not begun(folder):
+            return False
+        other = f"name another folder with {field('out')}, or delete {folder}"
+        try:
+            fitted = fitted_interface(self._interface(config) or _UNIT, self.dataset)
+            found = is_finished(folder, config, self.dataset.record(), fitted)
+        except ConfigError as error:
+            reason = error.marked.removeprefix(f"{field('resume')}: ").split(": ")[0]
+            raise ConfigError(f"{reason}: {other}") from error
+        # Images are known by their pixels and the numbers of their classes.
+        if found and (named := Manifest.load(folder).class_names) != self.dataset.class_names:
+            raise ConfigError(f"{folder} was trained with other class names ({', '.join(named)}): {other}")
+        return found
+
+    def _interface(self, config: TrainConfig) -> Interface | None:
+        return self.interface if config.model else None
+
+    def _export(self, config: TrainConfig, folder: Path, said: str) -> None:
+        if self._tuned(folder) if self.tuning else self._has(folder, self.plain):
+            self.progress.say(f"{said}: exported before")
+            return
+        self.progress.say(f"{said}: exporting {'and tuning' if self.tuning else self.plain}")
+        say = self.progress.say if self.tuning else lambda text: None
+        trust = module_of(config)
+        export = partial(export_model, folder / MODEL_NAME, self.dataset, self.exporting, trust=trust, on_step=say)
+        export = partial(export, is_a_guess=keras_is_a_guess)
+        try:
+            export(tuning=self.tuning)
+        except UnfitReference:
+            self.progress.say(f"{said}: not tuned, since not even the float Keras model would pass on these test images")
+            if not self._has(folder, self.plain):
+                export()
+
+    def _tuned(self, folder: Path) -> str | None:
+        """Return the name of the file that tuning found to be the fastest; None if nothing was tuned, or it is damaged."""
+        if self.tuning is None or not self._has(folder, self.plain):
+            return None
+        # Only the best file of a tuned export is measured with other settings. It may have been tuned for another machine.
+        machine, formats = self.tuning.yardstick.machine, self.exporting.formats
+        artifacts = [artifact for artifact in Manifest.load(folder).artifacts if artifact.format in formats]
+        names = [artifact.path for artifact in artifacts if artifact.settings and artifact.settings.machine == machine]
+        return names[0] if names and self._has(folder, names[0]) else None
+
+    def _has(self, folder: Path, name: str) -> bool:
+        """Return whether a file was exported from this model and is whole."""
+        try:
+            models = ModelFolder(folder)
+            models.model(name)
+            if models.manifest:
+                load_reference(folder, models.manifest, self.dataset.test.labels)
+        except (ArtifactError, ConfigError):  # It does not exist, belongs to an earlier model, or is damaged.
+            return False
+        return True
+
+
+@contextmanager
+def said_of_a_sweep() -> Iterator[None]:
+    """Have errors of a training name a sweep's fields, and what helps there: it continues by itself."""
+    resume = field("resume")
+    try:
+        yield
+    except EdgeCnnError as error:
+        text = error.marked.replace(field("model"), field("networks"))
+        text = text.replace(f"train without {resume}", "delete its folder").replace(f"continue with {resume}", "sweep again")
+        if text == error.marked:
+            raise
+        raise type(error)(text) from error
+
+
+def arguments_of(config: TrainConfig) -> tuple[str, ...]:
+    """Return a network's own arguments as `name=value`: those of a function, or the dropout where it is not the usual one."""
+    if config.model or config.dropout == TrainConfig(recipe=config.recipe, network=config.network).own_dropout():
+        return config.arguments
+    return (f"dropout={config.dropout:g}",)
+
+
+def name_of(config: TrainConfig) -> str:
+    """Return a network's name in the sweep."""
+    return network_name(config.model or config.network, () if config.model else config.filters, arguments_of(config))
+
+
+def folder_name(name: str) -> str:
+    """Return the name of a network's folder."""
+    return re.sub(r"[^\w.-]+", "-", name)

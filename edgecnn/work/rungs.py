@@ -1,0 +1,99 @@
+"""A sweep within a time limit: the rungs of successive halving, each a training of its own.
+
+A rung trains its networks from the start, because the cosine recipe plans its learning rate for the whole run: a network is
+compared after a finished schedule, and the last rung is what `edgecnn train` with as many epochs makes.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from edgecnn.benchmarks.report.sweep import Rung, RungNetwork
+from edgecnn.convert.sweep.halving import going_on, planned_seconds, rung_sizes
+from edgecnn.convert.training.config import TrainConfig
+from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.text import counted
+from edgecnn.work.networks import NetworkWork, folder_name, name_of
+
+
+def run_rungs(
+    work: NetworkWork, configs: Sequence[TrainConfig], minutes: float
+) -> tuple[tuple[TrainConfig, ...], tuple[Rung, ...]]:
+    """Train all rungs but the last, and return the settings of the networks that are left, and the rungs.
+
+    The number of epochs follows from the time of one epoch of each network, which is recorded in `rungs/1`: the same call
+    plans the same again, and continues.
+
+    Args:
+        work: What is done for each network; it has validation images.
+        configs: The networks' settings; their number of epochs is ignored.
+        minutes: Limit of the time of all epochs.
+
+    Raises:
+        ConfigError: If the limit is too short for one epoch in the first rung.
+        KeyboardInterrupt: If interrupted.
+    """
+    sizes = rung_sizes(len(configs))
+    shown = ", then ".join(map(str, sizes))
+    work.progress.say(f"Successive halving of {counted(len(configs), 'network')}: {shown}, each time for twice as many epochs")
+    work.progress.say("First one epoch of each, to learn how long it takes")
+    first, seconds = _planned(_seconds_of_an_epoch(work, configs, minutes), minutes)
+    plan = ", ".join(f"{size} for {counted(first * 2**rung, 'epoch')}" for rung, size in enumerate(sizes))
+    work.progress.say(f"Plan: {plan}; at most about {seconds / 60:.1f} minutes of training, then export and measurement")
+    last = first * 2 ** (len(sizes) - 1)
+    for config in configs:  # Each of them may be among the last.
+        work.is_trained(replace(config, epochs=last), work.folder_of(config))
+    rungs, left = [], tuple(configs)
+    for number, size in enumerate(sizes[1:]):
+        found = list(_trained(work, left, first * 2**number))
+        kept = going_on(
+            [network.val_images - network.val_correct for network in found],
+            [network.macs for network in found],
+            [network.parameters for network in found],
+            size,
+        )
+        found = [replace(network, goes_on=place in kept) for place, network in enumerate(found)]
+        rungs.append(Rung(first * 2**number, tuple(found)))
+        left = tuple(left[place] for place in kept)
+        work.progress.say(rungs[-1].to_text())
+    return tuple(replace(config, epochs=last) for config in left), tuple(rungs)
+
+
+def _planned(timed: Sequence[float], minutes: float) -> tuple[int, float]:
+    """Return the number of epochs of the first rung, and the seconds of all trainings; raise if there is no time for one."""
+    once = planned_seconds(timed)
+    # A first rung of one epoch has just been trained, unless it is also the last one, which has other folders.
+    twice = 0.0 if len(rung_sizes(len(timed))) > 1 else sum(timed)
+    first = max(int((60 * minutes - sum(timed)) // once), int(60 * minutes >= once + twice))
+    if first < 1:
+        raise ConfigError(
+            f"{field('minutes')}={minutes:g} is too short for {counted(timed, 'network')}, which need about "
+            f"{(once + twice) / 60:.1f}: give more, or name fewer"
+        )
+    return first, first * once + (twice if first == 1 else sum(timed))
+
+
+def _seconds_of_an_epoch(work: NetworkWork, configs: Sequence[TrainConfig], minutes: float) -> list[float]:
+    """Return how long an epoch of each network takes; raise as soon as these epochs exceed the limit."""
+    timed: list[float] = []
+    for network in _trained(work, configs, 1):
+        timed.append(network.seconds)
+        if sum(timed) > 60 * minutes:
+            raise ConfigError(
+                f"{field('minutes')}={minutes:g} is too short: one epoch of {len(timed)} of the "
+                f"{counted(len(configs), 'network')} took {sum(timed) / 60:.2g} minutes: give more, or name fewer"
+            )
+    return timed
+
+
+def _trained(work: NetworkWork, configs: Sequence[TrainConfig], epochs: int) -> Iterator[RungNetwork]:
+    for place, config in enumerate(configs):
+        name = name_of(config)
+        folder = work.folder / "rungs" / str(epochs) / folder_name(name)
+        said = f"{place + 1} of {len(configs)}, {name}, {counted(epochs, 'epoch')}"
+        result = work.trained(replace(config, epochs=epochs), folder, said)
+        kept, images = result.history[result.epoch - 1], result.val_images
+        assert images is not None  # noqa: S101  # The sweep has validation images.
+        assert kept.val_accuracy is not None  # noqa: S101
+        cost = work.cost(config, folder)
+        right = round(kept.val_accuracy * images)
+        yield RungNetwork(name, images, right, cost.parameters, cost.macs, result.seconds)
