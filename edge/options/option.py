@@ -10,6 +10,7 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from edgecnn.edge.errors import ConfigError, field
@@ -92,7 +93,7 @@ class Option(NamedTuple):
             return value in self.one_of
         if (self.low, self.high, self.above, self.below) == (None,) * 4:
             return True
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):  # numpy's numbers are Real.
             return False
         return (
             (self.low is None or value >= self.low)
