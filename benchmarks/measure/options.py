@@ -1,15 +1,21 @@
 """What is measured, and how long. It imports nothing heavy: the help of a command is made from it."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
+from edgecnn.benchmarks.machine.noise_names import NAMES
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.formats import MOST_THREADS
 from edgecnn.edge.options.option import Group, Option, check, described
 from edgecnn.edge.options.values import seconds, whole_numbers
 
 PERCENTILES = (50.0, 90.0, 99.0)
+Allow = Annotated[
+    Sequence[str],
+    Option("Noise to ignore, or noise for all of it", metavar="NAME", one_of=("noise", *NAMES)),
+]
 
 
 @described
@@ -131,7 +137,13 @@ class BenchOptions:
     )
     rate: Annotated[
         float | None,
-        Option("Also run N images per second, and count late answers.", metavar="N", low=0.1, high=1e6, unit="images a second"),
+        Option(
+            "Also run N images per second, and count late answers.",
+            metavar="N",
+            low=0.1,
+            high=1_000_000,
+            unit="images a second",
+        ),
     ] = None
     sustained_seconds: Annotated[
         float,

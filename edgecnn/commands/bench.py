@@ -16,8 +16,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 from edgecnn.benchmarks.judge.budget import Budget
-from edgecnn.benchmarks.measure.options import PERCENTILES, BenchOptions
-from edgecnn.commands.shared import DEFAULT_FOLDER, Allow, Data, Images, Signature, StatedInterface, Trust
+from edgecnn.benchmarks.measure.options import PERCENTILES, Allow, BenchOptions
+from edgecnn.commands.shared import DEFAULT_FOLDER, Data, Images, Signature, StatedInterface, Trust
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, GateFailed, InvalidMeasurement
 from edgecnn.edge.formats import RUNTIMES, device_formats, format_of

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from edgecnn.commands.shared import RESULT, Allow
+from edgecnn.benchmarks.measure.options import Allow
+from edgecnn.commands.shared import RESULT
 from edgecnn.edge.errors import GateFailed, InvalidMeasurement
 from edgecnn.edge.options.option import Option, checked
 from edgecnn.shell.call import Call

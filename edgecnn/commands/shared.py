@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from edgecnn.benchmarks.machine.noise_names import NAMES
 from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.folder.file_names import MODEL_NAME
@@ -87,7 +86,3 @@ Trust = Annotated[
 ]
 Signature = Annotated[str | None, Option("Signature to run, if a TFLite file has several.", board="refused")]
 Threads = Annotated[int, Option("Number of threads of the runtime.", low=1, high=MOST_THREADS)]
-Allow = Annotated[
-    Sequence[str],
-    Option("Noise to ignore, or noise for all of it", metavar="NAME", one_of=("noise", *NAMES)),
-]

@@ -11,7 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
 
-from edgecnn.commands.shared import Allow, DataOrDataset, StatedInterface
+from edgecnn.benchmarks.measure.options import Allow
+from edgecnn.commands.shared import DataOrDataset, StatedInterface
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.errors import ConfigError, InvalidMeasurement, field

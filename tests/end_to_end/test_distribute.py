@@ -176,7 +176,7 @@ def test_ctrl_c_at_one_worker_ends_both_at_one_batch_and_a_resumed_run_ends_wher
     assert len(broken.losses[0]) == len(broken.losses[1]) == 6 + 3
     assert json.loads((broken.folder / "train.json").read_text())["interrupted"]
     assert broken.said[1][-1] == "interrupted"
-    with pytest.raises(ConfigError, match=r"was trained by 2 workers \(distribute\), not one process: start the same number"):
+    with pytest.raises(ConfigError, match=r"was trained by 2 workers \(addresses\), not one process: start the same number"):
         load_checkpoint(broken.folder, resolved(config, 1), load_dataset(idx_folder).record(), Interface(SCHEMES["unit"]))
     resumed = run_two(config, idx_folder, tmp_path, resume=True)
     assert resumed.losses[0] == unbroken.losses[0][6:]

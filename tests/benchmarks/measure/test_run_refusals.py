@@ -38,9 +38,9 @@ def test_threads_out_of_range_are_refused(threads: int, exported: Path, test_spl
         ({"percents": (0.0,)}, "percents must be above 0 and below 100, got 0"),
         ({"batch": 0}, "batch must be 1 to 4096 images, got 0"),
         ({"batch": 4097}, "batch must be 1 to 4096 images, got 4097"),
-        ({"rate": 0.0}, "rate must be 0.1 to 1000000"),
-        ({"rate": float("nan")}, "rate must be 0.1 to 1000000"),
-        ({"sustained_seconds": 86_401.0}, "sustained_seconds must be at most 24 hours"),
+        ({"rate": 0.0}, "rate must be 0.1 to 1,000,000 images a second, got "),
+        ({"rate": float("nan")}, "rate must be 0.1 to 1,000,000 images a second, got "),
+        ({"sustained_seconds": 86_401.0}, "sustained_seconds must be 0 to 86,400 s, got "),
     ],
 )
 def test_options_out_of_range_are_refused(fields: dict[str, object], message: str) -> None:

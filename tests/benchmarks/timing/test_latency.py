@@ -231,11 +231,11 @@ def test_the_default_clock_is_wall_time() -> None:
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        ({"min_seconds": -0.1}, "min_seconds must be 0 to 86400, got -0.1"),
-        ({"min_seconds": 86_400.1}, "min_seconds must be 0 to 86400, got 86400.1"),
-        ({"min_seconds": float("nan")}, "min_seconds must be 0 to 86400, got nan"),
-        ({"min_runs": 0}, "min_runs must be 1 to 10000000, got 0"),
-        ({"min_runs": 10**7 + 1}, "min_runs must be 1 to 10000000, got 10000001"),
+        ({"min_seconds": -0.1}, "min_seconds must be 0 to 86,400, got -0.1"),
+        ({"min_seconds": 86_400.1}, "min_seconds must be 0 to 86,400, got 86400.1"),
+        ({"min_seconds": float("nan")}, "min_seconds must be 0 to 86,400, got nan"),
+        ({"min_runs": 0}, "min_runs must be 1 to 10,000,000, got 0"),
+        ({"min_runs": 10**7 + 1}, "min_runs must be 1 to 10,000,000, got 10000001"),
         ({"launches": 0}, "launches must be 1 to 100, got 0"),
         ({"launches": 101}, "launches must be 1 to 100, got 101"),
         ({"rounds": 0}, "rounds must be 1 to 100, got 0"),

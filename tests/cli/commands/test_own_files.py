@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgecnn.commands import diagnose as diagnose_call
+from edgecnn.convert.diagnosis import diagnose as diagnosing
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.inference.classifier import Classifier
@@ -71,7 +71,7 @@ def test_a_picture_does_not_replace_an_image_that_is_read(exported: Path, termin
     photos("pets")
     image = Path("pets/train/cat/0.png")
     before = image.read_bytes()
-    assert "or is an input" in terminal.fails(2, "data", "pets", "--save", image)
+    assert "is one of the images" in terminal.fails(2, "data", "pets", "--save", image)
     assert "or is an input" in terminal.fails(2, "predict", exported / "int8.tflite", image, "--save", image)
     assert image.read_bytes() == before
 
@@ -268,7 +268,7 @@ def test_diagnose_looks_at_images_from_all_over(exported: Path, terminal: Any, m
         asked.append(inputs)
         raise ConfigError("enough")
 
-    monkeypatch.setattr(diagnose_call, "diagnose_files", note)
+    monkeypatch.setattr(diagnosing, "diagnose", note)
     terminal.fails(2, "diagnose", exported / "int8.tflite", "--count", "3")
     test = load_test(source(exported))
     assert np.array_equal(asked[0], Classifier.load(exported / "float32.tflite").inputs(test.images([0, 29, 59])))
@@ -280,4 +280,4 @@ def test_a_file_that_is_not_there_is_no_folder(terminal: Any) -> None:
 
 def test_keep_accuracy_takes_points(exported: Path, terminal: Any) -> None:
     line = terminal.fails(2, "export", exported / "model.keras", "--keep-accuracy", "0")
-    assert line == "edgecnn: --keep-accuracy must be percentage points above 0, for example 0.5, got 0"
+    assert line == "edgecnn: --keep-accuracy must be above 0 and at most 100 percentage points, got 0.0"

@@ -62,7 +62,7 @@ def test_an_image_on_standard_input_is_that_of_its_file(exported: Path, bars: li
     [
         (["empty"], "empty has no image files"),
         (["bars", "--top", "0"], "--top must be at least 1, got 0"),
-        (["bars", "--background", "blue"], "--background blue is unknown: use dark or light"),
+        (["bars", "--background", "blue"], "--background must be dark or light, got blue"),
     ],
 )
 def test_what_cannot_be_is_refused(arguments: list[str], part: str, exported: Path, bars: list[str], terminal: Any) -> None:

@@ -172,19 +172,19 @@ def test_what_another_sweep_left_is_not_taken_for_this_ones(swept: Path, idx_fol
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--filters", "4,4"), "--filters must be three numbers of at least 1, for example 8,16,32, got 4,4"),
+        (("--filters", "4,4"), "--filters must be three numbers, for example 8,16,32, got 4,4"),
         (("--filters", "4,4,4", "--filters", "04,4,4"), "--filters names a network twice: name each once"),
         (("--filters", "4,4,4", "--network", "vgg"), "--network must be cnn, strided, separable or module:function, got vgg"),
         (("--filters", "4,4,4", "--network", "cnn", "--network", "cnn"), "--network names a network twice: name each once"),
-        (("--filters", "4,4,4", "--reach", "0.985"), "--reach must be 1 to 100 percent, for example 98.5, got 0.985"),
+        (("--filters", "4,4,4", "--reach", "0.985"), "--reach must be 1 to 100 percent, got 0.985"),
         (("--filters", "4,4,4", "--format", "onnx", "--quantize", "float16"), "onnx has no float16"),
-        (("--filters", "4,4,4", "--allow", "none"), "--allow none is unknown"),
+        (("--filters", "4,4,4", "--allow", "none"), "--allow must be noise, governor, "),
         (("--network", "strided"), "the strided network needs --filters, for example --filters 8,16,32"),
         (
             ("--filters", "4,4,4", "--set", "dropout"),
-            "--set must be name=value,value, each name once, for example width=8,16,32",
+            "--set must be written like width=8,16,32, got ",
         ),
-        (("--filters", "4,4,4", "--set", "dropout=0", "--set", "dropout=0.1"), "each name once"),
+        (("--filters", "4,4,4", "--set", "dropout=0", "--set", "dropout=0.1"), "--set must name each argument once"),
         (("--filters", "4,4,4", "--set", "dropout=0,0"), "--set names a value twice: name each once"),
         (("--filters", "4,4,4", "--set", "dropout=much"), "--set: dropout must be 0 or more and less than 1, got much"),
         (("--filters", "4,4,4", "--set", "dropout=0,1"), "--set: dropout must be 0 or more and less than 1, got 1"),
@@ -195,7 +195,7 @@ def test_what_another_sweep_left_is_not_taken_for_this_ones(swept: Path, idx_fol
             "--preprocess applies to module:function, and edgecnn's own networks take",
         ),
         (("--network", "nets:small"), "how nets:small takes pixels is not known: state it with --preprocess"),
-        (("--filters", "4,4,4", "--minutes", "0"), "--minutes must be more than 0, got 0"),
+        (("--filters", "4,4,4", "--minutes", "0"), "--minutes must be above 0, got 0"),
         (("--filters", "4,4,4", "--minutes", "3", "--epochs", "4"), "--minutes plans the number of epochs: omit --epochs"),
         (("--filters", "4,4,4", "--tune", "--quantize", "float16"), "--tune makes int8 files: use it with --quantize int8"),
     ],
@@ -256,7 +256,7 @@ def test_a_tuned_network_is_measured_in_place_of_the_plain_one(
 ) -> None:
     tuned: list[Path] = []
 
-    def tuned_export(path: Path, *given: Any, trust: Any, tuning: Any, on_step: Any) -> None:
+    def tuned_export(path: Path, *given: Any, tuning: Any, **others: Any) -> None:
         """Tune the first network alone: of the other, no choice gains, and its float file is the fastest."""
         assert isinstance(tuning.yardstick, Here)
         tuned.append(path)
