@@ -61,7 +61,7 @@ class Evaluation(Result):
 
     def to_text(self, width: int = WIDTH) -> str:
         """Return it in a line, and a line for each note."""
-        copies = self.distinct < self.images
+        copies = 0 < self.distinct < self.images
         distinct = f"; {self.distinct:,} distinct ones, of which {self.distinct_correct:,} are right" if copies else ""
         line = (
             f"{self.file}: accuracy {self.accuracy:.4f} ({self.correct:,} of {counted(self.images, 'test image')}{distinct}), "

@@ -32,7 +32,7 @@ from edgecnn.edge.formats import RUNTIMES
 from edgecnn.edge.inference.reference_probabilities import load_reference
 from edgecnn.edge.manifest import Artifact, Manifest
 from edgecnn.edge.options.option import Option, declared, option_of
-from edgecnn.edge.runtimes.installed import runtime_formats
+from edgecnn.edge.runtimes.installed import runtime_formats, runtimes_of
 
 # Limits as `edgecnn bench` takes them, by the fields of `Budget`.
 _OPTIONS = {option_of(name, item): name for name, (_, item) in declared(Budget).items() if isinstance(item, Option)}
@@ -65,10 +65,12 @@ class Sent:
         manifest: The bundle's.
         labels: Labels of its test images, int64 (n,).
         reference: Class that the reference gives to each, int64 (n,).
-        every: Which of them are no copies of others, bool (n,).
+        every: Which of them are no copies of others or of training images, bool (n,).
         held_out: Which of those judge a file that the others chose, bool (n,).
         conflicting: Number of copies with another label than the original.
-        formats: Formats to measure; empty for all.
+        learnt: Number of them that are not counted as copies of training images.
+        all_learnt: Whether all are such copies, and are counted all the same.
+        runtimes: Named runtimes of each format; empty for all.
         threads: Numbers of threads to measure with.
         policy: How noise is handled.
         budget: TOML file with limits, or None.
@@ -83,11 +85,21 @@ class Sent:
     conflicting: int
     learnt: int
     all_learnt: bool
-    formats: tuple[str, ...]
+    runtimes: dict[str, tuple[str, ...]]
     threads: tuple[int, ...]
     policy: Policy
     budget: Path | None
     limits: dict[str, float | None]
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """Names of the formats of the runtimes that were named; empty if none was."""
+        return tuple(self.runtimes)
+
+    def packages(self, model_format: str) -> set[str]:
+        """Return the packages that may run a format's files: those of named runtimes, or of any by default."""
+        named = [RUNTIMES[name] for name in self.runtimes.get(model_format, ()) if name in RUNTIMES]
+        return {row.package.name for row in named or runtimes_of(model_format)}
 
 
 def sent(bundle: Path, arguments: Sequence[str], budget: Path | None = None) -> Sent:
@@ -130,7 +142,7 @@ def sent(bundle: Path, arguments: Sequence[str], budget: Path | None = None) -> 
         conflicting=int(first_seen(digests, test.labels, {}, np.isin(np.arange(len(digests)), known))[1].sum()),
         learnt=len(known),
         all_learnt=all_learnt,
-        formats=tuple(runtime_formats(given["runtime"])),
+        runtimes=runtime_formats(given["runtime"]),
         threads=given["threads"],
         policy=Policy(tuple(given["allow"]), given["strict"]),
         budget=budget,
@@ -194,6 +206,8 @@ def _require_sent(report: Report, of: Sent) -> None:
         path = file.artifact.path
         if known.get(path) != file.artifact or not f"{file.name} ".startswith(f"{path} "):
             raise _unlike(f"{file.name} is another file")
+        if file.runtime.partition(" ")[0] not in of.packages(file.artifact.format):
+            raise _unlike(f"{file.name} was run by {file.runtime}")
         if file.threads not in of.threads or (of.formats and file.artifact.format not in of.formats):
             raise _unlike(f"{file.name} was not asked for")
     names = [file.name for file in report.files]

@@ -134,6 +134,8 @@ def _file_problems(file: FileResult, classes: int) -> Iterator[str]:
     for launch in file.launches:
         if not _positive(launch.warm_up) or not all(_positive(item.measured) for item in launch.rounds):
             yield "invalid times"
+        if min(launch.import_ns, launch.load_ns) < 0 or min(launch.peak_memory_bytes, launch.steady_memory_bytes) < 1:
+            yield "a launch of no memory, or of a negative time"
     if file.accuracy:
         yield from _accuracy_problems(file.accuracy, classes)
     if file.images_per_run < 1:
@@ -158,6 +160,8 @@ def _accuracy_problems(accuracy: Accuracy, classes: int) -> Iterator[str]:
         yield f"a confusion of {images} for {accuracy.images} images"
     if len(accuracy.classes) != classes or any(not 0 <= of < classes for entry in entries for of in entry[:2]):
         yield f"figures of other classes, where there are {classes}"
+    if accuracy.brier_increase and not -2 <= accuracy.brier_increase.estimate <= 2:
+        yield f"a Brier score that rises by {accuracy.brier_increase.estimate:g}"
     for flip in accuracy.flips:
         chosen = (flip.label, flip.reference, flip.candidate)
         if not 0 <= flip.image < accuracy.all_images or min(chosen) < 0 or max(chosen) >= classes:

@@ -110,9 +110,20 @@ def _learnt(data: str | Path | None, options: FolderOptions, model: ModelImages,
     return ()
 
 
-def split_note(record: DatasetRecord) -> list[str]:
-    """Return a note if only a share of a folder are test images, since whoever named the folder may not know."""
+def split_note(record: DatasetRecord, trained_on: DatasetRecord | None = None) -> list[str]:
+    """Return a note if only a share of a folder are test images, since whoever named the folder may not know.
+
+    Args:
+        record: The images.
+        trained_on: What the model was trained and tested on, if that is known: another draw from the same folder is a doubt.
+    """
     drawn = record.split_off
+    same = trained_on is not None and (record.source, record.name) == (trained_on.source, trained_on.name)
+    if drawn and same and trained_on and record.test_sha256 != trained_on.test_sha256:
+        return [
+            f"Doubtful: these test images were drawn from {record.name} again, where the model's training images come from: it "
+            "may have learned most of them."
+        ]
     if drawn is None or drawn.test_share == 1:
         return []
     return [

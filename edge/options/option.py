@@ -95,11 +95,12 @@ class Option(NamedTuple):
             return True
         if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):  # numpy's numbers are Real.
             return False
+        number = float(value)
         return (
-            (self.low is None or value >= self.low)
-            and (self.high is None or value <= self.high)
-            and (self.above is None or value > self.above)
-            and (self.below is None or value < self.below)
+            (self.low is None or number >= self.low)
+            and (self.high is None or number <= self.high)
+            and (self.above is None or number > self.above)
+            and (self.below is None or number < self.below)
         )
 
 

@@ -203,5 +203,8 @@ def _files(models: Sequence[ModelFolder], call: BenchCall) -> Lineup:
     lineup = file_lineup(bare, call.options, labelled, reference=place, on_progress=on_progress)
     if usage.data is None:
         return lineup
-    notes = (*split_note(record), *order_note(classifier, usage.data, usage.images))
+    notes = (
+        *split_note(record, first.manifest.dataset if first.manifest else None),
+        *order_note(classifier, usage.data, usage.images),
+    )
     return replace(lineup, notes=(*lineup.notes, *notes))

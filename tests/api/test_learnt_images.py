@@ -52,6 +52,15 @@ def test_another_draw_is_refused_with_that_of_before(other: dict[str, Any], pets
         train_further(pets / "photos", tmp_path, options(**other), transfer=str(pets / "model" / "model.keras"))
 
 
+@pytest.mark.parametrize("other", [{"split_seed": 3}, {"test_share": 0.8}])
+def test_a_test_on_another_draw_is_a_doubt(other: dict[str, Any], pets: Path) -> None:
+    model = pets / "model" / "model.keras"
+    (own,) = ec.evaluate(model, data=pets / "photos", images=options()).files
+    (drawn,) = ec.evaluate(model, data=pets / "photos", images=options(**other)).files
+    assert not any(note.startswith("Doubtful: ") for note in own.notes)
+    assert any(note.startswith("Doubtful: ") and "may have learned" in note for note in drawn.notes)
+
+
 def test_more_pictures_are_drawn_anew_unless_they_have_a_test_folder(pets: Path, tmp_path: Path) -> None:
     source = pets / "photos"
     before = ec.load_dataset(source, options())

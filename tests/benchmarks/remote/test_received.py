@@ -119,6 +119,14 @@ def more_threads(result: Result) -> None:
     named(result)["threads"] = 4
 
 
+def another_runtime(result: Result) -> None:
+    named(result)["runtime"] = "onnxruntime 1.32.0"
+
+
+def less_than_no_memory(result: Result) -> None:
+    named(result)["launches"][0]["peak_memory_bytes"] = -1
+
+
 def another_limit(result: Result) -> None:
     named(result)["budget"]["max_drop_points"] = 100.0
 
@@ -170,6 +178,8 @@ def fewer_lost(result: Result) -> None:
         (a_file_less, "int8.tflite is missing"),
         (a_format_less, "int8.onnx is missing"),
         (more_threads, "int8.tflite was not asked for"),
+        (another_runtime, "int8.tflite was run by onnxruntime"),
+        (less_than_no_memory, "a launch of no memory"),
         (another_limit, "int8.tflite was judged by other limits"),
         (no_limit, "int8.tflite was judged by other limits"),
         (other_images, "other test images"),

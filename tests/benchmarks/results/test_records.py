@@ -13,6 +13,7 @@ from edgecnn.benchmarks.judge.gate import Check, Verdict
 from edgecnn.benchmarks.report.text import to_text
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.benchmarks.results.records import SCHEMA, Report
+from edgecnn.benchmarks.statistics.intervals import Interval
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.records import to_json
@@ -107,6 +108,7 @@ NOTHING = Times.pack([])
         (damage_accuracy(confusion=((0, 3, 60),)), "classes, where there are 3"),
         (damage_accuracy(confusion=((-1, 0, 60),)), "classes, where there are 3"),
         (lambda r: change_file(r, images_per_run=0), "runs of 0 images"),
+        (damage_accuracy(brier_increase=Interval(-2.1, -2.2, -2.0)), "a Brier score that rises by -2.1"),
         (lambda r: change_file(r, accuracy=None), "accuracy without test images, or test images without it"),
         (lambda r: replace(r, dataset=None), "accuracy without test images, or test images without it"),
         (damage_accuracy(classes=()), "classes, where there are 3"),
