@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from edgecnn.edge.errors import ArtifactError, EdgeCnnError, because, refusal
+from edgecnn.edge.temporary import remove_stale
 
 SECONDS = 120.0
 """Time limit. A board imports a runtime from a slow card and runs a large model once in less; beyond it, nothing ends."""
@@ -67,6 +68,8 @@ def run_in_child(call: Callable[[], Result], origin: str, size_bytes: int, secon
         if process.returncode is None:  # Out of time, or Ctrl-C, which does not reach a child in another session.
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
+        if process.returncode < 0:
+            remove_stale()  # The temporary folders of the child.
     if process.returncode < 0:
         raise ArtifactError(
             f"{origin} crashed the process that opened it ({signal_name(-process.returncode)}): copy or convert it again"

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -40,6 +41,15 @@ def test_what_a_child_does_not_survive_is_one_error_with_the_files_name(
 ) -> None:
     with pytest.raises(ArtifactError, match=rf"^a\.onnx .*{said}"):
         run_in_child(call, "a.onnx", 100, seconds)
+
+
+def test_a_child_that_is_killed_leaves_no_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    killed = "import os\nfrom edgecnn.edge.temporary import temporary_folder\nwith temporary_folder(): os.kill(os.getpid(), 9)"
+    with pytest.raises(ArtifactError, match="SIGKILL"):
+        run_in_child(partial(exec, killed), "a.onnx", 100)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_exception_that_nobody_expected_keeps_its_traceback() -> None:
