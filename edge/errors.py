@@ -151,6 +151,8 @@ def refusal(error: BaseException | None) -> ConfigError | None:
     while error is not None:
         number, path = _system_error(error)
         if number in _REFUSALS:
+            if not path and number in (errno.ENOSPC, errno.EDQUOT):
+                return ConfigError(f"an output can't be written ({os.strerror(number)}): {_REFUSALS[number]}")
             return ConfigError(f"{f'{path}: ' if path else ''}{os.strerror(number)}: {_REFUSALS[number]}")
         error = error.__cause__
     return None

@@ -162,7 +162,7 @@ def test_every_command_says_in_one_line_that_a_file_does_not_come_back(command: 
 def test_a_quantized_file_that_never_ends_ends_a_diagnosis(
     exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgecnn.commands.diagnose.SECONDS", 1.0)
+    monkeypatch.setattr("edgecnn.edge.isolation.child.SECONDS", 1.0)
     shutil.copy(exported / "float32.onnx", "good.onnx")
     model = onnx.load(exported / "int8.onnx")
     model.graph.node.extend(endless(model.graph.output[0].name, "never"))

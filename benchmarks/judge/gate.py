@@ -19,8 +19,10 @@ from edgecnn.benchmarks.judge.budget import Budget
 from edgecnn.benchmarks.judge.latency_check import p90_check
 from edgecnn.benchmarks.judge.stored_reference import doubt
 from edgecnn.benchmarks.machine.noise import Noise, texts
+from edgecnn.benchmarks.measure.options import Allow
 from edgecnn.benchmarks.statistics.percentiles import Percentile
 from edgecnn.edge.export_records import Parity
+from edgecnn.edge.options.option import check
 
 # The worst comes last: a file known to be outside stays so, however the rest is measured again.
 Status = Literal["PASS", "UNJUDGED", "UNDECIDED", "INVALID", "FAIL"]
@@ -39,10 +41,16 @@ class Policy:
     Attributes:
         allow: Names of noise to ignore (`edgecnn.benchmarks.machine.noise.NAMES`), or `noise` for all of them.
         strict: Whether any other noise makes the result INVALID, even without a limit on times; only FAIL takes precedence.
+
+    Raises:
+        ConfigError: If a name is unknown.
     """
 
-    allow: tuple[str, ...] = ()
+    allow: Allow = ()
     strict: bool = False
+
+    def __post_init__(self) -> None:
+        check(self)
 
     def allows(self, noise: Noise) -> bool:
         """Return whether times may be judged despite this noise."""

@@ -10,7 +10,7 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from edgecnn.edge.errors import ConfigError, field
@@ -158,9 +158,9 @@ def check(record: Any) -> None:
         ConfigError: If a value is out of range; the message names the field, or on the command line its option.
     """
     kind: Any = type(record)
-    for name, (_, option) in declared(kind).items():
+    for name, (annotation, option) in declared(kind).items():
         if isinstance(option, Option):
-            check_value(name, option, getattr(record, name))
+            check_value(name, annotation, option, getattr(record, name))
 
 
 def checked(function: Function) -> Function:
@@ -171,9 +171,9 @@ def checked(function: Function) -> Function:
     @functools.wraps(function)
     def call(*given: Any, **named: Any) -> Any:
         for name, value in parameters.bind(*given, **named).arguments.items():
-            _, option = declared(function).get(name, (None, None))
+            annotation, option = declared(function).get(name, (None, None))
             if isinstance(option, Option):
-                check_value(name, option, value)
+                check_value(name, annotation, option, value)
         return function(*given, **named)
 
     return typing.cast(Function, call)
@@ -206,12 +206,20 @@ def _description(option: Option | Group) -> str:
     return f"{text}. Default: {option.default}." if option.default else f"{text}."
 
 
-def check_value(name: str, option: Option, value: Any) -> None:
-    """Check one value, or each of several; None is the default. Errors are those of `check`."""
-    several = isinstance(value, (tuple, list))
+def check_value(name: str, annotation: Any, option: Option, value: Any) -> None:
+    """Check one value, or each of several, also of several in each; None is the default. Errors are those of `check`."""
+    several, whole = isinstance(value, (tuple, list)), kind_of(annotation)[0] is int
     for item in value if several else [value]:
-        if item is not None and not option.accepts(item):
-            text = ",".join(map(str, value)) if several and option.parse else item
+        if item is None:
+            continue
+        if isinstance(item, (tuple, list)):
+            check_value(name, annotation, option, item)
+            continue
+        text = ",".join(map(str, value)) if several and option.parse else item
+        if whole and not isinstance(item, Integral):
+            accepted = option.range_text()
+            raise ConfigError(f"{field(name)} must be a whole number{f', {accepted}' if accepted else ''}, got {text}")
+        if not option.accepts(item):
             raise ConfigError(f"{field(name)} must be {option.range_text()}, got {text}")
 
 

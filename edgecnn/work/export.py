@@ -135,6 +135,8 @@ def _require_tunable(tune: Tune, formats: tuple[str, ...]) -> None:
             if given:
                 raise ConfigError(f"{field(name)} says how to tune: add {field('tune')}={HERE}, or omit it")
         return
+    if not isinstance(tune.where, str):
+        raise ConfigError(f"{field('tune')} must be a text, for example {HERE}, got {tune.where!r}")
     known = [name for name, row in RUNTIMES.items() if any(FORMATS[of_one].on_device for of_one in row.formats)]
     if tune.runtime is not None and tune.runtime not in known:
         raise ConfigError(f"{field('tune_runtime')}={tune.runtime} is unknown: use {', '.join(known)}")

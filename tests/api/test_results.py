@@ -92,8 +92,8 @@ def test_what_is_asked_for_and_not_there_is_named_as_python_names_it(exported: P
     ("arguments", "part"),
     [
         ({"tune": True}, "tune must be a text, for example here, got True"),
-        ({"tune": "here", "tune_seconds": "10s"}, "tune_seconds must be a number of seconds, got '10s'"),
-        ({"tune": "here", "tune_seed": 1.5}, r"tune_seed must be 0 or more, got 1\.5"),
+        ({"tune": "here", "tune_seconds": "10s"}, "tune_seconds must be 1 to 86,400 s, got 10s"),
+        ({"tune": "here", "tune_seed": 1.5}, r"tune_seed must be a whole number, at least 0, got 1\.5"),
         ({"tune_seconds": 10}, "tune_seconds says how to tune: add tune=here"),
     ],
 )

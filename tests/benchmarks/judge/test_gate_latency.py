@@ -124,7 +124,7 @@ def test_strict_does_not_mind_a_quiet_machine() -> None:
 def test_an_unknown_name_of_noise_is_refused_with_those_that_there_are(name: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Policy(("load", name))
-    assert str(caught.value) == f"allow={name} is unknown: use noise, or one of {', '.join(NAMES)}"
+    assert str(caught.value) == f"allow must be noise, {', '.join(NAMES[:-1])} or {NAMES[-1]}, got {name}"
 
 
 def test_every_name_of_noise_can_be_allowed() -> None:

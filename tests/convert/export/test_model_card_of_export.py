@@ -82,7 +82,7 @@ def test_the_card_s_accuracy_is_that_of_distinct_test_images_as_in_bench(
     assert (accuracy.images, accuracy.copies) == (40, 1960)
     right = binomial.interval(accuracy.reference_correct, 40)
     interval = f"95 % interval {100 * right.low:.2f} to {100 * right.high:.2f} %"
-    part = f"({accuracy.reference_correct} of 40 distinct test images; {interval})"
+    part = f"({accuracy.reference_correct} of 40 distinct images; {interval})"
     assert part in (out / "MODEL_CARD.md").read_text()
 
 

@@ -180,7 +180,7 @@ def test_the_rule_for_digits_is_not_for_colour(classes: Path) -> None:
     [
         ({"size": (0, 5)}, "size must be at least 1, got 0"),
         ({"channels": 4}, "channels must be 1 or 3, got 4"),
-        ({"fit": "pad"}, "fit=pad is unknown: give one of digit, letterbox, crop, stretch"),
+        ({"fit": "pad"}, "fit must be digit, letterbox, crop or stretch, got pad"),
         ({"test_share": 0}, "test_share must be above 0 and at most 1, got 0"),
         ({"test_share": 1.5}, "test_share must be above 0 and at most 1, got 1"),
         ({"split_seed": -1}, "split_seed must be at least 0, got -1"),

@@ -66,13 +66,13 @@ class Meeting:
 @pytest.mark.parametrize(
     ("distribute", "worker", "wait", "message"),
     [
-        ("a:1,b:2", 2, 120, "worker must be 0 to 1, the position in distribute=a:1,b:2, got 2"),
-        ("a:1", 0, 120, "distribute=a:1 names only one worker"),
-        ("a:1,a:1", 0, 120, "distribute=a:1,a:1 names an address twice"),
+        ("a:1,b:2", 2, 120, "worker must be 0 to 1, the position in addresses=a:1,b:2, got 2"),
+        ("a:1", 0, 120, "addresses=a:1 names only one worker"),
+        ("a:1,a:1", 0, 120, "addresses=a:1,a:1 names an address twice"),
         ("a:1,b", 0, 120, "'b' is not host:port: write it as a.local:7070"),
         ("a:1,b:70707", 0, 120, "'b:70707' is not host:port"),
         ("a:1,:7070", 0, 120, "':7070' is not host:port"),
-        ("a:1,b:2", 0, 0, "wait_seconds must be seconds, more than 0, got 0"),
+        ("a:1,b:2", 0, 0, "wait_seconds must be above 0, got 0"),
     ],
 )
 def test_workers_that_cannot_meet_are_refused(distribute: str, worker: int, wait: float, message: str) -> None:
