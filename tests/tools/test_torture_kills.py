@@ -120,6 +120,25 @@ def test_a_forked_command_has_the_limits_that_it_was_given(tmp_path: Path, monke
         forks.close()
 
 
+def test_a_forked_command_writes_to_its_own_temporary_folder_though_an_import_has_read_tmpdir(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "edgecnn").mkdir()
+    (tmp_path / "edgecnn" / "__init__.py").touch()
+    (tmp_path / "edgecnn" / "__main__.py").write_text(
+        "import tempfile\n\ntempfile.gettempdir()\n\n\ndef run():\n    tempfile.mkdtemp()\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "tmp").mkdir()
+    forks = Forks("device")
+    try:
+        forks.start(Order([], str(tmp_path), str(tmp_path / "tmp"), *(str(tmp_path / name) for name in ("out", "err"))))
+        assert forks.wait() == 0
+    finally:
+        forks.close()
+    assert list((tmp_path / "tmp").iterdir())
+
+
 def _end_orphans(folder: Path) -> None:
     for path in Path("/proc").iterdir():
         if path.name.isdecimal():
