@@ -32,7 +32,7 @@ ROOMS = ("device", "keras")
 _SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 # Exit codes of the signals that Python can handle: 128 + n, as in shells.
 _CODES = {signal.SIGTERM: (143,), signal.SIGINT: (130,)}
-_ENDS = {".html": b"</html>\n"}
+_ENDS = {".html": b"</html>"}
 _TRAIN = "--epochs 2 --recipe notebook --batch-size 64 --augment none --filters 2,4,4"
 
 
