@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgecnn.edge.errors import ConfigError, because
@@ -42,8 +42,10 @@ def temporary_folder(parent: Path | None = None) -> Iterator[Path]:
             error.filename = str(folder.parent)
         raise
     finally:
+        os.close(descriptor)  # Before deleting, which needs descriptors too.
         shutil.rmtree(folder, ignore_errors=True)
-        os.close(descriptor)
+        with suppress(OSError):  # rmtree opens even an empty folder.
+            folder.rmdir()
 
 
 @contextmanager
@@ -103,6 +105,9 @@ def _locked_folder(parent: Path | None) -> tuple[Path, int]:
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
             continue  # Another process deleted it as stale before it was locked.
+        except OSError:
+            folder.rmdir()
+            raise
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

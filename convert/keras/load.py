@@ -33,7 +33,7 @@ def load_tensorflow() -> Any:
     # Errors stay; notices and warnings from C++ (one of them after every Ctrl-C) don't help a user.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        with quiet(), _without_pyplot():
+        with quiet(), _without_matplotlib():
             import tensorflow
 
             # The device search prints too, at its first use.
@@ -71,12 +71,13 @@ def _not_of_retracing(record: logging.LogRecord) -> bool:
 
 
 @contextmanager
-def _without_pyplot() -> Iterator[None]:
-    """Hide matplotlib.pyplot from Keras, which imports it for pictures of its own: a seventh of TensorFlow's start.
+def _without_matplotlib() -> Iterator[None]:
+    """Hide matplotlib from Keras, which imports it for pictures of its own: a seventh of TensorFlow's start.
 
-    Keras takes it for missing, and its functions that draw say so.
+    Keras takes it for missing, and its functions that draw say so. Without a home folder, each process that imports
+    matplotlib makes a folder in TMPDIR, which a child that ends without Python's shutdown would leave.
     """
-    name = "matplotlib.pyplot"
+    name = "matplotlib"
     if name in sys.modules:
         yield
         return

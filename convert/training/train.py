@@ -1,7 +1,8 @@
 """Trains a model: from a dataset to model.keras."""
 
+import shutil
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -200,6 +201,12 @@ def _fit(
             run.on_text("Interrupted before the first epoch ended: no model was written.")
             raise
         interrupted = True
+    except Exception:
+        if run.chief and watcher.checkpoint is None:  # As on a full disk: no epoch is kept, so its log isn't either.
+            shutil.rmtree(run.folder / log_folder, ignore_errors=True)
+            with suppress(OSError):  # Other runs' logs are there.
+                (run.folder / log_folder).parent.rmdir()
+        raise
     if run.cluster and not interrupted:
         run.on_text(f"Worker {worker.number} of {worker.count}: the weights' SHA-256 is {weights_digest(model)}")
     # A resume that finished no epoch has the checkpoint of the earlier settings.

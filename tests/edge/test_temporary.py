@@ -1,8 +1,11 @@
 """Temporary folders are deleted, even if their process was killed; those of a living process stay."""
 
+import os
+import resource
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -128,4 +131,24 @@ def test_what_libraries_write_is_in_a_folder_of_ours_and_our_own_folders_are_bes
         remove_stale()
         assert folder.exists()
     assert tempfile.gettempdir() == str(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("free", range(4))
+def test_a_process_that_has_few_file_descriptors_left_leaves_no_folder(free: int, place: Path | None, tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken: list[int] = []
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+        with suppress(OSError):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        for _ in range(free):
+            os.close(taken.pop())
+        with suppress(OSError, ConfigError), temporary_folder(place) as folder:
+            (folder / "half.tflite").write_bytes(b"half")
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert list(tmp_path.iterdir()) == []

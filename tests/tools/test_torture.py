@@ -12,7 +12,10 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from tools.torture.bases import CLASSES, SIDE, parts
+from tools.torture.files import Desk, Try
 from tools.torture.judge import OF_FILES, Column, Expected, judge
+from tools.torture.kinds import Kind
+from tools.torture.lay import Laid
 from tools.torture.mend import mend_bundle, sha256, signed, vouched
 from tools.torture.mutators.arrays import NPY, NPZ, members, saved, zipped
 from tools.torture.mutators.images import IDX, PNG
@@ -47,6 +50,8 @@ def main(arguments):
         if what == "two":
             print("edgecnn: once more", file=sys.stderr)
         return 4
+    if what == "leave":
+        open(os.path.join(os.environ["TMPDIR"], "left"), "w").close()
     if what == "silent":
         return 4
     print("accuracy 0.9" + ("; unverified: no manifest" if what == "marked" else ""))
@@ -118,6 +123,21 @@ def test_a_process_of_its_own_is_judged_as_a_worker_is(lane: Lane, tmp_path: Pat
         Column.ACCEPTED,
     ]
     assert run_script(["hang"], tmp_path, tmp_path, 1).hung
+
+
+@pytest.mark.parametrize(("command", "counted"), [("marked", Column.ACCEPTED), ("leave", Column.CODE)])
+def test_a_file_left_in_tmpdir_is_found_after_an_accepted_file_too(
+    lane: Lane, tmp_path: Path, command: str, counted: Column
+) -> None:
+    kind = Kind("planted", 1, lambda *arguments: Laid("digit.png", "none"), (command,), frozenset({0}))
+    desk = Desk(tmp_path, tmp_path / "desk", 1)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("tools.torture.files.KINDS", [kind])
+            outcome = desk.try_file(Try(kind, 0))
+    finally:
+        desk.close()
+    assert outcome.column is counted, outcome.reason
 
 
 def bar_weights() -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tools.torture import scarce
 from tools.torture.forks import Forks, Order, Scripts
 from tools.torture.judge import Column
 from tools.torture.kills import Scene, Stage
@@ -28,6 +29,17 @@ def main(arguments):
         first, last = Path("pair").read_text().split(" ")
         return 0 if first == last else 4
     number = arguments[1]
+    if what in ("refuse", "half", "stay", "forget"):
+        Path("out").mkdir()
+        Path("out/whole.csv").write_text("a,b\\n")
+        if what == "half":
+            Path("out/half.csv").write_text("a,")
+        if what == "stay":
+            Path("events").write_text("a")
+        if what == "forget":
+            Path(os.environ["TMPDIR"], "left").write_text("a")
+        print("edgecnn: out can't be written: free some space", file=sys.stderr)
+        return 2
     if what == "leave":
         Path(os.environ["TMPDIR"], f"edgecnn-{os.getpid()}").mkdir()
     if what == "outlive":
@@ -116,6 +128,40 @@ def test_a_forked_command_has_the_limits_that_it_was_given(tmp_path: Path, monke
         forks.start(replace(order, arguments=["large", str(2**28)], most_file_bytes=None, more_memory_bytes=2**20))
         assert forks.wait() == 1
         assert "MemoryError" in Path(err).read_text()
+    finally:
+        forks.close()
+
+
+def test_a_forked_command_writes_to_its_own_temporary_folder_though_an_import_has_read_tmpdir(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "edgecnn").mkdir()
+    (tmp_path / "edgecnn" / "__init__.py").touch()
+    (tmp_path / "edgecnn" / "__main__.py").write_text(
+        "import tempfile\n\ntempfile.gettempdir()\n\n\ndef run():\n    tempfile.mkdtemp()\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "tmp").mkdir()
+    forks = Forks("device")
+    try:
+        forks.start(Order([], str(tmp_path), str(tmp_path / "tmp"), *(str(tmp_path / name) for name in ("out", "err"))))
+        assert forks.wait() == 0
+    finally:
+        forks.close()
+    assert list((tmp_path / "tmp").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("what", "counted"),
+    [("refuse", Column.REFUSED), ("half", Column.TORN), ("stay", Column.LEFT), ("forget", Column.LEFT)],
+)
+def test_what_a_refused_command_leaves_is_found(what: str, counted: Column, lane: Lane, tmp_path: Path) -> None:
+    for name in ("bases", "short/try"):
+        (tmp_path / name).mkdir(parents=True)
+    forks, scene = Forks("device"), Scene(what, 1, f"{what} {{seed}}", (), ("check out/never",))
+    try:
+        tried = scarce._Attempt(tmp_path / "bases", tmp_path / "short/try", scene, 0, forks, lane, np.random.default_rng(0))
+        assert scarce._with_small_files(tried)[0] is counted
     finally:
         forks.close()
 

@@ -85,7 +85,7 @@ class Desk:
         column, reason = judge(answer, kind.expected(arguments[0]))
         if column is Column.ACCEPTED:
             column, reason = self._second_look(kind, laid, arguments, answer, folder)
-        elif column is not Column.CRASH and (left := sorted(path.name for path in lane.temporary.iterdir())):
+        if column in (Column.ACCEPTED, Column.REFUSED) and (left := sorted(path.name for path in lane.temporary.iterdir())):
             column, reason = Column.CODE, f"left behind in TMPDIR: {left[0]}"
         lane.clear()
         return column, reason

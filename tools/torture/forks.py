@@ -11,6 +11,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -76,6 +77,7 @@ def _be(run: Callable[[], Any], order: Order) -> None:
         os.close(opened)
     os.chdir(order.folder)
     os.environ["TMPDIR"] = order.temporary
+    tempfile.tempdir = None  # The imports have read TMPDIR already.
     sys.argv = ["edgecnn", *order.arguments]
     signal.signal(signal.SIGINT, signal.default_int_handler)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -32,6 +32,7 @@ ROOMS = ("device", "keras")
 _SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 # Exit codes of the signals that Python can handle: 128 + n, as in shells.
 _CODES = {signal.SIGTERM: (143,), signal.SIGINT: (130,)}
+_ENDS = {".html": b"</html>"}
 _TRAIN = "--epochs 2 --recipe notebook --batch-size 64 --augment none --filters 2,4,4"
 
 
@@ -174,15 +175,17 @@ class Stage:
             if answer.code != 0 or answer.traceback:
                 said = (answer.traceback or answer.err).strip().splitlines()
                 return f"then edgecnn {check}: {said[-1] if said else answer.died}"
-        return next((f"{path.name} is torn" for path in self._home.rglob("*.html") if not _is_whole(path)), "")
+        return f"{torn} is torn" if (torn := torn_in(self._home)) else ""
 
     def _listing(self) -> set[str]:
         names = (str(path.relative_to(self._home)) for path in self._home.rglob("*"))
         return {name for name in names if "/logs" not in name}  # Each run has a folder named by its time.
 
 
-def _is_whole(page: Path) -> bool:
-    return page.read_text(encoding="utf-8").rstrip().endswith("</html>")
+def torn_in(home: Path) -> str:
+    """Return the name of a text in `out` that is cut off, "" if there is none; a scene's checks read its bundle."""
+    texts = [path for path in (home / "out").glob("*") if path.suffix in (".csv", ".html", ".json", ".md")]
+    return next((path.name for path in texts if not path.read_bytes().endswith(_ENDS.get(path.suffix, b"\n"))), "")
 
 
 def _send(pid: int, number: signal.Signals, whole_group: bool) -> None:

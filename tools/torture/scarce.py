@@ -1,6 +1,7 @@
 """Runs commands on a full disk and with little memory."""
 
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import numpy as np
 
 from tools.torture.forks import Forks, Order
 from tools.torture.judge import Column, Expected, judge
-from tools.torture.kills import ROOMS, SCENES, Scene
+from tools.torture.kills import ROOMS, SCENES, Scene, torn_in
 from tools.torture.lay import copied
 from tools.torture.pool import HANG_SECONDS, Answer, Lane
 from tools.torture.table import Log, Outcome, attempt
@@ -147,9 +148,22 @@ def _judged(attempt: _Attempt, answer: Answer, how: str, limited_memory: bool = 
     if column not in _WELL:
         return column, f"{how}: {reason}"
     for check in scene.checks:
-        if column is not Column.FINISHED and "out/" in check:
+        written = re.search(r"out/\S+", check)
+        if column is not Column.FINISHED and written and not (home / written[0]).exists():
             continue  # There was nothing before, and nothing was written.
         if (found := lane.run(check.split(), home)).code != 0:
             return Column.TORN, f"{how}, then edgecnn {check}: {(found.traceback or found.err).strip().splitlines()[-1:]}"
-    left = sorted(str(path.relative_to(home)) for path in home.rglob(".*"))
-    return (Column.LEFT, f"{how}: {left[0]}") if left and column is not Column.ENDED else (column, "")
+    if torn := torn_in(home):
+        return Column.TORN, f"{how}: {torn} is torn"
+    left = [str(path.relative_to(home)) for path in home.rglob(".*")]
+    if column is Column.REFUSED:
+        left += [str(path.relative_to(home)) for path in home.rglob("*") if _is_unwanted(attempt, path)]
+    left += [f"{path.name} in TMPDIR" for path in (home.parent / "said" / "tmp").iterdir()]
+    return (Column.LEFT, f"{how}: {min(left)}") if left and column is not Column.ENDED else (column, "")
+
+
+def _is_unwanted(attempt: _Attempt, path: Path) -> bool:
+    """Return whether a refused command should not have left this file: outputs in `out` and finished epochs may stay."""
+    place = path.relative_to(attempt.home)
+    old = (attempt.bases / place).exists() or place.parts[0] in ("out", "filler")
+    return path.is_file() and not old and not (attempt.home / "m/checkpoint/checkpoint.json").exists()

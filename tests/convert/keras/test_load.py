@@ -47,6 +47,14 @@ def test_a_sweep_does_not_warn_that_each_network_is_traced(caplog: pytest.LogCap
     assert set(caplog.messages) == {"something else"}
 
 
+def test_a_child_that_ends_without_python_s_shutdown_leaves_nothing_where_there_is_no_home_folder(tmp_path: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MPL", "XDG_"))}
+    code = "import os; from edgecnn.convert.keras.load import load_keras; load_keras(); os._exit(0)"
+    homeless = {**environment, "HOME": "/proc/nope", "TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], env=homeless, check=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 # In processes of their own: TensorFlow chooses its kernels once, while it is imported.
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 BEFORE = "import os, sys; from pathlib import Path; from edgecnn.convert.keras import load"

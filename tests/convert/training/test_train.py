@@ -266,6 +266,19 @@ def test_a_loss_that_is_no_number_is_an_error_and_leaves_no_model(idx_folder: Pa
     assert not list(tmp_path.glob("**/*.keras"))
 
 
+def test_a_run_whose_disk_is_full_before_an_epoch_is_kept_leaves_nothing(
+    idx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any) -> None:
+        raise ConfigError("the disk is full")
+
+    monkeypatch.setattr("edgecnn.convert.training.fit.epoch_callback.save_epoch", full)
+    with pytest.raises(ConfigError, match="the disk is full"):
+        train(load_dataset(idx_folder), CONFIG, tmp_path, UNIT)
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"] == []
+    assert not (tmp_path / "logs").exists()
+
+
 def test_a_run_that_was_cut_off_after_its_last_epoch_is_finished_by_resume(
     trained: Path, copied: Path, idx_folder: Path
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgecnn.benchmarks.emulator.userland import HOME, SYSTEMS, Board
 from edgecnn.edge.formats import RUNTIMES
 from tools.pi import prove
 
@@ -26,6 +27,18 @@ def test_a_runtime_for_another_cpu_must_run_there_what_the_default_one_runs_here
     assert set(found) == {"float32.tflite", "int8.tflite", "int8.onnx"}
     assert runs == {"litert-fp16": {"float32.tflite", "int8.tflite"}, "openvino": {"int8.tflite"}}
     assert asked == ["openvino"]
+
+
+def test_a_named_runtime_that_runs_no_file_here_is_a_problem_since_nothing_is_compared(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = {"int8.tflite": np.zeros((1, 2), np.float32)}
+    monkeypatch.setattr(prove, "_run_there", lambda board, bundle, *runtime: (found, ""))
+    board = Board(SYSTEMS["trixie-arm64"], "pi5", {HOME: tmp_path / "home"})
+    row = RUNTIMES["openvino"]
+    (problem,) = prove._named(board, tmp_path / "mnist.zip", found, row, ())
+    assert "openvino" in problem
+    assert prove._named(board, tmp_path / "mnist.zip", found, row, ("int8.tflite",)) == []
 
 
 def test_a_runtime_runs_on_the_boards_that_have_its_instructions() -> None:
