@@ -114,7 +114,9 @@ def test_blocks_of_two_threads_leave_the_terminal_as_it_was(capfd: pytest.Captur
     assert capfd.readouterr().err == "seen\n"
 
 
-def test_without_a_temporary_folder_the_work_goes_on(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_without_a_temporary_folder_the_work_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     def nowhere() -> None:
         raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
 

@@ -1,6 +1,7 @@
 """A server ends with what is under way answered, loads its files again, and is not stopped by clients that misbehave."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -203,6 +204,34 @@ def test_a_server_whose_log_nobody_reads_ends_at_sigterm(exported: Path, picture
         asked_often(server, pictures)
         server.process.terminate()
         assert server.process.wait(60) == 0
+
+
+@pytest.mark.parametrize("full", ["stdout", "stderr"])
+def test_a_server_whose_output_is_full_from_the_start_answers_and_ends_at_sigterm(exported: Path, full: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    outputs = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, full: writer}
+    command = [*COMMAND, str(exported / "int8.tflite"), "--port", str(port)]
+    with subprocess.Popen(command, text=True, **outputs) as process:
+        try:
+            server, end = Server(process, "", port, Path("/dev/null")), time.monotonic() + 60
+            while True:  # It does not listen at once.
+                with suppress(ConnectionError):
+                    assert server.get("/healthz").status == 200
+                    break
+                assert time.monotonic() < end
+            process.terminate()
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+            os.close(reader)
+            os.close(writer)
 
 
 @contextmanager
