@@ -59,7 +59,7 @@ def say(text: str) -> None:
     try:
         print(_shown(text, sys.stderr), file=sys.stderr, flush=True)
     except OSError:  # There is nobody to tell, and the line that is left in the stream would fail again at each flush.
-        sys.stderr = Path(os.devnull).open("w")
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  # It stays open until the process ends.
 
 
 def is_read(stream: TextIO | None) -> bool:
