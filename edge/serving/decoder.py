@@ -47,8 +47,8 @@ _MOST_TEXT = 2000
 MOST_CHUNKS = 20_000
 """Most chunks of a PNG. Encoders write data in chunks of 8 KiB or more, which are 4,096 in the largest body of a request."""
 
-# As a decoder finds the next marker: what is in between is skipped, and any number of 0xFF may precede it. In the data of a scan
-# a zero follows 0xFF. Those without a length are left out: 0x01, restarts in the data, and another start of image.
+# As a decoder finds the next marker: what is in between is skipped, and any number of 0xFF may precede it. In the data of a
+# scan a zero follows 0xFF. Those without a length are left out: 0x01, restarts in the data, and another start of image.
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _PNG = b"\x89PNG\r\n\x1a\n"

@@ -35,8 +35,8 @@ Result = TypeVar("Result")
 
 # One decodes while the other computes.
 _WORKERS = 2
-# For each lane after the first, the seconds that a picture may take, and the number of decoders, each with a thread. In the second
-# one, a picture that takes too long is not in the way of a large photo; in the last one there are only such pictures.
+# For each lane after the first, the seconds that a picture may take, and the number of decoders, each with a thread. In the
+# second one, a picture that takes too long is not in the way of a large photo; in the last one there are only such pictures.
 _SLOW_LANES = ((SLOW_SECONDS, 2), (PICTURE_SECONDS, 1))
 
 
