@@ -23,7 +23,6 @@ from edgecnn.edge.options.option import Group, Option, checked
 from edgecnn.edge.progress import SILENT, Progress
 from edgecnn.edge.provenance import versions
 from edgecnn.edge.serving.decoder import QUICK_SECONDS, Decoder
-from edgecnn.edge.serving.logs import log
 from edgecnn.edge.serving.options import ServeOptions
 from edgecnn.shell.call import Call
 from edgecnn.shell.console import is_read, print_text
@@ -181,6 +180,8 @@ def _announce(address: str) -> None:
     if is_read(sys.stdout):
         print_text(f"Serving on {address} (Ctrl-C ends it)")
     else:
+        from edgecnn.edge.serving.logs import log
+
         log(f"serving on {address.partition('#')[0]}, which nobody reads on standard output")
 
 

@@ -180,9 +180,9 @@ def _hear(cluster: Cluster, facts: Facts, message: "_Message", there: dict[int, 
     there[worker] = line
     for name in facts.keys() | theirs.keys():
         if facts.get(name) != theirs.get(name):
-            said, here = (shortened(str(known.get(name, "none"))) for known in (theirs, facts))
+            there_is, here_is = (shortened(str(known.get(name, "none"))) for known in (theirs, facts))
             raise ConfigError(
-                f"{cluster.name(worker)} has {shortened(name)} {said}, worker 0 has {here}: "
+                f"{cluster.name(worker)} has {shortened(name)} {there_is}, worker 0 has {here_is}: "
                 "start all with the same options, images and versions"
             )
     host, port = split_address(cluster.addresses[worker])

@@ -14,7 +14,7 @@ from edgecnn.edge.manifest import Preprocessing
 from edgecnn.edge.serving import engine as module
 from edgecnn.edge.serving.answers import Problem
 from edgecnn.edge.serving.body import Picture
-from edgecnn.edge.serving.decoder import UNNAMED, Decoder, FittedPicture, Rule, TakesLong
+from edgecnn.edge.serving.decoder import QUICK_SECONDS, UNNAMED, Decoder, FittedPicture, Rule, TakesLong
 from edgecnn.edge.serving.engine import Asked, Engine
 from edgecnn.edge.serving.metrics import Metrics
 
@@ -43,13 +43,14 @@ class _Engine(Engine):
 
 
 @pytest.fixture
-def engine_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Decode], Engine]]:
+def engine_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Engine]]:
     """Makes an engine of what stands for the decoding of a picture within a time limit."""
     made: list[Engine] = []
 
-    def engine(decode: Decode) -> Engine:
+    def engine(decode: Decode, quick_seconds: float = QUICK_SECONDS) -> Engine:
+        monkeypatch.setattr(module, "QUICK_SECONDS", quick_seconds)
         monkeypatch.setattr(module, "Decoder", lambda seconds: _Decoder(seconds, decode))
-        quick = cast(Decoder, _Decoder(module.QUICK_SECONDS, decode))
+        quick = cast(Decoder, _Decoder(quick_seconds, decode))
         made.append(_Engine(cast(Any, None), quick, 64, Metrics(), lambda error: None))
         return made[-1]
 
@@ -86,7 +87,6 @@ def test_a_large_photo_does_not_wait_for_a_picture_that_takes_longer_than_any(en
 def test_a_request_s_pictures_that_take_long_together_leave_the_quick_lane(
     engine_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "QUICK_SECONDS", 0.05)
     decoded: list[float] = []
 
     def decode(seconds: float, picture: bytes) -> None:
@@ -95,12 +95,12 @@ def test_a_request_s_pictures_that_take_long_together_leave_the_quick_lane(
 
     many = [Picture(f"{number}", b"small") for number in range(16)]
     monkeypatch.setattr(module, "_SLOW_LANES", ((600.0, 1),))
-    answered = asyncio.run(engine_of(decode).classified(many, ASKED))
+    answered = asyncio.run(engine_of(decode, 0.05).classified(many, ASKED))
     assert [picture["name"] for picture in answered["pictures"]] == [picture.name for picture in many]
     assert 0 < decoded.count(0.05) < 4
     assert decoded.count(600.0) == 16
     monkeypatch.setattr(module, "_SLOW_LANES", ((0.06, 1),))
     with pytest.raises(Problem, match="16 pictures") as refused:
-        asyncio.run(engine_of(decode).classified(many, ASKED))
+        asyncio.run(engine_of(decode, 0.05).classified(many, ASKED))
     assert refused.value.status == 422
     assert 0 < decoded.count(0.06) < 5

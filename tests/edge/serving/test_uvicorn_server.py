@@ -248,9 +248,9 @@ def test_a_server_whose_output_is_full_from_the_start_answers_and_ends_at_sigter
         while True:
             os.write(writer, b"x" * 4096)
     os.set_blocking(writer, True)
-    outputs = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, full: writer}
+    stdout, stderr = (writer if name == full else subprocess.DEVNULL for name in ("stdout", "stderr"))
     command = [*COMMAND, str(exported / "int8.tflite"), "--port", str(port)]
-    with subprocess.Popen(command, text=True, **outputs) as process:
+    with subprocess.Popen(command, text=True, stdout=stdout, stderr=stderr) as process:
         try:
             server, end = Server(process, "", port, Path("/dev/null")), time.monotonic() + 60
             while True:  # It does not listen at once.
