@@ -41,6 +41,9 @@ _REFUSALS = {
 # How the last line of a child's traceback, or of a library's error, ends.
 _QUOTED = re.compile(r"\[Errno ([0-9]+)\] [^\n]*\Z")
 
+# How Python's `tempfile` says that it can write nowhere; its `errno` is that of a missing file.
+_NO_TEMPORARY = "No usable temporary directory found"
+
 # Of these Python's text says what a program did ("list index out of range"), not what is wrong with what it was given.
 _INTERNAL = (LookupError, AttributeError, TypeError, AssertionError, ArithmeticError, NotImplementedError)
 
@@ -149,6 +152,8 @@ def refusal(error: BaseException | None) -> ConfigError | None:
         then it is our bug.
     """
     while error is not None:
+        if _NO_TEMPORARY in str(error):
+            return ConfigError(f"no temporary folder can be written ({_NO_TEMPORARY}): set TMPDIR to one that can")
         number, path = _system_error(error)
         if number in _REFUSALS:
             if not path and number in (errno.ENOSPC, errno.EDQUOT):

@@ -7,6 +7,8 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO
 
 # The descriptors belong to the process. Two threads that overlapped would leave what the first one had put there for ever.
 _LOCK = threading.RLock()
@@ -18,7 +20,8 @@ def quiet(*, output: bool = False) -> Iterator[None]:
 
     TensorFlow and the TFLite interpreter print pages of notices from C++, where Python's `sys.stderr` does not reach.
     A traceback shows the note. Another thread waits before its own block; what it writes meanwhile is captured, too. If the
-    descriptor was closed, as a daemon's may be, it is the null device afterwards.
+    descriptor was closed, as a daemon's may be, it is the null device afterwards. Where no temporary file can be made, as on
+    a file system without a writable folder, what is written is lost.
 
     Args:
         output: Also capture descriptor 1, for a library that writes notices where results go.
@@ -29,7 +32,7 @@ def quiet(*, output: bool = False) -> Iterator[None]:
             _open_descriptor(descriptor)
         _flush(output)
         terminals = {descriptor: os.dup(descriptor) for descriptor in descriptors}
-        held = stack.enter_context(tempfile.TemporaryFile())
+        held = stack.enter_context(_held())
         for descriptor in descriptors:
             os.dup2(held.fileno(), descriptor)
         try:
@@ -44,6 +47,13 @@ def quiet(*, output: bool = False) -> Iterator[None]:
             for descriptor, terminal in terminals.items():
                 os.dup2(terminal, descriptor)
                 os.close(terminal)
+
+
+def _held() -> IO[bytes]:
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:  # It is noise, unless the block raises: the work goes on.
+        return Path(os.devnull).open("r+b", buffering=0)
 
 
 def _open_descriptor(descriptor: int) -> None:

@@ -25,6 +25,8 @@ _A_MOMENT = 0.001
 _COLLECTED_AFTER = 100_000
 # How long native code may keep Python from handling a signal: a training step or a conversion usually returns sooner.
 _PATIENCE_SECONDS = 5.0
+# How long the last line waits for room in standard error.
+_LAST_SECONDS = 1.0
 _NATIVE_LOADING = [("<frozen importlib._bootstrap_external>", name) for name in ("create_module", "exec_module")]
 _CANNOT_WORK = 2  # The same as ConfigError.exit_code.
 
@@ -171,8 +173,11 @@ def _leave(code: int) -> NoReturn:
 
 
 def _say(text: str) -> None:
+    import select  # noqa: PLC0415 - A command that ends well needs it for nothing here.
+
     try:
-        if sys.stderr:  # A daemon has no standard error.
+        # A daemon has no standard error; a pipe may be full, and the process ends all the same.
+        if sys.stderr and select.select([], [sys.stderr], [], _LAST_SECONDS)[1]:
             print(text, file=sys.stderr, flush=True)
     except OSError:
         return  # There is nobody to tell; the exit code says it.

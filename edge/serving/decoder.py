@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from edgecnn.edge.model.preprocess import Images
 
 QUICK_SECONDS = 0.3
-"""Time limit for a picture while others wait. A board needs less for most photos."""
+"""Time limit for a picture in the first queue. A board needs less for most photos."""
+SLOW_SECONDS = 3.0
+"""Time limit for a picture in the second queue. A board needs as much for the largest photo that is accepted."""
 PICTURE_SECONDS = 20.0
-"""Time limit for a picture that nobody waits for. A board needs 3 s for the largest photo that is accepted."""
+"""Time limit for a picture in the last queue, where only such pictures wait for one another."""
 MOST_SCANS = 64
 """Most scans of a progressive JPEG. Encoders write up to 20; half a megabyte can hold thousands, each as slow as a picture."""
 
@@ -42,9 +44,15 @@ _ASKED = struct.Struct(">II")
 _ANSWERED = struct.Struct(">BII")
 _FITTED, _REFUSED = 0, 1
 _MOST_TEXT = 2000
-# In the data of a scan a zero follows 0xFF; restarts, which are part of the data, are left out.
-_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+MOST_CHUNKS = 20_000
+"""Most chunks of a PNG. Encoders write data in chunks of 8 KiB or more, which are 4,096 in the largest body of a request."""
+
+# As a decoder finds the next marker: what is in between is skipped, and any number of 0xFF may precede it. In the data of a
+# scan a zero follows 0xFF. Those without a length are left out: 0x01, restarts in the data, and another start of image.
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+_PNG = b"\x89PNG\r\n\x1a\n"
+_CHUNK_FRAME = 12  # Length, type and checksum of a chunk.
 UNNAMED = "the picture"
 """What the messages of `Decoder.decode` call the picture."""
 
@@ -183,14 +191,28 @@ def _exactly(stream: Any, count: int) -> bytes:
     return data
 
 
-def require_few_scans(picture: bytes) -> None:
-    """Raise if a JPEG has more scans than any encoder writes.
+def require_few_parts(picture: bytes) -> None:
+    """Raise if a JPEG has more scans, or a PNG more chunks, than any encoder writes.
 
     Raises:
         ArtifactError: If it does.
     """
-    if not picture.startswith(b"\xff\xd8"):
-        return
+    if picture.startswith(b"\xff\xd8"):
+        _require_few_scans(picture)
+    elif picture.startswith(_PNG):
+        _require_few_chunks(picture)
+
+
+def _require_few_chunks(picture: bytes) -> None:
+    place = len(_PNG)
+    for _ in range(MOST_CHUNKS):
+        if picture[place + 4 : place + 8] in (b"", b"IEND"):
+            return
+        place += _CHUNK_FRAME + int.from_bytes(picture[place : place + 4], "big")
+    raise ArtifactError(f"{UNNAMED} is a PNG of more than {MOST_CHUNKS:,} chunks: save it again as PNG or JPEG")
+
+
+def _require_few_scans(picture: bytes) -> None:
     scans, place = 0, 2
     while (found := _MARKER.search(picture, place)) and (kind := found[0][1]) != _END_OF_IMAGE:
         scans += kind == _START_OF_SCAN
@@ -209,7 +231,7 @@ def serve(seconds: float) -> None:
     from edgecnn.edge.inference.pictures import fitted_picture  # noqa: PLC0415
 
     def fitted(picture: bytes, rule: Rule) -> FittedPicture:
-        require_few_scans(picture)
+        require_few_parts(picture)
         doubts: list[str] = []
         image = fitted_picture(BytesIO(picture), rule.shape, rule.preprocessing, UNNAMED, Polarity(None, doubts.append))
         return FittedPicture(image, doubts[0] if doubts else None)

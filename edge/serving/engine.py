@@ -1,6 +1,7 @@
 """Answers pictures with all files, in threads: one inference at a time for each file, and bounded queues.
 
-There are two lanes. A picture that takes long to decode leaves the quick one, where others wait, and is decoded again apart.
+There are several lanes. A request whose pictures take long to decode leaves the quick one, where others wait, for the next one,
+which has a longer limit, and starts again there.
 """
 
 import asyncio
@@ -10,13 +11,23 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from edgecnn.edge.errors import ArtifactError, EdgeCnnError
 from edgecnn.edge.model.preprocess import Images
 from edgecnn.edge.serving.answers import Answer, Problem, answers_of
 from edgecnn.edge.serving.body import Picture
-from edgecnn.edge.serving.decoder import PICTURE_SECONDS, UNNAMED, Decoder, FittedPicture, Rule, TakesLong
+from edgecnn.edge.serving.decoder import (
+    PICTURE_SECONDS,
+    QUICK_SECONDS,
+    SLOW_SECONDS,
+    UNNAMED,
+    Decoder,
+    FittedPicture,
+    Rule,
+    TakesLong,
+)
 from edgecnn.edge.serving.metrics import Metrics
 from edgecnn.edge.serving.models import LoadedFile, Models
 
@@ -24,6 +35,9 @@ Result = TypeVar("Result")
 
 # One decodes while the other computes.
 _WORKERS = 2
+# For each lane after the first, the seconds that a picture may take, and the number of decoders, each with a thread. In the
+# second one, a picture that takes too long is not in the way of a large photo; in the last one there are only such pictures.
+_SLOW_LANES = ((SLOW_SECONDS, 2), (PICTURE_SECONDS, 1))
 
 
 @dataclass(frozen=True)
@@ -41,17 +55,37 @@ class Asked:
     pixels: bool
 
 
-@dataclass
 class _Lane:
-    """Threads, the decoder that they share, and the most requests that they may have at a time."""
+    """Threads, the decoders that they share, and the most requests that they may have at a time.
 
-    threads: ThreadPoolExecutor
-    decoder: Decoder
-    most: int
-    waiting: int = 0
+    Attributes:
+        seconds: How long a picture may take, and after which time of decoding a request's next picture is not begun.
+        most: Number of requests.
+        waiting: Number of requests at the moment.
+    """
+
+    def __init__(self, seconds: float, threads: int, decoders: Sequence[Decoder], queue: int) -> None:
+        self.seconds, self.most, self.waiting = seconds, queue + threads, 0
+        self.threads = ThreadPoolExecutor(threads, f"within {seconds:g} s")
+        self._decoders, self._free = decoders, SimpleQueue[Decoder]()
+        for decoder in decoders:
+            self._free.put(decoder)
+
+    def decode(self, picture: bytes, rule: Rule) -> FittedPicture:
+        """Decode a picture when a decoder is free. Errors are the decoder's."""
+        decoder = self._free.get()
+        try:
+            return decoder.decode(picture, rule)
+        finally:
+            self._free.put(decoder)
+
+    def end_decoding(self) -> None:
+        """Refuse what is decoded at the moment, and what comes."""
+        for decoder in self._decoders:
+            decoder.close()
 
     def close(self) -> None:
-        self.decoder.close()
+        self.end_decoding()
         self.threads.shutdown(cancel_futures=True)
 
 
@@ -76,18 +110,17 @@ class Engine:
         """
         self.models, self._metrics, self._failed = models, metrics, failed
         self._queue = queue
-        self._quick = _Lane(ThreadPoolExecutor(_WORKERS, "answer"), decoder, queue + _WORKERS)
-        self._slow: _Lane | None = None
+        self._lanes = [_Lane(QUICK_SECONDS, _WORKERS, (decoder,), queue)]
 
     def close(self) -> None:
         """End the threads and the decoders, and what they decode at the moment."""
-        for lane in filter(None, (self._quick, self._slow)):
+        for lane in self._lanes:
             lane.close()
 
     def end_decoding(self) -> None:
         """Refuse the pictures that are decoded at the moment, and those that wait for it."""
-        for lane in filter(None, (self._quick, self._slow)):
-            lane.decoder.close()
+        for lane in self._lanes:
+            lane.end_decoding()
 
     def asked(self, names: Sequence[str], top: int, pixels: bool) -> Asked:
         """Return a request's wishes.
@@ -114,16 +147,19 @@ class Engine:
         Raises:
             Problem: If as many requests wait as may, a picture can't be read, or a file can't answer.
         """
-        try:
-            return await self._run(self._quick, pictures, asked)
-        except TakesLong:
-            if self._slow is None:  # Most servers never need it.
-                self._slow = _Lane(ThreadPoolExecutor(1, "slow"), Decoder(PICTURE_SECONDS), self._queue + 1)
-            return await self._run(self._slow, pictures, asked)
+        for number in range(len(_SLOW_LANES) + 1):
+            if number == len(self._lanes):  # Most servers never need it.
+                seconds, decoders = _SLOW_LANES[number - 1]
+                self._lanes.append(_Lane(seconds, decoders, [Decoder(seconds) for _ in range(decoders)], self._queue))
+            try:
+                return await self._run(self._lanes[number], pictures, asked)
+            except TakesLong as error:
+                last = error
+        raise Problem(422, str(last)) from last
 
     async def run_apart(self, call: Callable[[], Result]) -> Result:
         """Make a call in a thread without a place among the requests: its caller bounds how many there are."""
-        return await asyncio.get_running_loop().run_in_executor(self._quick.threads, call)
+        return await asyncio.get_running_loop().run_in_executor(self._lanes[0].threads, call)
 
     async def _run(self, lane: _Lane, pictures: Sequence[Picture], asked: Asked) -> dict[str, Any]:
         if lane.waiting >= lane.most:
@@ -131,18 +167,20 @@ class Engine:
         lane.waiting += 1
         self._metrics.waiting.inc()
         try:
-            call = partial(self._classify, pictures, asked, lane.decoder)
+            call = partial(self._classify, pictures, asked, lane)
             return await asyncio.get_running_loop().run_in_executor(lane.threads, call)
         finally:
             lane.waiting -= 1
             self._metrics.waiting.dec()
 
-    def _classify(self, pictures: Sequence[Picture], asked: Asked, decoder: Decoder) -> dict[str, Any]:
+    def _classify(self, pictures: Sequence[Picture], asked: Asked, lane: _Lane) -> dict[str, Any]:
         start_ns = time.perf_counter_ns()
         decode_ns, answered = 0, []
         for picture in pictures:
+            if decode_ns > lane.seconds * 1e9:
+                raise TakesLong(f"{len(pictures)} pictures took longer than {lane.seconds:g} s to decode: send fewer at a time")
             decoding_ns = time.perf_counter_ns()
-            fitted = self._fitted(picture, asked.files, decoder)
+            fitted = _fitted(picture, asked.files, lane)
             decode_ns += time.perf_counter_ns() - decoding_ns
             answered.append({"name": picture.name, **self.answered(fitted, asked)})
         total_ns = time.perf_counter_ns() - start_ns
@@ -168,13 +206,13 @@ class Engine:
             "answers": [{**_as_json(answer), "seen": own} for answer, own in zip(answers, apart, strict=True)],
         }
 
-    def _fitted(self, picture: Picture, files: tuple[LoadedFile, ...], decoder: Decoder) -> dict[Rule, FittedPicture]:
-        try:
-            return {rule: decoder.decode(picture.data, rule) for rule in dict.fromkeys(file.rule for file in files)}
-        except ArtifactError as error:
-            if isinstance(error, TakesLong) and decoder is self._quick.decoder:
-                raise
-            raise Problem(422, str(error).replace(UNNAMED, picture.name, 1)) from error
+
+def _fitted(picture: Picture, files: tuple[LoadedFile, ...], lane: _Lane) -> dict[Rule, FittedPicture]:
+    try:
+        return {rule: lane.decode(picture.data, rule) for rule in dict.fromkeys(file.rule for file in files)}
+    except ArtifactError as error:
+        text = str(error).replace(UNNAMED, picture.name, 1)
+        raise TakesLong(text) if isinstance(error, TakesLong) else Problem(422, text) from error
 
 
 def _seen(image: Images) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.interface import formula
 from edgecnn.edge.model.preprocess import Floats, Images
-from edgecnn.edge.progress import Progress
 from edgecnn.edge.serving.decoder import Rule
+from edgecnn.edge.serving.logs import log
 
 MOST_BYTES = 2**25
 """Largest body of a request in bytes: a few photos of 50 megapixels as JPEG."""
@@ -159,7 +159,7 @@ class ModelSource:
     verdict_of: Callable[[ModelFolder], LastVerdict | None]
     trust_unverified: bool = False
 
-    def load(self, progress: Progress) -> Models:
+    def load(self) -> Models:
         """Open all files.
 
         Raises:
@@ -170,18 +170,18 @@ class ModelSource:
         with ExitStack() as stack:
             folders = [stack.enter_context(ModelFolder(target)) for target in self.targets]
             skipped: dict[str, str] = {}
-            files = [self._open(model, progress) for folder in folders for model in _models(folder, skipped)]
+            files = [self._open(model) for folder in folders for model in _models(folder, skipped)]
             _require_alike(files)
             # A path such as `.` has no name of its own.
             name = folders[0].named.resolve().name
             return Models(name, tuple(files), skipped, self.verdict_of(folders[0]))
 
-    def _open(self, model: ModelFile, progress: Progress) -> LoadedFile:
+    def _open(self, model: ModelFile) -> LoadedFile:
         if model.unverified is not None and not self.trust_unverified:
             raise ConfigError(
                 f"{model.path} is unverified ({model.unverified}): serve an exported folder, or add {named('trust_unverified')}"
             )
-        progress.say(f"{model.path.name}: loading")
+        log(f"{model.path.name}: loading")
         classifier = self.open_file(model)
         # A first inference takes longer than others, and shows what can't answer before anybody asks.
         classifier.predict(np.zeros(classifier.shape, np.uint8))

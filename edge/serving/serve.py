@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgecnn.edge.errors import EdgeCnnError
-from edgecnn.edge.progress import SILENT, Progress
 from edgecnn.edge.serving.app import Site, application
 from edgecnn.edge.serving.decoder import Decoder
 from edgecnn.edge.serving.engine import Engine
@@ -53,7 +52,6 @@ def serve_source(
     settings: ServerSettings,
     decoder: Decoder,
     on_address: Callable[[str], None],
-    progress: Progress,
 ) -> None:
     """Answer until a signal ends the process.
 
@@ -62,7 +60,6 @@ def serve_source(
         settings: How to answer.
         decoder: Decodes pictures.
         on_address: Receives the address when the server answers.
-        progress: Receives the progress until then.
 
     Raises:
         ArtifactError: If a file is missing, damaged or stale, or its runtime refuses it.
@@ -79,14 +76,14 @@ def serve_source(
         camera = None if settings.camera is None else _camera(settings.camera, metrics)
         if camera:
             stack.callback(camera.close)
-        engine = Engine(source.load(progress), decoder, settings.queue, metrics, _say_failure)
+        engine = Engine(source.load(), decoder, settings.queue, metrics, _say_failure)
         stack.callback(engine.close)
         site = Site(engine, metrics, settings.version, camera)
         access = Access(settings.token, (settings.host.lower(), *settings.hosts), settings.origins)
         address = _address(settings, listening.getsockname()[1])
 
         def reload() -> None:
-            engine.models = source.load(SILENT)
+            engine.models = source.load()
             log("the files were loaded again")
 
         def end() -> None:

@@ -1,12 +1,15 @@
 """Runs the server until a signal ends it; SIGHUP loads the files again."""
 
 import asyncio
+import errno
+import ipaddress
 import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -47,9 +50,12 @@ class Address:
             host = self.host.encode() if self.host.isascii() else self.host
             found = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             family, kind, protocol, _, place = found[0]
-            listening = socket.socket(family, kind, protocol)
-        except OSError as error:
-            raise ConfigError(f"{field('host')}={self.host} is no address of this machine ({error.strerror})") from error
+        except (OSError, ValueError) as error:  # The latter if a name can't be encoded.
+            why = getattr(error, "strerror", None) or str(error)
+            raise ConfigError(f"{field('host')}={self.host} is no address of this machine ({why}): name one") from error
+        if _is_for_many(family, place):
+            raise ConfigError(f"{field('host')}={self.host} is for multicast or broadcast: name an address of this machine")
+        listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # Connections inherit it.
         try:
@@ -64,11 +70,21 @@ class Address:
         return listening
 
 
+def _is_for_many(family: int, place: tuple[Any, ...]) -> bool:
+    """Whether an address is for multicast or broadcast: the kernel lets a server listen there, and nobody can connect."""
+    if ipaddress.ip_address(place[0].partition("%")[0]).is_multicast:
+        return True
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:  # Its connection sends nothing.
+        return probe.connect_ex((place[0], 9, *place[2:])) == errno.EACCES
+
+
 class _Bounded(H11Protocol):
     """A connection that is closed if there are too many, if no whole head of a request arrives, or no answer is read in time.
 
     uvicorn bounds none of them: a thousand connections that say nothing would stay for ever.
     """
+
+    _has_sent_all = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # As in uvicorn.
         """Take a connection, or close it."""
@@ -82,10 +98,17 @@ class _Bounded(H11Protocol):
         self._late.cancel()
         super().connection_lost(exc)
 
+    def eof_received(self) -> bool:  # type: ignore[override]  # As in asyncio.
+        """Answer a client that has sent its whole request and closed its side; return whether it waits for an answer."""
+        self._has_sent_all = bool(self.cycle and not self.cycle.more_body and not self.cycle.response_started)
+        return self._has_sent_all
+
     def on_response_complete(self) -> None:
-        """Wait for the next request."""
+        """Wait for the next request, if there can be one."""
         super().on_response_complete()
         self._wait()
+        if self._has_sent_all and self._is_idle():
+            self.transport.close()
 
     def pause_writing(self) -> None:
         """Wait for a client that is slower than the answer."""

@@ -8,6 +8,7 @@ Example: edgecnn serve artifacts/mnist
 
 import os
 import secrets
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -24,7 +25,7 @@ from edgecnn.edge.provenance import versions
 from edgecnn.edge.serving.decoder import QUICK_SECONDS, Decoder
 from edgecnn.edge.serving.options import ServeOptions
 from edgecnn.shell.call import Call
-from edgecnn.shell.console import print_text
+from edgecnn.shell.console import is_read, print_text
 
 if TYPE_CHECKING:
     from edgecnn.benchmarks.results.records import FileResult
@@ -57,7 +58,6 @@ def serve(  # Longer than 50 lines: its arguments and their docs.
     interface: StatedInterface = None,
     signature: Signature = None,
     on_address: Callable[[str], None] = print,
-    progress: Progress = SILENT,
 ) -> None:
     """Answer pictures with a page and an API, until SIGTERM or Ctrl-C; SIGHUP loads the files again.
 
@@ -96,7 +96,7 @@ def serve(  # Longer than 50 lines: its arguments and their docs.
             log_json=options.log_json,
             version=installed_version("edgecnn") or versions()["edgecnn"],  # The latter raises the error, and takes longer.
         )
-        serve_source(source, settings, decoder, on_address, SILENT if options.log_json else progress)
+        serve_source(source, settings, decoder, on_address)
 
 
 def export_page(
@@ -175,6 +175,16 @@ def _token() -> str:
     return given
 
 
+def _announce(address: str) -> None:
+    """Print where the server answers. It must answer also if nobody reads that."""
+    if is_read(sys.stdout):
+        print_text(f"Serving on {address} (Ctrl-C ends it)")
+    else:
+        from edgecnn.edge.serving.logs import log
+
+        log(f"serving on {address.partition('#')[0]}, which nobody reads on standard output")
+
+
 def command(
     call: Call,
     *,
@@ -191,7 +201,7 @@ def command(
 ) -> None:
     """Serve, or write a page."""
     if export is None:
-        call(on_address=lambda address: print_text(f"Serving on {address} (Ctrl-C ends it)"))
+        call(on_address=_announce)
         return
     targets = call.arguments().get("targets", (DEFAULT_FOLDER,))
     if len(targets) > 1:

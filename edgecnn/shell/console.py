@@ -1,5 +1,7 @@
 """Results to standard output, progress to standard error."""
 
+import os
+import select
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -51,10 +53,21 @@ def check_writable(*outputs: Path | None, inputs: tuple[Path, ...] = ()) -> None
 
 
 def say(text: str) -> None:
-    """Print a line of progress, if there is a standard error."""
+    """Print a line of progress, if there is a standard error that can be written."""
     if sys.stderr is None:
         return  # print would use standard output, which is for results.
-    print(_shown(text, sys.stderr), file=sys.stderr, flush=True)
+    try:
+        print(_shown(text, sys.stderr), file=sys.stderr, flush=True)
+    except OSError:  # There is nobody to tell, and the line that is left in the stream would fail again at each flush.
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  # It stays open until the process ends.
+
+
+def is_read(stream: TextIO | None) -> bool:
+    """Return whether a line can be printed without waiting for whoever reads the stream; True if the stream can't tell."""
+    try:
+        return stream is None or bool(select.select([], [stream], [], 0)[1])
+    except (OSError, ValueError):  # It has no descriptor.
+        return True
 
 
 class Printable(Protocol):

@@ -12,7 +12,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from edgecnn.convert.training.model import custom_model
 from edgecnn.edge.install_command import install_command
@@ -255,6 +257,13 @@ def test_a_limit_of_file_size_is_one_line_also_from_a_child(exported: Path, idx_
     ):
         code, line = limited(resource.RLIMIT_FSIZE, 40_000, *arguments)
         assert (code, "File too large" in line, line.endswith("ulimit -f")) == (2, True, True), (arguments, line)
+
+
+def test_where_no_temporary_file_can_be_written_predict_works(exported: Path) -> None:
+    """A limit of 0 bytes is like a file system that can't be written: Python finds no folder for temporary files."""
+    Image.fromarray(np.eye(28, dtype=np.uint8) * 255).save("picture.png")
+    code, line = limited(resource.RLIMIT_FSIZE, 0, "predict", exported / "int8.tflite", "picture.png")
+    assert code == 0, line
 
 
 @pytest.mark.parametrize("command", ["bench", "doctor", "predict"])

@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 # Writes a dot into a pipe for each module imported after the signal handlers are installed.
 ENTRY = """
@@ -144,6 +146,55 @@ def finished(code: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
 
 
 AS_COMMAND = "import sys\nfrom edgecnn import __main__ as entry\nsys.argv[1:] = {arguments}\n"
+
+
+@pytest.mark.parametrize("reader", ["full", "gone"])
+def test_a_command_that_nobody_can_be_told_of_works(reader: str, exported: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.eye(28, dtype=np.uint8) * 255).save(tmp_path / "picture.png")
+    command = [sys.executable, "-m", "edgecnn", "predict", str(exported / "int8.tflite"), str(tmp_path / "picture.png")]
+    with unwritable(reader) as stderr:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=stderr, check=False)
+    assert (done.returncode, bool(done.stdout)) == (0, True)
+    with unwritable(reader) as stderr:
+        assert subprocess.run([*command, "nowhere.png"], stdout=subprocess.PIPE, stderr=stderr, check=False).returncode == 4
+
+
+def test_one_signal_ends_a_command_that_waits_for_the_reader_of_its_messages() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    code = AS_COMMAND.format(arguments=[]) + (
+        "import os\nfrom edgecnn.shell.console import say\n"
+        "def main():\n    os.write(1, b'.')\n    say('progress')\n"
+        "entry.main = main\nentry.run()"
+    )
+    with subprocess.Popen([sys.executable, "-P", "-c", code], stdout=subprocess.PIPE, stderr=writer) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.read(1)
+            process.terminate()
+            assert process.wait(60) == 143
+        finally:
+            process.kill()
+            os.close(reader)
+            os.close(writer)
+
+
+@contextmanager
+def unwritable(why: str) -> Iterator[int]:
+    """Yield a descriptor that can't be written: a full disk, or a pipe whose reader is gone."""
+    if why == "full":
+        descriptor = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reader, descriptor = os.pipe()
+        os.close(reader)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"]], ids=" ".join)

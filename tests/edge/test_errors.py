@@ -55,6 +55,7 @@ _EVENTS = (
     "{{function_node __wrapped__X}} a b/events.v2; No space left on device\n\tFailed to flush 1 events to a b/events.v2"
     "\n\tCould not initialize events writer. [Op:X] name: "
 )
+_NOWHERE = "No usable temporary directory found in ['/tmp', '/var/tmp', '/usr/tmp', '/']"
 _CHILD = "a child process failed:\nTraceback (most recent call last):\n  File ...\nOSError: [Errno 24] Too many open files\n"
 
 
@@ -67,6 +68,8 @@ _CHILD = "a child process failed:\nTraceback (most recent call last):\n  File ..
         (PermissionError(errno.EACCES, "x", "a"), "a: Permission denied: change its permissions, or use another folder"),
         (RuntimeError("can't start new thread"), "Resource temporarily unavailable: end other processes, or raise"),
         (ImportError("x.so: failed to map segment from shared object"), "Cannot allocate memory: free some memory"),
+        (FileNotFoundError(errno.ENOENT, _NOWHERE), "no temporary folder can be written"),
+        (RuntimeError(f"a child process failed:\n{_NOWHERE}"), "no temporary folder can be written"),
         (RuntimeError(_CHILD), "Too many open files: raise the limit of open files"),
         (ResourceExhaustedError("/dev/full; No space left on device"), "/dev/full: No space left on device: free some room"),
         (ResourceExhaustedError(_EVENTS), "a b/events.v2: No space left on device: free some room"),

@@ -1,8 +1,10 @@
 """A native library's messages stay off the terminal, and are not lost when they matter."""
 
+import errno
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -110,3 +112,15 @@ def test_blocks_of_two_threads_leave_the_terminal_as_it_was(capfd: pytest.Captur
     thread.join()
     os.write(2, b"seen\n")
     assert capfd.readouterr().err == "seen\n"
+
+
+def test_without_a_temporary_folder_the_work_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def nowhere() -> None:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", nowhere)
+    with pytest.raises(ValueError, match="refused"):
+        silent_chatter()
+    assert capfd.readouterr().err == ""

@@ -15,12 +15,14 @@ from typing import Annotated
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.options.option import Option, check, described
 from edgecnn.edge.options.values import words
+from edgecnn.edge.text import shortened
 
 Facts = dict[str, str]
 # Seconds between two tries, and for the whole greeting or answer of a worker that is there.
 _PAUSE = 0.25
 _ANSWER = 5.0
 _LONGEST_LINE = 1 << 20
+_LONGEST_REASON = 600
 _MOST_CALLERS = 64
 
 
@@ -167,7 +169,8 @@ def _hear(cluster: Cluster, facts: Facts, message: "_Message", there: dict[int, 
     """Count the worker of a greeting as there."""
     line, said = message.line, message.value()
     worker, theirs = said.get("worker"), said.get("facts")
-    if not isinstance(worker, int) or not isinstance(theirs, dict) or not 0 < worker < len(cluster.addresses):
+    # In Python, true is a number, too.
+    if type(worker) is not int or not isinstance(theirs, dict) or not 0 < worker < len(cluster.addresses):
         line.close()  # Port scanners and the like.
         return
     if worker in there:  # Started again, or two with one index: the second gets the reason.
@@ -177,9 +180,9 @@ def _hear(cluster: Cluster, facts: Facts, message: "_Message", there: dict[int, 
     there[worker] = line
     for name in facts.keys() | theirs.keys():
         if facts.get(name) != theirs.get(name):
+            there_is, here_is = (shortened(str(known.get(name, "none"))) for known in (theirs, facts))
             raise ConfigError(
-                f"{cluster.name(worker)} has {name} {theirs.get(name, 'none')}, worker 0 has "
-                f"{facts.get(name, 'none')}: "
+                f"{cluster.name(worker)} has {shortened(name)} {there_is}, worker 0 has {here_is}: "
                 "start all with the same options, images and versions"
             )
     host, port = split_address(cluster.addresses[worker])
@@ -197,17 +200,22 @@ def _hear(cluster: Cluster, facts: Facts, message: "_Message", there: dict[int, 
 def _report(cluster: Cluster, facts: Facts, end: float) -> None:
     """Act as another worker: find the chief, send the facts, and wait for the start."""
     with _chief(cluster, end) as line:
-        line.sendall(json.dumps({"worker": cluster.worker, "facts": facts}).encode() + b"\n")
+        with suppress(OSError):  # It has hung up, which the answer says.
+            line.sendall(json.dumps({"worker": cluster.worker, "facts": facts}).encode() + b"\n")
         answer = _Message(line, max(end, time.monotonic() + _ANSWER))
         while not answer.is_complete():
             time.sleep(_PAUSE)
         refused = answer.value().get("refused")
-    if refused is None:
+    if answer.is_late:
         raise ConfigError(
             f"{cluster.name(0)} answered, and then was silent for {cluster.wait_seconds:g} s: see its messages there"
         )
+    if not isinstance(refused, str):
+        raise ConfigError(
+            f"{cluster.name(0)} hung up, or answered what no worker does: see its messages there, and check the address"
+        )
     if refused:
-        raise ConfigError(str(refused))
+        raise ConfigError(shortened(refused, _LONGEST_REASON))
 
 
 def _chief(cluster: Cluster, end: float) -> socket.socket:
@@ -231,7 +239,11 @@ def _chief(cluster: Cluster, end: float) -> socket.socket:
 
 
 class _Message:
-    """A line of JSON that may come in pieces: the time limit is for all of them."""
+    """A line of JSON that may come in pieces: the time limit is for all of them.
+
+    Attributes:
+        is_late: Whether the time was up before the line was complete.
+    """
 
     def __init__(self, line: socket.socket, end: float) -> None:
         """Expect a message.
@@ -241,7 +253,7 @@ class _Message:
             end: When the message must be complete, as `time.monotonic` counts.
         """
         line.setblocking(False)
-        self.line, self._end, self._data = line, end, b""
+        self.line, self._end, self._data, self.is_late = line, end, b"", False
 
     def is_complete(self) -> bool:
         """Read what has come; return whether no more is expected: the line or the time has ended, or the caller hung up."""
@@ -251,7 +263,8 @@ class _Message:
                 if piece.endswith(b"\n") or len(self._data) > _LONGEST_LINE:
                     break
         except BlockingIOError:
-            return time.monotonic() > self._end
+            self.is_late = time.monotonic() > self._end
+            return self.is_late
         except OSError:
             self._data = b""
         return True

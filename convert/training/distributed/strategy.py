@@ -3,6 +3,8 @@
 import faulthandler
 import os
 import signal
+import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,10 +13,13 @@ from typing import Any
 from edgecnn.convert.keras.load import load_tensorflow
 from edgecnn.convert.training.distributed.meeting import Cluster, split_address
 from edgecnn.edge.errors import ConfigError, field, why
+from edgecnn.edge.isolation.child import child_environment, python_command
 from edgecnn.edge.quiet import quiet
+from edgecnn.edge.text import printable
 
 START_SECONDS = 60
 """Time limit in seconds for TensorFlow to connect workers that have all met."""
+_SAYING_SECONDS = 5
 
 
 def hold_engine_back() -> None:
@@ -34,7 +39,9 @@ def connected(cluster: Cluster) -> Any:
         spec, task_type="worker", task_id=cluster.worker, rpc_layer="grpc"
     )
     try:
-        with bounded(START_SECONDS), quiet():
+        others = " or ".join(cluster.name(worker) for worker in range(len(cluster.addresses)) if worker != cluster.worker)
+        late = f"{others} was there, and then did not connect within {START_SECONDS} s: see its messages there"
+        with bounded(START_SECONDS, late), quiet():
             strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     except RuntimeError as error:
         raise ConfigError(
@@ -54,17 +61,28 @@ def connected(cluster: Cluster) -> Any:
 
 
 @contextmanager
-def bounded(seconds: int) -> Iterator[None]:
+def bounded(seconds: int, late: str) -> Iterator[None]:
     """End the process if the block does not end: it waits in C++ and holds Python's lock, so no Python code can end it.
 
-    Ctrl-C ends it too. TensorFlow installs its own SIGTERM handler, which is removed again.
+    A child process says why, and then the exit code is that of `EdgeCnnError`. Ctrl-C ends it too. TensorFlow installs its own
+    SIGTERM handler, which is removed again.
+
+    Args:
+        seconds: Time limit.
+        late: The message.
     """
     with ExitStack() as stack:
         for number in (signal.SIGINT, signal.SIGTERM):
             before = signal.getsignal(number)
             signal.signal(number, signal.SIG_DFL)
             stack.callback(signal.signal, number, before)
+        said = f"edgecnn: {printable(late)}\n".encode(errors="replace")
+        # Both count from now on, however long the child takes to start.
+        wait = f"import os, time; time.sleep(max(0, {time.monotonic() + seconds} - time.monotonic())); os.write(2, {said!r})"
+        watch = subprocess.Popen(python_command(wait), env=child_environment(), stdin=subprocess.DEVNULL)
+        stack.callback(watch.wait)
+        stack.callback(watch.kill)
         nowhere = stack.enter_context(Path(os.devnull).open("w"))
         stack.callback(faulthandler.cancel_dump_traceback_later)
-        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+        faulthandler.dump_traceback_later(seconds + _SAYING_SECONDS, exit=True, file=nowhere)
         yield

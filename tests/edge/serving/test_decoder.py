@@ -19,7 +19,7 @@ from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.manifest import Preprocessing
 from edgecnn.edge.serving import decoder as module
 from edgecnn.edge.serving.decoder import Decoder, Rule, TakesLong
-from tests.scans import START, jpeg, many_scans
+from tests.scans import END, START, jpeg, many_scans
 
 GREY = Rule((28, 28, 1), Preprocessing(1.0, "letterbox", "any"))
 COLOUR = Rule((8, 6, 3), Preprocessing(1.0, "stretch", "any"))
@@ -64,6 +64,22 @@ def test_a_jpeg_of_more_scans_than_encoders_write_is_refused_before_it_is_decode
         with pytest.raises(ArtifactError, match="scans"):
             decoder.decode(many_scans(count, (2000, 1500)), GREY)
     assert decoder.decode(many_scans(module.MOST_SCANS, (64, 48)), GREY).image.shape == GREY.shape
+
+
+@pytest.mark.parametrize("between", [b"\xff\x01", b"\xff\xff\x01", b"\xff\xd0", b"noise", b"\xff\x01\xff\xff"])
+def test_scans_behind_markers_without_a_length_and_between_noise_count(between: bytes) -> None:
+    data = many_scans(300, (64, 48))
+    last = data.rindex(START)
+    with pytest.raises(ArtifactError, match="scans"):
+        module.require_few_parts(data.replace(data[last : -len(END)], between + data[last : -len(END)]))
+
+
+def test_a_png_of_more_chunks_than_encoders_write_is_refused_before_it_is_decoded(decoder: Decoder) -> None:
+    data, empty = png(np.zeros((28, 28), np.uint8)), b"\0\0\0\0zzZz\x8c$_\x9e"
+    with pytest.raises(ArtifactError, match="chunks"):
+        decoder.decode(data[:33] + module.MOST_CHUNKS * empty + data[33:], GREY)
+    few = data[:33] + 1000 * empty + data[33:] + module.MOST_CHUNKS * empty
+    assert decoder.decode(few, GREY).image.max() == 0
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])

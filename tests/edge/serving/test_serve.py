@@ -18,7 +18,6 @@ from edgecnn.commands import serve
 from edgecnn.commands.serve import last_verdict
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.folder.model_folder import ModelFolder
-from edgecnn.edge.progress import SILENT
 from edgecnn.edge.serving.decoder import QUICK_SECONDS, Decoder
 from edgecnn.edge.serving.serve import ServerSettings, serve_source
 from edgecnn.shell.main import main
@@ -139,7 +138,7 @@ def test_a_sighup_before_the_server_answers_does_not_end_it() -> None:
     class Slow:
         """Files during whose loading somebody reloads the service."""
 
-        def load(self, progress: object) -> None:
+        def load(self) -> None:
             os.kill(os.getpid(), signal.SIGHUP)
             raise ConfigError("loaded")
 
@@ -150,7 +149,7 @@ def test_a_sighup_before_the_server_answers_does_not_end_it() -> None:
     before = signal.signal(signal.SIGHUP, ended)
     try:
         with closing(Decoder(QUICK_SECONDS)) as decoder, pytest.raises(ConfigError, match="loaded"):
-            serve_source(cast(Any, Slow()), settings, decoder, print, SILENT)
+            serve_source(cast(Any, Slow()), settings, decoder, print)
         assert signal.getsignal(signal.SIGHUP) is ended
     finally:
         signal.signal(signal.SIGHUP, before)

@@ -1,6 +1,7 @@
 """A server ends with what is under way answered, loads its files again, and is not stopped by clients that misbehave."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -155,6 +156,38 @@ def test_a_port_that_is_taken_or_not_ours_is_refused() -> None:
         Address("no such host", 0).listening()
 
 
+@pytest.mark.parametrize("host", ["ä..b", "a" * 64 + "ä", "a\0b", "224.0.0.1", "255.255.255.255", "127.255.255.255", "ff02::1"])
+def test_a_host_that_is_no_name_or_for_many_machines_is_refused(host: str) -> None:
+    with pytest.raises(ConfigError, match="host"):
+        Address(host, 0).listening()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1", "localhost", "127.1.2.3"])  # noqa: S104  # Not connected to.
+def test_an_address_of_this_machine_is_listened_on(host: str) -> None:
+    Address(host, 0).listening().close()
+
+
+def test_a_client_that_closes_its_side_after_its_request_is_answered(server: Server, pictures: Path) -> None:
+    picture = (pictures / "0.png").read_bytes()
+    head = f"POST /api/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(picture)}\r\n\r\n".encode()
+    for request in (head + picture, b"GET /api/model HTTP/1.1\r\nHost: localhost\r\n\r\n", 2 * (head + picture)):
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            client.settimeout(60)
+            client.sendall(request)
+            client.shutdown(socket.SHUT_WR)
+            answer = client.makefile("rb").read()  # Until the server closes the connection.
+        assert answer.count(b"HTTP/1.1 200 ") == max(1, request.count(b"POST"))
+        assert b'"int8.tflite"' in answer
+
+
+def test_a_client_that_closes_its_side_in_the_middle_of_its_request_is_forgotten(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.settimeout(60)
+        client.sendall(b"POST /api/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\nhalf")
+        client.shutdown(socket.SHUT_WR)
+        assert client.makefile("rb").read() == b""
+
+
 def test_of_two_servers_started_at_once_on_one_port_one_answers_and_the_other_says_why_not(exported: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -203,6 +236,34 @@ def test_a_server_whose_log_nobody_reads_ends_at_sigterm(exported: Path, picture
         asked_often(server, pictures)
         server.process.terminate()
         assert server.process.wait(60) == 0
+
+
+@pytest.mark.parametrize("full", ["stdout", "stderr"])
+def test_a_server_whose_output_is_full_from_the_start_answers_and_ends_at_sigterm(exported: Path, full: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    stdout, stderr = (writer if name == full else subprocess.DEVNULL for name in ("stdout", "stderr"))
+    command = [*COMMAND, str(exported / "int8.tflite"), "--port", str(port)]
+    with subprocess.Popen(command, text=True, stdout=stdout, stderr=stderr) as process:
+        try:
+            server, end = Server(process, "", port, Path("/dev/null")), time.monotonic() + 60
+            while True:  # It does not listen at once.
+                with suppress(ConnectionError):
+                    assert server.get("/healthz").status == 200
+                    break
+                assert time.monotonic() < end
+            process.terminate()
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+            os.close(reader)
+            os.close(writer)
 
 
 @contextmanager

@@ -179,15 +179,15 @@ def test_a_wait_that_holds_python_s_lock_is_ended() -> None:
     # Like TensorFlow's: no Python code runs meanwhile, not even a signal handler.
     code = (
         "import ctypes\nfrom edgecnn.convert.training.distributed.strategy import bounded\n"
-        "with bounded(1): ctypes.PyDLL(None).sleep(3600)"
+        "with bounded(1, 'worker 1 is late'): ctypes.PyDLL(None).sleep(3600)"
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=300, capture_output=True, check=False)
-    assert (ended.returncode, ended.stderr) == (1, b"")
+    assert (ended.returncode, ended.stderr) == (1, b"edgecnn: worker 1 is late\n")
 
 
 def test_signals_are_as_they_were_after_the_wait() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with bounded(60):
+    with bounded(60, "late"):
         assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
@@ -237,6 +237,37 @@ def test_a_chief_that_answers_a_byte_at_a_time_is_not_waited_for(monkeypatch: py
         with chief.accept()[0] as line:
             assert dribbled(line, seconds=60) < 60
     assert f"worker 0 ({meeting.addresses[0]}) answered, and then was silent" in meeting.ends()[1]
+
+
+@pytest.mark.parametrize(
+    ("said", "part"),
+    [
+        (b"", "hung up"),
+        (b'{"refused": false}\n', "hung up"),
+        (b"[1]\n", "hung up"),
+        (json.dumps({"refused": 9999 * "long "}).encode() + b"\n", "long long"),
+    ],
+)
+def test_what_no_chief_answers_is_named_at_once_and_its_text_is_short(said: bytes, part: str) -> None:
+    meeting = Meeting(addresses(), wait_seconds=600)
+    with socket.create_server(("127.0.0.1", int(meeting.addresses[0].rpartition(":")[2]))) as chief:
+        meeting.comes(1)
+        with chief.accept()[0] as line:
+            assert line.recv(1 << 16)
+            line.sendall(said)
+        assert part in meeting.ends()[1]
+    assert len(meeting.ends()[1]) < 700
+
+
+def test_a_worker_s_facts_are_quoted_shortened_and_true_is_no_number() -> None:
+    meeting = Meeting(addresses(), wait_seconds=600)
+    meeting.comes(0)
+    with connected(meeting.addresses[0]) as line:
+        line.sendall(json.dumps({"worker": True, "facts": FACTS}).encode() + b"\n")
+        assert line.recv(1) == b""  # Hung up on, and not taken for worker 1.
+    answer = call(meeting.addresses[0], {"worker": 1, "facts": {**FACTS, "keras": 300_000 * "3"}})
+    assert len(str(answer["refused"])) < 700
+    assert meeting.ends()[0] == answer["refused"]
 
 
 def test_many_silent_callers_keep_no_worker_away() -> None:
