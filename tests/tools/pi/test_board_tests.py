@@ -69,6 +69,14 @@ def test_one_that_imports_a_package_of_the_workstation_is_skipped_as_on_a_board(
     assert "needs matplotlib, which the board does not have" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("way", ["import tensorflow", "from edgecnn.convert.keras.load import load_keras; load_keras()"])
+def test_one_whose_module_of_edgecnn_imports_tensorflow_fails(way: str, checkout: Path, tmp_path: Path) -> None:
+    need = f"exec({way!r}, {{'__name__': 'edgecnn.edge.planted'}})"
+    checkout.write_text(TEST.format(mark="", need=need))
+    (problem,) = prove._tests_here(tmp_path, ("tests/edge",))
+    assert "test_that_needs_what_a_board_has_not" in problem
+
+
 def test_ci_runs_all_tests_with_what_a_board_has(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
