@@ -144,7 +144,7 @@ def test_a_forked_command_writes_to_its_own_temporary_folder_though_an_import_ha
     (tmp_path / "tmp").mkdir()
     forks = Forks("device")
     try:
-        forks.start(Order([], str(tmp_path), str(tmp_path / "tmp"), *(str(tmp_path / name) for name in ("out", "err"))))
+        forks.start(Order([], str(tmp_path), str(tmp_path / "tmp"), str(tmp_path / "out"), str(tmp_path / "err")))
         assert forks.wait() == 0
     finally:
         forks.close()
