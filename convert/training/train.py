@@ -156,7 +156,14 @@ def _train(run: TrainingRun) -> TrainResult | None:
     return write_trained_model(run, prepared, fit, made_with) if fit else None
 
 
-def _fit(
+def _remove_log(folder: Path) -> None:
+    """Remove the TensorBoard log of a run, and the folder of logs if there are no others."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # Other runs' logs are there.
+        folder.parent.rmdir()
+
+
+def _fit(  # Longer than 50 lines: each way in which the epochs end.
     run: TrainingRun, prepared: PreparedModel, checkpoint: Checkpoint | None, worker: SingleWorker, done: int
 ) -> FinishedFit | None:
     """Run the epochs after `done`; None on a worker that writes nothing."""
@@ -203,9 +210,7 @@ def _fit(
         interrupted = True
     except Exception:
         if run.chief and watcher.checkpoint is None:  # As on a full disk: no epoch is kept, so its log isn't either.
-            shutil.rmtree(run.folder / log_folder, ignore_errors=True)
-            with suppress(OSError):  # Other runs' logs are there.
-                (run.folder / log_folder).parent.rmdir()
+            _remove_log(run.folder / log_folder)
         raise
     if run.cluster and not interrupted:
         run.on_text(f"Worker {worker.number} of {worker.count}: the weights' SHA-256 is {weights_digest(model)}")

@@ -23,7 +23,7 @@ ELSEWHERE = {
         "convert/ncnn/convert", "convert/ncnn/quantize", "convert/onnx/channels_first", "convert/onnx/pnnx",
     ),
     "edge/serving/test_app.py": (
-        "edge/serving/answers", "edge/serving/body", "edge/serving/engine", "edge/serving/metrics", "edge/serving/models",
+        "edge/serving/answers", "edge/serving/body", "edge/serving/metrics", "edge/serving/models",
     ),
     "edge/serving/test_camera.py": ("edge/serving/camera_sources",),
     "edge/serving/test_serve.py": ("edgecnn/commands/serve", "edge/serving/options"),

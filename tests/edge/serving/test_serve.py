@@ -1,5 +1,6 @@
 """`edgecnn serve` serves folders, bundles and files, refuses unverified files, and its page shows the answers."""
 
+import base64
 import json
 import os
 import re
@@ -8,20 +9,27 @@ import signal
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import edgecnn as ec
 from edgecnn.commands import serve
 from edgecnn.commands.serve import last_verdict
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.inference.pictures import fitted_picture
+from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.serving.decoder import QUICK_SECONDS, Decoder
 from edgecnn.edge.serving.serve import ServerSettings, serve_source
 from edgecnn.shell.main import main
-from tests.edge.serving.running import COMMAND, Server, serving
+from tests.edge.serving.running import COMMAND, Server, serving, watching
+from tests.edge.serving.stand_in import StandIn, classified, picture
 
 pytestmark = pytest.mark.workstation("load, signals and many connections take minutes under emulation")
 
@@ -184,3 +192,72 @@ def test_the_page_shows_what_each_file_answers_to_a_picture(
         browser.wait(lambda: answer["file"] in browser.text("main"), answer["file"])  # noqa: B023 - Called at once.
     browser.wait(lambda: answers[0]["label"] in browser.text("#answer, [aria-live]"), "the answer")
     assert not browser.complaints()
+
+
+# Files for images of one size that fit pictures in different ways each get their own image, whichever comes first.
+
+
+@pytest.fixture(scope="module")
+def files(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """An int8.tflite that stretches pictures, and a float32.tflite that letterboxes them and expects a dark border."""
+    parent = tmp_path_factory.mktemp("fitted")
+    folders = [Path(shutil.copytree(exported, parent / name)) for name in ("stretch", "letterbox")]
+    manifest = Manifest.load(folders[0])
+    stretch = replace(manifest.preprocessing, fit="stretch", background="any")
+    replace(manifest, preprocessing=stretch).save(folders[0])
+    assert (manifest.preprocessing.fit, manifest.preprocessing.background) == ("letterbox", "dark")
+    return folders[0] / "int8.tflite", folders[1] / "float32.tflite"
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of pictures that look different stretched and letterboxed; their borders are neither light nor dark."""
+    folder, rng = tmp_path_factory.mktemp("wide"), np.random.default_rng(0)
+    for number in range(8):
+        pixels = np.full((24, 96), 128, np.uint8)
+        pixels[1:-1, 1:-1] = rng.integers(0, 2, (11, 47), np.uint8).repeat(2, 0).repeat(2, 1) * 255
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    return folder
+
+
+def compare_with_each_alone(files: tuple[Path, ...], path: Path, reply: Any) -> None:
+    for file, answer in zip(files, reply["answers"], strict=True):
+        alone = Classifier.load(file)
+        expected = alone.predict([path]).probabilities[0]
+        assert answer["file"] == file.name
+        assert [ranked["probability"] for ranked in answer["top"]] == pytest.approx(sorted(expected, reverse=True), abs=1e-6)
+        image = fitted_picture(path, alone.shape, alone.preprocessing)
+        seen = np.frombuffer(base64.b64decode((answer["seen"] or reply["seen"])["pixels"]), np.uint8)
+        assert np.array_equal(seen.reshape(image.shape), image)
+    assert "border" in reply["doubt"]  # It is the letterboxed image's.
+
+
+def test_a_picture_is_answered_as_by_each_file_alone(files: tuple[Path, Path], wide: Path, tmp_path: Path) -> None:
+    for order in (files, files[::-1]):
+        with serving(tmp_path, *order) as server:
+            for path in sorted(wide.iterdir()):
+                (reply,) = server.classify(path.read_bytes(), "?pixels=true").json["pictures"]
+                compare_with_each_alone(order, path, reply)
+
+
+def test_a_camera_s_frame_is_answered_as_by_each_file_alone(files: tuple[Path, Path], wide: Path, tmp_path: Path) -> None:
+    with serving(tmp_path, *files, "--camera", wide) as server, watching(server, "?pixels=true") as lines:
+        for _ in range(8):
+            line = next(lines)
+            compare_with_each_alone(files, wide / f"{(line['frame'] - 1) % 8}.png", line)
+
+
+def test_the_page_shows_what_the_chosen_file_got(browser: "Browser", stand_in: StandIn) -> None:
+    found = picture(stand_in.model, "2")
+    found["answers"][2]["seen"] = {"height": 1, "width": 2, "channels": 1, "pixels": "CWM="}
+    stand_in.script = lambda asked: classified(found) if asked.path == "/api/classify" else None
+    browser.open(stand_in.address)
+    browser.wait(lambda: browser.find("#paper").is_displayed(), "the paper is shown")
+    browser.draw(((0.2, 0.8), (0.7, 0.85)))
+    browser.wait_text("#label", "2")
+    size = "return [document.querySelector('#seen').width, document.querySelector('#seen').height]"
+    assert browser.script(size) == [28, 28]
+    browser.find("[value='float32.onnx']").click()
+    assert browser.script(size) == [2, 1]
+    pixels = "return [...document.querySelector('#seen').getContext('2d').getImageData(0, 0, 2, 1).data]"
+    assert browser.script(pixels) == [9, 9, 9, 255, 99, 99, 99, 255]
