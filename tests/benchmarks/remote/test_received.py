@@ -21,6 +21,8 @@ from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.options.option import declared, option_of
 from edgecnn.edge.records import to_value
 
+pytestmark = pytest.mark.workstation("boards are reached from a workstation, by a stand-in for its ssh client")
+
 LIMITS = {"max_drop_points": 60.0, "max_p90_ms": 1000.0}
 GIVEN = ("--max-drop", "60", "--max-p90-ms", "1000", "--allow", "noise")
 
