@@ -20,7 +20,7 @@ from edgecnn.edge.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from edgecnn.benchmarks.proof.write_bundle import Bundled
-    from edgecnn.work.usage import Target
+    from edgecnn.workflows.usage import Target
 
 
 @checked

@@ -22,7 +22,7 @@ from edgecnn.shell.console import Json, emit, say
 
 if TYPE_CHECKING:
     from edgecnn.convert.diagnosis.diagnose import Diagnosis
-    from edgecnn.work.usage import Target
+    from edgecnn.workflows.usage import Target
 
 
 @checked
@@ -63,7 +63,7 @@ def diagnose(  # Longer than 50 lines: its arguments and their docs.
     from edgecnn.edge.folder.model_folder import opened
     from edgecnn.edge.isolation.child import SECONDS, run_in_child
     from edgecnn.edge.isolation.tried import was_made
-    from edgecnn.work.usage import Usage
+    from edgecnn.workflows.usage import Usage
 
     usage = Usage(data, images, interface)
     with opened(file) as models:

@@ -135,7 +135,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         MissingDependency: If a package of the train extra is missing.
     """
     from edgecnn.convert.export.config import ExportConfig
-    from edgecnn.work.export import ExportCall, Tune, exported
+    from edgecnn.workflows.export import ExportCall, Tune, exported
 
     return exported(
         ExportCall(

@@ -47,7 +47,7 @@ def selftest(
     from edgecnn.benchmarks.measure.lineup import candidate_of
     from edgecnn.benchmarks.measure.schedule import steps_of
     from edgecnn.edge.folder.model_folder import ModelFolder
-    from edgecnn.work.usage import Usage
+    from edgecnn.workflows.usage import Usage
 
     with ModelFolder(file) as models:
         model = models.model()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from edgecnn.edge.folder.model_folder import ModelFolder
     from edgecnn.edge.serving.browser_page.export_page import WrittenPage
     from edgecnn.edge.serving.models import LastVerdict
-    from edgecnn.work.usage import Target
+    from edgecnn.workflows.usage import Target
 
 TOKEN_VARIABLE = "EDGECNN_TOKEN"
 """Environment variable with the token, for a service."""
@@ -80,7 +80,7 @@ def serve(  # Longer than 50 lines: its arguments and their docs.
         from edgecnn.edge.serving.models import ModelSource
         from edgecnn.edge.serving.security import is_loopback
         from edgecnn.edge.serving.serve import ServerSettings, serve_source
-        from edgecnn.work.usage import Usage
+        from edgecnn.workflows.usage import Usage
 
         usage = Usage(None, images, interface, (), signature, options.threads)
         named = (targets,) if isinstance(targets, (str, Path)) else tuple(targets)

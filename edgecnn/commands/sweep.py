@@ -118,7 +118,7 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
         MissingDependency: If TensorFlow or a runtime is not installed.
         KeyboardInterrupt: If interrupted; the same call continues.
     """
-    from edgecnn.work.sweep import SweepCall, swept
+    from edgecnn.workflows.sweep import SweepCall, swept
 
     return swept(
         SweepCall(

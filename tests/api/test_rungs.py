@@ -9,7 +9,7 @@ import pytest
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.records import Epoch
 from edgecnn.edge.errors import ConfigError
-from edgecnn.work.rungs import run_rungs
+from edgecnn.workflows.rungs import run_rungs
 
 SECONDS = 6.0
 IMAGES = 1000

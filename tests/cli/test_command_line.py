@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edgecnn.convert.training.train import train as train_model
-from edgecnn.work import train as train_calls
+from edgecnn.workflows import train as train_calls
 from tests.cli.always_right import SHORT, always_right
 
 COMMANDS = (

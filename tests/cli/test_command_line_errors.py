@@ -18,7 +18,7 @@ from PIL import Image
 
 from edgecnn.convert.training.model import custom_model
 from edgecnn.edge.install_command import install_command
-from edgecnn.work import train as train_calls
+from edgecnn.workflows import train as train_calls
 from tests.cli.always_right import SHORT
 
 RESULT = Path(__file__).parents[1] / "benchmarks/kept_results/schema-5.json"

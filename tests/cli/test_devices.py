@@ -17,7 +17,7 @@ from edgecnn.commands.bench import sent
 from edgecnn.edge.errors import ConfigError
 from edgecnn.shell.call import Call
 from edgecnn.shell.main import commands
-from edgecnn.work import devices as device_calls
+from edgecnn.workflows import devices as device_calls
 
 KEPT = Path(__file__).parents[1] / "benchmarks/kept_results/schema-5.json"
 HANDLED_HERE = {"--device", "--install", "--budget", "--json", "--verbose"}

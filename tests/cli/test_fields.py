@@ -17,7 +17,7 @@ RESULT = ROOT / "tests/benchmarks/kept_results/schema-5.json"
 BUILDS_A_COMMAND_LINE = {
     "benchmarks/remote/agent.py": "edgecnn's and pip's, on another machine",
     "benchmarks/remote/received.py": "edgecnn's, on another machine",
-    "edgecnn/work/devices.py": "edgecnn's, on another machine",
+    "edgecnn/workflows/devices.py": "edgecnn's, on another machine",
     "convert/mnn/convert.py": "mnnconvert's",
     "edge/serving/browser_page/onnxruntime_web.py": "npm's",
     "convert/onnx/pnnx.py": "pip's, to be typed next",
@@ -33,7 +33,7 @@ BUILDS_A_COMMAND_LINE = {
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:
-    for package in ("edge", "convert", "benchmarks", "edgecnn/work"):
+    for package in ("edge", "convert", "benchmarks", "edgecnn/workflows"):
         for path in sorted((ROOT / package).rglob("*.py")):
             yield str(path.relative_to(ROOT)), ast.parse(path.read_text())
 

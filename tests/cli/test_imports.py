@@ -73,6 +73,6 @@ def test_a_command_imports_what_is_declared_and_what_parses_and_prints() -> None
 def test_its_functions_are_short_or_say_why_not() -> None:
     assert long_functions("def f():\n" + "    pass\n" * LINES) == ["f"]
     assert long_functions("def f():  # Longer than 50 lines: a list.\n" + "    pass\n" * LINES) == []
-    for folder in ("shell", "commands", "work"):
+    for folder in ("shell", "commands", "workflows"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             assert long_functions(path.read_text()) == [], path

@@ -29,7 +29,7 @@ def guarded(code: str, *allowed: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.workstation("reads edge/ of the checkout")
 def test_only_the_table_of_formats_names_what_stands_above_edge() -> None:
     edge = Path(__file__).parents[2] / "edge"
-    above = ("edgecnn.convert", "edgecnn.benchmarks", "edgecnn.work", "edgecnn.commands", "edgecnn.shell")
+    above = ("edgecnn.convert", "edgecnn.benchmarks", "edgecnn.workflows", "edgecnn.commands", "edgecnn.shell")
     naming = [
         str(path.relative_to(edge))
         for path in edge.rglob("*.py")

@@ -8,11 +8,11 @@ PACKAGES = ("edge", "convert", "benchmarks", "edgecnn")
 
 # For a file or folder of tests, the modules without a test file of their name.
 ELSEWHERE = {
-    "api/test_consumer.py": ("edgecnn/work/export", "edgecnn/work/train"),
+    "api/test_consumer.py": ("edgecnn/workflows/export", "edgecnn/workflows/train"),
     "api/test_names.py": ("edgecnn/__init__",),
     "api/test_results.py": (
         "edge/progress", "edge/result",
-        "edgecnn/work/bench", "edgecnn/work/usage",
+        "edgecnn/workflows/bench", "edgecnn/workflows/usage",
     ),
     "convert/diagnosis/test_diagnose_ncnn.py": ("convert/diagnosis/ncnn",),
     "convert/programs/test_programs.py": ("convert/programs/__init__",),
@@ -82,10 +82,10 @@ ELSEWHERE = {
     "cli/commands/test_remedies.py": ("edge/folder/other_formats",),
     "cli/commands/test_sweep.py": (
         "benchmarks/report/sweep", "benchmarks/report/sweep_plot", "benchmarks/report/sweep_text",
-        "edgecnn/work/sweep", "edgecnn/commands/sweep",
+        "edgecnn/workflows/sweep", "edgecnn/commands/sweep",
     ),
-    "cli/commands/test_sweep_chosen.py": ("edgecnn/work/networks",),
-    "api/test_rungs.py": ("edgecnn/work/rungs",),
+    "cli/commands/test_sweep_chosen.py": ("edgecnn/workflows/networks",),
+    "api/test_rungs.py": ("edgecnn/workflows/rungs",),
     "convert/anatomy/test_summary.py": (
         "convert/keras/summary", "edge/anatomy/onnx", "edge/anatomy/summary", "edge/anatomy/tflite",
     ),
@@ -128,7 +128,7 @@ ELSEWHERE = {
         "edge/runtimes/onnx_file", "edge/runtimes/tflite_interpreter",
         "edge/runtimes/tflite_runtime",
     ),
-    "end_to_end/test_devices.py": ("edgecnn/work/devices",),
+    "end_to_end/test_devices.py": ("edgecnn/workflows/devices",),
     "edge/test_manifest.py": ("edge/export_records",),
     "test_parsers.py": ("edge/parsing",),
     "test_unverified.py": ("edge/isolation/tried",),

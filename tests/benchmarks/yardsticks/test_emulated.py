@@ -59,7 +59,7 @@ def test_a_files_cost_is_its_instructions_divided_by_the_bases(counted: dict[str
     assert {"int8.tflite", "manifest.json"} <= set(counted["files"])
     assert "def main" in counted["program"]
     # The whole package, of which only links lead to three folders.
-    assert {"edge", "benchmarks", "convert", "work", "__init__.py"} <= counted["project"]
+    assert {"edge", "benchmarks", "convert", "workflows", "__init__.py"} <= counted["project"]
     assert core.machine == "an emulated Cortex-A72"
 
 

@@ -9,7 +9,7 @@ from edgecnn.convert.export.keep_accuracy import JudgedImages, judged_images
 from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.model.preprocess import Floats
-from edgecnn.work.export import _judge
+from edgecnn.workflows.export import _judge
 
 CLASSES = 4
 

@@ -37,8 +37,8 @@ from edgecnn.edge.model.preprocess import Floats
 from edgecnn.edge.progress import Progress
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.temporary import temporary_folder
-from edgecnn.work.train import fitted_interface
-from edgecnn.work.usage import Usage
+from edgecnn.workflows.train import fitted_interface
+from edgecnn.workflows.usage import Usage
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,8 @@ from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.model.metrics import correct
 from edgecnn.edge.progress import Progress
 from edgecnn.edge.records import from_json
-from edgecnn.work.export import keras_is_a_guess
-from edgecnn.work.train import TrainCall, fitted_interface, trained
+from edgecnn.workflows.export import keras_is_a_guess
+from edgecnn.workflows.train import TrainCall, fitted_interface, trained
 
 _UNIT = Interface(SCHEMES["unit"])
 

@@ -25,7 +25,7 @@ from edgecnn.edge.progress import Progress
 from edgecnn.edge.provenance import versions
 from edgecnn.edge.runtimes import Opener
 from edgecnn.edge.runtimes.installed import is_installed
-from edgecnn.work.usage import Target, Usage
+from edgecnn.workflows.usage import Target, Usage
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,9 @@ from edgecnn.edge.provenance import versions
 from edgecnn.edge.records import to_json
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.transaction import locked, replaced_together
-from edgecnn.work.export import tuning_for
-from edgecnn.work.networks import NetworkWork, said_of_a_sweep
-from edgecnn.work.rungs import run_rungs
+from edgecnn.workflows.export import tuning_for
+from edgecnn.workflows.networks import NetworkWork, said_of_a_sweep
+from edgecnn.workflows.rungs import run_rungs
 
 # What tells a sweep's networks apart.
 _OF_EACH = ("network", "filters", "model", "arguments")

@@ -12,7 +12,7 @@ from edgecnn.convert.sweep.halving import going_on, planned_seconds, rung_sizes
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.text import counted
-from edgecnn.work.networks import NetworkWork, folder_name, name_of
+from edgecnn.workflows.networks import NetworkWork, folder_name, name_of
 
 
 def run_rungs(

@@ -21,7 +21,7 @@ from edgecnn.edge.folder.model_folder import opened
 from edgecnn.edge.progress import Progress
 from edgecnn.edge.runtimes.installed import runtime_formats
 from edgecnn.edge.temporary import temporary_folder
-from edgecnn.work.usage import Target
+from edgecnn.workflows.usage import Target
 
 _BUDGET_NAME = "budget.toml"
 
