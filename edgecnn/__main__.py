@@ -149,7 +149,7 @@ def _end_without_python(stop: _Stop) -> None:
     try:
         _thread.start_new_thread(watch, ())
     except RuntimeError:
-        return  # No more threads are allowed. A signal waits for native code, and the command may need no thread.
+        return  # No thread can be started. A signal waits for native code, and the command may need no thread.
 
 
 def _stopped_by(number: int) -> int:
@@ -176,7 +176,7 @@ def _say(text: str) -> None:
     import select  # noqa: PLC0415 - A command that ends well needs it for nothing here.
 
     try:
-        # A daemon has no standard error; a pipe may be full, and the process ends all the same.
+        # A daemon has no standard error; a pipe may be full, and the process ends anyway.
         if sys.stderr and select.select([], [sys.stderr], [], _LAST_SECONDS)[1]:
             print(text, file=sys.stderr, flush=True)
     except OSError:

@@ -69,7 +69,7 @@ class Sent:
         held_out: Which of those judge a file that the others chose, bool (n,).
         conflicting: Number of copies with another label than the original.
         learnt: Number of them that are not counted as copies of training images.
-        all_learnt: Whether all are such copies, and are counted all the same.
+        all_learnt: Whether all are such copies; then all are counted.
         runtimes: Named runtimes of each format; empty for all.
         threads: Numbers of threads to measure with.
         policy: How noise is handled.

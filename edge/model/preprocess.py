@@ -19,7 +19,7 @@ _PIXELS = np.arange(256, dtype=np.float32)
 _MOST_CLIPPED = 1 / 4
 # Calibration leaves little of an input's range unused.
 _LEAST_USED = 0.6
-# So many rows never all sum to 1 by chance; a few may.
+# Twenty rows never all sum to 1 by chance; a few may.
 _SURE_ROWS = 20
 
 

@@ -248,7 +248,7 @@ def test_few_open_files_are_one_line_in_each_command(exported: Path) -> None:
 
 def test_a_limit_of_file_size_is_one_line_also_from_a_child(exported: Path, idx_folder: Path) -> None:
     (exported.parent / "alone").mkdir(exist_ok=True)
-    alone = shutil.copy(exported / "model.keras", exported.parent / "alone")  # Nothing vouches for it: a child tries it.
+    alone = shutil.copy(exported / "model.keras", exported.parent / "alone")  # It is unverified: a child process tries it.
     for arguments in (
         ("bundle", exported, "--out", "new.zip"),
         ("summary", alone),

@@ -158,7 +158,7 @@ def _greetings(listener: socket.socket, callers: list["_Message"]) -> list["_Mes
     listener.settimeout(_PAUSE)
     with suppress(TimeoutError):
         callers.append(_Message(listener.accept()[0], time.monotonic() + _ANSWER))
-    if len(callers) > _MOST_CALLERS:  # A worker sends its greeting at once, so the oldest caller is none.
+    if len(callers) > _MOST_CALLERS:  # A worker sends its greeting at once, so the oldest caller is not a worker.
         callers.pop(0).line.close()
     complete = [caller for caller in callers if caller.is_complete()]
     callers[:] = [caller for caller in callers if caller not in complete]
