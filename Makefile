@@ -41,7 +41,7 @@ coverage: install
 # What a microcontroller's compiler makes of the sources for tflite-micro. Debian: apt-get install --no-install-recommends
 # gcc-arm-none-eabi, 540 MB installed. make test skips these tests without it.
 micro: install
-	$(BIN)/pytest -n 0 -rs tests/convert/programs
+	$(BIN)/pytest -n 0 -rs tests/convert/integrations
 
 # On emulated Raspberry Pis: all of them, or make test-pi BOARDS="trixie-arm64-pi4 bookworm-armhf-pi2". docs/explanation/arm.md
 test-pi: install
@@ -58,7 +58,7 @@ arm-cost-baseline: install
 
 # Every promised figure, more than four hours; or some: make benchmark PARTS="startup predict". docs/explanation/benchmark.md
 benchmark: install
-	$(BIN)/python -m tools.promises $(PARTS)
+	$(BIN)/python -m tools.claims $(PARTS)
 
 # Whether MediaPipe answers as edgecnn does: it brings OpenCV, so it has an environment of its own.
 MEDIAPIPE := .venv-mediapipe
@@ -88,10 +88,10 @@ $(EXECUTORCH)/.installed: pyproject.toml constraints.txt
 
 # Altered files, kills, shortages and false verdicts, in an hour and in two minutes. docs/explanation/torture.md
 torture: install
-	$(BIN)/python -m tools.torture --seed 1 --files 10000 --kills 1000 --scarce 100 --pairs 20
+	$(BIN)/python -m tools.faults --seed 1 --files 10000 --kills 1000 --scarce 100 --pairs 20
 
 torture-ci: install
-	$(BIN)/python -m tools.torture --seed 1 --files 150 --kills 6 --scarce 3 --pairs 1
+	$(BIN)/python -m tools.faults --seed 1 --files 150 --kills 6 --scarce 3 --pairs 1
 
 # For a board: without MNIST's training images, which it does not need.
 device-wheel: install

@@ -4,15 +4,45 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.errors import ArtifactError, load_json
 from edgecnn.edge.export_records import Mended, Parity, ProgramFile, Provenance, Reference, Settings, Tuned
 from edgecnn.edge.files import read_bytes, sha256, write_bytes
-from edgecnn.edge.folder.file_names import MANIFEST_NAME
-from edgecnn.edge.folder.other_formats import fix_for
-from edgecnn.edge.formats import FORMATS, PRECISIONS, is_exported, suffixes
-from edgecnn.edge.parsing import load_json
+from edgecnn.edge.formats import is_exported, suffixes
+from edgecnn.edge.formats.format import FORMATS, PRECISIONS
 from edgecnn.edge.records import from_json, inlined, to_json
 from edgecnn.edge.transaction import finish
+
+_FIXES = {
+    ".h5": "load it in Keras and save it as .keras, with keras.models.load_model('{name}').save('{stem}.keras')",
+    ".hdf5": "load it in Keras and save it as .keras, with keras.models.load_model('{name}').save('{stem}.keras')",
+    ".pb": "convert the SavedModel with tf.lite.TFLiteConverter.from_saved_model, and name the .tflite file",
+    ".pt": "write it as ONNX with torch.onnx.export, and name the .onnx file",
+    ".pth": "write it as ONNX with torch.onnx.export, and name the .onnx file",
+    ".lite": "rename it to {stem}.tflite",
+}
+
+
+MODEL_NAME = "model.keras"
+"""The Keras model, the reference for all other files."""
+TRAIN_NAME = "train.json"
+"""The record of its training."""
+MANIFEST_NAME = "manifest.json"
+"""The manifest: which files belong together, with hashes."""
+REFERENCE_NAME = "reference.npy"
+"""The Keras model's probabilities on the test images, in a bundle too."""
+LABELS_NAME = "labels.txt"
+"""The class names, one a line, as other programs read them; in a bundle too."""
+MODEL_CARD_NAME = "MODEL_CARD.md"
+"""What the model is, for people."""
+BENCH_NAME = "bench.json"
+"""What the last benchmark of the folder measured."""
+TUNED_STEM = "tuned"
+"""What the quantized file of least cost is called, before its suffix."""
+TRIED_STEMS = tuple(f"{TUNED_STEM}-{number}" for number in range(33))
+"""What the files are called that a search for it measures side by side."""
+BUNDLE_SUFFIX = ".zip"
+"""What a bundle of them is called."""
+
 
 SCHEMA = 2
 Fit = Literal["digit", "letterbox", "crop", "stretch"]
@@ -287,3 +317,8 @@ def is_foreign(folder: Path) -> bool:
     except ArtifactError:
         return False
     return isinstance(value, dict) and not {"schema", "artifacts"} & set(value)
+
+
+def fix_for(path: Path, otherwise: str) -> str:
+    """Return how to turn another tool's file into one that edgecnn reads; `otherwise` for an unknown suffix."""
+    return _FIXES.get(path.suffix.lower(), otherwise).format(name=path.name, stem=path.stem)

@@ -4,7 +4,7 @@ import platform
 from datetime import UTC, datetime
 
 from edgecnn.edge.errors import MissingDependency
-from edgecnn.edge.install_command import extra_of, install_command
+from edgecnn.edge.packages import extra_of, install_command
 
 
 def utc_now() -> str:

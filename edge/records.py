@@ -10,8 +10,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from edgecnn.edge.errors import ArtifactError
-from edgecnn.edge.parsing import load_json
+from edgecnn.edge.errors import ArtifactError, load_json
 from edgecnn.edge.text import printable_lines, shortened, without_controls
 
 Record = TypeVar("Record")

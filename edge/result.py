@@ -3,6 +3,7 @@
 from typing import Any
 
 from edgecnn.edge.records import to_json, to_value
+from edgecnn.edge.renderers import rendered
 from edgecnn.edge.text import WIDTH, printable_lines
 
 
@@ -15,7 +16,8 @@ class Result:
         Args:
             width: Columns of a line at most, except where a path or a command stays whole.
         """
-        raise NotImplementedError
+        text: str = rendered(self, "to_text", width)
+        return text
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as dicts, lists, numbers and text."""

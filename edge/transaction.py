@@ -14,8 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgecnn.edge.errors import LIMITS, ArtifactError, ConfigError, because
-from edgecnn.edge.files import make_folder, sync
-from edgecnn.edge.temporary import remove_stale, temporary_folder
+from edgecnn.edge.files import make_folder, remove_stale, sync, temporary_folder
 
 COMMITTED = ".edgecnn-committed"
 # NFS can't lock folders; other file systems have no locks at all.

@@ -8,6 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from edgecnn.edge.renderers import attach
+
 # `task` is the heading of a command in the list of commands, or empty.
 _Name = namedtuple("_Name", ("public", "module", "task"))
 
@@ -23,6 +25,35 @@ def _names() -> "list[_Name]":
             found.append(_Name(words[-1], words[1], task))
     return found
 
+
+# Who shows each record: records don't know, so that none imports what imports it.
+attach(
+    {
+        "Bundled.to_text": "edgecnn.benchmarks.show.checks:bundled_text",
+        "Comparison.to_text": "edgecnn.benchmarks.show.comparison:comparison_text",
+        "DeviceResults.to_text": "edgecnn.benchmarks.show.devices:devices_text",
+        "Diagnosis.to_text": "edgecnn.convert.show.texts:diagnosis_text",
+        "Evaluation.to_text": "edgecnn.benchmarks.show.checks:evaluation_text",
+        "Evaluations.to_text": "edgecnn.benchmarks.show.checks:evaluations_text",
+        "Examination.to_text": "edgecnn.benchmarks.show.checks:doctor_text",
+        "GoldenCheck.to_text": "edgecnn.benchmarks.show.checks:golden_text",
+        "Inspection.to_text": "edgecnn.edge.show.inspection:inspection_text",
+        "ModelFolder.to_text": "edgecnn.edge.show.export:folder_text",
+        "Predicted.save": "edgecnn.edge.show.predictions:save_predicted",
+        "Predicted.to_text": "edgecnn.edge.show.predictions:predicted_text",
+        "Report.rows": "edgecnn.benchmarks.show.report:file_rows",
+        "Report.to_csv": "edgecnn.benchmarks.show.report:to_csv",
+        "Report.to_html": "edgecnn.benchmarks.show.html:page",
+        "Report.to_markdown": "edgecnn.benchmarks.show.report:to_markdown",
+        "Report.to_text": "edgecnn.benchmarks.show.report:to_text",
+        "SelfTest.to_text": "edgecnn.benchmarks.show.comparison:selftest_text",
+        "Summaries.to_text": "edgecnn.edge.show.summary:summaries_text",
+        "Summary.to_text": "edgecnn.edge.show.summary:summary_text",
+        "Sweep.to_text": "edgecnn.benchmarks.show.sweep:sweep_text",
+        "TrainResult.to_text": "edgecnn.convert.show.texts:trained_text",
+        "Verification.to_text": "edgecnn.benchmarks.show.checks:verification_text",
+    }
+)
 
 NAMES = _names()
 _HOMES = {item.public: item.module for item in NAMES}

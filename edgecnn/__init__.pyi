@@ -33,7 +33,7 @@ from edgecnn.commands.serve import serve as serve
 from edgecnn.commands.serve import export_page as export_page
 
 # Images, models, settings, results and errors:
-from edgecnn.benchmarks.judge.budget import Budget as Budget
+from edgecnn.benchmarks.gate.budget import Budget as Budget
 from edgecnn.benchmarks.measure.options import BenchOptions as BenchOptions
 from edgecnn.benchmarks.measure.options import Plan as Plan
 from edgecnn.benchmarks.measure.options import PlanOptions as PlanOptions

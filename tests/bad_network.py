@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.convert.onnx.convert import to_onnx
-from edgecnn.convert.tflite.convert import to_tflite
+from edgecnn.convert.tflite.converter import to_tflite
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.runtimes import opener_for
 

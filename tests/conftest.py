@@ -16,8 +16,8 @@ import pytest
 from edgecnn.__main__ import main
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.data.splits import Split
-from edgecnn.edge.isolation.tried import remember_made
 from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.sandbox.child import remember_made
 from tests.drawings import write_idx_folder
 
 # Files opened by tests are not recorded in the user's cache; matplotlib's cache there takes long to make again.

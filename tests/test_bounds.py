@@ -12,15 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgecnn.benchmarks.judge.budgets import load_budgets
+from edgecnn.benchmarks.gate.budget import load_budgets
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.compatibility.flatbuffer import root
 from edgecnn.edge.data.folder_options import read_labels
 from edgecnn.edge.data.idx import load_idx
 from edgecnn.edge.data.image_file import read_fitted
-from edgecnn.edge.data.npy import read_npy
-from edgecnn.edge.data.npz import load_npz
+from edgecnn.edge.data.npz import load_npz, read_npy
 from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError
 from edgecnn.edge.manifest import Manifest
 

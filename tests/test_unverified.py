@@ -21,10 +21,11 @@ from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.files import sha256
 from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.isolation import child, tried
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.runtimes import base, opener_for
+from edgecnn.edge.sandbox import child
+from edgecnn.edge.sandbox import child as tried
 
 UNIT = Interface(SCHEMES["unit"])
 SHORT = ("--launches", "1", "--min-runs", "1", "--min-seconds", "0")
@@ -162,7 +163,7 @@ def test_every_command_says_in_one_line_that_a_file_does_not_come_back(command: 
 def test_a_quantized_file_that_never_ends_ends_a_diagnosis(
     exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgecnn.edge.isolation.child.SECONDS", 1.0)
+    monkeypatch.setattr("edgecnn.edge.sandbox.child.SECONDS", 1.0)
     shutil.copy(exported / "float32.onnx", "good.onnx")
     model = onnx.load(exported / "int8.onnx")
     model.graph.node.extend(endless(model.graph.output[0].name, "never"))

@@ -7,7 +7,7 @@ from typing import Any, ForwardRef, get_args
 
 import griffe
 
-from edgecnn.edge.options.option import declared
+from edgecnn.edge.option import declared
 
 
 class DocumentedOptions(griffe.Extension):  # type: ignore[misc]  # griffe is installed for the docs alone.

@@ -9,8 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.benchmarks.statistics.intervals import student_quantile
-from edgecnn.benchmarks.statistics.simultaneous import fastest_quantile
+from edgecnn.benchmarks.statistics.intervals import fastest_quantile, student_quantile
 
 Floats = NDArray[np.float64]
 Shape = tuple[int, int, int]
@@ -68,7 +67,7 @@ SCENES: dict[str, Scene] = {
 def wrong(scene: Scene, files: int, launches: int, quantile: float, benchmarks: int = BENCHMARKS) -> tuple[float, float]:
     """Return the shares of benchmarks that call a file slower that is not, and in which any interval misses the truth.
 
-    It is what `edgecnn.benchmarks.results.side_by_side.ratios` does with each file's time over the fastest's.
+    It is what `edgecnn.benchmarks.results.latency_summary.ratios` does with each file's time over the fastest's.
     """
     rng, counts = np.random.default_rng(0), np.zeros(2)
     for part in range(0, benchmarks, _PART):

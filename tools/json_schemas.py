@@ -18,7 +18,7 @@ SCHEMAS = {
     "manifest": ("manifest.json, and edgecnn export --json", ("edge.manifest.Manifest",)),
     "bench": ("edgecnn bench --json", ("benchmarks.results.records.Report",)),
     "bench-device": ("edgecnn bench --device --json", ("benchmarks.results.devices.DeviceResults",)),
-    "bundle": ("edgecnn bundle --json", ("benchmarks.proof.write_bundle.Bundled",)),
+    "bundle": ("edgecnn bundle --json", ("benchmarks.bundle.write_bundle.Bundled",)),
     "compare": ("edgecnn compare --json", ("benchmarks.compare.compare.Comparison",)),
     "data": ("edgecnn data --json", ("edge.data.inspection.Inspection",)),
     "diagnose": ("edgecnn diagnose --json", ("convert.diagnosis.diagnose.Diagnosis",)),
@@ -26,12 +26,12 @@ SCHEMAS = {
     "evaluate": ("edgecnn evaluate --json", ("benchmarks.measure.evaluation.Evaluations",)),
     "predict": ("edgecnn predict --json", ("edge.inference.predictions.Predicted",)),
     "selftest": ("edgecnn selftest --json", ("benchmarks.compare.selftest.SelfTest",)),
-    "summary": ("edgecnn summary --json", ("edge.anatomy.summary.Summaries",)),
-    "sweep": ("edgecnn sweep --json", ("benchmarks.report.sweep.Sweep",)),
+    "summary": ("edgecnn summary --json", ("edge.graph.summary.Summaries",)),
+    "sweep": ("edgecnn sweep --json", ("benchmarks.results.sweep.Sweep",)),
     "train": ("edgecnn train --json, and train.json", ("convert.training.records.TrainResult",)),
     "verify": (
         "edgecnn verify --json, of a file and of a bundle",
-        ("benchmarks.proof.verify.Verification", "benchmarks.proof.golden.GoldenCheck"),
+        ("benchmarks.bundle.verify.Verification", "benchmarks.bundle.golden.GoldenCheck"),
     ),
 }
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgecnn.benchmarks.report.svg import log_axis
+from edgecnn.benchmarks.show.svg import log_axis
 from edgecnn.benchmarks.statistics.binomial import interval
-from edgecnn.edge.rendering.figure import png_figure
+from edgecnn.edge.show.figure import png_figure
 
 _PUBLISHED = Path(__file__).with_suffix(".json")
 _TEST_IMAGES = 10_000

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
-from edgecnn.edge.temporary import temporary_folder
+from edgecnn.edge.files import temporary_folder
 
 COLUMNS = 80
 COMMANDS = (("export", "--quantize", "int8"), ("bench",))

@@ -15,15 +15,14 @@ from edgecnn.benchmarks.measure.launches import Candidate, measure
 from edgecnn.benchmarks.measure.options import Plan
 from edgecnn.benchmarks.measure.schedule import ESTIMATE, Steps
 from edgecnn.benchmarks.results.between import Between, between_benchmarks, launch_logs, ratio_of
+from edgecnn.benchmarks.results.latency_summary import ratios
 from edgecnn.benchmarks.results.records import Launch, Report
-from edgecnn.benchmarks.results.side_by_side import ratios
 from edgecnn.benchmarks.statistics import binomial
-from edgecnn.benchmarks.statistics.intervals import Interval
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
+from edgecnn.edge.export_records import Interval
 from edgecnn.edge.files import read_bytes
 from edgecnn.edge.records import from_json
 from edgecnn.edge.result import Result
-from edgecnn.edge.text import WIDTH
 
 # Share of "no evidence" that intervals of 95 % promise.
 _CLAIM = 0.95
@@ -77,12 +76,6 @@ class SelfTest(Result):
     before: State
     after: State
     noise: tuple[Noise, ...]
-
-    def to_text(self, width: int = WIDTH) -> str:
-        """Return the noise floor and whether the intervals hold."""
-        from edgecnn.benchmarks.compare.text import selftest_text  # noqa: PLC0415 - It imports this module.
-
-        return selftest_text(self, width)
 
     @property
     def holds(self) -> bool:

@@ -10,9 +10,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from edgecnn.benchmarks.doctor.bench_findings import bench_findings
-from edgecnn.benchmarks.doctor.file_findings import file_findings, has_package, program_findings
-from edgecnn.benchmarks.doctor.findings import Finding
+from edgecnn.benchmarks.doctor.findings import (
+    Finding,
+    bench_findings,
+    file_findings,
+    has_package,
+    machine_findings,
+    program_findings,
+)
 from edgecnn.benchmarks.doctor.known_problems import (
     OK,
     PROBLEM,
@@ -20,17 +25,16 @@ from edgecnn.benchmarks.doctor.known_problems import (
     KnownProblem,
     matching,
 )
-from edgecnn.benchmarks.doctor.machine_findings import machine_findings
 from edgecnn.benchmarks.doctor.trials import import_module
 from edgecnn.benchmarks.machine.host import Machine, State, read_machine, read_state, throttle_reasons
 from edgecnn.benchmarks.machine.host_text import Run, cpu_features, run_tool, text
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.folder.model_folder import ModelFolder, opened
-from edgecnn.edge.formats import FORMATS, RUNTIMES, device_formats, format_of
+from edgecnn.edge.formats import RUNTIMES, device_formats, format_of
+from edgecnn.edge.formats.format import FORMATS
 from edgecnn.edge.records import to_value
 from edgecnn.edge.result import Result
 from edgecnn.edge.runtimes.installed import is_installed, runtimes_of
-from edgecnn.edge.text import WIDTH
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,12 +42,6 @@ class Examination(Result):
     """All findings in order."""
 
     findings: tuple[Finding, ...]
-
-    def to_text(self, width: int = WIDTH) -> str:
-        """Return the findings; what is to be typed stays whole."""
-        from edgecnn.benchmarks.doctor.text import doctor_text  # noqa: PLC0415 - It imports this module.
-
-        return doctor_text(self, width)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one dict per finding."""

@@ -1,8 +1,33 @@
-"""The doctor's finding about one thing."""
+"""What doctor finds: about the machine, about a file, and what a benchmark here would suffer from."""
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
-from edgecnn.benchmarks.doctor.known_problems import Status
+from edgecnn.benchmarks.doctor.known_problems import (
+    OK,
+    PROBLEM,
+    WARNING,
+    Facts,
+    KnownProblem,
+    Status,
+    matching,
+    version_key,
+)
+from edgecnn.benchmarks.doctor.trials import run_file, too_old
+from edgecnn.benchmarks.machine.host import Machine, State
+from edgecnn.benchmarks.machine.host_text import cpuinfo, text
+from edgecnn.benchmarks.results.read import kept_report
+from edgecnn.benchmarks.show.remarks import no_faster_remarks
+from edgecnn.edge.compatibility.requirements import Needs, read_needs
+from edgecnn.edge.errors import EdgeCnnError
+from edgecnn.edge.files import sha256
+from edgecnn.edge.folder.model_file import ModelFile
+from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.formats import is_exported
+from edgecnn.edge.formats.format import FORMATS, Runtime
+from edgecnn.edge.runtimes.installed import runtimes_of
+from edgecnn.edge.text import counted
 
 
 @dataclass(frozen=True)
@@ -22,3 +47,182 @@ class Finding:
     text: str
     fix: str | None = None
     source: str | None = None
+
+
+# Names of the instructions in /proc/cpuinfo of ARM and x86.
+_INSTRUCTIONS = {"dot product": ("asimddp", "avx512_vnni", "avx_vnni"), "fp16": ("asimdhp", "avx512_fp16")}
+
+# A process with a runtime and a small model needs 50 to 70 MB.
+_LEAST_MEMORY_BYTES = 100 * 2**20
+
+
+def machine_findings(machine: Machine, state: State, facts: Facts, root: Path) -> list[Finding]:
+    """Return the findings about board, memory, clock, temperature and system."""
+    throttled = [*facts["throttled"], *(f"{word} since boot" for word in facts["since-boot"])]
+    told = "nothing now or since boot" if state.throttled is not None else "not reported"
+    return [
+        Finding("board", OK, machine.board or "not named by a device tree"),
+        Finding("system", OK, f"{machine.system}, {machine.machine}, {facts['bits']}-bit Python"),
+        Finding("cpu", OK, _cpu_text(machine, facts)),
+        _memory_finding(machine, root),
+        Finding("governor", OK, ", ".join(state.governors) or "not reported"),
+        _temperature_finding(state),
+        Finding("throttling", OK, ", ".join(sorted(throttled)) or told),
+        Finding("python", OK, machine.python),
+        Finding("glibc", OK, machine.glibc)
+        if machine.glibc
+        else Finding("glibc", WARNING, "another C library, for which runtimes have no packages", "use a system with glibc"),
+    ]
+
+
+def _cpu_text(machine: Machine, facts: Facts) -> str:
+    features = facts.get("cpu")
+    parts = [f"{machine.cpu or 'name not reported'}, {counted(machine.cores, 'core')}"]
+    for title, names in _INSTRUCTIONS.items():
+        has = next((name for name in names if features and name in features), None)
+        parts.append(f"{title} {f'yes ({has})' if has else 'not reported' if features is None else 'no'}")
+    return "; ".join(parts)
+
+
+def _memory_finding(machine: Machine, root: Path) -> Finding:
+    lines = dict(cpuinfo(text(root / "proc/meminfo") or ""))
+    free = re.match(r"(\d+) kB", lines.get("MemAvailable", ""))
+    free_bytes = int(free[1]) * 1024 if free else None
+    parts = [
+        f"{size / 2**20:,.0f} MiB{word}"
+        for size, word in ((machine.memory_bytes, ""), (free_bytes, " available"))
+        if size is not None
+    ]
+    told = ", ".join(parts) or "not reported"
+    if free_bytes is not None and free_bytes < _LEAST_MEMORY_BYTES:
+        return Finding("memory", WARNING, f"{told}: a runtime and a small model take up to 70", "top -o %MEM")
+    return Finding("memory", OK, told)
+
+
+def _temperature_finding(state: State) -> Finding:
+    now, limit = state.temperature_celsius, state.temperature_limit_celsius
+    if now is None:
+        return Finding("temperature", OK, "not reported")
+    told = f"{now:.0f} °C" + (f", slows down at {limit:.0f}" if limit is not None else "")
+    if limit is not None and now >= limit:
+        return Finding("temperature", WARNING, told, "fit a heat sink or a fan, and let it cool before measuring")
+    return Finding("temperature", OK, told)
+
+
+def file_findings(
+    models: ModelFolder,
+    name: str,
+    signature: str | None,
+    facts: Facts,
+    *,
+    seen: tuple[KnownProblem, ...],
+    runnable: set[str],
+) -> list[Finding]:
+    """Return the findings about one file; it is run only if its runtime has no problem."""
+    try:
+        model = models.model(name)
+    except EdgeCnnError as error:
+        return [_failed(name, str(error))]
+    if not is_exported(model.format):
+        told = "a Keras model runs on the workstation only"
+        return [Finding(name, WARNING, told, f"edgecnn export {model.path}")]
+    findings, known = [], facts
+    if FORMATS[model.format].requirements:
+        try:
+            needs = read_needs(model.data, model.format)
+        except EdgeCnnError as error:
+            return [_failed(name, str(error))]
+        known = {**facts, "file": frozenset({"int8"} if needs.int8 else ())}
+        findings = [_needs_finding(model, needs, facts)]
+    findings += [Finding(name, row.status, row.text, row.fix, row.source) for row in matching(known) if row not in seen]
+    if model.format in runnable:
+        findings.append(_run_finding(model, signature, facts))
+    return findings
+
+
+def _needs_finding(model: ModelFile, needs: Needs, facts: Facts) -> Finding:
+    """Compare a file's requirements with what is installed, as far as version numbers show it."""
+    # A manifest of an earlier edgecnn trusted the converter, which does not know about the quantizer.
+    recorded = (model.artifact and model.artifact.oldest_runtime) or ""
+    wanted = [release for release in (needs.at_least(), needs.written, recorded.partition(">=")[2]) if release]
+    oldest = max(wanted, key=version_key, default=None)
+    told = f"needs {needs.text()}" + (f"; {needs.title} {oldest} or later" if oldest else "")
+    # If a package has its own numbers, only running the file shows whether it is new enough.
+    package = needs.numbered
+    here = facts.get(package)
+    if oldest and isinstance(here, str) and version_key(here) < version_key(oldest):
+        return Finding(model.path.name, PROBLEM, f"{told}, and {package} {here} is installed", _newer(model.format, facts))
+    return Finding(model.path.name, OK, told)
+
+
+def has_package(row: Runtime, facts: Facts) -> bool:
+    """Return whether a runtime has a package for this machine."""
+    if facts["bits"] == "64" or "arm" not in facts["machine"]:
+        return True
+    return 32 in row.bits and (row.python_below is None or version_key(str(facts["python"])) < row.python_below)
+
+
+def _newer(model_format: str, facts: Facts) -> str:
+    """Return what to do about a runtime that is too old for a file."""
+    rows = [row for row in runtimes_of(model_format) if has_package(row, facts)]
+    for row in rows:
+        if not row.ended:
+            return f"pip install -U {row.package.name}"
+    there = rows[0].package.name if rows else "an older runtime"
+    return f"edgecnn export MODEL.keras, on the workstation: it writes what {there} runs"
+
+
+def _run_finding(model: ModelFile, signature: str | None, facts: Facts) -> Finding:
+    name, ended = model.path.name, run_file(model.path, signature)
+    if ended.failure is not None:
+        mend = "export the file again or install another version of its runtime"
+        return Finding(name, PROBLEM, f"its runtime does not run it: {ended.failure}", mend)
+    if ended.error is None:
+        return Finding(name, OK, ended.answer)
+    reason = too_old(ended.error)
+    if reason:
+        return Finding(name, PROBLEM, f"the installed runtime is too old for it: {reason}", _newer(model.format, facts))
+    return _failed(name, ended.error)
+
+
+def program_findings(models: ModelFolder) -> list[Finding]:
+    """Return the findings about the files for other programs: whether they are still what was exported."""
+    findings = []
+    for file in models.manifest.for_programs if models.is_folder and models.manifest else ():
+        path = models.path / file.path
+        try:
+            said = None if sha256(path.read_bytes()) == file.sha256 else "it is not what was exported: run edgecnn export again"
+        except OSError as error:
+            said = f"it can't be read ({error.strerror}): run edgecnn export again"
+        findings.append(_failed(file.path, said) if said else Finding(file.path, OK, "as it was exported"))
+    return findings
+
+
+def _failed(name: str, message: str) -> Finding:
+    """Return a finding from an error's message, which ends with the fix (`edgecnn.edge.errors`)."""
+    told, _, fix = message.rpartition(": ")
+    return Finding(name, PROBLEM, told or message, fix if told else None)
+
+
+def bench_findings(models: ModelFolder, machine: Machine) -> list[Finding]:
+    """Return a warning for each quantized file that gained no speed here, in times of the files as they are now.
+
+    A file is left out if its format has one that was tuned, which is what the warning advises.
+    """
+    report = kept_report(models)
+    if report is None or models.manifest is None or _name(report.machine) != _name(machine):
+        return []
+    now = {artifact.path: artifact.sha256 for artifact in models.manifest.artifacts}
+    if any(now.get(file.artifact.path) != file.artifact.sha256 for file in report.files):
+        return []
+    tuned = {artifact.format for artifact in models.manifest.artifacts if artifact.tuned}
+    fix = "edgecnn export again on the workstation, tuned for this machine"
+    return [
+        Finding(file.artifact.path, WARNING, f"by the last bench it {text}", fix)
+        for file, text in no_faster_remarks(report)
+        if file.artifact.format not in tuned
+    ]
+
+
+def _name(machine: Machine) -> tuple[str | None, ...]:
+    return machine.machine, machine.board, machine.cpu

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from edgecnn.edge.compatibility.requirements import release_key
-from edgecnn.edge.install_command import install_command
+from edgecnn.edge.packages import install_command
 
 Status = Literal["ok", "warning", "problem"]
 OK: Final = "ok"

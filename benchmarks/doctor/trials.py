@@ -15,9 +15,9 @@ from pathlib import Path
 from edgecnn.benchmarks.timing.random_inputs import random_inputs
 from edgecnn.edge.errors import ArtifactError, EdgeCnnError, why
 from edgecnn.edge.folder.model_file import read_model
-from edgecnn.edge.isolation.child import child_environment, lacks_memory, limit_memory, python_command, signal_name
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.onnxruntime import NO_TELEMETRY
+from edgecnn.edge.sandbox.child import child_environment, lacks_memory, limit_memory, python_command, signal_name
 from edgecnn.edge.text import last_line
 
 CHILD_SECONDS = 60.0

@@ -1,15 +1,11 @@
-"""Reads the machine and its state. Other modules judge what the readings mean.
-
-Every reader takes the root of a file tree, so that tests can read captured boards. If a machine does not report a value
-(a container, a virtual machine, a board without that sensor), the result is None, never an error and never a guess.
-"""
+"""Reads the machine, its state and what a container's quota takes away. Other modules judge what the readings mean."""
 
 import os
 import platform
 import subprocess
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from edgecnn.benchmarks.machine.host_text import (
     Run,
@@ -23,6 +19,55 @@ from edgecnn.benchmarks.machine.host_text import (
     usable_cpus,
 )
 from edgecnn.edge.provenance import utc_now
+
+_UNITS = {"throttled_usec": 1e-6, "throttled_time": 1e-9}
+"""Version 2 counts microseconds, version 1 nanoseconds.
+
+Source: https://docs.kernel.org/admin-guide/cgroup-v2.html and https://docs.kernel.org/scheduler/sched-bwc.html
+"""
+
+
+def throttled_seconds(root: Path = Path("/")) -> float | None:
+    """Return the CPU seconds for which quotas have stopped this process's groups since their start.
+
+    A quota counts where it is set, so the group and all groups above it are read. A container usually sees only its own
+    group, at the root of the tree.
+
+    Args:
+        root: Where /proc and /sys are.
+
+    Returns:
+        The seconds; None if no group has a quota.
+    """
+    found = []
+    for folder in _groups(root):
+        for line in (text(folder / "cpu.stat") or "").splitlines():
+            key, _, value = line.partition(" ")
+            if key in _UNITS and value.strip().isdecimal():
+                found.append(int(value) * _UNITS[key])
+    return sum(found) if found else None
+
+
+def _groups(root: Path) -> Iterator[Path]:
+    """Yield the folders of this process's CPU groups, from its own up to the roots."""
+    base = root / "sys/fs/cgroup"
+    for line in (text(root / "proc/self/cgroup") or "").splitlines():
+        _, colon, rest = line.partition(":")
+        controllers, second, path = rest.partition(":")
+        if not colon or not second:
+            continue
+        if not controllers:
+            tops = [base, base / "unified"]
+        elif "cpu" in controllers.split(","):
+            tops = [base / controllers, base / "cpu"]
+        else:
+            continue
+        # Outside its namespace a group's path begins with "..".
+        group = PurePosixPath(*(part for part in PurePosixPath(path).parts if part not in ("/", "..")))
+        top = next((top for top in tops if (top / "cpu.stat").exists()), None)
+        if top:
+            yield from (top / part for part in (group, *group.parents))
+
 
 BUSY_FIELDS = (0, 1, 2, 5, 6)
 """Columns of a CPU's line in /proc/stat: user, nice, system, irq, softirq. Guest time is already in user (proc(5))."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgecnn.benchmarks.machine.host import State, throttle_reasons
-from edgecnn.benchmarks.machine.noise_names import NAMES as NAMES
-from edgecnn.benchmarks.machine.noise_names import NoiseName
+from edgecnn.benchmarks.measure.options import NAMES as NAMES
+from edgecnn.benchmarks.measure.options import NoiseName
 
 # Shares. docs/explanation/measuring.md has the values of a quiet machine.
 _CLOCK_MOVED = 0.05

@@ -3,9 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from edgecnn.benchmarks.measure.candidates import (
+    LabelledImages,
+    Lineup,
+    MeasuredReference,
+    named_by,
+    timed_images,
+    with_threads,
+)
 from edgecnn.benchmarks.measure.evaluation import require_labels
 from edgecnn.benchmarks.measure.launches import Candidate
-from edgecnn.benchmarks.measure.lineup import LabelledImages, Lineup, MeasuredReference, named_by, timed_images, with_threads
 from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.schedule import Steps
 from edgecnn.benchmarks.timing.process import ModelProcess
@@ -16,7 +23,7 @@ from edgecnn.edge.files import sha256
 from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.manifest import Artifact
 from edgecnn.edge.model.interface import Interface, formula
-from edgecnn.edge.runtimes import Opener
+from edgecnn.edge.runtimes.base import Opener
 
 UNKNOWN_PRECISION = "unknown"
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgecnn.benchmarks.judge.accuracy_checks import is_a_guess
+from edgecnn.benchmarks.gate.accuracy_checks import is_a_guess
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.edge.data.pixel_digests import conflict_note, first_seen, learnt_note, pixel_digests
 from edgecnn.edge.data.splits import Split, chunks
@@ -18,9 +17,7 @@ from edgecnn.edge.manifest import DatasetRecord
 from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.model.metrics import correct, cross_entropy
 from edgecnn.edge.records import unrecorded
-from edgecnn.edge.rendering.table import table_text
 from edgecnn.edge.result import Result
-from edgecnn.edge.text import WIDTH, counted, paragraphs
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,16 +56,6 @@ class Evaluation(Result):
     commonest: int
     notes: tuple[str, ...] = unrecorded(())
 
-    def to_text(self, width: int = WIDTH) -> str:
-        """Return it in a line, and a line for each note."""
-        copies = 0 < self.distinct < self.images
-        distinct = f"; {self.distinct:,} distinct ones, of which {self.distinct_correct:,} are right" if copies else ""
-        line = (
-            f"{self.file}: accuracy {self.accuracy:.4f} ({self.correct:,} of {counted(self.images, 'test image')}{distinct}), "
-            f"loss {self.loss:.4f}, {self.runtime}"
-        )
-        return "\n".join(paragraphs([line, *self.doubts(), *self.notes], width, "  "))
-
     def doubts(self) -> list[str]:
         """Return why the accuracy may mean less than it seems to, one sentence each; usually empty."""
         notes = [*learnt_note(len(self.dataset.learnt), self.images), *conflict_note(self.conflicting)]
@@ -84,33 +71,6 @@ class Evaluations(Result):
 
     files: tuple[Evaluation, ...]
     skipped: dict[str, str]
-
-    def to_text(self, width: int = WIDTH) -> str:
-        """Return a row for each of several files, and what else a reader must know."""
-        if len(self.files) == 1 and not self.skipped:
-            return self.files[0].to_text(width)
-        rows: list[tuple[str, ...]] = [
-            (
-                Path(file.file).name,
-                f"{file.accuracy:.4f}",
-                f"{file.correct:,} of {file.images:,}",
-                f"{file.distinct_correct:,} of {file.distinct:,}",
-                f"{file.loss:.4f}",
-                file.runtime,
-            )
-            for file in self.files
-        ]
-        notes = [(file, note) for file in self.files for note in (*file.doubts(), *file.notes)]
-        told = [note for _, note in notes]
-        # What is said of every file is said once.
-        lines = [note if told.count(note) == len(self.files) else f"{Path(file.file).name}: {note}" for file, note in notes]
-        lines += [f"{name} was not run: {reason}" for name, reason in self.skipped.items()]
-        copies = any(file.distinct < file.images for file in self.files)
-        headings = ["file", "accuracy", "right", "right of\ndistinct images", "loss", "runtime"]
-        if not copies:
-            headings, rows = [*headings[:3], *headings[4:]], [(*row[:3], *row[4:]) for row in rows]
-        table = table_text(headings, rows, "<>>><" if not copies else "<>>>><", width, less=("loss", "runtime"))
-        return "\n".join([table, *paragraphs(dict.fromkeys(lines), width, "  ")])
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one dict per file: accuracy 0 to 1, loss in nats."""

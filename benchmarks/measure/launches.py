@@ -9,14 +9,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from edgecnn.benchmarks.machine.cgroup import throttled_seconds
-from edgecnn.benchmarks.machine.host import CpuTimes, State, other_cpus, read_cpu_times, read_state
+from edgecnn.benchmarks.machine.host import CpuTimes, State, other_cpus, read_cpu_times, read_state, throttled_seconds
 from edgecnn.benchmarks.machine.noise import Load, Noise, machine_noise
 from edgecnn.benchmarks.measure.options import Plan, PlanOptions
-from edgecnn.benchmarks.measure.planning import MOST_LAUNCHES, FileCost, round_of
+from edgecnn.benchmarks.measure.planning import MOST_LAUNCHES, FileCost, narrow_enough, round_of
 from edgecnn.benchmarks.measure.schedule import Schedule, Steps
-from edgecnn.benchmarks.measure.until_width import narrow_enough
-from edgecnn.benchmarks.results.launch_noise import launch_noise
+from edgecnn.benchmarks.results.latency_summary import launch_noise
 from edgecnn.benchmarks.results.records import Launch, Round
 from edgecnn.benchmarks.timing.process import ModelProcess
 from edgecnn.benchmarks.timing.requests import Memory, Open, Opened, ReadMemory, TimeEmpty

@@ -3,13 +3,18 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
-from edgecnn.benchmarks.machine.noise_names import NAMES
 from edgecnn.edge.errors import ConfigError, field
-from edgecnn.edge.formats import MOST_THREADS
-from edgecnn.edge.options.option import Group, Option, check, described
-from edgecnn.edge.options.values import seconds, whole_numbers
+from edgecnn.edge.formats.format import MOST_THREADS
+from edgecnn.edge.option import Group, Option, check, described, seconds, whole_numbers
+
+NoiseName = Literal[
+    "governor", "temperature", "throttled", "battery", "load", "neighbours", "preempted", "warm-up", "drift", "rounds"
+]
+NAMES: tuple[NoiseName, ...] = get_args(NoiseName)
+"""The values of `allow`."""
+
 
 PERCENTILES = (50.0, 90.0, 99.0)
 Allow = Annotated[

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.benchmarks.judge.accuracy import Accuracy
-from edgecnn.benchmarks.judge.tally import Tally
+from edgecnn.benchmarks.gate.accuracy import Accuracy
+from edgecnn.benchmarks.gate.tally import Tally
 from edgecnn.benchmarks.machine.host import read_state
 from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.planning import FileCost, round_of

@@ -1,14 +1,45 @@
-"""Chooses launches, rounds and runs by how long files take to open and to run once."""
+"""Chooses launches, rounds and runs by how long files take, or until an interval is as narrow as was asked for."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from edgecnn.benchmarks.measure.duration import duration_text
 from edgecnn.benchmarks.measure.options import Plan, PlanOptions
-from edgecnn.benchmarks.statistics.simultaneous import fastest_quantile
+from edgecnn.benchmarks.results.latency_summary import fastest, ratios, summarize
+from edgecnn.benchmarks.results.records import Launch
+from edgecnn.benchmarks.statistics.intervals import fastest_quantile
 from edgecnn.benchmarks.timing.latency import MOST_INPUTS, ROUND_WARM_UP_RUNS
 from edgecnn.benchmarks.timing.requests import TimeRound
+from edgecnn.edge.export_records import Interval
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration with two digits, for example `0.8 s`, `45 s`, `12 min` or `3.5 h`."""
+    for size, unit in ((3600, "h"), (60, "min"), (1, "s")):
+        if seconds >= 1.5 * size or unit == "s":
+            count = seconds / size
+            return f"{count:.0f} {unit}" if count >= 9.95 else f"{count:.2g} {unit}"
+    raise AssertionError(seconds)
+
+
+def narrow_enough(plan: Plan, files: Sequence[Sequence[Launch]]) -> bool:
+    """Return whether every reported interval is within the plan's width on either side.
+
+    These are intervals of each file's time divided by the fastest's, or of its own time for a single file.
+
+    Args:
+        plan: Plan with or without such a width.
+        files: Launches of each file so far.
+    """
+    if plan.until_width_percent is None:
+        return True
+    intervals = [summarize(files[0], ()).typical_ns] if len(files) == 1 else ratios(files, fastest(files))
+    return all(_share(interval) <= plan.until_width_percent / 100 for interval in intervals if interval)
+
+
+def _share(interval: Interval) -> float:
+    return max(interval.high - interval.estimate, interval.estimate - interval.low) / interval.estimate
+
 
 MOST_LAUNCHES = 100
 UNTIL_WIDTH_LAUNCHES = 20

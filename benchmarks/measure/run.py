@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from edgecnn.benchmarks.judge.accuracy import Accuracy
-from edgecnn.benchmarks.judge.budget import BESIDE_REFERENCE, Budget
-from edgecnn.benchmarks.judge.budgets import Budgets
-from edgecnn.benchmarks.judge.gate import Figures, Policy, Verdict, join, judge
-from edgecnn.benchmarks.judge.stored_reference import differs
+from edgecnn.benchmarks.bundle.verify import tolerance_of
+from edgecnn.benchmarks.gate.accuracy import Accuracy
+from edgecnn.benchmarks.gate.accuracy_checks import differs
+from edgecnn.benchmarks.gate.budget import BESIDE_REFERENCE, Budget, Budgets
+from edgecnn.benchmarks.gate.gate import Figures, Policy, Verdict, join, judge
 from edgecnn.benchmarks.machine.host import read_machine, read_state
+from edgecnn.benchmarks.measure.candidates import LabelledImages, Lineup, MeasuredReference, StoredReference
 from edgecnn.benchmarks.measure.launches import Candidate, Measured, measure
-from edgecnn.benchmarks.measure.lineup import LabelledImages, Lineup, MeasuredReference, StoredReference
 from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.other_measurements import (
     Extra,
@@ -22,17 +22,20 @@ from edgecnn.benchmarks.measure.other_measurements import (
     measure_slowest_op,
 )
 from edgecnn.benchmarks.measure.schedule import Steps
-from edgecnn.benchmarks.proof.verify import tolerance_of
-from edgecnn.benchmarks.results.latency_summary import launch_percentile, summarize
-from edgecnn.benchmarks.results.no_faster import TimedFile, no_faster_than_float
+from edgecnn.benchmarks.results.latency_summary import (
+    TimedFile,
+    beside_fastest,
+    launch_percentile,
+    no_faster_than_float,
+    summarize,
+)
 from edgecnn.benchmarks.results.records import SCHEMA, FileResult, Launch, Report
-from edgecnn.benchmarks.results.side_by_side import beside_fastest
 from edgecnn.benchmarks.timing.latency import RANDOM_REGION, TIMED_REGION
 from edgecnn.benchmarks.timing.process import ModelProcess
 from edgecnn.benchmarks.timing.profile import OpTime
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.export_records import Parity
-from edgecnn.edge.folder.file_names import REFERENCE_NAME
+from edgecnn.edge.manifest import REFERENCE_NAME
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def benchmark(  # Longer than 50 lines: the record that it fills in has so many 
     """Measure and judge files.
 
     Args:
-        lineup: Which files, and what they are compared with, from `edgecnn.benchmarks.measure.lineup`.
+        lineup: Which files, and what they are compared with, from `edgecnn.benchmarks.measure.candidates`.
         options: What to measure, and how.
         budgets: Limits of the files.
         policy: How noise is handled.

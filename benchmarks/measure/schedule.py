@@ -3,9 +3,8 @@
 import time
 from collections.abc import Callable, Sequence
 
-from edgecnn.benchmarks.measure.duration import duration_text
 from edgecnn.benchmarks.measure.options import Plan, PlanOptions
-from edgecnn.benchmarks.measure.planning import FileCost, choose_plan, round_seconds, total_seconds
+from edgecnn.benchmarks.measure.planning import FileCost, choose_plan, duration_text, round_seconds, total_seconds
 from edgecnn.edge.progress import Progress
 from edgecnn.edge.text import counted
 

@@ -14,14 +14,12 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.benchmarks.judge.accuracy import KERAS_REFERENCE, Accuracy
-from edgecnn.benchmarks.judge.budget import Budget
-from edgecnn.benchmarks.judge.budgets import Budgets, load_budgets
-from edgecnn.benchmarks.judge.gate import Figures, Policy, join, judge
-from edgecnn.benchmarks.judge.tally import Tally
+from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE, Accuracy
+from edgecnn.benchmarks.gate.budget import Budget, Budgets, load_budgets
+from edgecnn.benchmarks.gate.gate import Figures, Policy, join, judge
+from edgecnn.benchmarks.gate.tally import Tally
 from edgecnn.benchmarks.machine.noise import Noise, machine_noise
-from edgecnn.benchmarks.results.latency_summary import launch_percentile, summarize
-from edgecnn.benchmarks.results.launch_noise import launch_noise
+from edgecnn.benchmarks.results.latency_summary import launch_noise, launch_percentile, summarize
 from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.benchmarks.timing.latency import TIMED_REGION
 from edgecnn.edge.data.pixel_digests import evidence, first_seen, held_out
@@ -31,7 +29,7 @@ from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.formats import RUNTIMES
 from edgecnn.edge.inference.reference_probabilities import load_reference
 from edgecnn.edge.manifest import Artifact, Manifest
-from edgecnn.edge.options.option import Option, declared, option_of
+from edgecnn.edge.option import Option, declared, option_of
 from edgecnn.edge.runtimes.installed import runtime_formats, runtimes_of
 
 # Limits as `edgecnn bench` takes them, by the fields of `Budget`.

@@ -14,8 +14,8 @@ from edgecnn.benchmarks.results.devices import SCHEMA, DeviceResult, DeviceResul
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, GateFailed, InvalidMeasurement
+from edgecnn.edge.files import temporary_folder
 from edgecnn.edge.runtimes.installed import extras
-from edgecnn.edge.temporary import temporary_folder
 from edgecnn.edge.text import printable
 
 # Exit codes with which `edgecnn bench` prints a result anyway.

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from edgecnn.benchmarks.results.latency_summary import round_medians
 from edgecnn.benchmarks.results.records import Launch
-from edgecnn.benchmarks.statistics.intervals import Interval, sum_interval
+from edgecnn.benchmarks.statistics.intervals import sum_interval
+from edgecnn.edge.export_records import Interval
 
 ASSUMED = 0.7
 """Standard deviation between benchmarks divided by that between launches, if neither several benchmarks nor a floor give it.

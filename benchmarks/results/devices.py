@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from edgecnn.benchmarks.judge.gate import INVALID, PASS, STATUSES
+from edgecnn.benchmarks.gate.gate import INVALID, PASS, STATUSES
 from edgecnn.benchmarks.results.records import Report
+from edgecnn.edge.renderers import rendered
 from edgecnn.edge.result import Result
 from edgecnn.edge.text import WIDTH
 
@@ -41,9 +42,8 @@ class DeviceResults(Result):
 
     def to_text(self, width: int = WIDTH, verbose: bool = False) -> str:
         """Return tables with a column for each device, then a paragraph for each; `verbose` adds what was timed."""
-        from edgecnn.benchmarks.remote.text import devices_text  # noqa: PLC0415 - It imports this module.
-
-        return devices_text(self, width, verbose)
+        text: str = rendered(self, "to_text", width, verbose)
+        return text
 
     @property
     def is_invalid(self) -> bool:

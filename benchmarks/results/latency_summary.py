@@ -1,14 +1,19 @@
-"""Summarises the timed runs of a file's launches."""
+"""What the timed runs of launches say: percentiles, noise, which file is slower and how sure that is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.benchmarks.results.records import Latency, Launch
-from edgecnn.benchmarks.statistics.intervals import Interval, mean_interval
+from edgecnn.benchmarks.machine.noise import CpuUse, Noise, cpu_noise, time_noise
+from edgecnn.benchmarks.results.records import FileResult, Latency, Launch, Round
+from edgecnn.benchmarks.statistics.intervals import fastest_quantile, mean_interval
 from edgecnn.benchmarks.statistics.percentiles import Percentile, percentile_of_launches, weighted
+from edgecnn.edge.export_records import FASTER, Interval
+from edgecnn.edge.manifest import Artifact
 
 
 def round_medians(launches: Sequence[Launch]) -> NDArray[np.float64]:
@@ -17,7 +22,7 @@ def round_medians(launches: Sequence[Launch]) -> NDArray[np.float64]:
 
 
 def summarize(launches: Sequence[Launch], percents: Sequence[float], images_per_run: int = 1) -> Latency:
-    """Summarise a file's launches; `edgecnn.benchmarks.results.side_by_side` adds what compares it with other files.
+    """Summarise a file's launches; `edgecnn.benchmarks.results.latency_summary` adds what compares it with other files.
 
     Args:
         launches: At least one, each with at least one round.
@@ -72,3 +77,110 @@ def exp_interval(interval: Interval) -> Interval:
 
 def _rounds(launches: Sequence[Launch]) -> list[list[NDArray[np.int64]]]:
     return [[item.measured.unpack() for item in launch.rounds] for launch in launches]
+
+
+def fastest(files: Sequence[Sequence[Launch]]) -> int:
+    """Return the index of the file with the smallest typical time."""
+    return min(range(len(files)), key=lambda index: typical_ns(files[index]))
+
+
+def ratios(files: Sequence[Sequence[Launch]], base: int) -> tuple[Interval | None, ...]:
+    """Return each file's time divided by the base's, paired round by round, with intervals that hold for all files at once.
+
+    In 95 % of benchmarks every one of these intervals holds the true ratio, also if the base was chosen afterwards because it
+    is the fastest (`fastest_quantile`). A base or pair that was named beforehand, such as int8 and its own float32 file, gets
+    the same intervals, so that one benchmark never gives two for the same pair; they are wider than one such pair alone
+    needs, and right for a list of them. For a single pair of which nothing was chosen, pass these two files alone: the
+    interval is Student's.
+
+    Args:
+        files: Launches of every file of the benchmark, measured in turns.
+        base: Index of the file that the others are divided by.
+
+    Returns:
+        None for the base, and for every file after a single launch: nothing is shown then.
+    """
+    logs = [np.log(round_medians(launches)) for launches in files]
+    return tuple(found and exp_interval(found) for found in _compared(logs, base))
+
+
+def beside_fastest(files: Sequence[FileResult]) -> tuple[str, tuple[FileResult, ...]]:
+    """Return the fastest file's name, and all files with their `ratio` and `difference_ns` to it, from their launches."""
+    launches = [file.launches for file in files]
+    base = fastest(launches)
+    differences = _compared([round_medians(of_one) for of_one in launches], base)
+    found = zip(files, ratios(launches, base), differences, strict=True)
+    return files[base].name, tuple(
+        replace(file, latency=replace(file.latency, ratio=ratio, difference_ns=difference)) for file, ratio, difference in found
+    )
+
+
+def _compared(values: Sequence[NDArray[np.float64]], base: int) -> list[Interval | None]:
+    """Return the mean difference of each file's values, float64 (launches, rounds), from the base's."""
+    launches = len(values[base])
+    if launches < 2:
+        return [None] * len(values)
+    quantile = fastest_quantile(len(values), launches)
+    return [
+        None if place == base else mean_interval((own - values[base]).mean(axis=1), quantile=quantile)
+        for place, own in enumerate(values)
+    ]
+
+
+class TimedFile(NamedTuple):
+    """A file that was timed.
+
+    Attributes:
+        artifact: Its entry of the manifest.
+        runtime: Package and version that ran it.
+        threads: Number of threads.
+        launches: Its times, measured side by side with those of the other files.
+    """
+
+    artifact: Artifact
+    runtime: str
+    threads: int
+    launches: Sequence[Launch]
+
+
+def no_faster_than_float(files: Sequence[TimedFile]) -> Iterator[tuple[int, int, Interval]]:
+    """Yield each quantized file that is not shown to be 5 % faster than the float32 file of its format and runtime.
+
+    These pairs are known beforehand, but there are several, and a reader finds some of them in the table of ratios too: their
+    intervals are the same, which hold for all files at once.
+
+    Args:
+        files: The files of one benchmark.
+
+    Yields:
+        The file's place, the float32 file's place, and the ratio of their times.
+    """
+    launches = [file.launches for file in files]
+    floats = {_kind(file): place for place, file in enumerate(files) if file.artifact.precision == "float32"}
+    over = {place: ratios(launches, place) for place in floats.values()}
+    for place, file in enumerate(files):
+        other = floats.get(_kind(file), place)
+        ratio = None if other == place else over[other][place]
+        if ratio and ratio.high > FASTER:
+            yield place, other, ratio
+
+
+def _kind(file: TimedFile) -> tuple[str, str, int]:
+    return file.artifact.format, file.runtime, file.threads
+
+
+def launch_noise(name: str, launches: Sequence[Launch]) -> tuple[Noise, ...]:
+    """Return the noise of `time_noise` and `cpu_noise`.
+
+    Args:
+        name: Name of the file.
+        launches: Its launches, at least one.
+    """
+    medians = round_medians(launches).ravel().tolist()
+    uses = [_use(item) for launch in launches for item in launch.rounds]
+    return cpu_noise(name, uses) + time_noise(name, medians, [launch.settled for launch in launches])
+
+
+def _use(item: Round) -> CpuUse:
+    times = item.measured.unpack()
+    return CpuUse(float(np.median(times)), int(times.sum()), item.cpu_ns, len(times), item.waits, item.stops)

@@ -6,17 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgecnn.benchmarks.judge.accuracy import Accuracy
+from edgecnn.benchmarks.gate.accuracy import Accuracy
 from edgecnn.benchmarks.results.devices import SCHEMA as DEVICES_SCHEMA
 from edgecnn.benchmarks.results.devices import DeviceResult, DeviceResults
+from edgecnn.benchmarks.results.latency_summary import beside_fastest
 from edgecnn.benchmarks.results.records import SCHEMA, FileResult, Report
-from edgecnn.benchmarks.results.side_by_side import beside_fastest
 from edgecnn.benchmarks.timing.times import Times
-from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError
+from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, load_json, parsing
 from edgecnn.edge.files import read_bytes
-from edgecnn.edge.folder.file_names import BENCH_NAME
 from edgecnn.edge.folder.model_folder import ModelFolder
-from edgecnn.edge.parsing import load_json, parsing
+from edgecnn.edge.manifest import BENCH_NAME
 from edgecnn.edge.records import from_value
 from edgecnn.edge.transaction import finish
 

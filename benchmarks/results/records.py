@@ -5,19 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgecnn.benchmarks.judge.accuracy import KERAS_REFERENCE, Accuracy
-from edgecnn.benchmarks.judge.budget import Budget
-from edgecnn.benchmarks.judge.gate import Verdict
+from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE, Accuracy
+from edgecnn.benchmarks.gate.budget import Budget
+from edgecnn.benchmarks.gate.gate import Verdict
 from edgecnn.benchmarks.machine.host import Machine, State
 from edgecnn.benchmarks.machine.noise import Load, Noise
 from edgecnn.benchmarks.measure.options import Plan
-from edgecnn.benchmarks.statistics.intervals import Interval
 from edgecnn.benchmarks.statistics.percentiles import Percentile
 from edgecnn.benchmarks.timing.profile import OpTime, Profile
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
-from edgecnn.edge.files import write_bytes
+from edgecnn.edge.export_records import Interval
 from edgecnn.edge.manifest import Artifact, DatasetRecord
+from edgecnn.edge.renderers import rendered
 from edgecnn.edge.result import Result
 from edgecnn.edge.text import WIDTH
 
@@ -119,7 +119,7 @@ class Throughput:
 
 @dataclass(frozen=True)
 class Paced:
-    """A fixed request rate. `edgecnn.benchmarks.timing.paced.PacedTimes` defines the fields."""
+    """A fixed request rate. `edgecnn.benchmarks.timing.latency.PacedTimes` defines the fields."""
 
     rate: float
     frames: int
@@ -247,27 +247,23 @@ class Report(Result):
 
     def to_text(self, width: int = WIDTH, verbose: bool = False) -> str:
         """Return the verdict, the file to ship and the tables; `verbose` adds how it was measured."""
-        from edgecnn.benchmarks.report.text import to_text  # noqa: PLC0415 - It imports this module, as those below.
-
-        return to_text(self, width, verbose)
+        text: str = rendered(self, "to_text", width, verbose)
+        return text
 
     def to_markdown(self) -> str:
         """Return the same as Markdown, with how it was measured."""
-        from edgecnn.benchmarks.report.text import to_markdown  # noqa: PLC0415
-
-        return to_markdown(self)
+        text: str = rendered(self, "to_markdown")
+        return text
 
     def to_csv(self) -> str:
         """Return CSV with a row for each file, in plain numbers: times in nanoseconds, shares 0 to 1."""
-        from edgecnn.benchmarks.report.text import to_csv  # noqa: PLC0415
-
-        return to_csv(self)
+        text: str = rendered(self, "to_csv")
+        return text
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one dict per file, with the columns of the CSV."""
-        from edgecnn.benchmarks.report.text import file_row  # noqa: PLC0415
-
-        return [file_row(self, file) for file in self.files]
+        rows: list[dict[str, Any]] = rendered(self, "rows")
+        return rows
 
     def to_html(
         self,
@@ -288,13 +284,7 @@ class Report(Result):
             ConfigError: If `data` are other images, or the file can't be written.
             MissingDependency: If Jinja, matplotlib or Pillow is not installed.
         """
-        from edgecnn.benchmarks.report.html import to_html  # noqa: PLC0415
-        from edgecnn.edge.inference.model_test_images import images_at_hand  # noqa: PLC0415 - Reading a result needs no images.
-
-        shown = images_at_hand(self.dataset, data, self.class_names, on_text, images) if self.dataset else None
-        page = to_html(self, shown)
-        if path:
-            write_bytes(Path(path), page.encode())
+        page: str = rendered(self, "to_html", path, data, images, on_text)
         return page
 
     def __repr__(self) -> str:

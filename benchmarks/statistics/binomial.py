@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgecnn.benchmarks.statistics.intervals import Interval
+from edgecnn.edge.export_records import Interval
 
 
 def cdf(k: int, n: int, p: float) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.benchmarks.statistics import binomial
-from edgecnn.benchmarks.statistics.intervals import Interval
+from edgecnn.edge.export_records import Interval
 
 _POINTS = 2001  # Points of each integral: for whole counts the ends are accurate to 2e-5 of the interval's width.
 _ROUGH_POINTS = 401  # For planning: the ends are accurate to 1e-3 of the interval's width.

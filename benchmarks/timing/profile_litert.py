@@ -13,7 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgecnn.edge.errors import InvalidMeasurement, MissingDependency, field
-from edgecnn.edge.quiet import quiet
+from edgecnn.edge.native_output import quiet
 from edgecnn.edge.runtimes.litert import open_model
 from edgecnn.edge.runtimes.tflite_interpreter import InterpretedModel
 

@@ -7,10 +7,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edgecnn.edge.errors import InvalidMeasurement, field
-from edgecnn.edge.parsing import parsing
+from edgecnn.edge.errors import InvalidMeasurement, field, parsing
+from edgecnn.edge.files import temporary_folder
 from edgecnn.edge.runtimes.onnxruntime import inference_session, open_model, session_options
-from edgecnn.edge.temporary import temporary_folder
 
 CAVEAT = "ONNX Runtime's profiler adds one or two microseconds to each op"
 

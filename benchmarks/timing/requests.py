@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from edgecnn.benchmarks.timing.latency import MOST_INPUTS, ROUND_WARM_UP_RUNS, RoundTimes, WarmUp
-from edgecnn.benchmarks.timing.paced import PacedTimes
+from edgecnn.benchmarks.timing.latency import MOST_INPUTS, ROUND_WARM_UP_RUNS, PacedTimes, RoundTimes, WarmUp
 from edgecnn.benchmarks.timing.profile import Profile
-from edgecnn.edge.isolation.child import SECONDS
 from edgecnn.edge.manifest import TensorSpec
 from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.model.preprocess import Floats, Images
-from edgecnn.edge.runtimes import Opener
+from edgecnn.edge.runtimes.base import Opener
+from edgecnn.edge.sandbox.child import SECONDS
 
 OPENING_SECONDS = 10 * SECONDS
 """Time limit for opening an unverified file and warming up, after one run has returned within `SECONDS`."""

@@ -9,8 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.errors import ArtifactError
-from edgecnn.edge.parsing import parsing
+from edgecnn.edge.errors import ArtifactError, parsing
 
 # More than an hour of a fast model; half a gigabyte unpacked.
 _MOST = 2**26

@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.benchmarks.machine.host import read_clock
-from edgecnn.benchmarks.timing.latency import Stopwatch, WarmUp
-from edgecnn.benchmarks.timing.paced import run_paced
+from edgecnn.benchmarks.timing.latency import Stopwatch, WarmUp, run_paced
 from edgecnn.benchmarks.timing.profile import profile
 from edgecnn.benchmarks.timing.random_inputs import random_inputs
 from edgecnn.benchmarks.timing.requests import (
@@ -41,8 +40,8 @@ from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, Invali
 from edgecnn.edge.files import sha256
 from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.isolation.child import limit_memory, limit_time
 from edgecnn.edge.model.preprocess import Images
+from edgecnn.edge.sandbox.child import limit_memory, limit_time
 
 
 class Worker:

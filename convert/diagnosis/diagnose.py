@@ -1,19 +1,67 @@
 """Finds where a quantized file loses accuracy compared with its float file: layer by layer, on the same images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edgecnn.convert.diagnosis.pair import Operator, Pair, Representable, Values
-from edgecnn.edge.anatomy.network import layer_label
 from edgecnn.edge.errors import ArtifactError, EdgeCnnError, why
-from edgecnn.edge.formats import FORMATS
+from edgecnn.edge.formats.format import FORMATS
+from edgecnn.edge.graph.network import layer_label
 from edgecnn.edge.records import to_value, unrecorded
 from edgecnn.edge.result import Result
-from edgecnn.edge.text import WIDTH
+
+Values = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator of the float file.
+
+    Attributes:
+        name: Name of its output tensor.
+        kind: Name in the format: CONV_2D, Conv, ...
+        inputs: Tensors that it reads, without constants.
+        passing: Whether it only passes its input's numbers on, some of them or clipped: a max pooling, a reshape.
+        regroups: Whether its channels are not its input's, as in a reshape. Its loss can't be compared with theirs.
+    """
+
+    name: str
+    kind: str
+    inputs: tuple[str, ...]
+    passing: bool
+    regroups: bool
+
+
+@dataclass(frozen=True)
+class Representable:
+    """The values that an integer tensor can represent: from `low` to `high`, `step` apart."""
+
+    low: float
+    high: float
+    step: float
+
+
+class Pair(Protocol):
+    """A float file and a quantized one of the same network, opened.
+
+    Attributes:
+        operators: Operators of the float file, in the order of execution.
+        quantized: For each float tensor, the integers that stand for it in the quantized file.
+    """
+
+    operators: Sequence[Operator]
+    quantized: dict[str, Representable]
+
+    def run(self, image: Values) -> Iterator[tuple[str, Values, Values]]:
+        """Run one model input, without its batch dimension, through both files.
+
+        Yields each tensor that both have: its name, and both values as real numbers with channels last.
+        """
+
 
 # Beyond this, the difference is the rounding of float sums.
 _MOST_DB = 100.0
@@ -74,12 +122,6 @@ class Diagnosis(Result):
     unmatched: int
     quantized: str = unrecorded("")
     float32: str = unrecorded("")
-
-    def to_text(self, width: int = WIDTH) -> str:
-        """Return a table of the worst layers."""
-        from edgecnn.convert.diagnosis.text import diagnosis_table  # noqa: PLC0415 - It imports this module.
-
-        return diagnosis_table(self, self.quantized, self.float32, width)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one dict per layer, the worst first."""

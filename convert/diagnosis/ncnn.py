@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from edgecnn.convert.diagnosis.pair import Operator, Representable, Values
-from edgecnn.convert.ncnn.quantize import LARGEST, given_steps, ncnn_scales
+from edgecnn.convert.diagnosis.diagnose import Operator, Representable, Values
+from edgecnn.convert.ncnn.converter import LARGEST, given_steps, ncnn_scales
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.runtimes.base import imported
-from edgecnn.edge.runtimes.ncnn import input_spec, load
-from edgecnn.edge.runtimes.ncnn_file import NcnnFile, unpack
+from edgecnn.edge.runtimes.ncnn import NcnnFile, input_spec, load, unpack
 
 _PASSING = {"Clip", "Concat", "Crop", "Dropout", "Flatten", "Padding", "Permute", "ReLU", "Reshape", "Slice", "Squeeze"}
 _REGROUPING = {"Flatten", "Permute", "Reshape", "Squeeze"}
@@ -19,7 +18,7 @@ _NO_OPERATORS = ("Input", "Split")
 
 
 def open_pair(float32: bytes, quantized: bytes) -> "NcnnPair":
-    """Open both files. See `edgecnn.convert.diagnosis.pair`."""
+    """Open both files. See `edgecnn.convert.diagnosis.diagnose`."""
     return NcnnPair(unpack(float32), unpack(quantized))
 
 
@@ -63,7 +62,7 @@ class NcnnPair:
         self._nets = [load(self._ncnn, file, 1) for file in (float32, quantized)]
 
     def run(self, image: Values) -> Iterator[tuple[str, Values, Values]]:
-        """See `edgecnn.convert.diagnosis.pair.Pair`."""
+        """See `edgecnn.convert.diagnosis.diagnose.Pair`."""
         # An export compares on Keras's inputs, whose channels are last.
         ours = image if image.shape == self._shape else image.transpose(2, 0, 1)
         if ours.shape != self._shape:

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from edgecnn.convert.diagnosis.pair import Operator, Representable, Values
+from edgecnn.convert.diagnosis.diagnose import Operator, Representable, Values
 from edgecnn.convert.onnx.quantize import float_name, prepare_onnx
 from edgecnn.edge.runtimes import onnxruntime as ort
-from edgecnn.edge.runtimes.onnx_file import require_whole
+from edgecnn.edge.runtimes.onnxruntime import require_whole
 
 _PASSING = {
     "Clip", "Concat", "Flatten", "Gather", "Identity", "MaxPool", "Pad", "Relu", "Reshape", "Slice", "Split", "Squeeze",
@@ -19,7 +19,7 @@ _REGROUPING = {"Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
 
 
 def open_pair(float32: bytes, quantized: bytes) -> "OnnxPair":
-    """Open both files. See `edgecnn.convert.diagnosis.pair`."""
+    """Open both files. See `edgecnn.convert.diagnosis.diagnose`."""
     return OnnxPair(float32, quantized)
 
 
@@ -71,7 +71,7 @@ class OnnxPair:
         self._quantized = _session(other, list(others.values()))
 
     def run(self, image: Values) -> Iterator[tuple[str, Values, Values]]:
-        """See `edgecnn.convert.diagnosis.pair.Pair`."""
+        """See `edgecnn.convert.diagnosis.diagnose.Pair`."""
         references, values = (
             session.run(outputs, {session.get_inputs()[0].name: image[np.newaxis]})
             for session, outputs in (self._float, self._quantized)

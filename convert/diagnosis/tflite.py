@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from edgecnn.convert.diagnosis.pair import Operator, Representable, Values
+from edgecnn.convert.diagnosis.diagnose import Operator, Representable, Values
 from edgecnn.convert.tflite.quantize import activations, converted_ends, open_tflite
 
 _PASSING = {
@@ -17,12 +17,12 @@ _REGROUPING = {"EXPAND_DIMS", "RESHAPE", "SPACE_TO_DEPTH", "SQUEEZE", "TRANSPOSE
 
 
 def open_pair(float32: bytes, quantized: bytes) -> "TflitePair":
-    """Open both files. See `edgecnn.convert.diagnosis.pair`."""
+    """Open both files. See `edgecnn.convert.diagnosis.diagnose`."""
     return TflitePair(float32, quantized)
 
 
 class TflitePair:
-    """See `edgecnn.convert.diagnosis.pair.Pair`. Both files take one image at a time.
+    """See `edgecnn.convert.diagnosis.diagnose.Pair`. Both files take one image at a time.
 
     Args:
         float32: The float file.
@@ -64,7 +64,7 @@ class TflitePair:
                 self.quantized[name] = Representable(low, high, float(scale))
 
     def run(self, image: Values) -> Iterator[tuple[str, Values, Values]]:
-        """See `edgecnn.convert.diagnosis.pair.Pair`."""
+        """See `edgecnn.convert.diagnosis.diagnose.Pair`."""
         for interpreter in (self._float, self._quantized):
             entry = interpreter.get_input_details()[0]
             interpreter.reset_all_variables()

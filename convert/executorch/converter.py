@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from edgecnn.convert.executorch.lower import Source, calibrated, lowered, operators, quantized
 from edgecnn.convert.export.converters import Conversion, Converter, Ranges
-from edgecnn.convert.onnx.channels_first import channels_first
+from edgecnn.convert.onnx.convert import channels_first
 from edgecnn.edge.errors import ArtifactError, ConversionError
 from edgecnn.edge.files import sha256
-from edgecnn.edge.isolation.child import run_in_child
 from edgecnn.edge.runtimes.executorch import require_installed
+from edgecnn.edge.sandbox.child import run_in_child
 
 # PyTorch takes seconds to import, and half a minute to lower a small network on a busy machine.
 _SECONDS = 900.0

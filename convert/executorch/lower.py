@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgecnn.convert.onnx.pnnx import run_pnnx
 from edgecnn.edge.errors import ConversionError, EdgeCnnError, field, why
-from edgecnn.edge.temporary import libraries_folder
+from edgecnn.edge.files import libraries_folder
 
 Ranges = dict[str, tuple[float, float]]
 

@@ -1,29 +1,24 @@
-"""Chooses the training images that set the activation ranges of quantized files."""
+"""Chooses the images that set the activation ranges of quantized files, and checks how well they represent the others."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecnn.convert.export.converters import Converter, Ranges
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.pixel_digests import pixel_digests
-from edgecnn.edge.data.splits import Split, chunks
+from edgecnn.edge.data.splits import CHUNK, Split, chunks
 from edgecnn.edge.errors import ConfigError, ConversionError, field
+from edgecnn.edge.export_records import Calibration, ScaleChange
 from edgecnn.edge.files import sha256
-from edgecnn.edge.formats import FORMATS, CalibrationName
+from edgecnn.edge.formats.format import FORMATS, CalibrationName
+from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.preprocess import Images
-
-COUNT = 500
-SEED = 0
-
-# minmax is the default of both: its scales don't depend on which half of the images is used, and on networks
-# other than the mission's CNN the entropy method cost up to 12 dB.
-DEFAULT_METHOD: CalibrationName = "minmax"
-
-# With fewer images than this, a range depends on few of them.
-_ENOUGH = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +45,184 @@ class Draw:
     def sha256(self) -> str:
         """SHA-256 of the pixels, in that order."""
         return sha256(self.images.tobytes())
+
+
+class Calibrator:
+    """Draws the calibration images when a quantized file first needs them, and keeps the results.
+
+    Args:
+        dataset: Dataset whose training split they come from, and whose test images they must not repeat.
+        keras: Keras classifier, which turns images into model inputs.
+        methods: Calibration method of each format.
+    """
+
+    def __init__(self, dataset: Dataset, keras: Classifier, methods: Mapping[str, CalibrationName]) -> None:
+        self._dataset, self._keras, self._methods = dataset, keras, methods
+        self._ranges: dict[str, Ranges] = {}
+        self._halves: dict[str, ScaleChange] = {}
+
+    @cached_property
+    def _draw(self) -> Draw:
+        return draw_calibration(self._dataset)
+
+    @cached_property
+    def inputs(self) -> NDArray[Any]:
+        """Model inputs of the images, (n, ...) without a batch axis."""
+        return self._keras.inputs(self._draw.images)
+
+    def ranges(self, model_format: str, converter: Converter) -> Ranges:
+        """Return the range of each activation for a format."""
+        if model_format not in self._ranges:
+            self._ranges[model_format] = converter.calibrate(self.inputs)
+        return self._ranges[model_format]
+
+    def compare_halves(self, name: str, precision: str, converter: Converter) -> None:
+        """Record a file's activation whose scale depends most on the choice of calibration images."""
+
+        def scales(ranges: Ranges) -> dict[str, float]:
+            return converter.scales(converter.quantize(precision, ranges))
+
+        change = compare_halves(converter.calibrate, scales, self.inputs)
+        if change:
+            self._halves[name] = change
+
+    def record(self, earlier: Calibration | None) -> Calibration | None:
+        """Return the manifest's record; results of an earlier export with the same images stay."""
+        if not self._ranges:
+            return earlier
+        methods = {name: self._methods[name] for name in self._ranges}
+        halves = self._halves
+        if earlier and earlier.images_sha256 == self._draw.sha256:
+            methods, halves = {**earlier.method, **methods}, {**earlier.halves, **halves}
+        inputs = check_inputs(self._draw, self._dataset.train, self._keras.inputs)
+        return calibration_record(self._draw, inputs, methods, halves)
+
+
+# Number of training images examined for their range: reading all would decode the whole split.
+LOOKED_AT = 2000
+
+_COVERED = 0.9
+_CHANGED = 1.2
+
+Inputs = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class InputRange:
+    """The range of the numbers that enter the model.
+
+    Attributes:
+        calibration: Smallest and largest model input of the calibration images.
+        train: Smallest and largest model input of those and of a sample of the training images.
+        warnings: What a reader should know, one sentence each.
+    """
+
+    calibration: tuple[float, float]
+    train: tuple[float, float]
+    warnings: tuple[str, ...]
+
+
+def check_inputs(draw: Draw, train: Split, to_inputs: Callable[[Images], Inputs]) -> InputRange:
+    """Compare the range of the calibration images with that of the training images.
+
+    Args:
+        draw: The calibration images.
+        train: The split from which they come.
+        to_inputs: Function that turns images uint8 (n, h, w, c) into model inputs (n, ...).
+
+    Raises:
+        ConversionError: If an input is NaN or infinite.
+    """
+    calibration = _range(to_inputs(draw.images), "calibration")
+    count = len(train.labels)
+    sample = np.sort(np.random.default_rng(draw.seed).permutation(count)[:LOOKED_AT])
+    parts = [sample[start : start + CHUNK] for start in range(0, len(sample), CHUNK)]
+    found = [calibration, *(_range(to_inputs(train.images(part)), "training") for part in parts)]
+    low, high = min(low for low, _ in found), max(high for _, high in found)
+    warnings = []
+    if calibration[1] - calibration[0] < _COVERED * (high - low):
+        warnings.append(
+            f"calibration inputs range from {calibration[0]:.4g} to {calibration[1]:.4g}, training inputs from "
+            f"{low:.4g} to {high:.4g}: "
+            "values outside the calibration range are clipped"
+        )
+    return InputRange(calibration, (low, high), tuple(warnings))
+
+
+def _range(inputs: Inputs, name: str) -> tuple[float, float]:
+    if not np.isfinite(inputs).all():
+        raise ConversionError(f"a {name} image becomes a model input that is NaN or infinite: check the preprocessing")
+    return float(inputs.min()), float(inputs.max())
+
+
+def compare_halves(
+    calibrate: Callable[[Inputs], Mapping[str, tuple[float, float]]],
+    scales: Callable[[Mapping[str, tuple[float, float]]], Mapping[str, float]],
+    inputs: Inputs,
+) -> ScaleChange | None:
+    """Calibrate on each half of the inputs, and find the activation whose scale differs most.
+
+    Args:
+        calibrate: Function that returns activation ranges of inputs, as `calibrate_tflite` and `calibrate_onnx` do.
+        scales: Function that returns the activation scales of a file quantized with such ranges.
+        inputs: Model inputs of all calibration images.
+
+    Returns:
+        That activation; None if there are fewer than two inputs, or no activation is quantized.
+    """
+    if len(inputs) < 2:
+        return None
+    first, second = (scales(calibrate(inputs[half::2])) for half in (0, 1))
+    ratios = {name: max(scale, second[name]) / min(scale, second[name]) for name, scale in first.items() if name in second}
+    name = max(ratios, key=lambda name: ratios[name], default=None)
+    return None if name is None else ScaleChange(name, ratios[name])
+
+
+def calibration_record(
+    draw: Draw, inputs: InputRange, methods: Mapping[str, CalibrationName], halves: Mapping[str, ScaleChange]
+) -> Calibration:
+    """Return the manifest's record of the calibration.
+
+    Args:
+        draw: The images.
+        inputs: Result of `check_inputs`.
+        methods: Calibration method of each format.
+        halves: Result of `compare_halves` for each file name.
+    """
+    return Calibration(
+        dict(methods),
+        draw.indices,
+        draw.sha256,
+        draw.seed,
+        draw.class_counts,
+        draw.passed_over,
+        inputs.calibration,
+        inputs.train,
+        dict(halves),
+        (*draw.warnings, *inputs.warnings, *_unsteady(halves)),
+    )
+
+
+def _unsteady(halves: Mapping[str, ScaleChange]) -> Sequence[str]:
+    return [
+        # TFLite's converter joins the names of all layers it fused.
+        f"{file}: the scale of {change.tensor.split(';')[0]} differs by a factor of {change.ratio:.2f} between "
+        "two halves of the "
+        "calibration images: it depends on few of them"
+        for file, change in halves.items()
+        if change.ratio > _CHANGED
+    ]
+
+
+COUNT = 500
+SEED = 0
+
+# minmax is the default of both: its scales don't depend on which half of the images is used, and on networks
+# other than the mission's CNN the entropy method cost up to 12 dB.
+DEFAULT_METHOD: CalibrationName = "minmax"
+
+# With fewer images than this, a range depends on few of them.
+_ENOUGH = 100
 
 
 def calibration_methods(method: CalibrationName | None, formats: Sequence[str]) -> dict[str, CalibrationName]:

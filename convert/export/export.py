@@ -9,30 +9,28 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.convert.export.config import ExportConfig
-from edgecnn.convert.export.export_job import Card, ExportJob, Guess
+from edgecnn.convert.export.config import Card, ExportConfig, ExportJob, Guess
 from edgecnn.convert.export.file_exporter import FileExporter
 from edgecnn.convert.export.keep_accuracy import Judge, judged_images
 from edgecnn.convert.export.program_files import write_program_files
-from edgecnn.convert.export.tuning.figure import save_tried
-from edgecnn.convert.export.tuning.settings import with_settings
-from edgecnn.convert.export.tuning.tune import tuned_file
-from edgecnn.convert.export.tuning.yardstick import Tuning
+from edgecnn.convert.export.tuning.runner import Tuning
+from edgecnn.convert.export.tuning.tune import tuned_file, with_settings
 from edgecnn.convert.keras.load import saved_with
 from edgecnn.convert.keras.manifest import earlier_manifest, keras_manifest
 from edgecnn.convert.keras.runtime import KerasRuntime
+from edgecnn.convert.show.pictures import save_tried
 from edgecnn.convert.training.model.custom_model import needed_modules
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.pixel_digests import evidence
+from edgecnn.edge.data.recorded_images import require_recorded
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.export_records import Reference
 from edgecnn.edge.files import read_bytes, sha256
-from edgecnn.edge.folder.file_names import MODEL_CARD_NAME, MODEL_NAME, REFERENCE_NAME
 from edgecnn.edge.folder.model_file import ModelFile, read_model
-from edgecnn.edge.formats import FORMATS, is_exported
+from edgecnn.edge.formats import is_exported
+from edgecnn.edge.formats.format import FORMATS
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.inference.recorded_source import require_recorded
-from edgecnn.edge.manifest import Artifact, Manifest
+from edgecnn.edge.manifest import MODEL_CARD_NAME, MODEL_NAME, REFERENCE_NAME, Artifact, Manifest
 from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.model.metrics import correct
 from edgecnn.edge.model.preprocess import Floats
@@ -193,7 +191,7 @@ def _outdated(job: ExportJob, made: Sequence[Artifact]) -> tuple[str, ...]:
 
 def _like(earlier: Artifact, tuning: Tuning) -> bool:
     """Return whether a file was tuned for the machine and the runtime of this tuning."""
-    machine, runtime = tuning.yardstick.machine, runtime_for(earlier.format, tuning.yardstick.runtime)
+    machine, runtime = tuning.runner.machine, runtime_for(earlier.format, tuning.runner.runtime)
     return earlier.tuned is not None and (earlier.tuned.machine, earlier.tuned.runtime) == (machine, runtime)
 
 

@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.convert.diagnosis.diagnose import LayerError, diagnose
-from edgecnn.convert.export.activation_ranges import Calibrator
+from edgecnn.convert.export.calibration import Calibrator
+from edgecnn.convert.export.config import ExportJob
 from edgecnn.convert.export.converters import Conversion, Converter, converter_for
 from edgecnn.convert.export.description import describe, described
-from edgecnn.convert.export.export_job import ExportJob
 from edgecnn.convert.export.float_fallback import MendedFile, mend
-from edgecnn.convert.export.keep_accuracy import Judge, JudgedImages
-from edgecnn.convert.export.parity import check_parity
+from edgecnn.convert.export.keep_accuracy import Judge, JudgedImages, check_parity
 from edgecnn.convert.export.runtime_releases import require_runs
 from edgecnn.edge.compatibility.requirements import read_needs
 from edgecnn.edge.data.splits import Subset
@@ -22,13 +21,14 @@ from edgecnn.edge.errors import ConversionError, GateFailed, field
 from edgecnn.edge.export_records import FASTER, Mended
 from edgecnn.edge.files import sha256
 from edgecnn.edge.folder.model_file import ModelFile
-from edgecnn.edge.formats import FORMATS, PRECISIONS
+from edgecnn.edge.formats.format import FORMATS, PRECISIONS
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.isolation.tried import remember_made
 from edgecnn.edge.manifest import Artifact
 from edgecnn.edge.model.metrics import correct
 from edgecnn.edge.model.preprocess import Floats
-from edgecnn.edge.runtimes import LoadedModel, opener_for
+from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.runtimes.base import LoadedModel
+from edgecnn.edge.sandbox.child import remember_made
 
 # Number of calibration images that rank the layers: each try examines every activation for each of them.
 _RANKED_ON = 50

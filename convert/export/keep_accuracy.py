@@ -1,4 +1,4 @@
-"""Decides whether a quantized file is accurate enough, and on which images."""
+"""Decides whether an exported file still computes what Keras computes, and is accurate enough."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,38 @@ from numpy.typing import NDArray
 
 from edgecnn.edge.data.pixel_digests import evidence, held_out
 from edgecnn.edge.data.splits import Labels, Split
-from edgecnn.edge.errors import ConfigError, field
-from edgecnn.edge.model.metrics import correct
+from edgecnn.edge.errors import ConfigError, ConversionError, field
+from edgecnn.edge.export_records import Parity
+from edgecnn.edge.formats.format import PRECISIONS
+from edgecnn.edge.model.metrics import correct, spread
 from edgecnn.edge.model.preprocess import Floats
+
+# Two classes whose Keras probabilities differ by less than this are a tie, which rounding decides.
+_TIE = 1e-5
+
+
+def check_parity(name: str, precision: str, candidate: Floats, reference: Floats) -> Parity:
+    """Compare class probabilities (n, classes) on the same images.
+
+    Raises:
+        ConversionError: If the shapes differ, a float file differs by more than its precision's tolerance, or a float32
+            file gives another class for an image that is not a tie.
+    """
+    if candidate.shape != reference.shape:
+        raise ConversionError(f"{name} gives {candidate.shape}, but Keras {reference.shape}: the conversion is wrong")
+    difference = float(np.abs(candidate - reference).max())
+    same = int((candidate.argmax(axis=1) == reference.argmax(axis=1)).sum())
+    parity = Parity(len(reference), same, difference, spread(reference))
+    allowed = PRECISIONS[precision].tolerance
+    if difference > allowed:
+        raise ConversionError(f"{name} differs from Keras by up to {difference:.2g}, more than {allowed}: not exported")
+    if precision == "float32":
+        second, first = np.sort(reference, axis=1)[:, -2:].T
+        other = int(((candidate.argmax(axis=1) != reference.argmax(axis=1)) & (first - second > _TIE)).sum())
+        if other:
+            raise ConversionError(f"{name} gives another class than Keras for {other} images: not exported")
+    return parity
+
 
 # Number of images that a file may lose in the half that judges it: with fewer, hardly any file would pass.
 _SPARE = 3

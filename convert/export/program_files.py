@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from edgecnn.convert.export.export_job import ExportJob
-from edgecnn.convert.programs import write_files
+from edgecnn.convert.export.config import ExportJob
+from edgecnn.convert.integrations import write_files
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.export_records import Parity, ProgramFile
 from edgecnn.edge.files import sha256
-from edgecnn.edge.folder.file_names import LABELS_NAME
-from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.manifest import LABELS_NAME, Manifest
 from edgecnn.edge.text import has_controls, printable
 
 

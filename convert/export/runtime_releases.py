@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from edgecnn.convert.programs import PROGRAMS
+from edgecnn.convert.integrations import PROGRAMS
 from edgecnn.edge.compatibility.requirements import known_releases, read_needs, release_key
 from edgecnn.edge.errors import ConfigError, ConversionError, field
-from edgecnn.edge.formats import RUNTIMES, Runtime
+from edgecnn.edge.formats import RUNTIMES
+from edgecnn.edge.formats.format import Runtime
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,7 @@ from pathlib import Path
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.export_records import Provenance
 from edgecnn.edge.files import sha256
-from edgecnn.edge.folder.file_names import MANIFEST_NAME, MODEL_NAME
-from edgecnn.edge.manifest import SCHEMA, Artifact, DatasetRecord, Manifest, is_foreign
+from edgecnn.edge.manifest import MANIFEST_NAME, MODEL_NAME, SCHEMA, Artifact, DatasetRecord, Manifest, is_foreign
 from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.provenance import utc_now
 from edgecnn.edge.runtimes.base import LoadedModel

@@ -10,13 +10,11 @@ from numpy.typing import NDArray
 
 from edgecnn.convert.keras.load import load_keras, load_keras_model, load_tensorflow
 from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
-from edgecnn.edge.folder.file_names import MODEL_NAME
+from edgecnn.edge.files import libraries_folder
 from edgecnn.edge.folder.model_file import ModelFile
-from edgecnn.edge.isolation.child import run_in_child
-from edgecnn.edge.isolation.tried import remember_tried, was_made, was_tried
-from edgecnn.edge.manifest import TensorSpec
+from edgecnn.edge.manifest import MODEL_NAME, TensorSpec
 from edgecnn.edge.runtimes.base import installed_version
-from edgecnn.edge.temporary import libraries_folder
+from edgecnn.edge.sandbox.child import remember_tried, run_in_child, was_made, was_tried
 from edgecnn.edge.text import counted
 
 # TensorFlow's operations that change the form of numbers, not what they are.

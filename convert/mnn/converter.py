@@ -1,15 +1,208 @@
-"""Turns one Keras model into the bytes of each .mnn file."""
+"""Turns one Keras model into the bytes of each .mnn file; the parameters of int8 are computed here."""
 
-from collections.abc import Sequence
+import json
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Conversion, Converter, Ranges
-from edgecnn.convert.mnn.convert import described, to_mnn
-from edgecnn.convert.mnn.quantize import calibrate_mnn, mnn_layers, mnn_scales, quantize_mnn
-from edgecnn.convert.onnx.channels_first import channels_first
+from edgecnn.convert.onnx.convert import channels_first
+from edgecnn.edge.errors import ConversionError, field
+from edgecnn.edge.files import temporary_folder
+from edgecnn.edge.formats import RUNTIMES
+from edgecnn.edge.runtimes.mnn import host_tensor, imported_mnn, open_session
+from edgecnn.edge.sandbox.child import child_environment, python_command, signal_name
+
+# What it says of operators that MNN lacks: "These Op Not Support: ONNX::A | ONNX::B".
+_LACKING = re.compile(r"ONNX::(\S+)")
+# Its files have a random name otherwise, so that no two are the same.
+_NAME = {"version": "0.0.0", "mnnUuid": "00000000-0000-4000-8000-000000000000"}
+
+
+def to_mnn(onnx: bytes, half: bool) -> bytes:
+    """Convert a float32 .onnx file.
+
+    Args:
+        onnx: The file.
+        half: Whether the weights become float16; MNN computes with them in float32.
+
+    Raises:
+        ConversionError: If the converter fails, or MNN lacks an operator.
+        MissingDependency: If MNN is not installed.
+    """
+    return _run("ONNX", onnx, "--MNNModel", "--fp16" if half else "")
+
+
+def with_parameters(mnn: bytes, parameters: Mapping[str, Any]) -> bytes:
+    """Return a float32 MNN file quantized by parameters, as MNN's `MNN_compression.proto` defines them. Errors as `to_mnn`."""
+    return _run("MNN", mnn, "--MNNModel", "", parameters)
+
+
+def described(mnn: bytes) -> dict[str, Any]:
+    """Return an MNN file's network and weights as its schema names them, the numbers to six digits. Errors as `to_mnn`."""
+    found: dict[str, Any] = json.loads(_run("MNN", mnn, "--JsonFile", ""))
+    return found
+
+
+def _run(kind: str, data: bytes, written: str, option: str, parameters: Mapping[str, Any] | None = None) -> bytes:
+    """Return what the converter writes. It may crash, reports success always, and leaves files in the current folder."""
+    package = RUNTIMES["mnn"].package
+    if not package.is_installed:
+        raise package.missing
+    with temporary_folder() as folder:
+        given, parameter_file, result = (folder / name for name in ("given", "parameters.json", "result"))
+        given.write_bytes(data)
+        parameter_file.write_text(json.dumps({**_NAME, **(parameters or {})}))
+        options = ["-f", kind, "--modelFile", given.name, written, result.name, "--bizCode", "edgecnn"]
+        options += ["--compressionParamsFile", parameter_file.name, *filter(None, [option])]
+        said, code = _called(options, folder)
+        if code or not result.exists():
+            raise _failed(said, code)
+        return result.read_bytes()
+
+
+def _called(options: list[str], folder: Path) -> tuple[str, int]:
+    command = [*python_command("import sys, _tools; _tools.mnnconvert(['mnnconvert', *sys.argv[1:]])"), *options]
+    done = subprocess.run(
+        command, cwd=folder, env=child_environment(), capture_output=True, text=True, errors="replace", check=False
+    )
+    return done.stdout + done.stderr, done.returncode
+
+
+def _failed(said: str, code: int) -> ConversionError:
+    named = sorted(set(_LACKING.findall(said)))
+    ended = f"its converter crashed, {signal_name(-code)}" if code < 0 else "its converter wrote no file"
+    reason = f"MNN has no {', '.join(named)}" if named else ended
+    fix = f"replace that layer, or use other {field('formats')}"
+    return ConversionError(f"mnn: the model can't be converted ({reason}): {fix}")
+
+
+_LARGEST = 127
+_KINDS = ("Convolution", "ConvolutionDepthwise")
+# Operators whose input gets the scale of their output, of those that read one tensor of numbers.
+_REORDERING = (
+    "ConvertTensor", "Flatten", "Identity", "Permute", "Pooling", "Pooling3D", "ReLU", "ReLU6", "Reshape", "Squeeze",
+    "Transpose", "Unsqueeze",
+)  # fmt: skip
+# Weights are read with six digits.
+_DIGIT = 1e-6
+
+
+class MnnLayer(NamedTuple):
+    """A convolution or, as one, a dense layer.
+
+    Attributes:
+        name: The layer's name.
+        taken: Name of its input tensor.
+        given: Name of its output tensor.
+        source: Name of the tensor from which its input is pooled and reordered; its input's own if it is not.
+        largest: Largest absolute weight of each output channel.
+    """
+
+    name: str
+    taken: str
+    given: str
+    source: str
+    largest: tuple[float, ...]
+
+
+def mnn_layers(network: Mapping[str, Any]) -> tuple[MnnLayer, ...]:
+    """Return the layers of a float32 file that can be integer, in the order in which they run.
+
+    Args:
+        network: The file, `described`.
+    """
+    names = network["tensorName"]
+    makers = {index: operator for operator in network["oplists"] for index in operator["outputIndexes"]}
+    layers = []
+    for operator in network["oplists"]:
+        if operator["type"] in _KINDS and len(operator["inputIndexes"]) == 1 and operator["main"].get("weight"):
+            rows = np.array(operator["main"]["weight"], np.float32).reshape(operator["main"]["common"]["outputCount"], -1)
+            largest = np.abs(rows).max(axis=1).tolist()
+            taken, given = operator["inputIndexes"][0], operator["outputIndexes"][0]
+            source = taken
+            while makers[source]["type"] in _REORDERING:
+                source = makers[source]["inputIndexes"][0]
+            layers.append(MnnLayer(operator["name"], names[taken], names[given], names[source], tuple(largest)))
+    return tuple(layers)
+
+
+def calibrate_mnn(float32: bytes, network: Mapping[str, Any], inputs: NDArray[Any]) -> Ranges:
+    """Return the smallest and the largest value of each tensor that a layer of `mnn_layers` names, by the tensor's name.
+
+    Args:
+        float32: A float32 file.
+        network: The same, `described`.
+        inputs: Model inputs (n, height, width, channels).
+
+    Raises:
+        ConversionError: If a value is not finite.
+    """
+    version, mnn = imported_mnn()
+    names = list(dict.fromkeys(name for layer in mnn_layers(network) for name in (layer.taken, layer.given, layer.source)))
+    net, session = open_session(version, mnn, float32, 1, (*names, *network["outputName"]))
+    entry = net.getSessionInput(session)
+    given, batch = host_tensor(mnn, entry)
+    tensors = [(name, net.getSessionOutput(session, name)) for name in names]
+    hosts = [(name, tensor, *host_tensor(mnn, tensor)) for name, tensor in tensors]
+    found: dict[str, tuple[float, float]] = {}
+    for values in inputs:
+        batch[:] = values.transpose(2, 0, 1)[None]
+        entry.copyFrom(given)
+        net.runSession(session)
+        for name, tensor, host, numbers in hosts:
+            tensor.copyToHostTensor(host)
+            if not np.isfinite(numbers).all():
+                raise ConversionError(f"mnn: {name} is not finite for a calibration image: check the model and its inputs")
+            low, high = found.get(name, (np.inf, -np.inf))
+            found[name] = min(low, float(numbers.min())), max(high, float(numbers.max()))
+    return found
+
+
+def quantize_mnn(float32: bytes, network: Mapping[str, Any], ranges: Ranges, keep: Sequence[str] = ()) -> bytes:
+    """Return the file with integer layers.
+
+    Args:
+        float32: A float32 file.
+        network: The same, `described`.
+        ranges: Result of `calibrate_mnn`.
+        keep: Layers that stay float, by the name of their output tensor.
+
+    Raises:
+        ConversionError: If the converter fails.
+    """
+    layers = [layer for layer in mnn_layers(network) if layer.given not in keep]
+    scaled = {name for layer in layers for name in (layer.taken, layer.given)}
+    rows = [_parameters(layer, ranges, layer.taken if layer.source in scaled else layer.source) for layer in layers]
+    return with_parameters(float32, {"algo": [{"type": "QUANTIZE", "quantParams": {"layer": rows}}]} if rows else {})
+
+
+def mnn_scales(network: Mapping[str, Any]) -> dict[str, float]:
+    """Return the step between two integers of each integer tensor of a quantized file, `described`, by the tensor's name."""
+    names = network["tensorName"]
+    return {names[row["index"]]: row["quantInfo"]["scale"] for row in network.get("extraTensorDescribe", ())}
+
+
+def _parameters(layer: MnnLayer, ranges: Ranges, origin: str) -> dict[str, Any]:
+    """Return a layer's parameters; the range of `origin` is that of its input."""
+
+    def activation(name: str, origin: str) -> dict[str, Any]:
+        return {"name": name, "scales": [_scale(max(map(abs, ranges[origin])))], **clamp}
+
+    clamp = {"clampMin": -_LARGEST, "clampMax": _LARGEST}
+    weights = {"name": layer.name, "scales": [_scale(largest + _DIGIT) for largest in layer.largest], **clamp}
+    read, written = activation(layer.taken, origin), activation(layer.given, layer.given)
+    return {"input": [read], "output": [written], "weight": [weights]}
+
+
+def _scale(largest: float) -> float:
+    return largest / _LARGEST if largest else 1.0
 
 
 def converter(conversion: Conversion) -> "MnnConverter":

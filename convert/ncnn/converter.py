@@ -1,16 +1,241 @@
-"""Turns one Keras model into the bytes of each .ncnn file."""
+"""Turns one Keras model into the bytes of each .ncnn file, through pnnx; int8 as ncnn's own tools write it."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Conversion, Converter, Ranges
-from edgecnn.convert.ncnn.convert import to_ncnn
-from edgecnn.convert.ncnn.quantize import calibrate_ncnn, ncnn_operators, ncnn_scales, quantize_ncnn
-from edgecnn.convert.onnx.channels_first import channels_first
-from edgecnn.edge.runtimes.ncnn_file import NcnnFile, unpack
+from edgecnn.convert.onnx.convert import channels_first
+from edgecnn.convert.onnx.pnnx import run_pnnx
+from edgecnn.edge.errors import ConversionError, field
+from edgecnn.edge.files import temporary_folder
+from edgecnn.edge.runtimes.base import imported
+from edgecnn.edge.runtimes.ncnn import NcnnFile, NcnnLayer, load, read_param, unpack
+
+# What pnnx says of an operator that ncnn lacks, which it leaves out or keeps under a name that ncnn refuses.
+_LEFT_OUT = re.compile(r"^ignore (\S+)", re.MULTILINE)
+
+
+def to_ncnn(onnx: bytes, shape: tuple[int, int, int]) -> NcnnFile:
+    """Convert a network that takes one image with channels first.
+
+    Args:
+        onnx: A float32 .onnx file with one input (1, channels, height, width).
+        shape: (channels, height, width).
+
+    Raises:
+        ConversionError: If pnnx fails, or ncnn lacks an operator.
+        MissingDependency: If pnnx is not installed.
+    """
+    with temporary_folder() as folder:
+        code, said = run_pnnx(onnx, shape, folder)
+        written = [folder / "model.ncnn.param", folder / "model.ncnn.bin"]
+        if code or not all(path.exists() for path in written):
+            raise _failed(f"pnnx ended with {code}")
+        if lacking := sorted(set(_LEFT_OUT.findall(said))):
+            raise _failed(f"ncnn has no {', '.join(lacking)} as this network uses it")
+        file = NcnnFile(tuple(read_param(written[0].read_text())), written[1].read_bytes())
+    channels, height, width = shape
+    # pnnx leaves the sizes out, without which nobody knows what a file takes.
+    entry = {"0": str(width), "1": str(height), "2": str(channels)}
+    layers = (layer._replace(options=entry) if layer.kind == "Input" else layer for layer in file.layers)
+    return file._replace(layers=tuple(layers))
+
+
+def _failed(reason: str) -> ConversionError:
+    fix = f"replace that layer, or use other {field('formats')}"
+    return ConversionError(f"ncnn: the model can't be converted ({reason}): {fix}")
+
+
+LARGEST = 127
+"""The largest integer; the smallest is its negative."""
+# Four bytes before weights: what they are.
+_FLOAT32, _INT8 = bytes(4), (0x000D4B38).to_bytes(4, "little")
+# Added to a layer's kind of scales if it gives integers to the next layer, whose input scale follows its own.
+_GIVES_INTEGERS = 100
+
+
+class _Kind(NamedTuple):
+    """A kind of layer that can be integer: the numbers of its options, and the value that says that it has scales."""
+
+    weights: str
+    bias: str
+    term: str
+    scaled: int
+
+
+_KINDS = {
+    "Convolution": _Kind(weights="6", bias="5", term="8", scaled=2),
+    "ConvolutionDepthWise": _Kind(weights="6", bias="5", term="8", scaled=1),
+    "InnerProduct": _Kind(weights="2", bias="1", term="8", scaled=2),
+}
+# For other layers, the size of their weights in bytes.
+_OTHERS: dict[str, Callable[[NcnnLayer], int]] = {
+    "BatchNorm": lambda layer: 16 * layer.option(0),
+    "MemoryData": lambda layer: 4 * int(np.prod([max(1, layer.option(number)) for number in (0, 1, 2, 11)])),
+    "PReLU": lambda layer: 4 * layer.option(0),
+    "Scale": lambda layer: 4 * layer.option(0) * (1 + layer.option(1)),
+}
+
+
+class _Part(NamedTuple):
+    """A layer with its weights.
+
+    Attributes:
+        layer: The layer.
+        weights: Weights of a layer in `_KINDS`, a row for each output channel (of a depthwise one, for each group).
+        rest: All that follows its weights in the file, or all of another layer's.
+    """
+
+    layer: NcnnLayer
+    weights: NDArray[np.float32] | None
+    rest: bytes
+
+
+def calibrate_ncnn(float32: NcnnFile, inputs: NDArray[Any]) -> Ranges:
+    """Return the smallest and the largest value that each layer of `ncnn_operators` reads, by the layer's name.
+
+    Args:
+        float32: A float32 file, which ncnn has run.
+        inputs: Model inputs (n, height, width, channels).
+
+    Raises:
+        ConversionError: If a value is not finite.
+    """
+    _, ncnn = imported("ncnn")
+    net = load(ncnn, float32, 1)
+    taken = {layer.name: layer.inputs[0] for layer in float32.layers if layer.kind in _KINDS}
+    entry = float32.layers[0].outputs[0]
+    found: dict[str, tuple[float, float]] = {}
+    for values in inputs:
+        image = np.ascontiguousarray(values.transpose(2, 0, 1), np.float32)
+        extractor = net.create_extractor()
+        extractor.set_light_mode(False)  # Else what was computed for one layer is gone for the next.
+        extractor.input(entry, ncnn.Mat(image).clone())
+        for name, blob in taken.items():
+            status, mat = extractor.extract(blob)
+            read = image if blob == entry else np.array(mat)
+            if status or not np.isfinite(read).all():
+                raise ConversionError(f"ncnn: {name} is not finite for a calibration image: check the model and its inputs")
+            low, high = found.get(name, (np.inf, -np.inf))
+            found[name] = min(low, float(read.min())), max(high, float(read.max()))
+    return found
+
+
+def ncnn_operators(file: NcnnFile) -> tuple[str, ...]:
+    """Return the layers that may be integer, in the order in which they run."""
+    return tuple(layer.name for layer in file.layers if layer.kind in _KINDS)
+
+
+def quantize_ncnn(float32: NcnnFile, ranges: Ranges, keep: Sequence[str] = ()) -> NcnnFile:
+    """Return the file with integer layers.
+
+    Args:
+        float32: A float32 file.
+        ranges: Result of `calibrate_ncnn`.
+        keep: Names of layers that stay float.
+
+    Raises:
+        ConversionError: If a layer has weights of an unknown size.
+    """
+    scales = {name: _scale(max(abs(low), abs(high))) for name, (low, high) in ranges.items() if name not in keep}
+    readers: dict[str, list[NcnnLayer]] = {}
+    for layer in float32.layers:
+        for blob in layer.inputs:
+            readers.setdefault(blob, []).append(layer)
+    layers, weights = [], []
+    for part in _parts(float32):
+        layer = part.layer
+        if layer.kind not in _KINDS or layer.name not in scales or part.weights is None:
+            layers.append(layer)
+            weights.append(part.rest if part.weights is None else _FLOAT32 + part.weights.tobytes() + part.rest)
+            continue
+        following = readers.get(layer.outputs[0], [])
+        # Integers go from layer to layer if nobody else reads them.
+        to = scales.get(following[0].name) if len(following) == 1 and layer.kind != "InnerProduct" else None
+        kind = _KINDS[layer.kind]
+        term = kind.scaled + (_GIVES_INTEGERS if to and following[0].kind.startswith("Convolution") else 0)
+        layers.append(layer._replace(options={**layer.options, kind.term: str(term)}))
+        own = np.array([_scale(float(np.abs(row).max())) for row in part.weights], np.float32)
+        integers = np.clip(np.rint(part.weights * own[:, None]), -LARGEST, LARGEST).astype(np.int8).tobytes()
+        after = [scales[layer.name]] + ([to] if to and term > _GIVES_INTEGERS else [])
+        weights.append(
+            _INT8 + integers + bytes(-len(integers) % 4) + part.rest + own.tobytes() + np.array(after, np.float32).tobytes()
+        )
+    return NcnnFile(tuple(layers), b"".join(weights))
+
+
+def ncnn_scales(file: NcnnFile) -> dict[str, float]:
+    """Return the step between two integers of each integer layer's input, by the layer's name."""
+    return {name: 1 / scales[0] for name, scales in _activation_scales(file).items()}
+
+
+def given_steps(file: NcnnFile) -> dict[str, float]:
+    """Return the step between two integers of each layer's output that goes on as integers, by the layer's name."""
+    return {name: 1 / scales[1] for name, scales in _activation_scales(file).items() if len(scales) > 1}
+
+
+def _activation_scales(file: NcnnFile) -> dict[str, tuple[float, ...]]:
+    """Return the scale of each integer layer's input, and of its output if that goes on as integers."""
+    found, place = {}, 0
+    for layer in file.layers:
+        kind = _KINDS.get(layer.kind)
+        if kind is None:
+            place += _other_size(layer)
+            continue
+        count, outputs = layer.option(int(kind.weights)), layer.option(0)
+        integers = file.weights[place : place + 4] == _INT8
+        place += 4 + (-(-count // 4) * 4 if integers else 4 * count) + 4 * outputs * layer.option(int(kind.bias))
+        if integers:
+            place += 4 * _rows(layer)
+            several = 1 + (layer.option(int(kind.term)) > _GIVES_INTEGERS)
+            found[layer.name] = tuple(np.frombuffer(file.weights, np.float32, several, place).tolist())
+            place += 4 * several
+    return found
+
+
+def _parts(file: NcnnFile) -> Iterator[_Part]:
+    place = 0
+    for layer in file.layers:
+        kind = _KINDS.get(layer.kind)
+        if kind is None:
+            size = _other_size(layer)
+            yield _Part(layer, None, file.weights[place : place + size])
+            place += size
+            continue
+        count, outputs = layer.option(int(kind.weights)), layer.option(0)
+        if file.weights[place : place + 4] != _FLOAT32:
+            raise _unknown(layer)
+        weights = np.frombuffer(file.weights, np.float32, count, place + 4).reshape(_rows(layer), -1)
+        place += 4 + 4 * count
+        size = 4 * outputs * layer.option(int(kind.bias))
+        yield _Part(layer, weights, file.weights[place : place + size])
+        place += size
+    if place != len(file.weights):
+        raise _unknown(file.layers[-1])
+
+
+def _rows(layer: NcnnLayer) -> int:
+    """Return how many scales a layer's weights have."""
+    return layer.option(7) if layer.kind == "ConvolutionDepthWise" else layer.option(0)
+
+
+def _other_size(layer: NcnnLayer) -> int:
+    return _OTHERS[layer.kind](layer) if layer.kind in _OTHERS else 0
+
+
+def _unknown(layer: NcnnLayer) -> ConversionError:
+    return ConversionError(
+        f"ncnn int8: the weights before or of {layer.name} ({layer.kind}) have an unknown size: omit {field('precisions')}=int8"
+    )
+
+
+def _scale(largest: float) -> float:
+    return LARGEST / largest if largest else 1.0
 
 
 def converter(conversion: Conversion) -> "NcnnConverter":

@@ -1,15 +1,84 @@
-"""Converts a Keras model to .onnx bytes."""
+"""Converts a Keras model to .onnx bytes, for ONNX Runtime or as the source of other runtimes' files."""
 
+import json
 from typing import Any
 
 import numpy as np
 
+from edgecnn.convert.export.converters import Conversion, of_batches
+from edgecnn.convert.export.description import Description
 from edgecnn.convert.keras.load import load_tensorflow
 from edgecnn.edge.errors import ConversionError, MissingDependency, field, why
-from edgecnn.edge.install_command import install_command
-from edgecnn.edge.quiet import quiet
+from edgecnn.edge.files import libraries_folder
+from edgecnn.edge.native_output import quiet
+from edgecnn.edge.packages import install_command
 from edgecnn.edge.runtimes import onnxruntime as ort
-from edgecnn.edge.temporary import libraries_folder
+
+
+def channels_first(conversion: Conversion, title: str) -> tuple[bytes, tuple[int, int, int]]:
+    """Return a float32 .onnx file with the input (1, channels, height, width), and these three sizes.
+
+    Args:
+        conversion: The model, which takes float32 images (height, width, channels).
+        title: Name of the format that is made of it, for messages.
+
+    Raises:
+        ConversionError: If the model takes other images, any number of images is asked for, or a step fails.
+        MissingDependency: If a package of the train extra is missing.
+    """
+    model, shape, _ = of_batches(conversion.runtime)
+    dtype = conversion.runtime.input_spec.dtype
+    if conversion.any_batch:
+        raise ConversionError(f"{title} files take one image at a time: omit {field('batch')}=dynamic")
+    if dtype != "float32" or len(shape) != 3 or shape[2] not in (1, 3):
+        raise ConversionError(
+            f"{title} files are made of models that take float32 images (height, width, 1 or 3), and this one takes {dtype} "
+            f"{shape}: use other {field('formats')}"
+        )
+    height, width, channels = shape
+    data = of_one_image(to_onnx(model, shape, dtype, conversion.output, OPSET, channels_first=True))
+    return _with_sizes(data), (channels, height, width)
+
+
+def _with_sizes(data: bytes) -> bytes:
+    """Return a file of one image with the sizes of every reshape: pnnx makes formulas of what a -1 leaves open."""
+    import onnx
+
+    model = onnx.shape_inference.infer_shapes(onnx.load_from_string(data), data_prop=True)
+    graph: Any = model.graph
+    shapes = {value.name: [size.dim_value for size in value.type.tensor_type.shape.dim] for value in graph.value_info}
+    for node in graph.node:
+        sizes = shapes.get(node.output[0])
+        if node.op_type == "Reshape" and sizes and 0 not in sizes:
+            name = f"{node.output[0]}_sizes"
+            graph.initializer.append(onnx.helper.make_tensor(name, onnx.TensorProto.INT64, [len(sizes)], sizes))
+            node.input[1] = name
+    # Others' readers expect no constant that nobody reads.
+    read = {name for node in graph.node for name in node.input}
+    kept = [value for value in graph.initializer if value.name in read]
+    del graph.initializer[:], graph.value_info[:]
+    graph.initializer.extend(kept)
+    whole: bytes = model.SerializeToString()
+    return whole
+
+
+def described(data: bytes, description: Description) -> bytes:
+    """Return the file with `metadata_props`. See `edgecnn.convert.export.description.Describer`.
+
+    A protobuf message that follows another is merged with it: the file stays as it is, and the properties follow it.
+    """
+    import onnx
+
+    # ONNX lists these two names in its MetadataProps.md.
+    said = {"model_author": description.author, "model_license": description.license}
+    properties = {name: text for name, text in said.items() if text is not None}
+    for name, value in description.record().items():
+        properties[f"edgecnn.{name}"] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    added = onnx.ModelProto(doc_string=description.text())
+    for name, text in properties.items():
+        added.metadata_props.add(key=name, value=text)
+    return data + bytes(added.SerializeToString(deterministic=True))
+
 
 OPSET = 17
 """Opset of files without a target: ONNX Runtime 1.12 and later run it, and it has layer normalisation as one operator."""

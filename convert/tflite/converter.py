@@ -1,5 +1,7 @@
 """Turns one Keras model into the bytes of each .tflite file."""
 
+import re
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -7,9 +9,76 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Conversion, Converter, Ranges, of_batches
-from edgecnn.convert.tflite.convert import to_tflite
+from edgecnn.convert.keras.load import load_keras, load_tensorflow
 from edgecnn.convert.tflite.fold import fold, foldable
-from edgecnn.convert.tflite.quantize import activations, calibrate_tflite, open_tflite, quantize_tflite, tflite_scales
+from edgecnn.convert.tflite.quantize import (
+    activations,
+    calibrate_tflite,
+    open_tflite,
+    quantize_tflite,
+    tflite_scales,
+    with_short_names,
+)
+from edgecnn.edge.errors import ConversionError, field, why
+from edgecnn.edge.files import libraries_folder
+from edgecnn.edge.native_output import quiet
+
+CONVERTED = ("float32", "float16", "dynamic")  # The converter writes these; the others are quantized from the float32 file.
+
+
+def to_tflite(model: Any, precision: str, shape: tuple[int, ...], dtype: str, any_batch: bool = False) -> bytes:
+    """Convert a Keras image classifier.
+
+    With a free batch the converter adds three operators that compute the shape of each reshape. The file's signature names
+    its input `image`.
+
+    Args:
+        model: The Keras model.
+        precision: A name in `CONVERTED`.
+        shape: Shape of one image, without the batch.
+        dtype: numpy's name of the model's input type, for example float32 or uint8.
+        any_batch: Whether the file takes any number of images at a time; else it takes one.
+
+    Raises:
+        ConversionError: If TensorFlow's converter fails.
+    """
+    if precision not in CONVERTED:
+        raise ValueError(f"precision must be one of {CONVERTED}, got {precision!r}")
+    tensorflow = load_tensorflow()
+    signature = [tensorflow.TensorSpec((None if any_batch else 1, *shape), dtype, name="image")]
+    try:
+        with libraries_folder() as folder, quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            # Not model.export, which leaves layers such as RandomFlip active, as in training.
+            archive = load_keras().export.ExportArchive()
+            archive.track(model)
+            archive.add_endpoint("serve", lambda image: model(image, training=False), input_signature=signature)
+            archive.write_out(str(folder), verbose=False)
+            converter = tensorflow.lite.TFLiteConverter.from_saved_model(str(folder))
+            _set_precision(converter, precision)
+            return with_short_names(converter.convert())
+    except Exception as error:  # The converter raises whatever its passes raise.
+        reason = f"TensorFlow can't convert the model ({_reason(error)})"
+        raise ConversionError(f"TFLite {precision}: {reason}: replace that layer, or use {field('formats')}=onnx") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return which operators TFLite lacks, if the converter's long message says so, else its reason."""
+    lacking = re.findall(r"^(?:TF Select|Custom) ops: (.+)$", str(error), re.MULTILINE)
+    return f"it has no {', '.join(lacking)}" if lacking else why(error, 200)
+
+
+def _set_precision(converter: Any, precision: str) -> None:
+    tensorflow = load_tensorflow()
+    if precision == "float32":
+        return
+    converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tensorflow.float16]
+    else:
+        # With scales per output, FULLY_CONNECTED becomes version 12, which tflite-runtime 2.14, the last for 32-bit
+        # boards, refuses. What litert-quantizer writes in its place says version 1, and that runtime computes it wrong.
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = True
 
 
 def converter(conversion: Conversion) -> "TfliteConverter":

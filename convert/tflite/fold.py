@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.compatibility.tflite_object import add_operator_code, from_object, to_object
+from edgecnn.edge.compatibility.tflite_graph import add_operator_code, from_object, to_object
 
 COLUMNS = (2, 4)
 """Numbers of columns that may be folded into one."""

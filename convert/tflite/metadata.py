@@ -15,9 +15,8 @@ import numpy as np
 from edgecnn.convert.export.description import Description
 from edgecnn.convert.export.program_files import labels_text
 from edgecnn.edge.compatibility.tflite import TfliteNeeds, read_needs
-from edgecnn.edge.compatibility.tflite_object import from_object, to_object
-from edgecnn.edge.folder.file_names import LABELS_NAME
-from edgecnn.edge.manifest import Preprocessing, TensorSpec
+from edgecnn.edge.compatibility.tflite_graph import from_object, to_object
+from edgecnn.edge.manifest import LABELS_NAME, Preprocessing, TensorSpec
 from edgecnn.edge.model.preprocess import input_table
 from edgecnn.edge.runtimes import opener_for
 

@@ -3,6 +3,7 @@
 Plain files and files with float layers are made in the same way: they differ only in the operators that stay float.
 """
 
+import copy
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -12,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Ranges
-from edgecnn.convert.tflite.input_output import as_uint8
-from edgecnn.edge.compatibility.tflite_object import from_object, to_object
+from edgecnn.edge.compatibility.tflite_graph import add_operator_code, from_object, to_object
 from edgecnn.edge.errors import ConversionError, MissingDependency, why
-from edgecnn.edge.formats import IoName
-from edgecnn.edge.install_command import install_command
-from edgecnn.edge.quiet import quiet
+from edgecnn.edge.formats.format import IoName
+from edgecnn.edge.native_output import quiet
+from edgecnn.edge.packages import install_command
 
 
 def calibrate_tflite(float32: bytes, inputs: NDArray[Any]) -> Ranges:
@@ -207,3 +207,75 @@ def _any_int16_scale(float32: bytes) -> bytes:
             if isinstance(operator.builtinOptions, schema.AddOptionsT | schema.SubOptionsT):
                 operator.builtinOptions.potScaleInt16 = False
     return from_object(model)
+
+
+_JOINT = b";"
+
+
+def with_short_names(data: bytes) -> bytes:
+    """Return a file whose tensors have the first of their joined names; no two have the same.
+
+    The tensor that an operator computes has that name as it is, since it names the operator. If a constant has it too, the
+    constant gets a number.
+    """
+    model = to_object(data)
+    for graph in model.subgraphs:
+        computed = {index for operator in graph.operators or () for index in operator.outputs}
+        taken: set[bytes] = set()
+        for _, tensor in sorted(enumerate(graph.tensors), key=lambda item: item[0] not in computed):
+            tensor.name = _unused(tensor, taken)
+            taken.add(tensor.name)
+    return from_object(model)
+
+
+def _unused(tensor: Any, taken: set[bytes]) -> bytes:
+    first: bytes = (tensor.name or b"").split(_JOINT)[0]
+    name, number = first, 0
+    while name in taken:
+        number += 1
+        name = b"%s_%d" % (first, number)
+    return name
+
+
+def as_uint8(data: bytes) -> bytes:
+    """Return the file with a uint8 input and output, whose numbers are those of int8 plus 128.
+
+    An operator at each end converts: the rest of the file stays. An end that is float stays float. TensorFlow's
+    modify-model-interface can't do it for files whose first or last layer is float.
+
+    Raises:
+        ConversionError: If the file has several graphs.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = to_object(data)
+    if len(model.subgraphs) != 1:
+        raise ConversionError("TFLite: a model with several graphs has no uint8 input: omit it")
+    (graph,) = model.subgraphs
+    ends = [(int(index), True) for index in graph.inputs] + [(int(index), False) for index in graph.outputs]
+    for index, is_input in ends:
+        if graph.tensors[index].type == schema.TensorType.INT8:
+            _convert_end(model, graph, index, is_input)
+    return from_object(model)
+
+
+def _convert_end(model: Any, graph: Any, index: int, is_input: bool) -> None:
+    """Make a tensor uint8, and give the operators an int8 one in its place.
+
+    The tensor itself stays the end, so that signatures that name it hold.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    end, inner = graph.tensors[index], copy.deepcopy(graph.tensors[index])
+    end.type = schema.TensorType.UINT8
+    end.quantization.zeroPoint = [int(zero) + 128 for zero in end.quantization.zeroPoint]
+    inner.name = inner.name + b"_int8"
+    new = len(graph.tensors)
+    graph.tensors.append(inner)
+    for operator in graph.operators:
+        operator.inputs = [new if number == index else int(number) for number in operator.inputs]
+        operator.outputs = [new if number == index else int(number) for number in operator.outputs]
+    step = schema.OperatorT()
+    step.opcodeIndex = add_operator_code(model, schema.BuiltinOperator.QUANTIZE)
+    step.inputs, step.outputs = ([index], [new]) if is_input else ([new], [index])
+    graph.operators.insert(0 if is_input else len(graph.operators), step)

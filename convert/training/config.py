@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from edgecnn.convert.training.model.backbones import BACKBONES, Backbone
-from edgecnn.convert.training.model.cnn import FILTERS
+from edgecnn.convert.training.model.builder import FILTERS
 from edgecnn.convert.training.model.networks import CNN, NetworkName
 from edgecnn.convert.training.recipes import COSINE, RECIPES, Augment, RecipeName
 from edgecnn.edge.errors import ConfigError, field
-from edgecnn.edge.folder.other_formats import fix_for
 from edgecnn.edge.formats import format_of, is_exported
-from edgecnn.edge.options.option import Option, check, described
-from edgecnn.edge.options.values import whole_numbers
+from edgecnn.edge.manifest import fix_for
+from edgecnn.edge.option import Option, check, described, whole_numbers
 
 Keep = Literal["best", "last"]
 ClassWeights = Literal["none", "balanced"]

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Literal
 
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.edge.data.pixel_digests import learnt_note
 from edgecnn.edge.manifest import DatasetRecord, Output, Preprocessing
 from edgecnn.edge.records import unrecorded
 from edgecnn.edge.result import Result
-from edgecnn.edge.text import WIDTH, counted, paragraphs
+from edgecnn.edge.text import counted
 
 KeptFor = Literal["lowest_validation_loss", "last_epoch", "lowest_training_loss"]
 
@@ -135,17 +134,3 @@ class TrainResult(Result):
         last = "the last one" if self.val_images else "the last one (no validation images)"
         reason = reasons.get(str(self.kept_for), last)
         return f"epoch {self.epoch} of {len(self.history)}, {reason}{figures}{early}"
-
-    def to_text(self, width: int = WIDTH) -> str:
-        """Return how it went, and what to do next."""
-        lines = [
-            f"{self.path}: accuracy {self.test_accuracy:.4f}, loss {self.test_loss:.4f} on "
-            f"{counted(self.test_images, 'test image')}",
-            *learnt_note(len(self.dataset.learnt), self.test_images),
-            f"{counted(self.parameters, 'parameter')} ({self.trainable_parameters:,} trainable), "
-            f"{counted(self.history, 'epoch')} in {self.seconds:.0f} s, seed {self.config.seed}",
-            f"Kept: {self.kept()}",
-            f"Curves: tensorboard --logdir {self.folder / self.log_folder.partition('/')[0]}",
-            f"Next: edgecnn export {self.path}",
-        ]
-        return "\n".join(paragraphs(lines, width, "  "))

@@ -9,20 +9,16 @@ from pathlib import Path
 
 from edgecnn.convert.keras.load import load_tensorflow
 from edgecnn.convert.keras.manifest import earlier_manifest
-from edgecnn.convert.training.checkpoint import load_checkpoint, writing
+from edgecnn.convert.training.checkpoint import is_out_of_patience, load_checkpoint, needs_validation, writing
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.distributed.cluster_worker import ClusterWorker, weights_digest
 from edgecnn.convert.training.distributed.meeting import Cluster
-from edgecnn.convert.training.distributed.requirements import check_batches, facts_of
-from edgecnn.convert.training.distributed.strategy import hold_engine_back
+from edgecnn.convert.training.distributed.strategy import check_batches, facts_of, hold_engine_back
 from edgecnn.convert.training.distributed.worker import SingleWorker
 from edgecnn.convert.training.fit.augmentation import VARIATIONS
 from edgecnn.convert.training.fit.batches import training_batches, validation_batches
-from edgecnn.convert.training.fit.board import board
-from edgecnn.convert.training.fit.epoch_callback import epoch_callback
+from edgecnn.convert.training.fit.callbacks import board, epoch_callback, freed_memory_kept
 from edgecnn.convert.training.fit.interrupt import HeldInterrupt
-from edgecnn.convert.training.fit.kept_memory import freed_memory_kept
-from edgecnn.convert.training.kept_epoch import is_out_of_patience, needs_validation
 from edgecnn.convert.training.model.custom_model import module_of, resolved
 from edgecnn.convert.training.phases import phases_of
 from edgecnn.convert.training.prepared_model import PreparedModel, begin_phase, prepared_model
@@ -35,8 +31,8 @@ from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.files import require_writable
 from edgecnn.edge.manifest import Output, Preprocessing
 from edgecnn.edge.model.interface import Interface
+from edgecnn.edge.native_output import quiet
 from edgecnn.edge.provenance import versions
-from edgecnn.edge.quiet import quiet
 
 
 def train(

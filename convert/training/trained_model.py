@@ -5,22 +5,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edgecnn.convert.keras.manifest import earlier_manifest, keras_manifest
-from edgecnn.convert.training.checkpoint import checkpoint_bytes
-from edgecnn.convert.training.kept_epoch import is_out_of_patience, kept_epoch
+from edgecnn.convert.training.checkpoint import checkpoint_bytes, is_out_of_patience, kept_epoch
 from edgecnn.convert.training.model.custom_model import needed_modules, unsettled_share
 from edgecnn.convert.training.prepared_model import PreparedModel
 from edgecnn.convert.training.records import Checkpoint, KeptFor, TrainResult
 from edgecnn.convert.training.training_run import TrainingRun
 from edgecnn.edge.errors import ArtifactError
-from edgecnn.edge.folder.file_names import MODEL_NAME, TRAIN_NAME
 from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.isolation.tried import remember_made
-from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.manifest import MODEL_NAME, TRAIN_NAME, Manifest
 from edgecnn.edge.model.metrics import correct, cross_entropy
 from edgecnn.edge.model.preprocess import Floats
 from edgecnn.edge.records import to_json
 from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.sandbox.child import remember_made
 from edgecnn.edge.text import counted
 from edgecnn.edge.transaction import locked, replaced_together
 

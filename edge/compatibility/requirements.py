@@ -3,8 +3,8 @@
 from importlib import import_module
 from typing import ClassVar, Protocol, cast
 
-from edgecnn.edge.formats import FORMATS, Runtime
-from edgecnn.edge.parsing import parsing
+from edgecnn.edge.errors import parsing
+from edgecnn.edge.formats.format import FORMATS, Runtime
 
 
 class Needs(Protocol):

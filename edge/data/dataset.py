@@ -18,8 +18,7 @@ from edgecnn.edge.data.npz import has_validation_arrays, load_npz
 from edgecnn.edge.data.pixel_digests import learnt_images
 from edgecnn.edge.data.splits import Part, Split, Subset, drawn_evenly
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
-from edgecnn.edge.folder.file_names import BUNDLE_SUFFIX
-from edgecnn.edge.manifest import Background, DatasetRecord, Fit, Fitted, SplitOff, Validation
+from edgecnn.edge.manifest import BUNDLE_SUFFIX, Background, DatasetRecord, Fit, Fitted, SplitOff, Validation
 from edgecnn.edge.text import counted, printable
 
 Kind = Literal["shipped", "keras", "images", "idx", "npz"]

@@ -1,12 +1,14 @@
 """Turns a drawn digit from a camera or a scanner into the image for a model of MNIST."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.data.image_file import Polarity, load_pillow
 from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.manifest import Side
+from edgecnn.edge.packages import load_pillow
 
 # MNIST's own rule: the ink fits a 20 x 20 box of the 28 x 28 image.
 _INK_SHARE = 20 / 28
@@ -26,6 +28,21 @@ _ANGLES = np.radians(np.arange(0, 90, 3))[:, np.newaxis]
 
 Levels = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+
+
+class Polarity(NamedTuple):
+    """What is known of a picture's light and dark.
+
+    Attributes:
+        background: The picture's own background, where somebody stated it. Default: its border decides.
+        on_doubt: Gets a sentence if light and dark may have been mistaken for each other.
+    """
+
+    background: Side | None = None
+    on_doubt: Callable[[str], None] = lambda doubt: None
+
+
+UNSTATED = Polarity()
 
 
 def fit_digit(grey: NDArray[np.uint8], height: int, width: int, polarity: Polarity, name: str) -> NDArray[np.uint8]:

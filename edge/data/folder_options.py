@@ -4,12 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from edgecnn.edge.errors import ArtifactError, ConfigError, field
+from edgecnn.edge.errors import ArtifactError, ConfigError, field, parsing
 from edgecnn.edge.files import read_bytes
 from edgecnn.edge.manifest import Background, Fit, SplitOff
-from edgecnn.edge.options.option import Option, check, described
-from edgecnn.edge.options.values import height_width
-from edgecnn.edge.parsing import parsing
+from edgecnn.edge.option import Option, check, described, height_width
 from edgecnn.edge.text import has_controls
 
 if TYPE_CHECKING:

@@ -12,9 +12,8 @@ from typing import IO, cast
 import numpy as np
 
 from edgecnn.edge.data.splits import MOST_IMAGES, Labels, Part, RowSplit, unpack
-from edgecnn.edge.errors import ArtifactError, because
+from edgecnn.edge.errors import ArtifactError, because, parsing
 from edgecnn.edge.files import open_file
-from edgecnn.edge.parsing import parsing
 
 IMAGES_MAGIC = 0x00000803  # unsigned bytes, 3 dimensions
 LABELS_MAGIC = 0x00000801  # unsigned bytes, 1 dimension

@@ -2,18 +2,19 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from edgecnn.edge.errors import ArtifactError, MissingDependency
-from edgecnn.edge.manifest import Background, Fit, Preprocessing, Side
+from edgecnn.edge.data.digit import UNSTATED, Polarity, fit_digit
+from edgecnn.edge.errors import ArtifactError, parsing
+from edgecnn.edge.manifest import Background, Fit, Preprocessing
 from edgecnn.edge.model.preprocess import Images
-from edgecnn.edge.parsing import parsing
+from edgecnn.edge.packages import load_pillow
 
 # A JPEG is decoded to at least this many times the wanted size, so that the later resampling gives the same picture.
 _SPARE = 3
@@ -32,21 +33,6 @@ _QUARTER_TURNS = (5, 6, 7, 8)
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 # As a telephone of 50 megapixels gives: grey PNG takes 0.2 GB to read, colour 0.5, transparency 1.1; a JPEG is decoded smaller.
 MOST_PIXELS = 8192 * 6144
-
-
-class Polarity(NamedTuple):
-    """What is known of a picture's light and dark.
-
-    Attributes:
-        background: The picture's own background, where somebody stated it. Default: its border decides.
-        on_doubt: Gets a sentence if light and dark may have been mistaken for each other.
-    """
-
-    background: Side | None = None
-    on_doubt: Callable[[str], None] = lambda doubt: None
-
-
-UNSTATED = Polarity()
 
 
 def read_image(
@@ -194,8 +180,6 @@ def _by_rule(
             return pixels
         if pixels.shape[:2] == size and {border, trained_on} == {"dark", "light"}:
             return 255 - pixels
-        from edgecnn.edge.data.digit import fit_digit  # noqa: PLC0415 - It imports this module; photos don't need it.
-
         return fit_digit(pixels[..., 0], *size, polarity, name)[..., np.newaxis]
     if {border, trained_on} == {"dark", "light"}:
         pixels = 255 - pixels
@@ -227,7 +211,7 @@ def pil_pixels(file: Any, mode: str, name: str) -> Images:
     """Return a loaded PIL image as uint8 (h, w, 1 for `L` or 3 for `RGB`), upright; transparency becomes white."""
     pillow, picture = load_pillow(), file
     if file.mode.startswith(("I", "F")) or hasattr(file, "tag_v2"):
-        from edgecnn.edge.model.deep_pixels import eight_bits  # noqa: PLC0415 - Few pictures need it.
+        from edgecnn.edge.model.preprocess import eight_bits  # noqa: PLC0415 - Few pictures need it.
 
         picture = eight_bits(file, name)
     # ImageOps.exif_transpose would also write the EXIF data again, and refuse pictures whose other tags are odd.
@@ -283,18 +267,3 @@ def _orientation(file: Any) -> int:
 
 def _is_grey(file: Any) -> bool:
     return file.mode in ("1", "L", "LA", "La") or file.mode.startswith(("I", "F"))
-
-
-def load_pillow() -> Any:
-    """Import Pillow and return its module `Image`.
-
-    Raises:
-        MissingDependency: If it is not installed.
-    """
-    try:
-        from PIL import Image
-    except ModuleNotFoundError as error:
-        from edgecnn.edge.install_command import install_command  # noqa: PLC0415 - Only an error needs it.
-
-        raise MissingDependency(f"Pillow, which reads image files, is not installed: {install_command('image')}") from error
-    return Image

@@ -13,14 +13,13 @@ from edgecnn.edge.data.dataset import IMAGES, Dataset, find, load_dataset, unrea
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.data.image_file import read_pixels
 from edgecnn.edge.data.image_folder import VALIDATION_NAMES, Listing, list_images, ordered_classes
-from edgecnn.edge.data.seen_pictures import Pixels, SeenPictures, Sizes
+from edgecnn.edge.data.pixel_digests import Pixels, SeenPictures, Sizes
 from edgecnn.edge.data.splits import Labels, Part, Split, chunks
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.manifest import SplitOff
 from edgecnn.edge.model.preprocess import Images
 from edgecnn.edge.records import inlined, to_value
 from edgecnn.edge.result import Result
-from edgecnn.edge.text import WIDTH
 
 _REMEDY = "replace or remove it"
 # A class may well be called train.
@@ -94,12 +93,6 @@ class Inspection(Result):
     problems: tuple[str, ...]
     split_off: SplitOff | None = inlined(SplitOff)
     val_share: float | None = None
-
-    def to_text(self, width: int = WIDTH) -> str:
-        """Return what is wrong, then what was found."""
-        from edgecnn.edge.data.inspection_text import inspection_text  # noqa: PLC0415 - It imports this module.
-
-        return inspection_text(self, width)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one dict per class, with its number of images in each part."""

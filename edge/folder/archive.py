@@ -11,12 +11,18 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgecnn.edge.errors import ArtifactError, ConfigError, because
+from edgecnn.edge.errors import ArtifactError, ConfigError, because, parsing
 from edgecnn.edge.files import read_bytes
-from edgecnn.edge.folder.file_names import LABELS_NAME, MANIFEST_NAME, REFERENCE_NAME, TRIED_STEMS, TUNED_STEM
-from edgecnn.edge.formats import FORMATS, PRECISIONS
-from edgecnn.edge.manifest import MOST_MANIFEST_BYTES, Manifest
-from edgecnn.edge.parsing import parsing
+from edgecnn.edge.formats.format import FORMATS, PRECISIONS
+from edgecnn.edge.manifest import (
+    LABELS_NAME,
+    MANIFEST_NAME,
+    MOST_MANIFEST_BYTES,
+    REFERENCE_NAME,
+    TRIED_STEMS,
+    TUNED_STEM,
+    Manifest,
+)
 from edgecnn.edge.records import from_json
 
 SCHEMA = 1

@@ -1,15 +1,19 @@
-"""A model file, read once and checked against its manifest."""
+"""A model file, read once and checked against its manifest; the names of files in a model's folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn.edge.errors import ArtifactError, field
 from edgecnn.edge.files import read_bytes, sha256
-from edgecnn.edge.folder.file_names import MANIFEST_NAME
-from edgecnn.edge.folder.other_formats import fix_for
-from edgecnn.edge.formats import FORMATS, format_of, is_marked, suffixes
-from edgecnn.edge.manifest import HOW_TO_MAKE, Artifact, Manifest, is_foreign
+from edgecnn.edge.formats import format_of, is_marked, suffixes
+from edgecnn.edge.formats.format import FORMATS
+from edgecnn.edge.manifest import BUNDLE_SUFFIX, HOW_TO_MAKE, MANIFEST_NAME, Artifact, Manifest, fix_for, is_foreign
 from edgecnn.edge.transaction import finish
+
+
+def bundle_of(path: Path) -> Path | None:
+    """Return the bundle that a path is or points into (`mnist.zip/int8.tflite`); None if there is no bundle."""
+    return next((part for part in (path, path.parent) if part.suffix.lower() == BUNDLE_SUFFIX and part.is_file()), None)
 
 
 @dataclass(frozen=True)

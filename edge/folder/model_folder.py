@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from edgecnn.edge.errors import ArtifactError, ConfigError, MissingDependency
 from edgecnn.edge.export_records import ProgramFile
-from edgecnn.edge.files import read_bytes, sha256
-from edgecnn.edge.folder.file_names import bundle_of
-from edgecnn.edge.folder.model_file import ModelFile, read_model
+from edgecnn.edge.files import read_bytes, sha256, temporary_folder
+from edgecnn.edge.folder.model_file import ModelFile, bundle_of, read_model
 from edgecnn.edge.formats import format_of
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.records import to_json, to_value
+from edgecnn.edge.renderers import rendered
 from edgecnn.edge.result import as_html
 from edgecnn.edge.runtimes.installed import is_installed, runtimes_of
-from edgecnn.edge.temporary import temporary_folder
 from edgecnn.edge.text import WIDTH
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class ModelFolder:
         """
         self.named = Path(path)
         self.bundle = bundle_of(self.named)
-        self._written = tuple(written)
+        self.written = tuple(written)
         self._read: dict[str, ModelFile] = {}
         self._manifest: Manifest | None = None
         with ExitStack() as stack:
@@ -81,11 +80,8 @@ class ModelFolder:
 
     def to_text(self, width: int = WIDTH) -> str:
         """Return a table of the exported files: size, how they compare with Keras, and what runs them."""
-        from edgecnn.edge.folder.export_text import export_text  # noqa: PLC0415 - A classifier on a device shows none.
-
-        if self.manifest is None:
-            return f"{self.named}: {self.model().unverified}"
-        return export_text(self.manifest, self.named, self._written or self.names, width)
+        text: str = rendered(self, "to_text", width)
+        return text
 
     def to_dict(self) -> dict[str, Any]:
         """Return the manifest as dicts, lists, numbers and text; an empty dict without a manifest."""
@@ -197,7 +193,7 @@ class ModelFolder:
             ArtifactError: If they can't be loaded.
         """
         from edgecnn.edge.data.folder_options import NO_OPTIONS  # noqa: PLC0415 - A classifier on a device reads no dataset.
-        from edgecnn.edge.inference.model_test_images import recorded_images  # noqa: PLC0415 - As above.
+        from edgecnn.edge.data.recorded_images import recorded_images  # noqa: PLC0415 - As above.
 
         manifest = self.manifest
         if manifest is None:

@@ -7,20 +7,29 @@ so that a new runtime is one module and one row:
 |---|---|
 | `Runtime.module` | `import_library()` and `open_model(...)`: `edgecnn.edge.runtimes.base` |
 | `Runtime.profiler` | `profile_ops(...)` and `CAVEAT`: `edgecnn.benchmarks.timing.profile` |
-| `Format.anatomy` | `read_network(...)`: `edgecnn.edge.anatomy.network` |
+| `Format.anatomy` | `read_network(...)`: `edgecnn.edge.graph.network` |
 | `Format.ending` | `last_operator(data, model)`: `edgecnn.edge.inference.model_interface` |
 | `Format.requirements` | `read_needs(...)` and `RELEASES`: `edgecnn.edge.compatibility.requirements` |
 | `Format.converter` | `converter(...)`: `edgecnn.convert.export.converters` |
 | `Format.describer` | `described(...)`: `edgecnn.convert.export.description` |
-| `Format.pair` | `open_pair(...)`: `edgecnn.convert.diagnosis.pair` |
+| `Format.pair` | `open_pair(...)`: `edgecnn.convert.diagnosis.diagnose` |
 """
 
 from pathlib import Path
 
-from edgecnn.edge.formats.format import FORMATS, CalibrationName, Format, IoName, Mark
-from edgecnn.edge.formats.package import Package
-from edgecnn.edge.formats.precision import PRECISIONS, Precision
-from edgecnn.edge.formats.runtime import MOST_THREADS, RUNTIMES, Runtime
+from edgecnn.edge.formats.format import (
+    FORMATS,
+    MOST_THREADS,
+    PRECISIONS,
+    RUNTIMES,
+    CalibrationName,
+    Format,
+    IoName,
+    Mark,
+    Package,
+    Precision,
+    Runtime,
+)
 
 __all__ = [
     "FORMATS",

@@ -1,8 +1,163 @@
-"""Formats, one row each."""
+"""Formats, precisions and runtimes, one row each, and the packages that run them."""
 
+from importlib.util import find_spec
+from math import inf
 from typing import Literal, NamedTuple
 
-from edgecnn.edge.formats.package import WORKSTATION, Package
+from edgecnn.edge.errors import MissingDependency
+
+WORKSTATION = "train"
+"""The extra that installs what training and conversion need."""
+
+
+class Package(NamedTuple):
+    """A package that may or may not be installed.
+
+    Attributes:
+        name: Name for pip.
+        module: Name for `import`.
+        extra: The extra of edgecnn that installs it.
+    """
+
+    name: str
+    module: str
+    extra: str
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether it is installed. This does not import it."""
+        try:
+            return find_spec(self.module.partition(".")[0]) is not None
+        except ModuleNotFoundError:  # A finder that hides a package raises this.
+            return False
+        except ValueError:  # Its module in sys.modules has no spec: a stand-in.
+            return True
+
+    @property
+    def missing(self) -> MissingDependency:
+        """The error for a missing package."""
+        where = ". On the workstation" if self.extra == WORKSTATION else ""
+        return MissingDependency(f"{self.name} is not installed{where}: {self.command}")
+
+    @property
+    def command(self) -> str:
+        """The command that installs it."""
+        from edgecnn.edge.packages import install_command  # noqa: PLC0415 - Only an error needs it.
+
+        return install_command(self.extra)
+
+
+TENSORFLOW = Package("tensorflow", "tensorflow", WORKSTATION)
+LITERT = Package("ai-edge-litert", "ai_edge_litert.interpreter", "tflite")
+
+
+class Precision(NamedTuple):
+    """The numbers that a file computes with.
+
+    Attributes:
+        name: As in file names and in `precisions`.
+        tolerance: What a probability may differ by from the float Keras model's, 0 to 1. The same sums in another order
+            differ by about 1e-6 in float32; float16 weights have 11 significant bits. Infinite for a quantized file: what
+            that loses has no bound, and is for `edgecnn bench` to judge.
+        drift: What a probability may differ by where another runtime or machine runs the same file, 0 to 1: sums are made in
+            another order, and a quantized file is rounded at other places. docs/reference/bundle.md
+        calibrated: Whether training images set the ranges of its activations.
+    """
+
+    name: str
+    tolerance: float
+    drift: float
+    calibrated: bool = False
+
+
+PRECISIONS = {
+    row.name: row
+    for row in (
+        Precision("float32", tolerance=1e-4, drift=1e-4),
+        Precision("float16", tolerance=2e-2, drift=1e-4),
+        Precision("dynamic", tolerance=inf, drift=0.05),
+        Precision("int8", tolerance=inf, drift=0.05, calibrated=True),
+        Precision("int16x8", tolerance=inf, drift=0.05, calibrated=True),
+    )
+}
+"""Precisions by name, in the order in which results list them."""
+
+
+# More is a typing error: a runtime starts them all, and hundreds stall a small board.
+MOST_THREADS = 64
+
+
+class Runtime(NamedTuple):
+    """A runtime: what executes the files of a format.
+
+    Attributes:
+        name: Name that `bench` accepts.
+        formats: Names of the formats that it runs.
+        package: Its package; results give the package's version.
+        module: Module that opens files with it.
+        profiler: Module that measures the time of each operator; None if the runtime reports none.
+        bits: Word sizes of the ARM systems for which packages exist.
+        python_below: First Python version without a package, for example (3, 12); None if none is known.
+        ended: Whether the project has ended, so that no release will follow.
+        by_name: Whether it runs files only if it is named, and is never the default one of its format.
+        cpu: Instructions without which it gains nothing, as /proc/cpuinfo names them; None if it runs on any CPU.
+    """
+
+    name: str
+    formats: tuple[str, ...]
+    package: Package
+    module: str
+    profiler: str | None = None
+    bits: tuple[int, ...] = (64,)
+    python_below: tuple[int, ...] | None = None
+    ended: bool = False
+    by_name: bool = False
+    cpu: str | None = None
+
+
+RUNTIMES = {
+    row.name: row
+    for row in (
+        Runtime(
+            "litert", ("tflite",), LITERT, "edgecnn.edge.runtimes.litert", profiler="edgecnn.benchmarks.timing.profile_litert"
+        ),
+        Runtime("litert-fp16", ("tflite",), LITERT, "edgecnn.edge.runtimes.litert_fp16", by_name=True, cpu="asimdhp"),
+        Runtime(
+            "tflite-runtime",
+            ("tflite",),
+            Package("tflite-runtime", "tflite_runtime.interpreter", "tflite-runtime"),
+            "edgecnn.edge.runtimes.tflite_runtime",
+            bits=(32, 64),
+            python_below=(3, 12),
+            ended=True,
+        ),
+        Runtime(
+            "onnxruntime",
+            ("onnx",),
+            Package("onnxruntime", "onnxruntime", "onnx"),
+            "edgecnn.edge.runtimes.onnxruntime",
+            profiler="edgecnn.benchmarks.timing.profile_onnxruntime",
+        ),
+        Runtime(
+            "openvino",
+            ("tflite", "onnx"),
+            Package("openvino", "openvino", "openvino"),
+            "edgecnn.edge.runtimes.openvino",
+            by_name=True,
+        ),
+        Runtime("ncnn", ("ncnn",), Package("ncnn", "ncnn", "ncnn"), "edgecnn.edge.runtimes.ncnn"),
+        Runtime("mnn", ("mnn",), Package("mnn", "MNN", "mnn"), "edgecnn.edge.runtimes.mnn"),
+        Runtime(
+            "executorch",
+            ("executorch",),
+            Package("executorch", "executorch.extension.pybindings.portable_lib", "executorch"),
+            "edgecnn.edge.runtimes.executorch",
+        ),
+        Runtime("keras", ("keras",), TENSORFLOW, "edgecnn.convert.keras.runtime"),
+    )
+}
+"""Runtimes by name. The default of a format is its first runtime that is installed."""
+
 
 CalibrationName = Literal["minmax", "entropy", "percentile"]
 """A way to take ranges from activations."""
@@ -85,9 +240,6 @@ class Format(NamedTuple):
         return f"{precision}{self.suffix}"
 
 
-TENSORFLOW = Package("tensorflow", "tensorflow", WORKSTATION)
-LITERT = Package("ai-edge-litert", "ai_edge_litert.interpreter", "tflite")
-
 FORMATS = {
     row.name: row
     for row in (
@@ -112,8 +264,8 @@ FORMATS = {
             mark=Mark(4, b"TFL3", "no TFL3 mark", "copy it again, or name another file"),
             signatures=True,
             reader=LITERT,
-            anatomy="edgecnn.edge.anatomy.tflite",
-            ending="edgecnn.edge.compatibility.tflite_ends",
+            anatomy="edgecnn.edge.graph.tflite",
+            ending="edgecnn.edge.compatibility.tflite_graph",
             requirements="edgecnn.edge.compatibility.tflite",
             converter="edgecnn.convert.tflite.converter",
             describer="edgecnn.convert.tflite.metadata",
@@ -127,11 +279,11 @@ FORMATS = {
             precisions=("float32", "int8"),
             calibrations=("minmax", "entropy", "percentile"),
             reader=Package("onnx", "onnx", WORKSTATION),
-            anatomy="edgecnn.edge.anatomy.onnx",
+            anatomy="edgecnn.edge.graph.onnx",
             ending="edgecnn.edge.compatibility.onnx",
             requirements="edgecnn.edge.compatibility.onnx",
             converter="edgecnn.convert.onnx.converter",
-            describer="edgecnn.convert.onnx.metadata",
+            describer="edgecnn.convert.onnx.convert",
             pair="edgecnn.convert.diagnosis.onnx",
             made_with=("tf2onnx", "onnx", "onnxslim", "onnxruntime"),
         ),
@@ -142,7 +294,7 @@ FORMATS = {
             precisions=("float32", "int8"),
             calibrations=("minmax",),
             mark=Mark(0, b"PK\x03\x04", "not a zip archive", "zip -0 model.ncnn.param and model.ncnn.bin as NAME.ncnn"),
-            ending="edgecnn.edge.runtimes.ncnn_file",
+            ending="edgecnn.edge.runtimes.ncnn",
             converter="edgecnn.convert.ncnn.converter",
             pair="edgecnn.convert.diagnosis.ncnn",
             made_with=("tf2onnx", "pnnx", "ncnn"),

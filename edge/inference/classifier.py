@@ -16,7 +16,8 @@ from edgecnn.edge.inference.model_interface import class_names_of, interface_of,
 from edgecnn.edge.model.interface import Interface, as_interface, require_channels
 from edgecnn.edge.model.layout import image_layout, output_columns
 from edgecnn.edge.model.preprocess import Floats, Images, input_table, range_doubt, sum_to_one, to_input, to_probabilities
-from edgecnn.edge.runtimes import LoadedModel, Opener, opener_for
+from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.runtimes.base import LoadedModel, Opener
 from edgecnn.edge.runtimes.trial import most_images
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgecnn.edge.model.layout import Layout
 from edgecnn.edge.model.preprocess import InputTable
-from edgecnn.edge.runtimes import LoadedModel
+from edgecnn.edge.runtimes.base import LoadedModel
 
 
 class SingleImage:

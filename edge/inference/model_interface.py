@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.folder.model_file import ModelFile
-from edgecnn.edge.formats import FORMATS
+from edgecnn.edge.formats.format import FORMATS
 from edgecnn.edge.manifest import Output
 from edgecnn.edge.model.interface import HOW_TO_SAY, Interface
 from edgecnn.edge.text import counted
 
 if TYPE_CHECKING:
-    from edgecnn.edge.runtimes import LoadedModel
+    from edgecnn.edge.runtimes.base import LoadedModel
 
 # What ends in one of these gives probabilities, in the words of TFLite, ONNX, ncnn and TensorFlow.
 _TO_PROBABILITIES = ("SOFTMAX", "LOGISTIC", "STABLEHLO_LOGISTIC", "Softmax", "Sigmoid", "QLinearSoftmax", "QLinearSigmoid")

@@ -1,19 +1,18 @@
 """The test images that a model or a result belongs to."""
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from edgecnn.edge.data.dataset import IDX, IMAGES, KERAS, NPZ, find, load_part, load_test
-from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, ModelImages
+from edgecnn.edge.data.folder_options import FolderOptions, ModelImages
 from edgecnn.edge.data.image_folder import has_parts, load_image_folder
 from edgecnn.edge.data.named_sets import load_keras_set
 from edgecnn.edge.data.pixel_digests import learnt_images
+from edgecnn.edge.data.recorded_images import recorded_source, require_recorded
 from edgecnn.edge.data.splits import FileSplit, Split
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.inference.recorded_source import recorded_model, recorded_source, require_recorded
 from edgecnn.edge.manifest import DatasetRecord, Fitted
 
 _NAMES_SHOWN = 10
@@ -24,29 +23,6 @@ def model_images(classifier: Classifier) -> ModelImages:
     rule = classifier.preprocessing
     known = classifier.manifest is not None or bool(classifier.interface.class_names)
     return ModelImages(classifier.shape, rule.fit, rule.background, classifier.class_names, known)
-
-
-def recorded_images(
-    record: DatasetRecord,
-    data: str | Path | None,
-    class_names: tuple[str, ...],
-    options: FolderOptions = NO_OPTIONS,
-) -> Split:
-    """Load the test images of a record, from `data` if given, and check that they are the same.
-
-    Args:
-        record: Record in a manifest or a result.
-        data: Where the images are now; None means the recorded place.
-        class_names: Class names of the same manifest or result; they number the classes of a folder of images.
-        options: The user's options.
-
-    Raises:
-        ConfigError: If they are other images.
-        ArtifactError: If they can't be loaded.
-    """
-    test = load_test(*recorded_source(record, data, options), recorded_model(record, class_names))
-    require_recorded(record, test)
-    return test
 
 
 def model_test_images(name: str | Path, classifier: Classifier, data: str | Path | None, options: FolderOptions) -> Split:
@@ -146,20 +122,3 @@ def order_note(classifier: Classifier, data: str | Path | None, options: FolderO
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
     shown = ", ".join(names[:_NAMES_SHOWN])
     return [f"The outputs are assumed to be the classes {shown}{more}, in this order. Give labels to change it."]
-
-
-def images_at_hand(
-    record: DatasetRecord,
-    data: str | Path | None,
-    class_names: tuple[str, ...],
-    on_text: Callable[[str], None],
-    options: FolderOptions = NO_OPTIONS,
-) -> Split | None:
-    """Return the test images of a record; if they can't be loaded, say so and return None. Arguments: `recorded_images`."""
-    try:
-        return recorded_images(record, data, class_names, options)
-    except EdgeCnnError as error:
-        if data:
-            raise
-        on_text(f"flipped images are listed by number only: {error}")
-        return None

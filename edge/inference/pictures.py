@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.data.image_file import UNSTATED, Polarity, fit_image, pil_pixels, read_image
+from edgecnn.edge.data.digit import UNSTATED, Polarity
+from edgecnn.edge.data.image_file import fit_image, pil_pixels, read_image
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.manifest import Preprocessing
 from edgecnn.edge.model.preprocess import Images

@@ -11,15 +11,12 @@ import numpy as np
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.preprocess import Images
 from edgecnn.edge.records import unrecorded
+from edgecnn.edge.renderers import rendered
 from edgecnn.edge.result import Result
-from edgecnn.edge.text import WIDTH, printable
 
 TOP = 5
 """Number of classes that the text shows for each image; the JSON has all."""
 
-# Larger images, which are photos, are not drawn with characters.
-_DRAWN = 32
-_SHADES = " ░▒▓█"
 _CHUNK = 64
 
 
@@ -73,10 +70,6 @@ class Predicted(Result):
     pixels: tuple[Images, ...] = unrecorded(())
     top: int = unrecorded(TOP)
 
-    def to_text(self, width: int = WIDTH) -> str:
-        """Return each image drawn with characters, its labels and probabilities, and the runtime."""
-        return "\n".join([predicted_text(self), *self.notes])
-
     def rows(self) -> list[dict[str, Any]]:
         """Return one dict per image; the probability is that of the predicted class, 0 to 1."""
         return [
@@ -97,11 +90,9 @@ class Predicted(Result):
             MissingDependency: If Pillow is not installed.
             ValueError: If the pixels were not kept.
         """
-        from edgecnn.edge.inference.prediction_figure import save_figure  # noqa: PLC0415 - Only for a picture.
-
         if not self.pixels:
             raise ValueError("the pixels were not kept: predict with keep_pixels=True")
-        save_figure(Path(path), self.pixels, [(Path(item.image).name, labels(item)) for item in self.images])
+        rendered(self, "save", Path(path))
 
     def __repr__(self) -> str:
         return f"<Predicted {self.file}: {', '.join(item.predicted for item in self.images)}>"
@@ -124,43 +115,3 @@ def _chunks(items: Iterable[Chosen]) -> Iterator[list[Chosen]]:
     rest = iter(items)
     while chunk := list(islice(rest, _CHUNK)):
         yield chunk
-
-
-def predicted_text(predicted: Predicted) -> str:
-    """Return each image with its labels and probabilities, small ones also drawn with characters, and the runtime."""
-    blocks = []
-    for place, item in enumerate(predicted.images):
-        block = f"{printable(item.image)}: {printable(labels(item))}\n{_bars(item, predicted.top)}"
-        image = predicted.pixels[place] if predicted.pixels else None
-        if image is not None and max(image.shape[:2]) <= _DRAWN:
-            block = f"{drawn(image)}\n\n{block}"
-        blocks.append(block)
-    return "\n\n".join(blocks) + f"\n\n{printable(predicted.file)}, {predicted.runtime}"
-
-
-def drawn(image: Images) -> str:
-    """Draw an image (h, w, c) with block characters, at most 64 columns; one character covers twice as many rows as columns."""
-    grey = image.mean(axis=2)
-    step = -(-grey.shape[1] // 64)
-    rows, columns = -(-grey.shape[0] // (2 * step)), -(-grey.shape[1] // step)
-    padded = np.zeros((rows * 2 * step, columns * step))
-    padded[: grey.shape[0], : grey.shape[1]] = grey
-    cells = padded.reshape(rows, 2 * step, columns, step).mean(axis=(1, 3))
-    shades = (cells / 256 * len(_SHADES)).astype(int)
-    return "\n".join("".join(_SHADES[shade] for shade in row).rstrip() for row in shades)
-
-
-def labels(item: PredictedImage) -> str:
-    """Return the true label, if known, and the predicted one."""
-    known = f"label {item.label}, " if item.label is not None else ""
-    return f"{known}predicted {item.predicted} ({item.probabilities[item.predicted]:.1%}){', doubtful' if item.doubt else ''}"
-
-
-def _bars(item: PredictedImage, top: int) -> str:
-    rows = sorted(item.probabilities.items(), key=lambda pair: -pair[1])[:top]
-    rows = [(printable(label), value) for label, value in rows]
-    wide = max(len(label) for label, _ in rows)
-    lines = [f"  {label:>{wide}}  {value:7.2%}  {'█' * round(30 * value)}".rstrip() for label, value in rows]
-    if len(item.probabilities) > top > 1:
-        lines.append(f"  the {top} most probable of {len(item.probabilities)} classes")
-    return "\n".join(lines)

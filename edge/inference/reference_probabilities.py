@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.data.npy import read_npy
+from edgecnn.edge.data.npz import read_npy
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.files import read_bytes, sha256
 from edgecnn.edge.manifest import Manifest

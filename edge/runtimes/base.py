@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.folder.model_file import ModelFile
-from edgecnn.edge.formats import MOST_THREADS, RUNTIMES, Runtime
-from edgecnn.edge.isolation.child import run_in_child
-from edgecnn.edge.isolation.tried import remember_tried, was_made, was_tried
+from edgecnn.edge.formats import RUNTIMES
+from edgecnn.edge.formats.format import MOST_THREADS, Runtime
 from edgecnn.edge.manifest import TensorSpec
 from edgecnn.edge.runtimes.trial import run_trial
+from edgecnn.edge.sandbox.child import remember_tried, run_in_child, was_made, was_tried
 from edgecnn.edge.text import counted, printable
 
 # Limit for one image or its output: a colour image of 4,700 x 4,700 pixels, 256 MiB in float32.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
 from edgecnn.edge.formats import RUNTIMES
 from edgecnn.edge.manifest import TensorSpec
-from edgecnn.edge.quiet import quiet
+from edgecnn.edge.native_output import quiet
 from edgecnn.edge.runtimes.base import imported
 
 # PyTorch's number of the type float32.

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgecnn.edge.errors import ConfigError, MissingDependency, field
-from edgecnn.edge.formats import FORMATS, RUNTIMES, Runtime
+from edgecnn.edge.formats import RUNTIMES
+from edgecnn.edge.formats.format import FORMATS, Runtime
 
 CPUINFO = Path("/proc/cpuinfo")
 

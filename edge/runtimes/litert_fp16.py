@@ -4,8 +4,8 @@ LiteRT does so for a file whose metadata allows it, and in float32 on any other 
 https://github.com/tensorflow/tensorflow/blob/master/tensorflow/lite/delegates/xnnpack/README.md
 """
 
-from edgecnn.edge.compatibility.tflite_object import from_object, to_object
-from edgecnn.edge.parsing import parsing
+from edgecnn.edge.compatibility.tflite_graph import from_object, to_object
+from edgecnn.edge.errors import parsing
 from edgecnn.edge.runtimes.tflite_interpreter import InterpretedModel, library
 
 _ALLOWS = "reduced_precision_support"

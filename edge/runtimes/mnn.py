@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
+from edgecnn.edge.files import temporary_folder
 from edgecnn.edge.manifest import TensorSpec
-from edgecnn.edge.quiet import quiet
+from edgecnn.edge.native_output import quiet
 from edgecnn.edge.runtimes.base import imported, require_one_each
-from edgecnn.edge.temporary import temporary_folder
 from edgecnn.edge.text import printable
 
 

@@ -7,14 +7,43 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.compatibility.onnx_wire import has_unsigned_bytes
-from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.compatibility.onnx import has_external_data, has_unsigned_bytes, random_operators
+from edgecnn.edge.errors import ArtifactError, ConfigError, field, parsing
 from edgecnn.edge.manifest import TensorSpec
-from edgecnn.edge.parsing import parsing
-from edgecnn.edge.runtimes.base import imported, require_one_each
+from edgecnn.edge.runtimes.base import imported, refuse_random, require_one_each
 from edgecnn.edge.runtimes.installed import cpu_has
-from edgecnn.edge.runtimes.onnx_file import require_usable
 from edgecnn.edge.text import ending
+
+
+def require_usable(data: bytes, signature: str | None, streaming: bool) -> None:
+    """Raise unless an ONNX file is whole and deterministic, and nothing is asked of it that no ONNX file has.
+
+    Raises:
+        ArtifactError: If it is not whole, or draws random numbers.
+        ConfigError: If a signature is named or streaming is set: ONNX files have no signatures and no state.
+    """
+    if signature is not None:
+        raise ConfigError(f"an ONNX model has no signatures: omit {field('signature')}")
+    if streaming:
+        raise ConfigError("an ONNX model keeps no state between runs: omit streaming")
+    require_whole(data)
+    refuse_random("ONNX", random_operators(data))
+
+
+def require_whole(data: bytes) -> None:
+    """Raise if an ONNX file's weights are elsewhere: runtimes and onnx would read them from the current folder.
+
+    Raises:
+        ArtifactError: If they are elsewhere, or the bytes are not an ONNX file.
+    """
+    with parsing("the ONNX model can't be read", "copy it again"):
+        external = has_external_data(data)
+    if external:
+        raise ArtifactError(
+            "the ONNX model keeps its weights in another file, which no hash covers: store them inside with "
+            "onnx.save(onnx.load('model.onnx'), 'whole.onnx')"
+        )
+
 
 # Messages below this level go to the terminal, in colours and with names from the file; what matters comes as an exception.
 _FATAL = 4

@@ -7,15 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.compatibility.tflite_ends import tflite_ends
-from edgecnn.edge.errors import ArtifactError, ConfigError, field
+from edgecnn.edge.compatibility.tflite_graph import tflite_ends
+from edgecnn.edge.errors import ArtifactError, ConfigError, field, parsing
+from edgecnn.edge.files import temporary_folder
 from edgecnn.edge.formats import is_marked
 from edgecnn.edge.manifest import Quantization, TensorSpec
-from edgecnn.edge.parsing import parsing
 from edgecnn.edge.runtimes.base import imported, refuse_random, require_one_each
-from edgecnn.edge.runtimes.onnx_file import require_usable
+from edgecnn.edge.runtimes.onnxruntime import require_usable
 from edgecnn.edge.runtimes.tflite_state import tflite_state
-from edgecnn.edge.temporary import temporary_folder
 from edgecnn.edge.text import ending
 
 _Ends = tuple[Quantization | None, Quantization | None]

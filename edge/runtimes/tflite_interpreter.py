@@ -6,11 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
+from edgecnn.edge.errors import ArtifactError, ConfigError, field, parsing, why
 from edgecnn.edge.formats import RUNTIMES
 from edgecnn.edge.manifest import Quantization, TensorSpec
-from edgecnn.edge.parsing import parsing
-from edgecnn.edge.quiet import quiet
+from edgecnn.edge.native_output import quiet
 from edgecnn.edge.runtimes.base import imported, refuse_random, require_one_each
 from edgecnn.edge.runtimes.tflite_state import tflite_state
 

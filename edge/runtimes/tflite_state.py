@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from edgecnn.edge.compatibility.flatbuffer import Table, root
-from edgecnn.edge.compatibility.tflite_operators import operator_name
-from edgecnn.edge.parsing import parsing
+from edgecnn.edge.compatibility.tflite_graph import operator_name
+from edgecnn.edge.errors import parsing
 
 # Positions of the fields in the tables of schema.fbs.
 _MODEL_OPERATOR_CODES, _MODEL_SUBGRAPHS, _MODEL_SIGNATURES = 1, 2, 7

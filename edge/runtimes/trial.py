@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.edge.errors import ArtifactError, why
-from edgecnn.edge.isolation.child import lacks_memory
 from edgecnn.edge.manifest import TensorSpec
 from edgecnn.edge.model.layout import has_batch
+from edgecnn.edge.sandbox.child import lacks_memory
 
 if TYPE_CHECKING:
     from edgecnn.edge.runtimes.base import LoadedModel

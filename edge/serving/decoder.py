@@ -24,7 +24,7 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from edgecnn.edge.errors import ArtifactError, EdgeCnnError
-from edgecnn.edge.isolation.child import child_environment, limit_memory, limit_time, python_command
+from edgecnn.edge.sandbox.child import child_environment, limit_memory, limit_time, python_command
 from edgecnn.edge.serving.logs import log
 
 if TYPE_CHECKING:
@@ -227,8 +227,9 @@ def serve(seconds: float) -> None:
     import os  # noqa: PLC0415 - These are the child's.
     import sys  # noqa: PLC0415
 
-    from edgecnn.edge.data.image_file import Polarity, load_pillow  # noqa: PLC0415
+    from edgecnn.edge.data.digit import Polarity  # noqa: PLC0415
     from edgecnn.edge.inference.pictures import fitted_picture  # noqa: PLC0415
+    from edgecnn.edge.packages import load_pillow  # noqa: PLC0415
 
     def fitted(picture: bytes, rule: Rule) -> FittedPicture:
         require_few_parts(picture)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from edgecnn.edge.errors import ConfigError, field
-from edgecnn.edge.formats import MOST_THREADS
-from edgecnn.edge.options.option import Option, check, described
+from edgecnn.edge.formats.format import MOST_THREADS
+from edgecnn.edge.option import Option, check, described
 
 
 @described

@@ -15,13 +15,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
-from edgecnn.benchmarks.judge.budget import Budget
+from edgecnn.benchmarks.gate.budget import Budget
 from edgecnn.benchmarks.measure.options import PERCENTILES, Allow, BenchOptions
 from edgecnn.commands.shared import DEFAULT_FOLDER, Data, Images, Signature, StatedInterface, Trust
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, GateFailed, InvalidMeasurement
 from edgecnn.edge.formats import RUNTIMES, device_formats, format_of
-from edgecnn.edge.options.option import Group, Option, checked
+from edgecnn.edge.option import Group, Option, checked
 from edgecnn.edge.progress import SILENT, Progress
 from edgecnn.shell.call import Call
 from edgecnn.shell.console import Csv, Json, Markdown, Verbose, emit, write_text
@@ -118,7 +118,7 @@ def bench(  # Longer than 50 lines: its arguments and their docs.
         InvalidMeasurement: If the machine does not report a process's memory.
         MissingDependency: If a runtime is not installed.
     """
-    from edgecnn.benchmarks.judge.gate import Policy
+    from edgecnn.benchmarks.gate.gate import Policy
     from edgecnn.edge.runtimes.installed import runtime_formats
     from edgecnn.workflows.bench import BenchCall, measured
     from edgecnn.workflows.usage import Usage
@@ -177,7 +177,7 @@ def bench_devices(
         ArtifactError: If a file is missing, damaged or stale.
         ConfigError: If a host name is invalid, no file is for a device, or the budget has a limit that would judge none.
     """
-    from edgecnn.workflows.devices import measured_on
+    from edgecnn.workflows.bench import measured_on
 
     return measured_on(
         target,

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 from edgecnn.commands.shared import DEFAULT_FOLDER, Data, Images
 from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.errors import ConfigError
-from edgecnn.edge.folder.file_names import BUNDLE_SUFFIX
 from edgecnn.edge.formats import format_of
-from edgecnn.edge.options.option import Option, checked
+from edgecnn.edge.manifest import BUNDLE_SUFFIX
+from edgecnn.edge.option import Option, checked
 from edgecnn.edge.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from edgecnn.benchmarks.proof.write_bundle import Bundled
+    from edgecnn.benchmarks.bundle.write_bundle import Bundled
     from edgecnn.workflows.usage import Target
 
 
@@ -58,7 +58,7 @@ def bundle(
         ConfigError: If a name or a number does not fit, or the bundle can't be written.
         MissingDependency: If a runtime is not installed: its golden outputs can't be computed without it.
     """
-    from edgecnn.benchmarks.proof.write_bundle import write_bundle
+    from edgecnn.benchmarks.bundle.write_bundle import write_bundle
     from edgecnn.edge.folder.model_folder import opened
 
     with opened(folder) as models:

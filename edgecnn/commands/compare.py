@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from edgecnn.benchmarks.measure.options import Allow
 from edgecnn.commands.shared import RESULT
 from edgecnn.edge.errors import GateFailed, InvalidMeasurement
-from edgecnn.edge.options.option import Option, checked
+from edgecnn.edge.option import Option, checked
 from edgecnn.shell.call import Call
 from edgecnn.shell.console import Json, Verbose, emit
 
@@ -51,7 +51,7 @@ def compare(
     """
     from edgecnn.benchmarks.compare.compare import compare_reports
     from edgecnn.benchmarks.compare.selftest import read_floor
-    from edgecnn.benchmarks.judge.gate import Policy
+    from edgecnn.benchmarks.gate.gate import Policy
 
     then, now = _named(old, "old"), _named(new, "new")
     between = read_floor(Path(floor), [report for _, report in (*then, *now)]) if floor else None

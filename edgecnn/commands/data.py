@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.errors import ConfigError, field
-from edgecnn.edge.options.option import Group, Option, checked
-from edgecnn.edge.options.values import png
+from edgecnn.edge.option import Group, Option, checked, png
 from edgecnn.edge.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -72,9 +71,9 @@ def inspect_images(
         raise ConfigError(f"{field('augment')} is drawn into a picture: name its file with {field('sheet')}")
     if sheet and Path(sheet).exists() and Path(data).is_dir() and Path(sheet).resolve().is_relative_to(Path(data).resolve()):
         raise ConfigError(f"{sheet} is one of the images: give {field('sheet')} another name")
-    from edgecnn.edge.data.contact_sheet import contact_sheet
     from edgecnn.edge.data.inspection import inspect_images as inspect
     from edgecnn.edge.files import write_bytes
+    from edgecnn.edge.show.contact_sheet import contact_sheet
 
     found = inspect(str(data), images, partial(progress.step, text="examining images"))
     if sheet:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 from edgecnn.commands.shared import Data, Images, StatedInterface
 from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.errors import ConfigError
-from edgecnn.edge.formats import FORMATS, format_of, is_exported
-from edgecnn.edge.options.option import Option, checked
-from edgecnn.edge.options.values import png
+from edgecnn.edge.formats import format_of, is_exported
+from edgecnn.edge.formats.format import FORMATS
+from edgecnn.edge.option import Option, checked, png
 from edgecnn.edge.progress import SILENT, Progress
 from edgecnn.shell.call import Call
 from edgecnn.shell.console import Json, emit, say
@@ -58,11 +58,10 @@ def diagnose(  # Longer than 50 lines: its arguments and their docs.
     import numpy as np
 
     from edgecnn.convert.diagnosis.diagnose import diagnose as diagnose_files
-    from edgecnn.convert.diagnosis.figure import save_diagnosis
+    from edgecnn.convert.show.pictures import save_diagnosis
     from edgecnn.edge.folder.model_file import read_model
     from edgecnn.edge.folder.model_folder import opened
-    from edgecnn.edge.isolation.child import SECONDS, run_in_child
-    from edgecnn.edge.isolation.tried import was_made
+    from edgecnn.edge.sandbox.child import SECONDS, run_in_child, was_made
     from edgecnn.workflows.usage import Usage
 
     usage = Usage(data, images, interface)

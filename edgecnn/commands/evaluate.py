@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgecnn.commands.shared import AnyTarget, Data, Images, Signature, StatedInterface, Threads, Trust
 from edgecnn.edge.data.folder_options import NO_OPTIONS
-from edgecnn.edge.options.option import checked
+from edgecnn.edge.option import checked
 from edgecnn.edge.progress import SILENT, Progress
 
 if TYPE_CHECKING:

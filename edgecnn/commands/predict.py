@@ -16,8 +16,7 @@ from edgecnn.commands.shared import AnyTarget, Data, Images, Signature, StatedIn
 from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.manifest import Side
-from edgecnn.edge.options.option import Option, checked
-from edgecnn.edge.options.values import png
+from edgecnn.edge.option import Option, checked, png
 from edgecnn.edge.progress import SILENT, Progress
 from edgecnn.shell.call import Call
 from edgecnn.shell.console import Json, emit, print_columns, say, write_text
@@ -103,7 +102,7 @@ def _fitted(
     pictures: "Sequence[Picture | NDArray[Any]]", classifier: "Classifier", background: Side | None
 ) -> "Iterator[Chosen]":
     """Yield pictures, including those in folders, fitted for the classifier."""
-    from edgecnn.edge.data.image_file import Polarity
+    from edgecnn.edge.data.digit import Polarity
     from edgecnn.edge.inference.pictures import fitted_picture, image_files, title_of
     from edgecnn.edge.inference.predictions import Chosen
 

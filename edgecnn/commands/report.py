@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from edgecnn.commands.shared import RESULT, Data, Images
 from edgecnn.edge.data.folder_options import NO_OPTIONS
-from edgecnn.edge.options.option import Option, checked
+from edgecnn.edge.option import Option, checked
 from edgecnn.shell.call import Call
 from edgecnn.shell.console import Csv, Markdown, Verbose, emit, say, write_text
 

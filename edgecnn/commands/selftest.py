@@ -11,7 +11,7 @@ from edgecnn.commands.shared import DEFAULT_FOLDER, Data, Images, Threads, Trust
 from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.errors import ConfigError, InvalidMeasurement
 from edgecnn.edge.formats import suffixes
-from edgecnn.edge.options.option import Group, Option, checked
+from edgecnn.edge.option import Group, Option, checked
 from edgecnn.edge.progress import SILENT, Progress
 from edgecnn.shell.call import Call
 from edgecnn.shell.console import Json, emit
@@ -44,7 +44,7 @@ def selftest(
         MissingDependency: If its runtime is not installed.
     """
     from edgecnn.benchmarks.compare.selftest import selftest as run_selftest
-    from edgecnn.benchmarks.measure.lineup import candidate_of
+    from edgecnn.benchmarks.measure.candidates import candidate_of
     from edgecnn.benchmarks.measure.schedule import steps_of
     from edgecnn.edge.folder.model_folder import ModelFolder
     from edgecnn.workflows.usage import Usage

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Annotated
 from edgecnn.commands.shared import DEFAULT_FOLDER, Images, Signature, StatedInterface
 from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.errors import ConfigError
-from edgecnn.edge.folder.file_names import BENCH_NAME
-from edgecnn.edge.formats import Package
-from edgecnn.edge.options.option import Group, Option, checked
+from edgecnn.edge.formats.format import Package
+from edgecnn.edge.manifest import BENCH_NAME
+from edgecnn.edge.option import Group, Option, checked
 from edgecnn.edge.progress import SILENT, Progress
 from edgecnn.edge.provenance import versions
 from edgecnn.edge.serving.decoder import QUICK_SECONDS, Decoder
@@ -132,9 +132,9 @@ def last_verdict(models: "ModelFolder") -> "LastVerdict | None":
     """Return what the last benchmark of a folder said; None if there was none, or it can't be read."""
     if not models.manifest or not (models.path / BENCH_NAME).is_file():
         return None
-    from edgecnn.benchmarks.report.pareto import pareto_points
-    from edgecnn.benchmarks.report.recommendations import advice, recommend
+    from edgecnn.benchmarks.results.pareto import pareto_points
     from edgecnn.benchmarks.results.read import kept_report
+    from edgecnn.benchmarks.show.recommendations import advice, recommend
     from edgecnn.edge.serving.models import LastVerdict
 
     report = kept_report(models)

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Annotated
 from edgecnn.commands.shared import AnyTarget, Data, Images, Signature, StatedInterface, Threads, Trust
 from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.errors import ArtifactError, ConfigError, InvalidMeasurement, field
-from edgecnn.edge.options.option import Option, checked
+from edgecnn.edge.option import Option, checked
 from edgecnn.edge.progress import SILENT, Progress
 from edgecnn.shell.call import Call
 from edgecnn.shell.console import Json, emit
 
 if TYPE_CHECKING:
-    from edgecnn.benchmarks.proof.golden import GoldenCheck
-    from edgecnn.benchmarks.proof.verify import Verification
+    from edgecnn.benchmarks.bundle.golden import GoldenCheck
+    from edgecnn.benchmarks.bundle.verify import Verification
     from edgecnn.edge.data.splits import Split
     from edgecnn.edge.folder.model_file import ModelFile
     from edgecnn.edge.folder.model_folder import ModelFolder
@@ -75,7 +75,7 @@ def verify(
 
 
 def _golden(models: "ModelFolder", usage: "Usage", tolerance: float | None, progress: Progress) -> "GoldenCheck":
-    from edgecnn.benchmarks.proof.golden import GoldenCheck, check_golden
+    from edgecnn.benchmarks.bundle.golden import GoldenCheck, check_golden
     from edgecnn.edge.folder.archive import read_index
 
     here, skipped = models.runnable()
@@ -89,12 +89,12 @@ def _golden(models: "ModelFolder", usage: "Usage", tolerance: float | None, prog
 def _compared(
     models: "ModelFolder", reference: Path | None, usage: "Usage", tolerance: float | None, progress: Progress
 ) -> "Verification":
-    from edgecnn.benchmarks.judge.accuracy import KERAS_REFERENCE
-    from edgecnn.benchmarks.proof.verify import tolerance_of
-    from edgecnn.benchmarks.proof.verify import verify as verify_file
+    from edgecnn.benchmarks.bundle.verify import tolerance_of
+    from edgecnn.benchmarks.bundle.verify import verify as verify_file
+    from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE
+    from edgecnn.edge.data.recorded_images import require_recorded
     from edgecnn.edge.data.splits import CHUNK, chunks
     from edgecnn.edge.folder.model_file import read_model
-    from edgecnn.edge.inference.recorded_source import require_recorded
     from edgecnn.edge.inference.reference_probabilities import load_reference
     from edgecnn.workflows.usage import reservations
 

@@ -159,7 +159,7 @@ def main(arguments: list[str] | None = None) -> int:
         command = shlex.join(["edgecnn", *given])
         if not given[0].startswith("-"):
             _require_working_directory()
-            import_module("edgecnn.edge.temporary").remove_stale()
+            import_module("edgecnn.edge.files").remove_stale()
         code = app()(args=given, prog_name="edgecnn", standalone_mode=False, obj=command)
         if code and given[0] in ("--install-completion", "--show-completion"):
             raise ConfigError("the shell that runs edgecnn has no completion: use bash, zsh, fish or PowerShell")

@@ -6,7 +6,7 @@ from dataclasses import MISSING, fields, is_dataclass, replace
 from typing import Any, NamedTuple
 
 from edgecnn.edge.errors import ConfigError, field
-from edgecnn.edge.options.option import Option, declared, kind_of, option_of
+from edgecnn.edge.option import Option, declared, kind_of, option_of
 
 _REQUIRED = inspect.Parameter.empty
 Given = dict[tuple[str, ...], Any]

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from edgecnn.edge.options.option import listed
+from edgecnn.edge.option import listed
 from edgecnn.shell.settings import CommandOption, Given
 
 _DESCRIBED = re.compile(r"\[default: \((.+)\)\]", re.DOTALL)

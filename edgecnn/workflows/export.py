@@ -4,39 +4,39 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from edgecnn.benchmarks.judge.accuracy import KERAS_REFERENCE
-from edgecnn.benchmarks.judge.accuracy_checks import nothing_to_judge_by
-from edgecnn.benchmarks.judge.budget import Budget
-from edgecnn.benchmarks.judge.budgets import Budgets
-from edgecnn.benchmarks.judge.gate import PASS, UNDECIDED, Policy, accuracy_checks
-from edgecnn.benchmarks.judge.tally import compare
+from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE
+from edgecnn.benchmarks.gate.accuracy_checks import nothing_to_judge_by
+from edgecnn.benchmarks.gate.budget import Budget, Budgets
+from edgecnn.benchmarks.gate.gate import PASS, UNDECIDED, Policy, accuracy_checks
+from edgecnn.benchmarks.gate.tally import compare
 from edgecnn.benchmarks.measure.bare_files import BareFile, file_lineup
 from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.run import benchmark
-from edgecnn.benchmarks.report.model_card import model_card
-from edgecnn.benchmarks.yardsticks.choose import HERE, TUNE_SECONDS, require_yardstick, yardstick_of
+from edgecnn.benchmarks.runners.choose import HERE, TUNE_SECONDS, require_runner, runner_of
+from edgecnn.benchmarks.show.model_card import model_card
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export import export as export_model
 from edgecnn.convert.export.export import export_folder
 from edgecnn.convert.export.keep_accuracy import Judge
-from edgecnn.convert.export.tuning.yardstick import Tuning, Yardstick
+from edgecnn.convert.export.tuning.runner import Runner, Tuning
 from edgecnn.convert.training.records import TrainResult
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.dataset import load_dataset as load_for_model
 from edgecnn.edge.data.folder_options import FolderOptions
+from edgecnn.edge.data.recorded_images import recorded_model, recorded_source
 from edgecnn.edge.data.splits import Labels
 from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.files import temporary_folder
 from edgecnn.edge.folder.model_file import ModelFile, read_model
 from edgecnn.edge.folder.model_folder import ModelFolder
-from edgecnn.edge.formats import FORMATS, RUNTIMES
+from edgecnn.edge.formats import RUNTIMES
+from edgecnn.edge.formats.format import FORMATS
 from edgecnn.edge.inference.model_interface import interface_of
 from edgecnn.edge.inference.model_test_images import model_images
-from edgecnn.edge.inference.recorded_source import recorded_model, recorded_source
 from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.model.preprocess import Floats
 from edgecnn.edge.progress import Progress
 from edgecnn.edge.runtimes import opener_for
-from edgecnn.edge.temporary import temporary_folder
 from edgecnn.workflows.train import fitted_interface
 from edgecnn.workflows.usage import Usage
 
@@ -90,9 +90,9 @@ def exported(call: ExportCall) -> ModelFolder:
         if call.images.fit:
             taken = replace(taken, preprocessing=replace(taken.preprocessing, fit=said.preprocessing.fit))
     folder = export_folder(source, call.out)
-    yardstick, tune = None, call.tune
+    runner, tune = None, call.tune
     if tune.where is not None:
-        yardstick = yardstick_of(tune.where, tune.seconds, dataset.test, progress, config.formats, tune.runtime)
+        runner = runner_of(tune.where, tune.seconds, dataset.test, progress, config.formats, tune.runtime)
     manifest = export_model(
         path,
         dataset,
@@ -101,7 +101,7 @@ def exported(call: ExportCall) -> ModelFolder:
         call.out,
         trust=call.trust,
         judge=judge,
-        tuning=tuning_for(judge, yardstick, tune.seed) if yardstick else None,
+        tuning=tuning_for(judge, runner, tune.seed) if runner else None,
         is_a_guess=keras_is_a_guess,
         card=lambda manifest, distinct, earlier: model_card(manifest, folder.resolve().name, distinct, earlier),
         on_step=progress.say,
@@ -143,20 +143,20 @@ def _require_tunable(tune: Tune, formats: tuple[str, ...]) -> None:
     runs = RUNTIMES[tune.runtime].formats if tune.runtime else formats
     if not set(runs) & set(formats):
         raise ConfigError(f"{field('tune_runtime')}={tune.runtime} runs {runs[0]} files: add {field('formats')}={runs[0]}")
-    require_yardstick(tune.where, tune.seconds, formats, tune.runtime)
+    require_runner(tune.where, tune.seconds, formats, tune.runtime)
 
 
-def tuning_for(judge: Judge | None, yardstick: Yardstick, seed: int = 0) -> Tuning:
+def tuning_for(judge: Judge | None, runner: Runner, seed: int = 0) -> Tuning:
     """Return how to tune: files must be accurate enough for `judge`, or else not be shown to lose too much for a benchmark.
 
     Args:
         judge: Judge of the export; None if it has none.
-        yardstick: What measures the files.
+        runner: What measures the files.
         seed: Seed of the search.
     """
     limit = Budget().max_drop_points
     assert limit is not None  # noqa: S101  # The default.
-    return Tuning(yardstick, judge or _judge(limit, undecided=True), seed)
+    return Tuning(runner, judge or _judge(limit, undecided=True), seed)
 
 
 def _judge(points: float, undecided: bool = False) -> Judge:

@@ -8,26 +8,25 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from edgecnn.benchmarks.report.sweep import SweptNetwork, network_name
+from edgecnn.benchmarks.results.sweep import SweptNetwork, network_name
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export import export as export_model
 from edgecnn.convert.export.keep_accuracy import UnfitReference
-from edgecnn.convert.export.tuning.yardstick import Tuning
+from edgecnn.convert.export.tuning.runner import Tuning
 from edgecnn.convert.training.checkpoint import begun, is_finished
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.fit.epoch_callback import Diverged
+from edgecnn.convert.training.fit.callbacks import Diverged
 from edgecnn.convert.training.model.custom_model import module_of, new_model, open_fitting
 from edgecnn.convert.training.records import TrainResult
-from edgecnn.edge.anatomy.summary import Summary, summarize
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, field
 from edgecnn.edge.files import read_bytes
-from edgecnn.edge.folder.file_names import MODEL_NAME, TRAIN_NAME
 from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.graph.summary import Summary, summarize
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.reference_probabilities import load_reference
-from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.manifest import MODEL_NAME, TRAIN_NAME, Manifest
 from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.model.metrics import correct
 from edgecnn.edge.progress import Progress
@@ -185,7 +184,7 @@ class NetworkWork:
         if self.tuning is None or not self._has(folder, self.plain):
             return None
         # Only the best file of a tuned export is measured with other settings. It may have been tuned for another machine.
-        machine, formats = self.tuning.yardstick.machine, self.exporting.formats
+        machine, formats = self.tuning.runner.machine, self.exporting.formats
         artifacts = [artifact for artifact in Manifest.load(folder).artifacts if artifact.format in formats]
         names = [artifact.path for artifact in artifacts if artifact.settings and artifact.settings.machine == machine]
         return names[0] if names and self._has(folder, names[0]) else None

@@ -7,7 +7,8 @@ compared after a finished schedule, and the last rung is what `edgecnn train` wi
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from edgecnn.benchmarks.report.sweep import Rung, RungNetwork
+from edgecnn.benchmarks.results.sweep import Rung, RungNetwork
+from edgecnn.benchmarks.show.sweep import rung_text
 from edgecnn.convert.sweep.halving import going_on, planned_seconds, rung_sizes
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.edge.errors import ConfigError, field
@@ -54,7 +55,7 @@ def run_rungs(
         found = [replace(network, goes_on=place in kept) for place, network in enumerate(found)]
         rungs.append(Rung(first * 2**number, tuple(found)))
         left = tuple(left[place] for place in kept)
-        work.progress.say(rungs[-1].to_text())
+        work.progress.say(rung_text(rungs[-1]))
     return tuple(replace(config, epochs=last) for config in left), tuple(rungs)
 
 

@@ -4,29 +4,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgecnn.benchmarks.judge.budgets import load_budgets
-from edgecnn.benchmarks.judge.gate import Policy
-from edgecnn.benchmarks.measure.lineup import models_lineup
+from edgecnn.benchmarks.gate.budget import load_budgets
+from edgecnn.benchmarks.gate.gate import Policy
+from edgecnn.benchmarks.measure.candidates import models_lineup
 from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.measure.schedule import steps_of
-from edgecnn.benchmarks.report.sweep import Sweep, SweptNetwork, sweep_of
-from edgecnn.benchmarks.report.sweep_plot import save_sweep
 from edgecnn.benchmarks.results.records import Report
-from edgecnn.benchmarks.yardsticks.choose import HERE, TUNE_SECONDS, yardstick_of
+from edgecnn.benchmarks.results.sweep import Sweep, SweptNetwork, sweep_of
+from edgecnn.benchmarks.runners.choose import HERE, TUNE_SECONDS, runner_of
+from edgecnn.benchmarks.show.sweep import save_sweep
 from edgecnn.commands.data import load_dataset
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.keras.load import kernels_to_train
 from edgecnn.convert.sweep.settings_of_networks import settings_of_networks
+from edgecnn.convert.training.checkpoint import needs_validation
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.kept_epoch import needs_validation
 from edgecnn.convert.training.model.custom_model import resolved
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.files import require_writable
-from edgecnn.edge.folder.file_names import BENCH_NAME
-from edgecnn.edge.formats import FORMATS
+from edgecnn.edge.formats.format import FORMATS
+from edgecnn.edge.manifest import BENCH_NAME
 from edgecnn.edge.model.interface import HOW_TO_SAY, Interface, as_interface
 from edgecnn.edge.progress import Progress
 from edgecnn.edge.provenance import versions
@@ -82,8 +82,8 @@ def swept(call: SweepCall) -> Sweep:
             raise needs_validation(name, dataset)
     require_writable(folder)
     progress.say(dataset.describe())
-    yardstick = yardstick_of(HERE, TUNE_SECONDS, dataset.test, progress, (model_format,)) if tune else None
-    tuning = tuning_for(None, yardstick) if yardstick else None
+    runner = runner_of(HERE, TUNE_SECONDS, dataset.test, progress, (model_format,)) if tune else None
+    tuning = tuning_for(None, runner) if runner else None
     plain = FORMATS[model_format].file_name(precision)
     work = NetworkWork(dataset, exporting, tuning, plain, folder, taken, progress)
     with said_of_a_sweep():

@@ -16,11 +16,11 @@ from edgecnn.convert.training.training_run import TrainState
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.dataset import load_dataset as load_for_model
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, ModelImages
+from edgecnn.edge.data.recorded_images import recorded_model, recorded_source
 from edgecnn.edge.errors import ConfigError, field, refusal
 from edgecnn.edge.files import read_bytes
 from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.formats import format_of, is_exported
-from edgecnn.edge.inference.recorded_source import recorded_model, recorded_source
 from edgecnn.edge.manifest import DatasetRecord, Manifest
 from edgecnn.edge.model.interface import HOW_TO_SAY, SCHEMES, Interface, as_interface, formula
 from edgecnn.edge.progress import SILENT, Progress

@@ -12,7 +12,8 @@ from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.model_interface import interface_of
 from edgecnn.edge.model.interface import Interface, as_interface, formula
-from edgecnn.edge.runtimes import Opener, opener_for
+from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.runtimes.base import Opener
 
 if TYPE_CHECKING:
     from edgecnn.edge.data.splits import Split

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import edgecnn as ec
-from edgecnn.edge.options.option import declared
+from edgecnn.edge.option import declared
 
 # Names used on a board, where convert must not be imported.
 ON_A_BOARD = (

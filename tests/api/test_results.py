@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import edgecnn as ec
-from edgecnn.benchmarks.proof.golden import GoldenCheck
+from edgecnn.benchmarks.bundle.golden import GoldenCheck
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.result import Result
 

@@ -81,7 +81,7 @@ class Tuned:
     """A way to tune, of which only the machine matters."""
 
     def __init__(self) -> None:
-        self.yardstick = type("Yardstick", (), {"machine": "this one"})()
+        self.runner = type("Runner", (), {"machine": "this one"})()
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edgecnn.benchmarks.judge.budgets import load_budgets
-from edgecnn.benchmarks.judge.gate import Policy
-from edgecnn.benchmarks.measure.lineup import folder_lineup
+from edgecnn.benchmarks.gate.budget import load_budgets
+from edgecnn.benchmarks.gate.gate import Policy
+from edgecnn.benchmarks.measure.candidates import folder_lineup
 from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.results.records import Report

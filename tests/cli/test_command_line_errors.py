@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from edgecnn.convert.training.model import custom_model
-from edgecnn.edge.install_command import install_command
+from edgecnn.edge.packages import install_command
 from edgecnn.workflows import train as train_calls
 from tests.cli.always_right import SHORT
 
@@ -83,7 +83,7 @@ def test_bench_measures_what_is_installed_and_says_what_is_not(
     exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "edgecnn.edge.formats.package.find_spec", lambda name: find_spec(name) if name == "onnxruntime" else None
+        "edgecnn.edge.formats.format.find_spec", lambda name: find_spec(name) if name == "onnxruntime" else None
     )
     text = terminal.passes("bench", exported, *SHORT, "--max-drop", "100")
     assert "keras files were not measured: their runtime is not installed." in text

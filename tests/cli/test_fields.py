@@ -17,17 +17,17 @@ RESULT = ROOT / "tests/benchmarks/kept_results/schema-5.json"
 BUILDS_A_COMMAND_LINE = {
     "benchmarks/remote/agent.py": "edgecnn's and pip's, on another machine",
     "benchmarks/remote/received.py": "edgecnn's, on another machine",
-    "edgecnn/workflows/devices.py": "edgecnn's, on another machine",
-    "convert/mnn/convert.py": "mnnconvert's",
+    "edgecnn/workflows/bench.py": "edgecnn's, on another machine",
+    "convert/mnn/converter.py": "mnnconvert's",
     "edge/serving/browser_page/onnxruntime_web.py": "npm's",
     "convert/onnx/pnnx.py": "pip's, to be typed next",
-    "convert/training/records.py": "tensorboard's, to be typed next",
-    "edge/serving/camera_sources.py": "v4l2's and rpicam's, to be typed next",
+    "convert/show/texts.py": "tensorboard's, to be typed next",
+    "edge/serving/camera.py": "v4l2's and rpicam's, to be typed next",
     "benchmarks/emulator/counting.py": "the loader's, on an emulated board",
     "benchmarks/emulator/debian.py": "apt's and tar's, for an emulated board",
     "benchmarks/emulator/packages.py": "pip's, for an emulated board",
     "benchmarks/emulator/userland.py": "unshare's, for an emulated board",
-    "benchmarks/yardsticks/over_ssh.py": "edgecnn's, on another machine",
+    "benchmarks/runners/over_ssh.py": "edgecnn's, on another machine",
     "benchmarks/remote/install.py": "pip's, for a wheel that goes to another machine",
 }
 

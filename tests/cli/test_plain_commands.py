@@ -12,8 +12,7 @@ import typer
 
 from edgecnn.benchmarks.measure.options import Plan
 from edgecnn.edge.errors import ConfigError
-from edgecnn.edge.options.option import Group, Option, checked
-from edgecnn.edge.options.values import whole_numbers
+from edgecnn.edge.option import Group, Option, checked, whole_numbers
 from edgecnn.shell.main import commands
 from edgecnn.shell.settings import arguments_of, settings_of
 from edgecnn.shell.typer_command import typer_command

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgecnn.shell.console import emit, say
-from edgecnn.shell.terminal import coloured, columns, has_colours
+from edgecnn.shell.console import coloured, columns, emit, has_colours, say
 
 
 class Terminal(io.StringIO):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgecnn.edge.install_command import extra_of, install_command
+from edgecnn.edge.packages import extra_of, install_command
 
 ROOT = Path(__file__).parents[2]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgecnn.edge.quiet import quiet
+from edgecnn.edge.native_output import quiet
 
 
 def chatter(error: BaseException) -> None:
@@ -53,7 +53,7 @@ def test_a_library_that_writes_where_results_go_is_held_back_too() -> None:
     """What C prints to a pipe, it keeps until the process ends, unless Python does not buffer."""
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     code = (
-        "import ctypes\nfrom edgecnn.edge.quiet import quiet\nprint('before')\nwith quiet(output=True):\n"
+        "import ctypes\nfrom edgecnn.edge.native_output import quiet\nprint('before')\nwith quiet(output=True):\n"
         "    print('from Python')\n    ctypes.CDLL(None).puts(b'from C')\nprint('after')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=buffered)
@@ -88,7 +88,7 @@ def test_without_a_standard_error_what_was_held_back_still_comes_with_the_error(
 @pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_a_closed_descriptor_2_is_never_one_of_a_file_that_is_opened_later(closed: str, tmp_path: Path) -> None:
     code = (
-        "import os, sys\nfrom edgecnn.edge.quiet import quiet\nwith quiet():\n    os.write(2, b'chatter')\n"
+        "import os, sys\nfrom edgecnn.edge.native_output import quiet\nwith quiet():\n    os.write(2, b'chatter')\n"
         "with open(sys.argv[1], 'wb', buffering=0) as result:\n    os.write(2, b'chatter')\n    result.write(b'result')\n"
     )
     result = tmp_path / "result"

@@ -11,14 +11,13 @@ from pathlib import Path
 import pytest
 
 from edgecnn.edge.errors import ConfigError
-from edgecnn.edge.files import make_folder, staged
-from edgecnn.edge.temporary import libraries_folder, remove_stale, temporary_folder
+from edgecnn.edge.files import libraries_folder, make_folder, remove_stale, staged, temporary_folder
 
 # Creates a temporary folder in the given folder or in TMPDIR, prints it, and waits to be ended.
 HOLDER = """
 import sys
 from pathlib import Path
-from edgecnn.edge.temporary import temporary_folder
+from edgecnn.edge.files import temporary_folder
 with temporary_folder(Path(sys.argv[1]) if sys.argv[1:] else None) as folder:
     (folder / "half.tflite").write_bytes(b"half")
     print(folder, flush=True)

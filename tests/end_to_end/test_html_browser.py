@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from edgecnn.__main__ import main
-from edgecnn.benchmarks.judge.tally import compare
+from edgecnn.benchmarks.gate.tally import compare
 from edgecnn.benchmarks.measure import other_measurements
-from edgecnn.benchmarks.report.html import to_html
-from edgecnn.benchmarks.report.tables import grids
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.benchmarks.results.records import Report
+from edgecnn.benchmarks.show.html import to_html
+from edgecnn.benchmarks.show.tables import grids
 from edgecnn.edge.data.splits import ArraySplit
 
 IMAGES, CLASSES = 60, 3

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edgecnn.edge.formats import FORMATS, RUNTIMES
+from edgecnn.edge.formats import RUNTIMES
+from edgecnn.edge.formats.format import FORMATS
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("edge", "convert", "benchmarks", "edgecnn/api", "edgecnn/cli")

@@ -62,7 +62,7 @@ def test_the_wheel_has_every_module_and_data_file_under_one_name(wheels: tuple[P
     found = [Path(folder, name) for folder, _, files in os.walk(ROOT / "edgecnn", followlinks=True) for name in files]
     modules = {str(path.relative_to(ROOT)) for path in found if path.suffix == ".py"}
     assert len(modules) > 150
-    assert {*modules, *TRAINING, "edgecnn/py.typed", "edgecnn/benchmarks/report/templates/report.html"} <= names
+    assert {*modules, *TRAINING, "edgecnn/py.typed", "edgecnn/benchmarks/show/templates/report.html"} <= names
     assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == {"edgecnn"}
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.torture.pool import Lane
+from tools.faults.pool import Lane
 
 
 @pytest.fixture

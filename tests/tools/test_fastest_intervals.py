@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgecnn.benchmarks.statistics.intervals import student_quantile
-from edgecnn.benchmarks.statistics.simultaneous import fastest_quantile
+from edgecnn.benchmarks.statistics.intervals import fastest_quantile, student_quantile
 from tools.fastest_intervals import EQUAL, FILES, LAUNCHES, SCENES, width_table, wrong
 
 DOCS = Path(__file__).parents[2] / "docs/explanation/measuring.md"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.formats import FORMATS, PRECISIONS
-from edgecnn.edge.rendering.table import table_text
+from edgecnn.edge.formats.format import FORMATS, PRECISIONS
+from edgecnn.edge.show.table import table_text
 from tools.pi.workstation import FILES
 
 # What `edgecnn verify` accepts where another package runs a file than the one that made its golden vectors.

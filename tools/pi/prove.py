@@ -23,7 +23,7 @@ import numpy as np
 from edgecnn.benchmarks.emulator.debian import CannotEmulate
 from edgecnn.benchmarks.emulator.packages import CannotInstall
 from edgecnn.benchmarks.emulator.userland import HOME, PROJECT, SITE, SYSTEMS, TOOLS, Board, System, emulator, root_of
-from edgecnn.edge.formats import Runtime
+from edgecnn.edge.formats.format import Runtime
 from tools.pi.comparison import DRIFT, HALF, TOLERANCE, TOLERANCE_16, TOLERANCE_32, Probabilities, compare, complaint, to_text
 from tools.pi.wheels import (
     PROJECT_ROOT,
@@ -54,7 +54,7 @@ QUICK = (
     (
         *("tests/edge/runtimes", "tests/edge/serving/test_app.py"),
         *(f"tests/benchmarks/machine/test_{name}.py" for name in ("host", "host_state")),
-        "tests/benchmarks/proof/test_golden.py",
+        "tests/benchmarks/bundle/test_golden.py",
     ),
 )
 
@@ -260,7 +260,7 @@ def _tests_here(scratch: Path, tests: Sequence[str]) -> list[str]:
 
 
 def _tested(where: str, home: Path, tests: Sequence[str], run: Callable[[Path], int]) -> list[str]:
-    for part in ("tests/edge", "tests/benchmarks", "tests/kept", "tools/pi", "tools/torture/mutators"):
+    for part in ("tests/edge", "tests/benchmarks", "tests/kept", "tools/pi", "tools/faults/mutators"):
         shutil.copytree(PROJECT_ROOT / part, home / part, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     for shared in (PROJECT_ROOT / "tests").glob("*.py"):
         if not shared.name.startswith("test_"):

@@ -1,20 +1,102 @@
-"""Searches the float layers that make a quantized file cheapest, by measurement.
-
-A placement is the set of operators that stay float. Two facts shape the search: a measurement costs seconds and is noisy, and
-an operator alone pays for two conversions that it shares with a neighbour in float. So long runs of neighbours are measured
-first, from both ends: all operators quantized, and all float. From then on, half of each batch are the placements of least cost
-by a model of all measurements so far, the other half are the cheapest measured ones with one run changed: the model does not
-know every cost. What is close at the end is measured again.
-"""
+"""Searches, by measurement, the float layers and folded columns that make a quantized file cheapest."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from statistics import fmean
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edgecnn.convert.export.tuning.additive import AdditiveCosts, Placement
+from edgecnn.edge.export_records import GAIN
+
+Placement = frozenset[str]
+"""The operators of a file that stay float, by the names of their output tensors."""
+
+# Standard deviations, as shares of the cost of the file without floats: of a measurement; and, before anything is measured, of
+# what an average operator saves in float, and of a border.
+_MEASUREMENT, _OPERATOR, _BORDER = 0.01, 1.0, 0.5
+
+
+class AdditiveCosts:
+    """The model.
+
+    Args:
+        operators: The operators in the order in which they run.
+        costs: Cost of each measured placement, divided by that of the file without floats.
+    """
+
+    def __init__(self, operators: Sequence[str], costs: Mapping[Placement, float]) -> None:
+        self._operators = operators
+        count = len(operators)
+        expected = np.array([_OPERATOR / count] * count + [_BORDER / count])
+        rows, more = self._rows(list(costs)), np.array(list(costs.values())) - 1
+        precision = rows.T @ rows / _MEASUREMENT**2 + np.diag(expected**-2.0)
+        self._factor = np.linalg.cholesky(precision)
+        self._weights = np.linalg.solve(precision, rows.T @ more / _MEASUREMENT**2)
+
+    def predict(self, placements: Sequence[Placement]) -> NDArray[np.float64]:
+        """Return the expected costs (n,) of placements, less 1."""
+        found: NDArray[np.float64] = self._rows(placements) @ self._weights
+        return found
+
+    def cheapest(self, rng: np.random.Generator | None = None) -> Placement:
+        """Return the placement of least cost: under the expected weights, or under weights drawn from those still possible."""
+        weights = self._weights
+        if rng is not None:
+            weights = weights + np.linalg.solve(self._factor.T, rng.standard_normal(len(weights)))
+        return self._shortest(weights[:-1].tolist(), max(0.0, float(weights[-1])))
+
+    def _shortest(self, weights: Sequence[float], border: float) -> Placement:
+        # What all operators so far cost at least, if the last of them computes integers, and if it computes floats.
+        integer, floating = 0.0, border
+        came_from_float: list[tuple[bool, bool]] = []
+        for weight in weights:
+            came_from_float.append((floating + border < integer, floating <= integer + border))
+            integer, floating = min(integer, floating + border), min(floating, integer + border) + weight
+        is_float, kept = floating + border < integer, []
+        for operator, before in zip(reversed(self._operators), reversed(came_from_float), strict=True):
+            if is_float:
+                kept.append(operator)
+            is_float = before[is_float]
+        return Placement(kept)
+
+    def _rows(self, placements: Sequence[Placement]) -> NDArray[np.float64]:
+        """Return what the cost is linear in: whether each operator is in float, and the number of borders."""
+        kept = np.array([[name in one for name in self._operators] for one in placements]).reshape(-1, len(self._operators))
+        borders = np.abs(np.diff(kept.astype(int), axis=1, prepend=0, append=0)).sum(axis=1)
+        return np.column_stack([kept, borders]).astype(np.float64)
+
+
+Folds = Mapping[str, int]
+"""Name of a convolution's output tensor -> number of columns that are folded into one."""
+
+
+def cheapest_folds(
+    foldable: Mapping[str, Sequence[int]], measure: Callable[[Sequence[Folds]], Sequence[float]]
+) -> tuple[Folds, float]:
+    """Return the folds that cost least, and their cost; no folds, and 1, if nothing gains a percent.
+
+    Args:
+        foldable: Numbers of columns that each convolution allows.
+        measure: Function from folds to their costs, each divided by the cost of the file without folds; infinity for what
+            there is no time for.
+    """
+    alone: list[Folds] = [{name: columns} for name, numbers in foldable.items() for columns in numbers]
+    costs = list(zip(measure(alone), alone, strict=True)) if alone else []
+    best: dict[str, tuple[float, int]] = {}
+    for cost, folds in costs:
+        for name, columns in folds.items():
+            best[name] = min(best.get(name, (GAIN, 1)), (cost, columns))
+    together = {name: columns for name, (_, columns) in best.items() if columns > 1}
+    if len(together) > 1:
+        # Of two, all except one are those that were measured alone.
+        fewer = [{name: columns for name, columns in together.items() if name != left_out} for left_out in together]
+        several: list[Folds] = [together, *(fewer if len(together) > 2 else [])]
+        costs += zip(measure(several), several, strict=True)
+    cost, folds = min(costs, key=lambda one: one[0], default=(1.0, {}))
+    return (folds, cost) if cost < GAIN else ({}, 1.0)
+
 
 # As many batches without a new cheapest placement, and the search ends.
 _PATIENCE = 3

@@ -9,25 +9,21 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.convert.export.export_job import ExportJob
+from edgecnn.convert.export.config import ExportJob
 from edgecnn.convert.export.file_exporter import FileExporter
 from edgecnn.convert.export.keep_accuracy import JudgedImages
-from edgecnn.convert.export.tuning.additive import Placement
-from edgecnn.convert.export.tuning.folds import Folds, cheapest_folds
-from edgecnn.convert.export.tuning.measured_folder import Made, folder_of
-from edgecnn.convert.export.tuning.search import Search
-from edgecnn.convert.export.tuning.yardstick import Tuning
+from edgecnn.convert.export.tuning.runner import Made, Tuning, folder_of
+from edgecnn.convert.export.tuning.search import Folds, Placement, Search, cheapest_folds
 from edgecnn.edge.errors import ConversionError, MissingDependency
-from edgecnn.edge.export_records import GAIN, Folded, Interval, Mended, Reference, TriedPlacement, Tuned
+from edgecnn.edge.export_records import GAIN, Folded, Interval, Mended, Reference, Settings, TriedPlacement, Tuned
 from edgecnn.edge.files import sha256
-from edgecnn.edge.folder.file_names import TRIED_STEMS, TUNED_STEM
-from edgecnn.edge.formats import FORMATS
-from edgecnn.edge.isolation.tried import remember_made
-from edgecnn.edge.manifest import Artifact
+from edgecnn.edge.formats.format import FORMATS
+from edgecnn.edge.manifest import TRIED_STEMS, TUNED_STEM, Artifact
 from edgecnn.edge.model.metrics import correct
 from edgecnn.edge.model.preprocess import Floats
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.installed import installed_runtime, runtime_for
+from edgecnn.edge.sandbox.child import remember_made
 from edgecnn.edge.text import counted
 
 _PRECISION = "int8"
@@ -60,7 +56,7 @@ def tuned_file(  # Longer than 50 lines: it tells what it does, and each outcome
     """
     base = next(artifact for artifact, _ in plain if artifact.precision == _PRECISION)
     trial = _Trial(job, exporter, tuning, images, reference, base)
-    limit = f"{tuning.yardstick.seconds:.0f} s at most, then a comparison on fresh processes"
+    limit = f"{tuning.runner.seconds:.0f} s at most, then a comparison on fresh processes"
     job.on_step(f"{trial.name}: searching what costs least, {limit}")
     # The runs that choose which plain file is the fastest are none of those that compare the result with it.
     usable = [one for one in plain if trial.is_usable(*one)] or plain
@@ -69,10 +65,10 @@ def tuned_file(  # Longer than 50 lines: it tells what it does, and each outcome
     begun = time.monotonic()
 
     def over() -> bool:
-        return time.monotonic() - begun > tuning.yardstick.seconds
+        return time.monotonic() - begun > tuning.runner.seconds
 
-    trial.choose_folds(lambda: time.monotonic() - begun > tuning.yardstick.seconds * _FOLDING)
-    search = Search(trial.operators, trial.costs, trial.accepts, over, tuning.yardstick.most_files - 1, tuning.seed)
+    trial.choose_folds(lambda: time.monotonic() - begun > tuning.runner.seconds * _FOLDING)
+    search = Search(trial.operators, trial.costs, trial.accepts, over, tuning.runner.most_files - 1, tuning.seed)
     found = search.run([frozenset(base.mended.layers if base.mended else ())])
     seconds = time.monotonic() - begun
     if found is None and trial.folds and trial.is_usable(base, trial.made(Placement())):
@@ -98,7 +94,7 @@ def tuned_file(  # Longer than 50 lines: it tells what it does, and each outcome
     layers = tuple(operator for operator in trial.operators if operator in found)
     held_out = 0 if images.held_out is None else int(images.held_out.sum())
     plain_bytes = next(len(data) for artifact, data in plain if artifact is base)
-    where, points, slowdown = tuning.yardstick, tuning.judge.max_drop_points, ratios[base.path].estimate
+    where, points, slowdown = tuning.runner, tuning.judge.max_drop_points, ratios[base.path].estimate
     tried = trial.tried(search, over)
     evidence = (ratios[fastest], search.measured, seconds, tuning.seed, tried)
     tuned = Tuned(where.machine, where.unit, fastest, *evidence, folded=folded)
@@ -136,7 +132,7 @@ class _Trial:
         self.name = FORMATS[self.base.format].file_name(TUNED_STEM)
         self.operators, self._quantize = self.exporter.quantizer(self.base.format)
         self._converter = self.exporter.converter(self.base.format)
-        self._runtime = _judging(self.base.format, self.tuning.yardstick.runtime)
+        self._runtime = _judging(self.base.format, self.tuning.runner.runtime)
 
     def refuse(self, reason: str) -> None:
         """Say why there is no tuned file."""
@@ -144,7 +140,7 @@ class _Trial:
 
     def against(self, path: str, ratios: Mapping[str, Interval]) -> str:
         """Return the cost divided by another file's in words."""
-        return f"{ratios[path].as_ratio()} of {path}'s {self.tuning.yardstick.unit}"
+        return f"{ratios[path].as_ratio()} of {path}'s {self.tuning.runner.unit}"
 
     def is_usable(self, artifact: Artifact, data: bytes) -> bool:
         """Return whether a plain file is accurate enough to be shipped: only such a one must be beaten."""
@@ -160,7 +156,7 @@ class _Trial:
 
     def choose_folds(self, over: Callable[[], bool]) -> None:
         """Find the convolutions that cost less if they compute several columns as one, while all of them are integers."""
-        plain, most = self._unfolded(Placement()), self.tuning.yardstick.most_files - 1
+        plain, most = self._unfolded(Placement()), self.tuning.runner.most_files - 1
 
         def measure(many: Sequence[Folds]) -> list[float]:
             costs: list[float] = []
@@ -239,7 +235,7 @@ class _Trial:
         """Measure files side by side, from a folder of their own."""
         record, reference, _ = self.reference
         with folder_of(self.job.manifest, record, reference, files) as folder:
-            return dict(self.tuning.yardstick.compare(folder, base, thorough=thorough))
+            return dict(self.tuning.runner.compare(folder, base, thorough=thorough))
 
     def _entry(self, name: str, data: bytes) -> Artifact:
         opened = opener_for(self.base.format).open_model(data, 1)
@@ -252,3 +248,33 @@ class _Trial:
             input=opened.input_spec,
             output=opened.output_spec,
         )
+
+
+def with_settings(job: ExportJob, tuning: Tuning, reference: tuple[Reference, bytes], files: Sequence[Made]) -> list[Made]:
+    """Return a format's files, of which the one of least cost says with which settings it was measured.
+
+    Args:
+        job: The export.
+        tuning: How to tune.
+        reference: Record and file of Keras's probabilities on the test images.
+        files: The files: the plain ones, and the tuned one if it gains.
+
+    Raises:
+        EdgeCnnError: If the machine can't be reached, or the file does not run there.
+    """
+    runner, manifest = tuning.runner, job.manifest
+    names = [artifact.path for artifact, _ in files]
+    best = next((artifact.path for artifact, _ in files if artifact.tuned), names[0])
+    if best == names[0] and len(files) > 1:
+        with folder_of(manifest, *reference, files) as folder:
+            costs = runner.compare(folder, best, thorough=False)
+        best = min(costs, key=lambda name: costs[name].estimate)
+    place = names.index(best)
+    artifact, data = files[place]
+    job.on_step(f"{best}: measuring other settings of its runtime, in fresh processes")
+    with folder_of(manifest, *reference, [(artifact, data)]) as folder:
+        tried = tuple(runner.settings(folder, tuning.judge.max_drop_points))
+    settled = replace(artifact, settings=Settings(runner.machine, runner.unit, tried))
+    if settled.tuned:
+        settled = replace(settled, tuned=replace(settled.tuned, runtime=runtime_for(settled.format, runner.runtime)))
+    return [*files[:place], (settled, data), *files[place + 1 :]]

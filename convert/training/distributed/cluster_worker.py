@@ -14,10 +14,8 @@ import numpy as np
 
 from edgecnn.convert.keras.load import load_tensorflow
 from edgecnn.convert.training.distributed.meeting import Cluster, Facts, meet
-from edgecnn.convert.training.distributed.requirements import check_model
-from edgecnn.convert.training.distributed.shared_step import all_reduced, shared_step
-from edgecnn.convert.training.distributed.strategy import START_SECONDS, connected
-from edgecnn.convert.training.distributed.worker import SingleWorker
+from edgecnn.convert.training.distributed.strategy import START_SECONDS, check_model, connected
+from edgecnn.convert.training.distributed.worker import SingleWorker, all_reduced, shared_step
 from edgecnn.convert.training.fit.interrupt import HeldInterrupt
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
 from edgecnn.edge.files import sha256

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from edgecnn.edge.errors import ConfigError, field
-from edgecnn.edge.options.option import Option, check, described
-from edgecnn.edge.options.values import words
+from edgecnn.edge.option import Option, check, described, words
 from edgecnn.edge.text import shortened
 
 Facts = dict[str, str]

@@ -8,11 +8,11 @@ from weakref import ref
 import numpy as np
 
 from edgecnn.convert.keras.load import load_tensorflow
-from edgecnn.convert.training.class_weights import balanced_weights
 from edgecnn.convert.training.distributed.worker import SingleWorker
 from edgecnn.convert.training.fit.augmentation import varied
 from edgecnn.convert.training.prepared_model import PreparedModel
 from edgecnn.convert.training.reading.readers import Batch, BatchReader
+from edgecnn.convert.training.recipes import balanced_weights
 from edgecnn.convert.training.training_run import TrainingRun
 from edgecnn.edge.data.splits import Indices, Split
 from edgecnn.edge.model.preprocess import Images

@@ -7,12 +7,10 @@ from typing import Any, NamedTuple
 
 from edgecnn.convert.keras.load import load_keras
 from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
-from edgecnn.edge.files import read_bytes
-from edgecnn.edge.isolation.child import run_in_child
-from edgecnn.edge.isolation.tried import remember_tried, was_tried
+from edgecnn.edge.files import libraries_folder, read_bytes
+from edgecnn.edge.native_output import quiet
 from edgecnn.edge.provenance import versions
-from edgecnn.edge.quiet import quiet
-from edgecnn.edge.temporary import libraries_folder
+from edgecnn.edge.sandbox.child import remember_tried, run_in_child, was_tried
 
 _Shape = tuple[int, int, int]
 

@@ -8,9 +8,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from edgecnn.convert.keras.load import load_keras
+from edgecnn.convert.keras.load import import_named, load_keras
 from edgecnn.convert.keras.runtime import KerasRuntime, load_file, load_from_bytes
-from edgecnn.convert.keras.trust import import_named
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.backbones import build_backbone
 from edgecnn.convert.training.model.builder import built_model, require_taken
@@ -18,14 +17,10 @@ from edgecnn.convert.training.model.networks import build_network
 from edgecnn.convert.training.model.sources import source_sha256
 from edgecnn.convert.training.phases import HEAD
 from edgecnn.convert.training.recipes import usual_augment
-from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
-from edgecnn.edge.files import read_bytes, sha256
-from edgecnn.edge.folder.file_names import MODEL_NAME
+from edgecnn.edge.errors import ArtifactError, ConfigError, field, parsing, why
+from edgecnn.edge.files import libraries_folder, read_bytes, sha256
 from edgecnn.edge.folder.model_file import read_model
-from edgecnn.edge.folder.other_formats import fix_for
-from edgecnn.edge.manifest import Output
-from edgecnn.edge.parsing import parsing
-from edgecnn.edge.temporary import libraries_folder
+from edgecnn.edge.manifest import MODEL_NAME, Output, fix_for
 
 Shape = tuple[int, int, int]
 

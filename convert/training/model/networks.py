@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from edgecnn.convert.keras.load import load_keras
-from edgecnn.convert.training.model.cnn import build_cnn, check_size
+from edgecnn.convert.training.model.builder import build_cnn, check_size
 
 NetworkName = Literal["cnn", "strided", "separable"]
 CNN: NetworkName = "cnn"

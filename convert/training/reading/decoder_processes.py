@@ -1,23 +1,71 @@
-"""Decodes image files in other processes: in one process, Python's lock leaves most of the decoding to one core."""
+"""Decodes image files in other processes, as many as cores and memory allow: in one, Python's lock leaves most to one core."""
 
 import os
 import pickle
 import queue
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import numpy as np
 
 from edgecnn.edge.data.splits import FileSplit, Indices
 from edgecnn.edge.errors import EdgeCnnError, because, field
-from edgecnn.edge.isolation.child import child_environment, python_command, signal_name
 from edgecnn.edge.model.preprocess import Images
+from edgecnn.edge.sandbox.child import child_environment, python_command, signal_name
+
+_ROOT = Path("/")
+
+
+def usable_cores(root: Path = _ROOT) -> int:
+    """Return the number of cores that this process may use at a time: its affinity, less if its groups have a quota.
+
+    Args:
+        root: Where /proc and /sys are.
+    """
+    cores = len(os.sched_getaffinity(0))
+    for group in _groups(root):
+        quota, _, period = _text(group / "cpu.max").strip().partition(" ")
+        if quota.isdecimal() and period.isdecimal():
+            cores = min(cores, max(1, int(quota) // int(period)))
+    return cores
+
+
+def free_bytes(root: Path = _ROOT) -> int:
+    """Return the bytes of memory that the kernel calls available, at most the limit of this process's groups; 0 if unknown.
+
+    Args:
+        root: As in `usable_cores`.
+    """
+    found = re.search(r"^MemAvailable: +(\d+) kB$", _text(root / "proc/meminfo"), re.MULTILINE)
+    limits = [int(text) for group in _groups(root) if (text := _text(group / "memory.max").strip()).isdecimal()]
+    return min([int(found[1]) * 1024, *limits]) if found else 0
+
+
+def _groups(root: Path) -> Iterator[Path]:
+    """Yield the folders of this process's control groups of version 2, from its own up to the root.
+
+    Source: https://docs.kernel.org/admin-guide/cgroup-v2.html. A container usually sees only its own group, at the root.
+    """
+    path = _text(root / "proc/self/cgroup").rpartition("0::")[2].strip()
+    # Outside its namespace a group's path begins with "..".
+    group = PurePosixPath(*(part for part in PurePosixPath(path).parts if part not in ("/", "..")))
+    yield from (root / "sys/fs/cgroup" / part for part in (group, *group.parents))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
 
 # Few enough that all processes share a batch, enough that a message costs little beside decoding: a photo takes 1 to 3 ms.
 _IMAGES_AT_ONCE = 8

@@ -10,7 +10,8 @@ import numpy as np
 
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.folder.model_folder import ModelFolder
-from edgecnn.edge.formats import FORMATS, RUNTIMES
+from edgecnn.edge.formats import RUNTIMES
+from edgecnn.edge.formats.format import FORMATS
 from edgecnn.edge.manifest import Artifact, Manifest
 from edgecnn.edge.model.interface import formula
 from edgecnn.edge.model.layout import image_layout, output_columns

@@ -6,10 +6,8 @@ import tarfile
 from pathlib import Path
 from typing import NamedTuple
 
-from edgecnn.edge.errors import ArtifactError, ConfigError, MissingDependency, why
-from edgecnn.edge.files import read_bytes
-from edgecnn.edge.parsing import load_json, parsing
-from edgecnn.edge.temporary import temporary_folder
+from edgecnn.edge.errors import ArtifactError, ConfigError, MissingDependency, load_json, parsing, why
+from edgecnn.edge.files import read_bytes, temporary_folder
 
 VERSION = "1.30.0"
 """The version that is downloaded, with which the page was tested."""

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from edgecnn.benchmarks.compare.compare import IMPROVED, NO_EVIDENCE, UNSTABLE, WORSE, Comparison, compare_reports
-from edgecnn.benchmarks.compare.text import comparison_text
-from edgecnn.benchmarks.judge.gate import FAIL, PASS, UNDECIDED, Policy
+from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNDECIDED, Policy
 from edgecnn.benchmarks.machine.noise import Noise
 from edgecnn.benchmarks.results.between import Between
 from edgecnn.benchmarks.results.records import Launch, Report
+from edgecnn.benchmarks.show.comparison import comparison_text
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.errors import ConfigError
 

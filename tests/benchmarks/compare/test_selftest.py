@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from edgecnn.benchmarks.compare.selftest import SelfTest, _trials, read_floor, selftest
-from edgecnn.benchmarks.compare.text import selftest_text
-from edgecnn.benchmarks.measure.lineup import candidate_of
+from edgecnn.benchmarks.measure.candidates import candidate_of
 from edgecnn.benchmarks.measure.options import Plan
 from edgecnn.benchmarks.results.records import Report
-from edgecnn.benchmarks.statistics.intervals import Interval
+from edgecnn.benchmarks.show.comparison import selftest_text
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.export_records import Interval
 from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.records import from_json, to_json
 from edgecnn.edge.runtimes import opener_for

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edgecnn.benchmarks.doctor.bench_findings import bench_findings
 from edgecnn.benchmarks.doctor.examine import examine
-from edgecnn.benchmarks.doctor.findings import Finding
+from edgecnn.benchmarks.doctor.findings import Finding, bench_findings
 from edgecnn.benchmarks.doctor.known_problems import WARNING
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.edge.export_records import Interval, Tuned

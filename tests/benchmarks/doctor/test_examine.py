@@ -11,7 +11,7 @@ from edgecnn.benchmarks.doctor import examine as doctor
 from edgecnn.benchmarks.doctor.examine import examine
 from edgecnn.benchmarks.doctor.findings import Finding
 from edgecnn.benchmarks.doctor.known_problems import OK, PROBLEM, WARNING
-from edgecnn.edge.install_command import install_command
+from edgecnn.edge.packages import install_command
 from tests.benchmarks.doctor.examined import board, finding, findings, no_tool
 
 

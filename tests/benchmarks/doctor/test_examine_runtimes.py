@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from edgecnn.benchmarks.doctor.examine import examine
 from edgecnn.benchmarks.doctor.findings import Finding
 from edgecnn.benchmarks.doctor.known_problems import KNOWN_PROBLEMS, OK, PROBLEM, WARNING
-from edgecnn.edge.install_command import install_command
+from edgecnn.edge.packages import install_command
 from tests.benchmarks.doctor.examined import Fake, finding, findings, onnx_file, tflite
 
 

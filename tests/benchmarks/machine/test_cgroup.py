@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edgecnn.benchmarks.machine.cgroup import throttled_seconds
+from edgecnn.benchmarks.machine.host import throttled_seconds
 
 V2 = "usage_usec 900\nuser_usec 500\nnr_periods 40\nnr_throttled {n}\nthrottled_usec {time}\nnr_bursts 0\n"
 V1 = "nr_periods 40\nnr_throttled {n}\nthrottled_time {time}\n"

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from edgecnn.benchmarks.judge.accuracy import KERAS_REFERENCE, Accuracy
-from edgecnn.benchmarks.judge.budget import Budget
-from edgecnn.benchmarks.judge.gate import INVALID, PASS, Figures, judge
+from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE, Accuracy
+from edgecnn.benchmarks.gate.budget import Budget
+from edgecnn.benchmarks.gate.gate import INVALID, PASS, Figures, judge
 from edgecnn.benchmarks.machine.host import State, read_state
 from edgecnn.benchmarks.machine.noise import NAMES, CpuUse, Load, Noise, cpu_noise, machine_noise, time_noise
 from edgecnn.benchmarks.statistics import binomial

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from edgecnn.benchmarks.judge.budgets import load_budgets
-from edgecnn.benchmarks.judge.gate import Policy
-from edgecnn.benchmarks.measure.lineup import folder_lineup
+from edgecnn.benchmarks.gate.budget import load_budgets
+from edgecnn.benchmarks.gate.gate import Policy
+from edgecnn.benchmarks.measure.candidates import folder_lineup
 from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.results.records import Report
@@ -19,7 +19,8 @@ from edgecnn.edge.files import sha256
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import Floats
-from edgecnn.edge.runtimes import Opener, opener_for
+from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.runtimes.base import Opener
 
 PLAN = Plan(min_seconds=0, min_runs=4, launches=1, rounds=2)
 

@@ -8,7 +8,8 @@ from edgecnn.benchmarks.measure.launches import Candidate
 from edgecnn.benchmarks.timing.requests import Open
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import Images
-from edgecnn.edge.runtimes import Opener, opener_for
+from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.runtimes.base import Opener
 
 IMAGES: Images = np.random.default_rng(0).integers(0, 256, (4, 12, 12, 1)).astype(np.uint8)
 NAMES = ("float32.tflite", "int8.tflite", "float32.onnx")

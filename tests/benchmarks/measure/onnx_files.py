@@ -8,10 +8,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from edgecnn.benchmarks.judge.budgets import load_budgets
-from edgecnn.benchmarks.judge.gate import Policy
+from edgecnn.benchmarks.gate.budget import load_budgets
+from edgecnn.benchmarks.gate.gate import Policy
 from edgecnn.benchmarks.measure.bare_files import BareFile
-from edgecnn.benchmarks.measure.lineup import LabelledImages, Lineup
+from edgecnn.benchmarks.measure.candidates import LabelledImages, Lineup
 from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.results.records import Report

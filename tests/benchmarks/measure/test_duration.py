@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgecnn.benchmarks.measure.duration import duration_text
+from edgecnn.benchmarks.measure.planning import duration_text
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgecnn.benchmarks.judge.gate import FAIL, PASS, UNJUDGED
+from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNJUDGED
 from edgecnn.benchmarks.measure.bare_files import file_lineup
-from edgecnn.benchmarks.measure.lineup import candidate_of, folder_lineup
+from edgecnn.benchmarks.measure.candidates import candidate_of, folder_lineup
 from edgecnn.benchmarks.measure.options import BenchOptions
-from edgecnn.benchmarks.report.text import to_text
+from edgecnn.benchmarks.show.report import to_text
 from edgecnn.benchmarks.timing.latency import TIMED_REGION
 from edgecnn.edge.data.splits import ArraySplit, Split
 from edgecnn.edge.errors import ArtifactError, ConfigError

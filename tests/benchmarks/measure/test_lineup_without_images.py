@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from edgecnn.benchmarks.judge.gate import FAIL, PASS, UNJUDGED
+from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNJUDGED
 from edgecnn.benchmarks.measure.bare_files import file_lineup
-from edgecnn.benchmarks.report.text import to_text
+from edgecnn.benchmarks.show.report import to_text
 from edgecnn.benchmarks.timing.latency import RANDOM_REGION
 from edgecnn.edge.errors import ArtifactError
 from tests.benchmarks.measure.onnx_files import (

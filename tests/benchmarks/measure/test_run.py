@@ -11,16 +11,15 @@ import numpy as np
 import pytest
 
 import edgecnn.benchmarks.measure.run
-from edgecnn.benchmarks.judge.budgets import load_budgets
-from edgecnn.benchmarks.judge.gate import FAIL, INVALID, PASS, UNDECIDED, UNJUDGED, Policy
+from edgecnn.benchmarks.gate.budget import load_budgets
+from edgecnn.benchmarks.gate.gate import FAIL, INVALID, PASS, UNDECIDED, UNJUDGED, Policy
 from edgecnn.benchmarks.machine.host import read_state
-from edgecnn.benchmarks.measure.lineup import StoredReference, folder_lineup
+from edgecnn.benchmarks.measure.candidates import StoredReference, folder_lineup
 from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.run import benchmark
-from edgecnn.benchmarks.report.text import to_text
-from edgecnn.benchmarks.results.latency_summary import typical_ns
-from edgecnn.benchmarks.results.no_faster import TimedFile
+from edgecnn.benchmarks.results.latency_summary import TimedFile, typical_ns
 from edgecnn.benchmarks.results.records import Report
+from edgecnn.benchmarks.show.report import to_text
 from edgecnn.benchmarks.timing.process import ModelProcess
 from edgecnn.benchmarks.timing.requests import ProfileOps
 from edgecnn.edge.data.splits import CHUNK, ArraySplit, Indices, Split, chunks

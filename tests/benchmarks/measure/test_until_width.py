@@ -8,12 +8,10 @@ import pytest
 from numpy.typing import NDArray
 
 from edgecnn.benchmarks.measure.options import Plan
-from edgecnn.benchmarks.measure.planning import MOST_LAUNCHES, UNTIL_WIDTH_LAUNCHES
-from edgecnn.benchmarks.measure.until_width import narrow_enough
+from edgecnn.benchmarks.measure.planning import MOST_LAUNCHES, UNTIL_WIDTH_LAUNCHES, narrow_enough
 from edgecnn.benchmarks.results.latency_summary import summarize
 from edgecnn.benchmarks.results.records import Launch, Round
-from edgecnn.benchmarks.statistics.intervals import student_quantile
-from edgecnn.benchmarks.statistics.simultaneous import fastest_quantile
+from edgecnn.benchmarks.statistics.intervals import fastest_quantile, student_quantile
 from edgecnn.benchmarks.timing.times import Times
 
 pytestmark = pytest.mark.workstation("whole benchmarks, a process for each launch, take minutes under emulation")

@@ -12,13 +12,13 @@ import pytest
 
 import edgecnn as ec
 from edgecnn.__main__ import main
-from edgecnn.benchmarks.judge.tally import compare
+from edgecnn.benchmarks.gate.tally import compare
 from edgecnn.benchmarks.remote.install import running_version
 from edgecnn.benchmarks.remote.received import sent
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ConfigError
-from edgecnn.edge.options.option import declared, option_of
+from edgecnn.edge.option import declared, option_of
 from edgecnn.edge.records import to_value
 
 pytestmark = pytest.mark.workstation("boards are reached from a workstation, by a stand-in for its ssh client")

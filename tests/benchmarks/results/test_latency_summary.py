@@ -8,8 +8,8 @@ import pytest
 
 from edgecnn.benchmarks.results.latency_summary import launch_percentile, round_medians, summarize
 from edgecnn.benchmarks.results.records import Launch, Round
-from edgecnn.benchmarks.statistics.intervals import Interval
 from edgecnn.benchmarks.timing.times import Times
+from edgecnn.edge.export_records import Interval
 
 # Student's t at 97.5 %, from tables.
 T1 = 12.7062047

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgecnn.benchmarks.results.no_faster import TimedFile, no_faster_than_float
+from edgecnn.benchmarks.results.latency_summary import TimedFile, no_faster_than_float
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.benchmarks.results.records import Launch
 from edgecnn.benchmarks.timing.times import Times

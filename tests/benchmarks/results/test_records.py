@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from edgecnn.benchmarks.judge.accuracy import Flip
-from edgecnn.benchmarks.judge.gate import Check, Verdict
-from edgecnn.benchmarks.report.text import to_text
+from edgecnn.benchmarks.gate.accuracy import Flip
+from edgecnn.benchmarks.gate.gate import Check, Verdict
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.benchmarks.results.records import SCHEMA, Report
-from edgecnn.benchmarks.statistics.intervals import Interval
+from edgecnn.benchmarks.show.report import to_text
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.export_records import Interval
 from edgecnn.edge.records import to_json
 
 # One result of each schema number since 2, as written by its edgecnn (with at most 100 times of each kind).

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgecnn.benchmarks.results.latency_summary import beside_fastest, fastest, ratios
 from edgecnn.benchmarks.results.records import Launch, Round
-from edgecnn.benchmarks.results.side_by_side import beside_fastest, fastest, ratios
-from edgecnn.benchmarks.statistics.intervals import Interval
 from edgecnn.benchmarks.timing.times import Times
-from tests.benchmarks.report.pages import file_result
+from edgecnn.edge.export_records import Interval
+from tests.benchmarks.show.pages import file_result
 
 # Student's t at 97.5 % with 2 degrees of freedom, from tables.
 T2 = 4.3026527

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgecnn.benchmarks.statistics.intervals import Interval, Values, mean_interval, student_quantile, sum_interval
+from edgecnn.benchmarks.statistics.intervals import Values, mean_interval, student_quantile, sum_interval
+from edgecnn.edge.export_records import Interval
 
 Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]
 SAMPLES = 4000

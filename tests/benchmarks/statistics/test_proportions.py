@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edgecnn.benchmarks.statistics import binomial
-from edgecnn.benchmarks.statistics.intervals import Interval
 from edgecnn.benchmarks.statistics.proportions import drop_interval, drop_is_beyond, drop_is_within, mcnemar_p
+from edgecnn.edge.export_records import Interval
 
 
 @pytest.mark.parametrize(

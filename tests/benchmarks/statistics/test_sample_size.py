@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from edgecnn.benchmarks.statistics import binomial
-from edgecnn.benchmarks.statistics.intervals import Interval
 from edgecnn.benchmarks.statistics.proportions import drop_interval
 from edgecnn.benchmarks.statistics.sample_size import POWER, Need, chance_to_pass, images_to_decide, images_to_decide_share
+from edgecnn.edge.export_records import Interval
 
 pytestmark = pytest.mark.workstation("exact sums and simulations take minutes under emulation")
 

@@ -5,8 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from edgecnn.benchmarks.statistics.intervals import student_quantile
-from edgecnn.benchmarks.statistics.simultaneous import fastest_quantile
+from edgecnn.benchmarks.statistics.intervals import fastest_quantile, student_quantile
 
 
 @pytest.mark.parametrize("launches", [2, 5, 20, 100])

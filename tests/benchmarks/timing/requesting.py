@@ -9,7 +9,8 @@ from edgecnn.benchmarks.timing.requests import (
 )
 from edgecnn.edge.files import sha256
 from edgecnn.edge.model.preprocess import Images
-from edgecnn.edge.runtimes import Opener, opener_for
+from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.runtimes.base import Opener
 
 TFLITE = opener_for("tflite")
 BLACK: Images = np.zeros((2, 12, 12, 1), np.uint8)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgecnn.benchmarks.timing.paced import PacedTimes, run_paced
+from edgecnn.benchmarks.timing.latency import PacedTimes, run_paced
 
 INPUTS = list(np.arange(3, dtype=np.int8).reshape(3, 1, 1, 1, 1))
 MS = 1_000_000

@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecnn.benchmarks.timing import pipes
-from edgecnn.benchmarks.timing.pipes import is_stopped
-from edgecnn.benchmarks.timing.process import ModelProcess
+from edgecnn.benchmarks.timing import process as pipes
+from edgecnn.benchmarks.timing.process import ModelProcess, is_stopped
 from edgecnn.benchmarks.timing.requests import (
     Classify,
     Open,
@@ -35,7 +34,8 @@ from edgecnn.edge.data.splits import Split, chunks
 from edgecnn.edge.errors import ArtifactError, EdgeCnnError, InvalidMeasurement
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.preprocess import Images
-from edgecnn.edge.runtimes import Opener, opener_for
+from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.runtimes.base import Opener
 from tests.benchmarks.timing.requesting import BLACK, TFLITE, request
 
 
@@ -161,8 +161,8 @@ def test_the_child_ends_in_the_middle_of_a_round_when_its_parent_is_killed(expor
     code = f"""
 from pathlib import Path
 import numpy as np
-from edgecnn.benchmarks.timing import pipes
-from edgecnn.benchmarks.timing.pipes import is_stopped
+from edgecnn.benchmarks.timing import process as pipes
+from edgecnn.benchmarks.timing.process import is_stopped
 from edgecnn.benchmarks.timing.process import ModelProcess
 from edgecnn.benchmarks.timing.requests import Open, TimeRound
 from edgecnn.edge.files import sha256

@@ -23,7 +23,7 @@ from edgecnn.benchmarks.timing.requests import (
 )
 from edgecnn.benchmarks.timing.worker import Worker, read_memory
 from edgecnn.edge.errors import EdgeCnnError, InvalidMeasurement
-from edgecnn.edge.runtimes import LoadedModel, Opener
+from edgecnn.edge.runtimes.base import LoadedModel, Opener
 from tests.benchmarks.timing.requesting import BLACK, TFLITE, request
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgecnn.benchmarks.proof.write_bundle import write_bundle
+from edgecnn.benchmarks.bundle.write_bundle import write_bundle
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.folder.model_folder import ModelFolder
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edgecnn.__main__ import main
-from edgecnn.edge.install_command import install_command
+from edgecnn.edge.packages import install_command
 
 # Counts of the network in `exported`, for 12x12 images of 3 classes.
 MACS = 12 * 12 * 9 * 32 + 6 * 6 * 9 * 32 * 32 + 3 * 3 * 9 * 32 * 32 + 3 * 3 * 32 * 3
@@ -28,7 +28,7 @@ def without(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
             raise ModuleNotFoundError(name, name=name)
         return load(name, *rest, **named)
 
-    monkeypatch.setattr("edgecnn.edge.formats.package.find_spec", found)
+    monkeypatch.setattr("edgecnn.edge.formats.format.find_spec", found)
     monkeypatch.setattr(builtins, "__import__", loaded)
 
 

@@ -15,14 +15,14 @@ from PIL import Image
 
 from edgecnn.__main__ import main
 from edgecnn.benchmarks.measure.run import benchmark
-from edgecnn.benchmarks.report.sweep import SweptNetwork, _interval, sweep_of
-from edgecnn.benchmarks.report.sweep_text import sweep_text
 from edgecnn.benchmarks.results.latency_summary import p50_ns, typical_ns
 from edgecnn.benchmarks.results.read import read_report
-from edgecnn.benchmarks.yardsticks.here import Here
+from edgecnn.benchmarks.results.sweep import SweptNetwork, _interval, sweep_of
+from edgecnn.benchmarks.runners.here import Here
+from edgecnn.benchmarks.show.sweep import sweep_text
 from edgecnn.convert.export.export import export as real_export
 from edgecnn.convert.export.keep_accuracy import UnfitReference
-from edgecnn.convert.training.fit.epoch_callback import Diverged
+from edgecnn.convert.training.fit.callbacks import Diverged
 from edgecnn.convert.training.train import train
 from edgecnn.edge.export_records import Settings
 from edgecnn.edge.manifest import Manifest
@@ -222,9 +222,9 @@ def test_the_smallest_that_reaches_is_among_those_that_may_be_shipped(swept: Pat
     assert sizes[1] < sizes[0]
     # 60 images only prove a share well below the observed one.
     assert sweep_of(report, networks, 0.5 * min(shares), {}).smallest == "2,3,4"
-    nothing = sweep_of(report, networks, max(shares), {})
+    nothing = replace(sweep_of(report, networks, max(shares), {"file": "int8.tflite"}), report=report)
     assert nothing.smallest is None
-    assert "No file is shown to be right on at least" in sweep_text(nothing, report, "int8.tflite")
+    assert "No file is shown to be right on at least" in sweep_text(nothing)
 
 
 @pytest.mark.parametrize("networks", [1, 4, 10])
@@ -260,14 +260,14 @@ def test_a_tuned_network_is_measured_in_place_of_the_plain_one(
 
     def tuned_export(path: Path, *given: Any, tuning: Any, **others: Any) -> None:
         """Tune the first network alone: of the other, no choice gains, and its float file is the fastest."""
-        assert isinstance(tuning.yardstick, Here)
+        assert isinstance(tuning.runner, Here)
         tuned.append(path)
         manifest = Manifest.load(path.parent)
         source, best = ("int8", "tuned") if path.parent.name == "4-4-4" else ("float32", "float32")
         plain = manifest.artifact(f"{source}.tflite")
         assert plain
         (path.parent / f"{best}.tflite").write_bytes((path.parent / plain.path).read_bytes())
-        settings = Settings(tuning.yardstick.machine, "time", ())
+        settings = Settings(tuning.runner.machine, "time", ())
         manifest.with_artifacts(replace(plain, path=f"{best}.tflite", settings=settings)).save(path.parent)
 
     for folder in ("4-4-4", "2-3-4"):

@@ -10,14 +10,15 @@ import keras
 import numpy as np
 import pytest
 
-from edgecnn.benchmarks.judge.gate import UNDECIDED, UNJUDGED, Check, Verdict
-from edgecnn.benchmarks.report.sweep import SweptNetwork, sweep_of
-from edgecnn.benchmarks.report.sweep_text import sweep_text
+from edgecnn.benchmarks.gate.gate import UNDECIDED, UNJUDGED, Check, Verdict
 from edgecnn.benchmarks.results.read import read_report
+from edgecnn.benchmarks.results.sweep import SweptNetwork, sweep_of
+from edgecnn.benchmarks.show.sweep import sweep_text
 from edgecnn.convert.sweep.halving import planned_seconds
 from edgecnn.convert.training.records import TrainResult
 from edgecnn.convert.training.train import train
-from edgecnn.edge.data.dataset import FolderOptions, load_dataset
+from edgecnn.edge.data.dataset import load_dataset
+from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.records import from_json
 from tests.cli.commands.own_things import photos
@@ -110,7 +111,7 @@ def of_shares(report: Any, val: tuple[int, int], reach: float) -> Any:
         SweptNetwork((size, 4, 4), file.name, 1, 1, val_images=60, val_correct=right)
         for size, file, right in zip((4, 2), report.files, val, strict=True)
     ]
-    return sweep_of(report, networks, reach, {"file": "int8.tflite"})
+    return replace(sweep_of(report, networks, reach, {"file": "int8.tflite"}), report=report)
 
 
 def test_the_front_and_the_picks_follow_the_validation_images(idx_folder: Path, terminal: Any) -> None:
@@ -125,18 +126,18 @@ def test_the_front_and_the_picks_follow_the_validation_images(idx_folder: Path, 
     # Chosen by one set of images, judged by the other: 60 of 60 shows at least 94 %, which the test images don't confirm.
     found = of_shares(report, (60, 60), 0.94)
     assert (found.smallest_chosen, found.smallest) == (small, None)
-    assert "the test images do not confirm it" in sweep_text(found, report, "int8.tflite", 500)
+    assert "the test images do not confirm it" in sweep_text(found, 500)
     found = of_shares(report, (60, 60), 0.01)
     assert (found.smallest_chosen, found.smallest) == (small, small)
-    assert "; the test images confirm it." in sweep_text(found, report, "int8.tflite", 500)
-    assert "the test images chose nothing." in sweep_text(found, report, "int8.tflite", 500)
+    assert "; the test images confirm it." in sweep_text(found, 500)
+    assert "the test images chose nothing." in sweep_text(found, 500)
     files = tuple(replace(file, accuracy=replace(file.accuracy, chose=7)) for file in report.files if file.accuracy)
-    text = sweep_text(found, replace(report, files=files), "int8.tflite", 500)
+    text = sweep_text(replace(found, report=replace(report, files=files)), 500)
     assert "the test images chose only layers of tuned files." in text
     assert "the other 7 chose their layers in float." in text
     found = of_shares(report, (20, 20), 0.9)
     assert (found.smallest_chosen, found.smallest) == (None, None)
-    assert "No file is shown by the validation images" in sweep_text(found, report, "int8.tflite", 500)
+    assert "No file is shown by the validation images" in sweep_text(found, 500)
 
 
 def test_a_network_that_only_guesses_is_left_out_alone(idx_folder: Path, terminal: Any) -> None:

@@ -8,11 +8,11 @@ import keras
 import numpy as np
 
 from edgecnn.convert.onnx.convert import to_onnx
-from edgecnn.convert.tflite.convert import to_tflite
-from edgecnn.convert.training.model.cnn import build_cnn
-from edgecnn.edge.anatomy.summary import Summary, summarize
+from edgecnn.convert.tflite.converter import to_tflite
+from edgecnn.convert.training.model.builder import build_cnn
 from edgecnn.edge.folder.model_file import read_model
-from edgecnn.edge.isolation.tried import remember_made
+from edgecnn.edge.graph.summary import Summary, summarize
+from edgecnn.edge.sandbox.child import remember_made
 
 FORMATS = ("keras", "tflite", "onnx")
 layers = keras.layers

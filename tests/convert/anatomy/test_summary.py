@@ -10,11 +10,11 @@ import pytest
 import tensorflow
 
 from edgecnn.convert.onnx.convert import to_onnx
-from edgecnn.edge.anatomy.summary import summarize
-from edgecnn.edge.anatomy.text import summary_text
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.folder.model_file import ModelFile
-from edgecnn.edge.isolation.tried import remember_made
+from edgecnn.edge.graph.summary import summarize
+from edgecnn.edge.sandbox.child import remember_made
+from edgecnn.edge.show.summary import summary_text
 from tests.convert.anatomy.networks import FORMATS, Summarize, layers, summarized, written
 
 

@@ -12,8 +12,8 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from onnxruntime import quantization
 from tensorflow.python.framework import ops
 
-from edgecnn.convert.tflite.convert import to_tflite
-from edgecnn.edge.anatomy.text import summary_text
+from edgecnn.convert.tflite.converter import to_tflite
+from edgecnn.edge.show.summary import summary_text
 from tests.convert.anatomy.networks import (
     FORMATS,
     Summarize,

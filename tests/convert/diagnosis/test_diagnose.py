@@ -9,15 +9,14 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from edgecnn.convert.diagnosis.diagnose import Diagnosis, LayerError, _lost_before_and_after, diagnose
-from edgecnn.convert.diagnosis.figure import save_diagnosis
+from edgecnn.convert.diagnosis.diagnose import Diagnosis, LayerError, Operator, _lost_before_and_after, diagnose
 from edgecnn.convert.diagnosis.onnx import OnnxPair
-from edgecnn.convert.diagnosis.pair import Operator
-from edgecnn.convert.diagnosis.text import diagnosis_table
 from edgecnn.convert.diagnosis.tflite import TflitePair
 from edgecnn.convert.onnx.convert import to_onnx
 from edgecnn.convert.onnx.quantize import calibrate_onnx, prepare_onnx, quantize_onnx
-from edgecnn.convert.tflite.convert import to_tflite
+from edgecnn.convert.show.pictures import save_diagnosis
+from edgecnn.convert.show.texts import diagnosis_text
+from edgecnn.convert.tflite.converter import to_tflite
 from edgecnn.convert.tflite.quantize import activations, calibrate_tflite, open_tflite, quantize_tflite, tflite_scales
 from edgecnn.edge.errors import ArtifactError
 
@@ -188,7 +187,7 @@ def layer(name: str, introduced: float = 0.5) -> LayerError:
 
 def test_the_table_has_the_worst_layers_and_says_how_many_more() -> None:
     many = tuple(layer(f"functional_1/block_{index}_with_a_long_name/Relu;and_more") for index in range(23))
-    text = diagnosis_table(Diagnosis(7, many, 2, 1), "int8.tflite", "float32.tflite")
+    text = diagnosis_text(Diagnosis(7, many, 2, 1, "int8.tflite", "float32.tflite"))
     lines = text.splitlines()
     assert max(map(len, lines)) <= 100
     assert lines[0] == "int8.tflite against float32.tflite, 7 images, worst layer first"
@@ -196,7 +195,7 @@ def test_the_table_has_the_worst_layers_and_says_how_many_more() -> None:
     assert "50.00%" in lines[3]
     for note in ("which lose less: 3.", "float in the quantized file: 2.", "which fuses some: 1."):
         assert note in text
-    short = diagnosis_table(Diagnosis(7, many[:2], 0, 0), "int8.tflite", "float32.tflite")
+    short = diagnosis_text(Diagnosis(7, many[:2], 0, 0))
     assert not any(words in short for words in ("not shown", "are float", "fuses"))
 
 

@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgecnn.convert.export.calibration import Draw
-from edgecnn.convert.export.calibration_checks import LOOKED_AT, Inputs, calibration_record, check_inputs, compare_halves
+from edgecnn.convert.export.calibration import LOOKED_AT, Draw, Inputs, calibration_record, check_inputs, compare_halves
 from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.export_records import ScaleChange

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecnn.benchmarks.judge.budgets import load_budgets
-from edgecnn.benchmarks.judge.gate import Policy
-from edgecnn.benchmarks.measure.lineup import folder_lineup
+from edgecnn.benchmarks.gate.budget import load_budgets
+from edgecnn.benchmarks.gate.gate import Policy
+from edgecnn.benchmarks.measure.candidates import folder_lineup
 from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.run import benchmark
-from edgecnn.benchmarks.report.text import to_text
+from edgecnn.benchmarks.show.report import to_text
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export import export
 from edgecnn.convert.export.keep_accuracy import Judge

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgecnn.convert.export.parity import check_parity
+from edgecnn.convert.export.keep_accuracy import check_parity
 from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.model.preprocess import Floats
 

@@ -15,12 +15,12 @@ from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export import export
 from edgecnn.convert.export.runtime_releases import RuntimeRelease, parse_target, parse_targets, require_runs
 from edgecnn.convert.onnx.convert import to_onnx
-from edgecnn.convert.tflite import convert as to_tflite
+from edgecnn.convert.tflite import converter as to_tflite
 from edgecnn.convert.tflite.quantize import calibrate_tflite, quantize_tflite
 from edgecnn.edge.compatibility.onnx import limits
 from edgecnn.edge.compatibility.requirements import read_needs
 from edgecnn.edge.compatibility.tflite import TfliteNeeds
-from edgecnn.edge.compatibility.tflite_releases import highest as highest_version
+from edgecnn.edge.compatibility.tflite import highest as highest_version
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.errors import ConfigError, ConversionError
 from edgecnn.edge.manifest import Manifest

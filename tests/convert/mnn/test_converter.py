@@ -10,11 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Converter
-from edgecnn.convert.mnn import convert as module
-from edgecnn.convert.mnn.convert import described
-from edgecnn.convert.mnn.quantize import mnn_layers
+from edgecnn.convert.mnn import converter as module
+from edgecnn.convert.mnn.converter import described, mnn_layers
 from edgecnn.edge.errors import ConversionError, MissingDependency
-from edgecnn.edge.formats import RUNTIMES, Package
+from edgecnn.edge.formats import RUNTIMES
+from edgecnn.edge.formats.format import Package
 from tests.convert.channels_first import converter_of, noise_ratio, outputs
 
 RandomInputs = Callable[[int], NDArray[np.float32]]

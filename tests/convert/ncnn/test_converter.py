@@ -13,7 +13,7 @@ from edgecnn.convert.export.converters import Converter
 from edgecnn.convert.ncnn.converter import NcnnConverter
 from edgecnn.convert.onnx import pnnx
 from edgecnn.edge.errors import ConversionError, MissingDependency
-from edgecnn.edge.runtimes.ncnn_file import unpack
+from edgecnn.edge.runtimes.ncnn import unpack
 from tests.convert.channels_first import converter_of, noise_ratio, outputs
 
 RandomInputs = Callable[[int], NDArray[np.float32]]

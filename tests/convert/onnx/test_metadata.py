@@ -11,7 +11,7 @@ import pytest
 
 import edgecnn as ec
 from edgecnn.convert.export.description import Description
-from edgecnn.convert.onnx.metadata import described
+from edgecnn.convert.onnx.convert import described
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.runtimes import opener_for

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Ranges
-from edgecnn.convert.tflite.convert import to_tflite
+from edgecnn.convert.tflite.converter import to_tflite
 from edgecnn.convert.tflite.quantize import calibrate_tflite
 
 RandomInputs = Callable[[int], NDArray[np.float32]]

@@ -10,7 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from edgecnn.convert.tflite.convert import to_tflite
+from edgecnn.convert.tflite.converter import to_tflite
 from edgecnn.convert.tflite.quantize import calibrate_tflite, open_tflite, quantize_tflite
 from edgecnn.edge.compatibility.requirements import read_needs
 from edgecnn.edge.errors import ConversionError

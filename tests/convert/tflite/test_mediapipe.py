@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import edgecnn as ec
-from edgecnn.convert.programs.rpicam_apps import colour_weights, scaled
+from edgecnn.convert.integrations.rpicam_apps import colour_weights, scaled
 from edgecnn.edge.model.interface import SCHEMES
-from tests.convert.programs.test_rpicam_apps import CLASSES, coloured
+from tests.convert.integrations.test_rpicam_apps import CLASSES, coloured
 
 PYTHON = os.environ.get("MEDIAPIPE_PYTHON")
 NAMES = ("red", "green", "blue", "white")

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Ranges
-from edgecnn.convert.tflite.convert import to_tflite
+from edgecnn.convert.tflite.converter import to_tflite
 from edgecnn.convert.tflite.quantize import (
     activations,
     calibrate_tflite,
@@ -17,7 +17,7 @@ from edgecnn.convert.tflite.quantize import (
     tflite_scales,
 )
 from edgecnn.edge.errors import ConversionError
-from edgecnn.edge.formats import IoName
+from edgecnn.edge.formats.format import IoName
 from edgecnn.edge.runtimes import opener_for
 
 RandomInputs = Callable[[int], NDArray[np.float32]]

@@ -6,7 +6,8 @@ import pytest
 
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.train import train
-from edgecnn.edge.data.dataset import FolderOptions, load_dataset
+from edgecnn.edge.data.dataset import load_dataset
+from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.model.interface import SCHEMES
 from tests.cli.commands.own_things import photos

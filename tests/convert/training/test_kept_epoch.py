@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from edgecnn.convert.training.checkpoint import is_out_of_patience, kept_epoch
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.kept_epoch import is_out_of_patience, kept_epoch
 from edgecnn.convert.training.records import Epoch
 
 THREE = TrainConfig(epochs=3)

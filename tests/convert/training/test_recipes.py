@@ -3,7 +3,7 @@
 import pytest
 
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.model.cnn import build_cnn
+from edgecnn.convert.training.model.builder import build_cnn
 from edgecnn.convert.training.model.custom_model import resolved
 from edgecnn.convert.training.recipes import RECIPES, Augment, RecipeName, new_optimizer, optimizer_text, usual_augment
 from edgecnn.edge.errors import ArtifactError, ConfigError

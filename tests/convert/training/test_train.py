@@ -272,7 +272,7 @@ def test_a_run_whose_disk_is_full_before_an_epoch_is_kept_leaves_nothing(
     def full(*arguments: Any) -> None:
         raise ConfigError("the disk is full")
 
-    monkeypatch.setattr("edgecnn.convert.training.fit.epoch_callback.save_epoch", full)
+    monkeypatch.setattr("edgecnn.convert.training.fit.callbacks.save_epoch", full)
     with pytest.raises(ConfigError, match="the disk is full"):
         train(load_dataset(idx_folder), CONFIG, tmp_path, UNIT)
     assert [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"] == []
@@ -294,7 +294,7 @@ def test_ctrl_c_while_old_epochs_are_deleted_loses_none(
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("edgecnn.convert.training.fit.epoch_callback.prune", interrupt)
+    monkeypatch.setattr("edgecnn.convert.training.fit.callbacks.prune", interrupt)
     result = train(load_dataset(idx_folder), CONFIG, tmp_path, UNIT)
     assert result.interrupted
     assert len(result.history) == 1

@@ -13,9 +13,9 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]  # Untyped.
 
 from edgecnn.convert.training.checkpoint import save_epoch
-from edgecnn.convert.training.class_weights import balanced_weights
 from edgecnn.convert.training.config import ClassWeights, TrainConfig
-from edgecnn.convert.training.model.cnn import build_cnn
+from edgecnn.convert.training.model.builder import build_cnn
+from edgecnn.convert.training.recipes import balanced_weights
 from edgecnn.convert.training.records import Epoch, TrainResult
 from edgecnn.convert.training.train import train
 from edgecnn.convert.training.training_run import TrainState
@@ -223,7 +223,7 @@ def test_ctrl_c_while_the_last_epoch_is_saved_leaves_a_complete_run(
             os.kill(os.getpid(), signal.SIGINT)  # Held back until the epoch is saved.
         return save_epoch(run, previous, model, epoch)
 
-    monkeypatch.setattr("edgecnn.convert.training.fit.epoch_callback.save_epoch", interrupted)
+    monkeypatch.setattr("edgecnn.convert.training.fit.callbacks.save_epoch", interrupted)
     without, config = replace(dataset, val=None, val_share=None, val_seed=None), replace(CONFIG, epochs=2)
     result = train(without, config, tmp_path, UNIT)
     assert (result.interrupted, result.complete, result.epoch, result.kept_for) == (True, True, 2, "last_epoch")

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from edgecnn.edge.compatibility.onnx_wire import fields, has_external_data, has_unsigned_bytes
+from edgecnn.edge.compatibility.onnx import fields, has_external_data, has_unsigned_bytes
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.runtimes import opener_for
 

@@ -12,7 +12,7 @@ from edgecnn.edge.compatibility.operator_versions import (
     Tensor,
     needed,
 )
-from edgecnn.edge.compatibility.tflite_operators import OPERATORS
+from edgecnn.edge.compatibility.tflite_graph import OPERATORS
 
 FLOAT, HALF, EIGHT, SIXTEEN = Tensor(FLOAT32, 0), Tensor(FLOAT16, 0), Tensor(INT8, 1), Tensor(INT16, 1)
 CHANNELS, BIAS = Tensor(INT8, 10), Tensor(2, 10)

@@ -14,16 +14,16 @@ from onnx import TensorProto, helper
 from edgecnn.edge.compatibility.onnx import ONNX_RUNTIMES, OnnxNeeds, oldest_onnx
 from edgecnn.edge.compatibility.operator_versions import DENSE_BY_CHANNEL
 from edgecnn.edge.compatibility.requirements import known_releases, release_key
-from edgecnn.edge.compatibility.tflite import TfliteNeeds
-from edgecnn.edge.compatibility.tflite_operators import OPERATORS
-from edgecnn.edge.compatibility.tflite_releases import (
+from edgecnn.edge.compatibility.tflite import (
     LITERT_BASE,
     LITERT_RELEASES,
     LITERT_VERSIONS,
     TFLITE_SINCE,
+    TfliteNeeds,
     highest,
     oldest_tflite,
 )
+from edgecnn.edge.compatibility.tflite_graph import OPERATORS
 from edgecnn.edge.formats import RUNTIMES, default_formats
 from edgecnn.edge.runtimes import onnxruntime as ort
 

@@ -14,7 +14,7 @@ from edgecnn.edge.compatibility.onnx import OnnxNeeds
 from edgecnn.edge.compatibility.operator_versions import DENSE_BY_CHANNEL
 from edgecnn.edge.compatibility.requirements import read_needs
 from edgecnn.edge.compatibility.tflite import TfliteNeeds
-from edgecnn.edge.compatibility.tflite_operators import OPERATORS
+from edgecnn.edge.compatibility.tflite_graph import OPERATORS
 from edgecnn.edge.errors import ArtifactError
 
 FLOAT, INT8 = schema.TensorType.FLOAT32, schema.TensorType.INT8

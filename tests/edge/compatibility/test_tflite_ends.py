@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edgecnn.edge.compatibility.tflite_ends import tflite_ends
+from edgecnn.edge.compatibility.tflite_graph import tflite_ends
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.runtimes import opener_for
 

@@ -7,7 +7,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools.flatbuffer_utils import convert_object_to_bytearray
 
-from edgecnn.edge.compatibility.tflite_object import from_object, to_object
+from edgecnn.edge.compatibility.tflite_graph import from_object, to_object
 from edgecnn.edge.runtimes import opener_for
 from tests.conftest import KEPT
 

@@ -10,17 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgecnn.edge.data.dataset import (
-    Dataset,
-    FolderOptions,
-    ImageRule,
-    load_dataset,
-    load_test,
-)
-from edgecnn.edge.data.folder_options import ModelImages
+from edgecnn.edge.data.dataset import Dataset, ImageRule, load_dataset, load_test
+from edgecnn.edge.data.folder_options import FolderOptions, ModelImages
+from edgecnn.edge.data.recorded_images import recorded_model, recorded_source, require_recorded
 from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.errors import ArtifactError, ConfigError
-from edgecnn.edge.inference.recorded_source import recorded_model, recorded_source, require_recorded
 from edgecnn.edge.manifest import DatasetRecord, Fit, Fitted, SplitOff
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from edgecnn.edge.data.image_file import Polarity, read_image
+from edgecnn.edge.data.digit import Polarity
+from edgecnn.edge.data.image_file import read_image
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.manifest import Preprocessing, Side
 from edgecnn.edge.model.preprocess import Images

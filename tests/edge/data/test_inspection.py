@@ -12,11 +12,11 @@ from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.data.image_file import read_pixels
 from edgecnn.edge.data.inspection import ClassCount, Inspection, Place, inspect_images
-from edgecnn.edge.data.inspection_text import inspection_text
-from edgecnn.edge.data.seen_pictures import Sizes
+from edgecnn.edge.data.pixel_digests import Sizes
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.manifest import SplitOff
 from edgecnn.edge.records import to_json
+from edgecnn.edge.show.inspection import inspection_text
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from edgecnn.edge.data.dataset import Dataset, load_dataset, load_test
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.data.image_folder import load_image_folder
 from edgecnn.edge.data.inspection import ClassCount, inspect_images
-from edgecnn.edge.data.inspection_text import inspection_text
+from edgecnn.edge.data.recorded_images import recorded_source
 from edgecnn.edge.data.splits import FileSplit, Split
 from edgecnn.edge.errors import ArtifactError, ConfigError
-from edgecnn.edge.inference.recorded_source import recorded_source
 from edgecnn.edge.manifest import Validation
+from edgecnn.edge.show.inspection import inspection_text
 from tests.edge.data.drawn.image_folders import write
 
 SHARE = FolderOptions(val_share=0.25)

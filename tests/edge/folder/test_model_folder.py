@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edgecnn.benchmarks.proof.write_bundle import write_bundle
+from edgecnn.benchmarks.bundle.write_bundle import write_bundle
 from edgecnn.edge import manifest
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.errors import ArtifactError, ConfigError, MissingDependency

@@ -11,15 +11,10 @@ from PIL import Image
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.data.image_file import read_image
+from edgecnn.edge.data.recorded_images import images_at_hand, recorded_images
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.inference.model_test_images import (
-    images_at_hand,
-    model_test_images,
-    model_test_record,
-    recorded_images,
-    split_note,
-)
+from edgecnn.edge.inference.model_test_images import model_test_images, model_test_record, split_note
 from edgecnn.edge.manifest import DatasetRecord, Fitted, SplitOff
 from edgecnn.edge.model.interface import SCHEMES, Interface
 

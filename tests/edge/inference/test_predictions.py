@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgecnn.edge.inference.prediction_figure import MOST_IMAGES
-from edgecnn.edge.inference.predictions import Predicted, PredictedImage, drawn
+from edgecnn.edge.inference.predictions import Predicted, PredictedImage
+from edgecnn.edge.show.predictions import MOST_IMAGES, drawn
 
 
 def predicted(classes: int, side: int = 4, count: int = 1) -> Predicted:

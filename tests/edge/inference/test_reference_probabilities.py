@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgecnn.benchmarks.proof.verify import verify
+from edgecnn.benchmarks.bundle.verify import verify
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.files import sha256

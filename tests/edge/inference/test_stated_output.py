@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgecnn.edge.compatibility import onnx, tflite_ends
+from edgecnn.edge.compatibility import onnx
+from edgecnn.edge.compatibility import tflite_graph as tflite_ends
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.interface import SCHEMES, Interface

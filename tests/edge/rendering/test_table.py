@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgecnn.edge.rendering.table import table_text
+from edgecnn.edge.show.table import table_text
 
 
 def test_text_is_on_the_left_figures_on_the_right_and_headings_end_on_one_line() -> None:

@@ -9,7 +9,8 @@ from ai_edge_litert import schema_py_generated as schema
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError, ConfigError, MissingDependency
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.runtimes import Opener, installed, litert, litert_fp16, opener_for
+from edgecnn.edge.runtimes import installed, litert, litert_fp16, opener_for
+from edgecnn.edge.runtimes.base import Opener
 
 WITH = "processor : 0\nFeatures : fp asimd fphp asimdhp asimddp\n"
 WITHOUT = "processor : 0\nFeatures : fp asimd evtstrm crc32\n"

@@ -17,7 +17,7 @@ from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.runtimes import opener_for
-from edgecnn.edge.runtimes.ncnn_file import BIN_NAME, PARAM_NAME, NcnnFile, read_param, unpack
+from edgecnn.edge.runtimes.ncnn import BIN_NAME, PARAM_NAME, NcnnFile, read_param, unpack
 
 
 def probabilities(path: Path, test: Split) -> NDArray[np.float32]:

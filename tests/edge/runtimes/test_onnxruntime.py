@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edgecnn.edge.errors import ArtifactError
-from edgecnn.edge.runtimes import LoadedModel, installed, opener_for
+from edgecnn.edge.runtimes import installed, opener_for
+from edgecnn.edge.runtimes.base import LoadedModel
 from edgecnn.edge.runtimes.onnxruntime import session_options
 
 

@@ -13,10 +13,11 @@ from onnx import TensorProto, helper
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.isolation import child, tried
 from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.runtimes import base, opener_for
 from edgecnn.edge.runtimes.trial import most_images
+from edgecnn.edge.sandbox import child
+from edgecnn.edge.sandbox import child as tried
 
 UNIT = Interface(SCHEMES["unit"])
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.edge.serving.running import Reply, Server
 from tests.scans import many_scans
-from tools.torture.mutators.images import PNG
+from tools.faults.mutators.images import PNG
 
 pytestmark = pytest.mark.workstation("load, signals and many connections take minutes under emulation")
 

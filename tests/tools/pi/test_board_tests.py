@@ -34,7 +34,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "checkout"
     for part in ("tests/edge", "tests/benchmarks", "tests/kept"):
         (root / part).mkdir(parents=True)
-    for part in ("tools/pi", "tools/torture/mutators"):
+    for part in ("tools/pi", "tools/faults/mutators"):
         shutil.copytree(ROOT / part, root / part)
     for name in ("README.md", "pyproject.toml"):
         shutil.copy(ROOT / name, root)

@@ -12,21 +12,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecnn.benchmarks.judge.accuracy import KERAS_REFERENCE
-from edgecnn.benchmarks.judge.budget import Budget
-from edgecnn.benchmarks.judge.gate import INVALID, Figures, Policy, judge
-from edgecnn.benchmarks.judge.tally import compare
+from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE
+from edgecnn.benchmarks.gate.budget import Budget
+from edgecnn.benchmarks.gate.gate import INVALID, Figures, Policy, judge
+from edgecnn.benchmarks.gate.tally import compare
 from edgecnn.benchmarks.machine.host import read_cpu_times
 from edgecnn.benchmarks.machine.host_text import usable_cpus
 from edgecnn.benchmarks.machine.noise import machine_noise, time_noise
 from edgecnn.benchmarks.measure import launches
 from edgecnn.benchmarks.measure.launches import Candidate, Measured, measure
 from edgecnn.benchmarks.measure.options import Plan
-from edgecnn.benchmarks.results.latency_summary import launch_percentile, round_medians
-from edgecnn.benchmarks.results.launch_noise import launch_noise
+from edgecnn.benchmarks.results.latency_summary import launch_noise, launch_percentile, round_medians
 from edgecnn.benchmarks.timing.process import ModelProcess
 from edgecnn.benchmarks.timing.requests import Open
-from edgecnn.edge.runtimes import Opener, opener_for
+from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.runtimes.base import Opener
 from tests.benchmarks.measure.launching import candidates, nothing
 
 

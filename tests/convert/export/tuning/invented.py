@@ -8,13 +8,13 @@ from typing import Literal
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export import export
 from edgecnn.convert.export.keep_accuracy import Judge
-from edgecnn.convert.export.tuning.yardstick import Tuning
+from edgecnn.convert.export.tuning.runner import Tuning
 from edgecnn.convert.tflite.quantize import tflite_scales
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.splits import Labels
 from edgecnn.edge.export_records import Interval, Setting
 from edgecnn.edge.folder.model_folder import ModelFolder
-from edgecnn.edge.formats import IoName
+from edgecnn.edge.formats.format import IoName
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import Floats
 

@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from edgecnn.convert.export.tuning.additive import AdditiveCosts, Placement
+from edgecnn.convert.export.tuning.search import AdditiveCosts, Placement
 
 NAMES = tuple("abcdefgh")
 SAVES = dict(zip(NAMES, (-0.1, 0.2, -0.05, -0.06, 0.3, 0.01, -0.02, 0.04), strict=True))

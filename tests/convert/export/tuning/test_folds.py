@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from edgecnn.convert.export.tuning.folds import Folds, cheapest_folds
+from edgecnn.convert.export.tuning.search import Folds, cheapest_folds
 
 FOLDABLE = {"a": (2, 4), "b": (2,), "c": (2,)}
 

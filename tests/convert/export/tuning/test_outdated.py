@@ -7,7 +7,7 @@ import pytest
 
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export import _outdated
-from edgecnn.convert.export.tuning.yardstick import Tuning
+from edgecnn.convert.export.tuning.runner import Tuning
 from edgecnn.edge.export_records import Interval, Tuned
 from edgecnn.edge.files import sha256
 from tests.convert.export.tuning.invented import Invented
@@ -25,7 +25,7 @@ def with_tuned(job: Any, content: bytes | None = b"tuned") -> Any:
 
 
 def tuning_for(job: Any, machine: str, runtime: str | None = None) -> Tuning:
-    tuning: Tuning = replace(job.tuning, yardstick=Invented(lambda operators: 1.0, machine=machine, runtime=runtime))
+    tuning: Tuning = replace(job.tuning, runner=Invented(lambda operators: 1.0, machine=machine, runtime=runtime))
     return tuning
 
 

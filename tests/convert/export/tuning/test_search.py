@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from edgecnn.convert.export.tuning.additive import Placement
-from edgecnn.convert.export.tuning.search import Search, runs_of
+from edgecnn.convert.export.tuning.search import Placement, Search, runs_of
 
 BATCH = 8
 

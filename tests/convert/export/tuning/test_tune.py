@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgecnn.benchmarks.proof.write_bundle import write_bundle
+from edgecnn.benchmarks.bundle.write_bundle import write_bundle
 from edgecnn.convert.export import file_exporter
 from edgecnn.convert.export.file_exporter import FileExporter
 from edgecnn.convert.export.keep_accuracy import Judge, JudgedImages
+from edgecnn.convert.export.tuning.runner import Tuning
 from edgecnn.convert.export.tuning.tune import tuned_file
-from edgecnn.convert.export.tuning.yardstick import Tuning
 from edgecnn.convert.tflite.fold import _Kernel
 from edgecnn.convert.tflite.quantize import tflite_scales
 from edgecnn.edge.compatibility.requirements import read_needs

@@ -19,8 +19,7 @@ import pytest
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.distributed import meeting as meeting_module
 from edgecnn.convert.training.distributed.meeting import Cluster, Facts, meet
-from edgecnn.convert.training.distributed.requirements import check_batches, check_model
-from edgecnn.convert.training.distributed.strategy import bounded
+from edgecnn.convert.training.distributed.strategy import bounded, check_batches, check_model
 from edgecnn.convert.training.distributed.worker import SingleWorker
 from edgecnn.edge.errors import ConfigError, field
 

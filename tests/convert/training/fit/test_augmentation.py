@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgecnn.convert.training.fit.augmentation import varied, vary_digits
-from edgecnn.convert.training.fit.photo_augmentation import vary_photos
+from edgecnn.convert.training.fit.augmentation import varied, vary_digits, vary_photos
 
 SIDE = 28
 

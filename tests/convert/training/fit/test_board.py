@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]  # Untyped.
 
-from edgecnn.convert.training.fit.board import board
+from edgecnn.convert.training.fit.callbacks import board
 
 
 @pytest.mark.parametrize(("batches", "written", "apart"), [(8, 8, 1), (60, 60, 1), (125, 63, 2)])

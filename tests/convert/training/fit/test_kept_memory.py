@@ -10,7 +10,7 @@ CODE = """
 import resource
 from contextlib import suppress
 import numpy as np
-from edgecnn.convert.training.fit.kept_memory import freed_memory_kept
+from edgecnn.convert.training.fit.callbacks import freed_memory_kept
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

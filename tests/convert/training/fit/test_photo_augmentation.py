@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgecnn.convert.training.fit.photo_augmentation import _crops, vary_photos
+from edgecnn.convert.training.fit.augmentation import _crops, vary_photos
 
 HEIGHT, WIDTH = 30, 40
 

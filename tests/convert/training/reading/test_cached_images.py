@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from edgecnn.convert.training.reading.cached_images import CachedImages
+from edgecnn.convert.training.reading.readers import CachedImages
 from edgecnn.edge.data.splits import Indices
 from edgecnn.edge.model.preprocess import Images
 from tests.convert.training.reading.photos import numbered

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgecnn.convert.training.reading.machine import free_bytes, usable_cores
+from edgecnn.convert.training.reading.decoder_processes import free_bytes, usable_cores
 
 GIB = 2**30
 

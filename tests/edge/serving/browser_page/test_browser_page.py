@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from edgecnn.edge.data.image_file import Polarity, read_image
+from edgecnn.edge.data.digit import Polarity
+from edgecnn.edge.data.image_file import read_image
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.inference.classifier import Classifier

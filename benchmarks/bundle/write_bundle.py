@@ -1,0 +1,212 @@
+"""Writes a bundle of a folder's files, with the images and outputs that prove them on another machine."""
+
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecnn.benchmarks.bundle.golden import golden_images, raw_outputs
+from edgecnn.benchmarks.machine.host import read_machine
+from edgecnn.edge.data.splits import Split, Subset, chunks
+from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.export_records import ProgramFile, Reference
+from edgecnn.edge.files import sha256, staged, temporary_folder
+from edgecnn.edge.folder.archive import (
+    GOLDEN_IMAGES_NAME,
+    INDEX_NAME,
+    SCHEMA,
+    TEST_IMAGES_NAME,
+    TEST_LABELS_NAME,
+    Index,
+    golden_name,
+    write_member,
+)
+from edgecnn.edge.folder.model_file import ModelFile
+from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.inference.reference_probabilities import load_reference
+from edgecnn.edge.manifest import MANIFEST_NAME, REFERENCE_NAME, DatasetRecord, Manifest
+from edgecnn.edge.model.metrics import correct
+from edgecnn.edge.model.preprocess import Floats, Images
+from edgecnn.edge.records import to_json
+from edgecnn.edge.result import Result
+from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.text import counted
+
+
+@dataclass(frozen=True, repr=False)
+class Bundled(Result):
+    """A bundle that was written.
+
+    Attributes:
+        path: Path of the bundle.
+        size_bytes: Size in bytes.
+        sha256: SHA-256 of the file.
+        models: Names of the model files in it.
+        images: Number of test images.
+        golden: Number of golden vectors of each model.
+        golden_runtimes: Package and version that computed them, for each model.
+    """
+
+    path: str
+    size_bytes: int
+    sha256: str
+    models: tuple[str, ...]
+    images: int
+    golden: int
+    golden_runtimes: dict[str, str]
+
+
+def write_bundle(
+    path: Path,
+    folder: ModelFolder,
+    test: Split,
+    models: Sequence[str] = (),
+    *,
+    test_images: int | None = None,
+    on_progress: Callable[[str], None] = lambda text: None,
+) -> Bundled:
+    """Write a folder's exported files, its manifest, labels, test images, reference and golden vectors into one file.
+
+    The same input gives the same bytes: members have fixed names, order and times, and the golden outputs are those of
+    one thread.
+
+    Args:
+        path: The .zip file, written whole or not at all.
+        folder: A folder with a manifest.
+        test: The manifest's test images, as checked by the caller.
+        models: Names of the files to include; an empty list means all exported files.
+        test_images: Number of test images to include, spread evenly; None means all.
+        on_progress: Called with the next step.
+
+    Raises:
+        ConfigError: If a named file does not exist, `test_images` is out of range, or the bundle can't be written.
+        ArtifactError: If a file is missing, damaged or stale, or its runtime refuses it.
+        MissingDependency: If a runtime is not installed: golden outputs can't be made without it.
+    """
+    manifest = _require_folder(folder)
+    stored = load_reference(folder.path, manifest, test.labels)
+    chosen = _chosen(folder.path, manifest, models)
+    kept = _kept(len(test.labels), test_images)
+    split, vectors = Subset(test, kept), golden_images(test)
+    with temporary_folder() as scratch:
+        on_progress(f"packing {counted(kept, 'test image')}")
+        _write_images(split, scratch / TEST_IMAGES_NAME)
+        np.save(scratch / TEST_LABELS_NAME, split.labels.astype("<i8"))
+        np.save(scratch / REFERENCE_NAME, stored[kept])
+        np.save(scratch / GOLDEN_IMAGES_NAME, vectors)
+        runtimes = {}
+        for name in chosen:
+            on_progress(f"computing the golden outputs of {name}")
+            runtimes[name] = _write_golden(folder.model(name), vectors, scratch / golden_name(name))
+        others = _write_others(folder, manifest, scratch)
+        reference = _reference(manifest, split, stored[kept], scratch / REFERENCE_NAME)
+        _manifest_of(manifest, chosen, others, _record(manifest, split, kept), reference).save(scratch)
+        on_progress(f"writing {path}")
+        with staged(path) as part:
+            _write_archive(part, scratch, folder.path, runtimes, others)
+    data = path.read_bytes()
+    return Bundled(str(path), len(data), sha256(data), chosen, len(kept), len(vectors), runtimes)
+
+
+def _require_folder(folder: ModelFolder) -> Manifest:
+    if folder.manifest is None or folder.bundle:
+        raise ConfigError(f"{folder.named} is not a folder with a manifest: name one")
+    return folder.manifest
+
+
+def _kept(count: int, wanted: int | None) -> NDArray[np.int64]:
+    """Return the indices of the test images that are taken, evenly over all `count` of them."""
+    if wanted is not None and not 1 <= wanted <= count:
+        raise ConfigError(f"{field('test_images')} must be 1 to {count}, the number of test images, got {wanted}")
+    return np.linspace(0, count - 1, wanted or count).round().astype(np.int64)
+
+
+def _write_golden(model: ModelFile, vectors: Images, path: Path) -> str:
+    """Write what a file computes of the golden images, and return what ran it."""
+    classifier = Classifier(model, opener_for(model.format).open_file(model, 1))
+    np.save(path, raw_outputs(classifier, vectors))
+    return f"{classifier.runtime.name} {classifier.runtime.version}"
+
+
+def _write_others(folder: ModelFolder, manifest: Manifest, scratch: Path) -> tuple[ProgramFile, ...]:
+    """Copy the files that any program reads, and return their records."""
+    others = tuple(file for file in manifest.for_programs if file.program is None)
+    for file in others:
+        (scratch / file.path).write_bytes(folder.program_file(file))
+    return others
+
+
+def _record(manifest: Manifest, split: Split, kept: NDArray[np.int64]) -> DatasetRecord:
+    """Return the record of the images that were taken. The pixels are now an array, whatever they were before."""
+    learnt = tuple(np.flatnonzero(np.isin(kept, manifest.dataset.learnt)).tolist())
+    return replace(manifest.dataset, test_sha256=split.sha256, fitted=None, split_off=None, learnt=learnt)
+
+
+def _reference(manifest: Manifest, split: Split, stored: Floats, file: Path) -> Reference:
+    """Return the record of the reference's outputs, float32 (n, classes), for the images that were taken."""
+    return Reference(
+        path=file.name,
+        sha256=sha256(file.read_bytes()),
+        source_sha256=manifest.keras_model().sha256,
+        test_sha256=split.sha256,
+        images=len(split.labels),
+        correct=int(correct(stored, split.labels).sum()),
+        doubtful=manifest.reference.doubtful if manifest.reference else None,
+    )
+
+
+def _manifest_of(
+    manifest: Manifest, chosen: Sequence[str], others: tuple[ProgramFile, ...], dataset: DatasetRecord, reference: Reference
+) -> Manifest:
+    """Return the manifest of a bundle: with the chosen models and other files, its images and the reference's outputs."""
+    return replace(
+        manifest,
+        dataset=dataset,
+        reference=reference,
+        artifacts=(manifest.keras_model(), *(artifact for artifact in manifest.artifacts if artifact.path in chosen)),
+        for_programs=others,
+    )
+
+
+def _write_archive(path: Path, scratch: Path, folder: Path, runtimes: dict[str, str], others: Sequence[ProgramFile]) -> None:
+    """Write the members in a fixed order, the index of them last.
+
+    Args:
+        path: The bundle.
+        scratch: Folder with the files made for it.
+        folder: Folder with the models.
+        runtimes: Package and version that computed the golden outputs of each model.
+        others: Records of the files for other programs, among those made for it.
+    """
+    golden = [golden_name(name) for name in runtimes]
+    made = (MANIFEST_NAME, REFERENCE_NAME, GOLDEN_IMAGES_NAME, *golden, TEST_IMAGES_NAME, TEST_LABELS_NAME)
+    with zipfile.ZipFile(path, "w") as archive:
+        members = {name: write_member(archive, name, scratch / name) for name in (*made, *(file.path for file in others))}
+        members |= {name: write_member(archive, name, folder / name) for name in runtimes}
+        machine = read_machine()
+        index = Index(SCHEMA, members, runtimes, f"{machine.cpu}, {machine.machine}")
+        (scratch / INDEX_NAME).write_text(to_json(index), encoding="utf-8")
+        write_member(archive, INDEX_NAME, scratch / INDEX_NAME)
+
+
+def _chosen(folder: Path, manifest: Manifest, models: Sequence[str]) -> tuple[str, ...]:
+    exported = [artifact.path for artifact in manifest.exported]
+    if not exported:
+        raise ConfigError(f"{folder} has no exported file: run edgecnn export {folder / manifest.keras_model().path}")
+    for name in models:
+        if name not in exported:
+            raise ConfigError(f"{folder} has no exported file {name}: it has {', '.join(exported)}")
+    return tuple(name for name in exported if name in models or not models)
+
+
+def _write_images(split: Subset, path: Path) -> None:
+    """Write the images as numpy.save does, a chunk in memory at a time."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(split.labels), *split.shape)}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for images in chunks(split):
+            file.write(images.tobytes())

@@ -1,0 +1,185 @@
+"""Counts a file's answers compared with its reference's, a chunk of images at a time."""
+
+from collections import Counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecnn.benchmarks.gate.accuracy import Accuracy, ClassCounts, Flip, brier_scores, difference_interval
+from edgecnn.benchmarks.gate.class_changes import holm
+from edgecnn.benchmarks.gate.groups import share_interval, weight
+from edgecnn.benchmarks.statistics.proportions import drop_interval, mcnemar_p
+from edgecnn.edge.model.metrics import correct, losses
+from edgecnn.edge.model.preprocess import Floats
+
+_BINS = 15  # Number of bins of the calibration error.
+
+
+class Tally:
+    """Counts for a file and its reference. Its size grows with the classes, flips and groups, not with the images.
+
+    Args:
+        classes: Number of classes.
+        grouped: Whether `add` receives each image's group.
+    """
+
+    def __init__(self, classes: int, grouped: bool = False) -> None:
+        self._classes = classes
+        self._images = 0
+        self._change = self._largest_change = self._loss = self._reference_loss = 0.0
+        self._score = self._squared_score = 0.0  # Sums over differences of Brier scores.
+        # By label: images, correct here, correct by the reference, lost, gained.
+        self._by_class = np.zeros((5, classes), np.int64)
+        # By the predicted class's probability: sum of probabilities minus correct answers, here and for the reference.
+        self._off = np.zeros((2, _BINS))
+        self._confusion: Counter[tuple[int, int]] = Counter()
+        self._flips: list[Flip] = []
+        self._group_sizes: Counter[int] | None = Counter() if grouped else None
+        self._group_losses: Counter[tuple[int, int]] = Counter()  # By label and group: lost minus gained.
+
+    def add(
+        self,
+        candidate: Floats,
+        reference: Floats,
+        labels: NDArray[np.int64],
+        places: NDArray[np.int64] | None = None,
+        groups: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Add images.
+
+        Args:
+            candidate: Class probabilities from the file, (n, classes).
+            reference: Class probabilities from the reference for the same images, (n, classes).
+            labels: Labels, (n,).
+            places: Indices in the test set, (n,); None if all of its images are added in order.
+            groups: Group numbers, (n,), if images come in groups.
+
+        Raises:
+            ValueError: If the shapes do not match, or a probability is not finite.
+        """
+        self._require_alike(candidate, reference, len(labels))
+        if not len(labels):
+            return
+        places = self._images + np.arange(len(labels)) if places is None else places
+        right, reference_right = correct(candidate, labels), correct(reference, labels)
+        lost, gained = reference_right & ~right, right & ~reference_right
+        for row, of in enumerate((labels, labels[right], labels[reference_right], labels[lost], labels[gained])):
+            self._by_class[row] += np.bincount(of, minlength=self._classes)
+        chosen, reference_chosen = candidate.argmax(axis=1), reference.argmax(axis=1)
+        self._confusion.update(zip(labels.tolist(), chosen.tolist(), strict=True))
+        for row, (rows, hits) in enumerate(((candidate, right), (reference, reference_right))):
+            named = rows.max(axis=1).astype(np.float64)
+            bins = np.clip((named * _BINS).astype(np.int64), 0, _BINS - 1)
+            self._off[row] += np.bincount(bins, named - hits, _BINS)
+        self._add_probabilities(candidate, reference, labels)
+        if groups is not None:
+            self._add_groups(labels, groups, lost, gained)
+        self._flips += [
+            Flip(
+                image=int(places[i]),
+                label=int(labels[i]),
+                reference=int(reference_chosen[i]),
+                candidate=int(chosen[i]),
+                reference_confidence=float(reference[i].max()),
+                candidate_confidence=float(candidate[i].max()),
+            )
+            for i in np.flatnonzero(chosen != reference_chosen)
+        ]
+        self._images += len(labels)
+
+    def _require_alike(self, candidate: Floats, reference: Floats, images: int) -> None:
+        if not candidate.shape == reference.shape == (images, self._classes):
+            raise ValueError(
+                f"shapes must be alike, got {candidate.shape}, {reference.shape}, {images} labels, {self._classes} classes"
+            )
+        if not (np.isfinite(candidate).all() and np.isfinite(reference).all()):
+            raise ValueError("probabilities must be finite, got NaN or infinity")
+
+    def _add_groups(
+        self, labels: NDArray[np.int64], groups: NDArray[np.int64], lost: NDArray[np.bool_], gained: NDArray[np.bool_]
+    ) -> None:
+        if self._group_sizes is None:
+            return
+        self._group_sizes.update(groups.tolist())
+        self._group_losses.update(zip(labels[lost].tolist(), groups[lost].tolist(), strict=True))
+        self._group_losses.subtract(zip(labels[gained].tolist(), groups[gained].tolist(), strict=True))
+
+    def _add_probabilities(self, candidate: Floats, reference: Floats, labels: NDArray[np.int64]) -> None:
+        every, reference_chosen = np.arange(len(labels)), reference.argmax(axis=1)
+        change = np.abs(candidate[every, reference_chosen] - reference[every, reference_chosen])
+        self._largest_change = max(self._largest_change, float(change.max()))
+        self._change += float(change.sum(dtype=np.float64))
+        self._loss += float(losses(candidate, labels).sum())
+        self._reference_loss += float(losses(reference, labels).sum())
+        score = brier_scores(candidate, labels) - brier_scores(reference, labels)
+        self._score += float(score.sum())
+        self._squared_score += float((score**2).sum())
+
+    def accuracy(
+        self, copies: int = 0, chose: int = 0, conflicting: int = 0, learnt: int = 0, all_learnt: bool = False
+    ) -> Accuracy:
+        """Return the counts. `copies`, with the `conflicting` ones, `chose` and `learnt` are numbers of images not added.
+
+        Raises:
+            ValueError: If no image was added.
+        """
+        images = self._images
+        if not images:
+            raise ValueError("images must be at least one, got none")
+        right, reference_right, lost, gained = (int(row.sum()) for row in self._by_class[1:])
+        counts = 1.0 if self._group_sizes is None else weight(self._group_sizes.values())
+        score = self._score / images
+        variance = max(self._squared_score / images - score**2, 0.0) * images / max(images - 1, 1)
+        same = images - len(self._flips)
+        off = np.abs(self._off).sum(axis=1) / images
+        return Accuracy(
+            images=images,
+            correct=right,
+            reference_correct=reference_right,
+            lost=lost,
+            gained=gained,
+            same_class=same,
+            drop=drop_interval(lost * counts, gained * counts, images * counts),
+            agreement=share_interval(same, images, counts),
+            mcnemar_p=mcnemar_p(lost, gained),
+            loss=self._loss / images,
+            largest_confidence_change=self._largest_change,
+            mean_confidence_change=self._change / images,
+            classes=self._class_counts(),
+            confusion=tuple((*pair, count) for pair, count in sorted(self._confusion.items())),
+            flips=tuple(self._flips),
+            right=share_interval(right, images, counts),
+            reference_right=share_interval(reference_right, images, counts),
+            reference_loss=self._reference_loss / images,
+            brier_increase=difference_interval(score, variance, images * counts),
+            calibration_error=float(off[0]),
+            reference_calibration_error=float(off[1]),
+            copies=copies,
+            chose=chose,
+            groups=None if self._group_sizes is None else len(self._group_sizes),
+            weight=counts,
+            conflicting=conflicting,
+            learnt=learnt,
+            all_learnt=all_learnt,
+        )
+
+    def _class_counts(self) -> tuple[ClassCounts, ...]:
+        counts: list[list[int]] = self._by_class.T.tolist()
+        changed = self._by_class[3:].T
+        if self._group_sizes is not None:  # McNemar's test needs independent units: groups, which lose more or gain more.
+            changed = np.zeros((self._classes, 2), np.int64)
+            for (label, _), balance in self._group_losses.items():
+                changed[label] += (balance > 0, balance < 0)
+        there = [place for place, of in enumerate(counts) if of[0]]
+        p = dict(zip(there, holm([mcnemar_p(*map(int, changed[place])) for place in there]), strict=True))
+        return tuple(
+            ClassCounts(images, right, reference_right, lost, gained, p.get(place))
+            for place, (images, right, reference_right, lost, gained) in enumerate(counts)
+        )
+
+
+def compare(candidate: Floats, reference: Floats, labels: NDArray[np.int64]) -> Accuracy:
+    """Compare class probabilities (n, classes) of the same n different images at once. Errors are those of `Tally`."""
+    tally = Tally(reference.shape[1])
+    tally.add(candidate, reference, labels)
+    return tally.accuracy()

@@ -1,0 +1,177 @@
+"""Chooses files: the Pareto front of accuracy, time and size, and three recommendations.
+
+A file is on the front if no other is at least as good in all three and better in one. There is no reason to ship a file
+that is off the front.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from edgecnn.benchmarks.gate.accuracy import Accuracy
+from edgecnn.benchmarks.gate.gate import PASS, UNDECIDED, UNJUDGED, Verdict
+from edgecnn.benchmarks.results.latency_summary import ratios, typical_ns
+from edgecnn.benchmarks.results.records import FileResult, Report
+from edgecnn.benchmarks.statistics.proportions import mcnemar_p
+
+# Smallest span of each scale: one image in 10,000, or a microsecond, is no reason
+# to take another file.
+_LEAST_ACCURACY = 0.005
+_LEAST_FACTOR = 2.0
+# Shares that differ in their last binary digit alone are equal.
+_DIGITS = 9
+# A runtime alone takes tens of MiB of memory: below this, another file's smaller size saves nothing that one notices.
+_SMALL_BYTES = 1 << 20
+_SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class ParetoPoint:
+    """A file by its three objectives.
+
+    Attributes:
+        name: Name of the file.
+        right: Share of the images classified correctly, 0 to 1; more is better.
+        time_ns: Typical time in nanoseconds, as ratios compare it (`typical_ns`); less is better. It is not the p50.
+        size_bytes: Size of the file in bytes; less is better.
+    """
+
+    name: str
+    right: float
+    time_ns: float
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Picks:
+    """Three files, which may be the same one.
+
+    Attributes:
+        most_accurate: Highest share of images correct; ties go to the faster, then to the smaller.
+        balanced: Nearest to the best of everything, see `pick`.
+        fastest: Smallest typical time; ties go to the more accurate, then to the smaller.
+    """
+
+    most_accurate: ParetoPoint
+    balanced: ParetoPoint
+    fastest: ParetoPoint
+
+
+def pareto_points(report: Report, own_references: bool = False) -> tuple[ParetoPoint, ...]:
+    """Return the files that may be recommended, in the report's order: exported files that neither failed nor went unjudged.
+
+    There are none if accuracy was not measured or could not be judged: without it the fastest would be recommended, however
+    wrong.
+
+    Args:
+        report: The measurement.
+        own_references: Whether each file has a reference of its own, as in a sweep; then only those files are left out whose
+            own could not judge them, and shares of held-out images stay as they are.
+    """
+    unjudged = {file.name for file in report.files if any(check.status == UNJUDGED for check in file.verdict.checks)}
+    if unjudged and not own_references:
+        return ()
+    return tuple(
+        ParetoPoint(
+            file.name,
+            round(file.accuracy.accuracy if own_references else share_of_all(report, file.accuracy), _DIGITS),
+            typical_ns(file.launches),
+            file.artifact.size_bytes,
+        )
+        for file in report.files
+        if file.accuracy and file.artifact.exported and file.name not in unjudged and _may_be_picked(file.verdict)
+    )
+
+
+def reference_share(report: Report) -> float:
+    """Return the share of all images that the reference classifies correctly, 0 to 1; of as many as a file's result has."""
+    most = min((file.accuracy for file in report.files if file.accuracy), key=lambda accuracy: accuracy.chose)
+    return most.reference_correct / most.images
+
+
+def share_of_all(report: Report, accuracy: Accuracy) -> float:
+    """Return the share that a file classifies correctly, 0 to 1, so that it can be compared with the report's other files.
+
+    Images that chose a file's float layers don't judge it, and the others may be easier or harder than all: on these the
+    file is compared with the reference.
+    """
+    return reference_share(report) - accuracy.drop.estimate if accuracy.chose else accuracy.accuracy
+
+
+def _may_be_picked(verdict: Verdict) -> bool:
+    return verdict.status in (PASS, UNDECIDED) or not verdict.judged
+
+
+def front(files: Iterable[ParetoPoint]) -> tuple[ParetoPoint, ...]:
+    """Return the files that no other file beats, in their order; equal files don't beat each other."""
+    files = tuple(files)
+    return tuple(file for file in files if not any(_beats(other, file) for other in files))
+
+
+def pick(files: Iterable[ParetoPoint]) -> Picks | None:
+    """Pick from the front of `files`; None if there are none.
+
+    The balanced file has the shortest distance to an imagined one that has the front's best accuracy, time and size, where
+    files of less than 1 MiB are equally small. Accuracy is scaled linearly, time and size by their logarithms (twice as long
+    is as bad at 10 µs as at 10 ms), from 0, the front's best, to 1, its worst. A scale spans at least 0.5 points of
+    accuracy or a factor of 2, so that a negligible difference does not count as much as a relevant one. Equal distances go
+    to the more accurate file, then to the faster, then to the smaller.
+    """
+    best = front(files)
+    if not best:
+        return None
+    return Picks(
+        most_accurate=min(best, key=_by_accuracy),
+        # Rounded, since equal distances may differ in their last binary digit.
+        balanced=min(best, key=lambda file: (round(_distance(file, best), _DIGITS), *_by_accuracy(file))),
+        fastest=min(best, key=lambda file: (file.time_ns, -file.right, file.size_bytes)),
+    )
+
+
+def as_accurate(file: FileResult, others: Iterable[FileResult]) -> tuple[str, ...]:
+    """Return those of `others` that the images don't distinguish from `file`: McNemar's p is above 0.05, or images differ."""
+    return tuple(other.name for other in others if file.accuracy and other.accuracy and _alike(file.accuracy, other.accuracy))
+
+
+def as_fast(report: Report, name: str) -> tuple[str, ...]:
+    """Return the files that the launches don't show to be slower than one: the interval of the ratio reaches down to 1.
+
+    The intervals hold for all files of the report at once; if the file is its baseline, they are those of the tables. If it is
+    not, since a faster one may not be shipped, that adds a wrong claim to at most 0.6 % of benchmarks (simulated with half of
+    4 to 20 equal files). With a single launch there is no interval, and no file is shown to be slower.
+    """
+    base = next(place for place, file in enumerate(report.files) if file.name == name)
+    over = zip(report.files, ratios([file.launches for file in report.files], base), strict=True)
+    return tuple(file.name for file, ratio in over if file.name != name and (ratio is None or ratio.low <= 1))
+
+
+def _alike(one: Accuracy, other: Accuracy) -> bool:
+    return one.chose != other.chose or mcnemar_p(*_apart(one, other)) > _SIGNIFICANT
+
+
+def _apart(one: Accuracy, other: Accuracy) -> tuple[int, int]:
+    """Return how many images only `one` gets right, and only `other`; both were compared with the same reference."""
+    chosen = [{flip.image: flip.candidate for flip in accuracy.flips} for accuracy in (one, other)]
+    flips = {flip.image: flip for flip in (*one.flips, *other.flips)}.values()
+    right = [[of.get(flip.image, flip.reference) == flip.label for of in chosen] for flip in flips]
+    return right.count([True, False]), right.count([False, True])
+
+
+def _beats(one: ParetoPoint, other: ParetoPoint) -> bool:
+    objectives = [(-file.right, file.time_ns, file.size_bytes) for file in (one, other)]
+    return objectives[0] != objectives[1] and all(a <= b for a, b in zip(*objectives, strict=True))
+
+
+def _by_accuracy(file: ParetoPoint) -> tuple[float, float, int]:
+    return -file.right, file.time_ns, file.size_bytes
+
+
+def _distance(file: ParetoPoint, best: Sequence[ParetoPoint]) -> float:
+    wrong = [1 - other.right for other in best]
+    times = [math.log(other.time_ns) for other in best]
+    sizes = [math.log(max(other.size_bytes, _SMALL_BYTES)) for other in best]
+    return math.hypot(
+        (1 - file.right - min(wrong)) / max(max(wrong) - min(wrong), _LEAST_ACCURACY),
+        (math.log(file.time_ns) - min(times)) / max(max(times) - min(times), math.log(_LEAST_FACTOR)),
+        (math.log(max(file.size_bytes, _SMALL_BYTES)) - min(sizes)) / max(max(sizes) - min(sizes), math.log(_LEAST_FACTOR)),
+    )

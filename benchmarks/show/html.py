@@ -1,0 +1,238 @@
+"""Renders a report as one HTML file that loads nothing and runs nothing."""
+
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE, Accuracy
+from edgecnn.benchmarks.gate.gate import FAIL, INVALID, PASS, UNDECIDED, UNJUDGED
+from edgecnn.benchmarks.machine.host import State, throttle_reasons
+from edgecnn.benchmarks.results.pareto import front, pareto_points
+from edgecnn.benchmarks.results.records import FileResult, Report
+from edgecnn.benchmarks.show import mistakes, plots
+from edgecnn.benchmarks.show.recommendations import Pick, advice, recommend
+from edgecnn.benchmarks.show.remarks import remarks
+from edgecnn.benchmarks.show.tables import Grid, empty_call_ns, grids, marks, unstable
+from edgecnn.edge.data.folder_options import FolderOptions
+from edgecnn.edge.data.recorded_images import images_at_hand
+from edgecnn.edge.data.splits import Split
+from edgecnn.edge.errors import MissingDependency
+from edgecnn.edge.files import write_bytes
+from edgecnn.edge.packages import install_command
+from edgecnn.edge.text import printable_lines
+
+if TYPE_CHECKING:
+    import jinja2
+
+SYMBOLS = {PASS: "✓", FAIL: "✗", INVALID: "!", UNDECIDED: "?", UNJUDGED: "–"}
+_HEADLINES = {
+    PASS: "Every file meets every limit.",
+    FAIL: "At least one file misses a limit.",
+    INVALID: "The times are too noisy to judge at least one limit.",
+    UNDECIDED: "Too little was measured to decide at least one limit.",
+    UNJUDGED: "Accuracy could not be judged: there is no reference worth comparing with.",
+}
+_NO_LIMIT = "No limit was set, so nothing was judged. Set one, for example on p90."
+_URGENT = (FAIL, INVALID, UNDECIDED, UNJUDGED, PASS)
+_UNKNOWN = "not reported"
+
+
+@dataclass(frozen=True)
+class PickedFile:
+    """A recommended file, with everything at which it is best."""
+
+    title: str
+    picks: tuple[Pick, ...]
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """The part of the page about the errors of one file; `edgecnn.benchmarks.show.mistakes` has the parts.
+
+    `same` are further files that give every image the same class with the same confidence.
+    """
+
+    file: FileResult
+    same: tuple[FileResult, ...]
+    matrix: tuple[tuple[mistakes.Cell, ...], ...]
+    confusions: tuple[mistakes.Confusion, ...]
+    recalls: tuple[mistakes.Recall, ...]
+    flips: tuple[mistakes.ShownFlip, ...]
+
+
+def page(
+    report: Report, path: str | Path | None, data: str | Path | None, images: FolderOptions, on_text: Callable[[str], None]
+) -> str:
+    """Return the page with the images that are at hand, and write it to `path` if one is given: `Report.to_html`."""
+    shown = images_at_hand(report.dataset, data, report.class_names, on_text, images) if report.dataset else None
+    html = to_html(report, shown)
+    if path:
+        write_bytes(Path(path), html.encode())
+    return html
+
+
+def to_html(report: Report, test: Split | None) -> str:  # Longer than 50 lines: all that the page shows.
+    """Return the page: the verdict, the file to ship, tables, figures, each file's mistakes, and how it was measured.
+
+    The same report gives the same bytes. Every text of the report is escaped, and the page's own policy makes browsers
+    refuse scripts and requests.
+
+    Args:
+        report: A result, checked by `read_report`.
+        test: Test images, to show those that changed their class; None shows tables only.
+
+    Raises:
+        MissingDependency: If Jinja, matplotlib or Pillow is not installed.
+        ValueError: If the number of images in `test` differs from the measured one.
+    """
+    accuracies = [(file, file.accuracy) for file in report.files if file.accuracy]
+    measured = accuracies[0][1].all_images if accuracies else 0
+    if test is not None and len(test.labels) != measured:
+        raise ValueError(f"test must be the {measured} test images, got {len(test.labels)}")
+    template = _template()
+    pickable = pareto_points(report)
+    best = front(pickable)
+    off_front = [file.name for file in pickable if file not in best]
+    has_sustained = any(file.sustained for file in report.files)
+    has_paced = any(file.paced and file.paced.response.count for file in report.files)
+    tables = grids(report)
+    picks = recommend(report, pickable)
+    page = template.render(
+        report=report,
+        headline=_HEADLINES[report.verdict.status] if report.verdict.judged else _NO_LIMIT,
+        symbols=SYMBOLS,
+        checks=sorted(report.verdict.checks, key=lambda check: _URGENT.index(check.status)),
+        advice=advice(report, picks),
+        picked=_picked(picks),
+        command=_without_folders(report.command),
+        folder=_last_name(report.folder),
+        source=_last_name(report.dataset.source) if report.dataset else "",
+        front=[file.name for file in best],
+        off_front=off_front,
+        held_out=[file.name for file, accuracy in accuracies if accuracy.chose],
+        tables=[grid for grid in tables if grid.headings[0] == "file"],
+        profiles=_bars(report, tables),
+        caveats=sorted({file.profile.caveat for file in report.files if file.profile}),
+        marks=_marks(report),
+        remarks=remarks(report),
+        distribution=plots.distribution(report),
+        slowest=plots.slowest(report),
+        rounds=plots.rounds(report),
+        tradeoff=plots.tradeoff(report, [file.name for file in best], off_front) if accuracies else None,
+        sustained=plots.sustained(report) if has_sustained else None,
+        paced=plots.paced(report) if has_paced else None,
+        mistakes=list(_mistakes(accuracies, report.class_names, test)),
+        most_flips=mistakes.MOST_FLIPS,
+        with_images=test is not None,
+        reference="Keras" if report.reference == KERAS_REFERENCE else report.reference,
+        states=_states(report),
+        empty_call_us=empty_call_ns(report) / 1e3,
+    )
+    return printable_lines(page)
+
+
+def _template() -> "jinja2.Template":
+    try:
+        import jinja2
+    except ModuleNotFoundError as error:
+        if error.name != "jinja2":
+            raise
+        raise MissingDependency(f"Jinja, which fills the page, is not installed: {install_command('report')}") from error
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("edgecnn.benchmarks.show"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html")
+
+
+def _bars(report: Report, tables: Iterable[Grid]) -> list[tuple[Grid, tuple[float, ...]]]:
+    """Return the profiles' tables, each with the width of every row's bar in percent of the widest."""
+    profiles = [file.profile for file in report.files if file.profile]
+    made = [grid for grid in tables if grid.headings[0] == "op"]
+    widths = (tuple(100 * op.share / max(op.share for op in profile.ops) for op in profile.ops) for profile in profiles)
+    return list(zip(made, widths, strict=True))
+
+
+def _marks(report: Report) -> list[tuple[str, str]]:
+    first = [("!", "unstable, for the reasons above")] if any(unstable(report, file) for file in report.files) else []
+    return [*first, *marks(report)]
+
+
+def _picked(picks: Sequence[Pick]) -> list[PickedFile]:
+    """Return the recommendations by file, so that a file that is best at everything is shown once."""
+    names = list(dict.fromkeys(pick.file.name for pick in picks))
+    of_files = [tuple(pick for pick in picks if pick.file.name == name) for name in names]
+    return [PickedFile(", ".join(pick.title for pick in of_file).capitalize(), of_file) for of_file in of_files]
+
+
+def _without_folders(command: str) -> str:
+    """Return a command without the folders of absolute paths, which belong to the machine that ran it."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return command
+    short = [f"{word[: word.find('=') + 1]}{_last_name(word[word.find('=') + 1 :])}" for word in words]
+    return command if short == words else shlex.join(short)
+
+
+def _last_name(path: str) -> str:
+    return PurePath(path).name or path if path.startswith(("/", "~")) else path
+
+
+def _mistakes(
+    accuracies: Sequence[tuple[FileResult, Accuracy]], class_names: tuple[str, ...], test: Split | None
+) -> Iterable[Mistakes]:
+    """Yield each file's mistakes; files that make exactly the same ones share a part."""
+    alike: dict[object, list[tuple[FileResult, Accuracy]]] = {}
+    for file, accuracy in accuracies:
+        flips = tuple((flip.image, flip.candidate, round(100 * flip.candidate_confidence)) for flip in accuracy.flips)
+        alike.setdefault((accuracy.confusion, accuracy.classes, flips), []).append((file, accuracy))
+    for (first, accuracy), *others in alike.values():
+        yield Mistakes(
+            file=first,
+            same=tuple(file for file, _ in others),
+            matrix=mistakes.matrix(accuracy),
+            confusions=mistakes.confusions(accuracy, class_names),
+            recalls=mistakes.recalls(accuracy, class_names),
+            flips=tuple(mistakes.flips(accuracy, class_names, test)),
+        )
+
+
+def _states(report: Report) -> list[tuple[str, str, str, str]]:
+    """Return the machine's own readings: name, before, worst in between, after."""
+    boot = report.before.throttled
+
+    def throttled(states: Sequence[State]) -> str:
+        if all(state.throttled is None for state in states):
+            return _UNKNOWN
+        seen = {reason for state in states for reason in throttle_reasons(boot, state.throttled)}
+        return ", ".join(sorted(seen)) or "no"
+
+    readers: tuple[tuple[str, Callable[[Sequence[State]], str]], ...] = (
+        ("load, mean of the last minute", lambda states: _worst(max, (state.load for state in states), "{:.2f}")),
+        ("temperature", lambda states: _worst(max, (state.temperature_celsius for state in states), "{:.0f} °C")),
+        ("clock", lambda states: _worst(min, map(_megahertz, states), "{:,.0f} MHz")),
+        ("governor", lambda states: ", ".join(sorted({name for state in states for name in state.governors})) or _UNKNOWN),
+        ("throttled", throttled),
+        ("on battery", lambda states: _worst(max, (state.on_battery for state in states), "{}")),
+    )
+    moments = ((report.before,), report.during or (report.before,), (report.after,))
+    before, during, after = moments
+    return [(name, read(before), read(during), read(after)) for name, read in readers]
+
+
+def _megahertz(state: State) -> float | None:
+    return None if state.clock_khz is None else state.clock_khz / 1e3
+
+
+def _worst(choose: Callable[[list[float]], float], values: Iterable[float | None], form: str) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return _UNKNOWN
+    worst = choose(known)
+    return ("yes" if worst else "no") if isinstance(worst, bool) else form.format(worst)

@@ -1,0 +1,241 @@
+"""Renders a manifest as a model card, in the layout that Hugging Face recommends.
+
+edgecnn rewrites one part of the card at each export. The rest (licence, intended use) is written once, as a form to fill
+in, and then belongs to its author. The first line of the part has its SHA-256, so that no changes are overwritten.
+"""
+
+import re
+from pathlib import Path, PurePath
+
+from edgecnn.benchmarks.show.tables import escaped, table_row
+from edgecnn.benchmarks.statistics import binomial
+from edgecnn.edge.data.dataset import KERAS, SHIPPED
+from edgecnn.edge.export_records import NO_BETTER_THAN_A_GUESS, Reference
+from edgecnn.edge.files import sha256
+from edgecnn.edge.formats import format_of
+from edgecnn.edge.manifest import MANIFEST_NAME, MODEL_CARD_NAME, Artifact, DatasetRecord, Manifest, TensorSpec
+from edgecnn.edge.model.interface import formula
+from edgecnn.edge.text import counted
+
+_CLASSES_SHOWN = 20
+_PART = re.compile(r"<!-- edgecnn:begin ([0-9a-f]{64}) .*?-->\n(.*?)<!-- edgecnn:end -->", re.DOTALL)
+_FORM = """---
+license:  # Fill in, for example apache-2.0.
+pipeline_tag: image-classification
+tags:
+- edgecnn
+---
+
+# Model card: {title}
+
+<!-- Fill in the brackets. edgecnn export keeps everything outside of its own part, which is below.
+Hugging Face shows this card where it is called README.md. -->
+
+## Model details
+
+- **Developed by:** [name]
+- **License:** [license of the model]
+- **License of the training data:** [license]
+
+## Uses
+
+[What the model is for, and what it must not be used for.]
+
+## Bias and risks
+
+[Who or what the training images leave out, and what a wrong answer costs.]
+
+{part}
+"""
+
+
+def model_card(manifest: Manifest, title: str, distinct: tuple[int, int], earlier: str | None) -> str | None:
+    """Return the card of an export.
+
+    Args:
+        manifest: Manifest of the export.
+        title: Name of the model.
+        distinct: Number of test images without copies of others, and how many of those the Keras model classifies correctly.
+        earlier: The existing card, or None.
+
+    Returns:
+        The card, or None if edgecnn's part of the earlier one was edited or is missing: it must stay as it is.
+    """
+    text = "\n\n".join(_sections(manifest, distinct)) + "\n\n"
+    part = f"<!-- edgecnn:begin {sha256(text.encode())} Written again by each edgecnn export. -->\n{text}<!-- edgecnn:end -->"
+    if earlier is None:
+        return _FORM.format(title=escaped(title), part=part)
+    found = _PART.search(earlier)
+    if not found or sha256(found[2].encode()) != found[1]:
+        return None
+    return earlier[: found.start()] + part + earlier[found.end() :]
+
+
+def _sections(manifest: Manifest, distinct: tuple[int, int]) -> list[str]:
+    keras = manifest.keras_model()
+    exported = [artifact for artifact in manifest.exported if artifact.source_sha256 == keras.sha256]
+    return [
+        _start(manifest, exported),
+        _inputs(manifest, [keras, *exported]),
+        _training(manifest),
+        _evaluation(manifest, exported, distinct),
+        _files([keras, *exported]),
+        _limits(manifest),
+    ]
+
+
+def _start(manifest: Manifest, exported: list[Artifact]) -> str:
+    file = next(iter([artifact for artifact in exported if artifact.precision == "int8"] or exported), manifest.keras_model())
+    return f"""## How to get started
+
+```python
+import edgecnn as ec
+
+model = ec.Classifier.load("{file.path}")  # {MANIFEST_NAME} must be in the same folder.
+print(model.predict("picture.png").labels)
+```"""
+
+
+def _inputs(manifest: Manifest, artifacts: list[Artifact]) -> str:
+    taken, names = manifest.preprocessing, manifest.class_names
+    more = f", and {len(names) - _CLASSES_SHOWN} more" if len(names) > _CLASSES_SHOWN else ""
+    other = {"dark": "light", "light": "dark"}.get(taken.background)
+    inverted = f" Images with a {other} background are inverted." if other else ""
+    lines = [
+        "## Inputs and outputs",
+        "",
+        f"- **Pixels:** each pixel (0 to 255) goes in as {escaped(formula(taken))}. Integer inputs are then quantized: "
+        "round(value / scale) + zero point.",
+        f"- **Image files** are fitted by `{taken.fit}`.{inverted}",
+        f"- **Classes ({len(names)}):** {escaped(', '.join(names[:_CLASSES_SHOWN]))}{more}.",
+        f"- **Output:** {manifest.output}, one for each class.",
+        "",
+        table_row(["file", "input", "quantization of the input", "output", "quantization of the output"]),
+        "|---|---|---|---|---|",
+    ]
+    for artifact in artifacts:
+        ends = [cell for spec in (artifact.input, artifact.output) for cell in (_shape(spec), _quantization(spec))]
+        lines.append(table_row([artifact.path, *ends]))
+    return "\n".join(lines)
+
+
+def _shape(spec: TensorSpec) -> str:
+    return f"{spec.dtype} ({', '.join('any' if size is None else str(size) for size in spec.shape)})"
+
+
+def _quantization(spec: TensorSpec) -> str:
+    if spec.quantization is None:
+        return "none"
+    if len(spec.quantization.scales) > 1:
+        return "per channel"
+    return f"scale {spec.quantization.scales[0]:.6g}, zero point {spec.quantization.zero_points[0]}"
+
+
+def _training(manifest: Manifest) -> str:
+    record, made = manifest.dataset, manifest.provenance
+    lines = ["## Training details", "", f"- **Data:** {escaped(record.name)} ({_source(record)})."]
+    lines += [f"- **SHA-256 of the training images and labels:** `{record.train_sha256}`"]
+    if made.train_config:
+        settings = ", ".join(f"{name} {value}" for name, value in made.train_config.items())
+        lines.append(f"- **Trained** with edgecnn, {made.created}: {escaped(settings)}.")
+    else:
+        lines.append("- **Trained** without edgecnn: its settings are unknown.")
+    if made.calibration:
+        lines.append(f"- **Quantized** with activation ranges of {len(made.calibration.indices):,} training images.")
+        lines += [f"- **Warning:** {escaped(warning)}" for warning in made.calibration.warnings]
+    versions = ", ".join(f"{package} {version}" for package, version in (made.export_versions or made.versions).items())
+    return "\n".join([*lines, f"- **Versions:** {escaped(versions)}."])
+
+
+def _source(record: DatasetRecord) -> str:
+    if record.source == SHIPPED:
+        return "shipped with edgecnn"
+    # The folder's path on the user's machine is private.
+    return "loaded by Keras" if record.source == KERAS else escaped(PurePath(record.source).name)
+
+
+def _evaluation(manifest: Manifest, exported: list[Artifact], distinct: tuple[int, int]) -> str:
+    record, reference, what = manifest.dataset, manifest.reference, _what(manifest)
+    lines = ["## Evaluation", "", f"- **SHA-256 of the {what} and labels:** `{record.test_sha256}`"]
+    if record.split_off:
+        share = f"{record.split_off.test_share:.0%}"
+        lines.append(f"- **{what.capitalize()}:** {share} of each class, split off the same source as the training images.")
+    if _may_know(manifest):
+        lines.append(
+            "- **Warning:** whether the model has learned these images is not known, since it was first trained elsewhere: its "
+            "accuracy on them may be no test."
+        )
+    if record.learnt and reference:
+        lines.append(
+            f"- **Warning:** {len(record.learnt):,} of these {reference.images:,} images are exact copies of training images, "
+            "which the model may know by heart: accuracy on them proves nothing."
+        )
+    if reference:
+        lines.append(f"- **Accuracy of the float Keras model:** {_accuracy(reference, what, *distinct)}.")
+    if reference and reference.doubtful:
+        lines.append(f"- {NO_BETTER_THAN_A_GUESS}.")
+    lines += [
+        "- **The exported files** were compared with it on the same images before they were written:",
+        "",
+        table_row(["file", "same class as Keras", "accuracy differs by at most", "largest difference of a probability"]),
+        "|---|---:|---:|---:|",
+    ]
+    for artifact in exported:
+        if parity := artifact.parity:
+            moved = 100 * (parity.images - parity.same_class) / parity.images
+            same = f"{parity.same_class:,} of {parity.images:,}"
+            lines.append(table_row([artifact.path, same, f"{moved:.2f} points", f"{parity.max_difference:.2g}"]))
+    lines += ["", *(_chosen(artifact) for artifact in exported if not artifact.is_plain), ""]
+    return "\n".join([*lines, "`edgecnn bench` measures accuracy and latency of each file on the device."])
+
+
+def _chosen(artifact: Artifact) -> str:
+    mended, tuned = artifact.mended, artifact.tuned
+    parts = [f"{len(mended.layers)} of its operators in {mended.precision}"] if mended else []
+    if tuned and tuned.folded:
+        parts.append(f"several columns at a time in {counted(tuned.folded, 'convolution')}")
+    text = f"- {artifact.path} computes {' and '.join(parts)}"
+    if tuned:
+        gained = f"{tuned.ratio.as_ratio()} of {tuned.compared_with}'s {tuned.unit}"
+        text += f", chosen for {escaped(tuned.where)}: {gained} there"
+    return f"{text}."
+
+
+def _what(manifest: Manifest) -> str:
+    """Return what the card calls the images of its accuracy: no test images if the model may have learned them."""
+    return "images" if manifest.dataset.learnt or _may_know(manifest) else "test images"
+
+
+def _may_know(manifest: Manifest) -> bool:
+    """Return whether nobody knows what a model has learned: it, or what its training began with, came as a file."""
+    made = manifest.provenance.train_config
+    began = (made.get(name, "") for name in ("model", "transfer"))
+    return not made or "weights" in made or any(format_of(Path(file)) for file in began)
+
+
+def _accuracy(reference: Reference, what: str, images: int, correct: int) -> str:
+    right = binomial.interval(correct, images)
+    share, low, high = (f"{100 * value:.2f}" for value in (right.estimate, right.low, right.high))
+    others = reference.images - images
+    kind = f"distinct {what}" if others else what
+    rest = f". The other {others:,} have the same pixels as one of them or a training image, and do not count" if others else ""
+    return f"{share} % ({correct:,} of {images:,} {kind}; 95 % interval {low} to {high} %){rest}"
+
+
+def _files(artifacts: list[Artifact]) -> str:
+    lines = ["## Files", "", table_row(["file", "bytes", "oldest runtime", "SHA-256"]), "|---|---:|---|---|"]
+    for artifact in artifacts:
+        lines.append(table_row([artifact.path, f"{artifact.size_bytes:,}", artifact.oldest_runtime or "-", artifact.sha256]))
+    return "\n".join(lines)
+
+
+def _limits(manifest: Manifest) -> str:
+    what = _what(manifest)
+    tried = f"tested on the {what}" if what != "images" else "tried on images"
+    return f"""## Limitations
+
+- The model was {tried} of {escaped(manifest.dataset.name)} alone, not with another camera, light or place.
+- It gives one of its {len(manifest.class_names)} classes for any image, also for one that shows none of them.
+- It was not tested for images that are made to deceive it, or for how its mistakes fall on different groups of people.
+- Latency and memory depend on the device and are not in this card.
+- This card ({MODEL_CARD_NAME}) repeats {MANIFEST_NAME}, which is what edgecnn checks the files against."""

@@ -1,0 +1,227 @@
+"""Report -> text for the terminal, Markdown and CSV."""
+
+import csv
+import io
+from typing import Any
+
+from edgecnn.benchmarks.gate.accuracy import Accuracy
+from edgecnn.benchmarks.results.pareto import pareto_points
+from edgecnn.benchmarks.results.records import FileResult, Latency, Report
+from edgecnn.benchmarks.show.recommendations import advice, recommend
+from edgecnn.benchmarks.show.remarks import remarks, unstable_lines, verdict
+from edgecnn.benchmarks.show.tables import empty_call_ns, escaped, grid_text, grids, marks, percent_name, table_row
+from edgecnn.edge.export_records import Interval
+from edgecnn.edge.text import WIDTH, counted, paragraphs, printable
+
+_FORMULA = ("=", "+", "-", "@")
+
+
+def to_text(report: Report, width: int = WIDTH, verbose: bool = False) -> str:
+    """Return the verdict and the file to ship, the tables, and what limits what may be believed.
+
+    Args:
+        report: What was measured.
+        width: Columns of a line.
+        verbose: Also say how it was measured.
+    """
+    blocks = ["\n".join(paragraphs(answer(report), width, "  "))]
+    blocks += [grid_text(grid, width) for grid in grids(report)]
+    for lines in (warnings(report, every=verbose), how_measured(report) if verbose else []):
+        blocks += ["\n".join(paragraphs(lines, width, "    "))] if lines else []
+    return "\n\n".join(blocks)
+
+
+def to_markdown(report: Report) -> str:
+    """Return the same as Markdown, with how it was measured."""
+    lines = ["# edgecnn bench", "", *(f"**{escaped(line)}**  " for line in answer(report)), ""]
+    for grid in grids(report):
+        lines += [f"## {escaped(grid.title)}", "", table_row([heading.replace("\n", " ") for heading in grid.headings])]
+        lines.append("|---|" + "---:|" * (len(grid.headings) - 1))
+        lines += [*(table_row(row) for row in grid.rows), ""]
+    notes = (*warnings(report, every=True), *how_measured(report))
+    return "\n".join([*lines, *(f"{'  ' * line.startswith(' ')}- {escaped(line.strip())}" for line in notes), ""])
+
+
+def to_csv(report: Report) -> str:
+    """Return one row for each file, in plain numbers: times in nanoseconds, shares 0 to 1."""
+    rows = file_rows(report)
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    return stream.getvalue()
+
+
+def _cell(value: object) -> object:
+    """Return what a spreadsheet takes for text where it is text: a name that begins with `=` would be computed."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def answer(report: Report) -> list[str]:
+    """Return the verdict, and which file to ship with what limits that choice, one per line."""
+    picks = recommend(report, pareto_points(report))
+    lines = [*verdict(report), advice(report, picks)]
+    if picks and len(report.files) > 1:
+        accurate, advised, fastest = picks
+        lines[-1] = " ".join((lines[-1], *advised.notes))
+        others = [(f"{pick.title}: {pick.file.name}.", *pick.notes) for pick in (accurate, fastest)]
+        lines.append(" ".join(part for parts in others for part in parts if part not in advised.notes))
+    return lines
+
+
+def warnings(report: Report, every: bool) -> list[str]:
+    """Return what limits what may be believed, and what the marks in the tables mean, a sentence a line.
+
+    Args:
+        report: What was measured.
+        every: Give every reason why times are unstable, not the first few.
+    """
+    lines = remarks(report)
+    lines += unstable_lines("Unstable times, marked with !:", [f"{item.text} ({item.name})" for item in report.noise], every)
+    if report.allowed:
+        lines.append(f"Judged anyway, as asked: {', '.join(report.allowed)}.")
+    lines += [f"{mark}: {meaning}." for mark, meaning in marks(report)]
+    if max(file.threads for file in report.files) > report.machine.cores:
+        lines.append(f"More threads were asked for than this machine's {counted(report.machine.cores, 'core')}.")
+    return lines
+
+
+def how_measured(report: Report) -> list[str]:
+    """Return how it was measured, a paragraph a line."""
+    plan, accuracy = report.plan, report.files[0].accuracy
+    runs = min(result.latency.runs for result in report.files)
+    threads = sorted({result.threads for result in report.files})
+    lines = [
+        f"Timed: {report.timed_region}. An empty call takes {empty_call_ns(report) / 1e3:.2f} µs in the same loop.",
+        f"At least {counted(runs, 'run')} of each file, in {counted(plan.launches, 'launch')} of "
+        f"{counted(plan.rounds, 'round')}, with {' or '.join(map(str, threads))} thread{'s' if threads != [1] else ''}. "
+        "Percentiles are of all runs; each launch counts equally. Ratios compare the files' medians round by round, and their "
+        f"intervals (95 %) are over the launches{_at_once(report)}.",
+    ]
+    if plan.chosen:
+        lines.append(f"{plan.chosen[0].upper()}{plan.chosen[1:]}.")
+    lines.append(
+        "Import: of the runtime's package. Load: from the file's bytes to a model that can run. Both are medians over the "
+        "launches. Memory is the resident memory of the process."
+    )
+    if accuracy and report.dataset:
+        lines.append(
+            f"Accuracy: {counted(accuracy.images, 'test image')} of {report.dataset.name}, the same for every file. Confid. "
+            "moved: the largest change in the probability of the reference's class."
+        )
+    if any(file.paced for file in report.files):
+        lines.append(
+            "Fixed rate: frames arrive for at least 5 s. Missed: answered after the next frame was due, or dropped because "
+            "that frame came first. Response: from when a frame was due to its answer; dropped frames have none."
+        )
+    lines += [f"By op: {caveat}." for caveat in sorted({file.profile.caveat for file in report.files if file.profile})]
+    return [*lines, *_machine(report)]
+
+
+def _at_once(report: Report) -> str:
+    """Say what the intervals of several ratios allow for."""
+    return " and hold for all files at once, whichever is the fastest" if len(report.files) > 2 else ""
+
+
+def _machine(report: Report) -> list[str]:
+    host = report.machine
+    machine = ", ".join(part for part in (host.board, host.cpu, host.machine, counted(host.cores, "core")) if part)
+    runtimes = ", ".join(sorted({result.runtime for result in report.files}))
+    return [f"Machine: {machine}; {_state(report)}.", f"Runtimes: {runtimes}. Measured at {report.before.time}."]
+
+
+def _state(report: Report) -> str:
+    before, after = report.before, report.after
+    parts = []
+    if report.load:
+        parts.append(f"other processes used {report.load.others_cores:.2f} cores during the timing")
+    if before.governors:
+        parts.append(f"governor {', '.join(before.governors)}")
+    if before.temperature_celsius is not None and after.temperature_celsius is not None:
+        parts.append(f"{before.temperature_celsius:.0f} °C before, {after.temperature_celsius:.0f} °C after")
+    if before.throttled is not None and after.throttled is not None:
+        parts.append(f"throttled {before.throttled:#x} before, {after.throttled:#x} after")
+    return "; ".join(parts) or "load, governor and temperature are not reported"
+
+
+def file_rows(report: Report) -> list[dict[str, Any]]:
+    """Return a row for each file."""
+    return [_file_row(report, file) for file in report.files]
+
+
+def _file_row(report: Report, file: FileResult) -> dict[str, Any]:
+    """Return a file's figures by the names of the CSV's columns."""
+    throughput, paced = file.throughput, file.paced
+    noise = [item for item in report.noise if item.file in (None, file.name)]
+    return {
+        "file": file.name,
+        "runtime": file.runtime,
+        "threads": file.threads,
+        "size_bytes": file.artifact.size_bytes,
+        "sha256": file.artifact.sha256,
+        **_times(report.baseline, file.latency),
+        **(_answers(file.accuracy) if file.accuracy else {}),
+        "batch": throughput.batch if throughput else None,
+        "batch_images_per_second": throughput.images_per_second if throughput else None,
+        "rate": paced.rate if paced else None,
+        "frames": paced.frames if paced else None,
+        "missed": paced.missed if paced else None,
+        "dropped": paced.dropped if paced else None,
+        "noise": " ".join(item.name for item in noise),
+        "noise_reasons": "; ".join(item.text for item in noise),
+        "allowed": " ".join(report.allowed),
+        "gate": file.verdict.status,
+    }
+
+
+def _times(baseline: str, latency: Latency) -> dict[str, object]:
+    record: dict[str, object] = {
+        "import_ns": latency.import_ns,
+        "load_ns": latency.load_ns,
+        "first_ns": latency.first_ns,
+        "runs": latency.runs,
+    }
+    for item in latency.percentiles:
+        name = percent_name(item.percent)
+        record |= {f"{name}_ns": item.value_ns, f"{name}_low_ns": item.low_ns, f"{name}_high_ns": item.high_ns}
+    return record | {
+        "baseline": baseline,
+        **_ends("ratio", latency.ratio),
+        "images_per_second": latency.images_per_second,
+        "peak_memory_bytes": latency.peak_memory_bytes,
+        "steady_memory_bytes": latency.steady_memory_bytes,
+    }
+
+
+def _answers(accuracy: Accuracy) -> dict[str, object]:
+    return {
+        "images": accuracy.images,
+        "correct": accuracy.correct,
+        "reference_correct": accuracy.reference_correct,
+        "lost": accuracy.lost,
+        "gained": accuracy.gained,
+        **_ends("drop", accuracy.drop),
+        "mcnemar_p": accuracy.mcnemar_p,
+        "agreement": accuracy.agreement.estimate,
+        "largest_confidence_change": accuracy.largest_confidence_change,
+        "mean_confidence_change": accuracy.mean_confidence_change,
+        "loss": accuracy.loss,
+        **_ends("right", accuracy.right),
+        "reference_loss": accuracy.reference_loss,
+        **_ends("brier_increase", accuracy.brier_increase),
+        "calibration_error": accuracy.calibration_error,
+        "reference_calibration_error": accuracy.reference_calibration_error,
+        "copies": accuracy.copies,
+        "chose": accuracy.chose,
+        "conflicting": accuracy.conflicting,
+        "learnt": accuracy.learnt,
+        "all_learnt": accuracy.all_learnt,
+    }
+
+
+def _ends(name: str, interval: Interval | None) -> dict[str, float | None]:
+    values = (None, None, None) if interval is None else (interval.estimate, interval.low, interval.high)
+    return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))

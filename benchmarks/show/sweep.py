@@ -1,0 +1,183 @@
+"""A sweep as text and as a picture."""
+
+from pathlib import Path
+
+from edgecnn.benchmarks.results.records import Report
+from edgecnn.benchmarks.results.sweep import Rung, Sweep
+from edgecnn.benchmarks.show.remarks import choosing_remarks, unstable_lines, verdict
+from edgecnn.benchmarks.show.svg import Point, log_axis, place_labels
+from edgecnn.benchmarks.show.tables import Grid, figure, grid_text, unstable
+from edgecnn.edge.show.figure import png_figure
+from edgecnn.edge.text import WIDTH, counted, paragraphs
+
+_ON, _OFF, _REACH = "#c2410c", "#6b7280", "#2563eb"
+
+
+def sweep_text(sweep: Sweep, width: int = WIDTH, verbose: bool = False) -> str:
+    """Return which networks to take, the table and what limits what may be believed.
+
+    Args:
+        sweep: What was found; only the names of its networks if it was read without its report.
+        width: Columns of a line.
+        verbose: Give every reason why times are unstable, not the first few.
+    """
+    report = sweep.report
+    if report is None:
+        return ", ".join(row.network.name for row in sweep.rows)
+    noise = [f"{item.text} ({item.name})" for item in report.noise]
+    notes = [
+        f"{counted(sweep.rows[0].images, 'test image')}. *: on the Pareto front: no other file is at least as accurate, fast "
+        "and small, and better in one of the three."
+    ]
+    chosen = choosing_remarks(report)
+    if sweep.rows[0].network.val_images is not None and sweep.most_accurate:
+        less = "only layers of tuned files" if chosen else "nothing"
+        notes.append(
+            "The validation images chose each network's epoch, the front and the networks named above; the test images chose "
+            f"{less}."
+        )
+    elif len(sweep.rows) > 1:
+        notes.append(
+            "No validation images: the best of several was chosen on the test images that it was measured on. Expect a little "
+            "less on others."
+        )
+    notes += [*chosen, *map(rung_text, sweep.rungs)]
+    notes += unstable_lines("Unstable times, marked with !:", noise, verbose)
+    blocks = (_answer(sweep, report), [grid_text(_table(sweep, report, sweep.settings["file"]), width)], notes)
+    text = "\n\n".join("\n".join(block if at == 1 else paragraphs(block, width, "    ")) for at, block in enumerate(blocks))
+    return f"{text}\nPicture: {sweep.picture}" if sweep.picture else text
+
+
+def _answer(sweep: Sweep, report: Report) -> list[str]:
+    lines = verdict(report)
+    if sweep.most_accurate:
+        lines.append(f"Most accurate {sweep.most_accurate}, balanced {sweep.balanced}, fastest {sweep.fastest}.")
+    if sweep.chosen:
+        shares = "; ".join(
+            f"{network.name} {100 * network.accuracy.estimate:.2f} % ({100 * network.accuracy.low:.2f} to "
+            f"{100 * network.accuracy.high:.2f} %)"
+            for network in sweep.chosen
+        )
+        images, _ = sweep.rows[0].comparing
+        lines.append(f"Chosen on {counted(images, 'validation image')}. Test images right, 95 % for all at once: {shares}.")
+    if sweep.reach is not None and sweep.rows[0].network.val_images is not None:
+        lines.append(_reached(sweep, sweep.reach))
+    elif sweep.reach is not None:
+        found = f"{sweep.smallest} is the smallest file that is" if sweep.smallest else "No file is"
+        sure = "95 %" if len(sweep.rows) == 1 else f"95 %, of all {len(sweep.rows)} files at once"
+        lines.append(f"{found} shown to be right on at least {100 * sweep.reach:.2f} % ({sure}).")
+    return lines
+
+
+def _reached(sweep: Sweep, reach: float) -> str:
+    share = f"right on at least {100 * reach:.2f} %"
+    if sweep.smallest_chosen is None:
+        return f"No file is shown by the validation images to be {share} (95 %)."
+    confirmed = "the test images confirm it" if sweep.smallest else "the test images do not confirm it"
+    return f"{sweep.smallest_chosen} is the smallest file that the validation images show to be {share} (95 %); {confirmed}."
+
+
+def _table(sweep: Sweep, report: Report, kind: str) -> Grid:
+    validated = sweep.rows[0].network.val_images is not None
+    headings = (
+        "network",
+        "file",
+        "gate",
+        "parameters",
+        "MACs",
+        "file\nKiB",
+        "Keras\n% right",
+        "file\n% right",
+        "drop\n95 %, points",
+        *(("validation\n% right",) if validated else ()),
+        "p50\nµs",
+        "time over\nthe first",
+        "front",
+    )
+    cells = []
+    for row, file in zip(sweep.rows, report.files, strict=True):
+        drop = f"{100 * row.drop.low:+.2f} to {100 * row.drop.high:+.2f}"
+        images, right = row.comparing
+        cells.append(
+            (
+                row.network.name,
+                Path(row.network.file).stem,
+                row.status,
+                f"{row.network.parameters:,}",
+                f"{row.network.macs:,}",
+                f"{row.size_bytes / 1024:.1f}",
+                f"{100 * row.keras_correct / row.images:.2f}",
+                f"{100 * row.accuracy:.2f}",
+                drop,
+                *((f"{100 * right / images:.2f}",) if validated else ()),
+                figure(row.p50_ns / 1e3) + ("!" if unstable(report, file) else ""),
+                f"{row.ratio.estimate:.2f}" if row.ratio else "1",
+                "*" if row.on_front else "",
+            )
+        )
+    less = ("parameters", "Keras\n% right", "time over\nthe first", "drop\n95 %, points")
+    one_name = len({name for _, name, *_ in cells}) == 1
+    shown = [cell[:1] + cell[2:] for cell in (headings, *cells)] if one_name else [headings, *cells]
+    return Grid(f"Networks by size, {kind}", shown[0], tuple(shown[1:]), less)
+
+
+def rung_text(rung: Rung) -> str:
+    """Return which networks went on, as one line."""
+    going = ", ".join(
+        f"{network.name} ({100 * network.val_correct / network.val_images:.2f} %)"
+        for network in rung.networks
+        if network.goes_on
+    )
+    left = ", ".join(network.name for network in rung.networks if not network.goes_on)
+    return f"After {counted(rung.epochs, 'epoch')} went on: {going}; not: {left}"
+
+
+def save_sweep(path: Path, sweep: Sweep, kind: str) -> None:
+    """Draw accuracy against time, size and multiply-accumulates into a .png file; filled and joined on the front.
+
+    Accuracy is that on the validation images, if there are some: the front rests on it.
+
+    Args:
+        path: The file.
+        sweep: What was found.
+        kind: Name of the files, for example `int8.tflite`.
+
+    Raises:
+        ConfigError: If the file can't be written.
+        MissingDependency: If matplotlib is not installed.
+    """
+    panels = (
+        ("p50 of one image (µs)", [row.p50_ns / 1e3 for row in sweep.rows]),
+        ("size of the file (KiB)", [row.size_bytes / 1024 for row in sweep.rows]),
+        ("multiply-accumulates of one image (thousands)", [row.network.macs / 1e3 for row in sweep.rows]),
+    )
+    right = [100 * right / images for images, right in (row.comparing for row in sweep.rows)]
+    kind_of_images = "test" if sweep.rows[0].network.val_images is None else "validation"
+    with png_figure(path, 13.5, 4.6) as figure:
+        from matplotlib.patheffects import withStroke  # Not above: png_figure says so where matplotlib is missing.
+
+        for place, (label, values) in enumerate(panels):
+            axes = figure.add_subplot(1, 3, place + 1, xlabel=label, xscale="log")
+            on_front = sorted(
+                (value, share) for value, share, row in zip(values, right, sweep.rows, strict=True) if row.on_front
+            )
+            axes.plot(*zip(*on_front, strict=True) if on_front else ((), ()), color=_ON, linewidth=1, alpha=0.6)
+            for value, share, row in zip(values, right, sweep.rows, strict=True):
+                color = _ON if row.on_front else _OFF
+                axes.scatter(value, share, 55, facecolor=_ON if row.on_front else "white", edgecolor=color, zorder=3)
+            if sweep.reach is not None:
+                axes.axhline(100 * sweep.reach, color=_REACH, linewidth=1, linestyle=(0, (4, 3)))
+            axes.margins(x=0.15, y=0.15)
+            log_axis(axes.xaxis)
+            axes.grid(color="#e5e7eb", linewidth=0.6)
+            axes.spines[["top", "right"]].set_visible(False)
+        figure.axes[0].set_ylabel(f"{sweep.rows[0].comparing[0]:,} {kind_of_images} images: right (%)")
+        reach = "" if sweep.reach is None else f"; dashed: {100 * sweep.reach:.2f} %"
+        title = f"{kind} by network. Filled: on the front of accuracy, time and size{reach}"
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+        for axes, (_, values) in zip(figure.axes, panels, strict=True):
+            rows = zip(values, right, sweep.rows, strict=True)
+            points = [Point(x, y, y, y, 4, row.network.name, _ON if row.on_front else _OFF) for x, y, row in rows]
+            place_labels(figure, axes, points)
+            for text in axes.texts:
+                text.set_path_effects([withStroke(linewidth=3, foreground="white")])  # Lines end where a label begins.

@@ -1,0 +1,281 @@
+"""Report -> tables, the same for the terminal, Markdown and HTML."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgecnn.benchmarks.results.latency_summary import p50_ns
+from edgecnn.benchmarks.results.records import FileResult, Report
+from edgecnn.benchmarks.statistics.percentiles import Percentile, percentile_of_launches
+from edgecnn.edge.export_records import Interval
+from edgecnn.edge.show.table import table_text
+from edgecnn.edge.text import WIDTH, paragraph, printable
+
+_MARKUP = re.compile(r"[\\`*_\[\]<>|~]")
+
+
+def escaped(text: str) -> str:
+    """Return text in which nothing is markup."""
+    return _MARKUP.sub(r"\\\g<0>", printable(text))
+
+
+def table_row(cells: Sequence[str]) -> str:
+    """Return a row of a table."""
+    return "| " + " | ".join(map(escaped, cells)) + " |"
+
+
+# A figure below so many empty calls is marked: the loop itself is a part of it.
+_NEAR_RESOLUTION = 20
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of text.
+
+    Attributes:
+        title: What it is about.
+        headings: One for each column; the first column is text, the others are figures.
+        rows: Rows with a cell for each heading.
+        less: Headings of columns that a narrow terminal may leave out, the first one first.
+    """
+
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    less: tuple[str, ...] = ()
+
+
+def grid_text(grid: Grid, width: int = WIDTH) -> str:
+    """Return one table under its title."""
+    return f"{paragraph(printable(grid.title), width)}\n{table_text(grid.headings, grid.rows, width=width, less=grid.less)}"
+
+
+def grids(report: Report) -> tuple[Grid, ...]:
+    """Return every table that the report has something for."""
+    made = [_latency(report), _start(report)]
+    if report.dataset:
+        made.append(_accuracy(report))
+    if any(file.throughput or file.paced for file in report.files):
+        made.append(_rates(report))
+    if any(file.sustained for file in report.files):
+        made.append(_sustained(report))
+    made += [_profile(report, file) for file in report.files if file.profile]
+    return tuple(made)
+
+
+def empty_call_ns(report: Report) -> int:
+    """Return the median cost of a call that does nothing."""
+    return int(np.median(report.empty_call.unpack()))
+
+
+def marks(report: Report) -> list[tuple[str, str]]:
+    """Return the marks of latencies and rates in the tables, each with its meaning; `!` has its reasons elsewhere."""
+    percentiles = [item for file in report.files for item in file.latency.percentiles]
+    known = [
+        (
+            any(item.value_ns is None for item in percentiles),
+            "needs N",
+            "this percentile needs N runs. Measure more of them",
+        ),
+        (
+            any(item.value_ns is not None and _near_resolution(report, item.value_ns) for item in percentiles),
+            "~",
+            "so short that the timing loop itself is a notable part of it",
+        ),
+        (
+            any(file.throughput and file.throughput.one_by_one for file in report.files),
+            "*",
+            "the file takes a fixed number of images, so each batch is a loop",
+        ),
+    ]
+    return [(mark, meaning) for shown, mark, meaning in known if shown]
+
+
+def _near_resolution(report: Report, time_ns: float) -> bool:
+    """Tell whether the loop's own cost is a notable part of a time."""
+    return time_ns < _NEAR_RESOLUTION * empty_call_ns(report)
+
+
+def unstable(report: Report, file: FileResult) -> bool:
+    """Tell whether the file's times are unstable."""
+    return any(item.file in (None, file.name) for item in report.noise)
+
+
+def figure(value: float) -> str:
+    """Return at least three significant digits of a figure above 1."""
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def percent_name(percent: float) -> str:
+    """Return a percentile's name, as p99.9."""
+    return f"p{percent:.12g}"
+
+
+def timed_name(report: Report, file: FileResult) -> str:
+    """Return the file's name, marked if the times beside it are unstable."""
+    return f"{file.name} !" if unstable(report, file) else file.name
+
+
+def _latency(report: Report) -> Grid:
+    percents = [item.percent for item in report.files[0].latency.percentiles]
+    headings = (
+        "file",
+        "size\nKiB",
+        *(f"{percent_name(percent)}\nµs" for percent in percents),
+        f"time over\n{report.baseline}",
+        "images\n/s" if report.dataset else "runs\n/s",
+    )
+    rows = tuple(
+        (
+            timed_name(report, file),
+            figure(file.artifact.size_bytes / 1024),
+            *(_percentile(report, item) for item in file.latency.percentiles),
+            _ratio(report, file),
+            f"{file.latency.images_per_second:,.0f}",
+        )
+        for file in report.files
+    )
+    return Grid(
+        "Latency of one image" if report.dataset else "Latency of one run on random inputs", headings, rows, headings[-1:]
+    )
+
+
+def _start(report: Report) -> Grid:
+    headings = ("file", "import\nms", "load\nms", "first\ninference ms", "memory\npeak MiB", "memory\nsteady MiB")
+    rows = tuple(
+        (
+            timed_name(report, file),
+            figure(file.latency.import_ns / 1e6),
+            figure(file.latency.load_ns / 1e6),
+            figure(file.latency.first_ns / 1e6),
+            f"{file.latency.peak_memory_bytes / 2**20:.0f}",
+            f"{file.latency.steady_memory_bytes / 2**20:.0f}",
+        )
+        for file in report.files
+    )
+    return Grid("Start and memory of the process", headings, rows)
+
+
+def _percentile(report: Report, item: Percentile) -> str:
+    if item.value_ns is None:
+        return f"needs {item.needed_runs:,}"
+    return figure(item.value_ns / 1e3) + ("~" if _near_resolution(report, item.value_ns) else "")
+
+
+def _ratio(report: Report, file: FileResult) -> str:
+    if file.name == report.baseline:
+        return "1"
+    ratio = file.latency.ratio
+    return f"{_times(ratio.estimate)} ({_times(ratio.low)}-{_times(ratio.high)})" if ratio else "one launch"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio < 9.995 else f"{ratio:.1f}" if ratio < 99.95 else f"{ratio:,.0f}"
+
+
+def _accuracy(report: Report) -> Grid:
+    headings = (
+        "file",
+        "gate",
+        "right\n%",
+        "drop\npoints",
+        "drop\n95 %",
+        "lost",
+        "gained",
+        "agree\n%",
+        "confid.\nmoved",
+        "Brier\nincrease",
+    )
+    rows = []
+    for file in report.files:
+        accuracy = file.accuracy
+        assert accuracy  # noqa: S101  # `read_report` and `benchmark` see to it: all files or none.
+        rows.append(
+            (
+                file.name,
+                file.verdict.status,
+                f"{100 * accuracy.accuracy:.2f}",
+                f"{100 * accuracy.drop.estimate:+.2f}",
+                _points(accuracy.drop),
+                f"{accuracy.lost:,}",
+                f"{accuracy.gained:,}",
+                f"{100 * accuracy.agreement.estimate:.2f}",
+                f"{accuracy.largest_confidence_change:.3f}",
+                f"{accuracy.brier_increase.estimate:+.4f}" if accuracy.brier_increase else "not measured",
+            )
+        )
+    less = ("confid.\nmoved", "Brier\nincrease", "gained", "lost")
+    return Grid(f"Accuracy compared with {report.reference}", headings, tuple(rows), less)
+
+
+def _points(interval: Interval) -> str:
+    return f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}"
+
+
+def _rates(report: Report) -> Grid:
+    headings = (
+        "file",
+        "batch",
+        "images\n/s" if report.dataset else "inputs\n/s",
+        "frames\n/s",
+        "frames",
+        "missed",
+        "dropped",
+        "response\np50 µs",
+        "response\np90 µs",
+    )
+    rows = []
+    for file in report.files:
+        batch, paced = file.throughput, file.paced
+        cells = (
+            ["", ""]
+            if batch is None
+            else [f"{batch.batch}{'*' if batch.one_by_one else ''}", f"{batch.images_per_second:,.0f}"]
+        )
+        if paced is None:
+            cells += [""] * 6
+        else:
+            response = paced.response.unpack()
+            cells += [f"{paced.rate:g}", f"{paced.frames:,}", f"{paced.missed:,}", f"{paced.dropped:,}"]
+            for percent in (50, 90):
+                item = percentile_of_launches([[response]], percent)
+                cells.append(f"needs {item.needed_runs}" if item.value_ns is None else figure(item.value_ns / 1e3))
+        rows.append((timed_name(report, file), *cells))
+    return Grid("Throughput of batches, and a fixed rate", headings, tuple(rows))
+
+
+def _sustained(report: Report) -> Grid:
+    headings = ("file", "seconds", "first\np50 µs", "last\np50 µs", "slowest\np50 µs", "longest\nrun µs", "hottest\n°C")
+    rows = []
+    for file in report.files:
+        windows = file.sustained
+        if not windows:
+            continue
+        temperatures = [window.temperature_celsius for window in windows if window.temperature_celsius is not None]
+        rows.append(
+            (
+                timed_name(report, file),
+                f"{windows[-1].seconds:.0f}",
+                figure(windows[0].p50_ns / 1e3),
+                figure(windows[-1].p50_ns / 1e3),
+                figure(max(window.p50_ns for window in windows) / 1e3),
+                figure(max(window.max_ns for window in windows) / 1e3),
+                f"{max(temperatures):.0f}" if temperatures else "not told",
+            )
+        )
+    return Grid("Sustained", headings, tuple(rows))
+
+
+def _profile(report: Report, file: FileResult) -> Grid:
+    assert file.profile  # noqa: S101  # The caller has looked.
+    rows = tuple(
+        (item.op, f"{100 * item.share:.1f}", f"{item.microseconds:.2f}" if item.microseconds >= 1 else "< 1")
+        for item in file.profile.ops
+    )
+    title = (
+        f"{timed_name(report, file)} by op: {file.profile.profiler}, {file.profile.runs} runs, "
+        f"{file.profile.total_microseconds:.1f} µs in all, {p50_ns(file.launches) / 1e3:.1f} without it (p50)"
+    )
+    return Grid(title, ("op", "share\n%", "µs"), rows)

@@ -1,0 +1,82 @@
+"""What diagnose and tune found, as pictures."""
+
+from pathlib import Path
+
+from edgecnn.convert.diagnosis.diagnose import Diagnosis
+from edgecnn.edge.export_records import Tuned
+from edgecnn.edge.show.figure import png_figure
+
+_MOST = 20
+_LONGEST = 40
+
+
+def save_diagnosis(path: Path, diagnosis: Diagnosis, title: str) -> None:
+    """Draw the worst layers into a .png file: how much of the signal each loses, and how much its input had lost.
+
+    Args:
+        path: Path of the file.
+        diagnosis: The diagnosis.
+        title: Title of the figure.
+
+    Raises:
+        ConfigError: If the file can't be written.
+        MissingDependency: If matplotlib is not installed.
+    """
+    layers = diagnosis.layers[:_MOST]
+    places = range(len(layers))
+    with png_figure(path, 9, 1.5 + 0.32 * len(layers)) as figure:
+        axes = figure.add_subplot(xlabel="share of the signal lost (%), mean over the channels")
+        before = [100 * layer.input_lost for layer in layers]
+        here = [100 * layer.introduced for layer in layers]
+        axes.barh(places, before, color="#bbbbbb", label="lost before, in the worst of its inputs")
+        axes.barh(places, here, left=before, color="#c2410c", label="lost by this layer")
+        axes.set_yticks(places, [f"{_short(layer.label)}  {layer.operator}" for layer in layers], fontsize=9)
+        axes.invert_yaxis()
+        axes.set_xlim(0, None)  # A good file loses so little that 0 to 100 would show nothing.
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_title(title, loc="left", fontsize=11)
+        figure.legend(loc="outside lower right", ncols=2, frameon=False, fontsize=9)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}"
+
+
+_PASSES, _LOSES, _LINE = "#c2410c", "#6b7280", "#e5e7eb"
+
+
+def save_tried(path: Path, tuned: Tuned, name: str) -> None:
+    """Draw what each judged placement costs and loses into a .png file; the front is joined and has numbers.
+
+    Args:
+        path: Path of the file.
+        tuned: What was tried.
+        name: Name of the tuned file.
+
+    Raises:
+        ConfigError: If the file can't be written.
+        MissingDependency: If matplotlib is not installed.
+    """
+    front = [one for place, one in enumerate(tuned.tried) if _on_front(one.drop_points, place, tuned)]
+    with png_figure(path, 7.5, 4.6) as figure:
+        axes = figure.add_subplot(
+            xlabel=f"{tuned.unit} of one image, divided by the all-int8 file's", ylabel="accuracy lost (points)"
+        )
+        axes.plot([one.cost for one in front], [one.drop_points for one in front], color=_PASSES, linewidth=1, alpha=0.6)
+        for one in tuned.tried:
+            color = _PASSES if one.passes else _LOSES
+            axes.scatter(one.cost, one.drop_points, 55, facecolor=color if one.passes else "white", edgecolor=color, zorder=3)
+            if one in front or not one.in_float:  # Choices that cost nearly the same would cover each other's numbers.
+                axes.annotate(f" {one.in_float}", (one.cost, one.drop_points), fontsize=8, va="bottom")
+        axes.margins(0.12)
+        axes.grid(color=_LINE, linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+        title = f"{name} on {tuned.where}\nnumbers: operators in float; filled: within the limit; the search's measurements"
+        if tuned.folded:
+            title += "\nint8 convolutions compute several columns at a time, where that is faster"
+        axes.set_title(title, loc="left", fontsize=10)
+
+
+def _on_front(drop: float, place: int, tuned: Tuned) -> bool:
+    """Return whether nothing cheaper loses as little: what was tried is in order of cost."""
+    return all(other.drop_points > drop for other in tuned.tried[:place])

@@ -1,0 +1,116 @@
+"""Finds the images that a manifest records, and checks that they are the same."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from edgecnn.edge.data.dataset import IMAGES, KERAS, SHIPPED, find, has_validation, load_test
+from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, ModelImages
+from edgecnn.edge.data.image_folder import has_parts
+from edgecnn.edge.data.splits import Split
+from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
+from edgecnn.edge.manifest import DatasetRecord
+
+
+def recorded_source(
+    record: DatasetRecord | None, data: str | Path | None = None, options: FolderOptions = NO_OPTIONS
+) -> tuple[str | Path | None, FolderOptions]:
+    """Return where and how to load a record's images: from `data` if given, else from the recorded source.
+
+    What `options` leaves open for a folder of images, and about validation images that were drawn, is taken from the record,
+    wherever the images are now.
+
+    Raises:
+        ConfigError: If the recorded folder or file is not on this machine.
+    """
+    if record is None:
+        return data, options
+    if data is None:
+        data = record.name if record.source in (SHIPPED, KERAS) else Path(record.source)
+        if isinstance(data, Path) and not data.exists():
+            raise ConfigError(
+                f"the model's images ({record.name}, {record.source}) are not here: name their folder with {field('data')}"
+            )
+    found = find(data)
+    if found.kind == IMAGES and record.fitted:
+        height, width, channels = record.fitted.shape
+        options = replace(
+            options,
+            size=options.size or (height, width),
+            channels=options.channels or channels,
+            fit=options.fit or record.fitted.fit,
+        )
+        if record.split_off and not has_parts(found.path, ("test",)):
+            options = replace(
+                options,
+                test_share=record.split_off.test_share if options.test_share is None else options.test_share,
+                split_seed=record.split_off.split_seed if options.split_seed is None else options.split_seed,
+            )
+    drawn = record.validation
+    if drawn and drawn.val_share is not None and not has_validation(found):
+        options = replace(
+            options,
+            val_share=drawn.val_share if options.val_share is None else options.val_share,
+            split_seed=drawn.val_seed if options.split_seed is None else options.split_seed,
+        )
+    return data, options
+
+
+def recorded_model(record: DatasetRecord, class_names: tuple[str, ...]) -> ModelImages | None:
+    """Return how a record's folder of images was read, for its classes; None if the pixels came as an array."""
+    if record.fitted is None:
+        return None
+    height, width, channels = record.fitted.shape
+    return ModelImages((height, width, channels), record.fitted.fit, record.fitted.background, class_names)
+
+
+def require_recorded(record: DatasetRecord, test: Split) -> None:
+    """Check that these are the test images that a manifest records.
+
+    Raises:
+        ConfigError: If they are other images.
+    """
+    if test.sha256 != record.test_sha256:
+        raise ConfigError(
+            f"these are not the model's test images ({record.name}, {record.source}): name them with {field('data')}"
+        )
+
+
+def recorded_images(
+    record: DatasetRecord,
+    data: str | Path | None,
+    class_names: tuple[str, ...],
+    options: FolderOptions = NO_OPTIONS,
+) -> Split:
+    """Load the test images of a record, from `data` if given, and check that they are the same.
+
+    Args:
+        record: Record in a manifest or a result.
+        data: Where the images are now; None means the recorded place.
+        class_names: Class names of the same manifest or result; they number the classes of a folder of images.
+        options: The user's options.
+
+    Raises:
+        ConfigError: If they are other images.
+        ArtifactError: If they can't be loaded.
+    """
+    test = load_test(*recorded_source(record, data, options), recorded_model(record, class_names))
+    require_recorded(record, test)
+    return test
+
+
+def images_at_hand(
+    record: DatasetRecord,
+    data: str | Path | None,
+    class_names: tuple[str, ...],
+    on_text: Callable[[str], None],
+    options: FolderOptions = NO_OPTIONS,
+) -> Split | None:
+    """Return the test images of a record; if they can't be loaded, say so and return None. Arguments: `recorded_images`."""
+    try:
+        return recorded_images(record, data, class_names, options)
+    except EdgeCnnError as error:
+        if data:
+            raise
+        on_text(f"flipped images are listed by number only: {error}")
+        return None

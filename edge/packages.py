@@ -1,0 +1,53 @@
+"""Packages of edgecnn's extras: what to type to install them, and Pillow, which several modules need."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+from edgecnn.edge.errors import MissingDependency
+
+_REQUIREMENT = re.compile(r"""([^;]+);.*\bextra\s*==\s*["']([^"']+)["']""")
+
+
+def install_command(extra: str) -> str:
+    """Return `pip install` with the packages of an extra.
+
+    They are named, since `edgecnn[extra]` can be found only where a package index has edgecnn.
+
+    Args:
+        extra: Its name in pyproject.toml.
+    """
+    packages = [requirement for requirement, owner in _requirements() if owner == extra]
+    # Without any it runs from a clone that was never installed, which pip can install with the extra.
+    return shlex.join(["pip", "install", *(packages or [f"{Path(__file__).parents[2]}[{extra}]"])])
+
+
+def extra_of(package: str) -> str | None:
+    """Return the extra that installs a package, `train` if several do; None if none does."""
+    extras = {extra for requirement, extra in _requirements() if re.split(r"[^\w.-]", requirement)[0] == package}
+    return "train" if "train" in extras else min(extras, default=None)
+
+
+def _requirements() -> list[tuple[str, str]]:
+    """Return each requirement with its extra."""
+    from importlib.metadata import PackageNotFoundError, requires  # noqa: PLC0415 - Only an error needs it.
+
+    try:
+        lines = requires("edgecnn") or ()
+    except PackageNotFoundError:
+        return []
+    return [(match[1].strip(), match[2]) for match in map(_REQUIREMENT.match, lines) if match]
+
+
+def load_pillow() -> Any:
+    """Import Pillow and return its module `Image`.
+
+    Raises:
+        MissingDependency: If it is not installed.
+    """
+    try:
+        from PIL import Image
+    except ModuleNotFoundError as error:
+        raise MissingDependency(f"Pillow, which reads image files, is not installed: {install_command('image')}") from error
+    return Image

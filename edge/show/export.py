@@ -1,0 +1,182 @@
+"""The result of an export as text."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from shlex import quote
+
+from edgecnn.edge.data.pixel_digests import learnt_note
+from edgecnn.edge.export_records import NO_BETTER_THAN_A_GUESS, Folded, Mended, Parity, Reference, Setting, Settings, Tuned
+from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.formats.format import FORMATS
+from edgecnn.edge.graph.network import layer_label
+from edgecnn.edge.manifest import Artifact, Manifest
+from edgecnn.edge.model.interface import formula
+from edgecnn.edge.model.metrics import LEAST_SPREAD
+from edgecnn.edge.show.table import table_text
+from edgecnn.edge.text import WIDTH, counted, paragraphs
+
+_NAMES_SHOWN = 3
+_CLASSES_SHOWN = 10
+# If fewer images than this share get Keras's class, the text recommends what to do.
+_FEW_AGREE = 0.95
+
+
+def folder_text(folder: ModelFolder, width: int = WIDTH) -> str:
+    """Return a table of the files that the last export wrote, or of all, and what to know of them."""
+    if folder.manifest is None:
+        return f"{folder.named}: {folder.model().unverified}"
+    return export_text(folder.manifest, folder.named, folder.written or folder.names, width)
+
+
+def export_text(manifest: Manifest, folder: Path, files: Sequence[str], width: int = WIDTH) -> str:
+    """Return a table of the exported files of these names, and what to know of them."""
+    headings = ("file", "KiB", "largest\ndifference", "same class\nas Keras", "input", "oldest runtime")
+    rows = [
+        (
+            artifact.path,
+            f"{artifact.size_bytes / 1024:.1f}",
+            f"{parity.max_difference:.2g}",
+            f"{parity.same_class:,} of {parity.images:,}",
+            artifact.input.dtype,
+            artifact.oldest_runtime or "unknown",
+        )
+        for artifact in manifest.artifacts
+        if artifact.path in files and (parity := artifact.parity)
+    ]
+    written = [artifact for artifact in manifest.artifacts if artifact.path in files]
+    notes = [_chosen_text(artifact) for artifact in written if not artifact.is_plain]
+    notes += [_settings_text(folder / artifact.path, artifact.settings) for artifact in written if artifact.settings]
+    calibration = manifest.provenance.calibration
+    if calibration and any(artifact.path in calibration.halves for artifact in written):
+        notes += [f"Calibration: {warning}" for warning in calibration.warnings]
+    notes += [
+        _unlike_text(artifact, artifact.parity, folder)
+        for artifact in written
+        if artifact.parity and artifact.parity.same_class < _FEW_AGREE * artifact.parity.images
+    ]
+    notes += [
+        f"{file.path} is for {file.program}. Through it, {file.parity.same_class:,} of "
+        f"{counted(file.parity.images, 'test image')} have the same class as in Keras."
+        for file in manifest.for_programs
+        if file.path in files and file.parity
+    ]
+    notes += _same_for_all(written)
+    if manifest.reference:
+        notes.insert(0, _keras_text(manifest, manifest.reference))
+    notes.append(f"Exported to {folder}. Next: edgecnn bench {quote(str(folder))}")
+    return "\n".join([table_text(headings, rows, "<>>><<", width), "", *paragraphs(notes, width)])
+
+
+def _unlike_text(artifact: Artifact, parity: Parity, folder: Path) -> str:
+    return (
+        f"{artifact.path} gives another class than Keras for {parity.images - parity.same_class:,} of "
+        f"{counted(parity.images, 'image')}: edgecnn diagnose {quote(str(folder / artifact.path))} shows which layers lose "
+        "most. An export that limits the loss of accuracy keeps those layers in float."
+    )
+
+
+def _same_for_all(written: Sequence[Artifact]) -> list[str]:
+    """Return a warning if the outputs do not depend on the image, since then any file agrees."""
+    for artifact in written:
+        parity = artifact.parity
+        if parity and parity.images > 1 and parity.spread is not None and parity.spread <= LEAST_SPREAD:
+            return [
+                f"warning: Keras's outputs are the same for all {parity.images:,} images (they vary by {parity.spread:.2g}), "
+                "so agreement says nothing about the files: train the model first."
+            ]
+    return []
+
+
+def _keras_text(manifest: Manifest, reference: Reference) -> str:
+    names, more = ", ".join(manifest.class_names[:_CLASSES_SHOWN]), len(manifest.class_names) - _CLASSES_SHOWN
+    text = (
+        f"Keras classifies {reference.correct:,} of {counted(reference.images, 'test image')} correctly "
+        f"({reference.correct / reference.images:.2%}). Pixels go in as {formula(manifest.preprocessing)}; the outputs are "
+        f"{manifest.output} of {names}{f' and {more} more' if more > 0 else ''}."
+    )
+    if reference.doubtful:
+        text += f" {NO_BETTER_THAN_A_GUESS}. Check how the model takes pixels, and the order of its classes."
+    return " ".join([text, *learnt_note(len(manifest.dataset.learnt), reference.images)])
+
+
+def _chosen_text(artifact: Artifact) -> str:
+    """Say how a file that is not plainly quantized was chosen."""
+    tuned, mended = artifact.tuned, artifact.mended
+    texts = [_tuned_text(artifact.path, tuned)] if tuned else []
+    if tuned and mended:
+        texts.append(f"It is the best of {tuned.candidates} choices of float layers.")
+    if tuned and tuned.folded:
+        texts.append(_folded_text(tuned.folded))
+    texts += [_mended_text(artifact, mended)] if mended else []
+    return " ".join(texts)
+
+
+def _folded_text(folded: Sequence[Folded]) -> str:
+    texts = []
+    for columns in sorted({one.columns for one in folded}):
+        names = [one.operator for one in folded if one.columns == columns]
+        texts.append(f"{columns} columns at a time in {_first_labels(names)}")
+    return f"It computes {'; '.join(texts)}: this changes no answer."
+
+
+def _first_labels(operators: Sequence[str]) -> str:
+    more = len(operators) - _NAMES_SHOWN
+    return ", ".join(map(layer_label, operators[:_NAMES_SHOWN])) + (f" and {more} more" if more > 0 else "")
+
+
+def _mended_text(artifact: Artifact, mended: Mended) -> str:
+    layers = _first_labels(mended.layers)
+    kept = f"{counted(mended.layers, 'operator')} kept in {mended.precision}"
+    larger = f"{artifact.size_bytes / mended.plain_size_bytes:.2f} times"
+    plain = FORMATS[artifact.format].file_name(artifact.precision)
+    if artifact.tuned:
+        return f"It has {kept} ({layers}), and {larger} {plain}'s bytes. {_judged_text(mended)}"
+    return (
+        f"{artifact.path}: {kept} to lose at most {mended.max_drop_points:g} points ({layers}). It takes {mended.slowdown:.2f} "
+        f"times as long as {plain} without operators in float, and {larger} its bytes. {_judged_text(mended)}"
+    )
+
+
+def _tuned_text(name: str, tuned: Tuned) -> str:
+    return f"{name}: {tuned.ratio.as_ratio()} of {tuned.compared_with}'s {tuned.unit} on {tuned.where}, in fresh processes."
+
+
+def _settings_text(path: Path, settings: Settings) -> str:
+    """Say which arguments of `Classifier.load` make a file faster, if any does."""
+    (default, *others), best = settings.tried, settings.best
+    unit = settings.unit
+    if best:
+        text = f'{path.name}: Classifier.load("{path}", {_arguments(best)}) takes {_cost_text(best, default, unit)}.'
+        text += " Its accuracy was not judged there." if best.verdict == "UNJUDGED" else ""
+        if best.runtime:
+            text += " Other files may be faster with their default runtime: measure both together."
+    elif others:
+        least = min(others, key=lambda one: one.ratio.estimate)
+        text = f"{path.name}: nothing to set in Classifier.load: {_arguments(least)} takes {_cost_text(least, default, unit)}"
+        text += f"{', and loses accuracy' if least.verdict == 'FAIL' else ''}."
+    else:
+        text = f"{path.name}: no other runtime for it is there."
+    return f"{text} Threads were not tried: instructions do not say how long several take." if unit == "instructions" else text
+
+
+def _arguments(setting: Setting) -> str:
+    threads = [f"threads={setting.threads}"] if setting.threads > 1 else []
+    return ", ".join(threads + ([f'runtime="{setting.runtime}"'] if setting.runtime else []))
+
+
+def _cost_text(setting: Setting, default: Setting, unit: str) -> str:
+    """Return what a setting costs: with p99, since several threads often have a worse one."""
+    texts = [f"{setting.ratio.as_ratio()} of its {unit} by default"]
+    for name, own, by_default in (("p50", setting.p50_ns, default.p50_ns), ("p99", setting.p99_ns, default.p99_ns)):
+        if own is not None and by_default is not None:
+            texts.append(f"{name} {own / 1e3:,.1f} instead of {by_default / 1e3:,.1f} µs")
+    return ", ".join(texts)
+
+
+def _judged_text(mended: Mended) -> str:
+    if mended.held_out:
+        return f"It was judged on {counted(mended.held_out, 'held-out test image')}."
+    return (
+        f"It was chosen among {mended.tries} candidates on the same images that judge it, because there are too few to hold "
+        "some out: its accuracy is optimistic."
+    )

@@ -1,0 +1,99 @@
+"""What is in a dataset, as text."""
+
+from collections.abc import Sequence
+
+from edgecnn.edge.data.inspection import Inspection, Place, Same, several_parts
+from edgecnn.edge.show.table import table_text
+from edgecnn.edge.text import WIDTH, counted, paragraphs, printable, shortened
+
+_CLASSES = 40
+_EXAMPLES = 5
+_NAME = 60
+_INDENT = " " * 9
+
+
+def inspection_text(found: Inspection, width: int = WIDTH) -> str:
+    """Return what is wrong, then what was found."""
+    verdict = [f"PROBLEM: {problem}" for problem in found.problems] or ["No problem was found."]
+    return "\n".join([*paragraphs(verdict, width, "  "), "", *paragraphs(_found(found, width), width, _INDENT)])
+
+
+def _found(found: Inspection, width: int) -> list[str]:
+    train, test, val = (sum(getattr(count, part) or 0 for count in found.classes) for part in ("train", "test", "val"))
+    validation = f", {counted(val, 'validation image')}" if _has_validation(found) else ""
+    lines = [
+        f"{short(found.data, 40)}: {counted(train, 'training image')}{validation} and {counted(test, 'test image')} in "
+        f"{counted(found.classes, 'class')}"
+    ]
+    if drawn := found.split_off:
+        lines.append(f"The test images are split off: {drawn.test_share:.0%} of each class, split seed {drawn.split_seed}.")
+    if found.val_share:
+        lines.append(f"The validation images are {100 * found.val_share:g}% of each class's training images.")
+    lines += ["", *_class_table(found, width), ""]
+    if found.sizes:
+        smallest, median, largest = (
+            f"{height}x{width}" for height, width in (found.sizes.smallest, found.sizes.median, found.sizes.largest)
+        )
+        several = f"{smallest} to {largest}, median {median}, {found.sizes.distinct:,} different sizes"
+        sizes = f"all {smallest}" if found.sizes.distinct == 1 else several
+        lines.append(f"sizes    {sizes} (height x width), {'grey' if found.channels == 1 else 'colour'}")
+    if found.pixels:
+        mean, std = (",".join(f"{value:.4f}" for value in values) for values in (found.pixels.mean, found.pixels.std))
+        lines.append(
+            f"pixels   {found.pixels.lowest} to {found.pixels.highest} in the training images; pixel / 255 has mean {mean} and "
+            f"standard deviation {std}"
+        )
+    if found.ignored:
+        others = f"{len(found.ignored):,} other file{'' if len(found.ignored) == 1 else 's'} or folders"
+        more = ", and others" if len(found.ignored) > _EXAMPLES else ""
+        lines.append(f"ignored  {others}: {', '.join(map(short, found.ignored[:_EXAMPLES]))}{more}")
+    broken = [shortened(f"{short(item.place.image)}: {item.reason}", width - 2) for item in found.broken]
+    lines += _examples("Can't be read", broken)
+    parts = several_parts(found.classes).removeprefix("both ")
+    lines += _examples(f"The same picture in {parts}", [_same(group) for group in found.leaked])
+    lines += _examples("The same picture in several classes", [_same(group) for group in found.conflicting])
+    lines += _examples("The same picture twice in one class", [_same(group) for group in found.repeated])
+    return lines
+
+
+def short(text: str, width: int = _NAME) -> str:
+    """Return a text of at most `width` characters; a longer one loses its middle."""
+    half, text = (width - 3) // 2, printable(text)
+    return text if len(text) <= width else f"{text[:half]}...{text[-half:]}"
+
+
+def _class_table(found: Inspection, width: int) -> list[str]:
+    shown = found.classes[:_CLASSES]
+    parts = ("train", "val", "test") if _has_validation(found) else ("train", "test")
+    rows = [(short(of.name, 40), *(f"{getattr(of, part):,}" for part in parts)) for of in shown]
+    lines = table_text(("class", *parts), rows, width=width).split("\n")
+    if len(found.classes) > len(shown):
+        lines.append(f"and {len(found.classes) - len(shown)} more, which the JSON has")
+    if len({count.train for count in found.classes}) > 1:
+        fewest, most = (pick(found.classes, key=lambda count: count.train) for pick in (min, max))
+        lines.append(
+            f"Training images per class: {fewest.train:,} ({short(fewest.name, 20)}) to {most.train:,} ({short(most.name, 20)})"
+        )
+    return lines
+
+
+def _has_validation(found: Inspection) -> bool:
+    return any(count.val is not None for count in found.classes)
+
+
+def _same(group: Same) -> str:
+    more = len(group.places) - 2
+    return " = ".join(_place(place) for place in group.places[:2]) + (f" and {more:,} more" if more else "")
+
+
+def _place(place: Place) -> str:
+    if place.image.isdecimal():
+        return f"{place.part} {place.image} ({short(place.label, 20)})"
+    return short(place.image if place.image.startswith(f"{place.part}/") else f"{place.part}: {place.image}", 36)
+
+
+def _examples(title: str, items: Sequence[str]) -> list[str]:
+    if not items:
+        return []
+    more = [f"  and {len(items) - _EXAMPLES:,} more: see the JSON"] if len(items) > _EXAMPLES else []
+    return ["", f"{title} ({len(items):,}):", *(f"  {item}" for item in items[:_EXAMPLES]), *more]

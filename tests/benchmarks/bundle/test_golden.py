@@ -1,0 +1,258 @@
+"""Golden vectors: made on one machine, checked on another."""
+
+import json
+import shutil
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgecnn.benchmarks.bundle.golden import (
+    GoldenCheck,
+    check_golden,
+    golden_images,
+    golden_problems,
+    raw_outputs,
+    tolerance_of,
+)
+from edgecnn.benchmarks.bundle.write_bundle import write_bundle
+from edgecnn.benchmarks.show.checks import golden_text
+from edgecnn.edge.data.dataset import load_test
+from edgecnn.edge.data.splits import ArraySplit
+from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.folder.archive import GOLDEN_IMAGES_NAME, INDEX_NAME, golden_name, read_index
+from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.inference.reference_probabilities import load_reference
+from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model.interface import SCHEMES, Interface
+from edgecnn.edge.records import to_json
+
+FLOAT, INSIDE = 1e-4, 0.05
+FILES = ("float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite", "float32.onnx", "int8.onnx")
+
+
+@pytest.fixture(scope="module")
+def folder(exported: Path, idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of every file, unpacked. Do not write to it."""
+    path = tmp_path_factory.mktemp("bundle") / "bars.zip"
+    assert write_bundle(path, ModelFolder(exported), load_test(idx_folder)).models == FILES
+    with ModelFolder(path) as opened:
+        return Path(shutil.copytree(opened.path, path.with_name("unpacked")))
+
+
+def changed_outputs(folder: Path, tmp_path: Path, name: str, vector: int, by: float) -> Path:
+    """Copy the bundle with one golden output changed, from the most probable class to the least, and return its file."""
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    path = copy / golden_name(name)
+    outputs = np.load(path)
+    row = outputs[vector, 0]
+    row[row.argmax()] -= np.array(by).astype(outputs.dtype)
+    row[row.argmin()] += np.array(by).astype(outputs.dtype)
+    np.save(path, outputs)
+    return copy / name
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_file_is_bit_exact_where_its_outputs_were_made(folder: Path, name: str) -> None:
+    result = check_golden(folder / name, Classifier.load(folder / name))
+    assert (result.passed, result.bit_exact, result.vectors, result.largest_difference) == (True, 32, 32, 0)
+
+
+@pytest.mark.parametrize(("name", "by"), [("float32.onnx", 2e-4), ("int8.tflite", 3), ("int16x8.tflite", 3)])
+def test_a_difference_beyond_what_the_precision_allows_names_file_vector_and_difference(
+    folder: Path, tmp_path: Path, name: str, by: float
+) -> None:
+    file = changed_outputs(folder, tmp_path, name, 29, by)
+    result = check_golden(file, Classifier.load(file))
+    assert (result.passed, result.bit_exact, result.worst_vector) == (False, 31, 29)
+    check = GoldenCheck("bars.zip", "AMD EPYC, x86_64", (result,), {})
+    assert golden_problems(check) == [
+        f"{name} differs by {result.largest_difference:.3g} on vector 29, the limit is {result.tolerance:.3g}"
+    ]
+    assert f"FAIL: {name} differs by" in golden_text(check)
+    assert "PASS" not in golden_text(check)
+
+
+@pytest.mark.parametrize(("name", "by"), [("float32.onnx", 5e-5), ("int8.tflite", 1)])
+def test_a_difference_within_it_passes_and_is_told(folder: Path, tmp_path: Path, name: str, by: float) -> None:
+    file = changed_outputs(folder, tmp_path, name, 3, by)
+    result = check_golden(file, Classifier.load(file))
+    assert (result.passed, result.bit_exact, result.worst_vector) == (True, 31, 3)
+    assert 0 < result.largest_difference <= result.tolerance
+    assert not check_golden(file, Classifier.load(file), tolerance=0).passed
+
+
+def test_outputs_that_are_no_probabilities_name_the_file(folder: Path, tmp_path: Path) -> None:
+    file = changed_outputs(folder, tmp_path, "float32.onnx", 3, float("nan"))
+    with pytest.raises(ArtifactError, match=r"float32\.onnx computes something else here than where it was made"):
+        check_golden(file, Classifier.load(file))
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((32, 12, 12, 1), ">f4"),
+        np.zeros((32, 12, 13, 1), np.uint8),
+        np.zeros(32, np.uint8),
+        np.zeros((0, 12, 12, 1), np.uint8),
+    ],
+    ids=["floats", "wider", "flat", "none"],
+)
+def test_images_that_are_not_the_models_are_refused(images: NDArray[Any], folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    np.save(copy / GOLDEN_IMAGES_NAME, images)
+    with pytest.raises(ArtifactError, match=r"int8\.tflite has no golden images"):
+        check_golden(copy / "int8.tflite", Classifier.load(copy / "int8.tflite"))
+
+
+def test_a_file_whose_vectors_nobody_is_said_to_have_made_is_refused(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    index = read_index(copy)
+    (copy / INDEX_NAME).write_text(to_json(replace(index, golden_runtimes={})))
+    with pytest.raises(ArtifactError, match=r"int8\.tflite has no golden images"):
+        check_golden(copy / "int8.tflite", Classifier.load(copy / "int8.tflite"))
+
+
+def test_outputs_of_another_shape_are_refused(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    np.save(copy / golden_name("int8.tflite"), np.zeros((32, 1, 4), np.int8))
+    with pytest.raises(ArtifactError, match=r"int8\.tflite gives int8 \(32, 1, 3\) here, but int8 \(32, 1, 4\)"):
+        check_golden(copy / "int8.tflite", Classifier.load(copy / "int8.tflite"))
+
+
+def test_pickled_outputs_are_never_unpickled(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    np.save(copy / golden_name("int8.tflite"), np.array([{}], object), allow_pickle=True)
+    with pytest.raises(ArtifactError, match="is not an array"):
+        check_golden(copy / "int8.tflite", Classifier.load(copy / "int8.tflite"))
+
+
+def test_a_file_of_no_bundle_is_our_mistake(folder: Path, tmp_path: Path) -> None:
+    lone = tmp_path / "int8.tflite"
+    shutil.copy(folder / "int8.tflite", lone)
+    classifier = Classifier.load(lone, interface=Interface(SCHEMES["unit"]))
+    with pytest.raises(ValueError, match="must be of an unpacked bundle"):
+        check_golden(lone, classifier)
+
+
+def test_integer_outputs_may_differ_by_two_steps_and_floats_by_little(folder: Path) -> None:
+    manifest = Manifest.load(folder)
+    allowed = {artifact.path: tolerance_of(artifact, True) for artifact in manifest.exported}
+    assert allowed == pytest.approx({
+        "float32.tflite": FLOAT, "float16.tflite": FLOAT, "dynamic.tflite": INSIDE, "int8.tflite": 2 / 256,
+        "int16x8.tflite": 2 / 32768, "float32.onnx": FLOAT, "int8.onnx": INSIDE,
+    })  # fmt: skip
+
+
+def test_another_runtime_than_the_one_that_made_them_may_differ_by_more(folder: Path, tmp_path: Path) -> None:
+    file = changed_outputs(folder, tmp_path, "int8.tflite", 3, 6)
+    assert not check_golden(file, Classifier.load(file)).passed
+    index = json.loads((file.parent / "bundle.json").read_text())
+    index["golden_runtimes"]["int8.tflite"] = "tflite-runtime 2.14.0"
+    (file.parent / "bundle.json").write_text(json.dumps(index))
+    result = check_golden(file, Classifier.load(file))
+    assert (result.passed, result.tolerance) == (True, INSIDE)
+    artifact = Manifest.load(folder).artifact("float32.tflite")
+    assert artifact
+    assert tolerance_of(artifact, same_package=False) == FLOAT
+
+
+def test_golden_images_are_real_ones_and_the_ends_of_the_range() -> None:
+    pixels = np.arange(50 * 4 * 4, dtype=np.uint16).astype(np.uint8).reshape(50, 4, 4, 1)
+    images = golden_images(ArraySplit(pixels, np.zeros(50, np.int64)))
+    assert images.shape == (32, 4, 4, 1)
+    assert np.array_equal(images[0], pixels[0])
+    assert np.array_equal(images[27], pixels[49])
+    assert (images[28].max(), images[29].min()) == (0, 255)
+    assert images[30].reshape(-1)[[0, -1]].tolist() == [0, 255]
+    assert len(np.unique(images[31])) > 8
+    assert len(golden_images(ArraySplit(pixels[:2], np.zeros(2, np.int64)))) == 6
+
+
+def test_raw_outputs_are_the_models_own(folder: Path) -> None:
+    classifier = Classifier.load(folder / "int8.tflite")
+    outputs = raw_outputs(classifier, np.zeros((3, 12, 12, 1), np.uint8))
+    assert (outputs.shape, outputs.dtype.name) == ((3, 1, 3), "int8")
+
+
+def test_what_was_not_run_is_told_and_is_no_part_of_the_verdict(folder: Path) -> None:
+    result = check_golden(folder / "int8.tflite", Classifier.load(folder / "int8.tflite"))
+    text = golden_text(
+        GoldenCheck("bars.zip", "AMD EPYC, x86_64", (result,), {"int8.onnx": "no runtime for onnx is installed"})
+    )
+    assert "int8.onnx was not run: no runtime for onnx is installed." in text
+    assert "PASS: the one file that ran computes here what it did on AMD EPYC, x86_64" in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_the_same_input_gives_the_same_bytes(exported: Path, idx_folder: Path, tmp_path: Path) -> None:
+    test = load_test(idx_folder)
+    first = write_bundle(tmp_path / "a.zip", ModelFolder(exported), test, test_images=30)
+    again = write_bundle(tmp_path / "b.zip", ModelFolder(exported), test, test_images=30)
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    assert first.sha256 == again.sha256
+    assert first.sha256 != write_bundle(tmp_path / "c.zip", ModelFolder(exported), test, test_images=29).sha256
+
+
+def test_a_bundles_manifest_is_of_its_own_images(exported: Path, idx_folder: Path, tmp_path: Path) -> None:
+    test = load_test(idx_folder)
+    path = tmp_path / "bars.zip"
+    write_bundle(path, ModelFolder(exported), test, ("int8.onnx",), test_images=7)
+    packed = load_test(path)
+    assert np.array_equal(packed.labels, test.labels[[0, 10, 20, 30, 39, 49, 59]])
+    assert np.array_equal(packed.images(range(7)), test.images([0, 10, 20, 30, 39, 49, 59]))
+    whole = load_reference(exported, Manifest.load(exported), test.labels)
+    with ModelFolder(path) as opened:
+        manifest = Manifest.load(opened.path)
+        assert manifest.dataset.test_sha256 == packed.sha256
+        assert manifest.reference
+        assert manifest.reference.images == 7
+        probabilities = load_reference(opened.path, manifest, packed.labels)
+        assert np.array_equal(probabilities, whole[[0, 10, 20, 30, 39, 49, 59]])
+        assert manifest.reference.correct == (probabilities.argmax(axis=1) == packed.labels).sum()
+
+
+@pytest.mark.parametrize("images", [0, 61, -1])
+def test_more_images_than_there_are_or_none_are_refused(exported: Path, idx_folder: Path, tmp_path: Path, images: int) -> None:
+    with pytest.raises(ConfigError, match=rf"images must be 1 to 60, the number of test images, got {images}"):
+        write_bundle(tmp_path / "a.zip", ModelFolder(exported), load_test(idx_folder), test_images=images)
+
+
+def test_a_file_that_was_not_exported_is_refused(exported: Path, idx_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"has no exported file model\.keras: it has float32\.tflite, "):
+        write_bundle(tmp_path / "a.zip", ModelFolder(exported), load_test(idx_folder), ("model.keras",))
+
+
+def test_an_altered_model_is_not_bundled_and_nothing_is_written(artifacts: Path, idx_folder: Path, tmp_path: Path) -> None:
+    (artifacts / "int8.tflite").write_bytes((artifacts / "int8.tflite").read_bytes()[:-1] + b"!")
+    with pytest.raises(ArtifactError, match="is not the file that"):
+        write_bundle(tmp_path / "a.zip", ModelFolder(artifacts), load_test(idx_folder))
+    assert not list(tmp_path.glob("*.zip"))
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_folder_with_nothing_exported_says_what_to_run(artifacts: Path, idx_folder: Path, tmp_path: Path) -> None:
+    manifest = Manifest.load(artifacts)
+    replace(manifest, artifacts=(manifest.keras_model(),)).save(artifacts)
+    with pytest.raises(ConfigError, match="has no exported file: run edgecnn export"):
+        write_bundle(tmp_path / "a.zip", ModelFolder(artifacts), load_test(idx_folder))
+
+
+def test_members_keep_their_order_and_time(exported: Path, idx_folder: Path, tmp_path: Path) -> None:
+    write_bundle(tmp_path / "a.zip", ModelFolder(exported), load_test(idx_folder), ("int8.tflite",), test_images=5)
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert [info.filename for info in archive.infolist()] == [
+            "manifest.json", "reference.npy", "golden.images.npy", "golden.int8.tflite.npy", "x_test.npy", "y_test.npy",
+            "int8.tflite", "bundle.json",
+        ]  # fmt: skip
+        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}

@@ -1,0 +1,106 @@
+"""A class on which a file is never right: few images, groups, and how often an equally good file is stopped by chance."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgecnn.benchmarks.gate.accuracy import Accuracy, ClassCounts
+from edgecnn.benchmarks.gate.budget import Budget
+from edgecnn.benchmarks.gate.class_changes import moved_classes, never_right
+from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNDECIDED, Figures, Verdict, judge
+from edgecnn.benchmarks.gate.tally import Tally
+from edgecnn.benchmarks.statistics.percentiles import Percentile
+
+CLASSES = 10
+NAMES = tuple(f"digit {number}" for number in range(CLASSES))
+NO_TIMES = Percentile(90, 0, 64, None, None, None)
+
+
+def without_nine(nines: int, grouped: bool = False) -> Accuracy:
+    """Return the accuracy of a file that never predicts 9, with this many images of 9 among 9,000 others."""
+    labels = np.concatenate([np.arange(9000) % 9, np.full(nines, 9)])
+    return tallied(np.where(labels == 9, 4, labels), labels, grouped)
+
+
+def tallied(chosen: NDArray[np.int64], labels: NDArray[np.int64], grouped: bool = False) -> Accuracy:
+    """Count answers compared with a reference that is always right, in groups of two if `grouped`."""
+    rows = np.eye(CLASSES, dtype=np.float32)
+    tally = Tally(CLASSES, grouped)
+    tally.add(rows[chosen], rows[labels], labels, groups=np.arange(len(labels)) // 2 if grouped else None)
+    return tally.accuracy()
+
+
+def judged(accuracy: Accuracy, **limits: float | None) -> Verdict:
+    return judge(Figures("int8.tflite", True, 1, 1, NO_TIMES, accuracy, "float32.tflite", NAMES), Budget(**limits))
+
+
+@pytest.mark.parametrize("grouped", [False, True], ids=["alone", "in groups"])
+@pytest.mark.parametrize("nines", [2, 5, 10, 20])
+def test_a_file_that_is_never_right_on_a_class_does_not_pass_however_few_its_images(nines: int, grouped: bool) -> None:
+    accuracy = without_nine(nines, grouped)
+    verdict = judged(accuracy)
+    assert verdict.status == UNDECIDED
+    (check,) = [check for check in verdict.checks if check.status == UNDECIDED]
+    named = f"never right on class digit 9: 0 of {nines} where the reference is right on {nines}"
+    assert named in check.text
+    assert f"int8.tflite is {named}." in moved_classes("int8.tflite", accuracy, NAMES)
+
+
+@pytest.mark.parametrize("grouped", [False, True], ids=["alone", "in groups"])
+def test_a_class_that_is_shown_to_be_lost_still_fails(grouped: bool) -> None:
+    assert judged(without_nine(60, grouped)).status == FAIL
+
+
+def test_a_class_of_one_image_or_one_that_the_reference_loses_too_stops_nothing() -> None:
+    assert judged(without_nine(1)).status == PASS
+    assert judged(without_nine(0)).status == PASS
+    half_lost = np.concatenate([np.arange(9000) % 9, [9, 9, 9, 9]])
+    chosen = half_lost.copy()
+    chosen[-2:] = 4
+    assert judged(tallied(chosen, half_lost)).status == PASS
+
+
+def test_a_limit_of_each_class_that_was_set_decides_instead() -> None:
+    assert judged(without_nine(5), max_class_drop_points=99).status == UNDECIDED
+    assert judged(without_nine(5), max_class_drop_points=100).status == PASS
+    assert moved_classes("int8.tflite", without_nine(5), NAMES)
+
+
+def test_only_so_many_lost_classes_are_named() -> None:
+    labels = np.arange(1000) % 10
+    (said, *_) = moved_classes("int8.tflite", tallied(np.zeros(1000, np.int64), labels), NAMES)
+    assert said.count("0 of 100") == 5
+    assert said.endswith("and 4 more.")
+
+
+def test_a_group_is_one_piece_of_evidence_of_what_a_class_lost() -> None:
+    labels = np.repeat(np.arange(10), 100)
+    chosen = np.where((labels == 3) & (np.arange(1000) % 100 < 24), 8, labels)
+    accuracy = tallied(chosen, labels, grouped=True)
+    # 24 images, which are 12 groups, among 10 classes.
+    assert accuracy.classes[3].p == pytest.approx(10 * 2 * 0.5**12)
+    assert [of.p for of in accuracy.classes[:3]] == [1] * 3
+    (said,) = moved_classes("int8.tflite", accuracy, NAMES)
+    assert "digit 3 (76 of 100 right, the reference 100" in said
+    # A group that loses and gains equally is no evidence: half of each pair, in both directions.
+    rows, tally = np.eye(CLASSES, dtype=np.float32), Tally(CLASSES, grouped=True)
+    wrong = (labels + 1) % CLASSES
+    even = np.arange(1000) % 2 == 0
+    tally.add(rows[np.where(even, labels, wrong)], rows[np.where(even, wrong, labels)], labels, groups=np.arange(1000) // 2)
+    assert [of.p for of in tally.accuracy().classes] == [1] * CLASSES
+
+
+@pytest.mark.parametrize("images", [2, 3, 5, 10])
+@pytest.mark.parametrize("classes", [10, 100, 300])
+def test_an_equally_good_file_is_stopped_in_fewer_than_one_of_a_hundred_test_sets(classes: int, images: int) -> None:
+    """Each image changes with 0.3 % probability; all changes lose, which is worse than an equally good file."""
+    rng, sets = np.random.default_rng(0), 2000
+    base = without_nine(2)
+    lost = (rng.random((sets, classes, images)) < 0.003).sum(axis=2)
+    stopped = 0
+    for row in lost[lost.any(axis=1)].tolist():
+        counts = tuple(ClassCounts(images, images - of, images, of, 0, None) for of in row)
+        stopped += bool(never_right(replace(base, classes=counts)))
+    assert stopped / sets < 0.01

@@ -1,0 +1,70 @@
+"""What a user may name to tune on, and the messages for everything else."""
+
+from pathlib import Path
+
+import pytest
+
+from edgecnn.benchmarks.emulator.debian import CannotEmulate
+from edgecnn.benchmarks.runners import choose, emulated
+from edgecnn.benchmarks.runners.choose import runner_of
+from edgecnn.benchmarks.runners.emulated import Emulated
+from edgecnn.benchmarks.runners.here import Here
+from edgecnn.benchmarks.runners.over_ssh import OverSsh
+from edgecnn.edge.data.splits import Split
+from edgecnn.edge.errors import ConfigError, EdgeCnnError, MissingDependency
+from edgecnn.edge.progress import SILENT
+from edgecnn.edge.runtimes import installed
+
+
+def test_each_kind_of_machine_has_its_runner(test_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose, "unreachable", lambda hosts: {})
+    monkeypatch.setattr(Emulated, "prepare", lambda self: None)
+    for where, kind in (("here", Here), ("pi@pi4.local", OverSsh), ("cortex-a72", Emulated)):
+        found = runner_of(where, 60, test_split, SILENT, ("onnx",), "onnxruntime")
+        assert isinstance(found, kind)
+        assert (found.seconds, found.runtime) == (60, "onnxruntime")
+
+
+def test_a_runtime_that_this_machine_lacks_is_refused_before_anything_is_converted(
+    test_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installed, "CPUINFO", tmp_path / "none")
+    with pytest.raises(MissingDependency, match="litert-fp16 needs a CPU with asimdhp"):
+        runner_of("here", 60, test_split, SILENT, ("tflite",), "litert-fp16")
+
+
+@pytest.mark.parametrize(
+    ("where", "seconds", "part"),
+    [
+        ("cortex-m4", 60, "cortex-m4 can't be emulated: use cortex-a53, cortex-a72, cortex-a76"),
+        (__file__, 60, "names no machine"),
+        ("", 60, "names no machine"),
+        ("-oProxyCommand=x", 60, "-oProxyCommand=x"),
+        ("here", 0, "1 s to 24 hours, got 0 s"),
+    ],
+)
+def test_what_names_no_machine_is_refused(where: str, seconds: float, part: str, test_split: Split) -> None:
+    with pytest.raises(ConfigError) as caught:
+        runner_of(where, seconds, test_split, SILENT, ("tflite",))
+    assert part in str(caught.value)
+
+
+def test_a_runtime_that_no_emulated_core_has_is_refused_before_anything_is_fetched(test_split: Split) -> None:
+    with pytest.raises(ConfigError, match="tune_runtime=openvino is not installed on emulated cores"):
+        runner_of("cortex-a53", 60, test_split, SILENT, ("tflite", "onnx"), "openvino")
+
+
+@pytest.mark.workstation("needs an ssh client")
+def test_a_host_that_is_not_there_is_one_line_before_anything_is_converted(test_split: Split) -> None:
+    with pytest.raises(EdgeCnnError, match=r"nobody\.invalid: its name is unknown"):
+        runner_of("nobody.invalid", 60, test_split, SILENT, ("tflite",))
+
+
+def test_a_machine_that_can_not_emulate_says_what_is_missing(test_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> Path:
+        raise CannotEmulate("dpkg not found: run it on Debian 13 or in a container of it")
+
+    monkeypatch.setattr(emulated, "emulator", missing)
+    with pytest.raises(CannotEmulate, match="dpkg") as caught:
+        runner_of("cortex-a53", 60, test_split, SILENT, ("tflite",))
+    assert caught.value.exit_code == 6

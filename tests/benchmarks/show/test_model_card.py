@@ -1,0 +1,134 @@
+"""The model card: what the manifest says, and nobody's own words overwritten."""
+
+from dataclasses import replace
+
+import pytest
+
+from edgecnn.benchmarks.show.model_card import model_card
+from edgecnn.edge.export_records import Folded, Interval, Mended, Parity, Provenance, Reference, Tuned
+from edgecnn.edge.manifest import Artifact, DatasetRecord, Manifest, Preprocessing, Quantization, TensorSpec
+
+FLOAT = TensorSpec("image", (None, 4, 4, 1), "float32")
+INT8 = TensorSpec("image", (1, 4, 4, 1), "int8", Quantization((1 / 255,), (-128,)))
+SCORES = TensorSpec("scores", (1, 2), "float32")
+DISTINCT = (1000, 950)
+
+
+@pytest.fixture
+def manifest() -> Manifest:
+    keras = Artifact("keras", "float32", "model.keras", 9000, "a" * 64, None, FLOAT, SCORES, None, None)
+    int8 = Artifact("tflite", "int8", "int8.tflite", 4321, "b" * 64, "a" * 64, INT8, SCORES, None, Parity(1000, 997, 0.0625))
+    return Manifest(
+        schema=2,
+        class_names=("cat", "dog"),
+        preprocessing=Preprocessing(1 / 255, "digit", "dark"),
+        output="probabilities",
+        trusted=(),
+        dataset=DatasetRecord("animals", "/home/anna/animals", "c" * 64, "d" * 64),
+        provenance=Provenance("2026-01-02", "2026-01-03", 0, {"epochs": "3"}, {}, {"tensorflow": "2.21"}, None),
+        reference=Reference("reference.npy", "e" * 64, "a" * 64, "d" * 64, 1000, 950),
+        artifacts=(keras, int8),
+    )
+
+
+def written(manifest: Manifest, earlier: str | None = None, distinct: tuple[int, int] = DISTINCT) -> str:
+    card = model_card(manifest, "pets", distinct, earlier)
+    assert card is not None
+    return card
+
+
+def test_a_part_that_somebody_edited_or_removed_is_never_overwritten(manifest: Manifest) -> None:
+    card = written(manifest)
+    assert model_card(manifest, "pets", DISTINCT, card.replace("4,321", "4,322")) is None
+    assert model_card(manifest, "pets", DISTINCT, card.replace("edgecnn:end", "end")) is None
+    assert model_card(manifest, "pets", DISTINCT, "# My own card") is None
+
+
+def test_what_is_written_outside_of_the_part_stays_when_the_part_is_renewed(manifest: Manifest) -> None:
+    mine = written(manifest).replace("license:  #", "license: mit  #").replace("[name]", "Anna") + "\nTested by Anna.\n"
+    keras, int8 = manifest.artifacts
+    again = written(replace(manifest, artifacts=(keras, replace(int8, size_bytes=5555))), mine)
+    assert again.replace("5,555", "4,321").split("-->", 2)[2] == mine.split("-->", 2)[2]
+    assert again.startswith(mine.split("<!-- edgecnn:begin")[0])
+    assert "5,555" in again
+    assert written(manifest, again) == mine
+
+
+@pytest.mark.parametrize(("runtime", "where"), [(None, "A72"), ("openvino", "A72 with openvino")])
+def test_a_tuned_file_says_for_which_machine_and_runtime(manifest: Manifest, runtime: str | None, where: str) -> None:
+    keras, int8 = manifest.artifacts
+    tuned = Tuned("A72", "instructions", "float32.tflite", Interval(0.84, 0.83, 0.86), 9, 1.0, 0, (), runtime)
+    mended = Mended(("conv2d",), "float32", 0.5, 3, 4000, 0.84, 500)
+    entry = replace(int8, path="tuned.tflite", mended=mended, tuned=tuned)
+    said = f"tuned.tflite computes 1 of its operators in float32, chosen for {where}: 0.84 (0.83-0.86) of float32.tflite's"
+    card = written(replace(manifest, artifacts=(keras, entry)))
+    assert f"- {said} instructions there." in card
+    assert "- tuned.tflite computes 1 of its operators in float32." in written(
+        replace(manifest, artifacts=(keras, replace(entry, tuned=None)))
+    )
+    folded = replace(tuned, folded=(Folded("conv2d", 2), Folded("conv2d_1", 4)))
+    alone = written(replace(manifest, artifacts=(keras, replace(entry, mended=None, tuned=folded))))
+    assert f"tuned.tflite computes several columns at a time in 2 convolutions, chosen for {where}: 0.84" in alone
+    both = written(replace(manifest, artifacts=(keras, replace(entry, tuned=folded))))
+    assert "computes 1 of its operators in float32 and several columns at a time in 2 convolutions" in both
+
+
+def test_the_card_has_accuracy_with_its_interval_files_with_hashes_and_how_pixels_go_in(manifest: Manifest) -> None:
+    card = written(manifest)
+    for part in (
+        "# Model card: pets",
+        "license:  # Fill in",
+        "95.00 % (950 of 1,000 test images; 95 % interval 93.46 to 96.27 %)",  # Clopper and Pearson, as scipy has it.
+        "| int8.tflite | 997 of 1,000 | 0.30 points | 0.062 |",
+        f"| int8.tflite | 4,321 | - | {'b' * 64} |",
+        "0.00392157 \\* pixel",
+        "scale 0.00392157, zero point -128",
+        "Images with a light background are inverted.",
+        "epochs 3",
+        f"`{'d' * 64}`",
+        "one of its 2 classes for any image",
+    ):
+        assert part in card
+    assert "anna" not in card
+
+
+@pytest.mark.parametrize("began", [{}, {"model": "other.keras"}, {"transfer": "other.keras"}, {"weights": "other.h5"}])
+def test_images_that_a_model_from_elsewhere_may_have_learned_are_not_called_test_images(
+    began: dict[str, str], manifest: Manifest
+) -> None:
+    assert "950 of 1,000 test images" in written(manifest)
+    assert "whether the model has learned" not in written(manifest)
+    named = {"epochs": "3", "model": "my_nets:small", "transfer": "mobilenet"}
+    assert "test images" in written(replace(manifest, provenance=replace(manifest.provenance, train_config=named)))
+    settings = began and {"epochs": "3", **began}
+    card = written(replace(manifest, provenance=replace(manifest.provenance, train_config=settings)))
+    assert "whether the model has learned these images is not known" in card
+    assert "950 of 1,000 images" in card
+    assert "test images" not in card
+
+
+def test_copies_of_training_images_and_a_model_that_guesses_are_in_the_card(manifest: Manifest) -> None:
+    card = written(replace(manifest, dataset=replace(manifest.dataset, learnt=tuple(range(7)))))
+    assert "7 of these 1,000 images are exact copies of training images" in card
+    assert "test images" not in card
+    assert manifest.reference
+    assert "most frequent class" not in written(manifest)
+    assert "most frequent class" in written(replace(manifest, reference=replace(manifest.reference, doubtful=True)))
+
+
+def test_a_file_of_another_model_is_not_in_the_card(manifest: Manifest) -> None:
+    keras, int8 = manifest.artifacts
+    assert "int8.tflite" not in written(replace(manifest, artifacts=(keras, replace(int8, source_sha256="f" * 64))))
+
+
+def test_names_from_outside_can_not_become_markup_or_end_the_part(manifest: Manifest) -> None:
+    evil = "<!-- edgecnn:end --> | **a**\n# b"
+    card = written(replace(manifest, class_names=(evil, "dog"), dataset=replace(manifest.dataset, name=evil)))
+    assert card.count("<!-- edgecnn:end -->") == 1
+    assert "\n# b" not in card
+    assert written(manifest, card) == written(manifest)
+
+
+def test_copies_of_test_images_do_not_narrow_the_interval(manifest: Manifest) -> None:
+    card = written(manifest, distinct=(40, 38))
+    assert "95.00 % (38 of 40 distinct test images; 95 % interval 83.08 to 99.39 %). The other 960 have the same pixels" in card

@@ -1,0 +1,126 @@
+"""Whatever happens in a child process with unverified bytes reaches the parent as one error."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.sandbox.child import SECONDS, memory_limit, run_in_child
+
+
+def raising(error: str) -> Callable[[], Any]:
+    return partial(exec, f"from edgecnn.edge.errors import ConfigError\nraise {error}")
+
+
+@pytest.mark.parametrize(
+    ("call", "seconds", "said"),
+    [
+        (os.abort, SECONDS, "SIGABRT"),
+        (partial(exec, "import os\nos.kill(os.getpid(), 11)"), SECONDS, "SIGSEGV"),
+        # RLIMIT_DATA, in QEMU's linux-user/syscall.c.
+        pytest.param(
+            partial(bytearray, 3 * 2**30), SECONDS, "memory", marks=pytest.mark.workstation("QEMU passes no memory limit on")
+        ),
+        (raising("ConfigError('runtime') from RuntimeError('x' * 300 + 'std::bad_alloc')"), SECONDS, "memory"),
+        # Endless native code: Python never gets to run a signal handler.
+        (partial(exec, "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))\nwhile True: pass"), 3.0, "3 s"),
+        (partial(exec, "import os\nos.kill(os.getpid(), 19)"), 3.0, "3 s"),
+    ],
+    ids=["aborts", "segmentation fault", "memory", "a runtime's memory", "never ends", "stops"],
+)
+def test_what_a_child_does_not_survive_is_one_error_with_the_files_name(
+    call: Callable[[], Any], seconds: float, said: str
+) -> None:
+    with pytest.raises(ArtifactError, match=rf"^a\.onnx .*{said}"):
+        run_in_child(call, "a.onnx", 100, seconds)
+
+
+def test_a_child_that_is_killed_leaves_no_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    killed = "import os\nfrom edgecnn.edge.files import temporary_folder\nwith temporary_folder(): os.kill(os.getpid(), 9)"
+    with pytest.raises(ArtifactError, match="SIGKILL"):
+        run_in_child(partial(exec, killed), "a.onnx", 100)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_exception_that_nobody_expected_keeps_its_traceback() -> None:
+    with pytest.raises(RuntimeError, match=r"Traceback(.|\n)*ZeroDivisionError"):
+        run_in_child(raising("ZeroDivisionError('ours')"), "a.onnx", 100)
+
+
+def test_an_error_of_ours_comes_back_as_it_is() -> None:
+    with pytest.raises(ConfigError, match=r"^name one with signature$"):
+        run_in_child(raising("ConfigError('name one with signature')"), "a.onnx", 100)
+
+
+def test_what_a_library_prints_is_no_answer_and_standard_input_is_empty(capfd: pytest.CaptureFixture[str]) -> None:
+    noise = "import os, sys\nos.write(1, b'noise')\nprint('noise')\nassert sys.stdin.read() == ''"
+    assert run_in_child(partial(exec, noise), "a.onnx", 100) is None
+    assert run_in_child(partial(max, 3, 4), "a.onnx", 100) == 4
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_folder_of_the_users_with_our_name_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "edge").mkdir()
+    (tmp_path / "edge/__init__.py").write_text("raise SystemExit('not ours')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend("")
+    assert run_in_child(partial(max, 3, 4), "a.onnx", 100) == 4
+
+
+def test_an_application_that_holds_the_interpreter_is_not_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    with pytest.raises(ArtifactError, match=r"a\.onnx .*trusted=True"):
+        run_in_child(partial(max, 3, 4), "a.onnx", 100)
+
+
+def test_the_limit_grows_with_the_file_and_ends_with_the_machine() -> None:
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert memory_limit(0) == min(machine, 2**31)
+    assert memory_limit(10**6) - memory_limit(0) in (16 * 10**6, 0)
+    assert memory_limit(2**60) == machine
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_child_that_hears_no_signal_ends_with_its_parent(number: signal.Signals, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "started")
+    deaf = (
+        f"import os, signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))\n"
+        f"open({str(tmp_path / 'started')!r}, 'w').write(str(os.getpid()))\nwhile True: pass"
+    )
+    code = (
+        "import signal, sys\nfrom functools import partial\nfrom edgecnn.edge.sandbox.child import run_in_child\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n"
+        f"run_in_child(partial(exec, {deaf!r}), 'a.onnx', 100, 200.0)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) as parent:
+        child = int((tmp_path / "started").read_text())
+        parent.send_signal(number)
+        parent.communicate()
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+    assert parent.returncode == (-signal.SIGINT if number == signal.SIGINT else 143)
+
+
+def test_a_child_whose_parent_was_killed_ends_too(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "started")
+    # The child keeps the FIFO open as long as it lives.
+    deaf = f"import os\nos.write(os.open({str(tmp_path / 'started')!r}, os.O_WRONLY), b'.')\nwhile True: pass"
+    code = (
+        "from functools import partial\nfrom edgecnn.edge.sandbox.child import run_in_child\n"
+        f"run_in_child(partial(exec, {deaf!r}), 'a.onnx', 100, 200.0)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as parent, (tmp_path / "started").open("rb", buffering=0) as fifo:
+        assert fifo.read(1) == b"."
+        parent.kill()
+        assert fifo.read() == b""  # Closed: the kernel ended it.

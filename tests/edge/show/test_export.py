@@ -1,0 +1,168 @@
+"""The text of an export."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgecnn.benchmarks.bundle.write_bundle import Bundled
+from edgecnn.edge.export_records import Interval, Mended, Parity, Setting, Settings, Tuned
+from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.show.export import export_text
+
+INT8 = ["float32.tflite", "int8.tflite"]
+MENDED = Mended(("net/conv_1/Relu;net/bias", "net/conv_2/Relu:0", "add", "net/dense/MatMul"), "float32", 0.5, 5, 1000, 1.25)
+
+
+def test_only_what_was_asked_for_is_listed(exported: Path) -> None:
+    text = export_text(Manifest.load(exported), exported, ["float32.tflite"])
+    assert "float32.tflite" in text
+    assert "60 of 60" in text
+    assert "int8" not in text
+    assert max(map(len, text.splitlines()[:-1])) <= 100
+
+
+def test_a_mended_file_says_what_stays_float_and_what_that_costs(exported: Path) -> None:
+    manifest = Manifest.load(exported)
+    assert "kept in float32" not in export_text(manifest, exported, INT8)
+    plain = manifest.artifact("int8.tflite")
+    assert plain is not None
+    mended = manifest.with_artifacts(replace(plain, size_bytes=1500, mended=MENDED))
+    expected = (
+        "int8.tflite: 4 operators kept in float32 to lose at most 0.5 points (conv_1/Relu, conv_2/Relu, add and 1 more). "
+        "It takes 1.25 times as long as int8.tflite without operators in float, and 1.50 times its bytes."
+    )
+    assert expected in " ".join(export_text(mended, exported, INT8).split())
+    assert "kept in float32" not in export_text(mended, exported, ["int8.onnx"])
+
+
+def test_a_tuned_file_names_the_file_of_each_ratio(exported: Path) -> None:
+    manifest = Manifest.load(exported)
+    plain = manifest.artifact("int8.tflite")
+    assert plain is not None
+    tuned = Tuned("a board", "time", "float32.tflite", Interval(0.86, 0.82, 0.9), 9, 60.0, 0, ())
+    file = replace(plain, path="tuned.tflite", size_bytes=1130, tuned=tuned, mended=MENDED)
+    text = " ".join(export_text(manifest.with_artifacts(file), exported, ["tuned.tflite"]).split())
+    assert "tuned.tflite: 0.86 (0.82-0.90) of float32.tflite's time on a board" in text
+    assert "and 1.13 times int8.tflite's bytes." in text
+
+
+DEFAULT = Setting(1, None, Interval(1, 1, 1), 26e3, 35e3, "PASS")
+TWO = Setting(2, None, Interval(0.66, 0.64, 0.69), 17e3, 175e3, "PASS")
+FLOAT16 = Setting(1, "litert-fp16", Interval(0.51, 0.51, 0.51), None, None, "UNJUDGED")
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (
+            Settings("a board", "time", (DEFAULT, TWO)),
+            'Classifier.load("{}", threads=2) takes 0.66 (0.64-0.69) of its time by default, p50 17.0 instead of 26.0 µs, '
+            "p99 175.0 instead of 35.0 µs.",
+        ),
+        (
+            Settings("a board", "time", (DEFAULT, replace(TWO, ratio=Interval(1.2, 1.1, 1.3), p50_ns=31e3, p99_ns=None))),
+            "nothing to set in Classifier.load: threads=2 takes 1.20 (1.10-1.30) of its time by default, p50 31.0 instead of "
+            "26.0 µs.",
+        ),
+        (
+            Settings("a board", "time", (DEFAULT, replace(TWO, runtime="openvino", verdict="FAIL"))),
+            'nothing to set in Classifier.load: threads=2, runtime="openvino" takes 0.66 (0.64-0.69) of its time by default, '
+            "p50 17.0 instead of 26.0 µs, p99 175.0 instead of 35.0 µs, and loses accuracy.",
+        ),
+        (
+            Settings("an emulated Cortex-A76", "instructions", (replace(DEFAULT, p50_ns=None, p99_ns=None), FLOAT16)),
+            'Classifier.load("{}", runtime="litert-fp16") takes 0.51 (0.51-0.51) of its instructions by default. '
+            "Its accuracy was not judged there. Other files may be faster with their default runtime: measure both together. "
+            "Threads were not tried: instructions do not say how long several take.",
+        ),
+        (
+            Settings("an emulated Cortex-A53", "instructions", (replace(DEFAULT, p50_ns=None, p99_ns=None),)),
+            "no other runtime for it is there. Threads were not tried: instructions do not say how long several take.",
+        ),
+    ],
+    ids=["a gain", "no gain", "less accurate", "instructions", "nothing else"],
+)
+def test_what_to_set_for_a_file_is_said_with_its_evidence(settings: Settings, expected: str, exported: Path) -> None:
+    manifest = Manifest.load(exported)
+    plain = manifest.artifact("int8.tflite")
+    assert plain is not None
+    text = export_text(manifest.with_artifacts(replace(plain, settings=settings)), exported, INT8)
+    wanted = f"int8.tflite: {expected.format(exported / 'int8.tflite')}"
+    # Lines are broken at spaces, and in a long path at any character.
+    assert wanted.replace(" ", "") in "".join(text.split())
+
+
+def test_what_calibration_warns_of_is_shown_with_the_files_that_it_made(exported: Path) -> None:
+    manifest = Manifest.load(exported)
+    assert manifest.provenance.calibration
+    calibration = replace(manifest.provenance.calibration, warnings=("there are few images: give more",))
+    warned = replace(manifest, provenance=replace(manifest.provenance, calibration=calibration))
+    assert "Calibration: there are few images: give more" in export_text(warned, exported, INT8).splitlines()
+    assert "Calibration" not in export_text(warned, exported, ["float32.tflite"])
+    assert "Calibration" not in export_text(manifest, exported, INT8)
+
+
+def test_how_right_keras_is_and_on_what_terms_is_shown(exported: Path) -> None:
+    manifest = Manifest.load(exported)
+    assert manifest.reference is not None
+    text = " ".join(export_text(manifest, exported, INT8).split())
+    right = manifest.reference.correct
+    assert right > 50
+    assert (
+        f"Keras classifies {right} of 60 test images correctly ({right / 60:.2%}). Pixels go in as 0.00392157 * "
+        "pixel; the outputs are "
+        "probabilities of 0, 1, 2." in text
+    )
+    assert "Doubtful" not in text
+    for found in (True, False, None):
+        unsure = replace(manifest, reference=replace(manifest.reference, doubtful=found))
+        said = " ".join(export_text(unsure, exported, INT8).split())
+        assert ("Doubtful: this is not shown to be better than always answering the most frequent class." in said) == bool(
+            found
+        )
+
+
+def test_copies_of_training_images_are_said(exported: Path) -> None:
+    manifest = Manifest.load(exported)
+    learnt = replace(manifest, dataset=replace(manifest.dataset, learnt=(3, 5)))
+    assert "Doubtful: 2 of 60 test images are exact copies of training images" in " ".join(
+        export_text(learnt, exported, INT8).split()
+    )
+
+
+def test_a_file_that_differs_much_is_said_with_what_to_do(exported: Path) -> None:
+    manifest = Manifest.load(exported)
+    plain = manifest.artifact("int8.tflite")
+    assert plain is not None
+    for same, told in ((56, True), (57, False)):
+        changed = manifest.with_artifacts(replace(plain, parity=Parity(60, same, 0.9)))
+        text = " ".join(export_text(changed, Path("out"), INT8).split())
+        expected = "int8.tflite gives another class than Keras for 4 of 60 images: edgecnn diagnose out/int8.tflite shows which"
+        assert (expected in text) == told
+
+
+def test_a_folder_with_spaces_is_quoted_in_commands(exported: Path) -> None:
+    manifest = Manifest.load(exported)
+    plain = manifest.artifact("int8.tflite")
+    assert plain is not None
+    changed = manifest.with_artifacts(replace(plain, parity=Parity(60, 9, 0.9)))
+    text = " ".join(export_text(changed, Path("o ut"), INT8).split())
+    assert text.endswith("Next: edgecnn bench 'o ut'")
+    assert "edgecnn diagnose 'o ut/int8.tflite'" in text
+    bundled = Bundled("to/o ut.zip", 1, "0" * 64, ("int8.tflite",), 1, 1, {}).to_text()
+    assert "edgecnn verify 'o ut.zip'\n" in bundled
+    assert bundled.endswith("edgecnn bench 'o ut.zip'")
+
+
+def test_outputs_that_do_not_depend_on_the_image_are_said_to_agree_by_nothing(exported: Path) -> None:
+    manifest = Manifest.load(exported)
+    assert "warning" not in export_text(manifest, exported, INT8)
+    plain = manifest.artifact("int8.tflite")
+    assert plain is not None
+    assert plain.parity is not None
+    assert plain.parity.spread is not None
+    assert plain.parity.spread > 0.1
+    changed = manifest.with_artifacts(replace(plain, parity=Parity(30, 30, 0.0, 2e-10)))
+    text = " ".join(export_text(changed, exported, INT8).split())
+    assert "warning: Keras's outputs are the same for all 30 images (they vary by 2e-10)" in text
