@@ -259,6 +259,12 @@ class Manifest:
         for artifact in manifest.artifacts:
             if artifact.format not in FORMATS or artifact.precision not in PRECISIONS:
                 raise ArtifactError(f"{path}: {artifact.path} is {artifact.format} {artifact.precision}, unknown: export again")
+        for item in (*manifest.artifacts, *manifest.for_programs):
+            if item.parity and not 0 <= item.parity.same_class <= item.parity.images > 0:
+                raise ArtifactError(
+                    f"{path}: {item.path} agrees with Keras on {item.parity.same_class} of {item.parity.images} images, which "
+                    "cannot be: export again"
+                )
         names = [artifact.path for artifact in manifest.artifacts]
         names += [file.path for file in manifest.for_programs]
         names += [manifest.reference.path] if manifest.reference else []

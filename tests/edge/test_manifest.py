@@ -51,6 +51,16 @@ def test_a_name_that_leaves_the_folder_is_refused(listed: str, name: str, artifa
         Manifest.load(artifacts)
 
 
+@pytest.mark.parametrize(("same", "images"), [(2000, 1), (-1, 10), (0, 0)])
+def test_an_agreement_that_cannot_be_is_refused(same: int, images: int, artifacts: Path) -> None:
+    manifest = Manifest.load(artifacts)
+    last = manifest.artifacts[-1]
+    assert last.parity is not None
+    replace(manifest, artifacts=(replace(last, parity=replace(last.parity, same_class=same, images=images)),)).save(artifacts)
+    with pytest.raises(ArtifactError, match=rf"{last.path} agrees with Keras on {same} of {images} images"):
+        Manifest.load(artifacts)
+
+
 def test_a_manifest_without_a_keras_model_says_so_when_it_is_asked_for_it(exported: Path) -> None:
     manifest = Manifest.load(exported)
     without = replace(manifest, artifacts=manifest.artifacts[1:])
