@@ -259,11 +259,13 @@ class Manifest:
         for artifact in manifest.artifacts:
             if artifact.format not in FORMATS or artifact.precision not in PRECISIONS:
                 raise ArtifactError(f"{path}: {artifact.path} is {artifact.format} {artifact.precision}, unknown: export again")
-        for item in (*manifest.artifacts, *manifest.for_programs):
-            if item.parity and not 0 <= item.parity.same_class <= item.parity.images > 0:
+        agreements = [(item.path, item.parity) for item in manifest.artifacts]
+        agreements += [(item.path, item.parity) for item in manifest.for_programs]
+        for name, parity in agreements:
+            if parity and not 0 <= parity.same_class <= parity.images > 0:
                 raise ArtifactError(
-                    f"{path}: {item.path} agrees with Keras on {item.parity.same_class} of {item.parity.images} images, which "
-                    "cannot be: export again"
+                    f"{path}: {name} agrees with Keras on {parity.same_class} of {parity.images} images, which can't be: "
+                    "export again"
                 )
         names = [artifact.path for artifact in manifest.artifacts]
         names += [file.path for file in manifest.for_programs]

@@ -9,8 +9,8 @@ class Progress(Protocol):
     def say(self, text: str) -> None:
         """Receive a line to keep."""
 
-    def step(self, done: int, total: int, text: str) -> None:
-        """Receive how many of `total` steps are done, and a name for the current one."""
+    def step(self, done: int, total: int, text: str, detail: str = "") -> None:
+        """Receive how many of `total` steps are done, a name for the current part, and what changes from step to step of it."""
 
 
 class Silent:
@@ -22,7 +22,7 @@ class Silent:
     def say(self, text: str) -> None:
         """Do nothing."""
 
-    def step(self, done: int, total: int, text: str) -> None:
+    def step(self, done: int, total: int, text: str, detail: str = "") -> None:
         """Do nothing."""
 
 

@@ -21,7 +21,7 @@ class Lines:
         """Print a line."""
         print(text, file=sys.stderr, flush=True)
 
-    def step(self, done: int, total: int, text: str) -> None:
+    def step(self, done: int, total: int, text: str, detail: str = "") -> None:
         """Do nothing: a log has no bar."""
 
 

@@ -13,7 +13,6 @@ from edgecnn.benchmarks.machine.host import Machine, State, read_machine, read_s
 from edgecnn.benchmarks.machine.noise import Noise
 from edgecnn.benchmarks.measure.launches import Candidate, measure
 from edgecnn.benchmarks.measure.options import Plan
-from edgecnn.benchmarks.measure.schedule import ESTIMATE, Steps
 from edgecnn.benchmarks.results.between import Between, between_benchmarks, launch_logs, ratio_of
 from edgecnn.benchmarks.results.latency_summary import ratios
 from edgecnn.benchmarks.results.records import Launch, Report
@@ -21,6 +20,7 @@ from edgecnn.benchmarks.statistics import binomial
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.export_records import Interval
 from edgecnn.edge.files import read_bytes
+from edgecnn.edge.progress import Progress
 from edgecnn.edge.records import from_json
 from edgecnn.edge.result import Result
 
@@ -83,7 +83,23 @@ class SelfTest(Result):
         return self.side_by_side.holds and self.one_after_another.holds
 
 
-def selftest(candidate: Candidate, plan: Plan, trials: int, on_progress: Steps) -> SelfTest:
+@dataclass(frozen=True)
+class _Trial:
+    """The progress of one of several trials. The estimate is for this trial only, and not shown."""
+
+    progress: Progress
+    trial: int
+    trials: int
+
+    def say(self, text: str) -> None:
+        """Do nothing."""
+
+    def step(self, done: int, total: int, text: str, detail: str = "") -> None:
+        """Pass on how much of all trials is done."""
+        self.progress.step(self.trial * total + done, self.trials * total, f"trial {self.trial + 1} of {self.trials}")
+
+
+def selftest(candidate: Candidate, plan: Plan, trials: int, progress: Progress) -> SelfTest:
     """Compare a file with itself `trials` times, each time in new processes.
 
     Raises:
@@ -100,12 +116,7 @@ def selftest(candidate: Candidate, plan: Plan, trials: int, on_progress: Steps) 
     beside: list[Interval] = []
     noise: list[Noise] = []
     for trial in range(trials):
-
-        def progress(done: int, steps: int, text: str, trial: int = trial) -> None:
-            if not text.startswith(ESTIMATE):  # The estimate is for this trial only.
-                on_progress(trial * steps + done, trials * steps, f"trial {trial + 1} of {trials}")
-
-        measured, _ = measure((candidate, candidate), plan, lambda processes, launches: None, progress)
+        measured, _ = measure((candidate, candidate), plan, lambda processes, launches: None, _Trial(progress, trial, trials))
         first, second = measured.launches
         ratio = ratios((first, second), 0)[1]
         assert ratio  # noqa: S101  # Two launches or more, and two files.

@@ -14,7 +14,6 @@ from edgecnn.benchmarks.measure.candidates import (
 from edgecnn.benchmarks.measure.evaluation import require_labels
 from edgecnn.benchmarks.measure.launches import Candidate
 from edgecnn.benchmarks.measure.options import BenchOptions
-from edgecnn.benchmarks.measure.schedule import Steps
 from edgecnn.benchmarks.timing.process import ModelProcess
 from edgecnn.benchmarks.timing.requests import Classify, Open, Opened
 from edgecnn.edge.data.splits import Split
@@ -23,6 +22,7 @@ from edgecnn.edge.files import sha256
 from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.manifest import Artifact
 from edgecnn.edge.model.interface import Interface, formula
+from edgecnn.edge.progress import SILENT, Progress
 from edgecnn.edge.runtimes.base import Opener
 
 UNKNOWN_PRECISION = "unknown"
@@ -51,7 +51,7 @@ def file_lineup(
     images: LabelledImages | None = None,
     *,
     reference: int = 0,
-    on_progress: Steps = lambda done, steps, text: None,
+    progress: Progress = SILENT,
 ) -> Lineup:
     """Line up files from anywhere, compared with one of them or, without labelled images, for latency only.
 
@@ -62,7 +62,7 @@ def file_lineup(
         options: The numbers of threads; the formats are those of the files.
         images: The images for all files; None for random inputs, which any file with one input and output accepts.
         reference: Index of the file that accuracy is compared with, from 0.
-        on_progress: Called with steps done, steps in all, and the next step.
+        progress: Receives the steps.
 
     Raises:
         ArtifactError: If a file is missing or damaged, its runtime refuses it, or it has other classes than the reference.
@@ -74,7 +74,7 @@ def file_lineup(
     names = _names(files)
     candidates, opened = [], []
     for place, (name, file) in enumerate(zip(names, files, strict=True)):
-        on_progress(place, len(files), f"opening {name}")
+        progress.step(place, len(files), f"opening {name}")
         candidate, found = _opened_once(name, file, options.threads[0], images.test if images else None)
         candidates.append(candidate)
         opened.append(found)

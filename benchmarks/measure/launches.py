@@ -13,7 +13,7 @@ from edgecnn.benchmarks.machine.host import CpuTimes, State, other_cpus, read_cp
 from edgecnn.benchmarks.machine.noise import Load, Noise, machine_noise
 from edgecnn.benchmarks.measure.options import Plan, PlanOptions
 from edgecnn.benchmarks.measure.planning import MOST_LAUNCHES, FileCost, narrow_enough, round_of
-from edgecnn.benchmarks.measure.schedule import Schedule, Steps
+from edgecnn.benchmarks.measure.schedule import Schedule
 from edgecnn.benchmarks.results.latency_summary import launch_noise
 from edgecnn.benchmarks.results.records import Launch, Round
 from edgecnn.benchmarks.timing.process import ModelProcess
@@ -21,6 +21,7 @@ from edgecnn.benchmarks.timing.requests import Memory, Open, Opened, ReadMemory,
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.errors import EdgeCnnError
 from edgecnn.edge.manifest import Artifact
+from edgecnn.edge.progress import Progress
 
 Extras = TypeVar("Extras")
 
@@ -83,7 +84,7 @@ def measure(
     candidates: Sequence[Candidate],
     plan: Plan | PlanOptions,
     finish: Callable[[Sequence[ModelProcess], Sequence[Sequence[Launch]]], Extras],
-    on_progress: Steps,
+    progress: Progress,
     finish_seconds: Callable[[Sequence[FileCost]], float] = lambda costs: 0.0,
 ) -> tuple[Measured, Extras]:
     """Open every file in a separate process, time them in rounds of shuffled order, and repeat this in new processes.
@@ -94,7 +95,7 @@ def measure(
         candidates: Files to measure, at least one.
         plan: How long to measure, or the options of a plan that is chosen after the first launch's opening.
         finish: Function that asks the last launch's processes for more, after their rounds; it also gets all launches.
-        on_progress: Called with steps done, steps in all, and the next step.
+        progress: Receives the steps.
         finish_seconds: Duration of `finish` in seconds, for the estimate.
 
     Raises:
@@ -104,7 +105,7 @@ def measure(
     launches: list[list[Launch]] = [[] for _ in candidates]
     during: list[State] = []
     meters: list[_Meter] = []
-    schedule = Schedule(len(candidates), plan, on_progress)
+    schedule = Schedule(len(candidates), plan, progress)
     for number in itertools.count(1):
         with ExitStack() as stack:
             processes = [_opened(candidate, number, schedule, stack) for candidate in candidates]

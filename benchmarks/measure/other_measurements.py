@@ -12,7 +12,6 @@ from edgecnn.benchmarks.gate.tally import Tally
 from edgecnn.benchmarks.machine.host import read_state
 from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.planning import FileCost, round_of
-from edgecnn.benchmarks.measure.schedule import Steps
 from edgecnn.benchmarks.results.records import Paced, Throughput, Window
 from edgecnn.benchmarks.timing.process import ModelProcess
 from edgecnn.benchmarks.timing.profile import OpTime, Profile
@@ -22,6 +21,7 @@ from edgecnn.edge.data.pixel_digests import first_seen, held_out, pixel_digests
 from edgecnn.edge.data.splits import Split, chunks
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
 from edgecnn.edge.model.preprocess import Floats
+from edgecnn.edge.progress import Progress
 
 Profiled = tuple[Profile | None, str | None]
 """A file's profile, or why it has none although requested."""
@@ -87,7 +87,7 @@ def classify(  # Longer than 50 lines: its arguments and their docs.
     reference: Sequence[Floats] | int,
     classes: int,
     *,
-    on_progress: Steps,
+    progress: Progress,
     chosen: Sequence[bool] | None = None,
     groups: NDArray[np.int64] | None = None,
     learnt: Sequence[int] = (),
@@ -102,7 +102,7 @@ def classify(  # Longer than 50 lines: its arguments and their docs.
         reference: For each process, the probabilities (n, classes) that it is compared with; or the index of the process
             that computes them for all.
         classes: Number of classes.
-        on_progress: Called with images done, images in all, and the step.
+        progress: Receives the images done.
         chosen: For each process, whether half of the images chose the file: then only the other half judges it.
         groups: Number of each image's group (n,); None if images are independent.
         learnt: Places of the images that are copies of training images.
@@ -119,7 +119,7 @@ def classify(  # Longer than 50 lines: its arguments and their docs.
         known[:] = False
     done = chose = conflicting = 0
     for chunk in chunks(test):
-        on_progress(done, images, f"classifying {images:,} test images")
+        progress.step(done, images, f"classifying {images:,} test images")
         digests = pixel_digests(chunk)
         part = slice(done, done + len(chunk))
         fresh, other_label = first_seen(digests, test.labels[part], seen, known[part])

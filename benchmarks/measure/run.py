@@ -21,7 +21,6 @@ from edgecnn.benchmarks.measure.other_measurements import (
     measure_profile,
     measure_slowest_op,
 )
-from edgecnn.benchmarks.measure.schedule import Steps
 from edgecnn.benchmarks.results.latency_summary import (
     TimedFile,
     beside_fastest,
@@ -36,6 +35,7 @@ from edgecnn.benchmarks.timing.profile import OpTime
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.export_records import Parity
 from edgecnn.edge.manifest import REFERENCE_NAME
+from edgecnn.edge.progress import SILENT, Progress
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def benchmark(  # Longer than 50 lines: the record that it fills in has so many 
     command: str,
     versions: dict[str, str],
     notes: Sequence[str] = (),
-    on_progress: Steps = lambda done, steps, text: None,
+    progress: Progress = SILENT,
 ) -> Report:
     """Measure and judge files.
 
@@ -76,7 +76,7 @@ def benchmark(  # Longer than 50 lines: the record that it fills in has so many 
         command: Command that repeats it, for the report.
         versions: Versions of the measuring packages, for the report.
         notes: Notes for the report.
-        on_progress: Called with steps done, steps in all, and the next step.
+        progress: Receives the steps.
 
     Raises:
         ArtifactError: If a file changed, a runtime crashes on it, or the Keras model contradicts its stored outputs.
@@ -92,8 +92,8 @@ def benchmark(  # Longer than 50 lines: the record that it fills in has so many 
     measured, finished = measure(
         candidates,
         options.plan,
-        lambda processes, launches: _finish(lineup, options, processes, launches, on_progress),
-        on_progress,
+        lambda processes, launches: _finish(lineup, options, processes, launches, progress),
+        progress,
         lambda costs: extra_seconds(options, costs, images),
     )
     after = read_state()
@@ -143,16 +143,16 @@ def _finish(
     options: BenchOptions,
     processes: Sequence[ModelProcess],
     launches: Sequence[Sequence[Launch]],
-    on_progress: Steps,
+    progress: Progress,
 ) -> Finished:
     """Ask the processes of the last launch for everything else."""
     places = len(processes)
 
     def saying(place: int) -> Callable[[str], None]:
-        return lambda text: on_progress(place, places, f"{lineup.candidates[place].name}: {text}")
+        return lambda text: progress.step(place, places, lineup.candidates[place].name, text)
 
     extras = [measure_extra(process, options, saying(place)) for place, process in enumerate(processes)]
-    accuracies = _classify(lineup, lineup.images, processes, on_progress) if lineup.images else None
+    accuracies = _classify(lineup, lineup.images, processes, progress) if lineup.images else None
     profiles: list[Profiled] = []
     for place, (candidate, process) in enumerate(zip(lineup.candidates, processes, strict=True)):
         wanted = options.profile and candidate.artifact.exported  # Keras has no operator profiler.
@@ -214,7 +214,7 @@ def _file_result(
     )
 
 
-def _classify(lineup: Lineup, images: LabelledImages, processes: Sequence[ModelProcess], on_progress: Steps) -> list[Accuracy]:
+def _classify(lineup: Lineup, images: LabelledImages, processes: Sequence[ModelProcess], progress: Progress) -> list[Accuracy]:
     places = (i for i, candidate in enumerate(lineup.candidates) if lineup.is_reference(candidate))
     stored = lineup.reference.probabilities if isinstance(lineup.reference, StoredReference) else None
     reference = next(places) if stored is None else stored
@@ -225,7 +225,7 @@ def _classify(lineup: Lineup, images: LabelledImages, processes: Sequence[ModelP
         images.test,
         reference,
         classes,
-        on_progress=on_progress,
+        progress=progress,
         chosen=chosen,
         groups=images.groups,
         learnt=images.record.learnt,

@@ -8,25 +8,7 @@ from edgecnn.benchmarks.measure.planning import FileCost, choose_plan, duration_
 from edgecnn.edge.progress import Progress
 from edgecnn.edge.text import counted
 
-Steps = Callable[[int, int, str], None]
-"""Function called with steps done, steps in all, and the next step."""
-
-ESTIMATE = "estimate: "
-"""Prefix of a text that stays on the screen."""
-
 _LONG_SECONDS = 60.0
-
-
-def steps_of(progress: Progress) -> Steps:
-    """Return a function that passes each step to a progress, and estimates as lines that stay."""
-
-    def step(done: int, steps: int, text: str) -> None:
-        if text.startswith(ESTIMATE):
-            progress.say(text)
-        else:
-            progress.step(done, steps, text)
-
-    return step
 
 
 class Schedule:
@@ -35,12 +17,12 @@ class Schedule:
     Args:
         files: Number of files.
         plan: The plan, or the requested one.
-        on_progress: Called with steps done, steps in all, and the next step.
+        progress: Receives the steps, and the estimate as a line.
     """
 
-    def __init__(self, files: int, plan: Plan | PlanOptions, on_progress: Steps) -> None:
+    def __init__(self, files: int, plan: Plan | PlanOptions, progress: Progress) -> None:
         self.costs: list[FileCost] = []
-        self._files, self._asked, self._on_progress = files, plan, on_progress
+        self._files, self._asked, self._progress = files, plan, progress
         self._plan = plan if isinstance(plan, Plan) else None
         self._done = 0
         self._start, self._expected = time.monotonic(), 0.0
@@ -49,7 +31,7 @@ class Schedule:
 
     def opening(self, launch: int, name: str) -> None:
         """Report that a file is opened."""
-        self._say(f"launch {launch}{self._of_launches()}: opening {name}", launch)
+        self._step(launch, f"opening {name}")
 
     def opened(self, name: str, seconds: float, run_seconds: float) -> None:
         """Record how long opening a file took; the plan uses the first launch's times."""
@@ -69,15 +51,13 @@ class Schedule:
         whole = total_seconds(plan, self.costs) + self._after
         launches, rounds = counted(plan.launches, "launch"), counted(plan.rounds, "round")
         more = "" if plan.until_width_percent is None else " or more"
-        self._on_progress(
-            self._done, self._steps(1), f"{ESTIMATE}about {duration_text(whole)}{more}, {launches}{more} of {rounds}"
-        )
+        self._progress.say(f"estimate: about {duration_text(whole)}{more}, {launches}{more} of {rounds}")
         return plan
 
     def timing(self, launch: int, turn: int) -> None:
         """Report that a round of one file is timed."""
         plan = self._settled()
-        self._say(f"launch {launch}{self._of_launches()}, round {turn} of {plan.rounds}", launch)
+        self._step(launch, f"round {turn} of {plan.rounds}")
         self._done += 1
         self._expected += round_seconds(plan, self.costs) / self._files
 
@@ -87,7 +67,7 @@ class Schedule:
             return
         least = total_seconds(self._choose(), self.costs)
         if least > _LONG_SECONDS:
-            self._on_progress(self._done, self._steps(1), f"{ESTIMATE}more than {duration_text(least)}")
+            self._progress.say(f"estimate: more than {duration_text(least)}")
 
     def _choose(self) -> Plan:
         return self._asked if isinstance(self._asked, Plan) else choose_plan(self._asked, self.costs)
@@ -96,11 +76,10 @@ class Schedule:
         assert self._plan  # noqa: S101  # `settle` comes before the first round.
         return self._plan
 
-    def _say(self, text: str, launch: int) -> None:
+    def _step(self, launch: int, detail: str) -> None:
         left = self._left(launch)
-        self._on_progress(
-            self._done, self._steps(launch), text if left is None else f"{text}, about {duration_text(left)} left"
-        )
+        detail = detail if left is None else f"{detail}, about {duration_text(left)} left"
+        self._progress.step(self._done, self._steps(launch), f"launch {launch}{self._of_launches()}", detail)
 
     def _of_launches(self) -> str:
         plan = self._plan or self._asked

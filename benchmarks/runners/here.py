@@ -26,6 +26,7 @@ from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import MissingDependency
 from edgecnn.edge.export_records import Interval, Setting
 from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.progress import SILENT
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.installed import runtime_for
 
@@ -59,7 +60,7 @@ class Here:
             candidate_of(models.model(file.path), opener, 1, self.test) for file, opener in zip(files, openers, strict=True)
         ]
         plan = THOROUGH if thorough else BRIEF
-        measured, _ = measure(candidates, plan, lambda processes, launches: None, lambda done, steps, text: None)
+        measured, _ = measure(candidates, plan, lambda processes, launches: None, SILENT)
         names = [candidate.name for candidate in candidates]
         return pair_ratios(dict(zip(names, measured.launches, strict=True)), base)
 

@@ -45,7 +45,6 @@ def selftest(
     """
     from edgecnn.benchmarks.compare.selftest import selftest as run_selftest
     from edgecnn.benchmarks.measure.candidates import candidate_of
-    from edgecnn.benchmarks.measure.schedule import steps_of
     from edgecnn.edge.folder.model_folder import ModelFolder
     from edgecnn.workflows.usage import Usage
 
@@ -55,7 +54,7 @@ def selftest(
             raise ConfigError(f"{file}: {model.unverified}: selftest needs a file that edgecnn exported")
         opener = Usage(trust=trust).opener(model.format)
         candidate = candidate_of(model, opener, threads, models.test_images(data, images))
-        return run_selftest(candidate, plan, trials, steps_of(progress))
+        return run_selftest(candidate, plan, trials, progress)
 
 
 def command(call: Call, *, json: Json = None) -> None:

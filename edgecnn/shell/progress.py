@@ -46,17 +46,13 @@ class Shown:
         if not self._quiet:
             say(text)
 
-    def step(self, done: int, total: int, text: str) -> None:
+    def step(self, done: int, total: int, text: str, detail: str = "") -> None:
         """Draw the bar; for a measurement without a terminal, print each part once."""
         if self._watched:
-            self._draw(done, total, text)
-        elif self._measuring:
-            # Figures that change from batch to batch come after two spaces.
-            part = text.split(", ")[0].split("  ")[0]
-            part = part.split(":")[0] if part.startswith("launch") else part
-            if part != self._part:
-                self._part = part
-                say(printable(part))
+            self._draw(done, total, f"{text}: {detail}" if detail else text)
+        elif self._measuring and text != self._part:
+            self._part = text
+            say(printable(text))
 
     def hide(self) -> None:
         """Remove the bar."""

@@ -14,7 +14,6 @@ from edgecnn.benchmarks.measure.bare_files import BareFile, file_lineup
 from edgecnn.benchmarks.measure.candidates import LabelledImages, Lineup, folder_lineup
 from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.run import benchmark
-from edgecnn.benchmarks.measure.schedule import steps_of
 from edgecnn.benchmarks.remote.install import device_wheel, running_version
 from edgecnn.benchmarks.remote.received import judged_here, sent
 from edgecnn.benchmarks.remote.remote import Install, Job, unreachable
@@ -153,7 +152,7 @@ def measured(target: Target | Sequence[str | Path], call: BenchCall) -> Report:
             command=command,
             versions=versions("numpy"),
             notes=notes,
-            on_progress=steps_of(call.progress),
+            progress=call.progress,
         )
         if models[0].is_folder and not models[0].bundle:
             _keep(report, models[0].path, call.progress)
@@ -255,17 +254,16 @@ def _files(models: Sequence[ModelFolder], call: BenchCall) -> Lineup:
         for name in named.get(model.format, (model.format,))
     ]
     place = next(i for i, file in enumerate(bare) if file.model is first)
-    on_progress = steps_of(call.progress)
     if usage.data is None and first.manifest is None:
         if interface or reference:
             said = field("reference" if reference else "interface")
             raise ConfigError(f"{said} needs labelled images: name them with {field('data')}, or omit it for latency only")
-        return file_lineup(bare, call.options, on_progress=on_progress)
+        return file_lineup(bare, call.options, progress=call.progress)
     classifier = usage.classifier(first, read)
     test = usage.test_images(models[place], str(first.path), classifier)
     record = model_test_record(classifier, usage.data, test, usage.images)
     labelled = LabelledImages(test, record)
-    lineup = file_lineup(bare, call.options, labelled, reference=place, on_progress=on_progress)
+    lineup = file_lineup(bare, call.options, labelled, reference=place, progress=call.progress)
     if usage.data is None:
         return lineup
     notes = (

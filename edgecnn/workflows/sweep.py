@@ -9,7 +9,6 @@ from edgecnn.benchmarks.gate.gate import Policy
 from edgecnn.benchmarks.measure.candidates import models_lineup
 from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.run import benchmark
-from edgecnn.benchmarks.measure.schedule import steps_of
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.benchmarks.results.sweep import Sweep, SweptNetwork, sweep_of
 from edgecnn.benchmarks.runners.choose import HERE, TUNE_SECONDS, runner_of
@@ -133,5 +132,5 @@ def _measured(work: NetworkWork, networks: Sequence[SweptNetwork], policy: Polic
         policy,
         command=command,
         versions=versions("numpy"),
-        on_progress=steps_of(work.progress),
+        progress=work.progress,
     )

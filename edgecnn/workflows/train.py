@@ -178,7 +178,7 @@ def _shown(progress: Progress) -> Callable[[TrainState], None]:
                 validation = f"  validation loss {state.val_loss:.4f}  accuracy {state.val_accuracy:.4f}"
             progress.say(f"{epoch}  {figures}{validation}  {state.seconds:.1f} s")
         else:
-            progress.step(state.batch, state.batches, f"{epoch}  {figures}")
+            progress.step(state.batch, state.batches, epoch, figures)
 
     return show
 

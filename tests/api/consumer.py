@@ -15,7 +15,7 @@ class Printed:
     def say(self, text: str) -> None:
         print(text, file=sys.stderr)
 
-    def step(self, done: int, total: int, text: str) -> None:
+    def step(self, done: int, total: int, text: str, detail: str = "") -> None:
         pass
 
 

@@ -113,7 +113,7 @@ def test_validation_images_that_it_may_have_learnt_are_named(pets: Path, tmp_pat
         def say(self, text: str) -> None:
             said.append(text)
 
-        def step(self, done: int, total: int, text: str) -> None:
+        def step(self, done: int, total: int, text: str, detail: str = "") -> None:
             pass
 
     config = replace(CONFIG, model=str(pets / "model" / "model.keras"))

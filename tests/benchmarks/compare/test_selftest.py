@@ -15,8 +15,10 @@ from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.export_records import Interval
 from edgecnn.edge.folder.model_file import read_model
+from edgecnn.edge.progress import SILENT
 from edgecnn.edge.records import from_json, to_json
 from edgecnn.edge.runtimes import opener_for
+from tests.benchmarks.measure.launching import Stepping
 
 pytestmark = pytest.mark.workstation("whole benchmarks, a process for each launch, take minutes under emulation")
 
@@ -29,7 +31,7 @@ def result(exported: Path, test_split: Split) -> SelfTest:
     """Four trials with the real runtime."""
     candidate = candidate_of(read_model(exported / "int8.tflite"), opener_for("tflite"), 1, test_split)
     steps: list[tuple[int, int, str]] = []
-    made = selftest(candidate, Plan(0.01, 40, 2, 2), 4, lambda *step: steps.append(step))
+    made = selftest(candidate, Plan(0.01, 40, 2, 2), 4, Stepping(lambda *step: steps.append(step)))
     assert [step[0] for step in steps] == list(range(4 * 2 * 2 * 3))
     assert {step[1] for step in steps} == {48}
     assert steps[-1][2] == "trial 4 of 4"
@@ -42,7 +44,7 @@ def test_too_few_trials_or_launches_are_refused(
 ) -> None:
     candidate = candidate_of(read_model(exported / "int8.tflite"), opener_for("tflite"), 1, test_split)
     with pytest.raises(ConfigError, match=message):
-        selftest(candidate, Plan(launches=launches), trials, lambda *step: None)
+        selftest(candidate, Plan(launches=launches), trials, SILENT)
 
 
 @pytest.mark.parametrize(("apart", "holds"), [(20, False), (5, False), (4, True), (3, True), (0, True)])

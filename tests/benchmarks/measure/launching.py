@@ -1,5 +1,6 @@
 """Helpers for the tests of launches."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,3 +28,14 @@ def candidates(folder: Path, *names: str, opener: Opener | None = None) -> list[
 
 def nothing(*anything: object) -> None:
     """Act as a `finish` that asks for nothing, or a progress that nobody sees."""
+
+
+class Stepping:
+    """Progress that calls a function at each step, and keeps the lines."""
+
+    def __init__(self, on_step: Callable[..., None]) -> None:
+        self.step = on_step
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)

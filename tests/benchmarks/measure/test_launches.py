@@ -3,22 +3,23 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgecnn.benchmarks.measure.launches import measure
 from edgecnn.benchmarks.measure.options import Plan
-from edgecnn.benchmarks.measure.schedule import ESTIMATE
 from edgecnn.benchmarks.results.records import Launch, Round
 from edgecnn.benchmarks.timing.process import ModelProcess
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.progress import SILENT
 from tests.benchmarks.measure.fake_machine import PLAN, Machine
-from tests.benchmarks.measure.launching import NAMES, candidates, nothing
+from tests.benchmarks.measure.launching import NAMES, Stepping, candidates, nothing
 
 
 def test_every_answer_has_its_place_in_the_launches(machine: Machine, exported: Path) -> None:
-    result, _ = measure(candidates(exported, *NAMES), PLAN, nothing, nothing)
+    result, _ = measure(candidates(exported, *NAMES), PLAN, nothing, SILENT)
     assert [(opened.runtime, opened.images_per_run) for opened in result.opened] == [
         (f"fake {name}", number) for number, name in enumerate(NAMES, 4)
     ]
@@ -55,7 +56,7 @@ def test_every_answer_has_its_place_in_the_launches(machine: Machine, exported: 
 def test_all_files_are_opened_first_then_take_turns_and_are_closed_before_the_next_launch(
     machine: Machine, exported: Path
 ) -> None:
-    measure(candidates(exported, *NAMES), PLAN, nothing, nothing)
+    measure(candidates(exported, *NAMES), PLAN, nothing, SILENT)
     kinds = [kind for kind, _ in machine.log]
     launch = ["open"] * 3 + (["TimeRound"] * 3 + ["state"]) * 3 + ["ReadMemory"] * 3
     assert kinds == launch + ["close"] * 3 + launch + ["TimeEmpty"] + ["ReadMemory"] * 3 + ["close"] * 3
@@ -67,7 +68,7 @@ def test_all_files_are_opened_first_then_take_turns_and_are_closed_before_the_ne
 
 def test_over_many_rounds_each_file_is_first_about_equally_often(machine: Machine, exported: Path) -> None:
     plan = Plan(min_seconds=0.5 * 300, min_runs=600, launches=3, rounds=100)
-    measure(candidates(exported, *NAMES), plan, nothing, nothing)
+    measure(candidates(exported, *NAMES), plan, nothing, SILENT)
     first = Counter(number % 3 for number in [number for kind, number in machine.log if kind == "TimeRound"][::3])
     assert all(70 < count < 130 for count in first.values())
 
@@ -78,7 +79,7 @@ def test_what_else_is_asked_comes_after_the_last_launchs_rounds(machine: Machine
         assert [kind for kind, _ in machine.log].count("TimeRound") == 18
         return "extras"
 
-    _, extras = measure(candidates(exported, *NAMES), PLAN, finish, nothing)
+    _, extras = measure(candidates(exported, *NAMES), PLAN, finish, SILENT)
     assert extras == "extras"
 
 
@@ -88,17 +89,18 @@ def test_processes_end_when_what_else_is_asked_fails(machine: Machine, exported:
         raise ArtifactError("broken")
 
     with pytest.raises(ArtifactError, match="broken"):
-        measure(candidates(exported, *NAMES), PLAN, finish, nothing)
+        measure(candidates(exported, *NAMES), PLAN, finish, SILENT)
     assert machine.open == []
 
 
 def test_progress_counts_every_opening_and_every_turn(machine: Machine, exported: Path) -> None:
-    said: list[tuple[int, int, str]] = []
-    measure(candidates(exported, *NAMES), PLAN, nothing, lambda *what: said.append(what))
+    steps: list[tuple[Any, ...]] = []
+    progress = Stepping(lambda *step: steps.append(step))
+    measure(candidates(exported, *NAMES), PLAN, nothing, progress)
     # One when all files are open; on a slow machine another, after the first file.
-    steps = [step for step in said if not step[2].startswith(ESTIMATE)]
-    assert 1 <= len(said) - len(steps) <= 2
-    assert [done for done, _, _ in steps] == list(range(24))
-    assert {whole for _, whole, _ in steps} == {24}
-    assert steps[1][2] == "launch 1 of 2: opening int8.tflite"
-    assert steps[23][2].startswith("launch 2 of 2, round 3 of 3, about ")
+    assert 1 <= len(progress.lines) <= 2
+    assert [done for done, *_ in steps] == list(range(24))
+    assert {whole for _, whole, *_ in steps} == {24}
+    assert steps[1][2:] == ("launch 1 of 2", "opening int8.tflite")
+    assert steps[23][2] == "launch 2 of 2"
+    assert steps[23][3].startswith("round 3 of 3, about ")

@@ -28,6 +28,7 @@ from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import Images
 from tests.benchmarks.measure.benchmarking import PLAN, change_manifest, change_reference, openers, run, write_reference
+from tests.benchmarks.measure.launching import Stepping
 
 pytestmark = pytest.mark.workstation("whole benchmarks, a process for each launch, take minutes under emulation")
 
@@ -211,7 +212,7 @@ def test_every_image_is_read_once_for_all_files_and_a_chunk_at_a_time(three_file
         Policy(),
         command="",
         versions={},
-        on_progress=lambda *step: steps.append(step),
+        progress=Stepping(lambda *step: steps.append(step)),
     )
     assert asked == [(0, CHUNK), (CHUNK, CHUNK), (2 * CHUNK, 100)]
     assert [step for step in steps if "classifying" in step[2]] == [

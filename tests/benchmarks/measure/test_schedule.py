@@ -8,11 +8,21 @@ import pytest
 from edgecnn.benchmarks.measure import schedule
 from edgecnn.benchmarks.measure.options import Plan, PlanOptions
 from edgecnn.benchmarks.measure.planning import FileCost, total_seconds
-from edgecnn.benchmarks.measure.schedule import ESTIMATE, Schedule
+from edgecnn.benchmarks.measure.schedule import Schedule
 
 Files = tuple[tuple[str, float, float], ...]
 Run = Callable[..., list[str]]
 FILES = (("a", 1.0, 0.1), ("b", 20.0, 10.0))
+
+
+class Said:
+    """Progress as texts."""
+
+    def __init__(self, texts: list[str]) -> None:
+        self.say = texts.append
+
+    def step(self, done: int, total: int, text: str, detail: str = "") -> None:
+        self.say(f"{done}/{total} {text}: {detail}")
 
 
 @pytest.fixture
@@ -23,7 +33,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
 
     def go(asked: Plan | PlanOptions, slower: float, files: Files = FILES) -> list[str]:
         said: list[str] = []
-        made = Schedule(2, asked, lambda done, steps, text: said.append(f"{done}/{steps} {text}"))
+        made = Schedule(2, asked, Said(said))
         launch, plan = 1, Plan()
         while launch == 1 or launch <= plan.launches:
             for name, opening, step in files:
@@ -47,7 +57,7 @@ PLAN = Plan(min_seconds=0, min_runs=12, launches=3, rounds=2)
 
 def test_an_estimate_is_given_before_the_first_round_and_once(run: Run) -> None:
     said = run(PLAN, 1.0)
-    estimates = [index for index, text in enumerate(said) if ESTIMATE in text]
+    estimates = [index for index, text in enumerate(said) if text.startswith("estimate: ")]
     assert estimates == [2]
     costs = [FileCost("a", 1, 0.1), FileCost("b", 20, 10)]
     assert total_seconds(PLAN, costs) == pytest.approx(3 * (21 + 2 * 2 * 10.1), rel=0.01)
@@ -56,15 +66,15 @@ def test_an_estimate_is_given_before_the_first_round_and_once(run: Run) -> None:
 
 def test_what_is_left_falls_to_what_comes_after_the_rounds(run: Run) -> None:
     said = [text for text in run(PLAN, 1.0) if "left" in text]
-    assert "launch 1 of 3, round 1 of 2" in said[0]
-    assert said[-1].startswith("17/18 launch 3 of 3, round 2 of 2, about ")
+    assert "launch 1 of 3: round 1 of 2" in said[0]
+    assert said[-1].startswith("17/18 launch 3 of 3: round 2 of 2, about ")
     assert said[-1].endswith("min left")
     assert [text.split()[0] for text in said] == [f"{done}/18" for done in range(2, 18)]
 
 
 def test_a_machine_that_became_slower_has_more_left(run: Run) -> None:
     def left(said: list[str]) -> float:
-        text = next(text for text in said if "launch 2 of 3, round 1" in text)
+        text = next(text for text in said if "launch 2 of 3: round 1" in text)
         number, unit = text.split("about ")[1].split()[:2]
         return float(number) * {"s": 1, "min": 60, "h": 3600}[unit]
 
@@ -86,9 +96,9 @@ def test_launches_without_a_fixed_end_are_not_counted_against_one(run: Run) -> N
 
 def test_minutes_are_announced_after_the_first_file_already(run: Run) -> None:
     said = run(PlanOptions(), 1.0, (("b", 20.0, 10.0), ("a", 1.0, 0.1)))
-    estimates = [index for index, text in enumerate(said) if ESTIMATE in text]
+    estimates = [index for index, text in enumerate(said) if text.startswith("estimate: ")]
     assert estimates == [1, 3]
-    assert said[1].startswith(f"0/2 {ESTIMATE}more than 4.")
+    assert said[1].startswith("estimate: more than 4.")
     assert said[2] == "1/2 launch 1: opening a"
     quick = run(PlanOptions(), 1.0, (("a", 0.4, 26e-6), ("b", 0.4, 26e-6)))
-    assert len([text for text in quick if ESTIMATE in text]) == 1
+    assert len([text for text in quick if text.startswith("estimate: ")]) == 1

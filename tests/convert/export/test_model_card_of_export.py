@@ -21,7 +21,7 @@ class Said:
     def say(self, text: str) -> None:
         self.lines.append(text)
 
-    def step(self, done: int, total: int, text: str) -> None:
+    def step(self, done: int, total: int, text: str, detail: str = "") -> None:
         pass
 
 

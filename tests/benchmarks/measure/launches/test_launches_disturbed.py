@@ -25,9 +25,10 @@ from edgecnn.benchmarks.measure.options import Plan
 from edgecnn.benchmarks.results.latency_summary import launch_noise, launch_percentile, round_medians
 from edgecnn.benchmarks.timing.process import ModelProcess
 from edgecnn.benchmarks.timing.requests import Open
+from edgecnn.edge.progress import SILENT
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.base import Opener
-from tests.benchmarks.measure.launching import candidates, nothing
+from tests.benchmarks.measure.launching import Stepping, candidates, nothing
 
 
 def times_of(result: Measured, index: int = 0) -> Any:
@@ -69,7 +70,7 @@ def busy_processes() -> Iterator[None]:
 def test_busy_other_processes_make_the_verdict_invalid_for_load(exported: Path) -> None:
     (file,) = candidates(exported, "int8.tflite")
     plan = Plan(min_seconds=1, min_runs=100, launches=1, rounds=1)
-    result, _ = measure([file], plan, nothing, nothing)
+    result, _ = measure([file], plan, nothing, SILENT)
     noise = machine_noise((), (), result.load)
     assert noise[0].name == "load"
     assert noise[0].text.startswith("other processes used ")
@@ -123,14 +124,14 @@ def test_a_child_that_is_slowed_in_half_of_its_rounds_makes_the_verdict_invalid(
 ) -> None:
     opener, flag = slowed
 
-    def on_progress(done: int, steps: int, text: str) -> None:
-        if any(f"round {number} of 8," in text for number in slow_rounds):
+    def step(done: int, total: int, text: str, detail: str = "") -> None:
+        if any(f"round {number} of 8," in detail for number in slow_rounds):
             flag.touch()
         else:
             flag.unlink(missing_ok=True)
 
     (file,) = candidates(exported, "int8.tflite", opener=opener)
-    result, _ = measure([file], Plan(min_seconds=0, min_runs=64, launches=1, rounds=8), nothing, on_progress)
+    result, _ = measure([file], Plan(min_seconds=0, min_runs=64, launches=1, rounds=8), nothing, Stepping(step))
     assert times_of(result).max() >= 20_000_000  # Nothing is dropped.
     noise = time_noise(file.name, round_medians(result.launches[0]).ravel().tolist(), [True])
     # Whatever else this machine does meanwhile, it is no factor of hundreds.
@@ -175,7 +176,7 @@ def test_a_child_that_is_stopped_again_and_again_while_it_is_timed_makes_the_ver
     monkeypatch.setattr(launches, "ModelProcess", Stopped)
     (file,) = candidates(exported, "int8.tflite")
     file = replace(file, request=replace(file.request, threads=threads))
-    result, _ = measure([file], Plan(min_seconds=2, min_runs=200, launches=2, rounds=1), nothing, nothing)
+    result, _ = measure([file], Plan(min_seconds=2, min_runs=200, launches=2, rounds=1), nothing, SILENT)
     found = [item for item in launch_noise(file.name, result.launches[0]) if item.name == "preempted"]
     assert [item.file for item in found] == ["int8.tflite"]
     assert "stopped" in found[0].text
@@ -191,7 +192,7 @@ def test_a_runtime_that_waits_in_every_run_is_not_taken_for_one_that_is_preempte
     opener, flag = slowed
     flag.touch()
     (file,) = candidates(exported, "int8.tflite", opener=opener)
-    result, _ = measure([file], Plan(min_seconds=0, min_runs=20, launches=1, rounds=2), nothing, nothing)
+    result, _ = measure([file], Plan(min_seconds=0, min_runs=20, launches=1, rounds=2), nothing, SILENT)
     (launch,) = result.launches[0]
     assert all(item.cpu_ns < item.measured.unpack().sum() / 2 for item in launch.rounds)
     assert all(item.waits is not None and item.waits >= item.measured.count for item in launch.rounds)
@@ -229,7 +230,7 @@ def test_a_model_whose_time_depends_on_its_input_does_not_make_the_machine_unsta
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     opener = Opener(opener_for("tflite").import_library, importlib.import_module("fickle_runtime").Fickle)
     (file,) = candidates(exported, "int8.tflite", opener=opener)
-    result, _ = measure([file], Plan(min_seconds=0, min_runs=24, launches=2, rounds=4), nothing, nothing)
+    result, _ = measure([file], Plan(min_seconds=0, min_runs=24, launches=2, rounds=4), nothing, SILENT)
     del sys.modules["fickle_runtime"]
     # Two of a round's inputs take 20 ms, the third some µs: with other inputs in each round medians are either.
     assert round_medians(result.launches[0]).min() >= 20_000_000

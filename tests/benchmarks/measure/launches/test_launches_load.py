@@ -14,8 +14,9 @@ from edgecnn.benchmarks.measure import launches
 from edgecnn.benchmarks.measure.launches import measure
 from edgecnn.benchmarks.measure.options import Plan
 from edgecnn.benchmarks.timing.process import ModelProcess
+from edgecnn.edge.progress import SILENT
 from tests.benchmarks.measure.fake_machine import PLAN, Machine
-from tests.benchmarks.measure.launching import NAMES, candidates, nothing
+from tests.benchmarks.measure.launching import NAMES, Stepping, candidates, nothing
 
 
 def figures_of(load: Load | None) -> list[float]:
@@ -37,29 +38,29 @@ def test_the_tools_that_read_the_machine_are_not_others(
         return machine.read_state()
 
     monkeypatch.setattr(launches, "read_state", read_state)
-    result, _ = measure(candidates(exported, *NAMES), PLAN, nothing, nothing)
+    result, _ = measure(candidates(exported, *NAMES), PLAN, nothing, SILENT)
     assert figures_of(result.load) == pytest.approx([18, 0.25, 0.5])
 
 
 def test_load_is_what_is_left_after_our_own_processes_while_files_were_timed(machine: Machine, exported: Path) -> None:
     # 18 rounds of 1 s; opening took 50 s each and is no part of it.
-    result, _ = measure(candidates(exported, *NAMES), PLAN, nothing, nothing)
+    result, _ = measure(candidates(exported, *NAMES), PLAN, nothing, SILENT)
     assert figures_of(result.load) == pytest.approx([18, 0.25, 0.5])
 
 
 def test_the_parents_own_work_is_not_others(machine: Machine, exported: Path) -> None:
-    def on_progress(done: int, steps: int, text: str) -> None:
+    def step(done: int, total: int, text: str, detail: str = "") -> None:
         machine.own += 2
         machine.busy += 2
 
-    result, _ = measure(candidates(exported, *NAMES), PLAN, nothing, on_progress)
+    result, _ = measure(candidates(exported, *NAMES), PLAN, nothing, Stepping(step))
     assert figures_of(result.load) == pytest.approx([18, 0.25, 0.5])
 
 
 def test_load_is_never_below_zero(machine: Machine, exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Ticks of a counter that a process's own time is finer than.
     monkeypatch.setattr(machine, "read_cpu_times", lambda cpus: CpuTimes(-machine.busy, -machine.stolen))
-    result, _ = measure(candidates(exported, *NAMES), PLAN, nothing, nothing)
+    result, _ = measure(candidates(exported, *NAMES), PLAN, nothing, SILENT)
     assert result.load == Load(18, 0, 0)
 
 
@@ -70,7 +71,7 @@ def test_load_is_unknown_if_one_reading_is_missing(
     readings = [CpuTimes(0, 0) if index != silent else None for index in range(4)]
     readings += [CpuTimes(0, 0), CpuTimes(0, 0)]  # For the extras.
     monkeypatch.setattr(machine, "read_cpu_times", lambda cpus: readings.pop(0))
-    result, _ = measure(candidates(exported, *NAMES), PLAN, nothing, nothing)
+    result, _ = measure(candidates(exported, *NAMES), PLAN, nothing, SILENT)
     assert result.load is None
 
 
@@ -78,7 +79,7 @@ def test_what_other_cpus_did_and_what_a_quota_took_while_files_were_timed_is_in_
     machine: Machine, exported: Path
 ) -> None:
     machine.outside, machine.throttled = (8, 9, 10), 40.0
-    result, _ = measure(candidates(exported, *NAMES), PLAN, nothing, nothing)
+    result, _ = measure(candidates(exported, *NAMES), PLAN, nothing, SILENT)
     assert result.load
     assert (result.load.outside_cores, result.load.outside_cpus) == (1.5, 3)
     assert result.load.throttled_seconds == pytest.approx(3.6)
@@ -91,7 +92,7 @@ def test_a_process_that_dies_with_its_profiler_costs_the_load_of_the_extras_alon
         processes[0]._process.wait()
 
     plan = Plan(min_seconds=0, min_runs=2, launches=1, rounds=1)
-    result, _ = measure(candidates(exported, "int8.tflite", "float32.onnx"), plan, finish, nothing)
+    result, _ = measure(candidates(exported, "int8.tflite", "float32.onnx"), plan, finish, SILENT)
     assert result.extras_load is None
     assert result.load
 
@@ -102,6 +103,6 @@ def test_the_load_of_the_extras_is_theirs(machine: Machine, exported: Path) -> N
         machine.busy += 4
         machine.stolen += 1
 
-    result, _ = measure(candidates(exported, *NAMES), PLAN, finish, nothing)
+    result, _ = measure(candidates(exported, *NAMES), PLAN, finish, SILENT)
     assert figures_of(result.extras_load) == pytest.approx([10, 0.4, 0.1])
     assert figures_of(result.load) == pytest.approx([18, 0.25, 0.5])

@@ -17,7 +17,8 @@ from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.files import sha256
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES, Interface
-from tests.benchmarks.measure.launching import IMAGES, NAMES, candidates, nothing
+from edgecnn.edge.progress import SILENT
+from tests.benchmarks.measure.launching import IMAGES, NAMES, Stepping, candidates, nothing
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
 def test_real_files_run_in_a_fresh_process_each_and_one_at_a_time(seen: list[Seen], exported: Path) -> None:
     files = candidates(exported, *NAMES)
     plan = Plan(min_seconds=0, min_runs=600, launches=2, rounds=3)  # Before rounds of 100 runs come 10, also on a slow machine.
-    result, answers = measure(files, plan, lambda processes, launches: [p.ask(Classify(IMAGES)) for p in processes], nothing)
+    result, answers = measure(files, plan, lambda processes, launches: [p.ask(Classify(IMAGES)) for p in processes], SILENT)
     opened = [entry.pid for entry in seen if entry.kind == "Open"]
     assert len(set(opened)) == len(opened) == 6
     rounds = [entry for entry in seen if entry.kind == "TimeRound"]
@@ -85,11 +86,11 @@ def test_real_files_run_in_a_fresh_process_each_and_one_at_a_time(seen: list[See
 
 
 def replace_at(moment: str, path: Path, data: bytes) -> Any:
-    def on_progress(done: int, steps: int, text: str) -> None:
-        if text.startswith(moment):
+    def step(done: int, total: int, text: str, detail: str = "") -> None:
+        if f"{text}: {detail}".startswith(moment):
             path.write_bytes(data)
 
-    return on_progress
+    return Stepping(step)
 
 
 TINY = Plan(min_seconds=0, min_runs=2, launches=2, rounds=1)
@@ -97,22 +98,22 @@ TINY = Plan(min_seconds=0, min_runs=2, launches=2, rounds=1)
 
 def test_a_file_that_is_replaced_while_it_is_measured_is_an_error_that_names_it(artifacts: Path) -> None:
     path = artifacts / "int8.tflite"
-    on_progress = replace_at("launch 1 of 2, round 1", path, (artifacts / "float32.tflite").read_bytes())
+    progress = replace_at("launch 1 of 2: round 1", path, (artifacts / "float32.tflite").read_bytes())
     with pytest.raises(ArtifactError, match=r"int8\.tflite is not the file that manifest\.json lists .*run edgecnn export"):
-        measure(candidates(artifacts, "float32.tflite", "int8.tflite"), TINY, nothing, on_progress)
+        measure(candidates(artifacts, "float32.tflite", "int8.tflite"), TINY, nothing, progress)
 
 
 def test_a_file_that_is_exported_again_while_it_is_measured_is_an_error_that_names_it(artifacts: Path) -> None:
     (file,) = candidates(artifacts, "int8.tflite")
     files = [replace(file, request=replace(file.request, interface=Interface(SCHEMES["unit"])))]
     (artifacts / "manifest.json").unlink()
-    on_progress = replace_at("launch 2 of 2: opening", artifacts / "int8.tflite", (artifacts / "float32.tflite").read_bytes())
+    progress = replace_at("launch 2 of 2: opening", artifacts / "int8.tflite", (artifacts / "float32.tflite").read_bytes())
     with pytest.raises(ArtifactError, match=r"int8\.tflite changed while it was measured: run edgecnn bench again"):
-        measure(files, TINY, nothing, on_progress)
+        measure(files, TINY, nothing, progress)
 
 
 def test_a_stale_file_is_an_error_that_names_it(artifacts: Path) -> None:
     manifest = Manifest.load(artifacts)
     manifest.with_artifacts(replace(manifest.keras_model(), sha256=sha256(b"a newer model"))).save(artifacts)
     with pytest.raises(ArtifactError, match=r"int8\.tflite is stale: .* earlier model\. Run edgecnn export"):
-        measure(candidates(artifacts, "int8.tflite"), TINY, nothing, nothing)
+        measure(candidates(artifacts, "int8.tflite"), TINY, nothing, SILENT)
