@@ -69,7 +69,6 @@ class Plan:
 
 
 @described
-@described
 @dataclass(frozen=True)
 class PlanOptions:
     """Wishes for a plan; None leaves a value to `edgecnn.benchmarks.measure.planning.choose_plan`.

@@ -6,10 +6,10 @@ the board's own word: its times, its memory, its state, and how probable each fi
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from edgecnn.benchmarks.gate.budget import Budget, Budgets, load_budgets
 from edgecnn.benchmarks.gate.gate import Figures, Policy, join, judge
 from edgecnn.benchmarks.gate.tally import Tally
 from edgecnn.benchmarks.machine.noise import Noise, machine_noise
+from edgecnn.benchmarks.measure.options import BenchOptions, PlanOptions
 from edgecnn.benchmarks.results.latency_summary import launch_noise, launch_percentile, summarize
 from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.benchmarks.timing.latency import TIMED_REGION
@@ -31,9 +32,19 @@ from edgecnn.edge.inference.reference_probabilities import load_reference
 from edgecnn.edge.manifest import Artifact, Manifest
 from edgecnn.edge.option import Option, declared, option_of
 from edgecnn.edge.runtimes.installed import runtime_formats, runtimes_of
+from edgecnn.edge.text import counted
 
 # Limits as `edgecnn bench` takes them, by the fields of `Budget`.
 _OPTIONS = {option_of(name, item): name for name, (_, item) in declared(Budget).items() if isinstance(item, Option)}
+# The same of what is measured: `True` where the option has no number that a result repeats.
+_MEASURING = {
+    option_of(name, declared(owner)[name][1]): name
+    for owner, names in (
+        (PlanOptions, ("launches", "min_runs")),
+        (BenchOptions, ("rate", "batch", "percents", "sustained_seconds")),
+    )
+    for name in names
+}
 _COUNTS = (
     "images",
     "correct",
@@ -73,6 +84,7 @@ class Sent:
         policy: How noise is handled.
         budget: TOML file with limits, or None.
         limits: Limits that override it, by the fields of `Budget`.
+        measuring: What was asked for of `BenchOptions` and `PlanOptions`, by their fields, as far as a result shows it.
     """
 
     manifest: Manifest
@@ -88,6 +100,7 @@ class Sent:
     policy: Policy
     budget: Path | None
     limits: dict[str, float | None]
+    measuring: dict[str, Any]
 
     @property
     def formats(self) -> tuple[str, ...]:
@@ -117,6 +130,10 @@ def sent(bundle: Path, arguments: Sequence[str], budget: Path | None = None) -> 
     for option, name in _OPTIONS.items():
         parser.add_argument(option, dest=name, type=float)
     parser.add_argument("--threads", default="1", type=_threads)
+    for option, name in _MEASURING.items():
+        action = "append" if name == "percents" else "store"
+        parser.add_argument(option, dest=name, type=str if name == "sustained_seconds" else float, action=action)
+    parser.add_argument("--profile", action="store_true")
     for option in ("--runtime", "--allow"):
         parser.add_argument(option, action="append", default=[])
     parser.add_argument("--strict", action="store_true", default=False)
@@ -145,6 +162,7 @@ def sent(bundle: Path, arguments: Sequence[str], budget: Path | None = None) -> 
         policy=Policy(tuple(given["allow"]), given["strict"]),
         budget=budget,
         limits={name: given[name] for name in _OPTIONS.values() if name in given},
+        measuring={name: given[name] for name in (*_MEASURING.values(), "profile") if name in given},
     )
 
 
@@ -156,6 +174,9 @@ def judged_here(report: Report, of: Sent) -> Report:
     """
     _require_sent(report, of)
     _require_complete(report, of)
+    for file in report.files:
+        for reason in _not_asked(file, of.measuring):
+            raise _unlike(f"{file.name} has {reason}")
     try:
         budgets = load_budgets(of.budget, of.limits, tuple(file.artifact.path for file in report.files))
     except ConfigError as error:
@@ -206,6 +227,8 @@ def _require_sent(report: Report, of: Sent) -> None:
             raise _unlike(f"{file.name} is another file")
         if file.runtime.partition(" ")[0] not in of.packages(file.artifact.format):
             raise _unlike(f"{file.name} was run by {file.runtime}")
+        if file.images_per_run != (file.artifact.input.shape[0] or 1):
+            raise _unlike(f"{file.name} took {file.images_per_run} images at a time")
         if file.threads not in of.threads or (of.formats and file.artifact.format not in of.formats):
             raise _unlike(f"{file.name} was not asked for")
     names = [file.name for file in report.files]
@@ -231,6 +254,25 @@ def _require_complete(report: Report, of: Sent) -> None:
             continue
         if any((artifact.path, threads) not in measured for threads in of.threads) and not is_noted(artifact):
             raise _unlike(f"{artifact.path} is missing")
+
+
+def _not_asked(file: FileResult, asked: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a file's result lacks of what was asked for."""
+    if len(file.launches) < asked.get("launches", 1):
+        yield f"{counted(file.launches, 'launch')} of {asked['launches']:g}"
+    runs = sum(item.measured.count for launch in file.launches for item in launch.rounds)
+    if runs < asked.get("min_runs", 1):
+        yield f"{runs:,} runs of {asked['min_runs']:g}"
+    if missing := {*asked.get("percents", ())} - {item.percent for item in file.latency.percentiles}:
+        yield f"no p{min(missing):g}"
+    if "rate" in asked and (file.paced is None or file.paced.rate != asked["rate"]):
+        yield f"no {asked['rate']:g} images a second"
+    if "batch" in asked and (file.throughput is None or file.throughput.batch != asked["batch"]):
+        yield f"no batches of {asked['batch']:g}"
+    if "sustained_seconds" in asked and not file.sustained:
+        yield "no sustained run"
+    if "profile" in asked and file.profile is None and file.profile_problem is None:
+        yield "no profile"
 
 
 def _file_judged(file: FileResult, report: Report, of: Sent, budgets: Budgets, noise: tuple[Noise, ...]) -> FileResult:

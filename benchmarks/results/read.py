@@ -1,5 +1,6 @@
 """Reads a result, and trusts nothing in it before it was checked."""
 
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -131,6 +132,8 @@ def _file_problems(file: FileResult, classes: int) -> Iterator[str]:
         yield "launches without rounds, or with different numbers"
         return
     for launch in file.launches:
+        for item in launch.rounds:
+            item.warm_up.unpack()  # Damaged times raise; these are read for no figure.
         if not _positive(launch.warm_up) or not all(_positive(item.measured) for item in launch.rounds):
             yield "invalid times"
         if min(launch.import_ns, launch.load_ns) < 0 or min(launch.peak_memory_bytes, launch.steady_memory_bytes) < 1:
@@ -141,10 +144,14 @@ def _file_problems(file: FileResult, classes: int) -> Iterator[str]:
         yield f"runs of {file.images_per_run} images"
     if file.artifact.size_bytes < 1 or (file.paced and not file.paced.rate > 0):
         yield "a size or rate of nothing"
-    if file.throughput and not _positive(file.throughput.measured):
-        yield "batches that took no time"
-    if file.paced and file.paced.busy.count and not _positive(file.paced.busy):
-        yield "frames that took no time"
+    if file.throughput and not (_positive(file.throughput.measured) and file.throughput.batch >= 1):
+        yield "batches of nothing, or that took no time"
+    if file.paced:
+        file.paced.response.unpack()
+        if min(file.paced.frames, file.paced.dropped, file.paced.missed) < 0:
+            yield "fewer frames than none"
+        if file.paced.busy.count and not _positive(file.paced.busy):
+            yield "frames that took no time"
     if file.profile and not sum(op.microseconds for op in file.profile.ops) > 0:
         yield "ops that took no time"
 
@@ -159,8 +166,13 @@ def _accuracy_problems(accuracy: Accuracy, classes: int) -> Iterator[str]:
         yield f"a confusion of {images} for {accuracy.images} images"
     if len(accuracy.classes) != classes or any(not 0 <= of < classes for entry in entries for of in entry[:2]):
         yield f"figures of other classes, where there are {classes}"
-    if accuracy.brier_increase and not -2 <= accuracy.brier_increase.estimate <= 2:
-        yield f"a Brier score that rises by {accuracy.brier_increase.estimate:g}"
+    if (brier := accuracy.brier_increase) and not -2 <= brier.low <= brier.estimate <= brier.high <= 2:
+        yield f"a Brier score that rises by {brier.estimate:g} ({brier.low:g} to {brier.high:g})"
+    shares = (accuracy.largest_confidence_change, accuracy.mean_confidence_change, accuracy.calibration_error)
+    if not all(share is None or 0 <= share <= 1 for share in (*shares, accuracy.reference_calibration_error)):
+        yield "a probability that is none"
+    if not all(loss is None or 0 <= loss < math.inf for loss in (accuracy.loss, accuracy.reference_loss)):
+        yield "a loss that is none"
     for flip in accuracy.flips:
         chosen = (flip.label, flip.reference, flip.candidate)
         if not 0 <= flip.image < accuracy.all_images or min(chosen) < 0 or max(chosen) >= classes:

@@ -153,7 +153,9 @@ def _write(job: ExportJob) -> Manifest:
                 save_tried(new / f"{artifact.path}.png", artifact.tuned, artifact.path)
         (new / REFERENCE_NAME).write_bytes(stored)
         kept = tuple(artifact for artifact in job.manifest.artifacts if artifact.path not in gone)
-        dataset = replace(job.manifest.dataset, learnt=job.dataset.learnt)  # An earlier release did not look for them.
+        # An earlier release did not look for copies; training may have found others, of what the model learnt before.
+        learnt = tuple(sorted({*job.manifest.dataset.learnt, *job.dataset.learnt}))
+        dataset = replace(job.manifest.dataset, learnt=learnt)
         manifest = replace(job.manifest, dataset=dataset, provenance=provenance, reference=reference, artifacts=kept)
         manifest = manifest.with_artifacts(*(artifact for artifact, _ in made))
         manifest, outdated = write_program_files(new, manifest, job)

@@ -58,6 +58,7 @@ class Dataset:
             images were to be validation images.
         val_seed: Seed of that draw.
         unread: Pictures in its folder that are not among its images, since edgecnn does not read their kind.
+        earlier: Other images that the model has been trained on before; None if there are none, or they are not here.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Dataset:
     val_share: float | None = None
     val_seed: int | None = None
     unread: tuple[str, ...] = ()
+    earlier: Split | None = None
 
     def __repr__(self) -> str:
         return f"<Dataset {self.describe().splitlines()[0]}>"
@@ -88,8 +90,9 @@ class Dataset:
 
     @cached_property
     def learnt(self) -> tuple[int, ...]:
-        """Places of the test images that are exact copies of training images: see `learnt_images`."""
-        return () if self.source == SHIPPED else learnt_images(self.train, self.test)  # MNIST has none.
+        """Places of the test images that are exact copies of training images, earlier ones too: see `learnt_images`."""
+        own = () if self.source == SHIPPED else learnt_images(self.train, self.test)  # MNIST has none.
+        return own if self.earlier is None else tuple(sorted({*own, *learnt_images(self.earlier, self.test)}))
 
     def record(self) -> DatasetRecord:
         """Return what is needed to load these images again. The first call reads all of them to hash them."""
@@ -198,6 +201,14 @@ def load_test(data: str | Path | None = None, options: FolderOptions = NO_OPTION
         return load_image_folder(found.path, options, model, ("test",)).splits["test"]
     options.require_none(str(data or MNIST), model)
     return load_keras_set(found.name)[1] if found.kind == KERAS else load_part(found, "test")
+
+
+def load_train(data: str | Path | None, options: FolderOptions, model: ModelImages | None) -> Split:
+    """Load the training images only. Arguments and errors are those of `load_dataset`."""
+    found = find(data)
+    if found.kind == IMAGES:
+        return load_image_folder(found.path, options, model, ("train",)).splits["train"]
+    return load_keras_set(found.name)[0] if found.kind == KERAS else load_part(found, "train")
 
 
 @dataclass(frozen=True)

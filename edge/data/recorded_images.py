@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from edgecnn.edge.data.dataset import IMAGES, KERAS, SHIPPED, find, has_validation, load_test
+from edgecnn.edge.data.dataset import IMAGES, KERAS, SHIPPED, find, has_validation, load_test, load_train
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, ModelImages
 from edgecnn.edge.data.image_folder import has_parts
 from edgecnn.edge.data.splits import Split
@@ -62,6 +62,18 @@ def recorded_model(record: DatasetRecord, class_names: tuple[str, ...]) -> Model
         return None
     height, width, channels = record.fitted.shape
     return ModelImages((height, width, channels), record.fitted.fit, record.fitted.background, class_names)
+
+
+def recorded_training(record: DatasetRecord, class_names: tuple[str, ...]) -> Split:
+    """Load the training images of a record, which may have changed since; none that Keras would download.
+
+    Raises:
+        ConfigError: If they are not here.
+        ArtifactError: If they can't be loaded.
+    """
+    if record.source == KERAS:
+        raise ConfigError(f"{record.name} is not looked up: name its images")
+    return load_train(*recorded_source(record), recorded_model(record, class_names))
 
 
 def require_recorded(record: DatasetRecord, test: Split) -> None:

@@ -4,12 +4,11 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from edgecnn.edge.data.dataset import IDX, IMAGES, KERAS, NPZ, find, load_part, load_test
+from edgecnn.edge.data.dataset import IMAGES, find, load_test, load_train
 from edgecnn.edge.data.folder_options import FolderOptions, ModelImages
 from edgecnn.edge.data.image_folder import has_parts, load_image_folder
-from edgecnn.edge.data.named_sets import load_keras_set
 from edgecnn.edge.data.pixel_digests import learnt_images
-from edgecnn.edge.data.recorded_images import recorded_source, require_recorded
+from edgecnn.edge.data.recorded_images import recorded_source, recorded_training, require_recorded
 from edgecnn.edge.data.splits import FileSplit, Split
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
 from edgecnn.edge.inference.classifier import Classifier
@@ -55,18 +54,16 @@ def model_test_images(name: str | Path, classifier: Classifier, data: str | Path
 def model_test_record(classifier: Classifier, data: str | Path | None, test: Split, options: FolderOptions) -> DatasetRecord:
     """Return the record of what `model_test_images` loaded; images other than the model's own have no known training part.
 
-    Test images that are copies of training images are those of the manifest, for the model's own; for a file without a manifest
-    those of the source, as far as it has a training part of its own.
+    Copies of training images among the model's own are those of its manifest. Others are looked for among the images that the
+    manifest's model was trained on, if they are here, else in the training part of the test images' own source.
     """
     record = classifier.manifest.dataset if classifier.manifest else None
     if record and data is None:
         return record
     data, options = recorded_source(record, data, options)
     found = find(data)
-    if record is None:
-        learnt = _learnt(data, options, model_images(classifier), test)
-    else:
-        learnt = record.learnt if record.test_sha256 == test.sha256 else ()
+    own_images = record is not None and record.test_sha256 == test.sha256
+    learnt = record.learnt if record and own_images else _learnt(record, data, options, model_images(classifier), test)
     own = DatasetRecord(found.name, found.source, "", test.sha256, learnt=learnt)
     if not isinstance(test, FileSplit):
         return own
@@ -74,32 +71,23 @@ def model_test_record(classifier: Classifier, data: str | Path | None, test: Spl
     return replace(own, fitted=Fitted(test.shape, test.fit, test.background), split_off=split_off)
 
 
-def _learnt(data: str | Path | None, options: FolderOptions, model: ModelImages, test: Split) -> tuple[int, ...]:
-    """Return which test images are copies of training images of the same source, which a model from elsewhere may know."""
+def _learnt(
+    record: DatasetRecord | None, data: str | Path | None, options: FolderOptions, model: ModelImages, test: Split
+) -> tuple[int, ...]:
+    """Return which test images are copies of training images; a device has none of these, and finds none."""
+    with suppress(EdgeCnnError):
+        if record:
+            return learnt_images(recorded_training(record, model.class_names), test)
     found = find(data)
-    with suppress(EdgeCnnError):  # A device has the test images alone, and needs no others.
-        if found.kind == IMAGES and has_parts(found.path):
-            return learnt_images(load_image_folder(found.path, options, model, ("train",)).splits["train"], test)
-        if found.kind in (IDX, NPZ, KERAS):
-            train = load_keras_set(found.name)[0] if found.kind == KERAS else load_part(found, "train")
-            return learnt_images(train, test)
+    with suppress(EdgeCnnError):
+        if found.kind != IMAGES or has_parts(found.path):
+            return learnt_images(load_train(data, options, model), test)
     return ()
 
 
-def split_note(record: DatasetRecord, trained_on: DatasetRecord | None = None) -> list[str]:
-    """Return a note if only a share of a folder are test images, since whoever named the folder may not know.
-
-    Args:
-        record: The images.
-        trained_on: What the model was trained and tested on, if that is known: another draw from the same folder is a doubt.
-    """
+def split_note(record: DatasetRecord) -> list[str]:
+    """Return a note if only a share of a folder are test images, since whoever named the folder may not know."""
     drawn = record.split_off
-    same = trained_on is not None and (record.source, record.name) == (trained_on.source, trained_on.name)
-    if drawn and same and trained_on and record.test_sha256 != trained_on.test_sha256:
-        return [
-            f"Doubtful: these test images were drawn from {record.name} again, where the model's training images come from: it "
-            "may have learned most of them."
-        ]
     if drawn is None or drawn.test_share == 1:
         return []
     return [

@@ -113,7 +113,7 @@ class _Queued(logging.Handler):
         super().__init__()
         self.setFormatter(_Lines(as_json))
         self._lines: Queue[bytes | None] = Queue(_MOST_LINES)
-        self._on_drop, self._dropped = on_drop, 0
+        self._on_drop, self._dropped, self._lost = on_drop, 0, 0  # By `emit`, and by the thread that writes.
         # Not sys.stderr: a thread that is writing to it would keep the process from ending.
         self._stderr = _standard_error()
         self._thread = Thread(target=self._write, name="log", daemon=True)
@@ -140,13 +140,16 @@ class _Queued(logging.Handler):
     def _write(self) -> None:
         said = 0
         while (line := self._lines.get()) is not None:
-            with suppress(OSError):  # The reader has ended, or the disk is full; the next line may succeed.
+            try:
                 self._write_whole(line)
-                if (dropped := self._dropped) > said:
+                if (dropped := self._dropped + self._lost) > said:
                     values = (dropped - said, "the log was not read in time")
                     record = _LOG.makeRecord(_LOG.name, logging.WARNING, "", 0, "%d lines were dropped: %s", values, None)
                     self._write_whole(self._line(record))
                     said = dropped
+            except OSError:  # The reader has ended, a pipe that doesn't wait is full, or the disk; the next line may succeed.
+                self._lost += 1
+                self._on_drop()
         os.close(self._stderr)
 
     def _write_whole(self, line: bytes) -> None:

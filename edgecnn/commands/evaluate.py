@@ -64,9 +64,8 @@ def _evaluated(models: "ModelFolder", name: str, usage: "Usage", progress: Progr
     record = model_test_record(classifier, usage.data, test, usage.images)
     found = evaluate_file(shown, classifier, test, record, partial(progress.step, text="classifying"))
     notes: list[str] = []
-    trained_on = classifier.manifest.dataset if classifier.manifest else None
     if classifier.manifest and test.sha256 != classifier.manifest.dataset.test_sha256:
         notes.append(f"not the model's own test images ({classifier.manifest.dataset.name}), but those of {usage.data}")
     if usage.data:
-        notes += [*split_note(record, trained_on), *order_note(classifier, usage.data, usage.images)]
+        notes += [*split_note(record), *order_note(classifier, usage.data, usage.images)]
     return replace(found, notes=(*notes, *reservations(classifier)))

@@ -267,7 +267,7 @@ def _files(models: Sequence[ModelFolder], call: BenchCall) -> Lineup:
     if usage.data is None:
         return lineup
     notes = (
-        *split_note(record, first.manifest.dataset if first.manifest else None),
+        *split_note(record),
         *order_note(classifier, usage.data, usage.images),
     )
     return replace(lineup, notes=(*lineup.notes, *notes))

@@ -1,7 +1,7 @@
 """Trains a model from images."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from edgecnn.convert.training.training_run import TrainState
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.dataset import load_dataset as load_for_model
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, ModelImages
-from edgecnn.edge.data.recorded_images import recorded_model, recorded_source
-from edgecnn.edge.errors import ConfigError, field, refusal
+from edgecnn.edge.data.recorded_images import recorded_model, recorded_source, recorded_training
+from edgecnn.edge.errors import ConfigError, EdgeCnnError, field, refusal
 from edgecnn.edge.files import read_bytes
 from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.formats import format_of, is_exported
@@ -108,7 +108,11 @@ def _prepared(call: TrainCall) -> tuple[Dataset, Path, Interface]:
         dataset = load_dataset(data, images)
     progress.say(dataset.describe())
     if known:
-        _require_unlearnt(config.model or str(config.transfer), known.dataset, dataset.record(), progress)
+        before = known.dataset
+        if (before.source, before.name) != (dataset.source, dataset.name):
+            with suppress(EdgeCnnError):  # The images that it was trained on before may be gone.
+                dataset = replace(dataset, earlier=recorded_training(before, known.class_names))
+        _require_unlearnt(config.model or str(config.transfer), before, dataset.record(), progress)
     folder = Path(call.out) if call.out else Path("artifacts") / dataset.name
     return dataset, folder, fitted_interface(said or Interface(SCHEMES["unit"]), dataset)
 

@@ -52,13 +52,64 @@ def test_another_draw_is_refused_with_that_of_before(other: dict[str, Any], pets
         train_further(pets / "photos", tmp_path, options(**other), transfer=str(pets / "model" / "model.keras"))
 
 
-@pytest.mark.parametrize("other", [{"split_seed": 3}, {"test_share": 0.8}])
-def test_a_test_on_another_draw_is_a_doubt(other: dict[str, Any], pets: Path) -> None:
-    model = pets / "model" / "model.keras"
+@pytest.mark.parametrize("other", [{"split_seed": 3}, {"test_share": 0.8}, {"test_share": 1.0}])
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_training_images_in_another_draw_are_a_doubt_and_not_counted(
+    other: dict[str, Any], elsewhere: bool, pets: Path, tmp_path: Path
+) -> None:
+    model, data = pets / "model" / "model.keras", pets / "photos"
+    learnt = ec.load_dataset(data, options()).train
+    assert isinstance(learnt, FileSplit)
+    if elsewhere:
+        data = Path(shutil.copytree(data, tmp_path / "elsewhere"))
     (own,) = ec.evaluate(model, data=pets / "photos", images=options()).files
-    (drawn,) = ec.evaluate(model, data=pets / "photos", images=options(**other)).files
-    assert not any(note.startswith("Doubtful: ") for note in own.notes)
-    assert any(note.startswith("Doubtful: ") and "may have learned" in note for note in drawn.notes)
+    assert own.dataset.learnt == ()
+    drawn = ec.load_dataset(data, options(**other)).test if other != {"test_share": 1.0} else None
+    (file,) = ec.evaluate(model, data=data, images=options(**other)).files
+    known = len(learnt.names) if drawn is None else len({*learnt.names} & {*drawn.names})  # type: ignore[attr-defined]
+    assert 0 < len(file.dataset.learnt) == known < file.images
+    assert file.distinct == file.images - known
+    assert f"Doubtful: {known} of {file.images} test images are exact copies of training images" in file.doubts()[0]
+
+
+@pytest.mark.parametrize("kind", ["folder", "arrays"])
+def test_training_images_named_as_test_images_prove_nothing_whatever_else_is_beside_them(
+    kind: str, pets: Path, copied: Path, tmp_path: Path
+) -> None:
+    if kind == "folder":
+        model, data, images = pets / "model" / "model.keras", tmp_path / "named", options(test_share=1.0)
+        for name in ec.load_dataset(pets / "photos", options()).train.names:  # type: ignore[attr-defined]
+            (data / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(pets / "photos" / name, data / name)
+    else:
+        model, data, images = copied / "model" / "model.keras", tmp_path / "others.npz", ec.FolderOptions()
+        parts = np.load(copied / "images.npz")
+        other = np.zeros_like(parts["x_train"])
+        np.savez(data, x_train=other, y_train=parts["y_train"], x_test=parts["x_train"][10:], y_test=parts["y_train"][10:])
+    (file,) = ec.evaluate(model, data=data, images=images).files
+    assert len(file.dataset.learnt) == file.images
+    assert f"all {file.images} test images are exact copies of training images" in " ".join(file.to_text().split())
+    folder = ec.export(model, formats=["tflite"], precisions=["float32"])
+    files = [folder.named / name for name in ("model.keras", "float32.tflite")]
+    plan = ec.PlanOptions(launches=1, min_runs=5, min_seconds=0)
+    report = ec.bench(
+        files, limits={"max_drop_points": 60.0}, options=ec.BenchOptions(plan=plan), data=data, images=images, allow=["noise"]
+    )
+    assert report.verdict.status == "UNJUDGED"
+
+
+def test_images_that_a_model_learnt_before_it_was_trained_further_are_a_doubt(copied: Path, tmp_path: Path) -> None:
+    parts = np.load(copied / "images.npz")
+    fresh = np.random.default_rng(1).integers(0, 256, (40, 12, 12)).astype(np.uint8)
+    test = np.concatenate([parts["x_train"][:7], 255 - fresh[:23]])
+    np.savez(tmp_path / "more.npz", x_train=fresh, y_train=parts["y_train"], x_test=test, y_test=parts["y_test"])
+    config = replace(CONFIG, model=str(copied / "model" / "model.keras"))
+    trained = ec.train(tmp_path / "more.npz", tmp_path / "further", config=config)
+    assert trained.dataset.learnt == tuple(range(7))
+    assert "Doubtful: 7 of 30 test images" in " ".join(trained.to_text().split())
+    folder = ec.export(tmp_path / "further" / "model.keras", formats=["tflite"], precisions=["float32"])
+    assert folder.manifest
+    assert folder.manifest.dataset.learnt == tuple(range(7))
 
 
 def test_more_pictures_are_drawn_anew_unless_they_have_a_test_folder(pets: Path, tmp_path: Path) -> None:

@@ -129,6 +129,28 @@ def less_than_no_memory(result: Result) -> None:
     named(result)["launches"][0]["peak_memory_bytes"] = -1
 
 
+def an_interval_without_its_estimate(result: Result) -> None:
+    named(result)["accuracy"]["brier_increase"] = {"estimate": 1.9, "low": -5.0, "high": -5.0}
+
+
+def a_probability_above_1(result: Result) -> None:
+    named(result)["accuracy"]["largest_confidence_change"] = 1e308
+
+
+def a_thousand_images_a_run(result: Result) -> None:
+    named(result)["images_per_run"] = 1000
+
+
+def damaged_warm_up(result: Result) -> None:
+    named(result)["launches"][0]["rounds"][0]["warm_up"] = {"count": 5, "packed": ""}
+
+
+def damaged_response(result: Result) -> None:
+    whole = to_value(Times.pack([1000] * 5))
+    paced = {"rate": 100.0, "frames": 5, "dropped": 0, "missed": 0, "response": {"count": 5, "packed": ""}, "busy": whole}
+    named(result)["paced"] = paced
+
+
 def another_limit(result: Result) -> None:
     named(result)["budget"]["max_drop_points"] = 100.0
 
@@ -182,6 +204,11 @@ def fewer_lost(result: Result) -> None:
         (more_threads, "int8.tflite was not asked for"),
         (another_runtime, "int8.tflite was run by onnxruntime"),
         (less_than_no_memory, "a launch of no memory"),
+        (an_interval_without_its_estimate, "a Brier score that rises by 1.9 (-5 to -5)"),
+        (a_probability_above_1, "a probability that is none"),
+        (a_thousand_images_a_run, "int8.tflite took 1000 images at a time"),
+        (damaged_warm_up, "raw times are damaged"),
+        (damaged_response, "raw times are damaged"),
         (another_limit, "int8.tflite was judged by other limits"),
         (no_limit, "int8.tflite was judged by other limits"),
         (other_images, "other test images"),
@@ -226,6 +253,28 @@ def test_an_honest_result_passes_and_one_without_a_runtime_says_so(
     code, device = asked(bundle, tmp_path, *GIVEN, "--budget", str(tmp_path / "limits.toml"))
     assert (code, device["result"]) == (1, None)
     assert '[files."int8.onnx"] names no measured file' in device["error"]
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("--launches=3", "2 launches of 3"),
+        ("--min-runs=100000", "runs of 100000"),
+        ("--percentile=99.9", "no p99.9"),
+        ("--rate=100", "no 100 images a second"),
+        ("--batch=8", "no batches of 8"),
+        ("--sustained=10s", "no sustained run"),
+        ("--profile", "no profile"),
+    ],
+)
+def test_what_was_asked_for_and_is_not_there_is_no_result(
+    option: str, told: str, bundle: Path, honest: str, board: Callable[[Result], None], tmp_path: Path
+) -> None:
+    board(json.loads(honest))
+    code, device = asked(bundle, tmp_path, *GIVEN, option)
+    assert (code, device["result"]) == (1, None)
+    assert told in device["error"]
+    assert asked(bundle, tmp_path, *GIVEN, "--launches=2", "--min-runs=200")[0] == 0
 
 
 def test_times_beyond_the_limit_fail_whatever_the_board_says(

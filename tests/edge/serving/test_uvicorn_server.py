@@ -20,7 +20,7 @@ from PIL import Image
 
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.manifest import Manifest
-from edgecnn.edge.serving import uvicorn_server
+from edgecnn.edge.serving import logs, uvicorn_server
 from edgecnn.edge.serving.uvicorn_server import Address
 from tests.edge.serving.running import COMMAND, Reply, Server, serving
 
@@ -292,3 +292,26 @@ def asked_often(server: Server, pictures: Path) -> int:
     found = re.search(r"^edgecnn_log_lines_dropped_total (\S+)$", server.get("/metrics").body.decode(), re.MULTILINE)
     assert found
     return int(float(found[1]))
+
+
+def test_lines_that_a_full_pipe_refuses_are_counted_and_said_once_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    while True:
+        try:
+            os.write(writer, b"x" * 4096)
+        except BlockingIOError:
+            break
+    monkeypatch.setattr(logs, "_standard_error", lambda: os.dup(writer))
+    dropped: list[None] = []
+    with logs.logging_to_stderr(False, lambda: dropped.append(None)):
+        for _ in range(3):
+            logs.log("refused")
+        while len(dropped) < 3:
+            time.sleep(0.01)
+        os.read(reader, 1 << 20)
+        logs.log("written")
+    os.close(writer)
+    with os.fdopen(reader, "rb") as left:
+        lines = left.read().decode().splitlines()
+    assert [line.split(" ", 1)[1] for line in lines] == ["written", "3 lines were dropped: the log was not read in time"]
