@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+TOOLS := $(VENV)/.installed-tools
 
 # Tests start thousands of processes, each of which would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -12,7 +13,7 @@ $(shell for room in edge convert benchmarks; do [ -L edgecnn/$$room ] || ln -sfn
 
 .PHONY: demo test check unit coverage micro mediapipe test-pi test-pi-ci device-wheel dist executorch arm-cost arm-cost-baseline torture torture-ci benchmark docs docs-outputs recording install constraints clean
 
-demo: install
+demo: $(INSTALLED)
 	$(BIN)/edgecnn train
 	$(BIN)/edgecnn export
 	@echo $(BIN)/edgecnn bench
@@ -135,14 +136,19 @@ $(DOCS)/.installed: pyproject.toml constraints.txt
 	$(DOCS)/bin/pip install --quiet --constraint constraints.txt --editable . --group docs
 	touch $@
 
-install: $(INSTALLED)
+# What users need, and for everything but the demo what contributors need besides: other runtimes, checkers, test tools.
+install: $(TOOLS)
 
 # Installs again only when what is to be installed has changed.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --upgrade pip
 	@echo "Installing TensorFlow, LiteRT, ONNX Runtime and the rest into $(VENV) (a minute or two)"
-	$(BIN)/pip install --constraint constraints.txt --editable '.[all]' --group dev
+	$(BIN)/pip install --constraint constraints.txt --editable '.[all]'
+	touch $@
+
+$(TOOLS): $(INSTALLED)
+	$(BIN)/pip install --constraint constraints.txt --group dev
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps pnnx # Its program needs no torch, which it asks for.
 	touch $@
 

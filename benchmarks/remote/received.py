@@ -125,19 +125,7 @@ def sent(bundle: Path, arguments: Sequence[str], budget: Path | None = None) -> 
         ArtifactError: If the bundle is damaged.
         ConfigError: If an option has no valid value.
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
-    parser.error = _refuse  # type: ignore[method-assign]  # It would end this process.
-    for option, name in _OPTIONS.items():
-        parser.add_argument(option, dest=name, type=float)
-    parser.add_argument("--threads", default="1", type=_threads)
-    for option, name in _MEASURING.items():
-        action = "append" if name == "percents" else "store"
-        parser.add_argument(option, dest=name, type=str if name == "sustained_seconds" else float, action=action)
-    parser.add_argument("--profile", action="store_true")
-    for option in ("--runtime", "--allow"):
-        parser.add_argument(option, action="append", default=[])
-    parser.add_argument("--strict", action="store_true", default=False)
-    given = vars(parser.parse_known_args(arguments)[0])
+    given = _parsed(arguments)
     with ModelFolder(bundle) as models:
         manifest = models.manifest
         if manifest is None:
@@ -164,6 +152,23 @@ def sent(bundle: Path, arguments: Sequence[str], budget: Path | None = None) -> 
         limits={name: given[name] for name in _OPTIONS.values() if name in given},
         measuring={name: given[name] for name in (*_MEASURING.values(), "profile") if name in given},
     )
+
+
+def _parsed(arguments: Sequence[str]) -> dict[str, Any]:
+    """Return what a result is compared with, of the options of `edgecnn bench`."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    parser.error = _refuse  # type: ignore[method-assign]  # It would end this process.
+    for option, name in _OPTIONS.items():
+        parser.add_argument(option, dest=name, type=float)
+    parser.add_argument("--threads", default="1", type=_threads)
+    for option, name in _MEASURING.items():
+        action = "append" if name == "percents" else "store"
+        parser.add_argument(option, dest=name, type=str if name == "sustained_seconds" else float, action=action)
+    parser.add_argument("--profile", action="store_true")
+    for option in ("--runtime", "--allow"):
+        parser.add_argument(option, action="append", default=[])
+    parser.add_argument("--strict", action="store_true", default=False)
+    return vars(parser.parse_known_args(arguments)[0])
 
 
 def judged_here(report: Report, of: Sent) -> Report:

@@ -97,7 +97,7 @@ class PictureFolder:
 class _UsbCamera:
     def __init__(self, number: int) -> None:
         try:
-            import cv2  # type: ignore[import-not-found, unused-ignore] # noqa: PLC0415 # 40 MB, only for a USB camera.
+            import cv2  # type: ignore[import-not-found, unused-ignore] # 40 MB, only for a USB camera.
         except ModuleNotFoundError as error:
             command = install_command("usb-camera")
             raise MissingDependency(f"OpenCV, which reads USB cameras, is not installed: {command}") from error

@@ -1,6 +1,7 @@
 """Formats and runtimes are listed, and compared with a name, only in their own modules: others ask edge/formats."""
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from edgecnn.edge.formats import RUNTIMES
 from edgecnn.edge.formats.format import FORMATS
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("edge", "convert", "benchmarks", "edgecnn/api", "edgecnn/cli")
+PACKAGES = ("edge", "convert", "benchmarks", "edgecnn/commands", "edgecnn/shell", "edgecnn/workflows")
 NAMES = {
     *FORMATS,
     *RUNTIMES,
@@ -89,3 +90,9 @@ def test_nobody_else_compares_a_format_or_a_runtime_with_its_name() -> None:
 @pytest.mark.parametrize("name", EXCEPTIONS)
 def test_an_exception_still_needs_to_be_one(name: str) -> None:
     assert list(comparisons(ast.parse((ROOT / name).read_text(encoding="utf-8"))))
+
+
+def test_no_runtime_is_imported_where_a_module_begins() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]["flake8-tidy-imports"]
+    packages = {row.package.module.partition(".")[0] for row in RUNTIMES.values()}
+    assert packages - set(settings["banned-module-level-imports"]) == set()
