@@ -45,7 +45,7 @@ _MOST_CARD_BYTES = 2**20
 
 
 def export(
-    model_path: Path,
+    model: Path | ModelFile,
     dataset: Dataset,
     config: ExportConfig,
     interface: Interface | None = None,
@@ -65,7 +65,7 @@ def export(
     new folder, as `model.keras`, and gets a manifest there.
 
     Args:
-        model_path: A .keras file.
+        model: A .keras file, or one that was read already.
         dataset: Its data: test images to compare on, training images to calibrate with. Read a few images at a time.
         config: Which files to write.
         interface: How the model takes pixels and what it computes, if it has no manifest.
@@ -84,15 +84,15 @@ def export(
         GateFailed: If a quantized file can't be made accurate enough; nothing is written then.
         MissingDependency: If a package of the train extra is missing.
     """
-    source, runtime, keras = _opened(model_path, dataset, interface, trust)
+    source, runtime, keras = _opened(model, dataset, interface, trust)
     folder = export_folder(source, out)
     manifest = source.manifest or _first_manifest(source, keras, dataset, trust, folder)
     job = ExportJob(source, runtime, keras, dataset, config, folder, manifest, judge, tuning, card, is_a_guess, on_step)
     _require_fit(job)
     with locked(folder):
         manifest = Manifest.load(folder) if source.manifest else _first_manifest(source, keras, dataset, trust, folder)
-        if manifest.keras_model().sha256 != sha256(source.data):
-            raise ConfigError(f"{model_path} was replaced while it was being read: run edgecnn export again")
+        if manifest.keras_model().sha256 != source.sha256:
+            raise ConfigError(f"{source.path} was replaced while it was being read: run edgecnn export again")
         return _write(replace(job, manifest=manifest))
 
 
@@ -108,11 +108,11 @@ def export_folder(source: ModelFile, out: Path | None) -> Path:
 
 
 def _opened(
-    model_path: Path, dataset: Dataset, interface: Interface | None, trust: tuple[str, ...]
+    model: Path | ModelFile, dataset: Dataset, interface: Interface | None, trust: tuple[str, ...]
 ) -> tuple[ModelFile, KerasRuntime, Classifier]:
-    source = read_model(model_path)
+    source = model if isinstance(model, ModelFile) else read_model(model)
     if is_exported(source.format):
-        raise ConfigError(f"{model_path} is already exported: name a .keras file")
+        raise ConfigError(f"{source.path} is already exported: name a .keras file")
     runtime = cast(KerasRuntime, opener_for("keras", trust).open_file(source, 1))
     if interface and not interface.class_names:
         interface = replace(interface, class_names=dataset.class_names)
@@ -126,8 +126,10 @@ def _write(job: ExportJob) -> Manifest:
     job.on_step(f"Keras on {counted(job.dataset.test.labels, 'test image')}")
     probabilities = job.keras.split_probabilities(job.dataset.test)
     judge = job.tuning.judge if job.tuning else job.judge
-    images = judged_images(judge, job.dataset.test, probabilities, job.dataset.learnt) if judge else None
-    every = images.every if images else evidence(job.dataset.test, job.dataset.learnt)[0]
+    # An earlier release did not look for copies; training may have found others, of what the model learnt before.
+    learnt = tuple(sorted({*job.manifest.dataset.learnt, *job.dataset.learnt}))
+    images = judged_images(judge, job.dataset.test, probabilities, learnt) if judge else None
+    every = images.every if images else evidence(job.dataset.test, learnt)[0]
     exporter = FileExporter(job, probabilities, images)
     made = [exporter.make(model_format, precision) for model_format, precision in job.config.files()]
     reference, stored = _reference(probabilities, job, every)
@@ -153,8 +155,6 @@ def _write(job: ExportJob) -> Manifest:
                 save_tried(new / f"{artifact.path}.png", artifact.tuned, artifact.path)
         (new / REFERENCE_NAME).write_bytes(stored)
         kept = tuple(artifact for artifact in job.manifest.artifacts if artifact.path not in gone)
-        # An earlier release did not look for copies; training may have found others, of what the model learnt before.
-        learnt = tuple(sorted({*job.manifest.dataset.learnt, *job.dataset.learnt}))
         dataset = replace(job.manifest.dataset, learnt=learnt)
         manifest = replace(job.manifest, dataset=dataset, provenance=provenance, reference=reference, artifacts=kept)
         manifest = manifest.with_artifacts(*(artifact for artifact, _ in made))
@@ -258,7 +258,7 @@ def _first_manifest(source: ModelFile, keras: Classifier, dataset: Dataset, trus
         return manifest
     if earlier.provenance.train_config:
         raise ConfigError(f"{folder} has a model that edgecnn trained: name another folder with {field('out')}")
-    if earlier.keras_model().sha256 != sha256(source.data):
+    if earlier.keras_model().sha256 != source.sha256:
         # Files exported from another model stay; loading one reports that it is stale.
         return replace(manifest, for_programs=earlier.for_programs).with_artifacts(*earlier.exported)
     # If the interface changes, files exported with the former one are no longer verified.
@@ -274,5 +274,5 @@ def _reference(probabilities: Floats, job: ExportJob, every: NDArray[np.bool_]) 
     test = job.dataset.test
     right = int(correct(probabilities, test.labels).sum())
     doubtful = job.is_a_guess(probabilities[every], test.labels[every]) if job.is_a_guess and every.any() else None
-    hashes = sha256(data), sha256(job.source.data), test.sha256
+    hashes = sha256(data), job.source.sha256, test.sha256
     return Reference(REFERENCE_NAME, *hashes, len(probabilities), right, doubtful), data

@@ -37,6 +37,11 @@ class ModelFile:
     unverified: str | None
 
     @property
+    def sha256(self) -> str:
+        """SHA-256 of the bytes; that of a listed file was computed when it was read."""
+        return self.artifact.sha256 if self.artifact else sha256(self.data)
+
+    @property
     def fix(self) -> str:
         """What to do about a file that its runtime can't run: only a file that edgecnn exported can be exported again."""
         return "export it again" if self.artifact else "convert it again for this runtime, or name another file"

@@ -36,12 +36,13 @@ class ModelFolder:
         bundle: The bundle, or None.
     """
 
-    def __init__(self, path: str | Path, written: Sequence[str] = ()) -> None:
+    def __init__(self, path: str | Path, written: Sequence[str] = (), manifest: Manifest | None = None) -> None:
         """Open a folder with a manifest, a bundle, a model file or a file in a bundle (`mnist.zip/int8.tflite`).
 
         Args:
             path: What to open.
             written: Names of the files that were just exported, which the text shows. Default: all of them.
+            manifest: The folder's, if it was just written. Default: it is read.
 
         Raises:
             ArtifactError: If a folder has no valid manifest, or a bundle is damaged.
@@ -51,7 +52,7 @@ class ModelFolder:
         self.bundle = bundle_of(self.named)
         self.written = tuple(written)
         self._read: dict[str, ModelFile] = {}
-        self._manifest: Manifest | None = None
+        self._manifest = manifest
         with ExitStack() as stack:
             if self.bundle is not None:
                 from edgecnn.edge.folder.archive import unpack  # noqa: PLC0415 - Only a bundle needs it, and zipfile.
@@ -63,7 +64,7 @@ class ModelFolder:
                     raise ConfigError(f"{self.bundle} has no {self.path.name}: it has {', '.join(self._in_bundle())}")
             else:
                 self.path = self.named
-                if self.is_folder:
+                if self.is_folder and manifest is None:
                     self._manifest = Manifest.load(self.path)
             self._finalizer = weakref.finalize(self, stack.pop_all().close)
 

@@ -94,7 +94,7 @@ def exported(call: ExportCall) -> ModelFolder:
     if tune.where is not None:
         runner = runner_of(tune.where, tune.seconds, dataset.test, progress, config.formats, tune.runtime)
     manifest = export_model(
-        path,
+        source,
         dataset,
         config,
         taken,
@@ -109,7 +109,7 @@ def exported(call: ExportCall) -> ModelFolder:
     earlier = source.manifest.artifacts if source.manifest else ()
     tuned = tuple(artifact.path for artifact in manifest.artifacts if artifact.tuned and artifact not in earlier)
     others = tuple(file.path for file in manifest.for_programs if file.program in config.targets)
-    return ModelFolder(folder, written=(*config.file_names(), *tuned, *others))
+    return ModelFolder(folder, written=(*config.file_names(), *tuned, *others), manifest=manifest)
 
 
 def _own_images(source: ModelFile, usage: Usage) -> Dataset:

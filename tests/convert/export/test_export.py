@@ -12,6 +12,7 @@ import pytest
 import tf2onnx
 from ai_edge_litert.interpreter import Interpreter
 
+import edgecnn as ec
 from edgecnn.convert.export.calibration import DEFAULT_METHOD
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export import export
@@ -19,7 +20,8 @@ from edgecnn.convert.onnx.convert import to_onnx
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.errors import ConfigError, ConversionError
-from edgecnn.edge.files import sha256
+from edgecnn.edge.files import read_bytes, sha256
+from edgecnn.edge.folder import model_file
 from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.manifest import Manifest
 
@@ -186,3 +188,24 @@ def test_the_reference_is_what_keras_says(exported: Path, idx_folder: Path) -> N
     model = keras.models.load_model(exported / "model.keras")
     assert np.allclose(reference, np.asarray(model(inputs, training=False)), atol=1e-6)
     assert read_model(exported / "model.keras").unverified is None
+
+
+def test_an_export_reads_the_model_once_and_the_manifest_once_more_when_nobody_else_can_write(
+    artifacts: Path, idx_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, parsed, load = [], [], Manifest.load
+
+    def reading(path: Path, *limits: Any, **fix: Any) -> bytes:
+        read.append(path.name)
+        return read_bytes(path, *limits, **fix)
+
+    def loading(folder: Path) -> Manifest:
+        parsed.append(folder.name)
+        return load(folder)
+
+    monkeypatch.setattr(model_file, "read_bytes", reading)
+    monkeypatch.setattr(Manifest, "load", loading)
+    folder = ec.export(artifacts / "model.keras", idx_folder, formats=["tflite"], precisions=["float32"])
+    assert (read, parsed) == (["model.keras"], [artifacts.name] * 2)
+    monkeypatch.undo()
+    assert folder.manifest == Manifest.load(artifacts)
