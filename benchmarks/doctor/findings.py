@@ -59,7 +59,7 @@ _LEAST_MEMORY_BYTES = 100 * 2**20
 def machine_findings(machine: Machine, state: State, facts: Facts, root: Path) -> list[Finding]:
     """Return the findings about board, memory, clock, temperature and system."""
     throttled = [*facts["throttled"], *(f"{word} since boot" for word in facts["since-boot"])]
-    told = "nothing now or since boot" if state.throttled is not None else "not reported"
+    observed = "nothing now or since boot" if state.throttled is not None else "not reported"
     return [
         Finding("board", OK, machine.board or "not named by a device tree"),
         Finding("system", OK, f"{machine.system}, {machine.machine}, {facts['bits']}-bit Python"),
@@ -67,7 +67,7 @@ def machine_findings(machine: Machine, state: State, facts: Facts, root: Path) -
         _memory_finding(machine, root),
         Finding("governor", OK, ", ".join(state.governors) or "not reported"),
         _temperature_finding(state),
-        Finding("throttling", OK, ", ".join(sorted(throttled)) or told),
+        Finding("throttling", OK, ", ".join(sorted(throttled)) or observed),
         Finding("python", OK, machine.python),
         Finding("glibc", OK, machine.glibc)
         if machine.glibc
@@ -93,20 +93,20 @@ def _memory_finding(machine: Machine, root: Path) -> Finding:
         for size, word in ((machine.memory_bytes, ""), (free_bytes, " available"))
         if size is not None
     ]
-    told = ", ".join(parts) or "not reported"
+    observed = ", ".join(parts) or "not reported"
     if free_bytes is not None and free_bytes < _LEAST_MEMORY_BYTES:
-        return Finding("memory", WARNING, f"{told}: a runtime and a small model take up to 70", "top -o %MEM")
-    return Finding("memory", OK, told)
+        return Finding("memory", WARNING, f"{observed}: a runtime and a small model take up to 70", "top -o %MEM")
+    return Finding("memory", OK, observed)
 
 
 def _temperature_finding(state: State) -> Finding:
     now, limit = state.temperature_celsius, state.temperature_limit_celsius
     if now is None:
         return Finding("temperature", OK, "not reported")
-    told = f"{now:.0f} °C" + (f", slows down at {limit:.0f}" if limit is not None else "")
+    observed = f"{now:.0f} °C" + (f", slows down at {limit:.0f}" if limit is not None else "")
     if limit is not None and now >= limit:
-        return Finding("temperature", WARNING, told, "fit a heat sink or a fan, and let it cool before measuring")
-    return Finding("temperature", OK, told)
+        return Finding("temperature", WARNING, observed, "fit a heat sink or a fan, and let it cool before measuring")
+    return Finding("temperature", OK, observed)
 
 
 def file_findings(
@@ -124,8 +124,8 @@ def file_findings(
     except EdgeCnnError as error:
         return [_failed(name, str(error))]
     if not is_exported(model.format):
-        told = "a Keras model runs on the workstation only"
-        return [Finding(name, WARNING, told, f"edgecnn export {model.path}")]
+        observed = "a Keras model runs on the workstation only"
+        return [Finding(name, WARNING, observed, f"edgecnn export {model.path}")]
     findings, known = [], facts
     if FORMATS[model.format].requirements:
         try:
@@ -146,13 +146,13 @@ def _needs_finding(model: ModelFile, needs: Needs, facts: Facts) -> Finding:
     recorded = (model.artifact and model.artifact.oldest_runtime) or ""
     wanted = [release for release in (needs.at_least(), needs.written, recorded.partition(">=")[2]) if release]
     oldest = max(wanted, key=version_key, default=None)
-    told = f"needs {needs.text()}" + (f"; {needs.title} {oldest} or later" if oldest else "")
+    observed = f"needs {needs.text()}" + (f"; {needs.title} {oldest} or later" if oldest else "")
     # If a package has its own numbers, only running the file shows whether it is new enough.
     package = needs.numbered
     here = facts.get(package)
     if oldest and isinstance(here, str) and version_key(here) < version_key(oldest):
-        return Finding(model.path.name, PROBLEM, f"{told}, and {package} {here} is installed", _newer(model.format, facts))
-    return Finding(model.path.name, OK, told)
+        return Finding(model.path.name, PROBLEM, f"{observed}, and {package} {here} is installed", _newer(model.format, facts))
+    return Finding(model.path.name, OK, observed)
 
 
 def has_package(row: Runtime, facts: Facts) -> bool:
@@ -200,8 +200,8 @@ def program_findings(models: ModelFolder) -> list[Finding]:
 
 def _failed(name: str, message: str) -> Finding:
     """Return a finding from an error's message, which ends with the fix (`edgecnn.edge.errors`)."""
-    told, _, fix = message.rpartition(": ")
-    return Finding(name, PROBLEM, told or message, fix if told else None)
+    observed, _, fix = message.rpartition(": ")
+    return Finding(name, PROBLEM, observed or message, fix if observed else None)
 
 
 def bench_findings(models: ModelFolder, machine: Machine) -> list[Finding]:

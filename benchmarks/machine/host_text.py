@@ -105,7 +105,7 @@ def board_name(root: Path) -> str | None:
     )
 
 
-def cpu_name(told: str) -> str | None:
+def cpu_name(content: str) -> str | None:
     """Name the CPU from the text of /proc/cpuinfo.
 
     The name of a known Arm core comes first: a 64-bit kernel reports no `model name`, and a 32-bit one a useless one
@@ -115,7 +115,7 @@ def cpu_name(told: str) -> str | None:
     names: dict[str, None] = {}  # A set that keeps the order of the CPUs.
     fallback = None
     implementer = None
-    for key, value in cpuinfo(told):
+    for key, value in cpuinfo(content):
         if key == "CPU implementer":
             implementer = value
         elif key == "CPU part" and implementer is not None:
@@ -124,14 +124,14 @@ def cpu_name(told: str) -> str | None:
         elif key == "model name":
             fallback = fallback or value
     if fallback and not set(names) & set(ARM_CORES.values()):
-        vectors = _vectors(cpu_features(told))
+        vectors = _vectors(cpu_features(content))
         return f"{fallback} ({', '.join(vectors)})" if vectors else fallback
     return " + ".join(names) or None
 
 
-def cpu_features(told: str) -> frozenset[str]:
+def cpu_features(content: str) -> frozenset[str]:
     """Return the instructions that every core has, by the names in the text of /proc/cpuinfo."""
-    cores = [frozenset(value.split()) for key, value in cpuinfo(told) if key in ("Features", "flags")]
+    cores = [frozenset(value.split()) for key, value in cpuinfo(content) if key in ("Features", "flags")]
     return frozenset.intersection(*cores) if cores else frozenset()
 
 
@@ -140,15 +140,15 @@ def _vectors(features: frozenset[str]) -> list[str]:
     return [widest, *(title for title, flags in _FOR_BYTES.items() if flags & features)] if widest else []
 
 
-def cpuinfo(told: str) -> list[tuple[str, str]]:
+def cpuinfo(content: str) -> list[tuple[str, str]]:
     """Yield the lines `key : value` of /proc/cpuinfo that have a value."""
-    pairs = (line.partition(":") for line in told.splitlines())
+    pairs = (line.partition(":") for line in content.splitlines())
     return [(key.strip(), value.strip()) for key, _, value in pairs if value.strip()]
 
 
-def throttle_bits(told: str) -> int | None:
+def throttle_bits(content: str) -> int | None:
     """Return the bits in the output of `vcgencmd get_throttled`, for example `throttled=0x50005`."""
-    found = re.search(r"\bthrottled=0x([0-9a-fA-F]+)\b", told)
+    found = re.search(r"\bthrottled=0x([0-9a-fA-F]+)\b", content)
     return int(found[1], 16) if found else None
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from edgecnn.benchmarks.measure.candidates import (
+    CandidateSet,
     LabelledImages,
-    Lineup,
     MeasuredReference,
     named_by,
     timed_images,
@@ -45,15 +45,15 @@ class BareFile:
     signature: str | None = None
 
 
-def file_lineup(
+def file_candidates(
     files: Sequence[BareFile],
     options: BenchOptions,
     images: LabelledImages | None = None,
     *,
     reference: int = 0,
     progress: Progress = SILENT,
-) -> Lineup:
-    """Line up files from anywhere, compared with one of them or, without labelled images, for latency only.
+) -> CandidateSet:
+    """Return files from anywhere, compared with one of them or, without labelled images, for latency only.
 
     Every file is opened once, in a separate process, so that errors are reported before minutes of measuring.
 
@@ -85,7 +85,7 @@ def file_lineup(
                 "bench files with the same classes"
             )
     notes = [*(_told(names, files) if images else ()), *_unverified(names, files)]
-    return Lineup(
+    return CandidateSet(
         folder=", ".join(sorted({str(file.model.path.parent) for file in files})),
         candidates=with_threads(candidates, options),
         class_names=opened[reference].class_names,

@@ -59,7 +59,7 @@ class MeasuredReference:
 
 
 @dataclass(frozen=True)
-class Lineup:
+class CandidateSet:
     """What a benchmark measures.
 
     Attributes:
@@ -83,8 +83,10 @@ class Lineup:
         return isinstance(self.reference, MeasuredReference) and candidate.artifact.path == self.reference.name
 
 
-def folder_lineup(folder: ModelFolder, options: BenchOptions, openers: Mapping[str, Sequence[Opener]], test: Split) -> Lineup:
-    """Line up a manifest's files of the requested formats, compared with the stored outputs of the float Keras model.
+def folder_candidates(
+    folder: ModelFolder, options: BenchOptions, openers: Mapping[str, Sequence[Opener]], test: Split
+) -> CandidateSet:
+    """Return a manifest's files of the requested formats, compared with the stored outputs of the float Keras model.
 
     Args:
         folder: A folder with a manifest, or a bundle.
@@ -125,7 +127,7 @@ def folder_lineup(folder: ModelFolder, options: BenchOptions, openers: Mapping[s
     swept = with_threads(candidates, options)
     reference = StoredReference(tuple(stored for _ in swept))
     images = LabelledImages(test, manifest.dataset)
-    return Lineup(str(folder.named), swept, manifest.class_names, reference, images, tuple(refused))
+    return CandidateSet(str(folder.named), swept, manifest.class_names, reference, images, tuple(refused))
 
 
 def named_by(name: str, opener: Opener, openers: Sequence[Opener]) -> str:
@@ -139,18 +141,20 @@ def _is_guest(opener: Opener) -> bool:
     return opener.runtime is not None and opener.runtime.by_name
 
 
-def models_lineup(folder: Path, files: Sequence[str], options: BenchOptions, openers: dict[str, Opener], test: Split) -> Lineup:
-    """Line up files of several models trained on the same images, each compared with the float Keras model in its folder.
+def models_candidates(
+    folder: Path, files: Sequence[str], options: BenchOptions, openers: dict[str, Opener], test: Split
+) -> CandidateSet:
+    """Return files of several models trained on the same images, each compared with the float Keras model in its folder.
 
     Args:
         folder: Folder that holds a folder with a manifest for each model.
         files: One file of each model, for example `8-16-16/int8.tflite`.
-        options: As in `folder_lineup`.
-        openers: As in `folder_lineup`.
-        test: As in `folder_lineup`.
+        options: As in `folder_candidates`.
+        openers: As in `folder_candidates`.
+        test: As in `folder_candidates`.
 
     Raises:
-        ArtifactError: As in `folder_lineup`.
+        ArtifactError: As in `folder_candidates`.
     """
     candidates, stored, manifests = [], [], []
     for file in files:
@@ -164,7 +168,7 @@ def models_lineup(folder: Path, files: Sequence[str], options: BenchOptions, ope
         stored.append(load_reference(model.path.parent, model.manifest, test.labels))
     first = manifests[0]
     images = LabelledImages(test, first.dataset)
-    return Lineup(str(folder), tuple(candidates), first.class_names, StoredReference(tuple(stored)), images)
+    return CandidateSet(str(folder), tuple(candidates), first.class_names, StoredReference(tuple(stored)), images)
 
 
 def candidate_of(model: ModelFile, opener: Opener, threads: int, test: Split) -> Candidate:

@@ -1,4 +1,4 @@
-"""Measures and judges a lineup, and returns a report."""
+"""Measures and judges a candidate_set, and returns a report."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from edgecnn.benchmarks.gate.accuracy_checks import differs
 from edgecnn.benchmarks.gate.budget import BESIDE_REFERENCE, Budget, Budgets
 from edgecnn.benchmarks.gate.gate import Figures, Policy, Verdict, join, judge
 from edgecnn.benchmarks.machine.host import read_machine, read_state
-from edgecnn.benchmarks.measure.candidates import LabelledImages, Lineup, MeasuredReference, StoredReference
+from edgecnn.benchmarks.measure.candidates import CandidateSet, LabelledImages, MeasuredReference, StoredReference
 from edgecnn.benchmarks.measure.launches import Candidate, Measured, measure
 from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.other_measurements import (
@@ -56,7 +56,7 @@ class Finished:
 
 
 def benchmark(  # Longer than 50 lines: the record that it fills in has so many fields.
-    lineup: Lineup,
+    candidate_set: CandidateSet,
     options: BenchOptions,
     budgets: Budgets,
     policy: Policy,
@@ -69,7 +69,7 @@ def benchmark(  # Longer than 50 lines: the record that it fills in has so many 
     """Measure and judge files.
 
     Args:
-        lineup: Which files, and what they are compared with, from `edgecnn.benchmarks.measure.candidates`.
+        candidate_set: Which files, and what they are compared with, from `edgecnn.benchmarks.measure.candidates`.
         options: What to measure, and how.
         budgets: Limits of the files.
         policy: How noise is handled.
@@ -84,15 +84,15 @@ def benchmark(  # Longer than 50 lines: the record that it fills in has so many 
         InvalidMeasurement: If the machine does not report a process's memory.
         MissingDependency: If a runtime is not installed.
     """
-    candidates = lineup.candidates
-    notes = [*notes, *lineup.notes]
-    _require_judged(lineup, budgets)
+    candidates = candidate_set.candidates
+    notes = [*notes, *candidate_set.notes]
+    _require_judged(candidate_set, budgets)
     machine, before = read_machine(), read_state()
-    images = len(lineup.images.test.labels) if lineup.images else 0
+    images = len(candidate_set.images.test.labels) if candidate_set.images else 0
     measured, finished = measure(
         candidates,
         options.plan,
-        lambda processes, launches: _finish(lineup, options, processes, launches, progress),
+        lambda processes, launches: _finish(candidate_set, options, processes, launches, progress),
         progress,
         lambda costs: extra_seconds(options, costs, images),
     )
@@ -103,12 +103,12 @@ def benchmark(  # Longer than 50 lines: the record that it fills in has so many 
     noise = measured.noise([candidate.name for candidate in candidates], before)
 
     def judged(candidate: Candidate, figures: Figures) -> tuple[Budget, Verdict]:
-        budget = _budget(candidate, lineup, budgets)
+        budget = _budget(candidate, candidate_set, budgets)
         return budget, judge(figures, budget, noise, policy)
 
     baseline, files = beside_fastest(
         [
-            _file_result(place, lineup, measured, finished, percents=options.percents, judged=judged)
+            _file_result(place, candidate_set, measured, finished, percents=options.percents, judged=judged)
             for place in range(len(candidates))
         ]
     )
@@ -116,11 +116,11 @@ def benchmark(  # Longer than 50 lines: the record that it fills in has so many 
         schema=SCHEMA,
         command=command,
         versions=versions,
-        folder=lineup.folder,
-        dataset=lineup.images.record if lineup.images else None,
-        class_names=lineup.class_names,
+        folder=candidate_set.folder,
+        dataset=candidate_set.images.record if candidate_set.images else None,
+        class_names=candidate_set.class_names,
         plan=measured.plan,
-        timed_region=TIMED_REGION if lineup.images else RANDOM_REGION,
+        timed_region=TIMED_REGION if candidate_set.images else RANDOM_REGION,
         empty_call=measured.empty_call,
         machine=machine,
         before=before,
@@ -134,12 +134,12 @@ def benchmark(  # Longer than 50 lines: the record that it fills in has so many 
         allowed=tuple(sorted({item.name for item in noise if policy.allows(item)})),
         files=files,
         verdict=join(tuple(file.verdict for file in files)),
-        reference=lineup.reference.name,
+        reference=candidate_set.reference.name,
     )
 
 
 def _finish(
-    lineup: Lineup,
+    candidate_set: CandidateSet,
     options: BenchOptions,
     processes: Sequence[ModelProcess],
     launches: Sequence[Sequence[Launch]],
@@ -149,17 +149,17 @@ def _finish(
     places = len(processes)
 
     def saying(place: int) -> Callable[[str], None]:
-        return lambda text: progress.step(place, places, lineup.candidates[place].name, text)
+        return lambda text: progress.step(place, places, candidate_set.candidates[place].name, text)
 
     extras = [measure_extra(process, options, saying(place)) for place, process in enumerate(processes)]
-    accuracies = _classify(lineup, lineup.images, processes, progress) if lineup.images else None
+    accuracies = _classify(candidate_set, candidate_set.images, processes, progress) if candidate_set.images else None
     profiles: list[Profiled] = []
-    for place, (candidate, process) in enumerate(zip(lineup.candidates, processes, strict=True)):
+    for place, (candidate, process) in enumerate(zip(candidate_set.candidates, processes, strict=True)):
         wanted = options.profile and candidate.artifact.exported  # Keras has no operator profiler.
         profiles.append(measure_profile(process, saying(place)) if wanted else (None, None))
     timed = [
         TimedFile(candidate.artifact, process.opened.runtime, candidate.request.threads, own)
-        for candidate, process, own in zip(lineup.candidates, processes, launches, strict=True)
+        for candidate, process, own in zip(candidate_set.candidates, processes, launches, strict=True)
     ]
     slowest_ops = {
         place: measure_slowest_op(processes[place], profiles[place][0], saying(place))
@@ -171,14 +171,14 @@ def _finish(
 
 def _file_result(
     place: int,
-    lineup: Lineup,
+    candidate_set: CandidateSet,
     measured: Measured,
     finished: Finished,
     *,
     percents: Sequence[float],
     judged: Callable[[Candidate, Figures], tuple[Budget, Verdict]],
 ) -> FileResult:
-    candidate, opened, launches = lineup.candidates[place], measured.opened[place], measured.launches[place]
+    candidate, opened, launches = candidate_set.candidates[place], measured.opened[place], measured.launches[place]
     latency = summarize(launches, percents, opened.images_per_run)
     accuracy = finished.accuracies[place] if finished.accuracies else None
     extra, (profile, profile_problem) = finished.extras[place], finished.profiles[place]
@@ -189,9 +189,9 @@ def _file_result(
         peak_memory_bytes=latency.peak_memory_bytes,
         p90=launch_percentile(launches, 90),
         accuracy=accuracy,
-        reference=lineup.reference.name,
-        class_names=lineup.class_names,
-        recorded=_recorded(candidate, lineup),
+        reference=candidate_set.reference.name,
+        class_names=candidate_set.class_names,
+        recorded=_recorded(candidate, candidate_set),
     )
     budget, verdict = judged(candidate, figures)
     return FileResult(
@@ -214,12 +214,14 @@ def _file_result(
     )
 
 
-def _classify(lineup: Lineup, images: LabelledImages, processes: Sequence[ModelProcess], progress: Progress) -> list[Accuracy]:
-    places = (i for i, candidate in enumerate(lineup.candidates) if lineup.is_reference(candidate))
-    stored = lineup.reference.probabilities if isinstance(lineup.reference, StoredReference) else None
+def _classify(
+    candidate_set: CandidateSet, images: LabelledImages, processes: Sequence[ModelProcess], progress: Progress
+) -> list[Accuracy]:
+    places = (i for i, candidate in enumerate(candidate_set.candidates) if candidate_set.is_reference(candidate))
+    stored = candidate_set.reference.probabilities if isinstance(candidate_set.reference, StoredReference) else None
     reference = next(places) if stored is None else stored
-    chosen = [file.artifact.mended is not None and file.artifact.mended.held_out > 0 for file in lineup.candidates]
-    classes = len(lineup.class_names)
+    chosen = [file.artifact.mended is not None and file.artifact.mended.held_out > 0 for file in candidate_set.candidates]
+    classes = len(candidate_set.class_names)
     found = classify(
         processes,
         images.test,
@@ -231,7 +233,7 @@ def _classify(lineup: Lineup, images: LabelledImages, processes: Sequence[ModelP
         learnt=images.record.learnt,
     )
     if stored is not None:
-        for file, accuracy in zip(lineup.candidates, found, strict=True):
+        for file, accuracy in zip(candidate_set.candidates, found, strict=True):
             if not file.artifact.exported and (difference := differs(accuracy, tolerance_of(file.artifact))):
                 path = file.request.path
                 raise ArtifactError(
@@ -240,36 +242,36 @@ def _classify(lineup: Lineup, images: LabelledImages, processes: Sequence[ModelP
     return found
 
 
-def _recorded(candidate: Candidate, lineup: Lineup) -> Parity | None:
+def _recorded(candidate: Candidate, candidate_set: CandidateSet) -> Parity | None:
     """Return a file's agreement with its reference at export, if no measurement here shows that it is the reference."""
-    measured = {file.artifact.sha256 for file in lineup.candidates if not file.artifact.exported}
-    if isinstance(lineup.reference, MeasuredReference) or candidate.artifact.source_sha256 in measured:
+    measured = {file.artifact.sha256 for file in candidate_set.candidates if not file.artifact.exported}
+    if isinstance(candidate_set.reference, MeasuredReference) or candidate.artifact.source_sha256 in measured:
         return None
     return candidate.artifact.parity
 
 
-def _budget(candidate: Candidate, lineup: Lineup, budgets: Budgets) -> Budget:
+def _budget(candidate: Candidate, candidate_set: CandidateSet, budgets: Budgets) -> Budget:
     budget = budgets.of(candidate.artifact.path)
-    if not lineup.is_reference(candidate):
+    if not candidate_set.is_reference(candidate):
         return budget
     return replace(budget, **dict.fromkeys(BESIDE_REFERENCE))  # Compared with itself, there is nothing to judge.
 
 
-def _require_judged(lineup: Lineup, budgets: Budgets) -> None:
+def _require_judged(candidate_set: CandidateSet, budgets: Budgets) -> None:
     """Raise if limits would judge nothing, which must not end in PASS. `load_budgets` does so for those of single files.
 
     Raises:
         ConfigError: If there is such a limit.
     """
     exported, beside = budgets.general.of_exported(), budgets.general.beside_reference()
-    if exported and not any(candidate.artifact.exported for candidate in lineup.candidates):
+    if exported and not any(candidate.artifact.exported for candidate in candidate_set.candidates):
         raise ConfigError(f"{field(exported[0])} applies to exported files, but none is measured: name a {field('runtime')}")
     for budget in (budgets.general, *budgets.files.values()):
-        if lineup.images is None and budget.of_accuracy():
+        if candidate_set.images is None and budget.of_accuracy():
             limit = field(budget.of_accuracy()[0])
             raise ConfigError(f"{limit} limits accuracy, which needs labelled images: add {field('data')}")
-    if beside and all(map(lineup.is_reference, lineup.candidates)):
-        name = lineup.reference.name
+    if beside and all(map(candidate_set.is_reference, candidate_set.candidates)):
+        name = candidate_set.reference.name
         raise ConfigError(
             f"{field(beside[0])} applies to files compared with a reference, but {name} is the reference: name another file"
         )

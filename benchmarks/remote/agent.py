@@ -334,7 +334,7 @@ def _read_stamp(venv: Path) -> dict[str, Any]:
 
 def _lock(folder: int) -> None:
     """Wait until no other run holds the folder: two at a time would disturb each other's times."""
-    told = False
+    warned = False
     while True:
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -342,9 +342,9 @@ def _lock(folder: int) -> None:
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 raise
-        if not told:
+        if not warned:
             tell("say", "another edgecnn is measuring there: waiting for its end")
-            told = True
+            warned = True
         with selectors.DefaultSelector() as selector:
             selector.register(0, selectors.EVENT_READ)
             if selector.select(_LOCK_SECONDS) and not os.read(0, 1):

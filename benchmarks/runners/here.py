@@ -8,7 +8,7 @@ from typing import Literal
 from edgecnn.benchmarks.gate.budget import load_budgets
 from edgecnn.benchmarks.gate.gate import Policy
 from edgecnn.benchmarks.machine.host import Machine, read_machine
-from edgecnn.benchmarks.measure.candidates import candidate_of, folder_lineup
+from edgecnn.benchmarks.measure.candidates import candidate_of, folder_candidates
 from edgecnn.benchmarks.measure.launches import measure
 from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.run import benchmark
@@ -72,9 +72,9 @@ class Here:
             with suppress(MissingDependency):
                 openers.append(opener_for(name))
         options = BenchOptions(threads=thread_counts(read_machine().cores))
-        lineup = folder_lineup(ModelFolder(folder), options, {file.format: openers}, self.test)
+        candidate_set = folder_candidates(ModelFolder(folder), options, {file.format: openers}, self.test)
         budgets = load_budgets(None, {"max_drop_points": max_drop_points}, ())
-        return settings_of(benchmark(lineup, options, budgets, Policy(("noise",)), command="", versions={}))
+        return settings_of(benchmark(candidate_set, options, budgets, Policy(("noise",)), command="", versions={}))
 
 
 def machine_text(machine: Machine) -> str:

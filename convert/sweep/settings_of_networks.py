@@ -50,7 +50,7 @@ def settings_of_networks(
         raise ConfigError(f"the {own[0]} network needs {field('filters')}, for example {field('filters')}=8,16,32")
     if sizes and not own:
         raise ConfigError(f"{field('filters')} applies to edgecnn's own networks, not to {networks[0]}: omit it")
-    takes = {name: _OF_OWN if name in NETWORKS else _taken(name) for name in networks}
+    takes = {name: _OF_OWN if name in NETWORKS else _parameters_of(name) for name in networks}
     _require_taken(takes, given)
     plain = _without_model(base)
     found = []
@@ -73,7 +73,7 @@ def _listed(name: str, values: Any, example: str, got: object) -> list[Any]:
     raise ConfigError(f"{field(name)} needs a list of values, for example {example}, got {got}")
 
 
-def _taken(name: str) -> tuple[str, ...] | None:
+def _parameters_of(name: str) -> tuple[str, ...] | None:
     load_keras()  # The module imports Keras too, but not quietly.
     return arguments_of(name)
 

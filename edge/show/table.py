@@ -40,16 +40,16 @@ def table_text(
     texts = [at for at, side in enumerate(sides) if side == "<" and widths[at] > _LEAST]
     folded = [_LEAST if at in texts else space for at, space in enumerate(widths)]
     # If even that does not fit, names are folded less and the table is cut.
-    least = _LEAST if _taken(folded) <= width else width // 3
-    while _taken(widths) > width and any(widths[at] > least for at in texts):
+    least = _LEAST if _total_width(folded) <= width else width // 3
+    while _total_width(widths) > width and any(widths[at] > least for at in texts):
         widths[max(texts, key=widths.__getitem__)] -= 1
     # At least two columns of a table that is still too wide.
-    shown = next((count for count in range(len(widths), 2, -1) if _taken(widths[:count]) <= width), 2)
+    shown = next((count for count in range(len(widths), 2, -1) if _total_width(widths[:count]) <= width), 2)
     blank = [""] * max(map(len, heads))
     top = zip(*([*blank, *head][-len(blank) :] for head in heads), strict=True)
     below = [line for row in body for line in zip_longest(*map(_folded, row, widths), fillvalue="")]
     lines = [_line(cells[:shown], sides, widths) for cells in (*top, *below)]
-    lines.insert(len(blank), _MARGIN + "─" * (_taken(widths[:shown]) - len(_MARGIN)))
+    lines.insert(len(blank), _MARGIN + "─" * (_total_width(widths[:shown]) - len(_MARGIN)))
     if shown < len(widths):
         rest = [0, *range(shown, len(widths))]
         head, *others = ([row[at] for at in rest] for row in (headings, *rows))
@@ -74,7 +74,7 @@ def _without(
     hidden = []
     for name in less:
         spaces = zip(_widths(headings, rows), sides, strict=True)
-        if _taken([min(space, _READABLE) if side == "<" else space for space, side in spaces]) <= width:
+        if _total_width([min(space, _READABLE) if side == "<" else space for space, side in spaces]) <= width:
             break
         at = headings.index(name)
         sides = sides[:at] + sides[at + 1 :]
@@ -88,7 +88,7 @@ def _columns(line: str) -> int:
     return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in line)
 
 
-def _taken(widths: Sequence[int]) -> int:
+def _total_width(widths: Sequence[int]) -> int:
     return len(_MARGIN) + sum(widths) + len(_GAP) * (len(widths) - 1)
 
 

@@ -10,8 +10,8 @@ from edgecnn.benchmarks.bundle.write_bundle import write_bundle
 from edgecnn.benchmarks.gate.budget import Budget, Budgets, load_budgets
 from edgecnn.benchmarks.gate.gate import Policy
 from edgecnn.benchmarks.gate.groups import read_groups
-from edgecnn.benchmarks.measure.bare_files import BareFile, file_lineup
-from edgecnn.benchmarks.measure.candidates import LabelledImages, Lineup, folder_lineup
+from edgecnn.benchmarks.measure.bare_files import BareFile, file_candidates
+from edgecnn.benchmarks.measure.candidates import CandidateSet, LabelledImages, folder_candidates
 from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.remote.install import device_wheel, running_version
@@ -134,18 +134,18 @@ def measured(target: Target | Sequence[str | Path], call: BenchCall) -> Report:
         if models[0].is_folder:
             openers, notes = _openers(models[0], call)
             test = models[0].test_images(usage.data, usage.images)
-            lineup = folder_lineup(models[0], call.options, openers, test)
+            candidate_set = folder_candidates(models[0], call.options, openers, test)
         else:
-            lineup = _files(models, call)
+            candidate_set = _files(models, call)
         if call.groups:
-            if lineup.images is None:
+            if candidate_set.images is None:
                 raise ConfigError(f"{field('groups')} needs labelled images: name them with {field('data')}")
-            grouped = replace(lineup.images, groups=read_groups(call.groups, lineup.images.test))
-            lineup = replace(lineup, images=grouped)
-        budgets = _budgets(call.budget, call.limits, lineup)
+            grouped = replace(candidate_set.images, groups=read_groups(call.groups, candidate_set.images.test))
+            candidate_set = replace(candidate_set, images=grouped)
+        budgets = _budgets(call.budget, call.limits, candidate_set)
         command = call.command or f"edgecnn.bench({', '.join(repr(str(item.named)) for item in models)})"
         report = benchmark(
-            lineup,
+            candidate_set,
             call.options,
             budgets,
             call.policy,
@@ -167,13 +167,13 @@ def _keep(report: Report, folder: Path, progress: Progress) -> None:
         progress.say(f"the result is not kept in the folder: {error}")
 
 
-def _budgets(budget: Budget | str | Path | None, limits: Mapping[str, float | None], lineup: Lineup) -> Budgets:
+def _budgets(budget: Budget | str | Path | None, limits: Mapping[str, float | None], candidate_set: CandidateSet) -> Budgets:
     """Combine a budget with limits that override it. Errors are those of `load_budgets`."""
     if isinstance(budget, Budget):
         return Budgets(replace(budget, **{name: value for name, value in limits.items() if value is not None}), {})
-    known = tuple(candidate.artifact.path for candidate in lineup.candidates)
-    references = [candidate.artifact.path for candidate in lineup.candidates if lineup.is_reference(candidate)]
-    beside_reference = lineup.images is not None and len(references) < len(known)
+    known = tuple(candidate.artifact.path for candidate in candidate_set.candidates)
+    references = [candidate.artifact.path for candidate in candidate_set.candidates if candidate_set.is_reference(candidate)]
+    beside_reference = candidate_set.images is not None and len(references) < len(known)
     return load_budgets(
         Path(budget) if budget else None, limits, known, beside_reference, references[0] if references else None
     )
@@ -203,7 +203,7 @@ def _openers(models: ModelFolder, call: BenchCall) -> tuple[dict[str, tuple[Open
     artifacts = models.manifest.artifacts if models.manifest else ()
     present = {artifact.format for artifact in artifacts if artifact.exported or not models.bundle}
     if call.named:
-        return _named_openers(_of_present(call.named, present), call)
+        return _named_openers(_present_formats(call.named, present), call)
     installed = [name for name in FORMATS if name in present and is_installed(name)]
     if not installed:
         call.usage.opener(max(sorted(present), key=is_exported))  # Raises, with what to install.
@@ -211,7 +211,7 @@ def _openers(models: ModelFolder, call: BenchCall) -> tuple[dict[str, tuple[Open
     return {name: (call.usage.opener(name),) for name in installed}, missing
 
 
-def _of_present(named: Mapping[str, tuple[str, ...]], present: set[str]) -> dict[str, tuple[str, ...]]:
+def _present_formats(named: Mapping[str, tuple[str, ...]], present: set[str]) -> dict[str, tuple[str, ...]]:
     """Return the named runtimes of each format, without the formats that are not there of a runtime that has one that is."""
     used = {name for model_format in present for name in named.get(model_format, ())}
     kept = {
@@ -236,8 +236,8 @@ def _named_openers(named: Mapping[str, tuple[str, ...]], call: BenchCall) -> tup
     return found, [f"{name} was not measured: {error}." for name, error in missing.items()]
 
 
-def _files(models: Sequence[ModelFolder], call: BenchCall) -> Lineup:
-    """Line up model files from anywhere, compared with one of them."""
+def _files(models: Sequence[ModelFolder], call: BenchCall) -> CandidateSet:
+    """Return model files from anywhere, compared with one of them."""
     usage, reference = call.usage, call.reference
     models = list(models)
     if reference and reference not in [item.named for item in models]:
@@ -245,7 +245,7 @@ def _files(models: Sequence[ModelFolder], call: BenchCall) -> Lineup:
     place = next((i for i, item in enumerate(models) if item.named == reference), 0)
     read = [item.model() for item in models]
     first, interface, formats = read[place], usage.said_interface(), {model.format for model in read}
-    named = _of_present(call.named, formats)
+    named = _present_formats(call.named, formats)
     if unused := [name for model_format, names in named.items() if model_format not in formats for name in names]:
         raise ConfigError(f"{field('runtime')}={unused[0]} runs none of these files: omit it")
     bare = [
@@ -258,16 +258,16 @@ def _files(models: Sequence[ModelFolder], call: BenchCall) -> Lineup:
         if interface or reference:
             said = field("reference" if reference else "interface")
             raise ConfigError(f"{said} needs labelled images: name them with {field('data')}, or omit it for latency only")
-        return file_lineup(bare, call.options, progress=call.progress)
+        return file_candidates(bare, call.options, progress=call.progress)
     classifier = usage.classifier(first, read)
     test = usage.test_images(models[place], str(first.path), classifier)
     record = model_test_record(classifier, usage.data, test, usage.images)
     labelled = LabelledImages(test, record)
-    lineup = file_lineup(bare, call.options, labelled, reference=place, progress=call.progress)
+    candidate_set = file_candidates(bare, call.options, labelled, reference=place, progress=call.progress)
     if usage.data is None:
-        return lineup
+        return candidate_set
     notes = (
         *split_note(record),
         *order_note(classifier, usage.data, usage.images),
     )
-    return replace(lineup, notes=(*lineup.notes, *notes))
+    return replace(candidate_set, notes=(*candidate_set.notes, *notes))

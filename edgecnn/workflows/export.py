@@ -9,7 +9,7 @@ from edgecnn.benchmarks.gate.accuracy_checks import nothing_to_judge_by
 from edgecnn.benchmarks.gate.budget import Budget, Budgets
 from edgecnn.benchmarks.gate.gate import PASS, UNDECIDED, Policy, accuracy_checks
 from edgecnn.benchmarks.gate.tally import compare
-from edgecnn.benchmarks.measure.bare_files import BareFile, file_lineup
+from edgecnn.benchmarks.measure.bare_files import BareFile, file_candidates
 from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.runners.choose import HERE, TUNE_SECONDS, require_runner, runner_of
@@ -188,9 +188,9 @@ def _slowdown(model_format: str, plain: bytes, mended: bytes) -> float:
         for path, data in zip(files, (plain, mended), strict=True):
             path.write_bytes(data)
         options = BenchOptions(plan=Plan(0.2, 200, 3, max_seconds=10), percents=(50.0,))
-        lineup = file_lineup([BareFile(read_model(path), opener_for(model_format)) for path in files], options)
+        candidate_set = file_candidates([BareFile(read_model(path), opener_for(model_format)) for path in files], options)
         report = benchmark(
-            lineup, options, Budgets(Budget(max_drop_points=None), {}), Policy(), command="edgecnn export", versions={}
+            candidate_set, options, Budgets(Budget(max_drop_points=None), {}), Policy(), command="edgecnn export", versions={}
         )
     first, second = (file.latency.percentiles[0].value_ns for file in report.files)
     return cast(float, second) / cast(float, first)  # 600 runs support a median.

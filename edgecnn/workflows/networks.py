@@ -202,7 +202,7 @@ class NetworkWork:
 
 
 @contextmanager
-def said_of_a_sweep() -> Iterator[None]:
+def in_words_of_a_sweep() -> Iterator[None]:
     """Have errors of a training name a sweep's fields, and what helps there: it continues by itself."""
     resume = field("resume")
     try:

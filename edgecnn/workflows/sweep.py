@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgecnn.benchmarks.gate.budget import load_budgets
 from edgecnn.benchmarks.gate.gate import Policy
-from edgecnn.benchmarks.measure.candidates import models_lineup
+from edgecnn.benchmarks.measure.candidates import models_candidates
 from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.results.records import Report
@@ -33,7 +33,7 @@ from edgecnn.edge.records import to_json
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.transaction import locked, replaced_together
 from edgecnn.workflows.export import tuning_for
-from edgecnn.workflows.networks import NetworkWork, said_of_a_sweep
+from edgecnn.workflows.networks import NetworkWork, in_words_of_a_sweep
 from edgecnn.workflows.rungs import run_rungs
 
 # What tells a sweep's networks apart.
@@ -72,7 +72,7 @@ def swept(call: SweepCall) -> Sweep:
     taken = as_interface(call.interface, images.fit or "letterbox")
     _require_interface(networks, taken)
     policy, exporting, folder = Policy(tuple(call.allow)), ExportConfig((model_format,), (precision,)), Path(call.out)
-    with said_of_a_sweep():
+    with in_words_of_a_sweep():
         planned = settings_of_networks(config, networks, call.filters, call.arguments)
     dataset = data if isinstance(data, Dataset) else load_dataset(data, images)
     configs = tuple(resolved(item, dataset.train.shape[2]) for item in planned)
@@ -85,7 +85,7 @@ def swept(call: SweepCall) -> Sweep:
     tuning = tuning_for(None, runner) if runner else None
     plain = FORMATS[model_format].file_name(precision)
     work = NetworkWork(dataset, exporting, tuning, plain, folder, taken, progress)
-    with said_of_a_sweep():
+    with in_words_of_a_sweep():
         limited = minutes is not None
         work.require_buildable([item for item in configs if limited or not work.is_trained(item, work.folder_of(item))])
         final, rungs = (configs, ()) if minutes is None else run_rungs(work, configs, minutes)
@@ -123,10 +123,10 @@ def _measured(work: NetworkWork, networks: Sequence[SweptNetwork], policy: Polic
     files = [network.file for network in networks]
     model_format = work.exporting.formats[0]
     options = BenchOptions()
-    lineup = models_lineup(work.folder, files, options, {model_format: opener_for(model_format)}, work.dataset.test)
+    candidate_set = models_candidates(work.folder, files, options, {model_format: opener_for(model_format)}, work.dataset.test)
     budgets = load_budgets(None, {}, tuple(files))
     return benchmark(
-        lineup,
+        candidate_set,
         options,
         budgets,
         policy,

@@ -8,7 +8,7 @@ import pytest
 
 from edgecnn.benchmarks.gate.budget import load_budgets
 from edgecnn.benchmarks.gate.gate import Policy
-from edgecnn.benchmarks.measure.candidates import folder_lineup
+from edgecnn.benchmarks.measure.candidates import folder_candidates
 from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.results.records import Report
@@ -44,7 +44,7 @@ def measured(three_files: Path, test_split: Split) -> Report:
         paced_seconds=0.1,
     )
     return benchmark(
-        folder_lineup(
+        folder_candidates(
             ModelFolder(three_files), options, {name: (opener_for(name),) for name in ("tflite", "onnx")}, test_split
         ),
         options,

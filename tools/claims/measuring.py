@@ -4,7 +4,7 @@ from pathlib import Path
 
 from edgecnn.benchmarks.gate.budget import load_budgets
 from edgecnn.benchmarks.gate.gate import Policy
-from edgecnn.benchmarks.measure.candidates import folder_lineup
+from edgecnn.benchmarks.measure.candidates import folder_candidates
 from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.results.latency_summary import typical_ns
@@ -17,8 +17,10 @@ from tools.claims.claims import Claim, at_most
 def measure(folder: Path) -> list[Claim]:
     """Compare the two ONNX files in one benchmark."""
     options = BenchOptions()
-    lineup = folder_lineup(ModelFolder(folder), options, {"onnx": (opener_for("onnx"),)}, load_test())
-    report = benchmark(lineup, options, load_budgets(None, {}, ()), Policy(("noise",)), command="make benchmark", versions={})
+    candidate_set = folder_candidates(ModelFolder(folder), options, {"onnx": (opener_for("onnx"),)}, load_test())
+    report = benchmark(
+        candidate_set, options, load_budgets(None, {}, ()), Policy(("noise",)), command="make benchmark", versions={}
+    )
     files = {file.name: file for file in report.files}
     int8, float32 = files["int8.onnx"], files["float32.onnx"]
     assert int8.accuracy  # There are test images.

@@ -7,7 +7,7 @@ from statistics import median
 
 from edgecnn.benchmarks.gate.budget import load_budgets
 from edgecnn.benchmarks.gate.gate import Policy
-from edgecnn.benchmarks.measure.candidates import folder_lineup
+from edgecnn.benchmarks.measure.candidates import folder_candidates
 from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.results.records import FileResult
@@ -41,8 +41,10 @@ def measure(folder: Path) -> list[Claim]:
     """Compare one and two threads as `edgecnn bench --threads 1,2` does, and spinning with not spinning."""
     options = BenchOptions(threads=(1, 2))
     openers = {name: (opener_for(name),) for name in ("tflite", "onnx")}
-    lineup = folder_lineup(ModelFolder(folder), options, openers, load_test())
-    report = benchmark(lineup, options, load_budgets(None, {}, ()), Policy(("noise",)), command="make benchmark", versions={})
+    candidate_set = folder_candidates(ModelFolder(folder), options, openers, load_test())
+    report = benchmark(
+        candidate_set, options, load_budgets(None, {}, ()), Policy(("noise",)), command="make benchmark", versions={}
+    )
     files = {file.name: file for file in report.files}
     claims = []
     for name in ("int8.tflite", "int8.onnx"):

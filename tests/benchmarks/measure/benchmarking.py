@@ -10,7 +10,7 @@ import numpy as np
 
 from edgecnn.benchmarks.gate.budget import load_budgets
 from edgecnn.benchmarks.gate.gate import Policy
-from edgecnn.benchmarks.measure.candidates import folder_lineup
+from edgecnn.benchmarks.measure.candidates import folder_candidates
 from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.results.records import Report
@@ -40,7 +40,7 @@ def run(
 ) -> Report:
     options = BenchOptions(threads, replace(PLAN, min_runs=runs))
     return benchmark(
-        folder_lineup(ModelFolder(folder), options, openers(*formats), test),
+        folder_candidates(ModelFolder(folder), options, openers(*formats), test),
         options,
         load_budgets(None, {"max_drop_points": 100.0, **limits}, ()),
         policy,

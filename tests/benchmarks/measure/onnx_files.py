@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from edgecnn.benchmarks.gate.budget import load_budgets
 from edgecnn.benchmarks.gate.gate import Policy
 from edgecnn.benchmarks.measure.bare_files import BareFile
-from edgecnn.benchmarks.measure.candidates import LabelledImages, Lineup
+from edgecnn.benchmarks.measure.candidates import CandidateSet, LabelledImages
 from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.results.records import Report
@@ -75,10 +75,10 @@ def bare(*paths: Path, interface: Interface | None = None) -> list[BareFile]:
 
 
 def run(
-    lineup: Lineup,
+    candidate_set: CandidateSet,
     options: BenchOptions = OPTIONS,
     judged: bool = False,
     limits: Mapping[str, float | None] = MappingProxyType({}),
 ) -> Report:
     budgets = load_budgets(None, limits, (), beside_reference=judged)
-    return benchmark(lineup, options, budgets, Policy(("noise",)), command="edgecnn bench", versions={})
+    return benchmark(candidate_set, options, budgets, Policy(("noise",)), command="edgecnn bench", versions={})

@@ -17,7 +17,7 @@ MODERATE = FileCost("int8.tflite", 0.6, 0.005)
 SLOW = FileCost("int8.tflite", 0.9, 0.07)
 SECOND = FileCost("int8.tflite", 2.5, 1.0)
 VERY_SLOW = FileCost("int8.tflite", 20.5, 10.0)
-LINEUPS = [
+COSTS = [
     (QUICK,),
     (QUICK, QUICK),
     (KERAS, QUICK, QUICK),
@@ -71,7 +71,7 @@ def test_of_a_slow_model_most_of_the_time_is_measuring(cost: FileCost) -> None:
     assert round_of(plan, cost.run_seconds).warm_up_runs <= runs_of(plan, cost) / 10
 
 
-@pytest.mark.parametrize("costs", LINEUPS)
+@pytest.mark.parametrize("costs", COSTS)
 def test_the_plan_takes_no_longer_than_five_launches_of_four_rounds_and_has_five_launches(costs: tuple[FileCost, ...]) -> None:
     plan = choose_plan(PlanOptions(), costs)
     assert plan.launches >= 5
@@ -106,7 +106,7 @@ def test_launches_that_are_asked_for_are_made(cost: FileCost) -> None:
         assert choose_plan(PlanOptions(launches=launches), [cost]).launches == launches
 
 
-@pytest.mark.parametrize("costs", LINEUPS)
+@pytest.mark.parametrize("costs", COSTS)
 def test_runs_and_seconds_that_are_asked_for_are_made_however_long_they_take(costs: tuple[FileCost, ...]) -> None:
     plan = choose_plan(PlanOptions(min_seconds=3, min_runs=2000), costs)
     for cost in costs:

@@ -14,7 +14,7 @@ import edgecnn.benchmarks.measure.run
 from edgecnn.benchmarks.gate.budget import load_budgets
 from edgecnn.benchmarks.gate.gate import FAIL, INVALID, PASS, UNDECIDED, UNJUDGED, Policy
 from edgecnn.benchmarks.machine.host import read_state
-from edgecnn.benchmarks.measure.candidates import StoredReference, folder_lineup
+from edgecnn.benchmarks.measure.candidates import StoredReference, folder_candidates
 from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.results.latency_summary import TimedFile, typical_ns
@@ -104,8 +104,8 @@ def test_a_profile_that_cannot_be_had_costs_nothing_else(
     monkeypatch.setattr(ModelProcess, "ask", refuse)
     options = BenchOptions(plan=PLAN, profile=True)
     budgets = load_budgets(None, {"max_drop_points": 100.0}, ())
-    lineup = folder_lineup(ModelFolder(three_files), options, openers("onnx"), test_split)
-    report = benchmark(lineup, options, budgets, Policy(), command="", versions={})
+    candidate_set = folder_candidates(ModelFolder(three_files), options, openers("onnx"), test_split)
+    report = benchmark(candidate_set, options, budgets, Policy(), command="", versions={})
     (file,) = report.files
     assert (file.profile, file.profile_problem) == (None, "this runtime has no profiler: update it")
     assert file.accuracy
@@ -172,9 +172,11 @@ def test_copies_of_training_images_judge_nothing(
     folder = shutil.copytree(three_files, tmp_path / "learnt")
     manifest = Manifest.load(folder)
     replace(manifest, dataset=replace(manifest.dataset, learnt=tuple(learnt))).save(folder)
-    lineup = folder_lineup(ModelFolder(folder), BenchOptions(plan=PLAN), openers("onnx"), test_split)
+    candidate_set = folder_candidates(ModelFolder(folder), BenchOptions(plan=PLAN), openers("onnx"), test_split)
     limits = {"max_drop_points": 50.0, "min_accuracy_percent": 20.0}
-    report = benchmark(lineup, BenchOptions(plan=PLAN), load_budgets(None, limits, ()), Policy(), command="", versions={})
+    report = benchmark(
+        candidate_set, BenchOptions(plan=PLAN), load_budgets(None, limits, ()), Policy(), command="", versions={}
+    )
     accuracy = report.files[0].accuracy
     assert accuracy
     assert (accuracy.images, accuracy.learnt, accuracy.all_images) == (judged, 60 - judged, 60)
@@ -199,14 +201,16 @@ def test_every_image_is_read_once_for_all_files_and_a_chunk_at_a_time(three_file
     test = Counted(images, labels)
     write = np.tile(np.load(three_files / "reference.npy"), (10, 1))
     options = BenchOptions(plan=PLAN)
-    lineup = folder_lineup(ModelFolder(three_files), options, openers("tflite", "onnx"), test_split)
-    assert lineup.images
-    lineup = replace(
-        lineup, images=replace(lineup.images, test=test), reference=StoredReference((write,) * len(lineup.candidates))
+    candidate_set = folder_candidates(ModelFolder(three_files), options, openers("tflite", "onnx"), test_split)
+    assert candidate_set.images
+    candidate_set = replace(
+        candidate_set,
+        images=replace(candidate_set.images, test=test),
+        reference=StoredReference((write,) * len(candidate_set.candidates)),
     )
     steps: list[tuple[int, int, str]] = []
     report = benchmark(
-        lineup,
+        candidate_set,
         options,
         load_budgets(None, {"max_drop_points": 100.0}, ()),
         Policy(),

@@ -10,7 +10,7 @@ import pytest
 
 from edgecnn.benchmarks.gate.budget import load_budgets
 from edgecnn.benchmarks.gate.gate import Policy
-from edgecnn.benchmarks.measure.candidates import folder_lineup
+from edgecnn.benchmarks.measure.candidates import folder_candidates
 from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.show.report import to_text
@@ -187,8 +187,10 @@ def test_a_file_whose_layers_were_chosen_must_pass_on_images_that_did_not_choose
     assert artifact.mended.held_out == held.sum()
     # bench judges it on that half too.
     options = BenchOptions(plan=Plan(0, 20, 1, 1))
-    lineup = folder_lineup(ModelFolder(artifacts), options, {"tflite": (opener_for("tflite"),)}, dataset.test)
-    report = benchmark(lineup, options, load_budgets(None, {"max_drop_points": 100.0}, ()), Policy(), command="", versions={})
+    candidate_set = folder_candidates(ModelFolder(artifacts), options, {"tflite": (opener_for("tflite"),)}, dataset.test)
+    report = benchmark(
+        candidate_set, options, load_budgets(None, {"max_drop_points": 100.0}, ()), Policy(), command="", versions={}
+    )
     found = {file.name: file.accuracy for file in report.files}
     assert found["int8.tflite"] is not None
     assert (found["int8.tflite"].images, found["int8.tflite"].chose) == (held.sum(), (~held).sum())

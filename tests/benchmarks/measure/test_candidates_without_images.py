@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNJUDGED
-from edgecnn.benchmarks.measure.bare_files import file_lineup
+from edgecnn.benchmarks.measure.bare_files import file_candidates
 from edgecnn.benchmarks.show.report import to_text
 from edgecnn.benchmarks.timing.latency import RANDOM_REGION
 from edgecnn.edge.errors import ArtifactError
@@ -29,11 +29,11 @@ def test_a_file_that_does_not_run_on_random_inputs_is_an_error_that_names_it(tmp
     nodes += [helper.make_node("Gather", ["weights", "places"], ["rows"]), helper.make_node("Cast", ["rows"], ["out"], to=6)]
     file = write(tmp_path / "words.onnx", nodes, [1, 5], [1, 5, 4], TensorProto.INT32, table)
     with pytest.raises(ArtifactError, match=r"words\.onnx: onnxruntime can't run it on random inputs \(.*Gather"):
-        file_lineup(bare(file), OPTIONS)
+        file_candidates(bare(file), OPTIONS)
 
 
 def test_without_images_a_benchmark_is_of_latency_alone_and_passes_nothing_unasked(tmp_path: Path) -> None:
-    report = run(file_lineup(bare(classifier(tmp_path / "a.onnx")), OPTIONS))
+    report = run(file_candidates(bare(classifier(tmp_path / "a.onnx")), OPTIONS))
     (file,) = report.files
     assert (file.accuracy, report.dataset, report.class_names, report.timed_region) == (None, None, (), RANDOM_REGION)
     assert (file.verdict.status, report.verdict.status, file.latency.runs >= 100) == (UNJUDGED, UNJUDGED, True)
@@ -44,12 +44,12 @@ def test_without_images_a_benchmark_is_of_latency_alone_and_passes_nothing_unask
 
 
 def test_a_limit_that_is_set_is_judged_without_images(tmp_path: Path) -> None:
-    lineup = file_lineup(bare(classifier(tmp_path / "a.onnx")), OPTIONS)
+    candidate_set = file_candidates(bare(classifier(tmp_path / "a.onnx")), OPTIONS)
     enough = replace(OPTIONS, plan=replace(PLAN, min_runs=64 * PLAN.launches))
-    passed = run(lineup, enough, limits={"max_size_kib": 100.0, "max_p90_ms": 1000.0})
+    passed = run(candidate_set, enough, limits={"max_size_kib": 100.0, "max_p90_ms": 1000.0})
     assert (passed.verdict.status, len(passed.verdict.checks)) == (PASS, 2)
     assert to_text(passed).startswith("PASS: every file is within its limits.\n")
-    assert run(lineup, limits={"max_size_kib": 0.1}).verdict.status == FAIL
+    assert run(candidate_set, limits={"max_size_kib": 0.1}).verdict.status == FAIL
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_limit_that_is_set_is_judged_without_images(tmp_path: Path) -> None:
 )
 def test_any_one_tensor_is_timed_whatever_it_means(takes: tuple[int | str, ...], dtype: int, tmp_path: Path) -> None:
     file = write(tmp_path / "copy.onnx", [helper.make_node("Identity", ["x"], ["y"])], takes, takes, dtype)
-    report = run(file_lineup(bare(file), OPTIONS), replace(OPTIONS, batch=3))
+    report = run(file_candidates(bare(file), OPTIONS), replace(OPTIONS, batch=3))
     artifact, throughput = report.files[0].artifact, report.files[0].throughput
     assert artifact.input.shape == artifact.output.shape == tuple(None if size == "n" else size for size in takes)
     assert (artifact.format, artifact.precision, artifact.size_bytes) == ("onnx", "unknown", file.stat().st_size)
@@ -75,4 +75,4 @@ def test_any_one_tensor_is_timed_whatever_it_means(takes: tuple[int | str, ...],
 def test_an_image_that_is_rebuilt_is_timed_though_it_is_no_class(tmp_path: Path) -> None:
     nodes = [helper.make_node("Sigmoid", ["x"], ["y"])]
     file = write(tmp_path / "autoencoder.onnx", nodes, [1, 6, 5, 3], [1, 6, 5, 3], TensorProto.FLOAT)
-    assert run(file_lineup(bare(file), OPTIONS)).files[0].latency.runs >= 100
+    assert run(file_candidates(bare(file), OPTIONS)).files[0].latency.runs >= 100

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNJUDGED
-from edgecnn.benchmarks.measure.bare_files import file_lineup
-from edgecnn.benchmarks.measure.candidates import candidate_of, folder_lineup
+from edgecnn.benchmarks.measure.bare_files import file_candidates
+from edgecnn.benchmarks.measure.candidates import candidate_of, folder_candidates
 from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.show.report import to_text
 from edgecnn.benchmarks.timing.latency import TIMED_REGION
@@ -38,13 +38,13 @@ pytestmark = pytest.mark.workstation("whole benchmarks, a process for each launc
 def test_a_classifier_needs_its_preprocessing_where_there_are_images(tmp_path: Path) -> None:
     file, test = classifier(tmp_path / "a.onnx"), labelled(classifier(tmp_path / "a.onnx"))
     with pytest.raises(ConfigError, match=r"a\.onnx: no manifest\.json beside it, so how it takes pixels is not known"):
-        file_lineup(bare(file), OPTIONS, images_of(test))
+        file_candidates(bare(file), OPTIONS, images_of(test))
 
 
 def test_images_of_another_shape_are_refused_with_both_shapes(tmp_path: Path) -> None:
     test = ArraySplit(np.zeros((2, 9, 9, 3), np.uint8), np.array([0, 1]))
     with pytest.raises(ConfigError, match=r"a\.onnx takes images of \(6, 5, 3\), not \(9, 9, 3\): name others with data"):
-        file_lineup(bare(classifier(tmp_path / "a.onnx"), interface=UNIT), OPTIONS, images_of(test))
+        file_candidates(bare(classifier(tmp_path / "a.onnx"), interface=UNIT), OPTIONS, images_of(test))
 
 
 @pytest.mark.parametrize(
@@ -53,43 +53,43 @@ def test_images_of_another_shape_are_refused_with_both_shapes(tmp_path: Path) ->
 def test_labels_that_do_not_fit_are_refused_before_measuring(labels: list[int], message: str, tmp_path: Path) -> None:
     test = ArraySplit(IMAGES[: max(len(labels), 1)][: len(labels)], np.array(labels, np.int64))
     with pytest.raises(ConfigError, match=message):
-        file_lineup(bare(classifier(tmp_path / "a.onnx"), interface=UNIT), OPTIONS, images_of(test))
+        file_candidates(bare(classifier(tmp_path / "a.onnx"), interface=UNIT), OPTIONS, images_of(test))
 
 
 def test_files_of_other_classes_than_the_reference_are_refused(tmp_path: Path) -> None:
     files = classifier(tmp_path / "a.onnx"), classifier(tmp_path / "b.onnx", classes=4)
     test = labelled(files[0])
     with pytest.raises(ArtifactError, match=r"a\.onnx has 3 classes, b\.onnx has 4: bench files with the same classes"):
-        file_lineup(bare(*files, interface=UNIT), OPTIONS, images_of(test), reference=1)
+        file_candidates(bare(*files, interface=UNIT), OPTIONS, images_of(test), reference=1)
 
 
 def test_a_file_that_is_named_twice_is_refused(tmp_path: Path) -> None:
     file = classifier(tmp_path / "a.onnx")
     with pytest.raises(ConfigError, match=r"a\.onnx is named twice: name each file once"):
-        file_lineup(bare(file, file), OPTIONS)
+        file_candidates(bare(file, file), OPTIONS)
 
 
 @pytest.mark.parametrize("reference", [-1, 1])
 def test_a_reference_that_is_none_of_the_files_is_our_mistake(reference: int, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="reference must be one of 1 files"):
-        file_lineup(bare(classifier(tmp_path / "a.onnx")), OPTIONS, reference=reference)
+        file_candidates(bare(classifier(tmp_path / "a.onnx")), OPTIONS, reference=reference)
 
 
 def test_a_limit_of_accuracy_needs_labelled_images_and_another_file(tmp_path: Path) -> None:
     file = classifier(tmp_path / "a.onnx")
     for limit in ("max_drop_points", "min_agreement_percent"):
         with pytest.raises(ConfigError, match=f"{limit} limits accuracy, which needs labelled images: add data"):
-            run(file_lineup(bare(file), OPTIONS), limits={limit: 1.0})
+            run(file_candidates(bare(file), OPTIONS), limits={limit: 1.0})
         test = labelled(file)
-        lineup = file_lineup(bare(file, interface=UNIT), OPTIONS, images_of(test))
+        candidate_set = file_candidates(bare(file, interface=UNIT), OPTIONS, images_of(test))
         with pytest.raises(ConfigError, match=rf"{limit} applies .* a reference, but a\.onnx is the reference"):
-            run(lineup, limits={limit: 1.0})
+            run(candidate_set, limits={limit: 1.0})
 
 
 def test_the_first_file_is_the_reference_and_is_judged_by_nothing_but_what_was_asked(tmp_path: Path) -> None:
     good, bad = classifier(tmp_path / "good.onnx"), classifier(tmp_path / "bad.onnx", seed=1)
     test = labelled(good, wrong=30)
-    report = run(file_lineup(bare(good, bad, interface=UNIT), OPTIONS, images_of(test)), judged=True)
+    report = run(file_candidates(bare(good, bad, interface=UNIT), OPTIONS, images_of(test)), judged=True)
     reference, other = report.files
     assert (report.reference, report.dataset, report.timed_region) == ("good.onnx", images_of(test).record, TIMED_REGION)
     assert report.class_names == ("0", "1", "2")
@@ -114,28 +114,28 @@ def test_outputs_of_another_kind_than_was_said_are_refused_before_anything_is_me
     test = labelled(path)
     logits = Interface(SCHEMES["unit"], "logits")
     with pytest.raises(ArtifactError, match=r"a\.onnx: output classes is already probabilities .*: omit logits"):
-        file_lineup(bare(path, interface=logits), OPTIONS, images_of(test))
+        file_candidates(bare(path, interface=logits), OPTIONS, images_of(test))
 
 
 def test_what_was_said_of_the_files_is_in_the_result(tmp_path: Path) -> None:
     a, b, c = (classifier(tmp_path / f"{name}.onnx") for name in "abc")
     test = labelled(a)
     files = [*bare(a, c, interface=UNIT), *bare(b, interface=Interface(SCHEMES["torch"]))]
-    notes = file_lineup(files, OPTIONS, images_of(test)).notes
+    notes = file_candidates(files, OPTIONS, images_of(test)).notes
     assert notes[:2] == (
         "a.onnx, c.onnx: as stated by you, unverified: inputs are 0.00392157 * pixel, outputs are probabilities.",
         "b.onnx: as stated by you, unverified: inputs are (0.00392157 * pixel - 0.485 0.456 0.406) / 0.229 0.224 0.225, "
         "outputs are probabilities.",
     )
-    assert all("as stated by you" not in note for note in file_lineup(files, OPTIONS).notes)
+    assert all("as stated by you" not in note for note in file_candidates(files, OPTIONS).notes)
 
 
 def test_another_file_may_be_the_reference_whatever_the_number_of_threads(tmp_path: Path) -> None:
     bad, good = classifier(tmp_path / "bad.onnx", seed=1), classifier(tmp_path / "good.onnx")
     test = labelled(good)
     options = replace(OPTIONS, threads=(1, 2))
-    lineup = file_lineup(bare(bad, good, interface=UNIT), options, images_of(test), reference=1)
-    report = run(lineup, options, judged=True, limits={"max_size_kib": 100.0})
+    candidate_set = file_candidates(bare(bad, good, interface=UNIT), options, images_of(test), reference=1)
+    report = run(candidate_set, options, judged=True, limits={"max_size_kib": 100.0})
     assert [(file.name, file.threads) for file in report.files] == [
         ("bad.onnx x1", 1),
         ("bad.onnx x2", 2),
@@ -151,7 +151,7 @@ def test_a_file_of_four_images_at_a_time_is_timed_so_and_says_so(tmp_path: Path)
     one, four = classifier(tmp_path / "one.onnx"), classifier(tmp_path / "four.onnx", batch=4)
     test = labelled(one)
     options = replace(OPTIONS, batch=6)
-    report = run(file_lineup(bare(one, four, interface=UNIT), options, images_of(test)), options, judged=True)
+    report = run(file_candidates(bare(one, four, interface=UNIT), options, images_of(test)), options, judged=True)
     single, several = report.files
     assert (single.images_per_run, several.images_per_run) == (1, 4)
     assert several.accuracy
@@ -171,22 +171,22 @@ def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> No
     for folder in ("old", "new"):
         (tmp_path / folder).mkdir()
     files = [classifier(tmp_path / folder / "a.onnx") for folder in ("old", "new")]
-    lineup = file_lineup(bare(*files), OPTIONS)
-    assert [candidate.name for candidate in lineup.candidates] == [str(file) for file in files]
-    assert lineup.folder == f"{tmp_path / 'new'}, {tmp_path / 'old'}"
+    candidate_set = file_candidates(bare(*files), OPTIONS)
+    assert [candidate.name for candidate in candidate_set.candidates] == [str(file) for file in files]
+    assert candidate_set.folder == f"{tmp_path / 'new'}, {tmp_path / 'old'}"
 
 
 def test_a_file_with_a_manifest_needs_nothing_said_and_keeps_its_entry(exported: Path, test_split: Split) -> None:
-    lineup = file_lineup(bare(exported / "int8.tflite"), OPTIONS, images_of(test_split))
-    assert lineup.candidates[0].artifact == Manifest.load(exported).artifact("int8.tflite")
-    assert lineup.class_names == Manifest.load(exported).class_names
-    assert lineup.notes == ()
+    candidate_set = file_candidates(bare(exported / "int8.tflite"), OPTIONS, images_of(test_split))
+    assert candidate_set.candidates[0].artifact == Manifest.load(exported).artifact("int8.tflite")
+    assert candidate_set.class_names == Manifest.load(exported).class_names
+    assert candidate_set.notes == ()
     with pytest.raises(ConfigError, match="defines its preprocessing and output: omit preprocess"):
-        file_lineup(bare(exported / "int8.tflite", interface=UNIT), OPTIONS, images_of(test_split))
+        file_candidates(bare(exported / "int8.tflite", interface=UNIT), OPTIONS, images_of(test_split))
 
 
 def test_no_more_images_are_timed_than_their_size_allows(exported: Path, test_split: Split) -> None:
-    (candidate,) = folder_lineup(ModelFolder(exported), BenchOptions(), {"keras": (TFLITE,)}, test_split).candidates
+    (candidate,) = folder_candidates(ModelFolder(exported), BenchOptions(), {"keras": (TFLITE,)}, test_split).candidates
     assert candidate.request.images is not None
     assert len(candidate.request.images) == 60
     large = ArraySplit(np.zeros((9, 1024, 512, 1), np.uint8), np.zeros(9, np.int64))
