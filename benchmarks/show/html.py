@@ -14,13 +14,14 @@ from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.benchmarks.show import mistakes, plots
 from edgecnn.benchmarks.show.recommendations import Pick, advice, recommend
 from edgecnn.benchmarks.show.remarks import remarks
-from edgecnn.benchmarks.show.tables import Grid, empty_call_ns, grids, marks, unstable
+from edgecnn.benchmarks.show.tables import empty_call_ns, grids, marks, unstable
 from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.data.recorded_images import images_at_hand
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import MissingDependency
 from edgecnn.edge.files import write_bytes
 from edgecnn.edge.packages import install_command
+from edgecnn.edge.show.table import Table
 from edgecnn.edge.text import printable_lines
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def _template() -> "jinja2.Template":
     return environment.get_template("report.html")
 
 
-def _bars(report: Report, tables: Iterable[Grid]) -> list[tuple[Grid, tuple[float, ...]]]:
+def _bars(report: Report, tables: Iterable[Table]) -> list[tuple[Table, tuple[float, ...]]]:
     """Return the profiles' tables, each with the width of every row's bar in percent of the widest."""
     profiles = [file.profile for file in report.files if file.profile]
     made = [grid for grid in tables if grid.headings[0] == "op"]

@@ -7,7 +7,6 @@ in, and then belongs to its author. The first line of the part has its SHA-256, 
 import re
 from pathlib import Path, PurePath
 
-from edgecnn.benchmarks.show.tables import escaped, table_row
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.edge.data.dataset import KERAS, SHIPPED
 from edgecnn.edge.export_records import NO_BETTER_THAN_A_GUESS, Reference
@@ -15,6 +14,7 @@ from edgecnn.edge.files import sha256
 from edgecnn.edge.formats import format_of
 from edgecnn.edge.manifest import MANIFEST_NAME, MODEL_CARD_NAME, Artifact, DatasetRecord, Manifest, TensorSpec
 from edgecnn.edge.model.interface import formula
+from edgecnn.edge.show.table import Table, escaped, table_markdown
 from edgecnn.edge.text import counted
 
 _CLASSES_SHOWN = 20
@@ -110,13 +110,11 @@ def _inputs(manifest: Manifest, artifacts: list[Artifact]) -> str:
         f"- **Classes ({len(names)}):** {escaped(', '.join(names[:_CLASSES_SHOWN]))}{more}.",
         f"- **Output:** {manifest.output}, one for each class.",
         "",
-        table_row(["file", "input", "quantization of the input", "output", "quantization of the output"]),
-        "|---|---|---|---|---|",
     ]
-    for artifact in artifacts:
-        ends = [cell for spec in (artifact.input, artifact.output) for cell in (_shape(spec), _quantization(spec))]
-        lines.append(table_row([artifact.path, *ends]))
-    return "\n".join(lines)
+    headings = ("file", "input", "quantization of the input", "output", "quantization of the output")
+    ends = [[cell for spec in (of.input, of.output) for cell in (_shape(spec), _quantization(spec))] for of in artifacts]
+    rows = [[artifact.path, *cells] for artifact, cells in zip(artifacts, ends, strict=True)]
+    return "\n".join([*lines, *table_markdown(Table(headings, rows, align="<<<<<"))])
 
 
 def _shape(spec: TensorSpec) -> str:
@@ -177,15 +175,24 @@ def _evaluation(manifest: Manifest, exported: list[Artifact], distinct: tuple[in
     lines += [
         "- **The exported files** were compared with it on the same images before they were written:",
         "",
-        table_row(["file", "same class as Keras", "accuracy differs by at most", "largest difference of a probability"]),
-        "|---|---:|---:|---:|",
     ]
-    for artifact in exported:
-        if parity := artifact.parity:
-            moved = 100 * (parity.images - parity.same_class) / parity.images
-            same = f"{parity.same_class:,} of {parity.images:,}"
-            lines.append(table_row([artifact.path, same, f"{moved:.2f} points", f"{parity.max_difference:.2g}"]))
-    lines += ["", *(_chosen(artifact) for artifact in exported if not artifact.is_plain), ""]
+    rows = [
+        (
+            artifact.path,
+            f"{parity.same_class:,} of {parity.images:,}",
+            f"{100 * (parity.images - parity.same_class) / parity.images:.2f} points",
+            f"{parity.max_difference:.2g}",
+        )
+        for artifact in exported
+        if (parity := artifact.parity)
+    ]
+    headings = ("file", "same class as Keras", "accuracy differs by at most", "largest difference of a probability")
+    lines += [
+        *table_markdown(Table(headings, rows)),
+        "",
+        *(_chosen(artifact) for artifact in exported if not artifact.is_plain),
+        "",
+    ]
     return "\n".join([*lines, "`edgecnn bench` measures accuracy and latency of each file on the device."])
 
 
@@ -223,10 +230,9 @@ def _accuracy(reference: Reference, what: str, images: int, correct: int) -> str
 
 
 def _files(artifacts: list[Artifact]) -> str:
-    lines = ["## Files", "", table_row(["file", "bytes", "oldest runtime", "SHA-256"]), "|---|---:|---|---|"]
-    for artifact in artifacts:
-        lines.append(table_row([artifact.path, f"{artifact.size_bytes:,}", artifact.oldest_runtime or "-", artifact.sha256]))
-    return "\n".join(lines)
+    rows = [(of.path, f"{of.size_bytes:,}", of.oldest_runtime or "-", of.sha256) for of in artifacts]
+    table = Table(("file", "bytes", "oldest runtime", "SHA-256"), rows, align="<><<")
+    return "\n".join(["## Files", "", *table_markdown(table)])
 
 
 def _limits(manifest: Manifest) -> str:

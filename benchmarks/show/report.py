@@ -9,8 +9,9 @@ from edgecnn.benchmarks.results.pareto import pareto_points
 from edgecnn.benchmarks.results.records import FileResult, Latency, Report
 from edgecnn.benchmarks.show.recommendations import advice, recommend
 from edgecnn.benchmarks.show.remarks import remarks, unstable_lines, verdict
-from edgecnn.benchmarks.show.tables import empty_call_ns, escaped, grid_text, grids, marks, percent_name, table_row
+from edgecnn.benchmarks.show.tables import empty_call_ns, grids, marks, percent_name
 from edgecnn.edge.export_records import Interval
+from edgecnn.edge.show.table import escaped, table_markdown, table_text
 from edgecnn.edge.text import WIDTH, counted, paragraphs, printable
 
 _FORMULA = ("=", "+", "-", "@")
@@ -25,7 +26,7 @@ def to_text(report: Report, width: int = WIDTH, verbose: bool = False) -> str:
         verbose: Also say how it was measured.
     """
     blocks = ["\n".join(paragraphs(answer(report), width, "  "))]
-    blocks += [grid_text(grid, width) for grid in grids(report)]
+    blocks += [table_text(grid, width) for grid in grids(report)]
     for lines in (warnings(report, every=verbose), how_measured(report) if verbose else []):
         blocks += ["\n".join(paragraphs(lines, width, "    "))] if lines else []
     return "\n\n".join(blocks)
@@ -35,9 +36,7 @@ def to_markdown(report: Report) -> str:
     """Return the same as Markdown, with how it was measured."""
     lines = ["# edgecnn bench", "", *(f"**{escaped(line)}**  " for line in answer(report)), ""]
     for grid in grids(report):
-        lines += [f"## {escaped(grid.title)}", "", table_row([heading.replace("\n", " ") for heading in grid.headings])]
-        lines.append("|---|" + "---:|" * (len(grid.headings) - 1))
-        lines += [*(table_row(row) for row in grid.rows), ""]
+        lines += [f"## {escaped(grid.title)}", "", *table_markdown(grid), ""]
     notes = (*warnings(report, every=True), *how_measured(report))
     return "\n".join([*lines, *(f"{'  ' * line.startswith(' ')}- {escaped(line.strip())}" for line in notes), ""])
 

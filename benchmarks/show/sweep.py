@@ -6,8 +6,9 @@ from edgecnn.benchmarks.results.records import Report
 from edgecnn.benchmarks.results.sweep import Rung, Sweep
 from edgecnn.benchmarks.show.remarks import choosing_remarks, unstable_lines, verdict
 from edgecnn.benchmarks.show.svg import Point, log_axis, place_labels
-from edgecnn.benchmarks.show.tables import Grid, figure, grid_text, unstable
+from edgecnn.benchmarks.show.tables import figure, unstable
 from edgecnn.edge.show.figure import png_figure
+from edgecnn.edge.show.table import Table, table_text
 from edgecnn.edge.text import WIDTH, counted, paragraphs
 
 _ON, _OFF, _REACH = "#c2410c", "#6b7280", "#2563eb"
@@ -43,7 +44,7 @@ def sweep_text(sweep: Sweep, width: int = WIDTH, verbose: bool = False) -> str:
         )
     notes += [*chosen, *map(rung_text, sweep.rungs)]
     notes += unstable_lines("Unstable times, marked with !:", noise, verbose)
-    blocks = (_answer(sweep, report), [grid_text(_table(sweep, report, sweep.settings["file"]), width)], notes)
+    blocks = (_answer(sweep, report), [table_text(_table(sweep, report, sweep.settings["file"]), width)], notes)
     text = "\n\n".join("\n".join(block if at == 1 else paragraphs(block, width, "    ")) for at, block in enumerate(blocks))
     return f"{text}\nPicture: {sweep.picture}" if sweep.picture else text
 
@@ -77,7 +78,7 @@ def _reached(sweep: Sweep, reach: float) -> str:
     return f"{sweep.smallest_chosen} is the smallest file that the validation images show to be {share} (95 %); {confirmed}."
 
 
-def _table(sweep: Sweep, report: Report, kind: str) -> Grid:
+def _table(sweep: Sweep, report: Report, kind: str) -> Table:
     validated = sweep.rows[0].network.val_images is not None
     headings = (
         "network",
@@ -118,7 +119,7 @@ def _table(sweep: Sweep, report: Report, kind: str) -> Grid:
     less = ("parameters", "Keras\n% right", "time over\nthe first", "drop\n95 %, points")
     one_name = len({name for _, name, *_ in cells}) == 1
     shown = [cell[:1] + cell[2:] for cell in (headings, *cells)] if one_name else [headings, *cells]
-    return Grid(f"Networks by size, {kind}", shown[0], tuple(shown[1:]), less)
+    return Table(shown[0], shown[1:], f"Networks by size, {kind}", less)
 
 
 def rung_text(rung: Rung) -> str:

@@ -1,58 +1,18 @@
 """Report -> tables, the same for the terminal, Markdown and HTML."""
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 
 from edgecnn.benchmarks.results.latency_summary import p50_ns
 from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.benchmarks.statistics.percentiles import Percentile, percentile_of_launches
 from edgecnn.edge.export_records import Interval
-from edgecnn.edge.show.table import table_text
-from edgecnn.edge.text import WIDTH, paragraph, printable
-
-_MARKUP = re.compile(r"[\\`*_\[\]<>|~]")
-
-
-def escaped(text: str) -> str:
-    """Return text in which nothing is markup."""
-    return _MARKUP.sub(r"\\\g<0>", printable(text))
-
-
-def table_row(cells: Sequence[str]) -> str:
-    """Return a row of a table."""
-    return "| " + " | ".join(map(escaped, cells)) + " |"
-
+from edgecnn.edge.show.table import Table
 
 # A figure below so many empty calls is marked: the loop itself is a part of it.
 _NEAR_RESOLUTION = 20
 
 
-@dataclass(frozen=True)
-class Grid:
-    """A table of text.
-
-    Attributes:
-        title: What it is about.
-        headings: One for each column; the first column is text, the others are figures.
-        rows: Rows with a cell for each heading.
-        less: Headings of columns that a narrow terminal may leave out, the first one first.
-    """
-
-    title: str
-    headings: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    less: tuple[str, ...] = ()
-
-
-def grid_text(grid: Grid, width: int = WIDTH) -> str:
-    """Return one table under its title."""
-    return f"{paragraph(printable(grid.title), width)}\n{table_text(grid.headings, grid.rows, width=width, less=grid.less)}"
-
-
-def grids(report: Report) -> tuple[Grid, ...]:
+def grids(report: Report) -> tuple[Table, ...]:
     """Return every table that the report has something for."""
     made = [_latency(report), _start(report)]
     if report.dataset:
@@ -118,7 +78,7 @@ def timed_name(report: Report, file: FileResult) -> str:
     return f"{file.name} !" if unstable(report, file) else file.name
 
 
-def _latency(report: Report) -> Grid:
+def _latency(report: Report) -> Table:
     percents = [item.percent for item in report.files[0].latency.percentiles]
     headings = (
         "file",
@@ -137,12 +97,12 @@ def _latency(report: Report) -> Grid:
         )
         for file in report.files
     )
-    return Grid(
-        "Latency of one image" if report.dataset else "Latency of one run on random inputs", headings, rows, headings[-1:]
+    return Table(
+        headings, rows, "Latency of one image" if report.dataset else "Latency of one run on random inputs", headings[-1:]
     )
 
 
-def _start(report: Report) -> Grid:
+def _start(report: Report) -> Table:
     headings = ("file", "import\nms", "load\nms", "first\ninference ms", "memory\npeak MiB", "memory\nsteady MiB")
     rows = tuple(
         (
@@ -155,7 +115,7 @@ def _start(report: Report) -> Grid:
         )
         for file in report.files
     )
-    return Grid("Start and memory of the process", headings, rows)
+    return Table(headings, rows, "Start and memory of the process")
 
 
 def _percentile(report: Report, item: Percentile) -> str:
@@ -175,7 +135,7 @@ def _times(ratio: float) -> str:
     return f"{ratio:.2f}" if ratio < 9.995 else f"{ratio:.1f}" if ratio < 99.95 else f"{ratio:,.0f}"
 
 
-def _accuracy(report: Report) -> Grid:
+def _accuracy(report: Report) -> Table:
     headings = (
         "file",
         "gate",
@@ -207,14 +167,14 @@ def _accuracy(report: Report) -> Grid:
             )
         )
     less = ("confid.\nmoved", "Brier\nincrease", "gained", "lost")
-    return Grid(f"Accuracy compared with {report.reference}", headings, tuple(rows), less)
+    return Table(headings, rows, f"Accuracy compared with {report.reference}", less)
 
 
 def _points(interval: Interval) -> str:
     return f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}"
 
 
-def _rates(report: Report) -> Grid:
+def _rates(report: Report) -> Table:
     headings = (
         "file",
         "batch",
@@ -243,10 +203,10 @@ def _rates(report: Report) -> Grid:
                 item = percentile_of_launches([[response]], percent)
                 cells.append(f"needs {item.needed_runs}" if item.value_ns is None else figure(item.value_ns / 1e3))
         rows.append((timed_name(report, file), *cells))
-    return Grid("Throughput of batches, and a fixed rate", headings, tuple(rows))
+    return Table(headings, rows, "Throughput of batches, and a fixed rate")
 
 
-def _sustained(report: Report) -> Grid:
+def _sustained(report: Report) -> Table:
     headings = ("file", "seconds", "first\np50 µs", "last\np50 µs", "slowest\np50 µs", "longest\nrun µs", "hottest\n°C")
     rows = []
     for file in report.files:
@@ -265,10 +225,10 @@ def _sustained(report: Report) -> Grid:
                 f"{max(temperatures):.0f}" if temperatures else "not told",
             )
         )
-    return Grid("Sustained", headings, tuple(rows))
+    return Table(headings, rows, "Sustained")
 
 
-def _profile(report: Report, file: FileResult) -> Grid:
+def _profile(report: Report, file: FileResult) -> Table:
     assert file.profile  # noqa: S101  # The caller has looked.
     rows = tuple(
         (item.op, f"{100 * item.share:.1f}", f"{item.microseconds:.2f}" if item.microseconds >= 1 else "< 1")
@@ -278,4 +238,4 @@ def _profile(report: Report, file: FileResult) -> Grid:
         f"{timed_name(report, file)} by op: {file.profile.profiler}, {file.profile.runs} runs, "
         f"{file.profile.total_microseconds:.1f} µs in all, {p50_ns(file.launches) / 1e3:.1f} without it (p50)"
     )
-    return Grid(title, ("op", "share\n%", "µs"), rows)
+    return Table(("op", "share\n%", "µs"), rows, title)

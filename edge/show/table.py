@@ -1,11 +1,14 @@
-"""Renders every table for a terminal."""
+"""Renders every table, for a terminal and in Markdown; the page of a report has its own macro."""
 
+import re
 from collections.abc import Sequence
 from itertools import zip_longest
+from typing import NamedTuple
 from unicodedata import combining, east_asian_width
 
-from edgecnn.edge.text import WIDTH, printable, printable_lines
+from edgecnn.edge.text import WIDTH, paragraph, printable, printable_lines
 
+_MARKUP = re.compile(r"[\\`*_\[\]<>|~]")
 _MARGIN, _GAP = " ", "  "
 # A folded column of text keeps at least this much of the terminal's width.
 _LEAST = 12
@@ -13,27 +16,57 @@ _LEAST = 12
 _READABLE = 24
 
 
-def table_text(
-    headings: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    align: str = "<",
-    width: int = WIDTH,
-    less: Sequence[str] = (),
-) -> str:
-    r"""Return a table with a line under its headings.
+class Table(NamedTuple):
+    r"""A table of text. Text in it can't steer a terminal.
+
+    Attributes:
+        headings: One for each column; `\n` breaks one.
+        rows: Rows with a cell for each heading.
+        title: What it is about; may be empty.
+        less: Headings of columns that a narrow terminal may leave out, the first one first.
+        align: `<` for a column of text, `>` for one of figures. Columns that it does not reach are figures.
+    """
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    title: str = ""
+    less: Sequence[str] = ()
+    align: str = "<"
+
+    @property
+    def sides(self) -> str:
+        """`align` of every column."""
+        return self.align.ljust(len(self.headings), ">")
+
+
+def escaped(text: str) -> str:
+    """Return text in which nothing is markup of Markdown."""
+    return _MARKUP.sub(r"\\\g<0>", printable(text))
+
+
+def table_row(cells: Sequence[str]) -> str:
+    """Return a row of a table in Markdown."""
+    return "| " + " | ".join(map(escaped, cells)) + " |"
+
+
+def table_markdown(table: Table) -> list[str]:
+    """Return the lines of a table in Markdown, without its title."""
+    heads = table_row([heading.replace("\n", " ") for heading in table.headings])
+    sides = "".join("---|" if side == "<" else "---:|" for side in table.sides)
+    return [heads, f"|{sides}", *map(table_row, table.rows)]
+
+
+def table_text(table: Table, width: int = WIDTH) -> str:
+    """Return a table for a terminal, with its title above and a line under its headings.
 
     Where the table would be too wide, the columns that matter less are left out, and named below it. Then text is folded; a
     figure never is. Columns that still don't fit follow in a further table, which repeats the first one.
 
     Args:
-        headings: One for each column; `\n` breaks one.
-        rows: Rows with a cell for each heading. Text in them can't steer the terminal.
-        align: `<` for a column of text, `>` for one of figures. Columns that it does not reach are figures.
+        table: The table.
         width: How many columns of the terminal there are.
-        less: Headings of columns that may be left out, the first one first.
     """
-    sides = align.ljust(len(headings), ">")
-    headings, rows, sides, hidden = _without(headings, rows, sides, less, width)
+    headings, rows, sides, hidden = _without(table, width)
     heads = [printable_lines(heading).split("\n") for heading in headings]
     body = [[printable(cell) for cell in row] for row in rows]
     widths = _widths(headings, rows)
@@ -53,10 +86,10 @@ def table_text(
     if shown < len(widths):
         rest = [0, *range(shown, len(widths))]
         head, *others = ([row[at] for at in rest] for row in (headings, *rows))
-        lines += ["", table_text(head, others, "".join(sides[at] for at in rest), width)]
+        lines += ["", table_text(Table(head, others, align="".join(sides[at] for at in rest)), width)]
     if hidden:
         lines.append(f"{_MARGIN}(too narrow for: {', '.join(hidden)})")
-    return "\n".join(lines)
+    return "\n".join([paragraph(table.title, width), *lines] if table.title else lines)
 
 
 def _widths(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
@@ -67,12 +100,10 @@ def _widths(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]
     return [max(map(_columns, column)) for column in cells]
 
 
-def _without(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], sides: str, less: Sequence[str], width: int
-) -> tuple[Sequence[str], Sequence[Sequence[str]], str, list[str]]:
+def _without(table: Table, width: int) -> tuple[Sequence[str], Sequence[Sequence[str]], str, list[str]]:
     """Leave out as many columns of `less` as the others need to fit, and return the rest with the headings that are gone."""
-    hidden = []
-    for name in less:
+    headings, rows, sides, hidden = table.headings, table.rows, table.sides, list[str]()
+    for name in table.less:
         spaces = zip(_widths(headings, rows), sides, strict=True)
         if _total_width([min(space, _READABLE) if side == "<" else space for space, side in spaces]) <= width:
             break

@@ -21,8 +21,8 @@ from edgecnn.benchmarks.emulator.counting import ProgramFailed, count, counter
 from edgecnn.benchmarks.emulator.debian import CannotEmulate
 from edgecnn.benchmarks.emulator.packages import CannotInstall
 from edgecnn.benchmarks.emulator.userland import CPUS, HOME, PROJECT, SITE, SYSTEMS, Board, root_of
-from edgecnn.benchmarks.show.tables import table_row
 from edgecnn.edge.formats import RUNTIMES
+from edgecnn.edge.show.table import table_row
 from tools.pi.wheels import PROJECT_ROOT, build_wheel, device_runtimes, files_of, lacking, runtimes_on, site_of, unpack_wheel
 from tools.pi.workstation import FILES, PLAIN, Failed, make_bundles
 
