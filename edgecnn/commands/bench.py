@@ -29,7 +29,7 @@ from edgecnn.shell.console import Csv, Json, Markdown, Verbose, emit, write_text
 if TYPE_CHECKING:
     from edgecnn.benchmarks.results.devices import DeviceResults
     from edgecnn.benchmarks.results.records import Report
-    from edgecnn.workflows.usage import Target
+    from edgecnn.edge.inference.usage import Target
 
 
 def _with_usual_percentiles(**given: Any) -> BenchOptions:
@@ -119,9 +119,9 @@ def bench(  # Longer than 50 lines: its arguments and their docs.
         MissingDependency: If a runtime is not installed.
     """
     from edgecnn.benchmarks.gate.gate import Policy
+    from edgecnn.benchmarks.measure.bench import BenchCall, measured
+    from edgecnn.edge.inference.usage import Usage
     from edgecnn.edge.runtimes.installed import runtime_formats
-    from edgecnn.workflows.bench import BenchCall, measured
-    from edgecnn.workflows.usage import Usage
 
     named = runtime_formats([runtime] if isinstance(runtime, str) else list(runtime))
     return measured(
@@ -177,7 +177,7 @@ def bench_devices(
         ArtifactError: If a file is missing, damaged or stale.
         ConfigError: If a host name is invalid, no file is for a device, or the budget has a limit that would judge none.
     """
-    from edgecnn.workflows.bench import measured_on
+    from edgecnn.benchmarks.measure.bench import measured_on
 
     return measured_on(
         target,

@@ -20,7 +20,7 @@ from edgecnn.edge.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from edgecnn.benchmarks.bundle.write_bundle import Bundled
-    from edgecnn.workflows.usage import Target
+    from edgecnn.edge.inference.usage import Target
 
 
 @checked

@@ -22,7 +22,7 @@ from edgecnn.shell.console import Json, emit, say
 
 if TYPE_CHECKING:
     from edgecnn.convert.diagnosis.diagnose import Diagnosis
-    from edgecnn.workflows.usage import Target
+    from edgecnn.edge.inference.usage import Target
 
 
 @checked
@@ -61,8 +61,8 @@ def diagnose(  # Longer than 50 lines: its arguments and their docs.
     from edgecnn.convert.show.pictures import save_diagnosis
     from edgecnn.edge.folder.model_file import read_model
     from edgecnn.edge.folder.model_folder import opened
+    from edgecnn.edge.inference.usage import Usage
     from edgecnn.edge.sandbox.child import SECONDS, run_in_child, was_made
-    from edgecnn.workflows.usage import Usage
 
     usage = Usage(data, images, interface)
     with opened(file) as models:

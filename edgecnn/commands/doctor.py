@@ -17,7 +17,7 @@ from edgecnn.shell.console import Json, emit
 
 if TYPE_CHECKING:
     from edgecnn.benchmarks.doctor.examine import Examination
-    from edgecnn.workflows.usage import Target
+    from edgecnn.edge.inference.usage import Target
 
 
 @checked

@@ -17,7 +17,7 @@ from edgecnn.edge.progress import SILENT, Progress
 if TYPE_CHECKING:
     from edgecnn.benchmarks.measure.evaluation import Evaluation, Evaluations
     from edgecnn.edge.folder.model_folder import ModelFolder
-    from edgecnn.workflows.usage import Usage
+    from edgecnn.edge.inference.usage import Usage
 
 
 @checked
@@ -44,7 +44,7 @@ def evaluate(
     """
     from edgecnn.benchmarks.measure.evaluation import Evaluations
     from edgecnn.edge.folder.model_folder import opened
-    from edgecnn.workflows.usage import Usage
+    from edgecnn.edge.inference.usage import Usage
 
     usage = Usage(data, images, interface, trust, signature, threads)
     with opened(target) as models:
@@ -55,7 +55,7 @@ def evaluate(
 def _evaluated(models: "ModelFolder", name: str, usage: "Usage", progress: Progress) -> "Evaluation":
     from edgecnn.benchmarks.measure.evaluation import evaluate as evaluate_file
     from edgecnn.edge.inference.model_test_images import model_test_record, order_note, split_note
-    from edgecnn.workflows.usage import reservations
+    from edgecnn.edge.inference.usage import reservations
 
     shown = models.shown(name)
     progress.say(f"{shown}: loading")

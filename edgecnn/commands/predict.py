@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from edgecnn.edge.inference.classifier import Classifier
     from edgecnn.edge.inference.pictures import Picture
     from edgecnn.edge.inference.predictions import Chosen, Predicted
+    from edgecnn.edge.inference.usage import Usage
     from edgecnn.edge.model.preprocess import Images as Pixels
-    from edgecnn.workflows.usage import Usage
 
 
 @checked
@@ -82,7 +82,7 @@ def predict(  # Longer than 50 lines: its arguments and their docs.
         raise ConfigError(f"nothing to predict: name image files, or test images with {field('indices')}=47")
     from edgecnn.edge.folder.model_folder import opened
     from edgecnn.edge.inference.predictions import predict_images
-    from edgecnn.workflows.usage import Usage, reservations
+    from edgecnn.edge.inference.usage import Usage, reservations
 
     usage = Usage(data, images, interface, trust, signature, threads)
     with opened(target) as models:

@@ -46,7 +46,7 @@ def selftest(
     from edgecnn.benchmarks.compare.selftest import selftest as run_selftest
     from edgecnn.benchmarks.measure.candidates import candidate_of
     from edgecnn.edge.folder.model_folder import ModelFolder
-    from edgecnn.workflows.usage import Usage
+    from edgecnn.edge.inference.usage import Usage
 
     with ModelFolder(file) as models:
         model = models.model()

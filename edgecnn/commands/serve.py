@@ -30,9 +30,9 @@ from edgecnn.shell.console import is_read, print_text
 if TYPE_CHECKING:
     from edgecnn.benchmarks.results.records import FileResult
     from edgecnn.edge.folder.model_folder import ModelFolder
+    from edgecnn.edge.inference.usage import Target
     from edgecnn.edge.serving.browser_page.export_page import WrittenPage
     from edgecnn.edge.serving.models import LastVerdict
-    from edgecnn.workflows.usage import Target
 
 TOKEN_VARIABLE = "EDGECNN_TOKEN"
 """Environment variable with the token, for a service."""
@@ -76,11 +76,11 @@ def serve(  # Longer than 50 lines: its arguments and their docs.
             raise package.missing
     # It starts while this process imports what it needs, and loads the files.
     with closing(Decoder(QUICK_SECONDS, has_spare=True)) as decoder:
+        from edgecnn.edge.inference.usage import Usage
         from edgecnn.edge.runtimes.base import installed_version
         from edgecnn.edge.serving.models import ModelSource
         from edgecnn.edge.serving.security import is_loopback
         from edgecnn.edge.serving.serve import ServerSettings, serve_source
-        from edgecnn.workflows.usage import Usage
 
         usage = Usage(None, images, interface, (), signature, options.threads)
         named = (targets,) if isinstance(targets, (str, Path)) else tuple(targets)

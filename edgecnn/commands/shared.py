@@ -14,7 +14,7 @@ from edgecnn.edge.option import Group, Option, numbers
 
 if TYPE_CHECKING:
     from edgecnn.edge.data.dataset import Dataset
-    from edgecnn.workflows.usage import Target
+    from edgecnn.edge.inference.usage import Target
 
 RESULT = "JSON file written by edgecnn bench --json; boards.json/pi4 is one board of several."
 DEFAULT_FOLDER = Path("artifacts/mnist")

@@ -61,7 +61,7 @@ def train(
         MissingDependency: If TensorFlow is not installed.
         KeyboardInterrupt: If interrupted before an epoch ended; then no model is written.
     """
-    from edgecnn.workflows.train import TrainCall, trained
+    from edgecnn.convert.training.train_call import TrainCall, trained
 
     return trained(TrainCall(data, out, config, images, interface, tuple(trust), resume, progress))
 
@@ -96,7 +96,7 @@ def train_worker(
         ConfigError: As in `train`, and if the workers don't meet, or differ.
         EdgeCnnError: If another worker ends early.
     """
-    from edgecnn.workflows.train import TrainCall, trained_together
+    from edgecnn.convert.training.train_call import TrainCall, trained_together
 
     return trained_together(cluster, TrainCall(data, out, config, images, interface, tuple(trust), resume, progress))
 

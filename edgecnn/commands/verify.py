@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from edgecnn.edge.folder.model_file import ModelFile
     from edgecnn.edge.folder.model_folder import ModelFolder
     from edgecnn.edge.inference.classifier import Classifier
+    from edgecnn.edge.inference.usage import Usage
     from edgecnn.edge.model.preprocess import Floats
-    from edgecnn.workflows.usage import Usage
 
 
 @checked
@@ -65,7 +65,7 @@ def verify(
         MissingDependency: If no file has a runtime here.
     """
     from edgecnn.edge.folder.model_folder import opened
-    from edgecnn.workflows.usage import Usage
+    from edgecnn.edge.inference.usage import Usage
 
     usage = Usage(data, images, interface, trust, signature, threads)
     with opened(target) as models:
@@ -96,7 +96,7 @@ def _compared(
     from edgecnn.edge.data.splits import CHUNK, chunks
     from edgecnn.edge.folder.model_file import read_model
     from edgecnn.edge.inference.reference_probabilities import load_reference
-    from edgecnn.workflows.usage import reservations
+    from edgecnn.edge.inference.usage import reservations
 
     model = models.model()
     shown = models.shown(model.path.name)

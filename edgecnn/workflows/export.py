@@ -20,6 +20,7 @@ from edgecnn.convert.export.export import export_folder
 from edgecnn.convert.export.keep_accuracy import Judge
 from edgecnn.convert.export.tuning.runner import Runner, Tuning
 from edgecnn.convert.training.records import TrainResult
+from edgecnn.convert.training.train_call import fitted_interface
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.dataset import load_dataset as load_for_model
 from edgecnn.edge.data.folder_options import FolderOptions
@@ -33,12 +34,11 @@ from edgecnn.edge.formats import RUNTIMES
 from edgecnn.edge.formats.format import FORMATS
 from edgecnn.edge.inference.model_interface import interface_of
 from edgecnn.edge.inference.model_test_images import model_images
+from edgecnn.edge.inference.usage import Usage
 from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.model.preprocess import Floats
 from edgecnn.edge.progress import Progress
 from edgecnn.edge.runtimes import opener_for
-from edgecnn.workflows.train import fitted_interface
-from edgecnn.workflows.usage import Usage
 
 
 @dataclass(frozen=True)

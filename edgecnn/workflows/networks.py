@@ -18,6 +18,7 @@ from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.fit.callbacks import Diverged
 from edgecnn.convert.training.model.custom_model import module_of, new_model, open_fitting
 from edgecnn.convert.training.records import TrainResult
+from edgecnn.convert.training.train_call import TrainCall, fitted_interface, trained
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, field
 from edgecnn.edge.files import read_bytes
@@ -32,7 +33,6 @@ from edgecnn.edge.model.metrics import correct
 from edgecnn.edge.progress import Progress
 from edgecnn.edge.records import from_json
 from edgecnn.workflows.export import keras_is_a_guess
-from edgecnn.workflows.train import TrainCall, fitted_interface, trained
 
 _UNIT = Interface(SCHEMES["unit"])
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from edgecnn.convert.training import train_call as train_calls
 from edgecnn.convert.training.train import train as train_model
-from edgecnn.workflows import train as train_calls
 from tests.cli.always_right import SHORT, always_right
 
 COMMANDS = (

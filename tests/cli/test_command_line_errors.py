@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgecnn.convert.training import train_call as train_calls
 from edgecnn.convert.training.model import custom_model
 from edgecnn.edge.packages import install_command
-from edgecnn.workflows import train as train_calls
 from tests.cli.always_right import SHORT
 
 RESULT = Path(__file__).parents[1] / "benchmarks/kept_results/schema-5.json"

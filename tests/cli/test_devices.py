@@ -10,6 +10,7 @@ import pytest
 
 from edgecnn.__main__ import main
 from edgecnn.benchmarks.gate.gate import Check, Verdict
+from edgecnn.benchmarks.measure import bench as device_calls
 from edgecnn.benchmarks.results.devices import DeviceResult, DeviceResults
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.commands import bench as bench_command
@@ -17,7 +18,6 @@ from edgecnn.commands.bench import sent
 from edgecnn.edge.errors import ConfigError
 from edgecnn.shell.call import Call
 from edgecnn.shell.main import commands
-from edgecnn.workflows import bench as device_calls
 
 KEPT = Path(__file__).parents[1] / "benchmarks/kept_results/schema-5.json"
 HANDLED_HERE = {"--device", "--install", "--budget", "--json", "--verbose"}

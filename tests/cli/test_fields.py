@@ -17,7 +17,7 @@ RESULT = ROOT / "tests/benchmarks/kept_results/schema-5.json"
 BUILDS_A_COMMAND_LINE = {
     "benchmarks/remote/agent.py": "edgecnn's and pip's, on another machine",
     "benchmarks/remote/received.py": "edgecnn's, on another machine",
-    "edgecnn/workflows/bench.py": "edgecnn's, on another machine",
+    "benchmarks/measure/bench.py": "edgecnn's, on another machine",
     "convert/mnn/converter.py": "mnnconvert's",
     "edge/serving/browser_page/onnxruntime_web.py": "npm's",
     "convert/onnx/pnnx.py": "pip's, to be typed next",

@@ -128,7 +128,7 @@ def test_every_network_has_every_size(swept: Path, idx_folder: Path, tmp_path: P
 
 def test_a_network_that_diverges_is_named(idx_folder: Path, tmp_path: Path, terminal: Any) -> None:
     with mock.patch(
-        "edgecnn.workflows.train.train_model", side_effect=Diverged("the loss is nan after epoch 1: lower the rate")
+        "edgecnn.convert.training.train_call.train_model", side_effect=Diverged("the loss is nan after epoch 1: lower the rate")
     ):
         line = terminal.fails(2, *arguments(idx_folder, tmp_path))
     assert line.startswith("edgecnn: 1 of 2, 4,4,4: the loss is nan after epoch 1: leave this network out")
@@ -144,7 +144,7 @@ def test_an_interrupted_sweep_goes_on(
 
     shutil.copytree(swept / "4-4-4", tmp_path / "4-4-4")  # The first network is finished.
     with monkeypatch.context() as patch:
-        patch.setattr("edgecnn.workflows.train.train_model", interrupted)
+        patch.setattr("edgecnn.convert.training.train_call.train_model", interrupted)
         assert terminal.run(*arguments(idx_folder, tmp_path)) == 130
     assert not (tmp_path / "sweep.json").exists()
     terminal.passes(*arguments(idx_folder, tmp_path))

@@ -172,7 +172,7 @@ def test_a_time_limit_trains_all_for_a_few_epochs_and_the_better_half_for_more(
             return train(dataset, config, *rest, **named)
 
         with monkeypatch.context() as patch:
-            patch.setattr("edgecnn.workflows.train.train_model", stops)
+            patch.setattr("edgecnn.convert.training.train_call.train_model", stops)
             assert terminal.run(*limited, "--minutes", f"{minutes:.6f}") == 130
 
     interrupted_at(2, 5)

@@ -28,12 +28,12 @@ from edgecnn.edge.folder.model_folder import ModelFolder, opened
 from edgecnn.edge.formats import format_of, is_exported
 from edgecnn.edge.formats.format import FORMATS
 from edgecnn.edge.inference.model_test_images import model_test_record, order_note, split_note
+from edgecnn.edge.inference.usage import Target, Usage
 from edgecnn.edge.manifest import BENCH_NAME, BUNDLE_SUFFIX
 from edgecnn.edge.progress import Progress
 from edgecnn.edge.provenance import versions
 from edgecnn.edge.runtimes.base import Opener
 from edgecnn.edge.runtimes.installed import is_installed, runtime_formats
-from edgecnn.workflows.usage import Target, Usage
 
 _BUDGET_NAME = "budget.toml"
 

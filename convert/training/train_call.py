@@ -5,7 +5,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgecnn.commands.data import load_dataset
 from edgecnn.convert.keras.load import kernels_to_train
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.distributed.meeting import Cluster
@@ -13,8 +12,7 @@ from edgecnn.convert.training.records import TrainResult
 from edgecnn.convert.training.train import train as train_model
 from edgecnn.convert.training.train import train_together
 from edgecnn.convert.training.training_run import TrainState
-from edgecnn.edge.data.dataset import Dataset
-from edgecnn.edge.data.dataset import load_dataset as load_for_model
+from edgecnn.edge.data.dataset import Dataset, load_dataset
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, ModelImages
 from edgecnn.edge.data.recorded_images import recorded_model, recorded_source, recorded_training
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, field, refusal
@@ -159,7 +157,7 @@ def _images_of_model(known: Manifest, data: str | Path | None, images: FolderOpt
     model = recorded_model(record, known.class_names)
     if model is None and height and width and channels:
         model = ModelImages((height, width, channels), rule.fit, "any", known.class_names)
-    return load_for_model(*recorded_source(record, data, images), model)
+    return load_dataset(*recorded_source(record, data, images), model)
 
 
 def fitted_interface(interface: Interface, dataset: Dataset) -> Interface:
