@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # A checkout by a git that makes no links, as on Windows, has a small file in the place of each.
 $(shell for room in edge convert benchmarks; do [ -L edgecnn/$$room ] || ln -sfn ../$$room edgecnn/$$room; done)
 
-.PHONY: demo test check unit coverage micro mediapipe test-pi test-pi-ci device-wheel dist executorch arm-cost arm-cost-baseline torture torture-ci benchmark docs docs-outputs recording install constraints clean
+.PHONY: demo test check quick unit coverage micro mediapipe test-pi test-pi-ci device-wheel dist executorch arm-cost arm-cost-baseline torture torture-ci benchmark docs docs-outputs recording install constraints clean
 
 demo: $(INSTALLED)
 	$(BIN)/edgecnn train
@@ -28,6 +28,10 @@ check: install
 
 # A file of tests at a time, in three processes: many wait for a child.
 PYTEST := --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
+# What needs no TensorFlow, browser, ssh or emulator, and simulates little: while you write. tests/slow.py says what is left out.
+quick: install
+	$(BIN)/pytest --quiet -m "not slow" --numprocesses 2
 
 unit: install
 	$(BIN)/pytest --durations 15 $(PYTEST)

@@ -19,6 +19,9 @@ from edgecnn.edge.data.splits import Split
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.sandbox.child import remember_made
 from tests.drawings import write_idx_folder
+from tests.slow import reason
+
+KEPT = Path(__file__).parent / "kept"
 
 # Files opened by tests are not recorded in the user's cache; matplotlib's cache there takes long to make again.
 os.environ.setdefault("MPLCONFIGDIR", str(Path("~/.cache/matplotlib").expanduser()))
@@ -37,9 +40,29 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide what the quick tests do without, so that a slow one without its mark fails."""
+    if config.option.markexpr == "not slow":
+        sys.modules.update(dict.fromkeys(("tensorflow", "keras", "selenium")))  # type: ignore[arg-type] # None: can't be imported.
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files of slow tests where these are not wanted: to import some of them takes TensorFlow."""
+    if config.option.markexpr == "not slow" and reason(_below_tests(collection_path)):
+        return True
+    return None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the whole chains, which take minutes: at the end, one alone would keep the other processes waiting."""
+    """Mark slow tests, and begin with the whole chains: at the end, one alone would keep the other processes waiting."""
+    for item in items:
+        if why := reason(f"{_below_tests(item.path)}::{item.name}"):
+            item.add_marker(pytest.mark.slow(why))
     items.sort(key=lambda item: "end_to_end" not in item.path.parts)
+
+
+def _below_tests(path: Path) -> str:
+    return path.relative_to(KEPT.parent).as_posix()
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -47,9 +70,6 @@ def earlier_objects_are_not_searched() -> None:
     """Keep the objects of earlier files of tests out of the search for garbage that TensorFlow's converter makes each time."""
     gc.collect()
     gc.freeze()
-
-
-KEPT = Path(__file__).parent / "kept"
 
 
 @pytest.fixture(scope="session")

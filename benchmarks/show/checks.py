@@ -12,7 +12,7 @@ from edgecnn.benchmarks.doctor.examine import Examination
 from edgecnn.benchmarks.doctor.findings import Finding
 from edgecnn.benchmarks.doctor.known_problems import OK, PROBLEM, WARNING
 from edgecnn.benchmarks.measure.evaluation import Evaluation, Evaluations
-from edgecnn.edge.show.table import Table, table_text
+from edgecnn.edge.show.table import TextTable, table_text
 from edgecnn.edge.text import WIDTH, counted, paragraphs, printable
 
 _ORDER = (PROBLEM, WARNING, OK)
@@ -79,7 +79,7 @@ def evaluations_text(found: Evaluations, width: int = WIDTH) -> str:
     headings = ["file", "accuracy", "right", "right of\ndistinct images", "loss", "runtime"]
     if not copies:
         headings, rows = [*headings[:3], *headings[4:]], [(*row[:3], *row[4:]) for row in rows]
-    table = Table(headings, rows, less=("loss", "runtime"), align="<>>>><" if copies else "<>>><")
+    table = TextTable(headings, rows, less=("loss", "runtime"), align="<>>>><" if copies else "<>>><")
     return "\n".join([table_text(table, width), *paragraphs(dict.fromkeys(lines), width, "  ")])
 
 
@@ -117,7 +117,7 @@ def golden_text(check: GoldenCheck, width: int = WIDTH) -> str:
     if not lines:
         lines = [f"PASS: {_all(check)} computes here what it did on {check.made_on}, within what its precision allows."]
     lines += [f"{name} was not run: {reason}." for name, reason in check.skipped.items()]
-    table = Table(headings, rows, f"Golden vectors of {check.bundle}", ("runtime\nthere", "runtime\nhere"))
+    table = TextTable(headings, rows, f"Golden vectors of {check.bundle}", ("runtime\nthere", "runtime\nhere"))
     return "\n".join([*paragraphs(lines, width, "  "), "", table_text(table, width)])
 
 

@@ -8,7 +8,7 @@ from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNDECIDED
 from edgecnn.benchmarks.results.between import ASSUMED
 from edgecnn.benchmarks.show.remarks import unstable_lines
 from edgecnn.benchmarks.show.tables import figure
-from edgecnn.edge.show.table import Table, table_text
+from edgecnn.edge.show.table import TextTable, table_text
 from edgecnn.edge.text import WIDTH, counted, paragraphs
 
 _CHANGED = {WORSE: "Slower", IMPROVED: "Faster", NO_EVIDENCE: "No evidence of a change", UNSTABLE: "Too unstable to say"}
@@ -30,7 +30,7 @@ def comparison_text(comparison: Comparison, width: int = WIDTH, verbose: bool = 
         for change in comparison.changes
     )
     title = " and ".join(", ".join(names) for names in (comparison.old, comparison.new))
-    table = table_text(Table(headings, rows, title, ("right\nold, new",)), width)
+    table = table_text(TextTable(headings, rows, title, ("right\nold, new",)), width)
     blocks = ["\n".join(paragraphs(_answer(comparison), width, "  ")), table]
     for lines in (_warnings(comparison, verbose), _how(comparison) if verbose else []):
         blocks += ["\n".join(paragraphs(lines, width, "    "))] if lines else []

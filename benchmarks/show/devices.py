@@ -8,7 +8,7 @@ from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.benchmarks.show.remarks import remarks, unstable_lines
 from edgecnn.benchmarks.show.remarks import verdict as verdict_lines
 from edgecnn.benchmarks.show.tables import figure, percent_name, unstable
-from edgecnn.edge.show.table import Table, table_text
+from edgecnn.edge.show.table import TextTable, table_text
 from edgecnn.edge.text import WIDTH, counted, paragraph, paragraphs, printable_lines
 
 _HEADING_WIDTH = 24
@@ -50,7 +50,7 @@ def _table(title: str, measured: Sequence[tuple[str, Report]], cell: Cell, width
         for name in dict.fromkeys(name for _, files in reports for name in files)
     ]
     headings = ("file", *("\n".join(wrap(host, _HEADING_WIDTH, break_on_hyphens=False)) for host, _ in measured))
-    return table_text(Table(headings, rows, title), width)
+    return table_text(TextTable(headings, rows, title), width)
 
 
 def _latency(report: Report, file: FileResult) -> str:

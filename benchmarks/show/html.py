@@ -21,7 +21,7 @@ from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import MissingDependency
 from edgecnn.edge.files import write_bytes
 from edgecnn.edge.packages import install_command
-from edgecnn.edge.show.table import Table
+from edgecnn.edge.show.table import TextTable
 from edgecnn.edge.text import printable_lines
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _template() -> "jinja2.Template":
     return environment.get_template("report.html")
 
 
-def _bars(report: Report, tables: Iterable[Table]) -> list[tuple[Table, tuple[float, ...]]]:
+def _bars(report: Report, tables: Iterable[TextTable]) -> list[tuple[TextTable, tuple[float, ...]]]:
     """Return the profiles' tables, each with the width of every row's bar in percent of the widest."""
     profiles = [file.profile for file in report.files if file.profile]
     made = [grid for grid in tables if grid.headings[0] == "op"]

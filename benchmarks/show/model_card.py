@@ -14,7 +14,7 @@ from edgecnn.edge.files import sha256
 from edgecnn.edge.formats import format_of
 from edgecnn.edge.manifest import MANIFEST_NAME, MODEL_CARD_NAME, Artifact, DatasetRecord, Manifest, TensorSpec
 from edgecnn.edge.model.interface import formula
-from edgecnn.edge.show.table import Table, escaped, table_markdown
+from edgecnn.edge.show.table import TextTable, escaped, table_markdown
 from edgecnn.edge.text import counted
 
 _CLASSES_SHOWN = 20
@@ -114,7 +114,7 @@ def _inputs(manifest: Manifest, artifacts: list[Artifact]) -> str:
     headings = ("file", "input", "quantization of the input", "output", "quantization of the output")
     ends = [[cell for spec in (of.input, of.output) for cell in (_shape(spec), _quantization(spec))] for of in artifacts]
     rows = [[artifact.path, *cells] for artifact, cells in zip(artifacts, ends, strict=True)]
-    return "\n".join([*lines, *table_markdown(Table(headings, rows, align="<<<<<"))])
+    return "\n".join([*lines, *table_markdown(TextTable(headings, rows, align="<<<<<"))])
 
 
 def _shape(spec: TensorSpec) -> str:
@@ -188,7 +188,7 @@ def _evaluation(manifest: Manifest, exported: list[Artifact], distinct: tuple[in
     ]
     headings = ("file", "same class as Keras", "accuracy differs by at most", "largest difference of a probability")
     lines += [
-        *table_markdown(Table(headings, rows)),
+        *table_markdown(TextTable(headings, rows)),
         "",
         *(_chosen(artifact) for artifact in exported if not artifact.is_plain),
         "",
@@ -231,7 +231,7 @@ def _accuracy(reference: Reference, what: str, images: int, correct: int) -> str
 
 def _files(artifacts: list[Artifact]) -> str:
     rows = [(of.path, f"{of.size_bytes:,}", of.oldest_runtime or "-", of.sha256) for of in artifacts]
-    table = Table(("file", "bytes", "oldest runtime", "SHA-256"), rows, align="<><<")
+    table = TextTable(("file", "bytes", "oldest runtime", "SHA-256"), rows, align="<><<")
     return "\n".join(["## Files", "", *table_markdown(table)])
 
 

@@ -8,7 +8,7 @@ from edgecnn.benchmarks.show.remarks import choosing_remarks, unstable_lines, ve
 from edgecnn.benchmarks.show.svg import Point, log_axis, place_labels
 from edgecnn.benchmarks.show.tables import figure, unstable
 from edgecnn.edge.show.figure import png_figure
-from edgecnn.edge.show.table import Table, table_text
+from edgecnn.edge.show.table import TextTable, table_text
 from edgecnn.edge.text import WIDTH, counted, paragraphs
 
 _ON, _OFF, _REACH = "#c2410c", "#6b7280", "#2563eb"
@@ -78,7 +78,7 @@ def _reached(sweep: Sweep, reach: float) -> str:
     return f"{sweep.smallest_chosen} is the smallest file that the validation images show to be {share} (95 %); {confirmed}."
 
 
-def _table(sweep: Sweep, report: Report, kind: str) -> Table:
+def _table(sweep: Sweep, report: Report, kind: str) -> TextTable:
     validated = sweep.rows[0].network.val_images is not None
     headings = (
         "network",
@@ -119,7 +119,7 @@ def _table(sweep: Sweep, report: Report, kind: str) -> Table:
     less = ("parameters", "Keras\n% right", "time over\nthe first", "drop\n95 %, points")
     one_name = len({name for _, name, *_ in cells}) == 1
     shown = [cell[:1] + cell[2:] for cell in (headings, *cells)] if one_name else [headings, *cells]
-    return Table(shown[0], shown[1:], f"Networks by size, {kind}", less)
+    return TextTable(shown[0], shown[1:], f"Networks by size, {kind}", less)
 
 
 def rung_text(rung: Rung) -> str:

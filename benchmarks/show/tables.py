@@ -6,13 +6,13 @@ from edgecnn.benchmarks.results.latency_summary import p50_ns
 from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.benchmarks.statistics.percentiles import Percentile, percentile_of_launches
 from edgecnn.edge.export_records import Interval
-from edgecnn.edge.show.table import Table
+from edgecnn.edge.show.table import TextTable
 
 # A figure below so many empty calls is marked: the loop itself is a part of it.
 _NEAR_RESOLUTION = 20
 
 
-def grids(report: Report) -> tuple[Table, ...]:
+def grids(report: Report) -> tuple[TextTable, ...]:
     """Return every table that the report has something for."""
     made = [_latency(report), _start(report)]
     if report.dataset:
@@ -78,7 +78,7 @@ def timed_name(report: Report, file: FileResult) -> str:
     return f"{file.name} !" if unstable(report, file) else file.name
 
 
-def _latency(report: Report) -> Table:
+def _latency(report: Report) -> TextTable:
     percents = [item.percent for item in report.files[0].latency.percentiles]
     headings = (
         "file",
@@ -97,12 +97,12 @@ def _latency(report: Report) -> Table:
         )
         for file in report.files
     )
-    return Table(
+    return TextTable(
         headings, rows, "Latency of one image" if report.dataset else "Latency of one run on random inputs", headings[-1:]
     )
 
 
-def _start(report: Report) -> Table:
+def _start(report: Report) -> TextTable:
     headings = ("file", "import\nms", "load\nms", "first\ninference ms", "memory\npeak MiB", "memory\nsteady MiB")
     rows = tuple(
         (
@@ -115,7 +115,7 @@ def _start(report: Report) -> Table:
         )
         for file in report.files
     )
-    return Table(headings, rows, "Start and memory of the process")
+    return TextTable(headings, rows, "Start and memory of the process")
 
 
 def _percentile(report: Report, item: Percentile) -> str:
@@ -135,7 +135,7 @@ def _times(ratio: float) -> str:
     return f"{ratio:.2f}" if ratio < 9.995 else f"{ratio:.1f}" if ratio < 99.95 else f"{ratio:,.0f}"
 
 
-def _accuracy(report: Report) -> Table:
+def _accuracy(report: Report) -> TextTable:
     headings = (
         "file",
         "gate",
@@ -167,14 +167,14 @@ def _accuracy(report: Report) -> Table:
             )
         )
     less = ("confid.\nmoved", "Brier\nincrease", "gained", "lost")
-    return Table(headings, rows, f"Accuracy compared with {report.reference}", less)
+    return TextTable(headings, rows, f"Accuracy compared with {report.reference}", less)
 
 
 def _points(interval: Interval) -> str:
     return f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}"
 
 
-def _rates(report: Report) -> Table:
+def _rates(report: Report) -> TextTable:
     headings = (
         "file",
         "batch",
@@ -203,10 +203,10 @@ def _rates(report: Report) -> Table:
                 item = percentile_of_launches([[response]], percent)
                 cells.append(f"needs {item.needed_runs}" if item.value_ns is None else figure(item.value_ns / 1e3))
         rows.append((timed_name(report, file), *cells))
-    return Table(headings, rows, "Throughput of batches, and a fixed rate")
+    return TextTable(headings, rows, "Throughput of batches, and a fixed rate")
 
 
-def _sustained(report: Report) -> Table:
+def _sustained(report: Report) -> TextTable:
     headings = ("file", "seconds", "first\np50 µs", "last\np50 µs", "slowest\np50 µs", "longest\nrun µs", "hottest\n°C")
     rows = []
     for file in report.files:
@@ -225,10 +225,10 @@ def _sustained(report: Report) -> Table:
                 f"{max(temperatures):.0f}" if temperatures else "not told",
             )
         )
-    return Table(headings, rows, "Sustained")
+    return TextTable(headings, rows, "Sustained")
 
 
-def _profile(report: Report, file: FileResult) -> Table:
+def _profile(report: Report, file: FileResult) -> TextTable:
     assert file.profile  # noqa: S101  # The caller has looked.
     rows = tuple(
         (item.op, f"{100 * item.share:.1f}", f"{item.microseconds:.2f}" if item.microseconds >= 1 else "< 1")
@@ -238,4 +238,4 @@ def _profile(report: Report, file: FileResult) -> Table:
         f"{timed_name(report, file)} by op: {file.profile.profiler}, {file.profile.runs} runs, "
         f"{file.profile.total_microseconds:.1f} µs in all, {p50_ns(file.launches) / 1e3:.1f} without it (p50)"
     )
-    return Table(("op", "share\n%", "µs"), rows, title)
+    return TextTable(("op", "share\n%", "µs"), rows, title)

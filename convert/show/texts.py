@@ -3,7 +3,7 @@
 from edgecnn.convert.diagnosis.diagnose import Diagnosis
 from edgecnn.convert.training.records import TrainResult
 from edgecnn.edge.data.pixel_digests import learnt_note
-from edgecnn.edge.show.table import Table, table_text
+from edgecnn.edge.show.table import TextTable, table_text
 from edgecnn.edge.text import WIDTH, counted, paragraph, paragraphs
 
 _MOST = 20
@@ -30,7 +30,7 @@ def diagnosis_text(diagnosis: Diagnosis, width: int = WIDTH) -> str:
                 f"{diagnosis.quantized} against {diagnosis.float32}, {counted(diagnosis.images, 'image')}, worst layer first",
                 width,
             ),
-            table_text(Table(headings, rows, less=("operator", "largest diff.", "input dB"), align="<<"), width),
+            table_text(TextTable(headings, rows, less=("operator", "largest diff.", "input dB"), align="<<"), width),
             "",
             *paragraphs(_notes(diagnosis), width, "  "),
         ]

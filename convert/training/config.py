@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from edgecnn.convert.training.model.backbones import BACKBONES, Backbone
-from edgecnn.convert.training.model.builder import FILTERS
-from edgecnn.convert.training.model.networks import CNN, NetworkName
+from edgecnn.convert.training.model.networks import CNN, FILTERS, NetworkName
 from edgecnn.convert.training.recipes import COSINE, RECIPES, Augment, RecipeName
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.formats import format_of, is_exported

@@ -12,7 +12,7 @@ from edgecnn.edge.graph.network import layer_label
 from edgecnn.edge.manifest import Artifact, Manifest
 from edgecnn.edge.model.interface import formula
 from edgecnn.edge.model.metrics import LEAST_SPREAD
-from edgecnn.edge.show.table import Table, table_text
+from edgecnn.edge.show.table import TextTable, table_text
 from edgecnn.edge.text import WIDTH, counted, paragraphs
 
 _NAMES_SHOWN = 3
@@ -64,7 +64,7 @@ def export_text(manifest: Manifest, folder: Path, files: Sequence[str], width: i
     if manifest.reference:
         notes.insert(0, _keras_text(manifest, manifest.reference))
     notes.append(f"Exported to {folder}. Next: edgecnn bench {quote(str(folder))}")
-    return "\n".join([table_text(Table(headings, rows, align="<>>><<"), width), "", *paragraphs(notes, width)])
+    return "\n".join([table_text(TextTable(headings, rows, align="<>>><<"), width), "", *paragraphs(notes, width)])
 
 
 def _unlike_text(artifact: Artifact, parity: Parity, folder: Path) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from edgecnn.edge.data.inspection import Inspection, Place, Same, several_parts
-from edgecnn.edge.show.table import Table, table_text
+from edgecnn.edge.show.table import TextTable, table_text
 from edgecnn.edge.text import WIDTH, counted, paragraphs, printable, shortened
 
 _CLASSES = 40
@@ -66,7 +66,7 @@ def _class_table(found: Inspection, width: int) -> list[str]:
     shown = found.classes[:_CLASSES]
     parts = ("train", "val", "test") if _has_validation(found) else ("train", "test")
     rows = [(short(of.name, 40), *(f"{getattr(of, part):,}" for part in parts)) for of in shown]
-    lines = table_text(Table(("class", *parts), rows), width).split("\n")
+    lines = table_text(TextTable(("class", *parts), rows), width).split("\n")
     if len(found.classes) > len(shown):
         lines.append(f"and {len(found.classes) - len(shown)} more, which the JSON has")
     if len({count.train for count in found.classes}) > 1:

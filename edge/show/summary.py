@@ -6,7 +6,7 @@ from pathlib import Path
 from edgecnn.edge.formats import is_exported
 from edgecnn.edge.graph.network import Layer
 from edgecnn.edge.graph.summary import Summaries, Summary
-from edgecnn.edge.show.table import Table, table_text
+from edgecnn.edge.show.table import TextTable, table_text
 from edgecnn.edge.text import WIDTH, paragraph, paragraphs
 
 _NAMED = 6
@@ -30,7 +30,7 @@ def summary_text(found: Summary, width: int = WIDTH) -> str:
     at = f", at {_at(found)}" if found.peak_layer else ""
     lines = [
         paragraph(f"{found.file}: {found.format}, {found.size_bytes:,} bytes", width, "  "),
-        table_text(Table(head, [*rows, total], less=("weight\nbytes", "type"), align="<<<"), width),
+        table_text(TextTable(head, [*rows, total], less=("weight\nbytes", "type"), align="<<<"), width),
         "",
     ]
     notes = [
@@ -61,7 +61,7 @@ def summaries_text(found: Summaries, width: int = WIDTH) -> str:
     head = ("file", "file\nbytes", "parameters", "MACs", "weight\nbytes", "peak activation\nbytes")
     lines = [
         paragraph(f"{Path(found.files[0].file).parent}, for one inference of one image", width, "  "),
-        table_text(Table(head, rows), width),
+        table_text(TextTable(head, rows), width),
         "",
     ]
     notes = list(_DEFINITIONS)

@@ -16,7 +16,7 @@ _LEAST = 12
 _READABLE = 24
 
 
-class Table(NamedTuple):
+class TextTable(NamedTuple):
     r"""A table of text. Text in it can't steer a terminal.
 
     Attributes:
@@ -49,14 +49,14 @@ def table_row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(map(escaped, cells)) + " |"
 
 
-def table_markdown(table: Table) -> list[str]:
+def table_markdown(table: TextTable) -> list[str]:
     """Return the lines of a table in Markdown, without its title."""
     heads = table_row([heading.replace("\n", " ") for heading in table.headings])
     sides = "".join("---|" if side == "<" else "---:|" for side in table.sides)
     return [heads, f"|{sides}", *map(table_row, table.rows)]
 
 
-def table_text(table: Table, width: int = WIDTH) -> str:
+def table_text(table: TextTable, width: int = WIDTH) -> str:
     """Return a table for a terminal, with its title above and a line under its headings.
 
     Where the table would be too wide, the columns that matter less are left out, and named below it. Then text is folded; a
@@ -86,7 +86,7 @@ def table_text(table: Table, width: int = WIDTH) -> str:
     if shown < len(widths):
         rest = [0, *range(shown, len(widths))]
         head, *others = ([row[at] for at in rest] for row in (headings, *rows))
-        lines += ["", table_text(Table(head, others, align="".join(sides[at] for at in rest)), width)]
+        lines += ["", table_text(TextTable(head, others, align="".join(sides[at] for at in rest)), width)]
     if hidden:
         lines.append(f"{_MARGIN}(too narrow for: {', '.join(hidden)})")
     return "\n".join([paragraph(table.title, width), *lines] if table.title else lines)
@@ -100,7 +100,7 @@ def _widths(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]
     return [max(map(_columns, column)) for column in cells]
 
 
-def _without(table: Table, width: int) -> tuple[Sequence[str], Sequence[Sequence[str]], str, list[str]]:
+def _without(table: TextTable, width: int) -> tuple[Sequence[str], Sequence[Sequence[str]], str, list[str]]:
     """Leave out as many columns of `less` as the others need to fit, and return the rest with the headings that are gone."""
     headings, rows, sides, hidden = table.headings, table.rows, table.sides, list[str]()
     for name in table.less:

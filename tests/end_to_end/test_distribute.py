@@ -19,8 +19,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from edgecnn.convert.training.checkpoint import load_checkpoint
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.distributed.cluster_worker import weights_digest
-from edgecnn.convert.training.model.builder import build_cnn
 from edgecnn.convert.training.model.custom_model import resolved
+from edgecnn.convert.training.model.networks import build_cnn
 from edgecnn.convert.training.train import train
 from edgecnn.convert.training.training_run import TrainState
 from edgecnn.edge.data.dataset import load_dataset

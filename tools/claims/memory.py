@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from edgecnn.edge.show.table import Table, table_text
+from edgecnn.edge.show.table import TextTable, table_text
 
 SIZES = (1_000, 2_000, 4_000, 8_000)
 CLASSES = 4
@@ -72,7 +72,7 @@ def main() -> None:
     for command, values in peaks.items():
         growth = (values[-1] - values[0]) * 1024 / (SIZES[-1] - SIZES[0])
         rows.append((command, *(f"{value:.0f}" for value in values), f"{growth:.2f}"))
-    print(table_text(Table(("peak MiB", *(f"{count:,}" for count in SIZES), "KiB per image"), rows)))
+    print(table_text(TextTable(("peak MiB", *(f"{count:,}" for count in SIZES), "KiB per image"), rows)))
     print(f"An image has {pixels:.0f} KiB of pixels, and four times as much in float32.")
 
 

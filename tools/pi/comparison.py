@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.edge.formats.format import FORMATS, PRECISIONS
-from edgecnn.edge.show.table import Table, table_text
+from edgecnn.edge.show.table import TextTable, table_text
 from tools.pi.workstation import FILES
 
 # What `edgecnn verify` accepts where another package runs a file than the one that made its golden vectors.
@@ -93,4 +93,4 @@ def to_text(board: str, compared: Sequence[Compared]) -> str:
         (row.file, row.runtime, f"{row.same_class} of {row.images}", f"{row.largest_difference:.2g}", f"{row.tolerance:.2g}")
         for row in compared
     ]
-    return table_text(Table((board, "runtime", "same class", "differs by", "allowed"), rows)) + "\n"
+    return table_text(TextTable((board, "runtime", "same class", "differs by", "allowed"), rows)) + "\n"

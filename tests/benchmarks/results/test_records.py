@@ -119,7 +119,10 @@ NOTHING = Times.pack([])
         (lambda r: change_file(r, artifact=replace(r.files[0].artifact, size_bytes=0)), "a size or rate of nothing"),
         (lambda r: change_file(r, paced=replace(r.files[0].paced, rate=0.0)), "a size or rate of nothing"),
         (lambda r: change_file(r, paced=replace(r.files[0].paced, busy=Times.pack([0]))), "frames that took no time"),
-        (lambda r: change_file(r, throughput=replace(r.files[0].throughput, measured=NOTHING)), "batches that took no time"),
+        (
+            lambda r: change_file(r, throughput=replace(r.files[0].throughput, measured=NOTHING)),
+            "batches of nothing, or",
+        ),
         (lambda r: change_file(r, profile=replace(r.files[0].profile, ops=())), "ops that took no time"),
     ],
 )

@@ -3,8 +3,8 @@
 import pytest
 
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.model.builder import build_cnn
 from edgecnn.convert.training.model.custom_model import resolved
+from edgecnn.convert.training.model.networks import build_cnn
 from edgecnn.convert.training.recipes import RECIPES, Augment, RecipeName, new_optimizer, optimizer_text, usual_augment
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.records import from_json, to_json

@@ -2,11 +2,13 @@
 
 import pytest
 
-from edgecnn.edge.show.table import Table, table_text
+from edgecnn.edge.show.table import TextTable, table_text
 
 
 def test_text_is_on_the_left_figures_on_the_right_and_headings_end_on_one_line() -> None:
-    text = table_text(Table(("file", "size\nbytes", "by"), [("int8.tflite", "41,000", "x"), ("a", "1", "long")], align="<><"))
+    text = table_text(
+        TextTable(("file", "size\nbytes", "by"), [("int8.tflite", "41,000", "x"), ("a", "1", "long")], align="<><")
+    )
     assert text.splitlines() == [
         "                size",
         " file          bytes  by",
@@ -17,12 +19,14 @@ def test_text_is_on_the_left_figures_on_the_right_and_headings_end_on_one_line()
 
 
 def test_a_table_without_rows_is_its_headings() -> None:
-    assert table_text(Table(("file", "KiB"), [])).splitlines() == [" file  KiB", " ─────────"]
+    assert table_text(TextTable(("file", "KiB"), [])).splitlines() == [" file  KiB", " ─────────"]
 
 
 @pytest.mark.parametrize("name", ["a/" * 100, "some words " * 20, "日本語" * 40])
 def test_long_text_is_folded_and_figures_stay_whole(name: str) -> None:
-    lines = table_text(Table(("layer", "type", "MACs"), [(name, "CONV_2D", "123,456,789")], align="<<"), width=40).splitlines()
+    lines = table_text(
+        TextTable(("layer", "type", "MACs"), [(name, "CONV_2D", "123,456,789")], align="<<"), width=40
+    ).splitlines()
     assert all(len(line) + sum(ord(char) > 0x3000 for char in line) <= 40 for line in lines)
     assert lines[2].endswith("  CONV_2D  123,456,789")
     assert "".join(line[:19].strip() for line in [lines[2].split("  CONV")[0], *lines[3:]]).replace(" ", "") == name.replace(
@@ -33,46 +37,46 @@ def test_long_text_is_folded_and_figures_stay_whole(name: str) -> None:
 def test_a_table_of_more_figures_than_fit_goes_on_below_with_its_names() -> None:
     headings = ("file", *(f"column {number}" for number in range(7)))
     row = ("int8.tflite", *(f"{number * 111:,}" for number in range(7)))
-    first, second, third = table_text(Table(headings, [row, row]), width=50).split("\n\n")
+    first, second, third = table_text(TextTable(headings, [row, row]), width=50).split("\n\n")
     assert first.splitlines()[0] == " file         column 0  column 1  column 2"
     assert second.splitlines()[2] == " int8.tflite       333       444       555"
     assert third.splitlines()[0] == " file         column 6"
 
 
 def test_what_a_cell_holds_cannot_steer_the_terminal_nor_add_a_row() -> None:
-    lines = table_text(Table(("file", "\x1b[2J"), [("a\nb", "\x1b[31m")])).splitlines()
+    lines = table_text(TextTable(("file", "\x1b[2J"), [("a\nb", "\x1b[31m")])).splitlines()
     assert lines[0].endswith(r"\u001b[2J")
     assert lines[2] == r" a\nb  \u001b[31m"
 
 
 def test_accents_take_no_column_and_chinese_characters_two() -> None:
-    lines = table_text(Table(("class", "n"), [("cafe\u0301", "1"), ("猫", "2"), ("cats", "3")])).splitlines()
+    lines = table_text(TextTable(("class", "n"), [("cafe\u0301", "1"), ("猫", "2"), ("cats", "3")])).splitlines()
     assert lines[2:] == [" cafe\u0301   1", " 猫     2", " cats   3"]
 
 
 def test_a_figure_that_is_wider_than_the_terminal_stays_whole() -> None:
     assert (
-        table_text(Table(("file", "bytes"), [("int8.tflite", "9" * 60)]), width=40).splitlines()[2]
+        table_text(TextTable(("file", "bytes"), [("int8.tflite", "9" * 60)]), width=40).splitlines()[2]
         == f" int8.tflite  {'9' * 60}"
     )
 
 
 def test_columns_that_matter_less_are_left_out_and_named_before_the_table_is_cut() -> None:
     headings, row = ("file", "gate", "right\n%", "lost", "gained"), ("int8.tflite", "PASS", "99.15", "12", "11")
-    text = table_text(Table(headings, [row], less=("gained", "lost")), width=34)
+    text = table_text(TextTable(headings, [row], less=("gained", "lost")), width=34)
     assert text.splitlines()[1:] == [
         " file         gate      %  lost",
         " ──────────────────────────────",
         " int8.tflite  PASS  99.15    12",
         " (too narrow for: gained)",
     ]
-    assert "narrow" not in table_text(Table(headings, [row], less=("gained", "lost")), width=80)
-    both = table_text(Table(headings, [row], less=("gained", "lost")), width=26)
+    assert "narrow" not in table_text(TextTable(headings, [row], less=("gained", "lost")), width=80)
+    both = table_text(TextTable(headings, [row], less=("gained", "lost")), width=26)
     assert both.splitlines()[-1] == " (too narrow for: gained, lost)"
     assert both.splitlines()[-2] == " int8.tflite  PASS  99.15"
 
 
 def test_a_long_name_is_folded_before_more_columns_than_needed_are_left_out() -> None:
-    text = table_text(Table(("file", "gate", "lost"), [("long/" * 20, "PASS", "1")], less=("lost",)), width=50)
+    text = table_text(TextTable(("file", "gate", "lost"), [("long/" * 20, "PASS", "1")], less=("lost",)), width=50)
     assert "lost" in text.splitlines()[0]
     assert max(map(len, text.splitlines())) <= 50

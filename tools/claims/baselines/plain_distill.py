@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from edgecnn.convert.training.model.builder import build_cnn
+from edgecnn.convert.training.model.networks import build_cnn
 from tools.claims.baselines.timed_fit import fit
 
 _WEIGHT, _TEMPERATURE = 0.45, 2.0

@@ -4,7 +4,7 @@ import sys
 
 import keras
 
-from edgecnn.convert.training.model.builder import build_cnn
+from edgecnn.convert.training.model.networks import build_cnn
 from tools.claims.baselines.timed_fit import fit
 
 model = build_cnn((28, 28, 1), 10)

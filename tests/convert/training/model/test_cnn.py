@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgecnn.convert.training.model.builder import build_cnn
+from edgecnn.convert.training.model.networks import build_cnn
 from edgecnn.edge.errors import ConfigError
 
 

@@ -12,8 +12,7 @@ import pytest
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export import export
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.model.builder import build_cnn
-from edgecnn.convert.training.model.networks import NETWORKS, NetworkName, build_network
+from edgecnn.convert.training.model.networks import NETWORKS, NetworkName, build_cnn, build_network
 from edgecnn.convert.training.recipes import RECIPES, RecipeName
 from edgecnn.convert.training.records import Checkpoint
 from edgecnn.convert.training.train import train
