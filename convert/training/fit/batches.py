@@ -12,10 +12,9 @@ from edgecnn.convert.training.distributed.worker import SingleWorker
 from edgecnn.convert.training.fit.augmentation import varied
 from edgecnn.convert.training.prepared_model import PreparedModel
 from edgecnn.convert.training.reading.readers import Batch, BatchReader
-from edgecnn.convert.training.recipes import balanced_weights
 from edgecnn.convert.training.training_run import TrainingRun
-from edgecnn.edge.data.splits import Indices, Split
-from edgecnn.edge.model.preprocess import Images
+from edgecnn.edge.data.splits import Indices, Labels, Split
+from edgecnn.edge.model.preprocess import Floats, Images
 
 
 def training_batches(
@@ -102,3 +101,22 @@ def _dataset(batches: Callable[[], Iterator[Batch]], number: int, first: Batch) 
     dataset = dataset.apply(data.experimental.assert_cardinality(number)).with_options(options)
     dataset.batches = batches
     return dataset
+
+
+def balanced_weights(labels: Labels, classes: int) -> Floats:
+    """Return the weight of each class, with which all classes count the same in the loss, float32 (classes,).
+
+    It is n / (k * n_c), as `class_weight="balanced"` of scikit-learn
+    (https://scikit-learn.org/stable/modules/generated/sklearn.utils.class_weight.compute_class_weight.html): n images, k
+    classes that have any, n_c of class c. The mean over all images is 1, so that the learning rate keeps its meaning. A class
+    without images has the weight 1, which nothing uses.
+
+    Args:
+        labels: int64 (n,), from 0; the training labels.
+        classes: Number of classes.
+    """
+    counts = np.bincount(labels, minlength=classes)
+    weights = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    weights[counts == 0] = 1
+    found: Floats = weights.astype(np.float32)
+    return found

@@ -14,8 +14,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from edgecnn.convert.training.checkpoint import save_epoch
 from edgecnn.convert.training.config import ClassWeights, TrainConfig
+from edgecnn.convert.training.fit.batches import balanced_weights
 from edgecnn.convert.training.model.networks import build_cnn
-from edgecnn.convert.training.recipes import balanced_weights
 from edgecnn.convert.training.records import Epoch, TrainResult
 from edgecnn.convert.training.train import train
 from edgecnn.convert.training.training_run import TrainState
