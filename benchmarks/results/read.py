@@ -170,9 +170,9 @@ def _accuracy_problems(accuracy: Accuracy, classes: int) -> Iterator[str]:
         yield f"a Brier score that rises by {brier.estimate:g} ({brier.low:g} to {brier.high:g})"
     shares = (accuracy.largest_confidence_change, accuracy.mean_confidence_change, accuracy.calibration_error)
     if not all(share is None or 0 <= share <= 1 for share in (*shares, accuracy.reference_calibration_error)):
-        yield "a probability that is none"
+        yield "a probability outside of 0 to 1"
     if not all(loss is None or 0 <= loss < math.inf for loss in (accuracy.loss, accuracy.reference_loss)):
-        yield "a loss that is none"
+        yield "an impossible loss"
     for flip in accuracy.flips:
         chosen = (flip.label, flip.reference, flip.candidate)
         if not 0 <= flip.image < accuracy.all_images or min(chosen) < 0 or max(chosen) >= classes:

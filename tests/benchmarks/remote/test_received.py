@@ -205,7 +205,7 @@ def fewer_lost(result: Result) -> None:
         (another_runtime, "int8.tflite was run by onnxruntime"),
         (less_than_no_memory, "a launch of no memory"),
         (an_interval_without_its_estimate, "a Brier score that rises by 1.9 (-5 to -5)"),
-        (a_probability_above_1, "a probability that is none"),
+        (a_probability_above_1, "a probability outside of 0 to 1"),
         (a_thousand_images_a_run, "int8.tflite took 1000 images at a time"),
         (damaged_warm_up, "raw times are damaged"),
         (damaged_response, "raw times are damaged"),
