@@ -149,7 +149,7 @@ def _finish(
     places = len(processes)
 
     def saying(place: int) -> Callable[[str], None]:
-        return lambda text: progress.step(place, places, candidate_set.candidates[place].name, text)
+        return lambda text: progress.step(place, places, f"{candidate_set.candidates[place].name}: {text}")
 
     extras = [measure_extra(process, options, saying(place)) for place, process in enumerate(processes)]
     accuracies = _classify(candidate_set, candidate_set.images, processes, progress) if candidate_set.images else None
