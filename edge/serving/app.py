@@ -21,7 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from edgecnn.edge.serving.answers import Problem
 from edgecnn.edge.serving.body import Bodies
 from edgecnn.edge.serving.engine import Asked, Engine
-from edgecnn.edge.serving.logs import CONTENT_TYPE, Answered, Metrics, log_answer, log_bug
+from edgecnn.edge.serving.logs import Answered, log_answer, log_bug
+from edgecnn.edge.serving.metrics import CONTENT_TYPE, Metrics
 from edgecnn.edge.serving.models import LIMITS
 from edgecnn.edge.serving.openapi import openapi
 from edgecnn.edge.serving.security import Access, BoundPage

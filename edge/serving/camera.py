@@ -23,7 +23,8 @@ from edgecnn.edge.packages import install_command, load_pillow
 from edgecnn.edge.serving.answers import Problem
 from edgecnn.edge.serving.decoder import FittedPicture, Rule
 from edgecnn.edge.serving.engine import Asked, Engine
-from edgecnn.edge.serving.logs import Metrics, log
+from edgecnn.edge.serving.logs import log
+from edgecnn.edge.serving.metrics import Metrics
 
 FRAMES_PER_SECOND = 30.0
 """Rate at which the pictures of a folder are shown; a camera has its own."""

@@ -28,7 +28,7 @@ from edgecnn.edge.serving.decoder import (
     Rule,
     TakesLong,
 )
-from edgecnn.edge.serving.logs import Metrics
+from edgecnn.edge.serving.metrics import Metrics
 from edgecnn.edge.serving.models import LoadedFile, Models
 
 Result = TypeVar("Result")

@@ -1,4 +1,4 @@
-"""The server's log on standard error, a line for people or a JSON object for each, and what `/metrics` counts."""
+"""The server's log on standard error: a line for people, or a JSON object for each."""
 
 import json
 import logging
@@ -10,65 +10,7 @@ from queue import Full, Queue
 from threading import Thread
 from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-
 from edgecnn.edge.text import printable
-
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-_INFERENCE_SECONDS = (1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 1.0)
-
-
-class Metrics:
-    """The counters of one server.
-
-    Attributes:
-        inference: Time of the inference of one image, by file.
-        frames: Frames of the camera, by what became of them: `classified` or `dropped`.
-        waiting: Requests that are answered at the moment or wait for it.
-        dropped_lines: Lines of the log that were dropped because it was not read in time.
-    """
-
-    def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        self._requests = Counter(
-            "edgecnn_requests", "Requests answered, by path and status.", ("path", "status"), registry=self._registry
-        )
-        self._seconds = Histogram(
-            "edgecnn_request_seconds",
-            "Time from the head of a request to the end of its answer, by path.",
-            ("path",),
-            buckets=_SECONDS,
-            registry=self._registry,
-        )
-        self.inference = Histogram(
-            "edgecnn_inference_seconds",
-            "Time of the inference of one image, by file.",
-            ("file",),
-            buckets=_INFERENCE_SECONDS,
-            registry=self._registry,
-        )
-        self.frames = Counter("edgecnn_camera_frames", "Frames of the camera.", ("outcome",), registry=self._registry)
-        self.dropped_lines = Counter(
-            "edgecnn_log_lines_dropped", "Lines of the log dropped because it was not read in time.", registry=self._registry
-        )
-        self.waiting = Gauge("edgecnn_requests_waiting", "Requests that are answered or wait for it.", registry=self._registry)
-
-    def count(self, path: str, status: int, seconds: float) -> None:
-        """Count an answered request.
-
-        Args:
-            path: Path of its route; other paths have one name, since strangers choose them.
-            status: HTTP status.
-            seconds: Time that it took, in seconds.
-        """
-        self._requests.labels(path, str(status)).inc()
-        self._seconds.labels(path).observe(seconds)
-
-    def text(self) -> bytes:
-        """Return all numbers in Prometheus's text format."""
-        return generate_latest(self._registry)
-
 
 _LOG = logging.getLogger("edgecnn.serve")
 _MOST_LINES = 1000

@@ -10,7 +10,8 @@ from edgecnn.edge.errors import EdgeCnnError
 from edgecnn.edge.serving.app import Site, application
 from edgecnn.edge.serving.decoder import Decoder
 from edgecnn.edge.serving.engine import Engine
-from edgecnn.edge.serving.logs import Metrics, log, logging_to_stderr
+from edgecnn.edge.serving.logs import log, logging_to_stderr
+from edgecnn.edge.serving.metrics import Metrics
 from edgecnn.edge.serving.models import ModelSource
 from edgecnn.edge.serving.security import Access, is_loopback, own_names
 from edgecnn.edge.serving.uvicorn_server import Address, Running, run

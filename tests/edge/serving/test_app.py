@@ -15,7 +15,7 @@ import pytest
 from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.serving.app import Site, application
-from edgecnn.edge.serving.logs import Metrics
+from edgecnn.edge.serving.metrics import Metrics
 from edgecnn.edge.serving.models import MOST_BYTES
 from edgecnn.edge.serving.security import Access
 from tests.edge.serving.running import Server

@@ -19,7 +19,7 @@ from PIL import Image
 from edgecnn.edge.errors import ConfigError, MissingDependency
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.serving.camera import FRAMES_PER_SECOND, MOST_WATCHERS, Camera, PictureFolder, open_camera
-from edgecnn.edge.serving.logs import Metrics
+from edgecnn.edge.serving.metrics import Metrics
 from tests.edge.serving.running import Server, serving, watching
 
 

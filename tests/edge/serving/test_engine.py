@@ -16,7 +16,7 @@ from edgecnn.edge.serving.answers import Problem
 from edgecnn.edge.serving.body import Picture
 from edgecnn.edge.serving.decoder import QUICK_SECONDS, UNNAMED, Decoder, FittedPicture, Rule, TakesLong
 from edgecnn.edge.serving.engine import Asked, Engine
-from edgecnn.edge.serving.logs import Metrics
+from edgecnn.edge.serving.metrics import Metrics
 
 RULE = Rule((1, 1, 1), Preprocessing(1.0, "stretch", "any"))
 ASKED = Asked(cast(Any, (SimpleNamespace(rule=RULE),)), 1, pixels=False)
