@@ -269,8 +269,9 @@ def _tested(where: str, home: Path, tests: Sequence[str], run: Callable[[Path], 
     output = home / "tests.txt"
     code = run(output)
     lines = output.read_text().splitlines()
-    skipped = [line for line in lines if line.startswith("SKIPPED")]
-    print("\n".join([f"{where}, {' '.join(tests)}: {lines[-1] if lines else 'no output'}", *skipped]), flush=True)
+    # Said at once: the problems come when all boards are done.
+    said = [line for line in lines if line.startswith(("SKIPPED", "FAILED", "ERROR"))]
+    print("\n".join([f"{where}, {' '.join(tests)}: {lines[-1] if lines else 'no output'}", *said]), flush=True)
     return [f"{' '.join(tests)} failed (exit code {code}):\n" + "\n".join(lines[-80:])] if code else []
 
 
