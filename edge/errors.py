@@ -162,7 +162,7 @@ def refusal(error: BaseException | None) -> ConfigError | None:
 
 
 def _system_error(error: BaseException) -> tuple[int, str]:
-    """Return the `errno` that an exception has or quotes, 0 if there is none, and the path, if it names one."""
+    """Return the `errno` that an exception has or quotes, or 0, and the path, if it names one."""
     if isinstance(error, OSError) and error.errno:
         return error.errno, str(error.filename or "")
     text = str(error).rstrip()

@@ -91,9 +91,13 @@ _OPERATOR_NAMES = """
 OPERATORS = tuple(_OPERATOR_NAMES.split())
 _CUSTOM = OPERATORS.index("CUSTOM")
 
-# Places of the fields in the tables of schema.fbs: OperatorCode, and those on the way to it.
+# Places of the fields in the tables of schema.fbs.
 _DEPRECATED, _CUSTOM_CODE, _BUILTIN = 0, 1, 3
-_MODEL_OPERATOR_CODES, _MODEL_SUBGRAPHS, _SUBGRAPH_OPERATORS, _OPERATOR_CODE = 1, 2, 3, 0
+_MODEL_OPERATOR_CODES, _MODEL_SUBGRAPHS = 1, 2
+_SUBGRAPH_TENSORS, _SUBGRAPH_INPUTS, _SUBGRAPH_OUTPUTS, _SUBGRAPH_OPERATORS = 0, 1, 2, 3
+_OPERATOR_CODE, _OPERATOR_INPUTS, _OPERATOR_OUTPUTS = 0, 1, 2
+_TENSOR_QUANTIZATION = 4
+_QUANTIZATION_SCALE, _QUANTIZATION_ZERO_POINT, _QUANTIZATION_AXIS = 2, 3, 6
 
 
 def operator_name(code: Table) -> str:
@@ -118,12 +122,6 @@ def used_operators(data: bytes) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names[number] for number in used))
 
 
-# Positions of the fields in the tables of schema.fbs.
-_MODEL_OPERATOR_CODES, _MODEL_SUBGRAPHS = 1, 2
-_SUBGRAPH_TENSORS, _SUBGRAPH_INPUTS, _SUBGRAPH_OUTPUTS, _SUBGRAPH_OPERATORS = 0, 1, 2, 3
-_OPERATOR_CODE, _OPERATOR_INPUTS, _OPERATOR_OUTPUTS = 0, 1, 2
-_TENSOR_QUANTIZATION = 4
-_QUANTIZATION_SCALE, _QUANTIZATION_ZERO_POINT, _QUANTIZATION_AXIS = 2, 3, 6
 # They change the form of numbers, not what they are.
 _PASSING = ("CAST", "DEQUANTIZE", "EXPAND_DIMS", "QUANTIZE", "RESHAPE", "SQUEEZE", "TRANSPOSE")
 

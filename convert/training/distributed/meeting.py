@@ -269,7 +269,7 @@ class _Message:
         return True
 
     def value(self) -> dict[str, object]:
-        """Return the object in the message, or nothing if there is none."""
+        """Return the object in the message, empty without one."""
         try:
             said = json.loads(self._data)
         except (ValueError, RecursionError):

@@ -15,7 +15,7 @@ from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.graph.summary import summarize
 from edgecnn.edge.sandbox.child import remember_made
 from edgecnn.edge.show.summary import summary_text
-from tests.convert.anatomy.networks import FORMATS, Summarize, layers, summarized, written
+from tests.convert.graph.networks import FORMATS, Summarize, layers, summarized, written
 
 
 @pytest.mark.parametrize("model_format", FORMATS)

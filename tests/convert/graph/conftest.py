@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.convert.anatomy.networks import Summarize, summarized, written
+from tests.convert.graph.networks import Summarize, summarized, written
 
 
 @pytest.fixture(scope="module")
