@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import _thread
 import atexit
+import contextlib
 import gc
 import os
 import signal
@@ -28,6 +29,8 @@ _PATIENCE_SECONDS = 5.0
 # How long the last line waits for room in standard error.
 _LAST_SECONDS = 1.0
 _NATIVE_LOADING = [("<frozen importlib._bootstrap_external>", name) for name in ("create_module", "exec_module")]
+# Less room than this under a limit of memory is none: imports alone take more.
+_LITTLE_BYTES = 2**26
 _CANNOT_WORK = 2  # The same as ConfigError.exit_code.
 
 
@@ -112,11 +115,31 @@ class _Stop:
             return _stopped_by(number)
         if isinstance(error, SystemExit) and isinstance(error.code, int):
             return error.code
-        if isinstance(error, MemoryError):  # Not even the message could be made.
+        if _lacks_memory(error):  # Not even the message could be made.
             _say("edgecnn: there is not enough memory: free some, or give a smaller model or smaller batches")
             return _CANNOT_WORK
         sys.excepthook(type(error), error, error.__traceback__)
         return 1
+
+
+def _lacks_memory(error: BaseException | None) -> bool:
+    """Tell whether there was no memory: by this exception, or by one that was being handled when it was raised.
+
+    Python raises SystemError if C code fails without an exception, as where none could be made.
+    """
+    while error is not None:
+        if isinstance(error, MemoryError) or (isinstance(error, SystemError) and not _can_allocate()):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _can_allocate() -> bool:
+    try:
+        bytearray(_LITTLE_BYTES)
+    except MemoryError:
+        return False
+    return True
 
 
 def _loads_native_code(frame: FrameType | None) -> bool:
@@ -161,6 +184,9 @@ def _stopped_by(number: int) -> int:
 def _leave(code: int) -> NoReturn:
     """End the process without shutting down the interpreter, which takes seconds after importing TensorFlow."""
     atexit._run_exitfuncs()
+    if code and (files := sys.modules.get("edgecnn.edge.files")):
+        with contextlib.suppress(MemoryError):  # Then the next start deletes it.
+            files.remove_stale()  # What could not be deleted while there was no memory.
     try:
         if sys.stdout and not sys.stdout.closed:
             sys.stdout.flush()

@@ -213,11 +213,54 @@ def test_a_bug_keeps_its_traceback_and_exits_with_1() -> None:
     assert b"KeyError: 'lost'" in done.stderr
 
 
-def test_memory_that_does_not_even_suffice_for_the_message_is_one_line() -> None:
-    code = "from edgecnn import __main__ as entry\ndef main(): raise MemoryError\nentry.main = main\nentry.run()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert re.fullmatch(r"edgecnn: there is not enough memory.*\n", done.stderr)
+WITHOUT_MEMORY = """
+import os, resource, tempfile
+from pathlib import Path
+from edgecnn import __main__ as entry
+from edgecnn.edge import files
+
+def starve():
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + 2**23,) * 2)
+"""
+"""A start of a script; after `starve`, there are only 8 MiB more."""
+
+
+@pytest.mark.parametrize(
+    ("raising", "code"),
+    [
+        ("raise MemoryError", 2),
+        ("try: raise MemoryError\n    finally: raise ValueError('an open writing handle')", 2),
+        ("starve(); raise SystemError('error return without exception set')", 2),
+        ("raise SystemError('error return without exception set')", 1),
+        ("try: raise KeyError('lost')\n    finally: raise ValueError('wrong')", 1),
+    ],
+)
+def test_memory_that_does_not_even_suffice_for_the_message_is_one_line(raising: str, code: int) -> None:
+    script = f"{WITHOUT_MEMORY}\ndef main():\n    {raising}\nentry.main = main\nentry.run()"
+    done = finished(script, stdout=subprocess.PIPE)
+    assert done.returncode == code, done.stderr
+    assert bool(re.fullmatch(rb"edgecnn: there is not enough memory.*\n", done.stderr)) is (code == 2)
+
+
+def test_a_folder_that_could_not_be_deleted_without_memory_is_deleted_at_the_end(tmp_path: Path) -> None:
+    script = f"""{WITHOUT_MEMORY}
+def no_memory(*given, **named): raise MemoryError
+
+def main():
+    with files.temporary_folder() as folder:
+        (folder / "part").write_bytes(b"x")
+        whole, files.shutil.rmtree = files.shutil.rmtree, no_memory
+        try:
+            raise MemoryError
+        finally:
+            entry.atexit.register(setattr, files.shutil, "rmtree", whole)
+
+entry.main = main
+entry.run()"""
+    done = finished(script, stdout=subprocess.PIPE, env={**os.environ, "TMPDIR": str(tmp_path)})
+    assert done.returncode == 2, done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_was_printed_and_registered_is_not_lost_when_the_process_leaves() -> None:
