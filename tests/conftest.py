@@ -17,7 +17,7 @@ from edgecnn.__main__ import main
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.manifest import Manifest
-from edgecnn.edge.sandbox.child import remember_made
+from edgecnn.edge.sandbox.unverified import remember_made
 from tests.drawings import write_idx_folder
 from tests.slow import reason
 

@@ -24,8 +24,7 @@ from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.runtimes import base, opener_for
-from edgecnn.edge.sandbox import child
-from edgecnn.edge.sandbox import child as tried
+from edgecnn.edge.sandbox import unverified as tried
 
 UNIT = Interface(SCHEMES["unit"])
 SHORT = ("--launches", "1", "--min-runs", "1", "--min-seconds", "0")
@@ -41,7 +40,7 @@ def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Endless runs are given up sooner."""
-    monkeypatch.setattr(child, "SECONDS", 2.0)
+    monkeypatch.setattr(tried, "SECONDS", 2.0)
 
 
 def crashing(exported: Path, name: str = "bad.tflite", kind: int = schema.TensorType.RESOURCE) -> Path:
@@ -107,7 +106,7 @@ def endless_classifier(shape: tuple[int, ...] = (1, 12, 12, 1)) -> bytes:
 @pytest.mark.parametrize("named", [True, False], ids=["Classifier.load", "open_file"])
 def test_a_crash_is_an_error_in_an_application(named: bool, exported: Path) -> None:
     file = crashing(exported)
-    with pytest.raises(ArtifactError, match=r"^bad\.tflite .*SIGSEGV"):
+    with pytest.raises(ArtifactError, match=r"^bad\.tflite.*SIGSEGV"):
         Classifier.load(file, interface=UNIT) if named else opener_for("tflite").open_file(read_model(file), 1)
 
 
@@ -147,7 +146,7 @@ COMMANDS: dict[str, Callable[[Path, str], tuple[str | Path, ...]]] = {
 def test_every_command_says_in_one_line_that_a_file_crashes_its_runtime(command: str, exported: Path, terminal: Any) -> None:
     file = crashing(exported)
     line = terminal.fails(4, *COMMANDS[command](file, Manifest.load(exported).dataset.source))
-    assert line.startswith("edgecnn: bad.tflite ")
+    assert line.startswith("edgecnn: bad.tflite")
     assert "SIGSEGV" in line
 
 
@@ -163,7 +162,7 @@ def test_every_command_says_in_one_line_that_a_file_does_not_come_back(command: 
 def test_a_quantized_file_that_never_ends_ends_a_diagnosis(
     exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgecnn.edge.sandbox.child.SECONDS", 1.0)
+    monkeypatch.setattr("edgecnn.edge.sandbox.unverified.SECONDS", 1.0)
     shutil.copy(exported / "float32.onnx", "good.onnx")
     model = onnx.load(exported / "int8.onnx")
     model.graph.node.extend(endless(model.graph.output[0].name, "never"))
@@ -223,7 +222,7 @@ def test_a_file_that_is_new_here_is_tried_once_whatever_vouches_for_it(exported:
 
     def counted(*given: Any) -> Any:
         started.append(given)
-        return child.run_in_child(*given)
+        return tried.run_in_child(*given)
 
     monkeypatch.setattr(base, "run_in_child", counted)
     shutil.copy(exported / "int8.tflite", "mine.tflite")

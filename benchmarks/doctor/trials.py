@@ -6,10 +6,9 @@ A crash, usually by an illegal instruction, becomes a sentence here.
 import importlib
 import os
 import re
-import signal
-import subprocess
-import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from edgecnn.benchmarks.timing.random_inputs import random_inputs
@@ -17,14 +16,12 @@ from edgecnn.edge.errors import ArtifactError, EdgeCnnError, why
 from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.onnxruntime import NO_TELEMETRY
-from edgecnn.edge.sandbox.child import child_environment, lacks_memory, limit_memory, python_command, signal_name
+from edgecnn.edge.sandbox.child import Child, Lost
+from edgecnn.edge.sandbox.unverified import lacks_memory, limit_memory
 from edgecnn.edge.text import last_line
 
 CHILD_SECONDS = 60.0
 """Time limit in seconds: a board imports a runtime from a slow card in a few; beyond the limit, it hangs."""
-
-# Exit codes of a child whose answer is an error message; an interpreter that can't even start gives 1 or 2.
-_REFUSED, _FAILED = 64, 65
 
 # How the runtimes report that a file needs a later release.
 _TOO_OLD = (
@@ -52,12 +49,12 @@ class Ended:
 
 def import_module(module: str) -> Ended:
     """Import a module in a child process."""
-    return _run("import", module)
+    return _run(partial(import_here, module))
 
 
 def run_file(path: Path, signature: str | None) -> Ended:
     """Open a .tflite or .onnx file and run it once on random input, in a child process."""
-    return _run("run", str(path), signature or "")
+    return _run(partial(run_here, path, signature))
 
 
 def too_old(message: str) -> str | None:
@@ -66,54 +63,25 @@ def too_old(message: str) -> str | None:
     return ", ".join(found) or None
 
 
-def _run(task: str, *arguments: str) -> Ended:
-    environment = {**child_environment(), **NO_TELEMETRY, "TF_CPP_MIN_LOG_LEVEL": "2"}
+def _run(task: Callable[[], str]) -> Ended:
     try:
-        child = subprocess.run(
-            [*python_command(f"from {__name__} import answer; answer()"), task, *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=CHILD_SECONDS,
-            env=environment,
-            encoding="utf-8",
-            errors="replace",
-        )
-    except subprocess.TimeoutExpired:
-        return Ended(failure=f"it did not end within {CHILD_SECONDS:.0f} s")
-    if child.returncode == 0:
-        return Ended(child.stdout.strip())
-    if child.returncode < 0:
-        return Ended(failure=_death(-child.returncode))
-    if child.returncode == _REFUSED:
-        return Ended(error=child.stdout.strip())
-    if child.returncode == _FAILED:
-        return Ended(failure=child.stdout.strip())
-    return Ended(failure=last_line(child.stderr) or f"it ended with code {child.returncode}")
+        with Child() as child:
+            return child.call(partial(_ended, task), CHILD_SECONDS)
+    except Lost as lost:
+        if lost.code is None:
+            return Ended(failure=f"it did not end within {CHILD_SECONDS:.0f} s")
+        return Ended(failure=(lost.code > 0 and last_line(lost.output)) or f"it {lost.how}")
 
 
-def _death(number: int) -> str:
-    if number == signal.SIGILL:
-        return "killed by an illegal instruction (SIGILL): the package may be built for a newer CPU"
-    if number == signal.SIGKILL:
-        return "killed (SIGKILL): memory may have run out"
-    return f"it crashed ({signal_name(number)})"
-
-
-def answer() -> None:
-    """Run in the child: do the task of its command line."""
-    task, *arguments = sys.argv[1:]
-    answers = os.dup(1)
-    os.dup2(2, 1)  # A library's output must not mix with the answer.
+def _ended(task: Callable[[], str]) -> Ended:
+    """Run in the child: do the task."""
+    os.environ.update(**NO_TELEMETRY, TF_CPP_MIN_LOG_LEVEL="2")
     try:
-        told = import_here(*arguments) if task == "import" else run_here(*arguments)
+        return Ended(task())
     except EdgeCnnError as error:
-        os.write(answers, str(_reason(error)).encode())
-        sys.exit(_REFUSED)
+        return Ended(error=str(_reason(error)))
     except Exception as error:  # A runtime may raise anything, and that is the finding.
-        said = why(error, 200, named=True)
-        os.write(answers, ("memory ran out" if lacks_memory(error) else said).encode())
-        sys.exit(_FAILED)
-    os.write(answers, told.encode())
+        return Ended(failure="memory ran out" if lacks_memory(error) else why(error, 200, named=True))
 
 
 def import_here(module: str) -> str:
@@ -121,14 +89,14 @@ def import_here(module: str) -> str:
     return importlib.import_module(module).__name__
 
 
-def run_here(path: str, signature: str) -> str:
+def run_here(path: Path, signature: str | None) -> str:
     """Open a file and run it; the answer names the runtime."""
-    model = read_model(Path(path))
+    model = read_model(path)
     if model.unverified is not None:
         limit_memory(len(model.data))
-    runtime = opener_for(model.format).open_file(model, 1, signature or None, trusted=True)  # This is already the child.
+    runtime = opener_for(model.format).open_file(model, 1, signature, trusted=True)  # This is already the child.
     try:
-        singles = random_inputs(runtime.input_spec, path)
+        singles = random_inputs(runtime.input_spec, str(path))
     except ArtifactError as error:
         return f"{runtime.name} {runtime.version} opens it; it was not run: {error}"
     runtime.run(singles[0])

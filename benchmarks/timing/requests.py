@@ -10,7 +10,7 @@ from edgecnn.edge.manifest import TensorSpec
 from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.model.preprocess import Floats, Images
 from edgecnn.edge.runtimes.base import Opener
-from edgecnn.edge.sandbox.child import SECONDS
+from edgecnn.edge.sandbox.unverified import SECONDS
 
 OPENING_SECONDS = 10 * SECONDS
 """Time limit for opening an unverified file and warming up, after one run has returned within `SECONDS`."""

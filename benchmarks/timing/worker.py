@@ -1,14 +1,9 @@
 """The child process that runs one file: it opens it, times it and classifies with it.
 
-Runtimes in one process disturb each other's memory, threads and allocator, so each file gets its own process. The
-parent (`edgecnn.benchmarks.timing.process`) sends a request as a pickle on standard input and reads the answer from the
-descriptor named on the command line, so that no output of a library is taken for an answer.
+Runtimes in one process disturb each other's memory, threads and allocator, so each file gets its own process.
 """
 
-import os
-import pickle
 import signal
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -36,12 +31,12 @@ from edgecnn.benchmarks.timing.requests import (
     TimeEmpty,
     TimeRound,
 )
-from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, InvalidMeasurement, field, refusal, why
+from edgecnn.edge.errors import ArtifactError, ConfigError, InvalidMeasurement, field, why
 from edgecnn.edge.files import sha256
 from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.preprocess import Images
-from edgecnn.edge.sandbox.child import limit_memory, limit_time
+from edgecnn.edge.sandbox.unverified import limit_memory, limit_time
 
 
 class Worker:
@@ -173,29 +168,12 @@ def read_memory(status: Path = Path("/proc/self/status")) -> Memory:
     return Memory(sizes["VmHWM"], sizes["VmRSS"], time.process_time())
 
 
-def serve(descriptor: int) -> None:
-    """Answer requests until standard input ends. Errors that a user can fix are answers too."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends this process.
-    worker: Worker | None = None
-    with os.fdopen(descriptor, "wb") as answers:
-        while True:
-            try:
-                request: Any = pickle.load(sys.stdin.buffer)
-            except EOFError:
-                return
-            answer: Any
-            try:
-                if worker is None:
-                    worker = Worker(request)
-                    answer = worker.opened
-                else:
-                    answer = worker.answer(request)
-            except EdgeCnnError as error:
-                answer = error
-            except MemoryError:
-                answer = ConfigError(f"there is not enough memory to measure it: free some, or give a smaller {field('batch')}")
-            except Exception as error:
-                if (answer := refusal(error)) is None:
-                    raise
-            pickle.dump(answer, answers)
-            answers.flush()
+_OF_THIS_PROCESS: list[Worker] = []
+
+
+def answer(request: Open | Request[Any]) -> Any:
+    """Handle a request in the child; `Open` is the first."""
+    if isinstance(request, Open):
+        _OF_THIS_PROCESS.append(Worker(request))
+        return _OF_THIS_PROCESS[0].opened
+    return _OF_THIS_PROCESS[0].answer(request)

@@ -13,7 +13,7 @@ from edgecnn.convert.onnx.convert import channels_first
 from edgecnn.edge.errors import ArtifactError, ConversionError
 from edgecnn.edge.files import sha256
 from edgecnn.edge.runtimes.executorch import require_installed
-from edgecnn.edge.sandbox.child import run_in_child
+from edgecnn.edge.sandbox.unverified import run_in_child
 
 # PyTorch takes seconds to import, and half a minute to lower a small network on a busy machine.
 _SECONDS = 900.0

@@ -28,7 +28,7 @@ from edgecnn.edge.model.metrics import correct
 from edgecnn.edge.model.preprocess import Floats
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.base import LoadedModel
-from edgecnn.edge.sandbox.child import remember_made
+from edgecnn.edge.sandbox.unverified import remember_made
 
 # Number of calibration images that rank the layers: each try examines every activation for each of them.
 _RANKED_ON = 50

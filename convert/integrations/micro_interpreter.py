@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgecnn.edge.errors import ConversionError, parsing, why
 from edgecnn.edge.native_output import quiet
 from edgecnn.edge.runtimes.base import installed_version
-from edgecnn.edge.sandbox.child import run_in_child
+from edgecnn.edge.sandbox.unverified import run_in_child
 
 _NAME = "tflite-micro"
 _LARGEST_ARENA = 2**26  # More memory than any microcontroller has.

@@ -14,7 +14,7 @@ from edgecnn.edge.files import libraries_folder
 from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.manifest import MODEL_NAME, TensorSpec
 from edgecnn.edge.runtimes.base import installed_version
-from edgecnn.edge.sandbox.child import remember_tried, run_in_child, was_made, was_tried
+from edgecnn.edge.sandbox.unverified import remember_tried, run_in_child, was_made, was_tried
 from edgecnn.edge.text import counted
 
 # TensorFlow's operations that change the form of numbers, not what they are.

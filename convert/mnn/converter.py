@@ -17,7 +17,7 @@ from edgecnn.edge.errors import ConversionError, field
 from edgecnn.edge.files import temporary_folder
 from edgecnn.edge.formats import RUNTIMES
 from edgecnn.edge.runtimes.mnn import host_tensor, imported_mnn, open_session
-from edgecnn.edge.sandbox.child import child_environment, python_command, signal_name
+from edgecnn.edge.sandbox.child import child_environment, how_it_ended, python_command
 
 # What it says of operators that MNN lacks: "These Op Not Support: ONNX::A | ONNX::B".
 _LACKING = re.compile(r"ONNX::(\S+)")
@@ -77,7 +77,7 @@ def _called(options: list[str], folder: Path) -> tuple[str, int]:
 
 def _failed(said: str, code: int) -> ConversionError:
     named = sorted(set(_LACKING.findall(said)))
-    ended = f"its converter crashed, {signal_name(-code)}" if code < 0 else "its converter wrote no file"
+    ended = f"its converter {how_it_ended(code)}" if code < 0 else "its converter wrote no file"
     reason = f"MNN has no {', '.join(named)}" if named else ended
     fix = f"replace that layer, or use other {field('formats')}"
     return ConversionError(f"mnn: the model can't be converted ({reason}): {fix}")

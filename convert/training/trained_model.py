@@ -18,7 +18,7 @@ from edgecnn.edge.model.metrics import correct, cross_entropy
 from edgecnn.edge.model.preprocess import Floats
 from edgecnn.edge.records import to_json
 from edgecnn.edge.runtimes import opener_for
-from edgecnn.edge.sandbox.child import remember_made
+from edgecnn.edge.sandbox.unverified import remember_made
 from edgecnn.edge.text import counted
 from edgecnn.edge.transaction import locked, replaced_together
 

@@ -14,7 +14,7 @@ from edgecnn.edge.formats.format import FORMATS
 from edgecnn.edge.graph.network import Layer, Network, Reading, peak_activations
 from edgecnn.edge.records import to_value
 from edgecnn.edge.result import Result
-from edgecnn.edge.sandbox.child import run_in_child, was_made
+from edgecnn.edge.sandbox.unverified import run_in_child, was_made
 
 
 @dataclass(frozen=True, repr=False)

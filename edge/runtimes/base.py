@@ -18,7 +18,7 @@ from edgecnn.edge.formats import RUNTIMES
 from edgecnn.edge.formats.format import MOST_THREADS, Runtime
 from edgecnn.edge.manifest import TensorSpec
 from edgecnn.edge.runtimes.trial import run_trial
-from edgecnn.edge.sandbox.child import remember_tried, run_in_child, was_made, was_tried
+from edgecnn.edge.sandbox.unverified import remember_tried, run_in_child, was_made, was_tried
 from edgecnn.edge.text import counted, printable
 
 # Limit for one image or its output: a colour image of 4,700 x 4,700 pixels, 256 MiB in float32.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edgecnn.edge.errors import ArtifactError, why
 from edgecnn.edge.manifest import TensorSpec
 from edgecnn.edge.model.layout import has_batch
-from edgecnn.edge.sandbox.child import lacks_memory
+from edgecnn.edge.sandbox.unverified import lacks_memory
 
 if TYPE_CHECKING:
     from edgecnn.edge.runtimes.base import LoadedModel

@@ -1,138 +1,231 @@
-"""Runs code on bytes that may do harm in a child process with limits; records which files were tried that way."""
+"""Child processes that make calls for this one, and what became of one that gives no answer."""
 
 import os
 import pickle
-import resource
+import select
 import signal
+import struct
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Self, TypeVar, cast
 
-from edgecnn.edge.errors import ArtifactError, EdgeCnnError, because, refusal
-from edgecnn.edge.files import remove_stale, sha256
+from edgecnn.edge.errors import EdgeCnnError, refusal
 
-SECONDS = 120.0
-"""Time limit. A board imports a runtime from a slow card and runs a large model once in less; beyond it, nothing ends."""
+# How a process ended by a signal, where that is no crash; and what may be behind it.
+_ENDS: dict[int, str] = {
+    signal.SIGKILL: "was killed (SIGKILL), perhaps for lack of memory",
+    signal.SIGILL: "was killed by an illegal instruction (SIGILL), perhaps of a package built for a newer CPU",
+    signal.SIGALRM: "took too long (SIGALRM)",
+}
 
-# Memory of a runtime without a model, and the factor by which an opened model that ran once is larger than its file.
-_BASE_BYTES = 2 * 2**30
-_BYTES_PER_BYTE = 16
+LOOK_SECONDS = 2.0
+"""Interval of checks on a child that does not answer. A parent that was stopped too counts only its running time."""
+MOST_LOOKS = 5
+"""Number of consecutive checks that find a child stopped, until it is given up."""
 
-# How C++, ONNX Runtime and TensorFlow report it.
-_NO_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory", "OOM when allocating")
+_HEADER = struct.Struct(">Q")  # Size of a message in bytes.
+_MOST_AT_ONCE = 1 << 20
 
 Result = TypeVar("Result")
 
 
-def memory_limit(size_bytes: int) -> int:
-    """Return the memory limit in bytes of a process that opens an unverified file of this size.
+class Lost(Exception):
+    """A child that gives no answer.
 
-    It is 2 GiB plus 16 times the file's size, at most the machine's memory. It counts allocated memory, used or not.
+    Attributes:
+        how: What became of it, as the end of a sentence: "crashed (SIGSEGV)".
+        code: Its exit code, or the negative number of the signal that ended it; None if it still ran.
+        output: What it printed.
     """
-    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return min(machine, _BASE_BYTES + _BYTES_PER_BYTE * size_bytes)
+
+    def __init__(self, how: str, code: int | None = None, output: str = "") -> None:
+        super().__init__(f"{how}:\n{output}")
+        self.how, self.code, self.output = how, code, output
 
 
-def run_in_child(call: Callable[[], Result], origin: str, size_bytes: int, seconds: float | None = None) -> Result:
-    """Make a call in a child process and return its result.
+class Child:
+    """A process that makes calls for this one, one at a time. As a context manager, it ends with the block.
 
-    The child has no standard input and leaves no core dump. It is ended with all its children, also by Ctrl-C.
-
-    Args:
-        call: The call; it and its result are sent as pickles: a `functools.partial` of a module's function.
-        origin: Name of the file that it opens, for messages.
-        size_bytes: Size of the file in bytes, from which `memory_limit` follows.
-        seconds: Time limit in seconds; None means `SECONDS`.
-
-    Raises:
-        ArtifactError: If the child crashes, exceeds the memory limit or does not end in time.
-        EdgeCnnError: If the call raised it.
-        RuntimeError: If the call raised anything else; the message has its traceback.
+    It also ends with the thread that started it, whatever ends that. It has no standard input, and a session of its own, which
+    Ctrl-C does not reach; what it starts is ended with it.
     """
-    seconds = SECONDS if seconds is None else seconds
-    if not sys.executable or getattr(sys, "frozen", False):  # A frozen application would start itself again.
-        raise ArtifactError(f"{origin} can't be tried, since there is no Python for it: pass trusted=True if it is your own")
-    process = _started(python_command(f"from {__name__} import serve; serve({size_bytes})"), origin)
+
+    def __init__(self, serve: str = f"{__name__}:serve_calls", arguments: str = "", output: int | None = None) -> None:
+        """Start the process.
+
+        Args:
+            serve: Module and function that it runs, with the descriptors of requests and of answers as first arguments.
+            arguments: Further arguments, as Python code.
+            output: Descriptor for what it prints; None keeps that for `Lost`.
+
+        Raises:
+            OSError: If no process can be started.
+        """
+        module, _, function = serve.partition(":")
+        with ExitStack() as failed, ExitStack() as started:
+            self._printed = None if output is not None else os.memfd_create("output")
+            if self._printed is not None:
+                failed.callback(os.close, self._printed)
+            requests, self._requests = os.pipe()
+            started.callback(os.close, requests)
+            failed.callback(os.close, self._requests)
+            self._answers, answers = os.pipe()
+            started.callback(os.close, answers)
+            failed.callback(os.close, self._answers)
+            self._process = subprocess.Popen(
+                python_command(f"from {module} import {function}; {function}({requests}, {answers}, {arguments})"),
+                stdin=subprocess.DEVNULL,
+                stdout=output if self._printed is None else self._printed,
+                stderr=subprocess.STDOUT,
+                pass_fds=[requests, answers],
+                env=child_environment(),
+                start_new_session=True,
+            )
+            self._open = failed.pop_all()
+        self.pid = self._process.pid
+        os.set_blocking(self._requests, False)
+
+    def call(self, call: Callable[[], Result], seconds: float | None = None) -> Result:
+        """Make a call in the child and return its result.
+
+        Args:
+            call: The call; it and its result are sent as pickles: a `functools.partial` of a module's function.
+            seconds: Time limit in seconds. None waits until the child answers, or is stopped and does not continue.
+
+        Raises:
+            Lost: If the child ends or gives no answer; it is of no use any more.
+            EdgeCnnError: If the call raised it.
+            MemoryError: If the call raised it.
+            RuntimeError: If the call raised anything else; the message has its traceback.
+        """
+        until = None if seconds is None else time.monotonic() + seconds
+        data = pickle.dumps(call)
+        self.send(_HEADER.pack(len(data)) + data, until)
+        (size,) = _HEADER.unpack(self.receive(_HEADER.size, until))
+        kind, answer = pickle.loads(self.receive(size, until))  # It comes from our own child.
+        if kind == "raised":
+            raise answer
+        if kind == "unexpected":
+            raise RuntimeError(f"a child process failed:\n{answer}")
+        return cast(Result, answer)
+
+    def send(self, data: bytes, until: float | None = None) -> None:
+        """Write all of the data into the child's requests. `until` is a time of `time.monotonic`, None means no limit.
+
+        Raises:
+            Lost: See `call`.
+        """
+        view = memoryview(data)
+        while view:
+            self._wait(self._requests, select.POLLOUT, until)
+            try:
+                view = view[os.write(self._requests, view) :]
+            except BrokenPipeError as error:
+                raise self._lost() from error
+
+    def receive(self, size: int, until: float | None = None) -> bytearray:
+        """Return the next `size` bytes of the child's answers. `until` is as in `send`.
+
+        Raises:
+            Lost: See `call`.
+        """
+        data = bytearray(size)
+        view = memoryview(data)
+        while view:
+            self._wait(self._answers, select.POLLIN, until)
+            count = os.readv(self._answers, [view[:_MOST_AT_ONCE]])
+            if not count:
+                raise self._lost()
+            view = view[count:]
+        return data
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process has ended by itself, or was killed."""
+        return self._process.poll() is not None
+
+    def kill(self) -> None:
+        """Kill the process; another thread that waits for its answer gets `Lost`."""
+        if not self.has_ended:
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def end(self) -> int:
+        """Kill the process, and return its exit code, or the negative number of the signal that ended it."""
+        self.kill()
+        code = self._process.wait()
+        self._open.close()
+        return code
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.end()
+
+    def _wait(self, descriptor: int, event: int, until: float | None) -> None:
+        """Wait until the descriptor can be read or written, or the other end is closed."""
+        poll, stopped = select.poll(), 0
+        poll.register(descriptor, event)
+        while True:
+            left = LOOK_SECONDS if until is None else max(0.0, until - time.monotonic())
+            if poll.poll(1000 * left):
+                return
+            if until is not None:
+                raise Lost("took too long")
+            stopped = stopped + 1 if is_stopped(self.pid) else 0
+            if stopped == MOST_LOOKS:
+                raise Lost("was stopped (by SIGSTOP or a debugger) and did not continue")
+
+    def _lost(self) -> Lost:
+        with suppress(subprocess.TimeoutExpired):  # It may only have closed its end.
+            self._process.wait(LOOK_SECONDS)
+        self.kill()
+        code = self._process.wait()
+        printed = b""
+        if self._printed is not None:
+            os.lseek(self._printed, 0, os.SEEK_SET)
+            while data := os.read(self._printed, _MOST_AT_ONCE):
+                printed += data
+        return Lost(how_it_ended(code), code, printed.decode(errors="replace"))
+
+
+def serve_calls(requests: int, answers: int) -> None:
+    """Run in the child: make the calls that the parent asks for, until it ends."""
+    with os.fdopen(requests, "rb") as asked, os.fdopen(answers, "wb") as answered:
+        while header := asked.read(_HEADER.size):
+            (size,) = _HEADER.unpack(header)
+            try:
+                call = pickle.loads(asked.read(size))  # It comes from our own parent.
+                data = pickle.dumps(("returned", call()))
+            except (EdgeCnnError, MemoryError) as error:
+                data = pickle.dumps(("raised", error))
+            except Exception as error:
+                found = refusal(error)
+                data = pickle.dumps(("raised", found) if found else ("unexpected", traceback.format_exc()))
+            answered.write(_HEADER.pack(len(data)) + data)
+            answered.flush()
+
+
+def how_it_ended(code: int) -> str:
+    """Return what an exit code, or the negative number of a signal, says of a process: "crashed (SIGSEGV)"."""
+    if code >= 0:
+        return f"ended with code {code}"
+    names = {known.value: known.name for known in signal.Signals}
+    return _ENDS.get(-code, f"crashed ({names.get(-code, f'signal {-code}')})")
+
+
+def is_stopped(process: int) -> bool:
+    """Return whether a process is stopped by a signal or a debugger."""
     try:
-        said, complaints = process.communicate(pickle.dumps(call), timeout=seconds)
-    except subprocess.TimeoutExpired as error:
-        raise too_long(origin, seconds) from error
-    finally:
-        if process.returncode is None:  # Out of time, or Ctrl-C, which does not reach a child in another session.
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-        if process.returncode < 0:
-            remove_stale()  # The temporary folders of the child.
-    if process.returncode < 0:
-        raise ArtifactError(
-            f"{origin} crashed the process that opened it ({signal_name(-process.returncode)}): copy or convert it again"
-        )
-    if process.returncode:
-        raise RuntimeError(f"a child process ended with code {process.returncode}:\n{complaints.decode(errors='replace')}")
-    kind, answer = pickle.loads(said)  # It comes from our own child.
-    if kind == "memory":
-        raise too_much_memory(origin, size_bytes)
-    if kind == "raised":
-        raise answer
-    if kind == "unexpected":
-        raise RuntimeError(f"a child process failed:\n{answer}")
-    return cast(Result, answer)
-
-
-def _started(command: list[str], origin: str) -> subprocess.Popen[bytes]:
-    """Start a process with pipes for its input and outputs, in its own session."""
-    try:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=child_environment(),
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise ArtifactError(
-            f"{origin} can't be tried, since no process can be started {because(error, 'end some other processes')}"
-        ) from error
-
-
-def limit_memory(size_bytes: int) -> None:
-    """Limit this process's memory for an unverified file of this size, and disable core dumps."""
-    # A limit of address space (RLIMIT_AS) would not work: TensorFlow and ONNX Runtime reserve much that they never use.
-    for kind, limit in ((resource.RLIMIT_DATA, memory_limit(size_bytes)), (resource.RLIMIT_CORE, 0)):
-        _, hard = resource.getrlimit(kind)
-        resource.setrlimit(kind, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
-
-
-def limit_time(seconds: float) -> None:
-    """Let the kernel end this process after this time by SIGALRM, even inside native code; 0 cancels it."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-
-
-def serve(size_bytes: int) -> None:
-    """Run in the child: make the call read from standard input, and send back its result."""
-    limit_memory(size_bytes)
-    answers = os.dup(1)
-    os.dup2(2, 1)  # A library's output must not mix with the answer.
-    answer: tuple[str, Any]
-    try:
-        call = pickle.load(sys.stdin.buffer)  # It comes from our own parent.
-        answer = ("returned", call())
-    except EdgeCnnError as error:
-        answer = ("memory", None) if lacks_memory(error) else ("raised", error)
-    except MemoryError:
-        answer = ("memory", None)
-    except Exception as error:
-        found = refusal(error)
-        answer = ("raised", found) if found else ("unexpected", traceback.format_exc())
-    with os.fdopen(answers, "wb") as stream:
-        pickle.dump(answer, stream)
-    os._exit(0)  # Shutting down TensorFlow takes as long as opening a model, and nothing is left to do.
+        text = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+    return text.rpartition(")")[2].split()[0] in "Tt"
 
 
 def python_command(code: str) -> list[str]:
@@ -146,81 +239,3 @@ def child_environment() -> dict[str, str]:
     """Return an environment in which a child imports the same packages as this process, ours from the same place."""
     paths = [str(Path(__file__).parents[3]), *sys.path]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, dict.fromkeys(paths)))}
-
-
-def signal_name(number: int) -> str:
-    """Return a signal's name, for example `SIGSEGV`."""
-    names = {known.value: known.name for known in signal.Signals}
-    return names.get(number, f"signal {number}")
-
-
-def too_long(origin: str, seconds: float) -> ArtifactError:
-    """Return the error for a file that took longer."""
-    return ArtifactError(f"{origin} did not return within {seconds:g} s: give a smaller model")
-
-
-def too_much_memory(origin: str, size_bytes: int) -> ArtifactError:
-    """Return the error for an unverified file of this size that needs more than `memory_limit`."""
-    return ArtifactError(
-        f"{origin} needs more memory than the {memory_limit(size_bytes) / 2**20:,.0f} MiB that an unverified file of its size "
-        "may use: give a smaller model"
-    )
-
-
-def lacks_memory(error: BaseException | None) -> bool:
-    """Return whether an error and its causes mean that memory ran out, here or in a runtime."""
-    while error is not None:
-        if isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY):
-            return True
-        error = error.__cause__
-    return False
-
-
-# Kept in memory too, in case there is no folder to write to.
-_here: set[Path] = set()
-
-
-def was_made(data: bytes) -> bool:
-    """Return whether a file with these bytes was made on this machine."""
-    return _known(_made(sha256(data)))
-
-
-def was_tried(data: bytes, how: str) -> bool:
-    """Return whether a file with these bytes was already opened and run in this way on this machine."""
-    return _known(_tried(sha256(data), how))
-
-
-def remember_made(data: bytes) -> None:
-    """Record that a file with these bytes was made here; without a folder to write to, for this process only."""
-    _note(_made(sha256(data)))
-
-
-def remember_tried(data: bytes, how: str) -> None:
-    """Record that a file with these bytes was opened and run in this way. Otherwise like `remember_made`."""
-    _note(_tried(sha256(data), how))
-
-
-def _known(mark: Path) -> bool:
-    if mark not in _here and mark.exists():
-        _here.add(mark)
-    return mark in _here
-
-
-def _note(mark: Path) -> None:
-    _here.add(mark)
-    with suppress(OSError):
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.touch()
-
-
-def _made(key: str) -> Path:
-    # Machines of several kinds may share a home.
-    return _cache() / "made" / f"{key}-{os.uname().machine}"
-
-
-def _tried(key: str, how: str) -> Path:
-    return _cache() / "tried" / f"{key}-{sha256(how.encode())[:16]}-{os.uname().machine}"
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "edgecnn"

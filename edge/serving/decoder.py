@@ -10,21 +10,21 @@ The child is not trusted: its answers are never unpickled, and their sizes are c
 A server starts it before anything else, because the first picture waits for it: nothing here imports numpy at the top.
 """
 
+import os
 import pickle
 import re
 import signal
 import struct
-import subprocess
 from collections.abc import Callable
-from contextlib import suppress
 from functools import lru_cache, partial
 from io import BytesIO
 from math import prod
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from edgecnn.edge.errors import ArtifactError, EdgeCnnError
-from edgecnn.edge.sandbox.child import child_environment, limit_memory, limit_time, python_command
+from edgecnn.edge.sandbox.child import Child, Lost
+from edgecnn.edge.sandbox.unverified import limit_memory, limit_time
 from edgecnn.edge.serving.logs import log
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Decoder:
         """
         self._seconds, self._has_spare, self._lock, self._closed = seconds, has_spare, Lock(), False
         self._child = self._started()
-        self._spare: subprocess.Popen[bytes] | None = None
+        self._spare: Child | None = None
 
     def decode(self, picture: bytes, rule: Rule) -> FittedPicture:
         """Return a picture as an image.
@@ -109,11 +109,11 @@ class Decoder:
         with self._lock:
             if self._closed:
                 raise ArtifactError(f"{UNNAMED} can't be decoded, since the server ends: try again")
-            if self._child.poll() is not None:
+            if self._child.has_ended:
                 self._replace()
             try:
                 found = self._exchange(picture, rule)
-            except (OSError, EOFError) as error:
+            except (Lost, EOFError) as error:
                 if self._replace() == -signal.SIGALRM:
                     raise TakesLong(
                         f"{UNNAMED} took longer than {self._seconds:g} s to decode: make it smaller, or save it again as PNG"
@@ -129,11 +129,11 @@ class Decoder:
         self._child.kill()
         with self._lock:
             for child in filter(None, (self._child, self._spare)):
-                _end(child)
+                child.end()
 
     def _replace(self) -> int:
         """Let the spare child take the place of the child, and return the exit code of the latter."""
-        code = _end(self._child)
+        code = self._child.end()
         self._child = self._spare or self._started()
         self._spare = self._started() if self._has_spare else None
         return code
@@ -141,54 +141,36 @@ class Decoder:
     def _exchange(self, picture: bytes, rule: Rule) -> FittedPicture:
         import numpy as np  # noqa: PLC0415 - See above.
 
-        to_child, from_child = cast(BinaryIO, self._child.stdin), cast(BinaryIO, self._child.stdout)
-        pickled = _pickled(rule)
-        to_child.write(_ASKED.pack(len(pickled), len(picture)) + pickled)
-        to_child.write(picture)
-        to_child.flush()
-        kind, text_bytes, image_bytes = _ANSWERED.unpack(_exactly(from_child, _ANSWERED.size))
+        child, pickled = self._child, _pickled(rule)
+        child.send(_ASKED.pack(len(pickled), len(picture)) + pickled)
+        child.send(picture)
+        kind, text_bytes, image_bytes = _ANSWERED.unpack(child.receive(_ANSWERED.size))
         if text_bytes > 4 * _MOST_TEXT or image_bytes != (prod(rule.shape) if kind == _FITTED else 0):
             raise EOFError("an answer of another size")
-        text = _exactly(from_child, text_bytes).decode(errors="replace")
+        text = child.receive(text_bytes).decode(errors="replace")
         if kind != _FITTED:
             raise ArtifactError(text)
-        image = np.frombuffer(_exactly(from_child, image_bytes), np.uint8).reshape(rule.shape)
+        image = np.frombuffer(child.receive(image_bytes), np.uint8).reshape(rule.shape)
         return FittedPicture(image, text or None)
 
-    def _started(self) -> subprocess.Popen[bytes]:
-        child = subprocess.Popen(
-            python_command(f"from {__name__} import serve; serve({self._seconds})"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=child_environment(),
-            start_new_session=True,  # Ctrl-C is for the server, which first answers what it was asked.
-        )
+    def _started(self) -> Child:
+        reader, writer = os.pipe()
+        try:
+            child = Child(f"{__name__}:serve", str(self._seconds), output=writer)
+        except OSError:
+            os.close(reader)
+            raise
+        finally:
+            os.close(writer)
         # An image library may write more than anybody reads.
-        Thread(target=_log_lines, args=(child.stderr,), name="complaints", daemon=True).start()
+        Thread(target=_log_lines, args=(os.fdopen(reader, "rb"),), name="complaints", daemon=True).start()
         return child
-
-
-def _end(child: subprocess.Popen[bytes]) -> int:
-    """End a child and return its exit code."""
-    child.kill()
-    for stream in (child.stdin, child.stdout):
-        with suppress(OSError):
-            cast(BinaryIO, stream).close()
-    return child.wait()
 
 
 def _log_lines(stream: BinaryIO) -> None:
     with stream:
         while line := stream.readline(_MOST_TEXT):
             log(f"the process that decodes pictures: {line.decode(errors='replace').rstrip()}")
-
-
-def _exactly(stream: Any, count: int) -> bytes:
-    data: bytes = stream.read(count)
-    if len(data) < count:
-        raise EOFError
-    return data
 
 
 def require_few_parts(picture: bytes) -> None:
@@ -222,12 +204,9 @@ def _require_few_scans(picture: bytes) -> None:
         place = found.end() + int.from_bytes(picture[found.end() : found.end() + 2], "big")
 
 
-def serve(seconds: float) -> None:
-    """Run in the child: answer pictures from standard input until it ends, each within a time limit in seconds."""
-    import os  # noqa: PLC0415 - These are the child's.
-    import sys  # noqa: PLC0415
-
-    from edgecnn.edge.data.digit import Polarity  # noqa: PLC0415
+def serve(requests: int, answers: int, seconds: float) -> None:
+    """Run in the child: answer pictures until the requests end, each within a time limit in seconds."""
+    from edgecnn.edge.data.digit import Polarity  # noqa: PLC0415 - These are the child's.
     from edgecnn.edge.inference.pictures import fitted_picture  # noqa: PLC0415
     from edgecnn.edge.packages import load_pillow  # noqa: PLC0415
 
@@ -239,9 +218,7 @@ def serve(seconds: float) -> None:
 
     limit_memory(0)
     load_pillow().preinit()  # Its formats are imported while the server starts, and not for the first picture.
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # A library's output must not mix with the answers.
-    asked = sys.stdin.buffer
+    asked, answered = os.fdopen(requests, "rb"), os.fdopen(answers, "wb")
     while header := asked.read(_ASKED.size):
         rule_bytes, picture_bytes = _ASKED.unpack(header)
         rule = _unpickled(asked.read(rule_bytes))  # It comes from our own parent.
@@ -249,8 +226,8 @@ def serve(seconds: float) -> None:
         kind, text, image = _answer(partial(fitted, asked.read(picture_bytes), rule))
         limit_time(0)
         said = text[:_MOST_TEXT].encode(errors="replace")
-        answers.write(_ANSWERED.pack(kind, len(said), len(image)) + said + image)
-        answers.flush()
+        answered.write(_ANSWERED.pack(kind, len(said), len(image)) + said + image)
+        answered.flush()
 
 
 def _answer(fitted: Callable[[], FittedPicture]) -> tuple[int, str, bytes]:

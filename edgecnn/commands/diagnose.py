@@ -62,7 +62,7 @@ def diagnose(  # Longer than 50 lines: its arguments and their docs.
     from edgecnn.edge.folder.model_file import read_model
     from edgecnn.edge.folder.model_folder import opened
     from edgecnn.edge.inference.usage import Usage
-    from edgecnn.edge.sandbox.child import SECONDS, run_in_child, was_made
+    from edgecnn.edge.sandbox.unverified import SECONDS, run_in_child, was_made
 
     usage = Usage(data, images, interface)
     with opened(file) as models:

@@ -23,7 +23,7 @@ from edgecnn.edge.model.metrics import correct
 from edgecnn.edge.model.preprocess import Floats
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.installed import installed_runtime, runtime_for
-from edgecnn.edge.sandbox.child import remember_made
+from edgecnn.edge.sandbox.unverified import remember_made
 from edgecnn.edge.text import counted
 
 _PRECISION = "int8"

@@ -1,25 +1,20 @@
 """Decodes image files in other processes, as many as cores and memory allow: in one, Python's lock leaves most to one core."""
 
 import os
-import pickle
 import queue
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
 
 import numpy as np
 
 from edgecnn.edge.data.splits import FileSplit, Indices
 from edgecnn.edge.errors import EdgeCnnError, because, field
 from edgecnn.edge.model.preprocess import Images
-from edgecnn.edge.sandbox.child import child_environment, python_command, signal_name
+from edgecnn.edge.sandbox.child import Child, Lost
 
 _ROOT = Path("/")
 
@@ -69,6 +64,7 @@ def _text(path: Path) -> str:
 
 # Few enough that all processes share a batch, enough that a message costs little beside decoding: a photo takes 1 to 3 ms.
 _IMAGES_AT_ONCE = 8
+_STANDARD_ERROR = 2
 
 
 class DecoderProcesses:
@@ -84,20 +80,12 @@ class DecoderProcesses:
         Raises:
             EdgeCnnError: If none can be started.
         """
-        self._children: list[subprocess.Popen[bytes]] = []
-        self._free: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
+        self._children: list[Child] = []
+        self._free: queue.SimpleQueue[Child] = queue.SimpleQueue()
         self._threads = ThreadPoolExecutor(count, "decoding")
-        command = python_command(f"from {__name__} import serve; serve()")
         try:
             for _ in range(count):
-                # In a session of its own, where the terminal's Ctrl-C does not reach it.
-                child = subprocess.Popen(
-                    command,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    env=child_environment(),
-                    start_new_session=True,
-                )
+                child = Child(output=_STANDARD_ERROR)
                 self._children.append(child)
                 self._free.put(child)
         except OSError as error:
@@ -132,59 +120,21 @@ class DecoderProcesses:
             child.kill()
         self._threads.shutdown()
         for child in self._children:
-            with suppress(BrokenPipeError):
-                child.communicate()
+            child.end()
 
     def _decode(self, split: FileSplit, images: Images) -> None:
         """Fill `images` in one of the processes; there are as many threads as processes, so that one is free."""
         child = self._free.get()
         try:
-            pickle.dump(split, _pipe(child.stdin))
-            _pipe(child.stdin).flush()
-            failure = pickle.load(_pipe(child.stdout))  # It comes from our own child.
-            if failure is None and _pipe(child.stdout).readinto(images.reshape(-1).data) < images.nbytes:
-                raise EOFError
-        except (OSError, EOFError, pickle.UnpicklingError) as error:
-            raise _lost(child) from error
+            images[:] = child.call(partial(split.images, range(len(images))))
+        except Lost as lost:
+            fix = f"free some, then continue with {field('resume')}"
+            raise EdgeCnnError(f"a process that decodes images {lost.how}: {fix}") from lost
         finally:
             self._free.put(child)
-        if failure is not None:
-            raise failure
-
-
-def serve() -> None:
-    """Run in the child: decode what standard input asks for, until it ends."""
-    asked, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # A library's output must not mix with the answers.
-    while True:
-        try:
-            split = pickle.load(asked)  # It comes from our own parent.
-        except EOFError:
-            return
-        try:
-            images = split.images(range(len(split.names)))
-        except (EdgeCnnError, MemoryError) as error:
-            pickle.dump(error, answers)
-        else:
-            pickle.dump(None, answers)
-            answers.write(images.reshape(-1).data)
-        answers.flush()
 
 
 def _finished(started: Sequence[Future[None]], images: Images) -> Images:
     for part in started:
         part.result()
     return images
-
-
-def _pipe(stream: IO[bytes] | None) -> Any:
-    """Return a pipe of a child, which has all that were asked for."""
-    return stream
-
-
-def _lost(child: subprocess.Popen[bytes]) -> EdgeCnnError:
-    code = child.wait()
-    how = f"was killed ({signal_name(-code)})" if code < 0 else f"ended with code {code}"
-    return EdgeCnnError(
-        f"a process that decodes images {how}: free some memory if it ran out, then continue with {field('resume')}"
-    )

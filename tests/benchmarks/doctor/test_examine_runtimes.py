@@ -34,9 +34,9 @@ def test_one_runtime_is_enough_until_a_file_needs_the_other(tmp_path: Path, only
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("import os, signal; os.kill(os.getpid(), signal.SIGILL)", "killed by an illegal instruction (SIGILL)"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGILL)", "it was killed by an illegal instruction (SIGILL)"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "it crashed (SIGSEGV)"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "killed (SIGKILL): memory may have run out"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "it was killed (SIGKILL)"),
         ("import time; time.sleep(60)", "it did not end within 2 s"),
         ("import os; os._exit(3)", "it ended with code 3"),
         (
@@ -78,7 +78,10 @@ def test_an_imported_runtime_may_print_and_is_well(fake: Fake) -> None:
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("os.kill(os.getpid(), signal.SIGILL)", "its runtime does not run it: killed by an illegal instruction (SIGILL)"),
+        (
+            "os.kill(os.getpid(), signal.SIGILL)",
+            "its runtime does not run it: it was killed by an illegal",
+        ),
         ("raise SystemError('bad internal call')", "its runtime does not run it: SystemError: bad internal call"),
     ],
 )

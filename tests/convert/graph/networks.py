@@ -12,7 +12,7 @@ from edgecnn.convert.tflite.converter import to_tflite
 from edgecnn.convert.training.model.networks import build_cnn
 from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.graph.summary import Summary, summarize
-from edgecnn.edge.sandbox.child import remember_made
+from edgecnn.edge.sandbox.unverified import remember_made
 
 FORMATS = ("keras", "tflite", "onnx")
 layers = keras.layers

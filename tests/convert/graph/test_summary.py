@@ -13,7 +13,7 @@ from edgecnn.convert.onnx.convert import to_onnx
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.graph.summary import summarize
-from edgecnn.edge.sandbox.child import remember_made
+from edgecnn.edge.sandbox.unverified import remember_made
 from edgecnn.edge.show.summary import summary_text
 from tests.convert.graph.networks import FORMATS, Summarize, layers, summarized, written
 

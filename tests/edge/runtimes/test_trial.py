@@ -16,8 +16,7 @@ from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.runtimes import base, opener_for
 from edgecnn.edge.runtimes.trial import most_images
-from edgecnn.edge.sandbox import child
-from edgecnn.edge.sandbox import child as tried
+from edgecnn.edge.sandbox import unverified as tried
 
 UNIT = Interface(SCHEMES["unit"])
 
@@ -91,7 +90,7 @@ def test_a_file_whose_memory_grows_with_the_cube_of_the_batch_is_refused(tmp_pat
 
 
 def test_a_file_that_is_endless_for_some_images_alone_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child, "SECONDS", 2.0)
+    monkeypatch.setattr(tried, "SECONDS", 2.0)
     flags = [helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in ("on", "still_on")]
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("value", "same")]
     inner = [helper.make_node("Identity", ["on"], ["still_on"]), helper.make_node("Identity", ["value"], ["same"])]

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from edgecnn.edge.errors import ArtifactError, ConfigError
-from edgecnn.edge.sandbox.child import SECONDS, memory_limit, run_in_child
+from edgecnn.edge.sandbox.child import Child, Lost
+from edgecnn.edge.sandbox.unverified import SECONDS, memory_limit, run_in_child
 
 
 def raising(error: str) -> Callable[[], Any]:
@@ -39,7 +40,7 @@ def raising(error: str) -> Callable[[], Any]:
 def test_what_a_child_does_not_survive_is_one_error_with_the_files_name(
     call: Callable[[], Any], seconds: float, said: str
 ) -> None:
-    with pytest.raises(ArtifactError, match=rf"^a\.onnx .*{said}"):
+    with pytest.raises(ArtifactError, match=rf"^a\.onnx.*{said}"):
         run_in_child(call, "a.onnx", 100, seconds)
 
 
@@ -98,7 +99,7 @@ def test_a_child_that_hears_no_signal_ends_with_its_parent(number: signal.Signal
         f"open({str(tmp_path / 'started')!r}, 'w').write(str(os.getpid()))\nwhile True: pass"
     )
     code = (
-        "import signal, sys\nfrom functools import partial\nfrom edgecnn.edge.sandbox.child import run_in_child\n"
+        "import signal, sys\nfrom functools import partial\nfrom edgecnn.edge.sandbox.unverified import run_in_child\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n"
         f"run_in_child(partial(exec, {deaf!r}), 'a.onnx', 100, 200.0)"
@@ -117,10 +118,49 @@ def test_a_child_whose_parent_was_killed_ends_too(tmp_path: Path) -> None:
     # The child keeps the FIFO open as long as it lives.
     deaf = f"import os\nos.write(os.open({str(tmp_path / 'started')!r}, os.O_WRONLY), b'.')\nwhile True: pass"
     code = (
-        "from functools import partial\nfrom edgecnn.edge.sandbox.child import run_in_child\n"
+        "from functools import partial\nfrom edgecnn.edge.sandbox.unverified import run_in_child\n"
         f"run_in_child(partial(exec, {deaf!r}), 'a.onnx', 100, 200.0)"
     )
     with subprocess.Popen([sys.executable, "-c", code]) as parent, (tmp_path / "started").open("rb", buffering=0) as fifo:
         assert fifo.read(1) == b"."
         parent.kill()
         assert fifo.read() == b""  # Closed: the kernel ended it.
+
+
+def test_a_child_makes_one_call_after_another_and_keeps_what_they_changed() -> None:
+    with Child() as child:
+        child.call(partial(exec, "import os; os.environ['KEPT'] = 'yes'"))
+        with pytest.raises(ConfigError, match="signature"):
+            child.call(raising("ConfigError('name one with signature')"))
+        assert child.call(partial(os.getenv, "KEPT")) == "yes"
+        assert child.call(partial(bytes, 3_000_000)) == bytes(3_000_000)  # More than a pipe holds.
+
+
+@pytest.mark.parametrize(
+    ("code", "how"), [("raise SystemExit(3)", "ended with code 3"), ("import os; os.abort()", "crashed (SIGABRT)")]
+)
+def test_a_child_that_is_lost_says_how_and_what_it_printed(code: str, how: str) -> None:
+    with Child() as child, pytest.raises(Lost) as caught:
+        child.call(partial(exec, f"import os; os.write(2, b'last words'); {code}"))
+    assert (caught.value.how, caught.value.output) == (how, "last words")
+
+
+def test_a_child_that_can_not_be_started_leaves_no_descriptor_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = set(Path("/proc/self/fd").iterdir())
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(OSError, match="nowhere"):
+        Child()
+    assert set(Path("/proc/self/fd").iterdir()) == before
+
+
+def test_what_a_child_started_ends_with_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "started")
+    reader = os.open(tmp_path / "started", os.O_RDONLY | os.O_NONBLOCK)
+    with Child() as child, os.fdopen(reader, "rb", buffering=0) as fifo:
+        held = f"stdout=open({str(tmp_path / 'started')!r}, 'wb')"
+        sleep = f"import subprocess; subprocess.Popen('echo; sleep 600', shell=True, {held})"
+        child.call(partial(exec, sleep))
+        os.set_blocking(reader, True)
+        assert fifo.read(1) == b"\n"
+        child.end()
+        assert fifo.read() == b""  # Closed: nothing holds it any more.

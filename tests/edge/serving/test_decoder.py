@@ -17,6 +17,7 @@ from PIL import Image
 
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.manifest import Preprocessing
+from edgecnn.edge.sandbox import child
 from edgecnn.edge.serving import decoder as module
 from edgecnn.edge.serving.decoder import Decoder, Rule, TakesLong
 from tests.scans import END, START, jpeg, many_scans
@@ -133,18 +134,17 @@ def test_a_child_that_is_killed_with_a_picture_is_that_picture_s_error_and_anoth
 
 def test_a_child_that_died_between_two_pictures_is_started_again(decoder: Decoder) -> None:
     dead = decoder._child
-    dead.kill()
-    dead.wait()
+    before = set(Path("/proc/self/fd").iterdir())
+    os.kill(dead.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)
     assert decoder.decode(png(np.zeros((28, 28), np.uint8)), GREY).image.shape == (28, 28, 1)
-    assert dead.stdin
-    assert dead.stdout
-    assert dead.stdin.closed
-    assert dead.stdout.closed
+    assert decoder._child is not dead
+    assert len(set(Path("/proc/self/fd").iterdir())) == len(before)
 
 
 def test_a_child_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     endless = "import signal; signal.setitimer(signal.ITIMER_REAL, 0.2); import time; time.sleep(60)"
-    monkeypatch.setattr(module, "python_command", lambda code: [sys.executable, "-c", endless])
+    monkeypatch.setattr(child, "python_command", lambda code: [sys.executable, "-c", endless])
     decoder = Decoder(module.PICTURE_SECONDS)
     with pytest.raises(ArtifactError, match="longer"):
         decoder.decode(b"anything", GREY)
@@ -153,8 +153,12 @@ def test_a_child_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch, t
 
 @pytest.mark.parametrize("said", [r"\0\0\0\0\0\0\0\1\0", r"\0\xff\xff\xff\xff\0\0\3\x10", r"\0", ""])
 def test_an_answer_of_another_size_is_not_read(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
-    code = f"import sys; sys.stdin.buffer.read(8); sys.stdout.buffer.write(b'{said}')"
-    monkeypatch.setattr(module, "python_command", lambda _: [sys.executable, "-c", code])
+    lying = f"import os\ndef serve(requests, answers, seconds): os.read(requests, 8); os.write(answers, b'{said}')\n"
+
+    def command(code: str) -> list[str]:
+        return [sys.executable, "-c", lying + code.rpartition("; ")[2]]
+
+    monkeypatch.setattr(child, "python_command", command)
     decoder = Decoder(module.PICTURE_SECONDS)
     with pytest.raises(ArtifactError, match="crashed"):
         decoder.decode(b"anything", GREY)
@@ -166,10 +170,11 @@ def test_what_an_image_library_writes_holds_no_picture_up() -> None:
 from io import BytesIO
 from PIL import Image
 from edgecnn.edge.manifest import Preprocessing
+from edgecnn.edge.sandbox import child
 from edgecnn.edge.serving import decoder
 
-command, started = decoder.python_command, []
-decoder.python_command = lambda code: command("import os, threading; threading.Thread("
+command, started = child.python_command, []
+child.python_command = lambda code: command("import os, threading; threading.Thread("
     "target=lambda: [os.write(2, b'warning ' * 128 + b'\\\\n') for _ in range(400)]).start(); " + code)
 decoding, stream = decoder.Decoder(20), BytesIO()
 Image.new("L", (9, 9)).save(stream, "PNG")

@@ -1,6 +1,7 @@
 """A disturbance of a launch makes its verdict invalid, and nothing else does."""
 
 import importlib
+import os
 import signal
 import subprocess
 import sys
@@ -164,13 +165,13 @@ def test_a_child_that_is_stopped_again_and_again_while_it_is_timed_makes_the_ver
     class Stopped(ModelProcess):
         def __init__(self, request: Open) -> None:
             super().__init__(request)
-            stoppers.append(subprocess.Popen([sys.executable, "-c", STOPPING, str(self._process.pid)]))
+            stoppers.append(subprocess.Popen([sys.executable, "-c", STOPPING, str(self._child.pid)]))
 
         def close(self) -> None:
             for stopper in stoppers:
                 stopper.kill()
                 stopper.wait()
-            self._process.send_signal(signal.SIGCONT)
+            os.kill(self._child.pid, signal.SIGCONT)
             super().close()
 
     monkeypatch.setattr(launches, "ModelProcess", Stopped)

@@ -88,8 +88,7 @@ def test_what_other_cpus_did_and_what_a_quota_took_while_files_were_timed_is_in_
 
 def test_a_process_that_dies_with_its_profiler_costs_the_load_of_the_extras_alone(exported: Path) -> None:
     def finish(processes: Sequence[ModelProcess], launches: object) -> None:
-        processes[0]._process.kill()
-        processes[0]._process.wait()
+        processes[0]._child.kill()
 
     plan = Plan(min_seconds=0, min_runs=2, launches=1, rounds=1)
     result, _ = measure(candidates(exported, "int8.tflite", "float32.onnx"), plan, finish, SILENT)

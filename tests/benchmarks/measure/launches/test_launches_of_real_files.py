@@ -40,20 +40,20 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
     class Watched(ModelProcess):
         def __init__(self, request: Open) -> None:
             super().__init__(request)
-            alive[id(self)] = self._process.pid
+            alive[id(self)] = self._child.pid
 
         def _ask(self, request: Any) -> Any:
             assert not working
-            working.append(self._process.pid)
-            log.append(Seen(type(request).__name__, self._process.pid, frozenset(alive.values())))
+            working.append(self._child.pid)
+            log.append(Seen(type(request).__name__, self._child.pid, frozenset(alive.values())))
             try:
                 return super()._ask(request)
             finally:
-                working.remove(self._process.pid)
+                working.remove(self._child.pid)
 
         def close(self) -> None:
             super().close()
-            assert not Path(f"/proc/{self._process.pid}").exists()
+            assert not Path(f"/proc/{self._child.pid}").exists()
             alive.pop(id(self), None)
 
     monkeypatch.setattr(launches, "ModelProcess", Watched)

@@ -71,9 +71,7 @@ def test_a_process_that_was_killed_is_one_line(processes: DecoderProcesses, spli
     processes.start(splits[0], [0])()
     for pid in pids(processes):
         os.kill(pid, signal.SIGKILL)
-    with pytest.raises(
-        EdgeCnnError, match=r"^a process that decodes images was killed \(SIGKILL\): free some memory .* resume$"
-    ):
+    with pytest.raises(EdgeCnnError, match=r"SIGKILL.*: free .* resume$"):
         processes.start(splits[0], np.arange(30))()
 
 
