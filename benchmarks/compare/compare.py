@@ -237,7 +237,7 @@ def _files(results: Results) -> list[Files]:
 
     def key(file: FileResult) -> Key:
         place = file.artifact.path, file.threads
-        return (*place, file.runtime.partition(" ")[0] if place in several else None)
+        return (*place, file.runtime_name if place in several else None)
 
     return [{key(file): file for file in report.files} for _, report in results]
 

@@ -230,7 +230,7 @@ def _require_sent(report: Report, of: Sent) -> None:
         path = file.artifact.path
         if known.get(path) != file.artifact or not f"{file.name} ".startswith(f"{path} "):
             raise _unlike(f"{file.name} is another file")
-        if file.runtime.partition(" ")[0] not in of.packages(file.artifact.format):
+        if file.runtime_name not in of.packages(file.artifact.format):
             raise _unlike(f"{file.name} was run by {file.runtime}")
         if file.images_per_run != (file.artifact.input.shape[0] or 1):
             raise _unlike(f"{file.name} took {file.images_per_run} images at a time")

@@ -192,6 +192,11 @@ class FileResult:
     images_per_run: int = 1
     slowest_op: OpTime | None = None
 
+    @property
+    def runtime_name(self) -> str:
+        """The package that ran it, without its version."""
+        return self.runtime.partition(" ")[0]
+
 
 @dataclass(frozen=True, repr=False)
 class Report(Result):
