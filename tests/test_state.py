@@ -66,7 +66,7 @@ def test_a_classifier_keeps_the_state_of_frames_only_where_it_is_to_stream(file:
 
 def test_what_keeps_no_state_can_not_stream(exported: Path) -> None:
     for name in ("int8.tflite", "int8.onnx"):
-        with pytest.raises(ConfigError, match=rf"{name}: .* keeps no state .*omit streaming"):
+        with pytest.raises(ConfigError, match=rf"{name}: .*keeps no state.*omit streaming"):
             Classifier.load(exported / name, streaming=True)
 
 
@@ -133,7 +133,7 @@ def remembered_sum(shape: tuple[int, ...], folder: Path, signatures: tuple[str, 
 def test_state_that_no_interpreter_resets_is_refused_unless_it_streams(tmp_path: Path) -> None:
     path = tmp_path / "sum.tflite"
     path.write_bytes(remembered_sum((1, 4, 4, 1), tmp_path / "saved", ("added",)))
-    with pytest.raises(ArtifactError, match=r"sum\.tflite: .* keeps state .* that no interpreter can reset: .*streaming=True"):
+    with pytest.raises(ArtifactError, match=r"sum\.tflite: .*keeps state.*no interpreter.*streaming=True"):
         Classifier.load(path, interface=Interface(SCHEMES["raw"]))
     stream = Classifier.load(path, interface=Interface(SCHEMES["raw"]), streaming=True)
     frame = np.eye(4, dtype=np.uint8)[..., np.newaxis]
@@ -152,7 +152,7 @@ def test_only_the_signature_that_runs_matters(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("length", [4, 12, 40])
 def test_a_file_that_ends_early_has_no_state_to_read(length: int, exported: Path) -> None:
-    with pytest.raises(ArtifactError, match="is not a tflite file, or is damaged"):
+    with pytest.raises(ArtifactError, match="is not a tflite file"):
         tflite_state((exported / "int8.tflite").read_bytes()[:length])
 
 

@@ -48,7 +48,7 @@ def test_the_same_draw_is_none_of_the_learnt_images(how: str, pets: Path, tmp_pa
 
 @pytest.mark.parametrize("other", [{"split_seed": 3}, {"test_share": 0.2}])
 def test_another_draw_is_refused_with_that_of_before(other: dict[str, Any], pets: Path, tmp_path: Path) -> None:
-    with pytest.raises(ec.ConfigError, match=r"model\.keras may have learnt .* test_share=0\.5 and split_seed=0"):
+    with pytest.raises(ec.ConfigError, match=r"model\.keras may have learnt.* test_share=0\.5.*split_seed=0"):
         train_further(pets / "photos", tmp_path, options(**other), transfer=str(pets / "model" / "model.keras"))
 
 
@@ -69,7 +69,7 @@ def test_training_images_in_another_draw_are_a_doubt_and_not_counted(
     known = len(learnt.names) if drawn is None else len({*learnt.names} & {*drawn.names})  # type: ignore[attr-defined]
     assert 0 < len(file.dataset.learnt) == known < file.images
     assert file.distinct == file.images - known
-    assert f"Doubtful: {known} of {file.images} test images are exact copies of training images" in file.doubts()[0]
+    assert all(part in file.doubts()[0] for part in (f"Doubtful: {known} of {file.images} test", "copies of training images"))
 
 
 @pytest.mark.parametrize("kind", ["folder", "arrays"])
@@ -88,7 +88,7 @@ def test_training_images_named_as_test_images_prove_nothing_whatever_else_is_bes
         np.savez(data, x_train=other, y_train=parts["y_train"], x_test=parts["x_train"][10:], y_test=parts["y_train"][10:])
     (file,) = ec.evaluate(model, data=data, images=images).files
     assert len(file.dataset.learnt) == file.images
-    assert f"all {file.images} test images are exact copies of training images" in " ".join(file.to_text().split())
+    assert all(said in " ".join(file.to_text().split()) for said in (f"all {file.images} test images", "copies of training"))
     folder = ec.export(model, formats=["tflite"], precisions=["float32"])
     files = [folder.named / name for name in ("model.keras", "float32.tflite")]
     plan = ec.PlanOptions(launches=1, min_runs=5, min_seconds=0)
@@ -106,7 +106,7 @@ def test_images_that_a_model_learnt_before_it_was_trained_further_are_a_doubt(co
     config = replace(CONFIG, model=str(copied / "model" / "model.keras"))
     trained = ec.train(tmp_path / "more.npz", tmp_path / "further", config=config)
     assert trained.dataset.learnt == tuple(range(7))
-    assert "Doubtful: 7 of 30 test images" in " ".join(trained.to_text().split())
+    assert "Doubtful: 7 of 30 test" in " ".join(trained.to_text().split())
     folder = ec.export(tmp_path / "further" / "model.keras", formats=["tflite"], precisions=["float32"])
     assert folder.manifest
     assert folder.manifest.dataset.learnt == tuple(range(7))
@@ -169,7 +169,7 @@ def test_validation_images_that_it_may_have_learnt_are_named(pets: Path, tmp_pat
 
     config = replace(CONFIG, model=str(pets / "model" / "model.keras"))
     ec.train(pets / "photos", tmp_path, config=config, images=options(val_share=0.3), progress=Said())
-    assert any("model.keras may have learnt these validation images" in text for text in said)
+    assert any("model.keras may have" in text and "these validation images" in text for text in said)
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +194,7 @@ def test_copies_of_training_images_are_a_doubt_in_train_export_and_evaluate_and_
     assert said in " ".join(folder.to_text().split())
     assert said in " ".join(ec.evaluate(copied / "model" / "float32.tflite").to_text().split())
     card = (copied / "model" / "MODEL_CARD.md").read_text()
-    assert "30 of these 30 images are exact copies of training images" in card
+    assert all(part in card for part in ("30 of these 30 images", "copies of training images"))
     ec.bundle(copied / "model", copied / "model.zip")
     (file,) = ec.evaluate(copied / "model.zip").files
     assert file.distinct == 0
@@ -205,7 +205,7 @@ def test_a_file_from_elsewhere_is_doubted_on_copies_of_the_training_images_besid
         ec.export(copied / "model" / "model.keras", formats=["tflite"], precisions=["float32"])
     shutil.copy(copied / "model" / "float32.tflite", tmp_path)
     found = ec.evaluate(tmp_path / "float32.tflite", data=copied / "images.npz", interface="unit")
-    assert "all 30 test images are exact copies of training images" in " ".join(found.to_text().split())
+    assert all(said in " ".join(found.to_text().split()) for said in ("all 30 test images", "copies of training"))
 
 
 def test_mnist_has_no_copy_of_a_training_image_among_its_test_images() -> None:

@@ -57,7 +57,7 @@ def test_a_difference_beyond_the_tolerance_is_a_result(exported: Path) -> None:
     result = ec.verify(exported / "int8.tflite", tolerance=0.0)
     assert not result.passed
     assert result.problem
-    assert "int8.tflite differs from the float Keras model" in result.problem
+    assert all(part in result.problem for part in ("int8.tflite differs from", "the float Keras model"))
     assert ec.verify(exported / "float32.tflite").problem is None
 
 
@@ -84,7 +84,7 @@ def test_what_is_asked_for_and_not_there_is_named_as_python_names_it(exported: P
         ec.predict(exported / "int8.tflite")
     with pytest.raises(ec.ConfigError, match="got nonsense"):
         ec.evaluate(exported / "int8.tflite", interface="nonsense")
-    with pytest.raises(ec.ConfigError, match="reach_percent must be 1 to 100 percent"):
+    with pytest.raises(ec.ConfigError, match=r"reach_percent .*1 to 100 percent"):
         ec.sweep([(4, 4, 4)], reach_percent=0)
 
 

@@ -54,7 +54,7 @@ def test_more_epochs_than_asked_for_are_not_taken(other: dict[str, Any], said: s
     ]
     record.write_text("\n".join(lines))
     try:
-        with pytest.raises(ec.ConfigError, match=rf"{NAME} was trained with epochs=3, not .*{said}: name another folder"):
+        with pytest.raises(ec.ConfigError, match=rf"{NAME} .*with epochs=3,.*{said}: name"):
             work(images, trained).is_trained(resolved(replace(CONFIG, **other), 1), trained / NAME)
     finally:
         record.write_text(text)
@@ -73,7 +73,7 @@ def test_an_interrupted_result_of_another_epoch_is_not_taken(idx_folder: Path, t
 
 def test_corrected_class_names_are_not_those_of_the_files(images: ec.Dataset, trained: Path) -> None:
     other = replace(images, class_names=("vertical", *images.class_names[1:]))
-    with pytest.raises(ec.ConfigError, match=rf"{NAME} was trained with other class names \({', '.join(images.class_names)}\)"):
+    with pytest.raises(ec.ConfigError, match=rf"{NAME} .*other class names \({', '.join(images.class_names)}\)"):
         work(other, trained).is_trained(resolved(CONFIG, 1), trained / NAME)
 
 
@@ -120,7 +120,7 @@ def test_a_network_that_can_not_be_trained_is_found_before_the_first_is_trained(
 
 def test_a_folder_of_other_settings_is_found_before_the_first_is_trained(images: ec.Dataset, trained: Path) -> None:
     before = set(trained.iterdir())
-    with pytest.raises(ec.ConfigError, match=rf"{NAME} was trained with seed=0, not 1"):
+    with pytest.raises(ec.ConfigError, match=rf"{NAME} .*with seed=0, not 1"):
         ec.sweep([(2, 2, 3), (2, 2, 2)], images, trained, networks=["strided"], config=replace(CONFIG, seed=1))
     assert set(trained.iterdir()) == before
 
@@ -130,7 +130,7 @@ def test_a_damaged_checkpoint_is_said_to_be_deleted(images: ec.Dataset, trained:
     whole = checkpoint.read_bytes()
     checkpoint.write_bytes(whole[:-1] + bytes(np.array([whole[-1] ^ 1], np.uint8)))
     try:
-        with pytest.raises(ec.ArtifactError, match=r"epoch-3\.keras is damaged .*: delete its folder$"):
+        with pytest.raises(ec.ArtifactError, match=r"epoch-3\.keras is damaged.*delete its folder$"):
             ec.sweep([(2, 2, 2)], images, trained, networks=["strided"], config=replace(CONFIG, epochs=4))
     finally:
         checkpoint.write_bytes(whole)

@@ -63,19 +63,19 @@ def test_wrong_options_exit_with_2_and_say_which(arguments: list[str], part: str
 @pytest.mark.parametrize("command", ["evaluate", "bench"])
 def test_a_data_folder_that_is_none_exits_with_2(command: str, exported: Path, terminal: Any) -> None:
     target = exported / "int8.tflite" if command == "evaluate" else exported
-    assert "nowhere is not a folder, an .npz file or one of" in terminal.fails(2, command, target, "--data", "nowhere")
+    assert "nowhere is not a folder" in terminal.fails(2, command, target, "--data", "nowhere")
 
 
 @pytest.mark.parametrize("index", [-1, 60])
 def test_an_index_out_of_range_exits_with_2(index: int, exported: Path, terminal: Any) -> None:
     line = terminal.fails(2, "predict", exported / "int8.tflite", "--index", str(index))
-    assert line == f"edgecnn: --index {index} is out of range: the test images are 0 to 59"
+    assert re.search(rf"--index {index} .*range.*\b0 to 59$", line)
 
 
 def test_an_out_folder_that_is_a_file_exits_with_2(idx_folder: Path, terminal: Any) -> None:
     Path("taken").write_text("mine")
     line = terminal.fails(2, "train", "--data", idx_folder, "--out", "taken")
-    assert line == "edgecnn: taken can't be written (Not a directory): choose another folder"
+    assert re.search(r"taken can't be.*\(Not a directory\)", line)
     assert Path("taken").read_text() == "mine"
 
 
@@ -88,10 +88,10 @@ def test_a_result_that_cannot_be_written_exits_with_2(option: str, exported: Pat
 
 def test_benchmarking_other_images_than_the_models_exits_with_2(artifacts: Path, idx_folder: Path, terminal: Any) -> None:
     data = always_right(artifacts, idx_folder)
-    assert "these are not the model's test images (bars" in terminal.fails(2, "bench", artifacts, "--data", idx_folder)
+    assert "the model's test images (bars" in terminal.fails(2, "bench", artifacts, "--data", idx_folder)
     shutil.rmtree(data)
     line = terminal.fails(2, "bench", artifacts)
-    assert "are not here: name their folder with --data" in line
+    assert re.search(r"are not here.*--data", line)
 
 
 @pytest.mark.parametrize(
@@ -140,13 +140,13 @@ def test_a_limit_of_a_file_that_is_not_measured_is_an_error(
         terminal.passes("bundle", exported, "--out", "bundle.zip")
     given = [target.format(folder=exported) for target in targets]
     line = terminal.fails(2, "bench", *given, "--budget", "limits.toml")
-    assert f'limits.toml: [files."{limited}"] names no measured file' in line
+    assert f'limits.toml: [files."{limited}"] names no measured' in line
 
 
 def test_a_file_outside_the_budget_exits_with_3_and_says_so_first(artifacts: Path, idx_folder: Path, terminal: Any) -> None:
     limit = ("bench", artifacts, "--runtime", "onnx", *SHORT, "--max-drop", "100", "--max-size-kib", "40")
     line = terminal.fails(3, *limit)
-    assert line.startswith("edgecnn: 1 of 2 files did not pass (1 FAIL)")
+    assert re.match(r"edgecnn: 1 of 2.*\(1 FAIL\)", line)
     assert terminal.out.startswith("FAIL: float32.onnx: size is ")
     assert terminal.fails(3, *limit, "--json", "-")
     assert json.loads(terminal.out)["verdict"]["status"] == "FAIL"
@@ -154,28 +154,28 @@ def test_a_file_outside_the_budget_exits_with_3_and_says_so_first(artifacts: Pat
 
 def test_too_few_images_to_decide_exit_with_3(exported: Path, terminal: Any) -> None:
     line = terminal.fails(3, "bench", exported, "--runtime", "onnx", *SHORT)
-    assert "2 of 2 files did not pass (2 UNDECIDED)" in line
+    assert re.search(r"2 of 2.*\(2 UNDECIDED\)", line)
     assert "UNDECIDED: float32.onnx, int8.onnx: accuracy 100.00%" in terminal.out
-    assert "about 740 images like these would decide in 80 % of cases" in " ".join(terminal.out.split())
+    assert re.search(r"about 740 images.*decide.*\b80 %", " ".join(terminal.out.split()))
 
 
 def test_a_measurement_that_must_not_be_used_exits_with_7(exported: Path, terminal: Any) -> None:
     # Four runs are too few for a p90.
     command = ("bench", exported, "--runtime", "onnx", *SHORT, "--max-drop", "100", "--max-p90-ms", "1000", "--allow", "noise")
     line = terminal.fails(7, *command)
-    assert line == "edgecnn: the measurement is too noisy to judge: see the reasons above"
-    assert "INVALID: float32.onnx, int8.onnx: p90 can't be judged: it needs 64 runs" in terminal.out
+    assert "measurement is too noisy" in line
+    assert re.search(r"INVALID: float32\.onnx, int8\.onnx: p90.*\b64 runs", terminal.out)
 
 
 def test_output_files_are_refused_before_the_work(exported: Path, terminal: Any, tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     line = terminal.fails(2, "bench", exported, "--json", "taken")
-    assert line == "edgecnn: taken is a folder: name a file"
+    assert "taken is a folder" in line
 
 
 def test_save_writes_png_only(exported: Path, terminal: Any) -> None:
     line = terminal.fails(2, "predict", exported / "int8.tflite", "--index", "0", "--save", "digit.xyz")
-    assert line == "edgecnn: digit.xyz is not a .png name: --save writes PNG"
+    assert re.search(r"digit\.xyz is not a \.png.*--save", line)
 
 
 @pytest.mark.parametrize("planned", [1, 2])
@@ -189,7 +189,7 @@ def test_an_interrupted_training_says_how_to_go_on_and_exits_with_130(
     monkeypatch.setattr(train_calls, "train_model", interrupted)
     command = ("train", "--data", idx_folder, "--epochs", "1", "--batch-size", "60", "--out", "out")
     assert terminal.run(*command) == 130
-    assert "Interrupted: out/model.keras holds epoch 1 of 1" in terminal.err
+    assert re.search(r"Interrupted: out/model\.keras.*epoch 1 of 1", terminal.err)
     # While the last epoch was saved: nothing is left to resume.
     assert ("--resume" in terminal.err, "The training is complete." in terminal.err) == (planned == 2, planned == 1)
     assert terminal.out.startswith("out/model.keras: accuracy ")

@@ -100,8 +100,8 @@ def test_an_error_from_a_child_process_or_in_another_error_still_becomes_options
 
 def test_a_command_says_the_option(exported: Path, terminal: Any) -> None:
     line = terminal.fails(2, "predict", exported / "int8.tflite", "--index", "0", "--signature", "other")
-    assert line.endswith("not other: name one with --signature")
-    assert "--channels must be 1 or 3, got 7" in terminal.fails(2, "train", "--channels", "7")
+    assert re.search(r"not other: .*--signature$", line)
+    assert re.search(r"--channels.*\b1 or 3, got 7", terminal.fails(2, "train", "--channels", "7"))
 
 
 # What each command needs before its options are looked at; `OUT` is a folder to write to.

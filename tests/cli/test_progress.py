@@ -61,7 +61,7 @@ def test_on_a_terminal_lines_stay_and_the_bar_goes(monkeypatch: pytest.MonkeyPat
     text = terminal.getvalue()
     assert "estimate: about 4.7 min" in text
     assert "about 3 min left" in text
-    assert text.index("launch 1 of 3: opening a") < text.index("estimate") < text.rindex("about 3 min left")
+    assert text.index("1 of 3: opening a") < text.index("estimate") < text.rindex("about 3 min left")
     assert text.endswith("\x1b[2K")  # The bar's line is cleared.
 
 

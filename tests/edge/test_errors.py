@@ -99,7 +99,7 @@ def test_other_exceptions_say_nothing_of_the_machine(error: Exception) -> None:
 
 def test_a_library_that_meets_a_limit_is_not_said_to_have_refused_what_it_was_given() -> None:
     full = ResourceExhaustedError("/dev/full; No space left on device")
-    with pytest.raises(ConfigError, match=r"/dev/full: No space left on device"):
+    with pytest.raises(ConfigError, match=r"^/dev/full: No space left"):
         why(full)
     assert why(full, named=True).startswith("ResourceExhaustedError: ")  # A user's code: its author needs it.
 

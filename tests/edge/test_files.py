@@ -20,20 +20,20 @@ def write_half(path: Path, error: BaseException) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"int8\.tflite does not exist: check the path"):
+    with pytest.raises(ArtifactError, match=r"int8\.tflite does not exist"):
         read_bytes(tmp_path / "int8.tflite")
 
 
 def test_an_empty_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "int8.tflite").touch()
-    with pytest.raises(ArtifactError, match=r"int8\.tflite is empty: copy it again"):
+    with pytest.raises(ArtifactError, match=r"int8\.tflite is empty"):
         read_bytes(tmp_path / "int8.tflite")
 
 
 @pytest.mark.parametrize("below", ["", "file/inside"])
 def test_a_folder_or_a_path_below_a_file_is_refused_with_the_reason(below: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
-    with pytest.raises(ArtifactError, match=r"can't be read \((Is|Not) a directory\): give a readable file"):
+    with pytest.raises(ArtifactError, match=r"read \((Is|Not) a directory\)"):
         read_bytes(tmp_path / below)
 
 
@@ -60,9 +60,7 @@ def test_a_disk_that_is_full_at_the_last_moment_leaves_the_old_content(tmp_path:
     path = tmp_path / "manifest.json"
     path.write_bytes(b"old")
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(
-        ConfigError, match=r"manifest\.json can't be written \(No space left on device\): choose another folder"
-    ):
+    with pytest.raises(ConfigError, match=r"manifest\.json .*written \(No space left.*folder"):
         write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
     assert [item.name for item in tmp_path.iterdir()] == ["manifest.json"]
@@ -70,7 +68,7 @@ def test_a_disk_that_is_full_at_the_last_moment_leaves_the_old_content(tmp_path:
 
 def test_a_path_that_is_a_folder_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
-    with pytest.raises(ConfigError, match=r"taken can't be written \(Is a directory\): choose another name"):
+    with pytest.raises(ConfigError, match=r"taken .*written \(Is a directory\).*name"):
         write_bytes(tmp_path / "taken", b"new")
     assert [item.name for item in tmp_path.iterdir()] == ["taken"]
 
@@ -119,7 +117,7 @@ def test_a_hash_is_sha256_in_hex() -> None:
 
 
 def test_a_name_that_is_too_long_is_refused_with_the_reason(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"can't be written .File name too long."):
+    with pytest.raises(ConfigError, match=r"written \(File name too long"):
         write_bytes(tmp_path / ("a" * 256), b"x")
 
 
@@ -140,7 +138,7 @@ def test_a_pipe_that_nobody_reads_is_not_waited_for_without_end(tmp_path: Path, 
     with pytest.raises(ConfigError, match=r"pipe can't be written"):
         write_bytes(pipe, b"new")
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    with pytest.raises(ConfigError, match=r"pipe can't be written \(nobody reads it\)"):
+    with pytest.raises(ConfigError, match=r"pipe .*written \(nobody reads it\)"):
         write_bytes(pipe, b"x" * 1_000_000)
     os.close(reader)
 
@@ -172,7 +170,7 @@ def test_a_pipe_is_not_replaced_by_a_figure(tmp_path: Path) -> None:
 
 
 def test_a_device_that_is_full_is_told_and_not_replaced() -> None:
-    with pytest.raises(ConfigError, match=r"/dev/full can't be written \(No space left on device\): choose another name"):
+    with pytest.raises(ConfigError, match=r"/dev/full .*written \(No space left.*name"):
         write_bytes(Path("/dev/full"), b"new")
     assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
 

@@ -109,10 +109,10 @@ def test_a_format_s_default_is_the_first_runtime_that_is_installed(monkeypatch: 
     assert not is_installed("onnx")
     here.remove("ai_edge_litert")
     assert installed_runtime("tflite").name == "tflite-runtime"
-    with pytest.raises(MissingDependency, match=r"^ai-edge-litert is not installed: pip install 'ai-edge-litert>=[0-9.]+'$"):
+    with pytest.raises(MissingDependency, match=r"^ai-edge-litert .*pip install 'ai-edge-litert>=[0-9.]+'$"):
         installed_runtime("litert")
     here.clear()
-    with pytest.raises(MissingDependency, match=r"^no TFLite runtime .+ \(32-bit: 'tflite-runtime>=\S+ 'numpy<2'\)$"):
+    with pytest.raises(MissingDependency, match=r"^no TFLite .+\(32-bit: 'tflite-runtime>=\S+ 'numpy<2'\)$"):
         installed_runtime("tflite")
 
 
@@ -121,7 +121,7 @@ def test_each_format_has_the_named_runtimes() -> None:
     assert runtime_formats(["onnx", "tflite-runtime"]) == {"tflite": ("tflite-runtime",), "onnx": ("onnx",)}
     assert runtime_formats(["keras", "litert", "litert"]) == {"tflite": ("litert",), "keras": ("keras",)}
     assert runtime_formats(["openvino", "onnxruntime"]) == {"tflite": ("openvino",), "onnx": ("openvino", "onnxruntime")}
-    with pytest.raises(ConfigError, match="litert and tflite are the same runtime"):
+    with pytest.raises(ConfigError, match=r"litert and tflite .*same runtime"):
         runtime_formats(["litert", "tflite"])
     with pytest.raises(ConfigError, match="coral is unknown"):
         runtime_formats(["coral"])

@@ -18,7 +18,7 @@ def edit(folder: Path, **changes: Any) -> None:
 
 
 def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"manifest\.json does not exist: .*edgecnn train and export"):
+    with pytest.raises(ArtifactError, match=r"manifest\.json .*exist.*edgecnn train and export"):
         Manifest.load(tmp_path)
 
 
@@ -32,7 +32,7 @@ def test_a_damaged_manifest_is_refused(artifacts: Path) -> None:
 @pytest.mark.parametrize("schema", [1, 3])
 def test_another_schema_is_refused_and_both_are_named(schema: int, artifacts: Path) -> None:
     edit(artifacts, schema=schema)
-    with pytest.raises(ArtifactError, match=rf"manifest\.json has schema {schema}; this edgecnn reads 2"):
+    with pytest.raises(ArtifactError, match=rf"manifest\.json .*schema {schema};.* reads 2"):
         Manifest.load(artifacts)
 
 
@@ -47,7 +47,7 @@ def test_a_name_that_leaves_the_folder_is_refused(listed: str, name: str, artifa
     else:
         manifest = replace(manifest, reference=replace(reference, path=name))
     manifest.save(artifacts)
-    with pytest.raises(ArtifactError, match=rf"manifest\.json names '{name}', which is not a file of its folder: export again"):
+    with pytest.raises(ArtifactError, match=rf"manifest\.json names '{name}', .*folder"):
         Manifest.load(artifacts)
 
 
@@ -57,14 +57,14 @@ def test_an_agreement_that_cannot_be_is_refused(same: int, images: int, artifact
     last = manifest.artifacts[-1]
     assert last.parity is not None
     replace(manifest, artifacts=(replace(last, parity=replace(last.parity, same_class=same, images=images)),)).save(artifacts)
-    with pytest.raises(ArtifactError, match=rf"{last.path} agrees with Keras on {same} of {images} images"):
+    with pytest.raises(ArtifactError, match=rf"{last.path}.*Keras.* {same} of {images} images"):
         Manifest.load(artifacts)
 
 
 def test_a_manifest_without_a_keras_model_says_so_when_it_is_asked_for_it(exported: Path) -> None:
     manifest = Manifest.load(exported)
     without = replace(manifest, artifacts=manifest.artifacts[1:])
-    with pytest.raises(ArtifactError, match=r"manifest\.json lists no Keras model: train and export again"):
+    with pytest.raises(ArtifactError, match=r"manifest\.json lists no Keras model"):
         without.keras_model()
     assert manifest.keras_model().path == "model.keras"
 
@@ -121,7 +121,7 @@ def test_artifacts_replace_those_of_their_name_and_keep_a_fixed_order(exported: 
 
 def test_another_schema_is_told_before_the_fields_that_it_may_have(artifacts: Path) -> None:
     edit(artifacts, schema=3, something="new")
-    with pytest.raises(ArtifactError, match="has schema 3; this edgecnn reads 2"):
+    with pytest.raises(ArtifactError, match=r"schema 3; .*reads 2"):
         Manifest.load(artifacts)
 
 
@@ -131,11 +131,11 @@ def test_words_that_this_version_does_not_know_are_refused(artifacts: Path) -> N
     for changed in words:
         ((name, word),) = changed.items()
         replace(manifest, preprocessing=replace(manifest.preprocessing, **changed)).save(artifacts)
-        with pytest.raises(ArtifactError, match=rf'manifest\.json: preprocessing\.{name} must be \w+ or .*, got "{word}"'):
+        with pytest.raises(ArtifactError, match=rf'manifest\.json: preprocessing\.{name} .*got "{word}"'):
             Manifest.load(artifacts)
     boxes: Any = "boxes"
     replace(manifest, output=boxes).save(artifacts)
-    with pytest.raises(ArtifactError, match=r'manifest\.json: output must be probabilities or logits, got "boxes"'):
+    with pytest.raises(ArtifactError, match=r'manifest\.json: output .*probabilities or logits.*"boxes"'):
         Manifest.load(artifacts)
     replace(manifest, artifacts=(replace(manifest.artifacts[0], precision="int3"),)).save(artifacts)
     with pytest.raises(ArtifactError, match=r"model\.keras is keras int3, unknown"):

@@ -93,7 +93,7 @@ class Network:
         """Wait until a condition holds."""
         end = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < end, "it did not come so far"
+            assert time.monotonic() < end, "it never came so far"
             time.sleep(0.02)
 
     def add(self, name: str, edgecnn: str | None = STAND_IN, known: bool = True, key: str = "user") -> Device:

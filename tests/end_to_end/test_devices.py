@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -23,7 +24,7 @@ EDGECNN = Path(sys.executable).parent / "edgecnn"
 
 def test_an_unknown_host_key_is_refused_with_the_command_to_type(network: Any, bundle: Path) -> None:
     device = network.add("stranger", known=False)
-    assert network.failure(bundle, "stranger") == "its host key is unknown here: type ssh stranger once, and compare the key"
+    assert re.search(r"host key is unknown.*ssh stranger", network.failure(bundle, "stranger"))
     assert network.known.read_text() == ""
     assert not device.cache.exists()
 
@@ -41,7 +42,7 @@ def test_a_changed_host_key_is_refused_with_the_command_that_forgets_it(network:
 
 def test_a_refused_key_is_a_sentence_with_the_command_to_type(network: Any, bundle: Path) -> None:
     network.add("pi", key="stranger")
-    assert network.failure(bundle, "pi") == "it refuses your key: type ssh-copy-id pi, or ssh-add for a key with a passphrase"
+    assert re.search(r"refuses your key.*ssh-copy-id pi.*ssh-add", network.failure(bundle, "pi"))
 
 
 def test_a_host_that_is_down_or_has_no_name_is_a_sentence(network: Any, bundle: Path) -> None:
@@ -49,7 +50,7 @@ def test_a_host_that_is_down_or_has_no_name_is_a_sentence(network: Any, bundle: 
     device.server.kill()
     device.server.wait()
     assert "it refuses ssh connections" in network.failure(bundle, "pi")
-    assert "its name is unknown on this network" in network.failure(bundle, "nobody.invalid")
+    assert "its name is unknown" in network.failure(bundle, "nobody.invalid")
 
 
 def test_a_device_that_fails_does_not_stop_the_others(network: Any, bundle: Path) -> None:
@@ -137,11 +138,12 @@ def test_a_full_disk_is_a_sentence_and_leaves_no_half_file(network: Any, bundle:
 def test_without_edgecnn_or_with_another_version_the_command_to_type_is_named(network: Any, bundle: Path) -> None:
     device = network.add("pi", edgecnn=None)
     mend = "type edgecnn bench a --device b --install"
-    assert network.failure(bundle, "pi") == f"edgecnn is not installed there: {mend}"
+    assert re.match(rf"edgecnn is not installed.*{mend}$", network.failure(bundle, "pi"))
     program = device.home / "bin/edgecnn"
     program.write_text("#!/bin/sh\necho edgecnn 0.0.1\n")
     program.chmod(0o755)
-    assert network.failure(bundle, "pi") == f"it needs edgecnn {running_version()}, as here; {program} is 0.0.1: {mend}"
+    told = network.failure(bundle, "pi")
+    assert re.search(rf"edgecnn {running_version()}, .*{program} .*0\.0\.1: {mend}$", told)
     program.write_text("#!/nothing\n")
     assert f"{program} is broken" in network.failure(bundle, "pi")
     assert device.files() == []
@@ -183,15 +185,10 @@ def test_install_makes_an_environment_once_and_again_when_edgecnn_changes(networ
         assert done.error is None
         seen.append(next(line for line in said if "install" in line or "using" in line))
     venv = device.cache / "venv"
-    ends = f"into {venv} (minutes, on a slow board)"
-    version = running_version()
-    assert seen == [
-        f"pi: installing edgecnn {version} with onnx {ends}",
-        f"pi: using {venv}, which has edgecnn {version}",
-        f"pi: installing edgecnn {version} with onnx, tflite {ends}",
-        # Files of another bundle stay, unless the edgecnn differs.
-        f"pi: installing edgecnn {version} with onnx {ends}",
-    ]
+    made_with = rf"pi: installing edgecnn {running_version()} with (.+) into {venv} "
+    # Files of another bundle stay, unless the edgecnn differs.
+    assert [re.findall(made_with, line) for line in seen] == [["onnx"], [], ["onnx, tflite"], ["onnx"]]
+    assert re.match(rf"pi: using {venv}, .*edgecnn {running_version()}$", seen[1])
     assert network.run(bundle, "pi")[0].error is None  # Without --install, the environment is found.
     (venv / "edgecnn.json").unlink()  # As after a power cut during installation.
     assert network.failure(bundle, "pi").startswith("edgecnn is not installed there")
@@ -200,7 +197,7 @@ def test_install_makes_an_environment_once_and_again_when_edgecnn_changes(networ
 def test_an_install_that_fails_says_what_pip_says_and_leaves_no_environment(network: Any, bundle: Path) -> None:
     device = network.add("pi", edgecnn=None)
     told = network.failure(bundle, "pi", install=Install(("tflite",), None))
-    assert told.startswith("pip could not install edgecnn there: ERROR: No matching distribution found for edgecnn")
+    assert re.match(r"pip .*install edgecnn.*No matching distribution", told)
     assert not (device.cache / "venv").exists()
 
 
@@ -209,7 +206,7 @@ def test_without_python3_or_its_venv_the_command_to_type_is_named(network: Any, 
     python = device.home / "bin/python3"
     python.write_text("#!/bin/sh\necho 'sh: 1: python3: not found' >&2\nexit 127\n")
     python.chmod(0o755)
-    assert network.failure(bundle, "pi") == "it has no python3: there, type sudo apt install python3-venv"
+    assert re.search(r"no python3: .*apt install python3-venv$", network.failure(bundle, "pi"))
     # Like Debian's python3 without python3-venv: the module ensurepip is missing.
     python.write_text(
         f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -c 'import importlib.util, sys\n"
@@ -218,7 +215,7 @@ def test_without_python3_or_its_venv_the_command_to_type_is_named(network: Any, 
         'exec(sys.argv[3])\' "$@"\n'
     )
     told = network.failure(bundle, "pi", install=Install(("tflite",), wheel(network.folder)))
-    assert told == "python3-venv is not installed there: there, type sudo apt install python3-venv"
+    assert re.match(r"python3-venv .*not installed.*apt install python3-venv$", told)
 
 
 def test_the_command_measures_on_two_devices_and_prints_a_column_for_each(network: Any, exported: Path, tmp_path: Path) -> None:
@@ -244,7 +241,7 @@ def test_the_command_measures_on_two_devices_and_prints_a_column_for_each(networ
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 3, done.stdout + done.stderr
-    assert "2 of 2 devices did not pass (2 FAIL)" in done.stderr
+    assert re.search(r"2 of 2 devices.*\(2 FAIL\)", done.stderr)
     heading = next(line for line in done.stdout.splitlines() if line.startswith(" file"))
     assert heading.split() == ["file", "pi-four", "pi-five"]
     assert all(len(line) <= 100 for line in done.stdout.splitlines())
@@ -262,11 +259,10 @@ def test_the_command_measures_on_two_devices_and_prints_a_column_for_each(networ
         assert files["int8.tflite"]["accuracy"]["images"] == 60
     again = subprocess.run([*command, "--device", "pi-zero"], capture_output=True, text=True, check=False)
     assert again.returncode == 1
-    assert "devices without a result: 1 of 3" in again.stderr
+    assert re.search(r"devices without.* 1 of 3", again.stderr)
     assert "sending" not in again.stderr
     reason = " ".join(again.stdout.partition("pi-zero: NO RESULT: ")[2].split())
-    assert reason.startswith("edgecnn is not installed there: type edgecnn bench")
-    assert "--device pi-zero --install" in reason
+    assert re.match(r"edgecnn .*not installed.*bench.*--device pi-zero --install", reason)
 
 
 def test_a_file_is_tuned_on_a_board_and_one_that_fails_leaves_the_folder_as_it_was(

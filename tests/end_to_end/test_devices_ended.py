@@ -51,7 +51,7 @@ def test_killed_on_the_device_it_leaves_no_orphan_and_the_next_run_clears_up(net
     program, agent = family(sleeper)
     os.kill(agent, how)
     said, _ = process.communicate(timeout=300)
-    assert ("pi: the process there was killed" if how == signal.SIGKILL else "pi: it ended with code") in said
+    assert ("the process there was killed" if how == signal.SIGKILL else "pi: it ended with code") in said
     network.until(lambda: not alive(program))
     if how == signal.SIGKILL:  # edgecnn's own children end with their pipes; the stand-in's has none.
         os.kill(sleeper, signal.SIGKILL)
@@ -80,7 +80,7 @@ def test_a_device_that_falls_silent_in_mid_run_is_given_up(network: Any, bundle:
         (done,) = bench_devices(["pi"], network.job(bundle), "edgecnn bench", say).devices
     finally:
         os.kill(stopped[0], signal.SIGCONT)
-    assert done.error == "it does not answer: is it on, and on this network?"
+    assert str(done.error).startswith("it does not answer")
     # Once the network is back, the process there notices that it is alone.
     network.until(lambda: not alive(int((device.home / "sleeper").read_text())))
     network.until(lambda: not (device.cache / "run").exists())
@@ -133,7 +133,7 @@ def test_two_runs_on_one_device_wait_for_each_other(network: Any, bundle: Path) 
 
     (done,) = bench_devices(["alias"], network.job(bundle), "edgecnn bench", say).devices
     process.communicate(timeout=300)
-    assert "alias: another edgecnn is measuring there: waiting for its end" in said
+    assert any(line.startswith("alias: another edgecnn is measuring") for line in said)
     assert done.error is None
 
 

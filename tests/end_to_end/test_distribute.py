@@ -176,7 +176,7 @@ def test_ctrl_c_at_one_worker_ends_both_at_one_batch_and_a_resumed_run_ends_wher
     assert len(broken.losses[0]) == len(broken.losses[1]) == 6 + 3
     assert json.loads((broken.folder / "train.json").read_text())["interrupted"]
     assert broken.said[1][-1] == "interrupted"
-    with pytest.raises(ConfigError, match=r"was trained by 2 workers \(addresses\), not one process: start the same number"):
+    with pytest.raises(ConfigError, match=r"2 workers \(addresses\), not one"):
         load_checkpoint(broken.folder, resolved(config, 1), load_dataset(idx_folder).record(), Interface(SCHEMES["unit"]))
     resumed = run_two(config, idx_folder, tmp_path, resume=True)
     assert resumed.losses[0] == unbroken.losses[0][6:]
@@ -204,8 +204,8 @@ def test_a_worker_that_dies_ends_the_other_with_one_line(idx_folder: Path, tmp_p
             process.wait()
     said = logs[0].read_text()
     (line,) = re.findall(r"^edgecnn: .*", said, re.M)
-    assert line.startswith(f"edgecnn: worker 1 ({both[1]}) no longer answers (")
-    assert line.endswith("start all workers again with the same commands and --resume")
+    assert f"worker 1 ({both[1]}) no longer" in line
+    assert line.endswith("same commands and --resume")
     after = said[said.index("Each training image is varied") :].splitlines()[1:]
     assert not [other for other in after if other.strip() and other != line and not other.startswith("epoch ")]
 

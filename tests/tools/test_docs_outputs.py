@@ -59,7 +59,7 @@ def test_outputs_are_replaced_by_what_the_commands_print(tmp_path: Path, monkeyp
     text = page.read_text()
     assert "```console\n$ python3 say.py\nsaid\n$ echo 1; \\\n  echo it failed >&2; false\n1\nit failed\n```" in text
     assert "$ echo not run\n```" in text
-    assert text.endswith("printed by `make docs-outputs`: a CPU.\n")
+    assert text.endswith("`make docs-outputs`: a CPU.\n")
     before = digest(text)
     assert json.loads((tmp_path / "record" / "README.json").read_text())["sha256"] == before
     assert digest(text.replace("said", "says")) != before

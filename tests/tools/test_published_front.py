@@ -36,7 +36,7 @@ def test_a_sweep_without_validation_images_was_chosen_on_the_test_images(tmp_pat
     path.write_text(rows((1958, 9870, 6000), (700, 9700, None)))
     assert swept(path) == [Point("small", 1958, 9870, False, True), Point("small", 700, 9700, True, True)]
     path.write_text(rows((1958, 9870, 6000)).replace("10000", "60"))
-    with pytest.raises(SystemExit, match="measured on 60 images, not on MNIST's 10,000"):
+    with pytest.raises(SystemExit, match=r"60 images, not.*MNIST's 10,000"):
         swept(path)
 
 

@@ -43,7 +43,7 @@ def test_the_labels_are_in_a_bundle_and_a_programs_files_are_not(labelled: Path,
 
 def test_labels_that_were_changed_are_not_bundled(labelled: Path, test_split: Split, tmp_path: Path) -> None:
     (labelled / "labels.txt").write_text("other\n")
-    with pytest.raises(ArtifactError, match=r"labels\.txt was changed after it was exported"):
+    with pytest.raises(ArtifactError, match=r"labels\.txt was changed"):
         bundle(labelled, test_split, tmp_path / "bars.zip")
     assert not (tmp_path / "bars.zip").exists()
 
@@ -54,5 +54,5 @@ def test_a_bundle_whose_labels_were_left_out_is_refused(labelled: Path, test_spl
         for name in old.namelist():
             if name != "labels.txt":
                 new.writestr(name, old.read(name))
-    with pytest.raises(ArtifactError, match=r"does not hold the files listed in its bundle\.json"):
+    with pytest.raises(ArtifactError, match=r"does not hold.*bundle\.json"):
         unpack(short, tmp_path / "unpacked")

@@ -72,9 +72,9 @@ def test_a_difference_beyond_what_the_precision_allows_names_file_vector_and_dif
     result = check_golden(file, Classifier.load(file))
     assert (result.passed, result.bit_exact, result.worst_vector) == (False, 31, 29)
     check = GoldenCheck("bars.zip", "AMD EPYC, x86_64", (result,), {})
-    assert golden_problems(check) == [
-        f"{name} differs by {result.largest_difference:.3g} on vector 29, the limit is {result.tolerance:.3g}"
-    ]
+    (told,) = golden_problems(check)
+    said = (f"{name} ", f" {result.largest_difference:.3g} on vector 29", f"limit is {result.tolerance:.3g}")
+    assert all(part in told for part in said)
     assert f"FAIL: {name} differs by" in golden_text(check)
     assert "PASS" not in golden_text(check)
 
@@ -90,7 +90,7 @@ def test_a_difference_within_it_passes_and_is_told(folder: Path, tmp_path: Path,
 
 def test_outputs_that_are_no_probabilities_name_the_file(folder: Path, tmp_path: Path) -> None:
     file = changed_outputs(folder, tmp_path, "float32.onnx", 3, float("nan"))
-    with pytest.raises(ArtifactError, match=r"float32\.onnx computes something else here than where it was made"):
+    with pytest.raises(ArtifactError, match=r"float32\.onnx computes something else here"):
         check_golden(file, Classifier.load(file))
 
 
@@ -125,7 +125,7 @@ def test_outputs_of_another_shape_are_refused(folder: Path, tmp_path: Path) -> N
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     np.save(copy / golden_name("int8.tflite"), np.zeros((32, 1, 4), np.int8))
-    with pytest.raises(ArtifactError, match=r"int8\.tflite gives int8 \(32, 1, 3\) here, but int8 \(32, 1, 4\)"):
+    with pytest.raises(ArtifactError, match=r"int8\.tflite gives int8 \(32, 1, 3\).*int8 \(32, 1, 4\)"):
         check_golden(copy / "int8.tflite", Classifier.load(copy / "int8.tflite"))
 
 
@@ -141,7 +141,7 @@ def test_a_file_of_no_bundle_is_our_mistake(folder: Path, tmp_path: Path) -> Non
     lone = tmp_path / "int8.tflite"
     shutil.copy(folder / "int8.tflite", lone)
     classifier = Classifier.load(lone, interface=Interface(SCHEMES["unit"]))
-    with pytest.raises(ValueError, match="must be of an unpacked bundle"):
+    with pytest.raises(ValueError, match=r"file must.*unpacked bundle"):
         check_golden(lone, classifier)
 
 
@@ -190,8 +190,8 @@ def test_what_was_not_run_is_told_and_is_no_part_of_the_verdict(folder: Path) ->
     text = golden_text(
         GoldenCheck("bars.zip", "AMD EPYC, x86_64", (result,), {"int8.onnx": "no runtime for onnx is installed"})
     )
-    assert "int8.onnx was not run: no runtime for onnx is installed." in text
-    assert "PASS: the one file that ran computes here what it did on AMD EPYC, x86_64" in text
+    assert all(said in text for said in ("int8.onnx was not run: ", "no runtime for onnx is"))
+    assert all(said in text for said in ("PASS: the one file", "that ran computes here", "on AMD EPYC, x86_64"))
     assert max(map(len, text.splitlines())) <= 100
 
 
@@ -224,12 +224,12 @@ def test_a_bundles_manifest_is_of_its_own_images(exported: Path, idx_folder: Pat
 
 @pytest.mark.parametrize("images", [0, 61, -1])
 def test_more_images_than_there_are_or_none_are_refused(exported: Path, idx_folder: Path, tmp_path: Path, images: int) -> None:
-    with pytest.raises(ConfigError, match=rf"images must be 1 to 60, the number of test images, got {images}"):
+    with pytest.raises(ConfigError, match=rf"test_images.*1 to 60,.*got {images}"):
         write_bundle(tmp_path / "a.zip", ModelFolder(exported), load_test(idx_folder), test_images=images)
 
 
 def test_a_file_that_was_not_exported_is_refused(exported: Path, idx_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"has no exported file model\.keras: it has float32\.tflite, "):
+    with pytest.raises(ConfigError, match=r"no exported file model\.keras:.*float32\.tflite, "):
         write_bundle(tmp_path / "a.zip", ModelFolder(exported), load_test(idx_folder), ("model.keras",))
 
 
@@ -244,7 +244,7 @@ def test_an_altered_model_is_not_bundled_and_nothing_is_written(artifacts: Path,
 def test_a_folder_with_nothing_exported_says_what_to_run(artifacts: Path, idx_folder: Path, tmp_path: Path) -> None:
     manifest = Manifest.load(artifacts)
     replace(manifest, artifacts=(manifest.keras_model(),)).save(artifacts)
-    with pytest.raises(ConfigError, match="has no exported file: run edgecnn export"):
+    with pytest.raises(ConfigError, match=r"no exported file: .*edgecnn export"):
         write_bundle(tmp_path / "a.zip", ModelFolder(artifacts), load_test(idx_folder))
 
 

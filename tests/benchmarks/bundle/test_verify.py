@@ -24,7 +24,7 @@ CANDIDATE = rows(0.9, 0.75, 0.7, 0.7, 0.49)
 
 
 def test_files_of_other_classes_are_refused_and_named() -> None:
-    with pytest.raises(ArtifactError, match=r"a\.onnx has 3 classes, b\.tflite has 2: compare files of one model"):
+    with pytest.raises(ArtifactError, match=r"a\.onnx.*3 classes.*b\.tflite has 2"):
         verify("a.onnx", [np.ones((1, 3), np.float32)], "b.tflite", [rows(1)], 0.1)
 
 
@@ -36,13 +36,13 @@ def test_other_images_than_the_references_are_our_mistake(candidate: list[Floats
 
 @pytest.mark.parametrize("chunks", [[], [rows()]])
 def test_without_images_nothing_is_verified(chunks: list[Floats]) -> None:
-    with pytest.raises(ConfigError, match=r"there are no test images|there are no images to verify a\.onnx on"):
+    with pytest.raises(ConfigError, match=r"no test images|no images.*a\.onnx"):
         verify("a.onnx", [chunk.reshape(0, 2) for chunk in chunks], "b", [chunk.reshape(0, 2) for chunk in chunks], 0.1)
 
 
 @pytest.mark.parametrize("tolerance", [-0.1, 1.1, float("nan")])
 def test_a_tolerance_out_of_range_is_refused(tolerance: float) -> None:
-    with pytest.raises(ConfigError, match="tolerance must be 0 to 1"):
+    with pytest.raises(ConfigError, match=r"tolerance.*0 to 1"):
         verify("a", [rows(1)], "b", [rows(1)], tolerance)
 
 
@@ -61,7 +61,7 @@ def test_a_difference_above_the_tolerance_does_not_pass_and_names_the_image() ->
 def test_a_difference_within_the_tolerance_passes() -> None:
     result = verify("a.onnx", [CANDIDATE], "b.tflite", [REFERENCE], 0.1001)
     assert result.passed
-    assert "PASS: a.onnx differs from b.tflite by at most 0.1 " in verification_text(result)
+    assert all(said in verification_text(result) for said in ("PASS: a.onnx", "b.tflite by at most 0.1 "))
     assert verify("a", [REFERENCE], "b", [REFERENCE], 0).passed
 
 
@@ -94,7 +94,7 @@ def test_a_quantized_file_may_differ_as_it_did_at_its_export_and_by_one_step_of_
 
 def test_a_file_without_a_record_must_be_told_its_tolerance(exported: Path) -> None:
     bare = replace(artifact(exported, "int8.tflite"), precision="unknown", parity=None)
-    with pytest.raises(ConfigError, match=r"int8\.tflite has no record of how much it may differ: state it with tolerance"):
+    with pytest.raises(ConfigError, match=r"int8\.tflite has no record.*tolerance"):
         tolerance_of(bare)
 
 
@@ -106,6 +106,6 @@ def test_outputs_that_do_not_depend_on_the_image_are_never_a_pass() -> None:
         assert not result.passed
         text = " ".join(verification_text(result).split())
         assert "PASS" not in text
-        assert "warning: the outputs are the same for all 3 images" in text
+        assert all(said in text for said in ("warning: ", "same for all 3 images"))
     assert verify("a.onnx", np.split(REFERENCE, 5), "b", np.split(REFERENCE, 5), 0.1).passed
     assert verify("a.onnx", [same[:1]], "b", [same[:1]], 0.1).passed

@@ -75,7 +75,7 @@ SLOWER = [[int(1.1 * value) for value in row] for row in STEADY]
 )
 def test_unlike_results_are_refused_and_force_says_so(other: object, reason: str, quiet: Report) -> None:
     unlike = other(quiet)  # type: ignore[operator]  # A function of the list above.
-    with pytest.raises(ConfigError, match=rf"old and new are not comparable: .*{reason}.*: use force"):
+    with pytest.raises(ConfigError, match=rf"old and new.*not comparable:.*{reason}.*use force"):
         compared(("old", quiet), ("new", unlike))
     text = comparison_text(compared(("old", quiet), ("new", unlike), force=True))
     assert "Compared anyway, as asked: " in text
@@ -83,13 +83,13 @@ def test_unlike_results_are_refused_and_force_says_so(other: object, reason: str
 
 def test_results_without_a_common_file_are_refused(quiet: Report) -> None:
     first, *others = quiet.files
-    with pytest.raises(ConfigError, match=r"share no file: they have float32\.tflite and int8\.tflite, float32\.onnx"):
+    with pytest.raises(ConfigError, match=r"no file:.*float32\.tflite and int8\.tflite, float32\.onnx"):
         compared(("old", replace(quiet, files=(first,))), ("new", replace(quiet, files=tuple(others))))
 
 
 def test_files_are_matched_by_their_number_of_threads(quiet: Report) -> None:
     two = replace(quiet, files=tuple(replace(file, threads=2) for file in quiet.files))
-    with pytest.raises(ConfigError, match=r"share no file: they have float32\.tflite, .* and float32\.tflite x2,"):
+    with pytest.raises(ConfigError, match=r"share no file:.*float32\.tflite,.*and float32\.tflite x2,"):
         compared(("old", quiet), ("new", two))
     # In a sweep the file with one thread has another name.
     swept = replace(quiet, files=tuple(replace(file, name=f"{file.name} x1") for file in quiet.files))
@@ -99,17 +99,17 @@ def test_files_are_matched_by_their_number_of_threads(quiet: Report) -> None:
 def test_another_runtime_is_told(quiet: Report) -> None:
     new = replace(quiet, files=tuple(replace(file, runtime="another 2.0") for file in quiet.files))
     text = comparison_text(compared(("old", quiet), ("new", new)))
-    assert f"int8.tflite ran on {quiet.files[1].runtime} then, and runs on another 2.0 now." in text
+    assert all(said in text for said in (f"int8.tflite ran on {quiet.files[1].runtime} then", "runs on another 2.0 now."))
 
 
 def test_a_single_launch_gives_no_interval_and_is_refused(quiet: Report) -> None:
-    with pytest.raises(ConfigError, match=r"int8\.tflite was opened by only one process.*bench with launches=5"):
+    with pytest.raises(ConfigError, match=r"int8\.tflite.*only one process.*bench with launches=5"):
         compared(("old", quiet), ("new", changed(quiet, STEADY[:1])))
 
 
 @pytest.mark.parametrize("limit", [-1, 1001, float("nan")])
 def test_a_limit_out_of_range_is_refused(limit: float, quiet: Report) -> None:
-    with pytest.raises(ConfigError, match="max_slowdown_percent must be 0 to 1000 percent"):
+    with pytest.raises(ConfigError, match=r"max_slowdown_percent.*0 to 1000 percent"):
         compared(("old", quiet), ("new", quiet), limit)
 
 
@@ -130,9 +130,9 @@ def test_a_slowdown_fails_where_all_of_the_interval_is_beyond(limit: float, stat
     comparison = compared(("old", old), ("new", new), limit)
     assert comparison.changes[0].slowdown == status
     text = " ".join(comparison_text(comparison).split())
-    assert ("FAIL: int8.tflite: new / old is +9." in text) == (status == FAIL)
-    assert ("more old and new results would decide" in " ".join(text.split())) == (status == UNDECIDED)
-    assert ("PASS: no file became slower by more than" in text) == (status == PASS)
+    assert ("FAIL: int8.tflite: new /" in text and "new / old is +9." in text) == (status == FAIL)
+    assert ("more old and new results" in text) == (status == UNDECIDED)
+    assert ("PASS: no file became slower" in text) == (status == PASS)
 
 
 @pytest.mark.parametrize("noise", [LOAD, DRIFT])
@@ -176,7 +176,7 @@ def test_several_results_a_side_are_one_observation_each(quiet: Report) -> None:
     assert (apart.spread, apart.changes[0].evidence) == ("several benchmarks", WORSE)
     # The launches of each differ by 0.2 %; benchmarks by 5 %, which is what counts.
     assert compare_reports(side(1.0, 1.05, 0.95), side(1.03, 1.08, 0.98)).changes[0].evidence == NO_EVIDENCE
-    assert "over 3 old and 1 new benchmarks" in comparison_text(compare_reports(side(1.0, 1.01, 0.99), side(1.1)), verbose=True)
+    assert "3 old and 1 new" in comparison_text(compare_reports(side(1.0, 1.01, 0.99), side(1.1)), verbose=True)
 
 
 @pytest.mark.parametrize(
@@ -191,13 +191,13 @@ def test_a_copy_of_a_benchmark_is_refused_on_whichever_side_it_is(old: str, new:
     mixed = [replace(file, launches=file.launches[::-1], runtime="another 2.0") for file in quiet.files]
     reports["A"] = replace(quiet, command="another", files=tuple(mixed[::-1]))
     sides = [[(f"{name}.json", reports[name]) for name in side] for side in (old, new)]
-    with pytest.raises(ConfigError, match=r"(a\.json and A|A\.json and a)\.json are the same benchmark: .* measure again"):
+    with pytest.raises(ConfigError, match=r"(a\.json and A|A\.json and a)\.json.*same.*measure"):
         compare_reports(sides[0], sides[1], 5.0, force=force, policy=Policy(("noise",)))
 
 
 def test_a_limit_does_not_pass_a_file_that_the_new_side_lacks(quiet: Report) -> None:
     old, new = ("old.json", quiet), ("new.json", replace(quiet, files=quiet.files[:2]))
-    with pytest.raises(ConfigError, match=r"not comparable: float32\.onnx: in the old results, but not in the new: use force"):
+    with pytest.raises(ConfigError, match=r"not comparable: float32\.onnx:.*old.*not.*new.*use force"):
         compared(old, new, 5.0)
     assert compared(old, new).only_old == ("float32.onnx",)
     assert compared(new, old, 5.0).only_new == ("float32.onnx",)
@@ -206,7 +206,7 @@ def test_a_limit_does_not_pass_a_file_that_the_new_side_lacks(quiet: Report) -> 
 
 def test_one_side_has_one_file_of_a_name(quiet: Report) -> None:
     others = tuple(replace(file, artifact=replace(file.artifact, sha256="0" * 64)) for file in quiet.files)
-    with pytest.raises(ConfigError, match=r"a\.json and b\.json have different files float32\.tflite"):
+    with pytest.raises(ConfigError, match=r"a\.json and b\.json.*different files float32\.tflite"):
         compare_reports([("old", quiet)], [("a.json", quiet), ("b.json", replace(quiet, files=others))])
 
 
@@ -215,7 +215,7 @@ def test_a_floor_widens_the_interval_and_is_told(quiet: Report) -> None:
     narrow, wide = (compared(("old", old), ("new", new), floor=Between(deviation**2, 19)) for deviation in (0.001, 0.1))
     assert (narrow.changes[1].evidence, wide.changes[1].evidence) == (WORSE, NO_EVIDENCE)
     assert (wide.spread, wide.floor) == ("selftest", Between(0.1**2, 19))
-    assert "benchmarks of one file differ by 10.0%" in " ".join(comparison_text(wide, verbose=True).split())
+    assert "one file differ by 10.0%" in " ".join(comparison_text(wide, verbose=True).split())
     with pytest.raises(ConfigError, match="omit floor"):
         compare_reports([("old", old)], [("a", new), ("b", changed(quiet, STEADY))], floor=Between(0, 19))
 
@@ -240,7 +240,7 @@ def test_files_of_one_side_only_and_changed_files_are_named(quiet: Report) -> No
 
 def test_random_inputs_are_unlike_images_and_like_each_other(quiet: Report) -> None:
     random = replace(quiet, dataset=None, class_names=(), files=tuple(replace(file, accuracy=None) for file in quiet.files))
-    with pytest.raises(ConfigError, match=r"not comparable: test images: [0-9a-f]{12} and none, random inputs"):
+    with pytest.raises(ConfigError, match=r"not comparable:.*images: [0-9a-f]{12} and none.*random"):
         compared(("old", quiet), ("new", random))
     assert "Compared anyway" in comparison_text(compared(("old", quiet), ("new", random), force=True))
     alike = compared(("old", random), ("new", random))

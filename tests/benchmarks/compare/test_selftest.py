@@ -77,7 +77,7 @@ def test_a_selftest_is_the_floor_of_its_own_machine_alone(result: SelfTest, meas
     same = replace(measured, machine=result.machine)
     assert read_floor(path, [same]) == result.between
     other = replace(measured, machine=replace(result.machine, cpu="Another"))
-    with pytest.raises(ConfigError, match=r"selftest\.json is from another machine than a result \(.*Another"):
+    with pytest.raises(ConfigError, match=r"selftest\.json is from another machine.*\(.*Another"):
         read_floor(path, [same, other])
 
 
@@ -108,15 +108,15 @@ def test_a_machine_on_which_the_intervals_do_not_hold_is_told_and_whether_its_fl
     )
     assert not bad.holds
     text = " ".join(selftest_text(bad).split())
-    assert text.startswith("The intervals do NOT hold on this machine")
-    assert "no difference in 0 of 10" in text
-    assert ("They hold in edgecnn compare when it gets this test's JSON" in text) == told
+    assert text.startswith("The intervals do NOT hold")
+    assert "difference in 0 of 10 " in text
+    assert ("They hold in edgecnn compare" in text) == told
 
 
 def test_the_text_gives_the_floor_and_both_counts(result: SelfTest) -> None:
     text = selftest_text(result)
-    assert "int8.tflite compared with itself, 2 launches of 2 rounds on each side:" in text
-    assert f"no difference in {result.side_by_side.no_evidence} of 4" in text
-    assert f"no difference in {result.one_after_another.no_evidence} of 2" in text
+    assert all(said in text for said in ("int8.tflite compared with itself", "2 launches of 2 rounds"))
+    assert f"difference in {result.side_by_side.no_evidence} of 4" in text
+    assert f"difference in {result.one_after_another.no_evidence} of 2" in text
     assert f"Noise floor: {result.noise_floor:.1%}" in text
     assert max(map(len, text.splitlines())) <= 100

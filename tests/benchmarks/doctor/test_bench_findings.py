@@ -38,9 +38,8 @@ def test_an_int8_file_that_was_slower_here_is_a_warning_of_doctor(
 ) -> None:
     only()
     warnings = [finding for finding in findings(examine(artifacts), "int8.tflite") if finding.status == WARNING]
-    assert [warning.text.partition(":")[0] for warning in warnings] == [
-        "by the last bench it is slower here than float32.tflite, 1.25 (1.25-1.25) of its time"
-    ]
+    (text,) = [warning.text for warning in warnings]
+    assert all(said in text for said in ("the last bench", "slower here than float32.tflite", ", 1.25 (1.25-1.25) of"))
     assert warnings[0].fix
     assert found(artifacts, slower) == warnings
 

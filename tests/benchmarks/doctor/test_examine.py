@@ -119,7 +119,7 @@ def test_32_bits_under_a_64_bit_kernel_are_seen(
     monkeypatch.setattr(platform, "python_version", lambda: "3.11.2")
     told = examine(root=board(tmp_path, "raspberry-pi-4"), run=no_tool)
     assert finding(told, "system").status == WARNING
-    assert "aarch64, 32-bit Python; 32-bit Python under a 64-bit kernel" in finding(told, "system").text
+    assert all(said in finding(told, "system").text for said in ("aarch64, 32-bit Python; 32-bit", "under a 64-bit kernel"))
     assert findings(told, "ai-edge-litert")[0].fix == install_command("tflite-runtime")
     assert findings(told, "onnxruntime")[0].fix is None
     assert "edgecnn export" in (findings(told, "onnxruntime")[1].fix or "")
@@ -129,7 +129,7 @@ def test_a_machine_that_tells_nothing_is_well(tmp_path: Path, only: Callable[...
     only("ai_edge_litert")
     told = examine(root=tmp_path, run=no_tool)
     assert [found for found in told.findings if found.status != OK] == []
-    assert finding(told, "cpu").text.endswith("dot product not reported; fp16 not reported")
+    assert finding(told, "cpu").text.split("; ")[-2:] == ["dot product not reported", "fp16 not reported"]
     for name in ("governor", "temperature", "throttling", "memory"):
         assert finding(told, name).text == "not reported"
 

@@ -29,25 +29,25 @@ def test_files_run_once_in_the_real_runtimes(signature: str | None, tmp_path: Pa
     only("ai_edge_litert", "onnxruntime")
     needs, runs = findings(examine(tflite(tmp_path / "a.tflite")), "a.tflite")
     assert needs == Finding("a.tflite", OK, "needs RELU 1; TensorFlow Lite 1.5.0 or later")
-    assert (runs.status, re.sub(r"[\d.]+ ", "", runs.text)) == (OK, "ai-edge-litert opens it and ran it once on random input")
+    assert (runs.status, bool(re.match(r"ai-edge-litert [\d.]+ opens.*ran it once.*random", runs.text))) == (OK, True)
     _, runs = findings(examine(onnx_file(tmp_path / "a.onnx"), signature), "a.onnx")
     if signature:
         assert (runs.status, runs.fix) == (PROBLEM, "omit signature")
     else:
-        assert (runs.status, re.sub(r"[\d.]+ ", "", runs.text)) == (OK, "onnxruntime opens it and ran it once on random input")
+        assert (runs.status, bool(re.match(r"onnxruntime [\d.]+ opens.*ran it once.*random", runs.text))) == (OK, True)
 
 
 def test_a_file_with_free_sizes_is_opened_and_the_rest_is_said(tmp_path: Path, only: Callable[..., None]) -> None:
     only("onnxruntime")
     _, runs = findings(examine(onnx_file(tmp_path / "a.onnx", shape=(1, None))), "a.onnx")
     assert runs.status == OK
-    assert "opens it; it was not run: " in runs.text
+    assert re.search("opens it;.*was not run: ", runs.text)
 
 
 def test_an_operator_that_the_runtime_does_not_have_is_a_problem(tmp_path: Path, only: Callable[..., None]) -> None:
     only("ai_edge_litert")
     (problem,) = examine(tflite(tmp_path / "a.tflite", version=99)).problems
-    assert problem.text == ("the installed runtime is too old for it: Didn't find op for builtin opcode 'RELU' version '99'")
+    assert re.search("installed runtime.*too old.*'RELU' version '99'$", problem.text)
     assert problem.fix == "pip install -U ai-edge-litert"
 
 
@@ -63,7 +63,7 @@ def test_an_ir_version_or_opset_that_the_runtime_does_not_have_is_a_problem(
 ) -> None:
     only("onnxruntime")
     (problem,) = examine(onnx_file(tmp_path / "a.onnx", ir_version, opset)).problems
-    assert re.fullmatch(f"the installed runtime is too old for it: {said}", problem.text)
+    assert re.fullmatch(f"the installed runtime.*too old.*: {said}", problem.text)
     assert problem.fix == "pip install -U onnxruntime"
 
 
@@ -72,7 +72,7 @@ def test_tflite_runtime_is_compared_with_the_release_in_the_file(release: str, s
     fake("tflite-runtime", "2.14.0", "")
     needs = findings(examine(tflite(tmp_path / "a.tflite", release=release)), "a.tflite")[0]
     assert needs.status == status
-    assert f"needs RELU 1; TensorFlow Lite {release} or later" in needs.text
+    assert f"RELU 1; TensorFlow Lite {release}" in needs.text
     assert (needs.fix == "pip install -U ai-edge-litert") == (status == PROBLEM)
 
 
@@ -86,7 +86,7 @@ def test_a_file_that_would_load_and_compute_something_else_is_a_problem(
     needs = findings(examine(path), "int8.tflite")[0]
     assert needs.status == status
     assert "FULLY_CONNECTED per channel 1" in needs.text
-    assert "; TensorFlow Lite 2.10.0 or later" in needs.text
+    assert "TensorFlow Lite 2.10.0 or later" in needs.text
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_an_operator_version_after_tflite_runtimes_last_release_is_a_problem(
     fake("tflite-runtime", "2.14.0", "")
     needs = findings(examine(tflite(tmp_path / "a.tflite", version=lacks, code=code)), "a.tflite")[0]
     assert needs.status == PROBLEM
-    assert needs.text.endswith("or later, and tflite-runtime 2.14.0 is installed")
+    assert needs.text.endswith("and tflite-runtime 2.14.0 is installed")
     assert needs.fix == "pip install -U ai-edge-litert"
     assert findings(examine(tflite(tmp_path / "b.tflite", version=has, code=code)), "b.tflite")[0].status == OK
 
@@ -111,7 +111,7 @@ def test_on_a_32_bit_board_a_file_that_is_too_new_is_exported_again(
     monkeypatch.setattr(doctor, "python_bits", lambda: 32)
     monkeypatch.setattr(platform, "python_version", lambda: "3.11.2")
     needs = findings(examine(tflite(tmp_path / "a.tflite", version=8, code=OP.CONV_2D), root=tmp_path), "a.tflite")[0]
-    assert (needs.fix or "").startswith("edgecnn export MODEL.keras, on the workstation")
+    assert re.match(r"edgecnn export MODEL\.keras,.*workstation", needs.fix or "")
 
 
 @pytest.mark.parametrize(("installed", "status"), [("1.14.0", PROBLEM), ("1.15.0", OK)])
@@ -125,7 +125,7 @@ def test_onnxruntime_is_compared_with_the_release_in_the_manifest(
     monkeypatch.setattr(model_folder, "read_model", lambda *_: model)
     needs = findings(examine(path), "a.onnx")[0]
     assert needs.status == status
-    assert needs.text.startswith("needs IR version 8, opset 17 of ai.onnx; onnxruntime 1.15 or later")
+    assert all(said in needs.text for said in ("IR version 8, opset 17", "ai.onnx; onnxruntime 1.15 or later"))
 
 
 def test_int8_on_a_cpu_without_dot_product_is_a_warning(
@@ -150,8 +150,8 @@ def test_a_folder_is_all_its_device_files_and_an_altered_one_is_a_problem(
     (folder / "int8.tflite").write_bytes((folder / "float32.tflite").read_bytes())
     told = examine(folder)
     assert [found.name for found in told.problems] == ["int8.tflite"]
-    assert told.problems[0].text.startswith(f"{folder / 'int8.tflite'} is not the file that manifest.json lists")
-    assert (told.problems[0].fix or "").startswith("copy it again or run edgecnn export")
+    assert re.match(rf"{re.escape(str(folder))}/int8\.tflite is not.*manifest\.json", told.problems[0].text)
+    assert re.match("copy.*or run edgecnn export", told.problems[0].fix or "")
     assert [found.name for found in told.findings if "ran it once" in found.text] == ["float32.tflite", "float32.onnx"]
 
 

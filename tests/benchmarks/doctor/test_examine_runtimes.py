@@ -62,10 +62,10 @@ def test_a_runtime_that_dies_when_imported_becomes_a_sentence(
 def test_a_file_is_not_run_in_a_runtime_that_dies_when_imported(fake: Fake, tmp_path: Path) -> None:
     fake("onnxruntime", "9.8.7", "import os; os.abort()")
     told = examine(onnx_file(tmp_path / "a.onnx"))
-    assert [(found.name, found.text) for found in told.problems] == [
-        ("onnxruntime", "9.8.7 can't be imported: it crashed (SIGABRT)")
-    ]
-    assert finding(told, "a.onnx").text == "needs IR version 8, opset 17 of ai.onnx; onnxruntime 1.12 or later"
+    (problem,) = told.problems
+    assert problem.name == "onnxruntime"
+    assert all(said in problem.text for said in ("9.8.7 can't be imported: ", "(SIGABRT)"))
+    assert all(said in finding(told, "a.onnx").text for said in ("IR version 8, opset 17", "ai.onnx; onnxruntime 1.12"))
 
 
 def test_an_imported_runtime_may_print_and_is_well(fake: Fake) -> None:
@@ -118,7 +118,7 @@ def test_a_file_that_opens_and_fails_when_it_runs_is_a_problem(tmp_path: Path, o
     graph = helper.make_graph([helper.make_node("Gather", ["x", "nine"], ["y"], axis=1)], "g", tensors[:1], tensors[1:], [nine])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "a.onnx")
     (problem,) = examine(tmp_path / "a.onnx").problems
-    assert problem.text.startswith("its runtime does not run it: InvalidArgument: ")
+    assert "not run it: InvalidArgument: " in problem.text
 
 
 def test_onnxruntime_is_imported_with_its_telemetry_off(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:

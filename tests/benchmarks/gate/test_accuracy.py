@@ -162,12 +162,12 @@ def test_chunks_are_as_good_as_the_whole(cuts: tuple[int, ...]) -> None:
 def test_a_chunk_of_other_classes_is_refused() -> None:
     tally = Tally(3)
     tally.add(CANDIDATE, REFERENCE, LABELS)
-    with pytest.raises(ValueError, match=r"must be alike, got \(8, 2\)"):
+    with pytest.raises(ValueError, match=r"alike, got \(8, 2\)"):
         tally.add(CANDIDATE[:, :2], REFERENCE[:, :2], LABELS)
 
 
 def test_without_images_there_is_no_accuracy() -> None:
-    with pytest.raises(ValueError, match="images must be at least one, got none"):
+    with pytest.raises(ValueError, match=r"images.*at least one, got none"):
         Tally(3).accuracy()
 
 

@@ -70,7 +70,7 @@ def test_what_is_wrong_is_told_with_its_place(text: str, message: str, tmp_path:
 def test_a_file_that_is_no_toml_is_named(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "budget.toml"
     path.write_bytes(data)
-    with pytest.raises(ConfigError, match=r"budget\.toml is not valid TOML \(.+\): fix it"):
+    with pytest.raises(ConfigError, match=r"budget\.toml.*not valid TOML \(.+\): fix"):
         load_budgets(path, {}, KNOWN)
 
 
@@ -80,15 +80,13 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
 
 
 def test_a_value_of_the_command_line_out_of_range_is_refused() -> None:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError, match=r"^max_p90_ms must.*above 0, got 0$"):
         load_budgets(None, {"max_p90_ms": 0}, KNOWN)
-    assert str(caught.value) == "max_p90_ms must be above 0, got 0"
 
 
 def test_the_command_lines_mistake_is_not_blamed_on_the_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError, match=r"^max_p90_ms must.*above 0, got 0$"):
         load_budgets(write(tmp_path, "max_p90_ms = 2"), {"max_p90_ms": 0}, KNOWN)
-    assert str(caught.value) == "max_p90_ms must be above 0, got 0"
 
 
 def test_without_a_file_all_files_have_the_command_lines_budget() -> None:
@@ -140,8 +138,6 @@ def test_without_a_reference_there_is_no_drop_to_limit_unless_it_is_asked_for(tm
 
 def test_a_limit_against_the_reference_is_not_for_the_reference_itself(tmp_path: Path) -> None:
     text = '[files."int8.tflite"]\nmin_accuracy_percent = 90\n[files."float32.tflite"]\nmin_agreement_percent = 99'
-    with pytest.raises(
-        ConfigError, match=r'\[files."float32.tflite"\]: min_agreement_percent compares a file with its reference'
-    ):
+    with pytest.raises(ConfigError, match=r'\[files\."float32\.tflite"\]: min_agreement_percent.*its reference'):
         load_budgets(write(tmp_path, text), {}, KNOWN, reference="float32.tflite")
     assert load_budgets(write(tmp_path, text), {}, KNOWN, reference="int8.tflite").files

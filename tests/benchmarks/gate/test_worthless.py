@@ -53,8 +53,7 @@ def test_a_reference_no_better_than_a_guess_judges_nothing(right: float) -> None
     assert verdict.status == UNJUDGED
     assert verdict.refuses
     (reason,) = [check.text for check in verdict.checks if check.status == UNJUDGED]
-    assert f"float32.tflite, the reference, is right on {right:.2%}" in reason
-    assert "10.00%" in reason
+    assert all(said in reason for said in ("float32.tflite, the reference", f"is right on {right:.2%}", "the 10.00%"))
     # The file's size is still judged, but does not make it pass.
     assert [check.status for check in verdict.checks] == [UNJUDGED, PASS]
     assert join((verdict, judge(figures(compare(answers(true), answers(true), true)), Budget()))).status == UNJUDGED
@@ -106,7 +105,7 @@ def test_a_file_that_lost_a_class_does_not_pass() -> None:
     found = compare(answers(without), answers(true), true)
     verdict = judge(figures(found), Budget(max_drop_points=0.5))
     assert [check.status for check in verdict.checks] == [PASS, FAIL]
-    assert "class digit 9: 0 of 25 images are right, 25 by the reference" in verdict.checks[1].text
+    assert all(said in verdict.checks[1].text for said in ("class digit 9: 0 of", " 0 of 25 images", ", 25 by the reference"))
     assert found.classes[9].p == pytest.approx(10 * 2 * 0.5**25)
     assert judge(figures(compare(answers(true), answers(true), true)), Budget(max_drop_points=0.5)).status == PASS
 
@@ -173,7 +172,8 @@ def test_a_worthless_reference_does_not_pass_on_the_command_line(exported: Path,
     quick = ["--preprocess", "unit", "--min-runs", "20", "--min-seconds", "0", "--launches", "1", "--max-size-kib", "9999"]
     terminal.fails(3, "bench", *files, "--data", tmp_path / "wrong.npz", *quick)
     first = " ".join(terminal.out.split("\n\n")[0].split())
-    assert first.startswith("UNJUDGED: int8.tflite: accuracy can't be judged: float32.tflite")
+    assert first.startswith("UNJUDGED: int8.tflite: accuracy can't be")
+    assert " judged: float32.tflite" in first
     assert "PASS" not in first
     assert "Most accurate" not in terminal.out
 

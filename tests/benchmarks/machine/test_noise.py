@@ -46,10 +46,9 @@ def names(medians: list[float], settled: tuple[bool, ...] = (True,)) -> list[str
 @pytest.mark.parametrize("moved", ["before", "during", "after"])
 def test_a_clock_that_moved_by_more_than_a_twentieth_under_another_governor_is_noise(moved: str) -> None:
     states = [replace(QUIET, governors=("ondemand",)) if when == moved else QUIET for when in ("before", "during", "after")]
-    assert texts(*states, clocks=(1_000_000, 2_400_000, 1_700_000)) == [
-        "governor: the clock varied between 1,000 and 2,400 MHz under governor ondemand: "
-        "sudo cpupower frequency-set -g performance"
-    ]
+    (text,) = texts(*states, clocks=(1_000_000, 2_400_000, 1_700_000))
+    assert re.match("governor: .*1,000 and 2,400 MHz.*ondemand: ", text)
+    assert text.endswith("sudo cpupower frequency-set -g performance")
     assert len(texts(*states, clocks=(949_999, 1_000_000))) == 1
     assert texts(*states, clocks=(950_000, 1_000_000)) == []
 
@@ -72,12 +71,12 @@ def test_no_governor_noise_without_both_a_governor_and_a_clock_that_moved(
 def test_a_temperature_at_its_limit_is_noise_whenever_it_was_read(place: int) -> None:
     states = [QUIET] * 3
     states[place] = replace(QUIET, temperature_celsius=80.0)
-    assert texts(*states) == ["temperature: 80 °C is at the limit of 80: cool it"]
+    assert re.fullmatch("temperature: 80 °C.*limit of 80:.*", "\n".join(texts(*states)))
 
 
 def test_the_hottest_moment_is_told() -> None:
     states = [replace(QUIET, temperature_celsius=celsius) for celsius in (81.0, 84.6, 83.0)]
-    assert texts(*states) == ["temperature: 85 °C is at the limit of 80: cool it"]
+    assert re.fullmatch("temperature: 85 °C.*limit of 80:.*", "\n".join(texts(*states)))
 
 
 @pytest.mark.parametrize(("celsius", "limit"), [(79.999, 80.0), (None, 80.0), (99.0, None), (None, None)])
@@ -102,7 +101,8 @@ def test_zero_degrees_at_a_limit_of_zero_is_still_told() -> None:
 )
 def test_throttling_now_or_during_the_run_is_noise(bits: tuple[int, ...], text: str) -> None:
     states = [replace(QUIET, throttled=value) for value in bits]
-    assert texts(*states) == [f"throttled: {text}: use a stronger power supply, or cool it"]
+    (found,) = texts(*states)
+    assert found.startswith(f"throttled: {text}: use a stronger")
 
 
 @pytest.mark.parametrize("bits", [(0x50000, 0x50000), (None, None), (0, None, 0)])
@@ -114,14 +114,13 @@ def test_throttling_from_before_the_run_is_none(bits: tuple[int | None, ...]) ->
 def test_a_moment_on_battery_is_noise(place: int) -> None:
     states = [QUIET, QUIET]
     states[place] = replace(QUIET, on_battery=True)
-    assert texts(*states) == ["battery: the machine ran on battery: plug it in"]
+    assert re.fullmatch("battery: .*ran on battery: .*", "\n".join(texts(*states)))
 
 
 def test_other_processes_and_a_hypervisor_are_load_each_beyond_its_limit() -> None:
-    assert texts(QUIET, load=Load(10, 0.101, 0.021)) == [
-        "load: other processes used 0.10 cores while files were timed: stop them",
-        "load: the hypervisor took 0.02 cores while files were timed: use a dedicated machine",
-    ]
+    others, stolen = texts(QUIET, load=Load(10, 0.101, 0.021))
+    assert re.match(r"load: other processes.* 0\.10 cores", others)
+    assert re.match(r"load: .*hypervisor.* 0\.02 cores", stolen)
     assert len(texts(QUIET, load=Load(10, 0.101, 0))) == len(texts(QUIET, load=Load(10, 0, 0.021))) == 1
     assert texts(QUIET, load=Load(10, 0.10, 0.02)) == []
 
@@ -138,9 +137,8 @@ def test_a_machine_that_is_quiet_or_says_nothing_has_no_noise(state: State) -> N
 
 def test_a_warm_up_that_did_not_settle_is_noise_and_counted() -> None:
     (found,) = time_noise("int8.tflite", STEADY, [True, False, True, False, True])
-    assert found == Noise(
-        "warm-up", "int8.tflite", "int8.tflite: times had not settled after 5 s of warm-up in 2 of 5 launches"
-    )
+    assert (found.name, found.file) == ("warm-up", "int8.tflite")
+    assert all(said in found.text for said in ("int8.tflite: times", "not settled after 5 s", "in 2 of 5 launches"))
     assert time_noise("int8.tflite", STEADY, [True] * 5) == ()
 
 
@@ -216,7 +214,7 @@ def test_a_quota_that_stopped_the_benchmark_for_a_hundredth_of_the_time_is_noise
 ) -> None:
     load = Load(10, 0.0, 0.0, throttled_seconds=stopped)
     assert [item.name for item in machine_noise([QUIET], (), load)] == found
-    assert all("stopped the benchmark for 0.11 of 10 s" in item for item in texts(QUIET, load=load))
+    assert all("for 0.11 of 10 s" in item for item in texts(QUIET, load=load))
 
 
 WORKING = CpuUse(median_ns=1000, wall_ns=1_000_000, cpu_ns=1_000_000, runs=1000, waits=3, stops=0)
@@ -249,7 +247,7 @@ def test_a_process_that_was_kept_from_its_cpu_is_noise_and_one_that_waits_in_eve
 
 def test_how_much_of_the_time_was_lost_is_said() -> None:
     (seen,) = cpu_noise("int8.tflite", [WORKING, replace(WORKING, cpu_ns=500_000, stops=3)])
-    assert "off the CPU for 25% of the timed time, and stopped 3 times by a signal" in seen.text
+    assert re.search("CPU for 25%.*stopped 3 times", seen.text)
 
 
 def captured(root: Path, name: str) -> list[State]:
@@ -296,5 +294,5 @@ def test_a_captured_board_in_trouble_makes_a_latency_verdict_invalid_and_leaves_
     verdict = judge(figures, Budget(max_p90_ms=1e-5), noise)
     assert verdict.status == INVALID
     assert reason in verdict.checks[1].text
-    assert verdict.checks[1].text.startswith("int8.tflite: p90 is 1e-06 ms, the limit is ")
+    assert verdict.checks[1].text.startswith("int8.tflite: p90 is 1e-06 ms")
     assert judge(figures, Budget(), noise).status == PASS

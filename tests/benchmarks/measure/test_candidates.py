@@ -37,13 +37,13 @@ pytestmark = pytest.mark.workstation("whole benchmarks, a process for each launc
 
 def test_a_classifier_needs_its_preprocessing_where_there_are_images(tmp_path: Path) -> None:
     file, test = classifier(tmp_path / "a.onnx"), labelled(classifier(tmp_path / "a.onnx"))
-    with pytest.raises(ConfigError, match=r"a\.onnx: no manifest\.json beside it, so how it takes pixels is not known"):
+    with pytest.raises(ConfigError, match=r"a\.onnx: no manifest\.json.*takes pixels"):
         file_candidates(bare(file), OPTIONS, images_of(test))
 
 
 def test_images_of_another_shape_are_refused_with_both_shapes(tmp_path: Path) -> None:
     test = ArraySplit(np.zeros((2, 9, 9, 3), np.uint8), np.array([0, 1]))
-    with pytest.raises(ConfigError, match=r"a\.onnx takes images of \(6, 5, 3\), not \(9, 9, 3\): name others with data"):
+    with pytest.raises(ConfigError, match=r"a\.onnx.*images.*\(6, 5, 3\)\D*\(9, 9, 3\):.*data"):
         file_candidates(bare(classifier(tmp_path / "a.onnx"), interface=UNIT), OPTIONS, images_of(test))
 
 
@@ -59,30 +59,30 @@ def test_labels_that_do_not_fit_are_refused_before_measuring(labels: list[int], 
 def test_files_of_other_classes_than_the_reference_are_refused(tmp_path: Path) -> None:
     files = classifier(tmp_path / "a.onnx"), classifier(tmp_path / "b.onnx", classes=4)
     test = labelled(files[0])
-    with pytest.raises(ArtifactError, match=r"a\.onnx has 3 classes, b\.onnx has 4: bench files with the same classes"):
+    with pytest.raises(ArtifactError, match=r"a\.onnx.*3 classes.*b\.onnx has 4"):
         file_candidates(bare(*files, interface=UNIT), OPTIONS, images_of(test), reference=1)
 
 
 def test_a_file_that_is_named_twice_is_refused(tmp_path: Path) -> None:
     file = classifier(tmp_path / "a.onnx")
-    with pytest.raises(ConfigError, match=r"a\.onnx is named twice: name each file once"):
+    with pytest.raises(ConfigError, match=r"a\.onnx is named twice"):
         file_candidates(bare(file, file), OPTIONS)
 
 
 @pytest.mark.parametrize("reference", [-1, 1])
 def test_a_reference_that_is_none_of_the_files_is_our_mistake(reference: int, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="reference must be one of 1 files"):
+    with pytest.raises(ValueError, match=r"reference.*one of 1 files"):
         file_candidates(bare(classifier(tmp_path / "a.onnx")), OPTIONS, reference=reference)
 
 
 def test_a_limit_of_accuracy_needs_labelled_images_and_another_file(tmp_path: Path) -> None:
     file = classifier(tmp_path / "a.onnx")
     for limit in ("max_drop_points", "min_agreement_percent"):
-        with pytest.raises(ConfigError, match=f"{limit} limits accuracy, which needs labelled images: add data"):
+        with pytest.raises(ConfigError, match=f"{limit}.*needs labelled images.*data"):
             run(file_candidates(bare(file), OPTIONS), limits={limit: 1.0})
         test = labelled(file)
         candidate_set = file_candidates(bare(file, interface=UNIT), OPTIONS, images_of(test))
-        with pytest.raises(ConfigError, match=rf"{limit} applies .* a reference, but a\.onnx is the reference"):
+        with pytest.raises(ConfigError, match=rf"{limit}.*a\.onnx is the reference"):
             run(candidate_set, limits={limit: 1.0})
 
 
@@ -100,20 +100,18 @@ def test_the_first_file_is_the_reference_and_is_judged_by_nothing_but_what_was_a
     right = int(correct(Classifier.load(bad, interface=UNIT).probabilities(IMAGES), test.labels).sum())
     assert (other.accuracy.images, other.accuracy.correct, other.accuracy.reference_correct) == (300, right, 270)
     assert (other.verdict.status, report.verdict.status) == (FAIL, FAIL)
-    assert "points below good.onnx, the drop lies in" in other.verdict.checks[0].text
-    text = to_text(report)
+    assert "points below good.onnx, the drop" in other.verdict.checks[0].text
+    text = " ".join(to_text(report).split())
     assert "Accuracy compared with good.onnx" in text
     assert "Keras" not in text
-    assert "Unverified: good.onnx (no manifest.json beside it), bad.onnx (no manifest.json beside it)." in " ".join(
-        text.split()
-    )
+    assert all(f"{name}.onnx (no manifest.json beside it)" in text.partition("Unverified: ")[2] for name in ("good", "bad"))
 
 
 def test_outputs_of_another_kind_than_was_said_are_refused_before_anything_is_measured(tmp_path: Path) -> None:
     path = classifier(tmp_path / "a.onnx")
     test = labelled(path)
     logits = Interface(SCHEMES["unit"], "logits")
-    with pytest.raises(ArtifactError, match=r"a\.onnx: output classes is already probabilities .*: omit logits"):
+    with pytest.raises(ArtifactError, match=r"a\.onnx: output classes.*already probabilities.*omit logits"):
         file_candidates(bare(path, interface=logits), OPTIONS, images_of(test))
 
 
@@ -164,7 +162,8 @@ def test_a_file_of_four_images_at_a_time_is_timed_so_and_says_so(tmp_path: Path)
         )
         times = np.concatenate([item.measured.unpack() for launch in file.launches for item in launch.rounds])
         assert file.latency.images_per_second == pytest.approx(file.images_per_run * 1e9 * len(times) / times.sum())
-    assert "four.onnx takes 4 images at a time: each of its runs is of 4 images." in " ".join(to_text(report).split())
+    text = " ".join(to_text(report).split())
+    assert all(said in text for said in ("four.onnx takes 4 images", "its runs is of 4"))
 
 
 def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
@@ -181,7 +180,7 @@ def test_a_file_with_a_manifest_needs_nothing_said_and_keeps_its_entry(exported:
     assert candidate_set.candidates[0].artifact == Manifest.load(exported).artifact("int8.tflite")
     assert candidate_set.class_names == Manifest.load(exported).class_names
     assert candidate_set.notes == ()
-    with pytest.raises(ConfigError, match="defines its preprocessing and output: omit preprocess"):
+    with pytest.raises(ConfigError, match=r"defines its preprocessing.*omit preprocess"):
         file_candidates(bare(exported / "int8.tflite", interface=UNIT), OPTIONS, images_of(test_split))
 
 

@@ -24,7 +24,7 @@ def black(*labels: int) -> ArraySplit:
 
 def test_labels_beyond_the_classes_are_refused(exported: Path) -> None:
     classifier = Classifier.load(exported / "int8.tflite")
-    with pytest.raises(ConfigError, match=r"int8\.tflite has 3 classes, but the labels go up to 3: name others with data"):
+    with pytest.raises(ConfigError, match=r"int8\.tflite.*3 classes.*labels.*to 3:.*data"):
         evaluate("int8.tflite", classifier, black(0, 3), RECORD)
 
 
@@ -50,7 +50,7 @@ def test_an_evaluation_says_that_nothing_vouches_for_the_file(artifacts: Path) -
 
 
 def test_without_images_there_is_nothing_to_evaluate(exported: Path) -> None:
-    with pytest.raises(ConfigError, match=r"there are no test images to judge int8\.tflite on: name others with data"):
+    with pytest.raises(ConfigError, match=r"no test images.*int8\.tflite.*data"):
         evaluate("int8.tflite", Classifier.load(exported / "int8.tflite"), black(), RECORD)
 
 
@@ -95,8 +95,8 @@ def test_copies_are_said_and_counted_once(exported: Path) -> None:
     result = evaluate("int8.tflite", classifier, repeated(200, 0), RECORD)
     once = evaluate("int8.tflite", classifier, repeated(1, 0), RECORD)
     assert (result.images, result.distinct, result.distinct_correct) == (600, 3, once.correct)
-    text = " ".join(result.to_text().split())
-    assert f"({200 * once.correct} of 600 test images; 3 distinct ones, of which {once.correct} are right)" in text
+    said = (f"({200 * once.correct} of 600 test images;", "; 3 distinct ones,", f" of which {once.correct} are right)")
+    assert all(part in " ".join(result.to_text().split()) for part in said)
     assert "distinct" not in once.to_text()
     assert (result.conflicting, once.conflicting) == (0, 0)
     assert "label" not in result.to_text()
@@ -105,7 +105,7 @@ def test_copies_are_said_and_counted_once(exported: Path) -> None:
 def test_copies_with_another_label_are_said(exported: Path) -> None:
     result = evaluate("int8.tflite", Classifier.load(exported / "int8.tflite"), repeated(200, 5), RECORD)
     assert (result.images, result.distinct, result.conflicting) == (600, 3, 5)
-    assert "5 test images have the pixels of an earlier image" in result.to_text()
+    assert all(said in result.to_text() for said in ("5 test images have", "of an earlier image"))
 
 
 def test_copies_of_training_images_are_a_doubt_and_count_as_none(exported: Path, test_split: Split) -> None:
@@ -113,11 +113,11 @@ def test_copies_of_training_images_are_a_doubt_and_count_as_none(exported: Path,
     alone = evaluate("int8.tflite", classifier, ArraySplit(test_split.images(range(20, 60)), test_split.labels[20:60]), RECORD)
     some = evaluate("int8.tflite", classifier, test_split, replace(RECORD, learnt=tuple(range(20))))
     assert (some.images, some.distinct, some.distinct_correct) == (60, 40, alone.correct)
-    assert "20 of 60 test images are exact copies of training images" in " ".join(some.to_text().split())
+    assert all(said in " ".join(some.to_text().split()) for said in ("Doubtful: 20 of 60 test", "copies of training images"))
     every = evaluate("int8.tflite", classifier, test_split, replace(RECORD, learnt=tuple(range(60))))
     assert every.distinct == 0
     for text in (every.to_text(), Evaluations((every,), {}).to_text()):
-        assert "Doubtful: all 60 test images are exact copies of training images" in " ".join(text.split())
+        assert all(said in " ".join(text.split()) for said in ("Doubtful: all 60 test", "copies of training images"))
 
 
 def test_a_model_no_better_than_its_commonest_class_is_doubtful(exported: Path, test_split: Split) -> None:
@@ -127,6 +127,4 @@ def test_a_model_no_better_than_its_commonest_class_is_doubtful(exported: Path, 
     always = ArraySplit(test_split.images(range(60)), np.where(np.arange(60) < 50, 0, 1))
     poor = evaluate("int8.tflite", classifier, always, RECORD)
     assert poor.commonest == 50
-    assert "Doubtful: this is not shown to be better than always answering the most frequent class" in " ".join(
-        poor.to_text().split()
-    )
+    assert all(said in " ".join(poor.to_text().split()) for said in ("Doubtful: ", "not shown to be better", "frequent class"))

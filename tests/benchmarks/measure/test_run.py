@@ -44,7 +44,7 @@ def test_a_reference_that_somebody_spoilt_and_made_fit_the_manifest_judges_nothi
     assert {file.verdict.status for file in report.files} == {UNJUDGED}
     assert report.verdict.refuses
     # If the Keras model is measured, it does so before anything is judged.
-    with pytest.raises(ArtifactError, match=r"reference\.npy is not what model\.keras computes.*export it again") as caught:
+    with pytest.raises(ArtifactError, match=r"reference\.npy is not.*model\.keras computes.*export") as caught:
         run(artifacts, test_split, "keras", "tflite")
     assert "of 60 test images" in str(caught.value)
 
@@ -64,7 +64,7 @@ def test_sixty_images_do_not_decide_about_half_a_point(three_files: Path, test_s
     report = run(three_files, test_split, "onnx", max_drop_points=0.5)
     assert report.verdict.status == UNDECIDED
     (check,) = report.verdict.checks
-    assert "about 740 images like these would decide in 80 % of cases" in check.text
+    assert re.search("about 740 images.*80 %", check.text)
 
 
 def test_noise_makes_a_limit_of_latency_invalid_and_nothing_else(
@@ -82,12 +82,12 @@ def test_noise_makes_a_limit_of_latency_invalid_and_nothing_else(
     allowed = run(three_files, test_split, "onnx", max_p90_ms=1000, policy=Policy(("noise",)))
     assert "battery" in allowed.allowed
     # Four runs are too few for a p90, whatever is allowed.
-    assert allowed.verdict.checks[-1].text.startswith("float32.onnx: p90 can't be judged: it needs 64 runs, but has")
+    assert re.match(r"float32\.onnx: p90 can't.*64 runs, but", allowed.verdict.checks[-1].text)
     assert run(three_files, test_split, "onnx", policy=Policy(strict=True)).verdict.status == INVALID
 
 
 def test_a_limit_that_would_judge_nothing_is_refused(exported: Path, test_split: Split) -> None:
-    with pytest.raises(ConfigError, match="max_size_kib applies to exported files, but none is measured: name a runtime"):
+    with pytest.raises(ConfigError, match=r"max_size_kib.*exported files.*none.*runtime"):
         run(exported, test_split, "keras", max_size_kib=0.001)
 
 
@@ -98,7 +98,7 @@ def test_a_profile_that_cannot_be_had_costs_nothing_else(
 
     def refuse(process: ModelProcess, request: Any) -> Any:
         if isinstance(request, ProfileOps):
-            raise MissingDependency("this runtime has no profiler: update it")
+            raise MissingDependency("no profiler: update it")
         return ask(process, request)
 
     monkeypatch.setattr(ModelProcess, "ask", refuse)
@@ -107,10 +107,10 @@ def test_a_profile_that_cannot_be_had_costs_nothing_else(
     candidate_set = folder_candidates(ModelFolder(three_files), options, openers("onnx"), test_split)
     report = benchmark(candidate_set, options, budgets, Policy(), command="", versions={})
     (file,) = report.files
-    assert (file.profile, file.profile_problem) == (None, "this runtime has no profiler: update it")
+    assert (file.profile, file.profile_problem) == (None, "no profiler: update it")
     assert file.accuracy
     assert file.accuracy.images == 60
-    assert "By op: not measured: this runtime has no profiler: update it" in to_text(report)
+    assert f"By op: not measured: {file.profile_problem}" in to_text(report)
 
 
 def test_every_file_of_the_asked_formats_is_measured_in_the_manifests_order(three_files: Path, test_split: Split) -> None:
@@ -184,7 +184,7 @@ def test_copies_of_training_images_judge_nothing(
     assert {file.verdict.status for file in report.files} == {status}
     many = "all 60" if judged == 60 else "20 of 60"
     for text in (to_text(report), report.to_markdown(), report.to_html()):
-        assert f"{many} test images are exact copies of training images" in " ".join(text.split())
+        assert re.search(f"{many} test images[^.]*copies of training", " ".join(text.split()))
 
 
 def test_every_image_is_read_once_for_all_files_and_a_chunk_at_a_time(three_files: Path, test_split: Split) -> None:
@@ -229,8 +229,8 @@ def test_every_image_is_read_once_for_all_files_and_a_chunk_at_a_time(three_file
         assert (many.accuracy.images, many.accuracy.copies, many.accuracy.conflicting) == (60, 540, 2)
         assert replace(many.accuracy, copies=0, conflicting=0) == few.accuracy
     said = " ".join(to_text(report).split())
-    assert "540 test images have the pixels of an earlier one" in said
-    assert "2 test images have the pixels of an earlier image but another label" in said
+    assert re.search(r"540 test images[^.]*earlier one", said)
+    assert re.search(r" 2 test images[^.]*another label", said)
     assert "another label" not in to_text(once)
 
 

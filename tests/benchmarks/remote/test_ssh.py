@@ -34,7 +34,7 @@ pytestmark = pytest.mark.workstation("boards are reached from the workstation, w
     ],
 )
 def test_a_host_that_is_an_option_or_more_than_a_name_is_refused(host: str) -> None:
-    with pytest.raises(ConfigError, match="is not the name of a device") as refused:
+    with pytest.raises(ConfigError, match=r"not the name of.*device") as refused:
         check_hosts([host])
     assert str(refused.value).isprintable()
 
@@ -88,7 +88,7 @@ def test_a_signal_is_no_failure_to_connect() -> None:
 
 def test_what_the_device_says_is_not_taken_for_ssh_s_failure() -> None:
     told = explain("pi", 1, "Permission denied\nThis account is currently not available.\n")
-    assert told == "it ended with code 1 (This account is currently not available.): try ssh pi python3 -V"
+    assert all(said in told for said in ("with code 1 (This account", "not available.): ", " ssh pi python3 -V"))
     assert explain("pi", 127, "bash: line 1: python3: command not found").startswith("it has no python3")
     assert explain("pi", 127, "fish: Unknown command: python3").startswith("it has no python3")
 
@@ -108,7 +108,7 @@ def test_without_ssh_the_command_that_installs_it_is_named(tmp_path: Path, monke
 
 def test_endless_noise_instead_of_an_answer_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _answering(tmp_path, "while echo hello; do :; done", monkeypatch)
-    with Connection("pi") as connection, pytest.raises(EdgeCnnError, match="ssh pi true must print nothing"):
+    with Connection("pi") as connection, pytest.raises(EdgeCnnError, match="ssh pi true must print"):
         connection.event()
 
 

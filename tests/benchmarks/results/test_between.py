@@ -27,7 +27,7 @@ def launch(time_ns: int) -> Launch:
 
 
 def test_fewer_than_two_launches_of_a_single_benchmark_give_no_interval() -> None:
-    with pytest.raises(ValueError, match="both sides must have at least 2 launches, got 1 and 3"):
+    with pytest.raises(ValueError, match=r"least 2 launches.*1 and 3"):
         difference_of_logs([np.zeros(1)], [np.zeros(3)])
 
 

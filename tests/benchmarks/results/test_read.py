@@ -25,11 +25,11 @@ def boards(folder: Path, *hosts: str) -> Path:
 
 def test_of_several_boards_one_must_be_named(tmp_path: Path) -> None:
     path = boards(tmp_path, "pi4", "ssh://pi@10.0.0.7:22")
-    with pytest.raises(ConfigError, match=r"pi4, ssh://pi@10\.0\.0\.7:22: name one, as .*boards\.json/pi4"):
+    with pytest.raises(ConfigError, match=r"pi4, ssh://pi@10\.0\.0\.7:22: name one.*boards\.json/pi4"):
         read_report(path)
     with pytest.raises(ConfigError, match="name one"):
         read_report(path / "pi5")
-    with pytest.raises(ArtifactError, match=r"no result of absent \(it does not answer\)"):
+    with pytest.raises(ArtifactError, match=r"no result of absent \(.*answer\)"):
         read_report(path / "absent")
     expected = read_report(RESULT)
     assert read_report(path / "pi4") == expected
@@ -38,7 +38,7 @@ def test_of_several_boards_one_must_be_named(tmp_path: Path) -> None:
 
 def test_the_only_board_with_a_result_needs_no_name(tmp_path: Path) -> None:
     assert read_report(boards(tmp_path, "pi4")) == read_report(RESULT)
-    with pytest.raises(ConfigError, match="has the results of no board"):
+    with pytest.raises(ConfigError, match="results of no board"):
         read_report(boards(tmp_path))
 
 
@@ -97,4 +97,4 @@ def test_report_shows_boards_side_by_side(tmp_path: Path, capsys: pytest.Capture
     assert shown.split("\n\n")[0].endswith("of 3 devices.")
     heading = next(line for line in shown.splitlines() if "pi4" in line)
     assert "pi5" in heading
-    assert "absent: NO RESULT: it does not answer" in shown
+    assert all(said in shown for said in ("absent: NO RESULT: it", "it does not answer"))

@@ -50,7 +50,7 @@ def test_a_file_that_is_no_result_is_refused(data: bytes, tmp_path: Path) -> Non
 
 
 def test_a_result_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"result\.json does not exist: name the JSON that edgecnn bench wrote"):
+    with pytest.raises(ArtifactError, match=r"result\.json does not exist.*edgecnn bench"):
         read_report(tmp_path / "result.json")
 
 
@@ -130,7 +130,7 @@ def test_a_result_whose_parts_do_not_fit_is_refused(
     damage: Callable[[Report], Report], problem: str, measured: Report, tmp_path: Path
 ) -> None:
     (tmp_path / "result.json").write_text(to_json(damage(measured)))
-    with pytest.raises(ArtifactError, match=rf"result\.json is damaged \(.*{problem}.*\): measure again with edgecnn bench"):
+    with pytest.raises(ArtifactError, match=rf"result\.json.*damaged \(.*{problem}.*\): measure.*edgecnn bench"):
         read_report(tmp_path / "result.json")
 
 
@@ -142,7 +142,7 @@ def test_a_verdict_that_is_no_word_of_ours_is_refused(measured: Report, tmp_path
     )
     for report, where in damaged:
         (tmp_path / "result.json").write_text(to_json(report))
-        with pytest.raises(ArtifactError, match=rf'result\.json: {where} must be PASS or .*, got "FINE"'):
+        with pytest.raises(ArtifactError, match=rf'result\.json: {where} must.*PASS or.*got "FINE"'):
             read_report(tmp_path / "result.json")
 
 

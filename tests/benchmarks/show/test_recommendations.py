@@ -58,4 +58,4 @@ def test_an_unstable_time_is_called_so() -> None:
 
 def test_without_accuracy_no_file_is_advised() -> None:
     made = replace(report(replace(file_result("int8.tflite"), accuracy=None)), dataset=None)
-    assert advice(made, recommend(made, pareto_points(made))) == "No file is recommended: accuracy was not measured."
+    assert advice(made, recommend(made, pareto_points(made))).startswith("No file is recommended: accuracy")

@@ -11,13 +11,13 @@ from edgecnn.benchmarks.statistics.binomial import cdf, interval, largest_count
 
 @pytest.mark.parametrize(("n", "p"), [(-1, 0.5), (5, -0.1), (5, 1.1), (5, math.nan)])
 def test_impossible_distributions_are_refused(n: int, p: float) -> None:
-    with pytest.raises(ValueError, match="n must be at least 0 and p 0 to 1"):
+    with pytest.raises(ValueError, match=r"^n.*least 0.*p 0 to 1"):
         cdf(1, n, p)
 
 
 @pytest.mark.parametrize(("k", "n", "confidence"), [(-1, 5, 0.95), (6, 5, 0.95), (0, 0, 0.95), (1, 5, 0.0), (1, 5, 1.0)])
 def test_impossible_counts_have_no_interval(k: int, n: int, confidence: float) -> None:
-    with pytest.raises(ValueError, match="k must be 0 to n"):
+    with pytest.raises(ValueError, match=r"^k must.*0 to n"):
         interval(k, n, confidence)
 
 

@@ -37,13 +37,13 @@ def heavy(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("values", [[], [1.0], [1.0, math.nan], [1.0, math.inf]])
 def test_fewer_than_two_finite_values_have_no_interval(values: list[float]) -> None:
-    with pytest.raises(ValueError, match="must be at least 2 finite numbers"):
+    with pytest.raises(ValueError, match="at least 2 finite numbers"):
         mean_interval(values)
 
 
 @pytest.mark.parametrize(("p", "degrees"), [(0.0, 5.0), (1.0, 5.0), (0.9, 0.5), (math.nan, 5.0), (0.9, math.nan)])
 def test_quantiles_out_of_range_are_refused(p: float, degrees: float) -> None:
-    with pytest.raises(ValueError, match="must be between 0 and 1 and degrees at least 1"):
+    with pytest.raises(ValueError, match=r"p.*between 0 and 1.*degrees.*least 1"):
         student_quantile(p, degrees)
 
 

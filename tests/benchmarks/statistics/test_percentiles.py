@@ -30,9 +30,9 @@ def own(times: NDArray[np.int64], percent: float) -> LaunchPercentile:
 
 @pytest.mark.parametrize("percent", [0, 100, -5, 101, math.nan])
 def test_there_is_no_such_percentile(percent: float) -> None:
-    with pytest.raises(ValueError, match="percent must be between 0 and 100"):
+    with pytest.raises(ValueError, match=r"percent.*between 0 and 100"):
         runs_needed(percent)
-    with pytest.raises(ValueError, match="percent must be between 0 and 100"):
+    with pytest.raises(ValueError, match=r"percent.*between 0 and 100"):
         percentile_of_launches([[np.arange(100)]], percent)
 
 
@@ -44,7 +44,7 @@ def test_there_is_no_such_confidence(confidence: float) -> None:
 
 @pytest.mark.parametrize("launches", [[[np.arange(100)], []], [[np.arange(100), np.arange(0)]]])
 def test_a_launch_without_rounds_and_a_round_without_runs_are_refused(launches: list[list[NDArray[np.int64]]]) -> None:
-    with pytest.raises(ValueError, match="each launch must have rounds, and each round runs"):
+    with pytest.raises(ValueError, match=r"each launch.*rounds.*each round runs"):
         percentile_of_launches(launches, 50)
 
 

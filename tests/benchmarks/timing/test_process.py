@@ -59,13 +59,13 @@ def test_a_file_that_the_runtime_refuses_is_an_artifact_error_here_too(
 ) -> None:
     path = tmp_path / "bad.tflite"
     path.write_bytes(b"\0\0\0\0TFL3" + b"\xff" * 64)
-    with pytest.raises(ArtifactError, match=r"can't load the TFLite model.*copy it again"):
+    with pytest.raises(ArtifactError, match=r"can't load.*TFLite.*copy it again"):
         ModelProcess(request(path))
     assert [child.poll() for child in children] == [-signal.SIGKILL]
 
 
 def test_a_file_that_changed_since_the_parent_read_its_hash_is_refused(exported: Path) -> None:
-    with pytest.raises(EdgeCnnError, match=r"int8\.tflite changed while it was measured: run edgecnn bench again"):
+    with pytest.raises(EdgeCnnError, match=r"int8\.tflite changed while.*run edgecnn bench"):
         ModelProcess(Open(exported / "int8.tflite", "0" * 64, TFLITE, 1, BLACK))
 
 
@@ -102,7 +102,7 @@ def test_an_exception_that_nobody_expected_shows_the_childs_traceback(exported: 
     with pytest.raises(RuntimeError, match=r"int8\.tflite") as caught:
         ModelProcess(request(exported / "int8.tflite", opener))
     assert "Traceback (most recent call last)" in str(caught.value)
-    assert "ValueError: invalid literal for int() with base 10: 'no number'" in str(caught.value)
+    assert all(said in str(caught.value) for said in ("ValueError: ", " 'no number'"))
 
 
 def test_a_request_that_the_child_does_not_know_is_our_bug_and_shows_it(exported: Path) -> None:
@@ -112,10 +112,8 @@ def test_a_request_that_the_child_does_not_know_is_our_bug_and_shows_it(exported
         pytest.raises(RuntimeError, match=r"int8\.tflite") as caught,
     ):
         process.ask(unknown)
-    assert (
-        "ValueError: request must be one of edgecnn.benchmarks.timing.requests, got <edgecnn.benchmarks.timing.requests.Request"
-        in str(caught.value)
-    )
+    assert "ValueError: request must be one" in str(caught.value)
+    assert "edgecnn.benchmarks.timing.requests, got <edgecnn.benchmarks.timing.requests.Request" in str(caught.value)
 
 
 def test_the_child_ends_when_the_block_is_left_by_an_exception(exported: Path, children: list[subprocess.Popen[bytes]]) -> None:

@@ -42,7 +42,7 @@ def test_a_runtime_without_a_profiler_is_refused_and_no_other_one_is_asked(name:
 
 @pytest.mark.parametrize(("images", "runs"), [(0, 1), (1, 0)])
 def test_without_inputs_or_runs_there_is_no_profile(images: int, runs: int) -> None:
-    with pytest.raises(ValueError, match=f"must be at least one, got {images} and {runs}"):
+    with pytest.raises(ValueError, match=f"at least one.*{images} and {runs}$"):
         profile(b"", RUNTIMES["onnx"], 1, [np.zeros((1, SIDE, SIDE, 1), np.float32)] * images, runs)
 
 
@@ -133,7 +133,7 @@ def test_a_trace_that_misses_an_op_of_a_run_is_refused(events: list[dict[str, ob
 
 def test_ops_that_all_take_less_than_the_profiler_counts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profile_ort, "profile_ops", lambda *_: ("X profiler", [("Conv", 0)]))
-    with pytest.raises(InvalidMeasurement, match="less than the microsecond that the X profiler counts"):
+    with pytest.raises(InvalidMeasurement, match=r"less than.*microsecond.*X profiler"):
         profile(b"", RUNTIMES["onnx"], 1, [np.zeros((1, SIDE, SIDE, 1), np.float32)], RUNS)
 
 

@@ -61,7 +61,7 @@ def test_only_the_events_of_ops_count() -> None:
 
 @pytest.mark.parametrize(("extra", "missing"), [(b"\0" * 8, 0), (b"", 16)])
 def test_events_of_another_length_are_refused(extra: bytes, missing: int) -> None:
-    with pytest.raises(InvalidMeasurement, match="not laid out as they were: bench without profile"):
+    with pytest.raises(InvalidMeasurement, match=r"not laid out.*without profile"):
         session_with(captured(extra, missing))._events(len(CAPTURED))
 
 
@@ -71,14 +71,14 @@ def test_no_events_are_refused() -> None:
 
 
 def test_a_failure_of_the_library_is_told_with_its_function_and_status() -> None:
-    with pytest.raises(InvalidMeasurement, match="LiteRtGetProfilerEvents failed with status 3: bench without profile"):
+    with pytest.raises(InvalidMeasurement, match=r"LiteRtGetProfilerEvents.*status 3:.*without profile"):
         session_with(lambda *_: 3)._events(1)
 
 
 @pytest.mark.parametrize(("name", "version"), [("ai-edge-litert", "2.1.6")])
 def test_a_runtime_without_a_known_profiler_is_refused_before_its_library_is_opened(name: str, version: str) -> None:
     runtime: Any = SimpleNamespace(name=name, version=version)
-    with pytest.raises(MissingDependency, match=f"{name} {version} has no op profiler that can be reached: pip install"):
+    with pytest.raises(MissingDependency, match=f"{name} {version}.*no op profiler.*pip install"):
         profile_litert._load(runtime)
 
 
@@ -95,7 +95,7 @@ def test_a_missing_library_is_refused(exported: Path, monkeypatch: pytest.Monkey
 
 
 def test_an_input_of_another_size_is_refused(exported: Path) -> None:
-    with pytest.raises(ValueError, match=f"must have {SIDE * SIDE} bytes, got {4 * SIDE * SIDE}"):
+    with pytest.raises(ValueError, match=f"have {SIDE * SIDE} bytes, got {4 * SIDE * SIDE}"):
         profile_ops((exported / "int8.tflite").read_bytes(), 1, [np.zeros((1, SIDE, SIDE, 1), np.float32)], 0)
 
 

@@ -14,13 +14,13 @@ def spec(shape: tuple[int | None, ...], dtype: str = "float32") -> TensorSpec:
 
 @pytest.mark.parametrize("shape", [(1, None, 40), (None, None), (1, 3, None), (1, 0), (None,)])
 def test_a_size_that_nobody_knows_is_refused_with_the_shape(shape: tuple[int | None, ...]) -> None:
-    with pytest.raises(ArtifactError, match=r"a\.onnx takes \(.*\): random inputs need every size except the first"):
+    with pytest.raises(ArtifactError, match=r"a\.onnx takes \(.*\):.*every size except"):
         random_inputs(spec(shape), "a.onnx")
 
 
 @pytest.mark.parametrize("dtype", ["string", "complex64", "bfloat16"])
 def test_what_is_no_number_is_refused(dtype: str) -> None:
-    with pytest.raises(ArtifactError, match=f"a.onnx takes {dtype}, for which there are no random inputs"):
+    with pytest.raises(ArtifactError, match=rf"a\.onnx takes {dtype},.*no random inputs"):
         random_inputs(spec((1, 4), dtype), "a.onnx")
 
 

@@ -109,7 +109,7 @@ def test_a_profile_comes_from_the_open_file(inside: tuple[Worker, Recorded]) -> 
 def test_a_system_that_does_not_tell_memory_is_refused(status: str | None, tmp_path: Path) -> None:
     if status is not None:
         (tmp_path / "status").write_text(status)
-    with pytest.raises(InvalidMeasurement, match="does not report the memory of a process: measure on Linux"):
+    with pytest.raises(InvalidMeasurement, match=r"status.*not report.*memory.*Linux"):
         read_memory(tmp_path / "status")
 
 
@@ -176,17 +176,17 @@ def test_random_inputs_need_no_classifier_and_are_not_classified(exported: Path)
         assert (process.opened.class_names, process.opened.input.dtype) == ((), "int8")
         assert len(process.ask(TimeRound(runs=7, seconds=0, inputs=1))[0].measured_ns) == 7
         assert process.ask(ProfileOps(20)).ops
-        with pytest.raises(RuntimeError, match=r"request must be one of edgecnn\.benchmarks"):
+        with pytest.raises(RuntimeError, match=r"request must.*edgecnn\.benchmarks"):
             process.ask(Classify(BLACK))
 
 
 def test_a_signature_that_the_file_has_not_is_refused_and_no_profile_is_taken_of_another(exported: Path) -> None:
     opened = request(exported / "float32.tflite")
-    with pytest.raises(EdgeCnnError, match=r"float32\.tflite: the TFLite model has .*, not other"):
+    with pytest.raises(EdgeCnnError, match=r"float32\.tflite:.*TFLite model.*, not other"):
         ModelProcess(replace(opened, signature="other"))
     with (
         ModelProcess(replace(opened, signature="serving_default")) as process,
-        pytest.raises(EdgeCnnError, match="the profilers support only a file's first signature: bench without profile"),
+        pytest.raises(EdgeCnnError, match=r"profilers.*only.*first signature.*without profile"),
     ):
         process.ask(ProfileOps(20))
 

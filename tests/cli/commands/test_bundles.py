@@ -51,22 +51,22 @@ def test_an_altered_bundle_is_refused_by_every_command(bundle: Path, tmp_path: P
     path = altered(bundle, tmp_path, "manifest.json", b"probabilities", b"logits")
     for command in (["verify"], ["evaluate"], ["doctor"], ["bench"], ["predict", "--index", "0"]):
         line = terminal.fails(4, command[0], path, *command[1:])
-        assert "manifest.json is not the file that bundle.json lists" in line
+        assert re.search(r"manifest\.json is not.*bundle\.json lists", line)
         assert not terminal.out
 
 
 def test_a_file_that_the_bundle_has_not_is_named_with_those_it_has(bundle: Path, terminal: Any) -> None:
     for command in (["verify"], ["evaluate"], ["doctor"], ["predict", "--index", "0"]):
         line = terminal.fails(2, command[0], bundle / "float32.onnx", *command[1:])
-        assert "bars.zip has no float32.onnx: it has int8.tflite, int8.onnx" in line
+        assert re.search(r"bars\.zip has no float32\.onnx.*int8\.tflite, int8\.onnx", line)
 
 
 def test_predict_of_several_files_asks_for_one(bundle: Path, terminal: Any) -> None:
-    assert f"several files: name one, for example {bundle}/int8.onnx" in terminal.fails(2, "predict", bundle, "--index", "0")
+    assert re.search(rf"several files.*{bundle}/int8\.onnx", terminal.fails(2, "predict", bundle, "--index", "0"))
 
 
 def test_an_index_beyond_the_bundles_images_is_refused(bundle: Path, terminal: Any) -> None:
-    assert "the test images are 0 to 29" in terminal.fails(2, "predict", bundle / "int8.onnx", "--index", "30")
+    assert "images are 0 to 29" in terminal.fails(2, "predict", bundle / "int8.onnx", "--index", "30")
 
 
 def test_a_keras_model_is_in_no_bundle(bundle: Path, terminal: Any) -> None:
@@ -75,11 +75,11 @@ def test_a_keras_model_is_in_no_bundle(bundle: Path, terminal: Any) -> None:
 
 def test_bench_of_a_file_of_a_bundle_says_how(bundle: Path, terminal: Any) -> None:
     line = terminal.fails(2, "bench", bundle / "int8.onnx", *SHORT)
-    assert f"bench takes a whole bundle: edgecnn bench {bundle} --runtime onnx" in line
+    assert re.search(rf"whole bundle.*bench {bundle} --runtime onnx", line)
 
 
 def test_a_tolerance_out_of_range_exits_with_2(bundle: Path, terminal: Any) -> None:
-    assert "--tolerance must be 0 to 1, got 2" in terminal.fails(2, "verify", bundle, "--tolerance", "2")
+    assert re.search(r"--tolerance.*\b0 to 1, got 2", terminal.fails(2, "verify", bundle, "--tolerance", "2"))
 
 
 def test_other_golden_outputs_exit_with_4_and_name_file_vector_and_difference(
@@ -98,7 +98,7 @@ def test_other_golden_outputs_exit_with_4_and_name_file_vector_and_difference(
         for member, data in members.items():
             target.writestr(member, data)
     line = terminal.fails(4, "verify", path)
-    assert re.search(r"int8\.onnx differs by 0\.\d+ on vector 5, the limit is 0\.05: update the runtime", line)
+    assert re.search(r"int8\.onnx .*by 0\.\d+.*vector 5,.*0\.05: update", line)
     assert "int8.tflite" not in line
     assert "FAIL: int8.onnx differs by" in terminal.out
 

@@ -1,6 +1,7 @@
 """Output and files of the commands."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -60,9 +61,8 @@ def test_bench_measures_the_asked_runtime_and_writes_json(exported: Path, termin
         "launch 2 of 2",
         "classifying 60 test images",
     ]
-    passed = "PASS: every file is within 100.00 points of the float Keras model (95 %), and within its other limits; "
-    assert f"{passed}the reference is right on 100.00 % of the images." in " ".join(text.split())
-    assert Path("new/report.md").read_text().startswith("# edgecnn bench\n\n**PASS: every file")
+    assert re.match(r"PASS: .*\b100\.00 points.*Keras.*\b95 %.*other.*\b100\.00 %", " ".join(text.split("\n\n")[0].split()))
+    assert Path("new/report.md").read_text().startswith("# edgecnn bench\n\n**PASS: ")
     assert Path("new/report.csv").read_text().startswith("file,runtime,threads,size_bytes")
     # The result repeats it all.
     assert terminal.passes("report", "new/report.json") == text
@@ -79,10 +79,9 @@ def test_a_result_of_images_that_are_gone_is_still_shown(artifacts: Path, idx_fo
     terminal.passes("bench", artifacts, "--runtime", "onnx", *SHORT, "--max-drop", "100", "--json", "result.json")
     shutil.rmtree(data)
     terminal.passes("report", "result.json", "--html", "report.html")
-    assert "flipped images are listed by number only: " in terminal.err
-    assert "are not the model's test images" in terminal.fails(
-        2, "report", "result.json", "--html", "other.html", "--data", idx_folder
-    )
+    assert "images are listed by number" in terminal.err
+    line = terminal.fails(2, "report", "result.json", "--html", "other.html", "--data", idx_folder)
+    assert "not the model's test images" in line
     assert not Path("other.html").exists()
 
 
@@ -94,7 +93,7 @@ def test_compare_tells_a_regression_with_exit_code_3(exported: Path, terminal: A
     assert len(json.loads(Path("comparison.json").read_text())["changes"]) == 2
     for side, name in (("--old", "old.json"), ("--new", "new.json")):
         line = terminal.fails(2, "compare", "old.json", "new.json", side, name)
-        assert f"{name} and {name} are the same benchmark" in line
+        assert re.search(rf"{name} and {name} .*same benchmark", line)
     Path("copy.json").write_text(json.dumps(json.loads(Path("old.json").read_text()), indent=3, sort_keys=True))
     judged = ("--max-slowdown", "5", "--allow", "noise")
     for names in (("old.json", "copy.json"), ("copy.json", "old.json"), ("old.json", "new.json", "--new", "copy.json")):
@@ -110,7 +109,7 @@ def test_compare_tells_a_regression_with_exit_code_3(exported: Path, terminal: A
         Path(name).write_text(json.dumps(record))
     slow = ("compare", "old.json", "new.json", "--max-slowdown", "5", "--allow", "noise")
     line = terminal.fails(3, *slow)
-    assert line == "edgecnn: not shown to be within 5 % of the old time: float32.onnx (FAIL), int8.onnx (FAIL)"
+    assert re.search(r"within 5 %.*float32\.onnx \(FAIL\).*int8\.onnx \(FAIL\)$", line)
     assert "worse" in terminal.out
     assert "nowhere.json does not exist" in terminal.fails(4, "compare", "old.json", "nowhere.json")
 
@@ -142,19 +141,19 @@ def test_selftest_prints_the_noise_floor(holds: bool, exported: Path, terminal: 
 
 def test_selftest_of_a_file_that_nothing_vouches_for_exits_with_2(exported: Path, terminal: Any) -> None:
     shutil.copy(exported / "int8.tflite", "copy.tflite")
-    assert "selftest needs a file that edgecnn exported" in terminal.fails(2, "selftest", "copy.tflite")
+    assert "a file that edgecnn exported" in terminal.fails(2, "selftest", "copy.tflite")
 
 
 def test_export_writes_files_and_says_what_is_next(artifacts: Path, terminal: Any) -> None:
     (artifacts / "float16.tflite").unlink()
     text = terminal.passes("export", artifacts / "model.keras", "--format", "tflite", "--quantize", "float16")
     assert (artifacts / "float16.tflite").stat().st_size > 0
-    assert " ".join(text.split()).endswith(f"Exported to {artifacts}. Next: edgecnn bench {artifacts}")
+    assert re.search(rf"Exported to {artifacts}\..*edgecnn bench {artifacts}$", " ".join(text.split()))
 
 
 def test_predict_names_a_test_images_label_and_draws_it(exported: Path, terminal: Any) -> None:
     text = terminal.passes("predict", exported / "int8.tflite", "--index", "4", "--index", "2", "--save", "new/digits.png")
-    assert text.index("test image 4: label 1, predicted ") < text.index("test image 2: label 2, predicted ")
+    assert text.index("image 4: label 1, predicted ") < text.index("image 2: label 2, predicted ")
     assert Path("new/digits.png").read_bytes().startswith(b"\x89PNG\r\n")
     assert "█" in text
 
@@ -179,7 +178,7 @@ def test_a_file_copied_out_of_its_folder_is_said_to_be_unverified(
     assert line.startswith("edgecnn: copy.tflite")
     assert "--preprocess unit (pixel / 255)" in line
     text = terminal.passes(command[0], "copy.tflite", *command[1:], "--data", idx_folder, "--preprocess", "unit")
-    assert "\nunverified: no manifest.json beside it; pixels go in as 0.00392157 * pixel" in text
+    assert re.search(r"^unverified: .*manifest\.json.*\b0\.00392157 \* pixel", text, re.M)
 
 
 def test_doctor_runs_a_folders_files_and_says_what_is_wrong(artifacts: Path, terminal: Any) -> None:
@@ -189,5 +188,5 @@ def test_doctor_runs_a_folders_files_and_says_what_is_wrong(artifacts: Path, ter
     shutil.copy(artifacts / "int8.tflite", "cut.tflite")
     Path("cut.tflite").write_bytes(Path("cut.tflite").read_bytes()[:3000])
     line = terminal.fails(4, "doctor", "cut.tflite")
-    assert line == "edgecnn: problems found: 1, each with its fix above"
+    assert "problems found: 1," in line
     assert "cut.tflite" in terminal.out

@@ -55,5 +55,5 @@ def test_training_goes_on_in_the_models_order_of_classes(terminal: Any) -> None:
     Path("pets/train/dog").rename("pets/train/wolf")
     Path("pets/test/dog").rename("pets/test/wolf")
     line = terminal.fails(2, "train", "--model", "first/model.keras", "--data", "pets", "--epochs", "1", "--out", "third")
-    assert "class wolf is not among the model's classes" in line
+    assert "class wolf is not among" in line
     assert not Path("third").exists()

@@ -1,6 +1,7 @@
 """Commands on a user's own images, model trained elsewhere, and files without a manifest."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -60,11 +61,9 @@ def test_data_draws_what_a_variation_does(terminal: Any) -> None:
 
 
 def test_data_refuses_what_is_none_before_it_looks(terminal: Any) -> None:
-    assert "nowhere is not a folder, an .npz file or one of" in terminal.fails(2, "data", "nowhere")
+    assert "nowhere is not a folder" in terminal.fails(2, "data", "nowhere")
     photos("pets")
-    assert (
-        terminal.fails(2, "data", "pets", "--save", "sheet.jpg") == "edgecnn: sheet.jpg is not a .png name: --save writes PNG"
-    )
+    assert re.search(r"sheet\.jpg is not a \.png.*--save", terminal.fails(2, "data", "pets", "--save", "sheet.jpg"))
 
 
 def test_a_picture_does_not_replace_an_image_that_is_read(exported: Path, terminal: Any) -> None:
@@ -79,7 +78,7 @@ def test_a_picture_does_not_replace_an_image_that_is_read(exported: Path, termin
 def test_data_refuses_labels_that_are_not_the_folders(terminal: Any) -> None:
     photos("pets")
     Path("names.txt").write_text("cat\nhound\n")
-    assert "class dog is not among names.txt" in terminal.fails(2, "data", "pets", "--labels", "names.txt")
+    assert "dog is not among names.txt" in terminal.fails(2, "data", "pets", "--labels", "names.txt")
 
 
 @pytest.mark.parametrize("name", ["float32.tflite", "int8.tflite", "int8.onnx", "model.keras"])
@@ -95,7 +94,7 @@ def test_verify_has_the_limit_that_is_given(exported: Path, terminal: Any) -> No
 def test_verify_of_a_bare_file_needs_a_reference(bare: str, idx_folder: Path, terminal: Any) -> None:
     said = ("--data", idx_folder, "--preprocess", "unit")
     line = terminal.fails(2, "verify", f"{bare}/float32.tflite", *said)
-    assert line.endswith("no manifest.json beside it: name another file of the model with --reference")
+    assert re.search(r"no manifest\.json.*--reference$", line)
     reference = ("--reference", f"{bare}/int8.onnx")
     text = terminal.passes("verify", f"{bare}/float32.tflite", *reference, *said, "--tolerance", "0.2")
     assert "unverified: no manifest.json beside it" in text
@@ -144,8 +143,8 @@ def test_files_from_elsewhere_are_measured_for_their_latency_alone(bare: str, te
     record = json.loads(Path("result.json").read_text())
     assert [file["accuracy"] for file in record["files"]] == [None, None]
     line = terminal.fails(2, "bench", f"{bare}/int8.onnx", "--preprocess", "unit")
-    assert line == "edgecnn: --preprocess needs labelled images: name them with --data, or omit it for latency only"
-    assert "bench takes one folder, or model files" in terminal.fails(2, "bench", bare, bare)
+    assert re.search(r"--preprocess needs labelled images.*--data.*omit", line)
+    assert "bench takes one folder" in terminal.fails(2, "bench", bare, bare)
 
 
 def test_files_from_elsewhere_are_judged_beside_one_of_them(bare: str, idx_folder: Path, terminal: Any) -> None:
@@ -161,7 +160,7 @@ def test_files_from_elsewhere_are_judged_beside_one_of_them(bare: str, idx_folde
 def test_a_model_trained_elsewhere_is_exported_once_all_is_said(idx_folder: Path, terminal: Any) -> None:
     model = save_linear("own.keras", 12)
     line = terminal.fails(2, "export", "own.keras", "--preprocess", "unit")
-    assert line == "edgecnn: own.keras does not say what it was trained on: name its images with --data"
+    assert re.search(r"own\.keras .*it was trained on.*--data$", line)
     assert "--preprocess unit (pixel / 255)" in terminal.fails(2, "export", "own.keras", "--data", idx_folder)
     assert not Path("artifacts").exists()
     Path("names.txt").write_text("low\nmiddle\nhigh\n")
@@ -193,7 +192,7 @@ def test_a_manifest_and_a_bare_file_are_compared(exported: Path, bare: str, term
     both = (exported / "float32.tflite", f"{bare}/float32.tflite")
     for first, second in (both, both[::-1]):
         text = terminal.passes("verify", first, "--reference", second, "--preprocess", "unit", "--data", source(exported))
-        assert "by at most 0 in any probability" in " ".join(text.split())
+        assert "by at most 0 in" in " ".join(text.split())
         command = ("bench", first, second, "--preprocess", "unit", "--data", source(exported), "--max-drop", "100", *SHORT)
         terminal.passes(*command, "--json", "result.json")
         files = json.loads(Path("result.json").read_text())["files"]
@@ -215,7 +214,7 @@ def test_verify_takes_files_of_one_model(exported: Path, idx_folder: Path, termi
     save_linear("small.keras", 8)
     said = ("--preprocess", "unit", "--data", idx_folder)
     line = terminal.fails(2, "verify", exported / "int8.tflite", "--reference", "small.keras", *said)
-    assert "small.keras takes images of (8, 8, 1)" in line
+    assert re.search(r"small\.keras .*\(8, 8, 1\)", line)
 
 
 def test_labels_do_not_overrule_a_manifest(terminal: Any) -> None:
@@ -223,9 +222,8 @@ def test_labels_do_not_overrule_a_manifest(terminal: Any) -> None:
     terminal.passes("train", "--data", "pets", "--epochs", "1", "--out", "out")
     Path("order.txt").write_text("dog\ncat\n")
     said = ("--data", "pets", "--labels", "order.txt")
-    assert "order.txt contradicts the classes of out/model.keras (cat, dog" in terminal.fails(
-        2, "evaluate", "out/model.keras", *said
-    )
+    line = terminal.fails(2, "evaluate", "out/model.keras", *said)
+    assert re.search(r"order\.txt contradicts .*out/model\.keras \(cat, dog", line)
     assert "contradicts" in terminal.fails(2, "predict", "out/model.keras", "--index", "0", *said)
 
 
@@ -237,11 +235,8 @@ def test_a_folder_of_which_only_a_share_is_measured_is_told(bare: str, terminal:
     command = ("evaluate", f"{bare}/float32.tflite", "--data", "digits", "--preprocess", "unit")
     text = terminal.passes(*command)
     assert "of 3 test images" in text
-    assert (
-        "Test images: 20% of each class of digits, which has no test/, split seed 0. A test share of 1 takes all."
-        in " ".join(text.split())
-    )
-    assert "The outputs are assumed to be" not in text  # They are numbers on both sides.
+    assert re.search(r"Test images: 20%.*digits.*\btest/.*seed 0\..*share [^.]*1\b", " ".join(text.split()))
+    assert "outputs are assumed to be" not in text  # They are numbers on both sides.
     text = terminal.passes(*command, "--test-share", "1", "--json", "-")
     (found,) = json.loads(text)["files"]
     assert (found["images"], found["dataset"]["test_share"]) == (15, 1.0)
@@ -275,9 +270,9 @@ def test_diagnose_looks_at_images_from_all_over(exported: Path, terminal: Any, m
 
 
 def test_a_file_that_is_not_there_is_no_folder(terminal: Any) -> None:
-    assert "nowhere.tflite does not exist: check the path" in terminal.fails(4, "bench", "nowhere.tflite")
+    assert "nowhere.tflite does not exist" in terminal.fails(4, "bench", "nowhere.tflite")
 
 
 def test_keep_accuracy_takes_points(exported: Path, terminal: Any) -> None:
     line = terminal.fails(2, "export", exported / "model.keras", "--keep-accuracy", "0")
-    assert line == "edgecnn: --keep-accuracy must be above 0 and at most 100 percentage points, got 0.0"
+    assert re.search(r"--keep-accuracy.*above 0.*\b100 percentage points.*0\.0$", line)

@@ -1,6 +1,7 @@
 """`edgecnn sweep` from end to end: small networks, real training, real files."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from functools import cache
@@ -97,10 +98,8 @@ def test_a_finished_sweep_is_measured_again_and_no_more(swept: Path, idx_folder:
     before = [path.stat().st_mtime_ns for path in files]
     text = terminal.passes(*arguments(idx_folder, swept, "--reach", "1"))
     assert [path.stat().st_mtime_ns for path in files] == before
-    assert "1 of 2, 4,4,4: trained before\n1 of 2, 4,4,4: exported before" in terminal.err
-    assert "is the smallest file that is shown to be right on at least 1.00 % (95 %, of all 2 files at once)." in " ".join(
-        text.split()
-    )
+    assert all(f"1 of 2, 4,4,4: {done}" in terminal.err for done in ("trained before", "exported before"))
+    assert re.search(r"smallest file.*\b1\.00 %.*\b95 %.*\b2 files", " ".join(text.split()))
     rows = [line.split() for line in text.splitlines() if line.split()[:1] and line.split()[0] in NETWORKS]
     assert [row[0] for row in rows if "smallest" not in row] == list(NETWORKS)
 
@@ -131,7 +130,7 @@ def test_a_network_that_diverges_is_named(idx_folder: Path, tmp_path: Path, term
         "edgecnn.convert.training.train_call.train_model", side_effect=Diverged("the loss is nan after epoch 1: lower the rate")
     ):
         line = terminal.fails(2, *arguments(idx_folder, tmp_path))
-    assert line.startswith("edgecnn: 1 of 2, 4,4,4: the loss is nan after epoch 1: leave this network out")
+    assert re.search(r"1 of 2, 4,4,4:.*nan.*epoch 1:.*leave", line)
 
 
 def test_an_interrupted_sweep_goes_on(
@@ -159,16 +158,13 @@ def test_a_damaged_file_is_exported_again(swept: Path, idx_folder: Path, termina
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
     terminal.passes(*arguments(idx_folder, swept))
-    assert "1 of 2, 4,4,4: exporting int8.tflite" in terminal.err
+    assert all(part in terminal.err for part in ("1 of 2, 4,4,4: exporting", "exporting int8.tflite"))
     assert path.read_bytes() == whole
 
 
 def test_what_another_sweep_left_is_not_taken_for_this_ones(swept: Path, idx_folder: Path, terminal: Any) -> None:
-    line = terminal.fails(2, *arguments(idx_folder, swept)[:-2], "--seed", "5")
-    assert (
-        line == f"edgecnn: {swept / '4-4-4'} was trained with --seed 0, not 5: name another folder with --out, or delete "
-        f"{swept / '4-4-4'}"
-    )
+    line, folder = terminal.fails(2, *arguments(idx_folder, swept)[:-2], "--seed", "5"), swept / "4-4-4"
+    assert re.search(rf"{folder} .*--seed 0, not 5.*--out.*{folder}$", line)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +206,7 @@ def test_what_can_not_work_is_said_before_anything_is_trained(options: tuple[str
 @pytest.mark.parametrize("option", ["--minutes", "--patience"])
 def test_what_needs_validation_images_says_so_before_anything_is_trained(option: str, idx_folder: Path, terminal: Any) -> None:
     line = terminal.fails(2, "sweep", "--data", idx_folder, "--filters", "4,4,4", option, "3")
-    assert f"{option} needs validation images, which bars does not have: take some of the training images with --val" in line
+    assert re.search(rf"{option} needs validation images.*bars.*--val", line)
     assert "4,4,4: training" not in terminal.err
 
 
@@ -224,7 +220,7 @@ def test_the_smallest_that_reaches_is_among_those_that_may_be_shipped(swept: Pat
     assert sweep_of(report, networks, 0.5 * min(shares), {}).smallest == "2,3,4"
     nothing = replace(sweep_of(report, networks, max(shares), {"file": "int8.tflite"}), report=report)
     assert nothing.smallest is None
-    assert "No file is shown to be right on at least" in sweep_text(nothing)
+    assert "No file is shown" in sweep_text(nothing)
 
 
 @pytest.mark.parametrize("networks", [1, 4, 10])
@@ -249,7 +245,7 @@ def test_an_invalid_measurement_is_exit_code_7(
 
     monkeypatch.setattr(sweep_call, "benchmark", noisy)
     line = terminal.fails(7, *arguments(idx_folder, swept))
-    assert line == "edgecnn: the times are too noisy to judge: see the reasons above"
+    assert "times are too noisy" in line
     assert "Picture:" in terminal.out
 
 
@@ -296,5 +292,5 @@ def test_a_network_that_can_not_be_tuned_has_its_plain_file_measured(
     (tmp_path / "4-4-4" / "int8.tflite").unlink()
     monkeypatch.setattr(network_work, "export_model", export)
     terminal.passes(*arguments(idx_folder, tmp_path, "--tune"))
-    assert terminal.err.count("not tuned, since not even the float Keras model would pass") == 2
+    assert terminal.err.count("not tuned, since not even") == 2
     assert [file.name for file in read_report(tmp_path / "bench.json").files] == ["4-4-4/int8.tflite", "2-3-4/int8.tflite"]

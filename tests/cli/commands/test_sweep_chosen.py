@@ -1,6 +1,7 @@
 """`edgecnn sweep` with your own networks, your own photos, validation images and a time limit."""
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +56,7 @@ def test_own_networks_are_swept_over_their_arguments_beside_edgecnns(idx_folder:
     assert [row["file"] for row in rows] == [f"{folder}/int8.tflite" for folder in folders]
     table = text[text.index("Networks by size") :]
     assert all(name.removesuffix(" activation=tanh") in table for name in names)  # A long name has two lines.
-    assert "No validation images: the best of several" in text
+    assert "No validation images: the best" in text
     for folder, scale in zip(folders, (1 / 255, 1, 1), strict=True):
         assert Classifier.load(Path("out", folder, "int8.tflite")).preprocessing.scale == pytest.approx(scale)
     # The same network by itself.
@@ -67,7 +68,7 @@ def test_own_networks_are_swept_over_their_arguments_beside_edgecnns(idx_folder:
     assert all(f"{name}: trained before" in terminal.err and f"{name}: exported before" in terminal.err for name in names)
     Path("own_nets.py").write_text(MODULE + "\n")
     sys.modules.pop("own_nets")
-    assert "own_nets:sized has changed: name another folder with --out" in terminal.fails(2, *typed, *options)
+    assert re.search(r"own_nets:sized has changed.*--out", terminal.fails(2, *typed, *options))
 
 
 def test_a_network_with_layers_of_its_own_is_swept(idx_folder: Path, terminal: Any) -> None:
@@ -100,9 +101,9 @@ def test_validation_images_choose_and_the_test_images_judge_what_was_chosen(idx_
     assert found["settings"]["dropout"] == "0.0"
     named = {found[name] for name in ("most_accurate", "balanced", "fastest", "smallest_chosen")}
     assert {chosen["name"] for chosen in found["chosen"]} == named
-    assert "Chosen on 60 validation images. Test images right, 95 % for all at once: " in text
+    assert re.search(r"Chosen on 60 validation.*\b95 %", text)
     assert "the test images chose nothing" in text
-    assert "The validation images chose each network's epoch" in text
+    assert "validation images chose each network's" in text
     assert trained("out/4-4-4-dropout-0").kept_for == "lowest_validation_loss"
 
 
@@ -126,18 +127,18 @@ def test_the_front_and_the_picks_follow_the_validation_images(idx_folder: Path, 
     # Chosen by one set of images, judged by the other: 60 of 60 shows at least 94 %, which the test images don't confirm.
     found = of_shares(report, (60, 60), 0.94)
     assert (found.smallest_chosen, found.smallest) == (small, None)
-    assert "the test images do not confirm it" in sweep_text(found, 500)
+    assert "test images do not confirm" in sweep_text(found, 500)
     found = of_shares(report, (60, 60), 0.01)
     assert (found.smallest_chosen, found.smallest) == (small, small)
-    assert "; the test images confirm it." in sweep_text(found, 500)
+    assert "the test images confirm it" in sweep_text(found, 500)
     assert "the test images chose nothing." in sweep_text(found, 500)
     files = tuple(replace(file, accuracy=replace(file.accuracy, chose=7)) for file in report.files if file.accuracy)
     text = sweep_text(replace(found, report=replace(report, files=files)), 500)
-    assert "the test images chose only layers of tuned files." in text
-    assert "the other 7 chose their layers in float." in text
+    assert "test images chose only layers" in text
+    assert "the other 7 chose" in text
     found = of_shares(report, (20, 20), 0.9)
     assert (found.smallest_chosen, found.smallest) == (None, None)
-    assert "No file is shown by the validation images" in sweep_text(found, 500)
+    assert re.search(r"No file .*by the validation", sweep_text(found, 500))
 
 
 def test_a_network_that_only_guesses_is_left_out_alone(idx_folder: Path, terminal: Any) -> None:
@@ -160,9 +161,7 @@ def test_a_time_limit_trains_all_for_a_few_epochs_and_the_better_half_for_more(
     idx_folder: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limited = ("sweep", "--data", idx_folder, *LIMITED, "--val-share", "0.25", "--out", "out", "--allow", "noise")
-    assert "--minutes 0.0001 is too short: one epoch of 1 of the 4 networks took" in terminal.fails(
-        2, *limited, "--minutes", "0.0001"
-    )
+    assert re.search(r"--minutes 0\.0001.*short.*\b1 of the 4", terminal.fails(2, *limited, "--minutes", "0.0001"))
     assert not Path("out/sweep.json").exists()
 
     def interrupted_at(epochs: int, minutes: float) -> None:
@@ -180,7 +179,7 @@ def test_a_time_limit_trains_all_for_a_few_epochs_and_the_better_half_for_more(
     minutes = (sum(seconds) + 2.5 * planned_seconds(seconds)) / 60  # Enough for two epochs in the first rung.
     interrupted_at(4, minutes)
     text = terminal.passes(*limited, "--minutes", f"{minutes:.6f}")
-    assert "Successive halving of 4 networks: 4, then 3, each time for twice as many epochs" in terminal.err
+    assert re.search(r"halving of 4.*\b4, then 3\b.*twice", terminal.err)
     assert "Plan: 4 for 2 epochs, 3 for 4 epochs; at most about" in terminal.err
     assert terminal.err.count("1 epoch: trained before") == 4
     assert terminal.err.count("2 epochs: trained before") == 4

@@ -71,8 +71,7 @@ def test_validation_shows_in_the_progress_and_the_result_and_the_export_draws_th
     monkeypatch.chdir(tmp_path)
     typed = ("train", "--data", idx_folder, "--epochs", "2", "--filters", "4,4,4", "--out", "out")
     line = terminal.fails(2, *typed, "--patience", "1")
-    assert "--patience needs validation images, which bars does not have: take some of the training images with " in line
-    assert "--val-share 0.1, or add a val/" in line
+    assert re.search(r"--patience needs validation images.*bars.*--val-share 0\.1.*\bval/", line)
     terminal.passes(*typed, "--val-share", "0.2", "--split-seed", "3", "--class-weights", "balanced", "--patience", "2")
     assert re.search(
         r"^epoch 2/2  loss \d\.\d{4}  accuracy \d\.\d{4}  validation loss \d+\.\d{4}  accuracy \d\.\d{4}  \d+\.\d s$",
@@ -81,7 +80,7 @@ def test_validation_shows_in_the_progress_and_the_result_and_the_export_draws_th
     )
     kept = r"Kept: epoch [12] of 2, the one of lowest validation loss \(loss .* on 48 validation images\)"
     assert re.search(kept, " ".join(terminal.out.split()))
-    assert "192 training, 48 validation and 60 test images" in terminal.err
+    assert re.search(r"192 training, 48 validation.*\b60 test", terminal.err)
     trained = Manifest.load(Path("out")).dataset
     terminal.passes("export", "out/model.keras", "--format", "tflite", "--quantize", "int8")
     assert Manifest.load(Path("out")).dataset == trained

@@ -24,12 +24,9 @@ def test_without_a_network_the_message_says_what_to_do(name: str, monkeypatch: p
 
     monkeypatch.setattr(getattr(keras.datasets, name.replace("-", "_")), "load_data", offline)
     for load in (load_dataset, load_test):
-        with pytest.raises(ConfigError) as caught:
+        reason = r"https://storage\.example/set\.gz: .*\[Errno -3\]"
+        with pytest.raises(ConfigError, match=rf"^{name} can't be loaded.*{reason}.*online.*~/\.keras/datasets.* data$"):
             load(name)
-        assert str(caught.value) == (
-            f"{name} can't be loaded (URL fetch failure on https://storage.example/set.gz: None -- [Errno -3] Temporary "
-            "failure): go online once (Keras keeps it in ~/.keras/datasets), or name a folder with data"
-        )
 
 
 def test_what_keras_prints_does_not_stand_among_results(
@@ -61,7 +58,7 @@ def test_fashion_mnist_comes_through_keras_and_its_cache(tmp_path: Path) -> None
     environment = {**os.environ, "KERAS_HOME": str(tmp_path), "no_proxy": "", "https_proxy": "http://127.0.0.1:9"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     first, second, third = done.stdout.splitlines()
-    assert first == "fashion-mnist (keras): 60,000 training and 10,000 test images of (28, 28, 1)"
+    assert all(part in first for part in ("fashion-mnist (keras)", "60,000 training", "10,000 test", "(28, 28, 1)"))
     assert second.startswith("10 labels: T-shirt/top, Trouser, ")
     # The same files, read as a folder of IDX files.
     assert third == f"{load_test(FASHION).sha256} letterbox dark"

@@ -59,7 +59,7 @@ def test_the_wild_layer_comes_first(bad_network: Any, model_format: str) -> None
 def test_two_float_files_have_nothing_to_diagnose(
     files: dict[str, bytes], random_inputs: RandomInputs, model_format: str
 ) -> None:
-    with pytest.raises(ArtifactError, match="no integer activation of the quantized file"):
+    with pytest.raises(ArtifactError, match="no integer activation"):
         diagnose(files[model_format], files[model_format], model_format, random_inputs(2))
 
 
@@ -68,7 +68,7 @@ def test_files_of_two_networks_are_refused(
     files: dict[str, bytes], bad_network: Any, random_inputs: RandomInputs, model_format: str
 ) -> None:
     other = quantized(bad_network.float32[model_format], model_format, bad_network.inputs[:20])
-    with pytest.raises(ArtifactError, match=r"no integer activation of the quantized|the two files can't be compared"):
+    with pytest.raises(ArtifactError, match=r"no integer activation|can't be compared"):
         diagnose(files[model_format], other, model_format, random_inputs(2))
 
 

@@ -77,7 +77,7 @@ def test_its_files_are_exported_verified_and_measured_as_any_other(
 
 
 def test_what_it_can_not_take_is_refused(residual: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConversionError, match="ExecuTorch files take one image at a time"):
+    with pytest.raises(ConversionError, match="ExecuTorch files take one image"):
         converter_of("executorch", residual, any_batch=True).convert("float32")
     monkeypatch.setitem(
         RUNTIMES, "executorch", RUNTIMES["executorch"]._replace(package=Package("executorch", "no_such_module", "executorch"))

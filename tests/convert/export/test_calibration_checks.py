@@ -28,7 +28,7 @@ def to_inputs(images: Images) -> Inputs:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_an_input_that_is_no_number_is_an_error(bad: float) -> None:
-    with pytest.raises(ConversionError, match="a calibration image becomes a model input that is NaN or infinite"):
+    with pytest.raises(ConversionError, match=r"calibration image becomes.*NaN or infinite"):
         check_inputs(draw([1, 2]), split([1, 2]), lambda images: np.where(images == 2, bad, images))
     with pytest.raises(ConversionError, match="a training image becomes"):
         check_inputs(draw([1]), split([1, 2]), lambda images: np.where(images == 2, bad, images))
@@ -38,9 +38,8 @@ def test_a_calibration_that_misses_part_of_the_range_is_warned_of() -> None:
     found = check_inputs(draw([0, 204]), split([0, 255]), to_inputs)
     assert found.calibration == pytest.approx((0, 0.8))
     assert found.train == (0, 1)
-    assert found.warnings == (
-        "calibration inputs range from 0 to 0.8, training inputs from 0 to 1: values outside the calibration range are clipped",
-    )
+    (text,) = found.warnings
+    assert all(part in text for part in ("calibration inputs", "0 to 0.8, training inputs", "0 to 1:", "clipped"))
 
 
 def test_a_calibration_that_covers_nine_tenths_is_not_warned_of() -> None:
@@ -85,12 +84,8 @@ def test_the_record_says_all_of_it() -> None:
     assert (record.indices, record.seed, record.class_counts, record.passed_over) == ((0, 1), 7, (2,), 3)
     assert (record.images_sha256, record.halves) == (draw([0, 204]).sha256, halves)
     assert (record.input_range, record.train_range) == (inputs.calibration, inputs.train)
-    assert record.warnings == (
-        "few",
-        *inputs.warnings,
-        "int8.tflite: the scale of relu differs by a factor of 1.21 between two halves of the calibration "
-        "images: it depends on few "
-        "of them",
-    )
+    *others, text = record.warnings
+    assert others == ["few", *inputs.warnings]
+    assert all(part in text for part in ("int8.tflite:", "scale of relu", "factor of 1.21", "two halves"))
     steady = calibration_record(draw([0, 255]), replace(inputs, warnings=()), {}, {"int8.onnx": ScaleChange("relu", 1.2)})
     assert steady.warnings == ("few",)

@@ -74,7 +74,7 @@ def test_metadata_that_changes_the_answers_is_not_exported(
 ) -> None:
     other = (artifacts / "int8.tflite").read_bytes()
     monkeypatch.setattr("edgecnn.convert.export.file_exporter.described", lambda data, model_format, description: other)
-    with pytest.raises(ConversionError, match=r"float32\.tflite computes something else with its metadata"):
+    with pytest.raises(ConversionError, match=r"float32\.tflite computes something else.*metadata"):
         ec.export(artifacts / "model.keras", idx_folder, formats=["tflite"], precisions=["float32"])
 
 
@@ -86,9 +86,9 @@ def test_a_format_without_a_place_for_it_stays_as_it_is(exported: Path) -> None:
 
 @pytest.mark.parametrize("said", ["", " ", "two\nlines"])
 def test_an_author_is_one_line(said: str) -> None:
-    with pytest.raises(ConfigError, match="author must be one line of text"):
+    with pytest.raises(ConfigError, match="author must be one line"):
         ExportConfig(author=said)
-    with pytest.raises(ConfigError, match="license must be one line of text"):
+    with pytest.raises(ConfigError, match="license must be one line"):
         ExportConfig(license=said)
 
 

@@ -54,7 +54,7 @@ def test_float32_comes_with_whatever_is_asked_for() -> None:
 
 def test_a_model_without_a_manifest_is_refused(exported: Path, idx_folder: Path, tmp_path: Path) -> None:
     shutil.copy(exported / "model.keras", tmp_path)
-    with pytest.raises(ConfigError, match=r"model\.keras: no manifest.json beside it, so how it takes pixels is not known"):
+    with pytest.raises(ConfigError, match=r"model\.keras: no manifest\.json beside.*pixels"):
         export(tmp_path / "model.keras", load_dataset(idx_folder), ExportConfig())
 
 
@@ -66,14 +66,14 @@ def test_other_images_are_refused(exported: Path, idx_folder: Path) -> None:
     own = load_dataset(idx_folder)
     with pytest.raises(ConfigError, match="not the model's test images"):
         export(exported / "model.keras", replace(own, test=brighter(own.test)), ExportConfig())
-    with pytest.raises(ConfigError, match=r"does not have the training images of .*model\.keras: name them with data"):
+    with pytest.raises(ConfigError, match=r"not have.*training images.*model\.keras:.* data"):
         export(exported / "model.keras", replace(own, train=brighter(own.train)), ExportConfig())
-    with pytest.raises(ConfigError, match=r"takes images of \(12, 12, 1\), but mnist has \(28, 28, 1\): name others with data"):
+    with pytest.raises(ConfigError, match=r"\(12, 12, 1\),.*mnist.*\(28, 28, 1\):.*data"):
         export(exported / "model.keras", load_dataset(None), ExportConfig())
 
 
 def test_an_exported_file_is_not_exported_again(exported: Path, idx_folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"int8\.tflite is already exported: name a \.keras file"):
+    with pytest.raises(ConfigError, match=r"int8\.tflite is already exported:.*\.keras"):
         export(exported / "int8.tflite", load_dataset(idx_folder), ExportConfig())
 
 
@@ -91,7 +91,7 @@ def test_a_wrong_conversion_leaves_the_earlier_export_whole(
         return data
 
     monkeypatch.setattr("edgecnn.convert.onnx.converter.to_onnx", wrong)
-    with pytest.raises(ConversionError, match=r"float32\.onnx differs from Keras by up to"):
+    with pytest.raises(ConversionError, match=r"float32\.onnx differs from Keras"):
         export(artifacts / "model.keras", load_dataset(idx_folder), ExportConfig())
     assert {path.name: sha256(path.read_bytes()) for path in artifacts.iterdir()} == before
 
@@ -101,7 +101,7 @@ def test_a_converter_that_fails_is_named(exported: Path, idx_folder: Path, monke
         raise RuntimeError("no such\noperator")
 
     monkeypatch.setattr(tf2onnx.convert, "from_function", fail)
-    with pytest.raises(ConversionError, match=r"ONNX float32: .* can't convert the model .no such operator."):
+    with pytest.raises(ConversionError, match=r"ONNX float32:.*can't convert.*no such operator"):
         export(exported / "model.keras", load_dataset(idx_folder), ExportConfig(("onnx",), ("float32",)))
 
 

@@ -76,7 +76,7 @@ def test_layers_go_back_to_float_with_a_free_batch_too(artifacts: Path, idx_fold
 
 
 def test_another_batch_is_refused() -> None:
-    with pytest.raises(ConfigError, match="batch=8 is unknown: use 1 or dynamic"):
+    with pytest.raises(ConfigError, match=r"batch=8 .*unknown.* 1 or dynamic"):
         ExportConfig(batch="8")  # type: ignore[arg-type]  # It is what is refused.
 
 
@@ -84,7 +84,7 @@ def test_a_model_of_one_image_has_no_free_batch(idx_folder: Path, tmp_path: Path
     image = keras.Input(batch_shape=SHAPE)
     scores = keras.layers.Dense(3, activation="softmax")(keras.ops.reshape(image, (1, 144)))
     keras.Model(image, scores).save(tmp_path / "base.keras")
-    with pytest.raises(ConfigError, match=r"base\.keras takes one image at a time: build it with a free batch, or omit batch"):
+    with pytest.raises(ConfigError, match=r"base\.keras takes one image.*omit batch"):
         export(
             tmp_path / "base.keras",
             load_dataset(idx_folder),

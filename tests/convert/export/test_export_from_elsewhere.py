@@ -69,15 +69,15 @@ def test_a_model_from_elsewhere_gets_a_folder_and_a_manifest_of_its_own(
 
 def test_what_a_manifest_says_is_not_said_again(exported: Path, idx_folder: Path) -> None:
     dataset = load_dataset(idx_folder)
-    with pytest.raises(ConfigError, match=r"the manifest beside .*model\.keras defines its preprocessing .*: omit preprocess"):
+    with pytest.raises(ConfigError, match=r"manifest.*model\.keras defines.*preprocessing.*: omit preprocess"):
         export(exported / "model.keras", dataset, BOTH, UNIT)
-    with pytest.raises(ConfigError, match=r"model\.keras has a manifest, .*: omit out"):
+    with pytest.raises(ConfigError, match=r"model\.keras has a manifest.*omit out"):
         export(exported / "model.keras", dataset, BOTH, out=exported / "other")
 
 
 def test_a_trained_model_is_not_replaced_by_one_from_elsewhere(artifacts: Path, idx_folder: Path, tmp_path: Path) -> None:
     before = (artifacts / "model.keras").read_bytes()
-    with pytest.raises(ConfigError, match="has a model that edgecnn trained: name another folder with out"):
+    with pytest.raises(ConfigError, match=r"model that edgecnn trained:.* out"):
         export(foreign(tmp_path, *cnn()), load_dataset(idx_folder), BOTH, UNIT, artifacts)
     assert (artifacts / "model.keras").read_bytes() == before
 
@@ -101,9 +101,7 @@ def test_a_model_that_does_not_fit_what_is_said_of_it_is_refused(
 
 def test_images_that_were_fitted_in_another_way_are_refused(idx_folder: Path, tmp_path: Path) -> None:
     dataset = replace(load_dataset(idx_folder), fit="crop")
-    with pytest.raises(
-        ConfigError, match=r"bars was fitted by crop, and .*base\.keras is stated to take letterbox: use the same"
-    ):
+    with pytest.raises(ConfigError, match=r"bars .*by crop.*base\.keras .*letterbox: use"):
         export(foreign(tmp_path, *cnn()), dataset, BOTH, UNIT, tmp_path / "out")
 
 
@@ -111,7 +109,7 @@ def test_a_model_that_takes_four_images_at_a_time_is_refused(idx_folder: Path, t
     image = keras.Input(SHAPE, batch_size=4)
     model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(keras.ops.reshape(image, (4, 144))))
     model.save(tmp_path / "base.keras")
-    with pytest.raises(ArtifactError, match=r"base\.keras takes 4 images at a time, no more and no less: build it without"):
+    with pytest.raises(ArtifactError, match=r"base\.keras takes 4 images.*: build"):
         export(tmp_path / "base.keras", load_dataset(idx_folder), BOTH, UNIT, tmp_path / "out")
 
 
@@ -173,9 +171,7 @@ def test_own_code_is_exported_with_trust_and_the_manifest_says_so(
     module: Any = __import__("own_export")
     path = foreign(tmp_path, module.Tripled(), *cnn())
     dataset, config = load_dataset(idx_folder), ExportConfig(precisions=("float32",))
-    with pytest.raises(
-        ArtifactError, match=r"base\.keras: .* class Tripled of module own_export: name the module .* trust=MODULE"
-    ):
+    with pytest.raises(ArtifactError, match=r"base\.keras: .*class Tripled of.*own_export: .*trust=MODULE"):
         export(path, dataset, config, UNIT, tmp_path / "out")
     manifest = export(path, dataset, config, UNIT, tmp_path / "out", trust=("own_export",))
     assert manifest.trusted == ("own_export",)
@@ -188,5 +184,5 @@ def test_files_of_another_model_in_the_folder_become_stale(idx_folder: Path, tmp
     export(foreign(tmp_path, *cnn()), dataset, ExportConfig(precisions=("float32",)), UNIT, tmp_path / "out")
     export(foreign(tmp_path, *cnn()), dataset, config, UNIT, tmp_path / "out")
     assert read_model(tmp_path / "out" / "float32.tflite").unverified is None
-    with pytest.raises(ArtifactError, match=r"float32\.onnx is stale: it was exported from an earlier model"):
+    with pytest.raises(ArtifactError, match=r"float32\.onnx is stale.*earlier model"):
         read_model(tmp_path / "out" / "float32.onnx")

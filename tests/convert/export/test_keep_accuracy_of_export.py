@@ -92,10 +92,10 @@ def test_a_file_that_is_neither_smaller_nor_faster_than_float32_is_refused(artif
         judged = Judge(judge(passes).objection, 0.5, lambda *_: ratio)
         return export(artifacts / "model.keras", dataset, config, judge=judged, on_step=steps.append)
 
-    with pytest.raises(GateFailed, match=r"int8\.tflite with \d+ operators .* no better than float32: .* it loses too much"):
+    with pytest.raises(GateFailed, match=r"int8\.tflite.*\d+ operators.*no better.*float32.*loses too much"):
         export_after(3, 0.96)
     assert {path.name: sha256(path.read_bytes()) for path in artifacts.iterdir() if path.is_file()} == before
-    assert "int8.tflite: not shown to be accurate enough: it loses too much" in steps
+    assert any(all(part in step for part in ("int8.tflite: not shown", "it loses too much")) for step in steps)
     # Faster, or smaller, is a gain.
     for tries, ratio, larger in ((3, 0.94, True), (2, 1.5, False)):
         artifact = export_after(tries, ratio).artifact("int8.tflite")
@@ -118,10 +118,7 @@ def test_a_file_that_is_good_as_it_comes_is_not_mended(artifacts: Path, idx_fold
 def test_an_export_that_can_not_be_mended_leaves_the_earlier_one_whole(artifacts: Path, idx_folder: Path) -> None:
     before = {path.name: sha256(path.read_bytes()) for path in artifacts.iterdir()}
     config = ExportConfig(("tflite",), ("int8",))
-    with pytest.raises(
-        GateFailed,
-        match=r"int8\.tflite loses -?\d\.\d\d points quantized and -?\d\.\d\d at best, not surely within 0\.5: .*float32",
-    ):
+    with pytest.raises(GateFailed, match=r"int8\.tflite loses -?\d\.\d\d .*and -?\d\.\d\d.*not.*0\.5:.*float32"):
         export(
             artifacts / "model.keras",
             load_dataset(idx_folder),
@@ -135,7 +132,7 @@ def test_images_that_could_not_show_so_small_a_loss_are_told_before_anything_is_
     artifacts: Path, idx_folder: Path
 ) -> None:
     steps: list[str] = []
-    with pytest.raises(ConfigError, match=r"not even the float Keras model would pass \(it loses too much\)"):
+    with pytest.raises(ConfigError, match=r"not even.*Keras.*\(it loses too much\)"):
         export(
             artifacts / "model.keras",
             load_dataset(idx_folder),
@@ -153,7 +150,7 @@ def test_a_file_with_nothing_quantized_is_no_int8(artifacts: Path, idx_folder: P
     others = {"tflite": "use precisions=float16 or dynamic or int16x8, or allow more", "onnx": "or allow more"}
     for model_format, fix in others.items():
         config = ExportConfig((model_format,), ("int8",))
-        with pytest.raises(GateFailed, match=rf"int8\.{model_format} loses .*: ship float32, {fix}"):
+        with pytest.raises(GateFailed, match=rf"int8\.{model_format} loses.* ship float32, {fix}"):
             export(artifacts / "model.keras", load_dataset(idx_folder), config, judge=judge(exact))
 
 
@@ -172,7 +169,7 @@ def test_a_file_whose_layers_were_chosen_must_pass_on_images_that_did_not_choose
 
     before = {path.name: sha256(path.read_bytes()) for path in artifacts.iterdir() if path.is_file()}
     config = ExportConfig(("tflite",), ("int8",))
-    with pytest.raises(GateFailed, match=rf"int8\.tflite .* not on the {held.sum()} held out"):
+    with pytest.raises(GateFailed, match=rf"int8\.tflite.*not on.* {held.sum()} held out"):
         export(artifacts / "model.keras", dataset, config, judge=judge(passes))
     # All images judge the plain file, which nothing chose; one half chooses, the other half judges once.
     assert seen == [60, (~held).sum(), held.sum()]

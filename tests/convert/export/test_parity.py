@@ -16,14 +16,14 @@ def off_by(difference: float) -> Floats:
 
 @pytest.mark.parametrize(("precision", "difference"), [("float32", 2e-4), ("float16", 3e-2)])
 def test_a_difference_beyond_the_tolerance_fails(precision: str, difference: float) -> None:
-    with pytest.raises(ConversionError, match=r"name\.tflite differs from Keras by up to .*: not exported"):
+    with pytest.raises(ConversionError, match=r"name\.tflite differs from Keras.*not exported"):
         check_parity("name.tflite", precision, off_by(difference), REFERENCE)
 
 
 def test_another_class_fails_even_where_the_difference_is_small() -> None:
     flipped = REFERENCE.copy()
     flipped[1] = flipped[1, ::-1]
-    with pytest.raises(ConversionError, match="gives another class than Keras for 1 images"):
+    with pytest.raises(ConversionError, match=r"another class.*Keras for 1 images"):
         check_parity("float32.onnx", "float32", flipped, REFERENCE)
 
 
@@ -37,7 +37,7 @@ def test_a_tie_is_no_other_class() -> None:
 
 
 def test_another_shape_fails() -> None:
-    with pytest.raises(ConversionError, match=r"gives \(1, 2\), .*Keras \(2, 2\)"):
+    with pytest.raises(ConversionError, match=r"gives \(1, 2\),.*Keras \(2, 2\)"):
         check_parity("int8.tflite", "int8", REFERENCE[:1], REFERENCE)
 
 

@@ -54,18 +54,18 @@ def test_every_export_writes_the_labels_and_lists_their_hash(artifacts: Path, id
 
 def test_labels_of_somebody_else_are_not_replaced(artifacts: Path, idx_folder: Path) -> None:
     (artifacts / "labels.txt").write_text("mine\n")
-    with pytest.raises(ConfigError, match=r"labels\.txt is not edgecnn's.*: move it elsewhere"):
+    with pytest.raises(ConfigError, match=r"labels\.txt is not edgecnn's.*elsewhere"):
         export(artifacts / "model.keras", load_dataset(idx_folder), ONNX)
     assert (artifacts / "labels.txt").read_text() == "mine\n"
 
 
 def test_labels_that_were_changed_or_belong_to_an_earlier_model_are_refused(artifacts: Path, idx_folder: Path) -> None:
     (labels,) = export(artifacts / "model.keras", load_dataset(idx_folder), ONNX).for_programs
-    with ModelFolder(artifacts) as folder, pytest.raises(ArtifactError, match=r"labels\.txt is stale: it was made from"):
+    with ModelFolder(artifacts) as folder, pytest.raises(ArtifactError, match=r"labels\.txt is stale.*made from"):
         folder.program_file(replace(labels, source_sha256="0" * 64))
     lines = (artifacts / "labels.txt").read_text().splitlines()
     (artifacts / "labels.txt").write_text("\n".join(lines[::-1]))
-    with ModelFolder(artifacts) as folder, pytest.raises(ArtifactError, match=r"labels\.txt was changed after .*: export it"):
+    with ModelFolder(artifacts) as folder, pytest.raises(ArtifactError, match=r"labels\.txt was changed after.*: export"):
         folder.program_file(labels)
 
 

@@ -1,5 +1,6 @@
 """Files for a named runtime: what it supports, what a file needs, and real files that it would not run."""
 
+import re
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -167,16 +168,14 @@ def test_a_quantized_dense_layer_is_refused_where_it_would_load_and_compute_some
     # The quantizer kept the float operator's version, so no runtime refuses it.
     codes = schema.ModelT.InitFromPackedBuf(data, 0).operatorCodes
     assert {code.version for code in codes if code.builtinCode == schema.BuiltinOperator.FULLY_CONNECTED} == {1}
-    with pytest.raises(
-        ConversionError, match=r"FULLY_CONNECTED per channel has version 1 \(TensorFlow Lite 2\.10\.0 and later"
-    ):
+    with pytest.raises(ConversionError, match=r"FULLY_CONNECTED per channel.*version 1 \(.*2\.10\.0"):
         require_runs(f"{precision}.tflite", data, RuntimeRelease("tflite-runtime", "2.9.1"))
     require_runs(f"{precision}.tflite", data, RuntimeRelease("tflite-runtime", "2.10.0"))
 
 
 def test_an_integer_operator_that_no_table_has_is_refused_except_by_what_ran_it(monkeypatch: pytest.MonkeyPatch) -> None:
     data = gelu_of_16_bits()
-    with pytest.raises(ConversionError, match=r"no table .* tflite-runtime computes GELU in integers"):
+    with pytest.raises(ConversionError, match=r"no table.* tflite-runtime computes GELU.*integers"):
         require_runs("int16x8.tflite", data, PI_32)
     here = RuntimeRelease("ai-edge-litert", version("ai-edge-litert"))
     require_runs("int16x8.tflite", data, here)
@@ -188,22 +187,20 @@ def test_an_integer_operator_that_no_table_has_is_refused_except_by_what_ran_it(
 def test_a_float32_file_is_mended_by_its_layers_alone() -> None:
     model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Activation("gelu")])
     data = to_tflite.to_tflite(model, "float32", (4, 4, 1), "float32")
-    with pytest.raises(ConversionError, match=r"tflite-runtime 2.8 has none: replace that layer, or name a newer runtime"):
+    with pytest.raises(ConversionError, match=r"tflite-runtime 2\.8 has none: replace.*layer.*newer"):
         require_runs("float32.tflite", data, RuntimeRelease("tflite-runtime", "2.8"))
 
 
 def test_an_onnx_file_is_refused_by_its_opset_its_ir_version_and_its_domains(dense: Any) -> None:
     data = to_onnx(dense, (16, 16, 1), "float32", "logits")
-    with pytest.raises(ConversionError, match=r"opset of ai.onnx is 17, and onnxruntime 1.11 has up to 16: replace that layer"):
+    with pytest.raises(ConversionError, match=r"opset.*ai\.onnx is 17.*onnxruntime 1\.11 .*\b16:.*layer"):
         require_runs("float32.onnx", data, RuntimeRelease("onnxruntime", "1.11"))
-    with pytest.raises(
-        ConversionError, match=r"int8.onnx: IR version is 8, and onnxruntime 1.8 has up to 7: omit precisions=int8"
-    ):
+    with pytest.raises(ConversionError, match=r"int8\.onnx: IR.*\b8,.*onnxruntime 1\.8.*\b7: omit precisions=int8"):
         require_runs("int8.onnx", data, RuntimeRelease("onnxruntime", "1.8"))
     require_runs("float32.onnx", data, RuntimeRelease("onnxruntime", "1.12"))
     model = onnx.load_from_string(data)
     model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
-    with pytest.raises(ConversionError, match=r"opset of com.microsoft is 1, and onnxruntime 1.16 has none"):
+    with pytest.raises(ConversionError, match=r"opset.*com\.microsoft is 1,.*onnxruntime 1\.16.*none"):
         require_runs("float32.onnx", model.SerializeToString(), RuntimeRelease("onnxruntime", "1.16"))
 
 
@@ -234,7 +231,7 @@ def test_an_export_that_its_target_would_not_run_writes_nothing(artifacts: Path,
     before = {path.name: path.read_bytes() for path in artifacts.iterdir()}
     command = ("export", artifacts / "model.keras", "--data", idx_folder, "--format", "tflite", "--quantize", "int8")
     line = terminal.fails(5, *command, "--for", "tflite-runtime==2.9.1")
-    assert line.startswith("edgecnn: int8.tflite: FULLY_CONNECTED per channel has version 1 (TensorFlow Lite 2.10.0 and later)")
+    assert re.search(r"int8\.tflite: FULLY_CONNECTED per channel.*version 1\b.*Lite.2\.10\.0", line)
     assert {path.name: path.read_bytes() for path in artifacts.iterdir()} == before
 
 
@@ -253,4 +250,4 @@ def test_every_precision_can_be_exported_for_the_last_32_bit_runtime(artifacts: 
 def test_the_command_line_tells_of_a_target_that_can_not_be(exported: Path, terminal: Any) -> None:
     command = ("export", exported / "model.keras", "--format", "tflite")
     assert "not exported: add --format onnx" in terminal.fails(2, *command, "--for", "onnxruntime")
-    assert "--for coral is unknown: use one of ai-edge-litert==" in terminal.fails(2, *command, "--for", "coral")
+    assert re.search(r"--for coral is unknown:.* ai-edge-litert==", terminal.fails(2, *command, "--for", "coral"))

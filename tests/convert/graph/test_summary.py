@@ -36,7 +36,7 @@ def test_a_loop_is_not_counted_but_named_and_its_weights_are(summary: Summarize,
     assert found.parameters >= 4 * 5 * (8 + 5 + 1) + 18
     text = summary_text(found)
     assert "not counted" in text
-    assert f"{found.macs:,} MACs and those not counted" in text
+    assert f"{found.macs:,} MACs and those not" in text
 
 
 def test_an_operator_of_a_domain_of_its_own_is_not_taken_for_the_one_of_that_name(folder: Path) -> None:
@@ -46,7 +46,7 @@ def test_an_operator_of_a_domain_of_its_own_is_not_taken_for_the_one_of_that_nam
     onnx.save(model, folder / "foreign.onnx")
     found = summarized(folder / "foreign.onnx")
     assert found.not_counted[0].startswith("Relu ")
-    assert any("ONNX Runtime could not run the file" in note for note in found.notes)
+    assert any("ONNX Runtime could not run" in note for note in found.notes)
     assert found.peak_activation_bytes is None
 
 

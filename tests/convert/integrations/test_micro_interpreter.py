@@ -44,16 +44,14 @@ def test_the_arena_is_the_smallest_that_the_interpreter_takes(exported: Path, te
 @pytest.mark.parametrize(("name", "operator"), [("float16.tflite", "DEQUANTIZE"), ("dynamic.tflite", "CONV_2D")])
 def test_what_it_can_not_run_is_refused_with_the_operator(exported: Path, test_split: Split, name: str, operator: str) -> None:
     data, inputs = calls(exported, test_split, name)
-    with pytest.raises(
-        ConversionError, match=f"{name}: tflite-micro can't run it \\({operator}: .*: export a file of int8"
-    ) as raised:
+    with pytest.raises(ConversionError, match=rf"{name}: tflite-micro can't run.*\({operator}: .*export.*int8") as raised:
         run_micro(data, name, inputs[:1])
     assert "\n" not in str(raised.value)
 
 
 def test_a_damaged_file_is_refused(exported: Path, test_split: Split) -> None:
     data, inputs = calls(exported, test_split)
-    with pytest.raises(ArtifactError, match=r"half\.tflite can't be read .*: export it again"):
+    with pytest.raises(ArtifactError, match=r"half\.tflite can't be read.*: export"):
         smallest_arena(data[: len(data) // 2], "half.tflite", inputs[0])
 
 

@@ -23,7 +23,7 @@ def test_an_operator_that_tflite_micro_lacks_is_named() -> None:
     changed = [data[:at] + gelu + data[at + 4 :] for at in range(0, len(data), 4) if data[at : at + 4] == softmax]
     with_gelu = [bytes_ for bytes_ in changed if "GELU" in used_operators(bytes_)]
     assert len(with_gelu) == 1
-    with pytest.raises(ConversionError, match=r"mine: tflite-micro lacks 1 operator of it \(GELU\): train"):
+    with pytest.raises(ConversionError, match=r"mine: tflite-micro lacks 1 .*\(GELU\)"):
         registrations(with_gelu[0], "mine")
 
 

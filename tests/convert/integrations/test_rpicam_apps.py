@@ -117,19 +117,18 @@ def test_a_model_with_one_output_is_refused_in_one_line(build: Build) -> None:
 def test_a_model_with_integer_inputs_is_refused(exported: Path) -> None:
     runtime = SimpleNamespace(output_spec=spec((None, 3), "float32", 0, 0), input_spec=spec((None, 9, 9, 1), "uint8", 0, 0))
     job: Any = SimpleNamespace(runtime=runtime)
-    with pytest.raises(ConversionError, match="takes a model with float32 inputs, not uint8: move the cast"):
+    with pytest.raises(ConversionError, match="float32 inputs, not uint8: move"):
         require_fit(Manifest.load(exported), job)
 
 
 def test_the_command_line_writes_and_tells_them(artifacts: Path, idx_folder: Path, terminal: Terminal) -> None:
     given = ("export", artifacts / "model.keras", "--data", idx_folder, "--format", "tflite", "--for", "rpicam-apps")
     out = terminal.passes(*given)
-    assert "rpicam-apps.tflite is for rpicam-apps. Through it, 60 of 60 test images have the same class" in " ".join(
-        out.split()
-    )
+    parts = ("rpicam-apps.tflite is for rpicam-apps.", "60 of 60 test images", "the same class")
+    assert all(part in " ".join(out.split()) for part in parts)
     assert Stage(artifacts / "rpicam-apps.json").labels == ["0", "1", "2"]
     said = terminal.fails(2, *given[:4], "--format", "onnx", "--for", "rpicam-apps")
-    assert said.endswith("--for rpicam-apps needs int8.tflite: add --format tflite, or omit it")
+    assert all(part in said for part in ("--for rpicam-apps needs int8.tflite:", "add --format tflite"))
     said = terminal.fails(2, *given[:4], "--for", "rpicam")
     assert ", rpicam-apps" in said
 
@@ -191,8 +190,8 @@ def spec(shape: tuple[int | None, ...], dtype: str, scale: float, zero_point: in
 def test_what_the_program_does_otherwise_is_said(exported: Path) -> None:
     manifest = replace(Manifest.load(exported), class_names=("n1: cat, tabby", "dog"))
     lines = remarks("rpicam-apps.tflite", manifest, Parity(60, 59, 0.1))
-    assert lines[0].endswith("the same class as Keras for 59 of 60 test images, scaled to 224 x 224")
-    assert any("n1: cat, tabby only between its colon and its comma" in line for line in lines)
+    assert all(part in lines[0] for part in ("same class as Keras", "59 of 60 test images", "224 x 224"))
+    assert any("n1: cat, tabby only between" in line for line in lines)
     digits = replace(manifest, preprocessing=replace(manifest.preprocessing, fit="digit"))
     assert any("neither centres a digit" in line for line in remarks("a", digits, Parity(60, 59, 0.1)))
 

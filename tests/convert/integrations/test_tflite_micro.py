@@ -45,8 +45,8 @@ def test_an_export_for_it_lists_the_sources_and_what_was_measured(
     assert (reference.equal_rows, reference.largest_steps) == (60, 0)
     assert litert.same_class == reference.same_class == 60
     assert record.correct == litert.correct > 50
-    assert f"{record.correct} of 60 test images right, " in terminal.err
-    assert f"LiteRT's class for 60, arena {record.arena_bytes:,} bytes" in terminal.err
+    parts = (f"{record.correct} of 60 test images right, ", "LiteRT's class for 60,", f"arena {record.arena_bytes:,} bytes")
+    assert all(part in terminal.err for part in parts)
     assert f"{model.sha256}" in (artifacts / "micro_model.h").read_text()
     assert "namespace edgecnn_bars {" in (artifacts / "micro_model.h").read_text()
 
@@ -54,7 +54,7 @@ def test_an_export_for_it_lists_the_sources_and_what_was_measured(
 def test_a_file_of_uint8_pixels_is_written_too_and_one_of_floats_is_refused(terminal: Terminal, artifacts: Path) -> None:
     command = ("export", artifacts / "model.keras", "--format", "tflite", "--quantize", "int8", "--for", "tflite-micro")
     line = terminal.fails(5, *command, "--io", "float32")
-    assert line.endswith("its input is float32, and the sources are for 8 bits: export --quantize int8 with --io int8 or uint8")
+    assert all(part in line for part in ("input is float32", "for 8 bits", "--quantize int8", "--io int8 or uint8"))
     terminal.passes(*command, "--io", "uint8")
     record = from_json(MicroRecord, (artifacts / "micro_measured.json").read_text(), "micro_measured.json")
     assert [one.equal_rows for one in record.compared][1] == record.images == 60
@@ -67,7 +67,7 @@ def test_an_export_of_floats_alone_names_the_file_that_it_needs(terminal: Termin
     line = terminal.fails(
         2, "export", artifacts / "model.keras", "--format", "tflite", "--quantize", "float16", "--for", "tflite-micro"
     )
-    assert line == "edgecnn: --for tflite-micro needs int8.tflite: add --quantize int8, or omit it"
+    assert all(part in line for part in ("--for tflite-micro needs int8.tflite:", "add --quantize int8"))
 
 
 def test_what_the_board_differs_in_is_counted(exported: Path, test_split: Split) -> None:
@@ -79,7 +79,7 @@ def test_what_the_board_differs_in_is_counted(exported: Path, test_split: Split)
     _, right = micro_files(model, test_split, "bars")
     assert record.correct == right.correct - 7
     assert [one.correct for one in record.compared] == [one.correct - 7 for one in right.compared]
-    assert f"right on {record.correct} of 60 test images" in texts["micro_README.md"]
+    assert f"right on {record.correct} of 60" in texts["micro_README.md"]
 
 
 def test_a_file_that_takes_floats_or_several_images_is_refused(exported: Path, any_batch: Path, test_split: Split) -> None:

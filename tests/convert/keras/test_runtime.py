@@ -74,7 +74,7 @@ def test_a_keras_file_on_the_workstation_is_loaded_as_any_other(exported: Path) 
 
 def test_a_file_with_code_inside_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path, keras.Input(SHAPE), keras.layers.Lambda(lambda image: image * 2), *head())
-    with pytest.raises(ArtifactError, match=r"model\.keras: .* has a Lambda layer, .* never run: .* with trust=MODULE"):
+    with pytest.raises(ArtifactError, match=r"model\.keras: .*Lambda layer.*never run: .*trust=MODULE"):
         load(path)
 
 
@@ -82,20 +82,19 @@ def test_a_file_with_code_inside_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_file_is_named_and_not_its_temporary_copy(damage: Any, tmp_path: Path) -> None:
     path = save(tmp_path, keras.Input(SHAPE), *head())
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ArtifactError) as caught:
+    with pytest.raises(ArtifactError, match=rf"^{path}: .*can't load.*safe mode") as caught:
         load(path)
-    assert str(caught.value).startswith(f"{path}: the .keras file: Keras can't load it in safe mode")
     assert str(caught.value).count("model.keras") == 1
 
 
 def test_a_class_that_keras_does_not_know_is_named_with_its_module(own_parts: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"its class Doubled of module own_parts: name the module .* with trust=MODULE"):
+    with pytest.raises(ArtifactError, match=r"class Doubled of.* own_parts: .*trust=MODULE"):
         load(own_parts)
     assert "own_parts" not in sys.modules
 
 
 def test_trusting_another_module_does_not_help(own_parts: Path) -> None:
-    with pytest.raises(ArtifactError, match="class Doubled of module own_parts, which json lacks: name the module"):
+    with pytest.raises(ArtifactError, match=r"class Doubled of.* own_parts,.*json lacks"):
         Classifier.load(own_parts, runtime=opener_for("keras", ("json",)), interface=UNIT)
 
 
@@ -106,24 +105,20 @@ def test_a_trusted_module_is_found_in_the_working_directory_alone(own_parts: Pat
     assert sys.path == path
     forget({})
     monkeypatch.chdir("/")
-    with pytest.raises(
-        ConfigError, match="trust=own_parts: no module own_parts in / or on Python's path: write it as in `import"
-    ):
+    with pytest.raises(ConfigError, match=r"trust=own_parts: no module.*in / .*`import"):
         Classifier.load(own_parts, runtime=opener, interface=UNIT)
 
 
 def test_a_trusted_module_that_fails_is_told_from_one_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_broken.py").write_text("import own_nowhere")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(
-        ConfigError, match=r"trust=own_broken: importing own_broken fails \(ModuleNotFoundError: No module named 'own_n"
-    ):
+    with pytest.raises(ConfigError, match=r"trust=own_broken: importing.* fails \(ModuleNotFoundError: .*'own_n"):
         load_from_bytes(b"", "model.keras", ("own_broken",))
 
 
 def test_an_integer_input_gets_pixels_as_they_are_and_no_scaled_ones(tmp_path: Path) -> None:
     path = save(tmp_path, keras.Input(SHAPE, dtype="uint8"), keras.layers.Rescaling(1 / 255), *head())
-    with pytest.raises(ArtifactError, match="is uint8 without one scale and zero point"):
+    with pytest.raises(ArtifactError, match=r"uint8 without.*scale.*zero point"):
         load(path)
     raw = load(path, Interface(SCHEMES["raw"]))
     assert raw.runtime.input_spec.dtype == "uint8"
@@ -156,13 +151,13 @@ def test_a_model_with_two_inputs_or_outputs_is_refused() -> None:
 
 def test_a_signature_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path, keras.Input(SHAPE), *head())
-    with pytest.raises(ConfigError, match=r"model\.keras: a \.keras file has no signatures: omit signature"):
+    with pytest.raises(ConfigError, match=r"model\.keras: .*no signatures: omit signature"):
         Classifier.load(path, interface=UNIT, signature="serving_default")
 
 
 def test_logits_are_not_taken_for_probabilities(tmp_path: Path) -> None:
     path = save(tmp_path, keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(3, bias_initializer="ones"))
-    with pytest.raises(ArtifactError, match=r"is not class probabilities, .* must end in softmax"):
+    with pytest.raises(ArtifactError, match=r"not class probabilities.*end in softmax"):
         load(path).predict(np.full((2, *SHAPE), 255, np.uint8))
 
 
@@ -181,7 +176,7 @@ class Own(keras.Model):  # type: ignore[misc]  # Keras has no types.
 
 def test_a_subclassed_model_takes_what_it_was_called_with_in_batches_of_any_size() -> None:
     model = Own()
-    with pytest.raises(ArtifactError, match="has no input shape: call it on a batch"):
+    with pytest.raises(ArtifactError, match="no input shape: call it"):
         KerasRuntime(model)
     model(np.zeros((4, *SHAPE), np.float32))
     runtime = KerasRuntime(model)
@@ -238,7 +233,7 @@ def test_mixed_precision_is_for_training_and_the_results_are_float32(policy: str
 )
 def test_a_model_that_ends_in_softmax_or_sigmoid_gives_no_logits(ending: list[Any], tmp_path: Path) -> None:
     path = save(tmp_path, keras.Input(SHAPE), keras.layers.Flatten(), *ending)
-    with pytest.raises(ArtifactError, match=r"is already probabilities \(the file ends in S\w+\): omit logits"):
+    with pytest.raises(ArtifactError, match=r"already probabilities.*in S\w+\): omit logits"):
         load(path, Interface(SCHEMES["unit"], "logits"))
 
 

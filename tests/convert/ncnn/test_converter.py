@@ -74,7 +74,7 @@ def test_a_model_that_gives_nan_can_not_be_calibrated(converter: Converter, rand
 
 
 def test_what_ncnn_can_not_take_is_refused_with_its_name(residual: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConversionError, match="ncnn files take one image at a time"):
+    with pytest.raises(ConversionError, match="ncnn files take one image"):
         converter_of("ncnn", residual, any_batch=True).convert("float32")
     entry = keras.Input((8, 8, 3), dtype="uint8")
     pixels = keras.Model(entry, keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(entry)))

@@ -44,7 +44,7 @@ def test_onnxruntime_reads_labels_preprocessing_author_licence_and_accuracy(expo
     assert json.loads(properties["edgecnn.preprocessing"])["scale"] == description.preprocessing.scale
     assert (properties["edgecnn.correct"], properties["edgecnn.test_images"]) == ("57", "60")
     assert (properties["edgecnn.version"], properties["edgecnn.source_sha256"]) == ("0.1.0", "ab" * 32)
-    assert "right on 57 of 60 test images" in found.description
+    assert "right on 57 of 60" in found.description
 
 
 def test_an_author_that_nobody_named_is_not_in_it(exported: Path, description: Description) -> None:

@@ -38,12 +38,12 @@ def nodes(data: bytes) -> dict[str, onnx.NodeProto]:
 def test_a_model_that_gives_nan_can_not_be_calibrated(prepared: bytes, random_inputs: RandomInputs) -> None:
     inputs = random_inputs(3)
     inputs[1, 4, 4, 1] = np.inf
-    with pytest.raises(ConversionError, match=r"ONNX: .* is not finite for a calibration image"):
+    with pytest.raises(ConversionError, match=r"ONNX: .*not finite.*calibration image"):
         calibrate_onnx(prepared, inputs, "minmax")
 
 
 def test_a_quantizer_that_fails_is_named() -> None:
-    with pytest.raises(ConversionError, match=r"ONNX int8: ONNX Runtime can't prepare the model .*: omit int8"):
+    with pytest.raises(ConversionError, match=r"ONNX int8:.*can't prepare.*: omit int8"):
         prepare_onnx(b"no model")
 
 

@@ -26,15 +26,13 @@ def operators(data: bytes) -> list[str]:
 def test_what_the_converter_can_not_do_is_an_error_that_names_it() -> None:
     entry = keras.Input((4, 4, 1))
     model = keras.Model(entry, keras.layers.Lambda(lambda image: keras.ops.fft2((image, image))[0])(entry))
-    with pytest.raises(
-        ConversionError, match=r"TFLite float32: TensorFlow can't convert the model .it has no Complex, FFT2D.: replace"
-    ):
+    with pytest.raises(ConversionError, match=r"TFLite float32:.*can't convert.*no Complex, FFT2D"):
         to_tflite(model, "float32", (4, 4, 1), "float32")
 
 
 @pytest.mark.parametrize("precision", ["int8", "int16x8", "float64"])
 def test_only_what_the_converter_makes_is_asked_of_it(residual: Any, precision: str) -> None:
-    with pytest.raises(ValueError, match=r"precision must be one of .*, got"):
+    with pytest.raises(ValueError, match="precision must be one of"):
         to_tflite(residual, precision, (8, 8, 3), "float32")
 
 

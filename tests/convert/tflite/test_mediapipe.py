@@ -74,12 +74,12 @@ def test_it_answers_as_edgecnn_does_or_refuses_the_file(name: str, trained: tupl
     scheme, folder, images = trained
     found = mediapipe(folder / f"{name}.tflite", images, tmp_path)
     if scheme == "caffe":
-        assert "Only RGB color space is supported" in found  # Blue first.
+        assert "Only RGB color space" in found  # Blue first.
     elif scheme == "torch" and name != "int8":
-        assert "Per-channel image normalization is not available" in found
+        assert "Per-channel image normalization is not" in found
     elif isinstance(found, str):
         assert name == "int8"
-        assert "Only RGB color space is supported" in found  # Its bytes are not pixels.
+        assert "Only RGB color space" in found  # Its bytes are not pixels.
     else:
         ours = ec.Classifier.load(folder / f"{name}.tflite").predict(images).probabilities
         assert np.abs(found - ours).max() < (0.01 if name == "int8" else 1e-6)

@@ -46,12 +46,12 @@ def snr_db(float32: bytes, quantized: bytes, inputs: NDArray[np.float32]) -> flo
 def test_a_model_that_gives_nan_can_not_be_calibrated(float32: bytes, random_inputs: RandomInputs) -> None:
     inputs = random_inputs(3)
     inputs[1, 4, 4, 1] = np.nan
-    with pytest.raises(ConversionError, match=r"TFLite: .* is not finite for a calibration image"):
+    with pytest.raises(ConversionError, match=r"TFLite: .*not finite.*calibration image"):
         calibrate_tflite(float32, inputs)
 
 
 def test_a_quantizer_that_fails_is_named(float32: bytes, ranges: Ranges) -> None:
-    with pytest.raises(ConversionError, match=r"TFLite: litert-quantizer can't quantize the model to int8 .*: omit int8"):
+    with pytest.raises(ConversionError, match=r"TFLite:.*litert-quantizer can't quantize.*int8 .*omit int8"):
         quantize_tflite(float32, "int8", dict(list(ranges.items())[:1]))
     with pytest.raises(ValueError, match="precision must be one of"):
         quantize_tflite(float32, "dynamic", ranges)
@@ -62,7 +62,7 @@ def test_a_recurrent_layer_is_refused_in_one_line() -> None:
     model = keras.Sequential([keras.Input((6, 4)), layers.LSTM(3), layers.Dense(2)])
     float32 = to_tflite(model, "float32", (6, 4), "float32")
     inputs = np.random.default_rng(0).random((5, 6, 4), np.float32)
-    with pytest.raises(ConversionError, match=r"TFLite: litert-quantizer can't quantize the model to int8 .*lstm.*: omit int8"):
+    with pytest.raises(ConversionError, match=r"TFLite:.*litert-quantizer can't quantize.*int8 .*lstm.*omit int8"):
         quantize_tflite(float32, "int8", calibrate_tflite(float32, inputs))
 
 

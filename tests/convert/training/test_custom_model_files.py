@@ -47,9 +47,7 @@ def test_a_keras_file_with_own_code_needs_trust(idx_folder: Path) -> None:
     dataset, config = load_dataset(idx_folder), replace(CONFIG, model="net.keras")
     saved(opened("subclassed"), "net.keras")
     sys.modules.pop("own_nets")
-    with pytest.raises(
-        ArtifactError, match=r"net\.keras: Keras does not know its class Net of module own_nets: name the module"
-    ):
+    with pytest.raises(ArtifactError, match=r"net\.keras:.*not know.*class Net of.*own_nets: name"):
         train(dataset, config, Path("out"), UNIT)
     train(dataset, config, Path("out"), UNIT, trust=("own_nets",))
     assert Manifest.load(Path("out")).trusted == ("own_nets",)
@@ -61,13 +59,13 @@ def test_an_own_run_is_resumed_only_with_the_same_code(idx_folder: Path, module:
     train(dataset, replace(config, epochs=1), Path("out"), UNIT)
     resumed = train(dataset, config, Path("out"), UNIT, resume=True)
     assert [epoch.loss for epoch in resumed.history] == [epoch.loss for epoch in unbroken.history]
-    with pytest.raises(ConfigError, match="resume: out was trained with model=own_nets:subclassed, not own_nets:logits"):
+    with pytest.raises(ConfigError, match=r"resume: out .*model=own_nets:subclassed, not own_nets:logits"):
         train(dataset, replace(config, epochs=3, model="own_nets:logits"), Path("out"), UNIT, resume=True)
     module.write_text(MODULE + "\n")
-    with pytest.raises(ConfigError, match=r"own_nets\.py.* has changed since it was first used"):
+    with pytest.raises(ConfigError, match=r"own_nets\.py.* has changed since"):
         train(dataset, replace(config, epochs=3), Path("out"), UNIT, resume=True)
     sys.modules.pop("own_nets")
-    with pytest.raises(ConfigError, match="resume: own_nets:subclassed has changed: train without resume"):
+    with pytest.raises(ConfigError, match=r"resume: own_nets:subclassed has changed:.* resume"):
         train(dataset, replace(config, epochs=3), Path("out"), UNIT, resume=True)
 
 
@@ -100,7 +98,7 @@ def test_a_transfer_is_resumed_between_and_within_its_phases(idx_folder: Path) -
                 raise KeyboardInterrupt
 
         assert train(load_dataset(idx_folder), config, Path("out"), UNIT, resume=finished > 1, on_batch=stop).interrupted
-    with pytest.raises(ConfigError, match="out was planned for 4 epochs, not 3"):  # The phases would begin elsewhere.
+    with pytest.raises(ConfigError, match=r"out.*planned.* 4 epochs, not 3"):  # The phases would begin elsewhere.
         train(load_dataset(idx_folder), replace(config, epochs=3), Path("out"), UNIT, resume=True)
     resumed = train(load_dataset(idx_folder), config, Path("out"), UNIT, resume=True)
     assert [epoch.loss for epoch in resumed.history] == [epoch.loss for epoch in unbroken.history]

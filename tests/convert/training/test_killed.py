@@ -180,6 +180,6 @@ def test_two_trainings_into_one_folder_at_a_time_are_refused(
 
 def test_an_export_into_a_folder_that_another_one_writes_is_refused(artifacts: Path, dataset: Dataset) -> None:
     before = files(artifacts)
-    with locked(artifacts), pytest.raises(ConfigError, match=f"another edgecnn is writing into {artifacts}"):
+    with locked(artifacts), pytest.raises(ConfigError, match=f"edgecnn is writing into {artifacts}"):
         export(artifacts / "model.keras", dataset, ExportConfig(("tflite",), ("float16",)))
     assert files(artifacts) == before

@@ -11,7 +11,7 @@ from edgecnn.edge.records import from_json, to_json
 
 
 def test_an_unknown_recipe_is_refused() -> None:
-    with pytest.raises(ConfigError, match="recipe must be cosine or notebook, got fast"):
+    with pytest.raises(ConfigError, match=r"recipe.*cosine or notebook, got fast"):
         TrainConfig(recipe="fast")  # type: ignore[arg-type]  # It is what is refused.
 
 
@@ -60,5 +60,5 @@ def test_true_and_false_of_earlier_releases_are_digit_and_none() -> None:
     for word, augment in (("true", "digit"), ("false", "none"), ('"photo"', "photo"), ("null", None)):
         assert from_json(TrainConfig, text.replace('"augment": "digit"', f'"augment": {word}'), "train.json").augment == augment
     for wrong in ('"flip"', "1"):
-        with pytest.raises(ArtifactError, match="augment must be photo or digit or none, got"):
+        with pytest.raises(ArtifactError, match=r"augment.*photo or digit or none"):
             from_json(TrainConfig, text.replace('"augment": "digit"', f'"augment": {wrong}'), "train.json")

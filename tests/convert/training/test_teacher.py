@@ -91,24 +91,24 @@ def test_another_teacher_is_refused_on_resume(exported: Path, idx_folder: Path, 
     dataset, config = load_dataset(idx_folder), replace(CONFIG, recipe="notebook", epochs=1)
     train(dataset, replace(config, teacher=str(teachers / "float32.onnx")), tmp_path / "run", UNIT)
     more = replace(config, epochs=2)
-    with pytest.raises(ConfigError, match=r"resume: .* was trained with teacher"):
+    with pytest.raises(ConfigError, match=r"resume:.* was trained with teacher"):
         train(dataset, replace(more, teacher=str(teachers / "int8.onnx")), tmp_path / "run", UNIT, resume=True)
-    with pytest.raises(ConfigError, match=r"resume: .* was trained with teacher"):
+    with pytest.raises(ConfigError, match=r"resume:.* was trained with teacher"):
         train(dataset, more, tmp_path / "run", UNIT, resume=True)
     (teachers / "float32.onnx").write_bytes((teachers / "int8.onnx").read_bytes())
-    with pytest.raises(ConfigError, match=r"float32.onnx has changed: train without resume"):
+    with pytest.raises(ConfigError, match=r"float32\.onnx has changed:.* resume"):
         train(dataset, replace(more, teacher=str(teachers / "float32.onnx")), tmp_path / "run", UNIT, resume=True)
 
 
 def test_a_teacher_that_does_not_fit_is_refused(exported: Path, idx_folder: Path, tmp_path: Path) -> None:
     dataset = load_dataset(idx_folder)
-    with pytest.raises(ConfigError, match=r"takes images of \(12, 12, 1\), but mnist has \(28, 28, 1\): name another"):
+    with pytest.raises(ConfigError, match=r"\(12, 12, 1\),.*mnist.*\(28, 28, 1\):.*another"):
         Teacher(taught(exported), load_dataset("mnist"), ())
     with pytest.raises(ConfigError, match="has other classes than bars"):
         Teacher(taught(exported), replace(dataset, class_names=("a", "b", "c")), ())
     alone = tmp_path / "alone.tflite"
     alone.write_bytes((exported / "float32.tflite").read_bytes())
-    with pytest.raises(ArtifactError, match="name a model that edgecnn trained or exported"):
+    with pytest.raises(ArtifactError, match=r"alone\.tflite: .*edgecnn trained or exported"):
         Teacher(replace(CONFIG, teacher=str(alone)), dataset, ())
     with pytest.raises(ArtifactError, match="does not exist"):
         train(dataset, replace(CONFIG, teacher=str(tmp_path / "none.keras")), tmp_path / "run", UNIT)

@@ -108,7 +108,7 @@ def test_a_resumed_run_of_a_planned_rate_and_varied_images_ends_where_an_unbroke
             raise KeyboardInterrupt
 
     train(dataset, config, tmp_path / "broken", UNIT, on_batch=interrupt)
-    with pytest.raises(ConfigError, match=r"the training of .* was planned for 2 epochs, not 3: give epochs=2"):
+    with pytest.raises(ConfigError, match=r"broken.*planned.* 2 epochs, not 3:.*epochs=2"):
         train(dataset, replace(config, epochs=3), tmp_path / "broken", UNIT, resume=True)
     resumed = train(dataset, config, tmp_path / "broken", UNIT, resume=True)
     assert same(weights(tmp_path / "unbroken"), weights(tmp_path / "broken"))
@@ -118,7 +118,7 @@ def test_a_resumed_run_of_a_planned_rate_and_varied_images_ends_where_an_unbroke
 def test_batch_normalisation_that_has_not_settled_is_told(trained: Path, said: list[str]) -> None:
     # 0.99 ** 16
     (line,) = [line for line in said if line.startswith("Batch normalisation's averages")]
-    assert "are still 85% their initial values after 16 batches" in line
+    assert all(part in line for part in ("85%", "initial values", "after 16 batches"))
     model = keras.models.load_model(trained / "model.keras")
     assert unsettled_share(model, CONFIG, 460) < 0.01
     # Their averages started elsewhere.
@@ -213,7 +213,7 @@ def test_a_resume_that_does_not_fit_is_refused(trained: Path, idx_folder: Path, 
 def test_a_resume_with_other_inputs_or_outputs_is_refused(
     trained: Path, idx_folder: Path, taken: Preprocessing, output: Output
 ) -> None:
-    with pytest.raises(ConfigError, match=r"was trained with other preprocess, .* or logits: give the same"):
+    with pytest.raises(ConfigError, match=r"trained with other preprocess,.* logits"):
         train(load_dataset(idx_folder), replace(CONFIG, epochs=3), trained, taken, output, resume=True)
 
 
@@ -230,7 +230,7 @@ def test_tensorboard_gets_curves_and_no_graph_that_it_can_not_read(trained: Path
 
 def test_a_folder_with_a_manifest_of_something_else_is_left_alone(idx_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"name": "app"}')
-    with pytest.raises(ConfigError, match=r"manifest\.json is not edgecnn's: name another folder with out"):
+    with pytest.raises(ConfigError, match=r"manifest\.json is not edgecnn's:.* out"):
         train(load_dataset(idx_folder), CONFIG, tmp_path, UNIT)
     assert (tmp_path / "manifest.json").read_text() == '{"name": "app"}'
 
@@ -241,7 +241,7 @@ def test_a_resume_on_other_images_is_refused(trained: Path) -> None:
 
 
 def test_a_resume_without_a_checkpoint_is_refused(idx_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="does not exist: train without resume"):
+    with pytest.raises(ArtifactError, match=r"does not exist:.* resume"):
         train(load_dataset(idx_folder), CONFIG, tmp_path, UNIT, resume=True)
 
 
@@ -254,14 +254,12 @@ def test_a_damaged_checkpoint_is_refused(copied: Path, idx_folder: Path) -> None
 
 def test_training_again_makes_the_exported_files_stale(artifacts: Path, idx_folder: Path) -> None:
     train(load_dataset(idx_folder), replace(CONFIG, epochs=1), artifacts, UNIT)
-    with pytest.raises(
-        ArtifactError, match=r"int8\.tflite is stale.*edgecnn export .*model.keras with formats=tflite and precisions=int8"
-    ):
+    with pytest.raises(ArtifactError, match=r"int8\.tflite is stale.*export.*model\.keras.* formats=tflite.* precisions=int8"):
         read_model(artifacts / "int8.tflite")
 
 
 def test_a_loss_that_is_no_number_is_an_error_and_leaves_no_model(idx_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"the loss is (nan|inf) after epoch 1: lower learning_rate"):
+    with pytest.raises(ConfigError, match=r"loss.* (nan|inf).*epoch 1: lower learning_rate"):
         train(load_dataset(idx_folder), replace(CONFIG, learning_rate=1e30), tmp_path, UNIT)
     assert not list(tmp_path.glob("**/*.keras"))
 
@@ -305,5 +303,5 @@ def test_a_damaged_manifest_is_replaced_and_said(idx_folder: Path, tmp_path: Pat
     (tmp_path / "manifest.json").write_text("{")
     said: list[str] = []
     train(load_dataset(idx_folder), replace(CONFIG, epochs=1), tmp_path, UNIT, on_text=said.append)
-    assert any("A new manifest will be written" in text for text in said)
+    assert any("new manifest will be written" in text for text in said)
     assert read_model(tmp_path / "model.keras").unverified is None

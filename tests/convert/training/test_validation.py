@@ -169,9 +169,9 @@ def test_patience_stops_the_run_and_a_resume_may_have_more_of_it(validated: Path
     short = train(dataset, config, tmp_path, UNIT, on_text=said.append)
     assert val_losses(short) == losses[:stop]
     assert (short.stopped_early, short.interrupted, short.epoch) == (True, False, stop - 1)
-    assert f"Stopped early after epoch {stop}: no lower validation loss for 1 epoch" in said
-    assert "stopped early after 1 epoch without improvement" in " ".join(short.to_text().split())
-    with pytest.raises(ConfigError, match=rf"stopped early after {stop} epochs, 1 of them without .*: give more patience, or"):
+    assert any(all(part in text for part in (f"early after epoch {stop}:", "loss for 1 epoch")) for text in said)
+    assert "stopped early after 1 epoch" in " ".join(short.to_text().split())
+    with pytest.raises(ConfigError, match=rf"stopped.* {stop} epochs, 1 .*patience"):
         train(dataset, config, tmp_path, UNIT, resume=True)
     # Cut off before its result: a resume writes it, and trains no more.
     (tmp_path / "train.json").unlink()
@@ -211,7 +211,7 @@ def test_a_resume_with_other_images_in_the_dataset_s_own_validation_part_is_refu
     np.savez(tmp_path / "own.npz", **given)
     train(load_dataset(tmp_path / "own.npz"), replace(CONFIG, epochs=1), tmp_path, UNIT)
     np.savez(tmp_path / "own.npz", **{**given, "y_val": np.roll(given["y_val"], 1)})
-    with pytest.raises(ConfigError, match=r"was validated on other images \(own\): train without resume"):
+    with pytest.raises(ConfigError, match=r"validated.* other images \(own\):.* resume"):
         train(load_dataset(tmp_path / "own.npz"), replace(CONFIG, epochs=2), tmp_path, UNIT, resume=True)
 
 
@@ -232,9 +232,9 @@ def test_ctrl_c_while_the_last_epoch_is_saved_leaves_a_complete_run(
 
 
 def test_a_resume_with_other_weights_or_another_choice_is_refused(validated: Path, dataset: Dataset) -> None:
-    with pytest.raises(ConfigError, match="was trained with class_weights=none, not balanced: give that value"):
+    with pytest.raises(ConfigError, match="trained with class_weights=none, not balanced"):
         train(dataset, replace(CONFIG, epochs=5, class_weights="balanced"), validated, UNIT, resume=True)
-    with pytest.raises(ConfigError, match="was trained with keep=best, not last: give that value"):
+    with pytest.raises(ConfigError, match="trained with keep=best, not last"):
         train(dataset, replace(CONFIG, epochs=5, keep="last"), validated, UNIT, resume=True)
 
 

@@ -114,7 +114,7 @@ def test_a_tensor_outside_is_found_at_every_place_and_in_every_order_of_fields(p
     rng = np.random.default_rng(0)
     for _ in range(20):
         data = shuffled(model_with(outside(), place), rng)
-        assert truth(data), "the test's own model must have it"
+        assert truth(data), "the test's own model"
         assert has_external_data(data)
         assert not has_external_data(shuffled(model_with(inside(), place), rng))
 

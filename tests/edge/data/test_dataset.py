@@ -58,13 +58,13 @@ def relabel(folder: Path, name: str, last: bytes) -> None:
 
 def test_a_test_label_that_training_never_saw_is_refused(folder: Path) -> None:
     relabel(folder, "t10k", b"\x07")
-    with pytest.raises(ArtifactError, match="class 7, the training labels to 2"):
+    with pytest.raises(ArtifactError, match=r"class 7, .*labels to 2"):
         load_dataset(folder)
 
 
 def test_labels_that_are_no_class_numbers_are_refused(npz: Path) -> None:
     np.savez(npz, **{**np.load(npz), "y_train": np.arange(240) * 1000})
-    with pytest.raises(ArtifactError, match="go up to 239000 for 240 images"):
+    with pytest.raises(ArtifactError, match=r"up to 239000 .*240 images"):
         load_dataset(npz)
 
 
@@ -80,13 +80,13 @@ def test_one_class_is_none(npz: Path, pictures: Path) -> None:
         load_dataset(npz)
     shutil.rmtree(pictures / "cat")
     shutil.rmtree(pictures / "dog")
-    with pytest.raises(ConfigError, match=r"pets has only one class \(elk\)"):
+    with pytest.raises(ConfigError, match=r"pets .*only one class \(elk\)"):
         load_dataset(pictures, SIZE)
 
 
 def test_parts_of_two_shapes_are_refused(npz: Path) -> None:
     np.savez(npz, **{**np.load(npz), "x_test": np.zeros((60, 12, 13), np.uint8)})
-    with pytest.raises(ArtifactError, match=r"training images are \(12, 12, 1\), test images \(12, 13, 1\)"):
+    with pytest.raises(ArtifactError, match=r"training.*\(12, 12, 1\).*test.*\(12, 13, 1\)"):
         load_dataset(npz)
 
 
@@ -123,7 +123,7 @@ def test_an_option_for_image_files_is_refused_for_arrays(
 ) -> None:
     data = {"idx": str(idx_folder), "npz": str(npz)}.get(kind, kind)
     for load in (load_dataset, load_test):
-        with pytest.raises(ConfigError, match=f"{name} applies only to .*: omit it"):
+        with pytest.raises(ConfigError, match=f"{name} applies only to .*omit"):
             load(data, options)
 
 
@@ -138,7 +138,7 @@ def test_a_labels_file_that_does_not_fit_is_refused(folder: Path, names: str, me
 
 def test_a_labels_file_that_is_no_text_is_refused(folder: Path) -> None:
     (folder / "labels.txt").write_bytes(b"\xff\xfe")
-    with pytest.raises(ArtifactError, match=r"labels\.txt is not a list of class names .*UTF-8"):
+    with pytest.raises(ArtifactError, match=r"labels\.txt .*not .*class names.*UTF-8"):
         load_dataset(folder)
 
 
@@ -151,7 +151,7 @@ def test_class_names_come_from_the_option_else_the_model_else_the_folder(folder:
     assert load_dataset(folder, model=model).class_names == ("p", "q", "r", "s")
     assert load_dataset(folder, named, model).class_names == load_dataset(npz, named).class_names == ("x", "y", "z")
     assert load_dataset(npz).class_names == ("0", "1", "2")
-    with pytest.raises(ConfigError, match=r"bars\.npz has 3 classes, the model 2"):
+    with pytest.raises(ConfigError, match=r"bars\.npz has 3 classes.*model 2:"):
         load_dataset(npz, model=model._replace(class_names=("p", "q")))
 
 
@@ -198,7 +198,7 @@ def test_pictures_of_a_kind_that_is_not_read_are_named(pictures: Path) -> None:
     dataset = load_dataset(pictures, SIZE)
     assert dataset.unread == ("cat/a\n.tif", "cat/b.HEIC")
     *_, said = dataset.describe().splitlines()
-    assert said.startswith(r"passed over: 2 pictures of a kind that is not read, such as cat/a\n.tif: ")
+    assert all(part in said for part in ("passed over: 2 pictures", "not read", r"such as cat/a\n.tif: "))
 
 
 def test_many_class_names_are_not_all_described() -> None:
@@ -244,12 +244,12 @@ def test_a_record_loads_the_same_images_again(kind: str, idx_folder: Path, npz: 
 def test_a_record_finds_images_that_have_moved_and_an_option_goes_before_it(pictures: Path, npz: Path) -> None:
     record = load_dataset(pictures, FolderOptions((8, 9), 3, "crop", 0.4, 7)).record()
     moved = pictures.rename(pictures.parent / "moved")
-    with pytest.raises(ConfigError, match=r"the model's images \(pets, .*\) are not here: name their folder with data"):
+    with pytest.raises(ConfigError, match=r"model's images \(pets, .*not here.*data"):
         recorded_source(record)
     require_recorded(record, load_test(*recorded_source(record, moved)))
     other = load_test(*recorded_source(record, moved, FolderOptions(split_seed=8)))
     assert other.shape == (8, 9, 3)
-    with pytest.raises(ConfigError, match=r"these are not the model's test images \(pets"):
+    with pytest.raises(ConfigError, match=r"not .*model's test images \(pets"):
         require_recorded(record, other)
     # The record of a folder that was split does not apply to one with a test/, or to arrays.
     for part in ("train", "test"):

@@ -27,7 +27,7 @@ def digit_picture(size: tuple[int, int], corner: tuple[int, int], paper: int, in
 @pytest.mark.parametrize("level", [0, 200, 255])
 def test_a_blank_page_is_no_digit(level: int, tmp_path: Path) -> None:
     Image.new("L", (100, 80), level).save(tmp_path / "page.png")
-    with pytest.raises(ArtifactError, match=r"page\.png shows nothing on its background: name a picture with a digit"):
+    with pytest.raises(ArtifactError, match=r"page\.png shows nothing"):
         read_image(tmp_path / "page.png", (28, 28, 1), DIGIT)
 
 
@@ -73,7 +73,7 @@ def test_specks_that_vanish_at_the_models_size_are_no_digit(tmp_path: Path) -> N
     specks = np.zeros((4000, 4000), np.uint8)
     specks[1, 1] = specks[3998, 3998] = 255
     Image.fromarray(specks).save(tmp_path / "specks.png")
-    with pytest.raises(ArtifactError, match=r"specks\.png shows nothing on its background"):
+    with pytest.raises(ArtifactError, match=r"specks\.png shows nothing"):
         read_image(tmp_path / "specks.png", (28, 28, 1), DIGIT)
 
 
@@ -91,7 +91,7 @@ def test_a_page_on_a_dark_table_is_no_digit(tmp_path: Path) -> None:
     table = Image.new("L", (640, 480), 30)
     table.paste(digit_picture((560, 400), (200, 150), 230, 20), (40, 40))
     table.save(tmp_path / "table.png")
-    with pytest.raises(ArtifactError, match=r"table\.png has no even background .*: crop it to one digit on plain paper"):
+    with pytest.raises(ArtifactError, match=r"table\.png has no even background"):
         read_image(tmp_path / "table.png", (28, 28, 1), DIGIT)
 
 

@@ -80,7 +80,7 @@ def test_two_files_of_one_name_are_refused(folder: Path) -> None:
 
 def test_fewer_labels_than_images_are_refused(folder: Path) -> None:
     (folder / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(struct.pack(">II", 0x801, 3) + b"\0\1\2"))
-    with pytest.raises(ArtifactError, match="has 3 labels for the 60 images"):
+    with pytest.raises(ArtifactError, match=r"has 3 labels .*60 images"):
         load_idx(folder, "test")
 
 

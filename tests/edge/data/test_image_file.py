@@ -54,13 +54,13 @@ def test_what_is_no_whole_image_is_refused(cut: int | None, tmp_path: Path) -> N
     path = tmp_path / "picture.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 50)).astype(np.uint8)).save(path)
     path.write_bytes(b"a shopping list\n" if cut is None else path.read_bytes()[:cut])
-    with pytest.raises(ArtifactError, match=r"picture\.png is not an image that can be read \(.+\): name a PNG or JPEG file"):
+    with pytest.raises(ArtifactError, match=r"picture\.png .*not an image.*\(.+\).*PNG.*JPEG"):
         read_image(path, SHAPE, PLAIN)
 
 
 def test_without_pillow_the_message_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(MissingDependency, match=r"Pillow, .+, is not installed: pip install 'pillow>=[0-9.]+'"):
+    with pytest.raises(MissingDependency, match=r"Pillow.+not installed: pip install 'pillow>=[0-9.]+'"):
         read_image(tmp_path / "x.png", SHAPE, PLAIN)
 
 

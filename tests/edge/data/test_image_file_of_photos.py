@@ -101,7 +101,7 @@ def test_a_header_tells_grey_from_colour(mode: str, grey: bool, tmp_path: Path) 
 
 def test_a_file_without_a_header_is_said_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "note.png").write_text("no picture")
-    with pytest.raises(ArtifactError, match=r"note\.png is not an image that can be read .*: take it away$"):
+    with pytest.raises(ArtifactError, match=r"note\.png .*not.*image.*take it away$"):
         image_header(tmp_path / "note.png", "take it away")
 
 
@@ -150,7 +150,7 @@ def test_a_picture_in_memory_becomes_what_its_file_becomes(tmp_path: Path, fit: 
 
 @pytest.mark.parametrize("pixels", [np.zeros((9, 9), np.uint8), np.zeros((9, 9, 4), np.uint8), np.zeros((9, 9, 3), np.float32)])
 def test_a_picture_of_another_kind_is_our_mistake(pixels: Any) -> None:
-    with pytest.raises(ValueError, match=r"pixels must be uint8 \(height, width, 1 or 3\)"):
+    with pytest.raises(ValueError, match=r"pixels.*uint8.*height, width, 1 or 3\)"):
         fit_image(pixels, (28, 28, 1), Preprocessing(1.0, "letterbox", "any"))
 
 

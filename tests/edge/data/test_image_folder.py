@@ -1,6 +1,5 @@
 """Folders of images: which layouts are known, how one folder is split, and which options fit."""
 
-import re
 import shutil
 from pathlib import Path
 
@@ -18,35 +17,33 @@ from tests.edge.data.drawn.image_folders import SIZE, TEST_ONLY, write
 def test_parts_called_by_other_names_are_refused(tmp_path: Path) -> None:
     for name in ("training", "test"):
         (tmp_path / name / "cat").mkdir(parents=True)
-    with pytest.raises(
-        ConfigError, match="has test/ and training/, but no train/: the parts are called train/, test/ and val/"
-    ):
+    with pytest.raises(ConfigError, match=r"test/ and training/.*no train/: .*train/.*test/.*val/"):
         has_parts(tmp_path)
 
 
 def test_a_class_without_images_in_a_part_is_named(parts: Path) -> None:
     for path in (parts / "test" / "cat").iterdir():
         path.unlink()
-    with pytest.raises(ConfigError, match="class cat has no image for test: add some"):
+    with pytest.raises(ConfigError, match=r"class cat .*no image.*for test:"):
         load_image_folder(parts, NO_OPTIONS, None)
 
 
 @pytest.mark.parametrize(("part", "other"), [("train", "test"), ("test", "train")])
 def test_a_class_that_only_one_part_has_is_named(parts: Path, part: str, other: str) -> None:
     write(parts / part / "elk", 2)
-    with pytest.raises(ConfigError, match=f"class elk has no image for {other}"):
+    with pytest.raises(ConfigError, match=f"class elk .*no image.*for {other}:"):
         load_image_folder(parts, NO_OPTIONS, None)
 
 
 def test_a_class_with_one_image_cannot_be_split(classes: Path) -> None:
     (classes / "c" / "00.png").unlink()
-    with pytest.raises(ConfigError, match=r"letters/c has one image, .* need two"):
+    with pytest.raises(ConfigError, match=r"letters/c has one image.*need two"):
         load_image_folder(classes, NO_OPTIONS, None)
 
 
 def test_parts_of_other_names_are_refused_with_the_right_ones(parts: Path) -> None:
     (parts / "test").rename(parts / "val")
-    with pytest.raises(ConfigError, match="has train/ and val/, but no test/: the parts are called train/, test/ and val/"):
+    with pytest.raises(ConfigError, match=r"train/ and val/.*no test/: .*train/.*test/.*val/"):
         load_image_folder(parts, NO_OPTIONS, None)
     shutil.rmtree(parts / "val")
     with pytest.raises(ConfigError, match="has train/, but no test/"):
@@ -56,7 +53,7 @@ def test_parts_of_other_names_are_refused_with_the_right_ones(parts: Path) -> No
 def test_parts_written_with_capitals_are_parts_to_rename_not_classes(parts: Path) -> None:
     (parts / "train").rename(parts / "Train")
     (parts / "test").rename(parts / "Test")
-    with pytest.raises(ConfigError, match=r"pets has Test/ and Train/, but no train/: the parts are called train/, test/"):
+    with pytest.raises(ConfigError, match=r"pets .*Test/ and Train/.*no train/:.*train/.*test/"):
         load_image_folder(parts, NO_OPTIONS, None)
 
 
@@ -70,7 +67,7 @@ def test_a_linked_folder_inside_a_class_is_passed_over_and_listed(classes: Path,
 
 def test_a_folder_without_classes_is_refused(tmp_path: Path) -> None:
     Image.new("L", (5, 5)).save(tmp_path / "lonely.png")
-    with pytest.raises(ConfigError, match="has neither IDX files nor a folder of images for each class"):
+    with pytest.raises(ConfigError, match=r"neither IDX files nor .*folder"):
         load_image_folder(tmp_path, NO_OPTIONS, None)
 
 
@@ -147,7 +144,7 @@ def test_sizes_that_differ_need_one_to_be_named(parts: Path) -> None:
     write(parts / "train" / "dog", 1, (30, 7))
     write(parts / "test" / "dog", 1, (5, 40))
     write(parts / "test" / "cat", 1, (4, 4))
-    with pytest.raises(ConfigError, match=re.escape("from 4x4 to 30x7 (height x width): make them one size with size")):
+    with pytest.raises(ConfigError, match=r"4x4 to 30x7 \(height.*with size"):
         load_image_folder(parts, NO_OPTIONS, None)
     train = load_image_folder(parts, FolderOptions(size=(6, 9), fit="crop"), None).splits["train"]
     assert (train.shape, train.fit, train.background) == ((6, 9, 3), "crop", "any")
@@ -164,13 +161,13 @@ def test_one_colour_image_makes_all_colour_unless_grey_is_asked_for(parts: Path,
 
 def test_no_file_is_opened_where_size_and_channels_are_known(parts: Path) -> None:
     (parts / "train" / "dog" / "00.png").write_text("broken")
-    with pytest.raises(ArtifactError, match=r"dog/00\.png is not an image .*: remove or replace it \(edgecnn data .*lists all"):
+    with pytest.raises(ArtifactError, match=r"dog/00\.png .*not an image.*edgecnn data"):
         load_image_folder(parts, NO_OPTIONS, None)
     load_image_folder(parts, FolderOptions(size=SIZE, channels=3), None)
 
 
 def test_the_rule_for_digits_is_not_for_colour(classes: Path) -> None:
-    with pytest.raises(ConfigError, match=r"letters has colours, but fit=digit .*: add channels=1"):
+    with pytest.raises(ConfigError, match=r"letters .*colours.*fit=digit .*channels=1"):
         load_image_folder(classes, FolderOptions(fit="digit"), None)
     assert load_image_folder(classes, FolderOptions(fit="digit", channels=1), None).fit == "digit"
 

@@ -52,7 +52,7 @@ def test_a_models_classes_number_the_folders_even_where_some_are_missing(parts: 
 
 def test_a_model_with_numbers_takes_as_many_folders_in_their_order(parts: Path) -> None:
     assert load_image_folder(parts, NO_OPTIONS, model("0", "1", "2")).class_names == ("Ant", "cat", "dog")
-    with pytest.raises(ConfigError, match=r"pets has 3 names, the model 4: give labels"):
+    with pytest.raises(ConfigError, match=r"pets has 3 names.*model 4:.*labels"):
         load_image_folder(parts, NO_OPTIONS, model("0", "1", "2", "3"))
     (parts / "labels.txt").write_text("dog\nelk\ncat\nAnt\n")
     assert load_image_folder(parts, NO_OPTIONS, model("0", "1", "2", "3")).splits["test"].labels.tolist() == [3, 3, 2, 2, 0, 0]
@@ -69,7 +69,7 @@ def test_folders_of_numbers_are_nothing_to_a_model_of_unknown_order(tmp_path: Pa
     for name in ("10", "2"):
         write(tmp_path / name, 2)
     unknown = model(*map(str, range(11)))._replace(known=False)
-    with pytest.raises(ConfigError, match=r"0, 1, 2 or, as Keras sorts them, 0, 1, 10: give .* labels"):
+    with pytest.raises(ConfigError, match=r"\b0, 1, 2.*Keras.*\b0, 1, 10.*labels"):
         load_image_folder(tmp_path, NO_OPTIONS, unknown)
     (tmp_path / "order.txt").write_text("\n".join(sorted(map(str, range(11)))))
     options = FolderOptions(labels=tmp_path / "order.txt")
@@ -79,7 +79,7 @@ def test_folders_of_numbers_are_nothing_to_a_model_of_unknown_order(tmp_path: Pa
 def test_numbers_that_sort_otherwise_than_they_count_have_two_orders(tmp_path: Path) -> None:
     for name in ("1", "2", "10"):
         write(tmp_path / name, 2)
-    with pytest.raises(ConfigError, match=r"give the model's order with labels"):
+    with pytest.raises(ConfigError, match=r"model's order with labels"):
         load_image_folder(tmp_path, NO_OPTIONS, model("0", "1", "2")._replace(known=False))
 
 
@@ -92,12 +92,12 @@ def test_up_to_ten_numbers_have_one_order(tmp_path: Path) -> None:
 
 def test_a_name_that_no_manifest_could_hold_is_refused(classes: Path) -> None:
     shutil.copytree(classes / "a", os.fsdecode(bytes(classes / "a") + b"\xe9"))
-    with pytest.raises(ConfigError, match=r"letters has a name that is not UTF-8 \(a\?/.*\): rename it"):
+    with pytest.raises(ConfigError, match=r"letters .*not UTF-8 \(a\?/.*\): rename"):
         load_image_folder(classes, NO_OPTIONS, None)
 
 
 def test_a_folder_that_the_model_does_not_know_is_refused(parts: Path) -> None:
-    with pytest.raises(ConfigError, match=r"class Ant is not among the model's classes \(cat, dog, elk\)"):
+    with pytest.raises(ConfigError, match=r"class Ant.*not among.*model.*\(cat, dog, elk\)"):
         load_image_folder(parts, NO_OPTIONS, model("cat", "dog", "elk"))
 
 

@@ -40,8 +40,8 @@ def test_a_clean_folder_has_no_problems(pets: Path) -> None:
     assert (found.problems, found.broken, found.leaked, found.conflicting, found.repeated) == ((), (), (), (), ())
     assert steps == [(number, 12) for number in range(1, 13)]
     text = inspection_text(found)
-    assert ": 8 training images and 4 test images in 2 classes\n" in text
-    assert "sizes    all 10x8 (height x width), colour" in text
+    counts = (": 8 training images", " 4 test images", " 2 classes\n")
+    assert all(part in text for part in (*counts, "sizes    all 10x8", "(height x width), colour"))
     assert text.startswith("No problem was found.\n")
 
 
@@ -51,10 +51,10 @@ def test_broken_files_are_listed_and_counted_nowhere_else(pets: Path) -> None:
     found = inspect_images(pets)
     assert [item.place.image for item in found.broken] == ["train/cat/1.png", "test/dog/x.jpg"]
     assert found.classes == (ClassCount("cat", 3, 2), ClassCount("dog", 4, 2))
-    assert found.problems == ("files that can't be read: 2; remove or replace them",)
+    assert ["can't be read: 2;" in problem for problem in found.problems] == [True]
     text = inspection_text(found)
     assert "\nCan't be read (2):\n  train/cat/1.png: " in text
-    assert text.startswith("PROBLEM: files that can't be read: 2; remove or replace them\n")
+    assert text.startswith(f"PROBLEM: {found.problems[0]}\n")
 
 
 def test_classes_have_the_order_and_the_gaps_of_the_labels_file(pets: Path) -> None:
@@ -62,7 +62,7 @@ def test_classes_have_the_order_and_the_gaps_of_the_labels_file(pets: Path) -> N
     shutil.copy(pets / "train" / "dog" / "0.png", pets / "train" / "dog" / "again.png")
     found = inspect_images(pets)
     assert found.classes == (ClassCount("dog", 5, 2), ClassCount("elk", 0, 0), ClassCount("cat", 4, 2))
-    assert found.problems[0] == "classes without training images: 1; add images, or remove the class"
+    assert found.problems[0].startswith("classes without training images: 1;")
     assert {place.label for place in found.repeated[0].places} == {"dog"}
 
 
@@ -72,14 +72,14 @@ def test_a_part_that_is_read_as_a_class_is_a_problem(pets: Path) -> None:
     shutil.rmtree(pets / "train")
     (pets / "test").rename(pets / "Validation")
     (problem,) = inspect_images(pets).problems
-    assert problem.startswith("classes named like a part of a dataset: 1; ")
+    assert "part of a dataset: 1;" in problem
 
 
 def test_pictures_of_a_kind_that_is_not_read_are_a_problem(pets: Path) -> None:
     for name in ("a.HEIC", "b.tif", "notes.txt"):
         (pets / "train" / "cat" / name).write_bytes(b"x")
     (problem,) = inspect_images(pets).problems
-    assert problem.startswith("pictures of a kind that is not read: 2; ")
+    assert "is not read: 2;" in problem
 
 
 def test_other_files_are_named_whole(pets: Path) -> None:
@@ -97,8 +97,8 @@ def test_the_same_pixels_in_train_and_test_are_a_leak_whatever_the_files_are(pet
     places = (Place("train", "dog", "train/dog/3.png"), Place("test", "dog", "test/dog/copy.webp"))
     assert [group.places for group in found.leaked] == [places]
     assert (found.conflicting, found.repeated) == ((), ())
-    assert [problem.partition(";")[0] for problem in found.problems] == ["pictures in both train and test: 1"]
-    assert "The same picture in train and test (1):\n  train/dog/3.png = test/dog/copy.webp" in inspection_text(found)
+    assert ["both train and test: 1;" in problem for problem in found.problems] == [True]
+    assert "test (1):\n  train/dog/3.png = test/dog/copy.webp" in inspection_text(found)
 
 
 def test_one_pixel_more_is_another_picture(pets: Path) -> None:
@@ -123,8 +123,8 @@ def test_the_same_pixels_in_two_classes_conflict_and_in_one_repeat(pets: Path) -
         ["test/cat/0.png", "test/cat/again.png", "test/cat/again2.png"]
     ]
     assert found.leaked == ()
-    assert found.problems == ("pictures in several classes: 1; keep each in the right class only",)
-    assert "test/cat/0.png = test/cat/again.png and 1 more" in inspection_text(found)
+    assert [problem.partition(";")[0] for problem in found.problems] == ["pictures in several classes: 1"]
+    assert "test/cat/0.png = test/cat/again.png and 1 " in inspection_text(found)
 
 
 def test_a_class_that_a_part_lacks_is_a_problem_not_an_error(pets: Path) -> None:
@@ -132,10 +132,8 @@ def test_a_class_that_a_part_lacks_is_a_problem_not_an_error(pets: Path) -> None
     shutil.rmtree(pets / "test" / "dog")
     found = inspect_images(pets)
     assert found.classes == (ClassCount("cat", 4, 2), ClassCount("dog", 4, 0), ClassCount("elk", 0, 0))
-    assert found.problems == (
-        "classes without training images: 1; add images, or remove the class",
-        "classes without test images: 2; add images, or remove the class",
-    )
+    said = [problem.partition(";")[0] for problem in found.problems]
+    assert said == ["classes without training images: 1", "classes without test images: 2"]
 
 
 def test_nothing_to_read_is_said_without_numbers(pets: Path) -> None:
@@ -183,7 +181,7 @@ def test_grey_files_have_one_mean_and_sizes_are_ordered_by_area(tmp_path: Path) 
     assert found.pixels is not None
     assert len(found.pixels.mean) == 1
     assert found.sizes == Sizes((10, 10), (11, 11), (20, 20), 5)
-    assert "The test images are split off: 40% of each class, split seed 3" in inspection_text(found)
+    assert all(part in inspection_text(found) for part in ("test images are split off:", "40% of each class", "split seed 3"))
 
 
 def test_a_grey_picture_saved_in_colour_is_the_same_picture(tmp_path: Path) -> None:
@@ -210,7 +208,7 @@ def test_rows_of_arrays_are_inspected_as_files_are(idx_folder: Path, tmp_path: P
 
 
 def test_options_for_files_are_refused_for_arrays(idx_folder: Path) -> None:
-    with pytest.raises(ConfigError, match="channels applies only to a folder of images"):
+    with pytest.raises(ConfigError, match=r"channels applies only to .*images"):
         inspect_images(idx_folder, FolderOptions(channels=1))
 
 
@@ -229,7 +227,7 @@ def test_the_text_of_the_worst_folder_fits_100_columns(tmp_path: Path) -> None:
     assert len(found.problems) == 3
     text = inspection_text(found)
     assert max(map(len, text.splitlines())) <= 100
-    assert "and 20 more, which the JSON has" in text
+    assert "20 more, which the JSON" in text
 
 
 def test_json_has_all_of_it(pets: Path) -> None:

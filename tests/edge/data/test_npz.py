@@ -55,7 +55,7 @@ def test_stored_arrays_are_read_where_they_lie_and_packed_ones_need_room(
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path / "absent"))
     assert len(load_npz(saved(tmp_path / "stored.npz"), "test").images(range(20))) == 20
-    with pytest.raises(Exception, match=r"packed\.npz can't be unpacked into .*: set TMPDIR"):
+    with pytest.raises(Exception, match=r"packed\.npz can't be unpacked.*TMPDIR"):
         load_npz(saved(tmp_path / "packed.npz", np.savez_compressed), "test")
 
 
@@ -114,7 +114,7 @@ def test_a_damaged_byte_of_the_pixels_is_seen(save: Save, place: float, tmp_path
 def test_a_file_that_was_cut_off_is_said(cut: int, tmp_path: Path) -> None:
     path = saved(tmp_path / "set.npz")
     path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(ArtifactError, match=r"set\.npz is not a whole \.npz file"):
+    with pytest.raises(ArtifactError, match=r"set\.npz is not a whole"):
         load_npz(path, "test")
 
 
@@ -126,5 +126,5 @@ def test_an_array_with_too_few_bytes_for_its_shape_is_said(tmp_path: Path) -> No
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in members.items():
             archive.writestr(name, data)
-    with pytest.raises(ArtifactError, match=r"x_test has \d+ bytes, .* \(20, 7, 6, 3\)"):
+    with pytest.raises(ArtifactError, match=r"x_test.*\d+ bytes.*\(20, 7, 6, 3\)"):
         load_npz(path, "test")

@@ -115,7 +115,7 @@ def test_the_hash_of_files_does_not_depend_on_where_they_are(tmp_path: Path) -> 
 def test_a_broken_image_file_is_named_with_the_command_that_finds_all(tmp_path: Path) -> None:
     split = in_files(tmp_path)
     (tmp_path / "3.png").write_bytes((tmp_path / "3.png").read_bytes()[:60])
-    with pytest.raises(ArtifactError, match=rf"3\.png is not an image .*: remove or replace it \(edgecnn data {tmp_path}"):
+    with pytest.raises(ArtifactError, match=rf"3\.png .*not.*image.*edgecnn data {tmp_path}"):
         split.images([2, 3])
 
 
@@ -124,7 +124,7 @@ def test_a_file_that_has_gone_is_named(tmp_path: Path) -> None:
     (tmp_path / "3.png").unlink()
     with pytest.raises(ArtifactError, match=r"3\.png can't be read"):
         _ = split.sha256
-    with pytest.raises(ArtifactError, match=r"3\.png does not exist: remove or replace it"):
+    with pytest.raises(ArtifactError, match=r"3\.png does not exist"):
         split.images([3])
 
 
@@ -169,7 +169,7 @@ def test_what_was_unpacked_lies_in_tmpdir_without_a_name(monkeypatch: pytest.Mon
 
 def test_no_room_to_unpack_is_said_with_the_folder_and_the_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path / "absent"))
-    with pytest.raises(ConfigError, match=r"images\.gz can't be unpacked into .*absent .*: set TMPDIR to a folder with room"):
+    with pytest.raises(ConfigError, match=r"images\.gz .*unpacked into .*absent .*TMPDIR"):
         unpack([b"abc"], Path("images.gz"), 3, 3)
 
     def full() -> Any:

@@ -59,20 +59,20 @@ def test_a_folder_of_validation_images_beside_train_and_test_is_read(parts: Path
     assert dataset.val.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert (dataset.train.sha256, dataset.test.sha256) == (without.train.sha256, without.test.sha256)
     assert without.val is None
-    assert "18 training, 9 validation and 6 test images" in dataset.describe()
+    assert all(part in dataset.describe() for part in (" 18 training,", " 9 validation", " 6 test images"))
     assert load_test(parts).sha256 == dataset.test.sha256
 
 
 def test_two_folders_of_validation_images_are_refused(parts: Path) -> None:
     write(parts / "val" / "cat", 1)
     write(parts / "valid" / "cat", 1)
-    with pytest.raises(ConfigError, match="pets has val/ and valid/: keep one for the validation images"):
+    with pytest.raises(ConfigError, match="pets has val/ and valid/"):
         load_dataset(parts)
 
 
 def test_a_class_without_a_validation_image_is_refused(parts: Path) -> None:
     write(parts / "val" / "cat", 1)
-    with pytest.raises(ConfigError, match="class Ant has no image for val: add some, or remove the class everywhere"):
+    with pytest.raises(ConfigError, match=r"class Ant .*no image.*for val:"):
         load_dataset(parts)
 
 
@@ -104,7 +104,7 @@ def test_a_folder_that_is_split_gives_validation_images_from_what_is_left_for_tr
 
 def test_each_side_keeps_an_image_of_each_class_or_the_class_is_named(classes: Path) -> None:
     # Of the two images of class c one is for testing.
-    with pytest.raises(ConfigError, match="class c has one training image, but val_share needs two: add images"):
+    with pytest.raises(ConfigError, match=r"class c .*one training.*val_share .*two"):
         load_dataset(classes, SHARE)
     write(classes / "c", 3)
     splits = load_image_folder(classes, FolderOptions(val_share=0.99), None).splits
@@ -124,7 +124,7 @@ def test_arrays_are_drawn_evenly_too(npz: Path) -> None:
     assert dataset.val is not None
     assert np.bincount(dataset.val.labels).tolist() == [2, 1, 3]
     assert sorted(pixels(dataset.train) + pixels(dataset.val)) == sorted(pixels(whole.train))
-    assert "25% of each class's training images for validation, split seed 0" in dataset.describe()
+    assert all(part in dataset.describe() for part in ("25% of each class's training", "validation", "split seed 0"))
 
 
 def test_validation_arrays_are_read(npz: Path) -> None:
@@ -157,16 +157,16 @@ def test_validation_arrays_that_do_not_fit_are_refused(npz: Path, more: dict[str
 
 def test_a_share_is_refused_where_there_are_validation_images(parts: Path, npz: Path) -> None:
     write(parts / "valid" / "cat", 1)
-    with pytest.raises(ConfigError, match="pets has its own valid/: omit val_share"):
+    with pytest.raises(ConfigError, match=r"pets .*own valid/: omit val_share"):
         load_dataset(parts, SHARE)
     with_arrays(npz, x_val=np.zeros((1, 6, 6), np.uint8), y_val=np.zeros(1, np.int64))
-    with pytest.raises(ConfigError, match=r"own\.npz has its own x_val: omit val_share"):
+    with pytest.raises(ConfigError, match=r"own\.npz .*own x_val: omit val_share"):
         load_dataset(npz, SHARE)
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, float("nan")])
 def test_a_share_that_leaves_nothing_on_one_side_is_refused(share: float) -> None:
-    with pytest.raises(ConfigError, match="val_share must be above 0 and below 1, got "):
+    with pytest.raises(ConfigError, match=r"val_share .*above 0.*below 1, got"):
         FolderOptions(val_share=share)
 
 
@@ -213,9 +213,9 @@ def test_the_inspection_counts_validation_images_and_finds_those_of_other_parts(
     assert [[place.image for place in group.places] for group in found.leaked] == [
         ["train/cat/00.png", "val/cat/same.png"],
     ]
-    assert [problem.partition(":")[0] for problem in found.problems] == ["pictures in several of train, val and test"]
+    assert ["of train, val and test:" in problem for problem in found.problems] == [True]
     text = " ".join(inspection_text(found).split())
-    assert "18 training images, 10 validation images and 6 test images in 3 classes" in text
+    assert all(part in text for part in (" 18 training images", " 10 validation images", " 6 test images", " 3 classes"))
     assert " class train val test " in text
 
 
@@ -224,7 +224,7 @@ def test_the_inspection_counts_a_share(kind: str, parts: Path, npz: Path) -> Non
     found = inspect_images({"parts": parts, "npz": npz}[kind], FolderOptions(val_share=0.25))
     expected: list[int | None] = [2, 2, 2] if kind == "parts" else [2, 1, 3]
     assert [count.val for count in found.classes] == expected
-    assert "The validation images are 25% of each class's training images." in inspection_text(found)
+    assert all(part in inspection_text(found) for part in ("validation images are 25%", "each class's training images"))
 
 
 def test_mnist_is_whole_without_an_option_and_drawn_evenly_with_one() -> None:

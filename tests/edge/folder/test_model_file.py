@@ -66,13 +66,13 @@ def test_an_export_that_ends_between_the_reads_of_file_and_manifest_is_no_damage
 
 @pytest.mark.parametrize("name", ["absent.tflite", "absent.onnx", "absent.keras"])
 def test_a_missing_file_is_named(name: str, artifacts: Path) -> None:
-    with pytest.raises(ArtifactError, match=rf"{name} does not exist: check the path"):
+    with pytest.raises(ArtifactError, match=rf"{name} does not exist"):
         read_model(artifacts / name)
 
 
 def test_an_empty_file_is_named(artifacts: Path) -> None:
     (artifacts / "int8.tflite").write_bytes(b"")
-    with pytest.raises(ArtifactError, match=r"int8\.tflite is empty: copy it again"):
+    with pytest.raises(ArtifactError, match=r"int8\.tflite is empty"):
         read_model(artifacts / "int8.tflite")
 
 
@@ -80,7 +80,7 @@ def test_an_empty_file_is_named(artifacts: Path) -> None:
 def test_a_folder_or_another_suffix_is_refused_with_those_that_work(name: str, artifacts: Path) -> None:
     if name.startswith("folder"):
         (artifacts / name).mkdir()
-    with pytest.raises(ArtifactError, match=re.escape(f"{name} is not a {suffixes()} file: name one")):
+    with pytest.raises(ArtifactError, match=re.escape(f"{name} is not a {suffixes()}")):
         read_model(artifacts / name)
 
 
@@ -99,7 +99,7 @@ def test_a_renamed_file_is_refused_by_its_content(
 ) -> None:
     path = (artifacts if manifest == "beside" else tmp_path) / renamed
     shutil.copy(artifacts / real, path)
-    with pytest.raises(ArtifactError, match=rf"{renamed} is not a .+ file \({message}"):
+    with pytest.raises(ArtifactError, match=rf"{renamed} is not a .+\({message}"):
         read_model(path)
 
 
@@ -114,10 +114,7 @@ def test_a_renamed_file_is_refused_by_its_content(
 def test_a_file_exported_from_an_earlier_model_is_stale(name: str, command: str, artifacts: Path) -> None:
     manifest = Manifest.load(artifacts)
     manifest.with_artifacts(replace(manifest.keras_model(), sha256="0" * 64)).save(artifacts)
-    with pytest.raises(
-        ArtifactError,
-        match=rf"{name} is stale: .* from an earlier model\. Run edgecnn export .*bars/model.keras with {command}$",
-    ):
+    with pytest.raises(ArtifactError, match=rf"{name} is stale.*edgecnn export .*bars/model\.keras.*{command}$"):
         read_model(artifacts / name)
 
 

@@ -55,15 +55,15 @@ def test_a_file_that_is_not_in_the_bundle_is_refused_and_nothing_stays_unpacked(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with pytest.raises(ConfigError, match=r"bars\.zip has no int8\.onnx: it has int8\.tflite, float32\.onnx"):
+    with pytest.raises(ConfigError, match=r"bars\.zip has no int8\.onnx.*int8\.tflite, float32\.onnx"):
         ModelFolder(bundle / "int8.onnx")
     assert not list(tmp_path.iterdir())
 
 
 def test_of_several_files_one_must_be_named(exported: Path, bundle: Path) -> None:
-    with pytest.raises(ConfigError, match=r"has several files: name one, for example .*int8\.onnx"):
+    with pytest.raises(ConfigError, match=r"has several files.*int8\.onnx"):
         ModelFolder(exported).model()
-    with ModelFolder(bundle) as models, pytest.raises(ConfigError, match=r"has no model\.keras: it has int8\.tflite"):
+    with ModelFolder(bundle) as models, pytest.raises(ConfigError, match=r"has no model\.keras: .*int8\.tflite"):
         models.model("model.keras")
 
 
@@ -71,15 +71,15 @@ def test_files_without_a_runtime_are_named_with_the_reason(exported: Path, monke
     monkeypatch.setattr(model_folder, "is_installed", lambda name: name == "onnx")
     here, skipped = ModelFolder(exported).runnable()
     assert here == ["float32.onnx", "int8.onnx"]
-    assert skipped["int8.tflite"] == "no runtime for tflite is installed"
+    assert "no runtime for tflite" in skipped["int8.tflite"]
     monkeypatch.setattr(model_folder, "is_installed", lambda name: False)
-    with pytest.raises(MissingDependency, match="no runtime for onnx is installed"):
+    with pytest.raises(MissingDependency, match="no runtime for onnx"):
         ModelFolder(exported).runnable()
 
 
 def test_the_images_of_a_file_that_nothing_lists_are_not_known(exported: Path, tmp_path: Path) -> None:
     path = Path(shutil.copy(exported / "int8.tflite", tmp_path))
-    with pytest.raises(ConfigError, match="name a file that edgecnn exported"):
+    with pytest.raises(ConfigError, match="file that edgecnn exported"):
         ModelFolder(path).test_images()
 
 

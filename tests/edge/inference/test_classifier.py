@@ -45,7 +45,7 @@ def images(idx_folder: Path) -> NDArray[np.uint8]:
     ],
 )
 def test_other_images_are_refused_and_both_shapes_named(wrong: NDArray[Any], got: str, exported: Path) -> None:
-    with pytest.raises(ValueError, match=rf"^images must be uint8 \(n, 12, 12, 1\), got {got}$"):
+    with pytest.raises(ValueError, match=rf"^images.*uint8 \(n, 12, 12, 1\),.*\b{got}$"):
         Classifier.load(exported / "int8.tflite").predict(wrong)
 
 
@@ -54,20 +54,20 @@ def test_a_keras_file_on_a_device_says_what_it_needs_and_nothing_of_the_workstat
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     monkeypatch.setitem(sys.modules, "edgecnn.convert.keras.runtime", None)
-    with pytest.raises(MissingDependency, match=r"^tensorflow is not installed. On the workstation: pip install"):
+    with pytest.raises(MissingDependency, match=r"^tensorflow .*not installed.*workstation: pip install"):
         Classifier.load(exported / "model.keras")
 
 
 def test_an_altered_file_is_refused_before_a_runtime_sees_it(artifacts: Path) -> None:
     path = artifacts / "int8.tflite"
     path.write_bytes(path.read_bytes()[:-1] + b"!")
-    with pytest.raises(ArtifactError, match=r"int8\.tflite is not the file that manifest\.json lists"):
+    with pytest.raises(ArtifactError, match=r"int8\.tflite .*not .*manifest\.json lists"):
         Classifier.load(path)
 
 
 def test_a_manifest_that_names_another_number_of_classes_is_refused(artifacts: Path) -> None:
     rename_classes(artifacts, ["low", "high"])
-    with pytest.raises(ArtifactError, match=r"float32\.onnx has 3 classes but its manifest names 2: export it again"):
+    with pytest.raises(ArtifactError, match=r"float32\.onnx has 3 classes.*manifest.* 2:"):
         Classifier.load(artifacts / "float32.onnx")
 
 
@@ -81,10 +81,7 @@ def test_a_model_that_gives_logits_is_refused_when_it_predicts(
     classifier, runtime = recording(exported / "float32.onnx")
     run: Callable[[NDArray[Any]], NDArray[Any]] = runtime.inner.run
     runtime.run = lambda batch: np.log(run(batch))
-    with pytest.raises(
-        ArtifactError,
-        match=r"float32\.onnx: output .* is not class probabilities, .* must end in softmax",
-    ):
+    with pytest.raises(ArtifactError, match=r"float32\.onnx: output .*not class probabilities.*softmax"):
         classifier.predict(images)
 
 
@@ -116,7 +113,7 @@ def test_the_manifest_says_whether_the_model_gives_logits(artifacts: Path, image
     replace(Manifest.load(artifacts), output="logits").save(artifacts)
     classifier = Classifier.load(artifacts / "float32.onnx")
     assert classifier.interface.output == "logits"
-    with pytest.raises(ArtifactError, match=r"float32\.onnx: output .* is already probabilities"):
+    with pytest.raises(ArtifactError, match=r"float32\.onnx: output .*already probabilities"):
         classifier.predict(images)
 
 
@@ -201,4 +198,4 @@ def test_what_a_vouched_preprocessing_clips_is_doubted_and_not_refused(artifacts
     manifest = Manifest.load(artifacts)
     replace(manifest, preprocessing=replace(manifest.preprocessing, scale=2 / 255)).save(artifacts)
     (doubt,) = Classifier.load(artifacts / "int8.tflite").doubts
-    assert doubt.endswith("takes 0 to 1, the preprocessing gives 0 to 2: 49.6% of the pixel values are clipped")
+    assert all(part in doubt for part in ("takes 0 to 1,", "gives 0 to 2:", "49.6% of the pixel values", "clipped"))

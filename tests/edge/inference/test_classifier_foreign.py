@@ -114,22 +114,20 @@ def limits(dtype: np.dtype[Any]) -> tuple[int, int]:
 
 
 def test_pixels_that_a_quantized_file_cannot_stand_for_are_refused_and_the_file_named(foreign: Path) -> None:
-    with pytest.raises(
-        ArtifactError, match=r"/int8\.tflite: input .* takes -0\.996 to 1, the preprocessing gives 0 to 255: state how"
-    ):
+    with pytest.raises(ArtifactError, match=r"/int8\.tflite:.*input.*-0\.996 to 1,.*\b0 to 255:"):
         Classifier.load(foreign / "int8.tflite", interface=Interface(SCHEMES["raw"]))
 
 
 def test_a_preprocessing_that_leaves_half_of_the_input_unused_is_doubted(foreign: Path) -> None:
     (doubt,) = Classifier.load(foreign / "uint8.tflite", interface=UNIT).doubts
-    assert "the preprocessing gives 0 to 1, only 50% of it" in doubt
+    assert "0 to 1, only 50%" in doubt
 
 
 def test_an_onnx_file_of_uint8_takes_pixels_as_they_are_and_nothing_else(
     onnx_file: OnnxFile, dense: Dense, photos: NDArray[np.uint8]
 ) -> None:
     path = onnx_file((8, 6, 3), "n", ending="Identity", element=TensorProto.UINT8)
-    with pytest.raises(ArtifactError, match=r"foreign\.onnx: input image is uint8 without one scale .* use preprocess=raw$"):
+    with pytest.raises(ArtifactError, match=r"foreign\.onnx: input image is uint8.*preprocess=raw$"):
         Classifier.load(path, interface=UNIT)
     classifier = Classifier.load(path, interface=Interface(SCHEMES["raw"], "logits"))
     assert classifier.inputs(photos).dtype == np.uint8
@@ -158,7 +156,7 @@ def test_one_output_is_two_classes(
     kinds: tuple[tuple[str, Output], ...] = (("Sigmoid", "probabilities"), ("Identity", "logits"))
     for ending, kind in kinds:
         path = onnx_file((8, 6, 3), "n", output, ending, columns=1)
-        with pytest.raises(ConfigError, match=r"foreign\.onnx has 2 classes, not 3 names: give labels"):
+        with pytest.raises(ConfigError, match=r"foreign\.onnx has 2 classes.*\b3 names.*labels"):
             Classifier.load(path, interface=Interface(SCHEMES["unit"], kind, ("a", "b", "c")))
         classifier = Classifier.load(path, interface=Interface(SCHEMES["unit"], kind, ("cat", "dog")))
         prediction = classifier.predict(photos)
@@ -169,11 +167,11 @@ def test_one_output_is_two_classes(
 
 def test_a_free_number_of_classes_must_be_named(onnx_file: OnnxFile, dense: Dense, photos: NDArray[np.uint8]) -> None:
     path = onnx_file((8, 6, 3), output=("n", "classes"))
-    with pytest.raises(ArtifactError, match=r"foreign\.onnx does not say how many classes it has: name them with labels$"):
+    with pytest.raises(ArtifactError, match=r"foreign\.onnx .*how many classes.*labels$"):
         Classifier.load(path, interface=UNIT)
-    with pytest.raises(ArtifactError, match=r"foreign\.onnx: onnxruntime can't run it \(.*reshape.*\): convert it again"):
+    with pytest.raises(ArtifactError, match=r"foreign\.onnx: onnxruntime can't run it.*reshape.*convert"):
         Classifier.load(path, interface=replace(UNIT, class_names=("a", "b", "c"))).predict(photos[:2])
-    with pytest.raises(ConfigError, match=r"foreign\.onnx has 2 classes, not 1 name"):
+    with pytest.raises(ConfigError, match=r"foreign\.onnx has 2 classes.*\b1 name:"):
         Classifier.load(path, interface=replace(UNIT, class_names=("a",)))
     classifier = Classifier.load(path, interface=replace(UNIT, class_names=("a", "b", "c", "d")))
     expected = softmax(dense(photos.astype(np.float32) / 255))
@@ -182,7 +180,7 @@ def test_a_free_number_of_classes_must_be_named(onnx_file: OnnxFile, dense: Dens
 
 def test_a_file_that_gives_more_rows_than_images_is_refused(onnx_file: OnnxFile, photos: NDArray[np.uint8]) -> None:
     path = onnx_file((8, 6, 3), output=("rows", 2), reshaped=(-1, 2))
-    with pytest.raises(ArtifactError, match=r"foreign\.onnx: onnxruntime can't run it \(cannot reshape array of size 40"):
+    with pytest.raises(ArtifactError, match=r"foreign\.onnx: onnxruntime .*cannot reshape.*size 40"):
         Classifier.load(path, interface=UNIT).predict(photos)
 
 
@@ -194,7 +192,7 @@ def test_memory_that_a_runtime_runs_out_of_is_no_fault_of_the_file(onnx_file: On
 
 
 def test_a_preprocessing_of_three_channels_is_refused_for_grey(onnx_file: OnnxFile) -> None:
-    with pytest.raises(ConfigError, match=r"^mean has 3 values, the images have 1 channel"):
+    with pytest.raises(ConfigError, match=r"^mean has 3 values.*\b1 channel"):
         Classifier.load(onnx_file((8, 6, 1)), interface=Interface(SCHEMES["torch"]))
 
 
@@ -202,7 +200,7 @@ def test_names_are_given_to_several_hundred_classes_and_stay_apart(onnx_file: On
     names = tuple(f"class {i}" for i in range(700))
     names = (*names[:134], "crane", *names[135:517], "crane", *names[518:])
     path = onnx_file((3, 8, 6), output=("n", 700), columns=700)
-    with pytest.raises(ConfigError, match=r"foreign\.onnx has 700 classes, not 699 names"):
+    with pytest.raises(ConfigError, match=r"foreign\.onnx has 700 classes.*\b699 names"):
         Classifier.load(path, interface=replace(UNIT, class_names=names[1:]))
     classifier = Classifier.load(path, interface=replace(UNIT, class_names=names))
     assert classifier.class_names == (*names[:134], "crane (134)", *names[135:517], "crane (517)", *names[518:])
@@ -248,9 +246,7 @@ def test_large_images_go_in_few_at_a_time(recording: Record, onnx_file: OnnxFile
 
 
 def test_a_signature_is_the_one_that_is_named(foreign: Path, dense: Dense, photos: NDArray[np.uint8]) -> None:
-    with pytest.raises(
-        ConfigError, match=r"two\.tflite: the TFLite model has the signatures first, second: name one with signature$"
-    ):
+    with pytest.raises(ConfigError, match=r"two\.tflite: .*signatures first, second: .*signature$"):
         Classifier.load(foreign / "two.tflite", interface=UNIT)
     for name, seed in (("first", 0), ("second", 1), ("first", 0)):
         classifier = Classifier.load(foreign / "two.tflite", interface=UNIT, signature=name)

@@ -68,7 +68,7 @@ def test_a_batch_that_mixes_its_images_is_refused(
         first = helper.make_node("Constant", [], ["axis"], value=onnx.numpy_helper.from_array(np.array(0)))
         nodes = [first, helper.make_node("CumSum", ["sharp", "axis"], ["logits"], reverse=int("backwards" in mixing))]
     classifier = Classifier.load(saved(nodes, batch), interface=UNIT)
-    with pytest.raises(ArtifactError, match=r"model\.onnx: .* other images of the batch .*batches of 1"):
+    with pytest.raises(ArtifactError, match=r"model\.onnx: .*other images.*batches of 1"):
         classifier.predict(images)
 
 
@@ -127,7 +127,7 @@ def test_judging_classifies_the_first_image_again(saved: Saved, images: NDArray[
     model = read_model(saved([helper.make_node("Identity", ["sharp"], ["logits"])], 1))
     test = ArraySplit(images, np.zeros(len(images), np.int64))
     record = DatasetRecord("images", "images", "", test.sha256)
-    with pytest.raises(ArtifactError, match=r"model\.onnx: the same image gets another answer"):
+    with pytest.raises(ArtifactError, match=r"model\.onnx: .*same image.*another answer"):
         evaluate("model.onnx", Classifier(model, Drifting(model), UNIT), test, record)
     with pytest.raises(ArtifactError, match="another answer"):
         Classifier(model, Drifting(model), UNIT).split_probabilities(test)

@@ -148,5 +148,5 @@ def test_what_a_runtime_raises_for_one_image_is_an_error_with_the_files_name(
     model = Classifier.load(exported / "int8.tflite")
     assert model._single
     monkeypatch.setattr(model._single, "_run", fails)
-    with pytest.raises(ArtifactError, match=r"int8\.tflite: .*Input tensor 14 lacks data"):
+    with pytest.raises(ArtifactError, match=r"int8\.tflite: .*tensor 14 lacks data"):
         model.predict(np.zeros(model.shape, np.uint8))

@@ -55,7 +55,7 @@ def test_images_that_changed_since_are_not_the_models_own(own: Classifier, idx_f
     assert own.manifest is not None
     record = replace(own.manifest.dataset, source=str(moved))
     for data in (None, moved):
-        with pytest.raises(ConfigError, match="these are not the model's test images"):
+        with pytest.raises(ConfigError, match="not the model's test images"):
             recorded_images(record, data, own.class_names)
     # Other images may be measured on request.
     assert len(model_test_images(FILE, own, str(moved), NO_OPTIONS).labels) == 240
@@ -64,7 +64,7 @@ def test_images_that_changed_since_are_not_the_models_own(own: Classifier, idx_f
 def test_images_of_another_shape_are_refused(own: Classifier, bare: Classifier, tmp_path: Path) -> None:
     np.savez(tmp_path / "wide.npz", x_test=np.zeros((6, 12, 5), np.uint8), y_test=np.arange(6))
     for classifier in (own, bare):
-        with pytest.raises(ConfigError, match=r"takes images of \(12, 12, 1\), not \(12, 5, 1\): name others with data"):
+        with pytest.raises(ConfigError, match=r"takes.*\(12, 12, 1\).*not.*\(12, 5, 1\).*data"):
             model_test_images(FILE, classifier, tmp_path / "wide.npz", NO_OPTIONS)
 
 
@@ -92,7 +92,7 @@ def test_images_that_are_not_at_hand_are_said_and_named_ones_must_be(own: Classi
     record = replace(own.manifest.dataset, source=str(tmp_path / "gone"))
     assert images_at_hand(record, None, own.class_names, said.append) is None
     assert len(said) == 1
-    assert said[0].startswith("flipped images are listed by number only: the model's images (bars, ")
+    assert all(part in said[0] for part in ("flipped images", "by number only", "the model's images (bars, "))
     with pytest.raises((ConfigError, ArtifactError)):
         images_at_hand(record, tmp_path / "gone", own.class_names, said.append)
     found = images_at_hand(own.manifest.dataset, None, own.class_names, said.append)
@@ -124,6 +124,6 @@ def test_what_was_measured_is_recorded_so_that_it_is_found_again(own: Classifier
 def test_a_share_of_a_folder_is_told() -> None:
     record = DatasetRecord("pets", "/data/pets", "", "hash", split_off=SplitOff(0.2, 4))
     (note,) = split_note(record)
-    assert note == "Test images: 20% of each class of pets, which has no test/, split seed 4. A test share of 1 takes all."
+    assert all(part in note for part in ("20% of each class", "pets", "no test/", "split seed 4", "share of 1"))
     assert split_note(replace(record, split_off=SplitOff(1.0, 4))) == []
     assert split_note(replace(record, split_off=None)) == []

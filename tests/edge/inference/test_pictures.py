@@ -26,7 +26,7 @@ def photo(mode: str) -> Image.Image:
 
 @pytest.mark.parametrize("picture", [None, 3, ["a.png"], object()])
 def test_what_is_no_picture_is_refused_with_its_type(picture: Any) -> None:
-    with pytest.raises(ValueError, match=f"must be a path, a PIL image or a numpy array, got {type(picture).__name__}"):
+    with pytest.raises(ValueError, match=f"path, .*PIL.*numpy array, got {type(picture).__name__}"):
         fitted_picture(picture, (12, 12, 3), RULE)
 
 

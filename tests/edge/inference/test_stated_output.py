@@ -22,20 +22,20 @@ FILES = ["float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "i
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_that_ends_in_softmax_gives_no_logits(name: str, exported: Path, tmp_path: Path) -> None:
     shutil.copy(exported / name, tmp_path)
-    with pytest.raises(ArtifactError, match=rf"{name}: output .* is already probabilities .*(SOFTMAX|Softmax)\): omit logits"):
+    with pytest.raises(ArtifactError, match=rf"{name}: output .*already probabilities.*(SOFTMAX|Softmax)\).*omit logits"):
         Classifier.load(tmp_path / name, interface=LOGITS)
 
 
 @pytest.mark.parametrize("name", ["float32.tflite", "two.tflite", "int8.tflite"])
 def test_a_foreign_file_that_ends_in_softmax_gives_no_logits(name: str, foreign: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"is already probabilities .*: omit logits"):
+    with pytest.raises(ArtifactError, match=r"already probabilities.*omit logits"):
         Classifier.load(foreign / name, interface=LOGITS, signature="first" if name == "two.tflite" else None)
 
 
 @pytest.mark.parametrize(("ending", "columns"), [("Softmax", 4), ("Sigmoid", 4), ("Sigmoid", 1)])
 def test_an_onnx_file_says_what_it_ends_in_past_a_reshape(ending: str, columns: int, onnx_file: OnnxFile) -> None:
     path = onnx_file((8, 6, 1), ending=ending, columns=columns, output=("n", columns))
-    with pytest.raises(ArtifactError, match=rf"is already probabilities \(the file ends in {ending}\): omit logits"):
+    with pytest.raises(ArtifactError, match=rf"already probabilities.*ends in {ending}\).*omit logits"):
         Classifier.load(path, interface=LOGITS)
 
 

@@ -20,8 +20,8 @@ PER_CHANNEL = TensorSpec("tensor", (1, 3), "int8", Quantization((0.1, 0.2, 0.3),
 
 @pytest.mark.parametrize("wrong", [spec("int8"), spec("uint8"), spec("int16"), spec("int64"), PER_CHANNEL])
 def test_an_integer_tensor_without_one_scale_is_refused_both_ways(wrong: TensorSpec) -> None:
-    message = rf"{wrong.dtype} without one scale and zero point: convert it with them"
-    with pytest.raises(ArtifactError, match=rf"^input tensor is {message}, or, if it takes unscaled pixels"):
+    message = rf"{wrong.dtype} without one scale and zero point"
+    with pytest.raises(ArtifactError, match=rf"^input tensor is {message}.*preprocess=raw"):
         input_table(MNIST, wrong)
     for kind in ("probabilities", "logits"):
         with pytest.raises(ArtifactError, match=rf"^output tensor is {message}"):
@@ -30,13 +30,13 @@ def test_an_integer_tensor_without_one_scale_is_refused_both_ways(wrong: TensorS
 
 @pytest.mark.parametrize("wrong", [spec("int8"), PER_CHANNEL])
 def test_pixels_as_they_are_do_not_fit_int8(wrong: TensorSpec) -> None:
-    with pytest.raises(ArtifactError, match="is int8 without one scale and zero point"):
+    with pytest.raises(ArtifactError, match="is int8 without one scale"):
         input_table(RAW, wrong)
 
 
 @pytest.mark.parametrize("dtype", ["bool", "string", "bfloat16", "complex64", "uint4"])
 def test_an_input_of_no_numbers_that_stand_for_pixels_is_refused(dtype: str) -> None:
-    with pytest.raises(ArtifactError, match=rf"^input tensor is {dtype}: give a model of float, int8, uint8 or int16 images$"):
+    with pytest.raises(ArtifactError, match=rf"^input tensor is {dtype}: .*float.*int8.*uint8.*int16"):
         input_table(RAW, spec(dtype))
 
 
@@ -44,7 +44,7 @@ def test_an_input_of_no_numbers_that_stand_for_pixels_is_refused(dtype: str) -> 
     "wrong", [replace(MNIST, std=(0.0,)), replace(MNIST, scale=np.nan), replace(MNIST, mean=(1.0, np.inf, 0.0))]
 )
 def test_a_preprocessing_that_gives_no_numbers_is_refused(wrong: Preprocessing) -> None:
-    with pytest.raises(ConfigError, match="the preprocessing gives infinite numbers: scale, mean and std must be finite"):
+    with pytest.raises(ConfigError, match=r"infinite numbers: scale, mean.*std"):
         input_table(wrong, spec("float32"))
 
 
@@ -110,7 +110,7 @@ def test_blue_comes_first_for_a_model_that_takes_it_so() -> None:
 
 
 def test_a_table_of_three_channels_refuses_grey_images() -> None:
-    with pytest.raises(ValueError, match=r"^images must have 3 channels, got 1$"):
+    with pytest.raises(ValueError, match=r"^images .*3 channels, got 1$"):
         to_input(np.zeros((1, 4, 4, 1), np.uint8), input_table(TORCH, spec("float32")))
 
 
@@ -141,7 +141,7 @@ TORCH_INPUT = spec("int8", 4.758 / 255, -15)
 def test_numbers_that_the_input_cannot_stand_for_are_refused_unless_they_are_known(
     scheme: Preprocessing, target: TensorSpec, ranges: str
 ) -> None:
-    with pytest.raises(ArtifactError, match=rf"^input tensor {ranges}: state how the model was trained with interface=unit"):
+    with pytest.raises(ArtifactError, match=rf"^input tensor {ranges}: .*interface=unit"):
         range_doubt(scheme, target, verified=False)
     assert str(range_doubt(scheme, target, verified=True)).startswith(f"input tensor {ranges}: ")
 

@@ -15,10 +15,7 @@ from tests.edge.model.tensors import spec
     [[[2.0, -1.0, 0.0]], [[0.2, 0.2, 0.2]], [[5.0, 3.0, 1.0]], [[np.nan, 0.5, 0.5]], [[np.inf, 0, 0]], [[0, 1, 0], [0, 0, 0]]],
 )
 def test_logits_and_nan_are_refused(rows: list[list[float]]) -> None:
-    with pytest.raises(
-        ArtifactError,
-        match=r"^output tensor is not class probabilities, .* must end in softmax.*; use logits if it",
-    ):
+    with pytest.raises(ArtifactError, match=r"^output tensor .*not class probabilities.*softmax.*logits"):
         to_probabilities(np.array(rows, np.float32), spec("float32"))
 
 
@@ -30,7 +27,7 @@ def test_quantized_logits_are_refused(rows: list[list[int]]) -> None:
 
 @pytest.mark.parametrize("rows", [[[1.1]], [[-0.1]], [[0.5], [np.nan]], [[3.0]]])
 def test_a_probability_of_class_1_is_one(rows: list[list[float]]) -> None:
-    with pytest.raises(ArtifactError, match=r"not class probabilities, .* must end in softmax, or in one sigmoid, without NaN"):
+    with pytest.raises(ArtifactError, match=r"not class probabilities.*softmax.*sigmoid.*NaN"):
         to_probabilities(np.array(rows, np.float32), spec("float32"))
 
 
@@ -63,7 +60,7 @@ def test_integer_rows_are_read_by_their_scale_within_its_rounding(
 
 @pytest.mark.parametrize("rows", [[[np.nan, 1, 2]], [[0, 1, 2], [np.inf, 0, 0]], [[-np.inf, -np.inf, -np.inf]], [[np.nan]]])
 def test_logits_that_are_no_numbers_are_refused(rows: list[list[float]]) -> None:
-    with pytest.raises(ArtifactError, match=r"^output tensor has NaN or infinite logits: train or export the model again$"):
+    with pytest.raises(ArtifactError, match=r"^output tensor has NaN.*infinite logits"):
         to_probabilities(np.array(rows, np.float32), spec("float32"), "logits")
 
 
@@ -75,7 +72,7 @@ def test_logits_that_are_no_numbers_are_refused(rows: list[list[float]]) -> None
     ],
 )
 def test_probabilities_are_not_taken_for_logits(rows: NDArray[np.float32], target: TensorSpec) -> None:
-    with pytest.raises(ArtifactError, match=r"^output tensor is already probabilities .*: omit logits$"):
+    with pytest.raises(ArtifactError, match=r"^output tensor .*already probabilities.*omit logits$"):
         to_probabilities(rows, target, "logits")
     # Few rows may sum to 1 by chance; so may one number be 1.
     assert to_probabilities(rows[:19], target, "logits").shape == (19, 4)
@@ -139,7 +136,7 @@ def test_float_outputs_that_were_8_bit_inside_may_sum_to_1_as_roughly(step: floa
     rows = (np.rint(probabilities / step) * step).astype(np.float32)
     assert np.abs(rows.sum(axis=1) - 1).max() > 2e-3
     np.testing.assert_array_equal(to_probabilities(rows, spec("float32")), rows)
-    with pytest.raises(ArtifactError, match="is not class probabilities, whose rows sum to 1"):
+    with pytest.raises(ArtifactError, match=r"not class probabilities.*sum to 1"):
         to_probabilities(rows + np.float32(step / 3), spec("float32"))
     with pytest.raises(ArtifactError, match="is not class probabilities"):
         to_probabilities(np.rint(rows), spec("float32"))  # Whole numbers are steps of 1/256 too: rows of 0 sum to 0.

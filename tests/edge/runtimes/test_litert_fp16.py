@@ -32,7 +32,7 @@ def test_a_cpu_without_such_instructions_is_named_with_what_it_lacks(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cpu(monkeypatch, tmp_path, text)
-    with pytest.raises(MissingDependency, match=r"^litert-fp16 needs a CPU with asimdhp in .*: use litert$"):
+    with pytest.raises(MissingDependency, match=r"^litert-fp16 needs .*asimdhp.*: use litert$"):
         opener_for("litert-fp16")
 
 
@@ -91,7 +91,7 @@ def test_a_damaged_file_is_refused_with_a_reason(cut: int, exported: Path) -> No
 def test_a_classifier_takes_the_name_of_a_runtime_that_runs_its_file(exported: Path) -> None:
     image = np.zeros((12, 12, 1), np.uint8)
     assert Classifier.load(exported / "int8.tflite", runtime="litert").predict(image).runtime.startswith("ai-edge-litert 2")
-    with pytest.raises(ConfigError, match=r"int8\.tflite: runtime=onnxruntime runs onnx files only"):
+    with pytest.raises(ConfigError, match=r"int8\.tflite: runtime=onnxruntime .*onnx files only"):
         Classifier.load(exported / "int8.tflite", runtime="onnxruntime")
     for unknown in ("coral", ""):
         with pytest.raises(ConfigError, match=f"runtime={unknown} is unknown"):

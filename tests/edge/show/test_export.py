@@ -96,9 +96,9 @@ def test_what_to_set_for_a_file_is_said_with_its_evidence(settings: Settings, ex
 def test_what_calibration_warns_of_is_shown_with_the_files_that_it_made(exported: Path) -> None:
     manifest = Manifest.load(exported)
     assert manifest.provenance.calibration
-    calibration = replace(manifest.provenance.calibration, warnings=("there are few images: give more",))
+    calibration = replace(manifest.provenance.calibration, warnings=("few images: give more",))
     warned = replace(manifest, provenance=replace(manifest.provenance, calibration=calibration))
-    assert "Calibration: there are few images: give more" in export_text(warned, exported, INT8).splitlines()
+    assert "Calibration: few images: give more" in export_text(warned, exported, INT8).splitlines()
     assert "Calibration" not in export_text(warned, exported, ["float32.tflite"])
     assert "Calibration" not in export_text(manifest, exported, INT8)
 
@@ -118,17 +118,14 @@ def test_how_right_keras_is_and_on_what_terms_is_shown(exported: Path) -> None:
     for found in (True, False, None):
         unsure = replace(manifest, reference=replace(manifest.reference, doubtful=found))
         said = " ".join(export_text(unsure, exported, INT8).split())
-        assert ("Doubtful: this is not shown to be better than always answering the most frequent class." in said) == bool(
-            found
-        )
+        assert ("Doubtful: this is not shown" in said) == bool(found)
 
 
 def test_copies_of_training_images_are_said(exported: Path) -> None:
     manifest = Manifest.load(exported)
     learnt = replace(manifest, dataset=replace(manifest.dataset, learnt=(3, 5)))
-    assert "Doubtful: 2 of 60 test images are exact copies of training images" in " ".join(
-        export_text(learnt, exported, INT8).split()
-    )
+    text = " ".join(export_text(learnt, exported, INT8).split())
+    assert all(part in text for part in ("Doubtful: 2 of 60 test", "exact copies of training images"))
 
 
 def test_a_file_that_differs_much_is_said_with_what_to_do(exported: Path) -> None:
@@ -165,4 +162,4 @@ def test_outputs_that_do_not_depend_on_the_image_are_said_to_agree_by_nothing(ex
     assert plain.parity.spread > 0.1
     changed = manifest.with_artifacts(replace(plain, parity=Parity(30, 30, 0.0, 2e-10)))
     text = " ".join(export_text(changed, exported, INT8).split())
-    assert "warning: Keras's outputs are the same for all 30 images (they vary by 2e-10)" in text
+    assert all(part in text for part in ("warning: Keras's outputs", "for all 30 images", "vary by 2e-10"))

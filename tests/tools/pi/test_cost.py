@@ -22,7 +22,7 @@ def counted(**changes: Any) -> Costs:
 
 def test_more_than_a_hundredth_above_the_baseline_is_told_with_file_core_and_part() -> None:
     (problem,) = judge(counted(run=1_010_001), BASELINE)
-    assert problem.startswith("int8.tflite in litert on cortex-a72: run takes 1,010,001 instructions, +1.0%")
+    assert all(part in problem for part in ("int8.tflite in litert on cortex-a72:", "run takes 1,010,001", "+1.0%"))
     (problem,) = judge(counted(predict=1_200_000), BASELINE)
     assert "predict takes 1,200,000" in problem
 
@@ -52,24 +52,24 @@ def test_more_than_what_the_converter_alone_makes_is_told() -> None:
 
 def test_a_file_without_a_baseline_is_told_with_the_command_that_makes_one() -> None:
     (problem,) = judge(replace(BASELINE, costs=(*BASELINE.costs, replace(COST, file="new.onnx"))), BASELINE)
-    assert problem == "new.onnx in litert on cortex-a72 has no baseline: run make arm-cost-baseline"
+    assert all(part in problem for part in ("new.onnx in litert on cortex-a72", "no baseline", "make arm-cost-baseline"))
 
 
 def test_a_file_of_the_baseline_that_was_not_counted_is_told() -> None:
     (problem,) = judge(replace(BASELINE, costs=BASELINE.costs[:1]), BASELINE)
-    assert problem.startswith("int8.tflite in litert on cortex-a76 is in the baseline but was not counted")
+    assert all(part in problem for part in ("int8.tflite in litert on cortex-a76", "not counted"))
 
 
 def test_other_versions_are_told_with_the_problems_that_they_may_explain() -> None:
     assert judge(replace(BASELINE, versions={"numpy": "3.0"}), BASELINE) == []
     *_, last = judge(replace(counted(run=2_000_000), versions={"numpy": "3.0"}), BASELINE)
-    assert last == "versions now numpy 3.0, in the baseline numpy 2.4.6"
+    assert all(part in last for part in ("now numpy 3.0", "baseline numpy 2.4.6"))
 
 
 def test_a_file_that_a_runtime_no_longer_runs_is_told_with_its_reason() -> None:
     failed = Uncounted(("int8.tflite",), "litert", ("pi5",), "SIGILL")
     (problem,) = judge(replace(BASELINE, costs=BASELINE.costs[:1], uncounted=(failed,)), BASELINE)
-    assert problem == "int8.tflite in litert on cortex-a76 is in the baseline but was not counted: SIGILL"
+    assert all(part in problem for part in ("int8.tflite in litert on cortex-a76", "not counted: SIGILL"))
 
 
 def test_what_never_ran_in_a_runtime_is_no_problem() -> None:
@@ -80,7 +80,7 @@ def test_what_never_ran_in_a_runtime_is_no_problem() -> None:
 def test_counts_of_two_runtimes_are_not_mixed_up() -> None:
     other = replace(COST, runtime="tflite-runtime", run=3_000_000)
     (problem,) = judge(replace(BASELINE, costs=(*BASELINE.costs, other)), BASELINE)
-    assert problem.startswith("int8.tflite in tflite-runtime on cortex-a72 has no baseline")
+    assert all(part in problem for part in ("int8.tflite in tflite-runtime on cortex-a72", "no baseline"))
 
 
 def test_the_table_has_a_row_for_each_file_and_runtime_and_marks_the_fewest_of_each_core() -> None:

@@ -77,7 +77,7 @@ def test_busy_other_processes_make_the_verdict_invalid_for_load(exported: Path) 
     assert noise[0].text.startswith("other processes used ")
     verdict = judge(figures(file, result), LAX, noise)
     assert verdict.status == INVALID
-    assert "but it can't be judged: other processes used " in verdict.checks[1].text
+    assert "can't be judged: other processes" in verdict.checks[1].text
 
 
 SLOWED = """
@@ -139,7 +139,7 @@ def test_a_child_that_is_slowed_in_half_of_its_rounds_makes_the_verdict_invalid(
     assert names <= {item.name for item in noise} <= {"drift", "rounds"}
     verdict = judge(figures(file, result), LAX, noise)
     assert verdict.status == INVALID
-    assert "rounds disagree, their medians go from " in verdict.checks[1].text
+    assert "rounds disagree, their medians" in verdict.checks[1].text
     assert judge(figures(file, result), Budget(max_drop_points=1), noise).status != INVALID
 
 

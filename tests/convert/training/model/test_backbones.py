@@ -1,6 +1,7 @@
 """Networks of keras.applications by name: their weights, their pixels, and the two phases of their training."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def photos() -> ec.Dataset:
 
 def test_all_backbones_exist_and_have_layers_for_small_images() -> None:
     for name in BACKBONES:
-        with pytest.raises(ConfigError, match=f"transfer={name}: its ImageNet weights .*no network in tests"):
+        with pytest.raises(ConfigError, match=f"transfer={name}:.*ImageNet.*no network in tests"):
             build_backbone(name, SHAPE, None)
 
 
@@ -90,9 +91,8 @@ def test_a_backbone_learns_in_two_phases_and_says_so(photos: ec.Dataset, weights
     assert (record["transfer"], record["weights"], record["fine_tune"]) == ("mobilenet-0.25", weights, "True")
     assert record["source_sha256"] == sha256(Path(weights).read_bytes())
     assert Manifest.load(Path("out")).preprocessing.scale == pytest.approx(1 / 127.5)
-    assert "the new last layer: AdamW, learning rate up to 0.01" in result.optimizer
-    assert "all layers: AdamW, learning rate up to 0.001" in result.optimizer
-    assert any(text.startswith("Epochs 2 to 2 train all layers") for text in told.said)
+    assert re.search(r"last layer: AdamW,.*\b0\.01\b.*all layers: AdamW,.*\b0\.001\b", result.optimizer)
+    assert any("Epochs 2 to 2" in text and "train all layers" in text for text in told.said)
     assert result.history[-1].loss < result.history[0].loss
     base, model = build_backbone("mobilenet-0.25", SHAPE, weights), load_from_bytes(result.path.read_bytes(), "model.keras")
     for layer in base.layers[1:]:
@@ -133,20 +133,20 @@ def test_a_download_says_nothing_where_results_go(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_does_not_fit_is_one_error(photos: ec.Dataset, weights: str) -> None:
-    with pytest.raises(ConfigError, match=r"transfer=mobilnet is not a \.keras file: name one, or mobilenet-0\.25, mobilenet"):
+    with pytest.raises(ConfigError, match=r"transfer=mobilnet is not.*\.keras.* mobilenet-0\.25, mobilenet"):
         TrainConfig(transfer="mobilnet")
-    with pytest.raises(ConfigError, match="weights belong to a network that transfer names"):
+    with pytest.raises(ConfigError, match=r"weights belong to.* transfer names"):
         TrainConfig(weights=weights)
-    with pytest.raises(ConfigError, match="how mobilenetv2 takes pixels is known: omit interface"):
+    with pytest.raises(ConfigError, match=r"mobilenetv2 takes pixels.*known: omit interface"):
         ec.train(photos, "out", config=TrainConfig(transfer="mobilenetv2"), interface="unit")
     with pytest.raises(ConfigError, match="takes colour images: add channels=3"):
         build_backbone("mobilenetv2", (32, 32, 1), None)
-    with pytest.raises(ConfigError, match=r"transfer=mobilenetv2 does not take images of \(16, 16, 3\)"):
+    with pytest.raises(ConfigError, match=r"transfer=mobilenetv2 does not.*\(16, 16, 3\)"):
         build_backbone("mobilenetv2", (16, 16, 3), None)
-    with pytest.raises(ArtifactError, match=r"weights=net\.weights\.h5 does not hold the weights of mobilenetv2-0\.35"):
+    with pytest.raises(ArtifactError, match=r"weights=net\.weights\.h5 does not hold.* mobilenetv2-0\.35"):
         build_backbone("mobilenetv2-0.35", SHAPE, weights)
     Path("no.weights.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(500))
-    with pytest.raises(ArtifactError, match=r"no\.weights\.h5 does not hold the weights"):
+    with pytest.raises(ArtifactError, match=r"no\.weights\.h5 does not hold"):
         build_backbone("mobilenet-0.25", SHAPE, "no.weights.h5")
     with pytest.raises(ArtifactError, match=r"nowhere\.h5 does not exist"):
         build_backbone("mobilenet-0.25", SHAPE, "nowhere.h5")

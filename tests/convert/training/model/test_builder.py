@@ -77,7 +77,7 @@ def test_the_arguments_are_recorded_and_a_resume_needs_the_same(idx_folder: Path
     assert json.loads(Path("out/train.json").read_text())["config"]["arguments"] == ["width=3", "rate=0.25"]
     assert Manifest.load(Path("out")).provenance.train_config["arguments"] == "width=3,rate=0.25"
     longer = replace(config, epochs=2)
-    with pytest.raises(ConfigError, match=r"was trained with arguments=width=3,rate=0\.25, not width=3: give that value"):
+    with pytest.raises(ConfigError, match=r"trained with arguments=width=3,rate=0\.25, not width=3:"):
         train(load_dataset(idx_folder), replace(longer, arguments=("width=3",)), Path("out"), UNIT, resume=True)
     assert len(train(load_dataset(idx_folder), longer, Path("out"), UNIT, resume=True).history) == 2
 

@@ -34,6 +34,6 @@ def test_its_stages_have_as_many_filters_as_asked() -> None:
 
 @pytest.mark.parametrize("shape", [(3, 28, 1), (28, 3, 3), (2, 2, 1)])
 def test_images_that_the_poolings_leave_nothing_of_are_refused(shape: tuple[int, int, int]) -> None:
-    with pytest.raises(ConfigError, match=rf"images of {shape[0]} x {shape[1]} are too small for the CNN \(at least 4 x 4\)"):
+    with pytest.raises(ConfigError, match=rf"\b{shape[0]} x {shape[1]}\b.*small.*CNN.*\b4 x 4"):
         build_cnn(shape, 10)
     assert build_cnn((4, 4, 1), 2).output_shape == (None, 2)

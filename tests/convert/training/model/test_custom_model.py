@@ -58,17 +58,17 @@ def test_settings_that_exclude_each_other_are_refused(settings: dict[str, Any], 
 
 
 def test_a_model_that_can_not_be_saved_is_refused_before_it_is_trained(idx_folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"^own_nets:mute can't be saved \(.*\): give its classes a get_config\(\)$"):
+    with pytest.raises(ConfigError, match=r"^own_nets:mute can't be saved .*get_config\(\)$"):
         train(load_dataset(idx_folder), replace(CONFIG, model="own_nets:mute"), Path("out"), UNIT)
 
 
 def test_two_outputs_are_refused_by_name() -> None:
-    with pytest.raises(ArtifactError, match=r"^own_nets:two: the Keras model has 2 outputs"):
+    with pytest.raises(ArtifactError, match=r"^own_nets:two: .*has 2 outputs"):
         opened("two")
 
 
 def test_a_model_that_could_not_be_loaded_again_is_refused_before_it_is_trained(idx_folder: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"^own_nets:inside: Keras does not know its class Hidden of module own_nets"):
+    with pytest.raises(ArtifactError, match=r"^own_nets:inside:.*not know.*class Hidden of.*own_nets"):
         train(load_dataset(idx_folder), replace(CONFIG, model="own_nets:inside"), Path("out"), UNIT)
     assert not list(Path("out").glob("**/*.keras"))
 

@@ -80,7 +80,7 @@ def test_they_take_what_the_cnn_takes(name: NetworkName, shape: tuple[int, int, 
 
 @pytest.mark.parametrize("name", SMALLER)
 def test_images_that_are_too_small_are_refused_in_a_line(name: NetworkName) -> None:
-    with pytest.raises(ConfigError, match=rf"images of 3 x 28 are too small for the {name} network \(at least 4 x 4\): give"):
+    with pytest.raises(ConfigError, match=rf"\b3 x 28.*small.*{name}.*\b4 x 4"):
         build_network(name, (3, 28, 1), 10, 0.0, (8, 8, 8))
 
 
@@ -119,7 +119,7 @@ def test_only_the_cnn_has_the_recipes_dropout(recipe: RecipeName) -> None:
 
 def test_a_resume_with_another_network_is_refused(run: tuple[Path, TrainConfig], idx_folder: Path) -> None:
     folder, config = run
-    with pytest.raises(ConfigError, match=rf"was trained with network={config.network}, not cnn: give that value"):
+    with pytest.raises(ConfigError, match=rf"trained with network={config.network}, not cnn"):
         train(load_dataset(idx_folder), replace(config, epochs=3, network="cnn"), folder, UNIT, resume=True)
 
 

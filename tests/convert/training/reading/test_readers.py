@@ -82,7 +82,7 @@ def test_a_small_set_is_decoded_here_and_what_has_no_room_again(dataset: Dataset
     with open_readers(dataset, said.append) as found:
         assert np.array_equal(next(found.train.batches(15, pairs, images_of))[0], dataset.train.images([0, 1]))
     # 7 images: 6 of 30 and 1 of 5.
-    assert said == ["Image files are decoded in this process, and 7 of 35 images are then kept in memory (0 MiB)"]
+    assert [all(part in text for part in ("in this process", " 7 of 35 images", "(0 MiB)")) for text in said] == [True]
 
 
 def test_arrays_are_read_as_they_are(idx_folder: Path) -> None:
@@ -106,7 +106,7 @@ def test_an_error_that_tensorflow_made_its_own_is_the_picture_s_again(dataset: D
         except ArtifactError as error:
             raise RuntimeError(f"UnknownError: {error} Traceback ...") from None
 
-    with pytest.raises(ArtifactError, match=r"3\.jpg is not an image that can be read"), open_readers(dataset, print) as found:
+    with pytest.raises(ArtifactError, match=r"3\.jpg is not an image"), open_readers(dataset, print) as found:
         fit(found.train)
     with pytest.raises(RuntimeError, match="another"), open_readers(dataset, print):
         raise RuntimeError("another")

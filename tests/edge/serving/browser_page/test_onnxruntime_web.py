@@ -60,13 +60,13 @@ def test_npm_downloads_one_version(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_missing_npm_is_named_with_what_to_give_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MissingDependency, match=r"npm, .*, is not installed: apt-get install npm, or give the folder"):
+    with pytest.raises(MissingDependency, match=r"npm.*not installed.*apt-get install npm, .*folder"):
         web_runtime()
 
 
 def test_a_download_that_fails_is_one_line_with_npms_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(tmp_path, 'echo "npm error network no such host" >&2; echo "npm error a log" >&2; exit 1', monkeypatch)
-    with pytest.raises(ConfigError, match=r"npm can't download .*no such host.*: try again, or give the folder") as raised:
+    with pytest.raises(ConfigError, match=r"npm can't download.*no such host.*folder") as raised:
         web_runtime()
     assert "\n" not in str(raised.value)
 
@@ -74,7 +74,7 @@ def test_a_download_that_fails_is_one_line_with_npms_reason(tmp_path: Path, monk
 def test_another_package_or_a_damaged_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is the package 'left-pad'"):
         web_runtime(folder(tmp_path / "other", **{"package.json": b'{"name": "left-pad"}'}))
-    with pytest.raises(ArtifactError, match="is no WebAssembly file: download it again with npm pack onnxruntime-web@"):
+    with pytest.raises(ArtifactError, match=r"no WebAssembly file.*npm pack onnxruntime-web@"):
         web_runtime(folder(tmp_path / "text", **{"dist/ort-wasm-simd-threaded.wasm": b"<html>"}))
     (tmp_path / "text" / "dist" / "ort-wasm-simd-threaded.wasm").unlink()
     with pytest.raises(ArtifactError, match=r"ort-wasm-simd-threaded\.wasm does not exist"):
@@ -83,5 +83,5 @@ def test_another_package_or_a_damaged_file_is_refused(tmp_path: Path) -> None:
         archive(tmp_path / "less.tgz", {"package.json": FILES["package.json"]}),
         tmp_path / "text" / "package.json",
     ):
-        with pytest.raises(ArtifactError, match="is not a package of npm"):
+        with pytest.raises(ArtifactError, match="not a package of npm"):
             web_runtime(damaged)
