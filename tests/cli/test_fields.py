@@ -80,6 +80,30 @@ def test_every_field_that_a_message_names_is_declared() -> None:
     assert named - known == set()
 
 
+def unmarked_in(tree: ast.Module, known: set[str]) -> list[str]:
+    """Return the texts that name a field without `field`: one of several words, or one with a value."""
+    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    texts = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation
+    ]
+
+    def names_one(text: str) -> bool:
+        words = re.finditer(r"(?<![\w.'-])(\w+)(?![\w.'-])(=?)", text)
+        return any(word[1] in known and ("_" in word[1] or word[2]) for word in words)
+
+    return [text for text in texts if " " in text.strip() and names_one(text)]
+
+
+def test_no_message_names_a_field_without_its_mark() -> None:
+    known = {name for command in commands().values() for name in command.names()}
+    planted = ast.parse("raise E(f'give {x} a smaller batch_size', f'{y} needs fit=digit here', 'name other data')")
+    assert unmarked_in(planted, known) == [" a smaller batch_size", " needs fit=digit here"]
+    found = {text for _, tree in modules() for text in unmarked_in(tree, known)}
+    assert found == {" images at a time, no more and no less: build it without batch_size"}  # That is Keras's argument.
+
+
 def test_an_error_names_fields_in_python_and_options_on_the_command_line() -> None:
     error = ConfigError(f"{field('precisions')}=int4 is unknown, add {field('batch_size')} or omit {field('wait_seconds')}")
     assert str(error) == "precisions=int4 is unknown, add batch_size or omit wait_seconds"
