@@ -142,7 +142,8 @@ def test_a_child_makes_one_call_after_another_and_keeps_what_they_changed() -> N
 def test_a_child_that_is_lost_says_how_and_what_it_printed(code: str, how: str) -> None:
     with Child() as child, pytest.raises(Lost) as caught:
         child.call(partial(exec, f"import os; os.write(2, b'last words'); {code}"))
-    assert (caught.value.how, caught.value.output) == (how, "last words")
+    assert caught.value.how == how
+    assert caught.value.output.startswith("last words")  # An emulator adds its own.
 
 
 def test_a_child_that_can_not_be_started_leaves_no_descriptor_open(monkeypatch: pytest.MonkeyPatch) -> None:
