@@ -150,6 +150,7 @@ try:
         os.kill(int(sys.argv[1]), signal.SIGSTOP)
         time.sleep(0.05)
         os.kill(int(sys.argv[1]), signal.SIGCONT)
+        os.write(1, b".")
         time.sleep(0.15)
 except ProcessLookupError:
     pass
@@ -160,17 +161,16 @@ except ProcessLookupError:
 def test_a_child_that_is_stopped_again_and_again_while_it_is_timed_makes_the_verdict_invalid(
     threads: int, exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stoppers: list[subprocess.Popen[bytes]] = []
-
     class Stopped(ModelProcess):
         def __init__(self, request: Open) -> None:
             super().__init__(request)
-            stoppers.append(subprocess.Popen([sys.executable, "-c", STOPPING, str(self._child.pid)]))
+            command = [sys.executable, "-c", STOPPING, str(self._child.pid)]
+            self._stopper = subprocess.Popen(command, stdout=subprocess.PIPE)
+            self._stopper.stdout.read(1)  # type: ignore[union-attr] # On a busy board it may start after a round has ended.
 
         def close(self) -> None:
-            for stopper in stoppers:
-                stopper.kill()
-                stopper.wait()
+            with self._stopper:
+                self._stopper.kill()
             os.kill(self._child.pid, signal.SIGCONT)
             super().close()
 
