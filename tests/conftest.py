@@ -19,7 +19,7 @@ from edgecnn.edge.data.splits import Split
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.sandbox.unverified import remember_made
 from tests.drawings import write_idx_folder
-from tests.slow import SIMULATES, reason
+from tests.slow import reason
 
 KEPT = Path(__file__).parent / "kept"
 
@@ -58,8 +58,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if why := reason(f"{_below_tests(item.path)}::{item.name}"):
             item.add_marker(pytest.mark.slow(why))
-            if why == SIMULATES:  # In numpy alone, and for minutes under emulation.
-                item.add_marker(pytest.mark.workstation(why))
     items.sort(key=lambda item: "end_to_end" not in item.path.parts)
 
 

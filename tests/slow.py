@@ -2,7 +2,7 @@
 
 _TENSORFLOW = "trains or converts with TensorFlow"
 _REAL = "measures real files in processes of their own"
-SIMULATES = "simulates thousands of benchmarks or test sets"
+_SIMULATES = "simulates thousands of benchmarks or test sets"
 _DAMAGED = "opens thousands of damaged files"
 _COMMANDS = "runs whole commands"
 
@@ -15,25 +15,25 @@ SLOW = {
     "benchmarks/bundle/test_golden": _REAL,
     "benchmarks/compare/test_selftest": _REAL,
     "benchmarks/doctor/test_examine": "imports every runtime in processes of its own",
-    "benchmarks/gate/test_gate.py::test_a_model": SIMULATES,
-    "benchmarks/gate/test_gate.py::test_a_true_drop": SIMULATES,
-    "benchmarks/gate/test_brier": SIMULATES,
-    "benchmarks/gate/test_class_changes": SIMULATES,
-    "benchmarks/gate/test_groups": SIMULATES,
-    "benchmarks/gate/test_worthless.py::test_the_limit_of_each_class": SIMULATES,
+    "benchmarks/gate/test_gate.py::test_a_model": _SIMULATES,
+    "benchmarks/gate/test_gate.py::test_a_true_drop": _SIMULATES,
+    "benchmarks/gate/test_brier": _SIMULATES,
+    "benchmarks/gate/test_class_changes": _SIMULATES,
+    "benchmarks/gate/test_groups": _SIMULATES,
+    "benchmarks/gate/test_worthless.py::test_the_limit_of_each_class": _SIMULATES,
     "benchmarks/measure/launches": _REAL,
     "benchmarks/measure/test_evaluation": _REAL,
     "benchmarks/measure/test_candidates": _REAL,
-    "benchmarks/measure/test_planning.py::test_the_chosen_plan": SIMULATES,
+    "benchmarks/measure/test_planning.py::test_the_chosen_plan": _SIMULATES,
     "benchmarks/measure/test_run": _REAL,
-    "benchmarks/measure/test_until_width": SIMULATES,
+    "benchmarks/measure/test_until_width": _SIMULATES,
     "benchmarks/remote": "runs a stand-in for ssh",
-    "benchmarks/results/test_between": SIMULATES,
+    "benchmarks/results/test_between": _SIMULATES,
     "benchmarks/results/test_records": _REAL,
-    "benchmarks/results/test_side_by_side": SIMULATES,
+    "benchmarks/results/test_side_by_side": _SIMULATES,
     "benchmarks/runners": _REAL,
     "benchmarks/show/test_html": "draws figures",
-    "benchmarks/statistics": SIMULATES,
+    "benchmarks/statistics": _SIMULATES,
     "benchmarks/timing": _REAL,
     "cli/commands": _COMMANDS,
     "cli/test_command_line": _COMMANDS,
