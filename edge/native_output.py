@@ -29,10 +29,10 @@ def quiet(*, output: bool = False) -> Iterator[None]:
     descriptors = (1, 2) if output else (2,)
     with _LOCK, ExitStack() as stack:
         for descriptor in descriptors:
-            _open_descriptor(descriptor)
+            open_descriptor(descriptor)
         _flush(output)
         terminals = {descriptor: os.dup(descriptor) for descriptor in descriptors}
-        held = stack.enter_context(_held())
+        held = stack.enter_context(temporary_file())
         for descriptor in descriptors:
             os.dup2(held.fileno(), descriptor)
         try:
@@ -49,14 +49,15 @@ def quiet(*, output: bool = False) -> Iterator[None]:
                 os.close(terminal)
 
 
-def _held() -> IO[bytes]:
+def temporary_file() -> IO[bytes]:
+    """Return a file without a name for what a library prints, or the null device where none can be made."""
     try:
         return tempfile.TemporaryFile()
     except OSError:  # It is noise, unless the block raises: the work goes on.
         return Path(os.devnull).open("r+b", buffering=0)
 
 
-def _open_descriptor(descriptor: int) -> None:
+def open_descriptor(descriptor: int) -> None:
     """Open a descriptor if it is closed: otherwise the next file opened gets it, and the messages after this block."""
     try:
         os.fstat(descriptor)

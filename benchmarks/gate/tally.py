@@ -9,7 +9,7 @@ from edgecnn.benchmarks.gate.accuracy import Accuracy, ClassCounts, Flip, brier_
 from edgecnn.benchmarks.gate.class_changes import holm
 from edgecnn.benchmarks.gate.groups import share_interval, weight
 from edgecnn.benchmarks.statistics.proportions import drop_interval, mcnemar_p
-from edgecnn.edge.model.metrics import correct, losses
+from edgecnn.edge.model.metrics import correct, counts, losses
 from edgecnn.edge.model.preprocess import Floats
 
 _BINS = 15  # Number of bins of the calibration error.
@@ -64,13 +64,13 @@ class Tally:
         right, reference_right = correct(candidate, labels), correct(reference, labels)
         lost, gained = reference_right & ~right, right & ~reference_right
         for row, of in enumerate((labels, labels[right], labels[reference_right], labels[lost], labels[gained])):
-            self._by_class[row] += np.bincount(of, minlength=self._classes)
+            self._by_class[row] += counts(of, self._classes)
         chosen, reference_chosen = candidate.argmax(axis=1), reference.argmax(axis=1)
         self._confusion.update(zip(labels.tolist(), chosen.tolist(), strict=True))
         for row, (rows, hits) in enumerate(((candidate, right), (reference, reference_right))):
             named = rows.max(axis=1).astype(np.float64)
             bins = np.clip((named * _BINS).astype(np.int64), 0, _BINS - 1)
-            self._off[row] += np.bincount(bins, named - hits, _BINS)
+            self._off[row] += counts(bins, _BINS, named - hits)
         self._add_probabilities(candidate, reference, labels)
         if groups is not None:
             self._add_groups(labels, groups, lost, gained)

@@ -15,7 +15,7 @@ from edgecnn.edge.export_records import NO_BETTER_THAN_A_GUESS
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import DatasetRecord
 from edgecnn.edge.model.interface import Interface
-from edgecnn.edge.model.metrics import correct, cross_entropy
+from edgecnn.edge.model.metrics import correct, counts, cross_entropy
 from edgecnn.edge.records import unrecorded
 from edgecnn.edge.result import Result
 
@@ -103,7 +103,7 @@ def evaluate(
         probabilities = classifier.judged_probabilities(images)
         hits = correct(probabilities, labels)
         fresh, other_label = first_seen(pixel_digests(images), labels, seen, known[done : done + len(images)])
-        by_class += np.bincount(labels[fresh], minlength=len(by_class))
+        by_class += counts(labels[fresh], len(by_class))
         right, distinct_right = right + int(hits.sum()), distinct_right + int(hits[fresh].sum())
         distinct, conflicting = distinct + int(fresh.sum()), conflicting + int(other_label.sum())
         loss += cross_entropy(probabilities, labels) * len(labels)

@@ -1,4 +1,6 @@
-"""Accuracy and loss of class probabilities: one definition for training, evaluation and benchmark."""
+"""Accuracy, loss and counts of classes: one definition for training, evaluation and benchmark."""
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,14 @@ def correct(probabilities: Floats, labels: NDArray[np.int64]) -> NDArray[np.bool
     """Return whether each image's most probable class (on a tie, the first) is its label, shape (n,)."""
     right: NDArray[np.bool_] = probabilities.argmax(axis=1) == labels
     return right
+
+
+def counts(values: NDArray[np.integer[Any]], size: int, weights: NDArray[np.float64] | None = None) -> NDArray[Any]:
+    """Return how often each of the numbers 0 to `size` - 1 occurs in `values`, or the sum of its weights, shape (size,).
+
+    `np.bincount` alone refuses int64 on a 32-bit machine.
+    """
+    return np.bincount(values.astype(np.intp), weights, size)
 
 
 def losses(probabilities: Floats, labels: NDArray[np.int64]) -> NDArray[np.float64]:

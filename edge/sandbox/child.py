@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self, TypeVar, cast
 
 from edgecnn.edge.errors import EdgeCnnError, refusal
+from edgecnn.edge.native_output import open_descriptor, temporary_file
 
 # How a process ended by a signal, where that is no crash; and what may be behind it.
 _ENDS: dict[int, str] = {
@@ -30,6 +31,7 @@ MOST_LOOKS = 5
 
 _HEADER = struct.Struct(">Q")  # Size of a message in bytes.
 _MOST_AT_ONCE = 1 << 20
+_MOST_PRINTED = 1 << 16
 
 Result = TypeVar("Result")
 
@@ -39,8 +41,8 @@ class Lost(Exception):
 
     Attributes:
         how: What became of it, as the end of a sentence: "crashed (SIGSEGV)".
-        code: Its exit code, or the negative number of the signal that ended it; None if it still ran.
-        output: What it printed.
+        code: Its exit code, or the negative number of the signal that ended it; None if it still ran, and was killed.
+        output: The end of what it printed, 64 KiB at most.
     """
 
     def __init__(self, how: str, code: int | None = None, output: str = "") -> None:
@@ -67,20 +69,22 @@ class Child:
             OSError: If no process can be started.
         """
         module, _, function = serve.partition(":")
+        for descriptor in range(3):  # A daemon may have closed some, and a pipe in their place would be overwritten.
+            open_descriptor(descriptor)
         with ExitStack() as failed, ExitStack() as started:
-            self._printed = None if output is not None else os.memfd_create("output")
-            if self._printed is not None:
-                failed.callback(os.close, self._printed)
+            self._printed = failed.enter_context(temporary_file()) if output is None else None
             requests, self._requests = os.pipe()
             started.callback(os.close, requests)
             failed.callback(os.close, self._requests)
             self._answers, answers = os.pipe()
             started.callback(os.close, answers)
             failed.callback(os.close, self._answers)
+            # What the child starts must not hold the pipes open.
+            ours = f"import os; [os.set_inheritable(number, False) for number in ({requests}, {answers})]"
             self._process = subprocess.Popen(
-                python_command(f"from {module} import {function}; {function}({requests}, {answers}, {arguments})"),
+                python_command(f"{ours}; from {module} import {function}; {function}({requests}, {answers}, {arguments})"),
                 stdin=subprocess.DEVNULL,
-                stdout=output if self._printed is None else self._printed,
+                stdout=self._printed or output,
                 stderr=subprocess.STDOUT,
                 pass_fds=[requests, answers],
                 env=child_environment(),
@@ -134,14 +138,13 @@ class Child:
         Raises:
             Lost: See `call`.
         """
-        data = bytearray(size)
-        view = memoryview(data)
-        while view:
+        data = bytearray()
+        while len(data) < size:
             self._wait(self._answers, select.POLLIN, until)
-            count = os.readv(self._answers, [view[:_MOST_AT_ONCE]])
-            if not count:
+            part = os.read(self._answers, min(size - len(data), _MOST_AT_ONCE))
+            if not part:
                 raise self._lost()
-            view = view[count:]
+            data += part
         return data
 
     @property
@@ -152,7 +155,8 @@ class Child:
     def kill(self) -> None:
         """Kill the process; another thread that waits for its answer gets `Lost`."""
         if not self.has_ended:
-            os.killpg(self.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # Another thread has seen it end meanwhile.
+                os.killpg(self.pid, signal.SIGKILL)
 
     def end(self) -> int:
         """Kill the process, and return its exit code, or the negative number of the signal that ended it."""
@@ -168,29 +172,36 @@ class Child:
         self.end()
 
     def _wait(self, descriptor: int, event: int, until: float | None) -> None:
-        """Wait until the descriptor can be read or written, or the other end is closed."""
+        """Wait until the descriptor can be read or written, or the other end is closed.
+
+        A child that is given up is killed: its late answer must not be taken for that to another call.
+        """
         poll, stopped = select.poll(), 0
         poll.register(descriptor, event)
         while True:
-            left = LOOK_SECONDS if until is None else max(0.0, until - time.monotonic())
+            left = LOOK_SECONDS if until is None else min(LOOK_SECONDS, max(0.0, until - time.monotonic()))
             if poll.poll(1000 * left):
                 return
-            if until is not None:
-                raise Lost("took too long")
             stopped = stopped + 1 if is_stopped(self.pid) else 0
-            if stopped == MOST_LOOKS:
+            if until is not None and time.monotonic() >= until:
+                self.kill()
+                raise Lost("took too long")
+            if until is None and stopped == MOST_LOOKS:
+                self.kill()
                 raise Lost("was stopped (by SIGSTOP or a debugger) and did not continue")
 
     def _lost(self) -> Lost:
-        with suppress(subprocess.TimeoutExpired):  # It may only have closed its end.
-            self._process.wait(LOOK_SECONDS)
-        self.kill()
-        code = self._process.wait()
+        try:
+            code = self._process.wait(LOOK_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return Lost("closed its pipe")
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)  # What it started.
         printed = b""
         if self._printed is not None:
-            os.lseek(self._printed, 0, os.SEEK_SET)
-            while data := os.read(self._printed, _MOST_AT_ONCE):
-                printed += data
+            place = self._printed.fileno()
+            printed = os.pread(place, _MOST_PRINTED, max(0, os.fstat(place).st_size - _MOST_PRINTED))
         return Lost(how_it_ended(code), code, printed.decode(errors="replace"))
 
 

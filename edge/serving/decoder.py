@@ -119,6 +119,11 @@ class Decoder:
                         f"{UNNAMED} took longer than {self._seconds:g} s to decode: make it smaller, or save it again as PNG"
                     ) from error
                 raise ArtifactError(f"{UNNAMED} crashed the process that decoded it: save it again as PNG or JPEG") from error
+            except ArtifactError:
+                raise
+            except BaseException:  # Half an answer may be left, which must not be taken for that to another picture.
+                self._child.kill()
+                raise
             if self._has_spare and not self._spare:
                 self._spare = self._started()
             return found
@@ -134,8 +139,9 @@ class Decoder:
     def _replace(self) -> int:
         """Let the spare child take the place of the child, and return the exit code of the latter."""
         code = self._child.end()
-        self._child = self._spare or self._started()
-        self._spare = self._started() if self._has_spare else None
+        self._child, self._spare = self._spare or self._started(), None
+        if self._has_spare:
+            self._spare = self._started()
         return code
 
     def _exchange(self, picture: bytes, rule: Rule) -> FittedPicture:

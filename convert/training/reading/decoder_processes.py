@@ -128,7 +128,7 @@ class DecoderProcesses:
         try:
             images[:] = child.call(partial(split.images, range(len(images))))
         except Lost as lost:
-            fix = f"free some, then continue with {field('resume')}"
+            fix = f"free some memory if it ran out, then continue with {field('resume')}"
             raise EdgeCnnError(f"a process that decodes images {lost.how}: {fix}") from lost
         finally:
             self._free.put(child)

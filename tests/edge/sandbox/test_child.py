@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -165,3 +166,34 @@ def test_what_a_child_started_ends_with_it(tmp_path: Path) -> None:
         assert fifo.read(1) == b"\n"
         child.end()
         assert fifo.read() == b""  # Closed: nothing holds it any more.
+
+
+def test_a_child_that_was_given_up_gives_no_late_answer() -> None:
+    with Child() as child:
+        with pytest.raises(Lost, match="too long"):
+            child.call(partial(time.sleep, 2), 0.2)
+        with pytest.raises(Lost, match="SIGKILL"):
+            child.call(partial(max, 3, 4))
+
+
+def test_what_a_child_started_holds_nobody_up_and_ends_even_if_the_child_has_crashed() -> None:
+    with Child() as child, pytest.raises(Lost, match="SIGABRT") as caught:
+        child.call(partial(exec, "import os\nos.system('sleep 600 & echo $!')\nos.abort()"), 60.0)
+    sleeper = int(caught.value.output.split()[0])
+    for _ in range(100):
+        if not Path(f"/proc/{sleeper}/cmdline").exists() or not Path(f"/proc/{sleeper}/cmdline").read_bytes():
+            return
+        time.sleep(0.1)
+    pytest.fail("it lives on")
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (0, 1), (0, 1, 2)], ids=str)
+def test_a_daemon_that_has_closed_its_standard_descriptors_has_children_too(closed: tuple[int, ...], tmp_path: Path) -> None:
+    code = (
+        "import os\nfrom functools import partial\nfrom pathlib import Path\n"
+        "from edgecnn.edge.sandbox.unverified import run_in_child\n"
+        f"[os.close(number) for number in {closed}]\n"
+        f"Path({str(tmp_path / 'said')!r}).write_text(str(run_in_child(partial(max, 3, 4), 'a.onnx', 100)))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert (tmp_path / "said").read_text() == "4"
