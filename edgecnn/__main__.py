@@ -29,7 +29,7 @@ _PATIENCE_SECONDS = 5.0
 # How long the last line waits for room in standard error.
 _LAST_SECONDS = 1.0
 _NATIVE_LOADING = [("<frozen importlib._bootstrap_external>", name) for name in ("create_module", "exec_module")]
-# Less room than this under a limit of memory is none: imports alone take more.
+# A process that can't have as much has no memory left: imports alone take more.
 _LITTLE_BYTES = 2**26
 _CANNOT_WORK = 2  # The same as ConfigError.exit_code.
 

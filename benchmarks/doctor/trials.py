@@ -67,10 +67,11 @@ def _run(task: Callable[[], str]) -> Ended:
     try:
         with Child() as child:
             return child.call(partial(_ended, task), CHILD_SECONDS)
+    except TimeoutError:
+        return Ended(failure=f"it did not end within {CHILD_SECONDS:.0f} s")
     except Lost as lost:
-        if lost.code is None:
-            return Ended(failure=f"it did not end within {CHILD_SECONDS:.0f} s")
-        return Ended(failure=(lost.code > 0 and last_line(lost.output)) or f"it {lost.how}")
+        raised = lost.code is not None and lost.code > 0
+        return Ended(failure=(last_line(lost.output) if raised else "") or f"it {lost.how}")
 
 
 def _ended(task: Callable[[], str]) -> Ended:

@@ -9,8 +9,8 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self, TypeVar, cast
 
@@ -57,18 +57,18 @@ class Child:
     Ctrl-C does not reach; what it starts is ended with it.
     """
 
-    def __init__(self, serve: str = f"{__name__}:serve_calls", arguments: str = "", output: int | None = None) -> None:
+    def __init__(self, serve: Callable[..., None] | None = None, *arguments: float, output: int | None = None) -> None:
         """Start the process.
 
         Args:
-            serve: Module and function that it runs, with the descriptors of requests and of answers as first arguments.
-            arguments: Further arguments, as Python code.
+            serve: Function of a module that it runs, with the descriptors of requests and of answers. None: `serve_calls`.
+            arguments: Further arguments of the function.
             output: Descriptor for what it prints; None keeps that for `Lost`.
 
         Raises:
             OSError: If no process can be started.
         """
-        module, _, function = serve.partition(":")
+        serve = serve or serve_calls
         for descriptor in range(3):  # A daemon may have closed some, and a pipe in their place would be overwritten.
             open_descriptor(descriptor)
         with ExitStack() as failed, ExitStack() as started:
@@ -81,8 +81,9 @@ class Child:
             failed.callback(os.close, self._answers)
             # What the child starts must not hold the pipes open.
             ours = f"import os; [os.set_inheritable(number, False) for number in ({requests}, {answers})]"
+            theirs = f"from {serve.__module__} import {serve.__name__} as serve; serve{(requests, answers, *arguments)}"
             self._process = subprocess.Popen(
-                python_command(f"{ours}; from {module} import {function}; {function}({requests}, {answers}, {arguments})"),
+                python_command(f"{ours}; {theirs}"),
                 stdin=subprocess.DEVNULL,
                 stdout=self._printed or output,
                 stderr=subprocess.STDOUT,
@@ -102,7 +103,9 @@ class Child:
             seconds: Time limit in seconds. None waits until the child answers, or is stopped and does not continue.
 
         Raises:
-            Lost: If the child ends or gives no answer; it is of no use any more.
+            Lost: If the child ends, or is stopped and does not continue.
+            TimeoutError: If it does not answer in time. Like one that is lost, it is killed: its late answer must not be taken
+                for that to another call.
             EdgeCnnError: If the call raised it.
             MemoryError: If the call raised it.
             RuntimeError: If the call raised anything else; the message has its traceback.
@@ -123,28 +126,27 @@ class Child:
 
         Raises:
             Lost: See `call`.
+            TimeoutError: See `call`.
         """
         view = memoryview(data)
-        while view:
-            self._wait(self._requests, select.POLLOUT, until)
-            try:
-                view = view[os.write(self._requests, view) :]
-            except BrokenPipeError as error:
-                raise self._lost() from error
+        with self._whole_or_killed():
+            while view:
+                self._wait(self._requests, select.POLLOUT, until)
+                try:
+                    view = view[os.write(self._requests, view) :]
+                except BrokenPipeError as error:
+                    raise self._lost() from error
 
     def receive(self, size: int, until: float | None = None) -> bytearray:
-        """Return the next `size` bytes of the child's answers. `until` is as in `send`.
-
-        Raises:
-            Lost: See `call`.
-        """
+        """Return the next `size` bytes of the child's answers. `until` and errors are as in `send`."""
         data = bytearray()
-        while len(data) < size:
-            self._wait(self._answers, select.POLLIN, until)
-            part = os.read(self._answers, min(size - len(data), _MOST_AT_ONCE))
-            if not part:
-                raise self._lost()
-            data += part
+        with self._whole_or_killed():
+            while len(data) < size:
+                self._wait(self._answers, select.POLLIN, until)
+                part = os.read(self._answers, min(size - len(data), _MOST_AT_ONCE))
+                if not part:
+                    raise self._lost()
+                data += part
         return data
 
     @property
@@ -171,11 +173,17 @@ class Child:
     def __exit__(self, *raised: object) -> None:
         self.end()
 
-    def _wait(self, descriptor: int, event: int, until: float | None) -> None:
-        """Wait until the descriptor can be read or written, or the other end is closed.
+    @contextmanager
+    def _whole_or_killed(self) -> Iterator[None]:
+        """Kill the child if the block raises: what is left of a message would be taken for the beginning of the next one."""
+        try:
+            yield
+        except BaseException:
+            self.kill()
+            raise
 
-        A child that is given up is killed: its late answer must not be taken for that to another call.
-        """
+    def _wait(self, descriptor: int, event: int, until: float | None) -> None:
+        """Wait until the descriptor can be read or written, or the other end is closed."""
         poll, stopped = select.poll(), 0
         poll.register(descriptor, event)
         while True:
@@ -184,17 +192,14 @@ class Child:
                 return
             stopped = stopped + 1 if is_stopped(self.pid) else 0
             if until is not None and time.monotonic() >= until:
-                self.kill()
-                raise Lost("took too long")
+                raise TimeoutError
             if until is None and stopped == MOST_LOOKS:
-                self.kill()
                 raise Lost("was stopped (by SIGSTOP or a debugger) and did not continue")
 
     def _lost(self) -> Lost:
         try:
             code = self._process.wait(LOOK_SECONDS)
         except subprocess.TimeoutExpired:
-            self.kill()
             return Lost("closed its pipe")
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)  # What it started.

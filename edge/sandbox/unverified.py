@@ -62,13 +62,13 @@ def run_in_child(call: Callable[[], Result], origin: str, size_bytes: int, secon
     try:
         with child:
             return child.call(partial(_limited, call, origin, size_bytes), seconds)
-    except (Lost, KeyboardInterrupt, SystemExit) as error:
+    except (Lost, TimeoutError, KeyboardInterrupt, SystemExit) as error:
         remove_stale()  # The temporary folders of the child.
+        if isinstance(error, TimeoutError):
+            raise too_long(origin, seconds) from error
         if not isinstance(error, Lost):
             raise
-        if error.code is None:
-            raise too_long(origin, seconds) from error
-        if error.code >= 0:
+        if error.code is not None and error.code >= 0:
             raise RuntimeError(f"the process that opened {origin} {error}") from error
         raise ArtifactError(f"{origin}: the process that opened it {error.how}: copy or convert it again") from error
 

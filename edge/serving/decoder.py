@@ -113,17 +113,12 @@ class Decoder:
                 self._replace()
             try:
                 found = self._exchange(picture, rule)
-            except (Lost, EOFError) as error:
+            except Lost as error:
                 if self._replace() == -signal.SIGALRM:
                     raise TakesLong(
                         f"{UNNAMED} took longer than {self._seconds:g} s to decode: make it smaller, or save it again as PNG"
                     ) from error
                 raise ArtifactError(f"{UNNAMED} crashed the process that decoded it: save it again as PNG or JPEG") from error
-            except ArtifactError:
-                raise
-            except BaseException:  # Half an answer may be left, which must not be taken for that to another picture.
-                self._child.kill()
-                raise
             if self._has_spare and not self._spare:
                 self._spare = self._started()
             return found
@@ -152,7 +147,7 @@ class Decoder:
         child.send(picture)
         kind, text_bytes, image_bytes = _ANSWERED.unpack(child.receive(_ANSWERED.size))
         if text_bytes > 4 * _MOST_TEXT or image_bytes != (prod(rule.shape) if kind == _FITTED else 0):
-            raise EOFError("an answer of another size")
+            raise Lost("gave an answer of another size")
         text = child.receive(text_bytes).decode(errors="replace")
         if kind != _FITTED:
             raise ArtifactError(text)
@@ -162,7 +157,7 @@ class Decoder:
     def _started(self) -> Child:
         reader, writer = os.pipe()
         try:
-            child = Child(f"{__name__}:serve", str(self._seconds), output=writer)
+            child = Child(serve, self._seconds, output=writer)
         except OSError:
             os.close(reader)
             raise

@@ -107,8 +107,7 @@ def test_where_the_limit_is_within_the_range_no_upper_number_is_named() -> None:
 def test_a_drop_on_the_limit_itself_says_that_no_number_of_images_decides() -> None:
     (check,) = judge(figures(measured(50, 0)), Budget(0.5)).checks
     assert check.status == UNDECIDED
-    assert "; no number of images" in check.text
-    assert check.text.endswith("would decide")
+    assert check.text.endswith("; no number of images like these would decide")
 
 
 def test_a_decided_drop_does_not_ask_for_images() -> None:
