@@ -229,7 +229,7 @@ def kind_of(annotation: Any) -> tuple[Any, bool, bool]:
         if origin in (Union, types.UnionType):
             kinds = [item for item in arguments if item is not _NONE]
             optional = optional or len(kinds) < len(arguments)
-            annotation = kinds[0]
+            annotation = Path if Path in kinds else kinds[0]  # What may be a path is one on the command line.
         elif words := _words(annotation):
             return type(words[0]), several, optional
         elif origin in (tuple, list) or getattr(origin, "__name__", "") == "Sequence":

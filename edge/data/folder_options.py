@@ -44,7 +44,6 @@ class FolderOptions:
         int | None,
         Option(
             "Number of channels: 1 for grey, 3 for colour.",
-            metavar="N",
             default="the model's, or as the image files are",
             one_of=(1, 3),
         ),
@@ -65,9 +64,7 @@ class FolderOptions:
         ),
     ] = None
     split_seed: Annotated[int | None, Option("Seed of that split.", default="0", low=0)] = None
-    labels: Annotated[Path | None, Option("Text file with one class name per line, in the model's order.", metavar="FILE")] = (
-        None
-    )
+    labels: Annotated[Path | None, Option("Text file with one class name per line, in the model's order.")] = None
     val_share: Annotated[
         float | None,
         Option(

@@ -29,7 +29,7 @@ class ServeOptions:
     ] = None
     allow_host: Annotated[
         tuple[str, ...],
-        Option("Further name by which the server may be called.", metavar="NAME", panel="Network"),
+        Option("Further name by which the server may be called.", panel="Network"),
     ] = ()
     allow_origin: Annotated[
         tuple[str, ...],

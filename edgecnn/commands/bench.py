@@ -52,7 +52,7 @@ def bench(  # Longer than 50 lines: its arguments and their docs.
     *,
     budget: Annotated[
         Budget | str | Path | None,
-        Option("TOML file with limits; options override it.", metavar="TOML", kind=Path, panel="Limits", board="here"),
+        Option("TOML file with limits; options override it.", metavar="TOML", panel="Limits", board="here"),
     ] = None,
     limits: Annotated[
         Mapping[str, float | None],
@@ -75,9 +75,7 @@ def bench(  # Longer than 50 lines: its arguments and their docs.
     ] = (),
     reference: Annotated[
         str | Path | None,
-        Option(
-            "Model file that the others are compared with.", metavar="FILE", default="the first", kind=Path, board="refused"
-        ),
+        Option("Model file that the others are compared with.", default="the first", board="refused"),
     ] = None,
     allow: Allow = (),
     strict: Annotated[bool, Option("Make any unstable time INVALID.", panel="Limits")] = False,
@@ -86,7 +84,6 @@ def bench(  # Longer than 50 lines: its arguments and their docs.
         Option(
             "Columns image and group: one group's images are dependent evidence.",
             metavar="CSV",
-            kind=Path,
             panel="Limits",
             board="refused",
         ),

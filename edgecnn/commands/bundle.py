@@ -30,17 +30,13 @@ def bundle(
     ] = DEFAULT_FOLDER,
     out: Annotated[
         str | Path | None,
-        Option(
-            "Bundle to write.", metavar="ZIP", default="the folder's name with .zip, next to the folder", kind=Path, writes=True
-        ),
+        Option("Bundle to write.", metavar="ZIP", default="the folder's name with .zip, next to the folder", writes=True),
     ] = None,
     *,
-    files: Annotated[
-        Sequence[str], Option("File to include.", name="--file", metavar="NAME", default="all exported files")
-    ] = (),
+    files: Annotated[Sequence[str], Option("File to include.", name="--file", default="all exported files")] = (),
     test_images: Annotated[
         int | None,
-        Option("Number of test images to include, spread evenly.", name="--images", metavar="N", default="all"),
+        Option("Number of test images to include, spread evenly.", name="--images", default="all"),
     ] = None,
     data: Data = None,
     images: Images = NO_OPTIONS,

@@ -30,7 +30,7 @@ def compare(
     *,
     floor: Annotated[
         str | Path | None,
-        Option("JSON file written by edgecnn selftest on this machine, for one result a side.", metavar="FILE", kind=Path),
+        Option("JSON file written by edgecnn selftest on this machine, for one result a side."),
     ] = None,
     max_slowdown_percent: Annotated[
         float | None,

@@ -43,7 +43,9 @@ def load_dataset(data: str | Path | None = None, images: FolderOptions = NO_OPTI
 def inspect_images(
     data: Annotated[
         str | Path,
-        Option("A folder, an .npz file, or mnist, fashion-mnist, cifar10 or cifar100.", metavar="SOURCE", argument=True),
+        Option(
+            "A folder, an .npz file, or mnist, fashion-mnist, cifar10 or cifar100.", metavar="SOURCE", argument=True, kind=str
+        ),
     ],
     images: Annotated[
         FolderOptions,
@@ -56,7 +58,7 @@ def inspect_images(
     ] = None,
     augment: Annotated[
         Literal["photo", "digit"] | None,
-        Option("photo or digit: draw an image of each class and variations of it, as training varies them.", metavar="NAME"),
+        Option("photo or digit: draw an image of each class and variations of it, as training varies them."),
     ] = None,
     progress: Progress = SILENT,
 ) -> "Inspection":

@@ -17,8 +17,6 @@ from edgecnn.edge.formats import format_of, is_exported
 from edgecnn.edge.formats.format import FORMATS
 from edgecnn.edge.option import Option, checked, png
 from edgecnn.edge.progress import SILENT, Progress
-from edgecnn.shell.call import Call
-from edgecnn.shell.console import Json, emit, say
 
 if TYPE_CHECKING:
     from edgecnn.convert.diagnosis.diagnose import Diagnosis
@@ -29,13 +27,11 @@ if TYPE_CHECKING:
 def diagnose(  # Longer than 50 lines: its arguments and their docs.
     file: Annotated[
         "Target",
-        Option(
-            "A .tflite or .onnx file, or a file in a bundle: mnist.zip/int8.tflite.", metavar="FILE", argument=True, kind=Path
-        ),
+        Option("A .tflite or .onnx file, or a file in a bundle: mnist.zip/int8.tflite.", argument=True, kind=Path),
     ],
     float_file: Annotated[
         str | Path | None,
-        Option("Its float32 file.", name="--float", metavar="FILE", default="float32 in the same folder", kind=Path),
+        Option("Its float32 file.", name="--float", default="float32 in the same folder"),
     ] = None,
     *,
     count: Annotated[int, Option("Number of test images to run, spread evenly.", low=1)] = 100,
@@ -92,16 +88,9 @@ def diagnose(  # Longer than 50 lines: its arguments and their docs.
         found = run_in_child(compare_layers, title, size, seconds)
     if save:
         save_diagnosis(Path(save), found, title)
+        progress.say(f"wrote {save}")
     return replace(found, quantized=str(models.named), float32=beside.name)
 
 
 def _comparable() -> str:
     return " or ".join(f"a {row.suffix} file" for row in FORMATS.values() if row.pair)
-
-
-def command(call: Call, *, json: Json = None) -> None:
-    """Print the layers."""
-    result = call()
-    if save := call.arguments().get("save"):
-        say(f"wrote {save}")
-    emit(result, json)

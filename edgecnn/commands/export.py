@@ -107,7 +107,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
     ] = None,
     out: Annotated[
         str | Path | None,
-        Option("Output folder for a model trained elsewhere.", metavar="DIR", default="artifacts/ plus its name", kind=Path),
+        Option("Output folder for a model trained elsewhere.", metavar="DIR", default="artifacts/ plus its name"),
     ] = None,
     images: Images = NO_OPTIONS,
     interface: StatedInterface = None,

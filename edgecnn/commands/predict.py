@@ -46,7 +46,7 @@ def predict(  # Longer than 50 lines: its arguments and their docs.
         ),
     ] = (),
     *,
-    indices: Annotated[Sequence[int], Option("Number of a test image, from 0.", name="--index", metavar="N")] = (),
+    indices: Annotated[Sequence[int], Option("Number of a test image, from 0.", name="--index")] = (),
     data: Data = None,
     images: Images = NO_OPTIONS,
     interface: StatedInterface = None,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @checked
 def read_results(
-    path: Annotated[str | Path, Option(RESULT, metavar="RESULT", argument=True, kind=Path)],
+    path: Annotated[str | Path, Option(RESULT, metavar="RESULT", argument=True)],
 ) -> "Report | DeviceResults":
     """Read the JSON of a benchmark, as `read_report` does, or all results of a benchmark of several devices.
 
@@ -51,7 +51,7 @@ def read_report(path: str | Path) -> "Report":
 def command(
     call: Call,
     *,
-    html: Annotated[Path | None, Option("Write one HTML page with pictures.", metavar="FILE", writes=True)] = None,
+    html: Annotated[Path | None, Option("Write one HTML page with pictures.", writes=True)] = None,
     markdown: Markdown = None,
     csv: Csv = None,
     data: Data = None,

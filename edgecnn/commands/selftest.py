@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 
 @checked
 def selftest(
-    file: Annotated[
-        str | Path, Option(f"A {suffixes()} file that edgecnn exported.", metavar="FILE", argument=True, kind=Path)
-    ] = DEFAULT_FOLDER / "int8.tflite",
+    file: Annotated[str | Path, Option(f"A {suffixes()} file that edgecnn exported.", argument=True)] = DEFAULT_FOLDER
+    / "int8.tflite",
     *,
     trials: Annotated[int, Option("Number of comparisons of the file with itself.", low=4, high=1000)] = 20,
     plan: Annotated[

@@ -50,7 +50,7 @@ _SHORTEST_TOKEN = 16
 def serve(  # Longer than 50 lines: its arguments and their docs.
     targets: Annotated[
         "str | Path | Sequence[str | Path]",
-        Option("A folder with a manifest, a bundle, or model files.", metavar="FILE", argument=True, kind=Path, repeat=True),
+        Option("A folder with a manifest, a bundle, or model files.", argument=True, kind=Path, repeat=True),
     ] = (DEFAULT_FOLDER,),
     *,
     options: Annotated[ServeOptions, Group("How to answer.")] = ServeOptions(),

@@ -51,7 +51,6 @@ AnyTarget = Annotated[
     "Target",
     Option(
         f"A {suffixes()} file, a folder with a manifest, a bundle, or a file in a bundle: mnist.zip/int8.tflite.",
-        metavar="FILE",
         argument=True,
         kind=Path,
     ),

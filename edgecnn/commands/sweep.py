@@ -43,16 +43,13 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
         ),
     ] = (),
     data: DataOrDataset = None,
-    out: Annotated[str | Path, Option("Output folder, with one folder per network.", metavar="DIR", kind=Path)] = Path(
-        "artifacts/sweep"
-    ),
+    out: Annotated[str | Path, Option("Output folder, with one folder per network.", metavar="DIR")] = Path("artifacts/sweep"),
     *,
     networks: Annotated[
         Sequence[str],
         Option(
             "cnn, strided or separable, each with all sizes, or module:function; repeat this option for each.",
             name="--network",
-            metavar="NAME",
         ),
     ] = (DEFAULTS.network,),
     arguments: Mapping[str, Sequence[float | str]] = MappingProxyType({}),

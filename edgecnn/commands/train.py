@@ -28,7 +28,7 @@ def train(
     data: DataOrDataset = None,
     out: Annotated[
         str | Path | None,
-        Option("Output folder.", metavar="DIR", default="artifacts/ plus the dataset's name", kind=Path),
+        Option("Output folder.", metavar="DIR", default="artifacts/ plus the dataset's name"),
     ] = None,
     *,
     config: Annotated[

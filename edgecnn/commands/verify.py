@@ -38,7 +38,7 @@ def verify(
     *,
     reference: Annotated[
         str | Path | None,
-        Option("Another file of the model.", metavar="FILE", default="the stored outputs of the Keras model", kind=Path),
+        Option("Another file of the model.", default="the stored outputs of the Keras model"),
     ] = None,
     tolerance: Annotated[
         float | None,

@@ -58,13 +58,11 @@ def _is_terminal(stream: TextIO | None) -> bool:
 
 Json = Annotated[
     Path | None,
-    Option("Also write the result as JSON; - prints it instead of the text.", metavar="FILE", writes=True, board="here"),
+    Option("Also write the result as JSON; - prints it instead of the text.", writes=True, board="here"),
 ]
 Verbose = Annotated[bool, Option("Also say how it was measured, with every reason for unstable times.", board="here")]
-Markdown = Annotated[Path | None, Option("Also write the tables as Markdown.", metavar="FILE", writes=True, board="refused")]
-Csv = Annotated[
-    Path | None, Option("Also write a CSV file with a row for each file.", metavar="FILE", writes=True, board="refused")
-]
+Markdown = Annotated[Path | None, Option("Also write the tables as Markdown.", writes=True, board="refused")]
+Csv = Annotated[Path | None, Option("Also write a CSV file with a row for each file.", writes=True, board="refused")]
 
 # Files that a typing error must not replace by a result.
 _PRECIOUS = (*(row.suffix for row in FORMATS.values()), ".npy", ".npz")
