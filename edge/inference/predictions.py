@@ -1,18 +1,26 @@
 """Predictions for named images, for people and machines."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from edgecnn.edge.data.digit import Polarity
+from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.inference.pictures import Picture, fitted_picture, image_files, title_of
+from edgecnn.edge.manifest import Side
 from edgecnn.edge.model.preprocess import Images
 from edgecnn.edge.records import unrecorded
 from edgecnn.edge.renderers import rendered
 from edgecnn.edge.result import Result
+
+if TYPE_CHECKING:
+    from edgecnn.edge.data.splits import Split
 
 TOP = 5
 """Number of classes that the text shows for each image; the JSON has all."""
@@ -96,6 +104,37 @@ class Predicted(Result):
 
     def __repr__(self) -> str:
         return f"<Predicted {self.file}: {', '.join(item.predicted for item in self.images)}>"
+
+
+def chosen_pictures(
+    pictures: "Iterable[Picture | NDArray[Any]]", classifier: Classifier, background: Side | None
+) -> Iterator[Chosen]:
+    """Yield pictures, including those in folders, fitted for the classifier; `background` is as in `edgecnn.predict`."""
+    for place, named in enumerate(pictures):
+        several: Iterable[Picture | NDArray[Any]] = [named]
+        if isinstance(named, (str, Path)) and Path(named).is_dir():
+            several = image_files(Path(named))
+        for picture in several:
+            title, doubts = title_of(picture, place), list[str]()
+            polarity = Polarity(background, doubts.append)
+            image = fitted_picture(picture, classifier.shape, classifier.preprocessing, title, polarity)
+            yield Chosen(image, title, doubt=doubts[0] if doubts else None)
+
+
+def chosen_test_images(test: "Split", indices: Sequence[int], classifier: Classifier) -> list[Chosen]:
+    """Return test images with their titles and labels.
+
+    Raises:
+        ConfigError: If an index is out of range.
+    """
+    chosen = []
+    for number in indices:
+        if not 0 <= number < len(test.labels):
+            raise ConfigError(f"{field('indices')}={number} is out of range: the test images are 0 to {len(test.labels) - 1}")
+        label = int(test.labels[number])
+        known = classifier.class_names[label] if label < len(classifier.class_names) else str(label)
+        chosen.append(Chosen(test.images([number])[0], f"test image {number}", known))
+    return chosen
 
 
 def predict_images(file: Path, classifier: Classifier, chosen: Iterable[Chosen], keep_pixels: bool = True) -> Predicted:

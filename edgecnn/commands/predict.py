@@ -6,7 +6,7 @@ Example: edgecnn predict artifacts/mnist/int8.tflite --index 47 --save answer.pn
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -24,11 +24,9 @@ from edgecnn.shell.console import Json, emit, print_columns, say, write_text
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edgecnn.edge.folder.model_folder import ModelFolder
     from edgecnn.edge.inference.classifier import Classifier
     from edgecnn.edge.inference.pictures import Picture
-    from edgecnn.edge.inference.predictions import Chosen, Predicted
-    from edgecnn.edge.inference.usage import Usage
+    from edgecnn.edge.inference.predictions import Predicted
     from edgecnn.edge.model.preprocess import Images as Pixels
 
 
@@ -81,7 +79,7 @@ def predict(  # Longer than 50 lines: its arguments and their docs.
     if not len(pictures) and not len(indices):
         raise ConfigError(f"nothing to predict: name image files, or test images with {field('indices')}=47")
     from edgecnn.edge.folder.model_folder import opened
-    from edgecnn.edge.inference.predictions import predict_images
+    from edgecnn.edge.inference.predictions import chosen_pictures, chosen_test_images, predict_images
     from edgecnn.edge.inference.usage import Usage, reservations
 
     usage = Usage(data, images, interface, trust, signature, threads)
@@ -93,28 +91,12 @@ def predict(  # Longer than 50 lines: its arguments and their docs.
         rule = classifier.preprocessing
         if background and rule.background == "any" and rule.fit != "digit":
             raise ConfigError(f"{name} takes pictures as they are, light or dark: omit {field('background')}")
-        chosen = _numbered(models, name, classifier, usage, indices) if len(indices) else []
-    found = predict_images(Path(name), classifier, chain(chosen, _fitted(pictures, classifier, background)), keep_pixels)
+        chosen = []
+        if len(indices):
+            chosen = chosen_test_images(usage.test_images(models, name, classifier), indices, classifier)
+    every = chain(chosen, chosen_pictures(pictures, classifier, background))
+    found = predict_images(Path(name), classifier, every, keep_pixels)
     return replace(found, notes=reservations(classifier), top=top)
-
-
-def _fitted(
-    pictures: "Sequence[Picture | NDArray[Any]]", classifier: "Classifier", background: Side | None
-) -> "Iterator[Chosen]":
-    """Yield pictures, including those in folders, fitted for the classifier."""
-    from edgecnn.edge.data.digit import Polarity
-    from edgecnn.edge.inference.pictures import fitted_picture, image_files, title_of
-    from edgecnn.edge.inference.predictions import Chosen
-
-    for place, named in enumerate(pictures):
-        several: Iterable[Picture | NDArray[Any]] = [named]
-        if isinstance(named, (str, Path)) and Path(named).is_dir():
-            several = image_files(Path(named))
-        for picture in several:
-            title, doubts = title_of(picture, place), list[str]()
-            polarity = Polarity(background, doubts.append)
-            image = fitted_picture(picture, classifier.shape, classifier.preprocessing, title, polarity)
-            yield Chosen(image, title, doubt=doubts[0] if doubts else None)
 
 
 def read_image(picture: "Picture | NDArray[Any]", classifier: "Classifier") -> "Pixels":
@@ -136,23 +118,6 @@ def read_image(picture: "Picture | NDArray[Any]", classifier: "Classifier") -> "
     from edgecnn.edge.inference.pictures import fitted_picture
 
     return fitted_picture(picture, classifier.shape, classifier.preprocessing)
-
-
-def _numbered(
-    models: "ModelFolder", name: str, classifier: "Classifier", usage: "Usage", indices: Sequence[int]
-) -> "list[Chosen]":
-    """Return test images with their titles and labels."""
-    from edgecnn.edge.inference.predictions import Chosen
-
-    test = usage.test_images(models, name, classifier)
-    chosen: list[Chosen] = []
-    for number in indices:
-        if not 0 <= number < len(test.labels):
-            raise ConfigError(f"{field('indices')}={number} is out of range: the test images are 0 to {len(test.labels) - 1}")
-        label = int(test.labels[number])
-        known = classifier.class_names[label] if label < len(classifier.class_names) else str(label)
-        chosen.append(Chosen(test.images([number])[0], f"test image {number}", known))
-    return chosen
 
 
 def command(

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import edgecnn.shell.console as console
-from edgecnn.shell.progress import shown
 from edgecnn.shell.settings import CommandOption, Given, arguments_of
 
 
@@ -40,7 +39,7 @@ class Call(NamedTuple):
 
         Args:
             function: As in `arguments`.
-            measuring: As in `edgecnn.shell.progress.shown`.
+            measuring: As in `edgecnn.shell.console.shown`.
             quiet: The same.
             others: Further arguments, which override what was typed.
         """
@@ -51,7 +50,7 @@ class Call(NamedTuple):
             given.setdefault("command", self.command)
         if "progress" not in takes:
             return function(**given)
-        with shown(measuring, quiet) as progress:
+        with console.shown(measuring, quiet) as progress:
             return function(**given, progress=progress)
 
     def run(self, command: Callable[..., None]) -> None:

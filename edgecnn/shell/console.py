@@ -5,9 +5,12 @@ import re
 import select
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Protocol, TextIO
+from typing import Annotated, Any, Protocol, TextIO
 
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.files import require_writable, write_bytes
@@ -18,6 +21,7 @@ from edgecnn.edge.text import WIDTH, printable, printable_lines
 
 _WIDEST = 120  # Longer lines are hard to read.
 _NARROWEST = 40
+_REDRAW_SECONDS = 0.1
 _GREEN, _RED, _YELLOW, _RESET = "\x1b[32m", "\x1b[31m", "\x1b[33m", "\x1b[0m"
 _VERDICTS = {"PASS": _GREEN, "FAIL": _RED, "NO RESULT": _RED, **dict.fromkeys(("UNDECIDED", "UNJUDGED", "INVALID"), _YELLOW)}
 _AT_START = {"problem": _RED, "PROBLEM": _RED, "warning": _YELLOW, "Warning": _YELLOW, "Unstable": _YELLOW}
@@ -175,3 +179,72 @@ def _print(text: str) -> None:
 def _shown(text: str, stream: TextIO) -> str:
     safe = printable_lines(text)
     return coloured(safe) if has_colours(stream) else safe
+
+
+@contextmanager
+def shown(measuring: bool = False, quiet: bool = False) -> Iterator["Shown"]:
+    """Yield a display of progress until the block ends.
+
+    Args:
+        measuring: Whether times are measured, by work that estimates its own duration: without a terminal, a line for each part
+            replaces the bar.
+        quiet: Show nothing.
+    """
+    progress = Shown(measuring, quiet)
+    try:
+        yield progress
+    finally:
+        progress.hide()
+
+
+class Shown:
+    """A `Progress` on standard error. Nothing is drawn between two calls, when only the measured process may work."""
+
+    def __init__(self, measuring: bool, quiet: bool = False) -> None:
+        self._measuring = measuring
+        self._quiet = quiet
+        self._watched = not quiet and bool(sys.stderr and sys.stderr.isatty())
+        self._bar: Any = None
+        self._drawn = 0.0
+        self._part = ""
+
+    def say(self, text: str) -> None:
+        """Print a line, or several."""
+        self.hide()
+        if not self._quiet:
+            say(text)
+
+    def step(self, done: int, total: int, text: str, detail: str = "") -> None:
+        """Draw the bar; for a measurement without a terminal, print each part once."""
+        if self._watched:
+            self._draw(done, total, f"{text}: {detail}" if detail else text)
+        elif self._measuring and text != self._part:
+            self._part = text
+            say(printable(text))
+
+    def hide(self) -> None:
+        """Remove the bar."""
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+    def _draw(self, done: int, total: int, text: str) -> None:
+        if self._bar is None:
+            self._bar = self._new_bar()
+            self._bar.start()
+        (task,) = self._bar.task_ids
+        self._bar.update(task, completed=done, total=total, description=printable(text))
+        if done >= total:
+            self.hide()
+        elif time.monotonic() - self._drawn > _REDRAW_SECONDS:
+            self._bar.refresh()
+            self._drawn = time.monotonic()
+
+    def _new_bar(self) -> Any:
+        # Imported late, since the import takes longer than a prediction.
+        rich, console = import_module("rich.progress"), import_module("rich.console").Console(stderr=True)
+        columns = [rich.TextColumn("{task.description}", markup=False), rich.BarColumn(), rich.MofNCompleteColumn()]
+        columns += [] if self._measuring else [rich.TimeRemainingColumn()]
+        bar = rich.Progress(*columns, console=console, transient=True, auto_refresh=False)
+        bar.add_task("")
+        return bar

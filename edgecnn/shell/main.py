@@ -6,17 +6,16 @@ import sys
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperGroup
 
 import edgecnn
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, refusal, why
 from edgecnn.edge.text import has_controls, printable
-from edgecnn.shell.typer_command import PlainGroup, typer_command
-
-if TYPE_CHECKING:
-    from edgecnn.shell.settings import CommandOption
+from edgecnn.shell.settings import CommandOption, settings_of
+from edgecnn.shell.typer_command import leave_texts, typer_command
 
 _INTERRUPTED = 130  # typer's exit code for a KeyboardInterrupt.
 _EXAMPLE = "Example: "
@@ -40,9 +39,8 @@ class Command(NamedTuple):
     text: str
     example: str
 
-    def options(self) -> "tuple[CommandOption, ...]":
+    def options(self) -> tuple[CommandOption, ...]:
         """Import the command and return its options."""
-        settings_of: Any = import_module("edgecnn.shell.settings").settings_of
         return (*settings_of(self._function()), *settings_of(self._shows()))
 
     def load(self) -> Any:
@@ -99,8 +97,13 @@ def _options(
     """Deploy a Keras image classifier to a small device, and prove that it still works there."""
 
 
-class _Group(PlainGroup):
+class _Group(TyperGroup):
     """The list of commands; only the one that runs, or whose options are completed, is imported."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the command line up to the command."""
+        leave_texts(self, ctx)
+        return super().parse_args(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of commands by task."""

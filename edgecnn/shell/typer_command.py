@@ -125,7 +125,7 @@ class PlainCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the command line."""
-        _leave_texts(self, ctx)
+        leave_texts(self, ctx)
         return super().parse_args(ctx, list(self._with_values(args)))
 
     def _with_values(self, arguments: Sequence[str]) -> Iterator[str]:
@@ -170,16 +170,8 @@ class PlainCommand(TyperCommand):
         formatter.write(f"\n  {self.epilog}\n")
 
 
-class PlainGroup(TyperGroup):
-    """A group of commands whose own options are not converted either."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the command line."""
-        _leave_texts(self, ctx)
-        return super().parse_args(ctx, args)
-
-
-def _leave_texts(command: TyperCommand | TyperGroup, context: typer.Context) -> None:
+def leave_texts(command: TyperCommand | TyperGroup, context: typer.Context) -> None:
+    """Have the options of a command or a group get texts as they were typed."""
     for parameter in command.get_params(context):
         # Set on the object, since typer chooses its class; only once, since a misspelt command parses a group twice.
         vars(parameter).setdefault("process_value", _processing(parameter))
