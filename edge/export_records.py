@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from edgecnn.edge.formats.format import CalibrationName
+from edgecnn.edge.formats import CalibrationName
 
 GAIN = 0.99
 """What is not shown to cost less than this share is not worth a file or an argument of its own."""

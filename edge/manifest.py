@@ -7,8 +7,7 @@ from typing import Literal, get_args
 from edgecnn.edge.errors import ArtifactError, load_json
 from edgecnn.edge.export_records import Mended, Parity, ProgramFile, Provenance, Reference, Settings, Tuned
 from edgecnn.edge.files import read_bytes, sha256, write_bytes
-from edgecnn.edge.formats import is_exported, suffixes
-from edgecnn.edge.formats.format import FORMATS, PRECISIONS
+from edgecnn.edge.formats import FORMATS, PRECISIONS, is_exported, suffixes
 from edgecnn.edge.records import from_json, inlined, to_json
 from edgecnn.edge.transaction import finish
 

@@ -1,7 +1,9 @@
-"""Packages of edgecnn's extras: what to type to install them, and Pillow, which several modules need."""
+"""Installed packages: their versions, what to type for those of edgecnn's extras, and Pillow, which several modules need."""
 
+import platform
 import re
 import shlex
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -49,5 +51,31 @@ def load_pillow() -> Any:
     try:
         from PIL import Image
     except ModuleNotFoundError as error:
-        raise MissingDependency(f"Pillow, which reads image files, is not installed: {install_command('image')}") from error
+        raise MissingDependency(
+            f"Pillow, which reads and draws images, is not installed: {install_command('image')}"
+        ) from error
     return Image
+
+
+def utc_now() -> str:
+    """Return the time in UTC, ISO 8601 to the second."""
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Return the installed version of each package, with those of edgecnn and Python.
+
+    Raises:
+        MissingDependency: If a package is not installed.
+    """
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - 3 MiB, also in a measured process.
+
+    try:
+        installed = {package: version(package) for package in ("edgecnn", *packages)}
+    except PackageNotFoundError as error:
+        if error.name == "edgecnn":
+            raise MissingDependency("edgecnn itself is not installed: pip install . in its folder") from error
+        extra = extra_of(str(error.name))
+        command = install_command(extra) if extra else f"pip install {error.name}"
+        raise MissingDependency(f"{error.name} is not installed. On the workstation: {command}") from error
+    return {"python": platform.python_version(), **installed}

@@ -1,10 +1,36 @@
-"""What every result can do: print as text, show itself in a notebook, and return plain values."""
+"""What long work reports: its progress, and a result that prints as text and returns plain values."""
 
-from typing import Any
+from typing import Any, Protocol
 
 from edgecnn.edge.records import to_json, to_value
-from edgecnn.edge.renderers import rendered
+from edgecnn.edge.show import rendered
 from edgecnn.edge.text import WIDTH, printable_lines
+
+
+class Progress(Protocol):
+    """Receives the progress of long work. The command line shows it on standard error; `SILENT` shows nothing."""
+
+    def say(self, text: str) -> None:
+        """Receive a line to keep."""
+
+    def step(self, done: int, total: int, text: str, detail: str = "") -> None:
+        """Receive how many of `total` steps are done, a name for the current part, and what changes from step to step of it."""
+
+
+class Silent:
+    """Progress that shows nothing."""
+
+    def __repr__(self) -> str:
+        return "SILENT"
+
+    def say(self, text: str) -> None:
+        """Do nothing."""
+
+    def step(self, done: int, total: int, text: str, detail: str = "") -> None:
+        """Do nothing."""
+
+
+SILENT: Progress = Silent()
 
 
 class Result:

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from edgecnn.edge.renderers import attach
+from edgecnn.edge.show import attach
 
 # `task` is the heading of a command in the list of commands, or empty.
 _Name = namedtuple("_Name", ("public", "module", "task"))
@@ -39,7 +39,7 @@ attach(
         "GoldenCheck.to_text": "edgecnn.benchmarks.show.checks:golden_text",
         "Inspection.to_text": "edgecnn.edge.show.inspection:inspection_text",
         "ModelFolder.to_text": "edgecnn.edge.show.export:folder_text",
-        "Predicted.save": "edgecnn.edge.show.predictions:save_predicted",
+        "Predicted.save": "edgecnn.edge.show.pictures:save_predicted",
         "Predicted.to_text": "edgecnn.edge.show.predictions:predicted_text",
         "Report.rows": "edgecnn.benchmarks.show.report:file_rows",
         "Report.to_csv": "edgecnn.benchmarks.show.report:to_csv",

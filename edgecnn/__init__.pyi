@@ -50,13 +50,13 @@ from edgecnn.edge.errors import EdgeCnnError as EdgeCnnError
 from edgecnn.edge.errors import GateFailed as GateFailed
 from edgecnn.edge.errors import InvalidMeasurement as InvalidMeasurement
 from edgecnn.edge.errors import MissingDependency as MissingDependency
-from edgecnn.edge.folder.model_folder import ModelFolder as ModelFolder
-from edgecnn.edge.folder.model_folder import open as open
+from edgecnn.edge.model_folder import ModelFolder as ModelFolder
+from edgecnn.edge.model_folder import open as open
 from edgecnn.edge.inference.classifier import Classifier as Classifier
 from edgecnn.edge.inference.classifier import Prediction as Prediction
 from edgecnn.edge.model.interface import Interface as Interface
 from edgecnn.edge.model.interface import preprocessing as preprocessing
-from edgecnn.edge.progress import Progress as Progress
+from edgecnn.edge.result import Progress as Progress
 from edgecnn.edge.serving.options import ServeOptions as ServeOptions
 
 class _Name(NamedTuple):

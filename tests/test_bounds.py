@@ -15,7 +15,7 @@ import pytest
 from edgecnn.benchmarks.gate.budget import load_budgets
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.benchmarks.timing.times import Times
-from edgecnn.edge.compatibility.flatbuffer import root
+from edgecnn.edge.compatibility.tflite_graph import root
 from edgecnn.edge.data.folder_options import read_labels
 from edgecnn.edge.data.idx import load_idx
 from edgecnn.edge.data.image_file import read_fitted

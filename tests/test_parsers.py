@@ -15,17 +15,17 @@ from PIL import Image
 from edgecnn.benchmarks.gate.budget import load_budgets
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.convert.training.model.custom_model import needed_modules
+from edgecnn.edge.archive import INDEX_NAME
 from edgecnn.edge.compatibility.requirements import read_needs
 from edgecnn.edge.data.folder_options import read_labels
 from edgecnn.edge.data.idx import load_idx
 from edgecnn.edge.data.image_file import image_header, read_fitted, read_pixels
 from edgecnn.edge.data.npz import load_npz, read_npy
 from edgecnn.edge.errors import EdgeCnnError
-from edgecnn.edge.folder.archive import INDEX_NAME
-from edgecnn.edge.folder.model_folder import ModelFolder
-from edgecnn.edge.graph.network import Reading, peak_activations
+from edgecnn.edge.graph.summary import Reading, peak_activations
 from edgecnn.edge.graph.tflite import read_network
 from edgecnn.edge.manifest import Manifest, is_foreign
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.records import from_json
 from edgecnn.edge.runtimes.tflite_state import tflite_state
 from tests.mutations import mutations

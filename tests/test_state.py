@@ -16,9 +16,9 @@ from PIL import Image
 
 from edgecnn.convert.keras.load import load_tensorflow
 from edgecnn.convert.keras.runtime import KerasRuntime
+from edgecnn.edge.archive import GOLDEN_IMAGES_NAME, golden_name
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.errors import ArtifactError, ConfigError
-from edgecnn.edge.folder.archive import GOLDEN_IMAGES_NAME, golden_name
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES, Interface

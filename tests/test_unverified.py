@@ -19,10 +19,10 @@ from onnx import TensorProto, helper
 
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.files import sha256
-from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES, Interface
+from edgecnn.edge.model_file import read_model
 from edgecnn.edge.runtimes import base, opener_for
 from edgecnn.edge.sandbox import unverified as tried
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from edgecnn.benchmarks.show.svg import log_axis
 from edgecnn.benchmarks.statistics.binomial import interval
-from edgecnn.edge.show.figure import png_figure
+from edgecnn.edge.show.pictures import png_figure
 
 _PUBLISHED = Path(__file__).with_suffix(".json")
 _TEST_IMAGES = 10_000

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecnn.edge.archive import GOLDEN_IMAGES_NAME, golden_name, read_index
 from edgecnn.edge.data.npz import read_npy
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.files import read_bytes
-from edgecnn.edge.folder.archive import GOLDEN_IMAGES_NAME, golden_name, read_index
-from edgecnn.edge.formats.format import PRECISIONS
+from edgecnn.edge.formats import PRECISIONS
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Artifact
 from edgecnn.edge.model.preprocess import Images, to_probabilities

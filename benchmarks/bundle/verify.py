@@ -7,10 +7,9 @@ from math import inf
 import numpy as np
 
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
-from edgecnn.edge.formats.format import PRECISIONS
+from edgecnn.edge.formats import PRECISIONS
 from edgecnn.edge.manifest import Artifact
-from edgecnn.edge.model.metrics import LEAST_SPREAD
-from edgecnn.edge.model.preprocess import Floats
+from edgecnn.edge.model.preprocess import LEAST_SPREAD, Floats
 from edgecnn.edge.records import unrecorded
 from edgecnn.edge.result import Result
 

@@ -10,11 +10,7 @@ from numpy.typing import NDArray
 
 from edgecnn.benchmarks.bundle.golden import golden_images, raw_outputs
 from edgecnn.benchmarks.machine.host import read_machine
-from edgecnn.edge.data.splits import Split, Subset, chunks
-from edgecnn.edge.errors import ConfigError, field
-from edgecnn.edge.export_records import ProgramFile, Reference
-from edgecnn.edge.files import sha256, staged, temporary_folder
-from edgecnn.edge.folder.archive import (
+from edgecnn.edge.archive import (
     GOLDEN_IMAGES_NAME,
     INDEX_NAME,
     SCHEMA,
@@ -24,13 +20,16 @@ from edgecnn.edge.folder.archive import (
     golden_name,
     write_member,
 )
-from edgecnn.edge.folder.model_file import ModelFile
-from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.data.splits import Split, Subset, chunks
+from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.export_records import ProgramFile, Reference
+from edgecnn.edge.files import sha256, staged, temporary_folder
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.inference.reference_probabilities import load_reference
+from edgecnn.edge.inference.model_test_images import load_reference
 from edgecnn.edge.manifest import MANIFEST_NAME, REFERENCE_NAME, DatasetRecord, Manifest
-from edgecnn.edge.model.metrics import correct
-from edgecnn.edge.model.preprocess import Floats, Images
+from edgecnn.edge.model.preprocess import Floats, Images, correct
+from edgecnn.edge.model_file import ModelFile
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.records import to_json
 from edgecnn.edge.result import Result
 from edgecnn.edge.runtimes import opener_for

@@ -16,8 +16,8 @@ from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.export_records import Interval
 from edgecnn.edge.records import to_value
-from edgecnn.edge.renderers import rendered
 from edgecnn.edge.result import Result
+from edgecnn.edge.show import rendered
 from edgecnn.edge.text import WIDTH
 
 Results = Sequence[tuple[str, Report]]

@@ -20,9 +20,8 @@ from edgecnn.benchmarks.statistics import binomial
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.export_records import Interval
 from edgecnn.edge.files import read_bytes
-from edgecnn.edge.progress import Progress
 from edgecnn.edge.records import from_json
-from edgecnn.edge.result import Result
+from edgecnn.edge.result import Progress, Result
 
 # Share of "no evidence" that intervals of 95 % promise.
 _CLAIM = 0.95

@@ -29,9 +29,8 @@ from edgecnn.benchmarks.doctor.trials import import_module
 from edgecnn.benchmarks.machine.host import Machine, State, read_machine, read_state, throttle_reasons
 from edgecnn.benchmarks.machine.host_text import Run, cpu_features, run_tool, text
 from edgecnn.edge.errors import ArtifactError
-from edgecnn.edge.folder.model_folder import ModelFolder, opened
-from edgecnn.edge.formats import RUNTIMES, device_formats, format_of
-from edgecnn.edge.formats.format import FORMATS
+from edgecnn.edge.formats import FORMATS, RUNTIMES, device_formats, format_of
+from edgecnn.edge.model_folder import ModelFolder, opened
 from edgecnn.edge.records import to_value
 from edgecnn.edge.result import Result
 from edgecnn.edge.runtimes.installed import is_installed, runtimes_of

@@ -22,10 +22,9 @@ from edgecnn.benchmarks.show.remarks import no_faster_remarks
 from edgecnn.edge.compatibility.requirements import Needs, read_needs
 from edgecnn.edge.errors import EdgeCnnError
 from edgecnn.edge.files import sha256
-from edgecnn.edge.folder.model_file import ModelFile
-from edgecnn.edge.folder.model_folder import ModelFolder
-from edgecnn.edge.formats import is_exported
-from edgecnn.edge.formats.format import FORMATS, Runtime
+from edgecnn.edge.formats import FORMATS, Runtime, is_exported
+from edgecnn.edge.model_file import ModelFile
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.runtimes.installed import runtimes_of
 from edgecnn.edge.text import counted
 

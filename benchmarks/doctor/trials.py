@@ -13,7 +13,7 @@ from pathlib import Path
 
 from edgecnn.benchmarks.timing.random_inputs import random_inputs
 from edgecnn.edge.errors import ArtifactError, EdgeCnnError, why
-from edgecnn.edge.folder.model_file import read_model
+from edgecnn.edge.model_file import read_model
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.onnxruntime import NO_TELEMETRY
 from edgecnn.edge.sandbox.child import Child, Lost

@@ -14,7 +14,7 @@ from pathlib import Path
 from edgecnn.benchmarks.emulator.marks import stretch
 from edgecnn.benchmarks.timing.random_inputs import random_inputs
 from edgecnn.edge.errors import MissingDependency
-from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.runtimes import opener_for
 
 FOLDER = "tuning"

@@ -9,8 +9,7 @@ from edgecnn.benchmarks.gate.accuracy import Accuracy, ClassCounts, Flip, brier_
 from edgecnn.benchmarks.gate.class_changes import holm
 from edgecnn.benchmarks.gate.groups import share_interval, weight
 from edgecnn.benchmarks.statistics.proportions import drop_interval, mcnemar_p
-from edgecnn.edge.model.metrics import correct, counts, losses
-from edgecnn.edge.model.preprocess import Floats
+from edgecnn.edge.model.preprocess import Floats, correct, counts, losses
 
 _BINS = 15  # Number of bins of the calibration error.
 

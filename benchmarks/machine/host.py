@@ -18,7 +18,7 @@ from edgecnn.benchmarks.machine.host_text import (
     throttle_bits,
     usable_cpus,
 )
-from edgecnn.edge.provenance import utc_now
+from edgecnn.edge.packages import utc_now
 
 _UNITS = {"throttled_usec": 1e-6, "throttled_time": 1e-9}
 """Version 2 counts microseconds, version 1 nanoseconds.

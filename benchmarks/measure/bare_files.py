@@ -19,10 +19,10 @@ from edgecnn.benchmarks.timing.requests import Classify, Open, Opened
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.files import sha256
-from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.manifest import Artifact
 from edgecnn.edge.model.interface import Interface, formula
-from edgecnn.edge.progress import SILENT, Progress
+from edgecnn.edge.model_file import ModelFile
+from edgecnn.edge.result import SILENT, Progress
 from edgecnn.edge.runtimes.base import Opener
 
 UNKNOWN_PRECISION = "unknown"

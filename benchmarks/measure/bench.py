@@ -24,14 +24,13 @@ from edgecnn.benchmarks.results.records import Report
 from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.errors import ConfigError, MissingDependency, field
 from edgecnn.edge.files import read_bytes, temporary_folder, write_bytes
-from edgecnn.edge.folder.model_folder import ModelFolder, opened
-from edgecnn.edge.formats import format_of, is_exported
-from edgecnn.edge.formats.format import FORMATS
+from edgecnn.edge.formats import FORMATS, format_of, is_exported
 from edgecnn.edge.inference.model_test_images import model_test_record, order_note, split_note
 from edgecnn.edge.inference.usage import Target, Usage
 from edgecnn.edge.manifest import BENCH_NAME, BUNDLE_SUFFIX
-from edgecnn.edge.progress import Progress
-from edgecnn.edge.provenance import versions
+from edgecnn.edge.model_folder import ModelFolder, opened
+from edgecnn.edge.packages import versions
+from edgecnn.edge.result import Progress
 from edgecnn.edge.runtimes.base import Opener
 from edgecnn.edge.runtimes.installed import is_installed, runtime_formats
 

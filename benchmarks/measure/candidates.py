@@ -14,11 +14,11 @@ from edgecnn.benchmarks.timing.latency import timed_inputs
 from edgecnn.benchmarks.timing.requests import Open
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
-from edgecnn.edge.folder.model_file import ModelFile, read_model
-from edgecnn.edge.folder.model_folder import ModelFolder
-from edgecnn.edge.inference.reference_probabilities import load_reference
+from edgecnn.edge.inference.model_test_images import load_reference
 from edgecnn.edge.manifest import DatasetRecord
 from edgecnn.edge.model.preprocess import Floats, Images
+from edgecnn.edge.model_file import ModelFile, read_model
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.runtimes.base import Opener
 
 

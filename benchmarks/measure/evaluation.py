@@ -15,7 +15,7 @@ from edgecnn.edge.export_records import NO_BETTER_THAN_A_GUESS
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import DatasetRecord
 from edgecnn.edge.model.interface import Interface
-from edgecnn.edge.model.metrics import correct, counts, cross_entropy
+from edgecnn.edge.model.preprocess import correct, counts, cross_entropy
 from edgecnn.edge.records import unrecorded
 from edgecnn.edge.result import Result
 

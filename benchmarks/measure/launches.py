@@ -21,7 +21,7 @@ from edgecnn.benchmarks.timing.requests import Memory, Open, Opened, ReadMemory,
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.errors import EdgeCnnError
 from edgecnn.edge.manifest import Artifact
-from edgecnn.edge.progress import Progress
+from edgecnn.edge.result import Progress
 
 Extras = TypeVar("Extras")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
 from edgecnn.edge.errors import ConfigError, field
-from edgecnn.edge.formats.format import MOST_THREADS
+from edgecnn.edge.formats import MOST_THREADS
 from edgecnn.edge.option import Group, Option, check, described, seconds, whole_numbers
 
 NoiseName = Literal[

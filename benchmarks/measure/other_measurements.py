@@ -21,7 +21,7 @@ from edgecnn.edge.data.pixel_digests import first_seen, held_out, pixel_digests
 from edgecnn.edge.data.splits import Split, chunks
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
 from edgecnn.edge.model.preprocess import Floats
-from edgecnn.edge.progress import Progress
+from edgecnn.edge.result import Progress
 
 Profiled = tuple[Profile | None, str | None]
 """A file's profile, or why it has none although requested."""

@@ -35,7 +35,7 @@ from edgecnn.benchmarks.timing.profile import OpTime
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.export_records import Parity
 from edgecnn.edge.manifest import REFERENCE_NAME
-from edgecnn.edge.progress import SILENT, Progress
+from edgecnn.edge.result import SILENT, Progress
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from edgecnn.benchmarks.measure.options import Plan, PlanOptions
 from edgecnn.benchmarks.measure.planning import FileCost, choose_plan, duration_text, round_seconds, total_seconds
-from edgecnn.edge.progress import Progress
+from edgecnn.edge.result import Progress
 from edgecnn.edge.text import counted
 
 _LONG_SECONDS = 60.0

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, MissingDependency
-from edgecnn.edge.sandbox.lifetime import bound_command
+from edgecnn.edge.sandbox.child import bound_command
 from edgecnn.edge.text import last_line
 
 # MNIST's 60,000 training images are five sixths of a wheel, but a device never trains.

@@ -26,10 +26,10 @@ from edgecnn.benchmarks.timing.latency import TIMED_REGION
 from edgecnn.edge.data.pixel_digests import evidence, first_seen, held_out
 from edgecnn.edge.data.splits import CHUNK
 from edgecnn.edge.errors import ConfigError, EdgeCnnError
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.formats import RUNTIMES
-from edgecnn.edge.inference.reference_probabilities import load_reference
+from edgecnn.edge.inference.model_test_images import load_reference
 from edgecnn.edge.manifest import Artifact, Manifest
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.option import Option, declared, option_of
 from edgecnn.edge.runtimes.installed import runtime_formats, runtimes_of
 from edgecnn.edge.text import counted

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import IO, Any, Self, cast
 
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, MissingDependency, field
-from edgecnn.edge.sandbox.lifetime import bound_command
+from edgecnn.edge.sandbox.child import bound_command
 from edgecnn.edge.text import last_line
 
 CONNECT_SECONDS = 15

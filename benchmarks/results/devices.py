@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from edgecnn.benchmarks.gate.gate import INVALID, PASS, STATUSES
 from edgecnn.benchmarks.results.records import Report
-from edgecnn.edge.renderers import rendered
 from edgecnn.edge.result import Result
+from edgecnn.edge.show import rendered
 from edgecnn.edge.text import WIDTH
 
 SCHEMA = 1

@@ -15,8 +15,8 @@ from edgecnn.benchmarks.results.records import SCHEMA, FileResult, Report
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, load_json, parsing
 from edgecnn.edge.files import read_bytes
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.manifest import BENCH_NAME
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.records import from_value
 from edgecnn.edge.transaction import finish
 

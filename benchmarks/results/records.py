@@ -17,8 +17,8 @@ from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.export_records import Interval
 from edgecnn.edge.manifest import Artifact, DatasetRecord
-from edgecnn.edge.renderers import rendered
 from edgecnn.edge.result import Result
+from edgecnn.edge.show import rendered
 from edgecnn.edge.text import WIDTH
 
 SCHEMA = 6

@@ -11,8 +11,8 @@ from edgecnn.benchmarks.results.records import Report
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.edge.export_records import Interval
 from edgecnn.edge.records import unrecorded
-from edgecnn.edge.renderers import rendered
 from edgecnn.edge.result import Result
+from edgecnn.edge.show import rendered
 from edgecnn.edge.text import WIDTH
 
 _CONFIDENCE = 0.95

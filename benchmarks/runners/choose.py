@@ -9,7 +9,7 @@ from edgecnn.benchmarks.runners.over_ssh import OverSsh
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
 from edgecnn.edge.formats import RUNTIMES
-from edgecnn.edge.progress import Progress
+from edgecnn.edge.result import Progress
 from edgecnn.edge.runtimes.installed import installed_runtime, runtimes_of
 
 HERE = "here"

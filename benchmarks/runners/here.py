@@ -25,8 +25,8 @@ from edgecnn.benchmarks.runners.settings import (
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import MissingDependency
 from edgecnn.edge.export_records import Interval, Setting
-from edgecnn.edge.folder.model_folder import ModelFolder
-from edgecnn.edge.progress import SILENT
+from edgecnn.edge.model_folder import ModelFolder
+from edgecnn.edge.result import SILENT
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.installed import runtime_for
 

@@ -27,7 +27,7 @@ from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import EdgeCnnError
 from edgecnn.edge.export_records import Interval, Setting
 from edgecnn.edge.files import temporary_folder
-from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.runtimes.installed import runtime_for
 
 # Accuracy is judged here; there, images only have to warm the model up and be timed.

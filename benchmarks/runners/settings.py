@@ -9,9 +9,9 @@ from edgecnn.benchmarks.measure.options import Plan, PlanOptions
 from edgecnn.benchmarks.results.latency_summary import launch_percentile, p50_ns, ratios
 from edgecnn.benchmarks.results.records import FileResult, Launch, Report
 from edgecnn.edge.export_records import Interval, Setting
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.formats import RUNTIMES
 from edgecnn.edge.manifest import Artifact
+from edgecnn.edge.model_folder import ModelFolder
 
 BASE = Interval(1.0, 1.0, 1.0)
 """Cost of the first setting, with which the others are compared."""

@@ -7,7 +7,7 @@ from edgecnn.benchmarks.results.sweep import Rung, Sweep
 from edgecnn.benchmarks.show.remarks import choosing_remarks, unstable_lines, verdict
 from edgecnn.benchmarks.show.svg import Point, log_axis, place_labels
 from edgecnn.benchmarks.show.tables import figure, unstable
-from edgecnn.edge.show.figure import png_figure
+from edgecnn.edge.show.pictures import png_figure
 from edgecnn.edge.show.table import TextTable, table_text
 from edgecnn.edge.text import WIDTH, counted, paragraphs
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from edgecnn.edge.errors import ConfigError, InvalidMeasurement, field
-from edgecnn.edge.formats.format import Runtime
+from edgecnn.edge.formats import Runtime
 
 # Warm-up runs, which allocate buffers and fill the caches, are not counted.
 _WARMUP_RUNS = 20

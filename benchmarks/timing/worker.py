@@ -33,9 +33,9 @@ from edgecnn.benchmarks.timing.requests import (
 )
 from edgecnn.edge.errors import ArtifactError, ConfigError, InvalidMeasurement, field, why
 from edgecnn.edge.files import sha256
-from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.preprocess import Images
+from edgecnn.edge.model_file import read_model
 from edgecnn.edge.sandbox.unverified import limit_memory, limit_time
 
 

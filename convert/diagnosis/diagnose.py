@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.edge.errors import ArtifactError, EdgeCnnError, why
-from edgecnn.edge.formats.format import FORMATS
-from edgecnn.edge.graph.network import layer_label
+from edgecnn.edge.formats import FORMATS
+from edgecnn.edge.graph.summary import layer_label
 from edgecnn.edge.records import to_value, unrecorded
 from edgecnn.edge.result import Result
 

@@ -16,7 +16,7 @@ from edgecnn.edge.data.splits import CHUNK, Split, chunks
 from edgecnn.edge.errors import ConfigError, ConversionError, field
 from edgecnn.edge.export_records import Calibration, ScaleChange
 from edgecnn.edge.files import sha256
-from edgecnn.edge.formats.format import FORMATS, CalibrationName
+from edgecnn.edge.formats import FORMATS, CalibrationName
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.preprocess import Images
 

@@ -14,12 +14,11 @@ from edgecnn.convert.keras.runtime import KerasRuntime
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.splits import Labels
 from edgecnn.edge.errors import ConfigError, field
-from edgecnn.edge.folder.model_file import ModelFile
-from edgecnn.edge.formats import default_formats, device_formats
-from edgecnn.edge.formats.format import FORMATS, PRECISIONS, CalibrationName, IoName
+from edgecnn.edge.formats import FORMATS, PRECISIONS, CalibrationName, IoName, default_formats, device_formats
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import Floats
+from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.text import has_controls
 
 Batch = Literal["1", "dynamic"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgecnn.convert.export.runtime_releases import RuntimeRelease
 from edgecnn.convert.keras.load import load_keras
 from edgecnn.convert.keras.runtime import KerasRuntime
-from edgecnn.edge.formats.format import FORMATS, CalibrationName, IoName
+from edgecnn.edge.formats import FORMATS, CalibrationName, IoName
 from edgecnn.edge.manifest import Output
 
 Ranges = Mapping[str, tuple[float, float]]

@@ -6,11 +6,10 @@ from typing import Any, Protocol, cast
 
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.edge.data.splits import Labels
-from edgecnn.edge.formats.format import FORMATS
+from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.manifest import Manifest, Output, Preprocessing
-from edgecnn.edge.model.metrics import correct
-from edgecnn.edge.model.preprocess import Floats
-from edgecnn.edge.provenance import versions
+from edgecnn.edge.model.preprocess import Floats, correct
+from edgecnn.edge.packages import versions
 from edgecnn.edge.records import to_value
 
 

@@ -26,15 +26,13 @@ from edgecnn.edge.data.recorded_images import require_recorded
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.export_records import Reference
 from edgecnn.edge.files import read_bytes, sha256
-from edgecnn.edge.folder.model_file import ModelFile, read_model
-from edgecnn.edge.formats import is_exported
-from edgecnn.edge.formats.format import FORMATS
+from edgecnn.edge.formats import FORMATS, is_exported
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import MODEL_CARD_NAME, MODEL_NAME, REFERENCE_NAME, Artifact, Manifest
 from edgecnn.edge.model.interface import Interface
-from edgecnn.edge.model.metrics import correct
-from edgecnn.edge.model.preprocess import Floats
-from edgecnn.edge.provenance import utc_now, versions
+from edgecnn.edge.model.preprocess import Floats, correct
+from edgecnn.edge.model_file import ModelFile, read_model
+from edgecnn.edge.packages import utc_now, versions
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.installed import runtime_for
 from edgecnn.edge.text import counted

@@ -20,12 +20,11 @@ from edgecnn.edge.data.splits import Subset
 from edgecnn.edge.errors import ConversionError, GateFailed, field
 from edgecnn.edge.export_records import FASTER, Mended
 from edgecnn.edge.files import sha256
-from edgecnn.edge.folder.model_file import ModelFile
-from edgecnn.edge.formats.format import FORMATS, PRECISIONS
+from edgecnn.edge.formats import FORMATS, PRECISIONS
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Artifact
-from edgecnn.edge.model.metrics import correct
-from edgecnn.edge.model.preprocess import Floats
+from edgecnn.edge.model.preprocess import Floats, correct
+from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.base import LoadedModel
 from edgecnn.edge.sandbox.unverified import remember_made

@@ -10,9 +10,8 @@ from edgecnn.edge.data.pixel_digests import evidence, held_out
 from edgecnn.edge.data.splits import Labels, Split
 from edgecnn.edge.errors import ConfigError, ConversionError, field
 from edgecnn.edge.export_records import Parity
-from edgecnn.edge.formats.format import PRECISIONS
-from edgecnn.edge.model.metrics import correct, spread
-from edgecnn.edge.model.preprocess import Floats
+from edgecnn.edge.formats import PRECISIONS
+from edgecnn.edge.model.preprocess import Floats, correct, spread
 
 # Two classes whose Keras probabilities differ by less than this are a tie, which rounding decides.
 _TIE = 1e-5

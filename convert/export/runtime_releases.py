@@ -11,8 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from edgecnn.convert.integrations import PROGRAMS
 from edgecnn.edge.compatibility.requirements import known_releases, read_needs, release_key
 from edgecnn.edge.errors import ConfigError, ConversionError, field
-from edgecnn.edge.formats import RUNTIMES
-from edgecnn.edge.formats.format import Runtime
+from edgecnn.edge.formats import RUNTIMES, Runtime
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.export_records import ProgramFile
-from edgecnn.edge.formats.format import FORMATS, Package
+from edgecnn.edge.formats import FORMATS, Package
 
 if TYPE_CHECKING:
     from edgecnn.convert.export.config import ExportJob

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from edgecnn.edge.compatibility.flatbuffer import Table, root
-from edgecnn.edge.compatibility.tflite_graph import used_operators
+from edgecnn.edge.compatibility.tflite_graph import Table, root, used_operators
 from edgecnn.edge.errors import ConversionError, parsing
 from edgecnn.edge.text import counted, printable
 

@@ -25,7 +25,7 @@ from edgecnn.convert.tflite.quantize import calibrate_tflite, quantize_tflite
 from edgecnn.edge.data.splits import Split, chunks
 from edgecnn.edge.errors import ConversionError, field
 from edgecnn.edge.export_records import Parity, ProgramFile
-from edgecnn.edge.formats.format import FORMATS
+from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.manifest import LABELS_NAME, REFERENCE_NAME, Manifest, Preprocessing
 from edgecnn.edge.model.interface import SCHEMES
 from edgecnn.edge.model.layout import image_layout

@@ -18,11 +18,11 @@ from edgecnn.convert.integrations.micro_sources import MicroModel, sources
 from edgecnn.edge.data.splits import Labels, Split, chunks
 from edgecnn.edge.errors import ConversionError, field
 from edgecnn.edge.export_records import ProgramFile
-from edgecnn.edge.folder.model_file import ModelFile, read_model
-from edgecnn.edge.formats.format import FORMATS
+from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest, TensorSpec
 from edgecnn.edge.model.preprocess import input_table
+from edgecnn.edge.model_file import ModelFile, read_model
 from edgecnn.edge.records import to_json
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.text import counted

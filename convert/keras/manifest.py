@@ -7,7 +7,7 @@ from edgecnn.edge.export_records import Provenance
 from edgecnn.edge.files import sha256
 from edgecnn.edge.manifest import MANIFEST_NAME, MODEL_NAME, SCHEMA, Artifact, DatasetRecord, Manifest, is_foreign
 from edgecnn.edge.model.interface import Interface
-from edgecnn.edge.provenance import utc_now
+from edgecnn.edge.packages import utc_now
 from edgecnn.edge.runtimes.base import LoadedModel
 
 

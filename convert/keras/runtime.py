@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from edgecnn.convert.keras.load import load_keras, load_keras_model, load_tensorflow
 from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
 from edgecnn.edge.files import libraries_folder
-from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.manifest import MODEL_NAME, TensorSpec
+from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.runtimes.base import installed_version
 from edgecnn.edge.sandbox.unverified import remember_tried, run_in_child, was_made, was_tried
 from edgecnn.edge.text import counted
@@ -134,7 +134,7 @@ def open_model(
 
 
 def last_operator(data: bytes, model: Any) -> str | None:
-    """Return the operation that makes the output. See `edgecnn.edge.inference.model_interface.require_stated_output`."""
+    """Return the operation that makes the output. See `edgecnn.edge.model.interface.require_stated_output`."""
     operation = model.call.get_concrete_function().graph.outputs[0].op
     while operation.type in _PASSING and operation.inputs:
         operation = operation.inputs[0].op

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgecnn.convert.keras.load import load_tensorflow
 from edgecnn.convert.keras.runtime import KerasRuntime, load_from_bytes
-from edgecnn.edge.graph.network import Layer, Network, Reading, Step, bytes_of, einsum_macs
+from edgecnn.edge.graph.summary import Layer, Network, Reading, Step, bytes_of, einsum_macs
 from edgecnn.edge.native_output import quiet
 
 # TensorFlow operations in Keras layers without a convolution, dense layer or matrix product.

@@ -13,7 +13,7 @@ from edgecnn.convert.export.converters import Ranges
 from edgecnn.convert.onnx.convert import ask_for_no_more
 from edgecnn.edge.errors import ConversionError, MissingDependency, why
 from edgecnn.edge.files import libraries_folder
-from edgecnn.edge.formats.format import CalibrationName
+from edgecnn.edge.formats import CalibrationName
 from edgecnn.edge.native_output import quiet
 from edgecnn.edge.packages import install_command
 from edgecnn.edge.runtimes import onnxruntime as ort

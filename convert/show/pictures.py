@@ -4,7 +4,7 @@ from pathlib import Path
 
 from edgecnn.convert.diagnosis.diagnose import Diagnosis
 from edgecnn.edge.export_records import Tuned
-from edgecnn.edge.show.figure import png_figure
+from edgecnn.edge.show.pictures import png_figure
 
 _MOST = 20
 _LONGEST = 40

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgecnn.convert.export.converters import Ranges
 from edgecnn.edge.compatibility.tflite_graph import add_operator_code, from_object, to_object
 from edgecnn.edge.errors import ConversionError, MissingDependency, why
-from edgecnn.edge.formats.format import IoName
+from edgecnn.edge.formats import IoName
 from edgecnn.edge.native_output import quiet
 from edgecnn.edge.packages import install_command
 

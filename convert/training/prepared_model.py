@@ -14,8 +14,8 @@ from edgecnn.convert.training.recipes import new_optimizer, optimizer_text, resu
 from edgecnn.convert.training.records import Checkpoint
 from edgecnn.convert.training.teacher import Teacher
 from edgecnn.convert.training.training_run import TrainingRun
-from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.model_file import ModelFile
 
 # Number of outputs checked before training: enough that logits never look like probabilities, or the reverse.
 _LOOK = 32

@@ -13,9 +13,9 @@ from edgecnn.convert.training.config import TrainConfig
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.splits import Labels
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
-from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.preprocess import Floats, Images
+from edgecnn.edge.model_file import read_model
 from edgecnn.edge.runtimes import opener_for
 
 # Share of the teacher's answers in the targets; the rest is the label's. Below a half, the label stays the largest.

@@ -32,7 +32,7 @@ from edgecnn.edge.files import require_writable
 from edgecnn.edge.manifest import Output, Preprocessing
 from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.native_output import quiet
-from edgecnn.edge.provenance import versions
+from edgecnn.edge.packages import versions
 
 
 def train(

@@ -17,11 +17,11 @@ from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, ModelIma
 from edgecnn.edge.data.recorded_images import recorded_model, recorded_source, recorded_training
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, field, refusal
 from edgecnn.edge.files import read_bytes
-from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.formats import format_of, is_exported
 from edgecnn.edge.manifest import DatasetRecord, Manifest
 from edgecnn.edge.model.interface import HOW_TO_SAY, SCHEMES, Interface, as_interface, formula
-from edgecnn.edge.progress import SILENT, Progress
+from edgecnn.edge.model_file import read_model
+from edgecnn.edge.result import SILENT, Progress
 
 
 @dataclass(frozen=True)

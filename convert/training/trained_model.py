@@ -11,11 +11,10 @@ from edgecnn.convert.training.prepared_model import PreparedModel
 from edgecnn.convert.training.records import Checkpoint, KeptFor, TrainResult
 from edgecnn.convert.training.training_run import TrainingRun
 from edgecnn.edge.errors import ArtifactError
-from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import MODEL_NAME, TRAIN_NAME, Manifest
-from edgecnn.edge.model.metrics import correct, cross_entropy
-from edgecnn.edge.model.preprocess import Floats
+from edgecnn.edge.model.preprocess import Floats, correct, cross_entropy
+from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.records import to_json
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.sandbox.unverified import remember_made

@@ -256,7 +256,7 @@ def _quantizes(node: int | memoryview) -> bool:
 def last_operator(data: bytes, model: object) -> str | None:
     """Return the operator that makes the first output; None if the bytes can't be read, or an input is the output.
 
-    See `edgecnn.edge.inference.model_interface.require_stated_output`; `model` is not needed.
+    See `edgecnn.edge.model.interface.require_stated_output`; `model` is not needed.
     """
     with suppress(ValueError, IndexError, StopIteration):  # ONNX Runtime, which reads it too, says what is wrong with it.
         graph = next(value for number, value in fields(memoryview(data)) if number == _MODEL_GRAPH)

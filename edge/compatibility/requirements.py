@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import ClassVar, Protocol, cast
 
 from edgecnn.edge.errors import parsing
-from edgecnn.edge.formats.format import FORMATS, Runtime
+from edgecnn.edge.formats import FORMATS, Runtime
 
 
 class Needs(Protocol):

@@ -17,8 +17,8 @@ from edgecnn.edge.data.pixel_digests import Pixels, SeenPictures, Sizes
 from edgecnn.edge.data.splits import Labels, Part, Split, chunks
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.manifest import SplitOff
-from edgecnn.edge.model import metrics
 from edgecnn.edge.model.preprocess import Images
+from edgecnn.edge.model.preprocess import counts as class_counts
 from edgecnn.edge.records import inlined, to_value
 from edgecnn.edge.result import Result
 
@@ -219,7 +219,7 @@ def _counts(images: _Images, readable: NDArray[np.bool_]) -> tuple[ClassCount, .
     for part, numbers in images.ranges().items():
         of_part = slice(numbers.start, numbers.stop)
         found = images.labels[of_part][readable[of_part]]
-        counts[part] = metrics.counts(found, len(images.classes)).tolist()
+        counts[part] = class_counts(found, len(images.classes)).tolist()
     return tuple(
         ClassCount(name, **{part: of_part[label] for part, of_part in counts.items()})
         for label, name in enumerate(images.classes)

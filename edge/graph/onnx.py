@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgecnn.edge.errors import parsing, why
-from edgecnn.edge.graph.network import Layer, Network, Reading, Step, bytes_of, einsum_macs
+from edgecnn.edge.graph.summary import Layer, Network, Reading, Step, bytes_of, einsum_macs
 from edgecnn.edge.model.layout import has_batch
 from edgecnn.edge.runtimes import onnxruntime as ort
 from edgecnn.edge.runtimes.onnxruntime import require_whole

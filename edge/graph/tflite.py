@@ -6,7 +6,7 @@ from typing import Any
 
 from edgecnn.edge.compatibility.requirements import read_needs
 from edgecnn.edge.errors import ConfigError, field, parsing
-from edgecnn.edge.graph.network import Layer, Network, Reading, Step, bytes_of
+from edgecnn.edge.graph.summary import Layer, Network, Reading, Step, bytes_of
 from edgecnn.edge.model.layout import has_batch
 
 # Operators without a convolution, dense layer or matrix product.

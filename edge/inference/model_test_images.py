@@ -1,18 +1,24 @@
-"""The test images that a model or a result belongs to."""
+"""The test images that a model or a result belongs to, and the reference's stored probabilities on them."""
 
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edgecnn.edge.data.dataset import IMAGES, find, load_test, load_train
 from edgecnn.edge.data.folder_options import FolderOptions, ModelImages
 from edgecnn.edge.data.image_folder import has_parts, load_image_folder
+from edgecnn.edge.data.npz import read_npy
 from edgecnn.edge.data.pixel_digests import learnt_images
 from edgecnn.edge.data.recorded_images import recorded_source, recorded_training, require_recorded
 from edgecnn.edge.data.splits import FileSplit, Split
-from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
+from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, field
+from edgecnn.edge.files import read_bytes, sha256
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.manifest import DatasetRecord, Fitted
+from edgecnn.edge.manifest import DatasetRecord, Fitted, Manifest
+from edgecnn.edge.model.preprocess import Floats, are_probabilities, correct
 
 _NAMES_SHOWN = 10
 
@@ -110,3 +116,42 @@ def order_note(classifier: Classifier, data: str | Path | None, options: FolderO
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
     shown = ", ".join(names[:_NAMES_SHOWN])
     return [f"The outputs are assumed to be the classes {shown}{more}, in this order. Give labels to change it."]
+
+
+def load_reference(folder: Path, manifest: Manifest, labels: NDArray[np.int64]) -> Floats:
+    """Return the float Keras model's probabilities float32 (n, classes) on the manifest's test images.
+
+    Even with matching hashes, the stored numbers may not be a model's. So each row must be probabilities, and as many rows
+    must agree with their label as the export counted.
+
+    Args:
+        folder: Folder with the manifest.
+        manifest: The manifest.
+        labels: Labels of the manifest's test images, int64 (n,).
+
+    Raises:
+        ArtifactError: If they are missing, damaged, from an earlier model, or contradict the manifest.
+    """
+    record = manifest.reference
+    fix = f"run edgecnn export {folder / manifest.keras_model().path}"
+    if record is None:
+        raise ArtifactError(f"{folder} has no reference to judge by: {fix}")
+    path = folder / record.path
+    data = read_bytes(path)
+    if sha256(data) != record.sha256:
+        raise ArtifactError(f"{path} is not the file that the manifest lists: {fix}")
+    if (record.source_sha256, record.test_sha256) != (manifest.keras_model().sha256, manifest.dataset.test_sha256):
+        raise ArtifactError(f"{path} is stale: it is from an earlier model: {fix}")
+    probabilities = read_npy(data, f"{path} is not an array", fix)
+    shape = (len(labels), len(manifest.class_names))
+    if (probabilities.shape, probabilities.dtype) != (shape, np.dtype("<f4")):
+        raise ArtifactError(f"{path} holds {probabilities.dtype} {probabilities.shape}, not float32 {shape}: {fix}")
+    if not are_probabilities(probabilities):
+        raise ArtifactError(f"{path} does not hold class probabilities, whose rows sum to 1: {fix}")
+    right = int(correct(probabilities, labels).sum())
+    if (right, len(labels)) != (record.correct, record.images):
+        raise ArtifactError(
+            f"{path} is right on {right:,} of {len(labels):,} test images, but its manifest says {record.correct:,} of "
+            f"{record.images:,}: {fix}"
+        )
+    return probabilities

@@ -16,8 +16,8 @@ from edgecnn.edge.inference.pictures import Picture, fitted_picture, image_files
 from edgecnn.edge.manifest import Side
 from edgecnn.edge.model.preprocess import Images
 from edgecnn.edge.records import unrecorded
-from edgecnn.edge.renderers import rendered
 from edgecnn.edge.result import Result
+from edgecnn.edge.show import rendered
 
 if TYPE_CHECKING:
     from edgecnn.edge.data.splits import Split

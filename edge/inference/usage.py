@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, read_labels
 from edgecnn.edge.errors import ConfigError, field
-from edgecnn.edge.folder.model_file import ModelFile
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.inference.model_interface import interface_of
-from edgecnn.edge.model.interface import Interface, as_interface, formula
+from edgecnn.edge.model.interface import Interface, as_interface, formula, interface_of
+from edgecnn.edge.model_file import ModelFile
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.base import Opener
 

@@ -1,4 +1,7 @@
-"""Turns pixels into a model input, and a model output into probabilities: the same code in training and deployment."""
+"""Turns pixels into a model input, a model output into probabilities, and these into accuracy and loss.
+
+It is the same code in training and deployment.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +18,7 @@ from edgecnn.edge.model.interface import HOW_TO_SAY
 _LEAST_BITS = 12
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # Tags of a TIFF file.
 _WHITE_IS_ZERO = 0
+_LEAST_PROBABILITY = 1e-7  # The clipping of Keras.
 
 
 def eight_bits(file: Any, name: str) -> Any:
@@ -62,6 +66,9 @@ def _unknown_scale(name: str, kind: str, low: Any, high: Any) -> ArtifactError:
         f"{name} has {kind} pixels from {low:g} to {high:g}, whose scale is unknown: save it with 8 bits a pixel, 0 to 255"
     )
 
+
+LEAST_SPREAD = 1e-4
+"""Outputs that vary less between images count as equal: float32 sums of two machines differ by as much."""
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -269,3 +276,38 @@ def _real(preprocessing: Preprocessing) -> Floats:
     if not np.isfinite(real).all():
         raise ConfigError("the preprocessing gives infinite numbers: scale, mean and std must be finite, std not 0")
     return real[0] if len(real) == 1 else real
+
+
+def correct(probabilities: Floats, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return whether each image's most probable class (on a tie, the first) is its label, shape (n,)."""
+    right: NDArray[np.bool_] = probabilities.argmax(axis=1) == labels
+    return right
+
+
+def counts(values: NDArray[np.integer[Any]], size: int, weights: NDArray[np.float64] | None = None) -> NDArray[Any]:
+    """Return how often each of the numbers 0 to `size` - 1 occurs in `values`, or the sum of its weights, shape (size,).
+
+    `np.bincount` alone refuses int64 on a 32-bit machine.
+    """
+    return np.bincount(values.astype(np.intp), weights, size)
+
+
+def losses(probabilities: Floats, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return each image's -ln p(label) in nats, float64 (n,), with p at least 1e-7.
+
+    Each row is first divided by its sum: an 8-bit output ends at 255/256, which alone would cost 0.004. It also rounds small
+    probabilities to 0, so its loss is larger than its accuracy suggests.
+    """
+    chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    found: NDArray[np.float64] = -np.log(np.clip(chosen / probabilities.sum(axis=1, dtype=np.float64), _LEAST_PROBABILITY, 1))
+    return found
+
+
+def cross_entropy(probabilities: Floats, labels: NDArray[np.int64]) -> float:
+    """Return the mean of `losses`."""
+    return abs(float(losses(probabilities, labels).mean()))
+
+
+def spread(probabilities: Floats) -> float:
+    """Return the largest range of any class's probability over the images (n, classes), 0 to 1."""
+    return float(np.ptp(probabilities, axis=0).max())

@@ -3,7 +3,7 @@
 from functools import partial
 from importlib import import_module
 
-from edgecnn.edge.formats.format import FORMATS
+from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.runtimes.base import LoadedModel, Opener
 from edgecnn.edge.runtimes.installed import installed_runtime
 

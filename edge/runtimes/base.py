@@ -13,10 +13,9 @@ from typing import Any, NamedTuple, Protocol
 from numpy.typing import NDArray
 
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
-from edgecnn.edge.folder.model_file import ModelFile
-from edgecnn.edge.formats import RUNTIMES
-from edgecnn.edge.formats.format import MOST_THREADS, Runtime
+from edgecnn.edge.formats import MOST_THREADS, RUNTIMES, Runtime
 from edgecnn.edge.manifest import TensorSpec
+from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.runtimes.trial import run_trial
 from edgecnn.edge.sandbox.unverified import remember_tried, run_in_child, was_made, was_tried
 from edgecnn.edge.text import counted, printable

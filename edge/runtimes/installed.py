@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgecnn.edge.errors import ConfigError, MissingDependency, field
-from edgecnn.edge.formats import RUNTIMES
-from edgecnn.edge.formats.format import FORMATS, Runtime
+from edgecnn.edge.formats import FORMATS, RUNTIMES, Runtime
 
 CPUINFO = Path("/proc/cpuinfo")
 

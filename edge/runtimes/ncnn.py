@@ -91,7 +91,7 @@ def unpack(data: bytes) -> NcnnFile:
 
 
 def last_operator(data: bytes, model: object) -> str | None:
-    """Return the layer that makes the output. See `edgecnn.edge.inference.model_interface.require_stated_output`."""
+    """Return the layer that makes the output. See `edgecnn.edge.model.interface.require_stated_output`."""
     wanted = None
     for layer in reversed(unpack(data).layers):
         if wanted is None or wanted in layer.outputs:

@@ -7,8 +7,7 @@ ASSIGN_VARIABLE, and the variable tensors of any graph except the first, are res
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from edgecnn.edge.compatibility.flatbuffer import Table, root
-from edgecnn.edge.compatibility.tflite_graph import operator_name
+from edgecnn.edge.compatibility.tflite_graph import Table, operator_name, root
 from edgecnn.edge.errors import parsing
 
 # Positions of the fields in the tables of schema.fbs.

@@ -1,5 +1,6 @@
-"""Child processes that make calls for this one, and what became of one that gives no answer."""
+"""Child processes that end with their parent and make calls for it, and what became of one that gives no answer."""
 
+import ctypes
 import os
 import pickle
 import select
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self, TypeVar, cast
@@ -32,6 +33,14 @@ MOST_LOOKS = 5
 _HEADER = struct.Struct(">Q")  # Size of a message in bytes.
 _MOST_AT_ONCE = 1 << 20
 _MOST_PRINTED = 1 << 16
+
+_SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>.
+_BOUND = (
+    "import ctypes, os, sys\n"
+    f"ctypes.CDLL(None).prctl({_SET_DEATH_SIGNAL}, {int(signal.SIGKILL)})\n"
+    "os.getppid() == int(sys.argv[1]) or os._exit(1)\n"
+    "os.execv(sys.argv[2], sys.argv[2:])"
+)
 
 Result = TypeVar("Result")
 
@@ -246,7 +255,7 @@ def is_stopped(process: int) -> bool:
 
 def python_command(code: str) -> list[str]:
     """Return the command that runs code in another interpreter, which ends with this thread."""
-    bound = f"from edgecnn.edge.sandbox.lifetime import end_with_parent; end_with_parent({os.getpid()})"
+    bound = f"from edgecnn.edge.sandbox.child import end_with_parent; end_with_parent({os.getpid()})"
     # -P: a folder of the user's with one of our names must not be imported.
     return [sys.executable, "-P", "-c", f"{bound}; {code}"]
 
@@ -255,3 +264,21 @@ def child_environment() -> dict[str, str]:
     """Return an environment in which a child imports the same packages as this process, ours from the same place."""
     paths = [str(Path(__file__).parents[3]), *sys.path]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, dict.fromkeys(paths)))}
+
+
+def end_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when its parent ends. Call this first in a child.
+
+    For the kernel, the parent is the thread that started the child: it must live as long as the child is needed.
+
+    Args:
+        parent: Process id of the parent; if it has already ended, this process ends at once.
+    """
+    ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def bound_command(command: Sequence[str]) -> list[str]:
+    """Return a command that runs another program, given by its path, and ends it with the current thread of this process."""
+    return [sys.executable, "-I", "-S", "-c", _BOUND, str(os.getpid()), *command]

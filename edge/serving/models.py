@@ -13,11 +13,11 @@ import numpy as np
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.errors import field as named
 from edgecnn.edge.files import sha256
-from edgecnn.edge.folder.model_file import ModelFile
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.interface import formula
 from edgecnn.edge.model.preprocess import Floats, Images
+from edgecnn.edge.model_file import ModelFile
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.serving.decoder import Rule
 from edgecnn.edge.serving.logs import log
 

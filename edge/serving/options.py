@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from edgecnn.edge.errors import ConfigError, field
-from edgecnn.edge.formats.format import MOST_THREADS
+from edgecnn.edge.formats import MOST_THREADS
 from edgecnn.edge.option import Option, check, described
 
 

@@ -6,12 +6,12 @@ from shlex import quote
 
 from edgecnn.edge.data.pixel_digests import learnt_note
 from edgecnn.edge.export_records import NO_BETTER_THAN_A_GUESS, Folded, Mended, Parity, Reference, Setting, Settings, Tuned
-from edgecnn.edge.folder.model_folder import ModelFolder
-from edgecnn.edge.formats.format import FORMATS
-from edgecnn.edge.graph.network import layer_label
+from edgecnn.edge.formats import FORMATS
+from edgecnn.edge.graph.summary import layer_label
 from edgecnn.edge.manifest import Artifact, Manifest
 from edgecnn.edge.model.interface import formula
-from edgecnn.edge.model.metrics import LEAST_SPREAD
+from edgecnn.edge.model.preprocess import LEAST_SPREAD
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.show.table import TextTable, table_text
 from edgecnn.edge.text import WIDTH, counted, paragraphs
 

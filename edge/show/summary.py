@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from edgecnn.edge.formats import is_exported
-from edgecnn.edge.graph.network import Layer
-from edgecnn.edge.graph.summary import Summaries, Summary
+from edgecnn.edge.graph.summary import Layer, Summaries, Summary
 from edgecnn.edge.show.table import TextTable, table_text
 from edgecnn.edge.text import WIDTH, paragraph, paragraphs
 

@@ -22,7 +22,7 @@ from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, GateFailed, InvalidMeasurement
 from edgecnn.edge.formats import RUNTIMES, device_formats, format_of
 from edgecnn.edge.option import Group, Option, checked
-from edgecnn.edge.progress import SILENT, Progress
+from edgecnn.edge.result import SILENT, Progress
 from edgecnn.shell.call import Call
 from edgecnn.shell.console import Csv, Json, Markdown, Verbose, emit, write_text
 
@@ -231,7 +231,7 @@ def _on_devices(
     call: Call, targets: Sequence[Path], hosts: Sequence[str], install: bool, json: Path | None, verbose: bool
 ) -> None:
     """Measure a folder or a bundle on devices, and print the results."""
-    from edgecnn.edge.folder.model_folder import open_models
+    from edgecnn.edge.model_folder import open_models
 
     if len(targets) > 1 or format_of(targets[0]):
         raise ConfigError("--device takes a folder with a manifest, or a bundle: name one")

@@ -16,7 +16,7 @@ from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.formats import format_of
 from edgecnn.edge.manifest import BUNDLE_SUFFIX
 from edgecnn.edge.option import Option, checked
-from edgecnn.edge.progress import SILENT, Progress
+from edgecnn.edge.result import SILENT, Progress
 
 if TYPE_CHECKING:
     from edgecnn.benchmarks.bundle.write_bundle import Bundled
@@ -55,7 +55,7 @@ def bundle(
         MissingDependency: If a runtime is not installed: its golden outputs can't be computed without it.
     """
     from edgecnn.benchmarks.bundle.write_bundle import write_bundle
-    from edgecnn.edge.folder.model_folder import opened
+    from edgecnn.edge.model_folder import opened
 
     with opened(folder) as models:
         if not models.is_folder and format_of(models.path):

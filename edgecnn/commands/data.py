@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.option import Group, Option, checked, png
-from edgecnn.edge.progress import SILENT, Progress
+from edgecnn.edge.result import SILENT, Progress
 
 if TYPE_CHECKING:
     from edgecnn.edge.data.dataset import Dataset
@@ -75,7 +75,7 @@ def inspect_images(
         raise ConfigError(f"{sheet} is one of the images: give {field('sheet')} another name")
     from edgecnn.edge.data.inspection import inspect_images as inspect
     from edgecnn.edge.files import write_bytes
-    from edgecnn.edge.show.contact_sheet import contact_sheet
+    from edgecnn.edge.show.pictures import contact_sheet
 
     found = inspect(str(data), images, partial(progress.step, text="examining images"))
     if sheet:

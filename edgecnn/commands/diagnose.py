@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 from edgecnn.commands.shared import Data, Images, StatedInterface
 from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.errors import ConfigError
-from edgecnn.edge.formats import format_of, is_exported
-from edgecnn.edge.formats.format import FORMATS
+from edgecnn.edge.formats import FORMATS, format_of, is_exported
 from edgecnn.edge.option import Option, checked, png
-from edgecnn.edge.progress import SILENT, Progress
+from edgecnn.edge.result import SILENT, Progress
 
 if TYPE_CHECKING:
     from edgecnn.convert.diagnosis.diagnose import Diagnosis
@@ -55,9 +54,9 @@ def diagnose(  # Longer than 50 lines: its arguments and their docs.
 
     from edgecnn.convert.diagnosis.diagnose import diagnose as diagnose_files
     from edgecnn.convert.show.pictures import save_diagnosis
-    from edgecnn.edge.folder.model_file import read_model
-    from edgecnn.edge.folder.model_folder import opened
     from edgecnn.edge.inference.usage import Usage
+    from edgecnn.edge.model_file import read_model
+    from edgecnn.edge.model_folder import opened
     from edgecnn.edge.sandbox.unverified import SECONDS, run_in_child, was_made
 
     usage = Usage(data, images, interface)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from edgecnn.commands.shared import Signature
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.option import Option, checked
-from edgecnn.edge.progress import SILENT, Progress
+from edgecnn.edge.result import SILENT, Progress
 from edgecnn.shell.call import Call
 from edgecnn.shell.console import Json, emit
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from edgecnn.commands.shared import AnyTarget, Data, Images, Signature, StatedInterface, Threads, Trust
 from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.option import checked
-from edgecnn.edge.progress import SILENT, Progress
+from edgecnn.edge.result import SILENT, Progress
 
 if TYPE_CHECKING:
     from edgecnn.benchmarks.measure.evaluation import Evaluation, Evaluations
-    from edgecnn.edge.folder.model_folder import ModelFolder
     from edgecnn.edge.inference.usage import Usage
+    from edgecnn.edge.model_folder import ModelFolder
 
 
 @checked
@@ -43,8 +43,8 @@ def evaluate(
         MissingDependency: If no file has a runtime here.
     """
     from edgecnn.benchmarks.measure.evaluation import Evaluations
-    from edgecnn.edge.folder.model_folder import opened
     from edgecnn.edge.inference.usage import Usage
+    from edgecnn.edge.model_folder import opened
 
     usage = Usage(data, images, interface, trust, signature, threads)
     with opened(target) as models:

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from edgecnn.commands.shared import DEFAULT_MODEL, DataOrDataset, Images, StatedInterface, Trust
 from edgecnn.edge.data.folder_options import NO_OPTIONS
-from edgecnn.edge.formats import default_formats, device_formats
-from edgecnn.edge.formats.format import PRECISIONS, CalibrationName, IoName
+from edgecnn.edge.formats import PRECISIONS, CalibrationName, IoName, default_formats, device_formats
 from edgecnn.edge.option import Option, checked, seconds
-from edgecnn.edge.progress import SILENT, Progress
+from edgecnn.edge.result import SILENT, Progress
 
 if TYPE_CHECKING:
     from edgecnn.convert.training.records import TrainResult
-    from edgecnn.edge.folder.model_folder import ModelFolder
+    from edgecnn.edge.model_folder import ModelFolder
 
 
 @checked

@@ -17,7 +17,7 @@ from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.manifest import Side
 from edgecnn.edge.option import Option, checked, png
-from edgecnn.edge.progress import SILENT, Progress
+from edgecnn.edge.result import SILENT, Progress
 from edgecnn.shell.call import Call
 from edgecnn.shell.console import Json, emit, print_columns, say, write_text
 
@@ -78,9 +78,9 @@ def predict(  # Longer than 50 lines: its arguments and their docs.
     """
     if not len(pictures) and not len(indices):
         raise ConfigError(f"nothing to predict: name image files, or test images with {field('indices')}=47")
-    from edgecnn.edge.folder.model_folder import opened
     from edgecnn.edge.inference.predictions import chosen_pictures, chosen_test_images, predict_images
     from edgecnn.edge.inference.usage import Usage, reservations
+    from edgecnn.edge.model_folder import opened
 
     usage = Usage(data, images, interface, trust, signature, threads)
     with opened(target) as models:

@@ -12,7 +12,7 @@ from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.errors import ConfigError, InvalidMeasurement
 from edgecnn.edge.formats import suffixes
 from edgecnn.edge.option import Group, Option, checked
-from edgecnn.edge.progress import SILENT, Progress
+from edgecnn.edge.result import SILENT, Progress
 from edgecnn.shell.call import Call
 from edgecnn.shell.console import Json, emit
 
@@ -44,8 +44,8 @@ def selftest(
     """
     from edgecnn.benchmarks.compare.selftest import selftest as run_selftest
     from edgecnn.benchmarks.measure.candidates import candidate_of
-    from edgecnn.edge.folder.model_folder import ModelFolder
     from edgecnn.edge.inference.usage import Usage
+    from edgecnn.edge.model_folder import ModelFolder
 
     with ModelFolder(file) as models:
         model = models.model()

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Annotated
 from edgecnn.commands.shared import DEFAULT_FOLDER, Images, Signature, StatedInterface
 from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.errors import ConfigError
-from edgecnn.edge.formats.format import Package
+from edgecnn.edge.formats import Package
 from edgecnn.edge.manifest import BENCH_NAME
 from edgecnn.edge.option import Group, Option, checked
-from edgecnn.edge.progress import SILENT, Progress
-from edgecnn.edge.provenance import versions
+from edgecnn.edge.packages import versions
+from edgecnn.edge.result import SILENT, Progress
 from edgecnn.edge.serving.decoder import QUICK_SECONDS, Decoder
 from edgecnn.edge.serving.options import ServeOptions
 from edgecnn.shell.call import Call
@@ -29,8 +29,8 @@ from edgecnn.shell.console import is_read, print_text
 
 if TYPE_CHECKING:
     from edgecnn.benchmarks.results.records import FileResult
-    from edgecnn.edge.folder.model_folder import ModelFolder
     from edgecnn.edge.inference.usage import Target
+    from edgecnn.edge.model_folder import ModelFolder
     from edgecnn.edge.serving.browser_page.export_page import WrittenPage
     from edgecnn.edge.serving.models import LastVerdict
 
@@ -118,7 +118,7 @@ def export_page(
         ConfigError: If no manifest lists the files, a browser runs none of them, or the folder can't be written.
         MissingDependency: If npm is needed and not installed.
     """
-    from edgecnn.edge.folder.model_folder import opened
+    from edgecnn.edge.model_folder import opened
     from edgecnn.edge.serving.browser_page.export_page import write_page
     from edgecnn.edge.serving.browser_page.onnxruntime_web import web_runtime
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.errors import ConfigError, field
-from edgecnn.edge.formats import suffixes
-from edgecnn.edge.formats.format import MOST_THREADS
+from edgecnn.edge.formats import MOST_THREADS, suffixes
 from edgecnn.edge.manifest import MODEL_NAME
 from edgecnn.edge.model.interface import SCHEMES, Interface, preprocessing
 from edgecnn.edge.option import Group, Option, numbers

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from edgecnn.commands.shared import AnyTarget, Signature, Trust
 from edgecnn.edge.errors import MissingDependency
-from edgecnn.edge.formats.format import FORMATS
+from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.option import checked
-from edgecnn.edge.progress import SILENT, Progress
+from edgecnn.edge.result import SILENT, Progress
 
 if TYPE_CHECKING:
     from edgecnn.edge.graph.summary import Summaries
@@ -29,8 +29,8 @@ def summary(target: AnyTarget, *, trust: Trust = (), signature: Signature = None
         ConfigError: If the file has no such signature, or a trusted module can't be imported.
         MissingDependency: If the package that reads a file's format is not installed.
     """
-    from edgecnn.edge.folder.model_folder import opened
     from edgecnn.edge.graph.summary import Summaries, summarize
+    from edgecnn.edge.model_folder import opened
 
     with opened(target) as models:
         here, skipped = models.runnable()

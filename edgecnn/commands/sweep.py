@@ -16,10 +16,9 @@ from edgecnn.commands.shared import DataOrDataset, StatedInterface
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.errors import ConfigError, InvalidMeasurement, field
-from edgecnn.edge.formats import device_formats
-from edgecnn.edge.formats.format import PRECISIONS
+from edgecnn.edge.formats import PRECISIONS, device_formats
 from edgecnn.edge.option import Group, Option, checked, whole_numbers
-from edgecnn.edge.progress import SILENT, Progress
+from edgecnn.edge.result import SILENT, Progress
 from edgecnn.shell.call import Call
 from edgecnn.shell.console import Json, Verbose, emit
 

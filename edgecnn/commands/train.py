@@ -14,7 +14,7 @@ from edgecnn.convert.training.distributed.meeting import Cluster
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.option import Group, Option, checked, described
-from edgecnn.edge.progress import SILENT, Progress
+from edgecnn.edge.result import SILENT, Progress
 from edgecnn.shell.call import Call
 from edgecnn.shell.console import Json, emit, say
 

@@ -17,7 +17,7 @@ from edgecnn.commands.shared import AnyTarget, Data, Images, Signature, StatedIn
 from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.errors import ArtifactError, ConfigError, InvalidMeasurement, field
 from edgecnn.edge.option import Option, checked
-from edgecnn.edge.progress import SILENT, Progress
+from edgecnn.edge.result import SILENT, Progress
 from edgecnn.shell.call import Call
 from edgecnn.shell.console import Json, emit
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from edgecnn.benchmarks.bundle.golden import GoldenCheck
     from edgecnn.benchmarks.bundle.verify import Verification
     from edgecnn.edge.data.splits import Split
-    from edgecnn.edge.folder.model_file import ModelFile
-    from edgecnn.edge.folder.model_folder import ModelFolder
     from edgecnn.edge.inference.classifier import Classifier
     from edgecnn.edge.inference.usage import Usage
     from edgecnn.edge.model.preprocess import Floats
+    from edgecnn.edge.model_file import ModelFile
+    from edgecnn.edge.model_folder import ModelFolder
 
 
 @checked
@@ -64,8 +64,8 @@ def verify(
         ConfigError: If there is nothing to compare with, or the images or the tolerance do not fit.
         MissingDependency: If no file has a runtime here.
     """
-    from edgecnn.edge.folder.model_folder import opened
     from edgecnn.edge.inference.usage import Usage
+    from edgecnn.edge.model_folder import opened
 
     usage = Usage(data, images, interface, trust, signature, threads)
     with opened(target) as models:
@@ -76,7 +76,7 @@ def verify(
 
 def _golden(models: "ModelFolder", usage: "Usage", tolerance: float | None, progress: Progress) -> "GoldenCheck":
     from edgecnn.benchmarks.bundle.golden import GoldenCheck, check_golden
-    from edgecnn.edge.folder.archive import read_index
+    from edgecnn.edge.archive import read_index
 
     here, skipped = models.runnable()
     checked = []
@@ -94,9 +94,9 @@ def _compared(
     from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE
     from edgecnn.edge.data.recorded_images import require_recorded
     from edgecnn.edge.data.splits import CHUNK, chunks
-    from edgecnn.edge.folder.model_file import read_model
-    from edgecnn.edge.inference.reference_probabilities import load_reference
+    from edgecnn.edge.inference.model_test_images import load_reference
     from edgecnn.edge.inference.usage import reservations
+    from edgecnn.edge.model_file import read_model
 
     model = models.model()
     shown = models.shown(model.path.name)

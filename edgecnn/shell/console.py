@@ -14,7 +14,7 @@ from typing import Annotated, Any, Protocol, TextIO
 
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.files import require_writable, write_bytes
-from edgecnn.edge.formats.format import FORMATS
+from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.manifest import MANIFEST_NAME
 from edgecnn.edge.option import Option
 from edgecnn.edge.text import WIDTH, printable, printable_lines

@@ -28,16 +28,14 @@ from edgecnn.edge.data.recorded_images import recorded_model, recorded_source
 from edgecnn.edge.data.splits import Labels
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.files import temporary_folder
-from edgecnn.edge.folder.model_file import ModelFile, read_model
-from edgecnn.edge.folder.model_folder import ModelFolder
-from edgecnn.edge.formats import RUNTIMES
-from edgecnn.edge.formats.format import FORMATS
-from edgecnn.edge.inference.model_interface import interface_of
+from edgecnn.edge.formats import FORMATS, RUNTIMES
 from edgecnn.edge.inference.model_test_images import model_images
 from edgecnn.edge.inference.usage import Usage
-from edgecnn.edge.model.interface import Interface
+from edgecnn.edge.model.interface import Interface, interface_of
 from edgecnn.edge.model.preprocess import Floats
-from edgecnn.edge.progress import Progress
+from edgecnn.edge.model_file import ModelFile, read_model
+from edgecnn.edge.model_folder import ModelFolder
+from edgecnn.edge.result import Progress
 from edgecnn.edge.runtimes import opener_for
 
 

@@ -22,16 +22,16 @@ from edgecnn.convert.training.train_call import TrainCall, fitted_interface, tra
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, field
 from edgecnn.edge.files import read_bytes
-from edgecnn.edge.folder.model_file import read_model
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.graph.summary import Summary, summarize
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.inference.reference_probabilities import load_reference
+from edgecnn.edge.inference.model_test_images import load_reference
 from edgecnn.edge.manifest import MODEL_NAME, TRAIN_NAME, Manifest
 from edgecnn.edge.model.interface import SCHEMES, Interface
-from edgecnn.edge.model.metrics import correct
-from edgecnn.edge.progress import Progress
+from edgecnn.edge.model.preprocess import correct
+from edgecnn.edge.model_file import read_model
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.records import from_json
+from edgecnn.edge.result import Progress
 from edgecnn.workflows.export import keras_is_a_guess
 
 _UNIT = Interface(SCHEMES["unit"])

@@ -24,12 +24,12 @@ from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.files import require_writable
-from edgecnn.edge.formats.format import FORMATS
+from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.manifest import BENCH_NAME
 from edgecnn.edge.model.interface import HOW_TO_SAY, Interface, as_interface
-from edgecnn.edge.progress import Progress
-from edgecnn.edge.provenance import versions
+from edgecnn.edge.packages import versions
 from edgecnn.edge.records import to_json
+from edgecnn.edge.result import Progress
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.transaction import locked, replaced_together
 from edgecnn.workflows.export import tuning_for

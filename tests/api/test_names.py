@@ -61,7 +61,7 @@ def test_every_function_says_what_it_takes_gives_and_raises() -> None:
 def test_importing_edgecnn_imports_nothing_else() -> None:
     code = "import sys; before = set(sys.modules); import edgecnn; print(sorted(set(sys.modules) - before))"
     loaded = set(eval(run(code)))  # noqa: S307  # The list printed by the line above.
-    own = {"edgecnn", "edgecnn.edge", "edgecnn.edge.renderers"}
+    own = {"edgecnn", "edgecnn.edge", "edgecnn.edge.show"}
     assert {name for name in loaded if name.partition(".")[0] not in sys.stdlib_module_names} == own
 
 

@@ -12,7 +12,7 @@ from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.training.model.custom_model import resolved
 from edgecnn.edge.export_records import Settings
 from edgecnn.edge.manifest import Manifest
-from edgecnn.edge.progress import SILENT
+from edgecnn.edge.result import SILENT
 from edgecnn.workflows.networks import NetworkWork
 
 CONFIG = ec.TrainConfig.of_recipe("notebook", epochs=3, filters=(2, 2, 2), network="strided")

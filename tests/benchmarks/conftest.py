@@ -13,8 +13,8 @@ from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.edge.data.splits import Split
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.runtimes import opener_for
 
 NAMES = ("float32.tflite", "int8.tflite", "float32.onnx")

@@ -83,9 +83,7 @@ def test_a_result_does_not_replace_a_model_or_a_manifest(option: str, artifacts:
 def test_bench_measures_what_is_installed_and_says_what_is_not(
     exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "edgecnn.edge.formats.format.find_spec", lambda name: find_spec(name) if name == "onnxruntime" else None
-    )
+    monkeypatch.setattr("edgecnn.edge.formats.find_spec", lambda name: find_spec(name) if name == "onnxruntime" else None)
     text = terminal.passes("bench", exported, *SHORT, "--max-drop", "100")
     assert "keras files were not measured" in text
     assert "tflite files were not measured" in text

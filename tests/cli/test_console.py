@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgecnn.edge.errors import ConfigError
-from edgecnn.edge.progress import Progress
+from edgecnn.edge.result import Progress
 from edgecnn.shell.console import check_writable, coloured, columns, emit, has_colours, say, shown
 
 ESTIMATE = "estimate: about 4.7 min, 3 launches of 2 rounds"

@@ -10,9 +10,9 @@ import edgecnn
 ROOT = Path(edgecnn.__file__).parent
 # What a command's module may import before it runs: what is declared, and what parses and prints.
 ALLOWED = (
-    "edgecnn.commands.shared", "edgecnn.shell", "edgecnn.edge.errors", "edgecnn.edge.files", "edgecnn.edge.folder.model_file",
+    "edgecnn.commands.shared", "edgecnn.shell", "edgecnn.edge.errors", "edgecnn.edge.files", "edgecnn.edge.model_folder",
     "edgecnn.edge.formats", "edgecnn.edge.manifest", "edgecnn.edge.model.interface", "edgecnn.edge.option",
-    "edgecnn.edge.option", "edgecnn.edge.progress", "edgecnn.edge.provenance", "edgecnn.edge.files",
+    "edgecnn.edge.option", "edgecnn.edge.result", "edgecnn.edge.packages", "edgecnn.edge.files",
     "edgecnn.edge.text", "edgecnn.edge.data.folder_options", "edgecnn.edge.serving.options", "edgecnn.edge.serving.decoder",
     "edgecnn.benchmarks.gate.budget", "edgecnn.benchmarks.measure.options", "edgecnn.benchmarks.measure.options",
     "edgecnn.convert.training.config", "edgecnn.convert.training.distributed.meeting", "rich", "typer",

@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from edgecnn.edge.folder.model_file import ModelFile, read_model
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.interface import Interface
+from edgecnn.edge.model_file import ModelFile, read_model
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.base import LoadedModel
 from tests.dense import CLASSES, weights

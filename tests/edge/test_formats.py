@@ -11,8 +11,19 @@ from typing import Any
 import pytest
 
 from edgecnn.edge.errors import ConfigError, MissingDependency
-from edgecnn.edge.formats import RUNTIMES, default_formats, device_formats, format_of, is_exported, suffixes
-from edgecnn.edge.formats.format import FORMATS, PRECISIONS, Format, Package, Runtime
+from edgecnn.edge.formats import (
+    FORMATS,
+    PRECISIONS,
+    RUNTIMES,
+    Format,
+    Package,
+    Runtime,
+    default_formats,
+    device_formats,
+    format_of,
+    is_exported,
+    suffixes,
+)
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.installed import extras, installed_runtime, is_installed, runtime_formats, runtimes_of
 
@@ -103,7 +114,7 @@ def test_a_suffix_stands_for_a_format() -> None:
 
 def test_a_format_s_default_is_the_first_runtime_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     here = {"tflite_runtime", "ai_edge_litert"}
-    monkeypatch.setattr("edgecnn.edge.formats.format.find_spec", lambda name: name if name in here else None)
+    monkeypatch.setattr("edgecnn.edge.formats.find_spec", lambda name: name if name in here else None)
     assert installed_runtime("tflite").name == "litert"
     assert installed_runtime("tflite-runtime").name == "tflite-runtime"
     assert not is_installed("onnx")

@@ -18,8 +18,8 @@ from PIL import Image
 
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.data.dataset import load_test
-from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.model_file import read_model
 from tests.edge.serving.browser import Browser
 from tests.edge.serving.conftest import browser as browser  # A fixture.
 from tests.edge.serving.running import serving

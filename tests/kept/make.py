@@ -24,7 +24,7 @@ from edgecnn.convert.keras.load import load_keras, load_tensorflow
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.train import train
 from edgecnn.edge.data.dataset import load_dataset
-from edgecnn.edge.formats.format import FORMATS
+from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.manifest import MODEL_NAME, Manifest, Preprocessing
 from edgecnn.edge.model.interface import SCHEMES, Interface
 from tests.dense import CLASSES, weights

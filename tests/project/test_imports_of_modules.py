@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edgecnn.edge.renderers import _FUNCTIONS
 from edgecnn.edge.result import Result
+from edgecnn.edge.show import _FUNCTIONS
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("edge", "convert", "benchmarks", "edgecnn/commands", "edgecnn/shell", "edgecnn/workflows")

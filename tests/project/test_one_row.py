@@ -1,4 +1,4 @@
-"""Formats and runtimes are listed, and compared with a name, only in their own modules: others ask edge/formats."""
+"""Formats and runtimes are listed, and compared with a name, only in their own modules: others ask edge/formats.py."""
 
 import ast
 import tomllib
@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgecnn.edge.formats import RUNTIMES
-from edgecnn.edge.formats.format import FORMATS
+from edgecnn.edge.formats import FORMATS, RUNTIMES
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("edge", "convert", "benchmarks", "edgecnn/commands", "edgecnn/shell", "edgecnn/workflows")
@@ -20,7 +19,7 @@ NAMES = {
     *(row.package.module.partition(".")[0] for row in RUNTIMES.values()),
 }
 # Modules special to a format or a runtime, by parts of their path.
-OWN = ("edge/formats/", "/tflite", "/onnx", "/keras/", "/runtimes/", "profile_litert", "profile_onnxruntime")
+OWN = ("edge/formats.py", "/tflite", "/onnx", "/keras/", "/runtimes/", "profile_litert", "profile_onnxruntime")
 EXCEPTIONS = {
     "convert/training/model/custom_model.py": "it asks whether a layer's class is of the package keras",
 }

@@ -12,7 +12,7 @@ from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.results.records import FileResult
 from edgecnn.edge.data.dataset import load_test
-from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.runtimes import opener_for
 from tools.claims.claims import Claim, at_most
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.edge.errors import EdgeCnnError
-from edgecnn.edge.folder.model_file import read_model
+from edgecnn.edge.model_file import read_model
 from tools.faults.bases import QUICK
 from tools.faults.forks import Forks, Order, Scripts
 from tools.faults.judge import Column

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.formats.format import FORMATS, PRECISIONS
+from edgecnn.edge.formats import FORMATS, PRECISIONS
 from edgecnn.edge.show.table import TextTable, table_text
 from tools.pi.workstation import FILES
 

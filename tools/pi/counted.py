@@ -16,9 +16,9 @@ import numpy as np
 from edgecnn.benchmarks.emulator.marks import stretch
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.errors import EdgeCnnError
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.interface import SCHEMES, Interface
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.runtimes import opener_for
 
 BUNDLE = Path("mnist.zip")

@@ -22,10 +22,10 @@ from edgecnn.__main__ import main
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.data.image_file import read_image
 from edgecnn.edge.errors import ArtifactError
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.formats import format_of
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.preprocess import Floats, Images
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.runtimes import opener_for
 
 BUNDLE = Path("mnist.zip")

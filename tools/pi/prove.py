@@ -23,7 +23,7 @@ import numpy as np
 from edgecnn.benchmarks.emulator.debian import CannotEmulate
 from edgecnn.benchmarks.emulator.packages import CannotInstall
 from edgecnn.benchmarks.emulator.userland import HOME, PROJECT, SITE, SYSTEMS, TOOLS, Board, System, emulator, root_of
-from edgecnn.edge.formats.format import Runtime
+from edgecnn.edge.formats import Runtime
 from tools.pi.comparison import DRIFT, HALF, TOLERANCE, TOLERANCE_16, TOLERANCE_32, Probabilities, compare, complaint, to_text
 from tools.pi.wheels import (
     PROJECT_ROOT,

@@ -10,8 +10,7 @@ from pathlib import Path
 from edgecnn.benchmarks.doctor.known_problems import version_key
 from edgecnn.benchmarks.emulator.packages import CannotInstall, install, pip
 from edgecnn.benchmarks.emulator.userland import System, cache_folder, key_of, made_whole
-from edgecnn.edge.formats import RUNTIMES, format_of
-from edgecnn.edge.formats.format import FORMATS, Runtime
+from edgecnn.edge.formats import FORMATS, RUNTIMES, Runtime, format_of
 
 PROJECT_ROOT = Path(__file__).parents[2]
 _CONSTRAINTS = PROJECT_ROOT / "constraints.txt"

@@ -9,8 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgecnn.benchmarks.emulator.userland import cache_folder, key_of, made_whole
-from edgecnn.edge.formats import RUNTIMES, device_formats
-from edgecnn.edge.formats.format import FORMATS
+from edgecnn.edge.formats import FORMATS, RUNTIMES, device_formats
 from edgecnn.edge.manifest import Manifest
 from tests.drawings import write_idx_folder
 from tools.pi.wheels import PROJECT_ROOT

@@ -17,10 +17,9 @@ from edgecnn.convert.export.tuning.search import Folds, Placement, Search, cheap
 from edgecnn.edge.errors import ConversionError, MissingDependency
 from edgecnn.edge.export_records import GAIN, Folded, Interval, Mended, Reference, Settings, TriedPlacement, Tuned
 from edgecnn.edge.files import sha256
-from edgecnn.edge.formats.format import FORMATS
+from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.manifest import TRIED_STEMS, TUNED_STEM, Artifact
-from edgecnn.edge.model.metrics import correct
-from edgecnn.edge.model.preprocess import Floats
+from edgecnn.edge.model.preprocess import Floats, correct
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.installed import installed_runtime, runtime_for
 from edgecnn.edge.sandbox.unverified import remember_made

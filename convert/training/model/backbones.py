@@ -9,7 +9,7 @@ from edgecnn.convert.keras.load import load_keras
 from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
 from edgecnn.edge.files import libraries_folder, read_bytes
 from edgecnn.edge.native_output import quiet
-from edgecnn.edge.provenance import versions
+from edgecnn.edge.packages import versions
 from edgecnn.edge.sandbox.unverified import remember_tried, run_in_child, was_tried
 
 _Shape = tuple[int, int, int]

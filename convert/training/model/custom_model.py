@@ -19,8 +19,8 @@ from edgecnn.convert.training.phases import HEAD
 from edgecnn.convert.training.recipes import usual_augment
 from edgecnn.edge.errors import ArtifactError, ConfigError, field, parsing, why
 from edgecnn.edge.files import libraries_folder, read_bytes, sha256
-from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.manifest import MODEL_NAME, Output, fix_for
+from edgecnn.edge.model_file import read_model
 
 Shape = tuple[int, int, int]
 

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
-from edgecnn.edge.folder.model_folder import ModelFolder
-from edgecnn.edge.formats import RUNTIMES
-from edgecnn.edge.formats.format import FORMATS
+from edgecnn.edge.formats import FORMATS, RUNTIMES
 from edgecnn.edge.manifest import Artifact, Manifest
 from edgecnn.edge.model.interface import formula
 from edgecnn.edge.model.layout import image_layout, output_columns
 from edgecnn.edge.model.preprocess import input_table
-from edgecnn.edge.provenance import versions
+from edgecnn.edge.model_folder import ModelFolder
+from edgecnn.edge.packages import versions
 from edgecnn.edge.records import to_json
 from edgecnn.edge.serving.browser_page.onnxruntime_web import WebRuntime
 from edgecnn.edge.serving.models import LIMITS

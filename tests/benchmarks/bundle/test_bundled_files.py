@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from edgecnn.benchmarks.bundle.write_bundle import write_bundle
+from edgecnn.edge.archive import unpack
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.export_records import ProgramFile
 from edgecnn.edge.files import sha256
-from edgecnn.edge.folder.archive import unpack
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model_folder import ModelFolder
 
 
 @pytest.fixture

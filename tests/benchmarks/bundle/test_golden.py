@@ -21,15 +21,15 @@ from edgecnn.benchmarks.bundle.golden import (
 )
 from edgecnn.benchmarks.bundle.write_bundle import write_bundle
 from edgecnn.benchmarks.show.checks import golden_text
+from edgecnn.edge.archive import GOLDEN_IMAGES_NAME, INDEX_NAME, golden_name, read_index
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.errors import ArtifactError, ConfigError
-from edgecnn.edge.folder.archive import GOLDEN_IMAGES_NAME, INDEX_NAME, golden_name, read_index
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.inference.reference_probabilities import load_reference
+from edgecnn.edge.inference.model_test_images import load_reference
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES, Interface
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.records import to_json
 
 FLOAT, INSIDE = 1e-4, 0.05

@@ -14,9 +14,9 @@ from edgecnn.benchmarks.show.comparison import selftest_text
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.export_records import Interval
-from edgecnn.edge.folder.model_file import read_model
-from edgecnn.edge.progress import SILENT
+from edgecnn.edge.model_file import read_model
 from edgecnn.edge.records import from_json, to_json
+from edgecnn.edge.result import SILENT
 from edgecnn.edge.runtimes import opener_for
 from tests.benchmarks.measure.launching import Stepping
 

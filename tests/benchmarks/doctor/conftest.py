@@ -19,7 +19,7 @@ def only(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Hide all runtimes except these modules, as if not installed; importing TensorFlow also takes long."""
 
     def hide_others(*modules: str) -> None:
-        monkeypatch.setattr("edgecnn.edge.formats.format.find_spec", lambda name: find_spec(name) if name in modules else None)
+        monkeypatch.setattr("edgecnn.edge.formats.find_spec", lambda name: find_spec(name) if name in modules else None)
 
     return hide_others
 

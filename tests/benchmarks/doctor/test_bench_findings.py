@@ -11,8 +11,8 @@ from edgecnn.benchmarks.doctor.findings import Finding, bench_findings
 from edgecnn.benchmarks.doctor.known_problems import WARNING
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.edge.export_records import Interval, Tuned
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.manifest import Artifact, Manifest
+from edgecnn.edge.model_folder import ModelFolder
 from tests.benchmarks.doctor.examined import findings
 from tests.benchmarks.slowed import slowed
 

@@ -15,12 +15,12 @@ from edgecnn.benchmarks.doctor import examine as doctor
 from edgecnn.benchmarks.doctor.examine import examine
 from edgecnn.benchmarks.doctor.findings import Finding
 from edgecnn.benchmarks.doctor.known_problems import OK, PROBLEM, WARNING
+from edgecnn.edge import model_folder
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.export_records import ProgramFile
 from edgecnn.edge.files import sha256
-from edgecnn.edge.folder import model_folder
-from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.manifest import Artifact, Manifest, TensorSpec
+from edgecnn.edge.model_file import ModelFile
 from tests.benchmarks.doctor.examined import OP, Fake, board, finding, findings, no_tool, onnx_file, tflite
 
 

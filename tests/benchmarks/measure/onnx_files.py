@@ -16,10 +16,10 @@ from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.edge.data.splits import ArraySplit, Split
-from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import DatasetRecord
 from edgecnn.edge.model.interface import SCHEMES, Interface
+from edgecnn.edge.model_file import read_model
 from edgecnn.edge.runtimes import opener_for
 
 ONNX, TFLITE = opener_for("onnx"), opener_for("tflite")

@@ -14,12 +14,12 @@ from edgecnn.benchmarks.show.report import to_text
 from edgecnn.benchmarks.timing.latency import TIMED_REGION
 from edgecnn.edge.data.splits import ArraySplit, Split
 from edgecnn.edge.errors import ArtifactError, ConfigError
-from edgecnn.edge.folder.model_file import read_model
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES, Interface
-from edgecnn.edge.model.metrics import correct
+from edgecnn.edge.model.preprocess import correct
+from edgecnn.edge.model_file import read_model
+from edgecnn.edge.model_folder import ModelFolder
 from tests.benchmarks.measure.onnx_files import (
     IMAGES,
     OPTIONS,

@@ -12,8 +12,7 @@ from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import DatasetRecord
 from edgecnn.edge.model.interface import SCHEMES, Interface
-from edgecnn.edge.model.metrics import cross_entropy
-from edgecnn.edge.model.preprocess import Images
+from edgecnn.edge.model.preprocess import Images, cross_entropy
 
 RECORD = DatasetRecord("bars", "/data/bars", "", "hash")
 

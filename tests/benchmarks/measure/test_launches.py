@@ -13,7 +13,7 @@ from edgecnn.benchmarks.results.records import Launch, Round
 from edgecnn.benchmarks.timing.process import ModelProcess
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.errors import ArtifactError
-from edgecnn.edge.progress import SILENT
+from edgecnn.edge.result import SILENT
 from tests.benchmarks.measure.fake_machine import PLAN, Machine
 from tests.benchmarks.measure.launching import NAMES, Stepping, candidates, nothing
 

@@ -24,9 +24,9 @@ from edgecnn.benchmarks.timing.process import ModelProcess
 from edgecnn.benchmarks.timing.requests import ProfileOps
 from edgecnn.edge.data.splits import CHUNK, ArraySplit, Indices, Split, chunks
 from edgecnn.edge.errors import ArtifactError, ConfigError, MissingDependency
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import Images
+from edgecnn.edge.model_folder import ModelFolder
 from tests.benchmarks.measure.benchmarking import PLAN, change_manifest, change_reference, openers, run, write_reference
 from tests.benchmarks.measure.launching import Stepping
 

@@ -12,7 +12,7 @@ from edgecnn.benchmarks.runners.here import Here
 from edgecnn.benchmarks.runners.over_ssh import OverSsh
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, MissingDependency
-from edgecnn.edge.progress import SILENT
+from edgecnn.edge.result import SILENT
 from edgecnn.edge.runtimes import installed
 
 

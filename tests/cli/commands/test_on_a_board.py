@@ -9,7 +9,7 @@ import pytest
 
 from edgecnn.benchmarks.bundle.write_bundle import write_bundle
 from edgecnn.edge.data.dataset import load_test
-from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.model_folder import ModelFolder
 
 # Python imports this at the start of each process, even children; a module set to None can't be imported.
 ABSENT = 'import sys\nfor name in ("tensorflow", "keras", "edgecnn.convert"):\n    sys.modules[name] = None\n'

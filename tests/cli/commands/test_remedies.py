@@ -9,9 +9,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from edgecnn.edge.errors import ArtifactError, why
-from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.manifest import TensorSpec
 from edgecnn.edge.model.layout import output_columns
+from edgecnn.edge.model_file import read_model
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.base import require_one_each
 

@@ -28,7 +28,7 @@ def without(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
             raise ModuleNotFoundError(name, name=name)
         return load(name, *rest, **named)
 
-    monkeypatch.setattr("edgecnn.edge.formats.format.find_spec", found)
+    monkeypatch.setattr("edgecnn.edge.formats.find_spec", found)
     monkeypatch.setattr(builtins, "__import__", loaded)
 
 

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Converter
 from edgecnn.edge.errors import ConversionError, MissingDependency
-from edgecnn.edge.formats import RUNTIMES
-from edgecnn.edge.formats.format import Package
+from edgecnn.edge.formats import RUNTIMES, Package
 from tests.convert.channels_first import converter_of, noise_ratio, outputs
 
 needed = pytest.mark.skipif(not RUNTIMES["executorch"].package.is_installed, reason="needs ExecuTorch: make executorch")

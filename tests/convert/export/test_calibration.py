@@ -12,7 +12,7 @@ from edgecnn.edge.data.dataset import Dataset, load_dataset
 from edgecnn.edge.data.splits import ArraySplit, Split
 from edgecnn.edge.errors import ConfigError, ConversionError
 from edgecnn.edge.files import sha256
-from edgecnn.edge.formats.format import CalibrationName
+from edgecnn.edge.formats import CalibrationName
 from edgecnn.edge.model.preprocess import Images
 
 

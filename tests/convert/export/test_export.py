@@ -17,13 +17,13 @@ from edgecnn.convert.export.calibration import DEFAULT_METHOD
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export import export
 from edgecnn.convert.onnx.convert import to_onnx
+from edgecnn.edge import model_file
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.errors import ConfigError, ConversionError
 from edgecnn.edge.files import read_bytes, sha256
-from edgecnn.edge.folder import model_file
-from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model_file import read_model
 
 FILES = ["float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite", "float32.onnx", "int8.onnx"]
 

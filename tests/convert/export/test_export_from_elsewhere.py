@@ -12,10 +12,10 @@ from edgecnn.convert.export.export import export
 from edgecnn.edge.data.dataset import Dataset, load_dataset
 from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.errors import ArtifactError, ConfigError
-from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES, Interface
+from edgecnn.edge.model_file import read_model
 
 UNIT = Interface(SCHEMES["unit"])
 SHAPE = (12, 12, 1)

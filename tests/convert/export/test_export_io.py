@@ -14,7 +14,7 @@ from edgecnn.convert.export.keep_accuracy import Judge
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.splits import Labels, Split
 from edgecnn.edge.errors import ConfigError
-from edgecnn.edge.formats.format import IoName
+from edgecnn.edge.formats import IoName
 from edgecnn.edge.manifest import Artifact, Manifest
 from edgecnn.edge.model.preprocess import Floats
 from tests.conftest import Terminal

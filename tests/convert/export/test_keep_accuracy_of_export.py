@@ -22,10 +22,10 @@ from edgecnn.edge.data.pixel_digests import held_out, pixel_digests
 from edgecnn.edge.data.splits import Labels
 from edgecnn.edge.errors import ConfigError, GateFailed
 from edgecnn.edge.files import sha256
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import Floats
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.runtimes import opener_for
 
 

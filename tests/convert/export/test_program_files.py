@@ -13,9 +13,9 @@ from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.folder_options import read_labels
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.files import sha256
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES, Interface
+from edgecnn.edge.model_folder import ModelFolder
 
 ONNX = ExportConfig(("onnx",))
 

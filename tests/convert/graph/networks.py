@@ -10,8 +10,8 @@ import numpy as np
 from edgecnn.convert.onnx.convert import to_onnx
 from edgecnn.convert.tflite.converter import to_tflite
 from edgecnn.convert.training.model.networks import build_cnn
-from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.graph.summary import Summary, summarize
+from edgecnn.edge.model_file import read_model
 from edgecnn.edge.sandbox.unverified import remember_made
 
 FORMATS = ("keras", "tflite", "onnx")

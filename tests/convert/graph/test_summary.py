@@ -11,8 +11,8 @@ import tensorflow
 
 from edgecnn.convert.onnx.convert import to_onnx
 from edgecnn.edge.errors import ArtifactError, ConfigError
-from edgecnn.edge.folder.model_file import ModelFile
 from edgecnn.edge.graph.summary import summarize
+from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.sandbox.unverified import remember_made
 from edgecnn.edge.show.summary import summary_text
 from tests.convert.graph.networks import FORMATS, Summarize, layers, summarized, written

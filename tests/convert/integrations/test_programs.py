@@ -15,7 +15,7 @@ from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.errors import ConfigError, ConversionError, MissingDependency
 from edgecnn.edge.export_records import ProgramFile
 from edgecnn.edge.files import sha256
-from edgecnn.edge.formats.format import Package
+from edgecnn.edge.formats import Package
 from edgecnn.edge.manifest import Manifest
 
 TFLITE = ("tflite",)

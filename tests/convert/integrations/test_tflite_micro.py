@@ -12,8 +12,8 @@ from edgecnn.convert.integrations.tflite_micro import _Measured, micro_files
 from edgecnn.edge.data.splits import ArraySplit, Split
 from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.files import sha256
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.records import from_json
 from tests.conftest import Terminal
 

@@ -13,8 +13,7 @@ from edgecnn.convert.export.converters import Converter
 from edgecnn.convert.mnn import converter as module
 from edgecnn.convert.mnn.converter import described, mnn_layers
 from edgecnn.edge.errors import ConversionError, MissingDependency
-from edgecnn.edge.formats import RUNTIMES
-from edgecnn.edge.formats.format import Package
+from edgecnn.edge.formats import RUNTIMES, Package
 from tests.convert.channels_first import converter_of, noise_ratio, outputs
 
 RandomInputs = Callable[[int], NDArray[np.float32]]

@@ -14,7 +14,7 @@ from edgecnn.convert.onnx import quantize as module
 from edgecnn.convert.onnx.convert import to_onnx
 from edgecnn.convert.onnx.quantize import CALIBRATIONS, calibrate_onnx, onnx_scales, prepare_onnx, quantize_onnx
 from edgecnn.edge.errors import ConversionError
-from edgecnn.edge.formats.format import CalibrationName
+from edgecnn.edge.formats import CalibrationName
 from edgecnn.edge.runtimes import opener_for
 
 RandomInputs = Callable[[int], NDArray[np.float32]]

@@ -13,7 +13,7 @@ from edgecnn.convert.export.converters import Ranges
 from edgecnn.convert.tflite.converter import to_tflite
 from edgecnn.convert.tflite.quantize import activations, as_uint8, calibrate_tflite, open_tflite, quantize_tflite, tflite_scales
 from edgecnn.edge.errors import ConversionError
-from edgecnn.edge.formats.format import IoName
+from edgecnn.edge.formats import IoName
 from edgecnn.edge.runtimes import opener_for
 from tests.kept.make import KEPT
 

@@ -13,9 +13,8 @@ from ai_edge_litert import schema_py_generated as schema
 import edgecnn as ec
 from edgecnn.convert.export.description import Description
 from edgecnn.convert.tflite.metadata import NAME, _colours, described
-from edgecnn.edge.compatibility.flatbuffer import Table, root
 from edgecnn.edge.compatibility.tflite import TFLITE_SINCE, read_needs
-from edgecnn.edge.compatibility.tflite_graph import from_object, to_object
+from edgecnn.edge.compatibility.tflite_graph import Table, from_object, root, to_object
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.manifest import Manifest, Preprocessing, Quantization, TensorSpec
 from edgecnn.edge.model.interface import SCHEMES

@@ -17,7 +17,7 @@ from edgecnn.convert.tflite.quantize import (
     tflite_scales,
 )
 from edgecnn.edge.errors import ConversionError
-from edgecnn.edge.formats.format import IoName
+from edgecnn.edge.formats import IoName
 from edgecnn.edge.runtimes import opener_for
 
 RandomInputs = Callable[[int], NDArray[np.float32]]

@@ -20,9 +20,9 @@ from edgecnn.convert.training.train import train
 from edgecnn.edge.data.dataset import Dataset, load_dataset
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.files import remove_stale, sha256
-from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.manifest import Manifest, Preprocessing
 from edgecnn.edge.model.interface import Interface
+from edgecnn.edge.model_file import read_model
 from edgecnn.edge.transaction import locked
 
 CHANGES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree")

@@ -18,10 +18,10 @@ from edgecnn.convert.training.train import train
 from edgecnn.convert.training.training_run import TrainState
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.errors import ArtifactError, ConfigError
-from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest, Output, Preprocessing
 from edgecnn.edge.model.interface import SCHEMES, Interface
+from edgecnn.edge.model_file import read_model
 from tests.schemas import require_valid
 
 UNIT = Preprocessing(1 / 255, "letterbox", "dark")

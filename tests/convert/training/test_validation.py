@@ -25,7 +25,7 @@ from edgecnn.edge.data.splits import Subset
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest, Preprocessing
-from edgecnn.edge.model.metrics import cross_entropy
+from edgecnn.edge.model.preprocess import cross_entropy
 from tests.schemas import require_valid
 
 UNIT = Preprocessing(1 / 255, "letterbox", "dark")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgecnn.edge.compatibility.operator_versions import (
+from edgecnn.edge.compatibility.tflite import (
     _INTEGER,
     DENSE_BY_CHANNEL,
     FLOAT16,

@@ -12,9 +12,9 @@ from ai_edge_litert.interpreter import Interpreter
 from onnx import TensorProto, helper
 
 from edgecnn.edge.compatibility.onnx import ONNX_RUNTIMES, OnnxNeeds, oldest_onnx
-from edgecnn.edge.compatibility.operator_versions import DENSE_BY_CHANNEL
 from edgecnn.edge.compatibility.requirements import known_releases, release_key
 from edgecnn.edge.compatibility.tflite import (
+    DENSE_BY_CHANNEL,
     LITERT_BASE,
     LITERT_RELEASES,
     LITERT_VERSIONS,

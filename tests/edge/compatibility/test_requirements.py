@@ -11,9 +11,8 @@ from ai_edge_litert import schema_py_generated as schema
 from onnx import TensorProto, helper
 
 from edgecnn.edge.compatibility.onnx import OnnxNeeds
-from edgecnn.edge.compatibility.operator_versions import DENSE_BY_CHANNEL
 from edgecnn.edge.compatibility.requirements import read_needs
-from edgecnn.edge.compatibility.tflite import TfliteNeeds
+from edgecnn.edge.compatibility.tflite import DENSE_BY_CHANNEL, TfliteNeeds
 from edgecnn.edge.compatibility.tflite_graph import OPERATORS
 from edgecnn.edge.errors import ArtifactError
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from edgecnn.edge.graph.network import Layer, Network, Step, bytes_of, einsum_macs, peak_activations
+from edgecnn.edge.graph.summary import Layer, Network, Step, bytes_of, einsum_macs, peak_activations
 
 SIZES: dict[object, int | None] = {"image": 10, "a": 100, "b": 40, "c": 5, "d": 1}
 

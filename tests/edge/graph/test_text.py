@@ -2,8 +2,7 @@
 
 import pytest
 
-from edgecnn.edge.graph.network import Layer
-from edgecnn.edge.graph.summary import Summaries, Summary
+from edgecnn.edge.graph.summary import Layer, Summaries, Summary
 
 NAME = "a-folder-of-somebody/with-another-one/and-a-third/int8.tflite"
 LAYER = Layer("sequential_1/re_lu_1/Relu", "DEPTHWISE_CONV_2D", (1, 224, 224, 32), "float32", 12_345_678, 123_456_789, 9_408)

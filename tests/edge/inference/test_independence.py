@@ -13,10 +13,10 @@ from onnx import TensorProto, helper
 from edgecnn.benchmarks.measure.evaluation import evaluate
 from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.errors import ArtifactError
-from edgecnn.edge.folder.model_file import ModelFile, read_model
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import DatasetRecord
 from edgecnn.edge.model.interface import SCHEMES, Interface
+from edgecnn.edge.model_file import ModelFile, read_model
 from edgecnn.edge.runtimes import opener_for
 
 UNIT = Interface(SCHEMES["unit"])

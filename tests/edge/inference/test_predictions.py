@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from edgecnn.edge.inference.predictions import Predicted, PredictedImage
-from edgecnn.edge.show.predictions import MOST_IMAGES, drawn
+from edgecnn.edge.show.pictures import MOST_IMAGES
+from edgecnn.edge.show.predictions import drawn
 
 
 def predicted(classes: int, side: int = 4, count: int = 1) -> Predicted:

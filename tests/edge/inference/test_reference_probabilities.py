@@ -14,9 +14,9 @@ from edgecnn.benchmarks.bundle.verify import verify
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.files import sha256
-from edgecnn.edge.inference.reference_probabilities import load_reference
+from edgecnn.edge.inference.model_test_images import load_reference
 from edgecnn.edge.manifest import Manifest
-from edgecnn.edge.model.metrics import correct
+from edgecnn.edge.model.preprocess import correct
 
 pytestmark = pytest.mark.workstation("many checks of whole files take minutes under emulation")
 

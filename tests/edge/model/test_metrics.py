@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from edgecnn.edge.model.metrics import correct, cross_entropy
+from edgecnn.edge.model.preprocess import correct, cross_entropy
 
 
 def test_a_wrong_class_is_not_correct_and_a_tie_goes_to_the_first() -> None:

@@ -16,8 +16,7 @@ import numpy as np
 import pytest
 
 from edgecnn.edge.errors import ArtifactError, ConfigError, MissingDependency
-from edgecnn.edge.formats import RUNTIMES
-from edgecnn.edge.formats.format import Package
+from edgecnn.edge.formats import RUNTIMES, Package
 from edgecnn.edge.runtimes import opener_for
 
 needed = pytest.mark.skipif(not RUNTIMES["executorch"].package.is_installed, reason="needs ExecuTorch: make executorch")

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError, ConfigError
-from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.model_file import read_model
 from edgecnn.edge.runtimes import opener_for
 
 

@@ -21,9 +21,9 @@ from edgecnn.edge.compatibility.tflite_graph import from_object, to_object
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError, ConfigError, MissingDependency
-from edgecnn.edge.folder.model_file import read_model
-from edgecnn.edge.formats.format import PRECISIONS
+from edgecnn.edge.formats import PRECISIONS
 from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.model_file import read_model
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.base import Opener
 from edgecnn.edge.runtimes.openvino import import_library
@@ -154,7 +154,7 @@ def test_a_runtime_that_is_missing_or_refuses_a_file_is_a_line_and_the_others_ar
     assert "int8.onnx openvino was not measured: " in text
     assert "openvino crashed on it" in text
     with monkeypatch.context() as patch:
-        patch.setattr("edgecnn.edge.formats.format.find_spec", lambda name: None if name == "openvino" else find_spec(name))
+        patch.setattr("edgecnn.edge.formats.find_spec", lambda name: None if name == "openvino" else find_spec(name))
         text = " ".join(terminal.passes(*command).split())
         assert all(part in text for part in ("openvino was not measured: openvino", "not installed: pip install"))
         assert terminal.fails(6, *command[:2], "--runtime", "openvino").startswith("edgecnn: openvino is not installed")

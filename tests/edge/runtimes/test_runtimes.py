@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from edgecnn.edge.errors import ArtifactError, ConfigError
-from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model_file import read_model
 from edgecnn.edge.runtimes import opener_for
 
 TFLITE = ["float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite"]

@@ -11,9 +11,9 @@ from ai_edge_litert import schema_py_generated as schema
 from onnx import TensorProto, helper
 
 from edgecnn.edge.errors import ArtifactError
-from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.interface import SCHEMES, Interface
+from edgecnn.edge.model_file import read_model
 from edgecnn.edge.runtimes import base, opener_for
 from edgecnn.edge.runtimes.trial import most_images
 from edgecnn.edge.sandbox import unverified as tried

@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from edgecnn.edge.sandbox.lifetime import bound_command
+from edgecnn.edge.sandbox.child import bound_command
 
 STARTS = {
     "another program": "command = bound_command(['/bin/sleep', '3600'])",
     "Python": (
-        "import os\nbound = 'from edgecnn.edge.sandbox.lifetime import end_with_parent; '\n"
+        "import os\nbound = 'from edgecnn.edge.sandbox.child import end_with_parent; '\n"
         "code = f'{bound}end_with_parent({os.getpid()}); print(1); '\n"
         "command = [sys.executable, '-u', '-P', '-c', code + 'import time; time.sleep(3600)']"
     ),
@@ -23,7 +23,7 @@ STARTS = {
 def test_a_child_ends_when_its_parent_is_killed(start: str) -> None:
     code = f"""
 import subprocess, sys
-from edgecnn.edge.sandbox.lifetime import bound_command
+from edgecnn.edge.sandbox.child import bound_command
 {start}
 child = subprocess.Popen(command)
 print(child.pid, flush=True)
@@ -41,7 +41,7 @@ child.wait()
 
 
 def test_a_child_whose_parent_has_ended_before_ends_at_once() -> None:
-    code = "from edgecnn.edge.sandbox.lifetime import end_with_parent\nend_with_parent(1)\nprint('goes on')"
+    code = "from edgecnn.edge.sandbox.child import end_with_parent\nend_with_parent(1)\nprint('goes on')"
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgecnn.edge.errors import ConfigError, MissingDependency
-from edgecnn.edge.folder.model_folder import ModelFolder
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.serving.browser_page.onnxruntime_web import WebRuntime, web_runtime
 from tests.edge.serving.running import Server, serving
 from tests.edge.serving.stand_in import StandIn, running

@@ -12,8 +12,8 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.serving.app import Site, application
 from edgecnn.edge.serving.metrics import Metrics
 from edgecnn.edge.serving.models import MOST_BYTES

@@ -21,10 +21,10 @@ import edgecnn as ec
 from edgecnn.commands import serve
 from edgecnn.commands.serve import last_verdict
 from edgecnn.edge.errors import ConfigError
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.pictures import fitted_picture
 from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.serving.decoder import QUICK_SECONDS, Decoder
 from edgecnn.edge.serving.serve import ServerSettings, serve_source
 from edgecnn.shell.main import main

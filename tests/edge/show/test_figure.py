@@ -7,7 +7,7 @@ import matplotlib as mpl
 import pytest
 
 from edgecnn.edge.errors import ConfigError, MissingDependency
-from edgecnn.edge.show.figure import png_figure
+from edgecnn.edge.show.pictures import png_figure
 
 
 def test_without_matplotlib_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,7 @@
 import pytest
 
 from edgecnn.benchmarks.emulator.userland import SYSTEMS, System
-from edgecnn.edge.formats import RUNTIMES
-from edgecnn.edge.formats.format import FORMATS
+from edgecnn.edge.formats import FORMATS, RUNTIMES
 from tools.pi.wheels import device_runtimes, extras_of, lacking, runtimes_on
 
 NEW, OLD, SMALL = (SYSTEMS[name] for name in ("trixie-arm64", "bookworm-arm64", "bookworm-armhf"))

@@ -26,7 +26,7 @@ from edgecnn.benchmarks.measure.options import Plan
 from edgecnn.benchmarks.results.latency_summary import launch_noise, launch_percentile, round_medians
 from edgecnn.benchmarks.timing.process import ModelProcess
 from edgecnn.benchmarks.timing.requests import Open
-from edgecnn.edge.progress import SILENT
+from edgecnn.edge.result import SILENT
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.base import Opener
 from tests.benchmarks.measure.launching import Stepping, candidates, nothing

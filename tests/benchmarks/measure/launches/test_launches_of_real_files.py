@@ -17,7 +17,7 @@ from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.files import sha256
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES, Interface
-from edgecnn.edge.progress import SILENT
+from edgecnn.edge.result import SILENT
 from tests.benchmarks.measure.launching import IMAGES, NAMES, Stepping, candidates, nothing
 
 

@@ -13,10 +13,10 @@ from edgecnn.convert.tflite.quantize import tflite_scales
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.splits import Labels
 from edgecnn.edge.export_records import Interval, Setting
-from edgecnn.edge.folder.model_folder import ModelFolder
-from edgecnn.edge.formats.format import IoName
+from edgecnn.edge.formats import IoName
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import Floats
+from edgecnn.edge.model_folder import ModelFolder
 
 FLOAT32 = 10.0
 Objection = Callable[[Floats, Floats, Labels], str | None]

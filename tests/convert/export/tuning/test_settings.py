@@ -14,8 +14,8 @@ from edgecnn.convert.export.tuning.runner import Made, Tuning
 from edgecnn.convert.export.tuning.tune import with_settings
 from edgecnn.edge.errors import EdgeCnnError
 from edgecnn.edge.export_records import Interval, Setting, Settings, Tuned
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.manifest import REFERENCE_NAME, Manifest
+from edgecnn.edge.model_folder import ModelFolder
 
 ONE = Interval(1, 1, 1)
 TRIED = (Setting(1, None, ONE, 1e6, 2e6, "PASS"), Setting(2, None, Interval(0.6, 0.5, 0.7), 6e5, 9e6, "PASS"))

@@ -22,11 +22,11 @@ from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.splits import Labels
 from edgecnn.edge.errors import ConversionError, EdgeCnnError
 from edgecnn.edge.export_records import Interval, Mended, Tuned
-from edgecnn.edge.folder.model_file import ModelFile
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import Floats
+from edgecnn.edge.model_file import ModelFile
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.runtimes import installed, opener_for
 from tests.convert.export.tuning.invented import Invented, Objection, content, few_floats, tuned
 

@@ -9,7 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from edgecnn.edge.compatibility.tflite import read_needs
 from edgecnn.edge.data.dataset import load_dataset
-from edgecnn.edge.formats.format import IoName
+from edgecnn.edge.formats import IoName
 from edgecnn.edge.inference.classifier import Classifier
 from tests.convert.export.tuning.invented import Invented, tuned
 

@@ -18,7 +18,7 @@ from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.files import sha256
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES
-from edgecnn.edge.progress import Silent
+from edgecnn.edge.result import Silent
 
 SHAPE = (32, 32, 3)
 

@@ -10,9 +10,9 @@ from onnx import helper, numpy_helper
 from PIL import Image
 
 from edgecnn.edge.files import sha256
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest, Preprocessing, TensorSpec
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.serving.browser_page.export_page import write_page
 from edgecnn.edge.serving.browser_page.onnxruntime_web import WebRuntime
 from tests.edge.serving.browser_page.static_page import CLASSIFY, awaited, served

@@ -11,9 +11,9 @@ from PIL import Image, ImageDraw
 from edgecnn.edge.data.digit import Polarity
 from edgecnn.edge.data.image_file import read_image
 from edgecnn.edge.errors import ArtifactError
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Background, Fit, Preprocessing
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.serving.browser_page.export_page import write_page
 from edgecnn.edge.serving.browser_page.onnxruntime_web import WebRuntime
 from tests.drawings import drawings

@@ -11,8 +11,8 @@ import pytest
 
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.files import sha256
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.serving.browser_page.export_page import PAGE, write_page
 from edgecnn.edge.serving.browser_page.onnxruntime_web import WebRuntime
 from tests.edge.serving.stand_in import model

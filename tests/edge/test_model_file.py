@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from edgecnn.edge import model_file
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.files import read_bytes, sha256
-from edgecnn.edge.folder import model_file
-from edgecnn.edge.folder.model_file import read_model
 from edgecnn.edge.formats import suffixes
 from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model_file import read_model
 from edgecnn.edge.transaction import locked, replaced_together
 
 FILES = ["model.keras", "float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite"]

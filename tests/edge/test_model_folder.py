@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 
 from edgecnn.benchmarks.bundle.write_bundle import write_bundle
-from edgecnn.edge import manifest
+from edgecnn.edge import manifest, model_file, model_folder
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.errors import ArtifactError, ConfigError, MissingDependency
 from edgecnn.edge.files import read_bytes
-from edgecnn.edge.folder import model_file, model_folder
-from edgecnn.edge.folder.model_folder import ModelFolder, opened
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model_folder import ModelFolder, opened
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from edgecnn.edge.errors import ArtifactError, ConfigError, MissingDependency
 from edgecnn.edge.export_records import ProgramFile
 from edgecnn.edge.files import read_bytes, sha256, temporary_folder
-from edgecnn.edge.folder.model_file import ModelFile, bundle_of, read_model
 from edgecnn.edge.formats import format_of
 from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model_file import ModelFile, bundle_of, read_model
 from edgecnn.edge.records import to_json, to_value
-from edgecnn.edge.renderers import rendered
 from edgecnn.edge.result import as_html
 from edgecnn.edge.runtimes.installed import is_installed, runtimes_of
+from edgecnn.edge.show import rendered
 from edgecnn.edge.text import WIDTH
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class ModelFolder:
         self._manifest = manifest
         with ExitStack() as stack:
             if self.bundle is not None:
-                from edgecnn.edge.folder.archive import unpack  # noqa: PLC0415 - Only a bundle needs it, and zipfile.
+                from edgecnn.edge.archive import unpack  # noqa: PLC0415 - Only a bundle needs it, and zipfile.
 
                 folder = stack.enter_context(temporary_folder()) / self.bundle.name
                 self._manifest = unpack(self.bundle, folder)
@@ -150,7 +150,7 @@ class ModelFolder:
             name: One of `names`; None means the only file with a runtime here.
 
         Raises:
-            ArtifactError: As in `edgecnn.edge.folder.model_file.read_model`.
+            ArtifactError: As in `edgecnn.edge.model_file.read_model`.
             ConfigError: If there is no such file, or several and none is named.
         """
         if name is None:

@@ -1,7 +1,9 @@
-"""A picture of a dataset: a few images of each class."""
+"""Pictures: figures drawn by matplotlib, and sheets of images drawn by Pillow, which a board has for its image files."""
 
 import io
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,11 @@ from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.data.image_file import fitted, read_fitted
 from edgecnn.edge.data.image_folder import list_images
 from edgecnn.edge.errors import ArtifactError, MissingDependency
+from edgecnn.edge.files import staged, write_bytes
+from edgecnn.edge.inference.predictions import Predicted
 from edgecnn.edge.model.preprocess import Images
-from edgecnn.edge.packages import install_command
+from edgecnn.edge.packages import install_command, load_pillow
+from edgecnn.edge.show.predictions import labels
 
 SIDE = 64
 CLASSES = 300
@@ -22,6 +27,37 @@ _TITLE = 20
 _MARGIN = 16
 # This many images of a class are tried before fewer are shown, since broken ones are skipped.
 _TRIES = 20
+MOST_IMAGES = 200
+"""How many predictions are drawn; a note says how many are not."""
+_PICTURE, _SPACE, _COLUMNS = 224, 16, 5
+_FONT, _LINE = 16, 22
+
+
+@contextmanager
+def png_figure(path: Path, width: float, height: float) -> Iterator[Any]:
+    """Yield an empty figure, and write what was drawn, whole or not at all.
+
+    Args:
+        path: Path of the .png file.
+        width: Width in inches of 120 pixels each.
+        height: Height in inches of 120 pixels each.
+
+    Raises:
+        ConfigError: If the file can't be written.
+        MissingDependency: If matplotlib is not installed.
+    """
+    try:
+        import matplotlib.style
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise MissingDependency(f"matplotlib, which draws figures, is not installed: {install_command('report')}") from error
+    # The defaults first: a user's matplotlibrc must not change the figure. A `$` in a name is a dollar.
+    with matplotlib.style.context(["default", {"text.parse_math": False}]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure
+        with staged(path) as temporary:
+            figure.savefig(temporary, dpi=120, format="png")
 
 
 def contact_sheet(
@@ -86,33 +122,74 @@ def _some(read: Callable[[int], Images], numbers: Sequence[int], count: int) -> 
 
 
 def _draw(names: Sequence[str], rows: Sequence[Sequence[Images]], each: int, note: str) -> bytes:
-    try:
-        from PIL import Image, ImageDraw
-    except ModuleNotFoundError as error:
-        raise MissingDependency(f"Pillow, which draws the images, is not installed: {install_command('image')}") from error
+    pillow = load_pillow()
+    from PIL import ImageDraw
+
     font = _font(14)
     width, height = each * (SIDE + _GAP) + _MARGIN, _TITLE + SIDE + _MARGIN
     # Enough columns for a sheet that is not much higher than wide.
     columns = next(count for count in range(1, len(names) + 1) if -(-len(names) // count) * height <= 1.5 * count * width)
     lines = -(-len(names) // columns)
-    sheet = Image.new("RGB", (columns * width + _MARGIN, lines * height + _MARGIN + (_TITLE if note else 0)), "white")
+    sheet = pillow.new("RGB", (columns * width + _MARGIN, lines * height + _MARGIN + (_TITLE if note else 0)), "white")
     draw = ImageDraw.Draw(sheet)
     for number, (name, images) in enumerate(zip(names, rows, strict=True)):
         # Filled column by column, as people read a list of names.
         left, top = _MARGIN + number // lines * width, _MARGIN + number % lines * height
         draw.text((left, top), _cut(name, font, width - _MARGIN), "black", font)
         for place, image in enumerate(images):
-            sheet.paste(Image.fromarray(image), (left + place * (SIDE + _GAP), top + _TITLE))
+            sheet.paste(pillow.fromarray(image), (left + place * (SIDE + _GAP), top + _TITLE))
     draw.text((_MARGIN, lines * height + _MARGIN), note, "black", font)
+    return _png(sheet)
+
+
+def save_predicted(predicted: Predicted, path: Path) -> None:
+    """Draw the images, five in a row, each under its name and its labels, into a .png file; at most `MOST_IMAGES`.
+
+    Raises:
+        ConfigError: If the file can't be written.
+        MissingDependency: If Pillow is not installed.
+    """
+    pillow = load_pillow()
+    from PIL import ImageDraw
+
+    shown = list(zip(predicted.images, predicted.pixels, strict=True))[:MOST_IMAGES]
+    left_out = len(predicted.images) - len(shown)
+    columns, font = min(_COLUMNS, len(shown)), _font(_FONT)
+    rows = -(-len(shown) // columns)
+    wide, high = _PICTURE + _SPACE, _PICTURE + 2 * _LINE + _SPACE
+    sheet = pillow.new("RGB", (columns * wide + _SPACE, rows * high + _SPACE + (_LINE if left_out else 0)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for place, (item, image) in enumerate(shown):
+        left, top = _SPACE + place % columns * wide, _SPACE + place // columns * high
+        for number, line in enumerate((Path(item.image).name, labels(item))):
+            draw.text((left, top + number * _LINE), _cut(line, font, _PICTURE), "black", font)
+        sheet.paste(_enlarged(image, pillow), (left, top + 2 * _LINE))
+    if left_out:
+        draw.text((_SPACE, rows * high + _SPACE // 2), f"and {left_out:,} more", "black", font)
+    write_bytes(path, _png(sheet))
+
+
+def _enlarged(image: Images, pillow: Any) -> Any:
+    """Return an image as the model gets it, with its pixels to be seen, in a square of `_PICTURE`."""
+    height, width = image.shape[:2]
+    factor = _PICTURE / max(height, width)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    way = pillow.Resampling.NEAREST if factor > 1 else pillow.Resampling.LANCZOS
+    return pillow.fromarray(image if image.shape[2] == 3 else image[..., 0]).resize(size, way)
+
+
+def _png(sheet: Any) -> bytes:
     data = io.BytesIO()
     sheet.save(data, "PNG")
     return data.getvalue()
 
 
 def _font(size: int) -> Any:
-    """Return a font. Pillow's own has ASCII alone; DejaVu Sans comes with matplotlib and has most alphabets."""
+    """Return DejaVu Sans, which has most alphabets, where the system or matplotlib has it; else the font in Pillow."""
     from PIL import ImageFont
 
+    with suppress(OSError):
+        return ImageFont.truetype("DejaVuSans.ttf", size)
     try:
         import matplotlib as mpl
     except ModuleNotFoundError:
@@ -120,8 +197,9 @@ def _font(size: int) -> Any:
     return ImageFont.truetype(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
 
 
-def _cut(name: str, font: Any, width: int) -> str:
-    if font.getlength(name) <= width:
-        return name
-    kept = next(end for end in range(len(name), -1, -1) if font.getlength(name[:end] + "...") <= width)
-    return name[:kept] + "..."
+def _cut(text: str, font: Any, width: int) -> str:
+    """Return the beginning of a text that is as wide as `width` pixels at most."""
+    if font.getlength(text) <= width:
+        return text
+    kept = next(end for end in range(len(text), -1, -1) if font.getlength(text[:end] + "...") <= width)
+    return text[:kept] + "..."

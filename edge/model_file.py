@@ -5,8 +5,7 @@ from pathlib import Path
 
 from edgecnn.edge.errors import ArtifactError, field
 from edgecnn.edge.files import read_bytes, sha256
-from edgecnn.edge.formats import format_of, is_marked, suffixes
-from edgecnn.edge.formats.format import FORMATS
+from edgecnn.edge.formats import FORMATS, format_of, is_marked, suffixes
 from edgecnn.edge.manifest import BUNDLE_SUFFIX, HOW_TO_MAKE, MANIFEST_NAME, Artifact, Manifest, fix_for, is_foreign
 from edgecnn.edge.transaction import finish
 

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgecnn.edge.show.contact_sheet import CLASSES, SIDE, _font, contact_sheet
+from edgecnn.edge.show.pictures import CLASSES, SIDE, _font, contact_sheet
 
 
 def sheet(data: Path) -> NDArray[np.uint8]:

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from edgecnn.benchmarks.bundle.write_bundle import write_bundle
+from edgecnn.edge import archive as bundle
+from edgecnn.edge.archive import INDEX_NAME, read_index, write_member
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.errors import ArtifactError, ConfigError
-from edgecnn.edge.folder import archive as bundle
-from edgecnn.edge.folder.archive import INDEX_NAME, read_index, write_member
-from edgecnn.edge.folder.model_file import bundle_of
-from edgecnn.edge.folder.model_folder import ModelFolder
 from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model_file import bundle_of
+from edgecnn.edge.model_folder import ModelFolder
 
 Members = dict[str, bytes]
 

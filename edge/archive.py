@@ -13,7 +13,7 @@ from pathlib import Path
 
 from edgecnn.edge.errors import ArtifactError, ConfigError, because, parsing
 from edgecnn.edge.files import read_bytes
-from edgecnn.edge.formats.format import FORMATS, PRECISIONS
+from edgecnn.edge.formats import FORMATS, PRECISIONS
 from edgecnn.edge.manifest import (
     LABELS_NAME,
     MANIFEST_NAME,
