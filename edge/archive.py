@@ -86,14 +86,9 @@ def golden_name(model: str) -> str:
 
 
 def unpack(path: Path, folder: Path) -> Manifest:
-    """Check a whole bundle and unpack its files, except images and labels, which are read in place.
+    """Check a whole bundle, and unpack its files, except images and labels, into a new folder. Return its manifest.
 
-    Args:
-        path: The bundle.
-        folder: New folder for its files. Messages about them show its name.
-
-    Returns:
-        The bundle's manifest.
+    Images and labels are read in place. Messages about the files show the folder's name.
 
     Raises:
         ArtifactError: If it is not a bundle, is damaged, or holds anything else.

@@ -44,12 +44,7 @@ def open_file(path: Path) -> io.BufferedReader:
 
 
 def read_bytes(path: Path, most: int = MOST_BYTES, fix: str = "check the path") -> bytes:
-    """Return the file's bytes.
-
-    Args:
-        path: The file.
-        most: Largest accepted size in bytes.
-        fix: What the message recommends if the file does not exist.
+    """Return the bytes of a file of at most `most` bytes; `fix` is what the message recommends if it does not exist.
 
     Raises:
         ArtifactError: If the file is missing, unreadable, empty, too large, a folder, a pipe or a device.
@@ -73,6 +68,15 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+@contextmanager
+def writing(path: Path, fix: str = "choose another folder") -> Iterator[None]:
+    """Turn an `OSError` of the block into a `ConfigError`: the path can't be written, and why; `fix` is what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{path} can't be written {because(error, fix)}") from error
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` so that `path` holds either its old content or all of the new content.
 
@@ -81,12 +85,10 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         ConfigError: If the folder cannot be written, the disk is full, or nobody reads the pipe.
     """
-    try:
+    with writing(path, "choose another name"):
         if path.exists() and not path.is_file():
             _write_as_it_is(path, data)
             return
-    except OSError as error:
-        raise ConfigError(f"{path} can't be written {because(error, 'choose another name')}") from error
     with staged(path.resolve() if path.is_symlink() else path) as temporary:
         temporary.write_bytes(data)
 
@@ -123,15 +125,13 @@ def staged(path: Path) -> Iterator[Path]:
     make_folder(path.parent)
     if path.exists() and not path.is_file() and not path.is_dir():
         raise ConfigError(f"{path} is a pipe or a device, which a file must not replace: name a file")
-    try:
+    with writing(path):
         with temporary_folder(path.parent) as folder:
             temporary = folder / path.name
             yield temporary
             sync(temporary)
             temporary.replace(path)
         sync(path.parent)
-    except OSError as error:
-        raise ConfigError(f"{path} can't be written {because(error, 'choose another folder')}") from error
 
 
 def sync(path: Path) -> None:
@@ -151,13 +151,11 @@ def require_writable(folder: Path) -> None:
     Raises:
         ConfigError: If it can't.
     """
-    try:
+    with writing(folder):
         # A link that leads nowhere exists, too, and nothing can be written there.
         existing = next(place for place in (folder, *folder.parents) if place.exists() or place.is_symlink())
         with tempfile.TemporaryFile(dir=existing):
             pass
-    except OSError as error:
-        raise ConfigError(f"{folder} can't be written {because(error, 'choose another folder')}") from error
 
 
 def make_folder(folder: Path) -> None:
@@ -166,10 +164,8 @@ def make_folder(folder: Path) -> None:
     Raises:
         ConfigError: If that fails.
     """
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{folder} can't be written {because(error, 'choose another folder')}") from error
     require_writable(folder)
     remove_stale(folder)
 

@@ -50,10 +50,7 @@ def read_model(path: Path, manifest: Manifest | None = None) -> ModelFile:
     """Read a .keras, .tflite or .onnx file and check it against the manifest in its folder.
 
     A file that no manifest lists is returned too, with the reason in `unverified`, which must be shown with every number.
-
-    Args:
-        path: The file.
-        manifest: Manifest of its folder, if already read.
+    `manifest` is the folder's, if it was already read.
 
     Raises:
         ArtifactError: If the file is missing, empty, not in its suffix's format, not the one its manifest lists, or was

@@ -14,17 +14,15 @@ from edgecnn.edge.formats import format_of
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model_file import ModelFile, bundle_of, read_model
 from edgecnn.edge.records import to_json, to_value
-from edgecnn.edge.result import as_html
+from edgecnn.edge.result import Result
 from edgecnn.edge.runtimes.installed import is_installed, runtimes_of
-from edgecnn.edge.show import rendered
-from edgecnn.edge.text import WIDTH
 
 if TYPE_CHECKING:
     from edgecnn.edge.data.folder_options import FolderOptions
     from edgecnn.edge.data.splits import Split
 
 
-class ModelFolder:
+class ModelFolder(Result):
     """Model files with what is known about them; each is read, hashed and parsed at most once.
 
     A bundle is checked as a whole and unpacked into a temporary folder. The folder is removed when this object is closed, at
@@ -79,11 +77,6 @@ class ModelFolder:
     def __repr__(self) -> str:
         return f"<ModelFolder {self.named}: {', '.join(self.names)}>"
 
-    def to_text(self, width: int = WIDTH) -> str:
-        """Return a table of the exported files: size, how they compare with Keras, and what runs them."""
-        text: str = rendered(self, "to_text", width)
-        return text
-
     def to_dict(self) -> dict[str, Any]:
         """Return the manifest as dicts, lists, numbers and text; an empty dict without a manifest."""
         manifest: dict[str, Any] = to_value(self.manifest) if self.manifest else {}
@@ -92,9 +85,6 @@ class ModelFolder:
     def to_json(self) -> str:
         """Return the manifest as JSON."""
         return to_json(self.manifest) if self.manifest else "{}\n"
-
-    def _repr_html_(self) -> str:
-        return as_html(self.to_text())
 
     def close(self) -> None:
         """Remove the folder into which a bundle was unpacked; a second call does nothing."""

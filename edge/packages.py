@@ -16,9 +16,6 @@ def install_command(extra: str) -> str:
     """Return `pip install` with the packages of an extra.
 
     They are named, since `edgecnn[extra]` can be found only where a package index has edgecnn.
-
-    Args:
-        extra: Its name in pyproject.toml.
     """
     packages = [requirement for requirement, owner in _requirements() if owner == extra]
     # Without any it runs from a clone that was never installed, which pip can install with the extra.

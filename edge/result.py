@@ -34,7 +34,7 @@ SILENT: Progress = Silent()
 
 
 class Result:
-    """A result. Subclasses are frozen dataclasses with `repr=False`; their fields are the JSON of the command line."""
+    """A result. Subclasses, except `ModelFolder`, are frozen dataclasses with `repr=False`; their fields are the JSON."""
 
     def to_text(self, width: int = WIDTH) -> str:
         """Return it as the command line prints it, without colours.
@@ -59,11 +59,6 @@ class Result:
         return f"<{type(self).__name__} {first.strip()}>"
 
     def _repr_html_(self) -> str:
-        return as_html(self.to_text())
+        from html import escape  # noqa: PLC0415 - A device need not wait for this import.
 
-
-def as_html(text: str) -> str:
-    """Return text for a notebook, in which every character stands for itself."""
-    from html import escape  # noqa: PLC0415 - A device need not wait for this import.
-
-    return f"<pre>{escape(printable_lines(text))}</pre>"
+        return f"<pre>{escape(printable_lines(self.to_text()))}</pre>"

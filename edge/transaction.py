@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from edgecnn.edge.errors import LIMITS, ArtifactError, ConfigError, because
-from edgecnn.edge.files import make_folder, remove_stale, sync, temporary_folder
+from edgecnn.edge.errors import LIMITS, ArtifactError, ConfigError
+from edgecnn.edge.files import make_folder, remove_stale, sync, temporary_folder, writing
 
 COMMITTED = ".edgecnn-committed"
 # NFS can't lock folders; other file systems have no locks at all.
@@ -25,13 +25,8 @@ _NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EI
 def locked(folder: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold the lock for writing into a folder, which is created if it is missing. Readers take no lock.
 
-    What was created is removed at the end if nothing was written into it.
-
-    On a file system without locks, such as NFS, no lock is held.
-
-    Args:
-        folder: The folder.
-        on_wait: Called once with a line of text before waiting for another writer; None raises instead of waiting.
+    What was created is removed at the end if nothing was written into it. `on_wait` is called once with a line of text before
+    waiting for another writer; None raises instead of waiting. On a file system without locks, such as NFS, no lock is held.
 
     Raises:
         ConfigError: If another process, or another block of this one, is writing there, or the folder can't be written.
@@ -91,17 +86,14 @@ def replaced_together(folder: Path) -> Iterator[Path]:
         ArtifactError: As in `finish`.
     """
     make_folder(folder)
-    try:
-        with temporary_folder(folder) as staging:
-            yield staging
-            for path in staging.iterdir():
-                if (folder / path.name).is_dir():
-                    raise ConfigError(f"{folder / path.name} is a folder where a file must be written: move it elsewhere")
-                sync(path)
-            sync(staging)
-            staging.rename(folder / COMMITTED)
-    except OSError as error:
-        raise ConfigError(f"{folder} can't be written {because(error, 'choose another folder')}") from error
+    with writing(folder), temporary_folder(folder) as staging:
+        yield staging
+        for path in staging.iterdir():
+            if (folder / path.name).is_dir():
+                raise ConfigError(f"{folder / path.name} is a folder where a file must be written: move it elsewhere")
+            sync(path)
+        sync(staging)
+        staging.rename(folder / COMMITTED)
     finish(folder)
 
 

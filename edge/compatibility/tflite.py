@@ -84,13 +84,8 @@ class Tensor:
 def needed(name: str, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor | None]) -> dict[str, int] | None:
     """Return the lowest version of an operator for its tensors, and of `DENSE_BY_CHANNEL` if it is one.
 
-    Args:
-        name: Name of the operator.
-        inputs: The input tensors; None for an omitted one.
-        outputs: The output tensors; None for an omitted one.
-
-    Returns:
-        Empty if the tensors require no more than the first version; None if the rules don't cover the operator on integers.
+    The result is empty if the tensors require no more than the first version, and None if the rules don't cover the operator on
+    integers. An omitted tensor is None.
     """
     place = _DATA.get(name, 0)
     data = _kind(inputs, place)

@@ -172,13 +172,9 @@ class _Reader:
 
 
 def _macs(kind: str, inputs: Sequence[tuple[int, ...]], elements: int, options: Any) -> int | None:
-    """Return the multiply-accumulates of an operator, from the shapes in schema.fbs and in its kernels.
+    """Return the multiply-accumulates of an operator, from the shapes in schema.fbs and in its kernels; None if unknown.
 
-    Args:
-        kind: The operator.
-        inputs: Shapes of the inputs; the output's shape at the end is ignored.
-        elements: Number of output elements.
-        options: Its options.
+    `inputs` are the shapes of its inputs, followed by one that is ignored; `elements` is the number of output elements.
     """
     if kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
         weights = inputs[1]  # (out, height, width, in of one group); (1, height, width, out); (out, in).

@@ -53,13 +53,8 @@ def single_image(runtime: LoadedModel, layout: Layout, table: InputTable, column
     """Return the fast path for one image, or None for a file that it does not suit.
 
     It suits files with 8 bits in and out and one scale each, one output for each of several classes, and calls of one image
-    with channels last. It does not check that outputs are probabilities: the caller knows that the file is verified.
-
-    Args:
-        runtime: The opened file.
-        layout: Layout of its input.
-        table: Table of pixel values.
-        columns: Number of outputs for one image.
+    with channels last; `columns` is the number of outputs for one image. It does not check that outputs are probabilities: the
+    caller knows that the file is verified.
     """
     output = runtime.output_spec
     plain_input = table.values.itemsize == 1 and table.values.ndim == 1 and not (table.bgr and layout.shape[2] > 1)

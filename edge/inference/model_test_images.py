@@ -122,12 +122,7 @@ def load_reference(folder: Path, manifest: Manifest, labels: NDArray[np.int64]) 
     """Return the float Keras model's probabilities float32 (n, classes) on the manifest's test images.
 
     Even with matching hashes, the stored numbers may not be a model's. So each row must be probabilities, and as many rows
-    must agree with their label as the export counted.
-
-    Args:
-        folder: Folder with the manifest.
-        manifest: The manifest.
-        labels: Labels of the manifest's test images, int64 (n,).
+    must agree with their label in `labels`, int64 (n,), as the export counted.
 
     Raises:
         ArtifactError: If they are missing, damaged, from an earlier model, or contradict the manifest.

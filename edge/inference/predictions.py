@@ -141,16 +141,11 @@ def predict_images(file: Path, classifier: Classifier, chosen: Iterable[Chosen],
     """Classify images, with few in memory at a time unless their pixels are kept."""
     found: list[PredictedImage] = []
     pixels: list[Images] = []
-    for chunk in _chunks(chosen):
+    rest = iter(chosen)
+    while chunk := list(islice(rest, _CHUNK)):
         prediction = classifier.predict(np.stack([item.image for item in chunk]))
         for item, label, row in zip(chunk, prediction.labels, prediction.probabilities, strict=True):
             by_label = dict(zip(classifier.class_names, map(float, row), strict=True))
             found.append(PredictedImage(item.name, item.label, label, by_label, item.doubt))
         pixels += [item.image for item in chunk] if keep_pixels else []
     return Predicted(str(file), classifier.runtime_text, classifier.unverified, tuple(found), pixels=tuple(pixels))
-
-
-def _chunks(items: Iterable[Chosen]) -> Iterator[list[Chosen]]:
-    rest = iter(items)
-    while chunk := list(islice(rest, _CHUNK)):
-        yield chunk

@@ -57,11 +57,7 @@ class Usage:
         return replace(said, class_names=read_labels(self.images.labels))
 
     def classifier(self, model: ModelFile, others: Sequence[ModelFile] = ()) -> Classifier:
-        """Open a model file. Errors are those of `Classifier.load`.
-
-        Args:
-            model: The file.
-            others: Files to which `interface` may refer instead.
+        """Open a model file. `interface` may be meant for one of the `others` instead.
 
         Raises:
             ConfigError: As in `Classifier.load`, and if labels are named that are not the manifest's.
@@ -71,7 +67,7 @@ class Usage:
             interface = None
         interface_of(
             model, interface
-        )  # Missing settings are reported before importing a runtime, which takes seconds for Keras.
+        )  # Missing settings are reported before a runtime's import, which takes seconds for Keras.
         classifier = Classifier(model, self.opener(model.format).open_file(model, self.threads, self.signature), interface)
         if self.images.labels and model.manifest:
             own, said = classifier.class_names, read_labels(self.images.labels)
@@ -86,10 +82,7 @@ class Usage:
     def test_images(self, models: ModelFolder, name: str, classifier: Classifier) -> "Split":
         """Return the model's own test images, or those of `data`, and check that they have the model's shape.
 
-        Args:
-            models: The opened folder or file.
-            name: Name of the file for messages.
-            classifier: The opened file.
+        `classifier` is a file of `models`, which messages call `name`.
 
         Raises:
             ConfigError: If the images have another shape, are unknown, or are not the model's own although none were named.

@@ -106,11 +106,7 @@ def preprocessing(
 
 
 def as_interface(interface: Interface | str | None, fit: Fit = "letterbox") -> Interface | None:
-    """Return an interface, which may be given by the name of its scheme for a model that computes probabilities.
-
-    Args:
-        interface: An interface, a name in `SCHEMES`, or None.
-        fit: Rule as in `Preprocessing`, for a scheme.
+    """Return an interface, which may be given by a name in `SCHEMES` for a model that computes probabilities, with `fit`.
 
     Raises:
         ConfigError: If there is no such scheme.
@@ -189,12 +185,7 @@ def require_stated_output(model: ModelFile, runtime: "LoadedModel", output: Outp
 
 
 def class_names_of(names: tuple[str, ...], columns: int | None, model: ModelFile) -> tuple[str, ...]:
-    """Return one name per class.
-
-    Args:
-        names: The given names; empty for class numbers.
-        columns: Number of outputs for one image; None if it is free.
-        model: The file.
+    """Return one name per class of a file with `columns` outputs for one image, None if free; without `names`, class numbers.
 
     Raises:
         ArtifactError: If the number of classes is unknown, or differs from the manifest's.

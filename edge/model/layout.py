@@ -84,12 +84,8 @@ def has_batch(shape: Shape) -> bool:
 def output_columns(spec: TensorSpec, batch: int | None, origin: str) -> int | None:
     """Return the number of outputs for one image: its classes, 1 for a binary classifier, None if it is free.
 
-    Axes of size 1 do not count, as in (1, 1000, 1, 1). If a call takes one image, the output may have no batch axis.
-
-    Args:
-        spec: The output.
-        batch: Batch of the input's `Layout`.
-        origin: Name of the file for messages.
+    Axes of size 1 do not count, as in (1, 1000, 1, 1). If a call takes one image, the output may have no batch axis. `batch` is
+    that of the input's `Layout`.
 
     Raises:
         ArtifactError: If the output has two axes for one image, or another batch than the input.

@@ -120,22 +120,22 @@ _here: set[Path] = set()
 
 def was_made(data: bytes) -> bool:
     """Return whether a file with these bytes was made on this machine."""
-    return _known(_made(sha256(data)))
+    return _known(_mark("made", data))
 
 
 def was_tried(data: bytes, how: str) -> bool:
     """Return whether a file with these bytes was already opened and run in this way on this machine."""
-    return _known(_tried(sha256(data), how))
+    return _known(_mark("tried", data, how))
 
 
 def remember_made(data: bytes) -> None:
     """Record that a file with these bytes was made here; without a folder to write to, for this process only."""
-    _note(_made(sha256(data)))
+    _note(_mark("made", data))
 
 
 def remember_tried(data: bytes, how: str) -> None:
     """Record that a file with these bytes was opened and run in this way. Otherwise like `remember_made`."""
-    _note(_tried(sha256(data), how))
+    _note(_mark("tried", data, how))
 
 
 def _known(mark: Path) -> bool:
@@ -151,14 +151,8 @@ def _note(mark: Path) -> None:
         mark.touch()
 
 
-def _made(key: str) -> Path:
-    # Machines of several kinds may share a home.
-    return _cache() / "made" / f"{key}-{os.uname().machine}"
-
-
-def _tried(key: str, how: str) -> Path:
-    return _cache() / "tried" / f"{key}-{sha256(how.encode())[:16]}-{os.uname().machine}"
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "edgecnn"
+def _mark(kind: str, data: bytes, how: str = "") -> Path:
+    """Return the empty file that records this; machines of several kinds may share a home."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    way = [sha256(how.encode())[:16]] if how else []
+    return cache / "edgecnn" / kind / "-".join([sha256(data), *way, os.uname().machine])

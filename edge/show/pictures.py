@@ -22,15 +22,14 @@ from edgecnn.edge.show.predictions import labels
 
 SIDE = 64
 CLASSES = 300
-_GAP = 4
-_TITLE = 20
-_MARGIN = 16
+_GAP, _LINE, _MARGIN = 4, 20, 16
 # This many images of a class are tried before fewer are shown, since broken ones are skipped.
 _TRIES = 20
 MOST_IMAGES = 200
 """How many predictions are drawn; a note says how many are not."""
-_PICTURE, _SPACE, _COLUMNS = 224, 16, 5
-_FONT, _LINE = 16, 22
+_PICTURE, _COLUMNS = 224, 5
+
+_Cell = tuple[Sequence[str], Sequence[Images]]  # Lines of title, and images (h, w, c).
 
 
 @contextmanager
@@ -104,7 +103,10 @@ def contact_sheet(
     else:
         rows = [_some(read, some, each) for some in numbers]
     note = f"and {len(classes) - len(shown)} more classes" if len(classes) > len(shown) else ""
-    return _draw(shown, rows, each, note)
+    width, height = each * (SIDE + _GAP) + _MARGIN, _LINE + SIDE + _MARGIN
+    # Enough columns for a sheet that is not much higher than wide.
+    columns = next(count for count in range(1, len(shown) + 1) if -(-len(shown) // count) * height <= 1.5 * count * width)
+    return _sheet([((name,), images) for name, images in zip(shown, rows, strict=True)], SIDE, columns, note, down=True)
 
 
 def _some(read: Callable[[int], Images], numbers: Sequence[int], count: int) -> list[Images]:
@@ -121,27 +123,6 @@ def _some(read: Callable[[int], Images], numbers: Sequence[int], count: int) -> 
     return images
 
 
-def _draw(names: Sequence[str], rows: Sequence[Sequence[Images]], each: int, note: str) -> bytes:
-    pillow = load_pillow()
-    from PIL import ImageDraw
-
-    font = _font(14)
-    width, height = each * (SIDE + _GAP) + _MARGIN, _TITLE + SIDE + _MARGIN
-    # Enough columns for a sheet that is not much higher than wide.
-    columns = next(count for count in range(1, len(names) + 1) if -(-len(names) // count) * height <= 1.5 * count * width)
-    lines = -(-len(names) // columns)
-    sheet = pillow.new("RGB", (columns * width + _MARGIN, lines * height + _MARGIN + (_TITLE if note else 0)), "white")
-    draw = ImageDraw.Draw(sheet)
-    for number, (name, images) in enumerate(zip(names, rows, strict=True)):
-        # Filled column by column, as people read a list of names.
-        left, top = _MARGIN + number // lines * width, _MARGIN + number % lines * height
-        draw.text((left, top), _cut(name, font, width - _MARGIN), "black", font)
-        for place, image in enumerate(images):
-            sheet.paste(pillow.fromarray(image), (left + place * (SIDE + _GAP), top + _TITLE))
-    draw.text((_MARGIN, lines * height + _MARGIN), note, "black", font)
-    return _png(sheet)
-
-
 def save_predicted(predicted: Predicted, path: Path) -> None:
     """Draw the images, five in a row, each under its name and its labels, into a .png file; at most `MOST_IMAGES`.
 
@@ -149,39 +130,47 @@ def save_predicted(predicted: Predicted, path: Path) -> None:
         ConfigError: If the file can't be written.
         MissingDependency: If Pillow is not installed.
     """
+    shown = list(zip(predicted.images, predicted.pixels, strict=True))[:MOST_IMAGES]
+    left_out = len(predicted.images) - len(shown)
+    cells: list[_Cell] = [((Path(item.image).name, labels(item)), [image]) for item, image in shown]
+    note = f"and {left_out:,} more" if left_out else ""
+    write_bytes(path, _sheet(cells, _PICTURE, min(_COLUMNS, len(shown)), note, down=False))
+
+
+def _sheet(cells: Sequence[_Cell], side: int, columns: int, note: str, down: bool) -> bytes:
+    """Return a PNG with cells in columns: each has its lines of title above its images, in squares of `side` pixels.
+
+    The columns are filled one after the other if `down`, as people read a list of names, else at the same time.
+    """
     pillow = load_pillow()
     from PIL import ImageDraw
 
-    shown = list(zip(predicted.images, predicted.pixels, strict=True))[:MOST_IMAGES]
-    left_out = len(predicted.images) - len(shown)
-    columns, font = min(_COLUMNS, len(shown)), _font(_FONT)
-    rows = -(-len(shown) // columns)
-    wide, high = _PICTURE + _SPACE, _PICTURE + 2 * _LINE + _SPACE
-    sheet = pillow.new("RGB", (columns * wide + _SPACE, rows * high + _SPACE + (_LINE if left_out else 0)), "white")
+    font, above = _font(14), _LINE * len(cells[0][0])
+    width = max(1, *(len(images) for _, images in cells)) * (side + _GAP) + _MARGIN
+    height, rows = above + side + _MARGIN, -(-len(cells) // columns)
+    bottom = rows * height + _MARGIN
+    sheet = pillow.new("RGB", (columns * width + _MARGIN, bottom + (_LINE if note else 0)), "white")
     draw = ImageDraw.Draw(sheet)
-    for place, (item, image) in enumerate(shown):
-        left, top = _SPACE + place % columns * wide, _SPACE + place // columns * high
-        for number, line in enumerate((Path(item.image).name, labels(item))):
-            draw.text((left, top + number * _LINE), _cut(line, font, _PICTURE), "black", font)
-        sheet.paste(_enlarged(image, pillow), (left, top + 2 * _LINE))
-    if left_out:
-        draw.text((_SPACE, rows * high + _SPACE // 2), f"and {left_out:,} more", "black", font)
-    write_bytes(path, _png(sheet))
-
-
-def _enlarged(image: Images, pillow: Any) -> Any:
-    """Return an image as the model gets it, with its pixels to be seen, in a square of `_PICTURE`."""
-    height, width = image.shape[:2]
-    factor = _PICTURE / max(height, width)
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    way = pillow.Resampling.NEAREST if factor > 1 else pillow.Resampling.LANCZOS
-    return pillow.fromarray(image if image.shape[2] == 3 else image[..., 0]).resize(size, way)
-
-
-def _png(sheet: Any) -> bytes:
+    for number, (lines, images) in enumerate(cells):
+        column, row = divmod(number, rows) if down else (number % columns, number // columns)
+        left, top = _MARGIN + column * width, _MARGIN + row * height
+        for place, line in enumerate(lines):
+            draw.text((left, top + place * _LINE), _cut(line, font, width - _MARGIN), "black", font)
+        for place, image in enumerate(images):
+            sheet.paste(_enlarged(image, side, pillow), (left + place * (side + _GAP), top + above))
+    draw.text((_MARGIN, bottom), note, "black", font)
     data = io.BytesIO()
     sheet.save(data, "PNG")
     return data.getvalue()
+
+
+def _enlarged(image: Images, side: int, pillow: Any) -> Any:
+    """Return an image as the model gets it, with its pixels to be seen, in a square of `side`."""
+    height, width = image.shape[:2]
+    factor = side / max(height, width)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    way = pillow.Resampling.NEAREST if factor > 1 else pillow.Resampling.LANCZOS
+    return pillow.fromarray(image if image.shape[2] == 3 else image[..., 0]).resize(size, way)
 
 
 def _font(size: int) -> Any:

@@ -61,10 +61,6 @@ def table_text(table: TextTable, width: int = WIDTH) -> str:
 
     Where the table would be too wide, the columns that matter less are left out, and named below it. Then text is folded; a
     figure never is. Columns that still don't fit follow in a further table, which repeats the first one.
-
-    Args:
-        table: The table.
-        width: How many columns of the terminal there are.
     """
     headings, rows, sides, hidden = _without(table, width)
     heads = [printable_lines(heading).split("\n") for heading in headings]

@@ -11,9 +11,12 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from edgecnn.benchmarks.bundle.write_bundle import write_bundle
+from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.model_file import ModelFile, read_model
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.base import LoadedModel
 from tests.dense import CLASSES, weights
@@ -54,6 +57,14 @@ def recording() -> Callable[..., tuple[Classifier, Recording]]:
         return Classifier(model, runtime, interface), runtime
 
     return opened
+
+
+@pytest.fixture(scope="session")
+def bundle(exported: Path, idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of two files and 20 images. Do not write to it."""
+    path = tmp_path_factory.mktemp("bundle") / "bars.zip"
+    write_bundle(path, ModelFolder(exported), load_test(idx_folder), ("int8.tflite", "float32.onnx"), test_images=20)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,7 @@ from typing import Any
 
 import pytest
 
-from edgecnn.benchmarks.bundle.write_bundle import write_bundle
-from edgecnn.edge import archive as bundle
-from edgecnn.edge.archive import INDEX_NAME, read_index, write_member
-from edgecnn.edge.data.dataset import load_test
+from edgecnn.edge.archive import _LIMITS, INDEX_NAME, read_index, write_member
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model_file import bundle_of
@@ -24,17 +21,9 @@ from edgecnn.edge.model_folder import ModelFolder
 Members = dict[str, bytes]
 
 
-@pytest.fixture(scope="module")
-def good(exported: Path, idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of two files. Do not write to it."""
-    path = tmp_path_factory.mktemp("bundle") / "bars.zip"
-    write_bundle(path, ModelFolder(exported), load_test(idx_folder), ("int8.tflite", "float32.onnx"), test_images=20)
-    return path
-
-
 def read(path: Path) -> Members:
-    with zipfile.ZipFile(path) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path) as opened:
+        return {name: opened.read(name) for name in opened.namelist()}
 
 
 def write(path: Path, members: Members, index: dict[str, Any] | None = None) -> Path:
@@ -64,16 +53,16 @@ def test_a_file_that_is_no_zip_is_refused(tmp_path: Path) -> None:
     assert "is not a whole bundle" in refused(path)
 
 
-def test_a_cut_bundle_is_refused(good: Path, tmp_path: Path) -> None:
+def test_a_cut_bundle_is_refused(bundle: Path, tmp_path: Path) -> None:
     path = tmp_path / "cut.zip"
-    path.write_bytes(good.read_bytes()[:-100])
+    path.write_bytes(bundle.read_bytes()[:-100])
     assert "is not a whole bundle" in refused(path)
 
 
 @pytest.mark.parametrize("place", range(5))
-def test_a_flipped_byte_anywhere_is_refused(good: Path, tmp_path: Path, place: int) -> None:
-    data = bytearray(good.read_bytes())
-    with zipfile.ZipFile(good) as archive:
+def test_a_flipped_byte_anywhere_is_refused(bundle: Path, tmp_path: Path, place: int) -> None:
+    data = bytearray(bundle.read_bytes())
+    with zipfile.ZipFile(bundle) as archive:
         info = archive.infolist()[2 * place]
         # Within the compressed bytes of a member, past its local header.
         at = info.header_offset + 30 + len(info.filename) + 20 + info.compress_size // 2
@@ -87,64 +76,64 @@ def test_a_flipped_byte_anywhere_is_refused(good: Path, tmp_path: Path, place: i
     "name",
     ["../evil.tflite", "/etc/passwd", "sub/int8.tflite", "int8.tflite/", "model.keras", "run.py", "INT8.tflite", "C:\\x"],
 )
-def test_any_other_name_is_refused_before_anything_is_written(good: Path, tmp_path: Path, name: str) -> None:
-    path = write(tmp_path / "evil.zip", {**read(good), name: b"x"})
+def test_any_other_name_is_refused_before_anything_is_written(bundle: Path, tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / "evil.zip", {**read(bundle), name: b"x"})
     assert "that no bundle holds" in refused(path)
     assert not (tmp_path.parent / "evil.tflite").exists()
 
 
-def test_a_name_that_is_there_twice_is_refused(good: Path, tmp_path: Path) -> None:
-    path = write(tmp_path / "twice.zip", read(good))
+def test_a_name_that_is_there_twice_is_refused(bundle: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "twice.zip", read(bundle))
     with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
         archive.writestr("int8.tflite", b"another")
     assert "'int8.tflite' that no bundle holds" in refused(path)
 
 
-def test_more_files_than_a_bundle_has_are_refused(good: Path, tmp_path: Path) -> None:
-    path = write(tmp_path / "many.zip", {**read(good), **{f"{number}": b"" for number in range(1000)}})
+def test_more_files_than_a_bundle_has_are_refused(bundle: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "many.zip", {**read(bundle), **{f"{number}": b"" for number in range(1000)}})
     assert "more than any bundle" in refused(path)
 
 
 def test_a_member_larger_than_its_limit_is_refused_by_what_it_says(
-    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(bundle._LIMITS, "int8.tflite", 1000)
-    assert "int8.tflite claims" in refused(good)
+    monkeypatch.setitem(_LIMITS, "int8.tflite", 1000)
+    assert "int8.tflite claims" in refused(bundle)
 
 
 def test_a_member_that_lies_about_its_size_is_stopped_at_its_limit(
-    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    members = {**read(good), "int8.tflite": bytes(5_000_000)}
+    members = {**read(bundle), "int8.tflite": bytes(5_000_000)}
     path = write(tmp_path / "bomb.zip", members)
     data = path.read_bytes()
     with zipfile.ZipFile(path) as archive:
         claimed = archive.getinfo("int8.tflite").file_size
     # Both headers, the local one and the directory's, declare less than is unpacked.
     path.write_bytes(data.replace(claimed.to_bytes(4, "little"), (900).to_bytes(4, "little")))
-    monkeypatch.setitem(bundle._LIMITS, "int8.tflite", 1000)
+    monkeypatch.setitem(_LIMITS, "int8.tflite", 1000)
     refused(path)
 
 
 @pytest.mark.parametrize("name", [INDEX_NAME, "manifest.json"])
-def test_without_index_or_manifest_it_is_no_bundle(good: Path, tmp_path: Path, name: str) -> None:
+def test_without_index_or_manifest_it_is_no_bundle(bundle: Path, tmp_path: Path, name: str) -> None:
     path = tmp_path / "part.zip"
     with zipfile.ZipFile(path, "w") as archive:
-        for member, data in read(good).items():
+        for member, data in read(bundle).items():
             if member != name:
                 archive.writestr(member, data)
     assert f"has no {name}, " in refused(path)
 
 
-def test_a_member_that_is_not_the_one_listed_is_refused(good: Path, tmp_path: Path) -> None:
-    members = read(good)
+def test_a_member_that_is_not_the_one_listed_is_refused(bundle: Path, tmp_path: Path) -> None:
+    members = read(bundle)
     index = json.loads(members[INDEX_NAME])
     path = write(tmp_path / "swapped.zip", {**members, "int8.tflite": members["int8.tflite"][:-1] + b"!"}, index)
     assert {"int8.tflite", "not", "file", "bundle.json"} <= set(refused(path).split())
 
 
-def test_labels_that_are_not_the_ones_listed_are_refused_though_they_stay_packed(good: Path, tmp_path: Path) -> None:
-    members = read(good)
+def test_labels_that_are_not_the_ones_listed_are_refused_though_they_stay_packed(bundle: Path, tmp_path: Path) -> None:
+    members = read(bundle)
     changed = members["y_test.npy"][:-8] + (1).to_bytes(8, "little")
     assert changed != members["y_test.npy"]
     path = write(tmp_path / "labels.zip", {**members, "y_test.npy": changed}, json.loads(members[INDEX_NAME]))
@@ -152,13 +141,13 @@ def test_labels_that_are_not_the_ones_listed_are_refused_though_they_stay_packed
 
 
 @pytest.mark.parametrize("name", ["x_test.npy", "golden.int8.tflite.npy", "float32.onnx", "reference.npy"])
-def test_a_missing_member_is_refused_even_if_the_index_agrees(good: Path, tmp_path: Path, name: str) -> None:
-    members = {member: data for member, data in read(good).items() if member != name}
+def test_a_missing_member_is_refused_even_if_the_index_agrees(bundle: Path, tmp_path: Path, name: str) -> None:
+    members = {member: data for member, data in read(bundle).items() if member != name}
     assert "manifest.json belongs to other files" in refused(write(tmp_path / "less.zip", members))
 
 
-def test_a_missing_member_that_the_index_lists_is_refused(good: Path, tmp_path: Path) -> None:
-    members = read(good)
+def test_a_missing_member_that_the_index_lists_is_refused(bundle: Path, tmp_path: Path) -> None:
+    members = read(bundle)
     index = json.loads(members[INDEX_NAME])
     del members["reference.npy"]
     assert "files listed in its bundle.json" in refused(write(tmp_path / "less.zip", members, index))
@@ -174,16 +163,16 @@ def test_a_missing_member_that_the_index_lists_is_refused(good: Path, tmp_path: 
     ],
 )
 def test_an_index_of_another_layout_is_refused(
-    good: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None], part: str
+    bundle: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None], part: str
 ) -> None:
-    members = read(good)
+    members = read(bundle)
     index = json.loads(members[INDEX_NAME])
     change(index)
     assert part in refused(write(tmp_path / "index.zip", members, index))
 
 
-def test_an_encrypted_member_is_refused(good: Path, tmp_path: Path) -> None:
-    path = write(tmp_path / "locked.zip", read(good))
+def test_an_encrypted_member_is_refused(bundle: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "locked.zip", read(bundle))
     data = bytearray(path.read_bytes())
     for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         at = data.find(mark)
@@ -194,17 +183,17 @@ def test_an_encrypted_member_is_refused(good: Path, tmp_path: Path) -> None:
     assert "encrypted" in refused(path)
 
 
-def test_a_limit_that_forbids_to_unpack_is_named(good: Path) -> None:
+def test_a_limit_that_forbids_to_unpack_is_named(bundle: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
     try:
-        assert "ulimit -f" in refused(good, ConfigError)
+        assert "ulimit -f" in refused(bundle, ConfigError)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_a_good_bundle_is_a_folder_of_its_name_that_is_gone_afterwards(good: Path) -> None:
-    with ModelFolder(good) as opened:
+def test_a_good_bundle_is_a_folder_of_its_name_that_is_gone_afterwards(bundle: Path) -> None:
+    with ModelFolder(bundle) as opened:
         folder = opened.path
         assert folder.name == "bars.zip"
         assert {path.name for path in folder.iterdir()} == {
@@ -217,11 +206,11 @@ def test_a_good_bundle_is_a_folder_of_its_name_that_is_gone_afterwards(good: Pat
     assert not folder.exists()
 
 
-def test_a_bundle_is_found_in_a_path_to_it_or_to_a_file_of_it(good: Path, tmp_path: Path) -> None:
-    assert bundle_of(good) == good
-    assert bundle_of(good / "int8.tflite") == good
+def test_a_bundle_is_found_in_a_path_to_it_or_to_a_file_of_it(bundle: Path, tmp_path: Path) -> None:
+    assert bundle_of(bundle) == bundle
+    assert bundle_of(bundle / "int8.tflite") == bundle
     assert bundle_of(tmp_path / "none.zip") is None
-    assert bundle_of(good.parent) is None
+    assert bundle_of(bundle.parent) is None
     (tmp_path / "folder.zip").mkdir()
     assert bundle_of(tmp_path / "folder.zip" / "int8.tflite") is None
 
@@ -250,9 +239,9 @@ def test_a_name_that_no_bundle_has_is_our_mistake(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["x_test.npy", "y_test.npy"])
 def test_images_or_labels_other_than_the_manifests_are_refused_though_the_index_fits_them(
-    name: str, good: Path, tmp_path: Path
+    name: str, bundle: Path, tmp_path: Path
 ) -> None:
-    members = read(good)
+    members = read(bundle)
     data = bytearray(members[name])
     data[-8] ^= 1
     path = write(tmp_path / "others.zip", {**members, name: bytes(data)})

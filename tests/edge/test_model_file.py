@@ -70,12 +70,6 @@ def test_a_missing_file_is_named(name: str, artifacts: Path) -> None:
         read_model(artifacts / name)
 
 
-def test_an_empty_file_is_named(artifacts: Path) -> None:
-    (artifacts / "int8.tflite").write_bytes(b"")
-    with pytest.raises(ArtifactError, match=r"int8\.tflite is empty"):
-        read_model(artifacts / "int8.tflite")
-
-
 @pytest.mark.parametrize("name", ["manifest.json", "reference.npy", "model", "folder", "folder.tflite"])
 def test_a_folder_or_another_suffix_is_refused_with_those_that_work(name: str, artifacts: Path) -> None:
     if name.startswith("folder"):

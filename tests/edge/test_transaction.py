@@ -19,13 +19,14 @@ from edgecnn.edge.transaction import COMMITTED, finish, locked, replaced_togethe
 OLD = {"int8.tflite": b"old model", "manifest.json": b"old manifest", "notes.txt": b"mine"}
 NEW = {"float32.tflite": b"new float", "int8.tflite": b"new model", "manifest.json": b"new manifest"}
 
-# Replaces files, and is killed before the step of the given number that changes anything or makes it durable.
+# Replaces files in a new folder in each of its children, which are killed one step later each time, before the step of this
+# number that changes anything or makes it durable. It prints how each has ended; the last one has reached the end.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 from edgecnn.edge import transaction
-folder, at = Path(sys.argv[1]), int(sys.argv[2])
-steps = 0
+names, steps = {names}, 0
+fsync = os.fsync
 def step():
     global steps
     steps += 1
@@ -36,18 +37,28 @@ def hook(event, arguments):
         step()
     if event == "open" and str(folder) in str(arguments[0]):
         step()
-fsync = os.fsync
 def counted(descriptor):
     step()
     fsync(descriptor)
     step()
-os.fsync = counted
-sys.addaudithook(hook)
-with transaction.locked(folder), transaction.replaced_together(folder) as new:
-    for name in {names}:
-        (new / name).write_bytes(b"new " + name.encode())
-        step()
-print(steps)
+for at in range(1, 1000):
+    folder = Path(sys.argv[1], str(at))
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_bytes(b"old " + name.encode())
+    child = os.fork()
+    if not child:
+        os.fsync = counted
+        sys.addaudithook(hook)
+        with transaction.locked(folder), transaction.replaced_together(folder) as new:
+            for name in names:
+                (new / name).write_bytes(b"new " + name.encode())
+                step()
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(code)
+    if code == 0:
+        break
 """
 
 
@@ -72,19 +83,16 @@ def test_killed_at_any_step_a_folder_is_wholly_old_or_wholly_new_when_it_is_open
     old = {name: b"old " + name.encode() for name in NEW}
     new = {name: b"new " + name.encode() for name in NEW}
     code = KILLED.replace("{names}", repr(tuple(NEW)))
+    done = subprocess.run([sys.executable, "-P", "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    *killed, last = map(int, done.stdout.split())
+    assert (last, {*killed}) == (0, {-signal.SIGKILL}), done.stderr
     seen = []
-    for at in range(1, 1000):
-        folder = filled(tmp_path / str(at), old)
-        done = subprocess.run([sys.executable, "-P", "-c", code, folder, str(at)], capture_output=True, check=False)
-        if done.returncode == 0:
-            break
-        assert done.returncode == -signal.SIGKILL, done.stderr
-        finish(folder)
-        found = content(folder)
+    for at in range(1, len(killed) + 1):
+        finish(tmp_path / str(at))
+        found = content(tmp_path / str(at))
         assert found in (old, new), (at, found)
         seen.append(found == new)
-    assert done.returncode == 0
-    assert content(folder) == new
+    assert content(tmp_path / str(len(killed) + 1)) == new
     # Each step was reached, the commit is one of them, and the new files stay.
     assert len(seen) > 20
     assert seen == sorted(seen)

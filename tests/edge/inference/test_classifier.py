@@ -40,6 +40,8 @@ def images(idx_folder: Path) -> NDArray[np.uint8]:
         (np.zeros((2, 12, 12, 3), np.uint8), r"uint8 \(2, 12, 12, 3\)"),
         (np.zeros((2, 1, 12, 12), np.uint8), r"uint8 \(2, 1, 12, 12\)"),
         (np.zeros((12, 12), np.uint8), r"uint8 \(12, 12\)"),
+        (np.zeros((12, 12, 1), np.int8), r"int8 \(1, 12, 12, 1\)"),
+        (np.zeros((12, 11, 1), np.uint8), r"uint8 \(1, 12, 11, 1\)"),
         (np.zeros((0, 28, 28, 1), np.uint8), r"uint8 \(0, 28, 28, 1\)"),
         (np.zeros(0, np.uint8), r"uint8 \(0,\)"),
     ],

@@ -118,14 +118,6 @@ def test_predictions_do_not_change_with_the_next_image(exported: Path) -> None:
     assert (image == 255).all()
 
 
-@pytest.mark.parametrize(
-    "image", [np.zeros((12, 12), np.uint8), np.zeros((12, 12, 1), np.int8), np.zeros((12, 11, 1), np.uint8)]
-)
-def test_other_images_are_refused_as_before(exported: Path, image: NDArray[Any]) -> None:
-    with pytest.raises(ValueError, match="images must be uint8"):
-        Classifier.load(exported / "int8.tflite").predict(image)
-
-
 def test_an_image_that_does_not_lie_in_one_piece_is_taken(exported: Path) -> None:
     classifier = Classifier.load(exported / "int8.tflite")
     image = np.random.default_rng(1).integers(0, 256, (24, 24, 1), np.uint8)[::2, ::-2]

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from edgecnn.edge.inference.predictions import Predicted, PredictedImage
-from edgecnn.edge.show.pictures import MOST_IMAGES
+from edgecnn.edge.show import pictures
 from edgecnn.edge.show.predictions import drawn
 
 
@@ -45,9 +45,10 @@ def test_an_image_that_is_doubtful_says_so_beside_its_label() -> None:
     assert "predicted class 2 (50.0%), doubtful\n" in text
 
 
-def test_a_saved_picture_has_a_limit_and_says_what_it_leaves_out(tmp_path: Path) -> None:
+def test_a_saved_picture_has_a_limit_and_says_what_it_leaves_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "MOST_IMAGES", 7)
     sizes = []
-    for count in (1, 5, 6, MOST_IMAGES, MOST_IMAGES + 1):
+    for count in (1, 5, 6, 7, 8):
         predicted(3, 28, count).save(tmp_path / "digits.png")
         with Image.open(tmp_path / "digits.png") as sheet:
             sizes.append(sheet.size)

@@ -1,6 +1,7 @@
-"""Whatever happens in a child process with unverified bytes reaches the parent as one error."""
+"""Whatever happens in a child with unverified bytes reaches the parent as one error, and children end with their parent."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from edgecnn.edge.errors import ArtifactError, ConfigError
-from edgecnn.edge.sandbox.child import Child, Lost
+from edgecnn.edge.sandbox.child import Child, Lost, bound_command
 from edgecnn.edge.sandbox.unverified import SECONDS, memory_limit, run_in_child
 
 
@@ -198,3 +199,33 @@ def test_a_daemon_that_has_closed_its_standard_descriptors_has_children_too(clos
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     assert (tmp_path / "said").read_text() == "4"
+
+
+def test_a_bound_program_ends_when_its_parent_is_killed() -> None:
+    code = """
+import subprocess
+from edgecnn.edge.sandbox.child import bound_command
+child = subprocess.Popen(bound_command(['/bin/sleep', '3600']))
+print(child.pid, flush=True)
+child.wait()
+"""
+    with subprocess.Popen([sys.executable, "-P", "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        child = os.pidfd_open(int(parent.stdout.readline()))
+        parent.kill()
+    ended = select.poll()
+    ended.register(child, select.POLLIN)
+    assert ended.poll(60_000), "the child outlives its parent"
+    os.close(child)
+
+
+def test_a_child_whose_parent_has_ended_before_ends_at_once() -> None:
+    code = "from edgecnn.edge.sandbox.child import end_with_parent\nend_with_parent(1)\nprint('goes on')"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
+
+
+def test_a_bound_program_has_its_arguments_input_output_and_exit_code() -> None:
+    command = bound_command(["/bin/sh", "-c", "/bin/cat; echo $0 >&2; exit 7", "an argument"])
+    done = subprocess.run(command, input=b"input", capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (7, b"input", b"an argument\n")

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,38 +12,51 @@ from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.show.export import export_text
 
 INT8 = ["float32.tflite", "int8.tflite"]
+
+
+@pytest.fixture
+def manifest(exported: Path) -> Manifest:
+    return Manifest.load(exported)
+
+
+def changed(manifest: Manifest, **changes: Any) -> Manifest:
+    """Return the manifest with other fields of int8.tflite; with another `path`, with one more file."""
+    plain = manifest.artifact("int8.tflite")
+    assert plain is not None
+    return manifest.with_artifacts(replace(plain, **changes))
+
+
+def said(manifest: Manifest, folder: Path, files: list[str] = INT8) -> str:
+    """Return the text without its line breaks."""
+    return " ".join(export_text(manifest, folder, files).split())
+
+
 MENDED = Mended(("net/conv_1/Relu;net/bias", "net/conv_2/Relu:0", "add", "net/dense/MatMul"), "float32", 0.5, 5, 1000, 1.25)
 
 
-def test_only_what_was_asked_for_is_listed(exported: Path) -> None:
-    text = export_text(Manifest.load(exported), exported, ["float32.tflite"])
+def test_only_what_was_asked_for_is_listed(manifest: Manifest, exported: Path) -> None:
+    text = export_text(manifest, exported, ["float32.tflite"])
     assert "float32.tflite" in text
     assert "60 of 60" in text
     assert "int8" not in text
     assert max(map(len, text.splitlines()[:-1])) <= 100
 
 
-def test_a_mended_file_says_what_stays_float_and_what_that_costs(exported: Path) -> None:
-    manifest = Manifest.load(exported)
-    assert "kept in float32" not in export_text(manifest, exported, INT8)
-    plain = manifest.artifact("int8.tflite")
-    assert plain is not None
-    mended = manifest.with_artifacts(replace(plain, size_bytes=1500, mended=MENDED))
+def test_a_mended_file_says_what_stays_float_and_what_that_costs(manifest: Manifest, exported: Path) -> None:
+    assert "kept in float32" not in said(manifest, exported)
+    mended = changed(manifest, size_bytes=1500, mended=MENDED)
     expected = (
         "int8.tflite: 4 operators kept in float32 to lose at most 0.5 points (conv_1/Relu, conv_2/Relu, add and 1 more). "
         "It takes 1.25 times as long as int8.tflite without operators in float, and 1.50 times its bytes."
     )
-    assert expected in " ".join(export_text(mended, exported, INT8).split())
-    assert "kept in float32" not in export_text(mended, exported, ["int8.onnx"])
+    assert expected in said(mended, exported)
+    assert "kept in float32" not in said(mended, exported, ["int8.onnx"])
 
 
-def test_a_tuned_file_names_the_file_of_each_ratio(exported: Path) -> None:
-    manifest = Manifest.load(exported)
-    plain = manifest.artifact("int8.tflite")
-    assert plain is not None
+def test_a_tuned_file_names_the_file_of_each_ratio(manifest: Manifest, exported: Path) -> None:
     tuned = Tuned("a board", "time", "float32.tflite", Interval(0.86, 0.82, 0.9), 9, 60.0, 0, ())
-    file = replace(plain, path="tuned.tflite", size_bytes=1130, tuned=tuned, mended=MENDED)
-    text = " ".join(export_text(manifest.with_artifacts(file), exported, ["tuned.tflite"]).split())
+    added = changed(manifest, path="tuned.tflite", size_bytes=1130, tuned=tuned, mended=MENDED)
+    text = said(added, exported, ["tuned.tflite"])
     assert "tuned.tflite: 0.86 (0.82-0.90) of float32.tflite's time on a board" in text
     assert "and 1.13 times int8.tflite's bytes." in text
 
@@ -83,68 +97,51 @@ FLOAT16 = Setting(1, "litert-fp16", Interval(0.51, 0.51, 0.51), None, None, "UNJ
     ],
     ids=["a gain", "no gain", "less accurate", "instructions", "nothing else"],
 )
-def test_what_to_set_for_a_file_is_said_with_its_evidence(settings: Settings, expected: str, exported: Path) -> None:
-    manifest = Manifest.load(exported)
-    plain = manifest.artifact("int8.tflite")
-    assert plain is not None
-    text = export_text(manifest.with_artifacts(replace(plain, settings=settings)), exported, INT8)
+def test_what_to_set_for_a_file_is_said_with_its_evidence(
+    settings: Settings, expected: str, manifest: Manifest, exported: Path
+) -> None:
+    text = export_text(changed(manifest, settings=settings), exported, INT8)
     wanted = f"int8.tflite: {expected.format(exported / 'int8.tflite')}"
     # Lines are broken at spaces, and in a long path at any character.
     assert wanted.replace(" ", "") in "".join(text.split())
 
 
-def test_what_calibration_warns_of_is_shown_with_the_files_that_it_made(exported: Path) -> None:
-    manifest = Manifest.load(exported)
+def test_what_calibration_warns_of_is_shown_with_the_files_that_it_made(manifest: Manifest, exported: Path) -> None:
     assert manifest.provenance.calibration
     calibration = replace(manifest.provenance.calibration, warnings=("few images: give more",))
     warned = replace(manifest, provenance=replace(manifest.provenance, calibration=calibration))
     assert "Calibration: few images: give more" in export_text(warned, exported, INT8).splitlines()
-    assert "Calibration" not in export_text(warned, exported, ["float32.tflite"])
-    assert "Calibration" not in export_text(manifest, exported, INT8)
+    assert "Calibration" not in said(warned, exported, ["float32.tflite"])
+    assert "Calibration" not in said(manifest, exported)
 
 
-def test_how_right_keras_is_and_on_what_terms_is_shown(exported: Path) -> None:
-    manifest = Manifest.load(exported)
+def test_how_right_keras_is_and_on_what_terms_is_shown(manifest: Manifest, exported: Path) -> None:
     assert manifest.reference is not None
-    text = " ".join(export_text(manifest, exported, INT8).split())
     right = manifest.reference.correct
     assert right > 50
     assert (
         f"Keras classifies {right} of 60 test images correctly ({right / 60:.2%}). Pixels go in as 0.00392157 * "
-        "pixel; the outputs are "
-        "probabilities of 0, 1, 2." in text
+        "pixel; the outputs are probabilities of 0, 1, 2." in said(manifest, exported)
     )
-    assert "Doubtful" not in text
-    for found in (True, False, None):
-        unsure = replace(manifest, reference=replace(manifest.reference, doubtful=found))
-        said = " ".join(export_text(unsure, exported, INT8).split())
-        assert ("Doubtful: this is not shown" in said) == bool(found)
+    for doubtful in (True, False, None):
+        unsure = replace(manifest, reference=replace(manifest.reference, doubtful=doubtful))
+        assert ("Doubtful: this is not shown" in said(unsure, exported)) == bool(doubtful)
 
 
-def test_copies_of_training_images_are_said(exported: Path) -> None:
-    manifest = Manifest.load(exported)
+def test_copies_of_training_images_are_said(manifest: Manifest, exported: Path) -> None:
     learnt = replace(manifest, dataset=replace(manifest.dataset, learnt=(3, 5)))
-    text = " ".join(export_text(learnt, exported, INT8).split())
+    text = said(learnt, exported)
     assert all(part in text for part in ("Doubtful: 2 of 60 test", "exact copies of training images"))
 
 
-def test_a_file_that_differs_much_is_said_with_what_to_do(exported: Path) -> None:
-    manifest = Manifest.load(exported)
-    plain = manifest.artifact("int8.tflite")
-    assert plain is not None
-    for same, told in ((56, True), (57, False)):
-        changed = manifest.with_artifacts(replace(plain, parity=Parity(60, same, 0.9)))
-        text = " ".join(export_text(changed, Path("out"), INT8).split())
-        expected = "int8.tflite gives another class than Keras for 4 of 60 images: edgecnn diagnose out/int8.tflite shows which"
-        assert (expected in text) == told
+def test_a_file_that_differs_much_is_said_with_what_to_do(manifest: Manifest) -> None:
+    expected = "int8.tflite gives another class than Keras for 4 of 60 images: edgecnn diagnose out/int8.tflite shows which"
+    for same, shown in ((56, True), (57, False)):
+        assert (expected in said(changed(manifest, parity=Parity(60, same, 0.9)), Path("out"))) == shown
 
 
-def test_a_folder_with_spaces_is_quoted_in_commands(exported: Path) -> None:
-    manifest = Manifest.load(exported)
-    plain = manifest.artifact("int8.tflite")
-    assert plain is not None
-    changed = manifest.with_artifacts(replace(plain, parity=Parity(60, 9, 0.9)))
-    text = " ".join(export_text(changed, Path("o ut"), INT8).split())
+def test_a_folder_with_spaces_is_quoted_in_commands(manifest: Manifest) -> None:
+    text = said(changed(manifest, parity=Parity(60, 9, 0.9)), Path("o ut"))
     assert text.endswith("Next: edgecnn bench 'o ut'")
     assert "edgecnn diagnose 'o ut/int8.tflite'" in text
     bundled = Bundled("to/o ut.zip", 1, "0" * 64, ("int8.tflite",), 1, 1, {}).to_text()
@@ -152,14 +149,8 @@ def test_a_folder_with_spaces_is_quoted_in_commands(exported: Path) -> None:
     assert bundled.endswith("edgecnn bench 'o ut.zip'")
 
 
-def test_outputs_that_do_not_depend_on_the_image_are_said_to_agree_by_nothing(exported: Path) -> None:
-    manifest = Manifest.load(exported)
-    assert "warning" not in export_text(manifest, exported, INT8)
-    plain = manifest.artifact("int8.tflite")
-    assert plain is not None
-    assert plain.parity is not None
-    assert plain.parity.spread is not None
-    assert plain.parity.spread > 0.1
-    changed = manifest.with_artifacts(replace(plain, parity=Parity(30, 30, 0.0, 2e-10)))
-    text = " ".join(export_text(changed, exported, INT8).split())
+def test_outputs_that_do_not_depend_on_the_image_are_said_to_agree_by_nothing(manifest: Manifest, exported: Path) -> None:
+    assert "warning" not in said(manifest, exported)
+    assert all(item.parity.spread > 0.1 for item in manifest.exported if item.parity and item.parity.spread)
+    text = said(changed(manifest, parity=Parity(30, 30, 0.0, 2e-10)), exported)
     assert all(part in text for part in ("warning: Keras's outputs", "for all 30 images", "vary by 2e-10"))

@@ -1,5 +1,6 @@
-"""A .tflite file that is written again has what it had, and equal arrays once."""
+"""A file's ends are quantized as LiteRT reports it; a file that is written again has what it had, and equal arrays once."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,33 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools.flatbuffer_utils import convert_object_to_bytearray
 
-from edgecnn.edge.compatibility.tflite_graph import from_object, to_object
+from edgecnn.edge.compatibility.tflite_graph import from_object, tflite_ends, to_object
+from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.runtimes import opener_for
-from tests.conftest import KEPT
+
+KEPT = Path(__file__).parents[2] / "kept"
+FILES = [
+    KEPT / "bars/int8.tflite", KEPT / "bars/int16x8.tflite", KEPT / "bars/dynamic.tflite", KEPT / "any_batch/int8.tflite",
+    KEPT / "foreign/uint8.tflite", KEPT / "foreign/int8.tflite", KEPT / "foreign/grey.tflite",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_they_are_as_the_interpreter_reports_them(path: Path) -> None:
+    data = path.read_bytes()
+    opened = opener_for("litert").open_model(data, 1)
+    assert tflite_ends(data) == (opened.input_spec.quantization, opened.output_spec.quantization)
+
+
+def test_some_of_these_files_are_quantized_and_some_are_not() -> None:
+    assert {tflite_ends(path.read_bytes())[0] is None for path in FILES} == {True, False}
+
+
+def test_a_file_of_several_graphs_or_none_is_refused() -> None:
+    with pytest.raises(ArtifactError, match="2 graphs"):
+        tflite_ends((KEPT / "foreign/two.tflite").read_bytes())
+    with pytest.raises(ArtifactError, match="copy it again"):
+        tflite_ends(b"\0" * 4 + b"TFL3" + b"\0" * 40)
 
 
 def quantized(scale: list[float], zero_point: list[int]) -> Any:

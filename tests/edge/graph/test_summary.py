@@ -1,10 +1,10 @@
-"""Counting without a file."""
+"""Counting without a file, and a summary as text, as wide as it is asked to be."""
 
 import dataclasses
 
 import pytest
 
-from edgecnn.edge.graph.summary import Layer, Network, Step, bytes_of, einsum_macs, peak_activations
+from edgecnn.edge.graph.summary import Layer, Network, Step, Summaries, Summary, bytes_of, einsum_macs, peak_activations
 
 SIZES: dict[object, int | None] = {"image": 10, "a": 100, "b": 40, "c": 5, "d": 1}
 
@@ -73,3 +73,16 @@ def test_an_einstein_sum_of_two_multiplies_once_for_each_of_all_its_indices(
     equation: str, shapes: list[tuple[int, ...]], macs: int
 ) -> None:
     assert einsum_macs(equation, shapes) == macs
+
+
+NAME = "a-folder-of-somebody/with-another-one/and-a-third/int8.tflite"
+LAYER = Layer("sequential_1/re_lu_1/Relu", "DEPTHWISE_CONV_2D", (1, 224, 224, 32), "float32", 12_345_678, 123_456_789, 9_408)
+SUMMARY = Summary(
+    NAME, "tflite", 123_456_789, 1, (LAYER,), 12_345_678, 123_456_789, 9_408, 1_254_400, LAYER.name, (), (), "not in a manifest"
+)
+
+
+@pytest.mark.parametrize("width", [80, 64])
+def test_no_line_is_wider(width: int) -> None:
+    for result in (SUMMARY, Summaries((SUMMARY,), {"int8.onnx": "it is damaged: copy it again " * 4})):
+        assert max(map(len, result.to_text(width).splitlines())) <= width
