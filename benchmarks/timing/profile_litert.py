@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from edgecnn.edge.errors import InvalidMeasurement, MissingDependency, field
 from edgecnn.edge.native_output import quiet
-from edgecnn.edge.runtimes.litert import open_model
-from edgecnn.edge.runtimes.tflite_interpreter import InterpretedModel
+from edgecnn.edge.runtimes.litert import InterpretedModel, open_model
 
 # The first version known to have these declarations; those of 2.1.0 differ and crash.
 _OLDEST = (2, 2)

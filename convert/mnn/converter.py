@@ -16,7 +16,7 @@ from edgecnn.convert.onnx.convert import channels_first
 from edgecnn.edge.errors import ConversionError, field
 from edgecnn.edge.files import temporary_folder
 from edgecnn.edge.formats import RUNTIMES
-from edgecnn.edge.runtimes.mnn import host_tensor, imported_mnn, open_session
+from edgecnn.edge.runtimes.mnn import host_tensor, import_library, open_session
 from edgecnn.edge.sandbox.child import child_environment, how_it_ended, python_command
 
 # What it says of operators that MNN lacks: "These Op Not Support: ONNX::A | ONNX::B".
@@ -144,7 +144,7 @@ def calibrate_mnn(float32: bytes, network: Mapping[str, Any], inputs: NDArray[An
     Raises:
         ConversionError: If a value is not finite.
     """
-    version, mnn = imported_mnn()
+    version, mnn = import_library()
     names = list(dict.fromkeys(name for layer in mnn_layers(network) for name in (layer.taken, layer.given, layer.source)))
     net, session = open_session(version, mnn, float32, 1, (*names, *network["outputName"]))
     entry = net.getSessionInput(session)

@@ -16,7 +16,7 @@ from edgecnn.edge.data.image_folder import LABELS_NAME, has_parts, load_image_fo
 from edgecnn.edge.data.named_sets import MNIST, REGISTERED, load_keras_set, load_shipped
 from edgecnn.edge.data.npz import has_validation_arrays, load_npz
 from edgecnn.edge.data.pixel_digests import learnt_images
-from edgecnn.edge.data.splits import Part, Split, Subset, drawn_evenly
+from edgecnn.edge.data.splits import PARTS, Part, Split, Subset, drawn_evenly
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.manifest import BUNDLE_SUFFIX, Background, DatasetRecord, Fit, Fitted, SplitOff, Validation
 from edgecnn.edge.text import counted, printable
@@ -158,9 +158,11 @@ def load_dataset(
         return replace(dataset, val=val, val_share=options.val_share, val_seed=seed, unread=unread)
     options.require_none(str(data or MNIST), model)
     if found.kind == KERAS:
-        train, test, names = load_keras_set(found.name)
-        return _with_validation(_checked(found, train, test, options, model=model, names=names), found, options)
-    dataset = _checked(found, load_part(found, "train"), load_part(found, "test"), options, model=model)
+        splits, names = load_keras_set(found.name)
+        dataset = _checked(found, splits["train"], splits["test"], options, model=model, names=names)
+    else:
+        train, test = (_load_part(found, part, options, model) for part in PARTS)
+        dataset = _checked(found, train, test, options, model=model)
     return _with_validation(dataset, found, options)
 
 
@@ -174,12 +176,12 @@ def _with_validation(dataset: Dataset, found: "Found", options: FolderOptions) -
     if has_validation(found):
         if options.val_share is not None:
             raise ConfigError(f"{found.path} has its own x_val: omit {field('val_share')}")
-        val = load_part(found, "val")
-        _require_fitting(found.path, "validation", val, dataset.train)
-        return replace(dataset, val=val)
+        own = load_npz(found.path, "val")
+        _require_fitting(found.path, "validation", own, dataset.train)
+        return replace(dataset, val=own)
     if options.val_share is None:
         return dataset
-    drawn = drawn_evenly(dataset.train.labels, options.val_share, options.seed, dataset.class_names)
+    drawn = drawn_evenly(dataset.train.labels, "val", options.val_share, options.seed, dataset.class_names)
     train, val = (Subset(dataset.train, np.flatnonzero(chosen)) for chosen in (~drawn, drawn))
     return replace(dataset, train=train, val=val, val_share=options.val_share, val_seed=options.seed)
 
@@ -197,18 +199,14 @@ def load_test(data: str | Path | None = None, options: FolderOptions = NO_OPTION
     A folder of images with only a test/ is enough. Arguments and errors are those of `load_dataset`.
     """
     found = find(data)
-    if found.kind == IMAGES:
-        return load_image_folder(found.path, options, model, ("test",)).splits["test"]
-    options.require_none(str(data or MNIST), model)
-    return load_keras_set(found.name)[1] if found.kind == KERAS else load_part(found, "test")
+    if found.kind != IMAGES:
+        options.require_none(str(data or MNIST), model)
+    return _load_part(found, "test", options, model)
 
 
 def load_train(data: str | Path | None, options: FolderOptions, model: ModelImages | None) -> Split:
     """Load the training images only. Arguments and errors are those of `load_dataset`."""
-    found = find(data)
-    if found.kind == IMAGES:
-        return load_image_folder(found.path, options, model, ("train",)).splits["train"]
-    return load_keras_set(found.name)[0] if found.kind == KERAS else load_part(found, "train")
+    return _load_part(find(data), "train", options, model)
 
 
 @dataclass(frozen=True)
@@ -241,8 +239,11 @@ def find(data: str | Path | None) -> Found:
     )
 
 
-def load_part(found: Found, part: Part) -> Split:
-    """Load a part of a dataset that is no folder of images, nor one that Keras downloads. Errors: `load_dataset`."""
+def _load_part(found: Found, part: Part, options: FolderOptions, model: ModelImages | None) -> Split:
+    if found.kind == IMAGES:
+        return load_image_folder(found.path, options, model, (part,)).splits[part]
+    if found.kind == KERAS:
+        return load_keras_set(found.name)[0][part]
     if found.kind == SHIPPED:
         return load_shipped(part)
     return load_idx(found.path, part) if found.kind == IDX else load_npz(found.path, part)

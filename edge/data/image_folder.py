@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgecnn.edge.data.folder_options import FolderOptions, ModelImages, read_labels
 from edgecnn.edge.data.image_file import image_header
@@ -41,6 +41,17 @@ class Listing:
     indices: dict[Part, Labels]
     split_off: SplitOff | None
     ignored: tuple[str, ...]
+
+    def drawn(self, part: Literal["test", "val"], share: float, seed: int) -> "Listing":
+        """Move a share of each class's training images to another part. Arguments and errors are those of `drawn_evenly`."""
+        names, indices = self.names["train"], self.indices["train"]
+        chosen = drawn_evenly(indices, part, share, seed, [f"{label} of {self.folder}" for label in self.classes])
+        kept, taken = (tuple(names[place] for place in np.flatnonzero(places)) for places in (~chosen, chosen))
+        return replace(
+            self,
+            names={**self.names, "train": kept, part: taken},
+            indices={**self.indices, "train": indices[~chosen], part: indices[chosen]},
+        )
 
 
 @dataclass(frozen=True)
@@ -126,6 +137,8 @@ def validation_folder(folder: Path) -> str | None:
 
 def list_images(folder: Path, options: FolderOptions, parts: tuple[Part, ...] = PARTS) -> Listing:
     """List the images of each part. Errors are those of `load_image_folder`, except that a class may be empty."""
+    split_off = None
+    by_part: dict[Part, dict[str, list[str]]]
     if has_parts(folder, parts):
         if options.test_share is not None or (options.split_seed is not None and options.val_share is None):
             raise ConfigError(f"{folder} has its own test/: omit {field('test_share')} and {field('split_seed')}")
@@ -139,13 +152,12 @@ def list_images(folder: Path, options: FolderOptions, parts: tuple[Part, ...] = 
         ignored += [f"{path.name}/" for path in _folders(folder) if path.name not in {*PARTS, own}]
         ignored += [path.name for path in _visible(folder) if not path.is_dir() and path.name != LABELS_NAME]
         by_part = {part: files for part, (files, _) in found.items()}
-        split_off = None
     else:
         files, ignored = _scan(folder, folder)
         ignored = [name for name in ignored if name != LABELS_NAME]
         classes = tuple(files)
         split_off = options.split_off()
-        by_part = {part: names for part, names in _split(folder, files, split_off, parts).items() if part in parts}
+        by_part = {"test" if split_off.test_share == 1 else "train": files}
     if not classes:
         raise ConfigError(
             f"{folder} has neither IDX files nor a folder of images for each class: name one with a folder a class, as in "
@@ -159,42 +171,16 @@ def list_images(folder: Path, options: FolderOptions, parts: tuple[Part, ...] = 
         part: np.repeat(np.arange(len(classes)), [len(files.get(label, ())) for label in classes])
         for part, files in by_part.items()
     }
+    listing = Listing(folder, classes, names, indices, split_off, tuple(sorted(ignored)))
+    if split_off and split_off.test_share < 1:
+        whole = listing.drawn("test", split_off.test_share, options.seed)
+        of_parts = {part: whole.names[part] for part in parts}
+        listing = replace(whole, names=of_parts, indices={part: whole.indices[part] for part in parts})
+    elif split_off and "train" in parts:
+        raise ConfigError(f"{field('test_share')}=1 leaves nothing to train on: give a share below 1, for example 0.2")
     if options.val_share is not None and "train" in parts:
-        _draw_validation(names, indices, options.val_share, options.seed, classes)
-    return Listing(folder, classes, names, indices, split_off, tuple(sorted(ignored)))
-
-
-def _draw_validation(
-    names: dict[Part, tuple[str, ...]], indices: dict[Part, Labels], share: float, seed: int, classes: tuple[str, ...]
-) -> None:
-    """Move a share of each class's training images to the validation images."""
-    train, labels = names["train"], indices["train"]
-    drawn = drawn_evenly(labels, share, seed, classes)
-    parts: tuple[tuple[Part, NDArray[np.bool_]], ...] = (("train", ~drawn), ("val", drawn))
-    for part, chosen in parts:
-        names[part] = tuple(train[place] for place in np.flatnonzero(chosen))
-        indices[part] = labels[chosen]
-
-
-def _split(
-    folder: Path, files: dict[str, list[str]], split_off: SplitOff, parts: tuple[Part, ...]
-) -> dict[Part, dict[str, list[str]]]:
-    """Draw the test images class by class, so that each class has its share and at least one image in each part."""
-    if split_off.test_share == 1:
-        if "train" in parts:
-            raise ConfigError(f"{field('test_share')}=1 leaves nothing to train on: give a share below 1, for example 0.2")
-        return {"test": files}
-    rng = np.random.default_rng(split_off.split_seed)
-    split: dict[Part, dict[str, list[str]]] = {"train": {}, "test": {}}
-    for label, names in files.items():
-        if len(names) == 1:
-            raise ConfigError(f"{folder / label} has one image, but training and testing need two: add images")
-        count = min(max(round(split_off.test_share * len(names)), 1), len(names) - 1)
-        drawn = np.zeros(len(names), bool)
-        drawn[rng.permutation(len(names))[:count]] = True
-        split["test"][label] = [name for name, test in zip(names, drawn, strict=True) if test]
-        split["train"][label] = [name for name, test in zip(names, drawn, strict=True) if not test]
-    return split
+        listing = listing.drawn("val", options.val_share, options.seed)
+    return listing
 
 
 def _scan(folder: Path, root: Path) -> tuple[dict[str, list[str]], list[str]]:

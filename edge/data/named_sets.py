@@ -13,7 +13,7 @@ from threading import Lock
 import numpy as np
 
 from edgecnn.edge.data.idx import PREFIX
-from edgecnn.edge.data.splits import ArraySplit, Indices, Labels, Part, Shape
+from edgecnn.edge.data.splits import PARTS, ArraySplit, Indices, Labels, Part, Shape
 from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
 from edgecnn.edge.files import read_bytes, sha256
 from edgecnn.edge.model.preprocess import Images
@@ -105,8 +105,8 @@ def load_shipped(part: Part) -> ShippedSplit:
     return ShippedSplit(files[0], files[1], _SHA256[part])
 
 
-def load_keras_set(name: str) -> tuple[ArraySplit, ArraySplit, tuple[str, ...]]:
-    """Load train, test and the class names of a registered name except `mnist`, with Keras's loader.
+def load_keras_set(name: str) -> tuple[dict[Part, ArraySplit], tuple[str, ...]]:
+    """Load both parts and the class names of a registered name except `mnist`, with Keras's loader.
 
     Keras downloads the files once and keeps them in ~/.keras/datasets.
 
@@ -119,15 +119,15 @@ def load_keras_set(name: str) -> tuple[ArraySplit, ArraySplit, tuple[str, ...]]:
     loader = import_module(f"keras.datasets.{module}")
     try:
         with redirect_stdout(sys.stderr):  # Keras shows progress on stdout, which is for results.
-            parts = loader.load_data()
+            loaded = loader.load_data()
     except Exception as error:  # Without a network Keras raises plain Exception; archives raise more.
         reason = why(error)
         raise ConfigError(
             f"{name} can't be loaded ({reason}): go online once (Keras keeps it in ~/.keras/datasets), "
             f"or name a folder with {field('data')}"
         ) from error
-    splits = []
-    for images, labels in parts:
+    splits: dict[Part, ArraySplit] = {}
+    for part, (images, labels) in zip(PARTS, loaded, strict=True):
         pixels = np.asarray(images, np.uint8)
-        splits.append(ArraySplit(pixels.reshape(*pixels.shape[:3], -1), labels.reshape(-1).astype(np.int64)))
-    return splits[0], splits[1], class_names
+        splits[part] = ArraySplit(pixels.reshape(*pixels.shape[:3], -1), labels.reshape(-1).astype(np.int64))
+    return splits, class_names

@@ -1,8 +1,9 @@
 """Finds the images that a manifest records, and checks that they are the same."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from edgecnn.edge.data.dataset import IMAGES, KERAS, SHIPPED, find, has_validation, load_test, load_train
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, ModelImages
@@ -34,26 +35,18 @@ def recorded_source(
     found = find(data)
     if found.kind == IMAGES and record.fitted:
         height, width, channels = record.fitted.shape
-        options = replace(
-            options,
-            size=options.size or (height, width),
-            channels=options.channels or channels,
-            fit=options.fit or record.fitted.fit,
-        )
+        options = _completed(options, {"size": (height, width), "channels": channels, "fit": record.fitted.fit})
         if record.split_off and not has_parts(found.path, ("test",)):
-            options = replace(
-                options,
-                test_share=record.split_off.test_share if options.test_share is None else options.test_share,
-                split_seed=record.split_off.split_seed if options.split_seed is None else options.split_seed,
-            )
+            options = _completed(options, asdict(record.split_off))
     drawn = record.validation
     if drawn and drawn.val_share is not None and not has_validation(found):
-        options = replace(
-            options,
-            val_share=drawn.val_share if options.val_share is None else options.val_share,
-            split_seed=drawn.val_seed if options.split_seed is None else options.split_seed,
-        )
+        options = _completed(options, {"val_share": drawn.val_share, "split_seed": drawn.val_seed})
     return data, options
+
+
+def _completed(options: FolderOptions, recorded: dict[str, Any]) -> FolderOptions:
+    """Return the options with what is recorded for those that are not set."""
+    return replace(options, **{name: value for name, value in recorded.items() if getattr(options, name) is None})
 
 
 def recorded_model(record: DatasetRecord, class_names: tuple[str, ...]) -> ModelImages | None:

@@ -59,11 +59,14 @@ class Split(Protocol):
         """
 
 
-def drawn_evenly(labels: Labels, share: float, seed: int, class_names: Sequence[str]) -> NDArray[np.bool_]:
-    """Return which training images become validation images: their share of each class, and at least one on either side.
+def drawn_evenly(
+    labels: Labels, part: Literal["test", "val"], share: float, seed: int, class_names: Sequence[str]
+) -> NDArray[np.bool_]:
+    """Return which images become that part: their share of each class, and at least one on either side.
 
     Args:
         labels: int64 (n,), from 0.
+        part: Test images are drawn from all images, validation images from those that are left.
         share: Share of each class, 0 to 1 (exclusive).
         seed: Seed of the draw.
         class_names: Names of the classes, for messages.
@@ -71,14 +74,13 @@ def drawn_evenly(labels: Labels, share: float, seed: int, class_names: Sequence[
     Raises:
         ConfigError: If a class has only one image.
     """
-    # Test images may have been drawn with the seed alone.
-    rng = np.random.default_rng([seed, 1])
+    rng = np.random.default_rng(seed if part == "test" else [seed, 1])
     drawn = np.zeros(len(labels), bool)
     for label in np.unique(labels):
         of_class = np.flatnonzero(labels == label)
         if len(of_class) == 1:
-            name = class_names[label]
-            raise ConfigError(f"class {name} has one training image, but {field('val_share')} needs two: add images")
+            needed = {"test": "image, but training and testing need", "val": f"training image, but {field('val_share')} needs"}
+            raise ConfigError(f"class {class_names[label]} has one {needed[part]} two: add images")
         count = min(max(round(share * len(of_class)), 1), len(of_class) - 1)
         drawn[rng.permutation(of_class)[:count]] = True
     return drawn

@@ -23,8 +23,7 @@ from edgecnn.edge.model.preprocess import Floats, Images, input_table, range_dou
 from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.runtimes import opener_for
-from edgecnn.edge.runtimes.base import LoadedModel, Opener
-from edgecnn.edge.runtimes.trial import most_images
+from edgecnn.edge.runtimes.base import LoadedModel, Opener, most_images
 
 if TYPE_CHECKING:
     from edgecnn.edge.data.splits import Split

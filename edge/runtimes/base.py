@@ -3,25 +3,29 @@
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from importlib import import_module
 from numbers import Integral
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.errors import ArtifactError, ConfigError, field
+from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
 from edgecnn.edge.formats import MOST_THREADS, RUNTIMES, Runtime
 from edgecnn.edge.manifest import TensorSpec
+from edgecnn.edge.model.layout import has_batch
 from edgecnn.edge.model_file import ModelFile
-from edgecnn.edge.runtimes.trial import run_trial
-from edgecnn.edge.sandbox.unverified import remember_tried, run_in_child, was_made, was_tried
+from edgecnn.edge.sandbox.unverified import lacks_memory, remember_tried, run_in_child, was_made, was_tried
 from edgecnn.edge.text import counted, printable
 
 # Limit for one image or its output: a colour image of 4,700 x 4,700 pixels, 256 MiB in float32.
 _MOST_NUMBERS = 2**26
+# What one call of a file with a free batch gets at most: enough for its fixed cost to vanish, and cheap to try.
+_CALL_IMAGES = 32
+_CALL_BYTES = 2**22
 
 
 class LoadedModel(Protocol):
@@ -65,12 +69,13 @@ class Opener(NamedTuple):
     """How to open files with a runtime. Its functions are module-level, so that it can be sent to a child process.
 
     Attributes:
-        import_library: Imports the package, so that its cost can be separated from the model's. Raises MissingDependency.
+        import_library: Imports the package, so that its cost can be separated from the model's. Raises MissingDependency. What
+            it returns is for its own module.
         open_model: Function from (model bytes, threads, signature, streaming) to LoadedModel.
         runtime: Its row in `edgecnn.edge.formats`; None for a runtime that is in no table.
     """
 
-    import_library: Callable[[], None]
+    import_library: Callable[[], object]
     open_model: OpenModel
     runtime: Runtime | None = None
 
@@ -114,7 +119,7 @@ class Opener(NamedTuple):
         ran_here = not (self.runtime and self.runtime.by_name) and was_made(model.data)
         if not ran_here and not was_tried(model.data, how):
             open_trusted = partial(self.open_file, model, threads, signature, streaming, trusted=True)
-            run_in_child(partial(run_trial, open_trusted, str(model.path)), str(model.path), len(model.data))
+            run_in_child(partial(_run_trial, open_trusted, str(model.path)), str(model.path), len(model.data))
             remember_tried(model.data, how)
 
     def _ran_by(self) -> str:
@@ -131,6 +136,59 @@ def _bounded(runtime: LoadedModel) -> LoadedModel:
         if numbers > _MOST_NUMBERS:
             raise ArtifactError(f"it {what} {numbers:,} numbers at once, more than {_MOST_NUMBERS:,}: use a smaller model")
     return runtime
+
+
+def most_images(image_bytes: int) -> int:
+    """Return how many images one call of a file with a free batch gets at most, by the size of one as its input: 1 to 32."""
+    return min(_CALL_IMAGES, max(1, _CALL_BYTES // max(1, image_bytes)))
+
+
+def _run_trial(open_trusted: Callable[[], LoadedModel], origin: str) -> None:
+    """Open a file, and run it on zeros and on noise, as many images at a time as it will get at most.
+
+    What an operator does may depend on its numbers and on how many there are: a loop may end for zeros alone, and memory grow
+    with the cube of the batch.
+
+    Raises:
+        ArtifactError: If the runtime refuses the file, can't run it on zeros, or needs more memory than there is.
+    """
+    runtime = open_trusted()
+    shape = list(runtime.input_spec.shape)
+    if has_batch(runtime.input_spec.shape) and shape[0] is None:
+        item = math.prod(size or 1 for size in shape[1:])
+        shape[0] = most_images(item * np.dtype(runtime.input_spec.dtype).itemsize)
+    if None in shape:
+        return  # A size that nobody knows yet: whoever runs it has to say.
+    sizes = [size or 0 for size in shape]
+    try:
+        runtime.run(np.zeros(sizes, runtime.input_spec.dtype))
+    except Exception as error:  # Each runtime has errors of its own, with no common base class but this one.
+        raise _cannot_run(origin, runtime, error) from error
+    for noise in _noises(runtime.input_spec, sizes):
+        try:
+            runtime.run(noise)
+        except Exception as error:
+            # Numbers may mean something, as of words: what noise makes a runtime refuse does no harm.
+            if lacks_memory(error):
+                raise _cannot_run(origin, runtime, error) from error
+
+
+def _cannot_run(origin: str, runtime: LoadedModel, error: Exception) -> ArtifactError:
+    fix = "copy it again, or convert it again for this runtime"
+    return ArtifactError(f"{origin}: {runtime.name} can't run it ({why(error, 200)}): {fix}")
+
+
+def _noises(spec: TensorSpec, sizes: list[int]) -> Iterator[NDArray[Any]]:
+    """Yield two inputs, the same each time: of floats the ranges that pixels are scaled to, of others all that there are."""
+    dtype = np.dtype(spec.dtype)
+    for seed, (low, high) in enumerate(((-1, 1), (0, 255))):
+        rng = np.random.default_rng(seed)
+        if dtype.kind == "f":
+            yield rng.uniform(low, high, sizes).astype(dtype)
+        elif dtype.kind in "iu":
+            yield rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, sizes, dtype, endpoint=True)
+        elif dtype.kind == "b":
+            yield rng.integers(0, 2, sizes).astype(dtype)
 
 
 def imported(name: str) -> tuple[str, Any]:
@@ -192,6 +250,23 @@ def require_one_each(title: str, inputs: Sequence[str], outputs: Sequence[str]) 
             f"the {title} model has {counted(inputs, 'input')} ({', '.join(inputs)}) and {counted(outputs, 'output')} "
             f"({', '.join(outputs)}): give a model with one input and one output"
         )
+
+
+def refuse_signature_and_state(what: str, signature: str | None, streaming: bool) -> None:
+    """Raise if a signature is named or streaming is set, for files that have neither signatures nor state.
+
+    Args:
+        what: Such a file, for messages: `an ONNX model`.
+        signature: As for `OpenModel`.
+        streaming: As for `OpenModel`.
+
+    Raises:
+        ConfigError: If one is set.
+    """
+    if signature is not None:
+        raise ConfigError(f"{what} has no signatures: omit {field('signature')}")
+    if streaming:
+        raise ConfigError(f"{what} keeps no state between runs: omit streaming")
 
 
 def refuse_random(title: str, operators: Sequence[str]) -> None:

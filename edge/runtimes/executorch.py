@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
+from edgecnn.edge.errors import ArtifactError, why
 from edgecnn.edge.formats import RUNTIMES
 from edgecnn.edge.manifest import TensorSpec
 from edgecnn.edge.native_output import quiet
-from edgecnn.edge.runtimes.base import imported
+from edgecnn.edge.runtimes.base import imported, refuse_signature_and_state
 
 # PyTorch's number of the type float32.
 _FLOAT32 = 6
@@ -33,13 +33,15 @@ def require_installed() -> None:
         raise package._replace(name="torch").missing
 
 
-def import_library() -> None:
-    """Import ExecuTorch and PyTorch.
+def import_library() -> tuple[str, Any]:
+    """Import ExecuTorch and PyTorch. See `edgecnn.edge.runtimes.base.imported`.
 
     Raises:
         MissingDependency: If one is not installed.
     """
-    _imported()
+    require_installed()
+    with quiet(), warnings.catch_warnings(action="ignore"):  # It says that it is experimental.
+        return imported("executorch")
 
 
 class ExecuTorchModel:
@@ -55,11 +57,8 @@ class ExecuTorchModel:
     name = "executorch"
 
     def __init__(self, data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> None:
-        if signature is not None:
-            raise ConfigError(f"an ExecuTorch file has no signatures: omit {field('signature')}")
-        if streaming:
-            raise ConfigError("an ExecuTorch file keeps no state between runs: omit streaming")
-        self.version, library = _imported()
+        refuse_signature_and_state("an ExecuTorch file", signature, streaming)
+        self.version, library = import_library()
         torch = import_module("torch")
         self._data = data  # It keeps a pointer to these bytes.
         try:
@@ -95,12 +94,4 @@ class ExecuTorchModel:
             return output.copy()
 
 
-def open_model(data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> ExecuTorchModel:
-    """Open a model's bytes. See `edgecnn.edge.runtimes.base.OpenModel`."""
-    return ExecuTorchModel(data, threads, signature, streaming)
-
-
-def _imported() -> tuple[str, Any]:
-    require_installed()
-    with quiet(), warnings.catch_warnings(action="ignore"):  # It says that it is experimental.
-        return imported("executorch")
+open_model = ExecuTorchModel

@@ -6,26 +6,17 @@ https://github.com/tensorflow/tensorflow/blob/master/tensorflow/lite/delegates/x
 
 from edgecnn.edge.compatibility.tflite_graph import from_object, to_object
 from edgecnn.edge.errors import parsing
-from edgecnn.edge.runtimes.tflite_interpreter import InterpretedModel, library
+from edgecnn.edge.runtimes.litert import InterpretedModel
+from edgecnn.edge.runtimes.litert import import_library as import_library
 
 _ALLOWS = "reduced_precision_support"
 _FLOAT16 = b"fp16accfp16"
 
 
-def import_library() -> None:
-    """Import the package.
-
-    Raises:
-        MissingDependency: If it is not installed.
-    """
-    library("litert")
-
-
 def open_model(data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> InterpretedModel:
     """Open a model's bytes. See `edgecnn.edge.runtimes.base.OpenModel`."""
-    found = library("litert")
     # The name is in results, since probabilities differ from those in float32.
-    return InterpretedModel(found._replace(name=f"{found.name}-fp16"), allow_float16(data), threads, signature, streaming)
+    return InterpretedModel("litert", allow_float16(data), threads, signature, streaming, suffix="-fp16")
 
 
 def allow_float16(data: bytes) -> bytes:

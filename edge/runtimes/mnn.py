@@ -8,25 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.errors import ArtifactError, ConfigError, field
+from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.files import temporary_folder
 from edgecnn.edge.manifest import TensorSpec
 from edgecnn.edge.native_output import quiet
-from edgecnn.edge.runtimes.base import imported, require_one_each
+from edgecnn.edge.runtimes.base import imported, refuse_signature_and_state, require_one_each
 from edgecnn.edge.text import printable
 
 
-def import_library() -> None:
-    """Import MNN.
-
-    Raises:
-        MissingDependency: If it is not installed.
-    """
-    imported_mnn()
-
-
-def imported_mnn() -> tuple[str, Any]:
-    """Return MNN's version and module. Errors are those of `import_library`."""
+def import_library() -> tuple[str, Any]:
+    """Import MNN. See `edgecnn.edge.runtimes.base.imported`."""
     with quiet(output=True):  # It lists the CPU's features on standard output.
         return imported("mnn")
 
@@ -44,11 +35,8 @@ class MnnModel:
     name = "mnn"
 
     def __init__(self, data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> None:
-        if signature is not None:
-            raise ConfigError(f"an MNN file has no signatures: omit {field('signature')}")
-        if streaming:
-            raise ConfigError("an MNN file keeps no state between runs: omit streaming")
-        self.version, mnn = imported_mnn()
+        refuse_signature_and_state("an MNN file", signature, streaming)
+        self.version, mnn = import_library()
         self._net, self._session = open_session(self.version, mnn, data, threads)
         inputs: dict[str, Any] = self._net.getSessionInputAll(self._session)
         outputs: dict[str, Any] = self._net.getSessionOutputAll(self._session)
@@ -73,9 +61,7 @@ class MnnModel:
             return self._result.copy()
 
 
-def open_model(data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> MnnModel:
-    """Open a model's bytes. See `edgecnn.edge.runtimes.base.OpenModel`."""
-    return MnnModel(data, threads, signature, streaming)
+open_model = MnnModel
 
 
 def open_session(version: str, mnn: Any, data: bytes, threads: int, kept: Sequence[str] = ()) -> tuple[Any, Any]:

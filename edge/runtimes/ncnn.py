@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.errors import ArtifactError, ConfigError, field, parsing
+from edgecnn.edge.errors import ArtifactError, parsing
 from edgecnn.edge.files import temporary_folder
 from edgecnn.edge.manifest import TensorSpec
 from edgecnn.edge.native_output import quiet
-from edgecnn.edge.runtimes.base import imported, require_one_each
+from edgecnn.edge.runtimes.base import imported, refuse_signature_and_state, require_one_each
 
 PARAM_NAME, BIN_NAME = "model.ncnn.param", "model.ncnn.bin"
 _MAGIC = "7767517"
@@ -127,13 +127,9 @@ def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
     return archive.read(info)
 
 
-def import_library() -> None:
-    """Import ncnn.
-
-    Raises:
-        MissingDependency: If it is not installed.
-    """
-    imported("ncnn")
+def import_library() -> tuple[str, Any]:
+    """Import ncnn. See `edgecnn.edge.runtimes.base.imported`."""
+    return imported("ncnn")
 
 
 class NcnnModel:
@@ -149,12 +145,9 @@ class NcnnModel:
     name = "ncnn"
 
     def __init__(self, data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> None:
-        if signature is not None:
-            raise ConfigError(f"an ncnn file has no signatures: omit {field('signature')}")
-        if streaming:
-            raise ConfigError("an ncnn file keeps no state between runs: omit streaming")
+        refuse_signature_and_state("an ncnn file", signature, streaming)
         file = unpack(data)
-        self.version, ncnn = imported("ncnn")
+        self.version, ncnn = import_library()
         self._mat, self._net = ncnn.Mat, load(ncnn, file, threads)
         inputs, outputs = list(self._net.input_names()), list(self._net.output_names())
         require_one_each("ncnn", inputs, outputs)
@@ -181,9 +174,7 @@ class NcnnModel:
         return np.array(output, np.float32).reshape(1, -1)
 
 
-def open_model(data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> NcnnModel:
-    """Open a model's bytes. See `edgecnn.edge.runtimes.base.OpenModel`."""
-    return NcnnModel(data, threads, signature, streaming)
+open_model = NcnnModel
 
 
 def load(ncnn: Any, file: NcnnFile, threads: int) -> Any:

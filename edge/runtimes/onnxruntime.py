@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.edge.compatibility.onnx import has_external_data, has_unsigned_bytes, random_operators
-from edgecnn.edge.errors import ArtifactError, ConfigError, field, parsing
+from edgecnn.edge.errors import ArtifactError, parsing
 from edgecnn.edge.manifest import TensorSpec
-from edgecnn.edge.runtimes.base import imported, refuse_random, require_one_each
+from edgecnn.edge.runtimes.base import imported, refuse_random, refuse_signature_and_state, require_one_each
 from edgecnn.edge.runtimes.installed import cpu_has
 from edgecnn.edge.text import ending
 
@@ -22,10 +22,7 @@ def require_usable(data: bytes, signature: str | None, streaming: bool) -> None:
         ArtifactError: If it is not whole, or draws random numbers.
         ConfigError: If a signature is named or streaming is set: ONNX files have no signatures and no state.
     """
-    if signature is not None:
-        raise ConfigError(f"an ONNX model has no signatures: omit {field('signature')}")
-    if streaming:
-        raise ConfigError("an ONNX model keeps no state between runs: omit streaming")
+    refuse_signature_and_state("an ONNX model", signature, streaming)
     require_whole(data)
     refuse_random("ONNX", random_operators(data))
 
@@ -52,13 +49,13 @@ NO_TELEMETRY = {"ORT_DISABLE_TELEMETRY": "1"}
 """For the environment: onnxruntime 1.29 and later sends telemetry by default, and reads this when it is imported."""
 
 
-def import_library() -> None:
-    """Import onnxruntime with its telemetry off. Call it before anything that imports onnxruntime by itself.
-
-    Raises:
-        MissingDependency: If it is not installed.
-    """
-    _library()
+def import_library() -> tuple[str, Any]:
+    """Import onnxruntime with its telemetry off: before anything that imports it by itself. See `base.imported`."""
+    for name, value in NO_TELEMETRY.items():
+        os.environ.setdefault(name, value)
+    version, onnxruntime = imported("onnxruntime")
+    onnxruntime.set_default_logger_severity(_FATAL)  # This covers messages outside a session too.
+    return version, onnxruntime
 
 
 class _Buffers(NamedTuple):
@@ -86,7 +83,7 @@ class OnnxSession:
 
     def __init__(self, data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> None:
         require_usable(data, signature, streaming)
-        self.version, _ = _library()
+        self.version, _ = import_library()
         try:
             self._session = inference_session(data, session_options(threads))
         except ArtifactError:
@@ -138,9 +135,7 @@ class OnnxSession:
         return _Buffers(binding, *arrays)
 
 
-def open_model(data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> OnnxSession:
-    """Open a model's bytes. See `edgecnn.edge.runtimes.base.OpenModel`."""
-    return OnnxSession(data, threads, signature, streaming)
+open_model = OnnxSession
 
 
 def session_options(threads: int) -> Any:
@@ -149,7 +144,7 @@ def session_options(threads: int) -> Any:
     Raises:
         MissingDependency: If it is not installed.
     """
-    _, onnxruntime = _library()
+    _, onnxruntime = import_library()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -167,7 +162,7 @@ def inference_session(data: bytes, options: Any) -> Any:
         ArtifactError: If this CPU can't compute the file exactly.
         Exception: Onnxruntime's own errors, which share no other public base class.
     """
-    _, onnxruntime = _library()
+    _, onnxruntime = import_library()
     # Its fallback tries the same again, and prints to standard output.
     opened = partial(onnxruntime.InferenceSession, data, options, providers=["CPUExecutionProvider"], enable_fallback=False)
     try:
@@ -195,14 +190,6 @@ def _has_vnni() -> bool:
     option against that changes no number, but takes half as long again, since onnxruntime then leaves these instructions alone.
     """
     return cpu_has("avx_vnni") or cpu_has("avx512_vnni", "avx512bw", "avx512dq", "avx512vl")
-
-
-def _library() -> tuple[str, Any]:
-    for name, value in NO_TELEMETRY.items():
-        os.environ.setdefault(name, value)
-    version, onnxruntime = imported("onnxruntime")
-    onnxruntime.set_default_logger_severity(_FATAL)  # This covers messages outside a session too.
-    return version, onnxruntime
 
 
 def _spec(node: Any) -> TensorSpec:

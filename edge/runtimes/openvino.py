@@ -20,13 +20,19 @@ from edgecnn.edge.text import ending
 _Ends = tuple[Quantization | None, Quantization | None]
 
 
-def import_library() -> None:
-    """Import openvino.
+def import_library() -> tuple[str, Any]:
+    """Import openvino without the package by which it would send an event, and leave an id in the home folder.
 
-    Raises:
-        MissingDependency: If it is not installed.
+    See `edgecnn.edge.runtimes.base.imported`.
     """
-    _library()
+    absent = "openvino_telemetry" not in sys.modules
+    if absent:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # As Python marks what can't be imported.
+    try:
+        return imported("openvino")
+    finally:
+        if absent:
+            del sys.modules["openvino_telemetry"]
 
 
 class OpenVinoModel:
@@ -46,7 +52,7 @@ class OpenVinoModel:
         ends = _usable_tflite(data, signature, streaming) if tflite else (None, None)
         if not tflite:
             require_usable(data, signature, streaming)
-        self.version, openvino = _library()
+        self.version, openvino = import_library()
         compiled = _compiled(openvino, data, threads, tflite, self.version)
         with parsing("the model's inputs and outputs can't be read", "give them names in UTF-8"):
             require_one_each("OpenVINO", *([port.any_name for port in ports] for ports in (compiled.inputs, compiled.outputs)))
@@ -74,21 +80,7 @@ class OpenVinoModel:
             return output
 
 
-def open_model(data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> OpenVinoModel:
-    """Open a model's bytes. See `edgecnn.edge.runtimes.base.OpenModel`."""
-    return OpenVinoModel(data, threads, signature, streaming)
-
-
-def _library() -> tuple[str, Any]:
-    """Import openvino without the package by which its import would send an event, and leave an id in the home folder."""
-    absent = "openvino_telemetry" not in sys.modules
-    if absent:
-        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # As Python marks what can't be imported.
-    try:
-        return imported("openvino")
-    finally:
-        if absent:
-            del sys.modules["openvino_telemetry"]
+open_model = OpenVinoModel
 
 
 def _usable_tflite(data: bytes, signature: str | None, streaming: bool) -> _Ends:

@@ -19,7 +19,7 @@ from edgecnn.benchmarks.timing.latency import Stopwatch
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
-from edgecnn.edge.runtimes.tflite_interpreter import InterpretedModel
+from edgecnn.edge.runtimes.litert import InterpretedModel
 
 TURNS = 60
 SECONDS = 0.05

@@ -98,7 +98,7 @@ def test_a_crash_of_the_profiler_says_to_bench_without_it(exported: Path, childr
 
 
 def test_an_exception_that_nobody_expected_shows_the_childs_traceback(exported: Path) -> None:
-    opener = Opener(partial(int, "no number"), TFLITE.open_model)  # type: ignore[arg-type]  # Wrong on purpose.
+    opener = Opener(partial(int, "no number"), TFLITE.open_model)
     with pytest.raises(RuntimeError, match=r"int8\.tflite") as caught:
         ModelProcess(request(exported / "int8.tflite", opener))
     assert "Traceback (most recent call last)" in str(caught.value)

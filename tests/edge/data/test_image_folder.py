@@ -37,7 +37,7 @@ def test_a_class_that_only_one_part_has_is_named(parts: Path, part: str, other: 
 
 def test_a_class_with_one_image_cannot_be_split(classes: Path) -> None:
     (classes / "c" / "00.png").unlink()
-    with pytest.raises(ConfigError, match=r"letters/c has one image.*need two"):
+    with pytest.raises(ConfigError, match=r"class c of .*letters has one image.*need two"):
         load_image_folder(classes, NO_OPTIONS, None)
 
 

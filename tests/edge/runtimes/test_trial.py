@@ -15,7 +15,7 @@ from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.model_file import read_model
 from edgecnn.edge.runtimes import base, opener_for
-from edgecnn.edge.runtimes.trial import most_images
+from edgecnn.edge.runtimes.base import most_images
 from edgecnn.edge.sandbox import unverified as tried
 
 UNIT = Interface(SCHEMES["unit"])
