@@ -200,9 +200,9 @@ def parsing(what: str, fix: str, kind: type[EdgeCnnError] = ArtifactError) -> It
         raise kind(f"{what} ({_reason(error)}): {fix}") from error
 
 
-def load_json(data: str | bytes, what: str, fix: str, kind: type[EdgeCnnError] = ArtifactError) -> Any:
+def load_json(data: str | bytes, what: str, fix: str) -> Any:
     """Return the value of JSON from outside. Arguments and errors are those of `parsing`."""
-    with parsing(what, fix, kind):
+    with parsing(what, fix):
         return json.loads(data)
 
 

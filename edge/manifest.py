@@ -45,7 +45,6 @@ BUNDLE_SUFFIX = ".zip"
 
 SCHEMA = 2
 Fit = Literal["digit", "letterbox", "crop", "stretch"]
-FITS = get_args(Fit)
 Background = Literal["any", "dark", "light"]
 Side = Literal["dark", "light"]
 Output = Literal["probabilities", "logits"]

@@ -40,7 +40,7 @@ def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Endless runs are given up sooner."""
-    monkeypatch.setattr(tried, "SECONDS", 2.0)
+    monkeypatch.setattr(tried, "SECONDS", 1.0)
 
 
 def crashing(exported: Path, name: str = "bad.tflite", kind: int = schema.TensorType.RESOURCE) -> Path:
@@ -146,7 +146,7 @@ def test_every_command_says_in_one_line_that_a_file_crashes_its_runtime_or_does_
 ) -> None:
     endless = Path("bad.onnx")
     endless.write_bytes(endless_classifier())
-    for file, seconds, said in ((crashing(exported), tried.SECONDS, "SIGSEGV"), (endless, 2.0, "2 s")):
+    for file, seconds, said in ((crashing(exported), tried.SECONDS, "SIGSEGV"), (endless, 1.0, " 1 s")):
         monkeypatch.setattr(tried, "SECONDS", seconds)
         line = terminal.fails(4, *COMMANDS[command](file, Manifest.load(exported).dataset.source))
         assert line.startswith(f"edgecnn: {file}")

@@ -72,7 +72,7 @@ def read_fitted(
     Args:
         path: The file.
         shape: (h, w, c) of the model's images, c being 1 or 3.
-        fit: One of `edgecnn.edge.manifest.FITS`.
+        fit: One of `edgecnn.edge.manifest.Fit`.
         trained_on: The training images' background: `dark`, `light`, or `any` to invert nothing.
         remedy: End of the message about a file that can't be read.
 

@@ -163,7 +163,7 @@ class FileSplit:
         names: Their paths relative to it.
         labels: int64, one per name.
         shape: (h, w, c) to which each is fitted.
-        fit: Rule of `edgecnn.edge.manifest.FITS` that fits them.
+        fit: Rule of `edgecnn.edge.manifest.Fit` that fits them.
         background: Background as in `edgecnn.edge.manifest.Preprocessing`; `any` inverts nothing, the rule for training.
     """
 

@@ -246,15 +246,12 @@ def summarize(name: str, file: ModelFile, trust: tuple[str, ...] = (), signature
 def _summarized(file: ModelFile, reading: Reading) -> Summary:
     row = FORMATS[file.format]
     if row.reader is None or row.anatomy is None:
-        raise ConfigError(f"{reading.name}: the layers of .{file.format} files can't be read: name {_readable()}")
+        readable = " or ".join(f"a {row.suffix} file" for row in FORMATS.values() if row.anatomy)
+        raise ConfigError(f"{reading.name}: the layers of .{file.format} files can't be read: name {readable}")
     if not row.reader.is_installed:
         raise row.reader.missing
     network = import_module(row.anatomy).read_network(file.data, reading)
     return _summary_of(network, reading.name, file)
-
-
-def _readable() -> str:
-    return " or ".join(f"a {row.suffix} file" for row in FORMATS.values() if row.anatomy)
 
 
 def _summary_of(network: Network, name: str, file: ModelFile) -> Summary:

@@ -5,7 +5,7 @@ from pathlib import Path
 from shlex import quote
 
 from edgecnn.edge.data.pixel_digests import learnt_note
-from edgecnn.edge.export_records import NO_BETTER_THAN_A_GUESS, Folded, Mended, Parity, Reference, Setting, Settings, Tuned
+from edgecnn.edge.export_records import NO_BETTER_THAN_A_GUESS, Folded, Mended, Parity, Reference, Setting, Settings
 from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.graph.summary import layer_label
 from edgecnn.edge.manifest import Artifact, Manifest
@@ -102,7 +102,10 @@ def _keras_text(manifest: Manifest, reference: Reference) -> str:
 def _chosen_text(artifact: Artifact) -> str:
     """Say how a file that is not plainly quantized was chosen."""
     tuned, mended = artifact.tuned, artifact.mended
-    texts = [_tuned_text(artifact.path, tuned)] if tuned else []
+    texts = []
+    if tuned:
+        cost = f"{tuned.ratio.as_ratio()} of {tuned.compared_with}'s {tuned.unit}"
+        texts.append(f"{artifact.path}: {cost} on {tuned.where}, in fresh processes.")
     if tuned and mended:
         texts.append(f"It is the best of {tuned.candidates} choices of float layers.")
     if tuned and tuned.folded:
@@ -135,10 +138,6 @@ def _mended_text(artifact: Artifact, mended: Mended) -> str:
         f"{artifact.path}: {kept} to lose at most {mended.max_drop_points:g} points ({layers}). It takes {mended.slowdown:.2f} "
         f"times as long as {plain} without operators in float, and {larger} its bytes. {_judged_text(mended)}"
     )
-
-
-def _tuned_text(name: str, tuned: Tuned) -> str:
-    return f"{name}: {tuned.ratio.as_ratio()} of {tuned.compared_with}'s {tuned.unit} on {tuned.where}, in fresh processes."
 
 
 def _settings_text(path: Path, settings: Settings) -> str:

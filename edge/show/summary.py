@@ -26,15 +26,16 @@ def summary_text(found: Summary, width: int = WIDTH) -> str:
     complete = "" if not found.not_counted else " +"
     total = ("total", "", "", f"{found.parameters:,}", f"{found.macs:,}{complete}", f"{found.weight_bytes:,}")
     head = ("layer", "type", "output", "parameters", "MACs", "weight\nbytes")
-    at = f", at {_at(found)}" if found.peak_layer else ""
+    peak = [f"{layer.label} ({layer.kind})" for layer in found.layers if layer.name == found.peak_layer][:1]
+    less = " and those not counted" if found.not_counted else ""
     lines = [
         paragraph(f"{found.file}: {found.format}, {found.size_bytes:,} bytes", width, "  "),
         table_text(TextTable(head, [*rows, total], less=("weight\nbytes", "type"), align="<<<"), width),
         "",
     ]
     notes = [
-        f"One inference of {_images(found)}: {found.macs:,} MACs{_less(found)}.",
-        f"Peak activations: {_peak(found)}{at}.",
+        f"One inference of {_images(found)}: {found.macs:,} MACs{less}.",
+        f"Peak activations: {', at '.join([_peak(found), *peak])}.",
         *_remarks(found),
         *_DEFINITIONS,
         *([f"unverified: {found.unverified}"] if found.unverified else []),
@@ -94,16 +95,8 @@ def _macs(macs: int | None) -> str:
     return "not counted" if macs is None else f"{macs:,}"
 
 
-def _at(found: Summary) -> str:
-    return next(f"{layer.label} ({layer.kind})" for layer in found.layers if layer.name == found.peak_layer)
-
-
 def _images(found: Summary) -> str:
     return "one image" if found.batch == 1 else f"{found.batch} images"
-
-
-def _less(found: Summary) -> str:
-    return " and those not counted" if found.not_counted else ""
 
 
 def _peak(found: Summary) -> str:

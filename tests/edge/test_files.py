@@ -34,12 +34,9 @@ def write_half(path: Path, error: BaseException) -> None:
         raise error
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_a_missing_or_empty_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"int8\.tflite does not exist"):
         read_bytes(tmp_path / "int8.tflite")
-
-
-def test_an_empty_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "int8.tflite").touch()
     with pytest.raises(ArtifactError, match=r"int8\.tflite is empty"):
         read_bytes(tmp_path / "int8.tflite")
@@ -53,19 +50,16 @@ def test_a_folder_or_a_path_below_a_file_is_refused_with_the_reason(below: str, 
 
 
 @pytest.mark.parametrize("error", [ValueError("converter"), KeyboardInterrupt()])
-def test_a_block_that_raises_leaves_the_old_content_and_no_temporary_file(error: BaseException, tmp_path: Path) -> None:
+def test_a_block_that_raises_leaves_what_was_there_and_no_temporary_file(error: BaseException, tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
+    with pytest.raises(type(error)):
+        write_half(path, error)
+    assert list(tmp_path.iterdir()) == []
     path.write_bytes(b"old")
     with pytest.raises(type(error)):
         write_half(path, error)
     assert path.read_bytes() == b"old"
-    assert [item.name for item in tmp_path.iterdir()] == ["model.tflite"]
-
-
-def test_a_block_that_raises_leaves_nothing_where_nothing_was(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="converter"):
-        write_half(tmp_path / "model.tflite", ValueError("converter"))
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_disk_that_is_full_at_the_last_moment_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,26 +128,16 @@ def interrupted(folder: Path) -> None:
         raise KeyboardInterrupt
 
 
-def test_a_block_that_raises_replaces_nothing_and_leaves_nothing(tmp_path: Path) -> None:
-    filled(tmp_path, OLD)
+def test_a_block_that_raises_replaces_nothing_and_one_that_succeeds_leaves_other_files(tmp_path: Path) -> None:
+    folder = filled(tmp_path / "folder", OLD)
     with pytest.raises(KeyboardInterrupt):
-        interrupted(tmp_path)
-    assert content(tmp_path) == OLD
-
-
-def test_other_files_of_the_folder_stay(tmp_path: Path) -> None:
-    filled(tmp_path, OLD)
-    with locked(tmp_path), replaced_together(tmp_path) as new:
-        filled(new, NEW)
-    assert content(tmp_path) == OLD | NEW
-
-
-def test_a_folder_behind_a_link_keeps_its_path(tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(filled(tmp_path / "folder", OLD))
+        interrupted(folder)
+    assert content(folder) == OLD
+    (tmp_path / "link").symlink_to(folder)
     with locked(tmp_path / "link"), replaced_together(tmp_path / "link") as new:
         filled(new, NEW)
     assert (tmp_path / "link").is_symlink()
-    assert content(tmp_path / "folder") == OLD | NEW
+    assert content(folder) == OLD | NEW
 
 
 def test_a_folder_in_a_files_place_is_refused_before_anything_is_replaced(tmp_path: Path) -> None:

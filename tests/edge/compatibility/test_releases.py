@@ -4,7 +4,6 @@ from dataclasses import replace
 from importlib.metadata import version
 from itertools import pairwise
 
-import flatbuffers
 import onnxruntime
 import pytest
 from ai_edge_litert import schema_py_generated as schema
@@ -23,7 +22,7 @@ from edgecnn.edge.compatibility.tflite import (
     highest,
     oldest_tflite,
 )
-from edgecnn.edge.compatibility.tflite_graph import OPERATORS
+from edgecnn.edge.compatibility.tflite_graph import OPERATORS, from_object
 from edgecnn.edge.formats import RUNTIMES, default_formats
 from edgecnn.edge.runtimes import onnxruntime as ort
 
@@ -32,13 +31,10 @@ LAST = release_key(LITERT_RELEASES[-1])
 
 def one_operator(name: str, version: int) -> bytes:
     code = OPERATORS.index(name)
-    operator = schema.OperatorCodeT(deprecatedBuiltinCode=min(code, 127), builtinCode=code, version=version)
+    operator = schema.OperatorCodeT(builtinCode=code, version=version)
     tensors = [schema.TensorT(shape=[1, 4], type=schema.TensorType.FLOAT32, buffer=0, name=part) for part in "ab"]
     graph = schema.SubGraphT(tensors=tensors, inputs=[0], outputs=[1], operators=[schema.OperatorT(inputs=[0], outputs=[1])])
-    model = schema.ModelT(version=3, buffers=[schema.BufferT()], operatorCodes=[operator], subgraphs=[graph])
-    builder = flatbuffers.Builder(0)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return from_object(schema.ModelT(version=3, buffers=[schema.BufferT()], operatorCodes=[operator], subgraphs=[graph]))
 
 
 def has(name: str, version: int) -> bool:

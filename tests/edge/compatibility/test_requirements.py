@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from edgecnn.edge.compatibility.onnx import OnnxNeeds
 from edgecnn.edge.compatibility.requirements import read_needs
 from edgecnn.edge.compatibility.tflite import DENSE_BY_CHANNEL, TfliteNeeds
-from edgecnn.edge.compatibility.tflite_graph import OPERATORS
+from edgecnn.edge.compatibility.tflite_graph import OPERATORS, from_object
 from edgecnn.edge.errors import ArtifactError
 
 FLOAT, INT8 = schema.TensorType.FLOAT32, schema.TensorType.INT8
@@ -26,9 +26,7 @@ def tflite(
     """A file with an operator of each (code, version), which take tensor 0 and give tensor 1; tensor 2 is for nobody."""
     model = schema.ModelT(version=3, buffers=[schema.BufferT()], operatorCodes=[])
     for code, version in codes:
-        model.operatorCodes.append(
-            schema.OperatorCodeT(deprecatedBuiltinCode=min(code, 127), builtinCode=code, version=version, customCode=custom)
-        )
+        model.operatorCodes.append(schema.OperatorCodeT(builtinCode=code, version=version, customCode=custom))
     operators = [schema.OperatorT(opcodeIndex=i, inputs=[0], outputs=[1]) for i in range(len(codes))]
     tensors = [schema.TensorT(shape=[1, 4], type=kind, buffer=0, name="t") for kind in (FLOAT, output, weights)]
     model.subgraphs = [schema.SubGraphT(tensors=tensors, inputs=[0], outputs=[1], operators=operators)]
@@ -38,9 +36,7 @@ def tflite(
             schema.MetadataT(name="another", buffer=0),
             schema.MetadataT(name="min_runtime_version", buffer=len(model.buffers) - 1),
         ]
-    builder = flatbuffers.Builder(0)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return from_object(model)
 
 
 def onnx_file(ir_version: int = 8, opsets: dict[str, int] | None = None, operators: tuple[str, ...] = ("Relu",)) -> bytes:
@@ -80,12 +76,17 @@ def test_the_highest_version_of_an_operator_counts() -> None:
     assert needs.text() == "CONV_2D 3, FULLY_CONNECTED 12"
 
 
-def test_a_first_version_which_the_file_leaves_out_is_1() -> None:
-    assert tflite_needs(tflite((schema.BuiltinOperator.RELU, 1))).operators == {"RELU": 1}
-
-
-def test_codes_above_127_are_read_from_their_own_field() -> None:
-    assert tflite_needs(tflite((schema.BuiltinOperator.GELU, 2))).operators == {"GELU": 2}
+@pytest.mark.parametrize(
+    ("code", "version", "name"),
+    [
+        (schema.BuiltinOperator.RELU, 1, "RELU"),  # A first version, which the file leaves out.
+        (schema.BuiltinOperator.GELU, 2, "GELU"),  # A code above 127, in a field of its own.
+        (9999, 1, "operator 9999"),
+        (schema.BuiltinOperator.CUSTOM, 1, "custom FlexAdd"),
+    ],
+)
+def test_an_operator_has_its_name_and_version(code: int, version: int, name: str) -> None:
+    assert tflite_needs(tflite((code, version), custom="FlexAdd")).operators == {name: version}
 
 
 def test_a_file_from_before_that_field_is_read_too() -> None:
@@ -95,12 +96,6 @@ def test_a_file_from_before_that_field_is_read_too() -> None:
     builder = flatbuffers.Builder(0)
     builder.Finish(model.Pack(builder), b"TFL3")
     assert tflite_needs(bytes(builder.Output())).operators == {"TANH": 3}
-
-
-def test_unknown_and_custom_operators_are_named_as_such() -> None:
-    assert tflite_needs(tflite((9999, 1))).operators == {"operator 9999": 1}
-    custom = tflite_needs(tflite((schema.BuiltinOperator.CUSTOM, 1), custom="FlexAdd"))
-    assert custom.operators == {"custom FlexAdd": 1}
 
 
 @pytest.mark.parametrize(("written", "release"), [(b"2.17.0" + bytes(10), "2.17.0"), (bytes(16), None), (None, None)])
@@ -121,20 +116,18 @@ def test_tensors_ask_for_more_than_the_written_version_and_a_left_out_one_for_no
     graph.operators[0].inputs = [0, 2, -1]
     graph.operators[0].outputs = [1, -1]
 
-    def packed() -> bytes:
-        builder = flatbuffers.Builder(0)
-        builder.Finish(model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
+    def needs() -> TfliteNeeds:
+        return tflite_needs(from_object(model))
 
-    assert tflite_needs(packed()).operators == {"FULLY_CONNECTED": 1}
+    assert needs().operators == {"FULLY_CONNECTED": 1}
     graph.tensors[2].type = INT8
-    assert tflite_needs(packed()).operators == {"FULLY_CONNECTED": 3}
+    assert needs().operators == {"FULLY_CONNECTED": 3}
     graph.tensors[2].quantization = schema.QuantizationParametersT(scale=[0.1, 0.2, 0.3, 0.4], zeroPoint=[0, 0, 0, 0])
-    assert tflite_needs(packed()).operators == {"FULLY_CONNECTED": 12}
+    assert needs().operators == {"FULLY_CONNECTED": 12}
     graph.tensors[0].type = graph.tensors[1].type = INT8
-    assert tflite_needs(packed()).operators == {"FULLY_CONNECTED": 4, DENSE_BY_CHANNEL: 1}
+    assert needs().operators == {"FULLY_CONNECTED": 4, DENSE_BY_CHANNEL: 1}
     model.operatorCodes[0].builtinCode = model.operatorCodes[0].deprecatedBuiltinCode = schema.BuiltinOperator.ELU
-    assert (tflite_needs(packed()).operators, tflite_needs(packed()).unknown) == ({"ELU": 1}, ("ELU",))
+    assert (needs().operators, needs().unknown) == ({"ELU": 1}, ("ELU",))
 
 
 def test_ir_version_and_opsets_are_those_of_the_onnx_file() -> None:

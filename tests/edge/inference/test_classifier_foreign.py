@@ -73,20 +73,14 @@ def test_an_onnx_file_of_any_layout_gives_what_numpy_computes(
     np.testing.assert_allclose(classifier.probabilities(images), expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["float32", "batch4", "nobatch", "free"])
+@pytest.mark.parametrize(("name", "batch"), [("float32", 1), ("batch4", 4), ("nobatch", 0), ("free", None), ("grey", 1)])
 @pytest.mark.parametrize("count", [1, 10])
 def test_a_float_tflite_file_of_any_layout_gives_what_numpy_computes(
-    name: str, count: int, foreign: Path, dense: Dense, photos: NDArray[np.uint8]
+    name: str, batch: int | None, count: int, foreign: Path, dense: Dense, photos: NDArray[np.uint8]
 ) -> None:
     classifier = Classifier.load(foreign / f"{name}.tflite", interface=UNIT)
-    assert classifier.batch == {"float32": 1, "batch4": 4, "nobatch": 0, "free": None}[name]
-    expected = softmax(dense(photos[:count].astype(np.float32) / 255))
-    np.testing.assert_allclose(classifier.probabilities(photos[:count]), expected, rtol=0, atol=1e-5)
-
-
-def test_a_grey_tflite_file_without_an_axis_for_channels_gives_what_numpy_computes(foreign: Path, dense: Dense) -> None:
-    images = np.random.default_rng(1).integers(0, 256, (3, 8, 6, 1)).astype(np.uint8)
-    classifier = Classifier.load(foreign / "grey.tflite", interface=UNIT)
+    assert classifier.batch == batch
+    images = photos[:count, ..., :1] if name == "grey" else photos[:count]
     expected = softmax(dense(images.astype(np.float32) / 255))
     np.testing.assert_allclose(classifier.probabilities(images), expected, rtol=0, atol=1e-5)
 

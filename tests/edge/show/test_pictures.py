@@ -4,7 +4,6 @@ import io
 import sys
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -30,9 +29,9 @@ def test_a_drawing_that_fails_leaves_no_file_and_a_folder_that_is_not_there_is_n
 
 
 def test_a_users_own_settings_and_names_in_any_script_do_not_change_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = []
+    drawn, settings = [], pytest.importorskip("matplotlib").rcParams  # A board has none.
     for width in (1.5, 9.0):
-        monkeypatch.setitem(mpl.rcParams, "lines.linewidth", width)
+        monkeypatch.setitem(settings, "lines.linewidth", width)
         with png_figure(tmp_path / "a.png", 2, 1) as figure:
             figure.add_subplot(title=r"层 $\frac$").plot([1, 2])
         drawn.append((tmp_path / "a.png").read_bytes())
