@@ -1,6 +1,6 @@
 """What an .onnx file requires of its runtime, read from its bytes, for a device without the onnx package."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar
@@ -201,8 +201,12 @@ class OnnxNeeds:
         return release and f"onnxruntime>={release}"
 
     def at_least(self) -> str | None:
-        """See `Needs`."""
-        return oldest_onnx(self.opsets, self.ir_version)
+        """See `Needs`. None also if a domain is not the standard one."""
+        if set(self.opsets) != {ONNX_DOMAIN}:
+            return None
+        wanted = self.opsets[ONNX_DOMAIN]
+        fits = (release for release, opset, ir_version in ONNX_RUNTIMES if wanted <= opset and self.ir_version <= ir_version)
+        return next(fits, None)
 
     def lack(self, package: str, release: str) -> str | None:
         """See `Needs`."""
@@ -220,14 +224,6 @@ def limits(release: str) -> tuple[int, int]:
     """Return the highest opset of ai.onnx and the highest IR version of an ONNX Runtime release in the table."""
     _, opset, ir_version = [row for row in ONNX_RUNTIMES if release_key(row[0]) <= release_key(release)][-1]
     return opset, ir_version
-
-
-def oldest_onnx(opsets: Mapping[str, int], ir_version: int) -> str | None:
-    """Return the oldest ONNX Runtime in the table for these; None if none has them, or a domain is not the standard one."""
-    if set(opsets) != {ONNX_DOMAIN}:
-        return None
-    fits = (release for release, opset, ir in ONNX_RUNTIMES if opsets[ONNX_DOMAIN] <= opset and ir_version <= ir)
-    return next(fits, None)
 
 
 def read_needs(data: bytes) -> OnnxNeeds:

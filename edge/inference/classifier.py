@@ -1,6 +1,6 @@
 """The API that an application on the device uses."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
 from edgecnn.edge.inference.int8_fast_path import single_image
-from edgecnn.edge.manifest import TensorSpec
 from edgecnn.edge.model.interface import (
     Interface,
     as_interface,
@@ -114,7 +113,10 @@ class Classifier:
         image_bytes = self._table.values.itemsize * int(np.prod(self.shape))
         images = min(_CHUNK_IMAGES, max(1, _CHUNK_BYTES // image_bytes))
         self._images_per_call = most_images(image_bytes) if self.batch is None else max(1, self.batch)
-        self._independence = Independence(self._chunk, runtime.output_spec, self._name, streaming)
+        quantization = runtime.output_spec.quantization
+        self._tolerance = max(_SUMS, _STEPS * max(quantization.scales) if quantization else 0.0)
+        # Answers to frames of a stream are meant to depend on one another.
+        self._batch_is_checked = self._repetition_is_checked = streaming
         self._images_per_chunk = max(1, images // self._images_per_call) * self._images_per_call
 
     @classmethod
@@ -216,7 +218,11 @@ class Classifier:
             ArtifactError: As in `probabilities`, and if the second answer differs.
         """
         found = self.probabilities(images)
-        self._independence.require_repeated(images, found)
+        if len(images) and not self._repetition_is_checked:
+            what = "the same image gets another answer when it comes again"
+            fix = "convert it in inference mode, without state and random numbers"
+            self._require_same(self._chunk(images[:1]), found[:1], what, fix)
+            self._repetition_is_checked = True
         return found
 
     def probabilities(self, images: Images) -> Floats:
@@ -230,7 +236,13 @@ class Classifier:
         step = self._images_per_chunk
         parts = [self._chunk(images[start : start + step]) for start in range(0, len(images), step)]
         found = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        self._independence.require_of_batch(images[: self._images_per_call], found)
+        together = min(len(images), self._images_per_call)
+        if together > 1 and not self._batch_is_checked:
+            # The first and the last: images may be mixed from one end of the batch to the other.
+            alone = np.concatenate([self._chunk(images[place : place + 1]) for place in (0, together - 1)])
+            what = "answers depend on the other images of the batch"
+            self._require_same(alone, found[[0, together - 1]], what, "export it for batches of 1")
+            self._batch_is_checked = True
         return found
 
     def inputs(self, images: Images) -> NDArray[Any]:
@@ -299,56 +311,11 @@ class Classifier:
             inputs = np.concatenate([inputs, np.repeat(inputs[-1:], short, axis=0)])
         return [inputs[start : start + step] for start in range(0, len(inputs), step)]
 
-    def _require_images(self, images: Images) -> None:
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != self.shape:
-            raise ValueError(f"images must be uint8 (n, {', '.join(map(str, self.shape))}), got {images.dtype} {images.shape}")
-
-
-class Independence:
-    """Checks, once, that some answers depend on their image alone: not on their batch, on earlier runs, or on chance.
-
-    Args:
-        classify: Function that turns uint8 images (n, h, w, c) into probabilities float32 (n, classes), without these checks.
-        output: The file's output.
-        origin: Name of the file for messages.
-        streaming: Whether its images are meant to depend on one another; then nothing is checked.
-    """
-
-    def __init__(self, classify: Callable[[Images], Floats], output: TensorSpec, origin: str, streaming: bool) -> None:
-        self._classify, self._origin = classify, origin
-        self._tolerance = max(_SUMS, _STEPS * max(output.quantization.scales) if output.quantization else 0.0)
-        self._of_batch = self._repeated = streaming
-
-    def require_of_batch(self, images: Images, found: Floats) -> None:
-        """Raise if a file's answer for an image depends on the other images of the same call.
-
-        Args:
-            images: The images of one call, uint8 (n, h, w, c).
-            found: Probabilities float32 (n or more, classes), beginning with theirs.
-
-        Raises:
-            ArtifactError: If a probability changes by more than summing in another order explains.
-        """
-        if self._of_batch or len(images) < 2:
-            return
-        # The first and the last: images may be mixed from one end of the batch to the other.
-        places = [0, len(images) - 1]
-        alone = np.concatenate([self._classify(images[place : place + 1]) for place in places])
-        self._require_same(
-            alone, found[places], "answers depend on the other images of the batch", "export it for batches of 1"
-        )
-        self._of_batch = True
-
-    def require_repeated(self, images: Images, found: Floats) -> None:
-        """Raise if a file answers differently when the first of these images comes again. Otherwise like `require_of_batch`."""
-        if self._repeated or not len(images):
-            return
-        again = self._classify(images[:1])
-        fix = "convert it in inference mode, without state and random numbers"
-        self._require_same(again, found[:1], "the same image gets another answer when it comes again", fix)
-        self._repeated = True
-
     def _require_same(self, one: Floats, other: Floats, what: str, fix: str) -> None:
         moved = float(np.abs(one - other).max())
         if moved > self._tolerance:
-            raise ArtifactError(f"{self._origin}: {what} (a probability changes by {moved:.2g}): {fix}")
+            raise ArtifactError(f"{self._name}: {what} (a probability changes by {moved:.2g}): {fix}")
+
+    def _require_images(self, images: Images) -> None:
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != self.shape:
+            raise ValueError(f"images must be uint8 (n, {', '.join(map(str, self.shape))}), got {images.dtype} {images.shape}")

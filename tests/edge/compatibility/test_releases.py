@@ -10,7 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from onnx import TensorProto, helper
 
-from edgecnn.edge.compatibility.onnx import ONNX_RUNTIMES, OnnxNeeds, oldest_onnx
+from edgecnn.edge.compatibility.onnx import ONNX_RUNTIMES, OnnxNeeds
 from edgecnn.edge.compatibility.requirements import known_releases, release_key
 from edgecnn.edge.compatibility.tflite import (
     DENSE_BY_CHANNEL,
@@ -144,9 +144,9 @@ def test_integers_are_right_from_2_5_on_whatever_their_operators_are(int8: bool,
     ],
 )
 def test_the_oldest_onnx_runtime_has_both(opsets: dict[str, int], ir_version: int, oldest: str | None) -> None:
-    assert oldest_onnx(opsets, ir_version) == oldest
-    told = OnnxNeeds(ir_version, opsets, False).oldest_runtime()
-    assert told == (oldest and f"onnxruntime>={oldest}")
+    needs = OnnxNeeds(ir_version, opsets, False)
+    assert needs.at_least() == oldest
+    assert needs.oldest_runtime() == (oldest and f"onnxruntime>={oldest}")
 
 
 @pytest.mark.parametrize("text", ["", "2.", "2.x", "2.14rc1"])
