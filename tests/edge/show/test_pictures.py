@@ -2,6 +2,7 @@
 
 import io
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +45,9 @@ def sheet(data: Path) -> NDArray[np.uint8]:
     return np.asarray(Image.open(io.BytesIO(contact_sheet(data))).convert("RGB"))
 
 
-def folder(path: Path, classes: int, images: int) -> Path:
+def folder(path: Path, classes: Iterable[int], images: int) -> Path:
     """Each class folder has wide pictures in its own colour."""
-    for number in range(classes):
+    for number in classes:
         (path / f"{number:03}").mkdir(parents=True)
         for image in range(images):
             Image.new("RGB", (90, 30), colour(number)).save(path / f"{number:03}" / f"{image}.png")
@@ -63,18 +64,18 @@ def squares(pixels: NDArray[np.uint8], number: int) -> float:
 
 
 def test_each_class_has_its_row_of_training_images(tmp_path: Path) -> None:
-    pixels = sheet(folder(tmp_path, 3, 20))
+    pixels = sheet(folder(tmp_path, range(3), 20))
     assert [squares(pixels, number) for number in range(3)] == [8, 8, 8]
     assert len(np.unique(np.flatnonzero((pixels == colour(1)).all(axis=2).any(axis=1)))) == SIDE
 
 
 @pytest.mark.parametrize(("images", "shown"), [(2, 1), (6, 5)])
 def test_a_small_class_shows_what_it_has_and_no_test_image(images: int, shown: int, tmp_path: Path) -> None:
-    assert squares(sheet(folder(tmp_path, 2, images)), 0) == shown
+    assert squares(sheet(folder(tmp_path, range(2), images)), 0) == shown
 
 
 def test_broken_files_are_passed_over(tmp_path: Path) -> None:
-    for path in sorted(folder(tmp_path, 2, 30).glob("000/*.png"))[::2]:
+    for path in sorted(folder(tmp_path, range(2), 30).glob("000/*.png"))[::2]:
         path.write_text("no picture")
     pixels = sheet(tmp_path)
     assert 0 < squares(pixels, 0) <= 8
@@ -82,7 +83,8 @@ def test_broken_files_are_passed_over(tmp_path: Path) -> None:
 
 
 def test_300_classes_are_shown_and_no_more_on_a_sheet_that_is_not_a_ribbon(tmp_path: Path) -> None:
-    pixels = sheet(folder(tmp_path, CLASSES + 5, 5))
+    folder(tmp_path, range(1, CLASSES - 1), 2)
+    pixels = sheet(folder(tmp_path, (0, *range(CLASSES - 1, CLASSES + 5)), 5))
     assert [squares(pixels, number) for number in (0, CLASSES - 1, CLASSES, CLASSES + 4)] == [4, 4, 0, 0]
     height, width = pixels.shape[:2]
     assert 0.6 < height / width < 1.6
@@ -114,7 +116,7 @@ def test_a_name_with_letters_beyond_ascii_is_drawn_with_them() -> None:
 
 
 def test_variations_follow_one_picture_of_each_class(tmp_path: Path) -> None:
-    data = folder(tmp_path, 2, 20)
+    data = folder(tmp_path, range(2), 20)
     (data / "001" / "0.png").write_text("no picture")
     pixels = np.asarray(Image.open(io.BytesIO(contact_sheet(data, vary=lambda images: 255 - images))).convert("RGB"))
     for number in range(2):
