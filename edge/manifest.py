@@ -21,27 +21,16 @@ _FIXES = {
 }
 
 
-MODEL_NAME = "model.keras"
-"""The Keras model, the reference for all other files."""
-TRAIN_NAME = "train.json"
-"""The record of its training."""
-MANIFEST_NAME = "manifest.json"
-"""The manifest: which files belong together, with hashes."""
-REFERENCE_NAME = "reference.npy"
-"""The Keras model's probabilities on the test images, in a bundle too."""
-LABELS_NAME = "labels.txt"
-"""The class names, one a line, as other programs read them; in a bundle too."""
-MODEL_CARD_NAME = "MODEL_CARD.md"
-"""What the model is, for people."""
-BENCH_NAME = "bench.json"
-"""What the last benchmark of the folder measured."""
-TUNED_STEM = "tuned"
-"""What the quantized file of least cost is called, before its suffix."""
+MODEL_NAME = "model.keras"  # The Keras model, the reference for all other files.
+TRAIN_NAME = "train.json"  # The record of its training.
+MANIFEST_NAME = "manifest.json"  # The manifest: which files belong together, with hashes.
+REFERENCE_NAME = "reference.npy"  # The Keras model's probabilities on the test images, in a bundle too.
+LABELS_NAME = "labels.txt"  # The class names, one a line, as other programs read them; in a bundle too.
+MODEL_CARD_NAME = "MODEL_CARD.md"  # What the model is, for people.
+BENCH_NAME = "bench.json"  # What the last benchmark of the folder measured.
+TUNED_STEM = "tuned"  # The quantized file of least cost, before its suffix; and the files that a search measures side by side.
 TRIED_STEMS = tuple(f"{TUNED_STEM}-{number}" for number in range(33))
-"""What the files are called that a search for it measures side by side."""
 BUNDLE_SUFFIX = ".zip"
-"""What a bundle of them is called."""
-
 
 SCHEMA = 2
 Fit = Literal["digit", "letterbox", "crop", "stretch"]
@@ -257,18 +246,15 @@ class Manifest:
         for artifact in manifest.artifacts:
             if artifact.format not in FORMATS or artifact.precision not in PRECISIONS:
                 raise ArtifactError(f"{path}: {artifact.path} is {artifact.format} {artifact.precision}, unknown: export again")
-        agreements = [(item.path, item.parity) for item in manifest.artifacts]
-        agreements += [(item.path, item.parity) for item in manifest.for_programs]
-        for name, parity in agreements:
+        files: tuple[Artifact | ProgramFile, ...] = (*manifest.artifacts, *manifest.for_programs)
+        listed = [(file.path, file.parity) for file in files]
+        listed += [(manifest.reference.path, None)] if manifest.reference else []
+        for name, parity in listed:
             if parity and not 0 <= parity.same_class <= parity.images > 0:
                 raise ArtifactError(
                     f"{path}: {name} agrees with Keras on {parity.same_class} of {parity.images} images, which can't be: "
                     "export again"
                 )
-        names = [artifact.path for artifact in manifest.artifacts]
-        names += [file.path for file in manifest.for_programs]
-        names += [manifest.reference.path] if manifest.reference else []
-        for name in names:
             if name != Path(name).name or name in ("", ".", ".."):
                 raise ArtifactError(f"{path} names {name!r}, which is not a file of its folder: export again")
         return replace(manifest, sha256="")

@@ -1,10 +1,9 @@
 """What a user names, opened once and passed on: a folder with a manifest, a bundle, a file in a bundle, or a model file."""
 
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from edgecnn.edge.errors import ArtifactError, ConfigError, MissingDependency
@@ -67,11 +66,9 @@ class ModelFolder(Result):
             self._finalizer = weakref.finalize(self, stack.pop_all().close)
 
     def __enter__(self) -> "ModelFolder":
-        """Return itself."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        """Close the folder."""
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -212,14 +209,9 @@ def open_models(path: str | Path) -> ModelFolder:
     return ModelFolder(path)
 
 
-@contextmanager
-def opened(target: str | Path | ModelFolder) -> Iterator[ModelFolder]:
-    """Yield what a path names and close it after the block; a folder that is already open is yielded and stays open."""
-    if isinstance(target, ModelFolder):
-        yield target
-        return
-    with ModelFolder(target) as folder:
-        yield folder
+def opened(target: str | Path | ModelFolder) -> AbstractContextManager[ModelFolder]:
+    """Open what a path names, for a block that closes it; a folder that is already open stays open."""
+    return nullcontext(target) if isinstance(target, ModelFolder) else ModelFolder(target)
 
 
 open = open_models  # Its public name, which would hide Python's in this module.
