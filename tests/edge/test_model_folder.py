@@ -30,13 +30,10 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-@pytest.mark.parametrize("name", ["absent", "absent.txt"])
-def test_what_is_no_model_and_no_folder_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=name):
-        ModelFolder(tmp_path / name)
-
-
-def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
+def test_what_is_no_model_and_no_folder_with_a_manifest_is_refused(tmp_path: Path) -> None:
+    for name in ("absent", "absent.txt"):
+        with pytest.raises(ArtifactError, match=name):
+            ModelFolder(tmp_path / name)
     with pytest.raises(ArtifactError, match=r"manifest\.json does not exist.*edgecnn train and export"):
         ModelFolder(tmp_path)
 
@@ -104,10 +101,15 @@ def test_a_file_of_a_bundle_is_that_file(bundle: Path, exported: Path) -> None:
         assert len(models.test_images().labels) == 20
 
 
-def test_what_was_unpacked_goes_with_the_block_and_with_the_object(bundle: Path) -> None:
+def test_what_was_unpacked_goes_with_the_block_and_with_the_object_but_stays_with_who_opened_it(bundle: Path) -> None:
     with ModelFolder(bundle) as models:
+        with opened(models) as same:
+            assert same is models
         folder = models.path
         assert folder.is_dir()
+    assert not folder.exists()
+    with opened(bundle) as models:
+        folder = models.path
     assert not folder.exists()
     models = ModelFolder(bundle)
     folder = models.path
@@ -115,13 +117,6 @@ def test_what_was_unpacked_goes_with_the_block_and_with_the_object(bundle: Path)
     del models
     gc.collect()
     assert not folder.exists()
-
-
-def test_what_the_caller_opened_stays_open(bundle: Path) -> None:
-    with ModelFolder(bundle) as models:
-        with opened(models) as same:
-            assert same is models
-        assert models.path.is_dir()
 
 
 def test_a_classifier_takes_a_file_of_a_bundle(bundle: Path, exported: Path) -> None:

@@ -56,14 +56,18 @@ def test_a_child_that_is_killed_leaves_no_temporary_folder(tmp_path: Path, monke
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_exception_that_nobody_expected_keeps_its_traceback() -> None:
-    with pytest.raises(RuntimeError, match=r"Traceback(.|\n)*ZeroDivisionError"):
-        run_in_child(raising("ZeroDivisionError('ours')"), "a.onnx", 100)
-
-
-def test_an_error_of_ours_comes_back_as_it_is() -> None:
-    with pytest.raises(ConfigError, match=r"^name one with signature$"):
-        run_in_child(raising("ConfigError('name one with signature')"), "a.onnx", 100)
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        ("ZeroDivisionError('ours')", RuntimeError, r"Traceback(.|\n)*ZeroDivisionError"),
+        ("ConfigError('name one with signature')", ConfigError, r"^name one with signature$"),
+    ],
+)
+def test_an_error_of_ours_comes_back_as_it_is_and_another_with_its_traceback(
+    error: str, kind: type[Exception], said: str
+) -> None:
+    with pytest.raises(kind, match=said):
+        run_in_child(raising(error), "a.onnx", 100)
 
 
 def test_what_a_library_prints_is_no_answer_and_standard_input_is_empty(capfd: pytest.CaptureFixture[str]) -> None:
