@@ -177,10 +177,7 @@ _LIBRARIES = threading.RLock()
 
 @contextmanager
 def temporary_folder(parent: Path | None = None) -> Iterator[Path]:
-    """Yield an empty folder, which is deleted after the block.
-
-    Args:
-        parent: Folder to create it in, with a hidden name; None means TMPDIR.
+    """Yield an empty folder in TMPDIR, or with a hidden name in `parent`; it is deleted after the block.
 
     Raises:
         ConfigError: If TMPDIR can't be written.

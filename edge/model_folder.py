@@ -131,10 +131,7 @@ class ModelFolder(Result):
         return here, skipped
 
     def model(self, name: str | None = None) -> ModelFile:
-        """Return a model file; the first call reads it and checks it against the manifest.
-
-        Args:
-            name: One of `names`; None means the only file with a runtime here.
+        """Return the file `name`, or the only one with a runtime here; the first call reads it and checks it by the manifest.
 
         Raises:
             ArtifactError: As in `edgecnn.edge.model_file.read_model`.

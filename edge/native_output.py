@@ -21,10 +21,8 @@ def quiet(*, output: bool = False) -> Iterator[None]:
     TensorFlow and the TFLite interpreter print pages of notices from C++, where Python's `sys.stderr` does not reach.
     A traceback shows the note. Another thread waits before its own block; what it writes meanwhile is captured, too. If the
     descriptor was closed, as a daemon's may be, it is the null device afterwards. Where no temporary file can be made, as on
-    a file system without a writable folder, what is written is lost.
-
-    Args:
-        output: Also capture descriptor 1, for a library that writes notices where results go.
+    a file system without a writable folder, what is written is lost. With `output` descriptor 1 is captured too, for a library
+    that writes notices where results go.
     """
     descriptors = (1, 2) if output else (2,)
     with _LOCK, ExitStack() as stack:

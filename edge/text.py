@@ -80,12 +80,7 @@ def last_line(text: str) -> str:
 
 
 def counted(items: int | Sized, noun: str) -> str:
-    """Return `1 input` or `2 inputs`.
-
-    Args:
-        items: The number, or the items to count.
-        noun: The singular; the plural adds es after a hissing sound (class, launch), else s.
-    """
+    """Return `1 input` or `2 inputs`: the plural of the noun adds es after a hissing sound (class, launch), else s."""
     count = items if isinstance(items, int) else len(items)
     return f"{count:,} {noun}{'' if count == 1 else 'es' if noun.endswith(('s', 'nch', 'tch')) else 's'}"
 

@@ -41,11 +41,9 @@ class Needs(Protocol):
         ...
 
     def lack(self, package: str, release: str) -> str | None:
-        """Return what a release lacks for the file: an operator, opset or IR version; None if it lacks nothing.
+        """Return what a release of a package in `RELEASES`, not older than those, lacks for the file; None for nothing.
 
-        Args:
-            package: A package in the format's `RELEASES`.
-            release: A release that is not older than those.
+        That is an operator, opset or IR version.
         """
         ...
 

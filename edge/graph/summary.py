@@ -138,9 +138,7 @@ def peak_activations(network: Network) -> tuple[int | None, Layer | None]:
 def bytes_of(shape: Sequence[int] | None, dtype: str) -> int | None:
     """Return the size of a dense tensor in bytes, with small elements packed into bytes; None if unknown.
 
-    Args:
-        shape: Its shape, or None.
-        dtype: A name with its bits, for example `int4`, `float32` or `float8_e4m3fn`, or else `bool`.
+    The name of the type has its bits, as `int4`, `float32` or `float8_e4m3fn`, or is `bool`.
     """
     bits = re.search(r"\d+", dtype.replace("bool", "bool8"))
     if shape is None or bits is None:
@@ -226,11 +224,8 @@ class Summaries(Result):
 def summarize(name: str, file: ModelFile, trust: tuple[str, ...] = (), signature: str | None = None) -> Summary:
     """Read a file and add up its costs; a file made on another machine is read in a child process.
 
-    Args:
-        name: Name of the file for messages.
-        file: The file and its bytes.
-        trust: Trusted modules of a .keras file, as in `edgecnn.edge.runtimes.opener_for`.
-        signature: Name of one graph of a .tflite file that has several.
+    Messages call it `name`. `trust` names the trusted modules of a .keras file, as in `edgecnn.edge.runtimes.opener_for`, and
+    `signature` one graph of a .tflite file that has several.
 
     Raises:
         ArtifactError: If the bytes are not such a file, or they crash the child process.

@@ -33,13 +33,8 @@ def model_images(classifier: Classifier) -> ModelImages:
 def model_test_images(name: str | Path, classifier: Classifier, data: str | Path | None, options: FolderOptions) -> Split:
     """Load the model's own test images, or those of `data`, and check that they have the model's shape.
 
-    A folder of images is read as `edgecnn predict` reads a file for this model, whatever it was trained on.
-
-    Args:
-        name: Name of the file for messages.
-        classifier: The opened file.
-        data: Where the images are; None means the place in the manifest.
-        options: The user's options for them.
+    A folder of images is read as `edgecnn predict` reads a file for this model, whatever it was trained on. Messages call the
+    model's file `name`.
 
     Raises:
         ConfigError: If they have another shape, or `data` is None and they are not the model's own, or a file without a

@@ -25,11 +25,7 @@ def eight_bits(file: Any, name: str) -> Any:
     """Return a loaded PIL image with at most 8 bits a pixel and channel.
 
     Of integers of 12 or 16 bits the high bits are taken. Floats that end at 1 or below are multiplied by 255, and whole numbers
-    from 0 to 255 stay as they are.
-
-    Args:
-        file: The image, not yet turned, as its file's tags tell more of it.
-        name: Name of the picture for messages.
+    from 0 to 255 stay as they are. The image is not yet turned, as its file's tags tell more of it; messages call it `name`.
 
     Raises:
         ArtifactError: If its values have another range.
@@ -139,10 +135,7 @@ def input_table(preprocessing: Preprocessing, spec: TensorSpec) -> InputTable:
 def range_doubt(preprocessing: Preprocessing, spec: TensorSpec, verified: bool) -> str | None:
     """Compare the preprocessed pixel values with the range of an integer input.
 
-    Args:
-        preprocessing: Preprocessing of the images.
-        spec: The input.
-        verified: Whether the preprocessing is known to be the model's; then clipping of any amount comes from calibration.
+    The preprocessing is `verified` if it is known to be the model's; then clipping of any amount comes from calibration.
 
     Returns:
         A note if some pixels are clipped by more than a step, or much of the input's range is never used; else None.

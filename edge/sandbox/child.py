@@ -267,12 +267,10 @@ def child_environment() -> dict[str, str]:
 
 
 def end_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends. Call this first in a child.
+    """Have the kernel kill this process when its parent, a process id, ends. If it already has, this process ends at once.
 
-    For the kernel, the parent is the thread that started the child: it must live as long as the child is needed.
-
-    Args:
-        parent: Process id of the parent; if it has already ended, this process ends at once.
+    Call this first in a child. For the kernel, the parent is the thread that started the child: it must live as long as the
+    child is needed.
     """
     ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
     if os.getppid() != parent:

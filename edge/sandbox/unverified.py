@@ -39,11 +39,8 @@ def memory_limit(size_bytes: int) -> int:
 def run_in_child(call: Callable[[], Result], origin: str, size_bytes: int, seconds: float | None = None) -> Result:
     """Make a call in a child process with limits and return its result.
 
-    Args:
-        call: See `Child.call`.
-        origin: Name of the file that it opens, for messages.
-        size_bytes: Size of the file in bytes, from which `memory_limit` follows.
-        seconds: Time limit in seconds; None means `SECONDS`.
+    See `Child.call` for the call. It opens a file that messages call `origin`, from whose size `memory_limit` follows. The time
+    limit is `SECONDS` by default.
 
     Raises:
         ArtifactError: If the child crashes, exceeds the memory limit or does not end in time.

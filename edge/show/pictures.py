@@ -34,12 +34,9 @@ _Cell = tuple[Sequence[str], Sequence[Images]]  # Lines of title, and images (h,
 
 @contextmanager
 def png_figure(path: Path, width: float, height: float) -> Iterator[Any]:
-    """Yield an empty figure, and write what was drawn, whole or not at all.
+    """Yield an empty figure, and write what was drawn into a .png file, whole or not at all.
 
-    Args:
-        path: Path of the .png file.
-        width: Width in inches of 120 pixels each.
-        height: Height in inches of 120 pixels each.
+    Width and height are in inches of 120 pixels each.
 
     Raises:
         ConfigError: If the file can't be written.
