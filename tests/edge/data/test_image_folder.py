@@ -101,6 +101,8 @@ def test_a_split_takes_the_share_of_each_class_and_repeats_with_its_seed(classes
         f"{name}/{number:02}.png" for name, count in (("a", 10), ("b", 5), ("c", 2)) for number in range(count)
     ]
     assert first.splits["test"].names == again.splits["test"].names != other.splits["test"].names
+    # As every release has drawn them: a record holds the seed alone.
+    assert first.splits["test"].names == ("a/04.png", "a/06.png", "b/00.png", "c/01.png")
     assert (first.split_off, other.split_off) == (SplitOff(0.2, 0), SplitOff(0.2, 1))
     alone = load_image_folder(classes, NO_OPTIONS, None, TEST_ONLY).splits
     assert list(alone) == ["test"]
