@@ -50,12 +50,16 @@ class EdgeCnnError(Exception):
     """A problem that the user can fix; each subclass is one kind of problem.
 
     The message stays on one line without control characters, whatever outside names it quotes.
+
+    Attributes:
+        renamed: Other names for fields of the message, from a caller that has them under these.
     """
 
     exit_code = 1
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))
+        self.renamed: dict[str, str] = {}
 
     def __str__(self) -> str:
         return self.text()
@@ -72,7 +76,11 @@ class EdgeCnnError(Exception):
             spelled: Function that returns the name to show for a field or argument.
             before_value: Text between a name and its value.
         """
-        return _MARKED.sub(lambda found: spelled(found[1]) + (found[2] and before_value), self.marked)
+
+        def named(found: re.Match[str]) -> str:
+            return spelled(self.renamed.get(found[1], found[1])) + (found[2] and before_value)
+
+        return _MARKED.sub(named, self.marked)
 
 
 class ConfigError(EdgeCnnError):

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from edgecnn.convert.keras.runtime import load_from_bytes
-from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.phases import phases_of
+from edgecnn.convert.training.config import TrainConfig, phases_of
 from edgecnn.convert.training.recipes import COSINE
-from edgecnn.convert.training.records import Checkpoint, Epoch, KeptFor, TrainResult
-from edgecnn.convert.training.training_run import TrainingRun
+from edgecnn.convert.training.records import Checkpoint, Epoch, KeptFor, OtherRun, TrainingRun, TrainResult, UnusableCheckpoint
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.files import libraries_folder, read_bytes, sha256
@@ -22,14 +20,9 @@ from edgecnn.edge.text import counted
 from edgecnn.edge.transaction import finish, locked, replaced_together
 
 
-def _figure_of(epoch: Epoch) -> float:
-    """Return the figure by which epochs are compared, lower is better: the loss on validation or, without it, in training."""
-    return epoch.loss if epoch.val_loss is None else epoch.val_loss
-
-
 def best_of(history: Sequence[Epoch]) -> int:
-    """Return the number of the best epoch, from 1; of equal ones the first."""
-    return min(history, key=_figure_of).number
+    """Return the number of the epoch of lowest loss, on validation or, without it, in training; of equal ones the first."""
+    return min(history, key=lambda epoch: epoch.loss if epoch.val_loss is None else epoch.val_loss).number
 
 
 def is_out_of_patience(history: Sequence[Epoch], config: TrainConfig) -> bool:
@@ -47,12 +40,7 @@ def is_complete(history: Sequence[Epoch], config: TrainConfig) -> bool:
 
 
 def kept_epoch(config: TrainConfig, history: Sequence[Epoch]) -> tuple[int, KeptFor]:
-    """Return the number of the epoch whose weights are kept, and why.
-
-    Args:
-        config: The settings.
-        history: Every finished epoch, at least one; fewer than planned if the run was interrupted.
-    """
+    """Return the number of the epoch whose weights are kept, and why; `history` has at least one finished epoch."""
     if config.keep == "best" and history[-1].val_loss is not None:
         return best_of(history), "lowest_validation_loss"
     # The training loss falls from epoch to epoch, so that it chooses only when a run was cut short.
@@ -69,6 +57,7 @@ def needs_validation(name: str, dataset: Dataset) -> ConfigError:
     )
 
 
+_ANEW = f"train without {field('resume')}"
 _FOLDER = "checkpoint"
 _RECORD = "checkpoint.json"
 # What each hash field is the hash of.
@@ -121,15 +110,15 @@ def is_finished(folder: Path, config: TrainConfig, dataset: DatasetRecord, inter
     """Return whether the run there is this one and has all its epochs and its result.
 
     Raises:
-        ArtifactError: As in `load_checkpoint`.
-        ConfigError: As there, or if it was not ended by these epochs and this patience.
+        UnusableCheckpoint: As in `load_checkpoint`.
+        OtherRun: As there, or if it was not ended by these epochs and this patience.
     """
     checkpoint = _same_run(folder, config, dataset, interface)
     history = checkpoint.history
     if any(is_complete(history[:count], config) for count in range(1, len(history))):
         planned = checkpoint.config.epochs, checkpoint.config.patience
         before, now = (_length(*lengths) for lengths in (planned, (config.epochs, config.patience)))
-        raise ConfigError(f"{field('resume')}: {folder} was trained with {before}, not {now}: give the same")
+        raise OtherRun(f"{folder} was trained with {before}, not {now}", "give the same")
     return is_complete(history, config) and _has_result(folder, checkpoint, config)
 
 
@@ -137,8 +126,8 @@ def load_checkpoint(folder: Path, config: TrainConfig, dataset: DatasetRecord, i
     """Return the run to continue.
 
     Raises:
-        ArtifactError: If there is no checkpoint, or it is damaged.
-        ConfigError: If it was made with other settings (except epochs and patience), images or preprocessing, or has no epoch
+        UnusableCheckpoint: If there is no checkpoint, or it is damaged.
+        OtherRun: If it was made with other settings (except epochs and patience), images or preprocessing, or has no epoch
             left.
     """
     checkpoint = _same_run(folder, config, dataset, interface)
@@ -146,14 +135,12 @@ def load_checkpoint(folder: Path, config: TrainConfig, dataset: DatasetRecord, i
     if is_complete(checkpoint.history, config) and _has_result(folder, checkpoint, config):
         done = len(checkpoint.history)
         if is_out_of_patience(checkpoint.history, config):
-            raise ConfigError(
-                f"{field('resume')}: {folder} stopped early after {done} epochs, {config.patience} of them without "
-                f"improvement: give more {field('patience')}, or train without {field('resume')}"
+            raise OtherRun(
+                f"{folder} stopped early after {done} epochs, {config.patience} of them without improvement",
+                f"give more {field('patience')}, or {_ANEW}",
             )
         more = "" if _is_planned(config) else f"give more {field('epochs')}, or "
-        raise ConfigError(
-            f"{field('resume')}: {folder} has finished its {counted(done, 'epoch')}: {more}train without {field('resume')}"
-        )
+        raise OtherRun(f"{folder} has finished its {counted(done, 'epoch')}", more + _ANEW)
     return checkpoint
 
 
@@ -185,17 +172,17 @@ def _result(folder: Path, checkpoint: Checkpoint) -> TrainResult | None:
 def _same_run(folder: Path, config: TrainConfig, dataset: DatasetRecord, interface: Interface) -> Checkpoint:
     path = folder / _FOLDER / _RECORD
     if not path.exists():
-        raise ArtifactError(f"{field('resume')}: {path} does not exist: train without {field('resume')}")
+        raise UnusableCheckpoint(f"{field('resume')}: {path} does not exist")
     checkpoint = from_json(Checkpoint, read_bytes(path), str(path))
     _require_same_images(folder, checkpoint, dataset)
     if (checkpoint.preprocessing, checkpoint.output) != (interface.preprocessing, interface.output):
         others = ", ".join(map(field, ("preprocess", "scale", "mean", "std", "bgr")))
-        raise ConfigError(f"{field('resume')}: {folder} was trained with other {others} or {field('logits')}: give the same")
+        raise OtherRun(f"{folder} was trained with other {others} or {field('logits')}", "give the same")
     planned = checkpoint.config.epochs
     if _is_planned(config) and config.epochs != planned:
-        raise ConfigError(
-            f"{field('resume')}: the training of {folder} was planned for {planned} epochs, not {config.epochs}: give "
-            f"{field('epochs')}={planned}, or train without {field('resume')}"
+        raise OtherRun(
+            f"the training of {folder} was planned for {planned} epochs, not {config.epochs}",
+            f"give {field('epochs')}={planned}, or {_ANEW}",
         )
     given = asdict(config)
     # How long to train may change on the way.
@@ -203,20 +190,18 @@ def _same_run(folder: Path, config: TrainConfig, dataset: DatasetRecord, interfa
     # The dropout may follow from the network, which is then named.
     for name, value in sorted(asdict(made_with).items(), key=lambda item: item[0] == "dropout"):
         if value != given[name] and name in _HASHES:
-            raise ConfigError(f"{field('resume')}: {_HASHES[name](config)} has changed: train without {field('resume')}")
+            raise OtherRun(f"{_HASHES[name](config)} has changed", _ANEW)
         if value != given[name] and name == "workers":
-            raise ConfigError(
-                f"{field('resume')}: {folder} was trained by {_workers(value)}, not {_workers(given[name])}: "
-                "start the same number, if necessary several on one machine"
+            raise OtherRun(
+                f"{folder} was trained by {_workers(value)}, not {_workers(given[name])}",
+                "start the same number, if necessary several on one machine",
             )
         if value != given[name]:
             before, now = (",".join(map(str, it)) if isinstance(it, tuple) else it for it in (value, given[name]))
-            raise ConfigError(
-                f"{field('resume')}: {folder} was trained with {field(name)}={before}, not {now}: give that value"
-            )
+            raise OtherRun(f"{folder} was trained with {field(name)}={before}, not {now}", "give that value")
     files = (checkpoint.last, checkpoint.best)
     if any(len(file) != 2 for file in files) or not 1 <= checkpoint.best_epoch <= len(checkpoint.history):
-        raise ArtifactError(f"{path} is damaged: train without {field('resume')}")
+        raise UnusableCheckpoint(f"{path} is damaged")
     return checkpoint
 
 
@@ -224,19 +209,13 @@ def _require_same_images(folder: Path, checkpoint: Checkpoint, dataset: DatasetR
     made = checkpoint.dataset
     before, now = _validation(made.validation), _validation(dataset.validation)
     if before != now:
-        raise ConfigError(
-            f"{field('resume')}: {folder} was trained {before}, not {now}: give the same, or train without {field('resume')}"
-        )
+        raise OtherRun(f"{folder} was trained {before}, not {now}", f"give the same, or {_ANEW}")
     # The test images choose nothing: a broken one, found when the epochs are over, may be mended for the result.
     measured = _result(folder, checkpoint)
     if made.train_sha256 != dataset.train_sha256 or (measured and measured.dataset.test_sha256 != dataset.test_sha256):
-        raise ConfigError(
-            f"{field('resume')}: {folder} was trained on other images ({made.name}): train without {field('resume')}"
-        )
+        raise OtherRun(f"{folder} was trained on other images ({made.name})", _ANEW)
     if made.validation != dataset.validation:
-        raise ConfigError(
-            f"{field('resume')}: {folder} was validated on other images ({made.name}): train without {field('resume')}"
-        )
+        raise OtherRun(f"{folder} was validated on other images ({made.name})", _ANEW)
 
 
 def _validation(validation: Validation | None) -> str:
@@ -255,13 +234,13 @@ def checkpoint_bytes(folder: Path, file: tuple[str, ...]) -> bytes:
     """Return the bytes of `Checkpoint.last` or `.best`.
 
     Raises:
-        ArtifactError: If they are not the saved ones.
+        UnusableCheckpoint: If they are not the saved ones.
     """
     name, expected = file
     path = folder / _FOLDER / Path(name).name
     data = read_bytes(path)
     if sha256(data) != expected:
-        raise ArtifactError(f"{path} is damaged (its SHA-256 changed): train without {field('resume')}")
+        raise UnusableCheckpoint(f"{path} is damaged (its SHA-256 changed)")
     return data
 
 

@@ -1,4 +1,4 @@
-"""The settings of a training run."""
+"""The settings of a training run, and the phases that follow from them."""
 
 import re
 from dataclasses import asdict, dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from edgecnn.convert.training.model.backbones import BACKBONES, Backbone
-from edgecnn.convert.training.model.networks import CNN, FILTERS, NetworkName
+from edgecnn.convert.training.model.networks import CNN, FILTERS, NetworkName, title_of
 from edgecnn.convert.training.recipes import COSINE, RECIPES, Augment, RecipeName
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.formats import format_of, is_exported
@@ -18,6 +18,8 @@ ClassWeights = Literal["none", "balanced"]
 _OF_OWN_NETWORKS = ("dropout", "network", "filters")
 # Settings that change nothing at these values are not listed.
 _PLAIN = {"network": CNN, "keep": "best", "class_weights": "none", "workers": 1, "augment": "none", "arguments": ""}
+_HEAD_SHARE = 1 / 3
+_FINE_RATE = 0.1
 _ARGUMENT = re.compile(r"([a-zA-Z_]\w*)=.+")
 
 
@@ -216,7 +218,7 @@ class TrainConfig:
 
     def origin(self) -> str:
         """Return the origin of the model for messages."""
-        return self.transfer or self.model or ("the CNN" if self.network == CNN else f"the {self.network} network")
+        return self.transfer or self.model or title_of(self.network)
 
     def settings(self) -> dict[str, str]:
         """Return the settings as text, without those that do not apply."""
@@ -225,3 +227,45 @@ class TrainConfig:
             values = {name: value for name, value in values.items() if name not in _OF_OWN_NETWORKS}
         values = {name: value for name, value in values.items() if value != _PLAIN.get(name)}
         return {name: str(value) for name, value in values.items() if value is not None and value is not False}
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Epochs in which the same layers are trained, with an optimizer of their own.
+
+    Attributes:
+        start: Number of epochs before it.
+        end: Number of epochs up to its end.
+        rate: Share of the learning rate.
+        name: Its name for people; empty for the only one of a run.
+    """
+
+    start: int
+    end: int
+    rate: float = 1.0
+    name: str = ""
+
+    @property
+    def epochs(self) -> int:
+        """Number of its epochs."""
+        return self.end - self.start
+
+
+def phases_of(config: TrainConfig) -> tuple[Phase, ...]:
+    """Return the phases of a run: two for a transferred model that is fine-tuned for more than one epoch.
+
+    The new last layer has a third of the epochs, at least one. Then all layers are trained at a tenth of the learning rate.
+    The gradients of a random last layer would spoil what the others have learnt: Keras, Transfer learning & fine-tuning
+    (https://keras.io/guides/transfer_learning/).
+    """
+    if not config.fine_tune:
+        return (Phase(0, config.epochs),)
+    head = max(1, int(config.epochs * _HEAD_SHARE))
+    phases = (Phase(0, head, name="the new last layer"), Phase(head, config.epochs, _FINE_RATE, "all layers"))
+    return phases[: config.epochs]
+
+
+def phase_at(config: TrainConfig, done: int) -> Phase:
+    """Return the phase of the epoch after `done` epochs, or the last one."""
+    phases = phases_of(config)
+    return next((phase for phase in phases if done < phase.end), phases[-1])

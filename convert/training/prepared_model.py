@@ -1,24 +1,77 @@
-"""The compiled model of a run: newly made, loaded from a file, or resumed."""
+"""The compiled model of a run (newly made, loaded from a file, or resumed) and its teacher."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgecnn.convert.keras.load import load_keras, load_tensorflow
 from edgecnn.convert.keras.runtime import KerasRuntime
 from edgecnn.convert.training.checkpoint import load_last
-from edgecnn.convert.training.fit.fused_norm import fuse_batch_normalization
-from edgecnn.convert.training.model.custom_model import compile_model, new_model, open_fitting
-from edgecnn.convert.training.phases import Phase, choose_layers, phase_at, phases_of
+from edgecnn.convert.training.config import Phase, TrainConfig, phase_at, phases_of
+from edgecnn.convert.training.model.custom_model import choose_layers, compile_model, new_model, open_fitting
+from edgecnn.convert.training.model.normalization import fuse_batch_normalization
 from edgecnn.convert.training.recipes import new_optimizer, optimizer_text, resumed_optimizer
-from edgecnn.convert.training.records import Checkpoint
-from edgecnn.convert.training.teacher import Teacher
-from edgecnn.convert.training.training_run import TrainingRun
+from edgecnn.convert.training.records import Checkpoint, TrainingRun
+from edgecnn.edge.data.dataset import Dataset
+from edgecnn.edge.data.splits import Labels
+from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.model_file import ModelFile
+from edgecnn.edge.model.preprocess import Floats, Images
+from edgecnn.edge.model_file import ModelFile, read_model
+from edgecnn.edge.runtimes import opener_for
 
 # Number of outputs checked before training: enough that logits never look like probabilities, or the reverse.
 _LOOK = 32
+
+
+# Share of the teacher's answers in the targets; the rest is the label's. Below a half, the label stays the largest.
+_WEIGHT = 0.45
+# Temperature that softens the answers: a trained model is so sure that its second choices would not count.
+_TEMPERATURE = 2.0
+
+
+class Teacher:
+    """A trained model, whose answers say more about an image than its label.
+
+    Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network, 2015 (https://arxiv.org/abs/1503.02531). It sees
+    each image with the same variations as the student (Beyer and others, Knowledge distillation: A good teacher is patient
+    and consistent, 2022, https://arxiv.org/abs/2106.05237).
+
+    Raises:
+        ArtifactError: If the file is missing, damaged or unverified.
+        ConfigError: If it takes other images, or has other classes.
+    """
+
+    def __init__(self, config: TrainConfig, dataset: Dataset, trust: tuple[str, ...]) -> None:
+        path = Path(str(config.teacher))
+        model = read_model(path)
+        if model.unverified:
+            raise ArtifactError(f"{field('teacher')}={path}: {model.unverified}: name a model that edgecnn trained or exported")
+        self._classifier = classifier = Classifier(model, opener_for(model.format, trust).open_file(model, 1))
+        if classifier.shape != dataset.train.shape:
+            raise ConfigError(
+                f"{field('teacher')}={path} takes images of {classifier.shape}, but {dataset.name} has "
+                f"{dataset.train.shape}: name another"
+            )
+        if classifier.class_names != dataset.class_names:
+            raise ConfigError(
+                f"{field('teacher')}={path} has other classes than {dataset.name}: name a model with the same classes"
+            )
+
+    def targets(self, images: Images, labels: Labels) -> Floats:
+        """Return the targets, float32 (n, classes), each row summing to 1.
+
+        Args:
+            images: uint8 (n, h, w, c).
+            labels: int64 (n,).
+        """
+        softened = self._classifier.probabilities(images) ** np.float32(1 / _TEMPERATURE)
+        softened /= softened.sum(axis=1, keepdims=True)
+        targets: Floats = np.float32(_WEIGHT) * softened
+        targets[np.arange(len(labels)), labels] += np.float32(1 - _WEIGHT)
+        return targets
 
 
 @dataclass(frozen=True)
@@ -75,9 +128,10 @@ def prepared_model(run: TrainingRun, checkpoint: Checkpoint | None, done: int) -
     compile_model(model, _columns(runtime), optimizer, run.interface.output, taught=teacher is not None)
     if run.cluster is None:  # Workers normalise over the images of all, which the operator can't.
         fuse_batch_normalization(model)
-    lines: list[str] = []
-    model.summary(print_fn=lines.append, line_length=80)
-    run.on_text("\n".join(lines))
+    if run.summary:
+        lines: list[str] = []
+        model.summary(print_fn=lines.append, line_length=80)
+        run.on_text("\n".join(lines))
     texts = {each: optimizer_text(model.optimizer if each == phase else _optimizer(run, each)) for each in phases_of(config)}
     used = "; ".join(f"{each.name}: {text}" if each.name else text for each, text in texts.items())
     run.on_text(f"Optimizer: {used}" + (", as compiled with the model; the loss is the labels' cross-entropy" if own else ""))

@@ -48,12 +48,7 @@ def new_optimizer(recipe: RecipeName, learning_rate: float, steps: int) -> Any:
 
     `cosine` is AdamW (Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019) with decay on kernels only. Its
     learning rate rises from zero over the first fifth of the steps (the warm-up) and falls to zero along a cosine. `notebook`
-    is Adam with a constant learning rate.
-
-    Args:
-        recipe: Its name.
-        learning_rate: Peak learning rate.
-        steps: Number of steps of the whole run.
+    is Adam with a constant learning rate. The peak is `learning_rate`, the whole run has `steps` steps.
     """
     optimizers = load_keras().optimizers
     if recipe == NOTEBOOK:

@@ -1,11 +1,16 @@
-"""The records of a training run: each epoch, the checkpoint, the result."""
+"""A training run as data: its inputs, its progress, each epoch, the checkpoint, the result, and what stops it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.distributed.meeting import Cluster
+from edgecnn.edge.data.dataset import Dataset
+from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, field
 from edgecnn.edge.manifest import DatasetRecord, Output, Preprocessing
+from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.records import unrecorded
 from edgecnn.edge.result import Result
 from edgecnn.edge.text import counted
@@ -32,6 +37,58 @@ class Epoch:
     seconds: float
     val_loss: float | None = None
     val_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class TrainState:
+    """Progress of a run: `batch` of `batches`, from 1, in an epoch of `epochs`, whose figures are those so far.
+
+    The last state of an epoch comes after validation, and has its loss and accuracy, if there are validation images.
+    """
+
+    epoch: Epoch
+    epochs: int
+    batch: int
+    batches: int
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """The inputs of a run, its workers and its progress functions.
+
+    Attributes:
+        dataset: Training and test images, read a batch at a time.
+        config: The settings.
+        folder: Output folder.
+        interface: How the model takes pixels, what it computes, and its classes.
+        trust: Names of modules whose code a .keras file in `config` needs.
+        resume: Whether to continue after the last finished epoch of `folder/checkpoint`.
+        cluster: The workers, and the index of this one; None for a single process.
+        summary: Whether the model's layers are among the progress.
+        on_text: Called with the model's summary, and with a line for each step.
+        on_batch: Called with the state after every batch; with several workers its figures are those of all.
+    """
+
+    dataset: Dataset
+    config: TrainConfig
+    folder: Path
+    interface: Interface
+    trust: tuple[str, ...] = ()
+    resume: bool = False
+    cluster: Cluster | None = None
+    summary: bool = True
+    on_text: Callable[[str], None] = lambda text: None
+    on_batch: Callable[[TrainState], None] = lambda state: None
+
+    @property
+    def chief(self) -> bool:
+        """Whether this process writes."""
+        return self.cluster is None or self.cluster.worker == 0
+
+    @property
+    def batches(self) -> int:
+        """Number of batches in an epoch."""
+        return -(-len(self.dataset.train.labels) // self.config.batch_size)
 
 
 @dataclass(frozen=True)
@@ -134,3 +191,54 @@ class TrainResult(Result):
         last = "the last one" if self.val_images else "the last one (no validation images)"
         reason = reasons.get(str(self.kept_for), last)
         return f"epoch {self.epoch} of {len(self.history)}, {reason}{figures}{early}"
+
+
+class OtherRun(ConfigError):
+    """A folder holds a run that can't be continued with these settings and images.
+
+    Attributes:
+        reason: What is in the folder, and how it differs.
+    """
+
+    def __init__(self, reason: str, fix: str) -> None:
+        super().__init__(f"{field('resume')}: {reason}: {fix}")
+        self.reason = reason
+
+
+class UnusableCheckpoint(ArtifactError):
+    """A file of the run to continue is missing or damaged.
+
+    Attributes:
+        reason: The file, and what is wrong with it.
+    """
+
+    def __init__(self, reason: str, fix: str = f"train without {field('resume')}") -> None:
+        super().__init__(f"{reason}: {fix}")
+        self.reason = reason
+
+
+class DecoderLost(EdgeCnnError):
+    """A process that decodes images has ended.
+
+    Attributes:
+        how: How it ended, as `was killed (SIGKILL)`.
+    """
+
+    def __init__(self, how: str, then: str = f"continue with {field('resume')}") -> None:
+        super().__init__(f"a process that decodes images {how}: free some memory if it ran out, then {then}")
+        self.how = how
+
+
+class Diverged(ConfigError):
+    """A loss is no number any more.
+
+    Attributes:
+        figure: Which one, `loss` or `validation loss`.
+        loss: Its value.
+        epoch: Number of the epoch, from 1.
+    """
+
+    def __init__(self, figure: str, loss: float, epoch: int, where: str = "", fix: str = "") -> None:
+        fix = fix or f"lower {field('learning_rate')}"
+        super().__init__(f"{where}the {figure} is {loss} after epoch {epoch}: {fix}")
+        self.figure, self.loss, self.epoch = figure, loss, epoch

@@ -1,4 +1,4 @@
-"""Trains a model: from a dataset to model.keras."""
+"""Trains a model: from images to model.keras."""
 
 import shutil
 from collections.abc import Callable
@@ -7,47 +7,73 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from edgecnn.convert.keras.load import load_tensorflow
+from edgecnn.convert.keras.load import kernels_to_train, load_tensorflow
 from edgecnn.convert.keras.manifest import earlier_manifest
 from edgecnn.convert.training.checkpoint import is_out_of_patience, load_checkpoint, needs_validation, writing
-from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.distributed.cluster_worker import ClusterWorker, weights_digest
+from edgecnn.convert.training.config import TrainConfig, phases_of
 from edgecnn.convert.training.distributed.meeting import Cluster
 from edgecnn.convert.training.distributed.strategy import check_batches, facts_of, hold_engine_back
-from edgecnn.convert.training.distributed.worker import SingleWorker
+from edgecnn.convert.training.distributed.worker import ClusterWorker, SingleWorker, weights_digest
 from edgecnn.convert.training.fit.augmentation import VARIATIONS
 from edgecnn.convert.training.fit.batches import training_batches, validation_batches
-from edgecnn.convert.training.fit.callbacks import board, epoch_callback, freed_memory_kept
-from edgecnn.convert.training.fit.interrupt import HeldInterrupt
+from edgecnn.convert.training.fit.callbacks import board, epoch_callback
+from edgecnn.convert.training.fit.process import HeldInterrupt, freed_memory_kept
+from edgecnn.convert.training.fit.readers import open_readers
 from edgecnn.convert.training.model.custom_model import module_of, resolved
-from edgecnn.convert.training.phases import phases_of
 from edgecnn.convert.training.prepared_model import PreparedModel, begin_phase, prepared_model
-from edgecnn.convert.training.reading.readers import open_readers
-from edgecnn.convert.training.records import Checkpoint, TrainResult
+from edgecnn.convert.training.records import Checkpoint, TrainingRun, TrainResult, TrainState
 from edgecnn.convert.training.trained_model import FinishedFit, write_trained_model
-from edgecnn.convert.training.training_run import TrainingRun, TrainState
-from edgecnn.edge.data.dataset import Dataset
-from edgecnn.edge.errors import ArtifactError
-from edgecnn.edge.files import require_writable
-from edgecnn.edge.manifest import Output, Preprocessing
-from edgecnn.edge.model.interface import Interface
+from edgecnn.edge.data.dataset import Dataset, load_dataset
+from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, ModelImages
+from edgecnn.edge.data.recorded_images import recorded_model, recorded_source, recorded_training
+from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, field, refusal
+from edgecnn.edge.files import read_bytes, require_writable
+from edgecnn.edge.formats import format_of, is_exported
+from edgecnn.edge.manifest import DatasetRecord, Manifest
+from edgecnn.edge.model.interface import HOW_TO_SAY, SCHEMES, Interface, as_interface, formula
+from edgecnn.edge.model_file import read_model
 from edgecnn.edge.native_output import quiet
 from edgecnn.edge.packages import versions
+from edgecnn.edge.result import SILENT, Progress
 
 
-def train(
-    dataset: Dataset,
+@kernels_to_train()
+def trained(
+    data: Dataset | str | Path | None,
+    out: str | Path | None,
     config: TrainConfig,
-    folder: Path,
-    preprocessing: Preprocessing,
-    output: Output = "probabilities",
-    *,
+    images: FolderOptions = NO_OPTIONS,
+    interface: Interface | str | None = None,
     trust: tuple[str, ...] = (),
     resume: bool = False,
-    on_text: Callable[[str], None] = lambda text: None,
-    on_batch: Callable[[TrainState], None] = lambda state: None,
-) -> TrainResult:
-    """Train a model and write model.keras, train.json, manifest.json, checkpoint/ and logs/ into `folder`.
+    progress: Progress = SILENT,
+    cluster: Cluster | None = None,
+    summary: bool = True,
+) -> TrainResult | None:
+    """Train in this process, alone or as one of several workers; None on a worker that writes nothing.
+
+    Arguments and errors are those of `edgecnn.train` and `edgecnn.train_worker`, and `summary` is that of `TrainingRun`.
+    """
+    dataset, taken = _prepared(data, config, images, interface, progress)
+    folder = Path(out) if out else Path("artifacts") / dataset.name
+    run = TrainingRun(
+        dataset, config, folder, taken, trust, resume, cluster, summary, on_text=progress.say, on_batch=_shown(progress)
+    )
+    try:
+        found = train(run)
+    except Exception as error:
+        if refused := refusal(error):
+            raise refused from error
+        # TensorFlow's, which must not be imported for its names; oneDNN's status 1 is dnnl_out_of_memory.
+        name = type(error).__name__
+        if name == "ResourceExhaustedError" or (name == "AbortedError" and "Status: 1," in str(error)):
+            raise MemoryError(str(error)) from error
+        raise
+    return replace(found, folder=folder) if found else None
+
+
+def train(run: TrainingRun) -> TrainResult | None:  # Longer than 50 lines: what it promises.
+    """Train a model and write model.keras, train.json, manifest.json, checkpoint/ and logs/ into the run's folder.
 
     The first three appear together, after the model was measured; until then the earlier ones stay whole.
 
@@ -58,73 +84,22 @@ def train(
     epoch keeps the best one so far; without validation images that is the one with the lowest training loss. The test set
     chooses nothing. Files exported from an earlier model stay; loading one reports that it is stale.
 
-    Args:
-        dataset: Training, test and perhaps validation images, read a batch at a time.
-        config: The settings.
-        folder: Output folder.
-        preprocessing: How the model takes pixels.
-        output: Kind of the model's output, `probabilities` or `logits`.
-        trust: Names of modules whose code a .keras file in `config` needs.
-        resume: Whether to continue after the last finished epoch of `folder/checkpoint`.
-        on_text: Called with the model's summary, and with a line for each step.
-        on_batch: Called with the state after every batch.
+    With several workers, call it before anything in this process computes with TensorFlow. Worker 0 does all of this; the
+    others write nothing and return None. The result equals that of one process except for rounding and the draws of dropout.
 
     Raises:
-        ConfigError: If `folder` can't be written, the model can't be made or does not fit the images, a resume does not fit
-            the checkpoint, a patience comes without validation images, or the loss becomes NaN.
-        ArtifactError: If the checkpoint or a .keras file is damaged, or the model's output is not `output`.
+        ConfigError: If the folder can't be written, the model can't be made or does not fit the images, a resume does not fit
+            the checkpoint, a patience comes without validation images, the loss becomes NaN, or the workers don't meet, differ,
+            or can't train this model together.
+        ArtifactError: If the checkpoint or a .keras file is damaged, or the model's output is not the interface's.
         MissingDependency: If TensorFlow is not installed.
-        KeyboardInterrupt: If interrupted before an epoch ended; then no model is written.
-    """
-    interface = Interface(preprocessing, output, dataset.class_names)
-    run = TrainingRun(dataset, config, folder, interface, trust, resume, None, on_text, on_batch)
-    result = _train(run)
-    if result is None:
-        raise AssertionError("who trains alone is the chief")
-    return result
-
-
-def train_together(
-    cluster: Cluster,
-    dataset: Dataset,
-    config: TrainConfig,
-    folder: Path,
-    interface: Interface,
-    *,
-    trust: tuple[str, ...] = (),
-    resume: bool = False,
-    on_text: Callable[[str], None] = lambda text: None,
-    on_batch: Callable[[TrainState], None] = lambda state: None,
-) -> TrainResult | None:
-    """Act as one worker of a distributed run; call this before anything in this process computes with TensorFlow.
-
-    The chief writes and returns what `train` does; the others write nothing and return None. The result equals that of
-    `train` except for rounding and the draws of dropout.
-
-    Args:
-        cluster: The workers, and the index of this one.
-        dataset: As in `train`, and the same on all workers, like `config`, whose `batch_size` is that of all workers together.
-        config: The settings.
-        folder: Output folder of the chief, which alone looks there for a run to resume.
-        interface: How the model takes pixels, and what it computes.
-        trust: As in `train`.
-        resume: As in `train`.
-        on_text: As in `train`.
-        on_batch: As in `train`; its figures are those of all workers.
-
-    Raises:
-        ConfigError: As in `train`, and if the workers don't meet, differ, or can't train this model together.
         WorkerLost: If another worker ends early.
-        EdgeCnnError: As in `train`.
-        KeyboardInterrupt: As in `train`; Ctrl-C at one worker stops all at the same batch.
+        KeyboardInterrupt: If interrupted before an epoch ended; then no model is written. Ctrl-C at one worker stops all at
+            the same batch.
     """
-    hold_engine_back()
-    config = replace(config, workers=len(cluster.addresses))
-    interface = replace(interface, class_names=dataset.class_names)
-    return _train(TrainingRun(dataset, config, folder, interface, trust, resume, cluster, on_text, on_batch))
-
-
-def _train(run: TrainingRun) -> TrainResult | None:
+    if run.cluster:
+        hold_engine_back()
+        run = replace(run, config=replace(run.config, workers=len(run.cluster.addresses)))
     if run.config.patience is not None and run.dataset.val is None:
         raise needs_validation("patience", run.dataset)
     load_tensorflow()
@@ -134,7 +109,8 @@ def _train(run: TrainingRun) -> TrainResult | None:
         except ArtifactError as error:
             run.on_text(f"A new manifest will be written: {error}")
     config = resolved(run.config, run.dataset.train.shape[2])
-    run = replace(run, config=config, trust=tuple(dict.fromkeys((*run.trust, *module_of(config)))))
+    interface = replace(run.interface, class_names=run.dataset.class_names)
+    run = replace(run, config=config, interface=interface, trust=tuple(dict.fromkeys((*run.trust, *module_of(config)))))
     record = run.dataset.record()
     checkpoint = load_checkpoint(run.folder, config, record, run.interface) if run.resume and run.chief else None
     made_with = versions("tensorflow", "keras", "numpy")
@@ -212,3 +188,116 @@ def _fit(  # Longer than 50 lines: each way in which the epochs end.
         run.on_text(f"Worker {worker.number} of {worker.count}: the weights' SHA-256 is {weights_digest(model)}")
     # A resume that finished no epoch has the checkpoint of the earlier settings.
     return FinishedFit(replace(watcher.checkpoint, config=run.config), interrupted, log_folder) if run.chief else None
+
+
+def _prepared(
+    data: Dataset | str | Path | None,
+    config: TrainConfig,
+    images: FolderOptions,
+    interface: Interface | str | None,
+    progress: Progress,
+) -> tuple[Dataset, Interface]:
+    """Return the images, and the model's preprocessing, output and classes."""
+    said, known = as_interface(interface, images.fit or "letterbox"), _manifest_of(config)
+    for file in filter(None, (config.weights, config.teacher)):
+        read_bytes(Path(file))  # A missing file is an error before the images are read, which takes long.
+    if config.backbone:
+        if said:
+            raise ConfigError(f"how {config.transfer} takes pixels is known: omit {field('interface')}")
+        said = Interface(SCHEMES[config.backbone.scheme])
+        progress.say(f"{config.transfer}: pixels go in as {formula(said.preprocessing)}, as in its training on ImageNet")
+        if config.weights is None:
+            progress.say(
+                f"{config.transfer}: its weights are those in ~/.keras/models; Keras downloads them if they are not there"
+            )
+    if said is None and known:
+        # The new last layer of a transferred model ends in softmax.
+        said = Interface(known.preprocessing, known.output if config.model else "probabilities")
+        named = config.model or config.transfer
+        progress.say(f"{named}: pixels go in as {formula(known.preprocessing)}, as its manifest says")
+    if said is None and (config.model or config.transfer):
+        raise ConfigError(f"how {config.model or config.transfer} takes pixels is not known: state it with {HOW_TO_SAY}")
+    if isinstance(data, Dataset):
+        dataset = data
+    elif known and config.model:
+        dataset = _images_of_model(known, data, images)
+    else:
+        dataset = load_dataset(data, images)
+    progress.say(dataset.describe())
+    if known:
+        before = known.dataset
+        if (before.source, before.name) != (dataset.source, dataset.name):
+            with suppress(EdgeCnnError):  # The images that it was trained on before may be gone.
+                dataset = replace(dataset, earlier=recorded_training(before, known.class_names))
+        _require_unlearnt(config.model or str(config.transfer), before, dataset.record(), progress)
+    return dataset, fitted_interface(said or Interface(SCHEMES["unit"]), dataset)
+
+
+def _manifest_of(config: TrainConfig) -> Manifest | None:
+    """Return the manifest that lists the .keras file to train; None if there is no such file, or no manifest."""
+    named = None if config.backbone else config.model or config.transfer
+    return read_model(Path(named)).manifest if named and not is_exported(format_of(Path(named))) else None
+
+
+def _require_unlearnt(model: str, before: DatasetRecord, now: DatasetRecord, progress: Progress) -> None:
+    """Raise if test images were drawn from pictures that a model may have learnt; say so of validation images."""
+    if (before.source, before.name) != (now.source, now.name):
+        return
+    # Images of another size have another hash, although they may be drawn alike.
+    resized, drawn_alike = before.fitted != now.fitted, before.split_off == now.split_off
+    others = before.train_sha256 != now.train_sha256 and before.test_sha256 != now.test_sha256
+    if now.split_off and others and not (drawn_alike and resized):
+        first = before.split_off
+        if first is None:
+            fix = f"{now.source} had a test/ before: restore it"
+        elif drawn_alike:
+            fix = (
+                f"{now.source} or the order of its classes has changed, so keep the earlier test images in a test/, the others "
+                "in a train/"
+            )
+        else:
+            fix = (
+                f"draw as before, with {field('test_share')}={first.test_share:g} and {field('split_seed')}={first.split_seed}"
+            )
+        raise ConfigError(f"{model} may have learnt some of these test images, which were drawn again: {fix}")
+    was, drawn = before.validation, now.validation
+    if drawn is None or drawn.val_share is None or drawn == was:
+        return
+    if not (resized and was and (was.val_share, was.val_seed) == (drawn.val_share, drawn.val_seed)):
+        progress.say(f"{model} may have learnt these validation images: the epoch that they choose may be too late a one")
+
+
+def _images_of_model(known: Manifest, data: str | Path | None, images: FolderOptions) -> Dataset:
+    """Return images for a model that continues with its classes, in its order: its own images, or those of `data`."""
+    record, rule = known.dataset, known.preprocessing
+    shape = known.keras_model().input.shape[1:]
+    height, width, channels = shape if len(shape) == 3 else (*shape, 1)
+    model = recorded_model(record, known.class_names)
+    if model is None and height and width and channels:
+        model = ModelImages((height, width, channels), rule.fit, "any", known.class_names)
+    return load_dataset(*recorded_source(record, data, images), model)
+
+
+def fitted_interface(interface: Interface, dataset: Dataset) -> Interface:
+    """Return an interface that fits image files as the dataset's were."""
+    rule = dataset.image_rule
+    taken = replace(interface.preprocessing, fit=rule.fit, background=rule.background)
+    return replace(interface, preprocessing=taken)
+
+
+def _shown(progress: Progress) -> Callable[[TrainState], None]:
+    """Return a function that reports each batch as a step, and each finished epoch as a line."""
+    progress.step(0, 1, "starting TensorFlow")
+
+    def show(state: TrainState) -> None:
+        epoch, so_far = f"epoch {state.epoch.number}/{state.epochs}", state.epoch
+        figures = f"loss {so_far.loss:.4f}  accuracy {so_far.accuracy:.4f}"
+        if state.batch == state.batches:
+            validation = ""
+            if so_far.val_loss is not None:
+                validation = f"  validation loss {so_far.val_loss:.4f}  accuracy {so_far.val_accuracy:.4f}"
+            progress.say(f"{epoch}  {figures}{validation}  {so_far.seconds:.1f} s")
+        else:
+            progress.step(state.batch, state.batches, epoch, figures)
+
+    return show

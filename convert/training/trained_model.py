@@ -6,10 +6,10 @@ import numpy as np
 
 from edgecnn.convert.keras.manifest import earlier_manifest, keras_manifest
 from edgecnn.convert.training.checkpoint import checkpoint_bytes, is_out_of_patience, kept_epoch
-from edgecnn.convert.training.model.custom_model import needed_modules, unsettled_share
+from edgecnn.convert.training.model.custom_model import needed_modules
+from edgecnn.convert.training.model.normalization import unsettled_share
 from edgecnn.convert.training.prepared_model import PreparedModel
-from edgecnn.convert.training.records import Checkpoint, KeptFor, TrainResult
-from edgecnn.convert.training.training_run import TrainingRun
+from edgecnn.convert.training.records import Checkpoint, KeptFor, TrainingRun, TrainResult
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import MODEL_NAME, TRAIN_NAME, Manifest
@@ -52,12 +52,6 @@ class FinishedFit:
 
 def write_trained_model(run: TrainingRun, prepared: PreparedModel, fit: FinishedFit, made_with: dict[str, str]) -> TrainResult:
     """Measure the kept epoch's model on the test images, and write model.keras, train.json and manifest.json together.
-
-    Args:
-        run: The run.
-        prepared: The trained model.
-        fit: The end of its epochs.
-        made_with: Version of each package.
 
     Raises:
         ArtifactError: If the checkpoint is damaged, or a test image can't be read.

@@ -17,6 +17,7 @@ from edgecnn.convert.training.config import TrainConfig
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.errors import ConfigError, InvalidMeasurement, field
 from edgecnn.edge.formats import PRECISIONS, device_formats
+from edgecnn.edge.model.interface import as_interface
 from edgecnn.edge.option import Group, Option, checked, whole_numbers
 from edgecnn.edge.result import SILENT, Progress
 from edgecnn.shell.call import Call
@@ -114,28 +115,27 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
         MissingDependency: If TensorFlow or a runtime is not installed.
         KeyboardInterrupt: If interrupted; the same call continues.
     """
-    from edgecnn.workflows.sweep import SweepCall, swept
+    from edgecnn.benchmarks.gate.gate import Policy
+    from edgecnn.commands.data import load_dataset
+    from edgecnn.convert.export.config import ExportConfig
+    from edgecnn.convert.keras.load import kernels_to_train
+    from edgecnn.convert.training.checkpoint import needs_validation
+    from edgecnn.edge.data.dataset import Dataset
+    from edgecnn.workflows.sweep import network_work, require_interface, settings_of_networks, swept
 
-    return swept(
-        SweepCall(
-            filters,
-            data,
-            out,
-            networks,
-            arguments,
-            config,
-            minutes,
-            model_format,
-            precision,
-            tune,
-            reach_percent,
-            allow,
-            images,
-            interface,
-            command,
-            progress,
-        )
-    )
+    if tune and precision != "int8":
+        raise ConfigError(f"{field('tune')} makes int8 files: use it with {field('precision')}=int8")
+    taken, policy = as_interface(interface, images.fit or "letterbox"), Policy(tuple(allow))
+    exporting = ExportConfig((model_format,), (precision,))
+    with kernels_to_train():
+        require_interface(networks, taken)
+        planned = settings_of_networks(config, networks, filters, arguments)
+        dataset = data if isinstance(data, Dataset) else load_dataset(data, images)
+        for name, given in (("minutes", minutes), ("patience", config.patience)):
+            if given is not None and dataset.val is None:
+                raise needs_validation(name, dataset)
+        work = network_work(dataset, exporting, tune, Path(out), taken, progress)
+        return swept(work, planned, minutes, reach_percent, policy, command)
 
 
 def _values(text: str) -> tuple[str, list[str]]:

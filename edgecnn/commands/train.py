@@ -61,9 +61,11 @@ def train(
         MissingDependency: If TensorFlow is not installed.
         KeyboardInterrupt: If interrupted before an epoch ended; then no model is written.
     """
-    from edgecnn.convert.training.train_call import TrainCall, trained
+    from edgecnn.convert.training.train import trained
 
-    return trained(TrainCall(data, out, config, images, interface, tuple(trust), resume, progress))
+    result = trained(data, out, config, images, interface, tuple(trust), resume, progress)
+    assert result  # noqa: S101  # Who trains alone writes.
+    return result
 
 
 @described
@@ -96,9 +98,9 @@ def train_worker(
         ConfigError: As in `train`, and if the workers don't meet, or differ.
         EdgeCnnError: If another worker ends early.
     """
-    from edgecnn.convert.training.train_call import TrainCall, trained_together
+    from edgecnn.convert.training.train import trained
 
-    return trained_together(cluster, TrainCall(data, out, config, images, interface, tuple(trust), resume, progress))
+    return trained(data, out, config, images, interface, tuple(trust), resume, progress, cluster)
 
 
 def _cluster(addresses: tuple[str, ...] = (), worker: int | None = None, **others: Any) -> Cluster:

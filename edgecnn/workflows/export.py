@@ -20,7 +20,7 @@ from edgecnn.convert.export.export import export_folder
 from edgecnn.convert.export.keep_accuracy import Judge
 from edgecnn.convert.export.tuning.runner import Runner, Tuning
 from edgecnn.convert.training.records import TrainResult
-from edgecnn.convert.training.train_call import fitted_interface
+from edgecnn.convert.training.train import fitted_interface
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.dataset import load_dataset as load_for_model
 from edgecnn.edge.data.folder_options import FolderOptions

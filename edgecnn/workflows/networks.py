@@ -15,13 +15,13 @@ from edgecnn.convert.export.keep_accuracy import UnfitReference
 from edgecnn.convert.export.tuning.runner import Tuning
 from edgecnn.convert.training.checkpoint import begun, is_finished
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.fit.callbacks import Diverged
 from edgecnn.convert.training.model.custom_model import module_of, new_model, open_fitting
-from edgecnn.convert.training.records import TrainResult
-from edgecnn.convert.training.train_call import TrainCall, fitted_interface, trained
+from edgecnn.convert.training.records import DecoderLost, Diverged, OtherRun, TrainResult, UnusableCheckpoint
+from edgecnn.convert.training.train import fitted_interface, trained
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, field
 from edgecnn.edge.files import read_bytes
+from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.graph.summary import Summary, summarize
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.model_test_images import load_reference
@@ -37,19 +37,6 @@ from edgecnn.workflows.export import keras_is_a_guess
 _UNIT = Interface(SCHEMES["unit"])
 
 
-class _Lines:
-    """Progress without texts of several lines: the summaries of all networks' layers would bury the rest."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self.step = progress.step
-
-    def say(self, text: str) -> None:
-        """Pass on a line."""
-        if "\n" not in text:
-            self._progress.say(text)
-
-
 @dataclass(frozen=True)
 class NetworkWork:
     """The settings for each network of a sweep.
@@ -58,7 +45,6 @@ class NetworkWork:
         dataset: Training and test images, and perhaps validation images.
         exporting: Files to export.
         tuning: How to tune them; None for plain files.
-        plain: Name of its plain file.
         folder: Folder that holds its folder.
         interface: Preprocessing and output of your own networks; edgecnn's own take pixel / 255.
         progress: Receives the progress.
@@ -67,10 +53,14 @@ class NetworkWork:
     dataset: Dataset
     exporting: ExportConfig
     tuning: Tuning | None
-    plain: str
     folder: Path
     interface: Interface | None
     progress: Progress
+
+    @property
+    def plain(self) -> str:
+        """Name of each network's plain file."""
+        return FORMATS[self.exporting.formats[0]].file_name(self.exporting.precisions[0])
 
     def network(self, config: TrainConfig, place: str) -> SweptNetwork:
         """Train and export a network, unless that is already done."""
@@ -99,12 +89,7 @@ class NetworkWork:
         return summarize(MODEL_NAME, read_model(folder / MODEL_NAME), module_of(config))
 
     def trained(self, config: TrainConfig, folder: Path, said: str) -> TrainResult:
-        """Train a network into a folder, unless that is already done, and return the record.
-
-        Args:
-            config: Its settings.
-            folder: Its folder.
-            said: Its place and name, for the progress.
+        """Train a network into a folder, unless that is already done, and return the record; `said` is its place and name.
 
         Raises:
             ArtifactError: If a file there is damaged.
@@ -115,12 +100,16 @@ class NetworkWork:
             self.progress.say(f"{said}: trained before")
             return from_json(TrainResult, read_bytes(folder / TRAIN_NAME), str(folder / TRAIN_NAME))
         self.progress.say(f"{said}: training")
-        lines, interface, resume = _Lines(self.progress), self._interface(config), begun(folder)
+        interface, resume = self._interface(config), begun(folder)
         try:
-            result = trained(TrainCall(self.dataset, folder, config, interface=interface, resume=resume, progress=lines))
+            # The summaries of all networks' layers would bury the rest.
+            result = trained(
+                self.dataset, folder, config, interface=interface, resume=resume, progress=self.progress, summary=False
+            )
         except Diverged as error:
-            reason = str(error).partition(": ")[0]
-            raise ConfigError(f"{said}: {reason}: leave this network out, or train it alone at a lower rate") from error
+            fix = "leave this network out, or train it alone at a lower rate"
+            raise Diverged(error.figure, error.loss, error.epoch, where=f"{said}: ", fix=fix) from error
+        assert result  # noqa: S101  # Who trains alone writes.
         gc.collect()  # A trained model refers to itself, and Python would find that out only after many more.
         if result.interrupted:
             self.progress.say("Interrupted: the same command continues.")
@@ -152,9 +141,8 @@ class NetworkWork:
         try:
             fitted = fitted_interface(self._interface(config) or _UNIT, self.dataset)
             found = is_finished(folder, config, self.dataset.record(), fitted)
-        except ConfigError as error:
-            reason = error.marked.removeprefix(f"{field('resume')}: ").split(": ")[0]
-            raise ConfigError(f"{reason}: {other}") from error
+        except OtherRun as error:
+            raise ConfigError(f"{error.reason}: {other}") from error
         # Images are known by their pixels and the numbers of their classes.
         if found and (named := Manifest.load(folder).class_names) != self.dataset.class_names:
             raise ConfigError(f"{folder} was trained with other class names ({', '.join(named)}): {other}")
@@ -202,17 +190,17 @@ class NetworkWork:
 
 
 @contextmanager
-def in_words_of_a_sweep() -> Iterator[None]:
-    """Have errors of a training name a sweep's fields, and what helps there: it continues by itself."""
-    resume = field("resume")
+def errors_of_a_sweep() -> Iterator[None]:
+    """Have errors of a training name a sweep's argument, and what helps there: it continues by itself."""
     try:
         yield
+    except UnusableCheckpoint as error:
+        raise UnusableCheckpoint(error.reason, "delete its folder") from error
+    except DecoderLost as error:
+        raise DecoderLost(error.how, "sweep again") from error
     except EdgeCnnError as error:
-        text = error.marked.replace(field("model"), field("networks"))
-        text = text.replace(f"train without {resume}", "delete its folder").replace(f"continue with {resume}", "sweep again")
-        if text == error.marked:
-            raise
-        raise type(error)(text) from error
+        error.renamed["model"] = "networks"
+        raise
 
 
 def arguments_of(config: TrainConfig) -> tuple[str, ...]:

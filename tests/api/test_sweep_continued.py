@@ -10,10 +10,11 @@ import pytest
 import edgecnn as ec
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.training.model.custom_model import resolved
+from edgecnn.convert.training.records import DecoderLost
 from edgecnn.edge.export_records import Settings
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.result import SILENT
-from edgecnn.workflows.networks import NetworkWork
+from edgecnn.workflows.networks import NetworkWork, errors_of_a_sweep
 
 CONFIG = ec.TrainConfig.of_recipe("notebook", epochs=3, filters=(2, 2, 2), network="strided")
 NAME = "strided-2-2-2"
@@ -33,7 +34,7 @@ def trained(images: ec.Dataset, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def work(images: ec.Dataset, out: Path, interface: Any = None) -> NetworkWork:
-    return NetworkWork(images, ExportConfig(("tflite",), ("int8",)), None, "int8.tflite", out, interface, SILENT)
+    return NetworkWork(images, ExportConfig(("tflite",), ("int8",)), None, out, interface, SILENT)
 
 
 def test_what_was_trained_with_the_same_settings_is_taken(images: ec.Dataset, trained: Path) -> None:
@@ -134,3 +135,8 @@ def test_a_damaged_checkpoint_is_said_to_be_deleted(images: ec.Dataset, trained:
             ec.sweep([(2, 2, 2)], images, trained, networks=["strided"], config=replace(CONFIG, epochs=4))
     finally:
         checkpoint.write_bytes(whole)
+
+
+def test_a_lost_decoder_is_no_reason_to_resume() -> None:
+    with pytest.raises(DecoderLost, match=r"was killed \(SIGKILL\):.* sweep again$"), errors_of_a_sweep():
+        raise DecoderLost("was killed (SIGKILL)")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from edgecnn.convert.training import train_call as train_calls
-from edgecnn.convert.training.train import train as train_model
+from edgecnn.convert.training import train as training
+from edgecnn.convert.training.records import TrainingRun
 from tests.cli.always_right import SHORT, always_right
 
 COMMANDS = (
@@ -182,11 +182,14 @@ def test_save_writes_png_only(exported: Path, terminal: Any) -> None:
 def test_an_interrupted_training_says_how_to_go_on_and_exits_with_130(
     planned: int, idx_folder: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*given: Any, **named: Any) -> Any:
-        result = train_model(*given, **named)
+    train = training.train
+
+    def interrupted(run: TrainingRun) -> Any:
+        result = train(run)
+        assert result
         return replace(result, interrupted=True, config=replace(result.config, epochs=planned))
 
-    monkeypatch.setattr(train_calls, "train_model", interrupted)
+    monkeypatch.setattr(training, "train", interrupted)
     command = ("train", "--data", idx_folder, "--epochs", "1", "--batch-size", "60", "--out", "out")
     assert terminal.run(*command) == 130
     assert re.search(r"Interrupted: out/model\.keras.*epoch 1 of 1", terminal.err)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgecnn.convert.training import train_call as train_calls
+from edgecnn.convert.training import train as training
 from edgecnn.convert.training.model import custom_model
 from edgecnn.edge.packages import install_command
 from tests.cli.always_right import SHORT
@@ -201,7 +201,7 @@ def test_what_tensorflow_calls_exhausted_is_memory(idx_folder: Path, terminal: A
     def fail(*_: Any, **__: Any) -> None:
         raise ResourceExhaustedError("OOM when allocating tensor")
 
-    monkeypatch.setattr(train_calls, "train_model", fail)
+    monkeypatch.setattr(training, "train", fail)
     assert "memory (OOM when allocating tensor)" in terminal.fails(2, "train", "--data", idx_folder, "--out", "out")
 
 
@@ -212,7 +212,7 @@ def test_a_disk_that_is_full_is_not_called_memory(idx_folder: Path, terminal: An
         with tf.io.gfile.GFile("/dev/full", "w") as file:
             file.write("x")
 
-    monkeypatch.setattr(train_calls, "train_model", fail)
+    monkeypatch.setattr(training, "train", fail)
     line = terminal.fails(2, "train", "--data", idx_folder, "--out", "out")
     assert line.startswith("edgecnn: /dev/full: No space left")
 

@@ -110,6 +110,14 @@ def test_an_error_names_fields_in_python_and_options_on_the_command_line() -> No
     assert commands()["export"].typed(error) == "--quantize int4 is unknown, add --batch-size or omit --wait-seconds"
 
 
+def test_an_error_names_a_field_as_its_caller_does_also_from_a_child_process() -> None:
+    error = ConfigError(f"{field('model')}=a:b fails")
+    error.renamed["model"] = "networks"
+    error = pickle.loads(pickle.dumps(error))
+    assert str(error) == "networks=a:b fails"
+    assert commands()["sweep"].typed(error) == "--network a:b fails"
+
+
 def test_what_a_user_named_like_a_field_stays_as_it_is() -> None:
     error = ArtifactError(f"labels=data: the class formats is not in labels: give {field('labels')}")
     assert commands()["train"].typed(error) == "labels=data: the class formats is not in labels: give --labels"

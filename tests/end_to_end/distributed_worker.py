@@ -9,8 +9,8 @@ from typing import Any
 
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.distributed.meeting import Cluster
-from edgecnn.convert.training.train import train_together
-from edgecnn.convert.training.training_run import TrainState
+from edgecnn.convert.training.records import TrainingRun, TrainState
+from edgecnn.convert.training.train import train
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.records import from_value
@@ -20,9 +20,9 @@ def run(given: dict[str, Any]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # Background processes of a shell ignore it.
 
     def on_batch(state: TrainState) -> None:
-        if [state.epoch, state.batch] == given["interrupt_at"]:
+        if [state.epoch.number, state.batch] == given["interrupt_at"]:
             os.kill(os.getpid(), signal.SIGINT)
-        say({"epoch": state.epoch, "batch": state.batch, "loss": state.loss})
+        say({"epoch": state.epoch.number, "batch": state.batch, "loss": state.epoch.loss})
 
     def say(line: Any) -> None:
         with Path(given["log"]).open("a") as log:
@@ -33,7 +33,8 @@ def run(given: dict[str, Any]) -> None:
     cluster = Cluster(tuple(given["addresses"]), given["worker"], 60)
     folder, interface = Path(given["folder"]), Interface(SCHEMES["unit"])
     try:
-        train_together(cluster, dataset, config, folder, interface, resume=given["resume"], on_text=say, on_batch=on_batch)
+        resume = given["resume"]
+        train(TrainingRun(dataset, config, folder, interface, (), resume, cluster, on_text=say, on_batch=on_batch))
     except KeyboardInterrupt:
         say("interrupted")
 

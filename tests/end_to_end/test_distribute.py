@@ -18,15 +18,15 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from edgecnn.convert.training.checkpoint import load_checkpoint
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.distributed.cluster_worker import weights_digest
+from edgecnn.convert.training.distributed.worker import weights_digest
 from edgecnn.convert.training.model.custom_model import resolved
 from edgecnn.convert.training.model.networks import build_cnn
-from edgecnn.convert.training.train import train
-from edgecnn.convert.training.training_run import TrainState
+from edgecnn.convert.training.records import TrainState
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES, Interface
+from tests.convert.training.runs import train
 
 ROOT = Path(__file__).parents[2]
 WORKER = Path(__file__).with_name("distributed_worker.py")
@@ -128,7 +128,7 @@ def test_two_workers_learn_what_one_process_does(config: TrainConfig, unbroken: 
     alone: list[float] = []
 
     def keep(state: TrainState) -> None:
-        alone.append(state.loss)
+        alone.append(state.epoch.loss)
 
     one = train(load_dataset(idx_folder), config, tmp_path, SCHEMES["unit"], on_batch=keep)
     assert len(alone) == 12
@@ -141,7 +141,7 @@ def test_two_workers_learn_what_one_process_does(config: TrainConfig, unbroken: 
         replace(config, seed=1),
         tmp_path / "other",
         SCHEMES["unit"],
-        on_batch=lambda s: other.append(s.loss),
+        on_batch=lambda state: other.append(state.epoch.loss),
     )
     assert np.abs(np.array(other) / alone - 1).max() > 20 * TOLERANCE
     two = json.loads((unbroken.folder / "train.json").read_text())

@@ -22,11 +22,11 @@ from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export import export
 from edgecnn.convert.keras.load import load_keras, load_tensorflow
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.train import train
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.manifest import MODEL_NAME, Manifest, Preprocessing
 from edgecnn.edge.model.interface import SCHEMES, Interface
+from tests.convert.training.runs import train
 from tests.dense import CLASSES, weights
 from tests.drawings import write_idx_folder
 from tests.remembering import FusedLstm

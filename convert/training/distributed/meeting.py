@@ -17,6 +17,7 @@ from edgecnn.edge.option import Option, check, described, words
 from edgecnn.edge.text import shortened
 
 Facts = dict[str, str]
+"""What must be the same on all workers, values by name."""
 # Seconds between two tries, and for the whole greeting or answer of a worker that is there.
 _PAUSE = 0.25
 _ANSWER = 5.0
@@ -79,11 +80,6 @@ def split_address(address: str) -> tuple[str, str]:
 def meet(cluster: Cluster, facts: Facts, on_text: Callable[[str], None]) -> None:
     """Wait until all workers are there with the same facts; then the ports are free again.
 
-    Args:
-        cluster: The workers.
-        facts: What must be the same everywhere, values by name.
-        on_text: Called with a line of text about the wait.
-
     Raises:
         ConfigError: If this worker's port is taken, or a worker is late, can't be reached or has other facts.
         KeyboardInterrupt: On Ctrl-C.
@@ -133,9 +129,8 @@ def _gather(cluster: Cluster, facts: Facts, listener: socket.socket, end: float)
             if time.monotonic() > end:
                 missing = [cluster.name(worker) for worker in range(1, len(cluster.addresses)) if worker not in there]
                 raise ConfigError(
-                    f"{_and(missing)} did not connect within {cluster.wait_seconds:g} s: start all of them, and "
-                    "check that they "
-                    f"can reach {cluster.addresses[0]}"
+                    f"{_and(missing)} did not connect within {cluster.wait_seconds:g} s: start all of them, and check that "
+                    f"they can reach {cluster.addresses[0]}"
                 )
         answer = ""
     except ConfigError as error:
@@ -245,12 +240,7 @@ class _Message:
     """
 
     def __init__(self, line: socket.socket, end: float) -> None:
-        """Expect a message.
-
-        Args:
-            line: Connection, which no longer blocks from now on.
-            end: When the message must be complete, as `time.monotonic` counts.
-        """
+        """Expect a message on a connection, which no longer blocks, until `end` of `time.monotonic`."""
         line.setblocking(False)
         self.line, self._end, self._data, self.is_late = line, end, b"", False
 

@@ -1,18 +1,21 @@
-"""TensorFlow's MultiWorkerMirroredStrategy, connected to the other workers, and what it requires of a run."""
+"""TensorFlow's MultiWorkerMirroredStrategy, connected to the other workers: what it requires of a run, and a step of it."""
 
 import faulthandler
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgecnn.convert.keras.load import load_keras, load_tensorflow
 from edgecnn.convert.training.distributed.meeting import Cluster, Facts, split_address
-from edgecnn.convert.training.training_run import TrainingRun
+from edgecnn.convert.training.model.normalization import batch_wide_normalization
+from edgecnn.convert.training.records import TrainingRun
 from edgecnn.edge.errors import ConfigError, field, why
 from edgecnn.edge.native_output import quiet
 from edgecnn.edge.sandbox.child import child_environment, python_command
@@ -20,13 +23,7 @@ from edgecnn.edge.text import printable
 
 
 def facts_of(run: TrainingRun, cluster: Cluster, made_with: dict[str, str]) -> Facts:
-    """Return what must be the same on all workers.
-
-    Args:
-        run: The run as this worker sees it.
-        cluster: The workers.
-        made_with: Version of each package here.
-    """
+    """Return what must be the same on all workers, with the version of each package here."""
     record, interface = run.dataset.record(), run.interface
     return {
         field("addresses"): ",".join(cluster.addresses),
@@ -123,10 +120,6 @@ def bounded(seconds: int, late: str) -> Iterator[None]:
 
     A child process says why, and then the exit code is that of `EdgeCnnError`. Ctrl-C ends it too. TensorFlow installs its own
     SIGTERM handler, which is removed again.
-
-    Args:
-        seconds: Time limit.
-        late: The message.
     """
     with ExitStack() as stack:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -143,3 +136,65 @@ def bounded(seconds: int, late: str) -> Iterator[None]:
         stack.callback(faulthandler.cancel_dump_traceback_later)
         faulthandler.dump_traceback_later(seconds + _SAYING_SECONDS, exit=True, file=nowhere)
         yield
+
+
+def shared_step(model: Any, strategy: Any, workers: int, asks: Any, stopped: Any) -> Callable[[Any], dict[str, Any]]:
+    """Return the replacement for a compiled model's `train_step`: one step of all workers together.
+
+    The variable `asks` is not 0 if this worker was asked to stop; `stopped` is set to the sum of all workers' `asks`.
+    """
+    tf = load_tensorflow()
+    counters = [variable for metric in model.metrics for variable in metric.variables]
+
+    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]  # TensorFlow has no types.
+    def replica(inputs: Any, targets: Any, weights: Any = None) -> list[Any]:
+        count = tf.cast(tf.shape(targets)[0], "float32")
+        with batch_wide_normalization(model), tf.GradientTape() as tape:
+            outputs = model(inputs, training=True)
+            loss = model.compute_loss(x=inputs, y=targets, y_pred=outputs, sample_weight=weights, training=True)
+            # Keras has divided by the number of workers, as if all had equally many images.
+            loss = loss * workers
+            scaled = model.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, model.trainable_variables)
+        for counter in counters:
+            counter.assign(tf.zeros_like(counter))
+        for metric in model.metrics:
+            if metric.name == "loss":
+                metric.update_state(loss, sample_weight=count)
+            else:
+                metric.update_state(targets, outputs)
+        present = [tf.convert_to_tensor(gradient) * count for gradient in gradients if gradient is not None]
+        used[:] = [gradient is not None for gradient in gradients]
+        return _added_up([count, asks.value(), *(counter.value for counter in counters), *present])
+
+    used: list[bool] = []
+
+    def train_step(data: Any) -> dict[str, Any]:
+        before = [tf.identity(counter.value) for counter in counters]
+        count, asked, *sums = strategy.run(replica, args=data)
+        stopped.assign(asked)
+        for counter, old, added in zip(counters, before, sums[: len(counters)], strict=True):
+            counter.assign(old + added)
+        left = iter(sums[len(counters) :])
+        moved = [variable for variable, is_used in zip(model.trainable_variables, used, strict=True) if is_used]
+        # Outside the strategy, whose optimizer step would sum the gradients a second time.
+        model.optimizer.apply_gradients([(gradient / count, variable) for variable, gradient in zip(moved, left, strict=True)])
+        metrics: dict[str, Any] = model.get_metrics_result()
+        return metrics
+
+    return train_step
+
+
+def all_reduced(flat: Any) -> Any:
+    """Return a tensor's sum over the workers; call it in the strategy's replica context."""
+    tf = load_tensorflow()
+    return tf.distribute.get_replica_context().all_reduce("SUM", tf.identity(flat))
+
+
+def _added_up(parts: list[Any]) -> list[Any]:
+    """Return each tensor's sum over the workers, in one message, since many small ones cost more."""
+    tf = load_tensorflow()
+    sizes = [int(np.prod(part.shape)) for part in parts]
+    flat = tf.concat([tf.reshape(part, [-1]) for part in parts], 0)
+    summed = tf.split(all_reduced(flat), sizes)
+    return [tf.reshape(total, part.shape) for total, part in zip(summed, parts, strict=True)]

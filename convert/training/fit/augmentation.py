@@ -21,11 +21,8 @@ def vary_photos(images: Images, rng: np.random.Generator) -> Images:
     """Return photos uint8 (n, h, w, c), each cropped, mirrored by a chance of one half, and changed in its colours.
 
     The crop has 50 to 100 % of the area and up to 4:3 more of one side, and is scaled to the image's size. Brightness, contrast
-    and saturation are each 80 to 120 %. All amounts are uniform, the logarithm of the crop's proportions too.
-
-    Args:
-        images: The photos; c is 1 or 3. Saturation changes nothing in grey ones.
-        rng: Draws the amounts.
+    and saturation are each 80 to 120 %. All amounts are uniform, the logarithm of the crop's proportions too. Saturation
+    changes nothing in grey photos, whose c is 1.
     """
     count, height, width, channels = images.shape
     tf = load_tensorflow()

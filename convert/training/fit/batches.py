@@ -10,9 +10,9 @@ import numpy as np
 from edgecnn.convert.keras.load import load_tensorflow
 from edgecnn.convert.training.distributed.worker import SingleWorker
 from edgecnn.convert.training.fit.augmentation import varied
+from edgecnn.convert.training.fit.readers import Batch, BatchReader
 from edgecnn.convert.training.prepared_model import PreparedModel
-from edgecnn.convert.training.reading.readers import Batch, BatchReader
-from edgecnn.convert.training.training_run import TrainingRun
+from edgecnn.convert.training.records import TrainingRun
 from edgecnn.edge.data.splits import Indices, Labels, Split
 from edgecnn.edge.model.preprocess import Floats, Images
 
@@ -22,12 +22,7 @@ def training_batches(
 ) -> tuple[Any, Batch]:
     """Return a `tf.data.Dataset`, each iteration of which is the next epoch in an order of its own, and its first batch.
 
-    Args:
-        run: Images, batch size, seed, and how images are varied.
-        reader: Reads the images.
-        prepared: Makes the inputs, as wherever the model runs, and the targets, if there is a teacher.
-        done: Number of epochs before the first of these.
-        worker: Takes its part of each batch.
+    The first epoch is that after `done` epochs. The worker takes its part of each batch.
     """
     split, config, classifier, teacher = run.dataset.train, run.config, prepared.classifier, prepared.teacher
     balanced = config.class_weights == "balanced"
@@ -56,12 +51,7 @@ def training_batches(
 def validation_batches(run: TrainingRun, split: Split, reader: BatchReader, prepared: PreparedModel) -> Any:
     """Return a `tf.data.Dataset` of the validation images, in order, never varied; the same on all workers.
 
-    Args:
-        run: Batch size and classes.
-        split: The images.
-        reader: Reads them.
-        prepared: Makes the inputs, as wherever the model runs. If it has a teacher, its loss takes shares of all classes; the
-            targets are the labels alone, without a teacher.
+    The targets are the labels alone; where a teacher's loss takes shares of all classes, they are shares too.
     """
     size, identity = run.config.batch_size, np.eye(len(run.dataset.class_names), dtype=np.float32)
     number = -(-len(split.labels) // size)

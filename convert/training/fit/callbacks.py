@@ -1,9 +1,6 @@
-"""What happens after each batch and each epoch of a run: log, memory, signals."""
+"""What happens after each batch and each epoch of a run."""
 
-import ctypes
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +9,8 @@ import numpy as np
 from edgecnn.convert.keras.load import load_keras
 from edgecnn.convert.training.checkpoint import is_out_of_patience, prune, save_epoch
 from edgecnn.convert.training.distributed.worker import SingleWorker
-from edgecnn.convert.training.fit.interrupt import HeldInterrupt
-from edgecnn.convert.training.records import Checkpoint, Epoch
-from edgecnn.convert.training.training_run import TrainingRun, TrainState
-from edgecnn.edge.errors import ConfigError, field
+from edgecnn.convert.training.fit.process import HeldInterrupt
+from edgecnn.convert.training.records import Checkpoint, Diverged, Epoch, TrainingRun, TrainState
 from edgecnn.edge.text import counted
 
 # TensorBoard itself draws at most 1,000 points of a run unless it is asked for more.
@@ -23,13 +18,9 @@ _POINTS = 50
 
 
 def board(folder: Path, batches: int) -> Any:
-    """Return a Keras callback that writes the figures of each epoch, and those of about 50 batches of it.
+    """Return a Keras callback that writes the figures of each epoch, and those of about 50 of its `batches`.
 
     To write those of every batch takes much of the time of training a small network.
-
-    Args:
-        folder: Where the log goes.
-        batches: Number of batches in an epoch.
     """
     every = max(1, batches // _POINTS)
 
@@ -40,33 +31,6 @@ def board(folder: Path, batches: int) -> Any:
 
     # No graph: TensorBoard can't read the one that Keras 3 writes ("Malformed GraphDef").
     return Board(log_dir=str(folder), update_freq=1, write_graph=False)
-
-
-# glibc's malloc.h, and its defaults (man 3 mallopt).
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
-_DEFAULTS = {_TRIM_THRESHOLD: 128 * 1024, _MMAP_MAX: 65_536}
-_KEEPING = {_TRIM_THRESHOLD: 2**31 - 1, _MMAP_MAX: 0}
-
-
-@contextmanager
-def freed_memory_kept() -> Iterator[None]:
-    """Let the process keep what it frees during the block, and give it back at the end; nothing changes without glibc."""
-    library = ctypes.CDLL(None)
-    if not hasattr(library, "mallopt") or not hasattr(library, "malloc_trim"):
-        yield
-        return
-    for setting, value in _KEEPING.items():
-        library.mallopt(setting, value)
-    try:
-        yield
-    finally:
-        for setting, value in _DEFAULTS.items():
-            library.mallopt(setting, value)
-        library.malloc_trim(0)
-
-
-class Diverged(ConfigError):
-    """A loss that is no number any more."""
 
 
 def epoch_callback(run: TrainingRun, checkpoint: Checkpoint | None, held: HeldInterrupt, worker: SingleWorker) -> Any:
@@ -100,14 +64,14 @@ def epoch_callback(run: TrainingRun, checkpoint: Checkpoint | None, held: HeldIn
             if validated and batch + 1 == self.params["steps"]:
                 return  # Reported, and stopped if asked to, with the validation's figures at the end of the epoch.
             seconds = time.monotonic() - self.started
-            loss, accuracy = float(logs["loss"]), float(logs["accuracy"])
-            run.on_batch(TrainState(self.epoch, config.epochs, batch + 1, self.params["steps"], loss, accuracy, seconds))
+            so_far = Epoch(self.epoch, float(logs["loss"]), float(logs["accuracy"]), seconds)
+            run.on_batch(TrainState(so_far, config.epochs, batch + 1, self.params["steps"]))
             worker.check(held)
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             finished = _finished(epoch + 1, logs, time.monotonic() - self.started)
             if validated:
-                run.on_batch(_last_state(run, finished))
+                run.on_batch(TrainState(finished, config.epochs, self.params["steps"], self.params["steps"]))
             worker.settle(self.model)
             if worker.chief:
                 self.checkpoint = save_epoch(run, self.checkpoint, self.model, finished)
@@ -127,11 +91,5 @@ def _finished(number: int, logs: dict[str, Any], seconds: float) -> Epoch:
     finished = Epoch(number, float(logs["loss"]), float(logs["accuracy"]), seconds, *figures)
     for name, loss in (("loss", finished.loss), ("validation loss", finished.val_loss)):
         if loss is not None and not np.isfinite(loss):
-            raise Diverged(f"the {name} is {loss} after epoch {number}: lower {field('learning_rate')}")
+            raise Diverged(name, loss, number)
     return finished
-
-
-def _last_state(run: TrainingRun, done: Epoch) -> TrainState:
-    """Return the progress at the end of an epoch."""
-    figures = done.loss, done.accuracy, done.seconds, done.val_loss, done.val_accuracy
-    return TrainState(done.number, run.config.epochs, run.batches, run.batches, *figures)

@@ -10,12 +10,10 @@ from typing import Any
 
 from edgecnn.convert.keras.load import import_named, load_keras
 from edgecnn.convert.keras.runtime import KerasRuntime, load_file, load_from_bytes
-from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.config import Phase, TrainConfig
 from edgecnn.convert.training.model.backbones import build_backbone
-from edgecnn.convert.training.model.builder import built_model, require_taken
+from edgecnn.convert.training.model.builder import built_model, require_taken, source_sha256
 from edgecnn.convert.training.model.networks import build_network
-from edgecnn.convert.training.model.sources import source_sha256
-from edgecnn.convert.training.phases import HEAD
 from edgecnn.convert.training.recipes import usual_augment
 from edgecnn.edge.errors import ArtifactError, ConfigError, field, parsing, why
 from edgecnn.edge.files import libraries_folder, read_bytes, sha256
@@ -23,14 +21,15 @@ from edgecnn.edge.manifest import MODEL_NAME, Output, fix_for
 from edgecnn.edge.model_file import read_model
 
 Shape = tuple[int, int, int]
+"""Height, width and channels of the images."""
+HEAD = "transferred_classes"
+"""Name of the new last layer of a transferred model."""
 
 
 def resolved(config: TrainConfig, channels: int) -> TrainConfig:
     """Return the settings with what the recipe decides, and the hashes of the files of `teacher` and `model` or `transfer`.
 
-    Args:
-        config: The settings.
-        channels: Channels of the images, which decide how the recipe varies them.
+    The images' channels decide how the recipe varies them.
 
     Raises:
         ConfigError: If `model` is not `module:function` or a .keras file, the module can't be imported or was edited since, or
@@ -72,12 +71,6 @@ def module_of(config: TrainConfig) -> tuple[str, ...]:
 
 def new_model(config: TrainConfig, shape: Shape, classes: int, trust: tuple[str, ...]) -> Any:
     """Return the Keras model to train, compiled if its author compiled it; `open_fitting` checks its input and output.
-
-    Args:
-        config: The settings.
-        shape: (height, width, channels) of the images.
-        classes: Number of classes.
-        trust: Modules whose code a .keras file needs.
 
     Raises:
         ConfigError: If the model can't be made.
@@ -128,13 +121,13 @@ def open_fitting(model: Any, config: TrainConfig, shape: Shape, classes: int, tr
 
 
 def compile_model(model: Any, columns: int, optimizer: Any, output: Output, taught: bool = False) -> None:
-    """Compile the model with its loss and an optimizer.
+    """Compile a Keras model with its loss and a Keras optimizer.
 
     Args:
-        model: The Keras model.
+        model: The model.
         columns: Number of outputs for one image; 1 means the probability (or logit) of class 1 of two.
-        optimizer: A Keras optimizer.
-        output: `probabilities` or `logits`.
+        optimizer: The optimizer.
+        output: What the outputs are.
         taught: Whether its targets are shares of all classes, not labels.
 
     Raises:
@@ -156,17 +149,20 @@ def compile_model(model: Any, columns: int, optimizer: Any, output: Output, taug
     model.compile(optimizer, loss=loss, metrics=[accuracy])
 
 
-def unsettled_share(model: Any, config: TrainConfig, batches: int) -> float:
-    """Return the share of batch normalisation's moving averages that is still their initial value, 0 to 1.
+def choose_layers(model: Any, config: TrainConfig, phase: Phase) -> None:
+    """Set which layers of a transferred model are trained; compile it afterwards.
 
-    Each batch keeps `momentum` of them (Keras: BatchNormalization). It is 0 for a model without such layers, or whose
-    averages started elsewhere.
+    Batch normalisation stays frozen, and so keeps its statistics: Keras runs it as in inference. A few thousand photos say
+    less of them than ImageNet did.
     """
-    if config.transfer or (config.model or "").endswith(".keras"):
-        return 0.0
+    if config.transfer is None:
+        return
     normalization = load_keras().layers.BatchNormalization
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, normalization) and layer.trainable]
-    return float(max((layer.momentum**batches for layer in layers), default=0.0))
+    whole = config.fine_tune and phase.start > 0
+    model.trainable = True  # Of all its layers, and of the models among them.
+    for layer in model._flatten_layers():
+        if layer.weights and not hasattr(layer, "layers"):
+            layer.trainable = layer.name == HEAD or (whole and not isinstance(layer, normalization))
 
 
 def needed_modules(data: bytes, named: tuple[str, ...]) -> tuple[str, ...]:

@@ -35,24 +35,25 @@ def build_network(name: NetworkName, shape: _Shape, classes: int, dropout: float
     Raises:
         ConfigError: If the images are too small.
     """
+    if min(shape[:2]) < _SMALLEST:
+        raise ConfigError(
+            f"images of {shape[0]} x {shape[1]} are too small for {title_of(name)} (at least {_SMALLEST} x {_SMALLEST}): give "
+            f"larger ones, or your own model with {field('model')}"
+        )
     return NETWORKS[name](shape, classes, dropout, filters)
 
 
-def build_cnn(shape: tuple[int, int, int], classes: int, dropout: float = 0.5, filters: tuple[int, ...] = FILTERS) -> Any:
+def title_of(name: NetworkName) -> str:
+    """Return a network's name in messages."""
+    return "the CNN" if name == CNN else f"the {name} network"
+
+
+def build_cnn(shape: _Shape, classes: int, dropout: float = 0.5, filters: tuple[int, ...] = FILTERS) -> Any:
     """Return three Conv-BatchNorm-ReLU stages, a max-pool after the first two, and a dense softmax.
 
-    With shape (28, 28, 1), 10 classes and 32 filters per stage it has 34,890 parameters, 34,698 of them trainable.
-
-    Args:
-        shape: (height, width, channels) of the images.
-        classes: Number of classes.
-        dropout: Share of the flattened features dropped in training, 0 to 1 (exclusive).
-        filters: Number of filters in each of the three stages.
-
-    Raises:
-        ConfigError: If the images are too small for two pooling layers.
+    With shape (28, 28, 1), 10 classes and 32 filters per stage it has 34,890 parameters, 34,698 of them trainable. Arguments
+    are those of `build_network`.
     """
-    check_size(shape, "the CNN")
     layers = load_keras().layers
     stages: list[Any] = []
     for stage, count in enumerate(filters):
@@ -63,25 +64,12 @@ def build_cnn(shape: tuple[int, int, int], classes: int, dropout: float = 0.5, f
     return load_keras().Sequential([layers.Input(shape, name="image"), *stages, *head])
 
 
-def check_size(shape: tuple[int, int, int], network: str) -> None:
-    """Raise a ConfigError if images of this (height, width, channels) are too small to be halved twice.
-
-    `network` names edgecnn's own network in the message.
-    """
-    if min(shape[:2]) < _SMALLEST:
-        raise ConfigError(
-            f"images of {shape[0]} x {shape[1]} are too small for {network} (at least {_SMALLEST} x {_SMALLEST}): give larger "
-            f"ones, or your own model with {field('model')}"
-        )
-
-
 def build_strided(shape: _Shape, classes: int, dropout: float, filters: tuple[int, ...]) -> Any:
     """Return three stages of 3x3 convolution, BatchNorm and ReLU, the first two with stride 2.
 
     With shape (28, 28, 1) and 10 classes it has 14,618 parameters with 16, 32 and 32 filters, 6,386 with 8, 16 and 32.
-    Arguments and errors are those of `build_network`.
+    Arguments are those of `build_network`.
     """
-    check_size(shape, "the strided network")
     first, second, third = filters
     return _averaged(shape, classes, dropout, [*_full(first, 2), *_full(second, 2), *_full(third, 1)])
 
@@ -92,9 +80,8 @@ def build_separable(shape: _Shape, classes: int, dropout: float, filters: tuple[
     Patches are those of vision transformers (Dosovitskiy and others, 2020, https://arxiv.org/abs/2010.11929) and ConvNeXt (Liu
     and others, 2022, https://arxiv.org/abs/2201.03545). A separable stage is MobileNet's (Howard and others, 2017,
     https://arxiv.org/abs/1704.04861): a depthwise 3x3 convolution, then a 1x1 convolution, each with BatchNorm and ReLU.
-    Arguments and errors are those of `build_network`.
+    Arguments are those of `build_network`.
     """
-    check_size(shape, "the separable network")
     first, second, third = filters
     return _averaged(shape, classes, dropout, [*_patches(shape, first), *_separable(second, 1), *_separable(third, 2)])
 

@@ -3,7 +3,6 @@
 import json
 import re
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +10,13 @@ import keras
 import numpy as np
 import pytest
 
-from edgecnn.benchmarks.gate.gate import UNDECIDED, UNJUDGED, Check, Verdict
-from edgecnn.benchmarks.results.read import read_report
-from edgecnn.benchmarks.results.sweep import SweptNetwork, sweep_of
-from edgecnn.benchmarks.show.sweep import sweep_text
-from edgecnn.convert.sweep.halving import planned_seconds
 from edgecnn.convert.training.records import TrainResult
 from edgecnn.convert.training.train import train
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.records import from_json
+from edgecnn.workflows.rungs import planned_seconds
 from tests.cli.commands.own_things import photos
 from tests.convert.training.own_nets import MODULE
 from tests.schemas import require_valid
@@ -107,53 +102,6 @@ def test_validation_images_choose_and_the_test_images_judge_what_was_chosen(idx_
     assert trained("out/4-4-4-dropout-0").kept_for == "lowest_validation_loss"
 
 
-def of_shares(report: Any, val: tuple[int, int], reach: float) -> Any:
-    networks = [
-        SweptNetwork((size, 4, 4), file.name, 1, 1, val_images=60, val_correct=right)
-        for size, file, right in zip((4, 2), report.files, val, strict=True)
-    ]
-    return replace(sweep_of(report, networks, reach, {"file": "int8.tflite"}), report=report)
-
-
-def test_the_front_and_the_picks_follow_the_validation_images(idx_folder: Path, terminal: Any) -> None:
-    sizes = ("--filters", "4,4,4", "--filters", "2,4,4")
-    terminal.passes("sweep", "--data", idx_folder, *sizes, "--epochs", "1", "--out", "out", "--allow", "noise")
-    report = read_report(Path("out/bench.json"))
-    large, small = ("4,4,4", "2,4,4")
-    assert report.files[1].artifact.size_bytes < report.files[0].artifact.size_bytes
-    assert of_shares(report, (60, 0), 0.5).most_accurate == large
-    assert of_shares(report, (0, 60), 0.5).most_accurate == small
-    assert [row.on_front for row in of_shares(report, (0, 60), 0.5).rows][1]
-    # Chosen by one set of images, judged by the other: 60 of 60 shows at least 94 %, which the test images don't confirm.
-    found = of_shares(report, (60, 60), 0.94)
-    assert (found.smallest_chosen, found.smallest) == (small, None)
-    assert "test images do not confirm" in sweep_text(found, 500)
-    found = of_shares(report, (60, 60), 0.01)
-    assert (found.smallest_chosen, found.smallest) == (small, small)
-    assert "the test images confirm it" in sweep_text(found, 500)
-    assert "the test images chose nothing." in sweep_text(found, 500)
-    files = tuple(replace(file, accuracy=replace(file.accuracy, chose=7)) for file in report.files if file.accuracy)
-    text = sweep_text(replace(found, report=replace(report, files=files)), 500)
-    assert "test images chose only layers" in text
-    assert "the other 7 chose" in text
-    found = of_shares(report, (20, 20), 0.9)
-    assert (found.smallest_chosen, found.smallest) == (None, None)
-    assert re.search(r"No file .*by the validation", sweep_text(found, 500))
-
-
-def test_a_network_that_only_guesses_is_left_out_alone(idx_folder: Path, terminal: Any) -> None:
-    sizes = ("--filters", "4,4,4", "--filters", "2,4,4")
-    terminal.passes("sweep", "--data", idx_folder, *sizes, "--epochs", "1", "--out", "out", "--allow", "noise")
-    report = read_report(Path("out/bench.json"))
-    # Its size, on which there is a limit too, is undecided.
-    checks = [Check(status, f"{report.files[0].name}: {status}") for status in (UNJUDGED, UNDECIDED)]
-    guessing = Verdict(UNDECIDED, tuple(checks))
-    report = replace(report, files=(replace(report.files[0], verdict=guessing), *report.files[1:]))
-    found = of_shares(report, (60, 60), 0.5)
-    assert (found.most_accurate, found.smallest_chosen) == ("2,4,4", "2,4,4")
-    assert [row.on_front for row in found.rows] == [False, True]
-
-
 LIMITED = tuple(word for size in ("2,2,2", "2,4,4", "4,4,4", "8,8,8") for word in ("--filters", size))
 
 
@@ -165,13 +113,13 @@ def test_a_time_limit_trains_all_for_a_few_epochs_and_the_better_half_for_more(
     assert not Path("out/sweep.json").exists()
 
     def interrupted_at(epochs: int, minutes: float) -> None:
-        def stops(dataset: Any, config: Any, *rest: Any, **named: Any) -> Any:
-            if config.epochs >= epochs:
+        def stops(run: Any) -> Any:
+            if run.config.epochs >= epochs:
                 raise KeyboardInterrupt
-            return train(dataset, config, *rest, **named)
+            return train(run)
 
         with monkeypatch.context() as patch:
-            patch.setattr("edgecnn.convert.training.train_call.train_model", stops)
+            patch.setattr("edgecnn.convert.training.train.train", stops)
             assert terminal.run(*limited, "--minutes", f"{minutes:.6f}") == 130
 
     interrupted_at(2, 5)

@@ -12,12 +12,11 @@ import pytest
 from edgecnn.convert.keras.runtime import load_from_bytes
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.custom_model import compile_model, new_model, open_fitting
-from edgecnn.convert.training.train import train
-from edgecnn.convert.training.training_run import TrainState
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.manifest import Manifest
 from tests.convert.training.own_nets import CONFIG, MODULE, RAW, SHAPE, UNIT, opened, saved
+from tests.convert.training.runs import stop_at, train
 
 pytestmark = pytest.mark.usefixtures("module")
 
@@ -92,11 +91,7 @@ def test_a_transfer_is_resumed_between_and_within_its_phases(idx_folder: Path) -
     config = replace(CONFIG, epochs=4, transfer=saved(opened("any_size")), fine_tune=True)
     unbroken = train(load_dataset(idx_folder), config, Path("unbroken"), UNIT)
     for finished in (1, 2):
-
-        def stop(state: TrainState, finished: int = finished) -> None:
-            if state.epoch == finished + 1:
-                raise KeyboardInterrupt
-
+        stop = stop_at(finished + 1)
         assert train(load_dataset(idx_folder), config, Path("out"), UNIT, resume=finished > 1, on_batch=stop).interrupted
     with pytest.raises(ConfigError, match=r"out.*planned.* 4 epochs, not 3"):  # The phases would begin elsewhere.
         train(load_dataset(idx_folder), replace(config, epochs=3), Path("out"), UNIT, resume=True)

@@ -16,7 +16,6 @@ from edgecnn.convert.export.export import export
 from edgecnn.convert.training.checkpoint import begun, load_checkpoint
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.custom_model import resolved
-from edgecnn.convert.training.train import train
 from edgecnn.edge.data.dataset import Dataset, load_dataset
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.files import remove_stale, sha256
@@ -24,6 +23,7 @@ from edgecnn.edge.manifest import Manifest, Preprocessing
 from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.model_file import read_model
 from edgecnn.edge.transaction import locked
+from tests.convert.training.runs import train
 
 CHANGES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree")
 
@@ -141,41 +141,28 @@ def test_a_training_killed_at_any_step_leaves_the_earlier_model_or_the_new_one(
     check(recorder.states)
 
 
-@pytest.fixture
-def second_run(artifacts: Path, dataset: Dataset, preprocessing: Preprocessing) -> Path:
-    """A folder with an earlier run's train.json, as after a kill between the last epoch and the result."""
-    config = TrainConfig(epochs=1, recipe="notebook", batch_size=64, augment="none", seed=7)
-    train(dataset, config, artifacts, preprocessing)
-    result = json.loads((artifacts / "train.json").read_text())
-    (epoch,) = result["history"]
-    earlier = {"model_sha256": "0" * 64, "history": [epoch | {"loss": epoch["loss"] + 1}]}
-    (artifacts / "train.json").write_text(json.dumps(result | earlier))
-    return artifacts
-
-
-def test_a_run_that_was_killed_before_its_result_is_not_taken_for_finished_by_an_earlier_result(
-    second_run: Path, dataset: Dataset, preprocessing: Preprocessing
+def test_only_one_training_writes_into_a_folder_and_an_earlier_result_does_not_finish_a_run_that_was_killed(
+    tmp_path: Path, dataset: Dataset, preprocessing: Preprocessing
 ) -> None:
     config = TrainConfig(epochs=1, recipe="notebook", batch_size=64, augment="none", seed=7)
-    result = train(dataset, config, second_run, preprocessing, resume=True)
-    assert len(result.history) == 1
-    assert Manifest.load(second_run).keras_model().sha256 == result.model_sha256
-
-
-def test_two_trainings_into_one_folder_at_a_time_are_refused(
-    artifacts: Path, dataset: Dataset, preprocessing: Preprocessing
-) -> None:
-    config = TrainConfig(epochs=1, recipe="notebook", batch_size=64, augment="none")
     refused: list[str] = []
 
     def on_batch(state: object) -> None:
         if not refused:
             with pytest.raises(ConfigError, match="another edgecnn is writing into") as caught:
-                train(dataset, config, artifacts, preprocessing)
+                train(dataset, config, tmp_path, preprocessing)
             refused.append(str(caught.value))
 
-    train(dataset, config, artifacts, preprocessing, on_batch=on_batch)
-    assert str(artifacts / "checkpoint") in refused[0]
+    train(dataset, config, tmp_path, preprocessing, on_batch=on_batch)
+    assert str(tmp_path / "checkpoint") in refused[0]
+    # An earlier run's train.json, as after a kill between the last epoch and the result.
+    result = json.loads((tmp_path / "train.json").read_text())
+    (epoch,) = result["history"]
+    earlier = {"model_sha256": "0" * 64, "history": [epoch | {"loss": epoch["loss"] + 1}]}
+    (tmp_path / "train.json").write_text(json.dumps(result | earlier))
+    resumed = train(dataset, config, tmp_path, preprocessing, resume=True)
+    assert len(resumed.history) == 1
+    assert Manifest.load(tmp_path).keras_model().sha256 == resumed.model_sha256
 
 
 def test_an_export_into_a_folder_that_another_one_writes_is_refused(artifacts: Path, dataset: Dataset) -> None:

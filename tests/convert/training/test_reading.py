@@ -14,14 +14,15 @@ import pytest
 from PIL import Image
 
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.reading import readers
-from edgecnn.convert.training.reading.decoder_processes import DecoderProcesses
-from edgecnn.convert.training.train import train
-from edgecnn.convert.training.training_run import TrainState
+from edgecnn.convert.training.fit import readers
+from edgecnn.convert.training.fit.readers import DecoderProcesses
+from edgecnn.convert.training.records import TrainState
 from edgecnn.edge.data.dataset import Dataset, load_dataset
 from edgecnn.edge.data.folder_options import FolderOptions
-from edgecnn.edge.errors import ArtifactError, EdgeCnnError
+from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError
 from edgecnn.edge.manifest import Preprocessing
+from tests.cli.commands.own_things import photos
+from tests.convert.training.runs import same, stop_at, train
 
 UNIT = Preprocessing(1 / 255, "letterbox", "any")
 CONFIG = TrainConfig(epochs=2, batch_size=16, filters=(4, 4, 4))
@@ -60,15 +61,7 @@ def plain(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def weights(folder: Path) -> list[np.ndarray]:
-    return list(keras.models.load_model(folder / "model.keras").get_weights())
-
-
-def same(first: Path, second: Path) -> bool:
-    return all(np.array_equal(a, b) for a, b in zip(weights(first), weights(second), strict=True))
-
-
-@pytest.mark.parametrize(("processes", "room"), [(0, 100), (1, 37), (2, 0)], indirect=["processes"])
+@pytest.mark.parametrize(("processes", "room"), [(0, 100), (2, 37)], indirect=["processes"])
 def test_the_weights_are_the_same_whatever_decodes_and_however_much_is_kept(
     processes: int, room: int, dataset: Dataset, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,11 +74,7 @@ def test_the_weights_are_the_same_whatever_decodes_and_however_much_is_kept(
 
 
 def test_a_run_that_was_broken_off_is_resumed_to_the_same_weights(dataset: Dataset, plain: Path, tmp_path: Path) -> None:
-    def interrupt(state: TrainState) -> None:
-        if (state.epoch, state.batch) == (2, 2):
-            raise KeyboardInterrupt
-
-    train(dataset, CONFIG, tmp_path, UNIT, on_batch=interrupt)
+    train(dataset, CONFIG, tmp_path, UNIT, on_batch=stop_at(2, 2))
     assert not same(plain, tmp_path)
     train(dataset, CONFIG, tmp_path, UNIT, resume=True)
     assert same(plain, tmp_path)
@@ -141,3 +130,26 @@ def test_a_trained_model_is_not_held_by_what_read_its_images(dataset: Dataset, t
     assert train(dataset, replace(CONFIG, epochs=1), tmp_path, UNIT).epoch == 1
     gc.collect()
     assert [model.name for model in models() if model not in before] == []
+
+
+def test_the_test_images_may_be_mended_before_the_result(tmp_path: Path) -> None:
+    photos(str(tmp_path / "photos"), test=6)
+    broken = next((tmp_path / "photos" / "test").rglob("*.png"))
+    whole, said = broken.read_bytes(), list[str]()
+    broken.write_bytes(whole[:-40])
+    config, out = TrainConfig(epochs=1, filters=(2, 2, 2), batch_size=4), tmp_path / "out"
+    options = FolderOptions()
+    with pytest.raises(ArtifactError, match=broken.name):
+        train(load_dataset(tmp_path / "photos", options), config, out, UNIT, on_text=said.append)
+    assert all(part in said[-1] for part in ("resume", "test images are mended"))
+    assert not (out / "model.keras").exists()
+    broken.write_bytes(whole)
+    mended = load_dataset(tmp_path / "photos", options)
+    result = train(mended, config, out, UNIT, resume=True)
+    assert (len(result.history), result.dataset.test_sha256) == (1, mended.test.sha256)
+    # Once there is a result, it is of these test images.
+    with pytest.raises(ConfigError, match="has finished its 1 epoch"):
+        train(mended, config, out, UNIT, resume=True)
+    broken.unlink()
+    with pytest.raises(ConfigError, match="was trained on other images"):
+        train(load_dataset(tmp_path / "photos", options), config, out, UNIT, resume=True)

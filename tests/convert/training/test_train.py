@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,18 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]  # Untyped.
 
-from edgecnn.convert.training.checkpoint import load_checkpoint
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.model.custom_model import resolved, unsettled_share
-from edgecnn.convert.training.train import train
-from edgecnn.convert.training.training_run import TrainState
+from edgecnn.convert.training.fit.callbacks import board
+from edgecnn.convert.training.model.normalization import unsettled_share
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest, Output, Preprocessing
-from edgecnn.edge.model.interface import SCHEMES, Interface
+from edgecnn.edge.model.interface import SCHEMES
 from edgecnn.edge.model_file import read_model
+from tests.convert.training.runs import UNIT, same, stop_at, train
 from tests.schemas import require_valid
 
-UNIT = Preprocessing(1 / 255, "letterbox", "dark")
 SMALL = (4, 4, 4)
 CONFIG = TrainConfig(epochs=2, recipe="notebook", batch_size=32, augment="none", learning_rate=0.003, filters=SMALL)
 
@@ -49,51 +48,26 @@ def copied(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "copied"))
 
 
-def weights(folder: Path) -> list[Any]:
-    return list(keras.models.load_model(folder / "model.keras").get_weights())
-
-
-def same(first: list[Any], second: list[Any]) -> bool:
-    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"epochs": 0}, "epochs must be at least 1, got 0"),
-        ({"batch_size": 0}, "batch_size must be at least 1"),
-        ({"learning_rate": float("nan")}, "learning_rate must be above 0, got nan"),
-        ({"dropout": 1.0}, "dropout must be at least 0 and below 1, got 1"),
-        ({"filters": (32, 32)}, "filters must be three numbers, .*, got 32,32"),
-        ({"filters": (8, 0, 8)}, "filters must be at least 1, got 8,0,8"),
-        ({"filters": (8, 8, 8), "model": "a:b"}, "filters applies to edgecnn's own networks, not to a:b: omit it"),
-        ({"network": "separable", "model": "a:b"}, "network applies to edgecnn's own networks, not to a:b: omit it"),
-        ({"network": "resnet"}, "network must be cnn, strided or separable, got resnet"),
-        ({"seed": -1}, "seed must be 0 to 4,294,967,295"),
-        ({"patience": 0}, "patience must be at least 1, got 0"),
-        ({"augment": "flip"}, "augment must be photo, digit or none, got flip"),
-        ({"keep": "first"}, "keep must be best or last, got first"),
-        ({"class_weights": "even"}, "class_weights must be none or balanced, got even"),
-    ],
-)
-def test_a_setting_out_of_range_is_refused(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        TrainConfig(**settings)
-
-
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained: Path, idx_folder: Path, tmp_path: Path) -> None:
-    train(load_dataset(idx_folder), CONFIG, tmp_path / "again", UNIT)
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others_whatever_is_in_the_folder(
+    trained: Path, idx_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "manifest.json").write_text("{")  # It is damaged: it is replaced.
+    said: list[str] = []
+    train(load_dataset(idx_folder), CONFIG, tmp_path / "again", UNIT, on_text=said.append)
+    assert any("new manifest will be written" in text for text in said)
+    assert read_model(tmp_path / "again" / "model.keras").unverified is None
     train(load_dataset(idx_folder), replace(CONFIG, seed=1), tmp_path / "other", UNIT)
-    assert same(weights(trained), weights(tmp_path / "again"))
-    assert not same(weights(trained), weights(tmp_path / "other"))
+    assert same(trained, tmp_path / "again")
+    assert not same(trained, tmp_path / "other")
 
 
 def test_a_resumed_run_ends_where_an_unbroken_one_does(trained: Path, idx_folder: Path, tmp_path: Path) -> None:
     dataset = load_dataset(idx_folder)
     train(dataset, replace(CONFIG, epochs=1), tmp_path, UNIT)
-    assert not same(weights(trained), weights(tmp_path))
+    assert not same(trained, tmp_path)
     result = train(dataset, CONFIG, tmp_path, UNIT, resume=True)
-    assert same(weights(trained), weights(tmp_path))
+    assert same(trained, tmp_path)
     assert [epoch.number for epoch in result.history] == [1, 2]
 
 
@@ -103,15 +77,11 @@ def test_a_resumed_run_of_a_planned_rate_and_varied_images_ends_where_an_unbroke
     dataset, config = load_dataset(idx_folder), TrainConfig(epochs=2, batch_size=32, filters=SMALL)
     unbroken = train(dataset, config, tmp_path / "unbroken", UNIT)
 
-    def interrupt(state: TrainState) -> None:
-        if (state.epoch, state.batch) == (2, 3):
-            raise KeyboardInterrupt
-
-    train(dataset, config, tmp_path / "broken", UNIT, on_batch=interrupt)
+    train(dataset, config, tmp_path / "broken", UNIT, on_batch=stop_at(2, 3))
     with pytest.raises(ConfigError, match=r"broken.*planned.* 2 epochs, not 3:.*epochs=2"):
         train(dataset, replace(config, epochs=3), tmp_path / "broken", UNIT, resume=True)
     resumed = train(dataset, config, tmp_path / "broken", UNIT, resume=True)
-    assert same(weights(tmp_path / "unbroken"), weights(tmp_path / "broken"))
+    assert same(tmp_path / "unbroken", tmp_path / "broken")
     assert resumed.optimizer == unbroken.optimizer == "AdamW, learning rate up to 0.01 by CosineDecay"
 
 
@@ -127,43 +97,30 @@ def test_batch_normalisation_that_has_not_settled_is_told(trained: Path, said: l
 
 
 @pytest.mark.parametrize("resumed", [False, True])
-def test_ctrl_c_keeps_the_finished_epoch_of_lowest_loss(resumed: bool, idx_folder: Path, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_the_finished_epoch_of_lowest_loss_and_the_best_stays_on_disk(
+    resumed: bool, idx_folder: Path, tmp_path: Path
+) -> None:
     dataset = load_dataset(idx_folder)
-
-    def interrupt(state: TrainState) -> None:
-        if (state.epoch, state.batch) == (3, 2):
-            raise KeyboardInterrupt
 
     # With this rate the second epoch is worse than the first, as the history below shows.
     config = replace(CONFIG, epochs=4, learning_rate=0.5)
     if resumed:
         train(dataset, replace(config, epochs=2), tmp_path, UNIT)
-    result = train(dataset, config, tmp_path, UNIT, resume=resumed, on_batch=interrupt)
+    result = train(dataset, config, tmp_path, UNIT, resume=resumed, on_batch=stop_at(3, 2))
     losses = [epoch.loss for epoch in result.history]
     assert len(losses) == 2
     assert result.interrupted
     assert result.epoch == 1 + losses.index(min(losses))
     assert read_model(tmp_path / "model.keras").unverified is None
-    assert train(dataset, config, tmp_path, UNIT, resume=True).history[:2] == result.history
-
-
-def test_the_best_epoch_stays_on_disk_when_a_later_one_is_worse(idx_folder: Path, tmp_path: Path) -> None:
-    dataset = load_dataset(idx_folder)
-    config = replace(CONFIG, epochs=3, learning_rate=0.5)
-    result = train(dataset, config, tmp_path, UNIT)
-    checkpoint = load_checkpoint(tmp_path, resolved(replace(config, epochs=4), 1), dataset.record(), Interface(UNIT))
-    losses = [epoch.loss for epoch in result.history]
-    assert checkpoint.best_epoch == 1 + losses.index(min(losses))
-    kept = {path.name for path in (tmp_path / "checkpoint").glob("*.keras")}
-    assert kept == {f"epoch-{checkpoint.best_epoch}.keras", "epoch-3.keras"}
+    whole = train(dataset, config, tmp_path, UNIT, resume=True)
+    assert whole.history[:2] == result.history
+    best = min(whole.history, key=lambda epoch: epoch.loss).number
+    assert {path.name for path in (tmp_path / "checkpoint").glob("*.keras")} == {f"epoch-{best}.keras", "epoch-4.keras"}
 
 
 def test_ctrl_c_in_the_first_epoch_writes_no_model(idx_folder: Path, tmp_path: Path) -> None:
-    def interrupt(state: TrainState) -> None:
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        train(load_dataset(idx_folder), CONFIG, tmp_path, UNIT, on_batch=interrupt)
+        train(load_dataset(idx_folder), CONFIG, tmp_path, UNIT, on_batch=stop_at(1))
     assert not list(tmp_path.glob("*.*"))
 
 
@@ -195,37 +152,43 @@ def test_train_json_and_the_manifest_say_how_the_model_came_to_be(trained: Path,
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "taken", "output", "message"),
     [
-        ({"epochs": 2}, "has finished its 2 epochs: give more epochs, or train without resume"),
-        ({"epochs": 3, "batch_size": 16}, "trained with batch_size=32, not 16"),
-        ({"epochs": 3, "network": "strided"}, "trained with network=cnn, not strided: give that value"),
+        ({"epochs": 2}, UNIT, "probabilities", "has finished its 2 epochs: give more epochs, or train without resume"),
+        ({"batch_size": 16}, UNIT, "probabilities", "trained with batch_size=32, not 16"),
+        ({"network": "strided"}, UNIT, "probabilities", "trained with network=cnn, not strided: give that value"),
+        ({}, SCHEMES["tf"], "probabilities", "trained with other preprocess,.* logits"),
+        ({}, replace(UNIT, mean=(0.5,)), "probabilities", "trained with other preprocess,.* logits"),
+        ({}, UNIT, "logits", "trained with other preprocess,.* logits"),
     ],
 )
-def test_a_resume_that_does_not_fit_is_refused(trained: Path, idx_folder: Path, change: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        train(load_dataset(idx_folder), replace(CONFIG, **change), trained, UNIT, resume=True)
-
-
-@pytest.mark.parametrize(
-    ("taken", "output"), [(SCHEMES["tf"], "probabilities"), (replace(UNIT, mean=(0.5,)), "probabilities"), (UNIT, "logits")]
-)
-def test_a_resume_with_other_inputs_or_outputs_is_refused(
-    trained: Path, idx_folder: Path, taken: Preprocessing, output: Output
+def test_a_resume_that_does_not_fit_is_refused(
+    trained: Path, idx_folder: Path, change: dict[str, Any], taken: Preprocessing, output: Output, message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=r"trained with other preprocess,.* logits"):
-        train(load_dataset(idx_folder), replace(CONFIG, epochs=3), trained, taken, output, resume=True)
+    with pytest.raises(ConfigError, match=message):
+        train(load_dataset(idx_folder), replace(CONFIG, **{"epochs": 3, **change}), trained, taken, output, resume=True)
 
 
 def test_tensorboard_gets_curves_and_no_graph_that_it_can_not_read(trained: Path) -> None:
     (run,) = (trained / "logs").glob("*/train")
-    board = EventAccumulator(str(run))
-    board.Reload()
-    tags = board.Tags()
+    tags = EventAccumulator(str(run)).Reload().Tags()
     assert set(tags["tensors"]) >= {"batch_loss", "epoch_loss", "epoch_accuracy"}
     assert "keras" not in tags["tensors"]  # Keras's name for a model's graph.
     assert not tags["graph"]
     assert not tags["meta_graph"]
+
+
+@pytest.mark.parametrize(("batches", "written", "apart"), [(8, 8, 1), (60, 60, 1), (125, 63, 2)])
+def test_about_50_batches_of_each_epoch_are_written(batches: int, written: int, apart: int, tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    values = np.ones((batches, 1), np.float32)
+    model.fit(values, values, batch_size=1, epochs=2, verbose=0, callbacks=[board(tmp_path, batches)])
+    log = EventAccumulator(str(tmp_path / "train"), {"tensors": 0}).Reload()
+    steps = [event.step for event in log.Tensors("batch_loss")]
+    assert (len(steps), steps[written] - steps[0]) == (2 * written, batches)  # The second epoch's first batch.
+    assert {late - early for early, late in pairwise(steps[:written])} == {apart}
+    assert len(log.Tensors("epoch_loss")) == 2
 
 
 def test_a_folder_with_a_manifest_of_something_else_is_left_alone(idx_folder: Path, tmp_path: Path) -> None:
@@ -283,7 +246,7 @@ def test_a_run_that_was_cut_off_after_its_last_epoch_is_finished_by_resume(
     for name in ("model.keras", "train.json", "manifest.json"):
         (copied / name).unlink()
     assert len(train(load_dataset(idx_folder), CONFIG, copied, UNIT, resume=True).history) == 2
-    assert same(weights(copied), weights(trained))
+    assert same(copied, trained)
 
 
 def test_ctrl_c_while_old_epochs_are_deleted_loses_none(
@@ -296,12 +259,4 @@ def test_ctrl_c_while_old_epochs_are_deleted_loses_none(
     result = train(load_dataset(idx_folder), CONFIG, tmp_path, UNIT)
     assert result.interrupted
     assert len(result.history) == 1
-    assert read_model(tmp_path / "model.keras").unverified is None
-
-
-def test_a_damaged_manifest_is_replaced_and_said(idx_folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "manifest.json").write_text("{")
-    said: list[str] = []
-    train(load_dataset(idx_folder), replace(CONFIG, epochs=1), tmp_path, UNIT, on_text=said.append)
-    assert any("new manifest will be written" in text for text in said)
     assert read_model(tmp_path / "model.keras").unverified is None

@@ -29,7 +29,7 @@ _PEAKS = 2
 _TRANSFER_EPOCHS = 12
 _CACHED = 500
 _CACHE_ONLY = (
-    "from edgecnn.convert.training.reading import readers; from edgecnn.__main__ import run; "
+    "from edgecnn.convert.training.fit import readers; from edgecnn.__main__ import run; "
     f"readers.free_bytes = lambda: {4 * _CACHED * 3 * _SMALL**2}; run()"
 )
 

@@ -20,7 +20,7 @@ def main(folder: Path, side: int, batch: int, cores: int) -> None:
 
     import edgecnn as ec  # noqa: PLC0415
     from edgecnn.convert.training.fit.augmentation import varied  # noqa: PLC0415
-    from edgecnn.convert.training.reading.readers import open_readers  # noqa: PLC0415
+    from edgecnn.convert.training.fit.readers import open_readers  # noqa: PLC0415
     from edgecnn.edge.data.splits import Indices  # noqa: PLC0415
     from edgecnn.edge.model.preprocess import Images  # noqa: PLC0415
 

@@ -121,21 +121,16 @@ def test_workers_meet_in_any_order_and_leave_their_ports_free() -> None:
         socket.create_server(("", int(address.rpartition(":")[2]))).close()
 
 
-def test_a_difference_is_named_at_all_workers() -> None:
+@pytest.mark.parametrize(
+    ("name", "theirs", "differ"),
+    [("epochs", "3", "epochs 3, worker 0 has 2"), ("teacher", "t.keras", "teacher t.keras, worker 0 has none")],
+)
+def test_a_difference_is_named_at_all_workers(name: str, theirs: str, differ: str) -> None:
     meeting = Meeting(addresses())
     meeting.comes(0)
-    meeting.comes(1, {**FACTS, field("epochs"): "3"})
-    message = (
-        f"worker 1 ({meeting.addresses[1]}) has epochs 3, worker 0 has 2: start all with the same options, images and versions"
-    )
+    meeting.comes(1, {**FACTS, field(name): theirs})
+    message = f"worker 1 ({meeting.addresses[1]}) has {differ}: start all with the same options, images and versions"
     assert meeting.ends() == {0: message, 1: message}
-
-
-def test_something_that_only_one_gave_is_named() -> None:
-    meeting = Meeting(addresses())
-    meeting.comes(0)
-    meeting.comes(1, {**FACTS, field("teacher"): "t.keras"})
-    assert all(part in meeting.ends()[0] for part in ("has teacher t.keras", "worker 0 has none"))
 
 
 def test_a_worker_that_does_not_come_is_named_at_all_others() -> None:

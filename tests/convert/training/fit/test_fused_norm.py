@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from edgecnn.convert.training.fit.fused_norm import fuse_batch_normalization
 from edgecnn.convert.training.model.networks import build_cnn
+from edgecnn.convert.training.model.normalization import fuse_batch_normalization
 
 RNG = np.random.default_rng(0)
 IMAGES, LABELS = RNG.random((64, 12, 12, 1), np.float32), RNG.integers(0, 3, 64)

@@ -3,36 +3,18 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.builder import arguments_of, built_model
 from edgecnn.convert.training.model.custom_model import resolved
-from edgecnn.convert.training.train import train
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.manifest import Manifest
 from tests.convert.training.own_nets import CONFIG, SHAPE, UNIT
+from tests.convert.training.runs import train
 
 pytestmark = pytest.mark.usefixtures("module")
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"model": "a:b", "arguments": ("width",)}, "^arguments must be name=value, .*, for example width=16, got width$"),
-        ({"model": "a:b", "arguments": ("=3",)}, "got =3"),
-        ({"model": "a:b", "arguments": ("w=3", "w=4")}, "each name once, .* got w=3"),
-        ({"arguments": ("w=3",)}, "^arguments applies to model=module:function, not to the CNN: omit it$"),
-        ({"model": "a.keras", "arguments": ("w=3",)}, "not to a.keras: omit it"),
-        ({"transfer": "a.keras", "arguments": ("w=3",)}, "not to a.keras: omit it"),
-    ],
-)
-def test_arguments_that_cannot_be_given_are_refused(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        TrainConfig(**settings)
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,13 @@ from typing import Any
 import keras
 import pytest
 
-from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.custom_model import needed_modules, resolved
-from edgecnn.convert.training.train import train
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.manifest import Manifest, Output
 from tests.convert.training.own_nets import CONFIG, RAW, SHAPE, UNIT, opened
+from tests.convert.training.runs import train
 
 pytestmark = pytest.mark.usefixtures("module")
 
@@ -40,21 +39,6 @@ def test_a_model_that_does_not_come_or_does_not_fit_is_refused(named: str, messa
     with pytest.raises(ConfigError, match=message):
         train(load_dataset(idx_folder), replace(CONFIG, model=named), Path("out"), UNIT)
     assert not list(Path("out").glob("**/*.keras"))
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"model": "a:b", "transfer": "c.keras"}, "model and transfer both name a starting model: give one"),
-        ({"transfer": "a:b"}, "transfer=a:b is not a .keras file: name one"),
-        ({"model": "a:b", "dropout": 0.2}, "dropout applies to edgecnn.s own networks, not to a:b: omit it"),
-        ({"fine_tune": True}, "fine_tune applies to a transferred model: name one with transfer"),
-        ({"model": "a:b", "fine_tune": True}, "fine_tune applies to a transferred model"),
-    ],
-)
-def test_settings_that_exclude_each_other_are_refused(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        TrainConfig(**settings)
 
 
 def test_a_model_that_can_not_be_saved_is_refused_before_it_is_trained(idx_folder: Path) -> None:
@@ -86,44 +70,36 @@ def test_what_the_outputs_are_is_seen_before_training(name: str, output: Output,
     assert not list(Path("out").glob("**/*.keras"))
 
 
-@pytest.mark.parametrize(
-    ("name", "output", "optimizer", "trusted"),
-    [
-        ("own", "probabilities", "SGD, learning rate 0.05", ()),
-        ("logits", "logits", "Adam, learning rate 0.003", ()),
-        ("grey", "probabilities", "Adam, learning rate 0.003", ()),
-        ("any_size", "probabilities", "SGD, learning rate 0.05", ()),
-        ("subclassed", "probabilities", "Adam, learning rate 0.003", ("own_nets",)),
-    ],
-)
-def test_an_own_model_is_trained_and_recorded(
-    name: str, output: Output, optimizer: str, trusted: tuple[str, ...], idx_folder: Path
-) -> None:
-    said: list[str] = []
-    config = replace(CONFIG, model=f"own_nets:{name}")
-    preprocessing = RAW if name == "own" else UNIT
-    result = train(load_dataset(idx_folder), config, Path("out"), preprocessing, output, on_text=said.append)
-    own = ", as compiled with the model; the loss is the labels' cross-entropy" if optimizer.startswith("SGD") else ""
-    assert f"Optimizer: {optimizer}{own}" in said
-    assert result.optimizer == optimizer
-    assert result.history[1].loss != result.history[0].loss
-    manifest = Manifest.load(Path("out"))
-    assert (manifest.output, manifest.trusted, manifest.preprocessing) == (output, trusted, preprocessing)
-    settings = manifest.provenance.train_config
-    assert settings["model"] == f"own_nets:{name}"
-    assert settings["source_sha256"] == resolved(config, 1).source_sha256
-    assert "dropout" not in settings
-    assert manifest.keras_model().input.shape == ((None, 12, 12) if name == "grey" else (None, *SHAPE))
+OWN: dict[str, tuple[Output, str, tuple[str, ...]]] = {
+    "own": ("probabilities", "SGD, learning rate 0.05", ()),
+    "logits": ("logits", "Adam, learning rate 0.003", ()),
+    "grey": ("probabilities", "Adam, learning rate 0.003", ()),
+    "any_size": ("probabilities", "SGD, learning rate 0.05", ()),
+    "subclassed": ("probabilities", "Adam, learning rate 0.003", ("own_nets",)),
+}
 
 
-def test_logits_and_their_probabilities_have_the_same_loss(idx_folder: Path) -> None:
-    dataset = load_dataset(idx_folder)
-    networks: tuple[tuple[str, Output], ...] = (("grey", "probabilities"), ("logits", "logits"))
-    losses = [
-        train(dataset, replace(CONFIG, model=f"own_nets:{name}"), Path(name), UNIT, output).history[-1].loss
-        for name, output in networks
-    ]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+def test_own_models_are_trained_and_recorded(idx_folder: Path) -> None:
+    results = {}
+    for name, (output, optimizer, trusted) in OWN.items():
+        said: list[str] = []
+        config = replace(CONFIG, model=f"own_nets:{name}")
+        preprocessing = RAW if name == "own" else UNIT
+        result = train(load_dataset(idx_folder), config, Path(name), preprocessing, output, on_text=said.append)
+        own = ", as compiled with the model; the loss is the labels' cross-entropy" if optimizer.startswith("SGD") else ""
+        assert f"Optimizer: {optimizer}{own}" in said
+        assert result.optimizer == optimizer
+        assert result.history[1].loss != result.history[0].loss
+        manifest = Manifest.load(Path(name))
+        assert (manifest.output, manifest.trusted, manifest.preprocessing) == (output, trusted, preprocessing)
+        settings = manifest.provenance.train_config
+        assert settings["model"] == f"own_nets:{name}"
+        assert settings["source_sha256"] == resolved(config, 1).source_sha256
+        assert "dropout" not in settings
+        assert manifest.keras_model().input.shape == ((None, 12, 12) if name == "grey" else (None, *SHAPE))
+        results[name] = result
+    # Logits and the probabilities of the same network have the same loss.
+    assert results["logits"].history[-1].loss == pytest.approx(results["grey"].history[-1].loss, rel=1e-4)
 
 
 def test_one_output_is_the_probability_of_the_second_of_two_classes(idx_folder: Path) -> None:

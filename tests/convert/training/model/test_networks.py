@@ -1,7 +1,6 @@
-"""edgecnn's own networks other than the CNN: their layers, what they take, and that their files compute the same."""
+"""edgecnn's own networks: their layers, what they take, and that their files compute the same."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,13 +13,10 @@ from edgecnn.convert.export.export import export
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.networks import NETWORKS, NetworkName, build_cnn, build_network
 from edgecnn.convert.training.recipes import RECIPES, RecipeName
-from edgecnn.convert.training.records import Checkpoint
-from edgecnn.convert.training.train import train
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.manifest import Manifest
-from edgecnn.edge.records import from_json
-from tests.convert.training.test_train import UNIT
+from tests.convert.training.runs import UNIT, train
 
 SMALLER: tuple[NetworkName, ...] = ("strided", "separable")
 STAGE = ["BatchNormalization", "ReLU"]
@@ -33,6 +29,25 @@ def kinds(model: Any) -> list[str]:
 
 def strides(model: Any) -> list[tuple[int, ...]]:
     return [layer.strides for layer in model.layers if hasattr(layer, "strides")]
+
+
+def test_the_cnn_has_the_missions_layers_and_parameters() -> None:
+    model = build_cnn((28, 28, 1), 10)
+    stage = ["Conv2D", "BatchNormalization", "ReLU"]
+    expected = [*stage, "MaxPooling2D", *stage, "MaxPooling2D", *stage, "Flatten", "Dropout", "Dense"]
+    assert [type(layer).__name__ for layer in model.layers] == expected
+    assert model.count_params() == 34_890
+    assert sum(weight.shape.num_elements() for weight in model.trainable_weights) == 34_698
+    convolutions = [layer for layer in model.layers if type(layer).__name__ == "Conv2D"]
+    assert {(layer.filters, layer.kernel_size, layer.padding) for layer in convolutions} == {(32, (3, 3), "same")}
+    assert model.layers[-2].rate == 0.5
+    assert model.layers[-1].activation.__name__ == "softmax"
+
+
+def test_the_stages_of_the_cnn_have_as_many_filters_as_asked() -> None:
+    model = build_cnn((28, 28, 1), 10, filters=(8, 16, 24))
+    assert [layer.filters for layer in model.layers if type(layer).__name__ == "Conv2D"] == [8, 16, 24]
+    assert model.count_params() == 80 + 32 + 1168 + 64 + 3480 + 96 + 7 * 7 * 24 * 10 + 10
 
 
 def test_every_name_has_a_network() -> None:
@@ -70,18 +85,18 @@ def test_the_patches_of_separable_are_those_of_a_convolution(shape: tuple[int, i
     np.testing.assert_allclose(got, np.einsum("naibjc,ijcf->nabf", tiles, kernel), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", SMALLER)
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("shape", [(4, 4, 1), (12, 12, 1), (29, 27, 2), (32, 48, 3)])
-def test_they_take_what_the_cnn_takes(name: NetworkName, shape: tuple[int, int, int]) -> None:
+def test_they_take_images_of_at_least_4_x_4(name: NetworkName, shape: tuple[int, int, int]) -> None:
     model = build_network(name, shape, 3, 0.0, (2, 3, 4))
     assert (model.input_shape, model.output_shape) == ((None, *shape), (None, 3))
-    assert build_cnn(shape, 3).input_shape == model.input_shape
 
 
-@pytest.mark.parametrize("name", SMALLER)
-def test_images_that_are_too_small_are_refused_in_a_line(name: NetworkName) -> None:
-    with pytest.raises(ConfigError, match=rf"\b3 x 28.*small.*{name}.*\b4 x 4"):
-        build_network(name, (3, 28, 1), 10, 0.0, (8, 8, 8))
+@pytest.mark.parametrize("shape", [(3, 28, 1), (28, 3, 3), (2, 2, 1)])
+@pytest.mark.parametrize(("name", "title"), [("cnn", "the CNN"), ("strided", "the strided network")])
+def test_images_that_are_too_small_are_refused_in_a_line(name: NetworkName, title: str, shape: tuple[int, int, int]) -> None:
+    with pytest.raises(ConfigError, match=rf"\b{shape[0]} x {shape[1]}\b.*small for {title} .*\b4 x 4"):
+        build_network(name, shape, 10, 0.0, (8, 8, 8))
 
 
 @pytest.fixture(scope="module", params=SMALLER)
@@ -115,30 +130,3 @@ def test_only_the_cnn_has_the_recipes_dropout(recipe: RecipeName) -> None:
     usual = {name: TrainConfig(recipe=recipe, network=name).own_dropout() for name in NETWORKS}
     assert usual == {"cnn": RECIPES[recipe].dropout, "strided": 0.0, "separable": 0.0}
     assert TrainConfig(network="strided", dropout=0.2).own_dropout() == 0.2
-
-
-def test_a_resume_with_another_network_is_refused(run: tuple[Path, TrainConfig], idx_folder: Path) -> None:
-    folder, config = run
-    with pytest.raises(ConfigError, match=rf"trained with network={config.network}, not cnn"):
-        train(load_dataset(idx_folder), replace(config, epochs=3, network="cnn"), folder, UNIT, resume=True)
-
-
-def test_a_resumed_run_ends_where_an_unbroken_one_does(run: tuple[Path, TrainConfig], idx_folder: Path, tmp_path: Path) -> None:
-    folder, config = run
-    train(load_dataset(idx_folder), replace(config, epochs=1), tmp_path, UNIT)
-    train(load_dataset(idx_folder), config, tmp_path, UNIT, resume=True)
-    models = [keras.models.load_model(path / "model.keras").get_weights() for path in (folder, tmp_path)]
-    assert all(np.array_equal(one, other) for one, other in zip(*models, strict=True))
-
-
-def test_a_network_learns_from_another_one(run: tuple[Path, TrainConfig], idx_folder: Path, tmp_path: Path) -> None:
-    folder, config = run
-    taught = replace(config, epochs=1, network="cnn", teacher=str(folder / "model.keras"))
-    result = train(load_dataset(idx_folder), taught, tmp_path, UNIT)
-    assert (result.config.network, result.config.teacher) == ("cnn", str(folder / "model.keras"))
-
-
-def test_a_checkpoint_of_an_earlier_version_is_the_cnns(run: tuple[Path, TrainConfig]) -> None:
-    record = json.loads((run[0] / "checkpoint/checkpoint.json").read_text())
-    del record["config"]["network"]
-    assert from_json(Checkpoint, json.dumps(record), "checkpoint.json").config.network == "cnn"

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from edgecnn.convert.training.model.sources import source_sha256
+from edgecnn.convert.training.model.builder import source_sha256
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.files import sha256
 

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecnn.convert.sweep.settings_of_networks import settings_of_networks
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.custom_model import resolved
 from edgecnn.edge.errors import ConfigError
+from edgecnn.workflows.sweep import settings_of_networks
 
 pytestmark = pytest.mark.usefixtures("module")
 SIZES = ((4, 4, 4), (2, 3, 4))
@@ -67,7 +67,10 @@ def test_each_network_gets_the_arguments_that_it_takes() -> None:
         (("cnn",), (8, 16, 32), {}, r"filters needs a list of values, for example \(8, 16, 32\) in a list, got 8"),
         (("own_nets:nothing",), (), {}, "own_nets has no function nothing"),
         (("own_nets:sized", "own_nets:sized"), (), {}, "networks names a network twice"),
+        (("cnn",), ((4, 4, 4), [4, 4, 4]), {}, "filters names a network twice: name each once"),
         (("cnn",), SIZES, {"dropout": [0.3, ".30"]}, "arguments names a value twice"),
+        (("cnn",), SIZES, {"dropout": ["much"]}, "arguments: dropout must be 0 or more and less than 1, got much"),
+        (("cnn",), SIZES, {"dropout": ["nan"]}, "arguments: dropout must be 0 or more and less than 1, got nan"),
         (("model.keras",), (), {}, "networks must be cnn, strided, separable or module:function, got model.keras"),
     ],
 )

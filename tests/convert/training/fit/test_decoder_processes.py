@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgecnn.convert.training.reading.decoder_processes import DecoderProcesses
+from edgecnn.convert.training.fit.readers import DecoderProcesses
 from edgecnn.edge.data.splits import FileSplit
 from edgecnn.edge.errors import ArtifactError, EdgeCnnError
-from tests.convert.training.reading.photos import SHAPE, split_of
+from tests.convert.training.fit.photos import SHAPE, split_of
 
 ROOT = Path(__file__).parents[4]
 
@@ -99,7 +99,7 @@ def test_they_end_at_once_when_they_are_closed_even_with_work_left(
 def test_they_end_with_a_parent_that_was_killed(splits: list[FileSplit]) -> None:
     code = (
         "import numpy, sys\nfrom pathlib import Path\n"
-        "from edgecnn.convert.training.reading.decoder_processes import DecoderProcesses\n"
+        "from edgecnn.convert.training.fit.readers import DecoderProcesses\n"
         "from edgecnn.edge.data.splits import FileSplit\n"
         f"folder = Path({str(splits[0].folder)!r})\n"
         "split = FileSplit(folder, ('0.jpg',), numpy.array([0]), (20, 24, 3), 'letterbox')\n"
