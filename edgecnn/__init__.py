@@ -30,8 +30,8 @@ def _names() -> "list[_Name]":
 attach(
     {
         "Bundled.to_text": "edgecnn.benchmarks.show.checks:bundled_text",
-        "Comparison.to_text": "edgecnn.benchmarks.show.comparison:comparison_text",
-        "DeviceResults.to_text": "edgecnn.benchmarks.show.devices:devices_text",
+        "Comparison.to_text": "edgecnn.benchmarks.show.checks:comparison_text",
+        "DeviceResults.to_text": "edgecnn.benchmarks.show.report:devices_text",
         "Diagnosis.to_text": "edgecnn.convert.show.texts:diagnosis_text",
         "Evaluation.to_text": "edgecnn.benchmarks.show.checks:evaluation_text",
         "Evaluations.to_text": "edgecnn.benchmarks.show.checks:evaluations_text",
@@ -46,7 +46,7 @@ attach(
         "Report.to_html": "edgecnn.benchmarks.show.html:page",
         "Report.to_markdown": "edgecnn.benchmarks.show.report:to_markdown",
         "Report.to_text": "edgecnn.benchmarks.show.report:to_text",
-        "SelfTest.to_text": "edgecnn.benchmarks.show.comparison:selftest_text",
+        "SelfTest.to_text": "edgecnn.benchmarks.show.checks:selftest_text",
         "Summaries.to_text": "edgecnn.edge.show.summary:summaries_text",
         "Summary.to_text": "edgecnn.edge.show.summary:summary_text",
         "Sweep.to_text": "edgecnn.benchmarks.show.sweep:sweep_text",

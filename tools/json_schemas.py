@@ -17,7 +17,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SCHEMAS = {
     "manifest": ("manifest.json, and edgecnn export --json", ("edge.manifest.Manifest",)),
     "bench": ("edgecnn bench --json", ("benchmarks.results.records.Report",)),
-    "bench-device": ("edgecnn bench --device --json", ("benchmarks.results.devices.DeviceResults",)),
+    "bench-device": ("edgecnn bench --device --json", ("benchmarks.results.records.DeviceResults",)),
     "bundle": ("edgecnn bundle --json", ("benchmarks.bundle.write_bundle.Bundled",)),
     "compare": ("edgecnn compare --json", ("benchmarks.compare.compare.Comparison",)),
     "data": ("edgecnn data --json", ("edge.data.inspection.Inspection",)),

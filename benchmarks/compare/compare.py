@@ -153,8 +153,7 @@ class Comparison(Result):
 
     def to_text(self, width: int = WIDTH, verbose: bool = False) -> str:
         """Return the verdict, the table and what it rests on; `verbose` adds how the intervals are made."""
-        text: str = rendered(self, "to_text", width, verbose)
-        return text
+        return str(rendered(self, "to_text", width, verbose))
 
     @property
     def slower(self) -> tuple[Change, ...]:
@@ -188,10 +187,8 @@ def compare_reports(  # Longer than 50 lines: its arguments and their docs.
 
     Raises:
         ConfigError: If the results are from different machines or inputs, share no file, two of them are the same
-            benchmark, one side has different files of one name, or a limit is out of range or for a file that is gone.
+            benchmark, one side has different files of one name, or a limit is for a file that is gone.
     """
-    if max_slowdown_percent is not None and not 0 <= max_slowdown_percent <= 1000:
-        raise ConfigError(f"{field('max_slowdown_percent')} must be 0 to 1000 percent, got {max_slowdown_percent}")
     everything = (*old, *new)
     files = _files(everything)
     shared = _shared(everything, files, files[len(old)])
@@ -214,8 +211,8 @@ def compare_reports(  # Longer than 50 lines: its arguments and their docs.
         floor=floor,
         max_slowdown_percent=max_slowdown_percent,
         unlike=unlike,
-        noise=tuple(_noise_text(*item) for item in noise),
-        refused=() if max_slowdown_percent is None else tuple(_noise_text(*item) for item in refused),
+        noise=tuple(f"{name}: {item.reason}" for name, item in noise),
+        refused=() if max_slowdown_percent is None else tuple(f"{name}: {item.reason}" for name, item in refused),
         changes=tuple(
             _change(_text(key), then, now, max_slowdown_percent, [item for _, item in refused], floor)
             for key, (then, now) in zip(shared, sides, strict=True)
@@ -264,10 +261,6 @@ def _shared(results: Results, files: Sequence[Files], order: Files) -> list[Key]
         names = " and ".join(", ".join(_text(key) for key in of_one) for of_one in files)
         raise ConfigError(f"{names_of(results)} share no file: they have {names}")
     return shared
-
-
-def _noise_text(name: str, item: Noise) -> str:
-    return f"{name}: {item.text} ({item.name})"
 
 
 def _only(files: Sequence[Files], others: Sequence[Files]) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Judges files: accuracy and latency against their limits."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -17,7 +17,7 @@ from edgecnn.benchmarks.gate.accuracy_checks import (
     worst_class,
 )
 from edgecnn.benchmarks.gate.budget import Budget
-from edgecnn.benchmarks.machine.noise import Noise, hidden_factor, texts
+from edgecnn.benchmarks.machine.noise import Noise, hidden_factor
 from edgecnn.benchmarks.measure.options import Allow
 from edgecnn.benchmarks.statistics.percentiles import Percentile, launch_share, launches_needed
 from edgecnn.edge.export_records import Parity
@@ -43,7 +43,7 @@ def p90_check(p90: Percentile, allowed: float, noise: tuple[Noise, ...]) -> Limi
     seen = f"p90 is {p90.value_ns / 1e6:.4g} ms, the limit is {allowed:g}"
     factor = hidden_factor(noise)
     if noise and (p90.high_ns is None or factor * p90.high_ns / 1e6 > allowed):
-        return f"{seen}, but it can't be judged: {texts(noise)}"
+        return f"{seen}, but it can't be judged: {_reasons(noise)}"
     if len(p90.launches) < 2:
         return f"{seen}, but it can't be judged: one launch says nothing about others: measure more launches"
     if p90.low_ns is None or p90.high_ns is None:
@@ -58,6 +58,10 @@ def p90_check(p90: Percentile, allowed: float, noise: tuple[Noise, ...]) -> Limi
     most = launches_needed(0.9)
     text += "" if count >= most else f"; {most} launches would cover 9 in 10"
     return LimitCheck(within, beyond, text + _despite(noise, factor))
+
+
+def _reasons(noise: tuple[Noise, ...]) -> str:
+    return "; ".join(item.reason for item in noise)
 
 
 def _despite(noise: tuple[Noise, ...], factor: int) -> str:
@@ -132,7 +136,7 @@ class Verdict:
 
     Attributes:
         status: `UNJUDGED` if there is no limit, or nothing to judge it by.
-        checks: One for each limit.
+        checks: One for each limit; of all files, one for each limit and finding, which begins with the names of the files.
     """
 
     status: Status
@@ -213,21 +217,26 @@ def judge(figures: Figures, budget: Budget, noise: tuple[Noise, ...] = (), polic
         if budget.max_memory_mib is not None:
             checks.append(_limit("peak memory", figures.peak_memory_bytes / 2**20, "MiB", budget.max_memory_mib))
     if policy.strict and against:
-        checks.append(Check(INVALID, f"the measurement is unstable: {texts(against)}"))
-    named = tuple(Check(check.status, f"{figures.name}: {check.text}") for check in checks)
-    return Verdict(_worst(check.status for check in named), named)
+        checks.append(Check(INVALID, f"the measurement is unstable: {_reasons(against)}"))
+    return Verdict(_worst(check.status for check in checks), tuple(checks))
 
 
-def join(verdicts: tuple[Verdict, ...]) -> Verdict:
-    """Return the verdict on all files: the worst of theirs; files without a limit count only if no file has one.
+def join(verdicts: Sequence[tuple[str, Verdict]]) -> Verdict:
+    """Return the verdict on all files, given by name: the worst of theirs; files without a limit count only if no file has one.
+
+    A check names the files of which it says the same.
 
     Raises:
         ValueError: If there is no verdict to combine: nothing measured means nothing passed.
     """
     if not verdicts:
         raise ValueError("verdicts must have at least one, got none")
-    checks = tuple(check for verdict in verdicts for check in verdict.checks)
-    return Verdict(_worst(verdict.status for verdict in verdicts if verdict.judged), checks)
+    files: dict[Check, list[str]] = {}
+    for name, verdict in verdicts:
+        for limit in verdict.checks:
+            files.setdefault(limit, []).append(name)
+    checks = tuple(Check(limit.status, f"{', '.join(names)}: {limit.text}") for limit, names in files.items())
+    return Verdict(_worst(verdict.status for _, verdict in verdicts if verdict.judged), checks)
 
 
 def _worst(statuses: Iterable[Status]) -> Status:

@@ -43,6 +43,11 @@ class Noise:
     file: str | None
     text: str
 
+    @property
+    def reason(self) -> str:
+        """The observation with its kind."""
+        return f"{self.text} ({self.name})"
+
 
 @dataclass(frozen=True)
 class Load:
@@ -91,11 +96,6 @@ class CpuUse:
 def hidden_factor(found: Iterable[Noise]) -> int:
     """Return how many times longer than measured runs may take: 1 if the noise can only have added time, else 20."""
     return 1 if all(item.name in _ONLY_ADDS_TIME for item in found) else _MOST_HIDDEN
-
-
-def texts(found: Iterable[Noise]) -> str:
-    """Return the observations with their kinds, but without the file's name, which the caller shows."""
-    return "; ".join(f"{item.text.removeprefix(f'{item.file}: ')} ({item.name})" for item in found)
 
 
 def machine_noise(states: Sequence[State], clocks_khz: Sequence[int], load: Load | None) -> tuple[Noise, ...]:
@@ -167,7 +167,7 @@ def cpu_noise(name: str, rounds: Sequence[CpuUse]) -> tuple[Noise, ...]:
     waits_itself = not stops and waits >= runs and typical * runs > cpu * (1 + _OFF_CPU)
     if not stops and (wall <= cpu * (1 + _OFF_CPU) or waits_itself):
         return ()
-    text = f"{name}: its process was off the CPU for {max(wall - cpu, 0) / wall:.0%} of the timed time"
+    text = f"the process of {name} was off the CPU for {max(wall - cpu, 0) / wall:.0%} of the timed time"
     if stops:
         text += f", and stopped {stops} times by a signal"
     return (Noise("preempted", name, f"{text}: stop other programs"),)
@@ -183,18 +183,19 @@ def time_noise(name: str, medians_ns: Sequence[float], settled: Sequence[bool]) 
     """
     found = []
     if not all(settled):
-        text = f"{name}: times had not settled after 5 s of warm-up in {list(settled).count(False)} of {len(settled)} launches"
+        launches = f"{list(settled).count(False)} of {len(settled)} launches"
+        text = f"the times of {name} had not settled after 5 s of warm-up in {launches}"
         found.append(Noise("warm-up", name, text))
     values = np.array(medians_ns, np.float64)
     quarter = len(values) // 4
     if quarter:
         drift = float(np.median(values[-quarter:]) / np.median(values[:quarter])) - 1
         if abs(drift) > _DRIFT:
-            text = f"{name}: the last rounds' medians differ by {drift:+.0%} from the first's: let the machine settle"
+            text = f"the medians of the last rounds of {name} differ by {drift:+.0%} from the first's: let the machine settle"
             found.append(Noise("drift", name, text))
     low, middle, high = np.percentile(values, (10, 50, 90))
     if high - low > _ROUNDS_APART * middle:
-        text = f"{name}: rounds disagree, their medians go from {low / 1e3:.1f} to {high / 1e3:.1f} µs (p10 to p90)"
+        text = f"the rounds of {name} disagree, their medians go from {low / 1e3:.1f} to {high / 1e3:.1f} µs (p10 to p90)"
         found.append(Noise("rounds", name, text))
     return tuple(found)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from edgecnn.benchmarks.bundle.write_bundle import write_bundle
 from edgecnn.benchmarks.gate.budget import Budget, Budgets, load_budgets
 from edgecnn.benchmarks.gate.gate import Policy
-from edgecnn.benchmarks.gate.groups import read_groups
+from edgecnn.benchmarks.gate.tally import read_groups
 from edgecnn.benchmarks.measure.bare_files import BareFile, file_candidates
 from edgecnn.benchmarks.measure.candidates import CandidateSet, LabelledImages, folder_candidates
 from edgecnn.benchmarks.measure.options import BenchOptions
@@ -19,8 +19,7 @@ from edgecnn.benchmarks.remote.received import judged_here, sent
 from edgecnn.benchmarks.remote.remote import Install, Job, unreachable
 from edgecnn.benchmarks.remote.remote import bench_devices as bench_bundle
 from edgecnn.benchmarks.remote.ssh import check_hosts
-from edgecnn.benchmarks.results.devices import SCHEMA, DeviceResults
-from edgecnn.benchmarks.results.records import Report
+from edgecnn.benchmarks.results.records import DEVICES_SCHEMA, DeviceResults, Report
 from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.errors import ConfigError, MissingDependency, field
 from edgecnn.edge.files import read_bytes, temporary_folder, write_bytes
@@ -72,7 +71,7 @@ def measured_on(  # Longer than 50 lines: from a folder to results.
         away = unreachable(hosts, progress.say)
         there = [host for host in hosts if host not in away]
         if not there:
-            return DeviceResults(SCHEMA, command, tuple(away.values()))
+            return DeviceResults(DEVICES_SCHEMA, command, tuple(away.values()))
         bundle = models.bundle
         if bundle is None:
             bundle = scratch / f"{models.path.resolve().name}{BUNDLE_SUFFIX}"

@@ -133,7 +133,7 @@ def benchmark(  # Longer than 50 lines: the record that it fills in has so many 
         noise=noise,
         allowed=tuple(sorted({item.name for item in noise if policy.allows(item)})),
         files=files,
-        verdict=join(tuple(file.verdict for file in files)),
+        verdict=join([(file.name, file.verdict) for file in files]),
         reference=candidate_set.reference.name,
     )
 

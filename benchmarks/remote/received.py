@@ -196,7 +196,7 @@ def judged_here(report: Report, of: Sent) -> Report:
     noise = machine_noise((report.before, *report.during), clocks, report.load)
     noise += tuple(item for file in report.files for item in launch_noise(file.name, file.launches))
     files = tuple(_file_judged(file, report, of, budgets, noise) for file in report.files)
-    verdict = join(tuple(file.verdict for file in files))
+    verdict = join([(file.name, file.verdict) for file in files])
     notes = report.notes
     if verdict.status != report.verdict.status:
         notes += (f"The board says {report.verdict.status}; judged here, its figures are {verdict.status}.",)

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from edgecnn.benchmarks.remote.ssh import Connection, check_hosts
-from edgecnn.benchmarks.results.devices import SCHEMA, DeviceResult, DeviceResults
 from edgecnn.benchmarks.results.read import read_report
-from edgecnn.benchmarks.results.records import Report
+from edgecnn.benchmarks.results.records import DEVICES_SCHEMA, DeviceResult, DeviceResults, Report
 from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, GateFailed, InvalidMeasurement
 from edgecnn.edge.files import temporary_folder
 from edgecnn.edge.runtimes.installed import extras
@@ -82,7 +81,7 @@ def bench_devices(
         connection.ask(request)
         return job.judged(_converse(connection, job, tell))
 
-    return DeviceResults(SCHEMA, command, _side_by_side(hosts, measure, say))
+    return DeviceResults(DEVICES_SCHEMA, command, _side_by_side(hosts, measure, say))
 
 
 def unreachable(hosts: Sequence[str], say: Callable[[str], None] = lambda text: None) -> dict[str, DeviceResult]:

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from edgecnn.benchmarks.gate.accuracy import Accuracy
-from edgecnn.benchmarks.results.devices import SCHEMA as DEVICES_SCHEMA
-from edgecnn.benchmarks.results.devices import DeviceResult, DeviceResults
 from edgecnn.benchmarks.results.latency_summary import beside_fastest
-from edgecnn.benchmarks.results.records import SCHEMA, FileResult, Report
+from edgecnn.benchmarks.results.records import DEVICES_SCHEMA, SCHEMA, DeviceResult, DeviceResults, FileResult, Report
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, load_json, parsing
 from edgecnn.edge.files import read_bytes
@@ -97,7 +95,7 @@ def _report(found: Any, named: str) -> Report:
         raise ArtifactError(f"{named} has schema {found['schema']}, but this edgecnn reads {SCHEMA}: update edgecnn")
     if found["schema"] in (2, 3, 4, 5):
         with parsing(f"{named} is damaged", _MEASURE_AGAIN):
-            found = {**_from_4(_from_2(found) if found["schema"] == 2 else found), "schema": SCHEMA}
+            found = _from_earlier(found)
     report = from_value(Report, found, named, SCHEMA)
     for problem in _problems(report):
         raise ArtifactError(f"{named} is damaged ({problem}): {_MEASURE_AGAIN}")
@@ -179,25 +177,20 @@ def _accuracy_problems(accuracy: Accuracy, classes: int) -> Iterator[str]:
             yield f"a flip of image {flip.image}"
 
 
-def _from_2(found: dict[str, Any]) -> dict[str, Any]:
-    """Return a result of schema 2, which held the whole confusion matrix, with the counts of schema 3. Damage is kept."""
+def _from_earlier(found: dict[str, Any]) -> dict[str, Any]:
+    """Return a result of schema 2 to 5 with the counts and names of today. Damage is kept, to be found."""
     for file in found["files"]:
-        with suppress(TypeError, KeyError):
-            file["accuracy"]["confusion"] = [
-                [label, chosen, count]
-                for label, row in enumerate(file["accuracy"]["confusion"])
-                for chosen, count in enumerate(row)
-                if count != 0
-            ]
-    return found
-
-
-def _from_4(found: dict[str, Any]) -> dict[str, Any]:
-    """Return a result of schema 3 or 4, which called `typical_ns` p50_ns, with the name of schema 5. Damage is kept."""
-    for file in found["files"]:
-        with suppress(TypeError, KeyError):
+        if found["schema"] == 2:  # It held the whole confusion matrix.
+            with suppress(TypeError, KeyError):
+                file["accuracy"]["confusion"] = [
+                    [label, chosen, count]
+                    for label, row in enumerate(file["accuracy"]["confusion"])
+                    for chosen, count in enumerate(row)
+                    if count != 0
+                ]
+        with suppress(TypeError, KeyError):  # Until schema 4, `typical_ns` was called p50_ns.
             file["latency"] = {"typical_ns" if key == "p50_ns" else key: value for key, value in file["latency"].items()}
-    return found
+    return {**found, "schema": SCHEMA}
 
 
 def _positive(times: Times, least: int = 1) -> bool:

@@ -1,4 +1,4 @@
-"""The result of a benchmark: raw measurements and figures derived from them. docs/reference/results.md describes the JSON."""
+"""The result of a benchmark, or of one on several devices. docs/reference/results.md describes the JSON."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE, Accuracy
 from edgecnn.benchmarks.gate.budget import Budget
-from edgecnn.benchmarks.gate.gate import Verdict
+from edgecnn.benchmarks.gate.gate import INVALID, PASS, STATUSES, Verdict
 from edgecnn.benchmarks.machine.host import Machine, State
 from edgecnn.benchmarks.machine.noise import Load, Noise
 from edgecnn.benchmarks.measure.options import Plan
@@ -21,7 +21,7 @@ from edgecnn.edge.result import Result
 from edgecnn.edge.show import rendered
 from edgecnn.edge.text import WIDTH
 
-SCHEMA = 6
+SCHEMA, DEVICES_SCHEMA = 6, 1
 
 
 @dataclass(frozen=True)
@@ -252,18 +252,15 @@ class Report(Result):
 
     def to_text(self, width: int = WIDTH, verbose: bool = False) -> str:
         """Return the verdict, the file to ship and the tables; `verbose` adds how it was measured."""
-        text: str = rendered(self, "to_text", width, verbose)
-        return text
+        return str(rendered(self, "to_text", width, verbose))
 
     def to_markdown(self) -> str:
         """Return the same as Markdown, with how it was measured."""
-        text: str = rendered(self, "to_markdown")
-        return text
+        return str(rendered(self, "to_markdown"))
 
     def to_csv(self) -> str:
         """Return CSV with a row for each file, in plain numbers: times in nanoseconds, shares 0 to 1."""
-        text: str = rendered(self, "to_csv")
-        return text
+        return str(rendered(self, "to_csv"))
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one dict per file, with the columns of the CSV."""
@@ -289,8 +286,47 @@ class Report(Result):
             ConfigError: If `data` are other images, or the file can't be written.
             MissingDependency: If Jinja, matplotlib or Pillow is not installed.
         """
-        page: str = rendered(self, "to_html", path, data, images, on_text)
-        return page
+        return str(rendered(self, "to_html", path, data, images, on_text))
 
     def __repr__(self) -> str:
         return f"<Report {self.verdict.status}: {', '.join(file.name for file in self.files)}>"
+
+
+@dataclass(frozen=True)
+class DeviceResult:
+    """The answer of one device: a result, or the reason why there is no result.
+
+    Attributes:
+        host: Host as named.
+        error: A sentence; None if there is a result.
+        result: The JSON of `edgecnn bench` there.
+    """
+
+    host: str
+    error: str | None
+    result: Report | None
+
+
+@dataclass(frozen=True, repr=False)
+class DeviceResults(Result):
+    """The answers of all devices.
+
+    Attributes:
+        schema: Number of this record's layout.
+        command: Command that repeats it.
+        devices: Devices in the order in which they were named.
+    """
+
+    schema: int
+    command: str
+    devices: tuple[DeviceResult, ...]
+
+    def to_text(self, width: int = WIDTH, verbose: bool = False) -> str:
+        """Return tables with a column for each device, then a paragraph for each; `verbose` adds what was timed."""
+        return str(rendered(self, "to_text", width, verbose))
+
+    @property
+    def is_invalid(self) -> bool:
+        """Whether a result must not be judged, and no result is known to exceed its budget."""
+        statuses = [device.result.verdict.status for device in self.devices if device.result]
+        return max(statuses, key=STATUSES.index, default=PASS) == INVALID

@@ -2,18 +2,18 @@
 
 import shlex
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from html import escape
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE, Accuracy
+from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE
 from edgecnn.benchmarks.gate.gate import FAIL, INVALID, PASS, UNDECIDED, UNJUDGED
-from edgecnn.benchmarks.machine.host import State, throttle_reasons
+from edgecnn.benchmarks.machine.host import Machine, State, throttle_reasons
 from edgecnn.benchmarks.results.pareto import front, pareto_points
-from edgecnn.benchmarks.results.records import FileResult, Report
-from edgecnn.benchmarks.show import mistakes, plots
-from edgecnn.benchmarks.show.recommendations import Pick, advice, recommend
-from edgecnn.benchmarks.show.remarks import remarks
+from edgecnn.benchmarks.results.records import Report
+from edgecnn.benchmarks.show import plots
+from edgecnn.benchmarks.show.mistakes import MOST_FLIPS, file_mistakes
+from edgecnn.benchmarks.show.remarks import Pick, advice, recommend, remarks
 from edgecnn.benchmarks.show.tables import empty_call_ns, grids, marks, unstable
 from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.data.recorded_images import images_at_hand
@@ -21,7 +21,7 @@ from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import MissingDependency
 from edgecnn.edge.files import write_bytes
 from edgecnn.edge.packages import install_command
-from edgecnn.edge.show.table import TextTable
+from edgecnn.edge.show.table import TextTable, table_html
 from edgecnn.edge.text import printable_lines
 
 if TYPE_CHECKING:
@@ -38,29 +38,7 @@ _HEADLINES = {
 _NO_LIMIT = "No limit was set, so nothing was judged. Set one, for example on p90."
 _URGENT = (FAIL, INVALID, UNDECIDED, UNJUDGED, PASS)
 _UNKNOWN = "not reported"
-
-
-@dataclass(frozen=True)
-class PickedFile:
-    """A recommended file, with everything at which it is best."""
-
-    title: str
-    picks: tuple[Pick, ...]
-
-
-@dataclass(frozen=True)
-class Mistakes:
-    """The part of the page about the errors of one file; `edgecnn.benchmarks.show.mistakes` has the parts.
-
-    `same` are further files that give every image the same class with the same confidence.
-    """
-
-    file: FileResult
-    same: tuple[FileResult, ...]
-    matrix: tuple[tuple[mistakes.Cell, ...], ...]
-    confusions: tuple[mistakes.Confusion, ...]
-    recalls: tuple[mistakes.Recall, ...]
-    flips: tuple[mistakes.ShownFlip, ...]
+_BAR = "of the largest"
 
 
 def page(
@@ -100,21 +78,23 @@ def to_html(report: Report, test: Split | None) -> str:  # Longer than 50 lines:
     has_paced = any(file.paced and file.paced.response.count for file in report.files)
     tables = grids(report)
     picks = recommend(report, pickable)
+    reference = "Keras" if report.reference == KERAS_REFERENCE else report.reference
     page = template.render(
         report=report,
         headline=_HEADLINES[report.verdict.status] if report.verdict.judged else _NO_LIMIT,
-        symbols=SYMBOLS,
+        symbol=SYMBOLS.get(report.verdict.status, ""),
+        status=_status,
+        table=_table,
         checks=sorted(report.verdict.checks, key=lambda check: _URGENT.index(check.status)),
         advice=advice(report, picks),
         picked=_picked(picks),
         command=_without_folders(report.command),
         folder=_last_name(report.folder),
-        source=_last_name(report.dataset.source) if report.dataset else "",
         front=[file.name for file in best],
         off_front=off_front,
         held_out=[file.name for file, accuracy in accuracies if accuracy.chose],
         tables=[grid for grid in tables if grid.headings[0] == "file"],
-        profiles=_bars(report, tables),
+        profiles=_profiles(report, tables),
         caveats=sorted({file.profile.caveat for file in report.files if file.profile}),
         marks=_marks(report),
         remarks=remarks(report),
@@ -124,11 +104,13 @@ def to_html(report: Report, test: Split | None) -> str:  # Longer than 50 lines:
         tradeoff=plots.tradeoff(report, [file.name for file in best], off_front) if accuracies else None,
         sustained=plots.sustained(report) if has_sustained else None,
         paced=plots.paced(report) if has_paced else None,
-        mistakes=list(_mistakes(accuracies, report.class_names, test)),
-        most_flips=mistakes.MOST_FLIPS,
+        mistakes=list(file_mistakes(report, reference, test)),
+        most_flips=MOST_FLIPS,
         with_images=test is not None,
-        reference="Keras" if report.reference == KERAS_REFERENCE else report.reference,
+        reference=reference,
+        machine=_machine(report.machine),
         states=_states(report),
+        hashes=_hashes(report),
         empty_call_us=empty_call_ns(report) / 1e3,
     )
     return printable_lines(page)
@@ -151,12 +133,43 @@ def _template() -> "jinja2.Template":
     return environment.get_template("report.html")
 
 
-def _bars(report: Report, tables: Iterable[TextTable]) -> list[tuple[TextTable, tuple[float, ...]]]:
-    """Return the profiles' tables, each with the width of every row's bar in percent of the widest."""
+def _status(name: str) -> str:
+    return f'<span class="status {name.lower()}"><span aria-hidden="true">{SYMBOLS.get(name, "·")}</span> {escape(name)}</span>'
+
+
+def _table(grid: TextTable, css: str = "grid") -> str:
+    """Return a table as HTML; columns are known by their headings."""
+    looks = {"gate": _status, "kind": _kind, "SHA-256": _code, _BAR: _bar}
+    return table_html(grid, {at: looks[name] for at, name in enumerate(grid.headings) if name in looks}, css)
+
+
+def _kind(name: str) -> str:
+    return f'<span class="kind {name.replace(" ", "-")}">{escape(name)}</span>'
+
+
+def _code(text: str) -> str:
+    return f"<code>{escape(text)}</code>"
+
+
+def _bar(percent: str) -> str:
+    return f'<span class="bar" aria-hidden="true" style="width: {percent}%"></span>'
+
+
+def _profiles(report: Report, tables: Iterable[TextTable]) -> list[TextTable]:
+    """Return the profiles' tables, with a bar for each row that is as long as its share of the largest."""
     profiles = [file.profile for file in report.files if file.profile]
     made = [grid for grid in tables if grid.headings[0] == "op"]
-    widths = (tuple(100 * op.share / max(op.share for op in profile.ops) for op in profile.ops) for profile in profiles)
-    return list(zip(made, widths, strict=True))
+    return [
+        grid._replace(
+            headings=(*grid.headings, _BAR),
+            rows=[
+                (*row, f"{100 * op.share / max(op.share for op in profile.ops):.1f}")
+                for row, op in zip(grid.rows, profile.ops, strict=True)
+            ],
+            align="<>><",
+        )
+        for grid, profile in zip(made, profiles, strict=True)
+    ]
 
 
 def _marks(report: Report) -> list[tuple[str, str]]:
@@ -164,11 +177,10 @@ def _marks(report: Report) -> list[tuple[str, str]]:
     return [*first, *marks(report)]
 
 
-def _picked(picks: Sequence[Pick]) -> list[PickedFile]:
+def _picked(picks: Sequence[Pick]) -> list[list[Pick]]:
     """Return the recommendations by file, so that a file that is best at everything is shown once."""
-    names = list(dict.fromkeys(pick.file.name for pick in picks))
-    of_files = [tuple(pick for pick in picks if pick.file.name == name) for name in names]
-    return [PickedFile(", ".join(pick.title for pick in of_file).capitalize(), of_file) for of_file in of_files]
+    names = dict.fromkeys(pick.file.name for pick in picks)
+    return [[pick for pick in picks if pick.file.name == name] for name in names]
 
 
 def _without_folders(command: str) -> str:
@@ -185,27 +197,33 @@ def _last_name(path: str) -> str:
     return PurePath(path).name or path if path.startswith(("/", "~")) else path
 
 
-def _mistakes(
-    accuracies: Sequence[tuple[FileResult, Accuracy]], class_names: tuple[str, ...], test: Split | None
-) -> Iterable[Mistakes]:
-    """Yield each file's mistakes; files that make exactly the same ones share a part."""
-    alike: dict[object, list[tuple[FileResult, Accuracy]]] = {}
-    for file, accuracy in accuracies:
-        flips = tuple((flip.image, flip.candidate, round(100 * flip.candidate_confidence)) for flip in accuracy.flips)
-        alike.setdefault((accuracy.confusion, accuracy.classes, flips), []).append((file, accuracy))
-    for (first, accuracy), *others in alike.values():
-        yield Mistakes(
-            file=first,
-            same=tuple(file for file, _ in others),
-            matrix=mistakes.matrix(accuracy),
-            confusions=mistakes.confusions(accuracy, class_names),
-            recalls=mistakes.recalls(accuracy, class_names),
-            flips=tuple(mistakes.flips(accuracy, class_names, test)),
-        )
+def _machine(machine: Machine) -> TextTable:
+    memory = None if machine.memory_bytes is None else f"{machine.memory_bytes / 2**30:.1f} GiB"
+    rows = (
+        ("board", machine.board),
+        ("processor", machine.cpu),
+        ("architecture", machine.machine),
+        ("cores for this process", f"{machine.cores}"),
+        ("memory", memory),
+        ("system", machine.system),
+        ("C library", machine.glibc and f"glibc {machine.glibc}"),
+        ("Python", machine.python),
+    )
+    return TextTable(("", ""), [(name, value or _UNKNOWN) for name, value in rows], "Machine", align="<<")
 
 
-def _states(report: Report) -> list[tuple[str, str, str, str]]:
-    """Return the machine's own readings: name, before, worst in between, after."""
+def _hashes(report: Report) -> TextTable:
+    rows = [
+        (file.name, file.runtime, f"{file.threads}", f"{file.artifact.size_bytes:,}", file.artifact.sha256)
+        for file in report.files
+    ]
+    if data := report.dataset:
+        rows.append((f"test images of {data.name}", _last_name(data.source), "", "", data.test_sha256))
+    return TextTable(("file", "runtime", "threads", "bytes", "SHA-256"), rows, "Files", align="<<>><")
+
+
+def _states(report: Report) -> TextTable:
+    """Return the machine's own readings: before, the worst in between, and after."""
     boot = report.before.throttled
 
     def throttled(states: Sequence[State]) -> str:
@@ -223,8 +241,9 @@ def _states(report: Report) -> list[tuple[str, str, str, str]]:
         ("on battery", lambda states: _worst(max, (state.on_battery for state in states), "{}")),
     )
     moments = ((report.before,), report.during or (report.before,), (report.after,))
-    before, during, after = moments
-    return [(name, read(before), read(during), read(after)) for name, read in readers]
+    rows = [(name, *map(read, moments)) for name, read in readers]
+    rows.append(("time", report.before.time, "", report.after.time))
+    return TextTable(("", "before", "worst between rounds", "after"), rows, "State of the machine", align="<<<<")
 
 
 def _megahertz(state: State) -> float | None:

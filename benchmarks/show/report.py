@@ -1,20 +1,24 @@
-"""Report -> text for the terminal, Markdown and CSV."""
+"""Report -> text for the terminal, Markdown and CSV; DeviceResults -> text, with a column for each device."""
 
-import csv
-import io
+from collections.abc import Callable, Sequence
+from textwrap import wrap
 from typing import Any
 
 from edgecnn.benchmarks.gate.accuracy import Accuracy
 from edgecnn.benchmarks.results.pareto import pareto_points
-from edgecnn.benchmarks.results.records import FileResult, Latency, Report
-from edgecnn.benchmarks.show.recommendations import advice, recommend
-from edgecnn.benchmarks.show.remarks import remarks, unstable_lines, verdict
-from edgecnn.benchmarks.show.tables import empty_call_ns, grids, marks, percent_name
+from edgecnn.benchmarks.results.records import DeviceResult, DeviceResults, FileResult, Latency, Report
+from edgecnn.benchmarks.show.remarks import advice, recommend, remarks, unstable_lines, verdict
+from edgecnn.benchmarks.show.tables import empty_call_ns, figure, grids, marks, percent_name, unstable
 from edgecnn.edge.export_records import Interval
-from edgecnn.edge.show.table import escaped, table_markdown, table_text
-from edgecnn.edge.text import WIDTH, counted, paragraphs, printable
+from edgecnn.edge.show.table import TextTable, escaped, table_csv, table_markdown, table_text
+from edgecnn.edge.text import WIDTH, counted, paragraph, paragraphs, printable_lines
 
-_FORMULA = ("=", "+", "-", "@")
+_HEADING_WIDTH = 24
+_SHOWN = (50.0, 90.0)
+_ABSENT = "not measured"
+_UNSTABLE = "Unstable times, marked with !:"
+
+Cell = Callable[[Report, FileResult], str]
 
 
 def to_text(report: Report, width: int = WIDTH, verbose: bool = False) -> str:
@@ -27,7 +31,8 @@ def to_text(report: Report, width: int = WIDTH, verbose: bool = False) -> str:
     """
     blocks = ["\n".join(paragraphs(answer(report), width, "  "))]
     blocks += [table_text(grid, width) for grid in grids(report)]
-    for lines in (warnings(report, every=verbose), how_measured(report) if verbose else []):
+    unstable = unstable_lines(_UNSTABLE, [item.reason for item in report.noise], verbose)
+    for lines in ([*remarks(report), *unstable, *limits(report)], how_measured(report) if verbose else []):
         blocks += ["\n".join(paragraphs(lines, width, "    "))] if lines else []
     return "\n\n".join(blocks)
 
@@ -37,26 +42,15 @@ def to_markdown(report: Report) -> str:
     lines = ["# edgecnn bench", "", *(f"**{escaped(line)}**  " for line in answer(report)), ""]
     for grid in grids(report):
         lines += [f"## {escaped(grid.title)}", "", *table_markdown(grid), ""]
-    notes = (*warnings(report, every=True), *how_measured(report))
-    return "\n".join([*lines, *(f"{'  ' * line.startswith(' ')}- {escaped(line.strip())}" for line in notes), ""])
+    lines += [f"- {escaped(line)}" for line in (*remarks(report), *([_UNSTABLE] if report.noise else []))]
+    lines += [f"  - {escaped(item.reason)}" for item in report.noise]
+    lines += [f"- {escaped(line)}" for line in (*limits(report), *how_measured(report))]
+    return "\n".join([*lines, ""])
 
 
 def to_csv(report: Report) -> str:
     """Return one row for each file, in plain numbers: times in nanoseconds, shares 0 to 1."""
-    rows = file_rows(report)
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, rows[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
-    return stream.getvalue()
-
-
-def _cell(value: object) -> object:
-    """Return what a spreadsheet takes for text where it is text: a name that begins with `=` would be computed."""
-    if not isinstance(value, str):
-        return value
-    text = printable(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return table_csv(file_rows(report))
 
 
 def answer(report: Report) -> list[str]:
@@ -71,17 +65,9 @@ def answer(report: Report) -> list[str]:
     return lines
 
 
-def warnings(report: Report, every: bool) -> list[str]:
-    """Return what limits what may be believed, and what the marks in the tables mean, a sentence a line.
-
-    Args:
-        report: What was measured.
-        every: Give every reason why times are unstable, not the first few.
-    """
-    lines = remarks(report)
-    lines += unstable_lines("Unstable times, marked with !:", [f"{item.text} ({item.name})" for item in report.noise], every)
-    if report.allowed:
-        lines.append(f"Judged anyway, as asked: {', '.join(report.allowed)}.")
+def limits(report: Report) -> list[str]:
+    """Return which noise was judged anyway, what the marks in the tables mean, and whether there were too many threads."""
+    lines = [f"Judged anyway, as asked: {', '.join(report.allowed)}."] if report.allowed else []
     lines += [f"{mark}: {meaning}." for mark, meaning in marks(report)]
     if max(file.threads for file in report.files) > report.machine.cores:
         lines.append(f"More threads were asked for than this machine's {counted(report.machine.cores, 'core')}.")
@@ -224,3 +210,97 @@ def _answers(accuracy: Accuracy) -> dict[str, object]:
 def _ends(name: str, interval: Interval | None) -> dict[str, float | None]:
     values = (None, None, None) if interval is None else (interval.estimate, interval.low, interval.high)
     return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
+
+
+def devices_text(results: DeviceResults, width: int = WIDTH, verbose: bool = False) -> str:
+    """Return how many devices are within the limits, the tables and what they rest on.
+
+    What a device says can't steer a terminal.
+
+    Args:
+        results: What was measured.
+        width: Columns of a line.
+        verbose: Also say what was timed, and give every reason why times are unstable.
+    """
+    measured = [(device.host, device.result) for device in results.devices if device.result]
+    passed = sum(not report.verdict.refuses for _, report in measured)
+    blocks = [f"Within the limits: {passed} of {counted(results.devices, 'device')}."]
+    if measured:
+        labelled = any(report.dataset for _, report in measured)
+        noun = "image" if labelled else "run on random inputs"
+        blocks.append(_table(f"Latency of one {noun}, p50 µs (p90 in brackets)", measured, _latency, width))
+        blocks.append(_table("Right %, and the gate" if labelled else "The gate", measured, _judged, width))
+    for device in results.devices:
+        first, *others = _device(device, verbose)
+        lines = [paragraph(first, width, "  "), *paragraphs((f"  {line}" for line in others), width, "    ")]
+        blocks.append("\n".join(lines))
+    if legend := _legend(measured, verbose):
+        blocks.append("\n".join(paragraphs(legend, width)))
+    return printable_lines("\n\n".join(blocks))
+
+
+def _table(title: str, measured: Sequence[tuple[str, Report]], cell: Cell, width: int) -> str:
+    """Return a table of a row for each file and a column for each device."""
+    reports = [(report, {file.name: file for file in report.files}) for _, report in measured]
+    rows = [
+        (name, *(cell(report, files[name]) if name in files else _ABSENT for report, files in reports))
+        for name in dict.fromkeys(name for _, files in reports for name in files)
+    ]
+    headings = ("file", *("\n".join(wrap(host, _HEADING_WIDTH, break_on_hyphens=False)) for host, _ in measured))
+    return table_text(TextTable(headings, rows, title), width)
+
+
+def _latency(report: Report, file: FileResult) -> str:
+    times = {item.percent: item for item in file.latency.percentiles}
+    p50, p90 = (
+        figure(item.value_ns / 1e3) if (item := times.get(percent)) and item.value_ns is not None else "-" for percent in _SHOWN
+    )
+    return f"{p50} ({p90}){' !' if unstable(report, file) else ''}"
+
+
+def _judged(report: Report, file: FileResult) -> str:
+    return f"{100 * file.accuracy.accuracy:.2f} {file.verdict.status}" if file.accuracy else file.verdict.status
+
+
+def _device(device: DeviceResult, verbose: bool) -> list[str]:
+    """Return what a device is, what it ran and what is unstable; or why it gave nothing."""
+    report = device.result
+    if report is None:
+        return [f"{device.host}: NO RESULT: {device.error}"]
+    machine, after = report.machine, report.after
+    parts = [machine.board, machine.cpu, machine.machine, f"{counted(machine.cores, 'core')}", f"Python {machine.python}"]
+    lines = [f"{device.host}: {report.verdict.status}. {', '.join(part for part in parts if part)}."]
+    state = [f"at least {counted(min(file.latency.runs for file in report.files), 'run')} of each file"]
+    if report.before.governors:
+        state.append(f"governor {', '.join(report.before.governors)}")
+    if after.temperature_celsius is not None:
+        state.append(f"{after.temperature_celsius:.0f} °C at the end")
+    if after.throttled is not None:
+        state.append(f"throttled {after.throttled:#x}")
+    if report.load:
+        state.append(f"other processes used {report.load.others_cores:.2f} cores")
+    lines.append(f"Ran on {', '.join(sorted({file.runtime for file in report.files}))}; {'; '.join(state)}.")
+    lines += unstable_lines(_UNSTABLE, [item.reason for item in report.noise], verbose)
+    if report.allowed:
+        lines.append(f"Judged anyway, as asked: {', '.join(report.allowed)}.")
+    return [*lines, *remarks(report), *(verdict(report) if report.verdict.refuses else [])]
+
+
+def _legend(measured: Sequence[tuple[str, Report]], verbose: bool) -> list[str]:
+    lines = []
+    if measured:
+        first = measured[0][1]
+        if any(
+            item.value_ns is None
+            for _, report in measured
+            for file in report.files
+            for item in file.latency.percentiles
+            if item.percent in _SHOWN
+        ):
+            lines.append(f"-: too few runs for {' or '.join(map(percent_name, _SHOWN))}. Measure more of them.")
+        if first.dataset and first.files[0].accuracy:
+            images = first.files[0].accuracy.images
+            lines.append(f"Right: of {counted(images, 'test image')} of {first.dataset.name}, compared with {first.reference}.")
+        if verbose:
+            lines.append(f"Timed: {first.timed_region}.")
+    return lines

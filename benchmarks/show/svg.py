@@ -8,7 +8,6 @@ their dashes too. Pointing at a place marked by `Drawing.hover` shows its text.
 import html
 import io
 import re
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgecnn.edge.errors import MissingDependency
-from edgecnn.edge.packages import install_command
+from edgecnn.edge.show.pictures import empty_figure
 from edgecnn.edge.text import printable
 
 if TYPE_CHECKING:
@@ -36,7 +34,7 @@ _VARIABLES = {INK: "ink", LINE: "line", CARD: "card"} | {color: f"series-{index}
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 _STYLE = {
     "svg.fonttype": "none",  # Text stays text: small, to be searched, and in the page's own font.
-    "text.parse_math": False,  # A `$` in a file's name is a dollar.
+    "figure.dpi": 72,
     "font.family": "DejaVu Sans",  # Comes with matplotlib: the same layout everywhere.
     "font.size": 12,
     "text.color": INK,
@@ -87,27 +85,17 @@ class Point:
     color: str
 
 
-@dataclass(frozen=True)
-class _Hover:
-    """A place that shows a text on hover."""
-
-    axes: "Axes"
-    x: float
-    y: float
-    text: str
-
-
 class Drawing:
     """A figure that is open, and its SVG once it is closed."""
 
     def __init__(self, figure: "Figure") -> None:
         self.figure = figure
         self.svg = ""
-        self._hovers: list[_Hover] = []
+        self._hovers: list[tuple[Axes, float, float, str]] = []
 
     def hover(self, axes: "Axes", x: float, y: float, text: str) -> None:
         """Show a text on hover at a place in the data of `axes`."""
-        self._hovers.append(_Hover(axes, x, y, text))
+        self._hovers.append((axes, x, y, text))
 
     def close(self, about: str) -> None:
         """Make the SVG."""
@@ -115,9 +103,9 @@ class Drawing:
         self.figure.set_layout_engine("none")
         height = self.figure.bbox.height
         marks = []
-        for hover in self._hovers:
-            x, y = hover.axes.transData.transform((hover.x, hover.y))
-            title = html.escape(printable(hover.text))
+        for axes, in_data, value, text in self._hovers:
+            x, y = axes.transData.transform((in_data, value))
+            title = html.escape(printable(text))
             marks.append(
                 f'<circle class="hover" cx="{x:.1f}" cy="{height - y:.1f}" r="{_REACH}"><title>{title}</title></circle>'
             )
@@ -137,24 +125,16 @@ def drawing(name: str, about: str, legend: Sequence[str] = (), panels: int = 0) 
     Raises:
         MissingDependency: If matplotlib is not installed.
     """
-    try:
-        import matplotlib.style
-        from matplotlib.figure import Figure
-        from matplotlib.lines import Line2D
-    except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
-            raise
-        raise MissingDependency(f"matplotlib, which draws figures, is not installed: {install_command('report')}") from error
-    # The defaults first: a user's matplotlibrc must not change the page. The salt makes the ids of each figure unique.
-    with matplotlib.style.context(["default", _STYLE | {"svg.hashsalt": name}]), warnings.catch_warnings():
-        # Names in a script that DejaVu lacks: the browser has it.
-        warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
-        names = list(map(label, legend))
-        columns = 2 if all(len(name) <= _SHORT for name in names) else 1
-        height = _HEIGHT + 90 * panels + 18 * -(-len(legend) // columns)
-        made = Drawing(Figure(figsize=(_WIDTH / 72, height / 72), dpi=72, layout="constrained"))
+    names = list(map(label, legend))
+    columns = 2 if all(len(name) <= _SHORT for name in names) else 1
+    height = _HEIGHT + 90 * panels + 18 * -(-len(legend) // columns)
+    # The salt makes the ids of each figure unique.
+    with empty_figure(_WIDTH / 72, height / 72, _STYLE | {"svg.hashsalt": name}) as figure:
+        made = Drawing(figure)
         yield made
         if legend:
+            from matplotlib.lines import Line2D
+
             handles = [Line2D([], [], **line(index)) for index in range(len(legend))]
             made.figure.legend(handles, names, loc="outside lower center", ncols=columns, handlelength=3.2)
         made.close(about)

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from edgecnn.edge.export_records import Interval
 
-__all__ = ["Interval", "mean_interval", "student_quantile", "sum_interval"]
-
 Values = Sequence[float] | NDArray[np.float64]
 
 

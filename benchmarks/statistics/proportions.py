@@ -1,6 +1,6 @@
 """Statistics of the flips between two classifiers on the same images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,18 @@ def mcnemar_p(lost: int, gained: int) -> float:
         The p-value, 0 to 1; 1 without flips.
     """
     return min(1.0, 2 * binomial.cdf(min(lost, gained), lost + gained, 0.5))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Return p-values corrected for their number: the chance that any is this small although none should be.
+
+    Holm (1979, Scandinavian Journal of Statistics 6: 65-70); it holds however the tests depend on each other.
+    """
+    corrected, least = [0.0] * len(p), 0.0
+    for rank, place in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        least = max(least, min(1.0, (len(p) - rank) * p[place]))
+        corrected[place] = least
+    return corrected
 
 
 def drop_interval(lost: float, gained: float, images: float, confidence: float = 0.95) -> Interval:

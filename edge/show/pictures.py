@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,25 @@ _Cell = tuple[Sequence[str], Sequence[Images]]  # Lines of title, and images (h,
 
 
 @contextmanager
+def empty_figure(width: float, height: float, style: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield an empty figure of this width and height in inches, while matplotlib has a style, whatever the user's settings.
+
+    Raises:
+        MissingDependency: If matplotlib is not installed.
+    """
+    try:
+        import matplotlib.style
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise MissingDependency(f"matplotlib, which draws figures, is not installed: {install_command('report')}") from error
+    # The defaults first: a user's matplotlibrc must not change the figure. A `$` in a name is a dollar.
+    with matplotlib.style.context(["default", {"text.parse_math": False, **style}]), warnings.catch_warnings():
+        # Names in a script that DejaVu lacks: a browser has it.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
+        yield Figure(figsize=(width, height), layout="constrained")
+
+
+@contextmanager
 def png_figure(path: Path, width: float, height: float) -> Iterator[Any]:
     """Yield an empty figure, and write what was drawn into a .png file, whole or not at all.
 
@@ -42,15 +61,7 @@ def png_figure(path: Path, width: float, height: float) -> Iterator[Any]:
         ConfigError: If the file can't be written.
         MissingDependency: If matplotlib is not installed.
     """
-    try:
-        import matplotlib.style
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise MissingDependency(f"matplotlib, which draws figures, is not installed: {install_command('report')}") from error
-    # The defaults first: a user's matplotlibrc must not change the figure. A `$` in a name is a dollar.
-    with matplotlib.style.context(["default", {"text.parse_math": False}]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
-        figure = Figure(figsize=(width, height), layout="constrained")
+    with empty_figure(width, height, {}) as figure:
         yield figure
         with staged(path) as temporary:
             figure.savefig(temporary, dpi=120, format="png")

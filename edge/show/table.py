@@ -1,7 +1,10 @@
-"""Renders every table, for a terminal and in Markdown; the page of a report has its own macro."""
+"""Renders every table: for a terminal, in Markdown, HTML and CSV."""
 
+import csv
+import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from itertools import zip_longest
 from typing import NamedTuple
 from unicodedata import combining, east_asian_width
@@ -12,8 +15,10 @@ _MARKUP = re.compile(r"[\\`*_\[\]<>|~]")
 _MARGIN, _GAP = " ", "  "
 # A folded column of text keeps at least this much of the terminal's width.
 _LEAST = 12
-# A column is left out before the names of files are folded to less than this.
+# A column is left out before the names of files are folded to less than this. On a page, longer cells are folded.
 _READABLE = 24
+# A spreadsheet would compute a text that begins so.
+_FORMULA = ("=", "+", "-", "@")
 
 
 class TextTable(NamedTuple):
@@ -54,6 +59,50 @@ def table_markdown(table: TextTable) -> list[str]:
     heads = table_row([heading.replace("\n", " ") for heading in table.headings])
     sides = "".join("---|" if side == "<" else "---:|" for side in table.sides)
     return [heads, f"|{sides}", *map(table_row, table.rows)]
+
+
+def table_html(table: TextTable, looks: Mapping[int, Callable[[str], str]] | None = None, css: str = "grid") -> str:
+    """Return a table for a page, in a box that scrolls; its title is for screen readers.
+
+    Args:
+        table: The table; the first cell of a row is the row's heading.
+        looks: Functions that turn the cells of some columns, by their places from 0, into HTML. Other cells are escaped.
+        css: Classes of the table.
+    """
+    looks = looks or {}
+    top = "".join(
+        f'<th scope="col"{_css(max(map(len, heading.split(chr(10)))), side)}>{escape(heading)}</th>'
+        for heading, side in zip(table.headings, table.sides, strict=True)
+    )
+    lines = [f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.title)}">', f'<table class="{css}">']
+    lines += [f"<thead><tr>{top}</tr></thead>".replace("\n", "<br>")] if any(table.headings) else []
+    lines.append("<tbody>")
+    for name, *others in table.rows:
+        cells = [f"<td{_css(0, table.sides[at])}>{looks.get(at, escape)(cell)}</td>" for at, cell in enumerate(others, 1)]
+        lines.append(f'<tr><th scope="row"{_css(len(name))}>{escape(name)}</th>{"".join(cells)}</tr>')
+    return "\n".join([*lines, "</tbody>", "</table>", "</div>"])
+
+
+def _css(letters: int, side: str = "") -> str:
+    """Return the classes of a cell of so many letters, which is folded if they are many."""
+    names = [name for name, applies in (("long", letters > _READABLE), ("text", side == "<")) if applies]
+    return f' class="{" ".join(names)}"' if names else ""
+
+
+def table_csv(rows: Sequence[Mapping[str, object]]) -> str:
+    """Return CSV of rows, at least one, by the names of their columns: numbers stay plain, and no text is a formula."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _csv_cell(value) for name, value in row.items()} for row in rows)
+    return stream.getvalue()
+
+
+def _csv_cell(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def table_text(table: TextTable, width: int = WIDTH) -> str:

@@ -27,8 +27,7 @@ from edgecnn.shell.call import Call
 from edgecnn.shell.console import Csv, Json, Markdown, Verbose, emit, write_text
 
 if TYPE_CHECKING:
-    from edgecnn.benchmarks.results.devices import DeviceResults
-    from edgecnn.benchmarks.results.records import Report
+    from edgecnn.benchmarks.results.records import DeviceResults, Report
     from edgecnn.edge.inference.usage import Target
 
 

@@ -15,8 +15,7 @@ from edgecnn.shell.call import Call
 from edgecnn.shell.console import Csv, Markdown, Verbose, emit, say, write_text
 
 if TYPE_CHECKING:
-    from edgecnn.benchmarks.results.devices import DeviceResults
-    from edgecnn.benchmarks.results.records import Report
+    from edgecnn.benchmarks.results.records import DeviceResults, Report
 
 
 @checked

@@ -134,7 +134,7 @@ def last_verdict(models: "ModelFolder") -> "LastVerdict | None":
         return None
     from edgecnn.benchmarks.results.pareto import pareto_points
     from edgecnn.benchmarks.results.read import kept_report
-    from edgecnn.benchmarks.show.recommendations import advice, recommend
+    from edgecnn.benchmarks.show.remarks import advice, recommend
     from edgecnn.edge.serving.models import LastVerdict
 
     report = kept_report(models)

@@ -11,8 +11,8 @@ import pytest
 from edgecnn.__main__ import main
 from edgecnn.benchmarks.gate.gate import Check, Verdict
 from edgecnn.benchmarks.measure import bench as device_calls
-from edgecnn.benchmarks.results.devices import DeviceResult, DeviceResults
 from edgecnn.benchmarks.results.read import read_report
+from edgecnn.benchmarks.results.records import DeviceResult, DeviceResults
 from edgecnn.commands import bench as bench_command
 from edgecnn.commands.bench import sent
 from edgecnn.edge.errors import ConfigError

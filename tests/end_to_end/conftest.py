@@ -20,7 +20,7 @@ import pytest
 
 from edgecnn.benchmarks.remote.install import running_version
 from edgecnn.benchmarks.remote.remote import Job, bench_devices
-from edgecnn.benchmarks.results.devices import DeviceResult
+from edgecnn.benchmarks.results.records import DeviceResult
 
 SSHD = Path("/usr/sbin/sshd")
 RESULT = Path(__file__).parents[1] / "benchmarks/kept_results/schema-3.json"

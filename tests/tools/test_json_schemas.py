@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from edgecnn.benchmarks.measure import other_measurements
-from edgecnn.benchmarks.results.devices import DeviceResult, DeviceResults
 from edgecnn.benchmarks.results.read import read_report
+from edgecnn.benchmarks.results.records import DeviceResult, DeviceResults
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.records import to_json
 from tests.schemas import SCHEMAS, require_valid

@@ -10,12 +10,13 @@ from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNDECIDED, Policy
 from edgecnn.benchmarks.machine.noise import Noise
 from edgecnn.benchmarks.results.between import Between
 from edgecnn.benchmarks.results.records import Launch, Report
-from edgecnn.benchmarks.show.comparison import comparison_text
+from edgecnn.benchmarks.show.checks import comparison_text
 from edgecnn.benchmarks.timing.times import Times
+from edgecnn.commands.compare import compare
 from edgecnn.edge.errors import ConfigError
 
 LOAD = Noise("load", None, "other processes used 1.20 cores while files were timed: stop them")
-DRIFT = Noise("drift", "int8.tflite", "int8.tflite: it drifted")
+DRIFT = Noise("drift", "int8.tflite", "it drifted")
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def test_a_single_launch_gives_no_interval_and_is_refused(quiet: Report) -> None
 @pytest.mark.parametrize("limit", [-1, 1001, float("nan")])
 def test_a_limit_out_of_range_is_refused(limit: float, quiet: Report) -> None:
     with pytest.raises(ConfigError, match=r"max_slowdown_percent.*0 to 1000 percent"):
-        compared(("old", quiet), ("new", quiet), limit)
+        compare(quiet, quiet, max_slowdown_percent=limit)
 
 
 def test_slower_faster_and_the_same_are_told_apart(quiet: Report) -> None:

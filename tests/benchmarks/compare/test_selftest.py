@@ -10,13 +10,13 @@ from edgecnn.benchmarks.compare.selftest import SelfTest, _trials, read_floor, s
 from edgecnn.benchmarks.measure.candidates import candidate_of
 from edgecnn.benchmarks.measure.options import Plan
 from edgecnn.benchmarks.results.records import Report
-from edgecnn.benchmarks.show.comparison import selftest_text
+from edgecnn.benchmarks.show.checks import selftest_text
+from edgecnn.commands import selftest as command
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.export_records import Interval
 from edgecnn.edge.model_file import read_model
 from edgecnn.edge.records import from_json, to_json
-from edgecnn.edge.result import SILENT
 from edgecnn.edge.runtimes import opener_for
 from tests.benchmarks.measure.launching import Stepping
 
@@ -39,12 +39,9 @@ def result(exported: Path, test_split: Split) -> SelfTest:
 
 
 @pytest.mark.parametrize(("trials", "launches", "message"), [(3, 5, "trials must be 4 to 1000, got 3"), (20, 1, "launches")])
-def test_too_few_trials_or_launches_are_refused(
-    trials: int, launches: int, message: str, exported: Path, test_split: Split
-) -> None:
-    candidate = candidate_of(read_model(exported / "int8.tflite"), opener_for("tflite"), 1, test_split)
+def test_too_few_trials_or_launches_are_refused(trials: int, launches: int, message: str, exported: Path) -> None:
     with pytest.raises(ConfigError, match=message):
-        selftest(candidate, Plan(launches=launches), trials, SILENT)
+        command.selftest(exported / "int8.tflite", trials=trials, plan=Plan(launches=launches))
 
 
 @pytest.mark.parametrize(("apart", "holds"), [(20, False), (5, False), (4, True), (3, True), (0, True)])

@@ -12,7 +12,7 @@ from edgecnn.benchmarks.statistics.percentiles import LaunchPercentile, Percenti
 from edgecnn.benchmarks.statistics.proportions import drop_interval
 
 LOAD = Noise("load", None, "other processes used 0.50 cores")
-DRIFT = Noise("drift", "int8.tflite", "int8.tflite: the last rounds are slower")
+DRIFT = Noise("drift", "int8.tflite", "the last rounds of int8.tflite are slower")
 EACH = (LaunchPercentile(2_000_000, 1_900_000, 2_100_000), LaunchPercentile(1_990_000, 1_950_000, 2_050_000))
 STEADY = Percentile(90, 1000, 64, 2_000_000, 1_900_000, 2_100_000, EACH)
 FAST = Budget(max_p90_ms=3)

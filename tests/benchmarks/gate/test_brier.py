@@ -27,7 +27,6 @@ def rare(share: float, size: float) -> tuple[Draw, float]:
 
 DISTRIBUTIONS = {
     "one in a thousand": rare(0.001, 1.9),
-    "three in a thousand": rare(0.003, 1.0),
     "a tenth": rare(0.1, 0.5),
     "better in one of a thousand": rare(0.001, -1.9),
     "skewed": (lambda rng, count: np.clip(rng.exponential(0.05, count), 0, 2), 0.05),

@@ -7,10 +7,11 @@ import pytest
 from numpy.typing import NDArray
 
 from edgecnn.benchmarks.gate.accuracy import Accuracy, ClassCounts
+from edgecnn.benchmarks.gate.accuracy_checks import never_right
 from edgecnn.benchmarks.gate.budget import Budget
-from edgecnn.benchmarks.gate.class_changes import moved_classes, never_right
 from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNDECIDED, Figures, Verdict, judge
 from edgecnn.benchmarks.gate.tally import Tally
+from edgecnn.benchmarks.show.remarks import moved_classes
 from edgecnn.benchmarks.statistics.percentiles import Percentile
 
 CLASSES = 10
@@ -92,11 +93,12 @@ def test_a_group_is_one_piece_of_evidence_of_what_a_class_lost() -> None:
     assert [of.p for of in tally.accuracy().classes] == [1] * CLASSES
 
 
-@pytest.mark.parametrize("images", [2, 3, 5, 10])
-@pytest.mark.parametrize("classes", [10, 100, 300])
-def test_an_equally_good_file_is_stopped_in_fewer_than_one_of_a_hundred_test_sets(classes: int, images: int) -> None:
-    """Each image changes with 0.3 % probability; all changes lose, which is worse than an equally good file."""
-    rng, sets = np.random.default_rng(0), 2000
+def test_an_equally_good_file_is_stopped_in_fewer_than_one_of_a_hundred_test_sets() -> None:
+    """Each image changes with 0.3 % probability; all changes lose, which is worse than an equally good file.
+
+    Classes of two images are the most easily lost; fewer classes, or more images of each, stop fewer files.
+    """
+    rng, sets, classes, images = np.random.default_rng(0), 2000, 300, 2
     base = without_nine(2)
     lost = (rng.random((sets, classes, images)) < 0.003).sum(axis=2)
     stopped = 0

@@ -1,12 +1,12 @@
 """Images in groups: their weight, that intervals hold however similar a group's images are, and reading groups."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edgecnn.benchmarks.gate.groups import read_groups, share_interval, weight
-from edgecnn.benchmarks.gate.tally import Tally
+from edgecnn.benchmarks.gate.tally import Tally, read_groups, share_interval, weight
 from edgecnn.edge.data.splits import ArraySplit, FileSplit
 from edgecnn.edge.errors import ConfigError
 
@@ -41,8 +41,9 @@ def test_each_end_misses_the_truth_in_no_more_samples_than_it_says(groups: int, 
     """Draw groups whose images have an intraclass correlation of `alike`: a beta-binomial."""
     rng, trials, below, above = np.random.default_rng(0), 1000, 0, 0
     of_group = rng.beta(share * (1 / alike - 1), (1 - share) * (1 / alike - 1), (trials, groups))
+    interval = cache(lambda count: share_interval(count, groups * size, 1 / size))
     for count in rng.binomial(size, of_group).sum(axis=1).tolist():
-        found = share_interval(count, groups * size, 1 / size)
+        found = interval(count)
         below, above = below + (found.high < share), above + (found.low > share)
     assert below / trials <= 0.025
     assert above / trials <= 0.025

@@ -1,6 +1,7 @@
 """The effect of noise on a limit on latency, simulated: a PASS despite noise claims no more than one without it."""
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
@@ -64,13 +65,19 @@ def measured(disturb: Callable[[Times, np.random.Generator], Times], rng: np.ran
     return percentile_of_launches([list(times.astype(np.int64)) for times in launches], 90)
 
 
+@cache
+def benchmarks(disturb: Callable[[Times, np.random.Generator], Times]) -> list[Percentile]:
+    rng = np.random.default_rng(5)
+    return [measured(disturb, rng) for _ in range(BENCHMARKS)]
+
+
 def passed(disturb: Callable[[Times, np.random.Generator], Times], limit_ns: float, name: NoiseName) -> float:
     """Return the share of benchmarks under this noise whose p90 is judged to be within the limit."""
-    rng = np.random.default_rng(5)
-    found = [p90_check(measured(disturb, rng), limit_ns / 1e6, (Noise(name, None, "seen"),)) for _ in range(BENCHMARKS)]
+    found = [p90_check(p90, limit_ns / 1e6, (Noise(name, None, "seen"),)) for p90 in benchmarks(disturb)]
     return sum(not isinstance(item, str) and item.within for item in found) / BENCHMARKS
 
 
+@cache
 def quiet_p90(share: float) -> float:
     """Return the nanoseconds within which this share of quiet launches has its p90."""
     rng = np.random.default_rng(6)
@@ -78,41 +85,38 @@ def quiet_p90(share: float) -> float:
 
 
 @pytest.mark.parametrize("name", ADDS_TIME)
-def test_noise_that_adds_time_passes_no_limit_that_a_quiet_machine_would_not_keep(name: NoiseName) -> None:
+def test_noise_that_adds_time_passes_no_limit_that_a_quiet_machine_would_not_keep_and_those_that_are_kept(
+    name: NoiseName,
+) -> None:
     # A PASS of 5 launches claims 55 % of launches.
     assert passed(DISTURBED[name], quiet_p90(0.54), name) <= 0.05
-
-
-@pytest.mark.parametrize("name", ADDS_TIME)
-def test_noise_that_adds_time_leaves_a_limit_that_is_kept_all_the_same(name: NoiseName) -> None:
     assert passed(DISTURBED[name], 3 * quiet_p90(0.5), name) > 0.95
 
 
-@pytest.mark.parametrize("name", HIDES)
-def test_noise_that_hides_time_passes_no_limit_that_the_machine_will_not_keep(name: NoiseName) -> None:
+def test_noise_that_hides_time_passes_no_limit_that_the_machine_will_not_keep() -> None:
     # Half of future launches are within this limit, and all measured ones.
     limit = quiet_p90(0.5)
-    assert passed(at_a_high_clock, limit, name) == 0
+    assert [passed(at_a_high_clock, limit, name) for name in HIDES] == [0] * len(HIDES)
     assert passed(at_a_high_clock, limit, "load") == 1
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_limit_a_thousand_times_higher_passes_under_any_noise_and_says_so(name: NoiseName) -> None:
-    p90 = measured(load, np.random.default_rng(5))
-    found = p90_check(p90, 50, (Noise(name, None, "seen"), Noise(name, "int8.tflite", "seen too")))
-    assert not isinstance(found, str)
-    assert found.within
-    assert f"the machine was noisy ({name})," in found.text
+def test_a_limit_a_thousand_times_higher_passes_under_any_noise_and_says_so() -> None:
+    p90 = benchmarks(load)[0]
+    for name in NAMES:
+        found = p90_check(p90, 50, (Noise(name, None, "seen"), Noise(name, "int8.tflite", "seen too")))
+        assert not isinstance(found, str)
+        assert found.within
+        assert f"the machine was noisy ({name})," in found.text
     assert "noisy" not in str(p90_check(p90, 50, ()))
 
 
 def test_noise_never_fails_a_file() -> None:
-    p90 = measured(load, np.random.default_rng(5))
+    p90 = benchmarks(load)[0]
     quietly = p90_check(p90, 0.001, ())
     assert not isinstance(quietly, str)
     assert quietly.beyond
     for name in NAMES:
-        found = p90_check(p90, 0.001, (Noise(name, "int8.tflite", "int8.tflite: seen"),))
+        found = p90_check(p90, 0.001, (Noise(name, "int8.tflite", "seen"),))
         assert isinstance(found, str)
         assert found.endswith(f" can't be judged: seen ({name})")
 

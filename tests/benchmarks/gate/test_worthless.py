@@ -56,7 +56,9 @@ def test_a_reference_no_better_than_a_guess_judges_nothing(right: float) -> None
     assert all(said in reason for said in ("float32.tflite, the reference", f"is right on {right:.2%}", "the 10.00%"))
     # The file's size is still judged, but does not make it pass.
     assert [check.status for check in verdict.checks] == [UNJUDGED, PASS]
-    assert join((verdict, judge(figures(compare(answers(true), answers(true), true)), Budget()))).status == UNJUDGED
+    assert (
+        join([("a", verdict), ("b", judge(figures(compare(answers(true), answers(true), true)), Budget()))]).status == UNJUDGED
+    )
 
 
 def test_a_reference_that_names_the_commonest_class_alone_judges_nothing() -> None:
@@ -178,17 +180,15 @@ def test_a_worthless_reference_does_not_pass_on_the_command_line(exported: Path,
     assert "Most accurate" not in terminal.out
 
 
-@pytest.mark.parametrize(("drop", "wrong"), [(0.05, "either"), (0.09, PASS), (0.02, FAIL)])
-def test_the_limit_of_each_class_errs_in_one_of_forty_test_sets_at_most(drop: float, wrong: str) -> None:
-    """Ten classes of 200 images, one of which drops by this much; the limit is 5 points."""
+def test_the_limit_of_each_class_errs_in_one_of_forty_test_sets_at_most() -> None:
+    """Of ten classes of 200 images one drops by the limit; by more it passes more rarely, by less it fails more rarely."""
     rng, sets = np.random.default_rng(0), 400
-    images, classes = 200, [0.0] * 9 + [drop]
+    images, classes = 200, [0.0] * 9 + [0.05]
     base = compare(answers(labels(10)), answers(labels(10)), labels(10))
     said = []
     for row in rng.binomial(images, classes, (sets, CLASSES)).tolist():
         counts = tuple(ClassCounts(images, images - lost, images, lost, 0, None) for lost in row)
         found = worst_class(replace(base, classes=counts), 5.0, figures(base).class_names)
         assert found
-        said.append(PASS if found.within else FAIL if found.beyond else UNDECIDED)
-    for verdict in (PASS, FAIL) if wrong == "either" else (wrong,):
-        assert said.count(verdict) / sets <= 0.025 + 0.01
+        said.append((found.within, found.beyond))
+    assert [sum(side) / sets <= 0.025 + 0.01 for side in zip(*said, strict=True)] == [True, True]

@@ -7,40 +7,24 @@ from typing import Any
 
 import pytest
 
-from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE, Accuracy
 from edgecnn.benchmarks.gate.budget import Budget
-from edgecnn.benchmarks.gate.gate import INVALID, PASS, Figures, judge
+from edgecnn.benchmarks.gate.gate import INVALID, PASS, judge
 from edgecnn.benchmarks.machine.host import State, read_state
 from edgecnn.benchmarks.machine.noise import NAMES, CpuUse, Load, Noise, cpu_noise, machine_noise, time_noise
-from edgecnn.benchmarks.statistics import binomial
 from edgecnn.benchmarks.statistics.percentiles import Percentile
-from edgecnn.benchmarks.statistics.proportions import drop_interval
+from tests.benchmarks.gate.judged import figures
+from tests.benchmarks.machine.boards import no_tool, tree
 
 SILENT = State("2026-01-02T03:04:05Z", None, (), None, None, None, None, None)
 QUIET = State("2026-01-02T03:04:05Z", 0.1, ("performance",), 1_800_000, 79.9, 80.0, 0, on_battery=False)
 STEADY = [100_000.0] * 8
-
-
-def board(root: Path, name: str) -> Path:
-    _, *parts = re.split(r"^--- (.+)\n", (Path(__file__).parents[1] / "boards" / f"{name}.txt").read_text(), flags=re.MULTILINE)
-    for path, content in zip(parts[::2], parts[1::2], strict=True):
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(content)
-    return root
-
-
-def no_tool(command: list[str]) -> str:
-    raise FileNotFoundError(command[0])
+RISING = [100.0] * 6 + [106.0] * 2
 
 
 def texts(*states: State, clocks: tuple[int, ...] = (), load: Load | None = None) -> list[str]:
     found = machine_noise(states, clocks, load)
     assert all(item.file is None for item in found)
     return [f"{item.name}: {item.text}" for item in found]
-
-
-def names(medians: list[float], settled: tuple[bool, ...] = (True,)) -> list[str]:
-    return [item.name for item in time_noise("int8.tflite", medians, settled)]
 
 
 @pytest.mark.parametrize("moved", ["before", "during", "after"])
@@ -67,16 +51,14 @@ def test_no_governor_noise_without_both_a_governor_and_a_clock_that_moved(
     assert texts(replace(QUIET, governors=governors), clocks=clocks) == []
 
 
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_temperature_at_its_limit_is_noise_whenever_it_was_read(place: int) -> None:
-    states = [QUIET] * 3
-    states[place] = replace(QUIET, temperature_celsius=80.0)
-    assert re.fullmatch("temperature: 80 °C.*limit of 80:.*", "\n".join(texts(*states)))
-
-
-def test_the_hottest_moment_is_told() -> None:
-    states = [replace(QUIET, temperature_celsius=celsius) for celsius in (81.0, 84.6, 83.0)]
-    assert re.fullmatch("temperature: 85 °C.*limit of 80:.*", "\n".join(texts(*states)))
+@pytest.mark.parametrize(
+    ("celsius", "told"), [((80, 79, 79), 80), ((79, 80, 79), 80), ((79, 79, 80), 80), ((81, 84.6, 83), 85)]
+)
+def test_a_temperature_at_its_limit_is_noise_whenever_it_was_read_and_the_hottest_is_told(
+    celsius: tuple[float, ...], told: int
+) -> None:
+    states = [replace(QUIET, temperature_celsius=value) for value in celsius]
+    assert re.fullmatch(f"temperature: {told} °C.*limit of 80:.*", "\n".join(texts(*states)))
 
 
 @pytest.mark.parametrize(("celsius", "limit"), [(79.999, 80.0), (None, 80.0), (99.0, None), (None, None)])
@@ -138,57 +120,39 @@ def test_a_machine_that_is_quiet_or_says_nothing_has_no_noise(state: State) -> N
 def test_a_warm_up_that_did_not_settle_is_noise_and_counted() -> None:
     (found,) = time_noise("int8.tflite", STEADY, [True, False, True, False, True])
     assert (found.name, found.file) == ("warm-up", "int8.tflite")
-    assert all(said in found.text for said in ("int8.tflite: times", "not settled after 5 s", "in 2 of 5 launches"))
+    assert all(said in found.text for said in ("the times of int8.tflite", "not settled after 5 s", "in 2 of 5 launches"))
     assert time_noise("int8.tflite", STEADY, [True] * 5) == ()
 
 
 @pytest.mark.parametrize(
-    ("last", "found"), [(105.1, ["drift"]), (104.9, []), (94.9, ["drift"]), (95.1, [])], ids=["up", "less", "down", "less down"]
+    ("medians", "found"),
+    [
+        *((([100.0] * 4 + [99.0, 101.0] * 6 + [last] * 4), ["drift"]) for last in (105.1, 94.9)),
+        *((([100.0] * 4 + [99.0, 101.0] * 6 + [last] * 4), []) for last in (104.9, 95.1)),
+        ([100.0] * 19 + [150.0], []),  # One round out of step.
+        ([150.0] + [100.0] * 19, []),
+        ([100.0, 100.0, 109.0], []),  # Fewer than four rounds have no quarter.
+        ([100.0, 103.0, 105.0, 109.0], ["drift"]),
+        # Of eleven, the tenth and ninetieth percentiles are the second and the tenth in order.
+        ([100, 100, 95, 100, 105.1, 95, 100, 105.1, 100, 100, 100], ["rounds"]),
+        ([100, 100, 95, 100, 105, 95, 100, 105, 100, 100, 100], []),
+        ([100, 100, 10, 100, 100, 100, 100, 900, 100, 100, 100], []),
+        (STEADY, []),
+        ([100.0], []),
+    ],
 )
-def test_the_last_quarter_of_rounds_against_the_first_is_drift_beyond_five_percent(last: float, found: list[str]) -> None:
-    medians = [100.0] * 2 + [99.0, 101.0] * 6 + [last] * 2
-    assert names([100.0] * 2 + medians + [last] * 2) == found
+def test_drift_beyond_five_percent_and_rounds_more_than_a_tenth_apart_are_noise(medians: list[float], found: list[str]) -> None:
+    assert [item.name for item in time_noise("int8.tflite", medians, [True])] == found
 
 
-def test_drift_is_told_with_its_direction() -> None:
-    (found,) = time_noise("int8.tflite", [100.0] * 6 + [106.0] * 2, [True])
-    assert found == Noise(
-        "drift", "int8.tflite", "int8.tflite: the last rounds' medians differ by +6% from the first's: let the machine settle"
-    )
-    (found,) = time_noise("int8.tflite", [106.0] * 2 + [100.0] * 6, [True])
-    assert "differ by -6% from" in found.text
-
-
-def test_one_round_out_of_step_is_no_drift() -> None:
-    assert names([100.0] * 19 + [150.0]) == []
-    assert names([150.0] + [100.0] * 19) == []
-
-
-def test_fewer_than_four_rounds_have_no_drift_and_four_have() -> None:
-    assert names([100.0, 100.0, 109.0]) == []
-    assert names([100.0, 103.0, 105.0, 109.0]) == ["drift"]
-
-
-@pytest.mark.parametrize(("high", "found"), [(105.0, []), (105.1, ["rounds"])])
-def test_rounds_whose_p10_and_p90_lie_more_than_a_tenth_apart_disagree(high: float, found: list[str]) -> None:
-    # Eleven: the tenth and ninetieth percentiles are the second and the tenth of them in order.
-    assert names([100, 100, 95, 100, high, 95, 100, high, 100, 100, 100]) == found
-
-
-def test_rounds_that_disagree_are_told_in_microseconds() -> None:
+def test_drift_is_told_with_its_direction_and_rounds_in_microseconds() -> None:
+    (up,), (down,) = (time_noise("int8.tflite", medians, [True]) for medians in (RISING, RISING[::-1]))
+    text = "the medians of the last rounds of int8.tflite differ by +6% from the first's: let the machine settle"
+    assert up == Noise("drift", "int8.tflite", text)
+    assert "differ by -6% from" in down.text
     (found,) = time_noise("int8.tflite", [100e3, 100e3, 80e3, 100e3, 120e3, 80e3, 100e3, 120e3, 100e3, 100e3, 100e3], [True])
-    assert found == Noise(
-        "rounds", "int8.tflite", "int8.tflite: rounds disagree, their medians go from 80.0 to 120.0 µs (p10 to p90)"
-    )
-
-
-def test_one_slow_and_one_fast_round_of_eleven_do_not_make_them_disagree() -> None:
-    assert names([100, 100, 10, 100, 100, 100, 100, 900, 100, 100, 100]) == []
-
-
-def test_a_file_that_is_steady_has_no_noise() -> None:
-    assert time_noise("int8.tflite", STEADY, [True] * 2) == ()
-    assert time_noise("int8.tflite", [100.0], [True]) == ()
+    text = "the rounds of int8.tflite disagree, their medians go from 80.0 to 120.0 µs (p10 to p90)"
+    assert found == Noise("rounds", "int8.tflite", text)
 
 
 def test_every_name_that_allow_takes_can_be_found() -> None:
@@ -252,7 +216,7 @@ def test_how_much_of_the_time_was_lost_is_said() -> None:
 
 def captured(root: Path, name: str) -> list[State]:
     """Return the board as captured, after a start at which nothing was wrong."""
-    state = read_state(board(root, name), no_tool)
+    state = read_state(tree(root, name), no_tool)
     start = replace(state, throttled=0, temperature_celsius=20.0, on_battery=False)
     return [start, state]
 
@@ -273,26 +237,9 @@ def test_a_captured_board_in_trouble_makes_a_latency_verdict_invalid_and_leaves_
     name: str, reason: str, tmp_path: Path
 ) -> None:
     noise = machine_noise(captured(tmp_path, name), (), None)
-    accuracy = Accuracy(
-        10_000,
-        9_900,
-        9_900,
-        0,
-        0,
-        10_000,
-        drop_interval(0, 0, 10_000),
-        binomial.interval(10_000, 10_000),
-        1,
-        0,
-        0,
-        0,
-        (),
-        (),
-        (),
-    )
-    figures = Figures("int8.tflite", True, 1, 1, Percentile(90, 1000, 64, 1, 1, 1), accuracy, KERAS_REFERENCE)
-    verdict = judge(figures, Budget(max_p90_ms=1e-5), noise)
+    judged = figures(p90=Percentile(90, 1000, 64, 1, 1, 1))
+    verdict = judge(judged, Budget(max_p90_ms=1e-5), noise)
     assert verdict.status == INVALID
     assert reason in verdict.checks[1].text
-    assert verdict.checks[1].text.startswith("int8.tflite: p90 is 1e-06 ms")
-    assert judge(figures, Budget(), noise).status == PASS
+    assert verdict.checks[1].text.startswith("p90 is 1e-06 ms")
+    assert judge(judged, Budget(), noise).status == PASS

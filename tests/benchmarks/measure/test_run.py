@@ -56,7 +56,8 @@ def test_one_file_outside_the_budget_fails_the_report(artifacts: Path, test_spli
     report = run(artifacts, ArraySplit(next(chunks(test_split)), labels), "onnx", max_drop_points=50.0)
     assert report.verdict.status == FAIL
     # The drop, and a class that is lost.
-    assert [check.text.split(":")[0] for check in report.verdict.checks] == ["float32.onnx"] * 2 + ["int8.onnx"] * 2
+    assert [len(file.verdict.checks) for file in report.files] == [2, 2]
+    assert all(file.name in "".join(check.text for check in report.verdict.checks) for file in report.files)
     assert all(result.accuracy and result.accuracy.lost >= 50 and result.verdict.status == FAIL for result in report.files)
 
 

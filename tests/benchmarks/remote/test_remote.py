@@ -19,7 +19,7 @@ from edgecnn.benchmarks.remote import agent as remote_agent
 from edgecnn.benchmarks.remote import remote
 from edgecnn.benchmarks.remote.remote import Install, Job, bench_devices, unreachable
 from edgecnn.benchmarks.remote.ssh import Connection
-from edgecnn.benchmarks.results.devices import DeviceResult
+from edgecnn.benchmarks.results.records import DeviceResult
 from edgecnn.edge.errors import ConfigError, EdgeCnnError
 from edgecnn.edge.runtimes.installed import extras
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from edgecnn.__main__ import main
-from edgecnn.benchmarks.results.devices import DeviceResults
 from edgecnn.benchmarks.results.read import read_report, read_results
+from edgecnn.benchmarks.results.records import DeviceResults
 from edgecnn.edge.errors import ArtifactError, ConfigError
 
 RESULT = Path(__file__).parents[1] / "kept_results/schema-3.json"

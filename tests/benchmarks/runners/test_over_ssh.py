@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from edgecnn.benchmarks.results.devices import SCHEMA, DeviceResult, DeviceResults
 from edgecnn.benchmarks.results.read import read_report
+from edgecnn.benchmarks.results.records import DEVICES_SCHEMA, DeviceResult, DeviceResults
 from edgecnn.benchmarks.runners import over_ssh
 from edgecnn.benchmarks.runners.over_ssh import OverSsh
 from edgecnn.convert.export.tuning.runner import folder_of
@@ -30,7 +30,7 @@ def test_a_board_gets_a_bundle_of_the_files_and_its_times_are_compared(
         with zipfile.ZipFile(job.bundle) as bundle:
             members.update(bundle.namelist())
         arguments.append(job.arguments)
-        return DeviceResults(SCHEMA, command, (DeviceResult(hosts[0], None, report),))
+        return DeviceResults(DEVICES_SCHEMA, command, (DeviceResult(hosts[0], None, report),))
 
     monkeypatch.setattr(over_ssh, "bench_devices", answer)
     board = OverSsh("pi4", test_split, 60)
@@ -57,7 +57,7 @@ def test_a_folder_of_a_search_is_a_bundle_without_the_files_for_other_programs(
     def answer(hosts: list[str], job: Any, command: str) -> DeviceResults:
         with zipfile.ZipFile(job.bundle) as bundle:
             assert "labels.txt" not in bundle.namelist()
-        return DeviceResults(SCHEMA, command, (DeviceResult(hosts[0], None, report),))
+        return DeviceResults(DEVICES_SCHEMA, command, (DeviceResult(hosts[0], None, report),))
 
     monkeypatch.setattr(over_ssh, "bench_devices", answer)
     base = report.files[0].name
@@ -75,7 +75,7 @@ def test_a_board_measures_the_one_file_with_threads_up_to_its_cores_and_the_runt
 
     def answer(hosts: list[str], job: Any, command: str) -> DeviceResults:
         arguments.append(job.arguments)
-        return DeviceResults(SCHEMA, command, (DeviceResult(hosts[0], None, report),))
+        return DeviceResults(DEVICES_SCHEMA, command, (DeviceResult(hosts[0], None, report),))
 
     monkeypatch.setattr(over_ssh, "bench_devices", answer)
     folder = tmp_path / "one"
@@ -97,7 +97,7 @@ def test_a_board_measures_the_one_file_with_threads_up_to_its_cores_and_the_runt
 
 
 def test_a_board_without_a_result_is_one_line(exported: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = DeviceResults(SCHEMA, "", (DeviceResult("pi4", "it refuses your key", None),))
+    gone = DeviceResults(DEVICES_SCHEMA, "", (DeviceResult("pi4", "it refuses your key", None),))
     monkeypatch.setattr(over_ssh, "bench_devices", lambda *given: gone)
     with pytest.raises(EdgeCnnError, match=r"^pi4: it refuses your key"):
         OverSsh("pi4", test_split, 60).compare(exported, "int8.tflite", thorough=False)

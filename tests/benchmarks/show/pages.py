@@ -67,7 +67,7 @@ def file_result(
         profile=None,
         profile_problem=None,
         budget=Budget(),
-        verdict=Verdict(status, (Check(status, f"{name}: its drop was looked at"),)),
+        verdict=Verdict(status, (Check(status, f"the drop of {name} was looked at"),)),
     )
 
 
@@ -95,7 +95,7 @@ def report(*files: FileResult, class_names: tuple[str, ...] = ("cat", "dog", "ow
         noise=noise,
         allowed=(),
         files=compared,
-        verdict=join(tuple(file.verdict for file in files)),
+        verdict=join([(file.name, file.verdict) for file in files]),
     )
 
 
@@ -136,5 +136,5 @@ class Page(HTMLParser):
 
 
 def pictures(count: int = 200, side: int = 4, channels: int = 1) -> ArraySplit:
-    images = np.random.default_rng(3).integers(0, 256, (count, side, side, channels)).astype(np.uint8)
+    images = np.random.default_rng(3).integers(0, 256, (count, side, side, channels), np.uint8)
     return ArraySplit(images, np.zeros(count, np.int64))

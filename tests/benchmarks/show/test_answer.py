@@ -11,7 +11,7 @@ from edgecnn.benchmarks.results.latency_summary import p50_ns, summarize, typica
 from edgecnn.benchmarks.results.pareto import pareto_points
 from edgecnn.benchmarks.results.records import Report, Round
 from edgecnn.benchmarks.show.html import to_html
-from edgecnn.benchmarks.show.recommendations import recommend
+from edgecnn.benchmarks.show.remarks import recommend
 from edgecnn.benchmarks.show.report import to_csv, to_markdown, to_text
 from edgecnn.benchmarks.show.tables import figure
 from edgecnn.benchmarks.timing.times import Times

@@ -8,10 +8,9 @@ import pytest
 
 from edgecnn.benchmarks.gate.gate import FAIL, PASS, Check, Verdict
 from edgecnn.benchmarks.machine.noise import Noise
-from edgecnn.benchmarks.results.devices import DeviceResult, DeviceResults
 from edgecnn.benchmarks.results.read import read_report
-from edgecnn.benchmarks.results.records import Report
-from edgecnn.benchmarks.show.devices import devices_text
+from edgecnn.benchmarks.results.records import DeviceResult, DeviceResults, Report
+from edgecnn.benchmarks.show.report import devices_text
 
 pytestmark = pytest.mark.workstation("boards are reached from the workstation, with its ssh client")
 

@@ -12,7 +12,7 @@ from PIL import Image
 from edgecnn.benchmarks.show.html import to_html
 from tests.benchmarks.show.pages import Page, accuracy, file_result, pictures, report
 
-pytestmark = pytest.mark.workstation("reports are made on the workstation")
+pytestmark = [pytest.mark.workstation("reports are made on the workstation"), pytest.mark.usefixtures("no_figures")]
 
 
 def test_confusions_are_shaded_off_the_diagonal_only() -> None:

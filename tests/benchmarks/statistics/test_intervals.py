@@ -1,13 +1,14 @@
-"""Intervals of means: textbook quantiles, and thousands of samples whose truth is known."""
+"""Intervals of means and around the fastest of several: textbook quantiles, and thousands of samples whose truth is known."""
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgecnn.benchmarks.statistics.intervals import Values, mean_interval, student_quantile, sum_interval
+from edgecnn.benchmarks.statistics.intervals import Values, fastest_quantile, mean_interval, student_quantile, sum_interval
 from edgecnn.edge.export_records import Interval
 
 Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]
@@ -140,3 +141,26 @@ def test_differences_of_unequal_variances_are_covered(draw: Draw, counts: tuple[
     found = coverage(lambda: difference_interval(ratio * draw(rng, counts[0]), draw(rng, counts[1])))
     assert found >= least - MONTE_CARLO
     assert found <= 0.985
+
+
+@pytest.mark.parametrize("launches", [2, 5, 20, 100])
+def test_the_quantile_for_one_file_or_two_is_students(launches: int) -> None:
+    for files in (1, 2):
+        assert fastest_quantile(files, launches) == student_quantile(0.975, launches - 1)
+
+
+@pytest.mark.parametrize("launches", [2, 3, 5, 20])
+def test_the_quantile_grows_with_the_number_of_files_between_one_base_named_beforehand_and_all_pairs(launches: int) -> None:
+    counts = range(2, 25)
+    quantiles = [fastest_quantile(files, launches) for files in counts]
+    assert all(more > fewer for fewer, more in pairwise(quantiles))
+    for files, quantile in zip(counts, quantiles, strict=True):
+        # Bonferroni, over the pairs with one base and over all pairs.
+        low, high = (student_quantile(1 - 0.025 / pairs, launches - 1) for pairs in (files - 1, files * (files - 1) / 2))
+        assert low <= quantile <= high
+
+
+def test_the_quantile_of_many_launches_is_that_of_the_studentized_range() -> None:
+    # Tables of the studentized range at 95 % with infinitely many degrees of freedom, divided by the square root of 2.
+    for files, value in ((3, 3.314), (4, 3.633), (10, 4.474), (20, 5.012)):
+        assert fastest_quantile(files, 10_000) == pytest.approx(value / math.sqrt(2), rel=0.01)

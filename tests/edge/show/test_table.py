@@ -1,8 +1,8 @@
-"""Tables as text: figures stay whole, text is folded, columns that don't fit follow below."""
+"""Tables on a page and as text: figures stay whole, text is folded, columns that don't fit follow below."""
 
 import pytest
 
-from edgecnn.edge.show.table import TextTable, table_text
+from edgecnn.edge.show.table import TextTable, table_csv, table_html, table_text
 
 
 def test_text_is_on_the_left_figures_on_the_right_and_headings_end_on_one_line() -> None:
@@ -80,3 +80,20 @@ def test_a_long_name_is_folded_before_more_columns_than_needed_are_left_out() ->
     text = table_text(TextTable(("file", "gate", "lost"), [("long/" * 20, "PASS", "1")], less=("lost",)), width=50)
     assert "lost" in text.splitlines()[0]
     assert max(map(len, text.splitlines())) <= 50
+
+
+def test_on_a_page_every_text_is_escaped_but_what_a_look_makes_and_sides_and_long_cells_have_their_class() -> None:
+    table = TextTable(("<file>", "size\nbytes", "by & by"), [("a<b" * 9, "41,000", "<x>")], '"title"', align="<><")
+    plain = table_html(table)
+    assert 'aria-label="&quot;title&quot;"' in plain
+    assert '<th scope="col" class="text">&lt;file&gt;</th><th scope="col">size<br>bytes</th>' in plain
+    assert f'<th scope="row" class="long">{"a&lt;b" * 9}</th><td>41,000</td><td class="text">&lt;x&gt;</td>' in plain
+    looked = table_html(table, {2: lambda cell: f"<b>{len(cell)}</b>"}, "plain")
+    assert '<table class="plain">' in looked
+    assert '<td class="text"><b>3</b></td>' in looked
+    assert "<thead>" not in table_html(TextTable(("", ""), [("a", "b")]))
+
+
+def test_in_csv_numbers_stay_plain_and_no_text_is_a_formula() -> None:
+    rows = [{"file": "=1+1", "drop": -0.25, "p99": None}, {"file": "a\nb", "drop": 1000, "p99": 1}]
+    assert table_csv(rows) == "file,drop,p99\n'=1+1,-0.25,\na\\nb,1000,1\n"
