@@ -4,10 +4,10 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from prometheus_client import generate_latest
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, QueryParams
 from starlette.exceptions import HTTPException
@@ -18,24 +18,19 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from edgecnn.edge.serving.answers import Problem
 from edgecnn.edge.serving.body import Bodies
 from edgecnn.edge.serving.engine import Asked, Engine
-from edgecnn.edge.serving.logs import Answered, log_answer, log_bug
+from edgecnn.edge.serving.logs import log_answer, log_bug
 from edgecnn.edge.serving.metrics import CONTENT_TYPE, Metrics
 from edgecnn.edge.serving.models import LIMITS
 from edgecnn.edge.serving.openapi import openapi
-from edgecnn.edge.serving.security import Access, BoundPage
+from edgecnn.edge.serving.security import Access
+from edgecnn.edge.text import printable
 
 if TYPE_CHECKING:
     from edgecnn.edge.serving.camera import Camera
 
-_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
+_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _TOP = 5
 _PARAMETERS = {"file", "top", "pixels"}
 
@@ -66,14 +61,13 @@ class Site:
     async def classify(self, request: Request) -> Response:
         """POST /api/classify: the answers to pictures."""
         asked = self._asked(request.query_params)
-        with self.bodies.pictures_of() as reading:
-            pictures = await reading.read(request)
+        async with self.bodies.pictures_of(request) as pictures:
             return JSONResponse(await self.engine.classified(pictures, asked))
 
     async def watch(self, request: Request) -> Response:
         """GET /api/camera: a line of JSON for each frame, without end."""
         if self.camera is None:
-            raise Problem(404, "this server has no camera: start it with one")
+            raise HTTPException(404, "this server has no camera: start it with one")
         self.camera.require_place()
         asked = self._asked(request.query_params)
         return _Lines(self.camera.answers(self.engine, asked), media_type="application/x-ndjson")
@@ -84,7 +78,7 @@ class Site:
 
     async def numbers(self, request: Request) -> Response:
         """GET /metrics."""
-        return Response(self.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+        return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE)
 
     async def description(self, request: Request) -> Response:
         """GET /api/openapi.json."""
@@ -94,17 +88,23 @@ class Site:
         """Return what the query asks for.
 
         Raises:
-            Problem: If it asks for something unknown.
+            HTTPException: If it asks for something unknown.
         """
         if unknown := sorted(set(query) - _PARAMETERS):
-            raise Problem(400, f"{unknown[0][:40]} is unknown: use {', '.join(sorted(_PARAMETERS))}")
+            raise HTTPException(400, f"{unknown[0][:40]} is unknown: use {', '.join(sorted(_PARAMETERS))}")
         top, pixels = query.get("top", str(_TOP)), query.get("pixels", "false")
         # int() takes other digits, too, and underscores.
         if not (top.isascii() and top.isdecimal() and len(top) < 7 and int(top)):
-            raise Problem(400, "top must be a whole number from 1")
+            raise HTTPException(400, "top must be a whole number from 1")
         if pixels not in ("true", "false"):
-            raise Problem(400, "pixels must be true or false")
-        return self.engine.asked(query.getlist("file"), int(top), pixels == "true")
+            raise HTTPException(400, "pixels must be true or false")
+        models, names = self.engine.models, query.getlist("file")
+        known = [file.name for file in models.files]
+        for name in names:
+            if name not in known:
+                raise HTTPException(404, f"there is no file {name[:100]}: use {', '.join(known)}")
+        files = tuple(file for file in models.files if not names or file.name in names)
+        return Asked(files, min(int(top), len(models.class_names)), pixels == "true")
 
 
 class _Lines(StreamingResponse):
@@ -131,19 +131,18 @@ def application(site: Site, access: Access) -> ASGIApp:
         Route("/api/openapi.json", site.description),
         Route("/healthz", site.health),
         Route("/metrics", site.numbers),
-        *(Route(path, partial(_static, content)) for path, content in page.items()),
+        *(Route(path, file, methods=["GET"]) for path, file in page.items()),
     ]
-    middleware = [Middleware(BoundPage)]
+    middleware = [Middleware(_Checked, access=access, static=frozenset(page))]
     if access.origins:
         methods, headers = ["GET", "POST"], ["authorization", "content-type"]
         cors = Middleware(CORSMiddleware, allow_origins=access.origins, allow_methods=methods, allow_headers=headers)
-        middleware.append(cors)
-    middleware.append(Middleware(_Checked, access=access, static=frozenset(page)))
+        middleware.insert(0, cors)
     handlers: dict[Any, Callable[[Request, Any], Awaitable[Response]]] = {
-        Problem: _problem, HTTPException: _http_error, Exception: _bug,
+        405: _wrong_method, HTTPException: _error, Exception: _bug,
     }  # fmt: skip
     app = Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
-    app.router.redirect_slashes = False
+    app.router.redirect_slashes, app.router.default = False, _nothing
     return _Counted(app, site.metrics, frozenset(route.path for route in routes))
 
 
@@ -158,8 +157,8 @@ class _Checked:
         if scope["type"] == "http":
             try:
                 self._access.require(scope["path"], Headers(scope=scope), scope["path"] in self._static)
-            except Problem as problem:
-                await _response(problem)(scope, receive, send)
+            except HTTPException as error:
+                await _refusal(error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -191,38 +190,38 @@ class _Counted:
             log_bug(scope["path"])
         finally:
             seconds = time.perf_counter() - start
-            self._metrics.count(scope["path"] if scope["path"] in self._paths else "other", status or 499, seconds)
+            path = scope["path"] if scope["path"] in self._paths else "other"  # Strangers choose other paths.
+            self._metrics.requests.labels(path, str(status or 499)).inc()
+            self._metrics.seconds.labels(path).observe(seconds)
             client = scope["client"][0] if scope["client"] else "-"
-            log_answer(Answered(client, scope["method"], scope["path"], status or 499, seconds))
+            log_answer(client, scope["method"], scope["path"], status or 499, seconds)
 
 
-def _page() -> dict[str, tuple[bytes, str]]:
-    """Return the files of the page by path, with their type."""
+def _page() -> dict[str, Response]:
+    """Return the files of the page by path."""
     # importlib.resources imports zipfile, for packages that are not in a folder.
     files = [file for file in Path(__file__).with_name("page").iterdir() if file.suffix in _TYPES]
-    return {"/" if file.name == "index.html" else f"/{file.name}": (file.read_bytes(), _TYPES[file.suffix]) for file in files}
+    return {
+        "/" if file.name == "index.html" else f"/{file.name}": Response(file.read_bytes(), media_type=_TYPES[file.suffix])
+        for file in files
+    }
 
 
-async def _static(content: tuple[bytes, str], request: Request) -> Response:
-    data, kind = content
-    return Response(data, headers={"Content-Type": kind})
+def _refusal(error: HTTPException) -> Response:
+    return JSONResponse({"error": printable(error.detail)}, error.status_code, error.headers)
 
 
-def _response(problem: Problem) -> Response:
-    return JSONResponse({"error": problem.text}, problem.status, problem.headers)
+async def _error(request: Request, error: HTTPException) -> Response:
+    return _refusal(error)
 
 
-async def _problem(request: Request, problem: Problem) -> Response:
-    return _response(problem)
+async def _wrong_method(request: Request, error: HTTPException) -> Response:
+    return _refusal(HTTPException(405, "this path takes another method", error.headers))
+
+
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    raise HTTPException(404, "there is nothing at this path: /api/openapi.json lists what there is")
 
 
 async def _bug(request: Request, error: Exception) -> Response:
-    return _response(Problem(500, "the server has a bug: its log says more"))
-
-
-_UNKNOWN = {404: "there is nothing at this path: /api/openapi.json lists what there is", 405: "this path takes another method"}
-
-
-async def _http_error(request: Request, error: HTTPException) -> Response:
-    text = _UNKNOWN.get(error.status_code, error.detail)
-    return _response(Problem(error.status_code, text, dict(error.headers or {})))
+    return _refusal(HTTPException(500, "the server has a bug: its log says more"))

@@ -13,15 +13,14 @@ from threading import Thread
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from starlette.exceptions import HTTPException
 
-from edgecnn.edge.data.digit import Polarity
-from edgecnn.edge.data.image_file import fit_image, read_pixels
+from edgecnn.edge.data.image_file import read_pixels
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, MissingDependency, field
 from edgecnn.edge.inference.pictures import image_files
 from edgecnn.edge.model.preprocess import Images
 from edgecnn.edge.packages import install_command, load_pillow
-from edgecnn.edge.serving.answers import Problem
-from edgecnn.edge.serving.decoder import FittedPicture, Rule
+from edgecnn.edge.serving.decoder import fitted
 from edgecnn.edge.serving.engine import Asked, Engine
 from edgecnn.edge.serving.logs import log
 from edgecnn.edge.serving.metrics import Metrics
@@ -157,11 +156,10 @@ _JPEG_QUALITY = 75
 
 
 class _Frame(NamedTuple):
-    """The latest frame, or why no frame could be read."""
+    """The latest frame; None if it could not be read."""
 
     number: int
     pixels: Images | None
-    problem: str | None = None
 
 
 class Camera:
@@ -196,10 +194,10 @@ class Camera:
         """Raise if as many watch as may.
 
         Raises:
-            Problem: 503.
+            HTTPException: 503.
         """
         if self._watchers >= MOST_WATCHERS:
-            raise Problem(503, _FULL, {"Retry-After": "5"})
+            raise HTTPException(503, _FULL, {"Retry-After": "5"})
 
     async def answers(self, engine: Engine, asked: Asked) -> AsyncIterator[str]:
         """Yield a line of JSON for each frame that there was time for, until the client goes away or the server ends."""
@@ -215,15 +213,15 @@ class Camera:
                 if frame is None:
                     return
                 if frame.pixels is None:
-                    yield _line({"error": frame.problem})
+                    yield _line({"error": "the camera failed: the server's log says why"})
                     return
                 missed = frame.number - before - 1 if times else 0
                 before, dropped = frame.number, dropped + missed
                 self._metrics.frames.labels("dropped").inc(missed)
                 try:
                     answered = await engine.run_apart(partial(_answered, frame, engine, asked))
-                except Problem as problem:
-                    yield _line({"error": problem.text})
+                except HTTPException as error:
+                    yield _line({"error": error.detail})
                     return
                 self._metrics.frames.labels("classified").inc()
                 times.append(time.perf_counter())
@@ -252,7 +250,7 @@ class Camera:
                 frame = _Frame(*self._frames.read())
             except (EdgeCnnError, OSError) as error:
                 log(f"the camera failed: {error}")
-                frame = _Frame(self._latest.number + 1, None, "the camera failed: the server's log says why")
+                frame = _Frame(self._latest.number + 1, None)
             loop.call_soon_threadsafe(self._show, frame)
             if frame.pixels is None:
                 return
@@ -267,18 +265,12 @@ def _answered(frame: _Frame, engine: Engine, asked: Asked) -> dict[str, Any]:
     start_ns = time.perf_counter_ns()
     name = f"frame {frame.number}"
     try:
-        fitted = {rule: _fitted(frame.pixels, rule, name) for rule in dict.fromkeys(file.rule for file in asked.files)}
-        answered = engine.answered(fitted, asked)
+        images = {rule: fitted(frame.pixels, rule, name) for rule in dict.fromkeys(file.rule for file in asked.files)}
+        answered = engine.answered(images, asked)
     except EdgeCnnError as error:  # A frame of one colour shows no digit.
         answered = {"doubt": str(error), "seen": None, "answers": []}
     total_us = (time.perf_counter_ns() - start_ns) / 1e3
     return {"name": name, **answered, "jpeg": _jpeg(frame.pixels), "total_us": total_us}
-
-
-def _fitted(pixels: Images, rule: Rule, name: str) -> FittedPicture:
-    doubts: list[str] = []
-    image = fit_image(pixels, rule.shape, rule.preprocessing, name, Polarity(None, doubts.append))
-    return FittedPicture(image, doubts[0] if doubts else None)
 
 
 def _jpeg(pixels: Images) -> str:

@@ -15,8 +15,7 @@ import pickle
 import re
 import signal
 import struct
-from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from io import BytesIO
 from math import prod
 from threading import Lock, Thread
@@ -174,6 +173,16 @@ def _log_lines(stream: BinaryIO) -> None:
             log(f"the process that decodes pictures: {line.decode(errors='replace').rstrip()}")
 
 
+def fitted(picture: "BinaryIO | Images", rule: Rule, name: str) -> FittedPicture:
+    """Return an image file or an array as a model's image. Arguments and errors are those of `fitted_picture`."""
+    from edgecnn.edge.data.digit import Polarity  # noqa: PLC0415 - See above.
+    from edgecnn.edge.inference.pictures import fitted_picture  # noqa: PLC0415
+
+    doubts: list[str] = []
+    image = fitted_picture(picture, rule.shape, rule.preprocessing, name, Polarity(None, doubts.append))
+    return FittedPicture(image, doubts[0] if doubts else None)
+
+
 def require_few_parts(picture: bytes) -> None:
     """Raise if a JPEG has more scans, or a PNG more chunks, than any encoder writes.
 
@@ -207,33 +216,28 @@ def _require_few_scans(picture: bytes) -> None:
 
 def serve(requests: int, answers: int, seconds: float) -> None:
     """Run in the child: answer pictures until the requests end, each within a time limit in seconds."""
-    from edgecnn.edge.data.digit import Polarity  # noqa: PLC0415 - These are the child's.
-    from edgecnn.edge.inference.pictures import fitted_picture  # noqa: PLC0415
+    # What a picture needs is imported while the server starts, and not for the first picture.
+    from edgecnn.edge.inference import pictures as _  # noqa: F401, PLC0415
     from edgecnn.edge.packages import load_pillow  # noqa: PLC0415
 
-    def fitted(picture: bytes, rule: Rule) -> FittedPicture:
-        require_few_parts(picture)
-        doubts: list[str] = []
-        image = fitted_picture(BytesIO(picture), rule.shape, rule.preprocessing, UNNAMED, Polarity(None, doubts.append))
-        return FittedPicture(image, doubts[0] if doubts else None)
-
     limit_memory(0)
-    load_pillow().preinit()  # Its formats are imported while the server starts, and not for the first picture.
+    load_pillow().preinit()
     asked, answered = os.fdopen(requests, "rb"), os.fdopen(answers, "wb")
     while header := asked.read(_ASKED.size):
         rule_bytes, picture_bytes = _ASKED.unpack(header)
         rule = _unpickled(asked.read(rule_bytes))  # It comes from our own parent.
         limit_time(seconds)
-        kind, text, image = _answer(partial(fitted, asked.read(picture_bytes), rule))
+        kind, text, image = _answer(asked.read(picture_bytes), rule)
         limit_time(0)
         said = text[:_MOST_TEXT].encode(errors="replace")
         answered.write(_ANSWERED.pack(kind, len(said), len(image)) + said + image)
         answered.flush()
 
 
-def _answer(fitted: Callable[[], FittedPicture]) -> tuple[int, str, bytes]:
+def _answer(picture: bytes, rule: Rule) -> tuple[int, str, bytes]:
     try:
-        found = fitted()
+        require_few_parts(picture)
+        found = fitted(BytesIO(picture), rule, UNNAMED)
     except EdgeCnnError as error:
         return _REFUSED, str(error), b""
     except MemoryError:

@@ -12,11 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any
+
+import numpy as np
+from starlette.exceptions import HTTPException
 
 from edgecnn.edge.errors import ArtifactError, EdgeCnnError
 from edgecnn.edge.model.preprocess import Images
-from edgecnn.edge.serving.answers import Answer, Problem, answers_of
 from edgecnn.edge.serving.body import Picture
 from edgecnn.edge.serving.decoder import (
     PICTURE_SECONDS,
@@ -28,10 +30,9 @@ from edgecnn.edge.serving.decoder import (
     Rule,
     TakesLong,
 )
+from edgecnn.edge.serving.logs import log
 from edgecnn.edge.serving.metrics import Metrics
 from edgecnn.edge.serving.models import LoadedFile, Models
-
-Result = TypeVar("Result")
 
 # One decodes while the other computes.
 _WORKERS = 2
@@ -96,9 +97,7 @@ class Engine:
         models: The models. They may be replaced: what is under way is answered with the earlier ones.
     """
 
-    def __init__(
-        self, models: Models, decoder: Decoder, queue: int, metrics: Metrics, failed: Callable[[EdgeCnnError], None]
-    ) -> None:
+    def __init__(self, models: Models, decoder: Decoder, queue: int, metrics: Metrics) -> None:
         """Start the threads.
 
         Args:
@@ -106,10 +105,8 @@ class Engine:
             decoder: Decodes pictures that take up to `QUICK_SECONDS`.
             queue: Number of requests that may wait in each lane; more are refused.
             metrics: Receives the time of each inference.
-            failed: Receives why a file can't answer.
         """
-        self.models, self._metrics, self._failed = models, metrics, failed
-        self._queue = queue
+        self.models, self._metrics, self._queue = models, metrics, queue
         self._lanes = [_Lane(QUICK_SECONDS, _WORKERS, (decoder,), queue)]
 
     def close(self) -> None:
@@ -122,30 +119,11 @@ class Engine:
         for lane in self._lanes:
             lane.end_decoding()
 
-    def asked(self, names: Sequence[str], top: int, pixels: bool) -> Asked:
-        """Return a request's wishes.
-
-        Args:
-            names: Names of the files that shall answer; none for all.
-            top: Number of classes to name.
-            pixels: Whether to return what the model saw.
-
-        Raises:
-            Problem: If there is no such file.
-        """
-        models = self.models
-        known = {file.name: file for file in models.files}
-        for name in names:
-            if name not in known:
-                raise Problem(404, f"there is no file {name[:100]}: use {', '.join(known)}")
-        chosen = tuple(file for file in models.files if not names or file.name in names)
-        return Asked(chosen, min(top, len(models.class_names)), pixels)
-
     async def classified(self, pictures: Sequence[Picture], asked: Asked) -> dict[str, Any]:
         """Return the answers to pictures, for JSON, when it is their turn.
 
         Raises:
-            Problem: If as many requests wait as may, a picture can't be read, or a file can't answer.
+            HTTPException: If as many requests wait as may, a picture can't be read, or a file can't answer.
         """
         for number in range(len(_SLOW_LANES) + 1):
             if number == len(self._lanes):  # Most servers never need it.
@@ -155,15 +133,15 @@ class Engine:
                 return await self._run(self._lanes[number], pictures, asked)
             except TakesLong as error:
                 last = error
-        raise Problem(422, str(last)) from last
+        raise HTTPException(422, str(last)) from last
 
-    async def run_apart(self, call: Callable[[], Result]) -> Result:
+    async def run_apart(self, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Make a call in a thread without a place among the requests: its caller bounds how many there are."""
         return await asyncio.get_running_loop().run_in_executor(self._lanes[0].threads, call)
 
     async def _run(self, lane: _Lane, pictures: Sequence[Picture], asked: Asked) -> dict[str, Any]:
         if lane.waiting >= lane.most:
-            raise Problem(503, "too many requests are waiting: try again", {"Retry-After": "1"})
+            raise HTTPException(503, "too many requests are waiting: try again", {"Retry-After": "1"})
         lane.waiting += 1
         self._metrics.waiting.inc()
         try:
@@ -187,24 +165,40 @@ class Engine:
         return {"pictures": answered, "decode_us": decode_ns / 1e3, "total_us": total_ns / 1e3}
 
     def answered(self, fitted: dict[Rule, FittedPicture], asked: Asked) -> dict[str, Any]:
-        """Return all files' answers to one picture, for JSON. Errors are those of `classified`."""
-        images = {rule: found.image for rule, found in fitted.items()}
+        """Return all files' answers to one picture, for JSON. Errors are those of `classified`.
+
+        A file's `inference_us` is the time of `Classifier.predict` in microseconds. Its `agrees` says whether the reference
+        file names the same class; it is None for the reference itself, or if that did not answer.
+        """
         try:
-            answers = answers_of(asked.files, self.models.reference, images, asked.top)
+            found = [(file, *file.timed(fitted[file.rule].image)) for file in asked.files]
         except EdgeCnnError as error:
-            self._failed(error)
-            raise Problem(500, "the model could not answer: the server's log says why") from error
-        for answer in answers:
-            self._metrics.inference.labels(answer.file).observe(answer.inference_us / 1e6)
-        seen = {rule: _seen(found.image) for rule, found in fitted.items()} if asked.pixels else {}
-        first = asked.files[0].rule
-        # Each file's, if it is another image than the first file's.
-        apart = (None if file.rule == first else seen.get(file.rule) for file in asked.files)
-        return {
-            "doubt": "; ".join(dict.fromkeys(found.doubt for found in fitted.values() if found.doubt)) or None,
-            "seen": seen.get(first),
-            "answers": [{**_as_json(answer), "seen": own} for answer, own in zip(answers, apart, strict=True)],
-        }
+            log(f"no answer: {error}")
+            raise HTTPException(500, "the model could not answer: the server's log says why") from error
+        reference, first = self.models.reference, asked.files[0].rule
+        expected = next((int(row.argmax()) for file, row, _ in found if file.name == reference), None)
+        seen = {rule: _seen(picture.image) for rule, picture in fitted.items()} if asked.pixels else {}
+        answers = []
+        for file, row, inference_ns in found:
+            self._metrics.inference.labels(file.name).observe(inference_ns / 1e9)
+            # Of equal probabilities the first class comes first, as in argmax.
+            order = np.argsort(-row, kind="stable")[: asked.top].tolist()
+            top = [{"label": file.classifier.class_names[index], "probability": float(row[index])} for index in order]
+            answers.append(
+                {
+                    "file": file.name,
+                    "sha256": file.about.sha256,
+                    "runtime": file.about.runtime,
+                    **top[0],
+                    "top": top,
+                    "inference_us": inference_ns / 1e3,
+                    "agrees": None if expected is None or file.name == reference else order[0] == expected,
+                    # If it is another image than the first file's.
+                    "seen": None if file.rule == first else seen.get(file.rule),
+                }
+            )
+        doubts = dict.fromkeys(picture.doubt for picture in fitted.values() if picture.doubt)
+        return {"doubt": "; ".join(doubts) or None, "seen": seen.get(first), "answers": answers}
 
 
 def _fitted(picture: Picture, files: tuple[LoadedFile, ...], lane: _Lane) -> dict[Rule, FittedPicture]:
@@ -212,16 +206,10 @@ def _fitted(picture: Picture, files: tuple[LoadedFile, ...], lane: _Lane) -> dic
         return {rule: lane.decode(picture.data, rule) for rule in dict.fromkeys(file.rule for file in files)}
     except ArtifactError as error:
         text = str(error).replace(UNNAMED, picture.name, 1)
-        raise TakesLong(text) if isinstance(error, TakesLong) else Problem(422, text) from error
+        raise TakesLong(text) if isinstance(error, TakesLong) else HTTPException(422, text) from error
 
 
 def _seen(image: Images) -> dict[str, Any]:
     height, width, channels = image.shape
     pixels = base64.b64encode(image.tobytes()).decode()
     return {"height": height, "width": width, "channels": channels, "pixels": pixels}
-
-
-def _as_json(answer: Answer) -> dict[str, Any]:
-    # dataclasses.asdict copies deeply, which takes longer than a small model.
-    top = [{"label": ranked.label, "probability": ranked.probability} for ranked in answer.top]
-    return {**vars(answer), "top": top}

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from queue import Full, Queue
 from threading import Thread
-from typing import NamedTuple
 
 from edgecnn.edge.text import printable
 
@@ -16,33 +15,6 @@ _LOG = logging.getLogger("edgecnn.serve")
 _MOST_LINES = 1000
 # How long the end of the server waits for what is left in the queue.
 _LAST_SECONDS = 1.0
-
-
-class Answered(NamedTuple):
-    """One answered request: the client's address, method, path, HTTP status, and the seconds that it took."""
-
-    client: str
-    method: str
-    path: str
-    status: int
-    seconds: float
-
-
-class _Lines(logging.Formatter):
-    def __init__(self, as_json: bool) -> None:
-        super().__init__()
-        self._as_json = as_json
-
-    def format(self, record: logging.LogRecord) -> str:
-        when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03}Z"
-        text = printable(record.getMessage())
-        trace = self.formatException(record.exc_info) if record.exc_info else ""
-        if self._as_json:
-            line = {"time": when, "level": record.levelname.lower(), "message": text}
-            if isinstance(found := getattr(record, "answered", None), Answered):
-                line |= found._asdict()
-            return json.dumps(line | ({"traceback": trace} if trace else {}))
-        return "\n".join(filter(None, (f"{when} {text}", trace)))
 
 
 class _Queued(logging.Handler):
@@ -53,13 +25,23 @@ class _Queued(logging.Handler):
 
     def __init__(self, as_json: bool, on_drop: Callable[[], None]) -> None:
         super().__init__()
-        self.setFormatter(_Lines(as_json))
+        self._as_json = as_json
         self._lines: Queue[bytes | None] = Queue(_MOST_LINES)
         self._on_drop, self._dropped, self._lost = on_drop, 0, 0  # By `emit`, and by the thread that writes.
         # Not sys.stderr: a thread that is writing to it would keep the process from ending.
         self._stderr = _standard_error()
         self._thread = Thread(target=self._write, name="log", daemon=True)
         self._thread.start()
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record, with its traceback."""
+        when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03}Z"
+        text = printable(record.getMessage())
+        trace = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
+        if self._as_json:
+            line = {"time": when, "level": record.levelname.lower(), "message": text, **getattr(record, "answered", {})}
+            return json.dumps(line | ({"traceback": trace} if trace else {}))
+        return "\n".join(filter(None, (f"{when} {text}", trace)))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Put a line into the queue."""
@@ -134,9 +116,9 @@ def logging_to_stderr(as_json: bool, on_drop: Callable[[], None]) -> Iterator[No
         handler.close()
 
 
-def log_answer(answered: Answered) -> None:
-    """Log an answered request."""
-    client, method, path, status, seconds = answered
+def log_answer(client: str, method: str, path: str, status: int, seconds: float) -> None:
+    """Log an answered request: the client's address, the HTTP status, and the seconds that it took."""
+    answered = {"client": client, "method": method, "path": path, "status": status, "seconds": seconds}
     _LOG.info("%s %s %s %d %.1f ms", client, method, path[:200], status, seconds * 1e3, extra={"answered": answered})
 
 

@@ -1,6 +1,6 @@
 """What `/metrics` counts, in Prometheus's text format."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -11,6 +11,9 @@ class Metrics:
     """The counters of one server.
 
     Attributes:
+        registry: All of them.
+        requests: Answered requests, by the path of the route and the HTTP status.
+        seconds: Time of a request, by the path of the route.
         inference: Time of the inference of one image, by file.
         frames: Frames of the camera, by what became of them: `classified` or `dropped`.
         waiting: Requests that are answered at the moment or wait for it.
@@ -18,41 +21,26 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        self._requests = Counter(
-            "edgecnn_requests", "Requests answered, by path and status.", ("path", "status"), registry=self._registry
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "edgecnn_requests", "Requests answered, by path and status.", ("path", "status"), registry=self.registry
         )
-        self._seconds = Histogram(
+        self.seconds = Histogram(
             "edgecnn_request_seconds",
             "Time from the head of a request to the end of its answer, by path.",
             ("path",),
             buckets=_SECONDS,
-            registry=self._registry,
+            registry=self.registry,
         )
         self.inference = Histogram(
             "edgecnn_inference_seconds",
             "Time of the inference of one image, by file.",
             ("file",),
             buckets=_INFERENCE_SECONDS,
-            registry=self._registry,
+            registry=self.registry,
         )
-        self.frames = Counter("edgecnn_camera_frames", "Frames of the camera.", ("outcome",), registry=self._registry)
+        self.frames = Counter("edgecnn_camera_frames", "Frames of the camera.", ("outcome",), registry=self.registry)
         self.dropped_lines = Counter(
-            "edgecnn_log_lines_dropped", "Lines of the log dropped because it was not read in time.", registry=self._registry
+            "edgecnn_log_lines_dropped", "Lines of the log dropped because it was not read in time.", registry=self.registry
         )
-        self.waiting = Gauge("edgecnn_requests_waiting", "Requests that are answered or wait for it.", registry=self._registry)
-
-    def count(self, path: str, status: int, seconds: float) -> None:
-        """Count an answered request.
-
-        Args:
-            path: Path of its route; other paths have one name, since strangers choose them.
-            status: HTTP status.
-            seconds: Time that it took, in seconds.
-        """
-        self._requests.labels(path, str(status)).inc()
-        self._seconds.labels(path).observe(seconds)
-
-    def text(self) -> bytes:
-        """Return all numbers in Prometheus's text format."""
-        return generate_latest(self._registry)
+        self.waiting = Gauge("edgecnn_requests_waiting", "Requests that are answered or wait for it.", registry=self.registry)

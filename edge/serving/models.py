@@ -51,8 +51,8 @@ class LastVerdict:
 
 
 @dataclass(frozen=True)
-class LoadedFile:
-    """A model file that answers.
+class FileDescription:
+    """What a client sees of a model file.
 
     Attributes:
         name: Name of the file, without its folder.
@@ -60,7 +60,8 @@ class LoadedFile:
         precision: Precision by its manifest; None for a file without one.
         size_bytes: Size of the file in bytes.
         sha256: Its hash, as hexadecimal digits.
-        classifier: The opened file.
+        runtime: Package and version that runs it.
+        unverified: Why it is unverified; None if a manifest lists it.
     """
 
     name: str
@@ -68,8 +69,27 @@ class LoadedFile:
     precision: str | None
     size_bytes: int
     sha256: str
+    runtime: str
+    unverified: str | None
+
+
+@dataclass(frozen=True)
+class LoadedFile:
+    """A model file that answers.
+
+    Attributes:
+        about: What a client sees of it.
+        classifier: The opened file.
+    """
+
+    about: FileDescription
     classifier: Classifier
     _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """Name of the file, without its folder."""
+        return self.about.name
 
     @property
     def rule(self) -> Rule:
@@ -114,7 +134,7 @@ class Models:
     @property
     def reference(self) -> str | None:
         """Name of the float file that the others are compared with; None without one."""
-        return next((file.name for file in self.files if file.precision == "float32"), None)
+        return next((file.name for file in self.files if file.about.precision == "float32"), None)
 
     def describe(self) -> dict[str, Any]:
         """Return what the page and clients need to know, for JSON. It has no path of this machine."""
@@ -125,19 +145,8 @@ class Models:
             "shape": list(first.shape),
             "draws": first.preprocessing.fit == "digit",
             "preprocessing": "; ".join(dict.fromkeys(formula(file.classifier.preprocessing) for file in self.files)),
-            "files": [
-                {
-                    "name": file.name,
-                    "format": file.format,
-                    "precision": file.precision,
-                    "size_bytes": file.size_bytes,
-                    "sha256": file.sha256,
-                    "runtime": file.classifier.runtime_text,
-                    "unverified": file.classifier.unverified,
-                    "doubts": list(file.classifier.doubts),
-                }
-                for file in self.files
-            ],
+            # Doubts may come with a picture.
+            "files": [{**vars(file.about), "doubts": file.classifier.doubts} for file in self.files],
             "skipped": self.skipped,
             "reference": self.reference,
         }
@@ -185,8 +194,16 @@ class ModelSource:
         classifier = self.open_file(model)
         # A first inference takes longer than others, and shows what can't answer before anybody asks.
         classifier.predict(np.zeros(classifier.shape, np.uint8))
-        precision = model.artifact.precision if model.artifact else None
-        return LoadedFile(model.path.name, model.format, precision, len(model.data), sha256(model.data), classifier)
+        about = FileDescription(
+            name=model.path.name,
+            format=model.format,
+            precision=model.artifact.precision if model.artifact else None,
+            size_bytes=len(model.data),
+            sha256=sha256(model.data),
+            runtime=classifier.runtime_text,
+            unverified=classifier.unverified,
+        )
+        return LoadedFile(about, classifier)
 
 
 def _models(folder: ModelFolder, skipped: dict[str, str]) -> Iterator[ModelFile]:

@@ -5,25 +5,22 @@ from typing import Any
 from edgecnn.edge.serving.models import MOST_BYTES, MOST_PICTURES
 
 _TEXT = {"type": "string"}
+_TEXTS_BY_NAME = {"type": "object", "additionalProperties": _TEXT}
 _NUMBER = {"type": "number"}
 _WHOLE = {"type": "integer"}
+_SHARE = {"type": "number", "minimum": 0, "maximum": 1}
 
 
-def _object(required: dict[str, Any], **optional: Any) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": {**required, **optional},
-        "required": list(required),
-        "additionalProperties": False,
-    }
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 def _list(items: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": items}
 
 
-def _pictures(items: dict[str, Any]) -> dict[str, Any]:
-    return {**_list({"minLength": 1, **items}), "minItems": 1, "maxItems": MOST_PICTURES}
+def _pictures(form: str) -> dict[str, Any]:
+    return {**_list({"type": "string", "format": form, "minLength": 1}), "minItems": 1, "maxItems": MOST_PICTURES}
 
 
 def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
@@ -34,44 +31,46 @@ def _named(name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-_SHARE = {"type": "number", "minimum": 0, "maximum": 1}
-_FILE = {
-    "name": _TEXT,
-    "format": _TEXT,
-    "precision": _or_null(_TEXT),
-    "size_bytes": _WHOLE,
-    "sha256": _TEXT,
-    "runtime": _TEXT,
-    "unverified": _or_null(_TEXT),
-    "doubts": _list(_TEXT),
-}
-_VERDICT = {
-    "status": {"enum": ["PASS", "FAIL", "UNDECIDED", "INVALID"]},
-    "text": _TEXT,
-    "measured": _TEXT,
-    "machine": _TEXT,
-    "current": {"type": "boolean"},
-    "files": {"type": "object", "additionalProperties": _TEXT},
-}
-_MODEL = {
-    "name": _TEXT,
-    "version": _TEXT,
-    "class_names": _list(_TEXT),
-    "shape": {"type": "array", "items": _WHOLE, "minItems": 3, "maxItems": 3, "description": "Height, width, channels."},
-    "draws": {"type": "boolean", "description": "Whether the model reads characters drawn by hand."},
-    "preprocessing": _TEXT,
-    "files": _list(_named("File")),
-    "skipped": {"type": "object", "additionalProperties": _TEXT, "description": "The reason for each file that can't run."},
-    "reference": _or_null(_TEXT),
-    "verdict": _or_null(_named("Verdict")),
-    "camera": _or_null(_TEXT),
-    "limits": _object({"body_bytes": _WHOLE, "pictures": _WHOLE}),
-}
 _SCHEMAS = {
-    "Error": _object({"error": {"type": "string", "description": "One line for a person."}}),
-    "File": _object(_FILE),
-    "Verdict": _object(_VERDICT),
-    "Model": _object(_MODEL),
+    "Error": _object({"error": {**_TEXT, "description": "One line for a person."}}),
+    "File": _object(
+        {
+            "name": _TEXT,
+            "format": _TEXT,
+            "precision": _or_null(_TEXT),
+            "size_bytes": _WHOLE,
+            "sha256": _TEXT,
+            "runtime": _TEXT,
+            "unverified": _or_null(_TEXT),
+            "doubts": _list(_TEXT),
+        }
+    ),
+    "Verdict": _object(
+        {
+            "status": {"enum": ["PASS", "FAIL", "UNDECIDED", "INVALID"]},
+            "text": _TEXT,
+            "measured": _TEXT,
+            "machine": _TEXT,
+            "current": {"type": "boolean"},
+            "files": _TEXTS_BY_NAME,
+        }
+    ),
+    "Model": _object(
+        {
+            "name": _TEXT,
+            "version": _TEXT,
+            "class_names": _list(_TEXT),
+            "shape": {**_list(_WHOLE), "minItems": 3, "maxItems": 3, "description": "Height, width, channels."},
+            "draws": {"type": "boolean", "description": "Whether the model reads characters drawn by hand."},
+            "preprocessing": _TEXT,
+            "files": _list(_named("File")),
+            "skipped": {**_TEXTS_BY_NAME, "description": "The reason for each file that can't run."},
+            "reference": _or_null(_TEXT),
+            "verdict": _or_null(_named("Verdict")),
+            "camera": _or_null(_TEXT),
+            "limits": _object({"body_bytes": _WHOLE, "pictures": _WHOLE}),
+        }
+    ),
     "Ranked": _object({"label": _TEXT, "probability": _SHARE}),
     "Answer": _object(
         {
@@ -114,12 +113,8 @@ _BODY = {
     "content": {
         "image/*": _BINARY,
         "application/octet-stream": _BINARY,
-        "multipart/form-data": {
-            "schema": _object({"picture": _pictures({"type": "string", "format": "binary"})}),
-        },
-        "application/json": {
-            "schema": _object({"pictures": _pictures({"type": "string", "format": "byte"})}),
-        },
+        "multipart/form-data": {"schema": _object({"picture": _pictures("binary")})},
+        "application/json": {"schema": _object({"pictures": _pictures("byte")})},
     },
 }
 _QUERY = [
@@ -140,14 +135,15 @@ _ERRORS = {
 }
 
 
-def _answers(what: str, content: dict[str, Any], *errors: int) -> dict[str, Any]:
-    error = {"application/json": {"schema": _named("Error")}}
-    said = {str(status): {"description": _ERRORS[status], "content": error} for status in (400, 401, 403, *errors)}
-    return {"200": {"description": what, "content": content}, **said}
+def _json(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
 
 
-def _json(name: str) -> dict[str, Any]:
-    return {"application/json": {"schema": _named(name)}}
+def _operation(name: str, summary: str, answer: str, content: dict[str, Any], *errors: int) -> dict[str, Any]:
+    refusal = _json(_named("Error"))
+    refusals = {str(status): {"description": _ERRORS[status], "content": refusal} for status in (400, 401, 403, *errors)}
+    responses = {"200": {"description": answer, "content": content}, **refusals}
+    return {"operationId": name, "summary": summary, "responses": responses}
 
 
 def openapi(version: str) -> dict[str, Any]:
@@ -156,40 +152,28 @@ def openapi(version: str) -> dict[str, Any]:
     Args:
         version: edgecnn's version.
     """
-    classify = {
-        "summary": "Classify pictures.",
-        "operationId": "classify",
-        "parameters": _QUERY,
-        "requestBody": _BODY,
-        "responses": _answers("The answers of each file to each picture.", _json("Answers"), 404, 408, 413, 422, 500, 503),
-    }
+    answers = "The answers of each file to each picture."
+    classify = _operation("classify", "Classify pictures.", answers, _json(_named("Answers")), 404, 408, 413, 422, 500, 503)
+    files = "The files, their classes, and the last benchmark's verdict."
+    model = _operation("model", "Describe the model files.", files, _json(_named("Model")))
     lines, text = {"application/x-ndjson": {"schema": _TEXT}}, {"text/plain": {"schema": _TEXT}}
-    anything: dict[str, Any] = {"application/json": {"schema": {}}}
-    gets = {
-        "/api/model": (
-            "model",
-            "Describe the model files.",
-            _answers("The files, their classes, and the last benchmark's verdict.", _json("Model")),
-        ),
-        "/api/camera": (
-            "camera",
-            "Classify the camera's frames, without end.",
-            _answers("A line of JSON for each frame.", lines, 404, 503),
-        ),
-        "/api/openapi.json": ("openapi", "Describe the API.", _answers("The OpenAPI document.", anything)),
-        "/healthz": ("health", "Check whether the server answers.", _answers("The server answers.", anything)),
-        "/metrics": ("metrics", "Read the counters.", _answers("Counters and histograms in Prometheus's format.", text)),
-    }
-    paths: dict[str, Any] = {
-        path: {"get": {"summary": summary, "operationId": name, "responses": responses}}
-        for path, (name, summary, responses) in gets.items()
-    }
-    paths["/api/camera"]["get"]["parameters"] = _QUERY
-    paths["/api/classify"] = {"post": classify}
+    frames = "Classify the camera's frames, without end."
+    camera = _operation("camera", frames, "A line of JSON for each frame.", lines, 404, 503)
+    document = _operation("openapi", "Describe the API.", "The OpenAPI document.", _json({}))
+    health = _operation("health", "Check whether the server answers.", "The server answers.", _json({}))
+    counters = "Counters and histograms in Prometheus's format."
+    metrics = _operation("metrics", "Read the counters.", counters, text)
     return {
         "openapi": "3.1.0",
         "info": {"title": "edgecnn serve", "version": version, "license": {"name": "Apache-2.0"}},
-        "paths": paths,
+        "paths": {
+            "/api/classify": {"post": {**classify, "parameters": _QUERY, "requestBody": _BODY}},
+            "/api/model": {"get": model},
+            "/api/camera": {"get": {**camera, "parameters": _QUERY}},
+            "/api/openapi.json": {"get": document},
+            "/healthz": {"get": health},
+            "/metrics": {"get": metrics},
+        },
         "components": {
             "schemas": _SCHEMAS,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},

@@ -20,7 +20,6 @@ from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.formats import Package
 from edgecnn.edge.manifest import BENCH_NAME
 from edgecnn.edge.option import Group, Option, checked
-from edgecnn.edge.packages import versions
 from edgecnn.edge.result import SILENT, Progress
 from edgecnn.edge.serving.decoder import QUICK_SECONDS, Decoder
 from edgecnn.edge.serving.options import ServeOptions
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from edgecnn.benchmarks.results.records import FileResult
     from edgecnn.edge.inference.usage import Target
     from edgecnn.edge.model_folder import ModelFolder
-    from edgecnn.edge.serving.browser_page.export_page import WrittenPage
+    from edgecnn.edge.serving.export_page import WrittenPage
     from edgecnn.edge.serving.models import LastVerdict
 
 TOKEN_VARIABLE = "EDGECNN_TOKEN"
@@ -77,26 +76,15 @@ def serve(  # Longer than 50 lines: its arguments and their docs.
     # It starts while this process imports what it needs, and loads the files.
     with closing(Decoder(QUICK_SECONDS, has_spare=True)) as decoder:
         from edgecnn.edge.inference.usage import Usage
-        from edgecnn.edge.runtimes.base import installed_version
         from edgecnn.edge.serving.models import ModelSource
         from edgecnn.edge.serving.security import is_loopback
-        from edgecnn.edge.serving.serve import ServerSettings, serve_source
+        from edgecnn.edge.serving.server import serve_source
 
         usage = Usage(None, images, interface, (), signature, options.threads)
         named = (targets,) if isinstance(targets, (str, Path)) else tuple(targets)
         source = ModelSource(named, usage.classifier, last_verdict, options.trust_unverified)
-        settings = ServerSettings(
-            host=options.host,
-            port=options.port,
-            queue=options.queue,
-            camera=options.camera,
-            hosts=tuple(name.lower() for name in options.allow_host),
-            origins=tuple(origin.lower() for origin in options.allow_origin),
-            token=None if is_loopback(options.host) and TOKEN_VARIABLE not in os.environ else _token(),
-            log_json=options.log_json,
-            version=installed_version("edgecnn") or versions()["edgecnn"],  # The latter raises the error, and takes longer.
-        )
-        serve_source(source, settings, decoder, on_address)
+        token = None if is_loopback(options.host) and TOKEN_VARIABLE not in os.environ else _token()
+        serve_source(source, options, token, decoder, on_address)
 
 
 def export_page(
@@ -119,8 +107,7 @@ def export_page(
         MissingDependency: If npm is needed and not installed.
     """
     from edgecnn.edge.model_folder import opened
-    from edgecnn.edge.serving.browser_page.export_page import write_page
-    from edgecnn.edge.serving.browser_page.onnxruntime_web import web_runtime
+    from edgecnn.edge.serving.export_page import web_runtime, write_page
 
     with opened(target) as models:
         progress.say("fetching onnxruntime-web")

@@ -19,7 +19,7 @@ BUILDS_A_COMMAND_LINE = {
     "benchmarks/remote/received.py": "edgecnn's, on another machine",
     "benchmarks/measure/bench.py": "edgecnn's, on another machine",
     "convert/mnn/converter.py": "mnnconvert's",
-    "edge/serving/browser_page/onnxruntime_web.py": "npm's",
+    "edge/serving/export_page.py": "npm's",
     "convert/onnx/pnnx.py": "pip's, to be typed next",
     "convert/show/texts.py": "tensorboard's, to be typed next",
     "edge/serving/camera.py": "v4l2's and rpicam's, to be typed next",

@@ -63,10 +63,6 @@ class Browser:
         self.complaints()
         self.driver.get(address)
 
-    def forget(self) -> None:
-        """Forget what the page keeps for its tab, such as a token."""
-        self.script("sessionStorage.clear()")
-
     def command(self, name: str, **values: object) -> Any:
         """Send a command of the DevTools protocol."""
         return self.driver.execute_cdp_cmd(name, values)

@@ -9,7 +9,7 @@ import pytest
 
 from edgecnn.edge.errors import ConfigError, MissingDependency
 from edgecnn.edge.model_folder import ModelFolder
-from edgecnn.edge.serving.browser_page.onnxruntime_web import WebRuntime, web_runtime
+from edgecnn.edge.serving.export_page import WebRuntime, web_runtime
 from tests.edge.serving.running import Server, serving
 from tests.edge.serving.stand_in import StandIn, running
 
@@ -36,9 +36,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Browser]":
             started.quit()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def server(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of all files of `exported`, one for the tests of a module."""
+    """A server of all files of `exported`, one for all tests of this folder; it must go on answering."""
     pytest.importorskip("starlette", reason="the serve extra is not installed")
     with serving(tmp_path_factory.mktemp("server"), exported) as started:
         yield started

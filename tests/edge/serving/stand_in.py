@@ -109,12 +109,13 @@ class StandIn(ThreadingHTTPServer):
     def __init__(self, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.address = f"http://127.0.0.1:{self.server_port}/"
-        self.reset()
-
-    def reset(self) -> None:
         self.model = model()
         self.script: Script = lambda asked: None
         self.asked: list[Asked] = []
+
+    def replies(self, path: str, reply: Reply) -> None:
+        """Answer every request of this path so."""
+        self.script = lambda asked: reply if asked.path == path else None
 
     def drawings(self) -> list[Asked]:
         return [asked for asked in self.asked if asked.path == "/api/classify"]

@@ -23,15 +23,24 @@ from edgecnn.edge.serving.metrics import Metrics
 from tests.edge.serving.running import Server, serving, watching
 
 
-def test_each_frame_of_a_folder_gets_the_answer_of_its_own_picture(exported: Path, pictures: Path, tmp_path: Path) -> None:
+def test_each_frame_gets_the_answer_of_its_own_picture_and_who_watches_keeps_nobody_from_an_answer(
+    exported: Path, pictures: Path, tmp_path: Path
+) -> None:
     labels = Classifier.load(exported / "int8.tflite").predict([pictures / f"{number}.png" for number in range(8)]).labels
-    with serving(tmp_path, exported / "int8.tflite", "--camera", pictures) as server:
+    camera = (exported / "int8.tflite", "--camera", pictures, "--queue", "0")
+    with serving(tmp_path, *camera) as server, ExitStack() as stack:
         assert server.get("/api/model").json["camera"] == "a folder of pictures"
         with watching(server, "?file=int8.tflite&pixels=true") as lines:
             seen = [next(lines) for _ in range(12)]
         with watching(server) as lines:  # The camera goes on for who comes later.
             assert next(lines)["frame"] > seen[-1]["frame"]
         assert 'outcome="classified"' in server.get("/metrics").body.decode()
+        for _ in range(MOST_WATCHERS):
+            next(stack.enter_context(watching(server)))
+        refused = server.get("/api/camera")
+        assert (refused.status, "retry-after" in refused.headers) == (503, True)
+        picture = (pictures / "0.png").read_bytes()
+        assert {server.classify(picture).status for _ in range(100)} == {200}
     for line in seen:
         (answer,) = line["answers"]
         assert answer["label"] == labels[(line["frame"] - 1) % 8]
@@ -40,40 +49,26 @@ def test_each_frame_of_a_folder_gets_the_answer_of_its_own_picture(exported: Pat
     assert seen[-1]["dropped"] - seen[0]["dropped"] == missed
 
 
-def test_who_watches_keeps_nobody_from_an_answer(exported: Path, pictures: Path, tmp_path: Path) -> None:
-    with serving(tmp_path, exported / "int8.tflite", "--camera", pictures, "--queue", "0") as server, ExitStack() as stack:
-        for _ in range(MOST_WATCHERS):
-            next(stack.enter_context(watching(server)))
-        refused = server.get("/api/camera")
-        assert (refused.status, "retry-after" in refused.headers) == (503, True)
-        picture = (pictures / "0.png").read_bytes()
-        assert {server.classify(picture).status for _ in range(100)} == {200}
-
-
 @contextmanager
 def never_reading(server: Server) -> Iterator[None]:
-    """As many clients as may watch the camera, of which none reads its lines."""
+    """As many clients as may watch the camera, of which none reads its lines; they wait for the places of earlier ones."""
+    watching, end = 0, time.monotonic() + 120
     with ExitStack() as stack:
-        for _ in range(MOST_WATCHERS):
+        while watching < MOST_WATCHERS:
+            assert time.monotonic() < end
             client = stack.enter_context(socket.socket())
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.connect(("127.0.0.1", server.port))
             client.sendall(b"GET /api/camera?pixels=true HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            assert client.recv(12) == b"HTTP/1.1 200"
+            watching += client.recv(12) == b"HTTP/1.1 200"
         yield
 
 
-@pytest.fixture
-def large(tmp_path: Path) -> Path:
-    """A folder of pictures whose lines fill the buffers of a connection soon."""
-    folder = tmp_path / "large"
+def test_who_does_not_read_loses_the_place_and_does_not_keep_a_server_from_ending(exported: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "large"  # The lines of its picture fill the buffers of a connection soon.
     folder.mkdir()
     Image.effect_noise((320, 240), 90).save(folder / "noise.png")
-    return folder
-
-
-def test_who_does_not_read_the_camera_s_lines_loses_the_place(exported: Path, large: Path, tmp_path: Path) -> None:
-    with serving(tmp_path, exported / "int8.tflite", "--camera", large) as server:
+    with serving(tmp_path, exported / "int8.tflite", "--camera", folder) as server:
         with never_reading(server):
             assert server.get("/api/camera").status == 503
             end = time.monotonic() + 120
@@ -83,20 +78,16 @@ def test_who_does_not_read_the_camera_s_lines_loses_the_place(exported: Path, la
                     break
                 assert time.monotonic() < end
                 time.sleep(0.2)
-        assert "Traceback" not in server.log.read_text()
-
-
-def test_clients_that_never_read_don_t_keep_a_server_from_ending(exported: Path, large: Path, tmp_path: Path) -> None:
-    with serving(tmp_path, exported / "int8.tflite", "--camera", large) as server, never_reading(server):
-        counts = [b"none"]
-        while len(counts) < 2 or counts[-1] != counts[-2]:  # Until the buffers are full, and no frame is sent.
-            time.sleep(1)
-            (count,) = (
-                line for line in server.get("/metrics").body.splitlines() if b"_frames_total" in line and b"clas" in line
-            )
-            counts.append(count)
-        server.process.terminate()
-        assert server.process.wait(60) == 0
+        with never_reading(server):
+            counts = [b"none"]
+            while len(counts) < 2 or counts[-1] != counts[-2]:  # Until the buffers are full, and no frame is sent.
+                time.sleep(1)
+                (count,) = (
+                    line for line in server.get("/metrics").body.splitlines() if b"_frames_total" in line and b"clas" in line
+                )
+                counts.append(count)
+            server.process.terminate()
+            assert server.process.wait(60) == 0
         assert "Traceback" not in server.log.read_text()
 
 
@@ -107,25 +98,29 @@ def test_of_clients_that_come_at_once_no_more_than_may_watch(pictures: Path) -> 
     assert str(MOST_WATCHERS) in json.loads(first)["error"]
 
 
-def test_a_server_with_a_watched_camera_ends(exported: Path, pictures: Path, tmp_path: Path) -> None:
-    with serving(tmp_path, exported / "int8.tflite", "--camera", pictures) as server, watching(server) as lines:
-        next(lines)
-        server.process.terminate()
-        for _ in lines:
-            pass
-        assert server.process.wait(30) == 0
-
-
-def test_a_picture_that_can_t_be_read_ends_the_stream_with_a_line(exported: Path, pictures: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "frames"
-    shutil.copytree(pictures, folder)
-    for path in sorted(folder.iterdir())[1:]:
-        path.write_bytes(b"no picture")
-    with serving(tmp_path, exported / "int8.tflite", "--camera", folder) as server, watching(server) as lines:
-        said = list(lines)[-1]["error"]
-        assert "the camera failed" in said
-        assert str(folder) not in said
-        assert f"{folder}" in server.wait_log("the camera failed")
+def test_a_blank_frame_has_a_doubt_one_that_can_t_be_read_ends_the_stream_and_the_server_ends_while_it_is_watched(
+    exported: Path, pictures: Path, tmp_path: Path
+) -> None:
+    frame = tmp_path / "frames" / "blank.png"
+    frame.parent.mkdir()
+    Image.new("L", (64, 64), 255).save(frame)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    with serving(tmp_path, exported / "int8.tflite", "--camera", frame.parent) as server:
+        with watching(server) as lines:
+            line = next(lines)
+            assert line["answers"] or line["doubt"]
+            broken.replace(frame)
+            said = list(lines)[-1]["error"]
+            assert "the camera failed" in said
+            assert str(frame.parent) not in said
+            assert str(frame.parent) in server.wait_log("the camera failed")
+        shutil.copy(pictures / "0.png", frame)
+        with watching(server) as lines:
+            next(lines)
+            server.process.terminate()
+            list(lines)
+            assert server.process.wait(30) == 0
 
 
 def test_without_a_camera_there_is_no_stream(server: Server) -> None:
@@ -157,12 +152,3 @@ def test_a_usb_camera_needs_opencv_and_a_camera(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(MissingDependency, match="OpenCV"):
         open_camera("0")
-
-
-def test_frames_that_show_nothing_are_a_doubt_of_that_frame(exported: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "frames"
-    folder.mkdir()
-    Image.new("L", (64, 64), 255).save(folder / "blank.png")
-    with serving(tmp_path, exported / "int8.tflite", "--camera", folder) as server, watching(server) as lines:
-        line = next(lines)
-        assert line["answers"] or line["doubt"]

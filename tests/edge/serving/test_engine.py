@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from starlette.exceptions import HTTPException
 
 from edgecnn.edge.manifest import Preprocessing
 from edgecnn.edge.serving import engine as module
-from edgecnn.edge.serving.answers import Problem
 from edgecnn.edge.serving.body import Picture
 from edgecnn.edge.serving.decoder import QUICK_SECONDS, UNNAMED, Decoder, FittedPicture, Rule, TakesLong
 from edgecnn.edge.serving.engine import Asked, Engine
@@ -51,7 +51,7 @@ def engine_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Engine]
         monkeypatch.setattr(module, "QUICK_SECONDS", quick_seconds)
         monkeypatch.setattr(module, "Decoder", lambda seconds: _Decoder(seconds, decode))
         quick = cast(Decoder, _Decoder(quick_seconds, decode))
-        made.append(_Engine(cast(Any, None), quick, 64, Metrics(), lambda error: None))
+        made.append(_Engine(cast(Any, None), quick, 64, Metrics()))
         return made[-1]
 
     yield engine
@@ -100,7 +100,7 @@ def test_a_request_s_pictures_that_take_long_together_leave_the_quick_lane(
     assert 0 < decoded.count(0.05) < 4
     assert decoded.count(600.0) == 16
     monkeypatch.setattr(module, "_SLOW_LANES", ((0.06, 1),))
-    with pytest.raises(Problem, match="16 pictures") as refused:
+    with pytest.raises(HTTPException, match="16 pictures") as refused:
         asyncio.run(engine_of(decode, 0.05).classified(many, ASKED))
-    assert refused.value.status == 422
+    assert refused.value.status_code == 422
     assert 0 < decoded.count(0.06) < 5

@@ -42,11 +42,6 @@ def test_an_altered_picture_is_answered_or_refused_and_the_next_one_is_right(ser
     assert refused
 
 
-def test_a_picture_of_thousands_of_scans_is_refused_by_its_name(server: Server) -> None:
-    reply = server.classify(many_scans(5000, (4000, 3000)))
-    assert (reply.status, reply.error.startswith("picture is a JPEG of")) == (422, True)
-
-
 def test_pictures_that_take_long_to_decode_don_t_keep_others_from_being_answered(server: Server, pictures: Path) -> None:
     good, slow = (pictures / "0.png").read_bytes(), many_scans(30, (8192, 6144))
     expected = told(server.classify(good))

@@ -77,16 +77,6 @@ def by_name(server: StandIn, labels: dict[str, str]) -> None:
     server.script = reply
 
 
-def test_a_model_of_photos_begins_with_pictures(browser: Browser, stand_in: StandIn) -> None:
-    stand_in.model = photos()
-    opened(browser, stand_in)
-    assert browser.find("#drop").is_displayed()
-    tabs = browser.script("return [...document.querySelectorAll('[role=tab]:not([hidden])')].map(tab => tab.textContent)")
-    assert tabs == ["Pictures", "Draw"]
-    browser.find("#tab-draw").click()
-    assert browser.find("#not-drawn").is_displayed()
-
-
 def test_several_pictures_are_answered_one_by_one(browser: Browser, stand_in: StandIn, tmp_path: Path) -> None:
     opened(browser, stand_in)
     by_name(stand_in, {"one.png": "1", "two.png": "2"})
@@ -109,27 +99,23 @@ def test_several_pictures_are_answered_one_by_one(browser: Browser, stand_in: St
 
 
 @pytest.mark.parametrize("event", ["paste", "drop"])
-def test_pictures_can_be_pasted_and_dropped_anywhere(browser: Browser, stand_in: StandIn, event: str) -> None:
+def test_pictures_can_be_pasted_and_dropped_anywhere_unless_they_are_too_large(
+    browser: Browser, stand_in: StandIn, event: str
+) -> None:
+    stand_in.model["limits"]["body_bytes"] = 16
     opened(browser, stand_in)
     by_name(stand_in, {"one.png": "1"})
     browser.script(BRING, event, ["one.png"])
     browser.wait_text("#pictures-said", "1 picture classified.")
     assert browser.find("#panel-pictures").is_displayed()
     assert browser.text("#label") == "1"
-
-
-def test_a_picture_over_the_limit_is_not_sent(browser: Browser, stand_in: StandIn) -> None:
-    stand_in.model["limits"]["body_bytes"] = 5
-    opened(browser, stand_in)
-    browser.script(BRING, "drop", ["large.png"])
-    browser.wait_text("#message", "large.png has 17\u00a0bytes; the limit is 5\u00a0bytes.")
-    assert stand_in.drawings() == []
+    browser.script(BRING, event, ["large.png"])
+    browser.wait_text("#message", "large.png has 17\u00a0bytes; the limit is 16\u00a0bytes.")
+    assert len(stand_in.drawings()) == 1
 
 
 def test_the_table_says_in_words_which_files_agree(browser: Browser, stand_in: StandIn) -> None:
-    stand_in.script = lambda asked: (
-        classified(picture(stand_in.model, "2", {"int8.onnx": "7"})) if asked.path == "/api/classify" else None
-    )
+    stand_in.replies("/api/classify", classified(picture(stand_in.model, "2", {"int8.onnx": "7"})))
     opened(browser, stand_in).draw(TWO)
     browser.wait_text("#agreement", "≠ 1 file differs from float32.tflite")
     assert cells(browser, "label") == ["2", "2", "2", "7"]
@@ -144,14 +130,20 @@ def test_the_table_says_in_words_which_files_agree(browser: Browser, stand_in: S
     assert browser.text("#time-trip").endswith("ms")
 
 
-def test_without_a_reference_the_files_are_compared_with_each_other(browser: Browser, stand_in: StandIn) -> None:
-    stand_in.model["reference"] = None
+def test_files_without_a_reference_are_compared_with_each_other_and_unmeasured_ones_are_said_to_be(
+    browser: Browser, stand_in: StandIn
+) -> None:
+    stand_in.model["reference"] = stand_in.model["verdict"] = None
     opened(browser, stand_in).draw(TWO)
     browser.wait_text("#agreement", "✓ All 4 files say so")
     assert cells(browser, "agreement") == ["no reference"] * 4
+    assert "not been measured" in browser.text("#verdict-text")
+    assert not browser.find("#pill").is_displayed()
 
 
-def test_an_outdated_verdict_and_what_is_skipped_or_unverified_are_said(browser: Browser, stand_in: StandIn) -> None:
+def test_a_model_of_photos_begins_with_pictures_and_what_is_outdated_skipped_or_unverified_is_said(
+    browser: Browser, stand_in: StandIn
+) -> None:
     stand_in.model = photos(skipped={"float32.ncnn": "no runtime for ncnn"})
     stand_in.model["verdict"]["current"] = False
     opened(browser, stand_in)
@@ -162,16 +154,14 @@ def test_an_outdated_verdict_and_what_is_skipped_or_unverified_are_said(browser:
     marks = browser.script("return [...document.querySelectorAll('#rows .mark')].map(mark => mark.textContent)")
     assert marks == ["⚠ calibrated on 3 images", "⚠ unverified"]
     assert "unverified: no manifest lists it" in browser.text("#about")
+    assert browser.find("#drop").is_displayed()
+    tabs = browser.script("return [...document.querySelectorAll('[role=tab]:not([hidden])')].map(tab => tab.textContent)")
+    assert tabs == ["Pictures", "Draw"]
+    browser.find("#tab-draw").click()
+    assert browser.find("#not-drawn").is_displayed()
 
 
-def test_files_that_were_never_measured_are_said_to_be(browser: Browser, stand_in: StandIn) -> None:
-    stand_in.model["verdict"] = None
-    opened(browser, stand_in)
-    assert "not been measured" in browser.text("#verdict-text")
-    assert not browser.find("#pill").is_displayed()
-
-
-def test_the_camera_is_live_until_its_tab_is_left(browser: Browser, stand_in: StandIn) -> None:
+def test_a_camera_that_fails_says_why_and_one_is_live_until_its_tab_is_left(browser: Browser, stand_in: StandIn) -> None:
     left = threading.Event()
 
     def frames() -> Iterator[Json]:
@@ -187,9 +177,13 @@ def test_the_camera_is_live_until_its_tab_is_left(browser: Browser, stand_in: St
             left.set()
 
     stand_in.model["camera"] = "picamera2"
-    stand_in.script = lambda asked: Reply(None, lines=frames()) if asked.path == "/api/camera" else None
+    stand_in.replies("/api/camera", Reply(None, lines=iter([{"error": "The camera was unplugged."}])))
     opened(browser, stand_in)
     browser.find("#tab-camera").click()
+    browser.wait_text("#message", "The camera was unplugged.")
+    assert browser.text("#camera-switch") == "Start"
+    stand_in.script = lambda asked: Reply(None, lines=frames()) if asked.path == "/api/camera" else None
+    browser.find("#camera-switch").click()
     browser.wait_text("#label", "2")
     assert browser.text("#rate") == "29.9 frames/s, 2 dropped"
     assert browser.script("return document.querySelector('#frame').naturalWidth") == 16
@@ -199,40 +193,19 @@ def test_the_camera_is_live_until_its_tab_is_left(browser: Browser, stand_in: St
     assert browser.text("#label") == "?"
 
 
-def test_a_camera_that_fails_says_why(browser: Browser, stand_in: StandIn) -> None:
-    stand_in.model["camera"] = "picamera2"
-    failing = iter([{"error": "The camera was unplugged."}])
-    stand_in.script = lambda asked: Reply(None, lines=failing) if asked.path == "/api/camera" else None
-    opened(browser, stand_in)
-    browser.find("#tab-camera").click()
-    browser.wait_text("#message", "The camera was unplugged.")
-    assert browser.text("#camera-switch") == "Start"
-
-
 def test_names_and_labels_are_text(browser: Browser, stand_in: StandIn) -> None:
     hostile = file(HOSTILE, runtime=HOSTILE, precision=HOSTILE, unverified=HOSTILE, doubts=[HOSTILE])
     stand_in.model = photos(skipped={HOSTILE: HOSTILE}, preprocessing=HOSTILE)
     stand_in.model.update(name=HOSTILE, files=[hostile, file("int8.tflite")], reference=HOSTILE)
     stand_in.model["verdict"].update(text=HOSTILE, machine=HOSTILE, measured=HOSTILE, status=HOSTILE, files={HOSTILE: HOSTILE})
     said = picture(stand_in.model, HOSTILE, {"int8.tflite": "tabby cat"}, doubt=HOSTILE)
-    stand_in.script = lambda asked: classified(said) if asked.path == "/api/classify" else None
+    stand_in.replies("/api/classify", classified(said))
     opened(browser, stand_in)
     browser.script(BRING, "paste", [HOSTILE])
     browser.wait_text("#label", HOSTILE)
     browser.find("#bars-all").click()
-    for place in (
-        "#name",
-        "#label",
-        "#doubt",
-        "#verdict-text",
-        "#skipped",
-        "#rows",
-        "#bars",
-        "#about",
-        "#pictures",
-        "#agreement",
-    ):
-        assert HOSTILE in browser.text(place), place
+    for place in ("name", "label", "doubt", "verdict-text", "skipped", "rows", "bars", "about", "pictures", "agreement"):
+        assert HOSTILE in browser.text(f"#{place}"), place
     assert browser.script("return document.querySelectorAll('img[src=x], [onerror]').length") == 0
     assert browser.complaints() == []
 
@@ -266,20 +239,8 @@ def test_every_control_has_a_name_and_tabs_follow_the_arrows(browser: Browser, s
     opened(browser, stand_in).draw(TWO)
     browser.wait_text("#label", "2")
     browser.command("Accessibility.enable")
-    roles = {
-        "button",
-        "checkbox",
-        "radio",
-        "slider",
-        "tab",
-        "tabpanel",
-        "application",
-        "image",
-        "table",
-        "list",
-        "region",
-        "textbox",
-    }
+    controls = {"button", "checkbox", "radio", "slider", "tab", "tabpanel", "application"}
+    roles = controls | {"image", "table", "list", "region", "textbox"}
     nodes = browser.command("Accessibility.getFullAXTree")["nodes"]
     found = [node for node in nodes if not node["ignored"] and node["role"]["value"] in roles]
     assert {node["role"]["value"] for node in found} >= roles - {"textbox", "region"}
@@ -292,3 +253,17 @@ def test_every_control_has_a_name_and_tabs_follow_the_arrows(browser: Browser, s
     browser.keys(Keys.END, Keys.ARROW_RIGHT)
     assert browser.find("#panel-draw").is_displayed()
     assert browser.script("return document.activeElement.id") == "tab-draw"
+
+
+def test_the_page_shows_what_the_chosen_file_got(browser: Browser, stand_in: StandIn) -> None:
+    found = picture(stand_in.model, "2")
+    found["answers"][2]["seen"] = {"height": 1, "width": 2, "channels": 1, "pixels": "CWM="}
+    stand_in.replies("/api/classify", classified(found))
+    opened(browser, stand_in).draw(TWO)
+    browser.wait_text("#label", "2")
+    size = "return [document.querySelector('#seen').width, document.querySelector('#seen').height]"
+    assert browser.script(size) == [28, 28]
+    browser.find("[value='float32.onnx']").click()
+    assert browser.script(size) == [2, 1]
+    pixels = "return [...document.querySelector('#seen').getContext('2d').getImageData(0, 0, 2, 1).data]"
+    assert browser.script(pixels) == [9, 9, 9, 255, 99, 99, 99, 255]

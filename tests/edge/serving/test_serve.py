@@ -10,6 +10,7 @@ import subprocess
 import sys
 from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,10 +27,10 @@ from edgecnn.edge.inference.pictures import fitted_picture
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.serving.decoder import QUICK_SECONDS, Decoder
-from edgecnn.edge.serving.serve import ServerSettings, serve_source
-from edgecnn.shell.main import main
-from tests.edge.serving.running import COMMAND, Server, serving, watching
-from tests.edge.serving.stand_in import StandIn, classified, picture
+from edgecnn.edge.serving.models import LastVerdict
+from edgecnn.edge.serving.options import ServeOptions
+from edgecnn.edge.serving.server import serve_source
+from tests.edge.serving.running import Server, serving, watching
 
 pytestmark = pytest.mark.workstation("load, signals and many connections take minutes under emulation")
 
@@ -40,35 +41,22 @@ if TYPE_CHECKING:
 UNIT = Path(__file__).parents[3] / "examples/edgecnn-serve.service"
 
 
-def refused(*arguments: str | Path) -> tuple[int, str]:
-    """Return exit code and message of a server that does not start."""
-    done = subprocess.run(
-        [*COMMAND, "--port", "0", *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False
-    )
-    return done.returncode, done.stderr
-
-
-@pytest.fixture(scope="module")
-def bundle(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bundle") / "bars.zip"
-    ec.bundle(exported, path, test_images=20)
-    return path
-
-
-def test_a_bundle_is_served_as_its_folder_is(bundle: Path, server: Server, pictures: Path, tmp_path: Path) -> None:
+def test_a_bundle_is_served_as_its_folder_is(exported: Path, server: Server, pictures: Path, tmp_path: Path) -> None:
+    ec.bundle(exported, tmp_path / "bars.zip", test_images=20)
     picture = (pictures / "1.png").read_bytes()
     expected = [(a["file"], a["label"], a["probability"]) for a in server.classify(picture).json["pictures"][0]["answers"]]
-    with serving(tmp_path, bundle) as served:
+    with serving(tmp_path, tmp_path / "bars.zip") as served:
         found = served.classify(picture).json["pictures"][0]["answers"]
         assert served.get("/api/model").json["name"] == "bars.zip"
     assert [(a["file"], a["label"], a["probability"]) for a in found] == expected
 
 
-def test_an_unverified_file_is_refused_unless_it_is_trusted(exported: Path, pictures: Path, tmp_path: Path) -> None:
+def test_an_unverified_file_is_refused_unless_it_is_trusted(
+    exported: Path, pictures: Path, tmp_path: Path, terminal: Any
+) -> None:
     alone = tmp_path / "alone.tflite"
     shutil.copy(exported / "int8.tflite", alone)
-    code, said = refused(alone, "--preprocess", "unit")
-    assert code == 2
+    said = terminal.fails(2, "serve", alone, "--port", "0", "--preprocess", "unit")
     assert "alone.tflite is unverified" in said
     assert "--trust-unverified" in said
     with serving(tmp_path, alone, "--preprocess", "unit", "--trust-unverified") as served:
@@ -78,30 +66,26 @@ def test_an_unverified_file_is_refused_unless_it_is_trusted(exported: Path, pict
         assert served.classify((pictures / "1.png").read_bytes()).status == 200
 
 
-def test_what_can_t_be_served_is_one_line(exported: Path, artifacts: Path, tmp_path: Path) -> None:
+def test_what_can_t_be_served_is_one_line(exported: Path, artifacts: Path, tmp_path: Path, terminal: Any) -> None:
     (artifacts / "int8.tflite").write_bytes(b"damaged")
-    for code, named, arguments in (
-        (4, "int8.tflite", [artifacts]),
-        (4, "nowhere", [tmp_path / "nowhere"]),
-        (2, "two files are called int8.tflite", [exported / "int8.tflite", exported / "int8.tflite"]),
-        (2, "--port", [exported, "--port", "70000"]),
-        (2, "--host", [exported, "--host", "192.0.2.1"]),
-        (2, "--queue", [exported, "--queue", "-1"]),
-        (2, "--camera", [exported, "--camera", "nowhere"]),
-        (2, "--allow-origin", [exported, "--allow-origin", "example.org"]),
-        (2, "--allow-host", [exported, "--allow-host", "http://example.org"]),
+    for code, named, *arguments in (
+        (4, "int8.tflite", artifacts, "--port", "0"),
+        (4, "nowhere", tmp_path / "nowhere", "--port", "0"),
+        (2, "two files are called int8.tflite", exported / "int8.tflite", exported / "int8.tflite", "--port", "0"),
+        (2, "--port", exported, "--port", "70000"),
+        (2, "--host", exported, "--host", "192.0.2.1"),
+        (2, "--queue", exported, "--queue", "-1"),
+        (2, "--camera", exported, "--port", "0", "--camera", "nowhere"),
     ):
-        found, said = refused(*arguments)
-        assert (found, named in said, said.count("\n")) == (code, True, said.count("loading\n") + 1), said
+        assert named in terminal.fails(code, "serve", *arguments)
 
 
 def test_without_the_serve_extra_it_says_what_to_install(
-    exported: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    exported: Path, monkeypatch: pytest.MonkeyPatch, terminal: Any
 ) -> None:
     missing = [package._replace(module="no_such_module") for package in serve._PACKAGES]
     monkeypatch.setattr(serve, "_PACKAGES", missing)
-    assert main(["serve", str(exported)]) == 6
-    said = capsys.readouterr().err
+    said = terminal.fails(6, "serve", exported)
     assert "starlette is not installed" in said
     assert "pip install" in said
 
@@ -119,25 +103,24 @@ def test_the_last_benchmark_is_shown_and_said_to_be_outdated_after_another_expor
         said = served.get("/api/model").json["verdict"]
     assert (said["status"], said["text"], said["current"]) == (found.status, found.text, True)
     kept = json.loads((artifacts / "bench.json").read_text())
+
+    def verdict_with(**changes: object) -> LastVerdict:
+        (artifacts / "bench.json").write_text(json.dumps(kept | changes))
+        found = last_verdict(ModelFolder(artifacts))
+        assert found
+        return found
+
     row = next(file for file in kept["files"] if file["name"] == "int8.tflite")
     named = [dict(row, name=f"int8.tflite {runtime}") for runtime in ("litert", "openvino")]
     named[1]["verdict"] = dict(row["verdict"], status="PASS" if row["verdict"]["status"] == "FAIL" else "FAIL")
     others = [file for file in kept["files"] if file is not row]
     baseline = named[0]["name"] if kept["baseline"] == row["name"] else kept["baseline"]
-    (artifacts / "bench.json").write_text(json.dumps(kept | {"files": [*others, *named], "baseline": baseline}))
-    both = last_verdict(ModelFolder(artifacts))
-    assert both
-    assert both.files == found.files  # The status of a file is that of the runtime that serves it.
-    alone = [*others, dict(row, runtime="openvino 2026.4.1")]
-    (artifacts / "bench.json").write_text(json.dumps(kept | {"files": alone}))
-    openvino = last_verdict(ModelFolder(artifacts))
-    assert openvino
+    # The status of a file is that of the runtime that serves it.
+    assert verdict_with(files=[*others, *named], baseline=baseline).files == found.files
+    openvino = verdict_with(files=[*others, dict(row, runtime="openvino 2026.4.1")])
     assert openvino.files == {name: status for name, status in found.files.items() if name != "int8.tflite"}
     kept["files"][0]["artifact"]["sha256"] = "0" * 64
-    (artifacts / "bench.json").write_text(json.dumps(kept))
-    outdated = last_verdict(ModelFolder(artifacts))
-    assert outdated
-    assert not outdated.current
+    assert not verdict_with().current
     (artifacts / "bench.json").write_text("damaged")
     assert last_verdict(ModelFolder(artifacts)) is None
 
@@ -153,11 +136,10 @@ def test_a_sighup_before_the_server_answers_does_not_end_it() -> None:
     def ended(*_: object) -> None:
         raise AssertionError("the signal ended it")
 
-    settings = ServerSettings("127.0.0.1", 0, 1, None, (), (), None, False, "0")
     before = signal.signal(signal.SIGHUP, ended)
     try:
         with closing(Decoder(QUICK_SECONDS)) as decoder, pytest.raises(ConfigError, match="loaded"):
-            serve_source(cast(Any, Slow()), settings, decoder, print)
+            serve_source(cast(Any, Slow()), ServeOptions(port=0), None, decoder, print)
         assert signal.getsignal(signal.SIGHUP) is ended
     finally:
         signal.signal(signal.SIGHUP, before)
@@ -187,6 +169,7 @@ def test_the_page_shows_what_each_file_answers_to_a_picture(
 ) -> None:
     answers: list[dict[str, Any]] = server.classify((pictures / "2.png").read_bytes()).json["pictures"][0]["answers"]
     browser.open(server.address)
+    browser.wait(lambda: browser.find("#page").is_displayed(), "the model is shown")
     browser.find("input[type=file]").send_keys(str(pictures / "2.png"))
     for answer in answers:
         browser.wait(lambda: answer["file"] in browser.text("main"), answer["file"])  # noqa: B023 - Called at once.
@@ -232,32 +215,12 @@ def compare_with_each_alone(files: tuple[Path, ...], path: Path, reply: Any) -> 
     assert "border" in reply["doubt"]  # It is the letterboxed image's.
 
 
-def test_a_picture_is_answered_as_by_each_file_alone(files: tuple[Path, Path], wide: Path, tmp_path: Path) -> None:
+def test_a_picture_or_frame_is_answered_as_by_each_file_alone(files: tuple[Path, Path], wide: Path, tmp_path: Path) -> None:
     for order in (files, files[::-1]):
-        with serving(tmp_path, *order) as server:
+        with serving(tmp_path, *order, "--camera", wide) as server:
             for path in sorted(wide.iterdir()):
                 (reply,) = server.classify(path.read_bytes(), "?pixels=true").json["pictures"]
                 compare_with_each_alone(order, path, reply)
-
-
-def test_a_camera_s_frame_is_answered_as_by_each_file_alone(files: tuple[Path, Path], wide: Path, tmp_path: Path) -> None:
-    with serving(tmp_path, *files, "--camera", wide) as server, watching(server, "?pixels=true") as lines:
-        for _ in range(8):
-            line = next(lines)
-            compare_with_each_alone(files, wide / f"{(line['frame'] - 1) % 8}.png", line)
-
-
-def test_the_page_shows_what_the_chosen_file_got(browser: "Browser", stand_in: StandIn) -> None:
-    found = picture(stand_in.model, "2")
-    found["answers"][2]["seen"] = {"height": 1, "width": 2, "channels": 1, "pixels": "CWM="}
-    stand_in.script = lambda asked: classified(found) if asked.path == "/api/classify" else None
-    browser.open(stand_in.address)
-    browser.wait(lambda: browser.find("#paper").is_displayed(), "the paper is shown")
-    browser.draw(((0.2, 0.8), (0.7, 0.85)))
-    browser.wait_text("#label", "2")
-    size = "return [document.querySelector('#seen').width, document.querySelector('#seen').height]"
-    assert browser.script(size) == [28, 28]
-    browser.find("[value='float32.onnx']").click()
-    assert browser.script(size) == [2, 1]
-    pixels = "return [...document.querySelector('#seen').getContext('2d').getImageData(0, 0, 2, 1).data]"
-    assert browser.script(pixels) == [9, 9, 9, 255, 99, 99, 99, 255]
+            with watching(server, "?pixels=true") as lines:
+                for line in islice(lines, 8):
+                    compare_with_each_alone(order, wide / f"{(line['frame'] - 1) % 8}.png", line)

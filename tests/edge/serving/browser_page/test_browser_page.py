@@ -1,23 +1,30 @@
 """A page without a server of ours, in Chromium: the model that it runs answers as it does in Python, of the same pixels."""
 
+import base64
+import functools
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
 from PIL import Image, ImageDraw
 
 from edgecnn.edge.data.digit import Polarity
 from edgecnn.edge.data.image_file import read_image
 from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.files import sha256
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.manifest import Background, Fit, Preprocessing
+from edgecnn.edge.manifest import Manifest, Preprocessing, TensorSpec
 from edgecnn.edge.model_folder import ModelFolder
-from edgecnn.edge.serving.browser_page.export_page import write_page
-from edgecnn.edge.serving.browser_page.onnxruntime_web import WebRuntime
+from edgecnn.edge.serving.export_page import WebRuntime, write_page
 from tests.drawings import drawings
-from tests.edge.serving.browser_page.static_page import CLASSIFY, FIT, awaited, bytes_of, served
 
 pytestmark = pytest.mark.workstation("needs a browser")
 
@@ -28,6 +35,66 @@ IMAGES = 1000
 FILES = ("float32.onnx", "int8.onnx")
 TWO = ((0.3, 0.35), (0.35, 0.22), (0.5, 0.16), (0.66, 0.24), (0.68, 0.4), (0.52, 0.62), (0.3, 0.82), (0.5, 0.8), (0.74, 0.82))
 SIZES = ((280, 280), (101, 333), (640, 480), (28, 28), (57, 40), (3001, 2003), (5, 400))
+# Awaits what a module of the page returns; arguments are JSON, and the last one is Selenium's callback.
+CLASSIFY = """
+const [names, done] = arguments;
+(async () => {
+  const { classify } = await import("./classify.js");
+  const answers = [];
+  for (const name of names) {
+    const blob = new File([await (await fetch(name)).blob()], name);
+    const picture = (await classify([blob], { top: 3, pixels: true })).pictures[0];
+    answers.push({ ...picture, seen: btoa(String.fromCharCode(...picture.seen.pixels)) });
+  }
+  return answers;
+})().then(done, (error) => done(error.message));
+"""
+FIT = """
+const [names, shape, rule, done] = arguments;
+(async () => {
+  const { fittedPicture } = await import("./fit.js");
+  const fitted = [];
+  for (const name of names) {
+    const { picture, doubt } = await fittedPicture(await (await fetch(name)).blob(), shape, rule, name);
+    fitted.push([btoa(Array.from(picture.pixels, (pixel) => String.fromCharCode(pixel)).join("")), doubt]);
+  }
+  return fitted;
+})().then(done, (error) => done(error.message));
+"""
+
+
+class Handler(SimpleHTTPRequestHandler):
+    """What `python -m http.server` runs, with files that tests change."""
+
+    def end_headers(self) -> None:
+        self.send_header("Cache-Control", "no-store")
+        super().end_headers()
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Serve a folder, and yield its address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def awaited(page: "Browser", script: str, *arguments: object) -> Any:
+    found = page.driver.execute_async_script(script, *arguments)
+    assert not isinstance(found, str), found
+    return found
+
+
+def bytes_of(text: str) -> NDArray[np.uint8]:
+    return np.frombuffer(base64.b64decode(text), np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +158,7 @@ def test_a_thousand_test_images_have_the_classes_and_pixels_of_python(page: "Bro
     assert page.complaints() == []
 
 
-@pytest.mark.parametrize(("side", "background"), [(28, "dark"), (56, "light")])
-def test_a_drawn_digit_is_fitted_to_the_very_pixels(page: "Browser", site: Path, side: int, background: Background) -> None:
+def test_a_drawn_digit_is_fitted_to_the_very_pixels(page: "Browser", site: Path) -> None:
     inks = ((255, 0, False, "png"), (0, 255, False, "png"), (180, 40, True, "png"), (180, 40, True, "jpg"))
     pictures = {
         f"{width}x{height}-{paper}.{suffix}": stroke((width, height), TWO, paper, ink, noisy)
@@ -106,33 +172,29 @@ def test_a_drawn_digit_is_fitted_to_the_very_pixels(page: "Browser", site: Path,
     transparent = Image.new("RGBA", (90, 60), (0, 0, 0, 0))
     ImageDraw.Draw(transparent).line([(30, 10), (50, 50)], fill=(0, 0, 0, 255), width=6)
     pictures["transparent.png"] = transparent
-    compare(page, site, pictures, (side, side, 1), Preprocessing(1 / 255, "digit", background))
+    dark, light = (Preprocessing(1 / 255, "digit", background) for background in ("dark", "light"))
+    compare(page, site, pictures, {(28, 28, 1): dark, (56, 56, 1): light})
 
 
-@pytest.mark.parametrize(
-    ("shape", "fit", "background"),
-    [
-        ((96, 96, 3), "letterbox", "any"),
-        ((64, 48, 3), "crop", "any"),
-        ((40, 60, 3), "stretch", "dark"),
-        ((33, 47, 1), "letterbox", "light"),
-    ],
-)
-def test_a_photo_is_fitted_to_the_very_pixels(
-    page: "Browser", site: Path, shape: tuple[int, int, int], fit: Fit, background: Background
-) -> None:
+def test_a_photo_is_fitted_to_the_very_pixels(page: "Browser", site: Path) -> None:
     sizes = ((480, 640), (333, 100), (96, 96), (50, 77), (40, 60))
     pictures = {f"{height}x{width}.png": photo(height, width) for height, width in sizes}
     pictures["grey.png"] = photo(300, 200).convert("L")
     pictures["palette.gif"] = photo(90, 120).quantize(64)
     pictures["small.jpg"] = photo(60, 90)
-    compare(page, site, pictures, shape, Preprocessing(1 / 255, fit, background))
+    rules = {
+        (96, 96, 3): Preprocessing(1 / 255, "letterbox", "any"),
+        (64, 48, 3): Preprocessing(1 / 255, "crop", "any"),
+        (40, 60, 3): Preprocessing(1 / 255, "stretch", "dark"),
+        (33, 47, 1): Preprocessing(1 / 255, "letterbox", "light"),
+    }
+    compare(page, site, pictures, rules)
 
 
 def compare(
-    page: "Browser", site: Path, pictures: dict[str, Image.Image], shape: tuple[int, int, int], rule: Preprocessing
+    page: "Browser", site: Path, pictures: dict[str, Image.Image], rules: dict[tuple[int, int, int], Preprocessing]
 ) -> None:
-    """Check that the browser fits pictures as Python does, and doubts what Python doubts."""
+    """Check that the browser fits pictures to each shape as Python does, and doubts what Python doubts."""
     for name, picture in pictures.items():
         if name.endswith("jpg"):
             exif = Image.Exif()
@@ -140,14 +202,14 @@ def compare(
             picture.save(site / name, exif=exif, quality=95)
         else:
             picture.save(site / name)
-    wanted = {"fit": rule.fit, "background": rule.background}
-    found = awaited(page, FIT, list(pictures), list(shape), wanted)
-    for name, (pixels, doubt) in zip(pictures, found, strict=True):
-        doubts: list[str] = []
-        expected = read_image(site / name, shape, rule, Polarity(on_doubt=doubts.append), name)
-        differences = np.abs(bytes_of(pixels).reshape(shape).astype(int) - expected)
-        assert differences.max() == 0, f"{name}: {differences.max()}, mean {differences.mean()}"
-        assert doubt == (doubts[0] if doubts else None), name
+    for shape, rule in rules.items():
+        found = awaited(page, FIT, list(pictures), list(shape), {"fit": rule.fit, "background": rule.background})
+        for name, (pixels, doubt) in zip(pictures, found, strict=True):
+            doubts: list[str] = []
+            expected = read_image(site / name, shape, rule, Polarity(on_doubt=doubts.append), name)
+            differences = np.abs(bytes_of(pixels).reshape(shape).astype(int) - expected)
+            assert differences.max() == 0, f"{name}, {rule}: {differences.max()}, mean {differences.mean()}"
+            assert doubt == (doubts[0] if doubts else None), (name, rule)
     assert page.complaints() == []
 
 
@@ -202,3 +264,49 @@ def test_an_altered_model_is_refused(browser: "Browser", address: str, site: Pat
         browser.wait_text("#start", "int8.onnx is not the file that was exported: copy the whole folder again.")
     finally:
         (site / "int8.onnx").write_bytes(whole)
+
+
+def colour_model(folder: Path) -> None:
+    """Make float32.onnx one of four logits of colour images, channels first and blue first, with a mean for each channel."""
+    rng = np.random.default_rng(3)
+    weights = numpy_helper.from_array(rng.normal(0, 0.02, (3 * 8 * 6, 4)).astype(np.float32), "weights")
+    flat = numpy_helper.from_array(np.array([1, -1], np.int64), "flat")
+    nodes = [
+        helper.make_node("Reshape", ["image", "flat"], ["row"]),
+        helper.make_node("MatMul", ["row", "weights"], ["scores"]),
+    ]
+    shapes = [helper.make_tensor_value_info(name, 1, shape) for name, shape in (("image", (1, 3, 8, 6)), ("scores", (1, 4)))]
+    graph = helper.make_graph(nodes, "colours", shapes[:1], shapes[1:], [weights, flat])
+    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    data = network.SerializeToString()
+    (folder / "float32.onnx").write_bytes(data)
+    manifest = Manifest.load(folder)
+    artifact = manifest.artifact("float32.onnx")
+    assert artifact is not None
+    image, scores = (TensorSpec(name, shape, "float32") for name, shape in (("image", (1, 3, 8, 6)), ("scores", (1, 4))))
+    listed = replace(artifact, size_bytes=len(data), sha256=sha256(data), input=image, output=scores)
+    rule = Preprocessing(1 / 255, "stretch", "any", (0.1, 0.2, 0.3), (0.5, 0.25, 0.125), "bgr")
+    kept = (manifest.keras_model(), listed)
+    replace(manifest, class_names=("a", "b", "c", "d"), preprocessing=rule, output="logits", artifacts=kept).save(folder)
+
+
+def test_channels_first_blue_first_and_logits_are_read_as_in_python(
+    browser: "Browser", artifacts: Path, onnxruntime_web: WebRuntime, tmp_path: Path
+) -> None:
+    colour_model(artifacts)
+    with ModelFolder(artifacts) as models:
+        write_page(models, tmp_path / "page", onnxruntime_web)
+    pixels = np.random.default_rng(4).integers(0, 256, (20, 8, 6, 3)).astype(np.uint8)
+    names = [f"{index}.png" for index in range(20)]
+    for name, image in zip(names, pixels, strict=True):
+        Image.fromarray(image).save(tmp_path / "page" / name)
+    with served(tmp_path / "page") as address:
+        browser.open(address)
+        browser.driver.set_script_timeout(60)
+        found = awaited(browser, CLASSIFY, names)
+    python = Classifier.load(artifacts / "float32.onnx").predict(pixels)
+    assert len(set(python.labels)) > 1
+    answers = [picture["answers"][0] for picture in found]
+    assert [answer["label"] for answer in answers] == list(python.labels)
+    ours = np.array([answer["probability"] for answer in answers])
+    assert np.abs(ours - python.probabilities.max(axis=1)).max() < 1e-6

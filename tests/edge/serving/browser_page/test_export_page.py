@@ -1,20 +1,21 @@
-"""The folder of a page without a server: what is in it, and what is refused."""
+"""The folder of a page without a server: what is in it, what is refused, and where the runtime of browsers comes from."""
 
 import base64
+import io
 import json
 import re
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.errors import ArtifactError, ConfigError, MissingDependency
 from edgecnn.edge.files import sha256
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model_folder import ModelFolder
-from edgecnn.edge.serving.browser_page.export_page import PAGE, write_page
-from edgecnn.edge.serving.browser_page.onnxruntime_web import WebRuntime
+from edgecnn.edge.serving.export_page import PAGE, VERSION, WebRuntime, web_runtime, write_page
 from tests.edge.serving.stand_in import model
 
 pytestmark = pytest.mark.workstation("needs a browser")
@@ -41,24 +42,14 @@ def test_the_folder_has_the_page_the_models_and_their_descriptions(exported: Pat
     assert "ONNX files only" in written.skipped["int8.tflite"]
     table = np.frombuffer(base64.b64decode(described["inputs"]["int8.onnx"]["input"]["table"]), "<f4")
     assert np.array_equal(table, np.arange(256, dtype=np.float32) * np.float32(1 / 255))
-
-
-def test_every_import_of_the_page_is_in_the_folder(exported: Path, tmp_path: Path) -> None:
-    with ModelFolder(exported) as models:
-        write_page(models, tmp_path, RUNTIME)
-    named = {
-        (path.name, name) for path in tmp_path.glob("*.js") for name in re.findall(r'from "\./([\w.-]+)"', path.read_text())
-    }
+    scripts = {name: data.decode() for name, data in files.items() if name.endswith(".js")}
+    named = {(where, name) for where, text in scripts.items() for name in re.findall(r'from "\./([\w.-]+)"', text)}
     assert len(named) > 20
-    assert [(where, name) for where, name in sorted(named) if not (tmp_path / name).is_file()] == []
-
-
-def test_the_policy_is_in_the_page_before_anything_that_it_rules(exported: Path, tmp_path: Path) -> None:
-    with ModelFolder(exported) as models:
-        write_page(models, tmp_path, RUNTIME)
-    html = (tmp_path / "index.html").read_text()
+    assert [(where, name) for where, name in sorted(named) if name not in files] == []
+    # The policy stands before anything that it rules.
+    html = files["index.html"].decode()
     policy = html.index("Content-Security-Policy")
-    assert policy < html.index("<script") and policy < html.index("<link")  # noqa: PT018 - One place, compared twice.
+    assert policy < min(html.index("<script"), html.index("<link"))
     assert "default-src 'none'; script-src 'self' 'wasm-unsafe-eval';" in html
     assert "In the server" not in html
 
@@ -97,3 +88,81 @@ def test_files_that_a_browser_does_not_run_are_skipped_with_their_reason(artifac
     assert "takes 4 images" in written.skipped["int8.onnx"]
     about = json.loads((tmp_path / "page" / "model.json").read_text())["about"]
     assert (about["reference"], about["skipped"]) == (None, {"int8.onnx": written.skipped["int8.onnx"]})
+
+
+# With a stand-in for npm.
+
+FILES = {
+    "package.json": b'{"name": "onnxruntime-web", "version": "1.2.3"}',
+    "dist/ort.wasm.bundle.min.mjs": b"// glue",
+    "dist/ort-wasm-simd-threaded.wasm": b"\0asm and more",
+    "dist/ort-wasm-simd-threaded.jsep.wasm": b"\0asm that no page needs",
+}
+
+
+def folder(place: Path, **changes: bytes) -> Path:
+    (place / "dist").mkdir(parents=True)
+    for name, data in {**FILES, **changes}.items():
+        (place / name).write_bytes(data)
+    return place
+
+
+def archive(path: Path, files: dict[str, bytes] = FILES) -> Path:
+    with tarfile.open(path, "w:gz") as packed:
+        for name, data in files.items():
+            member = tarfile.TarInfo(f"package/{name}")
+            member.size = len(data)
+            packed.addfile(member, io.BytesIO(data))
+    return path
+
+
+def stand_in(place: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a program called npm, and no other, where programs are looked for."""
+    (place / "npm").write_text(f"#!/bin/sh\n{script}\n")
+    (place / "npm").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place}:/usr/bin:/bin")
+
+
+def test_a_folder_and_an_archive_of_the_package_give_only_what_a_page_needs(tmp_path: Path) -> None:
+    found = web_runtime(folder(tmp_path / "onnxruntime-web"))
+    assert found.title == "onnxruntime-web 1.2.3"
+    assert found.files == {
+        "ort.wasm.bundle.min.mjs": b"// glue",
+        "ort-wasm-simd-threaded.wasm": b"\0asm and more",
+    }
+    assert web_runtime(archive(tmp_path / "mine.tgz")) == found
+
+
+def test_npm_downloads_one_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = archive(tmp_path / "packed")
+    stand_in(tmp_path, f'[ "$*" = "pack onnxruntime-web@{VERSION} --silent" ] && cp {packed} onnxruntime-web.tgz', monkeypatch)
+    assert web_runtime().title == "onnxruntime-web 1.2.3"
+
+
+def test_a_missing_npm_is_named_with_what_to_give_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingDependency, match=r"npm.*not installed.*apt-get install npm, .*folder"):
+        web_runtime()
+
+
+def test_a_download_that_fails_is_one_line_with_npms_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(tmp_path, 'echo "npm error network no such host" >&2; echo "npm error a log" >&2; exit 1', monkeypatch)
+    with pytest.raises(ConfigError, match=r"npm can't download.*no such host.*folder") as raised:
+        web_runtime()
+    assert "\n" not in str(raised.value)
+
+
+def test_another_package_or_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is the package 'left-pad'"):
+        web_runtime(folder(tmp_path / "other", **{"package.json": b'{"name": "left-pad"}'}))
+    with pytest.raises(ArtifactError, match=r"no WebAssembly file.*npm pack onnxruntime-web@"):
+        web_runtime(folder(tmp_path / "text", **{"dist/ort-wasm-simd-threaded.wasm": b"<html>"}))
+    (tmp_path / "text" / "dist" / "ort-wasm-simd-threaded.wasm").unlink()
+    with pytest.raises(ArtifactError, match=r"ort-wasm-simd-threaded\.wasm does not exist"):
+        web_runtime(tmp_path / "text")
+    for damaged in (
+        archive(tmp_path / "less.tgz", {"package.json": FILES["package.json"]}),
+        tmp_path / "text" / "package.json",
+    ):
+        with pytest.raises(ArtifactError, match="not a package of npm"):
+            web_runtime(damaged)

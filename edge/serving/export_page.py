@@ -1,14 +1,18 @@
 """Writes a folder of static files that classify pictures in a browser, without a server of ours or a network."""
 
 import base64
+import shutil
+import subprocess
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from edgecnn.edge.errors import ArtifactError, ConfigError, field
+from edgecnn.edge.errors import ArtifactError, ConfigError, MissingDependency, field, load_json, parsing, why
+from edgecnn.edge.files import read_bytes, temporary_folder
 from edgecnn.edge.formats import FORMATS, RUNTIMES
 from edgecnn.edge.manifest import Artifact, Manifest
 from edgecnn.edge.model.interface import formula
@@ -17,13 +21,12 @@ from edgecnn.edge.model.preprocess import input_table
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.packages import versions
 from edgecnn.edge.records import to_json
-from edgecnn.edge.serving.browser_page.onnxruntime_web import WebRuntime
-from edgecnn.edge.serving.models import LIMITS
+from edgecnn.edge.serving.models import LIMITS, FileDescription
 from edgecnn.edge.transaction import locked, replaced_together
 
-PAGE = Path(__file__).parents[1] / "page"
+PAGE = Path(__file__).with_name("page")
 """Files of the page, which talks to its backend through classify.js alone."""
-BROWSER = Path(__file__).parent
+BROWSER = Path(__file__).with_name("browser_page")
 """The modules that run the model in the browser instead; one of them replaces classify.js."""
 _FORMATS = RUNTIMES["onnxruntime"].formats
 _OTHER_FORMAT = f"a browser runs {FORMATS[_FORMATS[0]].title} files only"
@@ -35,6 +38,30 @@ _POLICY = (
 _CHARSET = '<meta charset="utf-8">'
 _IN_SERVER, _IN_BROWSER = "<dt>In the server</dt>", "<dt>With decoding</dt>"
 _DTYPES = ("float16", "float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64")
+
+VERSION = "1.30.0"
+"""The version that is downloaded, with which the page was tested."""
+_NAME = "onnxruntime-web"
+# Without WebGPU, and with the glue of the WebAssembly file in the module.
+_GLUE, _WASM = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"
+_ABOUT = "package.json"
+_MEMBERS = (_ABOUT, f"dist/{_GLUE}", f"dist/{_WASM}")
+_MOST_BYTES = 2**26
+_SECONDS = 300
+_GIVE = f"give the folder of {_NAME}, as in node_modules"
+_FIX = f"download it again with npm pack {_NAME}@{VERSION}"
+
+
+class WebRuntime(NamedTuple):
+    """What a page needs to run .onnx files.
+
+    Attributes:
+        title: Package and version, for example `onnxruntime-web 1.30.0`.
+        files: Content of each file by its name.
+    """
+
+    title: str
+    files: dict[str, bytes]
 
 
 @dataclass(frozen=True)
@@ -149,6 +176,10 @@ def _about(
     shapes = {image_layout(artifact.input, artifact.path).shape for artifact in chosen}
     if len(shapes) > 1:
         raise ArtifactError(f"{models.named} has files of images of several sizes: export it again")
+    files = [
+        FileDescription(item.path, item.format, item.precision, item.size_bytes, item.sha256, runtime.title, None)
+        for item in chosen
+    ]
     floats = [artifact.path for artifact in chosen if artifact.precision == "float32"]
     return {
         "name": models.named.resolve().stem,
@@ -157,19 +188,7 @@ def _about(
         "shape": list(shapes.pop()),
         "draws": manifest.preprocessing.fit == "digit",
         "preprocessing": formula(manifest.preprocessing),
-        "files": [
-            {
-                "name": artifact.path,
-                "format": artifact.format,
-                "precision": artifact.precision,
-                "size_bytes": artifact.size_bytes,
-                "sha256": artifact.sha256,
-                "runtime": runtime.title,
-                "unverified": None,
-                "doubts": [],
-            }
-            for artifact in chosen
-        ],
+        "files": [{**vars(file), "doubts": []} for file in files],
         "skipped": skipped,
         "reference": floats[0] if floats and len(chosen) > 1 else None,
         "verdict": None,
@@ -185,3 +204,56 @@ def _own_policy(html: str) -> str:
             raise AssertionError(f"index.html must have {part} once")
     policy = f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
     return html.replace(_CHARSET, f"{_CHARSET}\n{policy}").replace(_IN_SERVER, _IN_BROWSER)
+
+
+def web_runtime(source: Path | None = None) -> WebRuntime:
+    """Return onnxruntime-web.
+
+    Args:
+        source: Folder of the package, as in `node_modules`, or the .tgz file of `npm pack`. Default: `npm pack` downloads it.
+
+    Raises:
+        MissingDependency: If nothing is given and npm is not installed.
+        ConfigError: If npm can't download it, or the folder is not that package.
+        ArtifactError: If a file is missing or damaged.
+    """
+    if source is not None and source.is_dir():
+        return _checked({name: read_bytes(source / name, _MOST_BYTES, _FIX) for name in _MEMBERS}, source)
+    if source is not None:
+        return _from_archive(source)
+    npm = shutil.which("npm")
+    if npm is None:
+        raise MissingDependency(f"npm, which downloads {_NAME}, is not installed: apt-get install npm, or {_GIVE}")
+    with temporary_folder() as scratch:
+        command = [npm, "pack", f"{_NAME}@{VERSION}", "--silent"]
+        try:
+            subprocess.run(command, cwd=scratch, capture_output=True, text=True, timeout=_SECONDS, check=True)
+        except (OSError, subprocess.SubprocessError) as error:
+            said = getattr(error, "stderr", None) or str(error)
+            raise ConfigError(
+                f"npm can't download {_NAME} {VERSION} ({why(RuntimeError(said))}): try again, or {_GIVE}"
+            ) from error
+        return _from_archive(next(scratch.glob("*.tgz")))
+
+
+def _from_archive(path: Path) -> WebRuntime:
+    read_bytes(path, 2**28, _FIX)  # It exists, and is a plain file.
+    found = {}
+    with parsing(f"{path} is not a package of npm", _FIX), tarfile.open(path, "r:gz") as archive:
+        for name in _MEMBERS:
+            member = archive.getmember(f"package/{name}")
+            opened = archive.extractfile(member)
+            if opened is None or member.size > _MOST_BYTES:
+                raise ValueError(f"{name} is no file of a sensible size")
+            found[name] = opened.read()
+    return _checked(found, path)
+
+
+def _checked(found: dict[str, bytes], source: Path) -> WebRuntime:
+    about = load_json(found[_ABOUT], f"{source} has a damaged {_ABOUT}", _FIX)
+    name, version = (str(about.get(key)) if isinstance(about, dict) else "" for key in ("name", "version"))
+    if name != _NAME:
+        raise ConfigError(f"{source} is the package {name!r}: {_GIVE}")
+    if not found[f"dist/{_WASM}"].startswith(b"\0asm"):
+        raise ArtifactError(f"{source}: {_WASM} is no WebAssembly file: {_FIX}")
+    return WebRuntime(f"{_NAME} {version}", {file: found[f"dist/{file}"] for file in (_GLUE, _WASM)})
