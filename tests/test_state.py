@@ -46,13 +46,6 @@ def test_the_file_has_state_that_leaks_unless_it_is_reset(file: Path, idx_folder
     assert max(np.abs(leak(one) - fresh(one)).max() for one in inputs) > LEAK
 
 
-def test_a_runtime_gives_the_same_answer_whatever_it_was_asked_before(file: Path, idx_folder: Path) -> None:
-    runtime = opener_for("tflite").open_model(file.read_bytes(), 1)
-    inputs = images(idx_folder).astype(np.float32) / 255
-    first = [runtime.run(image[np.newaxis]) for image in inputs]
-    np.testing.assert_array_equal(first[::-1], [runtime.run(image[np.newaxis]) for image in inputs[::-1]])
-
-
 def test_a_classifier_keeps_the_state_of_frames_only_where_it_is_to_stream(file: Path, idx_folder: Path) -> None:
     single, stream = Classifier.load(file), Classifier.load(file, streaming=True)
     frames = images(idx_folder)

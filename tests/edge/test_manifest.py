@@ -45,16 +45,11 @@ def test_an_agreement_that_cannot_be_is_refused(same: int, images: int, artifact
         Manifest.load(artifacts)
 
 
-def test_a_manifest_without_a_keras_model_says_so_when_it_is_asked_for_it(exported: Path) -> None:
+def test_a_manifest_finds_its_files_and_says_what_it_lacks(exported: Path) -> None:
     manifest = Manifest.load(exported)
-    without = replace(manifest, artifacts=manifest.artifacts[1:])
     with pytest.raises(ArtifactError, match=r"manifest\.json lists no Keras model"):
-        without.keras_model()
+        replace(manifest, artifacts=manifest.artifacts[1:]).keras_model()
     assert manifest.keras_model().path == "model.keras"
-
-
-def test_a_name_that_is_not_listed_has_no_artifact(exported: Path) -> None:
-    manifest = Manifest.load(exported)
     assert manifest.artifact("other.tflite") is None
     found = manifest.artifact("int8.tflite")
     assert found is not None
@@ -77,11 +72,11 @@ def test_a_manifest_that_lacks_what_a_later_release_added_is_whole(exported: Pat
 
 def test_a_saved_manifest_loads_equal(exported: Path, tmp_path: Path) -> None:
     manifest = Manifest.load(exported)
-    manifest.save(tmp_path)
-    assert Manifest.load(tmp_path) == manifest
-    without_reference = replace(manifest, reference=None)
-    without_reference.save(tmp_path)
-    assert Manifest.load(tmp_path) == without_reference
+    preprocessing = Preprocessing(1.0, "crop", "any", (103.939, 116.779, 123.68), (1.0, 2.0, 0.5), "bgr")
+    changed = replace(manifest, preprocessing=preprocessing, output="logits", trusted=("my_layers",))
+    for saved in (manifest, replace(manifest, reference=None), changed):
+        saved.save(tmp_path)
+        assert Manifest.load(tmp_path) == saved
 
 
 def test_artifacts_replace_those_of_their_name_and_keep_a_fixed_order(exported: Path) -> None:
@@ -118,11 +113,3 @@ def test_words_that_this_version_does_not_know_are_refused(artifacts: Path) -> N
     replace(manifest, artifacts=(replace(manifest.artifacts[0], precision="int3"),)).save(artifacts)
     with pytest.raises(ArtifactError, match=r"model\.keras is keras int3, unknown"):
         Manifest.load(artifacts)
-
-
-def test_every_way_to_take_pixels_comes_back(artifacts: Path) -> None:
-    manifest = Manifest.load(artifacts)
-    preprocessing = Preprocessing(1.0, "crop", "any", (103.939, 116.779, 123.68), (1.0, 2.0, 0.5), "bgr")
-    changed = replace(manifest, preprocessing=preprocessing, output="logits", trusted=("my_layers",))
-    changed.save(artifacts)
-    assert Manifest.load(artifacts) == changed

@@ -19,17 +19,16 @@ LOGITS = Interface(SCHEMES["unit"], "logits")
 FILES = ["float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite", "float32.onnx", "int8.onnx"]
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_file_that_ends_in_softmax_gives_no_logits(name: str, exported: Path, tmp_path: Path) -> None:
-    shutil.copy(exported / name, tmp_path)
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [*(("exported", name) for name in FILES), *(("foreign", name) for name in ("float32.tflite", "two.tflite", "int8.tflite"))],
+)
+def test_a_file_that_ends_in_softmax_gives_no_logits(
+    folder: str, name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    shutil.copy(request.getfixturevalue(folder) / name, tmp_path)
     with pytest.raises(ArtifactError, match=rf"{name}: output .*already probabilities.*(SOFTMAX|Softmax)\).*omit logits"):
-        Classifier.load(tmp_path / name, interface=LOGITS)
-
-
-@pytest.mark.parametrize("name", ["float32.tflite", "two.tflite", "int8.tflite"])
-def test_a_foreign_file_that_ends_in_softmax_gives_no_logits(name: str, foreign: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"already probabilities.*omit logits"):
-        Classifier.load(foreign / name, interface=LOGITS, signature="first" if name == "two.tflite" else None)
+        Classifier.load(tmp_path / name, interface=LOGITS, signature="first" if name == "two.tflite" else None)
 
 
 @pytest.mark.parametrize(("ending", "columns"), [("Softmax", 4), ("Sigmoid", 4), ("Sigmoid", 1)])
