@@ -99,23 +99,28 @@ def chunks(
         yield split.images(np.arange(start, min(start + size, len(split.labels))))
 
 
+def _pixels_sha256(split: Split) -> str:
+    """Return the SHA-256 of the pixels and the labels, whatever file they came from."""
+    digest = hashlib.sha256()
+    for images in chunks(split):
+        digest.update(images.tobytes())
+    digest.update(split.labels.astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
 @dataclass(frozen=True, eq=False)
 class ArraySplit:
     """In memory: images uint8 (n, h, w, c) and labels int64 (n,)."""
 
     array: Images
     labels: Labels
+    sha256 = cached_property(_pixels_sha256)
 
     @property
     def shape(self) -> Shape:
         """(h, w, c)."""
         height, width, channels = self.array.shape[1:]
         return height, width, channels
-
-    @cached_property
-    def sha256(self) -> str:
-        """SHA-256 of the pixels and the labels, whatever file they came from."""
-        return _pixels_sha256(self)
 
     def images(self, indices: Indices) -> Images:
         """See `Split`."""
@@ -133,6 +138,7 @@ class Subset:
 
     split: Split
     indices: NDArray[np.int64]
+    sha256 = cached_property(_pixels_sha256)  # Whatever the whole split hashes.
 
     @cached_property
     def labels(self) -> Labels:
@@ -143,11 +149,6 @@ class Subset:
     def shape(self) -> Shape:
         """(h, w, c)."""
         return self.split.shape
-
-    @cached_property
-    def sha256(self) -> str:
-        """SHA-256 of the pixels and the labels, whatever the whole split hashes."""
-        return _pixels_sha256(self)
 
     def images(self, indices: Indices) -> Images:
         """See `Split`."""
@@ -216,14 +217,10 @@ class RowSplit:
     labels: Labels
     shape: Shape
     path: Path
+    sha256 = cached_property(_pixels_sha256)
 
     def __post_init__(self) -> None:
         weakref.finalize(self, self.file.close)
-
-    @cached_property
-    def sha256(self) -> str:
-        """SHA-256 of the pixels and the labels, equal to that of the same images in an `ArraySplit`."""
-        return _pixels_sha256(self)
 
     def images(self, indices: Indices) -> Images:
         """See `Split`."""
@@ -291,11 +288,3 @@ def _require_room(path: Path, folder: str, size: int) -> None:
         return  # Writing into it gives the error.
     if size > free:
         raise ConfigError(f"{path} unpacks to {size:,} bytes, {folder} has room for {free:,}: set TMPDIR to one with more")
-
-
-def _pixels_sha256(split: Split) -> str:
-    digest = hashlib.sha256()
-    for images in chunks(split):
-        digest.update(images.tobytes())
-    digest.update(split.labels.astype("<i8").tobytes())
-    return digest.hexdigest()
