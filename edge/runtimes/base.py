@@ -59,6 +59,7 @@ class OpenModel(Protocol):
         """Return the opened model.
 
         Raises:
+            MissingDependency: If the runtime is not installed.
             ArtifactError: If the runtime refuses the bytes, or can't reset the state that they keep.
             ConfigError: If `signature` does not fit, or `streaming` for a file that keeps no state.
         """

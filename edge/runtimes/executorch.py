@@ -45,13 +45,11 @@ def import_library() -> tuple[str, Any]:
 
 
 class ExecuTorchModel:
-    """A `LoadedModel` of .pte bytes.
+    """A `LoadedModel` of .pte bytes, opened as by any `OpenModel`.
 
     Raises:
-        MissingDependency: If ExecuTorch or PyTorch is not installed.
         ArtifactError: If the bytes are not a whole program that this version runs, or its method `forward` does not have one
             input and one output of float32 numbers.
-        ConfigError: If a signature is named or streaming is set: these files have no signatures and no state.
     """
 
     name = "executorch"

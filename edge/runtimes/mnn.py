@@ -23,13 +23,11 @@ def import_library() -> tuple[str, Any]:
 
 
 class MnnModel:
-    """A `LoadedModel` of .mnn bytes.
+    """A `LoadedModel` of .mnn bytes, opened as by any `OpenModel`.
 
     Raises:
-        MissingDependency: If MNN is not installed.
         ArtifactError: If the bytes are not a whole model that this version runs, or it does not have one input and one output
             of float32 numbers whose sizes are fixed.
-        ConfigError: If a signature is named or streaming is set: MNN files have no signatures and no state.
     """
 
     name = "mnn"

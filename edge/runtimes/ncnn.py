@@ -133,13 +133,13 @@ def import_library() -> tuple[str, Any]:
 
 
 class NcnnModel:
-    """A `LoadedModel` of a .ncnn file. ncnn has no batch axis, so it takes one image, with channels first.
+    """A `LoadedModel` of a .ncnn file, opened as by any `OpenModel`.
+
+    ncnn has no batch axis, so it takes one image, with channels first.
 
     Raises:
-        MissingDependency: If ncnn is not installed.
         ArtifactError: If the bytes are not such a file, ncnn refuses it, it does not have one input and one output, or its
             Input layer has no sizes.
-        ConfigError: If a signature is named or streaming is set: ncnn files have no signatures and no state.
     """
 
     name = "ncnn"

@@ -67,16 +67,14 @@ class _Buffers(NamedTuple):
 
 
 class OnnxSession:
-    """A `LoadedModel` of .onnx bytes.
+    """A `LoadedModel` of .onnx bytes, opened as by any `OpenModel`.
 
     A file of fixed sizes runs in buffers that are kept, which saves several microseconds of each run. A file that declares
     another output than it gives never does: onnxruntime would only find out at the end of a run.
 
     Raises:
-        MissingDependency: If onnxruntime is not installed.
         ArtifactError: If the bytes are not a whole model that this version runs, it does not have one numeric input and
             one numeric output, or it draws random numbers.
-        ConfigError: If a signature is named or streaming is set: ONNX files have no signatures and no state.
     """
 
     name = "onnxruntime"

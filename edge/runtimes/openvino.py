@@ -36,13 +36,11 @@ def import_library() -> tuple[str, Any]:
 
 
 class OpenVinoModel:
-    """A `LoadedModel` of .onnx or .tflite bytes.
+    """A `LoadedModel` of .onnx or .tflite bytes, opened as by any `OpenModel`.
 
     Raises:
-        MissingDependency: If openvino is not installed.
         ArtifactError: If the bytes are not a whole model that this version runs, it does not have one input and one output
             whose sizes are fixed, except for the batch, it draws random numbers, or it keeps state.
-        ConfigError: If a signature is named or streaming is set.
     """
 
     name = "openvino"
