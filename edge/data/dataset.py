@@ -7,9 +7,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from edgecnn.edge.data.folder_options import NO_OPTIONS, ModelImages
-from edgecnn.edge.data.folder_options import FolderOptions as FolderOptions
-from edgecnn.edge.data.folder_options import read_labels as read_labels
+from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, ModelImages, read_labels
 from edgecnn.edge.data.idx import is_idx_folder, load_idx
 from edgecnn.edge.data.image_file import background
 from edgecnn.edge.data.image_folder import LABELS_NAME, has_parts, load_image_folder, validation_folder

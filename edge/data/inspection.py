@@ -122,7 +122,7 @@ def inspect_images(
     images = _images_of_folder(found.path, options) if found.kind == IMAGES else _images_of_arrays(load_dataset(data, options))
     seen = SeenPictures(len(images.labels))
     for number, picture in enumerate(images.pictures):
-        seen.add(number, picture, number < images.training)
+        seen.add(number, picture, number < images.parts["train"])
         on_progress(number + 1, len(images.labels))
 
     classes = _counts(images, seen.readable)
@@ -168,11 +168,6 @@ class _Images:
     files: tuple[str, ...] = ()
     split_off: SplitOff | None = None
     ignored: tuple[str, ...] = ()
-
-    @property
-    def training(self) -> int:
-        """Number of training images."""
-        return self.parts["train"]
 
     def ranges(self) -> dict[Part, range]:
         """Return the numbers of each part's images."""

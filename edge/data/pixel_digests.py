@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.data.splits import FileSplit, Split, chunks
+from edgecnn.edge.data.splits import FileSplit, Split, chunks, file_digest
 from edgecnn.edge.errors import ArtifactError
-from edgecnn.edge.files import open_file
 from edgecnn.edge.model.preprocess import Images
 
 _DIGEST_BYTES = 16
@@ -65,8 +64,8 @@ def learnt_images(train: Split, test: Split) -> tuple[int, ...]:
     if isinstance(train, FileSplit) and isinstance(test, FileSplit):
         learnt, tested = ([split.folder / name for name in split.names] for split in (train, test))
         sizes = {_size(path) for path in learnt} & {_size(path) for path in tested}
-        known = {_file_digest(path) for path in learnt if _size(path) in sizes}
-        return tuple(place for place, path in enumerate(tested) if _size(path) in sizes and _file_digest(path) in known)
+        known = {file_digest(path) for path in learnt if _size(path) in sizes}
+        return tuple(place for place, path in enumerate(tested) if _size(path) in sizes and file_digest(path) in known)
     if isinstance(train, FileSplit):
         return ()
     known = {digest for images in chunks(train) for digest in pixel_digests(images)}
@@ -78,11 +77,6 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError as error:
         raise ArtifactError(f"{path} can't be read ({error.strerror}): remove or replace it") from error
-
-
-def _file_digest(path: Path) -> bytes:
-    with open_file(path) as file:
-        return hashlib.file_digest(file, "sha256").digest()
 
 
 def learnt_note(learnt: int, images: int) -> list[str]:

@@ -180,11 +180,7 @@ class FileSplit:
         """SHA-256 of the files' bytes, the labels and the rule that reads them; nothing is decoded."""
         digest = hashlib.sha256(f"{self.shape} {self.fit} {self.background}".encode())
         for name in self.names:
-            try:
-                with open_file(self.folder / name) as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
-            except OSError as error:
-                raise ArtifactError(f"{self.folder / name} can't be read {because(error, 'remove or replace it')}") from error
+            digest.update(file_digest(self.folder / name))
         digest.update(self.labels.astype("<i8").tobytes())
         return digest.hexdigest()
 
@@ -245,6 +241,19 @@ class RowSplit:
             if not count:
                 raise ArtifactError(f"{self.path} became shorter while it was being read: stop writing to it, and start again")
             view, place = view[count:], place + count
+
+
+def file_digest(path: Path) -> bytes:
+    """Return the SHA-256 of an image file's bytes; nothing is decoded.
+
+    Raises:
+        ArtifactError: If it can't be read.
+    """
+    try:
+        with open_file(path) as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise ArtifactError(f"{path} can't be read {because(error, 'remove or replace it')}") from error
 
 
 def unpack(blocks: Iterable[bytes], path: Path, size: int, packed: int) -> IO[bytes]:

@@ -4,10 +4,8 @@ from functools import partial
 from importlib import import_module
 
 from edgecnn.edge.formats import FORMATS
-from edgecnn.edge.runtimes.base import LoadedModel, Opener
+from edgecnn.edge.runtimes.base import Opener
 from edgecnn.edge.runtimes.installed import installed_runtime
-
-__all__ = ["LoadedModel", "Opener", "opener_for"]
 
 
 def opener_for(name: str, trust: tuple[str, ...] = ()) -> Opener:

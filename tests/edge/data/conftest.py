@@ -1,10 +1,17 @@
 """Folders of small images."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.edge.data.drawn.image_folders import write
+
+
+@pytest.fixture
+def folder(idx_folder: Path, tmp_path: Path) -> Path:
+    """A copy of `idx_folder`, to be changed."""
+    return Path(shutil.copytree(idx_folder, tmp_path / "bars"))
 
 
 @pytest.fixture

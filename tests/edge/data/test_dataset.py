@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from edgecnn.edge.data.dataset import Dataset, ImageRule, load_dataset, load_test
 from edgecnn.edge.data.folder_options import FolderOptions, ModelImages
@@ -16,11 +15,7 @@ from edgecnn.edge.data.recorded_images import recorded_model, recorded_source, r
 from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.manifest import DatasetRecord, Fit, Fitted, SplitOff
-
-
-@pytest.fixture
-def folder(idx_folder: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(idx_folder, tmp_path / "bars"))
+from tests.edge.data.drawn.image_folders import write
 
 
 @pytest.fixture
@@ -39,12 +34,9 @@ def npz(idx_folder: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     """A folder of 3 classes of 5 colour images of two sizes, to be split."""
-    rng = np.random.default_rng(0)
     for name in ("cat", "dog", "elk"):
-        (tmp_path / "pets" / name).mkdir(parents=True)
-        for number in range(5):
-            pixels = rng.integers(0, 256, (12 + number % 2, 10, 3)).astype(np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "pets" / name / f"{number}.png")
+        write(tmp_path / "pets" / name, 5, (12, 10))
+        write(tmp_path / "pets" / name, 2, (13, 10))
     return tmp_path / "pets"
 
 
@@ -128,17 +120,16 @@ def test_an_option_for_image_files_is_refused_for_arrays(
 
 
 @pytest.mark.parametrize(
-    ("names", "message"), [("a\nb\n", r"labels\.txt has 2 class names, .* have 3"), ("a\nb\nb\n", "b appears twice")]
+    ("names", "message"),
+    [
+        (b"a\nb\n", r"labels\.txt has 2 class names, .* have 3"),
+        (b"a\nb\nb\n", "b appears twice"),
+        (b"\xff\xfe", r"labels\.txt .*not .*class names.*UTF-8"),
+    ],
 )
-def test_a_labels_file_that_does_not_fit_is_refused(folder: Path, names: str, message: str) -> None:
-    (folder / "labels.txt").write_text(names)
+def test_a_labels_file_that_does_not_fit_is_refused(folder: Path, names: bytes, message: str) -> None:
+    (folder / "labels.txt").write_bytes(names)
     with pytest.raises(ArtifactError, match=message):
-        load_dataset(folder)
-
-
-def test_a_labels_file_that_is_no_text_is_refused(folder: Path) -> None:
-    (folder / "labels.txt").write_bytes(b"\xff\xfe")
-    with pytest.raises(ArtifactError, match=r"labels\.txt .*not .*class names.*UTF-8"):
         load_dataset(folder)
 
 
@@ -262,8 +253,8 @@ def test_without_a_record_the_images_are_those_that_were_named(tmp_path: Path) -
     options = FolderOptions(channels=1)
     assert recorded_source(None, None, options) == (None, options)
     assert recorded_source(None, tmp_path) == (tmp_path, FolderOptions())
-    assert recorded_source(DatasetRecord("cifar10", "keras", "a", "b"))[0] == "cifar10"
 
 
-def test_a_model_that_learned_from_arrays_has_no_folder_to_be_read_again() -> None:
-    assert recorded_model(DatasetRecord("mnist", "shipped", "a", "b"), ("0", "1")) is None
+def test_a_record_of_a_registered_name_has_no_folder_to_be_read_again() -> None:
+    record = DatasetRecord("cifar10", "keras", "a", "b")
+    assert (recorded_source(record)[0], recorded_model(record, ("0", "1"))) == ("cifar10", None)

@@ -2,7 +2,6 @@
 
 import gzip
 import re
-import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +13,6 @@ from edgecnn.edge.data.idx import is_idx_folder, load_idx
 from edgecnn.edge.errors import ArtifactError, ConfigError
 
 TEST_IMAGES = "t10k-images-idx3-ubyte.gz"
-
-
-@pytest.fixture
-def folder(idx_folder: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(idx_folder, tmp_path / "bars"))
 
 
 def unpacked(path: Path) -> bytes:
@@ -41,6 +35,7 @@ def changed(data: bytes, start: int, new: bytes) -> bytes:
         (lambda data: gzip.compress(gzip.decompress(data)[:-1]), "truncated: 8655 bytes, but its header says 8656"),
         (lambda data: gzip.compress(gzip.decompress(data) + b"x"), "too long"),
         (lambda data: gzip.compress(b"\0\0\x0d\x03" + gzip.decompress(data)[4:]), "magic 0x00000d03, expected 0x00000803"),
+        (lambda data: gzip.compress(struct.pack(">II", 0x801, 60) + bytes(60)), "magic 0x00000801, expected 0x00000803"),
         (lambda data: gzip.compress(struct.pack(">IIII", 0x803, 60, 0, 12)), "has no images"),
     ],
 )
@@ -57,12 +52,6 @@ def test_a_plain_file_is_checked_as_a_packed_one(folder: Path, cut: int, message
     (folder / TEST_IMAGES.removesuffix(".gz")).write_bytes(unpacked(folder / TEST_IMAGES)[:cut])
     (folder / TEST_IMAGES).unlink()
     with pytest.raises(ArtifactError, match=message):
-        load_idx(folder, "test")
-
-
-def test_labels_in_the_place_of_images_are_seen_by_their_magic_number(folder: Path) -> None:
-    shutil.copy(folder / "t10k-labels-idx1-ubyte.gz", folder / TEST_IMAGES)
-    with pytest.raises(ArtifactError, match="magic 0x00000801, expected 0x00000803"):
         load_idx(folder, "test")
 
 

@@ -1,5 +1,6 @@
 """Photos: prediction gets the same pixels as training, however they are stored."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +100,14 @@ def test_a_header_tells_grey_from_colour(mode: str, grey: bool, tmp_path: Path) 
     assert read_pixels(tmp_path / "picture.png", "fix")[1] == grey
 
 
-def test_a_file_without_a_header_is_said_with_the_remedy(tmp_path: Path) -> None:
+@pytest.mark.parametrize("read", [image_header, read_pixels])
+def test_what_is_no_image_is_said_with_the_remedy_and_without_the_library_s_own_names(
+    read: Callable[[Path, str], Any], tmp_path: Path
+) -> None:
     (tmp_path / "note.png").write_text("no picture")
-    with pytest.raises(ArtifactError, match=r"note\.png .*not.*image.*take it away$"):
-        image_header(tmp_path / "note.png", "take it away")
+    with pytest.raises(ArtifactError, match=r"note\.png .*not.*image.*of no known image format.*take it away$") as caught:
+        read(tmp_path / "note.png", "take it away")
+    assert str(caught.value).count("note.png") == 1
 
 
 @pytest.mark.parametrize("orientation", range(10))
@@ -157,11 +162,3 @@ def test_a_picture_of_another_kind_is_our_mistake(pixels: Any) -> None:
 def test_an_empty_picture_in_memory_is_refused_by_its_name() -> None:
     with pytest.raises(ArtifactError, match="frame 7 shows nothing"):
         fit_image(np.zeros((40, 40, 3), np.uint8), (28, 28, 1), Preprocessing(1.0, "digit", "dark"), "frame 7")
-
-
-def test_what_is_no_image_is_said_without_the_library_s_own_names(tmp_path: Path) -> None:
-    (tmp_path / "note.png").write_text("no picture")
-    with pytest.raises(ArtifactError) as caught:
-        read_pixels(tmp_path / "note.png", "remove it")
-    assert str(caught.value).count("note.png") == 1
-    assert "of no known image format" in str(caught.value)

@@ -14,11 +14,20 @@ from edgecnn.edge.manifest import SplitOff
 from tests.edge.data.drawn.image_folders import SIZE, TEST_ONLY, write
 
 
-def test_parts_called_by_other_names_are_refused(tmp_path: Path) -> None:
-    for name in ("training", "test"):
-        (tmp_path / name / "cat").mkdir(parents=True)
-    with pytest.raises(ConfigError, match=r"test/ and training/.*no train/: .*train/.*test/.*val/"):
-        has_parts(tmp_path)
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        ("training", "test", r"test/ and training/, but no train/: "),
+        ("train", "val", r"train/ and val/, but no test/: "),
+        ("Train", "Test", r"Test/ and Train/, but no train/: "),
+        ("train", ".test", r"train/, but no test/: "),
+    ],
+)
+def test_parts_of_other_names_are_refused_with_the_right_ones(parts: Path, train: str, test: str, message: str) -> None:
+    (parts / "train").rename(parts / train)
+    (parts / "test").rename(parts / test)
+    with pytest.raises(ConfigError, match=rf"pets has {message}.*train/.*test/.*val/"):
+        load_image_folder(parts, NO_OPTIONS, None)
 
 
 def test_a_class_without_images_in_a_part_is_named(parts: Path) -> None:
@@ -39,22 +48,6 @@ def test_a_class_with_one_image_cannot_be_split(classes: Path) -> None:
     (classes / "c" / "00.png").unlink()
     with pytest.raises(ConfigError, match=r"class c of .*letters has one image.*need two"):
         load_image_folder(classes, NO_OPTIONS, None)
-
-
-def test_parts_of_other_names_are_refused_with_the_right_ones(parts: Path) -> None:
-    (parts / "test").rename(parts / "val")
-    with pytest.raises(ConfigError, match=r"train/ and val/.*no test/: .*train/.*test/.*val/"):
-        load_image_folder(parts, NO_OPTIONS, None)
-    shutil.rmtree(parts / "val")
-    with pytest.raises(ConfigError, match="has train/, but no test/"):
-        load_image_folder(parts, NO_OPTIONS, None)
-
-
-def test_parts_written_with_capitals_are_parts_to_rename_not_classes(parts: Path) -> None:
-    (parts / "train").rename(parts / "Train")
-    (parts / "test").rename(parts / "Test")
-    with pytest.raises(ConfigError, match=r"pets .*Test/ and Train/.*no train/:.*train/.*test/"):
-        load_image_folder(parts, NO_OPTIONS, None)
 
 
 def test_a_linked_folder_inside_a_class_is_passed_over_and_listed(classes: Path, tmp_path: Path) -> None:
@@ -108,6 +101,8 @@ def test_a_split_takes_the_share_of_each_class_and_repeats_with_its_seed(classes
         f"{name}/{number:02}.png" for name, count in (("a", 10), ("b", 5), ("c", 2)) for number in range(count)
     ]
     assert first.splits["test"].names == again.splits["test"].names != other.splits["test"].names
+    # As every release has drawn them: a record holds the seed alone.
+    assert first.splits["test"].names == ("a/04.png", "a/06.png", "b/00.png", "c/01.png")
     assert (first.split_off, other.split_off) == (SplitOff(0.2, 0), SplitOff(0.2, 1))
     alone = load_image_folder(classes, NO_OPTIONS, None, TEST_ONLY).splits
     assert list(alone) == ["test"]
@@ -181,6 +176,7 @@ def test_the_rule_for_digits_is_not_for_colour(classes: Path) -> None:
         ({"test_share": 0}, "test_share must be above 0 and at most 1, got 0"),
         ({"test_share": 1.5}, "test_share must be above 0 and at most 1, got 1"),
         ({"split_seed": -1}, "split_seed must be at least 0, got -1"),
+        *(({"val_share": bad}, f"val_share must be above 0 and below 1, got {bad}") for bad in (0, 1, -0.1, float("nan"))),
     ],
 )
 def test_an_option_out_of_range_is_named(options: dict[str, object], message: str) -> None:

@@ -58,36 +58,28 @@ def test_a_model_with_numbers_takes_as_many_folders_in_their_order(parts: Path) 
     assert load_image_folder(parts, NO_OPTIONS, model("0", "1", "2", "3")).splits["test"].labels.tolist() == [3, 3, 2, 2, 0, 0]
 
 
-def test_folders_of_numbers_are_the_models_numbers(tmp_path: Path) -> None:
-    for name in ("10", "2"):
-        write(tmp_path / name, 2)
-    numbers = tuple(map(str, range(11)))
-    assert load_image_folder(tmp_path, NO_OPTIONS, model(*numbers)).splits["test"].labels.tolist() == [10, 2]
+def numbered(folder: Path, *names: str, classes: int, known: bool = False, labels: Path | None = None) -> list[int]:
+    """Return the labels of the test images of folders with these names, for a model whose classes are numbers."""
+    for name in names:
+        write(folder / name, 2)
+    numbers = model(*map(str, range(classes)))._replace(known=known)
+    found: list[int] = load_image_folder(folder, FolderOptions(labels=labels), numbers).splits["test"].labels.tolist()
+    return found
 
 
-def test_folders_of_numbers_are_nothing_to_a_model_of_unknown_order(tmp_path: Path) -> None:
-    for name in ("10", "2"):
-        write(tmp_path / name, 2)
-    unknown = model(*map(str, range(11)))._replace(known=False)
-    with pytest.raises(ConfigError, match=r"\b0, 1, 2.*Keras.*\b0, 1, 10.*labels"):
-        load_image_folder(tmp_path, NO_OPTIONS, unknown)
+def test_folders_of_numbers_are_the_models_numbers_if_their_order_is_known(tmp_path: Path) -> None:
+    assert numbered(tmp_path / "known", "10", "2", classes=11, known=True) == [10, 2]
+    assert numbered(tmp_path / "ten", "9", "2", classes=10) == [2, 9]  # Up to ten numbers have one order.
     (tmp_path / "order.txt").write_text("\n".join(sorted(map(str, range(11)))))
-    options = FolderOptions(labels=tmp_path / "order.txt")
-    assert load_image_folder(tmp_path, options, unknown).splits["test"].labels.tolist() == [2, 3]
+    assert numbered(tmp_path / "named", "10", "2", classes=11, labels=tmp_path / "order.txt") == [2, 3]
 
 
-def test_numbers_that_sort_otherwise_than_they_count_have_two_orders(tmp_path: Path) -> None:
-    for name in ("1", "2", "10"):
-        write(tmp_path / name, 2)
-    with pytest.raises(ConfigError, match=r"model's order with labels"):
-        load_image_folder(tmp_path, NO_OPTIONS, model("0", "1", "2")._replace(known=False))
-
-
-def test_up_to_ten_numbers_have_one_order(tmp_path: Path) -> None:
-    for name in ("9", "2"):
-        write(tmp_path / name, 2)
-    unknown = model(*map(str, range(10)))._replace(known=False)
-    assert load_image_folder(tmp_path, NO_OPTIONS, unknown).splits["test"].labels.tolist() == [2, 9]
+@pytest.mark.parametrize(("names", "classes"), [(("10", "2"), 11), (("1", "2", "10"), 3)])
+def test_folders_of_numbers_are_nothing_to_a_model_of_unknown_order(
+    names: tuple[str, ...], classes: int, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"\b0, 1, 2.*Keras.*\b0, 1, 10.*model's order with labels"):
+        numbered(tmp_path, *names, classes=classes)
 
 
 def test_a_name_that_no_manifest_could_hold_is_refused(classes: Path) -> None:

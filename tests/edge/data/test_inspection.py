@@ -17,18 +17,15 @@ from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.manifest import SplitOff
 from edgecnn.edge.records import to_json
 from edgecnn.edge.show.inspection import inspection_text
+from tests.edge.data.drawn.image_folders import write
 
 
 @pytest.fixture
 def pets(tmp_path: Path) -> Path:
     """train/ with 4 and test/ with 2 colour images of each of two classes, all different."""
-    rng = np.random.default_rng(0)
-    for part, count in (("train", 4), ("test", 2)):
+    for seed, (part, count) in enumerate((("train", 4), ("test", 2))):
         for name in ("cat", "dog"):
-            (tmp_path / "pets" / part / name).mkdir(parents=True)
-            for number in range(count):
-                pixels = rng.integers(20, 201, (10, 8, 3)).astype(np.uint8)
-                Image.fromarray(pixels).save(tmp_path / "pets" / part / name / f"{number}.png")
+            write(tmp_path / "pets" / part / name, count, seed=seed)
     return tmp_path / "pets"
 
 
@@ -46,20 +43,20 @@ def test_a_clean_folder_has_no_problems(pets: Path) -> None:
 
 
 def test_broken_files_are_listed_and_counted_nowhere_else(pets: Path) -> None:
-    (pets / "train" / "cat" / "1.png").write_bytes((pets / "train" / "cat" / "1.png").read_bytes()[:100])
+    (pets / "train" / "cat" / "01.png").write_bytes((pets / "train" / "cat" / "01.png").read_bytes()[:100])
     (pets / "test" / "dog" / "x.jpg").write_text("no picture")
     found = inspect_images(pets)
-    assert [item.place.image for item in found.broken] == ["train/cat/1.png", "test/dog/x.jpg"]
+    assert [item.place.image for item in found.broken] == ["train/cat/01.png", "test/dog/x.jpg"]
     assert found.classes == (ClassCount("cat", 3, 2), ClassCount("dog", 4, 2))
     assert ["can't be read: 2;" in problem for problem in found.problems] == [True]
     text = inspection_text(found)
-    assert "\nCan't be read (2):\n  train/cat/1.png: " in text
+    assert "\nCan't be read (2):\n  train/cat/01.png: " in text
     assert text.startswith(f"PROBLEM: {found.problems[0]}\n")
 
 
 def test_classes_have_the_order_and_the_gaps_of_the_labels_file(pets: Path) -> None:
     (pets / "labels.txt").write_text("dog\nelk\ncat\n")
-    shutil.copy(pets / "train" / "dog" / "0.png", pets / "train" / "dog" / "again.png")
+    shutil.copy(pets / "train" / "dog" / "00.png", pets / "train" / "dog" / "again.png")
     found = inspect_images(pets)
     assert found.classes == (ClassCount("dog", 5, 2), ClassCount("elk", 0, 0), ClassCount("cat", 4, 2))
     assert found.problems[0].startswith("classes without training images: 1;")
@@ -91,18 +88,18 @@ def test_other_files_are_named_whole(pets: Path) -> None:
 
 
 def test_the_same_pixels_in_train_and_test_are_a_leak_whatever_the_files_are(pets: Path) -> None:
-    picture = Image.open(pets / "train" / "dog" / "3.png")
+    picture = Image.open(pets / "train" / "dog" / "03.png")
     picture.convert("RGBA").save(pets / "test" / "dog" / "copy.webp", lossless=True)
     found = inspect_images(pets)
-    places = (Place("train", "dog", "train/dog/3.png"), Place("test", "dog", "test/dog/copy.webp"))
+    places = (Place("train", "dog", "train/dog/03.png"), Place("test", "dog", "test/dog/copy.webp"))
     assert [group.places for group in found.leaked] == [places]
     assert (found.conflicting, found.repeated) == ((), ())
     assert ["both train and test: 1;" in problem for problem in found.problems] == [True]
-    assert "test (1):\n  train/dog/3.png = test/dog/copy.webp" in inspection_text(found)
+    assert "test (1):\n  train/dog/03.png = test/dog/copy.webp" in inspection_text(found)
 
 
 def test_one_pixel_more_is_another_picture(pets: Path) -> None:
-    pixels = np.asarray(Image.open(pets / "train" / "dog" / "3.png")).copy()
+    pixels = np.asarray(Image.open(pets / "train" / "dog" / "03.png")).copy()
     pixels[5, 5, 1] ^= 1
     Image.fromarray(pixels).save(pets / "test" / "dog" / "copy.png")
     # The same bytes of pixels in another shape.
@@ -112,19 +109,19 @@ def test_one_pixel_more_is_another_picture(pets: Path) -> None:
 
 
 def test_the_same_pixels_in_two_classes_conflict_and_in_one_repeat(pets: Path) -> None:
-    shutil.copy(pets / "train" / "dog" / "3.png", pets / "train" / "cat" / "dog.png")
-    shutil.copy(pets / "test" / "cat" / "0.png", pets / "test" / "cat" / "again.png")
-    shutil.copy(pets / "test" / "cat" / "0.png", pets / "test" / "cat" / "again2.png")
+    shutil.copy(pets / "train" / "dog" / "03.png", pets / "train" / "cat" / "dog.png")
+    shutil.copy(pets / "test" / "cat" / "00.png", pets / "test" / "cat" / "again.png")
+    shutil.copy(pets / "test" / "cat" / "00.png", pets / "test" / "cat" / "again2.png")
     found = inspect_images(pets)
     assert [group.places for group in found.conflicting] == [
-        (Place("train", "cat", "train/cat/dog.png"), Place("train", "dog", "train/dog/3.png"))
+        (Place("train", "cat", "train/cat/dog.png"), Place("train", "dog", "train/dog/03.png"))
     ]
     assert [[place.image for place in group.places] for group in found.repeated] == [
-        ["test/cat/0.png", "test/cat/again.png", "test/cat/again2.png"]
+        ["test/cat/00.png", "test/cat/again.png", "test/cat/again2.png"]
     ]
     assert found.leaked == ()
     assert [problem.partition(";")[0] for problem in found.problems] == ["pictures in several classes: 1"]
-    assert "test/cat/0.png = test/cat/again.png and 1 " in inspection_text(found)
+    assert "test/cat/00.png = test/cat/again.png and 1 " in inspection_text(found)
 
 
 def test_a_class_that_a_part_lacks_is_a_problem_not_an_error(pets: Path) -> None:
@@ -231,7 +228,7 @@ def test_the_text_of_the_worst_folder_fits_100_columns(tmp_path: Path) -> None:
 
 
 def test_json_has_all_of_it(pets: Path) -> None:
-    shutil.copy(pets / "train" / "dog" / "3.png", pets / "test" / "cat" / "dog.png")
+    shutil.copy(pets / "train" / "dog" / "03.png", pets / "test" / "cat" / "dog.png")
     found: Inspection = inspect_images(pets)
     read = json.loads(to_json(found))
     assert read["classes"][0] == {"name": "cat", "train": 4, "test": 3, "val": None}

@@ -1,4 +1,4 @@
-"""The shipped MNIST, unaltered. Datasets loaded by Keras: tests/convert/data/test_named_sets.py."""
+"""The shipped MNIST, unaltered. Datasets loaded by Keras: tests/convert/data/test_as_keras_does.py."""
 
 import gzip
 import shutil

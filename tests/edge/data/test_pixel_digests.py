@@ -71,6 +71,9 @@ def test_copies_of_training_images_are_found_by_their_bytes_in_files_and_nothing
     (tmp_path / "train" / "2.png").unlink()
     with pytest.raises(ArtifactError, match=r"2\.png can't be read"):
         learnt_images(train, train)
+    (tmp_path / "train" / "2.png").mkdir()
+    with pytest.raises(ArtifactError, match=r"2\.png can't be read \(Is a directory"):
+        learnt_images(train, train)
 
 
 def test_a_copy_of_a_training_image_is_no_evidence() -> None:

@@ -5,6 +5,7 @@ import gc
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,19 +92,15 @@ def test_the_hash_of_files_changes_with_a_byte_a_label_the_order_and_the_rule(tm
     labels = LABELS.copy()
     labels[0] = 6
     others = [
-        FileSplit(tmp_path, split.names, labels, SHAPE, "letterbox"),
-        FileSplit(tmp_path, split.names[::-1], LABELS, SHAPE, "letterbox"),
-        FileSplit(tmp_path, split.names, LABELS, (6, 4, 3), "letterbox"),
-        FileSplit(tmp_path, split.names, LABELS, SHAPE, "crop"),
-        FileSplit(tmp_path, split.names, LABELS, SHAPE, "letterbox", "dark"),
+        replace(split, labels=labels),
+        replace(split, names=split.names[::-1]),
+        replace(split, shape=(6, 4, 3)),
+        replace(split, fit="crop"),
+        replace(split, background="dark"),
     ]
     hashes = {split.sha256, *(other.sha256 for other in others)}
     Image.fromarray(PIXELS[1]).save(tmp_path / "0.png")
-    assert len({*hashes, in_files_again(split).sha256}) == 7
-
-
-def in_files_again(split: FileSplit) -> FileSplit:
-    return FileSplit(split.folder, split.names, split.labels, split.shape, split.fit)
+    assert len({*hashes, replace(split).sha256}) == 7
 
 
 def test_the_hash_of_files_does_not_depend_on_where_they_are(tmp_path: Path) -> None:

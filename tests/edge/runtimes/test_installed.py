@@ -1,9 +1,10 @@
-"""Packages that are missing, broken or too old, and the one that takes another's place."""
+"""Packages that are missing, broken or too old, their versions, and the one that takes another's place."""
 
 import os
 import sys
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +14,8 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from edgecnn.edge.errors import ConfigError, MissingDependency
-from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.formats import RUNTIMES
+from edgecnn.edge.runtimes import base, opener_for
 
 Hide = Callable[..., None]
 
@@ -144,3 +146,27 @@ def test_telemetry_is_off_unless_the_user_decided(before: str | None, after: str
         monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
     opener_for("onnx").import_library()
     assert os.environ["ORT_DISABLE_TELEMETRY"] == after
+
+
+def test_a_version_is_what_importlib_metadata_says_and_not_known_without_the_package() -> None:
+    base._version.cache_clear()
+    assert base.installed_version("no-such-runtime") == ""
+    known = 0
+    for package in {row.package.name for row in RUNTIMES.values()} | {"numpy", "typer"}:
+        try:
+            expected = version(package)
+        except PackageNotFoundError:
+            continue
+        assert base.installed_version(package) == expected, package
+        known += 1
+    assert known > 2
+
+
+def test_what_an_upgrade_left_behind_does_not_give_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "none"), str(tmp_path)])
+    for left, release in (("some_runtime-1.0.dist-info", None), ("some_runtime-2.0.dist-info", "2.0")):
+        (tmp_path / left).mkdir()
+        if release:
+            (tmp_path / left / "METADATA").write_text(f"Metadata-Version: 2.1\nName: some-runtime\nVersion: {release}\n")
+    (tmp_path / "some_runtime_gpu-3.0.dist-info").mkdir()
+    assert base.installed_version("some-runtime") == version("some-runtime")

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
 from itertools import product
@@ -12,15 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
 
 from edgecnn.edge.compatibility.tflite_graph import from_object, to_object
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.data.splits import Split
-from edgecnn.edge.errors import ArtifactError, ConfigError, MissingDependency
+from edgecnn.edge.errors import ArtifactError, MissingDependency
 from edgecnn.edge.formats import PRECISIONS
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
@@ -78,50 +75,8 @@ def test_it_opens_a_file_in_which_the_quantizer_gave_an_operator_no_early_code(a
 
 
 def test_a_tflite_file_that_keeps_state_is_refused(remembering: Path) -> None:
-    data = (remembering / "float32.tflite").read_bytes()
     with pytest.raises(ArtifactError, match="keeps state"):
-        opener_for("openvino").open_model(data, 1)
-    with pytest.raises(ConfigError, match="streaming"):
-        opener_for("openvino").open_model(data, 1, None, True)
-
-
-def test_a_run_returns_an_array_that_the_next_one_does_not_change(exported: Path) -> None:
-    runtime = opener_for("openvino").open_model((exported / "float32.onnx").read_bytes(), 1)
-    assert (runtime.input_spec.shape, runtime.input_spec.dtype) == ((1, 12, 12, 1), "float32")
-    first = runtime.run(np.zeros((1, 12, 12, 1), np.float32))
-    kept = first.copy()
-    assert not np.array_equal(runtime.run(np.ones((1, 12, 12, 1), np.float32)), kept)
-    np.testing.assert_array_equal(first, kept)
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [lambda data: b"\1" * 500, lambda data: data[: len(data) // 2], lambda data: b""],
-    ids=["noise", "half", "nothing"],
-)
-@pytest.mark.parametrize("suffix", ["onnx", "tflite"])
-def test_damaged_bytes_are_refused_with_a_reason(damage: Callable[[bytes], bytes], suffix: str, exported: Path) -> None:
-    with pytest.raises(ArtifactError, match=r": copy it again"):
-        opener_for("openvino").open_model(damage((exported / f"float32.{suffix}").read_bytes()), 1)
-
-
-def test_what_no_onnx_file_has_is_refused(exported: Path) -> None:
-    data = (exported / "float32.onnx").read_bytes()
-    with pytest.raises(ConfigError, match="signatures"):
-        opener_for("openvino").open_model(data, 1, "serve")
-    with pytest.raises(ConfigError, match="streaming"):
-        opener_for("openvino").open_model(data, 1, None, True)
-
-
-def test_a_model_of_two_outputs_is_refused() -> None:
-    def tensor(name: str) -> Any:
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3])
-
-    nodes = [helper.make_node("Relu", ["x"], [name]) for name in ("y", "z")]
-    graph = helper.make_graph(nodes, "two", [tensor("x")], [tensor("y"), tensor("z")])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    with pytest.raises(ArtifactError, match="2 outputs"):
-        opener_for("openvino").open_model(bytes(onnx.ModelProto.SerializeToString(model)), 1)
+        opener_for("openvino").open_model((remembering / "float32.tflite").read_bytes(), 1)
 
 
 @pytest.mark.workstation("whole benchmarks, a process for each launch, take minutes under emulation")

@@ -1,58 +1,158 @@
-"""The two real runtimes: what they refuse, and that batches equal single images."""
+"""What every runtime does with its files: what it refuses, what it answers, and that it is silent."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import helper
 
+from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model_file import read_model
 from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.runtimes.base import LoadedModel
+from tests.edge.runtimes.small_onnx import onnx_bytes
 
 TFLITE = ["float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite"]
 FILES = [*TFLITE, "float32.onnx", "int8.onnx"]
-NOISE = np.random.default_rng(0).bytes(5000)
 Dense = Callable[..., NDArray[np.float32]]
+Damage = Callable[[bytes], bytes]
 
 
-def two_headed_onnx() -> bytes:
-    def tensor(name: str) -> Any:
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 3])
+class Runs(NamedTuple):
+    """A runtime, and a file that it runs, in the folder of one of the fixtures."""
 
-    nodes = [helper.make_node("Identity", ["x"], [name]) for name in ("y", "z")]
-    graph = helper.make_graph(nodes, "two", [tensor("x")], [tensor("y"), tensor("z")])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    return bytes(onnx.ModelProto.SerializeToString(model))
+    runtime: str
+    name: str
+    folder: str = "exported"
+    signature: str | None = None
+
+    def data(self, request: pytest.FixtureRequest) -> bytes:
+        if self.runtime == "openvino":
+            pytest.importorskip("openvino", reason="needs openvino, which the board does not have")
+        path: Path = request.getfixturevalue(self.folder) / self.name
+        return path.read_bytes()
+
+    def open(self, request: pytest.FixtureRequest) -> LoadedModel:
+        return opener_for(self.runtime).open_model(self.data(request), 1, self.signature)
 
 
-@pytest.mark.parametrize("kind", ["tflite", "onnx"])
+LITERT, ONNXRUNTIME = Runs("litert", "float32.tflite"), Runs("onnxruntime", "float32.onnx")
+OPENVINO, OPENVINO_TFLITE = Runs("openvino", "float32.onnx"), Runs("openvino", "float32.tflite")
+NCNN, MNN = Runs("ncnn", "float32.ncnn", "by_name"), Runs("mnn", "float32.mnn", "by_name")
+
+
+def noise(data: bytes) -> bytes:
+    return np.random.default_rng(0).bytes(5000)
+
+
+def mark_and_noise(data: bytes) -> bytes:
+    return b"\x1c\0\0\0TFL3" + noise(data)
+
+
+def half(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def first_bytes(data: bytes) -> bytes:
+    return data[:8]
+
+
+def all_but_the_last_bytes(data: bytes) -> bytes:
+    return data[:-40]
+
+
+def nothing(data: bytes) -> bytes:
+    return b""
+
+
+def ones(data: bytes) -> bytes:
+    return b"\1" * 500
+
+
 @pytest.mark.parametrize(
-    "damage",
-    [lambda data: NOISE, lambda data: b"\x1c\0\0\0TFL3" + NOISE, lambda data: data[: len(data) // 2], lambda data: data[:8]],
-    ids=["noise", "mark and noise", "half", "first bytes"],
+    ("runs", "damage"),
+    [
+        *product((LITERT, ONNXRUNTIME), (noise, mark_and_noise, half, first_bytes)),
+        *product((OPENVINO, OPENVINO_TFLITE), (ones, half, nothing)),
+        *product((MNN, NCNN), (ones, half, nothing, all_but_the_last_bytes)),
+    ],
 )
-def test_damaged_bytes_are_refused_with_a_reason(
-    damage: Callable[[bytes], bytes], kind: str, exported: Path, capfd: pytest.CaptureFixture[str]
+def test_damaged_bytes_are_refused_with_a_reason_and_nothing_is_printed(
+    runs: Runs, damage: Damage, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    data = damage((exported / f"float32.{kind}").read_bytes())
-    title = {"tflite": "TFLite", "onnx": "ONNX"}[kind]
-    with pytest.raises(ArtifactError, match=rf"the {title} model .*\(.+\): copy") as caught:
-        opener_for(kind).open_model(data, 1)
+    data = damage(runs.data(request))
+    with pytest.raises(
+        ArtifactError, match=r"(TFLite|ONNX|MNN) model .*\(.+\): copy|(tflite|ncnn) file.*\(.+\): copy"
+    ) as caught:
+        opener_for(runs.runtime).open_model(data, 1)
     assert caught.value.__cause__ is not None
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_model_of_two_outputs_is_refused() -> None:
-    with pytest.raises(ArtifactError, match=r"ONNX.*\b1 input.*\(x\).*\b2 outputs \(y, z\)"):
-        opener_for("onnx").open_model(two_headed_onnx(), 1)
+@pytest.mark.parametrize("runs", [ONNXRUNTIME, OPENVINO, OPENVINO_TFLITE, MNN, NCNN])
+def test_a_signature_and_streaming_are_refused_where_no_file_has_them(runs: Runs, request: pytest.FixtureRequest) -> None:
+    data = runs.data(request)
+    with pytest.raises(ConfigError, match=r"(no signatures|of one graph).*: omit signature$"):
+        opener_for(runs.runtime).open_model(data, 1, "serve")
+    with pytest.raises(ConfigError, match=r"(no state|without state).*: omit streaming$"):
+        opener_for(runs.runtime).open_model(data, 1, None, True)
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_a_model_of_two_outputs_is_refused(runtime: str) -> None:
+    nodes = [helper.make_node("Relu", ["x"], [name]) for name in ("y", "z")]
+    data = onnx_bytes(nodes, {"x": [1, 3]}, {"y": [1, 3], "z": [1, 3]})
+    if runtime == "openvino":
+        pytest.importorskip("openvino", reason="needs openvino, which the board does not have")
+    with pytest.raises(ArtifactError, match=r"\b1 input.*\(x\).*\b2 outputs \(y, z\)"):
+        opener_for(runtime).open_model(data, 1)
+
+
+@pytest.mark.parametrize("runs", [LITERT, Runs("litert", "two.tflite", "foreign", "second"), ONNXRUNTIME, OPENVINO, MNN, NCNN])
+def test_a_result_is_an_array_of_its_own_whatever_the_order_of_the_numbers(runs: Runs, request: pytest.FixtureRequest) -> None:
+    runtime = runs.open(request)
+    assert None not in runtime.input_spec.shape
+    shape = [size or 1 for size in runtime.input_spec.shape]
+    one, other = np.random.default_rng(0).random((2, *shape), np.float32)
+    runtime.run(one)  # ONNX Runtime binds its buffers then.
+    first = runtime.run(one)
+    kept = first.copy()
+    assert not np.array_equal(runtime.run(other), kept)
+    np.testing.assert_array_equal(first, kept)
+    backwards = np.asfortranarray(one)
+    assert not backwards.flags.c_contiguous
+    for _ in range(2):
+        np.testing.assert_array_equal(runtime.run(backwards), kept)
+
+
+def test_channels_come_where_the_file_has_them(request: pytest.FixtureRequest) -> None:
+    for runs, shape in ((ONNXRUNTIME, (1, 12, 12, 1)), (MNN, (1, 1, 12, 12)), (NCNN, (1, 1, 12, 12))):
+        runtime = runs.open(request)
+        assert (runtime.input_spec.shape, runtime.input_spec.dtype) == (shape, "float32")
+        assert (runtime.output_spec.shape, runtime.output_spec.dtype) == ((1, 3), "float32")
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("float32.mnn", 1e-5), ("float16.mnn", 1e-2), ("int8.mnn", 0.1), ("float32.ncnn", 1e-5), ("int8.ncnn", 0.1)],
+)
+def test_ncnn_and_mnn_compute_what_onnx_runtime_computes(
+    name: str, most: float, by_name: Path, exported: Path, test_split: Split
+) -> None:
+    images = test_split.images(range(60))
+    ours, other = (Classifier.load(path).predict(images).probabilities for path in (by_name / name, exported / "float32.onnx"))
+    assert np.ptp(other, axis=0).max() > 0.5
+    assert 0 < np.abs(ours - other).max() < most
 
 
 @pytest.mark.parametrize("name", ["int8.tflite", "float32.onnx"])
@@ -61,16 +161,17 @@ def test_a_process_without_a_standard_error_opens_files(name: str, exported: Pat
     assert opener_for(name.split(".")[1]).open_model((exported / name).read_bytes(), 1).output_spec.shape[1] == 3
 
 
-@pytest.mark.parametrize("name", ["int8.tflite", "float32.tflite", "float32.onnx"])
-def test_opening_and_running_a_good_file_writes_nothing_on_the_terminal(name: str, exported: Path) -> None:
-    # In a new interpreter: LiteRT announces its delegate once per process.
+def test_opening_and_running_good_files_writes_nothing_on_the_terminal(exported: Path, by_name: Path) -> None:
+    # In a new interpreter: LiteRT announces its delegate once per process, and MNN the CPU's features.
+    files = [*(exported / name for name in ("int8.tflite", "float32.tflite", "float32.onnx")), by_name / "int8.mnn"]
     code = (
         "from edgecnn.edge.inference.classifier import Classifier\nimport numpy as np\n"
-        f"model = Classifier.load({str(exported / name)!r})\n"
-        "model.predict(np.zeros((3, 12, 12, 1), np.uint8))"
+        f"for path in {list(map(str, files))!r}:\n"
+        "    print(len(Classifier.load(path).predict(np.zeros((3, 12, 12, 1), np.uint8)).probabilities))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=buffered)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "3\n" * 4, "")
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -104,16 +205,6 @@ def test_a_file_of_a_fixed_batch_takes_no_other(name: str, exported: Path) -> No
         runtime.run(np.zeros((2, 12, 12, 1), runtime.input_spec.dtype))
 
 
-def test_every_result_is_an_array_of_its_own(foreign: Path) -> None:
-    for name, signature in (("float32", None), ("two", "second")):
-        runtime = opener_for("tflite").open_model((foreign / f"{name}.tflite").read_bytes(), 1, signature)
-        rng = np.random.default_rng(0)
-        first = runtime.run(rng.random((1, 8, 6, 3), np.float32))
-        kept = first.copy()
-        assert not np.array_equal(runtime.run(rng.random((1, 8, 6, 3), np.float32)), first)
-        np.testing.assert_array_equal(first, kept)
-
-
 @pytest.mark.parametrize(
     ("name", "signature", "message"),
     [
@@ -129,7 +220,7 @@ def test_a_signature_that_is_missing_or_unknown_is_refused_with_those_that_there
         opener_for("tflite").open_model((foreign / f"{name}.tflite").read_bytes(), 1, signature)
 
 
-def test_an_onnx_file_has_no_signatures(exported: Path) -> None:
+def test_an_error_about_a_signature_names_the_file(exported: Path) -> None:
     with pytest.raises(ConfigError, match=r"float32\.onnx: .*no signatures: omit signature$"):
         opener_for("onnx").open_file(read_model(exported / "float32.onnx"), 1, "first")
 
@@ -144,30 +235,12 @@ def test_each_signature_has_its_own_specs_and_numbers(foreign: Path, dense: Dens
         np.testing.assert_allclose(runtime.run(batch), powers / powers.sum(), rtol=0, atol=1e-5)
 
 
-def test_a_text_or_a_sequence_is_no_tensor_of_numbers() -> None:
-    def described(output: Any, node: Any) -> bytes:
-        text = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"])
-        graph = helper.make_graph([node], "other", [text], [output])
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-        return bytes(onnx.ModelProto.SerializeToString(model))
-
-    words = helper.make_tensor_value_info("y", TensorProto.STRING, ["n"])
-    sequence = helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None)
-    cast = helper.make_node("Cast", ["x"], ["y"], to=TensorProto.STRING)
-    gather = helper.make_node("SequenceConstruct", ["x"], ["y"])
-    for data, kind in ((described(words, cast), r"tensor\(string\)"), (described(sequence, gather), r"seq\(tensor\(float\)\)")):
-        with pytest.raises(ArtifactError, match=rf"^y of .*ONNX model.* {kind}:"):
-            opener_for("onnx").open_model(data, 1)
-
-
 @pytest.mark.parametrize("shape", [(), (16,), (1, 16), (1, 4, 2, 2, 1)])
 def test_a_model_of_any_rank_runs(shape: tuple[int, ...], foreign: Path) -> None:
     tflite = (foreign / f"twice{len(shape)}.tflite").read_bytes()
-    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("x", "y")]
-    graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], "twice", tensors[:1], tensors[1:])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx = onnx_bytes([helper.make_node("Add", ["x", "x"], ["y"])], {"x": shape}, {"y": shape})
     inputs = np.array(np.random.default_rng(0).random(shape), np.float32)
-    for kind, data in (("tflite", tflite), ("onnx", model.SerializeToString())):
+    for kind, data in (("tflite", tflite), ("onnx", onnx)):
         runtime = opener_for(kind).open_model(data, 1)
         assert runtime.input_spec.shape == shape
         np.testing.assert_allclose(runtime.run(inputs), inputs * 2)
@@ -180,35 +253,3 @@ def test_what_a_runtime_says_of_the_model_is_what_the_manifest_says(name: str, e
     assert artifact is not None
     assert (runtime.input_spec, runtime.output_spec) == (artifact.input, artifact.output)
     assert runtime.input_spec.shape[1:] == (12, 12, 1)
-
-
-def test_weights_in_another_file_are_refused_wherever_that_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    weights = onnx.numpy_helper.from_array(np.eye(3, dtype=np.float32), "w")
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 3]) for name in ("x", "y")]
-    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", ends[:1], ends[1:], [weights])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    # Not a file of the model, but a property with the same name.
-    helper.set_model_props(model, {"location": "weights.bin"})
-    assert opener_for("onnx").open_model(model.SerializeToString(), 1).run(np.ones((1, 3), np.float32)).tolist() == [[1, 1, 1]]
-    onnx.save(model, tmp_path / "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
-    monkeypatch.chdir(tmp_path)  # Where ONNX Runtime would find them.
-    with pytest.raises(ArtifactError, match=r"^the ONNX model .*weights.*another file"):
-        opener_for("onnx").open_model(Path("model.onnx").read_bytes(), 1)
-
-
-def test_a_size_of_minus_one_in_onnx_is_free() -> None:
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [-1, 3]) for name in ("x", "y")]
-    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", ends[:1], ends[1:])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    runtime = opener_for("onnx").open_model(model.SerializeToString(), 1)
-    assert (runtime.input_spec.shape, runtime.output_spec.shape) == ((None, 3), (None, 3))
-
-
-def test_onnx_runtime_writes_nothing_of_a_file_on_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3]) for name in ("x", "y\x1b[31m")]
-    shape = onnx.numpy_helper.from_array(np.array([2, 2], np.int64), "shape")
-    graph = helper.make_graph([helper.make_node("Reshape", ["x", "shape"], ["y\x1b[31m"])], "g", ends[:1], ends[1:], [shape])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    with pytest.raises(Exception, match="Reshape"):
-        opener_for("onnx").open_model(model.SerializeToString(), 1).run(np.ones((1, 3), np.float32))
-    assert capfd.readouterr() == ("", "")

@@ -17,6 +17,7 @@ from edgecnn.edge.model_file import read_model
 from edgecnn.edge.runtimes import base, opener_for
 from edgecnn.edge.runtimes.base import most_images
 from edgecnn.edge.sandbox import unverified as tried
+from tests.edge.runtimes.small_onnx import onnx_bytes
 
 UNIT = Interface(SCHEMES["unit"])
 
@@ -39,14 +40,9 @@ def crashing_in_second(two: Path, path: Path) -> Path:
     return path
 
 
-def saved(
-    path: Path, nodes: list[Any], shape: tuple[int | str, ...], element: int = TensorProto.FLOAT, **constants: Any
-) -> Path:
+def saved(path: Path, nodes: list[Any], shape: tuple[int | str, ...], **constants: Any) -> Path:
     """Write an ONNX file of a classifier of 3 classes, from `x` to `y`."""
-    ends = [helper.make_tensor_value_info("x", element, shape), helper.make_tensor_value_info("y", 1, (shape[0], 3))]
-    weights = [onnx.numpy_helper.from_array(np.array(value), name) for name, value in constants.items()]
-    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], weights)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    path.write_bytes(onnx_bytes(nodes, {"x": shape}, {"y": (shape[0], 3)}, constants))
     return path
 
 
@@ -114,7 +110,9 @@ def test_numbers_that_stand_for_words_are_not_asked_to_make_sense_of_noise(tmp_p
         helper.make_node("ReduceMean", ["rows"], ["y"], axes=[1], keepdims=0),
     ]
     table = np.ones((10, 3), np.float32)
-    path = saved(tmp_path / "words.onnx", nodes, (1, 4), TensorProto.INT64, table=table)
+    model = onnx.load(saved(tmp_path / "words.onnx", nodes, (1, 4), table=table))
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    onnx.save(model, path := tmp_path / "words.onnx")
     assert opener_for("onnx").open_file(read_model(path), 1).run(np.ones((1, 4), np.int64)).shape == (1, 3)
 
 
