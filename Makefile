@@ -81,7 +81,7 @@ $(MEDIAPIPE)/.installed:
 EXECUTORCH := .venv-executorch
 
 executorch: $(EXECUTORCH)/.installed
-	$(EXECUTORCH)/bin/pytest --quiet -n 0 tests/convert/executorch tests/edge/runtimes/test_executorch.py
+	$(EXECUTORCH)/bin/pytest --quiet -n 0 tests/convert/test_executorch.py tests/edge/runtimes/test_executorch.py
 
 $(EXECUTORCH)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(EXECUTORCH)

@@ -11,8 +11,8 @@ so that a new runtime is one module and one row:
 | `Format.ending` | `last_operator(data, model)`: `edgecnn.edge.model.interface` |
 | `Format.requirements` | `read_needs(...)` and `RELEASES`: `edgecnn.edge.compatibility.requirements` |
 | `Format.converter` | `converter(...)`: `edgecnn.convert.export.converters` |
-| `Format.describer` | `described(...)`: `edgecnn.convert.export.description` |
-| `Format.pair` | `open_pair(...)`: `edgecnn.convert.diagnosis.diagnose` |
+| `Format.describer` | `described(...)`: `edgecnn.convert.export.program_files` |
+| `Format.pair` | `open_pair(...)`: `edgecnn.convert.diagnose` |
 """
 
 from importlib.util import find_spec
@@ -285,7 +285,7 @@ FORMATS = {
             requirements="edgecnn.edge.compatibility.tflite",
             converter="edgecnn.convert.tflite.converter",
             describer="edgecnn.convert.tflite.metadata",
-            pair="edgecnn.convert.diagnosis.tflite",
+            pair="edgecnn.convert.tflite.pair",
             made_with=("ai-edge-litert", "litert-quantizer"),
         ),
         Format(
@@ -300,7 +300,7 @@ FORMATS = {
             requirements="edgecnn.edge.compatibility.onnx",
             converter="edgecnn.convert.onnx.converter",
             describer="edgecnn.convert.onnx.convert",
-            pair="edgecnn.convert.diagnosis.onnx",
+            pair="edgecnn.convert.onnx.pair",
             made_with=("tf2onnx", "onnx", "onnxslim", "onnxruntime"),
         ),
         Format(
@@ -311,8 +311,8 @@ FORMATS = {
             calibrations=("minmax",),
             mark=Mark(0, b"PK\x03\x04", "not a zip archive", "zip -0 model.ncnn.param and model.ncnn.bin as NAME.ncnn"),
             ending="edgecnn.edge.runtimes.ncnn",
-            converter="edgecnn.convert.ncnn.converter",
-            pair="edgecnn.convert.diagnosis.ncnn",
+            converter="edgecnn.convert.ncnn",
+            pair="edgecnn.convert.ncnn",
             made_with=("tf2onnx", "pnnx", "ncnn"),
             by_name=True,
         ),
@@ -322,7 +322,7 @@ FORMATS = {
             on_device=True,
             precisions=("float32", "float16", "int8"),
             calibrations=("minmax",),
-            converter="edgecnn.convert.mnn.converter",
+            converter="edgecnn.convert.mnn",
             made_with=("tf2onnx", "mnn"),
             by_name=True,
         ),
@@ -333,7 +333,7 @@ FORMATS = {
             precisions=("float32", "int8"),
             calibrations=("minmax",),
             mark=Mark(4, b"ET12", "no ET12 mark", "copy it again, or name another file"),
-            converter="edgecnn.convert.executorch.converter",
+            converter="edgecnn.convert.executorch",
             made_with=("tf2onnx", "pnnx", "torch", "torchao", "executorch"),
             by_name=True,
             extension="pte",

@@ -32,7 +32,7 @@ attach(
         "Bundled.to_text": "edgecnn.benchmarks.show.checks:bundled_text",
         "Comparison.to_text": "edgecnn.benchmarks.show.checks:comparison_text",
         "DeviceResults.to_text": "edgecnn.benchmarks.show.report:devices_text",
-        "Diagnosis.to_text": "edgecnn.convert.show.texts:diagnosis_text",
+        "Diagnosis.to_text": "edgecnn.convert.show:diagnosis_text",
         "Evaluation.to_text": "edgecnn.benchmarks.show.checks:evaluation_text",
         "Evaluations.to_text": "edgecnn.benchmarks.show.checks:evaluations_text",
         "Examination.to_text": "edgecnn.benchmarks.show.checks:doctor_text",
@@ -50,7 +50,7 @@ attach(
         "Summaries.to_text": "edgecnn.edge.show.summary:summaries_text",
         "Summary.to_text": "edgecnn.edge.show.summary:summary_text",
         "Sweep.to_text": "edgecnn.benchmarks.show.sweep:sweep_text",
-        "TrainResult.to_text": "edgecnn.convert.show.texts:trained_text",
+        "TrainResult.to_text": "edgecnn.convert.show:trained_text",
         "Verification.to_text": "edgecnn.benchmarks.show.checks:verification_text",
     }
 )

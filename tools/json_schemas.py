@@ -21,7 +21,7 @@ SCHEMAS = {
     "bundle": ("edgecnn bundle --json", ("benchmarks.bundle.write_bundle.Bundled",)),
     "compare": ("edgecnn compare --json", ("benchmarks.compare.compare.Comparison",)),
     "data": ("edgecnn data --json", ("edge.data.inspection.Inspection",)),
-    "diagnose": ("edgecnn diagnose --json", ("convert.diagnosis.diagnose.Diagnosis",)),
+    "diagnose": ("edgecnn diagnose --json", ("convert.diagnose.Diagnosis",)),
     "doctor": ("edgecnn doctor --json", ("benchmarks.doctor.examine.Examination",)),
     "evaluate": ("edgecnn evaluate --json", ("benchmarks.measure.evaluation.Evaluations",)),
     "predict": ("edgecnn predict --json", ("edge.inference.predictions.Predicted",)),

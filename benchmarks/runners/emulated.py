@@ -32,7 +32,7 @@ _THOROUGHLY, _BRIEFLY = (WARM_UP, REPEATS), (2, 2)
 
 @dataclass(frozen=True)
 class Emulated:
-    """Counts the ARM instructions of one inference on an emulated core. See `edgecnn.convert.export.tuning.runner`.
+    """Counts the ARM instructions of one inference on an emulated core. See `edgecnn.convert.export.config`.
 
     Attributes:
         core: A name in `CORES`.

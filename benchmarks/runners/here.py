@@ -33,7 +33,7 @@ from edgecnn.edge.runtimes.installed import runtime_for
 
 @dataclass(frozen=True)
 class Here:
-    """Times files on this machine, with one thread, as `edgecnn bench` does. See `edgecnn.convert.export.tuning.runner`.
+    """Times files on this machine, with one thread, as `edgecnn bench` does. See `edgecnn.convert.export.config`.
 
     Attributes:
         test: Test images, of which the first are timed.

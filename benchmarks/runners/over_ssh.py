@@ -40,7 +40,7 @@ _BRIEFLY = (f"--launches={BRIEF.launches}", f"--min-seconds={BRIEF.min_seconds}"
 
 @dataclass
 class OverSsh:
-    """Times files on a board by `edgecnn bench` there. See `edgecnn.convert.export.tuning.runner`.
+    """Times files on a board by `edgecnn bench` there. See `edgecnn.convert.export.config`.
 
     Attributes:
         host: The board as ssh takes it.

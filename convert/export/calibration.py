@@ -78,12 +78,7 @@ class Calibrator:
 
     def compare_halves(self, name: str, precision: str, converter: Converter) -> None:
         """Record a file's activation whose scale depends most on the choice of calibration images."""
-
-        def scales(ranges: Ranges) -> dict[str, float]:
-            return converter.scales(converter.quantize(precision, ranges))
-
-        change = compare_halves(converter.calibrate, scales, self.inputs)
-        if change:
+        if change := compare_halves(converter, precision, self.inputs):
             self._halves[name] = change
 
     def record(self, earlier: Calibration | None) -> Calibration | None:
@@ -94,8 +89,7 @@ class Calibrator:
         halves = self._halves
         if earlier and earlier.images_sha256 == self._draw.sha256:
             methods, halves = {**earlier.method, **methods}, {**earlier.halves, **halves}
-        inputs = check_inputs(self._draw, self._dataset.train, self._keras.inputs)
-        return calibration_record(self._draw, inputs, methods, halves)
+        return calibration_record(self._draw, self._dataset.train, self._keras.inputs, methods, halves)
 
 
 # Number of training images examined for their range: reading all would decode the whole split.
@@ -107,64 +101,18 @@ _CHANGED = 1.2
 Inputs = NDArray[Any]
 
 
-@dataclass(frozen=True)
-class InputRange:
-    """The range of the numbers that enter the model.
-
-    Attributes:
-        calibration: Smallest and largest model input of the calibration images.
-        train: Smallest and largest model input of those and of a sample of the training images.
-        warnings: What a reader should know, one sentence each.
-    """
-
-    calibration: tuple[float, float]
-    train: tuple[float, float]
-    warnings: tuple[str, ...]
-
-
-def check_inputs(draw: Draw, train: Split, to_inputs: Callable[[Images], Inputs]) -> InputRange:
-    """Compare the range of the calibration images with that of the training images.
-
-    Args:
-        draw: The calibration images.
-        train: The split from which they come.
-        to_inputs: Function that turns images uint8 (n, h, w, c) into model inputs (n, ...).
-
-    Raises:
-        ConversionError: If an input is NaN or infinite.
-    """
-    calibration = _range(to_inputs(draw.images), "calibration")
-    count = len(train.labels)
-    sample = np.sort(np.random.default_rng(draw.seed).permutation(count)[:LOOKED_AT])
-    parts = [sample[start : start + CHUNK] for start in range(0, len(sample), CHUNK)]
-    found = [calibration, *(_range(to_inputs(train.images(part)), "training") for part in parts)]
-    low, high = min(low for low, _ in found), max(high for _, high in found)
-    warnings = []
-    if calibration[1] - calibration[0] < _COVERED * (high - low):
-        warnings.append(
-            f"calibration inputs range from {calibration[0]:.4g} to {calibration[1]:.4g}, training inputs from "
-            f"{low:.4g} to {high:.4g}: "
-            "values outside the calibration range are clipped"
-        )
-    return InputRange(calibration, (low, high), tuple(warnings))
-
-
 def _range(inputs: Inputs, name: str) -> tuple[float, float]:
     if not np.isfinite(inputs).all():
         raise ConversionError(f"a {name} image becomes a model input that is NaN or infinite: check the preprocessing")
     return float(inputs.min()), float(inputs.max())
 
 
-def compare_halves(
-    calibrate: Callable[[Inputs], Mapping[str, tuple[float, float]]],
-    scales: Callable[[Mapping[str, tuple[float, float]]], Mapping[str, float]],
-    inputs: Inputs,
-) -> ScaleChange | None:
-    """Calibrate on each half of the inputs, and find the activation whose scale differs most.
+def compare_halves(converter: Converter, precision: str, inputs: Inputs) -> ScaleChange | None:
+    """Quantize with the ranges of each half of the inputs, and find the activation whose scale differs most.
 
     Args:
-        calibrate: Function that returns activation ranges of inputs, as `calibrate_tflite` and `calibrate_onnx` do.
-        scales: Function that returns the activation scales of a file quantized with such ranges.
+        converter: Converter of the file's format.
+        precision: Precision of the file, a calibrated one.
         inputs: Model inputs of all calibration images.
 
     Returns:
@@ -172,23 +120,50 @@ def compare_halves(
     """
     if len(inputs) < 2:
         return None
-    first, second = (scales(calibrate(inputs[half::2])) for half in (0, 1))
+    files = (converter.quantize(precision, converter.calibrate(inputs[half::2])) for half in (0, 1))
+    first, second = map(converter.scales, files)
     ratios = {name: max(scale, second[name]) / min(scale, second[name]) for name, scale in first.items() if name in second}
     name = max(ratios, key=lambda name: ratios[name], default=None)
     return None if name is None else ScaleChange(name, ratios[name])
 
 
 def calibration_record(
-    draw: Draw, inputs: InputRange, methods: Mapping[str, CalibrationName], halves: Mapping[str, ScaleChange]
+    draw: Draw,
+    train: Split,
+    to_inputs: Callable[[Images], Inputs],
+    methods: Mapping[str, CalibrationName],
+    halves: Mapping[str, ScaleChange],
 ) -> Calibration:
-    """Return the manifest's record of the calibration.
+    """Return the manifest's record of the calibration, whose warnings compare it with a sample of the training images.
 
     Args:
-        draw: The images.
-        inputs: Result of `check_inputs`.
+        draw: The calibration images.
+        train: The split from which they come.
+        to_inputs: Function that turns images uint8 (n, h, w, c) into model inputs (n, ...).
         methods: Calibration method of each format.
         halves: Result of `compare_halves` for each file name.
+
+    Raises:
+        ConversionError: If an input is NaN or infinite.
     """
+    calibration = _range(to_inputs(draw.images), "calibration")
+    sample = np.sort(np.random.default_rng(draw.seed).permutation(len(train.labels))[:LOOKED_AT])
+    parts = [sample[start : start + CHUNK] for start in range(0, len(sample), CHUNK)]
+    found = [calibration, *(_range(to_inputs(train.images(part)), "training") for part in parts)]
+    low, high = min(low for low, _ in found), max(high for _, high in found)
+    warnings = list(draw.warnings)
+    if calibration[1] - calibration[0] < _COVERED * (high - low):
+        warnings.append(
+            f"calibration inputs range from {calibration[0]:.4g} to {calibration[1]:.4g}, training inputs from "
+            f"{low:.4g} to {high:.4g}: values outside the calibration range are clipped"
+        )
+    warnings += [
+        # TFLite's converter joins the names of all layers it fused.
+        f"{file}: the scale of {change.tensor.split(';')[0]} differs by a factor of {change.ratio:.2f} between two halves of "
+        "the calibration images: it depends on few of them"
+        for file, change in halves.items()
+        if change.ratio > _CHANGED
+    ]
     return Calibration(
         dict(methods),
         draw.indices,
@@ -196,22 +171,11 @@ def calibration_record(
         draw.seed,
         draw.class_counts,
         draw.passed_over,
-        inputs.calibration,
-        inputs.train,
+        calibration,
+        (low, high),
         dict(halves),
-        (*draw.warnings, *inputs.warnings, *_unsteady(halves)),
+        tuple(warnings),
     )
-
-
-def _unsteady(halves: Mapping[str, ScaleChange]) -> Sequence[str]:
-    return [
-        # TFLite's converter joins the names of all layers it fused.
-        f"{file}: the scale of {change.tensor.split(';')[0]} differs by a factor of {change.ratio:.2f} between "
-        "two halves of the "
-        "calibration images: it depends on few of them"
-        for file, change in halves.items()
-        if change.ratio > _CHANGED
-    ]
 
 
 COUNT = 500

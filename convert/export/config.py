@@ -1,19 +1,19 @@
-"""One export: its options, its model, its images and its judge."""
+"""One export: its options, its model, its images, its judge, and what it tunes with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 from edgecnn.convert.export.calibration import calibration_methods
 from edgecnn.convert.export.keep_accuracy import Judge
 from edgecnn.convert.export.runtime_releases import RuntimeRelease, parse_targets
-from edgecnn.convert.export.tuning.runner import Tuning
 from edgecnn.convert.integrations import PROGRAMS, Program, require_files
 from edgecnn.convert.keras.runtime import KerasRuntime
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.splits import Labels
 from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.export_records import Interval, Setting
 from edgecnn.edge.formats import FORMATS, PRECISIONS, CalibrationName, IoName, default_formats, device_formats
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
@@ -127,6 +127,78 @@ class ExportConfig:
         return tuple(PROGRAMS[target] for target in dict.fromkeys(self.targets) if target in PROGRAMS)
 
 
+class Runner(Protocol):
+    """Compares files by what one image costs on the machine that they are for."""
+
+    @property
+    def unit(self) -> Literal["time", "instructions"]:
+        """What it measures."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """Longest time of a search for one format."""
+        ...
+
+    @property
+    def most_files(self) -> int:
+        """Largest number of files that a comparison takes, 2 to 33."""
+        ...
+
+    @property
+    def machine(self) -> str:
+        """The machine in words; known after the first comparison."""
+        ...
+
+    @property
+    def runtime(self) -> str | None:
+        """Name of the runtime to tune for; None for the default one of each format."""
+        ...
+
+    def compare(self, folder: Path, base: str, *, thorough: bool) -> Mapping[str, Interval]:
+        """Return each file's cost divided by that of the file `base`.
+
+        Args:
+            folder: A folder with a manifest, whose exported files are measured side by side.
+            base: Name of one of them.
+            thorough: Measure until intervals are narrow, however busy the machine; else as briefly as a search can use.
+
+        Raises:
+            EdgeCnnError: If the machine can't be reached, or a file does not run there.
+        """
+        ...
+
+    def settings(self, folder: Path, max_drop_points: float) -> Sequence[Setting]:
+        """Measure the one exported file of a folder with more threads, and with the runtimes that run it only if named.
+
+        Args:
+            folder: As in `compare`; called after it.
+            max_drop_points: Percentage points that the file may lose, for the verdicts.
+
+        Returns:
+            The settings: one thread of the default runtime, then the others, without runtimes that are missing there.
+
+        Raises:
+            EdgeCnnError: As in `compare`.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How to tune an export's files.
+
+    Attributes:
+        runner: What measures them.
+        judge: Decides whether a file is accurate enough.
+        seed: Seed of the search.
+    """
+
+    runner: Runner
+    judge: Judge
+    seed: int
+
+
 # Takes the manifest, how many test images are evidence (no copies of others or of training images) and how many of those Keras
 # classifies correctly, and the model card that is there, or None. Returns the new card, or None if the earlier one must stay.
 Card = Callable[[Manifest, tuple[int, int], str | None], str | None]
@@ -146,11 +218,7 @@ class ExportJob:
         config: Which files to write.
         folder: Where they will be.
         manifest: What it says of the model holds for every file made from it.
-        judge: Quantized files that it does not pass are mended; None to take them as they come.
-        tuning: Writes a file of least cost beside each format's int8 file too; None for none.
-        card: Writes the model card; None for no card.
-        is_a_guess: Says whether the Keras model is no better than a guess; None to say nothing of it.
-        on_step: Gets a line for each step.
+        judge, tuning, card, is_a_guess, on_step: As in `export`.
     """
 
     source: ModelFile

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol, cast
 
+import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.convert.export.runtime_releases import RuntimeRelease
 from edgecnn.convert.keras.load import load_keras
 from edgecnn.convert.keras.runtime import KerasRuntime
+from edgecnn.edge.errors import ConversionError, field
 from edgecnn.edge.formats import FORMATS, CalibrationName, IoName
 from edgecnn.edge.manifest import Output
 
@@ -84,6 +86,20 @@ class Conversion:
     target: RuntimeRelease | None
     any_batch: bool
     io: IoName
+
+
+def refused(title: str, reason: str) -> ConversionError:
+    """Return the error of a format, named as in messages, that a model can't be converted to."""
+    fix = f"replace that layer, or use other {field('formats')}"
+    return ConversionError(f"{title}: the model can't be converted ({reason}): {fix}")
+
+
+def finite(ranges: Ranges, title: str) -> Ranges:
+    """Return ranges from calibration; raise ConversionError if one is not finite. `title` is the format's, for the message."""
+    for name, ends in ranges.items():
+        if not np.isfinite(ends).all():
+            raise ConversionError(f"{title}: {name} is not finite for a calibration image: check the model and its inputs")
+    return ranges
 
 
 def converter_for(model_format: str, conversion: Conversion) -> Converter:

@@ -9,16 +9,15 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.convert.export.config import Card, ExportConfig, ExportJob, Guess
+from edgecnn.convert.export.config import Card, ExportConfig, ExportJob, Guess, Tuning
 from edgecnn.convert.export.file_exporter import FileExporter
 from edgecnn.convert.export.keep_accuracy import Judge, judged_images
 from edgecnn.convert.export.program_files import write_program_files
-from edgecnn.convert.export.tuning.runner import Tuning
-from edgecnn.convert.export.tuning.tune import tuned_file, with_settings
+from edgecnn.convert.export.tune import tuned_file, with_settings
 from edgecnn.convert.keras.load import saved_with
 from edgecnn.convert.keras.manifest import earlier_manifest, keras_manifest
 from edgecnn.convert.keras.runtime import KerasRuntime
-from edgecnn.convert.show.pictures import save_tried
+from edgecnn.convert.show import save_tried
 from edgecnn.convert.training.model.custom_model import needed_modules
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.pixel_digests import evidence

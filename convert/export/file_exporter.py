@@ -1,19 +1,18 @@
 """Makes one exported file after another: converts it, runs it on the test images, compares it with Keras."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.convert.diagnosis.diagnose import LayerError, diagnose
+from edgecnn.convert.diagnose import LayerError, diagnose
 from edgecnn.convert.export.calibration import Calibrator
 from edgecnn.convert.export.config import ExportJob
 from edgecnn.convert.export.converters import Conversion, Converter, converter_for
-from edgecnn.convert.export.description import describe, described
-from edgecnn.convert.export.float_fallback import MendedFile, mend
-from edgecnn.convert.export.keep_accuracy import Judge, JudgedImages, check_parity
+from edgecnn.convert.export.keep_accuracy import Judge, JudgedImages, MendedFile, check_parity, mend
+from edgecnn.convert.export.program_files import describe, described
 from edgecnn.convert.export.runtime_releases import require_runs
 from edgecnn.edge.compatibility.requirements import read_needs
 from edgecnn.edge.data.splits import Subset
@@ -33,26 +32,6 @@ from edgecnn.edge.sandbox.unverified import remember_made
 _RANKED_ON = 50
 # Number of test images on which a file with its description is compared with the file without.
 _COMPARED = 32
-
-
-@dataclass(frozen=True)
-class _File:
-    """A file to make.
-
-    Attributes:
-        format: Its format.
-        precision: Its precision.
-        converter: Converter of its format.
-    """
-
-    format: str
-    precision: str
-    converter: Converter
-
-    @property
-    def name(self) -> str:
-        """File name, for example `int8.tflite`."""
-        return FORMATS[self.format].file_name(self.precision)
 
 
 class FileExporter:
@@ -78,27 +57,19 @@ class FileExporter:
         self.calibrator = Calibrator(job.dataset, job.keras, methods)
 
     def make(self, model_format: str, precision: str) -> tuple[Artifact, bytes]:
-        """Return a file's entry in the manifest, and its bytes.
-
-        Raises:
-            ConversionError: If a converter fails, a float file differs from Keras, or the file needs more than its
-                target has.
-            ArtifactError: If its runtime can't load or run it.
-            GateFailed: If no choice of float layers makes it accurate enough.
-            MissingDependency: If a package of the train extra is missing.
-        """
-        file = _File(model_format, precision, self._converters[model_format])
+        """Return a file's entry in the manifest, and its bytes. Errors are those of `edgecnn.convert.export.export.export`."""
+        name, converter = FORMATS[model_format].file_name(precision), self._converters[model_format]
         calibrated, mended = PRECISIONS[precision].calibrated, None
-        self._job.on_step(f"{file.name}: convert, load, compare with Keras")
+        self._job.on_step(f"{name}: convert, load, compare with Keras")
         if calibrated and self._job.judge and self._images:
-            data, mended = self._accurate(file, self._job.judge, self._images)
+            data, mended = self._accurate(name, model_format, precision, self._job.judge, self._images)
         elif calibrated:
-            data = file.converter.quantize(precision, self.calibrator.ranges(model_format, file.converter))
+            data = converter.quantize(precision, self.calibrator.ranges(model_format, converter))
         else:
-            data = file.converter.convert(precision)
+            data = converter.convert(precision)
         if calibrated:
-            self.calibrator.compare_halves(file.name, precision, file.converter)
-        artifact, final = self.entry(file.name, model_format, precision, data)
+            self.calibrator.compare_halves(name, precision, converter)
+        artifact, final = self.entry(name, model_format, precision, data)
         if mended:  # The plain file would have the same description.
             mended = replace(mended, plain_size_bytes=mended.plain_size_bytes + len(final) - len(data))
         return replace(artifact, mended=mended), final
@@ -171,23 +142,24 @@ class FileExporter:
         opened = opener_for(runtime or model_format).open_file(candidate, 1, trusted=trusted)
         return opened, Classifier(candidate, opened)
 
-    def _accurate(self, file: _File, judge: Judge, images: JudgedImages) -> tuple[bytes, Mended | None]:
+    def _accurate(  # Longer than 50 lines: its three functions share what was judged.
+        self, name: str, model_format: str, precision: str, judge: Judge, images: JudgedImages
+    ) -> tuple[bytes, Mended | None]:
         """Return a file that passes the judge, and how it was made to; None for the plain file."""
-        name, converter = file.name, file.converter
+        converter = self._converters[model_format]
         float32 = converter.convert("float32")
         inputs = self.calibrator.inputs
         ranked = inputs[:: max(1, len(inputs) // _RANKED_ON)]
         points: list[float] = []
         objections: list[str] = []
-
-        quantized = partial(self.has_integers, file.format)
+        quantized = partial(self.has_integers, model_format)
 
         def passes(data: bytes) -> bool:
             # Nothing chose the first file, the plain one.
             return quantized(data) and shown(data, images.choosing if points else images.every) is None
 
         def shown(data: bytes, on: NDArray[np.bool_]) -> str | None:
-            probabilities = self.probabilities(name, file.format, data)
+            probabilities = self.probabilities(name, model_format, data)
             ours, keras, labels = probabilities[on], self._reference[on], self._job.dataset.test.labels[on]
             points.append(100 * float(correct(keras, labels).mean() - correct(ours, labels).mean()))
             if objection := judge.objection(ours, keras, labels):
@@ -197,10 +169,10 @@ class FileExporter:
             return objection
 
         def rank(data: bytes) -> Sequence[LayerError]:
-            return diagnose(float32, data, file.format, ranked).layers if quantized(data) else ()
+            return diagnose(float32, data, model_format, ranked).layers if quantized(data) else ()
 
-        quantize = partial(converter.quantize, file.precision, self.calibrator.ranges(file.format, converter))
-        others = [other for other in FORMATS[file.format].precisions if other not in ("float32", file.precision)]
+        quantize = partial(converter.quantize, precision, self.calibrator.ranges(model_format, converter))
+        others = [other for other in FORMATS[model_format].precisions if other not in ("float32", precision)]
         try:
             found = mend(name, quantize=quantize, rank=rank, passes=passes, others=others, on_step=self._job.on_step)
         except GateFailed as error:
@@ -213,34 +185,30 @@ class FileExporter:
         if images.held_out is not None and (objection := shown(found.data, images.held_out)):
             raise GateFailed(
                 f"{name} with {len(found.layers)} operators in float passes on the test images that chose them, but not on the "
-                f"{images.held_out.sum():,} held out ({objection}): allow more loss with {field('keep_accuracy')}, or ship "
+                f"{images.number_held_out:,} held out ({objection}): allow more loss with {field('keep_accuracy')}, or ship "
                 "float32"
             )
-        self._require_gain(file, float32, found, judge, objections[0])
+        slowdown = partial(judge.slowdown, model_format)
+        if len(found.data) >= len(float32):
+            self._job.on_step(f"{name}: timing, compared with float32")
+            _require_faster(name, found, float32, slowdown(float32, found.data), objections[0])
         self._job.on_step(f"{name}: timing, compared with the plain file")
-        return found.data, _mended(found, judge, images, judge.slowdown(file.format, found.plain, found.data))
-
-    def _require_gain(self, file: _File, float32: bytes, found: MendedFile, judge: Judge, objection: str) -> None:
-        """Refuse a file that is neither smaller nor faster than float32, which loses nothing."""
-        if len(found.data) < len(float32):
-            return
-        self._job.on_step(f"{file.name}: timing, compared with float32")
-        ratio = judge.slowdown(file.format, float32, found.data)
-        if ratio > FASTER:
-            raise GateFailed(
-                f"{file.name} with {len(found.layers)} operators in float is no better than float32: {len(found.data):,} bytes "
-                f"against {len(float32):,}, and {ratio:.2f} times the time. Without them, {objection}. Ship float32, give more "
-                f"test images, or allow more loss with {field('keep_accuracy')}"
-            )
+        return found.data, Mended(
+            layers=found.layers,
+            precision="float32",
+            max_drop_points=judge.max_drop_points,
+            tries=found.tries,
+            plain_size_bytes=len(found.plain),
+            slowdown=slowdown(found.plain, found.data),
+            held_out=images.number_held_out,
+        )
 
 
-def _mended(found: MendedFile, judge: Judge, images: JudgedImages, slowdown: float) -> Mended:
-    return Mended(
-        layers=found.layers,
-        precision="float32",
-        max_drop_points=judge.max_drop_points,
-        tries=found.tries,
-        plain_size_bytes=len(found.plain),
-        slowdown=slowdown,
-        held_out=0 if images.held_out is None else int(images.held_out.sum()),
-    )
+def _require_faster(name: str, found: MendedFile, float32: bytes, ratio: float, objection: str) -> None:
+    """Refuse a file that is neither smaller nor faster than float32, which loses nothing."""
+    if ratio > FASTER:
+        raise GateFailed(
+            f"{name} with {len(found.layers)} operators in float is no better than float32: {len(found.data):,} bytes "
+            f"against {len(float32):,}, and {ratio:.2f} times the time. Without them, {objection}. Ship float32, give more "
+            f"test images, or allow more loss with {field('keep_accuracy')}"
+        )

@@ -1,4 +1,4 @@
-"""Decides whether an exported file still computes what Keras computes, and is accurate enough."""
+"""Decides whether an exported file is accurate enough, and changes layers back to float until it is."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecnn.convert.diagnose import LayerError
 from edgecnn.edge.data.pixel_digests import evidence, held_out
 from edgecnn.edge.data.splits import Labels, Split
-from edgecnn.edge.errors import ConfigError, ConversionError, field
+from edgecnn.edge.errors import ConfigError, ConversionError, GateFailed, field
 from edgecnn.edge.export_records import Parity
 from edgecnn.edge.formats import PRECISIONS
 from edgecnn.edge.model.preprocess import Floats, correct, spread
@@ -78,6 +79,11 @@ class JudgedImages:
     choosing: NDArray[np.bool_]
     held_out: NDArray[np.bool_] | None
 
+    @property
+    def number_held_out(self) -> int:
+        """Number of images that judge the choice."""
+        return 0 if self.held_out is None else int(self.held_out.sum())
+
 
 def judged_images(judge: Judge, test: Split, reference: Floats, learnt: Sequence[int] = ()) -> JudgedImages:
     """Split the test images; half are held out if a file could lose three of that half and still pass.
@@ -107,3 +113,70 @@ def judged_images(judge: Judge, test: Split, reference: Floats, learnt: Sequence
     lossy[spoilt] = np.roll(keras[spoilt], 1, axis=1)
     enough = len(spoilt) == _SPARE and judge.objection(lossy, keras, labels) is None
     return JudgedImages(every, every & ~held, held) if enough else JudgedImages(every, every, None)
+
+
+MOST_TRIES = 20
+"""Largest number of files to judge, including the plain one."""
+
+
+@dataclass(frozen=True)
+class MendedFile:
+    """A quantized file that is accurate enough.
+
+    Attributes:
+        data: The file.
+        layers: Operators that stay float, by the name of their output tensor, in the order in which they were changed back;
+            empty if none had to be.
+        plain: The file with no operator in float.
+        tries: Number of files judged, including the plain one.
+    """
+
+    data: bytes
+    layers: tuple[str, ...]
+    plain: bytes
+    tries: int
+
+
+def mend(
+    name: str,
+    quantize: Callable[[Sequence[str]], bytes],
+    rank: Callable[[bytes], Sequence[LayerError]],
+    passes: Callable[[bytes], bool],
+    *,
+    others: Sequence[str] = (),
+    on_step: Callable[[str], None] = lambda text: None,
+) -> MendedFile:
+    """Change the worst layers back to float, one by one, until the file passes.
+
+    The layers are ranked again after each one, since removing an error also removes its effect on later layers. A layer
+    goes back together with its readers, which would otherwise still quantize its output.
+
+    Args:
+        name: Name of the file for messages.
+        quantize: Function that makes the file with these operators left in float.
+        rank: Function that returns a file's layers, the worst first, as `diagnose` does.
+        passes: Function that judges a file.
+        others: Other precisions that its format has, for the message.
+        on_step: Called with a line of text for each try.
+
+    Raises:
+        GateFailed: If no file passes.
+        ConversionError: If a file can't be made.
+    """
+    plain = data = quantize(())
+    kept: list[str] = []
+    for tries in range(1, MOST_TRIES + 1):
+        if passes(data):
+            return MendedFile(data, tuple(kept), plain, tries)
+        # A layer whose operators are all float has nothing left to change back.
+        worst = next((layer for layer in rank(data) if not set(layer.keep) <= set(kept)), None)
+        if worst is None or tries == MOST_TRIES:
+            break
+        kept += [operator for operator in worst.keep if operator not in kept]
+        on_step(f"{name}: {worst.operator} {worst.label} loses most: {len(kept)} operators in float")
+        data = quantize(kept)
+    another = f"use {field('precisions')}={' or '.join(others)}, " if others else ""
+    raise GateFailed(
+        f"{name} is not accurate enough with any of {tries} choices of layers in float, the last with {len(kept)}: ship "
+        f"float32, {another}or allow more loss with {field('keep_accuracy')}"
+    )

@@ -1,16 +1,96 @@
-"""Writes the files of an export that other programs read, and forgets earlier ones that no longer hold."""
+"""What an export says to other programs: inside each file, where its format has a place for it, and in files of their own."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
+from typing import Any, cast
 
-from edgecnn.convert.export.config import ExportJob
-from edgecnn.convert.integrations import write_files
+from edgecnn.convert.export.config import ExportConfig, ExportJob
+from edgecnn.edge.data.splits import Labels
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.export_records import Parity, ProgramFile
 from edgecnn.edge.files import sha256
-from edgecnn.edge.manifest import LABELS_NAME, Manifest
+from edgecnn.edge.formats import FORMATS
+from edgecnn.edge.manifest import LABELS_NAME, Manifest, Output, Preprocessing
+from edgecnn.edge.model.preprocess import Floats, correct
+from edgecnn.edge.packages import versions
+from edgecnn.edge.records import to_value
 from edgecnn.edge.text import has_controls, printable
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a file says of itself. It has no time and no path, so that the same file always says the same.
+
+    Attributes:
+        name: What the model classifies: the name of its dataset.
+        class_names: One for each output.
+        preprocessing: How pixels go in.
+        output: What comes out.
+        source_sha256: SHA-256 of the .keras file.
+        edgecnn: Version of edgecnn.
+        images: Number of test images.
+        correct: Number of them that this file classifies correctly, before the description was added.
+        author: Who made the model; None if nobody said so.
+        license: Its licence; None if nobody said so.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    preprocessing: Preprocessing
+    output: Output
+    source_sha256: str
+    edgecnn: str
+    images: int
+    correct: int
+    author: str | None = None
+    license: str | None = None
+
+    def text(self) -> str:
+        """Return the description as a sentence or two."""
+        return (
+            f"Image classifier ({self.name}), exported by edgecnn {self.edgecnn} from a Keras model with SHA-256 "
+            f"{self.source_sha256}. It is right on {self.correct:,} of {self.images:,} test images "
+            f"({self.correct / max(1, self.images):.2%})."
+        )
+
+    def record(self) -> dict[str, Any]:
+        """Return it as values for JSON."""
+        return {
+            "version": self.edgecnn,
+            "source_sha256": self.source_sha256,
+            "labels": list(self.class_names),
+            "preprocessing": to_value(self.preprocessing),
+            "output": self.output,
+            "test_images": self.images,
+            "correct": self.correct,
+        }
+
+
+def describe(manifest: Manifest, config: ExportConfig, probabilities: Floats, labels: Labels) -> Description:
+    """Return the description of a file that computed these probabilities (n, classes) of the test images."""
+    return Description(
+        name=manifest.dataset.name,
+        class_names=manifest.class_names,
+        preprocessing=manifest.preprocessing,
+        output=manifest.output,
+        source_sha256=manifest.keras_model().sha256,
+        edgecnn=versions()["edgecnn"],
+        images=len(labels),
+        correct=int(correct(probabilities, labels).sum()),
+        author=config.author,
+        license=config.license,
+    )
+
+
+def described(data: bytes, model_format: str, description: Description) -> bytes:
+    """Return a file with a description, or the file itself if its format has no place for one.
+
+    A format's describer has `described(data, description)`, which returns a file that computes what it did, bit for bit.
+    """
+    module = FORMATS[model_format].describer
+    return cast(bytes, import_module(module).described(data, description)) if module else data
 
 
 def labels_text(class_names: Sequence[str]) -> str:
@@ -55,7 +135,7 @@ def write_program_files(folder: Path, manifest: Manifest, job: ExportJob) -> tup
     written = [program_file(labels, manifest.keras_model().sha256)]
     for program in job.config.programs():
         job.on_step(f"files for {program.title}")
-        written += write_files(program, folder, manifest, job)
+        written += import_module(program.module).write(folder, manifest, job)
     new, sources = {file.path for file in written}, {artifact.sha256 for artifact in manifest.artifacts}
     others = [file for file in manifest.for_programs if file.path not in new]
     gone = tuple(file.path for file in others if file.source_sha256 not in sources)

@@ -1,20 +1,15 @@
 """Programs that take exported files, one row per program.
 
-A row names a module with a function `write`, a `Writer`. It is imported only if its program was named.
+A row names a module, which is imported only if its program was named. Its function `write(folder, manifest, job)` writes the
+program's files into the folder that holds this export's files, and returns a `ProgramFile` for each. `manifest` lists these
+files; `job` is the `ExportJob`. It raises ConversionError if the model can't be made into what the program takes.
 """
 
 from collections.abc import Sequence
-from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import NamedTuple
 
 from edgecnn.edge.errors import ConfigError, field
-from edgecnn.edge.export_records import ProgramFile
 from edgecnn.edge.formats import FORMATS, Package
-
-if TYPE_CHECKING:
-    from edgecnn.convert.export.config import ExportJob
-    from edgecnn.edge.manifest import Manifest
 
 
 class Program(NamedTuple):
@@ -35,23 +30,6 @@ class Program(NamedTuple):
     precision: str
     module: str
     package: Package | None = None
-
-
-class Writer(Protocol):
-    """Writes the files for a program."""
-
-    def __call__(self, folder: Path, manifest: "Manifest", job: "ExportJob") -> Sequence[ProgramFile]:
-        """Write the files and return their records; an error leaves the earlier export whole.
-
-        Args:
-            folder: Folder to write into, which holds the files of this export.
-            manifest: The manifest of this export, which lists them.
-            job: The export: its model, its images, and `on_step` for progress.
-
-        Raises:
-            ConversionError: If the model can't be made into what the program takes.
-        """
-        ...
 
 
 PROGRAMS: dict[str, Program] = {
@@ -89,8 +67,3 @@ def require_files(program: Program, exported: Sequence[tuple[str, str]]) -> None
             raise ConfigError(f"{field('targets')}={program.name} needs {name}: add {field(fixed)}={wanted}, or omit it")
     if program.package and not program.package.is_installed:
         raise program.package.missing
-
-
-def write_files(program: Program, folder: Path, manifest: "Manifest", job: "ExportJob") -> Sequence[ProgramFile]:
-    """Write the files for a program. See `Writer`."""
-    return cast(Writer, import_module(program.module).write)(folder, manifest, job)

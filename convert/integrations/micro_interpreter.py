@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -23,26 +22,13 @@ _FAILED = re.compile(r"Node (.+) \(number \d+u?\) failed")
 _PLACE = re.compile(r"^\S+\.(?:cc|h):?\d* ")
 
 
-@dataclass(frozen=True, eq=False)
-class MicroRun:
-    """What a file computes, without any program around it.
-
-    Attributes:
-        outputs: tflite-micro's raw outputs (n, ...).
-        reference: The raw outputs of LiteRT's reference kernels (n, ...).
-    """
-
-    outputs: NDArray[Any]
-    reference: NDArray[Any]
-
-
 def micro_version() -> str:
     """Return the package and version that runs files, for example `tflite-micro 0.dev20261023182759`."""
     return f"{_NAME} {installed_version(_NAME)}"
 
 
-def run_micro(data: bytes, name: str, inputs: Sequence[NDArray[Any]]) -> MicroRun:
-    """Run a file on inputs, each of one call.
+def run_micro(data: bytes, name: str, inputs: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the raw outputs of tflite-micro, and of LiteRT's reference kernels (n, ...), for inputs of one call each.
 
     Args:
         data: The .tflite file.
@@ -57,7 +43,7 @@ def run_micro(data: bytes, name: str, inputs: Sequence[NDArray[Any]]) -> MicroRu
     with ThreadPoolExecutor(1) as other:
         reference = other.submit(run_in_child, partial(_interpret_reference, data, inputs), name, len(data))
         outputs = run_in_child(partial(_interpret, data, name, inputs), name, len(data))
-        return MicroRun(outputs, reference.result())
+        return outputs, reference.result()
 
 
 def smallest_arena(data: bytes, name: str, item: NDArray[Any]) -> int:

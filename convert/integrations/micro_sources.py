@@ -1,4 +1,4 @@
-"""The C++ sources of a model for tflite-micro, as text; their names begin with `micro_`, since models lie beside them."""
+"""The C++ sources for tflite-micro and their README, as text; names begin with `micro_`, since models lie beside them."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.files import sha256
+from edgecnn.convert.integrations.micro_records import MicroAgreement, MicroRecord
 from edgecnn.edge.model.preprocess import InputTable
 
 _COLUMNS = 20
+# Largest accepted difference of an output: kernels that are not bit-exact round halves otherwise.
+_TOLERANCE_STEPS = 2
 _MODEL_ARRAY = "alignas(16) const unsigned char kModel[kModelBytes]"
 _C_TYPES = {"int8": "int8_t", "uint8": "uint8_t"}
 _PRINTED = re.compile(r"[A-Za-z0-9 _.,:;()\[\]<>=+*/&%#@!-]")
@@ -24,35 +26,25 @@ class MicroModel:
 
     Attributes:
         name: Name of the model, of which the namespace is made.
-        file: Name of the .tflite file.
-        data: Its bytes.
+        record: What was measured with the .tflite file.
+        data: The file's bytes.
         shape: (h, w, c) of an image.
         class_names: One for each class.
         table: The model's input for each pixel value.
-        registrations: Methods of `MicroMutableOpResolver`.
-        arena_bytes: The measured arena, in bytes.
-        measured_with: The package and version that measured it.
         inputs: Inputs of the golden vectors, int8 or uint8 (n, numbers).
         outputs: Their outputs, int8 or uint8 (n, classes).
-        scale: Real value of one step of an output.
         zero_point: The output that stands for 0.
-        tolerance: Largest accepted difference of an output, in steps.
     """
 
     name: str
-    file: str
+    record: MicroRecord
     data: bytes
     shape: tuple[int, int, int]
     class_names: tuple[str, ...]
     table: InputTable
-    registrations: tuple[str, ...]
-    arena_bytes: int
-    measured_with: str
     inputs: NDArray[Any]
     outputs: NDArray[Any]
-    scale: float
     zero_point: int
-    tolerance: int
 
     @property
     def namespace(self) -> str:
@@ -80,8 +72,8 @@ def c_text(text: str) -> str:
 
 def _about(model: MicroModel) -> str:
     """Return the comment at the top of each file; the file's own name may have been anybody's."""
-    file = "".join(letter if _PRINTED.fullmatch(letter) else "_" for letter in model.file)
-    return f"// Made by edgecnn export from {file}: {len(model.data)} bytes, SHA-256\n// {sha256(model.data)}\n"
+    file = "".join(letter if _PRINTED.fullmatch(letter) else "_" for letter in model.record.file)
+    return f"// Made by edgecnn export from {file}: {len(model.data)} bytes, SHA-256\n// {model.record.sha256}\n"
 
 
 def _header(model: MicroModel, what: str, body: str, includes: str = "") -> str:
@@ -105,11 +97,11 @@ def _model_header(model: MicroModel) -> str:
 // The .tflite file. FlatBuffers need it aligned.
 constexpr size_t kModelBytes = {len(model.data)};
 extern const unsigned char kModel[kModelBytes];
-constexpr char kModelSha256[] = "{sha256(model.data)}";
+constexpr char kModelSha256[] = "{model.record.sha256}";
 
-// The smallest arena that {model.measured_with} needs for it on x86-64, whose pointers
+// The smallest arena that {model.record.runtime} needs for it on x86-64, whose pointers
 // have 8 bytes, with the reference kernels. Optimized kernels may take more: micro_main.cc prints what is used.
-constexpr size_t kMeasuredArenaBytes = {model.arena_bytes};
+constexpr size_t kMeasuredArenaBytes = {model.record.arena_bytes};
 
 // The image: rows first,{order} one number for each channel of a pixel.
 constexpr int kHeight = {height};
@@ -117,7 +109,7 @@ constexpr int kWidth = {width};
 constexpr int kChannels = {channels};
 {_pixels(model)}
 // An output's probability is kOutputScale * (output - kOutputZeroPoint).
-constexpr float kOutputScale = {model.scale!r}f;
+constexpr float kOutputScale = {model.record.step!r}f;
 constexpr int kOutputZeroPoint = {model.zero_point};
 constexpr int kClasses = {len(model.class_names)};
 constexpr const char* kClassNames[kClasses] = {{
@@ -144,7 +136,7 @@ def _pixels(model: MicroModel) -> str:
 def _golden_header(model: MicroModel) -> str:
     entry, end = (_C_TYPES[array.dtype.name] for array in (model.inputs, model.outputs))
     return f"""\
-// Test images as inputs, and what {model.measured_with} computes of them.
+// Test images as inputs, and what {model.record.runtime} computes of them.
 using Input = {entry};
 using Output = {end};
 constexpr int kGoldenVectors = {len(model.inputs)};
@@ -155,7 +147,7 @@ extern const Output kGoldenOutputs[kGoldenVectors][kOutputs];
 extern const int kGoldenClasses[kGoldenVectors];
 
 // The largest accepted difference of an output: other kernels may round otherwise.
-constexpr int kToleranceSteps = {model.tolerance};
+constexpr int kToleranceSteps = {_TOLERANCE_STEPS};
 """
 
 
@@ -170,10 +162,10 @@ def _golden_arrays(model: MicroModel) -> str:
 
 
 def _operators(model: MicroModel) -> str:
-    lines = "\n".join(f"  TF_LITE_ENSURE_STATUS(resolver.{method}());" for method in model.registrations)
+    lines = "\n".join(f"  TF_LITE_ENSURE_STATUS(resolver.{method}());" for method in model.record.operators)
     return f"""\
 // The operators of the file, and no others, so that only their code is linked.
-using OpResolver = tflite::MicroMutableOpResolver<{len(model.registrations)}>;
+using OpResolver = tflite::MicroMutableOpResolver<{len(model.record.operators)}>;
 
 inline TfLiteStatus RegisterOperators(OpResolver& resolver) {{
 {lines}
@@ -270,3 +262,60 @@ int main() {
   return RunGolden(interpreter);
 }
 """
+
+
+def readme(record: MicroRecord, namespace: str) -> str:
+    """Return what the files are, what was measured, and how to build them."""
+    compared = "\n".join(_row(record, one) for one in record.compared)
+    return f"""\
+# {record.file} for tflite-micro
+
+Made by `edgecnn export` from `{record.file}`, SHA-256
+`{record.sha256}`. Everything is in the namespace `{namespace}`.
+
+| file | content |
+|---|---|
+| `micro_model.h`, `micro_model.cc` | {record.size_bytes:,} bytes, aligned; the classes; `FromPixel`, the input for a pixel |
+| `micro_operators.h` | the operators to register: {", ".join(record.operators)} |
+| `micro_golden.h`, `micro_golden.cc` | {record.golden} test images as inputs, with the expected outputs and classes |
+| `micro_main.cc` | runs them and prints PASS or FAIL |
+| `micro_measured.json` | the numbers below |
+
+## Measured on x86-64
+
+The arena needs {record.arena_bytes:,} bytes: the smallest in which {record.runtime} runs the file.
+Pointers have 8 bytes there and 4 on a microcontroller, so the same kernels need less on it. Optimized kernels, such as
+CMSIS-NN's, take scratch memory in addition: `micro_main.cc` reserves a quarter and 2 KiB more, and prints what is used.
+
+tflite-micro is right on {record.correct:,} of {record.images:,} test images. Other kernels compared with it:
+
+| kernels | right | same class | equal outputs | largest difference |
+|---|---|---|---|---|
+{compared}
+
+{_verdict(record)}
+
+## Build
+
+Compile the three `.cc` files as C++17 and link tflite-micro, as its Makefile or your board's SDK builds it. In your own
+program keep all but `micro_main.cc` and the golden vectors.
+"""
+
+
+def _row(record: MicroRecord, one: MicroAgreement) -> str:
+    steps = f"{one.largest_steps} steps of {record.step:.3g}" if one.largest_steps else "none"
+    return f"| {one.kernels} | {one.correct:,} | {one.same_class:,} | {one.equal_rows:,} | {steps} |"
+
+
+def _verdict(record: MicroRecord) -> str:
+    """Return for each of the others whether the classes and outputs are the same, one per line."""
+    lines = []
+    for one in record.compared:
+        others, rounded = record.images - one.same_class, record.images - one.equal_rows
+        if others:
+            lines.append(f"tflite-micro gives another class than {one.kernels} for {others:,} of {record.images:,} images.")
+        elif rounded:
+            lines.append(f"Every class is that of {one.kernels}, which rounds differently for {rounded:,} images.")
+        else:
+            lines.append(f"Every output is that of {one.kernels}.")
+    return "\n".join(lines)

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from edgecnn.convert.export.calibration import draw_calibration
 from edgecnn.convert.export.config import ExportJob
 from edgecnn.convert.export.converters import of_batches
-from edgecnn.convert.export.description import describe, described
 from edgecnn.convert.export.keep_accuracy import check_parity
-from edgecnn.convert.export.program_files import program_file
+from edgecnn.convert.export.program_files import describe, described, program_file
 from edgecnn.convert.keras.load import load_keras
 from edgecnn.convert.tflite.converter import to_tflite
 from edgecnn.convert.tflite.quantize import calibrate_tflite, quantize_tflite
@@ -43,7 +42,7 @@ _PRECISION = "int8"
 
 
 def write(folder: Path, manifest: Manifest, job: ExportJob) -> list[ProgramFile]:
-    """Write `rpicam-apps.tflite` and `rpicam-apps.json`. See `edgecnn.convert.integrations.Writer`."""
+    """Write `rpicam-apps.tflite` and `rpicam-apps.json`. See `edgecnn.convert.integrations`."""
     require_fit(manifest, job)
     data = _quantized(job, manifest)
     model = opener_for("tflite").open_model(data, 1)
@@ -102,11 +101,7 @@ def remarks(name: str, manifest: Manifest, parity: Parity) -> list[str]:
 
 
 def require_taken(model: LoadedModel, classes: int) -> None:
-    """Raise unless the stage takes a model as we mean it: bytes are pixels, and output bytes are 255ths.
-
-    Raises:
-        ConversionError: If its input or output is another.
-    """
+    """Raise ConversionError unless the stage takes a model as we mean it: bytes are pixels, and output bytes are 255ths."""
     entry, output = model.input_spec, model.output_spec
     if (entry.shape, entry.dtype) != ((1, SIDE, SIDE, 3), "uint8") or not entry.quantization:
         raise ConversionError(f"{NAME}: the input is {entry.dtype} {entry.shape}, not uint8 (1, {SIDE}, {SIDE}, 3)")
@@ -160,11 +155,7 @@ def with_front(job: ExportJob, manifest: Manifest) -> Any:
 
 
 def require_fit(manifest: Manifest, job: ExportJob) -> None:
-    """Raise unless the model has an output for each class, and takes float32.
-
-    Raises:
-        ConversionError: If it has not.
-    """
+    """Raise ConversionError unless the model has an output for each class, and takes float32."""
     spec, classes = job.runtime.output_spec, len(manifest.class_names)
     if spec.shape[-1] != classes:
         raise ConversionError(
@@ -189,10 +180,5 @@ def _quantized(job: ExportJob, manifest: Manifest) -> bytes:
 
 def _probabilities(model: LoadedModel, test: Split) -> Floats:
     """Return the model's probabilities on the test images (n, classes)."""
-    raw = [model.run(image[np.newaxis]) for images in chunks(test) for image in map(_scaled_one, images)]
+    raw = [model.run(image[np.newaxis]) for images in chunks(test) for image in scaled(images)]
     return to_probabilities(np.concatenate(raw), model.output_spec)
-
-
-def _scaled_one(image: Images) -> Images:
-    found: Images = scaled(image[np.newaxis])[0]
-    return found

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from edgecnn.convert.export.config import ExportJob
 from edgecnn.convert.export.program_files import program_file
 from edgecnn.convert.integrations import PROGRAMS
-from edgecnn.convert.integrations.micro_interpreter import MicroRun, micro_version, run_micro, smallest_arena
-from edgecnn.convert.integrations.micro_readme import readme
+from edgecnn.convert.integrations.micro_interpreter import micro_version, run_micro, smallest_arena
 from edgecnn.convert.integrations.micro_records import MicroAgreement, MicroRecord, registrations, require_aligned
-from edgecnn.convert.integrations.micro_sources import MicroModel, sources
+from edgecnn.convert.integrations.micro_sources import MicroModel, readme, sources
 from edgecnn.edge.data.splits import Labels, Split, chunks
 from edgecnn.edge.errors import ConversionError, field
 from edgecnn.edge.export_records import ProgramFile
@@ -30,8 +29,6 @@ from edgecnn.edge.text import counted
 _GOLDEN_IMAGES, _GOLDEN_BYTES = 8, 2**16
 # Reference kernels take milliseconds an image, a thousand times as many for a large one, and a child process gets 120 s.
 _CHUNK = 500
-# Kernels that are not bit-exact round halves otherwise.
-_TOLERANCE_STEPS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +42,7 @@ class _Measured:
 
 
 def write(folder: Path, manifest: Manifest, job: ExportJob) -> Sequence[ProgramFile]:
-    """See `edgecnn.convert.integrations.Writer`."""
+    """See `edgecnn.convert.integrations`."""
     program = PROGRAMS["tflite-micro"]
     model = read_model(folder / FORMATS[program.format].file_name(program.precision), manifest)
     texts, record = micro_files(model, job.dataset.test, job.folder.resolve().name, job.on_step)
@@ -86,19 +83,14 @@ def micro_files(
     record = _record(model, version, methods, step, measured, test.labels, classifier.runtime_text, len(indices))
     micro = MicroModel(
         name=name,
-        file=model.path.name,
+        record=record,
         data=model.data,
         shape=classifier.shape,
         class_names=classifier.class_names,
         table=input_table(classifier.preprocessing, specs[0]),
-        registrations=methods,
-        arena_bytes=measured.arena_bytes,
-        measured_with=version,
         inputs=inputs,
         outputs=measured.micro[indices],
-        scale=step,
         zero_point=zero_point,
-        tolerance=_TOLERANCE_STEPS,
     )
     others = {"micro_README.md": readme(record, micro.namespace), "micro_measured.json": to_json(record)}
     return sources(micro) | others, record
@@ -120,13 +112,15 @@ def _require_bytes(model: ModelFile, classifier: Classifier, specs: tuple[Tensor
 def _measure(model: ModelFile, classifier: Classifier, test: Split, on_progress: Callable[[str], None]) -> _Measured:
     """Run every test image with tflite-micro, LiteRT's reference kernels and LiteRT."""
     arena = smallest_arena(model.data, str(model.path), classifier.singles(test.images([0]))[0])
-    runs: list[MicroRun] = []
-    outputs: list[NDArray[Any]] = []
+    micro: list[NDArray[Any]] = []
+    reference: list[NDArray[Any]] = []
+    litert: list[NDArray[Any]] = []
     for images in chunks(test, _CHUNK, lambda done, of: on_progress(f"tflite-micro on {done:,} of {of:,} test images")):
         calls = classifier.singles(images)
-        runs.append(run_micro(model.data, str(model.path), calls))
-        outputs.append(np.stack([classifier.runtime.run(call) for call in calls]))
-    return _Measured(arena, _rows([run.outputs for run in runs]), _rows([run.reference for run in runs]), _rows(outputs))
+        for part, outputs in zip((micro, reference), run_micro(model.data, str(model.path), calls), strict=True):
+            part.append(outputs)
+        litert.append(np.stack([classifier.runtime.run(call) for call in calls]))
+    return _Measured(arena, _rows(micro), _rows(reference), _rows(litert))
 
 
 def _rows(raw: list[NDArray[Any]]) -> NDArray[Any]:

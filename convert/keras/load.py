@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import platform
-import re
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -16,10 +15,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from edgecnn.edge.errors import ArtifactError, ConfigError, MissingDependency, field, parsing, why
+from edgecnn.edge.errors import ConfigError, MissingDependency, field, parsing, why
 from edgecnn.edge.native_output import quiet
 from edgecnn.edge.packages import install_command
-from edgecnn.edge.text import shortened
 
 
 def import_named(name: str, option: str) -> ModuleType:
@@ -145,29 +143,16 @@ def load_keras() -> Any:
     return keras
 
 
-def load_keras_model(path: str, origin: str, training: bool = False, trust: tuple[str, ...] = ()) -> Any:
-    """Load a .keras file in safe mode: no code from the file runs, only Keras's and that of the modules in `trust`.
-
-    Args:
-        path: The file.
-        origin: Name of the file for messages.
-        training: Whether to restore the optimizer, and the mixed precision with which the model was trained.
-        trust: Names of Python modules that define the model's own layers and functions.
-
-    Raises:
-        ArtifactError: If Keras can't load it; for a class unknown to Keras, the message says how to name it.
-        ConfigError: If a trusted module can't be imported.
-    """
-    keras = load_keras()
-    known = custom_objects(trust)
+@contextmanager
+def functions_inlined() -> Iterator[None]:
+    """Trace what is called in the block without functions of its own: Keras's grouped convolution is one."""
+    config = load_tensorflow().config
+    before = config.functions_run_eagerly()
+    config.run_functions_eagerly(True)
     try:
-        with quiet():
-            model = keras.models.load_model(path, custom_objects=known, compile=training, safe_mode=True)
-    except Exception as error:  # Keras raises whatever its layers, zipfile and h5py raise.
-        raise ArtifactError(f"{origin}: {_why(str(error), path, trust)}") from error
-    if not training:
-        _in_float32(model)
-    return model
+        yield
+    finally:
+        config.run_functions_eagerly(before)
 
 
 def saved_with(data: bytes) -> dict[str, str]:
@@ -178,33 +163,3 @@ def saved_with(data: bytes) -> dict[str, str]:
     """
     with parsing("the .keras file can't be read", "save it again"), zipfile.ZipFile(io.BytesIO(data)) as archive:
         return {"keras": str(json.loads(archive.read("metadata.json"))["keras_version"])}
-
-
-def _why(text: str, path: str, trust: tuple[str, ...]) -> str:
-    """Return Keras's message in one line that ends with the fix."""
-    unknown = re.search(
-        r"Could not locate (class|function) '([^']+)'(?:.*?Full object config: \{'module': '([^']+)')?", text, re.S
-    )
-    if unknown:
-        kind, name, module = unknown.groups()
-        origin = f" of module {module}" if module not in (None, "builtins") else ""
-        lacking = f", which {' and '.join(trust)} lacks" if trust else ""
-        return (
-            f"Keras does not know its {kind} {name}{origin}{lacking}: "
-            f"name the module that defines it with {field('trust')}=MODULE (its code will run here, with your rights)"
-        )
-    if "Lambda" in text and "safe_mode=False" in text:
-        return (
-            "it has a Lambda layer, whose code inside the file is never run: save the model with a layer "
-            f"from your own module in its place, and name that module with {field('trust')}=MODULE"
-        )
-    reason = shortened(text.replace(path, "the file"))
-    return f"Keras can't load it in safe mode ({reason}): copy it again, or save it again with the Keras that made it"
-
-
-def _in_float32(model: Any) -> None:
-    # Mixed precision is only for training: the weights are float32. A CPU emulates the narrow sums slowly, and no
-    # exported file could equal them.
-    for layer in model._flatten_layers():
-        if layer.dtype_policy.name.startswith("mixed_"):
-            layer.dtype_policy = layer.dtype_policy.variable_dtype

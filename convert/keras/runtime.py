@@ -1,5 +1,6 @@
 """The float Keras model as a `LoadedModel`: the reference for judging every exported file."""
 
+import re
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -8,37 +9,76 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.convert.keras.load import load_keras, load_keras_model, load_tensorflow
+from edgecnn.convert.keras.load import custom_objects, load_keras, load_tensorflow
 from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
 from edgecnn.edge.files import libraries_folder
 from edgecnn.edge.manifest import MODEL_NAME, TensorSpec
 from edgecnn.edge.model_file import ModelFile
+from edgecnn.edge.native_output import quiet
 from edgecnn.edge.runtimes.base import installed_version
 from edgecnn.edge.sandbox.unverified import remember_tried, run_in_child, was_made, was_tried
-from edgecnn.edge.text import counted
+from edgecnn.edge.text import counted, shortened
 
 # TensorFlow's operations that change the form of numbers, not what they are.
 _PASSING = ("Cast", "Identity", "Reshape", "Squeeze", "StopGradient")
 
 
 def load_from_bytes(data: bytes, origin: str, trust: tuple[str, ...] = (), training: bool = False) -> Any:
-    """Return the Keras model from the bytes of a .keras file, so that the loaded bytes are the hashed ones.
+    """Load a .keras file in safe mode: no code from the file runs, only Keras's and that of the modules in `trust`.
 
     Args:
-        data: The bytes.
+        data: The bytes of the file, so that the loaded bytes are the hashed ones.
         origin: Name of the file for messages.
-        trust: Trusted modules, as in `opener_for`.
-        training: As in `load_keras_model`.
+        trust: Names of Python modules that define the model's own layers and functions.
+        training: Whether to restore the optimizer, and the mixed precision with which the model was trained.
 
     Raises:
-        ArtifactError: If Keras can't load it in safe mode.
+        ArtifactError: If Keras can't load it; for a class unknown to Keras, the message says how to name it.
         ConfigError: If a trusted module can't be imported.
         MissingDependency: If TensorFlow is not installed.
     """
+    keras, known = load_keras(), custom_objects(trust)
     with libraries_folder() as folder:
         path = folder / MODEL_NAME
         path.write_bytes(data)
-        return load_keras_model(str(path), origin, training, trust)
+        try:
+            with quiet():
+                model = keras.models.load_model(str(path), custom_objects=known, compile=training, safe_mode=True)
+        except Exception as error:  # Keras raises whatever its layers, zipfile and h5py raise.
+            raise ArtifactError(f"{origin}: {_why(str(error), str(path), trust)}") from error
+    if not training:
+        _in_float32(model)
+    return model
+
+
+def _why(text: str, path: str, trust: tuple[str, ...]) -> str:
+    """Return Keras's message in one line that ends with the fix."""
+    unknown = re.search(
+        r"Could not locate (class|function) '([^']+)'(?:.*?Full object config: \{'module': '([^']+)')?", text, re.S
+    )
+    if unknown:
+        kind, name, module = unknown.groups()
+        origin = f" of module {module}" if module not in (None, "builtins") else ""
+        lacking = f", which {' and '.join(trust)} lacks" if trust else ""
+        return (
+            f"Keras does not know its {kind} {name}{origin}{lacking}: "
+            f"name the module that defines it with {field('trust')}=MODULE (its code will run here, with your rights)"
+        )
+    if "Lambda" in text and "safe_mode=False" in text:
+        return (
+            "it has a Lambda layer, whose code inside the file is never run: save the model with a layer "
+            f"from your own module in its place, and name that module with {field('trust')}=MODULE"
+        )
+    reason = shortened(text.replace(path, "the file"))
+    return f"Keras can't load it in safe mode ({reason}): copy it again, or save it again with the Keras that made it"
+
+
+def _in_float32(model: Any) -> None:
+    # Mixed precision is only for training: the weights are float32. A CPU emulates the narrow sums slowly, and no
+    # exported file could equal them.
+    for layer in model._flatten_layers():
+        if layer.dtype_policy.name.startswith("mixed_"):
+            layer.dtype_policy = layer.dtype_policy.variable_dtype
 
 
 def load_file(model: ModelFile, trust: tuple[str, ...] = (), training: bool = False) -> Any:
@@ -46,8 +86,8 @@ def load_file(model: ModelFile, trust: tuple[str, ...] = (), training: bool = Fa
 
     Args:
         model: The file.
-        trust: Trusted modules, as in `opener_for`.
-        training: As in `load_keras_model`.
+        trust: As in `load_from_bytes`.
+        training: As in `load_from_bytes`.
 
     Raises:
         ArtifactError: If Keras can't load it, or the child did not survive it. Other errors are those of `load_from_bytes`.

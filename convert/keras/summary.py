@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from edgecnn.convert.keras.load import load_tensorflow
+from edgecnn.convert.keras.load import functions_inlined, load_tensorflow
 from edgecnn.convert.keras.runtime import KerasRuntime, load_from_bytes
 from edgecnn.edge.graph.summary import Layer, Network, Reading, Step, bytes_of, einsum_macs
 from edgecnn.edge.native_output import quiet
@@ -92,20 +92,15 @@ def _recorded(layer: Any, calls: list[_Call]) -> Any:
 
 
 def _traced(model: Any, shape: tuple[int | None, ...], dtype: str) -> tuple[Any, Any]:
-    """Return the graph and its output, with the functions that it calls inlined: Keras's grouped convolution is one."""
+    """Return the graph and its output."""
     tensorflow = load_tensorflow()
-    before = tensorflow.config.functions_run_eagerly()
-    tensorflow.config.run_functions_eagerly(True)
-    try:
-        with quiet():
-            function = tensorflow.function(
-                lambda image: tensorflow.nest.flatten(model(image, training=False))[0],
-                input_signature=[tensorflow.TensorSpec(shape, dtype)],
-                autograph=False,
-            )
-            graph = function.get_concrete_function().graph
-    finally:
-        tensorflow.config.run_functions_eagerly(before)
+    with functions_inlined(), quiet():
+        function = tensorflow.function(
+            lambda image: tensorflow.nest.flatten(model(image, training=False))[0],
+            input_signature=[tensorflow.TensorSpec(shape, dtype)],
+            autograph=False,
+        )
+        graph = function.get_concrete_function().graph
     return graph, graph.outputs[0].op.inputs[0] if graph.outputs[0].op.type == "Identity" else graph.outputs[0]
 
 

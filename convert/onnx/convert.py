@@ -1,13 +1,16 @@
 """Converts a Keras model to .onnx bytes, for ONNX Runtime or as the source of other runtimes' files."""
 
 import json
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgecnn.convert.export.converters import Conversion, of_batches
-from edgecnn.convert.export.description import Description
-from edgecnn.convert.keras.load import load_tensorflow
+from edgecnn.convert.export.program_files import Description
+from edgecnn.convert.keras.load import functions_inlined, load_tensorflow
 from edgecnn.edge.errors import ConversionError, MissingDependency, field, why
 from edgecnn.edge.files import libraries_folder
 from edgecnn.edge.native_output import quiet
@@ -58,12 +61,11 @@ def _with_sizes(data: bytes) -> bytes:
     kept = [value for value in graph.initializer if value.name in read]
     del graph.initializer[:], graph.value_info[:]
     graph.initializer.extend(kept)
-    whole: bytes = model.SerializeToString()
-    return whole
+    return bytes(model.SerializeToString())
 
 
 def described(data: bytes, description: Description) -> bytes:
-    """Return the file with `metadata_props`. See `edgecnn.convert.export.description.Describer`.
+    """Return the file with `metadata_props`. See `edgecnn.convert.export.program_files.described`.
 
     A protobuf message that follows another is merged with it: the file stays as it is, and the properties follow it.
     """
@@ -117,7 +119,8 @@ def to_onnx(  # Longer than 50 lines: one conversion, step by step.
 
             # from_keras fails on a Keras 3 Sequential.
             function = tensorflow.function(lambda image: model(image, training=False), input_signature=signature)
-            concrete = _traced(function)
+            with functions_inlined():  # tf2onnx can't convert them.
+                concrete = function.get_concrete_function()
             handlers: dict[str, Any] = {"Erfc": (_erfc, [])}
             graph, _ = tf2onnx.convert.from_function(
                 function, input_signature=signature, opset=opset, custom_op_handlers=handlers, inputs_as_nchw=first
@@ -127,8 +130,7 @@ def to_onnx(  # Longer than 50 lines: one conversion, step by step.
             onnx.checker.check_model(graph)
             graph = _named(onnxslim.slim(graph), output)
             ask_for_no_more(graph)
-            data: bytes = graph.SerializeToString()
-            return data
+            return bytes(graph.SerializeToString())
     except ModuleNotFoundError as error:
         raise MissingDependency(f"{error.name} is not installed. On the workstation: {install_command('train')}") from error
     except Exception as error:  # Three libraries, each with its own errors.
@@ -146,8 +148,7 @@ def of_one_image(data: bytes) -> bytes:
     model = onnx.load_from_string(data)
     for value in (model.graph.input[0], model.graph.output[0]):
         value.type.tensor_type.shape.dim[0].dim_value = 1
-    fixed: bytes = model.SerializeToString()
-    return fixed
+    return bytes(model.SerializeToString())
 
 
 def ask_for_no_more(model: Any) -> None:
@@ -162,17 +163,6 @@ def ask_for_no_more(model: Any) -> None:
     del model.opset_import[:]
     model.opset_import.extend(kept)
     model.ir_version = onnx.helper.find_min_ir_version_for(kept, ignore_unknown=True)
-
-
-def _traced(function: Any) -> Any:
-    """Trace the model with its functions inlined: Keras's grouped convolution is one, which tf2onnx can't convert."""
-    config = load_tensorflow().config
-    before = config.functions_run_eagerly()
-    config.run_functions_eagerly(True)
-    try:
-        return function.get_concrete_function()
-    finally:
-        config.run_functions_eagerly(before)
 
 
 def _give_constants(graph: Any, function: Any) -> None:
@@ -206,3 +196,32 @@ def _named(model: Any, output: str) -> Any:
     for value in (graph.input[0], graph.output[0]):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     return model
+
+
+def run_pnnx(onnx: bytes, shape: tuple[int, int, int], folder: Path) -> tuple[int, str]:
+    """Write what pnnx makes of a network into a folder, under names that begin with `model`.
+
+    Args:
+        onnx: A float32 .onnx file with one input (1, channels, height, width).
+        shape: (channels, height, width).
+        folder: An empty folder.
+
+    Returns:
+        Its exit code, and what it said.
+
+    Raises:
+        MissingDependency: If pnnx is not installed.
+    """
+    (folder / "model.onnx").write_bytes(onnx)
+    sizes = ",".join(map(str, (1, *shape)))
+    command = [str(_program()), "model.onnx", f"inputshape=[{sizes}]", "fp16=0"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def _program() -> Path:
+    found = find_spec("pnnx")
+    if found is None or not found.submodule_search_locations:
+        # Its Python functions need torch, a gigabyte; its program does not.
+        raise MissingDependency("pnnx is not installed. On the workstation: pip install --no-deps pnnx")
+    return Path(found.submodule_search_locations[0]) / "pnnx"

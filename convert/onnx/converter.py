@@ -1,23 +1,27 @@
-"""Turns one Keras model into the bytes of each .onnx file."""
+"""Turns one Keras model into the bytes of each .onnx file; ONNX Runtime's quantizer makes int8."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.convert.export.converters import Conversion, Converter, Ranges, of_batches
-from edgecnn.convert.onnx.convert import OPSET, of_one_image, to_onnx
-from edgecnn.convert.onnx.quantize import calibrate_onnx, onnx_operators, onnx_scales, prepare_onnx, quantize_onnx
+from edgecnn.convert.export.converters import Conversion, Converter, Ranges, finite, of_batches
+from edgecnn.convert.onnx.convert import OPSET, ask_for_no_more, of_one_image, to_onnx
 from edgecnn.edge.compatibility.onnx import limits
+from edgecnn.edge.errors import ConversionError, MissingDependency, why
+from edgecnn.edge.files import libraries_folder
+from edgecnn.edge.formats import CalibrationName
+from edgecnn.edge.native_output import quiet
+from edgecnn.edge.packages import install_command
+from edgecnn.edge.runtimes import onnxruntime as ort
 
 
-def converter(conversion: Conversion) -> "OnnxConverter":
-    """See `edgecnn.convert.export.converters`."""
-    return OnnxConverter(conversion)
-
-
-class OnnxConverter(Converter):
+class _OnnxConverter(Converter):
     """A `Converter` for .onnx files. The file for calibration has a free batch if the model has one, which is faster."""
 
     def __init__(self, conversion: Conversion) -> None:
@@ -37,26 +41,176 @@ class OnnxConverter(Converter):
         return prepare_onnx(self._float32)
 
     def convert(self, precision: str) -> bytes:
-        """See `Converter`."""
         if precision != "float32":
             raise ValueError(f"precision must be float32, got {precision!r}")
         return self._float32 if self._any_batch else of_one_image(self._float32)
 
     def calibrate(self, inputs: NDArray[Any]) -> Ranges:
-        """See `Converter`."""
         return calibrate_onnx(self._prepared, inputs, self._method)
 
     def quantize(self, precision: str, ranges: Ranges, keep: Sequence[str] = ()) -> bytes:
-        """See `Converter`."""
         if precision != "int8":
             raise ValueError(f"precision must be int8, got {precision!r}")
         quantized = quantize_onnx(self._prepared, ranges, keep)
         return quantized if self._any_batch else of_one_image(quantized)
 
     def operators(self) -> tuple[str, ...]:
-        """See `Converter`."""
-        return onnx_operators(self._prepared)
+        import onnx
+
+        graph = onnx.load_from_string(self._prepared).graph
+        return tuple(node.output[0] for node in graph.node if node.output[0] not in _ending(graph))
 
     def scales(self, data: bytes) -> dict[str, float]:
-        """See `Converter`."""
         return onnx_scales(data)
+
+
+def converter(conversion: Conversion) -> Converter:
+    return _OnnxConverter(conversion)
+
+
+CALIBRATIONS: dict[CalibrationName, str] = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
+
+# Number of images whose activations are in memory at a time. Histograms grow from one such batch to the next: a single
+# batch of everything leaves the entropy method with one candidate, the whole range.
+_BATCH = 8
+
+
+def prepare_onnx(float32: bytes) -> bytes:
+    """Return the model prepared for the quantizer: with the shape of every tensor, and operators fused.
+
+    Raises:
+        ConversionError: If ONNX Runtime fails.
+        MissingDependency: If onnx or onnxruntime is not installed.
+    """
+    with _quantizer("prepare") as folder:
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+
+        (folder / "float32.onnx").write_bytes(float32)
+        quant_pre_process(str(folder / "float32.onnx"), str(folder / "prepared.onnx"), skip_symbolic_shape=True)
+        return (folder / "prepared.onnx").read_bytes()
+
+
+def calibrate_onnx(prepared: bytes, inputs: NDArray[Any], method: CalibrationName) -> Ranges:
+    """Return the range of each activation by tensor name.
+
+    Args:
+        prepared: Result of `prepare_onnx`.
+        inputs: Model inputs (n, ...), without the batch dimension, in the model's dtype.
+        method: `minmax` (smallest and largest), `entropy` (least divergence from the histogram of values) or
+            `percentile` (99.999 % of the values).
+
+    Raises:
+        ConversionError: If an activation is not finite, or ONNX Runtime fails.
+        MissingDependency: If onnx or onnxruntime is not installed.
+    """
+    with _quantizer("calibrate") as folder:
+        from onnxruntime.quantization import CalibrationMethod, create_calibrator
+
+        (folder / "prepared.onnx").write_bytes(prepared)
+        calibrator = create_calibrator(
+            folder / "prepared.onnx",
+            augmented_model_path=str(folder / "augmented.onnx"),
+            calibrate_method=CalibrationMethod[CALIBRATIONS[method]],
+        )
+        batch = calibrator.infer_session.get_inputs()[0].shape[0]
+        step = batch if isinstance(batch, int) else _BATCH
+        for start in range(0, len(inputs), step):
+            calibrator.collect_data(_reader(calibrator, inputs[start : start + step]))
+        found = calibrator.compute_data()
+        ends = {name: [float(np.ravel(end)[0]) for end in found[name].range_value] for name in found}
+    return finite({name: (low, high) for name, (low, high) in ends.items()}, "ONNX")
+
+
+def quantize_onnx(prepared: bytes, ranges: Ranges, keep: Sequence[str] = ()) -> bytes:
+    """Quantize to static int8: QDQ, signed activations and weights, scales per channel.
+
+    Args:
+        prepared: Result of `prepare_onnx`.
+        ranges: Result of `calibrate_onnx`.
+        keep: Operators that stay float, by the name of their output tensor.
+
+    Raises:
+        ConversionError: If ONNX Runtime's quantizer fails.
+        MissingDependency: If onnx or onnxruntime is not installed.
+    """
+    with _quantizer("quantize") as folder:
+        from onnxruntime import quantization
+
+        import onnx
+
+        (folder / "prepared.onnx").write_bytes(prepared)
+        method = quantization.CalibrationMethod.MinMax  # The ranges are given, whatever method chose them.
+        ends = {name: tuple(np.float32(end) for end in range_) for name, range_ in ranges.items()}
+        quantization.save_tensors_data(quantization.TensorsData(method, ends), folder / "ranges.json")
+        graph = onnx.load_from_string(prepared).graph
+        # Calibration would clip the range of a quantized softmax: classes stay right, but confidences become wrong.
+        excluded = [node for node in graph.node if node.output[0] in (*_ending(graph), *keep)]
+        quantization.quantize_static(
+            folder / "prepared.onnx",
+            folder / "int8.onnx",
+            calibration_cache_path=folder / "ranges.json",
+            calibrate_method=method,
+            quant_format=quantization.QuantFormat.QDQ,
+            per_channel=True,
+            nodes_to_exclude=[node.name for node in excluded],
+            activation_type=quantization.QuantType.QInt8,
+            weight_type=quantization.QuantType.QInt8,
+        )
+        model = onnx.load(folder / "int8.onnx")
+        ask_for_no_more(model)
+        return bytes(model.SerializeToString())
+
+
+def onnx_scales(data: bytes) -> dict[str, float]:
+    """Return the scale of every quantized activation of a QDQ file, by the name of the float tensor."""
+    import onnx
+
+    graph = onnx.load_from_string(data).graph
+    values = {value.name: value for value in graph.initializer}
+    return {
+        float_name(node): float(np.ravel(onnx.numpy_helper.to_array(values[node.input[1]]))[0])
+        for node in graph.node
+        if node.op_type == "QuantizeLinear"
+    }
+
+
+def float_name(node: Any) -> str:
+    """Return the name in the float file of a QuantizeLinear's input; the graph's output keeps its name at the end."""
+    return str(node.input[0]).removesuffix("_QuantizeLinear_Input")
+
+
+def _ending(graph: Any) -> list[str]:
+    """Return the outputs of a final softmax or sigmoid, and of operators that only reshape its result."""
+    producers = {node.output[0]: node for node in graph.node}
+    names = [graph.output[0].name]
+    while (node := producers.get(names[-1])) and node.op_type in ("Reshape", "Squeeze", "Unsqueeze", "Flatten"):
+        names.append(node.input[0])
+    return names if node and node.op_type in ("Softmax", "Sigmoid") else []
+
+
+@contextmanager
+def _quantizer(step: str) -> Iterator[Path]:
+    """Yield a folder to work in; the quantizer's output goes to stderr, and its errors become one line."""
+    ort.import_library()
+    try:
+        with libraries_folder() as name, quiet(), redirect_stdout(sys.stderr):
+            yield name
+    except ModuleNotFoundError as error:
+        raise MissingDependency(f"{error.name} is not installed. On the workstation: {install_command('train')}") from error
+    except Exception as error:  # onnxruntime's errors share no other public base class.
+        reason = why(error, 200)
+        raise ConversionError(f"ONNX int8: ONNX Runtime can't {step} the model ({reason}): omit int8") from error
+
+
+def _reader(calibrator: Any, batch: NDArray[Any]) -> Any:
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types.
+        def __init__(self) -> None:
+            name = calibrator.infer_session.get_inputs()[0].name
+            self.left: list[dict[str, NDArray[Any]]] = [{name: batch}]
+
+        def get_next(self) -> dict[str, NDArray[Any]] | None:
+            return self.left.pop() if self.left else None
+
+    return Reader()

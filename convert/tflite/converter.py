@@ -81,12 +81,7 @@ def _set_precision(converter: Any, precision: str) -> None:
         converter._experimental_disable_per_channel_quantization_for_dense_layers = True
 
 
-def converter(conversion: Conversion) -> "TfliteConverter":
-    """See `edgecnn.convert.export.converters`."""
-    return TfliteConverter(conversion)
-
-
-class TfliteConverter(Converter):
+class _TfliteConverter(Converter):
     """A `Converter` for .tflite files."""
 
     def __init__(self, conversion: Conversion) -> None:
@@ -99,32 +94,29 @@ class TfliteConverter(Converter):
         return self._of("float32")
 
     def convert(self, precision: str) -> bytes:
-        """See `Converter`."""
         return self._float32 if precision == "float32" else self._of(precision)
 
     def calibrate(self, inputs: NDArray[Any]) -> Ranges:
-        """See `Converter`."""
         return calibrate_tflite(self._float32, inputs)
 
     def quantize(self, precision: str, ranges: Ranges, keep: Sequence[str] = ()) -> bytes:
-        """See `Converter`."""
         return quantize_tflite(self._float32, precision, ranges, keep, self._io)
 
     def operators(self) -> tuple[str, ...]:
-        """See `Converter`."""
         return tuple(name for _, name, kind in activations(open_tflite(self._float32)) if kind != "INPUT")
 
     def scales(self, data: bytes) -> dict[str, float]:
-        """See `Converter`."""
         return tflite_scales(data)
 
     def foldable(self, data: bytes) -> Mapping[str, Sequence[int]]:
-        """See `Converter`."""
         return foldable(data)
 
     def fold(self, data: bytes, folds: Mapping[str, int]) -> bytes:
-        """See `Converter`."""
         return fold(data, folds)
 
     def _of(self, precision: str) -> bytes:
         return to_tflite(self._model, precision, self._shape, self._dtype, self._any_batch)
+
+
+def converter(conversion: Conversion) -> Converter:
+    return _TfliteConverter(conversion)

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edgecnn.convert.export.description import Description
-from edgecnn.convert.export.program_files import labels_text
+from edgecnn.convert.export.program_files import Description, labels_text
 from edgecnn.edge.compatibility.tflite import TfliteNeeds, read_needs
 from edgecnn.edge.compatibility.tflite_graph import from_object, to_object
 from edgecnn.edge.manifest import LABELS_NAME, Preprocessing, TensorSpec
@@ -32,7 +31,7 @@ _NORMALIZATION = 1  # ProcessUnitOptions
 
 
 def described(data: bytes, description: Description) -> bytes:
-    """Return the file with metadata, the release that it needs, and a .zip of the files that it names. See `Describer`."""
+    """Return the file with metadata, the release that it needs, and a .zip of the files that it names."""
     from ai_edge_litert import schema_py_generated as schema
 
     colours = _colours(description.preprocessing, opener_for("tflite").open_model(data, 1).input_spec)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.convert.export.converters import Ranges
+from edgecnn.convert.export.converters import Ranges, finite
 from edgecnn.edge.compatibility.tflite_graph import add_operator_code, from_object, to_object
 from edgecnn.edge.errors import ConversionError, MissingDependency, why
 from edgecnn.edge.formats import IoName
@@ -46,10 +46,7 @@ def calibrate_tflite(float32: bytes, inputs: NDArray[Any]) -> Ranges:
             # np.minimum and np.maximum keep NaN; min and max would lose it.
             lows[index] = np.minimum(lows[index], values.min())
             highs[index] = np.maximum(highs[index], values.max())
-    for index, name in tensors.items():
-        if not np.isfinite(lows[index]) or not np.isfinite(highs[index]):
-            raise ConversionError(f"TFLite: {name} is not finite for a calibration image: check the model and its inputs")
-    return {name: (float(lows[index]), float(highs[index])) for index, name in tensors.items()}
+    return finite({name: (float(lows[index]), float(highs[index])) for index, name in tensors.items()}, "TFLite")
 
 
 def quantize_tflite(float32: bytes, precision: str, ranges: Ranges, keep: Sequence[str] = (), io: IoName = "int8") -> bytes:

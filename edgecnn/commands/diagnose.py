@@ -18,7 +18,7 @@ from edgecnn.edge.option import Option, checked, png
 from edgecnn.edge.result import SILENT, Progress
 
 if TYPE_CHECKING:
-    from edgecnn.convert.diagnosis.diagnose import Diagnosis
+    from edgecnn.convert.diagnose import Diagnosis
     from edgecnn.edge.inference.usage import Target
 
 
@@ -52,8 +52,8 @@ def diagnose(  # Longer than 50 lines: its arguments and their docs.
     """
     import numpy as np
 
-    from edgecnn.convert.diagnosis.diagnose import diagnose as diagnose_files
-    from edgecnn.convert.show.pictures import save_diagnosis
+    from edgecnn.convert.diagnose import diagnose as diagnose_files
+    from edgecnn.convert.show import save_diagnosis
     from edgecnn.edge.inference.usage import Usage
     from edgecnn.edge.model_file import read_model
     from edgecnn.edge.model_folder import opened
@@ -68,9 +68,8 @@ def diagnose(  # Longer than 50 lines: its arguments and their docs.
                 f"{models.named} and {beside} are not two exported files of one format: name a quantized one and its float32"
             )
         if FORMATS[quantized.format].pair is None:
-            raise ConfigError(
-                f"{models.named}: the layers of .{quantized.format} files can't be compared: name {_comparable()}"
-            )
+            others = " or ".join(f"a {row.suffix} file" for row in FORMATS.values() if row.pair)
+            raise ConfigError(f"{models.named}: the layers of .{quantized.format} files can't be compared: name {others}")
         float32 = read_model(beside) if float_file else read_model(models.folder / beside.name, quantized.manifest)
         classifier = usage.classifier(float32)
         test = usage.test_images(models, str(beside), classifier)
@@ -89,7 +88,3 @@ def diagnose(  # Longer than 50 lines: its arguments and their docs.
         save_diagnosis(Path(save), found, title)
         progress.say(f"wrote {save}")
     return replace(found, quantized=str(models.named), float32=beside.name)
-
-
-def _comparable() -> str:
-    return " or ".join(f"a {row.suffix} file" for row in FORMATS.values() if row.pair)

@@ -134,19 +134,16 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         MissingDependency: If a package of the train extra is missing.
     """
     from edgecnn.convert.export.config import ExportConfig
-    from edgecnn.workflows.export import ExportCall, Tune, exported
+    from edgecnn.edge.inference.usage import Usage
+    from edgecnn.workflows.export import Tune, exported
 
     return exported(
-        ExportCall(
-            model,
-            data,
-            ExportConfig(tuple(formats), tuple(precisions), calibration, tuple(targets), batch, io, author, license),
-            keep_accuracy,
-            Tune(tune, tune_seconds, tune_seed, tune_runtime),
-            Path(out) if out else None,
-            images,
-            interface,
-            tuple(trust),
-            progress,
-        )
+        model,
+        data,
+        Usage(images=images, interface=interface, trust=tuple(trust)),
+        ExportConfig(tuple(formats), tuple(precisions), calibration, tuple(targets), batch, io, author, license),
+        Tune(tune, tune_seconds, tune_seed, tune_runtime),
+        keep_accuracy=keep_accuracy,
+        out=Path(out) if out else None,
+        progress=progress,
     )

@@ -14,16 +14,14 @@ from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.runners.choose import HERE, TUNE_SECONDS, require_runner, runner_of
 from edgecnn.benchmarks.show.model_card import model_card
-from edgecnn.convert.export.config import ExportConfig
+from edgecnn.convert.export.config import ExportConfig, Runner, Tuning
 from edgecnn.convert.export.export import export as export_model
 from edgecnn.convert.export.export import export_folder
 from edgecnn.convert.export.keep_accuracy import Judge
-from edgecnn.convert.export.tuning.runner import Runner, Tuning
 from edgecnn.convert.training.records import TrainResult
 from edgecnn.convert.training.train import fitted_interface
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.dataset import load_dataset as load_for_model
-from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.data.recorded_images import recorded_model, recorded_source
 from edgecnn.edge.data.splits import Labels
 from edgecnn.edge.errors import ConfigError, field
@@ -31,7 +29,7 @@ from edgecnn.edge.files import temporary_folder
 from edgecnn.edge.formats import FORMATS, RUNTIMES
 from edgecnn.edge.inference.model_test_images import model_images
 from edgecnn.edge.inference.usage import Usage
-from edgecnn.edge.model.interface import Interface, interface_of
+from edgecnn.edge.model.interface import interface_of
 from edgecnn.edge.model.preprocess import Floats
 from edgecnn.edge.model_file import ModelFile, read_model
 from edgecnn.edge.model_folder import ModelFolder
@@ -49,46 +47,37 @@ class Tune:
     runtime: str | None = None
 
 
-@dataclass(frozen=True)
-class ExportCall:
-    """The arguments of a call of `edgecnn.export`, which it describes."""
-
-    model: TrainResult | str | Path
-    data: Dataset | str | Path | None
-    config: ExportConfig
-    keep_accuracy: float | None
-    tune: Tune
-    out: Path | None
-    images: FolderOptions
-    interface: Interface | str | None
-    trust: tuple[str, ...]
-    progress: Progress
-
-
-def exported(call: ExportCall) -> ModelFolder:
-    """Export a model. Errors are those of `edgecnn.export`."""
-    config, progress = call.config, call.progress
-    _require_tunable(call.tune, config.formats)
-    judge = None if call.keep_accuracy is None else _judge(call.keep_accuracy)
+def exported(
+    model: TrainResult | str | Path,
+    data: Dataset | str | Path | None,
+    usage: Usage,
+    config: ExportConfig,
+    tune: Tune,
+    *,
+    keep_accuracy: float | None,
+    out: Path | None,
+    progress: Progress,
+) -> ModelFolder:
+    """Export a model. Arguments, of which `usage` has more, and errors are those of `edgecnn.export`."""
+    _require_tunable(tune, config.formats)
+    judge = None if keep_accuracy is None else _judge(keep_accuracy)
     if judge and (alone := [name for name in config.formats if FORMATS[name].pair is None]):
         raise ConfigError(
             f"{field('keep_accuracy')} compares layers, which can't be read in {FORMATS[alone[0]].title} files: omit it, or "
             f"use other {field('formats')}"
         )
-    if call.tune.where is not None and "int8" not in config.precisions:
+    if tune.where is not None and "int8" not in config.precisions:
         raise ConfigError(f"{field('tune')} makes int8 files: add {field('precisions')}=int8")
-    path = call.model.path if isinstance(call.model, TrainResult) else Path(call.model)
-    source = read_model(path)
-    usage = Usage(None if isinstance(call.data, Dataset) else call.data, call.images, call.interface, call.trust)
-    interface_of(source, usage.said_interface())  # Missing settings are reported before TensorFlow is imported.
-    dataset = call.data if isinstance(call.data, Dataset) else _own_images(source, usage)
-    taken = usage.said_interface()
-    if taken:
-        said, taken = taken, fitted_interface(taken, dataset)
-        if call.images.fit:
+    source = read_model(model.path if isinstance(model, TrainResult) else Path(model))
+    said = taken = usage.said_interface()
+    interface_of(source, said)  # Missing settings are reported before TensorFlow is imported.
+    dataset = data if isinstance(data, Dataset) else _own_images(source, replace(usage, data=data))
+    if said:
+        taken = fitted_interface(said, dataset)
+        if usage.images.fit:
             taken = replace(taken, preprocessing=replace(taken.preprocessing, fit=said.preprocessing.fit))
-    folder = export_folder(source, call.out)
-    runner, tune = None, call.tune
+    folder = export_folder(source, out)
+    runner = None
     if tune.where is not None:
         runner = runner_of(tune.where, tune.seconds, dataset.test, progress, config.formats, tune.runtime)
     manifest = export_model(
@@ -96,8 +85,8 @@ def exported(call: ExportCall) -> ModelFolder:
         dataset,
         config,
         taken,
-        call.out,
-        trust=call.trust,
+        out,
+        trust=tuple(usage.trust),
         judge=judge,
         tuning=tuning_for(judge, runner, tune.seed) if runner else None,
         is_a_guess=keras_is_a_guess,

@@ -9,10 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from edgecnn.benchmarks.results.sweep import SweptNetwork, network_name
-from edgecnn.convert.export.config import ExportConfig
+from edgecnn.convert.export.config import ExportConfig, Tuning
 from edgecnn.convert.export.export import export as export_model
 from edgecnn.convert.export.keep_accuracy import UnfitReference
-from edgecnn.convert.export.tuning.runner import Tuning
 from edgecnn.convert.training.checkpoint import begun, is_finished
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.custom_model import module_of, new_model, open_fitting

@@ -1,4 +1,4 @@
-"""A network like a user's."""
+"""A network like a user's, and its files in formats that take one image with channels first."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +7,13 @@ import keras
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from edgecnn.convert.export.converters import Conversion, Converter, converter_for
+from edgecnn.convert.keras.runtime import KerasRuntime
+from edgecnn.edge.runtimes import opener_for
+
+RandomInputs = Callable[[int], NDArray[np.float32]]
+"""Makes as many inputs (n, 8, 8, 3) for `residual`."""
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +37,30 @@ def residual() -> Any:
     return keras.Model(entry, layers.Dense(4)(end))
 
 
-@pytest.fixture
-def random_inputs() -> Callable[[int], NDArray[np.float32]]:
-    """Return `count` inputs (n, 8, 8, 3) for `residual`."""
+@pytest.fixture(scope="session")
+def mobile() -> tuple[Any, NDArray[np.float32], NDArray[np.float32]]:
+    """An untrained network of depthwise convolutions padded at two sides alone, inputs (12, 32, 32, 3), and its outputs."""
+    keras.utils.set_random_seed(0)
+    model = keras.applications.MobileNetV2((32, 32, 3), alpha=0.35, weights=None, classes=4, classifier_activation=None)
+    inputs = np.random.default_rng(0).uniform(0, 1, (12, 32, 32, 3)).astype(np.float32)
+    return model, inputs, model.predict(inputs, verbose=0)
+
+
+@pytest.fixture(scope="session")
+def random_inputs() -> RandomInputs:
     return lambda count: np.random.default_rng(0).uniform(0, 255, (count, 8, 8, 3)).astype(np.float32)
+
+
+def converter_of(model_format: str, model: Any, any_batch: bool = False) -> Converter:
+    return converter_for(model_format, Conversion(KerasRuntime(model), "logits", "minmax", None, any_batch, "float32"))
+
+
+def outputs(model_format: str, data: bytes, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what a file computes of inputs (n, h, w, c)."""
+    runtime = opener_for(model_format).open_model(data, 1)
+    return np.concatenate([runtime.run(image.transpose(2, 0, 1)[None]) for image in inputs])
+
+
+def noise_ratio(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """Return the signal-to-noise ratio in decibels."""
+    return float(10 * np.log10((expected**2).sum() / ((found - expected) ** 2).sum()))

@@ -12,7 +12,7 @@ from edgecnn.benchmarks.results.read import read_report
 from edgecnn.benchmarks.results.records import DEVICES_SCHEMA, DeviceResult, DeviceResults
 from edgecnn.benchmarks.runners import over_ssh
 from edgecnn.benchmarks.runners.over_ssh import OverSsh
-from edgecnn.convert.export.tuning.runner import folder_of
+from edgecnn.convert.export.tune import folder_of
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import EdgeCnnError
 from edgecnn.edge.export_records import ProgramFile

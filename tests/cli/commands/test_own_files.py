@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgecnn.convert.diagnosis import diagnose as diagnosing
+from edgecnn.convert import diagnose as diagnosing
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.inference.classifier import Classifier

@@ -1,16 +1,28 @@
-"""The calibration draw is even over the classes, repeatable, and never a test image."""
+"""The calibration draw is even over the classes, repeatable and never a test image; problems with it are reported."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from edgecnn.convert.export.calibration import calibration_methods, draw_calibration
+from edgecnn.convert.export.calibration import (
+    LOOKED_AT,
+    Draw,
+    Inputs,
+    calibration_methods,
+    calibration_record,
+    compare_halves,
+    draw_calibration,
+)
+from edgecnn.convert.export.converters import Converter
 from edgecnn.edge.data.dataset import Dataset, load_dataset
 from edgecnn.edge.data.splits import ArraySplit, Split
 from edgecnn.edge.errors import ConfigError, ConversionError
+from edgecnn.edge.export_records import Calibration, ScaleChange
 from edgecnn.edge.files import sha256
 from edgecnn.edge.formats import CalibrationName
 from edgecnn.edge.model.preprocess import Images
@@ -125,3 +137,80 @@ def test_no_more_training_images_are_read_than_are_looked_at(dataset: Dataset) -
     watched = Watched(dataset.train)
     draw_calibration(replace(dataset, train=watched), count=30)
     assert sum(watched.asked) == 30
+
+
+def split(values: list[int]) -> ArraySplit:
+    """Images of one pixel."""
+    return ArraySplit(np.array(values, np.uint8).reshape(-1, 1, 1, 1), np.zeros(len(values), np.int64))
+
+
+def draw(values: list[int]) -> Draw:
+    return Draw(split(values).array, tuple(range(len(values))), (len(values),), 3, 7, ("few",))
+
+
+def to_inputs(images: Images) -> Inputs:
+    return images.astype(np.float32) / 255
+
+
+def recorded(chosen: list[int], train: list[int], to_inputs: Callable[[Images], Any] = to_inputs) -> Calibration:
+    halves = {"int8.tflite": ScaleChange("relu", 1.21), "int8.onnx": ScaleChange("relu", 1.2)}
+    return calibration_record(draw(chosen), split(train), to_inputs, {"tflite": "minmax"}, halves)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_an_input_that_is_no_number_is_an_error(bad: float) -> None:
+    with pytest.raises(ConversionError, match=r"calibration image becomes.*NaN or infinite"):
+        recorded([1, 2], [1, 2], lambda images: np.where(images == 2, bad, images))
+    with pytest.raises(ConversionError, match="a training image becomes"):
+        recorded([1], [1, 2], lambda images: np.where(images == 2, bad, images))
+
+
+def test_the_record_says_all_of_it_and_warns_of_a_part_of_the_range_that_is_missed() -> None:
+    record = recorded([0, 204], [0, 255])
+    assert record.method == {"tflite": "minmax"}
+    assert (record.indices, record.seed, record.class_counts, record.passed_over) == ((0, 1), 7, (2,), 3)
+    assert (record.images_sha256, list(record.halves)) == (draw([0, 204]).sha256, ["int8.tflite", "int8.onnx"])
+    assert record.input_range == pytest.approx((0, 0.8))
+    assert record.train_range == (0, 1)
+    few, range_, scale = record.warnings
+    assert few == "few"
+    assert all(part in range_ for part in ("calibration inputs", "0 to 0.8, training inputs", "0 to 1:", "clipped"))
+    assert all(part in scale for part in ("int8.tflite:", "scale of relu", "factor of 1.21", "two halves"))
+
+
+def test_a_calibration_that_covers_nine_tenths_is_not_warned_of() -> None:
+    few, scale = recorded([0, 230], [0, 255]).warnings
+    assert (few, "factor" in scale) == ("few", True)
+
+
+def test_the_calibration_images_count_as_training_images_too() -> None:
+    assert recorded([0, 255], [9, 9]).train_range == (0, 1)
+
+
+def test_no_more_than_a_sample_of_the_training_images_is_read() -> None:
+    read = []
+
+    def counting(images: Images) -> Inputs:
+        read.append(len(images))
+        return to_inputs(images)
+
+    recorded([0, 255], [1] * (LOOKED_AT + 500), counting)
+    assert sum(read) == LOOKED_AT + 2
+    assert max(read) <= 250
+
+
+def halves(inputs: list[float], *activations: str) -> ScaleChange | None:
+    """Compare the halves of inputs, on which the range of one activation depends."""
+    converter = SimpleNamespace(
+        calibrate=lambda some: {name: (0.0, float(some.max()) if name == "wild" else 1.0) for name in activations},
+        quantize=lambda precision, ranges: {name: (high - low) / 255 for name, (low, high) in ranges.items()},
+        scales=lambda data: data,
+    )
+    return compare_halves(cast(Converter, converter), "int8", np.array(inputs))
+
+
+def test_the_scale_that_differs_most_between_the_halves_is_found() -> None:
+    assert halves([4.0, 1.0, 3.0, 2.0], "calm", "wild") == ScaleChange("wild", 2.0)  # Even positions: 4; odd ones: 2.
+    assert halves([1.0, 4.0], "calm", "wild") == ScaleChange("wild", 4.0)
+    assert halves([4.0], "calm", "wild") is None
+    assert halves([1.0, 4.0]) is None

@@ -24,6 +24,7 @@ from edgecnn.edge.errors import ConfigError, ConversionError
 from edgecnn.edge.files import read_bytes, sha256
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model_file import read_model
+from tests.convert.export.conftest import entry
 
 FILES = ["float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite", "float32.onnx", "int8.onnx"]
 
@@ -138,8 +139,7 @@ def test_two_exports_with_the_same_images_are_one_calibration(exported: Path) ->
 
 @pytest.mark.parametrize(("name", "dtype"), [("int8.tflite", "int8"), ("int16x8.tflite", "int16")])
 def test_a_full_integer_file_has_no_float_at_either_end(exported: Path, name: str, dtype: str) -> None:
-    artifact = Manifest.load(exported).artifact(name)
-    assert artifact is not None
+    artifact = entry(Manifest.load(exported), name)
     for spec in (artifact.input, artifact.output):
         assert spec.dtype == dtype
         assert spec.quantization is not None

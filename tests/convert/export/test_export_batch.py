@@ -17,6 +17,7 @@ from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.model.preprocess import Floats
+from tests.convert.export.conftest import entry
 
 SHAPE = (12, 12, 1)
 SHAPE_ARITHMETIC = {"Shape", "Gather", "Slice", "Concat", "Cast", "SHAPE", "STRIDED_SLICE", "PACK"}
@@ -66,9 +67,7 @@ def test_layers_go_back_to_float_with_a_free_batch_too(artifacts: Path, idx_fold
     dataset = load_dataset(idx_folder)
     config = ExportConfig((model_format,), ("int8",), batch="dynamic")
     manifest = export(artifacts / "model.keras", dataset, config, judge=Judge(objection, 0.5, lambda *_: 1.0))
-    artifact = manifest.artifact(f"int8.{model_format}")
-    assert artifact is not None
-    assert artifact.mended is not None
+    artifact = entry(manifest, f"int8.{model_format}")
     assert artifact.mended.layers
     classifier = Classifier.load(artifacts / artifact.path)
     assert shapes(classifier) == [(None, *SHAPE), (None, 3)]

@@ -47,7 +47,7 @@ def test_a_model_from_elsewhere_gets_a_folder_and_a_manifest_of_its_own(
     monkeypatch.chdir(tmp_path)
     dataset = replace(load_dataset(idx_folder), class_names=("low", "middle", "high"))
     path = foreign(tmp_path, *cnn())
-    export(path, dataset, ExportConfig(("tflite",), ("int8",)), UNIT)
+    export(path, dataset, ExportConfig(("tflite",), ("int8",)), UNIT, trust=("json",))  # Whose code it does not need.
     folder = Path("artifacts/base")
     manifest = Manifest.load(folder)
     assert (folder / "model.keras").read_bytes() == path.read_bytes()
@@ -62,9 +62,16 @@ def test_a_model_from_elsewhere_gets_a_folder_and_a_manifest_of_its_own(
     again = export(path, dataset, ExportConfig(("onnx",), ("float32",)), UNIT)
     assert [artifact.path for artifact in again.artifacts][1:] == ["float32.tflite", "int8.tflite", "float32.onnx"]
     assert again.provenance.created == manifest.provenance.created
+    assert [file.path for file in again.for_programs] == ["labels.txt"]
+    assert (folder / "labels.txt").read_text() == "low\nmiddle\nhigh\n"
     # With other preprocessing, files calibrated with the former one are no longer verified.
     other = export(path, dataset, ExportConfig(("onnx",), ("float32",)), Interface(SCHEMES["tf"]))
     assert [artifact.path for artifact in other.artifacts][1:] == ["float32.onnx"]
+    # Files of another model become stale.
+    export(foreign(tmp_path, *cnn()), dataset, ExportConfig(("tflite",), ("float32",)), UNIT)
+    assert read_model(folder / "float32.tflite").unverified is None
+    with pytest.raises(ArtifactError, match=r"float32\.onnx is stale.*earlier model"):
+        read_model(folder / "float32.onnx")
 
 
 def test_what_a_manifest_says_is_not_said_again(exported: Path, idx_folder: Path) -> None:
@@ -175,14 +182,3 @@ def test_own_code_is_exported_with_trust_and_the_manifest_says_so(
         export(path, dataset, config, UNIT, tmp_path / "out")
     manifest = export(path, dataset, config, UNIT, tmp_path / "out", trust=("own_export",))
     assert manifest.trusted == ("own_export",)
-    plain = foreign(tmp_path, *cnn())
-    assert export(plain, dataset, config, UNIT, tmp_path / "plain", trust=("own_export",)).trusted == ()
-
-
-def test_files_of_another_model_in_the_folder_become_stale(idx_folder: Path, tmp_path: Path) -> None:
-    dataset, config = load_dataset(idx_folder), ExportConfig(("tflite",), ("float32",))
-    export(foreign(tmp_path, *cnn()), dataset, ExportConfig(precisions=("float32",)), UNIT, tmp_path / "out")
-    export(foreign(tmp_path, *cnn()), dataset, config, UNIT, tmp_path / "out")
-    assert read_model(tmp_path / "out" / "float32.tflite").unverified is None
-    with pytest.raises(ArtifactError, match=r"float32\.onnx is stale.*earlier model"):
-        read_model(tmp_path / "out" / "float32.onnx")

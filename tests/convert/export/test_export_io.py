@@ -9,15 +9,12 @@ import pytest
 
 import edgecnn as ec
 from edgecnn.convert.export.config import ExportConfig
-from edgecnn.convert.export.export import export
-from edgecnn.convert.export.keep_accuracy import Judge
-from edgecnn.edge.data.dataset import load_dataset
-from edgecnn.edge.data.splits import Labels, Split
+from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.formats import IoName
-from edgecnn.edge.manifest import Artifact, Manifest
-from edgecnn.edge.model.preprocess import Floats
+from edgecnn.edge.manifest import Manifest
 from tests.conftest import Terminal
+from tests.convert.export.conftest import entry
 
 Folders = dict[IoName, Path]
 TYPES: tuple[IoName, ...] = ("int8", "uint8", "float32")
@@ -25,19 +22,18 @@ TYPES: tuple[IoName, ...] = ("int8", "uint8", "float32")
 
 @pytest.fixture(scope="module")
 def folders(exported: Path, idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Folders:
-    """Exports of int8.tflite by the type of its input and output."""
+    """Exports of int8.tflite by the type of its input and output, of which int8 is the default."""
     folders: Folders = {}
     for io in TYPES:
         folders[io] = tmp_path_factory.mktemp(io) / "bars"
         shutil.copytree(exported, folders[io])
-        ec.export(folders[io] / "model.keras", idx_folder, formats=["tflite"], precisions=["int8"], io=io)
+        given = None if io == "int8" else io
+        ec.export(folders[io] / "model.keras", idx_folder, formats=["tflite"], precisions=["int8"], io=given)
     return folders
 
 
-def entry(folder: Path) -> Artifact:
-    found = Manifest.load(folder).artifact("int8.tflite")
-    assert found
-    return found
+def int8_of(folder: Path) -> Any:
+    return entry(Manifest.load(folder), "int8.tflite")
 
 
 def every_image(split: Split) -> Any:
@@ -71,16 +67,11 @@ def test_onnx_takes_float32_whatever_tflite_takes(io: IoName | None, tflite: str
 
 @pytest.mark.parametrize("io", TYPES)
 def test_the_manifest_says_which_it_is(io: IoName, folders: Folders) -> None:
-    artifact = entry(folders[io])
+    artifact = int8_of(folders[io])
     assert artifact.input.dtype == artifact.output.dtype == io
     zero_points = {"int8": -128, "uint8": 0}
     for spec in (artifact.input, artifact.output):
         assert (spec.quantization and spec.quantization.zero_points[0]) == zero_points.get(io)
-
-
-def test_int8_is_what_an_export_has_without_it(folders: Folders, artifacts: Path, idx_folder: Path) -> None:
-    ec.export(artifacts / "model.keras", idx_folder, formats=["tflite"], precisions=["int8"])
-    assert (folders["int8"] / "int8.tflite").read_bytes() == (artifacts / "int8.tflite").read_bytes()
 
 
 def test_uint8_is_int8_plus_128_on_every_test_image(folders: Folders, test_split: Split) -> None:
@@ -99,7 +90,7 @@ def test_probabilities_and_parity_are_those_of_int8(io: IoName, folders: Folders
     ours, int8 = (ec.Classifier.load(folders[one] / "int8.tflite").predict(images) for one in (io, "int8"))
     assert np.array_equal(ours.probabilities, int8.probabilities)
     assert ours.labels == int8.labels
-    assert entry(folders[io]).parity == entry(folders["int8"]).parity
+    assert int8_of(folders[io]).parity == int8_of(folders["int8"]).parity
 
 
 @pytest.mark.parametrize("io", TYPES)
@@ -134,26 +125,6 @@ def quick() -> ec.BenchOptions:
 def test_diagnose_finds_every_layer_again(io: IoName, folders: Folders) -> None:
     ours, int8 = (ec.diagnose(folders[one] / "int8.tflite").layers for one in (io, "int8"))
     assert [(layer.label, layer.operator) for layer in ours] == [(layer.label, layer.operator) for layer in int8]
-
-
-def test_a_file_with_layers_kept_in_float_has_the_type_too(artifacts: Path, idx_folder: Path) -> None:
-    judged: list[Floats] = []
-
-    def objection(candidate: Floats, reference: Floats, labels: Labels) -> str | None:
-        if np.array_equal(candidate, reference) or len(candidate) < 60:
-            return None
-        judged.append(candidate)
-        return None if len(judged) > 2 else "it loses too much"
-
-    judge = Judge(objection, 0.5, lambda *files: 0.5)
-    config = ExportConfig(("tflite",), ("int8",), io="uint8")
-    export(artifacts / "model.keras", load_dataset(idx_folder), config, judge=judge)
-    artifact = entry(artifacts)
-    assert artifact.mended
-    assert artifact.mended.layers
-    assert artifact.input.dtype == artifact.output.dtype == "uint8"
-    assert artifact.parity
-    assert artifact.parity.same_class == 60
 
 
 def test_the_command_line_has_it(artifacts: Path, idx_folder: Path, terminal: Terminal) -> None:

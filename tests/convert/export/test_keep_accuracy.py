@@ -1,15 +1,61 @@
-"""Which images choose the layers that stay float, and which judge the chosen file."""
+"""A file that computes something else is no export; a badly quantized one passes with few layers in float, or is reported."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from edgecnn.benchmarks.statistics.proportions import drop_interval
-from edgecnn.convert.export.keep_accuracy import JudgedImages, judged_images
+from edgecnn.convert.diagnose import LayerError, diagnose
+from edgecnn.convert.export.keep_accuracy import JudgedImages, check_parity, judged_images, mend
+from edgecnn.convert.onnx.converter import calibrate_onnx, prepare_onnx, quantize_onnx
+from edgecnn.convert.tflite.quantize import calibrate_tflite, quantize_tflite
 from edgecnn.edge.data.splits import ArraySplit
-from edgecnn.edge.errors import ConfigError
+from edgecnn.edge.errors import ConfigError, ConversionError, GateFailed
 from edgecnn.edge.model.preprocess import Floats
 from edgecnn.workflows.export import _judge
+
+REFERENCE: Floats = np.array([[0.9, 0.1], [0.50001, 0.49999]], np.float32)
+
+
+def off_by(difference: float) -> Floats:
+    return np.array([[0.9 - difference, 0.1 + difference], [0.50001, 0.49999]], np.float32)
+
+
+@pytest.mark.parametrize(("precision", "difference"), [("float32", 2e-4), ("float16", 3e-2)])
+def test_a_difference_beyond_the_tolerance_fails(precision: str, difference: float) -> None:
+    with pytest.raises(ConversionError, match=r"name\.tflite differs from Keras.*not exported"):
+        check_parity("name.tflite", precision, off_by(difference), REFERENCE)
+
+
+def test_another_class_fails_even_where_the_difference_is_small() -> None:
+    flipped = REFERENCE.copy()
+    flipped[1] = flipped[1, ::-1]
+    with pytest.raises(ConversionError, match=r"another class.*Keras for 1 images"):
+        check_parity("float32.onnx", "float32", flipped, REFERENCE)
+
+
+def test_a_tie_is_no_other_class() -> None:
+    tie = np.array([[0.5, 0.5], [0.1, 0.9]], np.float32)
+    tie[0] += np.array([1e-7, -1e-7], np.float32)
+    turned = tie.copy()
+    turned[0] = turned[0, ::-1]
+    assert turned.argmax(axis=1).tolist() != tie.argmax(axis=1).tolist()
+    assert check_parity("float32.onnx", "float32", turned, tie).same_class == 1
+
+
+def test_another_shape_fails() -> None:
+    with pytest.raises(ConversionError, match=r"gives \(1, 2\),.*Keras \(2, 2\)"):
+        check_parity("int8.tflite", "int8", REFERENCE[:1], REFERENCE)
+
+
+def test_the_largest_difference_and_the_agreement_are_measured() -> None:
+    parity = check_parity("int8.tflite", "int8", off_by(0.5), REFERENCE)
+    assert (parity.images, parity.same_class) == (2, 1)
+    assert parity.max_difference == pytest.approx(0.5, abs=1e-6)
+
 
 CLASSES = 4
 
@@ -69,3 +115,69 @@ def test_what_keras_itself_would_not_pass_is_said_at_once(wrong: str) -> None:
     reference = answers(test.labels if wrong == "too few" else np.roll(test.labels, 1))
     with pytest.raises(ConfigError, match=r"not even.*Keras model would pass"):
         judged_images(_judge(0.5), test, reference)
+
+
+def layer(*keep: str) -> LayerError:
+    return LayerError(keep[0], "CONV_2D", 3.0, 40.0, 0.0, 0.5, 1.5, 0.0, keep)
+
+
+def quantize(keep: Sequence[str]) -> bytes:
+    return ",".join(keep).encode()
+
+
+def test_nothing_that_passes_is_an_error() -> None:
+    with pytest.raises(GateFailed, match=r"int8\.onnx.*not accurate.* 3 choices.*last.*\b2: ship"):
+        mend("int8.onnx", quantize, lambda data: [layer("a"), layer("b")], lambda data: False)
+
+
+def test_it_stops_after_20_files() -> None:
+    judged: list[bytes] = []
+    steps: list[str] = []
+
+    def fail(data: bytes) -> bool:
+        judged.append(data)
+        return False
+
+    with pytest.raises(GateFailed, match="any of 20 choices"):
+        mend("f", quantize, lambda data: [layer(data.decode() + "x")], fail, on_step=steps.append)
+    assert len(judged) == len(set(judged)) == 20
+    assert len(steps) == 19
+
+
+def test_a_file_that_passes_is_left_as_it_is() -> None:
+    mended = mend("f", quantize, lambda data: [layer("a")], lambda data: True)
+    assert (mended.data, mended.layers, mended.plain, mended.tries) == (b"", (), b"", 1)
+
+
+def test_the_worst_layer_of_each_file_goes_back_with_what_reads_it() -> None:
+    steps: list[str] = []
+    ranked = {b"": [layer("a", "b"), layer("c")], b"a,b": [layer("b", "a"), layer("b", "d"), layer("c")]}
+    mended = mend("f", quantize, lambda data: ranked[data], lambda data: b"d" in data, on_step=steps.append)
+    assert (mended.data, mended.layers, mended.plain, mended.tries) == (b"a,b,d", ("a", "b", "d"), b"", 3)
+    assert steps == ["f: CONV_2D a loses most: 2 operators in float", "f: CONV_2D b loses most: 3 operators in float"]
+
+
+@pytest.mark.parametrize("model_format", ["tflite", "onnx"])
+def test_the_bad_network_is_mended_by_its_wild_layer(bad_network: Any, model_format: str) -> None:
+    float32 = bad_network.float32[model_format]
+    if model_format == "tflite":
+        ranges = calibrate_tflite(float32, bad_network.inputs[:100])
+    else:
+        prepared = prepare_onnx(float32)
+        ranges = calibrate_onnx(prepared, bad_network.inputs[:100], "minmax")
+
+    def with_float(keep: Sequence[str]) -> bytes:
+        if model_format == "tflite":
+            return quantize_tflite(float32, "int8", ranges, keep)
+        return quantize_onnx(prepared, ranges, keep)
+
+    mended = mend(
+        f"int8.{model_format}",
+        with_float,
+        lambda data: diagnose(float32, data, model_format, bad_network.inputs[:30]).layers,
+        lambda data: bad_network.accuracy(data, model_format) > 0.99,
+    )
+    assert mended.tries == 2
+    assert {name.split("/")[1].rsplit("_", 1)[0] for name in mended.layers} == {"wild", "pooled", "following"}
+    assert bad_network.accuracy(mended.plain, model_format) < 0.7
+    assert len(mended.plain) < len(mended.data)

@@ -13,8 +13,10 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgecnn.convert.export import runtime_releases as targets
 from edgecnn.convert.export.config import ExportConfig
+from edgecnn.convert.export.converters import Conversion, converter_for
 from edgecnn.convert.export.export import export
 from edgecnn.convert.export.runtime_releases import RuntimeRelease, parse_target, parse_targets, require_runs
+from edgecnn.convert.keras.runtime import KerasRuntime
 from edgecnn.convert.onnx.convert import to_onnx
 from edgecnn.convert.tflite import converter as to_tflite
 from edgecnn.convert.tflite.quantize import calibrate_tflite, quantize_tflite
@@ -25,7 +27,7 @@ from edgecnn.edge.compatibility.tflite import highest as highest_version
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.errors import ConfigError, ConversionError
 from edgecnn.edge.manifest import Manifest
-from edgecnn.edge.model.interface import SCHEMES, Interface
+from tests.convert.export.conftest import entry
 
 BOTH = ("tflite", "onnx")
 PI_32 = RuntimeRelease("tflite-runtime", "2.14")
@@ -207,24 +209,22 @@ def test_an_onnx_file_is_refused_by_its_opset_its_ir_version_and_its_domains(den
 @pytest.mark.parametrize(
     ("runtime", "opset", "ir_version"), [("1.6", 13, 7), ("1.10", 15, 8), ("1.16", 17, 8), ("1.32", 17, 8)]
 )
-def test_onnx_files_take_the_opset_of_their_target(
-    runtime: str, opset: int, ir_version: int, idx_folder: Path, tmp_path: Path
-) -> None:
-    path = tmp_path / "small.keras"
-    keras.utils.set_random_seed(0)
-    layers = keras.layers
-    convolution = layers.Conv2D(4, 3, activation="relu")
-    keras.Sequential([keras.Input((12, 12, 1)), convolution, layers.Flatten(), layers.Dense(3, activation="softmax")]).save(
-        path
-    )
-    config = ExportConfig(("onnx",), ("int8",), targets=(f"onnxruntime=={runtime}",))
-    manifest = export(path, load_dataset(idx_folder), config, Interface(SCHEMES["unit"]), tmp_path / "out")
-    for artifact in manifest.artifacts[1:]:
-        model = onnx.load(tmp_path / "out" / artifact.path)
+def test_onnx_files_take_the_opset_of_their_target(runtime: str, opset: int, ir_version: int, dense: Any) -> None:
+    target = RuntimeRelease("onnxruntime", runtime)
+    converter = converter_for("onnx", Conversion(KerasRuntime(dense), "logits", "minmax", target, False, "float32"))
+    ranges = converter.calibrate(np.random.default_rng(0).random((8, 16, 16, 1), np.float32))
+    for data in (converter.convert("float32"), converter.quantize("int8", ranges)):
+        model = onnx.load_from_string(data)
         assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", opset)]
         assert model.ir_version == ir_version
         oldest = {13: "1.6", 15: "1.9", 17: "1.12"}[opset]
-        assert artifact.oldest_runtime == f"onnxruntime>={oldest}"
+        assert read_needs(data, "onnx").oldest_runtime() == f"onnxruntime>={oldest}"
+
+
+def test_the_target_of_an_export_reaches_its_converter(artifacts: Path, idx_folder: Path) -> None:
+    config = ExportConfig(("onnx",), ("float32",), targets=("onnxruntime==1.6",))
+    artifact = entry(export(artifacts / "model.keras", load_dataset(idx_folder), config), "float32.onnx")
+    assert artifact.oldest_runtime == "onnxruntime>=1.6"
 
 
 def test_an_export_that_its_target_would_not_run_writes_nothing(artifacts: Path, idx_folder: Path, terminal: Any) -> None:

@@ -15,7 +15,7 @@ from edgecnn.edge.graph.summary import summarize
 from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.sandbox.unverified import remember_made
 from edgecnn.edge.show.summary import summary_text
-from tests.convert.graph.networks import FORMATS, Summarize, layers, summarized, written
+from tests.convert.graph.conftest import FORMATS, Summarize, layers, summarized, written
 
 
 @pytest.mark.parametrize("model_format", FORMATS)

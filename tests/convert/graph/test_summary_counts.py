@@ -14,7 +14,7 @@ from tensorflow.python.framework import ops
 
 from edgecnn.convert.tflite.converter import to_tflite
 from edgecnn.edge.show.summary import summary_text
-from tests.convert.graph.networks import (
+from tests.convert.graph.conftest import (
     FORMATS,
     Summarize,
     layers,

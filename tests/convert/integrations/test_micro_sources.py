@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgecnn.convert.integrations.micro_records import MicroRecord
 from edgecnn.convert.integrations.micro_sources import MicroModel, c_text, sources
 from edgecnn.edge.files import sha256
 from edgecnn.edge.manifest import Preprocessing, Quantization, TensorSpec
@@ -41,21 +42,18 @@ int main() {
 
 def micro_model(preprocessing: Preprocessing = PLAIN, scale: float = 1 / 255) -> MicroModel:
     rng = np.random.default_rng(0)
+    data = rng.bytes(997)
+    operators = ("AddConv2D", "AddSoftmax")
     return MicroModel(
         name="My model",
-        file="int8.tflite",
-        data=rng.bytes(997),
+        record=MicroRecord("int8.tflite", sha256(data), 997, "tflite-micro 1", 4096, operators, 1 / 256, 3, 3, (), 3),
+        data=data,
         shape=(4, 4, 3),
         class_names=("cat", HOSTILE),
         table=input_table(preprocessing, replace(INPUT, quantization=Quantization((scale,), (-128,)))),
-        registrations=("AddConv2D", "AddSoftmax"),
-        arena_bytes=4096,
-        measured_with="tflite-micro 1",
         inputs=rng.integers(-128, 128, (3, 48)).astype(np.int8),
         outputs=rng.integers(-128, 128, (3, 2)).astype(np.int8),
-        scale=1 / 256,
         zero_point=-128,
-        tolerance=2,
     )
 
 
@@ -113,7 +111,8 @@ def test_a_microcontroller_gets_constants_of_the_files_size(core: str, tmp_path:
 
 
 def test_names_can_not_leave_their_strings_or_comments() -> None:
-    model = replace(micro_model(), name='x; } // "', file="int8\n#error.tflite")
+    model = micro_model()
+    model = replace(model, name='x; } // "', record=replace(model.record, file="int8\n#error.tflite"))
     assert model.namespace == "edgecnn_x"
     for text in sources(model).values():
         assert "// Made by edgecnn export from int8_#error.tflite: 997 bytes, SHA-256\n" in text or "int main()" in text

@@ -2,17 +2,19 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from edgecnn.convert.integrations.micro_readme import readme
 from edgecnn.convert.integrations.micro_records import MicroAgreement, MicroRecord
+from edgecnn.convert.integrations.micro_sources import readme
 from edgecnn.convert.integrations.tflite_micro import _Measured, micro_files
 from edgecnn.edge.data.splits import ArraySplit, Split
 from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.files import sha256
 from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model_file import ModelFile, read_model
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.records import from_json
 from tests.conftest import Terminal
@@ -51,10 +53,8 @@ def test_an_export_for_it_lists_the_sources_and_what_was_measured(
     assert "namespace edgecnn_bars {" in (artifacts / "micro_model.h").read_text()
 
 
-def test_a_file_of_uint8_pixels_is_written_too_and_one_of_floats_is_refused(terminal: Terminal, artifacts: Path) -> None:
+def test_a_file_of_uint8_pixels_is_written_too(terminal: Terminal, artifacts: Path) -> None:
     command = ("export", artifacts / "model.keras", "--format", "tflite", "--quantize", "int8", "--for", "tflite-micro")
-    line = terminal.fails(5, *command, "--io", "float32")
-    assert all(part in line for part in ("input is float32", "for 8 bits", "--quantize int8", "--io int8 or uint8"))
     terminal.passes(*command, "--io", "uint8")
     record = from_json(MicroRecord, (artifacts / "micro_measured.json").read_text(), "micro_measured.json")
     assert [one.equal_rows for one in record.compared][1] == record.images == 60
@@ -70,25 +70,31 @@ def test_an_export_of_floats_alone_names_the_file_that_it_needs(terminal: Termin
     assert all(part in line for part in ("--for tflite-micro needs int8.tflite:", "add --quantize int8"))
 
 
-def test_what_the_board_differs_in_is_counted(exported: Path, test_split: Split) -> None:
-    with ModelFolder(exported) as folder:
-        model = folder.model("int8.tflite")
+@pytest.fixture(scope="module")
+def model(exported: Path) -> ModelFile:
+    return read_model(exported / "int8.tflite")
+
+
+@pytest.fixture(scope="module")
+def whole(model: ModelFile, test_split: Split) -> tuple[dict[str, str], MicroRecord]:
+    """The files and the record of all test images."""
+    return micro_files(model, test_split, "bars")
+
+
+def test_what_the_board_differs_in_is_counted(model: ModelFile, whole: tuple[Any, MicroRecord], test_split: Split) -> None:
     labels = test_split.labels.copy()
     labels[:7] = (labels[:7] + 1) % 3  # Seven labels are wrong.
     texts, record = micro_files(model, ArraySplit(test_split.images(range(60)), labels), "bars")
-    _, right = micro_files(model, test_split, "bars")
+    _, right = whole
     assert record.correct == right.correct - 7
     assert [one.correct for one in record.compared] == [one.correct - 7 for one in right.compared]
     assert f"right on {record.correct} of 60" in texts["micro_README.md"]
 
 
 def test_a_file_that_takes_floats_or_several_images_is_refused(exported: Path, any_batch: Path, test_split: Split) -> None:
+    eight_bits = "its input is float32, and the sources are for 8 bits: export precisions=int8 with io=int8 or uint8"
     for folder, name, said in (
-        (
-            exported,
-            "float32.tflite",
-            "its input is float32, and the sources are for 8 bits: export precisions=int8 with io=int8",
-        ),
+        (exported, "float32.tflite", eight_bits),
         (exported, "int16x8.tflite", "its input is int16"),
         (any_batch, "int8.tflite", "does not take one image at a time: export it with batch=1"),
     ):
@@ -96,22 +102,16 @@ def test_a_file_that_takes_floats_or_several_images_is_refused(exported: Path, a
             micro_files(models.model(name), test_split, "bars")
 
 
-def test_golden_vectors_of_large_images_are_few(exported: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgecnn.convert.integrations.tflite_micro._GOLDEN_BYTES", 144 * 3)
-    with ModelFolder(exported) as folder:
-        texts, record = micro_files(folder.model("int8.tflite"), test_split, "bars")
-    assert record.golden == 3
-    assert "constexpr int kGoldenVectors = 3;" in texts["micro_golden.h"]
-
-
-def test_the_golden_outputs_are_those_of_tflite_micro(
-    exported: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch
+def test_the_golden_outputs_are_those_of_tflite_micro_and_few_for_large_images(
+    model: ModelFile, test_split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     micro, litert = (np.arange(180).reshape(60, 3).astype(np.int8) + add for add in (0, 1))
     measured = _Measured(4096, micro, litert, litert)
     monkeypatch.setattr("edgecnn.convert.integrations.tflite_micro._measure", lambda *arguments: measured)
-    with ModelFolder(exported) as folder:
-        texts, record = micro_files(folder.model("int8.tflite"), test_split, "bars")
+    monkeypatch.setattr("edgecnn.convert.integrations.tflite_micro._GOLDEN_BYTES", 144 * 3)
+    texts, record = micro_files(model, test_split, "bars")
+    assert record.golden == 3
+    assert "constexpr int kGoldenVectors = 3;" in texts["micro_golden.h"]
     assert [one.equal_rows for one in record.compared] == [0, 0]
     last = ",".join(map(str, micro[-1]))
     assert f"{{\n        {last}}}}};\n\nconst int kGoldenClasses" in texts["micro_golden.cc"]
@@ -134,10 +134,9 @@ def test_the_readme_says_whether_the_classes_are_the_same(litert: MicroAgreement
     assert "The arena needs 3,000 bytes" in text
 
 
-def test_the_chunks_are_put_together_in_order(exported: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
-    with ModelFolder(exported) as folder:
-        model = folder.model("int8.tflite")
-    whole, _ = micro_files(model, test_split, "bars")
+def test_the_chunks_are_put_together_in_order(
+    model: ModelFile, whole: tuple[dict[str, str], Any], test_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("edgecnn.convert.integrations.tflite_micro._CHUNK", 7)
-    assert micro_files(model, test_split, "bars")[0] == whole
+    assert micro_files(model, test_split, "bars")[0] == whole[0]
     assert np.unique(test_split.labels).size == 3

@@ -106,6 +106,5 @@ def test_who_sets_the_variable_decides() -> None:
 
 
 def test_other_commands_leave_the_choice_to_tensorflow() -> None:
-    chosen = kernels("import tensorflow")
-    assert kernels(IMPORTED) == chosen
-    assert kernels(f"{IMPORTED}\nwith load.kernels_to_train():\n    {IMPORTED}") == chosen
+    # Once TensorFlow is imported, training changes nothing.
+    assert kernels(f"{IMPORTED}\nwith load.kernels_to_train():\n    {IMPORTED}") == kernels("import tensorflow")

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 
 import edgecnn as ec
-from edgecnn.convert.export.description import Description
+from edgecnn.convert.export.program_files import Description
 from edgecnn.convert.onnx.convert import described
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.manifest import Manifest

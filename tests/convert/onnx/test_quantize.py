@@ -1,6 +1,5 @@
 """An int8 .onnx file is QDQ, close to the float file, and keeps the requested operators in float."""
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -10,14 +9,13 @@ import pytest
 from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Ranges
-from edgecnn.convert.onnx import quantize as module
+from edgecnn.convert.onnx import converter as module
 from edgecnn.convert.onnx.convert import to_onnx
-from edgecnn.convert.onnx.quantize import CALIBRATIONS, calibrate_onnx, onnx_scales, prepare_onnx, quantize_onnx
+from edgecnn.convert.onnx.converter import CALIBRATIONS, calibrate_onnx, onnx_scales, prepare_onnx, quantize_onnx
 from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.formats import CalibrationName
 from edgecnn.edge.runtimes import opener_for
-
-RandomInputs = Callable[[int], NDArray[np.float32]]
+from tests.convert.conftest import RandomInputs, noise_ratio
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +50,7 @@ def test_it_is_close_to_the_float_file(prepared: bytes, random_inputs: RandomInp
     inputs = random_inputs(20)
     data = quantize_onnx(prepared, calibrate_onnx(prepared, inputs, method))
     outputs, expected = (opener_for("onnx").open_model(file, 1).run(inputs) for file in (data, prepared))
-    assert 10 * np.log10((expected**2).sum() / ((outputs - expected) ** 2).sum()) > 20
+    assert noise_ratio(outputs, expected) > 20
 
 
 def test_a_layer_that_is_used_twice_is_close_to_the_float_file(random_inputs: RandomInputs) -> None:
@@ -61,7 +59,7 @@ def test_a_layer_that_is_used_twice_is_close_to_the_float_file(random_inputs: Ra
     prepared, inputs = prepare_onnx(to_onnx(model, (8, 8, 3), "float32", "logits")), random_inputs(20)
     data = quantize_onnx(prepared, calibrate_onnx(prepared, inputs, "minmax"))
     outputs, expected = (opener_for("onnx").open_model(file, 1).run(inputs) for file in (data, prepared))
-    assert 10 * np.log10((expected**2).sum() / ((outputs - expected) ** 2).sum()) > 20
+    assert noise_ratio(outputs, expected) > 20
 
 
 def test_each_method_has_ranges_of_its_own(prepared: bytes, random_inputs: RandomInputs) -> None:

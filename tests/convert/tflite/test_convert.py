@@ -1,6 +1,5 @@
 """Keras networks become .tflite files that compute the same."""
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -8,19 +7,14 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
-from numpy.typing import NDArray
 
 from edgecnn.convert.tflite.converter import to_tflite
 from edgecnn.convert.tflite.quantize import calibrate_tflite, open_tflite, quantize_tflite
 from edgecnn.edge.compatibility.requirements import read_needs
 from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.runtimes import opener_for
-
-RandomInputs = Callable[[int], NDArray[np.float32]]
-
-
-def operators(data: bytes) -> list[str]:
-    return [operator["op_name"] for operator in open_tflite(data)._get_ops_details() if operator["op_name"] != "DELEGATE"]
+from tests.convert.conftest import RandomInputs
+from tests.convert.tflite.conftest import kinds
 
 
 def test_what_the_converter_can_not_do_is_an_error_that_names_it() -> None:
@@ -48,7 +42,7 @@ def test_it_takes_one_image_named_image(residual: Any) -> None:
     data = to_tflite(residual, "float32", (8, 8, 3), "float32")
     assert Interpreter(model_content=data).get_signature_list()["serving_default"]["inputs"] == ["image"]
     assert opener_for("tflite").open_model(data, 1).input_spec.shape == (1, 8, 8, 3)
-    assert not {"SHAPE", "STRIDED_SLICE", "PACK"} & set(operators(data))
+    assert not {"SHAPE", "STRIDED_SLICE", "PACK"} & set(kinds(data))
 
 
 def test_a_dynamic_dense_layer_is_of_a_version_that_the_last_32_bit_runtime_loads() -> None:

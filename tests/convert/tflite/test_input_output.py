@@ -1,6 +1,5 @@
 """An int8 file with uint8 or float32 ends computes what the int8 file computes."""
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -15,13 +14,9 @@ from edgecnn.convert.tflite.quantize import activations, as_uint8, calibrate_tfl
 from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.formats import IoName
 from edgecnn.edge.runtimes import opener_for
+from tests.convert.conftest import RandomInputs
+from tests.convert.tflite.conftest import kinds
 from tests.kept.make import KEPT
-
-RandomInputs = Callable[[int], NDArray[np.float32]]
-
-
-def kinds(data: bytes) -> list[str]:
-    return [operator["op_name"] for operator in open_tflite(data)._get_ops_details() if operator["op_name"] != "DELEGATE"]
 
 
 def ends(data: bytes) -> tuple[str, str]:
@@ -51,8 +46,15 @@ def dequantized(data: bytes, outputs: NDArray[Any]) -> NDArray[np.float32]:
     return (real - found.zero_points[0]) * np.float32(found.scales[0]) if found else real
 
 
-def test_uint8_is_int8_plus_128_at_both_ends(float32: bytes, ranges: Ranges, random_inputs: RandomInputs) -> None:
-    int8, uint8 = (quantize_tflite(float32, "int8", ranges, io=io) for io in ("int8", "uint8"))
+@pytest.fixture(scope="module")
+def by_io(float32: bytes, ranges: Ranges) -> dict[IoName, bytes]:
+    """An int8 file with each type of input and output."""
+    types: tuple[IoName, ...] = ("int8", "uint8", "float32")
+    return {io: quantize_tflite(float32, "int8", ranges, io=io) for io in types}
+
+
+def test_uint8_is_int8_plus_128_at_both_ends(by_io: dict[IoName, bytes], random_inputs: RandomInputs) -> None:
+    int8, uint8 = by_io["int8"], by_io["uint8"]
     assert ends(uint8) == ("uint8", "uint8")
     images = stored(int8, random_inputs(50))
     expected = run(int8, images).astype(np.int16) + 128
@@ -63,15 +65,12 @@ def test_uint8_is_int8_plus_128_at_both_ends(float32: bytes, ranges: Ranges, ran
         assert new.quantization.zero_points[0] == old.quantization.zero_points[0] + 128
 
 
-def test_float32_ends_give_the_numbers_of_int8(float32: bytes, ranges: Ranges, random_inputs: RandomInputs) -> None:
-    int8, real = (quantize_tflite(float32, "int8", ranges, io=io) for io in ("int8", "float32"))
+def test_float32_ends_give_the_numbers_of_int8(by_io: dict[IoName, bytes], random_inputs: RandomInputs) -> None:
+    int8, real = by_io["int8"], by_io["float32"]
     assert ends(real) == ("float32", "float32")
     assert (kinds(real)[0], kinds(real)[-1]) == ("QUANTIZE", "DEQUANTIZE")
     inputs = random_inputs(50)
-    output = opener_for("tflite").open_model(int8, 1).output_spec.quantization
-    assert output
-    expected = (run(int8, stored(int8, inputs)).astype(np.float32) - output.zero_points[0]) * np.float32(output.scales[0])
-    assert np.array_equal(run(real, inputs), expected)
+    assert np.array_equal(run(real, inputs), dequantized(int8, run(int8, stored(int8, inputs))))
 
 
 @pytest.mark.parametrize("io", ["uint8", "float32"])
@@ -88,39 +87,34 @@ def test_a_file_whose_first_layers_are_float_takes_it_too(
         assert np.array_equal(real, run(int8, images).astype(np.int16) + 128)
     else:
         assert "QUANTIZE" not in kinds(other)[:3]  # The float layer reads the float input.
-        found = opener_for("tflite").open_model(int8, 1).output_spec.quantization
-        assert found
-        int8_real = (run(int8, images).astype(np.float32) - found.zero_points[0]) * np.float32(found.scales[0])
+        int8_real = dequantized(int8, run(int8, images))
         assert np.abs(real - int8_real).max() < 0.1 * np.abs(int8_real).max()
 
 
-def layers(end: str) -> list[Any]:
-    """Return the last layers of a network of four logits."""
+@pytest.fixture(scope="module", params=["logits", "softmax", "reshaped", "sigmoid"])
+def ended(request: pytest.FixtureRequest, residual: Any, random_inputs: RandomInputs) -> tuple[bytes, Ranges, Any]:
+    """A float file that ends in one of these, its ranges for 20 inputs, and the outputs that Keras gives for them."""
     softmax, reshaped = keras.layers.Softmax(), keras.layers.Reshape((4,))
-    return {
-        "logits": [],
-        "softmax": [softmax],
-        "reshaped": [softmax, reshaped],
-        "sigmoid": [keras.layers.Activation("sigmoid")],
-    }[end]
+    sigmoid = keras.layers.Activation("sigmoid")
+    end = {"logits": [], "softmax": [softmax], "reshaped": [softmax, reshaped], "sigmoid": [sigmoid]}[request.param]
+    model = keras.Sequential([keras.Input((8, 8, 3)), residual, *end])
+    float32 = to_tflite(model, "float32", (8, 8, 3), "float32")
+    return float32, calibrate_tflite(float32, random_inputs(20)), model.predict(random_inputs(20), verbose=0)
 
 
 @pytest.mark.parametrize(("precision", "io"), [("int8", "int8"), ("int8", "uint8"), ("int8", "float32"), ("int16x8", "int8")])
-@pytest.mark.parametrize("end", ["logits", "softmax", "reshaped", "sigmoid"])
 def test_the_ends_stay_whichever_layers_are_float(
-    end: str, precision: str, io: IoName, residual: Any, random_inputs: RandomInputs
+    ended: tuple[bytes, Ranges, Any], precision: str, io: IoName, random_inputs: RandomInputs
 ) -> None:
-    model, inputs = keras.Sequential([keras.Input((8, 8, 3)), residual, *layers(end)]), random_inputs(20)
-    float32 = to_tflite(model, "float32", (8, 8, 3), "float32")
-    ranges = calibrate_tflite(float32, inputs)
+    float32, ranges, outputs = ended
     names = [name for _, name, kind in activations(open_tflite(float32)) if kind != "INPUT"]
     expected = specs(quantize_tflite(float32, precision, ranges, io=io))
     for keep in (names[-1:], names[-2:], names[:1], names):
         data = quantize_tflite(float32, precision, ranges, keep, io)
         assert specs(data) == expected
     # With every operator in float, only the ends round.
-    ours = dequantized(data, run(data, stored(data, inputs)))
-    assert np.abs(ours - model.predict(inputs, verbose=0)).max() < 0.02 * max(1, np.abs(ours).max())
+    ours = dequantized(data, run(data, stored(data, random_inputs(20))))
+    assert np.abs(ours - outputs).max() < 0.02 * max(1, np.abs(ours).max())
 
 
 def specs(data: bytes) -> list[tuple[str, tuple[int | None, ...], Any]]:
@@ -137,14 +131,13 @@ def test_no_activation_counts_as_quantized_if_every_operator_is_float(float32: b
     assert not tflite_scales(quantize_tflite(float32, "int8", ranges, every, "float32"))
 
 
-def test_scales_are_those_of_the_int8_file(float32: bytes, ranges: Ranges) -> None:
-    int8, uint8, real = (tflite_scales(quantize_tflite(float32, "int8", ranges, io=io)) for io in ("int8", "uint8", "float32"))
-    assert sorted(set(int8.values())) == sorted(set(uint8.values())) == sorted(set(real.values()))
+def test_scales_are_those_of_the_int8_file(by_io: dict[IoName, bytes]) -> None:
+    int8, uint8, real = (sorted(set(tflite_scales(data).values())) for data in by_io.values())
+    assert int8 == uint8 == real
 
 
-def test_a_signature_names_the_new_ends(float32: bytes, ranges: Ranges) -> None:
-    interpreter = Interpreter(model_content=quantize_tflite(float32, "int8", ranges, io="uint8"))
-    runner = interpreter.get_signature_runner()
+def test_a_signature_names_the_new_ends(by_io: dict[IoName, bytes]) -> None:
+    runner = Interpreter(model_content=by_io["uint8"]).get_signature_runner()
     (entry,) = runner.get_input_details().values()
     (output,) = runner.get_output_details().values()
     assert entry["dtype"] is output["dtype"] is np.uint8

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.schema_py_generated import ModelT
 
-from edgecnn.convert.export.description import Description
+from edgecnn.convert.export.program_files import Description
 from edgecnn.convert.tflite import quantize
 from edgecnn.convert.tflite.converter import to_tflite
 from edgecnn.convert.tflite.metadata import described

@@ -11,7 +11,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 import edgecnn as ec
-from edgecnn.convert.export.description import Description
+from edgecnn.convert.export.program_files import Description
 from edgecnn.convert.tflite.metadata import NAME, _colours, described
 from edgecnn.edge.compatibility.tflite import TFLITE_SINCE, read_needs
 from edgecnn.edge.compatibility.tflite_graph import Table, from_object, root, to_object

@@ -1,7 +1,5 @@
 """An int8 .tflite file is integers from end to end, close to the float file, and keeps the requested operators in float."""
 
-from collections.abc import Callable
-
 import keras
 import numpy as np
 import pytest
@@ -19,12 +17,8 @@ from edgecnn.convert.tflite.quantize import (
 from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.formats import IoName
 from edgecnn.edge.runtimes import opener_for
-
-RandomInputs = Callable[[int], NDArray[np.float32]]
-
-
-def kinds(data: bytes) -> list[str]:
-    return [operator["op_name"] for operator in open_tflite(data)._get_ops_details() if operator["op_name"] != "DELEGATE"]
+from tests.convert.conftest import RandomInputs
+from tests.convert.tflite.conftest import kinds
 
 
 def snr_db(float32: bytes, quantized: bytes, inputs: NDArray[np.float32]) -> float:

@@ -1,14 +1,17 @@
 """A machine whose costs are invented, and exports that are tuned for it."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from edgecnn.convert.export.config import ExportConfig
+import pytest
+
+from edgecnn.convert.export.config import ExportConfig, Tuning
 from edgecnn.convert.export.export import export
 from edgecnn.convert.export.keep_accuracy import Judge
-from edgecnn.convert.export.tuning.runner import Tuning
 from edgecnn.convert.tflite.quantize import tflite_scales
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.splits import Labels
@@ -24,6 +27,13 @@ Objection = Callable[[Floats, Floats, Labels], str | None]
 
 def content(candidate: Floats, reference: Floats, labels: Labels) -> str | None:
     return None
+
+
+def entry(manifest: Manifest, name: str) -> Any:
+    """Return what a manifest says of a file that it must list; untyped, since a test knows which of its parts are there."""
+    found = manifest.artifact(name)
+    assert found, name
+    return found
 
 
 @dataclass
@@ -79,3 +89,20 @@ def tuned(
     config = ExportConfig(("tflite",), ("int8",), io=io)
     manifest = export(artifacts / "model.keras", load_dataset(images), config, tuning=tuning, on_step=said.append)
     return manifest, said
+
+
+@pytest.fixture(scope="module")
+def export_so_far(exported: Path, idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
+    """What an export has made when it tunes: the arguments of `tuned_file`."""
+    asked: list[tuple[Any, ...]] = []
+    folder = tmp_path_factory.mktemp("so far") / "bars"
+    shutil.copytree(exported, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edgecnn.convert.export.export.tuned_file", lambda *arguments: asked.append(arguments))
+        tuned(folder, idx_folder, Invented(few_floats))
+    # The same operators in float are the same file: each is made once for all tests.
+    exporter = asked[0][1]
+    operators, quantize = exporter.quantizer("tflite")
+    made = cache(lambda keep: quantize(keep))
+    exporter.quantizer = lambda model_format: (operators, lambda keep: made(tuple(keep)))
+    return asked[0]

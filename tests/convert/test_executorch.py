@@ -4,21 +4,18 @@ Skipped where ExecuTorch is not installed: `make executorch` runs these tests in
 """
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Converter
 from edgecnn.edge.errors import ConversionError, MissingDependency
 from edgecnn.edge.formats import RUNTIMES, Package
-from tests.convert.channels_first import converter_of, noise_ratio, outputs
+from tests.convert.conftest import RandomInputs, converter_of, noise_ratio, outputs
 
 needed = pytest.mark.skipif(not RUNTIMES["executorch"].package.is_installed, reason="needs ExecuTorch: make executorch")
-RandomInputs = Callable[[int], NDArray[np.float32]]
 
 
 @pytest.fixture(scope="module")

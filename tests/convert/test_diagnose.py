@@ -1,6 +1,5 @@
 """The layer where a quantized file loses its signal comes first, and every figure is correct."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +8,17 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from edgecnn.convert.diagnosis.diagnose import Diagnosis, LayerError, Operator, _lost_before_and_after, diagnose
-from edgecnn.convert.diagnosis.onnx import OnnxPair
-from edgecnn.convert.diagnosis.tflite import TflitePair
+from edgecnn.convert.diagnose import Diagnosis, LayerError, Operator, _lost_before_and_after, diagnose
+from edgecnn.convert.onnx import pair as onnx_pair
 from edgecnn.convert.onnx.convert import to_onnx
-from edgecnn.convert.onnx.quantize import calibrate_onnx, prepare_onnx, quantize_onnx
-from edgecnn.convert.show.pictures import save_diagnosis
-from edgecnn.convert.show.texts import diagnosis_text
+from edgecnn.convert.onnx.converter import calibrate_onnx, prepare_onnx, quantize_onnx
+from edgecnn.convert.show import diagnosis_text, save_diagnosis
+from edgecnn.convert.tflite import pair as tflite_pair
 from edgecnn.convert.tflite.converter import to_tflite
 from edgecnn.convert.tflite.quantize import activations, calibrate_tflite, open_tflite, quantize_tflite, tflite_scales
 from edgecnn.edge.errors import ArtifactError
+from tests.convert.conftest import RandomInputs
 
-RandomInputs = Callable[[int], NDArray[np.float32]]
 FORMATS = ("tflite", "onnx")
 
 
@@ -31,6 +29,13 @@ def quantized(float32: bytes, model_format: str, inputs: NDArray[np.float32], ke
     return quantize_onnx(prepared, calibrate_onnx(prepared, inputs, "minmax"), keep)
 
 
+@pytest.fixture(scope="module", params=FORMATS)
+def bad(request: pytest.FixtureRequest, bad_network: Any) -> tuple[str, bytes, bytes]:
+    """A format, and the bad network's float and quantized file in it."""
+    float32 = bad_network.float32[request.param]
+    return request.param, float32, quantized(float32, request.param, bad_network.inputs[:100])
+
+
 @pytest.fixture(scope="module")
 def files(residual: Any) -> dict[str, bytes]:
     return {
@@ -39,10 +44,8 @@ def files(residual: Any) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("model_format", FORMATS)
-def test_the_wild_layer_comes_first(bad_network: Any, model_format: str) -> None:
-    float32 = bad_network.float32[model_format]
-    data = quantized(float32, model_format, bad_network.inputs[:100])
+def test_the_wild_layer_comes_first_and_goes_back_through_the_pooling(bad_network: Any, bad: tuple[str, bytes, bytes]) -> None:
+    model_format, float32, data = bad
     assert bad_network.accuracy(float32, model_format) == 1
     assert bad_network.accuracy(data, model_format) < 0.7
     layers = diagnose(float32, data, model_format, bad_network.test_inputs[:30]).layers
@@ -53,6 +56,8 @@ def test_the_wild_layer_comes_first(bad_network: Any, model_format: str) -> None
     total = next(layer for layer in layers if "first" in layer.name)
     assert total.introduced < 0.01
     assert layers[0].input_snr_db == total.snr_db
+    kept = [next(key for key in ("wild", "pool", "following") if key in name) for name in layers[0].keep]
+    assert kept[-3:] == ["wild", "pool", "following"]
 
 
 @pytest.mark.parametrize("model_format", FORMATS)
@@ -63,11 +68,10 @@ def test_two_float_files_have_nothing_to_diagnose(
         diagnose(files[model_format], files[model_format], model_format, random_inputs(2))
 
 
-@pytest.mark.parametrize("model_format", FORMATS)
 def test_files_of_two_networks_are_refused(
-    files: dict[str, bytes], bad_network: Any, random_inputs: RandomInputs, model_format: str
+    files: dict[str, bytes], bad: tuple[str, bytes, bytes], random_inputs: RandomInputs
 ) -> None:
-    other = quantized(bad_network.float32[model_format], model_format, bad_network.inputs[:20])
+    model_format, _, other = bad
     with pytest.raises(ArtifactError, match=r"no integer activation|can't be compared"):
         diagnose(files[model_format], other, model_format, random_inputs(2))
 
@@ -110,7 +114,7 @@ def test_each_layer_is_compared_once(files: dict[str, bytes], random_inputs: Ran
 def test_the_figures_of_a_layer_are_those_of_its_values(files: dict[str, bytes], random_inputs: RandomInputs) -> None:
     inputs = random_inputs(6)
     float32, data = files["tflite"], quantized(files["tflite"], "tflite", inputs[:2] / np.float32(2))
-    pair = TflitePair(float32, data)
+    pair = tflite_pair.open_pair(float32, data)
     name = next(name for _, name, kind in activations(open_tflite(float32)) if kind == "CONV_2D")
     runs = [next((a, b) for found, a, b in pair.run(image) if found == name) for image in inputs]
     expected, found = (np.concatenate(values).astype(np.float64) for values in zip(*runs, strict=True))
@@ -126,42 +130,30 @@ def test_the_figures_of_a_layer_are_those_of_its_values(files: dict[str, bytes],
     assert layer.saturated > 0.01
 
 
-@pytest.mark.parametrize(("pair", "model_format"), [(TflitePair, "tflite"), (OnnxPair, "onnx")])
+@pytest.mark.parametrize(("pair", "model_format"), [(tflite_pair, "tflite"), (onnx_pair, "onnx")])
 def test_a_layer_taken_back_is_float_with_what_reads_it(
     files: dict[str, bytes], random_inputs: RandomInputs, pair: Any, model_format: str
 ) -> None:
     float32, inputs = files[model_format], random_inputs(20)
     worst = diagnose(float32, quantized(float32, model_format, inputs), model_format, inputs[:5]).layers[0]
     data = quantized(float32, model_format, inputs, worst.keep)
-    assert worst.name not in pair(float32, data).quantized
+    assert worst.name not in pair.open_pair(float32, data).quantized
     again = diagnose(float32, data, model_format, inputs[:5])
     assert worst.name not in [layer.name for layer in again.layers]
     assert again.float_layers + again.unmatched > 0
 
 
-@pytest.mark.parametrize("model_format", FORMATS)
-def test_a_float_layer_whose_numbers_are_quantized_for_the_next_is_still_compared(bad_network: Any, model_format: str) -> None:
-    float32 = bad_network.float32[model_format]
-    data = quantized(float32, model_format, bad_network.inputs[:50])
+def test_a_float_layer_whose_numbers_are_quantized_for_the_next_is_still_compared(
+    bad_network: Any, bad: tuple[str, bytes, bytes]
+) -> None:
+    model_format, float32, data = bad
     worst = diagnose(float32, data, model_format, bad_network.test_inputs[:20]).layers[0]
-    alone = quantized(float32, model_format, bad_network.inputs[:50], tuple(name for name in worst.keep if "wild" in name))
+    alone = quantized(float32, model_format, bad_network.inputs[:100], tuple(name for name in worst.keep if "wild" in name))
     again = diagnose(float32, alone, model_format, bad_network.test_inputs[:20]).layers[0]
     # ONNX Runtime keeps the pooling of floats in float, and quantizes its output.
     assert {"tflite": "wild", "onnx": "pool"}[model_format] in again.name
     assert set(again.keep) == set(worst.keep)
     assert again.introduced == pytest.approx(worst.introduced, abs=0.05)
-
-
-@pytest.mark.parametrize("model_format", FORMATS)
-def test_taking_the_wild_layer_back_goes_through_the_pooling(bad_network: Any, model_format: str) -> None:
-    float32 = bad_network.float32[model_format]
-    data = quantized(float32, model_format, bad_network.inputs[:50])
-    worst = diagnose(float32, data, model_format, bad_network.test_inputs[:20]).layers[0]
-    assert [next(key for key in ("wild", "pool", "following") if key in name) for name in worst.keep][-3:] == [
-        "wild",
-        "pool",
-        "following",
-    ]
 
 
 def test_a_loss_is_handed_on_through_what_is_fused_and_what_regroups_channels() -> None:

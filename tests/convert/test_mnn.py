@@ -1,22 +1,18 @@
 """A Keras model as MNN files: the same numbers, integers where asked, and an error for what MNN can't take."""
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 import MNN  # noqa: F401 - Not installed, these tests are an error.
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from edgecnn.convert import mnn as module
 from edgecnn.convert.export.converters import Converter
-from edgecnn.convert.mnn import converter as module
-from edgecnn.convert.mnn.converter import described, mnn_layers
+from edgecnn.convert.mnn import described, mnn_layers
 from edgecnn.edge.errors import ConversionError, MissingDependency
 from edgecnn.edge.formats import RUNTIMES, Package
-from tests.convert.channels_first import converter_of, noise_ratio, outputs
-
-RandomInputs = Callable[[int], NDArray[np.float32]]
+from tests.convert.conftest import RandomInputs, converter_of, noise_ratio, outputs
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +54,9 @@ def test_layers_are_integer_unless_kept(converter: Converter, random_inputs: Ran
     assert max(map(abs, ranges[last.source])) > 1.5 * max(map(abs, ranges[last.taken]))
 
 
-def test_a_mobile_network_keeps_its_numbers() -> None:
+def test_a_mobile_network_keeps_its_numbers(mobile: Any) -> None:
     """Depthwise convolutions, padding at two sides alone, a mean of what an integer layer writes."""
-    keras.utils.set_random_seed(0)
-    model = keras.applications.MobileNetV2((32, 32, 3), alpha=0.35, weights=None, classes=4, classifier_activation=None)
-    inputs = np.random.default_rng(0).uniform(0, 1, (12, 32, 32, 3)).astype(np.float32)
-    expected = model.predict(inputs, verbose=0)
+    model, inputs, expected = mobile
     converter = converter_of("mnn", model)
     assert noise_ratio(outputs("mnn", converter.convert("float32"), inputs), expected) > 100
     int8 = converter.quantize("int8", converter.calibrate(inputs))

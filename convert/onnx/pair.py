@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from edgecnn.convert.diagnosis.diagnose import Operator, Representable, Values
-from edgecnn.convert.onnx.quantize import float_name, prepare_onnx
+from edgecnn.convert.diagnose import Operator, Pair, Representable, Values
+from edgecnn.convert.onnx.converter import float_name, prepare_onnx
 from edgecnn.edge.runtimes import onnxruntime as ort
 from edgecnn.edge.runtimes.onnxruntime import require_whole
 
@@ -18,17 +18,8 @@ _PASSING = {
 _REGROUPING = {"Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
 
 
-def open_pair(float32: bytes, quantized: bytes) -> "OnnxPair":
-    """Open both files. See `edgecnn.convert.diagnosis.diagnose`."""
-    return OnnxPair(float32, quantized)
-
-
-class OnnxPair:
+class _OnnxPair:
     """See `Pair`. The float file is compared as the quantizer prepares it, with some operators fused.
-
-    Args:
-        float32: The float file.
-        quantized: The quantized file, QDQ.
 
     Raises:
         ArtifactError: If a file's weights are in another file.
@@ -71,7 +62,6 @@ class OnnxPair:
         self._quantized = _session(other, list(others.values()))
 
     def run(self, image: Values) -> Iterator[tuple[str, Values, Values]]:
-        """See `edgecnn.convert.diagnosis.diagnose.Pair`."""
         references, values = (
             session.run(outputs, {session.get_inputs()[0].name: image[np.newaxis]})
             for session, outputs in (self._float, self._quantized)
@@ -80,6 +70,10 @@ class OnnxPair:
             if reference.dtype == np.float32 and reference.ndim and reference.size:
                 # (n, c, h, w), as tf2onnx writes convolutions; with fewer dimensions the channels are last.
                 yield name, *((np.moveaxis(array, 1, -1) if array.ndim > 3 else array) for array in (reference, value))
+
+
+def open_pair(float32: bytes, quantized: bytes) -> Pair:
+    return _OnnxPair(float32, quantized)
 
 
 def _session(model: Any, outputs: Sequence[str]) -> tuple[Any, Sequence[str]]:

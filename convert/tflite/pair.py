@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from edgecnn.convert.diagnosis.diagnose import Operator, Representable, Values
+from edgecnn.convert.diagnose import Operator, Pair, Representable, Values
 from edgecnn.convert.tflite.quantize import activations, converted_ends, open_tflite
 
 _PASSING = {
@@ -16,17 +16,8 @@ _PASSING = {
 _REGROUPING = {"EXPAND_DIMS", "RESHAPE", "SPACE_TO_DEPTH", "SQUEEZE", "TRANSPOSE"}
 
 
-def open_pair(float32: bytes, quantized: bytes) -> "TflitePair":
-    """Open both files. See `edgecnn.convert.diagnosis.diagnose`."""
-    return TflitePair(float32, quantized)
-
-
-class TflitePair:
-    """See `edgecnn.convert.diagnosis.diagnose.Pair`. Both files take one image at a time.
-
-    Args:
-        float32: The float file.
-        quantized: The quantized file.
+class _TflitePair:
+    """See `edgecnn.convert.diagnose.Pair`. Both files take one image at a time.
 
     Raises:
         ValueError, RuntimeError: If the runtime can't load a file.
@@ -64,7 +55,6 @@ class TflitePair:
                 self.quantized[name] = Representable(low, high, float(scale))
 
     def run(self, image: Values) -> Iterator[tuple[str, Values, Values]]:
-        """See `edgecnn.convert.diagnosis.diagnose.Pair`."""
         for interpreter in (self._float, self._quantized):
             entry = interpreter.get_input_details()[0]
             interpreter.reset_all_variables()
@@ -74,6 +64,10 @@ class TflitePair:
             values = self._quantized.get_tensor(index)
             real = (values.astype(np.float32) - zero_point) * np.float32(scale) if scale else values
             yield name, self._float.get_tensor(self._floats[name]), real
+
+
+def open_pair(float32: bytes, quantized: bytes) -> Pair:
+    return _TflitePair(float32, quantized)
 
 
 def _activations(interpreter: Any) -> Iterator[tuple[int, int]]:

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.convert.export.converters import Conversion, Converter, Ranges
+from edgecnn.convert.export.converters import Conversion, Converter, Ranges, finite, refused
 from edgecnn.convert.onnx.convert import channels_first
-from edgecnn.edge.errors import ConversionError, field
+from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.files import temporary_folder
 from edgecnn.edge.formats import RUNTIMES
 from edgecnn.edge.runtimes.mnn import host_tensor, import_library, open_session
@@ -37,11 +37,6 @@ def to_mnn(onnx: bytes, half: bool) -> bytes:
         MissingDependency: If MNN is not installed.
     """
     return _run("ONNX", onnx, "--MNNModel", "--fp16" if half else "")
-
-
-def with_parameters(mnn: bytes, parameters: Mapping[str, Any]) -> bytes:
-    """Return a float32 MNN file quantized by parameters, as MNN's `MNN_compression.proto` defines them. Errors as `to_mnn`."""
-    return _run("MNN", mnn, "--MNNModel", "", parameters)
 
 
 def described(mnn: bytes) -> dict[str, Any]:
@@ -78,9 +73,7 @@ def _called(options: list[str], folder: Path) -> tuple[str, int]:
 def _failed(said: str, code: int) -> ConversionError:
     named = sorted(set(_LACKING.findall(said)))
     ended = f"its converter {how_it_ended(code)}" if code < 0 else "its converter wrote no file"
-    reason = f"MNN has no {', '.join(named)}" if named else ended
-    fix = f"replace that layer, or use other {field('formats')}"
-    return ConversionError(f"mnn: the model can't be converted ({reason}): {fix}")
+    return refused("mnn", f"MNN has no {', '.join(named)}" if named else ended)
 
 
 _LARGEST = 127
@@ -133,62 +126,6 @@ def mnn_layers(network: Mapping[str, Any]) -> tuple[MnnLayer, ...]:
     return tuple(layers)
 
 
-def calibrate_mnn(float32: bytes, network: Mapping[str, Any], inputs: NDArray[Any]) -> Ranges:
-    """Return the smallest and the largest value of each tensor that a layer of `mnn_layers` names, by the tensor's name.
-
-    Args:
-        float32: A float32 file.
-        network: The same, `described`.
-        inputs: Model inputs (n, height, width, channels).
-
-    Raises:
-        ConversionError: If a value is not finite.
-    """
-    version, mnn = import_library()
-    names = list(dict.fromkeys(name for layer in mnn_layers(network) for name in (layer.taken, layer.given, layer.source)))
-    net, session = open_session(version, mnn, float32, 1, (*names, *network["outputName"]))
-    entry = net.getSessionInput(session)
-    given, batch = host_tensor(mnn, entry)
-    tensors = [(name, net.getSessionOutput(session, name)) for name in names]
-    hosts = [(name, tensor, *host_tensor(mnn, tensor)) for name, tensor in tensors]
-    found: dict[str, tuple[float, float]] = {}
-    for values in inputs:
-        batch[:] = values.transpose(2, 0, 1)[None]
-        entry.copyFrom(given)
-        net.runSession(session)
-        for name, tensor, host, numbers in hosts:
-            tensor.copyToHostTensor(host)
-            if not np.isfinite(numbers).all():
-                raise ConversionError(f"mnn: {name} is not finite for a calibration image: check the model and its inputs")
-            low, high = found.get(name, (np.inf, -np.inf))
-            found[name] = min(low, float(numbers.min())), max(high, float(numbers.max()))
-    return found
-
-
-def quantize_mnn(float32: bytes, network: Mapping[str, Any], ranges: Ranges, keep: Sequence[str] = ()) -> bytes:
-    """Return the file with integer layers.
-
-    Args:
-        float32: A float32 file.
-        network: The same, `described`.
-        ranges: Result of `calibrate_mnn`.
-        keep: Layers that stay float, by the name of their output tensor.
-
-    Raises:
-        ConversionError: If the converter fails.
-    """
-    layers = [layer for layer in mnn_layers(network) if layer.given not in keep]
-    scaled = {name for layer in layers for name in (layer.taken, layer.given)}
-    rows = [_parameters(layer, ranges, layer.taken if layer.source in scaled else layer.source) for layer in layers]
-    return with_parameters(float32, {"algo": [{"type": "QUANTIZE", "quantParams": {"layer": rows}}]} if rows else {})
-
-
-def mnn_scales(network: Mapping[str, Any]) -> dict[str, float]:
-    """Return the step between two integers of each integer tensor of a quantized file, `described`, by the tensor's name."""
-    names = network["tensorName"]
-    return {names[row["index"]]: row["quantInfo"]["scale"] for row in network.get("extraTensorDescribe", ())}
-
-
 def _parameters(layer: MnnLayer, ranges: Ranges, origin: str) -> dict[str, Any]:
     """Return a layer's parameters; the range of `origin` is that of its input."""
 
@@ -205,12 +142,7 @@ def _scale(largest: float) -> float:
     return largest / _LARGEST if largest else 1.0
 
 
-def converter(conversion: Conversion) -> "MnnConverter":
-    """See `edgecnn.convert.export.converters`."""
-    return MnnConverter(conversion)
-
-
-class MnnConverter(Converter):
+class _MnnConverter(Converter):
     """A `Converter` for .mnn files."""
 
     def __init__(self, conversion: Conversion) -> None:
@@ -229,23 +161,47 @@ class MnnConverter(Converter):
         return described(self._float32)
 
     def convert(self, precision: str) -> bytes:
-        """See `Converter`."""
         return self._float32 if precision == "float32" else to_mnn(self._onnx, half=True)
 
     def calibrate(self, inputs: NDArray[Any]) -> Ranges:
-        """See `Converter`."""
-        return calibrate_mnn(self._float32, self._network, inputs)
+        # A range of each tensor that a layer names, by the tensor's name.
+        version, mnn = import_library()
+        layers = mnn_layers(self._network)
+        names = list(dict.fromkeys(name for layer in layers for name in (layer.taken, layer.given, layer.source)))
+        net, session = open_session(version, mnn, self._float32, 1, (*names, *self._network["outputName"]))
+        entry = net.getSessionInput(session)
+        given, batch = host_tensor(mnn, entry)
+        tensors = [(name, net.getSessionOutput(session, name)) for name in names]
+        hosts = [(name, tensor, *host_tensor(mnn, tensor)) for name, tensor in tensors]
+        found: dict[str, tuple[float, float]] = {}
+        for values in inputs:
+            batch[:] = values.transpose(2, 0, 1)[None]
+            entry.copyFrom(given)
+            net.runSession(session)
+            for name, tensor, host, numbers in hosts:
+                tensor.copyToHostTensor(host)
+                low, high = found.get(name, (np.inf, -np.inf))
+                found[name] = float(np.minimum(low, numbers.min())), float(np.maximum(high, numbers.max()))  # Which keep NaN.
+        return finite(found, "mnn")
 
     def quantize(self, precision: str, ranges: Ranges, keep: Sequence[str] = ()) -> bytes:
-        """See `Converter`."""
         if precision != "int8":
             raise ValueError(f"precision must be int8, got {precision!r}")
-        return quantize_mnn(self._float32, self._network, ranges, keep)
+        layers = [layer for layer in mnn_layers(self._network) if layer.given not in keep]
+        scaled = {name for layer in layers for name in (layer.taken, layer.given)}
+        rows = [_parameters(layer, ranges, layer.taken if layer.source in scaled else layer.source) for layer in layers]
+        # As MNN's `MNN_compression.proto` defines them.
+        parameters = {"algo": [{"type": "QUANTIZE", "quantParams": {"layer": rows}}]} if rows else {}
+        return _run("MNN", self._float32, "--MNNModel", "", parameters)
 
     def operators(self) -> tuple[str, ...]:
-        """See `Converter`."""
         return tuple(layer.given for layer in mnn_layers(self._network))
 
     def scales(self, data: bytes) -> dict[str, float]:
-        """See `Converter`."""
-        return mnn_scales(described(data))
+        network = described(data)
+        names = network["tensorName"]
+        return {names[row["index"]]: row["quantInfo"]["scale"] for row in network.get("extraTensorDescribe", ())}
+
+
+def converter(conversion: Conversion) -> Converter:
+    return _MnnConverter(conversion)

@@ -1,22 +1,18 @@
-"""A Keras model as ncnn files: the same numbers, integers where asked, and an error for what ncnn can't take."""
+"""A Keras model as ncnn files: the same numbers, integers where asked, and which layer of two files loses most."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from edgecnn.convert.diagnose import diagnose
 from edgecnn.convert.export.converters import Converter
-from edgecnn.convert.ncnn.converter import NcnnConverter
-from edgecnn.convert.onnx import pnnx
-from edgecnn.edge.errors import ConversionError, MissingDependency
-from edgecnn.edge.runtimes.ncnn import unpack
-from tests.convert.channels_first import converter_of, noise_ratio, outputs
-
-RandomInputs = Callable[[int], NDArray[np.float32]]
+from edgecnn.convert.onnx import convert
+from edgecnn.edge.errors import ArtifactError, ConversionError, MissingDependency
+from edgecnn.edge.runtimes.ncnn import NcnnFile, unpack
+from tests.convert.conftest import RandomInputs, converter_of, noise_ratio, outputs
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +49,9 @@ def test_layers_are_integer_unless_kept_and_hand_integers_on(converter: Converte
     assert set(converter.scales(converter.quantize("int8", ranges))) == set(names)
 
 
-def test_a_mobile_network_keeps_its_numbers() -> None:
+def test_a_mobile_network_keeps_its_numbers(mobile: Any) -> None:
     """Depthwise convolutions, padding at two sides alone, integers from layer to layer."""
-    keras.utils.set_random_seed(0)
-    model = keras.applications.MobileNetV2((32, 32, 3), alpha=0.35, weights=None, classes=4, classifier_activation=None)
-    inputs = np.random.default_rng(0).uniform(0, 1, (12, 32, 32, 3)).astype(np.float32)
-    expected = model.predict(inputs, verbose=0)
+    model, inputs, expected = mobile
     converter = converter_of("ncnn", model)
     np.testing.assert_allclose(outputs("ncnn", converter.convert("float32"), inputs), expected, rtol=1e-3, atol=1e-6)
     int8 = converter.quantize("int8", converter.calibrate(inputs))
@@ -84,7 +77,7 @@ def test_what_ncnn_can_not_take_is_refused_with_its_name(residual: Any, monkeypa
     tiled = keras.Model(entry, keras.layers.Flatten()(keras.ops.tile(entry, (1, 2, 1, 1))))
     with pytest.raises(ConversionError, match=r"ncnn has no torch\.tile"):
         converter_of("ncnn", tiled).convert("float32")
-    monkeypatch.setattr(pnnx, "find_spec", lambda name: None)
+    monkeypatch.setattr(convert, "find_spec", lambda name: None)
     with pytest.raises(MissingDependency, match="pnnx is not installed"):
         converter_of("ncnn", residual).convert("float32")
 
@@ -98,13 +91,44 @@ def test_a_network_that_crashes_ncnn_is_an_error_of_the_export(
     for name in ("model.keras", "manifest.json"):
         (folder / name).write_bytes((exported / name).read_bytes())
 
-    def crashing(self: NcnnConverter, precision: str) -> bytes:
-        file = unpack(made(self, precision))
+    def crashing(file: NcnnFile) -> bytes:
         last = file.layers[-1]._replace(kind="Reshape", options={"0": "0", "1": "-1", "6": '"//(9,0n)"'})
-        return file._replace(layers=(*file.layers[:-1], last)).pack()
+        return pack(file._replace(layers=(*file.layers[:-1], last)))
 
-    made = NcnnConverter.convert
-    monkeypatch.setattr(NcnnConverter, "convert", crashing)
+    pack = NcnnFile.pack
+    monkeypatch.setattr(NcnnFile, "pack", crashing)
     message = terminal.fails(4, "export", folder / "model.keras", "--format", "ncnn", "--data", idx_folder)
     assert "float32.ncnn" in message
     assert not (folder / "float32.ncnn").exists()
+
+
+def test_each_integer_tensor_is_compared_in_real_numbers(converter: Converter, random_inputs: RandomInputs) -> None:
+    inputs = random_inputs(20)
+    files = converter.convert("float32"), converter.quantize("int8", converter.calibrate(inputs))
+    found = diagnose(*files, "ncnn", inputs[:5])
+    # What the four layers with weights read, of which the first reads the rescaled image.
+    assert sorted(layer.operator for layer in found.layers) == ["BinaryOp", "Convolution", "ConvolutionDepthWise", "Squeeze"]
+    assert all(layer.snr_db > 20 for layer in found.layers)
+    arranged = inputs[:5].transpose(0, 3, 1, 2)  # As the file takes them.
+    assert diagnose(*files, "ncnn", arranged) == found
+    assert {*converter.operators()} <= {name for layer in found.layers for name in layer.keep}
+
+
+@pytest.mark.parametrize("which", [1, 2])
+def test_the_tensor_of_a_wrong_scale_comes_first(which: int, converter: Converter, random_inputs: RandomInputs) -> None:
+    """A range a hundred times too wide leaves a tensor two steps."""
+    inputs, names = random_inputs(20), converter.operators()
+    ranges = dict(converter.calibrate(inputs))
+    low, high = ranges[names[which]]
+    ranges[names[which]] = 100 * low, 100 * high
+    float32 = converter.convert("float32")
+    found = diagnose(float32, converter.quantize("int8", ranges), "ncnn", inputs[:5])
+    assert names[which] in found.layers[0].keep
+    assert found.layers[0].introduced > 0.1
+    mended = converter.quantize("int8", ranges, found.layers[0].keep)
+    assert all(layer.snr_db > 20 for layer in diagnose(float32, mended, "ncnn", inputs[:5]).layers)
+
+
+def test_files_of_two_networks_are_refused(converter: Converter, by_name: Any, random_inputs: RandomInputs) -> None:
+    with pytest.raises(ArtifactError, match="different networks"):
+        diagnose(converter.convert("float32"), (by_name / "int8.ncnn").read_bytes(), "ncnn", random_inputs(1))

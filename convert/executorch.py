@@ -1,48 +1,38 @@
-"""What needs PyTorch: an .onnx file becomes a program for ExecuTorch's XNNPACK. For a process without TensorFlow.
+"""Turns one Keras model into the bytes of each .pte file for ExecuTorch's XNNPACK.
 
 Integers are chosen by ExecuTorch's own quantizer for XNNPACK, from ranges of the smallest and largest values.
+What needs PyTorch runs in child processes: it and TensorFlow stay apart.
 """
 
 import contextlib
 import importlib.util
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, NamedTuple
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.convert.onnx.pnnx import run_pnnx
-from edgecnn.edge.errors import ConversionError, EdgeCnnError, field, why
-from edgecnn.edge.files import libraries_folder
+from edgecnn.convert.export.converters import Conversion, Converter, Ranges, finite, refused
+from edgecnn.convert.onnx.convert import channels_first, run_pnnx
+from edgecnn.edge.errors import ArtifactError, ConversionError, EdgeCnnError, why
+from edgecnn.edge.files import libraries_folder, sha256
+from edgecnn.edge.runtimes.executorch import require_installed
+from edgecnn.edge.sandbox.unverified import run_in_child
 
-Ranges = dict[str, tuple[float, float]]
+# PyTorch takes seconds to import, and half a minute to lower a small network on a busy machine.
+_SECONDS = 900.0
+# The memory limit is 16 times this and 2 GiB.
+_ALLOWED_BYTES = 2**28
 
-
-class Source(NamedTuple):
-    """A network.
-
-    Attributes:
-        onnx: A float32 .onnx file with one input (1, channels, height, width).
-        shape: (channels, height, width).
-    """
-
-    onnx: bytes
-    shape: tuple[int, int, int]
+Result = TypeVar("Result")
 
 
-class Quantized(NamedTuple):
-    """An int8 program.
-
-    Attributes:
-        data: The .pte file.
-        scales: The step between two integers of each activation, by the name of its node in PyTorch's graph.
-    """
-
-    data: bytes
-    scales: dict[str, float]
+Source = tuple[bytes, tuple[int, int, int]]
+"""A float32 .onnx file with one input (1, channels, height, width), and these three sizes."""
 
 
 def lowered(source: Source) -> bytes:
@@ -73,18 +63,19 @@ def calibrated(source: Source, inputs: NDArray[np.float32]) -> Ranges:
         for image in inputs:
             prepared(torch.from_numpy(np.ascontiguousarray(image[None], np.float32)))
         found = {name: (float(seen.min_val), float(seen.max_val)) for name, seen in _observers(prepared).items()}
-        if lost := next((name for name, range_ in found.items() if not np.isfinite(range_).all()), None):
-            raise ConversionError(f"executorch: {lost} is not finite for a calibration image: check the model and its inputs")
-        return found
+        return finite(found, "executorch")
 
 
-def quantized(source: Source, ranges: Ranges, keep: Sequence[str]) -> Quantized:
-    """Return the int8 .pte file.
+def quantized(source: Source, ranges: Ranges, keep: Sequence[str]) -> tuple[bytes, dict[str, float]]:
+    """Quantize to int8.
 
     Args:
         source: The network.
         ranges: Result of `calibrated`.
         keep: Operators that stay float, by the names of their nodes.
+
+    Returns:
+        The file, and the step between two integers of each activation, by the name of its node in PyTorch's graph.
 
     Raises:
         ConversionError: If a step fails.
@@ -94,13 +85,13 @@ def quantized(source: Source, ranges: Ranges, keep: Sequence[str]) -> Quantized:
 
     with _failing(), _exported(source) as program:
         prepared = _prepared(program, keep)
-        example = torch.zeros(1, *source.shape)
+        example = torch.zeros(1, *source[1])
         prepared(example)  # Which shows it the weights.
         scales = {}
         for name, seen in _observers(prepared).items():
             seen.min_val, seen.max_val = (torch.tensor(value) for value in ranges[name])
             scales[name] = float(seen.calculate_qparams()[0])
-        return Quantized(_to_executorch(torch.export.export(convert_pt2e(prepared), (example,))), scales)
+        return _to_executorch(torch.export.export(convert_pt2e(prepared), (example,))), scales
 
 
 def operators(source: Source) -> tuple[str, ...]:
@@ -119,17 +110,17 @@ def _exported(source: Source) -> Iterator[Any]:
     import torch
 
     with libraries_folder() as folder, contextlib.chdir(folder):  # The module that pnnx writes reads its weights from here.
-        code, _ = run_pnnx(source.onnx, source.shape, folder)
+        code, _ = run_pnnx(*source, folder)
         path = folder / "model_pnnx.py"
         if code or not path.exists():
-            raise ConversionError(_refused(f"pnnx ended with {code}"))
+            raise refused("executorch", f"pnnx ended with {code}")
         spec = importlib.util.spec_from_file_location("model_pnnx", path)
         if spec is None or spec.loader is None:
             raise RuntimeError("a .py file always has a loader")
         written = importlib.util.module_from_spec(spec)
         sys.modules["model_pnnx"] = written
         spec.loader.exec_module(written)
-        yield torch.export.export(written.Model().eval(), (torch.zeros(1, *source.shape),))
+        yield torch.export.export(written.Model().eval(), (torch.zeros(1, *source[1]),))
 
 
 def _prepared(program: Any, keep: Sequence[str]) -> Any:
@@ -169,8 +160,60 @@ def _failing() -> Iterator[None]:
     except EdgeCnnError:
         raise
     except Exception as error:  # PyTorch's errors have no base class of their own.
-        raise ConversionError(_refused(why(error, 300, named=True))) from error
+        raise refused("executorch", why(error, 300, named=True)) from error
 
 
-def _refused(reason: str) -> str:
-    return f"executorch: the model can't be converted ({reason}): replace that layer, or use other {field('formats')}"
+class _ExecuTorchConverter(Converter):
+    """A `Converter` for .pte files."""
+
+    def __init__(self, conversion: Conversion) -> None:
+        self._conversion = conversion
+        # Scales by a file's hash: XNNPACK keeps them in a form that nobody else reads.
+        self._scales: dict[str, dict[str, float]] = {}
+
+    @cached_property
+    def _source(self) -> Source:
+        return channels_first(self._conversion, "ExecuTorch")
+
+    @cached_property
+    def _float32(self) -> bytes:
+        return _apart(partial(lowered, self._source))
+
+    def convert(self, precision: str) -> bytes:
+        if precision != "float32":
+            raise ValueError(f"precision must be float32, got {precision!r}")
+        return self._float32
+
+    def calibrate(self, inputs: NDArray[Any]) -> Ranges:
+        images = np.ascontiguousarray(inputs.transpose(0, 3, 1, 2), np.float32)
+        return _apart(partial(calibrated, self._source, images))
+
+    def quantize(self, precision: str, ranges: Ranges, keep: Sequence[str] = ()) -> bytes:
+        if precision != "int8":
+            raise ValueError(f"precision must be int8, got {precision!r}")
+        data, scales = _apart(partial(quantized, self._source, dict(ranges), tuple(keep)))
+        self._scales[sha256(data)] = scales
+        return data
+
+    @cached_property
+    def _operators(self) -> tuple[str, ...]:
+        return _apart(partial(operators, self._source))
+
+    def operators(self) -> tuple[str, ...]:
+        return self._operators
+
+    def scales(self, data: bytes) -> dict[str, float]:
+        # Of a file that `quantize` returned.
+        return self._scales[sha256(data)]
+
+
+def converter(conversion: Conversion) -> Converter:
+    return _ExecuTorchConverter(conversion)
+
+
+def _apart(call: Callable[[], Result]) -> Result:
+    require_installed()
+    try:
+        return run_in_child(call, "ExecuTorch's converter", _ALLOWED_BYTES, _SECONDS)
+    except ArtifactError as error:
+        raise ConversionError(f"executorch: the model can't be converted: {error}") from error

@@ -2,28 +2,31 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.convert.export.config import ExportJob
+from edgecnn.convert.export.config import ExportJob, Tuning
 from edgecnn.convert.export.file_exporter import FileExporter
 from edgecnn.convert.export.keep_accuracy import JudgedImages
-from edgecnn.convert.export.tuning.runner import Made, Tuning, folder_of
-from edgecnn.convert.export.tuning.search import Folds, Placement, Search, cheapest_folds
+from edgecnn.convert.export.search import Folds, Placement, Search, cheapest_folds
 from edgecnn.edge.errors import ConversionError, MissingDependency
 from edgecnn.edge.export_records import GAIN, Folded, Interval, Mended, Reference, Settings, TriedPlacement, Tuned
-from edgecnn.edge.files import sha256
+from edgecnn.edge.files import sha256, temporary_folder
 from edgecnn.edge.formats import FORMATS
-from edgecnn.edge.manifest import TRIED_STEMS, TUNED_STEM, Artifact
+from edgecnn.edge.manifest import REFERENCE_NAME, TRIED_STEMS, TUNED_STEM, Artifact, Manifest
 from edgecnn.edge.model.preprocess import Floats, correct
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.installed import installed_runtime, runtime_for
 from edgecnn.edge.sandbox.unverified import remember_made
 from edgecnn.edge.text import counted
+
+Made = tuple[Artifact, bytes]
+"""A file's entry in the manifest, and its bytes."""
 
 _PRECISION = "int8"
 # Share of the time of a search in which columns may be folded; the rest is for the layers in float.
@@ -91,14 +94,35 @@ def tuned_file(  # Longer than 50 lines: it tells what it does, and each outcome
             return None
     job.on_step(f"{trial.name}: {trial.against(fastest, ratios)} in fresh processes")
     layers = tuple(operator for operator in trial.operators if operator in found)
-    held_out = 0 if images.held_out is None else int(images.held_out.sum())
     plain_bytes = next(len(data) for artifact, data in plain if artifact is base)
     where, points, slowdown = tuning.runner, tuning.judge.max_drop_points, ratios[base.path].estimate
     tried = trial.tried(search, over)
     evidence = (ratios[fastest], search.measured, seconds, tuning.seed, tried)
     tuned = Tuned(where.machine, where.unit, fastest, *evidence, folded=folded)
-    mended = Mended(layers, "float32", points, search.measured, plain_bytes, slowdown, held_out) if layers else None
-    return replace(artifact, mended=mended, tuned=tuned), data
+    mended = Mended(layers, "float32", points, search.measured, plain_bytes, slowdown, images.number_held_out)
+    return replace(artifact, mended=mended if layers else None, tuned=tuned), data
+
+
+@contextmanager
+def folder_of(manifest: Manifest, record: Reference, reference: bytes, files: Sequence[Made]) -> Iterator[Path]:
+    """Write files into a folder that has a manifest and lasts as long as the block.
+
+    Args:
+        manifest: Manifest of the export.
+        record: Record of Keras's probabilities on the test images.
+        reference: File of these probabilities.
+        files: The files.
+    """
+    with temporary_folder() as scratch:
+        folder = Path(scratch) / "tuning"
+        folder.mkdir()
+        for artifact, data in files:
+            (folder / artifact.path).write_bytes(data)
+        (folder / REFERENCE_NAME).write_bytes(reference)
+        entries = (manifest.keras_model(), *(artifact for artifact, _ in files))
+        # The files for other programs are not there.
+        replace(manifest, artifacts=entries, reference=record, for_programs=()).save(folder)
+        yield folder
 
 
 def _inverse(ratio: Interval) -> Interval:

@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 from edgecnn.benchmarks.bundle.write_bundle import write_bundle
 from edgecnn.convert.export import file_exporter
+from edgecnn.convert.export.config import ExportConfig, Tuning
+from edgecnn.convert.export.export import _outdated
 from edgecnn.convert.export.file_exporter import FileExporter
 from edgecnn.convert.export.keep_accuracy import Judge, JudgedImages
-from edgecnn.convert.export.tuning.runner import Tuning
-from edgecnn.convert.export.tuning.tune import tuned_file
+from edgecnn.convert.export.tune import tuned_file
 from edgecnn.convert.tflite.fold import _Kernel
 from edgecnn.convert.tflite.quantize import tflite_scales
 from edgecnn.edge.compatibility.requirements import read_needs
@@ -22,36 +24,34 @@ from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.splits import Labels
 from edgecnn.edge.errors import ConversionError, EdgeCnnError
 from edgecnn.edge.export_records import Interval, Mended, Tuned
+from edgecnn.edge.files import sha256
+from edgecnn.edge.formats import IoName
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import Floats
 from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.runtimes import installed, opener_for
-from tests.convert.export.tuning.invented import Invented, Objection, content, few_floats, tuned
+from tests.convert.export.conftest import Invented, Objection, content, entry, few_floats, tuned
 
 
-def test_the_cheapest_file_is_written_beside_the_plain_ones_with_its_evidence(
+def test_the_cheapest_file_is_written_beside_the_plain_ones_with_its_evidence_and_deleted_when_it_gains_no_more(
     artifacts: Path, idx_folder: Path, tmp_path: Path
 ) -> None:
     machine = Invented(few_floats)
     manifest, _ = tuned(artifacts, idx_folder, machine)
     plain = (artifacts / "int8.tflite").read_bytes()
-    artifact = manifest.artifact("tuned.tflite")
-    assert artifact
+    artifact = entry(manifest, "tuned.tflite")
     assert artifact.precision == "int8"
     assert artifact.parity
     assert len(tflite_scales((artifacts / "tuned.tflite").read_bytes())) == 5
     record = Manifest.load(artifacts).artifact("tuned.tflite")
     assert record == artifact
-    assert artifact.tuned
-    assert artifact.mended
     assert (artifact.tuned.machine, artifact.tuned.unit) == ("an invented machine", "time")
     assert artifact.tuned.compared_with == "int8.tflite"
     own = few_floats(frozenset(tflite_scales(plain)))
     assert artifact.tuned.ratio.estimate == pytest.approx(5 / own)
     assert artifact.tuned.ratio.low < artifact.tuned.ratio.estimate < artifact.tuned.ratio.high
-    assert artifact.settings
     assert [(one.threads, one.ratio.estimate) for one in artifact.settings.tried] == [(1, 1), (2, 1.5)]
     assert artifact.mended.layers
     assert artifact.tuned.candidates >= 8
@@ -71,14 +71,14 @@ def test_the_cheapest_file_is_written_beside_the_plain_ones_with_its_evidence(
     write_bundle(bundle, models, load_dataset(idx_folder).test)
     with ModelFolder(bundle) as there:
         assert "tuned.tflite" in there.names
+    tuned(artifacts, idx_folder, Invented(lambda operators: 10.0 - len(operators) / 2))
+    assert Manifest.load(artifacts).artifact("tuned.tflite") is None
+    assert not list(artifacts.glob("tuned*"))
 
 
 def test_a_file_is_tuned_by_folds_alone_and_answers_as_the_plain_one(artifacts: Path, idx_folder: Path) -> None:
     manifest, _ = tuned(artifacts, idx_folder, Invented(lambda operators: 10.0 - len(operators) / 2, fold_cost=-1))
-    artifact, plain = (manifest.artifact(name) for name in ("tuned.tflite", "int8.tflite"))
-    assert artifact
-    assert plain
-    assert artifact.tuned
+    artifact, plain = (entry(manifest, name) for name in ("tuned.tflite", "int8.tflite"))
     assert artifact.mended is None
     folded = [(one.operator.split("/")[1], one.columns) for one in artifact.tuned.folded]
     assert folded == [("re_lu_1", 2), ("re_lu_1_2", 2)]
@@ -97,14 +97,20 @@ def test_a_file_is_tuned_by_folds_alone_and_answers_as_the_plain_one(artifacts: 
     np.testing.assert_array_equal(ours, expected)
 
 
-def test_no_fold_takes_back_the_layers_that_keep_the_accuracy(export_so_far: tuple[Any, ...]) -> None:
-    job, exporter, tuning, _, reference, plain = export_so_far
-    int8 = next(data for artifact, data in plain if artifact.precision == "int8")
-    lossy = exporter.probabilities("int8.tflite", "tflite", int8)
+def refusing_int8(arguments: tuple[Any, ...]) -> tuple[Floats, Objection]:
+    """Return the probabilities of the plain int8 file, and what refuses them alone."""
+    data = next(data for artifact, data in arguments[5] if artifact.precision == "int8")
+    lossy: Floats = arguments[1].probabilities("int8.tflite", "tflite", data)
 
     def objection(candidate: Floats, of: Floats, labels: Labels) -> str | None:
         return "it loses too much" if len(candidate) == len(lossy) and np.array_equal(candidate, lossy) else None
 
+    return lossy, objection
+
+
+def test_no_fold_takes_back_the_layers_that_keep_the_accuracy(export_so_far: tuple[Any, ...]) -> None:
+    job, exporter, tuning, _, reference, plain = export_so_far
+    lossy, objection = refusing_int8(export_so_far)
     mended = Mended(("sequential_1/re_lu_1/Relu",), "float32", 0.5, 2, 1000, 1.1)
     kept = [(replace(artifact, mended=mended) if artifact.precision == "int8" else artifact, data) for artifact, data in plain]
     every, half = np.ones(len(lossy), np.bool_), np.arange(len(lossy)) % 2 == 0
@@ -179,19 +185,6 @@ def test_a_file_that_loses_too_much_is_not_the_cheapest(export_so_far: tuple[Any
     assert sizes
 
 
-def test_tuning_again_without_a_gain_deletes_the_earlier_tuned_file(artifacts: Path, idx_folder: Path) -> None:
-    manifest = Manifest.load(artifacts)
-    int8 = manifest.artifact("int8.tflite")
-    assert int8
-    record = Tuned("Cortex-A72", "time", "int8.tflite", Interval(0.8, 0.8, 0.8), 9, 1.0, 0, ())
-    manifest.with_artifacts(replace(int8, path="tuned.tflite", tuned=record)).save(artifacts)
-    for name in ("tuned.tflite", "tuned.tflite.png"):
-        (artifacts / name).write_bytes((artifacts / "int8.tflite").read_bytes())
-    tuned(artifacts, idx_folder, Invented(lambda operators: 10.0 - len(operators) / 2))
-    assert Manifest.load(artifacts).artifact("tuned.tflite") is None
-    assert not list(artifacts.glob("tuned*"))
-
-
 def test_a_machine_that_fails_leaves_the_earlier_files_as_they_were(artifacts: Path, idx_folder: Path) -> None:
     before = {path.name: path.read_bytes() for path in artifacts.iterdir() if path.is_file()}
 
@@ -207,14 +200,8 @@ def test_a_machine_that_fails_leaves_the_earlier_files_as_they_were(artifacts: P
 
 
 def test_a_plain_file_that_loses_too_much_need_not_be_beaten(export_so_far: tuple[Any, ...]) -> None:
-    reference = export_so_far[4][2]
-    int8_loses = next(data for artifact, data in export_so_far[5] if artifact.precision == "int8")
-    lossy = export_so_far[1].probabilities("int8.tflite", "tflite", int8_loses)
-
-    def objection(candidate: Floats, of: Floats, labels: Labels) -> str | None:
-        return "it loses too much" if len(candidate) == len(lossy) and np.array_equal(candidate, lossy) else None
-
-    assert not np.array_equal(lossy, reference)
+    lossy, objection = refusing_int8(export_so_far)
+    assert not np.array_equal(lossy, export_so_far[4][2])
     # The choices cost more than int8, and less than float32.
     every = np.ones(len(lossy), np.bool_)
     images = JudgedImages(every, every, None)
@@ -228,7 +215,7 @@ def test_a_plain_file_that_loses_too_much_need_not_be_beaten(export_so_far: tupl
 
 
 def test_files_are_judged_by_the_runtime_that_they_are_tuned_for(
-    artifacts: Path, idx_folder: Path, monkeypatch: pytest.MonkeyPatch
+    export_so_far: tuple[Any, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str | None] = []
     original = FileExporter.probabilities
@@ -238,16 +225,12 @@ def test_files_are_judged_by_the_runtime_that_they_are_tuned_for(
         return original(self, name, model_format, data, runtime)
 
     monkeypatch.setattr(FileExporter, "probabilities", probabilities)
-    manifest, _ = tuned(artifacts, idx_folder, Invented(few_floats, runtime="litert"))
+    tuned_again(export_so_far, Invented(few_floats, runtime="litert"))
     assert set(asked) == {"litert"}
-    artifact = manifest.artifact("tuned.tflite")
-    assert artifact
-    assert artifact.tuned
-    assert artifact.tuned.runtime == "litert"
     asked.clear()
     # No machine without this CPU's instructions has it.
-    monkeypatch.setattr(installed, "CPUINFO", artifacts / "none")
-    tuned(artifacts, idx_folder, Invented(few_floats, runtime="litert-fp16"))
+    monkeypatch.setattr(installed, "CPUINFO", tmp_path / "none")
+    tuned_again(export_so_far, Invented(few_floats, runtime="litert-fp16"))
     assert set(asked) == {None}
 
 
@@ -271,3 +254,100 @@ def test_probabilities_of_a_named_runtime_are_its_own_and_tried_in_a_child_first
     np.testing.assert_array_equal(exporter.probabilities(artifact.path, artifact.format, data, "litert"), by_default)
     # What was made here may crash another runtime than its own.
     assert opened == [("tflite", True), ("litert", False)]
+
+
+@pytest.mark.parametrize("io", ["int8", "uint8", "float32"])
+def test_a_tuned_file_whose_last_layer_is_float_has_the_ends_of_the_plain_one(
+    io: IoName, artifacts: Path, idx_folder: Path
+) -> None:
+    last = "StatefulPartitionedCall"
+    machine = Invented(lambda operators: 5.0 + 3 * any(name.startswith(last) for name in operators))
+    manifest, _ = tuned(artifacts, idx_folder, machine, io=io)
+    artifact, plain = (entry(manifest, name) for name in ("tuned.tflite", "int8.tflite"))
+    assert artifact.mended.layers[-1].startswith(last)
+    assert artifact.input.dtype == artifact.output.dtype == io
+    ours, theirs = (ends(artifacts / name) for name in ("tuned.tflite", "int8.tflite"))
+    assert ours == theirs
+    assert [dtype for dtype, _ in ours] == [np.dtype(io)] * 2
+    test = load_dataset(idx_folder).test
+    models = [Classifier.load(artifacts / name) for name in ("tuned.tflite", "model.keras")]
+    answers, reference = (model.split_probabilities(test) for model in models)
+    assert np.array_equal(answers.argmax(axis=1), reference.argmax(axis=1))
+    assert np.abs(answers - reference).max() < 0.05
+    for file in (artifact, plain):
+        needs = read_needs((artifacts / file.path).read_bytes(), "tflite")
+        assert file.oldest_runtime == f"tensorflow-lite>={needs.written}"
+
+
+def ends(path: Path) -> list[tuple[Any, tuple[float, int]]]:
+    """Return the type, and the scale and zero point, of a file's input and output, as LiteRT reads them."""
+    interpreter = Interpreter(path)
+    details = (*interpreter.get_input_details(), *interpreter.get_output_details())
+    return [(np.dtype(one["dtype"]), one["quantization"]) for one in details]
+
+
+def with_tuned(job: Any, content: bytes | None = b"tuned") -> Any:
+    """Return the job of a folder that has a file tuned for a Cortex-A72, with this content."""
+    path = job.folder / "tuned.tflite"
+    path.unlink(missing_ok=True)
+    if content is not None:
+        path.write_bytes(content)
+    record = Tuned("Cortex-A72", "time", "int8.tflite", Interval(0.8, 0.8, 0.8), 9, 1.0, 0, ())
+    tuned = replace(job.manifest.artifact("int8.tflite"), path="tuned.tflite", sha256=sha256(b"tuned"), tuned=record)
+    return replace(job, manifest=job.manifest.with_artifacts(tuned))
+
+
+def tuning_for(job: Any, machine: str, runtime: str | None = None) -> Tuning:
+    tuning: Tuning = replace(job.tuning, runner=Invented(lambda operators: 1.0, machine=machine, runtime=runtime))
+    return tuning
+
+
+@pytest.mark.parametrize(
+    ("tunes", "formats", "plain", "stays"),
+    [
+        (True, ("tflite",), "same", False),
+        (True, ("onnx",), "same", True),
+        (False, ("tflite",), "same", True),
+        (False, ("tflite",), "other", False),
+        (False, ("tflite",), "missing", True),
+    ],
+    ids=["no gain", "another format is tuned", "the same plain file", "another plain file", "no plain file is written"],
+)
+def test_an_earlier_tuned_file_stays_only_as_long_as_it_belongs_to_the_plain_file_that_it_was_compared_with(
+    tunes: bool, formats: tuple[str, ...], plain: str, stays: bool, export_so_far: tuple[Any, ...]
+) -> None:
+    job, said = with_tuned(export_so_far[0]), list[str]()
+    int8 = job.manifest.artifact("int8.tflite")
+    job = replace(
+        job,
+        tuning=tuning_for(job, "Cortex-A72") if tunes else None,
+        config=ExportConfig(formats, ("int8",)),
+        on_step=said.append,
+    )
+    made = {"same": [int8], "other": [replace(int8, sha256="0" * 64)], "missing": []}[plain]
+    assert _outdated(job, made) == (() if stays else ("tuned.tflite",))
+    # The user learns which machine the file was for.
+    assert [line for line in said if "tuned on Cortex-A72, is deleted" in line] == said[: 0 if stays else 1]
+
+
+@pytest.mark.parametrize(
+    ("machine", "runtime", "stays"),
+    [("Cortex-A72", None, False), ("Cortex-A53", None, True), ("Cortex-A72", "openvino", True)],
+    ids=["the same", "another machine", "another runtime"],
+)
+def test_tuning_without_a_gain_deletes_the_file_of_the_same_machine_and_runtime(
+    machine: str, runtime: str | None, stays: bool, export_so_far: tuple[Any, ...]
+) -> None:
+    job = with_tuned(export_so_far[0])
+    job = replace(job, tuning=tuning_for(job, machine, runtime))
+    assert _outdated(job, [job.manifest.artifact("int8.tflite")]) == (() if stays else ("tuned.tflite",))
+
+
+@pytest.mark.parametrize("content", [b"altered", None])
+def test_a_tuned_file_that_is_not_what_was_written_leaves_the_manifest(
+    content: bytes | None, export_so_far: tuple[Any, ...]
+) -> None:
+    said: list[str] = []
+    job = replace(with_tuned(export_so_far[0], content), tuning=None, on_step=said.append)
+    assert _outdated(job, [job.manifest.artifact("int8.tflite")]) == ("tuned.tflite",)
+    assert said[0].endswith("tune again")

@@ -1,14 +1,15 @@
-"""The search of placements, on invented costs whose best placement is known."""
+"""The search of placements and folds, and its model, on invented costs whose best choice is known."""
 
 import itertools
 import math
 import random
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import pytest
 
-from edgecnn.convert.export.tuning.search import Placement, Search, runs_of
+from edgecnn.convert.export.search import AdditiveCosts, Folds, Placement, Search, cheapest_folds, runs_of
 
 BATCH = 8
 
@@ -186,3 +187,105 @@ def test_exact_costs_are_measured_again_but_once(noise: float, times: int) -> No
     Search(network.names, costs, always, lambda: False, BATCH).run()
     seen = list(itertools.chain.from_iterable(batches))
     assert max(map(seen.count, seen)) == 1 + times
+
+
+NAMES = tuple("abcdefgh")
+SAVES = dict(zip(NAMES, (-0.1, 0.2, -0.05, -0.06, 0.3, 0.01, -0.02, 0.04), strict=True))
+BORDER = 0.03
+
+
+def cost(placement: Placement) -> float:
+    kept = [False, *(name in placement for name in NAMES), False]
+    return 1 + sum(SAVES[name] for name in placement) + BORDER * sum(a != b for a, b in itertools.pairwise(kept))
+
+
+def placements(count: int) -> list[Placement]:
+    rng = random.Random(0)  # noqa: S311
+    return [Placement(name for name in NAMES if rng.random() < 0.5) for _ in range(count)]
+
+
+EVERY = [Placement(kept) for size in range(len(NAMES) + 1) for kept in itertools.combinations(NAMES, size)]
+
+
+def test_costs_of_placements_that_were_not_measured_are_predicted() -> None:
+    model = AdditiveCosts(NAMES, {one: cost(one) for one in placements(60)})
+    assert model.predict(EVERY) == pytest.approx([cost(one) - 1 for one in EVERY], abs=0.01)
+
+
+def test_the_cheapest_placement_is_the_best_of_all() -> None:
+    model = AdditiveCosts(NAMES, {one: cost(one) for one in placements(60)})
+    assert model.cheapest() == min(EVERY, key=cost) == {"a", "c", "d"}
+
+
+def test_draws_differ_as_long_as_little_is_known_and_agree_when_much_is() -> None:
+    little = AdditiveCosts(NAMES, {Placement(): 1.0, Placement(NAMES): cost(Placement(NAMES))})
+    much = AdditiveCosts(NAMES, {one: cost(one) for one in EVERY})
+    rng = np.random.default_rng(0)
+    drawn = [{model.cheapest(rng) for _ in range(30)} for model in (little, much)]
+    assert len(drawn[0]) > 10
+    assert drawn[1] <= set(sorted(EVERY, key=cost)[:4])
+
+
+def test_a_measured_run_says_something_about_each_of_its_operators() -> None:
+    model = AdditiveCosts(NAMES, {Placement(): 1.0, Placement("abcd"): 0.6})
+    one, other = model.predict([Placement("ab"), Placement("gh")])
+    assert one < other
+
+
+FOLDABLE = {"a": (2, 4), "b": (2,), "c": (2,)}
+
+
+class Machine:
+    """What folds cost: the product of each one's own cost, except for some that are given together."""
+
+    def __init__(self, alone: Mapping[tuple[str, int], float], together: Mapping[frozenset[str], float]) -> None:
+        self._alone, self._together = alone, together
+        self.measured: list[Folds] = []
+
+    def __call__(self, many: Sequence[Folds]) -> list[float]:
+        self.measured += many
+        return [self._cost(folds) for folds in many]
+
+    def _cost(self, folds: Folds) -> float:
+        found = self._together.get(frozenset(folds))
+        if found is None:
+            found = 1.0
+            for one in folds.items():
+                found *= self._alone[one]
+        return found
+
+
+ALONE = {("a", 2): 0.8, ("a", 4): 0.7, ("b", 2): 0.9, ("c", 2): 1.1}
+
+
+@pytest.mark.parametrize(
+    ("changed", "together", "expected", "cost"),
+    [
+        ({}, {}, {"a": 4, "b": 2}, 0.63),
+        ({("a", 4): 0.85}, {}, {"a": 2, "b": 2}, 0.72),
+        ({("b", 2): 0.995}, {}, {"a": 4}, 0.7),
+        ({}, {frozenset("ab"): 0.71}, {"a": 4}, 0.7),
+        ({("a", 2): 1.0, ("a", 4): 1.2, ("b", 2): 1.0}, {}, {}, 1.0),
+        ({("c", 2): 0.9}, {frozenset("abc"): 0.8, frozenset("ab"): 0.75, frozenset("ac"): 0.6}, {"a": 4, "c": 2}, 0.6),
+    ],
+    ids=["the best number of each", "fewer columns", "less than a percent", "one loses with the other", "none", "except one"],
+)
+def test_what_was_measured_to_cost_least_is_chosen(
+    changed: Mapping[tuple[str, int], float], together: Mapping[frozenset[str], float], expected: Folds, cost: float
+) -> None:
+    folds, found = cheapest_folds(FOLDABLE, Machine({**ALONE, **changed}, together))
+    assert folds == expected
+    assert found == pytest.approx(cost)
+
+
+def test_without_a_convolution_nothing_is_measured() -> None:
+    machine = Machine(ALONE, {})
+    assert cheapest_folds({}, machine) == ({}, 1.0)
+    assert not machine.measured
+
+
+def test_what_there_is_no_time_for_is_not_chosen() -> None:
+    def first_two(many: Sequence[Folds]) -> list[float]:
+        return [0.9, 0.8, *[math.inf] * (len(many) - 2)] if len(many) == 4 else [math.inf] * len(many)
+
+    assert cheapest_folds(FOLDABLE, first_two) == ({"a": 4}, 0.8)

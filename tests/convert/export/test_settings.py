@@ -8,14 +8,14 @@ from typing import Literal, cast
 
 import pytest
 
-from edgecnn.convert.export.config import ExportJob
+from edgecnn.convert.export.config import ExportJob, Tuning
 from edgecnn.convert.export.keep_accuracy import Judge
-from edgecnn.convert.export.tuning.runner import Made, Tuning
-from edgecnn.convert.export.tuning.tune import with_settings
+from edgecnn.convert.export.tune import Made, with_settings
 from edgecnn.edge.errors import EdgeCnnError
 from edgecnn.edge.export_records import Interval, Setting, Settings, Tuned
 from edgecnn.edge.manifest import REFERENCE_NAME, Manifest
 from edgecnn.edge.model_folder import ModelFolder
+from tests.convert.export.conftest import entry
 
 ONE = Interval(1, 1, 1)
 TRIED = (Setting(1, None, ONE, 1e6, 2e6, "PASS"), Setting(2, None, Interval(0.6, 0.5, 0.7), 6e5, 9e6, "PASS"))
@@ -58,8 +58,7 @@ def settled(exported: Path, names: Sequence[str], board: Board, tuned: str | Non
     tuning = Tuning(board, Judge(lambda *given: None, 0.5, lambda *files: 1.0), 0)
     files: list[Made] = []
     for name in names:
-        artifact = manifest.artifact(name)
-        assert artifact
+        artifact = entry(manifest, name)
         files.append((replace(artifact, tuned=TUNED if name == tuned else None), (exported / name).read_bytes()))
     found = with_settings(job, tuning, (manifest.reference, (exported / REFERENCE_NAME).read_bytes()), files)
     assert [data for _, data in found] == [data for _, data in files]
