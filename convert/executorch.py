@@ -49,9 +49,7 @@ def lowered(source: Source) -> bytes:
 def calibrated(source: Source, inputs: NDArray[np.float32]) -> Ranges:
     """Return the smallest and the largest value of each activation that the quantizer makes integer, by its node's name.
 
-    Args:
-        source: The network.
-        inputs: Images (n, channels, height, width).
+    `inputs` are images (n, channels, height, width).
 
     Raises:
         ConversionError: If a step fails, or a value is not finite.
@@ -67,18 +65,10 @@ def calibrated(source: Source, inputs: NDArray[np.float32]) -> Ranges:
 
 
 def quantized(source: Source, ranges: Ranges, keep: Sequence[str]) -> tuple[bytes, dict[str, float]]:
-    """Quantize to int8.
-
-    Args:
-        source: The network.
-        ranges: Result of `calibrated`.
-        keep: Operators that stay float, by the names of their nodes.
+    """Quantize to int8 with the ranges of `calibrated`; operators of these nodes stay float. Errors as `lowered`.
 
     Returns:
         The file, and the step between two integers of each activation, by the name of its node in PyTorch's graph.
-
-    Raises:
-        ConversionError: If a step fails.
     """
     import torch
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e

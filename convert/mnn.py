@@ -26,11 +26,7 @@ _NAME = {"version": "0.0.0", "mnnUuid": "00000000-0000-4000-8000-000000000000"}
 
 
 def to_mnn(onnx: bytes, half: bool) -> bytes:
-    """Convert a float32 .onnx file.
-
-    Args:
-        onnx: The file.
-        half: Whether the weights become float16; MNN computes with them in float32.
+    """Convert a float32 .onnx file. If `half`, the weights become float16; MNN computes with them in float32.
 
     Raises:
         ConversionError: If the converter fails, or MNN lacks an operator.
@@ -106,11 +102,7 @@ class MnnLayer(NamedTuple):
 
 
 def mnn_layers(network: Mapping[str, Any]) -> tuple[MnnLayer, ...]:
-    """Return the layers of a float32 file that can be integer, in the order in which they run.
-
-    Args:
-        network: The file, `described`.
-    """
+    """Return the layers of a float32 file, `described`, that can be integer, in the order in which they run."""
     names = network["tensorName"]
     makers = {index: operator for operator in network["oplists"] for index in operator["outputIndexes"]}
     layers = []

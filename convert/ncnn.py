@@ -24,11 +24,7 @@ _LEFT_OUT = re.compile(r"^ignore (\S+)", re.MULTILINE)
 
 
 def to_ncnn(onnx: bytes, shape: tuple[int, int, int]) -> NcnnFile:
-    """Convert a network that takes one image with channels first.
-
-    Args:
-        onnx: A float32 .onnx file with one input (1, channels, height, width).
-        shape: (channels, height, width).
+    """Convert a float32 .onnx file with one input (1, channels, height, width), of which `shape` is (channels, height, width).
 
     Raises:
         ConversionError: If pnnx fails, or ncnn lacks an operator.

@@ -78,11 +78,6 @@ _LONGEST = 40
 def save_diagnosis(path: Path, diagnosis: Diagnosis, title: str) -> None:
     """Draw the worst layers into a .png file: how much of the signal each loses, and how much its input had lost.
 
-    Args:
-        path: Path of the file.
-        diagnosis: The diagnosis.
-        title: Title of the figure.
-
     Raises:
         ConfigError: If the file can't be written.
         MissingDependency: If matplotlib is not installed.
@@ -111,16 +106,9 @@ _PASSES, _LOSES, _LINE = "#c2410c", "#6b7280", "#e5e7eb"
 
 
 def save_tried(path: Path, tuned: Tuned, name: str) -> None:
-    """Draw what each judged placement costs and loses into a .png file; the front is joined and has numbers.
+    """Draw what each judged placement of the file `name` costs and loses into a .png file; the front is joined and has numbers.
 
-    Args:
-        path: Path of the file.
-        tuned: What was tried.
-        name: Name of the tuned file.
-
-    Raises:
-        ConfigError: If the file can't be written.
-        MissingDependency: If matplotlib is not installed.
+    Errors are those of `save_diagnosis`.
     """
     front = [one for place, one in enumerate(tuned.tried) if _on_front(one.drop_points, place, tuned)]
     with png_figure(path, 7.5, 4.6) as figure:

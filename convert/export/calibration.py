@@ -110,11 +110,6 @@ def _range(inputs: Inputs, name: str) -> tuple[float, float]:
 def compare_halves(converter: Converter, precision: str, inputs: Inputs) -> ScaleChange | None:
     """Quantize with the ranges of each half of the inputs, and find the activation whose scale differs most.
 
-    Args:
-        converter: Converter of the file's format.
-        precision: Precision of the file, a calibrated one.
-        inputs: Model inputs of all calibration images.
-
     Returns:
         That activation; None if there are fewer than two inputs, or no activation is quantized.
     """
@@ -190,11 +185,7 @@ _ENOUGH = 100
 
 
 def calibration_methods(method: CalibrationName | None, formats: Sequence[str]) -> dict[str, CalibrationName]:
-    """Return the calibration method of each format.
-
-    Args:
-        method: Calibration method; None means the default.
-        formats: Names from `edgecnn.edge.formats.device_formats`.
+    """Return the calibration method of each format; `method` is None for the default.
 
     Raises:
         ConfigError: If a format lacks the method.

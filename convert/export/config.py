@@ -186,13 +186,7 @@ class Runner(Protocol):
 
 @dataclass(frozen=True)
 class Tuning:
-    """How to tune an export's files.
-
-    Attributes:
-        runner: What measures them.
-        judge: Decides whether a file is accurate enough.
-        seed: Seed of the search.
-    """
+    """How to tune an export's files: what measures them, what decides whether one is accurate enough, and the search's seed."""
 
     runner: Runner
     judge: Judge

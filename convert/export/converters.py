@@ -35,12 +35,9 @@ class Converter(Protocol):
         ...
 
     def quantize(self, precision: str, ranges: Ranges, keep: Sequence[str] = ()) -> bytes:
-        """Return a file of a calibrated precision.
+        """Return a file of a calibrated precision with the ranges of `calibrate`.
 
-        Args:
-            precision: A precision that the format has.
-            ranges: Result of `calibrate`.
-            keep: Operators that stay float, by the name of their output tensor.
+        Operators stay float that `keep` names by their output tensors.
         """
         ...
 
@@ -57,12 +54,10 @@ class Converter(Protocol):
         return {}
 
     def fold(self, data: bytes, folds: Mapping[str, int]) -> bytes:
-        """Return a file with the same answers that computes as many columns of these convolutions as one.
+        """Return an int8 file with the same answers that computes as many columns of these convolutions as one.
 
-        Args:
-            data: An int8 file.
-            folds: Some of what `foldable` returns of the file without floats, one number each. A convolution in float is left
-                as it is.
+        `folds` has some of what `foldable` returns of the file without floats, one number each. A convolution in float stays
+        as it is.
         """
         return data
 

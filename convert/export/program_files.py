@@ -113,12 +113,7 @@ def program_file(path: Path, source_sha256: str, program: str | None = None, par
 
 
 def write_program_files(folder: Path, manifest: Manifest, job: ExportJob) -> tuple[Manifest, tuple[str, ...]]:
-    """Write the labels, and the files of each program that was named.
-
-    Args:
-        folder: Folder to write into, which holds the new files.
-        manifest: Manifest that lists the models.
-        job: The export.
+    """Write the labels, and the files of each program that was named, into the folder that holds the manifest's new files.
 
     Returns:
         The manifest that lists these files too, and the names of earlier ones to delete: what they were made from is

@@ -16,12 +16,7 @@ from edgecnn.edge.formats import RUNTIMES, Runtime
 
 @dataclass(frozen=True)
 class RuntimeRelease:
-    """A release of a runtime.
-
-    Attributes:
-        package: Name for pip.
-        release: Version of the release.
-    """
+    """A release of a runtime's package, as pip names both."""
 
     package: str
     release: str
@@ -67,11 +62,7 @@ def parse_target(text: str) -> RuntimeRelease:
 
 
 def parse_targets(texts: Sequence[str], formats: Sequence[str]) -> dict[str, RuntimeRelease]:
-    """Return the target runtime of each format that has one.
-
-    Args:
-        texts: Texts that `parse_target` reads.
-        formats: Formats that are exported.
+    """Return the target runtime of each exported format that has one, from texts that `parse_target` reads.
 
     Raises:
         ConfigError: If one can't be read, two are for one format, or one is for a format that is not exported.
@@ -91,12 +82,7 @@ def parse_targets(texts: Sequence[str], formats: Sequence[str]) -> dict[str, Run
 
 
 def require_runs(name: str, data: bytes, target: RuntimeRelease) -> None:
-    """Check that a target supports what a file needs.
-
-    Args:
-        name: Name of the file, `precision.format`.
-        data: The file, which the installed runtime has run.
-        target: Target runtime of its format.
+    """Check that a target supports what a file, which the installed runtime has run, needs.
 
     Raises:
         ConversionError: If it does not; the message names the operator, opset or IR version.

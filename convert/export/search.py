@@ -19,7 +19,7 @@ _MEASUREMENT, _OPERATOR, _BORDER = 0.01, 1.0, 0.5
 
 
 class AdditiveCosts:
-    """The model.
+    """A file's cost as the sum of what each operator saves in float and of what each border between floats and integers takes.
 
     Args:
         operators: The operators in the order in which they run.
@@ -154,8 +154,7 @@ class Search:
     def run(self, starts: Sequence[Placement] = ()) -> Placement | None:
         """Return the cheapest placement that is accurate enough; None if that is the file without floats, or no choice is.
 
-        Args:
-            starts: Placements to begin with besides none and all in float.
+        It begins with `starts`, and with none and all in float.
         """
         everything = frozenset(self._operators)
         coarse = [run for run in self._runs if len(run) == len(self._runs[0])]

@@ -105,14 +105,7 @@ def tuned_file(  # Longer than 50 lines: it tells what it does, and each outcome
 
 @contextmanager
 def folder_of(manifest: Manifest, record: Reference, reference: bytes, files: Sequence[Made]) -> Iterator[Path]:
-    """Write files into a folder that has a manifest and lasts as long as the block.
-
-    Args:
-        manifest: Manifest of the export.
-        record: Record of Keras's probabilities on the test images.
-        reference: File of these probabilities.
-        files: The files.
-    """
+    """Write files into a folder with a manifest that lasts as long as the block; `record` is that of the reference file."""
     with temporary_folder() as scratch:
         folder = Path(scratch) / "tuning"
         folder.mkdir()
@@ -276,14 +269,8 @@ class _Trial:
 def with_settings(job: ExportJob, tuning: Tuning, reference: tuple[Reference, bytes], files: Sequence[Made]) -> list[Made]:
     """Return a format's files, of which the one of least cost says with which settings it was measured.
 
-    Args:
-        job: The export.
-        tuning: How to tune.
-        reference: Record and file of Keras's probabilities on the test images.
-        files: The files: the plain ones, and the tuned one if it gains.
-
-    Raises:
-        EdgeCnnError: If the machine can't be reached, or the file does not run there.
+    `files` are the plain ones, and the tuned one if it gains; `reference` is the record and the file of Keras's probabilities.
+    Errors are those of `tuned_file`.
     """
     runner, manifest = tuning.runner, job.manifest
     names = [artifact.path for artifact, _ in files]

@@ -50,14 +50,10 @@ PROGRAMS: dict[str, Program] = {
 
 
 def require_files(program: Program, exported: Sequence[tuple[str, str]]) -> None:
-    """Raise unless the file is exported that a program's files belong to, and the package is there that makes them.
-
-    Args:
-        program: The program.
-        exported: (format, precision) of each exported file.
+    """Raise unless the (format, precision) is exported that a program's files belong to, and their package is installed.
 
     Raises:
-        ConfigError: If it is not among them.
+        ConfigError: If it is not among the exported ones.
         MissingDependency: If the package is not installed.
     """
     for fixed, index in (("formats", 0), ("precisions", 1)):

@@ -28,12 +28,9 @@ def micro_version() -> str:
 
 
 def run_micro(data: bytes, name: str, inputs: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the raw outputs of tflite-micro, and of LiteRT's reference kernels (n, ...), for inputs of one call each.
+    """Return the raw outputs of tflite-micro, and of LiteRT's reference kernels (n, ...), of a .tflite file.
 
-    Args:
-        data: The .tflite file.
-        name: Name of the file for messages.
-        inputs: One array for each call, in the input's dtype and full shape.
+    Each input is that of one call, in the file's dtype and full shape. `name` is for messages.
 
     Raises:
         ConversionError: If tflite-micro can't run the file; the message has its reason.
@@ -47,15 +44,9 @@ def run_micro(data: bytes, name: str, inputs: Sequence[NDArray[Any]]) -> tuple[N
 
 
 def smallest_arena(data: bytes, name: str, item: NDArray[Any]) -> int:
-    """Return the size in bytes of the smallest arena in which tflite-micro runs a file on this machine.
+    """Return the size in bytes of the smallest arena in which tflite-micro runs a .tflite file on one input, on this machine.
 
-    Args:
-        data: The .tflite file.
-        name: Name of the file for messages.
-        item: The input of one call.
-
-    Raises:
-        ConversionError, ArtifactError: As in `run_micro`.
+    Errors are those of `run_micro`.
     """
     return run_in_child(partial(_find_arena, data, name, item), name, len(data))
 

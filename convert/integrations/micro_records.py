@@ -15,9 +15,7 @@ _MULTIPLES = {0: 4, 1: 2, 2: 4, 4: 4, 7: 2, 10: 4, 15: 4}
 def require_aligned(data: bytes, name: str) -> None:
     """Raise if a constant of several bytes a number does not lie at words or half words: a Cortex-M0+ faults on it.
 
-    Args:
-        data: The .tflite file, itself aligned to 16 bytes.
-        name: Name of the file for messages.
+    `data` is the .tflite file, itself aligned to 16 bytes; `name` is for messages.
 
     Raises:
         ConversionError: If one is not aligned.
@@ -54,11 +52,7 @@ _METHODS = {name.upper(): f"Add{name}" for name in _METHODS_TEXT.split()}
 
 
 def registrations(data: bytes, name: str) -> tuple[str, ...]:
-    """Return the methods of `MicroMutableOpResolver` that register a file's operators, for example `AddConv2D`.
-
-    Args:
-        data: The .tflite file.
-        name: Name of the file for messages.
+    """Return the methods of `MicroMutableOpResolver` that register a .tflite file's operators, for example `AddConv2D`.
 
     Raises:
         ArtifactError: If the bytes are not a TFLite file.

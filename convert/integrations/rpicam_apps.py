@@ -62,12 +62,7 @@ def write(folder: Path, manifest: Manifest, job: ExportJob) -> list[ProgramFile]
 
 
 def post_processing(model: str, classes: int) -> dict[str, Any]:
-    """Return the settings that rpicam-apps reads. Paths in it are relative to where the program is started.
-
-    Args:
-        model: Name of the .tflite file.
-        classes: Number of classes.
-    """
+    """Return the settings that rpicam-apps reads for a .tflite file. Paths are relative to where the program is started."""
     return {
         NAME: {"lores": {"width": SIDE, "height": SIDE, "format": "yuv420"}},
         "object_classify_tf": {

@@ -21,11 +21,7 @@ from edgecnn.edge.packages import install_command
 
 
 def import_named(name: str, option: str) -> ModuleType:
-    """Import a module of the working directory or of Python's path.
-
-    Args:
-        name: Name as in an `import` statement.
-        option: The option as the user typed it, for messages.
+    """Import a module of the working directory or of Python's path; `option` is what the user typed, for messages.
 
     Raises:
         ConfigError: If there is no such module, or its code raises.

@@ -84,13 +84,9 @@ def _in_float32(model: Any) -> None:
 def load_file(model: ModelFile, trust: tuple[str, ...] = (), training: bool = False) -> Any:
     """Return the Keras model of a file; a file that is new here is first loaded in a child process.
 
-    Args:
-        model: The file.
-        trust: As in `load_from_bytes`.
-        training: As in `load_from_bytes`.
-
     Raises:
-        ArtifactError: If Keras can't load it, or the child did not survive it. Other errors are those of `load_from_bytes`.
+        ArtifactError: If Keras can't load it, or the child did not survive it. Other errors, and the other arguments, are those
+            of `load_from_bytes`.
     """
     origin = str(model.path)
     how = f"keras {installed_version('keras')}, loaded, {trust}"

@@ -199,12 +199,9 @@ def _named(model: Any, output: str) -> Any:
 
 
 def run_pnnx(onnx: bytes, shape: tuple[int, int, int], folder: Path) -> tuple[int, str]:
-    """Write what pnnx makes of a network into a folder, under names that begin with `model`.
+    """Write what pnnx makes of a network into an empty folder, under names that begin with `model`.
 
-    Args:
-        onnx: A float32 .onnx file with one input (1, channels, height, width).
-        shape: (channels, height, width).
-        folder: An empty folder.
+    `onnx` is a float32 .onnx file with one input (1, channels, height, width), of which `shape` is (channels, height, width).
 
     Returns:
         Its exit code, and what it said.

@@ -63,10 +63,7 @@ class _Kernel:
 
 
 def foldable(data: bytes) -> dict[str, tuple[int, ...]]:
-    """Return the convolutions of an int8 file whose columns may be folded, and into one column how many.
-
-    Args:
-        data: A trusted .tflite file.
+    """Return the convolutions of a trusted int8 file whose columns may be folded, and into one column how many.
 
     Returns:
         Name of a convolution's output tensor -> numbers of `COLUMNS`, in the order in which the convolutions run.
@@ -80,12 +77,10 @@ def foldable(data: bytes) -> dict[str, tuple[int, ...]]:
 
 
 def fold(data: bytes, folds: Mapping[str, int]) -> bytes:
-    """Return an int8 file that computes several columns of some convolutions at once, with the same answers.
+    """Return a trusted int8 file so that it computes several columns of some convolutions at once, with the same answers.
 
-    Args:
-        data: A trusted .tflite file.
-        folds: Name of a convolution's output tensor -> number of columns. What the file does not have, or has in float, is
-            left out.
+    `folds` has the number of columns by the name of a convolution's output tensor. What the file does not have, or has in
+    float, is left out.
     """
     if not folds:
         return data

@@ -134,13 +134,7 @@ def _require_tunable(tune: Tune, formats: tuple[str, ...]) -> None:
 
 
 def tuning_for(judge: Judge | None, runner: Runner, seed: int = 0) -> Tuning:
-    """Return how to tune: files must be accurate enough for `judge`, or else not be shown to lose too much for a benchmark.
-
-    Args:
-        judge: Judge of the export; None if it has none.
-        runner: What measures the files.
-        seed: Seed of the search.
-    """
+    """Return how to tune: files must be accurate enough for `judge`, or else not be shown to lose too much for a benchmark."""
     limit = Budget().max_drop_points
     assert limit is not None  # noqa: S101  # The default.
     return Tuning(runner, judge or _judge(limit, undecided=True), seed)

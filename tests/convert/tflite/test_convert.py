@@ -5,11 +5,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from edgecnn.convert.tflite.converter import to_tflite
-from edgecnn.convert.tflite.quantize import calibrate_tflite, open_tflite, quantize_tflite
+from edgecnn.convert.tflite.quantize import calibrate_tflite, quantize_tflite
 from edgecnn.edge.compatibility.requirements import read_needs
 from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.runtimes import opener_for
@@ -43,16 +42,6 @@ def test_it_takes_one_image_named_image(residual: Any) -> None:
     assert Interpreter(model_content=data).get_signature_list()["serving_default"]["inputs"] == ["image"]
     assert opener_for("tflite").open_model(data, 1).input_spec.shape == (1, 8, 8, 3)
     assert not {"SHAPE", "STRIDED_SLICE", "PACK"} & set(kinds(data))
-
-
-def test_a_dynamic_dense_layer_is_of_a_version_that_the_last_32_bit_runtime_loads() -> None:
-    layers = keras.layers
-    model = keras.Sequential([keras.Input((16, 16, 1)), layers.Flatten(), layers.Dense(16), layers.Dense(2)])
-    data = to_tflite(model, "dynamic", (16, 16, 1), "float32")
-    assert any(tensor["dtype"] is np.int8 for tensor in open_tflite(data).get_tensor_details())
-    codes = schema.ModelT.InitFromPackedBuf(data, 0).operatorCodes
-    versions = {code.version for code in codes if code.builtinCode == schema.BuiltinOperator.FULLY_CONNECTED}
-    assert versions <= {1, 3, 9}
 
 
 def test_pixels_may_be_the_input() -> None:
