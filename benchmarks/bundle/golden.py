@@ -14,10 +14,12 @@ from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.files import read_bytes
 from edgecnn.edge.formats import PRECISIONS
 from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.inference.usage import Usage
 from edgecnn.edge.manifest import Artifact
 from edgecnn.edge.model.preprocess import Images, to_probabilities
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.records import to_value
-from edgecnn.edge.result import Result
+from edgecnn.edge.result import Progress, Result
 
 _REAL = 28
 _SEED = 0
@@ -135,6 +137,16 @@ def tolerance_of(artifact: Artifact, same_package: bool) -> float:
     if quantization is not None and same_package:
         return _STEPS * quantization.scales[0]
     return PRECISIONS[artifact.precision].drift
+
+
+def checked_bundle(models: ModelFolder, usage: Usage, tolerance: float | None, progress: Progress) -> GoldenCheck:
+    """Run each file of an opened bundle that has a runtime here on its golden vectors. Errors are those of `check_golden`."""
+    here, skipped = models.runnable()
+    checked = []
+    for name in here:
+        progress.say(f"{models.shown(name)}: loading")
+        checked.append(check_golden(models.folder / name, usage.classifier(models.model(name)), tolerance))
+    return GoldenCheck(str(models.bundle), read_index(models.folder).machine, tuple(checked), skipped)
 
 
 def check_golden(file: Path, classifier: Classifier, tolerance: float | None = None) -> Golden:

@@ -2,16 +2,26 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf
+from pathlib import Path
 
 import numpy as np
 
+from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE
+from edgecnn.edge.data.recorded_images import require_recorded
+from edgecnn.edge.data.splits import CHUNK, Split, chunks
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.formats import PRECISIONS
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.inference.model_test_images import load_reference
+from edgecnn.edge.inference.usage import Usage, reservations
 from edgecnn.edge.manifest import Artifact
 from edgecnn.edge.model.preprocess import LEAST_SPREAD, Floats
+from edgecnn.edge.model_file import ModelFile, read_model
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.records import unrecorded
-from edgecnn.edge.result import Result
+from edgecnn.edge.result import Progress, Result
 
 # Step of an output without a scale: 8 bits over 0 to 1.
 _STEP = 1 / 256
@@ -64,6 +74,43 @@ class Verification(Result):
     def same_for_all(self) -> bool:
         """Whether the outputs are the same for all images: then any file with these outputs agrees."""
         return self.images > 1 and self.spread <= LEAST_SPREAD
+
+
+def verified(
+    models: ModelFolder, reference: Path | None, usage: Usage, tolerance: float | None, progress: Progress
+) -> Verification:
+    """Compare an opened file with another file of the model, or with the stored outputs of the Keras model.
+
+    Errors are those of `edgecnn.verify`.
+    """
+    model = models.model()
+    shown = models.shown(model.path.name)
+    progress.say(f"{shown}: loading")
+    other = read_model(reference) if reference else None
+    classifier = usage.classifier(model, [other] if other else [])
+    test = usage.test_images(models, shown, classifier)
+    if other:
+        name, expected = str(reference), _of_another(other, model, classifier, usage, test)
+    elif classifier.manifest:
+        require_recorded(classifier.manifest.dataset, test)
+        stored = load_reference(models.folder, classifier.manifest, test.labels)
+        name, expected = KERAS_REFERENCE, (stored[start : start + CHUNK] for start in range(0, len(stored), CHUNK))
+    else:
+        raise ConfigError(f"{shown}: {classifier.unverified}: name another file of the model with {field('reference')}")
+    compared = partial(progress.step, text="comparing")
+    candidate = (classifier.judged_probabilities(chunk) for chunk in chunks(test, on_progress=compared))
+    limit = tolerance_of(model.artifact) if tolerance is None else tolerance
+    return replace(verify(shown, candidate, name, expected, limit), notes=reservations(classifier))
+
+
+def _of_another(other: ModelFile, model: ModelFile, classifier: Classifier, usage: Usage, test: Split) -> Iterable[Floats]:
+    """Return another file's probabilities for the same images."""
+    opened = usage.classifier(other, [model])
+    if opened.shape != classifier.shape:
+        raise ConfigError(
+            f"{other.path} takes images of {opened.shape}, {model.path} of {classifier.shape}: name files of one model"
+        )
+    return (opened.judged_probabilities(chunk) for chunk in chunks(test))
 
 
 def verify(

@@ -1,7 +1,8 @@
 """Accuracy and loss of one file, without a reference."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,14 @@ from edgecnn.edge.data.splits import Split, chunks
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.export_records import NO_BETTER_THAN_A_GUESS
 from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.inference.model_test_images import model_test_record, order_note, split_note
+from edgecnn.edge.inference.usage import Usage, reservations
 from edgecnn.edge.manifest import DatasetRecord
 from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.model.preprocess import correct, counts, cross_entropy
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.records import unrecorded
-from edgecnn.edge.result import Result
+from edgecnn.edge.result import Progress, Result
 
 
 @dataclass(frozen=True, repr=False)
@@ -76,6 +80,22 @@ class Evaluations(Result):
         """Return one dict per file: accuracy 0 to 1, loss in nats."""
         names = ("file", "runtime", "images", "correct", "accuracy", "loss", "distinct", "distinct_correct", "unverified")
         return [{name: getattr(file, name) for name in names} for file in self.files]
+
+
+def evaluated(models: ModelFolder, name: str, usage: Usage, progress: Progress) -> Evaluation:
+    """Evaluate one of the opened files, with notes on its images. Errors are those of `edgecnn.evaluate`."""
+    shown = models.shown(name)
+    progress.say(f"{shown}: loading")
+    classifier = usage.classifier(models.model(name))
+    test = usage.test_images(models, shown, classifier)
+    record = model_test_record(classifier, usage.data, test, usage.images)
+    found = evaluate(shown, classifier, test, record, partial(progress.step, text="classifying"))
+    notes: list[str] = []
+    if classifier.manifest and test.sha256 != classifier.manifest.dataset.test_sha256:
+        notes.append(f"not the model's own test images ({classifier.manifest.dataset.name}), but those of {usage.data}")
+    if usage.data:
+        notes += [*split_note(record), *order_note(classifier, usage.data, usage.images)]
+    return replace(found, notes=(*notes, *reservations(classifier)))
 
 
 def evaluate(

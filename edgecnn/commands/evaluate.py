@@ -5,8 +5,6 @@ For a folder or bundle, each file has a row.
 Example: edgecnn evaluate artifacts/mnist/int8.tflite
 """
 
-from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from edgecnn.commands.shared import AnyTarget, Data, Images, Signature, StatedInterface, Threads, Trust
@@ -15,9 +13,7 @@ from edgecnn.edge.option import checked
 from edgecnn.edge.result import SILENT, Progress
 
 if TYPE_CHECKING:
-    from edgecnn.benchmarks.measure.evaluation import Evaluation, Evaluations
-    from edgecnn.edge.inference.usage import Usage
-    from edgecnn.edge.model_folder import ModelFolder
+    from edgecnn.benchmarks.measure.evaluation import Evaluations
 
 
 @checked
@@ -42,30 +38,11 @@ def evaluate(
         ConfigError: If the images do not fit the model, or its preprocessing is unknown and `interface` is missing.
         MissingDependency: If no file has a runtime here.
     """
-    from edgecnn.benchmarks.measure.evaluation import Evaluations
+    from edgecnn.benchmarks.measure.evaluation import Evaluations, evaluated
     from edgecnn.edge.inference.usage import Usage
     from edgecnn.edge.model_folder import opened
 
     usage = Usage(data, images, interface, trust, signature, threads)
     with opened(target) as models:
         here, skipped = models.runnable()
-        return Evaluations(tuple(_evaluated(models, name, usage, progress) for name in here), skipped)
-
-
-def _evaluated(models: "ModelFolder", name: str, usage: "Usage", progress: Progress) -> "Evaluation":
-    from edgecnn.benchmarks.measure.evaluation import evaluate as evaluate_file
-    from edgecnn.edge.inference.model_test_images import model_test_record, order_note, split_note
-    from edgecnn.edge.inference.usage import reservations
-
-    shown = models.shown(name)
-    progress.say(f"{shown}: loading")
-    classifier = usage.classifier(models.model(name))
-    test = usage.test_images(models, shown, classifier)
-    record = model_test_record(classifier, usage.data, test, usage.images)
-    found = evaluate_file(shown, classifier, test, record, partial(progress.step, text="classifying"))
-    notes: list[str] = []
-    if classifier.manifest and test.sha256 != classifier.manifest.dataset.test_sha256:
-        notes.append(f"not the model's own test images ({classifier.manifest.dataset.name}), but those of {usage.data}")
-    if usage.data:
-        notes += [*split_note(record), *order_note(classifier, usage.data, usage.images)]
-    return replace(found, notes=(*notes, *reservations(classifier)))
+        return Evaluations(tuple(evaluated(models, name, usage, progress) for name in here), skipped)

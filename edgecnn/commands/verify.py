@@ -7,15 +7,12 @@ The exit code is 4 if a probability differs by more than the tolerance, and 7 if
 Example: edgecnn verify artifacts/mnist.zip
 """
 
-from collections.abc import Iterable
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from edgecnn.commands.shared import AnyTarget, Data, Images, Signature, StatedInterface, Threads, Trust
 from edgecnn.edge.data.folder_options import NO_OPTIONS
-from edgecnn.edge.errors import ArtifactError, ConfigError, InvalidMeasurement, field
+from edgecnn.edge.errors import ArtifactError, InvalidMeasurement
 from edgecnn.edge.option import Option, checked
 from edgecnn.edge.result import SILENT, Progress
 from edgecnn.shell.call import Call
@@ -24,12 +21,6 @@ from edgecnn.shell.console import Json, emit
 if TYPE_CHECKING:
     from edgecnn.benchmarks.bundle.golden import GoldenCheck
     from edgecnn.benchmarks.bundle.verify import Verification
-    from edgecnn.edge.data.splits import Split
-    from edgecnn.edge.inference.classifier import Classifier
-    from edgecnn.edge.inference.usage import Usage
-    from edgecnn.edge.model.preprocess import Floats
-    from edgecnn.edge.model_file import ModelFile
-    from edgecnn.edge.model_folder import ModelFolder
 
 
 @checked
@@ -64,74 +55,16 @@ def verify(
         ConfigError: If there is nothing to compare with, or the images or the tolerance do not fit.
         MissingDependency: If no file has a runtime here.
     """
+    from edgecnn.benchmarks.bundle.golden import checked_bundle
+    from edgecnn.benchmarks.bundle.verify import verified
     from edgecnn.edge.inference.usage import Usage
     from edgecnn.edge.model_folder import opened
 
-    usage = Usage(data, images, interface, trust, signature, threads)
     with opened(target) as models:
         if models.bundle and not reference and not data:
-            return _golden(models, replace(usage, interface=None, images=NO_OPTIONS), tolerance, progress)
-        return _compared(models, Path(reference) if reference else None, usage, tolerance, progress)
-
-
-def _golden(models: "ModelFolder", usage: "Usage", tolerance: float | None, progress: Progress) -> "GoldenCheck":
-    from edgecnn.benchmarks.bundle.golden import GoldenCheck, check_golden
-    from edgecnn.edge.archive import read_index
-
-    here, skipped = models.runnable()
-    checked = []
-    for name in here:
-        progress.say(f"{models.shown(name)}: loading")
-        checked.append(check_golden(models.folder / name, usage.classifier(models.model(name)), tolerance))
-    return GoldenCheck(str(models.bundle), read_index(models.folder).machine, tuple(checked), skipped)
-
-
-def _compared(
-    models: "ModelFolder", reference: Path | None, usage: "Usage", tolerance: float | None, progress: Progress
-) -> "Verification":
-    from edgecnn.benchmarks.bundle.verify import tolerance_of
-    from edgecnn.benchmarks.bundle.verify import verify as verify_file
-    from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE
-    from edgecnn.edge.data.recorded_images import require_recorded
-    from edgecnn.edge.data.splits import CHUNK, chunks
-    from edgecnn.edge.inference.model_test_images import load_reference
-    from edgecnn.edge.inference.usage import reservations
-    from edgecnn.edge.model_file import read_model
-
-    model = models.model()
-    shown = models.shown(model.path.name)
-    progress.say(f"{shown}: loading")
-    other = read_model(reference) if reference else None
-    classifier = usage.classifier(model, [other] if other else [])
-    test = usage.test_images(models, shown, classifier)
-    if other:
-        name, expected = str(reference), _of_another(other, model, classifier, usage, test)
-    elif classifier.manifest:
-        require_recorded(classifier.manifest.dataset, test)
-        stored = load_reference(models.folder, classifier.manifest, test.labels)
-        name, expected = KERAS_REFERENCE, (stored[start : start + CHUNK] for start in range(0, len(stored), CHUNK))
-    else:
-        raise ConfigError(f"{shown}: {classifier.unverified}: name another file of the model with {field('reference')}")
-    if tolerance is None:
-        tolerance = tolerance_of(model.artifact)
-    told = partial(progress.step, text="comparing")
-    candidate = (classifier.judged_probabilities(chunk) for chunk in chunks(test, on_progress=told))
-    found = verify_file(shown, candidate, name, expected, tolerance)
-    return replace(found, notes=reservations(classifier))
-
-
-def _of_another(
-    other: "ModelFile", model: "ModelFile", classifier: "Classifier", usage: "Usage", test: "Split"
-) -> "Iterable[Floats]":
-    """Return another file's probabilities for the same images."""
-    from edgecnn.edge.data.splits import chunks
-
-    opened_other = usage.classifier(other, [model])
-    if opened_other.shape != classifier.shape:
-        raise ConfigError(
-            f"{other.path} takes images of {opened_other.shape}, {model.path} of {classifier.shape}: name files of one model"
-        )
-    return (opened_other.judged_probabilities(chunk) for chunk in chunks(test))
+            return checked_bundle(models, Usage(trust=trust, signature=signature, threads=threads), tolerance, progress)
+        usage = Usage(data, images, interface, trust, signature, threads)
+        return verified(models, Path(reference) if reference else None, usage, tolerance, progress)
 
 
 def command(call: Call, *, json: Json = None) -> None:

@@ -41,14 +41,15 @@ class Command(NamedTuple):
 
     def options(self) -> tuple[CommandOption, ...]:
         """Import the command and return its options."""
-        return (*settings_of(self._function()), *settings_of(self._shows()))
+        return tuple(setting for part in self._parts() for setting in settings_of(part))
 
     def load(self) -> Any:
         """Import the command and turn it into one of typer."""
         settings = self.options()
 
         def run(given: Any, context: typer.Context) -> None:
-            import_module("edgecnn.shell.call").Call(self._function(), settings, given, context.obj).run(self._shows())
+            function, shows = self._parts()
+            import_module("edgecnn.shell.call").Call(function, settings, given, context.obj).run(shows)
 
         return typer_command(self.name, settings, self.text, self.example, run)
 
@@ -63,11 +64,10 @@ class Command(NamedTuple):
         names = self.names()
         return error.text(lambda name: names.get(name) or "--" + name.replace("_", "-"), " ")
 
-    def _function(self) -> Any:
-        return getattr(import_module(_HOME + self.name), self.function)
-
-    def _shows(self) -> Any:
-        return getattr(import_module(_HOME + self.name), "command", import_module("edgecnn.shell.call").prints)
+    def _parts(self) -> tuple[Any, Any]:
+        """Import the command; return its public function, and the function that shows the result."""
+        module = import_module(_HOME + self.name)
+        return getattr(module, self.function), getattr(module, "command", import_module("edgecnn.shell.call").prints)
 
 
 def commands() -> Mapping[str, Command]:
@@ -168,22 +168,23 @@ def main(arguments: list[str] | None = None) -> int:
             raise ConfigError("the shell that runs edgecnn has no completion: use bash, zsh, fish or PowerShell")
     except EdgeCnnError as error:
         ran = commands().get(given[0])
-        _console().say(f"edgecnn: {ran.typed(error) if ran else error}")
-        return error.exit_code
+        return _failed(ran.typed(error) if ran else str(error), error.exit_code)
     except MemoryError as error:
-        _console().say(f"edgecnn: there is not enough memory ({why(error, 120)}): give a smaller --size or --batch-size")
-        return ConfigError.exit_code
+        return _failed(f"there is not enough memory ({why(error, 120)}): give a smaller --size or --batch-size")
     except typer.TyperException as error:
-        if error.format_message():  # Empty if typer has shown the help instead.
-            context = getattr(error, "ctx", None)
-            named = context.command_path if context else "edgecnn"
-            _console().say(f"edgecnn: {printable(error.format_message())} (see {named} --help)")
-        return ConfigError.exit_code
+        context, message = getattr(error, "ctx", None), error.format_message()
+        if not message:  # typer has shown the help instead.
+            return ConfigError.exit_code
+        return _failed(f"{printable(message)} (see {context.command_path if context else 'edgecnn'} --help)")
     except Exception as error:
         if (found := refusal(error)) is None:
             raise
-        _console().say(f"edgecnn: {found}")
-        return found.exit_code
+        return _failed(str(found), found.exit_code)
     if code == _INTERRUPTED:
-        _console().say("edgecnn: interrupted")
+        return _failed("interrupted", code)
     return code if isinstance(code, int) else 0
+
+
+def _failed(message: str, code: int = ConfigError.exit_code) -> int:
+    _console().say(f"edgecnn: {message}")
+    return code

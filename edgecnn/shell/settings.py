@@ -19,7 +19,8 @@ class CommandOption(NamedTuple):
     Attributes:
         path: Names of the argument and of the fields in it that the value is for, for example `options`, `plan`, `launches`.
         kind: Type of one value.
-        several: Whether the option may be repeated.
+        repeated: Whether it may be typed several times.
+        two_flags: Whether it is typed as `--NAME` or `--no-NAME`.
         option: Its declaration.
         default: Its default in Python.
         panel: Heading in the help.
@@ -27,8 +28,8 @@ class CommandOption(NamedTuple):
 
     path: tuple[str, ...]
     kind: Any
-    several: bool
-    optional: bool
+    repeated: bool
+    two_flags: bool
     option: Option
     default: Any
     panel: str
@@ -47,11 +48,6 @@ class CommandOption(NamedTuple):
     def required(self) -> bool:
         """Whether there is no default."""
         return self.default is _REQUIRED
-
-    @property
-    def repeated(self) -> bool:
-        """Whether it may be typed several times."""
-        return self.option.repeat or (self.several and self.option.parse is None)
 
     def value(self, typed: Any) -> Any:
         """Return the value of what was typed: a text, several, or whether a flag was given.
@@ -84,7 +80,8 @@ def _settings(owner: Any, path: tuple[str, ...], panel: str, defaults: Mapping[s
         default = defaults.get(name, _REQUIRED)
         if isinstance(item, Option):
             kind, several, optional = kind_of(annotation)
-            yield CommandOption((*path, name), item.kind or kind, several, optional, item, default, item.panel or panel)
+            repeated, two_flags = item.repeat or (several and item.parse is None), kind is bool and optional
+            yield CommandOption((*path, name), item.kind or kind, repeated, two_flags, item, default, item.panel or panel)
             continue
         kind = item.kind or kind_of(annotation)[0]
         # What a whole that may be missing can't do without is not required either: whoever makes it says so.

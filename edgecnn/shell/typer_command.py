@@ -42,9 +42,8 @@ def typer_command(
         given: Given = {}
         for setting in settings:
             typed = texts[setting.name]
-            if typed is None or typed in ([], ()) or (typed is False and not _two_flags(setting)):
-                continue
-            given[setting.path] = _converted(setting, typed, context)
+            if typed not in (None, [], ()) and (typed is not False or setting.two_flags):
+                given[setting.path] = _converted(setting, typed, context)
         run(given, context)
 
     parameters = [inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
@@ -71,7 +70,7 @@ def _parameter(setting: CommandOption) -> inspect.Parameter:
         names = [setting.typed]
         if setting.kind is bool:
             kind, default = bool, False
-            if _two_flags(setting):
+            if setting.two_flags:
                 names, default = [f"{setting.typed}/--no-{setting.typed[2:]}"], None
             else:
                 how["show_default"] = False
@@ -90,10 +89,6 @@ def _help(setting: CommandOption) -> str:
     if setting.repeated and not setting.option.argument and "repeat" not in text:
         text = f"{text.rstrip('.')}; repeatable."
     return text
-
-
-def _two_flags(setting: CommandOption) -> bool:
-    return setting.kind is bool and setting.optional
 
 
 def _default_text(setting: CommandOption) -> str | bool:

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import edgecnn as ec
+from edgecnn.edge.formats import device_formats
 from edgecnn.edge.option import declared
 
 # Names used on a board, where convert must not be imported.
@@ -56,6 +57,12 @@ def test_every_function_says_what_it_takes_gives_and_raises() -> None:
         assert "Raises:" in text, name
         for parameter in inspect.signature(function).parameters.keys() - declared(function).keys() - {"progress"}:
             assert f"\n    {parameter}: " in text or f" `{parameter}`" in text or "Args:" not in text, f"{name}: {parameter}"
+
+
+@pytest.mark.parametrize("function", [ec.export, ec.sweep])
+def test_every_format_is_named_where_one_is_chosen(function: object) -> None:
+    text = function.__doc__ or ""
+    assert [name for name in device_formats() if f"`{name}`" not in text] == []
 
 
 def test_importing_edgecnn_imports_nothing_else() -> None:

@@ -200,12 +200,21 @@ def test_an_interrupted_training_says_how_to_go_on_and_exits_with_130(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_commands_help_has_an_example(command: str, terminal: Any) -> None:
-    assert f"Example: edgecnn {command} " in terminal.passes(command, "--help")
+def test_every_commands_help_has_an_example_and_shows_defaults_in_one_way(command: str, terminal: Any) -> None:
+    shown = terminal.passes(command, "--help")
+    assert f"Example: edgecnn {command} " in shown
+    text = " ".join(shown.split())
+    assert not re.search(r"Default: |\[default: \(", text)
+    assert f"Usage: edgecnn {command} [OPTIONS]" in text
+    assert "{" not in text
+    assert terminal.passes(command, "-h") == shown
 
 
 def test_help_has_a_line_for_every_command_and_no_other(terminal: Any) -> None:
-    _, _, text = terminal.passes("--help").partition("Commands")
+    shown = terminal.passes("--help")
+    assert shown.startswith("Usage: edgecnn [OPTIONS]")
+    assert terminal.passes("-h") == shown
+    _, _, text = shown.partition("Commands")
     assert sorted(re.findall(r"^\W*([a-z]+) +[A-Z].*\.", text, re.M)) == sorted(COMMANDS)
 
 
@@ -216,11 +225,3 @@ def test_help_has_the_image_options_in_full_where_they_matter_and_one_line_elsew
     assert "Also --size, --channels, --fit, --test-share, --split-seed, --labels: see edgecnn data --help" in " ".join(
         text.split()
     )
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_shows_defaults_in_one_way(command: str, terminal: Any) -> None:
-    text = " ".join(terminal.passes(command, "--help").split())
-    assert not re.search(r"Default: |\[default: \(", text)
-    assert f"Usage: edgecnn {command} " in text
-    assert "{" not in text

@@ -58,11 +58,6 @@ def test_a_folder_without_a_manifest_exits_with_4(terminal: Any) -> None:
     assert "nowhere/manifest.json does not exist" in terminal.fails(4, "bench", "nowhere")
 
 
-def test_a_bundle_of_one_file_is_refused(exported: Path, terminal: Any) -> None:
-    line = terminal.fails(2, "bundle", exported / "int8.tflite")
-    assert "int8.tflite is one file" in line
-
-
 def test_truncated_images_exit_with_4(exported: Path, idx_folder: Path, tmp_path: Path, terminal: Any) -> None:
     data = tmp_path / "cut"
     shutil.copytree(idx_folder, data)
@@ -91,43 +86,50 @@ def test_bench_measures_what_is_installed_and_says_what_is_not(
     assert "int8.tflite" not in text
 
 
-def test_a_runtime_that_is_named_and_not_installed_exits_with_6_before_anything_runs(
-    exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("typed", ["bench {exported} --runtime onnx", "evaluate {exported}/float32.onnx"])
+def test_a_runtime_that_is_not_installed_exits_with_6_before_anything_runs_and_says_what_to_install(
+    typed: str, exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    line = terminal.fails(6, "bench", exported, "--runtime", "onnx")
+    line = terminal.fails(6, *typed.format(exported=exported).split())
     assert line.endswith(f"onnxruntime is not installed: {install_command('onnx')}")
-    assert terminal.err.count("\n") == 1
+    assert [said for said in terminal.err.splitlines() if said != line] in ([], ["float32.onnx: loading"])
 
 
-def test_a_file_whose_runtime_is_not_installed_exits_with_6_and_says_what_to_install(
-    exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    line = terminal.fails(6, "evaluate", exported / "float32.onnx")
-    assert line.endswith(f"onnxruntime is not installed: {install_command('onnx')}")
+def evaluation_raises(error: BaseException, exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Return the exit code of `edgecnn evaluate` if this is raised in the middle of it."""
 
-
-def test_ctrl_c_exits_with_130(exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("edgecnn.edge.inference.model_test_images.model_test_images", interrupt)
-    assert terminal.run("evaluate", exported / "int8.tflite") == 130
-    assert terminal.err.endswith("edgecnn: interrupted\n")
-    assert terminal.out == ""
-    assert "Traceback" not in terminal.err
-
-
-def test_an_exception_that_nobody_expected_keeps_its_traceback(
-    exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
     def fail(*_: Any) -> None:
-        raise ZeroDivisionError("our bug")
+        raise error
 
     monkeypatch.setattr("edgecnn.edge.inference.model_test_images.model_test_images", fail)
-    with pytest.raises(ZeroDivisionError, match="our bug"):
-        terminal.run("evaluate", exported / "int8.tflite")
+    code: int = terminal.run("evaluate", exported / "int8.tflite")
+    assert "Traceback" not in terminal.err
+    assert terminal.out == ""
+    return code
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (KeyboardInterrupt(), 130, "edgecnn: interrupted"),
+        (MemoryError("Unable to allocate 1 TiB"), 2, r"not enough memory \(.*1 TiB\).*--size.*--batch-size"),
+        (ImportError("_csv.so: failed to map segment from shared object"), 2, "Cannot allocate memory: free some"),
+    ],
+)
+def test_ctrl_c_and_too_little_memory_are_one_line(
+    error: BaseException, code: int, said: str, exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert evaluation_raises(error, exported, terminal, monkeypatch) == code
+    assert re.search(said, terminal.err.splitlines()[-1])
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("our bug"), ImportError("cannot import name 'absent'")])
+def test_an_exception_that_nobody_expected_keeps_its_traceback(
+    error: Exception, exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(type(error), match=str(error)):
+        evaluation_raises(error, exported, terminal, monkeypatch)
 
 
 def test_test_images_of_another_shape_are_refused_and_both_shapes_named(exported: Path, terminal: Any, tmp_path: Path) -> None:
@@ -168,30 +170,6 @@ def test_a_terminal_without_block_characters_gets_question_marks(exported: Path)
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert "predicted" in done.stdout
     assert "?" in done.stdout
-
-
-def test_too_little_memory_is_one_line(exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any) -> None:
-        raise MemoryError("Unable to allocate 1 TiB")
-
-    monkeypatch.setattr("edgecnn.edge.inference.model_test_images.model_test_images", fail)
-    line = terminal.fails(2, "evaluate", exported / "int8.tflite")
-    assert re.search(r"not enough memory \(.*1 TiB\).*--size.*--batch-size", line)
-
-
-def test_too_little_memory_for_a_library_is_one_line_too(
-    exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said = "_csv.so: failed to map segment from shared object"
-
-    def fail(*_: Any) -> None:
-        raise ImportError(said)
-
-    monkeypatch.setattr("edgecnn.edge.inference.model_test_images.model_test_images", fail)
-    assert "Cannot allocate memory: free some" in terminal.fails(2, "evaluate", exported / "int8.tflite")
-    said = "cannot import name 'absent'"
-    with pytest.raises(ImportError, match="absent"):
-        terminal.run("evaluate", exported / "int8.tflite")
 
 
 def test_what_tensorflow_calls_exhausted_is_memory(idx_folder: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,10 +61,3 @@ def test_completion_is_installed_for_the_shell_that_asks(tmp_path: Path) -> None
 def test_a_shell_that_has_no_completion_exits_with_2(option: str, terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shellingham.detect_shell", lambda *_: ("tcsh", "/bin/tcsh"))
     assert "bash, zsh, fish or PowerShell" in terminal.fails(2, option)
-
-
-@pytest.mark.parametrize("command", [[], *([name] for name in commands())], ids=lambda value: " ".join(value))
-def test_h_is_short_for_help(command: list[str], terminal: Any) -> None:
-    text = terminal.passes(*command, "--help")
-    assert " ".join(["Usage: edgecnn", *command, "[OPTIONS]"]) in text
-    assert terminal.passes(*command, "-h") == text

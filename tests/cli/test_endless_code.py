@@ -105,26 +105,6 @@ def test_a_runtime_that_does_not_come_back_does_not_keep_a_process_from_ending(
     assert (process.returncode, err) == (128 + number, f"edgecnn: {said}\n".encode())
 
 
-UNWINDS = """
-import signal, sys, time
-from edgecnn import __main__ as entry
-entry._PATIENCE_SECONDS = 0.1
-def main():
-    try:
-        signal.raise_signal(signal.SIGTERM)
-    finally:
-        time.sleep(1)
-        print("tidied up", flush=True)
-entry.main = main
-entry.run()
-"""
-
-
-def test_an_unwinding_that_takes_longer_is_not_cut_short() -> None:
-    done = subprocess.run([sys.executable, "-P", "-c", UNWINDS], capture_output=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (143, b"tidied up\n", b"edgecnn: stopped by SIGTERM\n")
-
-
 def test_the_endless_files_are_files_that_a_runtime_opens() -> None:
     for model_format, endless in (("onnx", endless_onnx), ("tflite", endless_tflite)):
         assert opener_for(model_format).open_model(endless(), 1).input_spec.shape == (1,)

@@ -162,13 +162,13 @@ def numbers() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("command", "option"), numbers())
-@pytest.mark.parametrize("number", ["-7", "1e400"])
 def test_a_number_out_of_range_is_refused_by_the_options_name(
-    command: str, option: str, number: str, exported: Path, idx_folder: Path, tmp_path: Path, terminal: Any
+    command: str, option: str, exported: Path, idx_folder: Path, tmp_path: Path, terminal: Any
 ) -> None:
     paths = {"OUT": tmp_path / "out", "OUT.html": tmp_path / "out.html", "DATA": idx_folder, "RESULT": RESULT}
     needed = TARGETS.get(command, (".",))
     target = [paths.get(item, exported / item if item == "." or "." in item else item) for item in needed]
-    line = terminal.fails(2, command, *target, f"{option}={number}")
-    assert re.search(rf"{option}(?![\w-])", line)
-    assert not re.search(r"\b[a-z]+_[a-z0-9]+", line.replace(str(tmp_path), ""))
+    for number in ("-7", "1e400"):
+        line = terminal.fails(2, command, *target, f"{option}={number}")
+        assert re.search(rf"{option}(?![\w-])", line)
+        assert not re.search(r"\b[a-z]+_[a-z0-9]+", line.replace(str(tmp_path), ""))

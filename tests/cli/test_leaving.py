@@ -263,52 +263,45 @@ entry.run()"""
     assert not list(tmp_path.iterdir())
 
 
-def test_what_was_printed_and_registered_is_not_lost_when_the_process_leaves() -> None:
-    code = AS_COMMAND.format(arguments=[]) + (
-        "import atexit\natexit.register(print, 'registered')\nentry.main = lambda: print('printed', end=' ') or 7\nentry.run()"
-    )
-    done = finished(code, stdout=subprocess.PIPE)
-    assert (done.returncode, done.stdout) == (7, b"printed registered\n")
-
-
-def test_nothing_is_taken_apart_when_the_process_leaves() -> None:
+# How each begins: with what a command does, how it ends, and what it prints to standard output and to standard error.
+ENDS = {
+    "what was printed and registered is not lost": (
+        "def main():\n    atexit.register(print, 'registered')\n    print('printed', end=' ')\n    return 7",
+        *(7, b"printed registered\n", b""),
+    ),
     # An object in a module is destroyed only when the interpreter ends.
-    code = AS_COMMAND.format(arguments=[]) + (
-        "class Heavy:\n    def __del__(self): print('taken apart', flush=True)\nheavy = Heavy()\n"
-        "entry.main = lambda: 0\nentry.run()"
-    )
-    assert finished(code, stdout=subprocess.PIPE).stdout == b""
-
-
-def test_a_signal_that_python_can_only_ignore_is_raised_again() -> None:
-    # A finalizer swallows exceptions.
-    code = AS_COMMAND.format(arguments=[]) + (
-        "import signal\n"
+    "nothing is taken apart": (
+        "class Heavy:\n    def __del__(self): print('taken apart', flush=True)\nheavy = Heavy()\nmain = lambda: 0",
+        *(0, b"", b""),
+    ),
+    "a signal that Python can only ignore, in a finalizer, is raised again": (
         "class Final:\n    def __del__(self): signal.raise_signal(signal.SIGINT)\n"
-        "def main():\n    final = Final()\n    del final\n    while True: pass\n"
-        "entry.main = main\nentry.run()"
-    )
-    done = finished(code, stdout=subprocess.PIPE)
-    assert (done.returncode, done.stderr) == (130, b"edgecnn: interrupted\n")
-
-
-def test_an_object_that_a_signal_left_half_made_does_not_complain() -> None:
-    code = AS_COMMAND.format(arguments=[]) + (
-        "import signal\n"
-        "class Half:\n"
+        "def main():\n    final = Final()\n    del final\n    while True: pass",
+        *(130, b"", b"edgecnn: interrupted\n"),
+    ),
+    "an object that a signal left half made does not complain": (
+        "class main:\n"
         "    def __init__(self):\n        signal.raise_signal(signal.SIGINT)\n        self.made = True\n"
-        "    def __del__(self): self.made\n"
-        "entry.main = Half\nentry.run()"
-    )
-    done = finished(code, stdout=subprocess.PIPE)
-    assert (done.returncode, done.stderr) == (130, b"edgecnn: interrupted\n")
-
-
-# onnx's native module makes its enumerations with Python's enum while it is loaded.
-IN_A_NATIVE_MODULE = (
-    AS_COMMAND
-    + """
-import enum, signal, sys
+        "    def __del__(self): self.made",
+        *(130, b"", b"edgecnn: interrupted\n"),
+    ),
+    "a signal that a library takes for a failure of its own still ended the command": (
+        "def main():\n    try: signal.raise_signal(signal.SIGTERM)\n    except BaseException: return 5",
+        *(143, b"", b"edgecnn: stopped by SIGTERM\n"),
+    ),
+    "a signal at the very end leaves without a word": (
+        "atexit.register(signal.raise_signal, signal.SIGINT)\nmain = lambda: 0",
+        *(130, b"", b""),
+    ),
+    "an unwinding that takes longer than native code may is not cut short": (
+        "entry._PATIENCE_SECONDS = 0.1\n"
+        "def main():\n    try: signal.raise_signal(signal.SIGTERM)\n"
+        "    finally:\n        time.sleep(1)\n        print('tidied up')",
+        *(143, b"tidied up\n", b"edgecnn: stopped by SIGTERM\n"),
+    ),
+    # onnx's native module makes its enumerations with Python's enum while it is loaded.
+    "a signal while a native module is loaded waits until it is": (
+        """
 make = enum.EnumType.__call__
 def interrupted(*arguments, **named):
     frame = sys._getframe()
@@ -322,33 +315,17 @@ def interrupted(*arguments, **named):
 enum.EnumType.__call__ = interrupted
 def main():
     import onnx
-entry.main = main
-entry.run()
-"""
-)
+""",
+        *(130, b"", b"edgecnn: interrupted\n"),
+    ),
+}
 
 
-def test_a_signal_while_a_native_module_is_loaded_waits_until_it_is() -> None:
-    done = finished(IN_A_NATIVE_MODULE.format(arguments=[]), stdout=subprocess.PIPE)
-    assert (done.returncode, done.stderr) == (130, b"edgecnn: interrupted\n")
-
-
-def test_a_signal_that_a_library_takes_for_a_failure_of_its_own_still_says_what_ended_the_command() -> None:
-    code = AS_COMMAND.format(arguments=[]) + (
-        "import signal\n"
-        "def main():\n    try: signal.raise_signal(signal.SIGTERM)\n    except BaseException: return 5\n"
-        "entry.main = main\nentry.run()"
-    )
-    done = finished(code, stdout=subprocess.PIPE)
-    assert (done.returncode, done.stderr) == (143, b"edgecnn: stopped by SIGTERM\n")
-
-
-def test_a_signal_at_the_very_end_leaves_without_a_word() -> None:
-    code = AS_COMMAND.format(arguments=[]) + (
-        "import atexit, signal\natexit.register(signal.raise_signal, signal.SIGINT)\nentry.main = lambda: 0\nentry.run()"
-    )
-    done = finished(code, stdout=subprocess.PIPE)
-    assert (done.returncode, done.stderr) == (130, b"")
+@pytest.mark.parametrize(("code", "ended", "out", "err"), ENDS.values(), ids=ENDS)
+def test_a_process_ends_as_its_command_did(code: str, ended: int, out: bytes, err: bytes) -> None:
+    imports = "import atexit, enum, signal, sys, time\nfrom edgecnn import __main__ as entry\n"
+    done = finished(f"{imports}{code}\nentry.main = main\nentry.run()", stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout, done.stderr) == (ended, out, err)
 
 
 @pytest.mark.parametrize(

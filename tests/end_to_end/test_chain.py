@@ -154,17 +154,8 @@ def test_image_47_drawn_on_the_page_is_a_2_for_every_file(home: Path, tmp_path: 
 def test_tensorboard_serves_values_of_some_50_batches(home: Path) -> None:
     log = home / "board.txt"
     with log.open("w") as output:
-        command = [
-            sys.executable,
-            "-m",
-            "tensorboard.main",
-            "--logdir",
-            "artifacts/mnist/logs",
-            "--port",
-            "0",
-            "--host",
-            "127.0.0.1",
-        ]
+        options = "--logdir artifacts/mnist/logs --port 0 --host 127.0.0.1"
+        command = [sys.executable, "-m", "tensorboard.main", *options.split()]
         board = subprocess.Popen(command, cwd=home, stdout=output, stderr=subprocess.STDOUT)
         try:
             address, tags = "", {}

@@ -22,11 +22,18 @@ from edgecnn.edge.manifest import Manifest
 EDGECNN = Path(sys.executable).parent / "edgecnn"
 
 
-def test_an_unknown_host_key_is_refused_with_the_command_to_type(network: Any, bundle: Path) -> None:
-    device = network.add("stranger", known=False)
+def test_what_ssh_refuses_is_a_sentence_with_the_command_to_type(network: Any, bundle: Path) -> None:
+    stranger, down = network.add("stranger", known=False), network.add("down")
+    network.add("locked", key="stranger")
+    known = network.known.read_text()
     assert re.search(r"host key is unknown.*ssh stranger", network.failure(bundle, "stranger"))
-    assert network.known.read_text() == ""
-    assert not device.cache.exists()
+    assert network.known.read_text() == known
+    assert not stranger.cache.exists()
+    assert re.search(r"refuses your key.*ssh-copy-id locked.*ssh-add", network.failure(bundle, "locked"))
+    down.server.kill()
+    down.server.wait()
+    assert "it refuses ssh connections" in network.failure(bundle, "down")
+    assert "its name is unknown" in network.failure(bundle, "nobody.invalid")
 
 
 def test_a_changed_host_key_is_refused_with_the_command_that_forgets_it(network: Any, bundle: Path) -> None:
@@ -38,19 +45,6 @@ def test_a_changed_host_key_is_refused_with_the_command_that_forgets_it(network:
     command = shlex.split(told.partition("If it was set up again: ")[2])
     subprocess.run(command, check=True, capture_output=True)
     assert network.known.read_text() == ""
-
-
-def test_a_refused_key_is_a_sentence_with_the_command_to_type(network: Any, bundle: Path) -> None:
-    network.add("pi", key="stranger")
-    assert re.search(r"refuses your key.*ssh-copy-id pi.*ssh-add", network.failure(bundle, "pi"))
-
-
-def test_a_host_that_is_down_or_has_no_name_is_a_sentence(network: Any, bundle: Path) -> None:
-    device = network.add("pi")
-    device.server.kill()
-    device.server.wait()
-    assert "it refuses ssh connections" in network.failure(bundle, "pi")
-    assert "its name is unknown" in network.failure(bundle, "nobody.invalid")
 
 
 def test_a_device_that_fails_does_not_stop_the_others(network: Any, bundle: Path) -> None:
@@ -226,19 +220,9 @@ def test_the_command_measures_on_two_devices_and_prints_a_column_for_each(networ
     network.add("pi-zero", edgecnn=None)
     budget = tmp_path / "limits.toml"
     budget.write_text('max_drop_points = 100.0\n[files."int8.tflite"]\nmax_size_kib = 0.001\n')
-    options = ["--min-seconds", "0.02", "--min-runs", "100", "--launches", "2", "--runtime", "tflite", "--budget", str(budget)]
-    devices = ["--device", "pi-four", "--device", "pi-five"]
-    command = [
-        str(EDGECNN),
-        "bench",
-        str(exported),
-        *options,
-        *devices,
-        "--allow",
-        "noise",
-        "--json",
-        str(tmp_path / "all.json"),
-    ]
+    options = "--min-seconds 0.02 --min-runs 100 --launches 2 --runtime tflite --device pi-four --device pi-five --allow noise"
+    outputs = ["--budget", str(budget), "--json", str(tmp_path / "all.json")]
+    command = [str(EDGECNN), "bench", str(exported), *options.split(), *outputs]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 3, done.stdout + done.stderr
     assert re.search(r"2 of 2 devices.*\(2 FAIL\)", done.stderr)

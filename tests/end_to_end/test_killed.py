@@ -33,7 +33,6 @@ run()
         ("__autograph_generated_file", "export {model} --data {images} --format onnx --quantize float32"),
         ("pre.quant.", "export {model} --data {images} --format onnx --quantize int8"),
         ("tmp", "train --data {images} --epochs 1 --out {out}"),
-        ("tmp", "sweep --data {images} --epochs 1 --filters 2,2,2 --out {out}"),
     ],
 )
 def test_a_killed_command_leaves_nothing_once_another_begins(

@@ -1,8 +1,8 @@
-"""The tree in CONTRIBUTING.md matches the repository, and rooms, files and functions are short enough to read."""
+"""CONTRIBUTING.md's tree is the repository's; rooms, files and functions are short; no two classes have one name."""
 
 import ast
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -76,3 +76,13 @@ def test_a_function_that_is_too_long_is_found_unless_it_says_why() -> None:
 def test_a_function_has_at_most_50_lines_or_says_why_on_its_first() -> None:
     long = {f"{path.relative_to(ROOT)}: {name}" for path in files(*SOURCES) for name in long_functions(path.read_text())}
     assert long == set()
+
+
+def test_no_two_classes_have_one_name() -> None:
+    places = defaultdict[str, list[str]](list)
+    for path in files("edge", "convert", "benchmarks", "edgecnn"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(str(path.relative_to(ROOT)))
+    assert len(places) > 100
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -34,13 +34,14 @@ def toy(*, size: Annotated[int, Option("How large it is.", low=1, high=9)] = 3) 
 '''
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the product's code."""
+    folder = tmp_path_factory.mktemp("tree")
     for name in ("edge", "convert", "benchmarks", "edgecnn"):
         left_out = shutil.ignore_patterns("__pycache__", "mnist", "page")
-        shutil.copytree(ROOT / name, tmp_path / name, symlinks=True, ignore=left_out)
-    return tmp_path
+        shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=left_out)
+    return folder
 
 
 def run(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -39,14 +39,6 @@ def altered(bundle: Path, folder: Path, name: str, old: bytes, new: bytes) -> Pa
     return path
 
 
-def test_without_files_to_bundle_it_says_what_to_run(tmp_path: Path, terminal: Any) -> None:
-    assert "manifest.json does not exist" in terminal.fails(4, "bundle", tmp_path)
-
-
-def test_another_suffix_than_zip_is_refused(exported: Path, tmp_path: Path, terminal: Any) -> None:
-    assert "is not a .zip name" in terminal.fails(2, "bundle", exported, "--out", tmp_path / "bars.tar")
-
-
 def test_an_altered_bundle_is_refused_by_every_command(bundle: Path, tmp_path: Path, terminal: Any) -> None:
     path = altered(bundle, tmp_path, "manifest.json", b"probabilities", b"logits")
     for command in (["verify"], ["evaluate"], ["doctor"], ["bench"], ["predict", "--index", "0"]):
@@ -61,25 +53,24 @@ def test_a_file_that_the_bundle_has_not_is_named_with_those_it_has(bundle: Path,
         assert re.search(r"bars\.zip has no float32\.onnx.*int8\.tflite, int8\.onnx", line)
 
 
-def test_predict_of_several_files_asks_for_one(bundle: Path, terminal: Any) -> None:
-    assert re.search(rf"several files.*{bundle}/int8\.onnx", terminal.fails(2, "predict", bundle, "--index", "0"))
-
-
-def test_an_index_beyond_the_bundles_images_is_refused(bundle: Path, terminal: Any) -> None:
-    assert "images are 0 to 29" in terminal.fails(2, "predict", bundle / "int8.onnx", "--index", "30")
-
-
-def test_a_keras_model_is_in_no_bundle(bundle: Path, terminal: Any) -> None:
-    assert "holds no Keras model" in terminal.fails(2, "bench", bundle, "--runtime", "keras", *SHORT)
-
-
-def test_bench_of_a_file_of_a_bundle_says_how(bundle: Path, terminal: Any) -> None:
-    line = terminal.fails(2, "bench", bundle / "int8.onnx", *SHORT)
-    assert re.search(rf"whole bundle.*bench {bundle} --runtime onnx", line)
-
-
-def test_a_tolerance_out_of_range_exits_with_2(bundle: Path, terminal: Any) -> None:
-    assert re.search(r"--tolerance.*\b0 to 1, got 2", terminal.fails(2, "verify", bundle, "--tolerance", "2"))
+@pytest.mark.parametrize(
+    ("typed", "code", "said"),
+    [
+        ("bundle {tmp_path}", 4, "manifest.json does not exist"),
+        ("bundle {exported} --out {tmp_path}/bars.tar", 2, "is not a .zip name"),
+        ("bundle {exported}/int8.tflite", 2, "int8.tflite is one file"),
+        ("predict {bundle} --index 0", 2, "several files.*{bundle}/int8.onnx"),
+        ("predict {bundle}/int8.onnx --index 30", 2, "images are 0 to 29"),
+        ("bench {bundle} --runtime keras", 2, "holds no Keras model"),
+        ("bench {bundle}/int8.onnx", 2, "whole bundle.*bench {bundle} --runtime onnx"),
+        ("verify {bundle} --tolerance 2", 2, "--tolerance.* 0 to 1, got 2"),
+    ],
+)
+def test_what_is_or_makes_no_bundle_is_refused_with_what_to_do(
+    typed: str, code: int, said: str, bundle: Path, exported: Path, tmp_path: Path, terminal: Any
+) -> None:
+    paths = {"bundle": bundle, "exported": exported, "tmp_path": tmp_path}
+    assert re.search(said.format(**paths), terminal.fails(code, *typed.format(**paths).split()))
 
 
 def test_other_golden_outputs_exit_with_4_and_name_file_vector_and_difference(

@@ -1,5 +1,6 @@
 """Continuing with a trained model: what its manifest says, and what must be given without a manifest."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,12 @@ def test_training_goes_on_in_the_models_order_of_classes(terminal: Any) -> None:
     photos("pets")
     Path("order.txt").write_text("dog\ncat\n")
     terminal.passes("train", "--data", "pets", "--labels", "order.txt", "--epochs", "1", "--out", "first")
+    # Other labels do not overrule the manifest.
+    Path("other.txt").write_text("cat\ndog\n")
+    said = ("--data", "pets", "--labels", "other.txt")
+    line = terminal.fails(2, "evaluate", "first/model.keras", *said)
+    assert re.search(r"other\.txt contradicts .*first/model\.keras \(dog, cat", line)
+    assert "contradicts" in terminal.fails(2, "predict", "first/model.keras", "--index", "0", *said)
     terminal.passes("train", "--model", "first/model.keras", "--data", "pets", "--epochs", "1", "--out", "second")
     assert Manifest.load(Path("second")).class_names == ("dog", "cat")
     Path("pets/train/dog").rename("pets/train/wolf")

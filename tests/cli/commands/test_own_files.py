@@ -135,6 +135,13 @@ def test_diagnose_refuses_what_are_no_two_files_of_a_format(
     assert part in terminal.fails(2, "diagnose", name, *options)
 
 
+def test_layers_that_can_not_be_read_are_not_compared(exported: Path, by_name: Path, terminal: Any) -> None:
+    assert "layers of .mnn files" in terminal.fails(2, "diagnose", by_name / "int8.mnn")
+    message = terminal.fails(2, "export", exported / "model.keras", "--format", "mnn", "--keep-accuracy", "0.5")
+    assert "--keep-accuracy compares layers" in message
+    assert "layers of .ncnn files" in terminal.fails(2, "summary", by_name / "int8.ncnn")
+
+
 def test_files_from_elsewhere_are_measured_for_their_latency_alone(bare: str, terminal: Any) -> None:
     text = terminal.passes("bench", f"{bare}/float32.tflite", f"{bare}/int8.onnx", *SHORT, "--json", "result.json")
     assert text.startswith("UNJUDGED: ")
@@ -215,16 +222,6 @@ def test_verify_takes_files_of_one_model(exported: Path, idx_folder: Path, termi
     said = ("--preprocess", "unit", "--data", idx_folder)
     line = terminal.fails(2, "verify", exported / "int8.tflite", "--reference", "small.keras", *said)
     assert re.search(r"small\.keras .*\(8, 8, 1\)", line)
-
-
-def test_labels_do_not_overrule_a_manifest(terminal: Any) -> None:
-    photos("pets", test=3)
-    terminal.passes("train", "--data", "pets", "--epochs", "1", "--out", "out")
-    Path("order.txt").write_text("dog\ncat\n")
-    said = ("--data", "pets", "--labels", "order.txt")
-    line = terminal.fails(2, "evaluate", "out/model.keras", *said)
-    assert re.search(r"order\.txt contradicts .*out/model\.keras \(cat, dog", line)
-    assert "contradicts" in terminal.fails(2, "predict", "out/model.keras", "--index", "0", *said)
 
 
 def test_a_folder_of_which_only_a_share_is_measured_is_told(bare: str, terminal: Any) -> None:

@@ -70,4 +70,4 @@ def test_a_prediction_of_an_image_file_imports_little(exported: Path, picture: s
 
 def test_a_prediction_of_a_test_image_imports_no_converter_and_no_picture_reader(exported: Path) -> None:
     modules = imported("predict", str(exported / "int8.tflite"), "--index", "3")
-    assert [name for name in modules if name.startswith(("PIL", "edgecnn.convert", "matplotlib", "rich"))] == []
+    assert [name for name in modules if name.startswith(("PIL", "edgecnn.convert", "matplotlib", "pydantic", "rich"))] == []
