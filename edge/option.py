@@ -34,7 +34,7 @@ class Option(NamedTuple):
         one_of: Accepted words or numbers. Default: those of the annotation, if it is a Literal.
         kind: Type of one value on the command line, where it is not that of the annotation.
         parse: Turns the typed text into the value. Default: `kind`.
-        example: A value for messages.
+        example: A text of that form, for the message about another one.
         repeat: Whether an option with `parse` may be repeated, each time for one of several values.
         panel: Heading in the help, if it is not that of the whole group.
         board: What a benchmark on boards does with it: it is sent there, used here, refused, or used to make a folder's bundle

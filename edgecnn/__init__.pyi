@@ -19,7 +19,7 @@ from edgecnn.commands.bench import bench as bench
 from edgecnn.commands.bench import bench_devices as bench_devices
 from edgecnn.commands.compare import compare as compare
 from edgecnn.commands.report import read_results as read_results
-from edgecnn.commands.report import read_report as read_report
+from edgecnn.benchmarks.results.read import read_report as read_report
 from edgecnn.commands.selftest import selftest as selftest
 from edgecnn.commands.diagnose import diagnose as diagnose
 from edgecnn.commands.summary import summary as summary
@@ -28,7 +28,7 @@ from edgecnn.commands.summary import summary as summary
 from edgecnn.commands.doctor import doctor as doctor
 from edgecnn.commands.verify import verify as verify
 from edgecnn.commands.predict import predict as predict
-from edgecnn.commands.predict import read_image as read_image
+from edgecnn.edge.inference.predictions import read_image as read_image
 from edgecnn.commands.serve import serve as serve
 from edgecnn.commands.serve import export_page as export_page
 

@@ -61,18 +61,21 @@ def kept_report(models: ModelFolder) -> Report | None:
         return None
 
 
-def read_report(path: Path) -> Report:
-    """Read one machine's result; of a file with several devices' results, the only one, or the named `boards.json/pi4`.
+def read_report(path: str | Path) -> Report:
+    """Read the JSON of a benchmark, written by `edgecnn bench` or `Report.to_json` of this or an earlier release.
+
+    `boards.json/pi4` is the result of one board in the file that a benchmark of several devices wrote; if there is one alone,
+    it need not be named.
 
     Raises:
         ArtifactError: If it is missing, damaged, not a result, or has a layout unknown to this edgecnn.
         ConfigError: If the file has several devices' results and none of them is named.
     """
-    found = read_results(path)
+    found = read_results(Path(path))
     if isinstance(found, Report):
         return found
     measured = [device.result for device in found.devices if device.result]
-    return measured[0] if len(measured) == 1 else _of_device(found, path, None)
+    return measured[0] if len(measured) == 1 else _of_device(found, Path(path), None)
 
 
 def _of_device(results: DeviceResults, file: Path, named: Path | None) -> Report:

@@ -60,7 +60,6 @@ class FolderOptions:
             default="0.2",
             above=0,
             high=1,
-            example="0.2",
         ),
     ] = None
     split_seed: Annotated[int | None, Option("Seed of that split.", default="0", low=0)] = None
@@ -73,7 +72,6 @@ class FolderOptions:
             default="none",
             above=0,
             below=1,
-            example="0.1",
             panel="Validation",
         ),
     ] = None

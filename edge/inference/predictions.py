@@ -137,6 +137,25 @@ def chosen_test_images(test: "Split", indices: Sequence[int], classifier: Classi
     return chosen
 
 
+def read_image(picture: "Picture | NDArray[Any]", classifier: Classifier) -> Images:
+    """Turn a picture of any size into an image for a classifier, by the rule that fitted its training images.
+
+    Args:
+        picture: The path of a PNG or JPEG file, such a file opened in binary mode, a PIL image, or a uint8 array
+            (height, width, 1 or 3), colours as RGB, such as a camera's.
+        classifier: The classifier that will receive it.
+
+    Returns:
+        uint8 (h, w, c), which is `classifier.shape`.
+
+    Raises:
+        ArtifactError: If the file is missing or is not an image, or it shows nothing.
+        MissingDependency: If Pillow is not installed.
+        ValueError: If an array has another dtype or shape.
+    """
+    return fitted_picture(picture, classifier.shape, classifier.preprocessing)
+
+
 def predict_images(file: Path, classifier: Classifier, chosen: Iterable[Chosen], keep_pixels: bool = True) -> Predicted:
     """Classify images, with few in memory at a time unless their pixels are kept."""
     found: list[PredictedImage] = []

@@ -73,7 +73,6 @@ def export(  # Longer than 50 lines: its arguments and their docs.
             above=0,
             high=100,
             unit="percentage points",
-            example="0.5",
         ),
     ] = None,
     tune: Annotated[

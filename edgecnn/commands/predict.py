@@ -24,10 +24,8 @@ from edgecnn.shell.console import Json, emit, print_columns, say, write_text
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edgecnn.edge.inference.classifier import Classifier
     from edgecnn.edge.inference.pictures import Picture
     from edgecnn.edge.inference.predictions import Predicted
-    from edgecnn.edge.model.preprocess import Images as Pixels
 
 
 @checked
@@ -97,27 +95,6 @@ def predict(  # Longer than 50 lines: its arguments and their docs.
     every = chain(chosen, chosen_pictures(pictures, classifier, background))
     found = predict_images(Path(name), classifier, every, keep_pixels)
     return replace(found, notes=reservations(classifier), top=top)
-
-
-def read_image(picture: "Picture | NDArray[Any]", classifier: "Classifier") -> "Pixels":
-    """Turn a picture of any size into an image for a classifier, by the rule that fitted its training images.
-
-    Args:
-        picture: The path of a PNG or JPEG file, such a file opened in binary mode, a PIL image, or a uint8 array
-            (height, width, 1 or 3), colours as RGB, such as a camera's.
-        classifier: The classifier that will receive it.
-
-    Returns:
-        uint8 (h, w, c), which is `classifier.shape`.
-
-    Raises:
-        ArtifactError: If the file is missing or is not an image, or it shows nothing.
-        MissingDependency: If Pillow is not installed.
-        ValueError: If an array has another dtype or shape.
-    """
-    from edgecnn.edge.inference.pictures import fitted_picture
-
-    return fitted_picture(picture, classifier.shape, classifier.preprocessing)
 
 
 def command(

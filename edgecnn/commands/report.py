@@ -33,20 +33,6 @@ def read_results(
     return read_any(Path(path))
 
 
-def read_report(path: str | Path) -> "Report":
-    """Read the JSON of a benchmark, written by `edgecnn bench` or `Report.to_json` of this or an earlier release.
-
-    `boards.json/pi4` is the result of one board in the file that a benchmark of several devices wrote.
-
-    Raises:
-        ArtifactError: If it is missing, damaged, not a result, or has a layout unknown to this edgecnn.
-        ConfigError: If it has several boards' results and none of them is named.
-    """
-    from edgecnn.benchmarks.results.read import read_report as read_one
-
-    return read_one(Path(path))
-
-
 def command(
     call: Call,
     *,
@@ -61,6 +47,8 @@ def command(
     if not (html or markdown or csv):
         emit(call(), None, verbose=verbose)
         return
+    from edgecnn.benchmarks.results.read import read_report
+
     measured = read_report(call.arguments()["path"])
     if html:
         measured.to_html(html, data=data, images=images, on_text=say)

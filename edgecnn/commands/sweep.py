@@ -83,7 +83,6 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
             low=1,
             high=100,
             unit="percent",
-            example="98.5",
         ),
     ] = None,
     allow: Allow = (),

@@ -24,27 +24,27 @@ class Call(NamedTuple):
     given: Given
     command: str
 
-    def arguments(self, function: Callable[..., Any] | None = None) -> dict[str, Any]:
-        """Return what was typed as arguments of the command's function, or of another one that declares the same.
+    def arguments(self) -> dict[str, Any]:
+        """Return what was typed as arguments of the command's function.
 
         Raises:
             ConfigError: If a value is out of range.
         """
-        return arguments_of(function or self.function, self.given)
+        return arguments_of(self.function, self.given)
 
     def __call__(
         self, function: Callable[..., Any] | None = None, *, measuring: bool = False, quiet: bool = False, **others: Any
     ) -> Any:
-        """Call the function with what was typed, show its progress, and return its result.
+        """Call the command's function with what was typed, show its progress, and return its result.
 
         Args:
-            function: As in `arguments`.
+            function: Another function, which gets `others` alone.
             measuring: As in `edgecnn.shell.console.shown`.
             quiet: The same.
             others: Further arguments, which override what was typed.
         """
+        given = others if function else {**self.arguments(), **others}
         function = function or self.function
-        given = {**self.arguments(function), **others}
         takes = inspect.signature(function).parameters
         if "command" in takes:
             given.setdefault("command", self.command)
@@ -62,13 +62,13 @@ class Call(NamedTuple):
         own = arguments_of(command, self.given)
         outputs, inputs = [], []
         for setting in self.settings:
-            values = self.given.get(setting.path)
+            values = self.given.get(setting.path, ())
             for value in values if isinstance(values, tuple) else (values,):
-                if setting.option.writes and value is not None and not (setting.name == "json" and str(value) == "-"):
+                if setting.option.writes and (setting.name, str(value)) != ("json", "-"):
                     outputs.append(Path(value))
-                elif setting.kind is Path and value is not None:
+                elif setting.kind is Path:
                     inputs.append(Path(value))
-        console.check_writable(*outputs, inputs=tuple(inputs))
+        console.check_writable(outputs, inputs)
         command(self, **own)
 
 

@@ -72,7 +72,7 @@ Csv = Annotated[Path | None, Option("Also write a CSV file with a row for each f
 _PRECIOUS = (*(row.suffix for row in FORMATS.values()), ".npy", ".npz")
 
 
-def check_writable(*outputs: Path | None, inputs: tuple[Path, ...] = ()) -> None:
+def check_writable(outputs: Sequence[Path], inputs: Sequence[Path] = ()) -> None:
     """Raise before the work if output files can't be written.
 
     Raises:
@@ -80,8 +80,6 @@ def check_writable(*outputs: Path | None, inputs: tuple[Path, ...] = ()) -> None
     """
     taken = {path.resolve() for path in inputs}
     for path in outputs:
-        if path is None:
-            continue
         if str(path) == "-":
             raise ConfigError("- is only for --json: name a file")
         if path.is_dir():

@@ -139,11 +139,11 @@ def test_what_must_not_be_written_is_refused(
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("")
     with pytest.raises(ConfigError, match=message):
-        check_writable(*map(Path, outputs), inputs=tuple(map(Path, inputs)))
+        check_writable([*map(Path, outputs)], [*map(Path, inputs)])
 
 
 def test_folders_of_outputs_may_be_missing_and_are_not_made_before_the_work(tmp_path: Path) -> None:
-    check_writable(None, tmp_path / "a/one.json", tmp_path / "b/two.csv", Path("/dev/null"))
+    check_writable([tmp_path / "a/one.json", tmp_path / "b/two.csv", Path("/dev/null")])
     assert list(tmp_path.iterdir()) == []
 
 
