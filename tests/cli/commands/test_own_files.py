@@ -48,7 +48,7 @@ def test_data_says_what_is_in_a_folder_and_draws_it(terminal: Any) -> None:
     assert text.startswith("PROBLEM: ")
     assert json.loads(Path("found.json").read_text())["classes"][0] == {"name": "cat", "train": 4, "test": 3, "val": None}
     with Image.open("sheet.png") as sheet:
-        assert sheet.size[0] > 8 * 64
+        assert sheet.size[0] > 4 * 64
 
 
 def test_data_draws_what_a_variation_does(terminal: Any) -> None:
