@@ -30,7 +30,7 @@ SLOW = {
     "benchmarks/results/test_latency_summary.py::test_of_equally_fast": _SIMULATES,
     "benchmarks/results/test_records": _REAL,
     "benchmarks/runners": _REAL,
-    "benchmarks/show/test_html": "draws figures",
+    "benchmarks/show/test_html_figures": "draws figures",
     "benchmarks/statistics": _SIMULATES,
     "benchmarks/timing": _REAL,
     "cli/commands": _COMMANDS,

@@ -243,10 +243,6 @@ def _worst(statuses: Iterable[Status]) -> Status:
     return max(statuses, key=STATUSES.index, default=UNJUDGED)
 
 
-def _side(within: bool, beyond: bool) -> Status:
-    return PASS if within else FAIL if beyond else UNDECIDED
-
-
 def accuracy_checks(accuracy: Accuracy, budget: Budget, reference: str, class_names: tuple[str, ...]) -> list[Check]:
     """Judge accuracy alone, as `judge` does: a check for each limit, and one for a lost class. Arguments: see `Figures`."""
     checks = []
@@ -270,7 +266,7 @@ def accuracy_checks(accuracy: Accuracy, budget: Budget, reference: str, class_na
 
 
 def _check(found: LimitCheck) -> Check:
-    return Check(_side(found.within, found.beyond), found.text)
+    return Check(PASS if found.within else FAIL if found.beyond else UNDECIDED, found.text)
 
 
 def _limit(what: str, value: float, unit: str, allowed: float) -> Check:

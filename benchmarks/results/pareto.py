@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from edgecnn.benchmarks.gate.accuracy import Accuracy
-from edgecnn.benchmarks.gate.gate import PASS, UNDECIDED, UNJUDGED, Verdict
+from edgecnn.benchmarks.gate.gate import PASS, UNDECIDED, UNJUDGED
 from edgecnn.benchmarks.results.latency_summary import ratios, typical_ns
 from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.benchmarks.statistics.proportions import mcnemar_p
@@ -79,7 +79,8 @@ def pareto_points(report: Report, own_references: bool = False) -> tuple[ParetoP
             file.artifact.size_bytes,
         )
         for file in report.files
-        if file.accuracy and file.artifact.exported and file.name not in unjudged and _may_be_picked(file.verdict)
+        if file.accuracy and file.artifact.exported and file.name not in unjudged
+        if file.verdict.status in (PASS, UNDECIDED) or not file.verdict.judged
     )
 
 
@@ -96,10 +97,6 @@ def share_of_all(report: Report, accuracy: Accuracy) -> float:
     file is compared with the reference.
     """
     return reference_share(report) - accuracy.drop.estimate if accuracy.chose else accuracy.accuracy
-
-
-def _may_be_picked(verdict: Verdict) -> bool:
-    return verdict.status in (PASS, UNDECIDED) or not verdict.judged
 
 
 def front(files: Iterable[ParetoPoint]) -> tuple[ParetoPoint, ...]:

@@ -79,12 +79,13 @@ def how_measured(report: Report) -> list[str]:
     plan, accuracy = report.plan, report.files[0].accuracy
     runs = min(result.latency.runs for result in report.files)
     threads = sorted({result.threads for result in report.files})
+    at_once = " and hold for all files at once, whichever is the fastest" if len(report.files) > 2 else ""
     lines = [
         f"Timed: {report.timed_region}. An empty call takes {empty_call_ns(report) / 1e3:.2f} µs in the same loop.",
         f"At least {counted(runs, 'run')} of each file, in {counted(plan.launches, 'launch')} of "
         f"{counted(plan.rounds, 'round')}, with {' or '.join(map(str, threads))} thread{'s' if threads != [1] else ''}. "
         "Percentiles are of all runs; each launch counts equally. Ratios compare the files' medians round by round, and their "
-        f"intervals (95 %) are over the launches{_at_once(report)}.",
+        f"intervals (95 %) are over the launches{at_once}.",
     ]
     if plan.chosen:
         lines.append(f"{plan.chosen[0].upper()}{plan.chosen[1:]}.")
@@ -104,11 +105,6 @@ def how_measured(report: Report) -> list[str]:
         )
     lines += [f"By op: {caveat}." for caveat in sorted({file.profile.caveat for file in report.files if file.profile})]
     return [*lines, *_machine(report)]
-
-
-def _at_once(report: Report) -> str:
-    """Say what the intervals of several ratios allow for."""
-    return " and hold for all files at once, whichever is the fastest" if len(report.files) > 2 else ""
 
 
 def _machine(report: Report) -> list[str]:

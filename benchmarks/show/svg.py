@@ -8,7 +8,7 @@ their dashes too. Pointing at a place marked by `Drawing.hover` shows its text.
 import html
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -229,9 +229,5 @@ def _svg(figure: "Figure", about: str) -> str:
     text = text[text.index("<svg ") :]
     # Group ids repeat from figure to figure, and nothing refers to them. Text has no "<" that is not escaped.
     text = re.sub(r"<!--.*?-->\s*|(?<=<g) id=\"[^\"]*\"", "", text, flags=re.DOTALL)
-    text = _in_tags(text, lambda tag: re.sub(r"#0102\w\w", lambda found: f"var(--{_VARIABLES[found[0]]})", tag))
+    text = re.sub(r"<[^>]*>", lambda tag: re.sub(r"#0102\w\w", lambda found: f"var(--{_VARIABLES[found[0]]})", tag[0]), text)
     return text.replace("<svg ", f'<svg role="img" aria-label="{about}" ', 1).strip()
-
-
-def _in_tags(text: str, change: Callable[[str], str]) -> str:
-    return re.sub(r"<[^>]*>", lambda tag: change(tag[0]), text)

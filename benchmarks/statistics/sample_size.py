@@ -88,14 +88,14 @@ def chance_to_pass(losses: float, gains: float, images: int, max_drop: float) ->
         images: Number of images drawn, at least 1.
         max_drop: The limit, a share of 0 to 1.
     """
-    return _chance(losses, gains, images, lambda lost, gained: drop_is_within(lost, gained, images, max_drop))
+    return _chance(losses, gains, images, lambda gained, lost: drop_is_within(lost, gained, images, max_drop))
 
 
 def _decided(losses: float, gains: float, images: int, max_drop: float) -> float:
     """Return the probability of the correct verdict for these true shares."""
     if losses - gains < max_drop:
         return chance_to_pass(losses, gains, images, max_drop)
-    return 1 - _chance(losses, gains, images, lambda lost, gained: not drop_is_beyond(lost, gained, images, max_drop))
+    return 1 - _chance(losses, gains, images, lambda gained, lost: not drop_is_beyond(lost, gained, images, max_drop))
 
 
 def _decided_share(share: float, images: int, least: float) -> float:
@@ -105,24 +105,20 @@ def _decided_share(share: float, images: int, least: float) -> float:
 
 
 def _chance(losses: float, gains: float, images: int, holds: Callable[[int, int], bool]) -> float:
-    """Return the probability that `holds(lost, gained)`, which is true up to a number of losses that grows with the gains."""
+    """Return the probability that `holds(gained, lost)`, which is true up to a number of losses that grows with the gains."""
     first = max(binomial.largest_count(images, gains, _RARE), 0)
     last = images - max(binomial.largest_count(images, 1 - gains, _RARE), 0)
     counts = np.arange(first, last + 1)
     nodes = np.unique(np.linspace(first, last, _NODES).round().astype(int))
     edges, edge = [], -1
     for gained in nodes:
-        edge = _largest(partial(_losses, holds, int(gained)), edge, images - int(gained))
+        edge = _largest(partial(holds, int(gained)), edge, images - int(gained))
         edges.append(edge)
     limits = np.floor(np.interp(counts, nodes, edges) + 1e-9).astype(int)
     below = [binomial.cdf(int(gained), images, gains) for gained in (first - 1, *counts)]
     share = min(losses / (1 - gains), 1.0) if gains < 1 else 0.0
     within = [binomial.cdf(int(limit), images - int(gained), share) for gained, limit in zip(counts, limits, strict=True)]
     return float(np.diff(below) @ within)
-
-
-def _losses(holds: Callable[[int, int], bool], gained: int, lost: int) -> bool:
-    return holds(lost, gained)
 
 
 def _largest(holds: Callable[[int], bool], low: int, most: int) -> int:
@@ -139,14 +135,10 @@ def _largest(holds: Callable[[int], bool], low: int, most: int) -> int:
 
 
 def _need(needed: Callable[[float], int | None], at: float, low: float, high: float, limit: float) -> Need:
-    ends = [needed(value) for value in (low, high) if not _other_side(value, at, limit)]
+    ends = [needed(value) for value in (low, high) if (value - limit) * (at - limit) > 0]
     known = [end for end in ends if end is not None]
     images = needed(at)
     return Need(images, min(known, default=None), max(known) if len(known) == 2 else None)
-
-
-def _other_side(value: float, at: float, limit: float) -> bool:
-    return (value - limit) * (at - limit) <= 0
 
 
 def _fewest(decides: Callable[[int], bool], guess: float) -> int | None:

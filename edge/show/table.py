@@ -69,13 +69,12 @@ def table_html(table: TextTable, looks: Mapping[int, Callable[[str], str]] | Non
         looks: Functions that turn the cells of some columns, by their places from 0, into HTML. Other cells are escaped.
         css: Classes of the table.
     """
-    looks = looks or {}
-    top = "".join(
-        f'<th scope="col"{_css(max(map(len, heading.split(chr(10)))), side)}>{escape(heading)}</th>'
-        for heading, side in zip(table.headings, table.sides, strict=True)
-    )
+    looks, top = looks or {}, ""
+    for heading, side in zip(table.headings, table.sides, strict=True):
+        parts = heading.split("\n")
+        top += f'<th scope="col"{_css(max(map(len, parts)), side)}>{"<br>".join(map(escape, parts))}</th>'
     lines = [f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.title)}">', f'<table class="{css}">']
-    lines += [f"<thead><tr>{top}</tr></thead>".replace("\n", "<br>")] if any(table.headings) else []
+    lines += [f"<thead><tr>{top}</tr></thead>"] if any(table.headings) else []
     lines.append("<tbody>")
     for name, *others in table.rows:
         cells = [f"<td{_css(0, table.sides[at])}>{looks.get(at, escape)(cell)}</td>" for at, cell in enumerate(others, 1)]

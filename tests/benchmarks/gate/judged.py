@@ -5,11 +5,12 @@ from typing import Any
 
 from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE, Accuracy
 from edgecnn.benchmarks.gate.budget import Budget
-from edgecnn.benchmarks.gate.gate import Figures
+from edgecnn.benchmarks.gate.gate import Figures, Verdict, judge
 from edgecnn.benchmarks.machine.noise import Noise
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.benchmarks.statistics.percentiles import LaunchPercentile, Percentile
 from edgecnn.benchmarks.statistics.proportions import drop_interval
+from edgecnn.edge.export_records import Parity
 
 LOAD = Noise("load", None, "other processes used 0.50 cores")
 DRIFT = Noise("drift", "int8.tflite", "the last rounds of int8.tflite are slower")
@@ -45,3 +46,13 @@ PERFECT = measured(0, 0)
 
 def figures(accuracy: Accuracy | None = PERFECT, **changes: Any) -> Figures:
     return replace(Figures("int8.tflite", True, 10 * 1024, 50 * 2**20, STEADY, accuracy, KERAS_REFERENCE), **changes)
+
+
+CLASSES = 10
+DIGITS = tuple(f"digit {number}" for number in range(CLASSES))
+
+
+def judged(accuracy: Accuracy, recorded: Parity | None = None, **limits: float | None) -> Verdict:
+    """Judge a file of digits that is compared with float32.tflite."""
+    beside = figures(accuracy, reference="float32.tflite", class_names=DIGITS, recorded=recorded)
+    return judge(beside, Budget(**limits))

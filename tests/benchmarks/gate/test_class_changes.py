@@ -8,15 +8,10 @@ from numpy.typing import NDArray
 
 from edgecnn.benchmarks.gate.accuracy import Accuracy, ClassCounts
 from edgecnn.benchmarks.gate.accuracy_checks import never_right
-from edgecnn.benchmarks.gate.budget import Budget
-from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNDECIDED, Figures, Verdict, judge
+from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNDECIDED
 from edgecnn.benchmarks.gate.tally import Tally
 from edgecnn.benchmarks.show.remarks import moved_classes
-from edgecnn.benchmarks.statistics.percentiles import Percentile
-
-CLASSES = 10
-NAMES = tuple(f"digit {number}" for number in range(CLASSES))
-NO_TIMES = Percentile(90, 0, 64, None, None, None)
+from tests.benchmarks.gate.judged import CLASSES, DIGITS, judged
 
 
 def without_nine(nines: int, grouped: bool = False) -> Accuracy:
@@ -33,10 +28,6 @@ def tallied(chosen: NDArray[np.int64], labels: NDArray[np.int64], grouped: bool 
     return tally.accuracy()
 
 
-def judged(accuracy: Accuracy, **limits: float | None) -> Verdict:
-    return judge(Figures("int8.tflite", True, 1, 1, NO_TIMES, accuracy, "float32.tflite", NAMES), Budget(**limits))
-
-
 @pytest.mark.parametrize("grouped", [False, True], ids=["alone", "in groups"])
 @pytest.mark.parametrize("nines", [2, 5, 10, 20])
 def test_a_file_that_is_never_right_on_a_class_does_not_pass_however_few_its_images(nines: int, grouped: bool) -> None:
@@ -46,7 +37,7 @@ def test_a_file_that_is_never_right_on_a_class_does_not_pass_however_few_its_ima
     (check,) = [check for check in verdict.checks if check.status == UNDECIDED]
     named = f"never right on class digit 9: 0 of {nines} where the reference is right on {nines}"
     assert named in check.text
-    assert f"int8.tflite is {named}." in moved_classes("int8.tflite", accuracy, NAMES)
+    assert f"int8.tflite is {named}." in moved_classes("int8.tflite", accuracy, DIGITS)
 
 
 @pytest.mark.parametrize("grouped", [False, True], ids=["alone", "in groups"])
@@ -66,12 +57,12 @@ def test_a_class_of_one_image_or_one_that_the_reference_loses_too_stops_nothing(
 def test_a_limit_of_each_class_that_was_set_decides_instead() -> None:
     assert judged(without_nine(5), max_class_drop_points=99).status == UNDECIDED
     assert judged(without_nine(5), max_class_drop_points=100).status == PASS
-    assert moved_classes("int8.tflite", without_nine(5), NAMES)
+    assert moved_classes("int8.tflite", without_nine(5), DIGITS)
 
 
 def test_only_so_many_lost_classes_are_named() -> None:
     labels = np.arange(1000) % 10
-    (said, *_) = moved_classes("int8.tflite", tallied(np.zeros(1000, np.int64), labels), NAMES)
+    (said, *_) = moved_classes("int8.tflite", tallied(np.zeros(1000, np.int64), labels), DIGITS)
     assert said.count("0 of 100") == 5
     assert said.endswith("and 4 more.")
 
@@ -83,7 +74,7 @@ def test_a_group_is_one_piece_of_evidence_of_what_a_class_lost() -> None:
     # 24 images, which are 12 groups, among 10 classes.
     assert accuracy.classes[3].p == pytest.approx(10 * 2 * 0.5**12)
     assert [of.p for of in accuracy.classes[:3]] == [1] * 3
-    (said,) = moved_classes("int8.tflite", accuracy, NAMES)
+    (said,) = moved_classes("int8.tflite", accuracy, DIGITS)
     assert all(part in said for part in ("digit 3 (76 of 100", ", the reference 100"))
     # A group that loses and gains equally is no evidence: half of each pair, in both directions.
     rows, tally = np.eye(CLASSES, dtype=np.float32), Tally(CLASSES, grouped=True)

@@ -8,16 +8,13 @@ from numpy.typing import NDArray
 
 from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE, Accuracy
 from edgecnn.benchmarks.gate.accuracy_checks import differs, doubt
-from edgecnn.benchmarks.gate.budget import Budget
-from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNDECIDED, UNJUDGED, Figures, judge
+from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNDECIDED, UNJUDGED
 from edgecnn.benchmarks.gate.tally import compare
-from edgecnn.benchmarks.statistics.percentiles import Percentile
 from edgecnn.edge.export_records import Parity
+from tests.benchmarks.gate.judged import CLASSES, judged
 
-IMAGES, CLASSES = 10_000, 10
+IMAGES = 10_000
 LABELS = np.arange(IMAGES) % CLASSES
-NAMES = tuple(map(str, range(CLASSES)))
-NO_TIMES = Percentile(90, 0, 64, None, None, None)
 # The file gave another class than Keras for one image of 10,000.
 RECORDED = Parity(IMAGES, IMAGES - 1, 0.06, 1.0)
 
@@ -35,9 +32,8 @@ def beside(file: NDArray[np.int64], stored: NDArray[np.int64]) -> Accuracy:
     return compare(rows[file], rows[stored], LABELS)
 
 
-def judged(accuracy: Accuracy, recorded: Parity | None = RECORDED, **limits: float | None) -> str:
-    figures = Figures("int8.tflite", True, 1, 1, NO_TIMES, accuracy, KERAS_REFERENCE, NAMES, recorded)
-    return judge(figures, Budget(**limits)).status
+def status(accuracy: Accuracy, recorded: Parity | None = RECORDED, **limits: float | None) -> str:
+    return judged(accuracy, recorded, **limits).status
 
 
 TRUE = wrong_on(range(86))
@@ -49,37 +45,37 @@ def test_beside_a_reference_of_which_forty_percent_were_spoilt_no_file_passes(li
     for recorded in (RECORDED, Parity(IMAGES, 6000, 0.06)):  # The manifest's record may be altered too.
         if limit == 45 and recorded is not RECORDED:
             continue  # Neither exceeds its record.
-        assert judged(accuracy, recorded, max_drop_points=limit, min_agreement_percent=1) == UNJUDGED
+        assert status(accuracy, recorded, max_drop_points=limit, min_agreement_percent=1) == UNJUDGED
     # A file named as the reference may be worse than another.
-    assert judged(accuracy, None, max_drop_points=0.5) == PASS
+    assert status(accuracy, None, max_drop_points=0.5) == PASS
 
 
 def test_a_reference_that_is_as_right_on_other_images_judges_nothing() -> None:
     accuracy = beside(TRUE, wrong_on(range(5000, 5086)))
     assert (accuracy.lost, accuracy.gained) == (86, 86)
-    assert judged(accuracy) == UNJUDGED
+    assert status(accuracy) == UNJUDGED
     reason = doubt(accuracy, RECORDED, 0.5, KERAS_REFERENCE)
     assert reason
     assert all(said in reason for said in ("172 of 10,000 images", "export for 1 of 10,000"))
     assert KERAS_REFERENCE in reason
 
 
-@pytest.mark.parametrize(("lost", "status"), [(300, FAIL), (20, PASS), (50, UNDECIDED)])
-def test_a_file_that_computes_worse_on_this_machine_is_judged_by_its_limits(lost: int, status: str) -> None:
+@pytest.mark.parametrize(("lost", "expected"), [(300, FAIL), (20, PASS), (50, UNDECIDED)])
+def test_a_file_that_computes_worse_on_this_machine_is_judged_by_its_limits(lost: int, expected: str) -> None:
     accuracy = beside(wrong_on(range(86), range(1000, 1000 + lost)), TRUE)
     assert doubt(accuracy, RECORDED, 0.5, KERAS_REFERENCE) is None
-    assert judged(accuracy) == status
+    assert status(accuracy) == expected
 
 
 @pytest.mark.parametrize("flips", [0, 1, 4])
 def test_a_file_that_does_what_it_did_at_its_export_passes(flips: int) -> None:
-    assert judged(beside(wrong_on(range(flips, 86 + flips)), TRUE)) == PASS
-    assert judged(beside(wrong_on(range(flips, 86)), TRUE)) == PASS
+    assert status(beside(wrong_on(range(flips, 86 + flips)), TRUE)) == PASS
+    assert status(beside(wrong_on(range(flips, 86)), TRUE)) == PASS
 
 
 def test_a_file_that_agreed_as_little_at_its_export_passes() -> None:
     accuracy = beside(TRUE, wrong_on(range(20, 106)))
-    assert judged(accuracy, Parity(IMAGES, IMAGES - 40, 0.3)) == PASS
+    assert status(accuracy, Parity(IMAGES, IMAGES - 40, 0.3)) == PASS
 
 
 def test_copies_that_did_not_count_here_do_not_make_a_flip_more_frequent() -> None:
@@ -90,7 +86,7 @@ def test_copies_that_did_not_count_here_do_not_make_a_flip_more_frequent() -> No
 
 def test_without_a_limit_beside_the_reference_nothing_is_said_of_it() -> None:
     accuracy = beside(TRUE, wrong_on(range(4000)))
-    assert judged(accuracy, max_drop_points=None, min_accuracy_percent=90) == PASS
+    assert status(accuracy, max_drop_points=None, min_accuracy_percent=90) == PASS
 
 
 def test_a_model_that_gives_what_was_stored_of_it_does_not_differ() -> None:

@@ -11,17 +11,13 @@ from numpy.typing import NDArray
 
 from edgecnn.benchmarks.gate.accuracy import Accuracy, ClassCounts
 from edgecnn.benchmarks.gate.accuracy_checks import worst_class
-from edgecnn.benchmarks.gate.budget import Budget
-from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNDECIDED, UNJUDGED, Figures, join, judge
+from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNDECIDED, UNJUDGED, join
 from edgecnn.benchmarks.gate.tally import compare
-from edgecnn.benchmarks.statistics.percentiles import Percentile
 from edgecnn.edge.export_records import Interval
 from edgecnn.edge.model.preprocess import Floats
+from tests.benchmarks.gate.judged import CLASSES, DIGITS, judged
 
 pytestmark = pytest.mark.workstation("exact sums and simulations take minutes under emulation")
-
-NO_TIMES = Percentile(90, 0, 64, None, None, None)
-CLASSES = 10
 
 
 def answers(chosen: Sequence[int] | NDArray[np.int64], sure: float = 0.99) -> Floats:
@@ -32,12 +28,7 @@ def answers(chosen: Sequence[int] | NDArray[np.int64], sure: float = 0.99) -> Fl
 
 
 def status(accuracy: Accuracy, **limits: float | None) -> str:
-    return judge(figures(accuracy), Budget(**limits)).status
-
-
-def figures(accuracy: Accuracy) -> Figures:
-    names = tuple(f"digit {number}" for number in range(CLASSES))
-    return Figures("int8.tflite", True, 1024, 2**20, NO_TIMES, accuracy, "float32.tflite", names)
+    return judged(accuracy, None, **limits).status
 
 
 def labels(count: int) -> NDArray[np.int64]:
@@ -49,16 +40,14 @@ def test_a_reference_no_better_than_a_guess_judges_nothing(right: float) -> None
     true = labels(10_000)
     wrong = np.arange(10_000) >= round(right * 10_000)
     same = answers(np.where(wrong, (true + 1) % CLASSES, true))
-    verdict = judge(figures(compare(same, same, true)), Budget(max_drop_points=0.5, max_size_kib=64))
+    verdict = judged(compare(same, same, true), max_drop_points=0.5, max_size_kib=64)
     assert verdict.status == UNJUDGED
     assert verdict.refuses
     (reason,) = [check.text for check in verdict.checks if check.status == UNJUDGED]
     assert all(said in reason for said in ("float32.tflite, the reference", f"is right on {right:.2%}", "the 10.00%"))
     # The file's size is still judged, but does not make it pass.
     assert [check.status for check in verdict.checks] == [UNJUDGED, PASS]
-    assert (
-        join([("a", verdict), ("b", judge(figures(compare(answers(true), answers(true), true)), Budget()))]).status == UNJUDGED
-    )
+    assert join([("a", verdict), ("b", judged(compare(answers(true), answers(true), true)))]).status == UNJUDGED
 
 
 def test_a_reference_that_names_the_commonest_class_alone_judges_nothing() -> None:
@@ -105,11 +94,11 @@ def rare() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def test_a_file_that_lost_a_class_does_not_pass() -> None:
     true, without = rare()
     found = compare(answers(without), answers(true), true)
-    verdict = judge(figures(found), Budget(max_drop_points=0.5))
+    verdict = judged(found, max_drop_points=0.5)
     assert [check.status for check in verdict.checks] == [PASS, FAIL]
     assert all(said in verdict.checks[1].text for said in ("class digit 9: 0 of", " 0 of 25 images", ", 25 by the reference"))
     assert found.classes[9].p == pytest.approx(10 * 2 * 0.5**25)
-    assert judge(figures(compare(answers(true), answers(true), true)), Budget(max_drop_points=0.5)).status == PASS
+    assert status(compare(answers(true), answers(true), true), max_drop_points=0.5) == PASS
 
 
 def test_a_limit_of_each_class_is_judged_class_by_class() -> None:
@@ -188,7 +177,7 @@ def test_the_limit_of_each_class_errs_in_one_of_forty_test_sets_at_most() -> Non
     said = []
     for row in rng.binomial(images, classes, (sets, CLASSES)).tolist():
         counts = tuple(ClassCounts(images, images - lost, images, lost, 0, None) for lost in row)
-        found = worst_class(replace(base, classes=counts), 5.0, figures(base).class_names)
+        found = worst_class(replace(base, classes=counts), 5.0, DIGITS)
         assert found
         said.append((found.within, found.beyond))
     assert [sum(side) / sets <= 0.025 + 0.01 for side in zip(*said, strict=True)] == [True, True]

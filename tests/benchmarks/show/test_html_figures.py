@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from edgecnn.benchmarks.machine.noise import Noise
-from edgecnn.benchmarks.results.records import Paced
+from edgecnn.benchmarks.results.records import FileResult, Paced
+from edgecnn.benchmarks.show import plots
 from edgecnn.benchmarks.show.html import to_html
 from edgecnn.benchmarks.show.plots import _ecdf
 from edgecnn.benchmarks.timing.profile import OpTime
@@ -38,7 +39,7 @@ def plain() -> str:
     return to_html(report(file_result("int8.tflite")), None)
 
 
-def test_names_from_the_result_can_not_become_markup() -> None:
+def test_names_from_the_result_can_not_become_markup(request: pytest.FixtureRequest) -> None:
     evil = rich(file_result(f"{EVIL}{MATH}.tflite"))
     assert evil.profile is not None
     evil = replace(evil, profile=replace(evil.profile, ops=(OpTime(EVIL, 1.0, 1.0),), caveat=EVIL), runtime=EVIL)
@@ -55,6 +56,7 @@ def test_names_from_the_result_can_not_become_markup() -> None:
     )
     for images in (None, pictures()):
         html = to_html(made, images)
+        request.getfixturevalue("no_figures")  # They are the same.
         page = Page(html)
         assert "<script" not in html.lower()
         assert not page.all("script")
@@ -104,6 +106,7 @@ def test_options_that_were_not_given_leave_no_empty_sections(html: str, plain: s
     assert "#more" not in plain
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_paced_run_whose_frames_were_all_dropped_is_not_drawn() -> None:
     dropped = replace(file_result("int8.tflite"), paced=Paced(30.0, 3, 3, 3, Times.pack([]), Times.pack([])))
     made = report(dropped)
@@ -138,17 +141,20 @@ def test_a_place_to_point_at_lies_in_its_figure(html: str) -> None:
         assert all(0 < float(x) < width and 0 < float(y) < height for x, y in places)
 
 
+def tradeoff(*files: FileResult) -> str:
+    return plots.tradeoff(report(*files), [file.name for file in files], ())
+
+
 def test_files_of_nearly_the_same_time_still_have_ticks() -> None:
-    html = to_html(report(file_result("a.tflite", microseconds=131), file_result("b.tflite", microseconds=132)), None)
-    tradeoff = html[html.index('aria-label="Accuracy against time') :].split("</svg>")[0]
-    ticks = [text for text in re.findall(r"<text[^>]*>([^<]*)</text>", tradeoff) if re.fullmatch(r"1[34]\d(\.\d+)?", text)]
+    figure = tradeoff(file_result("a.tflite", microseconds=131), file_result("b.tflite", microseconds=132))
+    ticks = [text for text in re.findall(r"<text[^>]*>([^<]*)</text>", figure) if re.fullmatch(r"1[34]\d(\.\d+)?", text)]
     assert len(ticks) >= 2
 
 
 def test_many_runs_do_not_make_a_large_page() -> None:
-    few, many = (replace(file_result("int8.tflite"), launches=launches(2, runs=runs)) for runs in (500, 5_000))
-    small, large = (to_html(report(file), None) for file in (few, many))
-    assert len(large) < len(small) + 40_000
+    few, many = (report(replace(file_result("int8.tflite"), launches=launches(2, runs=runs))) for runs in (500, 5_000))
+    small, large = (sum(len(draw(made)) for draw in (plots.distribution, plots.slowest, plots.rounds)) for made in (few, many))
+    assert large < small + 40_000
 
 
 def test_figures_draw_their_slowest_run_however_many_there_are() -> None:
@@ -166,8 +172,7 @@ def test_the_drops_interval_is_drawn_around_the_accuracy() -> None:
     def bar(low: float, high: float) -> tuple[float, float]:
         """Return how far the error bar reaches above and below its marker."""
         of = replace(accuracy(flips=0), drop=Interval(0.0, low, high))
-        html = to_html(report(file_result("int8.tflite", of=of)), None)
-        figure = html[html.index('aria-label="Accuracy against time') :].split("</svg>")[0]
+        figure = tradeoff(file_result("int8.tflite", of=of))
         (ends,) = re.findall(r'd="M [\d.]+ ([\d.]+) \nL [\d.]+ ([\d.]+) \n" [^>]*stroke: var\(--series-0\)', figure)
         uses = re.findall(r'y="([\d.]+)" style="fill: var\(--series-0\)[^"]*opacity', figure)
         assert len(uses) == 1
@@ -178,13 +183,13 @@ def test_the_drops_interval_is_drawn_around_the_accuracy() -> None:
     assert below == pytest.approx(4 * above, rel=0.01)
 
 
-def test_a_tuned_file_is_drawn_by_its_drop_and_the_page_says_so(plain: str) -> None:
+def test_a_tuned_file_is_drawn_by_its_drop_and_the_page_says_so(plain: str, request: pytest.FixtureRequest) -> None:
     drop = Interval(0.02, 0.01, 0.03)
     tuned = replace(accuracy(images=100), correct=100, reference_correct=100, drop=drop, chose=100)
     files = [file_result("tuned.tflite", of=tuned), file_result("int8.tflite", of=accuracy())]
-    html = to_html(report(*files), None)
-    assert "tuned.tflite: 97.00 % right" in html  # The reference's 99.00 % of all images less 2.
-    assert "drop on held-out images: tuned.tflite." in Page(html).text
+    assert "tuned.tflite: 97.00 % right" in tradeoff(*files)  # The reference's 99.00 % of all images less 2.
+    request.getfixturevalue("no_figures")
+    assert "drop on held-out images: tuned.tflite." in Page(to_html(report(*files), None)).text
     assert "held-out images: " not in Page(plain).text
 
 
