@@ -18,7 +18,7 @@ from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.compatibility.tflite_graph import root
 from edgecnn.edge.data.folder_options import read_labels
 from edgecnn.edge.data.idx import load_idx
-from edgecnn.edge.data.image_file import read_fitted
+from edgecnn.edge.data.image_file import ImageRule, read_image
 from edgecnn.edge.data.npz import load_npz, read_npy
 from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError
 from edgecnn.edge.manifest import Manifest
@@ -121,13 +121,13 @@ def test_idx_files_of_billions_of_labels_are_refused(tmp_path: Path) -> None:
 def test_a_picture_of_more_pixels_than_a_small_device_has_room_for_is_refused_undecoded(tmp_path: Path) -> None:
     path = png(tmp_path / "large.png", 13_300)
     assert path.stat().st_size < 2**20
-    assert "13300x13300" in refused(lambda: read_fitted(path, (28, 28, 1), "letterbox"))
+    assert "13300x13300" in refused(lambda: read_image(path, (28, 28, 1), ImageRule("letterbox")))
 
 
 def test_a_picture_that_would_start_a_program_is_no_picture(tmp_path: Path) -> None:
     path = tmp_path / "script.eps"
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
-    assert "script.eps is not an image" in refused(lambda: read_fitted(path, (28, 28, 1), "letterbox"))
+    assert "script.eps is not an image" in refused(lambda: read_image(path, (28, 28, 1), ImageRule("letterbox")))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from edgecnn.edge.archive import INDEX_NAME
 from edgecnn.edge.compatibility.requirements import read_needs
 from edgecnn.edge.data.folder_options import read_labels
 from edgecnn.edge.data.idx import load_idx
-from edgecnn.edge.data.image_file import image_header, read_fitted, read_pixels
+from edgecnn.edge.data.image_file import ImageRule, image_header, read_image, read_pixels
 from edgecnn.edge.data.npz import load_npz, read_npy
 from edgecnn.edge.errors import EdgeCnnError
 from edgecnn.edge.graph.summary import Reading, peak_activations
@@ -90,7 +90,7 @@ def parse_bundle(path: Path) -> None:
 
 def parse_picture(path: Path) -> None:
     image_header(path, "name another")
-    read_fitted(path, (9, 9, 3), "letterbox")
+    read_image(path, (9, 9, 3), ImageRule("letterbox"))
     read_pixels(path, "name another")
 
 

@@ -9,14 +9,14 @@ import numpy as np
 
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, ModelImages, read_labels
 from edgecnn.edge.data.idx import is_idx_folder, load_idx
-from edgecnn.edge.data.image_file import background
+from edgecnn.edge.data.image_file import ImageRule, background
 from edgecnn.edge.data.image_folder import LABELS_NAME, has_parts, load_image_folder, validation_folder
 from edgecnn.edge.data.named_sets import MNIST, REGISTERED, load_keras_set, load_shipped
 from edgecnn.edge.data.npz import has_validation_arrays, load_npz
 from edgecnn.edge.data.pixel_digests import learnt_images
 from edgecnn.edge.data.splits import PARTS, Part, Split, Subset, drawn_evenly
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
-from edgecnn.edge.manifest import BUNDLE_SUFFIX, Background, DatasetRecord, Fit, Fitted, SplitOff, Validation
+from edgecnn.edge.manifest import BUNDLE_SUFFIX, DatasetRecord, Fit, Fitted, SplitOff, Validation
 from edgecnn.edge.text import counted, printable
 
 Kind = Literal["shipped", "keras", "images", "idx", "npz"]
@@ -29,14 +29,6 @@ _SAMPLE = 1000
 _NAMES_SHOWN = 20
 # Phones and cameras write them.
 _UNREAD = (".heic", ".heif", ".avif", ".jxl", ".tif", ".tiff", ".dng")
-
-
-@dataclass(frozen=True)
-class ImageRule:
-    """How an image file is fitted to such images: `fit` and `background` of `edgecnn.edge.manifest.Preprocessing`."""
-
-    fit: Fit
-    background: Background
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,9 +71,9 @@ class Dataset:
     def image_rule(self) -> ImageRule:
         """How to fit any other image file to these images."""
         if self.fit:
-            return ImageRule(self.fit, "any")
+            return ImageRule(self.fit)
         if self.train.shape[2] == 3:
-            return ImageRule("letterbox", "any")
+            return ImageRule("letterbox")
         count = len(self.train.labels)
         sample = self.train.images(np.unique(np.linspace(0, count - 1, _SAMPLE).astype(np.int64)))
         return ImageRule("digit" if self.source == SHIPPED else "letterbox", background(sample))

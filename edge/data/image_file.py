@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,59 +35,55 @@ _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 MOST_PIXELS = 8192 * 6144
 
 
+class ImageRule(NamedTuple):
+    """How pictures become a model's images.
+
+    Attributes:
+        fit: One of `edgecnn.edge.manifest.Fit`.
+        background: The training images' background: `dark`, `light`, or `any` to invert nothing, the rule for training.
+    """
+
+    fit: Fit
+    background: Background = "any"
+
+
 def read_image(
     file: Path | bytes,
     shape: tuple[int, int, int],
-    preprocessing: Preprocessing,
+    rule: ImageRule | Preprocessing,
     polarity: Polarity = UNSTATED,
     name: str | None = None,
+    remedy: str = "name a PNG or JPEG file",
 ) -> Images:
-    """Read a PNG, JPEG or other file that Pillow knows, as uint8 (h, w, c), by a model's preprocessing.
-
-    Args:
-        file: Its path, or its bytes.
-        shape: (h, w, c) of the model's images, c being 1 or 3.
-        preprocessing: The model's.
-        polarity: What is known of the picture's light and dark.
-        name: What messages call it. Default: its path.
-
-    Raises:
-        ArtifactError: As `read_fitted`.
-        MissingDependency: If Pillow is not installed.
-    """
-    rule, name = preprocessing, name or str(file)
-    pixels = _read(file, shape, rule.fit, name=name)
-    return _by_rule(pixels, shape[:2], rule.fit, rule.background, name=name, polarity=polarity)
-
-
-def read_fitted(
-    path: Path, shape: tuple[int, int, int], fit: Fit, trained_on: Background = "any", remedy: str = "name a PNG or JPEG file"
-) -> Images:
-    """Read an image file as uint8 (h, w, c): the only code that reads images, both for training and for prediction.
+    """Read a PNG, JPEG or other file that Pillow knows as uint8 (h, w, c), both for training and for prediction.
 
     The camera's orientation is applied, transparency becomes white, and colour becomes grey for a model of one channel.
     It is inverted if its border (median of the outermost pixels) is light and the training images' is dark, or the reverse.
     A picture of the model's size with that border is then used as it is, any other is fitted: docs/reference/image-files.md.
 
     Args:
-        path: The file.
+        file: Its path, or its bytes.
         shape: (h, w, c) of the model's images, c being 1 or 3.
-        fit: One of `edgecnn.edge.manifest.Fit`.
-        trained_on: The training images' background: `dark`, `light`, or `any` to invert nothing.
+        rule: The model's.
+        polarity: What is known of the picture's light and dark.
+        name: What messages call it. Default: its path.
         remedy: End of the message about a file that can't be read.
 
     Raises:
         ArtifactError: If the file is missing, is not an image, or shows nothing.
         MissingDependency: If Pillow is not installed.
     """
-    pixels = _read(path, shape, fit, remedy, str(path))
-    return np.require(_by_rule(pixels, shape[:2], fit, trained_on, name=str(path)), requirements="W")
+    height, width, channels = shape
+    name = name or str(file)
+    target = None if rule.fit == "digit" and channels == 1 else (height, width, rule.fit)
+    pixels, _ = _open(file, name, "L" if channels == 1 else "RGB", remedy, target)
+    return _by_rule(pixels, (height, width), rule, name, polarity)
 
 
 def fit_image(
     pixels: Images,
     shape: tuple[int, int, int],
-    preprocessing: Preprocessing,
+    rule: ImageRule | Preprocessing,
     name: str = "the picture",
     polarity: Polarity = UNSTATED,
 ) -> Images:
@@ -96,7 +92,7 @@ def fit_image(
     Args:
         pixels: uint8 (any height, any width, 1 or 3), with colours as RGB.
         shape: (h, w, c) of the model's images, c being 1 or 3.
-        preprocessing: Preprocessing of the model.
+        rule: The model's.
         name: Name of the picture for messages.
         polarity: What is known of its light and dark.
 
@@ -112,18 +108,18 @@ def fit_image(
         pixels = np.array(load_pillow().fromarray(pixels).convert("L"))[..., np.newaxis]
     elif channels > pixels.shape[2]:
         pixels = np.repeat(pixels, channels, axis=2)
-    return _by_rule(pixels, (height, width), preprocessing.fit, preprocessing.background, name=name, polarity=polarity)
+    return _by_rule(pixels, (height, width), rule, name, polarity)
 
 
 def read_pixels(path: Path, remedy: str) -> tuple[Images, bool]:
-    """Return a picture in full size as RGB, uint8 (h, w, 3), and whether the file is grey. Errors as in `read_fitted`."""
+    """Return a picture in full size as RGB, uint8 (h, w, 3), and whether the file is grey. Errors as in `read_image`."""
     return _open(path, str(path), "RGB", remedy)
 
 
 def image_header(path: Path, remedy: str) -> tuple[int, int, bool]:
     """Return height, width and whether the picture is grey, from the file's first bytes without decoding it.
 
-    Errors are those of `read_fitted`. A truncated file is not noticed.
+    Errors are those of `read_image`. A truncated file is not noticed.
     """
     with _pictures(path, str(path), remedy) as file:
         turned = _orientation(file) in _QUARTER_TURNS
@@ -165,15 +161,8 @@ def background(images: Images) -> Background:
     return "dark" if median < 256 / 3 else "light" if median >= 512 / 3 else "any"
 
 
-def _by_rule(
-    pixels: Images,
-    size: tuple[int, int],
-    fit: Fit,
-    trained_on: Background,
-    *,
-    name: str,
-    polarity: Polarity = UNSTATED,
-) -> Images:
+def _by_rule(pixels: Images, size: tuple[int, int], rule: ImageRule | Preprocessing, name: str, polarity: Polarity) -> Images:
+    fit, trained_on = rule.fit, rule.background
     border = polarity.background or background(pixels[np.newaxis])
     if fit == "digit" and pixels.shape[2] == 1:
         if pixels.shape[:2] == size and border == trained_on:
@@ -186,14 +175,6 @@ def _by_rule(
     elif border == "any" != trained_on:
         polarity.on_doubt(f"{name} has a border that is neither light nor dark, and was read as on a {trained_on} background")
     return fitted(pixels, *size, fit)
-
-
-def _read(
-    file: Path | bytes, shape: tuple[int, int, int], fit: Fit, remedy: str = "name a PNG or JPEG file", name: str = ""
-) -> Images:
-    height, width, channels = shape
-    digit = fit == "digit" and channels == 1
-    return _open(file, name, "L" if channels == 1 else "RGB", remedy, None if digit else (height, width, fit))[0]
 
 
 def _open(

@@ -15,7 +15,7 @@ from typing import IO, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.data.image_file import read_fitted
+from edgecnn.edge.data.image_file import ImageRule, read_image
 from edgecnn.edge.errors import ArtifactError, ConfigError, because, field
 from edgecnn.edge.files import open_file
 from edgecnn.edge.manifest import Background, Fit
@@ -187,9 +187,10 @@ class FileSplit:
     def images(self, indices: Indices) -> Images:
         """See `Split`."""
         images = np.empty((len(indices), *self.shape), np.uint8)
+        rule = ImageRule(self.fit, self.background)
         remedy = f"remove or replace it (edgecnn data {self.folder} lists all such files)"
         for image, index in zip(images, indices, strict=True):
-            image[:] = read_fitted(self.folder / self.names[index], self.shape, self.fit, self.background, remedy)
+            image[:] = read_image(self.folder / self.names[index], self.shape, rule, remedy=remedy)
         return images
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgecnn.edge.data.dataset import IMAGES, find, load_dataset
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
-from edgecnn.edge.data.image_file import fitted, read_fitted
+from edgecnn.edge.data.image_file import ImageRule, fitted, read_image
 from edgecnn.edge.data.image_folder import list_images
 from edgecnn.edge.errors import ArtifactError, MissingDependency
 from edgecnn.edge.files import staged, write_bytes
@@ -92,7 +92,7 @@ def contact_sheet(
         names, labels, classes = listing.names["train"], listing.indices["train"], listing.classes
 
         def read(number: int) -> Images:
-            return read_fitted(found.path / names[number], (SIDE, SIDE, 3), "letterbox")
+            return read_image(found.path / names[number], (SIDE, SIDE, 3), ImageRule("letterbox"))
 
     else:
         dataset = load_dataset(data, options)

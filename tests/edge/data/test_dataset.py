@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgecnn.edge.data.dataset import Dataset, ImageRule, load_dataset, load_test
+from edgecnn.edge.data.dataset import Dataset, load_dataset, load_test
 from edgecnn.edge.data.folder_options import FolderOptions, ModelImages
+from edgecnn.edge.data.image_file import ImageRule
 from edgecnn.edge.data.recorded_images import recorded_model, recorded_source, require_recorded
 from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.errors import ArtifactError, ConfigError

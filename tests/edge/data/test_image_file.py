@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFile, ImageOps
 
-from edgecnn.edge.data.image_file import background, fit_image, image_header, read_fitted, read_image, read_pixels
+from edgecnn.edge.data.image_file import ImageRule, background, fit_image, image_header, read_image, read_pixels
 from edgecnn.edge.data.splits import FileSplit
 from edgecnn.edge.errors import ArtifactError, MissingDependency
 from edgecnn.edge.manifest import Background, Fit, Preprocessing
@@ -176,19 +176,19 @@ def test_crop_takes_the_middle_and_stretch_the_whole(tmp_path: Path) -> None:
     stripes = np.repeat(np.array([10, 90, 170, 250], np.uint8), 20)
     Image.fromarray(np.tile(stripes, (40, 1))).save(tmp_path / "stripes.png")
     crop, stretch, letterbox = (
-        read_fitted(tmp_path / "stripes.png", (20, 20, 1), fit)[10, :, 0].astype(int)
+        read_image(tmp_path / "stripes.png", (20, 20, 1), ImageRule(fit))[10, :, 0].astype(int)
         for fit in ("crop", "stretch", "letterbox")
     )
     assert (crop[2], crop[17], stretch[2], stretch[17]) == (90, 170, 10, 250)
     assert len(letterbox) == 20
-    rows = read_fitted(tmp_path / "stripes.png", (20, 20, 1), "letterbox")[:, 2, 0].astype(int)
+    rows = read_image(tmp_path / "stripes.png", (20, 20, 1), ImageRule("letterbox"))[:, 2, 0].astype(int)
     assert rows[10] == 10
     assert rows[0] == rows[19] != 10
 
 
 def test_an_unknown_light_picture_is_never_inverted_for_training(tmp_path: Path) -> None:
     Image.fromarray(255 - BAR).save(tmp_path / "paper.png")
-    np.testing.assert_array_equal(read_fitted(tmp_path / "paper.png", SHAPE, "letterbox")[..., 0], 255 - BAR)
+    np.testing.assert_array_equal(read_image(tmp_path / "paper.png", SHAPE, ImageRule("letterbox"))[..., 0], 255 - BAR)
 
 
 @pytest.mark.parametrize("fit", ["letterbox", "crop", "stretch"])
@@ -206,18 +206,18 @@ def test_a_large_jpeg_is_decoded_small_and_looks_as_if_it_had_not_been(
         return load(file)
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", seen)
-    small = read_fitted(path, shape, fit).astype(int)
+    small = read_image(path, shape, ImageRule(fit)).astype(int)
     # An eighth is at least 3 times the needed size, except where 1200 pixels become 64 columns: there a quarter is.
     assert decoded == [(600, 300) if orientation == 6 and fit != "letterbox" else (300, 150)]
     monkeypatch.setattr("PIL.JpegImagePlugin.JpegImageFile.draft", lambda *arguments: None)
-    whole = read_fitted(path, shape, fit).astype(int)
+    whole = read_image(path, shape, ImageRule(fit)).astype(int)
     assert decoded[1] == (2400, 1200)
     assert np.abs(small - whole).max() <= 3
 
 
 def test_a_jpeg_of_the_models_size_keeps_its_pixels(tmp_path: Path) -> None:
     path = photo(48, 64, "jpg", tmp_path)
-    np.testing.assert_array_equal(read_fitted(path, (48, 64, 3), "crop"), np.asarray(Image.open(path)))
+    np.testing.assert_array_equal(read_image(path, (48, 64, 3), ImageRule("crop")), np.asarray(Image.open(path)))
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
