@@ -1,4 +1,4 @@
-"""Compares a file's predictions with those of its reference."""
+"""A file's predictions compared with those of its reference, and whether that is worth comparing with."""
 
 import math
 from dataclasses import dataclass
@@ -6,11 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.export_records import Interval
+from edgecnn.benchmarks.statistics import binomial
+from edgecnn.edge.export_records import Interval, Parity
 from edgecnn.edge.model.preprocess import Floats
 
 # Range of the difference of two scores, from -2 to 2.
 _RANGE = 4.0
+# A file shown to be better by more than this, or than a larger limit, did not come from the reference.
+_LEAST_POINTS = 0.5
+ALL_LEARNT = (
+    "accuracy can't be judged: every test image is an exact copy of a training image, which the model may know by heart: give "
+    "images that it was not trained on"
+)
 
 
 def brier_scores(probabilities: Floats, labels: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -167,3 +174,73 @@ class Accuracy:
     def accuracy(self) -> float:
         """Share classified correctly, 0 to 1."""
         return self.correct / self.images
+
+
+def differs(model: Accuracy, tolerance: float) -> str | None:
+    """Return how the Keras model differs from its stored outputs; None if it does not.
+
+    Args:
+        model: The Keras model as it computes here, compared with its stored outputs.
+        tolerance: Largest accepted difference of a probability, 0 to 1.
+    """
+    if model.largest_confidence_change <= tolerance:
+        return None
+    return (
+        f"another class for {model.images - model.same_class:,} of {model.images:,} test images, probabilities that differ by "
+        f"up to {model.largest_confidence_change:.3g} where the limit is {tolerance:g}"
+    )
+
+
+def doubt(accuracy: Accuracy, recorded: Parity, allowed: float | None, reference: str) -> str | None:
+    """Return why a file can't have come from the stored reference; None if nothing contradicts it.
+
+    A file shown to be better than its float model, by more than its limit for a drop, was made from another model. So was
+    one that agrees with it on fewer images than at its export (95 % intervals apart) without losing accuracy. A file that
+    loses accuracy computes worse on this machine, which the limits judge.
+
+    Args:
+        accuracy: Accuracy of the file compared with the stored reference.
+        recorded: Agreement of the file with the model at its export.
+        allowed: Largest accepted drop in percentage points; None means no limit.
+        reference: Name of the reference in texts.
+    """
+    fix = "export it again, or measure it together with the Keras model"
+    better = -100 * accuracy.drop.high
+    if better > max(allowed or 0.0, _LEAST_POINTS):
+        return (
+            f"accuracy can't be judged: the file is right on {accuracy.accuracy:.2%} of the images, at least {better:.2f} "
+            f"points (95 %) more than what was stored of {reference}, so it was not made of that: {fix}"
+        )
+    # Of all images: a copy can't be a flip more often here than at the export, which counted copies.
+    flips, then = accuracy.images - accuracy.same_class, recorded.images - recorded.same_class
+    here, there = binomial.interval(flips, accuracy.all_images), binomial.interval(then, recorded.images)
+    if here.low <= there.high or accuracy.drop.low > 0:
+        return None
+    return (
+        f"accuracy can't be judged: the file gives another class than what was stored of {reference} for {flips:,} of "
+        f"{accuracy.images:,} images, at its export for {then:,} of {recorded.images:,}, and loses nothing by it, so it was "
+        f"not made of that: {fix}"
+    )
+
+
+def is_a_guess(right: Interval, commonest: float) -> bool:
+    """Return whether a model is not shown to be right more often than always answering the commonest class.
+
+    Args:
+        right: Share of images that it classifies correctly, with its interval.
+        commonest: Share of the most frequent class, 0 to 1.
+    """
+    return right.low <= commonest
+
+
+def nothing_to_judge_by(accuracy: Accuracy, reference: str) -> str | None:
+    """Return why a reference is worthless: `is_a_guess`."""
+    share = accuracy.reference_right
+    commonest = max((of.images for of in accuracy.classes), default=0) / accuracy.images
+    if share is None or not is_a_guess(share, commonest):
+        return None
+    return (
+        f"accuracy can't be judged: {reference}, the reference, is right on {share.estimate:.2%} of the images "
+        f"({share.low:.2%} to {share.high:.2%}, 95 %), not clearly above the {commonest:.2%} of the most frequent class: check "
+        "the images, their labels and the model's preprocessing"
+    )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgecnn.benchmarks.gate.accuracy_checks import is_a_guess
+from edgecnn.benchmarks.gate.accuracy import is_a_guess
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.edge.data.pixel_digests import conflict_note, first_seen, learnt_note, pixel_digests
 from edgecnn.edge.data.splits import Split, chunks

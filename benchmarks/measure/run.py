@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from edgecnn.benchmarks.bundle.verify import tolerance_of
-from edgecnn.benchmarks.gate.accuracy import Accuracy
-from edgecnn.benchmarks.gate.accuracy_checks import differs
+from edgecnn.benchmarks.gate.accuracy import Accuracy, differs
 from edgecnn.benchmarks.gate.budget import BESIDE_REFERENCE, Budget, Budgets
-from edgecnn.benchmarks.gate.gate import Figures, Policy, Verdict, join, judge
+from edgecnn.benchmarks.gate.checks import judge
+from edgecnn.benchmarks.gate.gate import Figures, Policy, Verdict, join
 from edgecnn.benchmarks.machine.host import read_machine, read_state
 from edgecnn.benchmarks.measure.candidates import CandidateSet, LabelledImages, MeasuredReference, StoredReference
 from edgecnn.benchmarks.measure.launches import Candidate, Measured, measure

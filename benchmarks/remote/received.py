@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE, Accuracy
 from edgecnn.benchmarks.gate.budget import Budget, Budgets, load_budgets
-from edgecnn.benchmarks.gate.gate import Figures, Policy, join, judge
+from edgecnn.benchmarks.gate.checks import judge
+from edgecnn.benchmarks.gate.gate import Figures, Policy, join
 from edgecnn.benchmarks.gate.tally import Tally
 from edgecnn.benchmarks.machine.noise import Noise, machine_noise
 from edgecnn.benchmarks.measure.options import BenchOptions, PlanOptions

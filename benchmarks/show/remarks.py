@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from edgecnn.benchmarks.gate.accuracy import Accuracy
-from edgecnn.benchmarks.gate.accuracy_checks import MOST_NAMED, never_right, never_right_text
+from edgecnn.benchmarks.gate.checks import MOST_NAMED, never_right, never_right_text
 from edgecnn.benchmarks.gate.gate import PASS, UNDECIDED, UNJUDGED
 from edgecnn.benchmarks.machine.noise import OTHERS_CORES
 from edgecnn.benchmarks.results.latency_summary import TimedFile, launch_percentile, no_faster_than_float, p50_ns

@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE
-from edgecnn.benchmarks.gate.accuracy_checks import nothing_to_judge_by
+from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE, nothing_to_judge_by
 from edgecnn.benchmarks.gate.budget import Budget, Budgets
-from edgecnn.benchmarks.gate.gate import PASS, UNDECIDED, Policy, accuracy_checks
+from edgecnn.benchmarks.gate.checks import accuracy_checks
+from edgecnn.benchmarks.gate.gate import PASS, UNDECIDED, Policy
 from edgecnn.benchmarks.gate.tally import compare
 from edgecnn.benchmarks.measure.bare_files import BareFile, file_candidates
 from edgecnn.benchmarks.measure.options import BenchOptions, Plan

@@ -5,7 +5,8 @@ from typing import Any
 
 from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE, Accuracy
 from edgecnn.benchmarks.gate.budget import Budget
-from edgecnn.benchmarks.gate.gate import Figures, Verdict, judge
+from edgecnn.benchmarks.gate.checks import judge
+from edgecnn.benchmarks.gate.gate import Figures, Verdict
 from edgecnn.benchmarks.machine.noise import Noise
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.benchmarks.statistics.percentiles import LaunchPercentile, Percentile

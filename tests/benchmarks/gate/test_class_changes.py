@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgecnn.benchmarks.gate.accuracy import Accuracy, ClassCounts
-from edgecnn.benchmarks.gate.accuracy_checks import never_right
+from edgecnn.benchmarks.gate.checks import never_right
 from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNDECIDED
 from edgecnn.benchmarks.gate.tally import Tally
 from edgecnn.benchmarks.show.remarks import moved_classes

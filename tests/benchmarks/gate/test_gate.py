@@ -7,6 +7,7 @@ from itertools import product
 import pytest
 
 from edgecnn.benchmarks.gate.budget import Budget
+from edgecnn.benchmarks.gate.checks import judge
 from edgecnn.benchmarks.gate.gate import (
     FAIL,
     INVALID,
@@ -20,7 +21,6 @@ from edgecnn.benchmarks.gate.gate import (
     Status,
     Verdict,
     join,
-    judge,
 )
 from edgecnn.benchmarks.statistics.proportions import drop_interval
 from edgecnn.edge.errors import ConfigError

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from edgecnn.benchmarks.gate.budget import Budget
-from edgecnn.benchmarks.gate.gate import FAIL, INVALID, PASS, UNDECIDED, Check, Policy, judge
+from edgecnn.benchmarks.gate.checks import judge
+from edgecnn.benchmarks.gate.gate import FAIL, INVALID, PASS, UNDECIDED, Check, Policy
 from edgecnn.benchmarks.machine.noise import NAMES, Noise
 from edgecnn.benchmarks.statistics.percentiles import LaunchPercentile, Percentile
 from edgecnn.edge.errors import ConfigError

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE, Accuracy
-from edgecnn.benchmarks.gate.accuracy_checks import differs, doubt
+from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE, Accuracy, differs, doubt
 from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNDECIDED, UNJUDGED
 from edgecnn.benchmarks.gate.tally import compare
 from edgecnn.edge.export_records import Parity

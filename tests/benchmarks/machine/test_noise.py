@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from edgecnn.benchmarks.gate.budget import Budget
-from edgecnn.benchmarks.gate.gate import INVALID, PASS, judge
+from edgecnn.benchmarks.gate.checks import judge
+from edgecnn.benchmarks.gate.gate import INVALID, PASS
 from edgecnn.benchmarks.machine.host import State, read_state
 from edgecnn.benchmarks.machine.noise import NAMES, CpuUse, Load, Noise, cpu_noise, machine_noise, time_noise
 from edgecnn.benchmarks.statistics.percentiles import Percentile

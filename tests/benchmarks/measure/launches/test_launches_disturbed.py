@@ -15,7 +15,8 @@ import pytest
 
 from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE
 from edgecnn.benchmarks.gate.budget import Budget
-from edgecnn.benchmarks.gate.gate import INVALID, Figures, Policy, judge
+from edgecnn.benchmarks.gate.checks import judge
+from edgecnn.benchmarks.gate.gate import INVALID, Figures, Policy
 from edgecnn.benchmarks.gate.tally import compare
 from edgecnn.benchmarks.machine.host import read_cpu_times
 from edgecnn.benchmarks.machine.host_text import usable_cpus
