@@ -20,7 +20,7 @@ CONFIG = ec.TrainConfig(epochs=1)
 
 @pytest.fixture(scope="module")
 def pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of photos without a test/, and a model that was trained on them, in `model`."""
+    """A folder of photos without a test/, and a model that was trained on them and exported, in `model`."""
     root = tmp_path_factory.mktemp("pets")
     photos(str(root / "parts"), test=3)
     for part in ("train", "test"):
@@ -29,6 +29,7 @@ def pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for picture in (root / "parts" / part / name).iterdir():
                 shutil.move(picture, root / "photos" / name / f"{part}-{picture.name}")
     ec.train(root / "photos", root / "model", config=replace(CONFIG, filters=(2, 2, 2)), images=options())
+    ec.export(root / "model" / "model.keras", formats=["tflite"], precisions=["float32"])
     return root
 
 
@@ -88,12 +89,9 @@ def test_training_images_named_as_test_images_prove_nothing_whatever_else_is_bes
     (file,) = ec.evaluate(model, data=data, images=images).files
     assert len(file.dataset.learnt) == file.images
     assert all(said in " ".join(file.to_text().split()) for said in (f"all {file.images} test images", "copies of training"))
-    folder = ec.export(model, formats=["tflite"], precisions=["float32"])
-    files = [folder.named / name for name in ("model.keras", "float32.tflite")]
-    plan = ec.PlanOptions(launches=1, min_runs=5, min_seconds=0)
-    report = ec.bench(
-        files, limits={"max_drop_points": 60.0}, options=ec.BenchOptions(plan=plan), data=data, images=images, allow=["noise"]
-    )
+    files, limits = [model, model.with_name("float32.tflite")], {"max_drop_points": 60.0}
+    brief = ec.BenchOptions(plan=ec.PlanOptions(launches=1, min_runs=5, min_seconds=0))
+    report = ec.bench(files, limits=limits, options=brief, data=data, images=images, allow=["noise"])
     assert report.verdict.status == "UNJUDGED"
 
 
@@ -174,12 +172,13 @@ def test_validation_images_that_it_may_have_learnt_are_named(pets: Path, tmp_pat
 
 @pytest.fixture(scope="module")
 def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An .npz file whose test images are all copies of training images, and a model that was trained on it, in `model`."""
+    """An .npz file whose test images are all copies of training images, and a model that was trained on it and exported."""
     root = tmp_path_factory.mktemp("copied")
     images = np.random.default_rng(0).integers(0, 256, (40, 12, 12)).astype(np.uint8)
     labels = np.arange(40) % 2
     np.savez(root / "images.npz", x_train=images, y_train=labels, x_test=images[:30], y_test=labels[:30])
     ec.train(root / "images.npz", root / "model", config=replace(CONFIG, filters=(2, 2, 2)))
+    ec.export(root / "model" / "model.keras", formats=["tflite"], precisions=["float32"])
     return root
 
 
@@ -188,7 +187,7 @@ def test_copies_of_training_images_are_a_doubt_in_train_export_and_evaluate_and_
     trained = from_json(ec.TrainResult, (copied / "model" / "train.json").read_text(), "train.json")
     assert trained.dataset.learnt == tuple(range(30))
     assert said in " ".join(trained.to_text().split())
-    folder = ec.export(copied / "model" / "model.keras", formats=["tflite"], precisions=["float32"])
+    folder = ec.open(copied / "model")
     assert folder.manifest
     assert folder.manifest.dataset.learnt == tuple(range(30))
     assert said in " ".join(folder.to_text().split())
@@ -201,8 +200,6 @@ def test_copies_of_training_images_are_a_doubt_in_train_export_and_evaluate_and_
 
 
 def test_a_file_from_elsewhere_is_doubted_on_copies_of_the_training_images_beside(copied: Path, tmp_path: Path) -> None:
-    if not (copied / "model" / "float32.tflite").exists():
-        ec.export(copied / "model" / "model.keras", formats=["tflite"], precisions=["float32"])
     shutil.copy(copied / "model" / "float32.tflite", tmp_path)
     found = ec.evaluate(tmp_path / "float32.tflite", data=copied / "images.npz", interface="unit")
     assert all(said in " ".join(found.to_text().split()) for said in ("all 30 test images", "copies of training"))

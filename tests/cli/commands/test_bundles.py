@@ -134,12 +134,6 @@ def test_predict_shows_the_bundles_own_image(bundle: Path, exported: Path, termi
     assert f"{bundle}/int8.tflite" in out
 
 
-def test_doctor_runs_the_bundles_files(bundle: Path, terminal: Any) -> None:
-    found = json.loads(terminal.passes("doctor", bundle, "--json", "-"))["findings"]
-    ran = {item["name"] for item in found if "ran it once" in item["text"]}
-    assert ran == {"int8.tflite", "int8.onnx"}
-
-
 def test_bench_judges_the_bundles_files_beside_its_reference(bundle: Path, tmp_path: Path, terminal: Any) -> None:
     code = terminal.run("bench", bundle, *SHORT, "--max-drop", "100", "--json", tmp_path / "result.json")
     assert code == 0, terminal.err

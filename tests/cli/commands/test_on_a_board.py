@@ -14,7 +14,7 @@ from edgecnn.edge.model_folder import ModelFolder
 
 # Python imports this at the start of each process, even children; a module set to None can't be imported.
 ABSENT = 'import sys\nfor name in ("tensorflow", "keras", "edgecnn.convert"):\n    sys.modules[name] = None\n'
-# Prints how each of several commands ended, and whether it printed something.
+# Prints how each of several commands ended, and what it printed.
 RUN = """
 import contextlib, io, json, sys
 from edgecnn.__main__ import main
@@ -25,10 +25,11 @@ def ended(arguments):
             code = main(arguments)
         except ImportError as error:
             code = str(error)
-    return code, bool(out.getvalue())
+    return code, out.getvalue()
 
 print(json.dumps([ended(arguments) for arguments in json.loads(sys.argv[1])]))
 """
+FILES = ("int8.tflite", "float32.onnx")
 SHORT = ("--launches", "2", "--min-runs", "40", "--min-seconds", "0")
 BENCH = ("bench", "{bundle}", *SHORT, "--max-drop", "100", "--json")
 COMMANDS = (
@@ -53,8 +54,8 @@ COMMANDS = (
 WORKSTATION = (("evaluate", "{folder}/model.keras"), ("train", "--data", "{images}"))
 
 
-Ended = dict[tuple[str, ...], tuple[object, bool]]
-"""Command -> its exit code, and whether it printed something."""
+Ended = dict[tuple[str, ...], tuple[object, str]]
+"""Command -> its exit code, and what it printed."""
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def ended(exported: Path, idx_folder: Path, tmp_path_factory: pytest.TempPathFac
     home = tmp_path_factory.mktemp("board")
     (home / "sitecustomize.py").write_text(ABSENT)
     paths = {"folder": exported, "images": idx_folder, "bundle": home / "bars.zip"}
-    write_bundle(paths["bundle"], ModelFolder(exported), load_test(idx_folder), ("int8.tflite", "float32.onnx"), test_images=20)
+    write_bundle(paths["bundle"], ModelFolder(exported), load_test(idx_folder), FILES, test_images=20)
     commands = (*WORKSTATION, *COMMANDS)
     typed = json.dumps([[argument.format(**paths) for argument in command] for command in commands])
     path = os.pathsep.join(map(str, [home, *filter(None, sys.path)]))
@@ -89,3 +90,8 @@ def test_a_board_needs_no_convert(command: tuple[str, ...], ended: Ended) -> Non
     # Whether it is too noisy to judge is another matter.
     assert code in ((0, 7) if command[0] == "selftest" else (0,))
     assert printed
+
+
+def test_the_doctor_runs_the_files_of_a_bundle(ended: Ended) -> None:
+    lines = ended["doctor", "{bundle}"][1].splitlines()
+    assert {name for line in lines if "ran it once" in line for name in FILES if f" {name} " in line} == {*FILES}
