@@ -14,13 +14,15 @@ import numpy as np
 from edgecnn.edge.errors import ArtifactError, ConfigError, MissingDependency, field, load_json, parsing, why
 from edgecnn.edge.files import read_bytes, temporary_folder
 from edgecnn.edge.formats import FORMATS, RUNTIMES
+from edgecnn.edge.inference.usage import Target
 from edgecnn.edge.manifest import Artifact, Manifest
 from edgecnn.edge.model.interface import formula
 from edgecnn.edge.model.layout import image_layout, output_columns
 from edgecnn.edge.model.preprocess import input_table
-from edgecnn.edge.model_folder import ModelFolder
+from edgecnn.edge.model_folder import ModelFolder, opened
 from edgecnn.edge.packages import versions
 from edgecnn.edge.records import to_json
+from edgecnn.edge.result import SILENT, Progress
 from edgecnn.edge.serving.models import LIMITS, FileDescription
 from edgecnn.edge.transaction import locked, replaced_together
 
@@ -81,6 +83,31 @@ class WrittenPage:
     skipped: dict[str, str]
     runtime: str
     size_bytes: int
+
+
+def export_page(
+    target: Target, out: str | Path, *, onnxruntime_web: str | Path | None = None, progress: Progress = SILENT
+) -> WrittenPage:
+    """Write a page that needs no server of ours: a browser runs the .onnx files itself, for a phone without a board.
+
+    Args:
+        target: A folder with a manifest, a bundle, or the result of `edgecnn.open`.
+        out: Folder for the page, which any web server can serve.
+        onnxruntime_web: Folder of that npm package, or the .tgz file of `npm pack`. Default: npm downloads it.
+        progress: Receives the progress.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ArtifactError: If a file is missing, damaged or stale.
+        ConfigError: If no manifest lists the files, a browser runs none of them, or the folder can't be written.
+        MissingDependency: If npm is needed and not installed.
+    """
+    with opened(target) as models:
+        progress.say("fetching onnxruntime-web")
+        runtime = web_runtime(Path(onnxruntime_web) if onnxruntime_web else None)
+        return write_page(models, Path(out), runtime, progress.say)
 
 
 def write_page(
