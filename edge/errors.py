@@ -69,6 +69,12 @@ class EdgeCnnError(Exception):
         """The message with its fields marked, for another error to quote."""
         return str(self.args[0])
 
+    @property
+    def parts(self) -> tuple[str, str | None]:
+        """What is wrong, and the fix that follows the message's last colon; None for a message of another form."""
+        problem, _, fix = str(self).rpartition(": ")
+        return (problem, fix) if problem else (fix, None)
+
     def text(self, spelled: Callable[[str], str] = str, before_value: str = "=") -> str:
         """Return the message.
 

@@ -117,6 +117,7 @@ class Runtime(NamedTuple):
         ended: Whether the project has ended, so that no release will follow.
         by_name: Whether it runs files only if it is named, and is never the default one of its format.
         cpu: Instructions without which it gains nothing, as /proc/cpuinfo names them; None if it runs on any CPU.
+        variant: What results add to the package's name, if it computes in another way than by default.
     """
 
     name: str
@@ -129,6 +130,12 @@ class Runtime(NamedTuple):
     ended: bool = False
     by_name: bool = False
     cpu: str | None = None
+    variant: str = ""
+
+    @property
+    def name_in_results(self) -> str:
+        """Name that results give before the version; no other runtime has the same."""
+        return self.package.name + self.variant
 
 
 RUNTIMES = {
@@ -137,7 +144,15 @@ RUNTIMES = {
         Runtime(
             "litert", ("tflite",), LITERT, "edgecnn.edge.runtimes.litert", profiler="edgecnn.benchmarks.timing.profile_litert"
         ),
-        Runtime("litert-fp16", ("tflite",), LITERT, "edgecnn.edge.runtimes.litert_fp16", by_name=True, cpu="asimdhp"),
+        Runtime(
+            "litert-fp16",
+            ("tflite",),
+            LITERT,
+            "edgecnn.edge.runtimes.litert_fp16",
+            by_name=True,
+            cpu="asimdhp",
+            variant="-fp16",
+        ),
         Runtime(
             "tflite-runtime",
             ("tflite",),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgecnn.benchmarks.compare.compare import NO_EVIDENCE, evidence
 from edgecnn.benchmarks.machine.host import Machine, State, read_machine, read_state
 from edgecnn.benchmarks.machine.noise import Noise
-from edgecnn.benchmarks.measure.launches import Candidate, measure
+from edgecnn.benchmarks.measure.launches import Candidate, measure, noise_of
 from edgecnn.benchmarks.measure.options import Plan
 from edgecnn.benchmarks.results.between import Between, between_benchmarks, launch_logs, ratio_of
 from edgecnn.benchmarks.results.latency_summary import ratios
@@ -120,7 +120,7 @@ def selftest(candidate: Candidate, plan: Plan, trials: int, progress: Progress) 
         beside.append(ratio)
         firsts.append(first)
         logs.append(np.concatenate([launch_logs(first), launch_logs(second)]))
-        noise += measured.noise([candidate.name, candidate.name], before)
+        noise += noise_of([(candidate.name, own) for own in measured.launches], (before, *measured.during), measured.load)
     # Both sides of a trial run at the same time and share the variation between benchmarks.
     by_trial = np.array(logs)
     between = between_benchmarks(by_trial)

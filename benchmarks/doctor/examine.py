@@ -15,6 +15,7 @@ from edgecnn.benchmarks.doctor.findings import (
     bench_findings,
     file_findings,
     has_package,
+    import_module,
     machine_findings,
     program_findings,
 )
@@ -25,7 +26,6 @@ from edgecnn.benchmarks.doctor.known_problems import (
     KnownProblem,
     matching,
 )
-from edgecnn.benchmarks.doctor.trials import import_module
 from edgecnn.benchmarks.machine.host import Machine, State, read_machine, read_state, throttle_reasons
 from edgecnn.benchmarks.machine.host_text import Run, cpu_features, run_tool, text
 from edgecnn.edge.errors import ArtifactError

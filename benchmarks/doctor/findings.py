@@ -1,7 +1,11 @@
 """What doctor finds: about the machine, about a file, and what a benchmark here would suffer from."""
 
+import importlib
+import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from edgecnn.benchmarks.doctor.known_problems import (
@@ -14,19 +18,23 @@ from edgecnn.benchmarks.doctor.known_problems import (
     matching,
     version_key,
 )
-from edgecnn.benchmarks.doctor.trials import run_file, too_old
 from edgecnn.benchmarks.machine.host import Machine, State
 from edgecnn.benchmarks.machine.host_text import cpuinfo, text
 from edgecnn.benchmarks.results.read import kept_report
 from edgecnn.benchmarks.show.remarks import no_faster_remarks
+from edgecnn.benchmarks.timing.latency import random_inputs
 from edgecnn.edge.compatibility.requirements import Needs, read_needs
-from edgecnn.edge.errors import EdgeCnnError
+from edgecnn.edge.errors import ArtifactError, EdgeCnnError, why
 from edgecnn.edge.files import sha256
 from edgecnn.edge.formats import FORMATS, Runtime, is_exported
-from edgecnn.edge.model_file import ModelFile
+from edgecnn.edge.model_file import ModelFile, read_model
 from edgecnn.edge.model_folder import ModelFolder
+from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.installed import runtimes_of
-from edgecnn.edge.text import counted
+from edgecnn.edge.runtimes.onnxruntime import NO_TELEMETRY
+from edgecnn.edge.sandbox.child import Child, Lost
+from edgecnn.edge.sandbox.unverified import lacks_memory, limit_memory
+from edgecnn.edge.text import counted, last_line
 
 
 @dataclass(frozen=True)
@@ -121,7 +129,7 @@ def file_findings(
     try:
         model = models.model(name)
     except EdgeCnnError as error:
-        return [_failed(name, str(error))]
+        return [_failed(name, error)]
     if not is_exported(model.format):
         observed = "a Keras model runs on the workstation only"
         return [Finding(name, WARNING, observed, f"edgecnn export {model.path}")]
@@ -130,7 +138,7 @@ def file_findings(
         try:
             needs = read_needs(model.data, model.format)
         except EdgeCnnError as error:
-            return [_failed(name, str(error))]
+            return [_failed(name, error)]
         known = {**facts, "file": frozenset({"int8"} if needs.int8 else ())}
         findings = [_needs_finding(model, needs, facts)]
     findings += [Finding(name, row.status, row.text, row.fix, row.source) for row in matching(known) if row not in seen]
@@ -176,12 +184,9 @@ def _run_finding(model: ModelFile, signature: str | None, facts: Facts) -> Findi
     if ended.failure is not None:
         mend = "export the file again or install another version of its runtime"
         return Finding(name, PROBLEM, f"its runtime does not run it: {ended.failure}", mend)
-    if ended.error is None:
-        return Finding(name, OK, ended.answer)
-    reason = too_old(ended.error)
-    if reason:
-        return Finding(name, PROBLEM, f"the installed runtime is too old for it: {reason}", _newer(model.format, facts))
-    return _failed(name, ended.error)
+    if ended.too_old:
+        return Finding(name, PROBLEM, f"the installed runtime is too old for it: {ended.too_old}", _newer(model.format, facts))
+    return _failed(name, ended.error) if ended.error else Finding(name, OK, ended.answer)
 
 
 def program_findings(models: ModelFolder) -> list[Finding]:
@@ -190,17 +195,18 @@ def program_findings(models: ModelFolder) -> list[Finding]:
     for file in models.manifest.for_programs if models.is_folder and models.manifest else ():
         path = models.path / file.path
         try:
-            said = None if sha256(path.read_bytes()) == file.sha256 else "it is not what was exported: run edgecnn export again"
+            problem = None if sha256(path.read_bytes()) == file.sha256 else "it is not what was exported"
         except OSError as error:
-            said = f"it can't be read ({error.strerror}): run edgecnn export again"
-        findings.append(_failed(file.path, said) if said else Finding(file.path, OK, "as it was exported"))
+            problem = f"it can't be read ({error.strerror})"
+        if problem:
+            findings.append(Finding(file.path, PROBLEM, problem, "run edgecnn export again"))
+        else:
+            findings.append(Finding(file.path, OK, "as it was exported"))
     return findings
 
 
-def _failed(name: str, message: str) -> Finding:
-    """Return a finding from an error's message, which ends with the fix (`edgecnn.edge.errors`)."""
-    observed, _, fix = message.rpartition(": ")
-    return Finding(name, PROBLEM, observed or message, fix if observed else None)
+def _failed(name: str, error: EdgeCnnError) -> Finding:
+    return Finding(name, PROBLEM, *error.parts)
 
 
 def bench_findings(models: ModelFolder, machine: Machine) -> list[Finding]:
@@ -225,3 +231,92 @@ def bench_findings(models: ModelFolder, machine: Machine) -> list[Finding]:
 
 def _name(machine: Machine) -> tuple[str | None, ...]:
     return machine.machine, machine.board, machine.cpu
+
+
+CHILD_SECONDS = 60.0
+"""Time limit in seconds: a board imports a runtime from a slow card in a few; beyond the limit, it hangs."""
+
+# How the runtimes report that a file needs a later release.
+_TOO_OLD = (
+    r"Didn't find op for builtin opcode '\w+' version '\d+'",
+    r"Unsupported model IR version: \d+, max supported IR version: \d+",
+    r"Opset \d+ is under development",
+    r"official support for domain \S+ is till opset \d+",
+)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child process ended.
+
+    Attributes:
+        answer: Its answer, if all went well.
+        error: Its error, if the user can fix that.
+        too_old: What its runtime says if a file needs a later release.
+        failure: Another end: a signal, the time limit or an exception.
+    """
+
+    answer: str = ""
+    error: EdgeCnnError | None = None
+    too_old: str | None = None
+    failure: str | None = None
+
+
+def import_module(module: str) -> Ended:
+    """Import a module in a child process."""
+    return _run(partial(import_here, module))
+
+
+def run_file(path: Path, signature: str | None) -> Ended:
+    """Open a .tflite or .onnx file and run it once on random input, in a child process."""
+    return _run(partial(run_here, path, signature))
+
+
+def _run(task: Callable[[], str]) -> Ended:
+    try:
+        with Child() as child:
+            return child.call(partial(_ended, task), CHILD_SECONDS)
+    except TimeoutError:
+        return Ended(failure=f"it did not end within {CHILD_SECONDS:.0f} s")
+    except Lost as lost:
+        raised = lost.code is not None and lost.code > 0
+        return Ended(failure=(last_line(lost.output) if raised else "") or f"it {lost.how}")
+
+
+def _ended(task: Callable[[], str]) -> Ended:
+    """Run in the child: do the task."""
+    os.environ.update(**NO_TELEMETRY, TF_CPP_MIN_LOG_LEVEL="2")
+    try:
+        return Ended(task())
+    except EdgeCnnError as error:
+        return Ended(error=error, too_old=_too_old(error))
+    except Exception as error:  # A runtime may raise anything, and that is the finding.
+        return Ended(failure="memory ran out" if lacks_memory(error) else why(error, 200, named=True))
+
+
+def import_here(module: str) -> str:
+    """Import a module; the answer is its name."""
+    return importlib.import_module(module).__name__
+
+
+def run_here(path: Path, signature: str | None) -> str:
+    """Open a file and run it; the answer names the runtime."""
+    model = read_model(path)
+    if model.unverified is not None:
+        limit_memory(len(model.data))
+    runtime = opener_for(model.format).open_file(model, 1, signature, trusted=True)  # This is already the child.
+    try:
+        singles = random_inputs(runtime.input_spec, str(path))
+    except ArtifactError as error:
+        return f"{runtime.name} {runtime.version} opens it; it was not run: {error}"
+    runtime.run(singles[0])
+    return f"{runtime.name} {runtime.version} opens it and ran it once on random input"
+
+
+def _too_old(error: BaseException) -> str | None:
+    """Return a runtime's own words about a file that is too new for it: messages that quote it are cut before that."""
+    inner = error
+    while inner.__cause__ is not None:
+        inner = inner.__cause__
+    found = [[match[0] for pattern in _TOO_OLD if (match := re.search(pattern, str(item)))] for item in (inner, error)]
+    return ", ".join(found[0] or found[1]) or None

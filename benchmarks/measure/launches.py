@@ -4,7 +4,7 @@ import itertools
 import random
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -12,13 +12,12 @@ from typing import TypeVar
 from edgecnn.benchmarks.machine.host import CpuTimes, State, other_cpus, read_cpu_times, read_state, throttled_seconds
 from edgecnn.benchmarks.machine.noise import Load, Noise, machine_noise
 from edgecnn.benchmarks.measure.options import Plan, PlanOptions
-from edgecnn.benchmarks.measure.planning import MOST_LAUNCHES, FileCost, narrow_enough, round_of
-from edgecnn.benchmarks.measure.schedule import Schedule
+from edgecnn.benchmarks.measure.planning import MOST_LAUNCHES, FileCost, Schedule, narrow_enough, round_of
 from edgecnn.benchmarks.results.latency_summary import launch_noise
 from edgecnn.benchmarks.results.records import Launch, Round
-from edgecnn.benchmarks.timing.process import ModelProcess
 from edgecnn.benchmarks.timing.requests import Memory, Open, Opened, ReadMemory, TimeEmpty
 from edgecnn.benchmarks.timing.times import Times
+from edgecnn.benchmarks.timing.worker import ModelProcess
 from edgecnn.edge.errors import EdgeCnnError
 from edgecnn.edge.manifest import Artifact
 from edgecnn.edge.result import Progress
@@ -64,20 +63,6 @@ class Measured:
     extras_load: Load | None
     empty_call: Times
     plan: Plan
-
-    def noise(self, names: Sequence[str], before: State) -> tuple[Noise, ...]:
-        """Return what made the times unstable.
-
-        Args:
-            names: The candidates', in their order.
-            before: The machine's state before the first launch.
-        """
-        every_round = [item for launches in self.launches for launch in launches for item in launch.rounds]
-        clocks = [item.clock_khz for item in every_round if item.clock_khz is not None]
-        noise = machine_noise((before, *self.during), clocks, self.load)
-        for name, launches in zip(names, self.launches, strict=True):
-            noise += launch_noise(name, launches)
-        return noise
 
 
 def measure(
@@ -130,6 +115,22 @@ def measure(
         plan=replace(settled, launches=number),
     )
     return result, extras
+
+
+def noise_of(files: Iterable[tuple[str, Sequence[Launch]]], states: Sequence[State], load: Load | None) -> tuple[Noise, ...]:
+    """Return what made the times unstable.
+
+    Args:
+        files: Name and launches of each file.
+        states: The machine's states before the first launch and after each round.
+        load: Load over all rounds; None if not reported.
+    """
+    files = tuple(files)
+    rounds = [item for _, launches in files for launch in launches for item in launch.rounds]
+    noise = machine_noise(states, [item.clock_khz for item in rounds if item.clock_khz is not None], load)
+    for name, launches in files:
+        noise += launch_noise(name, launches)
+    return noise
 
 
 def _rounds(

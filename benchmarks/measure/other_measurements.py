@@ -13,18 +13,15 @@ from edgecnn.benchmarks.machine.host import read_state
 from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.planning import FileCost, round_of
 from edgecnn.benchmarks.results.records import Paced, Throughput, Window
-from edgecnn.benchmarks.timing.process import ModelProcess
 from edgecnn.benchmarks.timing.profile import OpTime, Profile
 from edgecnn.benchmarks.timing.requests import Classify, Pace, ProfileOps, TimeBatch
 from edgecnn.benchmarks.timing.times import Times
+from edgecnn.benchmarks.timing.worker import ModelProcess
 from edgecnn.edge.data.pixel_digests import first_seen, held_out, pixel_digests
 from edgecnn.edge.data.splits import Split, chunks
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
 from edgecnn.edge.model.preprocess import Floats
 from edgecnn.edge.result import Progress
-
-Profiled = tuple[Profile | None, str | None]
-"""A file's profile, or why it has none although requested."""
 
 # Fewer batches and profiled runs if this many would take longer.
 _MOST_SECONDS = 60.0
@@ -39,11 +36,15 @@ _WINDOWS = 300
 
 @dataclass(frozen=True)
 class Extra:
-    """The results of one file besides its rounds and its classes."""
+    """What the process of a file's last launch gave after its rounds; `FileResult` defines the fields."""
 
     throughput: Throughput | None
     paced: Paced | None
     sustained: tuple[Window, ...]
+    accuracy: Accuracy | None = None
+    profile: Profile | None = None
+    profile_problem: str | None = None
+    slowest_op: OpTime | None = None
 
 
 def measure_extra(process: ModelProcess, options: BenchOptions, say: Callable[[str], None]) -> Extra:
@@ -143,9 +144,15 @@ def classify(  # Longer than 50 lines: its arguments and their docs.
     ]
 
 
-def measure_profile(process: ModelProcess, say: Callable[[str], None]) -> Profiled:
+def measure_profile(
+    process: ModelProcess, say: Callable[[str], None], runs: int = _PROFILE_RUNS
+) -> tuple[Profile | None, str | None]:
     """Ask for the time of each op, or return why it is missing. This must be the process's last request."""
-    return _profiled(process, _PROFILE_RUNS, say)
+    say("profiling")
+    try:
+        return process.ask(ProfileOps(_few(runs, _run_seconds(process)))), None
+    except EdgeCnnError as error:  # Whatever happens to the process, the rest is measured.
+        return None, str(error)
 
 
 def measure_slowest_op(process: ModelProcess, profile: Profile | None, say: Callable[[str], None]) -> OpTime | None:
@@ -156,19 +163,11 @@ def measure_slowest_op(process: ModelProcess, profile: Profile | None, say: Call
         profile: Profile of the file, if it was asked for.
         say: Receives the step.
     """
-    found = profile or _profiled(process, _BRIEF_RUNS, say)[0]
+    found = profile or measure_profile(process, say, _BRIEF_RUNS)[0]
     if found is None:
         return None
     place = max(range(len(found.ops)), key=lambda place: found.ops[place].share)
     return replace(found.ops[place], op=f"{found.ops[place].op} (operator {place + 1} of {len(found.ops)})")
-
-
-def _profiled(process: ModelProcess, runs: int, say: Callable[[str], None]) -> Profiled:
-    say("profiling")
-    try:
-        return process.ask(ProfileOps(_few(runs, _run_seconds(process)))), None
-    except EdgeCnnError as error:  # Whatever happens to the process, the rest is measured.
-        return None, str(error)
 
 
 def _sustain(process: ModelProcess, seconds: float, say: Callable[[str], None]) -> tuple[Window, ...]:

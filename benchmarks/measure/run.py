@@ -1,20 +1,19 @@
 """Measures and judges a candidate_set, and returns a report."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from edgecnn.benchmarks.bundle.verify import tolerance_of
 from edgecnn.benchmarks.gate.accuracy import Accuracy, differs
 from edgecnn.benchmarks.gate.budget import BESIDE_REFERENCE, Budget, Budgets
 from edgecnn.benchmarks.gate.checks import judge
-from edgecnn.benchmarks.gate.gate import Figures, Policy, Verdict, join
+from edgecnn.benchmarks.gate.gate import UNJUDGED, Figures, Policy, Verdict, join
 from edgecnn.benchmarks.machine.host import read_machine, read_state
 from edgecnn.benchmarks.measure.candidates import CandidateSet, LabelledImages, MeasuredReference, StoredReference
-from edgecnn.benchmarks.measure.launches import Candidate, Measured, measure
+from edgecnn.benchmarks.measure.launches import Candidate, measure, noise_of
 from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.other_measurements import (
     Extra,
-    Profiled,
     classify,
     extra_seconds,
     measure_extra,
@@ -30,29 +29,12 @@ from edgecnn.benchmarks.results.latency_summary import (
 )
 from edgecnn.benchmarks.results.records import SCHEMA, FileResult, Launch, Report
 from edgecnn.benchmarks.timing.latency import RANDOM_REGION, TIMED_REGION
-from edgecnn.benchmarks.timing.process import ModelProcess
-from edgecnn.benchmarks.timing.profile import OpTime
+from edgecnn.benchmarks.timing.requests import Opened
+from edgecnn.benchmarks.timing.worker import ModelProcess
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.export_records import Parity
 from edgecnn.edge.manifest import REFERENCE_NAME
 from edgecnn.edge.result import SILENT, Progress
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The results of the last launch's processes after their rounds, for each candidate.
-
-    Attributes:
-        extras: Batches, a fixed rate, a sustained run.
-        accuracies: Accuracy on all test images; None if inputs were random.
-        profiles: Times of single operators, or why there are none.
-        slowest_ops: The slowest operator of each int8 file, by its place, that is not shown to be faster than float32.
-    """
-
-    extras: list[Extra]
-    accuracies: list[Accuracy] | None
-    profiles: list[Profiled]
-    slowest_ops: dict[int, OpTime | None]
 
 
 def benchmark(  # Longer than 50 lines: the record that it fills in has so many fields.
@@ -63,7 +45,6 @@ def benchmark(  # Longer than 50 lines: the record that it fills in has so many 
     *,
     command: str,
     versions: dict[str, str],
-    notes: Sequence[str] = (),
     progress: Progress = SILENT,
 ) -> Report:
     """Measure and judge files.
@@ -75,7 +56,6 @@ def benchmark(  # Longer than 50 lines: the record that it fills in has so many 
         policy: How noise is handled.
         command: Command that repeats it, for the report.
         versions: Versions of the measuring packages, for the report.
-        notes: Notes for the report.
         progress: Receives the steps.
 
     Raises:
@@ -85,11 +65,10 @@ def benchmark(  # Longer than 50 lines: the record that it fills in has so many 
         MissingDependency: If a runtime is not installed.
     """
     candidates = candidate_set.candidates
-    notes = [*notes, *candidate_set.notes]
     _require_judged(candidate_set, budgets)
     machine, before = read_machine(), read_state()
     images = len(candidate_set.images.test.labels) if candidate_set.images else 0
-    measured, finished = measure(
+    measured, extras = measure(
         candidates,
         options.plan,
         lambda processes, launches: _finish(candidate_set, options, processes, launches, progress),
@@ -98,20 +77,17 @@ def benchmark(  # Longer than 50 lines: the record that it fills in has so many 
     )
     after = read_state()
     pairs = zip(candidates, measured.opened, strict=True)
-    notes += dict.fromkeys(f"{file.artifact.path} is doubtful: {doubt}." for file, opened in pairs for doubt in opened.doubts)
+    doubts = dict.fromkeys(f"{file.artifact.path} is doubtful: {doubt}." for file, opened in pairs for doubt in opened.doubts)
     # Not `after`: a sustained run's effect on the machine says nothing about the rounds before it.
-    noise = measured.noise([candidate.name for candidate in candidates], before)
-
-    def judged(candidate: Candidate, figures: Figures) -> tuple[Budget, Verdict]:
+    launches = zip((candidate.name for candidate in candidates), measured.launches, strict=True)
+    noise = noise_of(launches, (before, *measured.during), measured.load)
+    found = []
+    for place, (candidate, extra) in enumerate(zip(candidates, extras, strict=True)):
+        file = _file_result(candidate, measured.opened[place], measured.launches[place], extra, options.percents)
+        figures = figures_of(file, candidate_set.reference.name, candidate_set.class_names, _recorded(candidate, candidate_set))
         budget = _budget(candidate, candidate_set, budgets)
-        return budget, judge(figures, budget, noise, policy)
-
-    baseline, files = beside_fastest(
-        [
-            _file_result(place, candidate_set, measured, finished, percents=options.percents, judged=judged)
-            for place in range(len(candidates))
-        ]
-    )
+        found.append(replace(file, budget=budget, verdict=judge(figures, budget, noise, policy)))
+    baseline, files = beside_fastest(found)
     return Report(
         schema=SCHEMA,
         command=command,
@@ -129,12 +105,13 @@ def benchmark(  # Longer than 50 lines: the record that it fills in has so many 
         load=measured.load,
         extras_load=measured.extras_load,
         baseline=baseline,
-        notes=tuple(notes),
+        notes=(*candidate_set.notes, *doubts),
         noise=noise,
         allowed=tuple(sorted({item.name for item in noise if policy.allows(item)})),
         files=files,
         verdict=join([(file.name, file.verdict) for file in files]),
         reference=candidate_set.reference.name,
+        unmeasured=candidate_set.unmeasured,
     )
 
 
@@ -144,7 +121,7 @@ def _finish(
     processes: Sequence[ModelProcess],
     launches: Sequence[Sequence[Launch]],
     progress: Progress,
-) -> Finished:
+) -> list[Extra]:
     """Ask the processes of the last launch for everything else."""
     places = len(processes)
 
@@ -152,65 +129,58 @@ def _finish(
         return lambda text: progress.step(place, places, f"{candidate_set.candidates[place].name}: {text}")
 
     extras = [measure_extra(process, options, saying(place)) for place, process in enumerate(processes)]
-    accuracies = _classify(candidate_set, candidate_set.images, processes, progress) if candidate_set.images else None
-    profiles: list[Profiled] = []
+    if candidate_set.images:
+        accuracies = _classify(candidate_set, candidate_set.images, processes, progress)
+        extras = [replace(extra, accuracy=accuracy) for extra, accuracy in zip(extras, accuracies, strict=True)]
+    timed = []
     for place, (candidate, process) in enumerate(zip(candidate_set.candidates, processes, strict=True)):
-        wanted = options.profile and candidate.artifact.exported  # Keras has no operator profiler.
-        profiles.append(measure_profile(process, saying(place)) if wanted else (None, None))
-    timed = [
-        TimedFile(candidate.artifact, process.opened.runtime, candidate.request.threads, own)
-        for candidate, process, own in zip(candidate_set.candidates, processes, launches, strict=True)
-    ]
-    slowest_ops = {
-        place: measure_slowest_op(processes[place], profiles[place][0], saying(place))
-        for place, _, _ in no_faster_than_float(timed)
-        if timed[place].artifact.precision == "int8" and timed[place].artifact.is_plain
-    }
-    return Finished(extras, accuracies, profiles, slowest_ops)
+        if options.profile and candidate.artifact.exported:  # Keras has no operator profiler.
+            profile, problem = measure_profile(process, saying(place))
+            extras[place] = replace(extras[place], profile=profile, profile_problem=problem)
+        timed.append(TimedFile(candidate.artifact, process.opened.runtime, candidate.request.threads, launches[place]))
+    for place, _, _ in no_faster_than_float(timed):
+        if timed[place].artifact.precision == "int8" and timed[place].artifact.is_plain:
+            slowest = measure_slowest_op(processes[place], extras[place].profile, saying(place))
+            extras[place] = replace(extras[place], slowest_op=slowest)
+    return extras
 
 
 def _file_result(
-    place: int,
-    candidate_set: CandidateSet,
-    measured: Measured,
-    finished: Finished,
-    *,
-    percents: Sequence[float],
-    judged: Callable[[Candidate, Figures], tuple[Budget, Verdict]],
+    candidate: Candidate, opened: Opened, launches: tuple[Launch, ...], extra: Extra, percents: Sequence[float]
 ) -> FileResult:
-    candidate, opened, launches = candidate_set.candidates[place], measured.opened[place], measured.launches[place]
-    latency = summarize(launches, percents, opened.images_per_run)
-    accuracy = finished.accuracies[place] if finished.accuracies else None
-    extra, (profile, profile_problem) = finished.extras[place], finished.profiles[place]
-    figures = Figures(
-        name=candidate.name,
-        exported=candidate.artifact.exported,
-        size_bytes=candidate.artifact.size_bytes,
-        peak_memory_bytes=latency.peak_memory_bytes,
-        p90=launch_percentile(launches, 90),
-        accuracy=accuracy,
-        reference=candidate_set.reference.name,
-        class_names=candidate_set.class_names,
-        recorded=_recorded(candidate, candidate_set),
-    )
-    budget, verdict = judged(candidate, figures)
+    """Return a file's result before it is judged."""
     return FileResult(
         name=candidate.name,
         artifact=candidate.artifact,
         runtime=opened.runtime,
         threads=candidate.request.threads,
         launches=launches,
-        latency=latency,
-        accuracy=accuracy,
+        latency=summarize(launches, percents, opened.images_per_run),
+        accuracy=extra.accuracy,
         throughput=extra.throughput,
         paced=extra.paced,
         sustained=extra.sustained,
-        profile=profile,
-        profile_problem=profile_problem,
-        budget=budget,
-        verdict=verdict,
+        profile=extra.profile,
+        profile_problem=extra.profile_problem,
+        budget=Budget(),
+        verdict=Verdict(UNJUDGED, ()),
         images_per_run=opened.images_per_run,
-        slowest_op=finished.slowest_ops.get(place),
+        slowest_op=extra.slowest_op,
+    )
+
+
+def figures_of(file: FileResult, reference: str, class_names: tuple[str, ...], recorded: Parity | None) -> Figures:
+    """Return what a file is judged by; see `Figures`."""
+    return Figures(
+        name=file.name,
+        exported=file.artifact.exported,
+        size_bytes=file.artifact.size_bytes,
+        peak_memory_bytes=file.latency.peak_memory_bytes,
+        p90=launch_percentile(file.launches, 90),
+        accuracy=file.accuracy,
+        reference=reference,
+        class_names=class_names,
+        recorded=recorded,
     )
 
 

@@ -17,17 +17,19 @@ from numpy.typing import NDArray
 from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE, Accuracy
 from edgecnn.benchmarks.gate.budget import Budget, Budgets, load_budgets
 from edgecnn.benchmarks.gate.checks import judge
-from edgecnn.benchmarks.gate.gate import Figures, Policy, join
+from edgecnn.benchmarks.gate.gate import Policy, join
 from edgecnn.benchmarks.gate.tally import Tally
-from edgecnn.benchmarks.machine.noise import Noise, machine_noise
+from edgecnn.benchmarks.machine.noise import Noise
+from edgecnn.benchmarks.measure.launches import noise_of
 from edgecnn.benchmarks.measure.options import BenchOptions, PlanOptions
-from edgecnn.benchmarks.results.latency_summary import launch_noise, launch_percentile, summarize
+from edgecnn.benchmarks.measure.run import figures_of
+from edgecnn.benchmarks.results.latency_summary import summarize
 from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.benchmarks.timing.latency import TIMED_REGION
 from edgecnn.edge.data.pixel_digests import evidence, first_seen, held_out
 from edgecnn.edge.data.splits import CHUNK
 from edgecnn.edge.errors import ConfigError, EdgeCnnError
-from edgecnn.edge.formats import RUNTIMES
+from edgecnn.edge.formats import RUNTIMES, Runtime
 from edgecnn.edge.inference.model_test_images import load_reference
 from edgecnn.edge.manifest import Artifact, Manifest
 from edgecnn.edge.model_folder import ModelFolder
@@ -103,15 +105,12 @@ class Sent:
     limits: dict[str, float | None]
     measuring: dict[str, Any]
 
-    @property
-    def formats(self) -> tuple[str, ...]:
-        """Names of the formats of the runtimes that were named; empty if none was."""
-        return tuple(self.runtimes)
-
-    def packages(self, model_format: str) -> set[str]:
-        """Return the packages that may run a format's files: those of named runtimes, or of any by default."""
-        named = [RUNTIMES[name] for name in self.runtimes.get(model_format, ()) if name in RUNTIMES]
-        return {row.package.name for row in named or runtimes_of(model_format)}
+    def may_run(self, model_format: str) -> set[str]:
+        """Return the names in results of what may run a format's files: of named runtimes, or of those by default."""
+        rows: list[Runtime] = []
+        for name in self.runtimes.get(model_format, (model_format,)):
+            rows += runtimes_of(name) or [RUNTIMES[name]]
+        return {row.name_in_results for row in rows}
 
 
 def sent(bundle: Path, arguments: Sequence[str], budget: Path | None = None) -> Sent:
@@ -187,15 +186,8 @@ def judged_here(report: Report, of: Sent) -> Report:
         budgets = load_budgets(of.budget, of.limits, tuple(file.artifact.path for file in report.files))
     except ConfigError as error:
         raise _unlike(str(error)) from error
-    clocks = [
-        item.clock_khz
-        for file in report.files
-        for launch in file.launches
-        for item in launch.rounds
-        if item.clock_khz is not None
-    ]
-    noise = machine_noise((report.before, *report.during), clocks, report.load)
-    noise += tuple(item for file in report.files for item in launch_noise(file.name, file.launches))
+    launches = [(file.name, file.launches) for file in report.files]
+    noise = noise_of(launches, (report.before, *report.during), report.load)
     files = tuple(_file_judged(file, report, of, budgets, noise) for file in report.files)
     verdict = join([(file.name, file.verdict) for file in files])
     notes = report.notes
@@ -231,11 +223,11 @@ def _require_sent(report: Report, of: Sent) -> None:
         path = file.artifact.path
         if known.get(path) != file.artifact or not f"{file.name} ".startswith(f"{path} "):
             raise _unlike(f"{file.name} is another file")
-        if file.runtime_name not in of.packages(file.artifact.format):
+        if file.runtime_name not in of.may_run(file.artifact.format):
             raise _unlike(f"{file.name} was run by {file.runtime}")
         if file.images_per_run != (file.artifact.input.shape[0] or 1):
             raise _unlike(f"{file.name} took {file.images_per_run} images at a time")
-        if file.threads not in of.threads or (of.formats and file.artifact.format not in of.formats):
+        if file.threads not in of.threads or (of.runtimes and file.artifact.format not in of.runtimes):
             raise _unlike(f"{file.name} was not asked for")
     names = [file.name for file in report.files]
     runs = [(file.artifact.path, file.threads, file.runtime) for file in report.files]
@@ -244,21 +236,21 @@ def _require_sent(report: Report, of: Sent) -> None:
 
 
 def _require_complete(report: Report, of: Sent) -> None:
-    """Raise if a file is missing and no note says why."""
+    """Raise if a file is missing without a reason."""
     measured = {(file.artifact.path, file.threads) for file in report.files}
     there = {file.artifact.format for file in report.files}
 
-    def is_noted(artifact: Artifact) -> bool:
-        named = [artifact.path]
-        if artifact.format not in there:  # A whole format may lack a runtime there.
-            named += [artifact.format, *(name for name, row in RUNTIMES.items() if artifact.format in row.formats)]
-        starts = tuple(f"{name} " for name in named)
-        return any(note.startswith(starts) and "not measured" in note for note in report.notes)
+    def has_reason(artifact: Artifact) -> bool:
+        if any(item.file == artifact.path for item in report.unmeasured):
+            return True
+        lacking = {item.runtime for item in report.unmeasured if item.file is None}
+        runs = {name for name, row in RUNTIMES.items() if artifact.format in row.formats}
+        return artifact.format not in there and bool(lacking & {artifact.format, *runs})  # No runtime of a format is there.
 
     for artifact in of.manifest.exported:
-        if of.formats and artifact.format not in of.formats:
+        if of.runtimes and artifact.format not in of.runtimes:
             continue
-        if any((artifact.path, threads) not in measured for threads in of.threads) and not is_noted(artifact):
+        if any((artifact.path, threads) not in measured for threads in of.threads) and not has_reason(artifact):
             raise _unlike(f"{artifact.path} is missing")
 
 
@@ -292,18 +284,9 @@ def _file_judged(file: FileResult, report: Report, of: Sent, budgets: Budgets, n
         ratio=file.latency.ratio,
         difference_ns=file.latency.difference_ns,
     )
-    figures = Figures(
-        name=file.name,
-        exported=True,
-        size_bytes=file.artifact.size_bytes,
-        peak_memory_bytes=latency.peak_memory_bytes,
-        p90=launch_percentile(file.launches, 90),
-        accuracy=accuracy,
-        reference=report.reference,
-        class_names=report.class_names,
-        recorded=file.artifact.parity,
-    )
-    return replace(file, latency=latency, accuracy=accuracy, verdict=judge(figures, budget, noise, of.policy))
+    recounted = replace(file, latency=latency, accuracy=accuracy)
+    verdict = judge(figures_of(recounted, report.reference, report.class_names, file.artifact.parity), budget, noise, of.policy)
+    return replace(recounted, verdict=verdict)
 
 
 def _recounted(file: FileResult, of: Sent) -> Accuracy:

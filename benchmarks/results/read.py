@@ -96,7 +96,7 @@ def _report(found: Any, named: str) -> Report:
         raise ArtifactError(f"{named} is not a result: {_NAME_ONE}")
     if type(found["schema"]) is int and found["schema"] > SCHEMA:
         raise ArtifactError(f"{named} has schema {found['schema']}, but this edgecnn reads {SCHEMA}: update edgecnn")
-    if found["schema"] in (2, 3, 4, 5):
+    if found["schema"] in range(2, SCHEMA):
         with parsing(f"{named} is damaged", _MEASURE_AGAIN):
             found = _from_earlier(found)
     report = from_value(Report, found, named, SCHEMA)

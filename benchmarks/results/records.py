@@ -21,7 +21,7 @@ from edgecnn.edge.result import Result
 from edgecnn.edge.show import rendered
 from edgecnn.edge.text import WIDTH
 
-SCHEMA, DEVICES_SCHEMA = 6, 1
+SCHEMA, DEVICES_SCHEMA = 7, 1
 
 
 @dataclass(frozen=True)
@@ -194,8 +194,23 @@ class FileResult:
 
     @property
     def runtime_name(self) -> str:
-        """The package that ran it, without its version."""
+        """What ran it, without its version: the `name_in_results` of a row of `RUNTIMES`."""
         return self.runtime.partition(" ")[0]
+
+
+@dataclass(frozen=True)
+class Unmeasured:
+    """What was not measured though it was asked for, or might be expected.
+
+    Attributes:
+        runtime: Name of the runtime that did not run it, or of a format for the runtimes of that.
+        reason: Reason, as the end of a sentence.
+        file: Path of the one file, which the runtime refuses; None for all that the runtime would run.
+    """
+
+    runtime: str
+    reason: str
+    file: str | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -219,12 +234,13 @@ class Report(Result):
         load: During the rounds; None where /proc/stat does not say.
         extras_load: During everything that was measured after them.
         baseline: The name of the file that ratios are taken against: the fastest, by the typical time.
-        notes: What was not measured or not judged though one might expect it.
+        notes: What else a reader must know; before schema 7 also what was not measured.
         noise: What makes the times of the rounds unstable.
         allowed: The names of noise that was judged anyway.
         files: In the manifest's order, or as they were named.
         verdict: The verdict on all files.
         reference: What accuracy is judged against, as texts call it.
+        unmeasured: What was not measured though one might expect it.
     """
 
     schema: int
@@ -249,6 +265,7 @@ class Report(Result):
     files: tuple[FileResult, ...]
     verdict: Verdict
     reference: str = KERAS_REFERENCE
+    unmeasured: tuple[Unmeasured, ...] = ()
 
     def to_text(self, width: int = WIDTH, verbose: bool = False) -> str:
         """Return the verdict, the file to ship and the tables; `verbose` adds how it was measured."""

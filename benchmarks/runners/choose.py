@@ -4,8 +4,7 @@ from pathlib import Path
 
 from edgecnn.benchmarks.remote.remote import unreachable
 from edgecnn.benchmarks.runners.emulated import CORES, Emulated
-from edgecnn.benchmarks.runners.here import Here
-from edgecnn.benchmarks.runners.over_ssh import OverSsh
+from edgecnn.benchmarks.runners.timed import Here, OverSsh
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
 from edgecnn.edge.formats import RUNTIMES

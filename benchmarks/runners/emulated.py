@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Literal
 
 from edgecnn.benchmarks.emulator import count_files
+from edgecnn.benchmarks.emulator.count_files import REPEATS, WARM_UP
 from edgecnn.benchmarks.emulator.counting import Stretch, count, counter
-from edgecnn.benchmarks.emulator.marks import REPEATS, WARM_UP
 from edgecnn.benchmarks.emulator.packages import copy_project, site_of
 from edgecnn.benchmarks.emulator.userland import CPUS, HOME, PROJECT, SITE, SYSTEMS, Board, emulator, root_of
 from edgecnn.benchmarks.gate.gate import UNJUDGED
-from edgecnn.benchmarks.runners.settings import BASE, exported, named_runtimes
+from edgecnn.benchmarks.runners.timed import BASE, exported, named_runtimes
 from edgecnn.edge.errors import InvalidMeasurement, MissingDependency, field
 from edgecnn.edge.export_records import Interval, Setting
 from edgecnn.edge.files import temporary_folder

@@ -13,6 +13,7 @@ from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.benchmarks.show.tables import unstable
 from edgecnn.edge.data.pixel_digests import conflict_note, learnt_note
 from edgecnn.edge.export_records import FASTER
+from edgecnn.edge.formats import FORMATS
 
 # Of the reasons why times are unstable: most machines have one, which shows in every file.
 _REASONS = 5
@@ -44,7 +45,16 @@ def remarks(report: Report) -> list[str]:
             + "."
         )
     no_faster = [f"{file.name} {text}" for file, text in no_faster_remarks(report)]
-    return [*_better_than_reference(report), *lines, *_counted_images(report), *no_faster, *report.notes]
+    return [*_better_than_reference(report), *lines, *_counted_images(report), *no_faster, *_unmeasured(report), *report.notes]
+
+
+def _unmeasured(report: Report) -> list[str]:
+    """Return a line for each file, runtime or format that was not measured."""
+    lines = []
+    for item in report.unmeasured:
+        name = f"{item.file} {item.runtime}" if item.file else item.runtime
+        lines.append(f"{name}{' files were' if name in FORMATS else ' was'} not measured: {item.reason}.")
+    return lines
 
 
 def _better_than_reference(report: Report) -> list[str]:

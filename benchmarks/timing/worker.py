@@ -1,4 +1,4 @@
-"""The child process that runs one file: it opens it, times it and classifies with it.
+"""The child process that runs one file: it opens it, times it and classifies with it; and the parent's side of it.
 
 Runtimes in one process disturb each other's memory, threads and allocator, so each file gets its own process.
 """
@@ -6,19 +6,20 @@ Runtimes in one process disturb each other's memory, threads and allocator, so e
 import signal
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.benchmarks.machine.host import read_clock
-from edgecnn.benchmarks.timing.latency import Stopwatch, WarmUp, run_paced
+from edgecnn.benchmarks.timing.latency import Stopwatch, WarmUp, random_inputs, run_paced
 from edgecnn.benchmarks.timing.profile import profile
-from edgecnn.benchmarks.timing.random_inputs import random_inputs
 from edgecnn.benchmarks.timing.requests import (
     OPENING_SECONDS,
+    Answer,
     Classify,
     Memory,
     Open,
@@ -36,7 +37,8 @@ from edgecnn.edge.files import sha256
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.preprocess import Images
 from edgecnn.edge.model_file import read_model
-from edgecnn.edge.sandbox.unverified import limit_memory, limit_time
+from edgecnn.edge.sandbox.child import Child, Lost
+from edgecnn.edge.sandbox.unverified import limit_memory, limit_time, too_long
 
 
 class Worker:
@@ -177,3 +179,64 @@ def answer(request: Open | Request[Any]) -> Any:
         _OF_THIS_PROCESS.append(Worker(request))
         return _OF_THIS_PROCESS[0].opened
     return _OF_THIS_PROCESS[0].answer(request)
+
+
+class ModelProcess:
+    """A child process with one opened file, as a context manager: it ends with the block, or with the thread that opened it."""
+
+    def __init__(self, request: Open) -> None:
+        """Start the process and open the file in it.
+
+        Raises:
+            EdgeCnnError: If opening raised it in the child.
+            ArtifactError: If the child died: a runtime crashed on the file.
+            InvalidMeasurement: If the child was stopped and does not continue.
+        """
+        self._path = request.path
+        self._child = Child()
+        try:
+            self.opened: Opened = self._ask(request)
+        except BaseException:
+            self.close()
+            raise
+
+    def ask(self, request: Request[Answer]) -> Answer:
+        """Return the child's answer. Errors are as above."""
+        answered: Answer = self._ask(request)
+        return answered
+
+    def close(self) -> None:
+        """End the process."""
+        self._child.end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def _ask(self, request: Any) -> Any:
+        try:
+            return self._child.call(partial(answer, request))
+        except Lost as lost:
+            raise self._failed(lost, request) from lost
+        except MemoryError as error:
+            raise ConfigError(
+                f"there is not enough memory to measure it: free some, or give a smaller {field('batch')}"
+            ) from error
+        except RuntimeError as error:  # An exception that nobody expected is our bug: the message has the child's traceback.
+            raise RuntimeError(f"{self._path}: {error}") from error
+
+    def _failed(self, lost: Lost, request: Any) -> Exception:
+        what = f"{self._path}: the process that measures it {lost.how}"
+        if lost.code is None:
+            return InvalidMeasurement(f"{what}: find the cause, and run edgecnn bench again")
+        if lost.code == -signal.SIGALRM:
+            return too_long(str(self._path), OPENING_SECONDS)
+        if lost.code == -signal.SIGKILL:
+            return ArtifactError(f"{what}: free some")
+        if lost.code < 0:
+            # LiteRT's profiler is reached through its C library, whose next version may differ.
+            mend = f"bench without {field('profile')}" if isinstance(request, ProfileOps) else "export the file again"
+            return ArtifactError(f"{what}: {mend}")
+        return RuntimeError(f"{what}:\n{lost.output}")

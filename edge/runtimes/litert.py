@@ -25,12 +25,11 @@ class InterpretedModel:
     Variable tensors, such as an LSTM's state, are set to zero before each run. That costs nothing for a file without any.
 
     Args:
-        runtime: Name of the runtime whose package has the `Interpreter`.
+        runtime: Name of the runtime, whose package has the `Interpreter`.
         data: The bytes.
         threads: Number of threads of the interpreter.
         signature: Name of the signature to run, if there are several.
         streaming: Keep the state between runs.
-        suffix: What the name in results has after the package's.
 
     Raises:
         MissingDependency: If the package is not installed.
@@ -40,10 +39,8 @@ class InterpretedModel:
             keeps no state.
     """
 
-    def __init__(
-        self, runtime: str, data: bytes, threads: int, signature: str | None, streaming: bool, suffix: str = ""
-    ) -> None:
-        self.name = f"{RUNTIMES[runtime].package.name}{suffix}"
+    def __init__(self, runtime: str, data: bytes, threads: int, signature: str | None, streaming: bool) -> None:
+        self.name = RUNTIMES[runtime].name_in_results
         self.version, library = imported(runtime)
         try:
             with quiet():

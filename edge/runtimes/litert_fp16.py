@@ -15,8 +15,8 @@ _FLOAT16 = b"fp16accfp16"
 
 def open_model(data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> InterpretedModel:
     """Open a model's bytes. See `edgecnn.edge.runtimes.base.OpenModel`."""
-    # The name is in results, since probabilities differ from those in float32.
-    return InterpretedModel("litert", allow_float16(data), threads, signature, streaming, suffix="-fp16")
+    # It has another name in results than LiteRT, since probabilities differ from those in float32.
+    return InterpretedModel("litert-fp16", allow_float16(data), threads, signature, streaming)
 
 
 def allow_float16(data: bytes) -> bytes:

@@ -11,6 +11,9 @@ Example: edgecnn bench --runtime onnx --max-drop 0.5 --max-p90-ms 5
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,8 +22,10 @@ from edgecnn.benchmarks.gate.budget import Budget
 from edgecnn.benchmarks.measure.options import PERCENTILES, Allow, BenchOptions
 from edgecnn.commands.shared import DEFAULT_FOLDER, Data, Images, Signature, StatedInterface, Trust
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
-from edgecnn.edge.errors import ConfigError, EdgeCnnError, GateFailed, InvalidMeasurement
+from edgecnn.edge.errors import ConfigError, EdgeCnnError, GateFailed, InvalidMeasurement, field
+from edgecnn.edge.files import read_bytes, temporary_folder, write_bytes
 from edgecnn.edge.formats import RUNTIMES, device_formats, format_of
+from edgecnn.edge.manifest import BENCH_NAME, BUNDLE_SUFFIX
 from edgecnn.edge.option import Group, Option, checked
 from edgecnn.edge.result import SILENT, Progress
 from edgecnn.shell.call import Call
@@ -29,6 +34,8 @@ from edgecnn.shell.console import Csv, Json, Markdown, Verbose, emit, write_text
 if TYPE_CHECKING:
     from edgecnn.benchmarks.results.records import DeviceResults, Report
     from edgecnn.edge.inference.usage import Target
+
+_BUDGET_NAME = "budget.toml"
 
 
 def _with_usual_percentiles(**given: Any) -> BenchOptions:
@@ -115,29 +122,46 @@ def bench(  # Longer than 50 lines: its arguments and their docs.
         MissingDependency: If a runtime is not installed.
     """
     from edgecnn.benchmarks.gate.gate import Policy
-    from edgecnn.benchmarks.measure.bench import BenchCall, measured
+    from edgecnn.benchmarks.measure.run import benchmark
+    from edgecnn.benchmarks.measure.targets import budgets_of, candidates, grouped
     from edgecnn.edge.inference.usage import Usage
+    from edgecnn.edge.model_folder import ModelFolder, opened
+    from edgecnn.edge.packages import versions
     from edgecnn.edge.runtimes.installed import runtime_formats
 
-    named = runtime_formats([runtime] if isinstance(runtime, str) else list(runtime))
-    return measured(
-        target,
-        BenchCall(
-            Usage(data, images, interface, trust, signature),
-            named,
-            Path(reference) if reference else None,
+    runtimes = runtime_formats([runtime] if isinstance(runtime, str) else list(runtime))
+    targets = [target] if isinstance(target, (str, Path, ModelFolder)) else list(target)
+    if len(targets) > 1 and not all(format_of(Path(str(item))) for item in targets):
+        raise ConfigError(f"bench takes one folder, or model files with {field('reference')}: name them")
+    usage = Usage(data, images, interface, trust, signature)
+    with ExitStack() as stack:
+        models = [stack.enter_context(opened(item)) for item in targets]
+        files = candidates(models, usage, runtimes, Path(reference) if reference else None, options, progress)
+        if groups:
+            files = grouped(files, Path(groups))
+        report = benchmark(
+            files,
             options,
-            budget,
-            limits or {},
+            budgets_of(files, budget, limits or {}),
             Policy(tuple(allow), strict),
-            Path(groups) if groups else None,
-            command,
-            progress,
-        ),
-    )
+            command=command or f"edgecnn.bench({', '.join(repr(str(item.named)) for item in models)})",
+            versions=versions("numpy"),
+            progress=progress,
+        )
+        if models[0].is_folder and not models[0].bundle:
+            _keep(report, models[0].path, progress)
+        return report
 
 
-def bench_devices(
+def _keep(report: "Report", folder: Path, progress: Progress) -> None:
+    """Write a folder's last benchmark into it, which `edgecnn.serve` shows; a folder that can't be written to has none."""
+    try:
+        write_bytes(folder / BENCH_NAME, report.to_json().encode())
+    except ConfigError as error:
+        progress.say(f"the result is not kept in the folder: {error}")
+
+
+def bench_devices(  # Longer than 50 lines: from a folder to results, its arguments and their docs.
     target: "Target",
     hosts: Sequence[str],
     *,
@@ -173,20 +197,55 @@ def bench_devices(
         ArtifactError: If a file is missing, damaged or stale.
         ConfigError: If a host name is invalid, no file is for a device, or the budget has a limit that would judge none.
     """
-    from edgecnn.benchmarks.measure.bench import measured_on
+    from edgecnn.benchmarks.bundle.write_bundle import write_bundle
+    from edgecnn.benchmarks.gate.budget import load_budgets
+    from edgecnn.benchmarks.remote.install import device_wheel, running_version
+    from edgecnn.benchmarks.remote.received import judged_here, sent
+    from edgecnn.benchmarks.remote.remote import Install, Job, unreachable
+    from edgecnn.benchmarks.remote.remote import bench_devices as bench_bundle
+    from edgecnn.benchmarks.remote.ssh import check_hosts
+    from edgecnn.benchmarks.results.records import DEVICES_SCHEMA, DeviceResults
+    from edgecnn.edge.model_folder import opened
+    from edgecnn.edge.runtimes.installed import runtime_formats
 
-    return measured_on(
-        target,
-        hosts,
-        arguments=arguments,
-        budget=budget,
-        runtime=runtime,
-        install=install,
-        data=data,
-        images=images,
-        command=command,
-        progress=progress,
-    )
+    check_hosts(hosts)
+    with opened(target) as models, temporary_folder() as scratch:
+        if not models.is_folder:
+            raise ConfigError("devices take a folder with a manifest, or a bundle: name one")
+        limits = Path(budget) if budget else None
+        files, given = {}, list(arguments)
+        if limits:
+            files[_BUDGET_NAME] = read_bytes(limits).decode(errors="replace")
+            given.append(f"--budget={_BUDGET_NAME}")
+        named = runtime_formats(list(runtime))
+        exported = models.manifest.exported if models.manifest else ()
+        chosen = [artifact for artifact in exported if not named or artifact.format in named]
+        if not chosen:
+            raise ConfigError(
+                f"{models.named} has no file for {' or '.join(runtime)} that a device could run: omit {field('runtime')}"
+            )
+        names = tuple(artifact.path for artifact in chosen)
+        # Errors in it are raised here already; a board that lacks a limited file's runtime refuses it for itself.
+        load_budgets(limits, {}, names)
+        command = command or f"edgecnn.bench_devices({str(models.named)!r}, {list(hosts)!r})"
+        away = unreachable(hosts, progress.say)
+        there = [host for host in hosts if host not in away]
+        if not there:
+            return DeviceResults(DEVICES_SCHEMA, command, tuple(away.values()))
+        bundle = models.bundle
+        if bundle is None:
+            bundle = scratch / f"{models.path.resolve().name}{BUNDLE_SUFFIX}"
+            write_bundle(bundle, models, models.test_images(data, images), names, on_progress=progress.say)
+        wanted = None
+        if install:
+            progress.say("building edgecnn's wheel, unless it came from a package index")
+            runtimes = tuple(sorted({name for file in chosen for name in named.get(file.format, (file.format,))}))
+            wanted = Install(runtimes, device_wheel(scratch / "wheel"))
+        judged = partial(judged_here, of=sent(bundle, arguments, limits))
+        job = Job(bundle, tuple(given), running_version(), f"{command} --install", judged, wanted, files)
+        found = bench_bundle(there, job, command, progress.say)
+        devices = away | {device.host: device for device in found.devices}
+        return replace(found, devices=tuple(devices[host] for host in hosts))
 
 
 def command(
@@ -240,7 +299,7 @@ def _on_devices(
             bench_devices,
             target=models,
             hosts=hosts,
-            arguments=sent(call, from_bundle=models.bundle is not None),
+            arguments=forwarded(call, from_bundle=models.bundle is not None),
             budget=given.get("budget"),
             runtime=given.get("runtime", ()),
             install=install,
@@ -257,7 +316,7 @@ def _on_devices(
         raise GateFailed(f"{_failures(refused, len(hosts), 'device')}: see the reasons above")
 
 
-def sent(call: Call, from_bundle: bool) -> list[str]:
+def forwarded(call: Call, from_bundle: bool) -> list[str]:
     """Return the options of this `bench` for the device's `bench`.
 
     Raises:

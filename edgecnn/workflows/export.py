@@ -9,7 +9,7 @@ from edgecnn.benchmarks.gate.budget import Budget, Budgets
 from edgecnn.benchmarks.gate.checks import accuracy_checks
 from edgecnn.benchmarks.gate.gate import PASS, UNDECIDED, Policy
 from edgecnn.benchmarks.gate.tally import compare
-from edgecnn.benchmarks.measure.bare_files import BareFile, file_candidates
+from edgecnn.benchmarks.measure.candidates import BareFile, file_candidates
 from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.runners.choose import HERE, TUNE_SECONDS, require_runner, runner_of

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from edgecnn.__main__ import main
+from edgecnn.benchmarks.bundle import write_bundle
 from edgecnn.benchmarks.gate.gate import Check, Verdict
-from edgecnn.benchmarks.measure import bench as device_calls
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.benchmarks.results.records import DeviceResult, DeviceResults
 from edgecnn.commands import bench as bench_command
-from edgecnn.commands.bench import sent
+from edgecnn.commands.bench import forwarded
 from edgecnn.edge.errors import ConfigError
 from edgecnn.shell.call import Call
 from edgecnn.shell.main import commands
@@ -31,7 +31,7 @@ def sent_arguments(*arguments: str, from_bundle: bool) -> list[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Call, "run", lambda call, command: seen.append(call))
         assert main(["bench", *arguments]) == 0
-    return sent(seen[0], from_bundle)
+    return forwarded(seen[0], from_bundle)
 
 
 def options() -> dict[str, list[str]]:
@@ -136,7 +136,7 @@ def test_nothing_is_packed_for_devices_that_cannot_be_reached(
     ssh.write_text("#!/bin/sh\necho 'ssh: connect to host pi port 22: Connection refused' >&2; exit 255\n")
     ssh.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(device_calls, "write_bundle", lambda *_, **__: pytest.fail("it was packed"))
+    monkeypatch.setattr(write_bundle, "write_bundle", lambda *_, **__: pytest.fail("it was packed"))
     assert main(["bench", str(exported), "--device", "pi4", "--device", "pi5"]) == 1
     shown = capsys.readouterr()
     assert shown.out.count("it refuses ssh connections") == 2

@@ -17,7 +17,6 @@ RESULT = ROOT / "tests/benchmarks/kept_results/schema-5.json"
 BUILDS_A_COMMAND_LINE = {
     "benchmarks/remote/agent.py": "edgecnn's and pip's, on another machine",
     "benchmarks/remote/received.py": "edgecnn's, on another machine",
-    "benchmarks/measure/bench.py": "edgecnn's, on another machine",
     "convert/mnn.py": "mnnconvert's",
     "edge/serving/export_page.py": "npm's",
     "convert/onnx/convert.py": "pip's, to be typed next",
@@ -27,7 +26,7 @@ BUILDS_A_COMMAND_LINE = {
     "benchmarks/emulator/debian.py": "apt's and tar's, for an emulated board",
     "benchmarks/emulator/packages.py": "pip's, for an emulated board",
     "benchmarks/emulator/userland.py": "unshare's, for an emulated board",
-    "benchmarks/runners/over_ssh.py": "edgecnn's, on another machine",
+    "benchmarks/runners/timed.py": "edgecnn's, on another machine",
     "benchmarks/remote/install.py": "pip's, for a wheel that goes to another machine",
 }
 

@@ -94,6 +94,10 @@ def test_a_runtime_has_a_format_and_modules(row: Runtime) -> None:
         assert {"profile_ops", "CAVEAT"} <= {*dir(import_module(row.profiler))}
 
 
+def test_results_name_each_runtime_in_its_own_way() -> None:
+    assert len({row.name_in_results for row in RUNTIMES.values()}) == len(RUNTIMES)
+
+
 def test_what_to_type_to_install_a_package_brings_it() -> None:
     extras_of = tomllib.loads(Path("pyproject.toml").read_text())["project"]["optional-dependencies"]
     readers = filter(None, (row.reader for row in FORMATS.values()))

@@ -16,7 +16,7 @@ import pytest
 from edgecnn.benchmarks.machine.host import read_machine
 from edgecnn.benchmarks.remote.install import running_version
 from edgecnn.benchmarks.remote.remote import Install
-from edgecnn.benchmarks.runners.settings import thread_counts
+from edgecnn.benchmarks.runners.timed import thread_counts
 from edgecnn.edge.manifest import Manifest
 
 EDGECNN = Path(sys.executable).parent / "edgecnn"

@@ -16,7 +16,7 @@ from tools.faults.kills import Scene, Stage
 from tools.faults.pool import Lane
 
 # Writes two files that belong together. "torn" writes them one after the other; "whole" both at once.
-_PLANTED = """
+PLANTED = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
 
@@ -62,11 +62,6 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture
-def planted() -> str:
-    return _PLANTED
-
-
 def stage(what: str, lane: Lane, folder: Path) -> Stage:
     scene = Scene(what, 1, f"{what} {{seed}}", (), ("check",))
     (folder / "bases").mkdir()
@@ -109,17 +104,21 @@ def test_a_command_that_fails_undisturbed_is_found(lane: Lane, tmp_path: Path) -
     assert "planted" in reason
 
 
-def test_a_forked_command_has_the_limits_that_it_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forked_command_has_its_own_limits_and_temporary_folder_though_an_import_has_read_tmpdir(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "edgecnn").mkdir()
     (tmp_path / "edgecnn" / "__init__.py").touch()
     (tmp_path / "edgecnn" / "__main__.py").write_text(
-        "import sys\nfrom pathlib import Path\n\n\ndef run():\n    Path(sys.argv[1]).write_bytes(bytes(int(sys.argv[2])))\n"
+        "import sys, tempfile\nfrom pathlib import Path\n\ntempfile.gettempdir()\n\n\ndef run():\n    tempfile.mkdtemp()\n"
+        "    Path(sys.argv[1]).write_bytes(bytes(int(sys.argv[2])))\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "tmp").mkdir()
     forks = Forks("device")
     out, err = (str(tmp_path / name) for name in ("out", "err"))
     try:
-        order = Order(["small", "10"], str(tmp_path), str(tmp_path), out, err, most_file_bytes=1000)
+        order = Order(["small", "10"], str(tmp_path), str(tmp_path / "tmp"), out, err, most_file_bytes=1000)
         forks.start(order)
         assert forks.wait() == 0
         forks.start(replace(order, arguments=["large", "2000"]))
@@ -130,25 +129,7 @@ def test_a_forked_command_has_the_limits_that_it_was_given(tmp_path: Path, monke
         assert "MemoryError" in Path(err).read_text()
     finally:
         forks.close()
-
-
-def test_a_forked_command_writes_to_its_own_temporary_folder_though_an_import_has_read_tmpdir(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "edgecnn").mkdir()
-    (tmp_path / "edgecnn" / "__init__.py").touch()
-    (tmp_path / "edgecnn" / "__main__.py").write_text(
-        "import tempfile\n\ntempfile.gettempdir()\n\n\ndef run():\n    tempfile.mkdtemp()\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    (tmp_path / "tmp").mkdir()
-    forks = Forks("device")
-    try:
-        forks.start(Order([], str(tmp_path), str(tmp_path / "tmp"), str(tmp_path / "out"), str(tmp_path / "err")))
-        assert forks.wait() == 0
-    finally:
-        forks.close()
-    assert list((tmp_path / "tmp").iterdir())
+    assert len(list((tmp_path / "tmp").iterdir())) == 3
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from statistics import median
 import numpy as np
 
 import edgecnn as ec
-from edgecnn.benchmarks.timing.random_inputs import random_inputs
+from edgecnn.benchmarks.timing.latency import random_inputs
 from edgecnn.convert.keras.load import load_keras
 from edgecnn.convert.onnx.convert import of_one_image, to_onnx
 from edgecnn.convert.tflite.converter import to_tflite

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecnn.benchmarks.emulator.marks import stretch
+from edgecnn.benchmarks.emulator.count_files import stretch
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.errors import EdgeCnnError
 from edgecnn.edge.inference.classifier import Classifier

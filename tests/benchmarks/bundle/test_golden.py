@@ -3,6 +3,7 @@
 import json
 import shutil
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from edgecnn.benchmarks.bundle.write_bundle import write_bundle
 from edgecnn.benchmarks.show.checks import golden_text
 from edgecnn.edge.archive import GOLDEN_IMAGES_NAME, INDEX_NAME, golden_name, read_index
 from edgecnn.edge.data.dataset import load_test
-from edgecnn.edge.data.splits import ArraySplit
+from edgecnn.edge.data.splits import ArraySplit, Split
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.model_test_images import load_reference
@@ -94,46 +95,39 @@ def test_outputs_that_are_no_probabilities_name_the_file(folder: Path, tmp_path:
         check_golden(file, Classifier.load(file))
 
 
+def unsaid(folder: Path) -> None:
+    """Take away who made the vectors."""
+    (folder / INDEX_NAME).write_text(to_json(replace(read_index(folder), golden_runtimes={})))
+
+
+def array(name: str, values: NDArray[Any]) -> Callable[[Path], None]:
+    """Return what replaces an array of an unpacked bundle."""
+    return lambda folder: np.save(folder / name, values, allow_pickle=True)
+
+
 @pytest.mark.parametrize(
-    "images",
+    ("damage", "message"),
     [
-        np.zeros((32, 12, 12, 1), ">f4"),
-        np.zeros((32, 12, 13, 1), np.uint8),
-        np.zeros(32, np.uint8),
-        np.zeros((0, 12, 12, 1), np.uint8),
+        (array(GOLDEN_IMAGES_NAME, np.zeros((32, 12, 12, 1), ">f4")), r"int8\.tflite has no golden images"),
+        (array(GOLDEN_IMAGES_NAME, np.zeros((32, 12, 13, 1), np.uint8)), r"int8\.tflite has no golden images"),
+        (array(GOLDEN_IMAGES_NAME, np.zeros(32, np.uint8)), r"int8\.tflite has no golden images"),
+        (array(GOLDEN_IMAGES_NAME, np.zeros((0, 12, 12, 1), np.uint8)), r"int8\.tflite has no golden images"),
+        (unsaid, r"int8\.tflite has no golden images"),
+        (
+            array(golden_name("int8.tflite"), np.zeros((32, 1, 4), np.int8)),
+            r"int8\.tflite gives int8 \(32, 1, 3\).*int8 \(32, 1, 4\)",
+        ),
+        (array(golden_name("int8.tflite"), np.array([{}], object)), "is not an array"),
     ],
-    ids=["floats", "wider", "flat", "none"],
+    ids=["floats", "wider", "flat", "none", "made by nobody", "outputs of another shape", "pickled outputs"],
 )
-def test_images_that_are_not_the_models_are_refused(images: NDArray[Any], folder: Path, tmp_path: Path) -> None:
+def test_vectors_that_are_not_the_models_are_refused(
+    damage: Callable[[Path], None], message: str, folder: Path, tmp_path: Path
+) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
-    np.save(copy / GOLDEN_IMAGES_NAME, images)
-    with pytest.raises(ArtifactError, match=r"int8\.tflite has no golden images"):
-        check_golden(copy / "int8.tflite", Classifier.load(copy / "int8.tflite"))
-
-
-def test_a_file_whose_vectors_nobody_is_said_to_have_made_is_refused(folder: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    shutil.copytree(folder, copy)
-    index = read_index(copy)
-    (copy / INDEX_NAME).write_text(to_json(replace(index, golden_runtimes={})))
-    with pytest.raises(ArtifactError, match=r"int8\.tflite has no golden images"):
-        check_golden(copy / "int8.tflite", Classifier.load(copy / "int8.tflite"))
-
-
-def test_outputs_of_another_shape_are_refused(folder: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    shutil.copytree(folder, copy)
-    np.save(copy / golden_name("int8.tflite"), np.zeros((32, 1, 4), np.int8))
-    with pytest.raises(ArtifactError, match=r"int8\.tflite gives int8 \(32, 1, 3\).*int8 \(32, 1, 4\)"):
-        check_golden(copy / "int8.tflite", Classifier.load(copy / "int8.tflite"))
-
-
-def test_pickled_outputs_are_never_unpickled(folder: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    shutil.copytree(folder, copy)
-    np.save(copy / golden_name("int8.tflite"), np.array([{}], object), allow_pickle=True)
-    with pytest.raises(ArtifactError, match="is not an array"):
+    damage(copy)
+    with pytest.raises(ArtifactError, match=message):
         check_golden(copy / "int8.tflite", Classifier.load(copy / "int8.tflite"))
 
 
@@ -204,10 +198,18 @@ def test_the_same_input_gives_the_same_bytes(exported: Path, idx_folder: Path, t
     assert first.sha256 != write_bundle(tmp_path / "c.zip", ModelFolder(exported), test, test_images=29).sha256
 
 
-def test_a_bundles_manifest_is_of_its_own_images(exported: Path, idx_folder: Path, tmp_path: Path) -> None:
+def test_a_bundle_has_its_members_in_order_and_a_manifest_of_its_own_images(
+    exported: Path, idx_folder: Path, tmp_path: Path
+) -> None:
     test = load_test(idx_folder)
     path = tmp_path / "bars.zip"
     write_bundle(path, ModelFolder(exported), test, ("int8.onnx",), test_images=7)
+    with zipfile.ZipFile(path) as archive:
+        assert [info.filename for info in archive.infolist()] == [
+            "manifest.json", "reference.npy", "golden.images.npy", "golden.int8.onnx.npy", "x_test.npy", "y_test.npy",
+            "int8.onnx", "bundle.json",
+        ]  # fmt: skip
+        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
     packed = load_test(path)
     assert np.array_equal(packed.labels, test.labels[[0, 10, 20, 30, 39, 49, 59]])
     assert np.array_equal(packed.images(range(7)), test.images([0, 10, 20, 30, 39, 49, 59]))
@@ -222,15 +224,19 @@ def test_a_bundles_manifest_is_of_its_own_images(exported: Path, idx_folder: Pat
         assert manifest.reference.correct == (probabilities.argmax(axis=1) == packed.labels).sum()
 
 
-@pytest.mark.parametrize("images", [0, 61, -1])
-def test_more_images_than_there_are_or_none_are_refused(exported: Path, idx_folder: Path, tmp_path: Path, images: int) -> None:
-    with pytest.raises(ConfigError, match=rf"test_images.*1 to 60,.*got {images}"):
-        write_bundle(tmp_path / "a.zip", ModelFolder(exported), load_test(idx_folder), test_images=images)
-
-
-def test_a_file_that_was_not_exported_is_refused(exported: Path, idx_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no exported file model\.keras:.*float32\.tflite, "):
-        write_bundle(tmp_path / "a.zip", ModelFolder(exported), load_test(idx_folder), ("model.keras",))
+@pytest.mark.parametrize(
+    ("names", "images", "message"),
+    [
+        ((), 0, r"test_images.*1 to 60,.*got 0"),
+        ((), 61, r"test_images.*1 to 60,.*got 61"),
+        (("model.keras",), None, r"no exported file model\.keras:.*float32\.tflite, "),
+    ],
+)
+def test_a_bundle_of_what_there_is_not_is_refused(
+    names: tuple[str, ...], images: int | None, message: str, exported: Path, test_split: Split, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        write_bundle(tmp_path / "a.zip", ModelFolder(exported), test_split, names, test_images=images)
 
 
 def test_an_altered_model_is_not_bundled_and_nothing_is_written(artifacts: Path, idx_folder: Path, tmp_path: Path) -> None:
@@ -246,13 +252,3 @@ def test_a_folder_with_nothing_exported_says_what_to_run(artifacts: Path, idx_fo
     replace(manifest, artifacts=(manifest.keras_model(),)).save(artifacts)
     with pytest.raises(ConfigError, match=r"no exported file: .*edgecnn export"):
         write_bundle(tmp_path / "a.zip", ModelFolder(artifacts), load_test(idx_folder))
-
-
-def test_members_keep_their_order_and_time(exported: Path, idx_folder: Path, tmp_path: Path) -> None:
-    write_bundle(tmp_path / "a.zip", ModelFolder(exported), load_test(idx_folder), ("int8.tflite",), test_images=5)
-    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
-        assert [info.filename for info in archive.infolist()] == [
-            "manifest.json", "reference.npy", "golden.images.npy", "golden.int8.tflite.npy", "x_test.npy", "y_test.npy",
-            "int8.tflite", "bundle.json",
-        ]  # fmt: skip
-        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}

@@ -35,7 +35,6 @@ def test_one_runtime_is_enough_until_a_file_needs_the_other(tmp_path: Path, only
     ("code", "said"),
     [
         ("import os, signal; os.kill(os.getpid(), signal.SIGILL)", "it was killed by an illegal instruction (SIGILL)"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "it crashed (SIGSEGV)"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "it was killed (SIGKILL)"),
         ("import time; time.sleep(60)", "it did not end within 2 s"),
         ("import os; os._exit(3)", "it ended with code 3"),
@@ -46,12 +45,12 @@ def test_one_runtime_is_enough_until_a_file_needs_the_other(tmp_path: Path, only
         ("import a_module_that_is_not_there", "ModuleNotFoundError: No module named 'a_module_that_is_not_there'"),
     ],
 )
-@pytest.mark.parametrize("package", ["onnxruntime", "ai-edge-litert"])
 def test_a_runtime_that_dies_when_imported_becomes_a_sentence(
-    package: str, code: str, said: str, fake: Fake, monkeypatch: pytest.MonkeyPatch
+    code: str, said: str, fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    package = "ai-edge-litert" if "SIGILL" in code else "onnxruntime"
     if "sleep" in code:
-        monkeypatch.setattr("edgecnn.benchmarks.doctor.trials.CHILD_SECONDS", 2.0)
+        monkeypatch.setattr("edgecnn.benchmarks.doctor.findings.CHILD_SECONDS", 2.0)
     fake(package, "9.8.7", code)
     (problem,) = examine().problems
     assert problem.name == package

@@ -10,8 +10,7 @@ from onnx import TensorProto, helper
 
 from edgecnn.benchmarks.gate.budget import load_budgets
 from edgecnn.benchmarks.gate.gate import Policy
-from edgecnn.benchmarks.measure.bare_files import BareFile
-from edgecnn.benchmarks.measure.candidates import CandidateSet, LabelledImages
+from edgecnn.benchmarks.measure.candidates import BareFile, CandidateSet, LabelledImages
 from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.results.records import Report

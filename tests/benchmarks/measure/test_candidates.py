@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNJUDGED
-from edgecnn.benchmarks.measure.bare_files import file_candidates
-from edgecnn.benchmarks.measure.candidates import candidate_of, folder_candidates
+from edgecnn.benchmarks.measure.candidates import candidate_of, file_candidates, folder_candidates
 from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.show.report import to_text
 from edgecnn.benchmarks.timing.latency import TIMED_REGION

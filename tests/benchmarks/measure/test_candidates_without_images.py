@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNJUDGED
-from edgecnn.benchmarks.measure.bare_files import file_candidates
+from edgecnn.benchmarks.measure.candidates import file_candidates
 from edgecnn.benchmarks.show.report import to_text
 from edgecnn.benchmarks.timing.latency import RANDOM_REGION
 from edgecnn.edge.errors import ArtifactError

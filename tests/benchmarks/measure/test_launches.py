@@ -10,8 +10,8 @@ import pytest
 from edgecnn.benchmarks.measure.launches import measure
 from edgecnn.benchmarks.measure.options import Plan
 from edgecnn.benchmarks.results.records import Launch, Round
-from edgecnn.benchmarks.timing.process import ModelProcess
 from edgecnn.benchmarks.timing.times import Times
+from edgecnn.benchmarks.timing.worker import ModelProcess
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.result import SILENT
 from tests.benchmarks.measure.fake_machine import PLAN, Machine

@@ -20,8 +20,8 @@ from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.results.latency_summary import TimedFile, typical_ns
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.benchmarks.show.report import to_text
-from edgecnn.benchmarks.timing.process import ModelProcess
 from edgecnn.benchmarks.timing.requests import ProfileOps
+from edgecnn.benchmarks.timing.worker import ModelProcess
 from edgecnn.edge.data.splits import CHUNK, ArraySplit, Indices, Split, chunks
 from edgecnn.edge.errors import ArtifactError, ConfigError, MissingDependency
 from edgecnn.edge.manifest import Manifest
@@ -61,11 +61,16 @@ def test_one_file_outside_the_budget_fails_the_report(artifacts: Path, test_spli
     assert all(result.accuracy and result.accuracy.lost >= 50 and result.verdict.status == FAIL for result in report.files)
 
 
-def test_sixty_images_do_not_decide_about_half_a_point(three_files: Path, test_split: Split) -> None:
-    report = run(three_files, test_split, "onnx", max_drop_points=0.5)
+def test_sixty_images_do_not_decide_about_half_a_point_and_each_number_of_threads_is_a_row(
+    three_files: Path, test_split: Split
+) -> None:
+    report = run(three_files, test_split, "onnx", threads=(2, 1), max_drop_points=0.5)
+    assert [(file.name, file.threads) for file in report.files] == [("float32.onnx x2", 2), ("float32.onnx x1", 1)]
     assert report.verdict.status == UNDECIDED
     (check,) = report.verdict.checks
     assert re.search("about 740 images.*80 %", check.text)
+    for file in report.files:  # What was not asked for.
+        assert (file.throughput, file.paced, file.sustained, file.profile) == (None, None, (), None)
 
 
 def test_noise_makes_a_limit_of_latency_invalid_and_nothing_else(
@@ -138,11 +143,6 @@ def test_every_file_of_the_asked_formats_is_measured_in_the_manifests_order(thre
     assert {file.verdict.status for file in others} == {FAIL}
 
 
-def test_a_sweep_measures_each_file_with_each_number_of_threads(three_files: Path, test_split: Split) -> None:
-    report = run(three_files, test_split, "onnx", threads=(2, 1))
-    assert [(file.name, file.threads) for file in report.files] == [("float32.onnx x2", 2), ("float32.onnx x1", 1)]
-
-
 def test_what_was_asked_for_besides_is_there(measured: Report) -> None:
     for file in measured.files:
         assert file.throughput
@@ -159,11 +159,6 @@ def test_what_was_asked_for_besides_is_there(measured: Report) -> None:
         assert file.sustained[-1].seconds >= 0.05
         assert all(window.p50_ns <= window.p90_ns <= window.max_ns for window in file.sustained)
         assert sum(op.share for op in file.profile.ops) == pytest.approx(1)
-
-
-def test_what_was_not_asked_for_is_not_there(three_files: Path, test_split: Split) -> None:
-    (file,) = run(three_files, test_split, "onnx").files
-    assert (file.throughput, file.paced, file.sustained, file.profile) == (None, None, (), None)
 
 
 @pytest.mark.parametrize(("learnt", "judged", "status"), [(range(20), 40, PASS), (range(60), 60, UNJUDGED)])

@@ -5,10 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from edgecnn.benchmarks.measure import schedule
+from edgecnn.benchmarks.measure import planning
 from edgecnn.benchmarks.measure.options import Plan, PlanOptions
-from edgecnn.benchmarks.measure.planning import FileCost, total_seconds
-from edgecnn.benchmarks.measure.schedule import Schedule
+from edgecnn.benchmarks.measure.planning import FileCost, Schedule, total_seconds
 
 Files = tuple[tuple[str, float, float], ...]
 Run = Callable[..., list[str]]
@@ -29,7 +28,7 @@ class Said:
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     """Yield the messages while two files, of 0.1 and 10 s per run, take this many times their first duration."""
     clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(schedule, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(planning, "time", SimpleNamespace(monotonic=lambda: clock.now))
 
     def go(asked: Plan | PlanOptions, slower: float, files: Files = FILES) -> list[str]:
         said: list[str] = []

@@ -1,7 +1,7 @@
 """Stopping at a width fixed beforehand: when, and its effect on the intervals."""
 
 import math
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -49,8 +49,16 @@ def test_without_a_width_the_number_of_launches_decides() -> None:
     assert narrow_enough(WIDTH(), [UNSTEADY])
 
 
-def half_widths(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the mean of the first launches and half their interval's width, after each launch."""
+@cache
+def half_widths(outliers: bool = False) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean of the first launches and half their interval's width, after each launch of 20,000 benchmarks.
+
+    With outliers, one launch in ten is 2 standard deviations slower.
+    """
+    random = np.random.default_rng(0)
+    values = random.standard_normal((20_000, MOST_LAUNCHES))
+    if outliers:
+        values += 2.0 * ((random.random(values.shape) < 0.1) - 0.1)
     counts = np.arange(1, values.shape[1] + 1)
     mean = np.cumsum(values, axis=1) / counts
     variance = (np.cumsum(values**2, axis=1) - counts * mean**2) / np.maximum(counts - 1, 1)
@@ -70,12 +78,8 @@ def stopped(done: NDArray[np.bool_], first: int) -> NDArray[np.intp]:
 @pytest.mark.parametrize("width", [2.0, 0.6, 0.5, 0.45, 0.4, 0.35, 0.3, 0.25, 0.2])
 @pytest.mark.parametrize("outliers", [False, True])
 def test_intervals_hold_the_truth_in_95_percent_of_benchmarks_that_stop_at_a_width(width: float, outliers: bool) -> None:
-    random = np.random.default_rng(0)
-    values = random.standard_normal((20_000, MOST_LAUNCHES))
-    if outliers:
-        values += 2.0 * ((random.random(values.shape) < 0.1) - 0.1)  # One launch in ten is 2 standard deviations slower.
-    mean, half = half_widths(values)
-    rows, end = np.arange(len(values)), stopped(half <= width, UNTIL_WIDTH_LAUNCHES)
+    mean, half = half_widths(outliers)
+    rows, end = np.arange(len(mean)), stopped(half <= width, UNTIL_WIDTH_LAUNCHES)
     assert np.mean(np.abs(mean[rows, end]) <= half[rows, end]) >= 0.94
 
 
@@ -95,12 +99,12 @@ def test_the_intervals_of_four_files_hold_at_once_where_all_of_them_are_narrow(w
 
 
 def test_fewer_launches_before_the_first_look_would_not_hold_it() -> None:
-    mean, half = half_widths(np.random.default_rng(0).standard_normal((20_000, MOST_LAUNCHES)))
+    mean, half = half_widths()
     rows, end = np.arange(len(mean)), stopped(half <= 0.55, 5)
     assert np.mean(np.abs(mean[rows, end]) <= half[rows, end]) < 0.93
 
 
 def test_stopping_at_a_verdict_finds_a_difference_between_equals_far_too_often() -> None:
-    mean, half = half_widths(np.random.default_rng(0).standard_normal((5_000, MOST_LAUNCHES)))
+    mean, half = half_widths()
     rows, end = np.arange(len(mean)), stopped(np.abs(mean) > half, UNTIL_WIDTH_LAUNCHES)
     assert np.mean(np.abs(mean[rows, end]) > half[rows, end]) > 0.15

@@ -2,8 +2,9 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import edgecnn as ec
 from edgecnn.__main__ import main
 from edgecnn.benchmarks.gate.tally import compare
 from edgecnn.benchmarks.remote.install import running_version
-from edgecnn.benchmarks.remote.received import sent
+from edgecnn.benchmarks.remote.received import Sent, judged_here, sent
+from edgecnn.benchmarks.results.read import read_report
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.data.splits import Split
-from edgecnn.edge.errors import ConfigError
+from edgecnn.edge.errors import ConfigError, EdgeCnnError
 from edgecnn.edge.option import declared, option_of
 from edgecnn.edge.records import to_value
 
@@ -25,8 +27,12 @@ pytestmark = pytest.mark.workstation("boards are reached from a workstation, by 
 
 LIMITS = {"max_drop_points": 60.0, "max_p90_ms": 1000.0}
 GIVEN = ("--max-drop", "60", "--max-p90-ms", "1000", "--allow", "noise")
+ARGUMENTS = ("--max-drop=60", "--max-p90-ms=1000", "--allow=noise")
+NAMED = ("tflite", "litert-fp16", "onnx")
 
 Result = dict[str, Any]
+Lie = Callable[[Result], None]
+WHOLE, DAMAGED = to_value(Times.pack([1000] * 5)), {"count": 5, "packed": ""}
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +49,17 @@ def honest(bundle: Path) -> str:
     report = ec.bench(bundle, limits=LIMITS, options=ec.BenchOptions(plan=plan), allow=["noise"])
     assert report.verdict.status == "PASS"
     return report.to_json()
+
+
+@pytest.fixture(scope="module")
+def asked_for(bundle: Path) -> Sent:
+    return sent(bundle, ARGUMENTS)
+
+
+def judged(result: Result, of: Sent, folder: Path) -> ec.Report:
+    """Return a board's result as it is judged here."""
+    (folder / "sent.json").write_text(json.dumps(result))
+    return judged_here(read_report(folder / "sent.json"), of)
 
 
 @pytest.fixture
@@ -82,13 +99,17 @@ def times(result: Result, nanoseconds: int) -> None:
             item["measured"] = to_value(Times.pack([nanoseconds] * item["measured"]["count"]))
 
 
-def another_hash(result: Result) -> None:
-    for file in result["files"]:
-        file["artifact"]["sha256"] = "0" * 64
+def changed(path: str, value: Any, file: str | None = "int8.tflite") -> Lie:
+    """Return what sets one value of a file's result, or of the whole result."""
+    *parts, last = path.split(".")
 
+    def lie(result: Result) -> None:
+        place: Any = named(result, file) if file else result
+        for part in parts:
+            place = place[int(part) if part.isdigit() else part]
+        place[last] = value
 
-def another_size(result: Result) -> None:
-    named(result)["artifact"]["size_bytes"] = 1
+    return lie
 
 
 def another_file(result: Result) -> None:
@@ -115,52 +136,6 @@ def a_file_less(result: Result) -> None:
 def a_format_less(result: Result) -> None:
     result["files"].remove(named(result, "int8.onnx"))
     result["baseline"] = result["files"][0]["name"]
-
-
-def more_threads(result: Result) -> None:
-    named(result)["threads"] = 4
-
-
-def another_runtime(result: Result) -> None:
-    named(result)["runtime"] = "onnxruntime 1.32.0"
-
-
-def less_than_no_memory(result: Result) -> None:
-    named(result)["launches"][0]["peak_memory_bytes"] = -1
-
-
-def an_interval_without_its_estimate(result: Result) -> None:
-    named(result)["accuracy"]["brier_increase"] = {"estimate": 1.9, "low": -5.0, "high": -5.0}
-
-
-def a_probability_above_1(result: Result) -> None:
-    named(result)["accuracy"]["largest_confidence_change"] = 1e308
-
-
-def a_thousand_images_a_run(result: Result) -> None:
-    named(result)["images_per_run"] = 1000
-
-
-def damaged_warm_up(result: Result) -> None:
-    named(result)["launches"][0]["rounds"][0]["warm_up"] = {"count": 5, "packed": ""}
-
-
-def damaged_response(result: Result) -> None:
-    whole = to_value(Times.pack([1000] * 5))
-    paced = {"rate": 100.0, "frames": 5, "dropped": 0, "missed": 0, "response": {"count": 5, "packed": ""}, "busy": whole}
-    named(result)["paced"] = paced
-
-
-def another_limit(result: Result) -> None:
-    named(result)["budget"]["max_drop_points"] = 100.0
-
-
-def no_limit(result: Result) -> None:
-    named(result)["budget"]["max_p90_ms"] = None
-
-
-def other_images(result: Result) -> None:
-    result["dataset"]["test_sha256"] = "0" * 64
 
 
 def random_inputs(result: Result) -> None:
@@ -194,24 +169,30 @@ def fewer_lost(result: Result) -> None:
 @pytest.mark.parametrize(
     ("lie", "told"),
     [
-        (another_hash, "float32.tflite is another file"),
-        (another_size, "int8.tflite is another file"),
+        (changed("files.0.artifact.sha256", "0" * 64, None), "float32.tflite is another file"),
+        (changed("artifact.size_bytes", 1), "int8.tflite is another file"),
         (another_file, "better.tflite is another file"),
         (another_name, "is another file"),
         (the_same_twice, "a file is in it twice"),
         (a_file_less, "int8.tflite is missing"),
         (a_format_less, "int8.onnx is missing"),
-        (more_threads, "int8.tflite was not asked for"),
-        (another_runtime, "int8.tflite was run by onnxruntime"),
-        (less_than_no_memory, "a launch of no memory"),
-        (an_interval_without_its_estimate, "a Brier score that rises by 1.9 (-5 to -5)"),
-        (a_probability_above_1, "a probability outside of 0 to 1"),
-        (a_thousand_images_a_run, "int8.tflite took 1000 images at a time"),
-        (damaged_warm_up, "raw times are damaged"),
-        (damaged_response, "raw times are damaged"),
-        (another_limit, "int8.tflite was judged by other limits"),
-        (no_limit, "int8.tflite was judged by other limits"),
-        (other_images, "other test images"),
+        (changed("threads", 4), "int8.tflite was not asked for"),
+        (changed("runtime", "onnxruntime 1.32.0"), "int8.tflite was run by onnxruntime"),
+        (changed("launches.0.peak_memory_bytes", -1), "a launch of no memory"),
+        (
+            changed("accuracy.brier_increase", {"estimate": 1.9, "low": -5.0, "high": -5.0}),
+            "a Brier score that rises by 1.9 (-5 to -5)",
+        ),
+        (changed("accuracy.largest_confidence_change", 1e308), "a probability outside of 0 to 1"),
+        (changed("images_per_run", 1000), "int8.tflite took 1000 images at a time"),
+        (changed("launches.0.rounds.0.warm_up", DAMAGED), "raw times are damaged"),
+        (
+            changed("paced", {"rate": 100.0, "frames": 5, "dropped": 0, "missed": 0, "response": DAMAGED, "busy": WHOLE}),
+            "raw times are damaged",
+        ),
+        (changed("budget.max_drop_points", 100.0), "int8.tflite was judged by other limits"),
+        (changed("budget.max_p90_ms", None), "int8.tflite was judged by other limits"),
+        (changed("dataset.test_sha256", "0" * 64, None), "other test images"),
         (random_inputs, "other test images"),
         (other_classes, "other classes"),
         (more_labels, "int8.tflite was judged on other images"),
@@ -220,25 +201,30 @@ def fewer_lost(result: Result) -> None:
     ],
 )
 def test_a_result_of_something_else_than_was_sent_is_none(
-    lie: Callable[[Result], None],
-    told: str,
-    bundle: Path,
-    honest: str,
-    board: Callable[[Result], None],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    lie: Lie, told: str, asked_for: Sent, honest: str, tmp_path: Path
 ) -> None:
     result = json.loads(honest)
     lie(result)
-    board(result)
-    code, device = asked(bundle, tmp_path, *GIVEN)
-    assert (code, device["result"]) == (1, None)
-    assert told in device["error"]
-    assert "limits: 0 of 1 device." in capsys.readouterr().out
+    with pytest.raises(EdgeCnnError, match=re.escape(told)):
+        judged(result, asked_for, tmp_path)
+
+
+def test_a_board_that_lies_has_no_result(
+    bundle: Path, honest: str, board: Callable[[Result], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage = changed("launches.0.rounds.0.warm_up", DAMAGED)
+    for lie, told in ((more_labels, "int8.tflite was judged on other images"), (damage, "raw times are damaged")):
+        result = json.loads(honest)
+        lie(result)
+        board(result)
+        code, device = asked(bundle, tmp_path, *GIVEN)
+        assert (code, device["result"]) == (1, None)
+        assert told in device["error"]
+        assert "limits: 0 of 1 device." in capsys.readouterr().out
 
 
 def test_an_honest_result_passes_and_one_without_a_runtime_says_so(
-    bundle: Path, honest: str, board: Callable[[Result], None], tmp_path: Path
+    bundle: Path, honest: str, asked_for: Sent, board: Callable[[Result], None], tmp_path: Path
 ) -> None:
     result = json.loads(honest)
     board(result)
@@ -247,12 +233,42 @@ def test_an_honest_result_passes_and_one_without_a_runtime_says_so(
     assert device["result"]["files"] == result["files"]
     a_format_less(result)
     result["notes"].append("onnx files were not measured: their runtime is not installed.")
-    board(result)
-    assert asked(bundle, tmp_path, *GIVEN)[0] == 0
-    (tmp_path / "limits.toml").write_text('[files."int8.onnx"]\nmax_drop_points = 60')
-    code, device = asked(bundle, tmp_path, *GIVEN, "--budget", str(tmp_path / "limits.toml"))
-    assert (code, device["result"]) == (1, None)
-    assert '[files."int8.onnx"] names no measured file' in device["error"]
+    with pytest.raises(EdgeCnnError, match=r"int8\.onnx is missing"):  # A sentence is no reason.
+        judged(result, asked_for, tmp_path)
+    for lacking in ({"runtime": "onnxruntime"}, {"runtime": "openvino", "file": "int8.onnx"}, {"runtime": "onnx"}):
+        result["unmeasured"] = [{"reason": "it is not installed", **lacking}]
+        assert judged(result, asked_for, tmp_path).verdict.status == "PASS"
+    result["unmeasured"] = [{"reason": "it is not installed", "runtime": "ncnn"}]
+    with pytest.raises(EdgeCnnError, match=r"int8\.onnx is missing"):
+        judged(result, asked_for, tmp_path)
+    limits = tmp_path / "limits.toml"
+    limits.write_text('[files."int8.onnx"]\nmax_drop_points = 60')
+    result["unmeasured"] = [{"reason": "it is not installed", "runtime": "onnx"}]
+    with pytest.raises(EdgeCnnError, match=r'files\."int8\.onnx"\] names no measured file'):
+        judged(result, replace(asked_for, budget=limits), tmp_path)
+
+
+def test_of_two_runtimes_of_a_format_one_that_lacks_excuses_no_file_that_the_other_runs(
+    bundle: Path, honest: str, tmp_path: Path
+) -> None:
+    result = json.loads(honest)
+    a_file_less(result)
+    result["unmeasured"] = [{"reason": "it is not installed", "runtime": "litert-fp16"}]
+    with pytest.raises(EdgeCnnError, match=r"int8\.tflite is missing"):
+        judged(result, sent(bundle, [*ARGUMENTS, *(f"--runtime={name}" for name in NAMED)]), tmp_path)
+
+
+def test_a_runtime_that_was_named_may_have_run_a_file_beside_the_default_one(
+    bundle: Path, honest: str, asked_for: Sent, tmp_path: Path
+) -> None:
+    result = json.loads(honest)
+    half = json.loads(json.dumps(named(result)))
+    half |= {"name": "int8.tflite litert-fp16", "runtime": "ai-edge-litert-fp16 2.3.0"}
+    result["files"].append(half)
+    of = sent(bundle, [*ARGUMENTS, *(f"--runtime={name}" for name in NAMED)])
+    assert judged(result, of, tmp_path).files[-1].runtime_name == "ai-edge-litert-fp16"
+    with pytest.raises(EdgeCnnError, match=r"litert-fp16 was run by ai-edge-litert-fp16"):
+        judged(result, asked_for, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -263,18 +279,20 @@ def test_an_honest_result_passes_and_one_without_a_runtime_says_so(
         ("--percentile=99.9", "no p99.9"),
         ("--rate=100", "no 100 images a second"),
         ("--batch=8", "no batches of 8"),
-        ("--sustained=10s", "no sustained run"),
+        ("--sustained=10.0", "no sustained run"),
         ("--profile", "no profile"),
     ],
 )
 def test_what_was_asked_for_and_is_not_there_is_no_result(
-    option: str, told: str, bundle: Path, honest: str, board: Callable[[Result], None], tmp_path: Path
+    option: str, told: str, bundle: Path, honest: str, tmp_path: Path
 ) -> None:
-    board(json.loads(honest))
-    code, device = asked(bundle, tmp_path, *GIVEN, option)
-    assert (code, device["result"]) == (1, None)
-    assert told in device["error"]
-    assert asked(bundle, tmp_path, *GIVEN, "--launches=2", "--min-runs=200")[0] == 0
+    with pytest.raises(EdgeCnnError, match=re.escape(told)):
+        judged(json.loads(honest), sent(bundle, [*ARGUMENTS, option]), tmp_path)
+
+
+def test_what_was_asked_for_and_is_there_is_a_result(bundle: Path, honest: str, tmp_path: Path) -> None:
+    of = sent(bundle, [*ARGUMENTS, "--launches=2", "--min-runs=200"])
+    assert judged(json.loads(honest), of, tmp_path).verdict.status == "PASS"
 
 
 def test_times_beyond_the_limit_fail_whatever_the_board_says(

@@ -78,7 +78,6 @@ def test_what_arrives_changed_is_not_used(home: Path, monkeypatch: pytest.Monkey
         (lambda text: text[:1000], "the received result is not a result"),
         (lambda text: text.replace('"schema": 3', '"schema": 99'), "the received result has schema 99"),
         (lambda text: text.replace('"baseline": "', '"baseline": "x'), "the received result is damaged"),
-        (lambda text: "\x1b[2J", "the received result is not a result"),
     ],
 )
 def test_a_result_is_checked_before_it_is_believed(home: Path, printed: Callable[[str], str], told: str) -> None:
@@ -96,7 +95,7 @@ def test_a_judged_result_comes_back_whatever_the_judgement(home: Path, code: int
     assert device.result
 
 
-@pytest.mark.parametrize("code", [0, 1, 3, 4, 6, 7, 255])
+@pytest.mark.parametrize("code", [0, 1, 3, 255])
 def test_no_result_gives_edgecnn_s_own_reason(home: Path, code: int) -> None:
     edgecnn(home, f"echo 'launch 1 of 2' >&2; echo 'edgecnn: no runtime: pip install it' >&2; exit {code}")
     assert run(home).error == "no runtime: pip install it"

@@ -8,8 +8,7 @@ from edgecnn.benchmarks.emulator.debian import CannotEmulate
 from edgecnn.benchmarks.runners import choose, emulated
 from edgecnn.benchmarks.runners.choose import runner_of
 from edgecnn.benchmarks.runners.emulated import Emulated
-from edgecnn.benchmarks.runners.here import Here
-from edgecnn.benchmarks.runners.over_ssh import OverSsh
+from edgecnn.benchmarks.runners.timed import Here, OverSsh
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, MissingDependency
 from edgecnn.edge.result import SILENT

@@ -13,7 +13,7 @@ from edgecnn.benchmarks.emulator.counting import Stretch
 from edgecnn.benchmarks.emulator.userland import HOME, PROJECT, SYSTEMS
 from edgecnn.benchmarks.runners import emulated
 from edgecnn.benchmarks.runners.emulated import Emulated
-from edgecnn.benchmarks.runners.settings import named_runtimes
+from edgecnn.benchmarks.runners.timed import named_runtimes
 from edgecnn.edge.errors import InvalidMeasurement, MissingDependency
 from edgecnn.edge.manifest import Manifest
 

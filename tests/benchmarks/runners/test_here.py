@@ -11,9 +11,8 @@ import pytest
 from edgecnn.benchmarks.measure.launches import measure
 from edgecnn.benchmarks.measure.options import BenchOptions, Plan, PlanOptions
 from edgecnn.benchmarks.results.read import read_report
-from edgecnn.benchmarks.runners import here
-from edgecnn.benchmarks.runners.here import Here
-from edgecnn.benchmarks.runners.settings import BRIEF, named_runtimes, pair_ratios
+from edgecnn.benchmarks.runners import timed
+from edgecnn.benchmarks.runners.timed import BRIEF, Here, named_runtimes, pair_ratios
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.runtimes import opener_for
@@ -34,7 +33,7 @@ def test_every_exported_file_is_compared_with_the_base(
         # Tiny files on a busy machine would take all 100 launches.
         return measure(candidates, plan if plan is BRIEF else PlanOptions(launches=5), *others)
 
-    monkeypatch.setattr(here, "measure", measured)
+    monkeypatch.setattr(timed, "measure", measured)
     manifest = Manifest.load(artifacts)
     kept = [artifact for artifact in manifest.artifacts if artifact.path in ("model.keras", "int8.tflite", "float32.tflite")]
     type(manifest)(**{**vars(manifest), "artifacts": tuple(kept)}).save(artifacts)
@@ -61,7 +60,7 @@ def test_files_are_compared_with_the_runtime_that_they_are_tuned_for(
         asked.append(name)
         return opener_for(name)
 
-    monkeypatch.setattr(here, "opener_for", opened)
+    monkeypatch.setattr(timed, "opener_for", opened)
     found = Here(test_split, 10, "onnxruntime").compare(three_files, "int8.tflite", thorough=False)
     # The other format's files have their default one.
     assert dict(zip(found, asked, strict=True)) == {
@@ -76,8 +75,8 @@ def test_the_one_file_is_measured_with_other_threads_and_runtimes(
     kept = tuple(artifact for artifact in manifest.artifacts if artifact.path in ("model.keras", "float32.onnx"))
     replace(manifest, artifacts=kept).save(artifacts)
     brief = Plan(min_seconds=0.01, min_runs=20, launches=2, rounds=2)
-    monkeypatch.setattr(here, "BenchOptions", partial(BenchOptions, plan=brief))
-    monkeypatch.setattr(here, "thread_counts", lambda cores: (1, 2))
+    monkeypatch.setattr(timed, "BenchOptions", partial(BenchOptions, plan=brief))
+    monkeypatch.setattr(timed, "thread_counts", lambda cores: (1, 2))
     found = Here(test_split, 10).settings(artifacts, 100.0)
     runtimes = [None, *(name for name in named_runtimes("onnx") if is_installed(name))]
     assert [(one.runtime, one.threads) for one in found] == [(name, threads) for name in runtimes for threads in (1, 2)]

@@ -10,8 +10,8 @@ import pytest
 
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.benchmarks.results.records import DEVICES_SCHEMA, DeviceResult, DeviceResults
-from edgecnn.benchmarks.runners import over_ssh
-from edgecnn.benchmarks.runners.over_ssh import OverSsh
+from edgecnn.benchmarks.runners import timed
+from edgecnn.benchmarks.runners.timed import OverSsh
 from edgecnn.convert.export.tune import folder_of
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import EdgeCnnError
@@ -32,7 +32,7 @@ def test_a_board_gets_a_bundle_of_the_files_and_its_times_are_compared(
         arguments.append(job.arguments)
         return DeviceResults(DEVICES_SCHEMA, command, (DeviceResult(hosts[0], None, report),))
 
-    monkeypatch.setattr(over_ssh, "bench_devices", answer)
+    monkeypatch.setattr(timed, "bench_devices", answer)
     board = OverSsh("pi4", test_split, 60)
     assert board.machine == "pi4"
     base, other = (file.name for file in report.files[:2])
@@ -59,7 +59,7 @@ def test_a_folder_of_a_search_is_a_bundle_without_the_files_for_other_programs(
             assert "labels.txt" not in bundle.namelist()
         return DeviceResults(DEVICES_SCHEMA, command, (DeviceResult(hosts[0], None, report),))
 
-    monkeypatch.setattr(over_ssh, "bench_devices", answer)
+    monkeypatch.setattr(timed, "bench_devices", answer)
     base = report.files[0].name
     (artifact,) = (artifact for artifact in manifest.exported if artifact.path == "int8.tflite")
     made = [(replace(artifact, path=base), (exported / "int8.tflite").read_bytes())]
@@ -77,7 +77,7 @@ def test_a_board_measures_the_one_file_with_threads_up_to_its_cores_and_the_runt
         arguments.append(job.arguments)
         return DeviceResults(DEVICES_SCHEMA, command, (DeviceResult(hosts[0], None, report),))
 
-    monkeypatch.setattr(over_ssh, "bench_devices", answer)
+    monkeypatch.setattr(timed, "bench_devices", answer)
     folder = tmp_path / "one"
     shutil.copytree(exported, folder)
     manifest = Manifest.load(folder)
@@ -98,6 +98,6 @@ def test_a_board_measures_the_one_file_with_threads_up_to_its_cores_and_the_runt
 
 def test_a_board_without_a_result_is_one_line(exported: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = DeviceResults(DEVICES_SCHEMA, "", (DeviceResult("pi4", "it refuses your key", None),))
-    monkeypatch.setattr(over_ssh, "bench_devices", lambda *given: gone)
+    monkeypatch.setattr(timed, "bench_devices", lambda *given: gone)
     with pytest.raises(EdgeCnnError, match=r"^pi4: it refuses your key"):
         OverSsh("pi4", test_split, 60).compare(exported, "int8.tflite", thorough=False)

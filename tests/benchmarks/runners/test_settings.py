@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from edgecnn.benchmarks.results.records import Report
-from edgecnn.benchmarks.runners.settings import named_runtimes, settings_of, thread_counts
+from edgecnn.benchmarks.runners.timed import named_runtimes, settings_of, thread_counts
 
 
 @pytest.mark.parametrize(
@@ -24,8 +24,9 @@ def test_runtimes_that_need_a_name_are_tried_with_the_files_of_their_format() ->
 def test_every_row_of_a_report_is_a_setting_beside_the_first(measured: Report) -> None:
     first, second, _ = measured.files
     rows = (
-        replace(first, name="float32.tflite litert x1"),
-        replace(second, name="float32.tflite litert-fp16 x2", artifact=first.artifact, threads=2),
+        # A file's name is no runtime's.
+        replace(first, name="openvino litert-fp16 x1"),
+        replace(second, name="a x2", artifact=first.artifact, runtime="ai-edge-litert-fp16 2.3.0", threads=2),
     )
     default, other = settings_of(replace(measured, files=rows))
     assert (default.threads, default.runtime, default.ratio.estimate) == (1, None, 1.0)

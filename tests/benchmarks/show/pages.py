@@ -13,7 +13,7 @@ from edgecnn.benchmarks.machine.host import Machine, State
 from edgecnn.benchmarks.machine.noise import Load, Noise
 from edgecnn.benchmarks.measure.options import Plan
 from edgecnn.benchmarks.results.latency_summary import beside_fastest, summarize
-from edgecnn.benchmarks.results.records import SCHEMA, FileResult, Launch, Paced, Report, Round, Throughput, Window
+from edgecnn.benchmarks.results.records import SCHEMA, FileResult, Launch, Paced, Report, Round, Throughput, Unmeasured, Window
 from edgecnn.benchmarks.timing.latency import TIMED_REGION
 from edgecnn.benchmarks.timing.profile import OpTime, Profile
 from edgecnn.benchmarks.timing.times import Times
@@ -91,11 +91,12 @@ def report(*files: FileResult, class_names: tuple[str, ...] = ("cat", "dog", "ow
         load=Load(3.0, 0.02, 0.0),
         extras_load=Load(1.0, 0.01, 0.0),
         baseline=baseline,
-        notes=("keras files were not measured: their runtime is not installed.",),
+        notes=(),
         noise=noise,
         allowed=(),
         files=compared,
         verdict=join([(file.name, file.verdict) for file in files]),
+        unmeasured=(Unmeasured("keras", "their runtime is not installed"),),
     )
 
 

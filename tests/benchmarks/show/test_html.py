@@ -208,7 +208,7 @@ def test_the_machines_worst_state_during_the_run_is_told() -> None:
 
 
 def test_another_reference_is_called_by_its_name_and_not_keras() -> None:
-    made = replace(report(file_result("a.tflite"), file_result("b.tflite")), reference="a.tflite", notes=())
+    made = replace(report(file_result("a.tflite"), file_result("b.tflite")), reference="a.tflite", unmeasured=())
     for images in (None, pictures()):
         page = Page(to_html(made, images))
         assert "Accuracy compared with a.tflite" in page.text

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecnn.benchmarks.timing.process import ModelProcess
 from edgecnn.benchmarks.timing.requests import (
     Classify,
     Open,
@@ -28,7 +27,7 @@ from edgecnn.benchmarks.timing.requests import (
     TimeEmpty,
     TimeRound,
 )
-from edgecnn.benchmarks.timing.worker import read_memory
+from edgecnn.benchmarks.timing.worker import ModelProcess, read_memory
 from edgecnn.edge.data.splits import Split, chunks
 from edgecnn.edge.errors import ArtifactError, EdgeCnnError, InvalidMeasurement
 from edgecnn.edge.inference.classifier import Classifier
@@ -105,17 +104,6 @@ def test_an_exception_that_nobody_expected_shows_the_childs_traceback(exported: 
     assert all(said in str(caught.value) for said in ("ValueError: ", " 'no number'"))
 
 
-def test_a_request_that_the_child_does_not_know_is_our_bug_and_shows_it(exported: Path) -> None:
-    unknown: Request[None] = Request()
-    with (
-        ModelProcess(request(exported / "int8.tflite")) as process,
-        pytest.raises(RuntimeError, match=r"int8\.tflite") as caught,
-    ):
-        process.ask(unknown)
-    assert "ValueError: request must be one" in str(caught.value)
-    assert "edgecnn.benchmarks.timing.requests, got <edgecnn.benchmarks.timing.requests.Request" in str(caught.value)
-
-
 def test_the_child_ends_when_the_block_is_left_by_an_exception(exported: Path, children: list[subprocess.Popen[bytes]]) -> None:
     with pytest.raises(KeyboardInterrupt), ModelProcess(request(exported / "int8.tflite")):  # noqa: PT012  # Two checks.
         assert children[0].poll() is None
@@ -160,7 +148,7 @@ def test_the_child_ends_in_the_middle_of_a_round_when_its_parent_is_killed(expor
     code = f"""
 from pathlib import Path
 import numpy as np
-from edgecnn.benchmarks.timing.process import ModelProcess
+from edgecnn.benchmarks.timing.worker import ModelProcess
 from edgecnn.benchmarks.timing.requests import Open, TimeRound
 from edgecnn.edge.files import sha256
 from edgecnn.edge.runtimes import opener_for
@@ -180,20 +168,23 @@ with ModelProcess(request) as process:
     os.close(child)
 
 
-def test_ctrl_c_does_not_reach_the_child(exported: Path, children: list[subprocess.Popen[bytes]]) -> None:
-    with ModelProcess(request(exported / "int8.tflite")) as process:
-        assert os.getsid(children[0].pid) != os.getsid(0)
-        assert process.ask(Classify(BLACK)).shape == (2, 3)
-
-
-def test_a_folder_of_the_users_with_our_name_is_not_imported(
-    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_child_has_a_session_and_memory_of_its_own_and_survives_a_request_that_it_does_not_know(
+    exported: Path, children: list[subprocess.Popen[bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks").mkdir()  # A folder of the user's with our name is not imported.
     (tmp_path / "benchmarks" / "__init__.py").write_text("raise SystemExit('not ours')")
     monkeypatch.chdir(tmp_path)
+    importlib.import_module("tensorflow")
+    assert read_memory().peak_bytes > 300e6
+    unknown: Request[None] = Request()
     with ModelProcess(request(exported / "int8.tflite")) as process:
-        assert process.opened.runtime
+        assert os.getsid(children[-1].pid) != os.getsid(0)  # Ctrl-C does not reach it.
+        assert process.ask(ReadMemory()).peak_bytes < 150e6
+        with pytest.raises(RuntimeError, match=r"int8\.tflite") as caught:
+            process.ask(unknown)
+        assert "ValueError: request must be one" in str(caught.value)
+        assert "edgecnn.benchmarks.timing.requests, got <edgecnn.benchmarks.timing.requests.Request" in str(caught.value)
+        assert process.ask(Classify(BLACK)).shape == (2, 3)
 
 
 @pytest.mark.parametrize("name", ["int8.tflite", "float32.onnx"])
@@ -219,13 +210,6 @@ def test_a_file_opens_times_and_classifies_as_it_does_in_this_process(name: str,
     assert 2**20 < memory.steady_bytes <= memory.peak_bytes
     assert memory.cpu_seconds >= opened.cpu_seconds + times.cpu_ns / 1e9 > times.cpu_ns / 1e9 > 0
     np.testing.assert_array_equal(probabilities, here.probabilities(images))
-
-
-def test_the_childs_memory_is_its_own_and_not_tensorflows(exported: Path) -> None:
-    importlib.import_module("tensorflow")
-    assert read_memory().peak_bytes > 300e6
-    with ModelProcess(request(exported / "int8.tflite")) as process:
-        assert process.ask(ReadMemory()).peak_bytes < 150e6
 
 
 def test_importing_the_library_is_timed_apart_from_loading_the_model(exported: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgecnn.benchmarks.timing.random_inputs import random_inputs
+from edgecnn.benchmarks.timing.latency import random_inputs
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.manifest import TensorSpec
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgecnn.benchmarks.timing.process import ModelProcess
 from edgecnn.benchmarks.timing.requests import (
     Classify,
     Memory,
@@ -21,7 +20,7 @@ from edgecnn.benchmarks.timing.requests import (
     TimeEmpty,
     TimeRound,
 )
-from edgecnn.benchmarks.timing.worker import Worker, read_memory
+from edgecnn.benchmarks.timing.worker import ModelProcess, Worker, read_memory
 from edgecnn.edge.errors import EdgeCnnError, InvalidMeasurement
 from edgecnn.edge.runtimes.base import LoadedModel, Opener
 from tests.benchmarks.timing.requesting import BLACK, TFLITE, request

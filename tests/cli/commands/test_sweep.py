@@ -20,7 +20,7 @@ from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.results.latency_summary import p50_ns, typical_ns
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.benchmarks.results.sweep import SweptNetwork, _interval, sweep_of
-from edgecnn.benchmarks.runners.here import Here
+from edgecnn.benchmarks.runners.timed import Here
 from edgecnn.benchmarks.show.sweep import sweep_text
 from edgecnn.convert.export.export import export as real_export
 from edgecnn.convert.export.keep_accuracy import UnfitReference

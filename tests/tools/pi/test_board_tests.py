@@ -1,5 +1,6 @@
 """Which of the tests of edge and benchmarks a board runs: not those for the workstation, which are counted as skipped."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -9,23 +10,33 @@ from tools.pi import prove
 
 ROOT = Path(__file__).parents[3]
 NEEDS = {
-    "a checkout": "assert (Path(__file__).parents[2] / 'README.md').read_text()",
-    "a program": "assert shutil.which('ls')",
-    "a package": "import matplotlib",
+    "checkout": "assert (Path(__file__).parents[2] / 'README.md').read_text()",
+    "program": "assert shutil.which('ls')",
+    "package": "import matplotlib",
 }
-TEST = """
+OF_EDGECNN = {
+    "tensorflow": "import tensorflow",
+    "keras": "from edgecnn.convert.keras.load import load_keras; load_keras()",
+}
+HEAD = """
 import shutil
 from pathlib import Path
 
 import pytest
 
-{mark}
-def test_that_needs_what_a_board_has_not():
-    {need}
-
 def test_that_needs_nothing():
     pass
 """
+
+
+def planted(name: str, need: str, mark: str = "") -> str:
+    return f"\n{mark}\ndef test_{name}():\n    {need}\n"
+
+
+MARKED = "".join(planted(name, need, f"@pytest.mark.workstation('needs a {name}')") for name, need in NEEDS.items())
+UNMARKED = "".join(planted(name, need) for name, need in NEEDS.items()) + "".join(
+    planted(name, f"exec({way!r}, {{'__name__': 'edgecnn.edge.planted'}})") for name, way in OF_EDGECNN.items()
+)
 
 
 @pytest.fixture
@@ -43,38 +54,24 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root / "tests/edge/test_planted.py"
 
 
-@pytest.mark.parametrize("need", [*NEEDS])
 def test_a_test_for_the_workstation_is_skipped_with_its_reason(
-    need: str, checkout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    checkout.write_text(TEST.format(mark=f"@pytest.mark.workstation('needs {need}')", need=NEEDS[need]))
-    assert prove._tests_here(tmp_path, ("tests/edge",)) == []
-    printed = capsys.readouterr().out
-    assert "1 passed, 1 skipped" in printed
-    assert f"for the workstation: needs {need}" in printed
-
-
-@pytest.mark.parametrize("need", ["a checkout", "a program"])
-def test_one_that_is_not_marked_fails_before_a_board_runs_it(need: str, checkout: Path, tmp_path: Path) -> None:
-    checkout.write_text(TEST.format(mark="", need=NEEDS[need]))
-    (problem,) = prove._tests_here(tmp_path, ("tests/edge",))
-    assert "test_that_needs_what_a_board_has_not" in problem
-
-
-def test_one_that_imports_a_package_of_the_workstation_is_skipped_as_on_a_board(
     checkout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    checkout.write_text(TEST.format(mark="", need=NEEDS["a package"]))
+    checkout.write_text(HEAD + MARKED)
     assert prove._tests_here(tmp_path, ("tests/edge",)) == []
-    assert "needs matplotlib, which the board" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "1 passed, 3 skipped" in printed
+    assert all(f"for the workstation: needs a {name}" in printed for name in NEEDS)
 
 
-@pytest.mark.parametrize("way", ["import tensorflow", "from edgecnn.convert.keras.load import load_keras; load_keras()"])
-def test_one_whose_module_of_edgecnn_imports_tensorflow_fails(way: str, checkout: Path, tmp_path: Path) -> None:
-    need = f"exec({way!r}, {{'__name__': 'edgecnn.edge.planted'}})"
-    checkout.write_text(TEST.format(mark="", need=need))
+def test_one_that_is_not_marked_or_whose_module_imports_tensorflow_fails_before_a_board_runs_it(
+    checkout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkout.write_text(HEAD + UNMARKED)
     (problem,) = prove._tests_here(tmp_path, ("tests/edge",))
-    assert "test_that_needs_what_a_board_has_not" in problem
+    assert {*re.findall(r"^FAILED .*::test_(\w+)", problem, re.MULTILINE)} == {"checkout", "program", *OF_EDGECNN}
+    # One that imports a package of the workstation is skipped, as on a board.
+    assert "needs matplotlib, which the board" in capsys.readouterr().out
 
 
 def test_ci_runs_all_tests_with_what_a_board_has(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ The claim is that of docs/explanation/measuring.md: if n launches are all on one
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
@@ -60,6 +61,7 @@ SCENES = {
 }
 
 
+@cache
 def pool(scene: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return each launch's true p90, float64 (launches,), and its own value, low and high, int64 (launches, 3).
 

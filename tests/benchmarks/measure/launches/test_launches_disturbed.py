@@ -25,8 +25,8 @@ from edgecnn.benchmarks.measure import launches
 from edgecnn.benchmarks.measure.launches import Candidate, Measured, measure
 from edgecnn.benchmarks.measure.options import Plan
 from edgecnn.benchmarks.results.latency_summary import launch_noise, launch_percentile, round_medians
-from edgecnn.benchmarks.timing.process import ModelProcess
 from edgecnn.benchmarks.timing.requests import Open
+from edgecnn.benchmarks.timing.worker import ModelProcess
 from edgecnn.edge.result import SILENT
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.base import Opener

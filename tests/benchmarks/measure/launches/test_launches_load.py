@@ -13,7 +13,7 @@ from edgecnn.benchmarks.machine.noise import Load, machine_noise
 from edgecnn.benchmarks.measure import launches
 from edgecnn.benchmarks.measure.launches import measure
 from edgecnn.benchmarks.measure.options import Plan
-from edgecnn.benchmarks.timing.process import ModelProcess
+from edgecnn.benchmarks.timing.worker import ModelProcess
 from edgecnn.edge.result import SILENT
 from tests.benchmarks.measure.fake_machine import PLAN, Machine
 from tests.benchmarks.measure.launching import NAMES, Stepping, candidates, nothing

@@ -11,8 +11,8 @@ from edgecnn.benchmarks.machine.host import read_cpu_times
 from edgecnn.benchmarks.measure import launches
 from edgecnn.benchmarks.measure.launches import measure
 from edgecnn.benchmarks.measure.options import Plan
-from edgecnn.benchmarks.timing.process import ModelProcess
 from edgecnn.benchmarks.timing.requests import Classify, Open
+from edgecnn.benchmarks.timing.worker import ModelProcess
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.files import sha256
 from edgecnn.edge.manifest import Manifest
