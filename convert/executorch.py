@@ -29,8 +29,6 @@ _SECONDS = 900.0
 _ALLOWED_BYTES = 2**28
 
 Result = TypeVar("Result")
-
-
 Source = tuple[bytes, tuple[int, int, int]]
 """A float32 .onnx file with one input (1, channels, height, width), and these three sizes."""
 

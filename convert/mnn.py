@@ -5,7 +5,6 @@ import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Conversion, Converter, Ranges, finite, refused
 from edgecnn.convert.onnx.convert import channels_first
-from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.files import temporary_folder
 from edgecnn.edge.formats import RUNTIMES
 from edgecnn.edge.runtimes.mnn import host_tensor, import_library, open_session
@@ -50,26 +48,17 @@ def _run(kind: str, data: bytes, written: str, option: str, parameters: Mapping[
         given, parameter_file, result = (folder / name for name in ("given", "parameters.json", "result"))
         given.write_bytes(data)
         parameter_file.write_text(json.dumps({**_NAME, **(parameters or {})}))
-        options = ["-f", kind, "--modelFile", given.name, written, result.name, "--bizCode", "edgecnn"]
-        options += ["--compressionParamsFile", parameter_file.name, *filter(None, [option])]
-        said, code = _called(options, folder)
-        if code or not result.exists():
-            raise _failed(said, code)
-        return result.read_bytes()
-
-
-def _called(options: list[str], folder: Path) -> tuple[str, int]:
-    command = [*python_command("import sys, _tools; _tools.mnnconvert(['mnnconvert', *sys.argv[1:]])"), *options]
-    done = subprocess.run(
-        command, cwd=folder, env=child_environment(), capture_output=True, text=True, errors="replace", check=False
-    )
-    return done.stdout + done.stderr, done.returncode
-
-
-def _failed(said: str, code: int) -> ConversionError:
-    named = sorted(set(_LACKING.findall(said)))
-    ended = f"its converter {how_it_ended(code)}" if code < 0 else "its converter wrote no file"
-    return refused("mnn", f"MNN has no {', '.join(named)}" if named else ended)
+        command = python_command("import sys, _tools; _tools.mnnconvert(['mnnconvert', *sys.argv[1:]])")
+        command += ["-f", kind, "--modelFile", given.name, written, result.name, "--bizCode", "edgecnn"]
+        command += ["--compressionParamsFile", parameter_file.name, *filter(None, [option])]
+        done = subprocess.run(
+            command, cwd=folder, env=child_environment(), capture_output=True, text=True, errors="replace", check=False
+        )
+        if done.returncode == 0 and result.exists():
+            return result.read_bytes()
+    lacking = sorted(set(_LACKING.findall(done.stdout + done.stderr)))
+    ended = f"its converter {how_it_ended(done.returncode)}" if done.returncode < 0 else "its converter wrote no file"
+    raise refused("mnn", f"MNN has no {', '.join(lacking)}" if lacking else ended)
 
 
 _LARGEST = 127

@@ -45,8 +45,7 @@ def to_ncnn(onnx: bytes, shape: tuple[int, int, int]) -> NcnnFile:
     return file._replace(layers=tuple(layers))
 
 
-LARGEST = 127
-"""The largest integer; the smallest is its negative."""
+_LARGEST = 127  # The smallest integer is its negative.
 # Four bytes before weights: what they are.
 _FLOAT32, _INT8 = bytes(4), (0x000D4B38).to_bytes(4, "little")
 # Added to a layer's kind of scales if it gives integers to the next layer, whose input scale follows its own.
@@ -155,7 +154,7 @@ def _unknown(layer: NcnnLayer) -> ConversionError:
 
 
 def _scale(largest: float) -> float:
-    return LARGEST / largest if largest else 1.0
+    return _LARGEST / largest if largest else 1.0
 
 
 class _NcnnConverter(Converter):
@@ -165,12 +164,8 @@ class _NcnnConverter(Converter):
         self._conversion = conversion
 
     @cached_property
-    def _onnx(self) -> tuple[bytes, tuple[int, int, int]]:
-        return channels_first(self._conversion, "ncnn")
-
-    @cached_property
     def _float32(self) -> NcnnFile:
-        return to_ncnn(*self._onnx)
+        return to_ncnn(*channels_first(self._conversion, "ncnn"))
 
     def convert(self, precision: str) -> bytes:
         if precision != "float32":
@@ -216,7 +211,7 @@ class _NcnnConverter(Converter):
             term = kind.scaled + (_GIVES_INTEGERS if to and following[0].kind.startswith("Convolution") else 0)
             layers.append(layer._replace(options={**layer.options, kind.term: str(term)}))
             own = np.array([_scale(float(np.abs(row).max())) for row in part.weights], np.float32)
-            integers = np.clip(np.rint(part.weights * own[:, None]), -LARGEST, LARGEST).astype(np.int8).tobytes()
+            integers = np.clip(np.rint(part.weights * own[:, None]), -_LARGEST, _LARGEST).astype(np.int8).tobytes()
             after = [scales[layer.name]] + ([to] if to and term > _GIVES_INTEGERS else [])
             weights.append(
                 _INT8 + integers + bytes(-len(integers) % 4) + part.rest + own.tobytes() + np.array(after, np.float32).tobytes()
@@ -274,7 +269,7 @@ class _NcnnPair:
             maker = makers.get(layer.inputs[0])
             if maker and layer.name in steps:
                 step = steps[layer.name][0]
-                self.quantized[maker] = Representable(-LARGEST * step, LARGEST * step, step)
+                self.quantized[maker] = Representable(-_LARGEST * step, _LARGEST * step, step)
         spec = input_spec(float32)
         self._entry, self._shape = spec.name, spec.shape[1:]
         _, self._ncnn = imported("ncnn")

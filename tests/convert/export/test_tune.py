@@ -256,7 +256,7 @@ def test_probabilities_of_a_named_runtime_are_its_own_and_tried_in_a_child_first
     assert opened == [("tflite", True), ("litert", False)]
 
 
-@pytest.mark.parametrize("io", ["int8", "uint8", "float32"])
+@pytest.mark.parametrize("io", ["uint8", "float32"])
 def test_a_tuned_file_whose_last_layer_is_float_has_the_ends_of_the_plain_one(
     io: IoName, artifacts: Path, idx_folder: Path
 ) -> None:

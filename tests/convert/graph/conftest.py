@@ -96,7 +96,7 @@ def summarized(path: Path, signature: str | None = None) -> Summary:
     return summarize(path.name, file, signature=signature)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("networks")
 

@@ -137,6 +137,6 @@ def test_the_readme_says_whether_the_classes_are_the_same(litert: MicroAgreement
 def test_the_chunks_are_put_together_in_order(
     model: ModelFile, whole: tuple[dict[str, str], Any], test_split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgecnn.convert.integrations.tflite_micro._CHUNK", 7)
+    monkeypatch.setattr("edgecnn.convert.integrations.tflite_micro._CHUNK", 25)
     assert micro_files(model, test_split, "bars")[0] == whole[0]
     assert np.unique(test_split.labels).size == 3

@@ -10,12 +10,12 @@ from edgecnn.convert.tflite.quantize import calibrate_tflite, open_tflite
 from tests.convert.conftest import RandomInputs
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def float32(residual: Any) -> bytes:
     return to_tflite(residual, "float32", (8, 8, 3), "float32")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def ranges(float32: bytes, random_inputs: RandomInputs) -> Ranges:
     return calibrate_tflite(float32, random_inputs(20))
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
+from edgecnn.convert.export.converters import Ranges
 from edgecnn.convert.tflite.converter import to_tflite
 from edgecnn.convert.tflite.quantize import calibrate_tflite, quantize_tflite
 from edgecnn.edge.compatibility.requirements import read_needs
@@ -37,11 +38,10 @@ def test_it_computes_what_keras_computes(residual: Any, random_inputs: RandomInp
     assert np.abs(outputs - np.asarray(residual(inputs, training=False))).max() < tolerance
 
 
-def test_it_takes_one_image_named_image(residual: Any) -> None:
-    data = to_tflite(residual, "float32", (8, 8, 3), "float32")
-    assert Interpreter(model_content=data).get_signature_list()["serving_default"]["inputs"] == ["image"]
-    assert opener_for("tflite").open_model(data, 1).input_spec.shape == (1, 8, 8, 3)
-    assert not {"SHAPE", "STRIDED_SLICE", "PACK"} & set(kinds(data))
+def test_it_takes_one_image_named_image(float32: bytes) -> None:
+    assert Interpreter(model_content=float32).get_signature_list()["serving_default"]["inputs"] == ["image"]
+    assert opener_for("tflite").open_model(float32, 1).input_spec.shape == (1, 8, 8, 3)
+    assert not {"SHAPE", "STRIDED_SLICE", "PACK"} & set(kinds(float32))
 
 
 def test_pixels_may_be_the_input() -> None:
@@ -52,10 +52,8 @@ def test_pixels_may_be_the_input() -> None:
     assert runtime.run(np.full((1, 4, 4, 1), 51, np.uint8)) == pytest.approx(0.2)
 
 
-def test_the_oldest_runtime_is_that_of_the_quantized_operators(residual: Any, random_inputs: RandomInputs) -> None:
-    float32 = to_tflite(residual, "float32", (8, 8, 3), "float32")
+def test_the_oldest_runtime_is_that_of_the_quantized_operators(float32: bytes, ranges: Ranges) -> None:
     assert read_needs(float32, "tflite").oldest_runtime() == "tensorflow-lite>=1.13.1"  # LEAKY_RELU.
-    ranges = calibrate_tflite(float32, random_inputs(8))
     for precision in ("int8", "int16x8"):
         quantized = read_needs(quantize_tflite(float32, precision, ranges), "tflite")
         assert quantized.written == "1.13.1"  # The float file's version, which the quantizer does not change.
