@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -25,9 +25,6 @@ from edgecnn.edge.serving.metrics import Metrics
 from edgecnn.edge.serving.models import ModelSource
 from edgecnn.edge.serving.options import ServeOptions
 from edgecnn.edge.serving.security import HEADERS, Access, own_names
-
-if TYPE_CHECKING:
-    from edgecnn.edge.serving.camera import Camera
 
 MOST_CONNECTIONS = 512
 """Connections beyond this are closed at once. A browser opens up to six."""
@@ -65,8 +62,11 @@ def serve_source(
         entrance = stack.enter_context(listening(options.host, options.port))
         metrics = Metrics()
         stack.enter_context(logging_to_stderr(options.log_json, metrics.dropped_lines.inc))
-        camera = None if options.camera is None else _camera(options.camera, metrics)
-        if camera:
+        camera = None
+        if options.camera is not None:
+            from edgecnn.edge.serving.camera import Camera, open_camera  # noqa: PLC0415 - Without one, a server answers sooner.
+
+            camera = Camera(open_camera(options.camera), metrics)
             stack.callback(camera.close)
         engine = Engine(source.load(), decoder, options.queue, metrics)
         stack.callback(engine.close)
@@ -77,13 +77,6 @@ def serve_source(
         on_start = partial(on_address, _address(options.host, entrance.getsockname()[1], token))
         _allow_connections()
         asyncio.run(_Server(site, access, source, on_start).serve([entrance]))
-
-
-def _camera(named: str, metrics: Metrics) -> "Camera":
-    # Without a camera, a server answers sooner.
-    from edgecnn.edge.serving.camera import Camera, open_camera  # noqa: PLC0415
-
-    return Camera(open_camera(named), metrics)
 
 
 def _address(host: str, port: int, token: str | None) -> str:
