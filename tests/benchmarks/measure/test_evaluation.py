@@ -17,14 +17,18 @@ from edgecnn.edge.model.preprocess import Images, cross_entropy
 RECORD = DatasetRecord("bars", "/data/bars", "", "hash")
 
 
+@pytest.fixture
+def int8(exported: Path) -> Classifier:
+    return Classifier.load(exported / "int8.tflite")
+
+
 def black(*labels: int) -> ArraySplit:
     return ArraySplit(np.zeros((len(labels), 12, 12, 1), np.uint8), np.array(labels, np.int64))
 
 
-def test_labels_beyond_the_classes_are_refused(exported: Path) -> None:
-    classifier = Classifier.load(exported / "int8.tflite")
+def test_labels_beyond_the_classes_are_refused(int8: Classifier) -> None:
     with pytest.raises(ConfigError, match=r"int8\.tflite.*3 classes.*labels.*to 3:.*data"):
-        evaluate("int8.tflite", classifier, black(0, 3), RECORD)
+        evaluate("int8.tflite", int8, black(0, 3), RECORD)
 
 
 @pytest.mark.parametrize("name", ["int8.tflite", "float32.tflite", "float32.onnx"])
@@ -48,19 +52,15 @@ def test_an_evaluation_says_that_nothing_vouches_for_the_file(artifacts: Path) -
     assert result.unverified == "no manifest.json beside it"
 
 
-def test_without_images_there_is_nothing_to_evaluate(exported: Path) -> None:
+def test_without_images_there_is_nothing_to_evaluate(int8: Classifier) -> None:
     with pytest.raises(ConfigError, match=r"no test images.*int8\.tflite.*data"):
-        evaluate("int8.tflite", Classifier.load(exported / "int8.tflite"), black(), RECORD)
+        evaluate("int8.tflite", int8, black(), RECORD)
 
 
-def test_no_more_than_a_chunk_of_images_is_asked_for_at_a_time(exported: Path, test_split: Split) -> None:
+def test_no_more_than_a_chunk_of_images_is_asked_for_at_a_time(int8: Classifier, test_split: Split) -> None:
     images = next(chunks(test_split))
     many = Counted(np.tile(images, (11, 1, 1, 1)), np.tile(test_split.labels, 11))
-    classifier = Classifier.load(exported / "int8.tflite")
-    few, result = (
-        evaluate("", classifier, ArraySplit(images, test_split.labels), RECORD),
-        evaluate("", classifier, many, RECORD),
-    )
+    few, result = (evaluate("", int8, split, RECORD) for split in (ArraySplit(images, test_split.labels), many))
     assert many.asked == [CHUNK, CHUNK, 160]
     assert (result.images, result.correct) == (660, 11 * few.correct)
     assert result.loss == pytest.approx(few.loss)
@@ -89,10 +89,9 @@ def repeated(times: int, other_labels: int) -> ArraySplit:
     return ArraySplit(np.tile(images, (times, 1, 1, 1)), labels)
 
 
-def test_copies_are_said_and_counted_once(exported: Path) -> None:
-    classifier = Classifier.load(exported / "int8.tflite")
-    result = evaluate("int8.tflite", classifier, repeated(200, 0), RECORD)
-    once = evaluate("int8.tflite", classifier, repeated(1, 0), RECORD)
+def test_copies_are_said_and_counted_once(int8: Classifier) -> None:
+    result = evaluate("int8.tflite", int8, repeated(200, 0), RECORD)
+    once = evaluate("int8.tflite", int8, repeated(1, 0), RECORD)
     assert (result.images, result.distinct, result.distinct_correct) == (600, 3, once.correct)
     said = (f"({200 * once.correct} of 600 test images;", "; 3 distinct ones,", f" of which {once.correct} are right)")
     assert all(part in " ".join(result.to_text().split()) for part in said)
@@ -101,29 +100,27 @@ def test_copies_are_said_and_counted_once(exported: Path) -> None:
     assert "label" not in result.to_text()
 
 
-def test_copies_with_another_label_are_said(exported: Path) -> None:
-    result = evaluate("int8.tflite", Classifier.load(exported / "int8.tflite"), repeated(200, 5), RECORD)
+def test_copies_with_another_label_are_said(int8: Classifier) -> None:
+    result = evaluate("int8.tflite", int8, repeated(200, 5), RECORD)
     assert (result.images, result.distinct, result.conflicting) == (600, 3, 5)
     assert all(said in result.to_text() for said in ("5 test images have", "of an earlier image"))
 
 
-def test_copies_of_training_images_are_a_doubt_and_count_as_none(exported: Path, test_split: Split) -> None:
-    classifier = Classifier.load(exported / "int8.tflite")
-    alone = evaluate("int8.tflite", classifier, ArraySplit(test_split.images(range(20, 60)), test_split.labels[20:60]), RECORD)
-    some = evaluate("int8.tflite", classifier, test_split, replace(RECORD, learnt=tuple(range(20))))
+def test_copies_of_training_images_are_a_doubt_and_count_as_none(int8: Classifier, test_split: Split) -> None:
+    alone = evaluate("int8.tflite", int8, ArraySplit(test_split.images(range(20, 60)), test_split.labels[20:60]), RECORD)
+    some = evaluate("int8.tflite", int8, test_split, replace(RECORD, learnt=tuple(range(20))))
     assert (some.images, some.distinct, some.distinct_correct) == (60, 40, alone.correct)
     assert all(said in " ".join(some.to_text().split()) for said in ("Doubtful: 20 of 60 test", "copies of training images"))
-    every = evaluate("int8.tflite", classifier, test_split, replace(RECORD, learnt=tuple(range(60))))
+    every = evaluate("int8.tflite", int8, test_split, replace(RECORD, learnt=tuple(range(60))))
     assert every.distinct == 0
     for text in (every.to_text(), Evaluations((every,), {}).to_text()):
         assert all(said in " ".join(text.split()) for said in ("Doubtful: all 60 test", "copies of training images"))
 
 
-def test_a_model_no_better_than_its_commonest_class_is_doubtful(exported: Path, test_split: Split) -> None:
-    classifier = Classifier.load(exported / "int8.tflite")
-    good = evaluate("int8.tflite", classifier, test_split, RECORD)
+def test_a_model_no_better_than_its_commonest_class_is_doubtful(int8: Classifier, test_split: Split) -> None:
+    good = evaluate("int8.tflite", int8, test_split, RECORD)
     assert "Doubtful" not in good.to_text()
     always = ArraySplit(test_split.images(range(60)), np.where(np.arange(60) < 50, 0, 1))
-    poor = evaluate("int8.tflite", classifier, always, RECORD)
+    poor = evaluate("int8.tflite", int8, always, RECORD)
     assert poor.commonest == 50
     assert all(said in " ".join(poor.to_text().split()) for said in ("Doubtful: ", "not shown to be better", "frequent class"))

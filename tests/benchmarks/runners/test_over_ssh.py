@@ -1,6 +1,5 @@
 """A board as a runner, whose answer is a kept result."""
 
-import shutil
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -21,79 +20,78 @@ from edgecnn.edge.manifest import Manifest
 KEPT = Path(__file__).parents[1] / "kept_results/schema-3.json"
 
 
-def test_a_board_gets_a_bundle_of_the_files_and_its_times_are_compared(
-    exported: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    report, members, arguments = read_report(KEPT), set[str](), list[tuple[str, ...]]()
+class Answers:
+    """What boards were asked for, all of which answer with a kept result."""
 
-    def answer(hosts: list[str], job: Any, command: str) -> DeviceResults:
+    def __init__(self) -> None:
+        self.report = read_report(KEPT)
+        self.names = [file.name for file in self.report.files]
+        self.members = list[set[str]]()
+        self.arguments = list[tuple[str, ...]]()
+
+    def bench(self, hosts: list[str], job: Any, command: str) -> DeviceResults:
         with zipfile.ZipFile(job.bundle) as bundle:
-            members.update(bundle.namelist())
-        arguments.append(job.arguments)
-        return DeviceResults(DEVICES_SCHEMA, command, (DeviceResult(hosts[0], None, report),))
+            self.members.append({*bundle.namelist()})
+        self.arguments.append(job.arguments)
+        return DeviceResults(DEVICES_SCHEMA, command, (DeviceResult(hosts[0], None, self.report),))
 
-    monkeypatch.setattr(timed, "bench_devices", answer)
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> Answers:
+    made = Answers()
+    monkeypatch.setattr(timed, "bench_devices", made.bench)
+    return made
+
+
+def test_a_board_gets_a_bundle_of_the_files_and_its_times_are_compared(
+    exported: Path, test_split: Split, answers: Answers
+) -> None:
     board = OverSsh("pi4", test_split, 60)
     assert board.machine == "pi4"
-    base, other = (file.name for file in report.files[:2])
+    base, other, *_ = answers.names
     found = board.compare(exported, base, thorough=False)
     assert found[base].estimate == 1
     assert found[other].estimate > 0
-    assert {"int8.tflite", "int8.onnx", "manifest.json"} <= members
-    assert board.machine == (report.machine.cpu or report.machine.machine)
+    assert {"int8.tflite", "int8.onnx", "manifest.json"} <= answers.members[0]
+    assert board.machine == (answers.report.machine.cpu or answers.report.machine.machine)
     board.compare(exported, base, thorough=True)
-    briefly, thoroughly = arguments
+    briefly, thoroughly = answers.arguments
     assert set(thoroughly) - set(briefly) == {"--until-width=3"}
     assert "--launches=1" in set(briefly) - set(thoroughly)
 
 
 def test_a_folder_of_a_search_is_a_bundle_without_the_files_for_other_programs(
-    exported: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch
+    exported: Path, test_split: Split, answers: Answers
 ) -> None:
-    report, labels = read_report(KEPT), ProgramFile("labels.txt", 1, "0" * 64, "0" * 64)
+    labels = ProgramFile("labels.txt", 1, "0" * 64, "0" * 64)
     manifest = replace(Manifest.load(exported), for_programs=(labels,))
     assert manifest.reference
-
-    def answer(hosts: list[str], job: Any, command: str) -> DeviceResults:
-        with zipfile.ZipFile(job.bundle) as bundle:
-            assert "labels.txt" not in bundle.namelist()
-        return DeviceResults(DEVICES_SCHEMA, command, (DeviceResult(hosts[0], None, report),))
-
-    monkeypatch.setattr(timed, "bench_devices", answer)
-    base = report.files[0].name
+    base = answers.names[0]
     (artifact,) = (artifact for artifact in manifest.exported if artifact.path == "int8.tflite")
     made = [(replace(artifact, path=base), (exported / "int8.tflite").read_bytes())]
     with folder_of(manifest, manifest.reference, (exported / manifest.reference.path).read_bytes(), made) as folder:
         assert OverSsh("pi4", test_split, 60).compare(folder, base, thorough=False)[base].estimate == 1
+    assert "labels.txt" not in answers.members[0]
 
 
 def test_a_board_measures_the_one_file_with_threads_up_to_its_cores_and_the_runtimes_that_need_a_name(
-    exported: Path, test_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    artifacts: Path, test_split: Split, answers: Answers
 ) -> None:
-    kept, arguments = read_report(KEPT), list[tuple[str, ...]]()
-    report = replace(kept, machine=replace(kept.machine, cores=4))
-
-    def answer(hosts: list[str], job: Any, command: str) -> DeviceResults:
-        arguments.append(job.arguments)
-        return DeviceResults(DEVICES_SCHEMA, command, (DeviceResult(hosts[0], None, report),))
-
-    monkeypatch.setattr(timed, "bench_devices", answer)
-    folder = tmp_path / "one"
-    shutil.copytree(exported, folder)
-    manifest = Manifest.load(folder)
+    answers.report = replace(answers.report, machine=replace(answers.report.machine, cores=4))
+    manifest = Manifest.load(artifacts)
     one = tuple(artifact for artifact in manifest.artifacts if artifact.path in ("model.keras", "int8.tflite"))
-    replace(manifest, artifacts=one).save(folder)
+    replace(manifest, artifacts=one).save(artifacts)
     board = OverSsh("pi4", test_split, 60)
-    board.compare(folder, report.files[0].name, thorough=False)
-    found = board.settings(folder, 0.5)
-    assert len(found) == len(report.files)
+    board.compare(artifacts, answers.names[0], thorough=False)
+    found = board.settings(artifacts, 0.5)
+    assert len(found) == len(answers.names)
     assert found[0].ratio.estimate == 1
-    asked = arguments[-1]
+    first, asked = answers.arguments
     assert {"--threads=1,2,4", "--runtime=tflite", "--runtime=litert-fp16", "--max-drop=0.5"} <= set(asked)
-    OverSsh("pi4", test_split, 60, "litert-fp16").compare(folder, report.files[0].name, thorough=False)
-    assert "--runtime=litert-fp16" in arguments[-1]
-    assert not any(argument.startswith("--runtime") for argument in arguments[0])
     assert asked.index("--runtime=tflite") < asked.index("--runtime=litert-fp16")
+    assert not any(argument.startswith("--runtime") for argument in first)
+    OverSsh("pi4", test_split, 60, "litert-fp16").compare(artifacts, answers.names[0], thorough=False)
+    assert "--runtime=litert-fp16" in answers.arguments[-1]
 
 
 def test_a_board_without_a_result_is_one_line(exported: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
