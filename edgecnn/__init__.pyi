@@ -16,7 +16,7 @@ from edgecnn.commands.bundle import bundle as bundle
 # Commands that measure it:
 from edgecnn.commands.evaluate import evaluate as evaluate
 from edgecnn.commands.bench import bench as bench
-from edgecnn.commands.bench import bench_devices as bench_devices
+from edgecnn.benchmarks.remote.devices import bench_devices as bench_devices
 from edgecnn.commands.compare import compare as compare
 from edgecnn.commands.report import read_results as read_results
 from edgecnn.benchmarks.results.read import read_report as read_report

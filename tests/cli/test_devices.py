@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from edgecnn.__main__ import main
-from edgecnn.benchmarks.bundle import write_bundle
 from edgecnn.benchmarks.gate.gate import Check, Verdict
+from edgecnn.benchmarks.remote import devices
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.benchmarks.results.records import DeviceResult, DeviceResults
-from edgecnn.commands import bench as bench_command
 from edgecnn.commands.bench import forwarded
 from edgecnn.edge.errors import ConfigError
 from edgecnn.shell.call import Call
@@ -124,7 +123,7 @@ def test_the_exit_code_is_that_of_the_worst_device(
         )
         for place, status in enumerate(statuses)
     )
-    monkeypatch.setattr(bench_command, "bench_devices", lambda *_, **__: DeviceResults(1, "edgecnn bench", results))
+    monkeypatch.setattr(devices, "bench_devices", lambda *_, **__: DeviceResults(1, "edgecnn bench", results))
     assert main(["bench", str(exported), "--device", "pi0", "--device", "pi1"]) == code
     assert f"of {len(statuses)} devices" in capsys.readouterr().out
 
@@ -136,7 +135,7 @@ def test_nothing_is_packed_for_devices_that_cannot_be_reached(
     ssh.write_text("#!/bin/sh\necho 'ssh: connect to host pi port 22: Connection refused' >&2; exit 255\n")
     ssh.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(write_bundle, "write_bundle", lambda *_, **__: pytest.fail("it was packed"))
+    monkeypatch.setattr(devices, "write_bundle", lambda *_, **__: pytest.fail("it was packed"))
     assert main(["bench", str(exported), "--device", "pi4", "--device", "pi5"]) == 1
     shown = capsys.readouterr()
     assert shown.out.count("it refuses ssh connections") == 2
