@@ -88,6 +88,7 @@ def test_the_picture_is_one(swept: Path) -> None:
 
 def test_a_network_of_a_sweep_is_the_one_that_train_makes(swept: Path, idx_folder: Path, tmp_path: Path, terminal: Any) -> None:
     terminal.passes("train", "--data", idx_folder, "--filters", NETWORKS[1], "--epochs", "1", "--out", tmp_path)
+    assert "Total params" in terminal.err
     alone, in_sweep = (keras.models.load_model(folder / "model.keras") for folder in (tmp_path, swept / "2-3-4"))
     for one, other in zip(alone.get_weights(), in_sweep.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -153,6 +154,7 @@ def test_an_interrupted_sweep_goes_on(
     terminal.passes(*arguments(idx_folder, tmp_path))
     assert "4,4,4: trained before" in terminal.err
     assert "2,3,4: training" in terminal.err
+    assert "Total params" not in terminal.err  # The layers of all networks would bury the rest.
     found, expected = (record(out)["rows"] for out in (tmp_path, swept))
     assert [(row["correct"], row["size_bytes"]) for row in found] == [(row["correct"], row["size_bytes"]) for row in expected]
 

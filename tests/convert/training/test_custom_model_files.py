@@ -12,7 +12,7 @@ import pytest
 from edgecnn.convert.keras.runtime import load_from_bytes
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.custom_model import compile_model, new_model, open_fitting
-from edgecnn.edge.data.dataset import load_dataset
+from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.manifest import Manifest
 from tests.convert.training.own_nets import CONFIG, MODULE, RAW, SHAPE, UNIT, opened, saved
@@ -21,14 +21,13 @@ from tests.convert.training.runs import stop_at, train
 pytestmark = pytest.mark.usefixtures("module")
 
 
-def test_a_keras_file_is_trained_further_with_its_optimizer(idx_folder: Path) -> None:
-    dataset = load_dataset(idx_folder)
-    first = train(dataset, replace(CONFIG, epochs=1, model="own_nets:own"), Path("first"), RAW)
-    result = train(dataset, replace(CONFIG, model="first/model.keras"), Path("out"), RAW)
+def test_a_keras_file_is_trained_further_with_its_optimizer(bars: Dataset) -> None:
+    first = train(bars, replace(CONFIG, epochs=1, model="own_nets:own"), Path("first"), RAW)
+    result = train(bars, replace(CONFIG, model="first/model.keras"), Path("out"), RAW)
     assert result.optimizer == "SGD, learning rate 0.05"
     assert result.history[0].loss < first.history[0].loss
     with pytest.raises(ArtifactError, match=r"nowhere\.keras does not exist"):
-        train(dataset, replace(CONFIG, model="nowhere.keras"), Path("out"), RAW)
+        train(bars, replace(CONFIG, model="nowhere.keras"), Path("out"), RAW)
 
 
 def test_a_file_that_takes_any_size_is_fixed_to_the_images_and_keeps_its_weights_and_optimizer() -> None:
@@ -42,37 +41,37 @@ def test_a_file_that_takes_any_size_is_fixed_to_the_images_and_keeps_its_weights
     assert float(model.optimizer.learning_rate) == pytest.approx(0.05)
 
 
-def test_a_keras_file_with_own_code_needs_trust(idx_folder: Path) -> None:
-    dataset, config = load_dataset(idx_folder), replace(CONFIG, model="net.keras")
+def test_a_keras_file_with_own_code_needs_trust(bars: Dataset) -> None:
+    config = replace(CONFIG, model="net.keras")
     saved(opened("subclassed"), "net.keras")
     sys.modules.pop("own_nets")
     with pytest.raises(ArtifactError, match=r"net\.keras:.*not know.*class Net of.*own_nets: name"):
-        train(dataset, config, Path("out"), UNIT)
-    train(dataset, config, Path("out"), UNIT, trust=("own_nets",))
+        train(bars, config, Path("out"), UNIT)
+    train(bars, config, Path("out"), UNIT, trust=("own_nets",))
     assert Manifest.load(Path("out")).trusted == ("own_nets",)
 
 
-def test_an_own_run_is_resumed_only_with_the_same_code(idx_folder: Path, module: Path) -> None:
-    dataset, config = load_dataset(idx_folder), replace(CONFIG, model="own_nets:subclassed")
-    unbroken = train(dataset, config, Path("unbroken"), UNIT)
-    train(dataset, replace(config, epochs=1), Path("out"), UNIT)
-    resumed = train(dataset, config, Path("out"), UNIT, resume=True)
+def test_an_own_run_is_resumed_only_with_the_same_code(bars: Dataset, module: Path) -> None:
+    config = replace(CONFIG, model="own_nets:subclassed")
+    unbroken = train(bars, config, Path("unbroken"), UNIT)
+    train(bars, replace(config, epochs=1), Path("out"), UNIT)
+    resumed = train(bars, config, Path("out"), UNIT, resume=True)
     assert [epoch.loss for epoch in resumed.history] == [epoch.loss for epoch in unbroken.history]
     with pytest.raises(ConfigError, match=r"resume: out .*model=own_nets:subclassed, not own_nets:logits"):
-        train(dataset, replace(config, epochs=3, model="own_nets:logits"), Path("out"), UNIT, resume=True)
+        train(bars, replace(config, epochs=3, model="own_nets:logits"), Path("out"), UNIT, resume=True)
     module.write_text(MODULE + "\n")
     with pytest.raises(ConfigError, match=r"own_nets\.py.* has changed since"):
-        train(dataset, replace(config, epochs=3), Path("out"), UNIT, resume=True)
+        train(bars, replace(config, epochs=3), Path("out"), UNIT, resume=True)
     sys.modules.pop("own_nets")
     with pytest.raises(ConfigError, match=r"resume: own_nets:subclassed has changed:.* resume"):
-        train(dataset, replace(config, epochs=3), Path("out"), UNIT, resume=True)
+        train(bars, replace(config, epochs=3), Path("out"), UNIT, resume=True)
 
 
 @pytest.mark.parametrize("fine_tune", [False, True])
-def test_a_transfer_moves_the_base_only_when_it_is_fine_tuned(fine_tune: bool, idx_folder: Path) -> None:
+def test_a_transfer_moves_the_base_only_when_it_is_fine_tuned(fine_tune: bool, bars: Dataset) -> None:
     base = opened("any_size")
     config = replace(CONFIG, transfer=saved(base), fine_tune=fine_tune)
-    result = train(load_dataset(idx_folder), config, Path("out"), UNIT)
+    result = train(bars, config, Path("out"), UNIT)
     model = load_from_bytes(Path("out/model.keras").read_bytes(), "model.keras")
     convolution = 9 * 4 + 4
     # Frozen, a batch normalisation keeps its mean and variance too.
@@ -87,15 +86,15 @@ def test_a_transfer_moves_the_base_only_when_it_is_fine_tuned(fine_tune: bool, i
     assert Manifest.load(Path("out")).provenance.train_config["transfer"] == "base.keras"
 
 
-def test_a_transfer_is_resumed_between_and_within_its_phases(idx_folder: Path) -> None:
+def test_a_transfer_is_resumed_between_and_within_its_phases(bars: Dataset) -> None:
     config = replace(CONFIG, epochs=4, transfer=saved(opened("any_size")), fine_tune=True)
-    unbroken = train(load_dataset(idx_folder), config, Path("unbroken"), UNIT)
+    unbroken = train(bars, config, Path("unbroken"), UNIT)
     for finished in (1, 2):
         stop = stop_at(finished + 1)
-        assert train(load_dataset(idx_folder), config, Path("out"), UNIT, resume=finished > 1, on_batch=stop).interrupted
+        assert train(bars, config, Path("out"), UNIT, resume=finished > 1, on_batch=stop).interrupted
     with pytest.raises(ConfigError, match=r"out.*planned.* 4 epochs, not 3"):  # The phases would begin elsewhere.
-        train(load_dataset(idx_folder), replace(config, epochs=3), Path("out"), UNIT, resume=True)
-    resumed = train(load_dataset(idx_folder), config, Path("out"), UNIT, resume=True)
+        train(bars, replace(config, epochs=3), Path("out"), UNIT, resume=True)
+    resumed = train(bars, config, Path("out"), UNIT, resume=True)
     assert [epoch.loss for epoch in resumed.history] == [epoch.loss for epoch in unbroken.history]
     assert len(list(Path("unbroken/logs").iterdir())) == 2
 
@@ -136,10 +135,10 @@ def test_a_transfer_replaces_what_follows_the_features(end: list[Any]) -> None:
         ),
     ],
 )
-def test_a_base_that_has_nothing_to_transfer_is_refused(base: Any, message: str, idx_folder: Path) -> None:
+def test_a_base_that_has_nothing_to_transfer_is_refused(base: Any, message: str, bars: Dataset) -> None:
     config = replace(CONFIG, transfer=saved(base()))
     with pytest.raises(ConfigError, match=f"base.keras {message}"):
-        train(load_dataset(idx_folder), config, Path("out"), UNIT, trust=("own_nets",))
+        train(bars, config, Path("out"), UNIT, trust=("own_nets",))
 
 
 def test_a_compiled_loss_is_replaced_by_that_of_integer_labels() -> None:

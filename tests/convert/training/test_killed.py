@@ -16,7 +16,7 @@ from edgecnn.convert.export.export import export
 from edgecnn.convert.training.checkpoint import begun, load_checkpoint
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.custom_model import resolved
-from edgecnn.edge.data.dataset import Dataset, load_dataset
+from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.files import remove_stale, sha256
 from edgecnn.edge.manifest import Manifest, Preprocessing
@@ -78,13 +78,8 @@ def recorder() -> Recorder:
 
 
 @pytest.fixture
-def dataset(idx_folder: Path) -> Dataset:
-    return load_dataset(idx_folder)
-
-
-@pytest.fixture
-def preprocessing(dataset: Dataset) -> Preprocessing:
-    return Preprocessing(1 / 255, dataset.image_rule.fit, dataset.image_rule.background)
+def preprocessing(bars: Dataset) -> Preprocessing:
+    return Preprocessing(1 / 255, bars.image_rule.fit, bars.image_rule.background)
 
 
 def files(folder: Path) -> dict[str, str]:
@@ -113,26 +108,26 @@ def check(states: list[Path]) -> None:
 
 
 def test_an_export_killed_at_any_step_leaves_the_earlier_one_or_the_new_one(
-    recorder: Recorder, artifacts: Path, dataset: Dataset, tmp_path: Path
+    recorder: Recorder, artifacts: Path, bars: Dataset, tmp_path: Path
 ) -> None:
     config = ExportConfig(("tflite",), ("int8",), batch="dynamic")
-    recorder.record(artifacts, tmp_path / "states", lambda: export(artifacts / "model.keras", dataset, config))
+    recorder.record(artifacts, tmp_path / "states", lambda: export(artifacts / "model.keras", bars, config))
     assert len(recorder.states) > 10
     check(recorder.states)
 
 
 def test_a_training_killed_at_any_step_leaves_the_earlier_model_or_the_new_one(
-    recorder: Recorder, artifacts: Path, dataset: Dataset, preprocessing: Preprocessing, tmp_path: Path
+    recorder: Recorder, artifacts: Path, bars: Dataset, preprocessing: Preprocessing, tmp_path: Path
 ) -> None:
     config = TrainConfig(epochs=2, recipe="notebook", batch_size=64, augment="none", seed=7)
-    recorder.record(artifacts, tmp_path / "states", lambda: train(dataset, config, artifacts, preprocessing))
+    recorder.record(artifacts, tmp_path / "states", lambda: train(bars, config, artifacts, preprocessing))
     assert len(recorder.states) > 10
     epochs = []
-    interface = Interface(preprocessing, "probabilities", dataset.class_names)
+    interface = Interface(preprocessing, "probabilities", bars.class_names)
     for state in recorder.states:
         remove_stale(state / "checkpoint")
         if begun(state):
-            checkpoint = load_checkpoint(state, resolved(replace(config, epochs=3), 1), dataset.record(), interface)
+            checkpoint = load_checkpoint(state, resolved(replace(config, epochs=3), 1), bars.record(), interface)
             epochs.append(len(checkpoint.history))
             named = {checkpoint.last, checkpoint.best}
             assert all(sha256((state / "checkpoint" / name).read_bytes()) == digest for name, digest in named)
@@ -142,7 +137,7 @@ def test_a_training_killed_at_any_step_leaves_the_earlier_model_or_the_new_one(
 
 
 def test_only_one_training_writes_into_a_folder_and_an_earlier_result_does_not_finish_a_run_that_was_killed(
-    tmp_path: Path, dataset: Dataset, preprocessing: Preprocessing
+    tmp_path: Path, bars: Dataset, preprocessing: Preprocessing
 ) -> None:
     config = TrainConfig(epochs=1, recipe="notebook", batch_size=64, augment="none", seed=7)
     refused: list[str] = []
@@ -150,23 +145,23 @@ def test_only_one_training_writes_into_a_folder_and_an_earlier_result_does_not_f
     def on_batch(state: object) -> None:
         if not refused:
             with pytest.raises(ConfigError, match="another edgecnn is writing into") as caught:
-                train(dataset, config, tmp_path, preprocessing)
+                train(bars, config, tmp_path, preprocessing)
             refused.append(str(caught.value))
 
-    train(dataset, config, tmp_path, preprocessing, on_batch=on_batch)
+    train(bars, config, tmp_path, preprocessing, on_batch=on_batch)
     assert str(tmp_path / "checkpoint") in refused[0]
     # An earlier run's train.json, as after a kill between the last epoch and the result.
     result = json.loads((tmp_path / "train.json").read_text())
     (epoch,) = result["history"]
     earlier = {"model_sha256": "0" * 64, "history": [epoch | {"loss": epoch["loss"] + 1}]}
     (tmp_path / "train.json").write_text(json.dumps(result | earlier))
-    resumed = train(dataset, config, tmp_path, preprocessing, resume=True)
+    resumed = train(bars, config, tmp_path, preprocessing, resume=True)
     assert len(resumed.history) == 1
     assert Manifest.load(tmp_path).keras_model().sha256 == resumed.model_sha256
 
 
-def test_an_export_into_a_folder_that_another_one_writes_is_refused(artifacts: Path, dataset: Dataset) -> None:
+def test_an_export_into_a_folder_that_another_one_writes_is_refused(artifacts: Path, bars: Dataset) -> None:
     before = files(artifacts)
     with locked(artifacts), pytest.raises(ConfigError, match=f"edgecnn is writing into {artifacts}"):
-        export(artifacts / "model.keras", dataset, ExportConfig(("tflite",), ("float16",)))
+        export(artifacts / "model.keras", bars, ExportConfig(("tflite",), ("float16",)))
     assert files(artifacts) == before

@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.fit.callbacks import board
 from edgecnn.convert.training.model.normalization import unsettled_share
-from edgecnn.edge.data.dataset import load_dataset
+from edgecnn.edge.data.dataset import Dataset, load_dataset
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest, Output, Preprocessing
@@ -35,10 +35,10 @@ def said() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def trained(said: list[str], idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(said: list[str], bars: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder after two epochs. Do not write to it."""
     folder = tmp_path_factory.mktemp("trained")
-    train(load_dataset(idx_folder), CONFIG, folder, UNIT, on_text=said.append)
+    train(bars, CONFIG, folder, UNIT, on_text=said.append)
     return folder
 
 
@@ -49,38 +49,37 @@ def copied(trained: Path, tmp_path: Path) -> Path:
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others_whatever_is_in_the_folder(
-    trained: Path, idx_folder: Path, tmp_path: Path
+    trained: Path, bars: Dataset, tmp_path: Path
 ) -> None:
     (tmp_path / "again").mkdir()
     (tmp_path / "again" / "manifest.json").write_text("{")  # It is damaged: it is replaced.
     said: list[str] = []
-    train(load_dataset(idx_folder), CONFIG, tmp_path / "again", UNIT, on_text=said.append)
+    train(bars, CONFIG, tmp_path / "again", UNIT, on_text=said.append)
     assert any("new manifest will be written" in text for text in said)
     assert read_model(tmp_path / "again" / "model.keras").unverified is None
-    train(load_dataset(idx_folder), replace(CONFIG, seed=1), tmp_path / "other", UNIT)
+    train(bars, replace(CONFIG, seed=1), tmp_path / "other", UNIT)
     assert same(trained, tmp_path / "again")
     assert not same(trained, tmp_path / "other")
 
 
-def test_a_resumed_run_ends_where_an_unbroken_one_does(trained: Path, idx_folder: Path, tmp_path: Path) -> None:
-    dataset = load_dataset(idx_folder)
-    train(dataset, replace(CONFIG, epochs=1), tmp_path, UNIT)
+def test_a_resumed_run_ends_where_an_unbroken_one_does(trained: Path, bars: Dataset, tmp_path: Path) -> None:
+    train(bars, replace(CONFIG, epochs=1), tmp_path, UNIT)
     assert not same(trained, tmp_path)
-    result = train(dataset, CONFIG, tmp_path, UNIT, resume=True)
+    result = train(bars, CONFIG, tmp_path, UNIT, resume=True)
     assert same(trained, tmp_path)
     assert [epoch.number for epoch in result.history] == [1, 2]
 
 
 def test_a_resumed_run_of_a_planned_rate_and_varied_images_ends_where_an_unbroken_one_does(
-    idx_folder: Path, tmp_path: Path
+    bars: Dataset, tmp_path: Path
 ) -> None:
-    dataset, config = load_dataset(idx_folder), TrainConfig(epochs=2, batch_size=32, filters=SMALL)
-    unbroken = train(dataset, config, tmp_path / "unbroken", UNIT)
+    config = TrainConfig(epochs=2, batch_size=32, filters=SMALL)
+    unbroken = train(bars, config, tmp_path / "unbroken", UNIT)
 
-    train(dataset, config, tmp_path / "broken", UNIT, on_batch=stop_at(2, 3))
+    train(bars, config, tmp_path / "broken", UNIT, on_batch=stop_at(2, 3))
     with pytest.raises(ConfigError, match=r"broken.*planned.* 2 epochs, not 3:.*epochs=2"):
-        train(dataset, replace(config, epochs=3), tmp_path / "broken", UNIT, resume=True)
-    resumed = train(dataset, config, tmp_path / "broken", UNIT, resume=True)
+        train(bars, replace(config, epochs=3), tmp_path / "broken", UNIT, resume=True)
+    resumed = train(bars, config, tmp_path / "broken", UNIT, resume=True)
     assert same(tmp_path / "unbroken", tmp_path / "broken")
     assert resumed.optimizer == unbroken.optimizer == "AdamW, learning rate up to 0.01 by CosineDecay"
 
@@ -98,33 +97,32 @@ def test_batch_normalisation_that_has_not_settled_is_told(trained: Path, said: l
 
 @pytest.mark.parametrize("resumed", [False, True])
 def test_ctrl_c_keeps_the_finished_epoch_of_lowest_loss_and_the_best_stays_on_disk(
-    resumed: bool, idx_folder: Path, tmp_path: Path
+    resumed: bool, bars: Dataset, tmp_path: Path
 ) -> None:
-    dataset = load_dataset(idx_folder)
 
     # With this rate the second epoch is worse than the first, as the history below shows.
     config = replace(CONFIG, epochs=4, learning_rate=0.5)
     if resumed:
-        train(dataset, replace(config, epochs=2), tmp_path, UNIT)
-    result = train(dataset, config, tmp_path, UNIT, resume=resumed, on_batch=stop_at(3, 2))
+        train(bars, replace(config, epochs=2), tmp_path, UNIT)
+    result = train(bars, config, tmp_path, UNIT, resume=resumed, on_batch=stop_at(3, 2))
     losses = [epoch.loss for epoch in result.history]
     assert len(losses) == 2
     assert result.interrupted
     assert result.epoch == 1 + losses.index(min(losses))
     assert read_model(tmp_path / "model.keras").unverified is None
-    whole = train(dataset, config, tmp_path, UNIT, resume=True)
+    whole = train(bars, config, tmp_path, UNIT, resume=True)
     assert whole.history[:2] == result.history
     best = min(whole.history, key=lambda epoch: epoch.loss).number
     assert {path.name for path in (tmp_path / "checkpoint").glob("*.keras")} == {f"epoch-{best}.keras", "epoch-4.keras"}
 
 
-def test_ctrl_c_in_the_first_epoch_writes_no_model(idx_folder: Path, tmp_path: Path) -> None:
+def test_ctrl_c_in_the_first_epoch_writes_no_model(bars: Dataset, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train(load_dataset(idx_folder), CONFIG, tmp_path, UNIT, on_batch=stop_at(1))
+        train(bars, CONFIG, tmp_path, UNIT, on_batch=stop_at(1))
     assert not list(tmp_path.glob("*.*"))
 
 
-def test_train_json_and_the_manifest_say_how_the_model_came_to_be(trained: Path, idx_folder: Path) -> None:
+def test_train_json_and_the_manifest_say_how_the_model_came_to_be(trained: Path, bars: Dataset) -> None:
     require_valid("train", (trained / "train.json").read_text())
     record = json.loads((trained / "train.json").read_text())
     manifest = Manifest.load(trained)
@@ -140,7 +138,7 @@ def test_train_json_and_the_manifest_say_how_the_model_came_to_be(trained: Path,
     assert record["optimizer"] == "Adam, learning rate 0.003"
     assert record["model_sha256"] == manifest.keras_model().sha256
     assert set(record["versions"]) == {"python", "edgecnn", "tensorflow", "keras", "numpy"}
-    test = load_dataset(idx_folder).test
+    test = bars.test
     probabilities = Classifier.load(trained / "model.keras").split_probabilities(test)
     assert record["test_accuracy"] == float((probabilities.argmax(axis=1) == test.labels).mean())
     assert manifest.dataset.test_sha256 == test.sha256
@@ -163,10 +161,10 @@ def test_train_json_and_the_manifest_say_how_the_model_came_to_be(trained: Path,
     ],
 )
 def test_a_resume_that_does_not_fit_is_refused(
-    trained: Path, idx_folder: Path, change: dict[str, Any], taken: Preprocessing, output: Output, message: str
+    trained: Path, bars: Dataset, change: dict[str, Any], taken: Preprocessing, output: Output, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        train(load_dataset(idx_folder), replace(CONFIG, **{"epochs": 3, **change}), trained, taken, output, resume=True)
+        train(bars, replace(CONFIG, **{"epochs": 3, **change}), trained, taken, output, resume=True)
 
 
 def test_tensorboard_gets_curves_and_no_graph_that_it_can_not_read(trained: Path) -> None:
@@ -191,10 +189,10 @@ def test_about_50_batches_of_each_epoch_are_written(batches: int, written: int, 
     assert len(log.Tensors("epoch_loss")) == 2
 
 
-def test_a_folder_with_a_manifest_of_something_else_is_left_alone(idx_folder: Path, tmp_path: Path) -> None:
+def test_a_folder_with_a_manifest_of_something_else_is_left_alone(bars: Dataset, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"name": "app"}')
     with pytest.raises(ConfigError, match=r"manifest\.json is not edgecnn's:.* out"):
-        train(load_dataset(idx_folder), CONFIG, tmp_path, UNIT)
+        train(bars, CONFIG, tmp_path, UNIT)
     assert (tmp_path / "manifest.json").read_text() == '{"name": "app"}'
 
 
@@ -203,60 +201,56 @@ def test_a_resume_on_other_images_is_refused(trained: Path) -> None:
         train(load_dataset(None), replace(CONFIG, epochs=3), trained, UNIT, resume=True)
 
 
-def test_a_resume_without_a_checkpoint_is_refused(idx_folder: Path, tmp_path: Path) -> None:
+def test_a_resume_without_a_checkpoint_is_refused(bars: Dataset, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"does not exist:.* resume"):
-        train(load_dataset(idx_folder), CONFIG, tmp_path, UNIT, resume=True)
+        train(bars, CONFIG, tmp_path, UNIT, resume=True)
 
 
-def test_a_damaged_checkpoint_is_refused(copied: Path, idx_folder: Path) -> None:
+def test_a_damaged_checkpoint_is_refused(copied: Path, bars: Dataset) -> None:
     path = copied / "checkpoint" / "epoch-2.keras"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ArtifactError, match=r"epoch-2\.keras is damaged"):
-        train(load_dataset(idx_folder), replace(CONFIG, epochs=3), copied, UNIT, resume=True)
+        train(bars, replace(CONFIG, epochs=3), copied, UNIT, resume=True)
 
 
-def test_training_again_makes_the_exported_files_stale(artifacts: Path, idx_folder: Path) -> None:
-    train(load_dataset(idx_folder), replace(CONFIG, epochs=1), artifacts, UNIT)
+def test_training_again_makes_the_exported_files_stale(artifacts: Path, bars: Dataset) -> None:
+    train(bars, replace(CONFIG, epochs=1), artifacts, UNIT)
     with pytest.raises(ArtifactError, match=r"int8\.tflite is stale.*export.*model\.keras.* formats=tflite.* precisions=int8"):
         read_model(artifacts / "int8.tflite")
 
 
-def test_a_loss_that_is_no_number_is_an_error_and_leaves_no_model(idx_folder: Path, tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_is_an_error_and_leaves_no_model(bars: Dataset, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"loss.* (nan|inf).*epoch 1: lower learning_rate"):
-        train(load_dataset(idx_folder), replace(CONFIG, learning_rate=1e30), tmp_path, UNIT)
+        train(bars, replace(CONFIG, learning_rate=1e30), tmp_path, UNIT)
     assert not list(tmp_path.glob("**/*.keras"))
 
 
 def test_a_run_whose_disk_is_full_before_an_epoch_is_kept_leaves_nothing(
-    idx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bars: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*arguments: Any) -> None:
         raise ConfigError("the disk is full")
 
     monkeypatch.setattr("edgecnn.convert.training.fit.callbacks.save_epoch", full)
     with pytest.raises(ConfigError, match="the disk is full"):
-        train(load_dataset(idx_folder), CONFIG, tmp_path, UNIT)
+        train(bars, CONFIG, tmp_path, UNIT)
     assert [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"] == []
     assert not (tmp_path / "logs").exists()
 
 
-def test_a_run_that_was_cut_off_after_its_last_epoch_is_finished_by_resume(
-    trained: Path, copied: Path, idx_folder: Path
-) -> None:
+def test_a_run_that_was_cut_off_after_its_last_epoch_is_finished_by_resume(trained: Path, copied: Path, bars: Dataset) -> None:
     for name in ("model.keras", "train.json", "manifest.json"):
         (copied / name).unlink()
-    assert len(train(load_dataset(idx_folder), CONFIG, copied, UNIT, resume=True).history) == 2
+    assert len(train(bars, CONFIG, copied, UNIT, resume=True).history) == 2
     assert same(copied, trained)
 
 
-def test_ctrl_c_while_old_epochs_are_deleted_loses_none(
-    idx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ctrl_c_while_old_epochs_are_deleted_loses_none(bars: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("edgecnn.convert.training.fit.callbacks.prune", interrupt)
-    result = train(load_dataset(idx_folder), CONFIG, tmp_path, UNIT)
+    result = train(bars, CONFIG, tmp_path, UNIT)
     assert result.interrupted
     assert len(result.history) == 1
     assert read_model(tmp_path / "model.keras").unverified is None

@@ -32,9 +32,9 @@ CONFIG = TrainConfig(epochs=4, recipe="notebook", batch_size=32, augment="none",
 
 
 @pytest.fixture(scope="module")
-def npz(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def npz(bars: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Bars of which three in ten have a label by chance: with the right ones alone the loss would be zero."""
-    bars, rng = load_dataset(idx_folder), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     wrong = rng.random(240) < 0.3
     labels = np.where(wrong, rng.integers(0, 3, 240), bars.train.labels)
     train, test = bars.train.images(range(240)), bars.test.images(range(60))
@@ -185,10 +185,10 @@ def test_patience_stops_the_run_and_a_resume_may_have_more_of_it(validated: Path
     assert (val_losses(more), more.stopped_early) == (losses, False)
 
 
-def test_patience_without_validation_images_is_refused(idx_folder: Path, tmp_path: Path) -> None:
+def test_patience_without_validation_images_is_refused(bars: Dataset, tmp_path: Path) -> None:
     message = r"^patience needs validation images, which bars does not have: take .* with val_share=0\.1, or add a val/"
     with pytest.raises(ConfigError, match=message):
-        train(load_dataset(idx_folder), replace(CONFIG, patience=1), tmp_path, UNIT)
+        train(bars, replace(CONFIG, patience=1), tmp_path, UNIT)
     assert not list(tmp_path.iterdir())
 
 
@@ -243,9 +243,9 @@ def test_a_resume_with_other_weights_or_another_choice_is_refused(validated: Pat
         train(dataset, replace(CONFIG, epochs=5, keep="last"), validated, UNIT, resume=True)
 
 
-def test_a_checkpoint_of_an_earlier_release_is_continued(idx_folder: Path, tmp_path: Path) -> None:
-    dataset, config = load_dataset(idx_folder), replace(CONFIG, epochs=1)
-    train(dataset, config, tmp_path, UNIT)
+def test_a_checkpoint_of_an_earlier_release_is_continued(bars: Dataset, tmp_path: Path) -> None:
+    config = replace(CONFIG, epochs=1)
+    train(bars, config, tmp_path, UNIT)
     path = tmp_path / "checkpoint" / "checkpoint.json"
     old = json.loads(path.read_text())
     assert old["config"]["augment"] == "none"
@@ -257,7 +257,7 @@ def test_a_checkpoint_of_an_earlier_release_is_continued(idx_folder: Path, tmp_p
     for epoch in old["history"]:
         del epoch["val_loss"], epoch["val_accuracy"]
     path.write_text(json.dumps(old))
-    resumed = train(dataset, replace(CONFIG, epochs=2), tmp_path, UNIT, resume=True)
+    resumed = train(bars, replace(CONFIG, epochs=2), tmp_path, UNIT, resume=True)
     assert [epoch.number for epoch in resumed.history] == [1, 2]
 
 
@@ -279,17 +279,16 @@ def test_balanced_weights_are_those_of_scikit_learn() -> None:
     assert balanced_weights(np.array([0, 2, 2]), 3).dtype == np.float32
 
 
-def test_balanced_weights_change_the_loss_by_the_formula(idx_folder: Path, tmp_path: Path) -> None:
-    whole = load_dataset(idx_folder)
-    labels = whole.train.labels
+def test_balanced_weights_change_the_loss_by_the_formula(bars: Dataset, tmp_path: Path) -> None:
+    labels = bars.train.labels
     chosen = np.concatenate([np.flatnonzero(labels == label)[:count] for label, count in enumerate((10, 20, 60))])
-    uneven = replace(whole, train=Subset(whole.train, chosen))
+    uneven = replace(bars, train=Subset(bars.train, chosen))
     # All in one batch: the loss of the first step is that of the initial weights.
     config = replace(CONFIG, epochs=1, batch_size=90, dropout=0.0, class_weights="balanced")
     result = train(uneven, config, tmp_path, UNIT)
     keras.utils.clear_session()
     keras.utils.set_random_seed(config.seed)
-    model = build_cnn(whole.train.shape, 3, 0.0, config.filters)
+    model = build_cnn(bars.train.shape, 3, 0.0, config.filters)
     probabilities = np.asarray(model(uneven.train.images(range(90)).astype(np.float32) / 255, training=True))
     losses = -np.log(probabilities[np.arange(90), uneven.train.labels])
     weights = np.repeat([3.0, 1.5, 0.5], [10, 20, 60])

@@ -8,7 +8,7 @@ import pytest
 
 from edgecnn.convert.training.model.builder import arguments_of, built_model
 from edgecnn.convert.training.model.custom_model import resolved
-from edgecnn.edge.data.dataset import load_dataset
+from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.manifest import Manifest
 from tests.convert.training.own_nets import CONFIG, SHAPE, UNIT
@@ -52,16 +52,16 @@ def test_a_function_that_fails_is_named_with_its_arguments() -> None:
         built_model("own_nets:sized", ("width=wide",), SHAPE, 3)
 
 
-def test_the_arguments_are_recorded_and_a_resume_needs_the_same(idx_folder: Path) -> None:
+def test_the_arguments_are_recorded_and_a_resume_needs_the_same(bars: Dataset) -> None:
     config = replace(CONFIG, epochs=1, model="own_nets:sized", arguments=("width=3", "rate=0.25"))
-    result = train(load_dataset(idx_folder), config, Path("out"), UNIT)
+    result = train(bars, config, Path("out"), UNIT)
     assert result.parameters == 9 * 3 + 3 + 4 * 3 + 10 * 10 * 3 * 3 + 3
     assert json.loads(Path("out/train.json").read_text())["config"]["arguments"] == ["width=3", "rate=0.25"]
     assert Manifest.load(Path("out")).provenance.train_config["arguments"] == "width=3,rate=0.25"
     longer = replace(config, epochs=2)
     with pytest.raises(ConfigError, match=r"trained with arguments=width=3,rate=0\.25, not width=3:"):
-        train(load_dataset(idx_folder), replace(longer, arguments=("width=3",)), Path("out"), UNIT, resume=True)
-    assert len(train(load_dataset(idx_folder), longer, Path("out"), UNIT, resume=True).history) == 2
+        train(bars, replace(longer, arguments=("width=3",)), Path("out"), UNIT, resume=True)
+    assert len(train(bars, longer, Path("out"), UNIT, resume=True).history) == 2
 
 
 def test_a_network_without_arguments_has_none_in_its_manifest() -> None:

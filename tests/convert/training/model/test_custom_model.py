@@ -8,7 +8,7 @@ import keras
 import pytest
 
 from edgecnn.convert.training.model.custom_model import needed_modules, resolved
-from edgecnn.edge.data.dataset import load_dataset
+from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.manifest import Manifest, Output
@@ -35,15 +35,15 @@ pytestmark = pytest.mark.usefixtures("module")
         ("own_nets:binary", r"binary gives \(None, 1\), but the images have 3 classes"),
     ],
 )
-def test_a_model_that_does_not_come_or_does_not_fit_is_refused(named: str, message: str, idx_folder: Path) -> None:
+def test_a_model_that_does_not_come_or_does_not_fit_is_refused(named: str, message: str, bars: Dataset) -> None:
     with pytest.raises(ConfigError, match=message):
-        train(load_dataset(idx_folder), replace(CONFIG, model=named), Path("out"), UNIT)
+        train(bars, replace(CONFIG, model=named), Path("out"), UNIT)
     assert not list(Path("out").glob("**/*.keras"))
 
 
-def test_a_model_that_can_not_be_saved_is_refused_before_it_is_trained(idx_folder: Path) -> None:
+def test_a_model_that_can_not_be_saved_is_refused_before_it_is_trained(bars: Dataset) -> None:
     with pytest.raises(ConfigError, match=r"^own_nets:mute can't be saved .*get_config\(\)$"):
-        train(load_dataset(idx_folder), replace(CONFIG, model="own_nets:mute"), Path("out"), UNIT)
+        train(bars, replace(CONFIG, model="own_nets:mute"), Path("out"), UNIT)
 
 
 def test_two_outputs_are_refused_by_name() -> None:
@@ -51,9 +51,9 @@ def test_two_outputs_are_refused_by_name() -> None:
         opened("two")
 
 
-def test_a_model_that_could_not_be_loaded_again_is_refused_before_it_is_trained(idx_folder: Path) -> None:
+def test_a_model_that_could_not_be_loaded_again_is_refused_before_it_is_trained(bars: Dataset) -> None:
     with pytest.raises(ArtifactError, match=r"^own_nets:inside:.*not know.*class Hidden of.*own_nets"):
-        train(load_dataset(idx_folder), replace(CONFIG, model="own_nets:inside"), Path("out"), UNIT)
+        train(bars, replace(CONFIG, model="own_nets:inside"), Path("out"), UNIT)
     assert not list(Path("out").glob("**/*.keras"))
 
 
@@ -64,9 +64,9 @@ def test_a_model_that_could_not_be_loaded_again_is_refused_before_it_is_trained(
         ("grey", "logits", "own_nets:grey: output .* is already probabilities .*: omit logits"),
     ],
 )
-def test_what_the_outputs_are_is_seen_before_training(name: str, output: Output, message: str, idx_folder: Path) -> None:
+def test_what_the_outputs_are_is_seen_before_training(name: str, output: Output, message: str, bars: Dataset) -> None:
     with pytest.raises(ArtifactError, match=message):
-        train(load_dataset(idx_folder), replace(CONFIG, model=f"own_nets:{name}"), Path("out"), UNIT, output)
+        train(bars, replace(CONFIG, model=f"own_nets:{name}"), Path("out"), UNIT, output)
     assert not list(Path("out").glob("**/*.keras"))
 
 
@@ -79,13 +79,13 @@ OWN: dict[str, tuple[Output, str, tuple[str, ...]]] = {
 }
 
 
-def test_own_models_are_trained_and_recorded(idx_folder: Path) -> None:
+def test_own_models_are_trained_and_recorded(bars: Dataset) -> None:
     results = {}
     for name, (output, optimizer, trusted) in OWN.items():
         said: list[str] = []
         config = replace(CONFIG, model=f"own_nets:{name}")
         preprocessing = RAW if name == "own" else UNIT
-        result = train(load_dataset(idx_folder), config, Path(name), preprocessing, output, on_text=said.append)
+        result = train(bars, config, Path(name), preprocessing, output, on_text=said.append)
         own = ", as compiled with the model; the loss is the labels' cross-entropy" if optimizer.startswith("SGD") else ""
         assert f"Optimizer: {optimizer}{own}" in said
         assert result.optimizer == optimizer
@@ -102,8 +102,7 @@ def test_own_models_are_trained_and_recorded(idx_folder: Path) -> None:
     assert results["logits"].history[-1].loss == pytest.approx(results["grey"].history[-1].loss, rel=1e-4)
 
 
-def test_one_output_is_the_probability_of_the_second_of_two_classes(idx_folder: Path) -> None:
-    bars = load_dataset(idx_folder)
+def test_one_output_is_the_probability_of_the_second_of_two_classes(bars: Dataset) -> None:
     parts = [ArraySplit(part.images(range(len(part.labels))), part.labels.clip(max=1)) for part in (bars.train, bars.test)]
     dataset = replace(bars, class_names=("first", "other"), train=parts[0], test=parts[1])
     result = train(dataset, replace(CONFIG, epochs=8, model="own_nets:binary"), Path("out"), UNIT)

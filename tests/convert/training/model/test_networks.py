@@ -13,7 +13,7 @@ from edgecnn.convert.export.export import export
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.networks import NETWORKS, NetworkName, build_cnn, build_network
 from edgecnn.convert.training.recipes import RECIPES, RecipeName
-from edgecnn.edge.data.dataset import load_dataset
+from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.manifest import Manifest
 from tests.convert.training.runs import UNIT, train
@@ -100,19 +100,18 @@ def test_images_that_are_too_small_are_refused_in_a_line(name: NetworkName, titl
 
 
 @pytest.fixture(scope="module", params=SMALLER)
-def run(request: pytest.FixtureRequest, idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainConfig]:
+def run(request: pytest.FixtureRequest, bars: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainConfig]:
     """A short training of a network. Do not write to its folder."""
     folder = tmp_path_factory.mktemp(request.param)
     config = TrainConfig(epochs=2, recipe="notebook", batch_size=8, network=request.param, filters=(4, 6, 8))
-    train(load_dataset(idx_folder), config, folder, UNIT)
+    train(bars, config, folder, UNIT)
     return folder, config
 
 
-def test_their_files_compute_what_keras_does(run: tuple[Path, TrainConfig], idx_folder: Path) -> None:
+def test_their_files_compute_what_keras_does(run: tuple[Path, TrainConfig], bars: Dataset) -> None:
     folder, _ = run
-    dataset = load_dataset(idx_folder)
     for model_format in ("tflite", "onnx"):
-        export(folder / "model.keras", dataset, ExportConfig((model_format,), ("float32", "int8")))
+        export(folder / "model.keras", bars, ExportConfig((model_format,), ("float32", "int8")))
     names = {artifact.path for artifact in Manifest.load(folder).exported}
     assert {"float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx"} <= names
 
