@@ -198,12 +198,8 @@ def sweep_of(
 
     With validation images, they alone choose: the front, the networks that are named, and the smallest that reaches a share.
 
-    Args:
-        report: Measurement of the networks' files, side by side, with their accuracy.
-        networks: In the order of the report's files.
-        reach: Share of right images, 0 to 1, that the smallest file is looked for with.
-        settings: For the record.
-        rungs: Rungs of successive halving before the last.
+    The report measured the networks' files side by side, in their order, with their accuracy. The smallest file is looked for
+    that has `reach` of the images right, 0 to 1.
     """
     by_file = {network.file: network for network in networks}
     validated = networks[0].val_images is not None

@@ -37,12 +37,7 @@ def run_rungs(
     """Train all rungs but the last, and return the settings of the networks that are left, and the rungs.
 
     The number of epochs follows from the time of one epoch of each network, which is recorded in `rungs/1`: the same call
-    plans the same again, and continues.
-
-    Args:
-        work: What is done for each network; it has validation images.
-        configs: The networks' settings; their number of epochs is ignored.
-        minutes: Limit of the time of all epochs.
+    plans the same again, and continues. The epochs of the settings are ignored. There must be validation images.
 
     Raises:
         ConfigError: If the limit is too short for one epoch in the first rung.
@@ -124,10 +119,9 @@ def rung_sizes(networks: int) -> tuple[int, ...]:
 
 
 def planned_seconds(epoch_seconds: Sequence[float]) -> float:
-    """Return the seconds of all rungs if the first trains for one epoch; they grow in proportion to its epochs.
+    """Return the seconds of all rungs if the first trains for one epoch, which takes each network so many seconds.
 
-    Args:
-        epoch_seconds: Seconds that an epoch of each network takes. The slowest are assumed to go on.
+    They grow in proportion to its epochs. The slowest networks are assumed to go on.
     """
     slowest = sorted(epoch_seconds, reverse=True)
     return math.fsum(2.0**rung * sum(slowest[:size]) for rung, size in enumerate(rung_sizes(len(slowest))))

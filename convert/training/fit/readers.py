@@ -58,11 +58,7 @@ class DecoderProcesses:
     def start(self, split: FileSplit, indices: Indices) -> Callable[[], Images]:
         """Start to decode images, and return a function that waits for them: uint8 (n, h, w, c), in the order of `indices`.
 
-        The function raises what `Split.images` does, and EdgeCnnError if a process was killed.
-
-        Args:
-            split: The split.
-            indices: Positions in it.
+        The function raises what `Split.images` does, and DecoderLost if a process was killed.
         """
         images = np.empty((len(indices), *split.shape), np.uint8)
         started = []
@@ -219,12 +215,8 @@ class Readers:
 def open_readers(dataset: Dataset, on_text: Callable[[str], None]) -> Iterator[Readers]:
     """Give readers for the block, which prepare batches in a thread of their own.
 
-    Image files are decoded in processes of their own, and kept in memory while there is room. Arrays and rows of a file are
-    read as they are: the kernel keeps files in memory, and nothing has to be decoded.
-
-    Args:
-        dataset: The images.
-        on_text: Called with a line about processes and memory, if image files are decoded.
+    Image files are decoded in processes of their own, and kept in memory while there is room: `on_text` receives a line about
+    both. Arrays and rows of a file are read as they are: the kernel keeps files in memory, and nothing has to be decoded.
 
     Raises:
         ArtifactError: If an image can't be read; TensorFlow's own error about it is replaced.
