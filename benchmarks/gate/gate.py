@@ -50,7 +50,8 @@ class Check:
 
     Attributes:
         status: `UNJUDGED` if there is nothing to judge by; it never passes.
-        text: A sentence with the figure, its evidence and the limit.
+        text: A sentence with the figure, its evidence and the limit. In the verdict on all files, it begins with the names of
+            those of which it says the same; before schema 7 also in that on one file.
     """
 
     status: Status
@@ -63,7 +64,7 @@ class Verdict:
 
     Attributes:
         status: `UNJUDGED` if there is no limit, or nothing to judge it by.
-        checks: One for each limit; of all files, one for each limit and finding, which begins with the names of the files.
+        checks: One for each limit; in the verdict on all files, one for each limit and finding.
     """
 
     status: Status

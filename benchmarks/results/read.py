@@ -181,7 +181,7 @@ def _accuracy_problems(accuracy: Accuracy, classes: int) -> Iterator[str]:
 
 
 def _from_earlier(found: dict[str, Any]) -> dict[str, Any]:
-    """Return a result of schema 2 to 5 with the counts and names of today. Damage is kept, to be found."""
+    """Return a result of an earlier schema with the counts and names of today. Damage is kept, to be found."""
     for file in found["files"]:
         if found["schema"] == 2:  # It held the whole confusion matrix.
             with suppress(TypeError, KeyError):
