@@ -172,14 +172,14 @@ def _outdated(job: ExportJob, made: Sequence[Artifact]) -> tuple[str, ...]:
     for earlier in job.manifest.exported:
         if earlier.tuned is None or earlier.path in new:
             continue
-        plain = job.manifest.artifact(earlier.tuned.compared_with)
+        path, plain = job.folder / earlier.path, job.manifest.artifact(earlier.tuned.compared_with)
         again = job.tuning is not None and earlier.format in job.config.formats and _like(earlier, job.tuning)
         other = plain is None or new.get(plain.path, plain.sha256) != plain.sha256
         if again:
             reason = "tuning it again showed no gain"
         elif other:
             reason = f"{earlier.tuned.compared_with} was made again"
-        elif not _is_intact(job.folder / earlier.path, earlier.sha256):
+        elif not path.is_file() or sha256(path.read_bytes()) != earlier.sha256:
             reason = "it is missing or altered, so tune again"
         else:
             continue
@@ -192,10 +192,6 @@ def _like(earlier: Artifact, tuning: Tuning) -> bool:
     """Return whether a file was tuned for the machine and the runtime of this tuning."""
     machine, runtime = tuning.runner.machine, runtime_for(earlier.format, tuning.runner.runtime)
     return earlier.tuned is not None and (earlier.tuned.machine, earlier.tuned.runtime) == (machine, runtime)
-
-
-def _is_intact(path: Path, known: str) -> bool:
-    return path.is_file() and sha256(path.read_bytes()) == known
 
 
 def _write_card(folder: Path, manifest: Manifest, job: ExportJob, probabilities: Floats, every: NDArray[np.bool_]) -> None:

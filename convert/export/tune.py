@@ -87,7 +87,7 @@ def tuned_file(  # Longer than 50 lines: it tells what it does, and each outcome
     # int8 too, even if it is not accurate enough to be compared with: the record has how much slower or faster the file is.
     job.on_step(f"{trial.name}: comparing the best choice with the plain files on fresh processes")
     fresh = trial.compare([*plain, (artifact, data)], trial.name, thorough=True)
-    ratios = {path: _inverse(ratio) for path, ratio in fresh.items()}
+    ratios = {path: Interval(1 / ratio.estimate, 1 / ratio.high, 1 / ratio.low) for path, ratio in fresh.items()}
     for path in [fastest, *(artifact.path for artifact, _ in usable)]:
         if ratios[path].high > GAIN:
             trial.refuse(f"in fresh processes it takes {trial.against(path, ratios)}: no gain of {1 - GAIN:.0%} is shown")
@@ -116,10 +116,6 @@ def folder_of(manifest: Manifest, record: Reference, reference: bytes, files: Se
         # The files for other programs are not there.
         replace(manifest, artifacts=entries, reference=record, for_programs=()).save(folder)
         yield folder
-
-
-def _inverse(ratio: Interval) -> Interval:
-    return Interval(1 / ratio.estimate, 1 / ratio.high, 1 / ratio.low)
 
 
 def _judging(model_format: str, tuned_for: str | None) -> str | None:

@@ -209,16 +209,12 @@ def run_pnnx(onnx: bytes, shape: tuple[int, int, int], folder: Path) -> tuple[in
     Raises:
         MissingDependency: If pnnx is not installed.
     """
-    (folder / "model.onnx").write_bytes(onnx)
-    sizes = ",".join(map(str, (1, *shape)))
-    command = [str(_program()), "model.onnx", f"inputshape=[{sizes}]", "fp16=0"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
-    return done.returncode, done.stdout + done.stderr
-
-
-def _program() -> Path:
     found = find_spec("pnnx")
     if found is None or not found.submodule_search_locations:
         # Its Python functions need torch, a gigabyte; its program does not.
         raise MissingDependency("pnnx is not installed. On the workstation: pip install --no-deps pnnx")
-    return Path(found.submodule_search_locations[0]) / "pnnx"
+    (folder / "model.onnx").write_bytes(onnx)
+    sizes = ",".join(map(str, (1, *shape)))
+    command = [str(Path(found.submodule_search_locations[0]) / "pnnx"), "model.onnx", f"inputshape=[{sizes}]", "fp16=0"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
+    return done.returncode, done.stdout + done.stderr
