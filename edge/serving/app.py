@@ -104,7 +104,7 @@ class Site:
             if name not in known:
                 raise HTTPException(404, f"there is no file {name[:100]}: use {', '.join(known)}")
         files = tuple(file for file in models.files if not names or file.name in names)
-        return Asked(files, min(int(top), len(models.class_names)), pixels == "true")
+        return Asked(files, models.reference, min(int(top), len(models.class_names)), pixels == "true")
 
 
 class _Lines(StreamingResponse):

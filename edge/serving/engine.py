@@ -47,11 +47,13 @@ class Asked:
 
     Attributes:
         files: The files that answer.
+        reference: Name of the file that the others are compared with.
         top: Number of classes to name.
         pixels: Whether to return what the model saw.
     """
 
     files: tuple[LoadedFile, ...]
+    reference: str | None
     top: int
     pixels: bool
 
@@ -175,8 +177,8 @@ class Engine:
         except EdgeCnnError as error:
             log(f"no answer: {error}")
             raise HTTPException(500, "the model could not answer: the server's log says why") from error
-        reference, first = self.models.reference, asked.files[0].rule
-        expected = next((int(row.argmax()) for file, row, _ in found if file.name == reference), None)
+        first = asked.files[0].rule
+        expected = next((int(row.argmax()) for file, row, _ in found if file.name == asked.reference), None)
         seen = {rule: _seen(picture.image) for rule, picture in fitted.items()} if asked.pixels else {}
         answers = []
         for file, row, inference_ns in found:
@@ -192,7 +194,7 @@ class Engine:
                     **top[0],
                     "top": top,
                     "inference_us": inference_ns / 1e3,
-                    "agrees": None if expected is None or file.name == reference else order[0] == expected,
+                    "agrees": None if expected is None or file.name == asked.reference else order[0] == expected,
                     # If it is another image than the first file's.
                     "seen": None if file.rule == first else seen.get(file.rule),
                 }

@@ -19,7 +19,7 @@ from edgecnn.edge.serving.engine import Asked, Engine
 from edgecnn.edge.serving.metrics import Metrics
 
 RULE = Rule((1, 1, 1), Preprocessing(1.0, "stretch", "any"))
-ASKED = Asked(cast(Any, (SimpleNamespace(rule=RULE),)), 1, pixels=False)
+ASKED = Asked(cast(Any, (SimpleNamespace(rule=RULE),)), None, 1, pixels=False)
 Decode = Callable[[float, bytes], None]
 
 
@@ -104,3 +104,17 @@ def test_a_request_s_pictures_that_take_long_together_leave_the_quick_lane(
         asyncio.run(engine_of(decode, 0.05).classified(many, ASKED))
     assert refused.value.status_code == 422
     assert 0 < decoded.count(0.06) < 5
+
+
+def test_files_that_are_replaced_during_an_answer_are_not_compared_with_their_successors() -> None:
+    def file(name: str, *row: float) -> SimpleNamespace:
+        about = SimpleNamespace(sha256="", runtime="")
+        classifier = SimpleNamespace(class_names=("a", "b"))
+        return SimpleNamespace(name=name, rule=RULE, about=about, classifier=classifier, timed=lambda _: (np.array(row), 1))
+
+    asked = Asked(cast(Any, (file("old.tflite", 0, 1), file("int8.tflite", 1, 0))), "old.tflite", 1, pixels=False)
+    successors = SimpleNamespace(reference="int8.tflite")
+    engine = Engine(cast(Any, successors), cast(Decoder, _Decoder(1, lambda *_: None)), 64, Metrics())
+    answered = engine.answered({RULE: FittedPicture(np.zeros(RULE.shape, np.uint8), None)}, asked)
+    engine.close()
+    assert [answer["agrees"] for answer in answered["answers"]] == [None, False]

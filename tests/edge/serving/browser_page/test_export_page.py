@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgecnn.__main__ import main
 from edgecnn.edge.errors import ArtifactError, ConfigError, MissingDependency
 from edgecnn.edge.files import sha256
 from edgecnn.edge.manifest import Manifest
@@ -131,6 +132,18 @@ def test_a_folder_and_an_archive_of_the_package_give_only_what_a_page_needs(tmp_
         "ort-wasm-simd-threaded.wasm": b"\0asm and more",
     }
     assert web_runtime(archive(tmp_path / "mine.tgz")) == found
+
+
+def test_the_command_writes_a_page_and_says_how_to_try_it(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    web, page = folder(tmp_path / "onnxruntime-web"), tmp_path / "page"
+    assert main(["serve", str(exported), "--export-page", str(page), "--onnxruntime-web", str(web)]) == 0
+    assert (page / "int8.onnx").read_bytes() == (exported / "int8.onnx").read_bytes()
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "onnxruntime-web 1.2.3" in shown
+    assert "http.server" in shown
+    assert main(["serve", str(exported), str(exported), "--export-page", str(page)]) == 2
 
 
 def test_npm_downloads_one_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
