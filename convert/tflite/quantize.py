@@ -77,9 +77,7 @@ def quantize_tflite(float32: bytes, precision: str, ranges: Ranges, keep: Sequen
             from litert_quantizer import Quantizer, recipe
 
             every = getattr(recipe, recipes[precision])()
-            # A scope is the output names of an operator, each with a semicolon.
-            floats = [{"regex": f"^{re.escape(name)};$", "operation": "*", "algorithm_key": "no_quantize"} for name in keep]
-            rules = every + floats + _end_rules(every, precision == "int8" and io == "float32")
+            rules = every + _float_rules(keep) + _end_rules(every, precision == "int8" and io == "float32")
             found = {
                 name: {
                     side: np.full((1,) * ranks[name], value, np.float32)
@@ -100,6 +98,11 @@ def quantize_tflite(float32: bytes, precision: str, ranges: Ranges, keep: Sequen
     except (ValueError, RuntimeError) as error:
         raise ConversionError(f"TFLite: LiteRT can't load the model quantized to {_reason(precision, error)}") from error
     return data
+
+
+def _float_rules(keep: Sequence[str]) -> list[dict[str, Any]]:
+    # A scope is the output names of an operator, each with a semicolon.
+    return [{"regex": f"^{re.escape(name)};$", "operation": "*", "algorithm_key": "no_quantize"} for name in keep]
 
 
 def _end_rules(every: Sequence[Mapping[str, Any]], in_float: bool) -> list[dict[str, Any]]:
