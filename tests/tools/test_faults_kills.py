@@ -1,6 +1,7 @@
 """Kills and shortages, on a planted command line that tears files, leaves files and outlives kills on demand."""
 
 import os
+import select
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -130,6 +131,20 @@ def test_a_forked_command_has_its_own_limits_and_temporary_folder_though_an_impo
     finally:
         forks.close()
     assert len(list((tmp_path / "tmp").iterdir())) == 3
+
+
+def test_the_end_of_a_command_that_is_over_at_once_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in = tmp_path / "python"
+    stand_in.write_text("#!/bin/sh\nprintf 'ready\\n7\\n0\\n'; cat > /dev/null\n")
+    stand_in.chmod(0o755)
+    monkeypatch.setattr("tools.faults.forks.sys.executable", str(stand_in))
+    forks = Forks("device")
+    try:
+        assert forks.start(Order(["small"], "", "", "", "")) == 7
+        assert select.select([forks], [], [], 10)[0] == [forks]
+        assert forks.wait() == 0
+    finally:
+        forks.close()
 
 
 @pytest.mark.parametrize(

@@ -107,14 +107,14 @@ class Forks:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment(),
-            text=True,
+            bufsize=0,  # A buffer could hold the end of a short command already, and `fileno` would never become readable.
         )
-        self._in, self._out = cast(IO[str], self._process.stdin), cast(IO[str], self._process.stdout)
+        self._in, self._out = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
         self._out.readline()
 
     def start(self, order: Order) -> int:
         """Start a command and return its process id."""
-        print(json.dumps(asdict(order)), file=self._in, flush=True)
+        self._in.write(f"{json.dumps(asdict(order))}\n".encode())
         return int(self._out.readline())
 
     def wait(self) -> int:
