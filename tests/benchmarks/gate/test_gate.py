@@ -1,9 +1,10 @@
 """The judgement at and next to each of its borders."""
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import product
 
+import numpy as np
 import pytest
 
 from edgecnn.benchmarks.gate.budget import Budget
@@ -22,10 +23,11 @@ from edgecnn.benchmarks.gate.gate import (
     Verdict,
     join,
 )
+from edgecnn.benchmarks.gate.tally import compare
 from edgecnn.benchmarks.statistics.proportions import drop_interval
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.export_records import Interval
-from tests.benchmarks.gate.judged import DRIFT, FAST, LOAD, PERFECT, figures, measured
+from tests.benchmarks.gate.judged import DIGITS, DRIFT, FAST, LOAD, PERFECT, figures, measured
 
 pytestmark = pytest.mark.workstation("exact sums and simulations take minutes under emulation")
 
@@ -106,7 +108,7 @@ def test_a_failed_drop_does_not_ask_for_images() -> None:
 def test_agreement_is_judged_by_its_interval_too(low: float, high: float, status: str) -> None:
     # 9,700 of 10,000: the same share of about 900 is certainly below 99 %.
     accuracy = replace(PERFECT, same_class=9_700, agreement=Interval(0.985, low, high))
-    verdict = judge(figures(accuracy), Budget(min_agreement_percent=99))
+    verdict = judge(figures(accuracy, class_names=DIGITS), Budget(min_agreement_percent=99))
     assert (verdict.status, verdict.checks[1].status) == (status, status)
     text = (
         f"98.50 % of images have the float Keras model's class ({100 * low:.2f} to {100 * high:.2f} %, 95 %), "
@@ -161,6 +163,17 @@ def test_limits_come_in_a_fixed_order() -> None:
     assert len(checks) == len(starts)
     for check, start in zip(checks, starts, strict=True):
         assert check.text.startswith(start)
+
+
+@pytest.mark.parametrize("limit", [field.name for field in fields(Budget)])
+def test_every_limit_is_judged(limit: str) -> None:
+    reference = np.arange(1000) % 10
+    few = np.where(np.arange(1000) < 500, 0, reference)
+    probabilities = np.eye(10, dtype=np.float32)
+    accuracy = compare(probabilities[few], probabilities[reference], reference)
+    # Without a limit there is no check, so a limit that nothing judges would let every file pass.
+    verdict = judge(figures(accuracy, class_names=DIGITS), Budget(**({"max_drop_points": None} | {limit: 0.5})))
+    assert verdict.checks[0].status == (PASS if limit.startswith("min") else FAIL)
 
 
 def test_nothing_measured_is_nothing_passed() -> None:
