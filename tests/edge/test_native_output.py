@@ -16,7 +16,7 @@ from edgecnn.edge.native_output import quiet
 def chatter(error: BaseException, descriptor: int = 2) -> None:
     with quiet(output=descriptor == 1):
         os.write(descriptor, b"from C++: bad \xff op\n")
-        print("from Python", file=sys.__stdout__ if descriptor == 1 else sys.__stderr__)
+        print("from Python", file=sys.__stdout__ if descriptor == 1 else sys.__stderr__, flush=True)
         raise error
 
 
