@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -176,6 +176,8 @@ class Camera:
         self._arrived: asyncio.Event = asyncio.Event()
         self._watchers, self._ending = 0, False
         self._reader: Thread | None = None
+        # Whether it reads on. A thread is alive for a while after it has decided to end, and would not read for who comes then.
+        self._reading, self._deciding = False, Lock()
         _jpeg(np.zeros((*_SHOWN[::-1], 3), np.uint8))  # The first takes longer, since it imports the encoder.
 
     def end(self) -> None:
@@ -240,20 +242,27 @@ class Camera:
         return None
 
     def _read_on(self) -> None:
-        if self._reader is None or not self._reader.is_alive():
-            self._reader = Thread(target=self._read, args=(asyncio.get_running_loop(),), name="camera", daemon=True)
-            self._reader.start()
+        with self._deciding:
+            if self._reading:
+                return
+            self._reading = True
+        self._reader = Thread(target=self._read, args=(asyncio.get_running_loop(),), name="camera", daemon=True)
+        self._reader.start()
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
-        while self._watchers and not self._ending:
+        failed = False
+        while self._goes_on(failed):
             try:
                 frame = _Frame(*self._frames.read())
             except (EdgeCnnError, OSError) as error:
                 log(f"the camera failed: {error}")
-                frame = _Frame(self._latest.number + 1, None)
+                frame, failed = _Frame(self._latest.number + 1, None), True
             loop.call_soon_threadsafe(self._show, frame)
-            if frame.pixels is None:
-                return
+
+    def _goes_on(self, failed: bool) -> bool:
+        with self._deciding:
+            self._reading = self._watchers > 0 and not self._ending and not failed
+            return self._reading
 
     def _show(self, frame: _Frame) -> None:
         self._latest = frame

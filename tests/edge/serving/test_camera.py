@@ -6,18 +6,21 @@ import json
 import shutil
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, aclosing, contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from edgecnn.edge.errors import ConfigError, MissingDependency
 from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.serving import camera as module
 from edgecnn.edge.serving.camera import FRAMES_PER_SECOND, MOST_WATCHERS, Camera, PictureFolder, open_camera
 from edgecnn.edge.serving.metrics import Metrics
 from tests.edge.serving.running import Server, serving, watching
@@ -121,6 +124,60 @@ def test_a_blank_frame_has_a_doubt_one_that_can_t_be_read_ends_the_stream_and_th
             server.process.terminate()
             list(lines)
             assert server.process.wait(30) == 0
+
+
+class _FailsOnce:
+    """Frames of which the first can't be read."""
+
+    name, _number = "a camera", 0
+
+    def read(self) -> tuple[int, Any]:
+        time.sleep(0.01)
+        self._number += 1
+        if self._number == 1:
+            raise OSError("unplugged")
+        return self._number, np.zeros((12, 12, 3), np.uint8)
+
+    def close(self) -> None:
+        pass
+
+
+class _Answers:
+    async def run_apart(self, call: Any) -> dict[str, Any]:
+        return {}
+
+
+@pytest.mark.parametrize("failed", [True, False])
+def test_the_camera_is_read_for_who_comes_while_its_last_reading_ends(failed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a failure, and after the last client went away, its thread may be alive for a while but read no more."""
+    released = threading.Event()
+
+    class Lingers(threading.Thread):
+        def run(self) -> None:
+            super().run()
+            released.wait(60)
+
+    monkeypatch.setattr(module, "Thread", Lingers)
+
+    async def first_line(camera: Camera) -> Any:
+        async with aclosing(cast(Any, camera.answers(cast(Any, _Answers()), cast(Any, None)))) as lines:
+            return json.loads(await asyncio.wait_for(anext(lines), 20))
+
+    async def watch() -> Any:
+        camera = Camera(cast(Any, _FailsOnce()), Metrics())
+        before = [await first_line(camera) for _ in range(1 if failed else 2)]
+        assert "error" in before[0]
+        while camera._reading:
+            await asyncio.sleep(0.01)
+        last = await first_line(camera)
+        released.set()
+        camera.close()
+        return last
+
+    try:
+        assert asyncio.run(watch())["frame"] > 1
+    finally:
+        released.set()
 
 
 def test_without_a_camera_there_is_no_stream(server: Server) -> None:
