@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark slow tests, and begin with the whole chains: at the end, one alone would keep the other processes waiting."""
     for item in items:
         if why := reason(f"{_below_tests(item.path)}::{item.name}"):
-            item.add_marker(pytest.mark.slow(why))
+            item.add_marker(pytest.mark.slow(why=why))
     items.sort(key=lambda item: "end_to_end" not in item.path.parts)
 
 

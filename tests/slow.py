@@ -2,7 +2,7 @@
 
 _TENSORFLOW = "trains or converts with TensorFlow"
 _REAL = "measures real files in processes of their own"
-_SIMULATES = "simulates thousands of benchmarks or test sets"
+SIMULATES = "simulates thousands of benchmarks or test sets"
 _DAMAGED = "opens thousands of damaged files"
 _COMMANDS = "runs whole commands"
 
@@ -15,23 +15,23 @@ SLOW = {
     "benchmarks/bundle/test_golden": _REAL,
     "benchmarks/compare/test_selftest": _REAL,
     "benchmarks/doctor/test_examine": "imports every runtime in processes of its own",
-    "benchmarks/gate/test_brier": _SIMULATES,
-    "benchmarks/gate/test_class_changes": _SIMULATES,
-    "benchmarks/gate/test_groups": _SIMULATES,
-    "benchmarks/gate/test_worthless.py::test_the_limit_of_each_class": _SIMULATES,
+    "benchmarks/gate/test_brier": SIMULATES,
+    "benchmarks/gate/test_class_changes": SIMULATES,
+    "benchmarks/gate/test_groups": SIMULATES,
+    "benchmarks/gate/test_worthless.py::test_the_limit_of_each_class": SIMULATES,
     "benchmarks/measure/launches": _REAL,
     "benchmarks/measure/test_evaluation": _REAL,
     "benchmarks/measure/test_candidates": _REAL,
-    "benchmarks/measure/test_planning.py::test_the_chosen_plan": _SIMULATES,
+    "benchmarks/measure/test_planning.py::test_the_chosen_plan": SIMULATES,
     "benchmarks/measure/test_run": _REAL,
-    "benchmarks/measure/test_until_width": _SIMULATES,
+    "benchmarks/measure/test_until_width": SIMULATES,
     "benchmarks/remote": "runs a stand-in for ssh",
-    "benchmarks/results/test_between": _SIMULATES,
-    "benchmarks/results/test_latency_summary.py::test_of_equally_fast": _SIMULATES,
+    "benchmarks/results/test_between": SIMULATES,
+    "benchmarks/results/test_latency_summary.py::test_of_equally_fast": SIMULATES,
     "benchmarks/results/test_records": _REAL,
     "benchmarks/runners": _REAL,
     "benchmarks/show/test_html_figures": "draws figures",
-    "benchmarks/statistics": _SIMULATES,
+    "benchmarks/statistics": SIMULATES,
     "benchmarks/timing": _REAL,
     "cli/commands": _COMMANDS,
     "cli/test_command_line": _COMMANDS,

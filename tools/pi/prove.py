@@ -2,7 +2,7 @@
 
 On each board: doctor, verify, evaluate and predict with a bundle of every kind of file, and the example program; the class
 probabilities are compared with this machine's. One of them also runs the tests of edge and benchmarks; with --quick it runs
-few, and this machine runs all of them with only what a board has. Times are not compared: emulated ones say nothing about a
+few, and this machine runs the others with only what a board has. Times are not compared: emulated ones say nothing about a
 board.
 """
 
@@ -24,6 +24,7 @@ from edgecnn.benchmarks.emulator.debian import CannotEmulate
 from edgecnn.benchmarks.emulator.packages import CannotInstall
 from edgecnn.benchmarks.emulator.userland import HOME, PROJECT, SITE, SYSTEMS, TOOLS, Board, System, emulator, root_of
 from edgecnn.edge.formats import Runtime
+from tests.slow import SIMULATES
 from tools.pi.comparison import DRIFT, HALF, TOLERANCE, TOLERANCE_16, TOLERANCE_32, Probabilities, compare, complaint, to_text
 from tools.pi.wheels import (
     PROJECT_ROOT,
@@ -245,7 +246,8 @@ def _tests(board: Board, tests: Sequence[str]) -> list[str]:
 def _tests_here(scratch: Path, tests: Sequence[str]) -> list[str]:
     """Run tests on this machine where no more is found than a board has: neither a checkout nor a program in PATH.
 
-    This takes far less time than on an emulated board, so it takes all tests.
+    This takes far less time than on an emulated board, so it takes all tests that the board did not run,
+    except those that only compute on numbers of their own.
     """
     home = scratch / f"here-{Path(tests[0]).stem}"
     environment = {"PATH": "", "HOME": str(home), "LC_ALL": "C.UTF-8", "PYTHONPATH": str(scratch / "project")}
@@ -253,7 +255,8 @@ def _tests_here(scratch: Path, tests: Sequence[str]) -> list[str]:
 
     def run(output: Path) -> int:
         with output.open("w") as file:
-            command = [sys.executable, *_PYTEST, "-p", "timeout", *tests]
+            ran = [f"--ignore={path}" for shard in QUICK for path in shard]
+            command = [sys.executable, *_PYTEST, "-p", "timeout", "-m", f"not slow(why={SIMULATES!r})", *ran, *tests]
             return subprocess.run(command, cwd=home, env=environment, stdout=file, stderr=file, check=False).returncode
 
     return _tested("this machine, with what a board has", home, tests, run)
