@@ -99,7 +99,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _split(url: str) -> SplitResult:
-    """Return the parts of a URL; of what is none, they are empty."""
+    """Return the parts of a URL; they are empty for a text that is not a URL."""
     try:
         return urlsplit(url)
     except ValueError:

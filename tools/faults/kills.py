@@ -183,7 +183,7 @@ class Stage:
 
 
 def torn_in(home: Path) -> str:
-    """Return the name of a text in `out` that is cut off, "" if there is none; a scene's checks read its bundle."""
+    """Return the name of a text in `out` that is cut off, or ""; a scene's checks read its bundle."""
     texts = [path for path in (home / "out").glob("*") if path.suffix in (".csv", ".html", ".json", ".md")]
     return next((path.name for path in texts if not path.read_bytes().endswith(_ENDS.get(path.suffix, b"\n"))), "")
 
