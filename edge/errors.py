@@ -61,6 +61,10 @@ class EdgeCnnError(Exception):
         super().__init__(printable(message))
         self.renamed: dict[str, str] = {}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Subclasses take their own arguments, and Python would make them of the message alone.
+        return _restored, (type(self), self.args, self.__dict__)
+
     def __str__(self) -> str:
         return self.text()
 
@@ -87,6 +91,12 @@ class EdgeCnnError(Exception):
             return spelled(self.renamed.get(found[1], found[1])) + (found[2] and before_value)
 
         return _MARKED.sub(named, self.marked)
+
+
+def _restored(kind: type[EdgeCnnError], arguments: tuple[Any, ...], fields: dict[str, Any]) -> EdgeCnnError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(fields)
+    return error
 
 
 class ConfigError(EdgeCnnError):

@@ -48,6 +48,8 @@ def load_pillow() -> Any:
     try:
         from PIL import Image
     except ModuleNotFoundError as error:
+        if error.name != "PIL":
+            raise
         raise MissingDependency(
             f"Pillow, which reads and draws images, is not installed: {install_command('image')}"
         ) from error

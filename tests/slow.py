@@ -17,7 +17,7 @@ SLOW = {
     "benchmarks/doctor/test_examine": "imports every runtime in processes of its own",
     "benchmarks/gate/test_brier": SIMULATES,
     "benchmarks/gate/test_class_changes": SIMULATES,
-    "benchmarks/gate/test_groups": SIMULATES,
+    "benchmarks/gate/test_groups.py::test_each_end": SIMULATES,
     "benchmarks/gate/test_worthless.py::test_the_limit_of_each_class": SIMULATES,
     "benchmarks/measure/launches": _REAL,
     "benchmarks/measure/test_evaluation": _REAL,

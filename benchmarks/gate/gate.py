@@ -51,7 +51,7 @@ class Check:
     Attributes:
         status: `UNJUDGED` if there is nothing to judge by; it never passes.
         text: A sentence with the figure, its evidence and the limit. In the verdict on all files, it begins with the names of
-            those of which it says the same; before schema 7 also in that on one file.
+            those of which it says the same.
     """
 
     status: Status

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecnn.benchmarks.gate.accuracy import Accuracy
+from edgecnn.benchmarks.gate.gate import join
 from edgecnn.benchmarks.results.latency_summary import beside_fastest
 from edgecnn.benchmarks.results.records import DEVICES_SCHEMA, SCHEMA, DeviceResult, DeviceResults, FileResult, Report
 from edgecnn.benchmarks.timing.times import Times
@@ -96,15 +97,28 @@ def _report(found: Any, named: str) -> Report:
         raise ArtifactError(f"{named} is not a result: {_NAME_ONE}")
     if type(found["schema"]) is int and found["schema"] > SCHEMA:
         raise ArtifactError(f"{named} has schema {found['schema']}, but this edgecnn reads {SCHEMA}: update edgecnn")
-    if found["schema"] in range(2, SCHEMA):
+    earlier = found["schema"] in range(2, SCHEMA)
+    if earlier:
         with parsing(f"{named} is damaged", _MEASURE_AGAIN):
             found = _from_earlier(found)
     report = from_value(Report, found, named, SCHEMA)
     for problem in _problems(report):
         raise ArtifactError(f"{named} is damaged ({problem}): {_MEASURE_AGAIN}")
+    if earlier:
+        report = _joined(report)
     # What compares files is derived from their launches, since earlier releases stored intervals that were too narrow.
     baseline, files = beside_fastest(report.files)
     return replace(report, baseline=baseline, files=files)
+
+
+def _joined(report: Report) -> Report:
+    """Return a result of before schema 7, whose checks began with their file's name, with those of several files joined."""
+    files = []
+    for file in report.files:
+        checks = (replace(check, text=check.text.removeprefix(f"{file.name}: ")) for check in file.verdict.checks)
+        files.append(replace(file, verdict=replace(file.verdict, checks=tuple(checks))))
+    together = join([(file.name, file.verdict) for file in files])
+    return replace(report, files=tuple(files), verdict=replace(report.verdict, checks=together.checks))
 
 
 def _problems(report: Report) -> Iterator[str]:

@@ -58,7 +58,8 @@ class _OnnxConverter(Converter):
         import onnx
 
         graph = onnx.load_from_string(self._prepared).graph
-        return tuple(node.output[0] for node in graph.node if node.output[0] not in _ending(graph))
+        ending = _ending(graph)
+        return tuple(node.output[0] for node in graph.node if node.output[0] not in ending)
 
     def scales(self, data: bytes) -> dict[str, float]:
         return onnx_scales(data)

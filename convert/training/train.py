@@ -55,6 +55,8 @@ def trained(
     Arguments and errors are those of `edgecnn.train` and `edgecnn.train_worker`, and `summary` is that of `TrainingRun`.
     """
     dataset, taken = _prepared(data, config, images, interface, progress)
+    if summary:
+        progress.say(dataset.describe())
     folder = Path(out) if out else Path("artifacts") / dataset.name
     run = TrainingRun(
         dataset, config, folder, taken, trust, resume, cluster, summary, on_text=progress.say, on_batch=_shown(progress)
@@ -223,7 +225,6 @@ def _prepared(
         dataset = _images_of_model(known, data, images)
     else:
         dataset = load_dataset(data, images)
-    progress.say(dataset.describe())
     if known:
         before = known.dataset
         if (before.source, before.name) != (dataset.source, dataset.name):

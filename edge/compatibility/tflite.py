@@ -282,7 +282,7 @@ class TfliteNeeds:
             change of the file may not have kept it.
         int8: Whether operators compute in 8-bit integers; weights that are only stored in 8 bits don't count.
         int16: Whether operators compute in 16-bit integers.
-        unknown: Operators on integers that no rule covers (`operator_versions`); they may need a higher version than the
+        unknown: Operators on integers that no rule covers (`needed`); they may need a higher version than the
             written one.
     """
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.formats import FORMATS
-from edgecnn.edge.manifest import OUTPUTS, Fit, Output, Preprocessing
+from edgecnn.edge.manifest import OUTPUTS, Background, Fit, Output, Preprocessing
 from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.text import counted
 
@@ -62,6 +62,7 @@ def preprocessing(
     std: Sequence[float] | None = None,
     bgr: bool = False,
     fit: Fit = "letterbox",
+    background: Background = "any",
 ) -> Preprocessing | None:
     """Return the preprocessing that the options describe, or None if no option is given.
 
@@ -72,6 +73,7 @@ def preprocessing(
         std: Standard deviation: one value, or one per channel, above 0. None or empty means 1.
         bgr: Whether the model takes blue first.
         fit: Rule as in `Preprocessing`.
+        background: Background as in `Preprocessing`.
 
     Raises:
         ConfigError: If the scheme is unknown or given with numbers, if there is a mean or std but no scale (0.485 may refer
@@ -84,7 +86,7 @@ def preprocessing(
             raise ConfigError(f"{field('preprocess')} must be one of {', '.join(SCHEMES)}, got {scheme}")
         if given:
             raise ConfigError(f"{field('preprocess')}={scheme} is complete: omit {given[0]}, or {field('preprocess')}")
-        return replace(SCHEMES[scheme], fit=fit)
+        return replace(SCHEMES[scheme], fit=fit, background=background)
     if not given:
         return None
     if scale is None:
@@ -100,7 +102,7 @@ def preprocessing(
             raise ConfigError(
                 f"{field(name)} must be one finite number{above} or one for each of 3 channels, got {_text(values)}"
             )
-    return Preprocessing(scale, fit, "any", means, stds, "bgr" if bgr else "rgb")
+    return Preprocessing(scale, fit, background, means, stds, "bgr" if bgr else "rgb")
 
 
 def as_interface(interface: Interface | str | None, fit: Fit = "letterbox") -> Interface | None:

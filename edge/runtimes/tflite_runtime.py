@@ -20,13 +20,13 @@ def open_model(data: bytes, threads: int, signature: str | None = None, streamin
     Raises:
         MissingDependency: Also if numpy 2 is installed, which it does not support.
     """
-    version, _ = import_library()
     try:
         return InterpretedModel("tflite-runtime", data, threads, signature, streaming)
     except (AttributeError, SystemError) as error:
         # Its extension looks for numpy 1's _ARRAY_API. Any other cause of these errors keeps its traceback.
         if np.lib.NumpyVersion(np.__version__) < "2.0.0":
             raise
+        version, _ = import_library()
         raise MissingDependency(
             f"tflite-runtime {version} is built for numpy 1, but numpy {np.__version__} is installed: pip install 'numpy<2'"
         ) from error

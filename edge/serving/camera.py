@@ -16,7 +16,7 @@ import numpy as np
 from starlette.exceptions import HTTPException
 
 from edgecnn.edge.data.image_file import read_pixels
-from edgecnn.edge.errors import ConfigError, EdgeCnnError, MissingDependency, field
+from edgecnn.edge.errors import ConfigError, EdgeCnnError, MissingDependency, field, why
 from edgecnn.edge.inference.pictures import image_files
 from edgecnn.edge.model.preprocess import Images
 from edgecnn.edge.packages import install_command, load_pillow
@@ -245,17 +245,17 @@ class Camera:
         with self._deciding:
             if self._reading:
                 return
+            self._reader = Thread(target=self._read, args=(asyncio.get_running_loop(),), name="camera", daemon=True)
+            self._reader.start()
             self._reading = True
-        self._reader = Thread(target=self._read, args=(asyncio.get_running_loop(),), name="camera", daemon=True)
-        self._reader.start()
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
         failed = False
         while self._goes_on(failed):
             try:
                 frame = _Frame(*self._frames.read())
-            except (EdgeCnnError, OSError) as error:
-                log(f"the camera failed: {error}")
+            except Exception as error:  # Cameras' libraries raise errors of many classes.
+                log(f"the camera failed: {why(error)}")
                 frame, failed = _Frame(self._latest.number + 1, None), True
             loop.call_soon_threadsafe(self._show, frame)
 

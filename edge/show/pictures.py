@@ -43,6 +43,8 @@ def empty_figure(width: float, height: float, style: Mapping[str, Any]) -> Itera
         import matplotlib.style
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
         raise MissingDependency(f"matplotlib, which draws figures, is not installed: {install_command('report')}") from error
     # The defaults first: a user's matplotlibrc must not change the figure. A `$` in a name is a dollar.
     with matplotlib.style.context(["default", {"text.parse_math": False, **style}]), warnings.catch_warnings():

@@ -101,7 +101,7 @@ class NetworkWork:
         self.progress.say(f"{said}: training")
         interface, resume = self._interface(config), begun(folder)
         try:
-            # The summaries of all networks' layers would bury the rest.
+            # The same images again, and the layers of all networks, would bury the rest.
             result = trained(
                 self.dataset, folder, config, interface=interface, resume=resume, progress=self.progress, summary=False
             )

@@ -151,6 +151,13 @@ def test_chunks_are_as_good_as_the_whole(cuts: tuple[int, ...]) -> None:
     assert made.loss == pytest.approx(whole.loss)
 
 
+def test_a_chunk_of_other_classes_is_refused() -> None:
+    tally = Tally(3)
+    tally.add(CANDIDATE, REFERENCE, LABELS)
+    with pytest.raises(ValueError, match=r"alike, got \(8, 2\)"):
+        tally.add(CANDIDATE[:, :2], REFERENCE[:, :2], LABELS)
+
+
 def test_without_images_there_is_no_accuracy() -> None:
     with pytest.raises(ValueError, match=r"images.*at least one, got none"):
         Tally(3).accuracy()

@@ -160,6 +160,11 @@ def test_the_boards_own_under_voltage_alarm_is_bit_0_and_no_alarm_says_nothing(
     assert read_state(tree(tmp_path, "raspberry-pi-4", changes), no_tool).throttled == throttled
 
 
+def test_a_board_in_another_place_of_the_device_tree_is_found(tmp_path: Path) -> None:
+    path = "sys/devices/platform/soc@107c000000/soc@107c000000:firmware/get_throttled"
+    assert read_state(tree(tmp_path, "raspberry-pi-5", {path: "e0000"}), no_tool).throttled == 0xE0000
+
+
 @pytest.mark.parametrize("board", ["laptop-on-battery", "workstation"])
 def test_no_program_runs_on_another_machine(board: str, tmp_path: Path) -> None:
     def run(_: list[str]) -> str:

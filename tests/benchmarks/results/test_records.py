@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edgecnn.benchmarks.gate.accuracy import Flip
-from edgecnn.benchmarks.gate.gate import Check, Verdict
+from edgecnn.benchmarks.gate.gate import Check, Verdict, join
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.benchmarks.results.records import SCHEMA, Report
 from edgecnn.benchmarks.show.report import to_text
@@ -180,6 +180,14 @@ def test_the_typical_time_of_schema_4_is_read_by_its_new_name() -> None:
     old = [file["latency"]["p50_ns"]["estimate"] for file in json.loads(path.read_text())["files"]]
     found = [file.latency.typical_ns for file in read_report(path).files]
     assert [time and time.estimate for time in found] == old
+
+
+def test_checks_of_schema_6_that_say_the_same_of_several_files_are_one() -> None:
+    report = read_report(next(path for path in KEPT if path.name == "schema-6.json"))
+    assert not any(check.text.startswith(file.name) for file in report.files for check in file.verdict.checks)
+    assert join([(file.name, file.verdict) for file in report.files]).checks == report.verdict.checks
+    names = [check.text.partition(":")[0].split(", ") for check in report.verdict.checks if check.status == "UNDECIDED"]
+    assert any(len(files) > 1 for files in names)
 
 
 @pytest.mark.parametrize("confusion", [None, 3, [3], [[60], "no"], [[[60]]], {"a": 1}])

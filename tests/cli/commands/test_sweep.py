@@ -155,6 +155,7 @@ def test_an_interrupted_sweep_goes_on(
     assert "4,4,4: trained before" in terminal.err
     assert "2,3,4: training" in terminal.err
     assert "Total params" not in terminal.err  # The layers of all networks would bury the rest.
+    assert terminal.err.count(" training and ") == 1  # And so would the same images, described again.
     found, expected = (record(out)["rows"] for out in (tmp_path, swept))
     assert [(row["correct"], row["size_bytes"]) for row in found] == [(row["correct"], row["size_bytes"]) for row in expected]
 

@@ -3,6 +3,7 @@
 What the phases train: `test_backbones.py` and `test_custom_model_files.py`.
 """
 
+import pickle
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +13,8 @@ import pytest
 from edgecnn.convert.training.checkpoint import is_out_of_patience, kept_epoch
 from edgecnn.convert.training.config import Phase, TrainConfig, phase_at, phases_of
 from edgecnn.convert.training.model.custom_model import HEAD, choose_layers
-from edgecnn.convert.training.records import Epoch
-from edgecnn.edge.errors import ConfigError
+from edgecnn.convert.training.records import DecoderLost, Diverged, Epoch, OtherRun, UnusableCheckpoint
+from edgecnn.edge.errors import ConfigError, EdgeCnnError
 
 THREE = TrainConfig(epochs=3)
 
@@ -116,3 +117,13 @@ def test_a_single_epoch_trains_the_new_last_layer_alone() -> None:
         config = TrainConfig(epochs=epochs, transfer="mobilenetv2", fine_tune=True)
         choose_layers(model, config, phases_of(config)[number])
         assert [layer.trainable for layer in layers] == trained
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ConfigError("a: b"), OtherRun("a", "b"), UnusableCheckpoint("a"), DecoderLost("was killed"), Diverged("loss", 3.0, 2)],
+)
+def test_an_error_comes_back_whole_from_another_process(error: EdgeCnnError) -> None:
+    error.renamed["resume"] = "again"
+    found = pickle.loads(pickle.dumps(error))
+    assert (type(found), str(found), vars(found)) == (type(error), str(error), vars(error))

@@ -13,7 +13,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]  # Untyped.
 
 from edgecnn.convert.training.checkpoint import save_epoch
-from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.config import ClassWeights, TrainConfig
 from edgecnn.convert.training.fit.batches import balanced_weights
 from edgecnn.convert.training.model.networks import build_cnn
 from edgecnn.convert.training.records import Epoch, TrainResult, TrainState
@@ -279,18 +279,19 @@ def test_balanced_weights_are_those_of_scikit_learn() -> None:
     assert balanced_weights(np.array([0, 2, 2]), 3).dtype == np.float32
 
 
-def test_balanced_weights_change_the_loss_by_the_formula(bars: Dataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rule", ["none", "balanced"])
+def test_balanced_weights_change_the_loss_by_the_formula(rule: ClassWeights, bars: Dataset, tmp_path: Path) -> None:
     labels = bars.train.labels
     chosen = np.concatenate([np.flatnonzero(labels == label)[:count] for label, count in enumerate((10, 20, 60))])
     uneven = replace(bars, train=Subset(bars.train, chosen))
     # All in one batch: the loss of the first step is that of the initial weights.
-    config = replace(CONFIG, epochs=1, batch_size=90, dropout=0.0, class_weights="balanced")
+    config = replace(CONFIG, epochs=1, batch_size=90, dropout=0.0, class_weights=rule)
     result = train(uneven, config, tmp_path, UNIT)
     keras.utils.clear_session()
     keras.utils.set_random_seed(config.seed)
     model = build_cnn(bars.train.shape, 3, 0.0, config.filters)
     probabilities = np.asarray(model(uneven.train.images(range(90)).astype(np.float32) / 255, training=True))
     losses = -np.log(probabilities[np.arange(90), uneven.train.labels])
-    weights = np.repeat([3.0, 1.5, 0.5], [10, 20, 60])
+    weights = np.repeat([3.0, 1.5, 0.5], [10, 20, 60]) if rule == "balanced" else np.ones(90)
     assert result.history[0].loss == pytest.approx((weights * losses).mean(), rel=1e-4)
-    assert Manifest.load(tmp_path).provenance.train_config["class_weights"] == "balanced"
+    assert Manifest.load(tmp_path).provenance.train_config.get("class_weights", "none") == rule

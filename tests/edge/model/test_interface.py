@@ -49,8 +49,8 @@ def test_no_option_is_no_preprocessing() -> None:
 
 
 def test_numbers_are_kept_as_they_are_given() -> None:
-    given = preprocessing(scale=1 / 128, mean=[1, 2, 3], std=[4.5], bgr=True, fit="crop")
-    assert given == Preprocessing(1 / 128, "crop", "any", (1, 2, 3), (4.5,), "bgr")
+    given = preprocessing(scale=1 / 128, mean=[1, 2, 3], std=[4.5], bgr=True, fit="crop", background="light")
+    assert given == Preprocessing(1 / 128, "crop", "light", (1, 2, 3), (4.5,), "bgr")
     assert preprocessing(scale=2.0) == Preprocessing(2.0, "letterbox", "any", (0.0,), (1.0,), "rgb")
     assert preprocessing("torch", fit="stretch") == Preprocessing(
         1 / 255, "stretch", "any", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -131,11 +131,14 @@ class _FailsOnce:
 
     name, _number = "a camera", 0
 
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
     def read(self) -> tuple[int, Any]:
         time.sleep(0.01)
         self._number += 1
         if self._number == 1:
-            raise OSError("unplugged")
+            raise self._error
         return self._number, np.zeros((12, 12, 3), np.uint8)
 
     def close(self) -> None:
@@ -147,8 +150,10 @@ class _Answers:
         return {}
 
 
-@pytest.mark.parametrize("failed", [True, False])
-def test_the_camera_is_read_for_who_comes_while_its_last_reading_ends(failed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("failed", "error"), [(True, OSError("unplugged")), (True, MemoryError()), (False, OSError())])
+def test_the_camera_is_read_for_who_comes_while_its_last_reading_ends(
+    failed: bool, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After a failure, and after the last client went away, its thread may be alive for a while but read no more."""
     released = threading.Event()
 
@@ -164,7 +169,7 @@ def test_the_camera_is_read_for_who_comes_while_its_last_reading_ends(failed: bo
             return json.loads(await asyncio.wait_for(anext(lines), 20))
 
     async def watch() -> Any:
-        camera = Camera(cast(Any, _FailsOnce()), Metrics())
+        camera = Camera(cast(Any, _FailsOnce(error)), Metrics())
         before = [await first_line(camera) for _ in range(1 if failed else 2)]
         assert "error" in before[0]
         while camera._reading:

@@ -75,6 +75,8 @@ def test_what_can_t_be_served_is_one_line(exported: Path, artifacts: Path, tmp_p
         (2, "--port", exported, "--port", "70000"),
         (2, "--host", exported, "--host", "192.0.2.1"),
         (2, "--queue", exported, "--queue", "-1"),
+        (2, "--allow-origin", exported, "--allow-origin", "example.org"),
+        (2, "--allow-host", exported, "--allow-host", "http://example.org"),
         (2, "--camera", exported, "--port", "0", "--camera", "nowhere"),
     ):
         assert named in terminal.fails(code, "serve", *arguments)
