@@ -3,10 +3,8 @@
 import functools
 import importlib
 import os
-import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -37,6 +35,7 @@ from edgecnn.edge.runtimes.base import Opener
 from edgecnn.edge.sandbox import child as module
 from edgecnn.edge.sandbox.child import is_stopped
 from tests.benchmarks.timing.requesting import BLACK, TFLITE, request
+from tests.edge.sandbox.orphans import child_ends_with
 
 
 @pytest.fixture
@@ -158,14 +157,7 @@ with ModelProcess(request) as process:
     print(process._child.pid, flush=True)
     process.ask(TimeRound(1, 3600))
 """
-    with subprocess.Popen([sys.executable, "-P", "-c", code], stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout
-        child = os.pidfd_open(int(parent.stdout.readline()))
-        parent.kill()
-    ended = select.poll()
-    ended.register(child, select.POLLIN)
-    assert ended.poll(60_000), "the child outlives its parent"
-    os.close(child)
+    assert child_ends_with(code)
 
 
 def test_a_child_has_a_session_and_memory_of_its_own_and_survives_a_request_that_it_does_not_know(

@@ -1,7 +1,6 @@
 """Whatever happens in a child with unverified bytes reaches the parent as one error, and children end with their parent."""
 
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import pytest
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.sandbox.child import Child, Lost, bound_command
 from edgecnn.edge.sandbox.unverified import SECONDS, memory_limit, run_in_child
+from tests.edge.sandbox.orphans import child_ends_with
 
 
 def raising(error: str) -> Callable[[], Any]:
@@ -210,17 +210,12 @@ def test_a_bound_program_ends_when_its_parent_is_killed() -> None:
 import subprocess
 from edgecnn.edge.sandbox.child import bound_command
 child = subprocess.Popen(bound_command(['/bin/sleep', '3600']))
+while open(f'/proc/{child.pid}/comm').read() != 'sleep\\n':  # Until then it looks for its parent itself.
+    pass
 print(child.pid, flush=True)
 child.wait()
 """
-    with subprocess.Popen([sys.executable, "-P", "-c", code], stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout
-        child = os.pidfd_open(int(parent.stdout.readline()))
-        parent.kill()
-    ended = select.poll()
-    ended.register(child, select.POLLIN)
-    assert ended.poll(60_000), "the child outlives its parent"
-    os.close(child)
+    assert child_ends_with(code)
 
 
 def test_a_child_whose_parent_has_ended_before_ends_at_once() -> None:
