@@ -43,7 +43,7 @@ def empty_figure(width: float, height: float, style: Mapping[str, Any]) -> Itera
         import matplotlib.style
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
+        if str(error.name).partition(".")[0] != "matplotlib":
             raise
         raise MissingDependency(f"matplotlib, which draws figures, is not installed: {install_command('report')}") from error
     # The defaults first: a user's matplotlibrc must not change the figure. A `$` in a name is a dollar.

@@ -31,8 +31,8 @@ _WORDS = re.compile(rf"(?<![\w./-])(?:{'|'.join(_VERDICTS)})(?![\w/-]|\.\w)|^ *(
 
 
 def columns(stream: TextIO | None) -> int:
-    """Return the width of text for a stream: that of a terminal, from 40 to 120 columns, and 100 in a file or a pipe."""
-    if not _is_terminal(stream):
+    """Return the width of text for a stream, 40 to 120 columns: COLUMNS, else a terminal's own, else 100 in a file or pipe."""
+    if not _is_terminal(stream) and not os.environ.get("COLUMNS", "").isdecimal():
         return WIDTH
     # A serial console has no size: it gets the fallback of 80 columns.
     return min(max(shutil.get_terminal_size((80, 24)).columns, _NARROWEST), _WIDEST)

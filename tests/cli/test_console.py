@@ -40,11 +40,15 @@ def test_a_terminal_that_has_no_size_has_80_columns(monkeypatch: pytest.MonkeyPa
     assert columns(Terminal()) == 80
 
 
-def test_a_pipe_or_a_file_has_100_columns_whatever_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "60")
+@pytest.mark.parametrize(("wish", "given"), [(None, 100), ("60", 60), ("80", 80), ("wide", 100)])
+def test_a_pipe_or_a_file_has_100_columns_or_as_many_as_the_user_wishes(
+    wish: str | None, given: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if wish:
+        monkeypatch.setenv("COLUMNS", wish)
     closed = io.StringIO()
     closed.close()
-    assert [columns(stream) for stream in (io.StringIO(), closed, None)] == [100, 100, 100]
+    assert [columns(stream) for stream in (io.StringIO(), closed, None)] == [given] * 3
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from edgecnn.edge.show.pictures import CLASSES, SIDE, _font, contact_sheet, png_
 
 
 def test_without_matplotlib_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.style", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingDependency, match="matplotlib"), png_figure(tmp_path / "a.png", 1, 1):
         pass
     assert not list(tmp_path.iterdir())
