@@ -1,5 +1,6 @@
 """Predictions for named images, for people and machines."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.edge.data.digit import Polarity
-from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.pictures import Picture, fitted_picture, image_files, title_of
 from edgecnn.edge.manifest import Side
@@ -26,6 +27,8 @@ TOP = 5
 """Number of classes that the text shows for each image; the JSON has all."""
 
 _CHUNK = 64
+# Keras numbers folders 0, 1, 10: of more classes, numbers alone do not say which is which.
+_PLAIN_NUMBERS = 10
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,56 @@ class PredictedImage:
     doubt: str | None = None
 
 
+@dataclass(frozen=True)
+class UnreadPicture:
+    """A picture without an answer.
+
+    Attributes:
+        image: Name of the image.
+        problem: Why it can't be read, one sentence.
+    """
+
+    image: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """A class that was taken for another.
+
+    Attributes:
+        label: The true label.
+        predicted: The most probable label.
+        images: Number of images.
+    """
+
+    label: str
+    predicted: str
+    images: int
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How many of the images whose label is known were predicted right.
+
+    Attributes:
+        images: Number of images with an answer and a known label.
+        correct: Number of those whose label is the predicted one.
+        confusions: The others by their two labels, the most frequent first.
+    """
+
+    images: int
+    correct: int
+    confusions: tuple[Confusion, ...]
+
+
+class Unreadable(NamedTuple):
+    """A picture that can't be read: its name, and why."""
+
+    name: str
+    error: ArtifactError
+
+
 class Chosen(NamedTuple):
     """An image to classify: uint8 (h, w, c), its name, its true label if known, and doubts about it."""
 
@@ -64,7 +117,10 @@ class Predicted(Result):
         file: The model file.
         runtime: Package and version that ran it.
         unverified: Why the file is unverified, or None.
-        images: The predictions, in the order of the request.
+        images: The predictions, in the order of the request, at least one.
+        unread: Pictures that can't be read, in the same order.
+        accuracy: Of the images whose label is known: test images, and pictures in a folder called like their class. None if
+            there are fewer than two.
         notes: What else a reader must know, one sentence each; not in the JSON.
         pixels: uint8 (h, w, c) of each image as the model got it; empty if they were not kept; not in the JSON.
         top: Number of classes that the text shows for each image; not in the JSON.
@@ -74,6 +130,8 @@ class Predicted(Result):
     runtime: str
     unverified: str | None
     images: tuple[PredictedImage, ...]
+    unread: tuple[UnreadPicture, ...] = ()
+    accuracy: Counted | None = None
     notes: tuple[str, ...] = unrecorded(())
     pixels: tuple[Images, ...] = unrecorded(())
     top: int = unrecorded(TOP)
@@ -108,17 +166,34 @@ class Predicted(Result):
 
 def chosen_pictures(
     pictures: "Iterable[Picture | NDArray[Any]]", classifier: Classifier, background: Side | None
-) -> Iterator[Chosen]:
-    """Yield pictures, including those in folders, fitted for the classifier; `background` is as in `edgecnn.predict`."""
+) -> "Iterator[Chosen | Unreadable]":
+    """Yield pictures fitted for the classifier, those in folders too, with the label that a folder called like it states.
+
+    `background` is as in `edgecnn.predict`.
+    """
+    classes = _known_classes(classifier)
     for place, named in enumerate(pictures):
         several: Iterable[Picture | NDArray[Any]] = [named]
-        if isinstance(named, (str, Path)) and Path(named).is_dir():
-            several = image_files(Path(named))
+        folder = Path(named) if isinstance(named, (str, Path)) and Path(named).is_dir() else None
+        if folder:
+            several = image_files(folder)
         for picture in several:
             title, doubts = title_of(picture, place), list[str]()
             polarity = Polarity(background, doubts.append)
-            image = fitted_picture(picture, classifier.shape, classifier.preprocessing, title, polarity)
-            yield Chosen(image, title, doubt=doubts[0] if doubts else None)
+            inside = picture.relative_to(folder).parts[:-1] if folder and isinstance(picture, Path) else ()
+            try:
+                image = fitted_picture(picture, classifier.shape, classifier.preprocessing, title, polarity)
+            except ArtifactError as error:
+                yield Unreadable(title, error)
+            else:
+                label = inside[0] if inside and inside[0] in classes else None
+                yield Chosen(image, title, label, doubts[0] if doubts else None)
+
+
+def _known_classes(classifier: Classifier) -> frozenset[str]:
+    """Return the class names; none if they are only numbers that stand for an order which nothing states."""
+    stated = classifier.manifest is not None or bool(classifier.interface.class_names)
+    return frozenset(classifier.class_names if stated or len(classifier.class_names) <= _PLAIN_NUMBERS else ())
 
 
 def chosen_test_images(test: "Split", indices: Sequence[int], classifier: Classifier) -> list[Chosen]:
@@ -156,15 +231,47 @@ def read_image(picture: "Picture | NDArray[Any]", classifier: Classifier) -> Ima
     return fitted_picture(picture, classifier.shape, classifier.preprocessing)
 
 
-def predict_images(file: Path, classifier: Classifier, chosen: Iterable[Chosen], keep_pixels: bool = True) -> Predicted:
-    """Classify images, with few in memory at a time unless their pixels are kept."""
+def predict_images(
+    file: Path, classifier: Classifier, chosen: "Iterable[Chosen | Unreadable]", keep_pixels: bool = True
+) -> Predicted:
+    """Classify images, with few in memory at a time unless their pixels are kept.
+
+    Raises:
+        ArtifactError: If none of the pictures can be read.
+    """
     found: list[PredictedImage] = []
+    failed: list[Unreadable] = []
     pixels: list[Images] = []
     rest = iter(chosen)
-    while chunk := list(islice(rest, _CHUNK)):
+    while part := list(islice(rest, _CHUNK)):
+        failed += (item for item in part if isinstance(item, Unreadable))
+        chunk = [item for item in part if isinstance(item, Chosen)]
+        if not chunk:
+            continue
         prediction = classifier.predict(np.stack([item.image for item in chunk]))
         for item, label, row in zip(chunk, prediction.labels, prediction.probabilities, strict=True):
             by_label = dict(zip(classifier.class_names, map(float, row), strict=True))
             found.append(PredictedImage(item.name, item.label, label, by_label, item.doubt))
         pixels += [item.image for item in chunk] if keep_pixels else []
-    return Predicted(str(file), classifier.runtime_text, classifier.unverified, tuple(found), pixels=tuple(pixels))
+    if len(failed) == 1 and not found:
+        raise failed[0].error
+    if failed and not found:
+        raise ArtifactError(f"none of the {len(failed):,} pictures can be read, the first because {failed[0].error.marked}")
+    return Predicted(
+        str(file),
+        classifier.runtime_text,
+        classifier.unverified,
+        tuple(found),
+        tuple(UnreadPicture(item.name, item.error.parts[0]) for item in failed),
+        _counted(found),
+        pixels=tuple(pixels),
+    )
+
+
+def _counted(found: Sequence[PredictedImage]) -> Counted | None:
+    labelled = Counter((item.label, item.predicted) for item in found if item.label is not None)
+    if labelled.total() < 2:
+        return None
+    confusions = [Confusion(*pair, count) for pair, count in labelled.most_common() if pair[0] != pair[1]]
+    images = labelled.total()
+    return Counted(images, images - sum(item.images for item in confusions), tuple(confusions))

@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from edgecnn.edge.inference.predictions import Predicted, PredictedImage
+from edgecnn.edge.inference.predictions import Counted, Predicted, PredictedImage
 from edgecnn.edge.model.preprocess import Images
-from edgecnn.edge.text import WIDTH, printable
+from edgecnn.edge.text import WIDTH, counted, paragraph, printable
 
 # Larger images, which are photos, are not drawn with characters.
 _DRAWN = 32
 _SHADES = " ░▒▓█"
+_CONFUSIONS = 10
 
 
 def predicted_text(predicted: Predicted, width: int = WIDTH) -> str:
@@ -20,8 +21,25 @@ def predicted_text(predicted: Predicted, width: int = WIDTH) -> str:
         if image is not None and max(image.shape[:2]) <= _DRAWN:
             block = f"{drawn(image)}\n\n{block}"
         blocks.append(block)
+    if predicted.accuracy:
+        blocks.append(accuracy_text(predicted.accuracy, width))
     blocks.append("\n".join([f"{printable(predicted.file)}, {predicted.runtime}", *predicted.notes]))
     return "\n\n".join(blocks)
+
+
+def accuracy_text(accuracy: Counted, width: int = WIDTH) -> str:
+    """Return the share of labelled images that were predicted right, and the most frequent confusions as a table."""
+    share = f"{accuracy.correct:,} of {accuracy.images:,} images of a known class"
+    text = paragraph(f"accuracy {accuracy.correct / accuracy.images:.4f}: {share}", width)
+    if not accuracy.confusions:
+        return text
+    from edgecnn.edge.show.table import TextTable, table_text  # noqa: PLC0415 - Most predictions need no table.
+
+    first = accuracy.confusions[:_CONFUSIONS]
+    rows = [[item.label, item.predicted, f"{item.images:,}"] for item in first]
+    text += "\n\n" + table_text(TextTable(["label", "predicted", "images"], rows, align="<<>"), width)
+    rest = len(accuracy.confusions) - len(first)
+    return f"{text}\n and {counted(rest, 'rarer confusion')}" if rest else text
 
 
 def drawn(image: Images) -> str:

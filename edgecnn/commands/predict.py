@@ -1,6 +1,8 @@
 """Classify image files or test images.
 
-It warns on standard error of each picture whose light and dark may have been swapped.
+Of a folder with a folder for each class it also prints the accuracy and the confusions. A picture that can't be read is
+named on standard error, the others are answered, and the exit code is 4. It also warns there of each picture whose light
+and dark may have been swapped.
 
 Example: edgecnn predict artifacts/mnist/int8.tflite --index 47 --save answer.png
 """
@@ -12,14 +14,15 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from edgecnn.commands.shared import AnyTarget, Data, Images, Signature, StatedInterface, Threads, Trust
+from edgecnn.commands.shared import DEFAULT_FOLDER, AnyTarget, Data, Images, Signature, StatedInterface, Threads, Trust
 from edgecnn.edge.data.folder_options import NO_OPTIONS
-from edgecnn.edge.errors import ConfigError, field
-from edgecnn.edge.manifest import Side
+from edgecnn.edge.errors import ArtifactError, ConfigError, field
+from edgecnn.edge.formats import format_of
+from edgecnn.edge.manifest import MANIFEST_NAME, Side
 from edgecnn.edge.option import Option, checked, png
 from edgecnn.edge.result import SILENT, Progress
 from edgecnn.shell.call import Call
-from edgecnn.shell.console import Json, emit, print_columns, say, write_text
+from edgecnn.shell.console import Json, columns, emit, print_columns, say, write_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,14 +70,19 @@ def predict(  # Longer than 50 lines: its arguments and their docs.
         keep_pixels: Whether to keep each image as the model got it, for the text and `save`; thousands of photos take memory.
 
     Returns:
-        The label and the probabilities, 0 to 1, of each image; test images come first.
+        The label and the probabilities, 0 to 1, of each image; test images come first. Pictures that can't be read are in
+        `unread`.
 
     Raises:
-        ArtifactError: If a file is missing or damaged, a picture can't be read, or the runtime refuses the model.
+        ArtifactError: If the model's file is missing or damaged, no picture can be read, or the runtime refuses the model.
         ConfigError: If there is nothing to predict, an index is out of range, or the model's preprocessing is unknown.
         MissingDependency: If the runtime, or Pillow for pictures, is not installed.
     """
-    if not len(pictures) and not len(indices):
+    nothing = not len(pictures) and not len(indices)
+    if (nothing or not Path(str(target)).is_dir()) and _looks_like_pictures(target):
+        example = DEFAULT_FOLDER / "int8.tflite" if DEFAULT_FOLDER.exists() else "MODEL.tflite"
+        raise ConfigError(f"{target} is no model: name one before the pictures, as in edgecnn predict {example} {target}")
+    if nothing:
         raise ConfigError(f"nothing to predict: name image files, or test images with {field('indices')}=47")
     from edgecnn.edge.inference.predictions import chosen_pictures, chosen_test_images, predict_images
     from edgecnn.edge.inference.usage import Usage, reservations
@@ -97,6 +105,17 @@ def predict(  # Longer than 50 lines: its arguments and their docs.
     return replace(found, notes=reservations(classifier), top=top)
 
 
+def _looks_like_pictures(target: object) -> bool:
+    """Return whether what was named as the model is a picture, or a folder that may have some but has no manifest."""
+    if not isinstance(target, (str, Path)) or format_of(Path(target)):
+        return False
+    if Path(target).is_dir():
+        return not Path(target, MANIFEST_NAME).exists()
+    from edgecnn.edge.data.image_folder import SUFFIXES
+
+    return Path(target).suffix.lower() in SUFFIXES
+
+
 def command(
     call: Call,
     *,
@@ -108,9 +127,11 @@ def command(
     ] = None,
     json: Json = None,
 ) -> None:
-    """Print the answers, and warn of each that is doubtful."""
+    """Print the answers, warn of each that is doubtful, and fail at the end if a picture has none."""
     pictures = [sys.stdin.buffer if str(path) == "-" else path for path in call.arguments().get("pictures", ())]
     result = call(quiet=quiet, pictures=pictures, keep_pixels=save is not None or not quiet)
+    for picture in result.unread:
+        say(f"skipped: {picture.problem}")
     for item in result.images:
         if item.doubt:
             say(f"warning: {item.doubt}: set --background dark or --background light")
@@ -124,5 +145,12 @@ def command(
             write_text(json, result.to_json())
     else:
         emit(result, json)
+    if quiet and result.accuracy:
+        from edgecnn.edge.show.predictions import accuracy_text
+
+        say(accuracy_text(result.accuracy, columns(sys.stderr)))
     for note in result.notes if quiet or as_json else ():
         say(note)
+    if result.unread:
+        every = len(result.unread) + len(result.images)
+        raise ArtifactError(f"{len(result.unread):,} of {every:,} images have no answer: replace or remove them")

@@ -1,8 +1,10 @@
 """`edgecnn predict` with one file, several, folders and standard input."""
 
 import json
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from PIL import Image
 
 from edgecnn.edge.data.dataset import load_test
+from tests.schemas import require_valid
 
 
 @pytest.fixture
@@ -106,3 +109,89 @@ def test_a_picture_is_saved_by_pillow_alone_and_that_is_said(exported: Path, bar
     assert "wrote new/all.png" in done.stderr.splitlines()
     with Image.open("new/all.png") as sheet:
         assert sheet.size[0] > 3 * 224
+
+
+def huge(side: int) -> bytes:
+    """Return a PNG whose header states `side` x `side` pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
+
+
+@pytest.fixture
+def broken(bars: list[str]) -> list[str]:
+    """Put files that are no pictures among those of `bars`, and return their paths in their order."""
+    Image.new("RGB", (90, 90), "teal").save("bars/aa.jpg")
+    Path("bars/aa.jpg").write_bytes(Path("bars/aa.jpg").read_bytes()[:300])
+    Path("bars/ab.png").write_text("a shopping list")
+    Path("bars/c.png").touch()
+    Path("bars/more/e.png").write_bytes(huge(2**31 - 1))
+    Path("bars/more/f.png").write_bytes(huge(60_000))
+    return ["bars/aa.jpg", "bars/ab.png", "bars/c.png", "bars/more/e.png", "bars/more/f.png"]
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_pictures_that_cannot_be_read_are_named_and_counted_and_the_others_are_answered(
+    quiet: bool, exported: Path, bars: list[str], broken: list[str], terminal: Any
+) -> None:
+    line = terminal.fails(4, "predict", exported / "int8.tflite", "bars", "--json", "all.json", *["--quiet"] * quiet)
+    assert "5 of 8 images" in line
+    assert [terminal.out.count(f"{name}{':' * (not quiet)}") for name in ("a.png", "b c.png", "more/d.PNG")] == [1, 1, 1]
+    skipped = [line.split()[1] for line in terminal.err.splitlines() if line.startswith("skipped: ")]
+    assert skipped == broken
+    found = Path("all.json").read_text()
+    require_valid("predict", found)
+    assert [image["predicted"] for image in json.loads(found)["images"]] == bars
+    assert [picture["image"] for picture in json.loads(found)["unread"]] == broken
+    assert all(picture["image"] in picture["problem"] for picture in json.loads(found)["unread"])
+
+
+def test_a_single_picture_that_cannot_be_read_is_its_own_error(exported: Path, broken: list[str], terminal: Any) -> None:
+    assert "bars/ab.png is not an image" in terminal.fails(4, "predict", exported / "int8.tflite", "bars/ab.png")
+    line = terminal.fails(4, "predict", exported / "int8.tflite", *broken[:2], "--json", "all.json")
+    assert "none of the 2 pictures" in line
+    assert broken[0] in line
+    assert not Path("all.json").exists()
+
+
+@pytest.fixture
+def by_class(idx_folder: Path) -> Path:
+    """A folder of test images by class, one of them in the folder of another class, and a folder that is no class."""
+    test = load_test(idx_folder)
+    for number in range(12):
+        label = test.labels[number] if number else (test.labels[0] + 1) % 3
+        path = Path("by_class", "odd" if number == 11 else str(label), f"{number:02}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(test.images([number])[0, ..., 0]).save(path)
+    return Path("by_class")
+
+
+def test_a_folder_of_class_folders_prints_accuracy_and_confusions(
+    exported: Path, by_class: Path, idx_folder: Path, terminal: Any
+) -> None:
+    label = int(load_test(idx_folder).labels[0])
+    wrong, right = str((label + 1) % 3), str(label)
+    counted = {"images": 11, "correct": 10, "confusions": [{"label": wrong, "predicted": right, "images": 1}]}
+    text = terminal.passes("predict", exported / "int8.tflite", by_class)
+    assert "accuracy 0.9091: 10 of 11 images" in text
+    assert [wrong, right, "1"] in [line.split() for line in text.splitlines()]
+    terminal.passes("predict", exported / "int8.tflite", by_class, "-q", "--json", "all.json")
+    assert "accuracy 0.9091: 10 of 11 images" in terminal.err
+    found = json.loads(Path("all.json").read_text())
+    assert found["accuracy"] == counted
+    assert sum(image["label"] is None for image in found["images"]) == 1
+
+
+def test_folders_that_are_no_classes_count_nothing(exported: Path, bars: list[str], terminal: Any) -> None:
+    found = json.loads(terminal.passes("predict", exported / "int8.tflite", "bars", "--json", "-"))
+    assert found["accuracy"] is None
+    assert "accuracy" not in terminal.passes("predict", exported / "int8.tflite", "bars")
+
+
+@pytest.mark.parametrize("typed", [["bars/a.png"], ["bars/a.png", "bars/b c.png"], ["bars"], ["missing.JPG"]])
+def test_pictures_without_a_model_are_told_what_to_type(typed: list[str], bars: list[str], terminal: Any) -> None:
+    line = terminal.fails(2, "predict", *typed)
+    assert f"edgecnn predict MODEL.tflite {typed[0]}" in line
