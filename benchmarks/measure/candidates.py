@@ -87,8 +87,10 @@ class CandidateSet:
     unmeasured: tuple[Unmeasured, ...] = ()
 
     def is_reference(self, candidate: Candidate) -> bool:
-        """Return whether the others are compared with this candidate."""
-        return isinstance(self.reference, MeasuredReference) and candidate.artifact.path == self.reference.name
+        """Return whether the others are compared with this candidate: itself, or what was stored of it."""
+        if isinstance(self.reference, MeasuredReference):
+            return candidate.artifact.path == self.reference.name
+        return not candidate.artifact.exported
 
 
 def folder_candidates(

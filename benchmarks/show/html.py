@@ -13,8 +13,8 @@ from edgecnn.benchmarks.results.pareto import front, pareto_points
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.benchmarks.show import plots
 from edgecnn.benchmarks.show.mistakes import MOST_FLIPS, file_mistakes
-from edgecnn.benchmarks.show.remarks import Pick, advice, recommend, remarks
-from edgecnn.benchmarks.show.tables import empty_call_ns, grids, marks, unstable
+from edgecnn.benchmarks.show.remarks import Pick, advice, images_show, recommend, remarks
+from edgecnn.benchmarks.show.tables import empty_call_ns, gate, grids, marks, unstable
 from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.data.recorded_images import images_at_hand
 from edgecnn.edge.data.splits import Split
@@ -81,9 +81,10 @@ def to_html(report: Report, test: Split | None) -> str:  # Longer than 50 lines:
     reference = "Keras" if report.reference == KERAS_REFERENCE else report.reference
     page = template.render(
         report=report,
-        headline=_HEADLINES[report.verdict.status] if report.verdict.judged else _NO_LIMIT,
+        headline=images_show(report) or (_HEADLINES[report.verdict.status] if report.verdict.judged else _NO_LIMIT),
         symbol=SYMBOLS.get(report.verdict.status, ""),
         status=_status,
+        gate=gate,
         table=_table,
         checks=sorted(report.verdict.checks, key=lambda check: _URGENT.index(check.status)),
         advice=advice(report, picks),

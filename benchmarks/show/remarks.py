@@ -1,5 +1,6 @@
 """What a reader of a report must know besides its figures: the judgement in words, which file to ship, and what limits both."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,8 @@ from edgecnn.benchmarks.machine.noise import OTHERS_CORES
 from edgecnn.benchmarks.results.latency_summary import TimedFile, launch_percentile, no_faster_than_float, p50_ns
 from edgecnn.benchmarks.results.pareto import ParetoPoint, as_accurate, as_fast, pick
 from edgecnn.benchmarks.results.records import FileResult, Report
-from edgecnn.benchmarks.show.tables import unstable
+from edgecnn.benchmarks.show.tables import is_reference, unstable
+from edgecnn.benchmarks.statistics.sample_size import images_to_decide
 from edgecnn.edge.data.pixel_digests import conflict_note, learnt_note
 from edgecnn.edge.export_records import FASTER
 from edgecnn.edge.formats import FORMATS
@@ -162,10 +164,42 @@ def unstable_lines(title: str, reasons: Sequence[str], every: bool) -> list[str]
     return [title, *(f"  {reason}" for reason in shown), *more]
 
 
+def images_show(report: Report) -> str | None:
+    """Return what too few images show of the drop, and how many more would decide its limit; None if they are not too few."""
+    judged = [(file, file.accuracy, file.budget.max_drop_points) for file in report.files if not is_reference(report, file)]
+    open_ones = [
+        (file.name, accuracy, allowed)
+        for file, accuracy, allowed in judged
+        if accuracy and allowed is not None and file.verdict.status == UNDECIDED
+        if 100 * accuracy.drop.low <= allowed < 100 * accuracy.drop.high
+    ]
+    if not open_ones or report.verdict.status != UNDECIDED:
+        return None
+    names = [name for name, _, _ in open_ones]
+    which = "every file" if len(names) == len(judged) else _listed(names)
+    _, widest, allowed = max(open_ones, key=lambda item: item[1].drop.high)
+    within = math.ceil(1e4 * widest.drop.high) / 100
+    text = (
+        f"{widest.images:,} images show {which} within {within:.2f} points of {report.reference} (95 %), the limit is "
+        f"{allowed:.2f}"
+    )
+    if widest.groups:
+        return f"{text}: more groups of images would decide."
+    needs = [images_to_decide(of.lost, of.gained, of.images, limit / 100).images for _, of, limit in open_ones]
+    if None in needs:
+        return f"{text}: no number of images like these would decide {_listed([names[needs.index(None)]])}."
+    more = max((need or 0) - of.images for need, (_, of, _) in zip(needs, open_ones, strict=True))
+    if more > 0:  # Two digits are known.
+        digits = 10 ** max(0, len(f"{more}") - 2)
+        more = -(-more // digits) * digits
+    return f"{text}: {f'about {more:,} more' if more > 0 else 'more'} images like these would decide."
+
+
 def verdict(report: Report) -> list[str]:
-    """Return the judgement: a line for each limit that is not met, or one for all."""
+    """Return the judgement: what the images show if they are too few, a line for each limit that is not met, or one for all."""
+    shown = images_show(report)
     if failed := [f"{check.status}: {check.text}" for check in report.verdict.checks if check.status != PASS]:
-        return failed
+        return [*([f"{UNDECIDED}: {shown}"] if shown else []), *failed]
     if not report.verdict.judged:
         return [f"{UNJUDGED}: nothing was judged: set a limit, for example on p90."]
     drops = sorted({file.budget.max_drop_points for file in report.files if file.budget.max_drop_points is not None})
@@ -281,8 +315,12 @@ def _pick(title: str, rule: str, file: FileResult, candidate: ParetoPoint, notes
 
 
 def _together(text: str, names: tuple[str, ...]) -> str:
+    return f"{text} {_listed(names)}." if names else ""
+
+
+def _listed(names: Sequence[str]) -> str:
     more = [f"{len(names) - _NAMES} more"] if len(names) > _NAMES else []
-    return f"{text} {' and '.join([', '.join(names[:_NAMES]), *more])}." if names else ""
+    return " and ".join([", ".join(names[:_NAMES]), *more])
 
 
 def _unstable(noisy: bool) -> str:

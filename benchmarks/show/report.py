@@ -8,7 +8,7 @@ from edgecnn.benchmarks.gate.accuracy import Accuracy
 from edgecnn.benchmarks.results.pareto import pareto_points
 from edgecnn.benchmarks.results.records import DeviceResult, DeviceResults, FileResult, Latency, Report
 from edgecnn.benchmarks.show.remarks import advice, recommend, remarks, unstable_lines, verdict
-from edgecnn.benchmarks.show.tables import empty_call_ns, figure, grids, marks, percent_name, unstable
+from edgecnn.benchmarks.show.tables import empty_call_ns, figure, gate, grids, marks, percent_name, unstable
 from edgecnn.edge.export_records import Interval
 from edgecnn.edge.show.table import TextTable, escaped, table_csv, table_markdown, table_text
 from edgecnn.edge.text import WIDTH, counted, paragraph, paragraphs, printable_lines
@@ -255,7 +255,8 @@ def _latency(report: Report, file: FileResult) -> str:
 
 
 def _judged(report: Report, file: FileResult) -> str:
-    return f"{100 * file.accuracy.accuracy:.2f} {file.verdict.status}" if file.accuracy else file.verdict.status
+    status = gate(report, file)
+    return f"{100 * file.accuracy.accuracy:.2f} {status}" if file.accuracy else status
 
 
 def _device(device: DeviceResult, verbose: bool) -> list[str]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE
 from edgecnn.benchmarks.results.latency_summary import p50_ns
 from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.benchmarks.statistics.percentiles import Percentile, percentile_of_launches
@@ -56,6 +57,17 @@ def marks(report: Report) -> list[tuple[str, str]]:
 def _near_resolution(report: Report, time_ns: float) -> bool:
     """Tell whether the loop's own cost is a notable part of a time."""
     return time_ns < _NEAR_RESOLUTION * empty_call_ns(report)
+
+
+def is_reference(report: Report, file: FileResult) -> bool:
+    """Tell whether a file is what the others are compared with, and so is not judged by that."""
+    itself = report.reference == KERAS_REFERENCE and not file.artifact.exported
+    return itself or file.artifact.path == report.reference
+
+
+def gate(report: Report, file: FileResult) -> str:
+    """Return a file's verdict, or that it is the reference, where only a comparison with that would judge it."""
+    return "reference" if is_reference(report, file) and not file.verdict.judged else file.verdict.status
 
 
 def unstable(report: Report, file: FileResult) -> bool:
@@ -155,7 +167,7 @@ def _accuracy(report: Report) -> TextTable:
         rows.append(
             (
                 file.name,
-                file.verdict.status,
+                gate(report, file),
                 f"{100 * accuracy.accuracy:.2f}",
                 f"{100 * accuracy.drop.estimate:+.2f}",
                 _points(accuracy.drop),

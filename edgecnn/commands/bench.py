@@ -256,5 +256,8 @@ def forwarded(call: Call, from_bundle: bool) -> list[str]:
 
 def _failures(statuses: Sequence[str], of: int, what: str) -> str:
     """Return how many did not pass, with their verdicts, for example `2 of 3 files did not pass (1 FAIL, 1 UNDECIDED)`."""
+    from edgecnn.benchmarks.gate.gate import UNDECIDED
+
     counts = ", ".join(f"{count} {status}" for status, count in sorted(Counter(statuses).items()))
-    return f"{len(statuses)} of {of} {what}{'s' if of != 1 else ''} did not pass ({counts})"
+    which = "neither passed nor failed" if {*statuses} == {UNDECIDED} else "did not pass"
+    return f"{len(statuses)} of {of} {what}{'s' if of != 1 else ''} {which} ({counts})"

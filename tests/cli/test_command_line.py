@@ -154,6 +154,8 @@ def test_a_file_outside_the_budget_exits_with_3_and_says_so_first(artifacts: Pat
 def test_too_few_images_to_decide_exit_with_3(exported: Path, terminal: Any) -> None:
     line = terminal.fails(3, "bench", exported, "--runtime", "onnx", *SHORT)
     assert re.search(r"2 of 2.*\(2 UNDECIDED\)", line)
+    assert "did not pass" not in line
+    assert terminal.out.startswith("UNDECIDED: 60 images show every file within ")
     assert "UNDECIDED: float32.onnx, int8.onnx: accuracy 100.00%" in terminal.out
     assert re.search(r"about 740 images.*decide.*\b80 %", " ".join(terminal.out.split()))
 

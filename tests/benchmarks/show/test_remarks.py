@@ -1,14 +1,18 @@
 """What a reader of a report must know besides its figures: quantized files that are no faster, and the file to ship."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
-from edgecnn.benchmarks.gate.gate import UNJUDGED, Verdict
+from edgecnn.benchmarks.gate.budget import Budget
+from edgecnn.benchmarks.gate.checks import drop
+from edgecnn.benchmarks.gate.gate import UNDECIDED, UNJUDGED, Verdict
 from edgecnn.benchmarks.machine.noise import Noise
 from edgecnn.benchmarks.results.pareto import pareto_points
 from edgecnn.benchmarks.results.records import FileResult, Report
-from edgecnn.benchmarks.show.remarks import advice, recommend
+from edgecnn.benchmarks.show.html import to_html
+from edgecnn.benchmarks.show.remarks import advice, images_show, recommend, verdict
 from edgecnn.benchmarks.show.report import to_markdown, to_text
 from edgecnn.benchmarks.timing.profile import OpTime
 from edgecnn.edge.export_records import Folded, Interval, Tuned
@@ -129,3 +133,36 @@ def test_an_unstable_time_is_called_so() -> None:
 def test_without_accuracy_no_file_is_advised() -> None:
     made = replace(report(replace(file_result("int8.tflite"), accuracy=None)), dataset=None)
     assert advice(made, recommend(made, pareto_points(made))).startswith("No file is recommended: accuracy")
+
+
+def of_few_images(name: str, images: int, limit: float | None = 0.5, flips: int = 0) -> FileResult:
+    """Return a file judged by the drop alone; without a limit it is the reference."""
+    file = file_result(name, of=accuracy(flips=flips, images=images))
+    assert file.accuracy
+    checks = () if limit is None else (drop(file.accuracy, limit, "the float Keras model"),)
+    return replace(file, budget=Budget(limit), verdict=Verdict(checks[0].status if checks else UNJUDGED, checks))
+
+
+def test_images_that_are_too_few_say_first_what_they_show_and_how_many_more_would_decide() -> None:
+    few = report(of_few_images("model.keras", 520, limit=None), *(of_few_images(f"{name}.onnx", 520) for name in "ab"))
+    shown = "520 images show every file within 0.71 points of the float Keras model (95 %), the limit is 0.50: about 220 more"
+    assert verdict(few)[0].startswith(f"{UNDECIDED}: {shown} images")
+    assert f"**{UNDECIDED}: {shown.partition(' (')[0]}" in to_markdown(few).replace("\\", "")
+    assert f"{shown} images" in " ".join(to_html(few, None).split())
+    assert [line.split()[1] for line in to_text(few).splitlines() if line.startswith(" model.keras")][-1] == "reference"
+
+
+def test_what_the_images_show_is_that_of_the_widest_file() -> None:
+    mixed = report(of_few_images("a.onnx", 520), of_few_images("b.onnx", 520, flips=3), of_few_images("c.onnx", 9000))
+    text = images_show(mixed)
+    assert text
+    assert mixed.files[1].accuracy
+    within = 100 * mixed.files[1].accuracy.drop.high
+    shown = re.fullmatch(r"520 images show a.onnx, b.onnx within ([\d.]+) points .* about (\d\d,000) more images .*", text)
+    assert shown
+    assert within <= float(shown[1]) < within + 0.01
+
+
+def test_a_limit_that_the_images_decide_says_nothing_of_their_number() -> None:
+    assert images_show(report(of_few_images("a.onnx", 9000))) is None
+    assert images_show(report(of_few_images("a.onnx", 520), of_few_images("b.onnx", 520, flips=200))) is None
