@@ -99,7 +99,9 @@ def save_diagnosis(path: Path, diagnosis: Diagnosis, title: str) -> None:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}"
+    """Return the end of a layer's long name, from a `/` on if there is one."""
+    end = name[1 - _LONGEST :]
+    return name if len(name) <= _LONGEST else f"…{end[max(0, end.find('/')) :]}"
 
 
 _PASSES, _LOSES, _LINE = "#c2410c", "#6b7280", "#e5e7eb"

@@ -61,4 +61,6 @@ class Result:
     def _repr_html_(self) -> str:
         from html import escape  # noqa: PLC0415 - A device need not wait for this import.
 
-        return f"<pre>{escape(printable_lines(self.to_text()))}</pre>"
+        # The pages that nbconvert makes give a bare <pre> the font of their text, in which no columns line up.
+        style = "font-family: monospace; white-space: pre; overflow-x: auto; line-height: 1.25"
+        return f'<pre style="{style}">{escape(printable_lines(self.to_text()))}</pre>'

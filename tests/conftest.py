@@ -35,6 +35,10 @@ for _threads in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_TH
 # Otherwise children compile all our modules again, which costs a minute for a suite with a thousand children.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# GNU readline, which pytest imports, sets a width for all children behind Python's back: messages would wrap.
+os.environ.pop("COLUMNS", None)
+os.unsetenv("COLUMNS")
+
 # A shell ignores Ctrl-C for what runs in its background, nohup a hang-up, and children inherit that: some tests send them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

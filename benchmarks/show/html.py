@@ -13,7 +13,7 @@ from edgecnn.benchmarks.results.pareto import front, pareto_points
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.benchmarks.show import plots
 from edgecnn.benchmarks.show.mistakes import MOST_FLIPS, file_mistakes
-from edgecnn.benchmarks.show.remarks import Pick, advice, images_show, recommend, remarks
+from edgecnn.benchmarks.show.remarks import Pick, advice, causes, images_show, recommend, remarks
 from edgecnn.benchmarks.show.tables import empty_call_ns, gate, grids, marks, unstable
 from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.data.recorded_images import images_at_hand
@@ -99,6 +99,7 @@ def to_html(report: Report, test: Split | None) -> str:  # Longer than 50 lines:
         caveats=sorted({file.profile.caveat for file in report.files if file.profile}),
         marks=_marks(report),
         remarks=remarks(report),
+        causes=causes(report.noise),
         distribution=plots.distribution(report),
         slowest=plots.slowest(report),
         rounds=plots.rounds(report),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from edgecnn.benchmarks.gate.accuracy import Accuracy
 from edgecnn.benchmarks.gate.checks import MOST_NAMED, never_right, never_right_text
 from edgecnn.benchmarks.gate.gate import PASS, UNDECIDED, UNJUDGED
-from edgecnn.benchmarks.machine.noise import OTHERS_CORES
+from edgecnn.benchmarks.machine.noise import OTHERS_CORES, Noise
 from edgecnn.benchmarks.results.latency_summary import TimedFile, launch_percentile, no_faster_than_float, p50_ns
 from edgecnn.benchmarks.results.pareto import ParetoPoint, as_accurate, as_fast, pick
 from edgecnn.benchmarks.results.records import FileResult, Report
@@ -153,6 +153,17 @@ def _where(file: FileResult) -> str:
         return " An export that is tuned leaves the layers in float that are faster so."
     op = file.slowest_op
     return f" {op.share:.0%} of it goes to {op.op}: an export that is tuned leaves such a layer in float if that is faster."
+
+
+def causes(noise: Sequence[Noise], every: bool = False) -> list[str]:
+    """Return why times are unstable: once for each cause, with the first file's figures, or for each file of it."""
+    if every:
+        return [item.reason for item in noise]
+    found: dict[tuple[str, str | None], list[Noise]] = {}
+    for item in noise:
+        found.setdefault((item.name, None if item.file else item.text), []).append(item)
+    others = ((first, tuple(str(item.file) for item in rest)) for first, *rest in found.values())
+    return [f"{first.reason}{f'; the same of {_listed(names)}' if names else ''}" for first, names in others]
 
 
 def unstable_lines(title: str, reasons: Sequence[str], every: bool) -> list[str]:

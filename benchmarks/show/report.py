@@ -7,7 +7,7 @@ from typing import Any
 from edgecnn.benchmarks.gate.accuracy import Accuracy
 from edgecnn.benchmarks.results.pareto import pareto_points
 from edgecnn.benchmarks.results.records import DeviceResult, DeviceResults, FileResult, Latency, Report
-from edgecnn.benchmarks.show.remarks import advice, recommend, remarks, unstable_lines, verdict
+from edgecnn.benchmarks.show.remarks import advice, causes, recommend, remarks, unstable_lines, verdict
 from edgecnn.benchmarks.show.tables import empty_call_ns, figure, gate, grids, marks, percent_name, unstable
 from edgecnn.edge.export_records import Interval
 from edgecnn.edge.show.table import TextTable, escaped, table_csv, table_markdown, table_text
@@ -31,7 +31,7 @@ def to_text(report: Report, width: int = WIDTH, verbose: bool = False) -> str:
     """
     blocks = ["\n".join(paragraphs(answer(report), width, "  "))]
     blocks += [table_text(grid, width) for grid in grids(report)]
-    unstable = unstable_lines(_UNSTABLE, [item.reason for item in report.noise], verbose)
+    unstable = unstable_lines(_UNSTABLE, causes(report.noise, verbose), verbose)
     for lines in ([*remarks(report), *unstable, *limits(report)], how_measured(report) if verbose else []):
         blocks += ["\n".join(paragraphs(lines, width, "    "))] if lines else []
     return "\n\n".join(blocks)
@@ -43,7 +43,7 @@ def to_markdown(report: Report) -> str:
     for grid in grids(report):
         lines += [f"## {escaped(grid.title)}", "", *table_markdown(grid), ""]
     lines += [f"- {escaped(line)}" for line in (*remarks(report), *([_UNSTABLE] if report.noise else []))]
-    lines += [f"  - {escaped(item.reason)}" for item in report.noise]
+    lines += [f"  - {escaped(reason)}" for reason in causes(report.noise)]
     lines += [f"- {escaped(line)}" for line in (*limits(report), *how_measured(report))]
     return "\n".join([*lines, ""])
 
@@ -277,7 +277,7 @@ def _device(device: DeviceResult, verbose: bool) -> list[str]:
     if report.load:
         state.append(f"other processes used {report.load.others_cores:.2f} cores")
     lines.append(f"Ran on {', '.join(sorted({file.runtime for file in report.files}))}; {'; '.join(state)}.")
-    lines += unstable_lines(_UNSTABLE, [item.reason for item in report.noise], verbose)
+    lines += unstable_lines(_UNSTABLE, causes(report.noise, verbose), verbose)
     if report.allowed:
         lines.append(f"Judged anyway, as asked: {', '.join(report.allowed)}.")
     return [*lines, *remarks(report), *(verdict(report) if report.verdict.refuses else [])]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.benchmarks.results.sweep import Rung, Sweep
-from edgecnn.benchmarks.show.remarks import choosing_remarks, unstable_lines, verdict
+from edgecnn.benchmarks.show.remarks import causes, choosing_remarks, unstable_lines, verdict
 from edgecnn.benchmarks.show.svg import Point, log_axis, place_labels
 from edgecnn.benchmarks.show.tables import figure, unstable
 from edgecnn.edge.show.pictures import png_figure
@@ -25,7 +25,6 @@ def sweep_text(sweep: Sweep, width: int = WIDTH, verbose: bool = False) -> str:
     report = sweep.report
     if report is None:
         return ", ".join(row.network.name for row in sweep.rows)
-    noise = [f"{item.text} ({item.name})" for item in report.noise]
     notes = [
         f"{counted(sweep.rows[0].images, 'test image')}. *: on the Pareto front: no other file is at least as accurate, fast "
         "and small, and better in one of the three."
@@ -43,7 +42,7 @@ def sweep_text(sweep: Sweep, width: int = WIDTH, verbose: bool = False) -> str:
             "less on others."
         )
     notes += [*chosen, *map(rung_text, sweep.rungs)]
-    notes += unstable_lines("Unstable times, marked with !:", noise, verbose)
+    notes += unstable_lines("Unstable times, marked with !:", causes(report.noise, verbose), verbose)
     blocks = (_answer(sweep, report), [table_text(_table(sweep, report, sweep.settings["file"]), width)], notes)
     text = "\n\n".join("\n".join(block if at == 1 else paragraphs(block, width, "    ")) for at, block in enumerate(blocks))
     return f"{text}\nPicture: {sweep.picture}" if sweep.picture else text

@@ -138,6 +138,8 @@ class _Trial:
     base: Artifact
     folds: Folds = field(default_factory=dict)
     _folded_cost: float = 1.0
+    _measured: int = 0
+    _best: float = 1.0
     _judged: dict[Placement, tuple[float, bool]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -211,8 +213,10 @@ class _Trial:
         files = [(self._entry(name, data), data) for name, data in zip(names, every, strict=True)]
         found = self.compare(files, names[0], thorough=False)
         costs = [found[name].estimate for name in names[1:]]
-        best = f"the best at {min(costs) * of_int8:.2f} of all-int8"
-        self.job.on_step(f"{self.name}: {counted(costs, 'choice')} measured, {best}")
+        self._measured += len(costs)
+        self._best = min(self._best, *(cost * of_int8 for cost in costs))
+        best = f"the best so far at {self._best:.2f} of all-int8"
+        self.job.on_step(f"{self.name}: {counted(self._measured, 'choice')} measured, {best}")
         return costs
 
     def accepts(self, placement: Placement) -> bool:

@@ -121,8 +121,10 @@ def formula(taken: Preprocessing) -> str:
     """Return how a pixel becomes a number, for example `(0.00392157 * pixel - 0.5) / 0.25`."""
     mean, std = (" ".join(f"{value:g}" for value in values) for values in (taken.mean, taken.std))
     text = "pixel" if taken.scale == 1 else f"{taken.scale:g} * pixel"
-    if taken.mean != (0.0,) or taken.std != (1.0,):
-        text = f"({text} - {mean}) / {std}"
+    if any(taken.mean):
+        text = f"{text} - {mean}"
+    if any(value != 1 for value in taken.std):
+        text = f"{f'({text})' if any(taken.mean) else text} / {std}"
     return text + (", blue first" if taken.channel_order == "bgr" else "")
 
 

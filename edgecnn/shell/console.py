@@ -17,7 +17,7 @@ from edgecnn.edge.files import require_writable, write_bytes
 from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.manifest import MANIFEST_NAME
 from edgecnn.edge.option import Option
-from edgecnn.edge.text import WIDTH, printable, printable_lines
+from edgecnn.edge.text import WIDTH, paragraph, printable, printable_lines
 
 _WIDEST = 120  # Longer lines are hard to read.
 _NARROWEST = 40
@@ -32,8 +32,13 @@ _WORDS = re.compile(rf"(?<![\w./-])(?:{'|'.join(_VERDICTS)})(?![\w/-]|\.\w)|^ *(
 
 def columns(stream: TextIO | None) -> int:
     """Return the width of text for a stream, 40 to 120 columns: COLUMNS, else a terminal's own, else 100 in a file or pipe."""
+    return _stated_columns(stream) or WIDTH
+
+
+def _stated_columns(stream: TextIO | None) -> int | None:
+    """Return the width of a terminal, or that of COLUMNS; None for a file or pipe without that."""
     if not _is_terminal(stream) and not os.environ.get("COLUMNS", "").isdecimal():
-        return WIDTH
+        return None
     # A serial console has no size: it gets the fallback of 80 columns.
     return min(max(shutil.get_terminal_size((80, 24)).columns, _NARROWEST), _WIDEST)
 
@@ -94,9 +99,14 @@ def check_writable(outputs: Sequence[Path], inputs: Sequence[Path] = ()) -> None
 
 
 def say(text: str) -> None:
-    """Print a line of progress, if there is a standard error that can be written."""
+    """Print a line of progress, if there is a standard error that can be written.
+
+    A terminal gets it in lines of its width; in a pipe without COLUMNS it stays one line, for tools that search it.
+    """
     if sys.stderr is None:
         return  # print would use standard output, which is for results.
+    if width := _stated_columns(sys.stderr):
+        text = "\n".join(line if len(line) <= width else paragraph(line, width, "  ") for line in text.splitlines())
     try:
         print(_shown(text, sys.stderr), file=sys.stderr, flush=True)
     except OSError:  # There is nobody to tell, and the line that is left in the stream would fail again at each flush.

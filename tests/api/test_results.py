@@ -28,8 +28,9 @@ def check(result: Any) -> None:
     assert json.loads(result.to_json()) == json.loads(json.dumps(result.to_dict()))
     assert "\n" not in repr(result)
     page = result._repr_html_()
-    assert page.startswith("<pre>")
-    assert "<" not in page.removeprefix("<pre>").removesuffix("</pre>")
+    start, _, content = page.partition(">")
+    assert start.startswith("<pre ")
+    assert "<" not in content.removesuffix("</pre>")
 
 
 def table(rows: list[dict[str, Any]]) -> None:
@@ -43,7 +44,10 @@ def test_a_name_that_is_markup_is_text_in_a_notebook() -> None:
         def to_text(self, width: int = 100) -> str:
             return "<script>alert(1)</script>\x1b[2J"
 
-    assert Named()._repr_html_() == "<pre>&lt;script&gt;alert(1)&lt;/script&gt;\\u001b[2J</pre>"
+    page = Named()._repr_html_()
+    assert page.endswith(">&lt;script&gt;alert(1)&lt;/script&gt;\\u001b[2J</pre>")
+    # nbconvert's page has its own font for every <pre> that names none.
+    assert page.startswith('<pre style="font-family: monospace;')
 
 
 def test_a_file_outside_its_budget_is_a_verdict(exported: Path) -> None:

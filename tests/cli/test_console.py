@@ -212,3 +212,24 @@ def test_a_bar_shows_a_name_that_rich_would_take_for_markup(monkeypatch: pytest.
     with shown() as progress:
         progress.step(0, 1, "launch 1 of 2 [/red]\x1b[2J", "it")
     assert "[/red]\\u001b[2J: it" in terminal.getvalue()
+
+
+LONG = "edgecnn: artifacts/mnist/int8.tflite " + "is not the file that its manifest lists, " * 4 + "copy it again"
+
+
+@pytest.mark.parametrize("wish", [None, "60"])
+def test_a_message_wraps_at_words_in_a_terminal_and_stays_one_line_in_a_pipe_without_a_width(
+    wish: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "get_terminal_size", lambda descriptor: os.terminal_size((60, 24)))
+    if wish:
+        monkeypatch.setenv("COLUMNS", wish)
+    terminal, pipe = Terminal(), io.StringIO()
+    for stream in (terminal, pipe):
+        monkeypatch.setattr(sys, "stderr", stream)
+        say(f"{LONG}\n  short   one")
+    lines = re.sub("\x1b.*?m", "", terminal.getvalue()).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert " ".join(" ".join(lines[:-1]).split()) == LONG
+    assert lines[-1] == "  short   one"
+    assert pipe.getvalue().splitlines() == (lines if wish else [LONG, "  short   one"])

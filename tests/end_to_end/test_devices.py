@@ -273,7 +273,7 @@ def test_a_file_is_tuned_on_a_board_and_one_that_fails_leaves_the_folder_as_it_w
     done = tune("pi")
     assert done.returncode == 0, done.stderr
     # Whether it gains on this machine is not what is tested here.
-    assert " choices measured, the best at " in done.stderr
+    assert " choices measured, the best so far at " in done.stderr
     assert ("tuned.tflite: not written" in done.stderr) != (folder / "tuned.tflite").exists()
     (settings,) = [file.settings for file in Manifest.load(folder).exported if file.settings]
     assert [one.threads for one in settings.tried if one.runtime is None] == list(thread_counts(read_machine().cores))

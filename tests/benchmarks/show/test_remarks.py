@@ -12,7 +12,7 @@ from edgecnn.benchmarks.machine.noise import Noise
 from edgecnn.benchmarks.results.pareto import pareto_points
 from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.benchmarks.show.html import to_html
-from edgecnn.benchmarks.show.remarks import advice, images_show, recommend, verdict
+from edgecnn.benchmarks.show.remarks import advice, causes, images_show, recommend, verdict
 from edgecnn.benchmarks.show.report import to_markdown, to_text
 from edgecnn.benchmarks.timing.profile import OpTime
 from edgecnn.edge.export_records import Folded, Interval, Tuned
@@ -166,3 +166,24 @@ def test_what_the_images_show_is_that_of_the_widest_file() -> None:
 def test_a_limit_that_the_images_decide_says_nothing_of_their_number() -> None:
     assert images_show(report(of_few_images("a.onnx", 9000))) is None
     assert images_show(report(of_few_images("a.onnx", 520), of_few_images("b.onnx", 520, flips=200))) is None
+
+
+def test_a_cause_of_noise_of_several_files_is_one_line_that_names_them() -> None:
+    noise = (
+        Noise("load", None, "others used 0.50 cores"),
+        *(Noise("drift", f"{name}.onnx", f"the rounds of {name}.onnx drift") for name in "abc"),
+        Noise("load", None, "the hypervisor took 0.20 cores"),
+        Noise("rounds", "b.onnx", "the rounds of b.onnx disagree"),
+    )
+    lines = [
+        "others used 0.50 cores (load)",
+        "the rounds of a.onnx drift (drift); the same of b.onnx, c.onnx",
+        "the hypervisor took 0.20 cores (load)",
+        "the rounds of b.onnx disagree (rounds)",
+    ]
+    assert causes(noise) == lines
+    assert causes(noise, every=True) == [item.reason for item in noise]
+    made = report(*(file_result(f"{name}.onnx") for name in "abc"), noise=noise)
+    for text in (to_text(made), to_markdown(made), to_html(made, None)):
+        assert [text.count(f"rounds of {name}.onnx drift") for name in "abc"] == [1, 0, 0]
+    assert to_text(made, verbose=True).count(" drift (drift)") == 3

@@ -1,5 +1,6 @@
 """Tuned files of a real export; only the costs are invented, so that the cheapest placement is known."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -351,3 +352,14 @@ def test_a_tuned_file_that_is_not_what_was_written_leaves_the_manifest(
     job = replace(with_tuned(export_so_far[0], content), tuning=None, on_step=said.append)
     assert _outdated(job, [job.manifest.artifact("int8.tflite")]) == ("tuned.tflite",)
     assert said[0].endswith("tune again")
+
+
+def test_progress_counts_every_choice_and_says_the_best_so_far(export_so_far: tuple[Any, ...]) -> None:
+    _, said = tuned_again(export_so_far, Invented(few_floats, fold_cost=-1))
+    steps = [re.search(r"(\d+) choices? measured, the best so far at ([\d.]+) of all-int8", line) for line in said]
+    figures = [(int(step[1]), float(step[2])) for step in steps if step]
+    assert len(figures) > 2
+    assert [count for count, _ in figures] == sorted({count for count, _ in figures})
+    best = [cost for _, cost in figures]
+    assert best == sorted(best, reverse=True)
+    assert best[0] <= 1

@@ -8,7 +8,7 @@ import pytest
 
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.manifest import Preprocessing, TensorSpec
-from edgecnn.edge.model.interface import SCHEMES, Interface, as_interface, preprocessing, require_channels
+from edgecnn.edge.model.interface import SCHEMES, Interface, as_interface, formula, preprocessing, require_channels
 from edgecnn.edge.model.preprocess import input_table
 
 
@@ -94,3 +94,19 @@ def test_a_scheme_may_be_named_in_place_of_an_interface() -> None:
     given = Interface(SCHEMES["raw"], "logits")
     assert as_interface(given) is given
     assert as_interface(None) is None
+
+
+@pytest.mark.parametrize(
+    ("scale", "mean", "std", "text"),
+    [
+        (2 / 255, (1.0,), (1.0,), "0.00784314 * pixel - 1"),
+        (1.0, (0.0,), (2.0,), "pixel / 2"),
+        (1.0, (0.5,), (0.25,), "(pixel - 0.5) / 0.25"),
+        (1.0, (0.0, 0.0, 1.0), (1.0, 1.0, 1.0), "pixel - 0 0 1"),
+        (1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "pixel"),
+    ],
+)
+def test_a_formula_has_no_part_that_changes_nothing(
+    scale: float, mean: tuple[float, ...], std: tuple[float, ...], text: str
+) -> None:
+    assert formula(Preprocessing(scale, "letterbox", "any", mean, std)) == text

@@ -97,3 +97,14 @@ def test_on_a_page_every_text_is_escaped_but_what_a_look_makes_and_sides_and_lon
 def test_in_csv_numbers_stay_plain_and_no_text_is_a_formula() -> None:
     rows = [{"file": "=1+1", "drop": -0.25, "p99": None}, {"file": "a\nb", "drop": 1000, "p99": 1}]
     assert table_csv(rows) == "file,drop,p99\n'=1+1,-0.25,\na\\nb,1000,1\n"
+
+
+def test_a_layers_name_is_cut_at_a_slash_and_never_inside_a_word() -> None:
+    name = "sequential_1/batch_normalization_1/batchnorm/mul_1"
+    for width in range(40, 80):
+        lines = table_text(TextTable(("layer", "type", "MACs"), [(name, "CONV_2D", "123,456")], align="<<"), width).splitlines()
+        pieces = [lines[2].split()[0], *(line.strip() for line in lines[3:])]
+        assert "".join(pieces) == name
+        assert all(piece.endswith(("/", "_")) for piece in pieces[:-1]), pieces
+        assert all(len(line) <= width for line in lines)
+    assert table_text(TextTable(("layer", "MACs"), [("conv/relu_of_one/add", "1")]), 20).splitlines()[2].split()[0] == "conv/"
