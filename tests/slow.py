@@ -50,6 +50,7 @@ SLOW = {
     "examples": _COMMANDS,
     "project/test_edits": _COMMANDS,
     "project/test_release": "builds a wheel",
+    "project/test_site": "starts a browser",
     "project/test_wheel": "builds a wheel",
     "test_bounds": _DAMAGED,
     "test_hostile_text": _COMMANDS,

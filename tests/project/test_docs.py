@@ -82,3 +82,13 @@ def test_the_api_takes_what_the_pages_give_it() -> None:
                     inspect.signature(getattr(edgecnn, call.func.attr)).bind(*call.args, **named)
                     checked += 1
     assert checked > 5
+
+
+def test_a_how_to_page_says_what_to_type_and_not_what_was_measured_where() -> None:
+    # Whose figures are on the page is said in brackets or at its end; docs/explanation/measured.md has all others.
+    found = []
+    for path in sorted((ROOT / "docs/how-to").glob("*.md")):
+        prose = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+        lines = [line for line in prose.splitlines() if not line.startswith(("(", "The outputs on this page"))]
+        found += [(path.name, line) for line in lines if re.search(r"\bXeon|\bEPYC|\b20\d\d-\d\d-\d\d", line)]
+    assert found == []
