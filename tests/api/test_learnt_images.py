@@ -42,8 +42,10 @@ def train_further(data: Path, out: Path, images: ec.FolderOptions, **how: Any) -
 
 
 def test_the_same_draw_is_none_of_the_learnt_images(pets: Path, tmp_path: Path) -> None:
-    named = {"transfer": str(pets / "model" / "model.keras")}
-    assert train_further(pets / "photos", tmp_path, options(), **named).test_images == 8
+    model = pets / "model" / "model.keras"
+    assert train_further(pets / "photos", tmp_path, options(), transfer=str(model)).test_images == 8
+    (own,) = ec.evaluate(model, data=pets / "photos", images=options()).files
+    assert own.dataset.learnt == ()
 
 
 @pytest.mark.parametrize("other", [{"split_seed": 3}, {"test_share": 0.2}])
@@ -57,13 +59,11 @@ def test_another_draw_is_refused_with_that_of_before(other: dict[str, Any], pets
 def test_training_images_in_another_draw_are_a_doubt_and_not_counted(
     other: dict[str, Any], elsewhere: bool, pets: Path, tmp_path: Path
 ) -> None:
-    model, data = pets / "model" / "model.keras", pets / "photos"
+    model, data = pets / "model" / "float32.tflite", pets / "photos"
     learnt = ec.load_dataset(data, options()).train
     assert isinstance(learnt, FileSplit)
     if elsewhere:
         data = Path(shutil.copytree(data, tmp_path / "elsewhere"))
-    (own,) = ec.evaluate(model, data=pets / "photos", images=options()).files
-    assert own.dataset.learnt == ()
     drawn = ec.load_dataset(data, options(**other)).test if other != {"test_share": 1.0} else None
     (file,) = ec.evaluate(model, data=data, images=options(**other)).files
     known = len(learnt.names) if drawn is None else len({*learnt.names} & {*drawn.names})  # type: ignore[attr-defined]

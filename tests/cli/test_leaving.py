@@ -64,7 +64,7 @@ def imports(exported: Path) -> int:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_signal_while_modules_are_imported_ends_in_one_line(number: signal.Signals, imports: int, exported: Path) -> None:
-    shares = (0, 0.01, 0.03, 0.06, 0.11, 0.2, 0.5, 0.8) if number == signal.SIGINT else (0, 0.3)
+    shares = (0, 0.01, 0.05, 0.1, 0.2, 0.5) if number == signal.SIGINT else (0, 0.3)
     moments = [1 + int(imports * share) for share in shares]
     said = "interrupted" if number == signal.SIGINT else f"stopped by {number.name}"
     for moment in moments:

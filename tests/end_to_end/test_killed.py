@@ -4,26 +4,29 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-# Runs a command that is killed as soon as a library reads or deletes a temporary file or folder of that name.
-KILLED = """
-import os, signal, sys
-
-begins = sys.argv.pop(1)
-
-def kill(event, arguments):
-    if event in ("open", "shutil.rmtree") and isinstance(arguments[0], str):
-        path = arguments[0]
-        if os.path.basename(path).startswith(begins) and path.startswith(os.environ["TMPDIR"]) and os.path.exists(path):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-sys.addaudithook(kill)
 from edgecnn.__main__ import run
-run()
-"""
+from tests.end_to_end.forks import FORKS
+
+
+def killed(begins: str, temporary: str, *words: str) -> None:
+    """Run a command that is killed as soon as a library reads or deletes a temporary file or folder of that name."""
+
+    def kill(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in ("open", "shutil.rmtree") and isinstance(arguments[0], str):
+            path = arguments[0]
+            if Path(path).name.startswith(begins) and path.startswith(temporary) and Path(path).exists():
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    os.environ["TMPDIR"], tempfile.tempdir = temporary, None
+    sys.argv = ["edgecnn", *words]
+    sys.addaudithook(kill)
+    run()
 
 
 @pytest.mark.parametrize(
@@ -40,13 +43,12 @@ def test_a_killed_command_leaves_nothing_once_another_begins(
 ) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    environment = {**os.environ, "TMPDIR": str(temporary)}
     words = command.format(model=artifacts / "model.keras", images=idx_folder, out=tmp_path / "out").split()
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, begins, *words], env=environment, check=False, capture_output=True, text=True
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    process = FORKS.Process(target=killed, args=(begins, str(temporary), *words))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert [path for path in temporary.rglob("*") if path.name.startswith(begins)]
     another = [sys.executable, "-m", "edgecnn", "summary", str(artifacts / "float32.tflite")]
-    subprocess.run(another, env=environment, check=True, capture_output=True)
+    subprocess.run(another, env={**os.environ, "TMPDIR": str(temporary)}, check=True, capture_output=True)
     assert list(temporary.iterdir()) == []
