@@ -152,13 +152,16 @@ def calibration_record(
             f"calibration inputs range from {calibration[0]:.4g} to {calibration[1]:.4g}, training inputs from "
             f"{low:.4g} to {high:.4g}: values outside the calibration range are clipped"
         )
-    warnings += [
-        # TFLite's converter joins the names of all layers it fused.
-        f"{file}: the scale of {change.tensor.split(';')[0]} differs by a factor of {change.ratio:.2f} between two halves of "
-        "the calibration images: it depends on few of them"
-        for file, change in halves.items()
-        if change.ratio > _CHANGED
-    ]
+    moved: dict[str, list[str]] = {}
+    for file, change in halves.items():
+        if change.ratio > _CHANGED:
+            # TFLite's converter joins the names of all layers it fused, and tf2onnx numbers a layer's outputs.
+            tensor = change.tensor.split(";")[0].removesuffix(":0")
+            text = (
+                f"the scale of {tensor} differs by a factor of {change.ratio:.2f} between two halves of the calibration images"
+            )
+            moved.setdefault(text, []).append(file)
+    warnings += [f"{', '.join(files)}: {text}: it depends on few of them" for text, files in moved.items()]
     return Calibration(
         dict(methods),
         draw.indices,

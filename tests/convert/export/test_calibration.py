@@ -178,6 +178,14 @@ def test_the_record_says_all_of_it_and_warns_of_a_part_of_the_range_that_is_miss
     assert all(part in scale for part in ("int8.tflite:", "scale of relu", "factor of 1.21", "two halves"))
 
 
+def test_a_scale_that_differs_alike_in_several_files_is_one_warning() -> None:
+    names = {"int8.tflite": "a/relu;a/bias", "int8.onnx": "a/relu:0", "int16x8.tflite": "b/relu"}
+    halves = {file: ScaleChange(name, 1.3) for file, name in names.items()}
+    _, both, other = calibration_record(draw([0, 255]), split([0, 255]), to_inputs, {}, halves).warnings
+    assert both.startswith("int8.tflite, int8.onnx: the scale of a/relu differs by a factor of 1.30 ")
+    assert other.startswith("int16x8.tflite: the scale of b/relu ")
+
+
 def test_a_calibration_that_covers_nine_tenths_is_not_warned_of() -> None:
     few, scale = recorded([0, 230], [0, 255]).warnings
     assert (few, "factor" in scale) == ("few", True)
