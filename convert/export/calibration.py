@@ -152,16 +152,7 @@ def calibration_record(
             f"calibration inputs range from {calibration[0]:.4g} to {calibration[1]:.4g}, training inputs from "
             f"{low:.4g} to {high:.4g}: values outside the calibration range are clipped"
         )
-    moved: dict[str, list[str]] = {}
-    for file, change in halves.items():
-        if change.ratio > _CHANGED:
-            # TFLite's converter joins the names of all layers it fused, and tf2onnx numbers a layer's outputs.
-            tensor = change.tensor.split(";")[0].removesuffix(":0")
-            text = (
-                f"the scale of {tensor} differs by a factor of {change.ratio:.2f} between two halves of the calibration images"
-            )
-            moved.setdefault(text, []).append(file)
-    warnings += [f"{', '.join(files)}: {text}: it depends on few of them" for text, files in moved.items()]
+    warnings += _unsteady(halves)
     return Calibration(
         dict(methods),
         draw.indices,
@@ -174,6 +165,20 @@ def calibration_record(
         dict(halves),
         tuple(warnings),
     )
+
+
+def _unsteady(halves: Mapping[str, ScaleChange]) -> list[str]:
+    """Return a warning of each scale that the halves disagree on, with the files of which it says the same."""
+    found: dict[str, list[str]] = {}
+    for file, change in halves.items():
+        if change.ratio > _CHANGED:
+            # TFLite's converter joins the names of all layers it fused, and tf2onnx numbers a layer's outputs.
+            tensor = change.tensor.split(";")[0].removesuffix(":0")
+            found.setdefault(f"the scale of {tensor} differs by a factor of {change.ratio:.2f}", []).append(file)
+    return [
+        f"{', '.join(files)}: {text} between two halves of the calibration images: it depends on few of them"
+        for text, files in found.items()
+    ]
 
 
 COUNT = 500
