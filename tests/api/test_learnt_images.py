@@ -210,6 +210,7 @@ def test_mnist_has_no_copy_of_a_training_image_among_its_test_images() -> None:
     assert learnt_images(mnist.train, mnist.test) == mnist.learnt == ()
 
 
+@pytest.mark.usefixtures("made_here")
 def test_a_model_that_always_answers_the_commonest_class_is_doubtful_as_in_bench(tmp_path: Path) -> None:
     """35 of 60 test images have class 1, more than a third and three standard deviations."""
     rng = np.random.default_rng(0)

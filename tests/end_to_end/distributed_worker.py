@@ -3,17 +3,14 @@
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
-from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.distributed.meeting import Cluster
 from edgecnn.convert.training.records import TrainingRun, TrainState
 from edgecnn.convert.training.train import train
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.model.interface import SCHEMES, Interface
-from edgecnn.edge.records import from_value
 
 
 def run(given: dict[str, Any]) -> None:
@@ -29,15 +26,10 @@ def run(given: dict[str, Any]) -> None:
             log.write(json.dumps(line) + "\n")
 
     dataset = load_dataset(Path(given["images"]))
-    config = from_value(TrainConfig, given["config"], "config")
     cluster = Cluster(tuple(given["addresses"]), given["worker"], 60)
     folder, interface = Path(given["folder"]), Interface(SCHEMES["unit"])
     try:
         resume = given["resume"]
-        train(TrainingRun(dataset, config, folder, interface, (), resume, cluster, on_text=say, on_batch=on_batch))
+        train(TrainingRun(dataset, given["config"], folder, interface, (), resume, cluster, on_text=say, on_batch=on_batch))
     except KeyboardInterrupt:
         say("interrupted")
-
-
-if __name__ == "__main__":
-    run(json.loads(sys.argv[1]))

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,12 @@ from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES, Interface
+from edgecnn.edge.sandbox.unverified import remember_made
 from tests.convert.training.runs import train
+from tests.end_to_end import distributed_worker
+from tests.end_to_end.forks import FORKS
 
 ROOT = Path(__file__).parents[2]
-WORKER = Path(__file__).with_name("distributed_worker.py")
 # Relative, of the running mean of the loss, after every batch: docs/how-to/several-machines.md states it.
 TOLERANCE = 5e-4
 
@@ -75,22 +77,21 @@ def run_two(
             "worker": worker,
             "images": str(images),
             "folder": str(folder / ("out" if worker == 0 else "of worker 1")),
-            "config": asdict(config),
+            "config": config,
             "log": str(logs[worker]),
             "resume": resume,
             "interrupt_at": list(interrupt_at) if interrupt_at and worker == 1 else None,
         }
-        command = [sys.executable, str(WORKER), json.dumps(given)]
-        process = subprocess.Popen(command, cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True)
-        workers.append(process)
+        workers.append(FORKS.Process(target=distributed_worker.run, args=(given,)))
+        workers[-1].start()
     try:
         for process in workers:
-            _, err = process.communicate(timeout=300)
-            assert process.returncode == 0, err
+            process.join(300)
+            assert process.exitcode == 0
     finally:
         for process in workers:
             process.kill()
-            process.communicate()
+            process.join()
     lines = [[json.loads(line) for line in log.read_text().splitlines()] for log in logs]
     said = tuple([line for line in log if isinstance(line, str)] for log in lines)
     losses = tuple([line["loss"] for line in log if isinstance(line, dict)] for log in lines)
@@ -116,6 +117,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
     model.optimizer.build(model.trainable_variables)
     path = tmp_path_factory.mktemp("model") / "cnn.keras"
     model.save(path)
+    remember_made(path.read_bytes())  # Else each worker tries it in a process that imports TensorFlow.
     return TrainConfig(epochs=2, batch_size=44, model=str(path))
 
 
