@@ -60,8 +60,8 @@ def trained_text(trained: TrainResult, width: int = WIDTH) -> str:
     """Return how it went, and what to do next."""
     lines = [
         f"{trained.path}: accuracy {trained.test_accuracy:.4f}, loss {trained.test_loss:.4f} on "
-        f"{counted(trained.test_images, 'test image')}",
-        *learnt_note(len(trained.dataset.learnt), trained.test_images),
+        f"{counted(trained.test_images, trained.dataset.kind)}",
+        *learnt_note(trained.dataset, trained.test_images),
         f"{counted(trained.parameters, 'parameter')} ({trained.trainable_parameters:,} trainable), "
         f"{counted(trained.history, 'epoch')} in {trained.seconds:.0f} s, seed {trained.config.seed}",
         f"Kept: {trained.kept()}",

@@ -147,9 +147,12 @@ class DatasetRecord:
         train_sha256: SHA-256 of the training pixels and labels; for image files, of their bytes and the rule that reads them.
         test_sha256: The same hash of the test images.
         fitted: How image files were fitted to one size; None if the pixels came as an array.
-        split_off: How the test images were split off; None if the source has a test part.
+        split_off: How the test images were split off; None if the source has a test part, or a list names them.
         validation: The validation images, which are none of the training images; None if there are none.
-        learnt: Places of the test images, from 0, that are exact copies of training images. Empty in files of earlier releases.
+        learnt: Places of the test images, from 0, that are exact copies of training or validation images.
+        may_be_learnt: Whether the test images were drawn from a folder for a model that edgecnn did not train, which may have
+            been trained on them.
+        test_list: Paths of the test images in their folder, where a list names them.
     """
 
     name: str
@@ -160,6 +163,22 @@ class DatasetRecord:
     split_off: SplitOff | None = inlined(SplitOff)
     validation: Validation | None = inlined(Validation)
     learnt: tuple[int, ...] = ()
+    may_be_learnt: bool = False
+    test_list: tuple[str, ...] = ()
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the test images are a share of a folder, the others of which are training images."""
+        return self.split_off is not None and self.split_off.test_share < 1
+
+    @property
+    def kind(self) -> str:
+        """Word for one of the images that accuracy is of."""
+        return "image" if self.may_be_learnt else "test image"
+
+    def of_unknown_training(self) -> "DatasetRecord":
+        """Return the record for a model that edgecnn did not train: what was drawn now may be among what it was trained on."""
+        return replace(self, may_be_learnt=self.is_drawn)
 
 
 @dataclass(frozen=True)
@@ -257,6 +276,8 @@ class Manifest:
                 )
             if name != Path(name).name or name in ("", ".", ".."):
                 raise ArtifactError(f"{path} names {name!r}, which is not a file of its folder: export again")
+        if not manifest.provenance.train_config:  # An earlier release did not say it.
+            manifest = replace(manifest, dataset=manifest.dataset.of_unknown_training())
         return replace(manifest, sha256="")
 
     def save(self, folder: Path) -> None:

@@ -88,7 +88,7 @@ def verified(
     progress.say(f"{shown}: loading")
     other = read_model(reference) if reference else None
     classifier = usage.classifier(model, [other] if other else [])
-    test = usage.test_images(models, shown, classifier)
+    test = usage.test_images(models, shown, classifier, progress)
     if other:
         name, expected = str(reference), _of_another(other, model, classifier, usage, test)
     elif classifier.manifest:

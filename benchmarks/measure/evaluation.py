@@ -62,7 +62,7 @@ class Evaluation(Result):
 
     def doubts(self) -> list[str]:
         """Return why the accuracy may mean less than it seems to, one sentence each; usually empty."""
-        notes = [*learnt_note(len(self.dataset.learnt), self.images), *conflict_note(self.conflicting)]
+        notes = [*learnt_note(self.dataset, self.images), *conflict_note(self.conflicting)]
         share = self.commonest / max(self.distinct, 1)
         if self.distinct and is_a_guess(binomial.interval(self.distinct_correct, self.distinct), share):
             notes.append(f"{NO_BETTER_THAN_A_GUESS}, which {share:.2%} of the images have.")
@@ -87,7 +87,7 @@ def evaluated(models: ModelFolder, name: str, usage: Usage, progress: Progress) 
     shown = models.shown(name)
     progress.say(f"{shown}: loading")
     classifier = usage.classifier(models.model(name))
-    test = usage.test_images(models, shown, classifier)
+    test = usage.test_images(models, shown, classifier, progress)
     record = model_test_record(classifier, usage.data, test, usage.images)
     found = evaluate(shown, classifier, test, record, partial(progress.step, text="classifying"))
     notes: list[str] = []

@@ -151,7 +151,7 @@ def _files(
             raise ConfigError(f"{said} needs labelled images: name them with {field('data')}, or omit it for latency only")
         return file_candidates(bare, options, progress=progress)
     classifier = usage.classifier(first, read)
-    test = usage.test_images(models[place], str(first.path), classifier)
+    test = usage.test_images(models[place], str(first.path), classifier, progress)
     record = model_test_record(classifier, usage.data, test, usage.images)
     candidate_set = file_candidates(bare, options, LabelledImages(test, record), reference=place, progress=progress)
     if usage.data is None:

@@ -21,7 +21,7 @@ from edgecnn.edge.result import Result
 from edgecnn.edge.show import rendered
 from edgecnn.edge.text import WIDTH
 
-SCHEMA, DEVICES_SCHEMA = 7, 1
+SCHEMA, DEVICES_SCHEMA = 8, 1
 
 
 @dataclass(frozen=True)

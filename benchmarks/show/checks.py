@@ -56,8 +56,9 @@ def evaluation_text(found: Evaluation, width: int = WIDTH) -> str:
     """Return it in a line, and a line for each note."""
     copies = 0 < found.distinct < found.images
     distinct = f"; {found.distinct:,} distinct ones, of which {found.distinct_correct:,} are right" if copies else ""
+    images = counted(found.images, found.dataset.kind)
     line = (
-        f"{found.file}: accuracy {found.accuracy:.4f} ({found.correct:,} of {counted(found.images, 'test image')}{distinct}), "
+        f"{found.file}: accuracy {found.accuracy:.4f} ({found.correct:,} of {images}{distinct}), "
         f"loss {found.loss:.4f}, {found.runtime}"
     )
     return "\n".join(paragraphs([line, *found.doubts(), *found.notes], width, "  "))

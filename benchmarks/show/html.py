@@ -220,7 +220,7 @@ def _hashes(report: Report) -> TextTable:
         for file in report.files
     ]
     if data := report.dataset:
-        rows.append((f"test images of {data.name}", _last_name(data.source), "", "", data.test_sha256))
+        rows.append((f"{data.kind}s of {data.name}", _last_name(data.source), "", "", data.test_sha256))
     return TextTable(("file", "runtime", "threads", "bytes", "SHA-256"), rows, "Files", align="<<>><")
 
 

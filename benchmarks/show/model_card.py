@@ -6,11 +6,13 @@ in, and then belongs to its author. The first line of the part has its SHA-256, 
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path, PurePath
 
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.benchmarks.statistics.proportions import drop_interval
 from edgecnn.edge.data.dataset import KERAS, SHIPPED
+from edgecnn.edge.data.pixel_digests import unknown_split
 from edgecnn.edge.export_records import NO_BETTER_THAN_A_GUESS, Reference
 from edgecnn.edge.files import sha256
 from edgecnn.edge.formats import format_of
@@ -157,19 +159,7 @@ def _source(record: DatasetRecord) -> str:
 def _evaluation(manifest: Manifest, exported: list[Artifact], distinct: tuple[int, int]) -> str:
     record, reference, what = manifest.dataset, manifest.reference, _what(manifest)
     lines = ["## Evaluation", "", f"- **SHA-256 of the {what} and labels:** `{record.test_sha256}`"]
-    if record.split_off:
-        share = f"{record.split_off.test_share:.0%}"
-        lines.append(f"- **{what.capitalize()}:** {share} of each class, split off the same source as the training images.")
-    if _may_know(manifest):
-        lines.append(
-            "- **Warning:** whether the model has learned these images is not known, since it was first trained elsewhere: its "
-            "accuracy on them may be no test."
-        )
-    if record.learnt and reference:
-        lines.append(
-            f"- **Warning:** {len(record.learnt):,} of these {reference.images:,} images are exact copies of training images, "
-            "which the model may know by heart: accuracy on them proves nothing."
-        )
+    lines += _drawn(manifest, what)
     if reference:
         lines.append(f"- **Accuracy of the float Keras model:** {_accuracy(reference, what, *distinct)}.")
     if reference and distinct[0]:
@@ -204,6 +194,29 @@ def _evaluation(manifest: Manifest, exported: list[Artifact], distinct: tuple[in
     return "\n".join([*lines, "`edgecnn bench` measures accuracy and latency of each file on the device."])
 
 
+def _drawn(manifest: Manifest, what: str) -> list[str]:
+    """Return where the images of the accuracy come from, and why it may be no test."""
+    record, reference, lines = manifest.dataset, manifest.reference, list[str]()
+    if record.split_off:
+        share = f"{record.split_off.test_share:.0%}"
+        lines.append(f"- **{what.capitalize()}:** {share} of each class, split off the same source as the training images.")
+    elif record.test_list:
+        lines.append(f"- **{what.capitalize()}:** those of a list; the other images of the same source are training images.")
+    if record.may_be_learnt:
+        lines.append(f"- **Warning:** {unknown_split(replace(record, name=escaped(record.name)))}")
+    elif _may_know(manifest):
+        lines.append(
+            "- **Warning:** whether the model has learned these images is not known, since it was first trained elsewhere: its "
+            "accuracy on them may be no test."
+        )
+    if record.learnt and reference:
+        lines.append(
+            f"- **Warning:** {len(record.learnt):,} of these {reference.images:,} images are exact copies of training images "
+            "or of validation images, which the model may know by heart: accuracy on them proves nothing."
+        )
+    return lines
+
+
 def _chosen(artifact: Artifact) -> str:
     mended, tuned = artifact.mended, artifact.tuned
     parts = [f"{len(mended.layers)} of its operators in {mended.precision}"] if mended else []
@@ -218,7 +231,8 @@ def _chosen(artifact: Artifact) -> str:
 
 def _what(manifest: Manifest) -> str:
     """Return what the card calls the images of its accuracy: no test images if the model may have learned them."""
-    return "images" if manifest.dataset.learnt or _may_know(manifest) else "test images"
+    known = not (manifest.dataset.learnt or manifest.dataset.may_be_learnt or _may_know(manifest))
+    return "test images" if known else "images"
 
 
 def _may_know(manifest: Manifest) -> bool:

@@ -81,7 +81,7 @@ def _counted_images(report: Report) -> list[str]:
             f"{copies:,} test images have the pixels of an earlier one: they are no further evidence and do not count."
         )
     if judged and report.dataset:
-        lines += learnt_note(len(report.dataset.learnt), judged[0][1].all_images)
+        lines += learnt_note(report.dataset, judged[0][1].all_images)
     if judged:
         lines += conflict_note(judged[0][1].conflicting)
     if judged and (groups := judged[0][1].groups):

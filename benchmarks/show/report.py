@@ -95,8 +95,8 @@ def how_measured(report: Report) -> list[str]:
     )
     if accuracy and report.dataset:
         lines.append(
-            f"Accuracy: {counted(accuracy.images, 'test image')} of {report.dataset.name}, the same for every file. Confid. "
-            "moved: the largest change in the probability of the reference's class."
+            f"Accuracy: {counted(accuracy.images, report.dataset.kind)} of {report.dataset.name}, the same for every file. "
+            "Confid. moved: the largest change in the probability of the reference's class."
         )
     if any(file.paced for file in report.files):
         lines.append(
@@ -296,8 +296,8 @@ def _legend(measured: Sequence[tuple[str, Report]], verbose: bool) -> list[str]:
         ):
             lines.append(f"-: too few runs for {' or '.join(map(percent_name, _SHOWN))}. Measure more of them.")
         if first.dataset and first.files[0].accuracy:
-            images = first.files[0].accuracy.images
-            lines.append(f"Right: of {counted(images, 'test image')} of {first.dataset.name}, compared with {first.reference}.")
+            images = counted(first.files[0].accuracy.images, first.dataset.kind)
+            lines.append(f"Right: of {images} of {first.dataset.name}, compared with {first.reference}.")
         if verbose:
             lines.append(f"Timed: {first.timed_region}.")
     return lines

@@ -41,7 +41,7 @@ def keras_manifest(
         preprocessing=interface.preprocessing,
         output=interface.output,
         trusted=trusted,
-        dataset=dataset,
+        dataset=dataset if train_config else dataset.of_unknown_training(),
         provenance=Provenance(
             created=utc_now(),
             exported=None,

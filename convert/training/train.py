@@ -222,15 +222,17 @@ def _prepared(
     if isinstance(data, Dataset):
         dataset = data
     elif known and config.model:
-        dataset = _images_of_model(known, data, images)
+        dataset = _images_of_model(known, data, images, progress)
     else:
-        dataset = load_dataset(data, images)
+        dataset = load_dataset(data, images, progress=progress)
     if known:
         before = known.dataset
         if (before.source, before.name) != (dataset.source, dataset.name):
             with suppress(EdgeCnnError):  # The images that it was trained on before may be gone.
                 dataset = replace(dataset, earlier=recorded_training(before, known.class_names))
         _require_unlearnt(config.model or str(config.transfer), before, dataset.record(), progress)
+    if dataset.split_off and dataset.split_off.test_share < 1 and _began_elsewhere(config, known):
+        dataset = replace(dataset, may_be_learnt=True)
     return dataset, fitted_interface(said or Interface(SCHEMES["unit"]), dataset)
 
 
@@ -238,6 +240,14 @@ def _manifest_of(config: TrainConfig) -> Manifest | None:
     """Return the manifest that lists the .keras file to train; None if there is no such file, or no manifest."""
     named = None if config.backbone else config.model or config.transfer
     return read_model(Path(named)).manifest if named and not is_exported(format_of(Path(named))) else None
+
+
+def _began_elsewhere(config: TrainConfig, known: Manifest | None) -> bool:
+    """Return whether training begins with weights in a file of which nobody knows what images they were trained on."""
+    if known:
+        return known.dataset.may_be_learnt or not known.provenance.train_config
+    named = None if config.backbone else config.model or config.transfer
+    return config.weights is not None or (named is not None and format_of(Path(named)) is not None)
 
 
 def _require_unlearnt(model: str, before: DatasetRecord, now: DatasetRecord, progress: Progress) -> None:
@@ -268,7 +278,7 @@ def _require_unlearnt(model: str, before: DatasetRecord, now: DatasetRecord, pro
         progress.say(f"{model} may have learnt these validation images: the epoch that they choose may be too late a one")
 
 
-def _images_of_model(known: Manifest, data: str | Path | None, images: FolderOptions) -> Dataset:
+def _images_of_model(known: Manifest, data: str | Path | None, images: FolderOptions, progress: Progress) -> Dataset:
     """Return images for a model that continues with its classes, in its order: its own images, or those of `data`."""
     record, rule = known.dataset, known.preprocessing
     shape = known.keras_model().input.shape[1:]
@@ -276,7 +286,7 @@ def _images_of_model(known: Manifest, data: str | Path | None, images: FolderOpt
     model = recorded_model(record, known.class_names)
     if model is None and height and width and channels:
         model = ModelImages((height, width, channels), rule.fit, "any", known.class_names)
-    return load_dataset(*recorded_source(record, data, images), model)
+    return load_dataset(*recorded_source(record, data, images), model, progress)
 
 
 def fitted_interface(interface: Interface, dataset: Dataset) -> Interface:

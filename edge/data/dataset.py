@@ -14,9 +14,10 @@ from edgecnn.edge.data.image_folder import LABELS_NAME, has_parts, load_image_fo
 from edgecnn.edge.data.named_sets import MNIST, REGISTERED, load_keras_set, load_shipped
 from edgecnn.edge.data.npz import has_validation_arrays, load_npz
 from edgecnn.edge.data.pixel_digests import learnt_images
-from edgecnn.edge.data.splits import PARTS, Part, Split, Subset, drawn_evenly
+from edgecnn.edge.data.splits import PARTS, FileSplit, Part, Split, Subset, drawn_evenly
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.manifest import BUNDLE_SUFFIX, DatasetRecord, Fit, Fitted, SplitOff, Validation
+from edgecnn.edge.result import SILENT, Progress
 from edgecnn.edge.text import counted, printable
 
 Kind = Literal["shipped", "keras", "images", "idx", "npz"]
@@ -42,13 +43,14 @@ class Dataset:
         train: Training images: what a model may learn from.
         test: Test images: what a model is measured on and must never learn from.
         fit: How image files were made into images of one size; None if the pixels came as an array.
-        split_off: How the test images were drawn; None if the source has a test part.
+        split_off: How the test images were drawn; None if the source has a test part, or a list names them.
         val: Validation images: what a model is measured on after each epoch of training, to choose one; None if there are none.
         val_share: Share of each class's training images that became them; None if the source has a validation part, or no
             images were to be validation images.
         val_seed: Seed of that draw.
         unread: Pictures in its folder that are not among its images, since edgecnn does not read their kind.
         earlier: Other images that the model has been trained on before; None if there are none, or they are not here.
+        may_be_learnt: As in `edgecnn.edge.manifest.DatasetRecord`, for a model whose training begins with a file.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Dataset:
     val_seed: int | None = None
     unread: tuple[str, ...] = ()
     earlier: Split | None = None
+    may_be_learnt: bool = False
 
     def __repr__(self) -> str:
         return f"<Dataset {self.describe().splitlines()[0]}>"
@@ -80,9 +83,10 @@ class Dataset:
 
     @cached_property
     def learnt(self) -> tuple[int, ...]:
-        """Places of the test images that are exact copies of training images, earlier ones too: see `learnt_images`."""
-        own = () if self.source == SHIPPED else learnt_images(self.train, self.test)  # MNIST has none.
-        return own if self.earlier is None else tuple(sorted({*own, *learnt_images(self.earlier, self.test)}))
+        """Places of the test images that are exact copies of training or validation images, earlier ones too."""
+        own = () if self.source == SHIPPED else (self.train, self.val)  # MNIST has none.
+        parts = [part for part in (*own, self.earlier) if part]
+        return tuple(sorted({place for part in parts for place in learnt_images(part, self.test)}))
 
     def record(self) -> DatasetRecord:
         """Return what is needed to load these images again. The first call reads all of them to hash them."""
@@ -95,6 +99,8 @@ class Dataset:
             self.split_off,
             Validation(self.val.sha256, self.val_share, self.val_seed) if self.val else None,
             self.learnt,
+            self.may_be_learnt,
+            listed_names(self.test),
         )
 
     def describe(self) -> str:
@@ -103,6 +109,7 @@ class Dataset:
         rule = f", fitted by {self.fit}" if self.fit else ""
         drawn = self.split_off
         split = f"; {drawn.test_share:.0%} of each class for testing, split seed {drawn.split_seed}" if drawn else ""
+        split = split or ("; the test images are those of a list" if listed_names(self.test) else "")
         validation = f", {len(self.val.labels):,} validation" if self.val else ""
         if self.val_share:
             split += f"; {100 * self.val_share:g}% of each class's training images for validation, split seed {self.val_seed}"
@@ -120,7 +127,10 @@ class Dataset:
 
 
 def load_dataset(
-    data: str | Path | None = None, options: FolderOptions = NO_OPTIONS, model: ModelImages | None = None
+    data: str | Path | None = None,
+    options: FolderOptions = NO_OPTIONS,
+    model: ModelImages | None = None,
+    progress: Progress = SILENT,
 ) -> Dataset:
     """Load all splits. Only the shipped MNIST and the datasets that Keras downloads are held in memory.
 
@@ -129,6 +139,7 @@ def load_dataset(
             IDX files. None is MNIST.
         options: How to read a folder of images, class names, and the share of validation images.
         model: The model that the images are for; it decides how a folder of images is read.
+        progress: Receives the search for near-duplicates before a folder is split.
 
     Raises:
         ConfigError: If there is no such dataset, or the options do not fit it.
@@ -137,7 +148,7 @@ def load_dataset(
     """
     found = find(data)
     if found.kind == IMAGES:
-        folder = load_image_folder(found.path, options, model)
+        folder = load_image_folder(found.path, options, model, progress=progress)
         if len(folder.class_names) < 2:
             raise ConfigError(f"{data} has only one class ({folder.class_names[0]}): give a folder for each class")
         _require_own_names(folder.class_names)
@@ -154,6 +165,11 @@ def load_dataset(
         train, test = (_load_part(found, part, options, model) for part in PARTS)
         dataset = _checked(found, train, test, options, model=model)
     return _with_validation(dataset, found, options)
+
+
+def listed_names(test: Split) -> tuple[str, ...]:
+    """Return the names of test images that no share and seed alone give; none of others."""
+    return test.names if isinstance(test, FileSplit) and test.listed else ()
 
 
 def unread_pictures(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -183,7 +199,12 @@ def has_validation(found: "Found") -> bool:
     return found.kind == NPZ and has_validation_arrays(found.path)
 
 
-def load_test(data: str | Path | None = None, options: FolderOptions = NO_OPTIONS, model: ModelImages | None = None) -> Split:
+def load_test(
+    data: str | Path | None = None,
+    options: FolderOptions = NO_OPTIONS,
+    model: ModelImages | None = None,
+    progress: Progress = SILENT,
+) -> Split:
     """Load the test images only, as a device does. It needs no training images and, except for Keras's datasets, no TensorFlow.
 
     A folder of images with only a test/ is enough. Arguments and errors are those of `load_dataset`.
@@ -191,7 +212,7 @@ def load_test(data: str | Path | None = None, options: FolderOptions = NO_OPTION
     found = find(data)
     if found.kind != IMAGES:
         options.require_none(str(data or MNIST), model)
-    return _load_part(found, "test", options, model)
+    return _load_part(found, "test", options, model, progress)
 
 
 def load_train(data: str | Path | None, options: FolderOptions, model: ModelImages | None) -> Split:
@@ -229,9 +250,11 @@ def find(data: str | Path | None) -> Found:
     )
 
 
-def _load_part(found: Found, part: Part, options: FolderOptions, model: ModelImages | None) -> Split:
+def _load_part(
+    found: Found, part: Part, options: FolderOptions, model: ModelImages | None, progress: Progress = SILENT
+) -> Split:
     if found.kind == IMAGES:
-        return load_image_folder(found.path, options, model, (part,)).splits[part]
+        return load_image_folder(found.path, options, model, (part,), progress).splits[part]
     if found.kind == KERAS:
         return load_keras_set(found.name)[0][part]
     if found.kind == SHIPPED:

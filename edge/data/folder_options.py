@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # A thousand times the size of ImageNet's thousand names.
 _MOST_LABEL_BYTES = 2**24
-_OF_FOLDERS = ("size", "channels", "fit", "test_share", "split_seed")
+_OF_FOLDERS = ("size", "channels", "fit", "test_share", "split_seed", "test_list", "keep_together")
 TEST_SHARE = 0.2
 SEED = 0
 
@@ -63,6 +63,16 @@ class FolderOptions:
         ),
     ] = None
     split_seed: Annotated[int | None, Option("Seed of that split.", default="0", low=0)] = None
+    test_list: Annotated[
+        Path | tuple[str, ...] | None,
+        Option(
+            "Text file with the path of one test image per line, relative to the folder; the other images are for training.",
+            metavar="FILE",
+        ),
+    ] = None
+    keep_together: Annotated[
+        bool | None, Option("Keep near-duplicates on one side of a split; all images are decoded for it.", default="on")
+    ] = None
     labels: Annotated[Path | None, Option("Text file with one class name per line, in the model's order.")] = None
     val_share: Annotated[
         float | None,
@@ -78,14 +88,21 @@ class FolderOptions:
 
     def __post_init__(self) -> None:
         check(self)
+        if not isinstance(self.test_list, Path):  # A record has share, seed and names where near-duplicates changed the draw.
+            return
+        for name, given in (("test_share", self.test_share), ("split_seed", None if self.val_share else self.split_seed)):
+            if given is not None:
+                raise ConfigError(f"{field('test_list')} names the test images: omit {field(name)}")
 
     @property
     def seed(self) -> int:
         """Seed of the draws."""
         return SEED if self.split_seed is None else self.split_seed
 
-    def split_off(self) -> SplitOff:
-        """Return how the test images are drawn where there is no test/."""
+    def split_off(self) -> SplitOff | None:
+        """Return how the test images are drawn where there is no test/; None if a list alone names them."""
+        if self.test_list is not None and self.test_share is None:
+            return None
         return SplitOff(TEST_SHARE if self.test_share is None else self.test_share, self.seed)
 
     def require_none(self, source: str, model: "ModelImages | None" = None) -> None:
@@ -143,13 +160,22 @@ def read_labels(path: Path) -> tuple[str, ...]:
     Raises:
         ArtifactError: If it can't be read.
     """
-    with parsing(f"{path} is not a list of class names", "save it as UTF-8 text, one name per line"):
-        text = read_bytes(path, _MOST_LABEL_BYTES).decode("utf-8-sig")
-    names = tuple(line.strip() for line in text.splitlines() if line.strip())
+    names = read_lines(path, "class names")
     for name in names:
         if has_controls(name):
             raise ArtifactError(f"{path}: the class name {name} has control characters: remove them")
     return names
+
+
+def read_lines(path: Path, what: str, most_bytes: int = _MOST_LABEL_BYTES) -> tuple[str, ...]:
+    """Return the lines of a text file that lists `what`, without the empty ones and without spaces around.
+
+    Raises:
+        ArtifactError: If it can't be read, or has more bytes than `most_bytes`.
+    """
+    with parsing(f"{path} is not a list of {what}", "save it as UTF-8 text, one per line"):
+        text = read_bytes(path, most_bytes).decode("utf-8-sig")
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
 def _text(value: object) -> str:

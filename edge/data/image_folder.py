@@ -1,23 +1,29 @@
 """A folder of images by class: its contents, its parts, and how the files become a model's images."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edgecnn.edge.data.folder_options import FolderOptions, ModelImages, read_labels
+from edgecnn.edge.data.folder_options import FolderOptions, ModelImages, read_labels, read_lines
 from edgecnn.edge.data.image_file import image_header
+from edgecnn.edge.data.near_duplicates import file_thumbnails, near_groups
 from edgecnn.edge.data.splits import PARTS, FileSplit, Labels, Part, Shape, drawn_evenly
 from edgecnn.edge.errors import ConfigError, because, field
 from edgecnn.edge.manifest import Fit, SplitOff
-from edgecnn.edge.text import has_controls
+from edgecnn.edge.result import SILENT, Progress
+from edgecnn.edge.text import counted, has_controls
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 LABELS_NAME = "labels.txt"
 VALIDATION_NAMES = ("val", "valid", "validation")
+# A manifest, which repeats the list of test images, has at most 16 MiB.
+_MOST_LIST_BYTES = 2**22
 # A folder with only these is read as the parts of a dataset, never as classes.
 _PART_NAMES = {*PARTS, *VALIDATION_NAMES, "training", "testing"}
 
@@ -31,8 +37,9 @@ class Listing:
         classes: The names of the class folders of all parts, sorted.
         names: For each part, paths in `folder`, class by class and sorted in each.
         indices: For each part, int64, the class of each of these.
-        split_off: How the test images are drawn; None if the folder has parts.
+        split_off: How the test images are drawn; None if the folder has parts, or a list names them.
         ignored: What else is there, without hidden files.
+        listed: Whether a list names the test images, or near-duplicates changed which are drawn.
     """
 
     folder: Path
@@ -41,16 +48,53 @@ class Listing:
     indices: dict[Part, Labels]
     split_off: SplitOff | None
     ignored: tuple[str, ...]
+    listed: bool = False
 
-    def drawn(self, part: Literal["test", "val"], share: float, seed: int) -> "Listing":
+    def drawn(
+        self, part: Literal["test", "val"], share: float, seed: int, groups: Sequence[NDArray[np.int64]] = ()
+    ) -> "Listing":
         """Move a share of each class's training images to another part. Arguments and errors are those of `drawn_evenly`."""
+        indices, named = self.indices["train"], [f"{label} of {self.folder}" for label in self.classes]
+        chosen = drawn_evenly(indices, part, share, seed, named, groups)
+        changed = bool(groups) and not np.array_equal(chosen, drawn_evenly(indices, part, share, seed, named))
+        return replace(self.moved(part, chosen), listed=self.listed or changed)
+
+    def tested(self, named: Path | tuple[str, ...]) -> "Listing":
+        """Make the images that a list names test images.
+
+        Raises:
+            ArtifactError: If the list can't be read.
+            ConfigError: If it is empty, or names what is no image of the folder.
+        """
+        read = read_lines(named, "test images", _MOST_LIST_BYTES) if isinstance(named, Path) else named
+        wanted = {Path(name).as_posix() for name in read}  # ./cat/1.jpg is cat/1.jpg.
+        chosen = np.array([name in wanted for name in self.names["train"]], bool)
+        origin = named if isinstance(named, Path) else field("test_list")
+        if missing := sorted(wanted - {*self.names["train"]}):
+            raise ConfigError(
+                f"{origin} names {len(missing):,} files that are no images in the class folders of {self.folder}, such as "
+                f"{missing[0]}: give paths relative to the folder, as in cat/1.jpg"
+            )
+        if not wanted:
+            raise ConfigError(f"{origin} names no test image: give one path per line, relative to {self.folder}")
+        return replace(self.moved("test", chosen), listed=True)
+
+    def moved(self, part: Part, chosen: NDArray[np.bool_]) -> "Listing":
+        """Move training images (n,) to another part."""
         names, indices = self.names["train"], self.indices["train"]
-        chosen = drawn_evenly(indices, part, share, seed, [f"{label} of {self.folder}" for label in self.classes])
         kept, taken = (tuple(names[place] for place in np.flatnonzero(places)) for places in (~chosen, chosen))
         return replace(
             self,
             names={**self.names, "train": kept, part: taken},
             indices={**self.indices, "train": indices[~chosen], part: indices[chosen]},
+        )
+
+    def only(self, parts: Iterable[Part]) -> "Listing":
+        """Return a copy with these parts alone."""
+        return replace(
+            self,
+            names={part: self.names[part] for part in parts},
+            indices={part: self.indices[part] for part in parts},
         )
 
 
@@ -66,7 +110,11 @@ class ImageFolder:
 
 
 def load_image_folder(
-    folder: Path, options: FolderOptions, model: ModelImages | None, parts: tuple[Part, ...] = PARTS
+    folder: Path,
+    options: FolderOptions,
+    model: ModelImages | None,
+    parts: tuple[Part, ...] = PARTS,
+    progress: Progress = SILENT,
 ) -> ImageFolder:
     """Find the images of train/, test/ and perhaps val/, or split those of one folder, and choose how they are read.
 
@@ -75,6 +123,7 @@ def load_image_folder(
         options: The user's options.
         model: The model's settings, if there is a model.
         parts: The wanted parts; a folder with only test/ is enough for testing. With train come the validation images, if any.
+        progress: Receives the search for near-duplicates before a folder is split.
 
     Raises:
         ConfigError: If the folder is neither of the two, a class has no image, the sizes differ and none is given, or the
@@ -83,7 +132,7 @@ def load_image_folder(
     """
     if model:
         model.require_agreement(options)
-    listing = list_images(folder, options, parts)
+    listing = list_images(folder, options, parts, progress)
     for part, indices in listing.indices.items():
         for number in np.setdiff1d(np.arange(len(listing.classes)), indices):
             raise ConfigError(
@@ -99,7 +148,9 @@ def load_image_folder(
         )
     background = model.background if model else "any"
     splits = {
-        part: FileSplit(folder, names, numbers[listing.indices[part]], shape, fit, background)
+        part: FileSplit(
+            folder, names, numbers[listing.indices[part]], shape, fit, background, part == "test" and listing.listed
+        )
         for part, names in listing.names.items()
     }
     return ImageFolder(ordered, splits, fit, listing.split_off, listing.ignored)
@@ -135,13 +186,15 @@ def validation_folder(folder: Path) -> str | None:
     return found[0] if found else None
 
 
-def list_images(folder: Path, options: FolderOptions, parts: tuple[Part, ...] = PARTS) -> Listing:
-    """List the images of each part. Errors are those of `load_image_folder`, except that a class may be empty."""
+def list_images(folder: Path, options: FolderOptions, parts: tuple[Part, ...] = PARTS, progress: Progress = SILENT) -> Listing:
+    """List the images of each part. Arguments and errors are those of `load_image_folder`, except that a class may be empty."""
     split_off = None
     by_part: dict[Part, dict[str, list[str]]]
     if has_parts(folder, parts):
         if options.test_share is not None or (options.split_seed is not None and options.val_share is None):
             raise ConfigError(f"{folder} has its own test/: omit {field('test_share')} and {field('split_seed')}")
+        if options.test_list is not None:
+            raise ConfigError(f"{folder} has its own test/: omit {field('test_list')}")
         own = validation_folder(folder) if "train" in parts else None
         if own and options.val_share is not None:
             raise ConfigError(f"{folder} has its own {own}/: omit {field('val_share')}")
@@ -157,7 +210,7 @@ def list_images(folder: Path, options: FolderOptions, parts: tuple[Part, ...] = 
         ignored = [name for name in ignored if name != LABELS_NAME]
         classes = tuple(files)
         split_off = options.split_off()
-        by_part = {"test" if split_off.test_share == 1 else "train": files}
+        by_part = {"test" if split_off and split_off.test_share == 1 else "train": files}
     if not classes:
         raise ConfigError(
             f"{folder} has neither IDX files nor a folder of images for each class: name one with a folder a class, as in "
@@ -172,15 +225,26 @@ def list_images(folder: Path, options: FolderOptions, parts: tuple[Part, ...] = 
         for part, files in by_part.items()
     }
     listing = Listing(folder, classes, names, indices, split_off, tuple(sorted(ignored)))
-    if split_off and split_off.test_share < 1:
-        whole = listing.drawn("test", split_off.test_share, options.seed)
-        of_parts = {part: whole.names[part] for part in parts}
-        listing = replace(whole, names=of_parts, indices={part: whole.indices[part] for part in parts})
+    if options.test_list is not None:
+        listing = listing.tested(options.test_list).only(parts)
+    elif split_off and split_off.test_share < 1:
+        groups = () if options.keep_together is False else _near_duplicates(folder, listing.names["train"], progress)
+        listing = listing.drawn("test", split_off.test_share, options.seed, groups).only(parts)
     elif split_off and "train" in parts:
         raise ConfigError(f"{field('test_share')}=1 leaves nothing to train on: give a share below 1, for example 0.2")
     if options.val_share is not None and "train" in parts:
         listing = listing.drawn("val", options.val_share, options.seed)
     return listing
+
+
+def _near_duplicates(folder: Path, names: tuple[str, ...], progress: Progress) -> Sequence[NDArray[np.int64]]:
+    """Return groups of near-duplicates, which a split keeps together."""
+    thumbnails, large = file_thumbnails(folder, names, partial(progress.step, text="reading images to split them"))
+    groups = near_groups(thumbnails, large, partial(progress.step, text="looking for near-duplicates"))
+    if groups:
+        many = sum(map(len, groups))
+        progress.say(f"{folder}: {many:,} near-duplicates in {counted(groups, 'group')}; the split keeps each group together")
+    return groups
 
 
 def _scan(folder: Path, root: Path) -> tuple[dict[str, list[str]], list[str]]:

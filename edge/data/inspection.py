@@ -1,7 +1,8 @@
 """What is in a dataset: counts, sizes, broken files, duplicate images, pixel values."""
 
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Iterator, Sized
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from edgecnn.edge.data.dataset import IMAGES, Dataset, find, load_dataset, unrea
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.data.image_file import read_pixels
 from edgecnn.edge.data.image_folder import VALIDATION_NAMES, Listing, list_images, ordered_classes
+from edgecnn.edge.data.near_duplicates import comparable
 from edgecnn.edge.data.pixel_digests import Pixels, SeenPictures, Sizes
 from edgecnn.edge.data.splits import Labels, Part, Split, chunks
 from edgecnn.edge.errors import ArtifactError
@@ -20,7 +22,7 @@ from edgecnn.edge.manifest import SplitOff
 from edgecnn.edge.model.preprocess import Images
 from edgecnn.edge.model.preprocess import counts as class_counts
 from edgecnn.edge.records import inlined, to_value
-from edgecnn.edge.result import Result
+from edgecnn.edge.result import SILENT, Progress, Result
 
 _REMEDY = "replace or remove it"
 # A class may well be called train.
@@ -76,6 +78,8 @@ class Inspection(Result):
         leaked: The same pixels in several parts: accuracy on these proves nothing.
         conflicting: The same pixels in several classes.
         repeated: The same pixels twice in one part and class.
+        near: Near-duplicates, not all of the same pixels: in several parts, or anywhere in a folder that is split.
+        compared: Number of images among which these were looked for: of at least 32x32 pixels, and at most 100,000.
         problems: What should be mended before training, a sentence each; empty where nothing is wrong.
         split_off: How the test images are drawn; None where there is a test part.
         val_share: Share of each class's training images that are drawn as validation images; None if none are drawn.
@@ -94,6 +98,8 @@ class Inspection(Result):
     problems: tuple[str, ...]
     split_off: SplitOff | None = inlined(SplitOff)
     val_share: float | None = None
+    near: tuple[Same, ...] = ()
+    compared: int = 0
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one dict per class, with its number of images in each part."""
@@ -101,17 +107,13 @@ class Inspection(Result):
         return classes
 
 
-def inspect_images(
-    data: str | Path | None,
-    options: FolderOptions = NO_OPTIONS,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Inspection:
+def inspect_images(data: str | Path | None, options: FolderOptions = NO_OPTIONS, progress: Progress = SILENT) -> Inspection:
     """Decode every image once, one at a time, and report what the dataset holds.
 
     Args:
         data: A dataset, as in `load_dataset`.
         options: For a folder without train/ and test/, how to split it; class names for arrays; the share for validation.
-        on_progress: Called with the number of images examined and their total.
+        progress: Receives the number of images examined, and the search for near-duplicates.
 
     Raises:
         ConfigError: If there is no such dataset, or the options do not fit it.
@@ -119,18 +121,23 @@ def inspect_images(
         MissingDependency: If Pillow or TensorFlow is needed but not installed.
     """
     found = find(data)
-    images = _images_of_folder(found.path, options) if found.kind == IMAGES else _images_of_arrays(load_dataset(data, options))
+    in_folder = found.kind == IMAGES
+    images = _images_of_folder(found.path, options, progress) if in_folder else _images_of_arrays(load_dataset(data, options))
     seen = SeenPictures(len(images.labels))
     for number, picture in enumerate(images.pictures):
         seen.add(number, picture, number < images.parts["train"])
-        on_progress(number + 1, len(images.labels))
+        progress.step(number + 1, len(images.labels), "examining images")
 
     classes = _counts(images, seen.readable)
     broken = tuple(Broken(images.place(number), reason) for number, reason in seen.broken.items())
     groups = [Same(tuple(images.place(number) for number in group)) for group in seen.groups()]
     leaked = tuple(group for group in groups if len({item.part for item in group.places}) > 1)
     conflicting = tuple(group for group in groups if len({item.label for item in group.places}) > 1)
+    near = _near(images, seen, progress)
+    near_leaked = tuple(group for group in near if {"test"} < {item.part for item in group.places})
     return Inspection(
+        near=near,
+        compared=int(comparable(seen.thumbnails, seen.large).sum()),
         data=str(data or found.name),
         split_off=images.split_off,
         val_share=options.val_share,
@@ -143,8 +150,15 @@ def inspect_images(
         leaked=leaked,
         conflicting=conflicting,
         repeated=tuple(group for group in groups if len({(item.part, item.label) for item in group.places}) == 1),
-        problems=_problems(classes, broken, leaked, conflicting, images.ignored),
+        problems=_problems(classes, broken, leaked, near_leaked, conflicting, images.ignored),
     )
+
+
+def _near(images: "_Images", seen: SeenPictures, progress: Progress) -> tuple[Same, ...]:
+    """Return near-duplicates in several parts, or anywhere in a folder that is split, which keeps them together."""
+    parts = None if images.split_off and images.split_off.test_share < 1 else images.part_numbers()
+    groups = seen.near(parts, partial(progress.step, text="looking for near-duplicates"))
+    return tuple(Same(tuple(images.place(number) for number in group)) for group in groups)
 
 
 @dataclass(frozen=True)
@@ -174,6 +188,10 @@ class _Images:
         ends = accumulate(self.parts.values())
         return {part: range(end - count, end) for (part, count), end in zip(self.parts.items(), ends, strict=True)}
 
+    def part_numbers(self) -> NDArray[np.int64]:
+        """Return the number of each image's part, int64 (n,)."""
+        return np.repeat(np.arange(len(self.parts)), list(self.parts.values()))
+
     def place(self, number: int) -> Place:
         """Return the place of the image with this number."""
         part, inside = next((part, numbers) for part, numbers in self.ranges().items() if number in numbers)
@@ -181,8 +199,8 @@ class _Images:
         return Place(part, self.classes[self.labels[number]], file)
 
 
-def _images_of_folder(folder: Path, options: FolderOptions) -> _Images:
-    listing = list_images(folder, options)
+def _images_of_folder(folder: Path, options: FolderOptions, progress: Progress) -> _Images:
+    listing = list_images(folder, options, progress=progress)
     classes = ordered_classes(listing, options)
     numbers = np.array([classes.index(name) for name in listing.classes])
     return _Images(
@@ -225,6 +243,7 @@ def _problems(
     classes: tuple[ClassCount, ...],
     broken: tuple[Broken, ...],
     leaked: tuple[Same, ...],
+    near_leaked: tuple[Same, ...],
     conflicting: tuple[Same, ...],
     ignored: tuple[str, ...],
 ) -> tuple[str, ...]:
@@ -235,6 +254,7 @@ def _problems(
         ("files that can't be read", broken, "remove or replace them"),
         ("pictures of a kind that is not read", unread_pictures(ignored), "save them as JPEG or PNG"),
         (f"pictures in {several_parts(classes)}", leaked, "remove them from one: accuracy on them proves nothing"),
+        (f"near-duplicates in {several_parts(classes)}", near_leaked, "keep each group in one: accuracy on them proves little"),
         ("pictures in several classes", conflicting, "keep each in the right class only"),
         ("classes without training images", [count for count in classes if not count.train], "add images, or remove the class"),
         ("classes without test images", [count for count in classes if not count.test], "add images, or remove the class"),

@@ -1,17 +1,23 @@
 """Finds identical images: a copy of an image adds no evidence. Also what is kept of each examined picture."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecnn.edge.data.image_file import image_header, read_pixels
+from edgecnn.edge.data.near_duplicates import LEAST_SIDE, SIDE, near_groups, thumbnail
 from edgecnn.edge.data.splits import FileSplit, Split, chunks, file_digest
 from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.manifest import DatasetRecord
 from edgecnn.edge.model.preprocess import Images
 
+Size = tuple[int, int]
+Kind = tuple[Size, bool]
 _DIGEST_BYTES = 16
 
 
@@ -55,7 +61,8 @@ def evidence(test: Split, learnt: Sequence[int]) -> tuple[NDArray[np.bool_], lis
 def learnt_images(train: Split, test: Split) -> tuple[int, ...]:
     """Return the places of the test images that are exact copies of training images, which a model may know by heart.
 
-    Image files are copies if their bytes are equal: nothing is decoded, and only files of equal size are read. Images in arrays
+    Image files are copies if their bytes are equal, which is seen without decoding them, or their pixels in full size. Only
+    pictures of equal size are decoded, and no two JPEGs for each other: those are not re-encoded without loss. Images in arrays
     are copies if their pixels are equal. Files of training images are not decoded for test images in arrays: none is a copy.
 
     Raises:
@@ -65,11 +72,41 @@ def learnt_images(train: Split, test: Split) -> tuple[int, ...]:
         learnt, tested = ([split.folder / name for name in split.names] for split in (train, test))
         sizes = {_size(path) for path in learnt} & {_size(path) for path in tested}
         known = {file_digest(path) for path in learnt if _size(path) in sizes}
-        return tuple(place for place, path in enumerate(tested) if _size(path) in sizes and file_digest(path) in known)
+        copies = {place for place, path in enumerate(tested) if _size(path) in sizes and file_digest(path) in known}
+        return tuple(sorted(copies | _saved_again(train, test)))
     if isinstance(train, FileSplit):
         return ()
     known = {digest for images in chunks(train) for digest in pixel_digests(images)}
     return tuple(place for place, digest in enumerate(evidence(test, ())[1]) if digest in known)
+
+
+def _saved_again(train: FileSplit, test: FileSplit) -> set[int]:
+    """Return the places of the test images with the pixels of a training image in a file of another format or compression."""
+    learnt, tested = _kinds(train), _kinds(test)
+    known = {*_digests(train, learnt, tested).values()}
+    return {place for place, key in _digests(test, tested, learnt).items() if key in known}
+
+
+def _digests(split: FileSplit, own: dict[int, Kind], others: dict[int, Kind]) -> dict[int, tuple[Size, bytes]]:
+    """Return size and digest of the pixels, in full size, of the images that may be among the others; by their places."""
+    sizes, lossless = {size for size, _ in others.values()}, {size for size, is_jpeg in others.values() if not is_jpeg}
+    found = {}
+    for place, (size, is_jpeg) in own.items():
+        if size in (lossless if is_jpeg else sizes):
+            with suppress(ArtifactError):  # What reads a broken file says so.
+                pixels, _ = read_pixels(split.folder / split.names[place], "")
+                found[place] = size, pixel_digests(pixels[np.newaxis])[0]
+    return found
+
+
+def _kinds(split: FileSplit) -> dict[int, Kind]:
+    """Return the size of each picture that can be read, and whether it is a JPEG, by its place."""
+    found = {}
+    for place, name in enumerate(split.names):
+        with suppress(ArtifactError):
+            height, width, _ = image_header(split.folder / name, "")
+            found[place] = (height, width), Path(name).suffix.lower() in (".jpg", ".jpeg")
+    return found
 
 
 def _size(path: Path) -> int:
@@ -79,15 +116,26 @@ def _size(path: Path) -> int:
         raise ArtifactError(f"{path} can't be read ({error.strerror}): remove or replace it") from error
 
 
-def learnt_note(learnt: int, images: int) -> list[str]:
-    """Return a warning that `learnt` of `images` test images are copies of training images; none for 0."""
-    if not learnt:
-        return []
+def learnt_note(record: DatasetRecord, images: int) -> list[str]:
+    """Return a warning that some of `images` test images are, or may be, what the model was trained on; usually empty."""
+    learnt = len(record.learnt)
     many, proof = f"{learnt:,} of {images:,}", "they prove nothing, and bench does not count them"
     if learnt == images:
         many, proof = f"all {images:,}", "their accuracy proves nothing"
-    copies = "exact copies of training images, which a model may know by heart"
-    return [f"Doubtful: {many} test images are {copies}: {proof}. edgecnn data names them."]
+    copies = "exact copies of training images or of validation images, which a model may know by heart"
+    notes = [f"Doubtful: {many} test images are {copies}: {proof}. edgecnn data names them."] if learnt else []
+    return notes + ([f"Doubtful: {unknown_split(record)}"] if record.may_be_learnt else [])
+
+
+def unknown_split(record: DatasetRecord) -> str:
+    """Return why images that were drawn from a folder may be no test of a model that was trained elsewhere, and what to do."""
+    share = f"{record.split_off.test_share:.0%} of each class" if record.split_off else "a share"
+    fit = f" Files are fitted by {record.fitted.fit}: if training fitted them otherwise, give --fit." if record.fitted else ""
+    return (
+        f"these images are {share} of {record.name}, drawn by edgecnn, which did not train this model: it may have learned "
+        "from them, and then its accuracy is no test result. Keep images that it never saw in a test/ folder, or name them by "
+        f"--test-list FILE; if it saw none of the folder, use --test-share 1.{fit}"
+    )
 
 
 def conflict_note(count: int) -> list[str]:
@@ -146,6 +194,7 @@ class SeenPictures:
     def __init__(self, count: int) -> None:
         self.readable = np.zeros(count, bool)
         self.broken: dict[int, str] = {}
+        self.thumbnails, self.large = np.zeros((count, SIDE, SIDE), np.uint8), np.zeros(count, bool)
         self._shapes = np.zeros((count, 3), np.int32)
         self._digests = np.zeros(count, "S16")
         self._values = np.zeros((3, 256), np.int64)
@@ -159,6 +208,8 @@ class SeenPictures:
             return
         self.readable[number] = True
         self._shapes[number] = picture.shape
+        if min(picture.shape[:2]) >= LEAST_SIDE:
+            self.thumbnails[number], self.large[number] = thumbnail(picture), True
         # A grey picture saved in colour is still the same picture.
         colour = picture if picture.shape[2] == 3 else picture.repeat(3, axis=2)
         self._digests[number] = hashlib.sha256(f"{colour.shape}".encode() + colour.tobytes()).digest()[:16]
@@ -202,6 +253,11 @@ class SeenPictures:
         ends = np.append(starts[1:], len(numbers))
         several = [numbers[start:end] for start, end in zip(starts, ends, strict=False) if end - start > 1]
         return sorted(several, key=lambda group: int(group[0]))
+
+    def near(self, parts: NDArray[np.int64] | None, on_progress: Callable[[int, int], None]) -> list[NDArray[np.int64]]:
+        """Return groups of near-duplicates, except those of the same pixels alone. Arguments are those of `near_groups`."""
+        groups = near_groups(self.thumbnails, self.large, on_progress, parts)
+        return [group for group in groups if len(np.unique(self._digests[group])) > 1]
 
 
 def _histogram(picture: Images) -> NDArray[np.int64]:

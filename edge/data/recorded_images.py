@@ -36,12 +36,24 @@ def recorded_source(
     if found.kind == IMAGES and record.fitted:
         height, width, channels = record.fitted.shape
         options = _completed(options, {"size": (height, width), "channels": channels, "fit": record.fitted.fit})
-        if record.split_off and not has_parts(found.path, ("test",)):
-            options = _completed(options, asdict(record.split_off))
+        if options.test_list is None and not has_parts(found.path, ("test",)):
+            options = _drawn_as_before(record, found.path, options)
     drawn = record.validation
     if drawn and drawn.val_share is not None and not has_validation(found):
         options = _completed(options, {"val_share": drawn.val_share, "split_seed": drawn.val_seed})
     return data, options
+
+
+def _drawn_as_before(record: DatasetRecord, folder: Path, options: FolderOptions) -> FolderOptions:
+    """Return the options that give a record's test images, or for other images draw them alike."""
+    named = all((folder / name).is_file() for name in record.test_list)  # In another folder there are no such files.
+    if record.split_off is None:
+        drawn = options.test_share is not None or options.split_seed is not None
+        return replace(options, test_list=record.test_list) if record.test_list and named and not drawn else options
+    options = _completed(options, asdict(record.split_off))
+    if not named or options.split_off() != record.split_off:
+        return options
+    return replace(options, test_list=record.test_list or None, keep_together=False)  # What stays together is known.
 
 
 def _completed(options: FolderOptions, recorded: dict[str, Any]) -> FolderOptions:

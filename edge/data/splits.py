@@ -60,7 +60,12 @@ class Split(Protocol):
 
 
 def drawn_evenly(
-    labels: Labels, part: Literal["test", "val"], share: float, seed: int, class_names: Sequence[str]
+    labels: Labels,
+    part: Literal["test", "val"],
+    share: float,
+    seed: int,
+    class_names: Sequence[str],
+    groups: Sequence[NDArray[np.int64]] = (),
 ) -> NDArray[np.bool_]:
     """Return which images become that part: their share of each class, and at least one on either side.
 
@@ -70,20 +75,53 @@ def drawn_evenly(
         share: Share of each class, 0 to 1 (exclusive).
         seed: Seed of the draw.
         class_names: Names of the classes, for messages.
+        groups: Places of images that stay together, unless a class is one group. A group that is too large for the share is
+            passed over, so that the share may be smaller.
 
     Raises:
         ConfigError: If a class has only one image.
     """
     rng = np.random.default_rng(seed if part == "test" else [seed, 1])
-    drawn = np.zeros(len(labels), bool)
+    drawn, settled = np.zeros((2, len(labels)), bool)
+    group = np.arange(len(labels))
+    for places in groups:
+        group[places] = places[0]
     for label in np.unique(labels):
         of_class = np.flatnonzero(labels == label)
         if len(of_class) == 1:
             needed = {"test": "image, but training and testing need", "val": f"training image, but {field('val_share')} needs"}
             raise ConfigError(f"class {class_names[label]} has one {needed[part]} two: add images")
         count = min(max(round(share * len(of_class)), 1), len(of_class) - 1)
-        drawn[rng.permutation(of_class)[:count]] = True
+        order = rng.permutation(of_class)
+        if groups:
+            _draw_groups(order, count, group, drawn, settled)
+        else:
+            drawn[order[:count]] = True
     return drawn
+
+
+def _draw_groups(
+    order: NDArray[np.int64], count: int, group: NDArray[np.int64], drawn: NDArray[np.bool_], settled: NDArray[np.bool_]
+) -> None:
+    """Draw about `count` images of a class in this order, with their groups, which may reach into other classes.
+
+    `group` has the number of each image's group, `settled` which groups an earlier class decided; both last ones are changed.
+    """
+    numbers, sizes = np.unique(group[order], return_counts=True)
+    size = dict(zip(numbers.tolist(), sizes.tolist(), strict=True))
+    free = [number for number in dict.fromkeys(group[order].tolist()) if not settled[number]]
+    missing = count - int(drawn[order].sum())
+    chosen = []
+    for number in free:
+        if size[number] <= missing:
+            chosen.append(number)
+            missing -= size[number]
+    if not chosen and not drawn[order].any():
+        chosen = [number for number in sorted(free, key=size.__getitem__)[:1] if size[number] < len(order)]
+    drawn |= np.isin(group, chosen)
+    if not drawn[order].any():  # The class is one group.
+        drawn[order[:count]] = True
+    settled |= np.isin(group, numbers)
 
 
 def chunks(
@@ -166,6 +204,7 @@ class FileSplit:
         shape: (h, w, c) to which each is fitted.
         fit: Rule of `edgecnn.edge.manifest.Fit` that fits them.
         background: Background as in `edgecnn.edge.manifest.Preprocessing`; `any` inverts nothing, the rule for training.
+        listed: Whether no share and seed alone give these images: a list names them, or near-duplicates changed the draw.
     """
 
     folder: Path
@@ -174,6 +213,7 @@ class FileSplit:
     shape: Shape
     fit: Fit
     background: Background = "any"
+    listed: bool = False
 
     @cached_property
     def sha256(self) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.data.dataset import IMAGES, find, load_test, load_train
+from edgecnn.edge.data.dataset import IMAGES, find, listed_names, load_dataset, load_test
 from edgecnn.edge.data.folder_options import FolderOptions, ModelImages
 from edgecnn.edge.data.image_folder import has_parts, load_image_folder
 from edgecnn.edge.data.npz import read_npy
@@ -19,6 +19,7 @@ from edgecnn.edge.files import read_bytes, sha256
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import DatasetRecord, Fitted, Manifest
 from edgecnn.edge.model.preprocess import Floats, are_probabilities, correct
+from edgecnn.edge.result import SILENT, Progress
 
 _NAMES_SHOWN = 10
 
@@ -30,7 +31,13 @@ def model_images(classifier: Classifier) -> ModelImages:
     return ModelImages(classifier.shape, rule.fit, rule.background, classifier.class_names, known)
 
 
-def model_test_images(name: str | Path, classifier: Classifier, data: str | Path | None, options: FolderOptions) -> Split:
+def model_test_images(
+    name: str | Path,
+    classifier: Classifier,
+    data: str | Path | None,
+    options: FolderOptions,
+    progress: Progress = SILENT,
+) -> Split:
     """Load the model's own test images, or those of `data`, and check that they have the model's shape.
 
     A folder of images is read as `edgecnn predict` reads a file for this model, whatever it was trained on. Messages call the
@@ -44,7 +51,7 @@ def model_test_images(name: str | Path, classifier: Classifier, data: str | Path
     record = classifier.manifest.dataset if classifier.manifest else None
     if record is None and data is None:
         raise ConfigError(f"{name} does not say which images it was made for: name them with {field('data')}")
-    test = load_test(*recorded_source(record, data, options), model_images(classifier))
+    test = load_test(*recorded_source(record, data, options), model_images(classifier), progress)
     if record and not data:
         require_recorded(record, test)
     if test.shape != classifier.shape:
@@ -68,8 +75,13 @@ def model_test_record(classifier: Classifier, data: str | Path | None, test: Spl
     own = DatasetRecord(found.name, found.source, "", test.sha256, learnt=learnt)
     if not isinstance(test, FileSplit):
         return own
-    split_off = None if has_parts(found.path, ("test",)) else options.split_off()
-    return replace(own, fitted=Fitted(test.shape, test.fit, test.background), split_off=split_off)
+    own = replace(own, fitted=Fitted(test.shape, test.fit, test.background))
+    if has_parts(found.path, ("test",)):
+        return own
+    own = replace(own, split_off=options.split_off(), test_list=listed_names(test))
+    if record and classifier.manifest and classifier.manifest.provenance.train_config:
+        return replace(own, may_be_learnt=record.may_be_learnt and own.is_drawn)
+    return own.of_unknown_training()
 
 
 def _learnt(
@@ -82,14 +94,17 @@ def _learnt(
     found = find(data)
     with suppress(EdgeCnnError):
         if found.kind != IMAGES or has_parts(found.path):
-            return learnt_images(load_train(data, options, model), test)
+            return load_dataset(data, options, model).learnt
     return ()
 
 
 def split_note(record: DatasetRecord) -> list[str]:
-    """Return a note if only a share of a folder are test images, since whoever named the folder may not know."""
+    """Return a note if only a share of a folder are test images, since whoever named the folder may not know.
+
+    Where the model may have been trained on them, `learnt_note` says so instead.
+    """
     drawn = record.split_off
-    if drawn is None or drawn.test_share == 1:
+    if drawn is None or drawn.test_share == 1 or record.may_be_learnt:
         return []
     return [
         f"Test images: {drawn.test_share:.0%} of each class of {record.name}, which has no test/, split seed "
@@ -105,7 +120,7 @@ def order_note(classifier: Classifier, data: str | Path | None, options: FolderO
     found = find(data)
     if found.kind != IMAGES:
         return []
-    names = load_image_folder(found.path, options, model, ("test",)).class_names
+    names = load_image_folder(found.path, replace(options, keep_together=False), model, ("test",)).class_names
     if names == model.class_names:
         return []
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""

@@ -11,6 +11,7 @@ from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.interface import Interface, as_interface, formula, interface_of
 from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.model_folder import ModelFolder
+from edgecnn.edge.result import SILENT, Progress
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.base import Opener
 
@@ -79,10 +80,10 @@ class Usage:
                 )
         return classifier
 
-    def test_images(self, models: ModelFolder, name: str, classifier: Classifier) -> "Split":
+    def test_images(self, models: ModelFolder, name: str, classifier: Classifier, progress: Progress = SILENT) -> "Split":
         """Return the model's own test images, or those of `data`, and check that they have the model's shape.
 
-        `classifier` is a file of `models`, which messages call `name`.
+        `classifier` is a file of `models`, which messages call `name`. `progress` receives the search for near-duplicates.
 
         Raises:
             ConfigError: If the images have another shape, are unknown, or are not the model's own although none were named.
@@ -91,7 +92,7 @@ class Usage:
         # Imported late, since predicting image files needs no dataset.
         from edgecnn.edge.inference.model_test_images import model_test_images  # noqa: PLC0415
 
-        return model_test_images(name, classifier, self.data or models.bundle, self.images)
+        return model_test_images(name, classifier, self.data or models.bundle, self.images, progress)
 
 
 def reservations(classifier: Classifier) -> tuple[str, ...]:

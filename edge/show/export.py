@@ -90,13 +90,13 @@ def _same_for_all(written: Sequence[Artifact]) -> list[str]:
 def _keras_text(manifest: Manifest, reference: Reference) -> str:
     names, more = ", ".join(manifest.class_names[:_CLASSES_SHOWN]), len(manifest.class_names) - _CLASSES_SHOWN
     text = (
-        f"Keras classifies {reference.correct:,} of {counted(reference.images, 'test image')} correctly "
+        f"Keras classifies {reference.correct:,} of {counted(reference.images, manifest.dataset.kind)} correctly "
         f"({reference.correct / reference.images:.2%}). Pixels go in as {formula(manifest.preprocessing)}; the outputs are "
         f"{manifest.output} of {names}{f' and {more} more' if more > 0 else ''}."
     )
     if reference.doubtful:
         text += f" {NO_BETTER_THAN_A_GUESS}. Check how the model takes pixels, and the order of its classes."
-    return " ".join([text, *learnt_note(len(manifest.dataset.learnt), reference.images)])
+    return " ".join([text, *learnt_note(manifest.dataset, reference.images)])
 
 
 def _chosen_text(artifact: Artifact) -> str:

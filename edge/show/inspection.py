@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from edgecnn.edge.data.inspection import Inspection, Place, Same, several_parts
+from edgecnn.edge.data.near_duplicates import LEAST_SIDE, MOST_IMAGES
 from edgecnn.edge.show.table import TextTable, table_text
 from edgecnn.edge.text import WIDTH, counted, paragraphs, printable, shortened
 
@@ -29,6 +30,11 @@ def _found(found: Inspection, width: int) -> list[str]:
         lines.append(f"The test images are split off: {drawn.test_share:.0%} of each class, split seed {drawn.split_seed}.")
     if found.val_share:
         lines.append(f"The validation images are {100 * found.val_share:g}% of each class's training images.")
+    if found.compared < train + test + val:
+        lines.append(
+            f"Near-duplicates were looked for among {counted(found.compared, 'image')}: images below {LEAST_SIDE}x{LEAST_SIDE} "
+            f"pixels or without contrast are too much alike, and more than {MOST_IMAGES:,} take too long."
+        )
     lines += ["", *_class_table(found, width), ""]
     if found.sizes:
         smallest, median, largest = (
@@ -51,6 +57,9 @@ def _found(found: Inspection, width: int) -> list[str]:
     lines += _examples("Can't be read", broken)
     parts = several_parts(found.classes).removeprefix("both ")
     lines += _examples(f"The same picture in {parts}", [_same(group) for group in found.leaked])
+    leaked, together = ([group for group in found.near if _is_leak(group) == is_leak] for is_leak in (True, False))
+    lines += _examples(f"Near-duplicates in {parts}", [_same(group) for group in leaked])
+    lines += _examples("Near-duplicates, which the split keeps together", [_same(group) for group in together])
     lines += _examples("The same picture in several classes", [_same(group) for group in found.conflicting])
     lines += _examples("The same picture twice in one class", [_same(group) for group in found.repeated])
     return lines
@@ -79,6 +88,10 @@ def _class_table(found: Inspection, width: int) -> list[str]:
 
 def _has_validation(found: Inspection) -> bool:
     return any(count.val is not None for count in found.classes)
+
+
+def _is_leak(group: Same) -> bool:
+    return len({place.part for place in group.places}) > 1
 
 
 def _same(group: Same) -> str:

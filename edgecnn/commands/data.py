@@ -49,7 +49,10 @@ def inspect_images(
     ],
     images: Annotated[
         FolderOptions,
-        Group("How a folder is split, and the class names.", only=("test_share", "split_seed", "val_share", "labels")),
+        Group(
+            "How a folder is split, and the class names.",
+            only=("test_share", "split_seed", "test_list", "keep_together", "val_share", "labels"),
+        ),
     ] = NO_OPTIONS,
     *,
     sheet: Annotated[
@@ -77,7 +80,7 @@ def inspect_images(
     from edgecnn.edge.files import write_bytes
     from edgecnn.edge.show.pictures import contact_sheet
 
-    found = inspect(str(data), images, partial(progress.step, text="examining images"))
+    found = inspect(str(data), images, progress)
     if sheet:
         write_bytes(Path(sheet), contact_sheet(data, images, partial(_varied, augment) if augment else None))
         progress.say(f"wrote {sheet}")

@@ -72,7 +72,7 @@ def diagnose(  # Longer than 50 lines: its arguments and their docs.
             raise ConfigError(f"{models.named}: the layers of .{quantized.format} files can't be compared: name {others}")
         float32 = read_model(beside) if float_file else read_model(models.folder / beside.name, quantized.manifest)
         classifier = usage.classifier(float32)
-        test = usage.test_images(models, str(beside), classifier)
+        test = usage.test_images(models, str(beside), classifier, progress)
         # Spread over all: a folder's images come class by class.
         chosen = np.linspace(0, len(test.labels) - 1, min(count, len(test.labels))).astype(np.int64)
         inputs = classifier.inputs(test.images(chosen))

@@ -115,11 +115,10 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
         KeyboardInterrupt: If interrupted; the same call continues.
     """
     from edgecnn.benchmarks.gate.gate import Policy
-    from edgecnn.commands.data import load_dataset
     from edgecnn.convert.export.config import ExportConfig
     from edgecnn.convert.keras.load import kernels_to_train
     from edgecnn.convert.training.checkpoint import needs_validation
-    from edgecnn.edge.data.dataset import Dataset
+    from edgecnn.edge.data.dataset import Dataset, load_dataset
     from edgecnn.workflows.sweep import network_work, require_interface, settings_of_networks, swept
 
     if tune and precision != "int8":
@@ -129,7 +128,7 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
     with kernels_to_train():
         require_interface(networks, taken)
         planned = settings_of_networks(config, networks, filters, arguments)
-        dataset = data if isinstance(data, Dataset) else load_dataset(data, images)
+        dataset = data if isinstance(data, Dataset) else load_dataset(data, images, progress=progress)
         for name, given in (("minutes", minutes), ("patience", config.patience)):
             if given is not None and dataset.val is None:
                 raise needs_validation(name, dataset)

@@ -71,7 +71,7 @@ def exported(
     source = read_model(model.path if isinstance(model, TrainResult) else Path(model))
     said = taken = usage.said_interface()
     interface_of(source, said)  # Missing settings are reported before TensorFlow is imported.
-    dataset = data if isinstance(data, Dataset) else _own_images(source, replace(usage, data=data))
+    dataset = data if isinstance(data, Dataset) else _own_images(source, replace(usage, data=data), progress)
     if said:
         taken = fitted_interface(said, dataset)
         if usage.images.fit:
@@ -99,15 +99,15 @@ def exported(
     return ModelFolder(folder, written=(*config.file_names(), *tuned, *others), manifest=manifest)
 
 
-def _own_images(source: ModelFile, usage: Usage) -> Dataset:
+def _own_images(source: ModelFile, usage: Usage, progress: Progress) -> Dataset:
     """Return the images that a model was trained on, read by its preprocessing."""
     if source.manifest:
         record = source.manifest.dataset
         data, options = recorded_source(record, usage.data, usage.images)
-        return load_for_model(data, options, recorded_model(record, source.manifest.class_names))
+        return load_for_model(data, options, recorded_model(record, source.manifest.class_names), progress)
     if usage.data is None:
         raise ConfigError(f"{source.path} does not say what it was trained on: name its images with {field('data')}")
-    return load_for_model(usage.data, usage.images, model_images(usage.classifier(source)))
+    return load_for_model(usage.data, usage.images, model_images(usage.classifier(source)), progress)
 
 
 def _require_tunable(tune: Tune, formats: tuple[str, ...]) -> None:

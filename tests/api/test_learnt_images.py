@@ -1,5 +1,6 @@
 """A model is not tested on images that it has learnt: not when it is trained further, nor on copies of training images."""
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -37,8 +38,8 @@ def options(**more: Any) -> ec.FolderOptions:
     return ec.FolderOptions(**({"test_share": 0.5} | more))
 
 
-def train_further(data: Path, out: Path, images: ec.FolderOptions, **how: Any) -> ec.TrainResult:
-    return ec.train(data, out, config=replace(CONFIG, **how), images=images)
+def train_further(data: Path, out: Path, images: ec.FolderOptions, interface: str | None = None, **how: Any) -> ec.TrainResult:
+    return ec.train(data, out, config=replace(CONFIG, **how), images=images, interface=interface)
 
 
 def test_the_same_draw_is_none_of_the_learnt_images(pets: Path, tmp_path: Path) -> None:
@@ -107,6 +108,62 @@ def test_images_that_a_model_learnt_before_it_was_trained_further_are_a_doubt(co
     folder = ec.export(tmp_path / "further" / "model.keras", formats=["tflite"], precisions=["float32"])
     assert folder.manifest
     assert folder.manifest.dataset.learnt == tuple(range(7))
+
+
+DOUBT = ("did not train this model", " test/ folder", "--test-list FILE", "--test-share 1", "fitted by letterbox")
+
+
+def test_images_drawn_for_a_model_from_elsewhere_are_a_doubt_and_not_called_test_images(pets: Path, tmp_path: Path) -> None:
+    shutil.copy(pets / "model" / "model.keras", tmp_path / "own.keras")
+    named: dict[str, Any] = {"interface": "unit", "formats": ["tflite"], "precisions": ["float32"]}
+    folder = ec.export(tmp_path / "own.keras", pets / "photos", out=tmp_path / "out", images=options(), **named)
+    brief = ec.BenchOptions(plan=ec.PlanOptions(launches=1, min_runs=5, min_seconds=0))
+    report = ec.bench(tmp_path / "out", options=brief, allow=["noise"])
+    elsewhere = tmp_path / "own.tflite"
+    shutil.copy(tmp_path / "out" / "float32.tflite", elsewhere)
+    said = [folder, ec.evaluate(folder), report]
+    said += [ec.evaluate(elsewhere, data=pets / "photos", images=options(), interface="unit")]
+    said += [ec.bench(elsewhere, data=pets / "photos", images=options(), interface="unit", options=brief, allow=["noise"])]
+    said += [train_further(pets / "photos", tmp_path / "on", options(), model=str(tmp_path / "own.keras"), interface="unit")]
+    for result in said:
+        text = " ".join(result.to_text().split())
+        assert text.count("may have learned from them") == 1, text
+        assert all(part in text for part in DOUBT), text
+        assert re.search(r"\b8 test images", text) is None, text
+    card = (tmp_path / "out" / "MODEL_CARD.md").read_text()
+    assert card.count("may have learned from them") == 1
+    assert all(part in card for part in DOUBT)
+    assert "test images" not in card
+    # The doubt is data, also of what an earlier release wrote without it, and travels with a bundle.
+    assert report.dataset
+    assert report.dataset.may_be_learnt
+    assert folder.manifest
+    replace(folder.manifest, dataset=replace(folder.manifest.dataset, may_be_learnt=False)).save(tmp_path / "out")
+    ec.bundle(tmp_path / "out", tmp_path / "out.zip")
+    for target in (tmp_path / "out", tmp_path / "out.zip"):
+        assert "may have learned from them" in " ".join(ec.evaluate(target).to_text().split())
+
+
+def test_listed_test_images_are_no_doubt_and_are_found_again(pets: Path, tmp_path: Path) -> None:
+    shutil.copy(pets / "model" / "model.keras", tmp_path / "own.keras")
+    listed = tuple(sorted(f"{path.parent.name}/{path.name}" for path in (pets / "photos").rglob("test-*.png")))
+    (tmp_path / "test.txt").write_text("\n".join(listed))
+    named: dict[str, Any] = {"interface": "unit", "formats": ["tflite"], "precisions": ["float32"]}
+    images = ec.FolderOptions(test_list=tmp_path / "test.txt")
+    folder = ec.export(tmp_path / "own.keras", pets / "photos", out=tmp_path / "out", images=images, **named)
+    (tmp_path / "test.txt").unlink()
+    moved = shutil.copytree(pets / "photos", tmp_path / "moved")
+    for result in (folder, ec.evaluate(folder), ec.evaluate(folder, data=moved)):
+        assert "Doubtful: these images" not in " ".join(result.to_text().split())
+    assert folder.manifest
+    assert folder.manifest.dataset.test_list == listed
+    assert "those of a list" in (tmp_path / "out" / "MODEL_CARD.md").read_text()
+
+
+def test_what_edgecnn_trained_is_known_and_no_doubt(pets: Path, tmp_path: Path) -> None:
+    further = train_further(pets / "photos", tmp_path, options(), transfer=str(pets / "model" / "model.keras"))
+    for result in (further, ec.open(pets / "model"), ec.evaluate(pets / "model")):
+        assert "may have learned from them" not in " ".join(result.to_text().split())
 
 
 def test_more_pictures_are_drawn_anew_unless_they_have_a_test_folder(pets: Path, tmp_path: Path) -> None:

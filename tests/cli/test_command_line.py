@@ -223,6 +223,5 @@ def test_help_has_the_image_options_in_full_where_they_matter_and_one_line_elsew
     assert "--split-seed" in terminal.passes("data", "--help")
     text = terminal.passes("bench", "--help")
     assert len(re.findall(r"^  --(?:data|size|channels|fit|preprocess|scale|mean) ", text, re.M)) == 2
-    assert "Also --size, --channels, --fit, --test-share, --split-seed, --labels: see edgecnn data --help" in " ".join(
-        text.split()
-    )
+    others = "Also --size, --channels, --fit, --test-share, --split-seed, --test-list, --keep-together, --labels"
+    assert f"{others}: see edgecnn data --help" in " ".join(text.split())

@@ -21,7 +21,17 @@ from edgecnn.shell.main import commands
 KEPT = Path(__file__).parents[1] / "benchmarks/kept_results/schema-5.json"
 HANDLED_HERE = {"--device", "--install", "--budget", "--json", "--verbose"}
 OTHER_VALUES = {"--size": "96x96", "--allow": "load"}
-IMAGES = {"--data", "--size", "--channels", "--fit", "--test-share", "--split-seed", "--labels"}
+IMAGES = {
+    "--data",
+    "--size",
+    "--channels",
+    "--fit",
+    "--test-share",
+    "--split-seed",
+    "--test-list",
+    "--keep-together",
+    "--labels",
+}
 
 
 def sent_arguments(*arguments: str, from_bundle: bool) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 
 from edgecnn.benchmarks.show.model_card import model_card
 from edgecnn.edge.export_records import Folded, Interval, Mended, Parity, Provenance, Reference, Tuned
-from edgecnn.edge.manifest import Artifact, DatasetRecord, Manifest, Preprocessing, Quantization, TensorSpec
+from edgecnn.edge.manifest import Artifact, DatasetRecord, Manifest, Preprocessing, Quantization, SplitOff, TensorSpec
 
 FLOAT = TensorSpec("image", (None, 4, 4, 1), "float32")
 INT8 = TensorSpec("image", (1, 4, 4, 1), "int8", Quantization((1 / 255,), (-128,)))
@@ -104,6 +104,14 @@ def test_images_that_a_model_from_elsewhere_may_have_learned_are_not_called_test
     card = written(replace(manifest, provenance=replace(manifest.provenance, train_config=settings)))
     assert "whether the model has learned" in card
     assert "950 of 1,000 images" in card
+    assert "test images" not in card
+
+
+def test_images_drawn_for_a_model_from_elsewhere_are_no_test_result_in_the_card(manifest: Manifest) -> None:
+    drawn = replace(manifest.dataset, name="my_pets", split_off=SplitOff(0.2, 0))
+    assert "did not train" not in written(replace(manifest, dataset=drawn))
+    card = written(replace(manifest, dataset=drawn.of_unknown_training()))
+    assert all(part in card for part in ("did not train this model", "my\\_pets", "no test result", "--test-list FILE"))
     assert "test images" not in card
 
 

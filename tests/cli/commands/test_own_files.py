@@ -225,12 +225,17 @@ def test_a_folder_of_which_only_a_share_is_measured_is_told(bare: str, terminal:
             Image.fromarray(np.full((12, 12), 40 * number, np.uint8)).save(f"digits/{label}/{number}.png")
     command = ("evaluate", f"{bare}/float32.tflite", "--data", "digits", "--preprocess", "unit")
     text = terminal.passes(*command)
-    assert "of 3 test images" in text
-    assert re.search(r"Test images: 20%.*digits.*\btest/.*seed 0\..*share [^.]*1\b", " ".join(text.split()))
+    assert "of 3 images" in text
+    doubt = r"Doubtful: .* 20% of each class of digits.*\btest/.*--test-list FILE.*--test-share 1"
+    assert len(re.findall(doubt, " ".join(text.split()))) == 1
     assert "outputs are assumed to be" not in text  # They are numbers on both sides.
     text = terminal.passes(*command, "--test-share", "1", "--json", "-")
     (found,) = json.loads(text)["files"]
-    assert (found["images"], found["dataset"]["test_share"]) == (15, 1.0)
+    assert (found["images"], found["dataset"]["test_share"], found["dataset"]["may_be_learnt"]) == (15, 1.0, False)
+    Path("test.txt").write_text("".join(f"{label}/{number}.png\n" for label in "012" for number in range(3)))
+    text = terminal.passes(*command, "--test-list", "test.txt")
+    assert "of 9 test images" in text
+    assert "may have learned" not in text
 
 
 def test_an_order_of_classes_that_nobody_said_is_told(bare: str, terminal: Any) -> None:

@@ -46,7 +46,7 @@ def test_the_manifest_has_the_same_fields(made: Path) -> None:
     # The kept files were exported before there were these: they stay readable.
     assert [file["path"] for file in now.pop("for_programs")] == ["labels.txt"]
     assert [now["dataset"].pop(name) for name in ("val_sha256", "val_share", "val_seed")] == [None] * 3
-    assert now["dataset"].pop("learnt") == []
+    assert [now["dataset"].pop(name) for name in ("learnt", "test_list", "may_be_learnt")] == [[], [], False]
     assert now["reference"].pop("doubtful") is None  # Nobody judged it.
     assert names(kept) == names(now)
 

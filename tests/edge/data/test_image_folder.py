@@ -131,6 +131,51 @@ def test_a_folder_with_a_test_of_its_own_is_not_split(parts: Path, options: Fold
         load_image_folder(parts, options, None)
 
 
+def test_a_list_names_the_test_images_and_the_others_are_for_training(classes: Path, tmp_path: Path) -> None:
+    write(classes / "c", 4)
+    named = tmp_path / "test.txt"
+    named.write_text("./b/03.png\n\na/01.png\nc/00.png\r\na/09.png\n")
+    options = FolderOptions(test_list=named)
+    found = load_image_folder(classes, options, None)
+    assert found.splits["test"].names == ("a/01.png", "a/09.png", "b/03.png", "c/00.png")
+    assert len(found.splits["train"].names) == 15
+    assert not {*found.splits["test"].names} & {*found.splits["train"].names}
+    assert (found.splits["test"].listed, found.splits["train"].listed) == (True, False)
+    assert found.split_off is None
+    alone = load_image_folder(classes, FolderOptions(test_list=found.splits["test"].names), None, TEST_ONLY).splits["test"]
+    assert alone.sha256 == found.splits["test"].sha256
+    validated = load_image_folder(classes, FolderOptions(test_list=named, val_share=0.5, split_seed=1), None).splits
+    assert {part: len(split.names) for part, split in validated.items()} == {"test": 4, "train": 7, "val": 8}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("\n \n", r"test\.txt names no test image"),
+        ("a/01.png\nd/1.png\n../a/02.png\n", r"names 2 files that are no images .*, such as \.\./a/02\.png: .*relative"),
+        ("a/01.png\nb/03.png\n", "class c .*no image for test"),
+    ],
+)
+def test_a_list_that_names_no_test_image_of_a_class_or_what_is_not_there_is_refused(
+    text: str, message: str, classes: Path, tmp_path: Path
+) -> None:
+    named = tmp_path / "test.txt"
+    named.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_image_folder(classes, FolderOptions(test_list=named), None)
+
+
+def test_a_list_beside_a_draw_or_a_test_folder_is_refused(parts: Path, classes: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="test_list names the test images: omit test_share"):
+        FolderOptions(test_list=tmp_path / "test.txt", test_share=0.5)
+    with pytest.raises(ConfigError, match="test_list names the test images: omit split_seed"):
+        FolderOptions(test_list=tmp_path / "test.txt", split_seed=3)
+    with pytest.raises(ConfigError, match="its own test/: omit test_list"):
+        load_image_folder(parts, FolderOptions(test_list=("cat/00.png",)), None)
+    with pytest.raises(ArtifactError, match=r"gone\.txt"):
+        load_image_folder(classes, FolderOptions(test_list=tmp_path / "gone.txt"), None)
+
+
 def test_a_test_folder_alone_is_enough_to_measure(parts: Path) -> None:
     whole = load_image_folder(parts, NO_OPTIONS, None).splits["test"]
     shutil.rmtree(parts / "train")

@@ -16,6 +16,7 @@ from edgecnn.edge.data.pixel_digests import Sizes
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.manifest import SplitOff
 from edgecnn.edge.records import to_json
+from edgecnn.edge.result import Silent
 from edgecnn.edge.show.inspection import inspection_text
 from tests.edge.data.drawn.image_folders import write
 
@@ -31,7 +32,12 @@ def pets(tmp_path: Path) -> Path:
 
 def test_a_clean_folder_has_no_problems(pets: Path) -> None:
     steps: list[tuple[int, int]] = []
-    found = inspect_images(str(pets), on_progress=lambda done, total: steps.append((done, total)))
+
+    class Steps(Silent):
+        def step(self, done: int, total: int, text: str, detail: str = "") -> None:
+            steps.append((done, total))
+
+    found = inspect_images(str(pets), progress=Steps())
     assert found.classes == (ClassCount("cat", 4, 2), ClassCount("dog", 4, 2))
     assert found.sizes == Sizes((10, 8), (10, 8), (10, 8), 1)
     assert (found.problems, found.broken, found.leaked, found.conflicting, found.repeated) == ((), (), (), (), ())

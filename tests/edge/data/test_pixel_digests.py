@@ -1,9 +1,11 @@
 """Finding identical images, and those with contradicting labels."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from edgecnn.edge.data.pixel_digests import (
     conflict_note,
@@ -16,6 +18,7 @@ from edgecnn.edge.data.pixel_digests import (
 )
 from edgecnn.edge.data.splits import ArraySplit, FileSplit
 from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.manifest import DatasetRecord, Fitted, SplitOff
 
 # The third is the first again, the fourth the second.
 IMAGES = np.array([0, 1, 0, 1], np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), np.uint8)
@@ -65,7 +68,7 @@ def test_copies_of_training_images_are_found_by_their_pixels_in_arrays() -> None
     assert learnt_images(arrays(1, 2, 3), arrays(4, 5)) == ()
 
 
-def test_copies_of_training_images_are_found_by_their_bytes_in_files_and_nothing_is_decoded(tmp_path: Path) -> None:
+def test_copies_of_training_images_are_found_by_their_bytes_even_in_files_that_can_not_be_decoded(tmp_path: Path) -> None:
     train = files(tmp_path / "train", b"cat", b"dog", b"longer")
     assert learnt_images(train, files(tmp_path / "test", b"dig", b"dog", b"a long one", b"cat")) == (1, 3)
     (tmp_path / "train" / "2.png").unlink()
@@ -81,7 +84,35 @@ def test_a_copy_of_a_training_image_is_no_evidence() -> None:
     assert counted.tolist() == [False, False, True, True]
 
 
+def test_a_training_picture_that_was_saved_again_without_loss_is_a_copy(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 40, 30, 3)).astype(np.uint8)
+    parts = {}
+    for part in ("train", "test"):
+        (tmp_path / part).mkdir()
+        parts[part] = FileSplit(tmp_path / part, ("0.png", "1.jpg", "2.png", "3.png"), np.zeros(4, int), (8, 8, 3), "stretch")
+    for number in (0, 2, 3):
+        Image.fromarray(pixels[number]).save(tmp_path / "train" / f"{number}.png", compress_level=0)
+    Image.fromarray(pixels[1]).save(tmp_path / "train" / "1.jpg")
+    decoded = Image.open(tmp_path / "train" / "1.jpg")
+    decoded.save(tmp_path / "test" / "0.png")  # A JPEG saved as PNG.
+    decoded.save(tmp_path / "test" / "1.jpg", quality=20)  # A JPEG compressed again has other pixels.
+    Image.fromarray(pixels[2]).save(tmp_path / "test" / "2.png", compress_level=9)
+    (tmp_path / "test" / "3.png").write_bytes((tmp_path / "train" / "3.png").read_bytes()[:200])  # Broken: read by nobody.
+    assert learnt_images(parts["train"], parts["test"]) == (0, 2)
+
+
 def test_how_many_test_images_were_learnt_is_said() -> None:
-    assert learnt_note(0, 10) == []
-    assert "3 of 1,000 test images" in learnt_note(3, 1000)[0]
-    assert "all 1,000 test images" in learnt_note(1000, 1000)[0]
+    record = DatasetRecord("pets", "/data/pets", "", "hash")
+    assert learnt_note(record, 10) == []
+    assert "3 of 1,000 test images" in learnt_note(replace(record, learnt=(1, 2, 3)), 1000)[0]
+    assert "all 1,000 test images" in learnt_note(replace(record, learnt=tuple(range(1000))), 1000)[0]
+
+
+def test_images_that_may_be_learnt_are_said_with_what_to_do_and_how_they_were_fitted() -> None:
+    drawn = DatasetRecord("pets", "/data/pets", "", "hash", Fitted((8, 8, 3), "letterbox"), SplitOff(0.2, 0))
+    assert learnt_note(drawn, 10) == []
+    (note,) = learnt_note(drawn.of_unknown_training(), 10)
+    assert all(part in note for part in ("20% of each class of pets", "no test result", "letterbox", "--fit"))
+    assert all(fix in note for fix in (" test/ folder", "--test-list FILE", "--test-share 1"))
+    for stated in (replace(drawn, split_off=SplitOff(1.0, 0)), replace(drawn, split_off=None, test_list=("cat/1.png",))):
+        assert learnt_note(stated.of_unknown_training(), 10) == []

@@ -140,6 +140,14 @@ def test_validation_arrays_are_read(npz: Path) -> None:
     assert pixels(dataset.val) == [image.tobytes() for image in own]
 
 
+def test_test_images_that_are_validation_images_too_are_no_test(npz: Path) -> None:
+    with np.load(npz) as arrays:
+        test, labels = arrays["x_test"], arrays["y_test"]
+    assert load_dataset(npz).learnt == ()
+    assert load_dataset(with_arrays(npz, x_val=test, y_val=labels)).learnt == tuple(range(len(labels)))
+    assert load_dataset(with_arrays(npz, x_val=test[:1], y_val=labels[:1])).record().learnt == (0,)
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

@@ -104,12 +104,15 @@ def test_what_was_measured_is_recorded_so_that_it_is_found_again(own: Classifier
     assert own.manifest is not None
     test = model_test_images(FILE, own, None, NO_OPTIONS)
     assert model_test_record(own, None, test, NO_OPTIONS) == own.manifest.dataset
-    for data in (pictures, pictures / "test"):
-        options = FolderOptions(test_share=0.5) if data.name == "test" else NO_OPTIONS
+    listed = tuple(sorted(f"{path.parent.name}/{path.name}" for path in (pictures / "test").rglob("*.png")))[::2]
+    for options in (NO_OPTIONS, FolderOptions(test_list=listed), FolderOptions(test_share=0.5)):
+        data = pictures if options == NO_OPTIONS else pictures / "test"
         test = model_test_images(FILE, bare, data, options)
         record = model_test_record(bare, data, test, options)
         assert recorded_images(record, None, bare.class_names).sha256 == test.sha256
-        assert (record.split_off is None) == (data == pictures)
+        assert (record.split_off is None) == (options.test_share is None)
+        assert record.test_list == (options.test_list or ())
+        assert record.may_be_learnt == (options.test_share is not None)
     assert (record.source, record.split_off) == (str(pictures / "test"), SplitOff(0.5, 0))
     # Read with the rule of a model trained on dark images: dark on light is inverted, and found again.
     test = model_test_images(FILE, own, pictures, NO_OPTIONS)
@@ -127,3 +130,4 @@ def test_a_share_of_a_folder_is_told() -> None:
     assert all(part in note for part in ("20% of each class", "pets", "no test/", "split seed 4", "share of 1"))
     assert split_note(replace(record, split_off=SplitOff(1.0, 4))) == []
     assert split_note(replace(record, split_off=None)) == []
+    assert split_note(record.of_unknown_training()) == []  # This is said as a doubt instead.

@@ -1,0 +1,171 @@
+"""Near-duplicates are found whatever was done to a photo, different photos are not, and a split keeps them together."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgecnn.edge.data import near_duplicates
+from edgecnn.edge.data.dataset import load_dataset, load_test
+from edgecnn.edge.data.folder_options import FolderOptions
+from edgecnn.edge.data.inspection import inspect_images
+from edgecnn.edge.data.near_duplicates import SIDE, comparable, file_thumbnails, near_groups, thumbnail
+from edgecnn.edge.data.recorded_images import recorded_images, recorded_source
+from edgecnn.edge.data.splits import FileSplit, drawn_evenly
+from edgecnn.edge.manifest import DatasetRecord
+from edgecnn.edge.records import from_json, to_json
+from tests.edge.data.drawn.photos import CHANGES, compressed, cropped, photo, save
+
+
+def thumbnails(*pictures: Image.Image) -> np.ndarray:
+    return np.stack([thumbnail(np.asarray(picture.convert("RGB"))) for picture in pictures])
+
+
+def groups(*pictures: Image.Image, parts: list[int] | None = None) -> list[list[int]]:
+    found = near_groups(thumbnails(*pictures), np.ones(len(pictures), bool), parts=None if parts is None else np.array(parts))
+    return [group.tolist() for group in found]
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_photo_is_found_whatever_was_done_to_it(change: Callable[[Image.Image], Image.Image]) -> None:
+    photos = [photo(seed) for seed in range(8)]
+    assert groups(*photos, *map(change, photos)) == [[number, number + 8] for number in range(8)]
+
+
+def test_different_photos_are_not_near_duplicates() -> None:
+    assert groups(*map(photo, range(300))) == []
+
+
+def test_photos_that_are_alike_in_their_large_shapes_only_are_different() -> None:
+    """A sky above a field, each with clouds and grass of its own."""
+    landscape = np.where(np.arange(96)[:, np.newaxis, np.newaxis] < 40, 200, 90) * np.ones((96, 96, 3))
+    rng = np.random.default_rng(0)
+    several = [Image.fromarray((landscape + rng.normal(0, 25, (96, 96, 3))).clip(0, 255).astype(np.uint8)) for _ in range(6)]
+    assert groups(*several) == []
+    assert groups(*several, compressed(several[2], 60)) == [[2, 6]]
+
+
+def test_a_burst_is_one_group() -> None:
+    large = photo(3, (400, 300))
+    burst = [cropped(large, 0.01 * step, 0.005 * step, 0.8) for step in range(12)]
+    assert groups(photo(1), *burst, photo(2)) == [list(range(1, 13))]
+
+
+def test_what_has_no_contrast_or_is_small_is_compared_with_nothing_but_copies_are_found() -> None:
+    flat = Image.new("L", (64, 64), 90)
+    assert groups(flat, Image.new("L", (64, 64), 91), flat) == []
+    one, other = photo(1), photo(2)
+    small = thumbnails(one, compressed(one), other, other)
+    assert [group.tolist() for group in near_groups(small, np.array([True, False, False, False]))] == [[2, 3]]
+
+
+def test_images_of_one_part_are_not_compared() -> None:
+    photos = [photo(1), compressed(photo(1)), photo(2), compressed(photo(2))]
+    assert groups(*photos, parts=[0, 0, 0, 1]) == [[2, 3]]
+
+
+def test_among_too_many_images_nothing_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = thumbnails(photo(1), compressed(photo(1)))
+    large = np.ones(2, bool)
+    assert comparable(found, large).tolist() == [True, True]
+    monkeypatch.setattr(near_duplicates, "MOST_IMAGES", 1)
+    assert comparable(found, large).tolist() == [False, False]
+    assert near_groups(found, large) == []
+
+
+def test_many_alike_images_are_still_grouped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More proposed pairs than are kept, over several tiles."""
+    monkeypatch.setattr(near_duplicates, "_MOST_PAIRS", 3)
+    monkeypatch.setattr(near_duplicates, "_TILE", 7)
+    monkeypatch.setattr(near_duplicates, "_QUERIES", 4)
+    assert groups(*(compressed(photo(5), quality) for quality in range(30, 70, 2))) == [list(range(20))]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_draw_keeps_groups_together_and_each_class_on_both_sides(seed: int) -> None:
+    labels = np.repeat([0, 1, 2], [40, 40, 4])
+    together = [np.arange(0, 10), np.array([12, 45]), np.array([50, 51, 52]), np.array([80, 81])]
+    drawn = drawn_evenly(labels, "test", 0.2, seed, "abc", together)
+    for places in together:
+        assert len({*drawn[places].tolist()}) == 1
+    for label, most in ((0, 8), (1, 9), (2, 2)):
+        assert 0 < drawn[labels == label].sum() <= most
+    alone = drawn_evenly(labels, "test", 0.2, seed, "abc")
+    assert np.array_equal(drawn_evenly(labels, "test", 0.2, seed, "abc", [np.array([3])]), alone)
+
+
+def test_a_class_that_is_one_group_is_drawn_all_the_same() -> None:
+    drawn = drawn_evenly(np.zeros(10, int), "test", 0.2, 0, "a", [np.arange(10)])
+    assert drawn.sum() == 2
+
+
+@pytest.fixture
+def bursts(tmp_path: Path) -> Path:
+    """Two classes, each of six photos that are there four times."""
+    for label, first in (("cat", 0), ("dog", 100)):
+        for number in range(6):
+            taken = photo(first + number, (160, 120))
+            for change, picture in enumerate((taken, compressed(taken), cropped(taken, 0.03, 0.05), taken.resize((80, 60)))):
+                save(picture, tmp_path / "pets" / label / f"{change}-{number}.png")
+    return tmp_path / "pets"
+
+
+def test_a_split_keeps_near_duplicates_on_one_side_and_is_found_again_from_its_record(bursts: Path) -> None:
+    size = FolderOptions(size=(24, 32))
+    plain, dataset = (load_dataset(bursts, FolderOptions(size=(24, 32), keep_together=wanted)) for wanted in (False, None))
+    sides = []
+    for of in (plain, dataset):
+        train, test = of.train, of.test
+        assert isinstance(train, FileSplit)
+        assert isinstance(test, FileSplit)
+        assert len(train.names) + len(test.names) == 48
+        kinds = [{f"{name[:3]}{name[-5]}" for name in split.names} for split in (train, test)]
+        sides.append(kinds[0] & kinds[1])
+    assert sides[0] != set() == sides[1]
+    assert np.bincount(dataset.test.labels).tolist() == [4, 4]
+    assert load_test(bursts, size).sha256 == dataset.test.sha256
+    assert plain.record().test_list == ()
+    record = from_json(DatasetRecord, to_json(dataset.record()), "record")
+    assert record.split_off == plain.record().split_off
+    assert recorded_images(record, None, dataset.class_names).sha256 == dataset.test.sha256
+    assert recorded_images(plain.record(), None, plain.class_names).sha256 == plain.test.sha256
+    elsewhere = bursts.parent / "others"
+    save(photo(1), elsewhere / "cat" / "1.png")
+    _, options = recorded_source(record, elsewhere)  # Drawn alike: there are no such files.
+    assert (options.test_list, options.test_share) == (None, 0.2)
+
+
+def test_data_names_near_duplicates_and_what_is_in_both_parts_is_a_problem(bursts: Path, tmp_path: Path) -> None:
+    split = inspect_images(bursts)
+    assert (split.compared, len(split.near), split.problems) == (48, 12, ())
+    assert "Near-duplicates, which the split keeps together (12):" in split.to_text()
+    loose = inspect_images(bursts, FolderOptions(keep_together=False))
+    assert "near-duplicates in both train and test" in loose.problems[0]
+    for part, prefixes in (("train", "01"), ("test", "2")):
+        for file in sorted(bursts.glob("*/*.png")):
+            if file.name[0] in prefixes:
+                save(Image.open(file), tmp_path / "parts" / part / file.parent.name / file.name)
+    found = inspect_images(tmp_path / "parts")
+    assert found.problems[0].startswith("near-duplicates in both train and test: 12;")
+    assert [len(group.places) for group in found.near] == [3] * 12
+    assert found.leaked == found.repeated == ()
+    assert "Near-duplicates in train and test (12):" in found.to_text()
+
+
+def test_small_pictures_are_said_not_to_be_compared(tmp_path: Path) -> None:
+    for number in range(3):
+        save(photo(number, (28, 28)), tmp_path / "digits" / "train" / str(number % 2) / f"{number}.png")
+        save(compressed(photo(number, (28, 28))), tmp_path / "digits" / "test" / str(number % 2) / f"{number}.png")
+    found = inspect_images(tmp_path / "digits")
+    assert (found.compared, found.near, found.problems) == (0, (), ())
+    assert "Near-duplicates were looked for among 0 images" in " ".join(found.to_text().split())
+
+
+def test_a_broken_file_is_near_nothing(bursts: Path) -> None:
+    (bursts / "cat" / "0-0.png").write_bytes(b"no picture")
+    names = tuple(sorted(f"cat/{file.name}" for file in (bursts / "cat").iterdir()))
+    found, large = file_thumbnails(bursts, names, lambda done, total: None)
+    assert found.shape == (24, SIDE, SIDE)
+    assert [6, 12, 18] in [group.tolist() for group in near_groups(found, large)]
