@@ -178,7 +178,7 @@ class DatasetRecord:
 
     def of_unknown_training(self) -> "DatasetRecord":
         """Return the record for a model that edgecnn did not train: what was drawn now may be among what it was trained on."""
-        return replace(self, may_be_learnt=self.is_drawn)
+        return replace(self, may_be_learnt=self.may_be_learnt or self.is_drawn)
 
 
 @dataclass(frozen=True)
