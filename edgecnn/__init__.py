@@ -26,11 +26,12 @@ def _names() -> "list[_Name]":
     return found
 
 
-# Who shows each record: records don't know, so that none imports what imports it.
+# Who shows each record, or derives from it: records don't know, so that none imports what imports it.
 attach(
     {
         "Bundled.to_text": "edgecnn.benchmarks.show.checks:bundled_text",
         "Comparison.to_text": "edgecnn.benchmarks.show.checks:comparison_text",
+        "DeviceResults.choice": "edgecnn.benchmarks.results.choice:for_devices",
         "DeviceResults.to_text": "edgecnn.benchmarks.show.report:devices_text",
         "Diagnosis.to_text": "edgecnn.convert.show:diagnosis_text",
         "Evaluation.to_text": "edgecnn.benchmarks.show.checks:evaluation_text",
@@ -41,6 +42,7 @@ attach(
         "ModelFolder.to_text": "edgecnn.edge.show.export:folder_text",
         "Predicted.save": "edgecnn.edge.show.pictures:save_predicted",
         "Predicted.to_text": "edgecnn.edge.show.predictions:predicted_text",
+        "Report.choice": "edgecnn.benchmarks.results.choice:for_report",
         "Report.rows": "edgecnn.benchmarks.show.report:file_rows",
         "Report.to_csv": "edgecnn.benchmarks.show.report:to_csv",
         "Report.to_html": "edgecnn.benchmarks.show.html:page",

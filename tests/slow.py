@@ -27,6 +27,7 @@ SLOW = {
     "benchmarks/measure/test_until_width": SIMULATES,
     "benchmarks/remote": "runs a stand-in for ssh",
     "benchmarks/results/test_between": SIMULATES,
+    "benchmarks/results/test_choice.py::test_of_20_benchmarks": SIMULATES,
     "benchmarks/results/test_latency_summary.py::test_of_equally_fast": SIMULATES,
     "benchmarks/results/test_records": _REAL,
     "benchmarks/runners": _REAL,

@@ -11,8 +11,9 @@ from typing import Any, Final, Literal
 from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNDECIDED, Policy, Status
 from edgecnn.benchmarks.machine.noise import Noise
 from edgecnn.benchmarks.results.between import Between, ratio_of
+from edgecnn.benchmarks.results.choice import choose
 from edgecnn.benchmarks.results.latency_summary import p50_ns
-from edgecnn.benchmarks.results.records import FileResult, Report
+from edgecnn.benchmarks.results.records import Choice, FileResult, Report
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.export_records import Interval
 from edgecnn.edge.records import to_value
@@ -137,6 +138,7 @@ class Comparison(Result):
         changes: Changes of the files that all results have, in the order of the first new result.
         only_old: Files that only the old side has.
         only_new: Files that only the new side has.
+        ship: The file to ship by the old side, and by the new one.
     """
 
     old: tuple[str, ...]
@@ -150,6 +152,7 @@ class Comparison(Result):
     changes: tuple[Change, ...]
     only_old: tuple[str, ...]
     only_new: tuple[str, ...]
+    ship: tuple[Choice, Choice]
 
     def to_text(self, width: int = WIDTH, verbose: bool = False) -> str:
         """Return the verdict, the table and what it rests on; `verbose` adds how the intervals are made."""
@@ -219,6 +222,7 @@ def compare_reports(  # Longer than 50 lines: its arguments and their docs.
         ),
         only_old=only_old,
         only_new=only_new,
+        ship=(choose([report for _, report in old]), choose([report for _, report in new])),
     )
 
 

@@ -16,6 +16,9 @@ NAMES: tuple[NoiseName, ...] = get_args(NoiseName)
 """The values of `allow`."""
 
 
+Preference = Literal["accuracy", "speed", "size"]
+"""What counts first when the file to ship is chosen; the others follow in this order, and the first after the last."""
+
 PERCENTILES = (50.0, 90.0, 99.0)
 Allow = Annotated[
     Sequence[str],

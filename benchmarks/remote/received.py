@@ -21,8 +21,9 @@ from edgecnn.benchmarks.gate.gate import Policy, join
 from edgecnn.benchmarks.gate.tally import Tally
 from edgecnn.benchmarks.machine.noise import Noise
 from edgecnn.benchmarks.measure.launches import noise_of
-from edgecnn.benchmarks.measure.options import BenchOptions, PlanOptions
+from edgecnn.benchmarks.measure.options import BenchOptions, PlanOptions, Preference
 from edgecnn.benchmarks.measure.run import figures_of
+from edgecnn.benchmarks.results.choice import ORDER
 from edgecnn.benchmarks.results.latency_summary import summarize
 from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.benchmarks.timing.latency import TIMED_REGION
@@ -87,6 +88,7 @@ class Sent:
         policy: How noise is handled.
         budget: TOML file with limits, or None.
         limits: Limits that override it, by the fields of `Budget`.
+        prefer: What counts first when the file to ship is chosen.
         measuring: What was asked for of `BenchOptions` and `PlanOptions`, by their fields, as far as a result shows it.
     """
 
@@ -103,6 +105,7 @@ class Sent:
     policy: Policy
     budget: Path | None
     limits: dict[str, float | None]
+    prefer: Preference
     measuring: dict[str, Any]
 
     def may_run(self, model_format: str) -> set[str]:
@@ -150,6 +153,7 @@ def sent(bundle: Path, arguments: Sequence[str], budget: Path | None = None) -> 
         policy=Policy(tuple(given["allow"]), given["strict"]),
         budget=budget,
         limits={name: given[name] for name in _OPTIONS.values() if name in given},
+        prefer=given["prefer"],
         measuring={name: given[name] for name in (*_MEASURING.values(), "profile") if name in given},
     )
 
@@ -167,6 +171,7 @@ def _parsed(arguments: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--profile", action="store_true")
     for option in ("--runtime", "--allow"):
         parser.add_argument(option, action="append", default=[])
+    parser.add_argument("--prefer", default=ORDER[0], choices=ORDER)
     parser.add_argument("--strict", action="store_true", default=False)
     return vars(parser.parse_known_args(arguments)[0])
 
@@ -194,7 +199,7 @@ def judged_here(report: Report, of: Sent) -> Report:
     if verdict.status != report.verdict.status:
         notes += (f"The board says {report.verdict.status}; judged here, its figures are {verdict.status}.",)
     allowed = tuple(sorted({item.name for item in noise if of.policy.allows(item)}))
-    return replace(report, files=files, noise=noise, allowed=allowed, notes=notes, verdict=verdict)
+    return replace(report, files=files, noise=noise, allowed=allowed, notes=notes, verdict=verdict, prefer=of.prefer)
 
 
 def _threads(text: str) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Chooses files: the Pareto front of accuracy, time and size, and three recommendations.
+"""The Pareto front of accuracy, time and size, and the three networks of a sweep that it names.
 
 A file is on the front if no other is at least as good in all three and better in one. There is no reason to ship a file
 that is off the front.
@@ -10,19 +10,17 @@ from dataclasses import dataclass
 
 from edgecnn.benchmarks.gate.accuracy import Accuracy
 from edgecnn.benchmarks.gate.gate import PASS, UNDECIDED, UNJUDGED
-from edgecnn.benchmarks.results.latency_summary import ratios, typical_ns
-from edgecnn.benchmarks.results.records import FileResult, Report
-from edgecnn.benchmarks.statistics.proportions import mcnemar_p
+from edgecnn.benchmarks.results.latency_summary import typical_ns
+from edgecnn.benchmarks.results.records import Report
 
 # Smallest span of each scale: one image in 10,000, or a microsecond, is no reason
 # to take another file.
 _LEAST_ACCURACY = 0.005
 _LEAST_FACTOR = 2.0
 # Shares that differ in their last binary digit alone are equal.
-_DIGITS = 9
+DIGITS = 9
 # A runtime alone takes tens of MiB of memory: below this, another file's smaller size saves nothing that one notices.
 _SMALL_BYTES = 1 << 20
-_SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def pareto_points(report: Report, own_references: bool = False) -> tuple[ParetoP
     return tuple(
         ParetoPoint(
             file.name,
-            round(file.accuracy.accuracy if own_references else share_of_all(report, file.accuracy), _DIGITS),
+            round(file.accuracy.accuracy if own_references else share_of_all(report, file.accuracy), DIGITS),
             typical_ns(file.launches),
             file.artifact.size_bytes,
         )
@@ -120,38 +118,9 @@ def pick(files: Iterable[ParetoPoint]) -> Picks | None:
     return Picks(
         most_accurate=min(best, key=_by_accuracy),
         # Rounded, since equal distances may differ in their last binary digit.
-        balanced=min(best, key=lambda file: (round(_distance(file, best), _DIGITS), *_by_accuracy(file))),
+        balanced=min(best, key=lambda file: (round(_distance(file, best), DIGITS), *_by_accuracy(file))),
         fastest=min(best, key=lambda file: (file.time_ns, -file.right, file.size_bytes)),
     )
-
-
-def as_accurate(file: FileResult, others: Iterable[FileResult]) -> tuple[str, ...]:
-    """Return those of `others` that the images don't distinguish from `file`: McNemar's p is above 0.05, or images differ."""
-    return tuple(other.name for other in others if file.accuracy and other.accuracy and _alike(file.accuracy, other.accuracy))
-
-
-def as_fast(report: Report, name: str) -> tuple[str, ...]:
-    """Return the files that the launches don't show to be slower than one: the interval of the ratio reaches down to 1.
-
-    The intervals hold for all files of the report at once; if the file is its baseline, they are those of the tables. If it is
-    not, since a faster one may not be shipped, that adds a wrong claim to at most 0.6 % of benchmarks (simulated with half of
-    4 to 20 equal files). With a single launch there is no interval, and no file is shown to be slower.
-    """
-    base = next(place for place, file in enumerate(report.files) if file.name == name)
-    over = zip(report.files, ratios([file.launches for file in report.files], base), strict=True)
-    return tuple(file.name for file, ratio in over if file.name != name and (ratio is None or ratio.low <= 1))
-
-
-def _alike(one: Accuracy, other: Accuracy) -> bool:
-    return one.chose != other.chose or mcnemar_p(*_apart(one, other)) > _SIGNIFICANT
-
-
-def _apart(one: Accuracy, other: Accuracy) -> tuple[int, int]:
-    """Return how many images only `one` gets right, and only `other`; both were compared with the same reference."""
-    chosen = [{flip.image: flip.candidate for flip in accuracy.flips} for accuracy in (one, other)]
-    flips = {flip.image: flip for flip in (*one.flips, *other.flips)}.values()
-    right = [[of.get(flip.image, flip.reference) == flip.label for of in chosen] for flip in flips]
-    return right.count([True, False]), right.count([False, True])
 
 
 def _beats(one: ParetoPoint, other: ParetoPoint) -> bool:

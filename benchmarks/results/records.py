@@ -7,10 +7,10 @@ from typing import Any
 
 from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE, Accuracy
 from edgecnn.benchmarks.gate.budget import Budget
-from edgecnn.benchmarks.gate.gate import INVALID, PASS, STATUSES, Verdict
+from edgecnn.benchmarks.gate.gate import INVALID, PASS, STATUSES, Status, Verdict
 from edgecnn.benchmarks.machine.host import Machine, State
 from edgecnn.benchmarks.machine.noise import Load, Noise
-from edgecnn.benchmarks.measure.options import Plan
+from edgecnn.benchmarks.measure.options import Plan, Preference
 from edgecnn.benchmarks.statistics.percentiles import Percentile
 from edgecnn.benchmarks.timing.profile import OpTime, Profile
 from edgecnn.benchmarks.timing.times import Times
@@ -213,6 +213,27 @@ class Unmeasured:
     file: str | None = None
 
 
+@dataclass(frozen=True)
+class Choice:
+    """The file to ship (`edgecnn.benchmarks.results.choice`); no result stores it.
+
+    Attributes:
+        file: Name of a file that passes in every result; None if none does.
+        closest: Where none passes, the name of the file that comes closest; None if nothing can be chosen.
+        status: Verdict of that file, the worst of several results; `UNJUDGED` if no limit was set or nothing can be chosen.
+        reason: Why it is this file, or why there is none, without a verb: `the smallest of 3 files not shown to be ...`.
+        maybe_faster: Files than which this one may take over 15 % longer: the launches don't show whether it does.
+        others: Every other file that could have been chosen, and why it was not.
+    """
+
+    file: str | None
+    closest: str | None
+    status: Status
+    reason: str
+    maybe_faster: tuple[str, ...] = ()
+    others: tuple[tuple[str, str], ...] = ()
+
+
 @dataclass(frozen=True, repr=False)
 class Report(Result):
     """A whole benchmark.
@@ -241,6 +262,7 @@ class Report(Result):
         verdict: The verdict on all files.
         reference: What accuracy is judged against, as texts call it.
         unmeasured: What was not measured though one might expect it.
+        prefer: What counts first when the file to ship is chosen.
     """
 
     schema: int
@@ -266,6 +288,12 @@ class Report(Result):
     verdict: Verdict
     reference: str = KERAS_REFERENCE
     unmeasured: tuple[Unmeasured, ...] = ()
+    prefer: Preference = "accuracy"
+
+    def choice(self, prefer: Preference | None = None) -> Choice:
+        """Return the file to ship and why; `prefer` says what counts first, by default what the result says."""
+        choice: Choice = rendered(self, "choice", prefer)
+        return choice
 
     def to_text(self, width: int = WIDTH, verbose: bool = False) -> str:
         """Return the verdict, the file to ship and the tables; `verbose` adds how it was measured."""
@@ -341,6 +369,11 @@ class DeviceResults(Result):
     def to_text(self, width: int = WIDTH, verbose: bool = False) -> str:
         """Return tables with a column for each device, then a paragraph for each; `verbose` adds what was timed."""
         return str(rendered(self, "to_text", width, verbose))
+
+    def choice(self, prefer: Preference | None = None) -> Choice:
+        """Return the one file to ship to all devices that gave a result; as `Report.choice`."""
+        choice: Choice = rendered(self, "choice", prefer)
+        return choice
 
     @property
     def is_invalid(self) -> bool:

@@ -17,6 +17,7 @@ from edgecnn.benchmarks.doctor.known_problems import OK, PROBLEM, WARNING
 from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNDECIDED
 from edgecnn.benchmarks.measure.evaluation import Evaluation, Evaluations
 from edgecnn.benchmarks.results.between import ASSUMED
+from edgecnn.benchmarks.results.records import Choice
 from edgecnn.benchmarks.show.remarks import unstable_lines
 from edgecnn.benchmarks.show.tables import figure
 from edgecnn.edge.show.table import TextTable, table_text
@@ -191,7 +192,18 @@ def _comparison_answer(comparison: Comparison) -> list[str]:
     for evidence, text in _CHANGED.items():
         names = [change.name for change in comparison.changes if change.evidence == evidence]
         lines += [f"{text}: {', '.join(names)}."] if names else []
-    return lines
+    return [*lines, *_shipped(*comparison.ship)]
+
+
+def _shipped(old: Choice, new: Choice) -> list[str]:
+    """Return which file to ship by the new results, and whether the old ones name it; nothing where neither can name one."""
+    if not (old.file or new.file or new.closest):
+        return []
+    before = "as by the old results" if old.file == new.file else f"the old results name {old.file or 'none'}"
+    if new.file:
+        return [f"Ship {new.file}, {before}. It is {new.reason}."]
+    none = f"the closest is {new.closest}, {new.status}" if new.closest else new.reason
+    return [f"Ship none by the new results: {none}; {before}."]
 
 
 def _comparison_warnings(comparison: Comparison, verbose: bool) -> list[str]:

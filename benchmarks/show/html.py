@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE
 from edgecnn.benchmarks.gate.gate import FAIL, INVALID, PASS, UNDECIDED, UNJUDGED
 from edgecnn.benchmarks.machine.host import Machine, State, throttle_reasons
+from edgecnn.benchmarks.results.choice import choose
+from edgecnn.benchmarks.results.latency_summary import launch_percentile, p50_ns
 from edgecnn.benchmarks.results.pareto import front, pareto_points
-from edgecnn.benchmarks.results.records import Report
+from edgecnn.benchmarks.results.records import Choice, FileResult, Report
 from edgecnn.benchmarks.show import plots
 from edgecnn.benchmarks.show.mistakes import MOST_FLIPS, file_mistakes
-from edgecnn.benchmarks.show.remarks import Pick, advice, causes, images_show, recommend, remarks
+from edgecnn.benchmarks.show.remarks import causes, images_show, other_wishes, remarks, ship_line
 from edgecnn.benchmarks.show.tables import empty_call_ns, gate, grids, marks, unstable
 from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.data.recorded_images import images_at_hand
@@ -77,7 +79,8 @@ def to_html(report: Report, test: Split | None) -> str:  # Longer than 50 lines:
     has_sustained = any(file.sustained for file in report.files)
     has_paced = any(file.paced and file.paced.response.count for file in report.files)
     tables = grids(report)
-    picks = recommend(report, pickable)
+    choice = choose([report])
+    chosen = next((file for file in report.files if file.name in (choice.file, choice.closest)), None)
     reference = "Keras" if report.reference == KERAS_REFERENCE else report.reference
     page = template.render(
         report=report,
@@ -87,8 +90,10 @@ def to_html(report: Report, test: Split | None) -> str:  # Longer than 50 lines:
         gate=gate,
         table=_table,
         checks=sorted(report.verdict.checks, key=lambda check: _URGENT.index(check.status)),
-        advice=advice(report, picks),
-        picked=_picked(picks),
+        advice=[ship_line(report), *other_wishes(report)],
+        chosen=chosen,
+        p50_us=_p50_us(chosen) if chosen else (),
+        others=_others(choice),
         command=_without_folders(report.command),
         folder=_last_name(report.folder),
         front=[file.name for file in best],
@@ -179,10 +184,15 @@ def _marks(report: Report) -> list[tuple[str, str]]:
     return [*first, *marks(report)]
 
 
-def _picked(picks: Sequence[Pick]) -> list[list[Pick]]:
-    """Return the recommendations by file, so that a file that is best at everything is shown once."""
-    names = dict.fromkeys(pick.file.name for pick in picks)
-    return [[pick for pick in picks if pick.file.name == name] for name in names]
+def _p50_us(file: FileResult) -> tuple[float, ...]:
+    """Return a file's p50 in microseconds, with the bounds over the launches if there are several."""
+    found = launch_percentile(file.launches, 50)
+    bounds = () if found.low_ns is None or found.high_ns is None else (found.low_ns, found.high_ns)
+    return tuple(time / 1e3 for time in (p50_ns(file.launches), *bounds))
+
+
+def _others(choice: Choice) -> TextTable:
+    return TextTable(("file", "why not"), choice.others, "The other files", align="<<")
 
 
 def _without_folders(command: str) -> str:

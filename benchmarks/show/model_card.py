@@ -1,7 +1,8 @@
 """Renders a manifest as a model card, in the layout that Hugging Face recommends.
 
-edgecnn rewrites one part of the card at each export. The rest (licence, intended use) is written once, as a form to fill
-in, and then belongs to its author. The first line of the part has its SHA-256, so that no changes are overwritten.
+edgecnn rewrites one part of the card at each export, and in it which file to ship at each benchmark of the folder. The rest
+(licence, intended use) is written once, as a form to fill in, and then belongs to its author. The first line of the part has
+its SHA-256, so that no changes are overwritten.
 """
 
 import math
@@ -9,6 +10,9 @@ import re
 from dataclasses import replace
 from pathlib import Path, PurePath
 
+from edgecnn.benchmarks.results.choice import choose
+from edgecnn.benchmarks.results.records import Report
+from edgecnn.benchmarks.show.remarks import ship_line
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.benchmarks.statistics.proportions import drop_interval
 from edgecnn.edge.data.dataset import KERAS, SHIPPED
@@ -23,6 +27,8 @@ from edgecnn.edge.text import counted
 
 _CLASSES_SHOWN = 20
 _PART = re.compile(r"<!-- edgecnn:begin ([0-9a-f]{64}) .*?-->\n(.*?)<!-- edgecnn:end -->", re.DOTALL)
+# In that part, the file that the example loads, and the paragraph on which one to ship.
+_SHIP = re.compile(r'(load\(")([^"]*)(".*?\n```\n\n).*?(?=\n\n## )', re.DOTALL)
 _FORM = """---
 license:  # Fill in, for example apache-2.0.
 pipeline_tag: image-classification
@@ -65,14 +71,38 @@ def model_card(manifest: Manifest, title: str, distinct: tuple[int, int], earlie
     Returns:
         The card, or None if edgecnn's part of the earlier one was edited or is missing: it must stay as it is.
     """
-    text = "\n\n".join(_sections(manifest, distinct)) + "\n\n"
-    part = f"<!-- edgecnn:begin {sha256(text.encode())} Written again by each edgecnn export. -->\n{text}<!-- edgecnn:end -->"
+    part = _part("\n\n".join(_sections(manifest, distinct)) + "\n\n")
     if earlier is None:
         return _FORM.format(title=escaped(title), part=part)
-    found = _PART.search(earlier)
-    if not found or sha256(found[2].encode()) != found[1]:
+    found = _unedited(earlier)
+    return None if found is None else earlier[: found.start()] + part + earlier[found.end() :]
+
+
+def with_choice(card: str, report: Report) -> str | None:
+    """Return a card that says which file to ship, by a benchmark of its folder, and whose example loads that file.
+
+    Returns:
+        The card, or None if edgecnn's part of it was edited or is missing: it must stay as it is.
+    """
+    found = _unedited(card)
+    if found is None:
         return None
-    return earlier[: found.start()] + part + earlier[found.end() :]
+    name = choose([report]).file
+    path = next((file.artifact.path for file in report.files if file.name == name), None)
+    where = report.machine.board or report.machine.cpu or report.machine.machine
+    line = f"Measured by `edgecnn bench` on {escaped(where)}, {escaped(report.after.time)}: {escaped(ship_line(report))}"
+    text = _SHIP.sub(lambda of: f"{of[1]}{path or of[2]}{of[3]}{line}", found[2], 1)
+    return card[: found.start()] + _part(text) + card[found.end() :]
+
+
+def _part(text: str) -> str:
+    return f"<!-- edgecnn:begin {sha256(text.encode())} Written again by each edgecnn export. -->\n{text}<!-- edgecnn:end -->"
+
+
+def _unedited(card: str) -> re.Match[str] | None:
+    """Return where edgecnn's part is in a card, if nobody else wrote in it."""
+    found = _PART.search(card)
+    return found if found and sha256(found[2].encode()) == found[1] else None
 
 
 def _sections(manifest: Manifest, distinct: tuple[int, int]) -> list[str]:
@@ -97,7 +127,9 @@ import edgecnn as ec
 
 model = ec.Classifier.load("{file.path}")  # {MANIFEST_NAME} must be in the same folder.
 print(model.predict("picture.png").labels)
-```"""
+```
+
+`edgecnn bench` measures the files, and says here which one to ship."""
 
 
 def _inputs(manifest: Manifest, artifacts: list[Artifact]) -> str:
@@ -265,5 +297,5 @@ def _limits(manifest: Manifest) -> str:
 - The model was {tried} of {escaped(manifest.dataset.name)} alone, not with another camera, light or place.
 - It gives one of its {len(manifest.class_names)} classes for any image, also for one that shows none of them.
 - It was not tested for images that are made to deceive it, or for how its mistakes fall on different groups of people.
-- Latency and memory depend on the device and are not in this card.
+- Latency depends on the device: a time in this card is of the machine named with it.
 - This card ({MODEL_CARD_NAME}) repeats {MANIFEST_NAME}, which is what edgecnn checks the files against."""

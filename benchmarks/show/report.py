@@ -5,9 +5,9 @@ from textwrap import wrap
 from typing import Any
 
 from edgecnn.benchmarks.gate.accuracy import Accuracy
-from edgecnn.benchmarks.results.pareto import pareto_points
+from edgecnn.benchmarks.results.choice import choose
 from edgecnn.benchmarks.results.records import DeviceResult, DeviceResults, FileResult, Latency, Report
-from edgecnn.benchmarks.show.remarks import advice, causes, recommend, remarks, unstable_lines, verdict
+from edgecnn.benchmarks.show.remarks import causes, other_wishes, remarks, ship_line, unstable_lines, verdict
 from edgecnn.benchmarks.show.tables import empty_call_ns, figure, gate, grids, marks, percent_name, unstable
 from edgecnn.edge.export_records import Interval
 from edgecnn.edge.show.table import TextTable, escaped, table_csv, table_markdown, table_text
@@ -54,15 +54,8 @@ def to_csv(report: Report) -> str:
 
 
 def answer(report: Report) -> list[str]:
-    """Return the verdict, and which file to ship with what limits that choice, one per line."""
-    picks = recommend(report, pareto_points(report))
-    lines = [*verdict(report), advice(report, picks)]
-    if picks and len(report.files) > 1:
-        accurate, advised, fastest = picks
-        lines[-1] = " ".join((lines[-1], *advised.notes))
-        others = [(f"{pick.title}: {pick.file.name}.", *pick.notes) for pick in (accurate, fastest)]
-        lines.append(" ".join(part for parts in others for part in parts if part not in advised.notes))
-    return lines
+    """Return the verdict, and which file to ship, one per line."""
+    return [*verdict(report), ship_line(report), *other_wishes(report)]
 
 
 def limits(report: Report) -> list[str]:
@@ -220,7 +213,10 @@ def devices_text(results: DeviceResults, width: int = WIDTH, verbose: bool = Fal
     """
     measured = [(device.host, device.result) for device in results.devices if device.result]
     passed = sum(not report.verdict.refuses for _, report in measured)
-    blocks = [f"Within the limits: {passed} of {counted(results.devices, 'device')}."]
+    lines = [f"Within the limits: {passed} of {counted(results.devices, 'device')}."]
+    if len(measured) > 1:
+        lines.append(_for_all([report for _, report in measured]))
+    blocks = ["\n".join(paragraphs(lines, width, "  "))]
     if measured:
         labelled = any(report.dataset for _, report in measured)
         noun = "image" if labelled else "run on random inputs"
@@ -233,6 +229,16 @@ def devices_text(results: DeviceResults, width: int = WIDTH, verbose: bool = Fal
     if legend := _legend(measured, verbose):
         blocks.append("\n".join(paragraphs(legend, width)))
     return printable_lines("\n\n".join(blocks))
+
+
+def _for_all(reports: Sequence[Report]) -> str:
+    """Return which file to ship to all devices."""
+    choice, all_of_them = choose(reports), f"to all {len(reports)} devices"
+    if choice.file:
+        return f"Ship {choice.file} {all_of_them}. It is {choice.reason}."
+    if choice.closest is None:
+        return f"No file is named to ship {all_of_them}: {choice.reason}."
+    return f"Ship none {all_of_them}: the closest is {choice.closest}, which is {choice.status} on one or more of them."
 
 
 def _table(title: str, measured: Sequence[tuple[str, Report]], cell: Cell, width: int) -> str:
@@ -280,7 +286,8 @@ def _device(device: DeviceResult, verbose: bool) -> list[str]:
     lines += unstable_lines(_UNSTABLE, causes(report.noise, verbose), verbose)
     if report.allowed:
         lines.append(f"Judged anyway, as asked: {', '.join(report.allowed)}.")
-    return [*lines, *remarks(report), *(verdict(report) if report.verdict.refuses else [])]
+    lines += [*remarks(report), *(verdict(report) if report.verdict.refuses else [])]
+    return [*lines, ship_line(report)]
 
 
 def _legend(measured: Sequence[tuple[str, Report]], verbose: bool) -> list[str]:

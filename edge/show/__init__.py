@@ -1,4 +1,4 @@
-"""Who shows a record. `edgecnn/__init__.py` names the functions, since a record knows none of them."""
+"""Who shows a record, or derives from it what it does not store; `edgecnn/__init__.py` names them, since records know none."""
 
 from importlib import import_module
 from typing import Any

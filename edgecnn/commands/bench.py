@@ -9,6 +9,7 @@ gave no result.
 Example: edgecnn bench --runtime onnx --max-drop 0.5 --max-p90-ms 5
 """
 
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -17,13 +18,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 from edgecnn.benchmarks.gate.budget import Budget
-from edgecnn.benchmarks.measure.options import PERCENTILES, Allow, BenchOptions
-from edgecnn.commands.shared import DEFAULT_FOLDER, Data, Images, Signature, StatedInterface, Trust
+from edgecnn.benchmarks.measure.options import PERCENTILES, Allow, BenchOptions, Preference
+from edgecnn.commands.shared import DEFAULT_FOLDER, WISH, Data, Images, Signature, StatedInterface, Trust
 from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, GateFailed, InvalidMeasurement, field
-from edgecnn.edge.files import write_bytes
+from edgecnn.edge.files import read_bytes, write_bytes
 from edgecnn.edge.formats import RUNTIMES, device_formats, format_of
-from edgecnn.edge.manifest import BENCH_NAME
+from edgecnn.edge.manifest import BENCH_NAME, MODEL_CARD_NAME
 from edgecnn.edge.option import Group, Option, checked
 from edgecnn.edge.result import SILENT, Progress
 from edgecnn.shell.call import Call
@@ -81,6 +82,7 @@ def bench(  # Longer than 50 lines: its arguments and their docs.
     ] = None,
     allow: Allow = (),
     strict: Annotated[bool, Option("Make any unstable time INVALID.", panel="Limits")] = False,
+    prefer: Annotated[Preference, Option(WISH, metavar="accuracy|speed|size")] = "accuracy",
     groups: Annotated[
         str | Path | None,
         Option(
@@ -101,7 +103,7 @@ def bench(  # Longer than 50 lines: its arguments and their docs.
     """Measure files, each in separate processes, and judge them against the float Keras model or the first file.
 
     A file outside its budget raises no exception: see `verdict` of the report and of its files. The report on a folder is also
-    written into it, as `bench.json`. Files without labelled images
+    written into it, as `bench.json`, and its model card says which file to ship. Files without labelled images
     are measured on random inputs, for their latency alone.
 
     Args:
@@ -144,15 +146,29 @@ def bench(  # Longer than 50 lines: its arguments and their docs.
             versions=versions("numpy"),
             progress=progress,
         )
+        report = dataclasses.replace(report, prefer=prefer)
         if models[0].is_folder and not models[0].bundle:
             _keep(report, models[0].path, progress)
         return report
 
 
 def _keep(report: "Report", folder: Path, progress: Progress) -> None:
-    """Write a folder's last benchmark into it, which `edgecnn.serve` shows; a folder that can't be written to has none."""
+    """Write a folder's last benchmark into it, which `edgecnn.serve` shows, and the file to ship into its model card.
+
+    A folder that can't be written to has neither.
+    """
+    from edgecnn.benchmarks.show.model_card import with_choice
+
+    card = folder / MODEL_CARD_NAME
     try:
         write_bytes(folder / BENCH_NAME, report.to_json().encode())
+        if not card.is_file():
+            return
+        text = with_choice(read_bytes(card).decode(errors="replace"), report)
+        if text is not None:
+            write_bytes(card, text.encode())
+        else:
+            progress.say(f"{card} does not say which file to ship, since the part that edgecnn writes was edited")
     except ConfigError as error:
         progress.say(f"the result is not kept in the folder: {error}")
 

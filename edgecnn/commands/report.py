@@ -5,10 +5,12 @@ Several boards' results are shown side by side; a page, Markdown and CSV are of 
 Example: edgecnn report result.json --html report.html
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from edgecnn.commands.shared import RESULT, Data, Images
+from edgecnn.benchmarks.measure.options import Preference
+from edgecnn.commands.shared import RESULT, WISH, Data, Images
 from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.option import Option, checked
 from edgecnn.shell.call import Call
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
 @checked
 def read_results(
     path: Annotated[str | Path, Option(RESULT, metavar="RESULT", argument=True)],
+    *,
+    prefer: Annotated[
+        Preference | None,
+        Option(WISH, metavar="accuracy|speed|size", default="what was asked for then"),
+    ] = None,
 ) -> "Report | DeviceResults":
     """Read the JSON of a benchmark, as `read_report` does, or all results of a benchmark of several devices.
 
@@ -29,8 +36,15 @@ def read_results(
         ConfigError: If it has several boards' results and not the named one.
     """
     from edgecnn.benchmarks.results.read import read_results as read_any
+    from edgecnn.benchmarks.results.records import Report
 
-    return read_any(Path(path))
+    found = read_any(Path(path))
+    if prefer is None:
+        return found
+    if isinstance(found, Report):
+        return replace(found, prefer=prefer)
+    devices = (replace(item, result=item.result and replace(item.result, prefer=prefer)) for item in found.devices)
+    return replace(found, devices=tuple(devices))
 
 
 def command(
@@ -49,7 +63,9 @@ def command(
         return
     from edgecnn.benchmarks.results.read import read_report
 
-    measured = read_report(call.arguments()["path"])
+    given = call.arguments()
+    measured = read_report(given["path"])
+    measured = replace(measured, prefer=given.get("prefer", measured.prefer))
     if html:
         measured.to_html(html, data=data, images=images, on_text=say)
     if markdown:

@@ -88,9 +88,8 @@ def last_verdict(models: "ModelFolder") -> "LastVerdict | None":
     """Return what the last benchmark of a folder said; None if there was none, or it can't be read."""
     if not models.manifest or not (models.path / BENCH_NAME).is_file():
         return None
-    from edgecnn.benchmarks.results.pareto import pareto_points
     from edgecnn.benchmarks.results.read import kept_report
-    from edgecnn.benchmarks.show.remarks import advice, images_show, recommend
+    from edgecnn.benchmarks.show.remarks import images_show, ship_line
     from edgecnn.edge.serving.models import LastVerdict
 
     report = kept_report(models)
@@ -100,7 +99,7 @@ def last_verdict(models: "ModelFolder") -> "LastVerdict | None":
     measured = {file.artifact.path: file.artifact.sha256 for file in report.files if file.artifact.exported}
     return LastVerdict(
         status=report.verdict.status,
-        text=" ".join(filter(None, (images_show(report), advice(report, recommend(report, pareto_points(report)))))),
+        text=" ".join(filter(None, (images_show(report), ship_line(report)))),
         measured=report.after.time,
         machine=", ".join(filter(None, (report.machine.cpu or report.machine.machine, report.machine.board))),
         current=measured.items() <= hashes.items(),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edgecnn.edge.inference.usage import Target
 
 RESULT = "JSON file written by edgecnn bench --json; boards.json/pi4 is one board of several."
+WISH = "What counts first when the file to ship is chosen."
 DEFAULT_FOLDER = Path("artifacts/mnist")
 DEFAULT_MODEL = DEFAULT_FOLDER / MODEL_NAME
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from edgecnn.benchmarks.compare.compare import IMPROVED, NO_EVIDENCE, UNSTABLE, WORSE, Comparison, compare_reports
-from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNDECIDED, Policy
+from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNDECIDED, Check, Policy, Verdict
 from edgecnn.benchmarks.machine.noise import Noise
 from edgecnn.benchmarks.results.between import Between
 from edgecnn.benchmarks.results.records import Launch, Report
@@ -31,9 +31,17 @@ def launch(like: Launch, medians_ns: list[int]) -> Launch:
 
 
 def with_medians(report: Report, name: str, medians_ns: list[list[int]]) -> Report:
-    """Return the report with other rounds in one file's launches."""
+    """Return the report with other rounds in one file's launches; the other files get as many, which take turns with them."""
+
+    def as_many(launches: tuple[Launch, ...]) -> tuple[Launch, ...]:
+        several = (launches * len(medians_ns))[: len(medians_ns)]
+        rounds = len(medians_ns[0])
+        return tuple(replace(item, rounds=(item.rounds * rounds)[:rounds]) for item in several)
+
     files = tuple(
-        replace(file, launches=tuple(launch(file.launches[0], row) for row in medians_ns)) if file.name == name else file
+        replace(file, launches=tuple(launch(file.launches[0], row) for row in medians_ns))
+        if file.name == name
+        else replace(file, launches=as_many(file.launches))
         for file in report.files
     )
     return replace(report, files=files)
@@ -104,7 +112,7 @@ def test_another_runtime_is_told(quiet: Report) -> None:
 
 
 def test_a_single_launch_gives_no_interval_and_is_refused(quiet: Report) -> None:
-    with pytest.raises(ConfigError, match=r"int8\.tflite.*only one process.*bench with launches=5"):
+    with pytest.raises(ConfigError, match=r"float32\.tflite.*only one process.*bench with launches=5"):
         compared(("old", quiet), ("new", changed(quiet, STEADY[:1])))
 
 
@@ -123,6 +131,23 @@ def test_slower_faster_and_the_same_are_told_apart(quiet: Report) -> None:
     assert worse.new_ns == pytest.approx(1101, rel=1e-3)
     assert compared(("old", new), ("new", old)).changes[1].evidence == IMPROVED
     assert compared(("old", old), ("new", old)).changes[1].evidence == NO_EVIDENCE
+
+
+def test_the_file_to_ship_by_the_new_results_is_said_and_whether_the_old_ones_name_it(quiet: Report) -> None:
+    fast, slow = ([[factor * value for value in row] for row in STEADY] for factor in (1, 40))
+    old, new = changed(quiet, fast), changed(quiet, slow)
+    before, after = old.choice().file, new.choice().file
+    assert (before, after == "int8.tflite") == ("int8.tflite", False)
+    text = " ".join(comparison_text(compared(("old", old), ("new", new))).split())
+    assert f"Ship {after}, the old results name int8.tflite. It is {new.choice().reason}." in text
+    text = " ".join(comparison_text(compared(("old", old), ("new", old))).split())
+    assert f"Ship int8.tflite, as by the old results. It is {old.choice().reason}." in text
+    failed = replace(new, files=tuple(replace(file, verdict=Verdict(FAIL, (Check(FAIL, "slow"),))) for file in new.files))
+    text = " ".join(comparison_text(compared(("old", old), ("new", failed))).split())
+    assert (
+        f"Ship none by the new results: the closest is {failed.choice().closest}, FAIL; the old results name int8.tflite."
+        in text
+    )
 
 
 @pytest.mark.parametrize(("limit", "status"), [(9.0, FAIL), (9.9, UNDECIDED), (12.0, PASS)])

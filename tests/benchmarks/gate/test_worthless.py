@@ -166,7 +166,7 @@ def test_a_worthless_reference_does_not_pass_on_the_command_line(exported: Path,
     assert first.startswith("UNJUDGED: int8.tflite: accuracy can't be")
     assert " judged: float32.tflite" in first
     assert "PASS" not in first
-    assert "Most accurate" not in terminal.out
+    assert "No file is named to ship: there is nothing to judge accuracy by." in terminal.out
 
 
 def test_the_limit_of_each_class_errs_in_one_of_forty_test_sets_at_most() -> None:

@@ -166,6 +166,12 @@ def fewer_lost(result: Result) -> None:
     accuracy["lost"] += 1
 
 
+def test_which_file_counts_first_is_what_was_asked_for_here(bundle: Path, honest: str, tmp_path: Path) -> None:
+    result = json.loads(honest) | {"prefer": "size"}
+    assert judged(result, sent(bundle, ARGUMENTS), tmp_path).prefer == "accuracy"
+    assert judged(result, sent(bundle, (*ARGUMENTS, "--prefer=speed")), tmp_path).prefer == "speed"
+
+
 @pytest.mark.parametrize(
     ("lie", "told"),
     [

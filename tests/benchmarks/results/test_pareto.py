@@ -1,14 +1,11 @@
-"""Which file to take."""
+"""The front, and the networks of a sweep that it names."""
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from edgecnn.benchmarks.gate.accuracy import Accuracy
-from edgecnn.benchmarks.gate.tally import compare
 from edgecnn.benchmarks.results.latency_summary import typical_ns
-from edgecnn.benchmarks.results.pareto import ParetoPoint, _apart, front, pareto_points, pick
+from edgecnn.benchmarks.results.pareto import ParetoPoint, front, pareto_points, pick
 from edgecnn.benchmarks.results.records import Launch, Round
 from edgecnn.benchmarks.timing.times import Times
 from tests.benchmarks.show.pages import accuracy, file_result, report
@@ -129,25 +126,6 @@ def test_a_tie_of_distances_goes_to_the_more_accurate_file() -> None:
     ends = better("accurate", 0, 2**10), better("quickest", -0.6)
     quick, right = better("quick", -0.24, 2**3), better("right", -0.18, 2**4)
     assert chosen(*ends, quick, right)[1] == "right"
-
-
-def probabilities(classes: list[int]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    return np.eye(3, dtype=np.float32)[classes] * np.float32(0.8) + np.float32(0.1)
-
-
-def test_two_files_are_compared_through_their_flips_from_the_same_reference() -> None:
-    labels = [0, 1, 2, 0, 1, 2, 0, 0]
-    reference = [0, 1, 2, 0, 0, 0, 1, 0]
-    one = [0, 1, 1, 1, 1, 0, 2, 0]
-    other = [1, 2, 2, 1, 0, 2, 2, 0]
-
-    def against(classes: list[int]) -> Accuracy:
-        return compare(probabilities(classes), probabilities(reference), np.array(labels))
-
-    only_one = sum(a == label != b for a, b, label in zip(one, other, labels, strict=True))
-    only_other = sum(b == label != a for a, b, label in zip(one, other, labels, strict=True))
-    assert (only_one, only_other) == (3, 2)
-    assert _apart(against(one), against(other)) == (3, 2)
 
 
 def test_the_typical_time_weighs_every_round_alike() -> None:

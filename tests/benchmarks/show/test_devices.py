@@ -10,6 +10,7 @@ from edgecnn.benchmarks.gate.gate import FAIL, PASS, Check, Verdict
 from edgecnn.benchmarks.machine.noise import Noise
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.benchmarks.results.records import DeviceResult, DeviceResults, Report
+from edgecnn.benchmarks.show.remarks import ship_line
 from edgecnn.benchmarks.show.report import devices_text
 
 pytestmark = pytest.mark.workstation("boards are reached from the workstation, with its ssh client")
@@ -54,6 +55,18 @@ def test_no_result_at_all_is_reasons_alone() -> None:
     assert shown == (
         "Within the limits: 0 of 2 devices.\n\na: NO RESULT: it refuses your key: x\n\nb: NO RESULT: the connection broke: y"
     )
+
+
+def test_each_device_says_which_file_to_ship_and_one_line_says_it_for_all(report: Report) -> None:
+    shown = " ".join(text(("one", report), ("two", report)).split())
+    assert shown.count(ship_line(report)) == 2
+    choice = report.choice()
+    assert f"Ship {choice.file} to all 2 devices. It is {choice.reason}." in shown
+    # One device alone needs no such line, nor do devices without a result.
+    assert "to all" not in text(("one", report), ("two", "it does not answer"))
+    failed = replace(report, files=tuple(replace(file, verdict=Verdict(FAIL, (Check(FAIL, "x"),))) for file in report.files))
+    shown = " ".join(text(("one", report), ("two", failed)).split())
+    assert f"Ship none to all 2 devices: the closest is {failed.choice().closest}, which is FAIL on one or more" in shown
 
 
 def test_a_file_that_a_device_did_not_measure_is_named_so(report: Report) -> None:

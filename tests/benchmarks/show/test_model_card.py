@@ -4,9 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from edgecnn.benchmarks.show.model_card import model_card
+from edgecnn.benchmarks.show.model_card import model_card, with_choice
+from edgecnn.benchmarks.show.remarks import ship_line
 from edgecnn.edge.export_records import Folded, Interval, Mended, Parity, Provenance, Reference, Tuned
 from edgecnn.edge.manifest import Artifact, DatasetRecord, Manifest, Preprocessing, Quantization, SplitOff, TensorSpec
+from edgecnn.edge.show.table import escaped
+from tests.benchmarks.show.pages import file_result, report
 
 FLOAT = TensorSpec("image", (None, 4, 4, 1), "float32")
 INT8 = TensorSpec("image", (1, 4, 4, 1), "int8", Quantization((1 / 255,), (-128,)))
@@ -52,6 +55,28 @@ def test_what_is_written_outside_of_the_part_stays_when_the_part_is_renewed(mani
     assert again.startswith(mine.split("<!-- edgecnn:begin")[0])
     assert "5,555" in again
     assert written(manifest, again) == mine
+
+
+def test_a_benchmark_writes_into_the_card_which_file_to_ship_and_an_export_takes_it_back(manifest: Manifest) -> None:
+    mine = written(manifest) + "\nTested by Anna.\n"
+    measured = report(file_result("float32.tflite"), file_result("int8.tflite", microseconds=90))
+    card = with_choice(mine, measured)
+    assert card is not None
+    assert f"`edgecnn bench` on Board 5, 2026-01-02T03:04:05Z: {escaped(ship_line(measured))}" in card
+    assert 'Classifier.load("float32.tflite")  # manifest.json must' in card
+    assert card.endswith("\nTested by Anna.\n")
+    # Measured again, and exported again.
+    again = with_choice(card, report(file_result("int8.tflite")))
+    assert again is not None
+    assert again.count("Ship ") == card.count("Ship ") == 1
+    assert 'load("int8.tflite")' in again
+    assert written(manifest, again) == mine
+    # The example stays where no file is to be shipped; a part that somebody edited stays as it is.
+    failed = with_choice(card, report(file_result("int8.tflite", "FAIL")))
+    assert failed is not None
+    assert 'load("float32.tflite")' in failed
+    assert "Ship none: " in failed
+    assert with_choice(card.replace("4,321", "4,322"), measured) is None
 
 
 @pytest.mark.parametrize(("runtime", "where"), [(None, "A72"), ("openvino", "A72 with openvino")])

@@ -9,10 +9,10 @@ from edgecnn.benchmarks.gate.budget import Budget
 from edgecnn.benchmarks.gate.checks import drop
 from edgecnn.benchmarks.gate.gate import UNDECIDED, UNJUDGED, Verdict
 from edgecnn.benchmarks.machine.noise import Noise
-from edgecnn.benchmarks.results.pareto import pareto_points
+from edgecnn.benchmarks.results.choice import choose
 from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.benchmarks.show.html import to_html
-from edgecnn.benchmarks.show.remarks import advice, causes, images_show, recommend, verdict
+from edgecnn.benchmarks.show.remarks import causes, images_show, other_wishes, ship_line, verdict
 from edgecnn.benchmarks.show.report import to_markdown, to_text
 from edgecnn.benchmarks.timing.profile import OpTime
 from edgecnn.edge.export_records import Folded, Interval, Tuned
@@ -84,55 +84,65 @@ def test_of_one_launch_no_file_is_called_slower(quiet: Report) -> None:
     assert "is slower here than" not in to_text(one)
 
 
-def advised(*files: FileResult) -> str:
-    made = report(*files)
-    return advice(made, recommend(made, pareto_points(made)))
+def shipped(*files: FileResult) -> str:
+    return ship_line(report(*files))
 
 
-def test_a_file_that_failed_is_never_advised() -> None:
-    assert advised(file_result("int8.tflite", "FAIL")).startswith("No file is recommended")
-    assert advised(file_result("int8.tflite", "FAIL"), file_result("b.tflite", microseconds=90)).startswith("Ship b.tflite: ")
+def test_the_line_has_the_file_its_figures_and_the_reason() -> None:
+    slow = file_result("float32.tflite", microseconds=500, of=accuracy(flips=4))
+    text = shipped(slow, file_result("int8.tflite", microseconds=50, of=accuracy(flips=4)))
+    assert text.startswith("Ship int8.tflite: 97.50 % right, p50 5")
+    assert text.endswith("39.1 KiB. It is the fastest, by over 15 %, of 2 files not shown to be less accurate than the best.")
+    (reason,) = [choose([report(slow)]).reason]
+    assert shipped(slow).endswith(f"39.1 KiB. It is {reason}.")
+
+
+def test_a_file_that_failed_is_never_shipped_and_the_closest_says_which_limit_it_missed() -> None:
+    text = shipped(file_result("int8.tflite", "FAIL"))
+    assert text.startswith("Ship none: no file passes. The closest is int8.tflite (97.50 % right")
+    assert text.endswith("the drop of int8.tflite was looked at.")
+    assert shipped(file_result("int8.tflite", "FAIL"), file_result("b.tflite", microseconds=90)).startswith("Ship b.tflite: ")
 
 
 def test_a_file_that_is_undecided_or_has_no_limit_is_a_candidate_and_not_shipped() -> None:
     unlimited = replace(file_result("int8.tflite"), verdict=Verdict(UNJUDGED, ()))
-    for file in (file_result("int8.tflite", "UNDECIDED"), unlimited):
-        assert advised(file).startswith("The best candidate is int8.tflite (97.50 % right")
+    for file, doubt in ((file_result("int8.tflite", "UNDECIDED"), "it is UNDECIDED"), (unlimited, "no limit was set")):
+        text = shipped(file)
+        assert text.startswith("Ship none yet: the best candidate is int8.tflite (97.50 % right")
+        assert doubt in text
 
 
-def test_the_balanced_file_is_advised_with_its_figures() -> None:
-    slow = file_result("float32.tflite", microseconds=500, of=accuracy(flips=4))
-    text = advised(slow, file_result("int8.tflite", microseconds=50, of=accuracy(flips=4)))
-    assert text.startswith("Ship int8.tflite: 97.50 % right, p50 5")
-    assert text.endswith("39.1 KiB.")
-
-
-def test_a_tuned_file_is_advised_with_the_number_of_images_that_judge_it() -> None:
+def test_a_tuned_file_is_shipped_with_the_number_of_images_that_judge_it() -> None:
     tuned = replace(accuracy(flips=4), chose=150)
-    assert advised(file_result("tuned.tflite", of=tuned)).startswith("Ship tuned.tflite: 97.50 % of 200 held-out images right")
+    assert shipped(file_result("tuned.tflite", of=tuned)).startswith("Ship tuned.tflite: 97.50 % of 200 held-out images right")
 
 
-def test_of_many_files_that_are_as_accurate_five_are_named() -> None:
-    made = report(*(file_result(f"{name}.tflite", microseconds=50 + 10 * place) for place, name in enumerate("abcdefgh")))
-    accurate = recommend(made, pareto_points(made))[0]
-    assert accurate.notes == ("As accurate: b.tflite, c.tflite, d.tflite, e.tflite, f.tflite and 2 more.",)
+def test_what_the_launches_leave_open_is_in_the_line_with_five_files_at_most() -> None:
+    files = [file_result(f"{name}.tflite", microseconds=50, launched=1) for name in "abcdefgh"]
+    text = shipped(*files)
+    assert text.startswith("Ship a.tflite: ")
+    longer = "whether it takes over 15 % longer than b.tflite, c.tflite, d.tflite, e.tflite, f.tflite or 2 more."
+    assert text.endswith(f"One launch does not show {longer}")
 
 
-def test_files_that_other_images_judge_are_not_called_as_accurate() -> None:
-    tuned = replace(accuracy(flips=0), chose=150)
-    made = report(file_result("int8.tflite", of=accuracy(flips=0)), file_result("tuned.tflite", microseconds=60, of=tuned))
-    accurate = recommend(made, pareto_points(made))[0]
-    assert accurate.notes == ("These images don't show it to be more accurate than tuned.tflite.",)
+def test_a_wish_that_names_another_file_is_said_and_one_that_does_not_is_not() -> None:
+    large, small = file_result("float32.tflite", microseconds=50), file_result("int8.tflite", microseconds=500)
+    small = replace(small, artifact=replace(small.artifact, size_bytes=10_000))
+    assert other_wishes(report(large, small)) == ["It would be int8.tflite with --prefer size."]
+    assert other_wishes(replace(report(large, small), prefer="size")) == [
+        "It would be float32.tflite with --prefer accuracy, float32.tflite with --prefer speed."
+    ]
+    assert not other_wishes(report(large))
 
 
 def test_an_unstable_time_is_called_so() -> None:
     made = report(file_result("int8.tflite"), noise=(Noise("load", None, "others were busy"),))
-    assert " µs (unstable), " in advice(made, recommend(made, pareto_points(made)))
+    assert " µs (unstable), " in ship_line(made)
 
 
-def test_without_accuracy_no_file_is_advised() -> None:
+def test_without_accuracy_no_file_is_named() -> None:
     made = replace(report(replace(file_result("int8.tflite"), accuracy=None)), dataset=None)
-    assert advice(made, recommend(made, pareto_points(made))).startswith("No file is recommended: accuracy")
+    assert ship_line(made) == "No file is named to ship: accuracy was not measured."
 
 
 def of_few_images(name: str, images: int, limit: float | None = 0.5, flips: int = 0) -> FileResult:

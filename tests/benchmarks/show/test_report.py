@@ -11,10 +11,9 @@ from edgecnn.benchmarks.gate.budget import Budget
 from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNJUDGED, Check, Verdict
 from edgecnn.benchmarks.machine.noise import Load, Noise
 from edgecnn.benchmarks.results.latency_summary import p50_ns, summarize, typical_ns
-from edgecnn.benchmarks.results.pareto import pareto_points
 from edgecnn.benchmarks.results.records import FileResult, Report, Round
 from edgecnn.benchmarks.show.html import to_html
-from edgecnn.benchmarks.show.remarks import recommend
+from edgecnn.benchmarks.show.remarks import ship_line
 from edgecnn.benchmarks.show.report import to_csv, to_markdown, to_text
 from edgecnn.benchmarks.show.tables import figure
 from edgecnn.benchmarks.statistics.percentiles import Percentile
@@ -147,12 +146,11 @@ def test_a_machine_that_says_nothing_leaves_no_gap(quiet: Report) -> None:
     assert "Machine: aarch64, 4 cores; load, governor and temperature are not reported." in text
 
 
-def test_files_of_use_are_named_and_failed_ones_are_not(quiet: Report) -> None:
-    assert "Ship " in to_text(quiet)
-    assert "Most accurate: " in to_text(quiet)
-    failed = tuple(replace(file, verdict=Verdict(FAIL, ())) for file in quiet.files)
-    assert "No file is recommended" in to_text(replace(quiet, files=failed))
-    assert "Most accurate" not in to_text(replace(quiet, files=failed))
+def test_the_file_to_ship_is_named_in_text_and_markdown_and_a_failed_one_is_not(quiet: Report) -> None:
+    for shown in (to_text(quiet), to_markdown(quiet)):
+        assert ship_line(quiet) in " ".join(shown.split())
+    failed = tuple(replace(file, verdict=Verdict(FAIL, (Check(FAIL, "too large"),))) for file in quiet.files)
+    assert "Ship none: no file passes." in to_text(replace(quiet, files=failed))
 
 
 def test_others_work_beside_the_extras_is_told(quiet: Report) -> None:
@@ -230,7 +228,7 @@ def test_a_report_without_accuracy_says_so_and_has_no_accuracy_anywhere(latency_
         assert "Latency only: no labelled images" in text
         assert "one run on random inputs" in text
         assert all(part in text for part in ("UNJUDGED: nothing was judged", "example on p90."))
-        for word in ("Accuracy:", "Brier", "test images", "Most accurate", "PASS", "images\n/s"):
+        for word in ("Accuracy:", "Brier", "test images", "Ship ", "PASS", "images\n/s"):
             assert word not in text
     for line in csv.DictReader(io.StringIO(to_csv(latency_only))):
         assert (line["gate"], "drop" in line, "correct" in line) == ("UNJUDGED", False, False)
@@ -261,16 +259,6 @@ def test_a_reference_that_nothing_judges_is_not_said_to_be_within_a_limit(quiet:
     sized = replace(unjudged, verdict=Verdict(PASS, (Check(PASS, "size"),)))
     text = to_text(replace(quiet, reference=first.name, files=(sized, *others)))
     assert " ".join(text.split()).count("points of float32.tflite (95 %), and within its other limits; the") == 1
-
-
-def test_a_pick_has_the_reservation_that_the_page_has(quiet: Report) -> None:
-    noisy = replace(quiet, noise=(BUSY,))
-    picks = recommend(noisy, pareto_points(noisy))
-    first = " ".join(to_text(noisy).split("\n\n")[0].split())
-    for pick in picks:
-        assert pick.notes
-        assert all(note in first for note in pick.notes)
-    assert "unstable" not in " ".join(to_text(quiet).split("\n\n")[0].split())
 
 
 def test_at_80_columns_nothing_is_wider_and_the_columns_that_matter_stay(quiet: Report) -> None:
@@ -312,9 +300,10 @@ def test_there_is_one_p50_in_text_csv_json_page_and_pick(quiet: Report) -> None:
         assert p50 == int(line["p50_ns"]) == p50_ns(file.launches)
         assert p50 != pytest.approx(typical_ns(file.launches), rel=0.2)
         assert row(to_text(report), file.name)[2] == figure(p50 / 1e3)
-    for pick in recommend(report, pareto_points(report)):
-        assert pick.p50_us[0] == p50_ns(pick.file.launches) / 1e3
-        assert f"{pick.p50_us[0]:,.1f} µs" in page
+    chosen = next(file for file in report.files if file.name == report.choice().file)
+    shown_p50 = f"{p50_ns(chosen.launches) / 1e3:,.1f} µs"
+    assert shown_p50 in ship_line(report)
+    assert page.count(shown_p50) > 1
 
 
 def test_what_the_figures_of_accuracy_rest_on_is_told(quiet: Report) -> None:
@@ -351,11 +340,3 @@ def test_a_file_that_is_shown_to_be_much_better_than_its_reference_is_told(
     line = f"{first.name} is right on {-100 * high:.2f} to {-100 * low:.2f} % more of the images than {quiet.reference}: "
     assert (line in " ".join(to_text(report).split())) == told
     assert ("more of the images than" in to_text(report)) == told
-
-
-def test_files_that_are_right_as_often_are_called_as_accurate(quiet: Report) -> None:
-    first, *others = quiet.files
-    alike = replace(quiet, files=(first, *(replace(other, accuracy=first.accuracy) for other in others)))
-    accurate = recommend(alike, pareto_points(alike))[0]
-    names = ", ".join(file.name for file in quiet.files if file.name != accurate.file.name)
-    assert accurate.notes == (f"As accurate: {names}.",)

@@ -11,6 +11,7 @@ from PIL import Image
 
 import edgecnn
 from edgecnn.benchmarks.compare.selftest import SelfTest
+from edgecnn.benchmarks.results.records import DeviceResults
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.records import from_json
@@ -73,6 +74,27 @@ def test_bench_measures_the_asked_runtime_and_writes_json(exported: Path, termin
     terminal.passes("report", "new/report.json", "--html", "new/report.html")
     assert terminal.err == "wrote new/report.html\n"
     assert Path("new/report.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_a_wish_is_kept_in_the_result_and_report_takes_another(exported: Path, terminal: Any) -> None:
+    text = terminal.passes(
+        "bench", exported, "--runtime", "onnx", *SHORT, "--max-drop", "100", "--prefer", "size", "--json", "a.json"
+    )
+    assert json.loads(Path("a.json").read_text())["prefer"] == "size"
+    assert "Ship int8.onnx: " in text
+    assert "smallest of 2 files that pass." in " ".join(text.split())
+    kept = json.loads((exported / "bench.json").read_text())
+    assert kept["prefer"] == "size"
+    other = " ".join(terminal.passes("report", "a.json", "--prefer", "accuracy").split())
+    assert other.split("Ship ")[1].split(":")[0] == edgecnn.read_report("a.json").choice("accuracy").file
+    terminal.passes("report", "a.json", "--prefer", "accuracy", "--markdown", "a.md")
+    assert "not shown to be" in Path("a.md").read_text()
+    boards = json.dumps({"schema": 1, "command": "", "devices": [{"host": "pi", "error": None, "result": kept}]})
+    Path("boards.json").write_text(boards)
+    found = edgecnn.read_results("boards.json", prefer="speed")
+    assert isinstance(found, DeviceResults)
+    assert [device.result.prefer for device in found.devices if device.result] == ["speed"]
+    assert "--prefer" in terminal.fails(2, "bench", exported, "--prefer", "colour")
 
 
 def test_a_result_of_images_that_are_gone_is_still_shown(artifacts: Path, idx_folder: Path, terminal: Any) -> None:

@@ -1,0 +1,227 @@
+"""Chooses the file to ship, from a result or from those of several boards: every text that names one asks here.
+
+The choice must be the same when the same files are measured again. So accuracy and time count only as far as they are shown to
+differ, time and size only if the difference is worthwhile, and what is left is decided by what no measurement changes.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final, get_args
+
+import numpy as np
+
+from edgecnn.benchmarks.gate.accuracy import Accuracy
+from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNJUDGED, Status, worst
+from edgecnn.benchmarks.measure.options import Preference
+from edgecnn.benchmarks.results.between import launch_logs
+from edgecnn.benchmarks.results.latency_summary import ratios, typical_ns
+from edgecnn.benchmarks.results.pareto import DIGITS, share_of_all
+from edgecnn.benchmarks.results.records import Choice, DeviceResults, FileResult, Report
+from edgecnn.benchmarks.statistics.proportions import drop_interval
+from edgecnn.edge.export_records import Interval
+
+Files = dict[str, FileResult]
+
+SLOWER: Final = 1.15
+"""How many times as long as the fastest a file must be shown to take, to be slower. Files 8 to 12 % apart stay as fast."""
+_CLEARLY_SLOWER = 4 / 3
+_LEAST_LAUNCHES = 3
+_LARGER = 1.10
+ORDER: tuple[Preference, ...] = get_args(Preference)
+_WORSE: dict[Preference, str] = {"accuracy": "less accurate", "speed": "over 15 % slower", "size": "over 10 % larger"}
+_BEST: dict[Preference, str] = {"accuracy": "the most accurate", "speed": "the fastest, by over 15 %,", "size": "the smallest"}
+
+
+def for_report(report: Report, prefer: Preference | None) -> Choice:
+    """Return `Report.choice`."""
+    return choose([report], prefer)
+
+
+def for_devices(results: DeviceResults, prefer: Preference | None) -> Choice:
+    """Return `DeviceResults.choice`."""
+    return choose([device.result for device in results.devices if device.result], prefer)
+
+
+def choose(reports: Sequence[Report], prefer: Preference | None = None) -> Choice:
+    """Return the file to ship.
+
+    Of the files that pass, each criterion in turn removes those that are worse than the best that is left:
+
+    - accuracy: files that the images show to be right less often, by the paired test (95 %);
+    - speed: files that the launches show to take over 15 % longer, by the interval that holds for all files at once, or that
+      take over a third longer in the median launch: one disturbed launch makes an interval wide, but moves no median;
+    - size: files that are over 10 % larger.
+
+    Of what remains it is the smallest file, and of equal sizes the first in the result.
+
+    With several results, a criterion removes the files that are worse in more of them than another file. So if no file is fast
+    on every board, those remain that are too slow on the fewest.
+
+    Args:
+        reports: One result, or results of the same files.
+        prefer: The first criterion. The others follow in the order accuracy, speed, size, accuracy. Default: the result's own.
+    """
+    statuses, reason = _candidates(reports)
+    if not statuses:
+        return Choice(None, None, UNJUDGED, reason)
+    left = list(statuses)
+    others, kept, quick = dict[str, str](), list[Preference](), list[str]()
+    for criterion, factor in _stages(prefer or reports[0].prefer):
+        if len(left) == 1:
+            break
+        out = _removed(reports, left, criterion, factor)
+        others |= out
+        rest = [name for name in left if name not in out]
+        quick = rest if criterion == "speed" else quick
+        reason = _reason(criterion, len(left), kept)
+        left, kept = rest, [*kept, criterion]
+    name, *equal = left
+    if equal:
+        reason += f", and comes before {' and '.join(equal)}, of the same size, in the result"
+        others |= dict.fromkeys(equal, f"of the same size as {name}, and after it in the result")
+    status = statuses[name]
+    return Choice(
+        file=name if status == PASS else None,
+        closest=None if status == PASS else name,
+        status=status,
+        reason=_failed(reports, name) if status == FAIL else reason,
+        maybe_faster=_maybe_faster(reports, quick, name),
+        others=tuple(others.items()),
+    )
+
+
+def _stages(first: Preference) -> list[tuple[Preference, float]]:
+    """Return the criteria in their order; and how many times the best's size makes a file larger: at last, any."""
+    start = ORDER.index(first)
+    stages = [(criterion, _LARGER) for criterion in (*ORDER[start:], *ORDER[:start])]
+    return [*(stages[:-1] if first == ORDER[0] else stages), ("size", 1.0)]
+
+
+def _candidates(reports: Sequence[Report]) -> tuple[dict[str, Status], str]:
+    """Return the files with the best verdicts, and what to say if it is one; or no files, and the reason."""
+    if not reports:
+        return {}, "no board gave a result"
+    if any(report.dataset is None for report in reports):
+        return {}, "accuracy was not measured"
+    if any(check.status == UNJUDGED for report in reports for file in report.files for check in file.verdict.checks):
+        return {}, "there is nothing to judge accuracy by"
+    files = [{name: file for name, file in _named(report).items() if file.artifact.exported} for report in reports]
+    found = {
+        name: worst(_status(report, of_one[name]) for report, of_one in zip(reports, files, strict=True))
+        for name in files[0]
+        if all(name in of_one for of_one in files)
+    }
+    if not found:
+        return {}, "no exported file was measured" + (" on every board" if len(reports) > 1 else "")
+    passed: dict[str, Status] = {name: status for name, status in found.items() if status == PASS}
+    if passed:
+        return passed, f"the only exported file that {'passes' if len(found) > 1 else 'was measured'}"
+    not_failed: dict[str, Status] = {name: status for name, status in found.items() if status != FAIL}
+    if not_failed:
+        return not_failed, "the only exported file that does not fail"
+    failures = {name: sum(check.status == FAIL for of in files for check in of[name].verdict.checks) for name in found}
+    return {name: FAIL for name, count in failures.items() if count == min(failures.values())}, ""
+
+
+def _status(report: Report, file: FileResult) -> Status:
+    """Return a file's verdict; the reference, which has no limits of its own, passes where others are judged by it."""
+    is_reference = file.artifact.path == report.reference and not file.verdict.judged
+    return PASS if is_reference and report.verdict.judged else file.verdict.status
+
+
+def _failed(reports: Sequence[Report], name: str) -> str:
+    checks = [check for report in reports for check in _named(report)[name].verdict.checks]
+    return next(check.text for check in checks if check.status == FAIL)
+
+
+def _named(report: Report) -> Files:
+    return {file.name: file for file in report.files}
+
+
+def _removed(reports: Sequence[Report], names: Sequence[str], criterion: Preference, factor: float) -> dict[str, str]:
+    """Return the files that are worse in more of the results than another one, each with how much worse it is in one."""
+    found = [_CRITERIA[criterion](report, [_named(report)[name] for name in names], factor) for report in reports]
+    counts = Counter(name for of_one in found for name in of_one)
+    fewest = min(counts[name] for name in names)
+    return {name: next(of[name] for of in found if name in of) for name in names if counts[name] > fewest}
+
+
+def _less_accurate(report: Report, files: Sequence[FileResult], factor: float) -> dict[str, str]:
+    shares = [round(share_of_all(report, file.accuracy), DIGITS) if file.accuracy else 0.0 for file in files]
+    best = files[shares.index(max(shares))]
+    drops = [(file.name, paired_drop(best, file)) for file in files if file is not best]
+    return {
+        name: f"right on {100 * drop.low:.2f} to {100 * drop.high:.2f} points less of the images than {best.name} (95 %)"
+        for name, drop in drops
+        if drop and drop.low > 0
+    }
+
+
+def paired_drop(one: FileResult, other: FileResult) -> Interval | None:
+    """Return the drop of accuracy from one file to another on the same images, a share; None if other images judge it.
+
+    It excludes 0 exactly if McNemar's p is at most 0.05. Groups of dependent images widen it.
+    """
+    a, b = one.accuracy, other.accuracy
+    if a is None or b is None or a.chose != b.chose:
+        return None
+    weight = min(a.weight, b.weight)
+    lost, gained = apart(a, b)
+    return drop_interval(lost * weight, gained * weight, a.images * weight)
+
+
+def apart(one: Accuracy, other: Accuracy) -> tuple[int, int]:
+    """Return how many images only `one` gets right, and only `other`; both were compared with the same reference."""
+    chosen = [{flip.image: flip.candidate for flip in accuracy.flips} for accuracy in (one, other)]
+    flips = {flip.image: flip for flip in (*one.flips, *other.flips)}.values()
+    right = [[of.get(flip.image, flip.reference) == flip.label for of in chosen] for flip in flips]
+    return right.count([True, False]), right.count([False, True])
+
+
+def _slower(report: Report, files: Sequence[FileResult], factor: float) -> dict[str, str]:
+    best = min(files, key=lambda file: typical_ns(file.launches)).name
+    over, found = _over(report, best), {}
+    logs = {file.name: launch_logs(file.launches) for file in files}
+    usual = min(logs, key=lambda name: float(np.median(logs[name])))
+    for name, of_one in logs.items():
+        ratio, median = over[name], float(np.exp(np.median(of_one - logs[usual])))
+        if ratio and ratio.low > SLOWER:
+            found[name] = f"{ratio.as_ratio()} of {best}'s time"
+        elif len(of_one) >= _LEAST_LAUNCHES and median > _CLEARLY_SLOWER:
+            found[name] = f"{median:.2f} of {usual}'s time in the median launch"
+    return found
+
+
+def _over(report: Report, base: str) -> dict[str, Interval | None]:
+    """Return each file's time over one file's, with the intervals that hold for all files of the result at once."""
+    names = [file.name for file in report.files]
+    return dict(zip(names, ratios([file.launches for file in report.files], names.index(base)), strict=True))
+
+
+def _larger(report: Report, files: Sequence[FileResult], factor: float) -> dict[str, str]:
+    sizes = {file.name: file.artifact.size_bytes for file in files}
+    best = min(sizes, key=sizes.__getitem__)
+    return {
+        name: f"{size / 1024:,.1f} KiB, {best} has {sizes[best] / 1024:,.1f}"
+        for name, size in sizes.items()
+        if size > factor * sizes[best]
+    }
+
+
+_CRITERIA: dict[Preference, Callable[[Report, Sequence[FileResult], float], dict[str, str]]] = {
+    "accuracy": _less_accurate,
+    "speed": _slower,
+    "size": _larger,
+}
+
+
+def _maybe_faster(reports: Sequence[Report], names: Sequence[str], name: str) -> tuple[str, ...]:
+    """Return the files of `names` than which one file may take so much longer that it would not be chosen."""
+    over = [_over(report, name) for report in reports] if len(names) > 1 else []
+    others = [other for other in names if other != name]
+    return tuple(other for other in others if any((ratio := of[other]) is None or ratio.low < 1 / SLOWER for of in over))
+
+
+def _reason(criterion: Preference, files: int, kept: Sequence[Preference]) -> str:
+    of = f"not shown to be {' or '.join(_WORSE[item] for item in dict.fromkeys(kept))} than the best" if kept else "that pass"
+    return f"{_BEST[criterion]} of {files} files {of}"
