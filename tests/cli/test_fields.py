@@ -22,6 +22,8 @@ BUILDS_A_COMMAND_LINE = {
     "edge/serving/export_page.py": "npm's",
     "convert/onnx/convert.py": "pip's, to be typed next",
     "convert/show.py": "tensorboard's, to be typed next",
+    "benchmarks/show/remarks.py": "edgecnn's, to be typed next, in a report",
+    "edge/data/pixel_digests.py": "edgecnn's, to be typed next, in a report and a model card",
     "edge/serving/camera.py": "v4l2's and rpicam's, to be typed next",
     "benchmarks/emulator/counting.py": "the loader's, on an emulated board",
     "benchmarks/emulator/debian.py": "apt's and tar's, for an emulated board",

@@ -94,7 +94,9 @@ def test_report_shows_boards_side_by_side(tmp_path: Path, capsys: pytest.Capture
     path = boards(tmp_path, "pi4", "pi5")
     assert main(["report", str(path)]) == 0
     shown = capsys.readouterr().out
-    assert shown.split("\n\n")[0].endswith("of 3 devices.")
+    answer, ship = shown.split("\n\n")[0].splitlines()[:2]
+    assert answer.endswith("of 3 devices.")
+    assert ship.startswith("Ship int8.tflite")
     heading = next(line for line in shown.splitlines() if "pi4" in line)
     assert "pi5" in heading
     assert all(said in shown for said in ("absent: NO RESULT: it", "it does not answer"))
