@@ -28,6 +28,82 @@ class Parity:
     spread: float | None = None
 
 
+ScoreName = Literal["probability", "max-logit", "energy"]
+NOISE, BLANK = "noise", "blank"
+"""Names of the strangers that edgecnn makes itself: random pixels, and pictures of one grey."""
+
+
+@dataclass(frozen=True)
+class Strangers:
+    """Images of no class of the model, and how many of them it answers.
+
+    Attributes:
+        name: `noise` (random pixels), `blank` (pictures of one grey), or the name of a dataset or folder.
+        images: Number of images.
+        accepted: Number of them that the file's threshold accepts.
+        plain: Number that would be accepted by the loosest threshold of the softmax probability for the same error.
+    """
+
+    name: str
+    images: int
+    accepted: int
+    plain: int
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The score below which a file's answer is "not sure", and what was measured when it was set.
+
+    Of the accepted answers to images like those that set it, the share of errors is at most `max_error`: the bound is wrong for
+    at most 1 - `confidence` of all draws of these images. `edgecnn.benchmarks.statistics.selective` has the proof. Of images of
+    no class it says only what was counted.
+
+    Attributes:
+        score: Score of an answer: `probability` of its class; of a file with logits also `max-logit`, the largest logit, and
+            `energy`, the logarithm of the sum of the logits' exponentials.
+        least: Smallest accepted score; 0 of `probability` accepts every answer.
+        max_error: Largest share of errors among the accepted answers, between 0 and 1, as asked.
+        confidence: Confidence of that bound, between 0 and 1.
+        tests: Number of thresholds, scores and epochs among which these images chose, for which the bound is corrected.
+        images: Number of validation images that set it, without copies.
+        images_sha256: SHA-256 of these validation images, with the copies, as `Validation.val_sha256`.
+        accepted: Number of them that it accepts.
+        wrong: Number of errors among these.
+        strangers: What it accepts of images of no class.
+    """
+
+    score: ScoreName
+    least: float
+    max_error: float
+    confidence: float
+    tests: int
+    images: int
+    images_sha256: str
+    accepted: int
+    wrong: int
+    strangers: tuple[Strangers, ...] = ()
+
+    @property
+    def share(self) -> float:
+        """Share of the validation images that it accepts, 0 to 1."""
+        return self.accepted / self.images
+
+    @property
+    def text(self) -> str:
+        """The threshold in words, for example `the threshold 91 %`."""
+        if self.score == "probability":
+            return f"the threshold {100 * self.least:.4g} %"
+        return f"the threshold {self.least:.4g} of its {'largest logit' if self.score == 'max-logit' else 'energy'}"
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether each number is in its range."""
+        counted = 0 <= self.wrong <= self.accepted <= self.images > 0 < self.tests
+        strangers = all(0 <= one.accepted <= one.images >= one.plain >= 0 for one in self.strangers)
+        ranges = 0 < self.max_error < 1 and 0 < self.confidence < 1
+        return counted and strangers and ranges and (self.score != "probability" or 0 <= self.least <= 1)
+
+
 @dataclass(frozen=True)
 class ProgramFile:
     """A file next to the models that other programs read.
@@ -39,6 +115,7 @@ class ProgramFile:
         source_sha256: SHA-256 of the model file that it was made from.
         program: Name of the only program that takes it, as in `targets`; None if several do.
         parity: Agreement with the Keras model, if it is a model; else None.
+        threshold: Threshold of its answers, if it is a model and one was asked for; else None.
     """
 
     path: str
@@ -47,6 +124,7 @@ class ProgramFile:
     source_sha256: str
     program: str | None = None
     parity: Parity | None = None
+    threshold: Threshold | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from edgecnn.edge.errors import ArtifactError, load_json
-from edgecnn.edge.export_records import Mended, Parity, ProgramFile, Provenance, Reference, Settings, Tuned
+from edgecnn.edge.export_records import Mended, Parity, ProgramFile, Provenance, Reference, Settings, Threshold, Tuned
 from edgecnn.edge.files import read_bytes, sha256, write_bytes
 from edgecnn.edge.formats import FORMATS, PRECISIONS, is_exported, suffixes
 from edgecnn.edge.records import from_json, inlined, to_json
@@ -199,6 +199,7 @@ class Artifact:
         mended: Layers left unquantized to keep the accuracy or to save time; None if the file is plainly quantized.
         tuned: How those layers were found, if they are the ones of least cost; else None.
         settings: Threads and runtimes that were measured with it, if it is the file of least cost of a tuned export; else None.
+        threshold: Score below which its answer is "not sure"; None if no threshold was asked for.
     """
 
     format: str
@@ -214,6 +215,7 @@ class Artifact:
     mended: Mended | None = None
     tuned: Tuned | None = None
     settings: Settings | None = None
+    threshold: Threshold | None = None
 
     @property
     def exported(self) -> bool:
@@ -266,9 +268,11 @@ class Manifest:
             if artifact.format not in FORMATS or artifact.precision not in PRECISIONS:
                 raise ArtifactError(f"{path}: {artifact.path} is {artifact.format} {artifact.precision}, unknown: export again")
         files: tuple[Artifact | ProgramFile, ...] = (*manifest.artifacts, *manifest.for_programs)
-        listed = [(file.path, file.parity) for file in files]
-        listed += [(manifest.reference.path, None)] if manifest.reference else []
-        for name, parity in listed:
+        listed = [(file.path, file.parity, file.threshold) for file in files]
+        listed += [(manifest.reference.path, None, None)] if manifest.reference else []
+        for name, parity, threshold in listed:
+            if threshold and not threshold.is_sound:
+                raise ArtifactError(f"{path}: the threshold of {name} has a number out of its range: export again")
             if parity and not 0 <= parity.same_class <= parity.images > 0:
                 raise ArtifactError(
                     f"{path}: {name} agrees with Keras on {parity.same_class} of {parity.images} images, which can't be: "

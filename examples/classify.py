@@ -80,6 +80,8 @@ def classify(classifier: ec.Classifier, frames: Frames) -> None:
             read_ms.append((read_ns - start_ns) / 1e6)
             classified += 1
             label = f"{prediction.labels[0]}  {prediction.probabilities[0].max():.1%}"
+            if prediction.accepted is not None and not prediction.accepted[0]:
+                label = f"not sure: {label}"
             print(f"{name}  {label}  read {read_ms[-1]:.2f} ms  predict {predict_ms[-1]:.2f} ms", flush=True)
     print(f"{classified} frames, {skipped} skipped")
     for what, times in (("read", read_ms), ("predict", predict_ms)):

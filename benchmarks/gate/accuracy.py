@@ -134,6 +134,8 @@ class Accuracy:
         conflicting: Number of copies with another label than the original.
         learnt: Number of images skipped because they are exact copies of training images.
         all_learnt: Whether no image was left without these, so that they are counted, and nothing is judged by them.
+        accepted: Number of images whose answer reaches the file's threshold; None for a file without one, and before schema 8.
+        accepted_wrong: Number of errors among these.
     """
 
     images: int
@@ -164,6 +166,8 @@ class Accuracy:
     conflicting: int = 0
     learnt: int = 0
     all_learnt: bool = False
+    accepted: int | None = None
+    accepted_wrong: int = 0
 
     @property
     def all_images(self) -> int:

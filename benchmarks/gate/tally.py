@@ -67,16 +67,18 @@ class Tally:
         self._off = np.zeros((2, _BINS))
         self._confusion: Counter[tuple[int, int]] = Counter()
         self._flips: list[Flip] = []
+        self._accepted, self._has_threshold = np.zeros(2, np.int64), False  # Accepted answers, and errors among them.
         self._group_sizes: Counter[int] | None = Counter() if grouped else None
         self._group_losses: Counter[tuple[int, int]] = Counter()  # By label and group: lost minus gained.
 
-    def add(
+    def add(  # Longer than 50 lines: its arguments and their docs.
         self,
         candidate: Floats,
         reference: Floats,
         labels: NDArray[np.int64],
         places: NDArray[np.int64] | None = None,
         groups: NDArray[np.int64] | None = None,
+        accepted: NDArray[np.bool_] | None = None,
     ) -> None:
         """Add images.
 
@@ -86,6 +88,7 @@ class Tally:
             labels: Labels, (n,).
             places: Indices in the test set, (n,); None if all of its images are added in order.
             groups: Group numbers, (n,), if images come in groups.
+            accepted: Whether the file's threshold accepts each answer, (n,); None for a file without one.
 
         Raises:
             ValueError: If the shapes do not match, or a probability is not finite.
@@ -105,6 +108,9 @@ class Tally:
             bins = np.clip((named * _BINS).astype(np.int64), 0, _BINS - 1)
             self._off[row] += counts(bins, _BINS, named - hits)
         self._add_probabilities(candidate, reference, labels)
+        if accepted is not None:
+            self._accepted += accepted.sum(), (accepted & ~right).sum()
+            self._has_threshold = True
         if groups is not None:
             self._add_groups(labels, groups, lost, gained)
         self._flips += [
@@ -194,6 +200,8 @@ class Tally:
             conflicting=conflicting,
             learnt=learnt,
             all_learnt=all_learnt,
+            accepted=int(self._accepted[0]) if self._has_threshold else None,
+            accepted_wrong=int(self._accepted[1]),
         )
 
     def _class_counts(self) -> tuple[ClassCounts, ...]:

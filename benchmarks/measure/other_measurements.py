@@ -129,11 +129,12 @@ def classify(  # Longer than 50 lines: its arguments and their docs.
         conflicting += int(other_label.sum())
         found = [process.ask(Classify(chunk)) for process in processes]
         places = done + np.arange(len(chunk))
-        beside = [found[reference]] * len(found) if isinstance(reference, int) else [of[places] for of in reference]
-        for tally, probabilities, of, half in zip(tallies, found, beside, chosen, strict=True):
+        beside = [found[reference][0]] * len(found) if isinstance(reference, int) else [of[places] for of in reference]
+        for tally, (probabilities, accepted), of, half in zip(tallies, found, beside, chosen, strict=True):
             counted = held if half else fresh
             at = places[counted]
-            tally.add(probabilities[counted], of[counted], test.labels[at], at, None if groups is None else groups[at])
+            groups_at, sure = None if groups is None else groups[at], None if accepted is None else accepted[counted]
+            tally.add(probabilities[counted], of[counted], test.labels[at], at, groups_at, sure)
         done += len(chunk)
     if any(chosen) and chose == len(seen):
         raise ConfigError(f"all of these images chose a file, and none is left to judge it: name others with {field('data')}")

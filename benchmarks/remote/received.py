@@ -66,7 +66,7 @@ _CLASS_COUNTS = ("images", "correct", "reference_correct", "lost", "gained")
 # What follows from probabilities, of which a result has no more than these.
 _STATED = (
     *("loss", "reference_loss", "largest_confidence_change", "mean_confidence_change"),
-    *("brier_increase", "calibration_error", "reference_calibration_error", "flips"),
+    *("brier_increase", "calibration_error", "reference_calibration_error", "flips", "accepted", "accepted_wrong"),
 )
 
 
@@ -303,6 +303,8 @@ def _recounted(file: FileResult, of: Sent) -> Accuracy:
     stated = file.accuracy
     if stated is None or stated.all_images != len(of.labels) or stated.brier_increase is None:
         raise _unlike(f"{file.name} was judged on other images")
+    if (stated.accepted is None) != (file.artifact.threshold is None):
+        raise _unlike(f"{file.name} was judged by another threshold")
     chosen = file.artifact.mended is not None and file.artifact.mended.held_out > 0
     at = np.flatnonzero(of.held_out if chosen else of.every)
     candidate = of.reference.copy()

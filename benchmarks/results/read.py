@@ -186,6 +186,8 @@ def _accuracy_problems(accuracy: Accuracy, classes: int) -> Iterator[str]:
     shares = (accuracy.largest_confidence_change, accuracy.mean_confidence_change, accuracy.calibration_error)
     if not all(share is None or 0 <= share <= 1 for share in (*shares, accuracy.reference_calibration_error)):
         yield "a probability outside of 0 to 1"
+    if not 0 <= accuracy.accepted_wrong <= (accuracy.accepted or 0) <= accuracy.images:
+        yield f"{accuracy.accepted_wrong} errors among {accuracy.accepted} accepted answers"
     if not all(loss is None or 0 <= loss < math.inf for loss in (accuracy.loss, accuracy.reference_loss)):
         yield "an impossible loss"
     for flip in accuracy.flips:

@@ -193,6 +193,8 @@ def _answers(accuracy: Accuracy) -> dict[str, object]:
         "conflicting": accuracy.conflicting,
         "learnt": accuracy.learnt,
         "all_learnt": accuracy.all_learnt,
+        "accepted": accuracy.accepted,
+        "accepted_wrong": None if accuracy.accepted is None else accuracy.accepted_wrong,
     }
 
 

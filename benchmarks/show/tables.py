@@ -5,6 +5,7 @@ import numpy as np
 from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE
 from edgecnn.benchmarks.results.latency_summary import p50_ns
 from edgecnn.benchmarks.results.records import FileResult, Report
+from edgecnn.benchmarks.statistics import binomial
 from edgecnn.benchmarks.statistics.percentiles import Percentile, percentile_of_launches
 from edgecnn.edge.export_records import Interval
 from edgecnn.edge.show.table import TextTable
@@ -18,6 +19,8 @@ def grids(report: Report) -> tuple[TextTable, ...]:
     made = [_latency(report), _start(report)]
     if report.dataset:
         made.append(_accuracy(report))
+    if any(file.accuracy and file.accuracy.accepted is not None for file in report.files):
+        made.append(_accepted(report))
     if any(file.throughput or file.paced for file in report.files):
         made.append(_rates(report))
     if any(file.sustained for file in report.files):
@@ -180,6 +183,25 @@ def _accuracy(report: Report) -> TextTable:
         )
     less = ("confid.\nmoved", "Brier\nincrease", "gained", "lost")
     return TextTable(headings, rows, f"Accuracy compared with {report.reference}", less)
+
+
+def _accepted(report: Report) -> TextTable:
+    """Return how many answers each file's threshold accepts, and how many of those are wrong, on the images that judge it."""
+    of_accepted = ("accepted\n%", "wrong of\naccepted %", "wrong of\naccepted, 95 %")
+    headings, rows = ("file", "accepts from", *of_accepted, "asked\n%", "wrong of\nall %"), []
+    for file in report.files:
+        accuracy, threshold = file.accuracy, file.artifact.threshold
+        if accuracy is None or accuracy.accepted is None or threshold is None:
+            continue
+        number, share = accuracy.accepted, ("-", "-")
+        if number:
+            wrong = binomial.interval(accuracy.accepted_wrong, number)
+            share = f"{100 * wrong.estimate:.2f}", f"{100 * wrong.low:.2f} to {100 * wrong.high:.2f}"
+        least, is_share = threshold.least, threshold.score == "probability"
+        named = f"{100 * least:.4g} %" if is_share else f"{threshold.score} {least:.4g}"
+        asked, every = f"at most {100 * threshold.max_error:g}", f"{100 * (1 - accuracy.accuracy):.2f}"
+        rows.append((file.name, named, f"{100 * number / accuracy.images:.2f}", *share, asked, every))
+    return TextTable(headings, rows, 'Accepted answers; the others are "not sure"', ("wrong of\nall %",))
 
 
 def _points(interval: Interval) -> str:

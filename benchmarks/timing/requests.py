@@ -8,7 +8,7 @@ from edgecnn.benchmarks.timing.latency import MOST_INPUTS, ROUND_WARM_UP_RUNS, P
 from edgecnn.benchmarks.timing.profile import Profile
 from edgecnn.edge.manifest import TensorSpec
 from edgecnn.edge.model.interface import Interface
-from edgecnn.edge.model.preprocess import Floats, Images
+from edgecnn.edge.model.preprocess import Bools, Floats, Images
 from edgecnn.edge.runtimes.base import Opener
 from edgecnn.edge.sandbox.unverified import SECONDS
 
@@ -125,8 +125,8 @@ class TimeEmpty(Request[RoundTimes]):
 
 
 @dataclass(frozen=True)
-class Classify(Request[Floats]):
-    """Classify images, as many as fit into memory. The answer is float32 (n, classes)."""
+class Classify(Request[tuple[Floats, Bools | None]]):
+    """Classify images, as many as fit into memory. The answer is that of `Classifier.judged`."""
 
     images: Images
 

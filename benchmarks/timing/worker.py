@@ -124,7 +124,7 @@ class Worker:
             case TimeEmpty():
                 return Stopwatch(lambda batch: batch, self._singles).round(request.runs, 0, inputs=1)
             case Classify() if self._classifier:
-                return self._classifier.judged_probabilities(request.images)
+                return self._classifier.judged(request.images)
             case ReadMemory():
                 return read_memory()
             case _:

@@ -8,10 +8,11 @@ from typing import Literal, Protocol, get_args
 from edgecnn.convert.export.calibration import calibration_methods
 from edgecnn.convert.export.keep_accuracy import Judge
 from edgecnn.convert.export.runtime_releases import RuntimeRelease, parse_targets
+from edgecnn.convert.export.thresholds import Acceptance
 from edgecnn.convert.integrations import PROGRAMS, Program, require_files
 from edgecnn.convert.keras.runtime import KerasRuntime
 from edgecnn.edge.data.dataset import Dataset
-from edgecnn.edge.data.splits import Labels
+from edgecnn.edge.data.splits import Labels, Split
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.export_records import Interval, Setting
 from edgecnn.edge.formats import FORMATS, PRECISIONS, CalibrationName, IoName, default_formats, device_formats
@@ -212,7 +213,8 @@ class ExportJob:
         config: Which files to write.
         folder: Where they will be.
         manifest: What it says of the model holds for every file made from it.
-        judge, tuning, card, is_a_guess, on_step: As in `export`.
+        judge, tuning, card, is_a_guess, acceptance, on_step: As in `export`.
+        validation: The images that set thresholds, and among how many epochs they chose; None if none are set.
     """
 
     source: ModelFile
@@ -226,4 +228,6 @@ class ExportJob:
     tuning: Tuning | None
     card: Card | None
     is_a_guess: Guess | None
+    acceptance: Acceptance | None
+    validation: tuple[Split, int] | None
     on_step: Callable[[str], None]

@@ -13,6 +13,7 @@ from edgecnn.convert.export.config import Card, ExportConfig, ExportJob, Guess, 
 from edgecnn.convert.export.file_exporter import FileExporter
 from edgecnn.convert.export.keep_accuracy import Judge, judged_images
 from edgecnn.convert.export.program_files import write_program_files
+from edgecnn.convert.export.thresholds import Acceptance, validation_of
 from edgecnn.convert.export.tune import tuned_file, with_settings
 from edgecnn.convert.keras.load import saved_with
 from edgecnn.convert.keras.manifest import earlier_manifest, keras_manifest
@@ -41,7 +42,7 @@ from edgecnn.edge.transaction import locked, replaced_together
 _MOST_CARD_BYTES = 2**20
 
 
-def export(
+def export(  # Longer than 50 lines: its arguments and their docs.
     model: Path | ModelFile,
     dataset: Dataset,
     config: ExportConfig,
@@ -53,6 +54,7 @@ def export(
     tuning: Tuning | None = None,
     card: Card | None = None,
     is_a_guess: Guess | None = None,
+    acceptance: Acceptance | None = None,
     on_step: Callable[[str], None] = lambda text: None,
 ) -> Manifest:
     """Write the exported files, `reference.npy` and `manifest.json` next to the Keras model, and return the manifest.
@@ -72,20 +74,24 @@ def export(
         tuning: How to find which layers of an int8 file stay float for the least cost. None for no such file.
         card: Function that writes the model card into the same folder. None for no card.
         is_a_guess: Function that says whether the Keras model is no better than a guess. None to say nothing of it.
+        acceptance: Which answers of each file are to be accepted. None to set no threshold.
         on_step: Gets a line for each step.
 
     Raises:
         ArtifactError: If the model is missing, damaged or not an image classifier, or its output is not what it should be.
         ConfigError: If a folder can't be written, the dataset is not the model's, or the interface is missing or superfluous.
         ConversionError: If a converter fails, a float file differs from Keras, or a file needs more than its target has.
-        GateFailed: If a quantized file can't be made accurate enough; nothing is written then.
+        GateFailed: If a quantized file can't be made accurate enough, or no threshold is shown to hold: nothing is written.
         MissingDependency: If a package of the train extra is missing.
     """
     source, runtime, keras = _opened(model, dataset, interface, trust)
     folder = export_folder(source, out)
     manifest = source.manifest or _first_manifest(source, keras, dataset, trust, folder)
-    job = ExportJob(source, runtime, keras, dataset, config, folder, manifest, judge, tuning, card, is_a_guess, on_step)
+    functions = judge, tuning, card, is_a_guess, acceptance
+    job = ExportJob(source, runtime, keras, dataset, config, folder, manifest, *functions, None, on_step)
     _require_fit(job)
+    if acceptance:
+        job = replace(job, validation=validation_of(dataset, manifest))
     with locked(folder):
         manifest = Manifest.load(folder) if source.manifest else _first_manifest(source, keras, dataset, trust, folder)
         if manifest.keras_model().sha256 != source.sha256:
@@ -143,6 +149,7 @@ def _write(job: ExportJob) -> Manifest:
         calibration=exporter.calibrator.record(job.manifest.provenance.calibration),
     )
     gone = _outdated(job, [artifact for artifact, _ in made])
+    _say_lost_thresholds(job, [artifact for artifact, _ in made])
     with replaced_together(job.folder) as new:
         if not job.source.manifest:
             (new / MODEL_NAME).write_bytes(job.source.data)
@@ -162,6 +169,15 @@ def _write(job: ExportJob) -> Manifest:
         (job.folder / name).unlink(missing_ok=True)
         (job.folder / f"{name}.png").unlink(missing_ok=True)
     return manifest
+
+
+def _say_lost_thresholds(job: ExportJob, made: Sequence[Artifact]) -> None:
+    """Say which files had a threshold before this export, and have none now."""
+    for artifact in made:
+        earlier = job.manifest.artifact(artifact.path)
+        if earlier and earlier.threshold and not artifact.threshold:
+            on = f"{100 * earlier.threshold.max_error:g}"
+            job.on_step(f"{artifact.path} has no threshold any more, as none was asked for: add {field('max_error')}={on}")
 
 
 def _outdated(job: ExportJob, made: Sequence[Artifact]) -> tuple[str, ...]:

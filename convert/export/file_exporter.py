@@ -14,10 +14,11 @@ from edgecnn.convert.export.converters import Conversion, Converter, converter_f
 from edgecnn.convert.export.keep_accuracy import Judge, JudgedImages, MendedFile, check_parity, mend
 from edgecnn.convert.export.program_files import describe, described
 from edgecnn.convert.export.runtime_releases import require_runs
+from edgecnn.convert.export.thresholds import Outputs, threshold_of
 from edgecnn.edge.compatibility.requirements import read_needs
-from edgecnn.edge.data.splits import Subset
+from edgecnn.edge.data.splits import Split, Subset, chunks
 from edgecnn.edge.errors import ConversionError, GateFailed, field
-from edgecnn.edge.export_records import FASTER, Mended
+from edgecnn.edge.export_records import FASTER, Mended, Threshold
 from edgecnn.edge.files import sha256
 from edgecnn.edge.formats import FORMATS, PRECISIONS
 from edgecnn.edge.inference.classifier import Classifier
@@ -27,6 +28,7 @@ from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.base import LoadedModel
 from edgecnn.edge.sandbox.unverified import remember_made
+from edgecnn.edge.text import counted
 
 # Number of calibration images that rank the layers: each try examines every activation for each of them.
 _RANKED_ON = 50
@@ -93,8 +95,24 @@ class FileExporter:
             output=opened.output_spec,
             oldest_runtime=read_needs(data, model_format).oldest_runtime() if FORMATS[model_format].requirements else None,
             parity=check_parity(name, precision, probabilities, self._reference),
+            threshold=self._threshold(name, model_format, data),
         )
         return artifact, data
+
+    def _threshold(self, name: str, model_format: str, data: bytes) -> Threshold | None:
+        """Return the threshold of a file, if the job asks for one."""
+        job = self._job
+        if job.acceptance is None or job.validation is None or job.dataset.val is None:
+            return None
+        job.on_step(f"{name}: {counted(job.validation[0].labels, 'validation image')}")
+        classifier = self._classifier(name, model_format, data)[1]
+
+        def run(split: Split) -> Outputs:
+            parts = [classifier.outputs(images) for images in chunks(split)]
+            tops = [top for _, top in parts if top is not None]
+            return Outputs(np.concatenate([found for found, _ in parts]), np.concatenate(tops) if tops else None)
+
+        return threshold_of(name, run, job.acceptance, job.validation, job.dataset.val.sha256)
 
     def _described(self, name: str, model_format: str, data: bytes, probabilities: Floats) -> bytes:
         """Return a file with its description, which computes the same: the first test images show it."""

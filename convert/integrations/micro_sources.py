@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.convert.integrations.micro_records import MicroAgreement, MicroRecord
+from edgecnn.edge.export_records import Threshold
 from edgecnn.edge.model.preprocess import InputTable
 
 _COLUMNS = 20
@@ -34,6 +35,8 @@ class MicroModel:
         inputs: Inputs of the golden vectors, int8 or uint8 (n, numbers).
         outputs: Their outputs, int8 or uint8 (n, classes).
         zero_point: The output that stands for 0.
+        threshold: Threshold of the file's answers; None for none.
+        logits: Whether the outputs are logits.
     """
 
     name: str
@@ -45,6 +48,8 @@ class MicroModel:
     inputs: NDArray[Any]
     outputs: NDArray[Any]
     zero_point: int
+    threshold: Threshold | None = None
+    logits: bool = False
 
     @property
     def namespace(self) -> str:
@@ -55,13 +60,17 @@ class MicroModel:
 def sources(model: MicroModel) -> dict[str, str]:
     """Return the sources by file name."""
     return {
-        "micro_model.h": _header(model, "MODEL", _model_header(model)),
+        "micro_model.h": _header(model, "MODEL", _model_header(model), "#include <math.h>\n" if model.logits else ""),
         "micro_model.cc": _array_file(model, "micro_model.h", f"{_MODEL_ARRAY} = {_block(model.data)};"),
         "micro_operators.h": _header(model, "OPERATORS", _operators(model), _RESOLVER),
         "micro_golden.h": _header(model, "GOLDEN", _golden_header(model)),
         "micro_golden.cc": _array_file(model, "micro_golden.h", _golden_arrays(model)),
-        "micro_main.cc": _MAIN.replace("NAMESPACE", model.namespace),
+        "micro_main.cc": _MAIN.replace("NAMESPACE", model.namespace).replace("NOT_SURE", _not_sure(model)),
     }
+
+
+def _not_sure(model: MicroModel) -> str:
+    return 'model::Accepted(outputs) ? "" : " (not sure)"' if model.threshold else '""'
 
 
 def c_text(text: str) -> str:
@@ -108,13 +117,41 @@ constexpr int kHeight = {height};
 constexpr int kWidth = {width};
 constexpr int kChannels = {channels};
 {_pixels(model)}
-// An output's probability is kOutputScale * (output - kOutputZeroPoint).
+// An output's {"logit" if model.logits else "probability"} is kOutputScale * (output - kOutputZeroPoint).
 constexpr float kOutputScale = {model.record.step!r}f;
 constexpr int kOutputZeroPoint = {model.zero_point};
 constexpr int kClasses = {len(model.class_names)};
 constexpr const char* kClassNames[kClasses] = {{
     {names}}};
+{_accepted(model)}"""
+
+
+def _accepted(model: MicroModel) -> str:
+    """Return the function that says whether an answer reaches the threshold, as `edgecnn.edge.model.preprocess.scores`."""
+    threshold, kind = model.threshold, _C_TYPES[model.outputs.dtype.name]
+    if threshold is None:
+        return ""
+    real = "kOutputScale * (outputs[i] - kOutputZeroPoint)"
+    if model.outputs.shape[1] == 1:  # Of class 1 of two.
+        real = f"i ? {real.replace('[i]', '[0]')} : {'0' if model.logits else '1 - ' + real.replace('[i]', '[0]')}"
+    asked = f"At most {100 * threshold.max_error:g} % of the accepted are wrong, with {threshold.confidence:.0%} confidence"
+    seen = f"of {threshold.images} validation images {threshold.accepted} were accepted, {threshold.wrong} of them wrong"
+    return f"""
+// Whether an answer is accepted; if not, say "not sure". {asked}:
+// {seen}.
+constexpr float kLeastScore = {np.float32(threshold.least)!s}f;  // The {threshold.score}.
+inline float RealOutput(const {kind}* outputs, int i) {{ return {real}; }}
+inline bool Accepted(const {kind}* outputs) {{
+  float score = RealOutput(outputs, 0);
+  for (int i = 1; i < kClasses; ++i) score = RealOutput(outputs, i) > score ? RealOutput(outputs, i) : score;
+{_SCORES[threshold.score] if model.logits else ""}  return score >= kLeastScore;
+}}
 """
+
+
+# From the largest logit.
+_SUM = "  float sum = 0;\n  for (int i = 0; i < kClasses; ++i) sum += expf(RealOutput(outputs, i) - score);\n"
+_SCORES = {"max-logit": "", "energy": f"{_SUM}  score += logf(sum);\n", "probability": f"{_SUM}  score = 1 / sum;\n"}
 
 
 def _pixels(model: MicroModel) -> str:
@@ -235,7 +272,7 @@ int RunGolden(tflite::MicroInterpreter& interpreter) {
     const int found = ClassOf(outputs);
     if (equal) ++exact;
     if (found == model::kGoldenClasses[i]) ++same_class;
-    std::printf("vector %d: %s%s\\n", i, model::kClassNames[found], equal ? "" : ", other outputs than expected");
+    std::printf("vector %d: %s%s%s\\n", i, model::kClassNames[found], NOT_SURE, equal ? "" : ", other outputs than expected");
   }
   std::printf("%d of %d vectors bit-exact, %d with the expected class, largest difference %d steps, limit %d\\n", exact,
               model::kGoldenVectors, same_class, largest, model::kToleranceSteps);

@@ -18,12 +18,13 @@ from edgecnn.convert.export.config import ExportJob
 from edgecnn.convert.export.converters import of_batches
 from edgecnn.convert.export.keep_accuracy import check_parity
 from edgecnn.convert.export.program_files import describe, described, program_file
+from edgecnn.convert.export.thresholds import Outputs, threshold_of
 from edgecnn.convert.keras.load import load_keras
 from edgecnn.convert.tflite.converter import to_tflite
 from edgecnn.convert.tflite.quantize import calibrate_tflite, quantize_tflite
 from edgecnn.edge.data.splits import Split, chunks
 from edgecnn.edge.errors import ConversionError, field
-from edgecnn.edge.export_records import Parity, ProgramFile
+from edgecnn.edge.export_records import Parity, ProgramFile, Threshold
 from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.manifest import LABELS_NAME, REFERENCE_NAME, Manifest, Preprocessing
 from edgecnn.edge.model.interface import SCHEMES
@@ -38,6 +39,8 @@ SIDE = 224
 # ITU-R 601: as Pillow turns colours into grey, and so edgecnn.
 _GREY = (0.299, 0.587, 0.114)
 _RESULTS = 3
+_HIGH, _LOW = 0.3, 0.1
+_STEP_BYTES = 256  # An output byte is so many parts of a probability, and 255ths to the stage.
 _PRECISION = "int8"
 
 
@@ -54,23 +57,42 @@ def write(folder: Path, manifest: Manifest, job: ExportJob) -> list[ProgramFile]
     said = replace(said, preprocessing=SCHEMES["raw"], output="probabilities")
     (folder / name).write_bytes(described(data, "tflite", said))
     settings = folder / f"{NAME}.json"
-    settings.write_text(json.dumps(post_processing(name, len(manifest.class_names)), indent=2) + "\n", encoding="utf-8")
+    threshold = _threshold(name, model, job)
+    text = json.dumps(post_processing(name, len(manifest.class_names), threshold), indent=2)
+    settings.write_text(f"{text}\n", encoding="utf-8")
     for line in remarks(name, manifest, parity):
         job.on_step(line)
     source = manifest.keras_model().sha256
-    return [program_file(folder / name, source, NAME, parity), program_file(settings, source, NAME)]
+    of_model = replace(program_file(folder / name, source, NAME, parity), threshold=threshold)
+    return [of_model, program_file(settings, source, NAME)]
 
 
-def post_processing(model: str, classes: int) -> dict[str, Any]:
-    """Return the settings that rpicam-apps reads for a .tflite file. Paths are relative to where the program is started."""
+def _threshold(name: str, model: LoadedModel, job: ExportJob) -> Threshold | None:
+    """Return the threshold of what the stage reads, in its 255ths, if the job asks for one."""
+    if job.acceptance is None or job.validation is None or job.dataset.val is None:
+        return None
+    job.on_step(f"{name}: {counted(job.validation[0].labels, 'validation image')}")
+
+    def run(split: Split) -> Outputs:
+        return Outputs(_probabilities(model, split) * np.float32(_STEP_BYTES / 255), None)
+
+    return threshold_of(name, run, job.acceptance, job.validation, job.dataset.val.sha256)
+
+
+def post_processing(model: str, classes: int, threshold: Threshold | None = None) -> dict[str, Any]:
+    """Return the settings that rpicam-apps reads for a .tflite file. Paths are relative to where the program is started.
+
+    With a threshold, classes below it are never shown, and one class alone is, as the others are no answer.
+    """
+    high, low = (threshold.least, threshold.least) if threshold else (_HIGH, _LOW)
     return {
         NAME: {"lores": {"width": SIDE, "height": SIDE, "format": "yuv420"}},
         "object_classify_tf": {
-            "number_of_results": min(_RESULTS, classes),
+            "number_of_results": 1 if threshold else min(_RESULTS, classes),
             "number_of_threads": 1,
             "refresh_rate": 5,
-            "threshold_high": 0.3,
-            "threshold_low": 0.1,
+            "threshold_high": high,
+            "threshold_low": low,
             "model_file": model,
             "labels_file": LABELS_NAME,
             "display_labels": 1,

@@ -91,6 +91,8 @@ def micro_files(
         inputs=inputs,
         outputs=measured.micro[indices],
         zero_point=zero_point,
+        threshold=classifier.threshold,
+        logits=classifier.interface.output == "logits",
     )
     others = {"micro_README.md": readme(record, micro.namespace), "micro_measured.json": to_json(record)}
     return sources(micro) | others, record

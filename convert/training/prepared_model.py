@@ -112,7 +112,8 @@ def prepared_model(run: TrainingRun, checkpoint: Checkpoint | None, done: int) -
     utils.clear_session(free_memory=False)
     utils.set_random_seed(config.seed)
     shape, classes = dataset.train.shape, len(dataset.class_names)
-    model = load_last(run.folder, checkpoint, run.trust) if checkpoint else new_model(config, shape, classes, run.trust)
+    wanted = (config, shape, classes, run.trust, run.interface.output)
+    model = load_last(run.folder, checkpoint, run.trust) if checkpoint else new_model(*wanted)
     runtime = open_fitting(model, config, shape, classes, run.trust)
     # The same code makes the inputs in training and in deployment.
     nameless = ModelFile(Path(config.origin()), "keras", b"", None, None, "no file yet")

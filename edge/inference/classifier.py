@@ -18,7 +18,18 @@ from edgecnn.edge.model.interface import (
     require_stated_output,
 )
 from edgecnn.edge.model.layout import image_layout, output_columns
-from edgecnn.edge.model.preprocess import Floats, Images, input_table, range_doubt, sum_to_one, to_input, to_probabilities
+from edgecnn.edge.model.preprocess import (
+    Bools,
+    Floats,
+    Images,
+    input_table,
+    range_doubt,
+    scores,
+    sum_to_one,
+    to_input,
+    to_probabilities,
+    top_logits,
+)
 from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.runtimes import opener_for
@@ -47,12 +58,14 @@ class Prediction(NamedTuple):
         labels: Names of these classes, n of them.
         probabilities: float32 (n, classes).
         runtime: Package and version that ran, for example `ai-edge-litert 2.3.0`.
+        accepted: bool (n,), whether each answer reaches the file's threshold; None for a file without one.
     """
 
     class_indices: NDArray[np.int64]
     labels: tuple[str, ...]
     probabilities: Floats
     runtime: str
+    accepted: Bools | None = None
 
 
 class Classifier:
@@ -74,6 +87,7 @@ class Classifier:
         batch: Number of images per call of the file; None for any number, 0 if its input has no batch axis.
         runtime: The opened model.
         runtime_text: The package and version that runs it, as `ai-edge-litert 2.3.0`.
+        threshold: What an answer must reach to be accepted, by the manifest; None if the export set no threshold.
     """
 
     def __init__(
@@ -92,6 +106,7 @@ class Classifier:
         self.shape, self.batch = self._layout.shape, self._layout.batch
         columns = output_columns(runtime.output_spec, self.batch, self._name)
         self.manifest, self.unverified = model.manifest, model.unverified
+        self.threshold = model.artifact.threshold if model.artifact else None
         self.interface = interface_of(model, interface)
         require_stated_output(model, runtime, self.interface.output)
         self.preprocessing = self.interface.preprocessing
@@ -190,15 +205,17 @@ class Classifier:
                     label = self.class_names[index.item()]
                 except Exception as error:  # For the reason below.
                     raise self.cannot_run(error) from error
+                # A file that gives logits has no fast path, so that the score is a probability.
+                accepted = None if self.threshold is None else found.max(1) >= self.threshold.least
                 # A NamedTuple's constructor is a Python function around this.
-                return tuple.__new__(Prediction, (index, (label,), found, self.runtime_text))
+                return tuple.__new__(Prediction, (index, (label,), found, self.runtime_text, accepted))
         if not isinstance(images, np.ndarray):
             images = self._fitted(images)
         batch = images[np.newaxis] if images.ndim == 3 else images
-        probabilities = self.probabilities(batch)
+        probabilities, tops = self.outputs(batch)
         indices = probabilities.argmax(axis=1).astype(np.int64)  # A 32-bit board counts in int32.
         labels = tuple(self.class_names[index] for index in indices.tolist())
-        return Prediction(indices, labels, probabilities, self.runtime_text)
+        return Prediction(indices, labels, probabilities, self.runtime_text, self._accepted(probabilities, tops))
 
     def split_probabilities(self, split: "Split") -> Floats:
         """Return class probabilities float32 (n, classes) of all images in a split, with few images in memory at a time."""
@@ -212,38 +229,54 @@ class Classifier:
         return probabilities
 
     def judged_probabilities(self, images: Images) -> Floats:
-        """Return `probabilities` of the images that judge a file. The first call classifies the first image twice.
+        """Return the first part of `judged`."""
+        return self.judged(images)[0]
+
+    def judged(self, images: Images) -> tuple[Floats, Bools | None]:
+        """Return `probabilities` of the images that judge a file, and which are accepted, as in `Prediction`.
+
+        The first call classifies the first image twice.
 
         Raises:
             ArtifactError: As in `probabilities`, and if the second answer differs.
         """
-        found = self.probabilities(images)
+        found, tops = self.outputs(images)
         if len(images) and not self._repetition_is_checked:
             what = "the same image gets another answer when it comes again"
             fix = "convert it in inference mode, without state and random numbers"
-            self._require_same(self._chunk(images[:1]), found[:1], what, fix)
+            self._require_same(self._chunk(images[:1])[0], found[:1], what, fix)
             self._repetition_is_checked = True
-        return found
+        return found, self._accepted(found, tops)
+
+    def _accepted(self, probabilities: Floats, tops: Floats | None) -> Bools | None:
+        if self.threshold is None:
+            return None
+        return scores(self.threshold.score, probabilities, tops) >= self.threshold.least
 
     def probabilities(self, images: Images) -> Floats:
-        """Return class probabilities float32 (n, classes) of uint8 images (n, h, w, c). Errors are those of `predict`.
+        """Return class probabilities float32 (n, classes) of uint8 images (n, h, w, c). Errors are those of `predict`."""
+        return self.outputs(images)[0]
+
+    def outputs(self, images: Images) -> tuple[Floats, Floats | None]:
+        """Return `probabilities`, and the largest logit of each image, float32 (n,), if the file gives logits; else None.
 
         The first call with several images also runs two of them alone: if that changes their answers, ArtifactError is raised.
         """
         self._require_images(images)
         if not len(images):
-            return np.empty((0, len(self.class_names)), np.float32)
+            return np.empty((0, len(self.class_names)), np.float32), None
         step = self._images_per_chunk
         parts = [self._chunk(images[start : start + step]) for start in range(0, len(images), step)]
-        found = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        found = parts[0][0] if len(parts) == 1 else np.concatenate([part for part, _ in parts])
+        tops = [top for _, top in parts if top is not None]
         together = min(len(images), self._images_per_call)
         if together > 1 and not self._batch_is_checked:
             # The first and the last: images may be mixed from one end of the batch to the other.
-            alone = np.concatenate([self._chunk(images[place : place + 1]) for place in (0, together - 1)])
+            alone = np.concatenate([self._chunk(images[place : place + 1])[0] for place in (0, together - 1)])
             what = "answers depend on the other images of the batch"
             self._require_same(alone, found[[0, together - 1]], what, "export it for batches of 1")
             self._batch_is_checked = True
-        return found
+        return found, np.concatenate(tops) if tops else None
 
     def inputs(self, images: Images) -> NDArray[Any]:
         """Return uint8 images (n, h, w, c) as model inputs, in its dtype and order of axes, stacked: (n, ...).
@@ -274,7 +307,8 @@ class Classifier:
             return np.empty((0, *self.shape), np.uint8)
         return np.stack([fitted_picture(picture, self.shape, self.preprocessing) for picture in several])
 
-    def _chunk(self, images: Images) -> Floats:
+    def _chunk(self, images: Images) -> tuple[Floats, Floats | None]:
+        """Return `outputs` of as many images as one part has."""
         inputs = self._layout.arrange(to_input(images, self._table))
         try:
             outputs = [self.runtime.run(call) for call in self._calls(inputs, self._images_per_call)]
@@ -290,7 +324,8 @@ class Classifier:
             if self._unsure and len(output):
                 self._unsure = sum_to_one(output, self.runtime.output_spec)
                 self.doubts = (*self._of_input, _LOGITS_DOUBT) if self._unsure else self._of_input
-            return to_probabilities(output, self.runtime.output_spec, self.interface.output)
+            spec, kind = self.runtime.output_spec, self.interface.output
+            return to_probabilities(output, spec, kind), top_logits(output, spec) if kind == "logits" else None
         except ArtifactError as error:
             raise ArtifactError(f"{self._name}: {error.marked}") from error
 

@@ -41,6 +41,7 @@ class PredictedImage:
         predicted: The most probable label.
         probabilities: Probability of each label, 0 to 1, for all classes.
         doubt: One sentence on why light and dark may have been confused; None if they were clear.
+        accepted: Whether the answer reaches the file's threshold; None for a file without one.
     """
 
     image: str
@@ -48,6 +49,7 @@ class PredictedImage:
     predicted: str
     probabilities: dict[str, float]
     doubt: str | None = None
+    accepted: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ class Predicted(Result):
         notes: What else a reader must know, one sentence each; not in the JSON.
         pixels: uint8 (h, w, c) of each image as the model got it; empty if they were not kept; not in the JSON.
         top: Number of classes that the text shows for each image; not in the JSON.
+        threshold: What an answer must reach to be accepted, in words; empty for a file without one; not in the JSON.
     """
 
     file: str
@@ -135,6 +138,7 @@ class Predicted(Result):
     notes: tuple[str, ...] = unrecorded(())
     pixels: tuple[Images, ...] = unrecorded(())
     top: int = unrecorded(TOP)
+    threshold: str = unrecorded("")
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one dict per image; the probability is that of the predicted class, 0 to 1."""
@@ -144,6 +148,7 @@ class Predicted(Result):
                 "label": item.label,
                 "predicted": item.predicted,
                 "probability": item.probabilities[item.predicted],
+                "accepted": item.accepted,
             }
             for item in self.images
         ]
@@ -249,9 +254,10 @@ def predict_images(
         if not chunk:
             continue
         prediction = classifier.predict(np.stack([item.image for item in chunk]))
-        for item, label, row in zip(chunk, prediction.labels, prediction.probabilities, strict=True):
+        sure = [None] * len(chunk) if prediction.accepted is None else prediction.accepted.tolist()
+        for item, label, row, accepted in zip(chunk, prediction.labels, prediction.probabilities, sure, strict=True):
             by_label = dict(zip(classifier.class_names, map(float, row), strict=True))
-            found.append(PredictedImage(item.name, item.label, label, by_label, item.doubt))
+            found.append(PredictedImage(item.name, item.label, label, by_label, item.doubt, accepted))
         pixels += [item.image for item in chunk] if keep_pixels else []
     if len(failed) == 1 and not found:
         raise failed[0].error
@@ -265,6 +271,7 @@ def predict_images(
         tuple(UnreadPicture(item.name, item.error.parts[0]) for item in failed),
         _counted(found),
         pixels=tuple(pixels),
+        threshold=classifier.threshold.text if classifier.threshold else "",
     )
 
 

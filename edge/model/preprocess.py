@@ -68,6 +68,7 @@ LEAST_SPREAD = 1e-4
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
 
 _PIXELS = np.arange(256, dtype=np.float32)
 # A file calibrated on a dark dataset rightly clips some bright pixels; one that expects other numbers clips far more.
@@ -206,6 +207,36 @@ def to_probabilities(output: NDArray[Any], spec: TensorSpec, kind: str = "probab
             f"one sigmoid, without NaN; use {field('logits')} if it ends before that"
         )
     return probabilities
+
+
+def top_logits(output: NDArray[Any], spec: TensorSpec) -> Floats:
+    """Return each row's largest logit, float32 (n,), of raw logits; 0 counts as class 0's of a binary classifier.
+
+    Arguments and errors are those of `to_probabilities`.
+    """
+    real = _dequantized(output, spec)[0]
+    tops: Floats = real.max(axis=-1)
+    return np.maximum(tops, 0) if real.shape[-1] == 1 else tops
+
+
+def scores(kind: str, probabilities: Floats, tops: Floats | None) -> Floats:
+    """Return the score of each answer, float32 (n,), higher where the model is surer; `edgecnn.edge.export_records.Threshold`.
+
+    `probability` is the softmax probability (Hendrycks and Gimpel, 2017, arXiv 1610.02136), `max-logit` the largest logit
+    (Hendrycks and others, 2022, arXiv 1911.11132), `energy` the negative free energy (Liu and others, 2020, arXiv 2010.03759).
+    The softmax takes from a logit what is equal in all, so that a file of probabilities has the first one only.
+
+    Args:
+        kind: Name of the score.
+        probabilities: float32 (n, classes).
+        tops: Result of `top_logits` (n,); None for a file of probabilities.
+    """
+    surest: Floats = probabilities.max(axis=1)
+    if kind == "probability":
+        return surest
+    if tops is None:
+        raise ValueError(f"{kind} needs logits")
+    return tops if kind == "max-logit" else tops - np.log(surest)
 
 
 def sum_to_one(output: NDArray[Any], spec: TensorSpec) -> bool:

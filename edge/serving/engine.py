@@ -170,7 +170,8 @@ class Engine:
         """Return all files' answers to one picture, for JSON. Errors are those of `classified`.
 
         A file's `inference_us` is the time of `Classifier.predict` in microseconds. Its `agrees` says whether the reference
-        file names the same class; it is None for the reference itself, or if that did not answer.
+        file names the same class; it is None for the reference itself, or if that did not answer. Its `accepted` says whether
+        the answer reaches the file's `threshold`; both are None for a file without one.
         """
         try:
             found = [(file, *file.timed(fitted[file.rule].image)) for file in asked.files]
@@ -178,10 +179,11 @@ class Engine:
             log(f"no answer: {error}")
             raise HTTPException(500, "the model could not answer: the server's log says why") from error
         first = asked.files[0].rule
-        expected = next((int(row.argmax()) for file, row, _ in found if file.name == asked.reference), None)
+        expected = next((int(answer.class_indices[0]) for file, answer, _ in found if file.name == asked.reference), None)
         seen = {rule: _seen(picture.image) for rule, picture in fitted.items()} if asked.pixels else {}
         answers = []
-        for file, row, inference_ns in found:
+        for file, answer, inference_ns in found:
+            row, threshold = answer.probabilities[0], file.classifier.threshold
             self._metrics.inference.labels(file.name).observe(inference_ns / 1e9)
             # Of equal probabilities the first class comes first, as in argmax.
             order = np.argsort(-row, kind="stable")[: asked.top].tolist()
@@ -192,6 +194,8 @@ class Engine:
                     "sha256": file.about.sha256,
                     "runtime": file.about.runtime,
                     **top[0],
+                    "accepted": None if answer.accepted is None else bool(answer.accepted[0]),
+                    "threshold": {"score": threshold.score, "least": threshold.least} if threshold else None,
                     "top": top,
                     "inference_us": inference_ns / 1e3,
                     "agrees": None if expected is None or file.name == asked.reference else order[0] == expected,

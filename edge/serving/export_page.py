@@ -178,7 +178,7 @@ def _objection(artifact: Artifact) -> str | None:
 def _interface(artifact: Artifact, manifest: Manifest) -> dict[str, Any]:
     """Return how the page makes a file's input and reads its output."""
     layout = image_layout(artifact.input, artifact.path)
-    table = input_table(manifest.preprocessing, artifact.input)
+    table, threshold = input_table(manifest.preprocessing, artifact.input), artifact.threshold
     columns = output_columns(artifact.output, layout.batch, artifact.path)
     if columns not in (None, len(manifest.class_names)) and not (columns == 1 and len(manifest.class_names) == 2):
         raise ArtifactError(f"{artifact.path} has {columns} outputs for {len(manifest.class_names)} classes: export it again")
@@ -193,6 +193,7 @@ def _interface(artifact: Artifact, manifest: Manifest) -> dict[str, Any]:
             "table": base64.b64encode(little.tobytes()).decode(),
         },
         "output": {"name": artifact.output.name, "kind": manifest.output},
+        "threshold": {"score": threshold.score, "least": threshold.least} if threshold else None,
     }
 
 

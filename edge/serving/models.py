@@ -13,9 +13,9 @@ import numpy as np
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.errors import field as named
 from edgecnn.edge.files import sha256
-from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.inference.classifier import Classifier, Prediction
 from edgecnn.edge.model.interface import formula
-from edgecnn.edge.model.preprocess import Floats, Images
+from edgecnn.edge.model.preprocess import Images
 from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.serving.decoder import Rule
@@ -96,8 +96,8 @@ class LoadedFile:
         """How pictures are fitted to it."""
         return Rule(self.classifier.shape, self.classifier.preprocessing)
 
-    def timed(self, image: Images) -> tuple[Floats, int]:
-        """Return the probabilities float32 (classes,) of a uint8 image (h, w, c), and the nanoseconds that they took.
+    def timed(self, image: Images) -> tuple[Prediction, int]:
+        """Return the answer to a uint8 image (h, w, c), and the nanoseconds that it took.
 
         One image is computed at a time; waiting for another one's turn is not part of the time.
 
@@ -106,8 +106,8 @@ class LoadedFile:
         """
         with self._lock:
             start_ns = time.perf_counter_ns()
-            row = self.classifier.predict(image).probabilities[0]
-            return row, time.perf_counter_ns() - start_ns
+            answer = self.classifier.predict(image)
+            return answer, time.perf_counter_ns() - start_ns
 
 
 @dataclass(frozen=True)

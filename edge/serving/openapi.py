@@ -79,6 +79,8 @@ _SCHEMAS = {
             "runtime": _TEXT,
             "label": _TEXT,
             "probability": _SHARE,
+            "accepted": {**_or_null({"type": "boolean"}), "description": "False: not sure. Null without a threshold."},
+            "threshold": _or_null(_named("Threshold")),
             "top": _list(_named("Ranked")),
             "inference_us": _NUMBER,
             "agrees": _or_null({"type": "boolean"}),
@@ -88,6 +90,7 @@ _SCHEMAS = {
             },
         }
     ),
+    "Threshold": _object({"score": {"enum": ["probability", "max-logit", "energy"]}, "least": _NUMBER}),
     "Seen": _object(
         {
             "height": _WHOLE,

@@ -5,7 +5,17 @@ from pathlib import Path
 from shlex import quote
 
 from edgecnn.edge.data.pixel_digests import learnt_note
-from edgecnn.edge.export_records import NO_BETTER_THAN_A_GUESS, Folded, Mended, Parity, Reference, Setting, Settings
+from edgecnn.edge.export_records import (
+    NO_BETTER_THAN_A_GUESS,
+    Folded,
+    Mended,
+    Parity,
+    ProgramFile,
+    Reference,
+    Setting,
+    Settings,
+    Threshold,
+)
 from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.graph.summary import layer_label
 from edgecnn.edge.manifest import Artifact, Manifest
@@ -64,7 +74,36 @@ def export_text(manifest: Manifest, folder: Path, files: Sequence[str], width: i
     if manifest.reference:
         notes.insert(0, _keras_text(manifest, manifest.reference))
     notes.append(f"Exported to {folder}. Next: edgecnn bench {quote(str(folder))}")
-    return "\n".join([table_text(TextTable(headings, rows, align="<>>><<"), width), "", *paragraphs(notes, width)])
+    listed: list[Artifact | ProgramFile] = [*written, *(file for file in manifest.for_programs if file.path in files)]
+    accepted = _thresholds([(file.path, file.threshold) for file in listed if file.threshold], width)
+    table = table_text(TextTable(headings, rows, align="<>>><<"), width)
+    return "\n".join([table, "", *accepted, *paragraphs(notes, width)])
+
+
+def _thresholds(files: Sequence[tuple[str, Threshold]], width: int) -> list[str]:
+    """Return a table of what each file accepts, and what that promises; nothing for no files with thresholds."""
+    if not files:
+        return []
+    strangers = [one.name for one in files[0][1].strangers]
+    columns = ("file", "accepts\nfrom", "validation images\naccepted", "wrong of\naccepted")
+    headings = (*columns, *(f"{name}\naccepted" for name in strangers))
+    rows = [
+        (
+            name,
+            threshold.text.removeprefix("the threshold ") if threshold.accepted < threshold.images else "every answer",
+            f"{threshold.accepted:,} of {threshold.images:,}",
+            f"{threshold.wrong:,}",
+            *(f"{one.accepted:,} ({one.plain:,}) of {one.images:,}" for one in threshold.strangers),
+        )
+        for name, threshold in files
+    ]
+    asked = files[0][1]
+    text = (
+        f"At most {100 * asked.max_error:g} % of the accepted answers to images like the validation images are wrong, with "
+        f"{asked.confidence:.0%} confidence for each file. {', '.join(strangers)}: images of no class; in brackets, what the "
+        "loosest threshold of the softmax probability would accept. Nothing is promised for other images of no class."
+    )
+    return [table_text(TextTable(headings, rows, "Accepted answers", align="<>"), width), "", *paragraphs([text], width), ""]
 
 
 def _unlike_text(artifact: Artifact, parity: Parity, folder: Path) -> str:

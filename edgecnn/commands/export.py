@@ -103,6 +103,40 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         str | None,
         Option("Runtime to tune for, such as litert-fp16 or openvino.", default="that of each format"),
     ] = None,
+    max_error: Annotated[
+        float | None,
+        Option(
+            "Largest share of errors among the accepted answers, in percent, shown with 95 % confidence on validation images. "
+            "It sets each file's threshold; an answer below is not sure.",
+            metavar="PERCENT",
+            default="no threshold",
+            above=0,
+            below=100,
+            unit="percent",
+            panel="Not sure",
+        ),
+    ] = None,
+    strangers: Annotated[
+        Sequence[str | Path],
+        Option(
+            "Images of no class, as a folder, an .npz file or fashion-mnist: the manifest says how many are accepted.",
+            metavar="SOURCE",
+            kind=str,
+            panel="Not sure",
+        ),
+    ] = (),
+    accept: Annotated[
+        float | None,
+        Option(
+            "Share of the validation images that stays accepted, in percent: the strictest threshold with it is taken.",
+            metavar="PERCENT",
+            default="90 with --strangers, else the largest that holds",
+            above=0,
+            high=100,
+            unit="percent",
+            panel="Not sure",
+        ),
+    ] = None,
     out: Annotated[
         str | Path | None,
         Option("Output folder for a model trained elsewhere.", metavar="DIR", default="artifacts/ plus its name"),
@@ -129,12 +163,13 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         ArtifactError: If the model is missing, damaged or not an image classifier.
         ConfigError: If the images are not the model's, or settings do not fit.
         ConversionError: If a converter fails, or a float file differs from Keras.
-        GateFailed: If no quantized file is accurate enough for `keep_accuracy`; nothing is written then.
+        GateFailed: If no quantized file is accurate enough for `keep_accuracy`, or no threshold is shown to hold `max_error`;
+            nothing is written then.
         MissingDependency: If a package of the train extra is missing.
     """
     from edgecnn.convert.export.config import ExportConfig
     from edgecnn.edge.inference.usage import Usage
-    from edgecnn.workflows.export import Tune, exported
+    from edgecnn.workflows.export import Accept, Tune, exported
 
     return exported(
         model,
@@ -143,6 +178,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         ExportConfig(tuple(formats), tuple(precisions), calibration, tuple(targets), batch, io, author, license),
         Tune(tune, tune_seconds, tune_seed, tune_runtime),
         keep_accuracy=keep_accuracy,
+        accept=Accept(max_error, tuple(strangers), accept),
         out=Path(out) if out else None,
         progress=progress,
     )

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from edgecnn.edge.inference.predictions import Predicted
 
 
+_SURE: dict[bool | None, tuple[str, ...]] = {None: (), True: ("accepted",), False: ("not sure",)}
+
+
 @checked
 def predict(  # Longer than 50 lines: its arguments and their docs.
     target: AnyTarget,
@@ -70,8 +73,8 @@ def predict(  # Longer than 50 lines: its arguments and their docs.
         keep_pixels: Whether to keep each image as the model got it, for the text and `save`; thousands of photos take memory.
 
     Returns:
-        The label and the probabilities, 0 to 1, of each image; test images come first. Pictures that can't be read are in
-        `unread`.
+        The label and the probabilities, 0 to 1, of each image, and whether it is `accepted` by the file's threshold, if it has
+        one; test images come first. Pictures that can't be read are in `unread`.
 
     Raises:
         ArtifactError: If the model's file is missing or damaged, no picture can be read, or the runtime refuses the model.
@@ -120,7 +123,12 @@ def command(
     call: Call,
     *,
     quiet: Annotated[
-        bool, Option("One line for each image: path, label and probability, separated by tabs.", short="-q")
+        bool,
+        Option(
+            "One line for each image: path, label and probability, separated by tabs; with a threshold also whether it is "
+            "accepted or not sure.",
+            short="-q",
+        ),
     ] = False,
     save: Annotated[
         Path | None, Option("File to draw the images with their labels into.", metavar="PNG", parse=png, writes=True)
@@ -140,7 +148,9 @@ def command(
         say(f"wrote {save}")
     as_json = json is not None and str(json) == "-"
     if quiet and not as_json:
-        print_columns((row["image"], row["predicted"], f"{row['probability']:.4f}") for row in result.rows())
+        print_columns(
+            (row["image"], row["predicted"], f"{row['probability']:.4f}", *_SURE[row["accepted"]]) for row in result.rows()
+        )
         if json:
             write_text(json, result.to_json())
     else:

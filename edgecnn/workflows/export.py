@@ -1,8 +1,11 @@
 """Exports a Keras model to files for a device."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
+
+import numpy as np
 
 from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE, nothing_to_judge_by
 from edgecnn.benchmarks.gate.budget import Budget, Budgets
@@ -14,21 +17,25 @@ from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.runners.choose import HERE, TUNE_SECONDS, require_runner, runner_of
 from edgecnn.benchmarks.show.model_card import model_card
+from edgecnn.benchmarks.statistics.selective import certified, least_images
 from edgecnn.convert.export.config import ExportConfig, Runner, Tuning
 from edgecnn.convert.export.export import export as export_model
 from edgecnn.convert.export.export import export_folder
 from edgecnn.convert.export.keep_accuracy import Judge
+from edgecnn.convert.export.thresholds import LEAST_SHARE, Acceptance, made_strangers
 from edgecnn.convert.training.records import TrainResult
 from edgecnn.convert.training.train import fitted_interface
-from edgecnn.edge.data.dataset import Dataset
+from edgecnn.edge.data.dataset import IMAGES, Dataset, find, load_test
 from edgecnn.edge.data.dataset import load_dataset as load_for_model
 from edgecnn.edge.data.recorded_images import recorded_model, recorded_source
-from edgecnn.edge.data.splits import Labels
+from edgecnn.edge.data.splits import FileSplit, Labels, Shape, Split
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.files import temporary_folder
 from edgecnn.edge.formats import FORMATS, RUNTIMES
 from edgecnn.edge.inference.model_test_images import model_images
+from edgecnn.edge.inference.pictures import image_files
 from edgecnn.edge.inference.usage import Usage
+from edgecnn.edge.manifest import Preprocessing
 from edgecnn.edge.model.interface import interface_of
 from edgecnn.edge.model.preprocess import Floats
 from edgecnn.edge.model_file import ModelFile, read_model
@@ -47,7 +54,47 @@ class Tune:
     runtime: str | None = None
 
 
-def exported(
+@dataclass(frozen=True)
+class Accept:
+    """When an answer of the files is accepted; the fields are arguments of `edgecnn.export`."""
+
+    max_error: float | None = None
+    strangers: Sequence[str | Path] = ()
+    share: float | None = None
+
+    def acceptance(self, dataset: Dataset, rule: Preprocessing) -> Acceptance | None:
+        """Return what an export needs, for a model that takes pictures by this rule; None for no threshold.
+
+        Raises:
+            ConfigError: If there are no such strangers, or they have another shape than the dataset's images.
+            ArtifactError: If they can't be read.
+        """
+        if self.max_error is None:
+            for name, given in (("strangers", self.strangers), ("accept", self.share)):
+                if given:
+                    raise ConfigError(f"{field(name)} is about a threshold: add {field('max_error')}=1, or omit it")
+            return None
+        shape = dataset.train.shape
+        named = tuple(_strangers(source, shape, rule) for source in self.strangers)
+        share = self.share / 100 if self.share else LEAST_SHARE if named else None
+        every = (*named, *made_strangers(shape))
+        return Acceptance(self.max_error / 100, every, len(named), share, self.share is not None, certified, least_images)
+
+
+def _strangers(source: str | Path, shape: Shape, rule: Preprocessing) -> tuple[str, Split]:
+    """Return the name and the images of a source: its test images, or all pictures of a folder."""
+    found = find(source)
+    if found.kind == IMAGES:
+        names = tuple(str(path.relative_to(found.path)) for path in image_files(found.path))
+        labels = np.zeros(len(names), np.int64)
+        return found.name, FileSplit(found.path, names, labels, shape, rule.fit, rule.background)
+    split = load_test(source)
+    if split.shape != shape:
+        raise ConfigError(f"{field('strangers')}={source} has images of {split.shape}, the model takes {shape}: name others")
+    return found.name, split
+
+
+def exported(  # Longer than 50 lines: its arguments, and those of what it calls.
     model: TrainResult | str | Path,
     data: Dataset | str | Path | None,
     usage: Usage,
@@ -55,6 +102,7 @@ def exported(
     tune: Tune,
     *,
     keep_accuracy: float | None,
+    accept: Accept,
     out: Path | None,
     progress: Progress,
 ) -> ModelFolder:
@@ -77,6 +125,8 @@ def exported(
         if usage.images.fit:
             taken = replace(taken, preprocessing=replace(taken.preprocessing, fit=said.preprocessing.fit))
     folder = export_folder(source, out)
+    taken_by = source.manifest or taken
+    acceptance = accept.acceptance(dataset, taken_by.preprocessing) if taken_by else None
     runner = None
     if tune.where is not None:
         runner = runner_of(tune.where, tune.seconds, dataset.test, progress, config.formats, tune.runtime)
@@ -90,6 +140,7 @@ def exported(
         judge=judge,
         tuning=tuning_for(judge, runner, tune.seed) if runner else None,
         is_a_guess=keras_is_a_guess,
+        acceptance=acceptance,
         card=lambda manifest, distinct, earlier: model_card(manifest, folder.resolve().name, distinct, earlier),
         on_step=progress.say,
     )

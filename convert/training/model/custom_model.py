@@ -69,8 +69,10 @@ def module_of(config: TrainConfig) -> tuple[str, ...]:
     return (module,)
 
 
-def new_model(config: TrainConfig, shape: Shape, classes: int, trust: tuple[str, ...]) -> Any:
+def new_model(config: TrainConfig, shape: Shape, classes: int, trust: tuple[str, ...], output: Output = "probabilities") -> Any:
     """Return the Keras model to train, compiled if its author compiled it; `open_fitting` checks its input and output.
+
+    `output` decides whether one of edgecnn's own networks ends in its softmax; another model is what it is.
 
     Raises:
         ConfigError: If the model can't be made.
@@ -79,7 +81,10 @@ def new_model(config: TrainConfig, shape: Shape, classes: int, trust: tuple[str,
     if config.transfer:
         return _transferred(config, shape, classes, trust)
     if config.model is None:
-        return build_network(config.network, shape, classes, config.own_dropout(), config.filters)
+        network = build_network(config.network, shape, classes, config.own_dropout(), config.filters)
+        if output == "logits":
+            network.layers[-1].activation = load_keras().activations.linear
+        return network
     if config.model.endswith(".keras"):
         return _fixed(load_file(read_model(Path(config.model)), trust, training=True), shape)
     return _fixed(built_model(config.model, config.arguments, shape, classes), shape)

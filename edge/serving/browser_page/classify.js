@@ -62,13 +62,14 @@ export async function* camera() {
 }
 
 async function answer(model, picture, about, top) {
-  const { probabilities, inference_us } = await model.run(picture).catch((error) => {
+  const { probabilities, accepted, threshold, inference_us } = await model.run(picture).catch((error) => {
     throw new ClassifyError("refused", `${model.name} can't be run: ${error.message}`);
   });
   const order = Array.from(probabilities.keys()).sort((a, b) => probabilities[b] - probabilities[a]);
   const listed = order.slice(0, top).map((index) => ({ label: about.class_names[index], probability: probabilities[index] }));
   const { sha256, runtime } = about.files.find(({ name }) => name === model.name);
-  return { file: model.name, sha256, runtime, ...listed[0], top: listed, inference_us, agrees: null, seen: null };
+  const judged = { ...listed[0], accepted, threshold, top: listed };
+  return { file: model.name, sha256, runtime, ...judged, inference_us, agrees: null, seen: null };
 }
 
 function compared(answers, reference) {

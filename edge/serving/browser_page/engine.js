@@ -1,6 +1,7 @@
 /** Runs the model's .onnx files with onnxruntime-web, on one thread, so that the page needs no headers of a server. */
 
 import { env, InferenceSession, Tensor } from "./ort.wasm.bundle.min.mjs";
+import { scoreOf } from "./numbers.js";
 
 const ARRAYS = {
   float16: Uint16Array, float32: Float32Array, float64: Float64Array, int8: Int8Array, uint8: Uint8Array, int16: Int16Array,
@@ -38,9 +39,9 @@ export class Model {
     return this.#about.name;
   }
 
-  /** Return the class probabilities of a picture, and the mean time of a run in microseconds. */
+  /** Return a picture's class probabilities, whether they reach the threshold, and the mean time of a run in microseconds. */
   async run(picture) {
-    const { input, output } = this.#about;
+    const { input, output, threshold } = this.#about;
     const feeds = { [input.name]: new Tensor(input.dtype, this.#inputs(picture), input.shape) };
     const start = performance.now();
     let runs = 0;
@@ -51,7 +52,10 @@ export class Model {
       runs += 1;
       passed = performance.now() - start;
     } while (passed < MEASURED_MS && runs < MOST_RUNS);
-    return { probabilities: probabilitiesOf(outputs[output.name].data, output.kind), inference_us: (1000 * passed) / runs };
+    const raw = outputs[output.name].data;
+    const probabilities = probabilitiesOf(raw, output.kind);
+    const accepted = threshold && scoreOf(raw, probabilities, threshold.score) >= threshold.least;
+    return { probabilities, accepted, threshold, inference_us: (1000 * passed) / runs };
   }
 
   /** Look up every pixel in the table, in the model's order of channels and axes. */

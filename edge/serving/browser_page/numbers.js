@@ -26,6 +26,14 @@ export function pairwiseSum(values, round) {
   return sum;
 }
 
+/** Return the score of an answer, `raw` being the file's outputs, as scores() of edge/model/preprocess.py. */
+export function scoreOf(raw, probabilities, kind) {
+  const surest = Math.max(...probabilities);
+  if (kind === "probability") return surest;
+  const top = Math.max(...raw, ...(raw.length === 1 ? [0] : []));
+  return kind === "max-logit" ? top : top - Math.log(surest);
+}
+
 /** Return the plane a + b x + c y nearest to points (x, y, value) by least squares, as [a, b, c]. */
 export function fittedPlane(points) {
   const sums = [[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]];

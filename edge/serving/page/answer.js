@@ -3,6 +3,7 @@
 import { $, duration, make, percent, say, several } from "./dom.js";
 
 const ANNOUNCE_AFTER_MS = 600;
+const SCORES = { "max-logit": "largest logit", energy: "energy" };
 
 /** What there is to show. `state` is "empty", "working" (the answer is not of the newest drawing), "done" or "failed". */
 export const NOTHING = Object.freeze({ state: "empty", result: null, message: "", doubt: null });
@@ -32,9 +33,18 @@ export function showAnswer(view, chosen, reference) {
   announce(state === "done" && answer ? sentence(answer, answers, reference) : "");
 }
 
+/** Return what an answer says: its probability, or, below the file's threshold, that it is not sure. */
+export function sureness({ label, probability, accepted, threshold }) {
+  if (accepted !== false) return percent(probability);
+  const { score, least } = threshold;
+  const figure = (value) => Number(value.toPrecision(4));
+  const limit = score === "probability" ? `${figure(100 * least)}\u00a0%` : `${figure(least)} of its ${SCORES[score]}`;
+  return `Not sure: ${label} at ${figure(100 * probability)}\u00a0% is below the threshold ${limit}`;
+}
+
 function showLabel(answer, state) {
   const label = $("label");
-  const text = answer?.label ?? "?";
+  const text = (answer?.accepted !== false && answer?.label) || "?";
   if (label.textContent !== text) {
     label.textContent = text;
     label.dataset.length = text.length <= 2 ? "sign" : text.length <= 9 ? "word" : text.length <= 28 ? "name" : "long";
@@ -43,7 +53,7 @@ function showLabel(answer, state) {
     if (answer) label.classList.add("new");
   }
   const waiting = state === "working" ? "…" : "No answer yet";
-  $("probability").textContent = answer ? percent(answer.probability) : waiting;
+  $("probability").textContent = answer ? sureness(answer) : waiting;
 }
 
 /** Return how many files say the same, as {same, text}, or null for one file alone. */
@@ -121,7 +131,8 @@ function showTimes(result, answer) {
 
 function sentence(answer, answers, reference) {
   const found = agreement(answers, reference);
-  return `${answer.label}, ${percent(answer.probability)}, by ${answer.file}.${found ? ` ${found.text}.` : ""}`;
+  const said = answer.accepted === false ? sureness(answer) : `${answer.label}, ${percent(answer.probability)}`;
+  return `${said}, by ${answer.file}.${found ? ` ${found.text}.` : ""}`;
 }
 
 /** Read an answer to those who don't see it, once it has stayed the same for a moment. */

@@ -55,7 +55,7 @@ export function showFiles({ state, result }, chosen, reference) {
     row.classList.toggle("chosen", row.dataset.file === chosen);
     row.classList.toggle("agrees", answer?.agrees === true);
     row.classList.toggle("differs", answer?.agrees === false);
-    label.textContent = answer?.label ?? "–";
+    label.textContent = answer ? (answer.accepted === false ? `not sure (${answer.label})` : answer.label) : "–";
     probability.textContent = answer ? percent(answer.probability) : "–";
     inference.textContent = answer ? duration(answer.inference_us) : "–";
     agrees.textContent = answer ? judged(answer, reference) : "–";

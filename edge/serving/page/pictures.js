@@ -1,7 +1,7 @@
 /** Pictures that were dropped, pasted, chosen or taken with a phone. They are classified one after another. */
 
 import { classify } from "./classify.js";
-import { NOTHING } from "./answer.js";
+import { NOTHING, sureness } from "./answer.js";
 import { $, bytes, make, percent, several } from "./dom.js";
 import { patiently } from "./patience.js";
 
@@ -107,7 +107,7 @@ export class Pictures {
     const answer = answers.find(({ file }) => file === this.#options.file()) ?? answers[0];
     const differ = answers.some(({ agrees }) => agrees === false);
     const texts = { waiting: "waiting", working: "working…", failed: `✗ ${view.message}` };
-    said.textContent = texts[view.state] ?? `${answer.label}, ${percent(answer.probability)}${differ ? " ≠ files differ" : ""}`;
+    said.textContent = texts[view.state] ?? `${answer.accepted === false ? sureness(answer) : `${answer.label}, ${percent(answer.probability)}`}${differ ? " ≠ files differ" : ""}`;
     button.dataset.state = view.state;
   }
 

@@ -151,6 +151,18 @@ def test_chunks_are_as_good_as_the_whole(cuts: tuple[int, ...]) -> None:
     assert made.loss == pytest.approx(whole.loss)
 
 
+def test_accepted_answers_and_the_errors_among_them_are_counted_over_all_chunks() -> None:
+    right = CANDIDATE.argmax(axis=1) == LABELS
+    accepted = np.arange(len(LABELS)) != np.flatnonzero(~right)[0]
+    tally = Tally(3)
+    for part in (slice(0, 3), slice(3, None)):
+        tally.add(CANDIDATE[part], REFERENCE[part], LABELS[part], accepted=accepted[part])
+    found = tally.accuracy()
+    assert (found.accepted, found.accepted_wrong) == (int(accepted.sum()), int((accepted & ~right).sum()))
+    assert 0 < found.accepted_wrong < int((~right).sum())
+    assert compare(CANDIDATE, REFERENCE, LABELS).accepted is None
+
+
 def test_a_chunk_of_other_classes_is_refused() -> None:
     tally = Tally(3)
     tally.add(CANDIDATE, REFERENCE, LABELS)

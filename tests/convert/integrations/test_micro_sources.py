@@ -10,9 +10,11 @@ import pytest
 
 from edgecnn.convert.integrations.micro_records import MicroRecord
 from edgecnn.convert.integrations.micro_sources import MicroModel, c_text, sources
+from edgecnn.edge.export_records import ScoreName
 from edgecnn.edge.files import sha256
 from edgecnn.edge.manifest import Preprocessing, Quantization, TensorSpec
-from edgecnn.edge.model.preprocess import input_table
+from edgecnn.edge.model.preprocess import input_table, scores, to_probabilities, top_logits
+from tests.edge.inference.thresholds import THRESHOLD
 
 PIXELS = np.arange(256, dtype=np.uint8)
 INPUT = TensorSpec("image", (1, 4, 4, 3), "int8", Quantization((1 / 255,), (-128,)))
@@ -108,6 +110,56 @@ def test_a_microcontroller_gets_constants_of_the_files_size(core: str, tmp_path:
         constants = sum(count for section, count in sections.items() if section.startswith(".rodata"))
         assert size <= constants < size + 4  # The compiler aligns what follows.
         assert [sections.get(section, 0) for section in (".data", ".bss", ".text")] == [0, 0, 0]
+
+
+# Writes whether the header accepts each golden output.
+JUDGE = """
+#include <cstdio>
+#include "micro_golden.h"
+#include "micro_model.h"
+namespace m = NAMESPACE;
+int main() {
+  for (int i = 0; i < m::kGoldenVectors; ++i) std::putchar(m::Accepted(m::kGoldenOutputs[i]) ? '1' : '0');
+}
+"""
+
+
+@pytest.mark.parametrize("columns", [2, 1], ids=["two outputs", "one"])
+@pytest.mark.parametrize("logits", [False, True], ids=["probabilities", "logits"])
+@pytest.mark.parametrize("kind", ["probability", "max-logit", "energy"])
+def test_a_program_accepts_the_answers_that_edgecnn_accepts(
+    kind: ScoreName, logits: bool, columns: int, tmp_path: Path
+) -> None:
+    if kind != "probability" and not logits:
+        pytest.skip("a softmax has no such score")
+    rng = np.random.default_rng(5)
+    outputs = rng.integers(-128, 128, (64, columns)).astype(np.int8)
+    if not logits and columns == 2:
+        outputs[:, 1] = -1 - outputs[:, 0]  # They sum to 255/256.
+    step = 0.05 if logits else 1 / 256
+    spec = TensorSpec("out", (1, columns), "int8", Quantization((step,), (-128,)))
+    probabilities = to_probabilities(outputs, spec, "logits" if logits else "probabilities")
+    values = scores(kind, probabilities, top_logits(outputs, spec) if logits else None)
+    least = float(np.median(values)) + 1e-4  # Between two scores, whatever rounds.
+    model = micro_model()
+    record = replace(model.record, step=step)
+    threshold = replace(THRESHOLD, score=kind, least=least)
+    inputs = np.zeros((64, 48), np.int8)
+    model = replace(model, record=record, inputs=inputs, outputs=outputs, threshold=threshold, logits=logits)
+    written(model, tmp_path)
+    (tmp_path / "judge.cc").write_text(JUDGE.replace("NAMESPACE", model.namespace))
+    flags = ["-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+    files = [str(tmp_path / name) for name in ("judge.cc", "micro_model.cc", "micro_golden.cc")]
+    subprocess.run([compiler("g++", "g++"), *flags, *files, "-o", str(tmp_path / "judge")], check=True)
+    judged = subprocess.run([str(tmp_path / "judge")], capture_output=True, check=True).stdout
+    assert judged == "".join("01"[int(value >= least)] for value in values).encode()
+    assert 0 < judged.count(b"1") < 64
+
+
+def test_sources_without_a_threshold_accept_nothing_by_name() -> None:
+    texts = sources(micro_model())
+    assert "Accepted" not in texts["micro_model.h"] + texts["micro_main.cc"]
+    assert "model::Accepted(outputs)" in sources(replace(micro_model(), threshold=THRESHOLD))["micro_main.cc"]
 
 
 def test_names_can_not_leave_their_strings_or_comments() -> None:

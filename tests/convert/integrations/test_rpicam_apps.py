@@ -27,9 +27,11 @@ from edgecnn.edge.files import sha256
 from edgecnn.edge.manifest import Manifest, Quantization, TensorSpec
 from edgecnn.edge.model.interface import SCHEMES
 from tests.conftest import Terminal
+from tests.edge.inference.thresholds import THRESHOLD
 from tests.rpicam_stage import Stage
 
 CLASSES = 4
+VALIDATION = 200
 Build = Callable[..., Path]
 
 
@@ -47,14 +49,18 @@ def coloured(count: int, shape: tuple[int, ...], seed: int) -> tuple[NDArray[np.
 def build(tmp_path: Path) -> Build:
     """Train a small model for a second, export it for rpicam-apps, and return the folder."""
 
-    def built(shape: tuple[int, int, int], scheme: str, logits: bool = False, last: int = CLASSES) -> Path:
+    def built(shape: tuple[int, int, int], scheme: str, logits: bool = False, last: int = CLASSES, **options: Any) -> Path:
         keras.utils.set_random_seed(1)
         layers = keras.layers
         body = [layers.Conv2D(8, 3, strides=2, activation="relu"), layers.GlobalAveragePooling2D(), layers.Dense(last)]
         end = [] if logits else [layers.Activation("softmax" if last > 1 else "sigmoid")]
         taken, classes = SCHEMES[scheme], CLASSES if last > 1 else 2
         (images, labels), test = (coloured(40, shape, seed) for seed in (0, 1))
-        np.savez(tmp_path / "set.npz", x_train=images, y_train=labels % classes, x_test=test[0], y_test=test[1] % classes)
+        held = coloured(VALIDATION, shape, 3)
+        np.savez(
+            tmp_path / "set.npz", x_train=images, y_train=labels % classes, x_test=test[0], y_test=test[1] % classes,
+            x_val=held[0], y_val=held[1] % classes,
+        )  # fmt: skip
         kernel, bias = colour_weights(taken, 3) if shape[2] == 3 else (np.full((1, 1, 1, 1), taken.scale), np.zeros(1))
         small, answers = coloured(160, (28, 28, shape[2]), 2)  # Convolution and mean learn the same on small images, sooner.
         taught = keras.Sequential([keras.Input(small.shape[1:]), *body, *end])
@@ -66,7 +72,7 @@ def build(tmp_path: Path) -> Build:
         model.save(tmp_path / "own.keras")
         ec.export(
             tmp_path / "own.keras", tmp_path / "set.npz", formats=["tflite"], precisions=["int8"], targets=["rpicam-apps"],
-            interface=ec.Interface(taken, "logits" if logits else "probabilities"), out=tmp_path / "own",
+            interface=ec.Interface(taken, "logits" if logits else "probabilities"), out=tmp_path / "own", **options,
         )  # fmt: skip
         return tmp_path / "own"
 
@@ -191,3 +197,22 @@ def test_what_the_program_does_otherwise_is_said(exported: Path) -> None:
 
 def test_the_settings_show_no_more_results_than_there_are_classes() -> None:
     assert json.loads(json.dumps(post_processing("a.tflite", 2)))["object_classify_tf"]["number_of_results"] == 2
+
+
+def test_with_a_threshold_the_stage_shows_one_class_or_none() -> None:
+    own = post_processing("a.tflite", 4, replace(THRESHOLD, least=0.91))["object_classify_tf"]
+    assert (own["threshold_high"], own["threshold_low"], own["number_of_results"]) == (0.91, 0.91, 1)
+    plain = post_processing("a.tflite", 4)["object_classify_tf"]
+    assert (plain["threshold_high"], plain["threshold_low"], plain["number_of_results"]) == (0.3, 0.1, 3)
+
+
+def test_the_stage_shows_the_share_of_frames_that_the_manifests_threshold_accepts(build: Build) -> None:
+    folder = build((28, 28, 1), "unit", max_error=20, accept=50)
+    (threshold,) = [file.threshold for file in Manifest.load(folder).for_programs if file.threshold]
+    assert threshold.images == VALIDATION
+    assert 0.5 <= threshold.share < 1
+    stage, (images, labels) = Stage(folder / "rpicam-apps.json"), coloured(VALIDATION, (28, 28, 1), 3)
+    shown = [stage.results(frame) for frame in scaled(images)]
+    assert sum(map(bool, shown)) == threshold.accepted
+    wrong = sum(bool(found) and found[0][0] != str(label) for found, label in zip(shown, labels, strict=True))
+    assert wrong == threshold.wrong

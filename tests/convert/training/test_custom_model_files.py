@@ -12,6 +12,7 @@ import pytest
 from edgecnn.convert.keras.runtime import load_from_bytes
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.custom_model import compile_model, new_model, open_fitting
+from edgecnn.convert.training.model.networks import NetworkName
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.manifest import Manifest
@@ -39,6 +40,16 @@ def test_a_file_that_takes_any_size_is_fixed_to_the_images_and_keeps_its_weights
     assert model.input_shape == (None, *SHAPE)
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), base.get_weights(), strict=True))
     assert float(model.optimizer.learning_rate) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("network", ["cnn", "strided"])
+def test_an_own_network_that_shall_give_logits_computes_what_is_before_its_softmax(network: NetworkName) -> None:
+    config, images = TrainConfig(network=network), np.random.default_rng(0).random((5, *SHAPE), np.float32)
+    plain, logits = new_model(config, SHAPE, 3, ()), new_model(config, SHAPE, 3, (), "logits")
+    logits.set_weights(plain.get_weights())
+    found = np.asarray(logits(images))
+    assert np.abs(found.sum(axis=1) - 1).max() > 0.01
+    assert np.allclose(keras.ops.softmax(found), plain(images), atol=1e-6)
 
 
 def test_a_keras_file_with_own_code_needs_trust(bars: Dataset) -> None:

@@ -80,7 +80,7 @@ def answer(file: Json, label: str, classes: list[str], probability: float = 0.99
     listed = [{"label": name, "probability": share} for name, share in top]
     return {
         "file": file["name"], "sha256": file["sha256"], "runtime": file["runtime"], "label": label, "probability": probability,
-        "top": listed, "inference_us": 45.2, "agrees": agrees, "seen": None,
+        "accepted": None, "threshold": None, "top": listed, "inference_us": 45.2, "agrees": agrees, "seen": None,
     }  # fmt: skip
 
 

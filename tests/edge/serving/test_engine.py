@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from starlette.exceptions import HTTPException
 
+from edgecnn.edge.inference.classifier import Prediction
 from edgecnn.edge.manifest import Preprocessing
 from edgecnn.edge.serving import engine as module
 from edgecnn.edge.serving.body import Picture
@@ -109,8 +110,9 @@ def test_a_request_s_pictures_that_take_long_together_leave_the_quick_lane(
 def test_files_that_are_replaced_during_an_answer_are_not_compared_with_their_successors() -> None:
     def file(name: str, *row: float) -> SimpleNamespace:
         about = SimpleNamespace(sha256="", runtime="")
-        classifier = SimpleNamespace(class_names=("a", "b"))
-        return SimpleNamespace(name=name, rule=RULE, about=about, classifier=classifier, timed=lambda _: (np.array(row), 1))
+        classifier = SimpleNamespace(class_names=("a", "b"), threshold=None)
+        answer = Prediction(np.array([np.argmax(row)]), ("",), np.array([row], np.float32), "")
+        return SimpleNamespace(name=name, rule=RULE, about=about, classifier=classifier, timed=lambda _: (answer, 1))
 
     asked = Asked(cast(Any, (file("old.tflite", 0, 1), file("int8.tflite", 1, 0))), "old.tflite", 1, pixels=False)
     successors = SimpleNamespace(reference="int8.tflite")

@@ -293,3 +293,17 @@ def test_one_module_alone_speaks_to_the_server() -> None:
     for path in PAGE.glob("*.js"):
         for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
             assert word not in path.read_text(), path
+
+
+def test_an_answer_below_the_threshold_is_shown_as_not_sure(board: Browser, stand_in: StandIn) -> None:
+    unsure = picture(stand_in.model, "7")
+    below = {"probability": 0.6328, "accepted": False, "threshold": {"score": "probability", "least": 0.9746}}
+    unsure["answers"] = [{**answer, **below} for answer in unsure["answers"]]
+    stand_in.replies("/api/classify", classified(unsure))
+    board.draw(TWO)
+    settled(board)
+    assert board.text("#label") == "?"
+    assert board.text("#probability").replace("\N{NO-BREAK SPACE}", " ") == (
+        "Not sure: 7 at 63.28 % is below the threshold 97.46 %"
+    )
+    assert board.text("#rows td.label") == "not sure (7)"

@@ -70,7 +70,7 @@ def test_real_files_run_in_a_fresh_process_each_and_one_at_a_time(seen: list[See
     assert Counter(entry.pid for entry in rounds) == dict.fromkeys(opened, 3)
     assert all(entry.alive == frozenset(opened[:3]) for entry in rounds[:9])
     assert all(entry.alive == frozenset(opened[3:]) for entry in rounds[9:])
-    assert [answer.shape for answer in answers] == [(4, 3)] * 3
+    assert [answer.shape for answer, _ in answers] == [(4, 3)] * 3
     assert [opened.runtime.split()[0] for opened in result.opened] == ["ai-edge-litert"] * 2 + ["onnxruntime"]
     assert result.empty_call.count == 10_000
     for file in result.launches:

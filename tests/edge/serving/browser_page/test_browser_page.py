@@ -2,6 +2,7 @@
 
 import base64
 import functools
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,9 +23,11 @@ from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.files import sha256
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest, Preprocessing, TensorSpec
+from edgecnn.edge.model.preprocess import scores, to_probabilities, top_logits
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.serving.export_page import WebRuntime, write_page
 from tests.drawings import drawings
+from tests.edge.inference.thresholds import with_threshold
 
 pytestmark = pytest.mark.workstation("needs a browser")
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from tests.edge.serving.browser import Browser, Points
 
 IMAGES = 1000
+LEAST = 0.95  # Probability from which the files accept an answer.
 FILES = ("float32.onnx", "int8.onnx")
 TWO = ((0.3, 0.35), (0.35, 0.22), (0.5, 0.16), (0.66, 0.24), (0.68, 0.4), (0.52, 0.62), (0.3, 0.82), (0.5, 0.8), (0.74, 0.82))
 SIZES = ((280, 280), (101, 333), (640, 480), (28, 28), (57, 40), (3001, 2003), (5, 400))
@@ -60,6 +64,14 @@ const [names, shape, rule, done] = arguments;
   }
   return fitted;
 })().then(done, (error) => done(error.message));
+"""
+
+
+# Scores of rows of raw outputs and probabilities.
+SCORES = """
+const [raw, probabilities, kind, done] = arguments;
+import("./numbers.js").then(
+  ({ scoreOf }) => done(raw.map((row, i) => scoreOf(row, probabilities[i], kind))), (error) => done(error.message));
 """
 
 
@@ -100,7 +112,8 @@ def bytes_of(text: str) -> NDArray[np.uint8]:
 @pytest.fixture(scope="module")
 def site(exported: Path, onnxruntime_web: WebRuntime, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The written folder; pictures for tests may be put into it."""
-    with ModelFolder(exported) as models:
+    folder = shutil.copytree(exported, tmp_path_factory.mktemp("models") / "bars")
+    with ModelFolder(with_threshold(folder, LEAST)) as models:
         written = write_page(models, tmp_path_factory.mktemp("site") / "page", onnxruntime_web)
     assert written.models == FILES
     return Path(written.path)
@@ -151,11 +164,24 @@ def test_a_thousand_test_images_have_the_classes_and_pixels_of_python(page: "Bro
         assert {answer["file"] for answer in answers} == {file}
         assert [answer["top"][0]["label"] for answer in answers] == list(python.labels)
         ours = np.array([answer["probability"] for answer in answers])
-        assert np.abs(ours - python.probabilities.max(axis=1)).max() < 1e-5
+        surest = python.probabilities.max(axis=1)
+        assert np.abs(ours - surest).max() < 1e-5
+        assert [answer["accepted"] for answer in answers] == (ours >= LEAST).tolist()
+        assert 0 < (surest >= LEAST).sum() < IMAGES
     assert len({answer["label"] for answer in answers}) == 3
     assert [picture["answers"][0]["agrees"] for picture in found] == [None] * IMAGES
     assert {picture["answers"][1]["agrees"] for picture in found} <= {True, False}
     assert page.complaints() == []
+
+
+def test_scores_are_those_of_python(page: "Browser") -> None:
+    logits = np.array([[2.5, -1.0, 0.25], [-3.0, -2.0, -9.0]], np.float32)
+    spec = TensorSpec("out", (None, 3), "float32")
+    probabilities = to_probabilities(logits, spec, "logits")
+    for kind in ("probability", "max-logit", "energy"):
+        expected = scores(kind, probabilities, top_logits(logits, spec))
+        found = awaited(page, SCORES, logits.tolist(), probabilities.tolist(), kind)
+        assert np.abs(np.array(found) - expected).max() < 1e-5
 
 
 def test_a_drawn_digit_is_fitted_to_the_very_pixels(page: "Browser", site: Path) -> None:

@@ -1,0 +1,211 @@
+"""Sets the threshold of each exported file: the score below which its answer is "not sure"."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecnn.edge.data.dataset import Dataset
+from edgecnn.edge.data.pixel_digests import evidence, learnt_images
+from edgecnn.edge.data.splits import ArraySplit, Split, Subset
+from edgecnn.edge.errors import ConfigError, GateFailed, field
+from edgecnn.edge.export_records import BLANK, NOISE, ScoreName, Strangers, Threshold
+from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model.preprocess import Floats, correct, scores
+from edgecnn.edge.text import counted
+
+CONFIDENCE = 0.95
+# Share of the validation images that stays accepted where strangers are to be refused, unless another is asked for.
+LEAST_SHARE = 0.9
+_MADE = 256  # Number of pictures of noise, and of one grey.
+# Scores that are closer may be one score, rounded by another machine; a step of 8 bits is 40 times as large.
+_ROUNDING = 1e-4
+_SCORES: tuple[ScoreName, ...] = ("probability", "max-logit", "energy")
+
+
+class Certified(Protocol):
+    """A threshold that is shown to hold: `edgecnn.benchmarks.statistics.selective.Level`."""
+
+    @property
+    def above(self) -> float:
+        """Scores above it are accepted."""
+
+    @property
+    def accepted(self) -> int:
+        """Number of images with such a score."""
+
+    @property
+    def wrong(self) -> int:
+        """Number of errors among them."""
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """Which answers are to be accepted.
+
+    Attributes:
+        max_error: Largest share of errors among them, between 0 and 1.
+        strangers: Images of no class, by name.
+        named: Number of them, the first ones, that choose a score: those that the user named.
+        least_share: Share of the validation images that stays accepted, 0 to 1: the strictest threshold is taken that accepts
+            it, or the loosest one if none does. None for the loosest one.
+        required: Whether it is an error if none accepts that share.
+        certified: (scores, wrong, limit, confidence, tests) -> the thresholds that are shown to hold, loosest first.
+        least_images: (limit, confidence, tests) -> how many images could show it without an error.
+    """
+
+    max_error: float
+    strangers: tuple[tuple[str, Split], ...]
+    named: int
+    least_share: float | None
+    required: bool
+    certified: Callable[[Floats, NDArray[np.bool_], float, float, int], Sequence[Certified]]
+    least_images: Callable[[float, float, int], int]
+
+
+class Outputs(NamedTuple):
+    """Probabilities float32 (n, classes), and the largest logits (n,) of a file that gives logits."""
+
+    probabilities: Floats
+    tops: Floats | None
+
+
+Run = Callable[[Split], Outputs]
+
+
+def validation_of(dataset: Dataset, manifest: Manifest) -> tuple[Split, int]:
+    """Return the images that set thresholds, without copies, and among how many epochs they chose the model.
+
+    Raises:
+        ConfigError: If there are none, or they are not those that the manifest records.
+    """
+    recorded, config = manifest.dataset.validation, manifest.provenance.train_config
+    if dataset.val is None:
+        again = f"train again with {field('val_share')}=0.1, or " if config else ""
+        raise ConfigError(
+            f"{field('max_error')} needs validation images, and {dataset.name} has none: {again}put images that the model has "
+            "never seen into a val/ beside train/ and test/, or as x_val and y_val into an .npz file"
+        )
+    if recorded and recorded.val_sha256 != dataset.val.sha256:
+        raise ConfigError(
+            f"these are not the validation images of the model ({dataset.name}): name its images with {field('data')}"
+        )
+    copies = {*learnt_images(dataset.train, dataset.val), *learnt_images(dataset.test, dataset.val)}
+    fresh = np.flatnonzero(evidence(dataset.val, sorted(copies))[0])
+    if not len(fresh):
+        raise ConfigError(f"every validation image of {dataset.name} is a copy of a training or test image: give others")
+    by_them = config.get("keep", "best") == "best" or "patience" in config
+    chose = recorded is not None and by_them and config.get("epochs", "").isdecimal()
+    return Subset(dataset.val, fresh), int(config["epochs"]) if chose else 1
+
+
+def made_strangers(shape: tuple[int, int, int]) -> tuple[tuple[str, Split], ...]:
+    """Return random pixels, and pictures of one grey, of this (h, w, c)."""
+    noise = np.random.default_rng(0).integers(0, 256, (_MADE, *shape), np.uint8)
+    blank = np.broadcast_to(np.arange(256, dtype=np.uint8).reshape(-1, 1, 1, 1), (256, *shape))
+    labels = np.zeros(_MADE, np.int64)
+    return ((NOISE, ArraySplit(noise, labels)), (BLANK, ArraySplit(blank, labels)))
+
+
+def threshold_of(name: str, run: Run, job: Acceptance, validation: tuple[Split, int], images_sha256: str) -> Threshold:
+    """Return the threshold of a file that `run` runs.
+
+    Of the scores that the file has, that one is taken which accepts the fewest of the named strangers, on average over the sets
+    of them. The bound is corrected for their number.
+
+    Raises:
+        GateFailed: If no threshold is shown to hold, or none accepts as many images as it must.
+    """
+    images, epochs = validation
+    found = run(images)
+    wrong = ~correct(found.probabilities, images.labels)
+    # Without strangers, the probability accepts most.
+    kinds = _SCORES if found.tops is not None and job.named else _SCORES[:1]
+    tests = epochs * len(kinds)
+    known = {kind: scores(kind, *found) for kind in kinds}
+    levels = {kind: job.certified(values, wrong, job.max_error, CONFIDENCE, tests) for kind, values in known.items()}
+    _require_enough(name, levels, wrong, known["probability"], job, tests)
+    strangers = [(title, run(split)) for title, split in job.strangers]
+    # Where no threshold of the probability holds, its files would refuse every stranger.
+    plain = _least(known["probability"], levels["probability"][0]) if levels["probability"] else math.inf
+    choices = []
+    for kind in filter(levels.__getitem__, kinds):
+        level = _chosen(levels[kind], job.least_share, len(wrong))
+        least = _least(known[kind], level)
+        counts = tuple(_counted(title, outputs, kind, least, plain) for title, outputs in strangers)
+        accepts_all = level.accepted == len(wrong)
+        threshold = Threshold(
+            score="probability" if accepts_all else kind,
+            least=0.0 if accepts_all else least,
+            max_error=job.max_error,
+            confidence=CONFIDENCE,
+            tests=tests,
+            images=len(wrong),
+            images_sha256=images_sha256,
+            accepted=level.accepted,
+            wrong=level.wrong,
+            strangers=counts,
+        )
+        choices.append((sum(one.accepted / one.images for one in counts[: job.named]), threshold))
+    return min(choices, key=lambda choice: choice[0])[1]
+
+
+def _counted(title: str, outputs: Outputs, kind: ScoreName, least: float, plain: float) -> Strangers:
+    """Return how many strangers a threshold of a score accepts, and how many one of the probability."""
+    accepted, plainly = (int((scores(of, *outputs) >= at).sum()) for of, at in ((kind, least), ("probability", plain)))
+    return Strangers(title, len(outputs.probabilities), accepted, plainly)
+
+
+def _require_enough(
+    name: str,
+    levels: Mapping[ScoreName, Sequence[Certified]],
+    wrong: NDArray[np.bool_],
+    surest: Floats,
+    job: Acceptance,
+    tests: int,
+) -> None:
+    """Raise if no threshold holds, or none accepts as many images as it must."""
+    most = max((level.accepted for of_kind in levels.values() for level in of_kind), default=None)
+    if most is None:
+        raise GateFailed(_nothing_shown(name, wrong, surest, job, tests))
+    if job.required and job.least_share is not None and most < int(job.least_share * len(wrong)):
+        raise GateFailed(
+            f"{name}: at most {most:,} of {len(wrong):,} validation images can be accepted with at most "
+            f"{100 * job.max_error:g} % errors: lower {field('accept')}, or allow more with {field('max_error')}"
+        )
+
+
+def _chosen(levels: Sequence[Certified], least_share: float | None, images: int) -> Certified:
+    """Return the strictest level that accepts the least share; the loosest one if none does, or no share is asked for."""
+    enough = [level for level in levels if least_share is not None and level.accepted >= int(least_share * images)]
+    return min(enough, key=lambda level: level.accepted) if enough else levels[0]
+
+
+def _least(values: Floats, level: Certified) -> float:
+    """Return the smallest accepted score: just above the level, or halfway where quantized scores leave a gap."""
+    if level.above == -math.inf:
+        return -math.inf
+    accepted = float(values[values > level.above].min())
+    if accepted - level.above > _ROUNDING:
+        return (accepted + level.above) / 2
+    return float(np.nextafter(np.float32(level.above), np.float32(np.inf)))
+
+
+def _nothing_shown(name: str, wrong: NDArray[np.bool_], surest: Floats, job: Acceptance, tests: int) -> str:
+    needed = job.least_images(job.max_error, CONFIDENCE, tests)
+    asked = f"{100 * job.max_error:g} % errors"
+    if len(wrong) < needed:
+        chose = f", which chose among {tests} models or scores" if tests > 1 else ""
+        return (
+            f"{name}: {counted(len(wrong), 'validation image')}{chose} can't show at most {asked} with {CONFIDENCE:.0%} "
+            f"confidence, which takes {needed:,}: give more, or allow more with {field('max_error')}"
+        )
+    half = wrong[np.argsort(-surest, kind="stable")[: len(wrong) // 2]]
+    return (
+        f"{name}: no threshold is shown to have at most {asked} among its answers (of {len(wrong):,} validation images "
+        f"{int(wrong.sum()):,} are wrong, of the surest half {int(half.sum()):,}): allow more with {field('max_error')}, or "
+        "give more validation images"
+    )

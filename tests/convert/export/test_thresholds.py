@@ -1,0 +1,228 @@
+"""Thresholds are set by validation images alone, and an export without them, or without enough, says what to do."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgecnn.benchmarks.statistics.selective import certified, least_images
+from edgecnn.convert.export.thresholds import Acceptance, Outputs, made_strangers, threshold_of, validation_of
+from edgecnn.edge.data.dataset import Dataset, load_dataset
+from edgecnn.edge.data.splits import ArraySplit, Split
+from edgecnn.edge.errors import ConfigError, GateFailed
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.manifest import Manifest, Validation
+from edgecnn.edge.model.preprocess import Floats, scores
+from tests.drawings import drawings
+
+SHAPE = (2, 2, 1)
+VALIDATION = 600
+
+
+def softmax(logits: Floats) -> Floats:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    found: Floats = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    return found
+
+
+class Model:
+    """A model of three classes that is less sure where it errs; logits of strangers are small, but far apart."""
+
+    def __init__(self, gives_logits: bool, error: float = 0.03, images: int = 2000) -> None:
+        rng = np.random.default_rng(3)
+        self.gives_logits = gives_logits
+        labels = rng.integers(0, 3, images)
+        wrong = rng.random(images) < error
+        logits = rng.normal(0, 0.1, (images, 3)).astype(np.float32)
+        size = np.where(wrong, rng.uniform(0.5, 3, images), rng.uniform(1, 12, images)).astype(np.float32)
+        logits[np.arange(images), np.where(wrong, (labels + 1) % 3, labels)] += size
+        strangers = rng.normal(-6, 0.1, (500, 3)).astype(np.float32)
+        strangers[:, 0] += rng.uniform(4, 7, 500).astype(np.float32)
+        self.validation = ArraySplit(np.zeros((images, *SHAPE), np.uint8), labels.astype(np.int64))
+        self.strangers = ArraySplit(np.zeros((500, *SHAPE), np.uint8), np.zeros(500, np.int64))
+        self.logits = {id(self.validation): logits, id(self.strangers): strangers}
+
+    def run(self, split: Split) -> Outputs:
+        logits = self.logits[id(split)]
+        return Outputs(softmax(logits), logits.max(axis=1) if self.gives_logits else None)
+
+    def acceptance(self, max_error: float = 0.02, least_share: float | None = None) -> Acceptance:
+        strangers = (("letters", self.strangers),)
+        return Acceptance(max_error, strangers, 1, least_share, least_share is not None, certified, least_images)
+
+
+def test_a_file_of_probabilities_has_their_score_alone() -> None:
+    model = Model(gives_logits=False)
+    found = threshold_of("a.tflite", model.run, model.acceptance(), (model.validation, 1), "f" * 64)
+    assert (found.score, found.tests) == ("probability", 1)
+    accepted = scores("probability", *model.run(model.validation)) >= found.least
+    assert (found.images, found.accepted) == (2000, int(accepted.sum()))
+    wrong = model.run(model.validation).probabilities.argmax(axis=1) != model.validation.labels
+    assert found.wrong == int((accepted & wrong).sum())
+    assert found.wrong / found.accepted < found.max_error == 0.02
+
+
+def test_a_file_of_logits_takes_the_score_that_accepts_the_fewest_strangers_corrected_for_three() -> None:
+    model = Model(gives_logits=True)
+    found = threshold_of("a.tflite", model.run, model.acceptance(), (model.validation, 1), "f" * 64)
+    (letters,) = found.strangers
+    assert found.score in ("max-logit", "energy")
+    assert found.tests == 3
+    assert (letters.name, letters.images) == ("letters", 500)
+    accepted = scores(found.score, *model.run(model.strangers)) >= found.least
+    assert letters.accepted == int(accepted.sum())
+    assert 2 * letters.accepted <= letters.plain
+
+
+def test_a_share_that_stays_accepted_takes_the_strictest_threshold_with_it() -> None:
+    model = Model(gives_logits=False)
+    loose = threshold_of("a.tflite", model.run, model.acceptance(), (model.validation, 1), "f" * 64)
+    strict = threshold_of("a.tflite", model.run, model.acceptance(least_share=0.5), (model.validation, 1), "f" * 64)
+    assert 0.5 <= strict.share < loose.share
+    assert strict.least > loose.least
+    assert strict.strangers[0].plain == loose.strangers[0].plain == loose.strangers[0].accepted > strict.strangers[0].accepted
+
+
+def test_a_share_that_can_not_be_accepted_is_an_error_if_it_was_asked_for_and_else_the_most_that_can() -> None:
+    model = Model(gives_logits=False)
+    asked = model.acceptance(least_share=1.0)
+    with pytest.raises(GateFailed, match="accept"):
+        threshold_of("a.tflite", model.run, asked, (model.validation, 1), "f" * 64)
+    loose = threshold_of("a.tflite", model.run, replace(asked, required=False), (model.validation, 1), "f" * 64)
+    assert loose == threshold_of("a.tflite", model.run, model.acceptance(), (model.validation, 1), "f" * 64)
+
+
+def test_without_named_strangers_a_file_of_logits_has_its_probability_and_no_correction_for_scores() -> None:
+    model = Model(gives_logits=True)
+    alone = replace(model.acceptance(), named=0)
+    found = threshold_of("a.tflite", model.run, alone, (model.validation, 1), "f" * 64)
+    assert (found.score, found.tests) == ("probability", 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "images", "epochs", "named"),
+    [(0.0, 100, 1, "149"), (0.0, 160, 5, "228"), (1.0, 2000, 1, "surest half")],
+    ids=["few", "few for five epochs", "too many errors"],
+)
+def test_a_threshold_that_can_not_be_had_is_an_error_that_says_why(error: float, images: int, epochs: int, named: str) -> None:
+    model = Model(False, error, images)
+    with pytest.raises(GateFailed, match=named) as refused:
+        threshold_of("a.tflite", model.run, model.acceptance(), (model.validation, epochs), "f" * 64)
+    assert "a.tflite" in str(refused.value)
+
+
+def test_images_that_chose_an_epoch_are_corrected_for_it() -> None:
+    model = Model(False)
+    asked = model.acceptance(0.03)
+    once, often = (threshold_of("a.tflite", model.run, asked, (model.validation, epochs), "f" * 64) for epochs in (1, 50))
+    assert often.tests == 50
+    assert often.share < once.share
+
+
+def split_of(drawn: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> ArraySplit:
+    return ArraySplit(drawn[0][..., np.newaxis], drawn[1].astype(np.int64))
+
+
+def dataset_of(val: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None) -> Dataset:
+    train, test = split_of(drawings(9, 1)), split_of(drawings(9, 2))
+    return Dataset("bars", "/bars.npz", ("a", "b", "c"), train, test, val=val and split_of(val))
+
+
+def manifest_of(sha256: str | None, **config: str) -> Manifest:
+    validation = Validation(sha256) if sha256 else None
+    made = SimpleNamespace(dataset=SimpleNamespace(validation=validation), provenance=SimpleNamespace(train_config=config))
+    return cast(Manifest, made)
+
+
+@pytest.mark.parametrize(("config", "fix"), [({"epochs": "5"}, "val_share"), ({}, "val/")])
+def test_a_model_without_validation_images_is_told_how_to_have_some(config: dict[str, str], fix: str) -> None:
+    with pytest.raises(ConfigError, match=fix):
+        validation_of(dataset_of(None), manifest_of(None, **config))
+
+
+def test_other_validation_images_than_those_of_the_training_are_refused() -> None:
+    with pytest.raises(ConfigError, match="not the validation images"):
+        validation_of(dataset_of(drawings(9, 3)), manifest_of("0" * 64, epochs="5"))
+
+
+def test_copies_of_training_and_test_images_set_no_threshold() -> None:
+    parts = [drawings(9, seed) for seed in (1, 2, 3)]
+    joined = np.concatenate([images for images, _ in parts]), np.concatenate([labels for _, labels in parts])
+    images, epochs = validation_of(dataset_of(joined), manifest_of(None))
+    assert len(images.labels) == 9
+    assert np.array_equal(images.images(range(9))[..., 0], parts[2][0])
+    assert epochs == 1
+    with pytest.raises(ConfigError, match="copy"):
+        validation_of(dataset_of(drawings(9, 1)), manifest_of(None))
+
+
+@pytest.mark.parametrize(("config", "epochs"), [({}, 7), ({"keep": "last"}, 1), ({"keep": "last", "patience": "3"}, 7)])
+def test_the_epochs_among_which_they_chose_are_those_of_the_training(config: dict[str, str], epochs: int) -> None:
+    dataset = dataset_of(drawings(9, 3))
+    assert dataset.val
+    assert validation_of(dataset, manifest_of(dataset.val.sha256, epochs="7", **config))[1] == epochs
+
+
+def test_noise_and_pictures_of_one_grey_have_the_shape_of_the_models_images() -> None:
+    (_, noise), (_, blank) = made_strangers((5, 4, 3))
+    assert noise.images(range(256)).shape == blank.images(range(256)).shape == (256, 5, 4, 3)
+    assert sorted(image.max() for image in blank.images(range(256))) == list(range(256))
+    assert all(image.min() == image.max() for image in blank.images(range(256)))
+
+
+@pytest.fixture
+def own_data(idx_folder: Path, tmp_path: Path) -> Path:
+    """An .npz file of the images of `exported`, with validation images that chose nothing."""
+    dataset, arrays = load_dataset(idx_folder), dict[str, Any]()
+    arrays["x_val"], arrays["y_val"] = drawings(VALIDATION, 3)
+    for name, split in (("train", dataset.train), ("test", dataset.test)):
+        arrays[f"x_{name}"], arrays[f"y_{name}"] = split.images(range(len(split.labels)))[..., 0], split.labels
+    np.savez(tmp_path / "bars.npz", **arrays)
+    return tmp_path / "bars.npz"
+
+
+def test_an_export_writes_each_files_threshold_and_without_one_asked_for_says_that_it_is_gone(
+    artifacts: Path, own_data: Path, terminal: Any
+) -> None:
+    asked = ["export", artifacts / "model.keras", "--data", own_data, "--format", "tflite"]
+    text = terminal.passes(*asked, "--max-error", "2", "--accept", "90", "--strangers", own_data)
+    assert re_words("Accepted answers bars noise blank", text)
+    files = [one for one in Manifest.load(artifacts).exported if one.path in ("float32.tflite", "int8.tflite")]
+    assert len({one.threshold.least for one in files if one.threshold}) == 2
+    for one in files:
+        threshold = one.threshold
+        assert threshold
+        assert (threshold.images, threshold.max_error, threshold.tests) == (VALIDATION, 0.02, 1)
+        assert 0.9 <= threshold.share < 1
+        assert [stranger.name for stranger in threshold.strangers] == ["bars", "noise", "blank"]
+        classifier = Classifier.load(artifacts / one.path)
+        assert classifier.threshold == threshold
+        accepted = classifier.predict(drawings(VALIDATION, 3)[0][..., np.newaxis]).accepted
+        assert accepted is not None
+        assert int(accepted.sum()) == threshold.accepted
+    terminal.passes(*asked)
+    assert "int8.tflite has no threshold any more" in terminal.err
+    assert all(one.threshold is None for one in Manifest.load(artifacts).exported)
+
+
+def re_words(words: str, text: str) -> bool:
+    return all(word in text for word in words.split())
+
+
+@pytest.mark.parametrize("option", [["--strangers", "fashion-mnist"], ["--accept", "90"]])
+def test_an_option_about_a_threshold_without_one_is_refused(option: list[str], artifacts: Path, terminal: Any) -> None:
+    terminal.fails(2, "export", artifacts / "model.keras", *option)
+    assert "--max-error" in terminal.err
+
+
+def test_an_export_without_validation_images_says_what_to_do_and_changes_nothing(artifacts: Path, terminal: Any) -> None:
+    before = {path.name: path.read_bytes() for path in artifacts.iterdir()}
+    terminal.fails(2, "export", artifacts / "model.keras", "--max-error", "1")
+    assert "--val-share" in terminal.err
+    assert {path.name: path.read_bytes() for path in artifacts.iterdir() if path.is_file()} == {
+        name: data for name, data in before.items() if not name.startswith(".")
+    }
