@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from edgecnn.convert.diagnose import Diagnosis
+from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.records import TrainResult
 from edgecnn.edge.data.pixel_digests import learnt_note
 from edgecnn.edge.export_records import Tuned
@@ -56,6 +57,46 @@ def _notes(diagnosis: Diagnosis) -> list[str]:
     ]
 
 
+_OVERFITTED = 0.1  # Accuracy on the training images above that on the validation images.
+_FALLS, _TELLS = 0.05, 0.8  # The loss fell by this share since this share of the run.
+_GOOD = 0.99
+_SURE = 2  # Standard deviations.
+
+
+def advice(trained: TrainResult) -> list[str]:
+    """Return what is wrong with how a model learnt, and what to type: at most one line."""
+    kept, epochs = trained.history[trained.epoch - 1], len(trained.history)
+    longer = f"the same command with --epochs {2 * trained.config.epochs}"
+    if (guess := trained.commonest) is not None:
+        spread = _SURE * (guess * (1 - guess) / trained.test_images) ** 0.5
+        if trained.test_accuracy <= guess + spread:
+            return [
+                f"At chance: {trained.test_accuracy:.2%} of the test images are right, and always answering the most frequent "
+                f"class is right on {guess:.2%}. Look at the images (edgecnn data {trained.dataset.source} --save sheet.png), "
+                f"then try {longer} --learning-rate {trained.config.learning_rate / 10:g}"
+            ]
+    if kept.val_accuracy is None or kept.val_loss is None:
+        return []
+    if kept.accuracy - kept.val_accuracy > _OVERFITTED:
+        return [
+            f"Overfitted: right on {kept.accuracy:.1%} of the training images and {kept.val_accuracy:.1%} of the validation "
+            f"images. More pictures help most; {_against_overfitting(trained.config)}"
+        ]
+    earlier = trained.history[int(_TELLS * epochs) - 1].val_loss if epochs > 1 else None
+    unfinished = trained.epoch == epochs and trained.complete and kept.val_accuracy < _GOOD
+    if unfinished and earlier and kept.val_loss < (1 - _FALLS) * earlier:
+        return [f"Still falling: the validation loss was lowest in the last epoch. More epochs may help: {longer}"]
+    return []
+
+
+def _against_overfitting(config: TrainConfig) -> str:
+    if config.variation == "none":
+        return "without more, vary them: --augment photo, or digit for drawings"
+    more = "--augment photo-mirror, if a mirror image shows the same class; " if config.variation == "photo" else ""
+    own = "" if config.transfer else "or start from a trained network: --transfer mobilenetv2-0.35"
+    return f"without more, {more}{own or '--no-fine-tune'}"
+
+
 def trained_text(trained: TrainResult, width: int = WIDTH) -> str:
     """Return how it went, and what to do next."""
     lines = [
@@ -65,6 +106,7 @@ def trained_text(trained: TrainResult, width: int = WIDTH) -> str:
         f"{counted(trained.parameters, 'parameter')} ({trained.trainable_parameters:,} trainable), "
         f"{counted(trained.history, 'epoch')} in {trained.seconds:.0f} s, seed {trained.config.seed}",
         f"Kept: {trained.kept()}",
+        *advice(trained),
         f"Curves: tensorboard --logdir {trained.folder / trained.log_folder.partition('/')[0]}",
         f"Next: edgecnn export {trained.path}",
     ]

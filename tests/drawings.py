@@ -1,4 +1,4 @@
-"""A small dataset of three classes."""
+"""Small datasets of three classes: bars as arrays, and letters as pictures of several sizes."""
 
 import gzip
 import struct
@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecnn.edge.data.splits import ArraySplit
+
 SIDE = 12
 CLASSES = 3
+LETTERS = "AKO"
 
 
 def drawings(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -20,6 +23,11 @@ def drawings(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8
         top = 2 + 3 * int(label)
         image[top : top + 2, 2:-2] = rng.integers(150, 256, (2, SIDE - 4))
     return images, labels
+
+
+def blank_split(channels: int = 1, side: int = SIDE, counts: tuple[int, ...] = (20, 20, 20)) -> ArraySplit:
+    """Return black images (n, side, side, channels), so many of each class."""
+    return ArraySplit(np.zeros((sum(counts), side, side, channels), np.uint8), np.repeat(np.arange(len(counts)), counts))
 
 
 def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
@@ -34,4 +42,22 @@ def write_idx_folder(folder: Path, train: int = 240, test: int = 60) -> Path:
         images, labels = drawings(count, seed)
         write_idx(folder / f"{prefix}-images-idx3-ubyte.gz", images)
         write_idx(folder / f"{prefix}-labels-idx1-ubyte.gz", labels)
+    return folder
+
+
+def write_letters(folder: Path, count: int, seed: int = 0) -> Path:
+    """Write `count` colour JPEGs of 34 to 60 pixels a side for each of three letters, in a folder each."""
+    from PIL import Image, ImageDraw, ImageFont  # noqa: PLC0415 - A board that tests arrays may have no Pillow.
+
+    rng = np.random.default_rng(seed)
+    for letter in LETTERS:
+        (folder / letter).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            width, height = map(int, rng.integers(34, 60, 2))
+            size = int(min(width, height) * rng.uniform(0.6, 0.9))
+            colours = [tuple(map(int, rng.integers(low, low + 80, 3))) for low in rng.permutation((0, 175))]
+            picture = Image.new("RGB", (width, height), colours[0])
+            place = (width * rng.uniform(0.4, 0.6), height * rng.uniform(0.4, 0.6))
+            ImageDraw.Draw(picture).text(place, letter, colours[1], ImageFont.load_default(size), anchor="mm")
+            picture.save(folder / letter / f"{number:03}.jpg", quality=90)
     return folder

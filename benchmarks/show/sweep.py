@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from edgecnn.benchmarks.gate.gate import UNJUDGED
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.benchmarks.results.sweep import Rung, Sweep
 from edgecnn.benchmarks.show.remarks import causes, choosing_remarks, unstable_lines, verdict
@@ -36,7 +37,7 @@ def sweep_text(sweep: Sweep, width: int = WIDTH, verbose: bool = False) -> str:
             "The validation images chose each network's epoch, the front and the networks named above; the test images chose "
             f"{less}."
         )
-    elif len(sweep.rows) > 1:
+    elif len(sweep.rows) > 1 and sweep.most_accurate:
         notes.append(
             "No validation images: the best of several was chosen on the test images that it was measured on. Expect a little "
             "less on others."
@@ -52,6 +53,8 @@ def _answer(sweep: Sweep, report: Report) -> list[str]:
     lines = verdict(report)
     if sweep.most_accurate:
         lines.append(f"Most accurate {sweep.most_accurate}, balanced {sweep.balanced}, fastest {sweep.fastest}.")
+    elif all(any(check.status == UNJUDGED for check in file.verdict.checks) for file in report.files):
+        lines.append("No network is the best, since none can be judged: train them for more epochs.")
     if sweep.chosen:
         shares = "; ".join(
             f"{network.name} {100 * network.accuracy.estimate:.2f} % ({100 * network.accuracy.low:.2f} to "

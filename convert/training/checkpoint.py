@@ -8,6 +8,7 @@ from typing import Any
 
 from edgecnn.convert.keras.runtime import load_from_bytes
 from edgecnn.convert.training.config import TrainConfig, phases_of
+from edgecnn.convert.training.model.networks import CNN
 from edgecnn.convert.training.recipes import COSINE
 from edgecnn.convert.training.records import Checkpoint, Epoch, KeptFor, OtherRun, TrainingRun, TrainResult, UnusableCheckpoint
 from edgecnn.edge.data.dataset import Dataset
@@ -185,8 +186,10 @@ def _same_run(folder: Path, config: TrainConfig, dataset: DatasetRecord, interfa
             f"give {field('epochs')}={planned}, or {_ANEW}",
         )
     given = asdict(config)
-    # How long to train may change on the way.
-    made_with = replace(checkpoint.config, epochs=config.epochs, patience=config.patience)
+    # How long to train may change on the way. Earlier releases did not write what they had no choice of.
+    saved = checkpoint.config
+    made_with = replace(saved, network=saved.network or CNN, class_weights=saved.class_weights or "none")
+    made_with = replace(made_with, epochs=config.epochs, patience=config.patience)
     # The dropout may follow from the network, which is then named.
     for name, value in sorted(asdict(made_with).items(), key=lambda item: item[0] == "dropout"):
         if value != given[name] and name in _HASHES:

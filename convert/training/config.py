@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from edgecnn.convert.training.model.backbones import BACKBONES, Backbone
 from edgecnn.convert.training.model.networks import CNN, FILTERS, NetworkName, title_of
-from edgecnn.convert.training.recipes import COSINE, RECIPES, Augment, RecipeName
+from edgecnn.convert.training.recipes import COSINE, Augment, RecipeName
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.formats import format_of, is_exported
 from edgecnn.edge.manifest import fix_for
@@ -15,7 +15,9 @@ from edgecnn.edge.option import Option, check, described, whole_numbers
 
 Keep = Literal["best", "last"]
 ClassWeights = Literal["none", "balanced"]
-_OF_OWN_NETWORKS = ("dropout", "network", "filters")
+# Of edgecnn's own networks: their settings, with what stands there for other models, and stood there in earlier releases.
+_OF_OWN_NETWORKS = {"dropout": None, "network": CNN, "filters": FILTERS}
+_OPEN: Any = None  # `convert/training/choices.py` chooses a value, so that no setting of a resolved run is None.
 # Settings that change nothing at these values are not listed.
 _PLAIN = {"network": CNN, "keep": "best", "class_weights": "none", "workers": 1, "augment": "none", "arguments": ""}
 _HEAD_SHARE = 1 / 3
@@ -26,7 +28,7 @@ _ARGUMENT = re.compile(r"([a-zA-Z_]\w*)=.+")
 @described
 @dataclass(frozen=True)
 class TrainConfig:
-    """Settings of a training run, apart from the images and how the model takes them.
+    """Settings of a training run, apart from the images and how the model takes them; None is chosen to suit the images.
 
     Attributes:
         source_sha256: Hash of the file that `model`, `transfer` or `weights` names, or of the module's source and of what it
@@ -38,18 +40,20 @@ class TrainConfig:
         ConfigError: If a setting is out of range, or two exclude each other.
     """
 
-    epochs: Annotated[int, Option("Number of passes over the training images.", low=1)] = 5
+    epochs: Annotated[
+        int, Option("Number of passes over the training images.", default="by the number of images; MNIST 5", low=1)
+    ] = _OPEN
     recipe: Annotated[
         RecipeName, Option("cosine: AdamW with warm-up and cosine decay, images varied. notebook: plain Adam.")
     ] = COSINE
-    batch_size: Annotated[int, Option("Images per step.", default="cosine 64, notebook 128", low=1)] = RECIPES[
-        COSINE
-    ].batch_size
-    # Earlier releases wrote true for `digit` and false for `none`, which are still read. `resolved` fills in None.
+    batch_size: Annotated[
+        int, Option("Images per step.", default="cosine 64, of fewer than 5,000 images 32; notebook 128", low=1)
+    ] = _OPEN
+    # Earlier releases wrote true for `digit` and false for `none`, which are still read.
     augment: Annotated[
         Augment | bool | None,
         Option(
-            "photo: vary crop, mirror image and colours. digit: rotate, scale, shift. none: vary nothing.",
+            "photo: vary crop and colours. photo-mirror: mirror images too. digit: rotate, scale, shift. none: vary nothing.",
             metavar="NAME",
             default="cosine: photo for colour images, digit for grey; notebook: none",
         ),
@@ -68,18 +72,23 @@ class TrainConfig:
     ] = None
     network: Annotated[
         NetworkName,
-        Option("edgecnn's own network: cnn, or strided or separable, which are smaller and faster.", metavar="NAME"),
-    ] = CNN
+        Option(
+            "edgecnn's own network: residual, cnn, or strided or separable, which are smaller and faster.",
+            metavar="NAME",
+            default="cnn for grey images of up to 32x32, residual for others",
+        ),
+    ] = _OPEN
     filters: Annotated[
         tuple[int, ...],
         Option(
             "Filters of the network's three stages: fewer make it smaller and faster.",
             metavar="N,N,N",
+            default="32,32,32; residual 32,64,128",
             low=1,
             parse=whole_numbers,
             example="8,16,32",
         ),
-    ] = FILTERS
+    ] = _OPEN
     seed: Annotated[int, Option("Seed of the weights, the order of images and the dropout.", low=0, high=2**32 - 1)] = 0
     model: Annotated[
         str | None,
@@ -125,8 +134,12 @@ class TrainConfig:
     ] = None
     class_weights: Annotated[
         ClassWeights,
-        Option("balanced: images of rare classes count more in the loss. none: all images count alike.", metavar="RULE"),
-    ] = "none"
+        Option(
+            "balanced: images of rare classes count more in the loss. none: all images count alike.",
+            metavar="RULE",
+            default="balanced if a class has twice the images of another",
+        ),
+    ] = _OPEN
     arguments: Annotated[
         tuple[str, ...],
         Option(
@@ -140,13 +153,14 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if isinstance(self.augment, bool):
             object.__setattr__(self, "augment", "digit" if self.augment else "none")
-        object.__setattr__(self, "filters", tuple(self.filters))  # A list would differ from the record of the same.
+        if self.filters is not None:
+            object.__setattr__(self, "filters", tuple(self.filters))  # A list would differ from the record of the same.
         check(self)
-        if self.batch_size < self.workers:
+        if self.batch_size is not None and self.batch_size < self.workers:
             raise ConfigError(
                 f"{field('batch_size')} must be at least 1 for each of {self.workers} workers, got {self.batch_size}"
             )
-        if len(self.filters) != 3:
+        if self.filters is not None and len(self.filters) != 3:
             got = ",".join(map(str, self.filters))
             raise ConfigError(f"{field('filters')} must be three numbers, for example 8,16,32, got {got}")
         self._check_model()
@@ -162,8 +176,8 @@ class TrainConfig:
             raise ConfigError(
                 f"{field('weights')} belong to a network that {field('transfer')} names ({', '.join(BACKBONES)}): omit it"
             )
-        for name in _OF_OWN_NETWORKS:
-            if (self.model or self.transfer) and getattr(self, name) != getattr(TrainConfig, name):
+        for name, placeholder in _OF_OWN_NETWORKS.items():
+            if (self.model or self.transfer) and getattr(self, name) not in (None, placeholder):
                 raise ConfigError(
                     f"{field(name)} applies to edgecnn's own networks, not to {self.model or self.transfer}: omit it"
                 )
@@ -181,28 +195,11 @@ class TrainConfig:
             origin = self.origin()
             raise ConfigError(f"{field('arguments')} applies to {field('model')}=module:function, not to {origin}: omit it")
 
-    @classmethod
-    def of_recipe(cls, recipe: str = COSINE, **settings: Any) -> "TrainConfig":
-        """Return settings with a recipe's batch size, unless it is among `settings`.
-
-        Args:
-            recipe: Its name.
-            settings: Other fields; None leaves a field to the recipe.
-
-        Raises:
-            ConfigError: If there is no such recipe, or as in the class.
-        """
-        row = next((row for name, row in RECIPES.items() if name == recipe), None)
-        if row is None:
-            raise ConfigError(f"{field('recipe')}={recipe} is unknown: use {' or '.join(RECIPES)}")
-        given = {name: value for name, value in settings.items() if value is not None}
-        return cls(**{"recipe": recipe, "batch_size": row.batch_size, **given})
-
     @property
     def variation(self) -> Augment:
         """How the images of a resolved run are varied."""
         if self.augment is None or isinstance(self.augment, bool):
-            raise AssertionError("resolved() fills in the recipe's")
+            raise AssertionError("resolved() chooses one")
         return self.augment
 
     @property
@@ -210,19 +207,18 @@ class TrainConfig:
         """The network of keras.applications that `transfer` names; None if it names a file, or nothing."""
         return BACKBONES.get(self.transfer or "")
 
-    def own_dropout(self) -> float:
-        """Return the dropout of edgecnn's own network."""
-        # The smaller networks fit too little, not too much: docs/explanation/training.md has the measurement.
-        usual = RECIPES[self.recipe].dropout if self.network == CNN else 0.0
-        return usual if self.dropout is None else self.dropout
+    @property
+    def learnt_before(self) -> bool:
+        """Whether the training begins with a model that is trained already."""
+        return bool(self.transfer) or (self.model or "").endswith(".keras")
 
     def origin(self) -> str:
         """Return the origin of the model for messages."""
-        return self.transfer or self.model or title_of(self.network)
+        return self.transfer or self.model or title_of(self.network or CNN)
 
     def settings(self) -> dict[str, str]:
         """Return the settings as text, without those that do not apply."""
-        values = asdict(self) | {"filters": ",".join(map(str, self.filters)), "arguments": ",".join(self.arguments)}
+        values = asdict(self) | {"filters": ",".join(map(str, self.filters or ())), "arguments": ",".join(self.arguments)}
         if self.model or self.transfer:
             values = {name: value for name, value in values.items() if name not in _OF_OWN_NETWORKS}
         values = {name: value for name, value in values.items() if value != _PLAIN.get(name)}

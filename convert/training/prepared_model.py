@@ -11,7 +11,7 @@ from edgecnn.convert.keras.runtime import KerasRuntime
 from edgecnn.convert.training.checkpoint import load_last
 from edgecnn.convert.training.config import Phase, TrainConfig, phase_at, phases_of
 from edgecnn.convert.training.model.custom_model import choose_layers, compile_model, new_model, open_fitting
-from edgecnn.convert.training.model.normalization import fuse_batch_normalization
+from edgecnn.convert.training.model.normalization import fuse_batch_normalization, settle_quickly
 from edgecnn.convert.training.recipes import new_optimizer, optimizer_text, resumed_optimizer
 from edgecnn.convert.training.records import Checkpoint, TrainingRun
 from edgecnn.edge.data.dataset import Dataset
@@ -126,6 +126,8 @@ def prepared_model(run: TrainingRun, checkpoint: Checkpoint | None, done: int) -
         optimizer = resumed_optimizer(model, optimizer)
     teacher = Teacher(config, dataset, run.trust) if config.teacher else None
     choose_layers(model, config, phase)
+    if not (config.model or config.transfer):
+        settle_quickly(model, run.batches)
     compile_model(model, _columns(runtime), optimizer, run.interface.output, taught=teacher is not None)
     if run.cluster is None:  # Workers normalise over the images of all, which the operator can't.
         fuse_batch_normalization(model)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from edgecnn.convert.keras.load import load_keras
 
 RecipeName = Literal["cosine", "notebook"]
-Augment = Literal["photo", "digit", "none"]
+Augment = Literal["photo", "photo-mirror", "digit", "none"]
 COSINE: RecipeName = "cosine"
 NOTEBOOK: RecipeName = "notebook"
 
@@ -41,6 +41,12 @@ def usual_augment(recipe: RecipeName, channels: int) -> Augment:
     if not RECIPES[recipe].augment:
         return "none"
     return "photo" if channels == 3 else "digit"
+
+
+def usual_dropout(recipe: RecipeName, network: str) -> float:
+    """Return the dropout of one of edgecnn's own networks, unless the user says it."""
+    # The others fit too little, not too much: docs/explanation/training.md has the measurement.
+    return RECIPES[recipe].dropout if network == "cnn" else 0.0
 
 
 def new_optimizer(recipe: RecipeName, learning_rate: float, steps: int) -> Any:

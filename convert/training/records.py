@@ -1,5 +1,6 @@
 """A training run as data: its inputs, its progress, each epoch, the checkpoint, the result, and what stops it."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,7 @@ class TrainingRun:
         resume: Whether to continue after the last finished epoch of `folder/checkpoint`.
         cluster: The workers, and the index of this one; None for a single process.
         summary: Whether the model's layers are among the progress.
+        chosen: Reasons of the settings that were chosen, as in `TrainResult`.
         on_text: Called with the model's summary, and with a line for each step.
         on_batch: Called with the state after every batch; with several workers its figures are those of all.
     """
@@ -77,6 +79,7 @@ class TrainingRun:
     resume: bool = False
     cluster: Cluster | None = None
     summary: bool = True
+    chosen: dict[str, str] = dataclasses.field(default_factory=dict)
     on_text: Callable[[str], None] = lambda text: None
     on_batch: Callable[[TrainState], None] = lambda state: None
 
@@ -141,6 +144,8 @@ class TrainResult(Result):
         kept_for: Why that epoch was kept; None in files of earlier releases.
         stopped_early: Whether the run ended because its patience did.
         val_images: Number of validation images; None if there are none.
+        chosen: Each setting that was chosen, since it was not stated, with its value and the reason.
+        commonest: Share of the test images that are of the most frequent class, 0 to 1; None in files of earlier releases.
         folder: The model's folder; not in the JSON.
     """
 
@@ -163,6 +168,8 @@ class TrainResult(Result):
     kept_for: KeptFor | None = None
     stopped_early: bool = False
     val_images: int | None = None
+    chosen: dict[str, str] = dataclasses.field(default_factory=dict)
+    commonest: float | None = None
     folder: Path = unrecorded(Path())
 
     @property

@@ -10,6 +10,7 @@ from pathlib import Path
 from edgecnn.convert.keras.load import kernels_to_train, load_tensorflow
 from edgecnn.convert.keras.manifest import earlier_manifest
 from edgecnn.convert.training.checkpoint import is_out_of_patience, load_checkpoint, needs_validation, writing
+from edgecnn.convert.training.choices import choose, chosen_text, reasons_of, validated
 from edgecnn.convert.training.config import TrainConfig, phases_of
 from edgecnn.convert.training.distributed.meeting import Cluster
 from edgecnn.convert.training.distributed.strategy import check_batches, facts_of, hold_engine_back
@@ -57,9 +58,13 @@ def trained(
     dataset, taken = _prepared(data, config, images, interface, progress)
     if summary:
         progress.say(dataset.describe())
+    chosen = {} if isinstance(data, Dataset) else reasons_of(dataset, images)
+    chosen |= choose(config, dataset.train)[1]
+    if chosen:
+        progress.say(chosen_text(chosen))
     folder = Path(out) if out else Path("artifacts") / dataset.name
     run = TrainingRun(
-        dataset, config, folder, taken, trust, resume, cluster, summary, on_text=progress.say, on_batch=_shown(progress)
+        dataset, config, folder, taken, trust, resume, cluster, summary, chosen, on_text=progress.say, on_batch=_shown(progress)
     )
     try:
         found = train(run)
@@ -110,7 +115,7 @@ def train(run: TrainingRun) -> TrainResult | None:  # Longer than 50 lines: what
             earlier_manifest(run.folder)  # Raises if the folder is another program's.
         except ArtifactError as error:
             run.on_text(f"A new manifest will be written: {error}")
-    config = resolved(run.config, run.dataset.train.shape[2])
+    config = resolved(run.config, run.dataset.train)
     interface = replace(run.interface, class_names=run.dataset.class_names)
     run = replace(run, config=config, interface=interface, trust=tuple(dict.fromkeys((*run.trust, *module_of(config)))))
     record = run.dataset.record()
@@ -126,6 +131,8 @@ def train(run: TrainingRun) -> TrainResult | None:  # Longer than 50 lines: what
     prepared = prepared_model(run, checkpoint, done)
     if config.variation in VARIATIONS:
         run.on_text(f"Each training image is varied, differently in each epoch: {VARIATIONS[config.variation]}")
+        if config.variation == "photo":
+            run.on_text("No mirror images are made: the variation photo-mirror adds them, if they show the same class")
     fit = _fit(run, prepared, checkpoint, worker, done)
     return write_trained_model(run, prepared, fit, made_with) if fit else None
 
@@ -224,7 +231,7 @@ def _prepared(
     elif known and config.model:
         dataset = _images_of_model(known, data, images, progress)
     else:
-        dataset = load_dataset(data, images, progress=progress)
+        dataset = load_dataset(data, validated(data, images), progress=progress)
     if known:
         before = known.dataset
         if (before.source, before.name) != (dataset.source, dataset.name):

@@ -113,6 +113,8 @@ def _result(
         stopped_early=len(fit.checkpoint.history) < run.config.epochs
         and is_out_of_patience(fit.checkpoint.history, run.config),
         val_images=len(run.dataset.val.labels) if run.dataset.val else None,
+        chosen=dict(run.chosen),
+        commonest=float(np.bincount(labels).max() / len(labels)),
     )
 
 

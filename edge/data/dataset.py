@@ -49,6 +49,7 @@ class Dataset:
             images were to be validation images.
         val_seed: Seed of that draw.
         unread: Pictures in its folder that are not among its images, since edgecnn does not read their kind.
+        sized: Size that was chosen for image files, and why, as text; empty if it was stated, or is their own.
         earlier: Other images that the model has been trained on before; None if there are none, or they are not here.
         may_be_learnt: As in `edgecnn.edge.manifest.DatasetRecord`, for a model whose training begins with a file.
     """
@@ -64,6 +65,7 @@ class Dataset:
     val_share: float | None = None
     val_seed: int | None = None
     unread: tuple[str, ...] = ()
+    sized: str = ""
     earlier: Split | None = None
     may_be_learnt: bool = False
 
@@ -154,9 +156,9 @@ def load_dataset(
         _require_own_names(folder.class_names)
         parts = folder.splits["train"], folder.splits["test"]
         dataset = Dataset(found.name, found.source, folder.class_names, *parts, folder.fit, folder.split_off)
-        seed, unread = None if options.val_share is None else options.seed, unread_pictures(folder.ignored)
-        val = folder.splits.get("val")
-        return replace(dataset, val=val, val_share=options.val_share, val_seed=seed, unread=unread)
+        seed, unread = None if options.drawn_share is None else options.seed, unread_pictures(folder.ignored)
+        val, sized = folder.splits.get("val"), folder.sized
+        return replace(dataset, val=val, val_share=options.drawn_share, val_seed=seed, unread=unread, sized=sized)
     options.require_none(str(data or MNIST), model)
     if found.kind == KERAS:
         splits, names = load_keras_set(found.name)
@@ -180,16 +182,16 @@ def unread_pictures(names: tuple[str, ...]) -> tuple[str, ...]:
 def _with_validation(dataset: Dataset, found: "Found", options: FolderOptions) -> Dataset:
     """Return arrays with their validation images: those of the source, or drawn from the training images."""
     if has_validation(found):
-        if options.val_share is not None:
+        if options.drawn_share is not None:
             raise ConfigError(f"{found.path} has its own x_val: omit {field('val_share')}")
         own = load_npz(found.path, "val")
         _require_fitting(found.path, "validation", own, dataset.train)
         return replace(dataset, val=own)
-    if options.val_share is None:
+    if options.drawn_share is None:
         return dataset
-    drawn = drawn_evenly(dataset.train.labels, "val", options.val_share, options.seed, dataset.class_names)
+    drawn = drawn_evenly(dataset.train.labels, "val", options.drawn_share, options.seed, dataset.class_names)
     train, val = (Subset(dataset.train, np.flatnonzero(chosen)) for chosen in (~drawn, drawn))
-    return replace(dataset, train=train, val=val, val_share=options.val_share, val_seed=options.seed)
+    return replace(dataset, train=train, val=val, val_share=options.drawn_share, val_seed=options.seed)
 
 
 def has_validation(found: "Found") -> bool:

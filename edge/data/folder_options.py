@@ -34,7 +34,7 @@ class FolderOptions:
         Option(
             "Size (height, width) to which image files are fitted.",
             metavar="HxW",
-            default="the model's, or the image files' own",
+            default="the model's, or the image files' own; one that suits them, if they differ or are large",
             low=1,
             parse=height_width,
             example="96x96",
@@ -77,10 +77,11 @@ class FolderOptions:
     val_share: Annotated[
         float | None,
         Option(
-            "Share of each class's training images for validation, drawn by the same seed, if there is no val/ or x_val.",
+            "Share of each class's training images for validation, drawn by the same seed, if there is no val/ or x_val; 0 for "
+            "none.",
             metavar="SHARE",
-            default="none",
-            above=0,
+            default="0.1 of a folder of images that is trained on, if each class has 10; else none",
+            low=0,
             below=1,
             panel="Validation",
         ),
@@ -93,6 +94,11 @@ class FolderOptions:
         for name, given in (("test_share", self.test_share), ("split_seed", None if self.val_share else self.split_seed)):
             if given is not None:
                 raise ConfigError(f"{field('test_list')} names the test images: omit {field(name)}")
+
+    @property
+    def drawn_share(self) -> float | None:
+        """Share of the training images that become validation images; None to draw none."""
+        return self.val_share or None
 
     @property
     def seed(self) -> int:
@@ -112,7 +118,7 @@ class FolderOptions:
             ConfigError: If one is set; the message names it.
         """
         said_by_model = ("size", "channels", "fit") if model else ()
-        used = ("split_seed",) if self.val_share is not None else ()
+        used = ("split_seed",) if self.drawn_share is not None else ()
         if model:
             model.require_agreement(self)
         for name in _OF_FOLDERS:

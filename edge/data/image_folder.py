@@ -1,6 +1,7 @@
 """A folder of images by class: its contents, its parts, and how the files become a model's images."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,6 +25,8 @@ LABELS_NAME = "labels.txt"
 VALIDATION_NAMES = ("val", "valid", "validation")
 # A manifest, which repeats the list of test images, has at most 16 MiB.
 _MOST_LIST_BYTES = 2**22
+_ROUND_SIDES = (16, 24, 32, 48, 64, 96)
+_LARGEST_OWN = 128
 # A folder with only these is read as the parts of a dataset, never as classes.
 _PART_NAMES = {*PARTS, *VALIDATION_NAMES, "training", "testing"}
 
@@ -100,13 +103,14 @@ class Listing:
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """The parts, each ready to be read, the settings chosen for them, and what else is in the folder."""
+    """The parts, each ready to be read, the settings chosen for them, what else is in the folder, and `Dataset.sized`."""
 
     class_names: tuple[str, ...]
     splits: dict[Part, FileSplit]
     fit: Fit
     split_off: SplitOff | None
     ignored: tuple[str, ...]
+    sized: str = ""
 
 
 def load_image_folder(
@@ -126,8 +130,8 @@ def load_image_folder(
         progress: Receives the search for near-duplicates before a folder is split.
 
     Raises:
-        ConfigError: If the folder is neither of the two, a class has no image, the sizes differ and none is given, or the
-            options contradict the folder or the model.
+        ConfigError: If the folder is neither of the two, a class has no image, or the options contradict the folder or the
+            model.
         ArtifactError: If a labels file or an image's header can't be read.
     """
     if model:
@@ -140,7 +144,7 @@ def load_image_folder(
             )
     ordered = ordered_classes(listing, options, model)
     numbers = np.array([ordered.index(name) for name in listing.classes])
-    shape = model.shape if model else _shape(listing, options)
+    shape, sized = (model.shape, "") if model else _shape(listing, options)
     fit = model.fit if model else options.fit or "letterbox"
     if fit == "digit" and shape[2] != 1:
         raise ConfigError(
@@ -153,7 +157,7 @@ def load_image_folder(
         )
         for part, names in listing.names.items()
     }
-    return ImageFolder(ordered, splits, fit, listing.split_off, listing.ignored)
+    return ImageFolder(ordered, splits, fit, listing.split_off, listing.ignored, sized)
 
 
 def has_parts(folder: Path, parts: Iterable[Part] = PARTS) -> bool:
@@ -191,12 +195,12 @@ def list_images(folder: Path, options: FolderOptions, parts: tuple[Part, ...] = 
     split_off = None
     by_part: dict[Part, dict[str, list[str]]]
     if has_parts(folder, parts):
-        if options.test_share is not None or (options.split_seed is not None and options.val_share is None):
+        if options.test_share is not None or (options.split_seed is not None and options.drawn_share is None):
             raise ConfigError(f"{folder} has its own test/: omit {field('test_share')} and {field('split_seed')}")
         if options.test_list is not None:
             raise ConfigError(f"{folder} has its own test/: omit {field('test_list')}")
         own = validation_folder(folder) if "train" in parts else None
-        if own and options.val_share is not None:
+        if own and options.drawn_share is not None:
             raise ConfigError(f"{folder} has its own {own}/: omit {field('val_share')}")
         roots: dict[Part, str] = {part: part for part in parts} | ({"val": own} if own else {})
         found = {part: _scan(folder, folder / name) for part, name in roots.items()}
@@ -232,8 +236,8 @@ def list_images(folder: Path, options: FolderOptions, parts: tuple[Part, ...] = 
         listing = listing.drawn("test", split_off.test_share, options.seed, groups).only(parts)
     elif split_off and "train" in parts:
         raise ConfigError(f"{field('test_share')}=1 leaves nothing to train on: give a share below 1, for example 0.2")
-    if options.val_share is not None and "train" in parts:
-        listing = listing.drawn("val", options.val_share, options.seed)
+    if options.drawn_share is not None and "train" in parts:
+        listing = listing.drawn("val", options.drawn_share, options.seed)
     return listing
 
 
@@ -306,23 +310,32 @@ def _two_orders(listing: Listing, classes: int) -> bool:
     return found != tuple(sorted(found, key=int)) or (max(map(int, found)) < classes and classes > 10)
 
 
-def _shape(listing: Listing, options: FolderOptions) -> Shape:
+def _shape(listing: Listing, options: FolderOptions) -> tuple[Shape, str]:
+    """Return the shape of the images, and why they have this size if it was chosen."""
     if options.size and options.channels:
-        return *options.size, options.channels
-    sizes, grey = set(), True
+        return (*options.size, options.channels), ""
+    sizes, grey = Counter[tuple[int, int]](), True
     remedy = f"remove or replace it (edgecnn data {listing.folder} lists all such files)"
     for names in listing.names.values():
         for name in names:
             height, width, is_grey = image_header(listing.folder / name, remedy)
-            sizes.add((height, width))
+            sizes[height, width] += 1
             grey = grey and is_grey
-    if not options.size and len(sizes) > 1:
-        ordered = sorted(sizes, key=lambda size: (size[0] * size[1], size))
-        raise ConfigError(
-            f"{listing.folder} has images from {ordered[0][0]}x{ordered[0][1]} to {ordered[-1][0]}x{ordered[-1][1]} "
-            f"(height x width): make them one size with {field('size')}, for example 96x96"
-        )
-    return *(options.size or sizes.pop()), options.channels or (1 if grey else 3)
+    channels = options.channels or (1 if grey else 3)
+    size, sized = (options.size, "") if options.size else _suitable(sizes)
+    return (*size, channels), sized
+
+
+def _suitable(sizes: Counter[tuple[int, int]]) -> tuple[tuple[int, int], str]:
+    """Return the files' own size or, if they have several or a large one, a round one and why."""
+    (height, width), *others = ordered = sorted(sizes, key=lambda size: (size[0] * size[1], size))
+    if not others and max(height, width) <= _LARGEST_OWN:
+        return (height, width), ""
+    # The median file need not be scaled up, and most of what it shows is kept.
+    shorter = int(np.median(np.repeat([min(size) for size in sizes], list(sizes.values()))))
+    side = max((round_side for round_side in _ROUND_SIDES if round_side <= shorter), default=_ROUND_SIDES[0])
+    several = f"{height}x{width} to {ordered[-1][0]}x{ordered[-1][1]}" if others else f"all {height}x{width}"
+    return (side, side), f"{side}x{side} (files are {several}, median of the shorter side {shorter})"
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -134,7 +134,10 @@ def _keras_text(manifest: Manifest, reference: Reference) -> str:
         f"{manifest.output} of {names}{f' and {more} more' if more > 0 else ''}."
     )
     if reference.doubtful:
-        text += f" {NO_BETTER_THAN_A_GUESS}. Check how the model takes pixels, and the order of its classes."
+        remedy = "Check how the model takes pixels, and the order of its classes."
+        if manifest.provenance.train_config:  # It was trained here, so that both are known.
+            remedy = "It was trained here and has learnt too little: train it again, as the last lines of edgecnn train say."
+        text += f" {NO_BETTER_THAN_A_GUESS}. {remedy}"
     return " ".join([text, *learnt_note(manifest.dataset, reference.images)])
 
 

@@ -13,6 +13,7 @@ from edgecnn.edge.option import Group, Option, checked, png
 from edgecnn.edge.result import SILENT, Progress
 
 if TYPE_CHECKING:
+    from edgecnn.convert.training.recipes import Augment
     from edgecnn.edge.data.dataset import Dataset
     from edgecnn.edge.data.inspection import Inspection
     from edgecnn.edge.model.preprocess import Images
@@ -60,8 +61,8 @@ def inspect_images(
         Option("Also draw a few images of each class.", name="--save", metavar="PNG", parse=png, writes=True),
     ] = None,
     augment: Annotated[
-        Literal["photo", "digit"] | None,
-        Option("photo or digit: draw an image of each class and variations of it, as training varies them."),
+        Literal["photo", "photo-mirror", "digit"] | None,
+        Option("photo, photo-mirror or digit: draw an image of each class and variations of it, as training varies them."),
     ] = None,
     progress: Progress = SILENT,
 ) -> "Inspection":
@@ -83,11 +84,17 @@ def inspect_images(
     found = inspect(str(data), images, progress)
     if sheet:
         write_bytes(Path(sheet), contact_sheet(data, images, partial(_varied, augment) if augment else None))
-        progress.say(f"wrote {sheet}")
+        progress.say(f"wrote {sheet}{f', with images varied {_variation(augment)}' if augment else ''}")
     return found
 
 
-def _varied(augment: Literal["photo", "digit"], images: "Images") -> "Images":
+def _variation(augment: "Augment") -> str:
+    from edgecnn.convert.training.fit.augmentation import VARIATIONS
+
+    return VARIATIONS[augment]
+
+
+def _varied(augment: "Augment", images: "Images") -> "Images":
     import numpy as np
 
     from edgecnn.convert.training.fit.augmentation import varied

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 from edgecnn.benchmarks.measure.options import Allow
 from edgecnn.commands.shared import DataOrDataset, StatedInterface
 from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.model.networks import CNN
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.errors import ConfigError, InvalidMeasurement, field
 from edgecnn.edge.formats import PRECISIONS, device_formats
@@ -48,10 +49,10 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
     networks: Annotated[
         Sequence[str],
         Option(
-            "cnn, strided or separable, each with all sizes, or module:function; repeat this option for each.",
+            "cnn, residual, strided or separable, each with all sizes, or module:function; repeat this option for each.",
             name="--network",
         ),
-    ] = (DEFAULTS.network,),
+    ] = (CNN,),
     arguments: Mapping[str, Sequence[float | str]] = MappingProxyType({}),
     config: Annotated[
         TrainConfig,
@@ -118,6 +119,7 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
     from edgecnn.convert.export.config import ExportConfig
     from edgecnn.convert.keras.load import kernels_to_train
     from edgecnn.convert.training.checkpoint import needs_validation
+    from edgecnn.convert.training.choices import validated
     from edgecnn.edge.data.dataset import Dataset, load_dataset
     from edgecnn.workflows.sweep import network_work, require_interface, settings_of_networks, swept
 
@@ -128,7 +130,7 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
     with kernels_to_train():
         require_interface(networks, taken)
         planned = settings_of_networks(config, networks, filters, arguments)
-        dataset = data if isinstance(data, Dataset) else load_dataset(data, images, progress=progress)
+        dataset = data if isinstance(data, Dataset) else load_dataset(data, validated(data, images), progress=progress)
         for name, given in (("minutes", minutes), ("patience", config.patience)):
             if given is not None and dataset.val is None:
                 raise needs_validation(name, dataset)

@@ -31,9 +31,7 @@ def train(
         Option("Output folder.", metavar="DIR", default="artifacts/ plus the dataset's name"),
     ] = None,
     *,
-    config: Annotated[
-        TrainConfig, Group("Epochs, recipe, seed, and the model to train.", "Training", make=TrainConfig.of_recipe)
-    ] = TrainConfig(),
+    config: Annotated[TrainConfig, Group("Epochs, recipe, seed, and the model to train.", "Training")] = TrainConfig(),
     images: Annotated[
         FolderOptions, Group("How images are read, class names, and the share of validation images.", "Images")
     ] = NO_OPTIONS,

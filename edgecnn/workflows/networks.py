@@ -15,6 +15,7 @@ from edgecnn.convert.export.keep_accuracy import UnfitReference
 from edgecnn.convert.training.checkpoint import begun, is_finished
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.custom_model import module_of, new_model, open_fitting
+from edgecnn.convert.training.recipes import usual_dropout
 from edgecnn.convert.training.records import DecoderLost, Diverged, OtherRun, TrainResult, UnusableCheckpoint
 from edgecnn.convert.training.train import fitted_interface, trained
 from edgecnn.edge.data.dataset import Dataset
@@ -204,7 +205,7 @@ def errors_of_a_sweep() -> Iterator[None]:
 
 def arguments_of(config: TrainConfig) -> tuple[str, ...]:
     """Return a network's own arguments as `name=value`: those of a function, or the dropout where it is not the usual one."""
-    if config.model or config.dropout == TrainConfig(recipe=config.recipe, network=config.network).own_dropout():
+    if config.model or config.dropout == usual_dropout(config.recipe, config.network):
         return config.arguments
     return (f"dropout={config.dropout:g}",)
 

@@ -18,6 +18,7 @@ from edgecnn.benchmarks.runners.choose import HERE, TUNE_SECONDS, runner_of
 from edgecnn.benchmarks.show.sweep import save_sweep
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.keras.load import load_keras
+from edgecnn.convert.training.choices import choose, chosen_text
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.builder import arguments_of, value_of
 from edgecnn.convert.training.model.custom_model import resolved
@@ -64,7 +65,9 @@ def swept(
     """Train, export and measure networks. Arguments and errors are those of `edgecnn.sweep`."""
     folder, plain, model_format = work.folder, work.plain, work.exporting.formats[0]
     with errors_of_a_sweep():
-        configs = tuple(resolved(item, work.dataset.train.shape[2]) for item in planned)
+        configs = tuple(resolved(item, work.dataset.train) for item in planned)
+        _, chosen = choose(planned[0], work.dataset.train)
+        work.progress.say(chosen_text(({"size": work.dataset.sized} if work.dataset.sized else {}) | chosen))
         limited = minutes is not None
         work.require_buildable([item for item in configs if limited or not work.is_trained(item, work.folder_of(item))])
         final, rungs = (configs, ()) if minutes is None else run_rungs(work, configs, minutes)

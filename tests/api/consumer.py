@@ -23,7 +23,7 @@ def chain(images: str | Path, out: Path) -> ec.Report:
     """Train, export and judge a small network."""
     progress: ec.Progress = Printed()
     data: ec.Dataset = ec.load_dataset(images)
-    config = ec.TrainConfig.of_recipe("notebook", epochs=12, batch_size=8, learning_rate=0.003)
+    config = ec.TrainConfig(recipe="notebook", epochs=12, batch_size=8, learning_rate=0.003)
     model: ec.TrainResult = ec.train(data, out=out, config=config, progress=progress)
     accuracy: float = model.test_accuracy
     folder: ec.ModelFolder = ec.export(model, data, formats=["tflite"], precisions=["int8"], keep_accuracy=20.0)

@@ -46,7 +46,7 @@ class Work:
 
 def planned(networks: int, minutes: float) -> tuple[Work, Any]:
     work, sizes = Work(), range(1, networks + 1)
-    configs = [TrainConfig(filters=(size, size, size), dropout=0.3) for size in sizes]
+    configs = [TrainConfig(filters=(size, size, size), dropout=0.3, network="cnn") for size in sizes]
     given: Any = work
     return work, run_rungs(given, configs, minutes)
 
@@ -87,7 +87,7 @@ def test_a_limit_that_is_too_short_is_refused_with_what_is_needed(networks: int,
 def test_a_limit_is_refused_as_soon_as_the_epochs_that_time_the_networks_are_beyond_it() -> None:
     work = Work()
     given: Any = work
-    configs = [TrainConfig(filters=(size, size, size), dropout=0.3) for size in range(1, 7)]
+    configs = [TrainConfig(filters=(size, size, size), dropout=0.3, network="cnn") for size in range(1, 7)]
     with pytest.raises(ConfigError, match=r"minutes=0\.15.*short.*\b2 of the 6.*\b0\.2 minutes"):
         run_rungs(given, configs, 0.15)
     assert [size for _, size in work.trained_for] == [1, 2]

@@ -16,7 +16,7 @@ from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.result import SILENT
 from edgecnn.workflows.networks import NetworkWork, errors_of_a_sweep
 
-CONFIG = ec.TrainConfig.of_recipe("notebook", epochs=3, filters=(2, 2, 2), network="strided")
+CONFIG = ec.TrainConfig(recipe="notebook", epochs=3, filters=(2, 2, 2), network="strided")
 NAME = "strided-2-2-2"
 
 
@@ -29,7 +29,7 @@ def images(idx_folder: Path) -> ec.Dataset:
 def trained(images: ec.Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a network was trained for three epochs."""
     out = tmp_path_factory.mktemp("sweep")
-    work(images, out).trained(resolved(CONFIG, 1), out / NAME, "1 of 1")
+    work(images, out).trained(resolved(CONFIG, images.train), out / NAME, "1 of 1")
     return out
 
 
@@ -39,9 +39,9 @@ def work(images: ec.Dataset, out: Path, interface: Any = None) -> NetworkWork:
 
 def test_what_was_trained_with_the_same_settings_is_taken(images: ec.Dataset, trained: Path) -> None:
     here = work(images, trained)
-    assert here.is_trained(resolved(CONFIG, 1), trained / NAME)
-    assert not here.is_trained(resolved(replace(CONFIG, epochs=4), 1), trained / NAME)  # It goes on.
-    assert not here.is_trained(resolved(CONFIG, 1), trained / "strided-2-2-3")
+    assert here.is_trained(resolved(CONFIG, images.train), trained / NAME)
+    assert not here.is_trained(resolved(replace(CONFIG, epochs=4), images.train), trained / NAME)  # It goes on.
+    assert not here.is_trained(resolved(CONFIG, images.train), trained / "strided-2-2-3")
 
 
 @pytest.mark.parametrize(("other", "said"), [({"epochs": 2}, "epochs=2"), ({"patience": 1}, "patience=1")])
@@ -56,7 +56,7 @@ def test_more_epochs_than_asked_for_are_not_taken(other: dict[str, Any], said: s
     record.write_text("\n".join(lines))
     try:
         with pytest.raises(ec.ConfigError, match=rf"{NAME} .*with epochs=3,.*{said}: name"):
-            work(images, trained).is_trained(resolved(replace(CONFIG, **other), 1), trained / NAME)
+            work(images, trained).is_trained(resolved(replace(CONFIG, **other), images.train), trained / NAME)
     finally:
         record.write_text(text)
 
@@ -64,18 +64,18 @@ def test_more_epochs_than_asked_for_are_not_taken(other: dict[str, Any], said: s
 def test_an_interrupted_result_of_another_epoch_is_not_taken(idx_folder: Path, tmp_path: Path) -> None:
     images, folder, epochs = ec.load_dataset(idx_folder), tmp_path / NAME, 2
     here = work(images, tmp_path)
-    here.trained(resolved(replace(CONFIG, epochs=epochs), 1), folder, "1 of 1")
-    assert here.is_trained(resolved(replace(CONFIG, epochs=epochs), 1), folder)
+    here.trained(resolved(replace(CONFIG, epochs=epochs), images.train), folder, "1 of 1")
+    assert here.is_trained(resolved(replace(CONFIG, epochs=epochs), images.train), folder)
     record = folder / "train.json"
     record.write_text(record.read_text().replace(f'"epoch": {epochs}', '"epoch": 1'))  # As Ctrl-C keeps the best one.
-    assert not here.is_trained(resolved(replace(CONFIG, epochs=epochs), 1), folder)
-    assert here.trained(resolved(replace(CONFIG, epochs=epochs), 1), folder, "1 of 1").epoch == epochs
+    assert not here.is_trained(resolved(replace(CONFIG, epochs=epochs), images.train), folder)
+    assert here.trained(resolved(replace(CONFIG, epochs=epochs), images.train), folder, "1 of 1").epoch == epochs
 
 
 def test_corrected_class_names_are_not_those_of_the_files(images: ec.Dataset, trained: Path) -> None:
     other = replace(images, class_names=("vertical", *images.class_names[1:]))
     with pytest.raises(ec.ConfigError, match=rf"{NAME} .*other class names \({', '.join(images.class_names)}\)"):
-        work(other, trained).is_trained(resolved(CONFIG, 1), trained / NAME)
+        work(other, trained).is_trained(resolved(CONFIG, images.train), trained / NAME)
 
 
 class Tuned:

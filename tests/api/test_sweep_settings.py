@@ -7,15 +7,18 @@ import pytest
 
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.custom_model import resolved
+from edgecnn.convert.training.model.networks import FILTERS
 from edgecnn.edge.errors import ConfigError
 from edgecnn.workflows.sweep import settings_of_networks
+from tests.drawings import blank_split
 
 pytestmark = pytest.mark.usefixtures("module")
 SIZES = ((4, 4, 4), (2, 3, 4))
 
 
 def found(networks: tuple[str, ...], sizes: Any = (), arguments: Any = None) -> list[tuple[Any, ...]]:
-    settings = [resolved(one, 1) for one in settings_of_networks(TrainConfig(epochs=3), networks, sizes, arguments or {})]
+    planned = settings_of_networks(TrainConfig(epochs=3), networks, sizes, arguments or {})
+    settings = [resolved(one, blank_split()) for one in planned]
     assert {config.epochs for config in settings} == {3}
     return [(config.model or config.network, config.filters, config.arguments, config.dropout) for config in settings]
 
@@ -26,7 +29,7 @@ def test_every_network_has_every_size_and_its_usual_dropout() -> None:
 
 
 def test_a_function_has_every_combination_of_its_arguments_and_no_filters() -> None:
-    default = TrainConfig.filters
+    default = FILTERS
     assert found(("own_nets:sized",), (), {"width": [2, 3], "norm": ["true"]}) == [
         ("own_nets:sized", default, ("width=2", "norm=true"), None),
         ("own_nets:sized", default, ("width=3", "norm=true"), None),
@@ -40,7 +43,7 @@ def test_sizes_and_values_come_in_any_kind_of_list() -> None:
 
 def test_each_network_gets_the_arguments_that_it_takes() -> None:
     given = {"dropout": [0, 0.5], "width": [2], "rate": [0.1]}
-    default = TrainConfig.filters
+    default = FILTERS
     assert found(("strided", "own_nets:sized", "own_nets:grey"), SIZES[:1], given) == [
         ("strided", (4, 4, 4), (), 0.0),
         ("strided", (4, 4, 4), (), 0.5),
@@ -60,7 +63,7 @@ def test_each_network_gets_the_arguments_that_it_takes() -> None:
             {"depth": [1]},
             "no network takes depth: cnn takes dropout; own_nets:sized takes width, activation, norm, rate; own_nets:grey ",
         ),
-        ((), SIZES, {}, "networks names no network: name one of cnn, strided, separable, or module:function"),
+        ((), SIZES, {}, "networks names no network: name one of cnn, strided, separable, residual, or module:function"),
         (("own_nets:sized",), (), {"activation": "relu"}, "arguments needs a list of values, .*, got activation='relu'"),
         (("own_nets:sized",), (), {"width": []}, r"arguments needs a list of values, .*, got width=\[\]"),
         (("own_nets:sized",), (), {"width": 8}, "arguments needs a list of values, .*, got width=8"),
@@ -71,7 +74,7 @@ def test_each_network_gets_the_arguments_that_it_takes() -> None:
         (("cnn",), SIZES, {"dropout": [0.3, ".30"]}, "arguments names a value twice"),
         (("cnn",), SIZES, {"dropout": ["much"]}, "arguments: dropout must be 0 or more and less than 1, got much"),
         (("cnn",), SIZES, {"dropout": ["nan"]}, "arguments: dropout must be 0 or more and less than 1, got nan"),
-        (("model.keras",), (), {}, "networks must be cnn, strided, separable or module:function, got model.keras"),
+        (("model.keras",), (), {}, "networks must be cnn, strided, separable, residual or module:function, got model.keras"),
     ],
 )
 def test_what_does_not_fit_is_refused(networks: Any, sizes: Any, arguments: Any, message: str) -> None:

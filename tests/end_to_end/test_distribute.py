@@ -178,8 +178,9 @@ def test_ctrl_c_at_one_worker_ends_both_at_one_batch_and_a_resumed_run_ends_wher
     assert len(broken.losses[0]) == len(broken.losses[1]) == 6 + 3
     assert json.loads((broken.folder / "train.json").read_text())["interrupted"]
     assert broken.said[1][-1] == "interrupted"
+    images = load_dataset(idx_folder)
     with pytest.raises(ConfigError, match=r"2 workers \(addresses\), not one"):
-        load_checkpoint(broken.folder, resolved(config, 1), load_dataset(idx_folder).record(), Interface(SCHEMES["unit"]))
+        load_checkpoint(broken.folder, resolved(config, images.train), images.record(), Interface(SCHEMES["unit"]))
     resumed = run_two(config, idx_folder, tmp_path, resume=True)
     assert resumed.losses[0] == unbroken.losses[0][6:]
     assert resumed.digests() == unbroken.digests()

@@ -1,4 +1,4 @@
-"""Varies images during training: shifts and turns of drawings; crop, mirror image and colours of photos."""
+"""Varies images during training: shifts and turns of drawings; crop, colours and, if asked, mirror image of photos."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,8 @@ _INSET = 1e-5
 _LUMA = np.array([[0.299], [0.587], [0.114]], np.float32)
 
 
-def vary_photos(images: Images, rng: np.random.Generator) -> Images:
-    """Return photos uint8 (n, h, w, c), each cropped, mirrored by a chance of one half, and changed in its colours.
+def vary_photos(images: Images, rng: np.random.Generator, mirror: bool = False) -> Images:
+    """Return photos uint8 (n, h, w, c), each cropped and changed in its colours; `mirror` mirrors each by a chance of one half.
 
     The crop has 50 to 100 % of the area and up to 4:3 more of one side, and is scaled to the image's size. Brightness, contrast
     and saturation are each 80 to 120 %. All amounts are uniform, the logarithm of the crop's proportions too. Saturation
@@ -28,7 +28,7 @@ def vary_photos(images: Images, rng: np.random.Generator) -> Images:
     tf = load_tensorflow()
     # A third of the time of the operator that rotates digits.
     cropped = tf.raw_ops.CropAndResize(
-        image=images, boxes=_crops(count, rng), box_ind=np.arange(count, dtype=np.int32), crop_size=(height, width)
+        image=images, boxes=_crops(count, rng, mirror), box_ind=np.arange(count, dtype=np.int32), crop_size=(height, width)
     )
     pixels = tf.reshape(cropped, (count, height * width, channels))
     luma = _LUMA if channels == 3 else np.ones((channels, 1), np.float32) / channels
@@ -44,7 +44,7 @@ def vary_photos(images: Images, rng: np.random.Generator) -> Images:
     return varied
 
 
-def _crops(count: int, rng: np.random.Generator) -> NDArray[np.float32]:
+def _crops(count: int, rng: np.random.Generator, mirror: bool) -> NDArray[np.float32]:
     """Return (n, 4): top, left, bottom and right of the crops in shares of the sides, left and right swapped to mirror."""
     area = rng.uniform(_LEAST_AREA, 1, count)
     aspect = np.exp(rng.uniform(-np.log(_MOST_ASPECT), np.log(_MOST_ASPECT), count))
@@ -52,14 +52,15 @@ def _crops(count: int, rng: np.random.Generator) -> NDArray[np.float32]:
     starts = rng.uniform(0, 1, (2, count)) * (1 - shares)
     # Rounding may reach beyond the last pixel, which the operator takes for black.
     (top, left), (bottom, right) = np.clip(starts, _INSET, None), np.clip(starts + shares, None, 1 - _INSET)
-    mirrored = rng.random(count) < 0.5
+    mirrored = mirror & (rng.random(count) < 0.5)
     sides = top, np.where(mirrored, right, left), bottom, np.where(mirrored, left, right)
     return np.stack(sides, axis=1).astype(np.float32)
 
 
 # What the progress says of each.
 VARIATIONS: dict[Augment, str] = {
-    "photo": "as a photo, by crop, mirror image, brightness, contrast and saturation",
+    "photo": "as a photo, by crop, brightness, contrast and saturation",
+    "photo-mirror": "as a photo, by crop, mirror image, brightness, contrast and saturation",
     "digit": "as a digit, by rotation, scale and shift",
 }
 
@@ -71,8 +72,8 @@ _SHIFT = 2 / 28
 
 def varied(augment: Augment, images: Images, rng: np.random.Generator) -> Images:
     """Return images uint8 (n, h, w, c), each varied as that word says; what is drawn follows from `rng` alone."""
-    if augment == "photo":
-        return vary_photos(images, rng)
+    if augment in ("photo", "photo-mirror"):
+        return vary_photos(images, rng, mirror=augment == "photo-mirror")
     return vary_digits(images, rng) if augment == "digit" else images
 
 

@@ -10,11 +10,12 @@ from typing import Any
 
 from edgecnn.convert.keras.load import import_named, load_keras
 from edgecnn.convert.keras.runtime import KerasRuntime, load_file, load_from_bytes
+from edgecnn.convert.training.choices import choose
 from edgecnn.convert.training.config import Phase, TrainConfig
 from edgecnn.convert.training.model.backbones import build_backbone
 from edgecnn.convert.training.model.builder import built_model, require_taken, source_sha256
 from edgecnn.convert.training.model.networks import build_network
-from edgecnn.convert.training.recipes import usual_augment
+from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError, ConfigError, field, parsing, why
 from edgecnn.edge.files import libraries_folder, read_bytes, sha256
 from edgecnn.edge.manifest import MODEL_NAME, Output, fix_for
@@ -26,24 +27,21 @@ HEAD = "transferred_classes"
 """Name of the new last layer of a transferred model."""
 
 
-def resolved(config: TrainConfig, channels: int) -> TrainConfig:
-    """Return the settings with what the recipe decides, and the hashes of the files of `teacher` and `model` or `transfer`.
-
-    The images' channels decide how the recipe varies them.
+def resolved(config: TrainConfig, train: Split) -> TrainConfig:
+    """Return the settings with what suits the training images, and the hashes of the files of `teacher` and the model.
 
     Raises:
         ConfigError: If `model` is not `module:function` or a .keras file, the module can't be imported or was edited since, or
             the function does not take an argument.
         ArtifactError: If a file can't be read.
     """
-    if config.augment is None:
-        config = replace(config, augment=usual_augment(config.recipe, channels))
+    config, _ = choose(config, train)
     if config.teacher:
         config = replace(config, teacher_sha256=sha256(read_bytes(Path(config.teacher))))
     config = replace(config, fine_tune=config.backbone is not None if config.fine_tune is None else config.fine_tune)
     named = config.weights if config.backbone else config.model or config.transfer
     if named is None:
-        return config if config.backbone else replace(config, dropout=config.own_dropout())
+        return config
     if config.backbone or named.endswith(".keras"):
         return replace(config, source_sha256=sha256(read_bytes(Path(named))))
     load_keras()  # The module imports Keras too, but not quietly.
@@ -81,7 +79,7 @@ def new_model(config: TrainConfig, shape: Shape, classes: int, trust: tuple[str,
     if config.transfer:
         return _transferred(config, shape, classes, trust)
     if config.model is None:
-        network = build_network(config.network, shape, classes, config.own_dropout(), config.filters)
+        network = build_network(config.network, shape, classes, config.dropout or 0.0, config.filters)
         if output == "logits":
             network.layers[-1].activation = load_keras().activations.linear
         return network

@@ -7,19 +7,24 @@ layer has a weight for each filter and not for each pixel.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from edgecnn.convert.keras.load import load_keras
 from edgecnn.edge.errors import ConfigError, field
 
-NetworkName = Literal["cnn", "strided", "separable"]
+NetworkName = Literal["cnn", "strided", "separable", "residual"]
 CNN: NetworkName = "cnn"
+RESIDUAL: NetworkName = "residual"
 
 _PATCH = 4
 _Shape = tuple[int, int, int]
 _SMALLEST = 4  # It is halved twice, by pooling layers or strides.
 
 FILTERS = (32, 32, 32)
+QUICK = 0.9
+"""Share of batch normalization's averages that a batch keeps, so that they have settled after 50; Keras's is 0.99."""
+# Sides from which the residual network halves images at once, and twice: a stage costs about as much at any size.
+_HALVED, _QUARTERED = 48, 96
 
 
 def build_network(name: NetworkName, shape: _Shape, classes: int, dropout: float, filters: tuple[int, ...]) -> Any:
@@ -40,7 +45,7 @@ def build_network(name: NetworkName, shape: _Shape, classes: int, dropout: float
             f"images of {shape[0]} x {shape[1]} are too small for {title_of(name)} (at least {_SMALLEST} x {_SMALLEST}): give "
             f"larger ones, or your own model with {field('model')}"
         )
-    return NETWORKS[name](shape, classes, dropout, filters)
+    return NETWORKS[name].build(shape, classes, dropout, filters)
 
 
 def title_of(name: NetworkName) -> str:
@@ -86,10 +91,50 @@ def build_separable(shape: _Shape, classes: int, dropout: float, filters: tuple[
     return _averaged(shape, classes, dropout, [*_patches(shape, first), *_separable(second, 1), *_separable(third, 2)])
 
 
-NETWORKS: dict[NetworkName, Callable[[_Shape, int, float, tuple[int, ...]], Any]] = {
-    "cnn": build_cnn,
-    "strided": build_strided,
-    "separable": build_separable,
+def build_residual(shape: _Shape, classes: int, dropout: float, filters: tuple[int, ...]) -> Any:
+    """Return a convolution, then three residual stages: the network for pictures.
+
+    Each stage halves the feature map by a strided convolution, and adds to its result what two more convolutions make of it (He
+    and others, Deep Residual Learning for Image Recognition, 2016, https://arxiv.org/abs/1512.03385). Images of 48 pixels and
+    more are halved at the beginning too, those of 96 and more twice. Arguments are those of `build_network`.
+    """
+    keras = load_keras()
+    layers, smallest = keras.layers, min(shape[:2])
+    image = features = layers.Input(shape, name="image")
+
+    def after(inputs: Any, count: int, stride: int = 1, relu: bool = True) -> Any:
+        made = layers.Conv2D(count, 3, strides=stride, padding="same", use_bias=False)(inputs)
+        made = layers.BatchNormalization(momentum=QUICK)(made)
+        return layers.ReLU()(made) if relu else made
+
+    for stride in (1,) if smallest < _HALVED else (2,) if smallest < _QUARTERED else (2, 2):
+        features = after(features, max(1, filters[0] // 2), stride)
+    for count in filters:
+        features = after(features, count, 2)
+        features = layers.ReLU()(layers.Add()([features, after(after(features, count), count, relu=False)]))
+    features = layers.Dropout(dropout)(layers.GlobalAveragePooling2D()(features))
+    return keras.Model(image, layers.Dense(classes, activation="softmax")(features))
+
+
+class OwnNetwork(NamedTuple):
+    """One of edgecnn's own networks.
+
+    Attributes:
+        build: Its function: see `build_network`.
+        filters: Its usual numbers of filters.
+        seen: Number of images, each as often as it is seen, after which it has usually learnt; it decides the epochs.
+    """
+
+    build: Callable[[_Shape, int, float, tuple[int, ...]], Any]
+    filters: tuple[int, ...] = FILTERS
+    seen: int = 300_000
+
+
+NETWORKS: dict[NetworkName, OwnNetwork] = {
+    "cnn": OwnNetwork(build_cnn),
+    "strided": OwnNetwork(build_strided),
+    "separable": OwnNetwork(build_separable),
+    "residual": OwnNetwork(build_residual, (32, 64, 128), 800_000),
 }
 
 

@@ -169,7 +169,10 @@ def test_what_another_sweep_left_is_not_taken_for_this_ones(swept: Path, idx_fol
     ("options", "message"),
     [
         (("--filters", "4,4"), "--filters must be three numbers, for example 8,16,32, got 4,4"),
-        (("--filters", "4,4,4", "--network", "vgg"), "--network must be cnn, strided, separable or module:function, got vgg"),
+        (
+            ("--filters", "4,4,4", "--network", "vgg"),
+            "--network must be cnn, strided, separable, residual or module:function, got vgg",
+        ),
         (("--filters", "4,4,4", "--reach", "0.985"), "--reach must be 1 to 100 percent, got 0.985"),
         (("--filters", "4,4,4", "--format", "onnx", "--quantize", "float16"), "onnx has no float16"),
         (("--filters", "4,4,4", "--allow", "none"), "--allow must be noise, governor, "),
@@ -204,15 +207,17 @@ def test_what_needs_validation_images_says_so_before_anything_is_trained(option:
 
 def test_the_smallest_that_reaches_is_among_those_that_may_be_shipped(swept: Path) -> None:
     report = read_report(swept / "bench.json")
-    networks = [SweptNetwork((4, 4, 4), "4-4-4/int8.tflite", 1, 1), SweptNetwork((2, 3, 4), "2-3-4/int8.tflite", 1, 1)]
     shares = [file.accuracy.accuracy for file in report.files if file.accuracy]
     sizes = [file.artifact.size_bytes for file in report.files]
     assert sizes[1] < sizes[0]
     # 60 images only prove a share well below the observed one.
-    assert sweep_of(report, networks, 0.5 * min(shares), {}).smallest == "2,3,4"
-    nothing = replace(sweep_of(report, networks, max(shares), {"file": "int8.tflite"}), report=report)
+    assert sweep_of(report, PLAIN, 0.5 * min(shares), {}).smallest == "2,3,4"
+    nothing = replace(sweep_of(report, PLAIN, max(shares), {"file": "int8.tflite"}), report=report)
     assert nothing.smallest is None
     assert "No file is shown" in sweep_text(nothing)
+
+
+PLAIN = [SweptNetwork(filters, f"{name}/int8.tflite", 1, 1) for filters, name in (((4, 4, 4), "4-4-4"), ((2, 3, 4), "2-3-4"))]
 
 
 def of_shares(report: Any, val: tuple[int, int], reach: float) -> Any:
@@ -256,6 +261,20 @@ def test_a_network_that_only_guesses_is_left_out_alone(swept: Path) -> None:
     found = of_shares(report, (60, 60), 0.5)
     assert (found.most_accurate, found.smallest_chosen) == ("2,3,4", "2,3,4")
     assert [row.on_front for row in found.rows] == [False, True]
+    assert "No network is the best" not in sweep_text(found, 500)
+
+
+def test_of_networks_that_only_guess_none_is_the_best(swept: Path) -> None:
+    report = read_report(swept / "bench.json")
+    guessing = Verdict(UNDECIDED, tuple(Check(status, status) for status in (UNJUDGED, UNDECIDED)))
+    report = replace(report, files=tuple(replace(file, verdict=guessing) for file in report.files))
+    for val in ((60, 60), None):
+        found = of_shares(report, val, 0.5) if val else sweep_of(report, PLAIN, 0.5, {"file": "int8.tflite"})
+        assert (found.most_accurate, found.balanced, found.fastest, found.smallest) == (None,) * 4
+        text = sweep_text(replace(found, report=report), 500)
+        assert "No network is the best, since none can be judged: train them for more epochs" in text
+        assert "Most accurate" not in text
+        assert "the best of several" not in text
 
 
 @pytest.mark.parametrize("networks", [1, 4, 10])

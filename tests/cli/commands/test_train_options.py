@@ -29,7 +29,7 @@ def called(*typed: str) -> tuple[dict[str, Any], dict[str, Any]]:
         (("--distribute", "a:1,b:2"), "name this worker's index with --worker 0 to 1"),
         (("--distribute", "a:1, b:2", "--worker", "2"), "--worker must be 0 to 1, the position in --distribute a:1,b:2, got 2"),
         (("--distribute", "a:1, b:2", "--worker", "1", "--wait", "0"), "--wait must be above 0, got 0.0"),
-        (("--recipe", "other"), "--recipe other is unknown: use cosine or notebook"),
+        (("--recipe", "other"), "--recipe must be cosine or notebook, got other"),
         (("--set", "width=16"), "--set applies to --model module:function, not to the CNN"),
     ],
 )
@@ -43,10 +43,10 @@ def test_an_ordinary_run_has_no_cluster() -> None:
     assert (cluster.addresses, cluster.worker, cluster.wait_seconds) == (("a:1", "b:2"), 1, 3)
 
 
-def test_what_is_not_said_is_left_to_the_recipe() -> None:
+def test_what_is_not_said_is_left_open() -> None:
     assert called()[0] == {}
     notebook = called("--recipe", "notebook")[0]["config"]
-    assert (notebook.batch_size, notebook.augment) == (128, None)
+    assert (notebook.recipe, notebook.batch_size, notebook.augment) == ("notebook", None, None)
     typed = ("--recipe", "notebook", "--batch-size", "5", "--augment", "photo", "--epochs", "7", "--filters", "1,2,3")
     given = called(*typed, "--network", "strided")[0]["config"]
     assert (given.batch_size, given.augment, given.epochs, given.filters) == (5, "photo", 7, (1, 2, 3))

@@ -127,7 +127,7 @@ def test_a_training_killed_at_any_step_leaves_the_earlier_model_or_the_new_one(
     for state in recorder.states:
         remove_stale(state / "checkpoint")
         if begun(state):
-            checkpoint = load_checkpoint(state, resolved(replace(config, epochs=3), 1), bars.record(), interface)
+            checkpoint = load_checkpoint(state, resolved(replace(config, epochs=3), bars.train), bars.record(), interface)
             epochs.append(len(checkpoint.history))
             named = {checkpoint.last, checkpoint.best}
             assert all(sha256((state / "checkpoint" / name).read_bytes()) == digest for name, digest in named)

@@ -8,6 +8,7 @@ from edgecnn.convert.training.model.networks import build_cnn
 from edgecnn.convert.training.recipes import RECIPES, Augment, RecipeName, new_optimizer, optimizer_text, usual_augment
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.records import from_json, to_json
+from tests.drawings import blank_split
 
 
 def test_an_unknown_recipe_is_refused() -> None:
@@ -50,15 +51,15 @@ def test_colour_images_are_varied_as_photos_and_grey_ones_as_digits(
     recipe: RecipeName, channels: int, augment: Augment
 ) -> None:
     assert usual_augment(recipe, channels) == augment
-    assert resolved(TrainConfig(recipe=recipe), channels).variation == augment
-    assert resolved(TrainConfig(recipe=recipe, augment="digit"), channels).variation == "digit"
+    assert resolved(TrainConfig(recipe=recipe), blank_split(channels)).variation == augment
+    assert resolved(TrainConfig(recipe=recipe, augment="digit"), blank_split(channels)).variation == "digit"
 
 
 def test_true_and_false_of_earlier_releases_are_digit_and_none() -> None:
     assert (TrainConfig(augment=True).augment, TrainConfig(augment=False).augment) == ("digit", "none")
-    text = to_json(TrainConfig(augment="digit"))
+    text = to_json(resolved(TrainConfig(augment="digit"), blank_split()))
     for word, augment in (("true", "digit"), ("false", "none"), ('"photo"', "photo"), ("null", None)):
         assert from_json(TrainConfig, text.replace('"augment": "digit"', f'"augment": {word}'), "train.json").augment == augment
     for wrong in ('"flip"', "1"):
-        with pytest.raises(ArtifactError, match=r"augment.*photo or digit or none"):
+        with pytest.raises(ArtifactError, match=r"augment.*photo or photo-mirror or digit or none"):
             from_json(TrainConfig, text.replace('"augment": "digit"', f'"augment": {wrong}'), "train.json")

@@ -56,7 +56,7 @@ def test_a_taught_run_differs_says_who_taught_and_goes_on_after_an_interruption(
     assert not same(tmp_path / "taught", tmp_path / "alone")
     settings = json.loads((tmp_path / "taught/manifest.json").read_text())["provenance"]["train_config"]
     assert settings["teacher"] == config.teacher
-    assert settings["teacher_sha256"] == resolved(config, 1).teacher_sha256
+    assert settings["teacher_sha256"] == resolved(config, bars.train).teacher_sha256
 
     class Cut(Exception):
         pass

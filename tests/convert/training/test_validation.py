@@ -28,7 +28,7 @@ from tests.convert.training.runs import UNIT, same, stop_at, train
 from tests.schemas import require_valid
 
 # At this rate the loss on validation goes up and down, and its lowest is not that of the last epoch.
-CONFIG = TrainConfig(epochs=4, recipe="notebook", batch_size=32, augment="none", learning_rate=0.1, filters=(4, 4, 4), seed=1)
+CONFIG = TrainConfig(epochs=4, recipe="notebook", batch_size=32, augment="none", learning_rate=0.1, filters=(4, 4, 4), seed=2)
 
 
 @pytest.fixture(scope="module")

@@ -182,14 +182,28 @@ def test_a_test_folder_alone_is_enough_to_measure(parts: Path) -> None:
     assert load_image_folder(parts, NO_OPTIONS, None, TEST_ONLY).splits["test"].sha256 == whole.sha256
 
 
-def test_sizes_that_differ_need_one_to_be_named(parts: Path) -> None:
-    write(parts / "train" / "dog", 1, (30, 7))
-    write(parts / "test" / "dog", 1, (5, 40))
-    write(parts / "test" / "cat", 1, (4, 4))
-    with pytest.raises(ConfigError, match=r"4x4 to 30x7 \(height.*with size"):
-        load_image_folder(parts, NO_OPTIONS, None)
-    train = load_image_folder(parts, FolderOptions(size=(6, 9), fit="crop"), None).splits["train"]
-    assert (train.shape, train.fit, train.background) == ((6, 9, 3), "crop", "any")
+@pytest.mark.parametrize(
+    ("others", "side"),
+    [((40, 33), 32), ((300, 250), 96), ((12, 90), 16), ((9, 200), 16), ((70, 64), 64), ((64, 63), 48)],
+)
+def test_files_of_several_sizes_get_a_round_one_near_the_median_of_their_shorter_sides(
+    parts: Path, others: tuple[int, int], side: int
+) -> None:
+    write(parts / "train" / "cat", 40, others)  # More than half of all files.
+    found = load_image_folder(parts, NO_OPTIONS, None)
+    assert found.splits["train"].shape == found.splits["test"].shape == (side, side, 3)
+    assert all(part in found.sized for part in (f"{side}x{side}", "10x8", f"median of the shorter side {min(others)}"))
+    stated = load_image_folder(parts, FolderOptions(size=(7, 5)), None)
+    assert (stated.splits["train"].shape, stated.sized) == ((7, 5, 3), "")
+
+
+@pytest.mark.parametrize(("size", "shape"), [((128, 100), (128, 100, 3)), ((129, 100), (96, 96, 3)), ((10, 8), (10, 8, 3))])
+def test_files_of_one_size_keep_it_unless_it_is_large(tmp_path: Path, size: tuple[int, int], shape: tuple[int, ...]) -> None:
+    for name in ("a", "b"):
+        write(tmp_path / name, 3, size)
+    found = load_image_folder(tmp_path, NO_OPTIONS, None)
+    assert found.splits["train"].shape == shape
+    assert bool(found.sized) == (shape[:2] != size)
 
 
 @pytest.mark.parametrize(("channels", "found"), [(None, 3), (1, 1)])
@@ -223,7 +237,7 @@ def test_the_rule_for_digits_is_not_for_colour(classes: Path) -> None:
         ({"test_share": 0}, "test_share must be above 0 and at most 1, got 0"),
         ({"test_share": 1.5}, "test_share must be above 0 and at most 1, got 1"),
         ({"split_seed": -1}, "split_seed must be at least 0, got -1"),
-        *(({"val_share": bad}, f"val_share must be above 0 and below 1, got {bad}") for bad in (0, 1, -0.1, float("nan"))),
+        *(({"val_share": bad}, f"val_share must be at least 0 and below 1, got {bad}") for bad in (1, -0.1, float("nan"))),
     ],
 )
 def test_an_option_out_of_range_is_named(options: dict[str, object], message: str) -> None:

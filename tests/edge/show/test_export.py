@@ -126,6 +126,10 @@ def test_how_right_keras_is_and_on_what_terms_is_shown(manifest: Manifest, expor
     for doubtful in (True, False, None):
         unsure = replace(manifest, reference=replace(manifest.reference, doubtful=doubtful))
         assert ("Doubtful: this is not shown" in said(unsure, exported)) == bool(doubtful)
+    unsure = replace(manifest, reference=replace(manifest.reference, doubtful=True))
+    assert "It was trained here and has learnt too little: train it again" in said(unsure, exported)
+    elsewhere = replace(unsure, provenance=replace(unsure.provenance, train_config={}))
+    assert "Check how the model takes pixels" in said(elsewhere, exported)
 
 
 def test_copies_of_training_images_are_said(manifest: Manifest, exported: Path) -> None:

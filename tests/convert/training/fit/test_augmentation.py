@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgecnn.convert.training.fit.augmentation import _crops, varied, vary_digits, vary_photos
+from edgecnn.convert.training.recipes import Augment
 
 SIDE = 28
 HEIGHT, WIDTH = 30, 40
@@ -79,17 +80,20 @@ def plain(colour: tuple[int, ...], count: int) -> NDArray[np.uint8]:
     return np.full((count, 4, 6, len(colour)), colour, np.uint8)
 
 
-def test_half_of_the_photos_are_mirrored_and_none_is_upside_down() -> None:
-    images = vary_photos(ramp(1000), np.random.default_rng(0)).astype(float)
+@pytest.mark.parametrize(("augment", "least", "most"), [("photo", 0, 0), ("photo-mirror", 440, 560)])
+def test_photos_are_mirrored_only_if_asked_and_then_half_of_them_and_none_is_upside_down(
+    augment: Augment, least: int, most: int
+) -> None:
+    images = varied(augment, ramp(1000), np.random.default_rng(0)).astype(float)
     right = images[:, :, -1, 0].mean(axis=1) - images[:, :, 0, 0].mean(axis=1)
     down = images[:, -1, :, 1].mean(axis=1) - images[:, 0, :, 1].mean(axis=1)
-    assert 440 < np.count_nonzero(right < 0) < 560
+    assert least <= np.count_nonzero(right < 0) <= most
     assert np.abs(right).min() > 10
     assert down.min() > 10
 
 
 def test_crops_lie_inside_and_have_the_promised_area_and_proportions() -> None:
-    top, left, bottom, right = _crops(5000, np.random.default_rng(1)).T
+    top, left, bottom, right = _crops(5000, np.random.default_rng(1), mirror=True).T
     width, height = np.abs(right - left), bottom - top
     assert (width * height).min() == pytest.approx(0.5, abs=0.02)
     assert (width * height).max() == pytest.approx(1, abs=0.02)

@@ -13,6 +13,7 @@ from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.manifest import Manifest
 from tests.convert.training.own_nets import CONFIG, SHAPE, UNIT
 from tests.convert.training.runs import train
+from tests.drawings import blank_split
 
 pytestmark = pytest.mark.usefixtures("module")
 
@@ -29,12 +30,12 @@ def test_an_argument_that_the_function_does_not_take_is_refused_with_those_that_
     name: str, argument: str, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        resolved(replace(CONFIG, model=f"own_nets:{name}", arguments=(argument,)), 1)
+        resolved(replace(CONFIG, model=f"own_nets:{name}", arguments=(argument,)), blank_split())
 
 
 def test_a_function_with_any_keyword_takes_any() -> None:
     assert arguments_of("own_nets:any_argument") is None
-    resolved(replace(CONFIG, model="own_nets:any_argument", arguments=("depth=2",)), 1)
+    resolved(replace(CONFIG, model="own_nets:any_argument", arguments=("depth=2",)), blank_split())
 
 
 def test_a_value_is_a_number_a_truth_value_or_a_word() -> None:

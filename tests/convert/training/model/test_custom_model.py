@@ -94,7 +94,7 @@ def test_own_models_are_trained_and_recorded(bars: Dataset) -> None:
         assert (manifest.output, manifest.trusted, manifest.preprocessing) == (output, trusted, preprocessing)
         settings = manifest.provenance.train_config
         assert settings["model"] == f"own_nets:{name}"
-        assert settings["source_sha256"] == resolved(config, 1).source_sha256
+        assert settings["source_sha256"] == resolved(config, bars.train).source_sha256
         assert "dropout" not in settings
         assert manifest.keras_model().input.shape == ((None, 12, 12) if name == "grey" else (None, *SHAPE))
         results[name] = result

@@ -11,12 +11,14 @@ import pytest
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export import export
 from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.model.custom_model import resolved
 from edgecnn.convert.training.model.networks import NETWORKS, NetworkName, build_cnn, build_network
 from edgecnn.convert.training.recipes import RECIPES, RecipeName
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.manifest import Manifest
 from tests.convert.training.runs import UNIT, train
+from tests.drawings import blank_split
 
 SMALLER: tuple[NetworkName, ...] = ("strided", "separable")
 STAGE = ["BatchNormalization", "ReLU"]
@@ -126,6 +128,7 @@ def test_the_records_name_the_network(run: tuple[Path, TrainConfig]) -> None:
 
 @pytest.mark.parametrize("recipe", ["cosine", "notebook"])
 def test_only_the_cnn_has_the_recipes_dropout(recipe: RecipeName) -> None:
-    usual = {name: TrainConfig(recipe=recipe, network=name).own_dropout() for name in NETWORKS}
-    assert usual == {"cnn": RECIPES[recipe].dropout, "strided": 0.0, "separable": 0.0}
-    assert TrainConfig(network="strided", dropout=0.2).own_dropout() == 0.2
+    images = blank_split()
+    usual = {name: resolved(TrainConfig(recipe=recipe, network=name), images).dropout for name in NETWORKS}
+    assert usual == {name: RECIPES[recipe].dropout if name == "cnn" else 0.0 for name in NETWORKS}
+    assert resolved(TrainConfig(network="strided", dropout=0.2), images).dropout == 0.2

@@ -1,0 +1,101 @@
+"""Chooses what a user left open in a training, to suit the images: network, size of a step, epochs, variations, validation."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.model.networks import CNN, FILTERS, NETWORKS, RESIDUAL
+from edgecnn.convert.training.recipes import NOTEBOOK, RECIPES, usual_augment, usual_dropout
+from edgecnn.edge.data.dataset import IMAGES, Dataset, find, has_validation
+from edgecnn.edge.data.folder_options import FolderOptions
+from edgecnn.edge.data.image_folder import list_images
+from edgecnn.edge.data.splits import Split
+from edgecnn.edge.text import counted
+
+# The cnn's last layer has a weight for each pixel of its feature map: at 96x96 that is 9 of 10, and it learns nothing there.
+_SMALL = 32
+# docs/explanation/training.md has the measurements of these.
+_FEW, _SMALL_BATCH = 5000, 32
+_LEAST_EPOCHS, _MOST_EPOCHS = 5, 60
+# A model that has learnt before needs fewer passes.
+_SEEN_AGAIN, _MOST_AGAIN = 100_000, 12
+_UNEVEN = 2.0
+_SHARE = 0.1
+_LEAST_OF_CLASS = 10  # One of ten is the least that a class can give.
+
+Reasons = dict[str, str]
+"""For each chosen setting, its value and the reason, as text."""
+
+
+def choose(config: TrainConfig, train: Split) -> tuple[TrainConfig, Reasons]:
+    """Return the settings with a value for each one that is open, and why it was chosen; stated ones stay.
+
+    The same settings and images give the same choice, so that a run can be resumed.
+
+    Args:
+        config: The settings.
+        train: The training images.
+    """
+    height, width, channels = train.shape
+    images, own = len(train.labels), not (config.model or config.transfer)
+    said = f"{'grey' if channels == 1 else 'colour'} images of {height}x{width}"
+    reasons: Reasons = {}
+    if config.network is None:
+        small = channels == 1 and max(height, width) <= _SMALL
+        config = replace(config, network=CNN if small or not own else RESIDUAL)
+        if own:
+            reasons["network"] = f"{config.network} ({said})"
+    network = NETWORKS[config.network]
+    if config.filters is None:
+        config = replace(config, filters=network.filters if own else FILTERS)
+    if config.dropout is None and own:
+        config = replace(config, dropout=usual_dropout(config.recipe, config.network))
+    if config.batch_size is None:
+        few = images < _FEW and config.recipe != NOTEBOOK
+        config = replace(config, batch_size=_SMALL_BATCH if few else RECIPES[config.recipe].batch_size)
+        reasons["batch_size"] = f"{config.batch_size} ({counted(images, 'training image')})"
+    if config.epochs is None:
+        seen, most = (_SEEN_AGAIN, _MOST_AGAIN) if config.learnt_before else (network.seen, _MOST_EPOCHS)
+        config = replace(config, epochs=min(max(seen // images, _LEAST_EPOCHS), most))
+        steps = -(-images // config.batch_size)
+        reasons["epochs"] = f"{config.epochs} ({config.epochs * steps:,} steps)"
+    if config.augment is None:
+        config = replace(config, augment=usual_augment(config.recipe, channels))
+        reasons["augment"] = f"{config.augment} ({'grey' if channels == 1 else 'colour'} images)"
+    if config.class_weights is None:
+        counts = np.bincount(train.labels)
+        fewest, most = int(counts[counts > 0].min()), int(counts.max())
+        config = replace(config, class_weights="balanced" if most >= _UNEVEN * fewest else "none")
+        reasons["class_weights"] = f"{config.class_weights} ({fewest:,} to {most:,} images a class)"
+    return config, reasons
+
+
+def validated(data: Dataset | str | Path | None, images: FolderOptions) -> FolderOptions:
+    """Return the options with a share of validation images, if it is left open and a folder of images has no own ones.
+
+    Named datasets and arrays keep the parts that they are known by. Errors are those of `load_dataset`.
+    """
+    if isinstance(data, Dataset) or images.val_share is not None:
+        return images
+    found = find(data)
+    if found.kind != IMAGES or has_validation(found):
+        return images
+    # Looking for near-duplicates decodes all images, and hardly changes how many a class has.
+    listing = list_images(found.path, replace(images, keep_together=False))
+    fewest = int(np.bincount(listing.indices["train"], minlength=len(listing.classes)).min())
+    return replace(images, val_share=_SHARE) if fewest >= _LEAST_OF_CLASS else images
+
+
+def chosen_text(reasons: Reasons) -> str:
+    """Return the choices as a line of progress."""
+    return "Chosen, since not stated: " + "; ".join(f"{name.replace('_', ' ')} {why}" for name, why in reasons.items())
+
+
+def reasons_of(dataset: Dataset, images: FolderOptions) -> Reasons:
+    """Return why images that were loaded with these options have this size and these validation images, where it was chosen."""
+    reasons = {"size": dataset.sized} if dataset.sized else {}
+    if images.val_share is None and dataset.val_share and dataset.val:
+        reasons["val_share"] = f"{dataset.val_share:g} ({len(dataset.val.labels):,} images, to keep the best epoch)"
+    return reasons

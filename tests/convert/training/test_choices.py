@@ -1,0 +1,170 @@
+"""What a training chooses where nothing is stated, and that it then learns."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgecnn as ec
+from edgecnn.convert.show import advice
+from edgecnn.convert.training.choices import choose, validated
+from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.records import Epoch, TrainResult
+from edgecnn.edge.data.folder_options import FolderOptions
+from edgecnn.edge.data.splits import ArraySplit
+from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.records import from_json
+from tests.convert.training.runs import same
+from tests.drawings import blank_split, write_letters
+
+
+def images(count: int, side: int, channels: int, classes: int = 10) -> ArraySplit:
+    black = np.broadcast_to(np.zeros((1, side, side, channels), np.uint8), (count, side, side, channels))
+    return ArraySplit(black, np.arange(count) % classes)
+
+
+@pytest.mark.parametrize("count", [60_000, 54_000])
+def test_mnist_keeps_its_network_and_its_epochs(count: int) -> None:
+    config, reasons = choose(TrainConfig(), images(count, 28, 1))
+    assert (config.network, config.filters, config.dropout) == ("cnn", (32, 32, 32), 0.3)
+    assert (config.epochs, config.batch_size, config.augment, config.class_weights) == (5, 64, "digit", "none")
+    assert {*reasons} == {"network", "epochs", "batch_size", "augment", "class_weights"}
+    notebook, _ = choose(TrainConfig(recipe="notebook"), images(count, 28, 1))
+    assert (notebook.epochs, notebook.batch_size, notebook.augment, notebook.dropout) == (5, 128, "none", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("count", "side", "channels", "chosen"),
+    [
+        (45_000, 32, 3, ("residual", 17, 64, "photo")),
+        (1872, 64, 3, ("residual", 60, 32, "photo")),
+        (1872, 96, 1, ("residual", 60, 32, "digit")),
+        (900, 28, 1, ("cnn", 60, 32, "digit")),
+        (1_000_000, 32, 3, ("residual", 5, 64, "photo")),
+    ],
+)
+def test_pictures_get_a_network_and_epochs_by_their_size_and_number(
+    count: int, side: int, channels: int, chosen: tuple[object, ...]
+) -> None:
+    config, reasons = choose(TrainConfig(), images(count, side, channels))
+    assert (config.network, config.epochs, config.batch_size, config.augment) == chosen
+    assert config.filters == ((32, 64, 128) if config.network == "residual" else (32, 32, 32))
+    assert f"{side}x{side}" in reasons["network"]
+
+
+def test_what_is_stated_is_not_chosen() -> None:
+    stated = TrainConfig(
+        epochs=3, batch_size=7, network="strided", filters=(1, 2, 3), dropout=0.1, augment="none", class_weights="none"
+    )
+    assert choose(stated, blank_split(3, counts=(40, 10))) == (stated, {})
+
+
+def test_uneven_classes_are_balanced() -> None:
+    found = {
+        counts: choose(TrainConfig(), blank_split(counts=counts))[0].class_weights
+        for counts in ((20, 20), (19, 10), (20, 10), (0, 20))
+    }
+    assert found == {(20, 20): "none", (19, 10): "none", (20, 10): "balanced", (0, 20): "none"}
+
+
+def test_a_model_that_has_learnt_before_gets_fewer_epochs() -> None:
+    again, _ = choose(TrainConfig(transfer="mobilenetv2"), images(900, 96, 3))
+    own, _ = choose(TrainConfig(model="networks:mine"), images(900, 96, 3))
+    assert (again.epochs, own.epochs) == (12, 60)
+
+
+def test_a_share_is_kept_aside_of_a_folder_that_has_enough_images_and_no_own_ones(letters: Path, tmp_path: Path) -> None:
+    plain = FolderOptions()
+    assert validated(letters, plain).val_share == 0.1
+    assert validated(letters, FolderOptions(val_share=0)).val_share == 0
+    assert validated(letters, FolderOptions(val_share=0.3)).val_share == 0.3
+    assert validated("mnist", plain) == plain
+    few = write_letters(tmp_path / "few", 10)  # Two are test images.
+    assert validated(few, plain) == plain
+    own = tmp_path / "own"
+    for part in ("train", "test", "val"):
+        write_letters(own / part, 12)
+    assert validated(own, plain) == plain
+
+
+@pytest.fixture(scope="module")
+def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """120 JPEGs of several sizes in three classes."""
+    return write_letters(tmp_path_factory.mktemp("letters"), 40)
+
+
+@pytest.fixture(scope="module")
+def trained(letters: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    return ec.train(letters, tmp_path_factory.mktemp("trained"))
+
+
+def test_pictures_train_well_without_an_option_and_the_record_says_what_was_chosen(trained: TrainResult) -> None:
+    assert trained.test_accuracy >= 0.9
+    assert (trained.val_images, trained.kept_for) == (9, "lowest_validation_loss")
+    record = from_json(TrainResult, (trained.folder / "train.json").read_text(), "train.json")
+    assert record.chosen == trained.chosen
+    assert {*record.chosen} == {"size", "val_share", "network", "epochs", "batch_size", "augment", "class_weights"}
+    assert record.config.network == "residual"
+    assert (record.dataset.fitted is not None and record.dataset.fitted.shape) == (32, 32, 3)
+
+
+def test_its_files_compute_what_keras_does(trained: TrainResult) -> None:
+    folder = ec.export(trained, formats=["tflite", "onnx"], precisions=["float32", "int8"])
+    assert folder.manifest
+    parities = {artifact.path: artifact.parity for artifact in folder.manifest.exported}
+    assert {*parities} == {"float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx"}
+    for name, parity in parities.items():
+        assert parity
+        assert parity.same_class >= parity.images - ("int8" in name)
+        assert parity.max_difference < (1e-4 if "float32" in name else 0.3)
+
+
+def test_an_interrupted_run_goes_on_with_the_same_choices(letters: Path, tmp_path: Path) -> None:
+    class Stop:
+        def say(self, text: str) -> None:
+            if text.startswith("epoch 2/"):
+                raise KeyboardInterrupt
+
+        def step(self, done: int, total: int, text: str, detail: str = "") -> None:
+            pass
+
+    config = TrainConfig(epochs=4)
+    ec.train(letters, tmp_path / "whole", config=config)
+    ec.train(letters, tmp_path / "parts", config=config, progress=Stop())
+    resumed = ec.train(letters, tmp_path / "parts", config=config, resume=True)
+    assert len(resumed.history) == 4
+    assert same(tmp_path / "whole", tmp_path / "parts")
+
+
+def result_of(trained: TrainResult, *epochs: tuple[float, float, float], test_accuracy: float = 0.9) -> TrainResult:
+    """Return a result with epochs of a training accuracy, a validation loss and a validation accuracy."""
+    history = tuple(Epoch(number, 0.5, *((one[0]), 1.0, one[1], one[2])) for number, one in enumerate(epochs, 1))
+    best = min(history, key=lambda epoch: epoch.val_loss or 0).number
+    config = replace(trained.config, epochs=len(history))
+    return replace(trained, config=config, history=history, epoch=best, test_accuracy=test_accuracy, test_images=100)
+
+
+def test_the_end_says_when_a_model_is_at_chance_overfitted_or_still_falling_and_what_to_type(trained: TrainResult) -> None:
+    good = [(0.9, 0.3, 0.9)] * 10
+    assert advice(result_of(trained, *good)) == []
+    (chance,) = advice(result_of(trained, *good, test_accuracy=0.41))
+    assert all(part in chance for part in ("At chance", "41.00%", "33.33%", "edgecnn data", "--epochs 20"))
+    (over,) = advice(result_of(trained, *good[:-1], (0.99, 0.2, 0.8)))
+    assert all(part in over for part in ("Overfitted", "99.0%", "80.0%", "--augment photo-mirror", "--transfer"))
+    (falling,) = advice(result_of(trained, *good[:-1], (0.9, 0.2, 0.9)))
+    assert all(part in falling for part in ("Still falling", "--epochs 20"))
+
+
+def test_a_run_of_few_steps_has_settled_averages(idx_folder: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+
+    class Said:
+        say = said.append
+
+        def step(self, done: int, total: int, text: str, detail: str = "") -> None:
+            pass
+
+    ec.train(idx_folder, tmp_path, config=TrainConfig(epochs=6, filters=(2, 2, 2)), progress=Said())
+    assert not [text for text in said if "still" in text]
+    assert Manifest.load(tmp_path).keras_model()
