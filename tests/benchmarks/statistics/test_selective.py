@@ -76,6 +76,13 @@ def test_the_more_models_the_images_chose_among_the_more_of_them_it_takes() -> N
     assert not certified(*few, tests=5)
 
 
+def test_a_threshold_is_tested_at_its_part_of_the_risk_and_not_at_all_of_it() -> None:
+    scores, wrong = np.full(2000, 0.5), np.arange(2000) < 29
+    assert 0.05 / len(selective.SHARES) < binomial.cdf(29, 2000, 0.02) < 0.05
+    assert not certified(scores, wrong, 0.02)
+    assert certified(scores, np.arange(2000) < 23, 0.02)
+
+
 def test_what_could_not_pass_is_not_tried_so_that_the_correction_is_no_larger_than_it_must_be() -> None:
     assert levels_tried(298, 0.01, 0.95, 1) == 0
     assert levels_tried(300, 0.01, 0.95, 1) == 1
