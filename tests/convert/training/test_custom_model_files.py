@@ -42,9 +42,9 @@ def test_a_file_that_takes_any_size_is_fixed_to_the_images_and_keeps_its_weights
     assert float(model.optimizer.learning_rate) == pytest.approx(0.05)
 
 
-@pytest.mark.parametrize("network", ["cnn", "strided"])
+@pytest.mark.parametrize("network", ["cnn", "strided", "residual"])
 def test_an_own_network_that_shall_give_logits_computes_what_is_before_its_softmax(network: NetworkName) -> None:
-    config, images = TrainConfig(network=network), np.random.default_rng(0).random((5, *SHAPE), np.float32)
+    config, images = TrainConfig(network=network, filters=(4, 4, 4)), np.random.default_rng(0).random((5, *SHAPE), np.float32)
     plain, logits = new_model(config, SHAPE, 3, ()), new_model(config, SHAPE, 3, (), "logits")
     logits.set_weights(plain.get_weights())
     found = np.asarray(logits(images))
