@@ -1,52 +1,98 @@
-"""Turns a drawn digit from a camera or a scanner into the image for a model of MNIST."""
+"""Turns a digit from a camera or a scanner into the image for a model of MNIST."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecnn.edge.data.components import Parts, connected_parts
+from edgecnn.edge.data.ink import Grey, contrast, printed_lines
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.manifest import Side
 from edgecnn.edge.packages import load_pillow
 
 # MNIST's own rule: the ink fits a 20 x 20 box of the 28 x 28 image.
 _INK_SHARE = 20 / 28
-# Anything weaker than this share of the strongest ink is paper, shadow or JPEG noise.
-_INK_LEAST = 0.25
-# Ink covers less of the picture than this.
-_INK_MOST = 0.5
-# Ink differs from its paper by at least this many of 256 levels.
-_CONTRAST_LEAST = 16
-# Ink differs from its paper this many times more than anything of this share of the picture differs the other way.
-_CLEARLY_MORE, _SPECKS = 1.5, 0.005
-# A sheet of paper fills at least this share of its tightest box, whose sides have at least this ratio. A
-# sheet seen in perspective does; a digit's strokes do not, unless they are extremely bold.
+# A picture is averaged down to so many times the model's size: a digit a tenth as high as it keeps its strokes.
+_TIMES = 12
+# Strokes are looked for that are narrower than these shares of the picture's shorter side, and stand out by these shares of
+# what stands out most. Where a shadow lies over a digit a narrow window tells them apart; a felt pen's stroke needs a wide one.
+_WINDOWS, _LEVELS = (0.08, 0.18, 0.45), (0.3, 0.55)
+_NARROWEST = 9
+# Ink differs from its paper by at least this many of 256 levels, and so many times more than half of the picture does.
+_CONTRAST_LEAST, _TIMES_NOISE = 12, 3
+# The number of parts of a mask that are looked at closely.
+_LOOKED_AT = 3
+# A digit is at least this share of the picture's shorter side, and has at least so many pixels.
+_EXTENT_LEAST, _AREA_LEAST = 0.06, 12
+# A stroke is thin: its width is at most this share of the digit's longer side, and a digit fills at most this share of a square
+# of that side. A part with more is paper, a hole or a blot: at these shares its score begins to fall, and it has fallen after
+# the second numbers.
+_THICK, _FULL = (0.19, 0.06), (0.5, 0.15)
+# A part that touches the border is a neighbour, a table or a shadow: it is taken only if there is hardly anything else.
+_TOUCHING = 0.1
+# A sheet of paper on a table fills at least this share of its tightest box, whose sides have at least this ratio, and what is
+# written on it leaves this share of it blank.
 _SHEET_FILLS, _SHEET_ASPECT, _SHEET_BLANK = 0.85, 0.4, 0.6
-_SHEET_EDGE = 3
 _ANGLES = np.radians(np.arange(0, 90, 3))[:, np.newaxis]
-
-Levels = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+# Ink has sharp edges; a shadow's are wider than so many pixels for each pixel of its outline.
+_SOFT = 0.8
+# A separate stroke is this near, this long and this thick, as shares of the digit's longer side, length and thickness.
+_NEAR, _PIECE, _PIECE_THICK = 1 / 6, 0.2, (0.4, 1.6)
+# What is doubted.
+_SMALL, _FAINT, _BLURRED, _ALSO = 0.1, 32, 3.0, 0.55
+# A second part is as likely the digit from this share of the first one's score on; ink of the other side of grey, whose
+# contrast is measured in another way, from the second number on.
+_LIKELY, _OTHER_SIDE = 0.5, 0.15
 
 
 class Polarity(NamedTuple):
-    """What is known of a picture's light and dark.
+    """What is known of a picture's light and dark, and who hears what was seen in it.
 
     Attributes:
-        background: The picture's own background, where somebody stated it. Default: its border decides.
-        on_doubt: Gets a sentence if light and dark may have been mistaken for each other.
+        background: The background of the picture's digit, where somebody stated it. Default: it is looked for.
+        on_doubt: Gets a sentence if something else may have been read than was meant.
+        on_box: Gets the box of what was taken for the digit: left, top, right and bottom as shares of the picture.
     """
 
     background: Side | None = None
     on_doubt: Callable[[str], None] = lambda doubt: None
+    on_box: Callable[[tuple[float, float, float, float]], None] = lambda box: None
 
 
 UNSTATED = Polarity()
+UNSURE = 0.7
+"""A probability below which the answer to a fitted digit is doubted."""
+
+
+class _Digit(NamedTuple):
+    """What may be the digit.
+
+    Attributes:
+        score: How much it looks like one.
+        dark: Whether its ink is darker than the paper.
+        ink: Contrast of each pixel with the paper, uint8 (h, w).
+        parts: The parts of the ink.
+        place: Which of them it is.
+        strength: Contrast that a tenth of its pixels exceed.
+        softness: Pixels of middling contrast around it for each pixel of its outline.
+    """
+
+    score: float
+    dark: bool
+    ink: Grey
+    parts: Parts
+    place: int
+    strength: int
+    softness: float
 
 
 def fit_digit(grey: NDArray[np.uint8], height: int, width: int, polarity: Polarity, name: str) -> NDArray[np.uint8]:
-    """Return the ink of a picture as in MNIST: light on black, its longer side 20 of 28 pixels, centred by its mass.
+    """Return the digit of a picture as in MNIST: light on black, its longer side 20 of 28 pixels, centred by its mass.
+
+    The picture may be a photo: with uneven light, shadows, printed lines, specks, a table around the sheet.
 
     Args:
         grey: uint8 (h, w), of any size.
@@ -56,19 +102,38 @@ def fit_digit(grey: NDArray[np.uint8], height: int, width: int, polarity: Polari
         name: Name of the picture for messages.
 
     Raises:
-        ArtifactError: If it shows nothing, or no ink.
+        ArtifactError: If it shows nothing, or no digit.
     """
     pillow = load_pillow()
     picture = pillow.fromarray(grey)
-    # Averaging down to eight times the model's size removes a camera's noise.
-    picture.thumbnail((8 * width, 8 * height), pillow.Resampling.BOX)
-    ink = _ink(np.asarray(picture, np.float32), polarity, name)
-    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    box = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    # Averages, since they remove a camera's noise.
+    picture.thumbnail((_TIMES * width, _TIMES * height), pillow.Resampling.BOX)
+    levels = np.asarray(picture)
+    digit = _digit(levels, polarity, name)
+    strokes = _strokes(digit)
+    members = strokes[np.minimum(digit.parts.labels, len(strokes) - 1)] & (digit.parts.labels < len(strokes))
+    rows, columns = np.flatnonzero(members.any(axis=1)), np.flatnonzero(members.any(axis=0))
+    top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    doubt = _doubt(digit, strokes, max(bottom - top, right - left), levels.shape)
+    if doubt:
+        polarity.on_doubt(f"{name} {doubt}")
+    tall, wide = levels.shape
+    polarity.on_box((left / wide, top / tall, right / wide, bottom / tall))
+    ink = np.where(members, np.minimum(255, digit.ink.astype(np.int32) * 255 // digit.strength), 0)
+    return _placed(ink[top:bottom, left:right].astype(np.uint8), height, width)
+
+
+def unsure(name: str, probability: float) -> str | None:
+    """Return a doubt if the most probable class of a fitted digit has a low probability, 0 to 1; else None."""
+    return None if probability >= UNSURE else f"{name} is not clearly one digit: look at what was taken, or take it again"
+
+
+def _placed(box: Grey, height: int, width: int) -> Grey:
+    pillow = load_pillow()
     factor = min(height, width) * _INK_SHARE / max(box.shape)
     size = (max(1, round(box.shape[1] * factor)), max(1, round(box.shape[0] * factor)))
     # LANCZOS averages over source pixels when shrinking, like the anti-aliasing with which MNIST was made.
-    small = np.array(pillow.fromarray(box.astype(np.uint8)).resize(size, pillow.Resampling.LANCZOS), np.float32)
+    small = np.array(pillow.fromarray(box).resize(size, pillow.Resampling.LANCZOS), np.float32)
     small *= 255 / small.max()  # A thin stroke fades as it shrinks.
     top = _centred(small.sum(axis=1), height)
     left = _centred(small.sum(axis=0), width)
@@ -77,96 +142,180 @@ def fit_digit(grey: NDArray[np.uint8], height: int, width: int, polarity: Polari
     return fitted
 
 
-def _ink(grey: Levels, polarity: Polarity, name: str) -> Levels:
-    """Return the strength of the ink at each pixel, 0 to 255."""
-    border = np.ones(grey.shape, bool)
-    border[1:-1, 1:-1] = False
-    lighter, darker = _sides(grey, border)
-    # On grey paper the border does not show which is ink: the side that stands out more is.
-    ground = polarity.background or ("dark" if lighter.max() >= darker.max() else "light")
-    ink, other = (lighter, darker) if ground == "dark" else (darker, lighter)
-    if polarity.background:
-        sheet = _sheet(_strong(other)) if other.max() >= _CONTRAST_LEAST else None
-        if sheet is not None:
-            sheet = _shrunk(sheet, _SHEET_EDGE)
-            lighter, darker = _sides(grey, sheet & ~_shrunk(sheet, 1))
-            ink = np.where(sheet, lighter if ground == "dark" else darker, 0)
-    strongest = ink.max()
-    if strongest < _CONTRAST_LEAST:
+def _digit(levels: Grey, polarity: Polarity, name: str) -> _Digit:
+    """Return what looks most like a digit, and doubt whether it is if something else looks nearly as much like one."""
+    darks = (True, False) if polarity.background is None else (polarity.background == "light",)
+    inks = [ink for dark in darks for ink in _inks(levels, dark)]
+    if not inks and int(levels.max()) - int(levels.min()) < _CONTRAST_LEAST:
         raise ArtifactError(f"{name} shows nothing on its background: name a picture with a digit")
-    unclear = np.mean(other > strongest / _CLEARLY_MORE) > _SPECKS
-    ink = _strong(ink)
-    if np.count_nonzero(ink) > _INK_MOST * ink.size:
+    found = sorted((digit for ink in inks for digit in _digits(levels, *ink)), key=lambda digit: -digit.score)
+    while found and _is_sheet(found[0]):
+        found.pop(0)
+    if not found:
         raise ArtifactError(f"{name} has no even background behind the ink: crop it to one digit on plain paper")
-    if polarity.background is None:
-        if _sheet(ink) is not None:
-            shade = "light" if ground == "dark" else "dark"
-            polarity.on_doubt(f"{name} may be a {shade} sheet on a {ground} table, and was read as one large stroke")
-        elif unclear:
-            polarity.on_doubt(
-                f"{name} has strokes lighter than its border and darker ones, and was read as on a {ground} background"
-            )
-    return ink
+    best = found[0]
+    nearly = [other for other in found[1:] if other.score > _share(best, other) * best.score]
+    if nearly and nearly[0].dark != best.dark:
+        background = "light" if best.dark else "dark"
+        polarity.on_doubt(
+            f"{name} has strokes lighter than its paper and darker ones, and was read as on a {background} background: "
+            "state it (edgecnn predict --background)"
+        )
+    elif nearly:
+        polarity.on_doubt(f"{name} shows two things that may be the digit: crop it to one digit")
+    return best
 
 
-def _strong(ink: Levels) -> Levels:
-    """Return ink scaled to 255, without weak pixels."""
-    scaled: Levels = ink * np.float32(255 / ink.max())
-    scaled[scaled < 255 * _INK_LEAST] = 0
-    return scaled
+def _inks(levels: Grey, dark: bool) -> Iterator[tuple[bool, Grey, int]]:
+    """Yield whether ink is dark, and what stands out from the paper, with the contrast of the faintest ink, for each window."""
+    lines = None
+    for share in _WINDOWS:
+        ink = contrast(levels, max(_NARROWEST, int(share * min(levels.shape))), dark)
+        noise = int(np.searchsorted(np.cumsum(_counts(ink)), ink.size // 2))
+        faintest = max(_CONTRAST_LEAST, _TIMES_NOISE * noise)
+        lines = printed_lines(ink >= faintest) if lines is None else lines
+        ink[lines] = 0
+        if ink.max() >= faintest:
+            yield dark, ink, faintest
 
 
-def _sides(grey: Levels, paper: Mask) -> tuple[Levels, Levels]:
-    """Return how much lighter and darker each pixel is than the paper, modelled as a plane: a lamp may light one side.
+def _digits(levels: Grey, dark: bool, ink: Grey, faintest: int) -> Iterator[_Digit]:
+    """Yield the parts of ink that look most like a digit."""
+    counts = np.cumsum(_counts(ink)[::-1])
+    most = 255 - int(np.searchsorted(counts, max(1, ink.size // 1000)))
+    for threshold in sorted({max(faintest, int(most * level)) for level in _LEVELS}):
+        parts = connected_parts(ink >= threshold)
+        if len(parts.area) == 0:
+            continue
+        written = parts.labels < len(parts.area)
+        mass = np.bincount(parts.labels[written], ink[written], len(parts.area))
+        extent = np.maximum(parts.bottom - parts.top, parts.right - parts.left)
+        mean = mass / parts.area
+        score = np.sqrt(mass) * mean * np.sqrt(mean)
+        for shares, (most_share, span) in ((_thickness(parts) / extent, _THICK), (parts.area / (extent * extent), _FULL)):
+            score *= np.clip((most_share + span - shares) / span, 0.02, 1)
+        at_top, at_bottom = parts.top == 0, parts.bottom == ink.shape[0]
+        at_left, at_right = parts.left == 0, parts.right == ink.shape[1]
+        score *= np.where(at_top | at_bottom | at_left | at_right, _TOUCHING, 1)
+        possible = (extent >= _EXTENT_LEAST * min(ink.shape)) & (parts.area >= _AREA_LEAST)
+        score[~possible | (at_top & at_bottom) | (at_left & at_right)] = 0
+        for place in np.argsort(-score, kind="stable")[:_LOOKED_AT].tolist():
+            if score[place] > 0:
+                yield from _looked_at(levels, dark, ink, parts, place, float(score[place]))
 
-    Args:
-        grey: The picture.
-        paper: Pixels that are mostly paper.
-    """
-    height, width = grey.shape
-    y, x = np.mgrid[0:height, 0:width].reshape(2, -1) / max(height, width)
-    plane = np.stack([np.ones_like(x), x, y], axis=1)
-    kept, values = paper.reshape(-1), grey.reshape(-1)
-    # Least squares, then once more without outliers: a stroke that crosses the border is not paper.
-    for _ in range(2):
-        weights = np.linalg.lstsq(plane[kept], values[kept], rcond=None)[0]
-        off = np.abs(values - plane @ weights)
-        kept = paper.reshape(-1) & (off <= 2 * max(1.0, float(np.median(off[paper.reshape(-1)]))))
-    contrast = (grey - (plane @ weights).reshape(grey.shape)).astype(np.float32)
-    return np.clip(contrast, 0, None), np.clip(-contrast, 0, None)
+
+def _looked_at(levels: Grey, dark: bool, ink: Grey, parts: Parts, place: int, score: float) -> Iterator[_Digit]:
+    """Yield a part of ink if the paper around it is of the other side of grey, with its score for evenness and sharp edges."""
+    top, bottom, left, right = (int(side[place]) for side in (parts.top, parts.bottom, parts.left, parts.right))
+    around = max(3, int(0.4 * max(bottom - top, right - left)))
+    window = np.s_[max(0, top - around) : bottom + around, max(0, left - around) : right + around]
+    part = parts.labels[window] == place
+    inside, contrasts, near = (_counts(values) for values in (levels[window][part], ink[window][part], ink[window]))
+    outside = _counts(levels[window]) - inside
+    written, paper = _median(inside), _median(outside)
+    if paper == written or (paper < written) == dark:
+        return
+    area = int(parts.area[place])
+    strength = int(np.searchsorted(np.cumsum(contrasts), area * 9 // 10, "right"))
+    even = float(contrasts[(strength + 1) // 2 :].sum()) / area
+    middle = (written + paper) / 2
+    # Paper between strokes looks like the paper around them, ink does not.
+    alike = float(outside[: math.ceil(middle)].sum() if dark else outside[math.floor(middle) + 1 :].sum()) / float(
+        outside.sum()
+    )
+    softness = float(near[strength // 4 + 1 : (3 * strength + 3) // 4].sum()) / int(parts.perimeter[place])
+    clear, sharp = (1 - alike) * (1 - alike), max(1.0, softness / _SOFT)
+    score *= (even * even * clear * clear * clear) / (sharp * math.sqrt(sharp))
+    yield _Digit(score, dark, ink, parts, place, strength, softness)
 
 
-def _sheet(ink: Levels) -> Mask | None:
-    """Return the place of a sheet of paper, if the apparent ink is a sheet with something written on it; else None."""
-    full = ink >= 128
-    whole = _spanned(full) & _spanned(full.T).T
+def _counts(levels: Grey) -> NDArray[np.intp]:
+    """Return how often each of 256 levels occurs."""
+    return np.bincount(levels.reshape(-1), minlength=256)
+
+
+def _median(counts: NDArray[np.intp]) -> float:
+    """Return the median of levels, the mean of the two middle ones if they are even in number."""
+    sums = np.cumsum(counts)
+    return float(np.searchsorted(sums, [(sums[-1] - 1) // 2, sums[-1] // 2], "right").mean())
+
+
+def _thickness(parts: Parts) -> NDArray[np.float64]:
+    """Return the mean width of strokes in pixels: that of a bar which is much longer than wide."""
+    return 2 * parts.area / parts.perimeter
+
+
+def _is_sheet(digit: _Digit) -> bool:
+    """Return whether a part is a sheet of paper, seen in perspective, with something written on it."""
+    parts, place = digit.parts, digit.place
+    part = parts.labels[parts.top[place] : parts.bottom[place], parts.left[place] : parts.right[place]] == place
+    whole = _spanned(part) & _spanned(part.T).T
     rows = np.flatnonzero(whole.any(axis=1))
     ends = whole[rows].argmax(axis=1), whole.shape[1] - 1 - whole[rows, ::-1].argmax(axis=1)
     x, y = np.concatenate(ends), np.concatenate((rows, rows))
     along, across = x * np.cos(_ANGLES) + y * np.sin(_ANGLES), y * np.cos(_ANGLES) - x * np.sin(_ANGLES)
     sides = np.stack((np.ptp(along, axis=1), np.ptp(across, axis=1))) + 1
     short, long = sorted(sides[:, sides.prod(axis=0).argmin()])
-    blank = np.count_nonzero(full) / np.count_nonzero(whole)
-    filled = np.count_nonzero(whole) / (short * long)
-    return whole if filled >= _SHEET_FILLS and short / long >= _SHEET_ASPECT and blank >= _SHEET_BLANK else None
+    area = np.count_nonzero(whole)
+    blank = np.count_nonzero(part) / area
+    return bool(area / (short * long) >= _SHEET_FILLS and short / long >= _SHEET_ASPECT and blank >= _SHEET_BLANK)
 
 
-def _spanned(mask: Mask) -> Mask:
+def _spanned(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return each row filled from its first to its last pixel."""
     forward: Any = np.logical_or.accumulate
-    spanned: Mask = forward(mask, axis=1) & forward(mask[:, ::-1], axis=1)[:, ::-1]
+    spanned: NDArray[np.bool_] = forward(mask, axis=1) & forward(mask[:, ::-1], axis=1)[:, ::-1]
     return spanned
 
 
-def _shrunk(mask: Mask, pixels: int) -> Mask:
-    """Return a mask without its outermost pixels."""
-    for _ in range(pixels):
-        padded = np.pad(mask, 1)
-        mask = padded[1:-1, 1:-1] & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return mask
+def _share(best: _Digit, other: _Digit) -> float:
+    """Return from which share of the best score on another part may be the digit: never where it is the same ink."""
+    (a, i), (b, j) = (best.parts, best.place), (other.parts, other.place)
+    down = min(a.bottom[i], b.bottom[j]) > max(a.top[i], b.top[j])
+    overlap = down and min(a.right[i], b.right[j]) > max(a.left[i], b.left[j])
+    if other.dark == best.dark:
+        return 1 if overlap else _LIKELY
+    return _LIKELY if overlap else _OTHER_SIDE
 
 
-def _centred(weights: Levels, length: int) -> int:
+def _strokes(digit: _Digit) -> NDArray[np.bool_]:
+    """Return which parts belong to a digit: some write a 4 or a 5 in strokes that don't touch."""
+    parts, place = digit.parts, digit.place
+    extent = np.maximum(parts.bottom - parts.top, parts.right - parts.left)
+    down = np.maximum(parts.top - parts.bottom[place], parts.top[place] - parts.bottom)
+    across = np.maximum(parts.left - parts.right[place], parts.left[place] - parts.right)
+    thickness = _thickness(parts) / _thickness(parts)[place]
+    belong = (np.maximum(down, across) <= max(2, extent[place] * _NEAR)) & (extent >= _PIECE * extent[place])
+    belong &= (thickness > _PIECE_THICK[0]) & (thickness < _PIECE_THICK[1]) & (extent <= 1.2 * extent[place])
+    belong[place] = True
+    return np.asarray(belong, np.bool_)
+
+
+def _doubt(digit: _Digit, strokes: NDArray[np.bool_], extent: int, shape: tuple[int, ...]) -> str | None:
+    """Return what is wrong with a digit, and what to do; None if nothing is."""
+    parts, (height, width) = digit.parts, shape
+    if (
+        parts.top[strokes].min() == 0
+        or parts.left[strokes].min() == 0
+        or parts.bottom[strokes].max() == height
+        or parts.right[strokes].max() == width
+    ):
+        return "shows a digit that touches its border: take a picture of the whole digit"
+    extents = np.maximum(parts.bottom - parts.top, parts.right - parts.left)
+    thickness = _thickness(parts) / _thickness(parts)[digit.place]
+    inside = (parts.top > 0) & (parts.left > 0) & (parts.bottom < height) & (parts.right < width)
+    if np.any(~strokes & inside & (extents >= _ALSO * extent) & (thickness > 0.4) & (thickness < 2.5)):
+        return "shows several digits, and one was read: crop it to one digit"
+    if digit.softness > _BLURRED:
+        return "is blurred, or a shadow lies over the digit: take it again, in even light"
+    if digit.strength < _FAINT:
+        return "shows a faint digit: use a darker pen or more light"
+    if extent < _SMALL * min(height, width):
+        return "shows a small digit: go nearer, or crop the picture to it"
+    return None
+
+
+def _centred(weights: NDArray[np.float32], length: int) -> int:
     """Return the start that puts the centre of mass in the middle, without leaving the picture."""
     centre = float((weights * np.arange(len(weights))).sum() / weights.sum()) + 0.5
     return int(np.clip(round(length / 2 - centre), 0, length - len(weights)))

@@ -173,7 +173,10 @@ def _by_rule(pixels: Images, size: tuple[int, int], rule: ImageRule | Preprocess
     if {border, trained_on} == {"dark", "light"}:
         pixels = 255 - pixels
     elif border == "any" != trained_on:
-        polarity.on_doubt(f"{name} has a border that is neither light nor dark, and was read as on a {trained_on} background")
+        polarity.on_doubt(
+            f"{name} has a border that is neither light nor dark, and was read as on a {trained_on} background: "
+            "state it (edgecnn predict --background)"
+        )
     return fitted(pixels, *size, fit)
 
 

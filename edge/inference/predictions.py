@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.data.digit import Polarity
+from edgecnn.edge.data.digit import Polarity, unsure
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.pictures import Picture, fitted_picture, image_files, title_of
@@ -40,7 +40,7 @@ class PredictedImage:
         label: The true label, or None if unknown.
         predicted: The most probable label.
         probabilities: Probability of each label, 0 to 1, for all classes.
-        doubt: One sentence on why light and dark may have been confused; None if they were clear.
+        doubt: One sentence on why something else may have been read than was meant, and what to do; None if it was clear.
         accepted: Whether the answer reaches the file's threshold; None for a file without one.
     """
 
@@ -103,12 +103,13 @@ class Unreadable(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """An image to classify: uint8 (h, w, c), its name, its true label if known, and doubts about it."""
+    """An image to classify: uint8 (h, w, c), its name, its true label if known, doubts, and whether a digit was looked for."""
 
     image: Images
     name: str
     label: str | None = None
     doubt: str | None = None
+    of_digit: bool = False
 
 
 @dataclass(frozen=True, repr=False)
@@ -183,8 +184,8 @@ def chosen_pictures(
         if folder:
             several = image_files(folder)
         for picture in several:
-            title, doubts = title_of(picture, place), list[str]()
-            polarity = Polarity(background, doubts.append)
+            title, doubts, boxes = title_of(picture, place), list[str](), list[tuple[float, ...]]()
+            polarity = Polarity(background, doubts.append, boxes.append)
             inside = picture.relative_to(folder).parts[:-1] if folder and isinstance(picture, Path) else ()
             try:
                 image = fitted_picture(picture, classifier.shape, classifier.preprocessing, title, polarity)
@@ -192,7 +193,7 @@ def chosen_pictures(
                 yield Unreadable(title, error)
             else:
                 label = inside[0] if inside and inside[0] in classes else None
-                yield Chosen(image, title, label, doubts[0] if doubts else None)
+                yield Chosen(image, title, label, doubts[0] if doubts else None, bool(boxes))
 
 
 def _known_classes(classifier: Classifier) -> frozenset[str]:
@@ -257,7 +258,8 @@ def predict_images(
         sure = [None] * len(chunk) if prediction.accepted is None else prediction.accepted.tolist()
         for item, label, row, accepted in zip(chunk, prediction.labels, prediction.probabilities, sure, strict=True):
             by_label = dict(zip(classifier.class_names, map(float, row), strict=True))
-            found.append(PredictedImage(item.name, item.label, label, by_label, item.doubt, accepted))
+            doubt = item.doubt or (unsure(item.name, by_label[label]) if item.of_digit else None)
+            found.append(PredictedImage(item.name, item.label, label, by_label, doubt, accepted))
         pixels += [item.image for item in chunk] if keep_pixels else []
     if len(failed) == 1 and not found:
         raise failed[0].error

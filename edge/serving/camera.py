@@ -277,7 +277,7 @@ def _answered(frame: _Frame, engine: Engine, asked: Asked) -> dict[str, Any]:
         images = {rule: fitted(frame.pixels, rule, name) for rule in dict.fromkeys(file.rule for file in asked.files)}
         answered = engine.answered(images, asked)
     except EdgeCnnError as error:  # A frame of one colour shows no digit.
-        answered = {"doubt": str(error), "seen": None, "answers": []}
+        answered = {"doubt": str(error), "box": None, "seen": None, "answers": []}
     total_us = (time.perf_counter_ns() - start_ns) / 1e3
     return {"name": name, **answered, "jpeg": _jpeg(frame.pixels), "total_us": total_us}
 

@@ -3,7 +3,7 @@
 The child has limits on memory and time; if it dies, another one takes its place. Frames on its pipes, big-endian:
 
 to the child: rule u32, picture u32, pickled rule, picture;
-from it: kind u8, text u32, image u32, text in UTF-8, image as uint8.
+from it: kind u8, text u32, image u32, box 4 f32, text in UTF-8, image as uint8.
 
 The child is not trusted: its answers are never unpickled, and their sizes are checked.
 
@@ -40,7 +40,8 @@ MOST_SCANS = 64
 """Most scans of a progressive JPEG. Encoders write up to 20; half a megabyte can hold thousands, each as slow as a picture."""
 
 _ASKED = struct.Struct(">II")
-_ANSWERED = struct.Struct(">BII")
+_ANSWERED = struct.Struct(">BII4f")
+_NO_BOX = (0.0, 0.0, 0.0, 0.0)
 _FITTED, _REFUSED = 0, 1
 _MOST_TEXT = 2000
 MOST_CHUNKS = 20_000
@@ -73,10 +74,17 @@ class TakesLong(ArtifactError):
 
 
 class FittedPicture(NamedTuple):
-    """A picture as a model's image: uint8 (h, w, c), and what may be wrong with it, or None."""
+    """A picture as a model's image.
+
+    Attributes:
+        image: uint8 (h, w, c).
+        doubt: What may be wrong with it, or None.
+        box: What of the picture was taken for a digit: left, top, right and bottom, 0 to 1; None if none was looked for.
+    """
 
     image: "Images"
     doubt: str | None
+    box: tuple[float, ...] | None = None
 
 
 class Decoder:
@@ -144,14 +152,16 @@ class Decoder:
         child, pickled = self._child, _pickled(rule)
         child.send(_ASKED.pack(len(pickled), len(picture)) + pickled)
         child.send(picture)
-        kind, text_bytes, image_bytes = _ANSWERED.unpack(child.receive(_ANSWERED.size))
+        kind, text_bytes, image_bytes, *box = _ANSWERED.unpack(child.receive(_ANSWERED.size))
         if text_bytes > 4 * _MOST_TEXT or image_bytes != (prod(rule.shape) if kind == _FITTED else 0):
             raise Lost("gave an answer of another size")
+        if not all(0 <= side <= 1 for side in box):
+            raise Lost("gave a box that is not in the picture")
         text = child.receive(text_bytes).decode(errors="replace")
         if kind != _FITTED:
             raise ArtifactError(text)
         image = np.frombuffer(child.receive(image_bytes), np.uint8).reshape(rule.shape)
-        return FittedPicture(image, text or None)
+        return FittedPicture(image, text or None, None if tuple(box) == _NO_BOX else tuple(round(side, 4) for side in box))
 
     def _started(self) -> Child:
         reader, writer = os.pipe()
@@ -178,9 +188,9 @@ def fitted(picture: "BinaryIO | Images", rule: Rule, name: str) -> FittedPicture
     from edgecnn.edge.data.digit import Polarity  # noqa: PLC0415 - See above.
     from edgecnn.edge.inference.pictures import fitted_picture  # noqa: PLC0415
 
-    doubts: list[str] = []
-    image = fitted_picture(picture, rule.shape, rule.preprocessing, name, Polarity(None, doubts.append))
-    return FittedPicture(image, doubts[0] if doubts else None)
+    doubts, boxes = list[str](), list[tuple[float, ...]]()
+    image = fitted_picture(picture, rule.shape, rule.preprocessing, name, Polarity(None, doubts.append, boxes.append))
+    return FittedPicture(image, doubts[0] if doubts else None, boxes[0] if boxes else None)
 
 
 def require_few_parts(picture: bytes) -> None:
@@ -227,19 +237,19 @@ def serve(requests: int, answers: int, seconds: float) -> None:
         rule_bytes, picture_bytes = _ASKED.unpack(header)
         rule = _unpickled(asked.read(rule_bytes))  # It comes from our own parent.
         limit_time(seconds)
-        kind, text, image = _answer(asked.read(picture_bytes), rule)
+        kind, text, image, box = _answer(asked.read(picture_bytes), rule)
         limit_time(0)
         said = text[:_MOST_TEXT].encode(errors="replace")
-        answered.write(_ANSWERED.pack(kind, len(said), len(image)) + said + image)
+        answered.write(_ANSWERED.pack(kind, len(said), len(image), *box) + said + image)
         answered.flush()
 
 
-def _answer(picture: bytes, rule: Rule) -> tuple[int, str, bytes]:
+def _answer(picture: bytes, rule: Rule) -> tuple[int, str, bytes, tuple[float, ...]]:
     try:
         require_few_parts(picture)
         found = fitted(BytesIO(picture), rule, UNNAMED)
     except EdgeCnnError as error:
-        return _REFUSED, str(error), b""
+        return _REFUSED, str(error), b"", _NO_BOX
     except MemoryError:
-        return _REFUSED, f"{UNNAMED} needs more memory than one picture may use: make it smaller", b""
-    return _FITTED, found.doubt or "", found.image.tobytes()
+        return _REFUSED, f"{UNNAMED} needs more memory than one picture may use: make it smaller", b"", _NO_BOX
+    return _FITTED, found.doubt or "", found.image.tobytes(), found.box or _NO_BOX

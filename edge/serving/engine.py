@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from starlette.exceptions import HTTPException
 
+from edgecnn.edge.data.digit import unsure
 from edgecnn.edge.errors import ArtifactError, EdgeCnnError
 from edgecnn.edge.model.preprocess import Images
 from edgecnn.edge.serving.body import Picture
@@ -204,7 +205,9 @@ class Engine:
                 }
             )
         doubts = dict.fromkeys(picture.doubt for picture in fitted.values() if picture.doubt)
-        return {"doubt": "; ".join(doubts) or None, "seen": seen.get(first), "answers": answers}
+        box = fitted[first].box
+        hardly = unsure(UNNAMED, float(found[0][1].probabilities.max())) if box else None
+        return {"doubt": "; ".join(doubts) or hardly, "box": box and list(box), "seen": seen.get(first), "answers": answers}
 
 
 def _fitted(picture: Picture, files: tuple[LoadedFile, ...], lane: _Lane) -> dict[Rule, FittedPicture]:

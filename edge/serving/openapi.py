@@ -103,6 +103,10 @@ _SCHEMAS = {
         {
             "name": _TEXT,
             "doubt": _or_null(_TEXT),
+            "box": {
+                **_or_null({**_list({"type": "number", "minimum": 0, "maximum": 1}), "minItems": 4, "maxItems": 4}),
+                "description": "What was taken for a digit: left, top, right and bottom as shares of the picture.",
+            },
             "seen": {**_or_null(_named("Seen")), "description": "What the first file got, if pixels are asked for."},
             "answers": _list(_named("Answer")),
         }

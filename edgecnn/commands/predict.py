@@ -142,7 +142,7 @@ def command(
         say(f"skipped: {picture.problem}")
     for item in result.images:
         if item.doubt:
-            say(f"warning: {item.doubt}: set --background dark or --background light")
+            say(f"warning: {item.doubt}")
     if save:
         result.save(save)
         say(f"wrote {save}")

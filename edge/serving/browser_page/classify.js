@@ -4,7 +4,7 @@
  * An answer has the fields of `POST /api/classify`, except that `seen.pixels` is a Uint8Array. No picture leaves the browser.
  */
 
-import { PictureError } from "./digit.js";
+import { PictureError, unsure } from "./digit.js";
 import { Model } from "./engine.js";
 import { fittedPicture } from "./fit.js";
 
@@ -46,11 +46,12 @@ export async function classify(blobs, { files, top = 5, pixels = false, signal }
     signal?.throwIfAborted();
     const name = blob.name || "drawing.png";
     const before = performance.now();
-    const { picture, doubt } = await fittedPicture(blob, about.shape, rule, name).catch(refused);
+    const { picture, doubt, box } = await fittedPicture(blob, about.shape, rule, name).catch(refused);
     decode += performance.now() - before;
     const answers = [];
     for (const model of chosen) answers.push(await answer(model, picture, about, top));
-    pictures.push({ name, doubt, seen: pixels ? picture : null, answers: compared(answers, about.reference) });
+    const hardly = box && answers.length > 0 ? unsure(name, answers[0].probability) : null;
+    pictures.push({ name, doubt: doubt ?? hardly, box, seen: pixels ? picture : null, answers: compared(answers, about.reference) });
   }
   return { pictures, decode_us: 1000 * decode, total_us: 1000 * (performance.now() - start) };
 }

@@ -1,32 +1,63 @@
-/** Turns a drawn digit into the image for a model of MNIST, as edge/data/digit.py does, whose comments give the reasons. */
+/** Turns a photo of a digit into the image for a model of MNIST, as edge/data/digit.py does, whose comments give the reasons. */
 
-import { fittedPlane, median, pairwiseSum, rounded } from "./numbers.js";
-import { LANCZOS, resized, thumbnail, turned } from "./resample.js";
+import { connectedParts } from "./components.js";
+import { contrast, printedLines } from "./ink.js";
+import { median, pairwiseSum, rounded } from "./numbers.js";
+import { LANCZOS, resized, thumbnail } from "./resample.js";
 
 const INK_SHARE = 20 / 28;
-const INK_LEAST = 0.25;
-const INK_MOST = 0.5;
-const CONTRAST_LEAST = 16;
-const [CLEARLY_MORE, SPECKS] = [1.5, 0.005];
+const TIMES = 12;
+const [WINDOWS, LEVELS] = [[0.08, 0.18, 0.45], [0.3, 0.55]];
+const NARROWEST = 9;
+const [CONTRAST_LEAST, TIMES_NOISE] = [12, 3];
+const LOOKED_AT = 3;
+const [EXTENT_LEAST, AREA_LEAST] = [0.06, 12];
+const [THICK, FULL] = [[0.19, 0.06], [0.5, 0.15]];
+const TOUCHING = 0.1;
 const [SHEET_FILLS, SHEET_ASPECT, SHEET_BLANK] = [0.85, 0.4, 0.6];
+const SOFT = 0.8;
+const [NEAR, PIECE, PIECE_THICK] = [1 / 6, 0.2, [0.4, 1.6]];
+const UNSURE = 0.7;
+const [SMALL, FAINT, BLURRED, ALSO] = [0.1, 32, 3, 0.55];
+const [LIKELY, OTHER_SIDE] = [0.5, 0.15];
 
 /** What is wrong with a picture, for people. */
 export class PictureError extends Error {}
 
 /**
- * Return the ink of a grey picture: light on black, its longer side 20 of 28 pixels, centred by its mass.
+ * Return the digit of a grey picture: light on black, its longer side 20 of 28 pixels, centred by its mass.
  *
  * @param {{width: number, height: number, pixels: Uint8Array}} grey
- * @param {(doubt: string) => void} onDoubt Gets a sentence if light and dark may have been mistaken for each other.
+ * @param {{doubt: (text: string) => void, box: (box: number[]) => void}} told `doubt` gets a sentence if something else may have
+ *   been read than was meant, `box` the digit's left, top, right and bottom as shares of the picture.
  */
-export function fittedDigit(grey, height, width, name, onDoubt) {
-  const picture = thumbnail(grey, 8 * width, 8 * height);
-  const ink = inkOf(picture, name, onDoubt);
-  const box = boxOf(ink, picture.width, picture.height);
+export function fittedDigit(grey, height, width, name, told) {
+  const picture = thumbnail(grey, TIMES * width, TIMES * height);
+  const digit = digitOf(picture, name, told.doubt);
+  const strokes = strokesOf(digit);
+  const chosen = digit.parts.filter((_, i) => strokes[i]);
+  const [top, left] = [Math.min(...chosen.map((part) => part.top)), Math.min(...chosen.map((part) => part.left))];
+  const [bottom, right] = [Math.max(...chosen.map((part) => part.bottom)), Math.max(...chosen.map((part) => part.right))];
+  const doubt = doubtOf(digit, strokes, { top, left, bottom, right }, picture);
+  if (doubt) told.doubt(`${name} ${doubt}`);
+  told.box([left / picture.width, top / picture.height, right / picture.width, bottom / picture.height]);
+  const across = right - left;
+  const pixels = Uint8Array.from({ length: across * (bottom - top) }, (_, i) => {
+    const at = (top + Math.floor(i / across)) * picture.width + left + (i % across);
+    return strokes[digit.labels[at]] ? Math.min(255, Math.floor((digit.ink[at] * 255) / digit.strength)) : 0;
+  });
+  return placed({ width: across, height: bottom - top, channels: 1, pixels }, height, width);
+}
+
+/** Return a doubt if the most probable class of a fitted digit has a low probability, else null. */
+export const unsure = (name, probability) =>
+  probability >= UNSURE ? null : `${name} is not clearly one digit: look at what was taken, or take it again`;
+
+function placed(box, height, width) {
   const factor = (Math.min(height, width) * INK_SHARE) / Math.max(box.width, box.height);
   const [across, down] = [box.width, box.height].map((side) => Math.max(1, rounded(side * factor)));
   const small = Float32Array.from(resized(box, across, down, LANCZOS).pixels);
-  const stronger = Math.fround(255 / largest(small));
+  const stronger = Math.fround(255 / small.reduce((most, value) => Math.max(most, value), 0));
   for (let i = 0; i < small.length; i++) small[i] *= stronger;
   const rows = Array.from({ length: down }, (_, y) => pairwiseSum(small.subarray(y * across, (y + 1) * across), Math.fround));
   const columns = new Float32Array(across);
@@ -39,98 +70,115 @@ export function fittedDigit(grey, height, width, name, onDoubt) {
   return { width, height, channels: 1, pixels };
 }
 
-const largest = (values) => values.reduce((most, value) => Math.max(most, value), 0);
-
-/** Return the strength of the ink at each pixel, 0 to 255. */
-function inkOf({ width, height, pixels }, name, onDoubt) {
-  const [lighter, darker] = sides(pixels, width, height);
-  const ground = largest(lighter) >= largest(darker) ? "dark" : "light";
-  const [ink, other] = ground === "dark" ? [lighter, darker] : [darker, lighter];
-  const strongest = largest(ink);
-  if (strongest < CONTRAST_LEAST) throw new PictureError(`${name} shows nothing on its background: bring a picture with a digit.`);
-  const limit = Math.fround(strongest / CLEARLY_MORE);
-  const unclear = other.filter((value) => value > limit).length / other.length > SPECKS;
-  const strong = strongInk(ink, strongest);
-  if (strong.filter((value) => value !== 0).length > INK_MOST * strong.length) {
+/** Return what looks most like a digit, and doubt whether it is if something else looks nearly as much like one. */
+function digitOf(picture, name, onDoubt) {
+  const inks = [true, false].flatMap((dark) => inksOf(picture, dark));
+  const range = picture.pixels.reduce((most, value) => Math.max(most, value), 0) - picture.pixels.reduce((least, value) => Math.min(least, value), 255);
+  if (inks.length === 0 && range < CONTRAST_LEAST) {
+    throw new PictureError(`${name} shows nothing on its background: bring a picture with a digit.`);
+  }
+  const found = inks.flatMap((ink) => digitsOf(picture, ink)).sort((a, b) => b.score - a.score);
+  while (found.length > 0 && isSheet(found[0], picture.width)) found.shift();
+  if (found.length === 0) {
     throw new PictureError(`${name} has no even background behind the ink: crop it to one digit on plain paper.`);
   }
-  if (isSheet(strong, width, height)) {
-    const shade = ground === "dark" ? "light" : "dark";
-    onDoubt(`${name} may be a ${shade} sheet on a ${ground} table, and was read as one large stroke`);
-  } else if (unclear) {
-    onDoubt(`${name} has strokes lighter than its border and darker ones, and was read as on a ${ground} background`);
-  }
-  return strong;
+  const [best, ...others] = found;
+  const share = (other) => {
+    if (other.dark === best.dark) return overlap(best.part, other.part) ? 1 : LIKELY;
+    return overlap(best.part, other.part) ? LIKELY : OTHER_SIDE;
+  };
+  const nearly = others.find((other) => other.score > share(other) * best.score);
+  if (nearly && nearly.dark !== best.dark) {
+    const background = best.dark ? "light" : "dark";
+    onDoubt(
+      `${name} has strokes lighter than its paper and darker ones, and was read as on a ${background} background: ` +
+        "state it (edgecnn predict --background)",
+    );
+  } else if (nearly) onDoubt(`${name} shows two things that may be the digit: crop it to one digit`);
+  return best;
 }
 
-function strongInk(ink, strongest) {
-  const factor = Math.fround(255 / strongest);
-  return ink.map((value) => {
-    const scaled = Math.fround(value * factor);
-    return scaled < 255 * INK_LEAST ? 0 : scaled;
+/** Return {dark, ink, faintest} for each window: what stands out from the paper. */
+function inksOf(picture, dark) {
+  const { width, height } = picture;
+  let lines = null;
+  const found = [];
+  for (const share of WINDOWS) {
+    const ink = contrast(picture, Math.max(NARROWEST, Math.trunc(share * Math.min(width, height))), dark);
+    const noise = levelAbove(histogram(ink), ink.length >> 1);
+    const faintest = Math.max(CONTRAST_LEAST, TIMES_NOISE * noise);
+    lines ??= printedLines(ink, width, height, faintest);
+    for (const at of lines) ink[at] = 0;
+    if (ink.some((value) => value >= faintest)) found.push({ dark, ink, faintest });
+  }
+  return found;
+}
+
+/** Return the parts of ink that look most like a digit. */
+function digitsOf(picture, { dark, ink, faintest }) {
+  const { width, height } = picture;
+  const most = 255 - levelAbove(histogram(ink).reverse(), Math.max(1, Math.floor(ink.length / 1000)));
+  const thresholds = [...new Set(LEVELS.map((level) => Math.max(faintest, Math.trunc(most * level))))].sort((a, b) => a - b);
+  return thresholds.flatMap((threshold) => {
+    const { labels, parts } = connectedParts(ink, width, height, threshold);
+    const order = parts.map((part, place) => ({ place, score: scoreOf(part, width, height) })).filter(({ score }) => score > 0);
+    order.sort((a, b) => b.score - a.score);
+    return order.slice(0, LOOKED_AT).flatMap(({ place, score }) => lookedAt(picture, { dark, ink, labels, parts, place, score }));
   });
 }
 
-/** Return how much lighter and darker each pixel is than the paper, which is a plane: a lamp may light one side. */
-function sides(grey, width, height) {
-  const longer = Math.max(width, height);
-  const points = borderOf(width, height).map(([x, y]) => [x / longer, y / longer, grey[y * width + x]]);
-  let plane = fittedPlane(points);
-  const off = points.map(([x, y, value]) => Math.abs(value - plane[0] - plane[1] * x - plane[2] * y));
-  const limit = 2 * Math.max(1, median(off));
-  // Once more without outliers: a stroke that crosses the border is not paper.
-  plane = fittedPlane(points.filter((_, i) => off[i] <= limit));
-  const [lighter, darker] = [new Float32Array(grey.length), new Float32Array(grey.length)];
-  for (let y = 0, i = 0; y < height; y++) {
-    for (let x = 0; x < width; x++, i++) {
-      const contrast = grey[i] - (plane[0] + (plane[1] * x) / longer + (plane[2] * y) / longer);
-      (contrast > 0 ? lighter : darker)[i] = Math.abs(contrast);
+/** Return how much a part looks like a digit by its own pixels. */
+function scoreOf(part, width, height) {
+  const { area, mass, top, bottom, left, right } = part;
+  const [atTop, atBottom, atLeft, atRight] = [top === 0, bottom === height, left === 0, right === width];
+  const possible = extentOf(part) >= EXTENT_LEAST * Math.min(width, height) && area >= AREA_LEAST;
+  if (!possible || (atTop && atBottom) || (atLeft && atRight)) return 0;
+  const mean = mass / area;
+  const falls = (share, [most, span]) => Math.min(Math.max((most + span - share) / span, 0.02), 1);
+  const extent = extentOf(part);
+  const strokes = falls(thicknessOf(part) / extent, THICK) * falls(area / (extent * extent), FULL);
+  return Math.sqrt(mass) * mean * Math.sqrt(mean) * strokes * (atTop || atBottom || atLeft || atRight ? TOUCHING : 1);
+}
+
+/** Return a part if the paper around it is of the other side of grey, with its score for evenness and sharp edges; else none. */
+function lookedAt({ width, height, pixels }, found) {
+  const { dark, ink, labels, parts, place } = found;
+  const part = parts[place];
+  const around = Math.max(3, Math.trunc(0.4 * extentOf(part)));
+  const [contrasts, inside, outside, near] = [[], [], [], []];
+  for (let y = Math.max(0, part.top - around); y < Math.min(height, part.bottom + around); y++) {
+    for (let x = Math.max(0, part.left - around); x < Math.min(width, part.right + around); x++) {
+      const at = y * width + x;
+      near.push(ink[at]);
+      if (labels[at] === place) contrasts.push(ink[at]);
+      (labels[at] === place ? inside : outside).push(pixels[at]);
     }
   }
-  return [lighter, darker];
+  const [written, paper] = [median(inside), median(outside)];
+  if (paper === written || paper < written === dark) return [];
+  contrasts.sort((a, b) => a - b);
+  const strength = contrasts[Math.floor((contrasts.length * 9) / 10)];
+  const even = contrasts.filter((value) => 2 * value >= strength).length / contrasts.length;
+  const middle = (written + paper) / 2;
+  const alike = outside.filter((value) => (dark ? value < middle : value > middle)).length / outside.length;
+  const softness = near.filter((value) => 4 * value > strength && 4 * value < 3 * strength).length / part.perimeter;
+  const [clear, sharp] = [(1 - alike) * (1 - alike), Math.max(1, softness / SOFT)];
+  const score = found.score * ((even * even * clear * clear * clear) / (sharp * Math.sqrt(sharp)));
+  return [{ ...found, score, part, strength, softness }];
 }
 
-/** Return the places of the outermost pixels, each once. */
-function borderOf(width, height) {
-  const places = [];
-  for (let y = 0; y < height; y++) {
-    const step = y === 0 || y === height - 1 ? 1 : Math.max(1, width - 1);
-    for (let x = 0; x < width; x += step) places.push([x, y]);
-  }
-  return places;
-}
+const extentOf = ({ top, bottom, left, right }) => Math.max(bottom - top, right - left);
+const thicknessOf = ({ area, perimeter }) => (2 * area) / perimeter;
 
-/** Return the part of the picture that has ink. */
-function boxOf(ink, width, height) {
-  let [left, right, top, bottom] = [width, 0, height, 0];
-  for (let y = 0, i = 0; y < height; y++) {
-    for (let x = 0; x < width; x++, i++) {
-      if (ink[i] === 0) continue;
-      [left, right] = [Math.min(left, x), Math.max(right, x + 1)];
-      [top, bottom] = [Math.min(top, y), Math.max(bottom, y + 1)];
-    }
-  }
-  const across = right - left;
-  const pixels = Uint8Array.from({ length: across * (bottom - top) }, (_, i) => {
-    return Math.trunc(ink[(top + Math.floor(i / across)) * width + left + (i % across)]);
-  });
-  return { width: across, height: bottom - top, channels: 1, pixels };
-}
-
-/** Return the start that puts the centre of mass in the middle, without leaving the picture. */
-function centred(weights, length) {
-  const moments = Array.from(weights, (weight, i) => weight * i);
-  const centre = pairwiseSum(moments, Number) / pairwiseSum(Array.from(weights), Math.fround) + 0.5;
-  return Math.min(Math.max(rounded(length / 2 - centre), 0), length - weights.length);
-}
-
-/** Return whether the apparent ink is a sheet of paper with something written on it. */
-function isSheet(ink, width, height) {
-  const full = Uint8Array.from(ink, (value) => (value >= 128 ? 1 : 0));
-  const columns = spans(turned({ width, height, channels: 1, pixels: full }));
+/** Return whether a part is a sheet of paper with something written on it. */
+function isSheet({ labels, part, place }, across) {
+  const [width, height] = [part.right - part.left, part.bottom - part.top];
+  const at = (x, y) => labels[(part.top + y) * across + part.left + x] === place;
+  const rows = spans(height, width, (y, x) => at(x, y));
+  const columns = spans(width, height, at);
   const ends = [];
   let area = 0;
-  spans({ width, height, pixels: full }).forEach(([first, last], y) => {
+  rows.forEach(([first, last], y) => {
     let [left, right] = [-1, -1];
     for (let x = Math.max(0, first); x <= last; x++) {
       if (y < columns[x][0] || y > columns[x][1]) continue;
@@ -140,17 +188,20 @@ function isSheet(ink, width, height) {
     }
     if (left >= 0) ends.push([left, y], [right, y]);
   });
-  if (area === 0) return false;
   const [short, long] = tightest(ends);
-  const blank = full.reduce((sum, value) => sum + value, 0) / area;
-  return area / (short * long) >= SHEET_FILLS && short / long >= SHEET_ASPECT && blank >= SHEET_BLANK;
+  return area / (short * long) >= SHEET_FILLS && short / long >= SHEET_ASPECT && part.area / area >= SHEET_BLANK;
 }
 
-/** Return the first and the last place of each row that is not 0; -1 for none. */
-function spans({ width, height, pixels }) {
-  return Array.from({ length: height }, (_, y) => {
-    const row = pixels.subarray(y * width, (y + 1) * width);
-    return [row.indexOf(1), row.lastIndexOf(1)];
+/** Return the first and the last place of each line that is set. */
+function spans(lines, length, isSet) {
+  return Array.from({ length: lines }, (_, line) => {
+    let [first, last] = [-1, -1];
+    for (let place = 0; place < length; place++) {
+      if (!isSet(line, place)) continue;
+      first = first < 0 ? place : first;
+      last = place;
+    }
+    return [first, last];
   });
 }
 
@@ -164,4 +215,57 @@ function tightest(points) {
     if (!best || box[0] * box[1] < best[0] * best[1]) best = box;
   }
   return best.sort((a, b) => a - b);
+}
+
+const overlap = (a, b) =>
+  Math.min(a.bottom, b.bottom) > Math.max(a.top, b.top) && Math.min(a.right, b.right) > Math.max(a.left, b.left);
+
+/** Return for each part whether it belongs to the digit. */
+function strokesOf({ parts, place }) {
+  const digit = parts[place];
+  const extent = extentOf(digit);
+  return parts.map((part, i) => {
+    const down = Math.max(part.top - digit.bottom, digit.top - part.bottom);
+    const across = Math.max(part.left - digit.right, digit.left - part.right);
+    const thickness = thicknessOf(part) / thicknessOf(digit);
+    const near = Math.max(down, across) <= Math.max(2, extent * NEAR);
+    const long = extentOf(part) >= PIECE * extent && extentOf(part) <= 1.2 * extent;
+    return i === place || (near && long && thickness > PIECE_THICK[0] && thickness < PIECE_THICK[1]);
+  });
+}
+
+/** Return what is wrong with a digit, and what to do; null if nothing is. */
+function doubtOf(digit, strokes, box, { width, height }) {
+  if (box.top === 0 || box.left === 0 || box.bottom === height || box.right === width) {
+    return "shows a digit that touches its border: take a picture of the whole digit";
+  }
+  const also = digit.parts.some((part, i) => {
+    const inside = part.top > 0 && part.left > 0 && part.bottom < height && part.right < width;
+    const thickness = thicknessOf(part) / thicknessOf(digit.part);
+    return !strokes[i] && inside && extentOf(part) >= ALSO * extentOf(box) && thickness > 0.4 && thickness < 2.5;
+  });
+  if (also) return "shows several digits, and one was read: crop it to one digit";
+  if (digit.softness > BLURRED) return "is blurred, or a shadow lies over the digit: take it again, in even light";
+  if (digit.strength < FAINT) return "shows a faint digit: use a darker pen or more light";
+  if (extentOf(box) < SMALL * Math.min(width, height)) return "shows a small digit: go nearer, or crop the picture to it";
+  return null;
+}
+
+function histogram(values) {
+  const counts = new Array(256).fill(0);
+  for (const value of values) counts[value] += 1;
+  return counts;
+}
+
+/** Return the first place where so many are counted. */
+function levelAbove(counts, wanted) {
+  let sum = 0;
+  return counts.findIndex((count) => (sum += count) >= wanted);
+}
+
+/** Return the start that puts the centre of mass in the middle, without leaving the picture. */
+function centred(weights, length) {
+  const moments = Array.from(weights, (weight, i) => weight * i);
+  const centre = pairwiseSum(moments, Number) / pairwiseSum(Array.from(weights), Math.fround) + 0.5;
+  return Math.min(Math.max(rounded(length / 2 - centre), 0), length - weights.length);
 }

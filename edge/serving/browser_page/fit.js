@@ -7,7 +7,8 @@ import { cropped, LANCZOS, padded, resized } from "./resample.js";
 const MOST_PIXELS = 8192 * 6144;
 
 /**
- * Return a picture {width, height, channels, pixels} of the model's shape, and a doubt or null.
+ * Return a picture {width, height, channels, pixels} of the model's shape, a doubt or null, and the digit's box: its left, top,
+ * right and bottom as shares of the picture, null if none was looked for.
  *
  * @param {Blob} blob An image file.
  * @param {number[]} shape Height, width and channels of the model's images.
@@ -15,9 +16,10 @@ const MOST_PIXELS = 8192 * 6144;
  */
 export async function fittedPicture(blob, shape, rule, name) {
   const [height, width, channels] = shape;
-  let doubt = null;
-  const picture = byRule(await decoded(blob, channels, name), height, width, rule, name, (text) => (doubt ??= text));
-  return { picture, doubt };
+  let [doubt, box] = [null, null];
+  const told = { doubt: (text) => (doubt ??= text), box: (found) => (box = found) };
+  const picture = byRule(await decoded(blob, channels, name), height, width, rule, name, told);
+  return { picture, doubt, box };
 }
 
 /** Return an image file's pixels, upright, transparency on white, in grey for one channel. */
@@ -52,18 +54,21 @@ function fromColours({ width, height, data }, channels) {
   return { width, height, channels, pixels };
 }
 
-/** Fit decoded pixels. */
-export function byRule(picture, height, width, { fit, background: trainedOn }, name, onDoubt) {
+/** Fit decoded pixels. `told.doubt` gets what is doubtful, `told.box` the digit's box. */
+export function byRule(picture, height, width, { fit, background: trainedOn }, name, told) {
   const border = background(picture);
   const sameSize = picture.height === height && picture.width === width;
   const opposite = (border === "dark" && trainedOn === "light") || (border === "light" && trainedOn === "dark");
   if (fit === "digit" && picture.channels === 1) {
     if (sameSize && border === trainedOn) return picture;
     if (sameSize && opposite) return inverted(picture);
-    return fittedDigit(picture, height, width, name, onDoubt);
+    return fittedDigit(picture, height, width, name, told);
   }
   if (border === "any" && trainedOn !== "any") {
-    onDoubt(`${name} has a border that is neither light nor dark, and was read as on a ${trainedOn} background`);
+    told.doubt(
+      `${name} has a border that is neither light nor dark, and was read as on a ${trainedOn} background: ` +
+        "state it (edgecnn predict --background)",
+    );
   }
   return fitted(opposite ? inverted(picture) : picture, height, width, fit);
 }

@@ -2,7 +2,7 @@
 
 import { camera } from "./classify.js";
 import { NOTHING } from "./answer.js";
-import { $, say } from "./dom.js";
+import { $, outline, say } from "./dom.js";
 import { overcome, succeeded } from "./patience.js";
 
 export class Camera {
@@ -30,6 +30,7 @@ export class Camera {
     this.#running = null;
     $("camera-switch").textContent = "Start";
     $("frame").hidden = true;
+    outline($("frame"), null);
     $("rate").textContent = "";
     say($("camera-said"), "The camera is off.");
     this.#show(NOTHING);
@@ -61,6 +62,7 @@ export class Camera {
       say($("camera-said"), "");
       $("frame").src = frame.image;
       $("frame").hidden = false;
+      outline($("frame"), frame.box);
       const dropped = frame.dropped ? `, ${frame.dropped} dropped` : "";
       $("rate").textContent = `${frame.frames_per_second.toFixed(1)} frames/s${dropped}`;
       this.#show({ ...NOTHING, state: "done", result: frame });

@@ -18,6 +18,26 @@ export function say(element, text) {
   if (element.textContent !== (text ?? "")) element.textContent = text ?? "";
 }
 
+/** Draw the box of what was taken for a digit over a picture, which stands in a `.framed`; `box` is in shares of it, or null. */
+export function outline(image, box) {
+  image.parentElement?.querySelector(".box")?.remove();
+  if (!box || !image.naturalWidth || !image.parentElement) {
+    if (box && image.parentElement) image.addEventListener("load", () => outline(image, box), { once: true });
+    return;
+  }
+  // The picture keeps its proportions in the element, with bars at two sides.
+  const [width, height] = [image.offsetWidth, image.offsetHeight];
+  const scale = Math.min(width / image.naturalWidth, height / image.naturalHeight);
+  const [across, down] = [scale * image.naturalWidth, scale * image.naturalHeight];
+  const [left, top, right, bottom] = box;
+  const places = [(height - down) / 2 + top * down, (width - across) / 2 + left * across];
+  const sizes = [(right - left) * across, (bottom - top) * down];
+  const drawn = make("i", { class: "box", "aria-hidden": "true" });
+  [drawn.style.top, drawn.style.left] = places.map((place, i) => `${(100 * place) / [height, width][i]}%`);
+  [drawn.style.width, drawn.style.height] = sizes.map((size, i) => `${(100 * size) / [width, height][i]}%`);
+  image.after(drawn);
+}
+
 export function percent(share) {
   if (share > 0 && share < 0.0005) return "<\u00a00.1\u00a0%";
   if (share < 1 && share >= 0.9995) return ">\u00a099.9\u00a0%";

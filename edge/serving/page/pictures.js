@@ -2,7 +2,7 @@
 
 import { classify } from "./classify.js";
 import { NOTHING, sureness } from "./answer.js";
-import { $, bytes, make, percent, several } from "./dom.js";
+import { $, bytes, make, outline, percent, several } from "./dom.js";
 import { patiently } from "./patience.js";
 
 export class Pictures {
@@ -61,8 +61,8 @@ export class Pictures {
     image.addEventListener("error", () => image.replaceWith(make("span", { class: "broken", "aria-hidden": "true" }, "?")));
     const name = file.name || "picture";
     const said = make("span", { class: "soft" });
-    const button = make("button", { type: "button" }, image, make("span", { class: "what" }, make("b", {}, name), said));
-    const item = { file, name, address, said, button, element: make("li", {}, button), view: { ...NOTHING, state: "waiting" } };
+    const button = make("button", { type: "button" }, make("span", { class: "framed" }, image), make("span", { class: "what" }, make("b", {}, name), said));
+    const item = { file, name, address, said, button, image, element: make("li", {}, button), view: { ...NOTHING, state: "waiting" } };
     button.addEventListener("click", () => {
       this.#choose(item);
       $("hero").scrollIntoView({ block: "nearest" });
@@ -102,7 +102,8 @@ export class Pictures {
     if (item === this.#chosen) this.#options.changed();
   }
 
-  #describe({ view, said, button }) {
+  #describe({ view, said, button, image }) {
+    outline(image, view.result?.box);
     const answers = view.result?.answers ?? [];
     const answer = answers.find(({ file }) => file === this.#options.file()) ?? answers[0];
     const differ = answers.some(({ agrees }) => agrees === false);

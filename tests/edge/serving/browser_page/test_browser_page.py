@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from edgecnn.edge.manifest import Manifest, Preprocessing, TensorSpec
 from edgecnn.edge.model.preprocess import scores, to_probabilities, top_logits
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.serving.export_page import WebRuntime, write_page
+from tests.digit_photos.photo import photo as photographed
 from tests.drawings import drawings
 from tests.edge.inference.thresholds import with_threshold
 
@@ -59,8 +61,8 @@ const [names, shape, rule, done] = arguments;
   const { fittedPicture } = await import("./fit.js");
   const fitted = [];
   for (const name of names) {
-    const { picture, doubt } = await fittedPicture(await (await fetch(name)).blob(), shape, rule, name);
-    fitted.push([btoa(Array.from(picture.pixels, (pixel) => String.fromCharCode(pixel)).join("")), doubt]);
+    const { picture, doubt, box } = await fittedPicture(await (await fetch(name)).blob(), shape, rule, name);
+    fitted.push([btoa(Array.from(picture.pixels, (pixel) => String.fromCharCode(pixel)).join("")), doubt, box]);
   }
   return fitted;
 })().then(done, (error) => done(error.message));
@@ -198,6 +200,8 @@ def test_a_drawn_digit_is_fitted_to_the_very_pixels(page: "Browser", site: Path)
     transparent = Image.new("RGBA", (90, 60), (0, 0, 0, 0))
     ImageDraw.Draw(transparent).line([(30, 10), (50, 50)], fill=(0, 0, 0, 255), width=6)
     pictures["transparent.png"] = transparent
+    for seed in range(3):  # Printed lines, shadows and a table, as PNG: browsers and Pillow decode a JPEG differently.
+        pictures[f"photo-{seed}.png"] = Image.open(BytesIO(photographed(seed).jpeg)).convert("L").resize((400, 300))
     dark, light = (Preprocessing(1 / 255, "digit", background) for background in ("dark", "light"))
     compare(page, site, pictures, {(28, 28, 1): dark, (56, 56, 1): light})
 
@@ -230,19 +234,21 @@ def compare(
             picture.save(site / name)
     for shape, rule in rules.items():
         found = awaited(page, FIT, list(pictures), list(shape), {"fit": rule.fit, "background": rule.background})
-        for name, (pixels, doubt) in zip(pictures, found, strict=True):
-            doubts: list[str] = []
-            expected = read_image(site / name, shape, rule, Polarity(on_doubt=doubts.append), name)
+        for name, (pixels, doubt, box) in zip(pictures, found, strict=True):
+            doubts, boxes = list[str](), list[tuple[float, ...]]()
+            polarity = Polarity(on_doubt=doubts.append, on_box=boxes.append)
+            expected = read_image(site / name, shape, rule, polarity, name)
             differences = np.abs(bytes_of(pixels).reshape(shape).astype(int) - expected)
             assert differences.max() == 0, f"{name}, {rule}: {differences.max()}, mean {differences.mean()}"
             assert doubt == (doubts[0] if doubts else None), (name, rule)
+            assert box == (list(boxes[0]) if boxes else None), (name, rule)
     assert page.complaints() == []
 
 
 def test_a_large_jpeg_is_fitted_nearly_as_in_python_where_it_is_decoded_smaller(page: "Browser", site: Path) -> None:
     photo(1080, 1920).save(site / "large.jpg", quality=95)
     rule = Preprocessing(1 / 255, "letterbox", "any")
-    ((pixels, _),) = awaited(page, FIT, ["large.jpg"], [96, 96, 3], {"fit": "letterbox", "background": "any"})
+    ((pixels, _, _),) = awaited(page, FIT, ["large.jpg"], [96, 96, 3], {"fit": "letterbox", "background": "any"})
     expected = read_image(site / "large.jpg", (96, 96, 3), rule)
     assert np.abs(bytes_of(pixels).reshape(expected.shape).astype(int) - expected).mean() < 1
 

@@ -1,0 +1,100 @@
+"""Where a picture has ink: contrast with the paper around it, without printed lines."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Grey = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+# Paper darker than this is taken for this dark: a camera's noise in a shadow would be amplified to ink.
+_DARKEST = 48
+# Printed lines are at most this many pixels thick, and cover at least this share of the picture's side.
+_LINE_THICK, _LINE_SHARE = 4, 0.4
+# A printed line begins and ends in these shares of the side: no stroke of a digit reaches from one to the other.
+_LINE_ENDS = 0.15
+# Slopes of lines, in 64ths, about 10 degrees each way.
+_SLOPES = range(-11, 12)
+
+
+def contrast(grey: Grey, window: int, dark: bool) -> Grey:
+    """Return how much each pixel differs from the paper around it, 0 to 255.
+
+    The paper is the closing of the picture by a square (Serra, Image analysis and mathematical morphology, 1982), which fills
+    dark valleys that are narrower than it, and leaves shadows' edges where they are. The square may reach beyond the picture:
+    what is dark along the border, as a table next to a sheet, is paper.
+
+    Args:
+        grey: Picture (h, w).
+        window: Side of the square in pixels; wider than a stroke.
+        dark: Whether ink is darker than the paper. Dark ink is measured as a share of its paper: a shadow does not change it.
+    """
+    if not dark:
+        inverted = 255 - grey
+        return _closed(inverted, window) - inverted
+    paper = _closed(grey, window).astype(np.int32)
+    return ((paper - grey) * 255 // np.maximum(paper, _DARKEST)).astype(np.uint8)
+
+
+def _closed(grey: Grey, window: int) -> Grey:
+    height, width = grey.shape
+    padded = np.zeros((height + 2 * window - 2, width + 2 * window - 2), np.uint8)
+    padded[window - 1 : window - 1 + height, window - 1 : window - 1 + width] = grey
+    for extreme in (np.maximum, np.minimum):
+        for axis in (0, 1):
+            padded = _slid(padded, window, axis, extreme)
+    return padded
+
+
+def _slid(values: Grey, window: int, axis: int, extreme: Any) -> Grey:
+    """Return the extreme of each window of so many values, by doubling."""
+    values, width = np.moveaxis(values, axis, 0), 1
+    while 2 * width <= window:
+        values, width = extreme(values[:-width], values[width:]), 2 * width
+    if window > width:
+        values = extreme(values[: width - window], values[window - width :])
+    return np.moveaxis(values, 0, axis)
+
+
+def printed_lines(ink: Mask) -> Mask:
+    """Return the pixels of ink that belong to long, thin, straight lines, as ruled and squared paper has.
+
+    Lines are found by the Hough transform of thin runs across them. What is thicker stays, since a stroke crosses there
+    (as staff lines are removed from music, Dalitz et al., A comparative study of staff removal algorithms, 2008).
+    """
+    return _level_lines(ink) | _level_lines(ink.T).T
+
+
+def _level_lines(ink: Mask) -> Mask:
+    height, width = ink.shape
+    # Down each column, so that runs of ink are contiguous.
+    padded = np.zeros((width, height + 2), np.int8)
+    padded[:, 1:-1] = ink.T
+    steps = np.diff(padded.reshape(-1), prepend=np.int8(0))
+    starts, ends = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
+    thin = ends - starts <= _LINE_THICK
+    starts, ends = starts[thin], ends[thin]
+    x, y = starts // (height + 2), (starts + ends) // 2 % (height + 2) - 1
+    on_line = np.zeros(len(x), bool)
+    first, last = x < _LINE_ENDS * width, x >= (1 - _LINE_ENDS) * width
+    for slope in _SLOPES:
+        offset = (64 * y - slope * x + 32 * width + 32) // 64
+        count = height + width + 2
+        votes = [_within_one(np.bincount(offset[some], minlength=count)) for some in (slice(None), first, last)]
+        line = (votes[0] >= _LINE_SHARE * width) & (votes[1] > 0) & (votes[2] > 0)
+        if line.any():
+            on_line |= _within_one(line)[offset] > 0
+    marks = np.zeros(width * (height + 2) + 1, np.int8)
+    marks[starts[on_line]] = 1
+    marks[ends[on_line]] -= 1
+    found: Mask = np.cumsum(marks[:-1], dtype=np.int8).reshape(width, height + 2)[:, 1:-1].T > 0
+    return found
+
+
+def _within_one(counts: NDArray[Any]) -> NDArray[np.intp]:
+    """Add to each number its neighbours."""
+    near = counts.astype(np.intp)
+    near[1:] += counts[:-1]
+    near[:-1] += counts[1:]
+    return near
