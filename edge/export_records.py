@@ -55,7 +55,7 @@ class Threshold:
     """The score below which a file's answer is "not sure", and what was measured when it was set.
 
     Of the accepted answers to images like those that set it, the share of errors is at most `max_error`: the bound is wrong for
-    at most 1 - `confidence` of all draws of these images. `edgecnn.benchmarks.statistics.selective` has the proof. Of images of
+    at most 1 - `confidence` of all draws of these images. `benchmarks/statistics/selective.py` has the proof. Of images of
     no class it says only what was counted.
 
     Attributes:

@@ -250,22 +250,24 @@ class Camera:
             self._reading = True
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
-        failed = False
-        while self._goes_on(failed):
+        while self._goes_on():
             try:
                 frame = _Frame(*self._frames.read())
             except Exception as error:  # Cameras' libraries raise errors of many classes.
                 log(f"the camera failed: {why(error)}")
-                frame, failed = _Frame(self._latest.number + 1, None), True
+                with self._deciding:  # Before anybody hears of it: who comes then starts another thread.
+                    self._reading = False
+                loop.call_soon_threadsafe(self._show, None)
+                return
             loop.call_soon_threadsafe(self._show, frame)
 
-    def _goes_on(self, failed: bool) -> bool:
+    def _goes_on(self) -> bool:
         with self._deciding:
-            self._reading = self._watchers > 0 and not self._ending and not failed
+            self._reading = self._watchers > 0 and not self._ending
             return self._reading
 
-    def _show(self, frame: _Frame) -> None:
-        self._latest = frame
+    def _show(self, frame: _Frame | None) -> None:
+        self._latest = frame or _Frame(self._latest.number + 1, None)
         self._arrived.set()
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated
 from edgecnn.benchmarks.measure.options import Allow
 from edgecnn.commands.shared import DataOrDataset, StatedInterface
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.model.networks import CNN
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.errors import ConfigError, InvalidMeasurement, field
 from edgecnn.edge.formats import PRECISIONS, device_formats
@@ -52,7 +51,7 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
             "cnn, residual, strided or separable, each with all sizes, or module:function; repeat this option for each.",
             name="--network",
         ),
-    ] = (CNN,),
+    ] = ("cnn",),
     arguments: Mapping[str, Sequence[float | str]] = MappingProxyType({}),
     config: Annotated[
         TrainConfig,

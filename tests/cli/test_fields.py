@@ -24,6 +24,8 @@ BUILDS_A_COMMAND_LINE = {
     "convert/show.py": "tensorboard's, to be typed next",
     "benchmarks/show/remarks.py": "edgecnn's, to be typed next, in a report",
     "edge/data/pixel_digests.py": "edgecnn's, to be typed next, in a report and a model card",
+    "edge/data/digit.py": "edgecnn's, to be typed next, in a doubt that the server and its page show too",
+    "edge/data/image_file.py": "edgecnn's, to be typed next, in a doubt that the server and its page show too",
     "edge/serving/camera.py": "v4l2's and rpicam's, to be typed next",
     "benchmarks/emulator/counting.py": "the loader's, on an emulated board",
     "benchmarks/emulator/debian.py": "apt's and tar's, for an emulated board",

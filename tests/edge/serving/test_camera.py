@@ -150,6 +150,31 @@ class _Answers:
         return {}
 
 
+async def _first_line(camera: Camera) -> Any:
+    async with aclosing(cast(Any, camera.answers(cast(Any, _Answers()), cast(Any, None)))) as lines:
+        return json.loads(await asyncio.wait_for(anext(lines), 20))
+
+
+def test_the_camera_is_read_for_who_comes_as_soon_as_its_failure_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def watch() -> Any:
+        camera, loop = Camera(cast(Any, _FailsOnce(OSError("unplugged"))), Metrics()), asyncio.get_running_loop()
+        call = loop.call_soon_threadsafe
+
+        def slowly(*given: Any, **named: Any) -> Any:
+            handle = call(*given, **named)
+            time.sleep(0.3)  # The reading thread gets no further while the next client comes.
+            return handle
+
+        monkeypatch.setattr(loop, "call_soon_threadsafe", slowly)
+        lines = [await _first_line(camera) for _ in range(2)]
+        camera.close()
+        return lines
+
+    failure, line = asyncio.run(watch())
+    assert "error" in failure
+    assert line["frame"] > 1
+
+
 @pytest.mark.parametrize(("failed", "error"), [(True, OSError("unplugged")), (True, MemoryError()), (False, OSError())])
 def test_the_camera_is_read_for_who_comes_while_its_last_reading_ends(
     failed: bool, error: Exception, monkeypatch: pytest.MonkeyPatch
@@ -164,17 +189,13 @@ def test_the_camera_is_read_for_who_comes_while_its_last_reading_ends(
 
     monkeypatch.setattr(module, "Thread", Lingers)
 
-    async def first_line(camera: Camera) -> Any:
-        async with aclosing(cast(Any, camera.answers(cast(Any, _Answers()), cast(Any, None)))) as lines:
-            return json.loads(await asyncio.wait_for(anext(lines), 20))
-
     async def watch() -> Any:
         camera = Camera(cast(Any, _FailsOnce(error)), Metrics())
-        before = [await first_line(camera) for _ in range(1 if failed else 2)]
+        before = [await _first_line(camera) for _ in range(1 if failed else 2)]
         assert "error" in before[0]
         while camera._reading:
             await asyncio.sleep(0.01)
-        last = await first_line(camera)
+        last = await _first_line(camera)
         released.set()
         camera.close()
         return last
