@@ -263,7 +263,7 @@ def _tests_here(scratch: Path, tests: Sequence[str]) -> list[str]:
 
 
 def _tested(where: str, home: Path, tests: Sequence[str], run: Callable[[Path], int]) -> list[str]:
-    for part in ("tests/edge", "tests/benchmarks", "tests/kept", "tools/pi", "tools/faults/mutators"):
+    for part in ("tests/edge", "tests/benchmarks", "tests/kept", "tests/digit_photos", "tools/pi", "tools/faults/mutators"):
         shutil.copytree(PROJECT_ROOT / part, home / part, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     for shared in (PROJECT_ROOT / "tests").glob("*.py"):
         if not shared.name.startswith("test_"):
