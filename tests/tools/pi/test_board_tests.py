@@ -44,7 +44,7 @@ UNMARKED = "".join(planted(name, need) for name, need in NEEDS.items()) + "".joi
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose only tests are those that a test writes to the returned file; beside it, its wheel."""
     root = tmp_path / "checkout"
-    for part in ("tests/edge", "tests/benchmarks", "tests/kept"):
+    for part in ("tests/edge", "tests/benchmarks", "tests/kept", "tests/digit_photos"):
         (root / part).mkdir(parents=True)
     for part in ("tools/pi", "tools/faults/mutators"):
         shutil.copytree(ROOT / part, root / part)
