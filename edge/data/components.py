@@ -13,7 +13,7 @@ class Parts(NamedTuple):
     """The parts of a mask whose pixels touch, at corners too, in the order of their first pixels. Arrays (n,) of integers.
 
     Attributes:
-        labels: Number of the part that each pixel belongs to, (h, w); the number of parts where there is none.
+        labels: Number of the part that each pixel belongs to, (h, w); the number of parts for a pixel outside of all.
         area: Number of pixels.
         perimeter: Number of pixel edges around it, holes included.
         top: First row.
