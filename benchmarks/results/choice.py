@@ -24,12 +24,18 @@ Files = dict[str, FileResult]
 
 SLOWER: Final = 1.15
 """How many times as long as the fastest a file must be shown to take, to be slower. Files 8 to 12 % apart stay as fast."""
+MARGIN: Final = f"{100 * (SLOWER - 1):.0f} %"
+"""How much longer that is, as text."""
 _CLEARLY_SLOWER = 4 / 3
 _LEAST_LAUNCHES = 3
 _LARGER = 1.10
 ORDER: tuple[Preference, ...] = get_args(Preference)
-_WORSE: dict[Preference, str] = {"accuracy": "less accurate", "speed": "over 15 % slower", "size": "over 10 % larger"}
-_BEST: dict[Preference, str] = {"accuracy": "the most accurate", "speed": "the fastest, by over 15 %,", "size": "the smallest"}
+_WORSE: dict[Preference, str] = {"accuracy": "less accurate", "speed": f"over {MARGIN} slower", "size": "over 10 % larger"}
+_BEST: dict[Preference, str] = {
+    "accuracy": "the most accurate",
+    "speed": f"the fastest, by over {MARGIN},",
+    "size": "the smallest",
+}
 
 
 def for_report(report: Report, prefer: Preference | None) -> Choice:

@@ -7,7 +7,7 @@ from edgecnn.benchmarks.gate.accuracy import Accuracy
 from edgecnn.benchmarks.gate.checks import MOST_NAMED, never_right, never_right_text
 from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNDECIDED, UNJUDGED
 from edgecnn.benchmarks.machine.noise import OTHERS_CORES, Noise
-from edgecnn.benchmarks.results.choice import ORDER, choose
+from edgecnn.benchmarks.results.choice import MARGIN, ORDER, choose
 from edgecnn.benchmarks.results.latency_summary import TimedFile, no_faster_than_float, p50_ns
 from edgecnn.benchmarks.results.records import Choice, FileResult, Report
 from edgecnn.benchmarks.show.tables import is_reference, unstable
@@ -256,7 +256,7 @@ def other_wishes(report: Report) -> list[str]:
 
 def _open_question(choice: Choice, report: Report) -> str:
     launches = "One launch does" if len(report.files[0].launches) < 2 else "These launches do"
-    return f"{launches} not show whether it takes over 15 % longer than {_listed(choice.maybe_faster, ' or ')}."
+    return f"{launches} not show whether it takes over {MARGIN} longer than {_listed(choice.maybe_faster, ' or ')}."
 
 
 def _listed(names: Sequence[str], last: str = " and ") -> str:
