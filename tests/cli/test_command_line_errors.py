@@ -1,6 +1,5 @@
 """Files, packages and machines that fail a command: exit codes, and one line that says what is wrong."""
 
-import gzip
 import os
 import re
 import resource
@@ -52,19 +51,6 @@ def test_an_altered_file_exits_with_4(command: str, artifacts: Path, terminal: A
     target = artifacts if command == "bench" else artifacts / name
     line = terminal.fails(4, command, target, *(["--runtime", "tflite"] if command == "bench" else []))
     assert re.search(rf"{name} is not.*manifest\.json lists", line)
-
-
-def test_a_folder_without_a_manifest_exits_with_4(terminal: Any) -> None:
-    assert "nowhere/manifest.json does not exist" in terminal.fails(4, "bench", "nowhere")
-
-
-def test_truncated_images_exit_with_4(exported: Path, idx_folder: Path, tmp_path: Path, terminal: Any) -> None:
-    data = tmp_path / "cut"
-    shutil.copytree(idx_folder, data)
-    path = data / "t10k-images-idx3-ubyte.gz"
-    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:-1]))
-    line = terminal.fails(4, "evaluate", exported / "int8.tflite", "--data", data)
-    assert "t10k-images-idx3-ubyte.gz is truncated: 8655 bytes" in line
 
 
 @pytest.mark.parametrize("option", ["--json", "--csv"])
@@ -139,13 +125,6 @@ def test_test_images_of_another_shape_are_refused_and_both_shapes_named(exported
         assert re.search(r"which images it was made.*--data", terminal.fails(2, *bare))
         line = terminal.fails(2, *bare, "--data", "mnist")
         assert re.search(r"\(12, 12, 1\).*\(28, 28, 1\).*--data", line)
-
-
-@pytest.mark.parametrize("command", ["evaluate", "bench"])
-def test_threads_out_of_range_exit_with_2(command: str, exported: Path, terminal: Any) -> None:
-    file, options = (exported / "int8.tflite", ()) if command == "evaluate" else (exported, ("--runtime", "tflite"))
-    line = terminal.fails(2, command, file, *options, "--threads", "65")
-    assert re.search(r"--threads.*\b1 to 64, got 65$", line)
 
 
 def test_an_altered_manifest_exits_with_4(artifacts: Path, terminal: Any) -> None:

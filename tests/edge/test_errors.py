@@ -97,13 +97,10 @@ def test_other_exceptions_say_nothing_of_the_machine(error: Exception) -> None:
     assert refusal(error) is None
 
 
-def test_a_library_that_meets_a_limit_is_not_said_to_have_refused_what_it_was_given() -> None:
+def test_a_limit_that_a_library_meets_is_named_and_not_mended_by_another_folder() -> None:
     full = ResourceExhaustedError("/dev/full; No space left on device")
     with pytest.raises(ConfigError, match=r"^/dev/full: No space left"):
         why(full)
     assert why(full, named=True).startswith("ResourceExhaustedError: ")  # A user's code: its author needs it.
-
-
-def test_a_limit_is_not_mended_by_another_folder() -> None:
     assert because(OSError(errno.EMFILE, "Too many open files"), "choose another folder").endswith("ulimit -n")
     assert because(OSError(errno.ENOSPC, "No room"), "choose another folder") == "(No room): choose another folder"

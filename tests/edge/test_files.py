@@ -146,21 +146,15 @@ def test_a_pipe_whose_reader_comes_late_gets_everything_and_is_not_replaced(tmp_
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
-def test_a_pipe_is_not_read_as_a_file(tmp_path: Path) -> None:
+def test_a_pipe_or_device_is_neither_read_as_a_file_nor_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.json")
     for path in (tmp_path / "pipe.json", Path("/dev/zero")):
         with pytest.raises(ArtifactError, match=f"{path} can't be read"):
             read_bytes(path)
-
-
-def test_a_pipe_is_not_replaced_by_a_figure(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "figure.png")
     with pytest.raises(ConfigError, match=r"figure\.png"), staged(tmp_path / "figure.png"):
         pass
     assert stat.S_ISFIFO((tmp_path / "figure.png").stat().st_mode)
-
-
-def test_a_device_that_is_full_is_told_and_not_replaced() -> None:
     with pytest.raises(ConfigError, match=r"/dev/full .*written \(No space left.*name"):
         write_bytes(Path("/dev/full"), b"new")
     assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
@@ -261,14 +255,13 @@ def test_the_next_write_into_a_folder_deletes_what_a_killed_one_left(tmp_path: P
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
 
 
-def test_a_temporary_folder_that_cannot_be_made_is_an_error_that_names_tmpdir(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_temporary_folder_that_cannot_be_made_names_tmpdir_and_none_has_nothing_stale(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(tempfile, "tempdir", "/proc/nowhere")
     with pytest.raises(ConfigError, match="TMPDIR"), temporary_folder():
         pass
     remove_stale()
-
-
-def test_a_folder_that_is_not_there_has_nothing_stale(tmp_path: Path) -> None:
     remove_stale(tmp_path / "nowhere")
     make_folder(tmp_path / "made")
     assert [path.name for path in tmp_path.iterdir()] == ["made"]

@@ -94,11 +94,8 @@ def test_a_runtime_has_a_format_and_modules(row: Runtime) -> None:
         assert {"profile_ops", "CAVEAT"} <= {*dir(import_module(row.profiler))}
 
 
-def test_results_name_each_runtime_in_its_own_way() -> None:
+def test_each_runtime_has_its_own_name_in_results_and_its_extra_brings_it() -> None:
     assert len({row.name_in_results for row in RUNTIMES.values()}) == len(RUNTIMES)
-
-
-def test_what_to_type_to_install_a_package_brings_it() -> None:
     extras_of = tomllib.loads(Path("pyproject.toml").read_text())["project"]["optional-dependencies"]
     readers = filter(None, (row.reader for row in FORMATS.values()))
     for package in (*(row.package for row in RUNTIMES.values()), *readers):
@@ -131,7 +128,7 @@ def test_a_format_s_default_is_the_first_runtime_that_is_installed(monkeypatch: 
         installed_runtime("tflite")
 
 
-def test_each_format_has_the_named_runtimes() -> None:
+def test_each_format_has_the_named_runtimes_and_a_board_their_extras_by_its_word_size() -> None:
     assert runtime_formats([]) == {}
     assert runtime_formats(["onnx", "tflite-runtime"]) == {"tflite": ("tflite-runtime",), "onnx": ("onnx",)}
     assert runtime_formats(["keras", "litert", "litert"]) == {"tflite": ("litert",), "keras": ("keras",)}
@@ -140,9 +137,6 @@ def test_each_format_has_the_named_runtimes() -> None:
         runtime_formats(["litert", "tflite"])
     with pytest.raises(ConfigError, match="coral is unknown"):
         runtime_formats(["coral"])
-
-
-def test_what_a_board_installs_depends_on_its_word_size() -> None:
     assert extras(["tflite", "onnxruntime"], 64) == ["onnx", "tflite"]
     assert extras(["tflite", "onnxruntime"], 32) == ["tflite-runtime"]
     assert extras(["onnx"], 32) == []

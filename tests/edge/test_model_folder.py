@@ -47,11 +47,16 @@ def test_a_file_that_is_not_in_the_bundle_is_refused_and_nothing_stays_unpacked(
     assert not list(tmp_path.iterdir())
 
 
-def test_of_several_files_one_must_be_named(exported: Path, bundle: Path) -> None:
+def test_of_several_files_one_must_be_named_and_an_unlisted_one_has_no_images(
+    exported: Path, bundle: Path, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError, match=r"has several files.*int8\.onnx"):
         ModelFolder(exported).model()
     with ModelFolder(bundle) as models, pytest.raises(ConfigError, match=r"has no model\.keras: .*int8\.tflite"):
         models.model("model.keras")
+    path = Path(shutil.copy(exported / "int8.tflite", tmp_path))
+    with pytest.raises(ConfigError, match="file that edgecnn exported"):
+        ModelFolder(path).test_images()
 
 
 def test_files_without_a_runtime_are_named_with_the_reason(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,12 +67,6 @@ def test_files_without_a_runtime_are_named_with_the_reason(exported: Path, monke
     monkeypatch.setattr(model_folder, "is_installed", lambda name: False)
     with pytest.raises(MissingDependency, match="no runtime for onnx"):
         ModelFolder(exported).runnable()
-
-
-def test_the_images_of_a_file_that_nothing_lists_are_not_known(exported: Path, tmp_path: Path) -> None:
-    path = Path(shutil.copy(exported / "int8.tflite", tmp_path))
-    with pytest.raises(ConfigError, match="file that edgecnn exported"):
-        ModelFolder(path).test_images()
 
 
 def test_a_folder_is_parsed_once_and_each_of_its_files_read_once(exported: Path, reads: list[str]) -> None:
@@ -84,16 +83,13 @@ def test_a_folder_is_parsed_once_and_each_of_its_files_read_once(exported: Path,
     assert sorted(reads) == ["int8.tflite", "manifest.json"]
 
 
-def test_a_bundle_is_parsed_once(bundle: Path, reads: list[str]) -> None:
+def test_a_bundle_is_parsed_once_and_a_file_of_it_is_that_file(bundle: Path, reads: list[str], exported: Path) -> None:
     with ModelFolder(bundle) as models:
         assert models.names == ("int8.tflite", "float32.onnx")
         for name in models.names:
             assert models.model(name).manifest is models.manifest
             assert models.shown(name) == f"{bundle}/{name}"
     assert reads.count("manifest.json") == 1
-
-
-def test_a_file_of_a_bundle_is_that_file(bundle: Path, exported: Path) -> None:
     with ModelFolder(bundle / "int8.tflite") as models:
         assert (models.is_folder, models.names) == (False, ("int8.tflite",))
         assert models.model().data == (exported / "int8.tflite").read_bytes()

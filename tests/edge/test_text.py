@@ -44,7 +44,7 @@ def test_a_name_with_controls_is_told(text: str) -> None:
     assert not has_controls("cat and dog")
 
 
-def test_a_long_message_ends_between_two_words() -> None:
+def test_a_long_message_ends_between_two_words_and_one_thing_is_singular() -> None:
     text = "the tensor of the convolution\n  has another shape than its filter"
     assert shortened(text, 200) == "the tensor of the convolution has another shape than its filter"
     for width in range(12, 60):
@@ -53,9 +53,6 @@ def test_a_long_message_ends_between_two_words() -> None:
         assert short.endswith(" ...")
         assert set(short.removesuffix(" ...").split()) <= set(text.split())
     assert len(shortened("x" * 300, 40)) <= 40
-
-
-def test_one_thing_is_singular() -> None:
     assert (counted(1, "input"), counted(["a", "b"], "input"), counted(0, "label")) == ("1 input", "2 inputs", "0 labels")
     assert [counted(2, noun) for noun in ("class", "launch", "batch", "epoch")] == [
         "2 classes",

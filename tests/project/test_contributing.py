@@ -43,37 +43,28 @@ def listed() -> dict[str, str]:
     return found
 
 
-def test_every_room_has_a_line_and_every_line_a_room() -> None:
+def test_every_room_has_a_line_every_line_a_room_and_the_modules_that_it_names() -> None:
     assert len(rooms()) > 30
     assert rooms() - listed().keys() == set()
     assert {name for name in listed() if not (ROOT / name).is_dir()} == set()
-
-
-def test_a_module_that_a_line_names_is_in_its_room() -> None:
     named = {f"{room}/{name}" for room, words in listed().items() for name in re.findall(r"\w+\.py\b", words)}
     assert len(named) > 40
     assert {name for name in named if not (ROOT / name).exists()} == set()
 
 
-def test_a_room_has_at_most_15_modules() -> None:
+def test_a_room_has_at_most_15_modules_and_a_file_400_lines() -> None:
     modules = [path for path in files(*SOURCES, "tests") if path.name != "__init__.py"]
     sizes = Counter(str(path.parent.relative_to(ROOT)) for path in modules)
     sizes.pop("edgecnn/commands")  # A file for each command.
     assert {room: size for room, size in sizes.items() if size > 15} == {}
-
-
-def test_a_file_has_at_most_400_lines() -> None:
     assert [path for path in files(*SOURCES, "tests") if len(path.read_text().splitlines()) > 400] == []
 
 
-def test_a_function_that_is_too_long_is_found_unless_it_says_why() -> None:
+def test_a_function_has_at_most_50_lines_or_says_why_and_a_longer_one_is_found() -> None:
     body = "    pass\n" * 50
     assert long_functions(f"def long():\n{body}") == {"long"}
     assert not long_functions(f"def long():  {LONG_FUNCTION}its table.\n{body}")
     assert not long_functions(f"def short():\n{body.removesuffix('    pass')[:-9]}")
-
-
-def test_a_function_has_at_most_50_lines_or_says_why_on_its_first() -> None:
     long = {f"{path.relative_to(ROOT)}: {name}" for path in files(*SOURCES) for name in long_functions(path.read_text())}
     assert long == set()
 

@@ -23,13 +23,10 @@ def _texts() -> list[Path]:
     return [path for name in listed.splitlines() if name.endswith(_TEXT) and (path := ROOT / name).is_file()]
 
 
-def test_every_path_in_docs_that_is_named_anywhere_exists() -> None:
+def test_every_link_and_every_path_in_docs_leads_to_a_file() -> None:
     named = {(str(path.relative_to(ROOT)), page) for path in _texts() for page in _PATH.findall(path.read_text())}
     assert len(named) > 20
     assert not [(where, page) for where, page in sorted(named) if not (ROOT / page).is_file()]
-
-
-def test_every_link_of_a_page_leads_to_a_file() -> None:
     links = [(path, target) for path in _texts() if path.suffix == ".md" for target in _LINK.findall(path.read_text())]
     assert len(links) > 20
     assert not [(str(path.relative_to(ROOT)), target) for path, target in links if not (path.parent / target).exists()]

@@ -11,20 +11,14 @@ WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-def test_the_citation_is_of_this_version() -> None:
+def test_the_citation_and_the_changelog_are_of_this_version_and_address() -> None:
     citation = (ROOT / "CITATION.cff").read_text()
     assert f"version: {PROJECT['version']}\n" in citation
     assert f"title: {PROJECT['name']}\n" in citation
     assert f'abstract: "{PROJECT["description"]}"\n' in citation
     assert [author["name"] for author in PROJECT["authors"]] == re.findall(r'^  - name: "(.*)"$', citation, re.MULTILINE)
-
-
-def test_the_repositorys_address_is_the_same_wherever_it_stands() -> None:
     cited = re.findall(r'^repository-code: "?(.*?)"?$', (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
     assert cited == [url for name, url in PROJECT.get("urls", {}).items() if name == "Source"]
-
-
-def test_the_changelog_has_this_version() -> None:
     assert f"\n## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text()
 
 

@@ -239,15 +239,14 @@ def test_a_bundle_of_what_there_is_not_is_refused(
         write_bundle(tmp_path / "a.zip", ModelFolder(exported), test_split, names, test_images=images)
 
 
-def test_an_altered_model_is_not_bundled_and_nothing_is_written(artifacts: Path, idx_folder: Path, tmp_path: Path) -> None:
+def test_an_altered_model_or_a_folder_with_nothing_exported_is_not_bundled(
+    artifacts: Path, idx_folder: Path, tmp_path: Path
+) -> None:
     (artifacts / "int8.tflite").write_bytes((artifacts / "int8.tflite").read_bytes()[:-1] + b"!")
     with pytest.raises(ArtifactError, match="is not the file that"):
         write_bundle(tmp_path / "a.zip", ModelFolder(artifacts), load_test(idx_folder))
     assert not list(tmp_path.glob("*.zip"))
     assert not list(tmp_path.glob(".*"))
-
-
-def test_a_folder_with_nothing_exported_says_what_to_run(artifacts: Path, idx_folder: Path, tmp_path: Path) -> None:
     manifest = Manifest.load(artifacts)
     replace(manifest, artifacts=(manifest.keras_model(),)).save(artifacts)
     with pytest.raises(ConfigError, match=r"no exported file: .*edgecnn export"):

@@ -79,20 +79,14 @@ def artifact(exported: Path, name: str) -> Artifact:
     return found
 
 
-def test_float_files_have_a_bound_of_their_own(exported: Path) -> None:
+def test_a_tolerance_is_that_of_floats_or_what_the_export_recorded_or_must_be_told(exported: Path) -> None:
     assert tolerance_of(artifact(exported, "float32.onnx")) == tolerance_of(artifact(exported, "model.keras")) == 1e-4
     assert tolerance_of(artifact(exported, "float16.tflite")) == 2e-2
-
-
-def test_a_quantized_file_may_differ_as_it_did_at_its_export_and_by_one_step_of_its_output(exported: Path) -> None:
     made = replace(artifact(exported, "int8.tflite"), parity=Parity(60, 59, 0.25))
     of_eight_bits = replace(made, output=replace(made.output, quantization=Quantization((0.5 / 128,), (-128,))))
     assert tolerance_of(of_eight_bits) == 0.25 + 0.5 / 128
     assert tolerance_of(replace(made, output=replace(made.output, quantization=None))) == 0.25 + 1 / 256
     assert tolerance_of(replace(made, parity=Parity(60, 59, 1.0))) == 1
-
-
-def test_a_file_without_a_record_must_be_told_its_tolerance(exported: Path) -> None:
     bare = replace(artifact(exported, "int8.tflite"), precision="unknown", parity=None)
     with pytest.raises(ConfigError, match=r"int8\.tflite has no record.*tolerance"):
         tolerance_of(bare)

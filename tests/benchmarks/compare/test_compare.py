@@ -90,10 +90,12 @@ def test_unlike_results_are_refused_and_force_says_so(other: object, reason: str
     assert "Compared anyway, as asked: " in text
 
 
-def test_results_without_a_common_file_are_refused(quiet: Report) -> None:
+def test_results_without_a_common_file_or_of_a_single_launch_are_refused(quiet: Report) -> None:
     first, *others = quiet.files
     with pytest.raises(ConfigError, match=r"no file:.*float32\.tflite and int8\.tflite, float32\.onnx"):
         compared(("old", replace(quiet, files=(first,))), ("new", replace(quiet, files=tuple(others))))
+    with pytest.raises(ConfigError, match=r"float32\.tflite.*only one process.*bench with launches=5"):
+        compared(("old", quiet), ("new", changed(quiet, STEADY[:1])))
 
 
 def test_files_are_matched_by_their_number_of_threads(quiet: Report) -> None:
@@ -109,11 +111,6 @@ def test_another_runtime_is_told(quiet: Report) -> None:
     new = replace(quiet, files=tuple(replace(file, runtime="another 2.0") for file in quiet.files))
     text = comparison_text(compared(("old", quiet), ("new", new)))
     assert all(said in text for said in (f"int8.tflite ran on {quiet.files[1].runtime} then", "runs on another 2.0 now."))
-
-
-def test_a_single_launch_gives_no_interval_and_is_refused(quiet: Report) -> None:
-    with pytest.raises(ConfigError, match=r"float32\.tflite.*only one process.*bench with launches=5"):
-        compared(("old", quiet), ("new", changed(quiet, STEADY[:1])))
 
 
 @pytest.mark.parametrize("limit", [-1, 1001, float("nan")])

@@ -52,16 +52,13 @@ def test_intervals_hold_unless_evidence_comes_too_often(apart: int, holds: bool)
     assert trials.holds is holds
 
 
-def test_every_trial_is_there_with_its_interval(result: SelfTest) -> None:
+def test_every_trial_is_there_with_its_interval_with_and_without_the_floor(result: SelfTest) -> None:
     assert (len(result.side_by_side.ratios), len(result.one_after_another.ratios)) == (4, 2)
     for ratio in (*result.side_by_side.ratios, *result.one_after_another.ratios):
         assert 0 < ratio.low <= ratio.estimate <= ratio.high
     far = [abs(ratio.estimate - 1) for ratio in (*result.side_by_side.ratios, *result.one_after_another.ratios)]
     assert result.noise_floor == pytest.approx(np.percentile(far, 95))
     assert from_json(SelfTest, to_json(result), "selftest.json") == result
-
-
-def test_the_pairs_with_the_floor_are_the_same_ratios_with_the_measured_part_in(result: SelfTest) -> None:
     pairs = list(zip(result.one_after_another.ratios, result.with_floor.ratios, strict=True))
     assert [one.estimate for one, _ in pairs] == [other.estimate for _, other in pairs]
     assert result.between.variance >= 0

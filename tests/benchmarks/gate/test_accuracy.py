@@ -95,15 +95,12 @@ def test_every_flip_is_listed_with_both_classes_and_their_own_confidences() -> N
     )
 
 
-def test_the_change_of_confidence_is_that_of_the_references_class() -> None:
+def test_the_change_of_confidence_is_that_of_the_references_class_and_the_loss_the_candidates() -> None:
     # 0.25 more, 0.5 less, and 0.75 less at the flip, where the candidate's own class changes by 1.
     candidate = np.array([[0.75, 0.25, 0], [0.5, 0.25, 0.25], [0, 1, 0]], np.float32)
     reference = np.array([[0.5, 0.25, 0.25], [1, 0, 0], [0.75, 0, 0.25]], np.float32)
     result = compare(candidate, reference, np.array([2, 2, 2]))
     assert (result.largest_confidence_change, result.mean_confidence_change) == (0.75, 0.5)
-
-
-def test_the_loss_is_the_candidates_own_in_nats() -> None:
     candidate = np.array([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25]], np.float32)
     result = compare(candidate, certain(0, 1), np.array([0, 2]))
     assert result.loss == pytest.approx((np.log(2) + np.log(4)) / 2)
@@ -163,14 +160,11 @@ def test_accepted_answers_and_the_errors_among_them_are_counted_over_all_chunks(
     assert compare(CANDIDATE, REFERENCE, LABELS).accepted is None
 
 
-def test_a_chunk_of_other_classes_is_refused() -> None:
+def test_a_chunk_of_other_classes_and_no_image_at_all_are_refused() -> None:
     tally = Tally(3)
     tally.add(CANDIDATE, REFERENCE, LABELS)
     with pytest.raises(ValueError, match=r"alike, got \(8, 2\)"):
         tally.add(CANDIDATE[:, :2], REFERENCE[:, :2], LABELS)
-
-
-def test_without_images_there_is_no_accuracy() -> None:
     with pytest.raises(ValueError, match=r"images.*at least one, got none"):
         Tally(3).accuracy()
 

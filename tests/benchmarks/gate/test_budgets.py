@@ -85,13 +85,12 @@ def test_the_command_lines_mistake_is_not_blamed_on_the_file(text: str | None, t
         load_budgets(write(tmp_path, text) if text else None, {"max_p90_ms": 0}, KNOWN)
 
 
-def test_without_a_file_all_files_have_the_command_lines_budget() -> None:
+def test_without_a_file_or_a_limit_in_it_all_files_have_the_command_lines_budget_or_the_usual_drop(tmp_path: Path) -> None:
     budgets = load_budgets(None, {"max_p90_ms": 2, "max_size_kib": None}, KNOWN)
     assert budgets.of("int8.tflite") == budgets.of("float32.tflite") == Budget(max_p90_ms=2)
-
-
-def test_with_neither_only_the_drop_is_limited() -> None:
     assert load_budgets(None, {"max_drop_points": None}, KNOWN).of("int8.tflite") == Budget(max_drop_points=0.5)
+    budgets = load_budgets(write(tmp_path, 'max_p90_ms = 5\n[files."int8.tflite"]'), {}, KNOWN)
+    assert budgets.of("int8.tflite") == Budget(max_p90_ms=5)
 
 
 def test_a_files_own_table_goes_on_top_of_the_general_budget(tmp_path: Path) -> None:
@@ -116,11 +115,6 @@ def test_the_command_line_goes_over_both(tmp_path: Path) -> None:
     budgets = load_budgets(path, {"max_p90_ms": 3, "max_drop_points": 0, "max_memory_mib": None}, KNOWN)
     assert budgets.of("float32.tflite") == Budget(max_drop_points=0, max_p90_ms=3, max_size_kib=9)
     assert budgets.of("int8.tflite") == Budget(max_drop_points=0, max_p90_ms=3, max_size_kib=9)
-
-
-def test_an_empty_table_changes_nothing(tmp_path: Path) -> None:
-    budgets = load_budgets(write(tmp_path, 'max_p90_ms = 5\n[files."int8.tflite"]'), {}, KNOWN)
-    assert budgets.of("int8.tflite") == Budget(max_p90_ms=5)
 
 
 def test_without_a_reference_there_is_no_drop_to_limit_unless_it_is_asked_for(tmp_path: Path) -> None:

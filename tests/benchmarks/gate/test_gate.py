@@ -131,13 +131,18 @@ def test_size_and_memory_beyond_their_limit_fail(budget: dict[str, float], text:
     assert (verdict.status, verdict.checks[1]) == (FAIL, Check(FAIL, text))
 
 
-def test_size_and_memory_at_their_limit_pass() -> None:
+def test_limits_come_in_a_fixed_order_and_size_and_memory_at_theirs_pass() -> None:
     verdict = judge(figures(), Budget(max_size_kib=10, max_memory_mib=50), (LOAD,))
     assert [check.text for check in verdict.checks[1:]] == [
         "size is 10 KiB, the limit is 10",
         "peak memory is 50 MiB, the limit is 50",
     ]
     assert verdict.status == PASS
+    checks = judge(figures(), Budget(0.5, 99, 3, 100, 100), (DRIFT,), Policy(strict=True)).checks
+    starts = ("accuracy", "100.00 % of images", "p90", "size", "peak memory", "the measurement is unstable")
+    assert len(checks) == len(starts)
+    for check, start in zip(checks, starts, strict=True):
+        assert check.text.startswith(start)
 
 
 def test_fail_beats_invalid_beats_undecided_beats_pass() -> None:
@@ -157,14 +162,6 @@ def test_the_reference_is_judged_by_accuracy_alone() -> None:
     assert judge(figures(measured(500, 0), exported=False), budget).status == FAIL
 
 
-def test_limits_come_in_a_fixed_order() -> None:
-    checks = judge(figures(), Budget(0.5, 99, 3, 100, 100), (DRIFT,), Policy(strict=True)).checks
-    starts = ("accuracy", "100.00 % of images", "p90", "size", "peak memory", "the measurement is unstable")
-    assert len(checks) == len(starts)
-    for check, start in zip(checks, starts, strict=True):
-        assert check.text.startswith(start)
-
-
 @pytest.mark.parametrize("limit", [field.name for field in fields(Budget)])
 def test_every_limit_is_judged(limit: str) -> None:
     reference = np.arange(1000) % 10
@@ -176,12 +173,9 @@ def test_every_limit_is_judged(limit: str) -> None:
     assert verdict.checks[0].status == (PASS if limit.startswith("min") else FAIL)
 
 
-def test_nothing_measured_is_nothing_passed() -> None:
+def test_the_verdict_on_all_is_the_worst_and_nothing_measured_has_none() -> None:
     with pytest.raises(ValueError, match="at least one, got none"):
         join(())
-
-
-def test_the_verdict_on_all_is_the_worst_and_a_check_names_the_files_of_which_it_says_the_same() -> None:
     verdicts = [(status, Verdict(status, (Check(PASS, "one"), Check(status, "two")))) for status in STATUSES]
     for worst, status in enumerate(STATUSES):
         some = verdicts[: worst + 1]
@@ -208,15 +202,12 @@ def test_the_ends_of_the_ranges_are_budgets() -> None:
     assert Budget(0, 0) != Budget(100, 100, 1e-9, 1e-9, 1e-9)
 
 
-def test_without_a_limit_nothing_is_judged_which_is_no_pass() -> None:
+def test_without_a_limit_nothing_is_judged_and_without_accuracy_no_limit_of_it() -> None:
     none = Budget(max_drop_points=None)
     assert judge(figures(), none) == judge(figures(accuracy=None), none) == Verdict(UNJUDGED, ())
     assert judge(figures(accuracy=None), none, (LOAD,)).status == UNJUDGED
     assert judge(figures(accuracy=None), none, (LOAD,), Policy(strict=True)).status == INVALID
     assert judge(figures(accuracy=None), replace(none, max_size_kib=10)).status == PASS
-
-
-def test_accuracy_that_was_not_measured_can_not_be_judged() -> None:
     for budget in (Budget(), Budget(None, 99)):
         with pytest.raises(ValueError, match="accuracy must have been measured"):
             judge(figures(accuracy=None), budget)

@@ -44,16 +44,13 @@ def test_one_slow_launch_of_five_is_undecided_and_named() -> None:
     assert judge(figures(), Budget(max_p90_ms=2)).checks[1].text.endswith("measure more runs")
 
 
-def test_p90_of_one_launch_or_of_short_ones_is_invalid() -> None:
+def test_p90_of_one_launch_or_of_too_few_runs_is_invalid_and_says_how_many_it_takes() -> None:
     one = replace(STEADY, low_ns=None, high_ns=None, launches=EACH[:1])
     short = replace(one, launches=(EACH[0], LaunchPercentile(2_000_000, None, None)))
     for p90, mend in ((one, "measure more launches"), (short, "each launch needs 64 runs, all 2 have 1000: measure more runs")):
         check = judge(figures(p90=p90), FAST).checks[1]
         assert check.status == INVALID
         assert check.text.endswith(mend)
-
-
-def test_p90_of_too_few_runs_is_invalid_and_says_how_many_it_takes() -> None:
     few = Percentile(90, 63, 64, None, None, None)
     verdict = judge(figures(p90=few), FAST)
     assert verdict.status == INVALID
@@ -109,14 +106,11 @@ def test_allowed_noise_is_judged_anyway_and_the_rest_is_not(allow: tuple[str, ..
     )
 
 
-def test_strict_makes_any_instability_invalid_also_without_a_latency_budget() -> None:
+def test_strict_makes_any_instability_invalid_and_does_not_mind_a_quiet_machine() -> None:
     verdict = judge(figures(), Budget(), (LOAD, DRIFT), Policy(strict=True))
     assert verdict.status == INVALID
     text = f"the measurement is unstable: {LOAD.text} (load); {DRIFT.text} (drift)"
     assert verdict.checks[1:] == (Check(INVALID, text),)
-
-
-def test_strict_does_not_mind_a_quiet_machine() -> None:
     assert judge(figures(), FAST, (), Policy(strict=True)) == judge(figures(), FAST)
 
 

@@ -73,12 +73,9 @@ def write(folder: Path, *lines: str) -> Path:
     return path
 
 
-def test_groups_are_read_by_index_in_any_order(tmp_path: Path) -> None:
+def test_groups_are_read_by_index_or_by_file_name_in_any_order(tmp_path: Path) -> None:
     path = write(tmp_path, "group,image,note", "ann,3,x", "bob,0,", "ann,1,", "bob,2,")
     assert read_groups(path, FOUR).tolist() == [1, 0, 1, 0]
-
-
-def test_groups_of_a_folder_are_read_by_file_name_and_training_images_are_passed_over(tmp_path: Path) -> None:
     split = FileSplit(tmp_path, ("cats/1.png", "dogs/2.png"), np.array([0, 1]), (5, 5, 1), "letterbox")
     path = write(tmp_path, "image,group", "dogs/2.png,p1", "cats/9.png,p7", "cats/1.png,p2")
     assert read_groups(path, split).tolist() == [1, 0]

@@ -101,16 +101,13 @@ def test_noise_that_hides_time_passes_no_limit_that_the_machine_will_not_keep() 
     assert passed(at_a_high_clock, limit, "load") == 1
 
 
-def test_a_limit_a_thousand_times_higher_passes_under_any_noise_and_says_so() -> None:
+def test_noise_never_fails_a_file_and_passes_a_limit_a_thousand_times_higher() -> None:
     p90 = benchmarks(load)[0]
     for name in NAMES:
         found = p90_check(p90, 50, (Noise(name, None, "seen"), Noise(name, "int8.tflite", "seen too")))
         assert found.status == PASS
         assert f"the machine was noisy ({name})," in found.text
     assert "noisy" not in p90_check(p90, 50, ()).text
-
-
-def test_noise_never_fails_a_file() -> None:
     p90 = benchmarks(load)[0]
     assert p90_check(p90, 0.001, ()).status == FAIL
     for name in NAMES:

@@ -100,15 +100,12 @@ def test_a_moment_on_battery_is_noise(place: int) -> None:
     assert re.fullmatch("battery: .*ran on battery: .*", "\n".join(texts(*states)))
 
 
-def test_other_processes_and_a_hypervisor_are_load_each_beyond_its_limit() -> None:
+def test_other_processes_and_a_hypervisor_are_load_each_beyond_its_limit_and_the_minute_before_is_none() -> None:
     others, stolen = texts(QUIET, load=Load(10, 0.101, 0.021))
     assert re.match(r"load: other processes.* 0\.10 cores", others)
     assert re.match(r"load: .*hypervisor.* 0\.02 cores", stolen)
     assert len(texts(QUIET, load=Load(10, 0.101, 0))) == len(texts(QUIET, load=Load(10, 0, 0.021))) == 1
     assert texts(QUIET, load=Load(10, 0.10, 0.02)) == []
-
-
-def test_the_load_of_the_minute_before_is_no_noise() -> None:
     assert texts(replace(QUIET, load=8.0)) == []
 
 

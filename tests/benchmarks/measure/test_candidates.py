@@ -34,13 +34,10 @@ from tests.benchmarks.measure.onnx_files import (
 pytestmark = pytest.mark.workstation("whole benchmarks, a process for each launch, take minutes under emulation")
 
 
-def test_a_classifier_needs_its_preprocessing_where_there_are_images(tmp_path: Path) -> None:
+def test_a_classifier_needs_its_preprocessing_and_images_of_its_shape(tmp_path: Path) -> None:
     file, test = classifier(tmp_path / "a.onnx"), labelled(classifier(tmp_path / "a.onnx"))
     with pytest.raises(ConfigError, match=r"a\.onnx: no manifest\.json.*takes pixels"):
         file_candidates(bare(file), OPTIONS, images_of(test))
-
-
-def test_images_of_another_shape_are_refused_with_both_shapes(tmp_path: Path) -> None:
     test = ArraySplit(np.zeros((2, 9, 9, 3), np.uint8), np.array([0, 1]))
     with pytest.raises(ConfigError, match=r"a\.onnx.*images.*\(6, 5, 3\)\D*\(9, 9, 3\):.*data"):
         file_candidates(bare(classifier(tmp_path / "a.onnx"), interface=UNIT), OPTIONS, images_of(test))
@@ -55,14 +52,11 @@ def test_labels_that_do_not_fit_are_refused_before_measuring(labels: list[int], 
         file_candidates(bare(classifier(tmp_path / "a.onnx"), interface=UNIT), OPTIONS, images_of(test))
 
 
-def test_files_of_other_classes_than_the_reference_are_refused(tmp_path: Path) -> None:
+def test_files_of_other_classes_than_the_reference_and_one_that_is_named_twice_are_refused(tmp_path: Path) -> None:
     files = classifier(tmp_path / "a.onnx"), classifier(tmp_path / "b.onnx", classes=4)
     test = labelled(files[0])
     with pytest.raises(ArtifactError, match=r"a\.onnx.*3 classes.*b\.onnx has 4"):
         file_candidates(bare(*files, interface=UNIT), OPTIONS, images_of(test), reference=1)
-
-
-def test_a_file_that_is_named_twice_is_refused(tmp_path: Path) -> None:
     file = classifier(tmp_path / "a.onnx")
     with pytest.raises(ConfigError, match=r"a\.onnx is named twice"):
         file_candidates(bare(file, file), OPTIONS)

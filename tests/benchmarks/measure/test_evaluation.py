@@ -45,14 +45,11 @@ def test_an_evaluation_counts_what_the_classifier_says(name: str, exported: Path
     assert (result.unverified, result.dataset) == (None, RECORD)
 
 
-def test_an_evaluation_says_that_nothing_vouches_for_the_file(artifacts: Path) -> None:
+def test_an_evaluation_needs_images_and_says_that_nothing_vouches_for_the_file(artifacts: Path, int8: Classifier) -> None:
     (artifacts / "manifest.json").unlink()
     classifier = Classifier.load(artifacts / "int8.tflite", interface=Interface(SCHEMES["unit"]))
     result = evaluate("int8.tflite", classifier, black(0), RECORD)
     assert result.unverified == "no manifest.json beside it"
-
-
-def test_without_images_there_is_nothing_to_evaluate(int8: Classifier) -> None:
     with pytest.raises(ConfigError, match=r"no test images.*int8\.tflite.*data"):
         evaluate("int8.tflite", int8, black(), RECORD)
 

@@ -16,7 +16,7 @@ from edgecnn.edge.manifest import Manifest
 from tests.benchmarks.measure.benchmarking import change_manifest, change_reference, run
 
 
-@pytest.mark.parametrize("threads", [2.5, "2"])
+@pytest.mark.parametrize("threads", [2.5, "2", 65])
 def test_a_number_of_threads_that_is_none_is_not_blamed_on_the_file(threads: Any, exported: Path) -> None:
     with pytest.raises(ConfigError, match=f"threads.*1 to 64, got {threads!r}"):
         Classifier.load(exported / "int8.onnx", threads=threads)

@@ -54,16 +54,13 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
 PLAN = Plan(min_seconds=0, min_runs=12, launches=3, rounds=2)
 
 
-def test_an_estimate_is_given_before_the_first_round_and_once(run: Run) -> None:
+def test_an_estimate_is_given_once_before_the_first_round_and_what_is_left_falls(run: Run) -> None:
     said = run(PLAN, 1.0)
     estimates = [index for index, text in enumerate(said) if text.startswith("estimate: ")]
     assert estimates == [2]
     costs = [FileCost("a", 1, 0.1), FileCost("b", 20, 10)]
     assert total_seconds(PLAN, costs) == pytest.approx(3 * (21 + 2 * 2 * 10.1), rel=0.01)
     assert all(part in said[2] for part in ("about 4.7 min, ", "3 launches of 2 rounds"))
-
-
-def test_what_is_left_falls_to_what_comes_after_the_rounds(run: Run) -> None:
     said = [text for text in run(PLAN, 1.0) if "left" in text]
     assert all(part in said[0] for part in ("launch 1 of 3: ", ": round 1 of 2"))
     assert said[-1].startswith("17/18 launch 3 of 3: round 2 of 2, about ")
@@ -80,14 +77,11 @@ def test_a_machine_that_became_slower_has_more_left(run: Run) -> None:
     assert left(run(PLAN, 3.0)) > 1.5 * left(run(PLAN, 1.0))
 
 
-def test_a_plan_that_is_chosen_is_said_as_soon_as_it_is(run: Run) -> None:
+def test_a_plan_is_said_as_soon_as_it_is_chosen_and_launches_without_an_end_are_not_counted_against_one(run: Run) -> None:
     said = run(PlanOptions(), 1.0)
     assert said[0] == "0/2 launch 1: opening a"
     assert "5 launches of 1 round" in said[3]
     assert any(text.startswith("4/20 launch 2 of 5: opening a") for text in said)
-
-
-def test_launches_without_a_fixed_end_are_not_counted_against_one(run: Run) -> None:
     said = run(PlanOptions(until_width_percent=1), 1.0)
     assert all(part in said[3] for part in ("or more, 20 launches or", "or more of 1 round"))
     assert not any(" of 20" in text for text in said)

@@ -29,23 +29,17 @@ STEADY = file(*[2000, 2010] * 10)
 TWICE = file(*[2000, 2200] * 10)
 
 
-def test_wide_intervals_go_on_and_narrow_ones_end() -> None:
+def test_wide_intervals_go_on_and_narrow_ones_end_by_every_ratio_of_several_files() -> None:
     found = summarize(UNSTEADY, ()).typical_ns
     assert found
     width = 100 * (found.high / found.estimate - 1)
     assert not narrow_enough(WIDTH(until_width_percent=0.99 * width), [UNSTEADY])
     assert narrow_enough(WIDTH(until_width_percent=1.01 * width), [UNSTEADY])
     assert narrow_enough(WIDTH(until_width_percent=1), [STEADY])
-
-
-def test_of_several_files_the_ratios_count_and_every_one_of_them() -> None:
     plan = WIDTH(until_width_percent=1)
     assert narrow_enough(plan, [UNSTEADY, TWICE])  # Both drift equally.
     assert not narrow_enough(plan, [UNSTEADY, STEADY])
     assert not narrow_enough(plan, [UNSTEADY, TWICE, STEADY])
-
-
-def test_without_a_width_the_number_of_launches_decides() -> None:
     assert narrow_enough(WIDTH(), [UNSTEADY])
 
 

@@ -51,16 +51,15 @@ def test_what_an_editable_install_leaves_in_the_sources_is_no_installation(
         device_wheel(tmp_path)
 
 
-def test_sources_that_are_gone_or_only_here_are_errors(tmp_path: Path, installed_from: Callable[[Any], None]) -> None:
+def test_sources_that_are_gone_or_only_here_are_errors_and_from_an_index_nothing_is_sent(
+    tmp_path: Path, installed_from: Callable[[Any], None]
+) -> None:
     installed_from({"url": (tmp_path / "gone").as_uri(), "dir_info": {}})
     with pytest.raises(ConfigError, match="no longer exists: install"):
         device_wheel(tmp_path)
     installed_from({"url": "https://host.example/edgecnn.git", "vcs_info": {"vcs": "git"}})
     with pytest.raises(ConfigError, match="device may not reach"):
         device_wheel(tmp_path)
-
-
-def test_from_a_package_index_nothing_is_sent(tmp_path: Path, installed_from: Callable[[Any], None]) -> None:
     installed_from(None)
     assert device_wheel(tmp_path) is None
 

@@ -144,12 +144,9 @@ def test_a_device_is_reached_whatever_its_shell_says_first_and_one_without_pytho
     assert sorted(line.split(":")[0] for line in lines) == ["other", "pi"]
 
 
-def test_a_bundle_that_can_t_be_read_is_refused_here(home: Path) -> None:
+def test_a_bundle_here_or_a_cache_there_that_can_t_be_used_is_a_sentence(home: Path) -> None:
     with pytest.raises(ConfigError, match="can't be read"):
         bench_devices(["pi"], Job(home / "none.zip", (), "1.0", "MEND", lambda report: report), "command")
-
-
-def test_a_cache_that_can_t_be_made_is_a_sentence(home: Path) -> None:
     (home / ".cache").write_text("a file")
     assert "Not a directory" in (run(home).error or "")
     assert "on the device: fix" in (run(home).error or "")

@@ -39,12 +39,9 @@ def test_a_host_that_is_an_option_or_more_than_a_name_is_refused(host: str) -> N
     assert str(refused.value).isprintable()
 
 
-def test_a_host_that_is_named_twice_is_refused() -> None:
+def test_what_ssh_takes_is_taken_once() -> None:
     with pytest.raises(ConfigError, match="device=pi is named 2 times"):
         check_hosts(["pi", "other", "pi"])
-
-
-def test_what_ssh_takes_is_taken() -> None:
     check_hosts(["pi@raspberrypi.local", "pi4", "ssh://pi@10.0.0.7:2222", "pi@fe80::1%eth0", "pi_5", "käse.example"])
 
 
@@ -79,14 +76,11 @@ def test_ssh_s_own_failure_becomes_a_sentence_with_what_to_do(said: str, told: s
     assert told in explain("me@pi", 255, said)
 
 
-def test_a_signal_is_no_failure_to_connect() -> None:
+def test_neither_a_signal_nor_what_the_device_says_is_taken_for_ssh_s_failure() -> None:
     assert explain("pi", 255, "Welcome to pi\n", True).startswith("the process there was killed")
     assert explain("pi", 255, "", False) == "ssh could not connect (it printed nothing): try ssh pi"
     # The connection existed before.
     assert explain("pi", 255, "Timeout, server pi not responding.\n", True).startswith("it does not answer")
-
-
-def test_what_the_device_says_is_not_taken_for_ssh_s_failure() -> None:
     told = explain("pi", 1, "Permission denied\nThis account is currently not available.\n")
     assert all(said in told for said in ("with code 1 (This account", "not available.): ", " ssh pi python3 -V"))
     assert explain("pi", 127, "bash: line 1: python3: command not found").startswith("it has no python3")
@@ -106,13 +100,10 @@ def test_without_ssh_the_command_that_installs_it_is_named(tmp_path: Path, monke
         Connection("pi")
 
 
-def test_endless_noise_instead_of_an_answer_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_noise_and_a_line_without_an_end_are_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _answering(tmp_path, "while echo hello; do :; done", monkeypatch)
     with Connection("pi") as connection, pytest.raises(EdgeCnnError, match="ssh pi true must print"):
         connection.event()
-
-
-def test_a_line_that_has_no_end_is_not_read_into_all_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ssh, "_LONGEST_EVENT", 1000)
     _answering(tmp_path, "tr '\\0' '[' </dev/zero", monkeypatch)
     with Connection("pi") as connection, pytest.raises(EdgeCnnError, match="must print nothing"):

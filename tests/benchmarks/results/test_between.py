@@ -49,15 +49,12 @@ def test_the_assumed_part_is_in_the_interval() -> None:
     assert (found.low, found.estimate, found.high) == pytest.approx((0.3 - half, 0.3, 0.3 + half), abs=1e-4)
 
 
-def test_several_benchmarks_are_students_t_over_their_means() -> None:
+def test_several_benchmarks_are_students_t_over_their_means_wider_where_launches_differ_more() -> None:
     # Means 0, 0.2 and 0.5, 0.7: one variance of 0.02, 2 degrees of freedom, t = 4.3027.
     new, old = [np.array([0.4, 0.6]), np.array([0.7, 0.7])], [np.array([0.0]), np.array([0.1, 0.3])]
     half = 4.3026527 * math.sqrt(0.02 * (1 / 2 + 1 / 2))
     found = difference_of_logs(new, old)
     assert (found.low, found.estimate, found.high) == pytest.approx((0.5 - half, 0.5, 0.5 + half))
-
-
-def test_launches_that_differ_by_more_than_their_benchmarks_widen_the_interval() -> None:
     # The benchmarks' means are all alike; 4 launches of a variance of 2 each: 4 degrees of freedom, t = 2.776.
     new, old = ([np.array([-1.0, 1.0]) + center, np.array([1.0, -1.0]) + center] for center in (0.5, 0.0))
     found = difference_of_logs(new, old)

@@ -144,15 +144,12 @@ def test_where_none_is_known_to_pass_size_and_accuracy_name_a_candidate(status: 
     assert (choice.file, choice.closest, choice.status) == (None, "int8.tflite", status)
 
 
-def test_where_all_fail_the_closest_fails_the_fewest_limits_and_says_which() -> None:
+def test_where_all_fail_the_closest_is_named_and_without_accuracy_no_file() -> None:
     def failing(name: str, *limits: str) -> FileResult:
         return replace(made(name), verdict=Verdict(FAIL, tuple(Check(FAIL, text) for text in limits)))
 
     choice = choose([report(failing("a.onnx", "too large", "too slow"), failing("b.onnx", "too slow"))])
     assert (choice.file, choice.closest, choice.status, choice.reason) == (None, "b.onnx", FAIL, "too slow")
-
-
-def test_without_accuracy_or_a_reference_worth_it_no_file_is_named() -> None:
     random = replace(report(replace(made("int8.tflite"), accuracy=None)), dataset=None)
     for found in (random, report(made("int8.tflite", status=UNJUDGED), made("float32.tflite"))):
         choice = choose([found])

@@ -48,10 +48,14 @@ def ends(interval: Interval | None) -> list[float]:
     return [interval.estimate, interval.low, interval.high]
 
 
-def test_one_launch_gives_no_interval() -> None:
+def test_one_launch_gives_no_interval_and_no_run_is_dropped() -> None:
     result = summarize([launch([100, 200, 300])], [50])
     assert result.typical_ns is None
     assert (result.runs, result.images_per_second) == (3, 5_000_000)
+    launches = [launch([1, 10**9], [5, 5]), launch([10**9], [5])]
+    result = summarize(launches, [50])
+    # Means of the rounds: 500,000,000.5 and 5 in one launch, 1,000,000,000 and 5 in the other.
+    assert [result.runs, result.images_per_second] == pytest.approx([6, 4e9 / 1_500_000_010.5])
 
 
 def test_p50_is_the_geometric_mean_of_medians_with_students_interval_over_the_launches() -> None:
@@ -61,13 +65,6 @@ def test_p50_is_the_geometric_mean_of_medians_with_students_interval_over_the_la
     assert ends(summarize(launches, []).typical_ns) == pytest.approx(
         [center, center * math.exp(-T1 * error), center * math.exp(T1 * error)]
     )
-
-
-def test_no_run_is_dropped() -> None:
-    launches = [launch([1, 10**9], [5, 5]), launch([10**9], [5])]
-    result = summarize(launches, [50])
-    # Means of the rounds: 500,000,000.5 and 5 in one launch, 1,000,000,000 and 5 in the other.
-    assert [result.runs, result.images_per_second] == pytest.approx([6, 4e9 / 1_500_000_010.5])
 
 
 def test_percentiles_are_of_all_runs_of_all_launches_in_the_order_asked_for() -> None:
@@ -95,16 +92,13 @@ def test_medians_are_by_launch_and_round() -> None:
     )
 
 
-def test_a_slow_launch_counts_as_much_as_the_others_though_it_has_fewer_runs() -> None:
+def test_images_a_second_count_every_image_and_a_slow_launch_as_much_as_the_others() -> None:
     # One of two launches takes three times as long for an image: 2 images in 1 + 3 s of equal shares.
     uneven = [launch([10**9] * 3), launch([3 * 10**9])]
     result = summarize(uneven, [50])
     assert result.images_per_second == pytest.approx(0.5)
     bounded = launch_percentile([launch(range(1, 101), range(1, 101)), launch(range(1, 201), range(1, 101))], 90)
     assert (bounded.value_ns, len(bounded.launches)) == (120, 2)
-
-
-def test_images_a_second_count_every_image_of_a_run() -> None:
     made = [launch([1_000_000, 3_000_000])]
     assert summarize(made, (50,)).images_per_second == pytest.approx(500)
     assert summarize(made, (50,), images_per_run=8).images_per_second == pytest.approx(4000)
@@ -199,10 +193,7 @@ def test_a_file_gains_nothing_unless_it_is_shown_to_be_a_twentieth_faster(factor
     assert all(ratio.estimate == pytest.approx(factor, rel=0.01) for _, _, ratio in found)
 
 
-def test_a_file_is_compared_with_the_float_file_of_its_own_runtime() -> None:
+def test_a_file_is_compared_with_the_float_file_of_its_own_runtime_if_there_is_one() -> None:
     files = [timed("float32"), timed("int8", 2.0, "another 1.0"), timed("float32", 4.0, "another 1.0")]
     assert not list(no_faster_than_float(files))
-
-
-def test_without_a_float_file_nothing_is_said() -> None:
     assert not list(no_faster_than_float([timed("int8", 3.0)]))

@@ -47,34 +47,22 @@ def test_a_file_that_is_worse_in_one_thing_beats_nothing(other: ParetoPoint) -> 
     assert names(front((A, other))) == ["a", "b"]
 
 
-def test_equal_files_both_stay_on_the_front() -> None:
+def test_equal_files_both_stay_on_the_front_one_is_every_pick_and_none_has_none() -> None:
     assert names(front((A, replace(A, name="b")))) == ["a", "b"]
-
-
-def test_without_files_there_are_no_picks() -> None:
     assert front(()) == ()
     assert pick(()) is None
-
-
-def test_a_single_file_is_every_pick() -> None:
     assert chosen(A) == ("a", "a", "a")
 
 
-def test_picks_never_come_from_behind_the_front() -> None:
+def test_picks_never_come_from_behind_the_front_which_does_not_stretch_the_scales() -> None:
     assert chosen(better("behind", 0, 0.5), better("front", 0, 0.5, 0.5)) == ("front", "front", "front")
-
-
-def test_a_file_behind_the_front_does_not_stretch_the_scales() -> None:
     right, quick = better("right", 0, 4), better("quick", -0.4)
     assert chosen(right, quick)[1] == chosen(right, quick, better("behind", -0.4, 4_000))[1] == "quick"
 
 
-def test_equally_accurate_files_are_told_by_time_then_by_size() -> None:
+def test_equally_accurate_files_are_told_by_time_then_by_size_and_equally_fast_ones_by_accuracy() -> None:
     assert chosen(better("slow", 0, 1, 0.5), better("quick", 0, 0.9, 1))[0] == "quick"
     assert chosen(better("large", 0, 1, 1), better("small", 0, 1, 0.5))[0] == "small"
-
-
-def test_equally_fast_files_are_told_by_accuracy() -> None:
     assert chosen(better("wrong", -1, 1, 0.5), better("right"))[2] == "right"
 
 

@@ -36,13 +36,10 @@ def test_of_several_boards_one_must_be_named(tmp_path: Path) -> None:
     assert read_report(path / "ssh://pi@10.0.0.7:22") == expected
 
 
-def test_the_only_board_with_a_result_needs_no_name(tmp_path: Path) -> None:
+def test_the_only_board_with_a_result_needs_no_name_and_a_damaged_list_is_named(tmp_path: Path) -> None:
     assert read_report(boards(tmp_path, "pi4")) == read_report(RESULT)
     with pytest.raises(ConfigError, match="results of no board"):
         read_report(boards(tmp_path))
-
-
-def test_a_damaged_list_of_boards_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "boards.json"
     path.write_text('{"devices": [3]}')
     with pytest.raises(ArtifactError, match=r"boards\.json is damaged"):

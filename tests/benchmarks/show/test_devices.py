@@ -43,14 +43,11 @@ def rows(shown: str, title: str) -> list[list[str]]:
     return [line.replace(" !", "!").replace(" (", "(").split() for line in lines]
 
 
-def test_a_device_without_a_result_has_no_column_and_its_row_says_why(report: Report) -> None:
+def test_a_device_without_a_result_has_no_column_and_its_reason_is_said(report: Report) -> None:
     shown = text(("pi4", report), ("pi3", "it does not answer: is it on, and on this network?"))
     assert rows(shown, "Latency")[0] == ["file", "pi4"]
     assert "\n\npi3: NO RESULT: it does not answer: is it on, and on this network?\n\n" in shown
     assert shown.splitlines()[0].endswith(": 1 of 2 devices.")
-
-
-def test_no_result_at_all_is_reasons_alone() -> None:
     shown = text(("a", "it refuses your key: x"), ("b", "the connection broke: y"))
     assert shown == (
         "Within the limits: 0 of 2 devices.\n\na: NO RESULT: it refuses your key: x\n\nb: NO RESULT: the connection broke: y"

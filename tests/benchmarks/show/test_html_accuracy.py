@@ -45,22 +45,19 @@ def test_many_classes_are_a_list_of_the_most_frequent_confusions() -> None:
     assert shown == sorted(shown, key=lambda name: int(name.split()[1]))
 
 
-def test_a_confusion_is_of_so_many_images_of_its_true_class() -> None:
+def test_a_confusion_is_of_the_images_of_its_class_and_a_class_without_any_has_no_recall() -> None:
     many = accuracy(flips=60, images=205, classes=25)
     html = to_html(report(file_result("int8.tflite", of=many), class_names=tuple(f"kind {k}" for k in range(25))), None)
     listed = re.findall(r"<li>kind (\d+) taken for kind \d+: \d+ of (\d+)</li>", html)
     assert {images for _, images in listed} == {"8", "9"}
     assert all(int(images) == many.classes[int(label)].images for label, images in listed)
-
-
-def test_a_class_without_images_has_no_recall() -> None:
     of = accuracy(flips=0)
     empty = replace(of, classes=(*of.classes, replace(of.classes[0], images=0, correct=0, reference_correct=0)))
     html = to_html(report(file_result("int8.tflite", of=empty), class_names=("cat", "dog", "owl", "yak")), None)
     assert html[html.index('class="grid recall"') :].split("</table>")[0].count("<tr>") == 4
 
 
-def test_flips_are_pictures_where_there_are_images() -> None:
+def test_flips_are_pictures_where_there_are_images_and_a_table_elsewhere() -> None:
     html = to_html(report(file_result("int8.tflite")), pictures())
     assert len(Page(html).all("img")) == 6
     assert "make this page with" not in html
@@ -68,9 +65,6 @@ def test_flips_are_pictures_where_there_are_images() -> None:
     assert "gained #0, is cat Keras owl (67 %) → cat (67 %)" in Page(html).text
     kinds = [of["class"] for of in Page(html).all("span", "kind")]
     assert kinds == ["kind lost"] * 4 + ["kind both-wrong", "kind gained"]
-
-
-def test_flips_are_a_table_that_says_how_to_see_them_where_there_are_none() -> None:
     page = Page(to_html(report(file_result("int8.tflite")), None))
     assert not page.all("img")
     assert "make this page with" in page.text
@@ -94,13 +88,10 @@ def test_large_photos_are_made_small() -> None:
     assert large < 1.1 * small
 
 
-def test_more_than_sixty_flips_are_counted() -> None:
+def test_no_flips_are_said_and_more_than_sixty_counted() -> None:
     html = to_html(report(file_result("int8.tflite", of=accuracy(flips=70))), pictures())
     assert len(Page(html).all("img")) == 60
     assert "and 12 more that" in Page(html).text
-
-
-def test_a_file_without_flips_says_none() -> None:
     html = to_html(report(file_result("float32.tflite", of=accuracy(flips=0))), pictures())
     assert "that of Keras: 0 None." in Page(html).text
     assert not Page(html).all("img")

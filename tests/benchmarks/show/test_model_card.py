@@ -149,12 +149,9 @@ def test_copies_of_training_images_and_a_model_that_guesses_are_in_the_card(mani
     assert "most frequent class" in written(replace(manifest, reference=replace(manifest.reference, doubtful=True)))
 
 
-def test_a_file_of_another_model_is_not_in_the_card(manifest: Manifest) -> None:
+def test_a_file_of_another_model_is_not_in_the_card_and_names_can_not_become_markup(manifest: Manifest) -> None:
     keras, int8 = manifest.artifacts
     assert "int8.tflite" not in written(replace(manifest, artifacts=(keras, replace(int8, source_sha256="f" * 64))))
-
-
-def test_names_from_outside_can_not_become_markup_or_end_the_part(manifest: Manifest) -> None:
     evil = "<!-- edgecnn:end --> | **a**\n# b"
     card = written(replace(manifest, class_names=(evil, "dog"), dataset=replace(manifest.dataset, name=evil)))
     assert card.count("<!-- edgecnn:end -->") == 1
@@ -162,11 +159,8 @@ def test_names_from_outside_can_not_become_markup_or_end_the_part(manifest: Mani
     assert written(manifest, card) == written(manifest)
 
 
-def test_copies_of_test_images_do_not_narrow_the_interval(manifest: Manifest) -> None:
+def test_the_interval_is_of_distinct_images_and_what_they_can_show_is_said(manifest: Manifest) -> None:
     card = written(manifest, distinct=(40, 38))
     assert "95.00 % (38 of 40 distinct test images; 95 % interval 83.08 to 99.39 %). The other 960 have the same pixels" in card
-
-
-def test_the_card_says_what_so_many_images_can_show_at_best(manifest: Manifest) -> None:
     assert "520 images can show:** that a file loses at most 0.71 points (95 %)" in written(manifest, distinct=(520, 510))
     assert "can show:**" not in written(replace(manifest, reference=None), distinct=(0, 0))

@@ -135,12 +135,9 @@ def test_a_wish_that_names_another_file_is_said_and_one_that_does_not_is_not() -
     assert not other_wishes(report(large))
 
 
-def test_an_unstable_time_is_called_so() -> None:
+def test_an_unstable_time_is_called_so_and_without_accuracy_no_file_is_named() -> None:
     made = report(file_result("int8.tflite"), noise=(Noise("load", None, "others were busy"),))
     assert " µs (unstable), " in ship_line(made)
-
-
-def test_without_accuracy_no_file_is_named() -> None:
     made = replace(report(replace(file_result("int8.tflite"), accuracy=None)), dataset=None)
     assert ship_line(made) == "No file is named to ship: accuracy was not measured."
 

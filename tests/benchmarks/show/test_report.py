@@ -36,7 +36,7 @@ def row(text: str, name: str, which: int = 0) -> list[str]:
     return [line.split() for line in text.splitlines() if line.split()[:1] == [name]][which]
 
 
-def test_every_limit_that_is_not_met_is_a_line_at_the_start(quiet: Report) -> None:
+def test_a_passed_report_names_the_limits_and_every_one_that_is_not_met_is_a_line_at_the_start(quiet: Report) -> None:
     checks = (
         Check(FAIL, "int8.tflite: a reason"), Check(PASS, "float32.onnx: fine"), Check("INVALID", "another"),
         Check("INVALID", "int8.onnx: a reason"),
@@ -44,9 +44,6 @@ def test_every_limit_that_is_not_met_is_a_line_at_the_start(quiet: Report) -> No
     lines = to_text(replace(quiet, verdict=Verdict(FAIL, checks))).splitlines()
     assert lines[:3] == ["FAIL: int8.tflite: a reason", "INVALID: another", "INVALID: int8.onnx: a reason"]
     assert "**FAIL: int8.tflite: a reason**  " in to_markdown(replace(quiet, verdict=Verdict(FAIL, checks)))
-
-
-def test_a_passed_report_names_the_limits(quiet: Report) -> None:
     first = " ".join(to_text(quiet).split("\n\n")[0].split())
     assert first.startswith(
         "PASS: every file is within 100.00 points of the float Keras model (95 %), and within its other limits; the reference "
@@ -105,7 +102,7 @@ def test_noise_of_one_file_marks_that_file_alone(quiet: Report) -> None:
     assert marked == ["int8.tflite"]
 
 
-def test_a_time_near_the_cost_of_an_empty_call_is_marked(quiet: Report) -> None:
+def test_a_time_near_the_cost_of_an_empty_call_is_marked_and_a_files_name_is_no_mark(quiet: Report) -> None:
     p50 = int(np.median(next(f for f in quiet.files if f.name == "int8.tflite").launches[0].rounds[0].measured.unpack()))
     assert "~" not in to_text(quiet)
     near = to_text(replace(quiet, empty_call=Times.pack([p50 // 2])))
@@ -113,9 +110,6 @@ def test_a_time_near_the_cost_of_an_empty_call_is_marked(quiet: Report) -> None:
     assert any(cell.endswith("~") for cell in row(near, "int8.tflite"))
     loop = to_text(replace(quiet, empty_call=Times.pack([p50 // 2])), verbose=True)
     assert f"empty call takes {p50 // 2 / 1000:.2f} µs" in " ".join(loop.split())
-
-
-def test_a_files_name_is_none_of_the_marks(quiet: Report) -> None:
     first = quiet.files[0]
     assert "~: so short" not in to_text(replace(quiet, files=(replace(first, name=f"~{first.name}"), *quiet.files[1:])))
 
@@ -153,22 +147,19 @@ def test_the_file_to_ship_is_named_in_text_and_markdown_and_a_failed_one_is_not(
     assert "Ship none: no file passes." in to_text(replace(quiet, files=failed))
 
 
-def test_others_work_beside_the_extras_is_told(quiet: Report) -> None:
+def test_others_work_beside_the_extras_and_more_threads_than_cores_are_told(quiet: Report) -> None:
     busy = replace(quiet, extras_load=Load(1.0, 0.5, 0.0))
     assert "others used 0.50 cores" in " ".join(to_text(busy).split())
     assert "those figures are unstable" not in to_text(replace(quiet, extras_load=Load(1.0, 0.05, 0.0)))
+    files = tuple(replace(file, threads=8) for file in quiet.files)
+    text = to_text(replace(quiet, files=files, machine=replace(quiet.machine, cores=4)))
+    assert "than this machine's 4 cores" in text
 
 
 def test_a_percentile_close_to_100_keeps_its_name(quiet: Report) -> None:
     close = (Percentile(99.99999, 10, 100, None, None, None),)
     files = tuple(replace(file, latency=replace(file.latency, percentiles=close)) for file in quiet.files)
     assert "p99.99999_ns" in to_csv(replace(quiet, files=files))
-
-
-def test_more_threads_than_cores_are_told(quiet: Report) -> None:
-    files = tuple(replace(file, threads=8) for file in quiet.files)
-    text = to_text(replace(quiet, files=files, machine=replace(quiet.machine, cores=4)))
-    assert "than this machine's 4 cores" in text
 
 
 def test_the_text_is_at_most_100_columns_wide_and_cuts_nothing(quiet: Report) -> None:

@@ -69,13 +69,10 @@ def test_quantiles_are_the_textbooks(p: float, degrees: float, expected: float) 
     assert student_quantile(1 - p, degrees) == pytest.approx(-expected, abs=1e-6)
 
 
-def test_the_median_is_zero_and_the_two_ways_to_a_quantile_meet() -> None:
+def test_the_median_is_zero_equal_values_have_no_width_and_two_ways_to_a_quantile_meet() -> None:
     assert student_quantile(0.5, 3) == 0
     for p in (0.51, 0.9, 0.9995):
         assert student_quantile(p, 99_999.0) == pytest.approx(student_quantile(p, 100_001.0), abs=1e-8)
-
-
-def test_equal_values_have_no_width() -> None:
     assert mean_interval([0.1, 0.1, 0.1]) == Interval(0.1, 0.1, 0.1)  # Their computed mean is not 0.1.
     assert difference_interval([3.0, 3.0], [1.0, 1.0, 1.0]) == Interval(2.0, 2.0, 2.0)
 
@@ -90,24 +87,18 @@ def test_the_interval_of_a_worked_example() -> None:
     assert (paired.estimate, paired.low, paired.high) == pytest.approx((-1.58, -2.4598858, -0.7001142), abs=1e-7)
 
 
-def test_one_side_that_does_not_vary_leaves_the_degrees_of_the_other() -> None:
+def test_a_side_that_does_not_vary_and_tiny_variances_are_right_and_more_confidence_is_wider() -> None:
     values = [1.0, 2.0, 4.0]
     alone, against = mean_interval(values), difference_interval(values, [1.0] * 50)
     assert (against.low + 1, against.high + 1) == pytest.approx((alone.low, alone.high))
+    tiny = difference_interval([0.0, 1e-100], [0.0, 3e-100])
+    assert width(tiny) == pytest.approx(1e-100 * width(difference_interval([0.0, 1.0], [0.0, 3.0])))
+    widths = [width(mean_interval([1.0, 2.0, 4.0], confidence)) for confidence in (0.5, 0.9, 0.95, 0.99)]
+    assert widths == sorted(set(widths))
 
 
 def width(found: Interval) -> float:
     return found.high - found.low
-
-
-def test_tiny_variances_do_not_underflow() -> None:
-    tiny = difference_interval([0.0, 1e-100], [0.0, 3e-100])
-    assert width(tiny) == pytest.approx(1e-100 * width(difference_interval([0.0, 1.0], [0.0, 3.0])))
-
-
-def test_more_confidence_is_wider() -> None:
-    widths = [width(mean_interval([1.0, 2.0, 4.0], confidence)) for confidence in (0.5, 0.9, 0.95, 0.99)]
-    assert widths == sorted(set(widths))
 
 
 def coverage(find: Callable[[], Interval]) -> float:

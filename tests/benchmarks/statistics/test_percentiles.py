@@ -61,11 +61,8 @@ def test_the_runs_needed_are_those_of_mlperf(percent: float, runs: int) -> None:
     assert runs_needed(percent) == runs
 
 
-def test_less_confidence_needs_fewer_runs() -> None:
+def test_less_confidence_needs_fewer_runs_and_the_fewest_give_the_second_longest() -> None:
     assert [runs_needed(50, confidence) for confidence in (0.01, 0.5, 0.8, 0.99)] == [2, 4, 5, 11]
-
-
-def test_the_fewest_runs_give_the_second_longest() -> None:
     rng = np.random.default_rng(0)
     for percent in (50, 90, 99):
         runs = runs_needed(percent)
@@ -78,14 +75,11 @@ def test_the_bounds_of_a_thousand_runs() -> None:
     assert found == LaunchPercentile(value_ns=899, low_ns=876, high_ns=921)
 
 
-def test_a_low_percentile_of_few_runs_has_no_lower_bound() -> None:
+def test_from_the_median_on_enough_runs_have_a_lower_bound_and_few_of_a_low_percentile_none() -> None:
     # 0.9**43 is more than 1 %: that often, all of 43 runs are above their true 10th percentile.
     assert own(np.arange(43), 10).low_ns is None
     assert own(np.arange(44), 10).low_ns == 0
     assert own(np.arange(43), 10).high_ns is not None
-
-
-def test_from_the_median_on_enough_runs_have_a_lower_bound() -> None:
     for percent in (*range(42, 100), 99.9):
         assert own(np.arange(runs_needed(percent)), percent).low_ns is not None
 
@@ -101,11 +95,8 @@ def test_the_value_is_the_observed_percentile(runs: int, percent: float) -> None
     assert found.low_ns <= found.value_ns <= found.high_ns
 
 
-def test_no_rounding_moves_the_value() -> None:
+def test_no_rounding_moves_the_value_and_the_times_stay_as_they_were() -> None:
     assert own(np.arange(1_000_000), 99.9).value_ns == 998_999  # The 999,000th; numpy rounds to the next.
-
-
-def test_the_times_stay_as_they_were() -> None:
     times = np.arange(1000)[::-1].copy()
     own(times, 90)
     assert (times == np.arange(1000)[::-1]).all()
@@ -134,43 +125,31 @@ def test_the_true_p90_is_beyond_a_bound_in_one_of_a_hundred_samples(
     assert 0.002 < too_high <= AT_MOST
 
 
-def test_a_slow_launch_weighs_as_much_as_the_others_though_it_had_time_for_fewer_runs() -> None:
+def test_a_slow_launch_or_round_weighs_as_much_as_the_others() -> None:
     # With one launch in five three times slower, a fifth of the runs is slow; counted by run it would be a thirteenth.
     fast, slow = np.full(300, 10_000), np.full(100, 30_000)
     assert percentile_of_launches([[fast]] * 4 + [[slow]], 90).value_ns == 30_000
     assert percentile_of_launches([[fast]] * 4 + [[slow]], 80).value_ns == 10_000
-
-
-def test_a_slow_round_weighs_as_much_as_the_others_of_its_launch() -> None:
     fast, slow = np.full(300, 10_000), np.full(100, 30_000)
     assert own_of_rounds([fast, fast, fast, slow], 90).value_ns == 30_000
     assert own_of_rounds([fast, fast, fast, slow], 75).value_ns == 10_000
+    times, weights = weighted([[np.array([1]), np.array([2, 3])], [np.array([4, 5, 6])]])
+    assert times.tolist() == [1, 2, 3, 4, 5, 6]
+    assert weights == pytest.approx([1 / 4, 1 / 8, 1 / 8, 1 / 6, 1 / 6, 1 / 6])
 
 
 def own_of_rounds(rounds: list[NDArray[np.int64]], percent: float) -> LaunchPercentile:
     return percentile_of_launches([rounds], percent).launches[0]
 
 
-def test_weights_sum_to_one_and_split_evenly() -> None:
-    times, weights = weighted([[np.array([1]), np.array([2, 3])], [np.array([4, 5, 6])]])
-    assert times.tolist() == [1, 2, 3, 4, 5, 6]
-    assert weights == pytest.approx([1 / 4, 1 / 8, 1 / 8, 1 / 6, 1 / 6, 1 / 6])
-
-
-def test_equal_launches_have_the_bounds_of_each() -> None:
+def test_bounds_are_those_of_the_outermost_launches_and_a_single_or_short_one_has_none() -> None:
     times = np.random.default_rng(0).permutation(1000)
     found = percentile_of_launches([[times[:500], times[500:]], [times]], 90)
     assert (found.value_ns, found.low_ns, found.high_ns, found.runs) == (899, 876, 921, 2000)
-
-
-def test_bounds_are_those_of_the_outermost_launches() -> None:
     launches = [[factor * np.arange(1, 1001)] for factor in (10, 11, 9)]
     found = percentile_of_launches(launches, 90)
     assert (found.low_ns, found.high_ns) == (found.launches[2].low_ns, found.launches[1].high_ns)
     assert [item.value_ns for item in found.launches] == [9000, 9900, 8100]
-
-
-def test_a_single_launch_gives_no_bounds_and_neither_do_short_ones() -> None:
     only = percentile_of_launches([[np.arange(1, 1001)]], 90)
     assert (only.value_ns, only.low_ns, only.high_ns) == (900, None, None)
     short = percentile_of_launches([[np.arange(1, 1001)], [np.arange(63)]], 90)

@@ -150,15 +150,12 @@ def test_extreme_counts_stay_within_one() -> None:
     assert -0.4 < halves.low == -halves.high < -0.25
 
 
-def test_more_images_and_less_confidence_are_narrower() -> None:
+def test_more_images_and_less_confidence_are_narrower_and_fractions_lie_between_whole_ones() -> None:
     def width(found: Interval) -> float:
         return found.high - found.low
 
     assert width(drop_interval(6, 3, 1000)) > width(drop_interval(60, 30, 10_000)) > width(drop_interval(600, 300, 100_000))
     assert width(drop_interval(60, 30, 10_000, 0.99)) > width(drop_interval(60, 30, 10_000, 0.9))
-
-
-def test_fractions_of_images_lie_between_whole_ones() -> None:
     highs = [drop_interval(lost, 2, 500).high for lost in (3, 3.25, 3.5, 4)]
     assert highs == sorted(highs)
     assert drop_interval(3, 1e-9, 500).high == pytest.approx(drop_interval(3, 0, 500).high, rel=1e-2)

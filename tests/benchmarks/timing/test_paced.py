@@ -1,5 +1,6 @@
 """A camera loop on a fake clock that only a fake runtime and a fake sleep move: 100 frames a second are 10 ms apart."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -41,18 +42,6 @@ def in_ns(*milliseconds: float) -> list[int]:
     return [round(value * MS) for value in milliseconds]
 
 
-def test_an_answer_a_nanosecond_after_the_deadline_is_missed_and_the_next_frame_waits_for_it() -> None:
-    camera = Camera(10 + 1e-6, 3)
-    assert camera.pace(3) == PacedTimes(3, in_ns(10 + 1e-6, 3 + 1e-6, 3), in_ns(10 + 1e-6, 3, 3), dropped=0, missed=1)
-    assert camera.starts == in_ns(0, 10 + 1e-6, 20)
-
-
-def test_a_deadline_that_is_exactly_met_is_met() -> None:
-    camera = Camera(10)
-    assert camera.pace(4) == PacedTimes(4, in_ns(10, 10, 10, 10), in_ns(10, 10, 10, 10), dropped=0, missed=0)
-    assert camera.slept == []
-
-
 def test_frames_that_were_overtaken_are_dropped_and_missed_and_the_newest_is_taken() -> None:
     camera = Camera(35, 3)
     assert camera.pace(6) == PacedTimes(6, in_ns(35, 8, 3, 3), in_ns(35, 3, 3, 3), dropped=2, missed=3)
@@ -60,29 +49,28 @@ def test_frames_that_were_overtaken_are_dropped_and_missed_and_the_newest_is_tak
     assert camera.inputs == [0, 0, 1, 2]  # Frames 0, 3, 4 and 5 of three images.
 
 
-def test_a_frame_whose_successor_is_due_at_this_very_moment_is_overtaken() -> None:
-    camera = Camera(20, 3)
-    assert camera.pace(3) == PacedTimes(3, in_ns(20, 3), in_ns(20, 3), dropped=1, missed=2)
-    assert camera.starts == in_ns(0, 20)
-
-
-def test_a_model_that_is_always_too_slow_misses_every_frame() -> None:
-    assert Camera(25).pace(10) == PacedTimes(10, in_ns(25, 30, 25, 30), in_ns(25, 25, 25, 25), dropped=6, missed=10)
-
-
-def test_the_last_frames_are_dropped_too() -> None:
-    result = Camera(95).pace(5)
-    assert (result.frames, len(result.response_ns), result.dropped, result.missed) == (5, 1, 4, 5)
-
-
-def test_waking_late_is_in_the_response_and_not_in_the_busy_time() -> None:
-    # The first frame is due at once.
-    assert Camera(3, late_ms=2).pace(3) == PacedTimes(3, in_ns(3, 5, 5), in_ns(3, 3, 3), dropped=0, missed=0)
-
-
-def test_waking_late_can_miss_a_deadline() -> None:
-    # The third frame starts at once, half a millisecond after it was due.
-    assert Camera(3, late_ms=7.5).pace(3) == PacedTimes(3, in_ns(3, 10.5, 3.5), in_ns(3, 3, 3), dropped=0, missed=1)
+@pytest.mark.parametrize(
+    ("camera", "response", "busy", "dropped", "missed", "starts"),
+    [
+        (Camera(10 + 1e-6, 3), (10 + 1e-6, 3 + 1e-6, 3), (10 + 1e-6, 3, 3), 0, 1, (0, 10 + 1e-6, 20)),
+        (Camera(10), (10, 10, 10, 10), (10, 10, 10, 10), 0, 0, (0, 10, 20, 30)),
+        (Camera(20, 3), (20, 3), (20, 3), 1, 2, (0, 20)),
+        (Camera(25), (25, 30, 25, 30), (25, 25, 25, 25), 6, 10, (0, 25, 50, 75)),
+        (Camera(95), (95,), (95,), 4, 5, (0,)),
+        (Camera(3, late_ms=2), (3, 5, 5), (3, 3, 3), 0, 0, (0, 12, 22)),
+        (Camera(3, late_ms=7.5), (3, 10.5, 3.5), (3, 3, 3), 0, 1, (0, 17.5, 20.5)),
+    ],
+    ids=[
+        *("a nanosecond late is missed", "the deadline exactly is met", "one whose successor is due is overtaken"),
+        *("always too slow misses all", "the last are dropped too", "waking late is not busy time", "waking late can miss"),
+    ],
+)
+def test_a_frame_waits_for_the_one_before_or_is_dropped_and_is_missed_after_its_deadline(
+    camera: Camera, response: Sequence[float], busy: Sequence[float], dropped: int, missed: int, starts: Sequence[float]
+) -> None:
+    expected = PacedTimes(len(busy) + dropped, in_ns(*response), in_ns(*busy), dropped, missed)
+    assert camera.pace(expected.frames) == expected
+    assert camera.starts == in_ns(*starts)
 
 
 def test_frames_that_are_on_time_start_when_they_are_due() -> None:

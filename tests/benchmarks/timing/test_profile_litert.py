@@ -50,11 +50,8 @@ def captured(extra: bytes = b"", missing: int = 0) -> Callable[..., int]:
     return get_events
 
 
-def test_an_event_is_as_long_as_the_librarys() -> None:
+def test_an_event_is_as_long_as_the_librarys_and_only_those_of_ops_count() -> None:
     assert ctypes.sizeof(profile_litert._Event) == 104
-
-
-def test_only_the_events_of_ops_count() -> None:
     events = session_with(captured())._events(len(CAPTURED))
     assert events == [("Convolution (NHWC, QC8) IGEMM", 11), ("SOFTMAX", 1)]
 
@@ -65,12 +62,9 @@ def test_events_of_another_length_are_refused(extra: bytes, missing: int) -> Non
         session_with(captured(extra, missing))._events(len(CAPTURED))
 
 
-def test_no_events_are_refused() -> None:
+def test_no_events_are_refused_and_a_failure_is_told_with_its_function_and_status() -> None:
     with pytest.raises(InvalidMeasurement, match="not laid out"):
         session_with(lambda *_: 0)._events(0)
-
-
-def test_a_failure_of_the_library_is_told_with_its_function_and_status() -> None:
     with pytest.raises(InvalidMeasurement, match=r"LiteRtGetProfilerEvents.*status 3:.*without profile"):
         session_with(lambda *_: 3)._events(1)
 
@@ -82,21 +76,17 @@ def test_a_runtime_without_a_known_profiler_is_refused_before_its_library_is_ope
         profile_litert._load(runtime)
 
 
-def test_a_function_that_the_library_lacks_is_named(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_input_of_another_size_and_a_missing_function_or_library_are_refused(
+    exported: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=f"have {SIDE * SIDE} bytes, got {4 * SIDE * SIDE}"):
+        profile_ops((exported / "int8.tflite").read_bytes(), 1, [np.zeros((1, SIDE, SIDE, 1), np.float32)], 0)
     monkeypatch.setitem(profile_litert._FUNCTIONS, "LiteRtRenamed", ())
     with pytest.raises(MissingDependency, match=r"LiteRtRenamed.*bench without profile"):
         profile_ops((exported / "int8.tflite").read_bytes(), 1, singles(1), 0)
-
-
-def test_a_missing_library_is_refused(exported: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("ai_edge_litert.__file__", str(tmp_path / "__init__.py"))
     with pytest.raises(MissingDependency, match=r"libLiteRt\.so.*bench without profile"):
         profile_ops((exported / "int8.tflite").read_bytes(), 1, singles(1), 0)
-
-
-def test_an_input_of_another_size_is_refused(exported: Path) -> None:
-    with pytest.raises(ValueError, match=f"have {SIDE * SIDE} bytes, got {4 * SIDE * SIDE}"):
-        profile_ops((exported / "int8.tflite").read_bytes(), 1, [np.zeros((1, SIDE, SIDE, 1), np.float32)], 0)
 
 
 @pytest.mark.parametrize("runs", [[], [("Softmax", 1)], [("Convolution", 1)]])

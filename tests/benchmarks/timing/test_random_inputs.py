@@ -50,13 +50,10 @@ def test_floats_are_standard_normal(dtype: str) -> None:
     assert (values.mean(dtype=np.float64), values.std(dtype=np.float64)) == pytest.approx((0, 1), abs=0.02)
 
 
-def test_bools_are_both() -> None:
+def test_bools_are_both_and_inputs_differ_from_each_other_and_not_from_one_process_to_the_next() -> None:
     values = np.concatenate(random_inputs(spec((1000,), "bool"), "a.onnx"))
     assert values.dtype == np.bool_
     assert 0.4 < values.mean() < 0.6
-
-
-def test_the_inputs_differ_from_each_other_and_not_from_one_process_to_the_next() -> None:
     first, again = random_inputs(spec((3, 4)), "a.onnx"), random_inputs(spec((3, 4)), "a.onnx")
     np.testing.assert_array_equal(first, again)
     assert len({single.tobytes() for single in first}) == 100

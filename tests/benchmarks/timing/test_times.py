@@ -60,12 +60,9 @@ def test_times_come_back_exact_and_in_their_order(times: list[int]) -> None:
     assert Times.pack(np.array(times, np.int64)) == kept
 
 
-def test_the_layout_is_what_its_docstring_says() -> None:
+def test_the_layout_is_what_its_docstring_says_and_a_zero_is_a_time() -> None:
     data = zlib.decompress(base64.b64decode(Times.pack([5, 3, 10]).packed))
     assert data == struct.pack("<qqq", 5, -2, 7)
-
-
-def test_a_zero_is_a_time() -> None:
     assert Times(2, packed(struct.pack("<qq", 5, -5))).unpack().tolist() == [5, 0]
 
 

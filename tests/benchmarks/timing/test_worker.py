@@ -87,14 +87,11 @@ def test_batches_have_the_asked_size_and_are_warmed_up_before(inside: tuple[Work
     assert [brightness(batch) for batch in runtime.batches[:10]] == [[0], [1], [2], [0], [1]] * 2
 
 
-def test_the_empty_call_leaves_the_model_alone(inside: tuple[Worker, Recorded]) -> None:
+def test_the_empty_call_leaves_the_model_alone_and_a_profile_comes_from_the_open_file(inside: tuple[Worker, Recorded]) -> None:
     worker, runtime = inside
     del runtime.batches[:]
     assert len(worker.answer(TimeEmpty(9)).measured_ns) == 9
     assert runtime.batches == []
-
-
-def test_a_profile_comes_from_the_open_file(inside: tuple[Worker, Recorded]) -> None:
     worker, runtime = inside
     del runtime.batches[:]
     profile = worker.answer(ProfileOps(runs=500))

@@ -169,14 +169,7 @@ def test_what_another_sweep_left_is_not_taken_for_this_ones(swept: Path, idx_fol
     ("options", "message"),
     [
         (("--filters", "4,4"), "--filters must be three numbers, for example 8,16,32, got 4,4"),
-        (
-            ("--filters", "4,4,4", "--network", "vgg"),
-            "--network must be cnn, strided, separable, residual or module:function, got vgg",
-        ),
         (("--filters", "4,4,4", "--reach", "0.985"), "--reach must be 1 to 100 percent, got 0.985"),
-        (("--filters", "4,4,4", "--format", "onnx", "--quantize", "float16"), "onnx has no float16"),
-        (("--filters", "4,4,4", "--allow", "none"), "--allow must be noise, governor, "),
-        (("--network", "strided"), "the strided network needs --filters, for example --filters 8,16,32"),
         (
             ("--filters", "4,4,4", "--set", "dropout"),
             "--set must be written like width=8,16,32, got ",

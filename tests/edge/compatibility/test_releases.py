@@ -69,17 +69,19 @@ def test_the_installed_litert_has_the_versions_of_the_table(name: str) -> None:
         assert not has(name, highest + 1)
 
 
-def test_a_column_of_litert_never_has_less_than_the_one_before_or_than_its_base() -> None:
+def test_the_releases_of_a_table_never_fall_and_its_operators_have_names() -> None:
     for name, versions in LITERT_VERSIONS.items():
         assert len(versions) == len(LITERT_RELEASES)
         assert list(versions) == sorted(versions)
         assert versions[0] >= sum(release_key(since) <= release_key(LITERT_BASE) for since in TFLITE_SINCE[name])
-
-
-def test_the_table_of_tflite_names_operators_and_its_releases_never_fall() -> None:
     for name, releases in TFLITE_SINCE.items():
         assert name in OPERATORS or name == DENSE_BY_CHANNEL
         assert [*releases] == sorted(releases, key=release_key)
+    assert list(ONNX_RUNTIMES) == sorted(ONNX_RUNTIMES, key=lambda row: release_key(row[0]))
+    for earlier, later in pairwise(ONNX_RUNTIMES):
+        assert earlier[1] <= later[1]
+        assert earlier[2] <= later[2]
+        assert earlier[1:] != later[1:]
 
 
 def test_the_installed_onnx_runtime_has_the_opset_and_the_ir_version_of_the_table() -> None:
@@ -90,14 +92,6 @@ def test_the_installed_onnx_runtime_has_the_opset_and_the_ir_version_of_the_tabl
     if here[:2] == release_key(row[0])[:2]:
         assert not runs(opset + 1, ir_version)
         assert not runs(opset, ir_version + 1)
-
-
-def test_the_rows_of_onnx_runtime_rise() -> None:
-    assert list(ONNX_RUNTIMES) == sorted(ONNX_RUNTIMES, key=lambda row: release_key(row[0]))
-    for earlier, later in pairwise(ONNX_RUNTIMES):
-        assert earlier[1] <= later[1]
-        assert earlier[2] <= later[2]
-        assert earlier[1:] != later[1:]
 
 
 @pytest.mark.parametrize(

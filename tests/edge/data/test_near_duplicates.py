@@ -34,12 +34,9 @@ def test_a_photo_is_found_whatever_was_done_to_it(change: Callable[[Image.Image]
     assert groups(*photos, *map(change, photos)) == [[number, number + 8] for number in range(8)]
 
 
-def test_different_photos_are_not_near_duplicates() -> None:
+def test_different_photos_even_with_the_same_large_shapes_are_not_near_duplicates() -> None:
     assert groups(*map(photo, range(300))) == []
-
-
-def test_photos_that_are_alike_in_their_large_shapes_only_are_different() -> None:
-    """A sky above a field, each with clouds and grass of its own."""
+    # A sky above a field, each with clouds and grass of its own.
     landscape = np.where(np.arange(96)[:, np.newaxis, np.newaxis] < 40, 200, 90) * np.ones((96, 96, 3))
     rng = np.random.default_rng(0)
     several = [Image.fromarray((landscape + rng.normal(0, 25, (96, 96, 3))).clip(0, 255).astype(np.uint8)) for _ in range(6)]
@@ -47,10 +44,17 @@ def test_photos_that_are_alike_in_their_large_shapes_only_are_different() -> Non
     assert groups(*several, compressed(several[2], 60)) == [[2, 6]]
 
 
-def test_a_burst_is_one_group() -> None:
+def test_many_alike_images_are_one_group_if_they_are_of_two_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     large = photo(3, (400, 300))
     burst = [cropped(large, 0.01 * step, 0.005 * step, 0.8) for step in range(12)]
     assert groups(photo(1), *burst, photo(2)) == [list(range(1, 13))]
+    photos = [photo(1), compressed(photo(1)), photo(2), compressed(photo(2))]
+    assert groups(*photos, parts=[0, 0, 0, 1]) == [[2, 3]]
+    # More proposed pairs than are kept, over several tiles.
+    monkeypatch.setattr(near_duplicates, "_MOST_PAIRS", 3)
+    monkeypatch.setattr(near_duplicates, "_TILE", 7)
+    monkeypatch.setattr(near_duplicates, "_QUERIES", 4)
+    assert groups(*(compressed(photo(5), quality) for quality in range(30, 70, 2))) == [list(range(20))]
 
 
 def test_what_has_no_contrast_or_is_small_is_compared_with_nothing_but_copies_are_found() -> None:
@@ -61,11 +65,6 @@ def test_what_has_no_contrast_or_is_small_is_compared_with_nothing_but_copies_ar
     assert [group.tolist() for group in near_groups(small, np.array([True, False, False, False]))] == [[2, 3]]
 
 
-def test_images_of_one_part_are_not_compared() -> None:
-    photos = [photo(1), compressed(photo(1)), photo(2), compressed(photo(2))]
-    assert groups(*photos, parts=[0, 0, 0, 1]) == [[2, 3]]
-
-
 def test_among_too_many_images_nothing_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     found = thumbnails(photo(1), compressed(photo(1)))
     large = np.ones(2, bool)
@@ -73,14 +72,6 @@ def test_among_too_many_images_nothing_is_compared(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(near_duplicates, "MOST_IMAGES", 1)
     assert comparable(found, large).tolist() == [False, False]
     assert near_groups(found, large) == []
-
-
-def test_many_alike_images_are_still_grouped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """More proposed pairs than are kept, over several tiles."""
-    monkeypatch.setattr(near_duplicates, "_MOST_PAIRS", 3)
-    monkeypatch.setattr(near_duplicates, "_TILE", 7)
-    monkeypatch.setattr(near_duplicates, "_QUERIES", 4)
-    assert groups(*(compressed(photo(5), quality) for quality in range(30, 70, 2))) == [list(range(20))]
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -24,16 +24,13 @@ from edgecnn.edge.manifest import DatasetRecord, Fitted, SplitOff
 IMAGES = np.array([0, 1, 0, 1], np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), np.uint8)
 
 
-def test_copies_are_told_across_chunks_and_those_with_another_label_apart() -> None:
+def test_copies_are_told_across_chunks_and_those_with_another_label_than_the_first_apart() -> None:
     digests, labels = pixel_digests(IMAGES), np.array([5, 6, 5, 7])
     seen: dict[bytes, int] = {}
     fresh, conflicting = first_seen(digests[:3], labels[:3], seen)
     assert (fresh.tolist(), conflicting.tolist()) == ([True, True, False], [False] * 3)
     fresh, conflicting = first_seen(digests[3:], labels[3:], seen)
     assert (fresh.tolist(), conflicting.tolist()) == ([False], [True])
-
-
-def test_the_first_of_several_labels_is_what_others_are_compared_with() -> None:
     _, conflicting = first_seen(pixel_digests(IMAGES[[0, 0, 0, 0]]), np.array([1, 2, 2, 1]), {})
     assert conflicting.tolist() == [False, True, True, False]
 
@@ -63,9 +60,11 @@ def files(folder: Path, *contents: bytes) -> FileSplit:
     return FileSplit(folder, names, np.zeros(len(names), int), (4, 4, 3), "letterbox")
 
 
-def test_copies_of_training_images_are_found_by_their_pixels_in_arrays() -> None:
+def test_copies_of_training_images_are_found_by_their_pixels_and_are_no_evidence() -> None:
     assert learnt_images(arrays(1, 2, 3), arrays(9, 3, 8, 1, 3)) == (1, 3, 4)
     assert learnt_images(arrays(1, 2, 3), arrays(4, 5)) == ()
+    counted, _ = evidence(arrays(1, 2, 2, 3), (0, 1))
+    assert counted.tolist() == [False, False, True, True]
 
 
 def test_copies_of_training_images_are_found_by_their_bytes_even_in_files_that_can_not_be_decoded(tmp_path: Path) -> None:
@@ -77,11 +76,6 @@ def test_copies_of_training_images_are_found_by_their_bytes_even_in_files_that_c
     (tmp_path / "train" / "2.png").mkdir()
     with pytest.raises(ArtifactError, match=r"2\.png can't be read \(Is a directory"):
         learnt_images(train, train)
-
-
-def test_a_copy_of_a_training_image_is_no_evidence() -> None:
-    counted, _ = evidence(arrays(1, 2, 2, 3), (0, 1))
-    assert counted.tolist() == [False, False, True, True]
 
 
 def test_a_training_picture_that_was_saved_again_without_loss_is_a_copy(tmp_path: Path) -> None:

@@ -68,16 +68,12 @@ def test_a_folder_of_validation_images_beside_train_and_test_is_read(parts: Path
     assert load_test(parts).sha256 == dataset.test.sha256
 
 
-def test_two_folders_of_validation_images_are_refused(parts: Path) -> None:
-    write(parts / "val" / "cat", 1)
-    write(parts / "valid" / "cat", 1)
-    with pytest.raises(ConfigError, match="pets has val/ and valid/"):
-        load_dataset(parts)
-
-
-def test_a_class_without_a_validation_image_is_refused(parts: Path) -> None:
+def test_two_folders_of_validation_images_or_a_class_without_one_are_refused(parts: Path) -> None:
     write(parts / "val" / "cat", 1)
     with pytest.raises(ConfigError, match=r"class Ant .*no image.*for val:"):
+        load_dataset(parts)
+    write(parts / "valid" / "cat", 1)
+    with pytest.raises(ConfigError, match="pets has val/ and valid/"):
         load_dataset(parts)
 
 

@@ -25,21 +25,15 @@ def test_a_size_that_is_not_known_leaves_the_peak_unknown() -> None:
     assert peak_activations(dataclasses.replace(chain, sizes=dict(chain.sizes) | {"a": None})) == (None, None)
 
 
-def test_a_tensor_lives_until_its_last_reader_and_no_longer() -> None:
+def test_a_tensor_lives_until_its_last_reader_and_an_end_of_the_network_all_the_time() -> None:
     chain = network(("first", "image", "a"), ("second", "a", "b"), ("third", "b", "c"), ("last", "c", "d"))
     assert peak_activations(chain) == (140, layer("second"))
     residual = network(("first", "image", "a"), ("second", "a", "b"), ("third", "b", "c"), ("last", "a c", "d"))
     assert peak_activations(residual) == (145, layer("third"))
-
-
-def test_the_input_lives_from_the_start_and_an_output_to_the_end() -> None:
     late = network(("first", "image", "a"), ("second", "a", "b"), ("last", "image b", "d"))
     assert peak_activations(late) == (150, layer("second"))
     early = network(("first", "image", "d"), ("second", "image", "a"), ("last", "a", "b"))
     assert peak_activations(early) == (141, layer("last"))
-
-
-def test_an_output_that_nobody_reads_is_there_while_it_is_written() -> None:
     assert peak_activations(network(("first", "image", "a b"), ("last", "b", "d"))) == (150, layer("first"))
 
 

@@ -159,13 +159,10 @@ def test_more_images_than_one_chunk_come_back_in_order(
     np.testing.assert_allclose(together.probabilities, classifier.predict(images).probabilities[order], rtol=0, atol=1e-6)
 
 
-def test_no_images_give_no_predictions_of_the_right_shape(exported: Path) -> None:
+def test_no_images_give_no_predictions_and_one_is_a_batch_of_one(exported: Path, images: NDArray[np.uint8]) -> None:
     prediction = Classifier.load(exported / "int8.tflite").predict(np.zeros((0, 12, 12, 1), np.uint8))
     assert prediction.probabilities.shape == (0, 3)
     assert (prediction.class_indices.shape, prediction.labels) == ((0,), ())
-
-
-def test_one_image_is_a_batch_of_one(exported: Path, images: NDArray[np.uint8]) -> None:
     classifier = Classifier.load(str(exported / "int8.tflite"))
     one, batch = classifier.predict(images[5]), classifier.predict(images)
     assert (one.labels, one.class_indices.tolist()) == (batch.labels[5:6], [batch.class_indices[5]])

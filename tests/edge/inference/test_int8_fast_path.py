@@ -108,7 +108,7 @@ def test_predict_of_one_image_says_what_predict_of_many_says(exported: Path, mon
             assert one.runtime == many.runtime
 
 
-def test_predictions_do_not_change_with_the_next_image(exported: Path) -> None:
+def test_an_earlier_prediction_stays_and_an_image_need_not_lie_in_one_piece(exported: Path) -> None:
     classifier = Classifier.load(exported / "int8.tflite")
     first = classifier.predict(np.zeros((12, 12, 1), np.uint8))
     kept = first.probabilities.copy()
@@ -116,9 +116,6 @@ def test_predictions_do_not_change_with_the_next_image(exported: Path) -> None:
     classifier.predict(image)
     assert np.array_equal(first.probabilities, kept)
     assert (image == 255).all()
-
-
-def test_an_image_that_does_not_lie_in_one_piece_is_taken(exported: Path) -> None:
     classifier = Classifier.load(exported / "int8.tflite")
     image = np.random.default_rng(1).integers(0, 256, (24, 24, 1), np.uint8)[::2, ::-2]
     expected = classifier.predict(np.stack([image, image]))

@@ -68,7 +68,9 @@ def test_images_of_another_shape_are_refused(own: Classifier, bare: Classifier, 
             model_test_images(FILE, classifier, tmp_path / "wide.npz", NO_OPTIONS)
 
 
-def test_image_files_are_read_for_a_model_as_predict_reads_them(own: Classifier, pictures: Path) -> None:
+def test_image_files_get_the_models_size_and_rule_and_no_option_another(
+    own: Classifier, pictures: Path, bare: Classifier
+) -> None:
     test = model_test_images(FILE, own, pictures, NO_OPTIONS)
     assert test.shape == (12, 12, 1)
     assert np.unique(test.labels).tolist() == [0, 2]
@@ -76,9 +78,6 @@ def test_image_files_are_read_for_a_model_as_predict_reads_them(own: Classifier,
     expected = read_image(path, own.shape, own.preprocessing)
     assert own.preprocessing.background == "dark"
     np.testing.assert_array_equal(test.images([0])[0], expected)
-
-
-def test_a_bare_file_gives_the_size_of_image_files_and_no_option_another(bare: Classifier, pictures: Path) -> None:
     test = model_test_images(FILE, bare, pictures, NO_OPTIONS)
     assert test.shape == (12, 12, 1)
     assert test.images([0]).mean() > 128

@@ -19,15 +19,12 @@ def predicted(classes: int, side: int = 4, count: int = 1) -> Predicted:
     return Predicted("int8.tflite", "ai-edge-litert 2.3.0", None, (image,) * count, pixels=(pixels,) * count)
 
 
-def test_of_many_classes_the_most_probable_are_shown_and_it_says_so() -> None:
+def test_the_most_probable_of_many_classes_are_shown_and_all_of_a_few() -> None:
     lines = predicted(300).to_text().splitlines()
     assert [line.split()[1] for line in lines if line.startswith("  class")] == ["299", "298", "297", "296", "295"]
     assert lines[-3] == "  the 5 most probable of 300 classes"
     lines = replace(predicted(300), top=7).to_text().splitlines()
     assert sum(line.startswith("  class") for line in lines) == 7
-
-
-def test_a_few_classes_are_all_shown_and_nothing_is_said_of_more() -> None:
     text = predicted(5).to_text()
     assert sum(line.startswith("  class") for line in text.splitlines()) == 5
     assert "most probable of" not in text

@@ -43,12 +43,9 @@ def test_options_that_contradict_or_cannot_be_are_refused(options: dict[str, Any
         preprocessing(**options)
 
 
-def test_no_option_is_no_preprocessing() -> None:
+def test_no_option_is_no_preprocessing_and_numbers_are_kept_as_they_are_given() -> None:
     assert preprocessing(fit="crop") is None
     assert preprocessing(mean=[], std=[]) is None
-
-
-def test_numbers_are_kept_as_they_are_given() -> None:
     given = preprocessing(scale=1 / 128, mean=[1, 2, 3], std=[4.5], bgr=True, fit="crop", background="light")
     assert given == Preprocessing(1 / 128, "crop", "light", (1, 2, 3), (4.5,), "bgr")
     assert preprocessing(scale=2.0) == Preprocessing(2.0, "letterbox", "any", (0.0,), (1.0,), "rgb")

@@ -95,12 +95,9 @@ def test_channels_that_differ_have_a_table_each(target: TensorSpec) -> None:
     np.testing.assert_allclose(inputs, expected, rtol=0, atol=1e-6)
 
 
-def test_one_mean_serves_all_channels_of_three_stds() -> None:
+def test_one_mean_serves_three_stds_and_means_are_in_the_models_order_of_channels() -> None:
     table = input_table(replace(RAW, mean=(10.0,), std=(1.0, 2.0, 4.0)), spec("float32"))
     np.testing.assert_array_equal(to_input(np.full((1, 4, 4, 3), 50, np.uint8), table)[0, 0, 0], [40, 20, 10])
-
-
-def test_blue_comes_first_for_a_model_that_takes_it_so() -> None:
     images = np.array([[[[200, 30, 7]]]], np.uint8)
     plain = to_input(images, input_table(replace(RAW, channel_order="bgr"), spec("float32")))
     np.testing.assert_array_equal(plain, [[[[7, 30, 200]]]])

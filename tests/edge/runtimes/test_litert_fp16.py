@@ -36,13 +36,12 @@ def test_a_cpu_without_such_instructions_is_named_with_what_it_lacks(
         opener_for("litert-fp16")
 
 
-def test_a_machine_that_does_not_list_its_instructions_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_needs_instructions_that_are_listed_and_is_never_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(installed, "CPUINFO", tmp_path / "none")
     with pytest.raises(MissingDependency, match="asimdhp"):
         opener_for("litert-fp16")
-
-
-def test_it_is_never_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cpu(monkeypatch, tmp_path, WITH)
     assert opener_for("tflite").open_model is litert.open_model
     assert opener_for("litert-fp16").open_model is litert_fp16.open_model

@@ -28,7 +28,9 @@ def frames(split: Split) -> Any:
     return np.broadcast_to(images[:, rows][:, :, rows], (len(images), SIDE, SIDE, 3)).copy()
 
 
-def test_the_stage_takes_them_and_names_keras_class_of_each_image(files: Path, test_split: Split) -> None:
+def test_the_stage_names_keras_class_of_each_image_and_cuts_a_larger_frame_to_its_middle(
+    files: Path, test_split: Split
+) -> None:
     stage = Stage(files / "rpicam-apps.json")
     assert stage.lores == (SIDE, SIDE)
     keras = np.load(KEPT / "bars" / "reference.npy").argmax(axis=1)
@@ -36,9 +38,6 @@ def test_the_stage_takes_them_and_names_keras_class_of_each_image(files: Path, t
         label, confidence = stage.results(frame)[0]
         assert label == stage.labels[index]
         assert 0.3 <= confidence <= 1
-
-
-def test_a_larger_frame_is_cut_to_its_middle(files: Path, test_split: Split) -> None:
     frame = frames(test_split)[0]
     larger = np.pad(frame, ((48, 48), (208, 208), (0, 0)), constant_values=255)
     assert Stage(files / "rpicam-apps.json").results(larger) == Stage(files / "rpicam-apps.json").results(frame)

@@ -235,12 +235,11 @@ def test_a_signature_that_is_missing_or_unknown_is_refused_with_those_that_there
         opener_for("tflite").open_model((foreign / f"{name}.tflite").read_bytes(), 1, signature)
 
 
-def test_an_error_about_a_signature_names_the_file(exported: Path) -> None:
+def test_an_error_about_a_signature_names_the_file_and_each_has_its_own_specs(
+    exported: Path, foreign: Path, dense: Dense
+) -> None:
     with pytest.raises(ConfigError, match=r"float32\.onnx: .*no signatures: omit signature$"):
         opener_for("onnx").open_file(read_model(exported / "float32.onnx"), 1, "first")
-
-
-def test_each_signature_has_its_own_specs_and_numbers(foreign: Path, dense: Dense) -> None:
     batch = np.random.default_rng(0).random((1, 8, 6, 3), np.float32)
     for signature, seed in (("first", 0), ("second", 1)):
         runtime = opener_for("tflite").open_model((foreign / "two.tflite").read_bytes(), 1, signature)

@@ -85,13 +85,10 @@ def test_a_folder_of_the_users_with_our_name_is_not_imported(tmp_path: Path, mon
     assert run_in_child(partial(max, 3, 4), "a.onnx", 100) == 4
 
 
-def test_an_application_that_holds_the_interpreter_is_not_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frozen_application_is_not_started_again_and_the_limit_grows_with_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     with pytest.raises(ArtifactError, match=r"a\.onnx .*trusted=True"):
         run_in_child(partial(max, 3, 4), "a.onnx", 100)
-
-
-def test_the_limit_grows_with_the_file_and_ends_with_the_machine() -> None:
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert memory_limit(0) == min(machine, 2**31)
     assert memory_limit(10**6) - memory_limit(0) in (16 * 10**6, 0)

@@ -222,16 +222,13 @@ def test_of_a_folder_s_frames_who_is_late_gets_the_last_one(pictures: Path) -> N
     assert (number, pixels.shape) == (100, (12, 12, 3))
 
 
-def test_what_is_no_camera_is_refused(tmp_path: Path) -> None:
+def test_what_is_no_camera_or_lacks_its_package_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="camera"):
         open_camera(str(tmp_path / "none"))
     with pytest.raises(ConfigError, match="no image files"):
         open_camera(str(tmp_path))
     with pytest.raises(MissingDependency, match="picamera2"):
         open_camera("picamera2")
-
-
-def test_a_usb_camera_needs_opencv_and_a_camera(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(MissingDependency, match="OpenCV"):
         open_camera("0")

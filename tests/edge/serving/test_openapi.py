@@ -13,16 +13,13 @@ pytestmark = pytest.mark.workstation("invented requests take minutes under emula
 EXAMPLES = 30
 
 
-def test_it_lists_every_route_but_the_page(server: Server) -> None:
+def test_it_lists_every_route_but_the_page_and_describes_the_model(server: Server) -> None:
     document = server.get("/api/openapi.json").json
     for path, methods in document["paths"].items():
         (method,) = methods
         wrong = "PUT"
         assert server.request(wrong, path).status == 405, path
         assert server.request(method.upper(), path).status in (200, 400, 404), path
-
-
-def test_the_model_is_as_described(server: Server) -> None:
     document = openapi("0")
     schema = {"$ref": "#/components/schemas/Model", "components": document["components"]}
     jsonschema.validate(server.get("/api/model").json, schema)

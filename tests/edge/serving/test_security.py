@@ -28,15 +28,12 @@ def test_a_page_of_another_server_may_not_ask(server: Server) -> None:
     assert "access-control-allow-origin" not in same.headers
 
 
-def test_every_answer_binds_the_page_to_this_server(server: Server) -> None:
+def test_every_answer_binds_the_page_to_this_server_and_it_takes_nothing_from_outside(server: Server) -> None:
     for reply in (server.get("/"), server.get("/api/model"), server.get("/nothing"), server.get("/", Host="evil.example")):
         assert "default-src 'none'" in reply.headers["content-security-policy"]
         assert "unsafe" not in reply.headers["content-security-policy"]
         assert reply.headers["x-content-type-options"] == "nosniff"
         assert "server" not in reply.headers
-
-
-def test_the_page_takes_nothing_from_outside(server: Server) -> None:
     page = server.get("/").body.decode()
     assert "http://" not in page
     assert "https://" not in page

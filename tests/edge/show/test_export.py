@@ -42,7 +42,7 @@ def test_only_what_was_asked_for_is_listed(manifest: Manifest, exported: Path) -
     assert max(map(len, text.splitlines()[:-1])) <= 100
 
 
-def test_a_mended_file_says_what_stays_float_and_what_that_costs(manifest: Manifest, exported: Path) -> None:
+def test_a_mended_file_says_what_it_costs_and_a_tuned_one_the_file_of_each_ratio(manifest: Manifest, exported: Path) -> None:
     assert "kept in float32" not in said(manifest, exported)
     mended = changed(manifest, size_bytes=1500, mended=MENDED)
     expected = (
@@ -51,9 +51,6 @@ def test_a_mended_file_says_what_stays_float_and_what_that_costs(manifest: Manif
     )
     assert expected in said(mended, exported)
     assert "kept in float32" not in said(mended, exported, ["int8.onnx"])
-
-
-def test_a_tuned_file_names_the_file_of_each_ratio(manifest: Manifest, exported: Path) -> None:
     tuned = Tuned("a board", "time", "float32.tflite", Interval(0.86, 0.82, 0.9), 9, 60.0, 0, ())
     added = changed(manifest, path="tuned.tflite", size_bytes=1130, tuned=tuned, mended=MENDED)
     text = said(added, exported, ["tuned.tflite"])
@@ -138,13 +135,10 @@ def test_copies_of_training_images_are_said(manifest: Manifest, exported: Path) 
     assert all(part in text for part in ("Doubtful: 2 of 60 test", "exact copies of training images"))
 
 
-def test_a_file_that_differs_much_is_said_with_what_to_do(manifest: Manifest) -> None:
+def test_a_file_that_differs_is_said_with_what_to_do_in_a_quoted_folder(manifest: Manifest) -> None:
     expected = "int8.tflite gives another class than Keras for 4 of 60 images: edgecnn diagnose out/int8.tflite shows which"
     for same, shown in ((56, True), (57, False)):
         assert (expected in said(changed(manifest, parity=Parity(60, same, 0.9)), Path("out"))) == shown
-
-
-def test_a_folder_with_spaces_is_quoted_in_commands(manifest: Manifest) -> None:
     text = said(changed(manifest, parity=Parity(60, 9, 0.9)), Path("o ut"))
     assert text.endswith("Next: edgecnn bench 'o ut'")
     assert "edgecnn diagnose 'o ut/int8.tflite'" in text

@@ -43,13 +43,10 @@ def test_a_table_of_more_figures_than_fit_goes_on_below_with_its_names() -> None
     assert third.splitlines()[0] == " file         column 6"
 
 
-def test_what_a_cell_holds_cannot_steer_the_terminal_nor_add_a_row() -> None:
+def test_a_cell_steers_no_terminal_and_its_width_is_what_is_seen() -> None:
     lines = table_text(TextTable(("file", "\x1b[2J"), [("a\nb", "\x1b[31m")])).splitlines()
     assert lines[0].endswith(r"\u001b[2J")
     assert lines[2] == r" a\nb  \u001b[31m"
-
-
-def test_accents_take_no_column_and_chinese_characters_two() -> None:
     lines = table_text(TextTable(("class", "n"), [("cafe\u0301", "1"), ("猫", "2"), ("cats", "3")])).splitlines()
     assert lines[2:] == [" cafe\u0301   1", " 猫     2", " cats   3"]
 

@@ -42,13 +42,11 @@ def test_the_tools_that_read_the_machine_are_not_others(
     assert figures_of(result.load) == pytest.approx([18, 0.25, 0.5])
 
 
-def test_load_is_what_is_left_after_our_own_processes_while_files_were_timed(machine: Machine, exported: Path) -> None:
+def test_load_is_what_is_left_after_our_own_processes_and_the_parents_work(machine: Machine, exported: Path) -> None:
     # 18 rounds of 1 s; opening took 50 s each and is no part of it.
     result, _ = measure(candidates(exported, *NAMES), PLAN, nothing, SILENT)
     assert figures_of(result.load) == pytest.approx([18, 0.25, 0.5])
 
-
-def test_the_parents_own_work_is_not_others(machine: Machine, exported: Path) -> None:
     def step(done: int, total: int, text: str, detail: str = "") -> None:
         machine.own += 2
         machine.busy += 2

@@ -55,22 +55,18 @@ def test_the_folder_has_the_page_the_models_and_their_descriptions(exported: Pat
     assert "In the server" not in html
 
 
-def test_a_file_that_no_manifest_lists_is_refused(exported: Path, tmp_path: Path) -> None:
+def test_an_altered_or_unlisted_file_or_none_for_a_browser_makes_no_page(
+    exported: Path, tmp_path: Path, remembering: Path, artifacts: Path
+) -> None:
     (tmp_path / "mine.onnx").write_bytes((exported / "int8.onnx").read_bytes())
     with pytest.raises(ConfigError, match=r"no manifest\.json beside it: .*folder"):
         write_page(ModelFolder(tmp_path / "mine.onnx"), tmp_path / "page", RUNTIME)
     assert not (tmp_path / "page").exists()
-
-
-def test_a_folder_without_a_file_for_a_browser_is_refused(remembering: Path, tmp_path: Path) -> None:
     with (
         ModelFolder(remembering) as models,
         pytest.raises(ConfigError, match="files only: export formats=onnx"),
     ):
         write_page(models, tmp_path / "page", RUNTIME)
-
-
-def test_an_altered_file_is_not_copied(artifacts: Path, tmp_path: Path) -> None:
     data = (artifacts / "int8.onnx").read_bytes()
     (artifacts / "int8.onnx").write_bytes(data[:-1] + b"\0")
     with ModelFolder(artifacts) as models, pytest.raises(ArtifactError, match=r"int8\.onnx .*not the file.*manifest"):
