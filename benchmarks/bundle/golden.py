@@ -11,21 +11,26 @@ from edgecnn.edge.archive import GOLDEN_IMAGES_NAME, golden_name, read_index
 from edgecnn.edge.data.npz import read_npy
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.export_records import Threshold
 from edgecnn.edge.files import read_bytes
 from edgecnn.edge.formats import PRECISIONS
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.usage import Usage
 from edgecnn.edge.manifest import Artifact
-from edgecnn.edge.model.preprocess import Images, to_probabilities
+from edgecnn.edge.model.preprocess import Floats, Images, scores
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.records import to_value
 from edgecnn.edge.result import Progress, Result
+from edgecnn.edge.text import counted
 
 _REAL = 28
 _SEED = 0
 
 # Steps of an integer output: kernels for different instructions round halves differently. docs/reference/bundle.md
 _STEPS = 2
+
+Outputs = tuple[Floats, Floats | None]
+"""Result of `Classifier.outputs`."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,10 @@ class Golden:
         largest_difference: Largest difference between two probabilities, 0 to 1.
         worst_vector: Index of the vector with it, from 0.
         tolerance: Largest accepted difference, 0 to 1.
-        passed: Whether the difference is within the tolerance.
+        passed: Whether the difference is within the tolerance, and explains each vector that is accepted otherwise.
+        accepted: Number of vectors that the file's threshold accepts here; None for a file without one.
+        accepted_otherwise: Number of vectors accepted here and not there, or there and not here. A score that is next to the
+            threshold may be rounded to its other side.
     """
 
     file: str
@@ -53,6 +61,8 @@ class Golden:
     worst_vector: int
     tolerance: float
     passed: bool
+    accepted: int | None = None
+    accepted_otherwise: int = 0
 
 
 @dataclass(frozen=True, repr=False)
@@ -175,15 +185,16 @@ def check_golden(file: Path, classifier: Classifier, tolerance: float | None = N
             "update its runtime"
         )
     ours, theirs = (_rows(classifier, raw, len(images)) for raw in (outputs, expected))
-    spec, kind = classifier.runtime.output_spec, classifier.interface.output
     try:
-        differences = np.abs(to_probabilities(ours, spec, kind) - to_probabilities(theirs, spec, kind)).max(axis=1)
+        here, there = classifier.of_raw(ours), classifier.of_raw(theirs)
     except ArtifactError as error:
         raise ArtifactError(f"{file.name} computes something else here than where it was made: {error}") from error
+    differences = np.abs(here[0] - there[0]).max(axis=1)
     worst = int(differences.argmax())
     if tolerance is None:
         tolerance = tolerance_of(artifact, made_by.partition(" ")[0] == classifier.runtime.name)
     largest = float(differences[worst])
+    accepted, otherwise, same = _acceptance(artifact.threshold, here, there, tolerance)
     return Golden(
         file=file.name,
         runtime=f"{classifier.runtime.name} {classifier.runtime.version}",
@@ -193,8 +204,22 @@ def check_golden(file: Path, classifier: Classifier, tolerance: float | None = N
         largest_difference=largest,
         worst_vector=worst,
         tolerance=tolerance,
-        passed=largest <= tolerance,
+        passed=largest <= tolerance and same,
+        accepted=accepted,
+        accepted_otherwise=otherwise,
     )
+
+
+def _acceptance(threshold: Threshold | None, here: Outputs, there: Outputs, tolerance: float) -> tuple[int | None, int, bool]:
+    """Return `accepted` and `accepted_otherwise` of `Golden`, and whether rounding explains the latter."""
+    if threshold is None:
+        return None, 0, True
+    reached, before = (scores(threshold.score, *outputs) for outputs in (here, there))
+    accepted = reached >= threshold.least
+    otherwise = accepted != (before >= threshold.least)
+    # Logits are not within 0 to 1, and are rounded in proportion.
+    moved = np.abs(reached - before) > tolerance * max(1, abs(threshold.least))
+    return int(accepted.sum()), int(otherwise.sum()), not (otherwise & moved).any()
 
 
 def _array(path: Path) -> NDArray[Any]:
@@ -210,6 +235,13 @@ def golden_problems(check: GoldenCheck) -> list[str]:
     """Return a sentence for each file that computes something else here."""
     return [
         f"{item.file} differs by {item.largest_difference:.3g} on vector {item.worst_vector}, the limit is {item.tolerance:.3g}"
+        if item.largest_difference > item.tolerance
+        else f"{item.file} {otherwise_text(item)}"
         for item in check.files
         if not item.passed
     ]
+
+
+def otherwise_text(item: Golden) -> str:
+    """Return how many vectors a file accepts here and not there, or there and not here."""
+    return f"accepts {item.accepted_otherwise} of {counted(item.vectors, 'vector')} otherwise than where it was made"

@@ -42,6 +42,9 @@ class Evaluation(Result):
         distinct_correct: Number of those classified correctly.
         conflicting: Number of copies with another label than the original.
         commonest: Number of the different images in their most frequent class.
+        accepted: Number of the different images whose answer reaches the file's threshold; None for a file without one.
+        accepted_wrong: Number of errors among them.
+        max_error: Largest share of errors among them that the threshold was set for, 0 to 1; None without one.
         notes: What else a reader must know, one sentence each; not in the JSON.
     """
 
@@ -58,6 +61,9 @@ class Evaluation(Result):
     distinct_correct: int
     conflicting: int
     commonest: int
+    accepted: int | None = None
+    accepted_wrong: int = 0
+    max_error: float | None = None
     notes: tuple[str, ...] = unrecorded(())
 
     def doubts(self) -> list[str]:
@@ -78,8 +84,8 @@ class Evaluations(Result):
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one dict per file: accuracy 0 to 1, loss in nats."""
-        names = ("file", "runtime", "images", "correct", "accuracy", "loss", "distinct", "distinct_correct", "unverified")
-        return [{name: getattr(file, name) for name in names} for file in self.files]
+        figures = ("images", "correct", "accuracy", "loss", "distinct", "distinct_correct", "accepted", "accepted_wrong")
+        return [{name: getattr(file, name) for name in ("file", "runtime", *figures, "unverified")} for file in self.files]
 
 
 def evaluated(models: ModelFolder, name: str, usage: Usage, progress: Progress) -> Evaluation:
@@ -115,17 +121,19 @@ def evaluate(
     """
     require_labels(file, len(classifier.class_names), test)
     right = distinct = distinct_right = conflicting = done = 0
-    loss, seen = 0.0, dict[bytes, int]()
+    loss, seen, accepted = 0.0, dict[bytes, int](), np.zeros(2, np.int64)
     known = np.isin(np.arange(len(test.labels)), dataset.learnt)
     by_class = np.zeros(len(classifier.class_names), np.int64)
     for images in chunks(test, on_progress=on_progress):
         labels = test.labels[done : done + len(images)]
-        probabilities = classifier.judged_probabilities(images)
+        probabilities, sure = classifier.judged(images)
         hits = correct(probabilities, labels)
         fresh, other_label = first_seen(pixel_digests(images), labels, seen, known[done : done + len(images)])
         by_class += counts(labels[fresh], len(by_class))
         right, distinct_right = right + int(hits.sum()), distinct_right + int(hits[fresh].sum())
         distinct, conflicting = distinct + int(fresh.sum()), conflicting + int(other_label.sum())
+        if sure is not None:
+            accepted += (sure & fresh).sum(), (sure & fresh & ~hits).sum()
         loss += cross_entropy(probabilities, labels) * len(labels)
         done += len(images)
     return Evaluation(
@@ -142,6 +150,9 @@ def evaluate(
         distinct_correct=distinct_right,
         conflicting=conflicting,
         commonest=int(by_class.max()),
+        accepted=int(accepted[0]) if classifier.threshold else None,
+        accepted_wrong=int(accepted[1]),
+        max_error=classifier.threshold.max_error if classifier.threshold else None,
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from shlex import quote
 from statistics import median
 
-from edgecnn.benchmarks.bundle.golden import GoldenCheck, golden_problems
+from edgecnn.benchmarks.bundle.golden import GoldenCheck, golden_problems, otherwise_text
 from edgecnn.benchmarks.bundle.verify import Verification, same_for_all_text
 from edgecnn.benchmarks.bundle.write_bundle import Bundled
 from edgecnn.benchmarks.compare.compare import ASSUMPTION, FLOOR, IMPROVED, NO_EVIDENCE, UNSTABLE, WORSE, Comparison
@@ -19,7 +19,7 @@ from edgecnn.benchmarks.measure.evaluation import Evaluation, Evaluations
 from edgecnn.benchmarks.results.between import ASSUMED
 from edgecnn.benchmarks.results.records import Choice
 from edgecnn.benchmarks.show.remarks import unstable_lines
-from edgecnn.benchmarks.show.tables import figure
+from edgecnn.benchmarks.show.tables import accepted_text, figure
 from edgecnn.edge.show.table import TextTable, table_text
 from edgecnn.edge.text import WIDTH, counted, paragraphs, printable
 
@@ -62,7 +62,14 @@ def evaluation_text(found: Evaluation, width: int = WIDTH) -> str:
         f"{found.file}: accuracy {found.accuracy:.4f} ({found.correct:,} of {images}{distinct}), "
         f"loss {found.loss:.4f}, {found.runtime}"
     )
-    return "\n".join(paragraphs([line, *found.doubts(), *found.notes], width, "  "))
+    return "\n".join(paragraphs([line, *_accepted(found), *found.doubts(), *found.notes], width, "  "))
+
+
+def _accepted(found: Evaluation) -> list[str]:
+    """Return a sentence on the answers that the file's threshold accepts; nothing for a file without one."""
+    if found.accepted is None or found.max_error is None:
+        return []
+    return [accepted_text(found.distinct, found.accepted, found.accepted_wrong, found.max_error)]
 
 
 def evaluations_text(found: Evaluations, width: int = WIDTH) -> str:
@@ -80,7 +87,7 @@ def evaluations_text(found: Evaluations, width: int = WIDTH) -> str:
         )
         for file in found.files
     ]
-    notes = [(file, note) for file in found.files for note in (*file.doubts(), *file.notes)]
+    notes = [(file, note) for file in found.files for note in (*_accepted(file), *file.doubts(), *file.notes)]
     told = [note for _, note in notes]
     # What is said of every file is said once.
     lines = [note if told.count(note) == len(found.files) else f"{Path(file.file).name}: {note}" for file, note in notes]
@@ -126,6 +133,8 @@ def golden_text(check: GoldenCheck, width: int = WIDTH) -> str:
     lines = [f"FAIL: {problem}" for problem in golden_problems(check)]
     if not lines:
         lines = [f"PASS: {_all(check)} computes here what it did on {check.made_on}, within what its precision allows."]
+    rounded = [item for item in check.files if item.passed and item.accepted_otherwise]
+    lines += [f"{item.file} {otherwise_text(item)}: their scores are next to its threshold." for item in rounded]
     lines += [f"{name} was not run: {reason}." for name, reason in check.skipped.items()]
     table = TextTable(headings, rows, f"Golden vectors of {check.bundle}", ("runtime\nthere", "runtime\nhere"))
     return "\n".join([*paragraphs(lines, width, "  "), "", table_text(table, width)])

@@ -13,15 +13,17 @@ from pathlib import Path, PurePath
 from edgecnn.benchmarks.results.choice import choose
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.benchmarks.show.remarks import ship_line
+from edgecnn.benchmarks.show.tables import accepted_text
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.benchmarks.statistics.proportions import drop_interval
 from edgecnn.edge.data.dataset import KERAS, SHIPPED
 from edgecnn.edge.data.pixel_digests import unknown_split
-from edgecnn.edge.export_records import NO_BETTER_THAN_A_GUESS, Reference
+from edgecnn.edge.export_records import NO_BETTER_THAN_A_GUESS, ProgramFile, Reference
 from edgecnn.edge.files import sha256
 from edgecnn.edge.formats import format_of
 from edgecnn.edge.manifest import MANIFEST_NAME, MODEL_CARD_NAME, Artifact, DatasetRecord, Manifest, TensorSpec
 from edgecnn.edge.model.interface import formula
+from edgecnn.edge.show.export import thresholds
 from edgecnn.edge.show.table import TextTable, escaped, table_markdown
 from edgecnn.edge.text import counted
 
@@ -88,10 +90,12 @@ def with_choice(card: str, report: Report) -> str | None:
     if found is None:
         return None
     name = choose([report]).file
-    path = next((file.artifact.path for file in report.files if file.name == name), None)
+    ship = next((file for file in report.files if file.name == name), None)
     where = report.machine.board or report.machine.cpu or report.machine.machine
     line = f"Measured by `edgecnn bench` on {escaped(where)}, {escaped(report.after.time)}: {escaped(ship_line(report))}"
-    text = _SHIP.sub(lambda of: f"{of[1]}{path or of[2]}{of[3]}{line}", found[2], 1)
+    if ship and (seen := ship.accuracy) and seen.accepted is not None and (threshold := ship.artifact.threshold):
+        line += f" {escaped(accepted_text(seen.images, seen.accepted, seen.accepted_wrong, threshold.max_error))}"
+    text = _SHIP.sub(lambda of: f"{of[1]}{ship.artifact.path if ship else of[2]}{of[3]}{line}", found[2], 1)
     return card[: found.start()] + _part(text) + card[found.end() :]
 
 
@@ -113,6 +117,7 @@ def _sections(manifest: Manifest, distinct: tuple[int, int]) -> list[str]:
         _inputs(manifest, [keras, *exported]),
         _training(manifest),
         _evaluation(manifest, exported, distinct),
+        *_not_sure(manifest, exported),
         _files([keras, *exported]),
         _limits(manifest),
     ]
@@ -224,6 +229,17 @@ def _evaluation(manifest: Manifest, exported: list[Artifact], distinct: tuple[in
         "",
     ]
     return "\n".join([*lines, "`edgecnn bench` measures accuracy and latency of each file on the device."])
+
+
+def _not_sure(manifest: Manifest, exported: list[Artifact]) -> list[str]:
+    """Return the section on the files' thresholds; nothing if none has one."""
+    files: list[Artifact | ProgramFile] = [*exported, *manifest.for_programs]
+    judged = [(file.path, file.threshold) for file in files if file.threshold]
+    if not judged:
+        return []
+    table, promise = thresholds(judged)
+    lines = ["## When the model is not sure", "", "An answer below the threshold of its file is not sure.", ""]
+    return ["\n".join([*lines, *table_markdown(table), "", escaped(promise)])]
 
 
 def _drawn(manifest: Manifest, what: str) -> list[str]:

@@ -9,6 +9,7 @@ from edgecnn.benchmarks.statistics import binomial
 from edgecnn.benchmarks.statistics.percentiles import Percentile, percentile_of_launches
 from edgecnn.edge.export_records import Interval
 from edgecnn.edge.show.table import TextTable
+from edgecnn.edge.text import counted
 
 # A figure below so many empty calls is marked: the loop itself is a part of it.
 _NEAR_RESOLUTION = 20
@@ -193,15 +194,31 @@ def _accepted(report: Report) -> TextTable:
         accuracy, threshold = file.accuracy, file.artifact.threshold
         if accuracy is None or accuracy.accepted is None or threshold is None:
             continue
-        number, share = accuracy.accepted, ("-", "-")
-        if number:
-            wrong = binomial.interval(accuracy.accepted_wrong, number)
-            share = f"{100 * wrong.estimate:.2f}", f"{100 * wrong.low:.2f} to {100 * wrong.high:.2f}"
         least, is_share = threshold.least, threshold.score == "probability"
         named = f"{100 * least:.4g} %" if is_share else f"{threshold.score} {least:.4g}"
         asked, every = f"at most {100 * threshold.max_error:g}", f"{100 * (1 - accuracy.accuracy):.2f}"
-        rows.append((file.name, named, f"{100 * number / accuracy.images:.2f}", *share, asked, every))
+        shares = accepted_shares(accuracy.images, accuracy.accepted, accuracy.accepted_wrong)
+        rows.append((file.name, named, *shares, asked, every))
     return TextTable(headings, rows, 'Accepted answers; the others are "not sure"', ("wrong of\nall %",))
+
+
+def accepted_text(images: int, accepted: int, wrong: int, max_error: float) -> str:
+    """Return how many answers a file's threshold accepts, and how many of these are wrong, as a sentence."""
+    share, errors, interval = accepted_shares(images, accepted, wrong)
+    of_these = f", of which {errors} % are wrong (95 % interval {interval} %)" if accepted else ""
+    return (
+        f"Its threshold, set for at most {100 * max_error:g} % errors, accepts {accepted:,} of {counted(images, 'answer')} "
+        f"({share} %){of_these}; the others are not sure."
+    )
+
+
+def accepted_shares(images: int, accepted: int, wrong: int) -> tuple[str, str, str]:
+    """Return in percent which share of answers is accepted, which share of these is wrong, and the 95 % interval of that."""
+    share = f"{100 * accepted / images:.2f}" if images else "-"
+    if not accepted:
+        return share, "-", "-"
+    found = binomial.interval(wrong, accepted)
+    return share, f"{100 * found.estimate:.2f}", f"{100 * found.low:.2f} to {100 * found.high:.2f}"
 
 
 def _points(interval: Interval) -> str:

@@ -324,10 +324,14 @@ class Classifier:
             if self._unsure and len(output):
                 self._unsure = sum_to_one(output, self.runtime.output_spec)
                 self.doubts = (*self._of_input, _LOGITS_DOUBT) if self._unsure else self._of_input
-            spec, kind = self.runtime.output_spec, self.interface.output
-            return to_probabilities(output, spec, kind), top_logits(output, spec) if kind == "logits" else None
+            return self.of_raw(output)
         except ArtifactError as error:
             raise ArtifactError(f"{self._name}: {error.marked}") from error
+
+    def of_raw(self, output: NDArray[Any]) -> tuple[Floats, Floats | None]:
+        """Return `outputs` for the file's raw output, a row per image. Errors are those of `to_probabilities`."""
+        spec, kind = self.runtime.output_spec, self.interface.output
+        return to_probabilities(output, spec, kind), top_logits(output, spec) if kind == "logits" else None
 
     def cannot_run(self, error: Exception) -> Exception:
         """Return the error for an exception that the runtime raised while it ran the file."""

@@ -75,15 +75,16 @@ def export_text(manifest: Manifest, folder: Path, files: Sequence[str], width: i
         notes.insert(0, _keras_text(manifest, manifest.reference))
     notes.append(f"Exported to {folder}. Next: edgecnn bench {quote(str(folder))}")
     listed: list[Artifact | ProgramFile] = [*written, *(file for file in manifest.for_programs if file.path in files)]
-    accepted = _thresholds([(file.path, file.threshold) for file in listed if file.threshold], width)
+    accepted = []
+    if judged := [(file.path, file.threshold) for file in listed if file.threshold]:
+        grid, promise = thresholds(judged)
+        accepted = [table_text(grid, width), "", *paragraphs([promise], width), ""]
     table = table_text(TextTable(headings, rows, align="<>>><<"), width)
     return "\n".join([table, "", *accepted, *paragraphs(notes, width)])
 
 
-def _thresholds(files: Sequence[tuple[str, Threshold]], width: int) -> list[str]:
-    """Return a table of what each file accepts, and what that promises; nothing for no files with thresholds."""
-    if not files:
-        return []
+def thresholds(files: Sequence[tuple[str, Threshold]]) -> tuple[TextTable, str]:
+    """Return a table of what each of these files accepts, one at least, and what that promises."""
     strangers = [one.name for one in files[0][1].strangers]
     columns = ("file", "accepts\nfrom", "validation images\naccepted", "wrong of\naccepted")
     headings = (*columns, *(f"{name}\naccepted" for name in strangers))
@@ -103,7 +104,7 @@ def _thresholds(files: Sequence[tuple[str, Threshold]], width: int) -> list[str]
         f"{asked.confidence:.0%} confidence for each file. {', '.join(strangers)}: images of no class; in brackets, what the "
         "loosest threshold of the softmax probability would accept. Nothing is promised for other images of no class."
     )
-    return [table_text(TextTable(headings, rows, "Accepted answers", align="<>"), width), "", *paragraphs([text], width), ""]
+    return TextTable(headings, rows, "Accepted answers", align="<>"), text
 
 
 def _unlike_text(artifact: Artifact, parity: Parity, folder: Path) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgecnn.benchmarks.bundle.golden import (
     GoldenCheck,
+    _acceptance,
     check_golden,
     golden_images,
     golden_problems,
@@ -26,12 +27,14 @@ from edgecnn.edge.archive import GOLDEN_IMAGES_NAME, INDEX_NAME, golden_name, re
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.data.splits import ArraySplit, Split
 from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.export_records import Threshold
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.model_test_images import load_reference
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.records import to_json
+from tests.edge.inference.thresholds import THRESHOLD
 
 FLOAT, INSIDE = 1e-4, 0.05
 FILES = ("float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite", "float32.onnx", "int8.onnx")
@@ -87,6 +90,48 @@ def test_a_difference_within_it_passes_and_is_told(folder: Path, tmp_path: Path,
     assert (result.passed, result.bit_exact, result.worst_vector) == (True, 31, 3)
     assert 0 < result.largest_difference <= result.tolerance
     assert not check_golden(file, Classifier.load(file), tolerance=0).passed
+
+
+def golden_with(threshold: Threshold, folder: Path, tmp_path: Path, vector: int, by: float) -> GoldenCheck:
+    """Return the check of int8.tflite with this threshold, and one golden output changed."""
+    file = changed_outputs(folder, tmp_path, "int8.tflite", vector, by)
+    manifest = Manifest.load(file.parent)
+    files = (replace(one, threshold=threshold if one.path == file.name else None) for one in manifest.artifacts)
+    replace(manifest, artifacts=tuple(files)).save(file.parent)
+    return GoldenCheck("bars.zip", "AMD EPYC, x86_64", (check_golden(file, Classifier.load(file)),), {})
+
+
+def surest(folder: Path) -> NDArray[np.float32]:
+    classifier = Classifier.load(folder / "int8.tflite")
+    found: NDArray[np.float32] = classifier.probabilities(np.load(folder / GOLDEN_IMAGES_NAME)).max(axis=1)
+    return found
+
+
+@pytest.mark.parametrize(("by", "passed"), [(1, True), (100, False)])
+def test_a_vector_that_is_accepted_otherwise_than_there_is_counted(
+    by: float, passed: bool, folder: Path, tmp_path: Path
+) -> None:
+    found = surest(folder)
+    least = float(found[3]) - 0.5 / 256
+    check = golden_with(replace(THRESHOLD, least=least), folder, tmp_path, 3, by)
+    (result,) = check.files
+    assert (result.accepted, result.accepted_otherwise) == (int((found >= least).sum()), 1)
+    assert result.passed == check.passed == passed
+    assert ("accepts 1 of 32 vectors otherwise" in golden_text(check)) == passed  # Else the difference is the problem.
+
+
+def test_vectors_without_a_threshold_are_not_counted_as_accepted(folder: Path) -> None:
+    result = check_golden(folder / "int8.tflite", Classifier.load(folder / "int8.tflite"))
+    assert (result.accepted, result.accepted_otherwise) == (None, 0)
+
+
+def test_logits_that_all_moved_alike_are_a_problem_where_they_change_what_is_accepted() -> None:
+    """No probability moves with them."""
+    probabilities, tops = np.full((32, 2), 0.5, np.float32), np.full(32, 9.0, np.float32)
+    threshold = replace(THRESHOLD, score="max-logit", least=8.0)
+    for moved, judged in ((0.0, (32, 0, True)), (-1.0005, (32, 32, True)), (-5.0, (32, 32, False))):
+        there = probabilities, tops + np.float32(moved)
+        assert _acceptance(threshold, (probabilities, tops), there, 0.2) == judged
 
 
 def test_outputs_that_are_no_probabilities_name_the_file(folder: Path, tmp_path: Path) -> None:

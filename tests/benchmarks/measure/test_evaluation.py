@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from edgecnn.benchmarks.measure.evaluation import Evaluations, evaluate
+from edgecnn.benchmarks.statistics import binomial
 from edgecnn.edge.data.splits import CHUNK, ArraySplit, Indices, Split, chunks
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import DatasetRecord
 from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.model.preprocess import Images, cross_entropy
+from tests.edge.inference.thresholds import with_threshold
 
 RECORD = DatasetRecord("bars", "/data/bars", "", "hash")
 
@@ -112,6 +114,30 @@ def test_copies_of_training_images_are_a_doubt_and_count_as_none(int8: Classifie
     assert every.distinct == 0
     for text in (every.to_text(), Evaluations((every,), {}).to_text()):
         assert all(said in " ".join(text.split()) for said in ("Doubtful: all 60 test", "copies of training images"))
+
+
+def test_an_evaluation_counts_accepted_answers_and_errors_among_them_once(artifacts: Path, test_split: Split) -> None:
+    plain = evaluate("int8.tflite", Classifier.load(artifacts / "int8.tflite"), test_split, RECORD)
+    assert (plain.accepted, plain.max_error) == (None, None)
+    assert "not sure" not in plain.to_text()
+    images, surest = test_split.images(range(60)), Classifier.load(artifacts / "int8.tflite").probabilities
+    least = float(np.median(surest(images).max(axis=1)))
+    classifier = Classifier.load(with_threshold(artifacts, least) / "int8.tflite")
+    probabilities, sure = classifier.judged(images)
+    assert sure is not None
+    labels = probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(sure)[:3]
+    labels[wrong] = (labels[wrong] + 1) % 3
+    twice = ArraySplit(np.concatenate([images, images]), np.concatenate([labels, labels]))
+    found = evaluate("int8.tflite", classifier, twice, RECORD)
+    assert (found.images, found.distinct) == (120, 60)
+    assert (found.accepted, found.accepted_wrong, found.max_error) == (int(sure.sum()), 3, 0.01)
+    share = binomial.interval(3, int(sure.sum()))
+    text = " ".join(found.to_text().split())
+    assert f"accepts {int(sure.sum())} of 60 answers" in text
+    assert f"of which {100 * share.estimate:.2f} % are wrong" in text
+    assert f"{100 * share.low:.2f} to {100 * share.high:.2f} %" in text
+    assert found.to_text().split("Its threshold")[1] == Evaluations((found,), {}).to_text().split("Its threshold")[1]
 
 
 def test_a_model_no_better_than_its_commonest_class_is_doubtful(int8: Classifier, test_split: Split) -> None:

@@ -10,6 +10,7 @@ from edgecnn.edge.export_records import Folded, Interval, Mended, Parity, Proven
 from edgecnn.edge.manifest import Artifact, DatasetRecord, Manifest, Preprocessing, Quantization, SplitOff, TensorSpec
 from edgecnn.edge.show.table import escaped
 from tests.benchmarks.show.pages import file_result, report
+from tests.edge.inference.thresholds import THRESHOLD
 
 FLOAT = TensorSpec("image", (None, 4, 4, 1), "float32")
 INT8 = TensorSpec("image", (1, 4, 4, 1), "int8", Quantization((1 / 255,), (-128,)))
@@ -77,6 +78,22 @@ def test_a_benchmark_writes_into_the_card_which_file_to_ship_and_an_export_takes
     assert 'load("float32.tflite")' in failed
     assert "Ship none: " in failed
     assert with_choice(card.replace("4,321", "4,322"), measured) is None
+
+
+def test_the_card_has_what_a_threshold_accepts_of_validation_and_after_a_benchmark_of_test_images(manifest: Manifest) -> None:
+    assert "not sure" not in written(manifest)
+    keras, int8 = manifest.artifacts
+    judged = replace(int8, threshold=THRESHOLD)
+    mine = written(replace(manifest, artifacts=(keras, judged)))
+    for part in ("## When the model is not sure", "| int8.tflite | 90 % | 950 of 1,000 | 1 | 3 (200) of 256 |", "At most 1 %"):
+        assert part in mine
+    file = file_result("int8.tflite")
+    assert file.accuracy
+    seen = replace(file.accuracy, accepted=900, accepted_wrong=2)
+    card = with_choice(mine, report(replace(file, artifact=replace(file.artifact, threshold=THRESHOLD), accuracy=seen)))
+    assert card is not None
+    assert f"accepts 900 of {seen.images:,} answers" in card
+    assert "0.22 % are wrong" in card
 
 
 @pytest.mark.parametrize(("runtime", "where"), [(None, "A72"), ("openvino", "A72 with openvino")])
