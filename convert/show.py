@@ -6,6 +6,7 @@ from edgecnn.convert.diagnose import Diagnosis
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.records import TrainResult
 from edgecnn.edge.data.pixel_digests import learnt_note
+from edgecnn.edge.errors import setting
 from edgecnn.edge.export_records import Tuned
 from edgecnn.edge.show.pictures import png_figure
 from edgecnn.edge.show.table import TextTable, table_text
@@ -66,14 +67,14 @@ _SURE = 2  # Standard deviations.
 def advice(trained: TrainResult) -> list[str]:
     """Return what is wrong with how a model learnt, and what to type: at most one line."""
     kept, epochs = trained.history[trained.epoch - 1], len(trained.history)
-    longer = f"the same command with --epochs {2 * trained.config.epochs}"
+    longer = f"the same again with {setting('epochs', 2 * trained.config.epochs)}"
     if (guess := trained.commonest) is not None:
         spread = _SURE * (guess * (1 - guess) / trained.test_images) ** 0.5
         if trained.test_accuracy <= guess + spread:
             return [
                 f"At chance: {trained.test_accuracy:.2%} of the test images are right, and always answering the most frequent "
                 f"class is right on {guess:.2%}. Look at the images (edgecnn data {trained.dataset.source} --save sheet.png), "
-                f"then try {longer} --learning-rate {trained.config.learning_rate / 10:g}"
+                f"then try {longer} and {setting('learning_rate', f'{trained.config.learning_rate / 10:g}')}"
             ]
     if kept.val_accuracy is None or kept.val_loss is None:
         return []
@@ -90,11 +91,16 @@ def advice(trained: TrainResult) -> list[str]:
 
 
 def _against_overfitting(config: TrainConfig) -> str:
+    ways = []
     if config.variation == "none":
-        return "without more, vary them: --augment photo, or digit for drawings"
-    more = "--augment photo-mirror, if a mirror image shows the same class; " if config.variation == "photo" else ""
-    own = "" if config.transfer else "or start from a trained network: --transfer mobilenetv2-0.35"
-    return f"without more, {more}{own or '--no-fine-tune'}"
+        ways.append(f"vary them ({setting('augment', 'photo')}, or digit for drawings)")
+    if config.variation == "photo":
+        ways.append(f"add {setting('augment', 'photo-mirror')}, if a mirror image shows the same class")
+    if not config.learnt_before:
+        ways.append(f"start from a trained network ({setting('transfer', 'mobilenetv2-0.35')})")
+    if config.fine_tune:
+        ways.append(f"train its last layer alone ({setting('fine_tune', False)})")
+    return f"without more, {', or '.join(ways)}" if ways else "without more, train for fewer epochs"
 
 
 def trained_text(trained: TrainResult, width: int = WIDTH) -> str:
@@ -113,7 +119,6 @@ def trained_text(trained: TrainResult, width: int = WIDTH) -> str:
     return "\n".join(paragraphs(lines, width, "  "))
 
 
-_MOST = 20
 _LONGEST = 40
 
 

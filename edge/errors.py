@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from edgecnn.edge.text import printable, shortened
@@ -141,6 +142,31 @@ def field(name: str) -> str:
     `f"{field('channels')}=3"` reads `channels=3` in Python, and the option with its value on the command line.
     """
     return f"\ufdd0{name}\ufdd1"
+
+
+def _in_python(name: str, value: object) -> str:
+    return name if value is None else f"{name}={value}"
+
+
+_spelled: ContextVar[Callable[[str, object], str]] = ContextVar("_spelled", default=_in_python)
+
+
+def setting(name: str, value: object = None) -> str:
+    """Return a field or argument as whoever runs this would give it, for the text of a result; an error has `field`.
+
+    `setting('prefer', 'size')` is `prefer=size` in Python, and the option with its value on the command line.
+    """
+    return _spelled.get()(name, value)
+
+
+@contextmanager
+def spelling(spelled: Callable[[str, object], str]) -> Iterator[None]:
+    """Have `setting` return what this function makes of a name and a value, None for none, until the block ends."""
+    token = _spelled.set(spelled)
+    try:
+        yield
+    finally:
+        _spelled.reset(token)
 
 
 def why(error: BaseException, width: int = 160, named: bool = False) -> str:

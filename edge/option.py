@@ -144,7 +144,7 @@ def declared(owner: Any) -> Mapping[str, tuple[Any, Option | Group]]:
     return types.MappingProxyType(found)
 
 
-def option_of(name: str, option: Option | Group) -> str:
+def option_of(name: str, option: Option | Group | None = None) -> str:
     """Return the name on the command line of a field or argument."""
     return (isinstance(option, Option) and option.name) or "--" + name.replace("_", "-")
 

@@ -199,7 +199,8 @@ def sweep_of(
     With validation images, they alone choose: the front, the networks that are named, and the smallest that reaches a share.
 
     The report measured the networks' files side by side, in their order, with their accuracy. The smallest file is looked for
-    that has `reach` of the images right, 0 to 1.
+    that has `reach` of the images right, 0 to 1. `choice.choose` can't name a network: its test of accuracy pairs the answers
+    of two files to each image by one reference, and each network has its own; and validation images are counted only.
     """
     by_file = {network.file: network for network in networks}
     validated = networks[0].val_images is not None

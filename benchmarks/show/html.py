@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE
 from edgecnn.benchmarks.gate.gate import FAIL, INVALID, PASS, UNDECIDED, UNJUDGED
 from edgecnn.benchmarks.machine.host import Machine, State, throttle_reasons
-from edgecnn.benchmarks.results.choice import choose
+from edgecnn.benchmarks.results.choice import MARGIN, choose
 from edgecnn.benchmarks.results.latency_summary import launch_percentile, p50_ns
 from edgecnn.benchmarks.results.pareto import front, pareto_points
 from edgecnn.benchmarks.results.records import Choice, FileResult, Report
@@ -20,7 +20,7 @@ from edgecnn.benchmarks.show.tables import empty_call_ns, gate, grids, marks, un
 from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.data.recorded_images import images_at_hand
 from edgecnn.edge.data.splits import Split
-from edgecnn.edge.errors import MissingDependency
+from edgecnn.edge.errors import MissingDependency, setting
 from edgecnn.edge.files import write_bytes
 from edgecnn.edge.packages import install_command
 from edgecnn.edge.show.table import TextTable, table_html
@@ -88,6 +88,8 @@ def to_html(report: Report, test: Split | None) -> str:  # Longer than 50 lines:
         symbol=SYMBOLS.get(report.verdict.status, ""),
         status=_status,
         gate=gate,
+        setting=setting,
+        margin=MARGIN,
         table=_table,
         checks=sorted(report.verdict.checks, key=lambda check: _URGENT.index(check.status)),
         advice=[ship_line(report), *other_wishes(report)],

@@ -29,8 +29,8 @@ from edgecnn.edge.text import counted
 
 _CLASSES_SHOWN = 20
 _PART = re.compile(r"<!-- edgecnn:begin ([0-9a-f]{64}) .*?-->\n(.*?)<!-- edgecnn:end -->", re.DOTALL)
-# In that part, the file that the example loads, and the paragraph on which one to ship.
-_SHIP = re.compile(r'(load\(")([^"]*)(".*?\n```\n\n).*?(?=\n\n## )', re.DOTALL)
+# In that part, the file that the example loads, and the paragraph on which one to ship, which earlier releases did not write.
+_SHIP = re.compile(r'(load\(")([^"]*)(".*?\n```\n\n)(?:[^#\n].*?\n\n)?(?=## )', re.DOTALL)
 _FORM = """---
 license:  # Fill in, for example apache-2.0.
 pipeline_tag: image-classification
@@ -95,7 +95,7 @@ def with_choice(card: str, report: Report) -> str | None:
     line = f"Measured by `edgecnn bench` on {escaped(where)}, {escaped(report.after.time)}: {escaped(ship_line(report))}"
     if ship and (seen := ship.accuracy) and seen.accepted is not None and (threshold := ship.artifact.threshold):
         line += f" {escaped(accepted_text(seen.images, seen.accepted, seen.accepted_wrong, threshold.max_error))}"
-    text = _SHIP.sub(lambda of: f"{of[1]}{ship.artifact.path if ship else of[2]}{of[3]}{line}", found[2], 1)
+    text = _SHIP.sub(lambda of: f"{of[1]}{ship.artifact.path if ship else of[2]}{of[3]}{line}\n\n", found[2], 1)
     return card[: found.start()] + _part(text) + card[found.end() :]
 
 
@@ -106,7 +106,7 @@ def _part(text: str) -> str:
 def _unedited(card: str) -> re.Match[str] | None:
     """Return where edgecnn's part is in a card, if nobody else wrote in it."""
     found = _PART.search(card)
-    return found if found and sha256(found[2].encode()) == found[1] else None
+    return found if found and sha256(found[2].encode(errors="surrogateescape")) == found[1] else None
 
 
 def _sections(manifest: Manifest, distinct: tuple[int, int]) -> list[str]:

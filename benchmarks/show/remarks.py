@@ -13,6 +13,7 @@ from edgecnn.benchmarks.results.records import Choice, FileResult, Report
 from edgecnn.benchmarks.show.tables import is_reference, unstable
 from edgecnn.benchmarks.statistics.sample_size import images_to_decide
 from edgecnn.edge.data.pixel_digests import conflict_note, learnt_note
+from edgecnn.edge.errors import setting
 from edgecnn.edge.export_records import FASTER
 from edgecnn.edge.formats import FORMATS
 
@@ -250,7 +251,7 @@ def other_wishes(report: Report) -> list[str]:
     """Return a line with the files that other wishes name; none where they name the same file."""
     file = choose([report]).file
     named = [(wish, choose([report], wish).file) for wish in ORDER]
-    texts = [f"{name} with --prefer {wish}" for wish, name in named if name and name != file]
+    texts = [f"{name} with {setting('prefer', wish)}" for wish, name in named if name and name != file]
     return [f"It would be {', '.join(texts)}."] if texts else []
 
 

@@ -215,11 +215,12 @@ def _write_card(folder: Path, manifest: Manifest, job: ExportJob, probabilities:
     if not every.any():
         every = evidence(job.dataset.test, ())[0]
     path = job.folder / MODEL_CARD_NAME
-    earlier = read_bytes(path, _MOST_CARD_BYTES).decode(errors="replace") if path.exists() else None
+    # What its author wrote in another encoding keeps its bytes.
+    earlier = read_bytes(path, _MOST_CARD_BYTES).decode(errors="surrogateescape") if path.exists() else None
     right = correct(probabilities, job.dataset.test.labels)[every]
     card = job.card(manifest, (len(right), int(right.sum())), earlier) if job.card else None
     if card is not None:
-        (folder / MODEL_CARD_NAME).write_bytes(card.encode())
+        (folder / MODEL_CARD_NAME).write_bytes(card.encode(errors="surrogateescape"))
     elif job.card:
         job.on_step(f"{path} stays as it is, since the part that edgecnn writes was edited: delete it to get a new one")
 

@@ -93,8 +93,13 @@ def chosen_text(reasons: Reasons) -> str:
     return "Chosen, since not stated: " + "; ".join(f"{name.replace('_', ' ')} {why}" for name, why in reasons.items())
 
 
-def reasons_of(dataset: Dataset, images: FolderOptions) -> Reasons:
-    """Return why images that were loaded with these options have this size and these validation images, where it was chosen."""
+def reasons_of(data: Dataset | str | Path | None, dataset: Dataset, images: FolderOptions) -> Reasons:
+    """Return why images that were loaded from `data` with these options have this size and these validation images.
+
+    What was stated has no reason, as has all of a dataset that the user loaded.
+    """
+    if isinstance(data, Dataset):
+        return {}
     reasons = {"size": dataset.sized} if dataset.sized else {}
     if images.val_share is None and dataset.val_share and dataset.val:
         reasons["val_share"] = f"{dataset.val_share:g} ({len(dataset.val.labels):,} images, to keep the best epoch)"

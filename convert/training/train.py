@@ -10,7 +10,7 @@ from pathlib import Path
 from edgecnn.convert.keras.load import kernels_to_train, load_tensorflow
 from edgecnn.convert.keras.manifest import earlier_manifest
 from edgecnn.convert.training.checkpoint import is_out_of_patience, load_checkpoint, needs_validation, writing
-from edgecnn.convert.training.choices import choose, chosen_text, reasons_of, validated
+from edgecnn.convert.training.choices import Reasons, choose, chosen_text, reasons_of, validated
 from edgecnn.convert.training.config import TrainConfig, phases_of
 from edgecnn.convert.training.distributed.meeting import Cluster
 from edgecnn.convert.training.distributed.strategy import check_batches, facts_of, hold_engine_back
@@ -50,18 +50,20 @@ def trained(
     progress: Progress = SILENT,
     cluster: Cluster | None = None,
     summary: bool = True,
+    chosen: Reasons | None = None,
 ) -> TrainResult | None:
     """Train in this process, alone or as one of several workers; None on a worker that writes nothing.
 
-    Arguments and errors are those of `edgecnn.train` and `edgecnn.train_worker`, and `summary` is that of `TrainingRun`.
+    Arguments and errors are those of `edgecnn.train` and `edgecnn.train_worker`; `summary` is that of `TrainingRun`, and
+    `chosen` too, where the caller has chosen what was open, and said so.
     """
     dataset, taken = _prepared(data, config, images, interface, progress)
     if summary:
         progress.say(dataset.describe())
-    chosen = {} if isinstance(data, Dataset) else reasons_of(dataset, images)
-    chosen |= choose(config, dataset.train)[1]
-    if chosen:
-        progress.say(chosen_text(chosen))
+    if chosen is None:
+        chosen = reasons_of(data, dataset, images) | choose(config, dataset.train)[1]
+        if chosen:
+            progress.say(chosen_text(chosen))
     folder = Path(out) if out else Path("artifacts") / dataset.name
     run = TrainingRun(
         dataset, config, folder, taken, trust, resume, cluster, summary, chosen, on_text=progress.say, on_batch=_shown(progress)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edgecnn.edge.data.components import Parts, connected_parts
 from edgecnn.edge.data.ink import Grey, contrast, printed_lines
-from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.errors import ArtifactError, setting
 from edgecnn.edge.manifest import Side
 from edgecnn.edge.packages import load_pillow
 
@@ -159,7 +159,7 @@ def _digit(levels: Grey, polarity: Polarity, name: str) -> _Digit:
         background = "light" if best.dark else "dark"
         polarity.on_doubt(
             f"{name} has strokes lighter than its paper and darker ones, and was read as on a {background} background: "
-            "state it (edgecnn predict --background)"
+            f"state it ({setting('background')})"
         )
     elif nearly:
         polarity.on_doubt(f"{name} shows two things that may be the digit: crop it to one digit")

@@ -88,6 +88,8 @@ class FolderOptions:
     ] = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.test_list, str):
+            object.__setattr__(self, "test_list", Path(self.test_list))  # Its letters are no paths.
         check(self)
         if not isinstance(self.test_list, Path):  # A record has share, seed and names where near-duplicates changed the draw.
             return

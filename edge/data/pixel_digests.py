@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgecnn.edge.data.image_file import image_header, read_pixels
 from edgecnn.edge.data.near_duplicates import LEAST_SIDE, SIDE, near_groups, thumbnail
 from edgecnn.edge.data.splits import FileSplit, Split, chunks, file_digest
-from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.errors import ArtifactError, setting
 from edgecnn.edge.manifest import DatasetRecord
 from edgecnn.edge.model.preprocess import Images
 
@@ -130,11 +130,13 @@ def learnt_note(record: DatasetRecord, images: int) -> list[str]:
 def unknown_split(record: DatasetRecord) -> str:
     """Return why images that were drawn from a folder may be no test of a model that was trained elsewhere, and what to do."""
     share = f"{record.split_off.test_share:.0%} of each class" if record.split_off else "a share"
-    fit = f" Files are fitted by {record.fitted.fit}: if training fitted them otherwise, give --fit." if record.fitted else ""
+    fit = ""
+    if record.fitted:
+        fit = f" Files are fitted by {record.fitted.fit}: if training fitted them otherwise, give {setting('fit')}."
     return (
         f"these images are {share} of {record.name}, drawn by edgecnn, which did not train this model: it may have learned "
         "from them, and then its accuracy is no test result. Keep images that it never saw in a test/ folder, or name them by "
-        f"--test-list FILE; if it saw none of the folder, use --test-share 1.{fit}"
+        f"{setting('test_list', 'FILE')}; if it saw none of the folder, use {setting('test_share', 1)}.{fit}"
     )
 
 

@@ -254,7 +254,7 @@ class Camera:
             try:
                 frame = _Frame(*self._frames.read())
             except Exception as error:  # Cameras' libraries raise errors of many classes.
-                log(f"the camera failed: {why(error)}")
+                log(f"the camera failed: {error if isinstance(error, EdgeCnnError) else why(error, named=True)}")
                 with self._deciding:  # Before anybody hears of it: who comes then starts another thread.
                     self._reading = False
                 loop.call_soon_threadsafe(self._show, None)

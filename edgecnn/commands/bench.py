@@ -21,7 +21,7 @@ from edgecnn.benchmarks.gate.budget import Budget
 from edgecnn.benchmarks.measure.options import PERCENTILES, Allow, BenchOptions, Preference
 from edgecnn.commands.shared import DEFAULT_FOLDER, WISH, Data, Images, Signature, StatedInterface, Trust
 from edgecnn.edge.data.folder_options import NO_OPTIONS
-from edgecnn.edge.errors import ConfigError, EdgeCnnError, GateFailed, InvalidMeasurement, field
+from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, GateFailed, InvalidMeasurement, field
 from edgecnn.edge.files import read_bytes, write_bytes
 from edgecnn.edge.formats import RUNTIMES, device_formats, format_of
 from edgecnn.edge.manifest import BENCH_NAME, MODEL_CARD_NAME
@@ -162,15 +162,20 @@ def _keep(report: "Report", folder: Path, progress: Progress) -> None:
     card = folder / MODEL_CARD_NAME
     try:
         write_bytes(folder / BENCH_NAME, report.to_json().encode())
-        if not card.is_file():
-            return
-        text = with_choice(read_bytes(card).decode(errors="replace"), report)
-        if text is not None:
-            write_bytes(card, text.encode())
-        else:
-            progress.say(f"{card} does not say which file to ship, since the part that edgecnn writes was edited")
     except ConfigError as error:
         progress.say(f"the result is not kept in the folder: {error}")
+        return
+    if not card.is_file():
+        return
+    try:
+        # What its author wrote in another encoding keeps its bytes.
+        text = with_choice(read_bytes(card).decode(errors="surrogateescape"), report)
+        if text is not None:
+            write_bytes(card, text.encode(errors="surrogateescape"))
+        else:
+            progress.say(f"{card} does not say which file to ship, since the part that edgecnn writes was edited")
+    except (ArtifactError, ConfigError) as error:
+        progress.say(f"the model card does not say which file to ship: {error}")
 
 
 def command(

@@ -118,7 +118,7 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
     from edgecnn.convert.export.config import ExportConfig
     from edgecnn.convert.keras.load import kernels_to_train
     from edgecnn.convert.training.checkpoint import needs_validation
-    from edgecnn.convert.training.choices import validated
+    from edgecnn.convert.training.choices import reasons_of, validated
     from edgecnn.edge.data.dataset import Dataset, load_dataset
     from edgecnn.workflows.sweep import network_work, require_interface, settings_of_networks, swept
 
@@ -134,7 +134,7 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
             if given is not None and dataset.val is None:
                 raise needs_validation(name, dataset)
         work = network_work(dataset, exporting, tune, Path(out), taken, progress)
-        return swept(work, planned, minutes, reach_percent, policy, command)
+        return swept(work, planned, reasons_of(data, dataset, images), minutes, reach_percent, policy, command)
 
 
 def _values(text: str) -> tuple[str, list[str]]:

@@ -12,7 +12,8 @@ import typer
 from typer.core import TyperGroup
 
 import edgecnn
-from edgecnn.edge.errors import ConfigError, EdgeCnnError, refusal, why
+from edgecnn.edge.errors import ConfigError, EdgeCnnError, refusal, spelling, why
+from edgecnn.edge.option import option_of
 from edgecnn.edge.text import has_controls, printable
 from edgecnn.shell.settings import CommandOption, settings_of
 from edgecnn.shell.typer_command import leave_texts, typer_command
@@ -49,7 +50,8 @@ class Command(NamedTuple):
 
         def run(given: Any, context: typer.Context) -> None:
             function, shows = self._parts()
-            import_module("edgecnn.shell.call").Call(function, settings, given, context.obj).run(shows)
+            with spelling(self.spelled):
+                import_module("edgecnn.shell.call").Call(function, settings, given, context.obj).run(shows)
 
         return typer_command(self.name, settings, self.text, self.example, run)
 
@@ -61,8 +63,14 @@ class Command(NamedTuple):
 
     def typed(self, error: EdgeCnnError) -> str:
         """Return an error's message with the command's options in place of the names in Python."""
-        names = self.names()
-        return error.text(lambda name: names.get(name) or "--" + name.replace("_", "-"), " ")
+        return error.text(self.spelled, " ")
+
+    def spelled(self, name: str, value: object = None) -> str:
+        """Return the option of a name in Python, with its value: `--prefer size`, or `--no-fine-tune` for False."""
+        typed = self.names().get(name) or option_of(name)
+        if value is False:
+            return f"--no-{typed.removeprefix('--')}"
+        return typed if value is None else f"{typed} {value}"
 
     def _parts(self) -> tuple[Any, Any]:
         """Import the command; return its public function, and the function that shows the result."""

@@ -1,8 +1,9 @@
 """What a sweep does for each network: training, export, and finding what was done before."""
 
+import dataclasses
 import gc
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,7 @@ from edgecnn.convert.export.config import ExportConfig, Tuning
 from edgecnn.convert.export.export import export as export_model
 from edgecnn.convert.export.keep_accuracy import UnfitReference
 from edgecnn.convert.training.checkpoint import begun, is_finished
+from edgecnn.convert.training.choices import Reasons
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.custom_model import module_of, new_model, open_fitting
 from edgecnn.convert.training.recipes import usual_dropout
@@ -48,6 +50,7 @@ class NetworkWork:
         folder: Folder that holds its folder.
         interface: Preprocessing and output of your own networks; edgecnn's own take pixel / 255.
         progress: Receives the progress.
+        chosen: Why what was left open was chosen so, as in `TrainResult`, by the networks' names.
     """
 
     dataset: Dataset
@@ -56,6 +59,7 @@ class NetworkWork:
     folder: Path
     interface: Interface | None
     progress: Progress
+    chosen: Mapping[str, Reasons] = dataclasses.field(default_factory=dict)
 
     @property
     def plain(self) -> str:
@@ -104,7 +108,14 @@ class NetworkWork:
         try:
             # The same images again, and the layers of all networks, would bury the rest.
             result = trained(
-                self.dataset, folder, config, interface=interface, resume=resume, progress=self.progress, summary=False
+                self.dataset,
+                folder,
+                config,
+                interface=interface,
+                resume=resume,
+                progress=self.progress,
+                summary=False,
+                chosen=self.chosen.get(name_of(config), {}),
             )
         except Diverged as error:
             fix = "leave this network out, or train it alone at a lower rate"

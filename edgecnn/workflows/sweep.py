@@ -18,7 +18,7 @@ from edgecnn.benchmarks.runners.choose import HERE, TUNE_SECONDS, runner_of
 from edgecnn.benchmarks.show.sweep import save_sweep
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.keras.load import load_keras
-from edgecnn.convert.training.choices import choose, chosen_text
+from edgecnn.convert.training.choices import Reasons, choose, chosen_text
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.builder import arguments_of, value_of
 from edgecnn.convert.training.model.custom_model import resolved
@@ -35,7 +35,7 @@ from edgecnn.edge.result import Progress
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.transaction import locked, replaced_together
 from edgecnn.workflows.export import tuning_for
-from edgecnn.workflows.networks import NetworkWork, errors_of_a_sweep
+from edgecnn.workflows.networks import NetworkWork, errors_of_a_sweep, name_of
 from edgecnn.workflows.rungs import run_rungs
 
 # What tells a sweep's networks apart.
@@ -57,18 +57,17 @@ def network_work(
 def swept(
     work: NetworkWork,
     planned: Sequence[TrainConfig],
+    of_images: Reasons,
     minutes: float | None,
     reach_percent: float | None,
     policy: Policy,
     command: str,
 ) -> Sweep:
-    """Train, export and measure networks. Arguments and errors are those of `edgecnn.sweep`."""
+    """Train, export and measure networks. Arguments and errors are those of `edgecnn.sweep`; `of_images` is `reasons_of`."""
     folder, plain, model_format = work.folder, work.plain, work.exporting.formats[0]
     with errors_of_a_sweep():
-        configs = tuple(resolved(item, work.dataset.train) for item in planned)
-        _, chosen = choose(planned[0], work.dataset.train)
-        work.progress.say(chosen_text(({"size": work.dataset.sized} if work.dataset.sized else {}) | chosen))
-        limited = minutes is not None
+        configs, limited = tuple(resolved(item, work.dataset.train) for item in planned), minutes is not None
+        work = _with_reasons(work, planned, configs, of_images, limited)
         work.require_buildable([item for item in configs if limited or not work.is_trained(item, work.folder_of(item))])
         final, rungs = (configs, ()) if minutes is None else run_rungs(work, configs, minutes)
         measured = [work.network(item, f"{place + 1} of {len(final)}") for place, item in enumerate(final)]
@@ -81,6 +80,26 @@ def swept(
         (new / "sweep.json").write_bytes(to_json(result).encode())
         save_sweep(new / "sweep.png", result, kind)
     return replace(result, report=report, picture=folder / "sweep.png")
+
+
+def _with_reasons(
+    work: NetworkWork, planned: Sequence[TrainConfig], configs: Sequence[TrainConfig], of_images: Reasons, limited: bool
+) -> NetworkWork:
+    """Say what was chosen, once where it is the same for all networks, and return the work with it.
+
+    Of a sweep that is `limited` in time, the limit plans the epochs later.
+    """
+    chosen: dict[str, Reasons] = {}
+    for item, config in zip(planned, configs, strict=True):
+        reasons = of_images | choose(item, work.dataset.train)[1]
+        chosen[name_of(config)] = {name: why for name, why in reasons.items() if not (limited and name == "epochs")}
+    texts: dict[str, list[str]] = {}
+    for name, reasons in chosen.items():
+        if reasons:
+            texts.setdefault(chosen_text(reasons), []).append(name)
+    for text, names in texts.items():
+        work.progress.say(text if len(names) == len(chosen) else f"{'; '.join(names)}: {text}")
+    return replace(work, chosen=chosen)
 
 
 def require_interface(networks: Sequence[str], interface: Interface | None) -> None:

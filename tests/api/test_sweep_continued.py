@@ -15,6 +15,8 @@ from edgecnn.edge.export_records import Settings
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.result import SILENT
 from edgecnn.workflows.networks import NetworkWork, errors_of_a_sweep
+from edgecnn.workflows.sweep import _with_reasons
+from tests.drawings import blank_split
 
 CONFIG = ec.TrainConfig(recipe="notebook", epochs=3, filters=(2, 2, 2), network="strided")
 NAME = "strided-2-2-2"
@@ -42,6 +44,35 @@ def test_what_was_trained_with_the_same_settings_is_taken(images: ec.Dataset, tr
     assert here.is_trained(resolved(CONFIG, images.train), trained / NAME)
     assert not here.is_trained(resolved(replace(CONFIG, epochs=4), images.train), trained / NAME)  # It goes on.
     assert not here.is_trained(resolved(CONFIG, images.train), trained / "strided-2-2-3")
+
+
+def test_what_was_chosen_is_said_once_or_for_each_network_and_is_in_its_record(images: ec.Dataset, tmp_path: Path) -> None:
+    said: list[str] = []
+
+    class Said:
+        say = said.append
+
+        def step(self, done: int, total: int, text: str, detail: str = "") -> None:
+            pass
+
+    many = replace(images, train=blank_split(counts=(9000, 9000)))
+    here = replace(work(many, tmp_path), progress=Said())
+    networks: tuple[Any, ...] = ("cnn", "strided", "residual")
+    planned = [ec.TrainConfig(network=name, filters=(2, 2, 2), augment="none", class_weights="none") for name in networks]
+    configs = [resolved(item, many.train) for item in planned]
+    known = _with_reasons(here, planned, configs, {"val_share": "0.2"}, limited=False).chosen
+    assert [{*reasons} for reasons in known.values()] == [{"val_share", "batch_size", "epochs"}] * 3
+    assert [line.partition(": Chosen")[0] for line in said] == ["2,2,2; strided 2,2,2", "residual 2,2,2"]  # It needs more.
+    said.clear()
+    assert _with_reasons(here, planned, configs, {}, limited=True).chosen["2,2,2"].keys() == {"batch_size"}
+    assert len(said) == 1
+    assert said[0].startswith("Chosen")
+    said.clear()
+    stated = [replace(item, epochs=3, batch_size=9) for item in planned]
+    assert not any(
+        _with_reasons(here, stated, [resolved(item, many.train) for item in stated], {}, limited=False).chosen.values()
+    )
+    assert said == []
 
 
 @pytest.mark.parametrize(("other", "said"), [({"epochs": 2}, "epochs=2"), ({"patience": 1}, "patience=1")])

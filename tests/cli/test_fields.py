@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from edgecnn.edge.errors import ArtifactError, ConfigError, field
+import edgecnn as ec
+from edgecnn.edge.errors import ArtifactError, ConfigError, field, setting, spelling
 from edgecnn.shell.main import commands
 
 ROOT = Path(__file__).parents[2]
@@ -21,11 +24,7 @@ BUILDS_A_COMMAND_LINE = {
     "convert/mnn.py": "mnnconvert's",
     "edge/serving/export_page.py": "npm's",
     "convert/onnx/convert.py": "pip's, to be typed next",
-    "convert/show.py": "tensorboard's, to be typed next",
-    "benchmarks/show/remarks.py": "edgecnn's, to be typed next, in a report",
-    "edge/data/pixel_digests.py": "edgecnn's, to be typed next, in a report and a model card",
-    "edge/data/digit.py": "edgecnn's, to be typed next, in a doubt that the server and its page show too",
-    "edge/data/image_file.py": "edgecnn's, to be typed next, in a doubt that the server and its page show too",
+    "convert/show.py": "tensorboard's and edgecnn data's, to be typed next",
     "edge/serving/camera.py": "v4l2's and rpicam's, to be typed next",
     "benchmarks/emulator/counting.py": "the loader's, on an emulated board",
     "benchmarks/emulator/debian.py": "apt's and tar's, for an emulated board",
@@ -54,10 +53,12 @@ def options_in(tree: ast.Module) -> list[str]:
 
 
 def marked_in(tree: ast.Module) -> set[str]:
-    """Return the names passed to `field`, also by `map(field, names)`."""
+    """Return the names passed to `field`, also by `map(field, names)`, and to `setting`."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            if node.func.id == "setting":
+                names |= {str(item.value) for item in node.args[:1] if isinstance(item, ast.Constant)}
             called = node.func.id == "field"
             mapped = node.func.id == "map" and isinstance(node.args[0], ast.Name) and node.args[0].id == "field"
             if called or mapped:
@@ -75,6 +76,17 @@ def test_a_library_that_names_an_option_is_found() -> None:
 @pytest.mark.parametrize(("name", "tree"), list(modules()))
 def test_a_library_names_no_option(name: str, tree: ast.Module) -> None:
     assert bool(options_in(tree)) == (name in BUILDS_A_COMMAND_LINE), options_in(tree)
+
+
+def test_of_edgecnn_s_options_the_text_of_a_training_has_only_those_in_a_command_line_of_another_command() -> None:
+    assert {*options_in(ast.parse((ROOT / "convert/show.py").read_text()))} == {"--save", "--logdir"}
+
+
+def test_a_page_names_no_option() -> None:
+    pages = list((ROOT / "benchmarks/show/templates").glob("*.html"))
+    assert pages
+    for page in pages:
+        assert not re.findall(r"[\s\"'](--[a-z][a-z-]*)(?= [a-z])", page.read_text()), page
 
 
 def test_every_field_that_a_message_names_is_declared() -> None:
@@ -112,6 +124,31 @@ def test_an_error_names_fields_in_python_and_options_on_the_command_line() -> No
     error = ConfigError(f"{field('precisions')}=int4 is unknown, add {field('batch_size')} or omit {field('wait_seconds')}")
     assert str(error) == "precisions=int4 is unknown, add batch_size or omit wait_seconds"
     assert commands()["export"].typed(error) == "--quantize int4 is unknown, add --batch-size or omit --wait-seconds"
+
+
+def test_a_text_names_settings_in_python_and_options_on_the_command_line() -> None:
+    def text() -> str:
+        return f"{setting('prefer', 'size')}, {setting('test_list', 'FILE')}, {setting('fit')}, {setting('fine_tune', False)}"
+
+    assert text() == "prefer=size, test_list=FILE, fit, fine_tune=False"
+    with spelling(commands()["train"].spelled):
+        assert text() == "--prefer size, --test-list FILE, --fit, --no-fine-tune"
+    assert text() == "prefer=size, test_list=FILE, fit, fine_tune=False"
+    assert commands()["predict"].spelled("indices", 47) == "--index 47"
+
+
+def test_what_a_command_prints_names_options_and_what_python_gets_the_parameters(
+    tmp_path: Path, exported: Path, terminal: Any
+) -> None:
+    picture = tmp_path / "grey.png"
+    pixels = np.full((28, 28), 128, np.uint8)
+    pixels[8:20, 12:16], pixels[8:20, 4:8] = 230, 25
+    Image.fromarray(pixels).save(picture)
+    terminal.passes("predict", exported / "int8.tflite", picture)
+    assert re.search(r"warning: .*\(--background\)", " ".join(terminal.err.split()))
+    (answer,) = ec.predict(exported / "int8.tflite", [picture]).images
+    assert answer.doubt
+    assert "(background)" in answer.doubt
 
 
 def test_an_error_names_a_field_as_its_caller_does_also_from_a_child_process() -> None:

@@ -1,12 +1,16 @@
 """The model card: what the manifest says, and nobody's own words overwritten."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from edgecnn.benchmarks.show.model_card import model_card, with_choice
 from edgecnn.benchmarks.show.remarks import ship_line
+from edgecnn.commands.bench import _keep
 from edgecnn.edge.export_records import Folded, Interval, Mended, Parity, Provenance, Reference, Tuned
+from edgecnn.edge.files import sha256
 from edgecnn.edge.manifest import Artifact, DatasetRecord, Manifest, Preprocessing, Quantization, SplitOff, TensorSpec
 from edgecnn.edge.show.table import escaped
 from tests.benchmarks.show.pages import file_result, report
@@ -96,6 +100,38 @@ def test_the_card_has_what_a_threshold_accepts_of_validation_and_after_a_benchma
     assert "0.22 % are wrong" in card
 
 
+def test_a_card_of_an_earlier_release_gets_the_choice_and_keeps_its_sections_and_its_authors_bytes(manifest: Manifest) -> None:
+    card, measured = written(manifest), report(file_result("int8.tflite"))
+    begin, text, end = re.split(r"(?<=Written again by each edgecnn export\. -->\n)|(?=<!-- edgecnn:end)", card)
+    earlier = text.replace("`edgecnn bench` measures the files, and says here which one to ship.\n\n", "")
+    assert earlier != text
+    old = begin.replace(sha256(text.encode()), sha256(earlier.encode())) + earlier + end + "Ana\udcefs"  # Not UTF-8.
+    chosen = with_choice(old, measured)
+    assert chosen is not None
+    assert "Ship int8.tflite" in chosen
+    assert [line for line in chosen.splitlines() if line.startswith("## ")] == [
+        line for line in card.splitlines() if line.startswith("## ")
+    ]
+    assert chosen.endswith("Ana\udcefs")
+    assert with_choice(chosen, measured) == chosen
+
+
+def test_a_measurement_is_not_lost_for_a_card_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "MODEL_CARD.md").touch()
+    said: list[str] = []
+
+    class Said:
+        say = said.append
+
+        def step(self, done: int, total: int, text: str, detail: str = "") -> None:
+            pass
+
+    _keep(report(file_result("int8.tflite")), tmp_path, Said())
+    assert (tmp_path / "bench.json").exists()
+    assert len(said) == 1
+    assert "MODEL_CARD.md" in said[0]
+
+
 @pytest.mark.parametrize(("runtime", "where"), [(None, "A72"), ("openvino", "A72 with openvino")])
 def test_a_tuned_file_says_for_which_machine_and_runtime(manifest: Manifest, runtime: str | None, where: str) -> None:
     keras, int8 = manifest.artifacts
@@ -153,7 +189,7 @@ def test_images_drawn_for_a_model_from_elsewhere_are_no_test_result_in_the_card(
     drawn = replace(manifest.dataset, name="my_pets", split_off=SplitOff(0.2, 0))
     assert "did not train" not in written(replace(manifest, dataset=drawn))
     card = written(replace(manifest, dataset=drawn.of_unknown_training()))
-    assert all(part in card for part in ("did not train this model", "my\\_pets", "no test result", "--test-list FILE"))
+    assert all(part in card for part in ("did not train this model", "my\\_pets", "no test result", "test_list=FILE"))
     assert "test images" not in card
 
 

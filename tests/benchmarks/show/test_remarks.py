@@ -128,9 +128,9 @@ def test_what_the_launches_leave_open_is_in_the_line_with_five_files_at_most() -
 def test_a_wish_that_names_another_file_is_said_and_one_that_does_not_is_not() -> None:
     large, small = file_result("float32.tflite", microseconds=50), file_result("int8.tflite", microseconds=500)
     small = replace(small, artifact=replace(small.artifact, size_bytes=10_000))
-    assert other_wishes(report(large, small)) == ["It would be int8.tflite with --prefer size."]
+    assert other_wishes(report(large, small)) == ["It would be int8.tflite with prefer=size."]
     assert other_wishes(replace(report(large, small), prefer="size")) == [
-        "It would be float32.tflite with --prefer accuracy, float32.tflite with --prefer speed."
+        "It would be float32.tflite with prefer=accuracy, float32.tflite with prefer=speed."
     ]
     assert not other_wishes(report(large))
 

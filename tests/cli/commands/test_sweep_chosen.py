@@ -128,6 +128,7 @@ def test_a_time_limit_trains_all_for_a_few_epochs_and_the_better_half_for_more(
     interrupted_at(4, minutes)
     text = terminal.passes(*limited, "--minutes", f"{minutes:.6f}")
     assert re.search(r"halving of 4.*\b4, then 3\b.*twice", terminal.err)
+    assert terminal.err.count("Chosen, since not stated") == 1  # For all four.
     assert "Plan: 4 for 2 epochs, 3 for 4 epochs; at most about" in terminal.err
     assert terminal.err.count("1 epoch: trained before") == 4
     assert terminal.err.count("2 epochs: trained before") == 4
@@ -137,7 +138,9 @@ def test_a_time_limit_trains_all_for_a_few_epochs_and_the_better_half_for_more(
     assert [row["network"]["filters"] for row in record()["rows"]] == [list(map(int, name.split(","))) for name in went_on]
     assert len(went_on) == 3
     for name in went_on:
-        assert (trained(f"out/{name.replace(',', '-')}").config.epochs) == 4
+        result = trained(f"out/{name.replace(',', '-')}")
+        assert result.config.epochs == 4
+        assert {*result.chosen} == {"batch_size", "augment", "class_weights"}  # The limit plans the epochs.
     for network in rung["networks"]:
         result = trained(f"out/rungs/2/{network['name'].replace(',', '-')}")
         kept = result.history[result.epoch - 1]

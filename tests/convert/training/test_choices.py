@@ -1,7 +1,9 @@
 """What a training chooses where nothing is stated, and that it then learns."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -149,11 +151,30 @@ def test_the_end_says_when_a_model_is_at_chance_overfitted_or_still_falling_and_
     good = [(0.9, 0.3, 0.9)] * 10
     assert advice(result_of(trained, *good)) == []
     (chance,) = advice(result_of(trained, *good, test_accuracy=0.41))
-    assert all(part in chance for part in ("At chance", "41.00%", "33.33%", "edgecnn data", "--epochs 20"))
+    assert all(part in chance for part in ("At chance", "41.00%", "33.33%", "edgecnn data", "epochs=20", "learning_rate=0.001"))
     (over,) = advice(result_of(trained, *good[:-1], (0.99, 0.2, 0.8)))
-    assert all(part in over for part in ("Overfitted", "99.0%", "80.0%", "--augment photo-mirror", "--transfer"))
+    assert all(part in over for part in ("Overfitted", "99.0%", "80.0%", "augment=photo-mirror", "transfer="))
     (falling,) = advice(result_of(trained, *good[:-1], (0.9, 0.2, 0.9)))
-    assert all(part in falling for part in ("Still falling", "--epochs 20"))
+    assert all(part in falling for part in ("Still falling", "epochs=20"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "ways"),
+    [
+        ({"augment": "none"}, {"augment", "transfer"}),
+        ({"augment": "digit"}, {"transfer"}),
+        ({"augment": "digit", "transfer": "mobilenetv2", "fine_tune": True}, {"fine_tune"}),
+        ({"augment": "digit", "transfer": "mobilenetv2", "fine_tune": False}, set()),
+    ],
+)
+def test_what_helps_against_overfitting_is_only_what_was_not_done(
+    changes: dict[str, Any], ways: set[str], trained: TrainResult
+) -> None:
+    over = result_of(trained, *[(0.9, 0.3, 0.9)] * 9, (0.99, 0.2, 0.8))
+    config = replace(TrainConfig(), epochs=10, learning_rate=0.01, **changes)
+    (text,) = advice(replace(over, config=config))
+    assert set(re.findall(r"(\w+)=", text)) == ways
+    assert "more, or" not in text
 
 
 def test_a_run_of_few_steps_has_settled_averages(idx_folder: Path, tmp_path: Path) -> None:

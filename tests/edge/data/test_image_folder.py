@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -142,6 +143,8 @@ def test_a_list_names_the_test_images_and_the_others_are_for_training(classes: P
     assert not {*found.splits["test"].names} & {*found.splits["train"].names}
     assert (found.splits["test"].listed, found.splits["train"].listed) == (True, False)
     assert found.split_off is None
+    spelled = FolderOptions(test_list=cast(Any, str(named)))  # As Python's users give paths.
+    assert load_image_folder(classes, spelled, None).splits["test"].names == found.splits["test"].names
     alone = load_image_folder(classes, FolderOptions(test_list=found.splits["test"].names), None, TEST_ONLY).splits["test"]
     assert alone.sha256 == found.splits["test"].sha256
     validated = load_image_folder(classes, FolderOptions(test_list=named, val_share=0.5, split_seed=1), None).splits

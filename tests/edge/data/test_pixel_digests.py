@@ -106,8 +106,8 @@ def test_images_that_may_be_learnt_are_said_with_what_to_do_and_how_they_were_fi
     drawn = DatasetRecord("pets", "/data/pets", "", "hash", Fitted((8, 8, 3), "letterbox"), SplitOff(0.2, 0))
     assert learnt_note(drawn, 10) == []
     (note,) = learnt_note(drawn.of_unknown_training(), 10)
-    assert all(part in note for part in ("20% of each class of pets", "no test result", "letterbox", "--fit"))
-    assert all(fix in note for fix in (" test/ folder", "--test-list FILE", "--test-share 1"))
+    assert all(part in note for part in ("20% of each class of pets", "no test result", "letterbox", "give fit"))
+    assert all(fix in note for fix in (" test/ folder", "test_list=FILE", "test_share=1"))
     bundled = replace(drawn.of_unknown_training(), split_off=None, fitted=None)
     assert len(learnt_note(bundled.of_unknown_training(), 10)) == 1  # A bundle does not say how its images were drawn.
     for stated in (replace(drawn, split_off=SplitOff(1.0, 0)), replace(drawn, split_off=None, test_list=("cat/1.png",))):

@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import errno
 import json
+import os
 import shutil
 import socket
 import sys
@@ -99,6 +101,25 @@ def test_of_clients_that_come_at_once_no_more_than_may_watch(pictures: Path) -> 
     camera._watchers = MOST_WATCHERS
     first = asyncio.run(anext(cast(Any, camera.answers(cast(Any, None), cast(Any, None)))))
     assert str(MOST_WATCHERS) in json.loads(first)["error"]
+
+
+def test_a_camera_that_is_unplugged_ends_its_stream_though_the_machine_is_at_fault() -> None:
+    class Unplugged:
+        name = "a camera"
+
+        def read(self) -> Any:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        def close(self) -> None:
+            pass
+
+    async def lines() -> list[str]:
+        camera = Camera(cast(Any, Unplugged()), Metrics())
+        async with asyncio.timeout(60):
+            return [line async for line in camera.answers(cast(Any, None), cast(Any, None))]
+
+    (line,) = asyncio.run(lines())
+    assert "the camera failed" in json.loads(line)["error"]
 
 
 def test_a_blank_frame_has_a_doubt_one_that_can_t_be_read_ends_the_stream_and_the_server_ends_while_it_is_watched(
