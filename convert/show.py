@@ -1,8 +1,9 @@
 """What train, diagnose and tune found, as text and pictures."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-from edgecnn.convert.diagnose import Diagnosis
+from edgecnn.convert.diagnose import Diagnosis, LayerError
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.records import TrainResult
 from edgecnn.edge.data.pixel_digests import learnt_note
@@ -17,26 +18,23 @@ _MOST = 20
 
 def diagnosis_text(diagnosis: Diagnosis, width: int = WIDTH) -> str:
     """Return a table of the worst layers."""
-    headings = ("layer", "operator", "lost here", "SNR dB", "input dB", "largest diff.", "saturated")
-    rows = [
-        (
-            layer.label,
-            layer.operator,
-            f"{layer.introduced:.2%}",
-            f"{layer.snr_db:.1f}",
-            f"{layer.input_snr_db:.1f}",
-            f"{layer.largest_difference:.3g}",
-            f"{layer.saturated:.2%}",
-        )
-        for layer in diagnosis.layers[:_MOST]
-    ]
+    layers = diagnosis.layers[:_MOST]
+    columns: dict[str, Callable[[LayerError], str]] = {
+        "layer": lambda layer: layer.label,
+        "operator": lambda layer: layer.operator,
+        "lost here": lambda layer: f"{layer.introduced:.2%}",
+        "SNR dB": lambda layer: f"{layer.snr_db:.1f}",
+        "input dB": lambda layer: f"{layer.input_snr_db:.1f}",
+        "largest diff.": lambda layer: f"{layer.largest_difference:.3g}",
+        "saturated": lambda layer: f"{layer.saturated:.2%}",
+    }
     return "\n".join(
         [
             paragraph(
                 f"{diagnosis.quantized} against {diagnosis.float32}, {counted(diagnosis.images, 'image')}, worst layer first",
                 width,
             ),
-            table_text(TextTable(headings, rows, less=("operator", "largest diff.", "input dB"), align="<<"), width),
+            table_text(TextTable.of(layers, columns, less=("operator", "largest diff.", "input dB"), align="<<"), width),
             "",
             *paragraphs(_notes(diagnosis), width, "  "),
         ]

@@ -47,6 +47,14 @@ _NO_TEMPORARY = "No usable temporary directory found"
 _INTERNAL = (LookupError, AttributeError, TypeError, AssertionError, ArithmeticError, NotImplementedError)
 
 
+def in_python(name: str, value: object) -> str:
+    """Return a field or argument, with its value if there is one."""
+    return name if value is None else f"{name}={value}"
+
+
+_spelled: ContextVar[Callable[[str, object], str]] = ContextVar("_spelled", default=in_python)
+
+
 class EdgeCnnError(Exception):
     """A problem that the user can fix; each subclass is one kind of problem.
 
@@ -67,7 +75,9 @@ class EdgeCnnError(Exception):
         return _restored, (type(self), self.args, self.__dict__)
 
     def __str__(self) -> str:
-        return self.text()
+        """Return the message for whoever runs this: see `spelling`."""
+        spelled = _spelled.get()
+        return _MARKED.sub(lambda found: spelled(self.renamed.get(found[1], found[1]), "" if found[2] else None), self.marked)
 
     @property
     def marked(self) -> str:
@@ -79,19 +89,6 @@ class EdgeCnnError(Exception):
         """What is wrong, and the fix that follows the message's last colon; None for a message of another form."""
         problem, _, fix = str(self).rpartition(": ")
         return (problem, fix) if problem else (fix, None)
-
-    def text(self, spelled: Callable[[str], str] = str, before_value: str = "=") -> str:
-        """Return the message.
-
-        Args:
-            spelled: Function that returns the name to show for a field or argument.
-            before_value: Text between a name and its value.
-        """
-
-        def named(found: re.Match[str]) -> str:
-            return spelled(self.renamed.get(found[1], found[1])) + (found[2] and before_value)
-
-        return _MARKED.sub(named, self.marked)
 
 
 def _restored(kind: type[EdgeCnnError], arguments: tuple[Any, ...], fields: dict[str, Any]) -> EdgeCnnError:
@@ -144,13 +141,6 @@ def field(name: str) -> str:
     return f"\ufdd0{name}\ufdd1"
 
 
-def _in_python(name: str, value: object) -> str:
-    return name if value is None else f"{name}={value}"
-
-
-_spelled: ContextVar[Callable[[str, object], str]] = ContextVar("_spelled", default=_in_python)
-
-
 def setting(name: str, value: object = None) -> str:
     """Return a field or argument as whoever runs this would give it, for the text of a result; an error has `field`.
 
@@ -161,7 +151,7 @@ def setting(name: str, value: object = None) -> str:
 
 @contextmanager
 def spelling(spelled: Callable[[str, object], str]) -> Iterator[None]:
-    """Have `setting` return what this function makes of a name and a value, None for none, until the block ends."""
+    """Have `setting` and errors' messages name a setting and its value, or None, by this function in the block."""
     token = _spelled.set(spelled)
     try:
         yield

@@ -13,8 +13,8 @@ from edgecnn.benchmarks.machine.host import Machine, State, read_machine, read_s
 from edgecnn.benchmarks.machine.noise import Noise
 from edgecnn.benchmarks.measure.launches import Candidate, measure, noise_of
 from edgecnn.benchmarks.measure.options import Plan
-from edgecnn.benchmarks.results.between import Between, between_benchmarks, launch_logs, ratio_of
-from edgecnn.benchmarks.results.latency_summary import ratios
+from edgecnn.benchmarks.results.between import Between, between_benchmarks, ratio_of
+from edgecnn.benchmarks.results.latency_summary import launch_logs, ratios
 from edgecnn.benchmarks.results.records import Launch, Report
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.edge.errors import ArtifactError, ConfigError, field

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
-from edgecnn.edge.errors import ArtifactError, ConfigError, field, parsing
+from edgecnn.edge.errors import ArtifactError, ConfigError, field, in_python, parsing, spelling
 from edgecnn.edge.files import read_bytes
 from edgecnn.edge.formats import format_of, is_exported
 from edgecnn.edge.option import Option, check, described
@@ -165,4 +165,5 @@ def _budget(values: Mapping[str, float | None], where: str | None) -> Budget:
     except ConfigError as error:
         if where is None:
             raise
-        raise ConfigError(f"{where}: {error}") from error  # The file's word is the field's name, not the option's.
+        with spelling(in_python):  # The file's word is the field's name, not the option's.
+            raise ConfigError(f"{where}: {error}") from error

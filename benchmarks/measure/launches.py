@@ -192,23 +192,19 @@ class _Meter:
         if self._before and after:
             self.others = after.busy_seconds - self._before.busy_seconds - ours
             self.stolen = after.steal_seconds - self._before.steal_seconds
-        self.outside = _busy_between(self._outside_before, outside_after)
+        self.outside = _between(self._outside_before, outside_after)
         self.throttled = _between(self._throttled_before, throttled_after)
         return memories
 
 
-def _readings() -> tuple[CpuTimes | None, CpuTimes | None, float | None]:
-    """Return the use of the CPUs that this process may use, that of the others, and how long a quota stopped it."""
-    outside = other_cpus()
-    return read_cpu_times(), read_cpu_times(cpus=outside) if outside else None, throttled_seconds()
+def _readings() -> tuple[CpuTimes | None, float | None, float | None]:
+    """Return the use of the CPUs that this process may use, how long the others were busy, and how long a quota stopped it."""
+    outside = read_cpu_times(cpus=cpus) if (cpus := other_cpus()) else None
+    return read_cpu_times(), outside.busy_seconds if outside else None, throttled_seconds()
 
 
 def _between(before: float | None, after: float | None) -> float | None:
     return None if before is None or after is None else after - before
-
-
-def _busy_between(before: CpuTimes | None, after: CpuTimes | None) -> float | None:
-    return after.busy_seconds - before.busy_seconds if before and after else None
 
 
 def _finished(

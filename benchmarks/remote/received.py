@@ -164,7 +164,7 @@ def _parsed(arguments: Sequence[str]) -> dict[str, Any]:
     parser.error = _refuse  # type: ignore[method-assign]  # It would end this process.
     for option, name in _OPTIONS.items():
         parser.add_argument(option, dest=name, type=float)
-    parser.add_argument("--threads", default="1", type=_threads)
+    parser.add_argument("--threads", default="1", type=lambda text: tuple(map(int, text.split(","))))
     for option, name in _MEASURING.items():
         action = "append" if name == "percents" else "store"
         parser.add_argument(option, dest=name, type=str if name == "sustained_seconds" else float, action=action)
@@ -200,10 +200,6 @@ def judged_here(report: Report, of: Sent) -> Report:
         notes += (f"The board says {report.verdict.status}; judged here, its figures are {verdict.status}.",)
     allowed = tuple(sorted({item.name for item in noise if of.policy.allows(item)}))
     return replace(report, files=files, noise=noise, allowed=allowed, notes=notes, verdict=verdict, prefer=of.prefer)
-
-
-def _threads(text: str) -> tuple[int, ...]:
-    return tuple(map(int, text.split(",")))
 
 
 def _refuse(message: str) -> NoReturn:

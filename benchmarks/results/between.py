@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.benchmarks.results.latency_summary import round_medians
+from edgecnn.benchmarks.results.latency_summary import exp_interval, launch_logs
 from edgecnn.benchmarks.results.records import Launch
 from edgecnn.benchmarks.statistics.intervals import sum_interval
 from edgecnn.edge.export_records import Interval
@@ -40,12 +40,6 @@ class Between:
     def deviation(self) -> float:
         """Return the standard deviation as a share of the time."""
         return math.sqrt(self.variance)
-
-
-def launch_logs(launches: Sequence[Launch]) -> NDArray[np.float64]:
-    """Return the mean of the logarithms of each launch's round medians in nanoseconds, float64 (launches,)."""
-    logs: NDArray[np.float64] = np.log(round_medians(launches)).mean(axis=1)
-    return logs
 
 
 def between_benchmarks(logs: NDArray[np.float64]) -> Between:
@@ -79,8 +73,7 @@ def ratio_of(new: Sequence[Sequence[Launch]], old: Sequence[Sequence[Launch]], f
         ValueError: As in `difference_of_logs`.
     """
     now, then = ([launch_logs(launches) for launches in side] for side in (new, old))
-    difference = difference_of_logs(now, then, floor)
-    return Interval(*(math.exp(value) for value in (difference.estimate, difference.low, difference.high)))
+    return exp_interval(difference_of_logs(now, then, floor))
 
 
 def difference_of_logs(

@@ -13,8 +13,7 @@ import numpy as np
 from edgecnn.benchmarks.gate.accuracy import Accuracy
 from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNJUDGED, Status, worst
 from edgecnn.benchmarks.measure.options import Preference
-from edgecnn.benchmarks.results.between import launch_logs
-from edgecnn.benchmarks.results.latency_summary import ratios, typical_ns
+from edgecnn.benchmarks.results.latency_summary import launch_logs, ratios, typical_ns
 from edgecnn.benchmarks.results.pareto import DIGITS, share_of_all
 from edgecnn.benchmarks.results.records import Choice, DeviceResults, FileResult, Report
 from edgecnn.benchmarks.statistics.proportions import drop_interval

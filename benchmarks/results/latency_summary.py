@@ -21,8 +21,14 @@ def round_medians(launches: Sequence[Launch]) -> NDArray[np.float64]:
     return np.array([[np.median(item.measured.unpack()) for item in launch.rounds] for launch in launches])
 
 
+def launch_logs(launches: Sequence[Launch]) -> NDArray[np.float64]:
+    """Return the mean of the logarithms of each launch's round medians in nanoseconds, float64 (launches,)."""
+    logs: NDArray[np.float64] = np.log(round_medians(launches)).mean(axis=1)
+    return logs
+
+
 def summarize(launches: Sequence[Launch], percents: Sequence[float], images_per_run: int = 1) -> Latency:
-    """Summarise a file's launches; `edgecnn.benchmarks.results.latency_summary` adds what compares it with other files.
+    """Summarise a file's launches; `beside_fastest` adds what compares it with other files.
 
     Args:
         launches: At least one, each with at least one round.
@@ -30,11 +36,10 @@ def summarize(launches: Sequence[Launch], percents: Sequence[float], images_per_
         images_per_run: Number of images in one timed run.
     """
     times, weights = weighted_times(launches)
-    logs = np.log(round_medians(launches)).mean(axis=1)
     return Latency(
         runs=len(times),
         percentiles=tuple(launch_percentile(launches, percent) for percent in percents),
-        typical_ns=exp_interval(mean_interval(logs)) if len(launches) > 1 else None,
+        typical_ns=exp_interval(mean_interval(launch_logs(launches))) if len(launches) > 1 else None,
         ratio=None,
         difference_ns=None,
         images_per_second=float(images_per_run * 1e9 / (times * weights).sum()),

@@ -2,14 +2,15 @@
 
 import textwrap
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from shlex import quote
 from statistics import median
 
-from edgecnn.benchmarks.bundle.golden import GoldenCheck, golden_problems, otherwise_text
+from edgecnn.benchmarks.bundle.golden import Golden, GoldenCheck, golden_problems, otherwise_text
 from edgecnn.benchmarks.bundle.verify import Verification, same_for_all_text
 from edgecnn.benchmarks.bundle.write_bundle import Bundled
-from edgecnn.benchmarks.compare.compare import ASSUMPTION, FLOOR, IMPROVED, NO_EVIDENCE, UNSTABLE, WORSE, Comparison
+from edgecnn.benchmarks.compare.compare import ASSUMPTION, FLOOR, IMPROVED, NO_EVIDENCE, UNSTABLE, WORSE, Change, Comparison
 from edgecnn.benchmarks.compare.selftest import SelfTest, Trials
 from edgecnn.benchmarks.doctor.examine import Examination
 from edgecnn.benchmarks.doctor.findings import Finding
@@ -76,27 +77,22 @@ def evaluations_text(found: Evaluations, width: int = WIDTH) -> str:
     """Return a row for each of several files, and what else a reader must know."""
     if len(found.files) == 1 and not found.skipped:
         return found.files[0].to_text(width)
-    rows: list[tuple[str, ...]] = [
-        (
-            Path(file.file).name,
-            f"{file.accuracy:.4f}",
-            f"{file.correct:,} of {file.images:,}",
-            f"{file.distinct_correct:,} of {file.distinct:,}",
-            f"{file.loss:.4f}",
-            file.runtime,
-        )
-        for file in found.files
-    ]
+    columns: dict[str, Callable[[Evaluation], str]] = {
+        "file": lambda file: Path(file.file).name,
+        "accuracy": lambda file: f"{file.accuracy:.4f}",
+        "right": lambda file: f"{file.correct:,} of {file.images:,}",
+        "right of\ndistinct images": lambda file: f"{file.distinct_correct:,} of {file.distinct:,}",
+        "loss": lambda file: f"{file.loss:.4f}",
+        "runtime": lambda file: file.runtime,
+    }
+    if not any(file.distinct < file.images for file in found.files):
+        del columns["right of\ndistinct images"]
     notes = [(file, note) for file in found.files for note in (*_accepted(file), *file.doubts(), *file.notes)]
     told = [note for _, note in notes]
     # What is said of every file is said once.
     lines = [note if told.count(note) == len(found.files) else f"{Path(file.file).name}: {note}" for file, note in notes]
     lines += [f"{name} was not run: {reason}" for name, reason in found.skipped.items()]
-    copies = any(file.distinct < file.images for file in found.files)
-    headings = ["file", "accuracy", "right", "right of\ndistinct images", "loss", "runtime"]
-    if not copies:
-        headings, rows = [*headings[:3], *headings[4:]], [(*row[:3], *row[4:]) for row in rows]
-    table = TextTable(headings, rows, less=("loss", "runtime"), align="<>>>><" if copies else "<>>><")
+    table = TextTable.of(found.files, columns, less=("loss", "runtime"), align=f"<{'>' * (len(columns) - 2)}<")
     return "\n".join([table_text(table, width), *paragraphs(dict.fromkeys(lines), width, "  ")])
 
 
@@ -117,26 +113,22 @@ def verification_text(result: Verification, width: int = WIDTH) -> str:
 
 def golden_text(check: GoldenCheck, width: int = WIDTH) -> str:
     """Return the verdict, and a row for each file."""
-    headings = ("file", "bit-exact", "largest\ndifference", "limit", "runtime\nhere", "runtime\nthere", "verdict")
-    rows = tuple(
-        (
-            item.file,
-            f"{item.bit_exact} of {item.vectors}",
-            f"{item.largest_difference:.2g}",
-            f"{item.tolerance:.2g}",
-            item.runtime,
-            item.made_by.removeprefix(item.runtime.partition(" ")[0] + " "),
-            "PASS" if item.passed else "FAIL",
-        )
-        for item in check.files
-    )
+    columns: dict[str, Callable[[Golden], str]] = {
+        "file": lambda item: item.file,
+        "bit-exact": lambda item: f"{item.bit_exact} of {item.vectors}",
+        "largest\ndifference": lambda item: f"{item.largest_difference:.2g}",
+        "limit": lambda item: f"{item.tolerance:.2g}",
+        "runtime\nhere": lambda item: item.runtime,
+        "runtime\nthere": lambda item: item.made_by.removeprefix(item.runtime.partition(" ")[0] + " "),
+        "verdict": lambda item: "PASS" if item.passed else "FAIL",
+    }
     lines = [f"FAIL: {problem}" for problem in golden_problems(check)]
     if not lines:
         lines = [f"PASS: {_all(check)} computes here what it did on {check.made_on}, within what its precision allows."]
     rounded = [item for item in check.files if item.passed and item.accepted_otherwise]
     lines += [f"{item.file} {otherwise_text(item)}: their scores are next to its threshold." for item in rounded]
     lines += [f"{name} was not run: {reason}." for name, reason in check.skipped.items()]
-    table = TextTable(headings, rows, f"Golden vectors of {check.bundle}", ("runtime\nthere", "runtime\nhere"))
+    table = TextTable.of(check.files, columns, f"Golden vectors of {check.bundle}", ("runtime\nthere", "runtime\nhere"))
     return "\n".join([*paragraphs(lines, width, "  "), "", table_text(table, width)])
 
 
@@ -162,21 +154,19 @@ def bundled_text(result: Bundled, width: int = WIDTH) -> str:
 
 def comparison_text(comparison: Comparison, width: int = WIDTH, verbose: bool = False) -> str:
     """Return the verdict, the table and what it rests on; `verbose` adds how the intervals are made."""
-    headings = ("file", "old p50\nµs", "new p50\nµs", "new / old", "95 %", "right\nold, new", "change")
-    rows = tuple(
-        (
-            change.name + ("" if change.same_file else " *"),
-            figure(change.old_ns / 1e3),
-            figure(change.new_ns / 1e3),
-            f"{change.ratio.estimate:.3f}",
-            f"{change.ratio.low:.3f} to {change.ratio.high:.3f}",
-            "; ".join(f"{count:,}" for count in (change.old_correct, change.new_correct) if count is not None),
-            change.evidence,
-        )
-        for change in comparison.changes
-    )
+    columns: dict[str, Callable[[Change], str]] = {
+        "file": lambda change: change.name + ("" if change.same_file else " *"),
+        "old p50\nµs": lambda change: figure(change.old_ns / 1e3),
+        "new p50\nµs": lambda change: figure(change.new_ns / 1e3),
+        "new / old": lambda change: f"{change.ratio.estimate:.3f}",
+        "95 %": lambda change: f"{change.ratio.low:.3f} to {change.ratio.high:.3f}",
+        "right\nold, new": lambda change: "; ".join(
+            f"{count:,}" for count in (change.old_correct, change.new_correct) if count is not None
+        ),
+        "change": lambda change: change.evidence,
+    }
     title = " and ".join(", ".join(names) for names in (comparison.old, comparison.new))
-    table = table_text(TextTable(headings, rows, title, ("right\nold, new",)), width)
+    table = table_text(TextTable.of(comparison.changes, columns, title, ("right\nold, new",)), width)
     blocks = ["\n".join(paragraphs(_comparison_answer(comparison), width, "  ")), table]
     for lines in (_comparison_warnings(comparison, verbose), _how(comparison) if verbose else []):
         blocks += ["\n".join(paragraphs(lines, width, "    "))] if lines else []

@@ -12,7 +12,7 @@ from edgecnn.benchmarks.machine.host import Machine, State, throttle_reasons
 from edgecnn.benchmarks.results.choice import MARGIN, choose
 from edgecnn.benchmarks.results.latency_summary import launch_percentile, p50_ns
 from edgecnn.benchmarks.results.pareto import front, pareto_points
-from edgecnn.benchmarks.results.records import Choice, FileResult, Report
+from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.benchmarks.show import plots
 from edgecnn.benchmarks.show.mistakes import MOST_FLIPS, file_mistakes
 from edgecnn.benchmarks.show.remarks import causes, images_show, other_wishes, remarks, ship_line
@@ -76,8 +76,6 @@ def to_html(report: Report, test: Split | None) -> str:  # Longer than 50 lines:
     pickable = pareto_points(report)
     best = front(pickable)
     off_front = [file.name for file in pickable if file not in best]
-    has_sustained = any(file.sustained for file in report.files)
-    has_paced = any(file.paced and file.paced.response.count for file in report.files)
     tables = grids(report)
     choice = choose([report])
     chosen = next((file for file in report.files if file.name in (choice.file, choice.closest)), None)
@@ -95,7 +93,7 @@ def to_html(report: Report, test: Split | None) -> str:  # Longer than 50 lines:
         advice=[ship_line(report), *other_wishes(report)],
         chosen=chosen,
         p50_us=_p50_us(chosen) if chosen else (),
-        others=_others(choice),
+        others=TextTable(("file", "why not"), choice.others, "The other files", align="<<"),
         command=_without_folders(report.command),
         folder=_last_name(report.folder),
         front=[file.name for file in best],
@@ -111,8 +109,8 @@ def to_html(report: Report, test: Split | None) -> str:  # Longer than 50 lines:
         slowest=plots.slowest(report),
         rounds=plots.rounds(report),
         tradeoff=plots.tradeoff(report, [file.name for file in best], off_front) if accuracies else None,
-        sustained=plots.sustained(report) if has_sustained else None,
-        paced=plots.paced(report) if has_paced else None,
+        sustained=plots.sustained(report) if any(file.sustained for file in report.files) else None,
+        paced=plots.paced(report) if any(file.paced and file.paced.response.count for file in report.files) else None,
         mistakes=list(file_mistakes(report, reference, test)),
         most_flips=MOST_FLIPS,
         with_images=test is not None,
@@ -148,20 +146,13 @@ def _status(name: str) -> str:
 
 def _table(grid: TextTable, css: str = "grid") -> str:
     """Return a table as HTML; columns are known by their headings."""
-    looks = {"gate": _status, "kind": _kind, "SHA-256": _code, _BAR: _bar}
+    looks: dict[str, Callable[[str], str]] = {
+        "gate": _status,
+        "kind": lambda name: f'<span class="kind {name.replace(" ", "-")}">{escape(name)}</span>',
+        "SHA-256": lambda text: f"<code>{escape(text)}</code>",
+        _BAR: lambda percent: f'<span class="bar" aria-hidden="true" style="width: {percent}%"></span>',
+    }
     return table_html(grid, {at: looks[name] for at, name in enumerate(grid.headings) if name in looks}, css)
-
-
-def _kind(name: str) -> str:
-    return f'<span class="kind {name.replace(" ", "-")}">{escape(name)}</span>'
-
-
-def _code(text: str) -> str:
-    return f"<code>{escape(text)}</code>"
-
-
-def _bar(percent: str) -> str:
-    return f'<span class="bar" aria-hidden="true" style="width: {percent}%"></span>'
 
 
 def _profiles(report: Report, tables: Iterable[TextTable]) -> list[TextTable]:
@@ -191,10 +182,6 @@ def _p50_us(file: FileResult) -> tuple[float, ...]:
     found = launch_percentile(file.launches, 50)
     bounds = () if found.low_ns is None or found.high_ns is None else (found.low_ns, found.high_ns)
     return tuple(time / 1e3 for time in (p50_ns(file.launches), *bounds))
-
-
-def _others(choice: Choice) -> TextTable:
-    return TextTable(("file", "why not"), choice.others, "The other files", align="<<")
 
 
 def _without_folders(command: str) -> str:

@@ -22,13 +22,7 @@ Cell = Callable[[Report, FileResult], str]
 
 
 def to_text(report: Report, width: int = WIDTH, verbose: bool = False) -> str:
-    """Return the verdict and the file to ship, the tables, and what limits what may be believed.
-
-    Args:
-        report: What was measured.
-        width: Columns of a line.
-        verbose: Also say how it was measured.
-    """
+    """Return the verdict, the file to ship, the tables and what limits them; `verbose` adds how it was measured."""
     blocks = ["\n".join(paragraphs(answer(report), width, "  "))]
     blocks += [table_text(grid, width) for grid in grids(report)]
     unstable = unstable_lines(_UNSTABLE, causes(report.noise, verbose), verbose)
@@ -204,14 +198,9 @@ def _ends(name: str, interval: Interval | None) -> dict[str, float | None]:
 
 
 def devices_text(results: DeviceResults, width: int = WIDTH, verbose: bool = False) -> str:
-    """Return how many devices are within the limits, the tables and what they rest on.
+    """Return how many devices are within the limits, the tables and what they rest on; no device's text can steer a terminal.
 
-    What a device says can't steer a terminal.
-
-    Args:
-        results: What was measured.
-        width: Columns of a line.
-        verbose: Also say what was timed, and give every reason why times are unstable.
+    `verbose` adds what was timed, and gives every reason why times are unstable.
     """
     measured = [(device.host, device.result) for device in results.devices if device.result]
     passed = sum(not report.verdict.refuses for _, report in measured)

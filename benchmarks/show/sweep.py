@@ -1,13 +1,14 @@
 """A sweep as text and as a picture."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from edgecnn.benchmarks.gate.gate import UNJUDGED
 from edgecnn.benchmarks.results.records import Report
-from edgecnn.benchmarks.results.sweep import Rung, Sweep
+from edgecnn.benchmarks.results.sweep import Rung, Sweep, SweepRow
 from edgecnn.benchmarks.show.remarks import causes, choosing_remarks, unstable_lines, verdict
 from edgecnn.benchmarks.show.svg import Point, log_axis, place_labels
-from edgecnn.benchmarks.show.tables import figure, unstable
+from edgecnn.benchmarks.show.tables import figure, points_text, unstable
 from edgecnn.edge.show.pictures import png_figure
 from edgecnn.edge.show.table import TextTable, table_text
 from edgecnn.edge.text import WIDTH, counted, paragraphs
@@ -16,12 +17,9 @@ _ON, _OFF, _REACH = "#c2410c", "#6b7280", "#2563eb"
 
 
 def sweep_text(sweep: Sweep, width: int = WIDTH, verbose: bool = False) -> str:
-    """Return which networks to take, the table and what limits what may be believed.
+    """Return which networks to take, the table and what limits it; of a sweep that was read without its report, their names.
 
-    Args:
-        sweep: What was found; only the names of its networks if it was read without its report.
-        width: Columns of a line.
-        verbose: Give every reason why times are unstable, not the first few.
+    `verbose` gives every reason why times are unstable, not the first few.
     """
     report = sweep.report
     if report is None:
@@ -81,47 +79,28 @@ def _reached(sweep: Sweep, reach: float) -> str:
 
 
 def _table(sweep: Sweep, report: Report, kind: str) -> TextTable:
-    validated = sweep.rows[0].network.val_images is not None
-    headings = (
-        "network",
-        "file",
-        "gate",
-        "parameters",
-        "MACs",
-        "file\nKiB",
-        "Keras\n% right",
-        "file\n% right",
-        "drop\n95 %, points",
-        *(("validation\n% right",) if validated else ()),
-        "p50\nµs",
-        "time over\nthe first",
-        "front",
-    )
-    cells = []
-    for row, file in zip(sweep.rows, report.files, strict=True):
-        drop = f"{100 * row.drop.low:+.2f} to {100 * row.drop.high:+.2f}"
-        images, right = row.comparing
-        cells.append(
-            (
-                row.network.name,
-                Path(row.network.file).stem,
-                row.status,
-                f"{row.network.parameters:,}",
-                f"{row.network.macs:,}",
-                f"{row.size_bytes / 1024:.1f}",
-                f"{100 * row.keras_correct / row.images:.2f}",
-                f"{100 * row.accuracy:.2f}",
-                drop,
-                *((f"{100 * right / images:.2f}",) if validated else ()),
-                figure(row.p50_ns / 1e3) + ("!" if unstable(report, file) else ""),
-                f"{row.ratio.estimate:.2f}" if row.ratio else "1",
-                "*" if row.on_front else "",
-            )
-        )
+    columns: dict[str, Callable[[SweepRow], str]] = {
+        "network": lambda row: row.network.name,
+        "file": lambda row: Path(row.network.file).stem,
+        "gate": lambda row: row.status,
+        "parameters": lambda row: f"{row.network.parameters:,}",
+        "MACs": lambda row: f"{row.network.macs:,}",
+        "file\nKiB": lambda row: f"{row.size_bytes / 1024:.1f}",
+        "Keras\n% right": lambda row: f"{100 * row.keras_correct / row.images:.2f}",
+        "file\n% right": lambda row: f"{100 * row.accuracy:.2f}",
+        "drop\n95 %, points": lambda row: points_text(row.drop),
+        "validation\n% right": lambda row: f"{100 * row.comparing[1] / row.comparing[0]:.2f}",
+        "p50\nµs": lambda row: figure(row.p50_ns / 1e3) + ("!" if row.network.file in noisy else ""),
+        "time over\nthe first": lambda row: f"{row.ratio.estimate:.2f}" if row.ratio else "1",
+        "front": lambda row: "*" if row.on_front else "",
+    }
+    noisy = {file.name for file in report.files if unstable(report, file)}
+    if sweep.rows[0].network.val_images is None:
+        del columns["validation\n% right"]
+    if len(set(map(columns["file"], sweep.rows))) == 1:
+        del columns["file"]
     less = ("parameters", "Keras\n% right", "time over\nthe first", "drop\n95 %, points")
-    one_name = len({name for _, name, *_ in cells}) == 1
-    shown = [cell[:1] + cell[2:] for cell in (headings, *cells)] if one_name else [headings, *cells]
-    return TextTable(shown[0], shown[1:], f"Networks by size, {kind}", less)
+    return TextTable.of(sweep.rows, columns, f"Networks by size, {kind}", less)
 
 
 def rung_text(rung: Rung) -> str:

@@ -1,16 +1,20 @@
 """Report -> tables, the same for the terminal, Markdown and HTML."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
-from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE
+from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE, Accuracy
 from edgecnn.benchmarks.results.latency_summary import p50_ns
 from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.benchmarks.statistics import binomial
-from edgecnn.benchmarks.statistics.percentiles import Percentile, percentile_of_launches
+from edgecnn.benchmarks.statistics.percentiles import percentile_of_launches
 from edgecnn.edge.export_records import Interval
 from edgecnn.edge.show.table import TextTable
 from edgecnn.edge.text import counted
 
+Column = Callable[[FileResult], str]
 # A figure below so many empty calls is marked: the loop itself is a part of it.
 _NEAR_RESOLUTION = 20
 
@@ -95,46 +99,33 @@ def timed_name(report: Report, file: FileResult) -> str:
 
 
 def _latency(report: Report) -> TextTable:
-    percents = [item.percent for item in report.files[0].latency.percentiles]
-    headings = (
-        "file",
-        "size\nKiB",
-        *(f"{percent_name(percent)}\nµs" for percent in percents),
-        f"time over\n{report.baseline}",
-        "images\n/s" if report.dataset else "runs\n/s",
-    )
-    rows = tuple(
-        (
-            timed_name(report, file),
-            figure(file.artifact.size_bytes / 1024),
-            *(_percentile(report, item) for item in file.latency.percentiles),
-            _ratio(report, file),
-            f"{file.latency.images_per_second:,.0f}",
-        )
-        for file in report.files
-    )
-    return TextTable(
-        headings, rows, "Latency of one image" if report.dataset else "Latency of one run on random inputs", headings[-1:]
-    )
+    rate = "images\n/s" if report.dataset else "runs\n/s"
+    columns: dict[str, Column] = {
+        "file": partial(timed_name, report),
+        "size\nKiB": lambda file: figure(file.artifact.size_bytes / 1024),
+    }
+    for place, item in enumerate(report.files[0].latency.percentiles):
+        columns[f"{percent_name(item.percent)}\nµs"] = partial(_percentile, report, place)
+    columns[f"time over\n{report.baseline}"] = partial(_ratio, report)
+    columns[rate] = lambda file: f"{file.latency.images_per_second:,.0f}"
+    title = "Latency of one image" if report.dataset else "Latency of one run on random inputs"
+    return TextTable.of(report.files, columns, title, (rate,))
 
 
 def _start(report: Report) -> TextTable:
-    headings = ("file", "import\nms", "load\nms", "first\ninference ms", "memory\npeak MiB", "memory\nsteady MiB")
-    rows = tuple(
-        (
-            timed_name(report, file),
-            figure(file.latency.import_ns / 1e6),
-            figure(file.latency.load_ns / 1e6),
-            figure(file.latency.first_ns / 1e6),
-            f"{file.latency.peak_memory_bytes / 2**20:.0f}",
-            f"{file.latency.steady_memory_bytes / 2**20:.0f}",
-        )
-        for file in report.files
-    )
-    return TextTable(headings, rows, "Start and memory of the process")
+    columns: dict[str, Column] = {
+        "file": partial(timed_name, report),
+        "import\nms": lambda file: figure(file.latency.import_ns / 1e6),
+        "load\nms": lambda file: figure(file.latency.load_ns / 1e6),
+        "first\ninference ms": lambda file: figure(file.latency.first_ns / 1e6),
+        "memory\npeak MiB": lambda file: f"{file.latency.peak_memory_bytes / 2**20:.0f}",
+        "memory\nsteady MiB": lambda file: f"{file.latency.steady_memory_bytes / 2**20:.0f}",
+    }
+    return TextTable.of(report.files, columns, "Start and memory of the process")
 
 
-def _percentile(report: Report, item: Percentile) -> str:
+def _percentile(report: Report, place: int, file: FileResult) -> str:
+    item = file.latency.percentiles[place]
     if item.value_ns is None:
         return f"needs {item.needed_runs:,}"
     return figure(item.value_ns / 1e3) + ("~" if _near_resolution(report, item.value_ns) else "")
@@ -152,38 +143,22 @@ def _times(ratio: float) -> str:
 
 
 def _accuracy(report: Report) -> TextTable:
-    headings = (
-        "file",
-        "gate",
-        "right\n%",
-        "drop\npoints",
-        "drop\n95 %",
-        "lost",
-        "gained",
-        "agree\n%",
-        "confid.\nmoved",
-        "Brier\nincrease",
-    )
-    rows = []
-    for file in report.files:
-        accuracy = file.accuracy
-        assert accuracy  # noqa: S101  # `read_report` and `benchmark` see to it: all files or none.
-        rows.append(
-            (
-                file.name,
-                gate(report, file),
-                f"{100 * accuracy.accuracy:.2f}",
-                f"{100 * accuracy.drop.estimate:+.2f}",
-                _points(accuracy.drop),
-                f"{accuracy.lost:,}",
-                f"{accuracy.gained:,}",
-                f"{100 * accuracy.agreement.estimate:.2f}",
-                f"{accuracy.largest_confidence_change:.3f}",
-                f"{accuracy.brier_increase.estimate:+.4f}" if accuracy.brier_increase else "not measured",
-            )
-        )
+    columns: dict[str, Callable[[tuple[FileResult, Accuracy]], str]] = {
+        "file": lambda of: of[0].name,
+        "gate": lambda of: gate(report, of[0]),
+        "right\n%": lambda of: f"{100 * of[1].accuracy:.2f}",
+        "drop\npoints": lambda of: f"{100 * of[1].drop.estimate:+.2f}",
+        "drop\n95 %": lambda of: points_text(of[1].drop),
+        "lost": lambda of: f"{of[1].lost:,}",
+        "gained": lambda of: f"{of[1].gained:,}",
+        "agree\n%": lambda of: f"{100 * of[1].agreement.estimate:.2f}",
+        "confid.\nmoved": lambda of: f"{of[1].largest_confidence_change:.3f}",
+        "Brier\nincrease": lambda of: f"{of[1].brier_increase.estimate:+.4f}" if of[1].brier_increase else "not measured",
+    }
+    measured = [(file, file.accuracy) for file in report.files if file.accuracy]
+    assert len(measured) == len(report.files)  # noqa: S101  # `read_report` and `benchmark` see to it: all files or none.
     less = ("confid.\nmoved", "Brier\nincrease", "gained", "lost")
-    return TextTable(headings, rows, f"Accuracy compared with {report.reference}", less)
+    return TextTable.of(measured, columns, f"Accuracy compared with {report.reference}", less)
 
 
 def _accepted(report: Report) -> TextTable:
@@ -221,7 +196,8 @@ def accepted_shares(images: int, accepted: int, wrong: int) -> tuple[str, str, s
     return share, f"{100 * found.estimate:.2f}", f"{100 * found.low:.2f} to {100 * found.high:.2f}"
 
 
-def _points(interval: Interval) -> str:
+def points_text(interval: Interval) -> str:
+    """Return the bounds of a share's interval in points."""
     return f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}"
 
 
@@ -258,25 +234,20 @@ def _rates(report: Report) -> TextTable:
 
 
 def _sustained(report: Report) -> TextTable:
-    headings = ("file", "seconds", "first\np50 µs", "last\np50 µs", "slowest\np50 µs", "longest\nrun µs", "hottest\n°C")
-    rows = []
-    for file in report.files:
-        windows = file.sustained
-        if not windows:
-            continue
-        temperatures = [window.temperature_celsius for window in windows if window.temperature_celsius is not None]
-        rows.append(
-            (
-                timed_name(report, file),
-                f"{windows[-1].seconds:.0f}",
-                figure(windows[0].p50_ns / 1e3),
-                figure(windows[-1].p50_ns / 1e3),
-                figure(max(window.p50_ns for window in windows) / 1e3),
-                figure(max(window.max_ns for window in windows) / 1e3),
-                f"{max(temperatures):.0f}" if temperatures else "not told",
-            )
-        )
-    return TextTable(headings, rows, "Sustained")
+    def hottest(file: FileResult) -> str:
+        known = [window.temperature_celsius for window in file.sustained if window.temperature_celsius is not None]
+        return f"{max(known):.0f}" if known else "not reported"
+
+    columns: dict[str, Column] = {
+        "file": partial(timed_name, report),
+        "seconds": lambda file: f"{file.sustained[-1].seconds:.0f}",
+        "first\np50 µs": lambda file: figure(file.sustained[0].p50_ns / 1e3),
+        "last\np50 µs": lambda file: figure(file.sustained[-1].p50_ns / 1e3),
+        "slowest\np50 µs": lambda file: figure(max(window.p50_ns for window in file.sustained) / 1e3),
+        "longest\nrun µs": lambda file: figure(max(window.max_ns for window in file.sustained) / 1e3),
+        "hottest\n°C": hottest,
+    }
+    return TextTable.of([file for file in report.files if file.sustained], columns, "Sustained")
 
 
 def _profile(report: Report, file: FileResult) -> TextTable:

@@ -16,7 +16,7 @@ from edgecnn.edge.manifest import LABELS_NAME, Manifest, Output, Preprocessing
 from edgecnn.edge.model.preprocess import Floats, correct
 from edgecnn.edge.packages import versions
 from edgecnn.edge.records import to_value
-from edgecnn.edge.text import has_controls, printable
+from edgecnn.edge.text import counted, has_controls, printable
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Description:
         correct: Number of them that this file classifies correctly, before the description was added.
         author: Who made the model; None if nobody said so.
         license: Its licence; None if nobody said so.
+        kind: `DatasetRecord.kind`: images that the model may have learned are no test images.
     """
 
     name: str
@@ -46,12 +47,13 @@ class Description:
     correct: int
     author: str | None = None
     license: str | None = None
+    kind: str = "test image"
 
     def text(self) -> str:
         """Return the description as a sentence or two."""
         return (
             f"Image classifier ({self.name}), exported by edgecnn {self.edgecnn} from a Keras model with SHA-256 "
-            f"{self.source_sha256}. It is right on {self.correct:,} of {self.images:,} test images "
+            f"{self.source_sha256}. It is right on {self.correct:,} of {counted(self.images, self.kind)} "
             f"({self.correct / max(1, self.images):.2%})."
         )
 
@@ -79,6 +81,7 @@ def describe(manifest: Manifest, config: ExportConfig, probabilities: Floats, la
         edgecnn=versions()["edgecnn"],
         images=len(labels),
         correct=int(correct(probabilities, labels).sum()),
+        kind=manifest.dataset.kind,
         author=config.author,
         license=config.license,
     )

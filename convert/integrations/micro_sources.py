@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgecnn.convert.integrations.micro_records import MicroAgreement, MicroRecord
 from edgecnn.edge.export_records import Threshold
 from edgecnn.edge.model.preprocess import InputTable
+from edgecnn.edge.text import counted
 
 _COLUMNS = 20
 # Largest accepted difference of an output: kernels that are not bit-exact round halves otherwise.
@@ -301,8 +302,8 @@ int main() {
 """
 
 
-def readme(record: MicroRecord, namespace: str) -> str:
-    """Return what the files are, what was measured, and how to build them."""
+def readme(record: MicroRecord, namespace: str, kind: str) -> str:
+    """Return what the files are, what was measured on which kind of images, and how to build them."""
     compared = "\n".join(_row(record, one) for one in record.compared)
     return f"""\
 # {record.file} for tflite-micro
@@ -324,7 +325,7 @@ The arena needs {record.arena_bytes:,} bytes: the smallest in which {record.runt
 Pointers have 8 bytes there and 4 on a microcontroller, so the same kernels need less on it. Optimized kernels, such as
 CMSIS-NN's, take scratch memory in addition: `micro_main.cc` reserves a quarter and 2 KiB more, and prints what is used.
 
-tflite-micro is right on {record.correct:,} of {record.images:,} test images. Other kernels compared with it:
+tflite-micro is right on {record.correct:,} of {counted(record.images, kind)}. Other kernels compared with it:
 
 | kernels | right | same class | equal outputs | largest difference |
 |---|---|---|---|---|

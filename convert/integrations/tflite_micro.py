@@ -49,8 +49,8 @@ def write(folder: Path, manifest: Manifest, job: ExportJob) -> Sequence[ProgramF
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     job.on_step(
-        f"{record.file} in tflite-micro: {record.correct:,} of {counted(record.images, 'test image')} right, LiteRT's class "
-        f"for {record.compared[0].same_class:,}, arena {record.arena_bytes:,} bytes: micro_README.md"
+        f"{record.file} in tflite-micro: {record.correct:,} of {counted(record.images, manifest.dataset.kind)} right, "
+        f"LiteRT's class for {record.compared[0].same_class:,}, arena {record.arena_bytes:,} bytes: micro_README.md"
     )
     return [program_file(folder / name, record.sha256, program.name) for name in texts]
 
@@ -94,7 +94,8 @@ def micro_files(
         threshold=classifier.threshold,
         logits=classifier.interface.output == "logits",
     )
-    others = {"micro_README.md": readme(record, micro.namespace), "micro_measured.json": to_json(record)}
+    kind = model.manifest.dataset.kind if model.manifest else "image"
+    others = {"micro_README.md": readme(record, micro.namespace, kind), "micro_measured.json": to_json(record)}
     return sources(micro) | others, record
 
 

@@ -75,8 +75,8 @@ def drawn_evenly(
         share: Share of each class, 0 to 1 (exclusive).
         seed: Seed of the draw.
         class_names: Names of the classes, for messages.
-        groups: Places of images that stay together, unless a class is one group. A group that is too large for the share is
-            passed over, so that the share may be smaller.
+        groups: Places of images that stay together, unless a class would have none on one side. A group that is too large for
+            the share is passed over, so that the share may be smaller.
 
     Raises:
         ConfigError: If a class has only one image.
@@ -121,6 +121,8 @@ def _draw_groups(
     drawn |= np.isin(group, chosen)
     if not drawn[order].any():  # The class is one group.
         drawn[order[:count]] = True
+    if drawn[order].all():  # It is in groups of earlier classes.
+        drawn[order[count:]] = False
     settled |= np.isin(group, numbers)
 
 

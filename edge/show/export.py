@@ -1,6 +1,6 @@
 """The result of an export as text."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from shlex import quote
 
@@ -40,29 +40,25 @@ def folder_text(folder: ModelFolder, width: int = WIDTH) -> str:
 
 def export_text(manifest: Manifest, folder: Path, files: Sequence[str], width: int = WIDTH) -> str:
     """Return a table of the exported files of these names, and what to know of them."""
-    headings = ("file", "KiB", "largest\ndifference", "same class\nas Keras", "input", "oldest runtime")
-    rows = [
-        (
-            artifact.path,
-            f"{artifact.size_bytes / 1024:.1f}",
-            f"{parity.max_difference:.2g}",
-            f"{parity.same_class:,} of {parity.images:,}",
-            artifact.input.dtype,
-            artifact.oldest_runtime or "unknown",
-        )
-        for artifact in manifest.artifacts
-        if artifact.path in files and (parity := artifact.parity)
-    ]
+    columns: dict[str, Callable[[tuple[Artifact, Parity]], str]] = {
+        "file": lambda of: of[0].path,
+        "KiB": lambda of: f"{of[0].size_bytes / 1024:.1f}",
+        "largest\ndifference": lambda of: f"{of[1].max_difference:.2g}",
+        "same class\nas Keras": lambda of: f"{of[1].same_class:,} of {of[1].images:,}",
+        "input": lambda of: of[0].input.dtype,
+        "oldest runtime": lambda of: of[0].oldest_runtime or "unknown",
+    }
     written = [artifact for artifact in manifest.artifacts if artifact.path in files]
+    compared = [(artifact, artifact.parity) for artifact in written if artifact.parity]
     notes = [_chosen_text(artifact) for artifact in written if not artifact.is_plain]
     notes += [_settings_text(folder / artifact.path, artifact.settings) for artifact in written if artifact.settings]
     calibration = manifest.provenance.calibration
     if calibration and any(artifact.path in calibration.halves for artifact in written):
         notes += [f"Calibration: {warning}" for warning in calibration.warnings]
     notes += [
-        _unlike_text(artifact, artifact.parity, folder)
-        for artifact in written
-        if artifact.parity and artifact.parity.same_class < _FEW_AGREE * artifact.parity.images
+        _unlike_text(artifact, parity, folder)
+        for artifact, parity in compared
+        if parity.same_class < _FEW_AGREE * parity.images
     ]
     notes += [
         f"{file.path} is for {file.program}. Through it, {file.parity.same_class:,} of "
@@ -79,7 +75,7 @@ def export_text(manifest: Manifest, folder: Path, files: Sequence[str], width: i
     if judged := [(file.path, file.threshold) for file in listed if file.threshold]:
         grid, promise = thresholds(judged)
         accepted = [table_text(grid, width), "", *paragraphs([promise], width), ""]
-    table = table_text(TextTable(headings, rows, align="<>>><<"), width)
+    table = table_text(TextTable.of(compared, columns, align="<>>><<"), width)
     return "\n".join([table, "", *accepted, *paragraphs(notes, width)])
 
 

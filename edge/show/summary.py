@@ -1,6 +1,6 @@
 """Summaries as text."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from edgecnn.edge.formats import is_exported
@@ -47,21 +47,17 @@ def summaries_text(found: Summaries, width: int = WIDTH) -> str:
     """Return the layers of one file, or a row for each of several."""
     if len(found.files) == 1 and not found.skipped:
         return summary_text(found.files[0], width)
-    rows = [
-        (
-            Path(file.file).name,
-            f"{file.size_bytes:,}",
-            f"{file.parameters:,}",
-            f"{file.macs:,}{' +' if file.not_counted else ''}",
-            f"{file.weight_bytes:,}",
-            _peak(file).removesuffix(" bytes"),
-        )
-        for file in found.files
-    ]
-    head = ("file", "file\nbytes", "parameters", "MACs", "weight\nbytes", "peak activation\nbytes")
+    columns: dict[str, Callable[[Summary], str]] = {
+        "file": lambda file: Path(file.file).name,
+        "file\nbytes": lambda file: f"{file.size_bytes:,}",
+        "parameters": lambda file: f"{file.parameters:,}",
+        "MACs": lambda file: f"{file.macs:,}{' +' if file.not_counted else ''}",
+        "weight\nbytes": lambda file: f"{file.weight_bytes:,}",
+        "peak activation\nbytes": lambda file: _peak(file).removesuffix(" bytes"),
+    }
     lines = [
         paragraph(f"{Path(found.files[0].file).parent}, for one inference of one image", width, "  "),
-        table_text(TextTable(head, rows), width),
+        table_text(TextTable.of(found.files, columns), width),
         "",
     ]
     notes = list(_DEFINITIONS)

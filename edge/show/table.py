@@ -3,13 +3,15 @@
 import csv
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from itertools import zip_longest
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from unicodedata import combining, east_asian_width
 
 from edgecnn.edge.text import WIDTH, paragraph, printable, printable_lines
+
+Item = TypeVar("Item")
 
 _MARKUP = re.compile(r"[\\`*_\[\]<>|~]")
 _MARGIN, _GAP = " ", "  "
@@ -37,6 +39,18 @@ class TextTable(NamedTuple):
     title: str = ""
     less: Sequence[str] = ()
     align: str = "<"
+
+    @classmethod
+    def of(
+        cls,
+        items: Iterable[Item],
+        columns: Mapping[str, Callable[[Item], str]],
+        title: str = "",
+        less: Sequence[str] = (),
+        align: str = "<",
+    ) -> "TextTable":
+        """Return a table with a row for each item, and for each heading what its function says of the item."""
+        return cls(tuple(columns), [tuple(cell(item) for cell in columns.values()) for item in items], title, less, align)
 
     @property
     def sides(self) -> str:

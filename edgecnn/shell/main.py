@@ -63,7 +63,8 @@ class Command(NamedTuple):
 
     def typed(self, error: EdgeCnnError) -> str:
         """Return an error's message with the command's options in place of the names in Python."""
-        return error.text(self.spelled, " ")
+        with spelling(self.spelled):
+            return str(error)
 
     def spelled(self, name: str, value: object = None) -> str:
         """Return the option of a name in Python, with its value: `--prefer size`, or `--no-fine-tune` for False."""

@@ -134,6 +134,9 @@ def test_images_drawn_for_a_model_from_elsewhere_are_a_doubt_and_not_called_test
     assert card.count("may have learned from them") == 1
     assert all(part in card for part in DOUBT)
     assert "test images" not in card
+    written = elsewhere.read_bytes()
+    assert b" of 8 images" in written  # What the file says of itself.
+    assert b"test images" not in written
     # The doubt is data, also of what an earlier release wrote without it, and travels with a bundle.
     assert report.dataset
     assert report.dataset.may_be_learnt

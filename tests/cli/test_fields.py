@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 import edgecnn as ec
+from edgecnn.edge.data.recorded_images import images_at_hand
 from edgecnn.edge.errors import ArtifactError, ConfigError, field, setting, spelling
+from edgecnn.edge.manifest import DatasetRecord
 from edgecnn.shell.main import commands
 
 ROOT = Path(__file__).parents[2]
@@ -135,6 +137,15 @@ def test_a_text_names_settings_in_python_and_options_on_the_command_line() -> No
         assert text() == "--prefer size, --test-list FILE, --fit, --no-fine-tune"
     assert text() == "prefer=size, test_list=FILE, fit, fine_tune=False"
     assert commands()["predict"].spelled("indices", 47) == "--index 47"
+
+
+def test_an_error_that_stops_nothing_names_options_too_where_a_command_says_it() -> None:
+    record = DatasetRecord("pets", "/nowhere/pets", "", "hash")
+    said: list[str] = []
+    assert images_at_hand(record, None, (), said.append) is None
+    with spelling(commands()["report"].spelled):
+        assert images_at_hand(record, None, (), said.append) is None
+    assert [line.rpartition(" with ")[2] for line in said] == ["data", "--data"]
 
 
 def test_what_a_command_prints_names_options_and_what_python_gets_the_parameters(

@@ -129,7 +129,7 @@ def test_the_golden_outputs_are_those_of_tflite_micro_and_few_for_large_images(
     ],
 )
 def test_the_readme_says_whether_the_classes_are_the_same(litert: MicroAgreement, said: str) -> None:
-    text = readme(replace(RECORD, compared=(litert, REFERENCE)), "edgecnn_bars")
+    text = readme(replace(RECORD, compared=(litert, REFERENCE)), "edgecnn_bars", "image")
     assert f"\n{said}\n" in text
     assert "The arena needs 3,000 bytes" in text
 

@@ -87,6 +87,13 @@ def test_a_draw_keeps_groups_together_and_each_class_on_both_sides(seed: int) ->
     assert np.array_equal(drawn_evenly(labels, "test", 0.2, seed, "abc", [np.array([3])]), alone)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_class_in_groups_of_another_class_stays_on_both_sides(seed: int) -> None:
+    labels = np.array([0, 0, 0, 1, 1])
+    drawn = drawn_evenly(labels, "test", 0.4, seed, "ab", [np.array([0, 3, 4])])
+    assert [drawn[labels == label].any() and not drawn[labels == label].all() for label in (0, 1)] == [True, True]
+
+
 def test_a_class_that_is_one_group_is_drawn_all_the_same() -> None:
     drawn = drawn_evenly(np.zeros(10, int), "test", 0.2, 0, "a", [np.arange(10)])
     assert drawn.sum() == 2
