@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from edgecnn.edge.manifest import Manifest
+from tests.onnx_text import onnx_bytes
 
 EVIL = "\x1b[31mcat\r\x9b2J\u202edog\nPASS: every file is within 0.50 points"
 SHORT = ("--launches", "2", "--min-runs", "4", "--min-seconds", "0")
@@ -143,12 +144,9 @@ def test_a_result_is_harmless_as_text_markdown_table_and_page(evil_result: Path,
 
 @pytest.mark.parametrize("name", ["image", "classes", "operator"])
 def test_a_name_in_an_onnx_file_that_is_not_utf_8_is_no_traceback(name: str, tmp_path: Path, terminal: Any) -> None:
-    node = onnx.helper.make_node("Softmax", ["image"], ["classes"], name="operator")
-    tensors = (onnx.helper.make_tensor_value_info(end, onnx.TensorProto.FLOAT, [1, 28, 28, 1]) for end in ("image", "classes"))
-    graph = onnx.helper.make_graph([node], "graph", *([tensor] for tensor in tensors))
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    data = onnx_bytes("(float[1, 28, 28, 1] image) => (float[1, 28, 28, 1] classes) {[operator] classes = Softmax (image)}")
     path = tmp_path / "named.onnx"
-    path.write_bytes(model.SerializeToString().replace(name.encode(), b"\xff\xfe" + name.encode()[2:]))
+    path.write_bytes(data.replace(name.encode(), b"\xff\xfe" + name.encode()[2:]))
     assert "UTF-8" in terminal.fails(4, "summary", path)
     command = ("bench", path, "--profile", *SHORT)
     if name == "operator":

@@ -14,7 +14,6 @@ import numpy as np
 import onnx
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from onnx import TensorProto, helper
 
 from edgecnn.edge.compatibility.tflite_graph import from_object, to_object
 from edgecnn.edge.errors import ArtifactError
@@ -25,6 +24,7 @@ from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.model_file import read_model
 from edgecnn.edge.runtimes import base, opener_for
 from edgecnn.edge.sandbox import unverified as tried
+from tests.onnx_text import ENDLESS, onnx_bytes
 
 UNIT = Interface(SCHEMES["unit"])
 SHORT = ("--launches", "1", "--min-runs", "1", "--min-seconds", "0")
@@ -52,53 +52,25 @@ def crashing(exported: Path, name: str = "bad.tflite", kind: int = schema.Tensor
     return Path(name)
 
 
-def onnx_model(nodes: list[Any], shape: tuple[int, ...], output: tuple[int, ...] | None, *constants: Any) -> bytes:
-    ends = [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape), helper.make_tensor_value_info("y", 1, output)]
-    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], constants)
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
-    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
-
-
-def constant(name: str, value: Any) -> TensorProto:
-    return onnx.numpy_helper.from_array(np.array(value), name)
-
-
-def endless(entry: str, output: str) -> list[Any]:
-    """Nodes that compute a tensor from another and never end."""
-    flags = [helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in ("on", "still_on")]
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("value", "same")]
-    count = helper.make_tensor_value_info("i", TensorProto.INT64, [])
-    inner = [helper.make_node("Identity", ["on"], ["still_on"]), helper.make_node("Identity", ["value"], ["same"])]
-    body = helper.make_graph(inner, "body", [count, flags[0], values[0]], [flags[1], values[1]])
-    return [helper.make_node("Loop", ["", "always", entry], [output], body=body)]
-
-
 def huge_input() -> bytes:
-    pooled = [helper.make_node("GlobalAveragePool", ["x"], ["p"]), helper.make_node("Flatten", ["p"], ["y"])]
-    return onnx_model(pooled, (1, 3, 40_000, 20_000), (1, 3))
+    return onnx_bytes("(float[1, 3, 40000, 20000] x) => (float[1, 3] y) {p = GlobalAveragePool (x) y = Flatten (p)}")
 
 
 def expanded(*size: int) -> bytes:
-    nodes = [helper.make_node("ReduceMean", ["x"], ["m"], keepdims=0), helper.make_node("Expand", ["m", "size"], ["y"])]
-    return onnx_model(nodes, (1, 3, 8, 8), None, constant("size", np.array(size, np.int64)))
+    nodes = "m = ReduceMean <keepdims = 0> (x) y = Expand (m, size)"
+    return onnx_bytes(f"(float[1, 3, 8, 8] x) => (float[] y) {{{nodes}}}", size=size)
 
 
 def large_inside() -> bytes:
     """Two small ends with 8 GB between them."""
-    nodes = [
-        helper.make_node("ReduceMean", ["x"], ["m"], keepdims=0),
-        helper.make_node("Expand", ["m", "size"], ["large"]),
-        helper.make_node("ReduceMean", ["large"], ["one"], keepdims=0),
-        helper.make_node("Expand", ["one", "classes"], ["y"]),
-    ]
-    sizes = [constant("size", np.array([2 * 10**9], np.int64)), constant("classes", np.array([1, 3], np.int64))]
-    return onnx_model(nodes, (1, 3, 8, 8), (1, 3), *sizes)
+    nodes = "m = ReduceMean <keepdims = 0> (x) large = Expand (m, size) one = ReduceMean <keepdims = 0> (large)"
+    text = f"(float[1, 3, 8, 8] x) => (float[1, 3] y) {{{nodes} y = Expand (one, classes)}}"
+    return onnx_bytes(text, size=[2 * 10**9], classes=[1, 3])
 
 
 def endless_classifier(shape: tuple[int, ...] = (1, 12, 12, 1)) -> bytes:
-    nodes = [*endless("x", "l"), helper.make_node("ReduceMean", ["l"], ["m"], keepdims=0)]
-    nodes.append(helper.make_node("Expand", ["m", "classes"], ["y"]))
-    return onnx_model(nodes, shape, (1, 3), constant("always", True), constant("classes", np.array([1, 3], np.int64)))
+    nodes = f'l = {ENDLESS} ("", always, x) m = ReduceMean <keepdims = 0> (l) y = Expand (m, classes)'
+    return onnx_bytes(f"(float{[*shape]} x) => (float[1, 3] y) {{{nodes}}}", always=np.array(True), classes=[1, 3])
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["Classifier.load", "open_file"])
@@ -159,8 +131,10 @@ def test_a_quantized_file_that_never_ends_ends_a_diagnosis(
     monkeypatch.setattr("edgecnn.edge.sandbox.unverified.SECONDS", 1.0)
     shutil.copy(exported / "float32.onnx", "good.onnx")
     model = onnx.load(exported / "int8.onnx")
-    model.graph.node.extend(endless(model.graph.output[0].name, "never"))
-    model.graph.initializer.append(constant("always", True))
+    never = onnx.parser.parse_node(f'never = {ENDLESS} ("", always, logits)')
+    never.input[2] = model.graph.output[0].name
+    model.graph.node.append(never)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(True), "always"))
     model.graph.output.append(onnx.ValueInfoProto(name="never"))
     onnx.save(model, "bad.onnx")
     images = Manifest.load(exported).dataset.source
@@ -172,12 +146,10 @@ def test_a_quantized_file_that_never_ends_ends_a_diagnosis(
 
 @pytest.mark.usefixtures("soon")
 def test_a_summary_does_not_wait_for_a_file_that_never_ends(terminal: Any) -> None:
-    nodes = [
-        helper.make_node("BiasGelu", ["x", "bias"], ["b"], domain="com.microsoft"),  # Its shape is only known after a run.
-        *endless("b", "y"),
-    ]
-    data = onnx_model(nodes, (1, 3), None, constant("always", True), constant("bias", np.ones(3, np.float32)))
-    Path("bad.onnx").write_bytes(data)
+    # The shape of BiasGelu is only known after a run.
+    text = f'(float[1, 3] x) => (float[] y) {{b = com.microsoft.BiasGelu (x, bias) y = {ENDLESS} ("", always, b)}}'
+    constants = {"always": np.array(True), "bias": np.ones(3, np.float32)}
+    Path("bad.onnx").write_bytes(onnx_bytes(text, domains=("com.microsoft",), **constants))
     assert terminal.fails(4, "summary", "bad.onnx").startswith("edgecnn: bad.onnx ")
 
 

@@ -7,17 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import flatbuffers
 import numpy as np
-import onnx
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from onnx import TensorProto, helper
 
+from edgecnn.edge.compatibility.tflite_graph import from_object
 from edgecnn.edge.runtimes import opener_for
+from tests.onnx_text import ENDLESS, onnx_bytes
 
+FLOAT = schema.TensorType.FLOAT32
 # What the console script does around a command that never ends, with less patience.
-ENDLESS = """
+COMMAND = """
 import sys
 from edgecnn import __main__ as entry
 entry._PATIENCE_SECONDS = 0.3
@@ -34,55 +34,24 @@ entry.run()
 
 
 def endless_onnx() -> bytes:
-    flags = [helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in ("on", "still_on")]
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("value", "same")]
-    inner = [helper.make_node("Identity", ["on"], ["still_on"]), helper.make_node("Identity", ["value"], ["same"])]
-    count = helper.make_tensor_value_info("i", TensorProto.INT64, [])
-    body = helper.make_graph(inner, "body", [count, flags[0], values[0]], [flags[1], values[1]])
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
-    always = onnx.numpy_helper.from_array(np.array(True), "always")
-    graph = helper.make_graph(
-        [helper.make_node("Loop", ["", "always", "x"], ["y"], body=body)], "g", ends[:1], ends[1:], [always]
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    return bytes(model.SerializeToString())
+    return onnx_bytes(f'(float[1] x) => (float[1] y) {{y = {ENDLESS} ("", always, x)}}', always=np.array(True))
 
 
 def endless_tflite() -> bytes:
     """Return a WHILE that never ends: a number is never above itself."""
 
-    def tensor(name: str, kind: int = schema.TensorType.FLOAT32) -> Any:
-        made = schema.TensorT()
-        made.name, made.shape, made.type, made.buffer = name, [1], kind, 0
-        return made
+    def graph(output: str, kind: int, operator: Any) -> Any:
+        tensors = [schema.TensorT(name=name, shape=[1], type=of, buffer=0) for name, of in (("x", FLOAT), (output, kind))]
+        return schema.SubGraphT(tensors=tensors, inputs=[0], outputs=[1], operators=[operator])
 
-    def operator(code: int, inputs: list[int], outputs: list[int]) -> Any:
-        made = schema.OperatorT()
-        made.opcodeIndex, made.inputs, made.outputs = code, inputs, outputs
-        return made
-
-    def graph(tensors: list[Any], output: int, operators: list[Any]) -> Any:
-        made = schema.SubGraphT()
-        made.tensors, made.inputs, made.outputs, made.operators = tensors, [0], [output], operators
-        return made
-
-    loop = operator(0, [0], [1])
-    loop.builtinOptionsType, loop.builtinOptions = schema.BuiltinOptions.WhileOptions, schema.WhileOptionsT()
-    loop.builtinOptions.condSubgraphIndex, loop.builtinOptions.bodySubgraphIndex = 1, 2
-    model = schema.ModelT()
-    model.version, model.buffers, model.operatorCodes = 3, [schema.BufferT()], []
-    for code in (schema.BuiltinOperator.WHILE, schema.BuiltinOperator.LESS_EQUAL, schema.BuiltinOperator.NEG):
-        entry = schema.OperatorCodeT()
-        entry.builtinCode, entry.deprecatedBuiltinCode, entry.version = code, code, 1
-        model.operatorCodes.append(entry)
-    model.subgraphs = [
-        graph([tensor("x"), tensor("y")], 1, [loop]),
-        graph([tensor("x"), tensor("on", schema.TensorType.BOOL)], 1, [operator(1, [0, 0], [1])]),
-        graph([tensor("x"), tensor("y")], 1, [operator(2, [0], [1])]),
-    ]
-    builder = flatbuffers.Builder(4096)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    options = schema.WhileOptionsT(condSubgraphIndex=1, bodySubgraphIndex=2)
+    loop, below, negated = (schema.OperatorT(opcodeIndex=place, inputs=[0], outputs=[1]) for place in range(3))
+    loop.builtinOptionsType, loop.builtinOptions = schema.BuiltinOptions.WhileOptions, options
+    below.inputs = [0, 0]
+    kinds = (schema.BuiltinOperator.WHILE, schema.BuiltinOperator.LESS_EQUAL, schema.BuiltinOperator.NEG)
+    codes = [schema.OperatorCodeT(builtinCode=kind, deprecatedBuiltinCode=kind, version=1) for kind in kinds]
+    graphs = [graph("y", FLOAT, loop), graph("on", schema.TensorType.BOOL, below), graph("y", FLOAT, negated)]
+    return from_object(schema.ModelT(version=3, buffers=[schema.BufferT()], operatorCodes=codes, subgraphs=graphs))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
@@ -92,7 +61,7 @@ def test_a_runtime_that_does_not_come_back_does_not_keep_a_process_from_ending(
 ) -> None:
     file = tmp_path / f"endless.{model_format}"
     file.write_bytes(endless())
-    command = [sys.executable, "-P", "-c", ENDLESS, str(file), model_format]
+    command = [sys.executable, "-P", "-c", COMMAND, str(file), model_format]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stdout.readline() == b"running\n"

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
 
 from edgecnn.benchmarks.bundle.write_bundle import write_bundle
 from edgecnn.edge.data.dataset import load_test
@@ -20,6 +18,7 @@ from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.base import LoadedModel
 from tests.dense import CLASSES, weights
+from tests.onnx_text import onnx_bytes
 
 KEPT = Path(__file__).parents[1] / "kept"
 
@@ -91,37 +90,22 @@ def onnx_file(tmp_path: Path) -> OnnxFile:
         batch: int | str | None = "n",
         output: Sequence[int | str] = ("n", CLASSES),
         ending: str = "Softmax",
-        element: int = TensorProto.FLOAT,
+        element: str = "float",
         columns: int = CLASSES,
         reshaped: Sequence[int] | None = None,
     ) -> Path:
         shape = [*item] if batch is None else [batch, *item]
         size = int(np.prod([length for length in item if isinstance(length, int)]))
         target = reshaped or [-1 if isinstance(length, str) else length for length in output]
-        nodes = [
-            helper.make_node("Cast", ["image"], ["real"], to=TensorProto.FLOAT),
-            helper.make_node("Reshape", ["real", "flat_shape"], ["flat"]),
-            helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
-            helper.make_node(ending, ["logits"], ["rows"]),
-            # The size of a selection is unknown beforehand, so the number of classes stays free.
-            helper.make_node("Compress", ["rows", "all"], ["classes"], axis=1)
-            if output[1:] == ("classes",)
-            else helper.make_node("Reshape", ["rows", "output_shape"], ["classes"]),
-        ]
-        constants = [
-            helper.make_tensor("flat_shape", TensorProto.INT64, [2], [-1, size]),
-            helper.make_tensor("weights", TensorProto.FLOAT, [size, columns], weights(size, columns, 0).reshape(-1)),
-            helper.make_tensor("output_shape", TensorProto.INT64, [len(target)], target),
-            helper.make_tensor("all", TensorProto.BOOL, [columns], [True] * columns),
-        ]
-        tensors = (
-            [helper.make_tensor_value_info("image", element, shape)],
-            [helper.make_tensor_value_info("classes", TensorProto.FLOAT, output)],
-        )
-        graph = helper.make_graph(nodes, "foreign", *tensors, constants)
-        onnx.save(
-            helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "foreign.onnx"
-        )
+        # The size of a selection is unknown beforehand, so the number of classes stays free.
+        last = "Compress <axis = 1> (rows, all)" if output[1:] == ("classes",) else "Reshape (rows, output_shape)"
+        nodes = "real = Cast <to = 1> (image) flat = Reshape (real, flat_shape) logits = MatMul (flat, weights)"
+        nodes += f" rows = {ending} (logits) classes = {last}"
+        takes, gives = (", ".join(map(str, sizes)) for sizes in (shape, output))
+        ends = f"({element}[{takes}] image) => (float[{gives}] classes)"
+        constants = {"flat_shape": [-1, size], "output_shape": target, "all": [True] * columns}
+        data = onnx_bytes(f"{ends} {{{nodes}}}", weights=weights(size, columns, 0), **constants)
+        (tmp_path / "foreign.onnx").write_bytes(data)
         return tmp_path / "foreign.onnx"
 
     return write

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
 from PIL import Image
 
+from tests.onnx_text import onnx_bytes
 from tools.faults.bases import CLASSES, SIDE, parts
 from tools.faults.files import Desk, Try
 from tools.faults.judge import OF_FILES, Column, Expected, judge
@@ -129,23 +129,9 @@ def bar_weights() -> NDArray[np.float32]:
 
 def bars_model() -> bytes:
     """An ONNX file that distinguishes the bars: one dense layer with the class means as weights."""
-    weights = bar_weights()
-    nodes = [
-        helper.make_node("Reshape", ["image", "shape"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
-        helper.make_node("Softmax", ["logits"], ["classes"]),
-    ]
-    constants = [
-        helper.make_tensor("shape", TensorProto.INT64, [2], [-1, SIDE * SIDE]),
-        helper.make_tensor("weights", TensorProto.FLOAT, weights.shape, weights.ravel()),
-    ]
-    ends = (
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, SIDE, SIDE, 1])],
-        [helper.make_tensor_value_info("classes", TensorProto.FLOAT, [1, CLASSES])],
-    )
-    graph = helper.make_graph(nodes, "bars", *ends, constants)
-    made: bytes = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
-    return made
+    ends = f"(float[1, {SIDE}, {SIDE}, 1] image) => (float[1, {CLASSES}] classes)"
+    nodes = "flat = Reshape (image, shape) logits = MatMul (flat, weights) classes = Softmax (logits)"
+    return onnx_bytes(f"{ends} {{{nodes}}}", shape=[-1, SIDE * SIDE], weights=bar_weights())
 
 
 @pytest.fixture(scope="module")
@@ -263,14 +249,11 @@ def _example(mutators: tuple[Mutator, ...]) -> bytes:
     ).encode()
 
 
-def test_the_table_sums_its_rows() -> None:
+def test_the_table_sums_its_rows_and_an_answer_without_a_code_is_never_right() -> None:
     log = Log("files", OF_FILES, lambda line: None)
     for kind, column in (("a", Column.REFUSED), ("a", Column.VERDICT), ("b", Column.HANG)):
         log.add(Outcome(kind, column, "", "", ""))
     assert (log.tried, len(log.findings)) == (3, 2)
     assert log.markdown().splitlines()[-1].replace(" ", "") == "|all|3|1|0|0|0|1|0|1|0|"
-
-
-def test_an_answer_without_a_code_is_never_right() -> None:
     assert judge(Answer(None, died=-9), _EXPECTED)[0] is Column.CRASH
     assert judge(Answer(None, hung=True), _EXPECTED)[0] is Column.HANG

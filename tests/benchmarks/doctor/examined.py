@@ -3,15 +3,13 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import flatbuffers
-import onnx
 from ai_edge_litert import schema_py_generated as schema
-from onnx import TensorProto, helper
 
 from edgecnn.benchmarks.doctor.examine import Examination
 from edgecnn.benchmarks.doctor.findings import Finding
+from edgecnn.edge.compatibility.tflite_graph import from_object
+from tests.onnx_text import onnx_bytes
 
 BOARDS = Path(__file__).parents[1] / "boards"
 OP = schema.BuiltinOperator
@@ -50,14 +48,11 @@ def tflite(path: Path, version: int = 1, code: int = OP.RELU, release: str | Non
     if release:
         model.buffers.append(schema.BufferT(data=list(release.encode())))
         model.metadata = [schema.MetadataT(name="min_runtime_version", buffer=1)]
-    builder = flatbuffers.Builder(0)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    path.write_bytes(bytes(builder.Output()))
+    path.write_bytes(from_object(model))
     return path
 
 
-def onnx_file(path: Path, ir_version: int = 8, opset: int = 17, shape: tuple[Any, ...] = (None, 4)) -> Path:
-    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("x", "y")]
-    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", tensors[:1], tensors[1:])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version), path)
+def onnx_file(path: Path, ir_version: int = 8, opset: int = 17, shape: str = "N, 4") -> Path:
+    text = f"(float[{shape}] x) => (float[{shape}] y) {{y = Relu (x)}}"
+    path.write_bytes(onnx_bytes(text, opset=opset, ir_version=ir_version))
     return path

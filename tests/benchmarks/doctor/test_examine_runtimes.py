@@ -3,15 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
 from edgecnn.benchmarks.doctor.examine import examine
 from edgecnn.benchmarks.doctor.findings import Finding
 from edgecnn.benchmarks.doctor.known_problems import KNOWN_PROBLEMS, OK, PROBLEM, WARNING
 from edgecnn.edge.packages import install_command
 from tests.benchmarks.doctor.examined import Fake, finding, findings, onnx_file, tflite
+from tests.onnx_text import onnx_bytes
 
 
 def test_without_any_runtime_both_are_named_with_their_command(only: Callable[..., None]) -> None:
@@ -112,10 +111,8 @@ def test_tflite_runtime_does_not_count_where_its_successor_is_used(fake: Fake, o
 
 def test_a_file_that_opens_and_fails_when_it_runs_is_a_problem(tmp_path: Path, only: Callable[..., None]) -> None:
     only("onnxruntime")
-    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in ("x", "y")]
-    nine = helper.make_tensor("nine", TensorProto.INT64, [4], [9] * 4)
-    graph = helper.make_graph([helper.make_node("Gather", ["x", "nine"], ["y"], axis=1)], "g", tensors[:1], tensors[1:], [nine])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "a.onnx")
+    data = onnx_bytes("(float[1, 4] x) => (float[1, 4] y) {y = Gather <axis = 1> (x, nine)}", nine=[9] * 4)
+    (tmp_path / "a.onnx").write_bytes(data)
     (problem,) = examine(tmp_path / "a.onnx").problems
     assert "not run it: InvalidArgument: " in problem.text
 

@@ -1,12 +1,11 @@
 """Small ONNX files without a manifest, and a benchmark of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper
 
 from edgecnn.benchmarks.gate.budget import load_budgets
 from edgecnn.benchmarks.gate.gate import Policy
@@ -20,6 +19,7 @@ from edgecnn.edge.manifest import DatasetRecord
 from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.model_file import read_model
 from edgecnn.edge.runtimes import opener_for
+from tests.onnx_text import onnx_bytes
 
 ONNX, TFLITE = opener_for("onnx"), opener_for("tflite")
 UNIT = Interface(SCHEMES["unit"])
@@ -31,30 +31,12 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (300, 6, 5, 3)).astype(np.uin
 def classifier(path: Path, seed: int = 0, batch: int | str = 1, classes: int = 3) -> Path:
     """Write a linear classifier of colour images of 6 x 5, channels first."""
     weights = np.random.default_rng(seed).standard_normal((3 * 6 * 5, classes)).astype(np.float32)
-    nodes = [
-        helper.make_node("Flatten", ["image"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
-        helper.make_node("Softmax", ["logits"], ["classes"]),
-    ]
-    return write(path, nodes, [batch, 3, 6, 5], [batch, classes], TensorProto.FLOAT, weights)
+    nodes = "flat = Flatten (image) logits = MatMul (flat, weights) classes = Softmax (logits)"
+    return write(path, f"(float[{batch}, 3, 6, 5] image) => (float[{batch}, {classes}] classes) {{{nodes}}}", weights=weights)
 
 
-def write(
-    path: Path,
-    nodes: list[onnx.NodeProto],
-    takes: Sequence[int | str],
-    gives: Sequence[int | str],
-    dtype: int,
-    weights: np.ndarray | None = None,
-) -> Path:
-    graph = helper.make_graph(
-        nodes,
-        "graph",
-        [helper.make_tensor_value_info(nodes[0].input[0], dtype, takes)],
-        [helper.make_tensor_value_info(nodes[-1].output[0], dtype, gives)],
-        [] if weights is None else [onnx.numpy_helper.from_array(weights, "weights")],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+def write(path: Path, text: str, **constants: Any) -> Path:
+    path.write_bytes(onnx_bytes(text, opset=13, **constants))
     return path
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
 
 from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNJUDGED
 from edgecnn.benchmarks.measure.candidates import file_candidates
@@ -24,10 +23,9 @@ from tests.benchmarks.measure.onnx_files import (
 
 def test_a_file_that_does_not_run_on_random_inputs_is_an_error_that_names_it(tmp_path: Path) -> None:
     # Any int32 is no index into a table of ten.
-    table = np.zeros((10, 4), np.float32)
-    nodes = [helper.make_node("Cast", ["words"], ["places"], to=TensorProto.INT64)]
-    nodes += [helper.make_node("Gather", ["weights", "places"], ["rows"]), helper.make_node("Cast", ["rows"], ["out"], to=6)]
-    file = write(tmp_path / "words.onnx", nodes, [1, 5], [1, 5, 4], TensorProto.INT32, table)
+    nodes = "rows = Gather (table, words) out = Cast <to = 6> (rows)"
+    text = f"(int32[1, 5] words) => (int32[1, 5, 4] out) {{{nodes}}}"
+    file = write(tmp_path / "words.onnx", text, table=np.zeros((10, 4), np.float32))
     with pytest.raises(ArtifactError, match=r"words\.onnx: onnxruntime can't.*random inputs \(.*Gather"):
         file_candidates(bare(file), OPTIONS)
 
@@ -55,15 +53,16 @@ def test_a_limit_that_is_set_is_judged_without_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("takes", "dtype"),
     [
-        ((1, 20, 13), TensorProto.FLOAT),
-        (("n", 64), TensorProto.INT8),
-        ((5,), TensorProto.DOUBLE),
-        ((1, 2, 3, 4, 5), TensorProto.UINT8),
+        ((1, 20, 13), "float"),
+        (("n", 64), "int8"),
+        ((5,), "double"),
+        ((1, 2, 3, 4, 5), "uint8"),
     ],
     ids=["audio", "free batch", "no batch", "five axes"],
 )
-def test_any_one_tensor_is_timed_whatever_it_means(takes: tuple[int | str, ...], dtype: int, tmp_path: Path) -> None:
-    file = write(tmp_path / "copy.onnx", [helper.make_node("Identity", ["x"], ["y"])], takes, takes, dtype)
+def test_any_one_tensor_is_timed_whatever_it_means(takes: tuple[int | str, ...], dtype: str, tmp_path: Path) -> None:
+    kind = f"{dtype}[{', '.join(map(str, takes))}]"
+    file = write(tmp_path / "copy.onnx", f"({kind} x) => ({kind} y) {{y = Identity (x)}}")
     report = run(file_candidates(bare(file), OPTIONS), replace(OPTIONS, batch=3))
     artifact, throughput = report.files[0].artifact, report.files[0].throughput
     assert artifact.input.shape == artifact.output.shape == tuple(None if size == "n" else size for size in takes)
@@ -73,6 +72,5 @@ def test_any_one_tensor_is_timed_whatever_it_means(takes: tuple[int | str, ...],
 
 
 def test_an_image_that_is_rebuilt_is_timed_though_it_is_no_class(tmp_path: Path) -> None:
-    nodes = [helper.make_node("Sigmoid", ["x"], ["y"])]
-    file = write(tmp_path / "autoencoder.onnx", nodes, [1, 6, 5, 3], [1, 6, 5, 3], TensorProto.FLOAT)
+    file = write(tmp_path / "autoencoder.onnx", "(float[1, 6, 5, 3] x) => (float[1, 6, 5, 3] y) {y = Sigmoid (x)}")
     assert run(file_candidates(bare(file), OPTIONS)).files[0].latency.runs >= 100

@@ -4,9 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
 from edgecnn.edge.errors import ArtifactError, why
 from edgecnn.edge.manifest import TensorSpec
@@ -14,11 +12,7 @@ from edgecnn.edge.model.layout import output_columns
 from edgecnn.edge.model_file import read_model
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.base import require_one_each
-
-
-@pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+from tests.onnx_text import onnx_bytes
 
 
 @pytest.mark.parametrize(
@@ -32,36 +26,20 @@ def test_an_h5_file_is_to_be_saved_as_keras(command: tuple[str, ...], terminal: 
     assert "load_model('old.h5').save('old.keras')" in terminal.err
 
 
-def foreign(name: str, domain: str, operator: str) -> Path:
-    node = helper.make_node(operator, ["image"], ["classes"], domain=domain)
-    shape = [1, 8, 8, 1]
-    graph = helper.make_graph(
-        [node],
-        "foreign",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("classes", TensorProto.FLOAT, [1, 4])],
-    )
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.example", 1)]
-    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), name)
-    return Path(name)
-
-
 def test_a_file_from_elsewhere_with_operators_of_its_own_is_not_to_be_exported_again(terminal: Any) -> None:
-    foreign("custom.onnx", "com.example", "Own")
+    text = "(float[1, 8, 8, 1] image) => (float[1, 4] classes) {classes = com.example.Own (image)}"
+    Path("custom.onnx").write_bytes(onnx_bytes(text, domains=("com.example",)))
     line = terminal.fails(4, "evaluate", "custom.onnx", "--preprocess", "unit", "--data", "mnist")
     assert "export" not in line
     assert "convert" in line
 
 
-def test_a_file_that_fails_when_it_runs_is_to_be_exported_again_only_where_a_manifest_lists_it(exported: Path) -> None:
+def test_a_file_that_fails_is_to_be_exported_again_only_where_a_manifest_lists_it(exported: Path) -> None:
     found = read_model(exported / "int8.tflite")
     assert found.fix == "export it again"
     bare = Path("int8.tflite")
     bare.write_bytes(found.data)
     assert "export" not in read_model(bare).fix
-
-
-def test_a_damaged_tflite_file_from_elsewhere_is_not_to_be_exported_again(exported: Path) -> None:
     data = (exported / "int8.tflite").read_bytes()
     with pytest.raises(ArtifactError) as caught:
         opener_for("tflite").open_model(data[: len(data) // 2], 1)

@@ -16,6 +16,7 @@ from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.sandbox.unverified import remember_made
 from edgecnn.edge.show.summary import summary_text
 from tests.convert.graph.conftest import FORMATS, Summarize, layers, summarized, written
+from tests.onnx_text import onnx_model
 
 
 @pytest.mark.parametrize("model_format", FORMATS)
@@ -51,15 +52,8 @@ def test_an_operator_of_a_domain_of_its_own_is_not_taken_for_the_one_of_that_nam
 
 
 def test_shapes_are_not_looked_for_with_weights_of_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
-    ends = [helper.make_tensor_value_info("x", kind, [1, 3]), helper.make_tensor_value_info("z", kind, None)]
-    nodes = [
-        helper.make_node("BiasGelu", ["x", "w"], ["y"], domain="com.microsoft"),
-        helper.make_node("Relu", ["y"], ["z"]),
-    ]
-    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], [onnx.numpy_helper.from_array(np.ones(3, np.float32), "w")])
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    text = "(float[1, 3] x) => (float[] z) {y = com.microsoft.BiasGelu (x, w) z = Relu (y)}"
+    model = onnx_model(text, domains=("com.microsoft",), w=np.ones(3, np.float32))
     onnx.save(model, tmp_path / "whole.onnx")
     onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
     monkeypatch.chdir(tmp_path)

@@ -21,6 +21,7 @@ from tests.convert.graph.conftest import (
     summarized,
     written,
 )
+from tests.onnx_text import onnx_bytes
 
 EXPECTED = {
     "convolutions": 15 * 15 * 8 * 9 * 2 + 8 * 8 * 16 * (9 + 6) + 8 * 8 * 6 * 9 * 5 + 16 * 16 * 4 * 9 * (5 + 1) + 4 * 3,
@@ -160,23 +161,14 @@ def test_text_is_at_most_100_columns_wide_and_hides_nothing(folder: Path, quanti
 
 def dense_onnx(shape: tuple[int, ...], path: Path) -> Path:
     """A file of one product with 3 columns, whose input sizes may be negative."""
-    helper = onnx.helper
-    ends = [
-        helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape),
-        helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, (*shape[:-1], 3)),
-    ]
-    weights = onnx.numpy_helper.from_array(np.ones((abs(shape[-1]), 3), np.float32), "w")
-    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", ends[:1], ends[1:], [weights])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    text = f"(float{[*shape]} x) => (float{[*shape[:-1], 3]} y) {{y = MatMul (x, w)}}"
+    path.write_bytes(onnx_bytes(text, w=np.ones((abs(shape[-1]), 3), np.float32)))
     return path
 
 
-def test_a_batch_of_minus_one_is_a_free_one(tmp_path: Path) -> None:
+def test_a_batch_of_minus_one_is_free_and_a_negative_size_inside_is_not_known(tmp_path: Path) -> None:
     found = summarized(dense_onnx((-1, 20), tmp_path / "free.onnx"))
     assert (found.batch, found.macs, found.layers[0].shape) == (1, 60, (1, 3))
-
-
-def test_a_negative_size_inside_is_not_known_and_not_counted(tmp_path: Path) -> None:
     found = summarized(dense_onnx((1, -5, 20), tmp_path / "free.onnx"))
     assert (found.macs, len(found.not_counted)) == (0, 1)
 

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
 from edgecnn.edge.compatibility.onnx import fields, has_external_data, has_unsigned_bytes
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.runtimes import opener_for
+from tests.onnx_text import onnx_bytes, onnx_model
 
 PLACES = ["initializer", "sparse values", "sparse indices", "attribute", "attributes", "sparse attribute", "branch",
           "branches", "function", "default of a function", "training", "twice in a branch"]  # fmt: skip
@@ -29,9 +30,7 @@ def inside() -> TensorProto:
 
 def model_with(tensor: TensorProto, place: str = "initializer") -> onnx.ModelProto:
     """A model that multiplies by `w`, with a tensor, perhaps `w`, at this place."""
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3]) for name in ("x", "y")]
-    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", ends[:1], ends[1:])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    model = onnx_model("(float[1, 3] x) => (float[1, 3] y) {y = MatMul (x, w)}")
     part = model.graph
     if "branch" in place:
         part = onnx.GraphProto(name="inner")
@@ -152,11 +151,7 @@ def test_unsigned_bytes_are_found_wherever_a_tensor_is(dtype: type[np.int8 | np.
 
 
 def test_an_operator_that_makes_unsigned_bytes_is_found() -> None:
-    node = helper.make_node("DynamicQuantizeLinear", ["x"], ["y", "scale", "zero"])
-    ends = [
-        helper.make_tensor_value_info(name, kind, (1,)) for name, kind in (("x", TensorProto.FLOAT), ("y", TensorProto.UINT8))
-    ]
-    assert has_unsigned_bytes(helper.make_model(helper.make_graph([node], "g", ends[:1], ends[1:])).SerializeToString())
+    assert has_unsigned_bytes(onnx_bytes("(float[1] x) => (uint8[1] y) {y, scale, zero = DynamicQuantizeLinear (x)}"))
 
 
 def test_a_key_that_is_cut_to_32_bits_by_others_is_not_passed_over() -> None:

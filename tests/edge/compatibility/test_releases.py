@@ -8,7 +8,6 @@ import onnxruntime
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
-from onnx import TensorProto, helper
 
 from edgecnn.edge.compatibility.onnx import ONNX_RUNTIMES, OnnxNeeds
 from edgecnn.edge.compatibility.requirements import known_releases, release_key
@@ -25,6 +24,7 @@ from edgecnn.edge.compatibility.tflite import (
 from edgecnn.edge.compatibility.tflite_graph import OPERATORS, from_object
 from edgecnn.edge.formats import RUNTIMES, default_formats
 from edgecnn.edge.runtimes import onnxruntime as ort
+from tests.onnx_text import onnx_bytes
 
 LAST = release_key(LITERT_RELEASES[-1])
 
@@ -47,13 +47,11 @@ def has(name: str, version: int) -> bool:
 
 def runs(opset: int, ir_version: int) -> bool:
     ort.import_library()
-    places = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in "xy"]
-    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", places[:1], places[1:])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version)
+    data = onnx_bytes("(float[1, 4] x) => (float[1, 4] y) {y = Relu (x)}", opset=opset, ir_version=ir_version)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     try:
-        onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception:  # onnxruntime's errors share no other public base class.
         return False
     return True

@@ -2,19 +2,19 @@
 
 import struct
 from pathlib import Path
+from typing import Any
 
-import flatbuffers
 import numpy as np
 import onnx
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from onnx import TensorProto, helper
 
 from edgecnn.edge.compatibility.onnx import OnnxNeeds
 from edgecnn.edge.compatibility.requirements import read_needs
 from edgecnn.edge.compatibility.tflite import DENSE_BY_CHANNEL, TfliteNeeds
-from edgecnn.edge.compatibility.tflite_graph import OPERATORS, from_object
+from edgecnn.edge.compatibility.tflite_graph import OPERATORS, from_object, to_object
 from edgecnn.edge.errors import ArtifactError
+from tests.onnx_text import onnx_bytes
 
 FLOAT, INT8 = schema.TensorType.FLOAT32, schema.TensorType.INT8
 NOISE = np.random.default_rng(0).bytes(3000)
@@ -39,17 +39,10 @@ def tflite(
     return from_object(model)
 
 
-def onnx_file(ir_version: int = 8, opsets: dict[str, int] | None = None, operators: tuple[str, ...] = ("Relu",)) -> bytes:
-    def tensor(name: str) -> onnx.ValueInfoProto:
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4])
-
-    places = [f"x{i}" for i in range(len(operators) + 1)]
-    nodes = [helper.make_node(kind, [places[i]], [places[i + 1]]) for i, kind in enumerate(operators)]
-    weights = [helper.make_tensor("w", TensorProto.FLOAT, [300], [0.5] * 300)]  # Longer than one varint byte can express.
-    graph = helper.make_graph(nodes, "g", [tensor(places[0])], [tensor(places[-1])], weights)
-    imports = [helper.make_opsetid(domain, number) for domain, number in (opsets or {"": 17}).items()]
-    data: bytes = helper.make_model(graph, opset_imports=imports, ir_version=ir_version).SerializeToString()
-    return data
+def onnx_file(operators: tuple[str, ...] = ("Relu",), **options: Any) -> bytes:
+    nodes = " ".join(f"x{place} = {kind} (x{place - 1})" for place, kind in enumerate(operators, 1))
+    text = f"(float[1, 4] x0) => (float[1, 4] x{len(operators)}) {{{nodes}}}"
+    return onnx_bytes(text, w=np.full(300, 0.5, np.float32), **options)  # Longer than one varint byte can express.
 
 
 def tflite_needs(data: bytes) -> TfliteNeeds:
@@ -90,12 +83,9 @@ def test_an_operator_has_its_name_and_version(code: int, version: int, name: str
 
 
 def test_a_file_from_before_that_field_is_read_too() -> None:
-    data = bytearray(tflite((schema.BuiltinOperator.TANH, 3)))
-    model = schema.ModelT.InitFromPackedBuf(bytes(data), 0)
+    model = to_object(tflite((schema.BuiltinOperator.TANH, 3)))
     model.operatorCodes[0].builtinCode = 0
-    builder = flatbuffers.Builder(0)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    assert tflite_needs(bytes(builder.Output())).operators == {"TANH": 3}
+    assert tflite_needs(from_object(model)).operators == {"TANH": 3}
 
 
 @pytest.mark.parametrize(("written", "release"), [(b"2.17.0" + bytes(10), "2.17.0"), (bytes(16), None), (None, None)])
@@ -131,9 +121,9 @@ def test_tensors_ask_for_more_than_the_written_version_and_a_left_out_one_for_no
 
 
 def test_ir_version_and_opsets_are_those_of_the_onnx_file() -> None:
-    needs = onnx_needs(onnx_file(ir_version=300, opsets={"ai.onnx.ml": 2, "": 99}))
-    assert (needs.ir_version, needs.opsets) == (300, {"ai.onnx.ml": 2, "ai.onnx": 99})
-    assert needs.text() == "IR version 300, opset 2 of ai.onnx.ml, opset 99 of ai.onnx"
+    needs = onnx_needs(onnx_file(ir_version=300, opset=99, domains=("ai.onnx.ml",)))
+    assert (needs.ir_version, needs.opsets) == (300, {"ai.onnx.ml": 1, "ai.onnx": 99})
+    assert needs.text() == "IR version 300, opset 99 of ai.onnx, opset 1 of ai.onnx.ml"
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00" * 100, b"\xff" * 100, NOISE, b"\x1c\0\0\0TFL3" + NOISE])
@@ -166,7 +156,7 @@ def test_a_cut_file_and_numbers_and_offsets_out_of_range_are_refused() -> None:
     for size in range(len(data)):
         with pytest.raises(ArtifactError):
             read_needs(data[:size], "onnx")
-    data = onnx_file(ir_version=8)
+    data = onnx_file()
     assert data[:2] == b"\x08\x08"
     with pytest.raises(ArtifactError, match="64 bits"):
         read_needs(b"\x08\x88" + b"\x80" * 10 + b"\x00" + data[2:], "onnx")

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto
 
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.inference.classifier import Classifier
@@ -120,7 +119,7 @@ def test_a_preprocessing_that_leaves_half_of_the_input_unused_is_doubted(foreign
 def test_an_onnx_file_of_uint8_takes_pixels_as_they_are_and_nothing_else(
     onnx_file: OnnxFile, dense: Dense, photos: NDArray[np.uint8]
 ) -> None:
-    path = onnx_file((8, 6, 3), "n", ending="Identity", element=TensorProto.UINT8)
+    path = onnx_file((8, 6, 3), "n", ending="Identity", element="uint8")
     with pytest.raises(ArtifactError, match=r"foreign\.onnx: input image is uint8.*preprocess=raw$"):
         Classifier.load(path, interface=UNIT)
     classifier = Classifier.load(path, interface=Interface(SCHEMES["raw"], "logits"))

@@ -14,7 +14,7 @@ from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.runtimes import installed, opener_for
 from edgecnn.edge.runtimes.base import LoadedModel
 from edgecnn.edge.runtimes.onnxruntime import session_options
-from tests.edge.runtimes.small_onnx import onnx_bytes
+from tests.onnx_text import onnx_bytes, onnx_model
 
 
 @pytest.fixture
@@ -60,13 +60,9 @@ def test_no_other_dtype_or_shape_is_converted_in_silence(session: LoadedModel, b
 
 def reshaping(declared: list[int]) -> bytes:
     """Return a file of which no tool can know the output's shape: (n,) for numbers whose sum is n."""
-    nodes = [
-        helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
-        helper.make_node("Cast", ["sum"], ["whole"], to=TensorProto.INT64),
-        helper.make_node("Unsqueeze", ["whole", "first"], ["shape"]),
-        helper.make_node("Reshape", ["x", "shape"], ["y"]),
-    ]
-    return onnx_bytes(nodes, {"x": [1, 2, 2, 1]}, {"y": declared}, {"first": [0]})
+    nodes = f"sum = ReduceSum <keepdims = 0> (x) whole = Cast <to = {TensorProto.INT64}> (sum)"
+    nodes += " shape = Unsqueeze (whole, first) y = Reshape (x, shape)"
+    return onnx_bytes(f"(float[1, 2, 2, 1] x) => (float{declared} y) {{{nodes}}}", first=[0])
 
 
 @pytest.mark.parametrize("declared", [[4], [5], [1, 4]])
@@ -80,17 +76,15 @@ def convolutions(*dtypes: type[np.int8 | np.uint8]) -> bytes:
     """Return a file that rounds an image to integers of each dtype in turn, and sums 72 of its pixels times 127."""
     constants: dict[str, Any] = {"one": np.float32(1), "coarse": np.float32(2**15), "ones": np.ones(1, np.float32)}
     constants |= {"weights": np.full((1, 8, 3, 3), 127, np.int8), "zeros": np.zeros(1, np.int8)}
-    nodes = []
-    for place, dtype in enumerate(dtypes):
-        zero, pixels, sums, scores = (f"{name}{place}" for name in ("zero", "pixels", "sums", "scores"))
-        constants[zero] = dtype(0)
-        nodes += [
-            helper.make_node("QuantizeLinear", ["image", "one", zero], [pixels]),
-            helper.make_node("QLinearConv", [pixels, "one", zero, "weights", "ones", "zeros", "coarse", zero], [sums]),
-            helper.make_node("DequantizeLinear", [sums, "coarse", zero], [scores]),
-        ]
-    nodes.append(helper.make_node("Concat", [node.output[0] for node in nodes[2::3]], ["scores"], axis=1))
-    return onnx_bytes(nodes, {"image": (1, 8, 3, 3)}, {"scores": (1, len(dtypes), 1, 1)}, constants, opset=13)
+    nodes = ""
+    for at, dtype in enumerate(dtypes):
+        constants[f"zero{at}"] = dtype(0)
+        nodes += f"pixels{at} = QuantizeLinear (image, one, zero{at})"
+        nodes += f" sums{at} = QLinearConv (pixels{at}, one, zero{at}, weights, ones, zeros, coarse, zero{at})"
+        nodes += f" scores{at} = DequantizeLinear (sums{at}, coarse, zero{at}) "
+    nodes += f"scores = Concat <axis = 1> ({', '.join(f'scores{at}' for at in range(len(dtypes)))})"
+    ends = f"(float[1, 8, 3, 3] image) => (float[1, {len(dtypes)}, 1, 1] scores)"
+    return onnx_bytes(f"{ends} {{{nodes}}}", opset=13, **constants)
 
 
 def scores(data: bytes, pixel: int) -> list[float]:
@@ -131,19 +125,14 @@ def test_signed_and_unsigned_images_in_one_file_are_computed_exactly_or_refused(
 def test_two_convolutions_that_share_weights_in_a_qdq_file_are_exact() -> None:
     constants = {"one": np.float32(1), "zero": np.int8(0), "coarse": np.float32(2**15), "coarser": np.float32(2**27)}
     weights = {"weights": np.full((8, 8, 3, 3), 127, np.int8), "ones": np.ones(8, np.float32), "zeros": np.zeros(8, np.int8)}
-    nodes = [
-        helper.make_node("QuantizeLinear", ["image", "one", "zero"], ["pixels0"]),
-        helper.make_node("DequantizeLinear", ["pixels0", "one", "zero"], ["floats0"]),
-    ]
-    for before, scale in enumerate(("coarse", "coarser")):
-        after = before + 1
-        nodes += [
-            helper.make_node("DequantizeLinear", ["weights", "ones", "zeros"], [f"kernel{after}"], axis=0),
-            helper.make_node("Conv", [f"floats{before}", f"kernel{after}"], [f"sums{after}"]),
-            helper.make_node("QuantizeLinear", [f"sums{after}", scale, "zero"], [f"pixels{after}"]),
-            helper.make_node("DequantizeLinear", [f"pixels{after}", scale, "zero"], [f"floats{after}"]),
-        ]
-    data = onnx_bytes(nodes, {"image": (1, 8, 5, 5)}, {"floats2": (1, 8, 1, 1)}, constants | weights, opset=13)
+    nodes = "pixels0 = QuantizeLinear (image, one, zero) floats0 = DequantizeLinear (pixels0, one, zero)"
+    for after, scale in enumerate(("coarse", "coarser"), 1):
+        nodes += f" kernel{after} = DequantizeLinear <axis = 0> (weights, ones, zeros)"
+        nodes += f" sums{after} = Conv (floats{after - 1}, kernel{after})"
+        nodes += f" pixels{after} = QuantizeLinear (sums{after}, {scale}, zero)"
+        nodes += f" floats{after} = DequantizeLinear (pixels{after}, {scale}, zero)"
+    ends = "(float[1, 8, 5, 5] image) => (float[1, 8, 1, 1] floats2)"
+    data = onnx_bytes(f"{ends} {{{nodes}}}", opset=13, **constants, **weights)
     opened = opener_for("onnxruntime").open_model(data, 1)
     first = np.rint(127 * 127 * 72 / 2**15)
     second = np.rint(first * 127 * 72 * 2**15 / 2**27)
@@ -173,20 +162,14 @@ def test_only_a_cpu_whose_sums_would_overflow_takes_the_slower_kernels(
 
 
 def test_a_text_or_a_sequence_is_no_tensor_of_numbers() -> None:
-    words = helper.make_tensor_value_info("y", TensorProto.STRING, ["n"])
-    sequence = helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None)
-    cast = helper.make_node("Cast", ["x"], ["y"], to=TensorProto.STRING)
-    gather = helper.make_node("SequenceConstruct", ["x"], ["y"])
-    for output, node, kind in ((words, cast, r"tensor\(string\)"), (sequence, gather, r"seq\(tensor\(float\)\)")):
-        model = onnx.load_from_string(onnx_bytes([node], {"x": ["n"]}, {"y": ["n"]}))
-        model.graph.output[0].CopyFrom(output)
+    words, sequence = ("string[n]", f"Cast <to = {TensorProto.STRING}>"), ("seq(float[])", "SequenceConstruct")
+    for (output, node), kind in ((words, r"tensor\(string\)"), (sequence, r"seq\(tensor\(float\)\)")):
         with pytest.raises(ArtifactError, match=rf"^y of .*ONNX model.* {kind}:"):
-            opener_for("onnx").open_model(model.SerializeToString(), 1)
+            opener_for("onnx").open_model(onnx_bytes(f"(float[n] x) => ({output} y) {{y = {node} (x)}}"), 1)
 
 
 def test_weights_in_another_file_are_refused_wherever_that_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
-    model = onnx.load_from_string(onnx_bytes(nodes, {"x": [None, 3]}, {"y": [None, 3]}, {"w": np.eye(3, dtype=np.float32)}))
+    model = onnx_model("(float[N, 3] x) => (float[N, 3] y) {y = MatMul (x, w)}", w=np.eye(3, dtype=np.float32))
     # Not a file of the model, but a property with the same name.
     helper.set_model_props(model, {"location": "weights.bin"})
     assert opener_for("onnx").open_model(model.SerializeToString(), 1).run(np.ones((1, 3), np.float32)).tolist() == [[1, 1, 1]]
@@ -197,14 +180,13 @@ def test_weights_in_another_file_are_refused_wherever_that_is(tmp_path: Path, mo
 
 
 def test_a_size_of_minus_one_is_free() -> None:
-    data = onnx_bytes([helper.make_node("Relu", ["x"], ["y"])], {"x": [-1, 3]}, {"y": [-1, 3]})
-    runtime = opener_for("onnx").open_model(data, 1)
+    runtime = opener_for("onnx").open_model(onnx_bytes("(float[-1, 3] x) => (float[-1, 3] y) {y = Relu (x)}"), 1)
     assert (runtime.input_spec.shape, runtime.output_spec.shape) == ((None, 3), (None, 3))
 
 
 def test_nothing_of_a_file_is_written_on_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
-    nodes = [helper.make_node("Reshape", ["x", "shape"], ["y\x1b[31m"])]
-    data = onnx_bytes(nodes, {"x": [1, 3]}, {"y\x1b[31m": [1, 3]}, {"shape": [2, 2]})
+    model = onnx_model("(float[1, 3] x) => (float[1, 3] y) {y = Reshape (x, shape)}", shape=[2, 2])
+    model.graph.output[0].name = model.graph.node[0].output[0] = "y\x1b[31m"
     with pytest.raises(Exception, match="Reshape"):
-        opener_for("onnx").open_model(data, 1).run(np.ones((1, 3), np.float32))
+        opener_for("onnx").open_model(model.SerializeToString(), 1).run(np.ones((1, 3), np.float32))
     assert capfd.readouterr() == ("", "")

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from onnx import helper
 
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError, ConfigError
@@ -21,7 +20,7 @@ from edgecnn.edge.model_file import read_model
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.base import LoadedModel
 from edgecnn.edge.runtimes.openvino import import_library
-from tests.edge.runtimes.small_onnx import onnx_bytes
+from tests.onnx_text import onnx_bytes
 
 TFLITE = ["float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite"]
 FILES = [*TFLITE, "float32.onnx", "int8.onnx"]
@@ -119,8 +118,7 @@ def test_a_signature_and_streaming_are_refused_where_no_file_has_them(runs: Runs
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_a_model_of_two_outputs_is_refused(runtime: str) -> None:
-    nodes = [helper.make_node("Relu", ["x"], [name]) for name in ("y", "z")]
-    data = onnx_bytes(nodes, {"x": [1, 3]}, {"y": [1, 3], "z": [1, 3]})
+    data = onnx_bytes("(float[1, 3] x) => (float[1, 3] y, float[1, 3] z) {y = Relu (x) z = Relu (x)}")
     if runtime == "openvino":
         import_library()
     with pytest.raises(ArtifactError, match=r"\b1 input.*\(x\).*\b2 outputs \(y, z\)"):
@@ -252,10 +250,11 @@ def test_an_error_about_a_signature_names_the_file_and_each_has_its_own_specs(
 @pytest.mark.parametrize("shape", [(), (16,), (1, 16), (1, 4, 2, 2, 1)])
 def test_a_model_of_any_rank_runs(shape: tuple[int, ...], foreign: Path) -> None:
     tflite = (foreign / f"twice{len(shape)}.tflite").read_bytes()
-    onnx = onnx_bytes([helper.make_node("Add", ["x", "x"], ["y"])], {"x": shape}, {"y": shape})
+    kind = f"float{[*shape]}" if shape else "float"
+    onnx = onnx_bytes(f"({kind} x) => ({kind} y) {{y = Add (x, x)}}")
     inputs = np.array(np.random.default_rng(0).random(shape), np.float32)
-    for kind, data in (("tflite", tflite), ("onnx", onnx)):
-        runtime = opener_for(kind).open_model(data, 1)
+    for name, data in (("tflite", tflite), ("onnx", onnx)):
+        runtime = opener_for(name).open_model(data, 1)
         assert runtime.input_spec.shape == shape
         np.testing.assert_allclose(runtime.run(inputs), inputs * 2)
 

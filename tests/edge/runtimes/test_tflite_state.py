@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import flatbuffers
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
+from edgecnn.edge.compatibility.tflite_graph import from_object
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.tflite_state import TfliteState, tflite_state
@@ -16,17 +16,13 @@ STATEFUL = TfliteState(resettable=False, lasting=True)
 
 
 def tensor(shape: tuple[int, ...], kind: int = schema.TensorType.FLOAT32, buffer: int = 0) -> Any:
-    made = schema.TensorT()
-    made.name, made.shape, made.type, made.buffer = "t", list(shape), kind, buffer
-    return made
+    return schema.TensorT(name="t", shape=list(shape), type=kind, buffer=buffer)
 
 
 def graph(*operators: Any, tensors: list[Any] | None = None) -> Any:
     """A graph from tensor 0 to tensor 1."""
-    made = schema.SubGraphT()
-    made.tensors, made.inputs, made.outputs = tensors or [tensor((3,)), tensor((3,))], [0], [1]
-    made.operators = list(operators)
-    return made
+    ends = tensors or [tensor((3,)), tensor((3,))]
+    return schema.SubGraphT(tensors=ends, inputs=[0], outputs=[1], operators=list(operators))
 
 
 class Builder:
@@ -38,15 +34,10 @@ class Builder:
     def operator(
         self, code: int, options: str = "", second: bool = False, inputs: tuple[int, ...] = (0,), **values: Any
     ) -> Any:
-        entry = schema.OperatorCodeT()
-        entry.builtinCode, entry.deprecatedBuiltinCode, entry.version = code, min(code, 127), 1
-        made = schema.OperatorT()
-        made.opcodeIndex, made.inputs, made.outputs = len(self.codes), list(inputs), [1]
-        self.codes.append(entry)
+        made = schema.OperatorT(opcodeIndex=len(self.codes), inputs=list(inputs), outputs=[1])
+        self.codes.append(schema.OperatorCodeT(builtinCode=code, deprecatedBuiltinCode=min(code, 127), version=1))
         if options:
-            table = getattr(schema, f"{options}T")()
-            for name, value in values.items():
-                setattr(table, name, value)
+            table = getattr(schema, f"{options}T")(**values)
             if second:
                 made.builtinOptions2Type, made.builtinOptions2 = getattr(schema.BuiltinOptions2, options), table
             else:
@@ -54,20 +45,13 @@ class Builder:
         return made
 
     def data(self, *graphs: Any, signatures: dict[str, int] | None = None, buffers: tuple[bytes, ...] = ()) -> bytes:
-        model = schema.ModelT()
-        model.version, model.operatorCodes, model.subgraphs = 3, self.codes, list(graphs)
-        model.buffers = [schema.BufferT()]
-        for content in buffers:
-            model.buffers.append(schema.BufferT())
-            model.buffers[-1].data = list(content)
-        model.signatureDefs = []
-        for name, number in (signatures or {}).items():
-            entry = schema.SignatureDefT()
-            entry.signatureKey, entry.subgraphIndex, entry.inputs, entry.outputs = name, number, [], []
-            model.signatureDefs.append(entry)
-        builder = flatbuffers.Builder(4096)
-        builder.Finish(model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
+        model = schema.ModelT(version=3, operatorCodes=self.codes, subgraphs=list(graphs))
+        model.buffers = [schema.BufferT(), *(schema.BufferT(data=list(content)) for content in buffers)]
+        model.signatureDefs = [
+            schema.SignatureDefT(signatureKey=name, subgraphIndex=number, inputs=[], outputs=[])
+            for name, number in (signatures or {}).items()
+        ]
+        return from_object(model)
 
 
 CALLERS: dict[str, dict[str, Any]] = {

@@ -3,13 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import flatbuffers
 import numpy as np
-import onnx
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from onnx import TensorProto, helper
 
+from edgecnn.edge.compatibility.tflite_graph import from_object, to_object
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.interface import SCHEMES, Interface
@@ -18,7 +16,7 @@ from edgecnn.edge.runtimes import base, opener_for
 from edgecnn.edge.runtimes.base import most_images
 from edgecnn.edge.runtimes.openvino import import_library
 from edgecnn.edge.sandbox import unverified as tried
-from tests.edge.runtimes.small_onnx import onnx_bytes
+from tests.onnx_text import ENDLESS, onnx_bytes
 
 UNIT = Interface(SCHEMES["unit"])
 
@@ -31,19 +29,19 @@ def nothing_was_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def crashing_in_second(two: Path, path: Path) -> Path:
     """Declare the output of one of two graphs as RESOURCE, 13: reading it is a segmentation fault."""
-    model = schema.ModelT.InitFromPackedBuf(two.read_bytes(), 0)
+    model = to_object(two.read_bytes())
     (second,) = (entry.subgraphIndex for entry in model.signatureDefs if entry.signatureKey == b"second")
     graph = model.subgraphs[second]
     graph.tensors[graph.outputs[0]].type = schema.TensorType.RESOURCE
-    builder = flatbuffers.Builder(2**16)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    path.write_bytes(builder.Output())
+    path.write_bytes(from_object(model))
     return path
 
 
-def saved(path: Path, nodes: list[Any], shape: tuple[int | str, ...], **constants: Any) -> Path:
-    """Write an ONNX file of a classifier of 3 classes, from `x` to `y`."""
-    path.write_bytes(onnx_bytes(nodes, {"x": shape}, {"y": (shape[0], 3)}, constants))
+def saved(path: Path, nodes: str, batch: int | str, **constants: Any) -> Path:
+    """Write an ONNX file of a classifier of 3 classes, which are the channels' means after some nodes."""
+    means = "means = ReduceMean <axes = [1, 2], keepdims = 0> (x)"
+    text = f"(float[{batch}, 8, 8, 3] x) => (float[{batch}, 3] y) {{{means} {nodes} y = Softmax (logits)}}"
+    path.write_bytes(onnx_bytes(text, **constants))
     return path
 
 
@@ -68,19 +66,10 @@ def test_another_release_of_the_runtime_tries_a_file_again(exported: Path, monke
 
 @pytest.mark.workstation("QEMU passes no memory limit on")
 def test_a_file_whose_memory_grows_with_the_cube_of_the_batch_is_refused(tmp_path: Path) -> None:
-    nodes = [
-        helper.make_node("Shape", ["x"], ["sizes"], end=1),
-        helper.make_node("Pow", ["sizes", "three"], ["cube"]),
-        helper.make_node("Mul", ["cube", "many"], ["size"]),
-        helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=0),
-        helper.make_node("Expand", ["mean", "size"], ["large"]),
-        helper.make_node("ReduceMean", ["large"], ["small"], keepdims=0),
-        helper.make_node("Mul", ["small", "zero"], ["nothing"]),
-        helper.make_node("ReduceMean", ["x"], ["means"], axes=[1, 2], keepdims=0),
-        helper.make_node("Add", ["means", "nothing"], ["logits"]),
-        helper.make_node("Softmax", ["logits"], ["y"]),
-    ]
-    path = saved(tmp_path / "cube.onnx", nodes, ("n", 8, 8, 3), three=[3], many=[2**16], zero=np.float32(0))
+    nodes = """sizes = Shape <end = 1> (x) cube = Pow (sizes, three) size = Mul (cube, many)
+        mean = ReduceMean <keepdims = 0> (x) large = Expand (mean, size) small = ReduceMean <keepdims = 0> (large)
+        nothing = Mul (small, zero) logits = Add (means, nothing)"""
+    path = saved(tmp_path / "cube.onnx", nodes, "n", three=[3], many=[2**16], zero=np.float32(0))
     assert Classifier.load(path, interface=UNIT, trusted=True).predict(np.zeros((8, 8, 3), np.uint8)).labels
     with pytest.raises(ArtifactError, match=r"cube\.onnx needs more memory"):
         Classifier.load(path, interface=UNIT)
@@ -88,32 +77,17 @@ def test_a_file_whose_memory_grows_with_the_cube_of_the_batch_is_refused(tmp_pat
 
 def test_a_file_that_is_endless_for_some_images_alone_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tried, "SECONDS", 2.0)
-    flags = [helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in ("on", "still_on")]
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("value", "same")]
-    inner = [helper.make_node("Identity", ["on"], ["still_on"]), helper.make_node("Identity", ["value"], ["same"])]
-    count = helper.make_tensor_value_info("i", TensorProto.INT64, [])
-    body = helper.make_graph(inner, "body", [count, flags[0], values[0]], [flags[1], values[1]])
-    nodes = [
-        helper.make_node("ReduceMax", ["x"], ["brightest"], keepdims=0),
-        helper.make_node("Greater", ["brightest", "zero"], ["bright"]),
-        helper.make_node("ReduceMean", ["x"], ["means"], axes=[1, 2], keepdims=0),
-        helper.make_node("Loop", ["", "bright", "means"], ["logits"], body=body),
-        helper.make_node("Softmax", ["logits"], ["y"]),
-    ]
-    path = saved(tmp_path / "bright.onnx", nodes, (1, 8, 8, 3), zero=np.float32(0))
+    nodes = "brightest = ReduceMax <keepdims = 0> (x) bright = Greater (brightest, zero)"
+    nodes += f' logits = {ENDLESS} ("", bright, means)'
+    path = saved(tmp_path / "bright.onnx", nodes, 1, zero=np.float32(0))
     with pytest.raises(ArtifactError, match=r"bright\.onnx did not return"):
         Classifier.load(path, interface=UNIT)
 
 
 def test_numbers_that_stand_for_words_are_not_asked_to_make_sense_of_noise(tmp_path: Path) -> None:
-    nodes = [
-        helper.make_node("Gather", ["table", "x"], ["rows"]),
-        helper.make_node("ReduceMean", ["rows"], ["y"], axes=[1], keepdims=0),
-    ]
-    table = np.ones((10, 3), np.float32)
-    model = onnx.load(saved(tmp_path / "words.onnx", nodes, (1, 4), table=table))
-    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
-    onnx.save(model, path := tmp_path / "words.onnx")
+    text = "(int64[1, 4] x) => (float[1, 3] y) {rows = Gather (table, x) y = ReduceMean <axes = [1], keepdims = 0> (rows)}"
+    path = tmp_path / "words.onnx"
+    path.write_bytes(onnx_bytes(text, table=np.ones((10, 3), np.float32)))
     assert opener_for("onnx").open_file(read_model(path), 1).run(np.ones((1, 4), np.int64)).shape == (1, 3)
 
 

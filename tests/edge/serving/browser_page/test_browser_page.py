@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
 from PIL import Image, ImageDraw
 
 from edgecnn.edge.data.digit import Polarity
@@ -31,6 +30,7 @@ from edgecnn.edge.serving.export_page import WebRuntime, write_page
 from tests.digit_photos.photo import photo as photographed
 from tests.drawings import drawings
 from tests.edge.inference.thresholds import with_threshold
+from tests.onnx_text import onnx_bytes
 
 pytestmark = pytest.mark.workstation("needs a browser")
 
@@ -306,16 +306,9 @@ def test_an_altered_model_is_refused(browser: "Browser", address: str, site: Pat
 def colour_model(folder: Path) -> None:
     """Make float32.onnx one of four logits of colour images, channels first and blue first, with a mean for each channel."""
     rng = np.random.default_rng(3)
-    weights = numpy_helper.from_array(rng.normal(0, 0.02, (3 * 8 * 6, 4)).astype(np.float32), "weights")
-    flat = numpy_helper.from_array(np.array([1, -1], np.int64), "flat")
-    nodes = [
-        helper.make_node("Reshape", ["image", "flat"], ["row"]),
-        helper.make_node("MatMul", ["row", "weights"], ["scores"]),
-    ]
-    shapes = [helper.make_tensor_value_info(name, 1, shape) for name, shape in (("image", (1, 3, 8, 6)), ("scores", (1, 4)))]
-    graph = helper.make_graph(nodes, "colours", shapes[:1], shapes[1:], [weights, flat])
-    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    data = network.SerializeToString()
+    weights = rng.normal(0, 0.02, (3 * 8 * 6, 4)).astype(np.float32)
+    text = "(float[1, 3, 8, 6] image) => (float[1, 4] scores) {row = Reshape (image, flat) scores = MatMul (row, weights)}"
+    data = onnx_bytes(text, opset=13, weights=weights, flat=[1, -1])
     (folder / "float32.onnx").write_bytes(data)
     manifest = Manifest.load(folder)
     artifact = manifest.artifact("float32.onnx")
