@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecnn.edge.data import near_duplicates
 from edgecnn.edge.data.folder_options import FolderOptions, ModelImages, read_labels, read_lines
 from edgecnn.edge.data.image_file import image_header
-from edgecnn.edge.data.near_duplicates import file_thumbnails, near_groups
 from edgecnn.edge.data.splits import PARTS, FileSplit, Labels, Part, Shape, drawn_evenly
 from edgecnn.edge.errors import ConfigError, because, field
 from edgecnn.edge.manifest import Fit, SplitOff
@@ -243,8 +243,13 @@ def list_images(folder: Path, options: FolderOptions, parts: tuple[Part, ...] = 
 
 def _near_duplicates(folder: Path, names: tuple[str, ...], progress: Progress) -> Sequence[NDArray[np.int64]]:
     """Return groups of near-duplicates, which a split keeps together."""
-    thumbnails, large = file_thumbnails(folder, names, partial(progress.step, text="reading images to split them"))
-    groups = near_groups(thumbnails, large, partial(progress.step, text="looking for near-duplicates"))
+    thumbnails, large = near_duplicates.file_thumbnails(
+        folder, names, partial(progress.step, text="reading images to split them")
+    )
+    groups = near_duplicates.near_groups(thumbnails, large, partial(progress.step, text="looking for near-duplicates"))
+    if (count := np.count_nonzero(large)) > near_duplicates.MOST_IMAGES:
+        most = f"near-duplicates are not looked for among more than {near_duplicates.MOST_IMAGES:,}"
+        progress.say(f"{folder}: of {count:,} images only exact copies are kept together; {most}")
     if groups:
         many = sum(map(len, groups))
         progress.say(f"{folder}: {many:,} near-duplicates in {counted(groups, 'group')}; the split keeps each group together")

@@ -16,6 +16,7 @@ from edgecnn.edge.data.recorded_images import recorded_images, recorded_source
 from edgecnn.edge.data.splits import FileSplit, drawn_evenly
 from edgecnn.edge.manifest import DatasetRecord
 from edgecnn.edge.records import from_json, to_json
+from edgecnn.edge.result import Silent
 from tests.edge.data.drawn.photos import CHANGES, compressed, cropped, photo, save
 
 
@@ -133,6 +134,21 @@ def test_a_split_keeps_near_duplicates_on_one_side_and_is_found_again_from_its_r
     save(photo(1), elsewhere / "cat" / "1.png")
     _, options = recorded_source(record, elsewhere)  # Drawn alike: there are no such files.
     assert (options.test_list, options.test_share) == (None, 0.2)
+
+
+def test_a_split_of_too_many_images_says_that_it_keeps_only_copies_together(
+    bursts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(Silent, "say", lambda self, text: said.append(text))
+    load_dataset(bursts, FolderOptions(size=(24, 32)))
+    assert len(said) == 1
+    assert "48 near-duplicates in 12 groups" in said[0]
+    monkeypatch.setattr(near_duplicates, "MOST_IMAGES", 47)
+    load_dataset(bursts, FolderOptions(size=(24, 32)))
+    assert len(said) == 2
+    assert "48 images" in said[1]
+    assert "more than 47" in said[1]
 
 
 def test_data_names_near_duplicates_and_what_is_in_both_parts_is_a_problem(bursts: Path, tmp_path: Path) -> None:
