@@ -8,12 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final, get_args
 
-import numpy as np
-
 from edgecnn.benchmarks.gate.accuracy import Accuracy
 from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNJUDGED, Status, worst
 from edgecnn.benchmarks.measure.options import Preference
-from edgecnn.benchmarks.results.latency_summary import launch_logs, ratios, typical_ns
+from edgecnn.benchmarks.results.latency_summary import ratios, round_medians
 from edgecnn.benchmarks.results.pareto import DIGITS, share_of_all
 from edgecnn.benchmarks.results.records import Choice, DeviceResults, FileResult, Report
 from edgecnn.benchmarks.statistics.proportions import drop_interval
@@ -22,17 +20,16 @@ from edgecnn.edge.export_records import Interval
 Files = dict[str, FileResult]
 
 SLOWER: Final = 1.15
-"""How many times as long as the fastest a file must be shown to take, to be slower. Files 8 to 12 % apart stay as fast."""
+"""How many times as long as the fastest a file's fastest round must take. Files 8 to 12 % apart count as equally fast."""
 MARGIN: Final = f"{100 * (SLOWER - 1):.0f} %"
 """How much longer that is, as text."""
-_CLEARLY_SLOWER = 4 / 3
-_LEAST_LAUNCHES = 3
+_LEAST_LAUNCHES = 2
 _LARGER = 1.10
 ORDER: tuple[Preference, ...] = get_args(Preference)
 _WORSE: dict[Preference, str] = {"accuracy": "less accurate", "speed": f"over {MARGIN} slower", "size": "over 10 % larger"}
 _BEST: dict[Preference, str] = {
     "accuracy": "the most accurate",
-    "speed": f"the fastest, by over {MARGIN},",
+    "speed": f"the fastest, by over {MARGIN} in the fastest round of each,",
     "size": "the smallest",
 }
 
@@ -53,8 +50,9 @@ def choose(reports: Sequence[Report], prefer: Preference | None = None) -> Choic
     Of the files that pass, each criterion in turn removes those that are worse than the best that is left:
 
     - accuracy: files that the images show to be right less often, by the paired test (95 %);
-    - speed: files that the launches show to take over 15 % longer, by the interval that holds for all files at once, or that
-      take over a third longer in the median launch: one disturbed launch makes an interval wide, but moves no median;
+    - speed: files whose fastest round, by its median, takes over 15 % longer. What else a machine does only adds to a time, so
+      the fastest of many rounds is repeatable where means and their intervals are not (Chen and Revels, Robust benchmarking
+      in noisy environments, 2016). One launch shows nothing: how fast a file is differs between processes;
     - size: files that are over 10 % larger.
 
     Of what remains it is the smallest file, and of equal sizes the first in the result.
@@ -184,17 +182,13 @@ def apart(one: Accuracy, other: Accuracy) -> tuple[int, int]:
 
 
 def _slower(report: Report, files: Sequence[FileResult], factor: float) -> dict[str, str]:
-    best = min(files, key=lambda file: typical_ns(file.launches)).name
-    over, found = _over(report, best), {}
-    logs = {file.name: launch_logs(file.launches) for file in files}
-    usual = min(logs, key=lambda name: float(np.median(logs[name])))
-    for name, of_one in logs.items():
-        ratio, median = over[name], float(np.exp(np.median(of_one - logs[usual])))
-        if ratio and ratio.low > SLOWER:
-            found[name] = f"{ratio.as_ratio()} of {best}'s time"
-        elif len(of_one) >= _LEAST_LAUNCHES and median > _CLEARLY_SLOWER:
-            found[name] = f"{median:.2f} of {usual}'s time in the median launch"
-    return found
+    fastest = {file.name: float(round_medians(file.launches).min()) for file in files if len(file.launches) >= _LEAST_LAUNCHES}
+    best = min(fastest, key=fastest.__getitem__, default="")
+    return {
+        name: f"{time / fastest[best]:.2f} of {best}'s time in the fastest round of each"
+        for name, time in fastest.items()
+        if time > SLOWER * fastest[best]
+    }
 
 
 def _over(report: Report, base: str) -> dict[str, Interval | None]:

@@ -76,7 +76,10 @@ def test_a_worthwhile_shown_difference_of_time_wins_over_size() -> None:
     assert chosen(large, made("int8.tflite", 60, 40)) == "float32.tflite"
     assert chosen(large, made("int8.tflite", 56, 40)) == "int8.tflite"
     choice = choose([report(large, made("int8.tflite", 60, 40))])
-    assert choice.reason == "the fastest, by over 15 %, of 2 files not shown to be less accurate than the best"
+    assert (
+        choice.reason
+        == "the fastest, by over 15 % in the fastest round of each, of 2 files not shown to be less accurate than the best"
+    )
 
 
 @pytest.mark.parametrize(
@@ -116,7 +119,9 @@ def test_one_disturbed_launch_does_not_hide_a_far_slower_file() -> None:
     slow = made("int8.tflite", 100, 40)
     disturbed = timed(made("float32.tflite", 50, 140), [[50, 50]] * 4 + [[200, 300]])
     assert chosen(disturbed, slow) == "float32.tflite"
-    assert choose([report(disturbed, slow)]).others == (("int8.tflite", "2.00 of float32.tflite's time in the median launch"),)
+    assert choose([report(disturbed, slow)]).others == (
+        ("int8.tflite", "2.00 of float32.tflite's time in the fastest round of each"),
+    )
 
 
 def test_what_the_launches_leave_open_is_said() -> None:
@@ -217,8 +222,9 @@ def test_two_files_are_compared_through_their_flips_from_the_same_reference() ->
     assert apart(against(one), against(other)) == (3, 2)
 
 
-# Launches of a file that differ by this much (standard deviation), and rounds of which so many are slowed by so much.
-NOISE = {"quiet": (0.005, 0.0, 0.0), "usual": (0.01, 0.05, 0.3), "busy": (0.03, 0.1, 0.5)}
+# Launches of a file that differ by this much (standard deviation), and rounds of which so many are slowed by so much. "busy" is
+# what docs/explanation/choosing.md measured: the fastest rounds of 20 benchmarks differ by 0.5 %, two thirds are slower.
+NOISE = {"quiet": (0.005, 0.0, 0.0), "usual": (0.01, 0.05, 0.3), "busy": (0.005, 0.65, 0.35)}
 # Times in microseconds and sizes in KiB, in the result's order.
 SETS = {
     "as exported": ([57, 57, 25, 27, 48, 53], [139, 72, 40, 40, 140, 50]),
@@ -227,6 +233,8 @@ SETS = {
     "8 % apart": ([50, 54], [140, 40]),
     "10 % apart": ([50, 55], [140, 40]),
     "12 % apart": ([50, 56], [140, 40]),
+    "20 % apart": ([50, 60], [140, 40]),
+    "25 % apart": ([80, 100], [140, 40]),
     "8 to 12 % apart": ([50, 54, 55, 56], [140, 70, 50, 40]),
 }
 
