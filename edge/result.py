@@ -37,11 +37,7 @@ class Result:
     """A result. Subclasses, except `ModelFolder`, are frozen dataclasses with `repr=False`; their fields are the JSON."""
 
     def to_text(self, width: int = WIDTH) -> str:
-        """Return it as the command line prints it, without colours.
-
-        Args:
-            width: Columns of a line at most, except where a path or a command stays whole.
-        """
+        """Return it as the command line prints it, in `width` columns except where a path or a command stays whole."""
         text: str = rendered(self, "to_text", width)
         return text
 

@@ -139,9 +139,7 @@ def raw_outputs(classifier: Classifier, images: Images) -> NDArray[Any]:
 def tolerance_of(artifact: Artifact, same_package: bool) -> float:
     """Return the largest accepted difference of a probability between two machines, 0 to 1.
 
-    Args:
-        artifact: The file.
-        same_package: Whether both use the same runtime, in any version; another one rounds at other places inside.
+    With the same package, in any version, both use the same runtime; another one rounds at other places inside.
     """
     quantization = artifact.output.quantization
     if quantization is not None and same_package:

@@ -144,11 +144,7 @@ def selftest(candidate: Candidate, plan: Plan, trials: int, progress: Progress) 
 
 
 def read_floor(path: Path, reports: Sequence[Report]) -> Between:
-    """Read the variation between a machine's benchmarks of one file.
-
-    Args:
-        path: The JSON that `edgecnn selftest` wrote.
-        reports: Results for which it is used.
+    """Read the variation between a machine's benchmarks of one file, from the JSON of `edgecnn selftest`, to use for results.
 
     Raises:
         ArtifactError: If it is missing, damaged, or from another edgecnn.

@@ -75,12 +75,7 @@ def fetch(folder: Path, architecture: str, suite: str, packages: Sequence[str], 
 
 
 def unpack(packages: Sequence[Path], root: Path, members: Sequence[str] = ()) -> None:
-    """Unpack packages into a folder. Their scripts, which would configure a real system, do not run.
-
-    Args:
-        packages: .deb files.
-        root: The folder.
-        members: Names of the files to take, as tar lists them; an empty list means all.
+    """Unpack .deb files into a folder: the members, as tar lists them, or all. Scripts for a real system's setup do not run.
 
     Raises:
         CannotEmulate: If a package is damaged.

@@ -181,11 +181,9 @@ class Accuracy:
 
 
 def differs(model: Accuracy, tolerance: float) -> str | None:
-    """Return how the Keras model differs from its stored outputs; None if it does not.
+    """Return how the Keras model, as it computes here, differs from its stored outputs; None if it does not.
 
-    Args:
-        model: The Keras model as it computes here, compared with its stored outputs.
-        tolerance: Largest accepted difference of a probability, 0 to 1.
+    `tolerance` is the largest accepted difference of a probability, 0 to 1.
     """
     if model.largest_confidence_change <= tolerance:
         return None
@@ -202,11 +200,7 @@ def doubt(accuracy: Accuracy, recorded: Parity, allowed: float | None, reference
     one that agrees with it on fewer images than at its export (95 % intervals apart) without losing accuracy. A file that
     loses accuracy computes worse on this machine, which the limits judge.
 
-    Args:
-        accuracy: Accuracy of the file compared with the stored reference.
-        recorded: Agreement of the file with the model at its export.
-        allowed: Largest accepted drop in percentage points; None means no limit.
-        reference: Name of the reference in texts.
+    `recorded` is its agreement with the model at its export; `allowed`, the limit in percentage points, or None.
     """
     fix = "export it again, or measure it together with the Keras model"
     better = -100 * accuracy.drop.high
@@ -228,12 +222,7 @@ def doubt(accuracy: Accuracy, recorded: Parity, allowed: float | None, reference
 
 
 def is_a_guess(right: Interval, commonest: float) -> bool:
-    """Return whether a model is not shown to be right more often than always answering the commonest class.
-
-    Args:
-        right: Share of images that it classifies correctly, with its interval.
-        commonest: Share of the most frequent class, 0 to 1.
-    """
+    """Return whether a model's share of right answers is not shown to be above that of the commonest class, 0 to 1."""
     return right.low <= commonest
 
 

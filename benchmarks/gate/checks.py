@@ -130,12 +130,9 @@ def _lost_class(accuracy: Accuracy, class_names: Sequence[str]) -> Check | None:
 
 
 def _class_drops(accuracy: Accuracy, confidence: float, least: float = -1.0) -> dict[int, Interval]:
-    """Return the drop in accuracy of each class with images, each with its own interval.
+    """Return the drop in accuracy of each class with images, with its own interval of this confidence, between 0 and 1.
 
-    Args:
-        accuracy: Accuracy with the lost and gained images of each class.
-        confidence: Confidence of each interval, between 0 and 1.
-        least: Skip classes that drop by no more than this share.
+    Classes that drop by no more than the share `least` are skipped.
     """
     weight, interval = accuracy.weight, cache(drop_interval)  # Most classes of a good file have the same counts.
     return {

@@ -31,13 +31,7 @@ def throttled_seconds(root: Path = Path("/")) -> float | None:
     """Return the CPU seconds for which quotas have stopped this process's groups since their start.
 
     A quota counts where it is set, so the group and all groups above it are read. A container usually sees only its own
-    group, at the root of the tree.
-
-    Args:
-        root: Where /proc and /sys are.
-
-    Returns:
-        The seconds; None if no group has a quota.
+    group, at the root of the tree. It is None if no group has a quota.
     """
     found = []
     for folder in _groups(root):
@@ -186,15 +180,10 @@ def read_clock(root: Path = Path("/")) -> int | None:
 
 
 def read_cpu_times(root: Path = Path("/"), cpus: Collection[int] | None = None) -> CpuTimes | None:
-    """Return the CPU time since boot, from the CPUs' lines in /proc/stat.
+    """Return the CPU time since boot, from the lines in /proc/stat of these CPUs, or of those that this process may use.
 
-    Args:
-        root: Where /proc is.
-        cpus: Numbers of the CPUs. Default: those that this process may use.
-
-    Returns:
-        The sum; None if a CPU has no such line: a CPU that was switched off loses its history, and the difference to an
-        earlier reading would be negative.
+    It is None if a CPU has no such line: a CPU that was switched off loses its history, and the difference to an earlier
+    reading would be negative.
     """
     names = {f"cpu{cpu}" for cpu in (usable_cpus() if cpus is None else cpus)}
     lines = [line.split() for line in (text(root / "proc/stat") or "").splitlines()]

@@ -155,10 +155,6 @@ def cpu_noise(name: str, rounds: Sequence[CpuUse]) -> tuple[Noise, ...]:
     Its CPU time is then less than the elapsed time. A runtime with several threads may use more. A runtime that waits in
     every run, for example for a device, uses less and gives up its CPU voluntarily at least once per run; a process that is
     preempted, stopped or out of its quota does not.
-
-    Args:
-        name: Name of the file.
-        rounds: Rounds of all launches.
     """
     wall, cpu, runs = (sum(getattr(item, what) for item in rounds) for what in ("wall_ns", "cpu_ns", "runs"))
     stops = sum(item.stops or 0 for item in rounds)

@@ -153,15 +153,8 @@ def models_candidates(
 ) -> CandidateSet:
     """Return files of several models trained on the same images, each compared with the float Keras model in its folder.
 
-    Args:
-        folder: Folder that holds a folder with a manifest for each model.
-        files: One file of each model, for example `8-16-16/int8.tflite`.
-        options: As in `folder_candidates`.
-        openers: As in `folder_candidates`.
-        test: As in `folder_candidates`.
-
-    Raises:
-        ArtifactError: As in `folder_candidates`.
+    There is one file of each model, for example `8-16-16/int8.tflite`, in the folders of `folder`. The other arguments and the
+    errors are those of `folder_candidates`.
     """
     candidates, stored, manifests = [], [], []
     for file in files:

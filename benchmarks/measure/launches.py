@@ -118,12 +118,9 @@ def measure(
 
 
 def noise_of(files: Iterable[tuple[str, Sequence[Launch]]], states: Sequence[State], load: Load | None) -> tuple[Noise, ...]:
-    """Return what made the times unstable.
+    """Return what made the times of files, by their names, unstable.
 
-    Args:
-        files: Name and launches of each file.
-        states: The machine's states before the first launch and after each round.
-        load: Load over all rounds; None if not reported.
+    `states` are the machine's before the first launch and after each round; `load` is that over all rounds, if it is reported.
     """
     files = tuple(files)
     rounds = [item for _, launches in files for launch in launches for item in launch.rounds]

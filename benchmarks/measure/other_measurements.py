@@ -159,10 +159,7 @@ def measure_profile(
 def measure_slowest_op(process: ModelProcess, profile: Profile | None, say: Callable[[str], None]) -> OpTime | None:
     """Return the operator that takes most of a file's time, with its place in the file; None if the runtime does not say.
 
-    Args:
-        process: Process of the file. Without a profile, this must be its last request.
-        profile: Profile of the file, if it was asked for.
-        say: Receives the step.
+    Without a profile, which is there if it was asked for, this must be the last request to the file's process.
     """
     found = profile or measure_profile(process, say, _BRIEF_RUNS)[0]
     if found is None:

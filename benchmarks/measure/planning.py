@@ -29,13 +29,9 @@ def duration_text(seconds: float) -> str:
 
 
 def narrow_enough(plan: Plan, files: Sequence[Sequence[Launch]]) -> bool:
-    """Return whether every reported interval is within the plan's width on either side.
+    """Return whether every interval of the files' launches so far is within the plan's width, if it has one, on either side.
 
     These are intervals of each file's time divided by the fastest's, or of its own time for a single file.
-
-    Args:
-        plan: Plan with or without such a width.
-        files: Launches of each file so far.
     """
     if plan.until_width_percent is None:
         return True
@@ -87,10 +83,6 @@ def round_of(plan: Plan, run_seconds: float) -> TimeRound:
 
     A round is whole turns of the same inputs, so that a model whose time depends on its input does not look unsteady. It takes
     100 inputs if they fit, and fewer if a run is long. Before it come 10 runs, or at most a tenth of its runs.
-
-    Args:
-        plan: How long to measure.
-        run_seconds: Time of one run.
     """
     runs, step = plan.round_runs, max(run_seconds, 1e-9)
     if plan.max_seconds is not None:
@@ -112,10 +104,15 @@ def round_seconds(plan: Plan, costs: Sequence[FileCost]) -> float:
     """Return how long one round of all files takes."""
     total = 0.0
     for cost in costs:
-        turn = round_of(plan, cost.run_seconds)
-        runs = max(turn.runs, turn.seconds / max(cost.run_seconds, 1e-9))
+        turn, runs = _turn(plan, cost)
         total += (math.ceil(runs / turn.inputs) * turn.inputs + turn.warm_up_runs) * cost.run_seconds
     return total
+
+
+def _turn(plan: Plan, cost: FileCost) -> tuple[TimeRound, float]:
+    """Return what a round of a file times, and how many runs that will be."""
+    turn = round_of(plan, cost.run_seconds)
+    return turn, max(turn.runs, turn.seconds / max(cost.run_seconds, 1e-9))
 
 
 def choose_plan(options: PlanOptions, costs: Sequence[FileCost]) -> Plan:
@@ -123,11 +120,8 @@ def choose_plan(options: PlanOptions, costs: Sequence[FileCost]) -> Plan:
 
     The variance of a file's time is (s_L^2 + s_R^2 / R) / L over L launches of R rounds (two-stage sampling: Cochran, 1977,
     "Sampling Techniques", chapter 10, whose best R is sqrt(c_open / c_round) s_R / s_L). An interval is `fastest_quantile`
-    times its root: with more files, more launches pay. There are at least 5 launches, unless fewer are requested.
-
-    Args:
-        options: The requested plan, which is kept.
-        costs: Times of each file, from the first launch.
+    times its root: with more files, more launches pay. There are at least 5 launches, unless fewer are requested: what
+    `options` ask for is kept. `costs` are those of the first launch.
     """
     if options.until_width_percent is not None:
         launches = max(options.launches or 0, UNTIL_WIDTH_LAUNCHES)
@@ -165,10 +159,8 @@ def _plan(options: PlanOptions, launches: int, rounds: int) -> Plan:
 def _has_runs(plan: Plan, costs: Sequence[FileCost]) -> bool:
     """Return whether every launch of every file has the runs for a p90, and each of several rounds enough of them."""
     for cost in costs:
-        turn = round_of(plan, cost.run_seconds)
-        runs = max(turn.runs, turn.seconds / max(cost.run_seconds, 1e-9))
         least = min(_LEAST_LAUNCH_RUNS, plan.min_runs / plan.launches) / plan.rounds
-        if runs < max(least, _LEAST_ROUND_RUNS if plan.rounds > 1 else 1):
+        if _turn(plan, cost)[1] < max(least, _LEAST_ROUND_RUNS if plan.rounds > 1 else 1):
             return False
     return True
 

@@ -32,12 +32,38 @@ def candidates(
 ) -> CandidateSet:
     """Return what is measured. Arguments and errors are those of `edgecnn.bench`, with the targets opened."""
     _require_alike(models, usage, reference)
-    if not models[0].is_folder:
-        return _files(models, usage, named, reference, options, progress)
-    openers, missing = _openers(models[0], usage, named)
-    test = models[0].test_images(usage.data, usage.images)
-    found = folder_candidates(models[0], options, openers, test)
-    return replace(found, unmeasured=(*missing, *found.unmeasured))
+    if models[0].is_folder:
+        openers, missing = _openers(models[0], usage, named)
+        found = folder_candidates(models[0], options, openers, models[0].test_images(usage.data, usage.images))
+        return replace(found, unmeasured=(*missing, *found.unmeasured))
+    models = list(models)
+    if reference and reference not in [item.named for item in models]:
+        models.insert(0, ModelFolder(reference))
+    compared = next((item for item in models if item.named == reference), models[0])
+    read = [item.model() for item in models]
+    first, interface, formats = read[models.index(compared)], usage.said_interface(), {model.format for model in read}
+    named = _present_formats(named, formats)
+    if unused := [name for model_format, names in named.items() if model_format not in formats for name in names]:
+        raise ConfigError(f"{field('runtime')}={unused[0]} runs none of these files: omit it")
+    bare = [
+        BareFile(model, usage.opener(name), None if model.manifest else interface, usage.signature)
+        for model in read
+        for name in named.get(model.format, (model.format,))
+    ]
+    place = next(i for i, file in enumerate(bare) if file.model is first)
+    if usage.data is None and first.manifest is None:
+        if interface or reference:
+            said = field("reference" if reference else "interface")
+            raise ConfigError(f"{said} needs labelled images: name them with {field('data')}, or omit it for latency only")
+        return file_candidates(bare, options, progress=progress)
+    classifier = usage.classifier(first, read)
+    test = usage.test_images(compared, str(first.path), classifier, progress)
+    record = model_test_record(classifier, usage.data, test, usage.images)
+    candidate_set = file_candidates(bare, options, LabelledImages(test, record), reference=place, progress=progress)
+    if usage.data is None:
+        return candidate_set
+    notes = (*split_note(record), *order_note(classifier, usage.data, usage.images))
+    return replace(candidate_set, notes=(*candidate_set.notes, *notes))
 
 
 def grouped(candidate_set: CandidateSet, groups: Path) -> CandidateSet:
@@ -119,42 +145,3 @@ def _named_openers(named: Named, usage: Usage) -> tuple[dict[str, tuple[Opener, 
     if not found:
         raise next(iter(missing.values()))
     return found, [Unmeasured(name, str(error)) for name, error in missing.items()]
-
-
-def _files(
-    models: Sequence[ModelFolder],
-    usage: Usage,
-    named: Named,
-    reference: Path | None,
-    options: BenchOptions,
-    progress: Progress,
-) -> CandidateSet:
-    """Return model files from anywhere, compared with one of them."""
-    models = list(models)
-    if reference and reference not in [item.named for item in models]:
-        models.insert(0, ModelFolder(reference))
-    place = next((i for i, item in enumerate(models) if item.named == reference), 0)
-    read = [item.model() for item in models]
-    first, interface, formats = read[place], usage.said_interface(), {model.format for model in read}
-    named = _present_formats(named, formats)
-    if unused := [name for model_format, names in named.items() if model_format not in formats for name in names]:
-        raise ConfigError(f"{field('runtime')}={unused[0]} runs none of these files: omit it")
-    bare = [
-        BareFile(model, usage.opener(name), None if model.manifest else interface, usage.signature)
-        for model in read
-        for name in named.get(model.format, (model.format,))
-    ]
-    place = next(i for i, file in enumerate(bare) if file.model is first)
-    if usage.data is None and first.manifest is None:
-        if interface or reference:
-            said = field("reference" if reference else "interface")
-            raise ConfigError(f"{said} needs labelled images: name them with {field('data')}, or omit it for latency only")
-        return file_candidates(bare, options, progress=progress)
-    classifier = usage.classifier(first, read)
-    test = usage.test_images(models[place], str(first.path), classifier, progress)
-    record = model_test_record(classifier, usage.data, test, usage.images)
-    candidate_set = file_candidates(bare, options, LabelledImages(test, record), reference=place, progress=progress)
-    if usage.data is None:
-        return candidate_set
-    notes = (*split_note(record), *order_note(classifier, usage.data, usage.images))
-    return replace(candidate_set, notes=(*candidate_set.notes, *notes))

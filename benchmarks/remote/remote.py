@@ -63,13 +63,8 @@ def bench_devices(
 ) -> DeviceResults:
     """Measure a bundle on devices, side by side.
 
-    A device that fails does not stop the others. An exception, such as Ctrl-C, ends the runs on all of them.
-
-    Args:
-        hosts: Hosts as ssh takes them, each once.
-        job: What to do on each.
-        command: Command that repeats it, for the result.
-        say: Called with lines of progress, each with its device.
+    A device that fails does not stop the others. An exception, such as Ctrl-C, ends the runs on all of them. Hosts are named as
+    ssh takes them, each once; `command` repeats it all; `say` gets lines of progress, each with its device.
 
     Raises:
         ConfigError: If a host name is invalid, or the bundle can't be read.

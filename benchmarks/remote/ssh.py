@@ -201,13 +201,9 @@ class Connection:
 
 
 def explain(host: str, code: int, said: str, answered: bool = False) -> str:
-    """Return in one sentence why a connection ended, and what to do.
+    """Return in one sentence why a connection ended, by ssh's exit code, and what to do.
 
-    Args:
-        host: Host as given to ssh.
-        code: Exit code of ssh.
-        said: Its standard error, which includes the device's, and a banner.
-        answered: Whether the device had answered before.
+    `said` is its standard error, which includes the device's, and a banner; `answered`, whether the device had answered before.
     """
     for pattern, sentence in _SENTENCES:
         if re.search(pattern, said) and (code == _SSH_FAILED or "python3" in pattern):

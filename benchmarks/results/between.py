@@ -43,10 +43,9 @@ class Between:
 
 
 def between_benchmarks(logs: NDArray[np.float64]) -> Between:
-    """Estimate the variation between benchmarks from several of one file: one-way analysis of variance.
+    """Estimate the variation between several benchmarks of a file by one-way analysis of variance.
 
-    Args:
-        logs: `launch_logs` of each benchmark, float64 (benchmarks, launches), at least 2 of each.
+    `logs` are the `launch_logs` of each, float64 (benchmarks, launches), at least 2 of each.
     """
     benchmarks, launches = logs.shape
     outer = float(logs.mean(axis=1).var(ddof=1)) * launches
@@ -64,13 +63,8 @@ def ratio_of(new: Sequence[Sequence[Launch]], old: Sequence[Sequence[Launch]], f
     every file's interval keeps it, so that more files make no wrong PASS likelier; but of 10 unchanged files, one or more are
     called improved or worse in 4 of 10 comparisons.
 
-    Args:
-        new: The launches of each benchmark.
-        old: Launches of each benchmark on the other side.
-        floor: Result of `edgecnn selftest`; not used if there are several benchmarks.
-
-    Raises:
-        ValueError: As in `difference_of_logs`.
+    Each side has the launches of each of its benchmarks; `floor` is the result of `edgecnn selftest`, which several benchmarks
+    do without. Errors are those of `difference_of_logs`.
     """
     now, then = ([launch_logs(launches) for launches in side] for side in (new, old))
     return exp_interval(difference_of_logs(now, then, floor))

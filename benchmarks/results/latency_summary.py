@@ -96,14 +96,7 @@ def ratios(files: Sequence[Sequence[Launch]], base: int) -> tuple[Interval | Non
     is the fastest (`fastest_quantile`). A base or pair that was named beforehand, such as int8 and its own float32 file, gets
     the same intervals, so that one benchmark never gives two for the same pair; they are wider than one such pair alone
     needs, and right for a list of them. For a single pair of which nothing was chosen, pass these two files alone: the
-    interval is Student's.
-
-    Args:
-        files: Launches of every file of the benchmark, measured in turns.
-        base: Index of the file that the others are divided by.
-
-    Returns:
-        None for the base, and for every file after a single launch: nothing is shown then.
+    interval is Student's. It is None for the base, whose place `base` is, and after a single launch, which shows nothing.
     """
     logs = [np.log(round_medians(launches)) for launches in files]
     return tuple(found and exp_interval(found) for found in _compared(logs, base))
@@ -151,14 +144,8 @@ class TimedFile(NamedTuple):
 def no_faster_than_float(files: Sequence[TimedFile]) -> Iterator[tuple[int, int, Interval]]:
     """Yield each quantized file that is not shown to be 5 % faster than the float32 file of its format and runtime.
 
-    These pairs are known beforehand, but there are several, and a reader finds some of them in the table of ratios too: their
-    intervals are the same, which hold for all files at once.
-
-    Args:
-        files: The files of one benchmark.
-
-    Yields:
-        The file's place, the float32 file's place, and the ratio of their times.
+    It is the places of both, and the ratio of their times. These pairs are known beforehand, but there are several, and a
+    reader finds some of them in the table of ratios too: their intervals are the same, which hold for all files at once.
     """
     launches = [file.launches for file in files]
     floats = {_kind(file): place for place, file in enumerate(files) if file.artifact.precision == "float32"}
@@ -175,12 +162,7 @@ def _kind(file: TimedFile) -> tuple[str, str, int]:
 
 
 def launch_noise(name: str, launches: Sequence[Launch]) -> tuple[Noise, ...]:
-    """Return the noise of `time_noise` and `cpu_noise`.
-
-    Args:
-        name: Name of the file.
-        launches: Its launches, at least one.
-    """
+    """Return the noise of `time_noise` and `cpu_noise` in the launches of the file with this name."""
     medians = round_medians(launches).ravel().tolist()
     uses = [_use(item) for launch in launches for item in launch.rounds]
     return cpu_noise(name, uses) + time_noise(name, medians, [launch.settled for launch in launches])

@@ -146,13 +146,8 @@ def percentile_of_launches(launches: Sequence[Sequence[NDArray[np.int64]]], perc
 def weighted(launches: Sequence[Sequence[NDArray[np.int64]]]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return all times, and the weight of each: launches have equal weight, and so do the rounds of a launch.
 
-    Rounds have a fixed duration, so a slow one has fewer runs and would otherwise count less.
-
-    Args:
-        launches: As in `percentile_of_launches`.
-
-    Returns:
-        int64 (runs,) in nanoseconds, and float64 (runs,) that sum to 1.
+    Rounds have a fixed duration, so a slow one has fewer runs and would otherwise count less. They are int64 (runs,) in
+    nanoseconds, and float64 (runs,) that sum to 1; `launches` are those of `percentile_of_launches`.
     """
     times = np.concatenate([times for rounds in launches for times in rounds])
     shares = [np.full(len(times), 1 / (len(launches) * len(rounds) * len(times))) for rounds in launches for times in rounds]

@@ -255,11 +255,7 @@ def random_inputs(spec: TensorSpec, origin: str) -> list[NDArray[Any]]:
     """Return inputs in the model's own shape and dtype, the same each time.
 
     A free first size is a batch, set to one, unless it is the only size. Integers are uniform over their type's
-    whole range, floats are standard normal.
-
-    Args:
-        spec: Specification of the model's input.
-        origin: Name of the file for messages.
+    whole range, floats are standard normal. Messages call the file `origin`.
 
     Raises:
         ArtifactError: If another size is free or no size is left, or the numbers are not integers, floats or bools.

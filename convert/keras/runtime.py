@@ -26,11 +26,8 @@ _PASSING = ("Cast", "Identity", "Reshape", "Squeeze", "StopGradient")
 def load_from_bytes(data: bytes, origin: str, trust: tuple[str, ...] = (), training: bool = False) -> Any:
     """Load a .keras file in safe mode: no code from the file runs, only Keras's and that of the modules in `trust`.
 
-    Args:
-        data: The bytes of the file, so that the loaded bytes are the hashed ones.
-        origin: Name of the file for messages.
-        trust: Names of Python modules that define the model's own layers and functions.
-        training: Whether to restore the optimizer, and the mixed precision with which the model was trained.
+    They are loaded from its bytes, so that these are the hashed ones; messages call it `origin`. For training, the optimizer is
+    restored, and the mixed precision with which the model was trained.
 
     Raises:
         ArtifactError: If Keras can't load it; for a class unknown to Keras, the message says how to name it.

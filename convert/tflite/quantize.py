@@ -25,9 +25,7 @@ def calibrate_tflite(float32: bytes, inputs: NDArray[Any]) -> Ranges:
 
     litert-quantizer's own calibration takes a moving average over images, which clips values that only few images reach.
 
-    Args:
-        float32: A float32 model that takes one image at a time.
-        inputs: Model inputs (n, ...), without the batch dimension, in the model's dtype.
+    The float32 model takes one image at a time, and inputs (n, ...) in its dtype, without the batch dimension.
 
     Raises:
         ConversionError: If an activation is not finite.

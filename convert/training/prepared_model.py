@@ -61,12 +61,7 @@ class Teacher:
             )
 
     def targets(self, images: Images, labels: Labels) -> Floats:
-        """Return the targets, float32 (n, classes), each row summing to 1.
-
-        Args:
-            images: uint8 (n, h, w, c).
-            labels: int64 (n,).
-        """
+        """Return the targets of uint8 (n, h, w, c) and int64 (n,), as float32 (n, classes), each row summing to 1."""
         softened = self._classifier.probabilities(images) ** np.float32(1 / _TEMPERATURE)
         softened /= softened.sum(axis=1, keepdims=True)
         targets: Floats = np.float32(_WEIGHT) * softened

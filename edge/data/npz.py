@@ -44,12 +44,7 @@ def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 def read_npy(data: bytes, what: str, fix: str) -> NDArray[Any]:
-    """Return the array in the bytes of an .npy file; it takes no more memory than they do.
-
-    Args:
-        data: The bytes.
-        what: Name of the file, as for `parsing`.
-        fix: What the message recommends, as for `parsing`.
+    """Return the array in the bytes of an .npy file; it takes no more memory than they do. `what` and `fix` are for `parsing`.
 
     Raises:
         ArtifactError: If it is not a whole array of numbers.

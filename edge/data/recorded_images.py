@@ -99,13 +99,9 @@ def recorded_images(
     class_names: tuple[str, ...],
     options: FolderOptions = NO_OPTIONS,
 ) -> Split:
-    """Load the test images of a record, from `data` if given, and check that they are the same.
+    """Load the test images of a record, from `data` or the recorded place, and check that they are the same.
 
-    Args:
-        record: Record in a manifest or a result.
-        data: Where the images are now; None means the recorded place.
-        class_names: Class names of the same manifest or result; they number the classes of a folder of images.
-        options: The user's options.
+    The class names of the record's manifest or result number the classes of a folder of images.
 
     Raises:
         ConfigError: If they are other images.

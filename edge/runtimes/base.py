@@ -46,8 +46,7 @@ class LoadedModel(Protocol):
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
         """Return the raw output, a new array each time. A run never sees the state of an earlier one, unless it streams.
 
-        Args:
-            batch: Images in the input's dtype and full shape, as many as the file takes in one call.
+        A batch has images in the input's dtype and full shape, as many as the file takes in one call.
         """
         ...
 
@@ -254,16 +253,7 @@ def require_one_each(title: str, inputs: Sequence[str], outputs: Sequence[str]) 
 
 
 def refuse_signature_and_state(what: str, signature: str | None, streaming: bool) -> None:
-    """Raise if a signature is named or streaming is set, for files that have neither signatures nor state.
-
-    Args:
-        what: Such a file, for messages: `an ONNX model`.
-        signature: As for `OpenModel`.
-        streaming: As for `OpenModel`.
-
-    Raises:
-        ConfigError: If one is set.
-    """
+    """Raise a ConfigError if a signature is named or streaming is set, for files without, which it calls `an ONNX model`."""
     if signature is not None:
         raise ConfigError(f"{what} has no signatures: omit {field('signature')}")
     if streaming:

@@ -31,9 +31,6 @@ def is_installed(name: str) -> bool:
 def installed_runtime(name: str) -> Runtime:
     """Return a runtime by its name, or the first installed runtime of a format.
 
-    Args:
-        name: Name of a runtime or format.
-
     Raises:
         ConfigError: If there is no such runtime or format.
         MissingDependency: If it is not installed, no runtime of the format is, or the CPU lacks what it needs.
@@ -80,11 +77,9 @@ def cpu_has(*instructions: str) -> bool:
 
 
 def extras(names: Sequence[str], bits: int) -> list[str]:
-    """Return the extras of edgecnn that install these runtimes on an ARM system with this word size.
+    """Return the extras of edgecnn that install these runtimes on an ARM system with words of 32 or 64 bits.
 
-    Args:
-        names: Names of runtimes or formats; for a format, its first runtime with such a package.
-        bits: Word size, 32 or 64.
+    For the name of a format, that is its first runtime with such a package.
 
     Raises:
         ConfigError: If there is no such runtime or format.

@@ -65,12 +65,7 @@ open_model = MnnModel
 def open_session(version: str, mnn: Any, data: bytes, threads: int, kept: Sequence[str] = ()) -> tuple[Any, Any]:
     """Return MNN's interpreter and session of a model. It computes in float32 whatever the CPU has, except what is int8.
 
-    Args:
-        version: MNN's version.
-        mnn: MNN's module.
-        data: The model.
-        threads: Number of threads.
-        kept: Names of tensors, with the output's, that can be read after a run; none means the output alone.
+    `kept` names the tensors, with the output's, that can be read after a run; none means the output alone.
 
     Raises:
         ArtifactError: If MNN refuses it.

@@ -47,11 +47,7 @@ class TfliteState(NamedTuple):
 
 
 def tflite_state(data: bytes, signature: str | None = None) -> TfliteState:
-    """Read the state and the random operators of a file.
-
-    Args:
-        data: A file that a runtime has loaded.
-        signature: Name of the signature that is run, if there are several; None for the first graph.
+    """Read the state and the random operators of a file that a runtime has loaded, in a signature or the first graph.
 
     Raises:
         ArtifactError: If the bytes are not such a file.

@@ -103,11 +103,7 @@ class Decoder:
         self._spare: Child | None = None
 
     def decode(self, picture: bytes, rule: Rule) -> FittedPicture:
-        """Return a picture as an image.
-
-        Args:
-            picture: Bytes of an image file.
-            rule: How it is fitted.
+        """Return the bytes of an image file as an image, fitted by a rule.
 
         Raises:
             ArtifactError: If it is not an image, or decoding it crashes or needs too much memory, or the decoder was closed.

@@ -101,14 +101,7 @@ class Engine:
     """
 
     def __init__(self, models: Models, decoder: Decoder, queue: int, metrics: Metrics) -> None:
-        """Start the threads.
-
-        Args:
-            models: The models.
-            decoder: Decodes pictures that take up to `QUICK_SECONDS`.
-            queue: Number of requests that may wait in each lane; more are refused.
-            metrics: Receives the time of each inference.
-        """
+        """Start the threads. In each lane a queue of requests may wait, and more are refused; the first one has the decoder."""
         self.models, self._metrics, self._queue = models, metrics, queue
         self._lanes = [_Lane(QUICK_SECONDS, _WORKERS, (decoder,), queue)]
 

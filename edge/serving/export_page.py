@@ -115,11 +115,7 @@ def write_page(
 ) -> WrittenPage:
     """Write the page, the model's .onnx files and onnxruntime-web into a folder, which any web server can serve.
 
-    Args:
-        models: A folder or bundle with a manifest, which lists the files with their hashes.
-        out: The folder; its files of the same names are replaced together.
-        runtime: onnxruntime-web.
-        on_progress: Called with the next step.
+    The folder's files of the same names are replaced together.
 
     Raises:
         ConfigError: If no manifest lists the files, there is no file for a browser, or the folder can't be written.

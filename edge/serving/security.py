@@ -48,12 +48,7 @@ class Access:
     origins: tuple[str, ...] = ()
 
     def require(self, path: str, headers: Headers, is_static: bool) -> None:
-        """Raise if a request is not to be answered.
-
-        Args:
-            path: Path of the request.
-            headers: Its headers.
-            is_static: Whether it asks for a file of the page, which holds no secret.
+        """Raise if a request is not to be answered. Static are the files of the page, which hold no secret.
 
         Raises:
             HTTPException: 400 for a wrong Host, 403 for a page of another server, 401 without the token.

@@ -133,12 +133,7 @@ class Printable(Protocol):
 
 
 def emit(result: Printable, json: Path | None, **how: bool) -> None:
-    """Print a result as text and write it to the file `json`; `-` prints JSON instead.
-
-    Args:
-        result: What to print.
-        json: A file, `-` or None.
-        how: Further arguments of its `to_text`.
+    """Print a result as text, with further arguments of its `to_text`, and write it to a file; `-` prints JSON instead.
 
     Raises:
         ConfigError: If it can't be printed or written.

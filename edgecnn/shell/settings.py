@@ -107,11 +107,9 @@ def _defaults(owner: Any) -> dict[str, Any]:
 
 
 def arguments_of(owner: Callable[..., Any], given: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
-    """Return the arguments for a function: those typed, and groups made of what was typed for their fields.
+    """Return the arguments for a function: those typed, by the paths of their settings, and groups made of their fields.
 
-    Args:
-        owner: The function.
-        given: Values by the paths of their settings; what is missing keeps its default.
+    What is missing keeps its default.
 
     Raises:
         ConfigError: If values are out of range, or exclude each other.

@@ -130,11 +130,7 @@ def planned_seconds(epoch_seconds: Sequence[float]) -> float:
 def going_on(wrong: Sequence[int], macs: Sequence[int], parameters: Sequence[int], count: int) -> tuple[int, ...]:
     """Return the positions of the `count` networks that go on to the next rung, in their order.
 
-    Args:
-        wrong: Number of validation images that each classifies wrong.
-        macs: Multiply-accumulates of one image.
-        parameters: Number of parameters.
-        count: At most all.
+    Each has its number of wrong validation images, of multiply-accumulates for one image, and of parameters.
     """
     # Twice as many errors matter as much for a good network as for a bad one.
     figures = np.log(np.array([wrong, macs, parameters], np.float64).T + 1)

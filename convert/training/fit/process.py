@@ -15,11 +15,7 @@ _ROOT = Path("/")
 
 
 def usable_cores(root: Path = _ROOT) -> int:
-    """Return the number of cores that this process may use at a time: its affinity, less if its groups have a quota.
-
-    Args:
-        root: Where /proc and /sys are.
-    """
+    """Return the number of cores that this process may use at a time: its affinity, less if its groups have a quota."""
     cores = len(os.sched_getaffinity(0))
     for group in _groups(root):
         quota, _, period = _text(group / "cpu.max").strip().partition(" ")
@@ -29,11 +25,7 @@ def usable_cores(root: Path = _ROOT) -> int:
 
 
 def free_bytes(root: Path = _ROOT) -> int:
-    """Return the bytes of memory that the kernel calls available, at most the limit of this process's groups; 0 if unknown.
-
-    Args:
-        root: As in `usable_cores`.
-    """
+    """Return the bytes of memory that the kernel calls available, at most the limit of this process's groups; 0 if unknown."""
     found = re.search(r"^MemAvailable: +(\d+) kB$", _text(root / "proc/meminfo"), re.MULTILINE)
     limits = [int(text) for group in _groups(root) if (text := _text(group / "memory.max").strip()).isdecimal()]
     return min([int(found[1]) * 1024, *limits]) if found else 0

@@ -124,14 +124,9 @@ def open_fitting(model: Any, config: TrainConfig, shape: Shape, classes: int, tr
 
 
 def compile_model(model: Any, columns: int, optimizer: Any, output: Output, taught: bool = False) -> None:
-    """Compile a Keras model with its loss and a Keras optimizer.
+    """Compile a Keras model with the loss for its outputs and a Keras optimizer.
 
-    Args:
-        model: The model.
-        columns: Number of outputs for one image; 1 means the probability (or logit) of class 1 of two.
-        optimizer: The optimizer.
-        output: What the outputs are.
-        taught: Whether its targets are shares of all classes, not labels.
+    One column is the probability (or logit) of class 1 of two. If it is taught, its targets are shares of all classes.
 
     Raises:
         ConfigError: If a model with one output is to learn from a teacher.

@@ -9,16 +9,19 @@ import pytest
 from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNJUDGED
 from edgecnn.benchmarks.measure.candidates import candidate_of, file_candidates, folder_candidates
 from edgecnn.benchmarks.measure.options import BenchOptions
+from edgecnn.benchmarks.measure.targets import candidates
 from edgecnn.benchmarks.show.report import to_text
 from edgecnn.benchmarks.timing.latency import TIMED_REGION
 from edgecnn.edge.data.splits import ArraySplit, Split
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.inference.usage import Usage
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.model.preprocess import correct
 from edgecnn.edge.model_file import read_model
 from edgecnn.edge.model_folder import ModelFolder
+from edgecnn.edge.result import SILENT
 from tests.benchmarks.measure.onnx_files import (
     IMAGES,
     OPTIONS,
@@ -32,6 +35,13 @@ from tests.benchmarks.measure.onnx_files import (
 )
 
 pytestmark = pytest.mark.workstation("whole benchmarks, a process for each launch, take minutes under emulation")
+
+
+def test_a_reference_that_several_runtimes_run_is_found_among_the_files(tmp_path: Path) -> None:
+    files = [ModelFolder(classifier(tmp_path / name)) for name in ("a.onnx", "b.onnx")]
+    usage = Usage("/nowhere", interface=UNIT)
+    with pytest.raises(ConfigError, match="/nowhere"):  # Its images are looked for.
+        candidates(files, usage, {"onnx": ("onnx", "onnxruntime")}, files[1].named, OPTIONS, SILENT)
 
 
 def test_a_classifier_needs_its_preprocessing_and_images_of_its_shape(tmp_path: Path) -> None:
