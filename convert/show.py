@@ -69,10 +69,17 @@ def advice(trained: TrainResult) -> list[str]:
     if (guess := trained.commonest) is not None:
         spread = _SURE * (guess * (1 - guess) / trained.test_images) ** 0.5
         if trained.test_accuracy <= guess + spread:
+            learnt = trained.history[-1].accuracy > guess + spread + _OVERFITTED
+            fix = f"then try {longer} and {setting('learning_rate', f'{trained.config.learning_rate / 10:g}')}"
+            if learnt:  # Of those, a slower training would learn as much by heart.
+                fix = (
+                    f"for the last epoch was right on {trained.history[-1].accuracy:.1%} of the training images, which it "
+                    f"learned by heart. More pictures help most; {_against_overfitting(trained.config)}"
+                )
             return [
                 f"At chance: {trained.test_accuracy:.2%} of the test images are right, and always answering the most frequent "
                 f"class is right on {guess:.2%}. Look at the images (edgecnn data {trained.dataset.source} --save sheet.png), "
-                f"then try {longer} and {setting('learning_rate', f'{trained.config.learning_rate / 10:g}')}"
+                + fix
             ]
     if kept.val_accuracy is None or kept.val_loss is None:
         return []

@@ -16,16 +16,7 @@ from edgecnn.benchmarks.timing.latency import MOST_INPUTS, ROUND_WARM_UP_RUNS
 from edgecnn.benchmarks.timing.requests import TimeRound
 from edgecnn.edge.export_records import Interval
 from edgecnn.edge.result import Progress
-from edgecnn.edge.text import counted
-
-
-def duration_text(seconds: float) -> str:
-    """Return a duration with two digits, for example `0.8 s`, `45 s`, `12 min` or `3.5 h`."""
-    for size, unit in ((3600, "h"), (60, "min"), (1, "s")):
-        if seconds >= 1.5 * size or unit == "s":
-            count = seconds / size
-            return f"{count:.0f} {unit}" if count >= 9.95 else f"{count:.2g} {unit}"
-    raise AssertionError(seconds)
+from edgecnn.edge.text import counted, duration_text
 
 
 def narrow_enough(plan: Plan, files: Sequence[Sequence[Launch]]) -> bool:

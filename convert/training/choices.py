@@ -8,10 +8,9 @@ import numpy as np
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.networks import CNN, FILTERS, NETWORKS, RESIDUAL
 from edgecnn.convert.training.recipes import NOTEBOOK, RECIPES, usual_augment, usual_dropout
-from edgecnn.edge.data.dataset import IMAGES, Dataset, find, has_validation
+from edgecnn.edge.data.dataset import SHIPPED, Dataset, find, has_validation, training_labels
 from edgecnn.edge.data.folder_options import FolderOptions
-from edgecnn.edge.data.image_folder import list_images
-from edgecnn.edge.data.splits import Split
+from edgecnn.edge.data.splits import Labels, Split
 from edgecnn.edge.text import counted
 
 # The cnn's last layer has a weight for each pixel of its feature map: at 96x96 that is 9 of 10, and it learns nothing there.
@@ -65,27 +64,30 @@ def choose(config: TrainConfig, train: Split) -> tuple[TrainConfig, Reasons]:
         config = replace(config, augment=usual_augment(config.recipe, channels))
         reasons["augment"] = f"{config.augment} ({'grey' if channels == 1 else 'colour'} images)"
     if config.class_weights is None:
-        counts = np.bincount(train.labels)
-        fewest, most = int(counts[counts > 0].min()), int(counts.max())
+        fewest, most = _fewest(train.labels), int(np.bincount(train.labels).max())
         config = replace(config, class_weights="balanced" if most >= _UNEVEN * fewest else "none")
         reasons["class_weights"] = f"{config.class_weights} ({fewest:,} to {most:,} images a class)"
     return config, reasons
 
 
 def validated(data: Dataset | str | Path | None, images: FolderOptions) -> FolderOptions:
-    """Return the options with a share of validation images, if it is left open and a folder of images has no own ones.
+    """Return the options with a share of validation images, if it is left open and the source has no own ones.
 
-    Named datasets and arrays keep the parts that they are known by. Errors are those of `load_dataset`.
+    A `Dataset` stays as it was loaded. The shipped images come with a recipe that was chosen on validation images of theirs,
+    so all of them are for training. Errors are those of `load_dataset`.
     """
     if isinstance(data, Dataset) or images.val_share is not None:
         return images
     found = find(data)
-    if found.kind != IMAGES or has_validation(found):
+    if found.kind == SHIPPED or has_validation(found):
         return images
-    # Looking for near-duplicates decodes all images, and hardly changes how many a class has.
-    listing = list_images(found.path, replace(images, keep_together=False))
-    fewest = int(np.bincount(listing.indices["train"], minlength=len(listing.classes)).min())
-    return replace(images, val_share=_SHARE) if fewest >= _LEAST_OF_CLASS else images
+    return replace(images, val_share=_SHARE) if _fewest(training_labels(found, images)) >= _LEAST_OF_CLASS else images
+
+
+def _fewest(labels: Labels) -> int:
+    """Return how many images the smallest class has that has any."""
+    counts = np.bincount(labels)
+    return int(counts[counts > 0].min()) if len(counts) else 0
 
 
 def chosen_text(reasons: Reasons) -> str:
@@ -101,6 +103,12 @@ def reasons_of(data: Dataset | str | Path | None, dataset: Dataset, images: Fold
     if isinstance(data, Dataset):
         return {}
     reasons = {"size": dataset.sized} if dataset.sized else {}
-    if images.val_share is None and dataset.val_share and dataset.val:
+    if images.val_share is not None or (dataset.val and not dataset.val_share):
+        return reasons
+    if dataset.val:
         reasons["val_share"] = f"{dataset.val_share:g} ({len(dataset.val.labels):,} images, to keep the best epoch)"
+    elif dataset.source == SHIPPED:
+        reasons["val_share"] = "0 (its recipe was chosen before, on validation images)"
+    elif (fewest := _fewest(dataset.train.labels)) < _LEAST_OF_CLASS:  # Else the model has learnt all of them before.
+        reasons["val_share"] = f"0 (the smallest class has {counted(fewest, 'training image')}, too few to spare any)"
     return reasons

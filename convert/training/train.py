@@ -36,6 +36,10 @@ from edgecnn.edge.model_file import read_model
 from edgecnn.edge.native_output import quiet
 from edgecnn.edge.packages import versions
 from edgecnn.edge.result import SILENT, Progress
+from edgecnn.edge.text import counted, duration_text
+
+# Seconds: when batches tell how long a run takes, and what is worth a line.
+_TELLING, _LONG = 20, 300
 
 
 @kernels_to_train()
@@ -66,7 +70,7 @@ def trained(
             progress.say(chosen_text(chosen))
     folder = Path(out) if out else Path("artifacts") / dataset.name
     run = TrainingRun(
-        dataset, config, folder, taken, trust, resume, cluster, summary, chosen, on_text=progress.say, on_batch=_shown(progress)
+        dataset, config, folder, taken, trust, resume, cluster, summary, chosen, on_text=progress.say, on_batch=shown(progress)
     )
     try:
         found = train(run)
@@ -305,12 +309,22 @@ def fitted_interface(interface: Interface, dataset: Dataset) -> Interface:
     return replace(interface, preprocessing=taken)
 
 
-def _shown(progress: Progress) -> Callable[[TrainState], None]:
-    """Return a function that reports each batch as a step, and each finished epoch as a line."""
+def shown(progress: Progress) -> Callable[[TrainState], None]:
+    """Return a function that reports batches as steps, finished epochs as lines, and once how long a long run will take."""
     progress.step(0, 1, "starting TensorFlow")
+    started: TrainState | None = None
+    told = False
 
     def show(state: TrainState) -> None:
+        nonlocal started, told
         epoch, so_far = f"epoch {state.epoch.number}/{state.epochs}", state.epoch
+        started = started or state  # The first batch waits for TensorFlow's graph.
+        left = _seconds_left(started, state)
+        if not told and left is not None:
+            told = True
+            if left >= _LONG:
+                more = "fewer epochs take less, and an interrupted training keeps its best finished epoch"
+                progress.say(f"About {duration_text(left)} are left of {counted(state.epochs, 'epoch')}: {more}")
         figures = f"loss {so_far.loss:.4f}  accuracy {so_far.accuracy:.4f}"
         if state.batch == state.batches:
             validation = ""
@@ -321,3 +335,14 @@ def _shown(progress: Progress) -> Callable[[TrainState], None]:
             progress.step(state.batch, state.batches, epoch, figures)
 
     return show
+
+
+def _seconds_left(started: TrainState, state: TrainState) -> float | None:
+    """Return how long the epochs will take from here on, by the first one's batches or all of the second; None before."""
+    later = state.epochs - state.epoch.number
+    if state.epoch.number > started.epoch.number:
+        return later * state.epoch.seconds if state.batch == state.batches else None
+    seconds = state.epoch.seconds - started.epoch.seconds
+    if seconds < _TELLING:
+        return None
+    return seconds / (state.batch - started.batch) * (state.batches - state.batch + later * state.batches)

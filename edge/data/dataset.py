@@ -8,13 +8,13 @@ from typing import Final, Literal
 import numpy as np
 
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, ModelImages, read_labels
-from edgecnn.edge.data.idx import is_idx_folder, load_idx
+from edgecnn.edge.data.idx import idx_labels, is_idx_folder, load_idx
 from edgecnn.edge.data.image_file import ImageRule, background
-from edgecnn.edge.data.image_folder import LABELS_NAME, has_parts, load_image_folder, validation_folder
+from edgecnn.edge.data.image_folder import LABELS_NAME, has_parts, list_images, load_image_folder, validation_folder
 from edgecnn.edge.data.named_sets import MNIST, REGISTERED, load_keras_set, load_shipped
-from edgecnn.edge.data.npz import has_validation_arrays, load_npz
+from edgecnn.edge.data.npz import has_validation_arrays, load_npz, npz_labels
 from edgecnn.edge.data.pixel_digests import learnt_images
-from edgecnn.edge.data.splits import PARTS, FileSplit, Part, Split, Subset, drawn_evenly
+from edgecnn.edge.data.splits import PARTS, FileSplit, Labels, Part, Split, Subset, drawn_evenly
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.manifest import BUNDLE_SUFFIX, DatasetRecord, Fit, Fitted, SplitOff, Validation
 from edgecnn.edge.result import SILENT, Progress
@@ -199,6 +199,19 @@ def has_validation(found: "Found") -> bool:
     if found.kind == IMAGES:
         return has_parts(found.path) and validation_folder(found.path) is not None
     return found.kind == NPZ and has_validation_arrays(found.path)
+
+
+def training_labels(found: "Found", options: FolderOptions) -> Labels:
+    """Return the labels of a source's training images, int64 (n,), as far as possible without its images.
+
+    Arguments and errors are those of `load_dataset`.
+    """
+    if found.kind == IMAGES:
+        # Looking for near-duplicates decodes all images, and hardly changes how many a class has.
+        return list_images(found.path, replace(options, keep_together=False)).indices["train"]
+    if found.kind in (IDX, NPZ):
+        return (idx_labels if found.kind == IDX else npz_labels)(found.path, "train")
+    return _load_part(found, "train", options, None).labels
 
 
 def load_test(

@@ -80,7 +80,7 @@ class FolderOptions:
             "Share of each class's training images for validation, drawn by the same seed, if there is no val/ or x_val; 0 for "
             "none.",
             metavar="SHARE",
-            default="0.1 of a folder of images that is trained on, if each class has 10; else none",
+            default="0.1 where a model is trained, if each class has 10 and the images are not MNIST's; else none",
             low=0,
             below=1,
             panel="Validation",

@@ -35,16 +35,14 @@ def load_idx(folder: Path, part: Part) -> RowSplit:
         ConfigError: If the disk has no room to unpack.
     """
     images_path = _find(folder, f"{PREFIX[part]}-images", 3)
-    labels_path = _find(folder, f"{PREFIX[part]}-labels", 1)
-    with _opened(labels_path, LABELS_MAGIC) as file:
-        (count,) = read_header(file, labels_path, LABELS_MAGIC)
-        labels: Labels = np.frombuffer(file.read(count), np.uint8).astype(np.int64)
+    labels = idx_labels(folder, part)
     images = _opened(images_path, IMAGES_MAGIC)
     try:
         shape = read_header(images, images_path, IMAGES_MAGIC)
-        if shape[0] != count:
+        if shape[0] != len(labels):
             raise ArtifactError(
-                f"{labels_path} has {count} labels for the {shape[0]} images of {images_path.name}: copy both again"
+                f"{_labels_path(folder, part)} has {len(labels)} labels for the {shape[0]} images of {images_path.name}: copy "
+                "both again"
             )
         if 0 in shape:
             raise ArtifactError(f"{images_path} has no images (shape {shape}): give a folder with images")
@@ -52,6 +50,14 @@ def load_idx(folder: Path, part: Part) -> RowSplit:
         images.close()
         raise
     return RowSplit(images, images.tell(), labels, (shape[1], shape[2], 1), images_path)
+
+
+def idx_labels(folder: Path, part: Part) -> Labels:
+    """Return the labels of a part, int64 (n,), without opening its images. Errors are those of `load_idx`."""
+    path = _labels_path(folder, part)
+    with _opened(path, LABELS_MAGIC) as file:
+        (count,) = read_header(file, path, LABELS_MAGIC)
+        return np.frombuffer(file.read(count), np.uint8).astype(np.int64)
 
 
 def read_header(file: IO[bytes], path: Path, magic: int) -> tuple[int, ...]:
@@ -86,6 +92,10 @@ def _parse_header(data: bytes, path: Path, magic: int) -> tuple[tuple[int, ...],
     if shape[0] > MOST_IMAGES:
         raise ArtifactError(f"{path} claims {shape[0]:,} images, more than {MOST_IMAGES:,}: copy it again, or split it")
     return tuple(shape), header + math.prod(shape)
+
+
+def _labels_path(folder: Path, part: Part) -> Path:
+    return _find(folder, f"{PREFIX[part]}-labels", 1)
 
 
 def _find(folder: Path, stem: str, dimensions: int) -> Path:

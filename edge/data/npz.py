@@ -95,6 +95,12 @@ def load_npz(path: Path, part: Part) -> RowSplit:
     return RowSplit(file, start + header, classes, (height, width, channels), path)
 
 
+def npz_labels(path: Path, part: Part) -> Labels:
+    """Return the labels of a part, int64 (n,), without unpacking its images. Errors are those of `load_npz`."""
+    with _reading(path), zipfile.ZipFile(path) as archive:
+        return _read_labels(archive, path, f"y_{part}")
+
+
 def has_validation_arrays(path: Path) -> bool:
     """Return whether an .npz file has validation images or their labels.
 

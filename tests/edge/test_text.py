@@ -5,7 +5,7 @@ import json
 import pytest
 
 from edgecnn.edge.errors import ArtifactError
-from edgecnn.edge.text import counted, has_controls, last_line, printable, printable_lines, shortened
+from edgecnn.edge.text import counted, duration_text, has_controls, last_line, printable, printable_lines, shortened
 
 HOSTILE = (
     "\x1b[2J", "\r", "\x07", "\x08", "\x7f", "\x9b31m", "\u202e", "\u2066", "\u200f", "\u2028", "\ufeff", "\ud800",
@@ -67,3 +67,20 @@ def test_a_long_message_ends_between_two_words_and_one_thing_is_singular() -> No
 )
 def test_a_program_s_last_words_are_its_last_line_with_text(text: str, last: str) -> None:
     assert last_line(text) == last
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0 s"),
+        (0.052, "0.052 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (89, "89 s"),
+        (90, "1.5 min"),
+        (5399, "90 min"),
+        (36_000, "10 h"),
+    ],
+)
+def test_a_duration_has_two_digits(value: float, text: str) -> None:
+    assert duration_text(value) == text

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgecnn.benchmarks.measure.options import Plan, PlanOptions
-from edgecnn.benchmarks.measure.planning import FileCost, choose_plan, duration_text, round_of, round_seconds, total_seconds
+from edgecnn.benchmarks.measure.planning import FileCost, choose_plan, round_of, round_seconds, total_seconds
 from edgecnn.benchmarks.statistics.intervals import mean_interval
 from edgecnn.edge.errors import ConfigError
 
@@ -156,20 +156,3 @@ def test_an_interval_width_takes_twenty_launches_and_the_best_rounds_of_each() -
 def test_the_time_of_a_round_is_that_of_its_runs_and_of_those_before() -> None:
     assert round_seconds(Plan(), [FileCost("a", 1, 0.001)]) == pytest.approx(60 * 0.001)
     assert total_seconds(Plan(), [FileCost("a", 1, 0.001)] * 2) == pytest.approx(5 * (2 + 4 * 2 * 0.06))
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.0, "0 s"),
-        (0.052, "0.052 s"),
-        (9.94, "9.9 s"),
-        (9.96, "10 s"),
-        (89, "89 s"),
-        (90, "1.5 min"),
-        (5399, "90 min"),
-        (36_000, "10 h"),
-    ],
-)
-def test_a_duration_is_told_with_two_digits(value: float, text: str) -> None:
-    assert duration_text(value) == text

@@ -39,7 +39,8 @@ NETWORKS = ("4,4,4", "2,3,4")
 
 def arguments(idx_folder: Path, out: Path, *more: str | Path) -> list[str | Path]:
     filters = [word for text in NETWORKS for word in ("--filters", text)]
-    return ["sweep", "--data", idx_folder, *filters, "--epochs", "1", "--out", out, "--allow", "noise", *more]
+    plain = ("--epochs", "1", "--val-share", "0", "--out", out, "--allow", "noise")
+    return ["sweep", "--data", idx_folder, *filters, *plain, *more]
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,8 @@ def test_the_picture_is_one(swept: Path) -> None:
 
 
 def test_a_network_of_a_sweep_is_the_one_that_train_makes(swept: Path, idx_folder: Path, tmp_path: Path, terminal: Any) -> None:
-    terminal.passes("train", "--data", idx_folder, "--filters", NETWORKS[1], "--epochs", "1", "--out", tmp_path)
+    typed = ("train", "--data", idx_folder, "--filters", NETWORKS[1], "--epochs", "1", "--val-share", "0", "--out", tmp_path)
+    terminal.passes(*typed)
     assert "Total params" in terminal.err
     alone, in_sweep = (keras.models.load_model(folder / "model.keras") for folder in (tmp_path, swept / "2-3-4"))
     for one, other in zip(alone.get_weights(), in_sweep.get_weights(), strict=True):
@@ -193,7 +195,7 @@ def test_what_can_not_work_is_said_before_anything_is_trained(options: tuple[str
 
 @pytest.mark.parametrize("option", ["--minutes", "--patience"])
 def test_what_needs_validation_images_says_so_before_anything_is_trained(option: str, idx_folder: Path, terminal: Any) -> None:
-    line = terminal.fails(2, "sweep", "--data", idx_folder, "--filters", "4,4,4", option, "3")
+    line = terminal.fails(2, "sweep", "--data", idx_folder, "--filters", "4,4,4", "--val-share", "0", option, "3")
     assert re.search(rf"{option} needs validation images.*bars.*--val", line)
     assert "4,4,4: training" not in terminal.err
 

@@ -38,7 +38,7 @@ def trained(folder: str | Path) -> TrainResult:
 def test_own_networks_are_swept_over_their_arguments_beside_edgecnns(idx_folder: Path, terminal: Any) -> None:
     own = ("--network", "own_nets:sized", "--set", "width=2,3", "--set", "activation=tanh", "--preprocess", "raw")
     typed = ("sweep", "--data", idx_folder, "--network", "separable", "--filters", "4,4,4", *own)
-    options = ("--epochs", "1", "--out", "out", "--allow", "noise")
+    options = ("--epochs", "1", "--val-share", "0", "--out", "out", "--allow", "noise")
     text = terminal.passes(*typed, *options)
     names = ["separable 4,4,4", "own_nets:sized width=2 activation=tanh", "own_nets:sized width=3 activation=tanh"]
     rows = [row["network"] for row in record()["rows"]]
@@ -56,7 +56,7 @@ def test_own_networks_are_swept_over_their_arguments_beside_edgecnns(idx_folder:
         assert Classifier.load(Path("out", folder, "int8.tflite")).preprocessing.scale == pytest.approx(scale)
     # The same network by itself.
     alone = ("--model", "own_nets:sized", "--set", "width=3", "--set", "activation=tanh", "--preprocess", "raw")
-    terminal.passes("train", "--data", idx_folder, *alone, "--epochs", "1", "--out", "alone")
+    terminal.passes("train", "--data", idx_folder, *alone, "--epochs", "1", "--val-share", "0", "--out", "alone")
     models = [keras.models.load_model(Path(folder, "model.keras")).get_weights() for folder in ("alone", f"out/{folders[2]}")]
     assert all(np.array_equal(one, other) for one, other in zip(*models, strict=True))
     terminal.passes(*typed, *options)

@@ -70,7 +70,7 @@ def test_validation_shows_in_the_progress_and_the_result_and_the_export_draws_th
 ) -> None:
     monkeypatch.chdir(tmp_path)
     typed = ("train", "--data", idx_folder, "--epochs", "2", "--filters", "4,4,4", "--out", "out")
-    line = terminal.fails(2, *typed, "--patience", "1")
+    line = terminal.fails(2, *typed, "--val-share", "0", "--patience", "1")
     assert re.search(r"--patience needs validation images.*bars.*--val-share 0\.1.*\bval/", line)
     terminal.passes(*typed, "--val-share", "0.2", "--split-seed", "3", "--class-weights", "balanced", "--patience", "2")
     assert re.search(

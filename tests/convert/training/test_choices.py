@@ -10,15 +10,17 @@ import pytest
 
 import edgecnn as ec
 from edgecnn.convert.show import advice
-from edgecnn.convert.training.choices import choose, validated
+from edgecnn.convert.training.choices import choose, reasons_of, validated
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.records import Epoch, TrainResult
+from edgecnn.convert.training.records import Epoch, TrainResult, TrainState
+from edgecnn.convert.training.train import shown
+from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.records import from_json
 from tests.convert.training.runs import same
-from tests.drawings import blank_split, write_letters
+from tests.drawings import blank_split, drawings, write_idx_folder, write_letters
 
 
 def images(count: int, side: int, channels: int, classes: int = 10) -> ArraySplit:
@@ -90,6 +92,33 @@ def test_a_share_is_kept_aside_of_a_folder_that_has_enough_images_and_no_own_one
     assert validated(own, plain) == plain
 
 
+def test_a_share_is_kept_aside_of_arrays_too(idx_folder: Path, tmp_path: Path) -> None:
+    plain = FolderOptions()
+    assert validated(idx_folder, plain).val_share == 0.1
+    assert validated(idx_folder, FolderOptions(val_share=0)).val_share == 0
+    drawn, labels = drawings(60, 0)
+    test = {"x_test": drawn, "y_test": labels}
+    for name, count, own in (("enough", 30, {}), ("few", 29, {}), ("own", 30, {"x_val": drawn, "y_val": labels})):
+        arrays: dict[str, Any] = {"x_train": drawn[:count], "y_train": labels[:count], **test, **own}
+        np.savez_compressed(tmp_path / f"{name}.npz", **arrays)
+    assert validated(tmp_path / "enough.npz", FolderOptions(split_seed=3)) == FolderOptions(val_share=0.1, split_seed=3)
+    assert validated(tmp_path / "few.npz", plain) == validated(tmp_path / "own.npz", plain) == plain
+
+
+def test_the_reason_says_what_is_kept_aside_or_why_nothing_is(idx_folder: Path, tmp_path: Path) -> None:
+    plain = FolderOptions()
+    dataset = load_dataset(idx_folder, validated(idx_folder, plain))
+    assert dataset.val
+    assert len(dataset.val.labels) == 24
+    assert "0.1 (24 images" in reasons_of(idx_folder, dataset, plain)["val_share"]
+    few = load_dataset(write_idx_folder(tmp_path, train=27))
+    assert "9 training images" in reasons_of(tmp_path, few, plain)["val_share"]
+    assert "recipe" in reasons_of(None, load_dataset(), plain)["val_share"]
+    for share in (0, 0.2):
+        stated = FolderOptions(val_share=share)
+        assert reasons_of(idx_folder, load_dataset(idx_folder, stated), stated) == {}
+
+
 @pytest.fixture(scope="module")
 def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """120 JPEGs of several sizes in three classes."""
@@ -150,8 +179,11 @@ def result_of(trained: TrainResult, *epochs: tuple[float, float, float], test_ac
 def test_the_end_says_when_a_model_is_at_chance_overfitted_or_still_falling_and_what_to_type(trained: TrainResult) -> None:
     good = [(0.9, 0.3, 0.9)] * 10
     assert advice(result_of(trained, *good)) == []
-    (chance,) = advice(result_of(trained, *good, test_accuracy=0.41))
+    (chance,) = advice(result_of(trained, *[(0.4, 1.1, 0.4)] * 10, test_accuracy=0.41))
     assert all(part in chance for part in ("At chance", "41.00%", "33.33%", "edgecnn data", "epochs=20", "learning_rate=0.001"))
+    (by_heart,) = advice(result_of(trained, *good[:-1], (0.98, 0.3, 0.5), test_accuracy=0.41))
+    assert all(part in by_heart for part in ("At chance", "41.00%", "98.0%", "edgecnn data", "transfer="))
+    assert "learning_rate" not in by_heart
     (over,) = advice(result_of(trained, *good[:-1], (0.99, 0.2, 0.8)))
     assert all(part in over for part in ("Overfitted", "99.0%", "80.0%", "augment=photo-mirror", "transfer="))
     (falling,) = advice(result_of(trained, *good[:-1], (0.9, 0.2, 0.9)))
@@ -175,6 +207,31 @@ def test_what_helps_against_overfitting_is_only_what_was_not_done(
     (text,) = advice(replace(over, config=config))
     assert set(re.findall(r"(\w+)=", text)) == ways
     assert "more, or" not in text
+
+
+def test_a_long_training_says_once_how_long_it_will_take() -> None:
+    said: list[str] = []
+
+    class Said:
+        say = said.append
+
+        def step(self, done: int, total: int, text: str, detail: str = "") -> None:
+            pass
+
+    def run(epochs: int, batches: int, seconds: float) -> list[str]:
+        said.clear()
+        show = shown(Said())
+        for number in range(1, min(epochs, 3) + 1):
+            for batch in range(1, batches + 1):
+                show(TrainState(Epoch(number, 0.5, 0.5, batch * seconds), epochs, batch, batches))
+        return [text for text in said if not text.startswith("epoch")]
+
+    assert run(60, 2, 2) == []  # Four minutes.
+    (short_epochs,) = run(60, 2, 6)
+    assert "12 min" in short_epochs
+    (long_epochs,) = run(5, 10_000, 0.5)
+    assert "6.9 h" in long_epochs
+    assert run(1, 100, 2) == []
 
 
 def test_a_run_of_few_steps_has_settled_averages(idx_folder: Path, tmp_path: Path) -> None:
