@@ -158,12 +158,9 @@ def checked_bundle(models: ModelFolder, usage: Usage, tolerance: float | None, p
 
 
 def check_golden(file: Path, classifier: Classifier, tolerance: float | None = None) -> Golden:
-    """Run a file of an unpacked bundle on its golden vectors.
+    """Run a file of an unpacked bundle on its golden vectors, which are in its folder.
 
-    Args:
-        file: The file, in the folder of its golden vectors.
-        classifier: The opened file.
-        tolerance: Largest accepted difference of a probability; None means that of its precision.
+    `tolerance` is the largest accepted difference of a probability; None means that of its precision.
 
     Raises:
         ArtifactError: If the golden outputs are not this file's, or its runtime can't run it.

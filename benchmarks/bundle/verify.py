@@ -116,14 +116,9 @@ def _of_another(other: ModelFile, model: ModelFile, classifier: Classifier, usag
 def verify(
     file: str, candidate: Iterable[Floats], reference_name: str, reference: Iterable[Floats], tolerance: float
 ) -> Verification:
-    """Compare class probabilities, a chunk of images at a time.
+    """Compare the class probabilities (n, classes) of a file and a reference, by the same chunks of images in their order.
 
-    Args:
-        file: Name of the file.
-        candidate: Probabilities from the file (n, classes), chunk by chunk, in the order of the images.
-        reference_name: Name of the reference.
-        reference: Probabilities from the reference for the same chunks.
-        tolerance: Largest accepted difference of a probability, 0 to 1.
+    `tolerance` is the largest accepted difference of a probability, 0 to 1.
 
     Raises:
         ArtifactError: If the two have different classes, or one gives NaN.

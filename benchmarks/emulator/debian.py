@@ -30,14 +30,9 @@ def host_architecture() -> str:
 
 
 def fetch(folder: Path, architecture: str, suite: str, packages: Sequence[str], dependencies: bool) -> list[Path]:
-    """Download packages from this machine's mirror, checked against its keys.
+    """Download packages, and perhaps their dependencies, from this machine's mirror, checked against its keys.
 
-    Args:
-        folder: Folder for the .deb files, and for apt's lists while it works.
-        architecture: Debian's name: arm64, armhf, amd64.
-        suite: trixie or bookworm.
-        packages: Names of the packages.
-        dependencies: Whether to download their dependencies too.
+    The folder gets the .deb files, and apt's lists while it works. Architectures have Debian's names: arm64, armhf, amd64.
 
     Raises:
         CannotEmulate: If apt can't download them.

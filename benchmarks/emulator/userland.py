@@ -180,11 +180,7 @@ class Board:
         return f"{self.system.name}-{self.cpu}"
 
     def run(self, command: Sequence[str], output: Path | None = None) -> int:
-        """Run a command on the board, in the home folder, and return its exit code.
-
-        Args:
-            command: Program and arguments.
-            output: File for its output; None to print it here.
+        """Run a command on the board, in the home folder, and return its exit code; its output goes to a file, or is printed.
 
         Raises:
             CannotEmulate: If the kernel has no binfmt_misc for namespaces, or does not let this user create one.

@@ -99,12 +99,9 @@ def hidden_factor(found: Iterable[Noise]) -> int:
 
 
 def machine_noise(states: Sequence[State], clocks_khz: Sequence[int], load: Load | None) -> tuple[Noise, ...]:
-    """Return the noise of the machine.
+    """Return the noise of the machine, by its states before, during and after, in order, and its load over the whole time.
 
-    Args:
-        states: States before, during and after, in order.
-        clocks_khz: Clock directly after each round, if reported.
-        load: Load over the whole time, if reported.
+    The clocks are those directly after each round, as far as they are reported.
     """
     found = []
     governors = sorted({name for state in states for name in state.governors} - {"performance"})
@@ -170,13 +167,7 @@ def cpu_noise(name: str, rounds: Sequence[CpuUse]) -> tuple[Noise, ...]:
 
 
 def time_noise(name: str, medians_ns: Sequence[float], settled: Sequence[bool]) -> tuple[Noise, ...]:
-    """Return the noise in one file's times.
-
-    Args:
-        name: Name of the file.
-        medians_ns: Median of each round, in the order of measurement.
-        settled: Whether the warm-up of each launch had settled.
-    """
+    """Return the noise in one file's times: the medians of its rounds, in order, and whether each launch's warm-up settled."""
     found = []
     if not all(settled):
         launches = f"{list(settled).count(False)} of {len(settled)} launches"

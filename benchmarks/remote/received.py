@@ -117,12 +117,7 @@ class Sent:
 
 
 def sent(bundle: Path, arguments: Sequence[str], budget: Path | None = None) -> Sent:
-    """Return what a board is sent.
-
-    Args:
-        bundle: The bundle.
-        arguments: Options of `edgecnn bench` there, without the budget.
-        budget: TOML file with limits, or None.
+    """Return what a board is sent: a bundle, options of `edgecnn bench` there, and the TOML file of a budget, if there is one.
 
     Raises:
         ArtifactError: If the bundle is damaged.

@@ -96,10 +96,7 @@ class Connection:
     """A device that runs `edgecnn.benchmarks.remote.agent`, as a context manager: both ends have ended after the block."""
 
     def __init__(self, host: str) -> None:
-        """Start ssh.
-
-        Args:
-            host: Host as ssh takes it, checked by `check_hosts`.
+        """Start ssh to a host that `check_hosts` has checked.
 
         Raises:
             MissingDependency: If ssh is not installed here.

@@ -28,13 +28,7 @@ def launch_logs(launches: Sequence[Launch]) -> NDArray[np.float64]:
 
 
 def summarize(launches: Sequence[Launch], percents: Sequence[float], images_per_run: int = 1) -> Latency:
-    """Summarise a file's launches; `beside_fastest` adds what compares it with other files.
-
-    Args:
-        launches: At least one, each with at least one round.
-        percents: Percentiles to compute, in percent.
-        images_per_run: Number of images in one timed run.
-    """
+    """Summarise a file's launches, at least one of a round or more; `beside_fastest` adds what compares it with other files."""
     times, weights = weighted_times(launches)
     return Latency(
         runs=len(times),

@@ -97,13 +97,7 @@ def rounds(report: Report) -> str:
 
 
 def tradeoff(report: Report, on_front: Iterable[str], off_front: Iterable[str]) -> str:
-    """Draw accuracy against time: filled on the Pareto front, hollow off it, dashed if not eligible.
-
-    Args:
-        report: All files, with their accuracy.
-        on_front: Names of those on the front.
-        off_front: Names of those that another file beats.
-    """
+    """Draw accuracy against time: filled on the Pareto front, hollow off it, where another file beats it, dashed in neither."""
     on_front, off_front = set(on_front), set(off_front)
     with drawing("tradeoff", "Accuracy against time, marker area by size") as made:
         axes = made.figure.add_subplot(title="right (%), with the drop's 95 % interval", xlabel="p50 (µs, log scale)")

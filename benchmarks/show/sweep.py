@@ -117,12 +117,7 @@ def rung_text(rung: Rung) -> str:
 def save_sweep(path: Path, sweep: Sweep, kind: str) -> None:
     """Draw accuracy against time, size and multiply-accumulates into a .png file; filled and joined on the front.
 
-    Accuracy is that on the validation images, if there are some: the front rests on it.
-
-    Args:
-        path: The file.
-        sweep: What was found.
-        kind: Name of the files, for example `int8.tflite`.
+    Accuracy is that on the validation images, if there are some: the front rests on it. The title calls the files `kind`.
 
     Raises:
         ConfigError: If the file can't be written.

@@ -77,10 +77,8 @@ def cheapest_folds(
 ) -> tuple[Folds, float]:
     """Return the folds that cost least, and their cost; no folds, and 1, if nothing gains a percent.
 
-    Args:
-        foldable: Numbers of columns that each convolution allows.
-        measure: Function from folds to their costs, each divided by the cost of the file without folds; infinity for what
-            there is no time for.
+    Each convolution allows some numbers of columns. `measure` returns the costs of folds, each divided by that of the file
+    without; infinity for what there is no time for.
     """
     alone: list[Folds] = [{name: columns} for name, numbers in foldable.items() for columns in numbers]
     costs = list(zip(measure(alone), alone, strict=True)) if alone else []

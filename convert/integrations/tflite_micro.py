@@ -58,13 +58,9 @@ def write(folder: Path, manifest: Manifest, job: ExportJob) -> Sequence[ProgramF
 def micro_files(
     model: ModelFile, test: Split, name: str, on_progress: Callable[[str], None] = lambda text: None
 ) -> tuple[dict[str, str], MicroRecord]:
-    """Return the text of each file, and what was measured.
+    """Return the text of each file for a .tflite file that a manifest lists, and what was measured on its test images.
 
-    Args:
-        model: The .tflite file, listed by a manifest.
-        test: Its test images.
-        name: Name of the model, for the namespace.
-        on_progress: Called with the next step.
+    The name is that of the namespace.
 
     Raises:
         ConversionError: If tflite-micro lacks an operator or can't run the file, its numbers are not aligned, or its input or

@@ -125,10 +125,7 @@ def calibrate_onnx(prepared: bytes, inputs: NDArray[Any], method: CalibrationNam
 def quantize_onnx(prepared: bytes, ranges: Ranges, keep: Sequence[str] = ()) -> bytes:
     """Quantize to static int8: QDQ, signed activations and weights, scales per channel.
 
-    Args:
-        prepared: Result of `prepare_onnx`.
-        ranges: Result of `calibrate_onnx`.
-        keep: Operators that stay float, by the name of their output tensor.
+    The operators to keep in float are named by their output tensor.
 
     Raises:
         ConversionError: If ONNX Runtime's quantizer fails.

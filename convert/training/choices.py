@@ -32,10 +32,6 @@ def choose(config: TrainConfig, train: Split) -> tuple[TrainConfig, Reasons]:
     """Return the settings with a value for each one that is open, and why it was chosen; stated ones stay.
 
     The same settings and images give the same choice, so that a run can be resumed.
-
-    Args:
-        config: The settings.
-        train: The training images.
     """
     height, width, channels = train.shape
     images, own = len(train.labels), not (config.model or config.transfer)

@@ -91,10 +91,8 @@ class PreparedModel:
 def prepared_model(run: TrainingRun, checkpoint: Checkpoint | None, done: int) -> PreparedModel:
     """Return the model, and print its layers and optimizer.
 
-    Args:
-        run: A run whose settings are `resolved`, and whose `trust` includes the module of its model.
-        checkpoint: Checkpoint from which to continue; None to start, and on workers that write nothing.
-        done: Number of finished epochs.
+    The run's settings are `resolved`, and its `trust` includes the module of its model. `done` epochs are finished; workers
+    that write nothing have no checkpoint.
 
     Raises:
         ConfigError: If the model can't be made, or does not fit the images.

@@ -129,12 +129,8 @@ def image_header(path: Path, remedy: str) -> tuple[int, int, bool]:
 def fitted(pixels: Images, height: int, width: int, fit: Fit) -> Images:
     """Return a picture (h, w, 1 or 3) in another size; a picture of that size is returned unchanged.
 
-    Args:
-        pixels: Pixels, uint8.
-        height: Wanted height in pixels.
-        width: Wanted width in pixels.
-        fit: `crop` scales and cuts out the middle, `stretch` ignores the proportions, any other rule keeps the whole picture
-            and pads it with the border's colour.
+    `crop` scales and cuts out the middle, `stretch` ignores the proportions, any other rule keeps the whole picture and pads it
+    with the border's colour.
     """
     if pixels.shape[:2] == (height, width):
         return pixels

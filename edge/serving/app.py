@@ -117,12 +117,7 @@ class _Lines(StreamingResponse):
 
 
 def application(site: Site, access: Access) -> ASGIApp:
-    """Return the server as an ASGI application.
-
-    Args:
-        site: What answers.
-        access: Who may ask.
-    """
+    """Return the server as an ASGI application: what answers, and who may ask."""
     page = _page()
     routes = [
         Route("/api/classify", site.classify, methods=["POST"]),  # Routes are searched in this order.

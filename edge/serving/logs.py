@@ -92,9 +92,7 @@ def _standard_error() -> int:
 def logging_to_stderr(as_json: bool, on_drop: Callable[[], None]) -> Iterator[None]:
     """Send the server's messages and its libraries' warnings to standard error; what clients send wrong is answered alone.
 
-    Args:
-        as_json: Whether lines are JSON.
-        on_drop: Called for each line that is dropped because nobody reads the log.
+    `on_drop` is called for each line that is dropped because nobody reads the log.
     """
     handler = _Queued(as_json, on_drop)
     warning = logging.WARNING

@@ -154,11 +154,7 @@ def _operation(name: str, summary: str, answer: str, content: dict[str, Any], *e
 
 
 def openapi(version: str) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document of the API.
-
-    Args:
-        version: edgecnn's version.
-    """
+    """Return the OpenAPI 3.1 document of the API of this version of edgecnn."""
     answers = "The answers of each file to each picture."
     classify = _operation("classify", "Classify pictures.", answers, _json(_named("Answers")), 404, 408, 413, 422, 500, 503)
     files = "The files, their classes, and the last benchmark's verdict."

@@ -88,11 +88,7 @@ def _address(host: str, port: int, token: str | None) -> str:
 def listening(host: str, port: int) -> socket.socket:
     """Return a socket that listens: of two servers that start at once, the second one gets the error.
 
-    Clients wait until the server answers.
-
-    Args:
-        host: An address of this machine, or a name.
-        port: A port; 0 for any free one.
+    Clients wait until the server answers. The port 0 is any free one.
 
     Raises:
         ConfigError: If the address is not this machine's, or the port is taken.

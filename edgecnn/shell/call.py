@@ -54,11 +54,7 @@ class Call(NamedTuple):
             return function(**given, progress=progress)
 
     def run(self, command: Callable[..., None]) -> None:
-        """Run the command: check that its outputs can be written, then let it print.
-
-        Args:
-            command: Function of the call and of what it declares itself.
-        """
+        """Check that the command's outputs can be written, then call it with what it declares itself."""
         own = arguments_of(command, self.given)
         outputs, inputs = [], []
         for setting in self.settings:

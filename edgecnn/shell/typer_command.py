@@ -28,15 +28,7 @@ FULL_PANELS = {"Images": ("data", "train"), "A model that edgecnn did not train 
 def typer_command(
     name: str, settings: Sequence[CommandOption], text: str, example: str, run: Callable[[Given, typer.Context], None]
 ) -> Any:
-    """Return a command of typer.
-
-    Args:
-        name: Its name.
-        settings: Its options, which have different names.
-        text: Its description.
-        example: A command line.
-        run: Called with the values that were typed.
-    """
+    """Return a command of typer, which calls `run` with the values that were typed. Its options have different names."""
 
     def callback(context: typer.Context, **texts: Any) -> None:
         given: Given = {}
