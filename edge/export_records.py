@@ -28,7 +28,7 @@ class Parity:
     spread: float | None = None
 
 
-ScoreName = Literal["probability", "max-logit", "energy"]
+ScoreName = Literal["probability", "margin", "max-logit", "energy"]
 NOISE, BLANK = "noise", "blank"
 """Names of the strangers that edgecnn makes itself: random pixels, and pictures of one grey."""
 
@@ -59,8 +59,9 @@ class Threshold:
     no class it says only what was counted.
 
     Attributes:
-        score: Score of an answer: `probability` of its class; of a file with logits also `max-logit`, the largest logit, and
-            `energy`, the logarithm of the sum of the logits' exponentials.
+        score: Score of an answer: `probability` of its class; of a file with probabilities also `margin`, the difference to the
+            next one; of a file with logits also `max-logit`, the largest logit, and `energy`, the logarithm of the sum of the
+            logits' exponentials.
         least: Smallest accepted score; 0 of `probability` accepts every answer.
         max_error: Largest share of errors among the accepted answers, between 0 and 1, as asked.
         confidence: Confidence of that bound, between 0 and 1.
@@ -70,6 +71,10 @@ class Threshold:
         accepted: Number of them that it accepts.
         wrong: Number of errors among these.
         strangers: What it accepts of images of no class.
+        most: Largest accepted score, just below the largest of the validation images; None for no limit, as of a probability.
+            What a network has never seen may have far larger logits.
+        tied: Number of these that share the largest score, if they are more than were to stay accepted, so that no stricter
+            threshold can be had; else 0.
     """
 
     score: ScoreName
@@ -82,6 +87,8 @@ class Threshold:
     accepted: int
     wrong: int
     strangers: tuple[Strangers, ...] = ()
+    most: float | None = None
+    tied: int = 0
 
     @property
     def share(self) -> float:
@@ -89,19 +96,37 @@ class Threshold:
         return self.accepted / self.images
 
     @property
+    def limits(self) -> dict[str, ScoreName | float | None]:
+        """The score and its limits, as a page reads them."""
+        return {"score": self.score, "least": self.least, "most": self.most}
+
+    @property
     def text(self) -> str:
-        """The threshold in words, for example `the threshold 91 %`."""
-        if self.score == "probability":
-            return f"the threshold {100 * self.least:.4g} %"
-        return f"the threshold {self.least:.4g} of its {'largest logit' if self.score == 'max-logit' else 'energy'}"
+        """The limits in words, for example `91 %` or `energy 9.87 to 25.4`."""
+        if self.score in ("probability", "margin"):
+            return f"{'margin ' if self.score == 'margin' else ''}{100 * self.least:.4g} %"
+        most = "" if self.most is None else f" to {self.most:.4g}"
+        return f"{'largest logit' if self.score == 'max-logit' else 'energy'} {self.least:.4g}{most}"
+
+    @property
+    def refusal(self) -> str:
+        """What is said of an answer that is not accepted, for example `is below the threshold 91 %`."""
+        return f"is {'below the threshold' if self.score == 'probability' else 'not within the threshold,'} {self.text}"
 
     @property
     def is_sound(self) -> bool:
         """Whether each number is in its range."""
-        counted = 0 <= self.wrong <= self.accepted <= self.images > 0 < self.tests
+        counted = 0 <= self.wrong <= self.accepted <= self.images > 0 < self.tests and 0 <= self.tied <= self.images
         strangers = all(0 <= one.accepted <= one.images >= one.plain >= 0 for one in self.strangers)
         ranges = 0 < self.max_error < 1 and 0 < self.confidence < 1
-        return counted and strangers and ranges and (self.score != "probability" or 0 <= self.least <= 1)
+        window = self.most is None or self.least <= self.most
+        return (
+            counted
+            and strangers
+            and ranges
+            and window
+            and (self.score not in ("probability", "margin") or 0 <= self.least <= 1)
+        )
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from edgecnn.edge.formats import PRECISIONS
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.usage import Usage
 from edgecnn.edge.manifest import Artifact
-from edgecnn.edge.model.preprocess import Floats, Images, scores
+from edgecnn.edge.model.preprocess import Floats, Images, accepts, scores
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.records import to_value
 from edgecnn.edge.result import Progress, Result
@@ -210,8 +210,8 @@ def _acceptance(threshold: Threshold | None, here: Outputs, there: Outputs, tole
     if threshold is None:
         return None, 0, True
     reached, before = (scores(threshold.score, *outputs) for outputs in (here, there))
-    accepted = reached >= threshold.least
-    otherwise = accepted != (before >= threshold.least)
+    accepted = accepts(threshold, *here)
+    otherwise = accepted != accepts(threshold, *there)
     # Logits are not within 0 to 1, and are rounded in proportion.
     moved = np.abs(reached - before) > tolerance * max(1, abs(threshold.least))
     return int(accepted.sum()), int(otherwise.sum()), not (otherwise & moved).any()

@@ -16,6 +16,7 @@ from edgecnn.edge.data.pixel_digests import conflict_note, learnt_note
 from edgecnn.edge.errors import setting
 from edgecnn.edge.export_records import FASTER
 from edgecnn.edge.formats import FORMATS
+from edgecnn.edge.show.export import tied_note
 
 # Of the reasons why times are unstable: most machines have one, which shows in every file.
 _REASONS = 5
@@ -47,6 +48,7 @@ def remarks(report: Report) -> list[str]:
             + "."
         )
     no_faster = [f"{file.name} {text}" for file, text in no_faster_remarks(report)]
+    lines += tied_note([(file.name, threshold) for file in report.files if (threshold := file.artifact.threshold)])
     return [*_better_than_reference(report), *lines, *_counted_images(report), *no_faster, *_unmeasured(report), *report.notes]
 
 

@@ -169,11 +169,9 @@ def _accepted(report: Report) -> TextTable:
         accuracy, threshold = file.accuracy, file.artifact.threshold
         if accuracy is None or accuracy.accepted is None or threshold is None:
             continue
-        least, is_share = threshold.least, threshold.score == "probability"
-        named = f"{100 * least:.4g} %" if is_share else f"{threshold.score} {least:.4g}"
         asked, every = f"at most {100 * threshold.max_error:g}", f"{100 * (1 - accuracy.accuracy):.2f}"
         shares = accepted_shares(accuracy.images, accuracy.accepted, accuracy.accepted_wrong)
-        rows.append((file.name, named, *shares, asked, every))
+        rows.append((file.name, threshold.text, *shares, asked, every))
     return TextTable(headings, rows, 'Accepted answers; the others are "not sure"', ("wrong of\nall %",))
 
 

@@ -6,8 +6,9 @@ then test", arXiv 2110.01052) each threshold is a hypothesis "its errors exceed 
 
 Of n images, a threshold is the score that comes after the z surest, for a few z that follow from n alone. Given that score t,
 the images above t are a random sample of all images with a score above t, so that their errors are binomial, whatever the
-scores, the model and the shares of ties: the test of Clopper and Pearson (1934) is exact. With m thresholds tested, each at
-1/m of the risk, all that pass hold together, so that any of them may be chosen, by whatever rule.
+scores, the model and the shares of ties: the test of Clopper and Pearson (1934) is exact. The same holds of the images between
+two such scores. With m thresholds tested, each at 1/m of the risk, all that pass hold together, so that any of them may be
+chosen, by whatever rule.
 """
 
 import math
@@ -53,7 +54,12 @@ def levels_tried(images: int, max_error: float, confidence: float, tests: int) -
 
 
 def certified(
-    scores: NDArray[np.floating], wrong: NDArray[np.bool_], max_error: float, confidence: float = 0.95, tests: int = 1
+    scores: NDArray[np.floating],
+    wrong: NDArray[np.bool_],
+    max_error: float,
+    confidence: float = 0.95,
+    tests: int = 1,
+    below: float = math.inf,
 ) -> Sequence[Level]:
     """Return the thresholds that pass, loosest first. With the given confidence, none of them accepts more errors than allowed.
 
@@ -64,6 +70,7 @@ def certified(
         max_error: Largest share of errors among accepted answers, between 0 and 1.
         confidence: Between 0 and 1.
         tests: Number of classifiers, or scores of one, among which the same images choose.
+        below: Scores from it on are not accepted. The largest score, whose rank is fixed as a threshold's is, or infinite.
 
     Raises:
         ValueError: If a number is out of range, or a score is not finite.
@@ -75,7 +82,7 @@ def certified(
     for share in SHARES[:tried]:
         rank = int(share * len(ranked))
         above = -math.inf if rank == len(ranked) else float(ranked[rank])
-        accepted = scores > above
+        accepted = (scores > above) & (scores < below)
         level = Level(above, int(accepted.sum()), int((accepted & wrong).sum()))
         # P(so few errors or fewer), if the share of errors were the limit.
         if binomial.cdf(level.wrong, level.accepted, max_error) <= (1 - confidence) / (tried * tests):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -14,16 +14,23 @@ from edgecnn.edge.data.splits import ArraySplit, Split, Subset
 from edgecnn.edge.errors import ConfigError, GateFailed, field
 from edgecnn.edge.export_records import BLANK, NOISE, ScoreName, Strangers, Threshold
 from edgecnn.edge.manifest import Manifest
-from edgecnn.edge.model.preprocess import Floats, correct, scores
+from edgecnn.edge.model.preprocess import Floats, accepts, correct, scores
 from edgecnn.edge.text import counted
 
 CONFIDENCE = 0.95
 # Share of the validation images that stays accepted where strangers are to be refused, unless another is asked for.
 LEAST_SHARE = 0.9
 _MADE = 256  # Number of pictures of noise, and of one grey.
-# Scores that are closer may be one score, rounded by another machine; a step of 8 bits is 40 times as large.
+# Scores that are closer may be one score, rounded by another machine; above 1 it is their share. A step of 8 bits is 40
+# times as large.
 _ROUNDING = 1e-4
-_SCORES: tuple[ScoreName, ...] = ("probability", "max-logit", "energy")
+_PLAIN: ScoreName = "probability"
+_OF_PROBABILITIES: tuple[ScoreName, ...] = (_PLAIN, "margin")
+_OF_LOGITS: tuple[ScoreName, ...] = (_PLAIN, "max-logit", "energy")
+# These have no end: strangers may be far beyond the surest validation image.
+_ENDLESS: tuple[ScoreName, ...] = ("max-logit", "energy")
+# Share of the validation images. If more than this stays accepted beyond what must, equal scores are the reason.
+_BEYOND = 0.01
 
 
 class Certified(Protocol):
@@ -53,7 +60,7 @@ class Acceptance:
         least_share: Share of the validation images that stays accepted, 0 to 1: the strictest threshold is taken that accepts
             it, or the loosest one if none does. None for the loosest one.
         required: Whether it is an error if none accepts that share.
-        certified: (scores, wrong, limit, confidence, tests) -> the thresholds that are shown to hold, loosest first.
+        certified: (scores, wrong, limit, confidence, tests, below) -> the thresholds that are shown to hold, loosest first.
         least_images: (limit, confidence, tests) -> how many images could show it without an error.
     """
 
@@ -62,7 +69,7 @@ class Acceptance:
     named: int
     least_share: float | None
     required: bool
-    certified: Callable[[Floats, NDArray[np.bool_], float, float, int], Sequence[Certified]]
+    certified: Callable[[Floats, NDArray[np.bool_], float, float, int, float], Sequence[Certified]]
     least_images: Callable[[float, float, int], int]
 
 
@@ -114,7 +121,7 @@ def threshold_of(name: str, run: Run, job: Acceptance, validation: tuple[Split, 
     """Return the threshold of a file that `run` runs.
 
     Of the scores that the file has, that one is taken which accepts the fewest of the named strangers, on average over the sets
-    of them. The bound is corrected for their number.
+    of them. The bound is corrected for their number. Logits beyond those of all validation images are not accepted.
 
     Raises:
         GateFailed: If no threshold is shown to hold, or none accepts as many images as it must.
@@ -123,23 +130,28 @@ def threshold_of(name: str, run: Run, job: Acceptance, validation: tuple[Split, 
     found = run(images)
     wrong = ~correct(found.probabilities, images.labels)
     # Without strangers, the probability accepts most.
-    kinds = _SCORES if found.tops is not None and job.named else _SCORES[:1]
+    kinds = (_OF_PROBABILITIES if found.tops is None else _OF_LOGITS) if job.named else (_PLAIN,)
     tests = epochs * len(kinds)
     known = {kind: scores(kind, *found) for kind in kinds}
-    levels = {kind: job.certified(values, wrong, job.max_error, CONFIDENCE, tests) for kind, values in known.items()}
-    _require_enough(name, levels, wrong, known["probability"], job, tests)
+    ends = {kind: float(values.max()) if kind in _ENDLESS else math.inf for kind, values in known.items()}
+    levels = {
+        kind: tuple(
+            level
+            for level in job.certified(values, wrong, job.max_error, CONFIDENCE, tests, ends[kind])
+            if kind == _PLAIN or level.above > -math.inf  # What accepts everything is a threshold of the probability.
+        )
+        for kind, values in known.items()
+    }
+    _require_enough(name, levels, wrong, known[_PLAIN], job, tests)
     strangers = [(title, run(split)) for title, split in job.strangers]
     # Where no threshold of the probability holds, its files would refuse every stranger.
-    plain = _least(known["probability"], levels["probability"][0]) if levels["probability"] else math.inf
+    plain = _least(known[_PLAIN], levels[_PLAIN][0]) if levels[_PLAIN] else math.inf
     choices = []
     for kind in filter(levels.__getitem__, kinds):
-        level = _chosen(levels[kind], job.least_share, len(wrong))
-        least = _least(known[kind], level)
-        counts = tuple(_counted(title, outputs, kind, least, plain) for title, outputs in strangers)
-        accepts_all = level.accepted == len(wrong)
+        level = _chosen(levels[kind], job.least_share, int((known[kind] < ends[kind]).sum()))
         threshold = Threshold(
-            score="probability" if accepts_all else kind,
-            least=0.0 if accepts_all else least,
+            score=kind,
+            least=_least(known[kind], level),
             max_error=job.max_error,
             confidence=CONFIDENCE,
             tests=tests,
@@ -147,16 +159,26 @@ def threshold_of(name: str, run: Run, job: Acceptance, validation: tuple[Split, 
             images_sha256=images_sha256,
             accepted=level.accepted,
             wrong=level.wrong,
-            strangers=counts,
+            most=float(np.nextafter(np.float32(ends[kind]), np.float32(-np.inf))) if kind in _ENDLESS else None,
+            tied=_tied(known[kind], level, job.least_share),
         )
-        choices.append((sum(one.accepted / one.images for one in counts[: job.named]), threshold))
+        counts = tuple(_counted(title, outputs, threshold, plain) for title, outputs in strangers)
+        of_named = sum(one.accepted / one.images for one in counts[: job.named])
+        choices.append((of_named, replace(threshold, strangers=counts)))
     return min(choices, key=lambda choice: choice[0])[1]
 
 
-def _counted(title: str, outputs: Outputs, kind: ScoreName, least: float, plain: float) -> Strangers:
-    """Return how many strangers a threshold of a score accepts, and how many one of the probability."""
-    accepted, plainly = (int((scores(of, *outputs) >= at).sum()) for of, at in ((kind, least), ("probability", plain)))
-    return Strangers(title, len(outputs.probabilities), accepted, plainly)
+def _counted(title: str, outputs: Outputs, threshold: Threshold, plain: float) -> Strangers:
+    """Return how many strangers a threshold accepts, and how many this one of the probability."""
+    accepted, plainly = accepts(threshold, *outputs), scores(_PLAIN, *outputs) >= plain
+    return Strangers(title, len(outputs.probabilities), int(accepted.sum()), int(plainly.sum()))
+
+
+def _tied(values: Floats, level: Certified, least_share: float | None) -> int:
+    """Return how many images share the largest score, if they are notably more than must stay accepted; else 0."""
+    equal = int((values == values.max()).sum())
+    more = least_share is not None and level.accepted > (least_share + _BEYOND) * len(values)
+    return equal if more and equal > (least_share or 0) * len(values) else 0
 
 
 def _require_enough(
@@ -179,19 +201,25 @@ def _require_enough(
 
 
 def _chosen(levels: Sequence[Certified], least_share: float | None, images: int) -> Certified:
-    """Return the strictest level that accepts the least share; the loosest one if none does, or no share is asked for."""
+    """Return the strictest level that accepts the least share of the images that any level accepts.
+
+    It is the loosest one if none does, or no share is asked for.
+    """
     enough = [level for level in levels if least_share is not None and level.accepted >= int(least_share * images)]
     return min(enough, key=lambda level: level.accepted) if enough else levels[0]
 
 
 def _least(values: Floats, level: Certified) -> float:
-    """Return the smallest accepted score: just above the level, or halfway where quantized scores leave a gap."""
+    """Return the smallest accepted score, float32, just above the level.
+
+    It is as far above as another machine may round, if no accepted score is there: halfway to the next score would leave out
+    what the bound counted.
+    """
     if level.above == -math.inf:
-        return -math.inf
-    accepted = float(values[values > level.above].min())
-    if accepted - level.above > _ROUNDING:
-        return (accepted + level.above) / 2
-    return float(np.nextafter(np.float32(level.above), np.float32(np.inf)))
+        return 0.0  # Of a probability: every answer.
+    gap = float(values[values > level.above].min()) - level.above
+    rounded = np.float32(level.above + min(gap, _ROUNDING * max(1, abs(level.above))) / 2)
+    return float(max(rounded, np.nextafter(np.float32(level.above), np.float32(np.inf))))
 
 
 def _nothing_shown(name: str, wrong: NDArray[np.bool_], surest: Floats, job: Acceptance, tests: int) -> str:

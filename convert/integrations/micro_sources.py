@@ -137,22 +137,43 @@ def _accepted(model: MicroModel) -> str:
         real = f"i ? {real.replace('[i]', '[0]')} : {'0' if model.logits else '1 - ' + real.replace('[i]', '[0]')}"
     asked = f"At most {100 * threshold.max_error:g} % of the accepted are wrong, with {threshold.confidence:.0%} confidence"
     seen = f"of {threshold.images} validation images {threshold.accepted} were accepted, {threshold.wrong} of them wrong"
+    limited = threshold.most is not None
+    most = f"constexpr float kMostScore = {np.float32(threshold.most)!s}f;\n" if limited else ""
+    within = " && score <= kMostScore" if limited else ""
     return f"""
 // Whether an answer is accepted; if not, say "not sure". {asked}:
 // {seen}.
 constexpr float kLeastScore = {np.float32(threshold.least)!s}f;  // The {threshold.score}.
-inline float RealOutput(const {kind}* outputs, int i) {{ return {real}; }}
+{most}inline float RealOutput(const {kind}* outputs, int i) {{ return {real}; }}
 inline bool Accepted(const {kind}* outputs) {{
   float score = RealOutput(outputs, 0);
   for (int i = 1; i < kClasses; ++i) score = RealOutput(outputs, i) > score ? RealOutput(outputs, i) : score;
-{_SCORES[threshold.score] if model.logits else ""}  return score >= kLeastScore;
+{_SCORES[threshold.score] if model.logits or threshold.score == "margin" else ""}  return score >= kLeastScore{within};
 }}
 """
 
 
 # From the largest logit.
 _SUM = "  float sum = 0;\n  for (int i = 0; i < kClasses; ++i) sum += expf(RealOutput(outputs, i) - score);\n"
-_SCORES = {"max-logit": "", "energy": f"{_SUM}  score += logf(sum);\n", "probability": f"{_SUM}  score = 1 / sum;\n"}
+# The largest of the others: as often as the largest occurs but once.
+_NEXT = """\
+  float next = 0;
+  bool passed = false;
+  for (int i = 0; i < kClasses; ++i) {
+    if (RealOutput(outputs, i) == score && !passed) {
+      passed = true;
+    } else if (RealOutput(outputs, i) > next) {
+      next = RealOutput(outputs, i);
+    }
+  }
+  score -= next;
+"""
+_SCORES = {
+    "max-logit": "",
+    "energy": f"{_SUM}  score += logf(sum);\n",
+    "probability": f"{_SUM}  score = 1 / sum;\n",
+    "margin": _NEXT,
+}
 
 
 def _pixels(model: MicroModel) -> str:

@@ -76,7 +76,8 @@ def _threshold(name: str, model: LoadedModel, job: ExportJob) -> Threshold | Non
     def run(split: Split) -> Outputs:
         return Outputs(_probabilities(model, split) * np.float32(_STEP_BYTES / 255), None)
 
-    return threshold_of(name, run, job.acceptance, job.validation, job.dataset.val.sha256)
+    # The stage compares probabilities only, so that strangers choose no score.
+    return threshold_of(name, run, replace(job.acceptance, named=0), job.validation, job.dataset.val.sha256)
 
 
 def post_processing(model: str, classes: int, threshold: Threshold | None = None) -> dict[str, Any]:

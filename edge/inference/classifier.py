@@ -22,9 +22,9 @@ from edgecnn.edge.model.preprocess import (
     Bools,
     Floats,
     Images,
+    accepts,
     input_table,
     range_doubt,
-    scores,
     sum_to_one,
     to_input,
     to_probabilities,
@@ -205,8 +205,7 @@ class Classifier:
                     label = self.class_names[index.item()]
                 except Exception as error:  # For the reason below.
                     raise self.cannot_run(error) from error
-                # A file that gives logits has no fast path, so that the score is a probability.
-                accepted = None if self.threshold is None else found.max(1) >= self.threshold.least
+                accepted = None if self.threshold is None else accepts(self.threshold, found, None)
                 # A NamedTuple's constructor is a Python function around this.
                 return tuple.__new__(Prediction, (index, (label,), found, self.runtime_text, accepted))
         if not isinstance(images, np.ndarray):
@@ -251,7 +250,7 @@ class Classifier:
     def _accepted(self, probabilities: Floats, tops: Floats | None) -> Bools | None:
         if self.threshold is None:
             return None
-        return scores(self.threshold.score, probabilities, tops) >= self.threshold.least
+        return accepts(self.threshold, probabilities, tops)
 
     def probabilities(self, images: Images) -> Floats:
         """Return class probabilities float32 (n, classes) of uint8 images (n, h, w, c). Errors are those of `predict`."""

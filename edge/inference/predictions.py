@@ -127,7 +127,7 @@ class Predicted(Result):
         notes: What else a reader must know, one sentence each; not in the JSON.
         pixels: uint8 (h, w, c) of each image as the model got it; empty if they were not kept; not in the JSON.
         top: Number of classes that the text shows for each image; not in the JSON.
-        threshold: What an answer must reach to be accepted, in words; empty for a file without one; not in the JSON.
+        refusal: What is said of an answer that the file's threshold does not accept; empty without one; not in the JSON.
     """
 
     file: str
@@ -139,7 +139,7 @@ class Predicted(Result):
     notes: tuple[str, ...] = unrecorded(())
     pixels: tuple[Images, ...] = unrecorded(())
     top: int = unrecorded(TOP)
-    threshold: str = unrecorded("")
+    refusal: str = unrecorded("")
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one dict per image; the probability is that of the predicted class, 0 to 1."""
@@ -273,7 +273,7 @@ def predict_images(
         tuple(UnreadPicture(item.name, item.error.parts[0]) for item in failed),
         _counted(found),
         pixels=tuple(pixels),
-        threshold=classifier.threshold.text if classifier.threshold else "",
+        refusal=classifier.threshold.refusal if classifier.threshold else "",
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
+from edgecnn.edge.export_records import Threshold
 from edgecnn.edge.manifest import Preprocessing, TensorSpec
 from edgecnn.edge.model.interface import HOW_TO_SAY
 
@@ -224,7 +225,9 @@ def scores(kind: str, probabilities: Floats, tops: Floats | None) -> Floats:
 
     `probability` is the softmax probability (Hendrycks and Gimpel, 2017, arXiv 1610.02136), `max-logit` the largest logit
     (Hendrycks and others, 2022, arXiv 1911.11132), `energy` the negative free energy (Liu and others, 2020, arXiv 2010.03759).
-    The softmax takes from a logit what is equal in all, so that a file of probabilities has the first one only.
+    The softmax takes from a logit what is equal in all, so that a file of probabilities has only these: the probability and its
+    `margin`, the difference to the next one (Scheffer and others, 2001, "Active hidden Markov models"). Where 8 bits end at
+    255/256, it tells apart answers that have this probability.
 
     Args:
         kind: Name of the score.
@@ -234,9 +237,19 @@ def scores(kind: str, probabilities: Floats, tops: Floats | None) -> Floats:
     surest: Floats = probabilities.max(axis=1)
     if kind == "probability":
         return surest
+    if kind == "margin":
+        two = np.partition(probabilities, -2, axis=1)[:, -2:]
+        return surest - two[:, 0]
     if tops is None:
         raise ValueError(f"{kind} needs logits")
     return tops if kind == "max-logit" else tops - np.log(surest)
+
+
+def accepts(threshold: Threshold, probabilities: Floats, tops: Floats | None) -> NDArray[np.bool_]:
+    """Return whether each answer is accepted, (n,). Arguments: `scores`."""
+    found = scores(threshold.score, probabilities, tops)
+    accepted: NDArray[np.bool_] = found >= threshold.least
+    return accepted if threshold.most is None else accepted & (found <= threshold.most)
 
 
 def sum_to_one(output: NDArray[Any], spec: TensorSpec) -> bool:

@@ -189,7 +189,7 @@ class Engine:
                     "runtime": file.about.runtime,
                     **top[0],
                     "accepted": None if answer.accepted is None else bool(answer.accepted[0]),
-                    "threshold": {"score": threshold.score, "least": threshold.least} if threshold else None,
+                    "threshold": threshold.limits if threshold else None,
                     "top": top,
                     "inference_us": inference_ns / 1e3,
                     "agrees": None if expected is None or file.name == asked.reference else order[0] == expected,

@@ -189,7 +189,7 @@ def _interface(artifact: Artifact, manifest: Manifest) -> dict[str, Any]:
             "table": base64.b64encode(little.tobytes()).decode(),
         },
         "output": {"name": artifact.output.name, "kind": manifest.output},
-        "threshold": {"score": threshold.score, "least": threshold.least} if threshold else None,
+        "threshold": threshold.limits if threshold else None,
     }
 
 

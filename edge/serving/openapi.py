@@ -1,7 +1,8 @@
 """The OpenAPI document of the API, written by hand for the routes in `app.py`; tests compare it with the answers."""
 
-from typing import Any
+from typing import Any, get_args
 
+from edgecnn.edge.export_records import ScoreName
 from edgecnn.edge.serving.models import MOST_BYTES, MOST_PICTURES
 
 _TEXT = {"type": "string"}
@@ -90,7 +91,7 @@ _SCHEMAS = {
             },
         }
     ),
-    "Threshold": _object({"score": {"enum": ["probability", "max-logit", "energy"]}, "least": _NUMBER}),
+    "Threshold": _object({"score": {"enum": [*get_args(ScoreName)]}, "least": _NUMBER, "most": _or_null(_NUMBER)}),
     "Seen": _object(
         {
             "height": _WHOLE,

@@ -5,6 +5,7 @@ from pathlib import Path
 from shlex import quote
 
 from edgecnn.edge.data.pixel_digests import learnt_note
+from edgecnn.edge.errors import setting
 from edgecnn.edge.export_records import (
     NO_BETTER_THAN_A_GUESS,
     Folded,
@@ -79,6 +80,18 @@ def export_text(manifest: Manifest, folder: Path, files: Sequence[str], width: i
     return "\n".join([table, "", *accepted, *paragraphs(notes, width)])
 
 
+def tied_note(files: Sequence[tuple[str, Threshold]]) -> list[str]:
+    """Return which of these files can't have a stricter threshold, and what to do; nothing if all can."""
+    tied = [f"{name} ({threshold.tied:,} of {threshold.images:,})" for name, threshold in files if threshold.tied]
+    if not tied:
+        return []
+    return [
+        "Many validation images share the largest score, and no stricter threshold can be had (8-bit probabilities end at "
+        f"255/256, float32 ones at 1): {', '.join(tied)}. To refuse more strangers, train with "
+        f"{setting('preprocess', 'unit')} and {setting('logits')}."
+    ]
+
+
 def thresholds(files: Sequence[tuple[str, Threshold]]) -> tuple[TextTable, str]:
     """Return a table of what each of these files accepts, one at least, and what that promises."""
     strangers = [one.name for one in files[0][1].strangers]
@@ -87,7 +100,7 @@ def thresholds(files: Sequence[tuple[str, Threshold]]) -> tuple[TextTable, str]:
     rows = [
         (
             name,
-            threshold.text.removeprefix("the threshold ") if threshold.accepted < threshold.images else "every answer",
+            threshold.text if threshold.accepted < threshold.images else "every answer",
             f"{threshold.accepted:,} of {threshold.images:,}",
             f"{threshold.wrong:,}",
             *(f"{one.accepted:,} ({one.plain:,}) of {one.images:,}" for one in threshold.strangers),
@@ -100,7 +113,7 @@ def thresholds(files: Sequence[tuple[str, Threshold]]) -> tuple[TextTable, str]:
         f"{asked.confidence:.0%} confidence for each file. {', '.join(strangers)}: images of no class; in brackets, what the "
         "loosest threshold of the softmax probability would accept. Nothing is promised for other images of no class."
     )
-    return TextTable(headings, rows, "Accepted answers", align="<>"), text
+    return TextTable(headings, rows, "Accepted answers", align="<>"), " ".join([text, *tied_note(files)])
 
 
 def _unlike_text(artifact: Artifact, parity: Parity, folder: Path) -> str:

@@ -142,7 +142,7 @@ def save_predicted(predicted: Predicted, path: Path) -> None:
     """
     shown = list(zip(predicted.images, predicted.pixels, strict=True))[:MOST_IMAGES]
     left_out = len(predicted.images) - len(shown)
-    cells: list[_Cell] = [((Path(item.image).name, labels(item, predicted.threshold)), [image]) for item, image in shown]
+    cells: list[_Cell] = [((Path(item.image).name, labels(item, predicted.refusal)), [image]) for item, image in shown]
     note = f"and {left_out:,} more" if left_out else ""
     write_bytes(path, _sheet(cells, _PICTURE, min(_COLUMNS, len(shown)), note, down=False))
 

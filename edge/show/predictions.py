@@ -16,7 +16,7 @@ def predicted_text(predicted: Predicted, width: int = WIDTH) -> str:
     """Return each image with its labels and probabilities, small ones also drawn with characters, the runtime and the notes."""
     blocks = []
     for place, item in enumerate(predicted.images):
-        block = f"{printable(item.image)}: {printable(labels(item, predicted.threshold))}\n{_bars(item, predicted.top)}"
+        block = f"{printable(item.image)}: {printable(labels(item, predicted.refusal))}\n{_bars(item, predicted.top)}"
         image = predicted.pixels[place] if predicted.pixels else None
         if image is not None and max(image.shape[:2]) <= _DRAWN:
             block = f"{drawn(image)}\n\n{block}"
@@ -64,11 +64,11 @@ def _bars(item: PredictedImage, top: int) -> str:
     return "\n".join(lines)
 
 
-def labels(item: PredictedImage, threshold: str) -> str:
-    """Return the true label, if known, and the predicted one, or that it is below the threshold, which is given in words."""
+def labels(item: PredictedImage, refusal: str) -> str:
+    """Return the true label, if known, and the predicted one, or that it is not sure, which `refusal` says of it."""
     known = f"label {item.label}, " if item.label is not None else ""
     share = item.probabilities[item.predicted]
     answer = f"predicted {item.predicted} ({share:.1%})"
     if item.accepted is False:
-        answer = f"not sure: {item.predicted} at {100 * share:.4g} % is below {threshold}"
+        answer = f"not sure: {item.predicted} at {100 * share:.4g} % {refusal}"
     return f"{known}{answer}{', doubtful' if item.doubt else ''}"

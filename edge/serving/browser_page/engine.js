@@ -1,7 +1,7 @@
 /** Runs the model's .onnx files with onnxruntime-web, on one thread, so that the page needs no headers of a server. */
 
 import { env, InferenceSession, Tensor } from "./ort.wasm.bundle.min.mjs";
-import { scoreOf } from "./numbers.js";
+import { reaches, scoreOf } from "./numbers.js";
 
 const ARRAYS = {
   float16: Uint16Array, float32: Float32Array, float64: Float64Array, int8: Int8Array, uint8: Uint8Array, int16: Int16Array,
@@ -54,7 +54,7 @@ export class Model {
     } while (passed < MEASURED_MS && runs < MOST_RUNS);
     const raw = outputs[output.name].data;
     const probabilities = probabilitiesOf(raw, output.kind);
-    const accepted = threshold && scoreOf(raw, probabilities, threshold.score) >= threshold.least;
+    const accepted = threshold && reaches(threshold, scoreOf(raw, probabilities, threshold.score));
     return { probabilities, accepted, threshold, inference_us: (1000 * passed) / runs };
   }
 

@@ -30,8 +30,14 @@ export function pairwiseSum(values, round) {
 export function scoreOf(raw, probabilities, kind) {
   const surest = Math.max(...probabilities);
   if (kind === "probability") return surest;
+  if (kind === "margin") return surest - Float32Array.from(probabilities).sort().at(-2);
   const top = Math.max(...raw, ...(raw.length === 1 ? [0] : []));
   return kind === "max-logit" ? top : top - Math.log(surest);
+}
+
+/** Return whether a score is within a threshold's limits. */
+export function reaches({ least, most }, score) {
+  return score >= least && (most === null || score <= most);
 }
 
 /** Return the plane a + b x + c y nearest to points (x, y, value) by least squares, as [a, b, c]. */

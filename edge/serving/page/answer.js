@@ -3,7 +3,7 @@
 import { $, duration, make, percent, say, several } from "./dom.js";
 
 const ANNOUNCE_AFTER_MS = 600;
-const SCORES = { "max-logit": "largest logit", energy: "energy" };
+const SCORES = { margin: "margin", "max-logit": "largest logit", energy: "energy" };
 
 /** What there is to show. `state` is "empty", "working" (the answer is not of the newest drawing), "done" or "failed". */
 export const NOTHING = Object.freeze({ state: "empty", result: null, message: "", doubt: null });
@@ -36,10 +36,13 @@ export function showAnswer(view, chosen, reference) {
 /** Return what an answer says: its probability, or, below the file's threshold, that it is not sure. */
 export function sureness({ label, probability, accepted, threshold }) {
   if (accepted !== false) return percent(probability);
-  const { score, least } = threshold;
+  const { score, least, most } = threshold;
   const figure = (value) => Number(value.toPrecision(4));
-  const limit = score === "probability" ? `${figure(100 * least)}\u00a0%` : `${figure(least)} of its ${SCORES[score]}`;
-  return `Not sure: ${label} at ${figure(100 * probability)}\u00a0% is below the threshold ${limit}`;
+  const share = (value) => `${figure(100 * value)}\u00a0%`;
+  const window = most === null ? figure(least) : `${figure(least)} to ${figure(most)}`;
+  const limit = `${SCORES[score]} ${score === "margin" ? share(least) : window}`;
+  const why = score === "probability" ? `below the threshold ${share(least)}` : `not within the threshold, ${limit}`;
+  return `Not sure: ${label} at ${share(probability)} is ${why}`;
 }
 
 function showLabel(answer, state) {

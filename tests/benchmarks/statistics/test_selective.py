@@ -63,6 +63,13 @@ def test_a_level_counts_what_is_above_it_and_ties_are_accepted_together() -> Non
     assert certified(scores, wrong, 0.05) == (selective.Level(0.5, 500, 0),)
 
 
+def test_a_level_does_not_count_scores_from_an_upper_limit_on() -> None:
+    scores = np.concatenate([np.repeat([0.9, 0.5], 500), [3.0]])
+    wrong = np.append(np.arange(1000) >= 500, True)
+    assert certified(scores, wrong, 0.05, below=3.0) == (selective.Level(0.5, 500, 0),)
+    assert certified(scores, wrong, 0.05)[0].wrong == 1
+
+
 def test_no_error_at_all_accepts_every_answer() -> None:
     loosest = certified(np.linspace(0, 1, 1000), np.zeros(1000, bool), 0.05)[0]
     assert loosest == selective.Level(-math.inf, 1000, 0)
@@ -80,7 +87,9 @@ def test_a_threshold_is_tested_at_its_part_of_the_risk_and_not_at_all_of_it() ->
     scores, wrong = np.full(2000, 0.5), np.arange(2000) < 29
     assert 0.05 / len(selective.SHARES) < binomial.cdf(29, 2000, 0.02) < 0.05
     assert not certified(scores, wrong, 0.02)
-    assert certified(scores, np.arange(2000) < 23, 0.02)
+    few = np.arange(2000) < 23
+    assert certified(scores, few, 0.02)
+    assert not certified(scores, few, 0.02, tests=20)
 
 
 def test_what_could_not_pass_is_not_tried_so_that_the_correction_is_no_larger_than_it_must_be() -> None:

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgecnn.benchmarks.statistics.selective import certified, least_images
-from edgecnn.convert.export.thresholds import Acceptance, Outputs, made_strangers, threshold_of, validation_of
+from edgecnn.benchmarks.statistics.selective import Level, certified, least_images
+from edgecnn.convert.export.thresholds import Acceptance, Outputs, _least, made_strangers, threshold_of, validation_of
 from edgecnn.edge.data.dataset import Dataset, load_dataset
 from edgecnn.edge.data.splits import ArraySplit, Split
 from edgecnn.edge.errors import ConfigError, GateFailed
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest, Validation
-from edgecnn.edge.model.preprocess import Floats, scores
+from edgecnn.edge.model.preprocess import Floats, accepts, scores
+from edgecnn.edge.show.export import tied_note
 from tests.drawings import drawings
 
 SHAPE = (2, 2, 1)
@@ -55,11 +56,12 @@ class Model:
         return Acceptance(max_error, strangers, 1, least_share, least_share is not None, certified, least_images)
 
 
-def test_a_file_of_probabilities_has_their_score_alone() -> None:
+def test_a_file_of_probabilities_has_the_scores_of_these_alone() -> None:
     model = Model(gives_logits=False)
     found = threshold_of("a.tflite", model.run, model.acceptance(), (model.validation, 1), "f" * 64)
-    assert (found.score, found.tests) == ("probability", 1)
-    accepted = scores("probability", *model.run(model.validation)) >= found.least
+    assert found.score in ("probability", "margin")
+    assert (found.tests, found.most) == (2, None)
+    accepted = accepts(found, *model.run(model.validation))
     assert (found.images, found.accepted) == (2000, int(accepted.sum()))
     wrong = model.run(model.validation).probabilities.argmax(axis=1) != model.validation.labels
     assert found.wrong == int((accepted & wrong).sum())
@@ -73,9 +75,47 @@ def test_a_file_of_logits_takes_the_score_that_accepts_the_fewest_strangers_corr
     assert found.score in ("max-logit", "energy")
     assert found.tests == 3
     assert (letters.name, letters.images) == ("letters", 500)
-    accepted = scores(found.score, *model.run(model.strangers)) >= found.least
-    assert letters.accepted == int(accepted.sum())
+    assert letters.accepted == int(accepts(found, *model.run(model.strangers)).sum())
     assert 2 * letters.accepted <= letters.plain
+
+
+def test_logits_beyond_those_of_the_validation_images_are_not_accepted() -> None:
+    """As of random pixels, of which a network may be surest of all."""
+    model = Model(gives_logits=True)
+    model.logits[id(model.strangers)] += 40
+    found = threshold_of("a.tflite", model.run, model.acceptance(), (model.validation, 1), "f" * 64)
+    largest = scores(found.score, *model.run(model.validation)).max()
+    assert found.most is not None
+    assert largest - 1e-3 < found.most < largest
+    accepted = accepts(found, *model.run(model.validation))
+    wrong = model.run(model.validation).probabilities.argmax(axis=1) != model.validation.labels
+    assert (found.accepted, found.wrong) == (int(accepted.sum()), int((accepted & wrong).sum()))
+    (letters,) = found.strangers
+    assert letters.accepted == 0 < letters.plain
+
+
+def test_a_margin_tells_apart_what_8_bits_round_alike_and_what_it_can_not_is_counted() -> None:
+    model = Model(gives_logits=False)
+    labels, strangers = model.validation.labels, len(model.strangers.labels)
+    rows = np.zeros((2000, 3), np.float32)
+    rows[np.arange(2000), labels] = np.where(np.arange(2000) < 1500, 255, 200)
+    rows[1100:, :] += (rows[1100:] == 0) * np.float32(1)
+    surest = np.array([[255, 1, 0]] * strangers, np.float32) / np.float32(256)
+    outputs = {id(model.validation): rows / np.float32(256), id(model.strangers): surest}
+
+    def run(split: Split) -> Outputs:
+        return Outputs(outputs[id(split)], None)
+
+    found = threshold_of("a.tflite", run, model.acceptance(least_share=0.5), (model.validation, 1), "f" * 64)
+    assert (found.score, found.accepted, found.tied) == ("margin", 1100, 1100)
+    assert (found.strangers[0].accepted, found.strangers[0].plain) == (0, strangers)
+    enough = threshold_of("a.tflite", run, model.acceptance(least_share=0.55), (model.validation, 1), "f" * 64)
+    assert (enough.score, enough.accepted, enough.tied) == ("margin", 1100, 0)
+    text = " ".join(tied_note([("a.tflite", found), ("b.tflite", enough)]))
+    assert "a.tflite (1,100 of 2,000)" in text
+    assert "preprocess=unit and logits" in text
+    assert "b.tflite" not in text
+    assert tied_note([("b.tflite", enough)]) == []
 
 
 def test_a_share_that_stays_accepted_takes_the_strictest_threshold_with_it() -> None:
@@ -105,7 +145,7 @@ def test_without_named_strangers_a_file_of_logits_has_its_probability_and_no_cor
 
 @pytest.mark.parametrize(
     ("error", "images", "epochs", "named"),
-    [(0.0, 100, 1, "149"), (0.0, 160, 5, "228"), (1.0, 2000, 1, "surest half")],
+    [(0.0, 100, 1, "183"), (0.0, 160, 5, "263"), (1.0, 2000, 1, "surest half")],
     ids=["few", "few for five epochs", "too many errors"],
 )
 def test_a_threshold_that_can_not_be_had_is_an_error_that_says_why(error: float, images: int, epochs: int, named: str) -> None:
@@ -119,8 +159,17 @@ def test_images_that_chose_an_epoch_are_corrected_for_it() -> None:
     model = Model(False)
     asked = model.acceptance(0.03)
     once, often = (threshold_of("a.tflite", model.run, asked, (model.validation, epochs), "f" * 64) for epochs in (1, 50))
-    assert often.tests == 50
+    assert (once.tests, often.tests) == (2, 100)
     assert often.share < once.share
+
+
+@pytest.mark.parametrize("above", [0.5, -3.0, 12.25, 4000.0])
+@pytest.mark.parametrize("gap", [1e-7, 1e-3, 2.0])
+def test_the_smallest_accepted_score_is_above_the_level_by_no_more_than_rounding(above: float, gap: float) -> None:
+    values = np.array([above - 1, above, above, max(np.nextafter(np.float32(above), np.inf), above + gap)], np.float32)
+    least = _least(values, Level(above, 1, 0))
+    assert (values >= least).tolist() == [False, False, False, True]
+    assert 0 < least - above <= 1e-4 * max(1, abs(above))
 
 
 def split_of(drawn: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> ArraySplit:
@@ -196,7 +245,7 @@ def test_an_export_writes_each_files_threshold_and_without_one_asked_for_says_th
     for one in files:
         threshold = one.threshold
         assert threshold
-        assert (threshold.images, threshold.max_error, threshold.tests) == (VALIDATION, 0.02, 1)
+        assert (threshold.images, threshold.max_error, threshold.tests) == (VALIDATION, 0.02, 2)
         assert 0.9 <= threshold.share < 1
         assert [stranger.name for stranger in threshold.strangers] == ["bars", "noise", "blank"]
         classifier = Classifier.load(artifacts / one.path)

@@ -15,7 +15,7 @@ from edgecnn.edge.export_records import Strangers, Threshold
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.int8_fast_path import SingleImage
 from edgecnn.edge.manifest import Manifest
-from edgecnn.edge.model.preprocess import scores
+from edgecnn.edge.model.preprocess import accepts, scores
 from tests.edge.inference.thresholds import THRESHOLD, with_threshold
 
 NAMES = ["int8.tflite", "float32.tflite", "int8.onnx"]
@@ -47,6 +47,16 @@ def test_what_is_below_the_threshold_is_not_accepted_alone_or_among_others(
     assert np.array_equal(probabilities, found.probabilities)
 
 
+def test_a_margin_is_a_score_of_each_way_to_answer(artifacts: Path, test_split: Split) -> None:
+    images = test_split.images(range(60))
+    margins = scores("margin", Classifier.load(artifacts / "int8.tflite").probabilities(images), None)
+    least = float(np.median(margins))
+    classifier = Classifier.load(with_threshold(artifacts, least, "margin") / "int8.tflite")
+    together, alone = classifier.predict(images).accepted, [classifier.predict(image).accepted for image in images]
+    assert together is not None
+    assert together.tolist() == (margins >= least).tolist() == [bool(one[0]) for one in alone if one is not None]
+
+
 def test_the_fast_path_of_one_image_has_a_threshold_too(artifacts: Path, test_split: Split) -> None:
     classifier = Classifier.load(with_threshold(artifacts, 0.0) / "int8.tflite")
     assert isinstance(classifier._single, SingleImage)
@@ -67,6 +77,10 @@ def test_the_scores_of_logits_are_those_of_their_formulas_and_those_of_a_softmax
     assert np.allclose(scores("energy", probabilities, tops), np.log(powers.sum(axis=1)))
     assert scores("max-logit", probabilities, tops).tolist() == tops.tolist()
     assert scores("probability", probabilities, None).tolist() == probabilities.max(axis=1).tolist()
+    two = np.sort(probabilities, axis=1)
+    assert scores("margin", probabilities, None).tolist() == (two[:, 2] - two[:, 1]).tolist()
+    assert accepts(replace(THRESHOLD, score="max-logit", least=0.5, most=2.9), probabilities, tops).tolist() == [False, True]
+    assert accepts(replace(THRESHOLD, score="max-logit", least=0.6, most=3.0), probabilities, tops).tolist() == [True, False]
     with pytest.raises(ValueError, match="logits"):
         scores("energy", probabilities, None)
 
@@ -76,6 +90,7 @@ def test_the_scores_of_logits_are_those_of_their_formulas_and_those_of_a_softmax
     [
         {"max_error": 0.0}, {"max_error": 1.0}, {"confidence": 1.5}, {"least": 1.5}, {"least": -0.1}, {"wrong": 951},
         {"accepted": 1001}, {"images": 0, "accepted": 0, "wrong": 0}, {"tests": 0},
+        {"score": "margin", "least": 1.5}, {"score": "energy", "least": 3.0, "most": 2.0}, {"tied": 1001},
         {"strangers": (Strangers("noise", 256, 257, 0),)},
         {"strangers": (Strangers("noise", 256, 0, -1),)},
     ],

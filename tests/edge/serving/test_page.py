@@ -295,15 +295,23 @@ def test_one_module_alone_speaks_to_the_server() -> None:
             assert word not in path.read_text(), path
 
 
-def test_an_answer_below_the_threshold_is_shown_as_not_sure(board: Browser, stand_in: StandIn) -> None:
+@pytest.mark.parametrize(
+    ("score", "least", "most", "said"),
+    [
+        ("probability", 0.9746, None, "below the threshold 97.46 %"),
+        ("margin", 0.9746, None, "not within the threshold, margin 97.46 %"),
+        ("energy", 9.8721, 25.4113, "not within the threshold, energy 9.872 to 25.41"),
+    ],
+)
+def test_an_answer_outside_of_the_threshold_is_shown_as_not_sure(
+    score: str, least: float, most: float | None, said: str, board: Browser, stand_in: StandIn
+) -> None:
     unsure = picture(stand_in.model, "7")
-    below = {"probability": 0.6328, "accepted": False, "threshold": {"score": "probability", "least": 0.9746}}
+    below = {"probability": 0.6328, "accepted": False, "threshold": {"score": score, "least": least, "most": most}}
     unsure["answers"] = [{**answer, **below} for answer in unsure["answers"]]
     stand_in.replies("/api/classify", classified(unsure))
     board.draw(TWO)
     settled(board)
     assert board.text("#label") == "?"
-    assert board.text("#probability").replace("\N{NO-BREAK SPACE}", " ") == (
-        "Not sure: 7 at 63.28 % is below the threshold 97.46 %"
-    )
+    assert board.text("#probability").replace("\N{NO-BREAK SPACE}", " ") == f"Not sure: 7 at 63.28 % is {said}"
     assert board.text("#rows td.label") == "not sure (7)"

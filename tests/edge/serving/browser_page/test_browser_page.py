@@ -10,7 +10,7 @@ from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw
 from edgecnn.edge.data.digit import Polarity
 from edgecnn.edge.data.image_file import read_image
 from edgecnn.edge.errors import ArtifactError, spelling
+from edgecnn.edge.export_records import ScoreName
 from edgecnn.edge.files import sha256
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest, Preprocessing, TensorSpec
@@ -181,7 +182,7 @@ def test_scores_are_those_of_python(page: "Browser") -> None:
     logits = np.array([[2.5, -1.0, 0.25], [-3.0, -2.0, -9.0]], np.float32)
     spec = TensorSpec("out", (None, 3), "float32")
     probabilities = to_probabilities(logits, spec, "logits")
-    for kind in ("probability", "max-logit", "energy"):
+    for kind in get_args(ScoreName):
         expected = scores(kind, probabilities, top_logits(logits, spec))
         found = awaited(page, SCORES, logits.tolist(), probabilities.tolist(), kind)
         assert np.abs(np.array(found) - expected).max() < 1e-5

@@ -36,7 +36,7 @@ def test_an_answer_says_whether_it_is_accepted_and_by_what(
         engine.close()
     (answer,) = found["answers"]
     assert answer["accepted"] is accepted
-    assert answer["threshold"] == (None if least is None else {"score": "probability", "least": least})
+    assert answer["threshold"] == (None if least is None else {"score": "probability", "least": least, "most": None})
 
 
 def test_a_page_without_a_server_has_the_threshold_of_each_file(artifacts: Path, tmp_path: Path) -> None:
@@ -44,5 +44,5 @@ def test_a_page_without_a_server_has_the_threshold_of_each_file(artifacts: Path,
     with ModelFolder(artifacts) as models:
         write_page(models, tmp_path / "page", WebRuntime("onnxruntime-web 1", {}))
     inputs = json.loads((tmp_path / "page" / "model.json").read_text())["inputs"]
-    expected = {"score": "probability", "least": 0.75}
+    expected = {"score": "probability", "least": 0.75, "most": None}
     assert [inputs[name]["threshold"] for name in ("float32.onnx", "int8.onnx")] == [expected] * 2
