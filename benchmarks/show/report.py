@@ -122,22 +122,14 @@ def file_rows(report: Report) -> list[dict[str, Any]]:
 
 def _file_row(report: Report, file: FileResult) -> dict[str, Any]:
     """Return a file's figures by the names of the CSV's columns."""
-    throughput, paced = file.throughput, file.paced
     noise = [item for item in report.noise if item.file in (None, file.name)]
     return {
-        "file": file.name,
-        "runtime": file.runtime,
-        "threads": file.threads,
-        "size_bytes": file.artifact.size_bytes,
-        "sha256": file.artifact.sha256,
+        **_fields(file, "file=name", "runtime", "threads"),
+        **_fields(file.artifact, "size_bytes", "sha256"),
         **_times(report.baseline, file.latency),
         **(_answers(file.accuracy) if file.accuracy else {}),
-        "batch": throughput.batch if throughput else None,
-        "batch_images_per_second": throughput.images_per_second if throughput else None,
-        "rate": paced.rate if paced else None,
-        "frames": paced.frames if paced else None,
-        "missed": paced.missed if paced else None,
-        "dropped": paced.dropped if paced else None,
+        **_fields(file.throughput, "batch", "batch_images_per_second=images_per_second"),
+        **_fields(file.paced, "rate", "frames", "missed", "dropped"),
         "noise": " ".join(item.name for item in noise),
         "noise_reasons": "; ".join(item.text for item in noise),
         "allowed": " ".join(report.allowed),
@@ -145,49 +137,33 @@ def _file_row(report: Report, file: FileResult) -> dict[str, Any]:
     }
 
 
+def _fields(record: object, *columns: str) -> dict[str, object]:
+    """Return columns that are called like a record's fields, or as `column=field`; each is None without a record."""
+    named = [(column, field or column) for column, _, field in (text.partition("=") for text in columns)]
+    return {column: None if record is None else getattr(record, field) for column, field in named}
+
+
 def _times(baseline: str, latency: Latency) -> dict[str, object]:
-    record: dict[str, object] = {
-        "import_ns": latency.import_ns,
-        "load_ns": latency.load_ns,
-        "first_ns": latency.first_ns,
-        "runs": latency.runs,
-    }
+    row = _fields(latency, "import_ns", "load_ns", "first_ns", "runs")
     for item in latency.percentiles:
         name = percent_name(item.percent)
-        record |= {f"{name}_ns": item.value_ns, f"{name}_low_ns": item.low_ns, f"{name}_high_ns": item.high_ns}
-    return record | {
-        "baseline": baseline,
-        **_ends("ratio", latency.ratio),
-        "images_per_second": latency.images_per_second,
-        "peak_memory_bytes": latency.peak_memory_bytes,
-        "steady_memory_bytes": latency.steady_memory_bytes,
-    }
+        row |= _fields(item, f"{name}_ns=value_ns", f"{name}_low_ns=low_ns", f"{name}_high_ns=high_ns")
+    memory = _fields(latency, "images_per_second", "peak_memory_bytes", "steady_memory_bytes")
+    return row | {"baseline": baseline, **_ends("ratio", latency.ratio), **memory}
 
 
 def _answers(accuracy: Accuracy) -> dict[str, object]:
     return {
-        "images": accuracy.images,
-        "correct": accuracy.correct,
-        "reference_correct": accuracy.reference_correct,
-        "lost": accuracy.lost,
-        "gained": accuracy.gained,
+        **_fields(accuracy, "images", "correct", "reference_correct", "lost", "gained"),
         **_ends("drop", accuracy.drop),
         "mcnemar_p": accuracy.mcnemar_p,
         "agreement": accuracy.agreement.estimate,
-        "largest_confidence_change": accuracy.largest_confidence_change,
-        "mean_confidence_change": accuracy.mean_confidence_change,
-        "loss": accuracy.loss,
+        **_fields(accuracy, "largest_confidence_change", "mean_confidence_change", "loss"),
         **_ends("right", accuracy.right),
         "reference_loss": accuracy.reference_loss,
         **_ends("brier_increase", accuracy.brier_increase),
-        "calibration_error": accuracy.calibration_error,
-        "reference_calibration_error": accuracy.reference_calibration_error,
-        "copies": accuracy.copies,
-        "chose": accuracy.chose,
-        "conflicting": accuracy.conflicting,
-        "learnt": accuracy.learnt,
-        "all_learnt": accuracy.all_learnt,
-        "accepted": accuracy.accepted,
+        **_fields(accuracy, "calibration_error", "reference_calibration_error", "copies", "chose", "conflicting"),
+        **_fields(accuracy, "learnt", "all_learnt", "accepted"),
         "accepted_wrong": None if accuracy.accepted is None else accuracy.accepted_wrong,
     }
 
