@@ -13,10 +13,8 @@ from edgecnn.edge.option import Group, Option, checked, png
 from edgecnn.edge.result import SILENT, Progress
 
 if TYPE_CHECKING:
-    from edgecnn.convert.training.recipes import Augment
     from edgecnn.edge.data.dataset import Dataset
     from edgecnn.edge.data.inspection import Inspection
-    from edgecnn.edge.model.preprocess import Images
 
 
 def load_dataset(data: str | Path | None = None, images: FolderOptions = NO_OPTIONS) -> "Dataset":
@@ -83,20 +81,14 @@ def inspect_images(
 
     found = inspect(str(data), images, progress)
     if sheet:
-        write_bytes(Path(sheet), contact_sheet(data, images, partial(_varied, augment) if augment else None))
-        progress.say(f"wrote {sheet}{f', with images varied {_variation(augment)}' if augment else ''}")
+        vary, how = None, ""
+        if augment:
+            import numpy as np
+
+            from edgecnn.convert.training.fit.augmentation import VARIATIONS, varied
+
+            vary = partial(varied, augment, rng=np.random.default_rng(0))
+            how = f", with images varied {VARIATIONS[augment]}"
+        write_bytes(Path(sheet), contact_sheet(data, images, vary))
+        progress.say(f"wrote {sheet}{how}")
     return found
-
-
-def _variation(augment: "Augment") -> str:
-    from edgecnn.convert.training.fit.augmentation import VARIATIONS
-
-    return VARIATIONS[augment]
-
-
-def _varied(augment: "Augment", images: "Images") -> "Images":
-    import numpy as np
-
-    from edgecnn.convert.training.fit.augmentation import varied
-
-    return varied(augment, images, np.random.default_rng(0))
