@@ -61,7 +61,9 @@ def test_data_draws_what_a_variation_does(terminal: Any) -> None:
 
 
 def test_data_refuses_what_is_none_before_it_looks(terminal: Any) -> None:
-    assert "nowhere is not a folder" in terminal.fails(2, "data", "nowhere")
+    line = terminal.fails(2, "data", "nowhere")
+    assert "nowhere is not a folder" in line
+    assert line.endswith(" SOURCE")  # It has no option --data, which other commands have.
     photos("pets")
     assert re.search(r"sheet\.jpg is not a \.png.*--save", terminal.fails(2, "data", "pets", "--save", "sheet.jpg"))
 
