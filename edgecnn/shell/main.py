@@ -56,14 +56,10 @@ class Command(NamedTuple):
         return typer_command(self.name, settings, self.text, self.example, run)
 
     def names(self) -> dict[str, str]:
-        """Return the options by the names of arguments and fields in Python; the first of a group stands for the group.
-
-        What is typed without a name has the word of the help.
-        """
+        """Return the options by the names of arguments and fields in Python; the first of a group stands for the group."""
         settings = self.options()
-        groups = {name: setting.typed for setting in reversed(settings) for name in setting.path[:-1]}
-        shown = {item.name: item.option.metavar or item.name.upper() for item in settings if item.option.argument}
-        return groups | {setting.name: setting.typed for setting in settings} | shown
+        groups = {name: setting.shown for setting in reversed(settings) for name in setting.path[:-1]}
+        return groups | {setting.name: setting.shown for setting in settings}
 
     def typed(self, error: EdgeCnnError) -> str:
         """Return an error's message with the command's options in place of the names in Python."""

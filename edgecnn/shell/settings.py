@@ -45,6 +45,11 @@ class CommandOption(NamedTuple):
         return option_of(self.name, self.option)
 
     @property
+    def shown(self) -> str:
+        """Name in messages: as it is typed, or for what is typed without a name, the word of the help."""
+        return self.option.metavar or self.name.upper() if self.option.argument else self.typed
+
+    @property
     def required(self) -> bool:
         """Whether there is no default."""
         return self.default is _REQUIRED

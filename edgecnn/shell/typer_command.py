@@ -100,7 +100,7 @@ def _converted(setting: CommandOption, typed: Any, context: typer.Context) -> An
             if isinstance(path, Path) and not setting.option.writes and path.exists() and not os.access(path, os.R_OK):
                 raise ValueError(f"path '{path}' is not readable.")
     except ValueError as error:
-        raise typer.BadParameter(str(error), ctx=context, param_hint=f"'{setting.typed}'") from None
+        raise typer.BadParameter(str(error), ctx=context, param_hint=f"'{setting.shown}'") from None
     return value
 
 
