@@ -29,6 +29,7 @@ class Parity:
 
 
 ScoreName = Literal["probability", "margin", "max-logit", "energy"]
+_NAMES = {"margin": "a margin", "max-logit": "a largest logit", "energy": "an energy"}
 NOISE, BLANK = "noise", "blank"
 """Names of the strangers that edgecnn makes itself: random pixels, and pictures of one grey."""
 
@@ -71,8 +72,7 @@ class Threshold:
         accepted: Number of them that it accepts.
         wrong: Number of errors among these.
         strangers: What it accepts of images of no class.
-        most: Largest accepted score, just below the largest of the validation images; None for no limit, as of a probability.
-            What a network has never seen may have far larger logits.
+        most: Largest accepted score, just below the largest of the validation images; None for no limit.
         tied: Number of these that share the largest score, if they are more than were to stay accepted, so that no stricter
             threshold can be had; else 0.
     """
@@ -91,11 +91,6 @@ class Threshold:
     tied: int = 0
 
     @property
-    def share(self) -> float:
-        """Share of the validation images that it accepts, 0 to 1."""
-        return self.accepted / self.images
-
-    @property
     def limits(self) -> dict[str, ScoreName | float | None]:
         """The score and its limits, as a page reads them."""
         return {"score": self.score, "least": self.least, "most": self.most}
@@ -103,15 +98,20 @@ class Threshold:
     @property
     def text(self) -> str:
         """The limits in words, for example `91 %` or `energy 9.87 to 25.4`."""
-        if self.score in ("probability", "margin"):
-            return f"{'margin ' if self.score == 'margin' else ''}{100 * self.least:.4g} %"
-        most = "" if self.most is None else f" to {self.most:.4g}"
-        return f"{'largest logit' if self.score == 'max-logit' else 'energy'} {self.least:.4g}{most}"
+        return self._limits if self.score == "probability" else f"{self.score} {self._limits}"
 
     @property
     def refusal(self) -> str:
         """What is said of an answer that is not accepted, for example `is below the threshold 91 %`."""
-        return f"is {'below the threshold' if self.score == 'probability' else 'not within the threshold,'} {self.text}"
+        if self.score == "probability":
+            return f"is below the threshold {self._limits}"
+        return f"with {_NAMES[self.score]} {'below' if self.most is None else 'outside'} {self._limits}"
+
+    @property
+    def _limits(self) -> str:
+        if self.score in ("probability", "margin"):
+            return f"{100 * self.least:.4g} %"
+        return f"{self.least:.4g}" if self.most is None else f"{self.least:.4g} to {self.most:.4g}"
 
     @property
     def is_sound(self) -> bool:

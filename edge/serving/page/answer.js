@@ -3,7 +3,7 @@
 import { $, duration, make, percent, say, several } from "./dom.js";
 
 const ANNOUNCE_AFTER_MS = 600;
-const SCORES = { margin: "margin", "max-logit": "largest logit", energy: "energy" };
+const SCORES = { margin: "a margin", "max-logit": "a largest logit", energy: "an energy" };
 
 /** What there is to show. `state` is "empty", "working" (the answer is not of the newest drawing), "done" or "failed". */
 export const NOTHING = Object.freeze({ state: "empty", result: null, message: "", doubt: null });
@@ -40,9 +40,9 @@ export function sureness({ label, probability, accepted, threshold }) {
   const figure = (value) => Number(value.toPrecision(4));
   const share = (value) => `${figure(100 * value)}\u00a0%`;
   const window = most === null ? figure(least) : `${figure(least)} to ${figure(most)}`;
-  const limit = `${SCORES[score]} ${score === "margin" ? share(least) : window}`;
-  const why = score === "probability" ? `below the threshold ${share(least)}` : `not within the threshold, ${limit}`;
-  return `Not sure: ${label} at ${share(probability)} is ${why}`;
+  const limits = `${most === null ? "below" : "outside"} ${score === "margin" ? share(least) : window}`;
+  const why = score === "probability" ? `is below the threshold ${share(least)}` : `with ${SCORES[score]} ${limits}`;
+  return `Not sure: ${label} at ${share(probability)} ${why}`;
 }
 
 function showLabel(answer, state) {

@@ -122,7 +122,7 @@ def test_a_share_that_stays_accepted_takes_the_strictest_threshold_with_it() -> 
     model = Model(gives_logits=False)
     loose = threshold_of("a.tflite", model.run, model.acceptance(), (model.validation, 1), "f" * 64)
     strict = threshold_of("a.tflite", model.run, model.acceptance(least_share=0.5), (model.validation, 1), "f" * 64)
-    assert 0.5 <= strict.share < loose.share
+    assert strict.images / 2 <= strict.accepted < loose.accepted
     assert strict.least > loose.least
     assert strict.strangers[0].plain == loose.strangers[0].plain == loose.strangers[0].accepted > strict.strangers[0].accepted
 
@@ -160,7 +160,7 @@ def test_images_that_chose_an_epoch_are_corrected_for_it() -> None:
     asked = model.acceptance(0.03)
     once, often = (threshold_of("a.tflite", model.run, asked, (model.validation, epochs), "f" * 64) for epochs in (1, 50))
     assert (once.tests, often.tests) == (2, 100)
-    assert often.share < once.share
+    assert often.accepted < once.accepted
 
 
 @pytest.mark.parametrize("above", [0.5, -3.0, 12.25, 4000.0])
@@ -246,7 +246,7 @@ def test_an_export_writes_each_files_threshold_and_without_one_asked_for_says_th
         threshold = one.threshold
         assert threshold
         assert (threshold.images, threshold.max_error, threshold.tests) == (VALIDATION, 0.02, 2)
-        assert 0.9 <= threshold.share < 1
+        assert 0.9 <= threshold.accepted / threshold.images < 1
         assert [stranger.name for stranger in threshold.strangers] == ["bars", "noise", "blank"]
         classifier = Classifier.load(artifacts / one.path)
         assert classifier.threshold == threshold

@@ -210,7 +210,7 @@ def test_the_stage_shows_the_share_of_frames_that_the_manifests_threshold_accept
     folder = build((28, 28, 1), "unit", max_error=20, accept=50)
     (threshold,) = [file.threshold for file in Manifest.load(folder).for_programs if file.threshold]
     assert threshold.images == VALIDATION
-    assert 0.5 <= threshold.share < 1
+    assert 0.5 <= threshold.accepted / threshold.images < 1
     stage, (images, labels) = Stage(folder / "rpicam-apps.json"), coloured(VALIDATION, (28, 28, 1), 3)
     shown = [stage.results(frame) for frame in scaled(images)]
     assert sum(map(bool, shown)) == threshold.accepted

@@ -123,6 +123,20 @@ def test_a_bundle_carries_the_thresholds(artifacts: Path, tmp_path: Path, termin
     terminal.passes("verify", bundle)
 
 
+@pytest.mark.parametrize(
+    ("change", "text", "refusal"),
+    [
+        ({}, "90 %", "is below the threshold 90 %"),
+        ({"score": "margin"}, "margin 90 %", "with a margin below 90 %"),
+        ({"score": "max-logit", "least": 7.5}, "max-logit 7.5", "with a largest logit below 7.5"),
+        ({"score": "energy", "least": 7.5, "most": 20.25}, "energy 7.5 to 20.25", "with an energy outside 7.5 to 20.25"),
+    ],
+)
+def test_a_threshold_says_its_limits_in_words(change: dict[str, Any], text: str, refusal: str) -> None:
+    threshold = replace(THRESHOLD, **change)
+    assert (threshold.text, threshold.refusal) == (text, refusal)
+
+
 def test_predict_says_not_sure_and_ends_as_before(artifacts: Path, terminal: Any) -> None:
     file = with_threshold(artifacts, 1.0) / "int8.tflite"
     text = terminal.passes("predict", file, "--index", "5")

@@ -298,9 +298,9 @@ def test_one_module_alone_speaks_to_the_server() -> None:
 @pytest.mark.parametrize(
     ("score", "least", "most", "said"),
     [
-        ("probability", 0.9746, None, "below the threshold 97.46 %"),
-        ("margin", 0.9746, None, "not within the threshold, margin 97.46 %"),
-        ("energy", 9.8721, 25.4113, "not within the threshold, energy 9.872 to 25.41"),
+        ("probability", 0.9746, None, "is below the threshold 97.46 %"),
+        ("margin", 0.9746, None, "with a margin below 97.46 %"),
+        ("energy", 9.8721, 25.4113, "with an energy outside 9.872 to 25.41"),
     ],
 )
 def test_an_answer_outside_of_the_threshold_is_shown_as_not_sure(
@@ -313,5 +313,5 @@ def test_an_answer_outside_of_the_threshold_is_shown_as_not_sure(
     board.draw(TWO)
     settled(board)
     assert board.text("#label") == "?"
-    assert board.text("#probability").replace("\N{NO-BREAK SPACE}", " ") == f"Not sure: 7 at 63.28 % is {said}"
+    assert board.text("#probability").replace("\N{NO-BREAK SPACE}", " ") == f"Not sure: 7 at 63.28 % {said}"
     assert board.text("#rows td.label") == "not sure (7)"
