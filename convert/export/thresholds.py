@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.pixel_digests import evidence, learnt_images
 from edgecnn.edge.data.splits import ArraySplit, Split, Subset
-from edgecnn.edge.errors import ConfigError, GateFailed, field
+from edgecnn.edge.errors import ArtifactError, ConfigError, GateFailed, field
 from edgecnn.edge.export_records import BLANK, NOISE, ScoreName, Strangers, Threshold
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import Floats, accepts, correct, scores
@@ -87,7 +87,8 @@ def validation_of(dataset: Dataset, manifest: Manifest) -> tuple[Split, int]:
     """Return the images that set thresholds, without copies, and among how many epochs they chose the model.
 
     Raises:
-        ConfigError: If there are none, or they are not those that the manifest records.
+        ArtifactError: If the manifest does not say how many epochs there were.
+        ConfigError: If there are no images, or they are not those that the manifest records.
     """
     recorded, config = manifest.dataset.validation, manifest.provenance.train_config
     if dataset.val is None:
@@ -105,8 +106,10 @@ def validation_of(dataset: Dataset, manifest: Manifest) -> tuple[Split, int]:
     if not len(fresh):
         raise ConfigError(f"every validation image of {dataset.name} is a copy of a training or test image: give others")
     by_them = config.get("keep", "best") == "best" or "patience" in config
-    chose = recorded is not None and by_them and config.get("epochs", "").isdecimal()
-    return Subset(dataset.val, fresh), int(config["epochs"]) if chose else 1
+    epochs = config.get("epochs", "") if recorded and by_them else "1"
+    if not epochs.isdecimal():
+        raise ArtifactError("the manifest does not say among how many epochs these validation images chose: train again")
+    return Subset(dataset.val, fresh), int(epochs)
 
 
 def made_strangers(shape: tuple[int, int, int]) -> tuple[tuple[str, Split], ...]:

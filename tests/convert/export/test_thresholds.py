@@ -13,7 +13,7 @@ from edgecnn.benchmarks.statistics.selective import Level, certified, least_imag
 from edgecnn.convert.export.thresholds import Acceptance, Outputs, _least, made_strangers, threshold_of, validation_of
 from edgecnn.edge.data.dataset import Dataset, load_dataset
 from edgecnn.edge.data.splits import ArraySplit, Split
-from edgecnn.edge.errors import ConfigError, GateFailed
+from edgecnn.edge.errors import ArtifactError, ConfigError, GateFailed
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest, Validation
 from edgecnn.edge.model.preprocess import Floats, accepts, scores
@@ -92,6 +92,9 @@ def test_logits_beyond_those_of_the_validation_images_are_not_accepted() -> None
     assert (found.accepted, found.wrong) == (int(accepted.sum()), int((accepted & wrong).sum()))
     (letters,) = found.strangers
     assert letters.accepted == 0 < letters.plain
+    # The surest image, which no such threshold accepts, does not count as one that must stay accepted.
+    strict = threshold_of("a.tflite", model.run, model.acceptance(least_share=0.65), (model.validation, 1), "f" * 64)
+    assert (strict.score, strict.accepted) == (found.score, 1299)
 
 
 def test_a_margin_tells_apart_what_8_bits_round_alike_and_what_it_can_not_is_counted() -> None:
@@ -214,6 +217,13 @@ def test_the_epochs_among_which_they_chose_are_those_of_the_training(config: dic
     dataset = dataset_of(drawings(9, 3))
     assert dataset.val
     assert validation_of(dataset, manifest_of(dataset.val.sha256, epochs="7", **config))[1] == epochs
+
+
+def test_a_number_of_epochs_that_is_missing_is_not_taken_for_one() -> None:
+    dataset = dataset_of(drawings(9, 3))
+    assert dataset.val
+    with pytest.raises(ArtifactError, match="epochs"):
+        validation_of(dataset, manifest_of(dataset.val.sha256, keep="best"))
 
 
 def test_noise_and_pictures_of_one_grey_have_the_shape_of_the_models_images() -> None:
