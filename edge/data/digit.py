@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.edge.data.components import Parts, connected_parts
-from edgecnn.edge.data.ink import Grey, contrast, printed_lines
+from edgecnn.edge.data.ink import DARKEST, Grey, contrast, printed_lines
 from edgecnn.edge.errors import ArtifactError, setting
 from edgecnn.edge.manifest import Side
 from edgecnn.edge.packages import load_pillow
@@ -37,12 +37,12 @@ _TOUCHING = 0.1
 # written on it leaves this share of it blank.
 _SHEET_FILLS, _SHEET_ASPECT, _SHEET_BLANK = 0.85, 0.4, 0.6
 _ANGLES = np.radians(np.arange(0, 90, 3))[:, np.newaxis]
-# Ink has sharp edges; a shadow's are wider than so many pixels for each pixel of its outline.
-_SOFT = 0.8
+# A pen's edge is crossed within a sixteenth of the digit's longer side, and within so many pixels at least and at most.
+_EDGE_SHARE, _EDGE_LEAST, _EDGE_MOST = 16, 3, 8
 # A separate stroke is this near, this long and this thick, as shares of the digit's longer side, length and thickness.
 _NEAR, _PIECE, _PIECE_THICK = 1 / 6, 0.2, (0.4, 1.6)
 # What is doubted.
-_SMALL, _FAINT, _BLURRED, _ALSO = 0.1, 32, 3.0, 0.55
+_SMALL, _FAINT, _BLURRED, _ALSO = 0.1, 32, 0.75, 0.55
 # A second part is as likely the digit from this share of the first one's score on; ink of the other side of grey, whose
 # contrast is measured in another way, from the second number on.
 _LIKELY, _OTHER_SIDE = 0.5, 0.15
@@ -77,7 +77,7 @@ class _Digit(NamedTuple):
         parts: The parts of the ink.
         place: Which of them it is.
         strength: Contrast that a tenth of its pixels exceed.
-        softness: Pixels of middling contrast around it for each pixel of its outline.
+        edged: Share of its outline where the picture steps from ink to paper.
     """
 
     score: float
@@ -86,7 +86,7 @@ class _Digit(NamedTuple):
     parts: Parts
     place: int
     strength: int
-    softness: float
+    edged: float
 
 
 def fit_digit(grey: NDArray[np.uint8], height: int, width: int, polarity: Polarity, name: str) -> NDArray[np.uint8]:
@@ -205,12 +205,13 @@ def _digits(levels: Grey, dark: bool, ink: Grey, faintest: int) -> Iterator[_Dig
 
 
 def _looked_at(levels: Grey, dark: bool, ink: Grey, parts: Parts, place: int, score: float) -> Iterator[_Digit]:
-    """Yield a part of ink if the paper around it is of the other side of grey, with its score for evenness and sharp edges."""
+    """Yield a part of ink if the paper around it is of the other side of grey, scored for evenness and a pen's edges."""
     top, bottom, left, right = (int(side[place]) for side in (parts.top, parts.bottom, parts.left, parts.right))
-    around = max(3, int(0.4 * max(bottom - top, right - left)))
+    extent = max(bottom - top, right - left)
+    around = max(_EDGE_MOST + 1, int(0.4 * extent))
     window = np.s_[max(0, top - around) : bottom + around, max(0, left - around) : right + around]
     part = parts.labels[window] == place
-    inside, contrasts, near = (_counts(values) for values in (levels[window][part], ink[window][part], ink[window]))
+    inside, contrasts = _counts(levels[window][part]), _counts(ink[window][part])
     outside = _counts(levels[window]) - inside
     written, paper = _median(inside), _median(outside)
     if paper == written or (paper < written) == dark:
@@ -218,15 +219,38 @@ def _looked_at(levels: Grey, dark: bool, ink: Grey, parts: Parts, place: int, sc
     area = int(parts.area[place])
     strength = int(np.searchsorted(np.cumsum(contrasts), area * 9 // 10, "right"))
     even = float(contrasts[(strength + 1) // 2 :].sum()) / area
+    reach = min(_EDGE_MOST, max(_EDGE_LEAST, extent // _EDGE_SHARE))
+    edged = _edged(levels[window] if dark else 255 - levels[window], part, strength, reach, DARKEST if dark else 255)
     middle = (written + paper) / 2
     # Paper between strokes looks like the paper around them, ink does not.
     alike = float(outside[: math.ceil(middle)].sum() if dark else outside[math.floor(middle) + 1 :].sum()) / float(
         outside.sum()
     )
-    softness = float(near[strength // 4 + 1 : (3 * strength + 3) // 4].sum()) / int(parts.perimeter[place])
-    clear, sharp = (1 - alike) * (1 - alike), max(1.0, softness / _SOFT)
-    score *= (even * even * clear * clear * clear) / (sharp * math.sqrt(sharp))
-    yield _Digit(score, dark, ink, parts, place, strength, softness)
+    trusted = even * (edged * edged * edged) * (1 - alike)
+    yield _Digit(score * trusted * trusted, dark, ink, parts, place, strength, edged)
+
+
+def _edged(levels: Grey, part: NDArray[np.bool_], strength: int, reach: int, darkest: int) -> float:
+    """Return on which share of a part's outline the picture itself steps from ink to paper.
+
+    A shadow has wide edges. What the estimate of the paper alone cut out, of a stroke or between strokes, has none.
+
+    Args:
+        levels: The picture, ink being darker than paper.
+        part: Where its ink is.
+        strength: Contrast of the ink.
+        reach: Pixels from the last one of the ink to one that is paper.
+        darkest: Paper darker than this is taken for this dark.
+    """
+    edges = steps = 0
+    for turns in range(4):
+        tones, ink = np.rot90(levels, turns).astype(np.int32), np.rot90(part, turns)
+        edge = ink[:, 1:-reach] & ~ink[:, 2 : 1 - reach or None] & ~ink[:, 1 + reach :]
+        # The last pixel of a stroke is blurred, the one before it is not.
+        written, paper = np.minimum(tones[:, 1:-reach], tones[:, : -1 - reach]), tones[:, 1 + reach :]
+        edges += int(np.count_nonzero(edge))
+        steps += int(np.count_nonzero(edge & (2 * 255 * (paper - written) >= strength * np.maximum(paper, darkest))))
+    return steps / max(1, edges)
 
 
 def _counts(levels: Grey) -> NDArray[np.intp]:
@@ -306,7 +330,7 @@ def _doubt(digit: _Digit, strokes: NDArray[np.bool_], extent: int, shape: tuple[
     inside = (parts.top > 0) & (parts.left > 0) & (parts.bottom < height) & (parts.right < width)
     if np.any(~strokes & inside & (extents >= _ALSO * extent) & (thickness > 0.4) & (thickness < 2.5)):
         return "shows several digits, and one was read: crop it to one digit"
-    if digit.softness > _BLURRED:
+    if digit.edged < _BLURRED:
         return "is blurred, or a shadow lies over the digit: take it again, in even light"
     if digit.strength < _FAINT:
         return "shows a faint digit: use a darker pen or more light"

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 Grey = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
-# Paper darker than this is taken for this dark: a camera's noise in a shadow would be amplified to ink.
-_DARKEST = 48
+DARKEST = 48
+"""Paper darker than this is taken for this dark: a camera's noise in a shadow would be amplified to ink."""
 # Printed lines are at most this many pixels thick, and cover at least this share of the picture's side.
 _LINE_THICK, _LINE_SHARE = 4, 0.4
 # A printed line begins and ends in these shares of the side: no stroke of a digit reaches from one to the other.
@@ -34,7 +34,7 @@ def contrast(grey: Grey, window: int, dark: bool) -> Grey:
         inverted = 255 - grey
         return _closed(inverted, window) - inverted
     paper = _closed(grey, window).astype(np.int32)
-    return ((paper - grey) * 255 // np.maximum(paper, _DARKEST)).astype(np.uint8)
+    return ((paper - grey) * 255 // np.maximum(paper, DARKEST)).astype(np.uint8)
 
 
 def _closed(grey: Grey, window: int) -> Grey:

@@ -1,7 +1,7 @@
 /** Turns a photo of a digit into the image for a model of MNIST, as edge/data/digit.py does, whose comments give the reasons. */
 
 import { connectedParts } from "./components.js";
-import { contrast, printedLines } from "./ink.js";
+import { contrast, DARKEST, printedLines } from "./ink.js";
 import { median, pairwiseSum, rounded } from "./numbers.js";
 import { LANCZOS, resized, thumbnail } from "./resample.js";
 
@@ -15,10 +15,10 @@ const [EXTENT_LEAST, AREA_LEAST] = [0.06, 12];
 const [THICK, FULL] = [[0.19, 0.06], [0.5, 0.15]];
 const TOUCHING = 0.1;
 const [SHEET_FILLS, SHEET_ASPECT, SHEET_BLANK] = [0.85, 0.4, 0.6];
-const SOFT = 0.8;
+const [EDGE_SHARE, EDGE_LEAST, EDGE_MOST] = [16, 3, 8];
 const [NEAR, PIECE, PIECE_THICK] = [1 / 6, 0.2, [0.4, 1.6]];
 const UNSURE = 0.7;
-const [SMALL, FAINT, BLURRED, ALSO] = [0.1, 32, 3, 0.55];
+const [SMALL, FAINT, BLURRED, ALSO] = [0.1, 32, 0.75, 0.55];
 const [LIKELY, OTHER_SIDE] = [0.5, 0.15];
 
 /** What is wrong with a picture, for people. */
@@ -140,16 +140,18 @@ function scoreOf(part, width, height) {
   return Math.sqrt(mass) * mean * Math.sqrt(mean) * strokes * (atTop || atBottom || atLeft || atRight ? TOUCHING : 1);
 }
 
-/** Return a part if the paper around it is of the other side of grey, with its score for evenness and sharp edges; else none. */
-function lookedAt({ width, height, pixels }, found) {
+/** Return a part if the paper around it is of the other side of grey, with its score for evenness and a pen's edges; else none. */
+function lookedAt(picture, found) {
+  const { width, height, pixels } = picture;
   const { dark, ink, labels, parts, place } = found;
   const part = parts[place];
-  const around = Math.max(3, Math.trunc(0.4 * extentOf(part)));
-  const [contrasts, inside, outside, near] = [[], [], [], []];
-  for (let y = Math.max(0, part.top - around); y < Math.min(height, part.bottom + around); y++) {
-    for (let x = Math.max(0, part.left - around); x < Math.min(width, part.right + around); x++) {
+  const around = Math.max(EDGE_MOST + 1, Math.trunc(0.4 * extentOf(part)));
+  const [top, bottom] = [Math.max(0, part.top - around), Math.min(height, part.bottom + around)];
+  const [left, right] = [Math.max(0, part.left - around), Math.min(width, part.right + around)];
+  const [contrasts, inside, outside] = [[], [], []];
+  for (let y = top; y < bottom; y++) {
+    for (let x = left; x < right; x++) {
       const at = y * width + x;
-      near.push(ink[at]);
       if (labels[at] === place) contrasts.push(ink[at]);
       (labels[at] === place ? inside : outside).push(pixels[at]);
     }
@@ -159,12 +161,34 @@ function lookedAt({ width, height, pixels }, found) {
   contrasts.sort((a, b) => a - b);
   const strength = contrasts[Math.floor((contrasts.length * 9) / 10)];
   const even = contrasts.filter((value) => 2 * value >= strength).length / contrasts.length;
+  const edged = edgedShare(picture, found, { top, bottom, left, right }, strength);
   const middle = (written + paper) / 2;
   const alike = outside.filter((value) => (dark ? value < middle : value > middle)).length / outside.length;
-  const softness = near.filter((value) => 4 * value > strength && 4 * value < 3 * strength).length / part.perimeter;
-  const [clear, sharp] = [(1 - alike) * (1 - alike), Math.max(1, softness / SOFT)];
-  const score = found.score * ((even * even * clear * clear * clear) / (sharp * Math.sqrt(sharp)));
-  return [{ ...found, score, part, strength, softness }];
+  const trusted = even * (edged * edged * edged) * (1 - alike);
+  return [{ ...found, score: found.score * trusted * trusted, part, strength, edged }];
+}
+
+/** Return on which share of a part's outline the picture itself steps from ink to paper. */
+function edgedShare({ width, pixels }, { dark, labels, parts, place }, { top, bottom, left, right }, strength) {
+  const reach = Math.min(EDGE_MOST, Math.max(EDGE_LEAST, Math.floor(extentOf(parts[place]) / EDGE_SHARE)));
+  const darkest = dark ? DARKEST : 255;
+  const tone = (at) => (dark ? pixels[at] : 255 - pixels[at]);
+  let [edges, steps] = [0, 0];
+  for (const [toRight, down] of [[1, 0], [0, 1], [-1, 0], [0, -1]]) {
+    const step = down * width + toRight;
+    const fits = (x, y) => x >= left && x < right && y >= top && y < bottom;
+    for (let y = top; y < bottom; y++) {
+      for (let x = left; x < right; x++) {
+        const at = y * width + x;
+        if (labels[at] !== place || labels[at + step] === place) continue;
+        if (!fits(x - toRight, y - down) || !fits(x + reach * toRight, y + reach * down) || labels[at + reach * step] === place) continue;
+        const [ink, paper] = [Math.min(tone(at), tone(at - step)), tone(at + reach * step)];
+        edges += 1;
+        if (2 * 255 * (paper - ink) >= strength * Math.max(paper, darkest)) steps += 1;
+      }
+    }
+  }
+  return steps / Math.max(1, edges);
 }
 
 const extentOf = ({ top, bottom, left, right }) => Math.max(bottom - top, right - left);
@@ -245,7 +269,7 @@ function doubtOf(digit, strokes, box, { width, height }) {
     return !strokes[i] && inside && extentOf(part) >= ALSO * extentOf(box) && thickness > 0.4 && thickness < 2.5;
   });
   if (also) return "shows several digits, and one was read: crop it to one digit";
-  if (digit.softness > BLURRED) return "is blurred, or a shadow lies over the digit: take it again, in even light";
+  if (digit.edged < BLURRED) return "is blurred, or a shadow lies over the digit: take it again, in even light";
   if (digit.strength < FAINT) return "shows a faint digit: use a darker pen or more light";
   if (extentOf(box) < SMALL * Math.min(width, height)) return "shows a small digit: go nearer, or crop the picture to it";
   return null;

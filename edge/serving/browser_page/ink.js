@@ -1,6 +1,6 @@
 /** Where a picture has ink, as in edge/data/ink.py, whose comments give the reasons. */
 
-const DARKEST = 48;
+export const DARKEST = 48;
 const [LINE_THICK, LINE_SHARE, LINE_ENDS] = [4, 0.4, 0.15];
 const SLOPE = 11;
 

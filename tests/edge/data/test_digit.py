@@ -197,6 +197,17 @@ def test_of_photos_the_digit_is_read_that_was_written(kinds: Kinds) -> None:
     assert sum(not doubts for _, doubts in lost) <= 1, lost
 
 
+@pytest.mark.parametrize(
+    ("seed", "kinds", "mnist"),
+    [(30029, HELD_OUT, False), (30038, HELD_OUT, False), (30044, HELD_OUT, False), (30083, TUNED, True)],
+    ids=["printed squares", "a shadow's corner", "a piece of a stroke", "a sheet with a shadow"],
+)
+def test_what_has_no_edges_of_a_pen_is_not_read(seed: int, kinds: Kinds, mnist: bool) -> None:
+    taken = photo(seed, kinds, mnist)
+    clean = fit_image(taken.written[..., np.newaxis], (28, 28, 1), DIGIT)
+    assert likeness(read_image(taken.jpeg, (28, 28, 1), DIGIT), clean) > 0.85
+
+
 def plain(
     digit: str, size: tuple[int, int], place: tuple[float, float], height: int, ink: int = 30, paper: int = 225
 ) -> Image.Image:
