@@ -14,7 +14,7 @@ from edgecnn.benchmarks.remote.remote import bench_devices as bench_bundle
 from edgecnn.benchmarks.remote.ssh import check_hosts
 from edgecnn.benchmarks.results.records import DEVICES_SCHEMA, DeviceResults
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
-from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.errors import ConfigError, field, setting
 from edgecnn.edge.files import read_bytes, temporary_folder
 from edgecnn.edge.inference.usage import Target
 from edgecnn.edge.manifest import BUNDLE_SUFFIX
@@ -80,7 +80,9 @@ def bench_devices(  # Longer than 50 lines: from a folder to results, its argume
         names = tuple(artifact.path for artifact in chosen)
         # Errors in it are raised here already; a board that lacks a limited file's runtime refuses it for itself.
         load_budgets(limits, {}, names)
-        command = command or f"edgecnn.bench_devices({str(models.named)!r}, {list(hosts)!r})"
+        again = f"edgecnn.bench_devices({str(models.named)!r}, {list(hosts)!r}"
+        installing = setting("install", True)
+        command, mend = (command, f"{command} {installing}") if command else (f"{again})", f"{again}, {installing})")
         away = unreachable(hosts, progress.say)
         there = [host for host in hosts if host not in away]
         if not there:
@@ -95,7 +97,7 @@ def bench_devices(  # Longer than 50 lines: from a folder to results, its argume
             runtimes = tuple(sorted({name for file in chosen for name in named.get(file.format, (file.format,))}))
             wanted = Install(runtimes, device_wheel(scratch / "wheel"))
         judged = partial(judged_here, of=sent(bundle, arguments, limits))
-        job = Job(bundle, tuple(given), running_version(), f"{command} --install", judged, wanted, files)
+        job = Job(bundle, tuple(given), running_version(), mend, judged, wanted, files)
         found = bench_bundle(there, job, command, progress.say)
         devices = away | {device.host: device for device in found.devices}
         return replace(found, devices=tuple(devices[host] for host in hosts))

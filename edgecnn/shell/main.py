@@ -67,11 +67,11 @@ class Command(NamedTuple):
             return str(error)
 
     def spelled(self, name: str, value: object = None) -> str:
-        """Return the option of a name in Python, with its value: `--prefer size`, or `--no-fine-tune` for False."""
+        """Return the option of a name in Python, with its value: `--prefer size`, `--strict` for True, `--no-...` for False."""
         typed = self.names().get(name) or option_of(name)
         if value is False:
             return f"--no-{typed.removeprefix('--')}"
-        return typed if value is None else f"{typed} {value}"
+        return typed if value is None or value is True else f"{typed} {value}"
 
     def _parts(self) -> tuple[Any, Any]:
         """Import the command; return its public function, and the function that shows the result."""

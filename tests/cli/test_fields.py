@@ -137,6 +137,7 @@ def test_a_text_names_settings_in_python_and_options_on_the_command_line() -> No
         assert text() == "--prefer size, --test-list FILE, --fit, --no-fine-tune"
     assert text() == "prefer=size, test_list=FILE, fit, fine_tune=False"
     assert commands()["predict"].spelled("indices", 47) == "--index 47"
+    assert commands()["bench"].spelled("install", True) == "--install"
 
 
 def test_an_error_that_stops_nothing_names_options_too_where_a_command_says_it() -> None:

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,18 @@ import pytest
 import edgecnn as ec
 from edgecnn.__main__ import main
 from edgecnn.benchmarks.gate.tally import compare
+from edgecnn.benchmarks.remote import devices
 from edgecnn.benchmarks.remote.install import running_version
 from edgecnn.benchmarks.remote.received import Sent, judged_here, sent
+from edgecnn.benchmarks.remote.remote import Job
 from edgecnn.benchmarks.results.read import read_report
+from edgecnn.benchmarks.results.records import DEVICES_SCHEMA, DeviceResult, DeviceResults
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.data.splits import Split
-from edgecnn.edge.errors import ConfigError, EdgeCnnError
+from edgecnn.edge.errors import ConfigError, EdgeCnnError, spelling
 from edgecnn.edge.option import declared, option_of
 from edgecnn.edge.records import to_value
+from edgecnn.shell.main import commands
 
 pytestmark = pytest.mark.workstation("boards are reached from a workstation, by a stand-in for its ssh client")
 
@@ -54,6 +58,24 @@ def honest(bundle: Path) -> str:
 @pytest.fixture(scope="module")
 def asked_for(bundle: Path) -> Sent:
     return sent(bundle, ARGUMENTS)
+
+
+def test_whoever_asks_is_told_how_to_install_edgecnn_there(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mends: list[str] = []
+
+    def measured(hosts: Sequence[str], job: Job, command: str, say: object) -> DeviceResults:
+        mends.append(job.mend)
+        return DeviceResults(DEVICES_SCHEMA, command, tuple(DeviceResult(host, "off", None) for host in hosts))
+
+    monkeypatch.setattr(devices, "unreachable", lambda hosts, say: {})
+    monkeypatch.setattr(devices, "bench_bundle", measured)
+    assert ec.bench_devices(bundle, ["pi"]).command == f"edgecnn.bench_devices({str(bundle)!r}, ['pi'])"
+    with spelling(commands()["bench"].spelled):
+        ec.bench_devices(bundle, ["pi"], command="edgecnn bench bars.zip --device pi")
+    assert mends == [
+        f"edgecnn.bench_devices({str(bundle)!r}, ['pi'], install=True)",
+        "edgecnn bench bars.zip --device pi --install",
+    ]
 
 
 def judged(result: Result, of: Sent, folder: Path) -> ec.Report:
