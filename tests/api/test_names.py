@@ -72,13 +72,10 @@ def test_importing_edgecnn_imports_nothing_else() -> None:
     assert {name for name in loaded if name.partition(".")[0] not in sys.stdlib_module_names} == own
 
 
-def test_the_guard_refuses_convert() -> None:
+def test_what_a_board_runs_needs_neither_convert_nor_tensorflow_which_the_guard_refuses() -> None:
     code = f"GUARDED = ('edgecnn.convert', 'tensorflow', 'keras')\n{GUARD}\nimport edgecnn\nedgecnn.train"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "guard: edgecnn.convert" in done.stderr
-
-
-def test_what_a_board_runs_needs_neither_convert_nor_tensorflow() -> None:
     names = "".join(f"edgecnn.{name}\n" for name in ON_A_BOARD)
     code = f"GUARDED = ('edgecnn.convert', 'tensorflow', 'keras', 'rich', 'typer')\n{GUARD}\nimport edgecnn\n{names}"
     assert run(f"{code}print('done')") == "done\n"

@@ -65,13 +65,10 @@ def test_the_epochs_are_as_many_as_the_limit_allows() -> None:
     assert work.said[-1].startswith("After 2 epochs went on: 1,1,1 (50.00 %), 3,3,3 (75.00 %), 6,6,6 (85.70 %); not: 2,2,2, ")
 
 
-def test_a_first_rung_of_one_epoch_was_trained_to_learn_the_time() -> None:
+def test_a_first_rung_of_one_epoch_was_trained_to_learn_the_time_and_three_networks_have_one_rung() -> None:
     work, (final, _) = planned(6, 1.2)
     assert "Plan: 6 for 1 epoch, 3 for 2 epochs; at most about 1.2 minutes" in work.said[2]
     assert {config.epochs for config in final} == {2}
-
-
-def test_three_networks_have_one_rung_after_the_epoch_that_times_them() -> None:
     work, (final, rungs) = planned(3, 0.95)
     assert "Plan: 3 for 2 epochs; at most about 0.9 minutes" in work.said[2]
     assert (rungs, [config.epochs for config in final]) == ((), [2, 2, 2])
@@ -107,24 +104,15 @@ def test_the_time_of_all_rungs_is_that_of_the_slowest_networks() -> None:
     assert planned_seconds([1, 2, 3, 4, 5, 6, 7]) == 28 + 2 * 22 + 4 * 18
 
 
-def test_a_network_that_is_less_accurate_and_larger_does_not_go_on() -> None:
+def test_the_front_goes_on_from_the_most_accurate_to_what_is_far_from_it() -> None:
     wrong, macs, parameters = [50, 60, 30, 200], [100, 200, 300, 50], [10, 20, 30, 5]
     assert going_on(wrong, macs, parameters, 3) == (0, 2, 3)
-
-
-def test_accuracy_alone_does_not_decide_so_that_the_small_ones_stay() -> None:
-    """Of a front of six, the most accurate goes on, then what is far from it: the smallest, then one between them."""
+    # Of a front of six, the most accurate goes on, then what is far from it: the smallest, then one between them.
     wrong, macs = [10, 12, 20, 40, 90, 400], [6000, 5500, 2000, 800, 300, 100]
     assert going_on(wrong, macs, macs, 3) == (0, 3, 5)
     assert going_on(wrong, macs, macs, 1) == (0,)
-
-
-def test_a_dominated_network_goes_on_only_if_there_is_room() -> None:
     wrong, macs = [10, 11, 12, 5], [10, 11, 12, 100]
     assert going_on(wrong, macs, macs, 3) == (0, 1, 3)
     assert going_on(wrong, macs, macs, 4) == (0, 1, 2, 3)
-
-
-def test_equal_networks_are_chosen_in_their_order() -> None:
     assert going_on([3, 3, 3], [1, 1, 1], [1, 1, 1], 2) == (0, 1)
     assert going_on([0, 0], [0, 0], [0, 0], 1) == (0,)

@@ -28,15 +28,12 @@ def test_every_network_has_every_size_and_its_usual_dropout() -> None:
     assert found(("cnn", "strided"), SIZES) == expected
 
 
-def test_a_function_has_every_combination_of_its_arguments_and_no_filters() -> None:
+def test_a_function_has_every_combination_of_its_arguments_in_any_kind_of_list() -> None:
     default = FILTERS
     assert found(("own_nets:sized",), (), {"width": [2, 3], "norm": ["true"]}) == [
         ("own_nets:sized", default, ("width=2", "norm=true"), None),
         ("own_nets:sized", default, ("width=3", "norm=true"), None),
     ]
-
-
-def test_sizes_and_values_come_in_any_kind_of_list() -> None:
     assert found(("cnn",), [[4, 4, 4]]) == found(("cnn",), ((4, 4, 4),))
     assert found(("own_nets:sized",), (), {"width": np.array([2, 3])}) == found(("own_nets:sized",), (), {"width": (2, 3)})
 

@@ -122,28 +122,27 @@ def test_a_time_limit_trains_all_for_a_few_epochs_and_the_better_half_for_more(
             patch.setattr("edgecnn.convert.training.train.train", stops)
             assert terminal.run(*limited, "--minutes", f"{minutes:.6f}") == 130
 
-    interrupted_at(2, 5)
+    interrupted_at(2, 500)  # On a busy machine, an epoch of each may take minutes.
     seconds = [trained(folder).seconds for folder in Path("out/rungs/1").iterdir()]
-    minutes = (sum(seconds) + 2.5 * planned_seconds(seconds)) / 60  # Enough for two epochs in the first rung.
-    interrupted_at(4, minutes)
+    # Enough for one epoch in the first rung: the one by which the time was learnt. More: tests/api/test_rungs.py.
+    minutes = (sum(seconds) + 1.5 * planned_seconds(seconds)) / 60
     text = terminal.passes(*limited, "--minutes", f"{minutes:.6f}")
     assert re.search(r"halving of 4.*\b4, then 3\b.*twice", terminal.err)
     assert terminal.err.count("Chosen, since not stated") == 1  # For all four.
-    assert "Plan: 4 for 2 epochs, 3 for 4 epochs; at most about" in terminal.err
-    assert terminal.err.count("1 epoch: trained before") == 4
-    assert terminal.err.count("2 epochs: trained before") == 4
+    assert "Plan: 4 for 1 epoch, 3 for 2 epochs; at most about" in terminal.err
+    assert terminal.err.count("1 epoch: trained before") == 8  # To learn the time, and as the first rung.
     (rung,) = record()["rungs"]
-    assert (rung["epochs"], len(rung["networks"])) == (2, 4)
+    assert (rung["epochs"], len(rung["networks"])) == (1, 4)
     went_on = [network["name"] for network in rung["networks"] if network["goes_on"]]
     assert [row["network"]["filters"] for row in record()["rows"]] == [list(map(int, name.split(","))) for name in went_on]
     assert len(went_on) == 3
     for name in went_on:
         result = trained(f"out/{name.replace(',', '-')}")
-        assert result.config.epochs == 4
+        assert result.config.epochs == 2
         assert {*result.chosen} == {"batch_size", "augment", "class_weights"}  # The limit plans the epochs.
     for network in rung["networks"]:
-        result = trained(f"out/rungs/2/{network['name'].replace(',', '-')}")
+        result = trained(f"out/rungs/1/{network['name'].replace(',', '-')}")
         kept = result.history[result.epoch - 1]
-        assert (result.config.epochs, result.val_images) == (2, 60)
+        assert (result.config.epochs, result.val_images) == (1, 60)
         assert kept.val_accuracy == pytest.approx(network["val_correct"] / 60)
-    assert "After 2 epochs went on: " in text
+    assert "After 1 epoch went on: " in text

@@ -79,12 +79,9 @@ def test_each_format_gets_its_method() -> None:
     assert calibration_methods("entropy", ("onnx",)) == {"onnx": "entropy"}
 
 
-def test_no_training_image_left_is_an_error(dataset: Dataset) -> None:
+def test_training_images_that_are_also_test_images_are_passed_over_until_none_is_left(dataset: Dataset) -> None:
     with pytest.raises(ConversionError, match=r"every training image.* test image"):
         draw_calibration(replace(dataset, test=dataset.train))
-
-
-def test_a_training_image_that_is_also_a_test_image_is_passed_over(dataset: Dataset) -> None:
     leaked = replace(dataset, test=part(dataset.train, np.arange(120)))
     draw = draw_calibration(leaked, count=240)
     assert min(draw.indices) >= 120
@@ -92,33 +89,24 @@ def test_a_training_image_that_is_also_a_test_image_is_passed_over(dataset: Data
     assert draw_calibration(dataset, count=240).passed_over == 0
 
 
-def test_classes_are_even(dataset: Dataset) -> None:
+def test_classes_are_even_and_each_of_many_has_an_image(dataset: Dataset) -> None:
     draw = draw_calibration(dataset, count=90)
     assert draw.class_counts == (30, 30, 30)
     assert np.bincount(dataset.train.labels[list(draw.indices)]).tolist() == [30, 30, 30]  # noqa: TID251 - On a workstation.
-
-
-def test_a_small_class_runs_out_without_making_the_others_uneven(dataset: Dataset) -> None:
-    kept = np.flatnonzero((dataset.train.labels != 2) | (np.arange(len(dataset.train.labels)) < 12))
-    draw = draw_calibration(replace(dataset, train=part(dataset.train, kept)), count=124)
-    assert draw.class_counts == (60, 60, 4)
-    assert [all(part in text for part in ("half", "share of 2:", "training images")) for text in draw.warnings] == [True]
-
-
-def test_a_class_without_images_is_warned_of(dataset: Dataset) -> None:
-    draw = draw_calibration(replace(dataset, train=part(dataset.train, np.flatnonzero(dataset.train.labels != 1))), count=100)
-    assert draw.class_counts == (50, 0, 50)
-    assert ["no image of 1:" in text for text in draw.warnings] == [True]
-
-
-def test_each_of_many_classes_has_an_image(dataset: Dataset) -> None:
     labels = np.arange(240, dtype=np.int64) // 2
     train = ArraySplit(dataset.train.images(range(240)), labels)
     draw = draw_calibration(replace(dataset, train=train, class_names=tuple(map(str, range(120)))), count=50)
     assert draw.class_counts == (1,) * 120
 
 
-def test_few_images_are_warned_of(dataset: Dataset) -> None:
+def test_a_small_or_empty_class_and_few_images_are_warned_of(dataset: Dataset) -> None:
+    kept = np.flatnonzero((dataset.train.labels != 2) | (np.arange(len(dataset.train.labels)) < 12))
+    draw = draw_calibration(replace(dataset, train=part(dataset.train, kept)), count=124)
+    assert draw.class_counts == (60, 60, 4)
+    assert [all(part in text for part in ("half", "share of 2:", "training images")) for text in draw.warnings] == [True]
+    draw = draw_calibration(replace(dataset, train=part(dataset.train, np.flatnonzero(dataset.train.labels != 1))), count=100)
+    assert draw.class_counts == (50, 0, 50)
+    assert ["no image of 1:" in text for text in draw.warnings] == [True]
     draw = draw_calibration(dataset, count=99)
     assert [all(part in text for part in ("only 99", "3 classes", "least 100")) for text in draw.warnings] == [True]
     assert draw_calibration(dataset, count=102).warnings == ()
@@ -186,12 +174,9 @@ def test_a_scale_that_differs_alike_in_several_files_is_one_warning() -> None:
     assert other.startswith("int16x8.tflite: the scale of b/relu ")
 
 
-def test_a_calibration_that_covers_nine_tenths_is_not_warned_of() -> None:
+def test_a_calibration_that_covers_nine_tenths_is_not_warned_of_and_counts_as_training_images_too() -> None:
     few, scale = recorded([0, 230], [0, 255]).warnings
     assert (few, "factor" in scale) == ("few", True)
-
-
-def test_the_calibration_images_count_as_training_images_too() -> None:
     assert recorded([0, 255], [9, 9]).train_range == (0, 1)
 
 

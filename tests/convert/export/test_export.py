@@ -63,7 +63,7 @@ def brighter(split: Any) -> ArraySplit:
     return ArraySplit(split.images(range(len(split.labels))) | 1, split.labels)
 
 
-def test_other_images_are_refused(exported: Path, idx_folder: Path) -> None:
+def test_other_images_and_exported_files_are_refused(exported: Path, idx_folder: Path) -> None:
     own = load_dataset(idx_folder)
     with pytest.raises(ConfigError, match="not the model's test images"):
         export(exported / "model.keras", replace(own, test=brighter(own.test)), ExportConfig())
@@ -71,9 +71,6 @@ def test_other_images_are_refused(exported: Path, idx_folder: Path) -> None:
         export(exported / "model.keras", replace(own, train=brighter(own.train)), ExportConfig())
     with pytest.raises(ConfigError, match=r"\(12, 12, 1\),.*mnist.*\(28, 28, 1\):.*data"):
         export(exported / "model.keras", load_dataset(None), ExportConfig())
-
-
-def test_an_exported_file_is_not_exported_again(exported: Path, idx_folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"int8\.tflite is already exported:.*\.keras"):
         export(exported / "int8.tflite", load_dataset(idx_folder), ExportConfig())
 
@@ -119,7 +116,7 @@ def test_the_manifest_lists_every_file_with_its_hash_and_parity(exported: Path) 
             assert artifact.parity.max_difference < 1e-4
 
 
-def test_calibration_is_recorded_and_holds_no_test_image(exported: Path, idx_folder: Path) -> None:
+def test_calibration_is_recorded_once_for_two_exports_and_holds_no_test_image(exported: Path, idx_folder: Path) -> None:
     calibration = Manifest.load(exported).provenance.calibration
     dataset = load_dataset(idx_folder)
     assert calibration is not None
@@ -127,9 +124,6 @@ def test_calibration_is_recorded_and_holds_no_test_image(exported: Path, idx_fol
     assert sha256(images.tobytes()) == calibration.images_sha256
     test = dataset.test.images(range(len(dataset.test.labels)))
     assert not {image.tobytes() for image in images} & {image.tobytes() for image in test}
-
-
-def test_two_exports_with_the_same_images_are_one_calibration(exported: Path) -> None:
     calibration = Manifest.load(exported).provenance.calibration
     assert calibration is not None
     assert calibration.method == {"tflite": DEFAULT_METHOD, "onnx": DEFAULT_METHOD}
@@ -146,13 +140,10 @@ def test_a_full_integer_file_has_no_float_at_either_end(exported: Path, name: st
     assert not {"QUANTIZE", "DEQUANTIZE"} & set(operators(exported / name))
 
 
-def test_the_tflite_graph_is_the_network_alone(exported: Path) -> None:
+def test_the_tflite_graph_is_the_network_alone_and_in_onnx_batch_norm_is_folded(exported: Path) -> None:
     network = ["CONV_2D", "MAX_POOL_2D", "CONV_2D", "MAX_POOL_2D", "CONV_2D", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX"]
     for name in ("float32.tflite", "int8.tflite"):
         assert [operator for operator in operators(exported / name) if operator != "DELEGATE"] == network
-
-
-def test_batch_norm_is_folded_and_the_reshape_constant_in_onnx(exported: Path) -> None:
     graph = onnx.load(exported / "float32.onnx").graph
     kinds = {node.op_type for node in graph.node}
     assert kinds <= {"Reshape", "Conv", "Relu", "MaxPool", "Transpose", "MatMul", "Gemm", "Add", "Softmax"}

@@ -30,23 +30,17 @@ def test_a_difference_beyond_the_tolerance_fails(precision: str, difference: flo
         check_parity("name.tflite", precision, off_by(difference), REFERENCE)
 
 
-def test_another_class_fails_even_where_the_difference_is_small() -> None:
+def test_another_shape_or_class_fails_even_where_the_difference_is_small_and_a_tie_is_none() -> None:
     flipped = REFERENCE.copy()
     flipped[1] = flipped[1, ::-1]
     with pytest.raises(ConversionError, match=r"another class.*Keras for 1 images"):
         check_parity("float32.onnx", "float32", flipped, REFERENCE)
-
-
-def test_a_tie_is_no_other_class() -> None:
     tie = np.array([[0.5, 0.5], [0.1, 0.9]], np.float32)
     tie[0] += np.array([1e-7, -1e-7], np.float32)
     turned = tie.copy()
     turned[0] = turned[0, ::-1]
     assert turned.argmax(axis=1).tolist() != tie.argmax(axis=1).tolist()
     assert check_parity("float32.onnx", "float32", turned, tie).same_class == 1
-
-
-def test_another_shape_fails() -> None:
     with pytest.raises(ConversionError, match=r"gives \(1, 2\),.*Keras \(2, 2\)"):
         check_parity("int8.tflite", "int8", REFERENCE[:1], REFERENCE)
 
@@ -74,15 +68,12 @@ def answers(labels: NDArray[np.int64]) -> Floats:
     return np.eye(CLASSES, dtype=np.float32)[labels]
 
 
-def test_half_of_many_images_judge_what_the_other_half_chose() -> None:
+def test_half_of_many_images_judge_what_the_other_half_chose_in_any_order() -> None:
     found = divided(images(4000))
     assert found.held_out is not None
     assert not (found.choosing & found.held_out).any()
     assert np.array_equal(found.choosing | found.held_out, found.every)
     assert 1850 < found.held_out.sum() < 2150
-
-
-def test_the_same_images_are_held_out_in_any_order() -> None:
     test = images(4000)
     order = np.random.default_rng(1).permutation(4000)
     shuffled = divided(ArraySplit(test.array[order], test.labels[order]))
@@ -92,16 +83,13 @@ def test_the_same_images_are_held_out_in_any_order() -> None:
     assert np.array_equal(found.held_out[order], shuffled.held_out)
 
 
-def test_of_few_images_none_is_held_out() -> None:
+def test_of_few_images_none_is_held_out_and_copies_neither_choose_nor_judge() -> None:
     # A half of 1,500 that loses three images is not shown to be within half a point.
     found = divided(images(3000))
     assert drop_interval(3, 0, 1500).high > 0.005
     assert found.held_out is None
     assert np.array_equal(found.choosing, found.every)
     assert found.every.all()
-
-
-def test_copies_neither_choose_nor_judge() -> None:
     found = divided(images(4000, copies=500))
     assert found.every[:4000].all()
     assert not found.every[4000:].any()
@@ -144,12 +132,9 @@ def test_it_stops_after_20_files() -> None:
     assert len(steps) == 19
 
 
-def test_a_file_that_passes_is_left_as_it_is() -> None:
+def test_the_worst_layer_of_each_file_goes_back_until_it_passes() -> None:
     mended = mend("f", quantize, lambda data: [layer("a")], lambda data: True)
     assert (mended.data, mended.layers, mended.plain, mended.tries) == (b"", (), b"", 1)
-
-
-def test_the_worst_layer_of_each_file_goes_back_with_what_reads_it() -> None:
     steps: list[str] = []
     ranked = {b"": [layer("a", "b"), layer("c")], b"a,b": [layer("b", "a"), layer("b", "d"), layer("c")]}
     mended = mend("f", quantize, lambda data: ranked[data], lambda data: b"d" in data, on_step=steps.append)

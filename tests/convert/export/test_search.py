@@ -63,13 +63,12 @@ def first_is_slow() -> Network:
     return Network([37, 1, 8, 1, 3, 0.5, 0.5], [7, 2, 22, 2, 8, 1, 1])
 
 
-def test_one_slow_layer_is_left_in_float() -> None:
+def test_one_slow_layer_or_a_run_that_pays_only_together_is_left_in_float_and_none_that_costs_more() -> None:
     assert searched(first_is_slow()) == {"layer0"}
-
-
-def test_a_run_that_pays_only_together_is_found() -> None:
     # Each layer alone would pay for two borders.
     assert searched(Network([5, 5, 5, 5, 1, 1, 1, 1], [4.3] * 4 + [9] * 4, border=1)) == set(layers(4))
+    network = Network([1] * 6, [3] * 6)
+    assert Search(network.names, network.measure(), always, lambda: False, BATCH).run() is None
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -97,16 +96,8 @@ def test_a_long_network_is_searched_by_few_measurements() -> None:
     assert max(network.batches) <= BATCH
 
 
-def test_nothing_is_left_in_float_where_that_costs_more() -> None:
-    network = Network([1] * 6, [3] * 6)
-    assert Search(network.names, network.measure(), always, lambda: False, BATCH).run() is None
-
-
-def test_a_choice_that_loses_too_much_is_passed_over_for_the_next_best() -> None:
+def test_a_choice_that_loses_too_much_is_passed_over_and_such_a_file_mended_where_it_costs_least() -> None:
     assert searched(first_is_slow(), accepts=lambda one: one != {"layer0"}) not in (frozenset(), {"layer0"})
-
-
-def test_a_file_that_loses_too_much_in_integers_is_mended_where_it_costs_least() -> None:
     # Only the third layer, which is dear in float, makes it accurate.
     network = Network([5, 2, 2, 2, 5], [4.9, 3, 2.5, 3, 9])
     found = searched(network, accepts=lambda one: "layer2" in one)
@@ -207,12 +198,9 @@ def placements(count: int) -> list[Placement]:
 EVERY = [Placement(kept) for size in range(len(NAMES) + 1) for kept in itertools.combinations(NAMES, size)]
 
 
-def test_costs_of_placements_that_were_not_measured_are_predicted() -> None:
+def test_costs_of_placements_that_were_not_measured_are_predicted_and_the_cheapest_is_the_best_of_all() -> None:
     model = AdditiveCosts(NAMES, {one: cost(one) for one in placements(60)})
     assert model.predict(EVERY) == pytest.approx([cost(one) - 1 for one in EVERY], abs=0.01)
-
-
-def test_the_cheapest_placement_is_the_best_of_all() -> None:
     model = AdditiveCosts(NAMES, {one: cost(one) for one in placements(60)})
     assert model.cheapest() == min(EVERY, key=cost) == {"a", "c", "d"}
 
@@ -278,13 +266,11 @@ def test_what_was_measured_to_cost_least_is_chosen(
     assert found == pytest.approx(cost)
 
 
-def test_without_a_convolution_nothing_is_measured() -> None:
+def test_without_a_convolution_nothing_is_measured_and_what_there_is_no_time_for_is_not_chosen() -> None:
     machine = Machine(ALONE, {})
     assert cheapest_folds({}, machine) == ({}, 1.0)
     assert not machine.measured
 
-
-def test_what_there_is_no_time_for_is_not_chosen() -> None:
     def first_two(many: Sequence[Folds]) -> list[float]:
         return [0.9, 0.8, *[math.inf] * (len(many) - 2)] if len(many) == 4 else [math.inf] * len(many)
 

@@ -73,14 +73,11 @@ def test_without_a_tuned_file_the_plain_one_of_least_cost_is_measured(exported: 
     assert [artifact.settings for artifact, _ in found] == [None, Settings("a board", "time", TRIED), None]
 
 
-def test_a_tuned_file_is_the_one(exported: Path) -> None:
+def test_a_tuned_file_is_the_one_and_tells_the_runtime_that_it_was_tuned_for(exported: Path) -> None:
     board = Board()
     found = settled(exported, list(COSTS), board, tuned="int8.tflite")
     assert (board.compared, board.settled) == ([], ["int8.tflite"])
     assert [artifact.path for artifact, _ in found if artifact.settings] == ["int8.tflite"]
-
-
-def test_a_tuned_file_tells_the_runtime_that_it_was_tuned_for(exported: Path) -> None:
     for runtime, told in (("litert-fp16", "litert-fp16"), ("onnxruntime", None), (None, None)):
         (artifact, _), *_ = settled(exported, ["int8.tflite"], Board(runtime=runtime), tuned="int8.tflite")
         assert artifact.tuned == replace(TUNED, runtime=told)

@@ -31,12 +31,9 @@ def test_a_file_whose_biases_lie_between_words_is_refused(count: int) -> None:
         require_aligned(shifted(DATA, count), "mine")
 
 
-def test_a_files_operators_are_registered_once_in_their_order() -> None:
+def test_a_files_operators_are_registered_once_in_their_order_and_one_that_tflite_micro_lacks_is_named() -> None:
     assert used_operators(DATA) == ("CONV_2D", "MAX_POOL_2D", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX")
     assert registrations(DATA, "int8.tflite") == ("AddConv2D", "AddMaxPool2D", "AddReshape", "AddFullyConnected", "AddSoftmax")
-
-
-def test_an_operator_that_tflite_micro_lacks_is_named() -> None:
     softmax, gelu = (struct.pack("<i", OPERATORS.index(name)) for name in ("SOFTMAX", "GELU"))
     # The two fields of its code: a byte, which stands for the larger codes as 127, and 32 bits.
     changed = [DATA[:at] + gelu + DATA[at + 4 :] for at in range(0, len(DATA), 4) if DATA[at : at + 4] == softmax]

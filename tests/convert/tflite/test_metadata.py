@@ -81,13 +81,10 @@ def test_without_a_known_release_the_converter_is_believed_of_floats_alone(
     assert stated_release(described((exported / name).read_bytes(), description)) == stated
 
 
-def test_a_file_that_states_none_gets_it(exported: Path, description: Description) -> None:
+def test_a_file_that_states_none_gets_it_once_with_the_same_bytes(exported: Path, description: Description) -> None:
     model = to_object((exported / "int8.tflite").read_bytes())
     model.metadata = None
     assert stated_release(described(from_object(model), description)) == "2.10.0"
-
-
-def test_the_same_file_gets_the_same_bytes_and_a_second_time_no_more(exported: Path, description: Description) -> None:
     data = (exported / "int8.tflite").read_bytes()
     assert described(data, description) == described(data, description)
     again = described(described(data, description), description)

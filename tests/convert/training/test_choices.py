@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.records import from_json
+from edgecnn.edge.result import SILENT, Silent
 from tests.convert.training.runs import same
 from tests.drawings import blank_split, drawings, write_idx_folder, write_letters
 
@@ -152,19 +154,17 @@ def test_its_files_compute_what_keras_does(trained: TrainResult) -> None:
 
 
 def test_an_interrupted_run_goes_on_with_the_same_choices(letters: Path, tmp_path: Path) -> None:
-    class Stop:
+    class Stop(Silent):
         def say(self, text: str) -> None:
             if text.startswith("epoch 2/"):
                 raise KeyboardInterrupt
 
-        def step(self, done: int, total: int, text: str, detail: str = "") -> None:
-            pass
-
-    config = TrainConfig(epochs=4)
+    config = TrainConfig(epochs=2, network="cnn", filters=(2, 2, 2))
     ec.train(letters, tmp_path / "whole", config=config)
     ec.train(letters, tmp_path / "parts", config=config, progress=Stop())
     resumed = ec.train(letters, tmp_path / "parts", config=config, resume=True)
-    assert len(resumed.history) == 4
+    assert len(resumed.history) == 2
+    assert {*resumed.chosen} == {"size", "val_share", "batch_size", "augment", "class_weights"}
     assert same(tmp_path / "whole", tmp_path / "parts")
 
 
@@ -236,13 +236,7 @@ def test_a_long_training_says_once_how_long_it_will_take() -> None:
 
 def test_a_run_of_few_steps_has_settled_averages(idx_folder: Path, tmp_path: Path) -> None:
     said: list[str] = []
-
-    class Said:
-        say = said.append
-
-        def step(self, done: int, total: int, text: str, detail: str = "") -> None:
-            pass
-
-    ec.train(idx_folder, tmp_path, config=TrainConfig(epochs=6, filters=(2, 2, 2)), progress=Said())
+    progress: Any = SimpleNamespace(say=said.append, step=SILENT.step)
+    ec.train(idx_folder, tmp_path, config=TrainConfig(epochs=6, filters=(2, 2, 2)), progress=progress)
     assert not [text for text in said if "still" in text]
     assert Manifest.load(tmp_path).keras_model()

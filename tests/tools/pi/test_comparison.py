@@ -9,27 +9,18 @@ from tools.pi.workstation import FILES
 HERE = np.array([[0.75, 0.25], [0.4, 0.6]], np.float32)
 
 
-def test_a_difference_above_the_files_tolerance_is_a_complaint_that_names_file_runtime_and_limit() -> None:
+def test_a_difference_above_the_files_tolerance_or_that_is_no_number_is_a_complaint() -> None:
     board = HERE + np.array([[0, 0], [0.01, -0.01]], np.float32)
     told = complaint(compare("int8.tflite", "litert", board, HERE))
     assert told == (
         "int8.tflite in litert: a probability differs from this machine's by 0.01, the limit is 0.00391; same class for 2 of 2"
     )
-
-
-def test_a_difference_within_it_is_none() -> None:
     assert complaint(compare("int8.tflite", "litert", HERE + np.float32(0.003), HERE)) is None
-
-
-def test_what_is_no_number_is_a_complaint() -> None:
     assert complaint(compare("float32.onnx", "openvino", np.full_like(HERE, np.nan), HERE))
 
 
-def test_images_whose_class_changes_are_counted() -> None:
+def test_images_whose_class_changes_are_counted_and_other_images_refused() -> None:
     assert compare("int8.onnx", "openvino", HERE[:, ::-1], HERE).same_class == 0
-
-
-def test_probabilities_of_other_images_are_refused() -> None:
     with pytest.raises(ValueError, match="must have one shape"):
         compare("int8.onnx", "openvino", HERE[:1], HERE)
 

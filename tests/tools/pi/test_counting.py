@@ -9,17 +9,11 @@ def marks(*counts: tuple[int, int]) -> str:
     return "".join(f"instructions {label} {total}\n" for label, total in counts)
 
 
-def test_a_stretch_is_what_is_between_its_marks_less_what_marking_costs() -> None:
+def test_a_stretch_is_what_is_between_its_marks_less_what_marking_costs_in_the_median_of_repetitions() -> None:
     text = marks((0, 100), (0, 130), (1, 200), (1, 1230))
     assert stretches_of(text) == [Stretch(1000, 0)]
-
-
-def test_repetitions_give_their_median_and_their_spread() -> None:
     text = marks((0, 0), (0, 0), (1, 0), (1, 10), (1, 20), (1, 32), (1, 40), (1, 90))
     assert stretches_of(text) == [Stretch(12, 40)]
-
-
-def test_stretches_come_in_the_order_of_their_labels_whatever_is_printed_between() -> None:
     text = "hello\n" + marks((0, 0), (0, 0), (2, 5), (2, 7)) + "instructions for use\n" + marks((1, 8), (1, 9))
     assert stretches_of(text) == [Stretch(1, 0), Stretch(2, 0)]
 

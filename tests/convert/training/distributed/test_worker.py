@@ -133,7 +133,7 @@ def test_a_difference_is_named_at_all_workers(name: str, theirs: str, differ: st
     assert meeting.ends() == {0: message, 1: message}
 
 
-def test_a_worker_that_does_not_come_is_named_at_all_others() -> None:
+def test_who_does_not_come_is_named_at_all_others() -> None:
     meeting = Meeting(addresses(3), wait_seconds=1)
     meeting.comes(0)
     meeting.comes(1)
@@ -141,9 +141,6 @@ def test_a_worker_that_does_not_come_is_named_at_all_others() -> None:
     assert all(part in outcome[0] for part in (f"worker 2 ({meeting.addresses[2]}) did", "not connect within 1 s"))
     # Its own second may pass first.
     assert outcome[1] == outcome[0] or "was silent for 1 s" in outcome[1]
-
-
-def test_a_chief_that_does_not_come_is_named() -> None:
     meeting = Meeting(addresses(), wait_seconds=1)
     meeting.comes(1)
     assert all(part in meeting.ends()[1] for part in (f"worker 0 ({meeting.addresses[0]}) did not", "1 s (Connection refused)"))
@@ -169,7 +166,7 @@ def test_a_worker_that_cannot_be_called_back_is_named() -> None:
     assert chief.ends()[0] == answer["refused"]
 
 
-def test_a_wait_that_holds_python_s_lock_is_ended() -> None:
+def test_a_wait_that_holds_python_s_lock_is_ended_and_signals_are_as_they_were_after_it() -> None:
     # Like TensorFlow's: no Python code runs meanwhile, not even a signal handler.
     code = (
         "import ctypes\nfrom edgecnn.convert.training.distributed.strategy import bounded\n"
@@ -177,9 +174,6 @@ def test_a_wait_that_holds_python_s_lock_is_ended() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=300, capture_output=True, check=False)
     assert (ended.returncode, ended.stderr) == (1, b"edgecnn: worker 1 is late\n")
-
-
-def test_signals_are_as_they_were_after_the_wait() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with bounded(60, "late"):
         assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL

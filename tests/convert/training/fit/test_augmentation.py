@@ -54,13 +54,10 @@ def test_variations_follow_from_the_generator_alone() -> None:
     assert np.array_equal(images, dot(10, 18, 5))
 
 
-def test_colours_move_together_and_the_border_is_repeated() -> None:
+def test_colours_move_together_and_the_word_says_how_images_are_varied() -> None:
     image = np.zeros((8, 20, 12, 3), np.uint8)
     image[...] = (200, 100, 50)
     assert np.array_equal(vary_digits(image, np.random.default_rng(0)), image)
-
-
-def test_the_word_says_how_images_are_varied() -> None:
     images = np.random.default_rng(0).integers(0, 256, (4, 12, 16, 3)).astype(np.uint8)
     as_digits = varied("digit", images, np.random.default_rng(0))
     assert np.array_equal(as_digits, vary_digits(images, np.random.default_rng(0)))

@@ -46,13 +46,10 @@ def test_the_cnn_has_the_missions_layers_and_parameters() -> None:
     assert model.layers[-1].activation.__name__ == "softmax"
 
 
-def test_the_stages_of_the_cnn_have_as_many_filters_as_asked() -> None:
+def test_every_name_has_a_network_and_the_cnn_as_many_filters_as_asked() -> None:
     model = build_cnn((28, 28, 1), 10, filters=(8, 16, 24))
     assert [layer.filters for layer in model.layers if type(layer).__name__ == "Conv2D"] == [8, 16, 24]
     assert model.count_params() == 80 + 32 + 1168 + 64 + 3480 + 96 + 7 * 7 * 24 * 10 + 10
-
-
-def test_every_name_has_a_network() -> None:
     assert tuple(NETWORKS) == get_args(NetworkName)
 
 

@@ -67,23 +67,17 @@ def test_an_edit_of_any_file_that_it_imports_counts(name: str, folder: Path) -> 
     assert source_sha256(imported()) != before
 
 
-def test_other_files_of_the_folder_do_not_count(folder: Path) -> None:
+def test_other_files_of_the_folder_do_not_count_for_one_that_imports_none(folder: Path) -> None:
     before = source_sha256(imported())
     (folder / "plots.py").write_text("# edited")
     assert source_sha256(imported()) == before
-
-
-def test_a_module_that_imports_nothing_here_has_the_hash_of_its_file(folder: Path) -> None:
     assert source_sha256(imported("plots")) == sha256((folder / "plots.py").read_bytes())
 
 
-def test_a_module_of_a_package_counts_with_its_package(folder: Path) -> None:
+def test_a_module_of_a_package_counts_with_it_and_an_installed_one_is_its_file_alone(folder: Path) -> None:
     before = source_sha256(imported("zoo.deep"))
     (folder / "zoo" / "__init__.py").write_text("# edited")
     assert source_sha256(imported("zoo.deep")) != before
-
-
-def test_an_installed_module_is_its_file_alone() -> None:
     assert source_sha256(pytest) == sha256(Path(str(pytest.__file__)).read_bytes())
 
 
