@@ -155,13 +155,12 @@ def test_a_measurement_that_must_not_be_used_exits_with_7(exported: Path, termin
     assert re.search(r"INVALID: float32\.onnx, int8\.onnx: p90.*\b64 runs", terminal.out)
 
 
-def test_output_files_are_refused_before_the_work(exported: Path, terminal: Any, tmp_path: Path) -> None:
+def test_output_files_are_refused_before_the_work_and_pictures_are_png_only(
+    exported: Path, terminal: Any, tmp_path: Path
+) -> None:
     (tmp_path / "taken").mkdir()
     line = terminal.fails(2, "bench", exported, "--json", "taken")
     assert "taken is a folder" in line
-
-
-def test_save_writes_png_only(exported: Path, terminal: Any) -> None:
     line = terminal.fails(2, "predict", exported / "int8.tflite", "--index", "0", "--save", "digit.xyz")
     assert re.search(r"digit\.xyz is not a \.png.*--save", line)
 
@@ -198,15 +197,12 @@ def test_every_commands_help_has_an_example_and_shows_defaults_in_one_way(comman
     assert terminal.passes(command, "-h") == shown
 
 
-def test_help_has_a_line_for_every_command_and_no_other(terminal: Any) -> None:
+def test_help_has_a_line_for_every_command_and_the_image_options_in_full_where_they_matter(terminal: Any) -> None:
     shown = terminal.passes("--help")
     assert shown.startswith("Usage: edgecnn [OPTIONS]")
     assert terminal.passes("-h") == shown
     _, _, text = shown.partition("Commands")
     assert sorted(re.findall(r"^\W*([a-z]+) +[A-Z].*\.", text, re.M)) == sorted(COMMANDS)
-
-
-def test_help_has_the_image_options_in_full_where_they_matter_and_one_line_elsewhere(terminal: Any) -> None:
     assert "--split-seed" in terminal.passes("data", "--help")
     text = terminal.passes("bench", "--help")
     assert len(re.findall(r"^  --(?:data|size|channels|fit|preprocess|scale|mean) ", text, re.M)) == 2

@@ -33,13 +33,10 @@ def in_bash(text: str, home: Path) -> str:
     return done.stdout
 
 
-def test_commands_are_completed() -> None:
+def test_commands_and_their_options_are_completed() -> None:
     assert completed("edgecnn ") == list(commands())
     assert completed("edgecnn e") == ["export", "evaluate"]
     assert completed("edgecnn fly") == []
-
-
-def test_options_of_a_command_are_completed() -> None:
     assert completed("edgecnn bench --max-s") == ["--max-size-kib"]
     assert "--preprocess" in completed("edgecnn evaluate x.tflite --")
     assert completed("edgecnn --show") == ["--show-completion"]

@@ -1,14 +1,16 @@
 """No command sends ONNX Runtime's telemetry; onnxruntime stores events to send in a file in the user's cache."""
 
 import os
-import subprocess
 import sys
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from edgecnn.__main__ import run
 from edgecnn.edge.compatibility.requirements import release_key
+from tests.end_to_end.forks import FORKS
 
 # onnxruntime sends nothing where one of these is set, and a test that sees nothing then would show nothing.
 SWITCHES = (
@@ -28,23 +30,32 @@ COMMANDS = {
 }
 
 
-def traces(home: Path, *command: str) -> list[Path]:
-    """Run Python with its own home, and return the files that onnxruntime left there."""
-    kept = {name: value for name, value in os.environ.items() if name not in SWITCHES}
-    environment = {**kept, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
-    done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def alone(home: str, *words: str) -> None:
+    """Run a command, or without words import onnxruntime, with a home of its own."""
+    for name in SWITCHES:
+        os.environ.pop(name, None)
+    os.environ |= {"HOME": home, "XDG_CACHE_HOME": f"{home}/cache"}
+    sys.argv = ["edgecnn", *words]
+    run() if words else import_module("onnxruntime")
+
+
+def traces(home: Path, *words: str) -> list[Path]:
+    """Return the files that onnxruntime left in its process's home."""
+    process = FORKS.Process(target=alone, args=(str(home), *words))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
     return [path for path in home.rglob("*") if "onnxruntime" in path.name]
 
 
 def test_an_import_without_the_switch_leaves_a_trace(tmp_path: Path) -> None:
     if release_key(version("onnxruntime")) < (1, 29):
         pytest.skip("this onnxruntime has no telemetry")
-    assert traces(tmp_path, "-c", "import onnxruntime")
+    assert traces(tmp_path)
 
 
 @pytest.mark.parametrize("arguments", COMMANDS.values(), ids=COMMANDS)
 def test_a_command_leaves_none(arguments: tuple[str, ...], artifacts: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    assert not traces(home, "-m", "edgecnn", *(item.format(folder=artifacts) for item in arguments))
+    assert not traces(home, *(item.format(folder=artifacts) for item in arguments))

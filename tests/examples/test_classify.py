@@ -85,19 +85,15 @@ def _environment(modules: Path | None) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": root if modules is None else f"{modules}{os.pathsep}{root}"}
 
 
-def test_a_missing_model_is_one_line_and_an_exit_code(frames: Path, tmp_path: Path) -> None:
+def test_a_missing_or_altered_model_and_a_folder_without_images_are_one_line_and_an_exit_code(
+    frames: Path, tmp_path: Path, artifacts: Path, model: Path
+) -> None:
     assert "no.tflite does not exist" in fails(4, tmp_path / "no.tflite", frames)
-
-
-def test_an_altered_model_is_one_line_and_an_exit_code(artifacts: Path, frames: Path) -> None:
-    model = artifacts / "int8.tflite"
-    data = bytearray(model.read_bytes())
+    altered = artifacts / "int8.tflite"
+    data = bytearray(altered.read_bytes())
     data[len(data) // 2] ^= 1
-    model.write_bytes(data)
-    assert "int8.tflite" in fails(4, model, frames)
-
-
-def test_a_folder_without_images_is_one_line_and_an_exit_code(model: Path, tmp_path: Path) -> None:
+    altered.write_bytes(data)
+    assert "int8.tflite" in fails(4, altered, frames)
     (tmp_path / "notes.txt").write_text("no image")
     assert "has no images" in fails(2, model, tmp_path)
     assert "can't be read (No such file or directory)" in fails(2, model, tmp_path / "none")
@@ -187,14 +183,11 @@ def test_a_watched_folder_that_disappears_is_one_line_and_an_exit_code(model: Pa
     assert err.splitlines()[-1].startswith(f"classify: {frames} can't be read")
 
 
-def test_without_picamera2_the_camera_is_one_line_and_an_exit_code(model: Path, tmp_path: Path) -> None:
+def test_without_picamera2_or_a_camera_it_says_so_in_one_line_with_an_exit_code(model: Path, tmp_path: Path) -> None:
     (tmp_path / "picamera2.py").write_text("raise ModuleNotFoundError(\"No module named 'picamera2'\")\n")
     assert "(No module named 'picamera2'): sudo apt install python3-picamera2, and see docs/how-to/camera.md" in fails(
         6, model, "--camera", modules=tmp_path
     )
-
-
-def test_without_a_camera_it_says_so(model: Path, tmp_path: Path) -> None:
     stand_in = """
         class Picamera2:
             def __init__(self):

@@ -39,15 +39,14 @@ def altered(bundle: Path, folder: Path, name: str, old: bytes, new: bytes) -> Pa
     return path
 
 
-def test_an_altered_bundle_is_refused_by_every_command(bundle: Path, tmp_path: Path, terminal: Any) -> None:
+def test_an_altered_bundle_and_a_file_that_it_has_not_are_refused_by_every_command(
+    bundle: Path, tmp_path: Path, terminal: Any
+) -> None:
     path = altered(bundle, tmp_path, "manifest.json", b"probabilities", b"logits")
     for command in (["verify"], ["evaluate"], ["doctor"], ["bench"], ["predict", "--index", "0"]):
         line = terminal.fails(4, command[0], path, *command[1:])
         assert re.search(r"manifest\.json is not.*bundle\.json lists", line)
         assert not terminal.out
-
-
-def test_a_file_that_the_bundle_has_not_is_named_with_those_it_has(bundle: Path, terminal: Any) -> None:
     for command in (["verify"], ["evaluate"], ["doctor"], ["predict", "--index", "0"]):
         line = terminal.fails(2, command[0], bundle / "float32.onnx", *command[1:])
         assert re.search(r"bars\.zip has no float32\.onnx.*int8\.tflite, int8\.onnx", line)
@@ -94,7 +93,7 @@ def test_other_golden_outputs_exit_with_4_and_name_file_vector_and_difference(
     assert "FAIL: int8.onnx differs by" in terminal.out
 
 
-def test_verify_runs_the_golden_vectors(bundle: Path, terminal: Any) -> None:
+def test_verify_runs_the_golden_vectors_and_with_data_compares_with_the_bundles_reference(bundle: Path, terminal: Any) -> None:
     out = terminal.passes("verify", bundle)
     assert [line.split()[:4] for line in out.splitlines() if line.startswith(" int8")] == [
         ["int8.tflite", "32", "of", "32"],
@@ -102,9 +101,6 @@ def test_verify_runs_the_golden_vectors(bundle: Path, terminal: Any) -> None:
     ]
     (checked,) = json.loads(terminal.passes("verify", bundle / "int8.onnx", "--json", "-"))["files"]
     assert (checked["file"], checked["bit_exact"], checked["passed"]) == ("int8.onnx", 32, True)
-
-
-def test_verify_with_data_compares_with_the_bundles_reference(bundle: Path, terminal: Any) -> None:
     out = terminal.passes("verify", bundle / "int8.tflite", "--data", bundle)
     assert "of 30 test images" in out
 

@@ -12,11 +12,7 @@ from edgecnn.edge.manifest import Manifest
 from tests.cli.commands.own_things import photos, save_linear
 
 GREY = ("--data", "pets", "--size", "12x12", "--channels", "1")
-
-
-@pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(made_here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("made_here")
 
 
 def test_export_says_what_is_missing_before_it_imports_tensorflow(idx_folder: Path, terminal: Any) -> None:

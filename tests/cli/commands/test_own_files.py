@@ -18,11 +18,7 @@ from edgecnn.edge.manifest import Manifest
 from tests.cli.commands.own_things import photos, save_linear
 
 SHORT = ("--launches", "2", "--min-runs", "4", "--min-seconds", "0")
-
-
-@pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(made_here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("made_here")
 
 
 @pytest.fixture
@@ -60,12 +56,14 @@ def test_data_draws_what_a_variation_does(terminal: Any) -> None:
     assert len(set(sheets)) == 3
 
 
-def test_data_refuses_what_is_none_before_it_looks(terminal: Any) -> None:
+def test_data_refuses_what_is_none_and_labels_that_are_not_the_folders(terminal: Any) -> None:
     line = terminal.fails(2, "data", "nowhere")
     assert "nowhere is not a folder" in line
     assert line.endswith(" SOURCE")  # It has no option --data, which other commands have.
     photos("pets")
     assert re.search(r"sheet\.jpg is not a \.png.*--save", terminal.fails(2, "data", "pets", "--save", "sheet.jpg"))
+    Path("names.txt").write_text("cat\nhound\n")
+    assert "dog is not among names.txt" in terminal.fails(2, "data", "pets", "--labels", "names.txt")
 
 
 def test_a_picture_does_not_replace_an_image_that_is_read(exported: Path, terminal: Any) -> None:
@@ -77,20 +75,19 @@ def test_a_picture_does_not_replace_an_image_that_is_read(exported: Path, termin
     assert image.read_bytes() == before
 
 
-def test_data_refuses_labels_that_are_not_the_folders(terminal: Any) -> None:
-    photos("pets")
-    Path("names.txt").write_text("cat\nhound\n")
-    assert "dog is not among names.txt" in terminal.fails(2, "data", "pets", "--labels", "names.txt")
-
-
 @pytest.mark.parametrize("name", ["float32.tflite", "int8.tflite", "int8.onnx", "model.keras"])
 def test_verify_passes_what_computes_as_keras_did(name: str, exported: Path, terminal: Any) -> None:
     text = terminal.passes("verify", exported / name, "--json", "-")
     assert json.loads(text)["passed"]
 
 
-def test_verify_has_the_limit_that_is_given(exported: Path, terminal: Any) -> None:
+def test_verify_has_the_limit_that_is_given_and_takes_only_the_images_of_the_stored_outputs(
+    exported: Path, terminal: Any
+) -> None:
     assert "differs from" in terminal.fails(4, "verify", exported / "int8.tflite", "--tolerance", "1e-9")
+    images, labels = np.zeros((6, 12, 12), np.uint8), np.arange(6) % 3
+    np.savez("other.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    assert "test images" in terminal.fails(2, "verify", exported / "int8.tflite", "--data", "other.npz")
 
 
 def test_verify_of_a_bare_file_needs_a_reference(bare: str, idx_folder: Path, terminal: Any) -> None:
@@ -102,12 +99,6 @@ def test_verify_of_a_bare_file_needs_a_reference(bare: str, idx_folder: Path, te
     assert "unverified: no manifest.json beside it" in text
     line = terminal.fails(4, "verify", f"{bare}/float32.tflite", *reference, *said)
     assert "the limit is" in line
-
-
-def test_verify_takes_only_the_images_that_the_stored_outputs_are_of(exported: Path, terminal: Any) -> None:
-    images, labels = np.zeros((6, 12, 12), np.uint8), np.arange(6) % 3
-    np.savez("other.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
-    assert "test images" in terminal.fails(2, "verify", exported / "int8.tflite", "--data", "other.npz")
 
 
 def test_diagnose_tells_the_layers_of_a_file_and_draws_them(exported: Path, terminal: Any) -> None:

@@ -77,11 +77,8 @@ def test_each_row_is_what_the_files_say(swept: Path) -> None:
     assert rows[1]["ratio"]["estimate"] == pytest.approx(times[1] / times[0])
 
 
-def test_sweep_json_is_what_its_schema_says(swept: Path) -> None:
+def test_sweep_json_is_what_its_schema_says_and_the_picture_is_one(swept: Path) -> None:
     require_valid("sweep", (swept / "sweep.json").read_text())
-
-
-def test_the_picture_is_one(swept: Path) -> None:
     with Image.open(swept / "sweep.png") as picture:
         assert picture.size == (1620, 552)
         assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 50

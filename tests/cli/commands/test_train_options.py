@@ -43,7 +43,7 @@ def test_an_ordinary_run_has_no_cluster() -> None:
     assert (cluster.addresses, cluster.worker, cluster.wait_seconds) == (("a:1", "b:2"), 1, 3)
 
 
-def test_what_is_not_said_is_left_open() -> None:
+def test_what_is_said_is_in_the_settings_and_what_is_not_is_left_open() -> None:
     assert called()[0] == {}
     notebook = called("--recipe", "notebook")[0]["config"]
     assert (notebook.recipe, notebook.batch_size, notebook.augment) == ("notebook", None, None)
@@ -51,14 +51,8 @@ def test_what_is_not_said_is_left_open() -> None:
     given = called(*typed, "--network", "strided")[0]["config"]
     assert (given.batch_size, given.augment, given.epochs, given.filters) == (5, "photo", 7, (1, 2, 3))
     assert given.network == "strided"
-
-
-def test_arguments_of_an_own_function_are_in_the_settings() -> None:
     given = called("--model", "nets:small", "--set", "width=16", "--set", "depth=2")[0]["config"]
     assert (given.model, given.arguments) == ("nets:small", ("width=16", "depth=2"))
-
-
-def test_what_validation_decides_is_in_the_settings() -> None:
     given = called("--class-weights", "balanced", "--keep", "last", "--patience", "3", "--val-share", "0.2")[0]
     config = given["config"]
     assert (config.class_weights, config.keep, config.patience, given["images"].val_share) == ("balanced", "last", 3, 0.2)

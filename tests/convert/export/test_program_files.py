@@ -24,6 +24,7 @@ from edgecnn.edge.errors import ArtifactError, ConfigError, ConversionError
 from edgecnn.edge.files import sha256
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model_folder import ModelFolder
+from edgecnn.edge.result import SILENT
 from tests.convert.export.conftest import entry
 
 
@@ -146,28 +147,16 @@ def test_an_author_is_one_line(said: str) -> None:
         ExportConfig(license=said)
 
 
-class Said:
-    """Keeps what an export says."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-    def step(self, done: int, total: int, text: str, detail: str = "") -> None:
-        pass
-
-
 def test_an_export_renews_the_card_of_its_files_and_leaves_an_edited_one_alone(
     folder: Path, idx_folder: Path, tmp_path: Path
 ) -> None:
     again = Path(shutil.copytree(folder, tmp_path / "bars"))
 
     def export() -> list[str]:
-        said = Said()
-        ec.export(again / "model.keras", idx_folder, formats=["tflite"], precisions=["float32"], progress=said)
-        return [line for line in said.lines if "MODEL_CARD.md" in line]
+        said: list[str] = []
+        progress: Any = SimpleNamespace(say=said.append, step=SILENT.step)
+        ec.export(again / "model.keras", idx_folder, formats=["tflite"], precisions=["float32"], progress=progress)
+        return [line for line in said if "MODEL_CARD.md" in line]
 
     card = again / "MODEL_CARD.md"
     card.write_text(card.read_text().replace("[name]", "Anna"))

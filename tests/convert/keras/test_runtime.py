@@ -91,13 +91,10 @@ def test_a_damaged_file_is_named_and_not_its_temporary_copy(tmp_path: Path) -> N
         assert str(caught.value).count("model.keras") == 1
 
 
-def test_a_class_that_keras_does_not_know_is_named_with_its_module(own_parts: Path) -> None:
+def test_a_class_that_keras_does_not_know_is_named_with_its_module_whatever_else_is_trusted(own_parts: Path) -> None:
     with pytest.raises(ArtifactError, match=r"class Doubled of.* own_parts: .*trust=MODULE"):
         load(own_parts)
     assert "own_parts" not in sys.modules
-
-
-def test_trusting_another_module_does_not_help(own_parts: Path) -> None:
     with pytest.raises(ArtifactError, match=r"class Doubled of.* own_parts,.*json lacks"):
         Classifier.load(own_parts, runtime=opener_for("keras", ("json",)), interface=UNIT)
 
@@ -143,7 +140,7 @@ def test_what_is_no_image_classifier_is_refused(layers: list[Any], message: str,
         load(save(tmp_path, *layers))
 
 
-def test_a_model_with_two_inputs_or_outputs_is_refused() -> None:
+def test_two_inputs_or_outputs_and_a_signature_are_refused(tmp_path: Path) -> None:
     image = keras.Input(SHAPE)
     scores = keras.layers.Dense(3)(keras.layers.Flatten()(image))
     with pytest.raises(ArtifactError, match="has 2 outputs: give"):
@@ -151,9 +148,6 @@ def test_a_model_with_two_inputs_or_outputs_is_refused() -> None:
     other = keras.Input(SHAPE)
     with pytest.raises(ArtifactError, match="has 2 inputs: give"):
         KerasRuntime(keras.Model([image, other], image + other))
-
-
-def test_a_signature_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path, keras.Input(SHAPE), *head())
     with pytest.raises(ConfigError, match=r"model\.keras: .*no signatures: omit signature"):
         Classifier.load(path, interface=UNIT, signature="serving_default")

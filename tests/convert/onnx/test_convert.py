@@ -36,19 +36,14 @@ def test_a_residual_network_computes_the_same(residual: Any) -> None:
     assert [value.name for value in (*graph.input, *graph.output)] == ["image", "logits"]
 
 
-def test_a_normalization_layer_keeps_its_mean_and_variance() -> None:
+def test_layers_of_keras_compute_the_same() -> None:
     graph = compare(sequence(keras.layers.Normalization(mean=[0.1, 0.2, 0.3, 0.4], variance=[1, 2, 3, 4])), (8, 8, 4))
     assert len(graph.input) == 1
-
-
-def test_the_exact_gelu_is_converted() -> None:
     graph = compare(sequence(keras.layers.Activation("gelu"), keras.layers.Conv2D(2, 1)), (8, 8, 4))
     assert "Erf" in {node.op_type for node in graph.node}
-
-
-def test_a_grouped_convolution_is_converted() -> None:
     graph = compare(sequence(keras.layers.Conv2D(4, 3, groups=2)), (8, 8, 4))
     assert [node.op_type for node in graph.node].count("Conv") == 1
+    compare(sequence(keras.layers.RandomFlip(), keras.layers.RandomRotation(0.5), keras.layers.Dropout(0.5)), (8, 8, 4))
 
 
 def test_pixels_may_be_the_input() -> None:
@@ -57,10 +52,6 @@ def test_pixels_may_be_the_input() -> None:
     runtime = opener_for("onnx").open_model(to_onnx(model, (4, 4, 1), "uint8", "probabilities"), 1)
     assert (runtime.input_spec.dtype, runtime.output_spec.name) == ("uint8", "probabilities")
     assert runtime.run(np.full((2, 4, 4, 1), 51, np.uint8)) == pytest.approx(0.2)
-
-
-def test_augmentation_inside_is_inactive() -> None:
-    compare(sequence(keras.layers.RandomFlip(), keras.layers.RandomRotation(0.5), keras.layers.Dropout(0.5)), (8, 8, 4))
 
 
 def test_a_file_asks_for_no_domain_and_no_ir_version_that_it_does_not_use() -> None:

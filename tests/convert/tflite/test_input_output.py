@@ -131,24 +131,18 @@ def test_no_activation_counts_as_quantized_if_every_operator_is_float(float32: b
     assert not tflite_scales(quantize_tflite(float32, "int8", ranges, every, "float32"))
 
 
-def test_scales_are_those_of_the_int8_file(by_io: dict[IoName, bytes]) -> None:
+def test_a_signature_names_the_new_ends_and_scales_are_those_of_the_int8_file(by_io: dict[IoName, bytes]) -> None:
     int8, uint8, real = (sorted(set(tflite_scales(data).values())) for data in by_io.values())
     assert int8 == uint8 == real
-
-
-def test_a_signature_names_the_new_ends(by_io: dict[IoName, bytes]) -> None:
     runner = Interpreter(model_content=by_io["uint8"]).get_signature_runner()
     (entry,) = runner.get_input_details().values()
     (output,) = runner.get_output_details().values()
     assert entry["dtype"] is output["dtype"] is np.uint8
 
 
-def test_int16x8_files_stay_as_they_are(float32: bytes, ranges: Ranges) -> None:
+def test_int16x8_and_float_files_stay_as_they_are_and_several_graphs_are_refused(float32: bytes, ranges: Ranges) -> None:
     for io in ("int8", "uint8", "float32"):
         assert ends(quantize_tflite(float32, "int16x8", ranges, io=io)) == ("int16", "int16")
-
-
-def test_a_float_file_has_no_end_to_change_and_several_graphs_are_refused(float32: bytes) -> None:
     assert ends(as_uint8(float32)) == ("float32", "float32")
     with pytest.raises(ConversionError, match="several graphs"):
         as_uint8((KEPT / "foreign" / "two.tflite").read_bytes())

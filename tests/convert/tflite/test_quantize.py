@@ -79,10 +79,15 @@ def test_it_is_integers_from_end_to_end_and_close_to_the_float_file(
     assert snr_db(float32, data, random_inputs(20)) > least_db
 
 
-def test_only_an_operator_without_an_integer_kernel_is_float(float32: bytes, ranges: Ranges) -> None:
+def test_only_an_operator_without_an_integer_kernel_or_to_be_kept_is_float(float32: bytes, ranges: Ranges) -> None:
     plain, quantized = kinds(float32), kinds(quantize_tflite(float32, "int8", ranges))
     place = plain.index("LEAKY_RELU")
     assert quantized == [*plain[:place], "DEQUANTIZE", "LEAKY_RELU", "QUANTIZE", *plain[place + 1 :]]
+    kept = next(name for _, name, kind in activations(open_tflite(float32)) if kind == "CONV_2D")
+    plain, mended = (kinds(quantize_tflite(float32, "int8", ranges, keep)) for keep in ((), (kept,)))
+    place = plain.index("CONV_2D")
+    assert plain.count("CONV_2D") == 2
+    assert mended == [*plain[:place], "DEQUANTIZE", "CONV_2D", "QUANTIZE", *plain[place + 1 :]]
 
 
 def test_weights_have_a_scale_for_each_channel(float32: bytes, ranges: Ranges) -> None:
@@ -98,14 +103,6 @@ def test_16_bit_sums_take_scales_that_are_almost_powers_of_two() -> None:
     float32 = to_tflite(model, "float32", (4, 4, 1), "float32")
     inputs = np.linspace(0, 255, 64, dtype=np.float32).reshape(4, 4, 4, 1)
     assert snr_db(float32, quantize_tflite(float32, "int16x8", calibrate_tflite(float32, inputs)), inputs) > 60
-
-
-def test_the_operators_to_keep_are_float_and_no_others(float32: bytes, ranges: Ranges) -> None:
-    kept = next(name for _, name, kind in activations(open_tflite(float32)) if kind == "CONV_2D")
-    plain, mended = (kinds(quantize_tflite(float32, "int8", ranges, keep)) for keep in ((), (kept,)))
-    place = plain.index("CONV_2D")
-    assert plain.count("CONV_2D") == 2
-    assert mended == [*plain[:place], "DEQUANTIZE", "CONV_2D", "QUANTIZE", *plain[place + 1 :]]
 
 
 @pytest.mark.parametrize("io", ["int8", "uint8", "float32"])

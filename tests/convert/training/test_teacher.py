@@ -35,13 +35,12 @@ def test_what_is_learnt_is_the_label_and_the_softened_answers(exported: Path, ba
     assert (targets.argmax(axis=1) == labels).all()
 
 
-def test_a_wrong_teacher_does_not_outvote_the_label(exported: Path, bars: Dataset) -> None:
+def test_a_keras_file_teaches_as_its_export_does_and_a_wrong_one_does_not_outvote_the_label(
+    exported: Path, bars: Dataset
+) -> None:
     wrong = (bars.train.labels[:40] + 1) % 3
     targets = Teacher(taught(exported), bars, ()).targets(bars.train.images(range(40)), wrong)
     assert (targets.argmax(axis=1) == wrong).all()
-
-
-def test_a_keras_file_teaches_as_its_export_does(exported: Path, bars: Dataset) -> None:
     images, labels = bars.train.images(range(20)), bars.train.labels[:20]
     files = [Teacher(taught(exported, name), bars, ()).targets(images, labels) for name in ("model.keras", "float32.onnx")]
     assert files[0] == pytest.approx(files[1], abs=1e-4)

@@ -189,21 +189,20 @@ def test_about_50_batches_of_each_epoch_are_written(batches: int, written: int, 
     assert len(log.Tensors("epoch_loss")) == 2
 
 
-def test_a_folder_with_a_manifest_of_something_else_is_left_alone(bars: Dataset, tmp_path: Path) -> None:
+def test_a_folder_of_something_else_is_left_alone_and_one_without_a_checkpoint_not_resumed(
+    bars: Dataset, tmp_path: Path
+) -> None:
     (tmp_path / "manifest.json").write_text('{"name": "app"}')
     with pytest.raises(ConfigError, match=r"manifest\.json is not edgecnn's:.* out"):
         train(bars, CONFIG, tmp_path, UNIT)
     assert (tmp_path / "manifest.json").read_text() == '{"name": "app"}'
+    with pytest.raises(ArtifactError, match=r"does not exist:.* resume"):
+        train(bars, CONFIG, tmp_path / "none", UNIT, resume=True)
 
 
 def test_a_resume_on_other_images_is_refused(trained: Path) -> None:
     with pytest.raises(ConfigError, match="was trained on other images"):
         train(load_dataset(None), replace(CONFIG, epochs=3), trained, UNIT, resume=True)
-
-
-def test_a_resume_without_a_checkpoint_is_refused(bars: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"does not exist:.* resume"):
-        train(bars, CONFIG, tmp_path, UNIT, resume=True)
 
 
 def test_a_damaged_checkpoint_is_refused(copied: Path, bars: Dataset) -> None:
