@@ -39,7 +39,7 @@ def load_dataset(data: str | Path | None = None, images: FolderOptions = NO_OPTI
 
 
 @checked
-def inspect_images(
+def inspect_images(  # Longer than 50 lines: its arguments and their docs.
     data: Annotated[
         str | Path,
         Option(
