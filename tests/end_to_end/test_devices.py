@@ -4,10 +4,10 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -212,8 +212,13 @@ def test_without_python3_or_its_venv_the_command_to_type_is_named(network: Any, 
     assert re.match(r"python3-venv .*not installed.*apt install python3-venv$", told)
 
 
-def test_the_command_measures_on_two_devices_and_prints_a_column_for_each(network: Any, exported: Path, tmp_path: Path) -> None:
+def test_the_command_measures_on_two_devices_and_prints_a_column_for_each(
+    network: Any, artifacts: Path, tmp_path: Path
+) -> None:
     """The real edgecnn on both sides, with an exported folder and limits in a file."""
+    manifest = Manifest.load(artifacts)
+    few = ("model.keras", "float32.tflite", "int8.tflite", "int8.onnx")
+    replace(manifest, artifacts=tuple(file for file in manifest.artifacts if file.path in few)).save(artifacts)
     real = f'#!/bin/sh\nexec {EDGECNN} "$@"\n'
     for name in ("pi-four", "pi-five"):
         network.add(name, edgecnn=real)
@@ -222,7 +227,7 @@ def test_the_command_measures_on_two_devices_and_prints_a_column_for_each(networ
     budget.write_text('max_drop_points = 100.0\n[files."int8.tflite"]\nmax_size_kib = 0.001\n')
     options = "--min-seconds 0.02 --min-runs 100 --launches 2 --runtime tflite --device pi-four --device pi-five --allow noise"
     outputs = ["--budget", str(budget), "--json", str(tmp_path / "all.json")]
-    command = [str(EDGECNN), "bench", str(exported), *options.split(), *outputs]
+    command = [str(EDGECNN), "bench", str(artifacts), *options.split(), *outputs]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 3, done.stdout + done.stderr
     assert re.search(r"2 of 2 devices.*\(2 FAIL\)", done.stderr)
@@ -250,31 +255,23 @@ def test_the_command_measures_on_two_devices_and_prints_a_column_for_each(networ
 
 
 def test_a_file_is_tuned_on_a_board_and_one_that_fails_leaves_the_folder_as_it_was(
-    network: Any, exported: Path, tmp_path: Path
+    network: Any, artifacts: Path, terminal: Any
 ) -> None:
     # Short benchmarks: what they find is not what is tested here, and on a busy machine --until-width may take 100 launches.
-    brief = 'case "$*" in *--launches=*) brief= ;; bench*) brief="--launches=3 --min-runs=30 --min-seconds=0" ;; esac'
+    brief = 'case "$*" in *--launches=*) brief= ;; bench*) brief="--launches=2 --min-runs=30 --min-seconds=0" ;; esac'
     once = 'for one; do shift; case "$one" in --until-width=*) ;; *) set -- "$@" "$one" ;; esac; done'
     network.add("pi", edgecnn=f'#!/bin/sh\n{brief}\n{once}\nexec {EDGECNN} "$@" $brief\n')
     network.add("bare", edgecnn=None)
-    folder = tmp_path / "bars"
-    shutil.copytree(exported, folder)
-
-    def tune(host: str) -> subprocess.CompletedProcess[str]:
-        command = [str(EDGECNN), "export", f"{folder}/model.keras", *f"--format tflite --tune-limit 1s --tune {host}".split()]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    failed = tune("bare")
-    assert failed.returncode == 1
-    reason = "edgecnn: bare: edgecnn is not installed there: type edgecnn bench FOLDER --device bare --install"
-    assert failed.stderr.splitlines()[-1] == reason
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    done = tune("pi")
-    assert done.returncode == 0, done.stderr
+    tune = ("export", artifacts / "model.keras", "--format", "tflite", "--tune-limit", "1s", "--tune")
+    before = {path.name: path.read_bytes() for path in artifacts.iterdir()}
+    assert re.search(
+        r"bare: edgecnn is not installed.*edgecnn bench FOLDER --device bare --install$", terminal.fails(1, *tune, "bare")
+    )
+    assert {path.name: path.read_bytes() for path in artifacts.iterdir()} == before
+    text = terminal.passes(*tune, "pi")
     # Whether it gains on this machine is not what is tested here.
-    assert " choices measured, the best so far at " in done.stderr
-    assert ("tuned.tflite: not written" in done.stderr) != (folder / "tuned.tflite").exists()
-    (settings,) = [file.settings for file in Manifest.load(folder).exported if file.settings]
+    assert " choices measured, the best so far at " in terminal.err
+    assert ("tuned.tflite: not written" in terminal.err) != (artifacts / "tuned.tflite").exists()
+    (settings,) = [file.settings for file in Manifest.load(artifacts).exported if file.settings]
     assert [one.threads for one in settings.tried if one.runtime is None] == list(thread_counts(read_machine().cores))
-    assert "Classifier.load" in done.stdout
+    assert "Classifier.load" in text
