@@ -94,24 +94,21 @@ def tied_note(files: Sequence[tuple[str, Threshold]]) -> list[str]:
 
 def thresholds(files: Sequence[tuple[str, Threshold]]) -> tuple[TextTable, str]:
     """Return a table of what each of these files accepts, one at least, and what that promises."""
-    strangers = [one.name for one in files[0][1].strangers]
-    columns = ("file", "accepts\nfrom", "validation images\naccepted", "wrong of\naccepted")
+    strangers = list(dict.fromkeys(one.name for _, threshold in files for one in threshold.strangers))
+    columns = ("file", "accepts\nfrom", "validation images\naccepted", "wrong of\naccepted", "wrong at\nmost %")
     headings = (*columns, *(f"{name}\naccepted" for name in strangers))
-    rows = [
-        (
-            name,
-            threshold.text if threshold.accepted < threshold.images else "every answer",
-            f"{threshold.accepted:,} of {threshold.images:,}",
-            f"{threshold.wrong:,}",
-            *(f"{one.accepted:,} ({one.plain:,}) of {one.images:,}" for one in threshold.strangers),
-        )
-        for name, threshold in files
-    ]
-    asked = files[0][1]
+    rows = []
+    for name, threshold in files:
+        counts = {one.name: f"{one.accepted:,} ({one.plain:,}) of {one.images:,}" for one in threshold.strangers}
+        accepts = threshold.text if threshold.accepted < threshold.images else "every answer"
+        accepted = f"{threshold.accepted:,} of {threshold.images:,}"
+        most = f"{100 * threshold.max_error:g}"
+        rows.append((name, accepts, accepted, f"{threshold.wrong:,}", most, *(counts.get(one, "") for one in strangers)))
     text = (
-        f"At most {100 * asked.max_error:g} % of the accepted answers to images like the validation images are wrong, with "
-        f"{asked.confidence:.0%} confidence for each file. {', '.join(strangers)}: images of no class; in brackets, what the "
-        "loosest threshold of the softmax probability would accept. Nothing is promised for other images of no class."
+        "Of the accepted answers to images like the validation images, at most this share is wrong, with "
+        f"{min(threshold.confidence for _, threshold in files):.0%} confidence for each file. {', '.join(strangers)}: images "
+        "of no class; in brackets, what the loosest threshold of the softmax probability would accept. Nothing is promised for "
+        "other images of no class."
     )
     return TextTable(headings, rows, "Accepted answers", align="<>"), " ".join([text, *tied_note(files)])
 

@@ -14,11 +14,13 @@ from edgecnn.convert.export.thresholds import Acceptance, Outputs, _least, made_
 from edgecnn.edge.data.dataset import Dataset, load_dataset
 from edgecnn.edge.data.splits import ArraySplit, Split
 from edgecnn.edge.errors import ArtifactError, ConfigError, GateFailed
+from edgecnn.edge.export_records import Strangers
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest, Validation
 from edgecnn.edge.model.preprocess import Floats, accepts, scores
-from edgecnn.edge.show.export import tied_note
+from edgecnn.edge.show.export import thresholds, tied_note
 from tests.drawings import drawings
+from tests.edge.inference.thresholds import THRESHOLD
 
 SHAPE = (2, 2, 1)
 VALIDATION = 600
@@ -119,6 +121,13 @@ def test_a_margin_tells_apart_what_8_bits_round_alike_and_what_it_can_not_is_cou
     assert "preprocess=unit and logits" in text
     assert "b.tflite" not in text
     assert tied_note([("b.tflite", enough)]) == []
+
+
+def test_files_of_several_exports_keep_their_own_promise_and_strangers() -> None:
+    one = replace(THRESHOLD, strangers=(Strangers("bars", 30, 9, 12), Strangers("noise", 256, 0, 3)))
+    other = replace(THRESHOLD, max_error=0.05, strangers=(Strangers("noise", 256, 7, 11),))
+    table, _ = thresholds([("a.tflite", one), ("b.tflite", other)])
+    assert [row[-3:] for row in table.rows] == [("1", "9 (12) of 30", "0 (3) of 256"), ("5", "", "7 (11) of 256")]
 
 
 def test_a_share_that_stays_accepted_takes_the_strictest_threshold_with_it() -> None:
