@@ -68,7 +68,9 @@ def advice(trained: TrainResult) -> list[str]:
     longer = f"the same again with {setting('epochs', 2 * trained.config.epochs)}"
     if (guess := trained.commonest) is not None:
         spread = _SURE * (guess * (1 - guess) / trained.test_images) ** 0.5
-        if trained.test_accuracy <= guess + spread:
+        # Of uneven classes, the rare ones tell: a model may know them, and be right as often as who ignores them.
+        tells = trained.recall is None or trained.guessed is None or trained.recall <= trained.guessed
+        if tells and trained.test_accuracy <= guess + spread:
             learnt = trained.history[-1].accuracy > guess + spread + _OVERFITTED
             fix = f"then try {longer} and {setting('learning_rate', f'{trained.config.learning_rate / 10:g}')}"
             if learnt:  # Of those, a slower training would learn as much by heart.
@@ -81,13 +83,18 @@ def advice(trained: TrainResult) -> list[str]:
                 f"class is right on {guess:.2%}. Look at the images (edgecnn data {trained.dataset.source} --save sheet.png), "
                 + fix
             ]
+    others, most = kept.val_accuracy, _OVERFITTED
+    if others is None:
+        others = trained.test_accuracy
+        most += _SURE * (others * (1 - others) / trained.test_images) ** 0.5
+    if kept.accuracy - others > most:
+        kind = "test" if kept.val_accuracy is None else "validation"
+        return [
+            f"Overfitted: right on {kept.accuracy:.1%} of the training images and {others:.1%} of the {kind} images. More "
+            f"pictures help most; {_against_overfitting(trained.config)}"
+        ]
     if kept.val_accuracy is None or kept.val_loss is None:
         return []
-    if kept.accuracy - kept.val_accuracy > _OVERFITTED:
-        return [
-            f"Overfitted: right on {kept.accuracy:.1%} of the training images and {kept.val_accuracy:.1%} of the validation "
-            f"images. More pictures help most; {_against_overfitting(trained.config)}"
-        ]
     earlier = trained.history[int(_TELLS * epochs) - 1].val_loss if epochs > 1 else None
     unfinished = trained.epoch == epochs and trained.complete and kept.val_accuracy < _GOOD
     if unfinished and earlier and kept.val_loss < (1 - _FALLS) * earlier:

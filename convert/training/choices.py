@@ -23,6 +23,8 @@ _SEEN_AGAIN, _MOST_AGAIN = 100_000, 12
 _UNEVEN = 2.0
 _SHARE = 0.1
 _LEAST_OF_CLASS = 10  # One of ten is the least that a class can give.
+# Ten chose epoch 3 of 60, a model at chance, and left that many fewer of a hundred to learn from.
+_LEAST_TO_CHOOSE = 30
 
 Reasons = dict[str, str]
 """For each chosen setting, its value and the reason, as text."""
@@ -77,7 +79,12 @@ def validated(data: Dataset | str | Path | None, images: FolderOptions) -> Folde
     found = find(data)
     if found.kind == SHIPPED or has_validation(found):
         return images
-    return replace(images, val_share=_SHARE) if _fewest(training_labels(found, images)) >= _LEAST_OF_CLASS else images
+    return replace(images, val_share=_SHARE) if _can_spare(training_labels(found, images)) else images
+
+
+def _can_spare(labels: Labels) -> bool:
+    """Return whether the share gives validation images of each class, and enough to choose an epoch."""
+    return _fewest(labels) >= _LEAST_OF_CLASS and _SHARE * len(labels) >= _LEAST_TO_CHOOSE
 
 
 def _fewest(labels: Labels) -> int:
@@ -105,6 +112,7 @@ def reasons_of(data: Dataset | str | Path | None, dataset: Dataset, images: Fold
         reasons["val_share"] = f"{dataset.val_share:g} ({len(dataset.val.labels):,} images, to keep the best epoch)"
     elif dataset.source == SHIPPED:
         reasons["val_share"] = "0 (its recipe was chosen before, on validation images)"
-    elif (fewest := _fewest(dataset.train.labels)) < _LEAST_OF_CLASS:  # Else the model has learnt all of them before.
-        reasons["val_share"] = f"0 (the smallest class has {counted(fewest, 'training image')}, too few to spare any)"
+    elif not _can_spare(dataset.train.labels):  # Else the model has learnt all of them before.
+        few = f"{counted(dataset.train.labels, 'training image')}, {_fewest(dataset.train.labels):,} of the smallest class"
+        reasons["val_share"] = f"0 ({few}, are too few to spare any)"
     return reasons

@@ -146,6 +146,8 @@ class TrainResult(Result):
         val_images: Number of validation images; None if there are none.
         chosen: Each setting that was chosen, since it was not stated, with its value and the reason.
         commonest: Share of the test images that are of the most frequent class, 0 to 1; None in files of earlier releases.
+        recall: Mean over the classes of the share of their test images classified correctly, 0 to 1; None as above.
+        guessed: Recall up to which a model may be guessing: an even guess's and two standard deviations; None as above.
         folder: The model's folder; not in the JSON.
     """
 
@@ -170,6 +172,8 @@ class TrainResult(Result):
     val_images: int | None = None
     chosen: dict[str, str] = dataclasses.field(default_factory=dict)
     commonest: float | None = None
+    recall: float | None = None
+    guessed: float | None = None
     folder: Path = unrecorded(Path())
 
     @property

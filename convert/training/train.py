@@ -27,6 +27,7 @@ from edgecnn.convert.training.trained_model import FinishedFit, write_trained_mo
 from edgecnn.edge.data.dataset import Dataset, load_dataset
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, ModelImages
 from edgecnn.edge.data.recorded_images import recorded_model, recorded_source, recorded_training
+from edgecnn.edge.data.splits import FileSplit, chunks
 from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, field, refusal
 from edgecnn.edge.files import read_bytes, require_writable
 from edgecnn.edge.formats import format_of, is_exported
@@ -133,6 +134,9 @@ def train(run: TrainingRun) -> TrainResult | None:  # Longer than 50 lines: what
         worker = ClusterWorker(run.cluster, facts_of(run, run.cluster, made_with), run.on_text)
     if run.chief:
         require_writable(run.folder)
+        if isinstance(run.dataset.test, FileSplit):
+            for _ in chunks(run.dataset.test):
+                pass  # A broken one is an error here, not after all epochs.
     done = worker.agree(len(checkpoint.history) if checkpoint else 0)
     prepared = prepared_model(run, checkpoint, done)
     if config.variation in VARIATIONS:

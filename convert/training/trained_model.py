@@ -23,6 +23,7 @@ from edgecnn.edge.transaction import locked, replaced_together
 
 # Warn above this share of batch normalisation's initial averages.
 _UNSETTLED = 0.01
+_SURE = 2  # Standard deviations.
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,11 @@ def _result(
     run: TrainingRun, prepared: PreparedModel, fit: FinishedFit, manifest: Manifest, probabilities: Floats
 ) -> TrainResult:
     labels = run.dataset.test.labels
+    right = correct(probabilities, labels)
+    counts = np.bincount(labels)
+    of_class = np.bincount(labels, right)[counts > 0] / counts[counts > 0]
+    even = 1 / len(of_class)
+    spread = _SURE * float(np.sqrt((even * (1 - even) / counts[counts > 0]).sum())) / len(of_class)
     return TrainResult(
         config=run.config,
         dataset=manifest.dataset,
@@ -104,7 +110,7 @@ def _result(
         interrupted=fit.interrupted,
         seconds=sum(epoch.seconds for epoch in fit.checkpoint.history),
         test_images=len(labels),
-        test_accuracy=float(correct(probabilities, labels).mean()),
+        test_accuracy=float(right.mean()),
         test_loss=cross_entropy(probabilities, labels),
         optimizer=prepared.optimizer,
         versions=manifest.provenance.versions,
@@ -114,7 +120,9 @@ def _result(
         and is_out_of_patience(fit.checkpoint.history, run.config),
         val_images=len(run.dataset.val.labels) if run.dataset.val else None,
         chosen=dict(run.chosen),
-        commonest=float(np.bincount(labels).max() / len(labels)),
+        commonest=float(counts.max() / len(labels)),
+        recall=float(of_class.mean()),
+        guessed=even + spread,
     )
 
 

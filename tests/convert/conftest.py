@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Conversion, Converter, converter_for
 from edgecnn.convert.keras.runtime import KerasRuntime
+from edgecnn.convert.training.model.networks import build_network
 from edgecnn.edge.runtimes import opener_for
 
 RandomInputs = Callable[[int], NDArray[np.float32]]
@@ -44,6 +45,32 @@ def mobile() -> tuple[Any, NDArray[np.float32], NDArray[np.float32]]:
     model = keras.applications.MobileNetV2((32, 32, 3), alpha=0.35, weights=None, classes=4, classifier_activation=None)
     inputs = np.random.default_rng(0).uniform(0, 1, (12, 32, 32, 3)).astype(np.float32)
     return model, inputs, model.predict(inputs, verbose=0)
+
+
+@pytest.fixture(scope="session", params=["cnn-32", "strided-32", "separable-32", "residual-32", "residual-48", "residual-96"])
+def own_network(request: pytest.FixtureRequest) -> tuple[Any, NDArray[np.float32], NDArray[np.float32]]:
+    """Each of edgecnn's own networks at a side of images, inputs (12, side, side, 3), and its outputs, which differ.
+
+    Untrained, but batch normalization's averages have moved to those of the inputs, as training leaves them.
+    """
+    name, _, digits = request.param.partition("-")
+    side = int(digits)
+    keras.utils.set_random_seed(0)
+    model = build_network(name, (side, side, 3), 4, 0.0, (4, 8, 8))
+    rng = np.random.default_rng(0)
+    patches = rng.uniform(0, 1, (12, side // 4, side // 4, 3)) * rng.uniform(0.1, 1, (12, 1, 1, 3))
+    inputs = patches.astype(np.float32).repeat(4, 1).repeat(4, 2)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0  # One batch settles it.
+    model(inputs, training=True)
+    kernel, _ = model.layers[-1].get_weights()
+    logits = keras.Model(model.inputs, model.layers[-1].input).predict(inputs, verbose=0) @ kernel
+    scale = 1 / logits.std(axis=0)
+    model.layers[-1].set_weights([kernel * scale, -(logits * scale).mean(axis=0)])
+    expected = model.predict(inputs, verbose=0)
+    assert np.ptp(expected, axis=0).max() > 0.2
+    return model, inputs, expected
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from edgecnn.convert import mnn as module
 from edgecnn.convert.export.converters import Converter
 from edgecnn.convert.mnn import described, mnn_layers
 from edgecnn.edge.errors import ConversionError, MissingDependency
-from edgecnn.edge.formats import RUNTIMES, Package
+from edgecnn.edge.formats import PRECISIONS, RUNTIMES, Package
 from tests.convert.conftest import RandomInputs, converter_of, noise_ratio, outputs
 
 
@@ -52,6 +52,16 @@ def test_layers_are_integer_unless_kept(converter: Converter, random_inputs: Ran
     last = layers[-1]
     assert scales[last.taken] == pytest.approx(max(map(abs, ranges[last.source])) / 127, rel=1e-3)
     assert max(map(abs, ranges[last.source])) > 1.5 * max(map(abs, ranges[last.taken]))
+
+
+def test_edgecnn_s_own_networks_keep_their_numbers(own_network: Any) -> None:
+    model, inputs, expected = own_network
+    converter = converter_of("mnn", model)
+    np.testing.assert_allclose(
+        outputs("mnn", converter.convert("float32"), inputs), expected, atol=PRECISIONS["float32"].tolerance
+    )
+    int8 = converter.quantize("int8", converter.calibrate(inputs))
+    assert noise_ratio(outputs("mnn", int8, inputs), expected) > 10  # Its last layer enlarges differences, and rounding.
 
 
 def test_a_mobile_network_keeps_its_numbers(mobile: Any) -> None:

@@ -17,6 +17,7 @@ from edgecnn.convert.training.records import Epoch, TrainResult, TrainState
 from edgecnn.convert.training.train import shown
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.folder_options import FolderOptions
+from edgecnn.edge.data.recorded_images import recorded_source
 from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.records import from_json
@@ -80,27 +81,37 @@ def test_a_model_that_has_learnt_before_gets_fewer_epochs() -> None:
     assert (again.epochs, own.epochs) == (12, 60)
 
 
-def test_a_share_is_kept_aside_of_a_folder_that_has_enough_images_and_no_own_ones(letters: Path, tmp_path: Path) -> None:
+def named(folder: Path, *counts: int) -> Path:
+    """Make so many empty image files in each of several class folders."""
+    for label, count in enumerate(counts):
+        (folder / str(label)).mkdir(parents=True)
+        for number in range(count):
+            (folder / str(label) / f"{number}.png").touch()
+    return folder
+
+
+def test_a_share_is_kept_aside_of_a_folder_that_has_enough_images_and_no_own_ones(tmp_path: Path) -> None:
     plain = FolderOptions()
-    assert validated(letters, plain).val_share == 0.1
-    assert validated(letters, FolderOptions(val_share=0)).val_share == 0
-    assert validated(letters, FolderOptions(val_share=0.3)).val_share == 0.3
+    enough = named(tmp_path / "enough", 362, 13)  # A fifth of each are test images.
+    assert validated(enough, plain).val_share == 0.1
+    assert validated(enough, FolderOptions(val_share=0)).val_share == 0
+    assert validated(enough, FolderOptions(val_share=0.3)).val_share == 0.3
     assert validated("mnist", plain) == plain
-    few = write_letters(tmp_path / "few", 10)  # Two are test images.
-    assert validated(few, plain) == plain
-    own = tmp_path / "own"
+    assert validated(named(tmp_path / "few", 186, 186), plain) == plain
+    assert validated(named(tmp_path / "rare", 400, 11), plain) == plain
     for part in ("train", "test", "val"):
-        write_letters(own / part, 12)
-    assert validated(own, plain) == plain
+        named(tmp_path / "own" / part, 200, 200)
+    assert validated(tmp_path / "own", plain) == plain
 
 
-def test_a_share_is_kept_aside_of_arrays_too(idx_folder: Path, tmp_path: Path) -> None:
+def test_a_share_is_kept_aside_of_arrays_too(tmp_path: Path) -> None:
     plain = FolderOptions()
-    assert validated(idx_folder, plain).val_share == 0.1
-    assert validated(idx_folder, FolderOptions(val_share=0)).val_share == 0
-    drawn, labels = drawings(60, 0)
+    enough = write_idx_folder(tmp_path / "idx", train=300)
+    assert validated(enough, plain).val_share == 0.1
+    assert validated(enough, FolderOptions(val_share=0)).val_share == 0
+    drawn, labels = drawings(300, 0)
     test = {"x_test": drawn, "y_test": labels}
-    for name, count, own in (("enough", 30, {}), ("few", 29, {}), ("own", 30, {"x_val": drawn, "y_val": labels})):
+    for name, count, own in (("enough", 300, {}), ("few", 294, {}), ("own", 300, {"x_val": drawn, "y_val": labels})):
         arrays: dict[str, Any] = {"x_train": drawn[:count], "y_train": labels[:count], **test, **own}
         np.savez_compressed(tmp_path / f"{name}.npz", **arrays)
     assert validated(tmp_path / "enough.npz", FolderOptions(split_seed=3)) == FolderOptions(val_share=0.1, split_seed=3)
@@ -109,13 +120,14 @@ def test_a_share_is_kept_aside_of_arrays_too(idx_folder: Path, tmp_path: Path) -
 
 def test_the_reason_says_what_is_kept_aside_or_why_nothing_is(idx_folder: Path, tmp_path: Path) -> None:
     plain = FolderOptions()
-    dataset = load_dataset(idx_folder, validated(idx_folder, plain))
+    enough = write_idx_folder(tmp_path, train=300)
+    dataset = load_dataset(enough, validated(enough, plain))
     assert dataset.val
-    assert len(dataset.val.labels) == 24
-    assert "0.1 (24 images" in reasons_of(idx_folder, dataset, plain)["val_share"]
-    few = load_dataset(write_idx_folder(tmp_path, train=27))
-    assert "9 training images" in reasons_of(tmp_path, few, plain)["val_share"]
+    assert len(dataset.val.labels) == 30
+    assert "0.1 (30 images" in reasons_of(enough, dataset, plain)["val_share"]
+    assert "240 training images, 80 of" in reasons_of(idx_folder, load_dataset(idx_folder), plain)["val_share"]
     assert "recipe" in reasons_of(None, load_dataset(), plain)["val_share"]
+    assert reasons_of("model.keras", load_dataset(enough), plain) == {}
     for share in (0, 0.2):
         stated = FolderOptions(val_share=share)
         assert reasons_of(idx_folder, load_dataset(idx_folder, stated), stated) == {}
@@ -134,7 +146,7 @@ def trained(letters: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainRes
 
 def test_pictures_train_well_without_an_option_and_the_record_says_what_was_chosen(trained: TrainResult) -> None:
     assert trained.test_accuracy >= 0.9
-    assert (trained.val_images, trained.kept_for) == (9, "lowest_validation_loss")
+    assert (trained.val_images, trained.kept_for) == (None, "last_epoch")
     record = from_json(TrainResult, (trained.folder / "train.json").read_text(), "train.json")
     assert record.chosen == trained.chosen
     assert {*record.chosen} == {"size", "val_share", "network", "epochs", "batch_size", "augment", "class_weights"}
@@ -143,14 +155,18 @@ def test_pictures_train_well_without_an_option_and_the_record_says_what_was_chos
 
 
 def test_its_files_compute_what_keras_does(trained: TrainResult) -> None:
-    folder = ec.export(trained, formats=["tflite", "onnx"], precisions=["float32", "int8"])
+    folder = ec.export(trained, formats=["tflite", "onnx", "ncnn", "mnn"], precisions=["float32", "int8"])
     assert folder.manifest
     parities = {artifact.path: artifact.parity for artifact in folder.manifest.exported}
-    assert {*parities} == {"float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx"}
+    assert {*parities} == {f"{kind}.{ending}" for kind in ("float32", "int8") for ending in ("tflite", "onnx", "ncnn", "mnn")}
     for name, parity in parities.items():
         assert parity
         assert parity.same_class >= parity.images - ("int8" in name)
         assert parity.max_difference < (1e-4 if "float32" in name else 0.3)
+    test = ec.load_dataset(*recorded_source(trained.dataset)).test.images(range(20))
+    for name in ("float32.tflite", "float32.onnx"):
+        own, other = (ec.Classifier.load(folder.path / name, runtime=runtime).predict(test) for runtime in (None, "openvino"))
+        np.testing.assert_allclose(own.probabilities, other.probabilities, atol=1e-4)
 
 
 def test_an_interrupted_run_goes_on_with_the_same_choices(letters: Path, tmp_path: Path) -> None:
@@ -168,12 +184,15 @@ def test_an_interrupted_run_goes_on_with_the_same_choices(letters: Path, tmp_pat
     assert same(tmp_path / "whole", tmp_path / "parts")
 
 
-def result_of(trained: TrainResult, *epochs: tuple[float, float, float], test_accuracy: float = 0.9) -> TrainResult:
+def result_of(
+    trained: TrainResult, *epochs: tuple[float, float, float], test_accuracy: float = 0.9, recall: float | None = None
+) -> TrainResult:
     """Return a result with epochs of a training accuracy, a validation loss and a validation accuracy."""
     history = tuple(Epoch(number, 0.5, *((one[0]), 1.0, one[1], one[2])) for number, one in enumerate(epochs, 1))
     best = min(history, key=lambda epoch: epoch.val_loss or 0).number
     config = replace(trained.config, epochs=len(history))
-    return replace(trained, config=config, history=history, epoch=best, test_accuracy=test_accuracy, test_images=100)
+    run = replace(trained, config=config, history=history, epoch=best)
+    return replace(run, test_accuracy=test_accuracy, test_images=100, recall=recall)
 
 
 def test_the_end_says_when_a_model_is_at_chance_overfitted_or_still_falling_and_what_to_type(trained: TrainResult) -> None:
@@ -181,11 +200,21 @@ def test_the_end_says_when_a_model_is_at_chance_overfitted_or_still_falling_and_
     assert advice(result_of(trained, *good)) == []
     (chance,) = advice(result_of(trained, *[(0.4, 1.1, 0.4)] * 10, test_accuracy=0.41))
     assert all(part in chance for part in ("At chance", "41.00%", "33.33%", "edgecnn data", "epochs=20", "learning_rate=0.001"))
+    assert trained.guessed == pytest.approx(1 / 3 + 2 * (3 * 2 / 9 / 8) ** 0.5 / 3)  # Eight of each letter.
+    assert trained.recall == trained.test_accuracy
+    for recall, expected in (
+        (0.5, 1),
+        (0.9, 0),
+    ):  # Who is right as often may know a rare class.
+        assert len(advice(result_of(trained, *good, test_accuracy=0.41, recall=recall))) == expected
     (by_heart,) = advice(result_of(trained, *good[:-1], (0.98, 0.3, 0.5), test_accuracy=0.41))
     assert all(part in by_heart for part in ("At chance", "41.00%", "98.0%", "edgecnn data", "transfer="))
     assert "learning_rate" not in by_heart
     (over,) = advice(result_of(trained, *good[:-1], (0.99, 0.2, 0.8)))
     assert all(part in over for part in ("Overfitted", "99.0%", "80.0%", "augment=photo-mirror", "transfer="))
+    unvalidated = tuple(replace(epoch, val_loss=None, val_accuracy=None) for epoch in result_of(trained, *good).history)
+    for test_accuracy, expected in ((0.75, 0), (0.65, 1)):  # Of 100 images 0.09 and 0.1 are two standard deviations.
+        assert len(advice(replace(result_of(trained, *good, test_accuracy=test_accuracy), history=unvalidated))) == expected
     (falling,) = advice(result_of(trained, *good[:-1], (0.9, 0.2, 0.9)))
     assert all(part in falling for part in ("Still falling", "epochs=20"))
 

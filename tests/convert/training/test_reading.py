@@ -136,13 +136,19 @@ def test_the_test_images_may_be_mended_before_the_result(tmp_path: Path) -> None
     photos(str(tmp_path / "photos"), test=6)
     broken = next((tmp_path / "photos" / "test").rglob("*.png"))
     whole, said = broken.read_bytes(), list[str]()
-    broken.write_bytes(whole[:-40])
     config, out = TrainConfig(epochs=1, filters=(2, 2, 2), batch_size=4), tmp_path / "out"
-    options = FolderOptions()
+    options, images = FolderOptions(), load_dataset(tmp_path / "photos", FolderOptions())
+    assert images.record()  # Hashes the whole file.
+
+    def break_it(state: TrainState) -> None:
+        broken.write_bytes(whole[:-40])
+
     with pytest.raises(ArtifactError, match=broken.name):
-        train(load_dataset(tmp_path / "photos", options), config, out, UNIT, on_text=said.append)
+        train(images, config, out, UNIT, on_text=said.append, on_batch=break_it)
     assert all(part in said[-1] for part in ("resume", "test images are mended"))
     assert not (out / "model.keras").exists()
+    with pytest.raises(ArtifactError, match=broken.name):  # Broken before, it is found before anything is trained.
+        train(load_dataset(tmp_path / "photos", options), config, tmp_path / "other", UNIT, on_batch=stop_at(1))
     broken.write_bytes(whole)
     mended = load_dataset(tmp_path / "photos", options)
     result = train(mended, config, out, UNIT, resume=True)
