@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgecnn.__main__ import main
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.inference.classifier import Classifier
@@ -175,9 +175,12 @@ def test_tensorboard_serves_values_of_some_50_batches(home: Path) -> None:
     assert len(points) == 53  # Every 18th of 938 batches.
 
 
-def test_ctrl_c_leaves_the_finished_epoch_and_resume_goes_on(idx_folder: Path, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_the_finished_epoch_and_resume_goes_on(
+    idx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     command = ["train", "--data", str(idx_folder), "--recipe", "notebook", "--batch-size", "4", "--epochs", "500"]
-    child = subprocess.Popen([*EDGECNN, *command], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen([*EDGECNN, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert child.stderr is not None
     said = ""
     while "epoch 2/500" not in said:
@@ -187,17 +190,19 @@ def test_ctrl_c_leaves_the_finished_epoch_and_resume_goes_on(idx_folder: Path, t
     child.send_signal(signal.SIGINT)
     _, rest = child.communicate()
     assert child.returncode == 130, rest
-    assert "finished one of lowest training" in rest
+    assert "the one of lowest validation" in rest
     assert "Traceback" not in rest
-    finished = len(json.loads((tmp_path / "artifacts/bars/train.json").read_text())["history"])
-    assert read_model(tmp_path / "artifacts/bars/model.keras").unverified is None
-    edgecnn(tmp_path, *command[:-1], str(finished + 1), "--resume")
-    assert len(json.loads((tmp_path / "artifacts/bars/train.json").read_text())["history"]) == finished + 1
+    finished = len(json.loads(Path("artifacts/bars/train.json").read_text())["history"])
+    assert read_model(Path("artifacts/bars/model.keras")).unverified is None
+    assert main([*command[:-1], str(finished + 1), "--resume"]) == 0
+    assert len(json.loads(Path("artifacts/bars/train.json").read_text())["history"]) == finished + 1
 
 
 @pytest.mark.skipif(not FASHION.is_dir(), reason="Debian's dataset-fashion-mnist is not installed: apt-get install it")
-def test_fashion_mnist_takes_the_same_chain(tmp_path: Path) -> None:
-    images = tmp_path / "fashion-mnist"
+def test_fashion_mnist_takes_the_same_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process, which TensorFlow is imported into once; in processes as a user has them: `home`."""
+    monkeypatch.chdir(tmp_path)
+    images = tmp_path / "fashion-mnist"  # The name alone is that of the dataset.
     images.mkdir()
     for name in ("t10k-images-idx3", "t10k-labels-idx1", "train-images-idx3", "train-labels-idx1"):
         data = gzip.decompress((FASHION / f"{name}-ubyte.gz").read_bytes())
@@ -205,16 +210,13 @@ def test_fashion_mnist_takes_the_same_chain(tmp_path: Path) -> None:
         header, size = _IDX[name[-4:]]
         short = data[:4] + count.to_bytes(4, "big") + data[8 : header + count * size]
         (images / f"{name}-ubyte").write_bytes(short)
-    edgecnn(tmp_path, "train", "--data", str(images), "--filters", "8,8,8", *QUICK)
-    edgecnn(tmp_path, "export", "artifacts/fashion-mnist/model.keras")
+    assert main(["train", "--data", str(images), "--filters", "8,8,8", *QUICK]) == 0
+    assert main(["export", "artifacts/fashion-mnist/model.keras"]) == 0
     # A model of one epoch may lose about the default limit to int8; then exit code 3 is correct.
-    done = subprocess.run(
-        [*EDGECNN, "bench", "artifacts/fashion-mnist", "--json", "result.json", "--launches", "1", "--min-seconds", "0.1",
-         "--runtime", "tflite", "--runtime", "onnx"],
-        cwd=tmp_path, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "100"},
-    )  # fmt: skip
-    report = json.loads((tmp_path / "result.json").read_text())
-    assert done.returncode == {"PASS": 0, "FAIL": 3, "UNDECIDED": 3}[report["verdict"]["status"]], done.stderr
+    brief = "--json result.json --launches 1 --min-seconds 0.1 --runtime tflite --runtime onnx"
+    code = main(["bench", "artifacts/fashion-mnist", *brief.split()])
+    report = json.loads(Path("result.json").read_text())
+    assert code == {"PASS": 0, "FAIL": 3, "UNDECIDED": 3}[report["verdict"]["status"]]
     for file in report["files"]:
         assert file["accuracy"]["images"] == 10_000
         assert file["accuracy"]["correct"] > 7_000
