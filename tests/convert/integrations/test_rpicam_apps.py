@@ -28,7 +28,7 @@ from edgecnn.edge.manifest import Manifest, Quantization, TensorSpec
 from edgecnn.edge.model.interface import SCHEMES
 from tests.conftest import Terminal
 from tests.edge.inference.thresholds import THRESHOLD
-from tests.rpicam_stage import Stage
+from tests.edge.runtimes.rpicam_stage import Stage
 
 CLASSES = 4
 VALIDATION = 200

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgecnn.edge.data.splits import Split
-from tests.rpicam_stage import SIDE, Refused, Stage
+from tests.edge.runtimes.rpicam_stage import SIDE, Refused, Stage
 
 KEPT = Path(__file__).parents[2] / "kept"
 
