@@ -212,8 +212,8 @@ def _acceptance(threshold: Threshold | None, here: Outputs, there: Outputs, tole
     reached, before = (scores(threshold.score, *outputs) for outputs in (here, there))
     accepted = accepts(threshold, *here)
     otherwise = accepted != accepts(threshold, *there)
-    # Logits are not within 0 to 1, and are rounded in proportion.
-    moved = np.abs(reached - before) > tolerance * max(1, abs(threshold.least))
+    # A margin moves with two probabilities. Logits are not within 0 to 1, and are rounded in proportion.
+    moved = np.abs(reached - before) > tolerance * (2 if threshold.score == "margin" else max(1, abs(threshold.least)))
     return int(accepted.sum()), int(otherwise.sum()), not (otherwise & moved).any()
 
 

@@ -89,8 +89,8 @@ def _can_spare(labels: Labels) -> bool:
 
 def _fewest(labels: Labels) -> int:
     """Return how many images the smallest class has that has any."""
-    counts = np.bincount(labels)
-    return int(counts[counts > 0].min()) if len(counts) else 0
+    # Labels that were not checked yet may be too large for an array of a count for each.
+    return int(np.unique(labels, return_counts=True)[1].min(initial=len(labels)))
 
 
 def chosen_text(reasons: Reasons) -> str:

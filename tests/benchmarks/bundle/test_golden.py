@@ -134,6 +134,14 @@ def test_logits_that_all_moved_alike_are_a_problem_where_they_change_what_is_acc
         assert _acceptance(threshold, (probabilities, tops), there, 0.2) == judged
 
 
+def test_a_margin_may_move_by_what_two_probabilities_may() -> None:
+    here = np.tile(np.array([[0.75, 0.25]], np.float32), (32, 1))
+    threshold = replace(THRESHOLD, score="margin", least=0.48)
+    for moved, passed in ((0.015625, True), (0.0625, False)):
+        there = here + np.array([-moved, moved], np.float32)
+        assert _acceptance(threshold, (here, None), (there, None), 0.02) == (32, 32, passed)
+
+
 def test_outputs_that_are_no_probabilities_name_the_file(folder: Path, tmp_path: Path) -> None:
     file = changed_outputs(folder, tmp_path, "float32.onnx", 3, float("nan"))
     with pytest.raises(ArtifactError, match=r"float32\.onnx computes something else here"):

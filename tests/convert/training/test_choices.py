@@ -118,6 +118,16 @@ def test_a_share_is_kept_aside_of_arrays_too(tmp_path: Path) -> None:
     assert validated(tmp_path / "few.npz", plain) == validated(tmp_path / "own.npz", plain) == plain
 
 
+def test_a_label_that_is_no_class_number_is_named_before_its_images_are_counted(tmp_path: Path) -> None:
+    drawn, labels = drawings(300, 0)
+    labels = labels.astype(np.int64)
+    test = {"x_test": drawn, "y_test": labels.copy()}
+    labels[0] = 10**12
+    np.savez_compressed(tmp_path / "wrong.npz", x_train=drawn, y_train=labels, **test)
+    with pytest.raises(ec.ArtifactError, match="1000000000000 for 300 images"):
+        ec.train(tmp_path / "wrong.npz", tmp_path / "out")
+
+
 def test_the_reason_says_what_is_kept_aside_or_why_nothing_is(idx_folder: Path, tmp_path: Path) -> None:
     plain = FolderOptions()
     enough = write_idx_folder(tmp_path, train=300)
