@@ -30,7 +30,8 @@ export function pairwiseSum(values, round) {
 export function scoreOf(raw, probabilities, kind) {
   const surest = Math.max(...probabilities);
   if (kind === "probability") return surest;
-  if (kind === "margin") return surest - Float32Array.from(probabilities).sort().at(-2);
+  // As float32: above a threshold of 1 are the margins that round to 1.
+  if (kind === "margin") return Math.fround(surest - Float32Array.from(probabilities).sort().at(-2));
   const top = Math.max(...raw, ...(raw.length === 1 ? [0] : []));
   return kind === "max-logit" ? top : top - Math.log(surest);
 }
