@@ -28,7 +28,7 @@ class Epoch:
         loss: Mean training loss over the epoch, dropout on.
         accuracy: Training accuracy over the epoch, dropout on.
         seconds: Wall time in seconds, validation included.
-        val_loss: Mean loss on the validation images after the epoch, without class weights; None without validation.
+        val_loss: Mean loss on the validation images after the epoch, with the class weights; None without validation.
         val_accuracy: Accuracy on the validation images, 0 to 1; None without validation.
     """
 

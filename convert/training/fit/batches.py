@@ -25,8 +25,7 @@ def training_batches(
     The first epoch is that after `done` epochs. The worker takes its part of each batch.
     """
     split, config, classifier, teacher = run.dataset.train, run.config, prepared.classifier, prepared.teacher
-    balanced = config.class_weights == "balanced"
-    weights = balanced_weights(split.labels, len(run.dataset.class_names)) if balanced else None
+    weights = _weights(run)
 
     def batches(epoch: int) -> Iterator[Batch]:
         order = np.random.default_rng([config.seed, epoch]).permutation(len(split.labels))
@@ -51,17 +50,19 @@ def training_batches(
 def validation_batches(run: TrainingRun, split: Split, reader: BatchReader, prepared: PreparedModel) -> Any:
     """Return a `tf.data.Dataset` of the validation images, in order, never varied; the same on all workers.
 
-    The targets are the labels alone; where a teacher's loss takes shares of all classes, they are shares too.
+    The targets are the labels alone; where a teacher's loss takes shares of all classes, they are shares too. Class weights are
+    those of training: without them, the loss would choose an epoch in which the frequent class is always answered.
     """
     size, identity = run.config.batch_size, np.eye(len(run.dataset.class_names), dtype=np.float32)
-    number = -(-len(split.labels) // size)
+    number, weights = -(-len(split.labels) // size), _weights(run)
 
     def chosen(index: int) -> Indices:
         return np.arange(index * size, min((index + 1) * size, len(split.labels)))
 
     def ready(index: int, images: Images) -> Batch:
         labels = split.labels[chosen(index)]
-        return prepared.classifier.inputs(images), identity[labels] if prepared.teacher else labels
+        batch = prepared.classifier.inputs(images), identity[labels] if prepared.teacher else labels
+        return batch if weights is None else (*batch, weights[labels])
 
     def batches() -> Iterator[Batch]:
         return reader.batches(number, chosen, ready)
@@ -91,6 +92,13 @@ def _dataset(batches: Callable[[], Iterator[Batch]], number: int, first: Batch) 
     dataset = dataset.apply(data.experimental.assert_cardinality(number)).with_options(options)
     dataset.batches = batches
     return dataset
+
+
+def _weights(run: TrainingRun) -> Floats | None:
+    """Return the weight of each class; None if all images count the same."""
+    if run.config.class_weights != "balanced":
+        return None
+    return balanced_weights(run.dataset.train.labels, len(run.dataset.class_names))
 
 
 def balanced_weights(labels: Labels, classes: int) -> Floats:

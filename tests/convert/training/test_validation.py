@@ -261,15 +261,23 @@ def test_a_checkpoint_of_an_earlier_release_is_continued(bars: Dataset, tmp_path
     assert [epoch.number for epoch in resumed.history] == [1, 2]
 
 
-def test_the_loss_on_validation_is_that_of_the_labels_even_with_a_teacher_and_weights(
+def test_the_loss_on_validation_is_that_of_the_labels_with_a_teacher_too_and_with_the_weights_of_training(
     exported: Path, dataset: Dataset, tmp_path: Path
 ) -> None:
     config = TrainConfig(
         epochs=1, recipe="notebook", augment="none", filters=(4, 4, 4), batch_size=32, learning_rate=0.003,
         teacher=str(exported / "model.keras"), class_weights="balanced",
     )  # fmt: skip
-    (epoch,) = train(dataset, config, tmp_path, UNIT).history
-    assert (epoch.val_loss, epoch.val_accuracy) == pytest.approx(on_validation(tmp_path, dataset), rel=1e-4)
+    rare = np.flatnonzero(dataset.train.labels == 0)[8:]
+    uneven = replace(dataset, train=Subset(dataset.train, np.setdiff1d(np.arange(len(dataset.train.labels)), rare)))
+    (epoch,) = train(uneven, config, tmp_path, UNIT).history
+    assert dataset.val is not None
+    labels, weights = dataset.val.labels, balanced_weights(uneven.train.labels, 3)
+    found = Classifier.load(tmp_path / "model.keras").split_probabilities(dataset.val)
+    losses = -np.log(found[np.arange(len(labels)), labels])
+    assert weights[0] > 2 * weights[1]
+    assert epoch.val_loss == pytest.approx((weights[labels] * losses).mean(), rel=1e-4)
+    assert epoch.val_accuracy == pytest.approx(on_validation(tmp_path, dataset)[1])
 
 
 def test_balanced_weights_are_those_of_scikit_learn() -> None:
