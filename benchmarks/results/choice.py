@@ -11,7 +11,7 @@ from typing import Final, get_args
 from edgecnn.benchmarks.gate.accuracy import Accuracy
 from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNJUDGED, Status, worst
 from edgecnn.benchmarks.measure.options import Preference
-from edgecnn.benchmarks.results.latency_summary import ratios, round_medians
+from edgecnn.benchmarks.results.latency_summary import round_medians
 from edgecnn.benchmarks.results.pareto import DIGITS, share_of_all
 from edgecnn.benchmarks.results.records import Choice, DeviceResults, FileResult, Report
 from edgecnn.benchmarks.statistics.proportions import drop_interval
@@ -191,12 +191,6 @@ def _slower(report: Report, files: Sequence[FileResult], factor: float) -> dict[
     }
 
 
-def _over(report: Report, base: str) -> dict[str, Interval | None]:
-    """Return each file's time over one file's, with the intervals that hold for all files of the result at once."""
-    names = [file.name for file in report.files]
-    return dict(zip(names, ratios([file.launches for file in report.files], names.index(base)), strict=True))
-
-
 def _larger(report: Report, files: Sequence[FileResult], factor: float) -> dict[str, str]:
     sizes = {file.name: file.artifact.size_bytes for file in files}
     best = min(sizes, key=sizes.__getitem__)
@@ -215,10 +209,9 @@ _CRITERIA: dict[Preference, Callable[[Report, Sequence[FileResult], float], dict
 
 
 def _maybe_faster(reports: Sequence[Report], names: Sequence[str], name: str) -> tuple[str, ...]:
-    """Return the files of `names` than which one file may take so much longer that it would not be chosen."""
-    over = [_over(report, name) for report in reports] if len(names) > 1 else []
-    others = [other for other in names if other != name]
-    return tuple(other for other in others if any((ratio := of[other]) is None or ratio.low < 1 / SLOWER for of in over))
+    """Return the files of `names` that may be so much faster than one that it would not be chosen: one launch shows nothing."""
+    once = any(len(file.launches) < _LEAST_LAUNCHES for report in reports for file in report.files if file.name in names)
+    return tuple(other for other in names if other != name) if once else ()
 
 
 def _reason(criterion: Preference, files: int, kept: Sequence[Preference]) -> str:

@@ -222,7 +222,7 @@ class Choice:
         closest: Where none passes, the name of the file that comes closest; None if nothing can be chosen.
         status: Verdict of that file, the worst of several results; `UNJUDGED` if no limit was set or nothing can be chosen.
         reason: Why it is this file, or why no file is chosen, without a verb: `the smallest of 3 files not shown to be ...`.
-        maybe_faster: Files than which this one may take over 15 % longer: the launches don't show whether it does.
+        maybe_faster: Files than which this one may take over 15 % longer: a single launch doesn't show whether it does.
         others: Every other file that could have been chosen, and why it was not.
     """
 

@@ -9,7 +9,7 @@ from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNDECIDED, UNJUDGED
 from edgecnn.benchmarks.machine.noise import OTHERS_CORES, Noise
 from edgecnn.benchmarks.results.choice import MARGIN, ORDER, choose
 from edgecnn.benchmarks.results.latency_summary import TimedFile, no_faster_than_float, p50_ns
-from edgecnn.benchmarks.results.records import Choice, FileResult, Report
+from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.benchmarks.show.tables import is_reference, unstable
 from edgecnn.benchmarks.statistics.sample_size import images_to_decide
 from edgecnn.edge.data.pixel_digests import conflict_note, learnt_note
@@ -240,7 +240,8 @@ def ship_line(report: Report) -> str:
     if name is None:
         return f"No file is named to ship: {choice.reason}."
     figures = _figures(report, next(file for file in report.files if file.name == name))
-    open_question = f" {_open_question(choice, report)}" if choice.maybe_faster else ""
+    others = _listed(choice.maybe_faster, " or ")
+    open_question = f" One launch does not show whether it takes over {MARGIN} longer than {others}." if others else ""
     if choice.status == PASS:
         return f"Ship {name}: {figures}. It is {choice.reason}.{open_question}"
     if choice.status == FAIL:
@@ -255,11 +256,6 @@ def other_wishes(report: Report) -> list[str]:
     named = [(wish, choose([report], wish).file) for wish in ORDER]
     texts = [f"{name} with {setting('prefer', wish)}" for wish, name in named if name and name != file]
     return [f"It would be {', '.join(texts)}."] if texts else []
-
-
-def _open_question(choice: Choice, report: Report) -> str:
-    launches = "One launch does" if len(report.files[0].launches) < 2 else "These launches do"
-    return f"{launches} not show whether it takes over {MARGIN} longer than {_listed(choice.maybe_faster, ' or ')}."
 
 
 def _listed(names: Sequence[str], last: str = " and ") -> str:
