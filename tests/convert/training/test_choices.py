@@ -120,10 +120,9 @@ def test_a_share_is_kept_aside_of_arrays_too(tmp_path: Path) -> None:
 
 def test_a_label_that_is_no_class_number_is_named_before_its_images_are_counted(tmp_path: Path) -> None:
     drawn, labels = drawings(300, 0)
-    labels = labels.astype(np.int64)
-    test = {"x_test": drawn, "y_test": labels.copy()}
-    labels[0] = 10**12
-    np.savez_compressed(tmp_path / "wrong.npz", x_train=drawn, y_train=labels, **test)
+    wrong = labels.astype(np.int64)
+    wrong[0] = 10**12
+    np.savez_compressed(tmp_path / "wrong.npz", x_train=drawn, y_train=wrong, x_test=drawn, y_test=labels)
     with pytest.raises(ec.ArtifactError, match="1000000000000 for 300 images"):
         ec.train(tmp_path / "wrong.npz", tmp_path / "out")
 
