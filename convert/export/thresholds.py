@@ -105,7 +105,8 @@ def validation_of(dataset: Dataset, manifest: Manifest) -> tuple[Split, int]:
     fresh = np.flatnonzero(evidence(dataset.val, sorted(copies))[0])
     if not len(fresh):
         raise ConfigError(f"every validation image of {dataset.name} is a copy of a training or test image: give others")
-    by_them = config.get("keep", "best") == "best" or "patience" in config
+    # A model from elsewhere has no settings; who owns it says that it has never seen these images.
+    by_them = config and (config.get("keep", "best") == "best" or "patience" in config)
     epochs = config.get("epochs", "") if recorded and by_them else "1"
     if not epochs.isdecimal():
         raise ArtifactError("the manifest does not say among how many epochs these validation images chose: train again")

@@ -190,7 +190,7 @@ def test_ctrl_c_leaves_the_finished_epoch_and_resume_goes_on(
     child.send_signal(signal.SIGINT)
     _, rest = child.communicate()
     assert child.returncode == 130, rest
-    assert "the one of lowest validation" in rest
+    assert "the finished one of lowest training loss" in rest  # So few images leave none for validation.
     assert "Traceback" not in rest
     finished = len(json.loads(Path("artifacts/bars/train.json").read_text())["history"])
     assert read_model(Path("artifacts/bars/model.keras")).unverified is None

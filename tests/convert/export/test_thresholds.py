@@ -228,9 +228,10 @@ def test_the_epochs_among_which_they_chose_are_those_of_the_training(config: dic
     assert validation_of(dataset, manifest_of(dataset.val.sha256, epochs="7", **config))[1] == epochs
 
 
-def test_a_number_of_epochs_that_is_missing_is_not_taken_for_one() -> None:
+def test_a_number_of_epochs_that_is_missing_is_not_taken_for_one_but_a_model_from_elsewhere_has_none() -> None:
     dataset = dataset_of(drawings(9, 3))
     assert dataset.val
+    assert validation_of(dataset, manifest_of(dataset.val.sha256))[1] == 1
     with pytest.raises(ArtifactError, match="epochs"):
         validation_of(dataset, manifest_of(dataset.val.sha256, keep="best"))
 
