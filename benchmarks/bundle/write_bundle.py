@@ -142,8 +142,7 @@ def _write_others(folder: ModelFolder, manifest: Manifest, scratch: Path) -> tup
 def _record(manifest: Manifest, split: Split, kept: NDArray[np.int64]) -> DatasetRecord:
     """Return the record of the images that were taken. The pixels are now an array, whatever they were before."""
     learnt = tuple(np.flatnonzero(np.isin(kept, manifest.dataset.learnt)).tolist())
-    record = replace(manifest.dataset, test_sha256=split.sha256, learnt=learnt)
-    return replace(record, fitted=None, split_off=None, test_list=())
+    return replace(manifest.dataset, test_sha256=split.sha256, learnt=learnt, fitted=None, split_off=None, test_list=())
 
 
 def _reference(manifest: Manifest, split: Split, stored: Floats, file: Path) -> Reference:
