@@ -36,10 +36,15 @@ quick: install
 unit: install
 	$(BIN)/pytest --durations 15 $(PYTEST)
 
-# Once over all tests, children too, half as long again: the lines that no test reaches.
+# Once over all tests, children too, half as long again: the lines that no test reaches. Three are left out: their children
+# may not write, and coverage's own file is what fails there.
+UNWRITABLE := tests/cli/test_command_line_errors.py::test_a_limit_of_file_size_is_one_line_also_from_a_child \
+	tests/cli/test_command_line_errors.py::test_where_no_temporary_file_can_be_written_predict_works \
+	tests/tools/test_faults_kills.py::test_a_command_that_writes_whole_files_is_never_torn
+
 coverage: install
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(PYTEST)
+	$(BIN)/coverage run -m pytest $(PYTEST) $(addprefix --deselect=,$(UNWRITABLE))
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

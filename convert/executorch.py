@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.convert.export.converters import Conversion, Converter, Ranges, finite, refused
+from edgecnn.convert.export.converters import Conversion, Converter, Ranges, channels_first_inputs, finite, refused
 from edgecnn.convert.onnx.convert import channels_first, run_pnnx
 from edgecnn.edge.errors import ArtifactError, ConversionError, EdgeCnnError, why
 from edgecnn.edge.files import libraries_folder, sha256
@@ -173,7 +173,7 @@ class _ExecuTorchConverter(Converter):
         return self._float32
 
     def calibrate(self, inputs: NDArray[Any]) -> Ranges:
-        images = np.ascontiguousarray(inputs.transpose(0, 3, 1, 2), np.float32)
+        images = channels_first_inputs(inputs)
         return _apart(partial(calibrated, self._source, images))
 
     def quantize(self, precision: str, ranges: Ranges, keep: Sequence[str] = ()) -> bytes:

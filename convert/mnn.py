@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.convert.export.converters import Conversion, Converter, Ranges, finite, refused
+from edgecnn.convert.export.converters import Conversion, Converter, Ranges, channels_first_inputs, finite, refused
 from edgecnn.convert.onnx.convert import channels_first
 from edgecnn.edge.files import temporary_folder
 from edgecnn.edge.formats import RUNTIMES
@@ -155,8 +155,8 @@ class _MnnConverter(Converter):
         tensors = [(name, net.getSessionOutput(session, name)) for name in names]
         hosts = [(name, tensor, *host_tensor(mnn, tensor)) for name, tensor in tensors]
         found: dict[str, tuple[float, float]] = {}
-        for values in inputs:
-            batch[:] = values.transpose(2, 0, 1)[None]
+        for image in channels_first_inputs(inputs):
+            batch[:] = image[None]
             entry.copyFrom(given)
             net.runSession(session)
             for name, tensor, host, numbers in hosts:

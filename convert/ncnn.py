@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.convert.diagnose import Operator, Pair, Representable, Values
-from edgecnn.convert.export.converters import Conversion, Converter, Ranges, finite, refused
+from edgecnn.convert.export.converters import Conversion, Converter, Ranges, channels_first_inputs, finite, refused
 from edgecnn.convert.onnx.convert import channels_first, run_pnnx
 from edgecnn.edge.errors import ArtifactError, ConversionError, field
 from edgecnn.edge.files import temporary_folder
@@ -179,8 +179,7 @@ class _NcnnConverter(Converter):
         taken = {layer.name: layer.inputs[0] for layer in self._float32.layers if layer.kind in _KINDS}
         entry = self._float32.layers[0].outputs[0]
         found: dict[str, tuple[float, float]] = {}
-        for values in inputs:
-            image = np.ascontiguousarray(values.transpose(2, 0, 1), np.float32)
+        for image in channels_first_inputs(inputs):
             extractor = _extractor(net, entry, ncnn.Mat(image))
             for name, blob in taken.items():
                 status, mat = extractor.extract(blob)

@@ -13,13 +13,13 @@ FASTER = 0.95
 
 @dataclass(frozen=True)
 class Parity:
-    """Agreement of an exported file with its Keras model on the same images.
+    """Agreement of an exported file with the float model that it was made of, on the same images.
 
     Attributes:
         images: Number of test images compared.
         same_class: Number of them for which both predict the same class.
         max_difference: Largest absolute difference between two probabilities, 0 to 1.
-        spread: Largest range of any one Keras probability over the images, 0 to 1; None in older manifests.
+        spread: Largest range of any one probability of that model over the images, 0 to 1; None in older manifests.
     """
 
     images: int
@@ -139,7 +139,7 @@ class ProgramFile:
         sha256: SHA-256 of the file.
         source_sha256: SHA-256 of the model file that it was made from.
         program: Name of the only program that takes it, as in `targets`; None if several do.
-        parity: Agreement with the Keras model, if it is a model; else None.
+        parity: Agreement with the float model, if it is a model; else None.
         threshold: Threshold of its answers, if it is a model and one was asked for; else None.
     """
 
@@ -351,12 +351,12 @@ NO_BETTER_THAN_A_GUESS = "Doubtful: this is not shown to be better than always a
 
 @dataclass(frozen=True)
 class Reference:
-    """The float Keras model's probabilities on the test images, which let a machine without TensorFlow judge files.
+    """The float model's probabilities on the test images, which let a machine without it judge files.
 
     Attributes:
         path: Name of a .npy file of float32 (n, classes) in the manifest's folder.
         sha256: SHA-256 of that file.
-        source_sha256: SHA-256 of the .keras file.
+        source_sha256: SHA-256 of that model's file.
         test_sha256: SHA-256 of the test split.
         images: Number of test images.
         correct: Number of test images classified correctly.
@@ -385,6 +385,7 @@ class Provenance:
         versions: Version of each package at training.
         export_versions: Version of each package at the last export for which it was needed.
         calibration: Calibration of the quantized files; None until a file is quantized with it.
+        source: Name of the file that the model came from, if it was trained elsewhere.
     """
 
     created: str
@@ -394,3 +395,4 @@ class Provenance:
     versions: dict[str, str]
     export_versions: dict[str, str]
     calibration: Calibration | None
+    source: str | None = None

@@ -1,7 +1,6 @@
 """Formats, precisions and runtimes, one row each: the only place that lists them.
 
-Other code asks a row, or calls the module that a row names. That module is imported on first use and meets a contract,
-so that a new runtime is one module and one row:
+Other code asks a row, or calls the module that it names, which is imported on first use and meets a contract:
 
 | field of a row | what its module has |
 |---|---|
@@ -9,7 +8,8 @@ so that a new runtime is one module and one row:
 | `Runtime.profiler` | `profile_ops(...)` and `CAVEAT`: `edgecnn.benchmarks.timing.profile` |
 | `Format.anatomy` | `read_network(...)`: `edgecnn.edge.graph.summary` |
 | `Format.ending` | `last_operator(data, model)`: `edgecnn.edge.model.interface` |
-| `Format.requirements` | `read_needs(...)` and `RELEASES`: `edgecnn.edge.compatibility.requirements` |
+| `Format.requirements` | `read_needs(...)`, `narrow_numbers(...)` and `RELEASES`: `edgecnn.edge.compatibility.requirements` |
+| `Format.importer` | `imported(...)` and `first_layer_input(...)`: `edgecnn.convert.export.source`, `evidence` |
 | `Format.converter` | `converter(...)`: `edgecnn.convert.export.converters` |
 | `Format.describer` | `described(...)`: `edgecnn.convert.export.program_files` |
 | `Format.pair` | `open_pair(...)`: `edgecnn.convert.diagnose` |
@@ -72,9 +72,8 @@ class Precision(NamedTuple):
 
     Attributes:
         name: As in file names and in `precisions`.
-        tolerance: What a probability may differ by from the float Keras model's, 0 to 1. The same sums in another order
-            differ by about 1e-6 in float32; float16 weights have 11 significant bits. Infinite for a quantized file: what
-            that loses has no bound, and is for `edgecnn bench` to judge.
+        tolerance: What a probability may differ by from the float model's, 0 to 1: sums in another order differ by about 1e-6,
+            float16 weights have 11 significant bits. Infinite for a quantized file: what that loses, `edgecnn bench` judges.
         drift: What a probability may differ by where another runtime or machine runs the same file, 0 to 1: sums are made in
             another order, and a quantized file is rounded at other places. docs/reference/bundle.md
         calibrated: Whether training images set the ranges of its activations.
@@ -98,7 +97,6 @@ PRECISIONS = {
 }
 """Precisions by name, in the order in which results list them."""
 
-
 # More is a typing error: a runtime starts them all, and hundreds stall a small board.
 MOST_THREADS = 64
 
@@ -113,7 +111,7 @@ class Runtime(NamedTuple):
         module: Module that opens files with it.
         profiler: Module that measures the time of each operator; None if the runtime reports none.
         bits: Word sizes of the ARM systems for which packages exist.
-        python_below: First Python version without a package, for example (3, 12); None if none is known.
+        python_below: First Python version without a package, as (3, 12); None if none is known.
         ended: Whether the project has ended, so that no release will follow.
         by_name: Whether it runs files only if it is named, and is never the default one of its format.
         cpu: Instructions without which it gains nothing, as /proc/cpuinfo names them; None if it runs on any CPU.
@@ -141,9 +139,7 @@ class Runtime(NamedTuple):
 RUNTIMES = {
     row.name: row
     for row in (
-        Runtime(
-            "litert", ("tflite",), LITERT, "edgecnn.edge.runtimes.litert", profiler="edgecnn.benchmarks.timing.profile_litert"
-        ),
+        Runtime("litert", ("tflite",), LITERT, "edgecnn.edge.runtimes.litert", "edgecnn.benchmarks.timing.profile_litert"),
         Runtime(
             "litert-fp16",
             ("tflite",),
@@ -189,7 +185,6 @@ RUNTIMES = {
 }
 """Runtimes by name. The default of a format is its first runtime that is installed."""
 
-
 CalibrationName = Literal["minmax", "entropy", "percentile"]
 """A way to take ranges from activations."""
 
@@ -219,31 +214,33 @@ class Format(NamedTuple):
     Attributes:
         name: Name used in `formats`.
         title: Name as people write it.
-        on_device: Whether devices run it; the others are exported from `keras`.
+        on_device: Whether devices run it.
+        sources: Formats of the float files that it is made of.
         precisions: Names of the precisions it has, in the order of `PRECISIONS`.
         calibrations: Calibration methods of its quantizer, the default first.
         mark: Bytes that identify its files; None if the runtime's own error is the check.
-        io: Types that the input and output of its int8 files may have, the default first.
+        io: Types of the input and output of its int8 files, the default first.
         signatures: Whether a file may hold several named graphs.
         trusted: Whether a file may need Python modules that define its layers; their code then runs.
         reader: Package that reads its layers; None if edgecnn can't read them.
         anatomy: Module that reads a file's layers; None if edgecnn can't read them.
         ending: Module that reads which operator makes a file's output; None if edgecnn can't read it.
         requirements: Module that reads which release of a runtime a file needs; None if no device runs it, or nobody lists it.
+        importer: Module that reads a file from elsewhere for an export; None if none is made of such files.
         converter: Module that writes its files; None if edgecnn writes none.
         describer: Module that writes a description into its files; None if they have no place for one.
         pair: Module that compares a quantized file with its float file; None if there are no such files.
-        made_with: Packages besides TensorFlow that write its files, by their pip names.
+        made_with: Packages that write its files, by their pip names.
         by_name: Whether it is exported only if it is named.
         extension: Suffix of its files without the dot; None if it is the name.
-        apart: Whether its packages bring PyTorch. Then one environment alone of this project's has them, `make executorch`,
-            and no emulated board.
+        apart: Whether its packages bring PyTorch, so that only the environment of `make executorch` has them.
     """
 
     name: str
     title: str
     on_device: bool
     precisions: tuple[str, ...]
+    sources: tuple[str, ...] = ()
     reader: Package | None = None
     anatomy: str | None = None
     mark: Mark | None = None
@@ -253,6 +250,7 @@ class Format(NamedTuple):
     io: tuple[IoName, ...] = ("float32",)
     ending: str | None = None
     requirements: str | None = None
+    importer: str | None = None
     converter: str | None = None
     describer: str | None = None
     pair: str | None = None
@@ -284,12 +282,15 @@ FORMATS = {
             reader=TENSORFLOW,
             anatomy="edgecnn.convert.keras.summary",
             ending="edgecnn.convert.keras.runtime",
+            importer="edgecnn.convert.keras.source",
+            made_with=("tensorflow", "keras"),
         ),
         Format(
             "tflite",
             title="TFLite",
             on_device=True,
             precisions=("float32", "float16", "dynamic", "int8", "int16x8"),
+            sources=("keras", "tflite"),
             calibrations=("minmax",),
             io=("int8", "uint8", "float32"),
             mark=Mark(4, b"TFL3", "no TFL3 mark", "copy it again, or name another file"),
@@ -298,6 +299,7 @@ FORMATS = {
             anatomy="edgecnn.edge.graph.tflite",
             ending="edgecnn.edge.compatibility.tflite_graph",
             requirements="edgecnn.edge.compatibility.tflite",
+            importer="edgecnn.convert.tflite.source",
             converter="edgecnn.convert.tflite.converter",
             describer="edgecnn.convert.tflite.metadata",
             pair="edgecnn.convert.tflite.pair",
@@ -308,11 +310,13 @@ FORMATS = {
             title="ONNX",
             on_device=True,
             precisions=("float32", "int8"),
+            sources=("keras", "tflite", "onnx"),
             calibrations=("minmax", "entropy", "percentile"),
             reader=Package("onnx", "onnx", WORKSTATION),
             anatomy="edgecnn.edge.graph.onnx",
             ending="edgecnn.edge.compatibility.onnx",
             requirements="edgecnn.edge.compatibility.onnx",
+            importer="edgecnn.convert.onnx.source",
             converter="edgecnn.convert.onnx.converter",
             describer="edgecnn.convert.onnx.convert",
             pair="edgecnn.convert.onnx.pair",
@@ -323,6 +327,7 @@ FORMATS = {
             title="ncnn",
             on_device=True,
             precisions=("float32", "int8"),
+            sources=("keras", "onnx"),
             calibrations=("minmax",),
             mark=Mark(0, b"PK\x03\x04", "not a zip archive", "zip -0 model.ncnn.param and model.ncnn.bin as NAME.ncnn"),
             ending="edgecnn.edge.runtimes.ncnn",
@@ -336,6 +341,7 @@ FORMATS = {
             title="MNN",
             on_device=True,
             precisions=("float32", "float16", "int8"),
+            sources=("keras", "onnx"),
             calibrations=("minmax",),
             converter="edgecnn.convert.mnn",
             made_with=("tf2onnx", "mnn"),
@@ -346,6 +352,7 @@ FORMATS = {
             title="ExecuTorch",
             on_device=True,
             precisions=("float32", "int8"),
+            sources=("keras", "onnx"),
             calibrations=("minmax",),
             mark=Mark(4, b"ET12", "no ET12 mark", "copy it again, or name another file"),
             converter="edgecnn.convert.executorch",
@@ -364,13 +371,14 @@ def device_formats() -> tuple[str, ...]:
     return tuple(row.name for row in FORMATS.values() if row.on_device)
 
 
-def default_formats() -> tuple[str, ...]:
-    """Return the names of the formats that are exported unless others are named."""
-    return tuple(row.name for row in FORMATS.values() if row.on_device and not row.by_name)
+def default_formats(source: str = "keras") -> tuple[str, ...]:
+    """Return the formats that are exported of one unless others are named: a file from elsewhere stays what it is."""
+    usual = tuple(row.name for row in FORMATS.values() if row.on_device and not row.by_name)
+    return (source,) if source in usual else usual
 
 
 def is_exported(model_format: str | None) -> bool:
-    """Return whether a device runs files of this format, unlike the Keras model that they come from."""
+    """Return whether a device runs files of this format."""
     row = FORMATS.get(model_format or "")
     return row is None or row.on_device  # A later edgecnn may have written a format unknown here.
 

@@ -21,10 +21,11 @@ _FIXES = {
 }
 
 
-MODEL_NAME = "model.keras"  # The Keras model, the reference for all other files.
+MODEL_STEM = "model"  # The float model that the others are made of and compared with, before its suffix.
+MODEL_NAME = f"{MODEL_STEM}.keras"
 TRAIN_NAME = "train.json"  # The record of its training.
 MANIFEST_NAME = "manifest.json"  # The manifest: which files belong together, with hashes.
-REFERENCE_NAME = "reference.npy"  # The Keras model's probabilities on the test images, in a bundle too.
+REFERENCE_NAME = "reference.npy"  # The float model's probabilities on the test images, in a bundle too.
 LABELS_NAME = "labels.txt"  # The class names, one a line, as other programs read them; in a bundle too.
 MODEL_CARD_NAME = "MODEL_CARD.md"  # What the model is, for people.
 BENCH_NAME = "bench.json"  # What the last benchmark of the folder measured.
@@ -191,11 +192,12 @@ class Artifact:
         path: Name of the file in the manifest's folder.
         size_bytes: Size of the file in bytes.
         sha256: SHA-256 of the file.
-        source_sha256: SHA-256 of the .keras file that it was exported from; None for that file itself.
+        source_sha256: SHA-256 of the float model that it was exported from, which has its own if a device runs it; None for a
+            Keras model, and for a file of which nobody says what it came from.
         input: The image input.
         output: The class probabilities.
         oldest_runtime: Oldest release that loads it, as `package>=version`, if known.
-        parity: Agreement with the Keras model, measured before the file was accepted; None for the Keras model.
+        parity: Agreement with that model, measured before the file was accepted; None for the model itself.
         mended: Layers left unquantized to keep the accuracy or to save time; None if the file is plainly quantized.
         tuned: How those layers were found, if they are the ones of least cost; else None.
         settings: Threads and runtimes that were measured with it, if it is the file of least cost of a tuned export; else None.
@@ -219,8 +221,8 @@ class Artifact:
 
     @property
     def exported(self) -> bool:
-        """Whether a device runs it, unlike the Keras model that it came from."""
-        return is_exported(self.format)
+        """Whether it is a file for a device, and not the float model that the others are made of and compared with."""
+        return is_exported(self.format) and self.source_sha256 != self.sha256
 
     @property
     def is_plain(self) -> bool:
@@ -275,7 +277,7 @@ class Manifest:
                 raise ArtifactError(f"{path}: the threshold of {name} has a number out of its range: export again")
             if parity and not 0 <= parity.same_class <= parity.images > 0:
                 raise ArtifactError(
-                    f"{path}: {name} agrees with Keras on {parity.same_class} of {parity.images} images, which can't be: "
+                    f"{path}: {name} agrees with its source on {parity.same_class} of {parity.images} images, which can't be: "
                     "export again"
                 )
             if name != Path(name).name or name in ("", ".", ".."):
@@ -298,16 +300,22 @@ class Manifest:
         """Return the artifact with this file name."""
         return next((artifact for artifact in self.artifacts if artifact.path == name), None)
 
-    def keras_model(self) -> Artifact:
-        """Return the reference model's entry.
+    def source(self) -> Artifact:
+        """Return the entry of the float model that the others are made of and compared with: the reference.
 
         Raises:
-            ArtifactError: If the manifest lists no Keras model.
+            ArtifactError: If the manifest lists no such model.
         """
         for artifact in self.artifacts:
             if not artifact.exported:
                 return artifact
-        raise ArtifactError(f"{MANIFEST_NAME} lists no Keras model: train and export again")
+        raise ArtifactError(f"{MANIFEST_NAME} lists no model that its files are made of: export again")
+
+    @property
+    def source_name(self) -> str:
+        """Name of that model in texts: `Keras`, or what the file was called that came from elsewhere."""
+        source = self.source()
+        return self.provenance.source or source.path if is_exported(source.format) else "Keras"
 
     def with_artifacts(self, *new: Artifact) -> "Manifest":
         """Return a copy in which `new` replaces the entries with the same file names, in a fixed order."""

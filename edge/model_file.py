@@ -73,7 +73,7 @@ def read_model(path: Path, manifest: Manifest | None = None) -> ModelFile:
         data = read_bytes(path)
         digest = sha256(data)
     if digest != artifact.sha256:
-        mend = f"export {path.parent / manifest.keras_model().path}" if artifact.exported else "train"
+        mend = f"export {path.parent / manifest.source().path}" if artifact.exported else "train"
         raise ArtifactError(
             f"{path} is not the file that {MANIFEST_NAME} lists ({len(data)} bytes with sha256 {digest[:12]}, "
             f"expected {artifact.size_bytes} with {artifact.sha256[:12]}): copy it again or run edgecnn {mend}"
@@ -95,8 +95,8 @@ def _beside(folder: Path, unlisted: str) -> tuple[Manifest | None, str]:
 
 
 def _check_fresh(path: Path, manifest: Manifest, artifact: Artifact) -> None:
-    if artifact.source_sha256 not in (None, manifest.keras_model().sha256):
-        model = path.parent / manifest.keras_model().path
+    if artifact.source_sha256 not in (None, manifest.source().sha256):
+        model = path.parent / manifest.source().path
         command = (
             f"edgecnn export {model} with {field('formats')}={artifact.format} and {field('precisions')}={artifact.precision}"
         )

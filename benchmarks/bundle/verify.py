@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE
+from edgecnn.benchmarks.gate.accuracy import reference_name
 from edgecnn.edge.data.recorded_images import require_recorded
 from edgecnn.edge.data.splits import CHUNK, Split, chunks
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
@@ -79,7 +79,7 @@ class Verification(Result):
 def verified(
     models: ModelFolder, reference: Path | None, usage: Usage, tolerance: float | None, progress: Progress
 ) -> Verification:
-    """Compare an opened file with another file of the model, or with the stored outputs of the Keras model.
+    """Compare an opened file with another file of the model, or with the stored outputs of the float model.
 
     Errors are those of `edgecnn.verify`.
     """
@@ -94,7 +94,8 @@ def verified(
     elif classifier.manifest:
         require_recorded(classifier.manifest.dataset, test)
         stored = load_reference(models.folder, classifier.manifest, test.labels)
-        name, expected = KERAS_REFERENCE, (stored[start : start + CHUNK] for start in range(0, len(stored), CHUNK))
+        name = reference_name(classifier.manifest)
+        expected = (stored[start : start + CHUNK] for start in range(0, len(stored), CHUNK))
     else:
         raise ConfigError(f"{shown}: {classifier.unverified}: name another file of the model with {field('reference')}")
     compared = partial(progress.step, text="comparing")
@@ -175,7 +176,7 @@ def _require_comparable(candidate: tuple[str, Floats], reference: tuple[str, Flo
 
 
 def tolerance_of(artifact: Artifact | None) -> float:
-    """Return the largest accepted difference of an exported file's probabilities from Keras's, on the export's test images.
+    """Return the largest accepted difference of a file's probabilities from its source's, on the export's test images.
 
     A file that no manifest lists (None) is treated as a float32 file.
 

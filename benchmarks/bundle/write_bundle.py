@@ -150,7 +150,7 @@ def _reference(manifest: Manifest, split: Split, stored: Floats, file: Path) -> 
     return Reference(
         path=file.name,
         sha256=sha256(file.read_bytes()),
-        source_sha256=manifest.keras_model().sha256,
+        source_sha256=manifest.source().sha256,
         test_sha256=split.sha256,
         images=len(split.labels),
         correct=int(correct(stored, split.labels).sum()),
@@ -166,7 +166,7 @@ def _manifest_of(
         manifest,
         dataset=dataset,
         reference=reference,
-        artifacts=(manifest.keras_model(), *(artifact for artifact in manifest.artifacts if artifact.path in chosen)),
+        artifacts=(manifest.source(), *(artifact for artifact in manifest.artifacts if artifact.path in chosen)),
         for_programs=others,
     )
 
@@ -195,7 +195,7 @@ def _write_archive(path: Path, scratch: Path, folder: Path, runtimes: dict[str, 
 def _chosen(folder: Path, manifest: Manifest, models: Sequence[str]) -> tuple[str, ...]:
     exported = [artifact.path for artifact in manifest.exported]
     if not exported:
-        raise ConfigError(f"{folder} has no exported file: run edgecnn export {folder / manifest.keras_model().path}")
+        raise ConfigError(f"{folder} has no exported file: run edgecnn export {folder / manifest.source().path}")
     for name in models:
         if name not in exported:
             raise ConfigError(f"{folder} has no exported file {name}: it has {', '.join(exported)}")

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.edge.export_records import Interval, Parity
+from edgecnn.edge.formats import is_exported
+from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import Floats
 
 # Range of the difference of two scores, from -2 to 2.
@@ -52,8 +54,13 @@ def difference_interval(mean: float, variance: float, images: float, confidence:
     return Interval(mean, max(mean - half, -_RANGE / 2), min(mean + half, _RANGE / 2))
 
 
-# Name in texts of the reference for a manifest's files.
+# Name in texts of the reference for a manifest's files that were made of a Keras model.
 KERAS_REFERENCE = "the float Keras model"
+
+
+def reference_name(manifest: Manifest) -> str:
+    """Return the name in texts of the reference for a manifest's files."""
+    return manifest.source_name if is_exported(manifest.source().format) else KERAS_REFERENCE
 
 
 @dataclass(frozen=True)
@@ -181,7 +188,7 @@ class Accuracy:
 
 
 def differs(model: Accuracy, tolerance: float) -> str | None:
-    """Return how the Keras model, as it computes here, differs from its stored outputs; None if it does not.
+    """Return how the float model, as it computes here, differs from its stored outputs; None if it does not.
 
     `tolerance` is the largest accepted difference of a probability, 0 to 1.
     """
@@ -202,7 +209,7 @@ def doubt(accuracy: Accuracy, recorded: Parity, allowed: float | None, reference
 
     `recorded` is its agreement with the model at its export; `allowed`, the limit in percentage points, or None.
     """
-    fix = "export it again, or measure it together with the Keras model"
+    fix = "export it again, or measure it together with its float model"
     better = -100 * accuracy.drop.high
     if better > max(allowed or 0.0, _LEAST_POINTS):
         return (

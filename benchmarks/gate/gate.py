@@ -92,14 +92,14 @@ class Figures:
 
     Attributes:
         name: Name of the file.
-        exported: False for the float Keras model that is the reference of a manifest's files: only its accuracy is judged.
+        exported: False for the float model that is the reference of a manifest's files: only its accuracy is judged.
         size_bytes: Size of the file in bytes.
         peak_memory_bytes: Peak memory of the process in bytes.
         p90: 90th percentile of single-image latency.
         accuracy: Accuracy compared with the reference; None if it was not measured.
         reference: Name of the reference in texts.
         class_names: Class names by index.
-        recorded: Agreement of the file with the reference at its export, if it is stored and the Keras model is not
+        recorded: Agreement of the file with the reference at its export, if it is stored and the float model is not
             measured in the same run; else None.
     """
 

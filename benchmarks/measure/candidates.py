@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE
+from edgecnn.benchmarks.gate.accuracy import reference_name
 from edgecnn.benchmarks.measure.evaluation import require_labels
 from edgecnn.benchmarks.measure.launches import Candidate
 from edgecnn.benchmarks.measure.options import BenchOptions
@@ -18,6 +18,7 @@ from edgecnn.benchmarks.timing.worker import ModelProcess
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.files import sha256
+from edgecnn.edge.formats import is_exported
 from edgecnn.edge.inference.model_test_images import load_reference
 from edgecnn.edge.manifest import Artifact, DatasetRecord
 from edgecnn.edge.model.interface import Interface, formula
@@ -46,15 +47,15 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class StoredReference:
-    """The float Keras model, in the form of outputs stored by exports.
+    """The float model that files were made of, in the form of outputs stored by exports.
 
     Attributes:
-        probabilities: For each candidate, those of its own Keras model on the test images, (n, classes).
+        probabilities: For each candidate, those of its own float model on the test images, (n, classes).
         name: Name of the reference in texts.
     """
 
     probabilities: tuple[Floats, ...]
-    name: str = KERAS_REFERENCE
+    name: str
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class CandidateSet:
 def folder_candidates(
     folder: ModelFolder, options: BenchOptions, openers: Mapping[str, Sequence[Opener]], test: Split
 ) -> CandidateSet:
-    """Return a manifest's files of the requested formats, compared with the stored outputs of the float Keras model.
+    """Return a manifest's files of the requested formats, compared with the stored outputs of the float model.
 
     Args:
         folder: A folder with a manifest, or a bundle.
@@ -112,10 +113,12 @@ def folder_candidates(
     if manifest is None:
         raise ValueError(f"folder must have a manifest, got {folder.named}")
     stored = load_reference(folder.path, manifest, test.labels)
-    chosen = [artifact for artifact in manifest.artifacts if artifact.format in openers]
+    # A device's float file that the others were made of is measured as the exported float32 file.
+    listed = [artifact for artifact in manifest.artifacts if artifact.exported or not is_exported(artifact.format)]
+    chosen = [artifact for artifact in listed if artifact.format in openers]
     for model_format in openers:
         if not any(artifact.format == model_format for artifact in chosen):
-            source = "" if folder.bundle else f"{folder.path / manifest.keras_model().path} "
+            source = "" if folder.bundle else f"{folder.path / manifest.source().path} "
             missing = f"{folder.named} has no {model_format} file"
             raise ConfigError(f"{missing}: run edgecnn export {source}{field('formats')}={model_format}")
     candidates, refused = list[Candidate](), list[Unmeasured]()
@@ -136,7 +139,7 @@ def folder_candidates(
     if not candidates:
         raise ArtifactError("; ".join(item.reason for item in refused))
     swept = with_threads(candidates, options)
-    reference = StoredReference(tuple(stored for _ in swept))
+    reference = StoredReference(tuple(stored for _ in swept), reference_name(manifest))
     images = LabelledImages(test, manifest.dataset)
     return CandidateSet(str(folder.named), swept, manifest.class_names, reference, images, unmeasured=tuple(refused))
 
@@ -151,7 +154,7 @@ def named_by(name: str, opener: Opener, openers: Sequence[Opener]) -> str:
 def models_candidates(
     folder: Path, files: Sequence[str], options: BenchOptions, openers: dict[str, Opener], test: Split
 ) -> CandidateSet:
-    """Return files of several models trained on the same images, each compared with the float Keras model in its folder.
+    """Return files of several models trained on the same images, each compared with the float model in its folder.
 
     There is one file of each model, for example `8-16-16/int8.tflite`, in the folders of `folder`. The other arguments and the
     errors are those of `folder_candidates`.
@@ -168,7 +171,9 @@ def models_candidates(
         stored.append(load_reference(model.path.parent, model.manifest, test.labels))
     first = manifests[0]
     images = LabelledImages(test, first.dataset)
-    return CandidateSet(str(folder), tuple(candidates), first.class_names, StoredReference(tuple(stored)), images)
+    return CandidateSet(
+        str(folder), tuple(candidates), first.class_names, StoredReference(tuple(stored), reference_name(first)), images
+    )
 
 
 def candidate_of(model: ModelFile, opener: Opener, threads: int, test: Split) -> Candidate:

@@ -59,7 +59,7 @@ def benchmark(  # Longer than 50 lines: the record that it fills in has so many 
         progress: Receives the steps.
 
     Raises:
-        ArtifactError: If a file changed, a runtime crashes on it, or the Keras model contradicts its stored outputs.
+        ArtifactError: If a file changed, a runtime crashes on it, or the float model contradicts its stored outputs.
         ConfigError: If a limit applies to none of the measured files.
         InvalidMeasurement: If the machine does not report a process's memory.
         MissingDependency: If a runtime is not installed.

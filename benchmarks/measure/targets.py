@@ -112,7 +112,7 @@ def _openers(models: ModelFolder, usage: Usage, named: Named) -> tuple[dict[str,
     if models.bundle and not all(map(is_exported, named)):
         raise ConfigError(f"{models.named} is a bundle, which holds no Keras model: omit {field('runtime')}=keras")
     artifacts = models.manifest.artifacts if models.manifest else ()
-    present = {artifact.format for artifact in artifacts if artifact.exported or not models.bundle}
+    present = {one.format for one in artifacts if one.exported or not (models.bundle or is_exported(one.format))}
     if named:
         return _named_openers(_present_formats(named, present), usage)
     installed = [name for name in FORMATS if name in present and is_installed(name)]

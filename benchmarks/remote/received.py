@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE, Accuracy
+from edgecnn.benchmarks.gate.accuracy import Accuracy, reference_name
 from edgecnn.benchmarks.gate.budget import Budget, Budgets, load_budgets
 from edgecnn.benchmarks.gate.checks import judge
 from edgecnn.benchmarks.gate.gate import Policy, join
@@ -212,7 +212,7 @@ def _require_sent(report: Report, of: Sent) -> None:
     """Raise if a result is of other images, or of files that were not sent or are named twice."""
     if report.dataset is None or report.dataset != of.manifest.dataset or report.timed_region != TIMED_REGION:
         raise _unlike("other test images")
-    if report.class_names != of.manifest.class_names or report.reference != KERAS_REFERENCE:
+    if report.class_names != of.manifest.class_names or report.reference != reference_name(of.manifest):
         raise _unlike("other classes or another reference")
     known = {artifact.path: artifact for artifact in of.manifest.exported}
     for file in report.files:

@@ -67,7 +67,7 @@ def model_card(manifest: Manifest, title: str, distinct: tuple[int, int], earlie
     Args:
         manifest: Manifest of the export.
         title: Name of the model.
-        distinct: Number of test images without copies of others, and how many of those the Keras model classifies correctly.
+        distinct: Number of test images without copies of others, and how many of those the float model classifies correctly.
         earlier: The existing card, or None.
 
     Returns:
@@ -110,21 +110,21 @@ def _unedited(card: str) -> re.Match[str] | None:
 
 
 def _sections(manifest: Manifest, distinct: tuple[int, int]) -> list[str]:
-    keras = manifest.keras_model()
-    exported = [artifact for artifact in manifest.exported if artifact.source_sha256 == keras.sha256]
+    source = manifest.source()
+    exported = [artifact for artifact in manifest.exported if artifact.source_sha256 == source.sha256]
     return [
         _start(manifest, exported),
-        _inputs(manifest, [keras, *exported]),
+        _inputs(manifest, [source, *exported]),
         _training(manifest),
         _evaluation(manifest, exported, distinct),
         *_not_sure(manifest, exported),
-        _files([keras, *exported]),
+        _files([source, *exported]),
         _limits(manifest),
     ]
 
 
 def _start(manifest: Manifest, exported: list[Artifact]) -> str:
-    file = next(iter([artifact for artifact in exported if artifact.precision == "int8"] or exported), manifest.keras_model())
+    file = next(iter([artifact for artifact in exported if artifact.precision == "int8"] or exported), manifest.source())
     return f"""## How to get started
 
 ```python
@@ -198,7 +198,8 @@ def _evaluation(manifest: Manifest, exported: list[Artifact], distinct: tuple[in
     lines = ["## Evaluation", "", f"- **SHA-256 of the {what} and labels:** `{record.test_sha256}`"]
     lines += _drawn(manifest, what)
     if reference:
-        lines.append(f"- **Accuracy of the float Keras model:** {_accuracy(reference, what, *distinct)}.")
+        name = "the float Keras model" if manifest.source_name == "Keras" else f"`{escaped(manifest.source_name)}`"
+        lines.append(f"- **Accuracy of {name}:** {_accuracy(reference, what, *distinct)}.")
     if reference and distinct[0]:
         smallest = math.ceil(1e4 * drop_interval(0, 0, distinct[0]).high) / 100
         lines.append(
@@ -221,7 +222,12 @@ def _evaluation(manifest: Manifest, exported: list[Artifact], distinct: tuple[in
         for artifact in exported
         if (parity := artifact.parity)
     ]
-    headings = ("file", "same class as Keras", "accuracy differs by at most", "largest difference of a probability")
+    headings = (
+        "file",
+        f"same class as {escaped(manifest.source_name)}",
+        "accuracy differs by at most",
+        "largest difference of a probability",
+    )
     lines += [
         *table_markdown(TextTable(headings, rows)),
         "",

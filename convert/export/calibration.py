@@ -52,12 +52,12 @@ class Calibrator:
 
     Args:
         dataset: Dataset whose training split they come from, and whose test images they must not repeat.
-        keras: Keras classifier, which turns images into model inputs.
+        model: The float model as a classifier, which turns images into model inputs.
         methods: Calibration method of each format.
     """
 
-    def __init__(self, dataset: Dataset, keras: Classifier, methods: Mapping[str, CalibrationName]) -> None:
-        self._dataset, self._keras, self._methods = dataset, keras, methods
+    def __init__(self, dataset: Dataset, model: Classifier, methods: Mapping[str, CalibrationName]) -> None:
+        self._dataset, self._model, self._methods = dataset, model, methods
         self._ranges: dict[str, Ranges] = {}
         self._halves: dict[str, ScaleChange] = {}
 
@@ -68,7 +68,7 @@ class Calibrator:
     @cached_property
     def inputs(self) -> NDArray[Any]:
         """Model inputs of the images, (n, ...) without a batch axis."""
-        return self._keras.inputs(self._draw.images)
+        return self._model.inputs(self._draw.images)
 
     def ranges(self, model_format: str, converter: Converter) -> Ranges:
         """Return the range of each activation for a format."""
@@ -89,7 +89,7 @@ class Calibrator:
         halves = self._halves
         if earlier and earlier.images_sha256 == self._draw.sha256:
             methods, halves = {**earlier.method, **methods}, {**earlier.halves, **halves}
-        return calibration_record(self._draw, self._dataset.train, self._keras.inputs, methods, halves)
+        return calibration_record(self._draw, self._dataset.train, self._model.inputs, methods, halves)
 
 
 # Number of training images examined for their range: reading all would decode the whole split.

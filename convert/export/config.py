@@ -10,7 +10,6 @@ from edgecnn.convert.export.keep_accuracy import Judge
 from edgecnn.convert.export.runtime_releases import RuntimeRelease, parse_targets
 from edgecnn.convert.export.thresholds import Acceptance
 from edgecnn.convert.integrations import PROGRAMS, Program, require_files
-from edgecnn.convert.keras.runtime import KerasRuntime
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.splits import Labels, Split
 from edgecnn.edge.errors import ConfigError, field
@@ -20,6 +19,7 @@ from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import Floats
 from edgecnn.edge.model_file import ModelFile
+from edgecnn.edge.runtimes.base import LoadedModel
 from edgecnn.edge.text import has_controls
 
 Batch = Literal["1", "dynamic"]
@@ -79,6 +79,26 @@ class ExportConfig:
         self.releases()
         for program in self.programs():
             require_files(program, self.files())
+
+    def require_made_of(self, source: str, path: Path) -> None:
+        """Raise unless each file can be made of a float model of the format `source`, which is at `path`.
+
+        Raises:
+            ConfigError: If a format, or the file of a program, has no way from there.
+        """
+        for name in self.formats:
+            row = FORMATS[name]
+            if source not in row.sources:
+                kinds = " or ".join(FORMATS[of].title for of in row.sources)
+                raise ConfigError(
+                    f"{row.title} files are made of {kinds} models, and {path} is {FORMATS[source].title}: use "
+                    f"{field('formats')}={source}, or convert it by another tool and name what that writes"
+                )
+        for program in self.programs():
+            if FORMATS[source].on_device and not program.any_source:
+                raise ConfigError(
+                    f"{field('targets')}={program.name} needs a Keras model, and {path} is {FORMATS[source].title}: omit it"
+                )
 
     def _check_io(self) -> None:
         if self.io is None:
@@ -194,10 +214,10 @@ class Tuning:
     seed: int
 
 
-# Takes the manifest, how many test images are evidence (no copies of others or of training images) and how many of those Keras
+# Takes the manifest, how many test images are evidence (no copies of others or of training images) and how many of those the
 # classifies correctly, and the model card that is there, or None. Returns the new card, or None if the earlier one must stay.
 Card = Callable[[Manifest, tuple[int, int], str | None], str | None]
-# Takes the Keras model's probabilities (n, classes) and the labels, and returns whether they are no better than a guess.
+# Takes the float model's probabilities (n, classes) and the labels, and returns whether they are no better than a guess.
 Guess = Callable[[Floats, Labels], bool]
 
 
@@ -206,9 +226,9 @@ class ExportJob:
     """The inputs of one export.
 
     Attributes:
-        source: The .keras file.
+        source: The float model's file.
         runtime: The opened file, which takes any number of images at a time, or one.
-        keras: The file as a classifier: it makes the inputs, and every exported file is compared with it.
+        model: The file as a classifier: it makes the inputs, and every exported file is compared with it.
         dataset: Test images to compare on, training images to calibrate with.
         config: Which files to write.
         folder: Where they will be.
@@ -218,8 +238,8 @@ class ExportJob:
     """
 
     source: ModelFile
-    runtime: KerasRuntime
-    keras: Classifier
+    runtime: LoadedModel
+    model: Classifier
     dataset: Dataset
     config: ExportConfig
     folder: Path

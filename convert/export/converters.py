@@ -1,4 +1,4 @@
-"""Turns one Keras model into the bytes of each file; what several files of a format share is made once.
+"""Turns one float model into the bytes of each file; what several files of a format share is made once.
 
 Each format has its own converter module, which `edgecnn.edge.formats` names and which has
 `converter(conversion) -> Converter`.
@@ -18,6 +18,8 @@ from edgecnn.convert.keras.runtime import KerasRuntime
 from edgecnn.edge.errors import ConversionError, field
 from edgecnn.edge.formats import FORMATS, CalibrationName, IoName
 from edgecnn.edge.manifest import Output
+from edgecnn.edge.model_file import ModelFile
+from edgecnn.edge.runtimes.base import LoadedModel
 
 Ranges = Mapping[str, tuple[float, float]]
 """The smallest and the largest value of each activation, by tensor name."""
@@ -67,7 +69,8 @@ class Conversion:
     """The input of a converter.
 
     Attributes:
-        runtime: The opened Keras model, which takes any number of images at a time, or one.
+        source: The float model's file, in one of the formats that the converter's row names as sources.
+        runtime: The opened file, which takes any number of images at a time, or one.
         output: `probabilities` or `logits`.
         method: Calibration method, one of the format's.
         target: Target runtime of the files; None if none was named.
@@ -75,7 +78,8 @@ class Conversion:
         io: Type of the input and output of int8 files, one of the format's.
     """
 
-    runtime: KerasRuntime
+    source: ModelFile
+    runtime: LoadedModel
     output: Output
     method: CalibrationName
     target: RuntimeRelease | None
@@ -97,14 +101,23 @@ def finite(ranges: Ranges, title: str) -> Ranges:
     return ranges
 
 
+def channels_first_inputs(inputs: NDArray[Any]) -> NDArray[np.float32]:
+    """Return model inputs (n, h, w, c), (n, c, h, w) or, of grey images, (n, h, w), as (n, c, h, w)."""
+    if inputs.ndim == 3:
+        inputs = inputs[:, np.newaxis]
+    last = inputs.shape[-1] in (1, 3)  # As `edgecnn.edge.model.layout.image_layout` reads it.
+    return np.ascontiguousarray(inputs.transpose(0, 3, 1, 2) if last else inputs, np.float32)
+
+
 def converter_for(model_format: str, conversion: Conversion) -> Converter:
     """Return the converter of a format that a device runs."""
     module = import_module(str(FORMATS[model_format].converter))
     return cast(Converter, module.converter(conversion))
 
 
-def of_batches(runtime: KerasRuntime) -> tuple[Any, tuple[int, ...], bool]:
-    """Return the model with a batch axis, the shape of one image, and whether a batch may have any size or only one."""
+def of_batches(runtime: LoadedModel) -> tuple[Any, tuple[int, ...], bool]:
+    """Return a Keras model with a batch axis, the shape of one image, and whether a batch may have any size or only one."""
+    runtime = cast(KerasRuntime, runtime)
     takes = runtime.input_spec.shape
     if takes[0] is None or runtime.output_spec.shape[:1] == takes[:1] == (1,):
         return runtime.model, tuple(int(size or 0) for size in takes[1:]), takes[0] is None

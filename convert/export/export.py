@@ -1,10 +1,9 @@
-"""Exports model.keras to files in its folder, each compared with Keras before it counts as exported."""
+"""Exports a float model to files in its folder, each compared with it before it counts as exported."""
 
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +12,11 @@ from edgecnn.convert.export.config import Card, ExportConfig, ExportJob, Guess, 
 from edgecnn.convert.export.file_exporter import FileExporter
 from edgecnn.convert.export.keep_accuracy import Judge, judged_images
 from edgecnn.convert.export.program_files import write_program_files
+from edgecnn.convert.export.source import open_source, read_source
 from edgecnn.convert.export.thresholds import Acceptance, validation_of
 from edgecnn.convert.export.tune import tuned_file, with_settings
 from edgecnn.convert.keras.load import saved_with
-from edgecnn.convert.keras.manifest import earlier_manifest, keras_manifest
-from edgecnn.convert.keras.runtime import KerasRuntime
+from edgecnn.convert.manifest import earlier_manifest, source_manifest
 from edgecnn.convert.show import save_tried
 from edgecnn.convert.training.model.custom_model import needed_modules
 from edgecnn.edge.data.dataset import Dataset
@@ -26,14 +25,14 @@ from edgecnn.edge.data.recorded_images import require_recorded
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.export_records import Reference
 from edgecnn.edge.files import read_bytes, sha256
-from edgecnn.edge.formats import FORMATS, is_exported
+from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.manifest import MODEL_CARD_NAME, MODEL_NAME, REFERENCE_NAME, Artifact, Manifest
+from edgecnn.edge.manifest import MODEL_CARD_NAME, REFERENCE_NAME, Artifact, Manifest
 from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.model.preprocess import Floats, correct
-from edgecnn.edge.model_file import ModelFile, read_model
+from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.packages import utc_now, versions
-from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.runtimes.base import LoadedModel
 from edgecnn.edge.runtimes.installed import runtime_for
 from edgecnn.edge.text import counted
 from edgecnn.edge.transaction import locked, replaced_together
@@ -49,6 +48,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
     interface: Interface | None = None,
     out: Path | None = None,
     *,
+    runtime: LoadedModel | None = None,
     trust: tuple[str, ...] = (),
     judge: Judge | None = None,
     tuning: Tuning | None = None,
@@ -57,44 +57,50 @@ def export(  # Longer than 50 lines: its arguments and their docs.
     acceptance: Acceptance | None = None,
     on_step: Callable[[str], None] = lambda text: None,
 ) -> Manifest:
-    """Write the exported files, `reference.npy` and `manifest.json` next to the Keras model, and return the manifest.
+    """Write the exported files, `reference.npy` and `manifest.json` next to the float model, and return the manifest.
 
     All appear together, after each file was loaded by its runtime and its outputs on the whole test set were compared with
-    Keras's; until then the earlier files stay whole. A model without a manifest was trained elsewhere: it is copied into a
-    new folder, as `model.keras`, and gets a manifest there.
+    the model's; until then the earlier files stay whole. A model without a manifest was trained elsewhere: it is copied into a
+    new folder, as `model.keras`, `model.tflite` or `model.onnx`, and gets a manifest there.
 
     Args:
-        model: A .keras file, or one that was read already.
+        model: A .keras file or a float .tflite or .onnx file, or one that `read_source` returned.
         dataset: Its data: test images to compare on, training images to calibrate with. Read a few images at a time.
         config: Which files to write.
         interface: How the model takes pixels and what it computes, if it has no manifest.
         out: Output folder, if it has no manifest. Default: artifacts/ plus the file's name.
+        runtime: The opened model, if it is open already.
         trust: Names of modules whose code the model needs.
         judge: Layers of a quantized file that it does not pass go back to float until it does. None to take them as they come.
         tuning: How to find which layers of an int8 file stay float for the least cost. None for no such file.
         card: Function that writes the model card into the same folder. None for no card.
-        is_a_guess: Function that says whether the Keras model is no better than a guess. None to say nothing of it.
+        is_a_guess: Function that says whether the float model is no better than a guess. None to say nothing of it.
         acceptance: Which answers of each file are to be accepted. None to set no threshold.
         on_step: Gets a line for each step.
 
     Raises:
         ArtifactError: If the model is missing, damaged or not an image classifier, or its output is not what it should be.
         ConfigError: If a folder can't be written, the dataset is not the model's, or the interface is missing or superfluous.
-        ConversionError: If a converter fails, a float file differs from Keras, or a file needs more than its target has.
+        ConversionError: If a converter fails, a float file differs from the model, or a file needs more than its target has.
         GateFailed: If a quantized file can't be made accurate enough, or no threshold is shown to hold: nothing is written.
         MissingDependency: If a package of the train extra is missing.
     """
-    source, runtime, keras = _opened(model, dataset, interface, trust)
+    source = model if isinstance(model, ModelFile) else read_source(model)
+    config.require_made_of(source.format, source.path)
+    runtime = runtime or open_source(source, trust)
+    if interface and not interface.class_names:
+        interface = replace(interface, class_names=dataset.class_names)
+    classifier = Classifier(source, runtime, interface)
     folder = export_folder(source, out)
-    manifest = source.manifest or _first_manifest(source, keras, dataset, trust, folder)
+    manifest = source.manifest or _first_manifest(source, classifier, dataset, trust, folder)
     functions = judge, tuning, card, is_a_guess, acceptance
-    job = ExportJob(source, runtime, keras, dataset, config, folder, manifest, *functions, None, on_step)
+    job = ExportJob(source, runtime, classifier, dataset, config, folder, manifest, *functions, None, on_step)
     _require_fit(job)
     if acceptance:
         job = replace(job, validation=validation_of(dataset, manifest))
     with locked(folder):
-        manifest = Manifest.load(folder) if source.manifest else _first_manifest(source, keras, dataset, trust, folder)
-        if manifest.keras_model().sha256 != source.sha256:
+        manifest = Manifest.load(folder) if source.manifest else _first_manifest(source, classifier, dataset, trust, folder)
+        if manifest.source().sha256 != source.sha256:
             raise ConfigError(f"{source.path} was replaced while it was being read: run edgecnn export again")
         return _write(replace(job, manifest=manifest))
 
@@ -110,24 +116,12 @@ def export_folder(source: ModelFile, out: Path | None) -> Path:
     return source.path.parent if source.manifest else out or Path("artifacts") / source.path.stem
 
 
-def _opened(
-    model: Path | ModelFile, dataset: Dataset, interface: Interface | None, trust: tuple[str, ...]
-) -> tuple[ModelFile, KerasRuntime, Classifier]:
-    source = model if isinstance(model, ModelFile) else read_model(model)
-    if is_exported(source.format):
-        raise ConfigError(f"{source.path} is already exported: name a .keras file")
-    runtime = cast(KerasRuntime, opener_for("keras", trust).open_file(source, 1))
-    if interface and not interface.class_names:
-        interface = replace(interface, class_names=dataset.class_names)
-    return source, runtime, Classifier(source, runtime, interface)
-
-
 def _write(job: ExportJob) -> Manifest:
-    tools = [package for name in job.config.formats for package in FORMATS[name].made_with]
+    tools = [package for name in (job.source.format, *job.config.formats) for package in FORMATS[name].made_with]
     # Files of other formats stay, and the versions that made them.
-    export_versions = {**job.manifest.provenance.export_versions, **versions("tensorflow", "keras", *tools, "numpy")}
-    job.on_step(f"Keras on {counted(job.dataset.test.labels, 'test image')}")
-    probabilities = job.keras.split_probabilities(job.dataset.test)
+    export_versions = {**job.manifest.provenance.export_versions, **versions(*tools, "numpy")}
+    job.on_step(f"{job.manifest.source_name} on {counted(job.dataset.test.labels, 'test image')}")
+    probabilities = job.model.split_probabilities(job.dataset.test)
     judge = job.tuning.judge if job.tuning else job.judge
     # An earlier release did not look for copies; training may have found others, of what the model learnt before.
     learnt = tuple(sorted({*job.manifest.dataset.learnt, *job.dataset.learnt}))
@@ -152,7 +146,7 @@ def _write(job: ExportJob) -> Manifest:
     _say_lost_thresholds(job, [artifact for artifact, _ in made])
     with replaced_together(job.folder) as new:
         if not job.source.manifest:
-            (new / MODEL_NAME).write_bytes(job.source.data)
+            (new / job.manifest.source().path).write_bytes(job.source.data)
         for artifact, data in made:
             (new / artifact.path).write_bytes(data)
             if artifact.tuned:
@@ -227,57 +221,66 @@ def _write_card(folder: Path, manifest: Manifest, job: ExportJob, probabilities:
 
 def _require_fit(job: ExportJob) -> None:
     """Raise if the images are not the model's."""
-    keras, dataset, model_path = job.keras, job.dataset, job.source.path
-    if keras.batch and keras.batch > 1:
+    model, dataset, model_path = job.model, job.dataset, job.source.path
+    if model.batch and model.batch > 1:
         raise ArtifactError(
-            f"{model_path} takes {keras.batch} images at a time, no more and no less: build it without batch_size"
+            f"{model_path} takes {model.batch} images at a time, no more and no less: build it with a free batch, or for one"
         )
-    if keras.shape != dataset.train.shape:
+    if model.shape != dataset.train.shape:
         raise ConfigError(
-            f"{model_path} takes images of {keras.shape}, but {dataset.name} has {dataset.train.shape}: name others "
+            f"{model_path} takes images of {model.shape}, but {dataset.name} has {dataset.train.shape}: name others "
             f"with {field('data')}"
         )
-    if dataset.fit not in (None, keras.preprocessing.fit):
+    if dataset.fit not in (None, model.preprocessing.fit):
         raise ConfigError(
-            f"{dataset.name} was fitted by {dataset.fit}, and {model_path} is stated to take {keras.preprocessing.fit}: "
+            f"{dataset.name} was fitted by {dataset.fit}, and {model_path} is stated to take {model.preprocessing.fit}: "
             f"use the same {field('fit')} for both"
         )
     classes = len(dataset.class_names)
-    if len(keras.class_names) != classes:
+    if len(model.class_names) != classes:
         raise ConfigError(
-            f"{model_path} has {len(keras.class_names)} classes, {dataset.name} has {classes}: name its data "
+            f"{model_path} has {len(model.class_names)} classes, {dataset.name} has {classes}: name its data "
             f"with {field('data')}, "
             f"or all its classes with {field('labels')}"
         )
     require_recorded(job.manifest.dataset, dataset.test)
     if dataset.train.sha256 != job.manifest.dataset.train_sha256:
         raise ConfigError(f"{dataset.source} does not have the training images of {model_path}: name them with {field('data')}")
-    if job.config.any_batch and keras.batch is not None:
+    if job.config.any_batch and model.batch is not None:
         raise ConfigError(
             f"{model_path} takes one image at a time: build it with a free batch, or omit {field('batch')}=dynamic"
         )
 
 
-def _first_manifest(source: ModelFile, keras: Classifier, dataset: Dataset, trust: tuple[str, ...], folder: Path) -> Manifest:
+def _first_manifest(source: ModelFile, model: Classifier, dataset: Dataset, trust: tuple[str, ...], folder: Path) -> Manifest:
     """Return the manifest of a model trained elsewhere: that of an earlier export, as long as it still applies."""
-    interface = Interface(keras.preprocessing, keras.interface.output, keras.class_names)
-    trusted, made_with = needed_modules(source.data, trust), saved_with(source.data)
-    manifest = keras_manifest(source.data, keras.runtime, interface, dataset.record(), trusted=trusted, versions=made_with)
+    interface = Interface(model.preprocessing, model.interface.output, model.class_names)
+    is_keras = not FORMATS[source.format].on_device
+    manifest = source_manifest(
+        source.format,
+        source.data,
+        model.runtime,
+        interface,
+        dataset.record(),
+        versions=saved_with(source.data) if is_keras else {},
+        trusted=needed_modules(source.data, trust) if is_keras else (),
+        name=source.path.name,
+    )
     earlier = earlier_manifest(folder)
     if earlier is None:
         return manifest
     if earlier.provenance.train_config:
         raise ConfigError(f"{folder} has a model that edgecnn trained: name another folder with {field('out')}")
-    if earlier.keras_model().sha256 != source.sha256:
+    if earlier.source().sha256 != source.sha256:
         # Files exported from another model stay; loading one reports that it is stale.
         return replace(manifest, for_programs=earlier.for_programs).with_artifacts(*earlier.exported)
     # If the interface changes, files exported with the former one are no longer verified.
-    model = replace(earlier, provenance=manifest.provenance, reference=None, artifacts=manifest.artifacts, for_programs=())
-    return earlier if model == manifest else manifest
+    bare = replace(earlier, provenance=manifest.provenance, reference=None, artifacts=manifest.artifacts, for_programs=())
+    return earlier if bare == manifest else manifest
 
 
 def _reference(probabilities: Floats, job: ExportJob, every: NDArray[np.bool_]) -> tuple[Reference, bytes]:
-    """Return the record of Keras's probabilities, and the file; of the test images, `every` (n,) are evidence."""
+    """Return the record of the model's probabilities, and the file; of the test images, `every` (n,) are evidence."""
     buffer = io.BytesIO()
     np.save(buffer, probabilities, allow_pickle=False)
     data = buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Makes one exported file after another: converts it, runs it on the test images, compares it with Keras."""
+"""Makes one exported file after another: converts it, runs it on the test images, compares it with the float model."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -41,7 +41,7 @@ class FileExporter:
 
     Args:
         job: The export.
-        reference: The Keras model's probabilities on the test images.
+        reference: The float model's probabilities on the test images.
         images: Which test images choose the layers that the job's judge asks for, and which judge; None without a judge.
     """
 
@@ -52,17 +52,17 @@ class FileExporter:
         self._converters = {
             name: converter_for(
                 name,
-                Conversion(job.runtime, output, method, self._targets.get(name), any_batch, job.config.io_of(name)),
+                Conversion(job.source, job.runtime, output, method, self._targets.get(name), any_batch, job.config.io_of(name)),
             )
             for name, method in methods.items()
         }
-        self.calibrator = Calibrator(job.dataset, job.keras, methods)
+        self.calibrator = Calibrator(job.dataset, job.model, methods)
 
     def make(self, model_format: str, precision: str) -> tuple[Artifact, bytes]:
         """Return a file's entry in the manifest, and its bytes. Errors are those of `edgecnn.convert.export.export.export`."""
         name, converter = FORMATS[model_format].file_name(precision), self._converters[model_format]
         calibrated, mended = PRECISIONS[precision].calibrated, None
-        self._job.on_step(f"{name}: convert, load, compare with Keras")
+        self._job.on_step(f"{name}: convert, load, compare with {self._job.manifest.source_name}")
         if calibrated and self._job.judge and self._images:
             data, mended = self._accurate(name, model_format, precision, self._job.judge, self._images)
         elif calibrated:
@@ -90,11 +90,11 @@ class FileExporter:
             path=name,
             size_bytes=len(data),
             sha256=sha256(data),
-            source_sha256=self._job.manifest.keras_model().sha256,
+            source_sha256=self._job.manifest.source().sha256,
             input=opened.input_spec,
             output=opened.output_spec,
             oldest_runtime=read_needs(data, model_format).oldest_runtime() if FORMATS[model_format].requirements else None,
-            parity=check_parity(name, precision, probabilities, self._reference),
+            parity=check_parity(name, precision, probabilities, self._reference, self._job.manifest.source_name),
             threshold=self._threshold(name, model_format, data),
         )
         return artifact, data
@@ -178,9 +178,9 @@ class FileExporter:
 
         def shown(data: bytes, on: NDArray[np.bool_]) -> str | None:
             probabilities = self.probabilities(name, model_format, data)
-            ours, keras, labels = probabilities[on], self._reference[on], self._job.dataset.test.labels[on]
-            points.append(100 * float(correct(keras, labels).mean() - correct(ours, labels).mean()))
-            if objection := judge.objection(ours, keras, labels):
+            ours, reference, labels = probabilities[on], self._reference[on], self._job.dataset.test.labels[on]
+            points.append(100 * float(correct(reference, labels).mean() - correct(ours, labels).mean()))
+            if objection := judge.objection(ours, reference, labels):
                 if not objections:
                     self._job.on_step(f"{name}: not shown to be accurate enough: {objection}")
                 objections.append(objection)

@@ -14,30 +14,30 @@ from edgecnn.edge.export_records import Parity
 from edgecnn.edge.formats import PRECISIONS
 from edgecnn.edge.model.preprocess import Floats, correct, spread
 
-# Two classes whose Keras probabilities differ by less than this are a tie, which rounding decides.
+# Two classes whose probabilities in the float model differ by less than this are a tie, which rounding decides.
 _TIE = 1e-5
 
 
-def check_parity(name: str, precision: str, candidate: Floats, reference: Floats) -> Parity:
-    """Compare class probabilities (n, classes) on the same images.
+def check_parity(name: str, precision: str, candidate: Floats, reference: Floats, of: str = "Keras") -> Parity:
+    """Compare class probabilities (n, classes) on the same images; `of` is the reference's name in messages.
 
     Raises:
         ConversionError: If the shapes differ, a float file differs by more than its precision's tolerance, or a float32
             file gives another class for an image that is not a tie.
     """
     if candidate.shape != reference.shape:
-        raise ConversionError(f"{name} gives {candidate.shape}, but Keras {reference.shape}: the conversion is wrong")
+        raise ConversionError(f"{name} gives {candidate.shape}, but {of} {reference.shape}: the conversion is wrong")
     difference = float(np.abs(candidate - reference).max())
     same = int((candidate.argmax(axis=1) == reference.argmax(axis=1)).sum())
     parity = Parity(len(reference), same, difference, spread(reference))
     allowed = PRECISIONS[precision].tolerance
     if difference > allowed:
-        raise ConversionError(f"{name} differs from Keras by up to {difference:.2g}, more than {allowed}: not exported")
+        raise ConversionError(f"{name} differs from {of} by up to {difference:.2g}, more than {allowed}: not exported")
     if precision == "float32":
         second, first = np.sort(reference, axis=1)[:, -2:].T
         other = int(((candidate.argmax(axis=1) != reference.argmax(axis=1)) & (first - second > _TIE)).sum())
         if other:
-            raise ConversionError(f"{name} gives another class than Keras for {other} images: not exported")
+            raise ConversionError(f"{name} gives another class than {of} for {other} images: not exported")
     return parity
 
 
@@ -46,7 +46,7 @@ _SPARE = 3
 
 
 class UnfitReference(ConfigError):
-    """Not even the float Keras model's own answers would pass, so that nothing can be judged by them."""
+    """Not even the float model's own answers would pass, so that nothing can be judged by them."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Judge:
     """Decides whether a quantized file is accurate enough, and measures what float layers cost.
 
     Attributes:
-        objection: (its probabilities, Keras's, labels) -> why its loss is not shown to be within `max_drop_points`, or None.
+        objection: (its probabilities, the float model's, labels) -> why its loss is not shown to be within
+            `max_drop_points`, or None.
         max_drop_points: Percentage points that it may lose.
         slowdown: (format, bytes of one file, bytes of another) -> median time of one inference of the second over that of
             the first.
@@ -91,27 +92,27 @@ def judged_images(judge: Judge, test: Split, reference: Floats, learnt: Sequence
     Args:
         judge: Judge whose limit applies.
         test: The images, read a chunk at a time.
-        reference: Keras's probabilities for them (n, classes).
+        reference: The float model's probabilities for them (n, classes).
         learnt: Places of those that are copies of training images.
 
     Raises:
-        UnfitReference: If not even Keras's own answers would pass, or every image is a copy of a training image.
+        UnfitReference: If not even its own answers would pass, or every image is a copy of a training image.
     """
     every, digests = evidence(test, learnt)
     if len(test.labels) and not every.any():
         raise UnfitReference("every test image is an exact copy of a training image: give images that it was not trained on")
-    keras = reference[every]
-    if objection := judge.objection(keras, keras, test.labels[every]):
+    own = reference[every]
+    if objection := judge.objection(own, own, test.labels[every]):
         raise UnfitReference(
-            f"not even the float Keras model would pass ({objection}): give more images, or allow more with "
+            f"not even the float model itself would pass ({objection}): give more images, or allow more with "
             f"{field('keep_accuracy')}"
         )
     held = every & held_out(digests)
-    keras, labels = reference[held], test.labels[held]
-    spoilt = np.flatnonzero(correct(keras, labels))[:_SPARE]
-    lossy = keras.copy()
-    lossy[spoilt] = np.roll(keras[spoilt], 1, axis=1)
-    enough = len(spoilt) == _SPARE and judge.objection(lossy, keras, labels) is None
+    own, labels = reference[held], test.labels[held]
+    spoilt = np.flatnonzero(correct(own, labels))[:_SPARE]
+    lossy = own.copy()
+    lossy[spoilt] = np.roll(own[spoilt], 1, axis=1)
+    enough = len(spoilt) == _SPARE and judge.objection(lossy, own, labels) is None
     return JudgedImages(every, every & ~held, held) if enough else JudgedImages(every, every, None)
 
 

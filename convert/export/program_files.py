@@ -28,13 +28,14 @@ class Description:
         class_names: One for each output.
         preprocessing: How pixels go in.
         output: What comes out.
-        source_sha256: SHA-256 of the .keras file.
+        source_sha256: SHA-256 of the float model.
         edgecnn: Version of edgecnn.
         images: Number of test images.
         correct: Number of them that this file classifies correctly, before the description was added.
         author: Who made the model; None if nobody said so.
         license: Its licence; None if nobody said so.
         kind: `DatasetRecord.kind`: images that the model may have learned are no test images.
+        source: Name of the float model: `Keras`, or the name of a file.
     """
 
     name: str
@@ -48,11 +49,13 @@ class Description:
     author: str | None = None
     license: str | None = None
     kind: str = "test image"
+    source: str = "Keras"
 
     def text(self) -> str:
         """Return the description as a sentence or two."""
+        source = "a Keras model" if self.source == "Keras" else self.source
         return (
-            f"Image classifier ({self.name}), exported by edgecnn {self.edgecnn} from a Keras model with SHA-256 "
+            f"Image classifier ({self.name}), exported by edgecnn {self.edgecnn} from {source} with SHA-256 "
             f"{self.source_sha256}. It is right on {self.correct:,} of {counted(self.images, self.kind)} "
             f"({self.correct / max(1, self.images):.2%})."
         )
@@ -77,7 +80,8 @@ def describe(manifest: Manifest, config: ExportConfig, probabilities: Floats, la
         class_names=manifest.class_names,
         preprocessing=manifest.preprocessing,
         output=manifest.output,
-        source_sha256=manifest.keras_model().sha256,
+        source=manifest.source_name,
+        source_sha256=manifest.source().sha256,
         edgecnn=versions()["edgecnn"],
         images=len(labels),
         correct=int(correct(probabilities, labels).sum()),
@@ -130,7 +134,7 @@ def write_program_files(folder: Path, manifest: Manifest, job: ExportJob) -> tup
     text = labels_text(manifest.class_names)
     _require_own(job.folder / LABELS_NAME, text.encode(), manifest)
     labels.write_bytes(text.encode())
-    written = [program_file(labels, manifest.keras_model().sha256)]
+    written = [program_file(labels, manifest.source().sha256)]
     for program in job.config.programs():
         job.on_step(f"files for {program.title}")
         written += import_module(program.module).write(folder, manifest, job)

@@ -50,7 +50,7 @@ def tuned_file(  # Longer than 50 lines: it tells what it does, and each outcome
         exporter: It made the plain files.
         tuning: How to tune.
         images: Which test images choose, and which judge.
-        reference: Keras's probabilities on the test images: their record, their file, and themselves.
+        reference: The float model's probabilities on the test images: their record, their file, and themselves.
         plain: The format's files so far, float32 and int8 among them.
 
     Raises:
@@ -112,7 +112,7 @@ def folder_of(manifest: Manifest, record: Reference, reference: bytes, files: Se
         for artifact, data in files:
             (folder / artifact.path).write_bytes(data)
         (folder / REFERENCE_NAME).write_bytes(reference)
-        entries = (manifest.keras_model(), *(artifact for artifact, _ in files))
+        entries = (manifest.source(), *(artifact for artifact, _ in files))
         # The files for other programs are not there.
         replace(manifest, artifacts=entries, reference=record, for_programs=()).save(folder)
         yield folder
@@ -230,9 +230,9 @@ class _Trial:
     def objection(self, placement: Placement, data: bytes, on: NDArray[np.bool_]) -> str | None:
         """Return why a placement's file is not accurate enough on these images, and remember what it loses."""
         ours = self.exporter.probabilities(self.name, self.base.format, data, self._runtime)[on]
-        keras, labels = self.reference[2][on], self.job.dataset.test.labels[on]
-        objection = self.tuning.judge.objection(ours, keras, labels)
-        points = 100 * float(correct(keras, labels).mean() - correct(ours, labels).mean())
+        own, labels = self.reference[2][on], self.job.dataset.test.labels[on]
+        objection = self.tuning.judge.objection(ours, own, labels)
+        points = 100 * float(correct(own, labels).mean() - correct(ours, labels).mean())
         self._judged.setdefault(placement, (points, objection is None))
         return objection
 
@@ -269,8 +269,8 @@ class _Trial:
 def with_settings(job: ExportJob, tuning: Tuning, reference: tuple[Reference, bytes], files: Sequence[Made]) -> list[Made]:
     """Return a format's files, of which the one of least cost says with which settings it was measured.
 
-    `files` are the plain ones, and the tuned one if it gains; `reference` is the record and the file of Keras's probabilities.
-    Errors are those of `tuned_file`.
+    `files` are the plain ones, and the tuned one if it gains; `reference` is the record and the file of the float model's
+    probabilities. Errors are those of `tuned_file`.
     """
     runner, manifest = tuning.runner, job.manifest
     names = [artifact.path for artifact, _ in files]

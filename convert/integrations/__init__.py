@@ -22,6 +22,7 @@ class Program(NamedTuple):
         precision: Precision of that file.
         module: Module that writes its files.
         package: Package that this needs besides those of every export; None for none.
+        any_source: Whether its files can be made of any float model, not of a Keras model alone.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Program(NamedTuple):
     precision: str
     module: str
     package: Package | None = None
+    any_source: bool = False
 
 
 PROGRAMS: dict[str, Program] = {
@@ -43,6 +45,7 @@ PROGRAMS: dict[str, Program] = {
             "int8",
             "edgecnn.convert.integrations.tflite_micro",
             Package("tflite-micro", "tflite_micro", "micro"),
+            any_source=True,
         ),
     )
 }

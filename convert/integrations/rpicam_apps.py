@@ -62,7 +62,7 @@ def write(folder: Path, manifest: Manifest, job: ExportJob) -> list[ProgramFile]
     settings.write_text(f"{text}\n", encoding="utf-8")
     for line in remarks(name, manifest, parity):
         job.on_step(line)
-    source = manifest.keras_model().sha256
+    source = manifest.source().sha256
     of_model = replace(program_file(folder / name, source, NAME, parity), threshold=threshold)
     return [of_model, program_file(settings, source, NAME)]
 

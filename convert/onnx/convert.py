@@ -11,8 +11,10 @@ import numpy as np
 from edgecnn.convert.export.converters import Conversion, of_batches
 from edgecnn.convert.export.program_files import Description
 from edgecnn.convert.keras.load import functions_inlined, load_tensorflow
+from edgecnn.convert.onnx.source import ask_for_no_more, cleaned, named, of_one_image, with_channels_first
 from edgecnn.edge.errors import ConversionError, MissingDependency, field, why
 from edgecnn.edge.files import libraries_folder
+from edgecnn.edge.model.layout import image_layout
 from edgecnn.edge.native_output import quiet
 from edgecnn.edge.packages import install_command
 from edgecnn.edge.runtimes import onnxruntime as ort
@@ -29,16 +31,23 @@ def channels_first(conversion: Conversion, title: str) -> tuple[bytes, tuple[int
         ConversionError: If the model takes other images, any number of images is asked for, or a step fails.
         MissingDependency: If a package of the train extra is missing.
     """
-    model, shape, _ = of_batches(conversion.runtime)
-    dtype = conversion.runtime.input_spec.dtype
+    source, spec = conversion.source, conversion.runtime.input_spec
+    layout, dtype = image_layout(spec, str(source.path)), spec.dtype
+    height, width, channels = layout.shape
     if conversion.any_batch:
         raise ConversionError(f"{title} files take one image at a time: omit {field('batch')}=dynamic")
-    if dtype != "float32" or len(shape) != 3 or shape[2] not in (1, 3):
+    if source.format == "onnx" and dtype == "float32" and layout.batch != 0:
+        data = cleaned(source.data, OPSET, str(source.path))
+        if layout.item == layout.shape:
+            data = with_channels_first(data)
+        return _with_sizes(of_one_image(data)), (channels, height, width)
+    shape = layout.item if source.format == "keras" else ()
+    if dtype != "float32" or shape != layout.shape:
         raise ConversionError(
             f"{title} files are made of models that take float32 images (height, width, 1 or 3), and this one takes {dtype} "
-            f"{shape}: use other {field('formats')}"
+            f"{layout.item}: use other {field('formats')}"
         )
-    height, width, channels = shape
+    model = of_batches(conversion.runtime)[0]
     data = of_one_image(to_onnx(model, shape, dtype, conversion.output, OPSET, channels_first=True))
     return _with_sizes(data), (channels, height, width)
 
@@ -128,7 +137,7 @@ def to_onnx(  # Longer than 50 lines: one conversion, step by step.
             _give_constants(graph.graph, concrete)
             # tf2onnx keeps an operator that it can't convert.
             onnx.checker.check_model(graph)
-            graph = _named(onnxslim.slim(graph), output)
+            graph = named(onnxslim.slim(graph), output)
             ask_for_no_more(graph)
             return bytes(graph.SerializeToString())
     except ModuleNotFoundError as error:
@@ -139,30 +148,6 @@ def to_onnx(  # Longer than 50 lines: one conversion, step by step.
             f"ONNX float32: tf2onnx or onnxslim can't convert the model ({reason}): replace that layer, or use "
             f"{field('formats')}=tflite"
         ) from error
-
-
-def of_one_image(data: bytes) -> bytes:
-    """Return an .onnx file with a free batch as one that takes one image at a time."""
-    import onnx
-
-    model = onnx.load_from_string(data)
-    for value in (model.graph.input[0], model.graph.output[0]):
-        value.type.tensor_type.shape.dim[0].dim_value = 1
-    return bytes(model.SerializeToString())
-
-
-def ask_for_no_more(model: Any) -> None:
-    """Remove the domains that no node uses, and set the lowest IR version that the rest allows.
-
-    The tools list every domain they know and write the newest IR version; both needlessly require a newer runtime.
-    """
-    import onnx
-
-    used = {node.domain for node in model.graph.node} | {""}
-    kept = [opset for opset in model.opset_import if opset.domain in used]
-    del model.opset_import[:]
-    model.opset_import.extend(kept)
-    model.ir_version = onnx.helper.find_min_ir_version_for(kept, ignore_unknown=True)
 
 
 def _give_constants(graph: Any, function: Any) -> None:
@@ -184,18 +169,6 @@ def _erfc(graph: Any, node: Any, name: str, args: list[Any]) -> None:
     one = graph.make_const(f"{name}_one", np.ones((), np.float32))
     left = graph.make_node("Sub", [one.output[0], node.output[0]], name=f"{name}_left", op_name_scope=name)
     graph.replace_all_inputs(node.output[0], left.output[0], ops=[other for other in graph.get_nodes() if other is not left])
-
-
-def _named(model: Any, output: str) -> Any:
-    """Give the free batch and the output readable names instead of generated ones."""
-    graph = model.graph
-    old = graph.output[0].name
-    for node in graph.node:
-        node.output[:] = [output if name == old else name for name in node.output]
-    graph.output[0].name = output
-    for value in (graph.input[0], graph.output[0]):
-        value.type.tensor_type.shape.dim[0].dim_param = "batch"
-    return model
 
 
 def run_pnnx(onnx: bytes, shape: tuple[int, int, int], folder: Path) -> tuple[int, str]:

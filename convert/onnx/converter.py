@@ -1,4 +1,4 @@
-"""Turns one Keras model into the bytes of each .onnx file; ONNX Runtime's quantizer makes int8."""
+"""Turns one float model into the bytes of each .onnx file; ONNX Runtime's quantizer makes int8."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Conversion, Converter, Ranges, finite, of_batches
-from edgecnn.convert.onnx.convert import OPSET, ask_for_no_more, of_one_image, to_onnx
+from edgecnn.convert.onnx.convert import OPSET, to_onnx
+from edgecnn.convert.onnx.source import ask_for_no_more, cleaned, from_tflite, of_one_image
 from edgecnn.edge.compatibility.onnx import limits
 from edgecnn.edge.errors import ConversionError, MissingDependency, why
 from edgecnn.edge.files import libraries_folder
@@ -25,16 +26,22 @@ class _OnnxConverter(Converter):
     """A `Converter` for .onnx files. The file for calibration has a free batch if the model has one, which is faster."""
 
     def __init__(self, conversion: Conversion) -> None:
-        self._model, self._shape, self._free = of_batches(conversion.runtime)
-        self._dtype, self._any_batch = conversion.runtime.input_spec.dtype, conversion.any_batch
-        self._output, self._method = conversion.output, conversion.method
+        self._conversion, self._any_batch, self._method = conversion, conversion.any_batch, conversion.method
         target = conversion.target
         self._opset = OPSET if target is None else min(OPSET, limits(target.release)[0])
 
     @cached_property
     def _float32(self) -> bytes:
-        data = to_onnx(self._model, self._shape, self._dtype, self._output, self._opset)
-        return data if self._free else of_one_image(data)
+        source, runtime, output = self._conversion.source, self._conversion.runtime, self._conversion.output
+        free = runtime.input_spec.shape[:1] == (None,)
+        if source.format == "onnx":
+            data = cleaned(source.data, self._opset, str(source.path))
+        elif source.format == "tflite":
+            data = from_tflite(source.data, self._opset, output, str(source.path))
+        else:
+            model, shape, free = of_batches(runtime)
+            data = to_onnx(model, shape, runtime.input_spec.dtype, output, self._opset)
+        return data if free else of_one_image(data)
 
     @cached_property
     def _prepared(self) -> bytes:

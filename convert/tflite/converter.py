@@ -1,4 +1,4 @@
-"""Turns one Keras model into the bytes of each .tflite file."""
+"""Turns one float model into the bytes of each .tflite file."""
 
 import re
 import warnings
@@ -17,6 +17,7 @@ from edgecnn.convert.tflite.quantize import (
     open_tflite,
     quantize_tflite,
     tflite_scales,
+    with_narrow_weights,
     with_short_names,
 )
 from edgecnn.edge.errors import ConversionError, field, why
@@ -85,9 +86,7 @@ class _TfliteConverter(Converter):
     """A `Converter` for .tflite files."""
 
     def __init__(self, conversion: Conversion) -> None:
-        self._model, self._shape, _ = of_batches(conversion.runtime)
-        self._dtype, self._any_batch = conversion.runtime.input_spec.dtype, conversion.any_batch
-        self._io = conversion.io
+        self._conversion, self._io = conversion, conversion.io
 
     @cached_property
     def _float32(self) -> bytes:
@@ -115,7 +114,11 @@ class _TfliteConverter(Converter):
         return fold(data, folds)
 
     def _of(self, precision: str) -> bytes:
-        return to_tflite(self._model, precision, self._shape, self._dtype, self._any_batch)
+        source, runtime, any_batch = self._conversion.source, self._conversion.runtime, self._conversion.any_batch
+        if source.format == "tflite":
+            return with_short_names(source.data) if precision == "float32" else with_narrow_weights(self._float32, precision)
+        model, shape, _ = of_batches(runtime)
+        return to_tflite(model, precision, shape, runtime.input_spec.dtype, any_batch)
 
 
 def converter(conversion: Conversion) -> Converter:

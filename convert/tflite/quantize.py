@@ -98,6 +98,46 @@ def quantize_tflite(float32: bytes, precision: str, ranges: Ranges, keep: Sequen
     return data
 
 
+def with_narrow_weights(float32: bytes, precision: str) -> bytes:
+    """Return a float32 file with float16 weights (`float16`), or with 8-bit ones (`dynamic`), whose activations stay float32.
+
+    Errors are those of `quantize_tflite`.
+    """
+    try:
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # Its interpreter warns like ours.
+            from litert_quantizer import Quantizer, recipe
+
+            # Scales per output make FULLY_CONNECTED wrong in tflite-runtime 2.14: see `edgecnn.convert.tflite.converter`.
+            dense = recipe.dynamic_legacy_wi8_afp32()
+            dense[0]["operation"] = "FULLY_CONNECTED"
+            dense[0]["op_config"]["weight_tensor_config"]["granularity"] = "TENSORWISE"
+            rules = _HALF if precision == "float16" else [*recipe.dynamic_legacy_wi8_afp32(), *dense]
+            quantizer = Quantizer(float32, rules)
+            data = bytes(quantizer.quantize(enable_progress_bar=False, enable_progress_report=False).quantized_model)
+            data = from_object(to_object(data))
+            open_tflite(data)
+    except ModuleNotFoundError as error:
+        raise MissingDependency(f"{error.name} is not installed. On the workstation: {install_command('train')}") from error
+    except Exception as error:  # Its passes raise ValueError, RuntimeError, KeyError and others.
+        raise ConversionError(f"TFLite: litert-quantizer can't quantize the model to {_reason(precision, error)}") from error
+    return data
+
+
+_HALF = [
+    {
+        "regex": ".*",
+        "operation": "*",
+        "algorithm_key": "float_casting",
+        "op_config": {
+            "weight_tensor_config": {"num_bits": 16, "dtype": "FLOAT"},
+            "compute_precision": "FLOAT",
+            "explicit_dequantize": True,
+        },
+    }
+]
+
+
 def _float_rules(keep: Sequence[str]) -> list[dict[str, Any]]:
     # A scope is the output names of an operator, each with a semicolon.
     return [{"regex": f"^{re.escape(name)};$", "operation": "*", "algorithm_key": "no_quantize"} for name in keep]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edgecnn.convert.keras.load import kernels_to_train, load_tensorflow
-from edgecnn.convert.keras.manifest import earlier_manifest
+from edgecnn.convert.manifest import earlier_manifest
 from edgecnn.convert.training.checkpoint import is_out_of_patience, load_checkpoint, needs_validation, writing
 from edgecnn.convert.training.choices import Reasons, choose, chosen_text, reasons_of, validated
 from edgecnn.convert.training.config import TrainConfig, phases_of
@@ -298,7 +298,7 @@ def _require_unlearnt(model: str, before: DatasetRecord, now: DatasetRecord, pro
 def _images_of_model(known: Manifest, data: str | Path | None, images: FolderOptions, progress: Progress) -> Dataset:
     """Return images for a model that continues with its classes, in its order: its own images, or those of `data`."""
     record, rule = known.dataset, known.preprocessing
-    shape = known.keras_model().input.shape[1:]
+    shape = known.source().input.shape[1:]
     height, width, channels = shape if len(shape) == 3 else (*shape, 1)
     model = recorded_model(record, known.class_names)
     if model is None and height and width and channels:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgecnn.convert.keras.manifest import earlier_manifest, keras_manifest
+from edgecnn.convert.manifest import earlier_manifest, source_manifest
 from edgecnn.convert.training.checkpoint import checkpoint_bytes, is_out_of_patience, kept_epoch
 from edgecnn.convert.training.model.custom_model import needed_modules
 from edgecnn.convert.training.model.normalization import unsettled_share
@@ -62,7 +62,8 @@ def write_trained_model(run: TrainingRun, prepared: PreparedModel, fit: Finished
     data = checkpoint_bytes(folder, checkpoint.last if fit.epoch == len(checkpoint.history) else checkpoint.best)
     _warn_of_unsettled_averages(run, prepared, fit.epoch * run.batches)
     run.on_text(f"Measuring on {counted(test.labels, 'test image')}")
-    manifest = keras_manifest(
+    manifest = source_manifest(
+        "keras",
         data,
         prepared.runtime,
         run.interface,
@@ -73,7 +74,7 @@ def write_trained_model(run: TrainingRun, prepared: PreparedModel, fit: Finished
         train_config={**run.config.settings(), "optimizer": prepared.optimizer},
     )
     # Opened like every other file, so that `edgecnn evaluate` gives the same result.
-    written = ModelFile(folder / MODEL_NAME, "keras", data, manifest, manifest.keras_model(), None)
+    written = ModelFile(folder / MODEL_NAME, "keras", data, manifest, manifest.source(), None)
     remember_made(data)  # The file was made here.
     measured = Classifier(written, opener_for("keras", manifest.trusted).open_file(written, 1))
     try:
@@ -102,7 +103,7 @@ def _result(
         config=run.config,
         dataset=manifest.dataset,
         model_path=MODEL_NAME,
-        model_sha256=manifest.keras_model().sha256,
+        model_sha256=manifest.source().sha256,
         parameters=prepared.model.count_params(),
         trainable_parameters=sum(int(np.prod(weight.shape)) for weight in prepared.model.trainable_weights),
         history=fit.checkpoint.history,

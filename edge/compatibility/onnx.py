@@ -26,6 +26,7 @@ _TO_NODES: dict[str, dict[int, str]] = {
     "Attribute": {6: "Graph", 11: "Graph"},
 }
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
+_KEY, _VALUE = 1, 2
 _DATA_TYPE, _UINT8 = 2, 2
 _OP_TYPE = 4
 _RANDOM = frozenset(
@@ -71,6 +72,32 @@ def random_operators(data: bytes) -> tuple[str, ...]:
         ValueError, IndexError: As in `has_external_data`.
     """
     return tuple(sorted(name.decode() for name in _operators(data) & _RANDOM))
+
+
+# Numbers of the narrow types in onnx.proto.
+_NARROW = {10: "float16", 16: "bfloat16", 17: "float8", 18: "float8", 19: "float8", 20: "float8", 21: "uint4", 22: "int4"}
+_QUANTIZED = (b"Quantize", b"QLinear", b"Integer")  # As in QuantizeLinear, DynamicQuantizeLinear, QLinearConv, ConvInteger.
+
+
+def narrow_numbers(data: bytes) -> str | None:
+    """See `edgecnn.edge.compatibility.requirements.narrow_numbers`."""
+    if any(part in name for name in _operators(data) for part in _QUANTIZED):
+        return "int8"
+    types = (value for kind, number, value in _walk(data, _TO_TENSORS) if (kind, number) == ("Tensor", _DATA_TYPE))
+    return next((_NARROW[value] for value in types if isinstance(value, int) and value in _NARROW), None)
+
+
+def external_names(data: bytes) -> tuple[str, ...]:
+    """Return the names of the other files in which an ONNX file keeps values, each once.
+
+    Raises:
+        ValueError, IndexError: As in `has_external_data`.
+    """
+    found = dict[str, None]()
+    for kind, number, value in _walk(data, _TO_TENSORS):
+        if kind == "Tensor" and number == _EXTERNAL_DATA and _texts(value, _KEY) == [b"location"]:
+            found[b"".join(_texts(value, _VALUE)).decode()] = None
+    return tuple(found)
 
 
 def _operators(data: bytes) -> set[bytes]:

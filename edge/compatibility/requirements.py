@@ -59,6 +59,19 @@ def read_needs(data: bytes, model_format: str) -> Needs:
         return cast(Needs, module.read_needs(data))
 
 
+def narrow_numbers(data: bytes, model_format: str) -> str | None:
+    """Return what a file's numbers are stored in if it is not float32: `int8`, `float16` or alike; else None.
+
+    Raises:
+        ArtifactError: If the bytes are not such a file.
+    """
+    module = FORMATS[model_format].requirements
+    if module is None:
+        return None
+    with parsing(f"it is not a {model_format} file, or is damaged", "copy it again"):
+        return cast(str | None, import_module(module).narrow_numbers(data))
+
+
 def known_releases(runtime: Runtime) -> tuple[str, str] | None:
     """Return the oldest and the newest release of a runtime in the tables; None if it is not in them."""
     modules = filter(None, (FORMATS[model_format].requirements for model_format in runtime.formats))

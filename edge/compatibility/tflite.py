@@ -354,6 +354,19 @@ def read_needs(data: bytes) -> TfliteNeeds:
     return TfliteNeeds(dict(sorted(operators.items())), _release(model), INT8 in kinds, INT16 in kinds, tuple(sorted(unknown)))
 
 
+# Numbers of the narrow types in schema.fbs.
+_NARROW = {1: "float16", 3: "uint8", 7: "int16", 9: "int8", 17: "int4"}
+
+
+def narrow_numbers(data: bytes) -> str | None:
+    """See `edgecnn.edge.compatibility.requirements.narrow_numbers`. Integers without a scale, such as pixels, do not count."""
+    for graph in root(data).tables(_MODEL_SUBGRAPHS):
+        for tensor in map(_tensor, graph.tables(_SUBGRAPH_TENSORS)):
+            if tensor.kind in _NARROW and (tensor.scales or _NARROW[tensor.kind] == "float16"):
+                return _NARROW[tensor.kind]
+    return None
+
+
 def _tensor(table: Table) -> Tensor:
     for place in (_TENSOR_SHAPE, _TENSOR_NAME):
         table.vector(place)  # Unused here, but it counts against the budget.

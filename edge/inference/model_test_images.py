@@ -138,14 +138,14 @@ def load_reference(folder: Path, manifest: Manifest, labels: NDArray[np.int64]) 
         ArtifactError: If they are missing, damaged, from an earlier model, or contradict the manifest.
     """
     record = manifest.reference
-    fix = f"run edgecnn export {folder / manifest.keras_model().path}"
+    fix = f"run edgecnn export {folder / manifest.source().path}"
     if record is None:
         raise ArtifactError(f"{folder} has no reference to judge by: {fix}")
     path = folder / record.path
     data = read_bytes(path)
     if sha256(data) != record.sha256:
         raise ArtifactError(f"{path} is not the file that the manifest lists: {fix}")
-    if (record.source_sha256, record.test_sha256) != (manifest.keras_model().sha256, manifest.dataset.test_sha256):
+    if (record.source_sha256, record.test_sha256) != (manifest.source().sha256, manifest.dataset.test_sha256):
         raise ArtifactError(f"{path} is stale: it is from an earlier model: {fix}")
     probabilities = read_npy(data, f"{path} is not an array", fix)
     shape = (len(labels), len(manifest.class_names))

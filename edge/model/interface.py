@@ -27,7 +27,7 @@ SCHEMES = {
     "caffe": Preprocessing(scale=1.0, fit="letterbox", background="any", mean=(103.939, 116.779, 123.68), channel_order="bgr"),
 }
 # What ends in one of these gives probabilities, in the words of TFLite, ONNX, ncnn and TensorFlow.
-_TO_PROBABILITIES = ("SOFTMAX", "LOGISTIC", "STABLEHLO_LOGISTIC", "Softmax", "Sigmoid", "QLinearSoftmax", "QLinearSigmoid")
+TO_PROBABILITIES = ("SOFTMAX", "LOGISTIC", "STABLEHLO_LOGISTIC", "Softmax", "Sigmoid", "QLinearSoftmax", "QLinearSigmoid")
 
 HOW_TO_SAY = (
     f"{field('interface')}=unit (pixel / 255), raw, tf, torch or caffe, or with {field('scale')}, {field('mean')} and "
@@ -166,6 +166,13 @@ def interface_of(model: ModelFile, given: Interface | None) -> Interface:
     return given
 
 
+def last_operator(model: ModelFile, runtime: "LoadedModel") -> str | None:
+    """Return the operator that makes a file's output, before what only changes its form; None if unknown."""
+    reader = FORMATS[model.format].ending
+    found: str | None = import_module(reader).last_operator(model.data, runtime) if reader else None
+    return found
+
+
 def require_stated_output(model: ModelFile, runtime: "LoadedModel", output: Output) -> None:
     """Raise if a file that is stated to give logits ends in softmax or sigmoid, as far as its operators can be read.
 
@@ -175,11 +182,10 @@ def require_stated_output(model: ModelFile, runtime: "LoadedModel", output: Outp
     Raises:
         ArtifactError: If it gives probabilities.
     """
-    reader = FORMATS[model.format].ending
-    if output != "logits" or reader is None or model.manifest:
+    if output != "logits" or model.manifest:
         return
-    operator = import_module(reader).last_operator(model.data, runtime)
-    if operator in _TO_PROBABILITIES:
+    operator = last_operator(model, runtime)
+    if operator in TO_PROBABILITIES:
         raise ArtifactError(
             f"{model.path}: output {runtime.output_spec.name} is already probabilities (the file ends in {operator}): "
             f"omit {field('logits')}"

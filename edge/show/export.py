@@ -28,7 +28,7 @@ from edgecnn.edge.text import WIDTH, counted, paragraphs
 
 _NAMES_SHOWN = 3
 _CLASSES_SHOWN = 10
-# If fewer images than this share get Keras's class, the text recommends what to do.
+# If fewer images than this share get the float model's class, the text recommends what to do.
 _FEW_AGREE = 0.95
 
 
@@ -41,11 +41,12 @@ def folder_text(folder: ModelFolder, width: int = WIDTH) -> str:
 
 def export_text(manifest: Manifest, folder: Path, files: Sequence[str], width: int = WIDTH) -> str:
     """Return a table of the exported files of these names, and what to know of them."""
+    source = manifest.source_name
     columns: dict[str, Callable[[tuple[Artifact, Parity]], str]] = {
         "file": lambda of: of[0].path,
         "KiB": lambda of: f"{of[0].size_bytes / 1024:.1f}",
         "largest\ndifference": lambda of: f"{of[1].max_difference:.2g}",
-        "same class\nas Keras": lambda of: f"{of[1].same_class:,} of {of[1].images:,}",
+        f"same class\nas {source}": lambda of: f"{of[1].same_class:,} of {of[1].images:,}",
         "input": lambda of: of[0].input.dtype,
         "oldest runtime": lambda of: of[0].oldest_runtime or "unknown",
     }
@@ -57,19 +58,19 @@ def export_text(manifest: Manifest, folder: Path, files: Sequence[str], width: i
     if calibration and any(artifact.path in calibration.halves for artifact in written):
         notes += [f"Calibration: {warning}" for warning in calibration.warnings]
     notes += [
-        _unlike_text(artifact, parity, folder)
+        _unlike_text(artifact, parity, folder, source)
         for artifact, parity in compared
         if parity.same_class < _FEW_AGREE * parity.images
     ]
     notes += [
         f"{file.path} is for {file.program}. Through it, {file.parity.same_class:,} of "
-        f"{counted(file.parity.images, 'test image')} have the same class as in Keras."
+        f"{counted(file.parity.images, 'test image')} have the same class as in {source}."
         for file in manifest.for_programs
         if file.path in files and file.parity
     ]
-    notes += _same_for_all(written)
+    notes += _same_for_all(written, source)
     if manifest.reference:
-        notes.insert(0, _keras_text(manifest, manifest.reference))
+        notes.insert(0, _source_text(manifest, manifest.reference))
     notes.append(f"Exported to {folder}. Next: edgecnn bench {quote(str(folder))}")
     listed: list[Artifact | ProgramFile] = [*written, *(file for file in manifest.for_programs if file.path in files)]
     accepted = []
@@ -113,32 +114,32 @@ def thresholds(files: Sequence[tuple[str, Threshold]]) -> tuple[TextTable, str]:
     return TextTable(headings, rows, "Accepted answers", align="<>"), " ".join([text, *tied_note(files)])
 
 
-def _unlike_text(artifact: Artifact, parity: Parity, folder: Path) -> str:
+def _unlike_text(artifact: Artifact, parity: Parity, folder: Path, source: str) -> str:
     return (
-        f"{artifact.path} gives another class than Keras for {parity.images - parity.same_class:,} of "
+        f"{artifact.path} gives another class than {source} for {parity.images - parity.same_class:,} of "
         f"{counted(parity.images, 'image')}: edgecnn diagnose {quote(str(folder / artifact.path))} shows which layers lose "
         "most. An export that limits the loss of accuracy keeps those layers in float."
     )
 
 
-def _same_for_all(written: Sequence[Artifact]) -> list[str]:
+def _same_for_all(written: Sequence[Artifact], source: str) -> list[str]:
     """Return a warning if the outputs do not depend on the image, since then any file agrees."""
     for artifact in written:
         parity = artifact.parity
         if parity and parity.images > 1 and parity.spread is not None and parity.spread <= LEAST_SPREAD:
             return [
-                f"warning: Keras's outputs are the same for all {parity.images:,} images (they vary by {parity.spread:.2g}), "
-                "so agreement says nothing about the files: train the model first."
+                f"warning: {source}'s outputs are the same for all {parity.images:,} images (they vary by "
+                f"{parity.spread:.2g}), so agreement says nothing about the files: train the model first."
             ]
     return []
 
 
-def _keras_text(manifest: Manifest, reference: Reference) -> str:
+def _source_text(manifest: Manifest, reference: Reference) -> str:
     names, more = ", ".join(manifest.class_names[:_CLASSES_SHOWN]), len(manifest.class_names) - _CLASSES_SHOWN
     text = (
-        f"Keras classifies {reference.correct:,} of {counted(reference.images, manifest.dataset.kind)} correctly "
-        f"({reference.correct / reference.images:.2%}). Pixels go in as {formula(manifest.preprocessing)}; the outputs are "
-        f"{manifest.output} of {names}{f' and {more} more' if more > 0 else ''}."
+        f"{manifest.source_name} classifies {reference.correct:,} of {counted(reference.images, manifest.dataset.kind)} "
+        f"correctly ({reference.correct / reference.images:.2%}). Pixels go in as {formula(manifest.preprocessing)}; the "
+        f"outputs are {manifest.output} of {names}{f' and {more} more' if more > 0 else ''}."
     )
     if reference.doubtful:
         remedy = "Check how the model takes pixels, and the order of its classes."

@@ -123,6 +123,7 @@ def bench(  # Longer than 50 lines: its arguments and their docs.
     from edgecnn.benchmarks.measure.run import benchmark
     from edgecnn.benchmarks.measure.targets import budgets_of, candidates, grouped
     from edgecnn.edge.inference.usage import Usage
+    from edgecnn.edge.model_file import read_model
     from edgecnn.edge.model_folder import ModelFolder, opened
     from edgecnn.edge.packages import versions
     from edgecnn.edge.runtimes.installed import runtime_formats
@@ -147,6 +148,12 @@ def bench(  # Longer than 50 lines: its arguments and their docs.
             progress=progress,
         )
         report = dataclasses.replace(report, prefer=prefer)
+        if files.images and not models[0].is_folder:
+            from edgecnn.workflows.repair import repair_notes
+
+            read = [item.model() for item in models] + ([read_model(Path(reference))] if reference else [])
+            notes = repair_notes(report, read, usage, files.images.test, progress)
+            report = dataclasses.replace(report, notes=(*report.notes, *notes))
         if models[0].is_folder and not models[0].bundle:
             _keep(report, models[0].path, progress)
         return report

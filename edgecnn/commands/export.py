@@ -1,7 +1,7 @@
-"""Write TFLite and ONNX files, each compared with Keras.
+"""Write TFLite and ONNX files of a float model, each compared with it.
 
-float32 is always among them. A model that edgecnn did not train also needs its images (--data) and its preprocessing
-(--preprocess).
+The model is a .keras file, or a float .tflite or .onnx file. float32 is always among the files. A model that edgecnn did not
+train also needs its images (--data) and its preprocessing (--preprocess).
 
 Example: edgecnn export --quantize int8
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from edgecnn.commands.shared import DEFAULT_MODEL, DataOrDataset, Images, StatedInterface, Trust
 from edgecnn.edge.data.folder_options import NO_OPTIONS
-from edgecnn.edge.formats import PRECISIONS, CalibrationName, IoName, default_formats, device_formats
+from edgecnn.edge.formats import PRECISIONS, CalibrationName, IoName, default_formats, device_formats, format_of
 from edgecnn.edge.option import Option, checked, seconds
 from edgecnn.edge.result import SILENT, Progress
 
@@ -24,14 +24,20 @@ if TYPE_CHECKING:
 @checked
 def export(  # Longer than 50 lines: its arguments and their docs.
     model: Annotated[
-        "TrainResult | str | Path", Option("A .keras file.", metavar="MODEL", argument=True, kind=Path)
+        "TrainResult | str | Path",
+        Option("A .keras, .tflite or .onnx file in float32.", metavar="MODEL", argument=True, kind=Path),
     ] = DEFAULT_MODEL,
     data: DataOrDataset = None,
     *,
     formats: Annotated[
         Sequence[str],
-        Option("Format of the files.", name="--format", default=" and ".join(default_formats()), one_of=device_formats()),
-    ] = default_formats(),
+        Option(
+            "Format of the files.",
+            name="--format",
+            default=f"{' and '.join(default_formats())}; of a .tflite or .onnx file its own",
+            one_of=device_formats(),
+        ),
+    ] = (),
     precisions: Annotated[
         Sequence[str],
         Option(
@@ -146,13 +152,13 @@ def export(  # Longer than 50 lines: its arguments and their docs.
     trust: Trust = (),
     progress: Progress = SILENT,
 ) -> "ModelFolder":
-    """Write TFLite and ONNX files of a Keras model, each compared with it on all test images. float32 is always among them.
+    """Write TFLite and ONNX files of a float model, each compared with it on all test images. float32 is always among them.
 
     `MODEL_CARD.md` beside them says for people what `manifest.json` says for programs. What is written into it outside of
     edgecnn's part is kept.
 
     Args:
-        model: Result of `edgecnn.train`, or a .keras file.
+        model: Result of `edgecnn.train`, a .keras file, or a float .tflite or .onnx file.
         data: Its images: a `Dataset`, or an argument of `edgecnn.load_dataset`. Default: those in its manifest; a model
             that edgecnn did not train has no default.
 
@@ -162,20 +168,29 @@ def export(  # Longer than 50 lines: its arguments and their docs.
     Raises:
         ArtifactError: If the model is missing, damaged or not an image classifier.
         ConfigError: If the images are not the model's, or settings do not fit.
-        ConversionError: If a converter fails, or a float file differs from Keras.
+        ConversionError: If a converter fails, or a float file differs from the model.
         GateFailed: If no quantized file is accurate enough for `keep_accuracy`, or no threshold is shown to hold `max_error`;
             nothing is written then.
         MissingDependency: If a package of the train extra is missing.
     """
     from edgecnn.convert.export.config import ExportConfig
     from edgecnn.edge.inference.usage import Usage
-    from edgecnn.workflows.export import Accept, Tune, exported
+    from edgecnn.workflows.export import Accept, Tune, exported, path_of
 
     return exported(
         model,
         data,
         Usage(images=images, interface=interface, trust=tuple(trust)),
-        ExportConfig(tuple(formats), tuple(precisions), calibration, tuple(targets), batch, io, author, license),
+        ExportConfig(
+            tuple(formats) or default_formats(format_of(path_of(model)) or ""),
+            tuple(precisions),
+            calibration,
+            tuple(targets),
+            batch,
+            io,
+            author,
+            license,
+        ),
         Tune(tune, tune_seconds, tune_seed, tune_runtime),
         keep_accuracy=keep_accuracy,
         accept=Accept(max_error, tuple(strangers), accept),

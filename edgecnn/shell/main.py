@@ -67,8 +67,12 @@ class Command(NamedTuple):
             return str(error)
 
     def spelled(self, name: str, value: object = None) -> str:
-        """Return the option of a name in Python, with its value: `--prefer size`, `--strict` for True, `--no-...` for False."""
-        typed = self.names().get(name) or option_of(name)
+        """Return the option of a name in Python, with its value: `--prefer size`, `--strict` for True, `--no-...` for False.
+
+        A result may recommend another command, whose option it then is.
+        """
+        known = (command.names().get(name) for command in (self, *commands().values()))
+        typed = next(filter(None, known), option_of(name))
         if value is False:
             return f"--no-{typed.removeprefix('--')}"
         return typed if value is None or value is True else f"{typed} {value}"

@@ -1,4 +1,4 @@
-"""Exports a Keras model to files for a device."""
+"""Exports a float model to files for a device."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from typing import cast
 
 import numpy as np
 
-from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE, nothing_to_judge_by
+from edgecnn.benchmarks.gate.accuracy import nothing_to_judge_by
 from edgecnn.benchmarks.gate.budget import Budget, Budgets
 from edgecnn.benchmarks.gate.checks import accuracy_checks
 from edgecnn.benchmarks.gate.gate import PASS, UNDECIDED, Policy
@@ -19,9 +19,11 @@ from edgecnn.benchmarks.runners.choose import HERE, TUNE_SECONDS, require_runner
 from edgecnn.benchmarks.show.model_card import model_card
 from edgecnn.benchmarks.statistics.selective import certified, least_images
 from edgecnn.convert.export.config import ExportConfig, Runner, Tuning
+from edgecnn.convert.export.evidence import output_of
 from edgecnn.convert.export.export import export as export_model
 from edgecnn.convert.export.export import export_folder
 from edgecnn.convert.export.keep_accuracy import Judge
+from edgecnn.convert.export.source import open_source, read_source
 from edgecnn.convert.export.thresholds import LEAST_SHARE, Acceptance, made_strangers
 from edgecnn.convert.training.records import TrainResult
 from edgecnn.convert.training.train import fitted_interface
@@ -32,16 +34,21 @@ from edgecnn.edge.data.splits import FileSplit, Labels, Shape, Split
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.files import temporary_folder
 from edgecnn.edge.formats import FORMATS, RUNTIMES
+from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.model_test_images import model_images
 from edgecnn.edge.inference.pictures import image_files
 from edgecnn.edge.inference.usage import Usage
-from edgecnn.edge.manifest import Preprocessing
-from edgecnn.edge.model.interface import interface_of
+from edgecnn.edge.manifest import Manifest, Preprocessing
+from edgecnn.edge.model.interface import SCHEMES, Interface, interface_of
 from edgecnn.edge.model.preprocess import Floats
 from edgecnn.edge.model_file import ModelFile, read_model
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.result import Progress
 from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.runtimes.base import LoadedModel
+from edgecnn.workflows.source_interface import ask_which, found_interface
+
+_FLOAT_MODEL = "the float model"
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,11 @@ def _strangers(source: str | Path, shape: Shape, rule: Preprocessing) -> tuple[s
     return found.name, split
 
 
+def path_of(model: TrainResult | str | Path) -> Path:
+    """Return the path of a model's file."""
+    return model.path if isinstance(model, TrainResult) else Path(model)
+
+
 def exported(  # Longer than 50 lines: its arguments, and those of what it calls.
     model: TrainResult | str | Path,
     data: Dataset | str | Path | None,
@@ -116,10 +128,23 @@ def exported(  # Longer than 50 lines: its arguments, and those of what it calls
         )
     if tune.where is not None and "int8" not in config.precisions:
         raise ConfigError(f"{field('tune')} makes int8 files: add {field('precisions')}=int8")
-    source = read_model(model.path if isinstance(model, TrainResult) else Path(model))
+    source = read_source(path_of(model))
+    config.require_made_of(source.format, source.path)
     said = taken = usage.said_interface()
-    interface_of(source, said)  # Missing settings are reported before TensorFlow is imported.
-    dataset = data if isinstance(data, Dataset) else _own_images(source, replace(usage, data=data), progress)
+    runtime = None
+    if source.manifest:
+        interface_of(source, said)  # Superfluous settings are reported before TensorFlow is imported.
+        dataset = data if isinstance(data, Dataset) else _recorded_images(source.manifest, replace(usage, data=data), progress)
+    else:
+        if data is None:
+            raise ConfigError(f"{source.path} does not say what it was trained on: name its images with {field('data')}")
+        runtime = open_source(source, tuple(usage.trust))
+        found = found_interface(source, runtime, said, usage.images.fit or "letterbox", progress.say)
+        usage = replace(usage, interface=found)
+        said = taken = usage.said_interface()
+        dataset = data if isinstance(data, Dataset) else _images_for(source, runtime, replace(usage, data=data), progress)
+        if said is None:
+            raise ask_which(source, runtime, dataset.test)
     if said:
         taken = fitted_interface(said, dataset)
         if usage.images.fit:
@@ -136,10 +161,11 @@ def exported(  # Longer than 50 lines: its arguments, and those of what it calls
         config,
         taken,
         out,
+        runtime=runtime,
         trust=tuple(usage.trust),
         judge=judge,
         tuning=tuning_for(judge, runner, tune.seed) if runner else None,
-        is_a_guess=keras_is_a_guess,
+        is_a_guess=is_a_guess,
         acceptance=acceptance,
         card=lambda manifest, distinct, earlier: model_card(manifest, folder.resolve().name, distinct, earlier),
         on_step=progress.say,
@@ -150,15 +176,16 @@ def exported(  # Longer than 50 lines: its arguments, and those of what it calls
     return ModelFolder(folder, written=(*config.file_names(), *tuned, *others), manifest=manifest)
 
 
-def _own_images(source: ModelFile, usage: Usage, progress: Progress) -> Dataset:
+def _recorded_images(manifest: Manifest, usage: Usage, progress: Progress) -> Dataset:
     """Return the images that a model was trained on, read by its preprocessing."""
-    if source.manifest:
-        record = source.manifest.dataset
-        data, options = recorded_source(record, usage.data, usage.images)
-        return load_for_model(data, options, recorded_model(record, source.manifest.class_names), progress)
-    if usage.data is None:
-        raise ConfigError(f"{source.path} does not say what it was trained on: name its images with {field('data')}")
-    return load_for_model(usage.data, usage.images, model_images(usage.classifier(source)), progress)
+    data, options = recorded_source(manifest.dataset, usage.data, usage.images)
+    return load_for_model(data, options, recorded_model(manifest.dataset, manifest.class_names), progress)
+
+
+def _images_for(source: ModelFile, runtime: LoadedModel, usage: Usage, progress: Progress) -> Dataset:
+    """Return the images of a model from elsewhere; how it takes pixels may still be unknown."""
+    said = usage.said_interface() or Interface(SCHEMES["raw"], output_of(source, runtime))
+    return load_for_model(usage.data, usage.images, model_images(Classifier(source, runtime, said)), progress)
 
 
 def _require_tunable(tune: Tune, formats: tuple[str, ...]) -> None:
@@ -201,16 +228,16 @@ def _judge(points: float, undecided: bool = False) -> Judge:
             return "there are no test images"
         found = compare(candidate, reference, labels)
         names = tuple(map(str, range(candidate.shape[1])))
-        checks = accuracy_checks(found, Budget(max_drop_points=points), KERAS_REFERENCE, names)
+        checks = accuracy_checks(found, Budget(max_drop_points=points), _FLOAT_MODEL, names)
         passed = (PASS, UNDECIDED) if undecided else (PASS,)
         return next((check.text for check in checks if check.status not in passed), None)
 
     return Judge(objection, points, _slowdown)
 
 
-def keras_is_a_guess(probabilities: Floats, labels: Labels) -> bool:
-    """Return whether a Keras model is no reference to judge by, as `bench` would say of it."""
-    return nothing_to_judge_by(compare(probabilities, probabilities, labels), KERAS_REFERENCE) is not None
+def is_a_guess(probabilities: Floats, labels: Labels) -> bool:
+    """Return whether a float model is no reference to judge by, as `bench` would say of it."""
+    return nothing_to_judge_by(compare(probabilities, probabilities, labels), _FLOAT_MODEL) is not None
 
 
 def _slowdown(model_format: str, plain: bytes, mended: bytes) -> float:

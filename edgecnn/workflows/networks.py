@@ -34,7 +34,7 @@ from edgecnn.edge.model_file import read_model
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.records import from_json
 from edgecnn.edge.result import Progress
-from edgecnn.workflows.export import keras_is_a_guess
+from edgecnn.workflows.export import is_a_guess
 
 _UNIT = Interface(SCHEMES["unit"])
 
@@ -170,7 +170,7 @@ class NetworkWork:
         say = self.progress.say if self.tuning else lambda text: None
         trust = module_of(config)
         export = partial(export_model, folder / MODEL_NAME, self.dataset, self.exporting, trust=trust, on_step=say)
-        export = partial(export, is_a_guess=keras_is_a_guess)
+        export = partial(export, is_a_guess=is_a_guess)
         try:
             export(tuning=self.tuning)
         except UnfitReference:

@@ -126,7 +126,7 @@ def test_a_file_tuned_for_another_machine_or_of_another_format_is_not_taken(
     tuning: Any = Tuned()
     here = replace(work(images, trained), tuning=tuning)
     manifest = Manifest.load(trained / NAME)
-    artifact = replace(manifest.keras_model(), path=name, format=Path(name).suffix[1:], settings=Settings(machine, "time", ()))
+    artifact = replace(manifest.source(), path=name, format=Path(name).suffix[1:], settings=Settings(machine, "time", ()))
     monkeypatch.setattr(Manifest, "load", lambda folder: replace(manifest, artifacts=(*manifest.artifacts, artifact)))
     monkeypatch.setattr(NetworkWork, "_has", lambda self, folder, name: True)
     assert here._tuned(trained / NAME) == (name if taken else None)

@@ -1,6 +1,7 @@
 """A network like a user's, and its files in formats that take one image with channels first."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from edgecnn.convert.export.converters import Conversion, Converter, converter_for
 from edgecnn.convert.keras.runtime import KerasRuntime
 from edgecnn.convert.training.model.networks import build_network
+from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.runtimes import opener_for
 
 RandomInputs = Callable[[int], NDArray[np.float32]]
@@ -79,7 +81,9 @@ def random_inputs() -> RandomInputs:
 
 
 def converter_of(model_format: str, model: Any, any_batch: bool = False) -> Converter:
-    return converter_for(model_format, Conversion(KerasRuntime(model), "logits", "minmax", None, any_batch, "float32"))
+    source = ModelFile(Path("model.keras"), "keras", b"", None, None, None)
+    runtime = KerasRuntime(model)
+    return converter_for(model_format, Conversion(source, runtime, "logits", "minmax", None, any_batch, "float32"))
 
 
 def outputs(model_format: str, data: bytes, inputs: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -107,7 +107,7 @@ def test_a_renamed_file_is_refused_by_its_content(
 )
 def test_a_file_exported_from_an_earlier_model_is_stale(name: str, command: str, artifacts: Path) -> None:
     manifest = Manifest.load(artifacts)
-    manifest.with_artifacts(replace(manifest.keras_model(), sha256="0" * 64)).save(artifacts)
+    manifest.with_artifacts(replace(manifest.source(), sha256="0" * 64)).save(artifacts)
     with pytest.raises(ArtifactError, match=rf"{name} is stale.*edgecnn export .*bars/model\.keras.*{command}$"):
         read_model(artifacts / name)
 

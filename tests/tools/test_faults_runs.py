@@ -41,7 +41,7 @@ def bases(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(exported, folder / "m")
     (folder / "m" / "labels.txt").write_text("0\n1\n2\n")
     manifest = Manifest.load(folder / "m")
-    labels = program_file(folder / "m" / "labels.txt", manifest.keras_model().sha256)
+    labels = program_file(folder / "m" / "labels.txt", manifest.source().sha256)
     replace(manifest, for_programs=(labels,)).save(folder / "m")
     assert main(["bundle", str(folder / "m"), "--out", str(folder / "m.zip"), "--images", "20"]) == 0
     (folder / "bare").mkdir()

@@ -20,7 +20,8 @@ import numpy as np
 import edgecnn as ec
 from edgecnn.benchmarks.timing.latency import random_inputs
 from edgecnn.convert.keras.load import load_keras
-from edgecnn.convert.onnx.convert import of_one_image, to_onnx
+from edgecnn.convert.onnx.convert import to_onnx
+from edgecnn.convert.onnx.source import of_one_image
 from edgecnn.convert.tflite.converter import to_tflite
 from edgecnn.edge.manifest import TensorSpec
 from tools.claims.claims import Claim, at_least, at_most

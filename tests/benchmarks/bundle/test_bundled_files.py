@@ -23,7 +23,7 @@ def labelled(artifacts: Path) -> Path:
     for name, program in (("labels.txt", None), ("own.bin", "own")):
         data = f"{name}\n".encode()
         (artifacts / name).write_bytes(data)
-        files.append(ProgramFile(name, len(data), sha256(data), manifest.keras_model().sha256, program))
+        files.append(ProgramFile(name, len(data), sha256(data), manifest.source().sha256, program))
     replace(manifest, for_programs=tuple(files)).save(artifacts)
     return artifacts
 

@@ -301,6 +301,6 @@ def test_an_altered_model_or_a_folder_with_nothing_exported_is_not_bundled(
     assert not list(tmp_path.glob("*.zip"))
     assert not list(tmp_path.glob(".*"))
     manifest = Manifest.load(artifacts)
-    replace(manifest, artifacts=(manifest.keras_model(),)).save(artifacts)
+    replace(manifest, artifacts=(manifest.source(),)).save(artifacts)
     with pytest.raises(ConfigError, match=r"no exported file: .*edgecnn export"):
         write_bundle(tmp_path / "a.zip", ModelFolder(artifacts), load_test(idx_folder))

@@ -202,7 +202,7 @@ def test_every_image_is_read_once_for_all_files_and_a_chunk_at_a_time(three_file
     candidate_set = replace(
         candidate_set,
         images=replace(candidate_set.images, test=test),
-        reference=StoredReference((write,) * len(candidate_set.candidates)),
+        reference=StoredReference((write,) * len(candidate_set.candidates), "theirs.tflite"),
     )
     steps: list[tuple[int, int, str]] = []
     report = benchmark(

@@ -108,7 +108,7 @@ def test_the_manifest_lists_every_file_with_its_hash_and_parity(exported: Path) 
     assert [artifact.path for artifact in manifest.artifacts] == ["model.keras", *FILES]
     for artifact in manifest.artifacts[1:]:
         assert sha256((exported / artifact.path).read_bytes()) == artifact.sha256
-        assert artifact.source_sha256 == manifest.keras_model().sha256
+        assert artifact.source_sha256 == manifest.source().sha256
         assert artifact.parity is not None
         assert artifact.parity.images == 60
         if artifact.precision == "float32":

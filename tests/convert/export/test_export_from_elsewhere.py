@@ -147,7 +147,7 @@ def test_what_a_model_takes_and_gives_is_kept_in_every_file(
     path = foreign(tmp_path, *layers, entry=entry and entry())
     manifest = export(path, dataset, BOTH, interface, tmp_path / "out")
     assert manifest.output == interface.output
-    model = manifest.keras_model()
+    model = manifest.source()
     for artifact in manifest.artifacts[1:]:
         assert artifact.parity is not None
         assert artifact.parity.same_class >= (60 if artifact.precision == "float32" else 55)
@@ -163,7 +163,7 @@ def test_a_model_without_a_batch_is_exported_for_one_image_at_a_time(idx_folder:
     scores = keras.layers.Dense(3, activation="softmax")(keras.ops.reshape(image, (1, 144)))
     keras.Model(image, keras.ops.reshape(scores, (3,))).save(tmp_path / "base.keras")
     manifest = export(tmp_path / "base.keras", load_dataset(idx_folder), BOTH, UNIT, tmp_path / "out")
-    assert manifest.keras_model().input.shape == SHAPE
+    assert manifest.source().input.shape == SHAPE
     assert [artifact.input.shape for artifact in manifest.artifacts[1:]] == [(1, *SHAPE)] * 4
 
 

@@ -101,7 +101,7 @@ def test_of_few_images_none_is_held_out_and_copies_neither_choose_nor_judge() ->
 def test_what_keras_itself_would_not_pass_is_said_at_once(wrong: str) -> None:
     test = images(300 if wrong == "too few" else 4000)
     reference = answers(test.labels if wrong == "too few" else np.roll(test.labels, 1))
-    with pytest.raises(ConfigError, match=r"not even.*Keras model would pass"):
+    with pytest.raises(ConfigError, match=r"not even the float model itself would pass"):
         judged_images(_judge(0.5), test, reference)
 
 

@@ -116,7 +116,7 @@ def test_images_that_could_not_show_so_small_a_loss_are_told_before_anything_is_
     artifacts: Path, idx_folder: Path
 ) -> None:
     steps: list[str] = []
-    with pytest.raises(ConfigError, match=r"not even.*Keras.*\(it loses too much\)"):
+    with pytest.raises(ConfigError, match=r"not even the float model.*\(it loses too much\)"):
         export(
             artifacts / "model.keras",
             load_dataset(idx_folder),

@@ -47,6 +47,7 @@ def test_the_manifest_has_the_same_fields(made: Path) -> None:
     assert [file["path"] for file in now.pop("for_programs")] == ["labels.txt"]
     assert [now["dataset"].pop(name) for name in ("val_sha256", "val_share", "val_seed")] == [None] * 3
     assert [now["dataset"].pop(name) for name in ("learnt", "test_list", "may_be_learnt")] == [[], [], False]
+    assert now["provenance"].pop("source") is None  # It was trained here.
     assert now["reference"].pop("doubtful") is None  # Nobody judged it.
     assert {file.pop("threshold") for file in now["artifacts"]} == {None}
     assert names(kept) == names(now)

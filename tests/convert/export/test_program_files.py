@@ -80,7 +80,7 @@ def test_a_file_says_how_many_test_images_it_has_right_and_who_made_it(name: str
     right = int((model.predict(test_split.images(range(60))).class_indices == test_split.labels).sum())
     said = record(folder / name)
     assert (str(said["correct"]), str(said["test_images"])) == (str(right), "60")
-    assert said["source_sha256"] == manifest.keras_model().sha256
+    assert said["source_sha256"] == manifest.source().sha256
     assert all(text in data for text in (b"Jane Doe", b"MIT"))
 
 

@@ -27,6 +27,7 @@ from edgecnn.edge.compatibility.tflite import highest as highest_version
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.errors import ConfigError, ConversionError
 from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model_file import ModelFile
 from tests.convert.export.conftest import entry
 
 BOTH = ("tflite", "onnx")
@@ -211,7 +212,9 @@ def test_an_onnx_file_is_refused_by_its_opset_its_ir_version_and_its_domains(den
 )
 def test_onnx_files_take_the_opset_of_their_target(runtime: str, opset: int, ir_version: int, dense: Any) -> None:
     target = RuntimeRelease("onnxruntime", runtime)
-    converter = converter_for("onnx", Conversion(KerasRuntime(dense), "logits", "minmax", target, False, "float32"))
+    source = ModelFile(Path("model.keras"), "keras", b"", None, None, None)
+    conversion = Conversion(source, KerasRuntime(dense), "logits", "minmax", target, False, "float32")
+    converter = converter_for("onnx", conversion)
     ranges = converter.calibrate(np.random.default_rng(0).random((8, 16, 16, 1), np.float32))
     for data in (converter.convert("float32"), converter.quantize("int8", ranges)):
         model = onnx.load_from_string(data)

@@ -7,7 +7,8 @@ import numpy as np
 import onnx
 import pytest
 
-from edgecnn.convert.onnx.convert import ask_for_no_more, to_onnx
+from edgecnn.convert.onnx.convert import to_onnx
+from edgecnn.convert.onnx.source import ask_for_no_more
 from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.runtimes import opener_for
 

@@ -277,4 +277,4 @@ def test_a_run_of_few_steps_has_settled_averages(idx_folder: Path, tmp_path: Pat
     progress: Any = SimpleNamespace(say=said.append, step=SILENT.step)
     ec.train(idx_folder, tmp_path, config=TrainConfig(epochs=6, filters=(2, 2, 2)), progress=progress)
     assert not [text for text in said if "still" in text]
-    assert Manifest.load(tmp_path).keras_model()
+    assert Manifest.load(tmp_path).source()

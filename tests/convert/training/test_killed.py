@@ -157,7 +157,7 @@ def test_only_one_training_writes_into_a_folder_and_an_earlier_result_does_not_f
     (tmp_path / "train.json").write_text(json.dumps(result | earlier))
     resumed = train(bars, config, tmp_path, preprocessing, resume=True)
     assert len(resumed.history) == 1
-    assert Manifest.load(tmp_path).keras_model().sha256 == resumed.model_sha256
+    assert Manifest.load(tmp_path).source().sha256 == resumed.model_sha256
 
 
 def test_an_export_into_a_folder_that_another_one_writes_is_refused(artifacts: Path, bars: Dataset) -> None:

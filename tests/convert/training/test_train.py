@@ -136,7 +136,7 @@ def test_train_json_and_the_manifest_say_how_the_model_came_to_be(trained: Path,
     }  # fmt: skip
     assert (record["epoch"], record["kept_for"], record["val_images"]) == (2, "last_epoch", None)
     assert record["optimizer"] == "Adam, learning rate 0.003"
-    assert record["model_sha256"] == manifest.keras_model().sha256
+    assert record["model_sha256"] == manifest.source().sha256
     assert set(record["versions"]) == {"python", "edgecnn", "tensorflow", "keras", "numpy"}
     test = bars.test
     probabilities = Classifier.load(trained / "model.keras").split_probabilities(test)

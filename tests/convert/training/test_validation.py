@@ -109,7 +109,7 @@ def test_the_epoch_of_lowest_loss_on_validation_is_kept_and_its_figures_are_thos
     loss, accuracy = on_validation(validated, dataset)
     assert losses[best] == pytest.approx(loss, rel=1e-4)
     assert found["history"][best]["val_accuracy"] == pytest.approx(accuracy, abs=1e-6)
-    assert found["model_sha256"] == Manifest.load(validated).keras_model().sha256
+    assert found["model_sha256"] == Manifest.load(validated).source().sha256
 
 
 def test_the_last_state_of_an_epoch_has_the_figures_of_validation(validated: Path, states: list[TrainState]) -> None:

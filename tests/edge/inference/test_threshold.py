@@ -99,7 +99,7 @@ def test_a_manifest_with_a_threshold_out_of_range_is_refused(change: dict[str, A
     manifest = Manifest.load(artifacts)
     first, *others = manifest.exported
     broken = replace(first, threshold=replace(THRESHOLD, **change))
-    replace(manifest, artifacts=(manifest.keras_model(), broken, *others)).save(artifacts)
+    replace(manifest, artifacts=(manifest.source(), broken, *others)).save(artifacts)
     with pytest.raises(ArtifactError, match=re.escape(f"the threshold of {first.path}")):
         Manifest.load(artifacts)
 

@@ -114,6 +114,6 @@ def test_a_file_that_is_exported_again_while_it_is_measured_is_an_error_that_nam
 
 def test_a_stale_file_is_an_error_that_names_it(artifacts: Path) -> None:
     manifest = Manifest.load(artifacts)
-    manifest.with_artifacts(replace(manifest.keras_model(), sha256=sha256(b"a newer model"))).save(artifacts)
+    manifest.with_artifacts(replace(manifest.source(), sha256=sha256(b"a newer model"))).save(artifacts)
     with pytest.raises(ArtifactError, match=r"int8\.tflite is stale:.*Run edgecnn export"):
         measure(candidates(artifacts, "int8.tflite"), TINY, nothing, SILENT)

@@ -93,7 +93,7 @@ def test_own_models_are_trained_and_recorded(bars: Dataset) -> None:
         assert settings["model"] == f"own_nets:{name}"
         assert settings["source_sha256"] == resolved(config, bars.train).source_sha256
         assert "dropout" not in settings
-        assert manifest.keras_model().input.shape == ((None, 12, 12) if name == "grey" else (None, *SHAPE))
+        assert manifest.source().input.shape == ((None, 12, 12) if name == "grey" else (None, *SHAPE))
         results[name] = result
     # Logits and the probabilities of the same network have the same loss.
     assert results["logits"].history[-1].loss == pytest.approx(results["grey"].history[-1].loss, rel=1e-4)

@@ -318,7 +318,7 @@ def colour_model(folder: Path) -> None:
     image, scores = (TensorSpec(name, shape, "float32") for name, shape in (("image", (1, 3, 8, 6)), ("scores", (1, 4))))
     listed = replace(artifact, size_bytes=len(data), sha256=sha256(data), input=image, output=scores)
     rule = Preprocessing(1 / 255, "stretch", "any", (0.1, 0.2, 0.3), (0.5, 0.25, 0.125), "bgr")
-    kept = (manifest.keras_model(), listed)
+    kept = (manifest.source(), listed)
     replace(manifest, class_names=("a", "b", "c", "d"), preprocessing=rule, output="logits", artifacts=kept).save(folder)
 
 

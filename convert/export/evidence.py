@@ -1,0 +1,135 @@
+"""How a float model from elsewhere takes pixels, by what is inside it: the steps before its first layer, and its metadata.
+
+Many models begin with steps of their own: Keras's Rescaling and Normalization, the preprocessing of keras.applications, or a
+batch normalisation of the image. These turn pixels into numbers of about -1 to 1, and show what they expect: a step that
+divides by 127.5 makes a picture of nearly one grey of pixels that were already divided by 255.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.formats import FORMATS
+from edgecnn.edge.manifest import Output, Preprocessing
+from edgecnn.edge.model.interface import SCHEMES, TO_PROBABILITIES, last_operator
+from edgecnn.edge.model.layout import image_layout
+from edgecnn.edge.model_file import ModelFile
+from edgecnn.edge.runtimes.base import LoadedModel
+from edgecnn.edge.sandbox.unverified import run_in_child
+
+# What a network's first layer gets spans about this much, whatever the scheme: 1 for unit, 2 for tf, 4 for torch, 255 for raw.
+_LEAST_SPAN, _MOST_SPAN = 0.5, 30.0
+# A span this far outside is no scheme's: a picture of nearly one grey, or numbers that no initial weights are made for.
+_FAR = 8.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a model shows of how it takes pixels.
+
+    Attributes:
+        preprocessing: What pixels need before they go in.
+        span: (low, high) of the numbers that enter its first layer then.
+        step: How many times the model itself multiplies a pixel's number.
+    """
+
+    preprocessing: Preprocessing
+    span: tuple[float, float]
+    step: float
+
+    @property
+    def scheme(self) -> str:
+        """Name of the preprocessing in `SCHEMES`."""
+        return next(name for name, scheme in SCHEMES.items() if scheme == self.preprocessing)
+
+    def text(self, name: str) -> str:
+        """Say what was found; `name` is the model's."""
+        low, high = (f"{value:.3g}" for value in self.span)
+        first, last = (f"{value:g}" for value in _ends(self.preprocessing))
+        return f"{name} turns {first} to {last} into {low} to {high} by itself before its first layer"
+
+    def require(self, said: Preprocessing, name: str) -> None:
+        """Raise if what a user says contradicts it.
+
+        Raises:
+            ConfigError: If pixels would enter the first layer as no scheme has them.
+        """
+        low, high = _ends(said)
+        span = abs(high - low) * self.step
+        if not _LEAST_SPAN / _FAR <= span <= _MOST_SPAN * _FAR:
+            raise ConfigError(
+                f"{self.text(name)}, and {field('preprocess')} as it is stated gives it {low:.3g} to {high:.3g}: omit it, "
+                f"or use {field('preprocess')}={self.scheme}"
+            )
+
+
+def _ends(taken: Preprocessing) -> tuple[float, float]:
+    """Return what black and white become, by the first channel."""
+    low, high = ((pixel * taken.scale - taken.mean[0]) / taken.std[0] for pixel in (0, 255))
+    return low, high
+
+
+def evidence_of(model: ModelFile, runtime: LoadedModel) -> Evidence | None:
+    """Return what a model's first steps show; None if they show nothing.
+
+    The module that its format names runs them: `first_layer_input(opened, inputs)` returns what enters the first layer with
+    weights for model inputs (n, ...), or None if there is none; `opened` is the opened Keras model, of others their bytes.
+
+    Raises:
+        ArtifactError: If a child process does not survive the model.
+    """
+    layout, spec = image_layout(runtime.input_spec, str(model.path)), runtime.input_spec
+    if np.dtype(spec.dtype).kind != "f" or spec.quantization:
+        return None
+    # Black, a grey step and white: three points show whether the steps are linear.
+    inputs = np.stack([np.full(layout.item, value, spec.dtype) for value in (0, 1, 255)])
+    module = import_module(str(FORMATS[model.format].importer))
+    if FORMATS[model.format].on_device:
+        call = partial(_entering, module.__name__, model.data, inputs)
+        entering = run_in_child(call, str(model.path), len(model.data))
+    else:
+        entering = module.first_layer_input(runtime, inputs)
+    if entering is None or entering.shape[0] != len(inputs):
+        return None
+    black, one, white = (_centre(values) for values in entering)
+    step = np.abs(one - black).mean()
+    linear = np.allclose(white - black, 255 * (one - black), rtol=0.05, atol=1e-3 * max(1.0, float(np.abs(white).max())))
+    if not linear or not step or np.allclose(one - black, 1):
+        return None
+    fitting = [one for one in (SCHEMES["raw"], SCHEMES["unit"]) if _LEAST_SPAN <= step * np.ptp(_ends(one)) <= _MOST_SPAN]
+    if len(fitting) != 1:
+        return None
+    (scheme,) = fitting
+    ends = black, white if scheme.scale == 1 else one
+    low, high = (float(values.mean()) for values in ends)
+    return Evidence(scheme, (low, high), float(step))
+
+
+def output_of(model: ModelFile, runtime: LoadedModel) -> Output:
+    """Return what a model gives by the operator that makes its output."""
+    operator = last_operator(model, runtime)
+    return "probabilities" if operator is None or operator in TO_PROBABILITIES else "logits"
+
+
+def stated_by(model: ModelFile) -> Preprocessing | None:
+    """Return the preprocessing in a file's metadata; None if it has none."""
+    reader = getattr(import_module(str(FORMATS[model.format].importer)), "stated_preprocessing", None)
+    return reader(model.data) if reader else None
+
+
+def _entering(module: str, data: bytes, inputs: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    found: NDArray[np.float32] | None = import_module(module).first_layer_input(data, inputs)
+    return found
+
+
+def _centre(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the numbers of one image without its border, which may be padded."""
+    found = values.astype(np.float64)
+    for axis, size in enumerate(values.shape):
+        if size > 4:  # Not an axis of channels.
+            found = found.take(range(size // 4, size - size // 4), axis=axis)
+    return found.ravel()

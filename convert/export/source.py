@@ -1,0 +1,59 @@
+"""The float model that an export is made of: a Keras model, or a float .tflite or .onnx file from elsewhere."""
+
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+
+from edgecnn.edge.compatibility.requirements import narrow_numbers
+from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.formats import FORMATS
+from edgecnn.edge.model_file import ModelFile, read_model
+from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.runtimes.base import LoadedModel
+from edgecnn.edge.sandbox.unverified import run_in_child
+
+
+def read_source(path: Path) -> ModelFile:
+    """Read the float model that is to be exported.
+
+    What its format's importer makes of a file from elsewhere has its bytes: an .onnx file gets the weights that it keeps in
+    others beside it.
+
+    Raises:
+        ArtifactError: As in `read_model`, and if it can't be imported.
+        ConfigError: If it is not a float model, but made of one.
+    """
+    model = read_model(path)
+    if model.artifact and model.artifact.exported and model.manifest:
+        source = path.parent / model.manifest.source().path
+        raise ConfigError(f"{path} is already exported: name the model that it was made of, {source}")
+    row = FORMATS[model.format]
+    if model.format in row.sources or not row.on_device:
+        if row.importer and model.manifest is None:
+            call = partial(_imported, row.importer, model.data, path)
+            model = replace(model, data=run_in_child(call, str(path), len(model.data)))
+        if narrow := narrow_numbers(model.data, model.format):
+            raise ConfigError(
+                f"{path} is already quantized (it has numbers in {narrow}), and what that lost can't be won back: name the "
+                "float32 file that it was made of"
+            )
+        return model
+    sources = " or ".join(name for name, other in FORMATS.items() if name in other.sources or not other.on_device)
+    raise ConfigError(f"{path} can't be exported, since no other format is made of {row.title}: name a {sources} file")
+
+
+def _imported(module: str, data: bytes, path: Path) -> bytes:
+    found: bytes = import_module(module).imported(data, path)
+    return found
+
+
+def open_source(model: ModelFile, trust: tuple[str, ...]) -> LoadedModel:
+    """Open the float model with its format's runtime. Errors are those of `Opener.open_file`.
+
+    Raises:
+        ConfigError: If modules are trusted for a file that has no code.
+    """
+    if trust and not FORMATS[model.format].trusted:
+        raise ConfigError(f"{model.path} has no layers of its own: omit {field('trust')}")
+    return opener_for(model.format, trust).open_file(model, 1)

@@ -1,0 +1,81 @@
+"""How a float model from elsewhere takes pixels: as its user says, as it shows by itself, or as labelled images suggest."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+
+from edgecnn.benchmarks.statistics.binomial import interval
+from edgecnn.convert.export.evidence import evidence_of, output_of, stated_by
+from edgecnn.edge.data.splits import Split
+from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.manifest import Fit
+from edgecnn.edge.model.interface import HOW_TO_SAY, SCHEMES, Interface, formula
+from edgecnn.edge.model.preprocess import correct, counts
+from edgecnn.edge.model_file import ModelFile
+from edgecnn.edge.runtimes.base import LoadedModel
+from edgecnn.edge.text import counted
+
+Say = Callable[[str], None]
+# Labelled images that try the schemes.
+_TRIED = 200
+
+
+def found_interface(model: ModelFile, runtime: LoadedModel, said: Interface | None, fit: Fit, say: Say) -> Interface | None:
+    """Return how a model from elsewhere takes pixels and what it gives: as a user says, or as the model shows.
+
+    Args:
+        model: The file.
+        runtime: The opened file.
+        said: What the user says; None for nothing.
+        fit: How image files are fitted, which no model shows.
+        say: Gets a line on what was found.
+
+    Returns:
+        None if neither says it.
+
+    Raises:
+        ConfigError: If the user contradicts the model.
+        ArtifactError: If a child process does not survive the model.
+    """
+    stated = stated_by(model)
+    evidence = None if stated else evidence_of(model, runtime)
+    if evidence and said:
+        evidence.require(said.preprocessing, str(model.path))
+    taken = evidence.preprocessing if evidence else stated
+    if said or taken is None:
+        return said
+    why = evidence.text("it") if evidence else "its metadata says so"
+    say(f"{model.path}: pixels go in as {formula(taken)}, since {why}")
+    return Interface(replace(taken, fit=fit), output_of(model, runtime))
+
+
+def ask_which(model: ModelFile, runtime: LoadedModel, test: Split) -> ConfigError:
+    """Return the error for a model that does not show how it takes pixels: which of the schemes is right most often.
+
+    It is a question and no choice: another preprocessing may be better still, and the classes may be in another order.
+    """
+    chosen = np.linspace(0, len(test.labels) - 1, min(_TRIED, len(test.labels))).astype(np.int64)
+    images, labels, output = test.images(chosen), test.labels[chosen], output_of(model, runtime)
+    right: dict[str, int] = {}
+    for name, taken in SCHEMES.items():
+        with suppress(EdgeCnnError):
+            classifier = Classifier(model, runtime, Interface(taken, output))
+            right[name] = int(correct(classifier.probabilities(images), labels).sum())
+    found = ", ".join(f"{name} {count:,}" for name, count in sorted(right.items(), key=lambda one: -one[1]))
+    unknown = f"{model.path}: how it takes pixels is not known"
+    if not right:
+        return ConfigError(f"{unknown}: state it with {HOW_TO_SAY}")
+    best, others = max(right.values()), sorted(right.values())[:-1]
+    tried = f"of {counted(len(labels), 'labelled image')} it gets right: {found}"
+    commonest = int(counts(labels, int(labels.max()) + 1).max())
+    low = interval(best, len(labels)).low * len(labels)
+    if low <= commonest:
+        fix = f"state it with {HOW_TO_SAY}, and check the order of the classes"
+        return ConfigError(f"{unknown}, and no scheme fits ({tried}): {fix}")
+    name = next(name for name, count in right.items() if count == best)
+    sure = "" if not others or interval(max(others), len(labels)).high < best / len(labels) else ", or another that is as good"
+    logits = f" and {field('logits')}" if output == "logits" else ""
+    return ConfigError(f"{unknown}; {tried}. If it was trained with {name}{sure}, add {field('preprocess')}={name}{logits}")

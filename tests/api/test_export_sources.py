@@ -1,0 +1,201 @@
+"""Float .tflite and .onnx files from elsewhere as sources of an export."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+import pytest
+import tensorflow as tf
+from onnx import helper, numpy_helper
+
+import edgecnn as ec
+from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model.interface import SCHEMES, Interface
+from edgecnn.edge.model_file import read_model
+from tests.convert.export.test_export_from_elsewhere import cnn, foreign
+
+LOGITS = Interface(SCHEMES["unit"], "logits")
+
+
+@pytest.fixture
+def tflite(tmp_path: Path) -> Path:
+    """A float file as TensorFlow's own converter writes it, with no word on its pixels."""
+    path = tmp_path / "theirs.tflite"
+    model = keras.models.load_model(foreign(tmp_path, *cnn()))
+    path.write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    return path
+
+
+@pytest.fixture
+def onnx_file(tmp_path: Path) -> Path:
+    """A float file with channels first and logits, like PyTorch's, of opset 11, with constants listed as inputs."""
+    rng = np.random.default_rng(0)
+    values = {
+        "kernel": rng.normal(0, 0.5, (4, 1, 3, 3)),
+        "bias": rng.normal(0, 0.1, 4),
+        "dense": rng.normal(0, 0.3, (3, 4 * 10 * 10)),
+    }
+    constants = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in values.items()]
+    entry = helper.make_tensor_value_info("pixels", onnx.TensorProto.FLOAT, ["n", 1, 12, 12])
+    nodes = [
+        helper.make_node("Conv", ["pixels", "kernel", "bias"], ["conv"], name="conv"),
+        helper.make_node("Relu", ["conv"], ["relu"], name="relu"),
+        helper.make_node("Flatten", ["relu"], ["flat"], name="flat"),
+        helper.make_node("Gemm", ["flat", "dense"], ["scores"], name="scores", transB=1),
+    ]
+    output = helper.make_tensor_value_info("scores", onnx.TensorProto.FLOAT, ["n", 3])
+    listed = [helper.make_tensor_value_info(value.name, value.data_type, value.dims) for value in constants]
+    graph = helper.make_graph(nodes, "theirs", [entry, *listed], [output], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=3)
+    path = tmp_path / "theirs.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_a_float_tflite_file_is_the_reference_of_its_exports(tflite: Path, idx_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    folder = ec.export(tflite, idx_folder, precisions=["float16", "dynamic", "int8", "int16x8"], interface="unit", out=out)
+    manifest = folder.manifest
+    assert manifest is not None
+    names = [artifact.path for artifact in manifest.exported]
+    assert names == ["float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite"]
+    source = manifest.source()
+    assert (source.path, (out / source.path).read_bytes()) == ("model.tflite", tflite.read_bytes())
+    assert (manifest.source_name, manifest.provenance.source) == ("theirs.tflite", "theirs.tflite")
+    assert "tensorflow" not in manifest.provenance.export_versions
+    parity = {artifact.path: artifact.parity for artifact in manifest.exported}
+    assert parity["float32.tflite"] is not None
+    assert parity["float32.tflite"].max_difference == 0
+    assert "theirs.tflite" in folder.to_text()
+    assert "Keras" not in folder.to_text() + (out / "MODEL_CARD.md").read_text()
+    report = ec.bench(out, options=ec.BenchOptions(plan=ec.Plan(0, 4, 1)))
+    assert report.reference == "theirs.tflite"
+    assert [file.name for file in report.files] == names
+    with pytest.raises(ConfigError, match=r"int8\.tflite is already exported: .*model\.tflite"):
+        ec.export(out / "int8.tflite", idx_folder)
+
+
+def test_an_export_is_added_to_the_folder_of_a_source(tflite: Path, idx_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    ec.export(tflite, idx_folder, precisions=["float32"], interface="unit", out=out)
+    folder = ec.export(out / "model.tflite", idx_folder, formats=["onnx"], precisions=["int8"])
+    assert [artifact.path for artifact in Manifest.load(out).exported] == ["float32.tflite", "float32.onnx", "int8.onnx"]
+    assert folder.written[:2] == ("float32.onnx", "int8.onnx")
+    for name in ("float32.onnx", "model.tflite"):
+        assert read_model(out / name).unverified is None
+
+
+def test_an_onnx_file_of_channels_first_and_an_old_opset_is_exported(onnx_file: Path, idx_folder: Path, tmp_path: Path) -> None:
+    formats = ["onnx", "ncnn", "mnn"]
+    folder = ec.export(onnx_file, idx_folder, formats=formats, interface=LOGITS, out=tmp_path / "out")
+    manifest = folder.manifest
+    assert manifest is not None
+    for artifact in manifest.exported:
+        assert artifact.parity is not None
+        assert artifact.parity.max_difference <= {"float32": 1e-4, "int8": 0.2}[artifact.precision], artifact.path
+    model = onnx.load(tmp_path / "out" / "float32.onnx")
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 17)]
+    assert [value.name for value in model.graph.input] == ["pixels"]
+
+
+def test_weights_in_a_file_beside_are_put_inside(onnx_file: Path, idx_folder: Path, tmp_path: Path) -> None:
+    whole = onnx.load(onnx_file)
+    onnx.save(onnx.load(onnx_file), onnx_file, save_as_external_data=True, location="theirs.onnx.data", size_threshold=0)
+    folder = ec.export(onnx_file, idx_folder, precisions=["float32"], interface=LOGITS, out=tmp_path / "out")
+    assert folder.manifest is not None
+    packed = onnx.load_from_string((tmp_path / "out" / "model.onnx").read_bytes())
+    for found, expected in zip(packed.graph.initializer, whole.graph.initializer, strict=True):
+        np.testing.assert_array_equal(numpy_helper.to_array(found), numpy_helper.to_array(expected))
+
+
+@pytest.mark.parametrize("place", ["elsewhere", "link", "missing"])
+def test_weights_outside_of_the_folder_are_never_read(place: str, onnx_file: Path, idx_folder: Path, tmp_path: Path) -> None:
+    onnx.save(onnx.load(onnx_file), onnx_file, save_as_external_data=True, location="weights", size_threshold=0)
+    secret = shutil.move(tmp_path / "weights", tmp_path.parent / f"{tmp_path.name}-secret")
+    if place == "link":
+        (tmp_path / "weights").symlink_to(secret)
+    elif place == "elsewhere":
+        data = onnx_file.read_bytes().replace(b"weights", b"../secr")
+        onnx_file.write_bytes(data)
+        shutil.copy(secret, tmp_path.parent / "secr")
+    with pytest.raises(ArtifactError, match=r"theirs\.onnx keeps its weights in .*no file beside it"):
+        ec.export(onnx_file, idx_folder, interface=LOGITS, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["float16.tflite", "dynamic.tflite", "int8.tflite", "int8.onnx"])
+def test_what_is_already_quantized_is_no_source(name: str, idx_folder: Path, exported: Path, tmp_path: Path) -> None:
+    path = tmp_path / f"theirs{Path(name).suffix}"
+    if (exported / name).exists():
+        shutil.copy(exported / name, path)
+    else:
+        converter = tf.lite.TFLiteConverter.from_keras_model(keras.models.load_model(foreign(tmp_path, *cnn())))
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16] if "16" in name else []
+        path.write_bytes(converter.convert())
+    with pytest.raises(ConfigError, match=r"theirs\..* is already quantized .*float32 file"):
+        ec.export(path, idx_folder, interface="unit")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"formats": ["tflite"]}, r"TFLite files are made of Keras 3 or TFLite models.*theirs\.onnx is ONNX"),
+        ({"precisions": ["int16x8"]}, r"onnx has no int16x8"),
+        ({"trust": ["json"]}, r"no layers of its own: omit trust"),
+    ],
+)
+def test_what_can_not_be_made_of_a_source_is_one_line(
+    settings: dict[str, Any], message: str, onnx_file: Path, idx_folder: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ec.export(onnx_file, idx_folder, interface=LOGITS, **settings)
+
+
+def test_a_file_for_a_program_that_needs_keras_is_refused(tflite: Path, idx_folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"targets=rpicam-apps needs a Keras model"):
+        ec.export(tflite, idx_folder, targets=["rpicam-apps"], interface="unit")
+
+
+def test_a_detector_is_no_source(tmp_path: Path, idx_folder: Path) -> None:
+    start = keras.Input((12, 12, 1))
+    model = keras.Model(start, [keras.layers.Flatten()(start), keras.layers.GlobalAveragePooling2D()(start)])
+    (tmp_path / "two.tflite").write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    with pytest.raises(ArtifactError, match=r"two\.tflite.*2 outputs"):
+        ec.export(tmp_path / "two.tflite", idx_folder, interface="unit")
+
+
+@pytest.mark.filterwarnings("ignore:Statistics for quantized inputs")  # As most scripts on the web have it.
+def test_bench_says_how_to_repair_a_quantized_file_of_others(exported: Path, idx_folder: Path, tmp_path: Path) -> None:
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras.models.load_model(exported / "model.keras"))
+    (tmp_path / "theirs.tflite").write_bytes(converter.convert())
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    # The usual fault: images of 0 to 1 were divided by 255 once more to calibrate.
+    converter.representative_dataset = lambda: ([np.full((1, 12, 12, 1), step / 2550, np.float32)] for step in range(9))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    (tmp_path / "theirs_q.tflite").write_bytes(converter.convert())
+    files = [tmp_path / "theirs.tflite", tmp_path / "theirs_q.tflite"]
+    report = ec.bench(files, data=idx_folder, interface="unit", options=ec.BenchOptions(plan=ec.Plan(0, 4, 1)))
+    repair, where = (note for note in report.notes if note.startswith("theirs_q.tflite"))
+    assert f"edgecnn export {files[0]} data={idx_folder} preprocess=unit precisions=int8" in repair
+    assert "beyond its integers" in where
+    mended = ec.export(files[0], idx_folder, precisions=["int8"], interface="unit", out=tmp_path / "out").manifest
+    assert mended is not None
+    parity = mended.artifacts[-1].parity
+    assert parity is not None
+    assert parity.same_class == parity.images
+    # Whose float file is edgecnn's own was made by edgecnn, and its export says what to do.
+    own = [exported / "float32.tflite", files[1]]
+    report = ec.bench(own, data=idx_folder, interface="unit", options=ec.BenchOptions(plan=ec.Plan(0, 4, 1)))
+    assert not [note for note in report.notes if "edgecnn export" in note]
+
+
+def test_the_record_of_a_source_survives_its_json(tflite: Path, idx_folder: Path, tmp_path: Path) -> None:
+    ec.export(tflite, idx_folder, precisions=["float32"], interface="unit", out=tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert record["provenance"]["source"] == "theirs.tflite"
