@@ -25,6 +25,8 @@ from edgecnn.edge.sandbox.unverified import run_in_child
 _LEAST_SPAN, _MOST_SPAN = 0.5, 30.0
 # A span this far outside is no scheme's: a picture of nearly one grey, or numbers that no initial weights are made for.
 _FAR = 8.0
+# The mean of a picture's pixels, as Caffe's networks subtract it: ImageNet's is 104 to 124.
+_MEAN = 90.0, 140.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class Evidence:
         """
         low, high = _ends(said)
         span = abs(high - low) * self.step
-        if not _LEAST_SPAN / _FAR <= span <= _MOST_SPAN * _FAR:
+        same = (low, high) == _ends(self.preprocessing)
+        if not same and (self.step == 1 or not _LEAST_SPAN / _FAR <= span <= _MOST_SPAN * _FAR):
             raise ConfigError(
                 f"{self.text(name)}, and {field('preprocess')} as it is stated gives it {low:.3g} to {high:.3g}: omit it, "
                 f"or use {field('preprocess')}={self.scheme}"
@@ -98,8 +101,11 @@ def evidence_of(model: ModelFile, runtime: LoadedModel) -> Evidence | None:
     black, one, white = (_centre(values) for values in entering)
     step = np.abs(one - black).mean()
     linear = np.allclose(white - black, 255 * (one - black), rtol=0.05, atol=1e-3 * max(1.0, float(np.abs(white).max())))
-    if not linear or not step or np.allclose(one - black, 1):
+    if not linear or not step:
         return None
+    if np.allclose(one - black, 1, rtol=0.01):  # Then a mean of pixels is subtracted, or nothing is done.
+        low, high = float(black.mean()), float(white.mean())
+        return Evidence(SCHEMES["raw"], (low, high), 1.0) if _MEAN[0] <= -low <= _MEAN[1] else None
     fitting = [one for one in (SCHEMES["raw"], SCHEMES["unit"]) if _LEAST_SPAN <= step * np.ptp(_ends(one)) <= _MOST_SPAN]
     if len(fitting) != 1:
         return None

@@ -1,12 +1,17 @@
 """A float .tflite file from elsewhere: what it says of its pixels, and the numbers that enter its first layer."""
 
+import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecnn.convert.tflite.metadata import NAME
 from edgecnn.convert.tflite.quantize import open_tflite
+from edgecnn.edge.compatibility.tflite_graph import root
+from edgecnn.edge.manifest import Preprocessing
 
 # A convolution, dense layer or matrix product: what comes before it prepares the image.
 _LAYERS = ("BATCH_MATMUL", "CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
@@ -36,4 +41,36 @@ def first_layer_input(data: bytes, images: NDArray[Any]) -> NDArray[Any] | None:
                 found.append(interpreter.get_tensor(first)[0])
             return np.stack(found)
         made |= {int(index) for index in operator["outputs"]}
+    return None
+
+
+# Positions of the fields in the tables of schema.fbs and of TensorFlow's metadata_schema.fbs.
+_MODEL_BUFFERS, _MODEL_METADATA = 4, 6
+_METADATA_NAME, _METADATA_BUFFER, _BUFFER_DATA = 0, 1, 0
+_SUBGRAPHS, _INPUTS, _CONTENT, _UNITS = 3, 2, 3, 4
+_PROPERTIES, _COLOUR_SPACE, _RGB, _GREY = 1, 0, 1, 2
+_UNIT_KIND, _UNIT_OPTIONS, _NORMALIZATION = 0, 1, 1
+_MEAN, _STD = 0, 1
+
+
+def stated_preprocessing(data: bytes) -> Preprocessing | None:
+    """Return the preprocessing in a file's metadata, as TensorFlow's writer puts it there; None if it has none.
+
+    The metadata says (pixel - mean) / std for pixels 0 to 255; of an unknown order of colours it says too little.
+    """
+    with suppress(ValueError, IndexError, struct.error):  # The runtime, which reads the file too, says what is wrong with it.
+        model = root(data)
+        buffers = model.tables(_MODEL_BUFFERS)
+        for entry in model.tables(_MODEL_METADATA):
+            if entry.data(_METADATA_NAME) == NAME.encode():
+                metadata = root(buffers[entry.u32(_METADATA_BUFFER, 0)].data(_BUFFER_DATA))
+                image = metadata.tables(_SUBGRAPHS)[0].tables(_INPUTS)[0]
+                content = image.table(_CONTENT)
+                kind = content.table(_PROPERTIES) if content else None
+                options = [unit.table(_UNIT_OPTIONS) for unit in image.tables(_UNITS) if unit.i8(_UNIT_KIND) == _NORMALIZATION]
+                if kind is None or kind.i8(_COLOUR_SPACE) not in (_RGB, _GREY) or not options or options[0] is None:
+                    return None
+                mean, std = (options[0].floats(place) for place in (_MEAN, _STD))
+                if len(mean) in (1, 3) and len(std) == len(mean) and min(std) > 0:
+                    return Preprocessing(1.0, "letterbox", "any", mean, std)
     return None

@@ -88,6 +88,11 @@ class Table(NamedTuple):
         start, count = self.vector(number)
         return list(struct.unpack_from(f"<{count}I", self.buffer, start))
 
+    def floats(self, number: int) -> tuple[float, ...]:
+        """Return a vector of float32 numbers."""
+        start, count = self.vector(number)
+        return struct.unpack_from(f"<{count}f", self.buffer, start)
+
     def tables(self, number: int) -> list["Table"]:
         """Return a vector of tables."""
         start, _ = self.vector(number)

@@ -1,0 +1,175 @@
+"""What a model shows of how it takes pixels, and what its user says against it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+import pytest
+import tensorflow as tf
+from onnx import helper, numpy_helper
+
+import edgecnn as ec
+from edgecnn.convert.export.evidence import evidence_of
+from edgecnn.edge.errors import ConfigError
+from edgecnn.edge.model_file import read_model
+from edgecnn.edge.runtimes import opener_for
+
+SHAPE = (12, 12, 1)
+COLOUR = (12, 12, 3)
+
+
+def network(*first: Any, shape: tuple[int, ...] = SHAPE) -> Any:
+    keras.utils.set_random_seed(0)
+    # Padded: TensorFlow's converter folds what comes before a convolution without padding into its weights.
+    convolution = keras.layers.Conv2D(4, 3, padding="same", activation="relu")
+    last = [convolution, keras.layers.Flatten(), keras.layers.Dense(3, activation="softmax")]
+    return keras.Sequential([keras.Input(shape), *first, *last])
+
+
+def with_steps(prepare: Callable[[Any], Any]) -> Any:
+    start = keras.Input(COLOUR)
+    return keras.Model(start, network(shape=COLOUR)(prepare(start)))
+
+
+def settled(mean: float, variance: float) -> Any:
+    """A batch normalization that has seen images."""
+    layer = keras.layers.BatchNormalization()
+    layer.build((None, *SHAPE))
+    layer.set_weights([np.ones(1), np.zeros(1), np.full(1, mean), np.full(1, variance)])
+    return layer
+
+
+def normalization(mean: float, variance: float) -> Any:
+    return keras.layers.Normalization(mean=[mean], variance=[variance])
+
+
+MODELS: dict[str, tuple[Callable[[], Any], str | None]] = {
+    "rescaling to 1": (lambda: network(keras.layers.Rescaling(1 / 255)), "raw"),
+    "rescaling to -1 and 1": (lambda: network(keras.layers.Rescaling(1 / 127.5, offset=-1)), "raw"),
+    "behind variations": (lambda: network(keras.layers.RandomFlip(), keras.layers.Rescaling(1 / 255)), "raw"),
+    "a crop": (lambda: network(keras.layers.CenterCrop(10, 10), keras.layers.Rescaling(1 / 255)), "raw"),
+    "normalization of pixels": (lambda: network(normalization(120, 3600)), "raw"),
+    "normalization of 0 to 1": (lambda: network(normalization(0.5, 0.06)), "unit"),
+    "batch normalization of pixels": (lambda: network(settled(120, 3600)), "raw"),
+    "keras.applications tf": (lambda: with_steps(keras.applications.mobilenet_v2.preprocess_input), "raw"),
+    "keras.applications torch": (lambda: with_steps(keras.applications.densenet.preprocess_input), "raw"),
+    "keras.applications caffe": (lambda: with_steps(keras.applications.resnet.preprocess_input), "raw"),
+    "nothing": (lambda: network(), None),
+    "a batch normalization of nothing": (lambda: network(settled(0, 1)), None),
+}
+
+
+RAW = [name for name, (_, scheme) in MODELS.items() if scheme == "raw" and "applications" not in name]
+
+
+class Told:
+    """Progress that keeps its lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    def step(self, done: int, total: int, text: str, detail: str = "") -> None:
+        pass
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_steps_before_the_first_layer_say_how_pixels_go_in(name: str, tmp_path: Path) -> None:
+    make, scheme = MODELS[name]
+    path = tmp_path / "model.keras"
+    make().save(path)
+    model = read_model(path)
+    found = evidence_of(model, opener_for("keras").open_file(model, 1))
+    assert (found and found.scheme) == scheme
+
+
+@pytest.mark.parametrize("name", ["rescaling to -1 and 1", "batch normalization of pixels", "nothing"])
+def test_a_tflite_file_shows_what_its_model_does(name: str, tmp_path: Path) -> None:
+    make, scheme = MODELS[name]
+    path = tmp_path / "model.tflite"
+    path.write_bytes(tf.lite.TFLiteConverter.from_keras_model(make()).convert())
+    model = read_model(path)
+    found = evidence_of(model, opener_for("tflite").open_file(model, 1))
+    assert (found and found.scheme) == scheme
+
+
+@pytest.mark.parametrize("divides", [True, False])
+def test_an_onnx_file_shows_what_it_does(divides: bool, tmp_path: Path) -> None:
+    values = {"by": np.array(255), "kernel": np.ones((4, 1, 3, 3)), "dense": np.ones((3, 400))}
+    constants = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in values.items()]
+    nodes = [
+        helper.make_node("Div", ["pixels", "by"], ["unit"]) if divides else helper.make_node("Identity", ["pixels"], ["unit"]),
+        helper.make_node("Conv", ["unit", "kernel"], ["conv"]),
+        helper.make_node("Flatten", ["conv"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "dense"], ["scores"], transB=1),
+    ]
+    ends = [("pixels", ["n", 1, 12, 12]), ("scores", ["n", 3])]
+    entry, output = (helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in ends)
+    graph = helper.make_graph(nodes, "theirs", [entry], [output], constants)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString())
+    model = read_model(path)
+    found = evidence_of(model, opener_for("onnx").open_file(model, 1))
+    assert (found and found.scheme) == ("raw" if divides else None)
+
+
+def test_preprocessing_inside_need_not_be_said(idx_folder: Path, tmp_path: Path) -> None:
+    network(keras.layers.Rescaling(1 / 255)).save(tmp_path / "theirs.keras")
+    told = Told()
+    folder = ec.export(tmp_path / "theirs.keras", idx_folder, formats=["tflite"], out=tmp_path / "out", progress=told)
+    assert folder.manifest is not None
+    assert (folder.manifest.preprocessing.scale, folder.manifest.output) == (1.0, "probabilities")
+    assert any("0 to 255 into 0 to 1 by itself" in line for line in told.lines)
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_a_contradiction_is_an_error(name: str, idx_folder: Path, tmp_path: Path) -> None:
+    MODELS[name][0]().save(tmp_path / "theirs.keras")
+    with pytest.raises(ConfigError, match=r"theirs\.keras turns 0 to 255 into .* by itself .*preprocess.*preprocess=raw"):
+        ec.export(tmp_path / "theirs.keras", idx_folder, interface="unit", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_evidence_labelled_images_suggest_a_scheme(exported: Path, idx_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "theirs.keras"
+    path.write_bytes((exported / "model.keras").read_bytes())
+    with pytest.raises(ConfigError, match=r"theirs\.keras: how it takes pixels is not known; .*unit \d+.*add preprocess=unit"):
+        ec.export(path, idx_folder, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_where_no_scheme_fits_none_is_suggested(idx_folder: Path, tmp_path: Path) -> None:
+    model = network()
+    model.layers[-1].set_weights([np.zeros((576, 3)), np.array([0.0, 1.0, 0.0])])
+    model.save(tmp_path / "theirs.keras")
+    with pytest.raises(ConfigError, match=r"no scheme fits .*order of the classes"):
+        ec.export(tmp_path / "theirs.keras", idx_folder, out=tmp_path / "out")
+
+
+def test_a_model_that_ends_in_logits_is_seen_where_its_preprocessing_is(idx_folder: Path, tmp_path: Path) -> None:
+    model = network(keras.layers.Rescaling(1 / 255))
+    model.layers[-1].activation = keras.activations.linear
+    model.save(tmp_path / "theirs.keras")
+    folder = ec.export(tmp_path / "theirs.keras", idx_folder, formats=["tflite"], out=tmp_path / "out")
+    assert folder.manifest is not None
+    assert folder.manifest.output == "logits"
+
+
+def test_a_tflite_file_s_metadata_says_how_pixels_go_in(artifacts: Path, idx_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "theirs.tflite"
+    ec.export(artifacts / "model.keras", idx_folder, formats=["tflite"], precisions=["float32"])
+    path.write_bytes((artifacts / "float32.tflite").read_bytes())
+    told = Told()
+    folder = ec.export(path, idx_folder, precisions=["int8"], out=tmp_path / "out", progress=told)
+    assert folder.manifest is not None
+    taken = folder.manifest.preprocessing
+    assert (taken.scale, taken.mean, taken.std) == (1.0, (0.0,), (255.0,))
+    assert any("its metadata says so" in line for line in told.lines)
+    parity = folder.manifest.artifacts[-1].parity
+    assert parity is not None
+    assert parity.same_class == parity.images
