@@ -131,7 +131,11 @@ def to_object(data: bytes) -> Any:
     from ai_edge_litert.tools.flatbuffer_utils import read_model_from_bytearray  # Only .tflite files need it.
 
     # Slices of an array are written at once, those of bytes a byte at a time.
-    return read_model_from_bytearray(np.frombuffer(data, np.uint8))
+    model = read_model_from_bytearray(np.frombuffer(data, np.uint8))
+    for code in model.operatorCodes or ():
+        # Converters of before 2021 wrote the earlier of an operator's two codes alone. LiteRT's quantizer reads the other one.
+        code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)
+    return model
 
 
 def add_operator_code(model: Any, builtin: int) -> int:

@@ -13,7 +13,9 @@ from edgecnn.convert.tflite.quantize import (
     open_tflite,
     quantize_tflite,
     tflite_scales,
+    with_narrow_weights,
 )
+from edgecnn.edge.compatibility.tflite_graph import from_object, to_object
 from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.formats import IoName
 from edgecnn.edge.runtimes import opener_for
@@ -94,6 +96,23 @@ def test_weights_have_a_scale_for_each_channel(float32: bytes, ranges: Ranges) -
     tensors = open_tflite(quantize_tflite(float32, "int8", ranges)).get_tensor_details()
     kernels = [tensor for tensor in tensors if tuple(tensor["shape"]) == (4, 3, 3, 3)]
     assert [len(kernel["quantization_parameters"]["scales"]) for kernel in kernels] == [4]
+
+
+@pytest.mark.parametrize("precision", ["int8", "dynamic"])
+def test_a_file_of_an_early_converter_is_quantized_like_any_other(float32: bytes, ranges: Ranges, precision: str) -> None:
+    """It has the earlier of an operator's two codes alone, as the meter's digits of 2021 have."""
+    model = to_object(float32)
+    codes = [code.builtinCode for code in model.operatorCodes]
+    for code in model.operatorCodes:
+        code.builtinCode, code.deprecatedBuiltinCode = 0, code.builtinCode
+    early = from_object(model)
+    assert max(codes) > 0
+    assert [code.builtinCode for code in to_object(early).operatorCodes] == codes
+    made = [
+        quantize_tflite(data, "int8", ranges) if precision == "int8" else with_narrow_weights(data, precision)
+        for data in (float32, early)
+    ]
+    assert made[0] == made[1]
 
 
 def test_16_bit_sums_take_scales_that_are_almost_powers_of_two() -> None:
