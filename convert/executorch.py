@@ -20,6 +20,7 @@ from edgecnn.convert.export.converters import Conversion, Converter, Ranges, cha
 from edgecnn.convert.onnx.convert import channels_first, run_pnnx
 from edgecnn.edge.errors import ArtifactError, ConversionError, EdgeCnnError, why
 from edgecnn.edge.files import libraries_folder, sha256
+from edgecnn.edge.formats import CalibrationName
 from edgecnn.edge.runtimes.executorch import require_installed
 from edgecnn.edge.sandbox.unverified import run_in_child
 
@@ -172,7 +173,7 @@ class _ExecuTorchConverter(Converter):
             raise ValueError(f"precision must be float32, got {precision!r}")
         return self._float32
 
-    def calibrate(self, inputs: NDArray[Any]) -> Ranges:
+    def calibrate(self, inputs: NDArray[Any], method: CalibrationName | None = None) -> Ranges:
         images = channels_first_inputs(inputs)
         return _apart(partial(calibrated, self._source, images))
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgecnn.convert.export.converters import Conversion, Converter, Ranges, channels_first_inputs, finite, refused
 from edgecnn.convert.onnx.convert import channels_first
 from edgecnn.edge.files import temporary_folder
-from edgecnn.edge.formats import RUNTIMES
+from edgecnn.edge.formats import RUNTIMES, CalibrationName
 from edgecnn.edge.runtimes.mnn import host_tensor, import_library, open_session
 from edgecnn.edge.sandbox.child import child_environment, how_it_ended, python_command
 
@@ -144,7 +144,7 @@ class _MnnConverter(Converter):
     def convert(self, precision: str) -> bytes:
         return self._float32 if precision == "float32" else to_mnn(self._onnx, half=True)
 
-    def calibrate(self, inputs: NDArray[Any]) -> Ranges:
+    def calibrate(self, inputs: NDArray[Any], method: CalibrationName | None = None) -> Ranges:
         # A range of each tensor that a layer names, by the tensor's name.
         version, mnn = import_library()
         layers = mnn_layers(self._network)

@@ -16,6 +16,7 @@ from edgecnn.convert.export.converters import Conversion, Converter, Ranges, cha
 from edgecnn.convert.onnx.convert import channels_first, run_pnnx
 from edgecnn.edge.errors import ArtifactError, ConversionError, field
 from edgecnn.edge.files import temporary_folder
+from edgecnn.edge.formats import CalibrationName
 from edgecnn.edge.runtimes.base import imported
 from edgecnn.edge.runtimes.ncnn import NcnnFile, NcnnLayer, input_spec, load, read_param, unpack
 
@@ -172,7 +173,7 @@ class _NcnnConverter(Converter):
             raise ValueError(f"precision must be float32, got {precision!r}")
         return self._float32.pack()
 
-    def calibrate(self, inputs: NDArray[Any]) -> Ranges:
+    def calibrate(self, inputs: NDArray[Any], method: CalibrationName | None = None) -> Ranges:
         # A range of what each layer reads, by the layer's name.
         _, ncnn = imported("ncnn")
         net = load(ncnn, self._float32, 1)

@@ -185,7 +185,7 @@ RUNTIMES = {
 }
 """Runtimes by name. The default of a format is its first runtime that is installed."""
 
-CalibrationName = Literal["minmax", "entropy", "percentile"]
+CalibrationName = Literal["minmax", "entropy", "percentile", "mse"]
 """A way to take ranges from activations."""
 
 IoName = Literal["int8", "uint8", "float32"]
@@ -291,7 +291,7 @@ FORMATS = {
             on_device=True,
             precisions=("float32", "float16", "dynamic", "int8", "int16x8"),
             sources=("keras", "tflite"),
-            calibrations=("minmax",),
+            calibrations=("minmax", "percentile", "mse", "entropy"),
             io=("int8", "uint8", "float32"),
             mark=Mark(4, b"TFL3", "no TFL3 mark", "copy it again, or name another file"),
             signatures=True,

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from edgecnn.edge.errors import ArtifactError, load_json
-from edgecnn.edge.export_records import Mended, Parity, ProgramFile, Provenance, Reference, Settings, Threshold, Tuned
+from edgecnn.edge.export_records import Mended, Parity, ProgramFile, Provenance, Reference, Settings, Tuned
 from edgecnn.edge.files import read_bytes, sha256, write_bytes
 from edgecnn.edge.formats import FORMATS, PRECISIONS, is_exported, suffixes
+from edgecnn.edge.model.threshold import Threshold
 from edgecnn.edge.records import from_json, inlined, to_json
 from edgecnn.edge.transaction import finish
 

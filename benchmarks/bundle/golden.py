@@ -11,13 +11,13 @@ from edgecnn.edge.archive import GOLDEN_IMAGES_NAME, golden_name, read_index
 from edgecnn.edge.data.npz import read_npy
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError
-from edgecnn.edge.export_records import Threshold
 from edgecnn.edge.files import read_bytes
 from edgecnn.edge.formats import PRECISIONS
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.usage import Usage
 from edgecnn.edge.manifest import Artifact
 from edgecnn.edge.model.preprocess import Floats, Images, accepts, scores
+from edgecnn.edge.model.threshold import Threshold
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.records import to_value
 from edgecnn.edge.result import Progress, Result

@@ -273,7 +273,9 @@ def _drawn(manifest: Manifest, what: str) -> list[str]:
 
 def _chosen(artifact: Artifact) -> str:
     mended, tuned = artifact.mended, artifact.tuned
-    parts = [f"{len(mended.layers)} of its operators in {mended.precision}"] if mended else []
+    parts = [f"{len(mended.layers)} of its operators in {mended.precision}"] if mended and mended.layers else []
+    if mended and not mended.layers:
+        parts.append(f"with ranges by {mended.way}")
     if tuned and tuned.folded:
         parts.append(f"several columns at a time in {counted(tuned.folded, 'convolution')}")
     text = f"- {artifact.path} computes {' and '.join(parts)}"

@@ -76,6 +76,10 @@ class Calibrator:
             self._ranges[model_format] = converter.calibrate(self.inputs)
         return self._ranges[model_format]
 
+    def method(self, model_format: str) -> CalibrationName:
+        """Return the calibration method of a format."""
+        return self._methods[model_format]
+
     def compare_halves(self, name: str, precision: str, converter: Converter) -> None:
         """Record a file's activation whose scale depends most on the choice of calibration images."""
         if change := compare_halves(converter, precision, self.inputs):

@@ -32,8 +32,11 @@ class Converter(Protocol):
         """Return a file of a precision without calibration."""
         ...
 
-    def calibrate(self, inputs: NDArray[Any]) -> Ranges:
-        """Return the range of each activation for model inputs (n, ...) without a batch axis, in the model's dtype."""
+    def calibrate(self, inputs: NDArray[Any], method: CalibrationName | None = None) -> Ranges:
+        """Return the range of each activation for model inputs (n, ...) without a batch axis, in the model's dtype.
+
+        `method` is one of the format's; None for the one that the conversion names.
+        """
         ...
 
     def quantize(self, precision: str, ranges: Ranges, keep: Sequence[str] = ()) -> bytes:
@@ -42,6 +45,14 @@ class Converter(Protocol):
         Operators stay float that `keep` names by their output tensors.
         """
         ...
+
+    def with_16_bits(self, ranges: Ranges, operators: Sequence[str]) -> bytes | None:
+        """Return an int8 file with 16-bit activations in these operators; None if the format has none."""
+        return None
+
+    def with_biases(self, data: bytes, inputs: NDArray[Any]) -> bytes | None:
+        """Return an int8 file whose biases make up for the mean error of each layer; None if the format has no way to it."""
+        return None
 
     def operators(self) -> tuple[str, ...]:
         """Return the operators that `quantize` may leave in float, in the order in which they run."""

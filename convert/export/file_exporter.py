@@ -5,33 +5,30 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgecnn.convert.diagnose import LayerError, diagnose
+from edgecnn.convert.export.accurate import AccurateFile
 from edgecnn.convert.export.calibration import Calibrator
 from edgecnn.convert.export.config import ExportJob
 from edgecnn.convert.export.converters import Conversion, Converter, converter_for
-from edgecnn.convert.export.keep_accuracy import Judge, JudgedImages, MendedFile, check_parity, mend
+from edgecnn.convert.export.keep_accuracy import Judge, JudgedImages, check_parity
 from edgecnn.convert.export.program_files import describe, described
 from edgecnn.convert.export.runtime_releases import require_runs
 from edgecnn.convert.export.thresholds import Outputs, threshold_of
 from edgecnn.edge.compatibility.requirements import read_needs
 from edgecnn.edge.data.splits import Split, Subset, chunks
-from edgecnn.edge.errors import ConversionError, GateFailed, field
-from edgecnn.edge.export_records import FASTER, Mended, Threshold
+from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.files import sha256
 from edgecnn.edge.formats import FORMATS, PRECISIONS
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Artifact
-from edgecnn.edge.model.preprocess import Floats, correct
+from edgecnn.edge.model.preprocess import Floats
+from edgecnn.edge.model.threshold import Threshold
 from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.base import LoadedModel
 from edgecnn.edge.sandbox.unverified import remember_made
 from edgecnn.edge.text import counted
 
-# Number of calibration images that rank the layers: each try examines every activation for each of them.
-_RANKED_ON = 50
 # Number of test images on which a file with its description is compared with the file without.
 _COMPARED = 32
 
@@ -64,7 +61,7 @@ class FileExporter:
         calibrated, mended = PRECISIONS[precision].calibrated, None
         self._job.on_step(f"{name}: convert, load, compare with {self._job.manifest.source_name}")
         if calibrated and self._job.judge and self._images:
-            data, mended = self._accurate(name, model_format, precision, self._job.judge, self._images)
+            data, mended = self._search(name, model_format, precision, self._job.judge, self._images).file()
         elif calibrated:
             data = converter.quantize(precision, self.calibrator.ranges(model_format, converter))
         else:
@@ -160,73 +157,18 @@ class FileExporter:
         opened = opener_for(runtime or model_format).open_file(candidate, 1, trusted=trusted)
         return opened, Classifier(candidate, opened)
 
-    def _accurate(  # Longer than 50 lines: its three functions share what was judged.
-        self, name: str, model_format: str, precision: str, judge: Judge, images: JudgedImages
-    ) -> tuple[bytes, Mended | None]:
-        """Return a file that passes the judge, and how it was made to; None for the plain file."""
-        converter = self._converters[model_format]
-        float32 = converter.convert("float32")
-        inputs = self.calibrator.inputs
-        ranked = inputs[:: max(1, len(inputs) // _RANKED_ON)]
-        points: list[float] = []
-        objections: list[str] = []
-        quantized = partial(self.has_integers, model_format)
-
-        def passes(data: bytes) -> bool:
-            # Nothing chose the first file, the plain one.
-            return quantized(data) and shown(data, images.choosing if points else images.every) is None
-
-        def shown(data: bytes, on: NDArray[np.bool_]) -> str | None:
-            probabilities = self.probabilities(name, model_format, data)
-            ours, reference, labels = probabilities[on], self._reference[on], self._job.dataset.test.labels[on]
-            points.append(100 * float(correct(reference, labels).mean() - correct(ours, labels).mean()))
-            if objection := judge.objection(ours, reference, labels):
-                if not objections:
-                    self._job.on_step(f"{name}: not shown to be accurate enough: {objection}")
-                objections.append(objection)
-            return objection
-
-        def rank(data: bytes) -> Sequence[LayerError]:
-            return diagnose(float32, data, model_format, ranked).layers if quantized(data) else ()
-
-        quantize = partial(converter.quantize, precision, self.calibrator.ranges(model_format, converter))
-        others = [other for other in FORMATS[model_format].precisions if other not in ("float32", precision)]
-        try:
-            found = mend(name, quantize=quantize, rank=rank, passes=passes, others=others, on_step=self._job.on_step)
-        except GateFailed as error:
-            raise GateFailed(
-                f"{name} loses {points[0]:.2f} points quantized and {min(points):.2f} at best, not surely within "
-                f"{judge.max_drop_points:g}: {error.marked}"
-            ) from error
-        if not found.layers:
-            return found.data, None
-        if images.held_out is not None and (objection := shown(found.data, images.held_out)):
-            raise GateFailed(
-                f"{name} with {len(found.layers)} operators in float passes on the test images that chose them, but not on the "
-                f"{images.number_held_out:,} held out ({objection}): allow more loss with {field('keep_accuracy')}, or ship "
-                "float32"
-            )
-        slowdown = partial(judge.slowdown, model_format)
-        if len(found.data) >= len(float32):
-            self._job.on_step(f"{name}: timing, compared with float32")
-            _require_faster(name, found, float32, slowdown(float32, found.data), objections[0])
-        self._job.on_step(f"{name}: timing, compared with the plain file")
-        return found.data, Mended(
-            layers=found.layers,
-            precision="float32",
-            max_drop_points=judge.max_drop_points,
-            tries=found.tries,
-            plain_size_bytes=len(found.plain),
-            slowdown=slowdown(found.plain, found.data),
-            held_out=images.number_held_out,
-        )
-
-
-def _require_faster(name: str, found: MendedFile, float32: bytes, ratio: float, objection: str) -> None:
-    """Refuse a file that is neither smaller nor faster than float32, which loses nothing."""
-    if ratio > FASTER:
-        raise GateFailed(
-            f"{name} with {len(found.layers)} operators in float is no better than float32: {len(found.data):,} bytes "
-            f"against {len(float32):,}, and {ratio:.2f} times the time. Without them, {objection}. Ship float32, give more "
-            f"test images, or allow more loss with {field('keep_accuracy')}"
+    def _search(self, name: str, model_format: str, precision: str, judge: Judge, images: JudgedImages) -> AccurateFile:
+        return AccurateFile(
+            name,
+            model_format,
+            precision,
+            self._converters[model_format],
+            self.calibrator,
+            judge,
+            images,
+            self._reference,
+            self._job.dataset.test.labels,
+            run=partial(self.probabilities, name, model_format),
+            quantized=partial(self.has_integers, model_format),
+            say=self._job.on_step,
         )

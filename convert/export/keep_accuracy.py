@@ -144,10 +144,12 @@ def mend(
     rank: Callable[[bytes], Sequence[LayerError]],
     passes: Callable[[bytes], bool],
     *,
+    precision: str = "float",
+    most: int = MOST_TRIES,
     others: Sequence[str] = (),
     on_step: Callable[[str], None] = lambda text: None,
 ) -> MendedFile:
-    """Change the worst layers back to float, one by one, until the file passes.
+    """Change the worst layers back to float, or to 16 bits, one by one, until the file passes.
 
     The layers are ranked again after each one, since removing an error also removes its effect on later layers. A layer
     goes back together with its readers, which would otherwise still quantize its output.
@@ -157,6 +159,8 @@ def mend(
         quantize: Function that makes the file with these operators left in float.
         rank: Function that returns a file's layers, the worst first, as `diagnose` does.
         passes: Function that judges a file.
+        precision: What they are changed to, for the messages.
+        most: Largest number of files to judge.
         others: Other precisions that its format has, for the message.
         on_step: Called with a line of text for each try.
 
@@ -166,18 +170,18 @@ def mend(
     """
     plain = data = quantize(())
     kept: list[str] = []
-    for tries in range(1, MOST_TRIES + 1):
+    for tries in range(1, most + 1):
         if passes(data):
             return MendedFile(data, tuple(kept), plain, tries)
         # A layer whose operators are all float has nothing left to change back.
         worst = next((layer for layer in rank(data) if not set(layer.keep) <= set(kept)), None)
-        if worst is None or tries == MOST_TRIES:
+        if worst is None or tries == most:
             break
         kept += [operator for operator in worst.keep if operator not in kept]
-        on_step(f"{name}: {worst.operator} {worst.label} loses most: {len(kept)} operators in float")
+        on_step(f"{name}: {worst.operator} {worst.label} loses most: {len(kept)} operators in {precision}")
         data = quantize(kept)
     another = f"use {field('precisions')}={' or '.join(others)}, " if others else ""
     raise GateFailed(
-        f"{name} is not accurate enough with any of {tries} choices of layers in float, the last with {len(kept)}: ship "
+        f"{name} is not accurate enough with any of {tries} choices of layers in {precision}, the last with {len(kept)}: ship "
         f"float32, {another}or allow more loss with {field('keep_accuracy')}"
     )

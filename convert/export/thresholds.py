@@ -12,9 +12,9 @@ from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.pixel_digests import evidence, learnt_images
 from edgecnn.edge.data.splits import ArraySplit, Split, Subset
 from edgecnn.edge.errors import ArtifactError, ConfigError, GateFailed, field
-from edgecnn.edge.export_records import BLANK, NOISE, ScoreName, Strangers, Threshold
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import Floats, accepts, correct, scores
+from edgecnn.edge.model.threshold import BLANK, NOISE, ScoreName, Strangers, Threshold
 from edgecnn.edge.text import counted
 
 CONFIDENCE = 0.95

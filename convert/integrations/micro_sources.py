@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.convert.integrations.micro_records import MicroAgreement, MicroRecord
-from edgecnn.edge.export_records import Threshold
 from edgecnn.edge.model.preprocess import InputTable
+from edgecnn.edge.model.threshold import Threshold
 from edgecnn.edge.text import counted
 
 _COLUMNS = 20

@@ -20,16 +20,18 @@ from edgecnn.convert.export.keep_accuracy import check_parity
 from edgecnn.convert.export.program_files import describe, described, program_file
 from edgecnn.convert.export.thresholds import Outputs, threshold_of
 from edgecnn.convert.keras.load import load_keras
+from edgecnn.convert.tflite.calibrate import calibrate_tflite
 from edgecnn.convert.tflite.converter import to_tflite
-from edgecnn.convert.tflite.quantize import calibrate_tflite, quantize_tflite
+from edgecnn.convert.tflite.quantize import quantize_tflite
 from edgecnn.edge.data.splits import Split, chunks
 from edgecnn.edge.errors import ConversionError, field
-from edgecnn.edge.export_records import Parity, ProgramFile, Threshold
+from edgecnn.edge.export_records import Parity, ProgramFile
 from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.manifest import LABELS_NAME, REFERENCE_NAME, Manifest, Preprocessing
 from edgecnn.edge.model.interface import SCHEMES
 from edgecnn.edge.model.layout import image_layout
 from edgecnn.edge.model.preprocess import Floats, Images, to_probabilities
+from edgecnn.edge.model.threshold import Threshold
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.base import LoadedModel
 from edgecnn.edge.text import counted

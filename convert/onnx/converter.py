@@ -52,8 +52,8 @@ class _OnnxConverter(Converter):
             raise ValueError(f"precision must be float32, got {precision!r}")
         return self._float32 if self._any_batch else of_one_image(self._float32)
 
-    def calibrate(self, inputs: NDArray[Any]) -> Ranges:
-        return calibrate_onnx(self._prepared, inputs, self._method)
+    def calibrate(self, inputs: NDArray[Any], method: CalibrationName | None = None) -> Ranges:
+        return calibrate_onnx(self._prepared, inputs, method or self._method)
 
     def quantize(self, precision: str, ranges: Ranges, keep: Sequence[str] = ()) -> bytes:
         if precision != "int8":

@@ -10,18 +10,21 @@ from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Conversion, Converter, Ranges, of_batches
 from edgecnn.convert.keras.load import load_keras, load_tensorflow
+from edgecnn.convert.tflite.biases import corrected_biases
+from edgecnn.convert.tflite.calibrate import calibrate_tflite
 from edgecnn.convert.tflite.fold import fold, foldable
 from edgecnn.convert.tflite.quantize import (
     activations,
-    calibrate_tflite,
     open_tflite,
     quantize_tflite,
     tflite_scales,
+    with_16_bits,
     with_narrow_weights,
     with_short_names,
 )
 from edgecnn.edge.errors import ConversionError, field, why
 from edgecnn.edge.files import libraries_folder
+from edgecnn.edge.formats import CalibrationName
 from edgecnn.edge.native_output import quiet
 
 CONVERTED = ("float32", "float16", "dynamic")  # The converter writes these; the others are quantized from the float32 file.
@@ -95,11 +98,17 @@ class _TfliteConverter(Converter):
     def convert(self, precision: str) -> bytes:
         return self._float32 if precision == "float32" else self._of(precision)
 
-    def calibrate(self, inputs: NDArray[Any]) -> Ranges:
-        return calibrate_tflite(self._float32, inputs)
+    def calibrate(self, inputs: NDArray[Any], method: CalibrationName | None = None) -> Ranges:
+        return calibrate_tflite(self._float32, inputs, method or self._conversion.method)
 
     def quantize(self, precision: str, ranges: Ranges, keep: Sequence[str] = ()) -> bytes:
         return quantize_tflite(self._float32, precision, ranges, keep, self._io)
+
+    def with_16_bits(self, ranges: Ranges, operators: Sequence[str]) -> bytes | None:
+        return with_16_bits(self._float32, ranges, operators, self._io)
+
+    def with_biases(self, data: bytes, inputs: NDArray[Any]) -> bytes | None:
+        return corrected_biases(self._float32, data, inputs)
 
     def operators(self) -> tuple[str, ...]:
         return tuple(name for _, name, kind in activations(open_tflite(self._float32)) if kind != "INPUT")

@@ -10,41 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgecnn.convert.export.converters import Ranges, finite
+from edgecnn.convert.export.converters import Ranges
 from edgecnn.edge.compatibility.tflite_graph import add_operator_code, from_object, to_object
 from edgecnn.edge.errors import ConversionError, MissingDependency, why
 from edgecnn.edge.formats import IoName
 from edgecnn.edge.native_output import quiet
 from edgecnn.edge.packages import install_command
-
-
-def calibrate_tflite(float32: bytes, inputs: NDArray[Any]) -> Ranges:
-    """Return the smallest and largest value of every activation, by tensor name.
-
-    litert-quantizer's own calibration takes a moving average over images, which clips values that only few images reach.
-
-    The float32 model takes one image at a time, and inputs (n, ...) in its dtype, without the batch dimension.
-
-    Raises:
-        ConversionError: If an activation is not finite.
-        MissingDependency: If ai-edge-litert is not installed.
-    """
-    interpreter = open_tflite(float32)
-    tensors = {index: name for index, name, _ in activations(interpreter)}
-    lows, highs = dict.fromkeys(tensors, np.inf), dict.fromkeys(tensors, -np.inf)
-    entry = interpreter.get_input_details()[0]["index"]
-    for image in inputs:
-        interpreter.reset_all_variables()  # An image's ranges must not depend on the state that earlier images left.
-        interpreter.set_tensor(entry, image[np.newaxis])
-        interpreter.invoke()
-        for index in tensors:
-            values = interpreter.get_tensor(index)
-            # np.minimum and np.maximum keep NaN; min and max would lose it.
-            lows[index] = np.minimum(lows[index], values.min())
-            highs[index] = np.maximum(highs[index], values.max())
-    return finite({name: (float(lows[index]), float(highs[index])) for index, name in tensors.items()}, "TFLite")
 
 
 def quantize_tflite(float32: bytes, precision: str, ranges: Ranges, keep: Sequence[str] = (), io: IoName = "int8") -> bytes:
@@ -56,7 +28,7 @@ def quantize_tflite(float32: bytes, precision: str, ranges: Ranges, keep: Sequen
     Args:
         float32: The float32 model.
         precision: `int8` or `int16x8`.
-        ranges: Result of `calibrate_tflite`.
+        ranges: Result of `edgecnn.convert.tflite.calibrate.calibrate_tflite`.
         keep: Operators that stay float, by the name of their output tensor. The input and output of the file stay the same.
         io: Type of the input and output of an int8 file.
 
@@ -64,9 +36,26 @@ def quantize_tflite(float32: bytes, precision: str, ranges: Ranges, keep: Sequen
         ConversionError: If the quantizer fails, or writes what the runtime can't load.
         MissingDependency: If litert-quantizer is not installed.
     """
-    recipes = {"int8": "static_wi8_ai8", "int16x8": "static_wi8_ai16"}
-    if precision not in recipes:
-        raise ValueError(f"precision must be one of {tuple(recipes)}, got {precision!r}")
+    if precision not in _RECIPES:
+        raise ValueError(f"precision must be one of {tuple(_RECIPES)}, got {precision!r}")
+    return _quantized(float32, precision, ranges, _float_rules(keep), io)
+
+
+def with_16_bits(float32: bytes, ranges: Ranges, wide: Sequence[str], io: IoName = "int8") -> bytes:
+    """Quantize to `int8` with 16-bit activations in some operators, named by their output tensors.
+
+    Errors and the other arguments are those of `quantize_tflite`.
+    """
+    return _quantized(float32, "int8", ranges, wide, io)
+
+
+_RECIPES = {"int8": "static_wi8_ai8", "int16x8": "static_wi8_ai16"}
+
+
+def _quantized(
+    float32: bytes, precision: str, ranges: Ranges, special: Sequence[str] | Sequence[dict[str, Any]], io: IoName
+) -> bytes:
+    """Quantize. `special` has rules for some operators, or the names of those whose activations have 16 bits."""
     interpreter = open_tflite(float32)
     ranks = {tensor["name"]: len(tensor["shape"]) for tensor in interpreter.get_tensor_details()}
     try:
@@ -74,8 +63,10 @@ def quantize_tflite(float32: bytes, precision: str, ranges: Ranges, keep: Sequen
             warnings.simplefilter("ignore", UserWarning)  # Its interpreter warns like ours.
             from litert_quantizer import Quantizer, recipe
 
-            every = getattr(recipe, recipes[precision])()
-            rules = every + _float_rules(keep) + _end_rules(every, precision == "int8" and io == "float32")
+            every = getattr(recipe, _RECIPES[precision])()
+            wide = recipe.static_wi8_ai16()
+            rules = [rule for one in special for rule in ([one] if isinstance(one, dict) else _wide_rules(one, wide))]
+            rules = [*every, *rules, *_end_rules(every, precision == "int8" and io == "float32")]
             found = {
                 name: {
                     side: np.full((1,) * ranks[name], value, np.float32)
@@ -141,6 +132,10 @@ _HALF = [
 def _float_rules(keep: Sequence[str]) -> list[dict[str, Any]]:
     # A scope is the output names of an operator, each with a semicolon.
     return [{"regex": f"^{re.escape(name)};$", "operation": "*", "algorithm_key": "no_quantize"} for name in keep]
+
+
+def _wide_rules(name: str, every: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{**rule, "regex": f"^{re.escape(name)};$"} for rule in every]
 
 
 def _end_rules(every: Sequence[Mapping[str, Any]], in_float: bool) -> list[dict[str, Any]]:

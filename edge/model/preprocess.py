@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
-from edgecnn.edge.export_records import Threshold
 from edgecnn.edge.manifest import Preprocessing, TensorSpec
 from edgecnn.edge.model.interface import HOW_TO_SAY
+from edgecnn.edge.model.threshold import Threshold
 
 # Of 16 bits, as a power of two: a picture that ends below is of 12 bits or fewer, or keeps less than 16 of 256 greys.
 _LEAST_BITS = 12
@@ -221,7 +221,7 @@ def top_logits(output: NDArray[Any], spec: TensorSpec) -> Floats:
 
 
 def scores(kind: str, probabilities: Floats, tops: Floats | None) -> Floats:
-    """Return the score of each answer, float32 (n,), higher where the model is surer; `edgecnn.edge.export_records.Threshold`.
+    """Return the score of each answer, float32 (n,), higher where the model is surer; `edgecnn.edge.model.threshold.Threshold`.
 
     `probability` is the softmax probability (Hendrycks and Gimpel, 2017, arXiv 1610.02136), `max-logit` the largest logit
     (Hendrycks and others, 2022, arXiv 1911.11132), `energy` the negative free energy (Liu and others, 2020, arXiv 2010.03759).

@@ -2,7 +2,7 @@
 
 from typing import Any, get_args
 
-from edgecnn.edge.export_records import ScoreName
+from edgecnn.edge.model.threshold import ScoreName
 from edgecnn.edge.serving.models import MOST_BYTES, MOST_PICTURES
 
 _TEXT = {"type": "string"}

@@ -15,19 +15,20 @@ from edgecnn.edge.export_records import (
     Reference,
     Setting,
     Settings,
-    Threshold,
 )
 from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.graph.summary import layer_label
 from edgecnn.edge.manifest import Artifact, Manifest
 from edgecnn.edge.model.interface import formula
 from edgecnn.edge.model.preprocess import LEAST_SPREAD
+from edgecnn.edge.model.threshold import Threshold
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.show.table import TextTable, table_text
 from edgecnn.edge.text import WIDTH, counted, paragraphs
 
 _NAMES_SHOWN = 3
 _CLASSES_SHOWN = 10
+_TRIED_SHOWN = 3
 # If fewer images than this share get the float model's class, the text recommends what to do.
 _FEW_AGREE = 0.95
 
@@ -184,10 +185,23 @@ def _mended_text(artifact: Artifact, mended: Mended) -> str:
     plain = FORMATS[artifact.format].file_name(artifact.precision)
     if artifact.tuned:
         return f"It has {kept} ({layers}), and {larger} {plain}'s bytes. {_judged_text(mended)}"
+    limit = f"to lose at most {mended.max_drop_points:g} points"
+    tried = f" {_tried_text(mended)}" if mended.tried else ""
+    if not mended.layers:
+        return f"{artifact.path}: calibrated by {mended.way} {limit}, at no cost.{tried} {_judged_text(mended)}"
     return (
-        f"{artifact.path}: {kept} to lose at most {mended.max_drop_points:g} points ({layers}). It takes {mended.slowdown:.2f} "
-        f"times as long as {plain} without operators in float, and {larger} its bytes. {_judged_text(mended)}"
+        f"{artifact.path}: {kept} {limit} ({layers}). It takes {mended.slowdown:.2f} "
+        f"times as long as {plain} without them, and {larger} its bytes.{tried} {_judged_text(mended)}"
     )
+
+
+def _tried_text(mended: Mended) -> str:
+    """Return what was tried and what it lost: the first, and those that lost least."""
+    first, *others = mended.tried
+    least = sorted(others, key=lambda one: one.drop_points)[:_TRIED_SHOWN]
+    more = len(others) - len(least)
+    texts = [f"{one.way} {one.drop_points:+.2f}" for one in (first, *least)]
+    return f"Points lost: {', '.join(texts)}{f' and {more} more' if more > 0 else ''}."
 
 
 def _settings_text(path: Path, settings: Settings) -> str:

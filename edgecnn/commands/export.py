@@ -49,7 +49,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
     ] = ("float32", "int8"),
     calibration: Annotated[
         CalibrationName | None,
-        Option("Calibration method: minmax; onnx also has entropy and percentile.", metavar="METHOD", default="minmax"),
+        Option("Calibration method: minmax, percentile or entropy; tflite also has mse.", metavar="METHOD", default="minmax"),
     ] = None,
     targets: Annotated[
         Sequence[str],
@@ -74,7 +74,8 @@ def export(  # Longer than 50 lines: its arguments and their docs.
     keep_accuracy: Annotated[
         float | None,
         Option(
-            "Largest drop in percentage points: layers stay float until a quantized file is shown to keep it.",
+            "Largest drop in percentage points: other ranges and biases are tried, then layers stay float, until a quantized "
+            "file is shown to keep it.",
             metavar="POINTS",
             above=0,
             high=100,

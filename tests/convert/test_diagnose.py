@@ -14,8 +14,9 @@ from edgecnn.convert.onnx.convert import to_onnx
 from edgecnn.convert.onnx.converter import calibrate_onnx, prepare_onnx, quantize_onnx
 from edgecnn.convert.show import diagnosis_text, save_diagnosis
 from edgecnn.convert.tflite import pair as tflite_pair
+from edgecnn.convert.tflite.calibrate import calibrate_tflite
 from edgecnn.convert.tflite.converter import to_tflite
-from edgecnn.convert.tflite.quantize import activations, calibrate_tflite, open_tflite, quantize_tflite, tflite_scales
+from edgecnn.convert.tflite.quantize import activations, open_tflite, quantize_tflite, tflite_scales
 from edgecnn.edge.errors import ArtifactError
 from tests.convert.conftest import RandomInputs
 

@@ -27,11 +27,11 @@ from edgecnn.edge.archive import GOLDEN_IMAGES_NAME, INDEX_NAME, golden_name, re
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.data.splits import ArraySplit, Split
 from edgecnn.edge.errors import ArtifactError, ConfigError
-from edgecnn.edge.export_records import Threshold
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.model_test_images import load_reference
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES, Interface
+from edgecnn.edge.model.threshold import Threshold
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.records import to_json
 from tests.edge.inference.thresholds import THRESHOLD

@@ -64,9 +64,9 @@ class Watched:
 @pytest.mark.parametrize(
     ("method", "formats", "message"),
     [
-        ("entropy", ("tflite", "onnx"), "tflite has no calibration=entropy .it has minmax.: use formats=onnx"),
-        ("percentile", ("tflite",), "tflite has no calibration=percentile"),
-        ("max", ("onnx",), "calibration=max is unknown: use minmax, entropy, percentile"),
+        ("mse", ("tflite", "onnx"), "onnx has no calibration=mse .it has minmax, entropy, percentile.: use formats=tflite"),
+        ("percentile", ("ncnn",), "ncnn has no calibration=percentile"),
+        ("max", ("onnx",), "calibration=max is unknown: use minmax, percentile, mse, entropy"),
     ],
 )
 def test_a_method_that_a_format_lacks_is_refused(method: CalibrationName, formats: tuple[str, ...], message: str) -> None:

@@ -57,12 +57,14 @@ def test_a_file_takes_any_number_if_asked(exported: Path, any_batch: Path, idx_f
 @pytest.mark.parametrize("model_format", ["tflite", "onnx"])
 def test_layers_go_back_to_float_with_a_free_batch_too(artifacts: Path, idx_folder: Path, model_format: str) -> None:
     judged: list[Floats] = []
+    # The plain file, other calibrations, and corrected biases; in 16 bits a file is no faster here.
+    without = {"tflite": 8, "onnx": 3}
 
     def objection(candidate: Floats, reference: Floats, labels: Labels) -> str | None:
         if (candidate != reference).any(axis=1).sum() <= 3:
             return None if len(candidate) == 60 else "too few images"
         judged.append(candidate)
-        return None if len(judged) == 2 else "it loses too much"
+        return None if len(judged) > without[model_format] else "it loses too much"
 
     dataset = load_dataset(idx_folder)
     config = ExportConfig((model_format,), ("int8",), batch="dynamic")

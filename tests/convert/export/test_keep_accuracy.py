@@ -11,7 +11,8 @@ from edgecnn.benchmarks.statistics.proportions import drop_interval
 from edgecnn.convert.diagnose import LayerError, diagnose
 from edgecnn.convert.export.keep_accuracy import JudgedImages, check_parity, judged_images, mend
 from edgecnn.convert.onnx.converter import calibrate_onnx, prepare_onnx, quantize_onnx
-from edgecnn.convert.tflite.quantize import calibrate_tflite, quantize_tflite
+from edgecnn.convert.tflite.calibrate import calibrate_tflite
+from edgecnn.convert.tflite.quantize import quantize_tflite
 from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.errors import ConfigError, ConversionError, GateFailed
 from edgecnn.edge.model.preprocess import Floats

@@ -51,7 +51,7 @@ def test_layers_go_back_to_float_until_the_judge_is_content(artifacts: Path, idx
         assert candidate.shape == reference.shape == (60, 3)
         assert np.array_equal(labels, load_dataset(idx_folder).test.labels)
         judged.append(candidate)
-        return len(judged) == 3
+        return len(judged) == 4  # The plain file, two other calibrations, then layers in float.
 
     timed: list[tuple[int, int]] = []
 
@@ -62,24 +62,30 @@ def test_layers_go_back_to_float_until_the_judge_is_content(artifacts: Path, idx
     manifest = export(
         artifacts / "model.keras",
         load_dataset(idx_folder),
-        ExportConfig(("tflite",), ("int8",)),
+        ExportConfig(("onnx",), ("int8",)),
         judge=replace(judge(passes), slowdown=slowdown),
     )
-    artifact = entry(manifest, "int8.tflite")
-    assert (artifact.mended.tries, artifact.mended.max_drop_points, artifact.mended.held_out) == (3, 0.5, 0)
+    artifact = entry(manifest, "int8.onnx")
+    assert (artifact.mended.tries, artifact.mended.max_drop_points, artifact.mended.held_out) == (4, 0.5, 0)
     assert len(artifact.mended.layers) >= 2
+    ways = [one.way for one in artifact.mended.tried]
+    assert ways[:3] == ["plain", "entropy", "percentile"]
+    assert ways[-1] == artifact.mended.way == f"{len(artifact.mended.layers)} operators in float32"
+    assert [one.passes for one in artifact.mended.tried] == [False] * 3 + [True]
     plain, mended = timed[-1]  # Both files are compared with their metadata, and timed without.
     assert 500 < artifact.mended.plain_size_bytes - plain < 3000
     assert 500 < artifact.size_bytes - mended < 3000
     assert artifact.mended.slowdown == 0.94
-    assert mended > plain
-    assert artifact.size_bytes > (artifacts / "float32.tflite").stat().st_size  # It is faster, though not smaller.
+    assert mended != plain
     assert np.array_equal(
-        Classifier.load(artifacts / "int8.tflite").split_probabilities(load_dataset(idx_folder).test), judged[-1]
+        Classifier.load(artifacts / "int8.onnx").split_probabilities(load_dataset(idx_folder).test), judged[-1]
     )
 
 
-def test_a_file_that_is_neither_smaller_nor_faster_than_float32_is_refused(artifacts: Path, idx_folder: Path) -> None:
+def test_a_file_that_is_neither_smaller_nor_faster_than_float32_is_refused(
+    artifacts: Path, idx_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgecnn.convert.export.accurate._SAVED", 0.5)  # So small a network saves little anyway.
     dataset, config, steps = load_dataset(idx_folder), ExportConfig(("tflite",), ("int8",)), list[str]()
     before = {path.name: sha256(path.read_bytes()) for path in artifacts.iterdir() if path.is_file()}
 
@@ -87,18 +93,18 @@ def test_a_file_that_is_neither_smaller_nor_faster_than_float32_is_refused(artif
         count = iter(range(1, 100))
 
         def passes(candidate: Floats, reference: Floats, labels: Labels) -> bool:
-            return len(candidate) == 60 if is_keras(candidate, reference) else next(count) == tries
+            return len(candidate) == 60 if is_keras(candidate, reference) else next(count) >= tries
 
         judged = Judge(judge(passes).objection, 0.5, lambda *_: ratio)
         return export(artifacts / "model.keras", dataset, config, judge=judged, on_step=steps.append)
 
-    with pytest.raises(GateFailed, match=r"int8\.tflite.*\d+ operators.*no better.*float32.*loses too much"):
-        export_after(3, 0.96)
+    with pytest.raises(GateFailed, match=r"does not pay.*float32\.tflite.*\d+ operators.*loses too much"):
+        export_after(9, 0.96)  # After as many without a layer in float; in 16 bits it is no faster either.
     assert {path.name: sha256(path.read_bytes()) for path in artifacts.iterdir() if path.is_file()} == before
     assert any(all(part in step for part in ("int8.tflite: not shown", "it loses too much")) for step in steps)
     # One that is smaller is a gain, however slow.
     artifact = entry(export_after(2, 1.5), "int8.tflite")
-    assert artifact.mended
+    assert artifact.mended.way == "minmax with corrected biases"
     assert artifact.size_bytes < (artifacts / "float32.tflite").stat().st_size
 
 
@@ -160,7 +166,8 @@ def test_a_file_whose_layers_were_chosen_must_pass_on_images_that_did_not_choose
     with pytest.raises(GateFailed, match=rf"int8\.tflite.*not on.* {held.sum()} held out"):
         export(artifacts / "model.keras", dataset, config, judge=judge(passes))
     # All images judge the plain file, which nothing chose; one half chooses, the other half judges once.
-    assert seen == [60, (~held).sum(), held.sum()]
+    assert (seen[0], {*seen[1:-1]}, seen[-1]) == (60, {(~held).sum()}, held.sum())
+    assert len(seen) == 2 + 7  # As it comes and with corrected biases, by four calibrations.
     assert {path.name: sha256(path.read_bytes()) for path in artifacts.iterdir() if path.is_file()} == before
 
     def content(candidate: Floats, reference: Floats, labels: Labels) -> bool:

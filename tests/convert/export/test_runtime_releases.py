@@ -19,7 +19,8 @@ from edgecnn.convert.export.runtime_releases import RuntimeRelease, parse_target
 from edgecnn.convert.keras.runtime import KerasRuntime
 from edgecnn.convert.onnx.convert import to_onnx
 from edgecnn.convert.tflite import converter as to_tflite
-from edgecnn.convert.tflite.quantize import calibrate_tflite, quantize_tflite
+from edgecnn.convert.tflite.calibrate import calibrate_tflite
+from edgecnn.convert.tflite.quantize import quantize_tflite
 from edgecnn.edge.compatibility.onnx import limits
 from edgecnn.edge.compatibility.requirements import read_needs
 from edgecnn.edge.compatibility.tflite import TfliteNeeds

@@ -14,10 +14,10 @@ from edgecnn.convert.export.thresholds import Acceptance, Outputs, _least, made_
 from edgecnn.edge.data.dataset import Dataset, load_dataset
 from edgecnn.edge.data.splits import ArraySplit, Split
 from edgecnn.edge.errors import ArtifactError, ConfigError, GateFailed
-from edgecnn.edge.export_records import Strangers
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest, Validation
 from edgecnn.edge.model.preprocess import Floats, accepts, scores
+from edgecnn.edge.model.threshold import Strangers
 from edgecnn.edge.show.export import thresholds, tied_note
 from tests.drawings import drawings
 from tests.edge.inference.thresholds import THRESHOLD

@@ -10,10 +10,10 @@ import pytest
 
 from edgecnn.convert.integrations.micro_records import MicroRecord
 from edgecnn.convert.integrations.micro_sources import MicroModel, c_text, sources
-from edgecnn.edge.export_records import ScoreName
 from edgecnn.edge.files import sha256
 from edgecnn.edge.manifest import Preprocessing, Quantization, TensorSpec
 from edgecnn.edge.model.preprocess import input_table, scores, to_probabilities, top_logits
+from edgecnn.edge.model.threshold import ScoreName
 from tests.edge.inference.thresholds import THRESHOLD
 
 PIXELS = np.arange(256, dtype=np.uint8)

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from edgecnn.convert.export.converters import Ranges
+from edgecnn.convert.tflite.calibrate import calibrate_tflite
 from edgecnn.convert.tflite.converter import to_tflite
-from edgecnn.convert.tflite.quantize import calibrate_tflite, open_tflite
+from edgecnn.convert.tflite.quantize import open_tflite
 from tests.convert.conftest import RandomInputs
 
 

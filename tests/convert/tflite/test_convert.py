@@ -8,8 +8,9 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from edgecnn.convert.export.converters import Ranges
+from edgecnn.convert.tflite.calibrate import calibrate_tflite
 from edgecnn.convert.tflite.converter import to_tflite
-from edgecnn.convert.tflite.quantize import calibrate_tflite, quantize_tflite
+from edgecnn.convert.tflite.quantize import quantize_tflite
 from edgecnn.edge.compatibility.requirements import read_needs
 from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.runtimes import opener_for

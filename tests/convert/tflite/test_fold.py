@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgecnn.convert.tflite.calibrate import calibrate_tflite
 from edgecnn.convert.tflite.converter import to_tflite
 from edgecnn.convert.tflite.fold import fold, foldable
-from edgecnn.convert.tflite.quantize import activations, calibrate_tflite, open_tflite, quantize_tflite
+from edgecnn.convert.tflite.quantize import activations, open_tflite, quantize_tflite
 from edgecnn.edge.compatibility.tflite_graph import from_object, to_object
 from edgecnn.edge.runtimes import opener_for
 

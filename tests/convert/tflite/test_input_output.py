@@ -9,8 +9,9 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Ranges
+from edgecnn.convert.tflite.calibrate import calibrate_tflite
 from edgecnn.convert.tflite.converter import to_tflite
-from edgecnn.convert.tflite.quantize import activations, as_uint8, calibrate_tflite, open_tflite, quantize_tflite, tflite_scales
+from edgecnn.convert.tflite.quantize import activations, as_uint8, open_tflite, quantize_tflite, tflite_scales
 from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.formats import IoName
 from edgecnn.edge.runtimes import opener_for

@@ -10,9 +10,10 @@ from ai_edge_litert.schema_py_generated import ModelT
 
 from edgecnn.convert.export.program_files import Description
 from edgecnn.convert.tflite import quantize
+from edgecnn.convert.tflite.calibrate import calibrate_tflite
 from edgecnn.convert.tflite.converter import to_tflite
 from edgecnn.convert.tflite.metadata import described
-from edgecnn.convert.tflite.quantize import as_uint8, calibrate_tflite, quantize_tflite
+from edgecnn.convert.tflite.quantize import as_uint8, quantize_tflite
 from edgecnn.edge.model.interface import SCHEMES
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.litert_fp16 import allow_float16

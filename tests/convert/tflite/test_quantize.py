@@ -6,10 +6,10 @@ import pytest
 from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Ranges
+from edgecnn.convert.tflite.calibrate import calibrate_tflite
 from edgecnn.convert.tflite.converter import to_tflite
 from edgecnn.convert.tflite.quantize import (
     activations,
-    calibrate_tflite,
     open_tflite,
     quantize_tflite,
     tflite_scales,

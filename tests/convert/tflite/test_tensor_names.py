@@ -8,8 +8,9 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
+from edgecnn.convert.tflite.calibrate import calibrate_tflite
 from edgecnn.convert.tflite.converter import to_tflite
-from edgecnn.convert.tflite.quantize import activations, calibrate_tflite, open_tflite, quantize_tflite, with_short_names
+from edgecnn.convert.tflite.quantize import activations, open_tflite, quantize_tflite, with_short_names
 from edgecnn.convert.training.model.networks import build_network
 from edgecnn.edge.compatibility.tflite_graph import from_object, to_object
 

@@ -11,11 +11,11 @@ import pytest
 
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError
-from edgecnn.edge.export_records import Strangers, Threshold
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.int8_fast_path import SingleImage
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import accepts, scores
+from edgecnn.edge.model.threshold import Strangers, Threshold
 from tests.edge.inference.thresholds import THRESHOLD, with_threshold
 
 NAMES = ["int8.tflite", "float32.tflite", "int8.onnx"]

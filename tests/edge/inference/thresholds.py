@@ -3,8 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from edgecnn.edge.export_records import ScoreName, Strangers, Threshold
 from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model.threshold import ScoreName, Strangers, Threshold
 
 THRESHOLD = Threshold(
     score="probability",

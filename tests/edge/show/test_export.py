@@ -47,7 +47,7 @@ def test_a_mended_file_says_what_it_costs_and_a_tuned_one_the_file_of_each_ratio
     mended = changed(manifest, size_bytes=1500, mended=MENDED)
     expected = (
         "int8.tflite: 4 operators kept in float32 to lose at most 0.5 points (conv_1/Relu, conv_2/Relu, add and 1 more). "
-        "It takes 1.25 times as long as int8.tflite without operators in float, and 1.50 times its bytes."
+        "It takes 1.25 times as long as int8.tflite without them, and 1.50 times its bytes."
     )
     assert expected in said(mended, exported)
     assert "kept in float32" not in said(mended, exported, ["int8.onnx"])

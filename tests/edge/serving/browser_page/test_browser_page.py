@@ -20,11 +20,11 @@ from PIL import Image, ImageDraw
 from edgecnn.edge.data.digit import Polarity
 from edgecnn.edge.data.image_file import read_image
 from edgecnn.edge.errors import ArtifactError, spelling
-from edgecnn.edge.export_records import ScoreName
 from edgecnn.edge.files import sha256
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest, Preprocessing, TensorSpec
 from edgecnn.edge.model.preprocess import scores, to_probabilities, top_logits
+from edgecnn.edge.model.threshold import ScoreName
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.serving.decoder import on_page
 from edgecnn.edge.serving.export_page import WebRuntime, write_page

@@ -1,0 +1,208 @@
+"""Makes a quantized file that is shown to keep its accuracy: other ranges and biases first, then wider layers."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecnn.convert.diagnose import LayerError, diagnose
+from edgecnn.convert.export.calibration import Calibrator
+from edgecnn.convert.export.converters import Converter, Ranges
+from edgecnn.convert.export.keep_accuracy import MOST_TRIES, Judge, JudgedImages, MendedFile, mend
+from edgecnn.edge.data.splits import Labels
+from edgecnn.edge.errors import GateFailed
+from edgecnn.edge.errors import field as named
+from edgecnn.edge.export_records import FASTER, Mended, TriedWay
+from edgecnn.edge.formats import FORMATS
+from edgecnn.edge.model.preprocess import Floats, correct
+from edgecnn.edge.text import counted
+
+# Number of calibration images that rank the layers: each try examines every activation for each of them.
+_RANKED_ON = 50
+# Largest number of files with layers in 16 bits: a runtime computes these slowly.
+_WIDE_TRIES = 6
+# A quantized file that saves less of the float file's size, and no time, is not worth its loss.
+_SAVED = 0.1
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class AccurateFile:
+    """The files of one format and precision that were tried.
+
+    Attributes:
+        name: Name of the file for messages.
+        model_format: Its format.
+        precision: Its precision.
+        converter: It makes them.
+        calibrator: Calibration images and their ranges.
+        judge: It decides which is accurate enough.
+        images: Which test images choose, and which judge the choice.
+        reference: The float model's probabilities on the test images.
+        labels: Their labels.
+        run: Function from a file to its probabilities on the test images.
+        quantized: Function that returns whether a file computes integers at all.
+        say: Gets a line for each step.
+        tried: What was tried, in order.
+    """
+
+    name: str
+    model_format: str
+    precision: str
+    converter: Converter
+    calibrator: Calibrator
+    judge: Judge
+    images: JudgedImages
+    reference: Floats
+    labels: Labels
+    run: Callable[[bytes], Floats]
+    quantized: Callable[[bytes], bool]
+    say: Say
+    tried: list[TriedWay] = field(default_factory=list)
+
+    def objection(self, data: bytes, on: NDArray[np.bool_], way: str) -> str | None:
+        """Return why a file is not accurate enough on these images, and add it to what was tried."""
+        ours, reference, labels = self.run(data)[on], self.reference[on], self.labels[on]
+        points = 100 * float(correct(reference, labels).mean() - correct(ours, labels).mean())
+        found = self.judge.objection(ours, reference, labels)
+        if not self.quantized(data):
+            found = found or "nothing in it is an integer"
+        if found and not self.tried:
+            self.say(f"{self.name}: not shown to be accurate enough: {found}")
+        self.tried.append(TriedWay(way, points, len(data), found is None))
+        return found
+
+    def file(self) -> tuple[bytes, Mended | None]:
+        """Return a file that passes, and how it was made; None for the plain file.
+
+        Raises:
+            GateFailed: If no file passes, or one that does is not worth it.
+        """
+        ranges = self.calibrator.ranges(self.model_format, self.converter)
+        plain = self.converter.quantize(self.precision, ranges)
+        first = self.objection(plain, self.images.every, "plain")
+        if first is None:
+            return plain, None
+        best = self._other_numbers(plain, ranges)
+        if best is None:
+            best = self._wider_layers(self._best_ranges(ranges))
+        way, found = best
+        held_out = self.images.held_out
+        if held_out is not None and (objection := self.judge_choice(found.data, held_out)):
+            raise GateFailed(
+                f"{self.name} ({way}) passes on the test images that chose it, but not on the {self.images.number_held_out:,} "
+                f"held out ({objection}): allow more loss with {named('keep_accuracy')}, or ship float32"
+            )
+        self._require_worth(found, way, first)
+        self.say(f"{self.name}: timing, compared with the plain file")
+        return found.data, Mended(
+            layers=found.layers,
+            precision="int16" if way.endswith("int16") else "float32",
+            max_drop_points=self.judge.max_drop_points,
+            tries=len(self.tried),
+            plain_size_bytes=len(plain),
+            slowdown=self.judge.slowdown(self.model_format, plain, found.data),
+            held_out=self.images.number_held_out,
+            way=way,
+            tried=tuple(self.tried),
+        )
+
+    def judge_choice(self, data: bytes, on: NDArray[np.bool_]) -> str | None:
+        """Return why the chosen file is not accurate enough on images that chose nothing."""
+        ours, reference, labels = self.run(data)[on], self.reference[on], self.labels[on]
+        return self.judge.objection(ours, reference, labels)
+
+    def _other_numbers(self, plain: bytes, ranges: Ranges) -> tuple[str, MendedFile] | None:
+        """Return the best file that passes with other ranges or biases, of those that cost nothing; None if none does."""
+        passing: list[tuple[float, str, bytes]] = []
+        for way, data in self._same_layers(plain, ranges):
+            if self.objection(data, self.images.choosing, way) is None:
+                passing.append((self.tried[-1].drop_points, way, data))
+        if not passing:
+            return None
+        _, way, data = min(passing, key=lambda one: one[0])
+        return way, MendedFile(data, (), plain, len(self.tried))
+
+    def _same_layers(self, plain: bytes, ranges: Ranges) -> Iterator[tuple[str, bytes]]:
+        """Yield files without a layer in float: of each calibration, as it is and with its biases corrected."""
+        inputs, own = self.calibrator.inputs, self.calibrator.method(self.model_format)
+        if (corrected := self.converter.with_biases(plain, inputs)) is not None:
+            yield f"{own} with corrected biases", corrected
+        for method in FORMATS[self.model_format].calibrations:
+            if method != own:
+                data = self.converter.quantize(self.precision, self.converter.calibrate(inputs, method))
+                yield method, data
+                if (corrected := self.converter.with_biases(data, inputs)) is not None:
+                    yield f"{method} with corrected biases", corrected
+
+    def _best_ranges(self, ranges: Ranges) -> Ranges:
+        """Return the ranges that lost least, of those tried without corrected biases."""
+        known = FORMATS[self.model_format].calibrations
+        plain = [one for one in self.tried if one.way == "plain" or one.way in known]
+        best = min(plain, key=lambda one: one.drop_points).way
+        return (
+            ranges if best == "plain" else self.converter.calibrate(self.calibrator.inputs, next(m for m in known if m == best))
+        )
+
+    def _wider_layers(self, ranges: Ranges) -> tuple[str, MendedFile]:
+        """Return a file that passes with its worst layers in 16 bits or in float."""
+        float32, inputs = self.converter.convert("float32"), self.calibrator.inputs
+        ranked = inputs[:: max(1, len(inputs) // _RANKED_ON)]
+
+        def rank(data: bytes) -> Sequence[LayerError]:
+            return diagnose(float32, data, self.model_format, ranked).layers if self.quantized(data) else ()
+
+        others = [other for other in FORMATS[self.model_format].precisions if other not in ("float32", self.precision)]
+        kept: Sequence[str] = ()
+
+        def changed(make: Callable[[Sequence[str]], bytes | None], to: str, most: int) -> tuple[str, MendedFile]:
+            def quantize(keep: Sequence[str]) -> bytes:
+                nonlocal kept
+                kept = keep
+                return make(keep) or b""
+
+            def passes(data: bytes) -> bool:  # With no layer changed it was judged before.
+                return bool(kept) and self.objection(data, self.images.choosing, _changed(kept, to)) is None
+
+            found = mend(self.name, quantize, rank, passes, precision=to, most=most, others=others, on_step=self.say)
+            return _changed(found.layers, to), found
+
+        wide = partial(self.converter.with_16_bits, ranges)
+        if self.precision == "int8" and wide(()) is not None:
+            try:
+                way, found = changed(wide, "int16", _WIDE_TRIES)
+                # Some runtimes have a slow kernel for 16 bits, or none but the reference.
+                if (ratio := self.judge.slowdown(self.model_format, float32, found.data)) <= FASTER:
+                    return way, found
+                self.say(f"{self.name}: {way}, it takes {ratio:.2f} times as long as float32")
+            except GateFailed as error:
+                self.say(f"{self.name}: {error}")
+        try:
+            return changed(partial(self.converter.quantize, self.precision, ranges), "float32", MOST_TRIES)
+        except GateFailed as error:
+            drops = [one.drop_points for one in self.tried]
+            raise GateFailed(
+                f"{self.name} loses {drops[0]:.2f} points quantized and {min(drops):.2f} at best, not surely within "
+                f"{self.judge.max_drop_points:g}: {error.marked}"
+            ) from error
+
+    def _require_worth(self, found: MendedFile, way: str, objection: str) -> None:
+        """Refuse a file that saves neither size nor time beside float32, which loses nothing."""
+        float32 = self.converter.convert("float32")
+        if len(found.data) <= (1 - _SAVED) * len(float32):
+            return
+        self.say(f"{self.name}: timing, compared with float32")
+        ratio = self.judge.slowdown(self.model_format, float32, found.data)
+        if ratio > FASTER:
+            raise GateFailed(
+                f"int8 does not pay for this model: ship {FORMATS[self.model_format].file_name('float32')}. {self.name} with "
+                f"{way} takes {len(found.data):,} bytes against {len(float32):,}, and {ratio:.2f} times the time. Without, "
+                f"{objection}. Give more test images, or allow more loss with {named('keep_accuracy')}"
+            )
+
+
+def _changed(layers: Sequence[str], to: str) -> str:
+    return f"{counted(layers, 'operator')} in {to}"
