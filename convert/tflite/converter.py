@@ -15,6 +15,7 @@ from edgecnn.convert.tflite.calibrate import calibrate_tflite
 from edgecnn.convert.tflite.fold import fold, foldable
 from edgecnn.convert.tflite.quantize import (
     activations,
+    of_one_image,
     open_tflite,
     quantize_tflite,
     tflite_scales,
@@ -125,7 +126,9 @@ class _TfliteConverter(Converter):
     def _of(self, precision: str) -> bytes:
         source, runtime, any_batch = self._conversion.source, self._conversion.runtime, self._conversion.any_batch
         if source.format == "tflite":
-            return with_short_names(source.data) if precision == "float32" else with_narrow_weights(self._float32, precision)
+            if precision != "float32":
+                return with_narrow_weights(self._float32, precision)
+            return with_short_names(source.data if any_batch else of_one_image(source.data))
         model, shape, _ = of_batches(runtime)
         return to_tflite(model, precision, shape, runtime.input_spec.dtype, any_batch)
 

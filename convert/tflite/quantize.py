@@ -239,6 +239,15 @@ def _any_int16_scale(float32: bytes) -> bytes:
     return from_object(model)
 
 
+def of_one_image(data: bytes) -> bytes:
+    """Return a file with a free batch as one that takes one image at a time: the sizes of its tensors are those of one."""
+    model = to_object(data)
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            tensor.shapeSignature = None
+    return from_object(model)
+
+
 _JOINT = b";"
 
 

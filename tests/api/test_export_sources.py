@@ -64,7 +64,9 @@ def test_a_float_tflite_file_is_the_reference_of_its_exports(tflite: Path, idx_f
     assert manifest is not None
     names = [artifact.path for artifact in manifest.exported]
     assert names == ["float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite"]
+    assert {artifact.input.shape[0] for artifact in manifest.exported} == {1}  # Theirs takes any number.
     source = manifest.source()
+    assert source.input.shape[0] is None
     assert (source.path, (out / source.path).read_bytes()) == ("model.tflite", tflite.read_bytes())
     assert (manifest.source_name, manifest.provenance.source) == ("theirs.tflite", "theirs.tflite")
     assert "tensorflow" not in manifest.provenance.export_versions
