@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 from edgecnn.edge.compatibility.requirements import narrow_numbers
-from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.model_file import ModelFile, read_model
 from edgecnn.edge.runtimes import opener_for
@@ -30,14 +30,18 @@ def read_source(path: Path) -> ModelFile:
         raise ConfigError(f"{path} is already exported: name the model that it was made of, {source}")
     row = FORMATS[model.format]
     if model.format in row.sources or not row.on_device:
-        if row.importer and model.manifest is None:
-            call = partial(_imported, row.importer, model.data, path)
-            model = replace(model, data=run_in_child(call, str(path), len(model.data)))
-        if narrow := narrow_numbers(model.data, model.format):
+        try:
+            narrow = narrow_numbers(model.data, model.format)
+        except ArtifactError as error:
+            raise ArtifactError(f"{path}: {error.marked}") from error
+        if narrow:
             raise ConfigError(
                 f"{path} is already quantized (it has numbers in {narrow}), and what that lost can't be won back: name the "
                 "float32 file that it was made of"
             )
+        if row.importer and model.manifest is None:
+            call = partial(_imported, row.importer, model.data, path)
+            model = replace(model, data=run_in_child(call, str(path), len(model.data)))
         return model
     sources = " or ".join(name for name, other in FORMATS.items() if name in other.sources or not other.on_device)
     raise ConfigError(f"{path} can't be exported, since no other format is made of {row.title}: name a {sources} file")
