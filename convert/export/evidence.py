@@ -85,6 +85,9 @@ def evidence_of(model: ModelFile, runtime: LoadedModel) -> Evidence | None:
     Raises:
         ArtifactError: If a child process does not survive the model.
     """
+    reader = FORMATS[model.format].reader
+    if reader is None or not reader.is_installed:  # On a board, perhaps.
+        return None
     layout, spec = image_layout(runtime.input_spec, str(model.path)), runtime.input_spec
     if np.dtype(spec.dtype).kind != "f" or spec.quantization:
         return None

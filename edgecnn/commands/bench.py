@@ -32,7 +32,8 @@ from edgecnn.shell.console import Csv, Json, Markdown, Verbose, emit, write_text
 
 if TYPE_CHECKING:
     from edgecnn.benchmarks.results.records import Report
-    from edgecnn.edge.inference.usage import Target
+    from edgecnn.edge.inference.usage import Target, Usage
+    from edgecnn.edge.model_file import ModelFile
 
 
 def _with_usual_percentiles(**given: Any) -> BenchOptions:
@@ -135,6 +136,8 @@ def bench(  # Longer than 50 lines: its arguments and their docs.
     usage = Usage(data, images, interface, trust, signature)
     with ExitStack() as stack:
         models = [stack.enter_context(opened(item)) for item in targets]
+        if data is not None and not models[0].is_folder:
+            usage = _found_usage(usage, [item.model() for item in models], progress)
         files = candidates(models, usage, runtimes, Path(reference) if reference else None, options, progress)
         if groups:
             files = grouped(files, Path(groups))
@@ -157,6 +160,15 @@ def bench(  # Longer than 50 lines: its arguments and their docs.
         if models[0].is_folder and not models[0].bundle:
             _keep(report, models[0].path, progress)
         return report
+
+
+def _found_usage(usage: "Usage", models: Sequence["ModelFile"], progress: Progress) -> "Usage":
+    """Return what is said of the files, with what the first of them shows by itself; a board may have no converters to see."""
+    try:
+        from edgecnn.workflows.source_interface import found_usage
+    except ModuleNotFoundError:
+        return usage
+    return found_usage(usage, models, progress)
 
 
 def _keep(report: "Report", folder: Path, progress: Progress) -> None:

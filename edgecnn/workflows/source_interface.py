@@ -1,6 +1,6 @@
 """How a float model from elsewhere takes pixels: as its user says, as it shows by itself, or as labelled images suggest."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -10,11 +10,14 @@ from edgecnn.benchmarks.statistics.binomial import interval
 from edgecnn.convert.export.evidence import evidence_of, output_of, stated_by
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
+from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.inference.usage import Usage
 from edgecnn.edge.manifest import Fit
 from edgecnn.edge.model.interface import HOW_TO_SAY, SCHEMES, Interface, formula
 from edgecnn.edge.model.preprocess import correct, counts
 from edgecnn.edge.model_file import ModelFile
+from edgecnn.edge.result import Progress
 from edgecnn.edge.runtimes.base import LoadedModel
 from edgecnn.edge.text import counted
 
@@ -50,6 +53,23 @@ def found_interface(model: ModelFile, runtime: LoadedModel, said: Interface | No
     why = evidence.text("it") if evidence else "its metadata says so"
     say(f"{model.path}: pixels go in as {formula(taken)}, since {why}")
     return Interface(replace(taken, fit=fit), output_of(model, runtime))
+
+
+def found_usage(usage: Usage, models: Sequence[ModelFile], progress: Progress) -> Usage:
+    """Return what is said of files and images, with the interface that the first file from elsewhere shows by itself.
+
+    It stays as it is if something was said, or nothing is shown: then the file's user is asked.
+
+    Raises:
+        ConfigError: If the user contradicts a float file.
+        ArtifactError: If a child process does not survive the file.
+    """
+    model = next((model for model in models if model.manifest is None), None)
+    if model is None or FORMATS[model.format].importer is None:
+        return usage
+    said, fit = usage.said_interface(), usage.images.fit or "letterbox"
+    runtime = usage.opener(model.format).open_file(model, 1, usage.signature)
+    return replace(usage, interface=found_interface(model, runtime, said, fit, progress.say))
 
 
 def ask_which(model: ModelFile, runtime: LoadedModel, test: Split) -> ConfigError:

@@ -197,6 +197,19 @@ def test_bench_says_how_to_repair_a_quantized_file_of_others(exported: Path, idx
     assert not [note for note in report.notes if "edgecnn export" in note]
 
 
+def test_bench_finds_the_preprocessing_that_is_inside_a_file(idx_folder: Path, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    first = [keras.layers.Rescaling(1 / 127.5, offset=-1), keras.layers.Conv2D(4, 3, padding="same")]
+    model = keras.Sequential([keras.Input((12, 12, 1)), *first, keras.layers.Flatten(), keras.layers.Dense(3, "softmax")])
+    path = tmp_path / "theirs.tflite"
+    path.write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    options = ec.BenchOptions(plan=ec.Plan(0, 4, 1))
+    report = ec.bench(path, data=idx_folder, options=options)
+    assert any("inputs are pixel," in note for note in report.notes)
+    with pytest.raises(ConfigError, match=r"theirs\.tflite turns 0 to 255 into -1 to 1 by itself.*preprocess=raw"):
+        ec.bench(path, data=idx_folder, interface="unit", options=options)
+
+
 def test_the_record_of_a_source_survives_its_json(tflite: Path, idx_folder: Path, tmp_path: Path) -> None:
     ec.export(tflite, idx_folder, precisions=["float32"], interface="unit", out=tmp_path / "out")
     record = json.loads((tmp_path / "out" / "manifest.json").read_text())
