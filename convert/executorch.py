@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Conversion, Converter, Ranges, channels_first_inputs, finite, refused
 from edgecnn.convert.onnx.convert import channels_first, run_pnnx
+from edgecnn.convert.onnx.keras_source import OnnxMade
 from edgecnn.edge.errors import ArtifactError, ConversionError, EdgeCnnError, why
 from edgecnn.edge.files import libraries_folder, sha256
 from edgecnn.edge.formats import CalibrationName
+from edgecnn.edge.manifest import OnnxConversion
 from edgecnn.edge.runtimes.executorch import require_installed
 from edgecnn.edge.sandbox.unverified import run_in_child
 
@@ -161,8 +163,13 @@ class _ExecuTorchConverter(Converter):
         self._scales: dict[str, dict[str, float]] = {}
 
     @cached_property
-    def _source(self) -> Source:
+    def _onnx(self) -> tuple[OnnxMade, tuple[int, int, int]]:
         return channels_first(self._conversion, "ExecuTorch")
+
+    @property
+    def _source(self) -> Source:
+        made, shape = self._onnx
+        return made.data, shape
 
     @cached_property
     def _float32(self) -> bytes:
@@ -194,6 +201,9 @@ class _ExecuTorchConverter(Converter):
     def scales(self, data: bytes) -> dict[str, float]:
         # Of a file that `quantize` returned.
         return self._scales[sha256(data)]
+
+    def onnx_conversion(self) -> OnnxConversion:
+        return self._onnx[0].conversion
 
 
 def converter(conversion: Conversion) -> Converter:

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Conversion, Converter, Ranges, channels_first_inputs, finite, refused
 from edgecnn.convert.onnx.convert import channels_first
+from edgecnn.convert.onnx.keras_source import OnnxMade
 from edgecnn.edge.files import temporary_folder
 from edgecnn.edge.formats import RUNTIMES, CalibrationName
+from edgecnn.edge.manifest import OnnxConversion
 from edgecnn.edge.runtimes.mnn import host_tensor, import_library, open_session
 from edgecnn.edge.sandbox.child import child_environment, how_it_ended, python_command
 
@@ -130,19 +132,19 @@ class _MnnConverter(Converter):
         self._conversion = conversion
 
     @cached_property
-    def _onnx(self) -> bytes:
+    def _onnx(self) -> OnnxMade:
         return channels_first(self._conversion, "MNN")[0]
 
     @cached_property
     def _float32(self) -> bytes:
-        return to_mnn(self._onnx, half=False)
+        return to_mnn(self._onnx.data, half=False)
 
     @cached_property
     def _network(self) -> dict[str, Any]:
         return described(self._float32)
 
     def convert(self, precision: str) -> bytes:
-        return self._float32 if precision == "float32" else to_mnn(self._onnx, half=True)
+        return self._float32 if precision == "float32" else to_mnn(self._onnx.data, half=True)
 
     def calibrate(self, inputs: NDArray[Any], method: CalibrationName | None = None) -> Ranges:
         # A range of each tensor that a layer names, by the tensor's name.
@@ -182,6 +184,9 @@ class _MnnConverter(Converter):
         network = described(data)
         names = network["tensorName"]
         return {names[row["index"]]: row["quantInfo"]["scale"] for row in network.get("extraTensorDescribe", ())}
+
+    def onnx_conversion(self) -> OnnxConversion:
+        return self._onnx.conversion
 
 
 def converter(conversion: Conversion) -> Converter:

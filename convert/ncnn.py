@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from edgecnn.convert.diagnose import Operator, Pair, Representable, Values
 from edgecnn.convert.export.converters import Conversion, Converter, Ranges, channels_first_inputs, finite, refused
 from edgecnn.convert.onnx.convert import channels_first, run_pnnx
+from edgecnn.convert.onnx.keras_source import OnnxMade
 from edgecnn.edge.errors import ArtifactError, ConversionError, field
 from edgecnn.edge.files import temporary_folder
 from edgecnn.edge.formats import CalibrationName
+from edgecnn.edge.manifest import OnnxConversion
 from edgecnn.edge.runtimes.base import imported
 from edgecnn.edge.runtimes.ncnn import NcnnFile, NcnnLayer, input_spec, load, read_param, unpack
 
@@ -165,8 +167,13 @@ class _NcnnConverter(Converter):
         self._conversion = conversion
 
     @cached_property
+    def _onnx(self) -> tuple[OnnxMade, tuple[int, int, int]]:
+        return channels_first(self._conversion, "ncnn")
+
+    @cached_property
     def _float32(self) -> NcnnFile:
-        return to_ncnn(*channels_first(self._conversion, "ncnn"))
+        made, shape = self._onnx
+        return to_ncnn(made.data, shape)
 
     def convert(self, precision: str) -> bytes:
         if precision != "float32":
@@ -223,6 +230,9 @@ class _NcnnConverter(Converter):
 
     def scales(self, data: bytes) -> dict[str, float]:
         return {name: steps[0] for name, steps in _steps(unpack(data)).items()}
+
+    def onnx_conversion(self) -> OnnxConversion:
+        return self._onnx[0].conversion
 
 
 def converter(conversion: Conversion) -> Converter:

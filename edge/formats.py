@@ -214,9 +214,9 @@ class Format(NamedTuple):
     Attributes:
         name: Name used in `formats`.
         title: Name as people write it.
+        precisions: Names of the precisions it has, in the order of `PRECISIONS`.
         on_device: Whether devices run it.
         sources: Formats of the float files that it is made of.
-        precisions: Names of the precisions it has, in the order of `PRECISIONS`.
         calibrations: Calibration methods of its quantizer, the default first.
         mark: Bytes that identify its files; None if the runtime's own error is the check.
         io: Types of the input and output of its int8 files, the default first.
@@ -238,8 +238,8 @@ class Format(NamedTuple):
 
     name: str
     title: str
-    on_device: bool
     precisions: tuple[str, ...]
+    on_device: bool = True
     sources: tuple[str, ...] = ()
     reader: Package | None = None
     anatomy: str | None = None
@@ -263,6 +263,11 @@ class Format(NamedTuple):
     def suffix(self) -> str:
         """Suffix of its files, with the dot."""
         return f".{self.extension or self.name}"
+
+    @property
+    def through_onnx(self) -> bool:
+        """Whether its files are made of an ONNX graph of the model."""
+        return "onnx" in self.sources
 
     def file_name(self, precision: str) -> str:
         """Return the name of an exported file of a precision."""
@@ -288,7 +293,6 @@ FORMATS = {
         Format(
             "tflite",
             title="TFLite",
-            on_device=True,
             precisions=("float32", "float16", "dynamic", "int8", "int16x8"),
             sources=("keras", "tflite"),
             calibrations=("minmax", "percentile", "mse", "entropy"),
@@ -308,7 +312,6 @@ FORMATS = {
         Format(
             "onnx",
             title="ONNX",
-            on_device=True,
             precisions=("float32", "int8"),
             sources=("keras", "tflite", "onnx"),
             calibrations=("minmax", "entropy", "percentile"),
@@ -320,12 +323,11 @@ FORMATS = {
             converter="edgecnn.convert.onnx.converter",
             describer="edgecnn.convert.onnx.convert",
             pair="edgecnn.convert.onnx.pair",
-            made_with=("tf2onnx", "onnx", "onnxslim", "onnxruntime"),
+            made_with=("onnx", "onnxruntime"),
         ),
         Format(
             "ncnn",
             title="ncnn",
-            on_device=True,
             precisions=("float32", "int8"),
             sources=("keras", "onnx"),
             calibrations=("minmax",),
@@ -333,30 +335,28 @@ FORMATS = {
             ending="edgecnn.edge.runtimes.ncnn",
             converter="edgecnn.convert.ncnn",
             pair="edgecnn.convert.ncnn",
-            made_with=("tf2onnx", "pnnx", "ncnn"),
+            made_with=("onnx", "pnnx", "ncnn"),
             by_name=True,
         ),
         Format(
             "mnn",
             title="MNN",
-            on_device=True,
             precisions=("float32", "float16", "int8"),
             sources=("keras", "onnx"),
             calibrations=("minmax",),
             converter="edgecnn.convert.mnn",
-            made_with=("tf2onnx", "mnn"),
+            made_with=("onnx", "mnn"),
             by_name=True,
         ),
         Format(
             "executorch",
             title="ExecuTorch",
-            on_device=True,
             precisions=("float32", "int8"),
             sources=("keras", "onnx"),
             calibrations=("minmax",),
             mark=Mark(4, b"ET12", "no ET12 mark", "copy it again, or name another file"),
             converter="edgecnn.convert.executorch",
-            made_with=("tf2onnx", "pnnx", "torch", "torchao", "executorch"),
+            made_with=("onnx", "pnnx", "torch", "torchao", "executorch"),
             by_name=True,
             extension="pte",
             apart=True,

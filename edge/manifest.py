@@ -183,6 +183,37 @@ class DatasetRecord:
         return replace(self, may_be_learnt=self.may_be_learnt or self.is_drawn)
 
 
+OnnxConverterName = Literal["edgecnn", "tf2onnx"]
+OWN_ONNX_CONVERTER: OnnxConverterName = "edgecnn"
+TF2ONNX: OnnxConverterName = "tf2onnx"
+ONNXSLIM: Literal["onnxslim"] = "onnxslim"
+
+
+@dataclass(frozen=True)
+class OnnxConversion:
+    """What made the ONNX graph of a model.
+
+    Attributes:
+        converter: `edgecnn`, its own converter, which reads Keras's layers; `tf2onnx`, which reads TensorFlow's operators;
+            `onnxslim` for an .onnx file from elsewhere, which it simplified.
+        reason: What edgecnn's own converter does not know about the model; None if nobody asked it, or it converted the model.
+    """
+
+    converter: Literal["edgecnn", "tf2onnx", "onnxslim"]
+    reason: str | None = None
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Packages that it alone needs, by their pip names."""
+        return {OWN_ONNX_CONVERTER: (), TF2ONNX: (TF2ONNX, ONNXSLIM), ONNXSLIM: (ONNXSLIM,)}[self.converter]
+
+    @property
+    def text(self) -> str:
+        """What to say of it in a sentence."""
+        because = f", since edgecnn's own converter does not know this: {self.reason}" if self.reason else ""
+        return f"converted to ONNX by {self.converter}{because}"
+
+
 @dataclass(frozen=True)
 class Artifact:
     """One model file.
@@ -203,6 +234,8 @@ class Artifact:
         tuned: How those layers were found, if they are the ones of least cost; else None.
         settings: Threads and runtimes that were measured with it, if it is the file of least cost of a tuned export; else None.
         threshold: Score below which its answer is "not sure"; None if no threshold was asked for.
+        onnx_conversion: What made the ONNX graph that the file is made of; None for other files, and for those of an earlier
+            release, whose graph tf2onnx made.
     """
 
     format: str
@@ -219,6 +252,7 @@ class Artifact:
     tuned: Tuned | None = None
     settings: Settings | None = None
     threshold: Threshold | None = None
+    onnx_conversion: OnnxConversion | None = None
 
     @property
     def exported(self) -> bool:

@@ -16,7 +16,7 @@ from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.export_records import Interval, Setting
 from edgecnn.edge.formats import FORMATS, PRECISIONS, CalibrationName, IoName, default_formats, device_formats
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.manifest import Manifest, OnnxConverterName
 from edgecnn.edge.model.preprocess import Floats
 from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.runtimes.base import LoadedModel
@@ -39,6 +39,8 @@ class ExportConfig:
         batch: Images per call of a file: `1`, or `dynamic` for any number.
         author: Who made the model, for the files' metadata; None to say nothing.
         license: Its licence, for the same; None to say nothing.
+        onnx_converter: What makes ONNX of the Keras model, for the formats that are made of it; None for edgecnn's own
+            converter if it knows all layers, otherwise tf2onnx.
         io: Type of the input and output of int8 files, for the formats that have a choice; None for each format's own: int8 for
             tflite, float32 for the others.
 
@@ -55,6 +57,7 @@ class ExportConfig:
     io: IoName | None = None
     author: str | None = None
     license: str | None = None
+    onnx_converter: OnnxConverterName | None = None
 
     def __post_init__(self) -> None:
         if self.batch not in BATCHES:
@@ -71,6 +74,11 @@ class ExportConfig:
                     fix = f"use {field('formats')}={others[0]} alone" if others else "choose another precision"
                     raise ConfigError(f"{model_format} has no {precision} (it has {has}): {fix}")
         self._check_io()
+        if self.onnx_converter is not None and not any(FORMATS[name].through_onnx for name in self.formats):
+            through_it = " or ".join(name for name in device_formats() if FORMATS[name].through_onnx)
+            raise ConfigError(
+                f"no file is made of ONNX: omit {field('onnx_converter')}, or add {field('formats')}={through_it}"
+            )
         for name in ("author", "license"):
             said = getattr(self, name)
             if said is not None and (has_controls(said) or not said.strip()):
@@ -94,6 +102,8 @@ class ExportConfig:
                     f"{row.title} files are made of {kinds} models, and {path} is {FORMATS[source].title}: use "
                     f"{field('formats')}={source}, or convert it by another tool and name what that writes"
                 )
+        if self.onnx_converter and FORMATS[source].on_device:
+            raise ConfigError(f"{field('onnx_converter')} is for Keras models, and {path} is {FORMATS[source].title}: omit it")
         for program in self.programs():
             if FORMATS[source].on_device and not program.any_source:
                 raise ConfigError(

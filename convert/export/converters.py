@@ -17,7 +17,7 @@ from edgecnn.convert.keras.load import load_keras
 from edgecnn.convert.keras.runtime import KerasRuntime
 from edgecnn.edge.errors import ConversionError, field
 from edgecnn.edge.formats import FORMATS, CalibrationName, IoName
-from edgecnn.edge.manifest import Output
+from edgecnn.edge.manifest import OnnxConversion, OnnxConverterName, Output
 from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.runtimes.base import LoadedModel
 
@@ -62,6 +62,10 @@ class Converter(Protocol):
         """Return the scale of each integer activation of a quantized file."""
         ...
 
+    def onnx_conversion(self) -> OnnxConversion | None:
+        """Return what made the ONNX graph that the files are made of; None if they are made of none."""
+        return None
+
     def foldable(self, data: bytes) -> Mapping[str, Sequence[int]]:
         """Return how many columns each convolution of an int8 file could compute as one, by the name of its output tensor."""
         return {}
@@ -87,6 +91,7 @@ class Conversion:
         target: Target runtime of the files; None if none was named.
         any_batch: Whether the files take any number of images at a time, as the model then must; else they take one.
         io: Type of the input and output of int8 files, one of the format's.
+        onnx_converter: What makes ONNX of the Keras model; None for edgecnn's own if it knows all layers, else tf2onnx.
     """
 
     source: ModelFile
@@ -96,6 +101,7 @@ class Conversion:
     target: RuntimeRelease | None
     any_batch: bool
     io: IoName
+    onnx_converter: OnnxConverterName | None = None
 
 
 def refused(title: str, reason: str) -> ConversionError:

@@ -136,6 +136,8 @@ def _write(job: ExportJob) -> Manifest:
             tuned = tuned_file(job, exporter, job.tuning, images, (reference, stored, probabilities), plain)
             own = with_settings(job, job.tuning, (reference, stored), [*plain, *filter(None, [tuned])])
             made = [one for one in made if one[0].format != model_format] + own
+    used = {package for artifact, _ in made if artifact.onnx_conversion for package in artifact.onnx_conversion.packages}
+    export_versions |= versions(*sorted(used))
     provenance = replace(
         job.manifest.provenance,
         exported=utc_now(),

@@ -20,7 +20,7 @@ from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.files import sha256
 from edgecnn.edge.formats import FORMATS, PRECISIONS
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.manifest import Artifact
+from edgecnn.edge.manifest import TF2ONNX, Artifact
 from edgecnn.edge.model.preprocess import Floats
 from edgecnn.edge.model.threshold import Threshold
 from edgecnn.edge.model_file import ModelFile
@@ -49,7 +49,16 @@ class FileExporter:
         self._converters = {
             name: converter_for(
                 name,
-                Conversion(job.source, job.runtime, output, method, self._targets.get(name), any_batch, job.config.io_of(name)),
+                Conversion(
+                    job.source,
+                    job.runtime,
+                    output,
+                    method,
+                    self._targets.get(name),
+                    any_batch,
+                    job.config.io_of(name),
+                    job.config.onnx_converter,
+                ),
             )
             for name, method in methods.items()
         }
@@ -66,12 +75,19 @@ class FileExporter:
             data = converter.quantize(precision, self.calibrator.ranges(model_format, converter))
         else:
             data = converter.convert(precision)
+        self._say_how(name, converter)
         if calibrated:
             self.calibrator.compare_halves(name, precision, converter)
         artifact, final = self.entry(name, model_format, precision, data)
         if mended:  # The plain file would have the same description.
             mended = replace(mended, plain_size_bytes=mended.plain_size_bytes + len(final) - len(data))
         return replace(artifact, mended=mended), final
+
+    def _say_how(self, name: str, converter: Converter) -> None:
+        """Say that tf2onnx converted the model to ONNX, and why."""
+        conversion = converter.onnx_conversion()
+        if conversion and conversion.converter == TF2ONNX:
+            self._job.on_step(f"{name}: {conversion.text}")
 
     def entry(self, name: str, model_format: str, precision: str, data: bytes) -> tuple[Artifact, bytes]:
         """Return a file's entry in the manifest, and the file with its description, once its runtime has run it on all test
@@ -93,6 +109,7 @@ class FileExporter:
             oldest_runtime=read_needs(data, model_format).oldest_runtime() if FORMATS[model_format].requirements else None,
             parity=check_parity(name, precision, probabilities, self._reference, self._job.manifest.source_name),
             threshold=self._threshold(name, model_format, data),
+            onnx_conversion=self._converters[model_format].onnx_conversion(),
         )
         return artifact, data
 

@@ -6,21 +6,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgecnn.convert.export.converters import Conversion, of_batches
 from edgecnn.convert.export.program_files import Description
-from edgecnn.convert.keras.load import functions_inlined, load_tensorflow
-from edgecnn.convert.onnx.source import ask_for_no_more, cleaned, named, of_one_image, with_channels_first
-from edgecnn.edge.errors import ConversionError, MissingDependency, field, why
-from edgecnn.edge.files import libraries_folder
+from edgecnn.convert.onnx.keras_graph.emit import emitted
+from edgecnn.convert.onnx.keras_graph.graph import Unsupported
+from edgecnn.convert.onnx.keras_source import OPSET, KerasSource, OnnxMade
+from edgecnn.convert.onnx.source import ask_for_no_more, cleaned, of_one_image, with_channels_first
+from edgecnn.convert.onnx.with_tf2onnx import traced
+from edgecnn.edge.errors import ConversionError, MissingDependency, field
+from edgecnn.edge.manifest import ONNXSLIM, OWN_ONNX_CONVERTER, TF2ONNX, OnnxConversion, OnnxConverterName
 from edgecnn.edge.model.layout import image_layout
-from edgecnn.edge.native_output import quiet
-from edgecnn.edge.packages import install_command
-from edgecnn.edge.runtimes import onnxruntime as ort
 
 
-def channels_first(conversion: Conversion, title: str) -> tuple[bytes, tuple[int, int, int]]:
+def channels_first(conversion: Conversion, title: str) -> tuple[OnnxMade, tuple[int, int, int]]:
     """Return a float32 .onnx file with the input (1, channels, height, width), and these three sizes.
 
     Args:
@@ -40,7 +38,7 @@ def channels_first(conversion: Conversion, title: str) -> tuple[bytes, tuple[int
         data = cleaned(source.data, OPSET, str(source.path))
         if layout.item == layout.shape:
             data = with_channels_first(data)
-        return _with_sizes(of_one_image(data)), (channels, height, width)
+        return OnnxMade(_with_sizes(of_one_image(data)), OnnxConversion(ONNXSLIM)), (channels, height, width)
     shape = layout.item if source.format == "keras" else ()
     if dtype != "float32" or shape != layout.shape:
         raise ConversionError(
@@ -48,8 +46,8 @@ def channels_first(conversion: Conversion, title: str) -> tuple[bytes, tuple[int
             f"{layout.item}: use other {field('formats')}"
         )
     model = of_batches(conversion.runtime)[0]
-    data = of_one_image(to_onnx(model, shape, dtype, conversion.output, OPSET, channels_first=True))
-    return _with_sizes(data), (channels, height, width)
+    made = converted(KerasSource(model, shape, dtype, conversion.output, channels_first=True), conversion.onnx_converter)
+    return made._replace(data=_with_sizes(of_one_image(made.data))), (channels, height, width)
 
 
 def _with_sizes(data: bytes) -> bytes:
@@ -91,84 +89,39 @@ def described(data: bytes, description: Description) -> bytes:
     return data + bytes(added.SerializeToString(deterministic=True))
 
 
-OPSET = 17
-"""Opset of files without a target: ONNX Runtime 1.12 and later run it, and it has layer normalisation as one operator."""
-
-
-def to_onnx(  # Longer than 50 lines: one conversion, step by step.
-    model: Any, shape: tuple[int, ...], dtype: str, output: str, opset: int = OPSET, *, channels_first: bool = False
-) -> bytes:
-    """Convert a Keras image classifier to float32 ONNX with a free batch. Its input is `image`.
-
-    tf2onnx leaves batch normalisation as Mul and Add after each Conv, and computes the shape of a reshape at run time;
-    onnxslim folds the first into the weights and the second into a constant.
+def converted(source: KerasSource, converter: OnnxConverterName | None) -> OnnxMade:
+    """Convert a Keras model to an .onnx file.
 
     Args:
-        model: The Keras model.
-        shape: Shape of one image, without the batch.
-        dtype: numpy's name of the model's input type, for example float32 or uint8.
-        output: Name for the output: `probabilities` or `logits`.
-        opset: Opset of ai.onnx, at least 13, the first with per-channel scales in QuantizeLinear.
-        channels_first: Whether the input becomes (n, channels, height, width), from (n, height, width, channels).
+        source: The model, and what the file takes and gives.
+        converter: What converts it; None for edgecnn's own converter if it knows all layers, otherwise tf2onnx.
 
     Raises:
-        ConversionError: If a step fails.
+        ConversionError: If a step fails, or edgecnn's converter is asked for and does not know a layer.
         MissingDependency: If a package of the train extra is missing.
     """
-    ort.import_library()  # onnxslim imports onnxruntime itself, which would send telemetry.
-    tensorflow = load_tensorflow()
-    first = ["image:0"] if channels_first else None
-    signature = [tensorflow.TensorSpec((None, *shape), dtype, name="image")]
-    try:
-        with libraries_folder(), quiet():
-            import onnxslim
-            import tf2onnx
-
-            import onnx
-
-            # from_keras fails on a Keras 3 Sequential.
-            function = tensorflow.function(lambda image: model(image, training=False), input_signature=signature)
-            with functions_inlined():  # tf2onnx can't convert them.
-                concrete = function.get_concrete_function()
-            handlers: dict[str, Any] = {"Erfc": (_erfc, [])}
-            graph, _ = tf2onnx.convert.from_function(
-                function, input_signature=signature, opset=opset, custom_op_handlers=handlers, inputs_as_nchw=first
-            )
-            _give_constants(graph.graph, concrete)
-            # tf2onnx keeps an operator that it can't convert.
-            onnx.checker.check_model(graph)
-            graph = named(onnxslim.slim(graph), output)
-            ask_for_no_more(graph)
-            return bytes(graph.SerializeToString())
-    except ModuleNotFoundError as error:
-        raise MissingDependency(f"{error.name} is not installed. On the workstation: {install_command('train')}") from error
-    except Exception as error:  # Three libraries, each with its own errors.
-        reason = why(error, 200)
-        raise ConversionError(
-            f"ONNX float32: tf2onnx or onnxslim can't convert the model ({reason}): replace that layer, or use "
-            f"{field('formats')}=tflite"
-        ) from error
+    reason = None
+    if converter != TF2ONNX:
+        try:
+            return OnnxMade(_written(emitted(source)), OnnxConversion(OWN_ONNX_CONVERTER))
+        except Unsupported as error:
+            reason = str(error)
+            if converter:
+                raise ConversionError(
+                    f"ONNX float32: edgecnn's converter does not know this: {reason}. Replace that, or use "
+                    f"{field('onnx_converter')}={TF2ONNX}"
+                ) from error
+    return OnnxMade(_written(traced(source)), OnnxConversion(TF2ONNX, reason))
 
 
-def _give_constants(graph: Any, function: Any) -> None:
-    """Put the plain tensors captured by the function into the graph; tf2onnx would turn them into inputs.
-
-    A Normalization layer keeps its mean and variance as such tensors, not as variables.
-    """
-    import onnx
-
-    for outer, inner in function.graph.captures:
-        for value in [value for value in graph.input if value.name == inner.name]:
-            graph.initializer.append(onnx.numpy_helper.from_array(outer.numpy(), inner.name))
-            graph.input.remove(value)
+def _written(model: Any) -> bytes:
+    ask_for_no_more(model)
+    return bytes(model.SerializeToString())
 
 
-def _erfc(graph: Any, node: Any, name: str, args: list[Any]) -> None:
-    """Convert TensorFlow's Erfc, which Keras uses for the exact GELU, to 1 - Erf. tf2onnx lacks it."""
-    node.type = "Erf"
-    one = graph.make_const(f"{name}_one", np.ones((), np.float32))
-    left = graph.make_node("Sub", [one.output[0], node.output[0]], name=f"{name}_left", op_name_scope=name)
-    graph.replace_all_inputs(node.output[0], left.output[0], ops=[other for other in graph.get_nodes() if other is not left])
+def to_onnx(model: Any, shape: tuple[int, ...], dtype: str, output: str, opset: int = OPSET) -> bytes:
+    """Return a Keras model as an .onnx file. Arguments are the attributes of `KerasSource`, errors those of `converted`."""
+    return converted(KerasSource(model, shape, dtype, output, opset), None).data
 
 
 def run_pnnx(onnx: bytes, shape: tuple[int, int, int], folder: Path) -> tuple[int, str]:

@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Conversion, Converter, Ranges, finite, of_batches
-from edgecnn.convert.onnx.convert import OPSET, to_onnx
+from edgecnn.convert.onnx.convert import converted
+from edgecnn.convert.onnx.keras_source import OPSET, KerasSource, OnnxMade
 from edgecnn.convert.onnx.source import ask_for_no_more, cleaned, from_tflite, of_one_image
 from edgecnn.edge.compatibility.onnx import limits
 from edgecnn.edge.errors import ConversionError, MissingDependency, why
 from edgecnn.edge.files import libraries_folder
 from edgecnn.edge.formats import CalibrationName
+from edgecnn.edge.manifest import ONNXSLIM, TF2ONNX, OnnxConversion
 from edgecnn.edge.native_output import quiet
 from edgecnn.edge.packages import install_command
 from edgecnn.edge.runtimes import onnxruntime as ort
@@ -31,17 +33,20 @@ class _OnnxConverter(Converter):
         self._opset = OPSET if target is None else min(OPSET, limits(target.release)[0])
 
     @cached_property
-    def _float32(self) -> bytes:
+    def _made(self) -> OnnxMade:
         source, runtime, output = self._conversion.source, self._conversion.runtime, self._conversion.output
-        free = runtime.input_spec.shape[:1] == (None,)
         if source.format == "onnx":
-            data = cleaned(source.data, self._opset, str(source.path))
-        elif source.format == "tflite":
-            data = from_tflite(source.data, self._opset, output, str(source.path))
-        else:
-            model, shape, free = of_batches(runtime)
-            data = to_onnx(model, shape, runtime.input_spec.dtype, output, self._opset)
-        return data if free else of_one_image(data)
+            return OnnxMade(cleaned(source.data, self._opset, str(source.path)), OnnxConversion(ONNXSLIM))
+        if source.format == "tflite":
+            return OnnxMade(from_tflite(source.data, self._opset, output, str(source.path)), OnnxConversion(TF2ONNX))
+        model, shape, _ = of_batches(runtime)
+        keras = KerasSource(model, shape, runtime.input_spec.dtype, output, self._opset)
+        return converted(keras, self._conversion.onnx_converter)
+
+    @cached_property
+    def _float32(self) -> bytes:
+        free = self._conversion.runtime.input_spec.shape[:1] == (None,)
+        return self._made.data if free else of_one_image(self._made.data)
 
     @cached_property
     def _prepared(self) -> bytes:
@@ -70,6 +75,9 @@ class _OnnxConverter(Converter):
 
     def scales(self, data: bytes) -> dict[str, float]:
         return onnx_scales(data)
+
+    def onnx_conversion(self) -> OnnxConversion:
+        return self._made.conversion
 
 
 def converter(conversion: Conversion) -> Converter:

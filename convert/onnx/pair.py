@@ -68,7 +68,7 @@ class _OnnxPair:
         )
         for name, reference, value in zip(self._names, references, values, strict=True):
             if reference.dtype == np.float32 and reference.ndim and reference.size:
-                # (n, c, h, w), as tf2onnx writes convolutions; with fewer dimensions the channels are last.
+                # (n, c, h, w), as feature maps are written; with fewer dimensions the channels are last.
                 yield name, *((np.moveaxis(array, 1, -1) if array.ndim > 3 else array) for array in (reference, value))
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from edgecnn.commands.shared import DEFAULT_MODEL, DataOrDataset, Images, StatedInterface, Trust
 from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.formats import PRECISIONS, CalibrationName, IoName, default_formats, device_formats, format_of
+from edgecnn.edge.manifest import OnnxConverterName
 from edgecnn.edge.option import Option, checked, seconds
 from edgecnn.edge.result import SILENT, Progress
 
@@ -67,6 +68,14 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         IoName | None,
         Option(
             "Input and output of int8 TFLite files: int8, uint8 (int8 plus 128) or float32.", metavar="TYPE", default="int8"
+        ),
+    ] = None,
+    onnx_converter: Annotated[
+        OnnxConverterName | None,
+        Option(
+            "What makes ONNX of the Keras model, of which also ncnn, MNN and ExecuTorch files are made.",
+            metavar="edgecnn|tf2onnx",
+            default="edgecnn's own converter, or tf2onnx for layers that it does not know",
         ),
     ] = None,
     author: Annotated[str | None, Option("Who made the model, for the files' metadata.")] = None,
@@ -191,6 +200,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
             io,
             author,
             license,
+            onnx_converter,
         ),
         Tune(tune, tune_seconds, tune_seed, tune_runtime),
         keep_accuracy=keep_accuracy,

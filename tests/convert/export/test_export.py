@@ -16,13 +16,16 @@ import edgecnn as ec
 from edgecnn.convert.export.calibration import DEFAULT_METHOD
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export import export
-from edgecnn.convert.onnx.convert import to_onnx
+from edgecnn.convert.onnx.convert import converted
+from edgecnn.convert.onnx.keras_graph import emit
+from edgecnn.convert.onnx.keras_source import OnnxMade
 from edgecnn.edge import model_file
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.errors import ConfigError, ConversionError
 from edgecnn.edge.files import read_bytes, sha256
-from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.formats import FORMATS
+from edgecnn.edge.manifest import Manifest, OnnxConversion, OnnxConverterName
 from edgecnn.edge.model_file import read_model
 from tests.convert.export.conftest import entry
 
@@ -79,16 +82,16 @@ def test_a_wrong_conversion_leaves_the_earlier_export_whole(
     artifacts: Path, idx_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {path.name: sha256(path.read_bytes()) for path in artifacts.iterdir()}
-    right = to_onnx
+    right = converted
 
-    def wrong(*args: Any) -> bytes:
-        graph = onnx.load_from_string(right(*args))
+    def wrong(*args: Any) -> OnnxMade:
+        made = right(*args)
+        graph = onnx.load_from_string(made.data)
         bias = next(weight for weight in graph.graph.initializer if list(weight.dims) == [3])
         bias.raw_data = (np.frombuffer(bias.raw_data, np.float32) + np.eye(3)[0]).astype(np.float32).tobytes()
-        data: bytes = graph.SerializeToString()
-        return data
+        return made._replace(data=graph.SerializeToString())
 
-    monkeypatch.setattr("edgecnn.convert.onnx.converter.to_onnx", wrong)
+    monkeypatch.setattr("edgecnn.convert.onnx.converter.converted", wrong)
     with pytest.raises(ConversionError, match=r"float32\.onnx differs from Keras"):
         export(artifacts / "model.keras", load_dataset(idx_folder), ExportConfig())
     assert {path.name: sha256(path.read_bytes()) for path in artifacts.iterdir()} == before
@@ -100,7 +103,50 @@ def test_a_converter_that_fails_is_named(exported: Path, idx_folder: Path, monke
 
     monkeypatch.setattr(tf2onnx.convert, "from_function", fail)
     with pytest.raises(ConversionError, match=r"ONNX float32:.*can't convert.*no such operator"):
-        export(exported / "model.keras", load_dataset(idx_folder), ExportConfig(("onnx",), ("float32",)))
+        export(
+            exported / "model.keras", load_dataset(idx_folder), ExportConfig(("onnx",), ("float32",), onnx_converter="tf2onnx")
+        )
+
+
+@pytest.mark.parametrize("model_format", [row.name for row in FORMATS.values() if row.through_onnx and not row.apart])
+def test_the_manifest_says_what_made_the_onnx_graph_and_why(artifacts: Path, idx_folder: Path, model_format: str) -> None:
+    def exports(converter: OnnxConverterName | None) -> tuple[list[OnnxConversion | None], list[str], dict[str, str]]:
+        steps: list[str] = []
+        config = ExportConfig((model_format,), ("float32", "int8"), onnx_converter=converter)
+        manifest = export(artifacts / "model.keras", load_dataset(idx_folder), config, on_step=steps.append)
+        own = [entry(manifest, FORMATS[model_format].file_name(precision)) for precision in ("float32", "int8")]
+        said = [step for step in steps if "tf2onnx" in step]
+        return [file.onnx_conversion for file in own], said, manifest.provenance.export_versions
+
+    plain = Manifest.load(artifacts)
+    plain = replace(plain, provenance=replace(plain.provenance, export_versions={}))
+    plain.save(artifacts)
+    made, said, used = exports(None)
+    assert (made, said) == ([OnnxConversion("edgecnn")] * 2, [])
+    assert not {"tf2onnx", "onnxslim"} & set(used)
+    made, said, used = exports("tf2onnx")
+    assert made == [OnnxConversion("tf2onnx")] * 2
+    assert len(said) == 2
+    assert {"tf2onnx", "onnxslim"} <= set(used)
+    assert entry(Manifest.load(artifacts), FORMATS[model_format].file_name("int8")).onnx_conversion == OnnxConversion("tf2onnx")
+
+
+def test_a_layer_that_edgecnn_s_converter_does_not_know_is_named_in_the_manifest(
+    artifacts: Path, idx_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emit, "_LAYERS", {**emit._LAYERS, "MaxPooling2D": None})
+    steps: list[str] = []
+    config = ExportConfig(("onnx",), ("float32",))
+    manifest = export(artifacts / "model.keras", load_dataset(idx_folder), config, on_step=steps.append)
+    conversion = entry(manifest, "float32.onnx").onnx_conversion
+    assert conversion.converter == "tf2onnx"
+    assert "of the kind MaxPooling2D" in conversion.reason
+    assert [step for step in steps if conversion.reason in step]
+
+
+def test_a_converter_to_onnx_for_files_that_are_not_made_of_it_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"no file is made of ONNX: omit onnx_converter, or add formats=onnx or ncnn"):
+        ExportConfig(("tflite",), ("int8",), onnx_converter="edgecnn")
 
 
 def test_the_manifest_lists_every_file_with_its_hash_and_parity(exported: Path) -> None:

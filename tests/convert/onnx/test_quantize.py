@@ -127,5 +127,6 @@ def test_reshaped_probabilities_are_not_quantized_either() -> None:
 
 
 def test_scales_are_those_of_the_ranges(prepared: bytes, ranges: Ranges) -> None:
-    scales = onnx_scales(quantize_onnx(prepared, dict(ranges) | {"image": (0.0, 510.0)}))
-    assert scales["image"] == pytest.approx(2)
+    name = "image/channels_first"
+    scales = onnx_scales(quantize_onnx(prepared, dict(ranges) | {name: (0.0, 510.0)}))
+    assert scales[name] == pytest.approx(2)
