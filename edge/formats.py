@@ -9,7 +9,7 @@ Other code asks a row, or calls the module that it names, which is imported on f
 | `Format.anatomy` | `read_network(...)`: `edgecnn.edge.graph.summary` |
 | `Format.ending` | `last_operator(data, model)`: `edgecnn.edge.model.interface` |
 | `Format.requirements` | `read_needs(...)`, `narrow_numbers(...)` and `RELEASES`: `edgecnn.edge.compatibility.requirements` |
-| `Format.importer` | `imported(...)` and `first_layer_input(...)`: `edgecnn.convert.export.source`, `evidence` |
+| `Format.importer` | `imported`, `first_layer_input`, perhaps `stated_interface`: `edgecnn.convert.export.source`, `evidence` |
 | `Format.converter` | `converter(...)`: `edgecnn.convert.export.converters` |
 | `Format.describer` | `described(...)`: `edgecnn.convert.export.program_files` |
 | `Format.pair` | `open_pair(...)`: `edgecnn.convert.diagnose` |
@@ -136,19 +136,12 @@ class Runtime(NamedTuple):
         return self.package.name + self.variant
 
 
+_ROOM = "edgecnn.edge.runtimes"
 RUNTIMES = {
     row.name: row
     for row in (
         Runtime("litert", ("tflite",), LITERT, "edgecnn.edge.runtimes.litert", "edgecnn.benchmarks.timing.profile_litert"),
-        Runtime(
-            "litert-fp16",
-            ("tflite",),
-            LITERT,
-            "edgecnn.edge.runtimes.litert_fp16",
-            by_name=True,
-            cpu="asimdhp",
-            variant="-fp16",
-        ),
+        Runtime("litert-fp16", ("tflite",), LITERT, f"{_ROOM}.litert_fp16", by_name=True, cpu="asimdhp", variant="-fp16"),
         Runtime(
             "tflite-runtime",
             ("tflite",),
@@ -165,13 +158,7 @@ RUNTIMES = {
             "edgecnn.edge.runtimes.onnxruntime",
             profiler="edgecnn.benchmarks.timing.profile_onnxruntime",
         ),
-        Runtime(
-            "openvino",
-            ("tflite", "onnx"),
-            Package("openvino", "openvino", "openvino"),
-            "edgecnn.edge.runtimes.openvino",
-            by_name=True,
-        ),
+        Runtime("openvino", ("tflite", "onnx"), Package("openvino", "openvino", "openvino"), f"{_ROOM}.openvino", by_name=True),
         Runtime("ncnn", ("ncnn",), Package("ncnn", "ncnn", "ncnn"), "edgecnn.edge.runtimes.ncnn"),
         Runtime("mnn", ("mnn",), Package("mnn", "MNN", "mnn"), "edgecnn.edge.runtimes.mnn"),
         Runtime(
@@ -233,6 +220,7 @@ class Format(NamedTuple):
         made_with: Packages that write its files, by their pip names.
         by_name: Whether it is exported only if it is named.
         extension: Suffix of its files without the dot; None if it is the name.
+        other_suffixes: Suffixes of other files that its runtime reads too; `other_mark` has their bytes.
         apart: Whether its packages bring PyTorch, so that only the environment of `make executorch` has them.
     """
 
@@ -257,6 +245,8 @@ class Format(NamedTuple):
     made_with: tuple[str, ...] = ()
     by_name: bool = False
     extension: str | None = None
+    other_suffixes: tuple[str, ...] = ()
+    other_mark: Mark | None = None
     apart: bool = False
 
     @property
@@ -279,10 +269,12 @@ FORMATS = {
     for row in (
         Format(
             "keras",
-            title="Keras 3",
+            title="Keras",
             on_device=False,
             precisions=("float32",),
             mark=Mark(0, b"PK\x03\x04", "not a zip archive", "save it with model.save('name.keras')"),
+            other_suffixes=(".h5", ".hdf5"),
+            other_mark=Mark(0, b"\x89HDF\r\n\x1a\n", "no HDF5 mark", "copy it again, or save it with model.save('name.keras')"),
             trusted=True,
             reader=TENSORFLOW,
             anatomy="edgecnn.convert.keras.summary",
@@ -385,8 +377,8 @@ def is_exported(model_format: str | None) -> bool:
 
 def is_marked(data: bytes, model_format: str) -> bool:
     """Return whether bytes have the mark of a format that has one."""
-    mark = FORMATS[model_format].mark
-    return mark is not None and data.startswith(mark.data, mark.at)
+    row = FORMATS[model_format]
+    return any(mark is not None and data.startswith(mark.data, mark.at) for mark in (row.mark, row.other_mark))
 
 
 def suffixes() -> str:
@@ -397,4 +389,5 @@ def suffixes() -> str:
 
 def format_of(path: Path) -> str | None:
     """Return the name of the format with this suffix; None if no format has it."""
-    return next((row.name for row in FORMATS.values() if row.suffix == path.suffix.lower()), None)
+    suffix = path.suffix.lower()
+    return next((row.name for row in FORMATS.values() if suffix in (row.suffix, *row.other_suffixes)), None)

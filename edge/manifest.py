@@ -13,13 +13,15 @@ from edgecnn.edge.records import from_json, inlined, to_json
 from edgecnn.edge.transaction import finish
 
 _FIXES = {
-    ".h5": "load it in Keras and save it as .keras, with keras.models.load_model('{name}').save('{stem}.keras')",
-    ".hdf5": "load it in Keras and save it as .keras, with keras.models.load_model('{name}').save('{stem}.keras')",
-    ".pb": "convert the SavedModel with tf.lite.TFLiteConverter.from_saved_model, and name the .tflite file",
+    ".pb": "{saved_model}",
     ".pt": "write it as ONNX with torch.onnx.export, and name the .onnx file",
     ".pth": "write it as ONNX with torch.onnx.export, and name the .onnx file",
     ".lite": "rename it to {stem}.tflite",
 }
+_SAVED_MODEL = (
+    'pip install tf_keras, make a file of the SavedModel with python -c "import tf_keras; '
+    "tf_keras.models.load_model('{folder}').save('model.h5')\", and name model.h5"
+)
 
 
 MODEL_STEM = "model"  # The float model that the others are made of and compared with, before its suffix.
@@ -297,7 +299,7 @@ class Manifest:
         path = folder / MANIFEST_NAME
         if folder.is_file():
             raise ArtifactError(f"{folder} is not a folder with a {MANIFEST_NAME}: {fix_for(folder, _NAME_ONE)}")
-        text = read_bytes(path, MOST_MANIFEST_BYTES, HOW_TO_MAKE).decode(errors="replace")
+        text = read_bytes(path, MOST_MANIFEST_BYTES, fix_for(folder, HOW_TO_MAKE)).decode(errors="replace")
         manifest = from_json(cls, text, str(path), SCHEMA)
         if not manifest.sha256 or manifest.sha256 != _digest(text.replace(manifest.sha256, "")):
             raise ArtifactError(f"{path} was altered (its SHA-256 does not match): copy it again, or train and export again")
@@ -380,5 +382,8 @@ def is_foreign(folder: Path) -> bool:
 
 
 def fix_for(path: Path, otherwise: str) -> str:
-    """Return how to turn another tool's file into one that edgecnn reads; `otherwise` for an unknown suffix."""
-    return _FIXES.get(path.suffix.lower(), otherwise).format(name=path.name, stem=path.stem)
+    """Return how to turn another tool's file or folder into one that edgecnn reads; `otherwise` for an unknown suffix."""
+    if (path / "saved_model.pb").is_file():
+        return _SAVED_MODEL.format(folder=path)
+    saved_model = _SAVED_MODEL.format(folder=path.parent)
+    return _FIXES.get(path.suffix.lower(), otherwise).format(stem=path.stem, saved_model=saved_model)

@@ -3,16 +3,43 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgecnn.edge.errors import ArtifactError, field
+from edgecnn.edge.errors import ArtifactError, field, parsing
 from edgecnn.edge.files import read_bytes, sha256
 from edgecnn.edge.formats import FORMATS, format_of, is_marked, suffixes
-from edgecnn.edge.manifest import BUNDLE_SUFFIX, HOW_TO_MAKE, MANIFEST_NAME, Artifact, Manifest, fix_for, is_foreign
+from edgecnn.edge.manifest import (
+    BUNDLE_SUFFIX,
+    HOW_TO_MAKE,
+    LABELS_NAME,
+    MANIFEST_NAME,
+    Artifact,
+    Manifest,
+    fix_for,
+    is_foreign,
+)
 from edgecnn.edge.transaction import finish
+
+# What Teachable Machine puts into a .zip file, and the most that is read of each.
+_IN_ZIP, _MOST_IN_ZIP = "keras_model.h5", 2**28
+_MOST_LABELS = 2**20
 
 
 def bundle_of(path: Path) -> Path | None:
     """Return the bundle that a path is or points into (`mnist.zip/int8.tflite`); None if there is no bundle."""
-    return next((part for part in (path, path.parent) if part.suffix.lower() == BUNDLE_SUFFIX and part.is_file()), None)
+    zips = (part for part in (path, path.parent) if part.suffix.lower() == BUNDLE_SUFFIX and part.is_file())
+    return next((part for part in zips if not _holds_keras_model(part)), None)
+
+
+def _holds_keras_model(path: Path) -> bool:
+    """Return whether a path is a .zip file as Teachable Machine's "Export Model, Keras" gives it."""
+    if path.suffix.lower() != BUNDLE_SUFFIX or not path.is_file():
+        return False
+    import zipfile  # noqa: PLC0415 - Only such a path needs it.
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _IN_ZIP in archive.namelist()
+    except Exception:  # A damaged archive raises anything; whoever reads it as a bundle says so.
+        return False
 
 
 @dataclass(frozen=True)
@@ -26,6 +53,7 @@ class ModelFile:
         manifest: Manifest that lists this file, or None.
         artifact: Its entry there, or None.
         unverified: Why the file is unverified; None if its hash was checked.
+        class_names: Class names that are in the same .zip file.
     """
 
     path: Path
@@ -34,6 +62,7 @@ class ModelFile:
     manifest: Manifest | None
     artifact: Artifact | None
     unverified: str | None
+    class_names: tuple[str, ...] = ()
 
     @property
     def sha256(self) -> str:
@@ -47,7 +76,7 @@ class ModelFile:
 
 
 def read_model(path: Path, manifest: Manifest | None = None) -> ModelFile:
-    """Read a .keras, .tflite or .onnx file and check it against the manifest in its folder.
+    """Read a .keras, .h5, .tflite or .onnx file and check it against the manifest in its folder.
 
     A file that no manifest lists is returned too, with the reason in `unverified`, which must be shown with every number.
     `manifest` is the folder's, if it was already read.
@@ -56,6 +85,8 @@ def read_model(path: Path, manifest: Manifest | None = None) -> ModelFile:
         ArtifactError: If the file is missing, empty, not in its suffix's format, not the one its manifest lists, or was
             exported from another model than the manifest's present one.
     """
+    if _holds_keras_model(path):
+        return _from_zip(path)
     model_format = format_of(path)
     if path.is_dir() or model_format is None:
         raise ArtifactError(f"{path} is not a {suffixes()} file: {fix_for(path, 'name one')}")
@@ -82,6 +113,27 @@ def read_model(path: Path, manifest: Manifest | None = None) -> ModelFile:
     return ModelFile(path, model_format, data, manifest, artifact, None)
 
 
+def _from_zip(path: Path) -> ModelFile:
+    """Return the model in a .zip file of Teachable Machine, with its class names."""
+    import zipfile  # noqa: PLC0415 - As above.
+
+    from edgecnn.edge.data.folder_options import class_names_in, lines_of  # noqa: PLC0415 - As above.
+
+    def member(name: str, most: int) -> bytes:
+        if archive.getinfo(name).file_size > most:
+            raise ValueError(f"{name} has more than {most:,} bytes")
+        return archive.read(name)
+
+    with parsing(f"{path} can't be read", "download it again"), zipfile.ZipFile(path) as archive:
+        data = member(_IN_ZIP, _MOST_IN_ZIP)
+        lines = member(LABELS_NAME, _MOST_LABELS).decode("utf-8-sig") if LABELS_NAME in archive.namelist() else ""
+    model_format = format_of(Path(_IN_ZIP)) or ""
+    _check_content(path / _IN_ZIP, model_format, data)
+    return ModelFile(
+        path, model_format, data, None, None, f"no {MANIFEST_NAME} in it", class_names_in(lines_of(lines), str(path))
+    )
+
+
 def _beside(folder: Path, unlisted: str) -> tuple[Manifest | None, str]:
     """Return the manifest of a folder, and why a file that it does not list is unverified."""
     if not (folder / MANIFEST_NAME).exists():
@@ -105,5 +157,6 @@ def _check_fresh(path: Path, manifest: Manifest, artifact: Artifact) -> None:
 
 def _check_content(path: Path, model_format: str, data: bytes) -> None:
     row = FORMATS[model_format]
-    if row.mark and not is_marked(data, model_format):
-        raise ArtifactError(f"{path} is not a {row.title} file ({row.mark.absent}): {row.mark.fix}")
+    mark = row.other_mark if path.suffix.lower() in row.other_suffixes else row.mark
+    if mark and not is_marked(data, model_format):
+        raise ArtifactError(f"{path} is not a {row.title} file ({mark.absent}): {mark.fix}")

@@ -45,8 +45,9 @@ def candidates(
     named = _present_formats(named, formats)
     if unused := [name for model_format, names in named.items() if model_format not in formats for name in names]:
         raise ConfigError(f"{field('runtime')}={unused[0]} runs none of these files: omit it")
+    taken = {model.path: usage.interface_for(model) if usage.data is not None else interface for model in read}
     bare = [
-        BareFile(model, usage.opener(name), None if model.manifest else interface, usage.signature)
+        BareFile(model, usage.opener(name), None if model.manifest else taken[model.path], usage.signature)
         for model in read
         for name in named.get(model.format, (model.format,))
     ]

@@ -14,11 +14,11 @@ from edgecnn.edge.runtimes.base import LoadedModel
 from edgecnn.edge.sandbox.unverified import run_in_child
 
 
-def read_source(path: Path) -> ModelFile:
+def read_source(path: Path, trust: tuple[str, ...] = ()) -> ModelFile:
     """Read the float model that is to be exported.
 
     What its format's importer makes of a file from elsewhere has its bytes: an .onnx file gets the weights that it keeps in
-    others beside it.
+    others beside it, a file of Keras 2 becomes one of Keras 3, with the modules in `trust`.
 
     Raises:
         ArtifactError: As in `read_model`, and if it can't be imported.
@@ -40,15 +40,15 @@ def read_source(path: Path) -> ModelFile:
                 "float32 file that it was made of"
             )
         if row.importer and model.manifest is None:
-            call = partial(_imported, row.importer, model.data, path)
+            call = partial(_imported, row.importer, model.data, path, trust)
             model = replace(model, data=run_in_child(call, str(path), len(model.data)))
         return model
     sources = " or ".join(name for name, other in FORMATS.items() if name in other.sources or not other.on_device)
     raise ConfigError(f"{path} can't be exported, since no other format is made of {row.title}: name a {sources} file")
 
 
-def _imported(module: str, data: bytes, path: Path) -> bytes:
-    found: bytes = import_module(module).imported(data, path)
+def _imported(module: str, data: bytes, path: Path, trust: tuple[str, ...]) -> bytes:
+    found: bytes = import_module(module).imported(data, path, trust)
     return found
 
 

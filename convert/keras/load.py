@@ -151,11 +151,16 @@ def functions_inlined() -> Iterator[None]:
         config.run_functions_eagerly(before)
 
 
+CONVERTED = "converted_from"
+"""Where the metadata of a .keras file made of another file says which Keras wrote that, and its SHA-256."""
+
+
 def saved_with(data: bytes) -> dict[str, str]:
-    """Return the package and version that wrote a .keras file.
+    """Return the package and version that wrote a .keras file, or the file that it was made of.
 
     Raises:
         ArtifactError: If it can't be read.
     """
     with parsing("the .keras file can't be read", "save it again"), zipfile.ZipFile(io.BytesIO(data)) as archive:
-        return {"keras": str(json.loads(archive.read("metadata.json"))["keras_version"])}
+        metadata = json.loads(archive.read("metadata.json"))
+        return {"keras": str(metadata.get(CONVERTED, metadata)["keras_version"])}

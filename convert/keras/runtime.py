@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecnn.convert.keras.keras2 import in_words_of_keras_3
 from edgecnn.convert.keras.load import custom_objects, load_keras, load_tensorflow
 from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
 from edgecnn.edge.files import libraries_folder
@@ -24,20 +25,21 @@ _PASSING = ("Cast", "Identity", "Reshape", "Squeeze", "StopGradient")
 
 
 def load_from_bytes(data: bytes, origin: str, trust: tuple[str, ...] = (), training: bool = False) -> Any:
-    """Load a .keras file in safe mode: no code from the file runs, only Keras's and that of the modules in `trust`.
+    """Load a .keras or .h5 file in safe mode: no code from the file runs, only Keras's and that of the modules in `trust`.
 
     They are loaded from its bytes, so that these are the hashed ones; messages call it `origin`. For training, the optimizer is
-    restored, and the mixed precision with which the model was trained.
+    restored, and the mixed precision with which the model was trained; a file of Keras 2 brings no optimizer.
 
     Raises:
         ArtifactError: If Keras can't load it; for a class unknown to Keras, the message says how to name it.
         ConfigError: If a trusted module can't be imported.
         MissingDependency: If TensorFlow is not installed.
     """
+    told, suffix = in_words_of_keras_3(data, origin)
     keras, known = load_keras(), custom_objects(trust)
     with libraries_folder() as folder:
-        path = folder / MODEL_NAME
-        path.write_bytes(data)
+        path = (folder / MODEL_NAME).with_suffix(suffix)
+        path.write_bytes(told)
         try:
             with quiet():
                 model = keras.models.load_model(str(path), custom_objects=known, compile=training, safe_mode=True)
@@ -52,10 +54,10 @@ def _why(text: str, path: str, trust: tuple[str, ...]) -> str:
     """Return Keras's message in one line that ends with the fix."""
     unknown = re.search(
         r"Could not locate (class|function) '([^']+)'(?:.*?Full object config: \{'module': '([^']+)')?", text, re.S
-    )
+    ) or re.search(r"Unknown (layer|initializer|regularizer|activation function|function): '?([\w>]+)()", text)  # Of .h5 files.
     if unknown:
         kind, name, module = unknown.groups()
-        origin = f" of module {module}" if module not in (None, "builtins") else ""
+        origin = f" of module {module}" if module not in (None, "", "builtins") else ""
         lacking = f", which {' and '.join(trust)} lacks" if trust else ""
         return (
             f"Keras does not know its {kind} {name}{origin}{lacking}: "
@@ -66,7 +68,8 @@ def _why(text: str, path: str, trust: tuple[str, ...]) -> str:
             "it has a Lambda layer, whose code inside the file is never run: save the model with a layer "
             f"from your own module in its place, and name that module with {field('trust')}=MODULE"
         )
-    reason = shortened(text.replace(path, "the file"))
+    # Keras first quotes the whole layer.
+    reason = shortened(text.rpartition("Exception encountered: ")[2].replace(path, "the file"))
     return f"Keras can't load it in safe mode ({reason}): copy it again, or save it again with the Keras that made it"
 
 

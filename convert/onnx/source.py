@@ -20,7 +20,7 @@ from edgecnn.edge.sandbox.unverified import run_in_child
 _LEAST_OPSET = 13
 
 
-def imported(data: bytes, path: Path) -> bytes:
+def imported(data: bytes, path: Path, trust: tuple[str, ...] = ()) -> bytes:
     """Return an .onnx file with all its weights inside; PyTorch's exporter keeps them in another file.
 
     These files must be plain ones beside `path`. See `edgecnn.convert.export.source`.

@@ -18,7 +18,7 @@ from edgecnn.edge.manifest import Preprocessing
 _LAYERS = ("BATCH_MATMUL", "CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 
 
-def imported(data: bytes, path: Path) -> bytes:
+def imported(data: bytes, path: Path, trust: tuple[str, ...] = ()) -> bytes:
     """Return the file as it is, once the tools of an export have survived it. See `edgecnn.convert.export.source`."""
     with suppress(Exception):  # An export says in its turn what is wrong with it; a crash is what this child is for.
         float32 = with_short_names(data)

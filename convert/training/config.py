@@ -25,6 +25,11 @@ _FINE_RATE = 0.1
 _ARGUMENT = re.compile(r"([a-zA-Z_]\w*)=.+")
 
 
+def is_keras_file(name: str) -> bool:
+    """Return whether a name is that of a file with a whole Keras model."""
+    return not is_exported(format_of(Path(name)))
+
+
 @described
 @dataclass(frozen=True)
 class TrainConfig:
@@ -210,7 +215,7 @@ class TrainConfig:
     @property
     def learnt_before(self) -> bool:
         """Whether the training begins with a model that is trained already."""
-        return bool(self.transfer) or (self.model or "").endswith(".keras")
+        return bool(self.transfer) or is_keras_file(self.model or "")
 
     def origin(self) -> str:
         """Return the origin of the model for messages."""

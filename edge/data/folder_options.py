@@ -1,5 +1,6 @@
 """How images of other sizes and shapes are read, as set by the user and by the model."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -162,17 +163,35 @@ class ModelImages(NamedTuple):
                 )
 
 
-def read_labels(path: Path) -> tuple[str, ...]:
+def read_labels(path: Path, known: Collection[str] = ()) -> tuple[str, ...]:
     """Return the class names in a text file, one per line.
+
+    Args:
+        path: The file.
+        known: Names of classes, such as those of folders; if the file has one of them, its names stay as they are.
 
     Raises:
         ArtifactError: If it can't be read.
     """
-    names = read_lines(path, "class names")
+    return class_names_in(read_lines(path, "class names"), str(path), known)
+
+
+def class_names_in(names: tuple[str, ...], origin: str, known: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the class names in the lines of a file without the numbers that Teachable Machine puts before them.
+
+    It numbers them all, from 0: `0 cat`, `1 dog`. Otherwise a number is part of a name. Messages call the file `origin`.
+
+    Raises:
+        ArtifactError: If a name has control characters.
+    """
     for name in names:
         if has_controls(name):
-            raise ArtifactError(f"{path}: the class name {name} has control characters: remove them")
-    return names
+            raise ArtifactError(f"{origin}: the class name {name} has control characters: remove them")
+    parts = [name.split(maxsplit=1) for name in names]
+    numbered = all(len(part) == 2 and part[0] == str(index) for index, part in enumerate(parts))
+    if not numbered or any(name in known for name in names):
+        return names
+    return tuple(part[1] for part in parts)
 
 
 def read_lines(path: Path, what: str, most_bytes: int = _MOST_LABEL_BYTES) -> tuple[str, ...]:
@@ -183,6 +202,11 @@ def read_lines(path: Path, what: str, most_bytes: int = _MOST_LABEL_BYTES) -> tu
     """
     with parsing(f"{path} is not a list of {what}", "save it as UTF-8 text, one per line"):
         text = read_bytes(path, most_bytes).decode("utf-8-sig")
+    return lines_of(text)
+
+
+def lines_of(text: str) -> tuple[str, ...]:
+    """Return the lines of a text, without the empty ones and without spaces around."""
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 

@@ -284,11 +284,11 @@ def ordered_classes(listing: Listing, options: FolderOptions, model: ModelImages
             f"0, 1, 10: give the model's order with {field('labels')}, one name per line"
         )
     if options.labels:
-        names, origin = read_labels(options.labels), str(options.labels)
+        names, origin = read_labels(options.labels, listing.classes), str(options.labels)
     elif model and not numbers:
         names, origin = model.class_names, "the model's classes"
     elif own.exists():
-        names, origin = read_labels(own), str(own)
+        names, origin = read_labels(own, listing.classes), str(own)
     elif model and set(listing.classes) <= set(model.class_names):
         names, origin = model.class_names, "the model's classes"
     else:  # As Keras's image_dataset_from_directory numbers them.

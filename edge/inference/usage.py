@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, read_labels
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.model.interface import Interface, as_interface, formula, interface_of
+from edgecnn.edge.model.interface import Interface, agreed, as_interface, formula, interface_of, stated_interface
 from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.result import SILENT, Progress
@@ -57,13 +57,28 @@ class Usage:
             return said
         return replace(said, class_names=read_labels(self.images.labels))
 
+    def interface_for(self, model: ModelFile, progress: Progress = SILENT) -> Interface | None:
+        """Return the statements about a file, or else what its layers say beyond doubt, of which `progress` gets a line.
+
+        Raises:
+            ConfigError: As in `said_interface`, and if they contradict each other.
+            ArtifactError: If the file is damaged.
+        """
+        said, stated = self.said_interface(), stated_interface(model)
+        if said is not None or stated is None:
+            return agreed(stated, said, model)
+        names = read_labels(self.images.labels) if self.images.labels else stated.class_names
+        taken = replace(stated.preprocessing, fit=self.images.fit or stated.preprocessing.fit)
+        progress.say(f"{model.path}: pixels go in as {formula(taken)}, {taken.fit}, as its layers say")
+        return replace(stated, preprocessing=taken, class_names=names)
+
     def classifier(self, model: ModelFile, others: Sequence[ModelFile] = ()) -> Classifier:
         """Open a model file. `interface` may be meant for one of the `others` instead.
 
         Raises:
             ConfigError: As in `Classifier.load`, and if labels are named that are not the manifest's.
         """
-        interface = self.said_interface()
+        interface = self.interface_for(model)
         if model.manifest and any(other.manifest is None for other in others):
             interface = None
         interface_of(

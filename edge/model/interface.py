@@ -173,6 +173,38 @@ def last_operator(model: ModelFile, runtime: "LoadedModel") -> str | None:
     return found
 
 
+def stated_interface(model: ModelFile) -> Interface | None:
+    """Return how a file from elsewhere takes pixels, where its layers leave no doubt; None if it does not say so.
+
+    Only the format that no device runs has such files; its importer reads them: `stated_interface(data, origin)`.
+
+    Raises:
+        ArtifactError: If the file is damaged.
+    """
+    row = FORMATS[model.format]
+    if row.on_device or row.importer is None or model.manifest is not None:
+        return None
+    found: Interface | None = import_module(row.importer).stated_interface(model.data, str(model.path))
+    return found and replace(found, class_names=model.class_names)
+
+
+def agreed(stated: Interface | None, given: Interface | None, model: ModelFile) -> Interface | None:
+    """Return what a file states and its user gives, of which the user's class names count, and how pictures are fitted.
+
+    Raises:
+        ConfigError: If they contradict each other.
+    """
+    if stated is None or given is None:
+        return given and replace(given, class_names=given.class_names or model.class_names)
+    theirs, own = given.preprocessing, stated.preprocessing
+    if replace(theirs, fit=own.fit, background=own.background) != own or given.output != stated.output:
+        raise ConfigError(
+            f"{model.path} takes pixels as {formula(own)} and gives {stated.output}, as its layers say, not {formula(theirs)} "
+            f"and {given.output}: omit {field('interface')}, or name another file"
+        )
+    return replace(given, class_names=given.class_names or stated.class_names)
+
+
 def require_stated_output(model: ModelFile, runtime: "LoadedModel", output: Output) -> None:
     """Raise if a file that is stated to give logits ends in softmax or sigmoid, as far as its operators can be read.
 

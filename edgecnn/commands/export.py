@@ -1,7 +1,7 @@
 """Write TFLite and ONNX files of a float model, each compared with it.
 
-The model is a .keras file, or a float .tflite or .onnx file. float32 is always among the files. A model that edgecnn did not
-train also needs its images (--data) and its preprocessing (--preprocess).
+The model is a .keras or .h5 file, or a float .tflite or .onnx file. float32 is always among the files. A model that edgecnn
+did not train also needs its images (--data) and its preprocessing (--preprocess).
 
 Example: edgecnn export --quantize int8
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def export(  # Longer than 50 lines: its arguments and their docs.
     model: Annotated[
         "TrainResult | str | Path",
-        Option("A .keras, .tflite or .onnx file in float32.", metavar="MODEL", argument=True, kind=Path),
+        Option("A .keras, .h5, .tflite or .onnx file in float32.", metavar="MODEL", argument=True, kind=Path),
     ] = DEFAULT_MODEL,
     data: DataOrDataset = None,
     *,
@@ -168,7 +168,8 @@ def export(  # Longer than 50 lines: its arguments and their docs.
     edgecnn's part is kept.
 
     Args:
-        model: Result of `edgecnn.train`, a .keras file, or a float .tflite or .onnx file.
+        model: Result of `edgecnn.train`, a .keras or .h5 file, a .zip file of Teachable Machine, or a float .tflite or
+            .onnx file.
         data: Its images: a `Dataset`, or an argument of `edgecnn.load_dataset`. Default: those in its manifest; a model
             that edgecnn did not train has no default.
 

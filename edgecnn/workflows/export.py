@@ -128,9 +128,9 @@ def exported(  # Longer than 50 lines: its arguments, and those of what it calls
         )
     if tune.where is not None and "int8" not in config.precisions:
         raise ConfigError(f"{field('tune')} makes int8 files: add {field('precisions')}=int8")
-    source = read_source(path_of(model))
+    source = read_source(path_of(model), tuple(usage.trust))
     config.require_made_of(source.format, source.path)
-    said = taken = usage.said_interface()
+    said = taken = usage.interface_for(source, progress)
     runtime = None
     if source.manifest:
         interface_of(source, said)  # Superfluous settings are reported before TensorFlow is imported.

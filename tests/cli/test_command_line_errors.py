@@ -30,7 +30,7 @@ RESULT = Path(__file__).parents[1] / "benchmarks/kept_results/schema-5.json"
         ("missing.tflite", "missing.tflite does not exist: check the path"),
         ("empty.tflite", "empty.tflite is empty: copy it again"),
         ("text.tflite", "text.tflite is not a TFLite file"),
-        ("text.keras", "text.keras is not a Keras 3 file"),
+        ("text.keras", "text.keras is not a Keras file"),
         ("text.onnx", "the ONNX model can't be read"),
         ("text.txt", "text.txt is not a .keras, .tflite, .onnx, .ncnn, .mnn or .pte file: name one"),
     ],

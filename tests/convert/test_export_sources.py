@@ -147,7 +147,7 @@ def test_what_is_already_quantized_is_no_source(name: str, idx_folder: Path, exp
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"formats": ["tflite"]}, r"TFLite files are made of Keras 3 or TFLite models.*theirs\.onnx is ONNX"),
+        ({"formats": ["tflite"]}, r"TFLite files are made of Keras or TFLite models.*theirs\.onnx is ONNX"),
         ({"precisions": ["int16x8"]}, r"onnx has no int16x8"),
         ({"trust": ["json"]}, r"no layers of its own: omit trust"),
     ],

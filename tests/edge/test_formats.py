@@ -107,7 +107,7 @@ def test_a_suffix_stands_for_a_format() -> None:
     assert device_formats() == ("tflite", "onnx", "ncnn", "mnn", "executorch")
     assert default_formats() == ("tflite", "onnx")
     assert [format_of(Path(name)) for name in ("a/b.TFLITE", "c.onnx", "d.keras", "e.pte", "f.h5", "tflite")] == [
-        "tflite", "onnx", "keras", "executorch", None, None,
+        "tflite", "onnx", "keras", "executorch", "keras", None,
     ]  # fmt: skip
     assert [is_exported(name) for name in ("tflite", "onnx", "keras", "of a later release")] == [True, True, False, True]
     assert FORMATS["onnx"].file_name("int8") == "int8.onnx"

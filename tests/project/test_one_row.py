@@ -22,7 +22,6 @@ NAMES = {
 OWN = ("edge/formats.py", "/tflite", "/onnx", "/keras/", "/runtimes/", "profile_litert", "profile_onnxruntime")
 EXCEPTIONS = {
     "convert/training/model/custom_model.py": "it asks whether a layer's class is of the package keras",
-    "convert/training/config.py": "it asks whether a training began with a .keras file",
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from edgecnn.convert.keras.load import import_named, load_keras
 from edgecnn.convert.keras.runtime import KerasRuntime, load_file, load_from_bytes
 from edgecnn.convert.training.choices import choose
-from edgecnn.convert.training.config import Phase, TrainConfig
+from edgecnn.convert.training.config import Phase, TrainConfig, is_keras_file
 from edgecnn.convert.training.model.backbones import build_backbone
 from edgecnn.convert.training.model.builder import built_model, require_taken, source_sha256
 from edgecnn.convert.training.model.networks import build_network
@@ -42,7 +42,7 @@ def resolved(config: TrainConfig, train: Split) -> TrainConfig:
     named = config.weights if config.backbone else config.model or config.transfer
     if named is None:
         return config
-    if config.backbone or named.endswith(".keras"):
+    if config.backbone or is_keras_file(named):
         return replace(config, source_sha256=sha256(read_bytes(Path(named))))
     load_keras()  # The module imports Keras too, but not quietly.
     module = import_named(module_of(config)[0], f"{field('model')}={named}")
@@ -56,7 +56,7 @@ def module_of(config: TrainConfig) -> tuple[str, ...]:
     Raises:
         ConfigError: If `model` is neither that nor a .keras file.
     """
-    if config.model is None or config.model.endswith(".keras"):
+    if config.model is None or is_keras_file(config.model):
         return ()
     module, colon, function = config.model.partition(":")
     if not (module and colon and function):
@@ -83,7 +83,7 @@ def new_model(config: TrainConfig, shape: Shape, classes: int, trust: tuple[str,
         if output == "logits":
             network.layers[-1].activation = load_keras().activations.linear
         return network
-    if config.model.endswith(".keras"):
+    if is_keras_file(config.model):
         return _fixed(load_file(read_model(Path(config.model)), trust, training=True), shape)
     return _fixed(built_model(config.model, config.arguments, shape, classes), shape)
 

@@ -20,10 +20,12 @@ from tests.onnx_text import onnx_bytes
     [("evaluate",), ("bench",), ("bundle",), ("summary",), ("verify",), ("export",), ("predict", "--index=0"), ("diagnose",),
      ("train", "--preprocess", "unit", "--model"), ("train", "--preprocess", "unit", "--transfer")],
 )  # fmt: skip
-def test_an_h5_file_is_to_be_saved_as_keras(command: tuple[str, ...], terminal: Any) -> None:
-    Path("old.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
-    assert terminal.run(command[0], *command[1:], "old.h5") in (2, 4)
-    assert "load_model('old.h5').save('old.keras')" in terminal.err
+def test_of_a_saved_model_keras_2_makes_a_file(command: tuple[str, ...], terminal: Any) -> None:
+    Path("saved").mkdir()
+    Path("saved/saved_model.pb").write_bytes(b"\x08\x01")
+    for named in ("saved", "saved/saved_model.pb"):
+        assert terminal.run(command[0], *command[1:], named) in (2, 4)
+        assert "import tf_keras; tf_keras.models.load_model('saved').save('model.h5')" in terminal.err
 
 
 def test_a_file_from_elsewhere_with_operators_of_its_own_is_not_to_be_exported_again(terminal: Any) -> None:

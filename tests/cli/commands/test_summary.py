@@ -33,9 +33,9 @@ def without(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
 
 
 def test_a_file_that_was_altered_or_is_of_no_known_format_is_refused(tmp_path: Path, terminal: Any, artifacts: Path) -> None:
-    path = tmp_path / "model.h5"
+    path = tmp_path / "model.bin"
     path.write_bytes(b"no")
-    assert "model.h5 is not a .keras" in terminal.fails(4, "summary", path)
+    assert "model.bin is not a .keras" in terminal.fails(4, "summary", path)
     data = bytearray((artifacts / "int8.tflite").read_bytes())
     data[-1] ^= 1
     (artifacts / "int8.tflite").write_bytes(data)

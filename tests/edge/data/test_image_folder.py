@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, ModelImages
+from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, ModelImages, read_labels
 from edgecnn.edge.data.image_file import read_image
 from edgecnn.edge.data.image_folder import has_parts, list_images, load_image_folder
 from edgecnn.edge.errors import ArtifactError, ConfigError
@@ -345,3 +345,20 @@ def test_images_for_a_model_are_what_predict_makes_of_them(parts: Path) -> None:
     assert image.max() == 0
     expected = read_image(parts / "test" / "Ant" / "00.png", (*SIZE, 3), Preprocessing(1.0, "letterbox", "dark"))
     np.testing.assert_array_equal(image, expected)
+
+
+def test_numbers_before_all_names_are_teachable_machine_s(tmp_path: Path) -> None:
+    labels = tmp_path / "labels.txt"
+    for text, names in (
+        ("0 cat\n1 white dog\n", ("cat", "white dog")),
+        ("\ufeff0 cat\r\n1 dog\r\n", ("cat", "dog")),
+        ("1 cat\n2 dog\n", ("1 cat", "2 dog")),
+        ("0 cat\ndog\n", ("0 cat", "dog")),
+        ("0 cat\n1\n", ("0 cat", "1")),
+        ("0\n1\n", ("0", "1")),
+        ("2 euro\n1 euro\n", ("2 euro", "1 euro")),
+    ):
+        labels.write_bytes(text.encode())
+        assert read_labels(labels) == names
+    labels.write_text("0 cat\n1 dog\n")
+    assert read_labels(labels, ("1 dog", "0 cat")) == ("0 cat", "1 dog")  # As the folders are called.

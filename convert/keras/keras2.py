@@ -1,0 +1,191 @@
+"""Files of Keras 2: whole models in HDF5 (`.h5`, `.hdf5`), and its `.keras` files, which Keras 3 reads only in part.
+
+Their layers are put into the words of Keras 3 (`convert/keras/keras2_config.py`), in a copy that Keras then loads. Teachable
+Machine writes such files. Nothing in a file runs, and no other file is read, whatever it names.
+"""
+
+import io
+import json
+import math
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from edgecnn.convert.keras.keras2_config import mended
+from edgecnn.convert.keras.layer_config import Refused
+from edgecnn.edge.errors import ArtifactError, parsing
+from edgecnn.edge.formats import TENSORFLOW
+
+HDF5_MARK = b"\x89HDF\r\n\x1a\n"
+CONFIG, METADATA = "config.json", "metadata.json"
+_WEIGHTS = "model.weights.h5"
+# What weights may take in memory by the size of a file, which Keras does not compress; and how many parts a file may have.
+_MOST_BYTES_PER_BYTE = 16
+_MOST_PARTS = 100_000
+_MOST_CONFIG_BYTES = 2**26
+
+
+class Written(NamedTuple):
+    """What a Keras file says of itself.
+
+    Attributes:
+        keras: Version of Keras that wrote it; "1" if it does not say so, as Keras 1 did not.
+        config: Its model: `class_name` and `config`.
+    """
+
+    keras: str
+    config: dict[str, Any]
+
+    @property
+    def is_of_keras_3(self) -> bool:
+        """Whether Keras 3 wrote it."""
+        return self.keras.split(".")[0].isdecimal() and int(self.keras.split(".")[0]) >= 3
+
+
+def is_hdf5(data: bytes) -> bool:
+    """Return whether bytes are an HDF5 file."""
+    return data.startswith(HDF5_MARK)
+
+
+def is_of_keras_3(data: bytes) -> bool:
+    """Return whether bytes are a .keras file that Keras 3 reads as it is, or are damaged: that is Keras's to say."""
+    return not is_hdf5(data) and not _is_keras_2_zip(data)
+
+
+def read_written(data: bytes, origin: str) -> Written:
+    """Return what a .keras or .h5 file says of itself. HDF5 is parsed by native code: call this in a child process.
+
+    Raises:
+        ArtifactError: If the file is damaged, refers to other files or has only weights; messages call it `origin`.
+        MissingDependency: If h5py, which comes with TensorFlow, is not installed.
+    """
+    with parsing(f"{origin} can't be read as a Keras model", "copy it again, or save it again with the Keras that made it"):
+        if is_hdf5(data):
+            with _opened(data) as file:
+                return _written_in_hdf5(file, origin)
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            version = str(json.loads(_member(archive, METADATA))["keras_version"])
+            return Written(version, json.loads(_member(archive, CONFIG)))
+
+
+def in_words_of_keras_3(data: bytes, origin: str) -> tuple[bytes, str]:
+    """Return a file's bytes as Keras 3 loads them, and the suffix by which it knows them.
+
+    The bytes of a .keras file of Keras 3 are returned as they are.
+
+    Raises:
+        ArtifactError: As in `read_written`, and for a layer that Keras 3 lacks or that has code inside the file.
+    """
+    if is_of_keras_3(data):
+        return data, ".keras"
+    written = read_written(data, origin)
+    with parsing(f"{origin} can't be read as a Keras model", "save it again with the Keras that made it"):
+        try:
+            # Keras 3 writes HDF5 too, in its own words.
+            config = written.config if written.is_of_keras_3 else mended(written.config)
+        except Refused as error:
+            raise ArtifactError(f"{origin}: {error}") from error
+        return (_with_config(data, config), ".h5") if is_hdf5(data) else (_zip_with_config(data, config), ".keras")
+
+
+def _is_keras_2_zip(data: bytes) -> bool:
+    """Return whether bytes are a .keras file of Keras 2; what is damaged is Keras's to refuse."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return str(json.loads(_member(archive, METADATA))["keras_version"]).startswith("2.")
+    except Exception:  # A damaged zip archive or JSON raises anything.
+        return False
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    if archive.getinfo(name).file_size > _MOST_CONFIG_BYTES:
+        raise ValueError(f"{name} has more than {_MOST_CONFIG_BYTES:,} bytes")
+    return archive.read(name)
+
+
+def _h5py() -> Any:
+    try:
+        import h5py  # type: ignore[import-untyped]  # noqa: PLC0415 - It comes with TensorFlow, which a device lacks.
+    except ModuleNotFoundError as error:
+        raise TENSORFLOW.missing from error
+    return h5py
+
+
+@contextmanager
+def _opened(data: bytes, mode: str = "r") -> Iterator[Any]:
+    """Open HDF5 bytes whose parts are all inside and no larger than such a file's can be; a copy of them, to write."""
+    buffer = io.BytesIO(data)
+    with _h5py().File(buffer, mode) as file:
+        _require_own_parts(file, len(data))
+        yield file
+
+
+def _require_own_parts(file: Any, size_bytes: int) -> None:
+    """Raise if anything in an HDF5 file is a link, is stored elsewhere, or declares more numbers than the file can have."""
+    h5py = _h5py()
+    groups, seen, declared = [file], set[int](), 0
+    while groups:
+        group = groups.pop()
+        for name in group:
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise ValueError(f"its part {name} is a link")
+            part = group[name]
+            place = h5py.h5o.get_info(part.id).addr
+            if place in seen:
+                raise ValueError(f"its part {name} is there twice")
+            seen.add(place)
+            if len(seen) > _MOST_PARTS:
+                raise ValueError(f"it has more than {_MOST_PARTS:,} parts")
+            if isinstance(part, h5py.Group):
+                groups.append(part)
+                continue
+            if not isinstance(part, h5py.Dataset) or part.dtype.kind not in "biufSV":
+                raise ValueError(f"its part {name} holds no numbers")
+            if part.external or part.is_virtual:
+                raise ValueError(f"its part {name} is in another file")
+            declared += math.prod(part.shape or ()) * part.dtype.itemsize
+            if declared > _MOST_BYTES_PER_BYTE * size_bytes:
+                raise ValueError(f"its weights are {declared:,} bytes and more, in a file of {size_bytes:,}")
+
+
+def _written_in_hdf5(file: Any, origin: str) -> Written:
+    text = _text(file.attrs.get("model_config"))
+    if text is None:
+        if "layer_names" in file.attrs or "layers" in file or "model_weights" in file:
+            raise ArtifactError(
+                f"{origin} has only weights, not the layers: build the model in Keras, give it these with load_weights(), and "
+                "save it whole with model.save('model.keras')"
+            )
+        raise ValueError("it holds no Keras model")
+    version = _text(file.attrs.get("keras_version"))
+    if version is None and "model_weights" in file:
+        version = _text(file["model_weights"].attrs.get("keras_version"))
+    return Written(version or "1", json.loads(text))
+
+
+def _text(value: Any) -> str | None:
+    return value.decode() if isinstance(value, bytes) else None if value is None else str(value)
+
+
+def _with_config(data: bytes, config: dict[str, Any]) -> bytes:
+    """Return an HDF5 file with another model configuration and no record of its training."""
+    buffer = io.BytesIO(data)
+    with _h5py().File(buffer, "r+") as file:
+        file.attrs["model_config"] = json.dumps(config)
+        if "training_config" in file.attrs:
+            del file.attrs["training_config"]
+    return buffer.getvalue()
+
+
+def _zip_with_config(data: bytes, config: dict[str, Any]) -> bytes:
+    """Return a .keras file with another configuration, whose weights are checked as those of an HDF5 file."""
+    config = {key: value for key, value in config.items() if key != "compile_config"}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(buffer, "w") as new:
+        weights = old.read(_WEIGHTS)
+        with _opened(weights):
+            pass
+        for name, member in ((METADATA, old.read(METADATA)), (CONFIG, json.dumps(config).encode()), (_WEIGHTS, weights)):
+            new.writestr(name, member)
+    return buffer.getvalue()

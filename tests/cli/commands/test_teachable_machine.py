@@ -1,0 +1,71 @@
+"""What Teachable Machine exports is taken as it comes out of its .zip file."""
+
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgecnn.edge.manifest import Manifest
+
+KEPT = Path(__file__).parents[2] / "kept" / "keras2"
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with pictures of two classes, in a folder with what Teachable Machine exports."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for name, colour in (("cat", 0), ("white dog", 2)):
+        folder = Path("photos", name)
+        folder.mkdir(parents=True)
+        for number in range(10):
+            pixels = rng.integers(0, 100, (40, 60, 3), np.uint8)
+            pixels[..., colour] += 150
+            Image.fromarray(pixels).save(folder / f"{number}.png")
+    shutil.copy(KEPT / "keras_model.h5", ".")
+    Path("labels.txt").write_text("0 cat\n1 white dog\n")
+    with zipfile.ZipFile("converted_keras.zip", "w") as archive:
+        archive.write("keras_model.h5")
+        archive.write("labels.txt")
+    return Path("photos")
+
+
+def test_its_keras_model_is_exported_with_its_labels(photos: Path, terminal: Any) -> None:
+    given = "--labels", "labels.txt", "--data", photos, "--format", "tflite", "--quantize", "float32"
+    assert terminal.run("export", "keras_model.h5", *given) == 0
+    assert "pixels go in as 0.00784314 * pixel - 1, crop, as its layers say" in " ".join(terminal.err.split())
+    manifest = Manifest.load(Path("artifacts/keras_model"))
+    taken = manifest.preprocessing
+    assert (taken.scale, taken.mean, taken.fit, manifest.output) == (1 / 127.5, (1.0,), "crop", "probabilities")
+    assert manifest.class_names == ("cat", "white dog")
+    assert (manifest.provenance.source, manifest.provenance.versions) == ("keras_model.h5", {"keras": "2.21.0"})
+    assert manifest.artifacts[0].path == "model.keras"
+    # The .zip file holds the same model, with its labels: what is exported of it goes into the same folder.
+    before = manifest.source().sha256
+    assert terminal.run("export", "converted_keras.zip", "--data", photos, *given[4:], "--out", "artifacts/keras_model") == 0
+    assert Manifest.load(Path("artifacts/keras_model")).source().sha256 == before
+
+
+def test_its_zip_file_is_a_model_with_class_names(photos: Path, terminal: Any) -> None:
+    assert terminal.run("predict", "converted_keras.zip", photos / "cat/0.png") == 0
+    assert "white dog" in terminal.out
+    assert "no manifest.json in it; pixels go in as 0.00784314 * pixel - 1" in " ".join(terminal.out.split())
+    assert terminal.run("summary", "converted_keras.zip") == 0
+
+
+def test_another_preprocessing_contradicts_its_layers(photos: Path, terminal: Any) -> None:
+    line = terminal.fails(2, "export", "keras_model.h5", "--data", photos, "--preprocess", "unit")
+    assert "keras_model.h5 takes pixels as 0.00784314 * pixel - 1" in line
+    assert "omit --preprocess" in line
+
+
+def test_a_damaged_zip_file_is_no_bundle_either(photos: Path, terminal: Any) -> None:
+    with zipfile.ZipFile("converted_keras.zip", "w") as archive:
+        archive.writestr("keras_model.h5", b"no model")
+    assert "converted_keras.zip/keras_model.h5 is not a Keras file (no HDF5 mark)" in terminal.fails(
+        4, "summary", "converted_keras.zip"
+    )
