@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # A checkout by a git that makes no links, as on Windows, has a small file in the place of each.
 $(shell for room in edge convert benchmarks; do [ -L edgecnn/$$room ] || ln -sfn ../$$room edgecnn/$$room; done)
 
-.PHONY: demo test check quick unit coverage micro mediapipe test-pi test-pi-ci device-wheel dist executorch arm-cost arm-cost-baseline torture torture-ci benchmark docs docs-outputs recording install constraints clean
+.PHONY: demo test check quick unit coverage micro mediapipe test-pi test-pi-ci device-wheel dist executorch arm-cost arm-cost-baseline torture torture-ci repairs benchmark docs docs-outputs recording install constraints clean
 
 demo: $(INSTALLED)
 	$(BIN)/edgecnn train
@@ -102,6 +102,12 @@ torture: install
 
 torture-ci: install
 	$(BIN)/python -m tools.faults --seed 1 --files 150 --kills 6 --scarce 3 --pairs 1
+
+# Public int8 files and edgecnn's, beside their float files: docs/explanation/repairs.md. It clones what the folder lacks.
+REPOSITORIES ?= .cache/repairs
+
+repairs: install
+	$(BIN)/python -m tools.repairs --folder $(REPOSITORIES)
 
 # For a board: without MNIST's training images, which it does not need.
 device-wheel: install
