@@ -76,7 +76,7 @@ def choose(reports: Sequence[Report], prefer: Preference | None = None) -> Choic
         others |= out
         rest = [name for name in left if name not in out]
         quick = rest if criterion == "speed" else quick
-        reason = _reason(criterion, len(left), kept)
+        reason = _reason(criterion, len(left), kept, {*statuses.values()} == {PASS})
         left, kept = rest, [*kept, criterion]
     name, *equal = left
     if equal:
@@ -214,6 +214,7 @@ def _maybe_faster(reports: Sequence[Report], names: Sequence[str], name: str) ->
     return tuple(other for other in names if other != name) if once else ()
 
 
-def _reason(criterion: Preference, files: int, kept: Sequence[Preference]) -> str:
-    of = f"not shown to be {' or '.join(_WORSE[item] for item in dict.fromkeys(kept))} than the best" if kept else "that pass"
+def _reason(criterion: Preference, files: int, kept: Sequence[Preference], passed: bool) -> str:
+    worse = " or ".join(_WORSE[item] for item in dict.fromkeys(kept))
+    of = f"not shown to be {worse} than the best" if kept else "that pass" if passed else "that did not fail"
     return f"{_BEST[criterion]} of {files} files {of}"

@@ -84,7 +84,10 @@ def predict(  # Longer than 50 lines: its arguments and their docs.
     nothing = not len(pictures) and not len(indices)
     if (nothing or not Path(str(target)).is_dir()) and _looks_like_pictures(target):
         example = DEFAULT_FOLDER / "int8.tflite" if DEFAULT_FOLDER.exists() else "MODEL.tflite"
-        raise ConfigError(f"{target} is no model: name one before the pictures, as in edgecnn predict {example} {target}")
+        missing = "" if Path(str(target)).exists() else "does not exist and "
+        raise ConfigError(
+            f"{target} {missing}is no model: name one before the pictures, as in edgecnn predict {example} {target}"
+        )
     if nothing:
         raise ConfigError(f"nothing to predict: name image files, or test images with {field('indices')}=47")
     from edgecnn.edge.inference.predictions import chosen_pictures, chosen_test_images, predict_images
