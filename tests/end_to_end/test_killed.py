@@ -33,7 +33,10 @@ def killed(begins: str, temporary: str, *words: str) -> None:
     ("begins", "command"),
     [
         ("__autograph_generated_file", "export {model} --data {images} --format tflite --quantize float32"),
-        ("__autograph_generated_file", "export {model} --data {images} --format onnx --quantize float32"),
+        (
+            "__autograph_generated_file",
+            "export {model} --data {images} --format onnx --quantize float32 --onnx-converter tf2onnx",
+        ),
         ("pre.quant.", "export {model} --data {images} --format onnx --quantize int8"),
         ("tmp", "train --data {images} --epochs 1 --out {out}"),
     ],

@@ -164,6 +164,8 @@ def test_the_bad_network_is_mended_by_its_wild_layer(bad_network: Any, model_for
         lambda data: bad_network.accuracy(data, model_format) > 0.99,
     )
     assert mended.tries == 2
-    assert {name.split("/")[1].rsplit("_", 1)[0] for name in mended.layers} == {"wild", "pooled", "following"}
+    changed = [{word for word in ("wild", "pooled", "following") if word in name} for name in mended.layers]
+    assert all(changed)
+    assert set().union(*changed) == {"wild", "pooled", "following"}
     assert bad_network.accuracy(mended.plain, model_format) < 0.7
     assert len(mended.plain) < len(mended.data)

@@ -114,8 +114,8 @@ def test_a_file_that_is_good_as_it_comes_is_not_mended(artifacts: Path, idx_fold
     manifest = export(artifacts / "model.keras", load_dataset(idx_folder), config, judge=judge(lambda *_: True))
     artifact = entry(manifest, "int8.onnx")
     assert artifact.mended is None
-    # The kept file has no metadata, and names in the graph include a counter of Keras's models.
-    assert 0 < artifact.size_bytes - before < 2000
+    # Names in the graph may include a counter of Keras's models.
+    assert abs(artifact.size_bytes - before) < 2000
 
 
 def test_images_that_could_not_show_so_small_a_loss_are_told_before_anything_is_converted(
