@@ -1,6 +1,7 @@
 """Whatever happens in a child with unverified bytes reaches the parent as one error, and children end with their parent."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -182,7 +183,7 @@ def test_a_child_that_was_given_up_gives_no_late_answer() -> None:
 def test_what_a_child_started_holds_nobody_up_and_ends_even_if_the_child_has_crashed() -> None:
     with Child() as child, pytest.raises(Lost, match="SIGABRT") as caught:
         child.call(partial(exec, "import os\nos.system('sleep 600 & echo $!')\nos.abort()"), 60.0)
-    sleeper = int(caught.value.output.split()[0])
+    (sleeper,) = re.findall(r"^\d+$", caught.value.output, re.MULTILINE)  # The shell may complain of its folder.
     for _ in range(100):
         if not Path(f"/proc/{sleeper}/cmdline").exists() or not Path(f"/proc/{sleeper}/cmdline").read_bytes():
             return
