@@ -80,7 +80,7 @@ def evidence_of(model: ModelFile, runtime: LoadedModel) -> Evidence | None:
     """Return what a model's first steps show; None if they show nothing.
 
     The module that its format names runs them: `first_layer_input(opened, inputs)` returns what enters the first layer with
-    weights for model inputs (n, ...), or None if there is none; `opened` is the opened Keras model, of others their bytes.
+    weights for model inputs (n, ...), or None without such a layer; `opened` is the opened Keras model, of others their bytes.
 
     Raises:
         ArtifactError: If a child process does not survive the model.

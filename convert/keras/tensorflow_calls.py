@@ -62,7 +62,7 @@ def as_layers(layer: Config) -> list[Config]:
     """Return the layer of Keras 3 that computes what a call of a TensorFlow function does.
 
     Raises:
-        Refused: If there is none.
+        Refused: If Keras has no such layer.
     """
     config, nodes = layer["config"], layer.get("inbound_nodes", [])
     name = layer.get("name", config.get("name"))

@@ -7,7 +7,7 @@ import copy
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -38,7 +38,7 @@ def quantize_tflite(float32: bytes, precision: str, ranges: Ranges, keep: Sequen
     """
     if precision not in _RECIPES:
         raise ValueError(f"precision must be one of {tuple(_RECIPES)}, got {precision!r}")
-    return _quantized(float32, precision, ranges, _float_rules(keep), io)
+    return _quantized(float32, precision, ranges, dict.fromkeys(keep, "float32"), io)
 
 
 def with_16_bits(float32: bytes, ranges: Ranges, wide: Sequence[str], io: IoName = "int8") -> bytes:
@@ -46,16 +46,16 @@ def with_16_bits(float32: bytes, ranges: Ranges, wide: Sequence[str], io: IoName
 
     Errors and the other arguments are those of `quantize_tflite`.
     """
-    return _quantized(float32, "int8", ranges, wide, io)
+    return _quantized(float32, "int8", ranges, dict.fromkeys(wide, "int16"), io)
 
 
 _RECIPES = {"int8": "static_wi8_ai8", "int16x8": "static_wi8_ai16"}
 
 
 def _quantized(
-    float32: bytes, precision: str, ranges: Ranges, special: Sequence[str] | Sequence[dict[str, Any]], io: IoName
+    float32: bytes, precision: str, ranges: Ranges, others: Mapping[str, Literal["float32", "int16"]], io: IoName
 ) -> bytes:
-    """Quantize. `special` has rules for some operators, or the names of those whose activations have 16 bits."""
+    """Quantize. `others` has the operators with other activations than the precision's."""
     interpreter = open_tflite(float32)
     ranks = {tensor["name"]: len(tensor["shape"]) for tensor in interpreter.get_tensor_details()}
     try:
@@ -64,8 +64,9 @@ def _quantized(
             from litert_quantizer import Quantizer, recipe
 
             every = getattr(recipe, _RECIPES[precision])()
-            wide = recipe.static_wi8_ai16()
-            rules = [rule for one in special for rule in ([one] if isinstance(one, dict) else _wide_rules(one, wide))]
+            of = {"float32": [{"operation": "*", "algorithm_key": "no_quantize"}], "int16": recipe.static_wi8_ai16()}
+            # A scope is the output names of an operator, each with a semicolon.
+            rules = [{**rule, "regex": f"^{re.escape(name)};$"} for name, kind in others.items() for rule in of[kind]]
             rules = [*every, *rules, *_end_rules(every, precision == "int8" and io == "float32")]
             found = {
                 name: {
@@ -127,15 +128,6 @@ _HALF = [
         },
     }
 ]
-
-
-def _float_rules(keep: Sequence[str]) -> list[dict[str, Any]]:
-    # A scope is the output names of an operator, each with a semicolon.
-    return [{"regex": f"^{re.escape(name)};$", "operation": "*", "algorithm_key": "no_quantize"} for name in keep]
-
-
-def _wide_rules(name: str, every: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return [{**rule, "regex": f"^{re.escape(name)};$"} for rule in every]
 
 
 def _end_rules(every: Sequence[Mapping[str, Any]], in_float: bool) -> list[dict[str, Any]]:

@@ -163,7 +163,7 @@ def bench(  # Longer than 50 lines: its arguments and their docs.
 
 
 def _found_usage(usage: "Usage", models: Sequence["ModelFile"], progress: Progress) -> "Usage":
-    """Return what is said of the files, with what the first of them shows by itself; a board may have no converters to see."""
+    """Return what is stated, with what the first file shows by itself; a board may have no converters to see that."""
     try:
         from edgecnn.workflows.source_interface import found_usage
     except ModuleNotFoundError:

@@ -34,7 +34,7 @@ _SATURATED, _LOST = 0.001, 0.01
 
 
 def repair_notes(report: Report, models: Sequence[ModelFile], usage: Usage, test: Split, progress: Progress) -> tuple[str, ...]:
-    """Return a note for each quantized file that is shown to lose beside the float file that all are compared with.
+    """Return a note for each quantized file that is shown to lose compared with the float file that is the reference.
 
     Files in a folder with a manifest are edgecnn's own: their export says what to do.
 
@@ -99,7 +99,7 @@ def _layer(layer: "LayerError") -> str:
 
 
 def _settings(usage: Usage) -> Iterator[str]:
-    """Yield what was said of the images and of the float file, as it is said to an export."""
+    """Yield what was stated of the images and of the float file, as an export takes it."""
     yield setting("data", shlex.quote(str(usage.data)))
     usual = FolderOptions()
     for one in fields(usage.images):

@@ -56,7 +56,7 @@ def found_interface(model: ModelFile, runtime: LoadedModel, said: Interface | No
 
 
 def found_usage(usage: Usage, models: Sequence[ModelFile], progress: Progress) -> Usage:
-    """Return what is said of files and images, with the interface that the first file from elsewhere shows by itself.
+    """Return what is stated of files and images, with the interface that the first file from elsewhere shows by itself.
 
     It stays as it is if something was said, or nothing is shown: then the file's user is asked.
 

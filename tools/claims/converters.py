@@ -64,7 +64,7 @@ def images_of(shape: tuple[int, ...]) -> NDArray[np.float32]:
 def settle(model: Any, images: NDArray[np.float32]) -> None:
     """Give a network what training gives: factors, offsets and averages of batch normalization, and answers that differ.
 
-    A new network's averages are 0 and 1, with which nothing could go wrong, and its answers are all the same.
+    A new network's averages are 0 and 1, with which nothing could go wrong, and it gives every image the same answer.
     """
     rng = np.random.default_rng(0)
     for layer in model._flatten_layers():

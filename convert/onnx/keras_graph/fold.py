@@ -47,7 +47,7 @@ def _scale(graph: Graph, node: Node, scale: NDArray[np.float64], offset: NDArray
     for place, (values, what) in enumerate(zip(found, ("weights", "bias"), strict=True), 1):
         if place < len(node.inputs) and readers[node.inputs[place]] == 1:
             graph.constants[node.inputs[place]] = values.astype(np.float32)
-        else:  # There is none, or another call of the layer reads it.
+        else:  # No such node, or another call of the layer reads it.
             name = graph.constant(f"{node.output}/{what}", values.astype(np.float32))
             node.inputs[place:] = [name, *node.inputs[place + 1 :]]
 
