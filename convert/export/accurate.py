@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,9 @@ _WIDE_TRIES = 6
 _SAVED = 0.1
 
 Say = Callable[[str], None]
+Wider = Literal["float32", "int16"]
+Chosen = tuple[str, Wider, MendedFile]
+"""How a file was made, in what its layers were changed, and the file."""
 
 
 @dataclass
@@ -65,9 +69,7 @@ class AccurateFile:
 
     def objection(self, data: bytes, on: NDArray[np.bool_], way: str) -> str | None:
         """Return why a file is not accurate enough on these images, and add it to what was tried."""
-        ours, reference, labels = self.run(data)[on], self.reference[on], self.labels[on]
-        points = 100 * float(correct(reference, labels).mean() - correct(ours, labels).mean())
-        found = self.judge.objection(ours, reference, labels)
+        found, points = self._judged(data, on)
         if not self.quantized(data):
             found = found or "nothing in it is an integer"
         if found and not self.tried:
@@ -89,9 +91,9 @@ class AccurateFile:
         best = self._other_numbers(plain, ranges)
         if best is None:
             best = self._wider_layers(self._best_ranges(ranges))
-        way, found = best
+        way, precision, found = best
         held_out = self.images.held_out
-        if held_out is not None and (objection := self.judge_choice(found.data, held_out)):
+        if held_out is not None and (objection := self._judged(found.data, held_out)[0]):
             raise GateFailed(
                 f"{self.name} ({way}) passes on the test images that chose it, but not on the {self.images.number_held_out:,} "
                 f"held out ({objection}): allow more loss with {named('keep_accuracy')}, or ship float32"
@@ -100,7 +102,7 @@ class AccurateFile:
         self.say(f"{self.name}: timing, compared with the plain file")
         return found.data, Mended(
             layers=found.layers,
-            precision="int16" if way.endswith("int16") else "float32",
+            precision=precision,
             max_drop_points=self.judge.max_drop_points,
             tries=len(self.tried),
             plain_size_bytes=len(plain),
@@ -110,12 +112,13 @@ class AccurateFile:
             tried=tuple(self.tried),
         )
 
-    def judge_choice(self, data: bytes, on: NDArray[np.bool_]) -> str | None:
-        """Return why the chosen file is not accurate enough on images that chose nothing."""
+    def _judged(self, data: bytes, on: NDArray[np.bool_]) -> tuple[str | None, float]:
+        """Return why a file is not accurate enough on these images, and the percentage points that it loses there."""
         ours, reference, labels = self.run(data)[on], self.reference[on], self.labels[on]
-        return self.judge.objection(ours, reference, labels)
+        points = 100 * float(correct(reference, labels).mean() - correct(ours, labels).mean())
+        return self.judge.objection(ours, reference, labels), points
 
-    def _other_numbers(self, plain: bytes, ranges: Ranges) -> tuple[str, MendedFile] | None:
+    def _other_numbers(self, plain: bytes, ranges: Ranges) -> Chosen | None:
         """Return the best file that passes with other ranges or biases, of those that cost nothing; None if none does."""
         passing: list[tuple[float, str, bytes]] = []
         for way, data in self._same_layers(plain, ranges):
@@ -124,7 +127,7 @@ class AccurateFile:
         if not passing:
             return None
         _, way, data = min(passing, key=lambda one: one[0])
-        return way, MendedFile(data, (), plain, len(self.tried))
+        return way, "float32", MendedFile(data, (), plain, len(self.tried))
 
     def _same_layers(self, plain: bytes, ranges: Ranges) -> Iterator[tuple[str, bytes]]:
         """Yield files without a layer in float: of each calibration, as it is and with its biases corrected."""
@@ -147,7 +150,7 @@ class AccurateFile:
             ranges if best == "plain" else self.converter.calibrate(self.calibrator.inputs, next(m for m in known if m == best))
         )
 
-    def _wider_layers(self, ranges: Ranges) -> tuple[str, MendedFile]:
+    def _wider_layers(self, ranges: Ranges) -> Chosen:
         """Return a file that passes with its worst layers in 16 bits or in float."""
         float32, inputs = self.converter.convert("float32"), self.calibrator.inputs
         ranked = inputs[:: max(1, len(inputs) // _RANKED_ON)]
@@ -158,7 +161,7 @@ class AccurateFile:
         others = [other for other in FORMATS[self.model_format].precisions if other not in ("float32", self.precision)]
         kept: Sequence[str] = ()
 
-        def changed(make: Callable[[Sequence[str]], bytes | None], to: str, most: int) -> tuple[str, MendedFile]:
+        def changed(make: Callable[[Sequence[str]], bytes | None], to: Wider, most: int) -> Chosen:
             def quantize(keep: Sequence[str]) -> bytes:
                 nonlocal kept
                 kept = keep
@@ -168,15 +171,15 @@ class AccurateFile:
                 return bool(kept) and self.objection(data, self.images.choosing, _changed(kept, to)) is None
 
             found = mend(self.name, quantize, rank, passes, precision=to, most=most, others=others, on_step=self.say)
-            return _changed(found.layers, to), found
+            return _changed(found.layers, to), to, found
 
         wide = partial(self.converter.with_16_bits, ranges)
         if self.precision == "int8" and wide(()) is not None:
             try:
-                way, found = changed(wide, "int16", _WIDE_TRIES)
+                way, to, found = changed(wide, "int16", _WIDE_TRIES)
                 # Some runtimes have a slow kernel for 16 bits, or none but the reference.
                 if (ratio := self.judge.slowdown(self.model_format, float32, found.data)) <= FASTER:
-                    return way, found
+                    return way, to, found
                 self.say(f"{self.name}: {way}, it takes {ratio:.2f} times as long as float32")
             except GateFailed as error:
                 self.say(f"{self.name}: {error}")
