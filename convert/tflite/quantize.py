@@ -6,7 +6,8 @@ Plain files and files with float layers are made in the same way: they differ on
 import copy
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -52,35 +53,41 @@ def with_16_bits(float32: bytes, ranges: Ranges, wide: Sequence[str], io: IoName
 _RECIPES = {"int8": "static_wi8_ai8", "int16x8": "static_wi8_ai16"}
 
 
+@contextmanager
+def _quantizer(precision: str) -> Iterator[tuple[Any, Any]]:
+    """Yield litert-quantizer's class and its recipes; its errors become one line. `precision` is for the message."""
+    try:
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # Its interpreter warns like ours.
+            from litert_quantizer import Quantizer, recipe
+
+            yield Quantizer, recipe
+    except ModuleNotFoundError as error:
+        raise MissingDependency(f"{error.name} is not installed. On the workstation: {install_command('train')}") from error
+    except Exception as error:  # Its passes raise ValueError, RuntimeError, KeyError and others.
+        raise ConversionError(f"TFLite: litert-quantizer can't quantize the model to {_reason(precision, error)}") from error
+
+
 def _quantized(
     float32: bytes, precision: str, ranges: Ranges, others: Mapping[str, Literal["float32", "int16"]], io: IoName
 ) -> bytes:
     """Quantize. `others` has the operators with other activations than the precision's."""
     interpreter = open_tflite(float32)
     ranks = {tensor["name"]: len(tensor["shape"]) for tensor in interpreter.get_tensor_details()}
-    try:
-        with quiet(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # Its interpreter warns like ours.
-            from litert_quantizer import Quantizer, recipe
-
-            every = getattr(recipe, _RECIPES[precision])()
-            of = {"float32": [{"operation": "*", "algorithm_key": "no_quantize"}], "int16": recipe.static_wi8_ai16()}
-            # A scope is the output names of an operator, each with a semicolon.
-            rules = [{**rule, "regex": f"^{re.escape(name)};$"} for name, kind in others.items() for rule in of[kind]]
-            rules = [*every, *rules, *_end_rules(every, precision == "int8" and io == "float32")]
-            found = {
-                name: {
-                    side: np.full((1,) * ranks[name], value, np.float32)
-                    for side, value in zip(("min", "max"), range_, strict=True)
-                }
-                for name, range_ in {**ranges, **_output_range(interpreter, precision)}.items()
+    with _quantizer(precision) as (quantizer, recipe):
+        every = getattr(recipe, _RECIPES[precision])()
+        of = {"float32": [{"operation": "*", "algorithm_key": "no_quantize"}], "int16": recipe.static_wi8_ai16()}
+        # A scope is the output names of an operator, each with a semicolon.
+        rules = [{**rule, "regex": f"^{re.escape(name)};$"} for name, kind in others.items() for rule in of[kind]]
+        rules = [*every, *rules, *_end_rules(every, precision == "int8" and io == "float32")]
+        found = {
+            name: {
+                side: np.full((1,) * ranks[name], value, np.float32) for side, value in zip(("min", "max"), range_, strict=True)
             }
-            quantizer = Quantizer(_any_int16_scale(float32), rules)
-            data = bytes(quantizer.quantize(found, enable_progress_bar=False, enable_progress_report=False).quantized_model)
-    except ModuleNotFoundError as error:
-        raise MissingDependency(f"{error.name} is not installed. On the workstation: {install_command('train')}") from error
-    except Exception as error:  # Its passes raise ValueError, RuntimeError, KeyError and others.
-        raise ConversionError(f"TFLite: litert-quantizer can't quantize the model to {_reason(precision, error)}") from error
+            for name, range_ in {**ranges, **_output_range(interpreter, precision)}.items()
+        }
+        made = quantizer(_any_int16_scale(float32), rules)
+        data = bytes(made.quantize(found, enable_progress_bar=False, enable_progress_report=False).quantized_model)
     try:
         # Written again, it has the operators' codes that OpenVINO reads.
         data = as_uint8(data) if precision == "int8" and io == "uint8" else from_object(to_object(data))
@@ -95,24 +102,16 @@ def with_narrow_weights(float32: bytes, precision: str) -> bytes:
 
     Errors are those of `quantize_tflite`.
     """
-    try:
-        with quiet(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # Its interpreter warns like ours.
-            from litert_quantizer import Quantizer, recipe
-
-            # Scales per output make FULLY_CONNECTED wrong in tflite-runtime 2.14: see `edgecnn.convert.tflite.converter`.
-            dense = recipe.dynamic_legacy_wi8_afp32()
-            dense[0]["operation"] = "FULLY_CONNECTED"
-            dense[0]["op_config"]["weight_tensor_config"]["granularity"] = "TENSORWISE"
-            rules = _HALF if precision == "float16" else [*recipe.dynamic_legacy_wi8_afp32(), *dense]
-            quantizer = Quantizer(float32, rules)
-            data = bytes(quantizer.quantize(enable_progress_bar=False, enable_progress_report=False).quantized_model)
-            data = from_object(to_object(data))
-            open_tflite(data)
-    except ModuleNotFoundError as error:
-        raise MissingDependency(f"{error.name} is not installed. On the workstation: {install_command('train')}") from error
-    except Exception as error:  # Its passes raise ValueError, RuntimeError, KeyError and others.
-        raise ConversionError(f"TFLite: litert-quantizer can't quantize the model to {_reason(precision, error)}") from error
+    with _quantizer(precision) as (quantizer, recipe):
+        # Scales per output make FULLY_CONNECTED wrong in tflite-runtime 2.14: see `edgecnn.convert.tflite.converter`.
+        dense = recipe.dynamic_legacy_wi8_afp32()
+        dense[0]["operation"] = "FULLY_CONNECTED"
+        dense[0]["op_config"]["weight_tensor_config"]["granularity"] = "TENSORWISE"
+        rules = _HALF if precision == "float16" else [*recipe.dynamic_legacy_wi8_afp32(), *dense]
+        made = quantizer(float32, rules)
+        data = bytes(made.quantize(enable_progress_bar=False, enable_progress_report=False).quantized_model)
+        data = from_object(to_object(data))
+        open_tflite(data)
     return data
 
 
