@@ -1,6 +1,7 @@
 """How a server answers."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from edgecnn.edge.errors import ConfigError, field
@@ -36,6 +37,10 @@ class ServeOptions:
         Option("Page of another server that may ask, as https://example.org.", metavar="URL", panel="Network"),
     ] = ()
     trust_unverified: Annotated[bool, Option("Also serve files that no manifest lists.")] = False
+    state: Annotated[
+        Path | None,
+        Option("Folder for what was answered, and for edgecnn deploy's requests.", metavar="DIR"),
+    ] = None
     log_json: Annotated[bool, Option("Write log lines as JSON; no progress is shown.")] = False
 
     def __post_init__(self) -> None:

@@ -25,6 +25,7 @@ from edgecnn.edge.serving.metrics import Metrics
 from edgecnn.edge.serving.models import ModelSource
 from edgecnn.edge.serving.options import ServeOptions
 from edgecnn.edge.serving.security import HEADERS, Access, own_names
+from edgecnn.edge.serving.service.state import state_folder
 
 MOST_CONNECTIONS = 512
 """Connections beyond this are closed at once. A browser opens up to six."""
@@ -52,13 +53,16 @@ def serve_source(
 
     Raises:
         ArtifactError: If a file is missing, damaged or stale, or its runtime refuses it.
-        ConfigError: If the address can't be listened on, there is no such camera, or a file is not to be served.
+        ConfigError: If the address can't be listened on, there is no such camera, another server uses the state's folder, or a
+            file is not to be served.
         MissingDependency: If a runtime or the camera's package is not installed.
     """
     with ExitStack() as stack:
         # There is nothing to load again yet.
         stack.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_IGN))
         # What fails at once is said before files are loaded.
+        if options.state is not None:
+            stack.enter_context(state_folder(options.state))
         entrance = stack.enter_context(listening(options.host, options.port))
         metrics = Metrics()
         stack.enter_context(logging_to_stderr(options.log_json, metrics.dropped_lines.inc))
