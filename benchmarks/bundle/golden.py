@@ -74,12 +74,14 @@ class GoldenCheck(Result):
         made_on: Machine that computed the golden outputs.
         files: Files that ran, in order.
         skipped: Reason for each file that did not run.
+        signer: Who signed the bundle, as the file of allowed signers names them; None if none was given.
     """
 
     bundle: str
     made_on: str
     files: tuple[Golden, ...]
     skipped: dict[str, str]
+    signer: str | None = None
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one dict per file."""

@@ -48,6 +48,7 @@ class Bundled(Result):
         images: Number of test images.
         golden: Number of golden vectors of each model.
         golden_runtimes: Package and version that computed them, for each model.
+        signature: Path of its signature, or None.
     """
 
     path: str
@@ -57,6 +58,7 @@ class Bundled(Result):
     images: int
     golden: int
     golden_runtimes: dict[str, str]
+    signature: str | None = None
 
 
 def write_bundle(

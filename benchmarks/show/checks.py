@@ -125,6 +125,7 @@ def golden_text(check: GoldenCheck, width: int = WIDTH) -> str:
     lines = [f"FAIL: {problem}" for problem in golden_problems(check)]
     if not lines:
         lines = [f"PASS: {_all(check)} computes here what it did on {check.made_on}, within what its precision allows."]
+    lines += [f"The bundle is signed by {check.signer}."] if check.signer else []
     rounded = [item for item in check.files if item.passed and item.accepted_otherwise]
     lines += [f"{item.file} {otherwise_text(item)}: their scores are next to its threshold." for item in rounded]
     lines += [f"{name} was not run: {reason}." for name, reason in check.skipped.items()]
@@ -145,7 +146,9 @@ def bundled_text(result: Bundled, width: int = WIDTH) -> str:
         f"{result.path}: {', '.join(result.models)}, {counted(result.images, 'test image')}, "
         f"{counted(result.golden, 'golden vector')} for each file; {result.size_bytes / 2**20:.1f} MiB",
         f"sha256 {result.sha256}",
-        "Copy it to the device, and run there:",
+        f"Copy it to the device with its signature, {Path(result.signature).name}, and run there:"
+        if result.signature
+        else "Copy it to the device, and run there:",
         f"  edgecnn verify {name}",
         f"  edgecnn bench {name}",
     ]

@@ -7,6 +7,7 @@ Example: edgecnn bundle artifacts/mnist --images 2000
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,15 @@ from edgecnn.edge.result import SILENT, Progress
 if TYPE_CHECKING:
     from edgecnn.benchmarks.bundle.write_bundle import Bundled
     from edgecnn.edge.inference.usage import Target
+
+SigningKey = Annotated[
+    str | Path | None,
+    Option(
+        "Key of ssh-keygen to sign the bundle with; a public key, if ssh-agent holds the private one.",
+        metavar="KEY",
+        default="no signature",
+    ),
+]
 
 
 @checked
@@ -38,6 +48,7 @@ def bundle(
         int | None,
         Option("Number of test images to include, spread evenly.", name="--images", default="all"),
     ] = None,
+    sign: SigningKey = None,
     data: Data = None,
     images: Images = NO_OPTIONS,
     progress: Progress = SILENT,
@@ -51,12 +62,16 @@ def bundle(
 
     Raises:
         ArtifactError: If a file is missing, damaged or stale, or its runtime refuses it.
-        ConfigError: If a name or a number does not fit, or the bundle can't be written.
-        MissingDependency: If a runtime is not installed: its golden outputs can't be computed without it.
+        ConfigError: If a name or a number does not fit, the bundle can't be written, or the key can't sign it.
+        MissingDependency: If a runtime is not installed: its golden outputs can't be computed without it. Or ssh-keygen.
     """
+    from edgecnn.benchmarks.bundle.signature import require_key
+    from edgecnn.benchmarks.bundle.signature import sign as signed
     from edgecnn.benchmarks.bundle.write_bundle import write_bundle
     from edgecnn.edge.model_folder import opened
 
+    if sign:
+        require_key(Path(sign))
     with opened(folder) as models:
         if not models.is_folder and format_of(models.path):
             raise ConfigError(f"{models.named} is one file: name its folder")
@@ -64,7 +79,8 @@ def bundle(
         if path.suffix.lower() != BUNDLE_SUFFIX:
             raise ConfigError(f"{path} is not a {BUNDLE_SUFFIX} name: a bundle is a zip file")
         test = models.test_images(data, images)
-        return write_bundle(path, models, test, tuple(files), test_images=test_images, on_progress=progress.say)
+        written = write_bundle(path, models, test, tuple(files), test_images=test_images, on_progress=progress.say)
+    return replace(written, signature=str(signed(path, Path(sign)))) if sign else written
 
 
 def bundle_path(folder: Path) -> Path:

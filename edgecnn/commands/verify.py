@@ -7,12 +7,13 @@ The exit code is 4 if a probability differs by more than the tolerance, and 7 if
 Example: edgecnn verify artifacts/mnist.zip
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from edgecnn.commands.shared import AnyTarget, Data, Images, Signature, StatedInterface, Threads, Trust
 from edgecnn.edge.data.folder_options import NO_OPTIONS
-from edgecnn.edge.errors import ArtifactError, InvalidMeasurement
+from edgecnn.edge.errors import ArtifactError, ConfigError, InvalidMeasurement, field
 from edgecnn.edge.option import Option, checked
 from edgecnn.edge.result import SILENT, Progress
 from edgecnn.shell.call import Call
@@ -21,6 +22,16 @@ from edgecnn.shell.console import Json, emit
 if TYPE_CHECKING:
     from edgecnn.benchmarks.bundle.golden import GoldenCheck
     from edgecnn.benchmarks.bundle.verify import Verification
+    from edgecnn.edge.inference.usage import Target
+
+AllowedSigners = Annotated[
+    str | Path | None,
+    Option(
+        "File of ssh-keygen's allowed signers, one of whom must have signed the bundle.",
+        metavar="FILE",
+        default="any bundle, signed or not",
+    ),
+]
 
 
 @checked
@@ -35,6 +46,7 @@ def verify(
         float | None,
         Option("Largest accepted difference of a probability.", default="that of the file's precision", low=0, high=1),
     ] = None,
+    allowed_signers: AllowedSigners = None,
     data: Data = None,
     images: Images = NO_OPTIONS,
     interface: StatedInterface = None,
@@ -51,20 +63,36 @@ def verify(
         The `GoldenCheck` of a bundle's files, or the `Verification` of one file on test images.
 
     Raises:
-        ArtifactError: If a file is missing or damaged, or a runtime refuses it.
+        ArtifactError: If a file is missing or damaged, a runtime refuses it, or no allowed signer signed the bundle.
         ConfigError: If there is nothing to compare with, or the images or the tolerance do not fit.
-        MissingDependency: If no file has a runtime here.
+        MissingDependency: If no file has a runtime here, or ssh-keygen is not installed.
     """
     from edgecnn.benchmarks.bundle.golden import checked_bundle
     from edgecnn.benchmarks.bundle.verify import verified
     from edgecnn.edge.inference.usage import Usage
     from edgecnn.edge.model_folder import opened
 
+    # Before anything in the bundle is read.
+    signer = _signer(target, Path(allowed_signers)) if allowed_signers else None
     with opened(target) as models:
         if models.bundle and not reference and not data:
-            return checked_bundle(models, Usage(trust=trust, signature=signature, threads=threads), tolerance, progress)
+            usage = Usage(trust=trust, signature=signature, threads=threads)
+            return replace(checked_bundle(models, usage, tolerance, progress), signer=signer)
         usage = Usage(data, images, interface, trust, signature, threads)
-        return verified(models, Path(reference) if reference else None, usage, tolerance, progress)
+        result = verified(models, Path(reference) if reference else None, usage, tolerance, progress)
+    return replace(result, notes=(*result.notes, f"The bundle is signed by {signer}.")) if signer else result
+
+
+def _signer(target: "Target", allowed: Path) -> str:
+    """Return who signed a bundle."""
+    from edgecnn.benchmarks.bundle.signature import signer_of
+    from edgecnn.edge.model_file import bundle_of
+    from edgecnn.edge.model_folder import ModelFolder
+
+    bundle = target.bundle if isinstance(target, ModelFolder) else bundle_of(Path(target))
+    if bundle is None:
+        raise ConfigError(f"{field('allowed_signers')} is for a bundle, which {target} is not: omit it, or name a bundle")
+    return signer_of(bundle, allowed)
 
 
 def command(call: Call, *, json: Json = None) -> None:

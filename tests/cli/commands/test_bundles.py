@@ -4,6 +4,7 @@ import io
 import json
 import re
 import shutil
+import subprocess
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,33 @@ def test_verify_runs_the_golden_vectors_and_with_data_compares_with_the_bundles_
     assert (checked["file"], checked["bit_exact"], checked["passed"]) == ("int8.onnx", 32, True)
     out = terminal.passes("verify", bundle / "int8.tflite", "--data", bundle)
     assert "of 30 test images" in out
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is a part of OpenSSH")
+def test_a_signed_bundle_has_the_same_bytes_and_verify_says_who_signed_it(
+    bundle: Path, exported: Path, tmp_path: Path, terminal: Any
+) -> None:
+    key, allowed, signed = tmp_path / "key", tmp_path / "allowed", tmp_path / "bars.zip"
+    subprocess.run([str(shutil.which("ssh-keygen")), "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    allowed.write_text(f"alice@example.org {key.with_suffix('.pub').read_text()}")
+    files = ["--file", "int8.tflite", "--file", "int8.onnx", "--images", 30]
+    out = terminal.passes("bundle", exported, "--out", signed, *files, "--sign", key)
+    assert "with its signature, bars.zip.sig, and run" in out
+    assert signed.read_bytes() == bundle.read_bytes()
+    assert "The bundle is signed by alice@example.org." in terminal.passes("verify", signed, "--allowed-signers", allowed)
+    found = json.loads(terminal.passes("verify", signed / "int8.tflite", "--allowed-signers", allowed, "--json", "-"))
+    assert found["signer"] == "alice@example.org"
+    out = terminal.passes("verify", signed / "int8.tflite", "--data", bundle, "--allowed-signers", allowed)
+    assert "The bundle is signed by alice@example.org." in out
+    with signed.open("ab") as stream:
+        stream.write(b"\0")
+    assert "incorrect signature" in terminal.fails(4, "verify", signed, "--allowed-signers", allowed)
+    assert "is not signed, as" in terminal.fails(4, "verify", bundle, "--allowed-signers", allowed)
+    assert "is for a bundle" in terminal.fails(2, "verify", exported / "int8.tflite", "--allowed-signers", allowed)
+    assert "missing can't be read" in terminal.fails(2, "verify", signed, "--allowed-signers", tmp_path / "missing")
+    assert "missing is not a key" in terminal.fails(
+        2, "bundle", exported, "--out", signed, *files, "--sign", tmp_path / "missing"
+    )
 
 
 def test_evaluate_says_of_each_file_what_it_says_of_the_folders(
