@@ -31,6 +31,8 @@ attach(
     {
         "Bundled.to_text": "edgecnn.benchmarks.show.checks:bundled_text",
         "Comparison.to_text": "edgecnn.benchmarks.show.checks:comparison_text",
+        "DeployStatus.to_text": "edgecnn.benchmarks.show.deploy:status_text",
+        "Deployment.to_text": "edgecnn.benchmarks.show.deploy:deployment_text",
         "DeviceResults.choice": "edgecnn.benchmarks.results.choice:for_devices",
         "DeviceResults.to_text": "edgecnn.benchmarks.show.report:devices_text",
         "Diagnosis.to_text": "edgecnn.convert.show:diagnosis_text",

@@ -32,7 +32,13 @@ from edgecnn.edge.inference.predictions import read_image as read_image
 from edgecnn.commands.serve import serve as serve
 from edgecnn.edge.serving.export_page import export_page as export_page
 
+# Commands for boards over ssh:
+from edgecnn.commands.deploy import deploy as deploy
+from edgecnn.commands.deploy import deploy_status as deploy_status
+from edgecnn.commands.deploy import rollback as rollback
+
 # Images, models, settings, results and errors:
+from edgecnn.benchmarks.deploy.options import DeployOptions as DeployOptions
 from edgecnn.benchmarks.gate.budget import Budget as Budget
 from edgecnn.benchmarks.measure.options import BenchOptions as BenchOptions
 from edgecnn.benchmarks.measure.options import Plan as Plan

@@ -21,6 +21,10 @@ SCHEMAS = {
     "bundle": ("edgecnn bundle --json", ("benchmarks.bundle.write_bundle.Bundled",)),
     "compare": ("edgecnn compare --json", ("benchmarks.compare.compare.Comparison",)),
     "data": ("edgecnn data --json", ("edge.data.inspection.Inspection",)),
+    "deploy": (
+        "edgecnn deploy --json, and --status --json",
+        ("benchmarks.deploy.records.Deployment", "benchmarks.deploy.records.DeployStatus"),
+    ),
     "diagnose": ("edgecnn diagnose --json", ("convert.diagnose.Diagnosis",)),
     "doctor": ("edgecnn doctor --json", ("benchmarks.doctor.examine.Examination",)),
     "evaluate": ("edgecnn evaluate --json", ("benchmarks.measure.evaluation.Evaluations",)),

@@ -12,7 +12,7 @@ from edgecnn.benchmarks.remote.received import judged_here, sent
 from edgecnn.benchmarks.remote.remote import Install, Job, unreachable
 from edgecnn.benchmarks.remote.remote import bench_devices as bench_bundle
 from edgecnn.benchmarks.remote.ssh import check_hosts
-from edgecnn.benchmarks.results.records import DEVICES_SCHEMA, DeviceResults
+from edgecnn.benchmarks.results.records import DEVICES_SCHEMA, DeviceResult, DeviceResults
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.errors import ConfigError, field, setting
 from edgecnn.edge.files import read_bytes, temporary_folder
@@ -83,7 +83,7 @@ def bench_devices(  # Longer than 50 lines: from a folder to results, its argume
         again = f"edgecnn.bench_devices({str(models.named)!r}, {list(hosts)!r}"
         installing = setting("install", True)
         command, mend = (command, f"{command} {installing}") if command else (f"{again})", f"{again}, {installing})")
-        away = unreachable(hosts, progress.say)
+        away = {host: DeviceResult(host, reason, None) for host, reason in unreachable(hosts, progress.say).items()}
         there = [host for host in hosts if host not in away]
         if not there:
             return DeviceResults(DEVICES_SCHEMA, command, tuple(away.values()))

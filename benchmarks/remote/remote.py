@@ -1,21 +1,18 @@
 """Measures a bundle on devices: returns each result, or the reason for its absence."""
 
 import hashlib
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgecnn.benchmarks.remote.calls import Tell, converse, side_by_side
 from edgecnn.benchmarks.remote.ssh import Connection, check_hosts
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.benchmarks.results.records import DEVICES_SCHEMA, DeviceResult, DeviceResults, Report
 from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, GateFailed, InvalidMeasurement
 from edgecnn.edge.files import temporary_folder
 from edgecnn.edge.runtimes.installed import extras
-from edgecnn.edge.text import printable
 
 # Exit codes with which `edgecnn bench` prints a result anyway.
 _JUDGED = (0, GateFailed.exit_code, InvalidMeasurement.exit_code)
@@ -29,10 +26,12 @@ class Install:
     Attributes:
         runtimes: Names of runtimes, or of formats for their default ones.
         wheel: Wheel of this edgecnn; None installs its version from the device's package index.
+        extras: Further extras of edgecnn.
     """
 
     runtimes: tuple[str, ...]
     wheel: Path | None
+    extras: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,9 +57,7 @@ class Job:
     files: dict[str, str] = field(default_factory=dict)
 
 
-def bench_devices(
-    hosts: Sequence[str], job: Job, command: str, say: Callable[[str], None] = lambda text: None
-) -> DeviceResults:
+def bench_devices(hosts: Sequence[str], job: Job, command: str, say: Tell = lambda text: None) -> DeviceResults:
     """Measure a bundle on devices, side by side.
 
     A device that fails does not stop the others. An exception, such as Ctrl-C, ends the runs on all of them. Hosts are named as
@@ -71,116 +68,37 @@ def bench_devices(
     """
     check_hosts(hosts)
     request = _request(job)
+    files = {"bundle": job.bundle}
+    if job.install and job.install.wheel:
+        files["wheel"] = job.install.wheel
 
-    def measure(connection: Connection, tell: Callable[[str], None]) -> Report:
-        connection.ask(request)
-        return job.judged(_converse(connection, job, tell))
+    def measure(connection: Connection, tell: Tell) -> Report:
+        code, printed, last = converse(connection, request, files, tell)
+        if code not in _JUDGED or not printed.strip():
+            raise EdgeCnnError(last.removeprefix("edgecnn: ") or f"edgecnn ended there with code {code}")
+        return job.judged(parsed(printed))
 
-    return DeviceResults(DEVICES_SCHEMA, command, _side_by_side(hosts, measure, say))
+    found = side_by_side(hosts, measure, say)
+    return DeviceResults(DEVICES_SCHEMA, command, tuple(DeviceResult(item.host, item.error, item.value) for item in found))
 
 
-def unreachable(hosts: Sequence[str], say: Callable[[str], None] = lambda text: None) -> dict[str, DeviceResult]:
+def unreachable(hosts: Sequence[str], say: Tell = lambda text: None) -> dict[str, str]:
     """Connect to devices, side by side, and return those that can't run Python over ssh, by name, each with the reason.
 
     Raises:
         ConfigError: If a host name is invalid.
     """
     check_hosts(hosts)
-    tried = _side_by_side(hosts, lambda connection, tell: connection.greet(), say)
-    return {device.host: device for device in tried if device.error is not None}
+    tried = side_by_side(hosts, lambda connection, tell: connection.greet(), say)
+    return {device.host: device.error for device in tried if device.error is not None}
 
 
-def _side_by_side(
-    hosts: Sequence[str],
-    talk: Callable[[Connection, Callable[[str], None]], Report | None],
-    say: Callable[[str], None],
-) -> tuple[DeviceResult, ...]:
-    """Talk to all devices at once; an exception here ends the runs on all of them."""
-    lines, calls = threading.Lock(), _Calls()
-
-    def on_device(host: str) -> DeviceResult:
-        def tell(text: str) -> None:
-            with lines:
-                say(f"{host}: {printable(text)}")
-
-        try:
-            with calls.connected(host) as connection:
-                return DeviceResult(host, None, talk(connection, tell))
-        except EdgeCnnError as error:
-            reason = printable(str(error))
-            if not calls.ended:
-                tell(reason)
-            return DeviceResult(host, reason, None)
-
-    with ThreadPoolExecutor(len(hosts)) as pool:
-        try:
-            return tuple(pool.map(on_device, hosts))
-        finally:
-            calls.end()
-
-
-class _Calls:
-    """The open connections, which another thread can end."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._open: list[Connection] = []
-        self.ended = False
-
-    @contextmanager
-    def connected(self, host: str) -> Iterator[Connection]:
-        """Open a connection for the block, unless all were ended before."""
-        with self._lock:
-            if self.ended:
-                raise EdgeCnnError("interrupted")
-            connection = Connection(host)
-            self._open.append(connection)
-        try:
-            with connection:
-                yield connection
-        finally:
-            with self._lock:
-                self._open.remove(connection)
-
-    def end(self) -> None:
-        """End all connections, and prevent further ones."""
-        with self._lock:
-            self.ended = True
-            for connection in self._open:
-                connection.end()
-
-
-def _converse(connection: Connection, job: Job, tell: Callable[[str], None]) -> Report:
-    """Send a device what it requests until it has a result.
+def parsed(printed: str) -> Report:
+    """Return the result that a device printed.
 
     Raises:
-        EdgeCnnError: If it has no result; the message is the reason.
+        EdgeCnnError: If it is none.
     """
-    connection.wait_until_ready()
-    while True:
-        match connection.event():
-            case ["say", str(text)]:
-                tell(text)
-            case ["send", "bundle"]:
-                _send(connection, job.bundle, tell)
-            case ["send", "wheel"] if job.install and job.install.wheel:
-                _send(connection, job.install.wheel, tell)
-            case ["error", str(text)]:
-                raise EdgeCnnError(text)
-            case ["done", int(code), str(printed), str(last)]:
-                if code not in _JUDGED or not printed.strip():
-                    raise EdgeCnnError(last.removeprefix("edgecnn: ") or f"edgecnn ended there with code {code}")
-                return _parse(printed)
-            case _:
-                raise EdgeCnnError("its answer can't be understood: try again")
-
-
-def _send(connection: Connection, path: Path, tell: Callable[[str], None]) -> None:
-    tell(f"sending {path.name}, {path.stat().st_size / 2**20:.1f} MiB")
-    connection.send(path)
-
-
-def _parse(printed: str) -> Report:
     with temporary_folder() as folder:
         path = folder / "result.json"
         path.write_text(printed, encoding="utf-8")
@@ -192,22 +110,32 @@ def _parse(printed: str) -> Report:
 
 def _request(job: Job) -> dict[str, Any]:
     """Return the request to `edgecnn.benchmarks.remote.agent`."""
-    install = None
-    if job.install:
-        wheel = job.install.wheel
-        wanted = {str(bits): extras(job.install.runtimes, bits) for bits in (32, 64)}
-        install = {"extras": wanted, "wheel": _item(wheel, wheel.name) if wheel else None}
     return {
-        "bundle": _item(job.bundle, _BUNDLE_NAME),
+        "do": "bench",
+        "command": "bench",
+        "bundle": sent_file(job.bundle, _BUNDLE_NAME),
         "arguments": list(job.arguments),
         "version": job.version,
         "mend": job.mend,
-        "install": install,
+        "install": requested(job.install),
         "files": job.files,
     }
 
 
-def _item(path: Path, name: str) -> dict[str, Any]:
+def requested(install: Install | None) -> dict[str, Any] | None:
+    """Return the request to install edgecnn; None for none."""
+    if install is None:
+        return None
+    wanted = {str(bits): sorted({*extras(install.runtimes, bits), *install.extras}) for bits in (32, 64)}
+    return {"extras": wanted, "wheel": sent_file(install.wheel, install.wheel.name) if install.wheel else None}
+
+
+def sent_file(path: Path, name: str) -> dict[str, Any]:
+    """Return what a device must know of a file to ask for it.
+
+    Raises:
+        ConfigError: If it can't be read.
+    """
     try:
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()

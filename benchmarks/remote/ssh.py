@@ -25,7 +25,9 @@ CONNECT_SECONDS = 15
 _BOOTSTRAP = "exec python3 -I -c 'import json;i=open(0,\"rb\",0);exec(json.loads(i.readline()))'"
 # What it runs to show that it can be reached; the newline ends a line begun by the shell's start-up file.
 _GREETING = r"""print('\n["ready"]')"""
-_AGENT = Path(__file__).with_name("agent.py")
+_AGENT = Path(__file__).with_name("agent")
+_PACKAGE = f"{__package__}.{_AGENT.name}"
+_LOADER = Path(__file__).with_name("loader.py")
 _OPTIONS = (
     "-T",
     # ssh must not ask for a password or `yes`, since several devices would ask at once.
@@ -101,7 +103,7 @@ class Connection:
         Raises:
             MissingDependency: If ssh is not installed here.
         """
-        self._host = host
+        self.host = host
         self._answered = False
         ssh = shutil.which("ssh")
         if ssh is None:
@@ -136,14 +138,24 @@ class Connection:
 
     def ask(self, request: dict[str, Any]) -> None:
         """Send the program and its request."""
-        for part in (_AGENT.read_text(encoding="utf-8"), request):
+        for part in (_program(), request):
             self._write(json.dumps(part).encode() + b"\n")
+
+    def answer(self, value: Any) -> None:
+        """Answer a question of the device."""
+        self._write(json.dumps(value).encode() + b"\n")
 
     def send(self, path: Path) -> None:
         """Send a file's bytes; if the device no longer wants them, its next event says why."""
         with path.open("rb") as stream:
             while (data := stream.read(_CHUNK)) and self._write(data):
                 pass
+
+    def send_part(self, path: Path, offset: int, size: int) -> bool:
+        """Send some bytes of a file, and return whether the device took them."""
+        with path.open("rb") as stream:
+            stream.seek(offset)
+            return self._write(stream.read(size))
 
     def event(self) -> list[Any]:
         """Wait for the device's next event.
@@ -165,7 +177,7 @@ class Connection:
             if not line:
                 raise EdgeCnnError(self._why())
             noise += len(line)  # The shell's start-up file prints something.
-        raise EdgeCnnError(f"it answers with something else: ssh {self._host} true must print nothing")
+        raise EdgeCnnError(f"it answers with something else: ssh {self.host} true must print nothing")
 
     def end(self) -> None:
         """Break the connection, which ends the run on the device. It may be called from another thread."""
@@ -194,7 +206,17 @@ class Connection:
         code = self._process.wait()
         self._said.seek(0)
         said = self._said.read(_MOST_NOISE).decode(errors="replace")
-        return explain(self._host, code, said, self._answered)
+        return explain(self.host, code, said, self._answered)
+
+
+def _program() -> str:
+    """Return the text that imports the agent there and answers a request."""
+    texts = {f"{_PACKAGE}.{path.stem}": path.read_text(encoding="utf-8") for path in sorted(_AGENT.glob("*.py"))}
+    texts[_PACKAGE] = texts.pop(f"{_PACKAGE}.__init__")
+    above = [_PACKAGE.rsplit(".", count)[0] for count in range(1, _PACKAGE.count(".") + 1)]
+    texts |= dict.fromkeys(above, "")
+    start = f"load({texts!r}, {[_PACKAGE, *above]!r}, {f'{_PACKAGE}.main'!r}).main()"
+    return f"{_LOADER.read_text(encoding='utf-8')}\n{start}"
 
 
 def explain(host: str, code: int, said: str, answered: bool = False) -> str:

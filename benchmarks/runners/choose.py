@@ -45,7 +45,7 @@ def runner_of(
         return emulated
     progress.say(f"{where}: connecting")
     if away := unreachable([where]):
-        raise EdgeCnnError(f"{where}: {away[where].error}")
+        raise EdgeCnnError(f"{where}: {away[where]}")
     return OverSsh(where, test, seconds, runtime)
 
 

@@ -16,6 +16,7 @@ from edgecnn.edge.data.splits import Split
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.runtimes import opener_for
+from tests.benchmarks.board import make_board
 
 NAMES = ("float32.tflite", "int8.tflite", "float32.onnx")
 
@@ -53,3 +54,9 @@ def measured(three_files: Path, test_split: Split) -> Report:
         command="edgecnn bench",
         versions={"edgecnn": "0", "numpy": "0"},
     )
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home of a stand-in for a board: see `make_board`."""
+    return make_board(tmp_path, monkeypatch)

@@ -102,7 +102,7 @@ def test_a_connection_that_ends_while_a_bundle_is_sent_leaves_no_half_file(netwo
     request = network.job(endless)
     code = (
         "import sys, os\nfrom pathlib import Path\nfrom edgecnn.benchmarks.remote import remote\n"
-        "remote._item = lambda path, name: {'name': name, 'size': 10**9, 'sha256': 'a' * 64}\n"
+        "remote.sent_file = lambda path, name: {'name': name, 'size': 10**9, 'sha256': 'a' * 64}\n"
         f"job = remote.Job(Path({str(request.bundle)!r}), (), {running_version()!r}, 'x', lambda report: report)\n"
         "remote.bench_devices(['pi'], job, 'x', print)\n"
     )
@@ -133,7 +133,7 @@ def test_two_runs_on_one_device_wait_for_each_other(network: Any, bundle: Path) 
 
     (done,) = bench_devices(["alias"], network.job(bundle), "edgecnn bench", say).devices
     process.communicate(timeout=300)
-    assert any(line.startswith("alias: another edgecnn is measuring") for line in said)
+    assert any(line.startswith("alias: another edgecnn is at work") for line in said)
     assert done.error is None
 
 

@@ -5,52 +5,26 @@ tests/end_to_end/test_devices.py has real ssh servers.
 
 import errno
 import importlib.util
-import os
-import shlex
 import struct
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edgecnn.benchmarks.remote import agent as remote_agent
-from edgecnn.benchmarks.remote import remote
+from edgecnn.benchmarks.remote import calls
+from edgecnn.benchmarks.remote.agent import software
+from edgecnn.benchmarks.remote.agent.conversation import Failed, os_error
 from edgecnn.benchmarks.remote.remote import Install, Job, bench_devices, unreachable
 from edgecnn.benchmarks.remote.ssh import Connection
 from edgecnn.benchmarks.results.records import DeviceResult
 from edgecnn.edge.errors import ConfigError, EdgeCnnError
 from edgecnn.edge.runtimes.installed import extras
+from tests.benchmarks.board import edgecnn
 
 pytestmark = pytest.mark.workstation("boards are reached from the workstation, with its ssh client")
 
 RESULT = Path(__file__).parents[1] / "kept_results/schema-3.json"
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The home of a device whose edgecnn is 1.0 and prints a stored result."""
-    home = tmp_path / "home"
-    (home / "bin").mkdir(parents=True)
-    ssh = tmp_path / "bin/ssh"
-    ssh.parent.mkdir()
-    ssh.write_text(f'#!/bin/sh\nfor last; do :; done\nHOME="{home}" PATH="{home}/bin:/usr/bin:/bin" exec sh -c "$last"\n')
-    ssh.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{ssh.parent}:{os.environ['PATH']}")
-    # The interpreter that made this environment: Debian's may lack venv.
-    python = Path(sys.base_prefix) / f"bin/python3.{sys.version_info.minor}"
-    (home / "bin/python3").write_text(f'#!/bin/sh\nexec {shlex.quote(str(python))} "$@"\n')
-    (home / "bin/python3").chmod(0o755)
-    (home / "result.json").write_bytes(RESULT.read_bytes())
-    edgecnn(home, "cat ~/result.json")
-    return home
-
-
-def edgecnn(home: Path, script: str) -> None:
-    program = home / "bin/edgecnn"
-    program.write_text(f"#!/bin/sh\n[ $1 = --version ] && echo edgecnn 1.0 && exit\n{script}\n")
-    program.chmod(0o755)
 
 
 def run(home: Path, said: list[str] | None = None, **more: Any) -> DeviceResult:
@@ -140,7 +114,7 @@ def test_a_device_is_reached_whatever_its_shell_says_first_and_one_without_pytho
     python.write_text("#!/bin/sh\nexit 9\n")
     found = unreachable(["pi", "other"], lines.append)
     assert list(found) == ["pi", "other"]
-    assert all("it ended with code 9" in str(device.error) for device in found.values())
+    assert all("it ended with code 9" in reason for reason in found.values())
     assert sorted(line.split(":")[0] for line in lines) == ["other", "pi"]
 
 
@@ -169,42 +143,42 @@ def test_temporary_files_of_what_runs_are_gone_after_it(home: Path) -> None:
 
 
 def test_no_connection_is_opened_after_the_end(home: Path) -> None:
-    calls = remote._Calls()
-    calls.end()
-    with pytest.raises(EdgeCnnError, match="interrupted"), calls.connected("pi"):
+    ended = calls._Calls()
+    ended.end()
+    with pytest.raises(EdgeCnnError, match="interrupted"), ended.connected("pi"):
         pass
 
 
 def test_a_32_bit_board_gets_tflite_runtime_and_no_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
     def asked(*names: str) -> list[str]:
-        return remote_agent._extras({str(bits): extras(names, bits) for bits in (32, 64)})
+        return software._extras({str(bits): extras(names, bits) for bits in (32, 64)})
 
     assert asked("onnx", "tflite") == asked("onnxruntime", "litert") == ["onnx", "tflite"]
     assert asked("tflite-runtime") == ["tflite-runtime"]
     monkeypatch.setattr(struct, "calcsize", lambda layout: 4)
     assert asked("onnx", "tflite") == asked("tflite-runtime") == ["tflite-runtime"]
-    with pytest.raises(remote_agent.Failed, match="not exist for 32-bit systems"):
+    with pytest.raises(Failed, match="not exist for 32-bit systems"):
         asked("onnx")
 
 
 def test_a_32_bit_board_needs_debian_s_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "numpy" else name)
-    remote_agent._require_venv(64)
-    with pytest.raises(remote_agent.Failed, match="sudo apt install python3-numpy"):
-        remote_agent._require_venv(32)
+    software._require_venv(64)
+    with pytest.raises(Failed, match="sudo apt install python3-numpy"):
+        software._require_venv(32)
 
 
 def test_a_32_bit_board_s_environment_sees_debian_s_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(struct, "calcsize", lambda layout: 4)
     commands: list[list[str]] = []
-    monkeypatch.setattr(remote_agent, "_check", lambda command, run, problem: commands.append(command))
-    monkeypatch.setattr(remote_agent, "_version", lambda program, run: "1.0")
-    monkeypatch.setattr(remote_agent, "tell", lambda *event: None)
-    monkeypatch.setattr(remote_agent, "_require_venv", lambda bits: None)
-    monkeypatch.setattr(remote_agent, "_ignore_signals", lambda: None)  # It would affect the process of the tests.
+    monkeypatch.setattr(software, "_check", lambda command, run, problem: commands.append(command))
+    monkeypatch.setattr(software, "_version", lambda program, run: "1.0")
+    monkeypatch.setattr(software, "tell", lambda *event: None)
+    monkeypatch.setattr(software, "_require_venv", lambda bits: None)
+    monkeypatch.setattr(software, "ignore_signals", lambda: None)  # It would affect the process of the tests.
     request = {"version": "1.0", "install": {"extras": {"32": ["tflite-runtime"], "64": ["onnx", "tflite"]}, "wheel": None}}
     with pytest.raises(FileNotFoundError):  # The folder of the stamp does not exist.
-        remote_agent.install(request, tmp_path, tmp_path)
+        software.install(request, tmp_path / "venv", tmp_path, tmp_path)
     assert "--system-site-packages" in commands[0]
     assert commands[1][-1] == "edgecnn[tflite-runtime]==1.0"
     assert "--only-binary=:all:" in commands[1]
@@ -212,7 +186,7 @@ def test_a_32_bit_board_s_environment_sees_debian_s_packages(tmp_path: Path, mon
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_or_quota_says_where(number: int) -> None:
-    told = remote_agent._os_error(OSError(number, "x", "/somewhere"))
+    told = os_error(OSError(number, "x", "/somewhere"))
     assert "disk there is full (/somewhere)" in told
 
 

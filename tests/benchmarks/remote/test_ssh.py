@@ -139,10 +139,9 @@ def test_the_shell_there_reads_the_same_text_whatever_is_asked(tmp_path: Path, m
 
 
 def test_the_program_that_goes_to_the_device_is_no_newer_than_python_3_7() -> None:
-    source = ssh._AGENT.read_text()
-    compile(source, "agent", "exec")
-
-    ast.parse(source, feature_version=(3, 7))
+    for path in ssh._AGENT.glob("*.py"):
+        ast.parse(path.read_text(), feature_version=(3, 7))
+    compile(ssh._program(), "agent", "exec")
     # The whole must fit into one read of the bootstrap, and start without a package.
     done = subprocess.run(
         ["/bin/sh", "-c", ssh._BOOTSTRAP], input=b"", capture_output=True, check=False, env={"PATH": "/usr/bin:/bin"}

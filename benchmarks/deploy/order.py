@@ -1,0 +1,85 @@
+"""What is sent to boards: which files, and what must hold for them there."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from edgecnn.benchmarks.deploy.boards import Order
+from edgecnn.benchmarks.deploy.options import DeployOptions
+from edgecnn.benchmarks.gate.budget import load_budgets
+from edgecnn.benchmarks.remote.install import device_wheel, running_version
+from edgecnn.benchmarks.remote.received import judged_here, sent
+from edgecnn.benchmarks.remote.remote import Install
+from edgecnn.benchmarks.results.choice import choose
+from edgecnn.benchmarks.results.read import kept_report
+from edgecnn.edge.errors import ConfigError, field, setting
+from edgecnn.edge.files import read_bytes
+from edgecnn.edge.model_folder import ModelFolder
+
+# Of a benchmark that only has to show whether limits hold: the board serves meanwhile, or waits.
+_BRIEF = ("--launches=2", "--min-runs=200", "--allow=noise")
+_SERVES = ("serve",)
+
+
+def files_to_deploy(models: ModelFolder, named: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
+    """Return the files that go to a board, and why these: those that are named, or the one that the last benchmark ships.
+
+    Raises:
+        ConfigError: If there is no such file, or a bundle holds others.
+    """
+    if not models.is_folder or models.manifest is None:
+        raise ConfigError(f"{models.named} is not a folder with a manifest, or a bundle: name one")
+    exported = {artifact.path: artifact for artifact in models.manifest.exported}
+    if unknown := [name for name in named if name not in exported]:
+        raise ConfigError(f"{models.named} has no exported file {unknown[0]}: it has {', '.join(exported)}")
+    if models.bundle:
+        if named and {*named} != {*exported}:
+            raise ConfigError(f"{models.named} is a bundle, which goes to a board as it is: omit {field('files')}")
+        return tuple(exported), None
+    if named:
+        return tuple(named), None
+    report = kept_report(models)
+    choice = choose([report]) if report else None
+    if report and choice and choice.file:
+        file = next(item for item in report.files if item.name == choice.file)
+        if exported.get(file.artifact.path) == file.artifact:
+            return (file.artifact.path,), f"{file.artifact.path} goes there: the last edgecnn bench names it to ship"
+    if not exported:
+        raise ConfigError(
+            f"{models.named} has no exported file: run edgecnn export {models.named / models.manifest.source().path}"
+        )
+    which = "its one file goes" if len(exported) == 1 else f"all {len(exported)} files go"
+    return tuple(exported), f"{which} there: no edgecnn bench of these files names one to ship"
+
+
+def order_for(
+    bundle: Path, models: ModelFolder, files: tuple[str, ...], options: DeployOptions, again: str, scratch: Path
+) -> Order:
+    """Return what boards are asked for.
+
+    Args:
+        bundle: The bundle that goes there.
+        models: What it was made of.
+        files: Names of the model files in it.
+        options: How it goes into service.
+        again: Command that deploys it, for messages.
+        scratch: Folder for what is made.
+
+    Raises:
+        ConfigError: If the budget can't be read, or has a limit that would judge no file.
+    """
+    limits = None
+    if options.budget:
+        limits = read_bytes(options.budget).decode(errors="replace")
+        load_budgets(options.budget, {}, files)
+    order = Order(bundle, bundle.stem, running_version(), f"{again} {setting('install', True)}", options.watch_seconds)
+    if options.install:
+        exported = models.manifest.exported if models.manifest else ()
+        formats = tuple(sorted({artifact.format for artifact in exported if artifact.path in files}))
+        order = replace(order, install=Install(formats, device_wheel(scratch / "wheel"), _SERVES))
+    if limits is None:
+        return order
+    budget = load_budgets(options.budget, {}, files).of(files[0])
+    judged = partial(judged_here, of=sent(bundle, _BRIEF, options.budget))
+    return replace(order, budget=limits, arguments=_BRIEF, most_ms=budget.max_p90_ms, judged=judged)

@@ -1,0 +1,159 @@
+"""What deploying says of each board."""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal, get_args
+
+from edgecnn.benchmarks.bundle.golden import GoldenCheck
+from edgecnn.edge.result import Result
+
+SCHEMA = 1
+Outcome = Literal["deployed", "unchanged", "rolled back", "refused", "taken back", "failed", "not tried"]
+OUTCOMES: Final = get_args(Outcome)
+GOOD: Final = ("deployed", "unchanged", "rolled back")
+"""Outcomes after which the wanted bundle is in service."""
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What became of a bundle on one board.
+
+    Attributes:
+        host: Host as named.
+        outcome: `deployed`; `unchanged` if it was in service already; `rolled back`, as requested; `refused` before it went
+            into service; `taken back`, so that the earlier one is in service; `failed` for any other reason; `not tried` after
+            another board's failure.
+        reason: Why it is not in service, in a sentence; None if it is.
+        sha256: SHA-256 of the bundle; None if no bundle was named and the board did not say which.
+        previous: SHA-256 of the bundle that was in service before; None if there was none.
+        serving: Whether a service answers with it; otherwise it is the board's current one, for programs.
+        received_bytes: Number of the bundle's bytes that the board received: less than all if an earlier bundle shares some.
+        answers: Number of golden images that the service answered while it was watched.
+        seconds: Duration of each step in seconds.
+        golden: What its files computed there; None if it did not come so far.
+    """
+
+    host: str
+    outcome: Outcome
+    reason: str | None
+    sha256: str | None = None
+    previous: str | None = None
+    serving: bool = False
+    received_bytes: int = 0
+    answers: int = 0
+    seconds: dict[str, float] | None = None
+    golden: GoldenCheck | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class Deployment(Result):
+    """What became of a bundle on all boards.
+
+    Attributes:
+        schema: Number of this record's layout.
+        command: Command that repeats it.
+        name: Name of the model folder; empty for a rollback.
+        size_bytes: Size of the bundle in bytes; 0 for a rollback.
+        files: Names of the model files in it.
+        why: Why it holds these files, in a sentence; None if they were named, or are a bundle's.
+        boards: One for each board, in the order in which they were named.
+    """
+
+    schema: int
+    command: str
+    name: str
+    size_bytes: int
+    files: tuple[str, ...]
+    why: str | None
+    boards: tuple[Deployed, ...]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one dict for each board."""
+        rows: list[dict[str, Any]] = self.to_dict()["boards"]
+        return rows
+
+
+@dataclass(frozen=True)
+class ReleaseRecord:
+    """A bundle that is or was in service on a board.
+
+    Attributes:
+        sha256: SHA-256 of the bundle.
+        name: Name of its model folder on the workstation.
+        version: Version of edgecnn that deployed it.
+        since: Time at which it went into service, as ISO 8601 in UTC, by the board's clock.
+        kept: Whether it had been watched for the time that was asked for.
+        withdrawn: Whether it was taken out of service because an earlier one was put back.
+    """
+
+    sha256: str
+    name: str
+    version: str
+    since: str
+    kept: bool
+    withdrawn: bool
+
+
+@dataclass(frozen=True)
+class ServedFile:
+    """A model file with which a service answers.
+
+    Attributes:
+        file: Name of the file.
+        sha256: SHA-256 of the file.
+        runtime: Package and version that runs it.
+    """
+
+    file: str
+    sha256: str
+    runtime: str
+
+
+@dataclass(frozen=True)
+class ServiceRecord:
+    """What a service says of itself.
+
+    Attributes:
+        address: Where it answers.
+        version: Version of its edgecnn.
+        started: Time at which it started, as ISO 8601 in UTC, by the board's clock.
+        memory_bytes: Memory that it takes in bytes.
+        sha256: SHA-256 of the bundle with which it answers; None if that is no bundle.
+        files: The files of it.
+    """
+
+    address: str
+    version: str
+    started: str
+    memory_bytes: int
+    sha256: str | None
+    files: tuple[ServedFile, ...]
+
+
+@dataclass(frozen=True)
+class BoardStatus:
+    """What runs on one board.
+
+    Attributes:
+        host: Host as named.
+        error: Why nothing is known, in a sentence; None if it answered.
+        releases: The bundles that are there, the one in service last.
+        service: What the service says of itself; None if none runs.
+    """
+
+    host: str
+    error: str | None
+    releases: tuple[ReleaseRecord, ...] = ()
+    service: ServiceRecord | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class DeployStatus(Result):
+    """What runs on all boards.
+
+    Attributes:
+        schema: Number of this record's layout.
+        boards: One for each board, in the order in which they were named.
+    """
+
+    schema: int
+    boards: tuple[BoardStatus, ...]

@@ -1,0 +1,70 @@
+"""What the agent and its requester say to each other, and how it ends."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+
+
+class Failed(Exception):
+    """A problem that the user can fix; the message is one line."""
+
+
+class Interrupted(Exception):
+    """The requester is gone, or this process got a signal to end."""
+
+
+def tell(*event: Any) -> None:
+    """Send an event.
+
+    Raises:
+        Interrupted: If the requester is gone.
+    """
+    data = memoryview((json.dumps(event) + "\n").encode())
+    try:
+        while data:
+            data = data[os.write(1, data) :]
+    except BrokenPipeError:
+        raise Interrupted from None
+
+
+def read_line() -> bytes:
+    """Read the request byte by byte: the bytes after it must stay in the pipe."""
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        data = os.read(0, 1)
+        if not data:
+            raise Interrupted
+        line += data
+    return bytes(line)
+
+
+def os_error(error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk there is full{where}: free some space there, for example ~/.cache/edgecnn"
+    return f"{error.strerror or error}{where} on the device: fix that there"
+
+
+def last_words(text: str) -> None:
+    try:
+        tell("error", text)
+    except Interrupted:
+        sys.exit(1)
+
+
+def interrupt(number: int, frame: Any) -> None:
+    ignore_signals()
+    raise Interrupted
+
+
+def ignore_signals() -> None:
+    """Ignore signals, so that nothing interrupts the cleaning up."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

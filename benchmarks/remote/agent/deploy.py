@@ -1,0 +1,247 @@
+"""Puts a bundle into service on the device, as a transaction: the earlier one answers until the new one has proven itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Iterator  # noqa: UP035  # Python 3.7 and 3.8 can't subscribe to the other.
+
+from edgecnn.benchmarks.remote.agent.conversation import Failed, ignore_signals, read_line, tell
+from edgecnn.benchmarks.remote.agent.process import execute
+from edgecnn.benchmarks.remote.agent.receiving import receive
+from edgecnn.benchmarks.remote.agent.releases import Release, Releases, now
+from edgecnn.benchmarks.remote.agent.service import LOAD_SECONDS, Gone, ask, await_service, running, watch
+from edgecnn.benchmarks.remote.agent.software import find, install, stamp_of
+
+_JUDGED = (0, 3, 7)  # Exit codes with which `edgecnn bench` prints a result.
+_START_SECONDS = 60.0
+
+
+class NotTaken(Failed):
+    """The bundle is not to go into service, or not to stay there; the device is as it was."""
+
+
+def deploy(request: dict[str, Any], cache: Path, run: Path) -> tuple[int, str, str]:
+    """Put the request's bundle into service, and return what was done as JSON.
+
+    Raises:
+        Failed: If it can't be tried, for example for lack of room or of edgecnn.
+        Interrupted: If the requester is gone; then the earlier bundle is in service.
+        OSError: If the disk is full or has another problem.
+    """
+    releases = Releases(Path.home())
+    releases.prepare()
+    transaction = _Transaction(request, releases, cache, run)
+    try:
+        transaction.run_whole()
+    except NotTaken as refusal:
+        transaction.done["reason"] = str(refusal)
+    return 0, json.dumps(transaction.done), ""
+
+
+def rollback(request: dict[str, Any], cache: Path, run: Path) -> tuple[int, str, str]:
+    """Put the release before the one in service into service again, and return what was done as JSON.
+
+    Raises:
+        Failed: If there is none, or it does not load.
+    """
+    releases = Releases(Path.home())
+    history = releases.history()
+    earlier = [item for item in history[:-1] if not item.withdrawn]
+    if not earlier:
+        raise Failed("no earlier release is there: deploy one")
+    done = _report(request, history[-1].sha256)
+    done["sha256"] = earlier[-1].sha256
+    with _timed(done, "switch"):
+        try:
+            done["serving"] = _go_back(releases, history[-1], earlier[-1])
+        except Gone as error:
+            raise Failed(f"the service there does not answer ({error}): try again") from error
+    done["outcome"] = "rolled back"
+    return 0, json.dumps(done), ""
+
+
+def status(request: dict[str, Any], releases: Releases) -> tuple[int, str, str]:
+    """Return as JSON what is in service, what was, and what the service says of itself."""
+    found = {"releases": [item._asdict() for item in releases.history()], "service": running(releases.service)}
+    return 0, json.dumps(found), ""
+
+
+class _Transaction:
+    """One bundle on its way into service.
+
+    Attributes:
+        done: What was done so far.
+    """
+
+    def __init__(self, request: dict[str, Any], releases: Releases, cache: Path, run: Path) -> None:
+        self._request, self._releases, self._cache, self._run = request, releases, cache, run
+        self._earlier = releases.current()
+        self._sha256 = request["bundle"]["sha256"]
+        self.done = _report(request, self._earlier and self._earlier.sha256)
+
+    def run_whole(self) -> None:
+        """Do all steps.
+
+        Raises:
+            NotTaken: If the bundle is not in service afterwards; `done` says whether it was.
+        """
+        program, venv = self._software()
+        with _timed(self.done, "send"):
+            self.done["received_bytes"] = receive(self._request["bundle"], self._releases)
+        self._bundle = self._releases.folder(self._sha256) / "model.zip"
+        with _timed(self.done, "verify"):
+            self.done["golden"] = self._verified(program)
+        if "budget" in self._request:
+            with _timed(self.done, "bench"):
+                self._require_budget(program)
+        service = running(self._releases.service)
+        if self._earlier and (self._earlier.sha256, self._earlier.venv) == (self._sha256, venv) and self._is_served(service):
+            self.done["outcome"] = "unchanged"
+            return
+        same_software = bool(service and self._earlier and self._earlier.venv == venv)
+        if same_software:
+            with _timed(self.done, "load"):
+                self._load()
+        bundle = self._request["bundle"]
+        release = Release(self._sha256, venv, bundle["name"], self._request["version"], now(), not self._request["watch"])
+        try:
+            with _timed(self.done, "switch"):
+                self._releases.switch(release, self._releases.history())
+                service = self._switched(service, same_software)
+            if service and self._request["watch"]:
+                with _timed(self.done, "watch"):
+                    limit = self._request.get("most_ms")
+                    self.done["answers"] = watch(self._releases.service, self._sha256, service, self._request["watch"], limit)
+        except BaseException as error:
+            ignore_signals()
+            self._take_back(release)
+            if isinstance(error, (Failed, Gone)):
+                raise NotTaken(f"it was in service, and is no longer: {error}" if self._earlier else str(error)) from error
+            raise
+        self._releases.record([*self._releases.history()[:-1], release._replace(kept=True)])
+        self._releases.prune()
+        self.done["outcome"] = "deployed"
+        self.done["serving"] = service is not None
+
+    def _software(self) -> tuple[str, str | None]:
+        """Return the edgecnn that is to run, and the name of its environment; None if it is the one on the PATH."""
+        venvs = self._releases.root / "venvs"
+        with _timed(self.done, "software"):
+            if not self._request["install"]:
+                places = [venvs / item.venv for item in self._releases.history() if item.venv]
+                program = find(self._request, places, self._run)
+                venv = Path(program).parent.parent
+                return program, venv.name if venv in places else None
+            stamp = json.dumps(stamp_of(self._request), sort_keys=True)
+            venv = venvs / hashlib.sha256(stamp.encode()).hexdigest()[:16]
+            return install(self._request, venv, self._cache, self._run), venv.name
+
+    def _verified(self, program: str) -> str:
+        """Return the JSON of `edgecnn verify`: whether the bundle is whole and computes here what it did where it was made."""
+        code, printed, last = self._ran(program, "verify")
+        if code:
+            raise NotTaken(last or f"edgecnn verify ended there with code {code}")
+        return printed
+
+    def _require_budget(self, program: str) -> None:
+        (self._run / "budget.toml").write_text(self._request["budget"])
+        code, printed, last = self._ran(program, "bench", "--budget=budget.toml", *self._request["arguments"])
+        if code not in _JUDGED:
+            raise NotTaken(last or f"edgecnn bench ended there with code {code}")
+        tell("judge", printed)  # The requester knows what it sent, and believes no verdict of a device.
+        reason = json.loads(read_line())
+        if reason:
+            raise NotTaken(reason)
+
+    def _ran(self, program: str, command: str, *arguments: str) -> tuple[int, str, str]:
+        said = [""]
+        code, printed = execute([program, command, str(self._bundle), *arguments, "--json", "-"], self._run, said.append)
+        last = [line for line in said if line.strip()][-1:]
+        return code, printed.decode("utf-8", "replace"), "".join(last).partition("edgecnn: ")[2]
+
+    def _load(self) -> None:
+        """Let the running service load the bundle beside the one that answers, and compare the golden vectors itself."""
+        try:
+            found = ask(self._releases.service, {"do": "load", "path": str(self._bundle)}, LOAD_SECONDS)
+        except (Failed, Gone) as error:
+            raise NotTaken(f"the running service does not load it: {error}") from error
+        if found.get("sha256") != self._sha256:
+            raise NotTaken("the running service loaded another bundle: try again")
+
+    def _switched(self, service: dict[str, Any] | None, same_software: bool) -> dict[str, Any] | None:
+        """Let the service go over to the bundle; return what it says of itself then, None if none runs."""
+        folder = self._releases.service
+        if service is None:
+            return None
+        ask(folder, {"do": "switch", "sha256": self._sha256} if same_software else {"do": "restart"})
+        return await_service(folder, self._sha256, _START_SECONDS)
+
+    def _is_served(self, service: dict[str, Any] | None) -> bool:
+        return service is None or service["serving"]["sha256"] == self._sha256
+
+    def _take_back(self, release: Release) -> None:
+        if self._earlier is None:
+            self.done["outcome"] = "failed"
+            return
+        self.done["serving"] = _go_back(self._releases, release, self._earlier, whatever_it_says=True)
+        self.done["outcome"] = "taken back"
+
+
+def _go_back(releases: Releases, last: Release, earlier: Release, whatever_it_says: bool = False) -> bool:
+    """Let an earlier release take the place of the last one, and return whether a service answers with it.
+
+    Raises:
+        Failed: If the running service does not load it, unless it is put into service `whatever_it_says`.
+        Gone: If it no longer answers, with the same exception.
+    """
+    service, loaded = running(releases.service), False
+    if service and service["serving"]["sha256"] == earlier.sha256:
+        loaded = True
+    elif service and last.venv == earlier.venv:
+        try:
+            ask(releases.service, {"do": "load", "path": str(releases.bundle(earlier))}, LOAD_SECONDS)
+            loaded = True
+        except (Failed, Gone):
+            if not whatever_it_says:
+                raise
+    history = [item for item in releases.history() if item.sha256 not in (last.sha256, earlier.sha256)]
+    releases.switch(earlier._replace(since=now()), [*history, last._replace(withdrawn=True)])
+    if service is None:
+        return False
+    try:
+        ask(releases.service, {"do": "switch", "sha256": earlier.sha256} if loaded else {"do": "restart"})
+        await_service(releases.service, earlier.sha256, _START_SECONDS, time.sleep)
+    except (Failed, Gone):
+        if not whatever_it_says:
+            raise
+        return False
+    return True
+
+
+def _report(request: dict[str, Any], previous: str | None) -> dict[str, Any]:
+    sha256 = request["bundle"]["sha256"] if "bundle" in request else None
+    return {
+        "outcome": "refused",
+        "reason": None,
+        "sha256": sha256,
+        "previous": previous,
+        "received_bytes": 0,
+        "golden": None,
+        "answers": 0,
+        "serving": False,
+        "seconds": {},
+    }
+
+
+@contextmanager
+def _timed(done: dict[str, Any], step: str) -> Iterator[None]:
+    tell("step", step)
+    start = time.monotonic()
+    try:
+        yield
+    finally:
+        done["seconds"][step] = round(time.monotonic() - start, 3)

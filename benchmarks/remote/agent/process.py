@@ -1,0 +1,77 @@
+"""Runs a command of the device to its end, or to the end of the connection."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import selectors
+import signal
+import subprocess
+from pathlib import Path
+from typing import Callable  # noqa: UP035  # Python 3.7 and 3.8 can't subscribe to the other.
+
+from edgecnn.benchmarks.remote.agent.conversation import Interrupted
+
+_SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>.
+
+
+def execute(command: list[str], run: Path, on_line: Callable[[str], None]) -> tuple[int, bytes]:
+    """Run a command to its end, and return its exit code and output; it dies with this process or with the connection.
+
+    Args:
+        command: Program and arguments.
+        run: Folder where it runs and has its temporary files.
+        on_line: Called with each line of its standard error.
+
+    Raises:
+        Interrupted: If the connection ended; then the command, and everything it started, has ended.
+    """
+    environment = dict(os.environ, TMPDIR=str(run), PYTHONIOENCODING="utf-8", COLUMNS="200")
+    libc = ctypes.CDLL(None)
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=str(run),
+        env=environment,
+        start_new_session=True,
+        # If this process were killed, for example for lack of memory, nothing else would end the child.
+        preexec_fn=lambda: libc.prctl(_SET_DEATH_SIGNAL, signal.SIGKILL),
+    )
+    assert child.stdout  # noqa: S101  # It is a pipe.
+    assert child.stderr  # noqa: S101  # As above.
+    try:
+        printed = _listen(child.stdout.fileno(), child.stderr.fileno(), on_line)
+        return child.wait(), printed
+    finally:
+        if child.returncode is None:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+        child.stdout.close()
+        child.stderr.close()
+
+
+def _listen(stdout: int, stderr: int, on_line: Callable[[str], None]) -> bytes:
+    """Return what comes on a child's standard output until both of its pipes end, and hand on the lines of the other."""
+    printed, line = bytearray(), bytearray()
+    with selectors.DefaultSelector() as selector:
+        for stream in (0, stdout, stderr):
+            selector.register(stream, selectors.EVENT_READ)
+        while len(selector.get_map()) > 1:
+            for key, _ in selector.select():
+                data = os.read(key.fd, 1 << 16)
+                if not data:
+                    if key.fd == 0:
+                        raise Interrupted
+                    selector.unregister(key.fd)
+                elif key.fd == stdout:
+                    printed += data
+                elif key.fd == stderr:
+                    *lines, rest = (line + data).split(b"\n")
+                    line = bytearray(rest)
+                    for whole in lines:
+                        on_line(whole.decode("utf-8", "replace"))
+    if line:
+        on_line(line.decode("utf-8", "replace"))
+    return bytes(printed)

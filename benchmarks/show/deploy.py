@@ -1,0 +1,74 @@
+"""What deploying says of boards, as text."""
+
+from collections.abc import Callable
+
+from edgecnn.benchmarks.deploy.records import GOOD, BoardStatus, Deployed, Deployment, DeployStatus, ServiceRecord
+from edgecnn.edge.show.table import TextTable, table_text
+from edgecnn.edge.text import WIDTH, counted, paragraphs
+
+_SHORT = 12
+"""Digits of a hash that people see."""
+
+
+def deployment_text(done: Deployment, width: int = WIDTH) -> str:
+    """Return where the bundle is in service, a row for each board, and a paragraph for each without it."""
+    good = [board for board in done.boards if board.outcome in GOOD]
+    what = done.name or "The earlier model"
+    count = f"{len(good)} of {counted(done.boards, 'board')}" if len(done.boards) > 1 else done.boards[0].host
+    head = f"{what} is in service on {count}." if good else f"{what} is not in service."
+    columns: dict[str, Callable[[Deployed], str]] = {
+        "board": lambda board: board.host,
+        "outcome": lambda board: board.outcome,
+        "bundle": lambda board: (board.sha256 or "-")[:_SHORT],
+        "before": lambda board: (board.previous or "-")[:_SHORT],
+        "received\nKiB": lambda board: f"{board.received_bytes / 1024:,.0f}",
+        "total\ns": lambda board: f"{sum((board.seconds or {}).values()):.1f}",
+    }
+    table = table_text(TextTable.of(done.boards, columns), width)
+    lines = [_sentence(board) for board in done.boards]
+    return "\n".join([head, "", table, "", *paragraphs(lines, width, "  ")])
+
+
+def _sentence(board: Deployed) -> str:
+    if board.outcome not in GOOD:
+        return f"{board.host}: {board.outcome}. {board.reason}"
+    golden = ""
+    if board.golden and board.golden.files:
+        vectors = sum(file.vectors for file in board.golden.files)
+        golden = f" {counted(vectors, 'golden vector')} agree there."
+    served = (
+        f"The service answers with it; it was watched for {counted(board.answers, 'answer')}."
+        if board.serving and board.answers
+        else "The service answers with it."
+        if board.serving
+        else "No service runs there: programs find it as ~/.local/share/edgecnn/current/model.zip."
+    )
+    return f"{board.host}: {board.outcome}.{golden} {served}"
+
+
+def status_text(found: DeployStatus, width: int = WIDTH) -> str:
+    """Return a paragraph for each board."""
+    return "\n\n".join("\n".join(paragraphs(_board(board), width, "  ")) for board in found.boards)
+
+
+def _board(board: BoardStatus) -> list[str]:
+    if board.error:
+        return [f"{board.host}: NO RESULT: {board.error}"]
+    if not board.releases:
+        return [f"{board.host}: no bundle was deployed there."]
+    last = board.releases[-1]
+    watched = "" if last.kept else ", not watched to the end"
+    lines = [f"{board.host}: {last.name} ({last.sha256[:_SHORT]}) since {last.since}{watched}."]
+    lines.append(_service(board.service, last.sha256))
+    if earlier := [item for item in board.releases[:-1] if not item.withdrawn]:
+        lines.append("Before it: " + ", ".join(f"{item.name} ({item.sha256[:_SHORT]})" for item in reversed(earlier)) + ".")
+    return lines
+
+
+def _service(service: ServiceRecord | None, sha256: str) -> str:
+    if service is None:
+        return "No service runs there."
+    same = "" if service.sha256 == sha256 else f", which answers with another bundle ({(service.sha256 or '-')[:_SHORT]}),"
+    files = ", ".join(file.file for file in service.files)
+    memory = f"{service.memory_bytes / 2**20:.0f} MiB"
+    return f"A service{same} runs since {service.started}: {files}, edgecnn {service.version}, {memory}, {service.address}."
