@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from edgecnn.benchmarks.remote.agent_signature import NAMESPACE, BadSignature, signed_by, ssh_keygen
+from edgecnn.benchmarks.remote.agent.signature import NAMESPACE, BadSignature, signed_by, ssh_keygen
 from edgecnn.edge.errors import ArtifactError, ConfigError, MissingDependency, because
 from edgecnn.edge.files import temporary_folder, write_bytes
 from edgecnn.edge.text import last_line, shortened

@@ -43,6 +43,7 @@ class Order:
         version: Version of edgecnn here; the board's must be the same.
         mend: Command that installs edgecnn there, for messages.
         watch_seconds: How long the service is watched before the bundle is kept.
+        signature: OpenSSH's signature of the bundle; None for none.
         install: None installs nothing.
         budget: Text of a TOML file with limits; None measures nothing there.
         arguments: Options of `edgecnn bench` there, with a budget.
@@ -55,6 +56,7 @@ class Order:
     version: str
     mend: str
     watch_seconds: float
+    signature: str | None = None
     install: Install | None = None
     budget: str | None = None
     arguments: tuple[str, ...] = ()
@@ -148,6 +150,7 @@ def _request(order: Order, parts: Sequence[Chunk]) -> dict[str, Any]:
         "version": order.version,
         "mend": order.mend,
         "install": requested(order.install),
+        "signature": order.signature,
         "watch": order.watch_seconds,
     }
     if order.budget is not None:

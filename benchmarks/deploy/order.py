@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from edgecnn.benchmarks.bundle.signature import signature_path
 from edgecnn.benchmarks.deploy.boards import Order
 from edgecnn.benchmarks.deploy.options import DeployOptions
 from edgecnn.benchmarks.gate.budget import load_budgets
@@ -73,7 +74,9 @@ def order_for(
     if options.budget:
         limits = read_bytes(options.budget).decode(errors="replace")
         load_budgets(options.budget, {}, files)
-    order = Order(bundle, bundle.stem, running_version(), f"{again} {setting('install', True)}", options.watch_seconds)
+    signature = read_bytes(signature_path(bundle)).decode(errors="replace") if signature_path(bundle).is_file() else None
+    mend = f"{again} {setting('install', True)}"
+    order = Order(bundle, bundle.stem, running_version(), mend, options.watch_seconds, signature)
     if options.install:
         exported = models.manifest.exported if models.manifest else ()
         formats = tuple(sorted({artifact.format for artifact in exported if artifact.path in files}))

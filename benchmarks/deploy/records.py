@@ -29,6 +29,7 @@ class Deployed:
         received_bytes: Number of the bundle's bytes that the board received: less than all if an earlier bundle shares some.
         answers: Number of golden images that the service answered while it was watched.
         seconds: Duration of each step in seconds.
+        signer: Who signed the bundle, as the board's list of allowed signers names them; None if the board has no list.
         golden: What its files computed there; None if it did not come so far.
     """
 
@@ -40,6 +41,7 @@ class Deployed:
     serving: bool = False
     received_bytes: int = 0
     answers: int = 0
+    signer: str | None = None
     seconds: dict[str, float] | None = None
     golden: GoldenCheck | None = None
 

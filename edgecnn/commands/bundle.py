@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from edgecnn.commands.shared import DEFAULT_FOLDER, Data, Images
+from edgecnn.commands.shared import DEFAULT_FOLDER, Data, Images, SigningKey
 from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.formats import format_of
@@ -22,15 +22,6 @@ from edgecnn.edge.result import SILENT, Progress
 if TYPE_CHECKING:
     from edgecnn.benchmarks.bundle.write_bundle import Bundled
     from edgecnn.edge.inference.usage import Target
-
-SigningKey = Annotated[
-    str | Path | None,
-    Option(
-        "Key of ssh-keygen to sign the bundle with; a public key, if ssh-agent holds the private one.",
-        metavar="KEY",
-        default="no signature",
-    ),
-]
 
 
 @checked

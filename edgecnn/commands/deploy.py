@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from edgecnn.benchmarks.deploy.options import DeployOptions
-from edgecnn.commands.shared import DEFAULT_FOLDER, Data, Images
+from edgecnn.commands.shared import DEFAULT_FOLDER, Data, Images, SigningKey
 from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, GateFailed, field
 from edgecnn.edge.files import temporary_folder
@@ -44,6 +44,7 @@ def deploy(  # Longer than 50 lines: its arguments and their docs.
         Sequence[str], Option("File to deploy.", name="--file", default="the one that the last bench says to ship, or all")
     ] = (),
     options: Annotated[DeployOptions, Group("How it goes into service.")] = DeployOptions(),
+    sign: SigningKey = None,
     data: Data = None,
     images: Images = NO_OPTIONS,
     command: str | None = None,
@@ -61,9 +62,11 @@ def deploy(  # Longer than 50 lines: its arguments and their docs.
 
     Raises:
         ArtifactError: If a file is missing, damaged or stale.
-        ConfigError: If no board or an invalid one is named, a file is unknown, or the budget has a limit that would judge none.
+        ConfigError: If no board or an invalid one is named, a file is unknown, the budget has a limit that would judge none,
+            or the key can't sign.
         MissingDependency: If ssh or a runtime is not installed here.
     """
+    from edgecnn.benchmarks.bundle.signature import sign as signed
     from edgecnn.benchmarks.bundle.write_bundle import write_bundle
     from edgecnn.benchmarks.deploy.boards import deploy_to
     from edgecnn.benchmarks.deploy.order import files_to_deploy, order_for
@@ -79,6 +82,8 @@ def deploy(  # Longer than 50 lines: its arguments and their docs.
         if bundle is None:
             bundle = scratch / f"{models.path.resolve().name}{BUNDLE_SUFFIX}"
             write_bundle(bundle, models, models.test_images(data, images), chosen, on_progress=progress.say)
+        if sign:
+            signed(bundle, Path(sign))
         if options.install:
             progress.say("building edgecnn's wheel, unless it came from a package index")
         again = command or f"edgecnn.deploy({str(models.named)!r}, devices={list(devices)!r})"

@@ -85,3 +85,11 @@ Trust = Annotated[
 ]
 Signature = Annotated[str | None, Option("Signature to run, if a TFLite file has several.", board="refused")]
 Threads = Annotated[int, Option("Number of threads of the runtime.", low=1, high=MOST_THREADS)]
+SigningKey = Annotated[
+    str | Path | None,
+    Option(
+        "Key of ssh-keygen to sign the bundle with; a public key, if ssh-agent holds the private one.",
+        metavar="KEY",
+        default="no signature",
+    ),
+]

@@ -20,7 +20,7 @@ from edgecnn.shell.main import commands
 ROOT = Path(__file__).parents[2]
 RESULT = ROOT / "tests/benchmarks/kept_results/schema-5.json"
 BUILDS_A_COMMAND_LINE = {
-    "benchmarks/remote/agent_signature.py": "edgecnn's, on another machine",
+    "benchmarks/remote/agent/signature.py": "edgecnn's, on another machine",
     "benchmarks/remote/agent_unit.py": "systemctl's and edgecnn's, on another machine",
     "benchmarks/deploy/order.py": "edgecnn's, on another machine",
     "benchmarks/remote/agent/deploy.py": "edgecnn's, on another machine",

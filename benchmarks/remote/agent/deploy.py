@@ -12,8 +12,9 @@ from typing import Any, Iterator  # noqa: UP035  # Python 3.7 and 3.8 can't subs
 from edgecnn.benchmarks.remote.agent.conversation import Failed, ignore_signals, read_line, tell
 from edgecnn.benchmarks.remote.agent.process import execute
 from edgecnn.benchmarks.remote.agent.receiving import receive
-from edgecnn.benchmarks.remote.agent.releases import Release, Releases, now
+from edgecnn.benchmarks.remote.agent.releases import BUNDLE_NAME, SIGNATURE_NAME, Release, Releases, now
 from edgecnn.benchmarks.remote.agent.service import LOAD_SECONDS, Gone, ask, await_service, running, watch
+from edgecnn.benchmarks.remote.agent.signature import BadSignature, signer
 from edgecnn.benchmarks.remote.agent.software import find, install, stamp_of
 
 _JUDGED = (0, 3, 7)  # Exit codes with which `edgecnn bench` prints a result.
@@ -92,7 +93,8 @@ class _Transaction:
         program, venv = self._software()
         with _timed(self.done, "send"):
             self.done["received_bytes"] = receive(self._request["bundle"], self._releases)
-        self._bundle = self._releases.folder(self._sha256) / "model.zip"
+        self._bundle = self._releases.folder(self._sha256) / BUNDLE_NAME
+        self._require_signature()
         with _timed(self.done, "verify"):
             self.done["golden"] = self._verified(program)
         if "budget" in self._request:
@@ -146,6 +148,16 @@ class _Transaction:
         if code:
             raise NotTaken(last or f"edgecnn verify ended there with code {code}")
         return printed
+
+    def _require_signature(self) -> None:
+        """Raise if the device has a list of allowed signers, and none of them signed the bundle."""
+        text, path = self._request["signature"], self._bundle.with_name(SIGNATURE_NAME)
+        if text is not None:
+            path.write_text(text)
+        try:
+            self.done["signer"] = signer(self._bundle, path if text is not None else None, Path.home())
+        except BadSignature as error:
+            raise NotTaken(str(error)) from error
 
     def _require_budget(self, program: str) -> None:
         (self._run / "budget.toml").write_text(self._request["budget"])
@@ -231,6 +243,7 @@ def _report(request: dict[str, Any], previous: str | None) -> dict[str, Any]:
         "previous": previous,
         "received_bytes": 0,
         "golden": None,
+        "signer": None,
         "answers": 0,
         "serving": False,
         "seconds": {},

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import subprocess
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from edgecnn.benchmarks.bundle.signature import sign
 from edgecnn.benchmarks.deploy.boards import MOST_AT_ONCE, Order, deploy_to, rolled_back, statuses
 from edgecnn.benchmarks.deploy.records import Deployed
 from edgecnn.benchmarks.remote.agent.receiving import chunks
@@ -281,3 +283,21 @@ def test_an_empty_home_has_no_status_and_no_rollback(board: Path) -> None:
     (done,) = rolled_back(["pi"], SILENT)
     assert done.outcome == "failed"
     shutil.rmtree(board, ignore_errors=True)
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is a part of OpenSSH")
+def test_a_board_with_a_list_of_allowed_signers_takes_nothing_else(board: Path, tmp_path: Path) -> None:
+    for name in ("ours", "theirs"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)], check=True)  # noqa: S607
+    allowed = board.parents[2] / ".config/edgecnn/allowed_signers"
+    allowed.parent.mkdir(parents=True)
+    allowed.write_text(f'ci@example.org namespaces="edgecnn" {(tmp_path / "ours.pub").read_text()}')
+    bundle, other = bundle_of(tmp_path, "a", model=b"1"), bundle_of(tmp_path, "b", model=b"2")
+    signatures = {key: sign(bundle, tmp_path / key).read_text() for key in ("theirs", "ours")}
+    for signature in (None, "", "-----BEGIN SSH SIGNATURE-----", signatures["theirs"]):
+        done = deployed(bundle, signature=signature)
+        assert (done.outcome, "allowed_signers demands" in (done.reason or "")) == ("refused", True)
+    assert deployed(other, signature=signatures["ours"]).outcome == "refused"
+    assert not (board / "current").exists()
+    done = deployed(bundle, signature=signatures["ours"])
+    assert (done.outcome, done.signer) == ("deployed", "ci@example.org")

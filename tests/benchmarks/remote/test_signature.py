@@ -12,8 +12,8 @@ from typing import NamedTuple
 import pytest
 
 from edgecnn.benchmarks.bundle.signature import sign, signature_path
-from edgecnn.benchmarks.remote import agent_signature
-from edgecnn.benchmarks.remote.agent_signature import ALLOWED_SIGNERS, BadSignature, signer
+from edgecnn.benchmarks.remote.agent import signature
+from edgecnn.benchmarks.remote.agent.signature import ALLOWED_SIGNERS, BadSignature, signer
 from edgecnn.edge.errors import ConfigError, MissingDependency
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is a part of OpenSSH")
@@ -255,7 +255,7 @@ def test_a_public_key_signs_through_the_agent_that_holds_the_private_one(agent: 
 
 
 def test_the_module_that_goes_to_the_device_needs_python_3_7_and_nothing_else() -> None:
-    tree = ast.parse(Path(agent_signature.__file__).read_text(), feature_version=(3, 7))
+    tree = ast.parse(Path(signature.__file__).read_text(), feature_version=(3, 7))
     imported = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
     imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {name.partition(".")[0] for name in imported} <= sys.stdlib_module_names
