@@ -278,6 +278,8 @@ def _answered(frame: _Frame, engine: Engine, asked: Asked) -> dict[str, Any]:
     try:
         images = {rule: fitted(frame.pixels, rule, name) for rule in dict.fromkeys(file.rule for file in asked.files)}
         answered = engine.answered(images, asked)
+        if shadow := engine.shadow:
+            shadow.offer(frame.pixels, images, answered["answers"])
     except EdgeCnnError as error:  # A frame of one colour shows no digit.
         answered = {"doubt": str(error), "box": None, "seen": None, "answers": []}
     total_us = (time.perf_counter_ns() - start_ns) / 1e3

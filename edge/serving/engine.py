@@ -9,16 +9,17 @@ import base64
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from starlette.exceptions import HTTPException
 
 from edgecnn.edge.data.digit import unsure
 from edgecnn.edge.errors import ArtifactError, EdgeCnnError
+from edgecnn.edge.inference.classifier import Prediction
 from edgecnn.edge.model.preprocess import Images
 from edgecnn.edge.serving.body import Picture
 from edgecnn.edge.serving.decoder import (
@@ -57,6 +58,13 @@ class Asked:
     reference: str | None
     top: int
     pixels: bool
+
+
+class Watcher(Protocol):
+    """Sees each picture that was answered, and never keeps the engine waiting."""
+
+    def offer(self, source: bytes | Images, fitted: dict[Rule, FittedPicture], answers: Sequence[dict[str, Any]]) -> None:
+        """Take a picture: the bytes of its file or a frame's pixels, what the files got, and their answers."""
 
 
 class _Lane:
@@ -98,11 +106,15 @@ class Engine:
 
     Attributes:
         models: The models. They may be replaced: what is under way is answered with the earlier ones.
+        shadow: Sees what was answered; None if nobody wants to.
     """
 
     def __init__(self, models: Models, decoder: Decoder, queue: int, metrics: Metrics) -> None:
         """Start the threads. In each lane a queue of requests may wait, and more are refused; the first one has the decoder."""
         self.models, self._metrics, self._queue = models, metrics, queue
+        self.shadow: Watcher | None = None
+        # Calls in the first lane, inferences so far, and those at the last `has_moved`.
+        self._quick, self._steps, self._seen_steps = 0, 0, 0
         self._lanes = [_Lane(QUICK_SECONDS, _WORKERS, (decoder,), queue)]
 
     def close(self) -> None:
@@ -125,27 +137,60 @@ class Engine:
             if number == len(self._lanes):  # Most servers never need it.
                 seconds, decoders = _SLOW_LANES[number - 1]
                 self._lanes.append(_Lane(seconds, decoders, [Decoder(seconds) for _ in range(decoders)], self._queue))
+            lane = self._lanes[number]
             try:
-                return await self._run(self._lanes[number], pictures, asked)
+                return await self._run(lane, partial(self._classify, pictures, asked, lane))
             except TakesLong as error:
                 last = error
         raise HTTPException(422, str(last)) from last
 
+    async def probe(self, models: Models) -> None:
+        """Have all files answer the models' own picture, as in a request. Errors are those of `classified`."""
+        lane = self._lanes[0]
+        try:
+            await self._run(lane, partial(self._probe, models, lane))
+        except ArtifactError as error:
+            raise HTTPException(500, str(error)) from error
+
+    def has_moved(self) -> bool:
+        """Return whether an inference has begun since the last call, or none has to.
+
+        If not, a runtime may hang in native code; or a request came just before the call. Pictures in the slow lanes have none
+        for a long time.
+        """
+        before, self._seen_steps = self._seen_steps, self._steps
+        return self._steps != before or not self._quick
+
     async def run_apart(self, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Make a call in a thread without a place among the requests: its caller bounds how many there are."""
-        return await asyncio.get_running_loop().run_in_executor(self._lanes[0].threads, call)
+        return await self._in_thread(self._lanes[0], call)
 
-    async def _run(self, lane: _Lane, pictures: Sequence[Picture], asked: Asked) -> dict[str, Any]:
+    async def _run(self, lane: _Lane, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         if lane.waiting >= lane.most:
             raise HTTPException(503, "too many requests are waiting: try again", {"Retry-After": "1"})
         lane.waiting += 1
         self._metrics.waiting.inc()
         try:
-            call = partial(self._classify, pictures, asked, lane)
-            return await asyncio.get_running_loop().run_in_executor(lane.threads, call)
+            return await self._in_thread(lane, call)
         finally:
             lane.waiting -= 1
             self._metrics.waiting.dec()
+
+    async def _in_thread(self, lane: _Lane, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        quick = lane is self._lanes[0]
+        self._quick += quick
+        try:
+            return await asyncio.get_running_loop().run_in_executor(lane.threads, call)
+        finally:
+            self._quick -= quick
+
+    def _probe(self, models: Models, lane: _Lane) -> dict[str, Any]:
+        fitted = {}
+        for file in models.files:
+            # The picture is a model's image already: nothing is looked for in it.
+            plain = replace(file.rule.preprocessing, fit="stretch", background="any")
+            fitted[file.rule] = lane.decode(models.picture, file.rule._replace(preprocessing=plain))
+        return self.answered(fitted, Asked(models.files, models.reference, 1, pixels=False))
 
     def _classify(self, pictures: Sequence[Picture], asked: Asked, lane: _Lane) -> dict[str, Any]:
         start_ns = time.perf_counter_ns()
@@ -156,7 +201,10 @@ class Engine:
             decoding_ns = time.perf_counter_ns()
             fitted = _fitted(picture, asked.files, lane)
             decode_ns += time.perf_counter_ns() - decoding_ns
-            answered.append({"name": picture.name, **self.answered(fitted, asked)})
+            answer = self.answered(fitted, asked)
+            if shadow := self.shadow:
+                shadow.offer(picture.data, fitted, answer["answers"])
+            answered.append({"name": picture.name, **answer})
         total_ns = time.perf_counter_ns() - start_ns
         return {"pictures": answered, "decode_us": decode_ns / 1e3, "total_us": total_ns / 1e3}
 
@@ -168,7 +216,7 @@ class Engine:
         the answer reaches the file's `threshold`; both are None for a file without one.
         """
         try:
-            found = [(file, *file.timed(fitted[file.rule].image)) for file in asked.files]
+            found = [self._timed(file, fitted) for file in asked.files]
         except EdgeCnnError as error:
             log(f"no answer: {error}")
             raise HTTPException(500, "the model could not answer: the server's log says why") from error
@@ -201,6 +249,11 @@ class Engine:
         box = fitted[first].box
         hardly = unsure(UNNAMED, float(found[0][1].probabilities.max())) if box else None
         return {"doubt": "; ".join(doubts) or hardly, "box": box and list(box), "seen": seen.get(first), "answers": answers}
+
+    def _timed(self, file: LoadedFile, fitted: dict[Rule, FittedPicture]) -> tuple[LoadedFile, Prediction, int]:
+        self._steps += 1
+        answer, inference_ns = file.timed(fitted[file.rule].image)
+        return file, answer, inference_ns
 
 
 def _fitted(picture: Picture, files: tuple[LoadedFile, ...], lane: _Lane) -> dict[Rule, FittedPicture]:

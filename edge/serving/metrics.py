@@ -44,3 +44,10 @@ class Metrics:
             "edgecnn_log_lines_dropped", "Lines of the log dropped because it was not read in time.", registry=self.registry
         )
         self.waiting = Gauge("edgecnn_requests_waiting", "Requests that are answered or wait for it.", registry=self.registry)
+
+    def errors(self) -> int:
+        """Return how many requests were answered with status 500."""
+        samples = (sample for metric in self.requests.collect() for sample in metric.samples)
+        return int(
+            sum(sample.value for sample in samples if sample.labels.get("status") == "500" and sample.name.endswith("_total"))
+        )

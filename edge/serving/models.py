@@ -1,5 +1,6 @@
 """The model files that a server answers with, opened and checked once."""
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -10,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from edgecnn.edge.errors import ConfigError
+from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.errors import field as named
-from edgecnn.edge.files import sha256
+from edgecnn.edge.files import read_bytes, sha256
 from edgecnn.edge.inference.classifier import Classifier, Prediction
 from edgecnn.edge.model.interface import formula
 from edgecnn.edge.model.preprocess import Images
-from edgecnn.edge.model_file import ModelFile
+from edgecnn.edge.model_file import ModelFile, bundle_of
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.serving.decoder import Rule
 from edgecnn.edge.serving.logs import log
@@ -27,6 +28,8 @@ MOST_PICTURES = 16
 """Most pictures in one request."""
 LIMITS = {"body_bytes": MOST_BYTES, "pictures": MOST_PICTURES}
 """What the page must know of them."""
+Check = Callable[[Path, Classifier], object]
+"""Sees an opened file, by its path and as a classifier; raises ArtifactError if it is not to answer."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +122,18 @@ class Models:
         files: The files, of which all have the same classes.
         skipped: Reason for each file that can't run here.
         verdict: LastVerdict of the last benchmark; None if there was none.
+        path: Path of the first folder, bundle or file.
+        bundle_sha256: SHA-256 of the bundle, if it is one; else None.
+        picture: A picture in the format PPM or PGM that is an image of the first file: a bundle's first golden image, or black.
     """
 
     name: str
     files: tuple[LoadedFile, ...]
     skipped: dict[str, str]
     verdict: LastVerdict | None
+    path: str
+    bundle_sha256: str | None
+    picture: bytes
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -168,8 +177,8 @@ class ModelSource:
     verdict_of: Callable[[ModelFolder], LastVerdict | None]
     trust_unverified: bool = False
 
-    def load(self) -> Models:
-        """Open all files.
+    def load(self, check: Check | None = None) -> Models:
+        """Open all files, and have `check` see each of them, if there is one.
 
         Raises:
             ArtifactError: If a file is missing, damaged or stale, or its runtime refuses it.
@@ -177,13 +186,25 @@ class ModelSource:
             MissingDependency: If nothing can run here.
         """
         with ExitStack() as stack:
-            folders = [stack.enter_context(ModelFolder(target)) for target in self.targets]
+            targets = [_resolved(Path(target)) for target in self.targets]
+            bundle = bundle_of(targets[0])
+            identity = bundle and _identity(bundle)
+            folders = [stack.enter_context(ModelFolder(target)) for target in targets]
             skipped: dict[str, str] = {}
-            files = [self._open(model) for folder in folders for model in _models(folder, skipped)]
+            files = []
+            for folder in folders:
+                for model in _models(folder, skipped):
+                    files.append(self._open(model))
+                    if check:
+                        check(folder.folder / model.path.name, files[-1].classifier)
             _require_alike(files)
+            digest = _sha256_of(bundle) if bundle else None
+            if bundle and _identity(bundle) != identity:
+                raise ArtifactError(f"{bundle} changed while it was opened: try again")
             # A path such as `.` has no name of its own.
-            name = folders[0].named.resolve().name
-            return Models(name, tuple(files), skipped, self.verdict_of(folders[0]))
+            name, verdict = folders[0].named.resolve().name, self.verdict_of(folders[0])
+            picture = _picture(folders[0], files[0].classifier.shape)
+            return Models(name, tuple(files), skipped, verdict, str(targets[0]), digest, picture)
 
     def _open(self, model: ModelFile) -> LoadedFile:
         if model.unverified is not None and not self.trust_unverified:
@@ -219,6 +240,35 @@ def _models(folder: ModelFolder, skipped: dict[str, str]) -> Iterator[ModelFile]
         raise ConfigError(f"{folder.named} has no exported file that runs here: run edgecnn export")
     for name in names:
         yield folder.model(name)
+
+
+def _resolved(target: Path) -> Path:
+    """Return a bundle's real path: a link to it may lead elsewhere in the next moment."""
+    return target.resolve() if bundle_of(target) else target
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _picture(folder: ModelFolder, shape: tuple[int, int, int]) -> bytes:
+    """Return `Models.picture`. Pillow reads its format, and it is written without Pillow."""
+    image = np.zeros(shape, np.uint8)
+    if folder.bundle:
+        from edgecnn.edge.archive import GOLDEN_IMAGES_NAME  # noqa: PLC0415 - Only a bundle needs it.
+        from edgecnn.edge.data.npz import read_npy  # noqa: PLC0415 - As above.
+
+        path = folder.folder / GOLDEN_IMAGES_NAME
+        golden = read_npy(read_bytes(path), f"{path} is not an array", "make the bundle again")
+        image = golden[0] if golden.shape[1:] == shape and len(golden) and golden.dtype == np.uint8 else image
+    height, width, channels = shape
+    return f"P{5 if channels == 1 else 6} {width} {height} 255\n".encode() + image.tobytes()
 
 
 def _require_alike(files: Sequence[LoadedFile]) -> None:

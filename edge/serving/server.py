@@ -1,23 +1,28 @@
-"""Puts the parts of a server together, and runs it until a signal ends it; SIGHUP loads the files again."""
+"""Puts the parts of a server together, and runs it until a signal ends it; SIGHUP loads the files again.
+
+At the end, another process may take its place: then it gets the sockets.
+"""
 
 import asyncio
 import errno
 import ipaddress
+import os
 import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
 from edgecnn.edge.packages import versions
 from edgecnn.edge.runtimes.base import installed_version
 from edgecnn.edge.serving.app import Site, application
+from edgecnn.edge.serving.connection import IDLE_SECONDS, MOST_CONNECTIONS, Bounded
 from edgecnn.edge.serving.decoder import Decoder
 from edgecnn.edge.serving.engine import Engine
 from edgecnn.edge.serving.logs import log, logging_to_stderr
@@ -25,31 +30,61 @@ from edgecnn.edge.serving.metrics import Metrics
 from edgecnn.edge.serving.models import ModelSource
 from edgecnn.edge.serving.options import ServeOptions
 from edgecnn.edge.serving.security import HEADERS, Access, own_names
+from edgecnn.edge.serving.service.candidate import Requests, Vectors
+from edgecnn.edge.serving.service.control import Control, control_socket
 from edgecnn.edge.serving.service.state import state_folder
+from edgecnn.edge.serving.service.systemd import Inherited, beat, notify, notify_reloading
 
-MOST_CONNECTIONS = 512
-"""Connections beyond this are closed at once. A browser opens up to six."""
-_IDLE_SECONDS = 10.0
-_LEAST_TAKEN = 2**16
-"""Bytes of an answer that a client takes in `_IDLE_SECONDS` at least, or all of it."""
 _SEND_BUFFER = 2**17
 """Bytes of the kernel's buffer of each connection. By itself it grows to megabytes, which hide that a client does not read."""
 _GRACE_SECONDS = 5.0
 """Time for the requests under way once the server has been told to end."""
 _FILES = 4096
+_ROUNDS = 10
+"""Rounds of the loop until a connection that was just accepted is in uvicorn's list; it takes three."""
+_LOOK_SECONDS = 0.01
 
 
-def serve_source(
-    source: ModelSource, options: ServeOptions, token: str | None, decoder: Decoder, on_address: Callable[[str], None]
-) -> None:
-    """Answer until SIGTERM or SIGINT; requests under way are answered first. The second such signal ends it at once.
+@dataclass(frozen=True)
+class Start:
+    """What a server starts with.
 
-    Args:
+    Attributes:
         source: The files.
         options: How to answer.
         token: As in `Access`.
         decoder: Decodes pictures.
+        vectors: Checks the files of a candidate: see `Requests`.
         on_address: Receives the address when the server answers.
+        inherited: Sockets that are open already. With one that listens, the options' host and port are not used.
+    """
+
+    source: ModelSource
+    options: ServeOptions
+    token: str | None
+    decoder: Decoder
+    vectors: Vectors
+    on_address: Callable[[str], None]
+    inherited: Inherited
+
+
+class Handover(NamedTuple):
+    """What the next process of a server goes on with.
+
+    Attributes:
+        program: The edgecnn that it runs; None for the present one.
+        descriptors: Its sockets.
+    """
+
+    program: Path | None
+    descriptors: tuple[int, ...] = ()
+
+
+def serve_source(start: Start) -> Handover | None:
+    """Answer until SIGTERM or SIGINT; requests under way are answered first. The second such signal ends it at once.
+
+    Returns:
+        What the next process gets, which is to take the place of this one; None if the server has ended.
 
     Raises:
         ArtifactError: If a file is missing, damaged or stale, or its runtime refuses it.
@@ -57,13 +92,18 @@ def serve_source(
             file is not to be served.
         MissingDependency: If a runtime or the camera's package is not installed.
     """
-    with ExitStack() as stack:
+    options = start.options
+    with ExitStack() as signals, ExitStack() as stack:
         # There is nothing to load again yet.
-        stack.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        signals.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_IGN))
         # What fails at once is said before files are loaded.
+        desk = None
         if options.state is not None:
-            stack.enter_context(state_folder(options.state))
-        entrance = stack.enter_context(listening(options.host, options.port))
+            desk = stack.enter_context(control_socket(stack.enter_context(state_folder(options.state))))
+        entrances = start.inherited.listening or (listening(options.host, options.port),)
+        for entrance in (*entrances, *start.inherited.connections):
+            stack.enter_context(entrance)
+            entrance.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # Connections inherit it.
         metrics = Metrics()
         stack.enter_context(logging_to_stderr(options.log_json, metrics.dropped_lines.inc))
         camera = None
@@ -72,19 +112,22 @@ def serve_source(
 
             camera = Camera(open_camera(options.camera), metrics)
             stack.callback(camera.close)
-        engine = Engine(source.load(), decoder, options.queue, metrics)
+        engine = Engine(start.source.load(), start.decoder, options.queue, metrics)
         stack.callback(engine.close)
         version = installed_version("edgecnn") or versions()["edgecnn"]  # The latter raises the error, and takes longer.
         site = Site(engine, metrics, version, camera)
-        hosts = tuple(name.lower() for name in (options.host, *options.allow_host))
-        access = Access(token, hosts, tuple(origin.lower() for origin in options.allow_origin))
-        on_start = partial(on_address, _address(options.host, entrance.getsockname()[1], token))
         _allow_connections()
-        asyncio.run(_Server(site, access, source, on_start).serve([entrance]))
+        named = None if start.inherited.listening else options.host
+        server = _Server(site, start, _address(entrances[0], named, start.token), desk)
+        asyncio.run(server.serve([*entrances]))
+        if server.handover:
+            signals.pop_all()  # SIGHUP stays ignored until the next process answers.
+        return server.handover
 
 
-def _address(host: str, port: int, token: str | None) -> str:
-    host = own_names()[1] if host in ("0.0.0.0", "::") else host  # noqa: S104
+def _address(entrance: socket.socket, named: str | None, token: str | None) -> str:
+    host, port = entrance.getsockname()[:2]
+    host = own_names()[1] if host in ("0.0.0.0", "::") else named or host  # noqa: S104
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{port}/" + (f"#token={token}" if token else "")
 
@@ -109,7 +152,6 @@ def listening(host: str, port: int) -> socket.socket:
         raise ConfigError(f"{field('host')}={host} is for multicast or broadcast: name an address of this machine")
     made = socket.socket(family, kind, protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # Connections inherit it.
     try:
         made.bind(place)
         made.listen(MOST_CONNECTIONS)  # Two sockets may be bound to one port; only one may listen.
@@ -130,73 +172,18 @@ def _is_for_many(family: int, place: tuple[Any, ...]) -> bool:
         return probe.connect_ex((place[0], 9, *place[2:])) == errno.EACCES
 
 
-class _Bounded(H11Protocol):
-    """A connection that is closed if there are too many, if no whole head of a request arrives, or no answer is read in time.
-
-    uvicorn bounds none of them: a thousand connections that say nothing would stay for ever.
-    """
-
-    _has_sent_all = False
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # As in uvicorn.
-        """Take a connection, or close it."""
-        super().connection_made(transport)
-        self._late = self.loop.call_later(_IDLE_SECONDS, self._close_silent, 0)
-        if len(self.connections) > MOST_CONNECTIONS:
-            transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget a connection."""
-        self._late.cancel()
-        super().connection_lost(exc)
-
-    def eof_received(self) -> bool:  # type: ignore[override]  # As in asyncio.
-        """Answer a client that has sent its whole request and closed its side; return whether it waits for an answer."""
-        self._has_sent_all = bool(self.cycle and not self.cycle.more_body and not self.cycle.response_started)
-        return self._has_sent_all
-
-    def on_response_complete(self) -> None:
-        """Wait for the next request, if there can be one."""
-        super().on_response_complete()
-        self._wait()
-        if self._has_sent_all and self._is_idle():
-            self.transport.close()
-
-    def pause_writing(self) -> None:
-        """Wait for a client that is slower than the answer."""
-        super().pause_writing()
-        self._wait()
-
-    def resume_writing(self) -> None:
-        """Go on with an answer."""
-        super().resume_writing()
-        if not self._is_idle():
-            self._late.cancel()
-
-    def _is_idle(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
-
-    def _wait(self) -> None:
-        self._late.cancel()
-        self._late = self.loop.call_later(_IDLE_SECONDS, self._close_silent, self.transport.get_write_buffer_size())
-
-    def _close_silent(self, left: int) -> None:
-        """Close the connection if it is idle or its client hardly reads; `left` bytes were to be sent a while ago."""
-        if not self._is_idle() and not self.flow.write_paused:
-            return
-        if 0 < self.transport.get_write_buffer_size() <= left - _LEAST_TAKEN:
-            self._wait()
-        else:
-            self.transport.abort()
-
-
 class _Server(uvicorn.Server):
     """uvicorn that says when it answers, with signal handlers of its own: uvicorn's would end this process by the signal."""
 
-    def __init__(self, site: Site, access: Access, source: ModelSource, on_start: Callable[[], None]) -> None:
+    handover: Handover | None = None
+
+    def __init__(self, site: Site, start: Start, address: str, desk: socket.socket | None) -> None:
+        options = start.options
+        hosts = tuple(name.lower() for name in (options.host, *options.allow_host))
+        access = Access(start.token, hosts, tuple(origin.lower() for origin in options.allow_origin))
         config = uvicorn.Config(
             application(site, access),
-            http=_Bounded,
+            http=Bounded,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -204,12 +191,13 @@ class _Server(uvicorn.Server):
             proxy_headers=False,
             server_header=False,
             headers=list(HEADERS.items()),
-            timeout_keep_alive=int(_IDLE_SECONDS),
+            timeout_keep_alive=int(IDLE_SECONDS),
             timeout_graceful_shutdown=int(2 * _GRACE_SECONDS),
             backlog=MOST_CONNECTIONS,
         )
         super().__init__(config)
-        self._site, self._source, self._on_start = site, source, on_start
+        self._site, self._start, self._address, self._desk = site, start, address, desk
+        self._control: asyncio.Server | None = None
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -219,25 +207,72 @@ class _Server(uvicorn.Server):
         loop.add_signal_handler(signal.SIGINT, self._end)
         loop.add_signal_handler(signal.SIGHUP, loop.run_in_executor, None, self._reload)
         yield
+        # Else the loop, when it is closed, would let SIGHUP end the process.
+        loop.remove_signal_handler(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to answer."""
         await super().startup(sockets)
-        if self.started:
-            self._on_start()
+        if not self.started:
+            return
+        for connection in self._start.inherited.connections:
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
+        if self._desk is not None and self._start.options.state is not None:
+            address = self._address.partition("#")[0]
+            source, vectors, state = self._start.source, self._start.vectors, self._start.options.state
+            requests = Requests(self._site, source, vectors, state, address, self._leave)
+            self._control = await Control(requests.answer).start(self._desk)
+        self._start.on_address(self._address)
+        notify("READY=1")
+        self._beats = asyncio.create_task(beat(self._site.engine.has_moved))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what is under way, for a while."""
         late = asyncio.get_running_loop().call_later(_GRACE_SECONDS, self._abort)
+        if self.handover:
+            await self._pass_on(sockets or [])
         await super().shutdown(sockets)
         late.cancel()
 
+    def _protocol(self) -> Bounded:
+        return Bounded(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+    async def _pass_on(self, sockets: list[socket.socket]) -> None:
+        """Keep the sockets for the next process: those that listen, and each connection once its request is answered."""
+        taken = [os.dup(entrance.fileno()) for entrance in sockets]
+        for server in self.servers:
+            server.close()
+        for _ in range(_ROUNDS):
+            await asyncio.sleep(0)
+        while self.server_state.connections and self.handover:  # Until `_abort` closes those that take too long.
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Bounded):
+                    connection.leave(taken)
+            await asyncio.sleep(_LOOK_SECONDS)
+        if self.handover:
+            self.handover = self.handover._replace(descriptors=tuple(taken))
+
+    def _leave(self, program: Path | None) -> None:
+        """Let the next process take this one's place."""
+        log("the next process takes over: requests under way are answered first")
+        notify_reloading()
+        self.handover = Handover(program)
+        self._stop()
+
     def _end(self) -> None:
-        if self.should_exit:
+        if self.should_exit and not self.handover:
             self.force_exit = True
             self._abort()
-        self.should_exit = True
+        self.handover = None
         log("ending: requests under way are answered first")
+        notify("STOPPING=1")
+        self._stop()
+
+    def _stop(self) -> None:
+        self.should_exit = True
+        if self._control:
+            self._control.close()
         if self._site.camera:
             self._site.camera.end()
 
@@ -249,11 +284,13 @@ class _Server(uvicorn.Server):
 
     def _reload(self) -> None:
         """Load the files again. An error leaves everything as it was."""
+        notify_reloading()
         try:
-            self._site.engine.models = self._source.load()
+            self._site.engine.models = self._start.source.load()
             log("the files were loaded again")
         except EdgeCnnError as error:
             log(f"not loaded again, the earlier files go on answering: {error}")
+        notify("READY=1")
 
 
 def _allow_connections() -> None:

@@ -12,11 +12,11 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from edgecnn.commands.shared import DEFAULT_FOLDER, Images, Signature, StatedInterface
 from edgecnn.edge.data.folder_options import NO_OPTIONS
-from edgecnn.edge.errors import ConfigError
+from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.formats import Package
 from edgecnn.edge.manifest import BENCH_NAME
 from edgecnn.edge.option import Group, Option, checked
@@ -27,6 +27,7 @@ from edgecnn.shell.console import is_read, print_text
 
 if TYPE_CHECKING:
     from edgecnn.benchmarks.results.records import FileResult
+    from edgecnn.edge.inference.classifier import Classifier
     from edgecnn.edge.model_folder import ModelFolder
     from edgecnn.edge.serving.models import LastVerdict
 
@@ -75,13 +76,34 @@ def serve(  # Longer than 50 lines: its arguments and their docs.
         from edgecnn.edge.inference.usage import Usage
         from edgecnn.edge.serving.models import ModelSource
         from edgecnn.edge.serving.security import is_loopback
-        from edgecnn.edge.serving.server import serve_source
+        from edgecnn.edge.serving.server import Start, serve_source
+        from edgecnn.edge.serving.service.systemd import inherited
 
         usage = Usage(None, images, interface, (), signature, options.threads)
         named = (targets,) if isinstance(targets, (str, Path)) else tuple(targets)
         source = ModelSource(named, usage.classifier, last_verdict, options.trust_unverified)
-        token = None if is_loopback(options.host) and TOKEN_VARIABLE not in os.environ else _token()
-        serve_source(source, options, token, decoder, on_address)
+        sockets = inherited()
+        is_local = all(is_loopback(host) for host in sockets.hosts or (options.host,))
+        token = None if is_local and TOKEN_VARIABLE not in os.environ else _token()
+        handover = serve_source(Start(source, options, token, decoder, golden_vectors, on_address, sockets))
+    if handover:
+        from edgecnn.edge.serving.service.handover import replace_process
+
+        replace_process(handover.program, handover.descriptors, {TOKEN_VARIABLE: token} if token else {})
+
+
+def golden_vectors(file: Path, classifier: "Classifier") -> dict[str, Any]:
+    """Run a file of an unpacked bundle on its golden vectors, and return what edgecnn deploy wants to know of it.
+
+    Raises:
+        ArtifactError: If it computes something else here than where the bundle was made, or its vectors are missing.
+    """
+    from edgecnn.benchmarks.bundle.golden import GoldenCheck, check_golden
+
+    found = check_golden(file, classifier)
+    if problem := GoldenCheck(file.parent.name, found.made_by, (found,), {}).problem:
+        raise ArtifactError(problem)
+    return {name: getattr(found, name) for name in ("file", "runtime", "vectors", "largest_difference", "tolerance", "passed")}
 
 
 def last_verdict(models: "ModelFolder") -> "LastVerdict | None":

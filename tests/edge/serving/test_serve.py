@@ -20,7 +20,7 @@ from PIL import Image
 
 import edgecnn as ec
 from edgecnn.commands import serve
-from edgecnn.commands.serve import last_verdict
+from edgecnn.commands.serve import golden_vectors, last_verdict
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.pictures import fitted_picture
@@ -29,7 +29,8 @@ from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.serving.decoder import QUICK_SECONDS, Decoder
 from edgecnn.edge.serving.models import LastVerdict
 from edgecnn.edge.serving.options import ServeOptions
-from edgecnn.edge.serving.server import serve_source
+from edgecnn.edge.serving.server import Start, serve_source
+from edgecnn.edge.serving.service.systemd import Inherited
 from tests.edge.serving.running import Server, serving, watching
 
 pytestmark = pytest.mark.workstation("load, signals and many connections take minutes under emulation")
@@ -140,8 +141,10 @@ def test_a_sighup_before_the_server_answers_does_not_end_it() -> None:
 
     before = signal.signal(signal.SIGHUP, ended)
     try:
-        with closing(Decoder(QUICK_SECONDS)) as decoder, pytest.raises(ConfigError, match="loaded"):
-            serve_source(cast(Any, Slow()), ServeOptions(port=0), None, decoder, print)
+        with closing(Decoder(QUICK_SECONDS)) as decoder:
+            start = Start(cast(Any, Slow()), ServeOptions(port=0), None, decoder, golden_vectors, print, Inherited())
+            with pytest.raises(ConfigError, match="loaded"):
+                serve_source(start)
         assert signal.getsignal(signal.SIGHUP) is ended
     finally:
         signal.signal(signal.SIGHUP, before)

@@ -21,7 +21,8 @@ from PIL import Image
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.serving import logs
-from edgecnn.edge.serving.server import _IDLE_SECONDS, listening
+from edgecnn.edge.serving.connection import IDLE_SECONDS
+from edgecnn.edge.serving.server import listening
 from tests.edge.serving.running import COMMAND, Reply, Server, serving
 
 _REQUESTS = 1200
@@ -140,7 +141,7 @@ def test_noise_instead_of_a_request_is_400(server: Server) -> None:
 
 def test_a_connection_that_says_nothing_is_closed(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port)) as client:
-        client.settimeout(_IDLE_SECONDS * 4)
+        client.settimeout(IDLE_SECONDS * 4)
         with suppress(ConnectionResetError):
             assert client.recv(1) == b""
 

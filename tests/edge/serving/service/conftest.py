@@ -1,0 +1,102 @@
+"""Bundles of one file each, which name other classes for the same picture, and bundles that must not come into service."""
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+import pytest
+
+from edgecnn.benchmarks.bundle.write_bundle import write_bundle
+from edgecnn.edge.archive import INDEX_NAME, golden_name
+from edgecnn.edge.data.dataset import load_test
+from edgecnn.edge.files import sha256
+from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model_folder import ModelFolder
+
+FILE = "float32.onnx"
+
+
+class Pair(NamedTuple):
+    """Two bundles with other files.
+
+    Attributes:
+        old: The first one.
+        new: The other, whose file names the class after that of the first one's.
+    """
+
+    old: Path
+    new: Path
+
+
+def hash_of(bundle: Path) -> str:
+    return sha256(bundle.read_bytes())
+
+
+def file_hash(bundle: Path) -> str:
+    with zipfile.ZipFile(bundle) as archive:
+        return sha256(archive.read(FILE))
+
+
+@pytest.fixture(scope="package")
+def pair(exported: Path, idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """Two bundles. Do not write to them."""
+    pytest.importorskip("starlette", reason="the serve extra is not installed")
+    parent = tmp_path_factory.mktemp("pair")
+    turned = Path(shutil.copytree(exported, parent / "turned"))
+    model = onnx.load(turned / FILE)
+    (output,) = model.graph.output
+    last = next(node for node in model.graph.node if output.name in node.output)
+    last.output[:] = ["before"]
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([2, 0, 1]), "order"))
+    model.graph.node.append(onnx.helper.make_node("Gather", ["before", "order"], [output.name], axis=1))
+    list_file(turned, model.SerializeToString())
+    for folder, name in ((exported, "old.zip"), (turned, "new.zip")):
+        write_bundle(parent / name, ModelFolder(folder), load_test(idx_folder), (FILE,), test_images=20)
+    return Pair(parent / "old.zip", parent / "new.zip")
+
+
+def list_file(folder: Path, data: bytes, **changes: Any) -> None:
+    """Write a folder's file, and let its manifest list it."""
+    (folder / FILE).write_bytes(data)
+    manifest = Manifest.load(folder)
+    artifacts = tuple(
+        replace(item, sha256=sha256(data), size_bytes=len(data)) if item.path == FILE else item for item in manifest.artifacts
+    )
+    replace(manifest, artifacts=artifacts, **changes).save(folder)
+
+
+@pytest.fixture(scope="package")
+def other_classes(exported: Path, idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of the same file whose classes have other names."""
+    folder = Path(shutil.copytree(exported, tmp_path_factory.mktemp("other") / "other"))
+    list_file(folder, (folder / FILE).read_bytes(), class_names=("a", "b", "c"))
+    path = folder.with_suffix(".zip")
+    write_bundle(path, ModelFolder(folder), load_test(idx_folder), (FILE,), test_images=20)
+    return path
+
+
+@pytest.fixture
+def altered(pair: Pair, tmp_path: Path) -> Callable[[], Path]:
+    """Returns a whole bundle whose golden outputs are another file's."""
+
+    def made() -> Path:
+        with zipfile.ZipFile(pair.new) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(pair.old) as archive:
+            members[golden_name(FILE)] = archive.read(golden_name(FILE))
+        index = json.loads(members[INDEX_NAME])
+        index["members"][golden_name(FILE)]["sha256"] = sha256(members[golden_name(FILE)])
+        members[INDEX_NAME] = json.dumps(index).encode()
+        path = tmp_path / "altered.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in members.items():
+                archive.writestr(name, data)
+        return path
+
+    return made

@@ -1,0 +1,154 @@
+"""A server's next process takes its place with its sockets: clients wait, and nobody is refused or forgotten."""
+
+import os
+import signal
+import socket
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+from tests.edge.serving.running import Server, serving
+from tests.edge.serving.service.conftest import Pair, hash_of
+from tests.edge.serving.service.desk import ask, clients, wait_status
+
+pytestmark = pytest.mark.workstation("load, signals and many connections take minutes under emulation")
+
+_MOMENT = 0.3
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "root" / "state"
+
+
+@pytest.fixture
+def served(pair: Pair, state: Path, tmp_path: Path) -> Iterator[Server]:
+    """A server of the old bundle."""
+    with serving(tmp_path, pair.old, "--state", state) as server:
+        yield server
+        assert "Traceback" not in server.log.read_text()
+
+
+def restart(state: Path) -> None:
+    """Restart a server, and wait until its next process answers."""
+    before = ask(state, "status")["started"]
+    assert ask(state, "restart") == {"ok": True}
+    end = time.monotonic() + 60
+    while wait_status(state, ok=True)["started"] == before:
+        assert time.monotonic() < end
+
+
+def program(state: Path, text: str) -> Path:
+    """Put a program in the place of the environment's edgecnn."""
+    path = state.parent / "current/venv/bin/edgecnn"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+def test_a_restart_under_sixteen_clients_refuses_nobody(served: Server, state: Path, pictures: Path) -> None:
+    picture = (pictures / "0.png").read_bytes()
+    with clients(served, picture) as many:
+        for _ in range(3):
+            restart(state)
+    assert many.failures == []
+    assert len(many.answers) == 1
+    assert sum(many.answers.values()) > 100
+    assert ask(state, "status")["pid"] == served.process.pid
+
+
+def test_connections_between_two_requests_or_within_one_are_answered_across_a_restart(
+    served: Server, state: Path, pictures: Path
+) -> None:
+    picture = (pictures / "0.png").read_bytes()
+    address = ("127.0.0.1", served.port)
+    with closing(HTTPConnection(*address, timeout=60)) as idle, closing(HTTPConnection(*address, timeout=60)) as half:
+        idle.request("GET", "/healthz")
+        idle.getresponse().read()
+        half.putrequest("POST", "/api/classify")
+        half.putheader("Content-Length", str(len(picture)))
+        half.endheaders(picture[:10])
+        kept = idle.sock, half.sock
+        time.sleep(_MOMENT)  # It is under way once its task has begun.
+        before = ask(state, "status")["started"]
+        assert ask(state, "restart")["ok"]
+        time.sleep(_MOMENT)  # The idle one has been put aside, the other one is waited for.
+        idle.request("GET", "/healthz")
+        half.send(picture[10:])
+        for connection in (half, idle):
+            response = connection.getresponse()
+            assert (response.status, bool(response.read())) == (200, True)
+        half.request("POST", "/api/classify", picture)
+        assert half.getresponse().status == 200
+        assert (idle.sock, half.sock) == kept
+        assert wait_status(state, ok=True)["started"] != before
+
+
+def test_the_next_process_is_the_program_of_the_environment_in_service_with_the_same_arguments(
+    served: Server, state: Path, pair: Pair
+) -> None:
+    path = program(state, f'#!/bin/sh\nexport EDGECNN_TEST=next\nexec {sys.executable} -m edgecnn "$@"\n')
+    restart(state)
+    assert b"EDGECNN_TEST=next" in Path(f"/proc/{served.process.pid}/environ").read_bytes()
+    assert ask(state, "status")["serving"]["sha256"] == hash_of(pair.old)
+    path.unlink()
+    restart(state)
+    assert served.get("/healthz").status == 200
+
+
+def test_a_program_that_does_not_start_leaves_the_present_process_in_service(served: Server, state: Path) -> None:
+    started = ask(state, "status")["started"]
+    for text, why in (("#!/nowhere/python\n", "No such file"), ("#!/bin/sh\necho broken >&2; exit 3\n", "broken")):
+        path = program(state, text)
+        refused = ask(state, "restart")
+        assert refused["ok"] is False
+        assert f"{path} does not start" in refused["error"]
+        assert why in refused["error"]
+    assert ask(state, "status")["started"] == started
+    assert served.get("/healthz").status == 200
+
+
+def test_sigterm_during_a_restart_ends_the_server(served: Server, state: Path, pictures: Path) -> None:
+    with socket.create_connection(("127.0.0.1", served.port)) as half:
+        half.sendall(b"POST /api/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\nhalf")
+        time.sleep(_MOMENT)
+        assert ask(state, "restart")["ok"]
+        served.wait_log("takes over")
+        served.signal(signal.SIGTERM)
+        assert served.process.wait(30) == 0
+
+
+def test_systemd_hears_of_a_restart_and_its_watchdog_of_the_next_process(pair: Pair, state: Path, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(tmp_path / "notify"))
+        told.settimeout(60)
+        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
+        with serving(tmp_path, pair.old, "--state", state, **environment):
+            assert told.recv(100) == b"READY=1"
+            assert ask(state, "restart")["ok"]
+            heard = [told.recv(100).partition(b"\n")[0]]
+            while heard[-2:] != [b"READY=1", b"WATCHDOG=1"]:
+                heard.append(told.recv(100).partition(b"\n")[0])
+        assert [said for said in heard if said != b"WATCHDOG=1"] == [b"RELOADING=1", b"READY=1"]
+
+
+def test_a_token_stays_across_a_restart_and_sighup_during_it_does_no_harm(pair: Pair, state: Path, tmp_path: Path) -> None:
+    with serving(tmp_path, pair.old, "--state", state, "--host", "0.0.0.0") as server:  # noqa: S104 - Reached from here.
+        token = {"Authorization": f"Bearer {server.address.partition('=')[2]}"}
+        assert server.get("/api/model", **token).status == 200
+        assert ask(state, "status")["address"] == server.address.partition("#")[0]
+        for number in range(1, 4):
+            assert ask(state, "restart")["ok"]
+            server.wait_log("takes over")
+            while server.log.read_text().count("loading") == number:
+                os.kill(server.process.pid, signal.SIGHUP)
+            wait_status(state, ok=True)
+        assert server.get("/api/model", **token).status == 200
+        assert server.get("/api/model").status == 401
