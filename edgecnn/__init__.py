@@ -29,6 +29,7 @@ def _names() -> "list[_Name]":
 # Who shows each record, or derives from it: records don't know, so that none imports what imports it.
 attach(
     {
+        "BoardChecks.to_text": "edgecnn.benchmarks.show.deploy:checks_text",
         "Bundled.to_text": "edgecnn.benchmarks.show.checks:bundled_text",
         "Comparison.to_text": "edgecnn.benchmarks.show.checks:comparison_text",
         "DeployStatus.to_text": "edgecnn.benchmarks.show.deploy:status_text",

@@ -36,6 +36,8 @@ from edgecnn.edge.serving.export_page import export_page as export_page
 from edgecnn.commands.deploy import deploy as deploy
 from edgecnn.commands.deploy import deploy_status as deploy_status
 from edgecnn.commands.deploy import rollback as rollback
+from edgecnn.commands.doctor import doctor_devices as doctor_devices
+from edgecnn.commands.verify import verify_devices as verify_devices
 
 # Images, models, settings, results and errors:
 from edgecnn.benchmarks.deploy.options import DeployOptions as DeployOptions

@@ -18,6 +18,10 @@ SCHEMAS = {
     "manifest": ("manifest.json, and edgecnn export --json", ("edge.manifest.Manifest",)),
     "bench": ("edgecnn bench --json", ("benchmarks.results.records.Report",)),
     "bench-device": ("edgecnn bench --device --json", ("benchmarks.results.records.DeviceResults",)),
+    "board-checks": (
+        "edgecnn verify --device --json, and edgecnn doctor --device --json",
+        ("benchmarks.deploy.records.BoardChecks",),
+    ),
     "bundle": ("edgecnn bundle --json", ("benchmarks.bundle.write_bundle.Bundled",)),
     "compare": ("edgecnn compare --json", ("benchmarks.compare.compare.Comparison",)),
     "data": ("edgecnn data --json", ("edge.data.inspection.Inspection",)),

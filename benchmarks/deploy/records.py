@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 from edgecnn.benchmarks.bundle.golden import GoldenCheck
+from edgecnn.benchmarks.doctor.examine import Examination
 from edgecnn.edge.result import Result
 
 SCHEMA = 1
@@ -159,3 +160,43 @@ class DeployStatus(Result):
 
     schema: int
     boards: tuple[BoardStatus, ...]
+
+
+@dataclass(frozen=True)
+class BoardCheck:
+    """What a board says of itself, or of the bundle in service there.
+
+    Attributes:
+        host: Host as named.
+        error: Why there is no answer, in a sentence; None if there is one.
+        golden: What the bundle's files compute there, if that was asked.
+        examination: What edgecnn doctor found there, if that was asked.
+    """
+
+    host: str
+    error: str | None
+    golden: GoldenCheck | None = None
+    examination: Examination | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class BoardChecks(Result):
+    """What all boards say.
+
+    Attributes:
+        schema: Number of this record's layout.
+        boards: One for each board, in the order in which they were named.
+    """
+
+    schema: int
+    boards: tuple[BoardCheck, ...]
+
+    @property
+    def problem(self) -> str | None:
+        """The boards on which something does not work; None if all work."""
+        bad = [
+            board.host
+            for board in self.boards
+            if (board.golden and not board.golden.passed) or (board.examination and board.examination.problems)
+        ]
+        return f"problems on {', '.join(bad)}: see above" if bad else None

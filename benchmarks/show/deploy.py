@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from edgecnn.benchmarks.deploy.records import GOOD, BoardStatus, Deployed, Deployment, DeployStatus, ServiceRecord
+from edgecnn.benchmarks.deploy.records import GOOD, BoardChecks, BoardStatus, Deployed, Deployment, DeployStatus, ServiceRecord
 from edgecnn.edge.show.table import TextTable, table_text
 from edgecnn.edge.text import WIDTH, counted, paragraphs
 
@@ -73,3 +73,13 @@ def _service(service: ServiceRecord | None, sha256: str) -> str:
     files = ", ".join(file.file for file in service.files)
     memory = f"{service.memory_bytes / 2**20:.0f} MiB"
     return f"A service{same} runs since {service.started}: {files}, edgecnn {service.version}, {memory}, {service.address}."
+
+
+def checks_text(found: BoardChecks, width: int = WIDTH) -> str:
+    """Return what each board says, below its name."""
+    parts = []
+    for board in found.boards:
+        result = board.golden or board.examination
+        text = result.to_text(width) if result else "\n".join(paragraphs([f"NO RESULT: {board.error}"], width, "  "))
+        parts.append(f"{board.host}\n{text}" if len(found.boards) > 1 else text)
+    return "\n\n".join(parts)

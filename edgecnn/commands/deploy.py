@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from edgecnn.benchmarks.deploy.options import DeployOptions
-from edgecnn.commands.shared import DEFAULT_FOLDER, Data, Images, SigningKey
+from edgecnn.commands.shared import DEFAULT_FOLDER, Data, Devices, Images, SigningKey
 from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, GateFailed, field
 from edgecnn.edge.files import temporary_folder
@@ -26,10 +26,6 @@ from edgecnn.shell.console import Json, emit
 if TYPE_CHECKING:
     from edgecnn.benchmarks.deploy.records import Deployment, DeployStatus
     from edgecnn.edge.inference.usage import Target
-
-Devices = Annotated[
-    Sequence[str], Option("Board, as ssh takes it; several are deployed to at once.", name="--device", metavar="HOST")
-]
 
 
 @checked

@@ -2,20 +2,23 @@
 
 Nothing is installed or changed. The exit code is 4 if something will not work.
 
+With --device alone, a board is examined, and the bundle in service there.
+
 Example: edgecnn doctor artifacts/mnist
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from edgecnn.commands.shared import Signature
+from edgecnn.commands.shared import Devices, Signature
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.option import Option, checked
 from edgecnn.edge.result import SILENT, Progress
-from edgecnn.shell.call import Call
+from edgecnn.shell.call import Call, on_boards
 from edgecnn.shell.console import Json, emit
 
 if TYPE_CHECKING:
+    from edgecnn.benchmarks.deploy.records import BoardChecks
     from edgecnn.benchmarks.doctor.examine import Examination
     from edgecnn.edge.inference.usage import Target
 
@@ -51,8 +54,26 @@ def doctor(
     return examine(Path(target) if isinstance(target, str) else target, signature)
 
 
-def command(call: Call, *, json: Json = None) -> None:
+@checked
+def doctor_devices(devices: Devices, *, progress: Progress = SILENT) -> "BoardChecks":
+    """Examine boards over ssh, and whether the bundles in service work there. Nothing is installed or changed.
+
+    A board that does not answer raises no exception: see its `error`.
+
+    Raises:
+        ConfigError: If no board or an invalid one is named.
+        MissingDependency: If ssh is not installed here.
+    """
+    from edgecnn.benchmarks.deploy.checks import examined_on
+
+    return examined_on(devices, progress)
+
+
+def command(call: Call, *, devices: Devices = (), json: Json = None) -> None:
     """Print the findings."""
+    if devices:
+        on_boards(call, doctor_devices, devices, json)
+        return
     result = call()
     emit(result, json)
     if result.problems:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from edgecnn.edge.data.dataset import Dataset
     from edgecnn.edge.inference.usage import Target
 
+Devices = Annotated[
+    Sequence[str], Option("Board, as ssh takes it; several are asked at once.", name="--device", metavar="HOST", board="here")
+]
 RESULT = "JSON file written by edgecnn bench --json; boards.json/pi4 is one board of several."
 WISH = "What counts first when the file to ship is chosen."
 DEFAULT_FOLDER = Path("artifacts/mnist")
@@ -47,14 +50,13 @@ def stated_interface(
     return Interface(taken, "logits" if logits else "probabilities")
 
 
-AnyTarget = Annotated[
-    "Target",
-    Option(
-        f"A {suffixes()} file, a folder with a manifest, a bundle, or a file in a bundle: mnist.zip/int8.tflite.",
-        argument=True,
-        kind=Path,
-    ),
-]
+_TARGET = Option(
+    f"A {suffixes()} file, a folder with a manifest, a bundle, or a file in a bundle: mnist.zip/int8.tflite.",
+    argument=True,
+    kind=Path,
+)
+AnyTarget = Annotated["Target", _TARGET]
+TargetIfAny = Annotated["Target | None", _TARGET]
 _DATA = Option(
     "A folder of images by class or of IDX files, an .npz file, or mnist, fashion-mnist, cifar10 or cifar100.",
     metavar="SOURCE",

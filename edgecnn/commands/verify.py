@@ -4,6 +4,8 @@ A file is compared with its reference, a bundle with its golden vectors.
 
 The exit code is 4 if a probability differs by more than the tolerance, and 7 if the outputs do not depend on the image.
 
+With --device alone, the bundle in service on a board is checked there.
+
 Example: edgecnn verify artifacts/mnist.zip
 """
 
@@ -11,17 +13,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from edgecnn.commands.shared import AnyTarget, Data, Images, Signature, StatedInterface, Threads, Trust
+from edgecnn.commands.shared import Data, Devices, Images, Signature, StatedInterface, TargetIfAny, Threads, Trust
 from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.errors import ArtifactError, ConfigError, InvalidMeasurement, field
 from edgecnn.edge.option import Option, checked
 from edgecnn.edge.result import SILENT, Progress
-from edgecnn.shell.call import Call
+from edgecnn.shell.call import Call, on_boards
 from edgecnn.shell.console import Json, emit
 
 if TYPE_CHECKING:
     from edgecnn.benchmarks.bundle.golden import GoldenCheck
     from edgecnn.benchmarks.bundle.verify import Verification
+    from edgecnn.benchmarks.deploy.records import BoardChecks
     from edgecnn.edge.inference.usage import Target
 
 AllowedSigners = Annotated[
@@ -36,7 +39,7 @@ AllowedSigners = Annotated[
 
 @checked
 def verify(
-    target: AnyTarget,
+    target: TargetIfAny = None,
     *,
     reference: Annotated[
         str | Path | None,
@@ -72,6 +75,8 @@ def verify(
     from edgecnn.edge.inference.usage import Usage
     from edgecnn.edge.model_folder import opened
 
+    if target is None:
+        raise ConfigError(f"nothing is named: name a file or a bundle, or a board with {field('devices')}")
     # Before anything in the bundle is read.
     signer = _signer(target, Path(allowed_signers)) if allowed_signers else None
     with opened(target) as models:
@@ -95,8 +100,26 @@ def _signer(target: "Target", allowed: Path) -> str:
     return signer_of(bundle, allowed)
 
 
-def command(call: Call, *, json: Json = None) -> None:
+@checked
+def verify_devices(devices: Devices, *, progress: Progress = SILENT) -> "BoardChecks":
+    """Compare the golden vectors of the bundles in service on boards, over ssh.
+
+    A board that does not answer raises no exception: see its `error`.
+
+    Raises:
+        ConfigError: If no board or an invalid one is named.
+        MissingDependency: If ssh is not installed here.
+    """
+    from edgecnn.benchmarks.deploy.checks import verified_on
+
+    return verified_on(devices, progress)
+
+
+def command(call: Call, *, devices: Devices = (), json: Json = None) -> None:
     """Print what was compared."""
+    if devices:
+        on_boards(call, verify_devices, devices, json)
+        return
     result = call()
     emit(result, json)
     if result.problem:

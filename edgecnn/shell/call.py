@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import edgecnn.shell.console as console
+from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, field
 from edgecnn.shell.settings import CommandOption, Given, arguments_of
 
 
@@ -71,3 +72,21 @@ class Call(NamedTuple):
 def prints(call: Call, *, json: console.Json = None) -> None:
     """Print the result: what a command does that declares nothing else."""
     console.emit(call(), json)
+
+
+def on_boards(call: Call, function: Callable[..., Any], devices: Sequence[str], json: Path | None) -> None:
+    """Ask boards instead of this machine, print what they say, and let the exit code say whether all work.
+
+    Raises:
+        ArtifactError: If something does not work on a board.
+        ConfigError: If more than boards was given.
+        EdgeCnnError: If a board does not answer.
+    """
+    if given := call.arguments():
+        raise ConfigError(f"{field('devices')} asks boards of the bundle in service there: omit {field(next(iter(given)))}")
+    found = call(function, devices=devices)
+    console.emit(found, json)
+    if silent := [board.host for board in found.boards if board.error]:
+        raise EdgeCnnError(f"no answer from {', '.join(silent)}: see the reasons above")
+    if found.problem:
+        raise ArtifactError(found.problem)

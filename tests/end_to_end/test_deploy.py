@@ -29,10 +29,27 @@ def test_a_bundle_goes_into_service_an_update_replaces_it_and_a_rollback_brings_
     assert second["received_bytes"] < first["received_bytes"] / 4  # Images, golden vectors and the model are there.
     assert terminal.passes("verify", device.home / PLACE)
     assert f"({second['sha256'][:12]})" in terminal.passes("deploy", "--device", "pi", "--status")
+    assert "PASS: every file computes here" in terminal.passes("verify", "--device", "pi", "--json", written)
+    (checked,) = json.loads(written.read_text())["boards"]
+    assert [file["file"] for file in checked["golden"]["files"]] == ["int8.tflite"]
+    assert "int8.tflite" in terminal.passes("doctor", "--device", "pi")
     assert "rolled back" in terminal.passes("deploy", "--device", "pi", "--rollback")
     printed = terminal.passes("deploy", "--device", "pi", "--status", "--json", written)
     (board,) = json.loads(written.read_text())["boards"]
     assert [item["sha256"] for item in board["releases"] if not item["withdrawn"]] == [first["sha256"]]
+
+
+def test_a_damaged_bundle_in_service_is_said_and_a_board_without_one_is_examined_itself(
+    network: Any, artifacts: Path, terminal: Any
+) -> None:
+    device = network.add("pi", edgecnn=REAL)
+    assert "Python" in terminal.passes("doctor", "--device", "pi")
+    assert "no bundle was deployed there" in terminal.fails(1, "verify", "--device", "pi") + terminal.out
+    terminal.passes("deploy", artifacts, "--device", "pi", "--file", "int8.tflite")
+    (device.home / PLACE).write_bytes((device.home / PLACE).read_bytes()[:-100])
+    terminal.fails(1, "verify", "--device", "pi")
+    assert "copy it again" in terminal.out
+    assert "--device asks boards" in terminal.fails(2, "verify", artifacts, "--device", "pi")
 
 
 def test_limits_that_do_not_hold_there_keep_a_bundle_out_and_the_exit_code_says_so(

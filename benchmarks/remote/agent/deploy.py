@@ -47,7 +47,7 @@ def rollback(request: dict[str, Any], cache: Path, run: Path) -> tuple[int, str,
     """Put the release before the one in service into service again, and return what was done as JSON.
 
     Raises:
-        Failed: If there is none, or it does not load.
+        Failed: If no such release is there, or it does not load.
     """
     releases = Releases(Path.home())
     history = releases.history()
@@ -176,7 +176,7 @@ class _Transaction:
         return code, printed.decode("utf-8", "replace"), "".join(last).partition("edgecnn: ")[2]
 
     def _load(self) -> None:
-        """Let the running service load the bundle beside the one that answers, and compare the golden vectors itself."""
+        """Let the running service load the bundle next to the one that answers, and compare the golden vectors itself."""
         try:
             found = ask(self._releases.service, {"do": "load", "path": str(self._bundle)}, LOAD_SECONDS)
         except (Failed, Gone) as error:

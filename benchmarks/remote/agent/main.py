@@ -66,12 +66,13 @@ def examine(request: dict[str, Any], cache: Path, run: Path) -> tuple[int, str, 
     """Run a command on the bundle in service. Result and errors are those of `bench`."""
     releases = Releases(Path.home())
     release = releases.current()
-    if release is None:
-        raise Failed("no bundle was deployed there: type edgecnn deploy FOLDER --device HOST")
-    return _run(releases.program(release) or find(request, [cache / "venv"], run), releases.bundle(release), request, run)
+    if release is None and request["needs_bundle"]:
+        raise Failed(f"no bundle was deployed there: type {request['deploy']}")
+    own = releases.program(release) if release else None
+    return _run(own or find(request, [cache / "venv"], run), releases.bundle(release) if release else None, request, run)
 
 
-def _run(program: str, bundle: Path, request: dict[str, Any], run: Path) -> tuple[int, str, str]:
+def _run(program: str, bundle: Path | None, request: dict[str, Any], run: Path) -> tuple[int, str, str]:
     for name, text in request["files"].items():
         (run / name).write_bytes(text.encode())
     said = [""]
@@ -81,7 +82,7 @@ def _run(program: str, bundle: Path, request: dict[str, Any], run: Path) -> tupl
             said.append(line)
             tell("say", line)
 
-    command = [program, request["command"], str(bundle), *request["arguments"], "--json", "-"]
+    command = [program, request["command"], *([str(bundle)] if bundle else []), *request["arguments"], "--json", "-"]
     code, printed = execute(command, run, on_line)
     return code, printed.decode("utf-8", "replace"), said[-1]
 

@@ -86,7 +86,7 @@ class Releases:
         return self._with_current([])
 
     def current(self) -> Release | None:
-        """Return the release in service; None if there is none."""
+        """Return the release in service; None before the first."""
         found = self.history()
         return found[-1] if found else None
 
