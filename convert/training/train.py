@@ -15,7 +15,7 @@ from edgecnn.convert.training.config import TrainConfig, phases_of
 from edgecnn.convert.training.distributed.meeting import Cluster
 from edgecnn.convert.training.distributed.strategy import check_batches, facts_of, hold_engine_back
 from edgecnn.convert.training.distributed.worker import ClusterWorker, SingleWorker, weights_digest
-from edgecnn.convert.training.fit.augmentation import VARIATIONS
+from edgecnn.convert.training.fit.augmentation import variation_notes
 from edgecnn.convert.training.fit.batches import training_batches, validation_batches
 from edgecnn.convert.training.fit.callbacks import board, epoch_callback
 from edgecnn.convert.training.fit.process import HeldInterrupt, freed_memory_kept
@@ -139,10 +139,8 @@ def train(run: TrainingRun) -> TrainResult | None:  # Longer than 50 lines: what
                 pass  # A broken one is an error here, not after all epochs.
     done = worker.agree(len(checkpoint.history) if checkpoint else 0)
     prepared = prepared_model(run, checkpoint, done)
-    if config.variation in VARIATIONS:
-        run.on_text(f"Each training image is varied, differently in each epoch: {VARIATIONS[config.variation]}")
-        if config.variation == "photo":
-            run.on_text("No mirror images are made: the variation photo-mirror adds them, if they show the same class")
+    for note in variation_notes(config.variation):
+        run.on_text(note)
     fit = _fit(run, prepared, checkpoint, worker, done)
     return write_trained_model(run, prepared, fit, made_with) if fit else None
 

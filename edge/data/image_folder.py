@@ -43,6 +43,7 @@ class Listing:
         split_off: How the test images are drawn; None if the folder has parts, or a list names them.
         ignored: What else is there, without hidden files.
         listed: Whether a list names the test images, or near-duplicates changed which are drawn.
+        together: Groups of near-duplicates that the draw kept on one side, by name; None if none were looked for.
     """
 
     folder: Path
@@ -52,6 +53,7 @@ class Listing:
     split_off: SplitOff | None
     ignored: tuple[str, ...]
     listed: bool = False
+    together: tuple[tuple[str, ...], ...] | None = None
 
     def drawn(
         self, part: Literal["test", "val"], share: float, seed: int, groups: Sequence[NDArray[np.int64]] = ()
@@ -232,8 +234,10 @@ def list_images(folder: Path, options: FolderOptions, parts: tuple[Part, ...] = 
     if options.test_list is not None:
         listing = listing.tested(options.test_list).only(parts)
     elif split_off and split_off.test_share < 1:
-        groups = () if options.keep_together is False else _near_duplicates(folder, listing.names["train"], progress)
-        listing = listing.drawn("test", split_off.test_share, options.seed, groups).only(parts)
+        groups = None if options.keep_together is False else _near_duplicates(folder, listing.names["train"], progress)
+        together = None if groups is None else tuple(tuple(listing.names["train"][one] for one in group) for group in groups)
+        listing = replace(listing, together=together)
+        listing = listing.drawn("test", split_off.test_share, options.seed, groups or ()).only(parts)
     elif split_off and "train" in parts:
         raise ConfigError(f"{field('test_share')}=1 leaves nothing to train on: give a share below 1, for example 0.2")
     if options.drawn_share is not None and "train" in parts:
@@ -241,8 +245,30 @@ def list_images(folder: Path, options: FolderOptions, parts: tuple[Part, ...] = 
     return listing
 
 
+# Of the last search alone: a command loads the same folder once for each of its files.
+_searched: dict[object, Sequence[NDArray[np.int64]]] = {}
+
+
 def _near_duplicates(folder: Path, names: tuple[str, ...], progress: Progress) -> Sequence[NDArray[np.int64]]:
-    """Return groups of near-duplicates, which a split keeps together."""
+    """Return groups of near-duplicates, which a split keeps together; unchanged files are searched once."""
+    key = folder.resolve(), names, near_duplicates.MOST_IMAGES, tuple(_stamp(folder / name) for name in names)
+    if key not in _searched:
+        groups = _search(folder, names, progress)
+        _searched.clear()
+        _searched[key] = groups
+    return _searched[key]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Return when a file was changed, and its size; zeros if it is gone, of which whatever reads it will speak."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
+
+
+def _search(folder: Path, names: tuple[str, ...], progress: Progress) -> Sequence[NDArray[np.int64]]:
     thumbnails, large = near_duplicates.file_thumbnails(
         folder, names, partial(progress.step, text="reading images to split them")
     )

@@ -156,8 +156,11 @@ def inspect_images(data: str | Path | None, options: FolderOptions = NO_OPTIONS,
 
 def _near(images: "_Images", seen: SeenPictures, progress: Progress) -> tuple[Same, ...]:
     """Return near-duplicates in several parts, or anywhere in a folder that is split, which keeps them together."""
-    parts = None if images.split_off and images.split_off.test_share < 1 else images.part_numbers()
-    groups = seen.near(parts, partial(progress.step, text="looking for near-duplicates"))
+    groups = images.together
+    if groups is None:
+        parts = None if images.split_off and images.split_off.test_share < 1 else images.part_numbers()
+        groups = seen.near(parts, partial(progress.step, text="looking for near-duplicates"))
+    groups = seen.differing(groups)
     return tuple(Same(tuple(images.place(number) for number in group)) for group in groups)
 
 
@@ -173,6 +176,7 @@ class _Images:
         files: Paths in the folder; empty for arrays.
         split_off: As in `Inspection`.
         ignored: As in `Inspection`.
+        together: Near-duplicates that the split has found, as numbers of images; None if it did not look for them.
     """
 
     classes: tuple[str, ...]
@@ -182,6 +186,7 @@ class _Images:
     files: tuple[str, ...] = ()
     split_off: SplitOff | None = None
     ignored: tuple[str, ...] = ()
+    together: list[NDArray[np.int64]] | None = None
 
     def ranges(self) -> dict[Part, range]:
         """Return the numbers of each part's images."""
@@ -203,14 +208,20 @@ def _images_of_folder(folder: Path, options: FolderOptions, progress: Progress) 
     listing = list_images(folder, options, progress=progress)
     classes = ordered_classes(listing, options)
     numbers = np.array([classes.index(name) for name in listing.classes])
+    files = tuple(name for names in listing.names.values() for name in names)
+    place = {name: number for number, name in enumerate(files)}
+    together = None
+    if listing.together is not None:
+        together = [np.sort([place[name] for name in group]) for group in listing.together]
     return _Images(
         classes=classes,
         labels=numbers[np.concatenate([listing.indices[part] for part in listing.names])],
         parts={part: len(names) for part, names in listing.names.items()},
         pictures=_decoded(listing),
-        files=tuple(name for names in listing.names.values() for name in names),
+        files=files,
         split_off=listing.split_off,
         ignored=listing.ignored,
+        together=together,
     )
 
 
@@ -254,7 +265,7 @@ def _problems(
         ("files that can't be read", broken, "remove or replace them"),
         ("pictures of a kind that is not read", unread_pictures(ignored), "save them as JPEG or PNG"),
         (f"pictures in {several_parts(classes)}", leaked, "remove them from one: accuracy on them proves nothing"),
-        (f"near-duplicates in {several_parts(classes)}", near_leaked, "keep each group in one: accuracy on them proves little"),
+        (f"groups of near-duplicates in {several_parts(classes)}", near_leaked, "keep each in one: accuracy proves little"),
         ("pictures in several classes", conflicting, "keep each in the right class only"),
         ("classes without training images", [count for count in classes if not count.train], "add images, or remove the class"),
         ("classes without test images", [count for count in classes if not count.test], "add images, or remove the class"),

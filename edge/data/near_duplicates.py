@@ -6,7 +6,7 @@ propose pairs. A proposed pair is aligned by scale and shift (Lucas and Kanade, 
 two landscapes are alike in their low frequencies only.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -86,7 +86,11 @@ def near_groups(
         for start in range(0, len(queries), _QUERIES):
             on_progress(done, total)
             block = queries[start : start + _QUERIES]
-            for pairs in _proposed(thumbnails[block], described):
+            proposed = _proposed(thumbnails[block], described)
+            for first_pair in range(0, len(proposed), _PAIRS):
+                # To align them takes most of the time.
+                on_progress(done + len(block) * first_pair // len(proposed), total)
+                pairs = proposed[first_pair : first_pair + _PAIRS]
                 one, other = block[pairs[:, 0]], others[pairs[:, 1]]
                 new = groups[one] != groups[other]
                 alike = _are_near(thumbnails[one[new]], thumbnails[other[new]], *pairs[new, 2:].T)
@@ -143,8 +147,8 @@ def _flat(images: NDArray[np.float32]) -> Floats:
     return np.ascontiguousarray(images.reshape(len(images), images.shape[1] * images.shape[2]))
 
 
-def _proposed(thumbnails: NDArray[np.uint8], others: tuple[Floats, Floats]) -> Iterator[Places]:
-    """Yield proposed pairs, int64 (m, 4): places of the thumbnail and the other, window, whether the other is mirrored."""
+def _proposed(thumbnails: NDArray[np.uint8], others: tuple[Floats, Floats]) -> Places:
+    """Return proposed pairs, int64 (m, 4): places of the thumbnail and the other, window, whether the other is mirrored."""
     windows = [_descriptors(thumbnails, window)[0] for window in _WINDOWS]
     found, scores = [np.empty((0, 4), np.int64)], [np.empty(0, np.float32)]
     for start in range(0, len(others[0]), _TILE):
@@ -157,8 +161,7 @@ def _proposed(thumbnails: NDArray[np.uint8], others: tuple[Floats, Floats]) -> I
         if sum(map(len, scores)) > 10 * _MOST_PAIRS * len(thumbnails):
             pairs, score = _best(np.concatenate(found), np.concatenate(scores))
             found, scores = [pairs], [score]
-    pairs, _ = _best(np.concatenate(found), np.concatenate(scores))
-    yield from (pairs[start : start + _PAIRS] for start in range(0, len(pairs), _PAIRS))
+    return _best(np.concatenate(found), np.concatenate(scores))[0]
 
 
 def _best(pairs: Places, scores: Floats) -> tuple[Places, Floats]:

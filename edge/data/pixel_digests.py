@@ -263,8 +263,11 @@ class SeenPictures:
         return sorted(several, key=lambda group: int(group[0]))
 
     def near(self, parts: NDArray[np.int64] | None, on_progress: Callable[[int, int], None]) -> list[NDArray[np.int64]]:
-        """Return groups of near-duplicates, except those of the same pixels alone. Arguments are those of `near_groups`."""
-        groups = near_groups(self.thumbnails, self.large, on_progress, parts)
+        """Return groups of near-duplicates. Arguments are those of `near_groups`."""
+        return near_groups(self.thumbnails, self.large, on_progress, parts)
+
+    def differing(self, groups: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
+        """Return the groups whose pictures don't all have the same pixels."""
         return [group for group in groups if len(np.unique(self._digests[group])) > 1]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from edgecnn.edge.data.inspection import Inspection, Place, Same, several_parts
 from edgecnn.edge.data.near_duplicates import LEAST_SIDE, MOST_IMAGES
+from edgecnn.edge.data.splits import Part
 from edgecnn.edge.show.table import TextTable, table_text
 from edgecnn.edge.text import WIDTH, counted, paragraphs, printable, shortened
 
@@ -57,9 +58,10 @@ def _found(found: Inspection, width: int) -> list[str]:
     lines += _examples("Can't be read", broken)
     parts = several_parts(found.classes).removeprefix("both ")
     lines += _examples(f"The same picture in {parts}", [_same(group) for group in found.leaked])
-    leaked, together = ([group for group in found.near if _is_leak(group) == is_leak] for is_leak in (True, False))
-    lines += _examples(f"Near-duplicates in {parts}", [_same(group) for group in leaked])
-    lines += _examples("Near-duplicates, which the split keeps together", [_same(group) for group in together])
+    leaked, together = ([group for group in found.near if (len(_parts(group)) > 1) == is_leak] for is_leak in (True, False))
+    leaked.sort(key=lambda group: "test" not in _parts(group))
+    lines += _examples(f"Near-duplicates in {parts}", [_same(group) for group in leaked], "group")
+    lines += _examples("Near-duplicates, which the split keeps together", [_same(group) for group in together], "group")
     lines += _examples("The same picture in several classes", [_same(group) for group in found.conflicting])
     lines += _examples("The same picture twice in one class", [_same(group) for group in found.repeated])
     return lines
@@ -90,13 +92,17 @@ def _has_validation(found: Inspection) -> bool:
     return any(count.val is not None for count in found.classes)
 
 
-def _is_leak(group: Same) -> bool:
-    return len({place.part for place in group.places}) > 1
+def _parts(group: Same) -> set[Part]:
+    return {place.part for place in group.places}
 
 
 def _same(group: Same) -> str:
-    more = len(group.places) - 2
-    return " = ".join(_place(place) for place in group.places[:2]) + (f" and {more:,} more" if more else "")
+    """Return two images of a group, of different parts if it has several: a test image first of all."""
+    one, *others = group.places
+    of_other_part = [place for place in others if place.part != one.part]
+    other = min(of_other_part or others, key=lambda place: place.part != "test")
+    more = len(others) - 1
+    return f"{_place(one)} = {_place(other)}" + (f" and {more:,} more" if more else "")
 
 
 def _place(place: Place) -> str:
@@ -105,8 +111,9 @@ def _place(place: Place) -> str:
     return short(place.image if place.image.startswith(f"{place.part}/") else f"{place.part}: {place.image}", 36)
 
 
-def _examples(title: str, items: Sequence[str]) -> list[str]:
+def _examples(title: str, items: Sequence[str], unit: str = "") -> list[str]:
     if not items:
         return []
+    many = counted(items, unit) if unit else f"{len(items):,}"
     more = [f"  and {len(items) - _EXAMPLES:,} more: see the JSON"] if len(items) > _EXAMPLES else []
-    return ["", f"{title} ({len(items):,}):", *(f"  {item}" for item in items[:_EXAMPLES]), *more]
+    return ["", f"{title} ({many}):", *(f"  {item}" for item in items[:_EXAMPLES]), *more]

@@ -57,12 +57,23 @@ def _crops(count: int, rng: np.random.Generator, mirror: bool) -> NDArray[np.flo
     return np.stack(sides, axis=1).astype(np.float32)
 
 
-# What the progress says of each.
+# What is said of each.
 VARIATIONS: dict[Augment, str] = {
     "photo": "as a photo, by crop, brightness, contrast and saturation",
     "photo-mirror": "as a photo, by crop, mirror image, brightness, contrast and saturation",
     "digit": "as a digit, by rotation, scale and shift",
 }
+
+
+def variation_notes(augment: Augment) -> list[str]:
+    """Return how training varies images by that word, a sentence each; nothing if it does not."""
+    if augment not in VARIATIONS:
+        return []
+    notes = [f"Each training image is varied, differently in each epoch: {VARIATIONS[augment]}"]
+    if augment == "photo":
+        notes.append("No mirror images are made: the variation photo-mirror adds them, if they show the same class")
+    return notes
+
 
 # Chosen on the last 5,000 training images of MNIST, never on test images: docs/explanation/training.md.
 _ROTATION_DEGREES = 10.0

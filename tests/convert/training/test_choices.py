@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import edgecnn as ec
 from edgecnn.convert.show import advice
 from edgecnn.convert.training.choices import choose, reasons_of, validated
 from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.fit.augmentation import variation_notes
 from edgecnn.convert.training.records import Epoch, TrainResult, TrainState
 from edgecnn.convert.training.train import shown
 from edgecnn.edge.data.dataset import load_dataset
@@ -58,6 +60,25 @@ def test_pictures_get_a_network_and_epochs_by_their_size_and_number(
     assert (config.network, config.epochs, config.batch_size, config.augment) == chosen
     assert config.filters == ((32, 64, 128) if config.network == "residual" else (32, 32, 32))
     assert f"{side}x{side}" in reasons["network"]
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_data_says_which_variations_training_will_choose(colour: bool, tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        for number, (pixels, _) in enumerate(zip(*drawings(4, ord(label[0])), strict=True)):
+            Image.fromarray(pixels).convert("RGB" if colour else "L").save(tmp_path / label / f"{number}.png")
+    said: list[str] = []
+
+    class Said(Silent):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    ec.inspect_images(tmp_path, progress=Said())
+    chosen, _ = choose(TrainConfig(), load_dataset(tmp_path).train)
+    notes = [f"edgecnn train, unless told otherwise: {note}" for note in variation_notes(chosen.variation)]
+    assert [line for line in said if line.startswith("edgecnn train")] == notes
+    assert len(notes) == (2 if colour else 1)
 
 
 def test_what_is_stated_is_not_chosen() -> None:

@@ -2,21 +2,23 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from edgecnn.edge.data import near_duplicates
+from edgecnn.edge.data import near_duplicates, pixel_digests
 from edgecnn.edge.data.dataset import load_dataset, load_test
 from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.data.inspection import inspect_images
-from edgecnn.edge.data.near_duplicates import SIDE, comparable, file_thumbnails, near_groups, thumbnail
+from edgecnn.edge.data.near_duplicates import SIDE, Places, comparable, file_thumbnails, near_groups, thumbnail
 from edgecnn.edge.data.recorded_images import recorded_images, recorded_source
 from edgecnn.edge.data.splits import FileSplit, drawn_evenly
 from edgecnn.edge.manifest import DatasetRecord
 from edgecnn.edge.records import from_json, to_json
 from edgecnn.edge.result import Silent
+from edgecnn.edge.show.pictures import contact_sheet
 from tests.edge.data.drawn.photos import CHANGES, compressed, cropped, photo, save
 
 
@@ -154,18 +156,62 @@ def test_a_split_of_too_many_images_says_that_it_keeps_only_copies_together(
 def test_data_names_near_duplicates_and_what_is_in_both_parts_is_a_problem(bursts: Path, tmp_path: Path) -> None:
     split = inspect_images(bursts)
     assert (split.compared, len(split.near), split.problems) == (48, 12, ())
-    assert "Near-duplicates, which the split keeps together (12):" in split.to_text()
+    assert "Near-duplicates, which the split keeps together (12 groups):" in split.to_text()
     loose = inspect_images(bursts, FolderOptions(keep_together=False))
-    assert "near-duplicates in both train and test" in loose.problems[0]
+    assert "groups of near-duplicates in both train and test" in loose.problems[0]
     for part, prefixes in (("train", "01"), ("test", "2")):
         for file in sorted(bursts.glob("*/*.png")):
             if file.name[0] in prefixes:
                 save(Image.open(file), tmp_path / "parts" / part / file.parent.name / file.name)
     found = inspect_images(tmp_path / "parts")
-    assert found.problems[0].startswith("near-duplicates in both train and test: 12;")
+    assert found.problems[0].startswith("groups of near-duplicates in both train and test: 12;")
     assert [len(group.places) for group in found.near] == [3] * 12
     assert found.leaked == found.repeated == ()
-    assert "Near-duplicates in train and test (12):" in found.to_text()
+    assert "Near-duplicates in train and test (12 groups):" in found.to_text()
+
+
+def test_of_a_group_a_test_image_is_shown_and_groups_with_one_come_first(tmp_path: Path) -> None:
+    for part, names in (("train", "abc"), ("val", "bd"), ("test", "bc")):
+        for name in names:
+            taken = photo(ord(name))
+            save(taken if part == "train" else compressed(taken), tmp_path / part / "cat" / f"{name}.png")
+            save(photo(1000 * len(part) + ord(name) + ord(part[1])), tmp_path / part / "dog" / f"{name}.png")
+    save(compressed(photo(ord("c"))), tmp_path / "train" / "cat" / "again.png")
+    save(compressed(photo(ord("a"))), tmp_path / "val" / "cat" / "a.png")
+    shown = inspect_images(tmp_path).to_text().partition("Near-duplicates in several of train, val and test (3 groups):")[2]
+    assert [line.split() for line in shown.splitlines()[1:4]] == [
+        ["train/cat/again.png", "=", "test/cat/c.png", "and", "1", "more"],
+        ["train/cat/b.png", "=", "test/cat/b.png", "and", "1", "more"],
+        ["train/cat/a.png", "=", "val/cat/a.png"],
+    ]
+
+
+def test_a_folder_that_is_split_is_searched_once(bursts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[int] = []
+
+    def count(thumbnails: np.ndarray, large: np.ndarray, *more: Any) -> list[Places]:
+        searched.append(len(thumbnails))
+        return near_groups(thumbnails, large, *more)
+
+    for module in (near_duplicates, pixel_digests):
+        monkeypatch.setattr(module, "near_groups", count)
+    found = inspect_images(bursts)
+    contact_sheet(bursts)
+    load_dataset(bursts)
+    assert (searched, len(found.near)) == ([48], 12)
+    compressed(photo(1)).save(bursts / "cat" / "0-0.png")  # Another picture: the search must begin again.
+    load_dataset(bursts)
+    assert searched == [48, 48]
+
+
+def test_the_search_reports_progress_inside_of_a_block_of_images() -> None:
+    alike = [compressed(photo(5), quality) for quality in range(20, 90)]
+    steps: list[tuple[int, int]] = []
+    near_groups(thumbnails(*alike), np.ones(70, bool), lambda done, total: steps.append((done, total)))
+    assert len({*steps}) > 1
+    assert steps == sorted(steps)
+    assert steps[0] == (0, 70)
+    assert steps[-1][0] < 70
 
 
 def test_small_pictures_are_said_not_to_be_compared(tmp_path: Path) -> None:
