@@ -13,7 +13,7 @@ from edgecnn.convert.export.file_exporter import FileExporter
 from edgecnn.convert.export.keep_accuracy import Judge, judged_images
 from edgecnn.convert.export.program_files import write_program_files
 from edgecnn.convert.export.source import open_source, read_source
-from edgecnn.convert.export.thresholds import Acceptance, validation_of
+from edgecnn.convert.export.thresholds import Acceptance, require_enough_images, validation_of
 from edgecnn.convert.export.tune import tuned_file, with_settings
 from edgecnn.convert.keras.load import saved_with
 from edgecnn.convert.manifest import earlier_manifest, source_manifest
@@ -97,7 +97,9 @@ def export(  # Longer than 50 lines: its arguments and their docs.
     job = ExportJob(source, runtime, classifier, dataset, config, folder, manifest, *functions, None, on_step)
     _require_fit(job)
     if acceptance:
-        job = replace(job, validation=validation_of(dataset, manifest))
+        validation = validation_of(dataset, manifest)
+        require_enough_images(acceptance, validation, dataset, manifest)
+        job = replace(job, validation=validation)
     with locked(folder):
         manifest = Manifest.load(folder) if source.manifest else _first_manifest(source, classifier, dataset, trust, folder)
         if manifest.source().sha256 != source.sha256:

@@ -29,6 +29,8 @@ _OF_PROBABILITIES: tuple[ScoreName, ...] = (_PLAIN, "margin")
 _OF_LOGITS: tuple[ScoreName, ...] = (_PLAIN, "max-logit", "energy")
 # These have no end: strangers may be far beyond the surest validation image.
 _ENDLESS: tuple[ScoreName, ...] = ("max-logit", "energy")
+# Training needs the other images.
+_LARGEST_SHARE = 0.5
 # Share of the validation images. If more than this stays accepted beyond what must, equal scores are the reason.
 _BEYOND = 0.01
 
@@ -99,7 +101,8 @@ def validation_of(dataset: Dataset, manifest: Manifest) -> tuple[Split, int]:
         )
     if recorded and recorded.val_sha256 != dataset.val.sha256:
         raise ConfigError(
-            f"these are not the validation images of the model ({dataset.name}): name its images with {field('data')}"
+            f"these are not the validation images of the model ({dataset.name}, {dataset.source}): if that has changed, "
+            f"restore it, else name its images with {field('data')}"
         )
     copies = {*learnt_images(dataset.train, dataset.val), *learnt_images(dataset.test, dataset.val)}
     fresh = np.flatnonzero(evidence(dataset.val, sorted(copies))[0])
@@ -111,6 +114,43 @@ def validation_of(dataset: Dataset, manifest: Manifest) -> tuple[Split, int]:
     if not epochs.isdecimal():
         raise ArtifactError("the manifest does not say among how many epochs these validation images chose: train again")
     return Subset(dataset.val, fresh), int(epochs)
+
+
+def require_enough_images(job: Acceptance, validation: tuple[Split, int], dataset: Dataset, manifest: Manifest) -> None:
+    """Check that validation images without an error could show what is asked, before anything is converted.
+
+    Raises:
+        GateFailed: If they are too few; the message says how to have more.
+    """
+    count, tests = len(validation[0].labels), validation[1] * len(_kinds(manifest.output == "logits", job))
+    needed = job.least_images(job.max_error, CONFIDENCE, tests)
+    if count >= needed:
+        return
+    chose = f", which chose among {tests} models or scores" if tests > 1 else ""
+    percents = (tenths / 10 for tenths in range(1, 500))
+    possible = next((most for most in percents if job.least_images(most / 100, CONFIDENCE, tests) <= count), 50)
+    raise GateFailed(
+        f"{counted(count, 'validation image')}{chose} can't show at most {100 * job.max_error:g} % errors with "
+        f"{CONFIDENCE:.0%} confidence, which takes {needed:,}: {_more_images(dataset, manifest, needed)}, or allow more with "
+        f"{field('max_error')}={possible:g}"
+    )
+
+
+def _more_images(dataset: Dataset, manifest: Manifest, needed: int) -> str:
+    """Return what gives so many validation images, for a message."""
+    if dataset.val_share is None:
+        return "put more that the model has never seen into the val/ of its images, or as x_val and y_val into its .npz file"
+    # Each class has its share, rounded.
+    share = (needed + len(dataset.class_names)) / (len(dataset.train.labels) + len(dataset.val.labels if dataset.val else ()))
+    again = "train again with " if manifest.provenance.train_config else "use "
+    return f"{again}{field('val_share')}={math.ceil(100 * share) / 100:g}" if share <= _LARGEST_SHARE else "add training images"
+
+
+def _kinds(logits: bool, job: Acceptance) -> tuple[ScoreName, ...]:
+    """Return the scores among which strangers choose one; without strangers the probability, which accepts most."""
+    if not job.named:
+        return (_PLAIN,)
+    return _OF_LOGITS if logits else _OF_PROBABILITIES
 
 
 def made_strangers(shape: tuple[int, int, int]) -> tuple[tuple[str, Split], ...]:
@@ -133,8 +173,7 @@ def threshold_of(name: str, run: Run, job: Acceptance, validation: tuple[Split, 
     images, epochs = validation
     found = run(images)
     wrong = ~correct(found.probabilities, images.labels)
-    # Without strangers, the probability accepts most.
-    kinds = (_OF_PROBABILITIES if found.tops is None else _OF_LOGITS) if job.named else (_PLAIN,)
+    kinds = _kinds(found.tops is not None, job)
     tests = epochs * len(kinds)
     known = {kind: scores(kind, *found) for kind in kinds}
     ends = {kind: float(values.max()) if kind in _ENDLESS else math.inf for kind, values in known.items()}
@@ -146,7 +185,7 @@ def threshold_of(name: str, run: Run, job: Acceptance, validation: tuple[Split, 
         )
         for kind, values in known.items()
     }
-    _require_enough(name, levels, wrong, known[_PLAIN], job, tests)
+    _require_level(name, levels, wrong, known[_PLAIN], job)
     strangers = [(title, run(split)) for title, split in job.strangers]
     # Where no threshold of the probability holds, its files would refuse every stranger.
     plain = _least(known[_PLAIN], levels[_PLAIN][0]) if levels[_PLAIN] else math.inf
@@ -185,18 +224,18 @@ def _tied(values: Floats, level: Certified, least_share: float | None) -> int:
     return equal if more and equal > (least_share or 0) * len(values) else 0
 
 
-def _require_enough(
-    name: str,
-    levels: Mapping[ScoreName, Sequence[Certified]],
-    wrong: NDArray[np.bool_],
-    surest: Floats,
-    job: Acceptance,
-    tests: int,
+def _require_level(
+    name: str, levels: Mapping[ScoreName, Sequence[Certified]], wrong: NDArray[np.bool_], surest: Floats, job: Acceptance
 ) -> None:
     """Raise if no threshold holds, or none accepts as many images as it must."""
     most = max((level.accepted for of_kind in levels.values() for level in of_kind), default=None)
     if most is None:
-        raise GateFailed(_nothing_shown(name, wrong, surest, job, tests))
+        half = wrong[np.argsort(-surest, kind="stable")[: len(wrong) // 2]]
+        raise GateFailed(
+            f"{name}: no threshold is shown to have at most {100 * job.max_error:g} % errors among its answers (of "
+            f"{len(wrong):,} validation images {int(wrong.sum()):,} are wrong, of the surest half {int(half.sum()):,}): allow "
+            f"more with {field('max_error')}, or give more validation images"
+        )
     if job.required and job.least_share is not None and most < int(job.least_share * len(wrong)):
         raise GateFailed(
             f"{name}: at most {most:,} of {len(wrong):,} validation images can be accepted with at most "
@@ -224,20 +263,3 @@ def _least(values: Floats, level: Certified) -> float:
     gap = float(values[values > level.above].min()) - level.above
     rounded = np.float32(level.above + min(gap, _ROUNDING * max(1, abs(level.above))) / 2)
     return float(max(rounded, np.nextafter(np.float32(level.above), np.float32(np.inf))))
-
-
-def _nothing_shown(name: str, wrong: NDArray[np.bool_], surest: Floats, job: Acceptance, tests: int) -> str:
-    needed = job.least_images(job.max_error, CONFIDENCE, tests)
-    asked = f"{100 * job.max_error:g} % errors"
-    if len(wrong) < needed:
-        chose = f", which chose among {tests} models or scores" if tests > 1 else ""
-        return (
-            f"{name}: {counted(len(wrong), 'validation image')}{chose} can't show at most {asked} with {CONFIDENCE:.0%} "
-            f"confidence, which takes {needed:,}: give more, or allow more with {field('max_error')}"
-        )
-    half = wrong[np.argsort(-surest, kind="stable")[: len(wrong) // 2]]
-    return (
-        f"{name}: no threshold is shown to have at most {asked} among its answers (of {len(wrong):,} validation images "
-        f"{int(wrong.sum()):,} are wrong, of the surest half {int(half.sum()):,}): allow more with {field('max_error')}, or "
-        "give more validation images"
-    )

@@ -10,7 +10,15 @@ import pytest
 from numpy.typing import NDArray
 
 from edgecnn.benchmarks.statistics.selective import Level, certified, least_images
-from edgecnn.convert.export.thresholds import Acceptance, Outputs, _least, made_strangers, threshold_of, validation_of
+from edgecnn.convert.export.thresholds import (
+    Acceptance,
+    Outputs,
+    _least,
+    made_strangers,
+    require_enough_images,
+    threshold_of,
+    validation_of,
+)
 from edgecnn.edge.data.dataset import Dataset, load_dataset
 from edgecnn.edge.data.splits import ArraySplit, Split
 from edgecnn.edge.errors import ArtifactError, ConfigError, GateFailed
@@ -155,16 +163,45 @@ def test_without_named_strangers_a_file_of_logits_has_its_probability_and_no_cor
     assert (found.score, found.tests) == ("probability", 1)
 
 
-@pytest.mark.parametrize(
-    ("error", "images", "epochs", "named"),
-    [(0.0, 100, 1, "183"), (0.0, 160, 5, "263"), (1.0, 2000, 1, "surest half")],
-    ids=["few", "few for five epochs", "too many errors"],
-)
-def test_a_threshold_that_can_not_be_had_is_an_error_that_says_why(error: float, images: int, epochs: int, named: str) -> None:
-    model = Model(False, error, images)
-    with pytest.raises(GateFailed, match=named) as refused:
-        threshold_of("a.tflite", model.run, model.acceptance(), (model.validation, epochs), "f" * 64)
+def test_a_threshold_that_can_not_be_had_is_an_error_that_says_why() -> None:
+    model = Model(False, error=1.0)
+    with pytest.raises(GateFailed, match="surest half") as refused:
+        threshold_of("a.tflite", model.run, model.acceptance(), (model.validation, 1), "f" * 64)
     assert "a.tflite" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("images", "epochs", "output", "needed"),
+    [(100, 1, "probabilities", 183), (160, 5, "probabilities", 263), (200, 1, "logits", 203)],
+    ids=["few", "few for five epochs", "few for three scores"],
+)
+def test_too_few_images_to_show_anything_are_refused_before_a_file_is_made(
+    images: int, epochs: int, output: str, needed: int
+) -> None:
+    model = Model(False)
+    manifest, dataset = manifest_of(None, output), dataset_of(drawings(9, 3))
+    few = ArraySplit(np.zeros((images, *SHAPE), np.uint8), np.zeros(images, np.int64))
+    with pytest.raises(GateFailed, match=f"which takes {needed}: put more .* into the val/") as refused:
+        require_enough_images(model.acceptance(), (few, epochs), dataset, manifest)
+    percent = float(str(refused.value).rpartition("=")[2].strip("\ufdd1"))
+    require_enough_images(model.acceptance(percent / 100), (few, epochs), dataset, manifest)
+    with pytest.raises(GateFailed):
+        require_enough_images(model.acceptance(percent / 100 - 0.001), (few, epochs), dataset, manifest)
+
+
+@pytest.mark.parametrize(
+    ("config", "fix"), [({"epochs": "1"}, "train again with .*val_share.*=0.41"), ({}, ": use .*val_share")]
+)
+def test_images_that_were_drawn_are_more_with_a_larger_share_that_is_named(config: dict[str, str], fix: str) -> None:
+    model, manifest = Model(False), manifest_of(None, **config)
+    drawn = replace(dataset_of(drawings(45, 3)), train=split_of(drawings(405, 1)), val_share=0.1)
+    assert drawn.val
+    asked = replace(model.acceptance(), named=0, max_error=0.0165)  # 181 images.
+    with pytest.raises(GateFailed, match=fix):
+        require_enough_images(asked, (drawn.val, 1), drawn, manifest)
+    scarce = replace(drawn, train=split_of(drawings(90, 1)))
+    with pytest.raises(GateFailed, match="add training images"):
+        require_enough_images(asked, (drawn.val, 1), scarce, manifest)
 
 
 def test_images_that_chose_an_epoch_are_corrected_for_it() -> None:
@@ -193,9 +230,11 @@ def dataset_of(val: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None) -> Datas
     return Dataset("bars", "/bars.npz", ("a", "b", "c"), train, test, val=val and split_of(val))
 
 
-def manifest_of(sha256: str | None, **config: str) -> Manifest:
+def manifest_of(sha256: str | None, output: str = "probabilities", **config: str) -> Manifest:
     validation = Validation(sha256) if sha256 else None
-    made = SimpleNamespace(dataset=SimpleNamespace(validation=validation), provenance=SimpleNamespace(train_config=config))
+    made = SimpleNamespace(
+        output=output, dataset=SimpleNamespace(validation=validation), provenance=SimpleNamespace(train_config=config)
+    )
     return cast(Manifest, made)
 
 
@@ -286,6 +325,15 @@ def re_words(words: str, text: str) -> bool:
 def test_an_option_about_a_threshold_without_one_is_refused(option: list[str], artifacts: Path, terminal: Any) -> None:
     terminal.fails(2, "export", artifacts / "model.keras", *option)
     assert "--max-error" in terminal.err
+
+
+def test_an_export_with_too_few_validation_images_ends_before_it_converts(
+    artifacts: Path, own_data: Path, terminal: Any
+) -> None:
+    terminal.fails(3, "export", artifacts / "model.keras", "--data", own_data, "--max-error", "0.1")
+    assert f"{VALIDATION} validation images can't show" in " ".join(terminal.err.split())
+    assert "--max-error 0.5" in terminal.err
+    assert "float32.tflite" not in terminal.err
 
 
 def test_an_export_without_validation_images_says_what_to_do_and_changes_nothing(artifacts: Path, terminal: Any) -> None:
