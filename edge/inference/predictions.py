@@ -88,11 +88,15 @@ class Counted:
         images: Number of images with an answer and a known label.
         correct: Number of those whose label is the predicted one.
         confusions: The others by their two labels, the most frequent first.
+        accepted: Number of images whose answer reaches the file's threshold; None for a file without one.
+        accepted_wrong: Number of errors among them.
     """
 
     images: int
     correct: int
     confusions: tuple[Confusion, ...]
+    accepted: int | None = None
+    accepted_wrong: int = 0
 
 
 class Unreadable(NamedTuple):
@@ -278,9 +282,16 @@ def predict_images(
 
 
 def _counted(found: Sequence[PredictedImage]) -> Counted | None:
-    labelled = Counter((item.label, item.predicted) for item in found if item.label is not None)
-    if labelled.total() < 2:
+    labelled = [item for item in found if item.label is not None]
+    if len(labelled) < 2:
         return None
-    confusions = [Confusion(*pair, count) for pair, count in labelled.most_common() if pair[0] != pair[1]]
-    images = labelled.total()
-    return Counted(images, images - sum(item.images for item in confusions), tuple(confusions))
+    pairs = Counter((str(item.label), item.predicted) for item in labelled)
+    confusions = tuple(Confusion(*pair, count) for pair, count in pairs.most_common() if pair[0] != pair[1])
+    accepted = [item for item in labelled if item.accepted]
+    return Counted(
+        len(labelled),
+        len(labelled) - sum(item.images for item in confusions),
+        confusions,
+        None if labelled[0].accepted is None else len(accepted),
+        sum(item.label != item.predicted for item in accepted),
+    )

@@ -28,8 +28,12 @@ def predicted_text(predicted: Predicted, width: int = WIDTH) -> str:
 
 
 def accuracy_text(accuracy: Counted, width: int = WIDTH) -> str:
-    """Return the share of labelled images that were predicted right, and the most frequent confusions as a table."""
+    """Return the share of labelled images that were predicted right, what the threshold accepts, and the most frequent
+    confusions as a table.
+    """
     share = f"{accuracy.correct:,} of {accuracy.images:,} images of a known class"
+    if accuracy.accepted is not None:
+        share += f"; {accuracy.accepted:,} are accepted by the threshold, {accuracy.accepted_wrong:,} of them wrong"
     text = paragraph(f"accuracy {accuracy.correct / accuracy.images:.4f}: {share}", width)
     if not accuracy.confusions:
         return text

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from edgecnn.edge.data.dataset import load_test
+from tests.edge.inference.thresholds import with_threshold
 from tests.schemas import require_valid
 
 
@@ -174,7 +175,8 @@ def test_a_folder_of_class_folders_prints_accuracy_and_confusions(
 ) -> None:
     label = int(load_test(idx_folder).labels[0])
     wrong, right = str((label + 1) % 3), str(label)
-    counted = {"images": 11, "correct": 10, "confusions": [{"label": wrong, "predicted": right, "images": 1}]}
+    confusions = [{"label": wrong, "predicted": right, "images": 1}]
+    counted = {"images": 11, "correct": 10, "confusions": confusions, "accepted": None, "accepted_wrong": 0}
     text = terminal.passes("predict", exported / "int8.tflite", by_class)
     assert "accuracy 0.9091: 10 of 11 images" in text
     assert [wrong, right, "1"] in [line.split() for line in text.splitlines()]
@@ -183,6 +185,23 @@ def test_a_folder_of_class_folders_prints_accuracy_and_confusions(
     found = json.loads(Path("all.json").read_text())
     assert found["accuracy"] == counted
     assert sum(image["label"] is None for image in found["images"]) == 1
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_the_accuracy_of_a_file_with_a_threshold_says_what_it_accepts(
+    half: bool, artifacts: Path, by_class: Path, terminal: Any
+) -> None:
+    command = ("predict", artifacts / "int8.tflite", by_class)
+    answers = json.loads(terminal.passes(*command, "--json", "-"))["images"]
+    shares = sorted(max(answer["probabilities"].values()) for answer in answers)
+    with_threshold(artifacts, shares[6] if half else 0.0)
+    found = json.loads(terminal.passes(*command, "--json", "-"))
+    known = [answer for answer in found["images"] if answer["label"] and answer["accepted"]]
+    wrong = sum(answer["label"] != answer["predicted"] for answer in known)
+    assert (found["accuracy"]["accepted"], found["accuracy"]["accepted_wrong"]) == (len(known), wrong)
+    assert (0 < len(known) < 11) if half else ((len(known), wrong) == (11, 1))
+    text = " ".join(terminal.passes(*command).split())
+    assert f"images of a known class; {len(known)} are accepted by the threshold, {wrong} of them wrong" in text
 
 
 def test_folders_that_are_no_classes_count_nothing(exported: Path, bars: list[str], terminal: Any) -> None:
