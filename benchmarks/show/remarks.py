@@ -278,6 +278,7 @@ def _figures(report: Report, file: FileResult) -> str:
     accuracy = file.accuracy
     assert accuracy  # noqa: S101  # Without accuracy no file is named.
     judging = f" of {accuracy.images:,} held-out images" if accuracy.chose else ""
+    doubt = " (it may have learned these images)" if report.dataset and report.dataset.may_be_learnt else ""
     noisy = " (unstable)" if unstable(report, file) else ""
-    size = file.artifact.size_bytes / 1024
-    return f"{100 * accuracy.accuracy:.2f} %{judging} right, p50 {p50_ns(file.launches) / 1e3:,.1f} µs{noisy}, {size:,.1f} KiB"
+    p50, size = p50_ns(file.launches) / 1e3, file.artifact.size_bytes / 1024
+    return f"{100 * accuracy.accuracy:.2f} %{judging} right{doubt}, p50 {p50:,.1f} µs{noisy}, {size:,.1f} KiB"

@@ -84,6 +84,21 @@ def test_a_benchmark_writes_into_the_card_which_file_to_ship_and_an_export_takes
     assert with_choice(card.replace("4,321", "4,322"), measured) is None
 
 
+def test_the_first_accuracy_says_itself_that_the_images_may_have_been_learned(manifest: Manifest) -> None:
+    measured = report(file_result("float32.tflite"), file_result("int8.tflite", microseconds=90))
+    assert measured.dataset
+    doubtful = replace(measured, dataset=replace(measured.dataset, may_be_learnt=True))
+    first = re.compile(r"% right \(it may have learned these images\)")
+    for of, found in ((measured, False), (doubtful, True)):
+        card = with_choice(written(manifest), of)
+        assert card is not None
+        lines = card.splitlines()
+        assert bool(first.search(next(line for line in lines if "% right" in line))) == found
+        verdict, ship = of.to_text(300).splitlines()[:2]
+        assert "% of the images" in verdict
+        assert bool(first.search(ship)) == found
+
+
 def test_the_card_has_what_a_threshold_accepts_of_validation_and_after_a_benchmark_of_test_images(manifest: Manifest) -> None:
     assert "not sure" not in written(manifest)
     keras, int8 = manifest.artifacts
