@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from tests.schemas import SCHEMAS, require_valid
 from tools.json_schemas import SCHEMAS as KINDS
 from tools.json_schemas import schema_of
 
+ROOT = Path(__file__).parents[2]
 SHORT = ("--launches", "2", "--min-runs", "40", "--min-seconds", "0")
 ANY_DROP = ("--max-drop", "100")
 COMMANDS = {
@@ -67,6 +70,13 @@ def test_a_published_schema_is_that_of_the_dataclasses(name: str) -> None:
     published = json.loads((SCHEMAS / f"{name}.json").read_text())
     message = "python -m tools.json_schemas docs/reference/schemas writes them again"
     assert without_texts(published) == without_texts(schema_of(*KINDS[name])), message
+
+
+def test_the_program_without_a_folder_says_how_it_is_called() -> None:
+    called = subprocess.run([sys.executable, "-m", "tools.json_schemas"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert called.returncode == 1
+    assert called.stderr.startswith("python -m tools.json_schemas docs/reference/schemas: ")
+    assert called.stdout == ""
 
 
 def without_texts(value: Any) -> Any:
