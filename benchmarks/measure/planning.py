@@ -246,7 +246,7 @@ class Schedule:
             return
         least = total_seconds(self._choose(), self.costs)
         if least > _LONG_SECONDS:
-            self._progress.say(f"estimate: more than {duration_text(least)}")
+            self._progress.say(f"This takes more than {duration_text(least)}: an estimate follows once every file is open.")
 
     def _choose(self) -> Plan:
         return self._asked if isinstance(self._asked, Plan) else choose_plan(self._asked, self.costs)

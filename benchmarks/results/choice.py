@@ -185,7 +185,7 @@ def _slower(report: Report, files: Sequence[FileResult], factor: float) -> dict[
     fastest = {file.name: float(round_medians(file.launches).min()) for file in files if len(file.launches) >= _LEAST_LAUNCHES}
     best = min(fastest, key=fastest.__getitem__, default="")
     return {
-        name: f"{time / fastest[best]:.2f} of {best}'s fastest round"
+        name: f"its fastest round takes {time / fastest[best]:.2f} times as long as that of {best}"
         for name, time in fastest.items()
         if time > SLOWER * fastest[best]
     }

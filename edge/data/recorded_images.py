@@ -8,7 +8,7 @@ from typing import Any
 from edgecnn.edge.data.dataset import IMAGES, KERAS, SHIPPED, find, has_validation, load_test, load_train
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, ModelImages
 from edgecnn.edge.data.image_folder import has_parts
-from edgecnn.edge.data.splits import Split
+from edgecnn.edge.data.splits import FileSplit, RowSplit, Split, Subset
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
 from edgecnn.edge.manifest import DatasetRecord
 
@@ -87,10 +87,25 @@ def require_recorded(record: DatasetRecord, test: Split) -> None:
     Raises:
         ConfigError: If they are other images.
     """
-    if test.sha256 != record.test_sha256:
+    if test.sha256 == record.test_sha256:
+        return
+    where = _where(test)
+    if where and str(where.resolve()) == record.source:
         raise ConfigError(
-            f"these are not the model's test images ({record.name}, {record.source}): name them with {field('data')}"
+            f"{where} has changed since the model was made, so these are not the model's test images: restore it, or name a "
+            f"copy of what it was with {field('data')}"
         )
+    found = f"{where}: " if where else ""
+    raise ConfigError(
+        f"{found}these are not the model's test images ({record.name}, {record.source}): name them with {field('data')}"
+    )
+
+
+def _where(split: Split) -> Path | None:
+    """Return the folder or file of a split's images; None if they are in memory."""
+    if isinstance(split, Subset):
+        return _where(split.split)
+    return split.folder if isinstance(split, FileSplit) else split.path if isinstance(split, RowSplit) else None
 
 
 def recorded_images(

@@ -119,7 +119,8 @@ def test_one_disturbed_launch_does_not_hide_a_far_slower_file() -> None:
     slow = made("int8.tflite", 100, 40)
     disturbed = timed(made("float32.tflite", 50, 140), [[50, 50]] * 4 + [[200, 300]])
     assert chosen(disturbed, slow) == "float32.tflite"
-    assert choose([report(disturbed, slow)]).others == (("int8.tflite", "2.00 of float32.tflite's fastest round"),)
+    why = "its fastest round takes 2.00 times as long as that of float32.tflite"
+    assert choose([report(disturbed, slow)]).others == (("int8.tflite", why),)
 
 
 def test_what_one_launch_leaves_open_is_said() -> None:

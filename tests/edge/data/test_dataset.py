@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import shutil
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -232,13 +233,21 @@ def test_a_record_finds_images_that_have_moved_and_an_option_goes_before_it(pict
     require_recorded(record, load_test(*recorded_source(record, moved)))
     other = load_test(*recorded_source(record, moved, FolderOptions(split_seed=8)))
     assert other.shape == (8, 9, 3)
-    with pytest.raises(ConfigError, match=r"not .*model's test images \(pets"):
+    with pytest.raises(ConfigError, match=rf"^{moved}: these are not .*model's test images \(pets"):
         require_recorded(record, other)
     # The record of a folder that was split does not apply to one with a test/, or to arrays.
     for part in ("train", "test"):
         shutil.copytree(moved, moved.parent / "parts" / part)
     assert len(load_test(*recorded_source(record, moved.parent / "parts")).labels) == 15
     assert load_test(*recorded_source(record, npz)).shape == (12, 12, 1)
+
+
+def test_a_folder_or_file_that_has_changed_is_named(pictures: Path, npz: Path) -> None:
+    for data, options in ((pictures, FolderOptions((8, 9), 3, "crop", 0.4, 7)), (npz, FolderOptions())):
+        record = load_dataset(data, options).record()
+        changed = replace(record, test_sha256="0" * 64)
+        with pytest.raises(ConfigError, match=rf"^{data} has changed since.* not the model's test images: restore it"):
+            require_recorded(changed, load_test(*recorded_source(changed)))
 
 
 def test_the_images_are_those_named_where_a_record_has_no_folder(tmp_path: Path) -> None:
