@@ -55,11 +55,18 @@ class Polarity(NamedTuple):
         background: The background of the picture's digit, where somebody stated it. Default: it is looked for.
         on_doubt: Gets a sentence if something else may have been read than was meant.
         on_box: Gets the box of what was taken for the digit: left, top, right and bottom as shares of the picture.
+        can_be_stated: Whether whoever reads the doubt can state the background; on a page nobody can.
     """
 
     background: Side | None = None
     on_doubt: Callable[[str], None] = lambda doubt: None
     on_box: Callable[[tuple[float, float, float, float]], None] = lambda box: None
+    can_be_stated: bool = True
+
+    @property
+    def or_stated(self) -> str:
+        """The end of a doubt: what helps too."""
+        return f", or state it ({setting('background')})" if self.can_be_stated else ""
 
 
 UNSTATED = Polarity()
@@ -159,7 +166,7 @@ def _digit(levels: Grey, polarity: Polarity, name: str) -> _Digit:
         background = "light" if best.dark else "dark"
         polarity.on_doubt(
             f"{name} has strokes lighter than its paper and darker ones, and was read as on a {background} background: "
-            f"state it ({setting('background')})"
+            f"crop it to one digit on plain paper{polarity.or_stated}"
         )
     elif nearly:
         polarity.on_doubt(f"{name} shows two things that may be the digit: crop it to one digit")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from edgecnn.edge.data.digit import UNSTATED, Polarity, fit_digit
-from edgecnn.edge.errors import ArtifactError, parsing, setting
+from edgecnn.edge.errors import ArtifactError, parsing
 from edgecnn.edge.manifest import Background, Fit, Preprocessing
 from edgecnn.edge.model.preprocess import Images
 from edgecnn.edge.packages import load_pillow
@@ -171,7 +171,7 @@ def _by_rule(pixels: Images, size: tuple[int, int], rule: ImageRule | Preprocess
     elif border == "any" != trained_on:
         polarity.on_doubt(
             f"{name} has a border that is neither light nor dark, and was read as on a {trained_on} background: "
-            f"state it ({setting('background')})"
+            f"crop it so that its border is background alone{polarity.or_stated}"
         )
     return fitted(pixels, *size, fit)
 

@@ -21,7 +21,7 @@ from math import prod
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from edgecnn.edge.errors import ArtifactError, EdgeCnnError, spelling
+from edgecnn.edge.errors import ArtifactError, EdgeCnnError
 from edgecnn.edge.sandbox.child import Child, Lost
 from edgecnn.edge.sandbox.unverified import limit_memory, limit_time
 from edgecnn.edge.serving.logs import log
@@ -185,14 +185,9 @@ def fitted(picture: "BinaryIO | Images", rule: Rule, name: str) -> FittedPicture
     from edgecnn.edge.inference.pictures import fitted_picture  # noqa: PLC0415
 
     doubts, boxes = list[str](), list[tuple[float, ...]]()
-    with spelling(on_page):
-        image = fitted_picture(picture, rule.shape, rule.preprocessing, name, Polarity(None, doubts.append, boxes.append))
+    told = Polarity(None, doubts.append, boxes.append, can_be_stated=False)
+    image = fitted_picture(picture, rule.shape, rule.preprocessing, name, told)
     return FittedPicture(image, doubts[0] if doubts else None, boxes[0] if boxes else None)
-
-
-def on_page(name: str, value: object) -> str:
-    """Return a setting for the reader of a page, on which nothing can be stated: the command that takes it."""
-    return f"edgecnn predict --{name}"
 
 
 def require_few_parts(picture: bytes) -> None:

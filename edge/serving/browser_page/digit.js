@@ -92,7 +92,7 @@ function digitOf(picture, name, onDoubt) {
     const background = best.dark ? "light" : "dark";
     onDoubt(
       `${name} has strokes lighter than its paper and darker ones, and was read as on a ${background} background: ` +
-        "state it (edgecnn predict --background)",
+        "crop it to one digit on plain paper",
     );
   } else if (nearly) onDoubt(`${name} shows two things that may be the digit: crop it to one digit`);
   return best;

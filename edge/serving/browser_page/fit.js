@@ -67,7 +67,7 @@ export function byRule(picture, height, width, { fit, background: trainedOn }, n
   if (border === "any" && trainedOn !== "any") {
     told.doubt(
       `${name} has a border that is neither light nor dark, and was read as on a ${trainedOn} background: ` +
-        "state it (edgecnn predict --background)",
+        "crop it so that its border is background alone",
     );
   }
   return fitted(opposite ? inverted(picture) : picture, height, width, fit);

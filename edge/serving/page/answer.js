@@ -3,6 +3,8 @@
 import { $, duration, make, percent, say, several } from "./dom.js";
 
 const ANNOUNCE_AFTER_MS = 600;
+/** Before what is said of all files: whether they agree. */
+export const SIGNS = { true: "✓ ", false: "≠ " };
 const SCORES = { margin: "a margin", "max-logit": "a largest logit", energy: "an energy" };
 
 /** What there is to show. `state` is "empty", "working" (the answer is not of the newest drawing), "done" or "failed". */
@@ -59,7 +61,10 @@ function showLabel(answer, state) {
   $("probability").textContent = answer ? sureness(answer) : waiting;
 }
 
-/** Return how many files say the same, as {same, text}, or null for one file alone. */
+/**
+ * Return how many files say the same, as {same, text}, or null for one file alone. `same` is null where they do, but one of them
+ * is not sure: that they agree is no reason to believe them.
+ */
 export function agreement(answers, reference) {
   if (answers.length < 2) return null;
   const every = answers.length === 2 ? "Both" : `All ${answers.length}`;
@@ -67,19 +72,23 @@ export function agreement(answers, reference) {
   const other = judged.filter((each) => !each.agrees);
   if (judged.length === 0) {
     const labels = new Set(answers.map((each) => each.label));
-    return labels.size === 1
-      ? { same: true, text: `${every} files say so` }
-      : { same: false, text: `The files give ${labels.size} labels` };
+    return labels.size === 1 ? alike(answers, `${every} files say so`) : { same: false, text: `The files give ${labels.size} labels` };
   }
-  if (other.length === 0) return { same: true, text: `${every} files agree` };
+  if (other.length === 0) return alike(answers, `${every} files agree`);
   const verb = other.length === 1 ? "differs" : "differ";
   return { same: false, text: `${several(other.length, "file")} ${verb} from ${reference ?? "the reference"}` };
 }
 
+function alike(answers, text) {
+  const unsure = answers.filter((each) => each.accepted === false).length;
+  return unsure === 0 ? { same: true, text } : { same: null, text: `${text}; ${unsure === answers.length ? "none is" : `${unsure} not`} sure` };
+}
+
 function showAgreement(found) {
   const line = $("agreement");
+  line.classList.toggle("agrees", found?.same === true);
   line.classList.toggle("differs", found?.same === false);
-  const sign = { true: "✓ ", false: "≠ " }[found?.same] ?? "";
+  const sign = SIGNS[found?.same] ?? "";
   line.replaceChildren(...(found ? [make("span", { "aria-hidden": "true" }, sign), found.text] : []));
 }
 

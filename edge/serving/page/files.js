@@ -1,7 +1,7 @@
 /** The files of the model side by side, those that are skipped, and what the last bench says of them. */
 
 import { $, bytes, duration, make, percent, say, several, showStatus } from "./dom.js";
-import { agreement } from "./answer.js";
+import { agreement, SIGNS } from "./answer.js";
 
 /** Describe the model; `choose` is called with the name of a file when it is selected. */
 export function describe(model, chosen, choose) {
@@ -53,7 +53,7 @@ export function showFiles({ state, result }, chosen, reference) {
     const [head, label, probability, inference, agrees] = row.children;
     head.querySelector("input").checked = row.dataset.file === chosen;
     row.classList.toggle("chosen", row.dataset.file === chosen);
-    row.classList.toggle("agrees", answer?.agrees === true);
+    row.classList.toggle("agrees", answer?.agrees === true && answer.accepted !== false);
     row.classList.toggle("differs", answer?.agrees === false);
     label.textContent = answer ? (answer.accepted === false ? `not sure (${answer.label})` : answer.label) : "–";
     probability.textContent = answer ? percent(answer.probability) : "–";
@@ -61,7 +61,7 @@ export function showFiles({ state, result }, chosen, reference) {
     agrees.textContent = answer ? judged(answer, reference) : "–";
   }
   const found = agreement([...answers.values()], reference);
-  $("files-said").textContent = found ? `${found.same ? "✓" : "≠"} ${found.text}` : "";
+  $("files-said").textContent = found ? `${SIGNS[found.same] ?? ""}${found.text}` : "";
 }
 
 function judged(answer, reference) {

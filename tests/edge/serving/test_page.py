@@ -80,6 +80,7 @@ def test_a_drawing_is_answered_by_every_file(board: Browser, stand_in: StandIn) 
     assert board.text("#label") == "2"
     assert board.text("#probability") == "99.3\u00a0%"
     assert board.text("#agreement") == "✓ All 4 files agree"
+    assert board.text("#files-said") == "✓ All 4 files agree"
     assert board.script("return [...document.querySelectorAll('#rows td.label')].map(cell => cell.textContent)") == ["2"] * 4
     assert board.script("return [document.querySelector('#seen').width, document.querySelector('#seen').height]") == [28, 28]
     board.wait_text("#live", "2, 99.3\u00a0%, by int8.tflite. All 4 files agree.")
@@ -315,3 +316,21 @@ def test_an_answer_outside_of_the_threshold_is_shown_as_not_sure(
     assert board.text("#label") == "?"
     assert board.text("#probability").replace("\N{NO-BREAK SPACE}", " ") == f"Not sure: 7 at 63.28 % {said}"
     assert board.text("#rows td.label") == "not sure (7)"
+
+
+@pytest.mark.parametrize(("unsure", "said", "green"), [(4, "none is sure", 0), (1, "1 not sure", 3)])
+def test_that_files_agree_is_no_praise_where_one_is_not_sure(
+    unsure: int, said: str, green: int, board: Browser, stand_in: StandIn
+) -> None:
+    judged = picture(stand_in.model, "7")
+    threshold = {"score": "probability", "least": 0.97, "most": None}
+    for number, answer in enumerate(judged["answers"]):
+        answer |= {"accepted": number >= unsure, "threshold": threshold}
+    stand_in.replies("/api/classify", classified(judged))
+    board.draw(TWO)
+    settled(board)
+    for place in ("#agreement", "#files-said"):
+        assert board.text(place) == f"All 4 files agree; {said}"
+    colour = "return getComputedStyle(document.querySelector(arguments[0])).color"
+    assert board.script(colour, "#agreement") == board.script(colour, "#files-said")
+    assert board.script("return document.querySelectorAll('#rows tr.agrees').length") == green
