@@ -8,6 +8,7 @@ import inspect
 import itertools
 import os
 import re
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -153,8 +154,11 @@ class PlainCommand(TyperCommand):
         return [_REQUIRED.sub(r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Write the example as one line, to be copied."""
-        formatter.write(f"\n  {self.epilog}\n")
+        """Write the example, to be copied: a longer one than the terminal is wide goes on in further lines of the shell."""
+        # An option stays with its value.
+        text = re.sub(r"( -\S+) (?!-)", "\\1\N{NO-BREAK SPACE}", self.epilog or "")
+        lines = textwrap.wrap(text, formatter.width - 4, break_long_words=False, break_on_hyphens=False)
+        formatter.write("\n  " + " \\\n    ".join(lines).replace("\N{NO-BREAK SPACE}", " ") + "\n")
 
 
 def leave_texts(command: TyperCommand | TyperGroup, context: typer.Context) -> None:

@@ -187,7 +187,9 @@ def test_an_interrupted_training_says_how_to_go_on_and_exits_with_130(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_commands_help_has_an_example_and_shows_defaults_in_one_way(command: str, terminal: Any) -> None:
+def test_every_commands_help_has_an_example_and_shows_defaults_in_one_way(
+    command: str, terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shown = terminal.passes(command, "--help")
     assert f"Example: edgecnn {command} " in shown
     text = " ".join(shown.split())
@@ -195,6 +197,8 @@ def test_every_commands_help_has_an_example_and_shows_defaults_in_one_way(comman
     assert f"Usage: edgecnn {command} [OPTIONS]" in text
     assert "{" not in text
     assert terminal.passes(command, "-h") == shown
+    monkeypatch.setenv("COLUMNS", "60")
+    assert [line for line in terminal.passes(command, "--help").splitlines() if len(line) > 60] == []
 
 
 def test_help_has_a_line_for_every_command_and_the_image_options_in_full_where_they_matter(terminal: Any) -> None:

@@ -17,6 +17,8 @@ from edgecnn.shell.main import commands
 from edgecnn.shell.settings import arguments_of, settings_of
 from edgecnn.shell.typer_command import typer_command
 
+EXAMPLE = f"edgecnn paint {'--index 1 ' * 20}--number 2"
+
 
 @checked
 def paint(
@@ -43,7 +45,7 @@ def context(*arguments: str) -> Any:
 
 def command(run: Callable[[Any], None] = lambda given: None) -> Any:
     settings = tuple(settings_of(paint))
-    return typer_command("paint", settings, "Paint.", f"{'long ' * 40}end", lambda given, context: run(given))
+    return typer_command("paint", settings, "Paint.", EXAMPLE, lambda given, context: run(given))
 
 
 def parsed(*arguments: str) -> dict[str, Any]:
@@ -127,7 +129,11 @@ def test_help_says_what_a_value_is_and_keeps_its_panels_and_its_example() -> Non
     assert "--colour NAME Colour of the paint: red or blue." in written
     assert "--launches N  Number of processes that open each side.  [default: 5]" in {line.strip() for line in lines}
     assert [line for line in lines if line.endswith(":")] == ["Arguments:", "Options:", "Pixels:", "Time:"]
-    assert lines[-1] == f"  Example: {'long ' * 40}end"
+    example = "\n".join(lines).rpartition("\n\n")[2].strip().split(" \\\n    ")
+    assert " ".join(example) == f"Example: {EXAMPLE}"
+    assert len(example) > 1
+    assert max(map(len, lines)) <= 80
+    assert not any(line.endswith("--index") for line in example)
 
 
 def test_no_help_and_no_refusal_imports_anything_heavy() -> None:
