@@ -135,6 +135,7 @@ def train(run: TrainingRun) -> TrainResult | None:  # Longer than 50 lines: what
     if run.chief:
         require_writable(run.folder)
         if isinstance(run.dataset.test, FileSplit):
+            run.on_text(f"Reading {counted(run.dataset.test.labels, 'test image')} once")
             for _ in chunks(run.dataset.test):
                 pass  # A broken one is an error here, not after all epochs.
     done = worker.agree(len(checkpoint.history) if checkpoint else 0)
@@ -175,6 +176,7 @@ def _fit(  # Longer than 50 lines: each way in which the epochs end.
         ):
             batches, first = training_batches(run, readers.train, prepared, done, worker)
             validation = validation_batches(run, val, readers.val, prepared) if val and readers.val else None
+            run.on_text("TensorFlow is building the training step; the first batch waits for it")
             worker.prepare(model, first)
             for phase in phases_of(run.config):
                 start, end, later = max(done, phase.start), min(epochs, phase.end), phase.start > done

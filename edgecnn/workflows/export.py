@@ -130,6 +130,7 @@ def exported(  # Longer than 50 lines: its arguments, and those of what it calls
         raise ConfigError(f"{field('tune')} makes int8 files: add {field('precisions')}=int8")
     source = read_source(path_of(model), tuple(usage.trust))
     config.require_made_of(source.format, source.path)
+    progress.say(f"{source.path}: loading")
     said = taken = usage.interface_for(source, progress)
     runtime = None
     if source.manifest:

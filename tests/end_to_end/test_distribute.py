@@ -209,7 +209,7 @@ def test_a_worker_that_dies_ends_the_other_with_one_line(idx_folder: Path, tmp_p
     (line,) = re.findall(r"^edgecnn: .*", said, re.M)
     assert f"worker 1 ({both[1]}) no longer" in line
     assert line.endswith("same commands and --resume")
-    after = said[said.index("Each training image is varied") :].splitlines()[1:]
+    after = said[said.index("TensorFlow is building the training step") :].splitlines()[1:]
     assert not [other for other in after if other.strip() and other != line and not other.startswith("epoch ")]
 
 

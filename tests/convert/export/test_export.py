@@ -27,6 +27,8 @@ from edgecnn.edge.files import read_bytes, sha256
 from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.manifest import Manifest, OnnxConversion, OnnxConverterName
 from edgecnn.edge.model_file import read_model
+from edgecnn.edge.result import Silent
+from edgecnn.workflows import export as workflow
 from tests.convert.export.conftest import entry
 
 FILES = ["float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite", "float32.onnx", "int8.onnx"]
@@ -60,6 +62,22 @@ def test_a_model_without_a_manifest_is_refused(exported: Path, idx_folder: Path,
     shutil.copy(exported / "model.keras", tmp_path)
     with pytest.raises(ConfigError, match=r"model\.keras: no manifest\.json beside.*pixels"):
         export(tmp_path / "model.keras", load_dataset(idx_folder), ExportConfig())
+
+
+def test_the_wait_for_the_models_runtime_has_a_line(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    class Said(Silent):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    def waits(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(workflow, "export_model", waits)
+    with pytest.raises(KeyboardInterrupt):
+        ec.export(artifacts / "model.keras", progress=Said())
+    assert said == [f"{artifacts / 'model.keras'}: loading"]
 
 
 def brighter(split: Any) -> ArraySplit:

@@ -73,6 +73,15 @@ def test_the_weights_are_the_same_whatever_decodes_and_however_much_is_kept(
     assert f"in {processes} process" in line if processes else "in this process" in line
 
 
+def test_what_takes_seconds_before_the_first_batch_has_a_line(dataset: Dataset, tmp_path: Path) -> None:
+    said: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset, CONFIG, tmp_path, UNIT, on_text=said.append, on_batch=stop_at(1, 1))
+    assert said.count(f"Reading {len(dataset.test.labels)} test images once") == 1
+    _, building, *_ = said[next(i for i, text in enumerate(said) if text.startswith("Image files are decoded")) :]
+    assert "building the training step" in building
+
+
 def test_a_run_that_was_broken_off_is_resumed_to_the_same_weights(dataset: Dataset, plain: Path, tmp_path: Path) -> None:
     train(dataset, CONFIG, tmp_path, UNIT, on_batch=stop_at(2, 2))
     assert not same(plain, tmp_path)
