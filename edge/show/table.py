@@ -190,11 +190,13 @@ def _line(cells: Sequence[str], sides: str, widths: Sequence[int]) -> str:
 
 
 def _folded(text: str, width: int) -> list[str]:
-    """Break a text into lines of at most `width` columns: between words, else behind a `/` of a layer's name, else anywhere."""
+    """Break a text into lines of at most `width` columns: between words, else behind a `/` or `_` of a layer's name or the `=`
+    before a version, else anywhere.
+    """
     lines = []
     while _columns(text) > width:
         end = next(count for count in range(len(text), 0, -1) if _columns(text[:count]) <= width)
-        ends = (text.rfind(" ", 1, end + 1), *(text.rfind(mark, 0, end) + 1 for mark in ("/", "_")), end)
+        ends = (text.rfind(" ", 1, end + 1), *(text.rfind(mark, 0, end) + 1 for mark in ("/", "_", "=")), end)
         end = next(place for place in ends if place > 0)
         lines.append(text[:end])
         text = text[end:].lstrip()

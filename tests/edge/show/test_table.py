@@ -34,6 +34,12 @@ def test_long_text_is_folded_and_figures_stay_whole(name: str) -> None:
     )
 
 
+def test_a_version_is_not_broken_in_its_middle() -> None:
+    rows = [("tensorflow-lite>=2.10.0", "1")]
+    lines = table_text(TextTable(("oldest runtime", "n"), rows, align="<>"), width=26).splitlines()
+    assert [line.split() for line in lines[2:]] == [["tensorflow-lite>=", "1"], ["2.10.0"]]
+
+
 def test_a_table_of_more_figures_than_fit_goes_on_below_with_its_names() -> None:
     headings = ("file", *(f"column {number}" for number in range(7)))
     row = ("int8.tflite", *(f"{number * 111:,}" for number in range(7)))
