@@ -14,6 +14,7 @@ from edgecnn.edge.text import WIDTH, paragraph, printable, printable_lines
 Item = TypeVar("Item")
 
 _MARKUP = re.compile(r"[\\`*_\[\]<>|~]")
+_PART_OF_NAME = re.compile(r"(?<=[/_])(?=\w)")
 _MARGIN, _GAP = " ", "  "
 # A folded column of text keeps at least this much of the terminal's width.
 _LEAST = 12
@@ -92,8 +93,13 @@ def table_html(table: TextTable, looks: Mapping[int, Callable[[str], str]] | Non
     lines.append("<tbody>")
     for name, *others in table.rows:
         cells = [f"<td{_css(0, table.sides[at])}>{looks.get(at, escape)(cell)}</td>" for at, cell in enumerate(others, 1)]
-        lines.append(f'<tr><th scope="row"{_css(len(name))}>{escape(name)}</th>{"".join(cells)}</tr>')
+        lines.append(f'<tr><th scope="row"{_css(len(name))}>{_breakable(name)}</th>{"".join(cells)}</tr>')
     return "\n".join([*lines, "</tbody>", "</table>", "</div>"])
+
+
+def _breakable(name: str) -> str:
+    """Return a name as HTML; one that may be folded is folded behind a `/` or `_`, not inside a word."""
+    return _PART_OF_NAME.sub("<wbr>", escape(name)) if len(name) > _READABLE else escape(name)
 
 
 def _css(letters: int, side: str = "") -> str:

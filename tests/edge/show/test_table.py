@@ -97,6 +97,12 @@ def test_on_a_page_every_text_is_escaped_but_what_a_look_makes_and_sides_and_lon
     assert "<thead>" not in table_html(TextTable(("", ""), [("a", "b")]))
 
 
+def test_on_a_page_a_layers_name_is_folded_between_its_parts() -> None:
+    page = table_html(TextTable(("op", "share"), [("image/channels_first_of_<all>", "1"), ("conv2d_1", "2")]))
+    assert ">image/<wbr>channels_<wbr>first_<wbr>of_&lt;all&gt;</th>" in page
+    assert ">conv2d_1</th>" in page
+
+
 def test_in_csv_numbers_stay_plain_and_no_text_is_a_formula() -> None:
     rows = [{"file": "=1+1", "drop": -0.25, "p99": None}, {"file": "a\nb", "drop": 1000, "p99": 1}]
     assert table_csv(rows) == "file,drop,p99\n'=1+1,-0.25,\na\\nb,1000,1\n"
