@@ -56,13 +56,16 @@ class Listing:
     together: tuple[tuple[str, ...], ...] | None = None
 
     def drawn(
-        self, part: Literal["test", "val"], share: float, seed: int, groups: Sequence[NDArray[np.int64]] = ()
+        self, part: Literal["test", "val"], share: float, seed: int, groups: Sequence[NDArray[np.int64]] | None = None
     ) -> "Listing":
         """Move a share of each class's training images to another part. Arguments and errors are those of `drawn_evenly`."""
+        together = self.together
+        if groups is not None:
+            together = tuple(tuple(self.names["train"][place] for place in group) for group in groups)
         indices, named = self.indices["train"], [f"{label} of {self.folder}" for label in self.classes]
-        chosen = drawn_evenly(indices, part, share, seed, named, groups)
+        chosen = drawn_evenly(indices, part, share, seed, named, groups or ())
         changed = bool(groups) and not np.array_equal(chosen, drawn_evenly(indices, part, share, seed, named))
-        return replace(self.moved(part, chosen), listed=self.listed or changed)
+        return replace(self.moved(part, chosen), listed=self.listed or changed, together=together)
 
     def tested(self, named: Path | tuple[str, ...]) -> "Listing":
         """Make the images that a list names test images.
@@ -235,9 +238,7 @@ def list_images(folder: Path, options: FolderOptions, parts: tuple[Part, ...] = 
         listing = listing.tested(options.test_list).only(parts)
     elif split_off and split_off.test_share < 1:
         groups = None if options.keep_together is False else _near_duplicates(folder, listing.names["train"], progress)
-        together = None if groups is None else tuple(tuple(listing.names["train"][one] for one in group) for group in groups)
-        listing = replace(listing, together=together)
-        listing = listing.drawn("test", split_off.test_share, options.seed, groups or ()).only(parts)
+        listing = listing.drawn("test", split_off.test_share, options.seed, groups).only(parts)
     elif split_off and "train" in parts:
         raise ConfigError(f"{field('test_share')}=1 leaves nothing to train on: give a share below 1, for example 0.2")
     if options.drawn_share is not None and "train" in parts:
