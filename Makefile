@@ -98,10 +98,10 @@ $(EXECUTORCH)/.installed: pyproject.toml constraints.txt
 
 # Altered files, kills, shortages and false verdicts, in an hour and in two minutes. docs/explanation/torture.md
 torture: install
-	$(BIN)/python -m tools.faults --seed 1 --files 10000 --kills 1000 --scarce 100 --pairs 20
+	$(BIN)/python -m tools.faults --seed 1 --files 10000 --kills 1000 --deploys 1000 --scarce 100 --pairs 20
 
 torture-ci: install
-	$(BIN)/python -m tools.faults --seed 1 --files 150 --kills 6 --scarce 3 --pairs 1
+	$(BIN)/python -m tools.faults --seed 1 --files 150 --kills 6 --deploys 6 --scarce 3 --pairs 1
 
 # Public int8 files and edgecnn's, beside their float files: docs/explanation/repairs.md. It clones what the folder lacks.
 REPOSITORIES ?= .cache/repairs

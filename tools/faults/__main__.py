@@ -15,6 +15,7 @@ from pathlib import Path
 
 from edgecnn.benchmarks.machine.host import read_machine
 from tools.faults.bases import make_bases
+from tools.faults.deploys import torture_deploys
 from tools.faults.files import planned, require_valid, torture_files
 from tools.faults.holes.inject import torture_verdicts
 from tools.faults.judge import OF_FILES, OF_HOLES, OF_KILLS, OF_SCARCITY, Column
@@ -30,6 +31,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="Seed of every alteration.")
     parser.add_argument("--files", type=int, default=10_000, help="Number of altered files.")
     parser.add_argument("--kills", type=int, default=1000, help="Number of killed commands.")
+    parser.add_argument("--deploys", type=int, default=1000, help="Number of killed deployments.")
     parser.add_argument("--scarce", type=int, default=100, help="Number of commands short of disk, file size or memory.")
     parser.add_argument("--pairs", type=int, default=20, help="Pairs of benchmarks of identical files; 0 injects no hole.")
     parser.add_argument("--kind", help="Kind of file to try, as named in the table.")
@@ -64,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.kills and not chosen.kind:
             kills = log("kills", OF_KILLS, [scene.name for scene in SCENES])
             torture_kills(out / "bases", out, chosen.seed, chosen.kills, kills)
+        if chosen.deploys and not chosen.kind:
+            torture_deploys(out / "bases", out, chosen.seed, chosen.deploys, log("deployments", OF_KILLS))
         if chosen.scarce and not chosen.kind:
             torture_scarcity(out / "bases", out, chosen.seed, chosen.scarce, log("scarce", OF_SCARCITY, SHORTAGES))
         if chosen.pairs and not chosen.kind:
