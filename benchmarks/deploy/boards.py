@@ -14,6 +14,7 @@ from edgecnn.benchmarks.remote.calls import Answer, Tell, converse, not_understo
 from edgecnn.benchmarks.remote.remote import Install, parsed, requested, sent_file
 from edgecnn.benchmarks.remote.ssh import Connection, check_hosts
 from edgecnn.benchmarks.results.records import Report
+from edgecnn.benchmarks.statistics import binomial
 from edgecnn.edge.errors import ArtifactError, EdgeCnnError, load_json
 from edgecnn.edge.records import from_json, from_value
 from edgecnn.edge.result import Progress
@@ -28,6 +29,7 @@ _STEPS = {
     "verify": "verifying it there",
     "bench": "measuring it there",
     "load": "the running service loads it",
+    "shadow": "answering live pictures too",
     "switch": "going over to it",
     "watch": "watching the service",
 }
@@ -48,6 +50,9 @@ class Order:
         budget: Text of a TOML file with limits; None measures nothing there.
         arguments: Options of `edgecnn bench` there, with a budget.
         most_ms: Largest time of the service's median answer in milliseconds; None for any.
+        shadow: Number of live pictures that it must answer like the bundle in service.
+        min_agreement: Share of them with the same class that they must show, above 0 and below 1.
+        shadow_keep_bytes: Largest size in bytes of the pictures that are kept there if the two disagree.
         judged: Returns a board's result as judged here, with a budget; it raises if that is not of what was sent.
     """
 
@@ -61,6 +66,9 @@ class Order:
     budget: str | None = None
     arguments: tuple[str, ...] = ()
     most_ms: float | None = None
+    shadow: int = 0
+    min_agreement: float = 0.95
+    shadow_keep_bytes: int = 0
     judged: Callable[[Report], Report] = field(default=lambda report: report)
 
 
@@ -151,8 +159,11 @@ def _request(order: Order, parts: Sequence[Chunk]) -> dict[str, Any]:
         "mend": order.mend,
         "install": requested(order.install),
         "signature": order.signature,
+        "shadow": None,
         "watch": order.watch_seconds,
     }
+    if order.shadow:
+        request["shadow"] = {"pictures": order.shadow, "keep_bytes": order.shadow_keep_bytes}
     if order.budget is not None:
         request |= {"budget": order.budget, "arguments": list(order.arguments), "most_ms": order.most_ms}
     return request
@@ -178,7 +189,18 @@ def _deployed(connection: Connection, order: Order, request: dict[str, Any], par
         tell(_STEPS.get(str(name[0]), printable(str(name[0]))))
 
     files = {"wheel": order.install.wheel} if order.install and order.install.wheel else {}
-    others = {"chunks": send, "step": step, **({} if order.budget is None else {"judge": judge})}
+
+    def agreed(counts: list[Any]) -> None:
+        if len(counts) != 2 or not all(isinstance(count, int) for count in counts):
+            raise not_understood()
+        connection.answer(_disagreement(counts[0], counts[1], order.min_agreement))
+
+    others = {
+        "chunks": send,
+        "step": step,
+        **({"agreed": agreed} if order.shadow else {}),
+        **({} if order.budget is None else {"judge": judge}),
+    }
     _, printed, _ = converse(connection, request, files, tell, others)
     found = _read(connection.host, printed)
     if found.sha256 != request["bundle"]["sha256"]:
@@ -187,6 +209,19 @@ def _deployed(connection: Connection, order: Order, request: dict[str, Any], par
         raise EdgeCnnError("it says that the bundle is in service, without golden vectors that agree: try again")
     tell(found.reason or found.outcome)
     return found
+
+
+def _disagreement(answered: int, same: int, least: float) -> str | None:
+    """Return why live pictures don't show that two bundles agree; None if they do, by the exact interval (95 %)."""
+    if not 0 <= same <= answered or not answered:
+        raise not_understood()
+    low = binomial.interval(same, answered).low
+    if low >= least:
+        return None
+    return (
+        f"it named the same class for {same:,} of {answered:,} live pictures, so for {100 * low:.2f} % or more (95 %); the "
+        f"limit is {100 * least:g} %: look at the pictures, or shadow more of them"
+    )
 
 
 def _refusal(report: Report) -> str | None:

@@ -33,6 +33,31 @@ class DeployOptions:
         ),
     ] = 10.0
     canary: Annotated[bool, Option("Deploy to the first board alone, and to the others if that succeeded.")] = False
+    shadow: Annotated[
+        int,
+        Option(
+            "Number of live pictures that it must answer like the one in service before it replaces that.",
+            default="none",
+            low=0,
+            high=10**7,
+            panel="Shadow",
+        ),
+    ] = 0
+    min_agreement_percent: Annotated[
+        float,
+        Option(
+            "Minimum share of these with the same class, which they must show (95 %).",
+            name="--shadow-agreement",
+            metavar="PERCENT",
+            above=0,
+            below=100,
+            panel="Shadow",
+        ),
+    ] = 95.0
+    shadow_keep_mib: Annotated[
+        float,
+        Option("Largest size of the pictures that are kept there if the two disagree.", metavar="MIB", low=0, panel="Shadow"),
+    ] = 0.0
 
     def __post_init__(self) -> None:
         check(self)

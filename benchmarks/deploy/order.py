@@ -76,7 +76,11 @@ def order_for(
         load_budgets(options.budget, {}, files)
     signature = read_bytes(signature_path(bundle)).decode(errors="replace") if signature_path(bundle).is_file() else None
     mend = f"{again} {setting('install', True)}"
-    order = Order(bundle, bundle.stem, running_version(), mend, options.watch_seconds, signature)
+    order = Order(
+        bundle, bundle.stem, running_version(), mend, options.watch_seconds, signature,
+        shadow=options.shadow, min_agreement=options.min_agreement_percent / 100,
+        shadow_keep_bytes=round(2**20 * options.shadow_keep_mib),
+    )  # fmt: skip
     if options.install:
         exported = models.manifest.exported if models.manifest else ()
         formats = tuple(sorted({artifact.format for artifact in exported if artifact.path in files}))

@@ -30,6 +30,8 @@ class Deployed:
         received_bytes: Number of the bundle's bytes that the board received: less than all if an earlier bundle shares some.
         answers: Number of golden images that the service answered while it was watched.
         seconds: Duration of each step in seconds.
+        shadowed: Number of live pictures that it answered too before it went into service.
+        agreed: Number of them for which every file of it named the class of the file in service.
         signer: Who signed the bundle, as the board's list of allowed signers names them; None if the board has no list.
         golden: What its files computed there; None if it did not come so far.
     """
@@ -42,6 +44,8 @@ class Deployed:
     serving: bool = False
     received_bytes: int = 0
     answers: int = 0
+    shadowed: int = 0
+    agreed: int = 0
     signer: str | None = None
     seconds: dict[str, float] | None = None
     golden: GoldenCheck | None = None

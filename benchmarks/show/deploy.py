@@ -36,6 +36,10 @@ def _sentence(board: Deployed) -> str:
     if board.golden and board.golden.files:
         vectors = sum(file.vectors for file in board.golden.files)
         golden = f" {counted(vectors, 'golden vector')} agree there."
+    if board.shadowed:
+        golden += (
+            f" It named the same class as the one before for {board.agreed:,} of {counted(board.shadowed, 'live picture')}."
+        )
     golden += f" {board.signer} signed it." if board.signer else ""
     served = (
         f"The service answers with it; it was watched for {counted(board.answers, 'answer')}."

@@ -9,9 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from contextlib import suppress
 from functools import partial
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,7 @@ class DeployBoard:
         """Return why no whole model is in service; "" if one is."""
         place = self.releases.root / "current"
         try:
-            name, data = Path(os.readlink(place)).name, (place / BUNDLE_NAME).read_bytes()
+            name, data = place.readlink().name, (place / BUNDLE_NAME).read_bytes()
         except OSError as error:
             return f"nothing is in service: {error}"
         if hashlib.sha256(data).hexdigest() != name or name not in self.hashes:
@@ -121,12 +121,19 @@ class DeployBoard:
         self._keep_service_running()
         end = time.monotonic() + _WAIT_SECONDS
         while time.monotonic() < end:
-            with suppress(OSError, ValueError, KeyError):
-                with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/api/model", timeout=5) as answer:
-                    return "" if json.load(answer)["files"] else "the service answers with no file"
+            with suppress(OSError, ValueError, KeyError, HTTPException):
+                return "" if self._answer()["files"] else "the service answers with no file"
             self._keep_service_running()
             time.sleep(0.05)
         return "the service does not answer"
+
+    def _answer(self) -> Any:
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=5)
+        try:
+            connection.request("GET", "/api/model")
+            return json.load(connection.getresponse())
+        finally:
+            connection.close()
 
     def _keep_service_running(self) -> None:
         """Start the service if it has ended, as systemd would."""
@@ -137,9 +144,8 @@ class DeployBoard:
         model = self.releases.root / "current" / BUNDLE_NAME
         command = [sys.executable, "-m", "edgecnn", "serve", str(model), "--state", str(self.releases.service), "--port", "0"]
         with log.open("wb") as stream:
-            self._service = subprocess.Popen(
-                command, stdout=stream, stderr=stream, env=self._environment, start_new_session=True
-            )
+            how: dict[str, Any] = {"stdout": stream, "stderr": stream, "env": self._environment, "start_new_session": True}
+            self._service = subprocess.Popen(command, **how)
         end = time.monotonic() + _WAIT_SECONDS
         while time.monotonic() < end and self._service.poll() is None:
             if b"http://127.0.0.1:" in (text := log.read_bytes()):

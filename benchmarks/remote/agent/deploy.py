@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Iterator  # noqa: UP035  # Python 3.7 and 3.8 can't subscribe to the other.
 
@@ -13,12 +13,13 @@ from edgecnn.benchmarks.remote.agent.conversation import Failed, ignore_signals,
 from edgecnn.benchmarks.remote.agent.process import execute
 from edgecnn.benchmarks.remote.agent.receiving import receive
 from edgecnn.benchmarks.remote.agent.releases import BUNDLE_NAME, SIGNATURE_NAME, Release, Releases, now
-from edgecnn.benchmarks.remote.agent.service import LOAD_SECONDS, Gone, ask, await_service, running, watch
+from edgecnn.benchmarks.remote.agent.service import LOAD_SECONDS, Gone, ask, await_service, pause, running, watch
 from edgecnn.benchmarks.remote.agent.signature import BadSignature, signer
 from edgecnn.benchmarks.remote.agent.software import find, install, stamp_of
 
 _JUDGED = (0, 3, 7)  # Exit codes with which `edgecnn bench` prints a result.
 _START_SECONDS = 60.0
+_SHADOW_SECONDS = 1.0
 
 
 class NotTaken(Failed):
@@ -82,6 +83,10 @@ class _Transaction:
         self._request, self._releases, self._cache, self._run = request, releases, cache, run
         self._earlier = releases.current()
         self._sha256 = request["bundle"]["sha256"]
+        # What is in service may have been killed before it had been watched to the end.
+        others = [item for item in releases.history() if item.sha256 != self._sha256 and not item.withdrawn]
+        good = [item for item in others if item.kept] or others
+        self._good = good[-1] if good else None
         self.done = _report(request, self._earlier and self._earlier.sha256)
 
     def run_whole(self) -> None:
@@ -101,13 +106,14 @@ class _Transaction:
             with _timed(self.done, "bench"):
                 self._require_budget(program)
         service = running(self._releases.service)
-        if self._earlier and (self._earlier.sha256, self._earlier.venv) == (self._sha256, venv) and self._is_served(service):
+        if self._earlier and self._is_same(self._earlier, venv) and self._is_served(service):
             self.done["outcome"] = "unchanged"
             return
         same_software = bool(service and self._earlier and self._earlier.venv == venv)
         if same_software:
-            with _timed(self.done, "load"):
-                self._load()
+            self._load()
+        elif self._request["shadow"]:
+            raise NotTaken("no service answers there that could load it too, with the same edgecnn: deploy it without a shadow")
         bundle = self._request["bundle"]
         release = Release(self._sha256, venv, bundle["name"], self._request["version"], now(), not self._request["watch"])
         try:
@@ -122,7 +128,8 @@ class _Transaction:
             ignore_signals()
             self._take_back(release)
             if isinstance(error, (Failed, Gone)):
-                raise NotTaken(f"it was in service, and is no longer: {error}" if self._earlier else str(error)) from error
+                why = f"the service stopped answering ({error})" if isinstance(error, Gone) else str(error)
+                raise NotTaken(f"it was in service, and is no longer: {why}" if self._good else why) from error
             raise
         self._releases.record([*self._releases.history()[:-1], release._replace(kept=True)])
         self._releases.prune()
@@ -176,13 +183,47 @@ class _Transaction:
         return code, printed.decode("utf-8", "replace"), "".join(last).partition("edgecnn: ")[2]
 
     def _load(self) -> None:
-        """Let the running service load the bundle next to the one that answers, and compare the golden vectors itself."""
+        """Let the running service load the bundle next to the one that answers, compare its golden vectors, and shadow it."""
+        folder = self._releases.service
         try:
-            found = ask(self._releases.service, {"do": "load", "path": str(self._bundle)}, LOAD_SECONDS)
+            with _timed(self.done, "load"):
+                found = ask(folder, {"do": "load", "path": str(self._bundle)}, LOAD_SECONDS)
+            if found.get("sha256") != self._sha256:
+                raise NotTaken("the running service loaded another bundle: try again")
+            if self._request["shadow"]:
+                with _timed(self.done, "shadow"):
+                    self._shadow(**self._request["shadow"])
         except (Failed, Gone) as error:
-            raise NotTaken(f"the running service does not load it: {error}") from error
-        if found.get("sha256") != self._sha256:
-            raise NotTaken("the running service loaded another bundle: try again")
+            self._drop()
+            raise (
+                error if isinstance(error, NotTaken) else NotTaken(f"the running service did not take it: {error}")
+            ) from error
+        except BaseException:
+            self._drop()
+            raise
+
+    def _shadow(self, pictures: int, keep_bytes: int) -> None:
+        """Let the bundle answer live pictures too, until the requester knows whether it agrees with the one in service."""
+        folder, last = self._releases.service, -1
+        keep = str(folder / "disagreements") if keep_bytes else None
+        ask(folder, {"do": "shadow", "pictures": pictures, "keep": keep, "keep_bytes": keep_bytes})
+        while last < pictures:
+            counts = ask(folder, {"do": "status"})["shadow"]
+            if counts["answered"] != last:
+                last = counts["answered"]
+                tell("say", f"answered {last} of {pictures} live pictures too, {counts['same']} the same")
+            if last < pictures:
+                pause(_SHADOW_SECONDS)
+        self.done["shadowed"], self.done["agreed"] = counts["answered"], counts["same"]
+        tell("agreed", counts["answered"], counts["same"])
+        reason = json.loads(read_line())
+        if reason:
+            raise NotTaken(reason)
+
+    def _drop(self) -> None:
+        ignore_signals()
+        with suppress(Failed, Gone):
+            ask(self._releases.service, {"do": "drop"})
 
     def _switched(self, service: dict[str, Any] | None, same_software: bool) -> dict[str, Any] | None:
         """Let the service go over to the bundle; return what it says of itself then, None if none runs."""
@@ -192,14 +233,17 @@ class _Transaction:
         ask(folder, {"do": "switch", "sha256": self._sha256} if same_software else {"do": "restart"})
         return await_service(folder, self._sha256, _START_SECONDS)
 
+    def _is_same(self, earlier: Release, venv: str | None) -> bool:
+        return (earlier.sha256, earlier.venv, earlier.kept) == (self._sha256, venv, True)
+
     def _is_served(self, service: dict[str, Any] | None) -> bool:
         return service is None or service["serving"]["sha256"] == self._sha256
 
     def _take_back(self, release: Release) -> None:
-        if self._earlier is None:
+        if self._good is None:
             self.done["outcome"] = "failed"
             return
-        self.done["serving"] = _go_back(self._releases, release, self._earlier, whatever_it_says=True)
+        self.done["serving"] = _go_back(self._releases, release, self._good, whatever_it_says=True)
         self.done["outcome"] = "taken back"
 
 
@@ -245,6 +289,8 @@ def _report(request: dict[str, Any], previous: str | None) -> dict[str, Any]:
         "golden": None,
         "signer": None,
         "answers": 0,
+        "shadowed": 0,
+        "agreed": 0,
         "serving": False,
         "seconds": {},
     }

@@ -6,6 +6,7 @@ itself alone. `candidate.py` has the requests.
 
 import asyncio
 import json
+import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +15,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
-from edgecnn.edge.errors import ConfigError, EdgeCnnError
+from edgecnn.edge.errors import EdgeCnnError
 from edgecnn.edge.files import writing
 from edgecnn.edge.serving.logs import log_bug
 from edgecnn.edge.text import printable
@@ -44,11 +45,12 @@ def control_socket(folder: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX) as made:
         with writing(path):
             path.unlink(missing_ok=True)
-        try:
-            made.bind(str(path))
+            number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                made.bind(f"/proc/self/fd/{number}/{SOCKET_NAME}")  # A socket's own path has at most 107 bytes.
+            finally:
+                os.close(number)
             path.chmod(0o600)
-        except OSError as error:  # Python's own, for a path of more than 107 bytes, has no `strerror`.
-            raise ConfigError(f"{path} can't be made ({error.strerror or error}): name a folder with a shorter path") from error
         try:
             yield made
         finally:

@@ -301,3 +301,12 @@ def test_a_board_with_a_list_of_allowed_signers_takes_nothing_else(board: Path, 
     assert not (board / "current").exists()
     done = deployed(bundle, signature=signatures["ours"])
     assert (done.outcome, done.signer) == ("deployed", "ci@example.org")
+
+
+def test_a_bundle_that_was_killed_before_it_was_kept_is_deployed_again(board: Path, tmp_path: Path) -> None:
+    bundle = bundle_of(tmp_path, "a", model=b"1")
+    deployed(bundle)
+    history = json.loads((board / "history.json").read_text())
+    (board / "history.json").write_text(json.dumps([{**history[0], "kept": False}]))
+    assert deployed(bundle).outcome == "deployed"
+    assert deployed(bundle).outcome == "unchanged"

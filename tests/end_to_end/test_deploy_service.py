@@ -1,0 +1,130 @@
+"""`edgecnn deploy` to a board on which `edgecnn serve` runs and clients go on asking: real ssh, agent and runtimes."""
+
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from edgecnn.benchmarks.remote.agent.service import ask
+from edgecnn.edge.data.dataset import load_test
+from edgecnn.edge.data.splits import Split
+from edgecnn.edge.manifest import Manifest
+from tests.edge.serving.running import Server, serving
+from tests.edge.serving.service.desk import clients
+from tests.end_to_end.test_deploy import PLACE, REAL
+
+FIRST, SECOND = ("--file", "float32.tflite"), ("--file", "float32.onnx")
+
+
+@pytest.fixture
+def board(network: Any, artifacts: Path, terminal: Any) -> Any:
+    """A board in which float32.tflite is in service."""
+    device = network.add("pi", edgecnn=REAL)
+    terminal.passes("deploy", artifacts, "--device", "pi", *FIRST)
+    return device
+
+
+@pytest.fixture
+def service(board: Any, tmp_path: Path) -> Iterator[Server]:
+    """The service of the board."""
+    with serving(tmp_path, board.home / PLACE, "--state", state_of(board)) as server:
+        yield server
+
+
+@pytest.fixture
+def picture(idx_folder: Path) -> bytes:
+    return png(load_test(idx_folder))
+
+
+def png(test: Split) -> bytes:
+    """Return the first test image as a picture."""
+    stream = BytesIO()
+    Image.fromarray(test.images([0])[0, :, :, 0]).save(stream, "png")
+    return stream.getvalue()
+
+
+def state_of(board: Any) -> Path:
+    return Path(board.home / ".local/share/edgecnn/service")
+
+
+def deployed(terminal: Any, tmp_path: Path, *arguments: object) -> dict[str, Any]:
+    """Deploy, and return what became of the board."""
+    terminal.run("deploy", *arguments, "--device", "pi", "--json", tmp_path / "deploy.json")
+    (board,) = json.loads((tmp_path / "deploy.json").read_text())["boards"]
+    return dict(board)
+
+
+def files_in_service(board: Any) -> list[str]:
+    return [file["file"] for file in ask(state_of(board), {"do": "status"})["serving"]["files"]]
+
+
+def test_no_request_is_refused_while_updates_and_rollbacks_come(
+    board: Any, service: Server, picture: bytes, artifacts: Path, terminal: Any, tmp_path: Path
+) -> None:
+    pid = ask(state_of(board), {"do": "status"})["pid"]
+    with clients(service, picture) as many:
+        for files in (SECOND, FIRST, SECOND):
+            done = deployed(terminal, tmp_path, artifacts, *files, "--watch", "1s")
+            assert (done["outcome"], done["serving"], done["answers"] >= 1) == ("deployed", True, True), terminal.err
+            assert files_in_service(board) == [files[1]]
+        assert deployed(terminal, tmp_path, "--rollback")["outcome"] == "rolled back"
+        assert files_in_service(board) == ["float32.tflite"]
+    assert many.failures == []
+    assert {label for _, label in many.answers} == {load_label(artifacts)}
+    assert len({sha256 for sha256, _ in many.answers}) == 2
+    assert ask(state_of(board), {"do": "status"})["pid"] == pid
+
+
+def load_label(artifacts: Path) -> str:
+    """Return the class of the first test image."""
+    manifest = Manifest.load(artifacts)
+    return manifest.class_names[int(load_test(Path(str(manifest.dataset.source))).labels[0])]
+
+
+def test_a_service_that_dies_while_it_is_watched_has_the_earlier_bundle_again(
+    board: Any, service: Server, artifacts: Path, terminal: Any, tmp_path: Path, network: Any
+) -> None:
+    before = (board.home / PLACE).read_bytes()
+
+    def end_when_switched() -> None:
+        network.until(lambda: (board.home / PLACE).read_bytes() != before)
+        service.signal(signal.SIGKILL)
+
+    ender = threading.Thread(target=end_when_switched)
+    ender.start()
+    done = deployed(terminal, tmp_path, artifacts, *SECOND, "--watch", "20s")
+    ender.join()
+    assert (done["outcome"], done["serving"]) == ("taken back", False), done
+    assert "stopped answering" in done["reason"]
+    assert (board.home / PLACE).read_bytes() == before
+    assert terminal.run("deploy", artifacts, *SECOND, "--device", "pi") == 0
+
+
+def test_a_bundle_of_other_classes_does_not_come_into_a_running_service(
+    board: Any, service: Server, artifacts: Path, terminal: Any, tmp_path: Path
+) -> None:
+    manifest = Manifest.load(artifacts)
+    replace(manifest, class_names=("a", "b", "c")).save(artifacts)
+    done = deployed(terminal, tmp_path, artifacts, *SECOND)
+    assert (done["outcome"], "other classes" in done["reason"]) == ("refused", True)
+    assert files_in_service(board) == ["float32.tflite"]
+    assert ask(state_of(board), {"do": "status"})["candidate"] is None
+
+
+def test_live_pictures_that_it_answers_too_decide_whether_it_comes_into_service(
+    board: Any, service: Server, picture: bytes, artifacts: Path, terminal: Any, tmp_path: Path
+) -> None:
+    with clients(service, picture, 2):
+        done = deployed(terminal, tmp_path, artifacts, *SECOND, "--shadow", "20", "--watch", "0s")
+        assert (done["outcome"], done["shadowed"], done["agreed"]) == ("refused", 20, 20)  # 20 of 20 show 83 %.
+        assert ask(state_of(board), {"do": "status"})["candidate"] is None
+        done = deployed(terminal, tmp_path, artifacts, *SECOND, "--shadow", "100", "--watch", "0s")
+    assert (done["outcome"], done["shadowed"], done["agreed"]) == ("deployed", 100, 100)
+    assert files_in_service(board) == ["float32.onnx"]
