@@ -14,6 +14,7 @@ from pathlib import Path
 from edgecnn.edge.errors import ArtifactError, ConfigError, because, parsing
 from edgecnn.edge.files import read_bytes
 from edgecnn.edge.formats import FORMATS, PRECISIONS
+from edgecnn.edge.inference.answer_mix import ExpectedAnswers
 from edgecnn.edge.manifest import (
     LABELS_NAME,
     MANIFEST_NAME,
@@ -72,12 +73,14 @@ class Index:
         members: Every other file by its name.
         golden_runtimes: Package and version that computed each model's golden outputs.
         machine: Machine that computed them: CPU and architecture.
+        expected: What each model answered for the test images; empty in bundles of earlier releases.
     """
 
     schema: int
     members: dict[str, Member]
     golden_runtimes: dict[str, str]
     machine: str
+    expected: tuple[ExpectedAnswers, ...] = ()
 
 
 def golden_name(model: str) -> str:
@@ -191,6 +194,11 @@ def _require_complete(manifest: Manifest, index: Index, path: Path) -> None:
     needed |= {*models, *map(golden_name, models), *(file.path for file in manifest.for_programs)}
     if needed != set(index.members) or not models or (manifest.reference and manifest.reference.path) != REFERENCE_NAME:
         raise ArtifactError(f"{path}: {MANIFEST_NAME} belongs to other files: make it with edgecnn bundle")
+    if [item.file for item in index.expected] not in ([], models):
+        raise ArtifactError(f"{path}: {INDEX_NAME} has answers of other files: make it with edgecnn bundle")
+    for item in index.expected:
+        if not item.fits(len(manifest.class_names)):
+            raise ArtifactError(f"{path}: {INDEX_NAME} has wrong counts of answers of {item.file}: make it with edgecnn bundle")
 
 
 def write_member(archive: zipfile.ZipFile, name: str, source: Path) -> Member:

@@ -24,6 +24,7 @@ from edgecnn.edge.data.splits import Split, Subset, chunks
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.export_records import ProgramFile, Reference
 from edgecnn.edge.files import sha256, staged, temporary_folder
+from edgecnn.edge.inference.answer_mix import ExpectedAnswers, expected_answers
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.model_test_images import load_reference
 from edgecnn.edge.manifest import MANIFEST_NAME, REFERENCE_NAME, DatasetRecord, Manifest
@@ -34,6 +35,9 @@ from edgecnn.edge.records import to_json
 from edgecnn.edge.result import Result
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.text import counted
+
+_MOST_ANSWERED = 5000
+"""Most test images whose answers are counted: a large model takes minutes for more, and smaller differences say little."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -95,21 +99,21 @@ def write_bundle(
     split, vectors = Subset(test, kept), golden_images(test)
     with temporary_folder() as scratch:
         on_progress(f"packing {counted(kept, 'test image')}")
-        _write_images(split, scratch / TEST_IMAGES_NAME)
-        np.save(scratch / TEST_LABELS_NAME, split.labels.astype("<i8"))
+        _write_images(split, scratch)
         np.save(scratch / REFERENCE_NAME, stored[kept])
         np.save(scratch / GOLDEN_IMAGES_NAME, vectors)
-        runtimes = {}
+        ran = {}
         for name in chosen:
-            on_progress(f"computing the golden outputs of {name}")
-            runtimes[name] = _write_golden(folder.model(name), vectors, scratch / golden_name(name))
+            on_progress(f"computing the golden outputs of {name}, and its answers")
+            ran[name] = _run(folder.model(name), vectors, split, scratch / golden_name(name))
         others = _write_others(folder, manifest, scratch)
         reference = _reference(manifest, split, stored[kept], scratch / REFERENCE_NAME)
         _manifest_of(manifest, chosen, others, _record(manifest, split, kept), reference).save(scratch)
         on_progress(f"writing {path}")
         with staged(path) as part:
-            _write_archive(part, scratch, folder.path, runtimes, others)
+            _write_archive(part, scratch, folder.path, ran, others)
     data = path.read_bytes()
+    runtimes = {name: runtime for name, (runtime, _) in ran.items()}
     return Bundled(str(path), len(data), sha256(data), chosen, len(kept), len(vectors), runtimes)
 
 
@@ -126,11 +130,13 @@ def _kept(count: int, wanted: int | None) -> NDArray[np.int64]:
     return np.linspace(0, count - 1, wanted or count).round().astype(np.int64)
 
 
-def _write_golden(model: ModelFile, vectors: Images, path: Path) -> str:
-    """Write what a file computes of the golden images, and return what ran it."""
+def _run(model: ModelFile, vectors: Images, split: Split, path: Path) -> tuple[str, ExpectedAnswers]:
+    """Write what a file computes of the golden images; return what ran it, and its answers for the test images."""
     classifier = Classifier(model, opener_for(model.format).open_file(model, 1))
     np.save(path, raw_outputs(classifier, vectors))
-    return f"{classifier.runtime.name} {classifier.runtime.version}"
+    answered = Subset(split, _kept(len(split.labels), min(len(split.labels), _MOST_ANSWERED)))
+    expected = expected_answers(model.path.name, classifier.split_probabilities(answered))
+    return f"{classifier.runtime.name} {classifier.runtime.version}", expected
 
 
 def _write_others(folder: ModelFolder, manifest: Manifest, scratch: Path) -> tuple[ProgramFile, ...]:
@@ -173,23 +179,26 @@ def _manifest_of(
     )
 
 
-def _write_archive(path: Path, scratch: Path, folder: Path, runtimes: dict[str, str], others: Sequence[ProgramFile]) -> None:
+def _write_archive(
+    path: Path, scratch: Path, folder: Path, ran: dict[str, tuple[str, ExpectedAnswers]], others: Sequence[ProgramFile]
+) -> None:
     """Write the members in a fixed order, the index of them last.
 
     Args:
         path: The bundle.
         scratch: Folder with the files made for it.
         folder: Folder with the models.
-        runtimes: Package and version that computed the golden outputs of each model.
+        ran: What ran each model, and its answers for the test images.
         others: Records of the files for other programs, among those made for it.
     """
-    golden = [golden_name(name) for name in runtimes]
+    golden = [golden_name(name) for name in ran]
     made = (MANIFEST_NAME, REFERENCE_NAME, GOLDEN_IMAGES_NAME, *golden, TEST_IMAGES_NAME, TEST_LABELS_NAME)
     with zipfile.ZipFile(path, "w") as archive:
         members = {name: write_member(archive, name, scratch / name) for name in (*made, *(file.path for file in others))}
-        members |= {name: write_member(archive, name, folder / name) for name in runtimes}
-        machine = read_machine()
-        index = Index(SCHEMA, members, runtimes, f"{machine.cpu}, {machine.machine}")
+        members |= {name: write_member(archive, name, folder / name) for name in ran}
+        machine, runtimes = read_machine(), {name: runtime for name, (runtime, _) in ran.items()}
+        expected = tuple(answers for _, answers in ran.values())
+        index = Index(SCHEMA, members, runtimes, f"{machine.cpu}, {machine.machine}", expected)
         (scratch / INDEX_NAME).write_text(to_json(index), encoding="utf-8")
         write_member(archive, INDEX_NAME, scratch / INDEX_NAME)
 
@@ -204,10 +213,11 @@ def _chosen(folder: Path, manifest: Manifest, models: Sequence[str]) -> tuple[st
     return tuple(name for name in exported if name in models or not models)
 
 
-def _write_images(split: Subset, path: Path) -> None:
-    """Write the images as numpy.save does, a chunk in memory at a time."""
+def _write_images(split: Subset, folder: Path) -> None:
+    """Write the labels, and the images as numpy.save does, a chunk in memory at a time."""
+    np.save(folder / TEST_LABELS_NAME, split.labels.astype("<i8"))
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(split.labels), *split.shape)}
-    with path.open("wb") as file:
+    with (folder / TEST_IMAGES_NAME).open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for images in chunks(split):
             file.write(images.tobytes())

@@ -239,3 +239,37 @@ def test_images_or_labels_other_than_the_manifests_are_refused_though_the_index_
     data[-8] ^= 1
     path = write(tmp_path / "others.zip", {**members, name: bytes(data)})
     assert "test images than its manifest.json" in refused(path)
+
+
+def with_expected(bundle: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """Return a copy of a bundle with a changed index."""
+    members = read(bundle)
+    index = json.loads(members[INDEX_NAME])
+    change(index)
+    return write(tmp_path / "changed.zip", members, index)
+
+
+def test_a_bundle_of_an_earlier_release_without_the_answers_to_expect_is_read(bundle: Path, tmp_path: Path) -> None:
+    with ModelFolder(bundle) as opened:
+        assert [item.file for item in read_index(opened.folder).expected] == list(opened.names)
+    with ModelFolder(with_expected(bundle, tmp_path, lambda index: index.pop("expected"))) as opened:
+        assert read_index(opened.folder).expected == ()
+
+
+WRONG: dict[str, Callable[[dict[str, Any]], None]] = {
+    "a file is missing": lambda index: index["expected"].pop(),
+    "a file is there twice": lambda index: index["expected"].append(index["expected"][0]),
+    "other classes": lambda index: index["expected"][0]["classes"].append(0),
+    "no images": lambda index: index["expected"][0].update(classes=[0, 0, 0], confidences=[0] * 11),
+    "negative": lambda index: index["expected"][0].update(classes=[21, -1, 0]),
+    "other sums": lambda index: index["expected"][0].update(classes=[10, 0, 0]),
+    "other bins": lambda index: index["expected"][0].update(confidences=[20]),
+    "no numbers": lambda index: index["expected"][0].update(classes=["a", "b", "c"]),
+}
+
+
+@pytest.mark.parametrize("change", WRONG.values(), ids=WRONG.keys())
+def test_answers_to_expect_that_no_test_images_give_are_refused(
+    bundle: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None]
+) -> None:
+    assert INDEX_NAME in refused(with_expected(bundle, tmp_path, change))
