@@ -43,10 +43,13 @@ class Site:
         version: edgecnn's version.
         metrics: Counters.
         camera: The camera, or None.
+        logs_each: Whether each request has a line in the log.
     """
 
-    def __init__(self, engine: Engine, metrics: Metrics, version: str, camera: "Camera | None" = None) -> None:
-        self.engine, self.metrics, self.version, self.camera = engine, metrics, version, camera
+    def __init__(
+        self, engine: Engine, metrics: Metrics, version: str, camera: "Camera | None" = None, logs_each: bool = False
+    ) -> None:
+        self.engine, self.metrics, self.version, self.camera, self.logs_each = engine, metrics, version, camera, logs_each
         self.bodies = Bodies()
 
     async def model(self, request: Request) -> Response:
@@ -83,6 +86,10 @@ class Site:
     async def description(self, request: Request) -> Response:
         """GET /api/openapi.json."""
         return JSONResponse(openapi(self.version))
+
+    def answered(self) -> dict[str, Any]:
+        """Return `Answers.summary` of the files in service."""
+        return self.metrics.answers.summary(self.engine.models.files)
 
     def _asked(self, query: QueryParams) -> Asked:
         """Return what the query asks for.
@@ -138,7 +145,7 @@ def application(site: Site, access: Access) -> ASGIApp:
     }  # fmt: skip
     app = Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
     app.router.redirect_slashes, app.router.default = False, _nothing
-    return _Counted(app, site.metrics, frozenset(route.path for route in routes))
+    return _Counted(app, site, frozenset(route.path for route in routes))
 
 
 class _Checked:
@@ -159,10 +166,10 @@ class _Checked:
 
 
 class _Counted:
-    """Counts and logs each request, and the traceback of an unexpected exception."""
+    """Counts each request, and logs it if that was asked for; logs the traceback of an unexpected exception."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, paths: frozenset[str]) -> None:
-        self._app, self._metrics, self._paths = app, metrics, paths
+    def __init__(self, app: ASGIApp, site: Site, paths: frozenset[str]) -> None:
+        self._app, self._metrics, self._paths, self._logs_each = app, site.metrics, paths, site.logs_each
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -186,10 +193,10 @@ class _Counted:
         finally:
             seconds = time.perf_counter() - start
             path = scope["path"] if scope["path"] in self._paths else "other"  # Strangers choose other paths.
-            self._metrics.requests.labels(path, str(status or 499)).inc()
-            self._metrics.seconds.labels(path).observe(seconds)
-            client = scope["client"][0] if scope["client"] else "-"
-            log_answer(client, scope["method"], scope["path"], status or 499, seconds)
+            self._metrics.request(path, status or 499, seconds)
+            if self._logs_each:
+                client = scope["client"][0] if scope["client"] else "-"
+                log_answer(client, scope["method"], scope["path"], status or 499, seconds)
 
 
 def _page() -> dict[str, Response]:

@@ -226,6 +226,7 @@ class Camera:
                     yield _line({"error": error.detail})
                     return
                 self._metrics.frames.labels("classified").inc()
+                self._metrics.answers.took(answered["total_us"] / 1e6)
                 times.append(time.perf_counter())
                 rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else None
                 yield _line({"frame": frame.number, "dropped": dropped, "frames_per_second": rate, **answered})
@@ -277,7 +278,7 @@ def _answered(frame: _Frame, engine: Engine, asked: Asked) -> dict[str, Any]:
     name = f"frame {frame.number}"
     try:
         images = {rule: fitted(frame.pixels, rule, name) for rule in dict.fromkeys(file.rule for file in asked.files)}
-        answered = engine.answered(images, asked)
+        answered = engine.answered(images, asked, "frame")
         if shadow := engine.shadow:
             shadow.offer(frame.pixels, images, answered["answers"])
     except EdgeCnnError as error:  # A frame of one colour shows no digit.

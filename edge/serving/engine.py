@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from starlette.exceptions import HTTPException
@@ -21,6 +21,7 @@ from edgecnn.edge.data.digit import unsure
 from edgecnn.edge.errors import ArtifactError, EdgeCnnError
 from edgecnn.edge.inference.classifier import Prediction
 from edgecnn.edge.model.preprocess import Images
+from edgecnn.edge.serving.answered.answers import GivenAnswer
 from edgecnn.edge.serving.body import Picture
 from edgecnn.edge.serving.decoder import (
     PICTURE_SECONDS,
@@ -41,6 +42,9 @@ _WORKERS = 2
 # For each lane after the first, the seconds that a picture may take, and the number of decoders, each with a thread. In the
 # second one, a picture that takes too long is not in the way of a large photo; in the last one there are only such pictures.
 _SLOW_LANES = ((SLOW_SECONDS, 2), (PICTURE_SECONDS, 1))
+
+Origin = Literal["picture", "frame", "probe"]
+"""Where a picture is from: a client, the camera, or `Engine.probe`, whose answers are not counted."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +194,7 @@ class Engine:
             # The picture is a model's image already: nothing is looked for in it.
             plain = replace(file.rule.preprocessing, fit="stretch", background="any")
             fitted[file.rule] = lane.decode(models.picture, file.rule._replace(preprocessing=plain))
-        return self.answered(fitted, Asked(models.files, models.reference, 1, pixels=False))
+        return self.answered(fitted, Asked(models.files, models.reference, 1, pixels=False), "probe")
 
     def _classify(self, pictures: Sequence[Picture], asked: Asked, lane: _Lane) -> dict[str, Any]:
         start_ns = time.perf_counter_ns()
@@ -208,7 +212,7 @@ class Engine:
         total_ns = time.perf_counter_ns() - start_ns
         return {"pictures": answered, "decode_us": decode_ns / 1e3, "total_us": total_ns / 1e3}
 
-    def answered(self, fitted: dict[Rule, FittedPicture], asked: Asked) -> dict[str, Any]:
+    def answered(self, fitted: dict[Rule, FittedPicture], asked: Asked, origin: Origin = "picture") -> dict[str, Any]:
         """Return all files' answers to one picture, for JSON. Errors are those of `classified`.
 
         A file's `inference_us` is the time of `Classifier.predict` in microseconds. Its `agrees` says whether the reference
@@ -223,12 +227,14 @@ class Engine:
         first = asked.files[0].rule
         expected = next((int(answer.class_indices[0]) for file, answer, _ in found if file.name == asked.reference), None)
         seen = {rule: _seen(picture.image) for rule, picture in fitted.items()} if asked.pixels else {}
-        answers = []
+        answers, given = [], []
         for file, answer, inference_ns in found:
             row, threshold = answer.probabilities[0], file.classifier.threshold
             self._metrics.inference.labels(file.name).observe(inference_ns / 1e9)
             # Of equal probabilities the first class comes first, as in argmax.
             order = np.argsort(-row, kind="stable")[: asked.top].tolist()
+            accepted = None if answer.accepted is None else bool(answer.accepted[0])
+            given.append(GivenAnswer(file, order[0], float(row[order[0]]), accepted))
             top = [{"label": file.classifier.class_names[index], "probability": float(row[index])} for index in order]
             answers.append(
                 {
@@ -236,7 +242,7 @@ class Engine:
                     "sha256": file.about.sha256,
                     "runtime": file.about.runtime,
                     **top[0],
-                    "accepted": None if answer.accepted is None else bool(answer.accepted[0]),
+                    "accepted": accepted,
                     "threshold": threshold.limits if threshold else None,
                     "top": top,
                     "inference_us": inference_ns / 1e3,
@@ -245,6 +251,8 @@ class Engine:
                     "seen": None if file.rule == first else seen.get(file.rule),
                 }
             )
+        if origin != "probe":
+            self._metrics.picture(given, origin == "frame")
         doubts = dict.fromkeys(picture.doubt for picture in fitted.values() if picture.doubt)
         box = fitted[first].box
         hardly = unsure(UNNAMED, float(found[0][1].probabilities.max())) if box else None

@@ -8,13 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from queue import Full, Queue
 from threading import Thread
+from typing import TYPE_CHECKING
 
-from edgecnn.edge.text import printable
+from edgecnn.edge.text import counted, printable
+
+if TYPE_CHECKING:
+    from edgecnn.edge.serving.answered.counts import Period
 
 _LOG = logging.getLogger("edgecnn.serve")
 _MOST_LINES = 1000
 # How long the end of the server waits for what is left in the queue.
-_LAST_SECONDS = 1.0
+_LAST_SECONDS = 0.5
 
 
 class _Queued(logging.Handler):
@@ -118,6 +122,16 @@ def log_answer(client: str, method: str, path: str, status: int, seconds: float)
     """Log an answered request: the client's address, the HTTP status, and the seconds that it took."""
     answered = {"client": client, "method": method, "path": path, "status": status, "seconds": seconds}
     _LOG.info("%s %s %s %d %.1f ms", client, method, path[:200], status, seconds * 1e3, extra={"answered": answered})
+
+
+def log_minute(minute: "Period") -> None:
+    """Log what was answered in a minute."""
+    requests = counted(sum(minute.requests.values()), "request")
+    statuses = ", ".join(f"{number} with status {status}" for status, number in sorted(minute.requests.items()))
+    times = [(name, minute.latency_ms(share)) for name, share in (("p50", 0.5), ("p90", 0.9))]
+    latency = "".join(f", {name} {time:g} ms" for name, time in times if time is not None)
+    pictures = counted(minute.pictures, "picture")
+    log(f"last minute: {requests}{f' ({statuses})' if statuses else ''}, {pictures} answered{latency}")
 
 
 def log_bug(path: str) -> None:

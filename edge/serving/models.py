@@ -14,6 +14,7 @@ import numpy as np
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.errors import field as named
 from edgecnn.edge.files import read_bytes, sha256
+from edgecnn.edge.inference.answer_mix import ExpectedAnswers
 from edgecnn.edge.inference.classifier import Classifier, Prediction
 from edgecnn.edge.model.interface import formula
 from edgecnn.edge.model.preprocess import Images
@@ -83,10 +84,12 @@ class LoadedFile:
     Attributes:
         about: What a client sees of it.
         classifier: The opened file.
+        expected: What it answered for the test images; None if no bundle says it.
     """
 
     about: FileDescription
     classifier: Classifier
+    expected: ExpectedAnswers | None = None
     _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     @property
@@ -193,8 +196,9 @@ class ModelSource:
             skipped: dict[str, str] = {}
             files = []
             for folder in folders:
+                expected = _expected(folder)
                 for model in _models(folder, skipped):
-                    files.append(self._open(model))
+                    files.append(self._open(model, expected))
                     if check:
                         check(folder.folder / model.path.name, files[-1].classifier)
             _require_alike(files)
@@ -206,7 +210,7 @@ class ModelSource:
             picture = _picture(folders[0], files[0].classifier.shape)
             return Models(name, tuple(files), skipped, verdict, str(targets[0]), digest, picture)
 
-    def _open(self, model: ModelFile) -> LoadedFile:
+    def _open(self, model: ModelFile, expected: Sequence[ExpectedAnswers]) -> LoadedFile:
         if model.unverified is not None and not self.trust_unverified:
             raise ConfigError(
                 f"{model.path} is unverified ({model.unverified}): serve an exported folder, or add {named('trust_unverified')}"
@@ -224,7 +228,7 @@ class ModelSource:
             runtime=classifier.runtime_text,
             unverified=classifier.unverified,
         )
-        return LoadedFile(about, classifier)
+        return LoadedFile(about, classifier, next((item for item in expected if item.file == about.name), None))
 
 
 def _models(folder: ModelFolder, skipped: dict[str, str]) -> Iterator[ModelFile]:
@@ -240,6 +244,15 @@ def _models(folder: ModelFolder, skipped: dict[str, str]) -> Iterator[ModelFile]
         raise ConfigError(f"{folder.named} has no exported file that runs here: run edgecnn export")
     for name in names:
         yield folder.model(name)
+
+
+def _expected(folder: ModelFolder) -> tuple[ExpectedAnswers, ...]:
+    """Return what the files of a bundle answered where it was made."""
+    if folder.bundle is None:
+        return ()
+    from edgecnn.edge.archive import read_index  # noqa: PLC0415 - Only a bundle needs it, and zipfile.
+
+    return read_index(folder.folder).expected
 
 
 def _resolved(target: Path) -> Path:

@@ -41,7 +41,8 @@ class ServeOptions:
         Path | None,
         Option("Folder for what was answered, and for edgecnn deploy's requests.", metavar="DIR"),
     ] = None
-    log_json: Annotated[bool, Option("Write log lines as JSON; no progress is shown.")] = False
+    log_json: Annotated[bool, Option("Write log lines as JSON, one for each request; no progress is shown.")] = False
+    verbose: Annotated[bool, Option("Log each request, and not only their numbers each minute.")] = False
 
     def __post_init__(self) -> None:
         check(self)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
 from typing import Any, NamedTuple
 
 import uvicorn
@@ -21,11 +22,12 @@ import uvicorn
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
 from edgecnn.edge.packages import versions
 from edgecnn.edge.runtimes.base import installed_version
+from edgecnn.edge.serving.answered.answers import Answers
 from edgecnn.edge.serving.app import Site, application
 from edgecnn.edge.serving.connection import IDLE_SECONDS, MOST_CONNECTIONS, Bounded
 from edgecnn.edge.serving.decoder import Decoder
 from edgecnn.edge.serving.engine import Engine
-from edgecnn.edge.serving.logs import log, logging_to_stderr
+from edgecnn.edge.serving.logs import log, log_minute, logging_to_stderr
 from edgecnn.edge.serving.metrics import Metrics
 from edgecnn.edge.serving.models import ModelSource
 from edgecnn.edge.serving.options import ServeOptions
@@ -37,8 +39,10 @@ from edgecnn.edge.serving.service.systemd import Inherited, beat, notify, notify
 
 _SEND_BUFFER = 2**17
 """Bytes of the kernel's buffer of each connection. By itself it grows to megabytes, which hide that a client does not read."""
-_GRACE_SECONDS = 5.0
+_GRACE_SECONDS = 3.0
 """Time for the requests under way once the server has been told to end."""
+_END_SECONDS = 4.5
+"""Time after which the process ends whatever still runs: native code, a camera or a card may never return."""
 _FILES = 4096
 _ROUNDS = 10
 """Rounds of the loop until a connection that was just accepted is in uvicorn's list; it takes three."""
@@ -104,7 +108,8 @@ def serve_source(start: Start) -> Handover | None:
         for entrance in (*entrances, *start.inherited.connections):
             stack.enter_context(entrance)
             entrance.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # Connections inherit it.
-        metrics = Metrics()
+        logs_each = options.verbose or options.log_json
+        metrics = Metrics(Answers(options.state, lambda minute: None if logs_each else log_minute(minute)))
         stack.enter_context(logging_to_stderr(options.log_json, metrics.dropped_lines.inc))
         camera = None
         if options.camera is not None:
@@ -115,10 +120,12 @@ def serve_source(start: Start) -> Handover | None:
         engine = Engine(start.source.load(), start.decoder, options.queue, metrics)
         stack.callback(engine.close)
         version = installed_version("edgecnn") or versions()["edgecnn"]  # The latter raises the error, and takes longer.
-        site = Site(engine, metrics, version, camera)
+        site = Site(engine, metrics, version, camera, logs_each)
         _allow_connections()
         named = None if start.inherited.listening else options.host
         server = _Server(site, start, _address(entrances[0], named, start.token), desk)
+        signals.callback(server.late.cancel)
+        stack.enter_context(metrics.answers.kept())
         asyncio.run(server.serve([*entrances]))
         if server.handover:
             signals.pop_all()  # SIGHUP stays ignored until the next process answers.
@@ -192,11 +199,13 @@ class _Server(uvicorn.Server):
             server_header=False,
             headers=list(HEADERS.items()),
             timeout_keep_alive=int(IDLE_SECONDS),
-            timeout_graceful_shutdown=int(2 * _GRACE_SECONDS),
+            timeout_graceful_shutdown=int(_END_SECONDS),
             backlog=MOST_CONNECTIONS,
         )
         super().__init__(config)
         self._site, self._start, self._address, self._desk = site, start, address, desk
+        self.late = Timer(_END_SECONDS, os._exit, (0,))
+        self.late.daemon = True
         self._control: asyncio.Server | None = None
 
     @contextmanager
@@ -264,6 +273,8 @@ class _Server(uvicorn.Server):
         if self.should_exit and not self.handover:
             self.force_exit = True
             self._abort()
+        elif not self.late.is_alive():
+            self.late.start()
         self.handover = None
         log("ending: requests under way are answered first")
         notify("STOPPING=1")

@@ -104,7 +104,7 @@ class Requests:
             "serving": {"sha256": models.bundle_sha256, "path": models.path, "files": files},
             "candidate": self._candidate and self._candidate.bundle_sha256,
             "memory_bytes": _memory_bytes(),
-            "answers": None,
+            "answers": await asyncio.to_thread(self.site.answered),
             "shadow": self._shadow and self._shadow.counts(),
         }
 

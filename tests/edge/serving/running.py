@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -114,3 +114,18 @@ def watching(server: Server, query: str = "") -> Iterator[Iterator[Any]]:
         with connection.getresponse() as response:
             assert response.status == 200
             yield (json.loads(line) for line in response)
+
+
+@contextmanager
+def full_pipe() -> Iterator[tuple[int, int]]:
+    """The ends of a pipe that takes no more."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    try:
+        yield reader, writer
+    finally:
+        os.close(reader)
+        os.close(writer)

@@ -16,7 +16,7 @@ from edgecnn.edge.manifest import Preprocessing
 from edgecnn.edge.serving import engine as module
 from edgecnn.edge.serving.body import Picture
 from edgecnn.edge.serving.decoder import QUICK_SECONDS, UNNAMED, Decoder, FittedPicture, Rule, TakesLong
-from edgecnn.edge.serving.engine import Asked, Engine
+from edgecnn.edge.serving.engine import Asked, Engine, Origin
 from edgecnn.edge.serving.metrics import Metrics
 
 RULE = Rule((1, 1, 1), Preprocessing(1.0, "stretch", "any"))
@@ -39,7 +39,7 @@ class _Decoder:
 
 
 class _Engine(Engine):
-    def answered(self, fitted: dict[Rule, FittedPicture], asked: Asked) -> dict[str, Any]:
+    def answered(self, fitted: dict[Rule, FittedPicture], asked: Asked, origin: Origin = "picture") -> dict[str, Any]:
         return {}
 
 
@@ -112,7 +112,9 @@ def test_files_that_are_replaced_during_an_answer_are_not_compared_with_their_su
         about = SimpleNamespace(sha256="", runtime="")
         classifier = SimpleNamespace(class_names=("a", "b"), threshold=None)
         answer = Prediction(np.array([np.argmax(row)]), ("",), np.array([row], np.float32), "")
-        return SimpleNamespace(name=name, rule=RULE, about=about, classifier=classifier, timed=lambda _: (answer, 1))
+        return SimpleNamespace(
+            name=name, rule=RULE, about=about, classifier=classifier, expected=None, timed=lambda _: (answer, 1)
+        )
 
     asked = Asked(cast(Any, (file("old.tflite", 0, 1), file("int8.tflite", 1, 0))), "old.tflite", 1, pixels=False)
     successors = SimpleNamespace(reference="int8.tflite")

@@ -8,8 +8,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from http.client import HTTPConnection
 from io import BytesIO
@@ -23,7 +22,7 @@ from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.serving import logs
 from edgecnn.edge.serving.connection import IDLE_SECONDS
 from edgecnn.edge.serving.server import listening
-from tests.edge.serving.running import COMMAND, Reply, Server, serving
+from tests.edge.serving.running import COMMAND, Reply, Server, full_pipe, serving
 
 _REQUESTS = 1200
 """Their lines, if each has a path of 2,000 bytes, are more than a pipe of Linux and the queue hold."""
@@ -246,24 +245,9 @@ def test_a_server_whose_log_nobody_reads_answers_and_counts_the_lines_it_drops(e
             process.kill()
 
 
-@contextmanager
-def full_pipe() -> Iterator[tuple[int, int]]:
-    """The ends of a pipe that takes no more."""
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    with suppress(BlockingIOError):
-        while True:
-            os.write(writer, b"x" * 4096)
-    try:
-        yield reader, writer
-    finally:
-        os.close(reader)
-        os.close(writer)
-
-
 def test_a_server_whose_output_is_full_from_the_start_answers_and_ends_at_sigterm(exported: Path, pictures: Path) -> None:
     port, end = free_port(), time.monotonic() + 60
-    command = [*COMMAND, str(exported / "int8.tflite"), "--port", str(port)]
+    command = [*COMMAND, str(exported / "int8.tflite"), "--port", str(port), "--verbose"]
     with full_pipe() as (_, writer):
         os.set_blocking(writer, True)
         with subprocess.Popen(command, text=True, stdout=writer, stderr=writer) as process:
