@@ -149,10 +149,14 @@ class Engine:
         raise HTTPException(422, str(last)) from last
 
     async def probe(self, models: Models) -> None:
-        """Have all files answer the models' own picture, as in a request. Errors are those of `classified`."""
+        """Have all files answer the models' own picture, as in a request that is never refused for those that wait.
+
+        Raises:
+            HTTPException: If it can't be decoded, or a file can't answer.
+        """
         lane = self._lanes[0]
         try:
-            await self._run(lane, partial(self._probe, models, lane))
+            await self._in_thread(lane, partial(self._probe, models, lane))
         except ArtifactError as error:
             raise HTTPException(500, str(error)) from error
 

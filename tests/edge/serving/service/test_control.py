@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from edgecnn.benchmarks.remote.agent import service as agent
 from edgecnn.edge.serving.service import candidate
 from tests.edge.serving.running import Server, serving
 from tests.edge.serving.service.conftest import Pair, file_hash, hash_of
@@ -78,6 +79,8 @@ def test_the_status_names_what_answers_and_what_is_loaded(served: Server, state:
     assert 0 <= row["largest_difference"] <= row["tolerance"]
     during = ask(state, "status")
     assert (during["candidate"], during["serving"]) == (hash_of(pair.new), before["serving"])
+    assert ask(state, "switch", sha256=hash_of(pair.old)) == {"ok": True}  # It answers already.
+    assert ask(state, "status") | {"memory_bytes": 0} == during | {"memory_bytes": 0}
     assert ask(state, "drop") == {"ok": True}
     assert "load it first" in ask(state, "switch", sha256=hash_of(pair.new))["error"]
     assert ask(state, "status")["candidate"] is None
@@ -195,6 +198,22 @@ def test_the_socket_is_its_user_s_a_second_server_is_refused_and_a_killed_one_s_
     with serving(tmp_path, pair.new, "--state", state) as second:
         assert ask(state, "status")["pid"] == second.process.pid
     assert not place.exists()
+
+
+def test_what_deploy_asks_of_a_service_is_answered_as_it_expects(served: Server, state: Path, pair: Pair) -> None:
+    before = agent.running(state)
+    assert before
+    agent.ask(state, {"do": "load", "path": str(pair.new)}, agent.LOAD_SECONDS)
+    assert candidate.LOAD_SECONDS < agent.LOAD_SECONDS
+    agent.ask(state, {"do": "switch", "sha256": hash_of(pair.new)})
+    switched = agent.await_service(state, hash_of(pair.new), 60, time.sleep)
+    assert agent.watch(state, hash_of(pair.new), switched, 0, 60_000) == 1
+    with pytest.raises(agent.Failed, match="does not exist"):
+        agent.ask(state, {"do": "load", "path": str(state / "nowhere.zip")})
+    agent.ask(state, {"do": "restart"})
+    restarted = agent.await_service(state, hash_of(pair.old), 60, time.sleep)
+    assert agent.watch(state, hash_of(pair.old), restarted, 0, None) == 1
+    assert (restarted["pid"], restarted["answers"]) == (before["pid"], None)
 
 
 def test_a_link_that_is_switched_is_loaded_at_sighup_and_named_by_its_hash(pair: Pair, state: Path, tmp_path: Path) -> None:
