@@ -194,10 +194,10 @@ class Engine:
 
     def _probe(self, models: Models, lane: _Lane) -> dict[str, Any]:
         fitted = {}
-        for file in models.files:
+        for rule in {file.rule for file in models.files}:
             # The picture is a model's image already: nothing is looked for in it.
-            plain = replace(file.rule.preprocessing, fit="stretch", background="any")
-            fitted[file.rule] = lane.decode(models.picture, file.rule._replace(preprocessing=plain))
+            plain = replace(rule.preprocessing, fit="stretch", background="any")
+            fitted[rule] = lane.decode(models.picture, rule._replace(preprocessing=plain))
         return self.answered(fitted, Asked(models.files, models.reference, 1, pixels=False), "probe")
 
     def _classify(self, pictures: Sequence[Picture], asked: Asked, lane: _Lane) -> dict[str, Any]:
