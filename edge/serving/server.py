@@ -250,8 +250,9 @@ class _Server(uvicorn.Server):
     async def _pass_on(self, sockets: list[socket.socket]) -> None:
         """Keep the sockets for the next process: those that listen, and each connection once its request is answered."""
         taken = [os.dup(entrance.fileno()) for entrance in sockets]
-        for server in self.servers:
-            server.close()
+        for entrance in sockets:
+            asyncio.get_running_loop().remove_reader(entrance)
+        # asyncio drops what it has just accepted if its server is closed then.
         for _ in range(_ROUNDS):
             await asyncio.sleep(0)
         while self.server_state.connections and self.handover:  # Until `_abort` closes those that take too long.

@@ -1,5 +1,6 @@
 """A server in service goes over to another bundle while clients ask, refuses one that is not right, and keeps strangers out."""
 
+import asyncio
 import json
 import re
 import shutil
@@ -8,13 +9,20 @@ import socket
 import stat
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edgecnn.benchmarks.remote.agent import service as agent
+from edgecnn.benchmarks.remote.agent.conversation import Failed
+from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.inference.usage import Usage
+from edgecnn.edge.serving.models import ModelSource
 from edgecnn.edge.serving.service import candidate
+from edgecnn.edge.serving.service.control import Control, control_socket
 from tests.edge.serving.running import Server, serving
 from tests.edge.serving.service.conftest import Pair, file_hash, hash_of
 from tests.edge.serving.service.desk import ask, clients
@@ -200,6 +208,38 @@ def test_the_socket_is_its_user_s_a_second_server_is_refused_and_a_killed_one_s_
     assert not place.exists()
 
 
+def test_a_bug_is_one_line_for_the_client_and_a_traceback_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def answer(asked: dict[str, Any]) -> dict[str, Any]:
+        raise ZeroDivisionError("ours")
+
+    async def asked_twice() -> list[Any]:
+        with control_socket(tmp_path) as entrance:
+            server = await Control(answer).start(entrance)
+            found = [await asyncio.to_thread(ask, tmp_path, "status") for _ in range(2)]
+            server.close()
+            return found
+
+    said = "the server has a bug: its log says more"
+    assert asyncio.run(asked_twice()) == [{"ok": False, "error": said}] * 2
+    assert "ZeroDivisionError: ours" in caplog.text
+
+
+def test_a_bundle_whose_link_is_switched_while_it_is_loaded_keeps_its_own_hash(pair: Pair, tmp_path: Path) -> None:
+    link = tmp_path / "model.zip"
+    link.symlink_to(pair.old)
+
+    def switch(file: Path, classifier: Classifier) -> None:
+        link.unlink()
+        link.symlink_to(pair.new)
+
+    source = ModelSource((link,), Usage().classifier, lambda folder: None)
+    loaded = source.load(switch)
+    assert (loaded.bundle_sha256, loaded.path) == (hash_of(pair.old), str(pair.old.resolve()))
+    copy = Path(shutil.copy(pair.old, tmp_path / "copy.zip"))
+    with pytest.raises(ArtifactError, match=r"copy\.zip changed while it was opened"):
+        replace(source, targets=(copy,)).load(lambda *_: copy.touch())
+
+
 def test_what_deploy_asks_of_a_service_is_answered_as_it_expects(served: Server, state: Path, pair: Pair) -> None:
     before = agent.running(state)
     assert before
@@ -208,7 +248,7 @@ def test_what_deploy_asks_of_a_service_is_answered_as_it_expects(served: Server,
     agent.ask(state, {"do": "switch", "sha256": hash_of(pair.new)})
     switched = agent.await_service(state, hash_of(pair.new), 60, time.sleep)
     assert agent.watch(state, hash_of(pair.new), switched, 0, 60_000) == 1
-    with pytest.raises(agent.Failed, match="does not exist"):
+    with pytest.raises(Failed, match="does not exist"):
         agent.ask(state, {"do": "load", "path": str(state / "nowhere.zip")})
     agent.ask(state, {"do": "restart"})
     restarted = agent.await_service(state, hash_of(pair.old), 60, time.sleep)

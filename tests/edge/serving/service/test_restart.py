@@ -1,5 +1,6 @@
 """A server's next process takes its place with its sockets: clients wait, and nobody is refused or forgotten."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -7,12 +8,24 @@ import stat
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from edgecnn.commands.serve import golden_vectors
+from edgecnn.edge.inference.usage import Usage
+from edgecnn.edge.serving.app import Site
+from edgecnn.edge.serving.decoder import QUICK_SECONDS, Decoder
+from edgecnn.edge.serving.metrics import Metrics
+from edgecnn.edge.serving.models import ModelSource
+from edgecnn.edge.serving.options import ServeOptions
+from edgecnn.edge.serving.server import Handover, Start, _Server, listening, serve_source
+from edgecnn.edge.serving.service.systemd import Inherited
 from tests.edge.serving.running import Server, serving
 from tests.edge.serving.service.conftest import Pair, hash_of
 from tests.edge.serving.service.desk import ask, clients, wait_status
@@ -80,6 +93,8 @@ def test_connections_between_two_requests_or_within_one_are_answered_across_a_re
         before = ask(state, "status")["started"]
         assert ask(state, "restart")["ok"]
         time.sleep(_MOMENT)  # The idle one has been put aside, the other one is waited for.
+        with pytest.raises(ConnectionRefusedError):  # What this process would say is over soon.
+            ask(state, "status")
         idle.request("GET", "/healthz")
         half.send(picture[10:])
         for connection in (half, idle):
@@ -123,6 +138,53 @@ def test_sigterm_during_a_restart_ends_the_server(served: Server, state: Path, p
         served.wait_log("takes over")
         served.signal(signal.SIGTERM)
         assert served.process.wait(30) == 0
+
+
+def start_of(source: Any, decoder: Any, state: Path | None = None) -> Start:
+    return Start(source, ServeOptions(port=0, state=state), None, decoder, golden_vectors, print, Inherited())
+
+
+def test_sighup_stays_ignored_until_the_next_process_answers(pair: Pair, state: Path) -> None:
+    def ask_restart() -> None:
+        wait_status(state, ok=True)
+        ask(state, "restart")
+
+    source = ModelSource((pair.old,), Usage().classifier, lambda folder: None)
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        with ThreadPoolExecutor(1) as pool, closing(Decoder(QUICK_SECONDS)) as decoder:
+            asked = pool.submit(ask_restart)
+            handover = serve_source(start_of(source, decoder, state))
+            asked.result(60)
+        assert handover
+        assert (handover.program, len(handover.descriptors)) == (None, 1)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        os.close(handover.descriptors[0])
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("rounds", range(5))
+def test_a_connection_that_is_accepted_at_that_moment_is_passed_on(rounds: int) -> None:
+    async def passed_on(client: socket.socket) -> list[socket.socket]:
+        server = _Server(Site(cast(Any, SimpleNamespace(has_moved=bool)), Metrics(), "0"), start_of(None, None), "", None)
+        server.config.load()
+        server.lifespan = server.config.lifespan_class(server.config)
+        with listening("127.0.0.1", 0) as entrance:
+            await server.startup([entrance])
+            client.connect(entrance.getsockname())
+            for _ in range(rounds):  # First it waits in the kernel, then for asyncio's task.
+                await asyncio.sleep(0)
+            server.handover = Handover(None)
+            await server._pass_on([entrance])
+        return [socket.socket(fileno=number) for number in server.handover.descriptors]
+
+    with socket.socket() as client, ExitStack() as stack:
+        entrance, *passed = [stack.enter_context(one) for one in asyncio.run(passed_on(client))]
+        if not passed:
+            entrance.settimeout(_MOMENT)
+            passed.append(stack.enter_context(entrance.accept()[0]))
+        assert [one.getpeername() for one in passed] == [client.getsockname()]
 
 
 def test_systemd_hears_of_a_restart_and_its_watchdog_of_the_next_process(pair: Pair, state: Path, tmp_path: Path) -> None:
