@@ -43,6 +43,8 @@ _GRACE_SECONDS = 3.0
 """Time for the requests under way once the server has been told to end."""
 _END_SECONDS = 4.5
 """Time after which the process ends whatever still runs: native code, a camera or a card may never return."""
+_HANDOVER_SECONDS = 30.0
+"""The same where another process takes its place. Whoever keeps it in service then starts it again."""
 _FILES = 4096
 _ROUNDS = 10
 """Rounds of the loop until a connection that was just accepted is in uvicorn's list; it takes three."""
@@ -124,11 +126,12 @@ def serve_source(start: Start) -> Handover | None:
         _allow_connections()
         named = None if start.inherited.listening else options.host
         server = _Server(site, start, _address(entrances[0], named, start.token), desk)
-        signals.callback(server.late.cancel)
+        signals.callback(server.ended)
         stack.enter_context(metrics.answers.kept())
         asyncio.run(server.serve([*entrances]))
         if server.handover:
             signals.pop_all()  # SIGHUP stays ignored until the next process answers.
+            signals.callback(server.ended)
         return server.handover
 
 
@@ -204,8 +207,7 @@ class _Server(uvicorn.Server):
         )
         super().__init__(config)
         self._site, self._start, self._address, self._desk = site, start, address, desk
-        self.late = Timer(_END_SECONDS, os._exit, (0,))
-        self.late.daemon = True
+        self._late: Timer | None = None
         self._control: asyncio.Server | None = None
 
     @contextmanager
@@ -268,20 +270,29 @@ class _Server(uvicorn.Server):
         log("the next process takes over: requests under way are answered first")
         notify_reloading()
         self.handover = Handover(program)
-        self._stop()
+        self._stop(_HANDOVER_SECONDS, 1)
 
     def _end(self) -> None:
         if self.should_exit and not self.handover:
             self.force_exit = True
             self._abort()
-        elif not self.late.is_alive():
-            self.late.start()
+            return
         self.handover = None
         log("ending: requests under way are answered first")
         notify("STOPPING=1")
-        self._stop()
+        self._stop(_END_SECONDS, 0)
 
-    def _stop(self) -> None:
+    def ended(self) -> None:
+        """Say that all is closed, so that the process need not be ended."""
+        if self._late:
+            self._late.cancel()
+
+    def _stop(self, seconds: float, code: int) -> None:
+        """Answer no more new requests; after some seconds, end the process with this exit code."""
+        self.ended()
+        self._late = Timer(seconds, os._exit, (code,))
+        self._late.daemon = True
+        self._late.start()
         self.should_exit = True
         if self._control:
             self._control.close()
