@@ -15,6 +15,8 @@ from edgecnn.edge.text import printable
 Tell = Callable[[str], None]
 """Receives a line of progress."""
 T = TypeVar("T")
+SILENT_SECONDS = 300.0
+"""A device that says nothing for so long is given up; what runs there says every minute that it does."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,9 @@ def converse(
     connection.ask(request)
     connection.wait_until_ready()
     while True:
-        match connection.event():
+        match _event(connection):
+            case ["alive"]:
+                pass
             case ["say", str(text)]:
                 tell(text)
             case ["send", str(kind)] if kind in files:
@@ -98,6 +102,21 @@ def converse(
                 others[kind](rest)
             case _:
                 raise not_understood()
+
+
+def _event(connection: Connection) -> list[Any]:
+    """Wait for a device's next event, but not for ever."""
+    silent = threading.Timer(SILENT_SECONDS, connection.end)
+    silent.daemon = True
+    silent.start()
+    try:
+        return connection.event()
+    except EdgeCnnError as error:
+        if silent.finished.is_set():
+            raise EdgeCnnError(f"it said nothing for {SILENT_SECONDS / 60:g} minutes: is it overloaded?") from error
+        raise
+    finally:
+        silent.cancel()
 
 
 def not_understood() -> EdgeCnnError:

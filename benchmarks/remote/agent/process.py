@@ -10,8 +10,10 @@ import subprocess
 from pathlib import Path
 from typing import Callable  # noqa: UP035  # Python 3.7 and 3.8 can't subscribe to the other.
 
-from edgecnn.benchmarks.remote.agent.conversation import Interrupted
+from edgecnn.benchmarks.remote.agent.conversation import Interrupted, tell
 
+ALIVE_SECONDS = 60.0
+"""After so much silence of what runs, the requester is told that it still runs."""
 _SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>.
 
 
@@ -59,7 +61,10 @@ def _listen(stdout: int, stderr: int, on_line: Callable[[str], None]) -> bytes:
         for stream in (0, stdout, stderr):
             selector.register(stream, selectors.EVENT_READ)
         while len(selector.get_map()) > 1:
-            for key, _ in selector.select():
+            found = selector.select(ALIVE_SECONDS)
+            if not found:
+                tell("alive")
+            for key, _ in found:
                 data = os.read(key.fd, 1 << 16)
                 if not data:
                     if key.fd == 0:

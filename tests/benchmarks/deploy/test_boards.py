@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from edgecnn.benchmarks.bundle.signature import sign
 from edgecnn.benchmarks.deploy.boards import MOST_AT_ONCE, Order, deploy_to, rolled_back, statuses
 from edgecnn.benchmarks.deploy.records import Deployed
+from edgecnn.benchmarks.remote import calls, ssh
 from edgecnn.benchmarks.remote.agent.receiving import chunks
 from edgecnn.benchmarks.remote.ssh import Connection
 from edgecnn.edge.result import SILENT
@@ -310,3 +312,57 @@ def test_a_bundle_that_was_killed_before_it_was_kept_is_deployed_again(board: Pa
     (board / "history.json").write_text(json.dumps([{**history[0], "kept": False}]))
     assert deployed(bundle).outcome == "deployed"
     assert deployed(bundle).outcome == "unchanged"
+
+
+def test_what_a_board_says_can_t_steer_the_terminal(board: Path, tmp_path: Path) -> None:
+    edgecnn(board.parents[2], r"printf 'edgecnn: \033[2J\033]0;title\007 no\r\n' >&2; exit 4")
+    said: list[str] = []
+    done = deployed(bundle_of(tmp_path, "a", model=b"1"), said)
+    assert done.outcome == "refused"
+    assert all(text.isprintable() for text in (done.reason or "", *said))
+
+
+def test_a_board_that_says_nothing_is_given_up(board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "SILENT_SECONDS", 1.0)
+    bundle = bundle_of(tmp_path, "a", model=b"1")
+    edgecnn(board.parents[2], "sleep 1000")
+    assert "said nothing" in (deployed(bundle).reason or "")
+    assert not (board / "current").exists()
+
+
+def test_a_board_that_still_works_is_waited_for(board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "SILENT_SECONDS", 1.5)
+    program = ssh._program
+    monkeypatch.setattr(ssh, "_program", lambda: program().replace("ALIVE_SECONDS = 60.0", "ALIVE_SECONDS = 0.2"))
+    edgecnn(board.parents[2], "sleep 3; cat ~/golden.json")
+    assert deployed(bundle_of(tmp_path, "a", model=b"1")).outcome == "deployed"
+
+
+def test_endless_output_of_a_board_is_ended(board: Path, tmp_path: Path) -> None:
+    python = board.parents[2] / "bin/python3"
+    python.write_text("#!/bin/sh\necho '[\"ready\"]'; exec yes\n")
+    done = deployed(bundle_of(tmp_path, "a", model=b"1"))
+    assert (done.outcome, "must print nothing" in (done.reason or "")) == ("failed", True)
+
+
+def test_two_deployments_at_once_come_one_after_the_other(board: Path, tmp_path: Path) -> None:
+    edgecnn(board.parents[2], "sleep 1; cat ~/golden.json")
+    bundles = [bundle_of(tmp_path, f"b{number}", model=b"%d" % number) for number in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(deployed, bundles))
+    assert [item.outcome for item in found] == ["deployed", "deployed"]
+    last = max(found, key=lambda item: item.previous is not None)
+    assert in_service(board) == bundles[found.index(last)].read_bytes()
+
+
+def test_a_clock_of_1970_does_not_matter(board: Path, tmp_path: Path) -> None:
+    python = board.parents[2] / "bin/python3"
+    then = "import time; time.time = lambda: 0.0; time.gmtime = lambda now=0: time.struct_time((1970, 1, 1, 0, 0, 0, 3, 1, 0))"
+    python.write_text(python.read_text().replace(' "$@"', f" -I -c '{then}; import sys; exec(sys.argv[3])' \"$@\""))
+    bundles = [bundle_of(tmp_path, f"b{number}", model=b"%d" % number) for number in range(2)]
+    for bundle in bundles:
+        assert deployed(bundle).outcome == "deployed"
+    (done,) = rolled_back(["pi"], SILENT)
+    assert (done.outcome, in_service(board)) == ("rolled back", bundles[0].read_bytes())
+    (found,) = statuses(["pi"], SILENT).boards
+    assert found.releases[-1].since == "1970-01-01T00:00:00Z"
