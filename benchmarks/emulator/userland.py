@@ -182,6 +182,22 @@ class Board:
     def run(self, command: Sequence[str], output: Path | None = None) -> int:
         """Run a command on the board, in the home folder, and return its exit code; its output goes to a file, or is printed.
 
+        Errors are those of `command`.
+        """
+        with (output or Path("/dev/stdout")).open("a") as file:
+            done = subprocess.run(
+                self.command(command),
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=file if output else None,
+                stderr=subprocess.STDOUT if output else None,
+                check=False,
+            )
+        return done.returncode
+
+    def command(self, command: Sequence[str]) -> list[str]:
+        """Return what runs a command on the board, in the home folder, from this machine with the board's `environment`.
+
         Raises:
             CannotEmulate: If the kernel has no binfmt_misc for namespaces, or does not let this user create one.
         """
@@ -191,23 +207,14 @@ class Board:
         prefix += ["unshare", "--user", "--map-root-user", "--mount", "/bin/sh", "-c", _ENTER, "sh", str(root), str(qemu)]
         prefix += self.system.elf
         shown = [part for target, folder in self.folders.items() for part in (str(folder), target)]
-        if subprocess.run([*prefix, "--", "true"], env=self._environment(), capture_output=True, check=False).returncode:
+        if subprocess.run([*prefix, "--", "true"], env=self.environment(), capture_output=True, check=False).returncode:
             raise CannotEmulate(
                 "this kernel does not allow emulation in a namespace: it takes Linux 6.7 with binfmt_misc, and in a container "
                 "the right to mount (docker run --privileged)"
             )
-        with (output or Path("/dev/stdout")).open("a") as file:
-            done = subprocess.run(
-                [*prefix, *shown, "--", *command],
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=file if output else None,
-                stderr=subprocess.STDOUT if output else None,
-                check=False,
-            )
-        return done.returncode
+        return [*prefix, *shown, "--", *command]
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         """Return the board's environment, which has none of this machine's settings."""
         return {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

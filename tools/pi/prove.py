@@ -1,9 +1,9 @@
 """`make test-pi`: compares the project's wheel on emulated Raspberry Pis with this machine.
 
 On each board: doctor, verify, evaluate and predict with a bundle of every kind of file, and the example program; the class
-probabilities are compared with this machine's. One of them also runs the tests of edge and benchmarks; with --quick it runs
-few, and this machine runs the others with only what a board has. Times are not compared: emulated ones say nothing about a
-board.
+probabilities are compared with this machine's. A model is deployed there, replaced and brought back, with a service that
+answers. One of them also runs the tests of edge and benchmarks; with --quick it runs few, and this machine runs the others with
+only what a board has. Times are not compared: emulated ones say nothing about a board.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from edgecnn.benchmarks.emulator.userland import HOME, PROJECT, SITE, SYSTEMS, T
 from edgecnn.edge.formats import Runtime
 from tests.slow import SIMULATES
 from tools.pi.comparison import DRIFT, HALF, TOLERANCE, TOLERANCE_16, TOLERANCE_32, Probabilities, compare, complaint, to_text
+from tools.pi.deploying import deploy_there
 from tools.pi.wheels import (
     PROJECT_ROOT,
     build_wheel,
@@ -109,6 +110,7 @@ def prove(names: Sequence[str], quick: bool) -> list[str]:
                 for row in rows[board.name]
                 if row.by_name and has_instructions(board.cpu, row)
             ]
+        jobs += [(board, pool.submit(deploy_there, board, bundles.result() / "models")) for board in boards]
         here = [pool.submit(_tests_here, scratch, shard) for shard in SHARDS] if quick else []
         problems = [f"{board.name}: {problem}" for board, job in jobs for problem in job.result()]
         problems += [f"on this machine: {problem}" for job in here for problem in job.result()]

@@ -66,7 +66,8 @@ class Control:
 
     async def start(self, entrance: socket.socket) -> asyncio.Server:
         """Listen; the server that is returned ends it."""
-        return await asyncio.start_unix_server(self._client, sock=entrance, limit=MOST_LINE)
+        # Not start_unix_server: Python 3.13's asks for the file that the socket's own path names, which is no longer there.
+        return await asyncio.start_server(self._client, sock=entrance, limit=MOST_LINE)
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients += 1
