@@ -7,7 +7,7 @@ which has a longer limit, and starts again there.
 import asyncio
 import base64
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -105,6 +105,9 @@ class _Lane:
         self.threads.shutdown(cancel_futures=True)
 
 
+_Run = Callable[[_Lane, Callable[[], dict[str, Any]]], Awaitable[dict[str, Any]]]
+
+
 class Engine:
     """The open models with the threads and the decoders that they need.
 
@@ -137,16 +140,7 @@ class Engine:
         Raises:
             HTTPException: If as many requests wait as may, a picture can't be read, or a file can't answer.
         """
-        for number in range(len(_SLOW_LANES) + 1):
-            if number == len(self._lanes):  # Most servers never need it.
-                seconds, decoders = _SLOW_LANES[number - 1]
-                self._lanes.append(_Lane(seconds, decoders, [Decoder(seconds) for _ in range(decoders)], self._queue))
-            lane = self._lanes[number]
-            try:
-                return await self._run(lane, partial(self._classify, pictures, asked, lane))
-            except TakesLong as error:
-                last = error
-        raise HTTPException(422, str(last)) from last
+        return await self._in_a_lane(self._run, partial(self._classify, pictures, asked))
 
     async def probe(self, models: Models) -> None:
         """Have all files answer the models' own picture, as in a request that is never refused for those that wait.
@@ -154,11 +148,23 @@ class Engine:
         Raises:
             HTTPException: If it can't be decoded, or a file can't answer.
         """
-        lane = self._lanes[0]
         try:
-            await self._in_thread(lane, partial(self._probe, models, lane))
+            await self._in_a_lane(self._in_thread, partial(self._probe, models))
         except ArtifactError as error:
             raise HTTPException(500, str(error)) from error
+
+    async def _in_a_lane(self, run: _Run, call: Callable[[_Lane], dict[str, Any]]) -> dict[str, Any]:
+        """Make a call in the first lane whose limit its pictures keep: on a slow board, that may not be the quick one."""
+        for number in range(len(_SLOW_LANES) + 1):
+            if number == len(self._lanes):  # Most servers never need it.
+                seconds, decoders = _SLOW_LANES[number - 1]
+                self._lanes.append(_Lane(seconds, decoders, [Decoder(seconds) for _ in range(decoders)], self._queue))
+            lane = self._lanes[number]
+            try:
+                return await run(lane, partial(call, lane))
+            except TakesLong as error:
+                last = error
+        raise HTTPException(422, str(last)) from last
 
     def has_moved(self) -> bool:
         """Return whether an inference has begun since the last call, or none has to.
