@@ -1,11 +1,21 @@
 """What deploying says of boards, as text."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from edgecnn.benchmarks.deploy.records import GOOD, BoardChecks, BoardStatus, Deployed, Deployment, DeployStatus, ServiceRecord
+from edgecnn.benchmarks.deploy.records import (
+    GOOD,
+    Answered,
+    BoardChecks,
+    BoardStatus,
+    Deployed,
+    Deployment,
+    DeployStatus,
+    ServiceRecord,
+)
 from edgecnn.edge.show.table import TextTable, table_text
 from edgecnn.edge.text import WIDTH, counted, paragraphs
 
+_MOST_CLASSES = 5
 _SHORT = 12
 """Digits of a hash that people see."""
 
@@ -64,7 +74,7 @@ def _board(board: BoardStatus) -> list[str]:
     last = board.releases[-1]
     watched = "" if last.kept else ", not watched to the end"
     lines = [f"{board.host}: {last.name} ({last.sha256[:_SHORT]}) since {last.since}{watched}."]
-    lines.append(_service(board.service, last.sha256))
+    lines += [_service(board.service, last.sha256), *_answered(board.service.answers if board.service else None)]
     if earlier := [item for item in board.releases[:-1] if not item.withdrawn]:
         lines.append("Before it: " + ", ".join(f"{item.name} ({item.sha256[:_SHORT]})" for item in reversed(earlier)) + ".")
     return lines
@@ -77,6 +87,22 @@ def _service(service: ServiceRecord | None, sha256: str) -> str:
     files = ", ".join(file.file for file in service.files)
     memory = f"{service.memory_bytes / 2**20:.0f} MiB"
     return f"A service{same} runs since {service.started}: {files}, edgecnn {service.version}, {memory}, {service.address}."
+
+
+def _answered(answers: Answered | None) -> Iterator[str]:
+    """Yield what a service answered, a line for each time and for each file."""
+    if answers is None or answers.since is None:
+        return
+    for name, traffic in (("In the last hour", answers.hour), (f"Since {answers.since}", answers.all)):
+        times = f", p50 {traffic.p50_ms:.3g} ms, p90 {traffic.p90_ms:.3g} ms" if traffic.p50_ms and traffic.p90_ms else ""
+        yield f"{name}: {counted(traffic.pictures, 'picture')}, {counted(traffic.errors, 'error')}{times}."
+    for file in answers.files:
+        most = sorted(file.classes.items(), key=lambda item: -item[1])[:_MOST_CLASSES]
+        shares = ", ".join(f"{name} {100 * count / file.answers:.0f} %" for name, count in most if file.answers)
+        refused = f"; {counted(file.refused, 'answer')} refused" if file.refused else ""
+        if shares:
+            yield f"{file.file}: {counted(file.answers, 'answer')}: {shares}{refused}."
+        yield from file.differences
 
 
 def checks_text(found: BoardChecks, width: int = WIDTH) -> str:

@@ -77,6 +77,12 @@ def test_no_request_is_refused_while_updates_and_rollbacks_come(
         assert deployed(terminal, tmp_path, "--rollback")["outcome"] == "rolled back"
         assert files_in_service(board) == ["float32.tflite"]
     assert many.failures == []
+    printed = terminal.passes("deploy", "--device", "pi", "--status", "--json", tmp_path / "status.json")
+    assert "In the last hour" in terminal.passes("deploy", "--device", "pi", "--status") + printed
+    (board_now,) = json.loads((tmp_path / "status.json").read_text())["boards"]
+    answered = board_now["service"]["answers"]
+    assert answered["all"]["pictures"] == sum(many.answers.values())
+    assert answered["all"]["errors"] == 0
     assert {label for _, label in many.answers} == {load_label(artifacts)}
     assert len({sha256 for sha256, _ in many.answers}) == 2
     assert ask(state_of(board), {"do": "status"})["pid"] == pid
