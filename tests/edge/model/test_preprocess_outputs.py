@@ -21,6 +21,13 @@ def test_logits_and_nan_are_refused(rows: list[list[float]]) -> None:
         to_probabilities(np.array(rows, np.float32), spec("float32"))
 
 
+@pytest.mark.parametrize(("rows", "named"), [([[0.9, 0.2, 0.7], [0.1, 0.8, 0]], True), ([[0.9, -0.2, 0.7]], False)])
+def test_a_sigmoid_for_each_class_is_named_as_what_it_may_be(rows: list[list[float]], named: bool) -> None:
+    with pytest.raises(ArtifactError, match="not class probabilities") as refused:
+        to_probabilities(np.array(rows, np.float32), spec("float32"))
+    assert ("each class had a sigmoid of its own" in str(refused.value)) == named
+
+
 @pytest.mark.parametrize("rows", [[[127, 127, 127]], [[-128, -128, -128]], [[-120, -100, -90]]])
 def test_quantized_logits_are_refused(rows: list[list[int]]) -> None:
     with pytest.raises(ArtifactError, match="not class probabilities"):
