@@ -14,7 +14,7 @@ from edgecnn.edge.data.splits import Split, chunks
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.export_records import NO_BETTER_THAN_A_GUESS
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.inference.model_test_images import model_test_record, order_note, split_note
+from edgecnn.edge.inference.model_test_images import assumed_classes, model_test_record, order_note, split_note
 from edgecnn.edge.inference.usage import Usage, reservations
 from edgecnn.edge.manifest import DatasetRecord
 from edgecnn.edge.model.interface import Interface
@@ -100,7 +100,7 @@ def evaluated(models: ModelFolder, name: str, usage: Usage, progress: Progress) 
     if classifier.manifest and test.sha256 != classifier.manifest.dataset.test_sha256:
         notes.append(f"not the model's own test images ({classifier.manifest.dataset.name}), but those of {usage.data}")
     if usage.data:
-        notes += [*split_note(record), *order_note(classifier, usage.data, usage.images)]
+        notes += [*split_note(record), *order_note(assumed_classes(classifier, usage.data, usage.images))]
     return replace(found, notes=(*notes, *reservations(classifier)))
 
 

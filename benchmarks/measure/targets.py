@@ -11,7 +11,7 @@ from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.results.records import Unmeasured
 from edgecnn.edge.errors import ConfigError, MissingDependency, field
 from edgecnn.edge.formats import FORMATS, format_of, is_exported
-from edgecnn.edge.inference.model_test_images import model_test_record, order_note, split_note
+from edgecnn.edge.inference.model_test_images import assumed_classes, model_test_record, order_note, split_note
 from edgecnn.edge.inference.usage import Usage
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.result import Progress
@@ -63,8 +63,9 @@ def candidates(
     candidate_set = file_candidates(bare, options, LabelledImages(test, record), reference=place, progress=progress)
     if usage.data is None:
         return candidate_set
-    notes = (*split_note(record), *order_note(classifier, usage.data, usage.images))
-    return replace(candidate_set, notes=(*candidate_set.notes, *notes))
+    names = assumed_classes(classifier, usage.data, usage.images)
+    notes = (*candidate_set.notes, *split_note(record), *order_note(names))
+    return replace(candidate_set, class_names=names or candidate_set.class_names, notes=notes)
 
 
 def grouped(candidate_set: CandidateSet, groups: Path) -> CandidateSet:

@@ -112,16 +112,21 @@ def split_note(record: DatasetRecord) -> list[str]:
     ]
 
 
-def order_note(classifier: Classifier, data: str | Path | None, options: FolderOptions) -> list[str]:
-    """Return a note if a model's outputs were matched to a folder's classes in an assumed order."""
+def assumed_classes(classifier: Classifier, data: str | Path | None, options: FolderOptions) -> tuple[str, ...]:
+    """Return the names that a folder of images gives the outputs of a model without names; none of other images or models."""
     model = model_images(classifier)
     if model.known or data is None:
-        return []
+        return ()
     found = find(data)
     if found.kind != IMAGES:
-        return []
+        return ()
     names = load_image_folder(found.path, replace(options, keep_together=False), model, ("test",)).class_names
-    if names == model.class_names:
+    return () if names == model.class_names else names
+
+
+def order_note(names: tuple[str, ...]) -> list[str]:
+    """Return a note if a model's outputs were matched to a folder's classes in an assumed order: `assumed_classes`."""
+    if not names:
         return []
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
     shown = ", ".join(names[:_NAMES_SHOWN])

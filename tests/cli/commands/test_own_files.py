@@ -241,7 +241,10 @@ def test_an_order_of_classes_that_nobody_said_is_told(bare: str, terminal: Any) 
     command = (f"{bare}/float32.tflite", "--data", "pets", "--preprocess", "unit")
     told = "The outputs are assumed to be the classes ant, bee, cat, in this order. Give labels to change it."
     assert told in terminal.passes("evaluate", *command).splitlines()
-    assert told in terminal.passes("bench", *command, *SHORT).splitlines()
+    assert told in terminal.passes("bench", *command, *SHORT, "--json", "named.json").splitlines()
+    assert json.loads(Path("named.json").read_text())["class_names"] == ["ant", "bee", "cat"]
+    terminal.passes("report", "named.json", "--html", "named.html", "--data", "pets")
+    assert "by number only" not in terminal.err
     assert "are assumed to be" not in terminal.passes("evaluate", *command, "--labels", "names.txt")
     record = json.loads(terminal.passes("evaluate", *command, "--json", "-"))["files"][0]
     assert record["interface"]["preprocessing"]["scale"] == 1 / 255
