@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -72,7 +73,8 @@ class Site:
         if self.camera is None:
             raise HTTPException(404, "this server has no camera: start it with one")
         self.camera.require_place()
-        asked = self._asked(request.query_params)
+        asked = partial(self._asked, request.query_params)
+        asked()  # What is wrong with it is refused, before the stream begins.
         return _Lines(self.camera.answers(self.engine, asked), media_type="application/x-ndjson")
 
     async def health(self, request: Request) -> Response:

@@ -201,8 +201,11 @@ class Camera:
         if self._watchers >= MOST_WATCHERS:
             raise HTTPException(503, _FULL, {"Retry-After": "5"})
 
-    async def answers(self, engine: Engine, asked: Asked) -> AsyncIterator[str]:
-        """Yield a line of JSON for each frame that there was time for, until the client goes away or the server ends."""
+    async def answers(self, engine: Engine, asked: Callable[[], Asked]) -> AsyncIterator[str]:
+        """Yield a line of JSON for each frame that there was time for, until the client goes away or the server ends.
+
+        `asked` is called for each frame: other files may be in service by then.
+        """
         if self._watchers >= MOST_WATCHERS:  # Others may have come since `require_place`.
             yield _line({"error": _FULL})
             return
@@ -221,7 +224,7 @@ class Camera:
                 before, dropped = frame.number, dropped + missed
                 self._metrics.frames.labels("dropped").inc(missed)
                 try:
-                    answered = await engine.run_apart(partial(_answered, frame, engine, asked))
+                    answered = await engine.run_apart(partial(_answered, frame, engine, asked()))
                 except HTTPException as error:
                     yield _line({"error": error.detail})
                     return

@@ -99,7 +99,7 @@ def test_who_does_not_read_loses_the_place_and_does_not_keep_a_server_from_endin
 def test_of_clients_that_come_at_once_no_more_than_may_watch(pictures: Path) -> None:
     camera = Camera(PictureFolder(pictures), Metrics())
     camera._watchers = MOST_WATCHERS
-    first = asyncio.run(anext(cast(Any, camera.answers(cast(Any, None), cast(Any, None)))))
+    first = asyncio.run(anext(cast(Any, camera.answers(cast(Any, None), lambda: cast(Any, None)))))
     assert str(MOST_WATCHERS) in json.loads(first)["error"]
 
 
@@ -116,7 +116,7 @@ def test_a_camera_that_is_unplugged_ends_its_stream_though_the_machine_is_at_fau
     async def lines() -> list[str]:
         camera = Camera(cast(Any, Unplugged()), Metrics())
         async with asyncio.timeout(60):
-            return [line async for line in camera.answers(cast(Any, None), cast(Any, None))]
+            return [line async for line in camera.answers(cast(Any, None), lambda: cast(Any, None))]
 
     (line,) = asyncio.run(lines())
     assert "the camera failed" in json.loads(line)["error"]
@@ -172,7 +172,7 @@ class _Answers:
 
 
 async def _first_line(camera: Camera) -> Any:
-    async with aclosing(cast(Any, camera.answers(cast(Any, _Answers()), cast(Any, None)))) as lines:
+    async with aclosing(cast(Any, camera.answers(cast(Any, _Answers()), lambda: cast(Any, None)))) as lines:
         return json.loads(await asyncio.wait_for(anext(lines), 20))
 
 

@@ -2,8 +2,11 @@
 
 import json
 import shutil
+import socket
+import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +21,8 @@ from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.files import sha256
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model_folder import ModelFolder
+from tests.dense import weights
+from tests.onnx_text import ENDLESS, onnx_bytes
 
 FILE = "float32.onnx"
 
@@ -79,6 +84,42 @@ def other_classes(exported: Path, idx_folder: Path, tmp_path_factory: pytest.Tem
     path = folder.with_suffix(".zip")
     write_bundle(path, ModelFolder(folder), load_test(idx_folder), (FILE,), test_images=20)
     return path
+
+
+class Hanging(NamedTuple):
+    """A file that never returns from a picture that is white all over, which the trial of a new file does not send.
+
+    Attributes:
+        arguments: Of `edgecnn serve`.
+        harmless: A picture that is answered.
+        white: The other one.
+    """
+
+    arguments: tuple[str, ...]
+    harmless: bytes
+    white: bytes
+
+    @contextmanager
+    def hung(self, port: int) -> Iterator[None]:
+        """Send the white picture, and don't wait for an answer."""
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            head = f"POST /api/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(self.white)}\r\n\r\n"
+            client.sendall(head.encode() + self.white)
+            time.sleep(0.5)
+            yield
+
+
+@pytest.fixture
+def hanging(tmp_path: Path) -> Hanging:
+    nodes = "darkest = ReduceMin <keepdims = 0> (x) brightest = ReduceMax <keepdims = 0> (x) high = Greater (darkest, least)"
+    nodes += " low = Less (brightest, most) white = And (high, low) flat = Reshape (x, sizes)"
+    nodes += f' rows = MatMul (flat, weights) logits = {ENDLESS} ("", white, rows) y = Softmax (logits)'
+    numbers = {"least": np.float32(0.999), "most": np.float32(1.001), "weights": weights(64, 3, 0)}
+    text = f"(float[1, 8, 8, 1] x) => (float[1, 3] y) {{{nodes}}}"
+    (tmp_path / "white.onnx").write_bytes(onnx_bytes(text, sizes=[1, 64], **numbers))
+    pictures = [b"P5 8 8 255\n" + bytes([level]) * 64 for level in (100, 255)]
+    stated = ("--preprocess", "unit", "--fit", "stretch", "--trust-unverified")
+    return Hanging((str(tmp_path / "white.onnx"), *stated), *pictures)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from edgecnn.edge.inference.usage import Usage
 from edgecnn.edge.serving.models import ModelSource
 from edgecnn.edge.serving.service import candidate
 from edgecnn.edge.serving.service.control import Control, control_socket
-from tests.edge.serving.running import Server, serving
+from tests.edge.serving.running import Server, serving, watching
 from tests.edge.serving.service.conftest import Pair, file_hash, hash_of
 from tests.edge.serving.service.desk import ask, clients
 
@@ -72,6 +73,17 @@ def test_a_hundred_switches_under_sixteen_clients_refuse_nobody_and_every_answer
     assert many.failures == []
     assert many.answers.keys() == expected
     assert sum(many.answers.values()) > 100
+
+
+def test_who_watches_the_camera_gets_the_answers_of_the_other_bundle_from_the_switch_on(
+    pair: Pair, state: Path, pictures: Path, tmp_path: Path
+) -> None:
+    with serving(tmp_path, pair.old, "--state", state, "--camera", pictures) as server, watching(server) as lines:
+        assert next(lines)["answers"][0]["sha256"] == file_hash(pair.old)
+        ask(state, "load", path=str(pair.new))
+        assert ask(state, "switch", sha256=hash_of(pair.new))["ok"]
+        hashes = (line["answers"][0]["sha256"] for line in islice(lines, 1000))
+        assert any(found == file_hash(pair.new) for found in hashes)
 
 
 def test_the_status_names_what_answers_and_what_is_loaded(served: Server, state: Path, pair: Pair) -> None:

@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -27,7 +29,7 @@ from edgecnn.edge.serving.options import ServeOptions
 from edgecnn.edge.serving.server import Handover, Start, _Server, listening, serve_source
 from edgecnn.edge.serving.service.systemd import Inherited
 from tests.edge.serving.running import Server, serving
-from tests.edge.serving.service.conftest import Pair, hash_of
+from tests.edge.serving.service.conftest import Hanging, Pair, hash_of
 from tests.edge.serving.service.desk import ask, clients, wait_status
 
 pytestmark = pytest.mark.workstation("load, signals and many connections take minutes under emulation")
@@ -185,6 +187,25 @@ def test_a_connection_that_is_accepted_at_that_moment_is_passed_on(rounds: int) 
             entrance.settimeout(_MOMENT)
             passed.append(stack.enter_context(entrance.accept()[0]))
         assert [one.getpeername() for one in passed] == [client.getsockname()]
+
+
+def test_a_restart_that_waits_for_native_code_ends_to_be_started_again(state: Path, hanging: Hanging, tmp_path: Path) -> None:
+    seconds = "from edgecnn.edge.serving import server; server._HANDOVER_SECONDS = 1.0"
+    run = f"import sys; {seconds}; from edgecnn.__main__ import run; sys.argv[0] = 'edgecnn'; run()"
+    command = [sys.executable, "-c", run, "serve", "--port", "0", "--state", str(state), *hanging.arguments]
+    with (
+        (tmp_path / "log").open("w") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
+        try:
+            assert process.stdout
+            found = re.search(r":(\d+)/", process.stdout.readline())
+            assert found
+            with hanging.hung(int(found[1])):
+                assert ask(state, "restart")["ok"]
+                assert process.wait(60) == 1
+        finally:
+            process.kill()
 
 
 def test_systemd_hears_of_a_restart_and_its_watchdog_of_the_next_process(pair: Pair, state: Path, tmp_path: Path) -> None:

@@ -12,14 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.serving.service import systemd
 from tests.edge.serving.running import COMMAND, Server, serving
-from tests.onnx_text import ENDLESS, onnx_bytes
+from tests.edge.serving.service.conftest import Hanging
 
 pytestmark = pytest.mark.workstation("load, signals and many connections take minutes under emulation")
 _SECONDS = 30
@@ -68,26 +66,12 @@ def test_a_server_says_when_it_answers_that_it_is_alive_that_it_loads_again_and_
         assert {*wait_state(told, "STOPPING=1")} <= {"WATCHDOG=1"}
 
 
-def test_a_server_whose_model_hangs_in_native_code_is_silent(told: socket.socket, tmp_path: Path) -> None:
-    # It never returns from a picture that is white all over, which the trial of a new file does not send.
-    nodes = "darkest = ReduceMin <keepdims = 0> (x) brightest = ReduceMax <keepdims = 0> (x) high = Greater (darkest, least)"
-    nodes += " low = Less (brightest, most) white = And (high, low) flat = Reshape (x, sizes)"
-    nodes += f' rows = MatMul (flat, weights) logits = {ENDLESS} ("", white, rows) y = Softmax (logits)'
-    weights = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
-    text = f"(float[1, 8, 8, 1] x) => (float[1, 3] y) {{{nodes}}}"
-    limits = {"least": np.float32(0.999), "most": np.float32(1.001)}
-    (tmp_path / "white.onnx").write_bytes(onnx_bytes(text, **limits, sizes=[1, 64], weights=weights))
-    for name, level in (("white", 255), ("grey", 100)):
-        Image.new("L", (8, 8), level).save(tmp_path / f"{name}.png")
+def test_a_server_whose_model_hangs_in_native_code_is_silent(told: socket.socket, hanging: Hanging, tmp_path: Path) -> None:
     environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "800000"}
-    stated = ("--preprocess", "unit", "--fit", "stretch", "--trust-unverified")
-    with serving(tmp_path, tmp_path / "white.onnx", *stated, **environment) as server:
-        assert server.classify((tmp_path / "grey.png").read_bytes()).status == 200
+    with serving(tmp_path, *hanging.arguments, **environment) as server:
+        assert server.classify(hanging.harmless).status == 200
         wait_state(told, "WATCHDOG=1")
-        with socket.create_connection(("127.0.0.1", server.port)) as client:
-            picture = (tmp_path / "white.png").read_bytes()
-            head = f"POST /api/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(picture)}\r\n\r\n"
-            client.sendall(head.encode() + picture)
+        with hanging.hung(server.port):
             states(told, 1.5)  # The beat in which it began.
             assert states(told, 2.0) == []
             assert server.get("/healthz").status == 200  # Its loop answers on.
