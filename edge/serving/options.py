@@ -38,8 +38,8 @@ class ServeOptions:
     ] = ()
     trust_unverified: Annotated[bool, Option("Also serve files that no manifest lists.")] = False
     state: Annotated[
-        Path | None,
-        Option("Folder for what was answered, and for edgecnn deploy's requests.", metavar="DIR"),
+        str | Path | None,
+        Option("Folder for what was answered, and for edgecnn deploy's requests.", metavar="DIR", kind=Path),
     ] = None
     log_json: Annotated[bool, Option("Write log lines as JSON, one for each request; no progress is shown.")] = False
     verbose: Annotated[bool, Option("Log each request, and not only their numbers each minute.")] = False

@@ -103,15 +103,15 @@ def serve_source(start: Start) -> Handover | None:
         # There is nothing to load again yet.
         signals.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_IGN))
         # What fails at once is said before files are loaded.
-        desk = None
-        if options.state is not None:
-            desk = stack.enter_context(control_socket(stack.enter_context(state_folder(options.state))))
+        state, desk = None if options.state is None else Path(options.state), None
+        if state is not None:
+            desk = _Desk(state, stack.enter_context(control_socket(stack.enter_context(state_folder(state)))))
         entrances = start.inherited.listening or (listening(options.host, options.port),)
         for entrance in (*entrances, *start.inherited.connections):
             stack.enter_context(entrance)
             entrance.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # Connections inherit it.
         logs_each = options.verbose or options.log_json
-        metrics = Metrics(Answers(options.state, lambda minute: None if logs_each else log_minute(minute)))
+        metrics = Metrics(Answers(state, lambda minute: None if logs_each else log_minute(minute)))
         stack.enter_context(logging_to_stderr(options.log_json, metrics.dropped_lines.inc))
         camera = None
         if options.camera is not None:
@@ -182,12 +182,19 @@ def _is_for_many(family: int, place: tuple[Any, ...]) -> bool:
         return probe.connect_ex((place[0], 9, *place[2:])) == errno.EACCES
 
 
+class _Desk(NamedTuple):
+    """The server's own folder, and its control socket."""
+
+    folder: Path
+    entrance: socket.socket
+
+
 class _Server(uvicorn.Server):
     """uvicorn that says when it answers, with signal handlers of its own: uvicorn's would end this process by the signal."""
 
     handover: Handover | None = None
 
-    def __init__(self, site: Site, start: Start, address: str, desk: socket.socket | None) -> None:
+    def __init__(self, site: Site, start: Start, address: str, desk: _Desk | None) -> None:
         options = start.options
         hosts = tuple(name.lower() for name in (options.host, *options.allow_host))
         access = Access(start.token, hosts, tuple(origin.lower() for origin in options.allow_origin))
@@ -229,11 +236,11 @@ class _Server(uvicorn.Server):
             return
         for connection in self._start.inherited.connections:
             await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
-        if self._desk is not None and self._start.options.state is not None:
+        if self._desk:
+            folder, entrance = self._desk
             address = self._address.partition("#")[0]
-            source, vectors, state = self._start.source, self._start.vectors, self._start.options.state
-            requests = Requests(self._site, source, vectors, state, address, self._leave)
-            self._control = await Control(requests.answer).start(self._desk)
+            requests = Requests(self._site, self._start.source, self._start.vectors, folder, address, self._leave)
+            self._control = await Control(requests.answer).start(entrance)
         self._start.on_address(self._address)
         notify("READY=1")
         self._beats = asyncio.create_task(beat(self._site.engine.has_moved))
@@ -308,9 +315,15 @@ class _Server(uvicorn.Server):
     def _reload(self) -> None:
         """Load the files again. An error leaves everything as it was."""
         notify_reloading()
+        engine = self._site.engine
+        before = engine.models
         try:
-            self._site.engine.models = self._start.source.load()
-            log("the files were loaded again")
+            loaded = self._start.source.load()
+            if engine.models is before:
+                engine.models = loaded
+                log("the files were loaded again")
+            else:
+                log("not loaded again: another bundle was put into service meanwhile")
         except EdgeCnnError as error:
             log(f"not loaded again, the earlier files go on answering: {error}")
         notify("READY=1")

@@ -58,7 +58,8 @@ def serve(  # Longer than 50 lines: its arguments and their docs.
 ) -> None:
     """Answer pictures with a page and an API, until SIGTERM or Ctrl-C; SIGHUP loads the files again.
 
-    It must run in the main thread. Logs go to standard error.
+    It must run in the main thread. Logs go to standard error. With a folder for its state, it also does what its control socket
+    is asked for; `restart` replaces the process by one with the same command line.
 
     Args:
         on_address: Receives the address when the server answers; it holds the token, if there is one.

@@ -198,6 +198,12 @@ def test_clients_of_the_socket_that_say_nothing_or_vanish_keep_nobody_waiting(
         vanished.close()
         assert ask(state, "status")["candidate"] == hash_of(pair.new)  # It was next in turn.
         assert silent[0].recv(1) == b""  # It is closed.
+        for _ in range(20):
+            silent.append(socket.socket(socket.AF_UNIX))
+            silent[-1].settimeout(60)
+            silent[-1].connect(str(state / "control.sock"))
+        assert silent[-1].recv(1) == b""  # At once: there are too many.
+        assert label_of(served, (pictures / "0.png").read_bytes())
     finally:
         for client in silent:
             client.close()

@@ -143,7 +143,7 @@ def test_sigterm_during_a_restart_ends_the_server(served: Server, state: Path, p
 
 
 def start_of(source: Any, decoder: Any, state: Path | None = None) -> Start:
-    return Start(source, ServeOptions(port=0, state=state), None, decoder, golden_vectors, print, Inherited())
+    return Start(source, ServeOptions(port=0, state=state and str(state)), None, decoder, golden_vectors, print, Inherited())
 
 
 def test_sighup_stays_ignored_until_the_next_process_answers(pair: Pair, state: Path) -> None:
