@@ -150,6 +150,9 @@ def _note(mark: Path) -> None:
 
 def _mark(kind: str, data: bytes, how: str = "") -> Path:
     """Return the empty file that records this; machines of several kinds may share a home."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    except RuntimeError:  # A service's user may have no home folder. This one can't be written.
+        cache = Path(os.devnull)
     way = [sha256(how.encode())[:16]] if how else []
     return cache / "edgecnn" / kind / "-".join([sha256(data), *way, os.uname().machine])

@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[2]
 RESULT = ROOT / "tests/benchmarks/kept_results/schema-5.json"
 BUILDS_A_COMMAND_LINE = {
     "benchmarks/remote/agent/signature.py": "edgecnn's, on another machine",
-    "benchmarks/remote/agent_unit.py": "systemctl's and edgecnn's, on another machine",
+    "benchmarks/remote/agent/systemctl.py": "systemctl's and journalctl's, on another machine",
+    "benchmarks/remote/agent/unit.py": "edgecnn's, on another machine",
     "benchmarks/deploy/order.py": "edgecnn's, on another machine",
     "benchmarks/remote/agent/deploy.py": "edgecnn's, on another machine",
     "benchmarks/remote/agent/main.py": "edgecnn's, on another machine",
