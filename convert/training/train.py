@@ -1,6 +1,7 @@
 """Trains a model: from images to model.keras."""
 
 import shutil
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import replace
@@ -69,6 +70,8 @@ def trained(
         chosen = reasons_of(data, dataset, images) | choose(config, dataset.train)[1]
         if chosen:
             progress.say(chosen_text(chosen))
+    if "tensorflow" not in sys.modules:
+        progress.say("Starting TensorFlow")
     folder = Path(out) if out else Path("artifacts") / dataset.name
     run = TrainingRun(
         dataset, config, folder, taken, trust, resume, cluster, summary, chosen, on_text=progress.say, on_batch=shown(progress)
@@ -315,7 +318,6 @@ def fitted_interface(interface: Interface, dataset: Dataset) -> Interface:
 
 def shown(progress: Progress) -> Callable[[TrainState], None]:
     """Return a function that reports batches as steps, finished epochs as lines, and once how long a long run will take."""
-    progress.step(0, 1, "starting TensorFlow")
     started: TrainState | None = None
     told = False
 

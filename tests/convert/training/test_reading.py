@@ -3,6 +3,7 @@
 import gc
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgecnn.convert.training import train as training
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.fit import readers
 from edgecnn.convert.training.fit.readers import DecoderProcesses
@@ -21,6 +23,7 @@ from edgecnn.edge.data.dataset import Dataset, load_dataset
 from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError
 from edgecnn.edge.manifest import Preprocessing
+from edgecnn.edge.result import Silent
 from tests.cli.commands.own_things import photos
 from tests.convert.training.runs import same, stop_at, train
 
@@ -73,8 +76,24 @@ def test_the_weights_are_the_same_whatever_decodes_and_however_much_is_kept(
     assert f"in {processes} process" in line if processes else "in this process" in line
 
 
-def test_what_takes_seconds_before_the_first_batch_has_a_line(dataset: Dataset, tmp_path: Path) -> None:
+def test_what_takes_seconds_before_the_first_batch_has_a_line(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     said: list[str] = []
+
+    class Said(Silent):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    def stop(run: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.delitem(sys.modules, "tensorflow")
+        patch.setattr(training, "train", stop)
+        with pytest.raises(KeyboardInterrupt):
+            training.trained(dataset, tmp_path, CONFIG, progress=Said())
+    assert said[-1] == "Starting TensorFlow"
     with pytest.raises(KeyboardInterrupt):
         train(dataset, CONFIG, tmp_path, UNIT, on_text=said.append, on_batch=stop_at(1, 1))
     assert said.count(f"Reading {len(dataset.test.labels)} test images once") == 1
