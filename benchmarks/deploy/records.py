@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, get_args
 from edgecnn.benchmarks.bundle.golden import GoldenCheck
 from edgecnn.benchmarks.doctor.examine import Examination
 from edgecnn.edge.result import Result
+from edgecnn.edge.serving.answered.summary import Answered
 
 SCHEMA = 1
 Outcome = Literal["deployed", "unchanged", "rolled back", "refused", "taken back", "failed", "not tried"]
@@ -113,72 +114,6 @@ class ServedFile:
     file: str
     sha256: str
     runtime: str
-
-
-@dataclass(frozen=True)
-class Traffic:
-    """What a service answered in some time.
-
-    Attributes:
-        requests: Number of requests by their HTTP status.
-        errors: Number of requests that the service could not answer.
-        pictures: Number of pictures that were answered.
-        p50_ms: Median time of a request in milliseconds; None without requests.
-        p90_ms: 90th percentile of it.
-    """
-
-    requests: dict[str, int]
-    errors: int
-    pictures: int
-    p50_ms: float | None
-    p90_ms: float | None
-
-
-@dataclass(frozen=True)
-class AnswersOfFile:
-    """What a file answered.
-
-    Attributes:
-        file: Name of the file.
-        sha256: SHA-256 of the file.
-        answers: Number of its answers.
-        accepted: Number of answers that reached its threshold.
-        refused: Number of answers that did not; with `accepted` 0 for a file without a threshold.
-        classes: Number of answers by class.
-        confidences: Number of answers by their confidence: by the lower end of its range, as text.
-        compared: Number of answers that were compared with the test images; None if the bundle does not say how
-            it answers these.
-        differences: What differs from the test images beyond chance, a sentence each.
-    """
-
-    file: str
-    sha256: str
-    answers: int
-    accepted: int
-    refused: int
-    classes: dict[str, int]
-    confidences: dict[str, int]
-    compared: int | None
-    differences: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Answered:
-    """What a service answered.
-
-    Attributes:
-        since: Time of the first answer that is counted, as ISO 8601 in UTC, by the board's clock; None before the first.
-        hour: The last hour.
-        day: The last 24 hours.
-        all: All of the time.
-        files: The files in service.
-    """
-
-    since: str | None
-    hour: Traffic
-    day: Traffic
-    all: Traffic
-    files: tuple[AnswersOfFile, ...]
 
 
 @dataclass(frozen=True)

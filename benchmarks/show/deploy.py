@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 
 from edgecnn.benchmarks.deploy.records import (
     GOOD,
-    Answered,
     BoardChecks,
     BoardStatus,
     Deployed,
@@ -12,6 +11,7 @@ from edgecnn.benchmarks.deploy.records import (
     DeployStatus,
     ServiceRecord,
 )
+from edgecnn.edge.serving.answered.summary import Answered
 from edgecnn.edge.show.table import TextTable, table_text
 from edgecnn.edge.text import WIDTH, counted, paragraphs
 

@@ -8,8 +8,11 @@ from numpy.typing import NDArray
 
 from edgecnn.edge.model.preprocess import Floats, counts
 
-CONFIDENCES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
-"""Lower ends of all bins of confidence except the first, which begins at 0. Most answers of a good file are close to 1."""
+CONFIDENCES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
+"""Lower ends of all bins of confidence except the first, which begins at 0. Most answers of a good file are close to 1.
+
+The last two steps of an 8-bit output are in one bin: another machine may round its halves otherwise.
+"""
 
 
 @dataclass(frozen=True)

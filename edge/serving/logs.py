@@ -127,7 +127,7 @@ def log_answer(client: str, method: str, path: str, status: int, seconds: float)
 def log_minute(minute: "Period") -> None:
     """Log what was answered in a minute."""
     requests = counted(sum(minute.requests.values()), "request")
-    statuses = ", ".join(f"{number} with status {status}" for status, number in sorted(minute.requests.items()))
+    statuses = ", ".join(f"{number:,} with status {status}" for status, number in sorted(minute.requests.items()))
     times = [(name, minute.latency_ms(share)) for name, share in (("p50", 0.5), ("p90", 0.9))]
     latency = "".join(f", {name} {time:g} ms" for name, time in times if time is not None)
     pictures = counted(minute.pictures, "picture")

@@ -89,6 +89,8 @@ class Handover(NamedTuple):
 def serve_source(start: Start) -> Handover | None:
     """Answer until SIGTERM or SIGINT; requests under way are answered first. The second such signal ends it at once.
 
+    If it has not ended 4.5 seconds after the signal, whatever holds it, the process does.
+
     Returns:
         What the next process gets, which is to take the place of this one; None if the server has ended.
 

@@ -260,7 +260,7 @@ WRONG: dict[str, Callable[[dict[str, Any]], None]] = {
     "a file is missing": lambda index: index["expected"].pop(),
     "a file is there twice": lambda index: index["expected"].append(index["expected"][0]),
     "other classes": lambda index: index["expected"][0]["classes"].append(0),
-    "no images": lambda index: index["expected"][0].update(classes=[0, 0, 0], confidences=[0] * 11),
+    "no images": lambda index: index["expected"][0].update(classes=[0, 0, 0], confidences=[0] * 10),
     "negative": lambda index: index["expected"][0].update(classes=[21, -1, 0]),
     "other sums": lambda index: index["expected"][0].update(classes=[10, 0, 0]),
     "other bins": lambda index: index["expected"][0].update(confidences=[20]),

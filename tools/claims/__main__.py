@@ -18,7 +18,19 @@ from pathlib import Path
 from typing import Any
 
 from edgecnn.benchmarks.machine.host import read_machine
-from tools.claims import converters, measuring, networks, own_tools, predicting, serving, shrinking, startup, threads, training
+from tools.claims import (
+    converters,
+    differing,
+    measuring,
+    networks,
+    own_tools,
+    predicting,
+    serving,
+    shrinking,
+    startup,
+    threads,
+    training,
+)
 from tools.claims.claims import EDGECNN, Claim, to_text
 from tools.claims.photos.measure import measure as measure_photos
 
@@ -30,6 +42,7 @@ _PARTS: dict[str, Callable[[Path], list[Claim]]] = {
     "onnx": measuring.measure,
     "threads": threads.measure,
     "serve": serving.measure,
+    "differing": differing.measure,
     "tools": own_tools.measure,
     "converters": converters.measure,
     "speed": training.measure_speed,
@@ -40,7 +53,7 @@ _PARTS: dict[str, Callable[[Path], list[Claim]]] = {
     "networks": networks.measure,
     "input": measure_photos,
 }
-_WITHOUT_FILES = {"speed", "few", "many", "tools", "converters", "input"}
+_WITHOUT_FILES = {"differing", "speed", "few", "many", "tools", "converters", "input"}
 
 
 def main(names: list[str]) -> None:

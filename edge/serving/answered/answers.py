@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from threading import Event, Lock, Thread
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from edgecnn.edge.inference.answer_mix import CONFIDENCES, ExpectedAnswers, conf
 from edgecnn.edge.serving.answered.counts import MOST_FILES, Counts, FileCounts, Period, add
 from edgecnn.edge.serving.answered.difference import cell_of, cells, differs, sentence
 from edgecnn.edge.serving.answered.record import DAY, HOUR, Compared, Past
+from edgecnn.edge.serving.answered.summary import Answered, AnswersOfFile, Traffic
 from edgecnn.edge.serving.logs import log
 
 if TYPE_CHECKING:
@@ -147,15 +148,8 @@ class Answers:
             self._ended.set()
             thread.join(_LAST_SECONDS)  # A card that is broken may never finish.
 
-    def summary(self, files: Sequence["LoadedFile"]) -> dict[str, Any]:
-        """Return what was answered, for JSON.
-
-        `since` is the time of the first answer that is counted; `hour`, `day` and `all` have requests by status, errors,
-        pictures and the latency in ms; `files` has all answers of each file in service, and what differs from the test images.
-
-        Args:
-            files: The files in service.
-        """
+    def summary(self, files: Sequence["LoadedFile"]) -> Answered:
+        """Return what was answered, by the files in service, before the last start too."""
         with self._keeping:
             with self._counting:
                 minute = Period()
@@ -164,13 +158,13 @@ class Answers:
             past, now = self._past, self._past.time(self._clock())
             since = past.since or (0 if minute.is_empty else now)
             every = _sum(past.days, minute)
-            return {
-                "since": datetime.fromtimestamp(since, UTC).isoformat() if since else None,
-                "hour": _traffic(_sum((period for period in past.minutes if 0 <= now - period.start < HOUR), minute)),
-                "day": _traffic(_sum((period for period in past.hours if -HOUR < now - period.start < DAY), minute)),
-                "all": _traffic(every),
-                "files": [self._of_file(key, every.files.get(key, FileCounts())) for key in keys],
-            }
+            return Answered(
+                since=datetime.fromtimestamp(since, UTC).isoformat() if since else None,
+                hour=_traffic(_sum((period for period in past.minutes if 0 <= now - period.start < HOUR), minute)),
+                day=_traffic(_sum((period for period in past.hours if -HOUR < now - period.start < DAY), minute)),
+                all=_traffic(every),
+                files=tuple(self._of_file(key, every.files.get(key, FileCounts())) for key in keys),
+            )
 
     def _run(self) -> None:
         while not self._ended.wait(_MINUTE):
@@ -204,21 +198,21 @@ class Answers:
                 compared.said[what] = sentence(known.name, what, expected, shown, names)
                 yield compared.said[what]
 
-    def _of_file(self, key: str, counts: FileCounts) -> dict[str, Any]:
+    def _of_file(self, key: str, counts: FileCounts) -> AnswersOfFile:
         known, compared = self._known[key], self._past.compared.get(key, Compared())
         names = {str(place): name for place, name in enumerate(known.class_names)}
-        bins = {str(place): name for place, name in enumerate((0.0, *CONFIDENCES))}
-        return {
-            "file": known.name,
-            "sha256": known.sha256,
-            "answers": counts.answers,
-            "accepted": counts.accepted,
-            "refused": counts.refused,
-            "classes": {names.get(place, place): number for place, number in counts.classes.items()},
-            "confidences": {str(bins[place]): counts.confidences[place] for place in bins if place in counts.confidences},
-            "compared": sum(compared.always.get("confidences", {}).values()) if known.expected else None,
-            "differences": list(compared.said.values()),
-        }
+        bins = {str(place): str(low) for place, low in enumerate((0.0, *CONFIDENCES))}
+        return AnswersOfFile(
+            file=known.name,
+            sha256=known.sha256,
+            answers=counts.answers,
+            accepted=counts.accepted,
+            refused=counts.refused,
+            classes={names.get(place, place): number for place, number in counts.classes.items()},
+            confidences={bins[place]: counts.confidences[place] for place in bins if place in counts.confidences},
+            compared=sum(compared.always.get("confidences", {}).values()) if known.expected else None,
+            differences=tuple(compared.said.values()),
+        )
 
     def _write(self, folder: Path, files: Sequence[tuple[str, bytes]]) -> None:
         """Write files. A full disk keeps no answer from being given; it is said once, until one can be written again."""
@@ -240,14 +234,9 @@ def _sum(periods: "Iterator[Period] | Sequence[Period]", last: Period) -> Period
     return total
 
 
-def _traffic(period: Period) -> dict[str, Any]:
-    return {
-        "requests": dict(sorted(period.requests.items())),
-        "errors": period.errors,
-        "pictures": period.pictures,
-        "p50_ms": period.latency_ms(0.5),
-        "p90_ms": period.latency_ms(0.9),
-    }
+def _traffic(period: Period) -> Traffic:
+    requests = dict(sorted(period.requests.items()))
+    return Traffic(requests, period.errors, period.pictures, period.latency_ms(0.5), period.latency_ms(0.9))
 
 
 def _row(counts: Counts, length: int) -> list[int]:

@@ -22,6 +22,7 @@ MOST_CELLS = 32
 
 # Of the level of each of the two, classes and confidences: for the set of possible distributions, and for the two windows.
 _SET, _ALWAYS, _TODAY = 0.2, 0.4, 0.4
+_MULTIPLIERS = (1.0, 0.3, 0.1, 0.03, 0.01)  # The best one is small while there are few answers in service.
 _PRIOR = 0.5  # Krichevsky and Trofimov's: close to the best for any distribution.
 _EACH = LEVEL / 2
 
@@ -57,7 +58,10 @@ def evidence(expected: Cells, seen: Cells) -> Logs:
     flat = _PRIOR * test.shape[-1]
     mixture = lgamma(flat) - _log_gamma(flat + live.sum(-1))
     mixture = mixture + (_log_gamma(_PRIOR + live) - lgamma(_PRIOR)).sum(-1)
-    return np.asarray(mixture + _likelihood(test) - _likelihood(test + live) - _bound(test.shape[-1]))
+    likelihood, bound = _likelihood(test), _bound(test.shape[-1])
+    # The largest probability of the answers that a possible distribution gives: Lagrange's bound, whatever the multiplier is.
+    largest = [_likelihood(live + weight * test) - weight * (likelihood - bound) for weight in _MULTIPLIERS]
+    return np.asarray(mixture - np.min(largest, axis=0))
 
 
 def differs(expected: Cells, always: Cells, today: Cells, days: int) -> NDArray[np.bool_]:

@@ -137,9 +137,10 @@ class Past:
         if now:
             past.since, past.minutes, past.compared = now.since, list(now.minutes), now.compared
             for ring, last in ((past.hours, now.hour), (past.days, now.day)):
-                # If the process was killed between the two files, the other one has all of this period.
-                if last.start not in [period.start for period in ring]:
-                    ring.append(last)
+                # If the process was killed between the two files, both have this period, and one of them lacks a minute.
+                both = [*(period for period in ring if period.start == last.start), last]
+                ring[:] = [period for period in ring if period.start != last.start]
+                ring.append(max(both, key=lambda period: sum(period.requests.values()) + period.pictures))
         elif past.days:
             past.since = past.days[0].start
         return past

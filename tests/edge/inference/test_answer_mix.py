@@ -16,7 +16,11 @@ def test_each_image_is_counted_once_by_its_class_and_by_the_bin_of_its_probabili
 
 
 def test_a_bin_begins_at_its_lower_end() -> None:
-    assert confidence_bins(np.array([0.0, 0.49, 0.5, 0.9989, 0.999, 1.0])).tolist() == [0, 0, 1, 9, 10, 10]
+    assert confidence_bins(np.array([0.0, 0.49, 0.5, 0.9989, 0.999, 1.0])).tolist() == [0, 0, 1, 8, 9, 9]
+
+
+def test_the_last_steps_of_an_8_bit_output_are_in_one_bin() -> None:
+    assert len(set(confidence_bins(np.array([254, 255]) / 256).tolist())) == 1
 
 
 BINS = (5,) + (0,) * len(CONFIDENCES)

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from edgecnn.edge.inference.answer_mix import CONFIDENCES, ExpectedAnswers
+from edgecnn.edge.records import to_value
 from edgecnn.edge.serving.answered import answers as module
 from edgecnn.edge.serving.answered.answers import Answers, GivenAnswer
 from edgecnn.edge.serving.answered.record import DAY, EARLIEST, HOUR, HOURS_NAME, NOW_NAME
@@ -32,6 +33,10 @@ def give(answers: Answers, place: int, confidence: float = 1.0, accepted: bool |
     answers.picture([GivenAnswer(FILE, place, confidence, accepted)], is_frame)
 
 
+def summary(answers: Answers, files: list[LoadedFile]) -> Any:
+    return to_value(answers.summary(files))
+
+
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The lines of the log."""
@@ -46,7 +51,7 @@ def test_a_summary_has_what_was_answered_before_and_after_a_restart(tmp_path: Pa
         answers = Answers(tmp_path, clock=lambda: now[0])
         with answers.kept():
             for place, accepted in ((0, True), (0, True), (1, False)):
-                give(answers, place, 0.97, accepted)
+                give(answers, place, 1.0, accepted)
                 answers.request(200)
                 answers.took(0.004)
             answers.request(503)
@@ -54,14 +59,14 @@ def test_a_summary_has_what_was_answered_before_and_after_a_restart(tmp_path: Pa
     now[0] -= DAY
     answers = Answers(tmp_path, clock=lambda: now[0])
     with answers.kept():
-        found = answers.summary([FILE])
+        found = summary(answers, [FILE])
     assert found["since"].startswith("2026-04-11T00:00")
     assert [found[window]["requests"] for window in ("hour", "day", "all")] == [{"200": n, "503": n // 3} for n in (3, 3, 6)]
     assert [found["all"][key] for key in ("errors", "pictures")] == [2, 6]
     assert found["all"]["p50_ms"] == pytest.approx(4, rel=0.1)
     (one,) = found["files"]
     assert one["classes"] == {"cat": 4, "dog": 2}
-    assert one["confidences"] == {"0.95": 6}
+    assert one["confidences"] == {"0.999": 6}
     assert [one[key] for key in ("file", "sha256", "answers", "accepted", "refused", "compared", "differences")] == [
         "int8.tflite", "a" * 64, 6, 4, 2, 6, [],
     ]  # fmt: skip
@@ -69,7 +74,7 @@ def test_a_summary_has_what_was_answered_before_and_after_a_restart(tmp_path: Pa
 
 
 def test_an_empty_summary_is_one_too() -> None:
-    found = Answers().summary([FILE, file("b.onnx", None, "b")])
+    found = summary(Answers(), [FILE, file("b.onnx", None, "b")])
     assert found["since"] is None
     assert [(one["answers"], one["compared"]) for one in found["files"]] == [(0, 0), (0, None)]
     assert found["hour"]["p50_ms"] is None
@@ -79,7 +84,7 @@ def test_the_minute_that_goes_on_is_in_the_summary() -> None:
     answers = Answers(clock=lambda: START)
     give(answers, 2)
     answers.request(200)
-    found = answers.summary([FILE])
+    found = summary(answers, [FILE])
     assert (found["hour"]["pictures"], found["files"][0]["classes"]) == (1, {"bird": 1})
 
 
@@ -134,7 +139,7 @@ def test_threads_that_count_at_once_lose_nothing() -> None:
     for thread in threads:
         thread.join()
     answers.close_minute()
-    found = answers.summary([FILE])
+    found = summary(answers, [FILE])
     assert (found["all"]["requests"], found["all"]["pictures"]) == ({"200": 8000}, 8000)
     assert [found["files"][0][key] for key in ("answers", "accepted", "compared")] == [8000] * 3
 
@@ -152,7 +157,7 @@ def test_other_classes_than_the_test_images_are_said_once_and_stay_said_after_a_
     assert "33.3 % of 900 test images" in line
     answers = Answers(tmp_path, clock=lambda: START)
     with answers.kept():
-        assert answers.summary([FILE])["files"][0]["differences"] == [line]
+        assert summary(answers, [FILE])["files"][0]["differences"] == [line]
 
 
 def test_other_confidences_are_said_and_the_same_ones_are_not(said: list[str]) -> None:
@@ -174,7 +179,7 @@ def test_a_file_of_which_no_bundle_says_what_to_expect_is_counted_and_never_said
     for _ in range(300):
         answers.picture([GivenAnswer(unknown, 1, 0.3, None)], is_frame=False)
     answers.close_minute()
-    (one,) = answers.summary([unknown])["files"]
+    (one,) = summary(answers, [unknown])["files"]
     assert (one["answers"], one["compared"], one["differences"]) == (300, None, [])
     assert not said
 
@@ -189,7 +194,7 @@ def test_of_a_camera_s_frames_one_in_ten_seconds_is_compared_and_all_are_counted
         now[0] = 100 + number / 30
         give(answers, 1, is_frame=True)
     answers.close_minute()
-    (one,) = answers.summary([FILE])["files"]
+    (one,) = summary(answers, [FILE])["files"]
     assert (one["answers"], one["compared"]) == (901, 4)
     assert not said
 
@@ -225,7 +230,7 @@ def test_a_full_disk_is_said_once_and_what_was_counted_is_written_when_there_is_
     answers.close_minute()
     again = Answers(tmp_path, clock=lambda: START)
     with again.kept():
-        assert again.summary([FILE])["all"]["pictures"] == 4
+        assert summary(again, [FILE])["all"]["pictures"] == 4
 
 
 def test_a_folder_that_can_t_be_read_keeps_no_server_from_answering(tmp_path: Path, said: list[str]) -> None:

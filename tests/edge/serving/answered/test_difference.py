@@ -52,10 +52,10 @@ def test_a_difference_is_found_soon_and_in_a_long_life_on_the_day_it_begins() ->
     other[[0, 1]] += -0.2, 0.2
     assert alarms(differs, 5000, other, days=1, looks=40, each=20) == 1
     expected = np.round(5000 * MIX).astype(int)
-    past, today = np.round(10**6 * MIX).astype(int), np.round(1000 * other).astype(int)
+    past, today = np.round(10**6 * MIX).astype(int), np.round(500 * other).astype(int)
     assert differs(expected, past, np.zeros(10, int), 300) == np.False_
     assert differs(expected, past + today, today, 300) == np.True_
-    fewer = np.round(400 * other).astype(int)  # Each day has a share of the level, and a later day a smaller one.
+    fewer = np.round(280 * other).astype(int)  # Each day has a share of the level, and a later day a smaller one.
     assert [bool(differs(expected, past + fewer, fewer, day)) for day in (1, 300)] == [True, False]
 
 
@@ -76,15 +76,15 @@ def test_the_distribution_is_outside_of_the_set_that_test_images_leave_possible_
     assert outside.mean() <= difference._SET * LEVEL / 2
 
 
-def test_against_one_distribution_the_evidence_is_a_probability_ratio() -> None:
+def test_against_one_distribution_the_evidence_is_a_probability_ratio_or_less() -> None:
     """Over all sequences of three answers, a mixture's probabilities sum to one."""
     sequences = np.stack(np.meshgrid(*[range(3)] * 3), -1).reshape(-1, 3)
     counts = np.stack([(sequences == cell).sum(1) for cell in range(3)], 1)
     many = 10**9  # Then the test images leave one distribution possible.
     expected = np.array([many // 2, many // 4, many // 4])
-    ratio = np.exp(evidence(expected, counts) + difference._bound(3))
+    ratio = np.exp(evidence(expected, counts))
     probability = (np.array([0.5, 0.25, 0.25]) ** counts).prod(1)
-    assert (ratio * probability).sum() == pytest.approx(1, abs=1e-5)
+    assert 0.85 < (ratio * probability).sum() <= 1
 
 
 def test_the_levels_of_all_parts_are_the_promised_one() -> None:

@@ -26,7 +26,7 @@ NAMES = (NOW_NAME, HOURS_NAME, DAYS_NAME)
 
 
 def minute(start: int, pictures: int = 1) -> Period:
-    bins = {str(number): 1 for number in range(11)}
+    bins = {str(number): 1 for number in range(10)}
     counts = {f"{file:016x}": FileCounts({str(label): pictures for label in range(10)}, bins, pictures, 0) for file in range(4)}
     return Period(start, {"200": pictures, "503": 1}, pictures, {str(place): 1 for place in range(30, 50)}, counts)
 
