@@ -30,14 +30,14 @@ def check_parity(name: str, precision: str, candidate: Floats, reference: Floats
     difference = float(np.abs(candidate - reference).max())
     same = int((candidate.argmax(axis=1) == reference.argmax(axis=1)).sum())
     parity = Parity(len(reference), same, difference, spread(reference))
-    allowed = PRECISIONS[precision].tolerance
+    allowed, fix = PRECISIONS[precision].tolerance, f"so nothing is exported: name the other {field('formats')} alone"
     if difference > allowed:
-        raise ConversionError(f"{name} differs from {of} by up to {difference:.2g}, more than {allowed}: not exported")
+        raise ConversionError(f"{name} differs from {of} by up to {difference:.2g}, more than {allowed}, {fix}")
     if precision == "float32":
         second, first = np.sort(reference, axis=1)[:, -2:].T
         other = int(((candidate.argmax(axis=1) != reference.argmax(axis=1)) & (first - second > _TIE)).sum())
         if other:
-            raise ConversionError(f"{name} gives another class than {of} for {other} images: not exported")
+            raise ConversionError(f"{name} gives another class than {of} for {other} images, {fix}")
     return parity
 
 
