@@ -20,6 +20,7 @@ from typing import Any
 from edgecnn.benchmarks.machine.host import read_machine
 from tools.claims import (
     converters,
+    deploying,
     differing,
     measuring,
     networks,
@@ -43,6 +44,7 @@ _PARTS: dict[str, Callable[[Path], list[Claim]]] = {
     "threads": threads.measure,
     "serve": serving.measure,
     "differing": differing.measure,
+    "deploy": deploying.measure,
     "tools": own_tools.measure,
     "converters": converters.measure,
     "speed": training.measure_speed,
