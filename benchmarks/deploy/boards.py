@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from edgecnn.benchmarks.bundle.golden import GoldenCheck
-from edgecnn.benchmarks.deploy.records import GOOD, SCHEMA, BoardStatus, Deployed, DeployStatus, ReleaseRecord, ServiceRecord
+from edgecnn.benchmarks.deploy.records import (
+    GOOD,
+    SCHEMA,
+    BoardStatus,
+    Deployed,
+    DeployStatus,
+    ReleaseRecord,
+    ServiceRecord,
+    UnitRecord,
+)
 from edgecnn.benchmarks.gate.gate import PASS
 from edgecnn.benchmarks.remote.agent.receiving import Chunk, chunks
 from edgecnn.benchmarks.remote.calls import Answer, Tell, converse, not_understood, side_by_side
@@ -36,6 +45,19 @@ _STEPS = {
 
 
 @dataclass(frozen=True)
+class Listening:
+    """Where a service listens.
+
+    Attributes:
+        host: Its address on the board.
+        port: Its port.
+    """
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
 class Order:
     """What every board is to put into service.
 
@@ -47,6 +69,7 @@ class Order:
         watch_seconds: How long the service is watched before the bundle is kept.
         signature: OpenSSH's signature of the bundle; None for none.
         install: None installs nothing.
+        service: Where systemd's service is to listen; None writes no unit.
         budget: Text of a TOML file with limits; None measures nothing there.
         arguments: Options of `edgecnn bench` there, with a budget.
         most_ms: Largest time of the service's median answer in milliseconds; None for any.
@@ -63,6 +86,7 @@ class Order:
     watch_seconds: float
     signature: str | None = None
     install: Install | None = None
+    service: Listening | None = None
     budget: str | None = None
     arguments: tuple[str, ...] = ()
     most_ms: float | None = None
@@ -160,6 +184,7 @@ def _request(order: Order, parts: Sequence[Chunk]) -> dict[str, Any]:
         "install": requested(order.install),
         "signature": order.signature,
         "shadow": None,
+        "service": None if order.service is None else {"host": order.service.host, "port": order.service.port},
         "watch": order.watch_seconds,
     }
     if order.shadow:
@@ -248,10 +273,11 @@ def _read_status(host: str, printed: str) -> BoardStatus:
     try:
         releases = tuple(_record(ReleaseRecord, item) for item in value["releases"])
         service = value["service"]
+        unit = value["unit"] and _record(UnitRecord, value["unit"])
         if service is not None:
             serving = service["serving"]
             service = _record(ServiceRecord, {**service, "sha256": serving["sha256"], "files": serving["files"]})
-        return BoardStatus(host, None, releases, service)
+        return BoardStatus(host, None, releases, service, unit)
     except (ArtifactError, KeyError, TypeError, AttributeError) as error:
         raise not_understood() from error
 

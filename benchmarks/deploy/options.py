@@ -17,6 +17,14 @@ class DeployOptions:
     """
 
     install: Annotated[bool, Option("Install edgecnn there, in a virtual environment of its own.")] = False
+    service: Annotated[bool, Option("Also run it as a systemd service, and start that at boot.")] = False
+    host: Annotated[
+        str,
+        Option(
+            "Address on which the service listens; 0.0.0.0 for all, which needs a token.", metavar="ADDRESS", panel="Service"
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[int, Option("Port on which the service listens.", low=1, high=65_535, panel="Service")] = 8000
     budget: Annotated[
         Path | None, Option("TOML file with limits that edgecnn bench must confirm there first.", metavar="TOML")
     ] = None

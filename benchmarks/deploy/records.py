@@ -140,6 +140,27 @@ class ServiceRecord:
 
 
 @dataclass(frozen=True)
+class UnitRecord:
+    """What systemd says of a service.
+
+    Attributes:
+        active: `active`, `activating`, `inactive`, `failed` and so on.
+        result: `success`, or how it failed: `exit-code`, `signal`, `watchdog`, `oom-kill`, `start-limit-hit` and so on.
+        restarts: How often systemd started it again by itself since somebody started it.
+        since: Time since which it is so, as ISO 8601 in UTC, by the board's clock; None if it never ran.
+        enabled: Whether it starts at boot.
+        memory_bytes: Memory of all its processes in bytes; None if it does not run, or its kernel does not count memory.
+    """
+
+    active: str
+    result: str
+    restarts: int
+    since: str | None
+    enabled: bool
+    memory_bytes: int | None
+
+
+@dataclass(frozen=True)
 class BoardStatus:
     """What runs on one board.
 
@@ -148,12 +169,14 @@ class BoardStatus:
         error: Why nothing is known, in a sentence; None if it answered.
         releases: The bundles that are there, the one in service last.
         service: What the service says of itself; None if none runs.
+        unit: What systemd says of it; None without a unit.
     """
 
     host: str
     error: str | None
     releases: tuple[ReleaseRecord, ...] = ()
     service: ServiceRecord | None = None
+    unit: UnitRecord | None = None
 
 
 @dataclass(frozen=True, repr=False)

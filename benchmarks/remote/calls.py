@@ -15,8 +15,6 @@ from edgecnn.edge.text import printable
 Tell = Callable[[str], None]
 """Receives a line of progress."""
 T = TypeVar("T")
-SILENT_SECONDS = 300.0
-"""A device that says nothing for so long is given up; what runs there says every minute that it does."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def converse(
     connection.ask(request)
     connection.wait_until_ready()
     while True:
-        match _event(connection):
+        match connection.event():
             case ["alive"]:
                 pass
             case ["say", str(text)]:
@@ -102,21 +100,6 @@ def converse(
                 others[kind](rest)
             case _:
                 raise not_understood()
-
-
-def _event(connection: Connection) -> list[Any]:
-    """Wait for a device's next event, but not for ever."""
-    silent = threading.Timer(SILENT_SECONDS, connection.end)
-    silent.daemon = True
-    silent.start()
-    try:
-        return connection.event()
-    except EdgeCnnError as error:
-        if silent.finished.is_set():
-            raise EdgeCnnError(f"it said nothing for {SILENT_SECONDS / 60:g} minutes: is it overloaded?") from error
-        raise
-    finally:
-        silent.cancel()
 
 
 def not_understood() -> EdgeCnnError:

@@ -10,8 +10,10 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
@@ -21,6 +23,8 @@ from edgecnn.edge.sandbox.child import bound_command
 from edgecnn.edge.text import last_line
 
 CONNECT_SECONDS = 15
+SILENT_SECONDS = 300.0
+"""A device that says nothing for so long is given up; what runs there says every minute that it does."""
 # Without characters that other shells treat specially: fish and csh read it like sh.
 _BOOTSTRAP = "exec python3 -I -c 'import json;i=open(0,\"rb\",0);exec(json.loads(i.readline()))'"
 # What it runs to show that it can be reached; the newline ends a line begun by the shell's start-up file.
@@ -104,7 +108,7 @@ class Connection:
             MissingDependency: If ssh is not installed here.
         """
         self.host = host
-        self._answered = False
+        self._answered = self._is_given_up = False
         ssh = shutil.which("ssh")
         if ssh is None:
             raise MissingDependency("ssh is not installed here: type sudo apt install openssh-client")
@@ -163,6 +167,10 @@ class Connection:
         Raises:
             EdgeCnnError: If the connection ended or can't be made; the message is the reason in a sentence.
         """
+        with self._patience():
+            return self._next_event()
+
+    def _next_event(self) -> list[Any]:
         noise = 0
         while noise < _MOST_NOISE:
             line = self._from.readline(_LONGEST_EVENT)
@@ -197,12 +205,31 @@ class Connection:
         view = memoryview(data)
         try:
             while view:
-                view = view[self._to.write(view) :]
+                with self._patience():  # A device that reads nothing must not keep us either.
+                    view = view[self._to.write(view) :]
         except BrokenPipeError:
             return False
         return True
 
+    @contextmanager
+    def _patience(self) -> Iterator[None]:
+        """End the connection if the device takes too long to say or to take something."""
+
+        def give_up() -> None:
+            self._is_given_up = True
+            self.end()
+
+        timer = threading.Timer(SILENT_SECONDS, give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
     def _why(self) -> str:
+        if self._is_given_up:
+            return f"it said nothing for {SILENT_SECONDS / 60:g} minutes: is it overloaded?"
         code = self._process.wait()
         self._said.seek(0)
         said = self._said.read(_MOST_NOISE).decode(errors="replace")

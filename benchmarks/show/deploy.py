@@ -74,6 +74,12 @@ def _board(board: BoardStatus) -> list[str]:
     last = board.releases[-1]
     watched = "" if last.kept else ", not watched to the end"
     lines = [f"{board.host}: {last.name} ({last.sha256[:_SHORT]}) since {last.since}{watched}."]
+    if board.unit:
+        boot = "starts at boot" if board.unit.enabled else "does not start at boot"
+        lines.append(
+            f"systemd: {board.unit.active} since {board.unit.since or 'never'} ({board.unit.result}), "
+            f"{counted(board.unit.restarts, 'restart')}; it {boot}."
+        )
     lines += [_service(board.service, last.sha256), *_answered(board.service.answers if board.service else None)]
     if earlier := [item for item in board.releases[:-1] if not item.withdrawn]:
         lines.append("Before it: " + ", ".join(f"{item.name} ({item.sha256[:_SHORT]})" for item in reversed(earlier)) + ".")

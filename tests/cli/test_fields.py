@@ -20,6 +20,7 @@ from edgecnn.shell.main import commands
 ROOT = Path(__file__).parents[2]
 RESULT = ROOT / "tests/benchmarks/kept_results/schema-5.json"
 BUILDS_A_COMMAND_LINE = {
+    "benchmarks/remote/agent/serving.py": "edgecnn's, on another machine",
     "benchmarks/remote/agent/signature.py": "edgecnn's, on another machine",
     "benchmarks/remote/agent/systemctl.py": "systemctl's and journalctl's, on another machine",
     "benchmarks/remote/agent/unit.py": "edgecnn's, on another machine",

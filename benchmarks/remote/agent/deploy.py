@@ -14,6 +14,7 @@ from edgecnn.benchmarks.remote.agent.process import execute
 from edgecnn.benchmarks.remote.agent.receiving import receive
 from edgecnn.benchmarks.remote.agent.releases import BUNDLE_NAME, SIGNATURE_NAME, Release, Releases, now
 from edgecnn.benchmarks.remote.agent.service import LOAD_SECONDS, Gone, ask, await_service, pause, running, watch
+from edgecnn.benchmarks.remote.agent.serving import require_systemd, revive, start, unit_state
 from edgecnn.benchmarks.remote.agent.signature import BadSignature, signer
 from edgecnn.benchmarks.remote.agent.software import find, install, stamp_of
 
@@ -68,7 +69,11 @@ def rollback(request: dict[str, Any], cache: Path, run: Path) -> tuple[int, str,
 
 def status(request: dict[str, Any], releases: Releases) -> tuple[int, str, str]:
     """Return as JSON what is in service, what was, and what the service says of itself."""
-    found = {"releases": [item._asdict() for item in releases.history()], "service": running(releases.service)}
+    found = {
+        "releases": [item._asdict() for item in releases.history()],
+        "service": running(releases.service),
+        "unit": unit_state(),
+    }
     return 0, json.dumps(found), ""
 
 
@@ -106,7 +111,9 @@ class _Transaction:
             with _timed(self.done, "bench"):
                 self._require_budget(program)
         service = running(self._releases.service)
-        if self._earlier and self._is_same(self._earlier, venv) and self._is_served(service):
+        if service is None and self._request["service"]:
+            require_systemd()
+        if self._earlier and not self._request["service"] and self._is_same(self._earlier, venv) and self._is_served(service):
             self.done["outcome"] = "unchanged"
             return
         same_software = bool(service and self._earlier and self._earlier.venv == venv)
@@ -227,7 +234,9 @@ class _Transaction:
 
     def _switched(self, service: dict[str, Any] | None, same_software: bool) -> dict[str, Any] | None:
         """Let the service go over to the bundle; return what it says of itself then, None if none runs."""
-        folder = self._releases.service
+        folder, asked = self._releases.service, self._request["service"]
+        if asked and start(self._releases, asked, service is not None):
+            return await_service(folder, self._sha256, _START_SECONDS)
         if service is None:
             return None
         ask(folder, {"do": "switch", "sha256": self._sha256} if same_software else {"do": "restart"})
@@ -266,10 +275,11 @@ def _go_back(releases: Releases, last: Release, earlier: Release, whatever_it_sa
                 raise
     history = [item for item in releases.history() if item.sha256 not in (last.sha256, earlier.sha256)]
     releases.switch(earlier._replace(since=now()), [*history, last._replace(withdrawn=True)])
-    if service is None:
-        return False
     try:
-        ask(releases.service, {"do": "switch", "sha256": earlier.sha256} if loaded else {"do": "restart"})
+        if service is not None:
+            ask(releases.service, {"do": "switch", "sha256": earlier.sha256} if loaded else {"do": "restart"})
+        elif not revive():
+            return False
         await_service(releases.service, earlier.sha256, _START_SECONDS, time.sleep)
     except (Failed, Gone):
         if not whatever_it_says:
