@@ -70,7 +70,7 @@ def trained(
         chosen = reasons_of(data, dataset, images) | choose(config, dataset.train)[1]
         if chosen:
             progress.say(chosen_text(chosen))
-    if "tensorflow" not in sys.modules:
+    if not sys.modules.get("tensorflow"):
         progress.say("Starting TensorFlow")
     folder = Path(out) if out else Path("artifacts") / dataset.name
     run = TrainingRun(

@@ -14,7 +14,8 @@ from edgecnn.edge.option import declared
 ON_A_BOARD = (
     "bench", "bench_devices", "bundle", "compare", "doctor", "evaluate", "inspect_images", "load_dataset", "open", "predict",
     "read_image", "read_report", "read_results", "selftest", "serve", "export_page", "summary", "verify", "Classifier",
-    "Budget", "BenchOptions", "ServeOptions", "Report",
+    "Budget", "BenchOptions", "ServeOptions", "Report", "deploy", "deploy_status", "rollback", "doctor_devices",
+    "verify_devices",
 )  # fmt: skip
 GUARD = """
 import sys

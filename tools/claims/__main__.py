@@ -20,13 +20,10 @@ from typing import Any
 from edgecnn.benchmarks.machine.host import read_machine
 from tools.claims import (
     converters,
-    deploying,
-    differing,
     measuring,
     networks,
     own_tools,
     predicting,
-    serving,
     shrinking,
     startup,
     threads,
@@ -34,6 +31,7 @@ from tools.claims import (
 )
 from tools.claims.claims import EDGECNN, Claim, to_text
 from tools.claims.photos.measure import measure as measure_photos
+from tools.claims.serve import deploying, differing, serving
 
 _FOLDER = Path("artifacts/mnist")
 _KEPT = Path("artifacts/benchmark.json")

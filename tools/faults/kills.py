@@ -143,7 +143,8 @@ class Stage:
         """Run the command to its end, and return whether the killed ones left anything."""
         if problem := self._finish(number) or self._check():
             return Column.TORN, problem
-        left = sorted(self._listing() - self._names) + sorted(path.name for path in self._temporary.iterdir())
+        temporary = [path for path in self._temporary.iterdir() if not _is_probe(path)]
+        left = sorted(self._listing() - self._names) + sorted(path.name for path in temporary)
         for path in self._temporary.iterdir():  # So that each is counted once.
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         self._names |= self._listing()
@@ -180,6 +181,11 @@ class Stage:
     def _listing(self) -> set[str]:
         names = (str(path.relative_to(self._home)) for path in self._home.rglob("*"))
         return {name for name in names if "/logs" not in name}  # Each run has a folder named by its time.
+
+
+def _is_probe(path: Path) -> bool:
+    """Whether it is the file by which Python's own `tempfile` tries a folder, for some microseconds of each process."""
+    return path.is_file() and path.read_bytes() in (b"", b"blat")
 
 
 def torn_in(home: Path) -> str:

@@ -1,4 +1,4 @@
-"""What a server answered, as its status says it, and `edgecnn deploy --status` shows it."""
+"""What a server answered, as its status says it, and `edgecnn deploy` shows it."""
 
 from dataclasses import dataclass
 
