@@ -35,7 +35,7 @@ from edgecnn.edge.serving.security import HEADERS, Access, own_names
 from edgecnn.edge.serving.service.candidate import Requests, Vectors
 from edgecnn.edge.serving.service.control import Control, control_socket
 from edgecnn.edge.serving.service.state import state_folder
-from edgecnn.edge.serving.service.systemd import Inherited, beat, notify, notify_reloading
+from edgecnn.edge.serving.service.systemd import Inherited, beat, notify, notify_leaving, notify_reloading
 
 _SEND_BUFFER = 2**17
 """Bytes of the kernel's buffer of each connection. By itself it grows to megabytes, which hide that a client does not read."""
@@ -277,7 +277,7 @@ class _Server(uvicorn.Server):
     def _leave(self, program: Path | None) -> None:
         """Let the next process take this one's place."""
         log("the next process takes over: requests under way are answered first")
-        notify_reloading()
+        notify_leaving()
         self.handover = Handover(program)
         self._stop(_HANDOVER_SECONDS, 1)
 

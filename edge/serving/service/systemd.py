@@ -22,6 +22,8 @@ its own threads still use."""
 _SEND_SECONDS = 1.0
 # Beats in the time that systemd allows. It recommends two; with four, one may be missing: see `Engine.has_moved`.
 _BEATS = 4
+# Time until the first beat of a process that takes another's place: it imports from a slow card and may try new files.
+_START_MICROSECONDS = 300_000_000
 
 
 class Inherited(NamedTuple):
@@ -84,9 +86,14 @@ def notify(*states: str) -> None:
         sender.sendto("\n".join(states).encode(), place.replace("@", "\0", 1) if place.startswith("@") else place)
 
 
-def notify_reloading() -> None:
+def notify_reloading(*states: str) -> None:
     """Tell systemd that the service loads its files again, until it hears READY=1."""
-    notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+    notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}", *states)
+
+
+def notify_leaving() -> None:
+    """Tell systemd that the next process starts, which may take longer to its first beat than any beat after that."""
+    notify_reloading(*([f"WATCHDOG_USEC={_START_MICROSECONDS}"] if _watched_microseconds() else []))
 
 
 async def beat(is_well: Callable[[], bool]) -> None:
@@ -94,10 +101,16 @@ async def beat(is_well: Callable[[], bool]) -> None:
 
     Whoever does not hear it for the time that the unit states starts the service again.
     """
-    microseconds, process = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID")
-    if not _is_number(microseconds) or process not in (None, str(os.getpid())):
-        return
-    while seconds := int(microseconds) / 1e6:
+    microseconds = _watched_microseconds()
+    again = [f"WATCHDOG_USEC={microseconds}"]  # The process before this one may have asked for more: `notify_leaving`.
+    while microseconds:
         if is_well():
-            notify("WATCHDOG=1")
-        await asyncio.sleep(seconds / _BEATS)
+            notify("WATCHDOG=1", *again)
+            again.clear()
+        await asyncio.sleep(microseconds / 1e6 / _BEATS)
+
+
+def _watched_microseconds() -> int:
+    """Return the time within which systemd wants to hear of this process; 0 if it does not."""
+    microseconds, process = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID")
+    return int(microseconds) if _is_number(microseconds) and process in (None, str(os.getpid())) else 0

@@ -92,7 +92,7 @@ def test_a_loop_that_hangs_is_silent(told: socket.socket, tmp_path: Path, monkey
         beats.cancel()
 
     asyncio.run(hung())
-    assert {*heard["running"]} == {"WATCHDOG=1"}
+    assert {*heard["running"]} == {"WATCHDOG=1", "WATCHDOG=1\nWATCHDOG_USEC=200000"}
     assert heard["hung"] == []
 
 
