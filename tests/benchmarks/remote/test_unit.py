@@ -85,6 +85,7 @@ def test_a_program_gets_its_arguments_as_they_are() -> None:
     assert r"EnvironmentFile=-/s \\b \[1].env" in lines
 
 
+@pytest.mark.workstation("the example is in the repository, which a board does not have")
 def test_the_example_is_the_unit_of_a_user_that_exists_only_while_it_runs() -> None:
     head, text = EXAMPLE.read_text().split("\n\n", 1)
     assert all(line.startswith("# ") for line in head.splitlines())
