@@ -38,7 +38,7 @@ _WINDOWS = ((1.0, 0.0, 0.0), *((0.9, x, y) for x in (-0.05, 0.05) for y in (-0.0
 _MOST_PAIRS = 20
 # A near-duplicate has at least this correlation of the aligned thumbnails, and of their details, on this part of the thumbnail.
 _ALIKE, _ALIKE_COARSELY, _ALIKE_IN_DETAIL, _OVERLAP = 0.9, 0.8, 0.5, 0.85
-_QUERIES, _TILE, _PAIRS = 400, 5000, 1000
+_QUERIES, _TILE, _PAIRS = 400, 5000, 300
 
 
 def thumbnail(picture: Images) -> NDArray[np.uint8]:
