@@ -23,8 +23,8 @@ class Answer(Generic[T]):
 
     Attributes:
         host: Host as named.
-        value: The answer; None if there is none.
-        error: Why there is none, in a sentence; None if there is one.
+        value: The answer; None without one.
+        error: Why there is no answer, in a sentence; None if there is one.
     """
 
     host: str

@@ -97,7 +97,7 @@ def parsed(printed: str) -> Report:
     """Return the result that a device printed.
 
     Raises:
-        EdgeCnnError: If it is none.
+        EdgeCnnError: If it is no result.
     """
     with temporary_folder() as folder:
         path = folder / "result.json"

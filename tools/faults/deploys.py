@@ -171,7 +171,7 @@ class DeployBoard:
             self._service.wait(_WAIT_SECONDS)
 
     def _agents(self, seconds: float) -> list[int]:
-        """Return the processes of the agent and of what it runs, after some time to end; the service is none."""
+        """Return the processes of the agent and of what it runs, after some time to end, without the service."""
         end = time.monotonic() + seconds
         while True:
             found = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal() and self._is_there(path)]
