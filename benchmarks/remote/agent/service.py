@@ -15,6 +15,7 @@ from edgecnn.benchmarks.remote.agent.conversation import Failed, Interrupted
 SOCKET_NAME = "control.sock"
 LOAD_SECONDS = 120.0
 _ANSWER_SECONDS = 10.0
+_HEALTH_SECONDS = 30.0  # On a slow board the first one waits for a process that decodes pictures.
 _LONGEST = 1 << 20
 _POLL_SECONDS = 0.5
 # Answers of the service that may be missing, one after another, before it counts as gone.
@@ -94,7 +95,7 @@ def watch(folder: Path, sha256: str, before: dict[str, Any], seconds: float, mos
     most_bytes = max(_MORE_TIMES * before["memory_bytes"], before["memory_bytes"] + _MORE_BYTES)
     while True:
         try:
-            health = ask(folder, {"do": "health"})
+            health = ask(folder, {"do": "health"}, _HEALTH_SECONDS)
             first, missed = first or health, 0
             times.append(health["latency_ms"])
             _require_healthy(health, first, sha256, before["pid"], most_bytes)
