@@ -19,7 +19,7 @@ from edgecnn.benchmarks.remote.agent.signature import BadSignature, signer
 from edgecnn.benchmarks.remote.agent.software import find, install, stamp_of
 
 _JUDGED = (0, 3, 7)  # Exit codes with which `edgecnn bench` prints a result.
-_START_SECONDS = 60.0
+_START_SECONDS = 180.0
 _SHADOW_SECONDS = 1.0
 
 
