@@ -12,13 +12,21 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from edgecnn.benchmarks.bundle.write_bundle import write_bundle
+from edgecnn.benchmarks.deploy.boards import Order, deploy_to, rolled_back
+from edgecnn.benchmarks.deploy.records import Deployed
 from edgecnn.benchmarks.remote.agent.service import ask
+from edgecnn.benchmarks.remote.install import running_version
+from edgecnn.benchmarks.remote.remote import Install
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.model_folder import ModelFolder
+from edgecnn.edge.result import SILENT
 from tests.edge.serving.running import Server, serving
 from tests.edge.serving.service.desk import clients
 from tests.end_to_end.test_deploy import PLACE, REAL
+from tests.end_to_end.test_devices import wheel
 
 FIRST, SECOND = ("--file", "float32.tflite"), ("--file", "float32.onnx")
 
@@ -134,3 +142,40 @@ def test_live_pictures_that_it_answers_too_decide_whether_it_comes_into_service(
         done = deployed(terminal, tmp_path, artifacts, *SECOND, "--shadow", "100", "--watch", "0s")
     assert (done["outcome"], done["shadowed"], done["agreed"]) == ("deployed", 100, 100)
     assert files_in_service(board) == ["float32.onnx"]
+
+
+def test_another_edgecnn_gets_an_environment_of_its_own_and_the_running_service_becomes_it(
+    network: Any, artifacts: Path, picture: bytes, tmp_path: Path
+) -> None:
+    device = network.add("pi", edgecnn=None)
+    bundle = tmp_path / "bars.zip"
+    with ModelFolder(artifacts) as models:
+        write_bundle(bundle, models, models.test_images(), ("float32.tflite",))
+
+    def deploy(text: str) -> Deployed:
+        order = Order(bundle, "bars", running_version(), "MEND", 0.0, install=Install(("tflite",), wheel(network.folder, text)))
+        (found,) = deploy_to(["pi"], order, False, SILENT)
+        return found
+
+    assert deploy(REAL).outcome == "deployed"
+    place = device.home / ".local/share/edgecnn"
+    first = (place / "current/venv").resolve()
+    assert (first / "bin/edgecnn").exists()
+    with (
+        serving(tmp_path, place / "current/model.zip", "--state", place / "service") as server,
+        clients(server, picture) as many,
+    ):
+        before = ask(place / "service", {"do": "status"})
+        done = deploy(f"{REAL}# another")
+        assert (done.outcome, done.serving, done.reason) == ("deployed", True, None)
+        assert (place / "current/venv").resolve() != first
+        assert first.exists()  # For a rollback.
+        status = ask(place / "service", {"do": "status"})
+        assert status["pid"] == before["pid"]
+        assert status["started"] != before["started"]
+        (found,) = rolled_back(["pi"], SILENT)
+        assert (found.outcome, found.serving) == ("rolled back", True)
+        assert (place / "current/venv").resolve() == first
+        assert ask(place / "service", {"do": "status"})["started"] != status["started"]
+    assert many.failures == []
+    assert many.answers

@@ -13,13 +13,12 @@ from edgecnn.benchmarks.remote.agent.conversation import Failed, ignore_signals,
 from edgecnn.benchmarks.remote.agent.process import execute
 from edgecnn.benchmarks.remote.agent.receiving import receive
 from edgecnn.benchmarks.remote.agent.releases import BUNDLE_NAME, SIGNATURE_NAME, Release, Releases, now
-from edgecnn.benchmarks.remote.agent.service import LOAD_SECONDS, Gone, ask, await_service, pause, running, watch
+from edgecnn.benchmarks.remote.agent.service import LOAD_SECONDS, Gone, ask, await_service, go_over, pause, running, watch
 from edgecnn.benchmarks.remote.agent.serving import require_systemd, revive, start, unit_state
 from edgecnn.benchmarks.remote.agent.signature import BadSignature, signer
 from edgecnn.benchmarks.remote.agent.software import find, install, stamp_of
 
 _JUDGED = (0, 3, 7)  # Exit codes with which `edgecnn bench` prints a result.
-_START_SECONDS = 180.0
 _SHADOW_SECONDS = 1.0
 
 
@@ -88,10 +87,7 @@ class _Transaction:
         self._request, self._releases, self._cache, self._run = request, releases, cache, run
         self._earlier = releases.current()
         self._sha256 = request["bundle"]["sha256"]
-        # What is in service may have been killed before it had been watched to the end.
-        others = [item for item in releases.history() if item.sha256 != self._sha256 and not item.withdrawn]
-        good = [item for item in others if item.kept] or others
-        self._good = good[-1] if good else None
+        self._history = releases.history()
         self.done = _report(request, self._earlier and self._earlier.sha256)
 
     def run_whole(self) -> None:
@@ -113,16 +109,19 @@ class _Transaction:
         service = running(self._releases.service)
         if service is None and self._request["service"]:
             require_systemd()
-        if self._earlier and not self._request["service"] and self._is_same(self._earlier, venv) and self._is_served(service):
+        bundle = self._request["bundle"]
+        release = Release(self._sha256, venv, bundle["name"], self._request["version"], now(), not self._request["watch"])
+        if not self._request["service"] and self._is_there(release, service):
             self.done["outcome"] = "unchanged"
             return
-        same_software = bool(service and self._earlier and self._earlier.venv == venv)
+        same_software = bool(service and release.is_run_by(service))
         if same_software:
             self._load()
         elif self._request["shadow"]:
             raise NotTaken("no service answers there that could load it too, with the same edgecnn: deploy it without a shadow")
-        bundle = self._request["bundle"]
-        release = Release(self._sha256, venv, bundle["name"], self._request["version"], now(), not self._request["watch"])
+        # What is in service may have been killed before it had been watched to the end.
+        others = [item for item in self._history if item.key != release.key and not item.withdrawn]
+        good = [item for item in others if item.kept] or others
         try:
             with _timed(self.done, "switch"):
                 self._releases.switch(release, self._releases.history())
@@ -133,10 +132,10 @@ class _Transaction:
                     self.done["answers"] = watch(self._releases.service, self._sha256, service, self._request["watch"], limit)
         except BaseException as error:
             ignore_signals()
-            self._take_back(release)
+            self._take_back(release, good[-1] if good else None)
             if isinstance(error, (Failed, Gone)):
                 why = f"the service stopped answering ({error})" if isinstance(error, Gone) else str(error)
-                raise NotTaken(f"it was in service, and is no longer: {why}" if self._good else why) from error
+                raise NotTaken(f"it was in service, and is no longer: {why}" if good else why) from error
             raise
         self._releases.record([*self._releases.history()[:-1], release._replace(kept=True)])
         self._releases.prune()
@@ -236,23 +235,20 @@ class _Transaction:
         """Let the service go over to the bundle; return what it says of itself then, None if none runs."""
         folder, asked = self._releases.service, self._request["service"]
         if asked and start(self._releases, asked, service is not None):
-            return await_service(folder, self._sha256, _START_SECONDS)
-        if service is None:
-            return None
-        ask(folder, {"do": "switch", "sha256": self._sha256} if same_software else {"do": "restart"})
-        return await_service(folder, self._sha256, _START_SECONDS)
+            return await_service(folder, self._sha256)
+        return None if service is None else go_over(folder, self._sha256, service, same_software)
 
-    def _is_same(self, earlier: Release, venv: str | None) -> bool:
-        return (earlier.sha256, earlier.venv, earlier.kept) == (self._sha256, venv, True)
+    def _is_there(self, release: Release, service: dict[str, Any] | None) -> bool:
+        """Whether a release is in service already, by this device's record and by the service."""
+        if self._earlier is None or self._earlier.key != release.key or not self._earlier.kept:
+            return False
+        return service is None or (service["serving"]["sha256"] == self._sha256 and release.is_run_by(service))
 
-    def _is_served(self, service: dict[str, Any] | None) -> bool:
-        return service is None or service["serving"]["sha256"] == self._sha256
-
-    def _take_back(self, release: Release) -> None:
-        if self._good is None:
+    def _take_back(self, release: Release, good: Release | None) -> None:
+        if good is None:
             self.done["outcome"] = "failed"
             return
-        self.done["serving"] = _go_back(self._releases, release, self._good, whatever_it_says=True)
+        self.done["serving"] = _go_back(self._releases, release, good, whatever_it_says=True)
         self.done["outcome"] = "taken back"
 
 
@@ -264,23 +260,23 @@ def _go_back(releases: Releases, last: Release, earlier: Release, whatever_it_sa
         Gone: If it no longer answers, with the same exception.
     """
     service, loaded = running(releases.service), False
-    if service and service["serving"]["sha256"] == earlier.sha256:
-        loaded = True
-    elif service and last.venv == earlier.venv:
+    if service and earlier.is_run_by(service):
         try:
-            ask(releases.service, {"do": "load", "path": str(releases.bundle(earlier))}, LOAD_SECONDS)
+            if service["serving"]["sha256"] != earlier.sha256:
+                ask(releases.service, {"do": "load", "path": str(releases.bundle(earlier))}, LOAD_SECONDS)
             loaded = True
         except (Failed, Gone):
             if not whatever_it_says:
                 raise
-    history = [item for item in releases.history() if item.sha256 not in (last.sha256, earlier.sha256)]
+    history = [item for item in releases.history() if item.key not in (last.key, earlier.key)]
     releases.switch(earlier._replace(since=now()), [*history, last._replace(withdrawn=True)])
     try:
         if service is not None:
-            ask(releases.service, {"do": "switch", "sha256": earlier.sha256} if loaded else {"do": "restart"})
-        elif not revive():
+            go_over(releases.service, earlier.sha256, service, loaded, time.sleep)
+        elif revive():
+            await_service(releases.service, earlier.sha256, wait=time.sleep)
+        else:
             return False
-        await_service(releases.service, earlier.sha256, _START_SECONDS, time.sleep)
     except (Failed, Gone):
         if not whatever_it_says:
             raise

@@ -20,7 +20,7 @@ import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 from edgecnn.benchmarks.remote.agent.conversation import Failed
 
@@ -50,6 +50,16 @@ class Release(NamedTuple):
     since: str
     kept: bool = False
     withdrawn: bool = False
+
+    @property
+    def key(self) -> tuple[str, str | None]:
+        """What makes it another release: the bundle, and what runs it."""
+        return self.sha256, self.venv
+
+    def is_run_by(self, service: dict[str, Any]) -> bool:
+        """Whether a service is the edgecnn of this release, by what it says of itself."""
+        prefix = Path(str(service.get("prefix")))
+        return (prefix.name if prefix.parent.name == "venvs" else None) == self.venv
 
 
 class Releases:
@@ -106,7 +116,7 @@ class Releases:
         elif link.is_symlink():
             link.unlink()
         _point(self.root / "current", f"releases/{release.sha256}")
-        self.record([item for item in history if item.sha256 != release.sha256] + [release])
+        self.record([item for item in history if item.key != release.key] + [release])
 
     def record(self, history: list[Release]) -> None:
         """Write the history."""
@@ -154,15 +164,13 @@ class Releases:
         folder = self.folder(sha256)
         if not (folder / BUNDLE_NAME).is_file():
             return []
-        if history and history[-1].sha256 == sha256:
-            return history
-        known = [item for item in history if item.sha256 == sha256]
         try:
             venv = _target(folder / "venv")
         except OSError:
             venv = None
-        last = known[-1]._replace(venv=venv) if known else Release(sha256, venv, "unknown", "unknown", now())
-        return [item for item in history if item.sha256 != sha256] + [last]
+        known = [item for item in history if item.key == (sha256, venv)]
+        last = known[-1] if known else Release(sha256, venv, "unknown", "unknown", now())
+        return [item for item in history if item.key != last.key] + [last]
 
 
 def now() -> str:

@@ -14,6 +14,7 @@ from edgecnn.benchmarks.remote.agent.conversation import Failed, Interrupted
 
 SOCKET_NAME = "control.sock"
 LOAD_SECONDS = 120.0
+_START_SECONDS = 180.0
 _ANSWER_SECONDS = 10.0
 _HEALTH_SECONDS = 30.0  # On a slow board the first one waits for a process that decodes pictures.
 _LONGEST = 1 << 20
@@ -54,26 +55,55 @@ def running(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def await_service(folder: Path, sha256: str, seconds: float, wait: Callable[[float], None] | None = None) -> dict[str, Any]:
-    """Wait until the service answers with a bundle, and return what it says of itself.
+def go_over(
+    folder: Path, sha256: str, before: dict[str, Any], is_loaded: bool, wait: Callable[[float], None] | None = None
+) -> dict[str, Any]:
+    """Let the running service go over to a bundle, or to another edgecnn with it, and return what it says of itself then.
 
-    `wait` pauses for some seconds; the default is `pause`.
+    Args:
+        folder: Folder of its socket.
+        sha256: The bundle; `current` names it already.
+        before: What the service said of itself.
+        is_loaded: Whether it has loaded the bundle; otherwise it becomes the program of `current`.
+        wait: As in `await_service`.
 
     Raises:
-        Failed: If it does not within this time.
+        Failed: If it refuses, or does not answer with it in time.
+        Gone: If it does not answer the request.
         Interrupted: If the requester is gone.
     """
-    end, last = time.monotonic() + seconds, "nothing answers"
+    ask(folder, {"do": "switch", "sha256": sha256} if is_loaded else {"do": "restart"})
+    return await_service(folder, sha256, None if is_loaded else before["started"], wait)
+
+
+def await_service(
+    folder: Path, sha256: str, not_started: str | None = None, wait: Callable[[float], None] | None = None
+) -> dict[str, Any]:
+    """Wait until the service answers with a bundle, and return what it says of itself.
+
+    Args:
+        folder: Folder of its socket.
+        sha256: The bundle.
+        not_started: Start of an earlier process, which is not waited for.
+        wait: Pauses for some seconds. Default: `pause`.
+
+    Raises:
+        Failed: If it does not in time.
+        Interrupted: If the requester is gone.
+    """
+    end, last = time.monotonic() + _START_SECONDS, "nothing answers"
     while time.monotonic() < end:
         try:
             found = ask(folder, {"do": "status"})
-            if found["serving"]["sha256"] == sha256:
+            if found["serving"]["sha256"] == sha256 and found["started"] != not_started:
                 return found
-            last = "another bundle answers"
+            last = "the earlier one answers"
         except (Gone, Failed, KeyError, TypeError) as error:
             last = str(error)
         (wait or pause)(_POLL_SECONDS)
-    raise Failed(f"the service does not answer with the new bundle after {seconds:g} s ({last}): journalctl there says why")
+    raise Failed(
+        f"the service does not answer with the new bundle after {_START_SECONDS:g} s ({last}): journalctl there says why"
+    )
 
 
 def watch(folder: Path, sha256: str, before: dict[str, Any], seconds: float, most_ms: float | None) -> int:

@@ -6,6 +6,7 @@ pictures in the shadow of that one, and from one moment to the next it answers a
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -99,6 +100,7 @@ class Requests:
         return {
             "pid": os.getpid(),
             "version": self.site.version,
+            "prefix": sys.prefix,
             "started": self._started.isoformat(),
             "address": self.address,
             "serving": {"sha256": models.bundle_sha256, "path": models.path, "files": files},

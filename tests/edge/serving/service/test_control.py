@@ -264,12 +264,12 @@ def test_what_deploy_asks_of_a_service_is_answered_as_it_expects(served: Server,
     agent.ask(state, {"do": "load", "path": str(pair.new)}, agent.LOAD_SECONDS)
     assert candidate.LOAD_SECONDS < agent.LOAD_SECONDS
     agent.ask(state, {"do": "switch", "sha256": hash_of(pair.new)})
-    switched = agent.await_service(state, hash_of(pair.new), 60, time.sleep)
+    switched = agent.await_service(state, hash_of(pair.new), wait=time.sleep)
     assert agent.watch(state, hash_of(pair.new), switched, 0, 60_000) == 1
     with pytest.raises(Failed, match="does not exist"):
         agent.ask(state, {"do": "load", "path": str(state / "nowhere.zip")})
     agent.ask(state, {"do": "restart"})
-    restarted = agent.await_service(state, hash_of(pair.old), 60, time.sleep)
+    restarted = agent.await_service(state, hash_of(pair.old), wait=time.sleep)
     assert agent.watch(state, hash_of(pair.old), restarted, 0, None) == 1
     assert restarted["pid"] == before["pid"]
     assert restarted["answers"]["all"]["pictures"] == 0  # What is asked of its health is no answer to anybody.
