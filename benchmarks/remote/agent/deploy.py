@@ -96,6 +96,8 @@ class _Transaction:
         Raises:
             NotTaken: If the bundle is not in service afterwards; `done` says whether it was.
         """
+        if self._request["service"]:
+            require_systemd()
         program, venv = self._software()
         with _timed(self.done, "send"):
             self.done["received_bytes"] = receive(self._request["bundle"], self._releases)
@@ -106,10 +108,7 @@ class _Transaction:
         if "budget" in self._request:
             with _timed(self.done, "bench"):
                 self._require_budget(program)
-        service = running(self._releases.service)
-        if service is None and self._request["service"]:
-            require_systemd()
-        bundle = self._request["bundle"]
+        service, bundle = running(self._releases.service), self._request["bundle"]
         release = Release(self._sha256, venv, bundle["name"], self._request["version"], now(), not self._request["watch"])
         if not self._request["service"] and self._is_there(release, service):
             self.done["outcome"] = "unchanged"
@@ -119,6 +118,13 @@ class _Transaction:
             self._load()
         elif self._request["shadow"]:
             raise NotTaken("no service answers there that could load it too, with the same edgecnn: deploy it without a shadow")
+        self._go_over(release, service, same_software)
+        self._releases.record([*self._releases.history()[:-1], release._replace(kept=True)])
+        self._releases.prune()
+        self.done["outcome"] = "deployed"
+
+    def _go_over(self, release: Release, service: dict[str, Any] | None, same_software: bool) -> None:
+        """Put the release into service, and watch it; take it back if it is not healthy, or the requester is gone."""
         # What is in service may have been killed before it had been watched to the end.
         others = [item for item in self._history if item.key != release.key and not item.withdrawn]
         good = [item for item in others if item.kept] or others
@@ -126,6 +132,7 @@ class _Transaction:
             with _timed(self.done, "switch"):
                 self._releases.switch(release, self._releases.history())
                 service = self._switched(service, same_software)
+            self.done["serving"] = service is not None
             if service and self._request["watch"]:
                 with _timed(self.done, "watch"):
                     limit = self._request.get("most_ms")
@@ -137,10 +144,6 @@ class _Transaction:
                 why = f"the service stopped answering ({error})" if isinstance(error, Gone) else str(error)
                 raise NotTaken(f"it was in service, and is no longer: {why}" if good else why) from error
             raise
-        self._releases.record([*self._releases.history()[:-1], release._replace(kept=True)])
-        self._releases.prune()
-        self.done["outcome"] = "deployed"
-        self.done["serving"] = service is not None
 
     def _software(self) -> tuple[str, str | None]:
         """Return the edgecnn that is to run, and the name of its environment; None if it is the one on the PATH."""
