@@ -75,25 +75,33 @@ def inspect_images(  # Longer than 50 lines: its arguments and their docs.
         raise ConfigError(f"{field('augment')} is drawn into a picture: name its file with {field('sheet')}")
     if sheet and Path(sheet).exists() and Path(data).is_dir() and Path(sheet).resolve().is_relative_to(Path(data).resolve()):
         raise ConfigError(f"{sheet} is one of the images: give {field('sheet')} another name")
-    from edgecnn.convert.training.fit.augmentation import VARIATIONS, variation_notes
-    from edgecnn.convert.training.recipes import COSINE, usual_augment
     from edgecnn.edge.data.inspection import inspect_images as inspect
     from edgecnn.edge.files import write_bytes
     from edgecnn.edge.show.pictures import contact_sheet
 
     found = inspect(str(data), images, progress)
     if found.pixels:
-        for note in variation_notes(usual_augment(COSINE, found.channels)):
-            progress.say(f"edgecnn train, unless told otherwise: {note}")
+        _say_variations(found.channels, progress)
     if sheet:
         vary, how = None, ""
         if augment:
             import numpy as np
 
-            from edgecnn.convert.training.fit.augmentation import varied
+            from edgecnn.convert.training.fit.augmentation import VARIATIONS, varied
 
             vary = partial(varied, augment, rng=np.random.default_rng(0))
             how = f", with images varied {VARIATIONS[augment]}"
         write_bytes(Path(sheet), contact_sheet(data, images, vary))
         progress.say(f"wrote {sheet}{how}")
     return found
+
+
+def _say_variations(channels: int, progress: Progress) -> None:
+    """Say how training varies such images; a board, which trains nothing, has no module that knows."""
+    try:
+        from edgecnn.convert.training.fit.augmentation import variation_notes
+        from edgecnn.convert.training.recipes import COSINE, usual_augment
+    except ModuleNotFoundError:
+        return
+    for note in variation_notes(usual_augment(COSINE, channels)):
+        progress.say(f"edgecnn train, unless told otherwise: {note}")

@@ -112,5 +112,5 @@ def test_what_was_found_before_the_tools_failed_is_printed(
         monkeypatch.setattr(torture, name, lambda *folders: None)
     monkeypatch.setattr(torture, "torture_verdicts", found)
     with pytest.raises(IndexError, match="planted"):
-        torture.main(["--files", "0", "--kills", "0", "--scarce", "0", "--out", str(tmp_path)])
+        torture.main(["--files", "0", "--kills", "0", "--deploys", "0", "--scarce", "0", "--out", str(tmp_path)])
     assert "WRONG VERDICT | a hole | injected | edgecnn bench m | PASS" in capsys.readouterr().out
