@@ -70,10 +70,7 @@ def order_for(
     Raises:
         ConfigError: If the budget can't be read, or has a limit that would judge no file.
     """
-    limits = None
-    if options.budget:
-        limits = read_bytes(options.budget).decode(errors="replace")
-        load_budgets(options.budget, {}, files)
+    budgets = load_budgets(options.budget, {}, files)
     signature = read_bytes(signature_path(bundle)).decode(errors="replace") if signature_path(bundle).is_file() else None
     mend = f"{again} {setting('install', True)}"
     order = Order(
@@ -86,8 +83,8 @@ def order_for(
         exported = models.manifest.exported if models.manifest else ()
         formats = tuple(sorted({artifact.format for artifact in exported if artifact.path in files}))
         order = replace(order, install=Install(formats, device_wheel(scratch / "wheel"), _SERVES))
-    if limits is None:
+    if options.budget is None:
         return order
-    budget = load_budgets(options.budget, {}, files).of(files[0])
+    limits = read_bytes(options.budget).decode(errors="replace")
     judged = partial(judged_here, of=sent(bundle, _BRIEF, options.budget))
-    return replace(order, budget=limits, arguments=_BRIEF, most_ms=budget.max_p90_ms, judged=judged)
+    return replace(order, budget=limits, arguments=_BRIEF, most_ms=budgets.of(files[0]).max_p90_ms, judged=judged)

@@ -28,8 +28,6 @@ _RUN_TO_THE_END = 8
 _SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 _WAIT_SECONDS = 30.0
 _WATCH = "0.3s"
-_ENDED = 3
-"""Exit code of a deployment that was taken back, as when the service is killed while it is watched."""
 
 
 class DeployBoard:

@@ -85,9 +85,9 @@ class _Transaction:
 
     def __init__(self, request: dict[str, Any], releases: Releases, cache: Path, run: Path) -> None:
         self._request, self._releases, self._cache, self._run = request, releases, cache, run
-        self._earlier = releases.current()
         self._sha256 = request["bundle"]["sha256"]
         self._history = releases.history()
+        self._earlier = self._history[-1] if self._history else None
         self.done = _report(request, self._earlier and self._earlier.sha256)
 
     def run_whole(self) -> None:

@@ -5,7 +5,6 @@ import json
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -220,16 +219,15 @@ def test_without_room_there_nothing_is_sent(board: Path, tmp_path: Path, monkeyp
     assert not any("sending 0" in line for line in said)
 
 
-def failing(home: Path, *hosts: str) -> Callable[[Connection], None]:
+def make_unreachable(home: Path, *hosts: str) -> None:
     """Let the boards of these names be unreachable."""
     ssh = home.parent / "bin/ssh"
     cases = "|".join(f"*' -- {host} '*" for host in hosts)
     ssh.write_text(ssh.read_text().replace("#!/bin/sh\n", f'#!/bin/sh\ncase "$*" in {cases}) exit 9;; esac\n'))
-    return lambda connection: None
 
 
 def test_the_canary_s_failure_leaves_the_others_as_they_were(board: Path, tmp_path: Path) -> None:
-    failing(board.parents[2], "one")
+    make_unreachable(board.parents[2], "one")
     bundle = bundle_of(tmp_path, "a", model=b"1")
     found = deploy_to(["one", "two", "three"], order(bundle), True, SILENT)
     assert [item.outcome for item in found] == ["failed", "not tried", "not tried"]
@@ -240,7 +238,7 @@ def test_the_canary_s_failure_leaves_the_others_as_they_were(board: Path, tmp_pa
 
 def test_after_a_failure_no_further_board_is_begun(board: Path, tmp_path: Path) -> None:
     names = [f"b{number}" for number in range(3 * MOST_AT_ONCE)]
-    failing(board.parents[2], *names[:MOST_AT_ONCE])
+    make_unreachable(board.parents[2], *names[:MOST_AT_ONCE])
     bundle = bundle_of(tmp_path, "a", model=b"1")
     found = deploy_to(names, order(bundle), False, SILENT)
     assert [item.host for item in found] == names
@@ -284,7 +282,6 @@ def test_an_empty_home_has_no_status_and_no_rollback(board: Path) -> None:
     assert not board.exists()
     (done,) = rolled_back(["pi"], SILENT)
     assert done.outcome == "failed"
-    shutil.rmtree(board, ignore_errors=True)
 
 
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is a part of OpenSSH")

@@ -121,7 +121,7 @@ def test_a_path_that_no_unit_can_hold_is_refused_in_a_line(text: str) -> None:
 
 
 class Board:
-    """Stand-ins for systemctl and the others, which write down how they are called and answer as they are told."""
+    """Stand-ins for systemctl and the others, which write down how they are called and answer as a test has them answer."""
 
     def __init__(self, folder: Path) -> None:
         self.programs = folder / "programs"

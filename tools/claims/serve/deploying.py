@@ -95,7 +95,10 @@ def _bad_bundles(bundles: list[Path], board: Device, scratch: Path) -> Claim:
         _run(path, "pi", "--watch", "0s")
         let_in += sha256((board.home / _PLACE / "current/model.zip").read_bytes()) not in good
     return at_most(
-        f"deploy: of {_BAD} altered or truncated bundles in service", let_in, 0, "bits at random, and cut off; seed 1"
+        f"deploy: of {_BAD} altered or truncated bundles in service",
+        let_in,
+        0,
+        "bits flipped, or cut off; seed 1; most are refused here, before a board",
     )
 
 

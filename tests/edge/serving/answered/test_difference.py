@@ -1,4 +1,4 @@
-"""A difference is said at most as often as promised where there is none, at any number of looks, and soon where it is."""
+"""A difference is said at most as often as promised where nothing differs, at any number of looks, and soon where it does."""
 
 from collections.abc import Callable
 from math import exp
