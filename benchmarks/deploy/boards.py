@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from edgecnn.benchmarks.bundle.golden import GoldenCheck
+from edgecnn.benchmarks.deploy.options import DeployOptions
 from edgecnn.benchmarks.deploy.records import (
     GOOD,
     SCHEMA,
@@ -45,19 +46,6 @@ _STEPS = {
 
 
 @dataclass(frozen=True)
-class Listening:
-    """Where a service listens.
-
-    Attributes:
-        host: Its address on the board.
-        port: Its port.
-    """
-
-    host: str
-    port: int
-
-
-@dataclass(frozen=True)
 class Order:
     """What every board is to put into service.
 
@@ -66,16 +54,12 @@ class Order:
         name: Name of its model folder.
         version: Version of edgecnn here; the board's must be the same.
         mend: Command that installs edgecnn there, for messages.
-        watch_seconds: How long the service is watched before the bundle is kept.
+        options: How it goes into service.
         signature: OpenSSH's signature of the bundle; None for none.
         install: None installs nothing.
-        service: Where systemd's service is to listen; None writes no unit.
         budget: Text of a TOML file with limits; None measures nothing there.
         arguments: Options of `edgecnn bench` there, with a budget.
         most_ms: Largest time of the service's median answer in milliseconds; None for any.
-        shadow: Number of live pictures that it must answer like the bundle in service.
-        min_agreement: Share of them with the same class that they must show, above 0 and below 1.
-        shadow_keep_bytes: Largest size in bytes of the pictures that are kept there if the two disagree.
         judged: Returns a board's result as judged here, with a budget; it raises if that is not of what was sent.
     """
 
@@ -83,20 +67,16 @@ class Order:
     name: str
     version: str
     mend: str
-    watch_seconds: float
+    options: DeployOptions
     signature: str | None = None
     install: Install | None = None
-    service: Listening | None = None
     budget: str | None = None
     arguments: tuple[str, ...] = ()
     most_ms: float | None = None
-    shadow: int = 0
-    min_agreement: float = 0.95
-    shadow_keep_bytes: int = 0
     judged: Callable[[Report], Report] = field(default=lambda report: report)
 
 
-def deploy_to(hosts: Sequence[str], order: Order, canary: bool, progress: Progress) -> tuple[Deployed, ...]:
+def deploy_to(hosts: Sequence[str], order: Order, progress: Progress) -> tuple[Deployed, ...]:
     """Put a bundle into service on boards: all side by side, or the first one alone before the others.
 
     After the first failure no further board is begun; those under way are finished.
@@ -120,7 +100,7 @@ def deploy_to(hosts: Sequence[str], order: Order, canary: bool, progress: Progre
             if found.outcome not in GOOD:
                 stop.set()
 
-    groups = [hosts[:1], hosts[1:]] if canary and len(hosts) > 1 else [hosts]
+    groups = [hosts[:1], hosts[1:]] if order.options.canary and len(hosts) > 1 else [hosts]
     answers = [item for group in groups for item in _talked(group, talk, stop, progress)]
     return tuple(map(_outcome, answers))
 
@@ -176,6 +156,7 @@ def statuses(hosts: Sequence[str], progress: Progress) -> DeployStatus:
 
 def _request(order: Order, parts: Sequence[Chunk]) -> dict[str, Any]:
     """Return the request to `edgecnn.benchmarks.remote.agent`."""
+    options = order.options
     request: dict[str, Any] = {
         "do": "deploy",
         "bundle": {**sent_file(order.bundle, order.name), "chunks": [[part.size, part.sha256] for part in parts]},
@@ -184,11 +165,11 @@ def _request(order: Order, parts: Sequence[Chunk]) -> dict[str, Any]:
         "install": requested(order.install),
         "signature": order.signature,
         "shadow": None,
-        "service": None if order.service is None else {"host": order.service.host, "port": order.service.port},
-        "watch": order.watch_seconds,
+        "service": {"host": options.host, "port": options.port} if options.service else None,
+        "watch": options.watch_seconds,
     }
-    if order.shadow:
-        request["shadow"] = {"pictures": order.shadow, "keep_bytes": order.shadow_keep_bytes}
+    if options.shadow:
+        request["shadow"] = {"pictures": options.shadow, "keep_bytes": round(2**20 * options.shadow_keep_mib)}
     if order.budget is not None:
         request |= {"budget": order.budget, "arguments": list(order.arguments), "most_ms": order.most_ms}
     return request
@@ -218,12 +199,12 @@ def _deployed(connection: Connection, order: Order, request: dict[str, Any], par
     def agreed(counts: list[Any]) -> None:
         if len(counts) != 2 or not all(isinstance(count, int) for count in counts):
             raise not_understood()
-        connection.answer(_disagreement(counts[0], counts[1], order.min_agreement))
+        connection.answer(_disagreement(counts[0], counts[1], order.options.min_agreement_percent / 100))
 
     others = {
         "chunks": send,
         "step": step,
-        **({"agreed": agreed} if order.shadow else {}),
+        **({"agreed": agreed} if order.options.shadow else {}),
         **({} if order.budget is None else {"judge": judge}),
     }
     _, printed, _ = converse(connection, request, files, tell, others)

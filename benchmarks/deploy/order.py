@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from edgecnn.benchmarks.bundle.signature import signature_path
-from edgecnn.benchmarks.deploy.boards import Listening, Order
+from edgecnn.benchmarks.deploy.boards import Order
 from edgecnn.benchmarks.deploy.options import DeployOptions
 from edgecnn.benchmarks.gate.budget import load_budgets
 from edgecnn.benchmarks.remote.install import device_wheel, running_version
@@ -73,12 +73,7 @@ def order_for(
     budgets = load_budgets(options.budget, {}, files)
     signature = read_bytes(signature_path(bundle)).decode(errors="replace") if signature_path(bundle).is_file() else None
     mend = f"{again} {setting('install', True)}"
-    order = Order(
-        bundle, bundle.stem, running_version(), mend, options.watch_seconds, signature,
-        service=Listening(options.host, options.port) if options.service else None,
-        shadow=options.shadow, min_agreement=options.min_agreement_percent / 100,
-        shadow_keep_bytes=round(2**20 * options.shadow_keep_mib),
-    )  # fmt: skip
+    order = Order(bundle, bundle.stem, running_version(), mend, options, signature)
     if options.install:
         exported = models.manifest.exported if models.manifest else ()
         formats = tuple(sorted({artifact.format for artifact in exported if artifact.path in files}))

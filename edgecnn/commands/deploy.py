@@ -84,7 +84,7 @@ def deploy(  # Longer than 50 lines: its arguments and their docs.
             progress.say("building edgecnn's wheel, unless it came from a package index")
         again = command or f"edgecnn.deploy({str(models.named)!r}, devices={list(devices)!r})"
         order = order_for(bundle, models, chosen, options, again, scratch)
-        boards = deploy_to(devices, order, options.canary, progress)
+        boards = deploy_to(devices, order, progress)
         return Deployment(SCHEMA, again, order.name, order.bundle.stat().st_size, chosen, why, boards)
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from edgecnn.benchmarks.bundle.write_bundle import write_bundle
 from edgecnn.benchmarks.deploy.boards import Order, deploy_to, rolled_back
+from edgecnn.benchmarks.deploy.options import DeployOptions
 from edgecnn.benchmarks.deploy.records import Deployed
 from edgecnn.benchmarks.remote.agent.service import ask
 from edgecnn.benchmarks.remote.install import running_version
@@ -153,8 +154,15 @@ def test_another_edgecnn_gets_an_environment_of_its_own_and_the_running_service_
         write_bundle(bundle, models, models.test_images(), ("float32.tflite",))
 
     def deploy(text: str) -> Deployed:
-        order = Order(bundle, "bars", running_version(), "MEND", 0.0, install=Install(("tflite",), wheel(network.folder, text)))
-        (found,) = deploy_to(["pi"], order, False, SILENT)
+        order = Order(
+            bundle,
+            "bars",
+            running_version(),
+            "MEND",
+            DeployOptions(watch_seconds=0.0),
+            install=Install(("tflite",), wheel(network.folder, text)),
+        )
+        (found,) = deploy_to(["pi"], order, SILENT)
         return found
 
     assert deploy(REAL).outcome == "deployed"

@@ -14,6 +14,7 @@ import pytest
 
 from edgecnn.benchmarks.bundle.signature import sign
 from edgecnn.benchmarks.deploy.boards import MOST_AT_ONCE, Order, deploy_to, rolled_back, statuses
+from edgecnn.benchmarks.deploy.options import DeployOptions
 from edgecnn.benchmarks.deploy.records import Deployed
 from edgecnn.benchmarks.remote import ssh
 from edgecnn.benchmarks.remote.agent.receiving import chunks
@@ -48,12 +49,12 @@ def bundle_of(folder: Path, name: str, **members: bytes) -> Path:
 
 
 def deployed(bundle: Path, said: list[str] | None = None, **more: Any) -> Deployed:
-    (done,) = deploy_to(["pi"], order(bundle, **more), False, Lines(said))
+    (done,) = deploy_to(["pi"], order(bundle, **more), Lines(said))
     return done
 
 
 def order(bundle: Path, **more: Any) -> Order:
-    return replace(Order(bundle, bundle.stem, "1.0", "MEND", 0.0), **more)
+    return replace(Order(bundle, bundle.stem, "1.0", "MEND", DeployOptions(watch_seconds=0.0)), **more)
 
 
 class Lines:
@@ -229,10 +230,10 @@ def make_unreachable(home: Path, *hosts: str) -> None:
 def test_the_canary_s_failure_leaves_the_others_as_they_were(board: Path, tmp_path: Path) -> None:
     make_unreachable(board.parents[2], "one")
     bundle = bundle_of(tmp_path, "a", model=b"1")
-    found = deploy_to(["one", "two", "three"], order(bundle), True, SILENT)
+    found = deploy_to(["one", "two", "three"], order(bundle, options=DeployOptions(watch_seconds=0.0, canary=True)), SILENT)
     assert [item.outcome for item in found] == ["failed", "not tried", "not tried"]
     assert not (board / "current").exists()
-    found = deploy_to(["two", "one", "three"], order(bundle), True, SILENT)
+    found = deploy_to(["two", "one", "three"], order(bundle, options=DeployOptions(watch_seconds=0.0, canary=True)), SILENT)
     assert [item.outcome for item in found][:2] == ["deployed", "failed"]
 
 
@@ -240,7 +241,7 @@ def test_after_a_failure_no_further_board_is_begun(board: Path, tmp_path: Path) 
     names = [f"b{number}" for number in range(3 * MOST_AT_ONCE)]
     make_unreachable(board.parents[2], *names[:MOST_AT_ONCE])
     bundle = bundle_of(tmp_path, "a", model=b"1")
-    found = deploy_to(names, order(bundle), False, SILENT)
+    found = deploy_to(names, order(bundle), SILENT)
     assert [item.host for item in found] == names
     assert "failed" in {item.outcome for item in found[:MOST_AT_ONCE]}
     assert {item.outcome for item in found[2 * MOST_AT_ONCE :]} == {"not tried"}
