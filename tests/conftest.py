@@ -58,11 +58,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark slow tests, and begin with the whole chains: at the end, one alone would keep the other processes waiting."""
+    """Mark slow tests; begin with whole chains, and end with quick files: a long one at the end keeps the others waiting."""
+    slow = set[Path]()
     for item in items:
         if why := reason(f"{_below_tests(item.path)}::{item.name}"):
             item.add_marker(pytest.mark.slow(why=why))
-    items.sort(key=lambda item: "end_to_end" not in item.path.parts)
+            slow.add(item.path)
+    items.sort(key=lambda item: ("end_to_end" not in item.path.parts, item.path not in slow))
 
 
 def _below_tests(path: Path) -> str:
