@@ -48,18 +48,18 @@ def run() -> NoReturn:
     then 128 plus the signal's number. If native code does not return for that, the process ends anyway, and its
     temporary files are deleted at the next start. A signal that was ignored at the start stays ignored, as nohup expects.
     """
-    gc.set_threshold(_COLLECTED_AFTER)
-    # numpy starts a thread for each core, and they spin while modules are imported. edgecnn multiplies no large matrices.
-    if "OMP_NUM_THREADS" not in os.environ:
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     stop = _Stop()
-    sys.unraisablehook = stop.raise_again
-    try:
+    try:  # As early as can be: until the handlers are set, Ctrl-C raises KeyboardInterrupt here.
         signal.signal(signal.SIGALRM, stop)
         for number in _STOPPING:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, stop)
+        sys.unraisablehook = stop.raise_again
         _end_without_python(stop)
+        gc.set_threshold(_COLLECTED_AFTER)
+        # numpy starts a thread for each core, and they spin while modules are imported. edgecnn multiplies no large matrices.
+        if "OMP_NUM_THREADS" not in os.environ:
+            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         code = main()
         if (
             stop.number is not None and code != 128 + stop.number

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tools.faults import scarce
+from tools.faults import kills, scarce
 from tools.faults.forks import Forks, Order, Scripts
 from tools.faults.judge import Column
-from tools.faults.kills import Scene, Stage
+from tools.faults.kills import IN_RUN, Scene, Stage
 from tools.faults.pool import Lane
 
 # Writes two files that belong together. "torn" writes them one after the other; "whole" both at once.
@@ -71,6 +71,15 @@ def stage(what: str, lane: Lane, folder: Path) -> Stage:
 
 def columns(tried: Stage, kills: int) -> Iterator[Column]:
     return (tried.kill(number, np.random.default_rng(number))[0] for number in range(1, kills + 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "counts"),
+    [("__main__.py", "run", True), ("__main__.py", "_say", True), ("__main__.py", "_Stop", False), ("x.py", "<module>", False)],
+)
+def test_ctrl_c_during_the_first_imports_is_no_finding(name: str, function: str, counts: bool) -> None:
+    path = Path(kills.__file__).parents[2] / "edgecnn" / name
+    assert bool(IN_RUN.search(f'  File "{path}", line 75, in {function}\n    x = 1\nKeyboardInterrupt\n')) is counts
 
 
 def test_a_command_that_writes_whole_files_is_never_torn(lane: Lane, tmp_path: Path) -> None:

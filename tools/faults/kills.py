@@ -25,8 +25,9 @@ from tools.faults.table import Log, Outcome, attempt
 
 _RUN_TO_THE_END = 8
 """One command in this many is not killed; after it nothing of the killed ones may be left."""
-# A frame of ours after the first imports: until then, for some milliseconds, Python itself handles Ctrl-C.
-_IN_RUN = re.compile(rf'File "{re.escape(str(Path(__file__).parents[2]))}/.*, in (?!<module>)')
+# A function of ours, not a module or the body of a class: until the first imports are over, for some milliseconds, Python
+# itself handles Ctrl-C.
+IN_RUN = re.compile(rf'File "{re.escape(str(Path(__file__).parents[2]))}/.*, in (?!<module>|_?[A-Z])')
 _ORPHAN_SECONDS = 2.0
 ROOMS = ("device", "keras")
 _SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -129,7 +130,7 @@ class Stage:
             return Column.HANG, f"{how}: it does not end"
         if alive := _alive(pid, self._temporary):
             return Column.ORPHAN, f"{how}: process {alive} outlives it"
-        if "Traceback (most recent call last)" in said and _IN_RUN.search(said):
+        if "Traceback (most recent call last)" in said and IN_RUN.search(said):
             return Column.TRACEBACK, f"{how}: {said.strip().splitlines()[-1]}"
         before_run = sent is signal.SIGINT and code == 1 and said.endswith("KeyboardInterrupt\n")  # While site is imported.
         if code != -sent and not before_run and code not in (*_CODES.get(sent, ()), *self.scene.codes):
