@@ -270,11 +270,6 @@ def numbers(text: str) -> tuple[float, ...]:
     return tuple(map(float, text.split(",")))
 
 
-def words(text: str) -> tuple[str, ...]:
-    """Return the words of `a.local:7070,b.local:7070`."""
-    return tuple(word.strip() for word in text.split(","))
-
-
 def height_width(text: str) -> tuple[int, int]:
     """Return height and width of `96x128`."""
     height, width = map(int, text.lower().split("x"))

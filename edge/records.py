@@ -63,7 +63,8 @@ def to_json(record: Any) -> str:
 def from_json(kind: type[Record], text: str | bytes, origin: str, schema: int | None = None) -> Record:
     """Build a `kind` from JSON, and check every field against its type hint.
 
-    A field with a default may be missing, as in files of an earlier release; unknown fields are errors.
+    A field with a default may be missing, as in files of an earlier release. Unknown fields are errors, except those that the
+    dataclass lists in `RETIRED`, with the only value that is still read.
 
     Args:
         kind: A dataclass of str, int, float, bool, None, dict[str, ...], tuple[..., ...], Literal of
@@ -148,6 +149,7 @@ def _shown(value: Any) -> str:
 def _parse_dataclass(kind: Any, value: Any, origin: str, where: str) -> Any:
     if not isinstance(value, dict):
         raise ArtifactError(f"{origin}: {where.lstrip('.') or 'the whole'} must be an object: write it again")
+    value = _without_retired(getattr(kind, "RETIRED", {}), value, origin, where)
     types_of, parts = _type_hints(kind), {}
     for item in _recorded(kind):
         if part := item.metadata.get("inlined"):
@@ -161,6 +163,16 @@ def _parse_dataclass(kind: Any, value: Any, origin: str, where: str) -> Any:
         raise ArtifactError(f"{origin}: field {where.lstrip('.')}{'.' if where else ''}{wrong[0]} {state}: write it again")
     known = {name: _parse(hint, value[name], origin, f"{where}.{name}") for name, hint in hints.items() if name in value}
     return kind(**known, **parts)
+
+
+def _without_retired(retired: Mapping[str, Any], value: dict[str, Any], origin: str, where: str) -> dict[str, Any]:
+    for name in retired.keys() & value.keys():
+        if value[name] != retired[name]:
+            named, got = f"{where}.{name}".lstrip("."), _shown(value[name])
+            raise ArtifactError(
+                f"{origin}: {named} must be {retired[name]}, got {got}, which only earlier releases read: write it again"
+            )
+    return {name: item for name, item in value.items() if name not in retired}
 
 
 def _parse_inlined(part: Any, value: dict[str, Any], origin: str, where: str) -> tuple[dict[str, Any], Any]:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from edgecnn.commands.data import inspect_images as inspect_images
 from edgecnn.commands.data import load_dataset as load_dataset
 from edgecnn.commands.train import train as train
-from edgecnn.commands.train import train_worker as train_worker
 from edgecnn.commands.sweep import sweep as sweep
 from edgecnn.commands.export import export as export
 from edgecnn.commands.bundle import bundle as bundle
@@ -47,7 +46,6 @@ from edgecnn.benchmarks.measure.options import Plan as Plan
 from edgecnn.benchmarks.measure.options import PlanOptions as PlanOptions
 from edgecnn.benchmarks.results.records import Report as Report
 from edgecnn.convert.training.config import TrainConfig as TrainConfig
-from edgecnn.convert.training.distributed.meeting import Cluster as Cluster
 from edgecnn.convert.training.records import TrainResult as TrainResult
 from edgecnn.edge.data.dataset import Dataset as Dataset
 from edgecnn.edge.data.folder_options import FolderOptions as FolderOptions

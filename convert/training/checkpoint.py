@@ -194,11 +194,6 @@ def _same_run(folder: Path, config: TrainConfig, dataset: DatasetRecord, interfa
     for name, value in sorted(asdict(made_with).items(), key=lambda item: item[0] == "dropout"):
         if value != given[name] and name in _HASHES:
             raise OtherRun(f"{_HASHES[name](config)} has changed", _ANEW)
-        if value != given[name] and name == "workers":
-            raise OtherRun(
-                f"{folder} was trained by {_workers(value)}, not {_workers(given[name])}",
-                "start the same number, if necessary several on one machine",
-            )
         if value != given[name]:
             before, now = (",".join(map(str, it)) if isinstance(it, tuple) else it for it in (value, given[name]))
             raise OtherRun(f"{folder} was trained with {field(name)}={before}, not {now}", "give that value")
@@ -227,10 +222,6 @@ def _validation(validation: Validation | None) -> str:
     if validation.val_share is None:
         return "with the dataset's own validation images"
     return f"with {field('val_share')}={validation.val_share:g} and {field('split_seed')}={validation.val_seed}"
-
-
-def _workers(count: int) -> str:
-    return "one process" if count == 1 else f"{count} workers ({field('addresses')})"
 
 
 def checkpoint_bytes(folder: Path, file: tuple[str, ...]) -> bytes:

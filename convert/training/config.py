@@ -3,7 +3,7 @@
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from edgecnn.convert.training.model.backbones import BACKBONES, Backbone
 from edgecnn.convert.training.model.networks import CNN, FILTERS, NetworkName, title_of
@@ -19,7 +19,7 @@ ClassWeights = Literal["none", "balanced"]
 _OF_OWN_NETWORKS = {"dropout": None, "network": CNN, "filters": FILTERS}
 _OPEN: Any = None  # `convert/training/choices.py` chooses a value, so that no setting of a resolved run is None.
 # Settings that change nothing at these values are not listed.
-_PLAIN = {"network": CNN, "keep": "best", "class_weights": "none", "workers": 1, "augment": "none", "arguments": ""}
+_PLAIN = {"network": CNN, "keep": "best", "class_weights": "none", "augment": "none", "arguments": ""}
 _HEAD_SHARE = 1 / 3
 _FINE_RATE = 0.1
 _ARGUMENT = re.compile(r"([a-zA-Z_]\w*)=.+")
@@ -39,11 +39,13 @@ class TrainConfig:
         source_sha256: Hash of the file that `model`, `transfer` or `weights` names, or of the module's source and of what it
             imports from its folder; `resolved` fills it in.
         teacher_sha256: Hash of the file that `teacher` names; `resolved` fills in.
-        workers: Processes that share each batch.
 
     Raises:
         ConfigError: If a setting is out of range, or two exclude each other.
     """
+
+    # Number of processes that shared each batch, which earlier releases could choose.
+    RETIRED: ClassVar[dict[str, int]] = {"workers": 1}
 
     epochs: Annotated[
         int, Option("Number of passes over the training images.", default="by the number of images; MNIST 5", low=1)
@@ -124,7 +126,6 @@ class TrainConfig:
     ] = None
     source_sha256: str | None = None
     teacher_sha256: str | None = None
-    workers: int = 1
     keep: Annotated[
         Keep,
         Option(
@@ -161,10 +162,6 @@ class TrainConfig:
         if self.filters is not None:
             object.__setattr__(self, "filters", tuple(self.filters))  # A list would differ from the record of the same.
         check(self)
-        if self.batch_size is not None and self.batch_size < self.workers:
-            raise ConfigError(
-                f"{field('batch_size')} must be at least 1 for each of {self.workers} workers, got {self.batch_size}"
-            )
         if self.filters is not None and len(self.filters) != 3:
             got = ",".join(map(str, self.filters))
             raise ConfigError(f"{field('filters')} must be three numbers, for example 8,16,32, got {got}")

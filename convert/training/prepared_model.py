@@ -91,8 +91,7 @@ class PreparedModel:
 def prepared_model(run: TrainingRun, checkpoint: Checkpoint | None, done: int) -> PreparedModel:
     """Return the model, and print its layers and optimizer.
 
-    The run's settings are `resolved`, and its `trust` includes the module of its model. `done` epochs are finished; workers
-    that write nothing have no checkpoint.
+    The run's settings are `resolved`, and its `trust` includes the module of its model. `done` epochs are finished.
 
     Raises:
         ConfigError: If the model can't be made, or does not fit the images.
@@ -122,8 +121,7 @@ def prepared_model(run: TrainingRun, checkpoint: Checkpoint | None, done: int) -
     if not (config.model or config.transfer):
         settle_quickly(model, run.batches)
     compile_model(model, _columns(runtime), optimizer, run.interface.output, taught=teacher is not None)
-    if run.cluster is None:  # Workers normalise over the images of all, which the operator can't.
-        fuse_batch_normalization(model)
+    fuse_batch_normalization(model)
     if run.summary:
         lines: list[str] = []
         model.summary(print_fn=lines.append, line_length=80)

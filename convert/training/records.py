@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.distributed.meeting import Cluster
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, field
 from edgecnn.edge.manifest import DatasetRecord, Output, Preprocessing
@@ -55,7 +54,7 @@ class TrainState:
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """The inputs of a run, its workers and its progress functions.
+    """The inputs of a run, and its progress functions.
 
     Attributes:
         dataset: Training and test images, read a batch at a time.
@@ -64,11 +63,10 @@ class TrainingRun:
         interface: How the model takes pixels, what it computes, and its classes.
         trust: Names of modules whose code a .keras file in `config` needs.
         resume: Whether to continue after the last finished epoch of `folder/checkpoint`.
-        cluster: The workers, and the index of this one; None for a single process.
         summary: Whether the model's layers are among the progress.
         chosen: Reasons of the settings that were chosen, as in `TrainResult`.
         on_text: Called with the model's summary, and with a line for each step.
-        on_batch: Called with the state after every batch; with several workers its figures are those of all.
+        on_batch: Called with the state after every batch.
     """
 
     dataset: Dataset
@@ -77,16 +75,10 @@ class TrainingRun:
     interface: Interface
     trust: tuple[str, ...] = ()
     resume: bool = False
-    cluster: Cluster | None = None
     summary: bool = True
     chosen: dict[str, str] = dataclasses.field(default_factory=dict)
     on_text: Callable[[str], None] = lambda text: None
     on_batch: Callable[[TrainState], None] = lambda state: None
-
-    @property
-    def chief(self) -> bool:
-        """Whether this process writes."""
-        return self.cluster is None or self.cluster.worker == 0
 
     @property
     def batches(self) -> int:

@@ -3,7 +3,7 @@
 import shutil
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +13,6 @@ from edgecnn.convert.manifest import earlier_manifest
 from edgecnn.convert.training.checkpoint import is_out_of_patience, load_checkpoint, needs_validation, writing
 from edgecnn.convert.training.choices import Reasons, choose, chosen_text, reasons_of, validated
 from edgecnn.convert.training.config import TrainConfig, phases_of
-from edgecnn.convert.training.distributed.meeting import Cluster
-from edgecnn.convert.training.distributed.strategy import check_batches, facts_of, hold_engine_back
-from edgecnn.convert.training.distributed.worker import ClusterWorker, SingleWorker, weights_digest
 from edgecnn.convert.training.fit.augmentation import variation_notes
 from edgecnn.convert.training.fit.batches import training_batches, validation_batches
 from edgecnn.convert.training.fit.callbacks import board, epoch_callback
@@ -54,14 +51,13 @@ def trained(
     trust: tuple[str, ...] = (),
     resume: bool = False,
     progress: Progress = SILENT,
-    cluster: Cluster | None = None,
     summary: bool = True,
     chosen: Reasons | None = None,
-) -> TrainResult | None:
-    """Train in this process, alone or as one of several workers; None on a worker that writes nothing.
+) -> TrainResult:
+    """Train in this process.
 
-    Arguments and errors are those of `edgecnn.train` and `edgecnn.train_worker`; `summary` is that of `TrainingRun`, and
-    `chosen` too, where the caller has chosen what was open, and said so.
+    Arguments and errors are those of `edgecnn.train`; `summary` is that of `TrainingRun`, and `chosen` too, where the caller
+    has chosen what was open, and said so.
     """
     dataset, taken = _prepared(data, config, images, interface, progress)
     if summary:
@@ -74,10 +70,10 @@ def trained(
         progress.say("Starting TensorFlow")
     folder = Path(out) if out else Path("artifacts") / dataset.name
     run = TrainingRun(
-        dataset, config, folder, taken, trust, resume, cluster, summary, chosen, on_text=progress.say, on_batch=shown(progress)
+        dataset, config, folder, taken, trust, resume, summary, chosen, on_text=progress.say, on_batch=shown(progress)
     )
     try:
-        found = train(run)
+        return replace(train(run), folder=folder)
     except Exception as error:
         if refused := refusal(error):
             raise refused from error
@@ -86,10 +82,9 @@ def trained(
         if name == "ResourceExhaustedError" or (name == "AbortedError" and "Status: 1," in str(error)):
             raise MemoryError(str(error)) from error
         raise
-    return replace(found, folder=folder) if found else None
 
 
-def train(run: TrainingRun) -> TrainResult | None:  # Longer than 50 lines: what it promises.
+def train(run: TrainingRun) -> TrainResult:
     """Train a model and write model.keras, train.json, manifest.json, checkpoint/ and logs/ into the run's folder.
 
     The first three appear together, after the model was measured; until then the earlier ones stay whole.
@@ -101,52 +96,36 @@ def train(run: TrainingRun) -> TrainResult | None:  # Longer than 50 lines: what
     epoch keeps the best one so far; without validation images that is the one with the lowest training loss. The test set
     chooses nothing. Files exported from an earlier model stay; loading one reports that it is stale.
 
-    With several workers, call it before anything in this process computes with TensorFlow. Worker 0 does all of this; the
-    others write nothing and return None. The result equals that of one process except for rounding and the draws of dropout.
-
     Raises:
         ConfigError: If the folder can't be written, the model can't be made or does not fit the images, a resume does not fit
-            the checkpoint, a patience comes without validation images, the loss becomes NaN, or the workers don't meet, differ,
-            or can't train this model together.
+            the checkpoint, a patience comes without validation images, or the loss becomes NaN.
         ArtifactError: If the checkpoint or a .keras file is damaged, or the model's output is not the interface's.
         MissingDependency: If TensorFlow is not installed.
-        WorkerLost: If another worker ends early.
-        KeyboardInterrupt: If interrupted before an epoch ended; then no model is written. Ctrl-C at one worker stops all at
-            the same batch.
+        KeyboardInterrupt: If interrupted before an epoch ended; then no model is written.
     """
-    if run.cluster:
-        hold_engine_back()
-        run = replace(run, config=replace(run.config, workers=len(run.cluster.addresses)))
     if run.config.patience is not None and run.dataset.val is None:
         raise needs_validation("patience", run.dataset)
     load_tensorflow()
-    if run.chief:
-        try:
-            earlier_manifest(run.folder)  # Raises if the folder is another program's.
-        except ArtifactError as error:
-            run.on_text(f"A new manifest will be written: {error}")
+    try:
+        earlier_manifest(run.folder)  # Raises if the folder is another program's.
+    except ArtifactError as error:
+        run.on_text(f"A new manifest will be written: {error}")
     config = resolved(run.config, run.dataset.train)
     interface = replace(run.interface, class_names=run.dataset.class_names)
     run = replace(run, config=config, interface=interface, trust=tuple(dict.fromkeys((*run.trust, *module_of(config)))))
     record = run.dataset.record()
-    checkpoint = load_checkpoint(run.folder, config, record, run.interface) if run.resume and run.chief else None
+    checkpoint = load_checkpoint(run.folder, config, record, run.interface) if run.resume else None
     made_with = versions("tensorflow", "keras", "numpy")
-    worker = SingleWorker()
-    if run.cluster:
-        check_batches(len(run.dataset.train.labels), config.batch_size, config.workers)
-        worker = ClusterWorker(run.cluster, facts_of(run, run.cluster, made_with), run.on_text)
-    if run.chief:
-        require_writable(run.folder)
-        if isinstance(run.dataset.test, FileSplit):
-            run.on_text(f"Reading {counted(run.dataset.test.labels, 'test image')} once")
-            for _ in chunks(run.dataset.test):
-                pass  # A broken one is an error here, not after all epochs.
-    done = worker.agree(len(checkpoint.history) if checkpoint else 0)
+    require_writable(run.folder)
+    if isinstance(run.dataset.test, FileSplit):
+        run.on_text(f"Reading {counted(run.dataset.test.labels, 'test image')} once")
+        for _ in chunks(run.dataset.test):
+            pass  # A broken one is an error here, not after all epochs.
+    done = len(checkpoint.history) if checkpoint else 0
     prepared = prepared_model(run, checkpoint, done)
     for note in variation_notes(config.variation):
         run.on_text(note)
-    fit = _fit(run, prepared, checkpoint, worker, done)
-    return write_trained_model(run, prepared, fit, made_with) if fit else None
+    return write_trained_model(run, prepared, _fit(run, prepared, checkpoint, done), made_with)
 
 
 def _remove_log(folder: Path) -> None:
@@ -156,60 +135,54 @@ def _remove_log(folder: Path) -> None:
         folder.parent.rmdir()
 
 
-def _fit(  # Longer than 50 lines: each way in which the epochs end.
-    run: TrainingRun, prepared: PreparedModel, checkpoint: Checkpoint | None, worker: SingleWorker, done: int
-) -> FinishedFit | None:
-    """Run the epochs after `done`; None on a worker that writes nothing."""
+def _fit(run: TrainingRun, prepared: PreparedModel, checkpoint: Checkpoint | None, done: int) -> FinishedFit:
+    """Run the epochs after `done`."""
     history = checkpoint.history if checkpoint else ()
     # A run that was stopped early may have been cut off before its result.
-    epochs = worker.agree(done if is_out_of_patience(history, run.config) else run.config.epochs)
+    epochs = done if is_out_of_patience(history, run.config) else run.config.epochs
     log_folder = f"logs/{datetime.now(UTC):%Y%m%d-%H%M%S}"
     held = HeldInterrupt()
-    watcher = epoch_callback(run, checkpoint, held, worker)
+    watcher = epoch_callback(run, checkpoint, held)
     with quiet():  # The first generator of a process makes TensorFlow's C++ print about its memory.
         list(load_tensorflow().data.Dataset.from_generator(lambda: iter([0]), output_types="int32"))
     model, val, interrupted, boards = prepared.model, run.dataset.val, False, []
     try:
         with (
             held,
-            worker.guarded(),
-            writing(run.folder) if run.chief else nullcontext(),
+            writing(run.folder),
             open_readers(run.dataset, run.on_text) as readers,
             freed_memory_kept(),
         ):
-            batches, first = training_batches(run, readers.train, prepared, done, worker)
+            batches = training_batches(run, readers.train, prepared, done)
             validation = validation_batches(run, val, readers.val, prepared) if val and readers.val else None
             run.on_text("TensorFlow is building the training step; the first batch waits for it")
-            worker.prepare(model, first)
             for phase in phases_of(run.config):
                 start, end, later = max(done, phase.start), min(epochs, phase.end), phase.start > done
                 if start >= end or model.stop_training:
                     continue
                 if later:
                     begin_phase(run, prepared, phase)
-                    worker.prepare(model, first)
+                model.optimizer.build(model.trainable_variables)  # Else TensorFlow traces a step twice, first to make these.
                 # Its count of batches begins again.
                 name = f"{log_folder}-epoch-{start + 1}" if later else log_folder
-                boards = [board(run.folder / name, run.batches)] if run.chief else []
+                boards = [board(run.folder / name, run.batches)]
                 options = {"shuffle": False, "verbose": 0, "callbacks": [*boards, watcher], "validation_data": validation}
                 model.fit(batches, initial_epoch=start, epochs=end, **options)
     except (KeyboardInterrupt, SystemExit) as error:
         for callback in boards:
             callback.on_train_end()  # Writes the last events, which fit does only if it succeeds.
-        if not run.chief or isinstance(error, SystemExit):
+        if isinstance(error, SystemExit):
             raise
         if watcher.checkpoint is None:
             run.on_text("Interrupted before the first epoch ended: no model was written.")
             raise
         interrupted = True
     except Exception:
-        if run.chief and watcher.checkpoint is None:  # As on a full disk: no epoch is kept, so its log isn't either.
+        if watcher.checkpoint is None:  # As on a full disk: no epoch is kept, so its log isn't either.
             _remove_log(run.folder / log_folder)
         raise
-    if run.cluster and not interrupted:
-        run.on_text(f"Worker {worker.number} of {worker.count}: the weights' SHA-256 is {weights_digest(model)}")
     # A resume that finished no epoch has the checkpoint of the earlier settings.
-    return FinishedFit(replace(watcher.checkpoint, config=run.config), interrupted, log_folder) if run.chief else None
+    return FinishedFit(replace(watcher.checkpoint, config=run.config), interrupted, log_folder)
 
 
 def _prepared(

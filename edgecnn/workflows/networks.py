@@ -120,7 +120,6 @@ class NetworkWork:
         except Diverged as error:
             fix = "leave this network out, or train it alone at a lower rate"
             raise Diverged(error.figure, error.loss, error.epoch, where=f"{said}: ", fix=fix) from error
-        assert result  # noqa: S101  # Who trains alone writes.
         gc.collect()  # A trained model refers to itself, and Python would find that out only after many more.
         if result.interrupted:
             self.progress.say("Interrupted: the same command continues.")

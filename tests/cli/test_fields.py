@@ -205,7 +205,7 @@ TARGETS = {
     "diagnose": ("int8.tflite",),
     "selftest": ("int8.tflite",),
     "sweep": ("--out", "OUT"),
-    "train": ("--out", "OUT", "--distribute", "localhost:1,localhost:2", "--worker", "0"),
+    "train": ("--out", "OUT"),
     "export": ("model.keras",),
     "data": ("DATA",),
     "compare": ("RESULT", "RESULT"),

@@ -15,7 +15,7 @@ ALLOWED = (
     "edgecnn.edge.option", "edgecnn.edge.result", "edgecnn.edge.packages", "edgecnn.edge.files",
     "edgecnn.edge.text", "edgecnn.edge.data.folder_options", "edgecnn.edge.serving.options", "edgecnn.edge.serving.decoder",
     "edgecnn.benchmarks.gate.budget", "edgecnn.benchmarks.deploy.options", "edgecnn.benchmarks.measure.options",
-    "edgecnn.convert.training.config", "edgecnn.convert.training.distributed.meeting", "rich", "typer",
+    "edgecnn.convert.training.config", "rich", "typer",
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -72,6 +73,21 @@ def test_a_field_that_came_later_may_be_missing_and_no_other() -> None:
         from_json(Grown, '{"shape": null}', "box.json")
     with pytest.raises(ArtifactError, match=r"^box\.json: shape .*tuple\[int, \.\.\.\],.* 3:"):
         from_json(Grown, '{"name": "bars", "shape": 3}', "box.json")
+
+
+@dataclass(frozen=True)
+class Shrunk:
+    RETIRED: ClassVar[dict[str, int]] = {"workers": 1}
+    name: str
+
+
+def test_a_field_that_is_gone_is_read_with_the_value_that_changed_nothing_and_no_other() -> None:
+    assert from_json(Shrunk, '{"name": "bars", "workers": 1}', "box.json") == Shrunk("bars")
+    assert from_json(Shrunk, to_json(Shrunk("bars")), "box.json") == Shrunk("bars")
+    with pytest.raises(ArtifactError, match=r"^box\.json: workers must be 1, got 2, .*earlier releases.*: write it again$"):
+        from_json(Shrunk, '{"name": "bars", "workers": 2}', "box.json")
+    with pytest.raises(ArtifactError, match=r"^box\.json: field workers is unknown"):
+        from_json(Grown, '{"name": "bars", "workers": 1}', "box.json")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from weakref import ref
 import numpy as np
 
 from edgecnn.convert.keras.load import load_tensorflow
-from edgecnn.convert.training.distributed.worker import SingleWorker
 from edgecnn.convert.training.fit.augmentation import varied
 from edgecnn.convert.training.fit.readers import Batch, BatchReader
 from edgecnn.convert.training.prepared_model import PreparedModel
@@ -17,13 +16,8 @@ from edgecnn.edge.data.splits import Indices, Labels, Split
 from edgecnn.edge.model.preprocess import Floats, Images
 
 
-def training_batches(
-    run: TrainingRun, reader: BatchReader, prepared: PreparedModel, done: int, worker: SingleWorker
-) -> tuple[Any, Batch]:
-    """Return a `tf.data.Dataset`, each iteration of which is the next epoch in an order of its own, and its first batch.
-
-    The first epoch is that after `done` epochs. The worker takes its part of each batch.
-    """
+def training_batches(run: TrainingRun, reader: BatchReader, prepared: PreparedModel, done: int) -> Any:
+    """Return a `tf.data.Dataset`, each iteration of which is the next epoch in an order of its own, from that after `done`."""
     split, config, classifier, teacher = run.dataset.train, run.config, prepared.classifier, prepared.teacher
     weights = _weights(run)
 
@@ -36,19 +30,18 @@ def training_batches(
 
         def ready(index: int, images: Images) -> Batch:
             images = varied(config.variation, images, np.random.default_rng([config.seed, epoch, index]))
-            images, labels = worker.part(images), worker.part(split.labels[chosen(index)])
+            labels = split.labels[chosen(index)]
             batch = classifier.inputs(images), teacher.targets(images, labels) if teacher else labels
             return batch if weights is None else (*batch, weights[labels])
 
         return reader.batches(run.batches, chosen, ready)
 
     epochs = count(done + 1)
-    first = next(batches(done + 1))
-    return _dataset(lambda: batches(next(epochs)), run.batches, first), first
+    return _dataset(lambda: batches(next(epochs)), run.batches, next(batches(done + 1)))
 
 
 def validation_batches(run: TrainingRun, split: Split, reader: BatchReader, prepared: PreparedModel) -> Any:
-    """Return a `tf.data.Dataset` of the validation images, in order, never varied; the same on all workers.
+    """Return a `tf.data.Dataset` of the validation images, in order, never varied.
 
     The targets are the labels alone; where a teacher's loss takes shares of all classes, they are shares too. Class weights are
     those of training: without them, the loss would choose an epoch in which the frequent class is always answered.

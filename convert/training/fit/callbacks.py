@@ -8,7 +8,6 @@ import numpy as np
 
 from edgecnn.convert.keras.load import load_keras
 from edgecnn.convert.training.checkpoint import is_out_of_patience, prune, save_epoch
-from edgecnn.convert.training.distributed.worker import SingleWorker
 from edgecnn.convert.training.fit.process import HeldInterrupt
 from edgecnn.convert.training.records import Checkpoint, Diverged, Epoch, TrainingRun, TrainState
 from edgecnn.edge.text import counted
@@ -33,14 +32,13 @@ def board(folder: Path, batches: int) -> Any:
     return Board(log_dir=str(folder), update_freq=1, write_graph=False)
 
 
-def epoch_callback(run: TrainingRun, checkpoint: Checkpoint | None, held: HeldInterrupt, worker: SingleWorker) -> Any:
+def epoch_callback(run: TrainingRun, checkpoint: Checkpoint | None, held: HeldInterrupt) -> Any:
     """Return a Keras callback that reports progress and saves every finished epoch.
 
     Args:
         run: The run, which receives progress and names the folder.
         checkpoint: Checkpoint from which the run continues; the callback's attribute `checkpoint` is the last one saved.
         held: Asked after every batch and epoch whether to stop.
-        worker: Does what several workers do together after them.
     """
     config, validated = run.config, run.dataset.val is not None
     patience = counted(config.patience or 0, "epoch")
@@ -57,7 +55,7 @@ def epoch_callback(run: TrainingRun, checkpoint: Checkpoint | None, held: HeldIn
             # A .keras file does not store the state of dropout's random numbers (a seed and a counter of batches). Set
             # here, a resumed epoch drops the same as without the interruption.
             states = [variable for variable in self.model.variables if variable.name == "seed_generator_state"]
-            for seed, state in enumerate(states, start=config.seed + worker.seed_offset):
+            for seed, state in enumerate(states, start=config.seed):
                 state.assign(np.array([seed % 2**32, epoch * self.params["steps"]], np.uint32))
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -66,21 +64,18 @@ def epoch_callback(run: TrainingRun, checkpoint: Checkpoint | None, held: HeldIn
             seconds = time.monotonic() - self.started
             so_far = Epoch(self.epoch, float(logs["loss"]), float(logs["accuracy"]), seconds)
             run.on_batch(TrainState(so_far, config.epochs, batch + 1, self.params["steps"]))
-            worker.check(held)
+            held.check()
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             finished = _finished(epoch + 1, logs, time.monotonic() - self.started)
             if validated:
                 run.on_batch(TrainState(finished, config.epochs, self.params["steps"], self.params["steps"]))
-            worker.settle(self.model)
-            if worker.chief:
-                self.checkpoint = save_epoch(run, self.checkpoint, self.model, finished)
-                prune(self.checkpoint, run.folder)
-            # Only the chief has the history, and all must stop at the same epoch.
-            if worker.agree(int(self.checkpoint is not None and is_out_of_patience(self.checkpoint.history, config))):
+            self.checkpoint = save_epoch(run, self.checkpoint, self.model, finished)
+            prune(self.checkpoint, run.folder)
+            if is_out_of_patience(self.checkpoint.history, config):
                 run.on_text(f"Stopped early after epoch {epoch + 1}: no lower validation loss for {patience}")
                 self.model.stop_training = True
-            worker.check(held)
+            held.check()
 
     return Watcher()
 

@@ -156,7 +156,7 @@ Batch = tuple[Any, ...]
 
 # Number of batches that are prepared while one is trained on.
 _AHEAD = 2
-# The rest is for the step's feature maps, and for the kernel, which keeps the files; a second worker may be on this machine.
+# The rest is for the step's feature maps, and for the kernel, which keeps the files; a second training may be on this machine.
 _SHARE_OF_MEMORY = 0.25
 # To decode fewer takes less time than to start processes.
 _FEWEST_IMAGES = 500

@@ -1,7 +1,5 @@
-"""Batch normalisation in training: by one operator, over the batch of all workers, and whether its averages have settled."""
+"""Batch normalisation in training: by one operator, and whether its averages have settled."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from edgecnn.convert.keras.load import load_keras, load_tensorflow
@@ -52,23 +50,6 @@ def _fused(layer: Any) -> Any:
         return outputs
 
     return call
-
-
-@contextmanager
-def batch_wide_normalization(model: Any) -> Iterator[None]:
-    """Make batch normalisation use the whole batch's mean and variance while the step is traced; the saved layer is unchanged.
-
-    The statistics of one worker's part alone would be noisier, and give another learning curve.
-    """
-    normalization = load_keras().layers.BatchNormalization
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, normalization) and not layer.synchronized]
-    for layer in layers:
-        layer.synchronized = True
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.synchronized = False
 
 
 def settle_quickly(model: Any, batches: int) -> None:

@@ -1,4 +1,4 @@
-"""The options of `edgecnn train` for workers and settings."""
+"""The options of `edgecnn train` for its settings."""
 
 import re
 from pathlib import Path
@@ -7,28 +7,22 @@ from typing import Any
 import pytest
 
 from edgecnn.__main__ import main
-from edgecnn.commands.train import command
 from edgecnn.edge.manifest import Manifest
 from edgecnn.shell.call import Call
-from edgecnn.shell.settings import arguments_of
 
 
-def called(*typed: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the arguments of `edgecnn.train`, and those of the command itself, for a command line, without running it."""
+def called(*typed: str) -> dict[str, Any]:
+    """Return the arguments of `edgecnn.train` for a command line, without running it."""
     seen: list[Call] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Call, "run", lambda call, command: seen.append(call))
         assert main(["train", *typed]) == 0
-    return seen[0].arguments(), arguments_of(command, seen[0].given)
+    return seen[0].arguments()
 
 
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        (("--worker", "0"), "--worker needs --distribute"),
-        (("--distribute", "a:1,b:2"), "name this worker's index with --worker 0 to 1"),
-        (("--distribute", "a:1, b:2", "--worker", "2"), "--worker must be 0 to 1, the position in --distribute a:1,b:2, got 2"),
-        (("--distribute", "a:1, b:2", "--worker", "1", "--wait", "0"), "--wait must be above 0, got 0.0"),
         (("--recipe", "other"), "--recipe must be cosine or notebook, got other"),
         (("--set", "width=16"), "--set applies to --model module:function, not to the CNN"),
     ],
@@ -37,23 +31,17 @@ def test_what_cannot_be_trained_is_refused(typed: tuple[str, ...], message: str,
     assert message in terminal.fails(2, "train", *typed)
 
 
-def test_an_ordinary_run_has_no_cluster() -> None:
-    assert called()[1] == {}
-    cluster = called("--distribute", "a:1, b:2", "--worker", "1", "--wait", "3")[1]["cluster"]
-    assert (cluster.addresses, cluster.worker, cluster.wait_seconds) == (("a:1", "b:2"), 1, 3)
-
-
 def test_what_is_said_is_in_the_settings_and_what_is_not_is_left_open() -> None:
-    assert called()[0] == {}
-    notebook = called("--recipe", "notebook")[0]["config"]
+    assert called() == {}
+    notebook = called("--recipe", "notebook")["config"]
     assert (notebook.recipe, notebook.batch_size, notebook.augment) == ("notebook", None, None)
     typed = ("--recipe", "notebook", "--batch-size", "5", "--augment", "photo", "--epochs", "7", "--filters", "1,2,3")
-    given = called(*typed, "--network", "strided")[0]["config"]
+    given = called(*typed, "--network", "strided")["config"]
     assert (given.batch_size, given.augment, given.epochs, given.filters) == (5, "photo", 7, (1, 2, 3))
     assert given.network == "strided"
-    given = called("--model", "nets:small", "--set", "width=16", "--set", "depth=2")[0]["config"]
+    given = called("--model", "nets:small", "--set", "width=16", "--set", "depth=2")["config"]
     assert (given.model, given.arguments) == ("nets:small", ("width=16", "depth=2"))
-    given = called("--class-weights", "balanced", "--keep", "last", "--patience", "3", "--val-share", "0.2")[0]
+    given = called("--class-weights", "balanced", "--keep", "last", "--patience", "3", "--val-share", "0.2")
     config = given["config"]
     assert (config.class_weights, config.keep, config.patience, given["images"].val_share) == ("balanced", "last", 3, 0.2)
 

@@ -21,9 +21,7 @@ def train(
     dataset: Dataset, config: TrainConfig, folder: Path, taken: Preprocessing, output: Output = "probabilities", **settings: Any
 ) -> TrainResult:
     """Train in this process; `settings` are further fields of `TrainingRun`."""
-    result = training.train(TrainingRun(dataset, config, folder, Interface(taken, output), **settings))
-    assert result
-    return result
+    return training.train(TrainingRun(dataset, config, folder, Interface(taken, output), **settings))
 
 
 def same(first: Path, second: Path) -> bool:

@@ -131,7 +131,7 @@ def test_train_json_and_the_manifest_say_how_the_model_came_to_be(trained: Path,
         "dropout": 0.5, "network": "cnn", "filters": [4, 4, 4], "seed": 0,
     }  # fmt: skip
     own = {"model": None, "transfer": None, "weights": None, "fine_tune": False, "source_sha256": None, "teacher": None}
-    assert record["config"] == settings | own | {"teacher_sha256": None, "workers": 1} | {
+    assert record["config"] == settings | own | {"teacher_sha256": None} | {
         "keep": "best", "patience": None, "class_weights": "none", "arguments": [],
     }  # fmt: skip
     assert (record["epoch"], record["kept_for"], record["val_images"]) == (2, "last_epoch", None)

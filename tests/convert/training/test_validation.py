@@ -20,7 +20,7 @@ from edgecnn.convert.training.records import Epoch, TrainResult, TrainState
 from edgecnn.edge.data.dataset import Dataset, load_dataset
 from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.data.splits import Subset
-from edgecnn.edge.errors import ConfigError
+from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import cross_entropy
@@ -256,6 +256,11 @@ def test_a_checkpoint_of_an_earlier_release_is_continued(bars: Dataset, tmp_path
         del old["dataset"][name]
     for epoch in old["history"]:
         del epoch["val_loss"], epoch["val_accuracy"]
+    old["config"]["workers"] = 2
+    path.write_text(json.dumps(old))
+    with pytest.raises(ArtifactError, match=r"checkpoint\.json: config\.workers must be 1, got 2"):
+        train(bars, replace(CONFIG, epochs=2), tmp_path, UNIT, resume=True)
+    old["config"]["workers"] = 1
     path.write_text(json.dumps(old))
     resumed = train(bars, replace(CONFIG, epochs=2), tmp_path, UNIT, resume=True)
     assert [epoch.number for epoch in resumed.history] == [1, 2]
