@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from edgecnn.edge.errors import ArtifactError, load_json
-from edgecnn.edge.export_records import Mended, Parity, ProgramFile, Provenance, Reference, Settings, Tuned
+from edgecnn.edge.export_records import Mended, Parity, ProgramFile, Provenance, Qat, Reference, Settings, Tuned
 from edgecnn.edge.files import read_bytes, sha256, write_bytes
 from edgecnn.edge.formats import FORMATS, PRECISIONS, is_exported, suffixes
 from edgecnn.edge.model.threshold import Threshold
@@ -238,6 +238,7 @@ class Artifact:
         threshold: Score below which its answer is "not sure"; None if no threshold was asked for.
         onnx_conversion: What made the ONNX graph that the file is made of; None for other files, and for those of an earlier
             release, whose graph tf2onnx made.
+        qat: Training for integers, if the file was trained for them; else None.
     """
 
     format: str
@@ -255,6 +256,7 @@ class Artifact:
     settings: Settings | None = None
     threshold: Threshold | None = None
     onnx_conversion: OnnxConversion | None = None
+    qat: Qat | None = None
 
     @property
     def exported(self) -> bool:

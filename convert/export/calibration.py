@@ -58,7 +58,7 @@ class Calibrator:
 
     def __init__(self, dataset: Dataset, model: Classifier, methods: Mapping[str, CalibrationName]) -> None:
         self._dataset, self._model, self._methods = dataset, model, methods
-        self._ranges: dict[str, Ranges] = {}
+        self._ranges: dict[tuple[str, Converter], Ranges] = {}
         self._halves: dict[str, ScaleChange] = {}
 
     @cached_property
@@ -72,9 +72,9 @@ class Calibrator:
 
     def ranges(self, model_format: str, converter: Converter) -> Ranges:
         """Return the range of each activation for a format."""
-        if model_format not in self._ranges:
-            self._ranges[model_format] = converter.calibrate(self.inputs)
-        return self._ranges[model_format]
+        if (model_format, converter) not in self._ranges:
+            self._ranges[model_format, converter] = converter.calibrate(self.inputs)
+        return self._ranges[model_format, converter]
 
     def method(self, model_format: str) -> CalibrationName:
         """Return the calibration method of a format."""
@@ -89,7 +89,7 @@ class Calibrator:
         """Return the manifest's record; results of an earlier export with the same images stay."""
         if not self._ranges:
             return earlier
-        methods = {name: self._methods[name] for name in self._ranges}
+        methods = {name: self._methods[name] for name, _ in self._ranges}
         halves = self._halves
         if earlier and earlier.images_sha256 == self._draw.sha256:
             methods, halves = {**earlier.method, **methods}, {**earlier.halves, **halves}

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edgecnn.convert.export.calibration import calibration_methods
 from edgecnn.convert.export.keep_accuracy import Judge
 from edgecnn.convert.export.runtime_releases import RuntimeRelease, parse_targets
@@ -22,6 +25,8 @@ from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.runtimes.base import LoadedModel
 from edgecnn.edge.text import has_controls
 
+QAT_FORMAT = "tflite"
+"""The format whose float32 file is trained for integers; the others take what it has learnt."""
 Batch = Literal["1", "dynamic"]
 BATCHES: tuple[Batch, ...] = get_args(Batch)
 
@@ -43,6 +48,7 @@ class ExportConfig:
             converter if it knows all layers, otherwise tf2onnx.
         io: Type of the input and output of int8 files, for the formats that have a choice; None for each format's own: int8 for
             tflite, float32 for the others.
+        qat: Number of epochs that int8 files are trained for their integers; None for none.
 
     Raises:
         ConfigError: If a format, precision, target or batch is unknown, a format lacks a precision, or a program the file that
@@ -58,6 +64,7 @@ class ExportConfig:
     author: str | None = None
     license: str | None = None
     onnx_converter: OnnxConverterName | None = None
+    qat: int | None = None
 
     def __post_init__(self) -> None:
         if self.batch not in BATCHES:
@@ -74,6 +81,13 @@ class ExportConfig:
                     fix = f"use {field('formats')}={others[0]} alone" if others else "choose another precision"
                     raise ConfigError(f"{model_format} has no {precision} (it has {has}): {fix}")
         self._check_io()
+        if self.qat and ("int8" not in self.precisions or self.any_batch):
+            fix = f"{field('precisions')}=int8" if "int8" not in self.precisions else f"{field('batch')}=1"
+            raise ConfigError(f"{field('qat')} trains int8 files that take one image at a time: use {fix}, or omit it")
+        if self.qat and (others := [name for name in self.formats if QAT_FORMAT not in FORMATS[name].sources]):
+            raise ConfigError(
+                f"{field('qat')} can't train {FORMATS[others[0]].title} files: omit it, or use other {field('formats')}"
+            )
         if self.onnx_converter is not None and not any(FORMATS[name].through_onnx for name in self.formats):
             through_it = " or ".join(name for name in device_formats() if FORMATS[name].through_onnx)
             raise ConfigError(
@@ -104,6 +118,8 @@ class ExportConfig:
                 )
         if self.onnx_converter and FORMATS[source].on_device:
             raise ConfigError(f"{field('onnx_converter')} is for Keras models, and {path} is {FORMATS[source].title}: omit it")
+        if self.qat and source not in FORMATS[QAT_FORMAT].sources:
+            raise ConfigError(f"{field('qat')} trains the network of a Keras or TFLite model, and {path} is neither: omit it")
         for program in self.programs():
             if FORMATS[source].on_device and not program.any_source:
                 raise ConfigError(
@@ -230,6 +246,12 @@ Card = Callable[[Manifest, tuple[int, int], str | None], str | None]
 # Takes the float model's probabilities (n, classes) and the labels, and returns whether they are no better than a guess.
 Guess = Callable[[Floats, Labels], bool]
 
+# Takes whether each image is classified correctly (n,) by a file and by another one, and returns whether the first is shown
+# to be right more often.
+Gain = Callable[[NDArray[np.bool_], NDArray[np.bool_]], bool]
+# Takes the number of batches that are over, the number of all, the name of their epoch, and its loss so far as text.
+OnBatch = Callable[[int, int, str, str], None]
+
 
 @dataclass(frozen=True)
 class ExportJob:
@@ -243,7 +265,7 @@ class ExportJob:
         config: Which files to write.
         folder: Where they will be.
         manifest: What it says of the model holds for every file made from it.
-        judge, tuning, card, is_a_guess, acceptance, on_step: As in `export`.
+        judge, tuning, card, is_a_guess, acceptance, gain, on_batch, on_step: As in `export`.
         validation: The images that set thresholds, and among how many epochs they chose; None if none are set.
     """
 
@@ -259,5 +281,7 @@ class ExportJob:
     card: Card | None
     is_a_guess: Guess | None
     acceptance: Acceptance | None
+    gain: Gain | None
     validation: tuple[Split, int] | None
+    on_batch: OnBatch
     on_step: Callable[[str], None]

@@ -25,8 +25,31 @@ Ranges = Mapping[str, tuple[float, float]]
 """The smallest and the largest value of each activation, by tensor name."""
 
 
+@dataclass(frozen=True, eq=False)
+class Learnt:
+    """What training for integers has made of a float32 .tflite file.
+
+    Attributes:
+        before: The file before.
+        file: The file with the learnt weights and biases, which lie on the steps of the int8 file.
+        weights: These, by tensor name.
+        ranges: The learnt range of each activation.
+        epoch: Number of the epoch that was kept, from 1.
+    """
+
+    before: bytes
+    file: bytes
+    weights: Mapping[str, NDArray[np.float32]]
+    ranges: Ranges
+    epoch: int
+
+
 class Converter(Protocol):
     """Makes the files of one format. Methods raise ConversionError if a tool fails, MissingDependency if one is missing."""
+
+    def learnt(self, learnt: Learnt) -> "Converter":
+        """Return a converter of the same network with what it has learnt; of formats that are made of .tflite files too."""
+        raise TypeError(f"{type(self).__name__} takes nothing that was trained for integers")
 
     def convert(self, precision: str) -> bytes:
         """Return a file of a precision without calibration."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.convert.export.config import Card, ExportConfig, ExportJob, Guess, Tuning
+from edgecnn.convert.export.config import Card, ExportConfig, ExportJob, Gain, Guess, OnBatch, Tuning
 from edgecnn.convert.export.file_exporter import FileExporter
 from edgecnn.convert.export.keep_accuracy import Judge, judged_images
 from edgecnn.convert.export.program_files import write_program_files
@@ -55,6 +55,8 @@ def export(  # Longer than 50 lines: its arguments and their docs.
     card: Card | None = None,
     is_a_guess: Guess | None = None,
     acceptance: Acceptance | None = None,
+    gain: Gain | None = None,
+    on_batch: OnBatch = lambda done, total, text, detail: None,
     on_step: Callable[[str], None] = lambda text: None,
 ) -> Manifest:
     """Write the exported files, `reference.npy` and `manifest.json` next to the float model, and return the manifest.
@@ -76,6 +78,8 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         card: Function that writes the model card into the same folder. None for no card.
         is_a_guess: Function that says whether the float model is no better than a guess. None to say nothing of it.
         acceptance: Which answers of each file are to be accepted. None to set no threshold.
+        gain: Function that says whether a file is shown to be right more often than another. None without `config.qat`.
+        on_batch: Gets the progress of training for integers.
         on_step: Gets a line for each step.
 
     Raises:
@@ -93,8 +97,8 @@ def export(  # Longer than 50 lines: its arguments and their docs.
     classifier = Classifier(source, runtime, interface)
     folder = export_folder(source, out)
     manifest = source.manifest or _first_manifest(source, classifier, dataset, trust, folder)
-    functions = judge, tuning, card, is_a_guess, acceptance
-    job = ExportJob(source, runtime, classifier, dataset, config, folder, manifest, *functions, None, on_step)
+    functions = judge, tuning, card, is_a_guess, acceptance, gain
+    job = ExportJob(source, runtime, classifier, dataset, config, folder, manifest, *functions, None, on_batch, on_step)
     _require_fit(job)
     if acceptance:
         validation = validation_of(dataset, manifest)

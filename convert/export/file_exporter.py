@@ -2,26 +2,29 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
 from edgecnn.convert.export.accurate import AccurateFile
 from edgecnn.convert.export.calibration import Calibrator
-from edgecnn.convert.export.config import ExportJob
-from edgecnn.convert.export.converters import Conversion, Converter, converter_for
-from edgecnn.convert.export.keep_accuracy import Judge, JudgedImages, check_parity
+from edgecnn.convert.export.config import QAT_FORMAT, ExportJob
+from edgecnn.convert.export.converters import Conversion, Converter, Learnt, converter_for
+from edgecnn.convert.export.keep_accuracy import JudgedImages, check_parity
 from edgecnn.convert.export.program_files import describe, described
 from edgecnn.convert.export.runtime_releases import require_runs
 from edgecnn.convert.export.thresholds import Outputs, threshold_of
+from edgecnn.convert.qat.training import train_for_integers
 from edgecnn.edge.compatibility.requirements import read_needs
+from edgecnn.edge.data.pixel_digests import evidence
 from edgecnn.edge.data.splits import Split, Subset, chunks
 from edgecnn.edge.errors import ConversionError
+from edgecnn.edge.export_records import Qat
 from edgecnn.edge.files import sha256
-from edgecnn.edge.formats import FORMATS, PRECISIONS
+from edgecnn.edge.formats import FORMATS, PRECISIONS, CalibrationName
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import TF2ONNX, Artifact
-from edgecnn.edge.model.preprocess import Floats
+from edgecnn.edge.model.preprocess import Floats, correct
 from edgecnn.edge.model.threshold import Threshold
 from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.runtimes import opener_for
@@ -29,6 +32,7 @@ from edgecnn.edge.runtimes.base import LoadedModel
 from edgecnn.edge.sandbox.unverified import remember_made
 from edgecnn.edge.text import counted
 
+_TRAINED = "int8"
 # Number of test images on which a file with its description is compared with the file without.
 _COMPARED = 32
 
@@ -44,33 +48,27 @@ class FileExporter:
 
     def __init__(self, job: ExportJob, reference: Floats, images: JudgedImages | None) -> None:
         self._job, self._reference, self._images = job, reference, images
-        self._targets, methods, any_batch = job.config.releases(), job.config.methods(), job.config.any_batch
-        output = job.manifest.output
-        self._converters = {
-            name: converter_for(
-                name,
-                Conversion(
-                    job.source,
-                    job.runtime,
-                    output,
-                    method,
-                    self._targets.get(name),
-                    any_batch,
-                    job.config.io_of(name),
-                    job.config.onnx_converter,
-                ),
-            )
-            for name, method in methods.items()
-        }
+        self._targets, methods = job.config.releases(), job.config.methods()
+        self._converters = {name: self._new_converter(name, method) for name, method in methods.items()}
+        # Those that make int8 files: of what the network has learnt for integers, where that is shown to be better.
+        self._of_int8 = dict(self._converters)
         self.calibrator = Calibrator(job.dataset, job.model, methods)
+
+    def _new_converter(self, name: str, method: CalibrationName) -> Converter:
+        job = self._job
+        own = (self._targets.get(name), job.config.any_batch, job.config.io_of(name), job.config.onnx_converter)
+        return converter_for(name, Conversion(job.source, job.runtime, job.manifest.output, method, *own))
 
     def make(self, model_format: str, precision: str) -> tuple[Artifact, bytes]:
         """Return a file's entry in the manifest, and its bytes. Errors are those of `edgecnn.convert.export.export.export`."""
-        name, converter = FORMATS[model_format].file_name(precision), self._converters[model_format]
-        calibrated, mended = PRECISIONS[precision].calibrated, None
+        name, qat, mended = FORMATS[model_format].file_name(precision), None, None
         self._job.on_step(f"{name}: convert, load, compare with {self._job.manifest.source_name}")
-        if calibrated and self._job.judge and self._images:
-            data, mended = self._search(name, model_format, precision, self._job.judge, self._images).file()
+        converter, calibrated = self._converters[model_format], PRECISIONS[precision].calibrated
+        if precision == _TRAINED and self._job.config.qat:
+            qat = self._train(name, model_format)
+            converter = self._of_int8[model_format]
+        if search := self._search(name, model_format, precision, converter):
+            data, mended = search.file()
         elif calibrated:
             data = converter.quantize(precision, self.calibrator.ranges(model_format, converter))
         else:
@@ -81,7 +79,34 @@ class FileExporter:
         artifact, final = self.entry(name, model_format, precision, data)
         if mended:  # The plain file would have the same description.
             mended = replace(mended, plain_size_bytes=mended.plain_size_bytes + len(final) - len(data))
-        return replace(artifact, mended=mended), final
+        return replace(artifact, mended=mended, qat=qat), final
+
+    def _train(self, name: str, model_format: str) -> Qat | None:
+        """Train a format's int8 file for its integers, and take that in place of the plain file if it is shown to be better."""
+        job, plain = self._job, self._converters[model_format]
+        trained, labels = plain.learnt(self._learnt), job.dataset.test.labels
+        of, _ = evidence(job.dataset.test, job.dataset.learnt)
+        without, with_it = (
+            correct(self.probabilities(name, model_format, self._quantize(model_format, one)), labels)[of]
+            for one in (plain, trained)
+        )
+        found = Qat(job.config.qat or 0, self._learnt.epoch, len(with_it), int(with_it.sum()), int(without.sum()))
+        if job.gain is None or not job.gain(with_it, without):
+            job.on_step(f"{name}: {found.text} by training for integers is no shown gain, so the plain file is written")
+            return None
+        job.on_step(f"{name}: {found.text} by training for integers")
+        self._of_int8[model_format] = trained
+        return found
+
+    @cached_property
+    def _learnt(self) -> Learnt:
+        """What the network has learnt for its integers, once for all formats."""
+        converter = self._converters.get(QAT_FORMAT) or self._new_converter(QAT_FORMAT, FORMATS[QAT_FORMAT].calibrations[0])
+        ranges = converter.calibrate(self.calibrator.inputs)
+        return train_for_integers(self._job, converter.convert("float32"), ranges)
+
+    def _quantize(self, model_format: str, converter: Converter) -> bytes:
+        return converter.quantize(_TRAINED, self.calibrator.ranges(model_format, converter))
 
     def _say_how(self, name: str, converter: Converter) -> None:
         """Say that tf2onnx converted the model to ONNX, and why."""
@@ -142,12 +167,12 @@ class FileExporter:
         return found
 
     def converter(self, model_format: str) -> Converter:
-        """Return the converter of a format."""
-        return self._converters[model_format]
+        """Return the converter of a format's int8 files."""
+        return self._of_int8[model_format]
 
     def quantizer(self, model_format: str) -> tuple[tuple[str, ...], Callable[[Sequence[str]], bytes]]:
         """Return a format's operators, and the function that makes its int8 file with some of them in float."""
-        converter = self._converters[model_format]
+        converter = self._of_int8[model_format]
         return converter.operators(), partial(converter.quantize, "int8", self.calibrator.ranges(model_format, converter))
 
     def has_integers(self, model_format: str, data: bytes) -> bool:
@@ -174,12 +199,15 @@ class FileExporter:
         opened = opener_for(runtime or model_format).open_file(candidate, 1, trusted=trusted)
         return opened, Classifier(candidate, opened)
 
-    def _search(self, name: str, model_format: str, precision: str, judge: Judge, images: JudgedImages) -> AccurateFile:
+    def _search(self, name: str, model_format: str, precision: str, converter: Converter) -> AccurateFile | None:
+        judge, images = self._job.judge, self._images
+        if judge is None or images is None or not PRECISIONS[precision].calibrated:
+            return None
         return AccurateFile(
             name,
             model_format,
             precision,
-            self._converters[model_format],
+            converter,
             self.calibrator,
             judge,
             images,

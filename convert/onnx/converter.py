@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.convert.export.converters import Conversion, Converter, Ranges, finite, of_batches
+from edgecnn.convert.export.converters import Conversion, Converter, Learnt, Ranges, finite, of_batches
 from edgecnn.convert.onnx.convert import converted
 from edgecnn.convert.onnx.keras_source import OPSET, KerasSource, OnnxMade
 from edgecnn.convert.onnx.source import ask_for_no_more, cleaned, from_tflite, of_one_image
+from edgecnn.convert.qat.graph import FloatGraph
+from edgecnn.convert.qat.onnx import matched_ranges, with_learnt_weights
 from edgecnn.edge.compatibility.onnx import limits
 from edgecnn.edge.errors import ConversionError, MissingDependency, why
 from edgecnn.edge.files import libraries_folder
@@ -79,6 +81,23 @@ class _OnnxConverter(Converter):
     def onnx_conversion(self) -> OnnxConversion:
         return self._made.conversion
 
+    def learnt(self, learnt: Learnt) -> Converter:
+        return _LearntConverter(self._conversion, self._prepared, learnt)
+
+
+class _LearntConverter(_OnnxConverter):
+    """A `Converter` for what a network has learnt; its ranges are learnt where the two files have the same activation."""
+
+    def __init__(self, conversion: Conversion, prepared: bytes, learnt: Learnt) -> None:
+        super().__init__(conversion)
+        self._network, self._learnt = FloatGraph(learnt.before), learnt
+        self._prepared = with_learnt_weights(prepared, self._network, learnt.weights)
+
+    def calibrate(self, inputs: NDArray[Any], method: CalibrationName | None = None) -> Ranges:
+        ranges, few = super().calibrate(inputs, method), inputs[:_COMPARED]
+        of = self._network.run(few, self._learnt.weights)
+        return matched_ranges(ranges, activations(self._prepared, few, list(ranges)), self._learnt.ranges, of)
+
 
 def converter(conversion: Conversion) -> Converter:
     return _OnnxConverter(conversion)
@@ -86,6 +105,8 @@ def converter(conversion: Conversion) -> Converter:
 
 CALIBRATIONS: dict[CalibrationName, str] = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
 
+# Number of images whose activations show which are the same in another file.
+_COMPARED = 2
 # Number of images whose activations are in memory at a time. Histograms grow from one such batch to the next: a single
 # batch of everything leaves the entropy method with one candidate, the whole range.
 _BATCH = 8
@@ -135,6 +156,24 @@ def calibrate_onnx(prepared: bytes, inputs: NDArray[Any], method: CalibrationNam
         found = calibrator.compute_data()
         ends = {name: [float(np.ravel(end)[0]) for end in found[name].range_value] for name in found}
     return finite({name: (low, high) for name, (low, high) in ends.items()}, "ONNX")
+
+
+def activations(prepared: bytes, inputs: NDArray[Any], names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Return values of a file's tensors for model inputs (n, ...), by name; `prepared` is a result of `prepare_onnx`.
+
+    Raises:
+        ConversionError: If ONNX Runtime fails.
+    """
+    import onnx
+
+    with _quantizer("run"):
+        model = onnx.load_from_string(prepared)
+        known = {value.name for value in model.graph.output}
+        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in known)
+        session = ort.import_library()[1].InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        entry = session.get_inputs()[0].name
+        found = [session.run(list(names), {entry: image[np.newaxis]}) for image in inputs]
+    return {name: np.concatenate([np.atleast_1d(one[place]) for one in found]) for place, name in enumerate(names)}
 
 
 def quantize_onnx(prepared: bytes, ranges: Ranges, keep: Sequence[str] = ()) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edgecnn.convert.export.converters import Conversion, Converter, Ranges, of_batches
+from edgecnn.convert.export.converters import Conversion, Converter, Learnt, Ranges, of_batches
 from edgecnn.convert.keras.load import load_keras, load_tensorflow
 from edgecnn.convert.tflite.biases import corrected_biases
 from edgecnn.convert.tflite.calibrate import calibrate_tflite
@@ -123,6 +123,9 @@ class _TfliteConverter(Converter):
     def fold(self, data: bytes, folds: Mapping[str, int]) -> bytes:
         return fold(data, folds)
 
+    def learnt(self, learnt: Learnt) -> Converter:
+        return _LearntConverter(self._conversion, learnt)
+
     def _of(self, precision: str) -> bytes:
         source, runtime, any_batch = self._conversion.source, self._conversion.runtime, self._conversion.any_batch
         if source.format == "tflite":
@@ -131,6 +134,17 @@ class _TfliteConverter(Converter):
             return with_short_names(source.data if any_batch else of_one_image(source.data))
         model, shape, _ = of_batches(runtime)
         return to_tflite(model, precision, shape, runtime.input_spec.dtype, any_batch)
+
+
+class _LearntConverter(_TfliteConverter):
+    """A `Converter` for what a network has learnt, whose ranges no image changes."""
+
+    def __init__(self, conversion: Conversion, learnt: Learnt) -> None:
+        super().__init__(conversion)
+        self._float32, self._ranges = learnt.file, learnt.ranges
+
+    def calibrate(self, inputs: NDArray[Any], method: CalibrationName | None = None) -> Ranges:
+        return self._ranges
 
 
 def converter(conversion: Conversion) -> Converter:

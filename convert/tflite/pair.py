@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from edgecnn.convert.diagnose import Operator, Pair, Representable, Values
-from edgecnn.convert.tflite.quantize import activations, converted_ends, open_tflite
+from edgecnn.convert.tflite.quantize import activations, named_activations, open_tflite
 
 _PASSING = {
     "CONCATENATION", "EXPAND_DIMS", "GATHER", "MAX_POOL_2D", "PACK", "PAD", "PADV2", "RELU", "RELU6", "RESHAPE",
@@ -44,7 +44,7 @@ class _TflitePair:
         self.quantized: dict[str, Representable] = {}
         # Tensors of the quantized file by name, with scale and zero point; a scale of 0 means unquantized.
         self._others: dict[str, tuple[int, float, int]] = {}
-        for index, source in _activations(self._quantized):
+        for index, source in named_activations(self._quantized):
             name, dtype = str(tensors[source]["name"]), tensors[index]["dtype"]
             scale, zero_point = tensors[index]["quantization"]
             if name not in self._floats or name in self.quantized or (name in self._others and not scale):
@@ -68,24 +68,6 @@ class _TflitePair:
 
 def open_pair(float32: bytes, quantized: bytes) -> Pair:
     return _TflitePair(float32, quantized)
-
-
-def _activations(interpreter: Any) -> Iterator[tuple[int, int]]:
-    """Yield (tensor, the tensor that names it): after a QUANTIZE, the name is that of its float input.
-
-    An operator in float at the end counts as float, though the file's output is converted.
-    """
-    ends = converted_ends(interpreter)
-    floats = {tensor["index"] for tensor in interpreter.get_tensor_details() if tensor["dtype"] is np.float32}
-    for entry in interpreter.get_input_details():
-        yield int(entry["index"]), int(entry["index"])
-    for operator in interpreter._get_ops_details():
-        if operator["op_name"] in ("DELEGATE", "DEQUANTIZE"):
-            continue
-        for index in operator["outputs"]:
-            source = operator["inputs"][0] if operator["op_name"] == "QUANTIZE" and operator["inputs"][0] in floats else index
-            if source == index or index not in ends:
-                yield int(index), int(source)
 
 
 def _stored(real: Values, entry: Any) -> Values:

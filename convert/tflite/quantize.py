@@ -160,10 +160,22 @@ def tflite_scales(data: bytes) -> dict[str, float]:
     """Return the scale of every integer activation of a quantized file, by tensor name."""
     interpreter = open_tflite(data)
     tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
-    same = converted_ends(interpreter)
-    indices = [index for index, _ in _computed(interpreter) if index not in same]
-    scales = {str(tensors[index]["name"]): tensors[index]["quantization_parameters"]["scales"] for index in indices}
-    return {name: float(found[0]) for name, found in scales.items() if len(found)}
+    same = _converted_ends(interpreter)
+    found = [tensors[index] for index, _ in _computed(interpreter) if index not in same]
+    scales = {str(one["name"]): one["quantization_parameters"]["scales"] for one in found}
+    return {name: float(some[0]) for name, some in scales.items() if len(some)}
+
+
+def tflite_steps(data: bytes) -> dict[str, tuple[float, int]]:
+    """Return the scale and the zero point of every integer activation of an int8 file with an int8 input and output.
+
+    A float activation that is converted to integers for its readers counts, by its own name.
+    """
+    interpreter = open_tflite(data)
+    tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
+    found = [(str(tensors[source]["name"]), tensors[index]) for index, source in named_activations(interpreter)]
+    steps = {name: one["quantization"] for name, one in found if len(one["quantization_parameters"]["scales"])}
+    return {name: (float(scale), int(zero)) for name, (scale, zero) in steps.items()}
 
 
 def open_tflite(data: bytes) -> Any:
@@ -205,7 +217,25 @@ def _computed(interpreter: Any) -> list[tuple[int, str]]:
     return found
 
 
-def converted_ends(interpreter: Any) -> set[int]:
+def named_activations(interpreter: Any) -> Iterator[tuple[int, int]]:
+    """Yield (tensor, the tensor that names it): after a QUANTIZE, the name is that of its float input.
+
+    An operator in float at the end counts as float, though the file's output is converted.
+    """
+    ends = _converted_ends(interpreter)
+    floats = {tensor["index"] for tensor in interpreter.get_tensor_details() if tensor["dtype"] is np.float32}
+    for entry in interpreter.get_input_details():
+        yield int(entry["index"]), int(entry["index"])
+    for operator in interpreter._get_ops_details():
+        if operator["op_name"] in ("DELEGATE", "DEQUANTIZE"):
+            continue
+        for index in operator["outputs"]:
+            source = operator["inputs"][0] if operator["op_name"] == "QUANTIZE" and operator["inputs"][0] in floats else index
+            if source == index or index not in ends:
+                yield int(index), int(source)
+
+
+def _converted_ends(interpreter: Any) -> set[int]:
     """Return the tensors that hold an integer input in another integer type, or only convert what becomes the output."""
     inputs, ends = ({int(one["index"]) for one in found if one["dtype"] is not np.float32}
                     for found in (interpreter.get_input_details(), interpreter.get_output_details()))  # fmt: skip

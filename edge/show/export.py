@@ -54,6 +54,7 @@ def export_text(manifest: Manifest, folder: Path, files: Sequence[str], width: i
     written = [artifact for artifact in manifest.artifacts if artifact.path in files]
     compared = [(artifact, artifact.parity) for artifact in written if artifact.parity]
     notes = [_chosen_text(artifact) for artifact in written if not artifact.is_plain]
+    notes += [f"{artifact.path} was trained for integers: {artifact.qat.text}." for artifact in written if artifact.qat]
     notes += [_settings_text(folder / artifact.path, artifact.settings) for artifact in written if artifact.settings]
     calibration = manifest.provenance.calibration
     if calibration and any(artifact.path in calibration.halves for artifact in written):

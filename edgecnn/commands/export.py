@@ -80,6 +80,16 @@ def export(  # Longer than 50 lines: its arguments and their docs.
     ] = None,
     author: Annotated[str | None, Option("Who made the model, for the files' metadata.")] = None,
     license: Annotated[str | None, Option("Licence of the model, for the files' metadata.")] = None,
+    qat: Annotated[
+        int | None,
+        Option(
+            "Train int8 files for their integers (quantization-aware training): passes over the training images. The plain "
+            "file is written unless the trained one is shown to be right more often on the test images.",
+            metavar="EPOCHS",
+            default="not trained",
+            low=1,
+        ),
+    ] = None,
     keep_accuracy: Annotated[
         float | None,
         Option(
@@ -202,6 +212,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
             author,
             license,
             onnx_converter,
+            qat,
         ),
         Tune(tune, tune_seconds, tune_seed, tune_runtime),
         keep_accuracy=keep_accuracy,

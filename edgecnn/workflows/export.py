@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgecnn.benchmarks.gate.accuracy import nothing_to_judge_by
 from edgecnn.benchmarks.gate.budget import Budget, Budgets
@@ -17,6 +18,7 @@ from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.runners.choose import HERE, TUNE_SECONDS, require_runner, runner_of
 from edgecnn.benchmarks.show.model_card import model_card
+from edgecnn.benchmarks.statistics.proportions import mcnemar_p
 from edgecnn.benchmarks.statistics.selective import certified, least_images
 from edgecnn.convert.export.config import ExportConfig, Runner, Tuning
 from edgecnn.convert.export.evidence import output_of
@@ -49,6 +51,7 @@ from edgecnn.edge.runtimes.base import LoadedModel
 from edgecnn.workflows.source_interface import ask_which, found_interface
 
 _FLOAT_MODEL = "the float model"
+_CHANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -169,6 +172,8 @@ def exported(  # Longer than 50 lines: its arguments, and those of what it calls
         is_a_guess=is_a_guess,
         acceptance=acceptance,
         card=lambda manifest, distinct, earlier: model_card(manifest, folder.resolve().name, distinct, earlier),
+        gain=_is_gain,
+        on_batch=progress.step,
         on_step=progress.say,
     )
     earlier = source.manifest.artifacts if source.manifest else ()
@@ -239,6 +244,12 @@ def _judge(points: float, undecided: bool = False) -> Judge:
 def is_a_guess(probabilities: Floats, labels: Labels) -> bool:
     """Return whether a float model is no reference to judge by, as `bench` would say of it."""
     return nothing_to_judge_by(compare(probabilities, probabilities, labels), _FLOAT_MODEL) is not None
+
+
+def _is_gain(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> bool:
+    """Return whether the first of two files, which is right for these images, is shown to be right more often (95 %)."""
+    gained, lost = int((first & ~second).sum()), int((second & ~first).sum())
+    return gained > lost and mcnemar_p(lost, gained) <= _CHANCE
 
 
 def _slowdown(model_format: str, plain: bytes, mended: bytes) -> float:

@@ -131,10 +131,10 @@ def test_no_message_names_a_field_without_its_mark() -> None:
 
 
 def test_an_error_names_fields_in_python_and_options_on_the_command_line() -> None:
-    error = ConfigError(f"{field('precisions')}=int4 is unknown, add {field('batch_size')} or omit {field('wait_seconds')}")
-    assert str(error) == "precisions=int4 is unknown, add batch_size or omit wait_seconds"
+    error = ConfigError(f"{field('precisions')}=int4 is unknown, add {field('batch_size')} or omit {field('watch_seconds')}")
+    assert str(error) == "precisions=int4 is unknown, add batch_size or omit watch_seconds"
     # The last two are options of other commands.
-    assert commands()["export"].typed(error) == "--quantize int4 is unknown, add --batch-size or omit --wait"
+    assert commands()["export"].typed(error) == "--quantize int4 is unknown, add --batch-size or omit --watch"
 
 
 def test_a_text_names_settings_in_python_and_options_on_the_command_line() -> None:

@@ -1,0 +1,257 @@
+"""A float32 .tflite file as a network in TensorFlow, whose weights can learn and whose activations can be rounded.
+
+It is the file's own graph, in which the converter has folded the normalisation and joined the activation functions: what is
+rounded here is what an int8 file of it rounds.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecnn.convert.keras.load import load_tensorflow
+from edgecnn.edge.compatibility.tflite_graph import from_object, to_object
+from edgecnn.edge.errors import ConversionError, field
+
+Weights = Mapping[str, Any]
+"""Weights and biases by tensor name: arrays, or tensors and variables of TensorFlow."""
+_FILTER, _BIAS = 1, 2
+# The axis of the output channels, by operator.
+CHANNELS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
+
+
+@dataclass(frozen=True)
+class GraphOperator:
+    """An operator of the graph.
+
+    Attributes:
+        kind: Name in the format's schema, such as `CONV_2D`.
+        inputs: Names of its input tensors, in order; empty text for one that is left out.
+        output: Name of its output tensor.
+        options: The schema's record of its options; None if it has none.
+    """
+
+    kind: str
+    inputs: tuple[str, ...]
+    output: str
+    options: Any
+
+    @property
+    def channels(self) -> int | None:
+        """The axis of the weights that holds the output channels; None if the operator has no weights."""
+        return CHANNELS.get(self.kind)
+
+    @property
+    def filter(self) -> str:
+        """Name of its weights."""
+        return self.inputs[_FILTER]
+
+    @property
+    def bias(self) -> str | None:
+        """Name of its bias, or None."""
+        return self.inputs[_BIAS] if len(self.inputs) > _BIAS and self.inputs[_BIAS] else None
+
+
+class FloatGraph:
+    """The graph of a trusted float32 file with one input, one output and unique tensor names.
+
+    Attributes:
+        operators: Its operators, in the order in which they run.
+        image: Name of the input tensor.
+        output: Name of the output tensor.
+
+    Raises:
+        ConversionError: If an operator is not known here, or its weights are computed.
+    """
+
+    def __init__(self, float32: bytes) -> None:
+        self._model = to_object(float32)
+        (graph,) = self._model.subgraphs
+        self._tensors = {tensor.name.decode(): tensor for tensor in graph.tensors}
+        names = [tensor.name.decode() for tensor in graph.tensors]
+        self.image, self.output = names[graph.inputs[0]], names[graph.outputs[0]]
+        self.operators = tuple(
+            GraphOperator(
+                _kind(self._model.operatorCodes[operator.opcodeIndex]),
+                tuple(names[index] if index >= 0 else "" for index in operator.inputs),
+                names[operator.outputs[0]],
+                operator.builtinOptions,
+            )
+            for operator in graph.operators
+        )
+        unknown = dict.fromkeys(one.kind for one in self.operators if one.kind not in _KINDS)
+        if unknown:
+            raise ConversionError(f"TFLite int8: training for integers does not know {', '.join(unknown)}: omit {field('qat')}")
+        if any(one.filter not in self.constants for one in self.operators if one.channels is not None):
+            raise ConversionError(f"TFLite int8: a layer's weights are computed: omit {field('qat')}")
+
+    @cached_property
+    def constants(self) -> dict[str, NDArray[Any]]:
+        """The constant tensors by name."""
+        buffers = self._model.buffers
+        types = {0: np.float32, 2: np.int32, 4: np.int64}
+        return {
+            name: np.frombuffer(bytes(buffers[tensor.buffer].data), types[tensor.type]).reshape(tensor.shape)
+            for name, tensor in self._tensors.items()
+            if buffers[tensor.buffer].data is not None and len(buffers[tensor.buffer].data) and tensor.type in types
+        }
+
+    @cached_property
+    def weights(self) -> dict[str, NDArray[np.float32]]:
+        """What can learn: the weights and biases of convolutions and dense layers."""
+        layers = [one for one in self.operators if one.channels is not None]
+        names = dict.fromkeys(name for one in layers for name in (one.filter, one.bias) if name in self.constants)
+        return {str(name): self.constants[str(name)] for name in names}
+
+    @property
+    def scores(self) -> str:
+        """Name of what a final softmax or sigmoid is computed from, else of the output."""
+        last = self.operators[-1]
+        return last.inputs[0] if last.kind in ("SOFTMAX", "LOGISTIC") else self.output
+
+    def run(self, images: Any, weights: Weights, rounded: Callable[[str, Any], Any] = lambda name, values: values) -> Any:
+        """Return every computed tensor by name.
+
+        Args:
+            images: Model inputs (n, ...).
+            weights: What takes the place of `self.weights`.
+            rounded: Function of each computed tensor's name and values, and of the input's; what it returns is read by others.
+        """
+        values = {**self.constants, **weights, self.image: rounded(self.image, images)}
+        for operator in self.operators:
+            inputs = [values[name] if name else None for name in operator.inputs]
+            values[operator.output] = rounded(operator.output, _KINDS[operator.kind](operator.options, *inputs))
+        return values
+
+    def with_weights(self, weights: Mapping[str, NDArray[np.float32]]) -> bytes:
+        """Return the file with other weights."""
+        from ai_edge_litert import schema_py_generated as schema
+
+        for name, values in weights.items():
+            buffer, tensor = schema.BufferT(), self._tensors[name]
+            buffer.data = np.frombuffer(np.ascontiguousarray(values, np.float32).tobytes(), np.uint8)
+            users = [other for other in self._tensors.values() if other.buffer == tensor.buffer]
+            if len(users) > 1:  # Equal constants may be stored once.
+                tensor.buffer = len(self._model.buffers)
+                self._model.buffers.append(buffer)
+            else:
+                self._model.buffers[tensor.buffer] = buffer
+        return from_object(self._model)
+
+
+def _kind(code: Any) -> str:
+    from ai_edge_litert import schema_py_generated as schema
+
+    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+    return str(names[code.builtinCode])
+
+
+def _fused(options: Any, values: Any) -> Any:
+    nn = load_tensorflow().nn
+    functions = {
+        0: lambda found: found,
+        1: nn.relu,
+        2: lambda found: load_tensorflow().clip_by_value(found, -1, 1),
+        3: nn.relu6,
+    }
+    return functions[options.fusedActivationFunction](values)
+
+
+def _padding(options: Any) -> str:
+    return "VALID" if options.padding else "SAME"
+
+
+def _convolution(options: Any, images: Any, weights: Any, bias: Any = None) -> Any:
+    tf = load_tensorflow()
+    found = tf.nn.conv2d(
+        images,
+        tf.transpose(weights, (1, 2, 3, 0)),
+        (options.strideH, options.strideW),
+        _padding(options),
+        dilations=(options.dilationHFactor, options.dilationWFactor),
+    )
+    return _fused(options, found if bias is None else found + bias)
+
+
+def _depthwise(options: Any, images: Any, weights: Any, bias: Any = None) -> Any:
+    tf = load_tensorflow()
+    _, height, width, _ = weights.shape
+    found = tf.nn.depthwise_conv2d(
+        images,
+        tf.reshape(weights, (height, width, images.shape[3], options.depthMultiplier)),
+        (1, options.strideH, options.strideW, 1),
+        _padding(options),
+        dilations=(options.dilationHFactor, options.dilationWFactor),
+    )
+    return _fused(options, found if bias is None else found + bias)
+
+
+def _dense(options: Any, values: Any, weights: Any, bias: Any = None) -> Any:
+    tf = load_tensorflow()
+    if not options.keepNumDims:
+        values = tf.reshape(values, (-1, weights.shape[1]))
+    found = tf.matmul(values, weights, transpose_b=True)
+    return _fused(options, found if bias is None else found + bias)
+
+
+def _pool(function: str, options: Any, images: Any) -> Any:
+    sizes = (options.filterHeight, options.filterWidth), (options.strideH, options.strideW)
+    return _fused(options, getattr(load_tensorflow().nn, function)(images, *sizes, _padding(options)))
+
+
+def _arithmetic(function: str, options: Any, first: Any, second: Any) -> Any:
+    return _fused(options, getattr(load_tensorflow().math, function)(first, second))
+
+
+def _mean(options: Any, values: Any, axes: NDArray[np.int32]) -> Any:
+    return load_tensorflow().reduce_mean(values, tuple(axes.ravel().tolist()), keepdims=bool(options.keepDims))
+
+
+def _reshape(options: Any, values: Any, shape: NDArray[np.int32] | None = None) -> Any:
+    sizes = options.newShape if shape is None else shape
+    return load_tensorflow().reshape(values, (-1, *(int(size) for size in sizes[1:])))
+
+
+def _squeeze(options: Any, values: Any) -> Any:
+    return load_tensorflow().squeeze(values, [int(axis) for axis in options.squeezeDims])
+
+
+def _pad(options: Any, values: Any, sizes: NDArray[np.int32], filling: Any = None) -> Any:
+    return load_tensorflow().pad(values, sizes, constant_values=0 if filling is None else float(np.ravel(filling)[0]))
+
+
+def _joined(options: Any, *values: Any) -> Any:
+    return _fused(options, load_tensorflow().concat(values, options.axis))
+
+
+def _hard_swish(options: Any, values: Any) -> Any:
+    return values * load_tensorflow().nn.relu6(values + 3) / 6
+
+
+_KINDS: Mapping[str, Callable[..., Any]] = {
+    "CONV_2D": _convolution,
+    "DEPTHWISE_CONV_2D": _depthwise,
+    "FULLY_CONNECTED": _dense,
+    "MAX_POOL_2D": partial(_pool, "max_pool2d"),
+    "AVERAGE_POOL_2D": partial(_pool, "avg_pool2d"),
+    "MEAN": _mean,
+    "ADD": partial(_arithmetic, "add"),
+    "SUB": partial(_arithmetic, "subtract"),
+    "MUL": partial(_arithmetic, "multiply"),
+    "RESHAPE": _reshape,
+    "SQUEEZE": _squeeze,
+    "PAD": _pad,
+    "PADV2": _pad,
+    "CONCATENATION": _joined,
+    "RELU": lambda options, values: load_tensorflow().nn.relu(values),
+    "RELU6": lambda options, values: load_tensorflow().nn.relu6(values),
+    "LEAKY_RELU": lambda options, values: load_tensorflow().nn.leaky_relu(values, options.alpha),
+    "HARD_SWISH": _hard_swish,
+    "LOGISTIC": lambda options, values: load_tensorflow().nn.sigmoid(values),
+    "TANH": lambda options, values: load_tensorflow().nn.tanh(values),
+    "SOFTMAX": lambda options, values: load_tensorflow().nn.softmax(values * options.beta),
+}
+"""What each operator computes, of its options and inputs (n, ...), as in the format's reference kernels."""

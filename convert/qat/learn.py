@@ -1,0 +1,192 @@
+"""Trains a float32 .tflite file for its own integers, with the file itself as the teacher."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecnn.convert.export.converters import Learnt, Ranges
+from edgecnn.convert.keras.load import load_keras, load_tensorflow
+from edgecnn.convert.qat.graph import FloatGraph
+from edgecnn.convert.qat.rounding import rounded_bias, rounded_to_steps, rounded_weights, steps_of
+from edgecnn.convert.tflite.quantize import quantize_tflite, tflite_steps
+
+# What these compute has a range of its own, whatever the images.
+_FIXED = {"SOFTMAX", "LOGISTIC", "TANH"}
+# The kernel rounds half a step away from zero; others multiply, so that no value is just between two steps.
+_HALF_AWAY = {"AVERAGE_POOL_2D"}
+# Peak learning rates of Adam (Kingma and Ba, 2015), which fall to zero along a cosine: of weights, and of the logarithms of the
+# ranges' ends.
+_WEIGHTS_RATE, _RANGES_RATE = 2e-4, 5e-2
+_FROZEN_SHARE = 3
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What a network learns from.
+
+    Attributes:
+        epochs: Number of passes over the training images.
+        batches: Number of batches in an epoch.
+        training: Takes the number of an epoch, from 1, and yields the model inputs (n, ...) of its batches.
+        validation: Yields those that choose the epoch to keep; None to keep the last.
+        on_batch: Gets the number of the epoch and of the batch, from 1, and the mean loss of the epoch so far.
+    """
+
+    epochs: int
+    batches: int
+    training: Callable[[int], Iterator[NDArray[Any]]]
+    validation: Callable[[], Iterator[NDArray[Any]]] | None
+    on_batch: Callable[[int, int, float], None]
+
+
+def learn(float32: bytes, ranges: Ranges, lessons: Lessons) -> Learnt:
+    """Train a trusted float32 file that takes one image at a time, and return what it has learnt.
+
+    The ranges learn with the weights, and are frozen for the last third of the epochs, of which one is kept: what is chosen is
+    what the file computes.
+
+    Raises:
+        ConversionError: If the file has an operator that can't be trained, or can't be quantized.
+    """
+    network = IntegerNetwork(float32, ranges, _steps(float32, ranges))
+    steps = lessons.epochs * lessons.batches
+    schedules = load_keras().optimizers.schedules
+    optimizers = [load_keras().optimizers.Adam(schedules.CosineDecay(rate, steps)) for rate in (_WEIGHTS_RATE, _RANGES_RATE)]
+    frozen_from = lessons.epochs - max(1, lessons.epochs // _FROZEN_SHARE) + 1
+    best, kept = np.inf, None
+    for epoch in range(1, lessons.epochs + 1):
+        frozen, total = epoch >= frozen_from, 0.0
+        if epoch == frozen_from and epoch > 1:
+            ranges = network.ranges()
+            network.freeze(_steps(network.file(), ranges))
+        for number, inputs in enumerate(lessons.training(epoch), 1):
+            total += float(network.train(inputs, frozen, optimizers))
+            lessons.on_batch(epoch, number, total / number)
+        if frozen:
+            loss = _mean_loss(network, lessons.validation) if lessons.validation else -float(epoch)
+            if loss < best:
+                best, kept = loss, Learnt(float32, network.file(), network.weights(), ranges, epoch)
+    assert kept  # noqa: S101  # The last epoch is a frozen one.
+    return kept
+
+
+def _steps(float32: bytes, ranges: Ranges) -> Mapping[str, tuple[float, int]]:
+    return tflite_steps(quantize_tflite(float32, "int8", ranges))
+
+
+def _mean_loss(network: "IntegerNetwork", batches: Callable[[], Iterator[NDArray[Any]]]) -> float:
+    losses = [(float(network.loss_of(inputs)), len(inputs)) for inputs in batches()]
+    return sum(loss * count for loss, count in losses) / sum(count for _, count in losses)
+
+
+def _leaders(network: FloatGraph, steps: Mapping[str, tuple[float, int]]) -> dict[str, str]:
+    """Return of each tensor the one whose range it has: kernels that only move values take them as they are."""
+    leader = {network.image: network.image}
+    for one in network.operators:
+        moved = [name for name in one.inputs if name in leader and steps.get(name, one) == steps.get(one.output)]
+        found = [leader[name] for name in moved] if one.channels is None else []
+        leader[one.output] = found[0] if found else one.output
+        leader |= {name: found[0] for name, other in leader.items() if other in found}
+    return leader
+
+
+class IntegerNetwork:
+    """A network in training for int8.
+
+    Args:
+        float32: A trusted float32 file that takes one image at a time.
+        ranges: Calibrated range of each activation, by tensor name.
+        steps: (scale, zero point) of each integer activation of the int8 file that is made with these ranges.
+        most: The largest step of the weights: 127 for 8 bits, 7 for 4.
+    """
+
+    def __init__(self, float32: bytes, ranges: Ranges, steps: Mapping[str, tuple[float, int]], most: int = 127) -> None:
+        tf = load_tensorflow()
+        self.network, self._most, self._ranges = FloatGraph(float32), most, ranges
+        self._teacher = dict(self.network.weights)
+        self._learning = {name: tf.Variable(values) for name, values in self.network.weights.items()}
+        self._leader = _leaders(self.network, steps)
+        fixed = {self.network.image, *(one.output for one in self.network.operators if one.kind in _FIXED)}
+        fixed = {self._leader[name] for name in fixed}
+        self._free = dict.fromkeys(leader for name, leader in self._leader.items() if name in steps and leader not in fixed)
+        self._half_away = {one.output for one in self.network.operators if one.kind in _HALF_AWAY}
+        members = {leader: [ranges[name] for name in self._leader if self._leader[name] == leader] for leader in self._free}
+        self._ends = {
+            leader: (min(0.0, *(low for low, _ in ends)), max(0.0, *(high for _, high in ends)))
+            for leader, ends in members.items()
+        }
+        self._factors = {name: tf.Variable([0.0, 0.0]) for name in self._free}
+        self._steps = {name: (tf.Variable(float(scale)), tf.Variable(float(zero))) for name, (scale, zero) in steps.items()}
+        # A batch of another size, as the last one, is traced once more.
+        self.train = tf.function(self._train_on, reduce_retracing=True)
+        self.forward = tf.function(lambda images: self._run(images, True)[self.network.output], reduce_retracing=True)
+        self.loss_of = tf.function(lambda images: self._loss(images, True), reduce_retracing=True)
+
+    def ranges(self) -> Ranges:
+        """Return the learnt ranges, and the calibrated ones of what has a range of its own."""
+        found = {name: (float(low), float(high)) for name in self._free for low, high in [self._range(name)]}
+        led = {name: found[leader] for name, leader in self._leader.items() if leader in found}
+        return {**self._ranges, **led}
+
+    def freeze(self, steps: Mapping[str, tuple[float, int]]) -> None:
+        """Go on with the scales and zero points of an int8 file that was made with the learnt ranges."""
+        for name, (scale, zero) in steps.items():
+            self._steps[name][0].assign(scale)
+            self._steps[name][1].assign(zero)
+
+    def file(self) -> bytes:
+        """Return the float32 file with the learnt weights, on the steps that the int8 file gives them."""
+        return self.network.with_weights(self.weights())
+
+    def weights(self) -> dict[str, NDArray[np.float32]]:
+        """Return the learnt weights and biases as the int8 file has them, by tensor name."""
+        return {name: np.asarray(values) for name, values in self._rounded(self._steps).items()}
+
+    def _range(self, name: str) -> tuple[Any, Any]:
+        low, high = self._ends[name]
+        factors = load_tensorflow().exp(self._factors[name])
+        return low * factors[0], high * factors[1]
+
+    def _current(self, frozen: bool) -> Mapping[str, tuple[Any, Any]]:
+        """Return the scale and the zero point of each integer activation."""
+        if frozen:
+            return self._steps
+        learnt = {name: steps_of(*self._range(name)) for name in self._free}
+        return {name: learnt.get(self._leader[name], taken) for name, taken in self._steps.items()}
+
+    def _rounded(self, steps: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+        """Return weights and biases as the int8 file has them."""
+        found: dict[str, Any] = dict(self._learning)
+        for one in self.network.operators:
+            if one.channels is not None and one.output in steps:
+                found[one.filter], scales = rounded_weights(self._learning[one.filter], one.channels, self._most)
+                if one.bias in found:
+                    found[one.bias] = rounded_bias(self._learning[one.bias], scales * steps[one.inputs[0]][0])
+        return found
+
+    def _run(self, images: Any, frozen: bool) -> Mapping[str, Any]:
+        steps = self._current(frozen)
+
+        def rounded(name: str, values: Any) -> Any:
+            return rounded_to_steps(values, *steps[name], name in self._half_away) if name in steps else values
+
+        found: Mapping[str, Any] = self.network.run(images, self._rounded(steps), rounded)
+        return found
+
+    def _loss(self, images: Any, frozen: bool) -> Any:
+        """Return the mean divergence of the integers' probabilities from the float file's (Hinton and others, 2015)."""
+        tf, scores = load_tensorflow(), self.network.scores
+        expected = tf.nn.log_softmax(self.network.run(images, self._teacher)[scores])
+        found = tf.nn.log_softmax(self._run(images, frozen)[scores])
+        return tf.reduce_mean(tf.reduce_sum(tf.exp(expected) * (expected - found), axis=1))
+
+    def _train_on(self, images: Any, frozen: bool, optimizers: Sequence[Any]) -> Any:
+        groups = [list(self._learning.values()), *([] if frozen else [list(self._factors.values())])]
+        with load_tensorflow().GradientTape() as tape:
+            loss = self._loss(images, frozen)
+        for variables, gradients, optimizer in zip(groups, tape.gradient(loss, groups), optimizers, strict=False):
+            optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return loss

@@ -1,0 +1,88 @@
+"""An export trains int8 files for their integers, and writes what it has trained only where that is shown to be better."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import edgecnn as ec
+from edgecnn.convert.export.config import ExportConfig
+from edgecnn.edge.errors import ConfigError
+from edgecnn.edge.manifest import Manifest
+from tests.bad_network import BadNetwork
+from tests.conftest import Terminal
+from tests.convert.export.conftest import entry
+from tests.convert.qat.conftest import tamed
+
+EPOCHS = 20
+
+
+@pytest.fixture(scope="module")
+def trained(bad_network: BadNetwork, idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """An export with training for integers of a network that 8 bits spoil, and what it printed."""
+    folder = tmp_path_factory.mktemp("trained")
+    tamed(bad_network).save(folder / "theirs.keras")
+    found = ec.export(folder / "theirs.keras", idx_folder, interface="unit", qat=EPOCHS, out=folder / "out")
+    return folder / "out", found.to_text()
+
+
+@pytest.mark.parametrize("name", ["int8.tflite", "int8.onnx"])
+def test_a_file_that_is_shown_to_be_better_is_written_with_its_evidence(trained: tuple[Path, str], name: str) -> None:
+    folder, text = trained
+    file = entry(Manifest.load(folder), name)
+    assert (file.qat.epochs, file.qat.kept_epoch, file.qat.images) == (EPOCHS, EPOCHS, 60)
+    assert file.qat.correct > file.qat.plain_correct + 10
+    assert f"{name} was trained for integers: {file.qat.text}" in " ".join(text.split())
+    assert f"{name} was trained for integers" in (folder / "MODEL_CARD.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["int8.tflite", "int8.onnx"])
+def test_the_file_itself_gives_what_its_evidence_says(trained: tuple[Path, str], name: str, idx_folder: Path) -> None:
+    evidence = entry(Manifest.load(trained[0]), name).qat
+    found = ec.evaluate(trained[0] / name, data=idx_folder)
+    assert found.files[0].correct == evidence.correct
+
+
+def test_its_layers_are_compared_with_the_float_file(trained: tuple[Path, str]) -> None:
+    assert ec.diagnose(trained[0] / "int8.tflite").layers
+
+
+def test_a_file_that_8_bits_do_not_spoil_stays_the_plain_one(
+    exported: Path, idx_folder: Path, tmp_path: Path, terminal: Terminal
+) -> None:
+    plain, trained = (Path(shutil.copytree(exported, tmp_path / name)) for name in ("plain", "trained"))
+    terminal.passes("export", plain / "model.keras", "--data", idx_folder)
+    terminal.passes("export", trained / "model.keras", "--data", idx_folder, "--qat", "1")
+    assert "int8.onnx: 100.00 -> 100.00 % of 60 test images by training for integers is no shown gain" in terminal.err
+    for name in ("int8.tflite", "int8.onnx"):
+        assert (plain / name).read_bytes() == (trained / name).read_bytes()
+        assert entry(Manifest.load(trained), name).qat is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"precisions": ("int16x8",), "formats": ("tflite",)}, "precisions=int8"),
+        ({"batch": "dynamic"}, "batch=1"),
+        ({"formats": ("ncnn",)}, "ncnn"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_is_read(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=rf"qat .*{said}"):
+        ExportConfig(**settings, qat=2)
+
+
+def test_a_source_that_is_onnx_is_refused(exported: Path, idx_folder: Path, tmp_path: Path) -> None:
+    theirs = shutil.copy(exported / "float32.onnx", tmp_path / "theirs.onnx")
+    with pytest.raises(ConfigError, match=r"qat trains the network of a Keras or TFLite model, and .*theirs\.onnx is neither"):
+        ec.export(theirs, idx_folder, interface="unit", qat=1, out=tmp_path / "out")
+
+
+def test_a_tflite_file_from_elsewhere_is_trained_too(
+    spoilt: tuple[BadNetwork, bytes], idx_folder: Path, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs.tflite"
+    theirs.write_bytes(spoilt[1])
+    ec.export(theirs, idx_folder, formats=["tflite"], interface="unit", qat=EPOCHS, out=tmp_path / "out")
+    assert entry(Manifest.load(tmp_path / "out"), "int8.tflite").qat.correct > 30

@@ -1,0 +1,176 @@
+"""Training for integers: what learns is what the int8 file computes, and a network that 8 bits spoil learns to bear them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgecnn.convert.export.converters import Learnt
+from edgecnn.convert.onnx.convert import to_onnx
+from edgecnn.convert.onnx.converter import activations, calibrate_onnx, onnx_scales, prepare_onnx, quantize_onnx
+from edgecnn.convert.qat.graph import FloatGraph
+from edgecnn.convert.qat.learn import IntegerNetwork, Lessons, learn
+from edgecnn.convert.qat.onnx import matched_ranges, with_learnt_weights
+from edgecnn.convert.tflite.calibrate import calibrate_tflite
+from edgecnn.convert.tflite.converter import to_tflite
+from edgecnn.convert.tflite.quantize import quantize_tflite, tflite_steps
+from edgecnn.edge.compatibility.tflite_graph import from_object, to_object
+from edgecnn.edge.errors import ConversionError
+from edgecnn.edge.runtimes import opener_for
+from tests.bad_network import BadNetwork
+
+layers = keras.layers
+_SHAPE = (12, 12, 3)
+
+
+def _images(count: int, seed: int = 0) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).uniform(0, 1, (count, *_SHAPE)).astype(np.float32)
+
+
+def _strided(image: Any) -> Any:
+    x = layers.Conv2D(8, 3, strides=2, use_bias=False)(layers.ZeroPadding2D(1)(image))
+    return layers.ReLU(6)(layers.BatchNormalization()(x))
+
+
+def _separable(image: Any) -> Any:
+    x = layers.DepthwiseConv2D(3, padding="same", depth_multiplier=2)(image)
+    return layers.Conv2D(8, 1, activation="hard_swish")(layers.LeakyReLU(negative_slope=0.125)(x))
+
+
+def _residual(image: Any) -> Any:
+    x = layers.Conv2D(6, 3, padding="same", activation="relu")(image)
+    y = layers.Conv2D(6, 3, padding="same", dilation_rate=2)(x)
+    return layers.Concatenate()([layers.Add()([x, y]), layers.Multiply()([x, layers.Activation("sigmoid")(y)])])
+
+
+def _flat(image: Any) -> Any:
+    x = layers.MaxPooling2D(2)(layers.Conv2D(6, 3, padding="same", activation="relu")(image))
+    return layers.Dense(12, activation="tanh")(layers.Flatten()(layers.AveragePooling2D(2)(x)))
+
+
+def _network(body: Any) -> Any:
+    keras.utils.set_random_seed(1)
+    image = keras.Input(_SHAPE)
+    x = body(image)
+    x = layers.GlobalAveragePooling2D()(x) if len(x.shape) == 4 else x
+    # Without a softmax, which is steep where large scores differ by a step. With large weights, they depend on the image.
+    return keras.Model(image, layers.Dense(5, kernel_initializer=keras.initializers.RandomNormal(seed=1))(x))
+
+
+def _answers(data: bytes, images: NDArray[np.float32]) -> tuple[NDArray[Any], float, int]:
+    """Return the file's int8 outputs (n, classes), and their scale and zero point."""
+    model = opener_for("tflite").open_model(data, 1)
+    taken, given = model.input_spec.quantization, model.output_spec.quantization
+    assert taken
+    assert given
+    stored = np.clip(np.rint(images / np.float32(taken.scales[0])) + taken.zero_points[0], -128, 127).astype(np.int8)
+    outputs = np.concatenate([model.run(image[np.newaxis]) for image in stored])
+    return outputs, given.scales[0], given.zero_points[0]
+
+
+def _batches(inputs: NDArray[Any], size: int = 32) -> Any:
+    def epoch(number: int) -> Iterator[NDArray[Any]]:
+        order = np.random.default_rng(number).permutation(len(inputs))
+        for start in range(0, len(order), size):
+            yield inputs[order[start : start + size]]
+
+    return epoch
+
+
+def _lessons(inputs: NDArray[Any], epochs: int, seen: list[float] | None = None) -> Lessons:
+    losses = [] if seen is None else seen
+    return Lessons(epochs, -(-len(inputs) // 32), _batches(inputs), None, lambda epoch, batch, loss: losses.append(loss))
+
+
+@pytest.fixture(scope="module", params=[_strided, _separable, _residual, _flat])
+def taught(request: pytest.FixtureRequest) -> tuple[Any, Learnt]:
+    """A Keras model, and what its file has learnt."""
+    model = _network(request.param)
+    float32 = to_tflite(model, "float32", _SHAPE, "float32")
+    return model, learn(float32, calibrate_tflite(float32, _images(50)), _lessons(_images(64), 2))
+
+
+def test_the_forward_that_learns_is_what_the_file_computes(taught: tuple[Any, Learnt]) -> None:
+    learnt, images = taught[1], _images(200, seed=5)
+    int8 = quantize_tflite(learnt.file, "int8", learnt.ranges)
+    found, scale, zero = _answers(int8, images)
+    network = IntegerNetwork(learnt.file, learnt.ranges, tflite_steps(int8))
+    forward = np.rint(network.forward(images).numpy() / scale) + zero
+    # The kernels of additions, products and tanh end in fixed-point steps of their own, which add up.
+    approximate = {"ADD", "MUL", "TANH"} & {one.kind for one in network.network.operators}
+    assert np.abs(forward - found).max() <= (4 if approximate else 1)
+    assert np.abs(forward - found).mean() < 0.5
+    assert (forward.argmax(axis=1) == found.argmax(axis=1)).mean() > 0.99  # Two classes may be a step apart.
+    assert np.ptp(found, axis=0).max() > 50
+
+
+def test_a_network_that_8_bits_spoil_learns_to_bear_them(spoilt: tuple[BadNetwork, bytes]) -> None:
+    bad, float32 = spoilt
+    ranges = calibrate_tflite(float32, bad.inputs[:100])
+    plain = bad.accuracy(quantize_tflite(float32, "int8", ranges), "tflite")
+    losses: list[float] = []
+    learnt = learn(float32, ranges, _lessons(bad.inputs, 20, losses))
+    assert plain < 0.5
+    assert losses[-1] < losses[0] / 2
+    assert bad.accuracy(quantize_tflite(learnt.file, "int8", learnt.ranges), "tflite") > plain + 0.2
+
+
+def test_validation_images_choose_among_the_epochs_whose_ranges_are_frozen(spoilt: tuple[BadNetwork, bytes]) -> None:
+    bad, float32 = spoilt
+    lessons = Lessons(6, 8, _batches(bad.inputs), lambda: iter([bad.test_inputs]), lambda epoch, batch, loss: None)
+    assert learn(float32, calibrate_tflite(float32, bad.inputs[:100]), lessons).epoch in (5, 6)
+
+
+def test_the_same_lessons_teach_the_same(spoilt: tuple[BadNetwork, bytes]) -> None:
+    bad, float32 = spoilt
+    ranges = calibrate_tflite(float32, bad.inputs[:50])
+    first, second = (learn(float32, ranges, _lessons(bad.inputs[:64], 2)) for _ in range(2))
+    assert first.file == second.file
+    assert first.ranges == second.ranges
+
+
+def test_the_onnx_file_has_the_same_weights_and_ranges(taught: tuple[Any, Learnt]) -> None:
+    (model, learnt), inputs = taught, _images(40)
+    network = FloatGraph(learnt.before)
+    prepared = with_learnt_weights(prepare_onnx(to_onnx(model, _SHAPE, "float32", "logits")), network, learnt.weights)
+    of = {name: np.asarray(values) for name, values in network.run(inputs[:2], learnt.weights).items()}
+    run = opener_for("onnx").open_model(prepared, 1)
+    assert np.abs(np.concatenate([run.run(image[np.newaxis]) for image in inputs[:2]]) - of[network.output]).max() < 1e-5
+    calibrated = calibrate_onnx(prepared, inputs, "minmax")
+    ranges = matched_ranges(calibrated, activations(prepared, inputs[:2], list(calibrated)), learnt.ranges, of)
+    scales = onnx_scales(quantize_onnx(prepared, ranges))
+    own = {round(scale, 6) for scale, _ in tflite_steps(quantize_tflite(learnt.file, "int8", learnt.ranges)).values()}
+    assert sum(round(scale, 6) in own for scale in scales.values()) >= len(scales) / 2
+
+
+def test_an_onnx_file_of_another_network_learns_nothing() -> None:
+    float32 = to_tflite(_network(_flat), "float32", _SHAPE, "float32")
+    network = FloatGraph(float32)
+    other = prepare_onnx(to_onnx(_network(_separable), _SHAPE, "float32", "logits"))
+    with pytest.raises(ConversionError, match="not built like"):
+        with_learnt_weights(other, network, network.weights)
+
+
+def test_an_operator_that_cannot_learn_is_named() -> None:
+    larger = layers.UpSampling2D(2, interpolation="bilinear")
+    model = keras.Sequential([keras.Input(_SHAPE), larger, layers.Flatten(), layers.Dense(3)])
+    with pytest.raises(ConversionError, match="RESIZE_BILINEAR"):
+        FloatGraph(to_tflite(model, "float32", _SHAPE, "float32"))
+
+
+def test_weights_that_are_stored_once_learn_apart() -> None:
+    keras.utils.set_random_seed(0)
+    body = [layers.Conv2D(3, 3, padding="same"), layers.Conv2D(3, 3, padding="same"), layers.Flatten()]
+    model = to_object(to_tflite(keras.Sequential([keras.Input(_SHAPE), *body]), "float32", _SHAPE, "float32"))
+    tensors = model.subgraphs[0].tensors
+    filters = [tensor for tensor in tensors if tensor.shape is not None and list(tensor.shape) == [3, 3, 3, 3]]
+    filters[1].buffer = filters[0].buffer
+    network = FloatGraph(from_object(model))
+    names = [one.filter for one in network.operators if one.channels is not None]
+    changed = {name: network.weights[name] + place for place, name in enumerate(names, 1)}
+    again = FloatGraph(network.with_weights(changed))
+    assert len(names) == len(filters) == 2
+    assert all(np.array_equal(again.weights[name], changed[name]) for name in names)
