@@ -17,6 +17,7 @@ from edgecnn.edge.records import from_json
 from tests.cli.commands.own_things import photos
 
 CONFIG = ec.TrainConfig(epochs=1)
+SMALL = replace(CONFIG, network="cnn", filters=(2, 2, 2))
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +30,8 @@ def pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (root / "photos" / name).mkdir(parents=True, exist_ok=True)
             for picture in (root / "parts" / part / name).iterdir():
                 shutil.move(picture, root / "photos" / name / f"{part}-{picture.name}")
-    ec.train(root / "photos", root / "model", config=replace(CONFIG, filters=(2, 2, 2)), images=options())
-    ec.export(root / "model" / "model.keras", formats=["tflite"], precisions=["float32"])
+    ec.train(root / "photos", root / "model", config=SMALL, images=options())
+    ec.export(root / "model" / "model.keras", formats=["tflite"], precisions=["float32", "float16"])
     return root
 
 
@@ -90,7 +91,7 @@ def test_training_images_named_as_test_images_prove_nothing_whatever_else_is_bes
     (file,) = ec.evaluate(model, data=data, images=images).files
     assert len(file.dataset.learnt) == file.images
     assert all(said in " ".join(file.to_text().split()) for said in (f"all {file.images} test images", "copies of training"))
-    files, limits = [model, model.with_name("float32.tflite")], {"max_drop_points": 60.0}
+    files, limits = [model.with_name(f"float{bits}.tflite") for bits in (32, 16)], {"max_drop_points": 60.0}
     brief = ec.BenchOptions(plan=ec.PlanOptions(launches=1, min_runs=5, min_seconds=0))
     report = ec.bench(files, limits=limits, options=brief, data=data, images=images, allow=["noise"])
     assert report.verdict.status == "UNJUDGED"
@@ -118,7 +119,7 @@ def test_images_drawn_for_a_model_from_elsewhere_are_a_doubt_and_not_called_test
     named: dict[str, Any] = {"interface": "unit", "formats": ["tflite"], "precisions": ["float32"]}
     folder = ec.export(tmp_path / "own.keras", pets / "photos", out=tmp_path / "out", images=options(), **named)
     brief = ec.BenchOptions(plan=ec.PlanOptions(launches=1, min_runs=5, min_seconds=0))
-    report = ec.bench(tmp_path / "out", options=brief, allow=["noise"])
+    report = ec.bench(tmp_path / "out", runtime="tflite", options=brief, allow=["noise"])
     elsewhere = tmp_path / "own.tflite"
     shutil.copy(tmp_path / "out" / "float32.tflite", elsewhere)
     said = [folder, ec.evaluate(folder), report]
@@ -204,7 +205,7 @@ def test_a_mended_test_picture_is_none_that_it_has_learnt(pets: Path, tmp_path: 
 def test_parts_that_were_put_together_are_refused(pets: Path, tmp_path: Path) -> None:
     data, model = tmp_path / "photos", tmp_path / "model"
     photos(str(data), test=3)
-    ec.train(data, model, config=replace(CONFIG, filters=(2, 2, 2)))
+    ec.train(data, model, config=SMALL)
     for picture in [*data.rglob("*.png")]:
         (data / picture.parent.name).mkdir(exist_ok=True)
         picture.rename(data / picture.parent.name / f"{picture.parent.parent.name}-{picture.name}")
@@ -237,8 +238,8 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = np.random.default_rng(0).integers(0, 256, (40, 12, 12)).astype(np.uint8)
     labels = np.arange(40) % 2
     np.savez(root / "images.npz", x_train=images, y_train=labels, x_test=images[:30], y_test=labels[:30])
-    ec.train(root / "images.npz", root / "model", config=replace(CONFIG, filters=(2, 2, 2)))
-    ec.export(root / "model" / "model.keras", formats=["tflite"], precisions=["float32"])
+    ec.train(root / "images.npz", root / "model", config=SMALL)
+    ec.export(root / "model" / "model.keras", formats=["tflite"], precisions=["float32", "float16"])
     return root
 
 
@@ -255,8 +256,7 @@ def test_copies_of_training_images_are_a_doubt_in_train_export_and_evaluate_and_
     card = (copied / "model" / "MODEL_CARD.md").read_text()
     assert all(part in card for part in ("30 of these 30 images", "copies of training images"))
     ec.bundle(copied / "model", copied / "model.zip")
-    (file,) = ec.evaluate(copied / "model.zip").files
-    assert file.distinct == 0
+    assert {file.distinct for file in ec.evaluate(copied / "model.zip").files} == {0}
 
 
 def test_a_file_from_elsewhere_is_doubted_on_copies_of_the_training_images_beside(copied: Path, tmp_path: Path) -> None:

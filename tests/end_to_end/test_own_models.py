@@ -100,7 +100,7 @@ def benched(folder: str, points: str) -> dict[str, Any]:
 
 def test_a_folder_of_colour_photos_trains_the_cnn_and_a_photo_is_predicted(home: Path) -> None:
     folder_of_images(home / "discs", colours, classes=5, train=60, test=40)
-    run("train", "--data", "discs", "--size", "32x32", "--epochs", "8", *SMALL_STEPS)
+    run("train", "--data", "discs", "--size", "32x32", "--network", "cnn", "--epochs", "8", *SMALL_STEPS)
     run("export", "artifacts/discs/model.keras")
     accuracies = benched("artifacts/discs", "2")
     assert accuracies["int8.tflite"]["correct"] >= 190

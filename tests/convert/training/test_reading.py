@@ -28,7 +28,7 @@ from tests.cli.commands.own_things import photos
 from tests.convert.training.runs import same, stop_at, train
 
 UNIT = Preprocessing(1 / 255, "letterbox", "any")
-CONFIG = TrainConfig(epochs=2, batch_size=16, filters=(4, 4, 4))
+CONFIG = TrainConfig(epochs=2, batch_size=16, network="cnn", filters=(4, 4, 4))
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,7 @@ def test_the_test_images_may_be_mended_before_the_result(tmp_path: Path) -> None
     photos(str(tmp_path / "photos"), test=6)
     broken = next((tmp_path / "photos" / "test").rglob("*.png"))
     whole, said = broken.read_bytes(), list[str]()
-    config, out = TrainConfig(epochs=1, filters=(2, 2, 2), batch_size=4), tmp_path / "out"
+    config, out = TrainConfig(epochs=1, network="cnn", filters=(2, 2, 2), batch_size=4), tmp_path / "out"
     options, images = FolderOptions(), load_dataset(tmp_path / "photos", FolderOptions())
     assert images.record()  # Hashes the whole file.
 
