@@ -75,7 +75,7 @@ def settle(model: Any, images: NDArray[np.float32]) -> None:
                     variable.assign(rng.uniform(low, high, variable.shape).astype(np.float32))
     model(images, training=True)
     last = next(layer for layer in reversed(model.layers) if layer.weights)
-    read = load_keras().Model(model.inputs, last.input).predict(images, verbose=0)
+    read = np.asarray(load_keras().Model(model.inputs[0], last.input)(images))
     kernel, bias = last.get_weights()
     made = read.reshape(len(read), -1) @ kernel.reshape(-1, kernel.shape[-1])
     # More than this would show the rounding of a random network, whose images differ little at its end.
@@ -125,7 +125,7 @@ def _difference(model: Any, shape: tuple[int, ...], path: Path) -> float:
     images = images_of(shape)
     runtime = opener_for("onnx").open_model(path.read_bytes(), 1)
     outputs = np.concatenate([runtime.run(image[None]) for image in images])
-    return float(np.abs(outputs - model.predict(images, verbose=0)).max())
+    return float(np.abs(outputs - np.asarray(model(images))).max())
 
 
 def _time(name: str, own: Path, other: Path) -> Claim:

@@ -176,7 +176,7 @@ def test_a_model_trained_elsewhere_is_exported_once_all_is_said(idx_folder: Path
     # From here on the manifest has everything.
     found = json.loads(terminal.passes("evaluate", "artifacts/own/float32.onnx", "--json", "-"))["files"][0]
     test = load_test(idx_folder)
-    expected = model.predict(test.images(range(60)) / 127.5 - 1, verbose=0).argmax(axis=1)
+    expected = np.asarray(model(test.images(range(60)) / 127.5 - 1)).argmax(axis=1)
     assert found["correct"] == int((expected == test.labels).sum())
     assert "omit" in terminal.fails(2, "evaluate", "artifacts/own/float32.onnx", "--preprocess", "unit")
 

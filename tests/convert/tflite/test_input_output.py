@@ -100,7 +100,7 @@ def ended(request: pytest.FixtureRequest, residual: Any, random_inputs: RandomIn
     end = {"logits": [], "softmax": [softmax], "reshaped": [softmax, reshaped], "sigmoid": [sigmoid]}[request.param]
     model = keras.Sequential([keras.Input((8, 8, 3)), residual, *end])
     float32 = to_tflite(model, "float32", (8, 8, 3), "float32")
-    return float32, calibrate_tflite(float32, random_inputs(20)), model.predict(random_inputs(20), verbose=0)
+    return float32, calibrate_tflite(float32, random_inputs(20)), np.asarray(model(random_inputs(20)))
 
 
 @pytest.mark.parametrize(("precision", "io"), [("int8", "int8"), ("int8", "uint8"), ("int8", "float32"), ("int16x8", "int8")])

@@ -179,7 +179,7 @@ def test_tensorboard_gets_curves_and_no_graph_that_it_can_not_read(trained: Path
 @pytest.mark.parametrize(("batches", "written", "apart"), [(8, 8, 1), (60, 60, 1), (125, 63, 2)])
 def test_about_50_batches_of_each_epoch_are_written(batches: int, written: int, apart: int, tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", jit_compile=False)
     values = np.ones((batches, 1), np.float32)
     model.fit(values, values, batch_size=1, epochs=2, verbose=0, callbacks=[board(tmp_path, batches)])
     log = EventAccumulator(str(tmp_path / "train"), {"tensors": 0}).Reload()

@@ -24,7 +24,7 @@ def trained(fuse: bool) -> Any:
     keras.utils.set_random_seed(1)
     model = build_cnn((12, 12, 1), 3, dropout=0.0, filters=(4, 4, 4))
     assert not fuse or fuse_batch_normalization(model) == 3
-    model.compile(keras.optimizers.SGD(0.01), "sparse_categorical_crossentropy")
+    model.compile(keras.optimizers.SGD(0.01), "sparse_categorical_crossentropy", jit_compile=False)
     model.fit(IMAGES, LABELS, batch_size=16, epochs=2, shuffle=False, verbose=0)
     return model
 
