@@ -70,7 +70,7 @@ def bad_network(folder: Path) -> BadNetwork:
             layers.Dense(3, activation="softmax", name="last"),
         ]
     )
-    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", jit_compile=False)
     model.fit(train, dataset.train.labels, batch_size=16, epochs=8, verbose=0)
     wild, following = model.get_layer(WILD), model.get_layer("following")
     # The most active one: a channel that is never active would hide nothing.
