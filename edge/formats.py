@@ -92,6 +92,7 @@ PRECISIONS = {
         Precision("float16", tolerance=2e-2, drift=1e-4),
         Precision("dynamic", tolerance=inf, drift=0.05),
         Precision("int8", tolerance=inf, drift=0.05, calibrated=True),
+        Precision("int4", tolerance=inf, drift=0.05, calibrated=True),
         Precision("int16x8", tolerance=inf, drift=0.05, calibrated=True),
     )
 }
@@ -285,7 +286,7 @@ FORMATS = {
         Format(
             "tflite",
             title="TFLite",
-            precisions=("float32", "float16", "dynamic", "int8", "int16x8"),
+            precisions=("float32", "float16", "dynamic", "int8", "int4", "int16x8"),
             sources=("keras", "tflite"),
             calibrations=("minmax", "percentile", "mse", "entropy"),
             io=("int8", "uint8", "float32"),

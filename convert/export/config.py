@@ -27,6 +27,8 @@ from edgecnn.edge.text import has_controls
 
 QAT_FORMAT = "tflite"
 """The format whose float32 file is trained for integers; the others take what it has learnt."""
+TRAINED = ("int8", "int4")
+"""The precisions that files can be trained for."""
 Batch = Literal["1", "dynamic"]
 BATCHES: tuple[Batch, ...] = get_args(Batch)
 
@@ -48,7 +50,7 @@ class ExportConfig:
             converter if it knows all layers, otherwise tf2onnx.
         io: Type of the input and output of int8 files, for the formats that have a choice; None for each format's own: int8 for
             tflite, float32 for the others.
-        qat: Number of epochs that int8 files are trained for their integers; None for none.
+        qat: Number of epochs that files of `TRAINED` are trained for their integers; None for none.
 
     Raises:
         ConfigError: If a format, precision, target or batch is unknown, a format lacks a precision, or a program the file that
@@ -81,9 +83,11 @@ class ExportConfig:
                     fix = f"use {field('formats')}={others[0]} alone" if others else "choose another precision"
                     raise ConfigError(f"{model_format} has no {precision} (it has {has}): {fix}")
         self._check_io()
-        if self.qat and ("int8" not in self.precisions or self.any_batch):
-            fix = f"{field('precisions')}=int8" if "int8" not in self.precisions else f"{field('batch')}=1"
-            raise ConfigError(f"{field('qat')} trains int8 files that take one image at a time: use {fix}, or omit it")
+        if self.qat and (self.any_batch or not set(TRAINED) & set(self.precisions)):
+            fix = f"{field('batch')}=1" if self.any_batch else f"{field('precisions')}={TRAINED[0]}"
+            raise ConfigError(
+                f"{field('qat')} trains {' and '.join(TRAINED)} files that take one image at a time: use {fix}, or omit it"
+            )
         if self.qat and (others := [name for name in self.formats if QAT_FORMAT not in FORMATS[name].sources]):
             raise ConfigError(
                 f"{field('qat')} can't train {FORMATS[others[0]].title} files: omit it, or use other {field('formats')}"

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 
 from edgecnn.convert.export.accurate import AccurateFile
 from edgecnn.convert.export.calibration import Calibrator
-from edgecnn.convert.export.config import QAT_FORMAT, ExportJob
+from edgecnn.convert.export.config import QAT_FORMAT, TRAINED, ExportJob
 from edgecnn.convert.export.converters import Conversion, Converter, Learnt, converter_for
 from edgecnn.convert.export.keep_accuracy import JudgedImages, check_parity
 from edgecnn.convert.export.program_files import describe, described
@@ -32,7 +32,7 @@ from edgecnn.edge.runtimes.base import LoadedModel
 from edgecnn.edge.sandbox.unverified import remember_made
 from edgecnn.edge.text import counted
 
-_TRAINED = "int8"
+_TUNED = "int8"
 # Number of test images on which a file with its description is compared with the file without.
 _COMPARED = 32
 
@@ -50,8 +50,9 @@ class FileExporter:
         self._job, self._reference, self._images = job, reference, images
         self._targets, methods = job.config.releases(), job.config.methods()
         self._converters = {name: self._new_converter(name, method) for name, method in methods.items()}
-        # Those that make int8 files: of what the network has learnt for integers, where that is shown to be better.
-        self._of_int8 = dict(self._converters)
+        # By format and precision: of what the network has learnt for integers, where that is shown to be better.
+        self._trained: dict[tuple[str, str], Converter] = {}
+        self._learnt: dict[str, Learnt] = {}
         self.calibrator = Calibrator(job.dataset, job.model, methods)
 
     def _new_converter(self, name: str, method: CalibrationName) -> Converter:
@@ -63,10 +64,9 @@ class FileExporter:
         """Return a file's entry in the manifest, and its bytes. Errors are those of `edgecnn.convert.export.export.export`."""
         name, qat, mended = FORMATS[model_format].file_name(precision), None, None
         self._job.on_step(f"{name}: convert, load, compare with {self._job.manifest.source_name}")
-        converter, calibrated = self._converters[model_format], PRECISIONS[precision].calibrated
-        if precision == _TRAINED and self._job.config.qat:
-            qat = self._train(name, model_format)
-            converter = self._of_int8[model_format]
+        if precision in TRAINED and self._job.config.qat:
+            qat = self._train(name, model_format, precision)
+        converter, calibrated = self.converter(model_format, precision), PRECISIONS[precision].calibrated
         if search := self._search(name, model_format, precision, converter):
             data, mended = search.file()
         elif calibrated:
@@ -81,32 +81,33 @@ class FileExporter:
             mended = replace(mended, plain_size_bytes=mended.plain_size_bytes + len(final) - len(data))
         return replace(artifact, mended=mended, qat=qat), final
 
-    def _train(self, name: str, model_format: str) -> Qat | None:
-        """Train a format's int8 file for its integers, and take that in place of the plain file if it is shown to be better."""
-        job, plain = self._job, self._converters[model_format]
-        trained, labels = plain.learnt(self._learnt), job.dataset.test.labels
+    def _train(self, name: str, model_format: str, precision: str) -> Qat | None:
+        """Train a file for its integers, and take that in place of the plain file if it is shown to be better."""
+        job, plain, learnt = self._job, self._converters[model_format], self._lessons(precision)
+        trained, labels = plain.learnt(learnt), job.dataset.test.labels
         of, _ = evidence(job.dataset.test, job.dataset.learnt)
         without, with_it = (
-            correct(self.probabilities(name, model_format, self._quantize(model_format, one)), labels)[of]
+            correct(self.probabilities(name, model_format, self._quantize(model_format, precision, one)), labels)[of]
             for one in (plain, trained)
         )
-        found = Qat(job.config.qat or 0, self._learnt.epoch, len(with_it), int(with_it.sum()), int(without.sum()))
+        found = Qat(job.config.qat or 0, learnt.epoch, len(with_it), int(with_it.sum()), int(without.sum()))
         if job.gain is None or not job.gain(with_it, without):
             job.on_step(f"{name}: {found.text} by training for integers is no shown gain, so the plain file is written")
             return None
         job.on_step(f"{name}: {found.text} by training for integers")
-        self._of_int8[model_format] = trained
+        self._trained[model_format, precision] = trained
         return found
 
-    @cached_property
-    def _learnt(self) -> Learnt:
-        """What the network has learnt for its integers, once for all formats."""
-        converter = self._converters.get(QAT_FORMAT) or self._new_converter(QAT_FORMAT, FORMATS[QAT_FORMAT].calibrations[0])
-        ranges = converter.calibrate(self.calibrator.inputs)
-        return train_for_integers(self._job, converter.convert("float32"), ranges)
+    def _lessons(self, precision: str) -> Learnt:
+        """Return what the network has learnt for a precision, once for all formats."""
+        if precision not in self._learnt:
+            converter = self._converters.get(QAT_FORMAT) or self._new_converter(QAT_FORMAT, FORMATS[QAT_FORMAT].calibrations[0])
+            ranges = converter.calibrate(self.calibrator.inputs)
+            self._learnt[precision] = train_for_integers(self._job, converter.convert("float32"), ranges, precision)
+        return self._learnt[precision]
 
-    def _quantize(self, model_format: str, converter: Converter) -> bytes:
-        return converter.quantize(_TRAINED, self.calibrator.ranges(model_format, converter))
+    def _quantize(self, model_format: str, precision: str, converter: Converter) -> bytes:
+        return converter.quantize(precision, self.calibrator.ranges(model_format, converter))
 
     def _say_how(self, name: str, converter: Converter) -> None:
         """Say that tf2onnx converted the model to ONNX, and why."""
@@ -166,14 +167,14 @@ class FileExporter:
                 raise ConversionError(f"{name} computes something else with its metadata: report this as a bug of edgecnn")
         return found
 
-    def converter(self, model_format: str) -> Converter:
-        """Return the converter of a format's int8 files."""
-        return self._of_int8[model_format]
+    def converter(self, model_format: str, precision: str = _TUNED) -> Converter:
+        """Return the converter of a format's files of a precision."""
+        return self._trained.get((model_format, precision), self._converters[model_format])
 
     def quantizer(self, model_format: str) -> tuple[tuple[str, ...], Callable[[Sequence[str]], bytes]]:
         """Return a format's operators, and the function that makes its int8 file with some of them in float."""
-        converter = self._of_int8[model_format]
-        return converter.operators(), partial(converter.quantize, "int8", self.calibrator.ranges(model_format, converter))
+        converter = self.converter(model_format)
+        return converter.operators(), partial(converter.quantize, _TUNED, self.calibrator.ranges(model_format, converter))
 
     def has_integers(self, model_format: str, data: bytes) -> bool:
         """Return whether an operator of a quantized file computes integers; its input is one even if none does."""

@@ -11,7 +11,7 @@ from edgecnn.convert.export.converters import Learnt, Ranges
 from edgecnn.convert.keras.load import load_keras, load_tensorflow
 from edgecnn.convert.qat.graph import FloatGraph
 from edgecnn.convert.qat.rounding import rounded_bias, rounded_to_steps, rounded_weights, steps_of
-from edgecnn.convert.tflite.quantize import quantize_tflite, tflite_steps
+from edgecnn.convert.tflite.quantize import FOUR_BITS, quantize_tflite, tflite_steps
 
 # What these compute has a range of its own, whatever the images.
 _FIXED = {"SOFTMAX", "LOGISTIC", "TANH"}
@@ -42,8 +42,8 @@ class Lessons:
     on_batch: Callable[[int, int, float], None]
 
 
-def learn(float32: bytes, ranges: Ranges, lessons: Lessons) -> Learnt:
-    """Train a trusted float32 file that takes one image at a time, and return what it has learnt.
+def learn(float32: bytes, ranges: Ranges, lessons: Lessons, precision: str = "int8") -> Learnt:
+    """Train a trusted float32 file that takes one image at a time for `int8` or `int4`, and return what it has learnt.
 
     The ranges learn with the weights, and are frozen for the last third of the epochs, of which one is kept: what is chosen is
     what the file computes.
@@ -51,7 +51,7 @@ def learn(float32: bytes, ranges: Ranges, lessons: Lessons) -> Learnt:
     Raises:
         ConversionError: If the file has an operator that can't be trained, or can't be quantized.
     """
-    network = IntegerNetwork(float32, ranges, _steps(float32, ranges))
+    network = IntegerNetwork(float32, ranges, _steps(float32, ranges, precision), precision)
     steps = lessons.epochs * lessons.batches
     schedules = load_keras().optimizers.schedules
     optimizers = [load_keras().optimizers.Adam(schedules.CosineDecay(rate, steps)) for rate in (_WEIGHTS_RATE, _RANGES_RATE)]
@@ -61,7 +61,7 @@ def learn(float32: bytes, ranges: Ranges, lessons: Lessons) -> Learnt:
         frozen, total = epoch >= frozen_from, 0.0
         if epoch == frozen_from and epoch > 1:
             ranges = network.ranges()
-            network.freeze(_steps(network.file(), ranges))
+            network.freeze(_steps(network.file(), ranges, precision))
         for number, inputs in enumerate(lessons.training(epoch), 1):
             total += float(network.train(inputs, frozen, optimizers))
             lessons.on_batch(epoch, number, total / number)
@@ -73,8 +73,8 @@ def learn(float32: bytes, ranges: Ranges, lessons: Lessons) -> Learnt:
     return kept
 
 
-def _steps(float32: bytes, ranges: Ranges) -> Mapping[str, tuple[float, int]]:
-    return tflite_steps(quantize_tflite(float32, "int8", ranges))
+def _steps(float32: bytes, ranges: Ranges, precision: str) -> Mapping[str, tuple[float, int]]:
+    return tflite_steps(quantize_tflite(float32, precision, ranges))
 
 
 def _mean_loss(network: "IntegerNetwork", batches: Callable[[], Iterator[NDArray[Any]]]) -> float:
@@ -94,18 +94,19 @@ def _leaders(network: FloatGraph, steps: Mapping[str, tuple[float, int]]) -> dic
 
 
 class IntegerNetwork:
-    """A network in training for int8.
+    """A network in training for integers.
 
     Args:
         float32: A trusted float32 file that takes one image at a time.
         ranges: Calibrated range of each activation, by tensor name.
-        steps: (scale, zero point) of each integer activation of the int8 file that is made with these ranges.
-        most: The largest step of the weights: 127 for 8 bits, 7 for 4.
+        steps: (scale, zero point) of each integer activation of the quantized file that is made with these ranges.
+        precision: `int8` or `int4`.
     """
 
-    def __init__(self, float32: bytes, ranges: Ranges, steps: Mapping[str, tuple[float, int]], most: int = 127) -> None:
+    def __init__(self, float32: bytes, ranges: Ranges, steps: Mapping[str, tuple[float, int]], precision: str) -> None:
         tf = load_tensorflow()
-        self.network, self._most, self._ranges = FloatGraph(float32), most, ranges
+        self.network, self._ranges = FloatGraph(float32), ranges
+        self._few = FOUR_BITS if precision == "int4" else ()
         self._teacher = dict(self.network.weights)
         self._learning = {name: tf.Variable(values) for name, values in self.network.weights.items()}
         self._leader = _leaders(self.network, steps)
@@ -162,7 +163,8 @@ class IntegerNetwork:
         found: dict[str, Any] = dict(self._learning)
         for one in self.network.operators:
             if one.channels is not None and one.output in steps:
-                found[one.filter], scales = rounded_weights(self._learning[one.filter], one.channels, self._most)
+                most = 7 if one.kind in self._few else 127
+                found[one.filter], scales = rounded_weights(self._learning[one.filter], one.channels, most)
                 if one.bias in found:
                     found[one.bias] = rounded_bias(self._learning[one.bias], scales * steps[one.inputs[0]][0])
         return found

@@ -20,7 +20,7 @@ BATCH_SIZE = 64
 _SEED = 0
 
 
-def train_for_integers(job: ExportJob, float32: bytes, ranges: Ranges) -> Learnt:
+def train_for_integers(job: ExportJob, float32: bytes, ranges: Ranges, precision: str) -> Learnt:
     """Train a float32 .tflite file for `job.config.qat` epochs.
 
     The images are those of the job's dataset; its validation images choose the epoch, the last one is kept without them. The
@@ -30,6 +30,7 @@ def train_for_integers(job: ExportJob, float32: bytes, ranges: Ranges) -> Learnt
         job: The export.
         float32: The trusted file, which takes one image at a time.
         ranges: Calibrated range of each of its activations.
+        precision: One of `TRAINED`.
 
     Raises:
         ConversionError: If an operator of the file can't be trained.
@@ -39,7 +40,7 @@ def train_for_integers(job: ExportJob, float32: bytes, ranges: Ranges) -> Learnt
     total = -(-len(train.labels) // BATCH_SIZE)
 
     def on_batch(epoch: int, batch: int, loss: float) -> None:
-        name = f"training for integers, epoch {epoch}/{epochs}"
+        name = f"training for {precision}, epoch {epoch}/{epochs}"
         job.on_batch((epoch - 1) * total + batch, epochs * total, name, f"divergence {loss:.5f}")
         if batch == total:
             job.on_step(f"{name}: mean divergence from {job.manifest.source_name} {loss:.5f}")
@@ -47,7 +48,7 @@ def train_for_integers(job: ExportJob, float32: bytes, ranges: Ranges) -> Learnt
     with open_readers(job.dataset, job.on_step) as readers:
         validation = partial(_in_order, readers.val, val, job) if val and readers.val else None
         lessons = Lessons(epochs, total, partial(_varied, readers.train, train, job, total), validation, on_batch)
-        return learn(float32, ranges, lessons)
+        return learn(float32, ranges, lessons, precision)
 
 
 def _varied(reader: BatchReader, split: Split, job: ExportJob, total: int, epoch: int) -> Iterator[NDArray[Any]]:

@@ -21,14 +21,15 @@ from edgecnn.edge.packages import install_command
 
 
 def quantize_tflite(float32: bytes, precision: str, ranges: Ranges, keep: Sequence[str] = (), io: IoName = "int8") -> bytes:
-    """Quantize to `int8` (8-bit weights and activations) or `int16x8` (16-bit activations), integers from input to output.
+    """Quantize to `int8` (8-bit weights and activations), `int4` (4-bit weights of convolutions and dense layers) or `int16x8`
+    (16-bit activations), integers from input to output.
 
     Weights have one scale per output channel. An operator without an integer kernel stays float between a DEQUANTIZE
     and a QUANTIZE.
 
     Args:
         float32: The float32 model.
-        precision: `int8` or `int16x8`.
+        precision: `int8`, `int4` or `int16x8`.
         ranges: Result of `edgecnn.convert.tflite.calibrate.calibrate_tflite`.
         keep: Operators that stay float, by the name of their output tensor. The input and output of the file stay the same.
         io: Type of the input and output of an int8 file.
@@ -37,8 +38,8 @@ def quantize_tflite(float32: bytes, precision: str, ranges: Ranges, keep: Sequen
         ConversionError: If the quantizer fails, or writes what the runtime can't load.
         MissingDependency: If litert-quantizer is not installed.
     """
-    if precision not in _RECIPES:
-        raise ValueError(f"precision must be one of {tuple(_RECIPES)}, got {precision!r}")
+    if precision not in _STEPS:
+        raise ValueError(f"precision must be one of {tuple(_STEPS)}, got {precision!r}")
     return _quantized(float32, precision, ranges, dict.fromkeys(keep, "float32"), io)
 
 
@@ -50,7 +51,21 @@ def with_16_bits(float32: bytes, ranges: Ranges, wide: Sequence[str], io: IoName
     return _quantized(float32, "int8", ranges, dict.fromkeys(wide, "int16"), io)
 
 
-_RECIPES = {"int8": "static_wi8_ai8", "int16x8": "static_wi8_ai16"}
+# Steps of an output from 0 to 1, by precision.
+_STEPS = {"int8": 2**8, "int4": 2**8, "int16x8": 2**15}
+FOUR_BITS = "CONV_2D", "FULLY_CONNECTED"
+"""The operators whose weights litert-quantizer stores in 4 bits; those of others have 8."""
+
+
+def _recipe(recipe: Any, precision: str) -> list[dict[str, Any]]:
+    """Return litert-quantizer's rules for a precision."""
+    every: list[dict[str, Any]] = recipe.static_wi8_ai16() if precision == "int16x8" else recipe.static_wi8_ai8()
+    if precision != "int4":
+        return every
+    fewer = [{**copy.deepcopy(rule), "operation": operator} for operator in FOUR_BITS for rule in every]
+    for rule in fewer:
+        rule["op_config"]["weight_tensor_config"]["num_bits"] = 4
+    return [*every, *fewer]
 
 
 @contextmanager
@@ -75,7 +90,7 @@ def _quantized(
     interpreter = open_tflite(float32)
     ranks = {tensor["name"]: len(tensor["shape"]) for tensor in interpreter.get_tensor_details()}
     with _quantizer(precision) as (quantizer, recipe):
-        every = getattr(recipe, _RECIPES[precision])()
+        every = _recipe(recipe, precision)
         of = {"float32": [{"operation": "*", "algorithm_key": "no_quantize"}], "int16": recipe.static_wi8_ai16()}
         # A scope is the output names of an operator, each with a semicolon.
         rules = [{**rule, "regex": f"^{re.escape(name)};$"} for name, kind in others.items() for rule in of[kind]]
@@ -148,8 +163,7 @@ def _output_range(interpreter: Any, precision: str) -> dict[str, tuple[float, fl
     last = by_output.get(end["index"])
     while last and last["op_name"] == "RESHAPE":
         last = by_output.get(last["inputs"][0])
-    steps = {"int8": 2**8, "int16x8": 2**15}[precision]
-    return {end["name"]: (0.0, 1 - 1 / steps)} if last and last["op_name"] in ("SOFTMAX", "LOGISTIC") else {}
+    return {end["name"]: (0.0, 1 - 1 / _STEPS[precision])} if last and last["op_name"] in ("SOFTMAX", "LOGISTIC") else {}
 
 
 def _reason(precision: str, error: Exception) -> str:

@@ -7,9 +7,11 @@ from typing import ClassVar
 from edgecnn.edge.compatibility.requirements import release_key
 from edgecnn.edge.compatibility.tflite_graph import Table, operator_name, root
 
-FLOAT32, FLOAT16, INT16, INT8 = 0, 1, 7, 9  # TensorType of schema.fbs.
+FLOAT32, FLOAT16, INT16, INT8, INT4 = 0, 1, 7, 9, 17  # TensorType of schema.fbs.
 DENSE_BY_CHANNEL = "FULLY_CONNECTED per channel"
 """A dense layer on integers whose weights have several scales; it has no separate version."""
+FOUR_BITS = "4-bit weights"
+"""A layer on integers whose weights have 4 bits; it has no separate version."""
 
 # Version of each operator for 8-bit and for 16-bit activations; 0 where neither the rules nor its kernel define one.
 _INTEGER_TABLE = """
@@ -82,7 +84,7 @@ class Tensor:
 
 
 def needed(name: str, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor | None]) -> dict[str, int] | None:
-    """Return the lowest version of an operator for its tensors, and of `DENSE_BY_CHANNEL` if it is one.
+    """Return the lowest version of an operator for its tensors, and of `DENSE_BY_CHANNEL` and `FOUR_BITS` if it is one.
 
     The result is empty if the tensors require no more than the first version, and None if the rules don't cover the operator on
     integers. An omitted tensor is None.
@@ -97,7 +99,8 @@ def needed(name: str, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor 
         if not version:
             return None
         by_channel = name == "FULLY_CONNECTED" and weights is not None and weights.scales > 1
-        return {name: version} | ({DENSE_BY_CHANNEL: 1} if by_channel else {})
+        few = weights is not None and weights.kind == INT4
+        return {name: version} | ({DENSE_BY_CHANNEL: 1} if by_channel else {}) | ({FOUR_BITS: 1} if few else {})
     if name == "DEQUANTIZE" and data == FLOAT16:
         return {name: 3}
     if name in _HYBRID and data == FLOAT32 and weights is not None and weights.kind == INT8:
@@ -233,6 +236,9 @@ TRANSPOSE_CONV        5  5  5  5  5
 UNPACK                4  4  4  4  6
 """
 LITERT_VERSIONS = {name: tuple(map(int, versions)) for name, *versions in map(str.split, _LITERT_TABLE.strip().splitlines())}
+# Measured: 1.0.1 and tflite-runtime 2.14.0 refuse a dense layer, 1.1.2 and later compute the same.
+LITERT_VERSIONS[FOUR_BITS] = (0, 1, 1, 1, 1)
+_FOUR_BITS_SINCE = "ai-edge-litert>=1.1.2"
 
 RELEASES = {"ai-edge-litert": (LITERT_RELEASES[0], LITERT_RELEASES[-1]), "tflite-runtime": ("2.7.0", "2.14.0")}
 """The oldest and the newest release in the tables, by package."""
@@ -277,7 +283,7 @@ class TfliteNeeds:
 
     Attributes:
         operators: Each operator's name and its highest version: as written, or as its tensors require, since a quantizer may
-            not have raised the float file's. Includes `DENSE_BY_CHANNEL`.
+            not have raised the float file's. Includes `DENSE_BY_CHANNEL` and `FOUR_BITS`.
         written: Oldest TensorFlow Lite release that loads it, as written by its converter; None if it wrote none. A later
             change of the file may not have kept it.
         int8: Whether operators compute in 8-bit integers; weights that are only stored in 8 bits don't count.
@@ -302,6 +308,8 @@ class TfliteNeeds:
     def oldest_runtime(self) -> str | None:
         """See `Needs`."""
         release = None if self.unknown else oldest_tflite(self.operators)
+        if FOUR_BITS in self.operators and not self.unknown:
+            return _FOUR_BITS_SINCE
         return release and f"tensorflow-lite>={max(release, self._integers_since(), key=release_key)}"
 
     def at_least(self) -> str | None:
@@ -315,6 +323,8 @@ class TfliteNeeds:
             has = highest(package, release, operator)
             if operator in self.unknown:
                 return f"no table lists which release of {package} computes {operator} in integers"
+            if operator == FOUR_BITS and not has:
+                return f"its 4-bit weights need {_FOUR_BITS_SINCE}"
             if wanted > has:
                 since = oldest_tflite({operator: wanted})
                 came = f" (TensorFlow Lite {since} and later)" if since else ""

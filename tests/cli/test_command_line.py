@@ -28,7 +28,7 @@ COMMANDS = (
         (["evaluate", "x.tflite", "--fast"], "No such option: --fast"),
         (["evaluate", "x.tflite", "--threads", "many"], "Invalid value for '--threads'"),
         (["predict", "x.tflite"], "nothing to predict: name image files, or test images with --index 47"),
-        (["export", "--quantize", "int4"], "--quantize must be float32, float16, dynamic, int8 or int16x8, got int4"),
+        (["export", "--quantize", "int2"], "--quantize must be float32, float16, dynamic, int8, int4 or int16x8, got int2"),
         (["export", "--format", "coreml"], "--format must be tflite, onnx, ncnn, mnn or executorch, got coreml"),
         (["export", "--tune-runtime", "openvino"], "--tune-runtime says how to tune: add --tune here"),
         (["export", "--tune-limit", "10s"], "--tune-limit says how to tune: add --tune here"),

@@ -45,7 +45,7 @@ def operators(path: Path) -> list[str]:
         (("onnx",), ("float16",), "onnx has no float16 .it has float32, int8.: choose another"),
         (("tflite", "onnx"), ("int16x8",), "onnx has no int16x8 .*: use formats=tflite alone"),
         (("coreml",), ("int8",), "formats=coreml is unknown: use tflite or onnx"),
-        (("tflite",), ("int4",), "precisions=int4 is unknown"),
+        (("tflite",), ("int2",), "precisions=int2 is unknown"),
     ],
 )
 def test_what_a_format_does_not_have_is_refused(formats: tuple[str, ...], precisions: tuple[str, ...], message: str) -> None:

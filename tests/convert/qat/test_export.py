@@ -10,12 +10,23 @@ import edgecnn as ec
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.result import Silent
 from tests.bad_network import BadNetwork
 from tests.conftest import Terminal
 from tests.convert.export.conftest import entry
 from tests.convert.qat.conftest import tamed
 
 EPOCHS = 20
+
+
+class Recorded(Silent):
+    """Progress that keeps its lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -84,5 +95,12 @@ def test_a_tflite_file_from_elsewhere_is_trained_too(
 ) -> None:
     theirs = tmp_path / "theirs.tflite"
     theirs.write_bytes(spoilt[1])
-    ec.export(theirs, idx_folder, formats=["tflite"], interface="unit", qat=EPOCHS, out=tmp_path / "out")
-    assert entry(Manifest.load(tmp_path / "out"), "int8.tflite").qat.correct > 30
+    said = Recorded()
+    ec.export(
+        theirs, idx_folder, precisions=["int8", "int4"], interface="unit", qat=EPOCHS, out=tmp_path / "out", progress=said
+    )
+    int8, int4 = (entry(Manifest.load(tmp_path / "out"), name) for name in ("int8.tflite", "int4.tflite"))
+    assert int8.qat.correct > 30
+    assert int8.sha256 != int4.sha256
+    assert sum(line.startswith("training for int4, epoch") for line in said.lines) == EPOCHS
+    assert any(line.startswith("int4.tflite: ") and "60 test images by training for integers" in line for line in said.lines)

@@ -61,6 +61,15 @@ def test_the_oldest_runtime_is_that_of_the_quantized_operators(float32: bytes, r
         assert quantized.oldest_runtime() == "tensorflow-lite>=2.10.0"  # Because of the dense layer with a scale per output.
 
 
+def test_weights_of_4_bits_need_a_runtime_that_has_kernels_for_them(float32: bytes, ranges: Ranges) -> None:
+    int4, int8 = (quantize_tflite(float32, precision, ranges) for precision in ("int4", "int8"))
+    needs = read_needs(int4, "tflite")
+    assert needs.oldest_runtime() == "ai-edge-litert>=1.1.2"
+    assert "4-bit weights" in (needs.lack("tflite-runtime", "2.14.0") or "")
+    assert needs.lack("ai-edge-litert", "1.2.0") is None
+    assert len(int4) < len(int8)
+
+
 @pytest.mark.parametrize(("precision", "oldest"), [("float16", "1.15.0"), ("dynamic", "2.4.0")])
 def test_the_oldest_runtime_of_what_the_converter_quantized(precision: str, oldest: str) -> None:
     layers = keras.layers
