@@ -83,8 +83,8 @@ def export(  # Longer than 50 lines: its arguments and their docs.
     qat: Annotated[
         int | None,
         Option(
-            "Train int8 and int4 files for their integers (quantization-aware training): passes over the training images. The plain "
-            "file is written unless the trained one is shown to be right more often on the test images.",
+            "Train int8 and int4 files for their integers (quantization-aware training): passes over the training images. The "
+            "plain file is written unless the trained one is shown to be right more often on the test images.",
             metavar="EPOCHS",
             default="not trained",
             low=1,
