@@ -93,6 +93,19 @@ def _leaders(network: FloatGraph, steps: Mapping[str, tuple[float, int]]) -> dic
     return leader
 
 
+def _free_ends(ranges: Ranges, leader: Mapping[str, str], fixed: set[str]) -> dict[str, tuple[float, float]]:
+    """Return the ends of each range that learns, by its leader: those that hold the ranges of all tensors with its steps.
+
+    A tensor that is always zero keeps its steps, too.
+    """
+    found: dict[str, tuple[float, float]] = {}
+    for name, leading in leader.items():
+        low, high = found.get(leading, (0.0, 0.0))
+        found[leading] = min(low, ranges[name][0]), max(high, ranges[name][1])
+    kept = {leader[name] for name in fixed if name in leader}
+    return {name: (low, high) for name, (low, high) in found.items() if name not in kept and low < high}
+
+
 class IntegerNetwork:
     """A network in training for integers.
 
@@ -111,15 +124,9 @@ class IntegerNetwork:
         self._learning = {name: tf.Variable(values) for name, values in self.network.weights.items()}
         self._leader = _leaders(self.network, steps)
         fixed = {self.network.image, *(one.output for one in self.network.operators if one.kind in _FIXED)}
-        fixed = {self._leader[name] for name in fixed}
-        self._free = dict.fromkeys(leader for name, leader in self._leader.items() if name in steps and leader not in fixed)
+        self._ends = _free_ends(ranges, {name: self._leader[name] for name in self._leader if name in steps}, fixed)
         self._half_away = {one.output for one in self.network.operators if one.kind in _HALF_AWAY}
-        members = {leader: [ranges[name] for name in self._leader if self._leader[name] == leader] for leader in self._free}
-        self._ends = {
-            leader: (min(0.0, *(low for low, _ in ends)), max(0.0, *(high for _, high in ends)))
-            for leader, ends in members.items()
-        }
-        self._factors = {name: tf.Variable([0.0, 0.0]) for name in self._free}
+        self._factors = {name: tf.Variable([0.0, 0.0]) for name in self._ends}
         self._steps = {name: (tf.Variable(float(scale)), tf.Variable(float(zero))) for name, (scale, zero) in steps.items()}
         # A batch of another size, as the last one, is traced once more.
         self.train = tf.function(self._train_on, reduce_retracing=True)
@@ -128,7 +135,7 @@ class IntegerNetwork:
 
     def ranges(self) -> Ranges:
         """Return the learnt ranges, and the calibrated ones of what has a range of its own."""
-        found = {name: (float(low), float(high)) for name in self._free for low, high in [self._range(name)]}
+        found = {name: (float(low), float(high)) for name in self._ends for low, high in [self._range(name)]}
         led = {name: found[leader] for name, leader in self._leader.items() if leader in found}
         return {**self._ranges, **led}
 
@@ -155,7 +162,7 @@ class IntegerNetwork:
         """Return the scale and the zero point of each integer activation."""
         if frozen:
             return self._steps
-        learnt = {name: steps_of(*self._range(name)) for name in self._free}
+        learnt = {name: steps_of(*self._range(name)) for name in self._ends}
         return {name: learnt.get(self._leader[name], taken) for name, taken in self._steps.items()}
 
     def _rounded(self, steps: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
@@ -181,8 +188,11 @@ class IntegerNetwork:
     def _loss(self, images: Any, frozen: bool) -> Any:
         """Return the mean divergence of the integers' probabilities from the float file's (Hinton and others, 2015)."""
         tf, scores = load_tensorflow(), self.network.scores
-        expected = tf.nn.log_softmax(self.network.run(images, self._teacher)[scores])
-        found = tf.nn.log_softmax(self._run(images, frozen)[scores])
+        expected, found = (
+            # One score is that of the second of two classes.
+            tf.nn.log_softmax(one if one.shape[1] > 1 else tf.concat([tf.zeros_like(one), one], axis=1))
+            for one in (self.network.run(images, self._teacher)[scores], self._run(images, frozen)[scores])
+        )
         return tf.reduce_mean(tf.reduce_sum(tf.exp(expected) * (expected - found), axis=1))
 
     def _train_on(self, images: Any, frozen: bool, optimizers: Sequence[Any]) -> Any:

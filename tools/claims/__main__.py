@@ -20,6 +20,7 @@ from typing import Any
 from edgecnn.benchmarks.machine.host import read_machine
 from tools.claims import (
     converters,
+    integers,
     measuring,
     networks,
     own_tools,
@@ -45,6 +46,7 @@ _PARTS: dict[str, Callable[[Path], list[Claim]]] = {
     "deploy": deploying.measure,
     "tools": own_tools.measure,
     "converters": converters.measure,
+    "integers": integers.measure,
     "speed": training.measure_speed,
     "taught": training.measure_taught,
     "few": training.measure_few,
@@ -53,7 +55,7 @@ _PARTS: dict[str, Callable[[Path], list[Claim]]] = {
     "networks": networks.measure,
     "input": measure_photos,
 }
-_WITHOUT_FILES = {"differing", "speed", "few", "many", "tools", "converters", "input"}
+_WITHOUT_FILES = {"differing", "speed", "few", "many", "tools", "converters", "integers", "input"}
 
 
 def main(names: list[str]) -> None:

@@ -1,0 +1,99 @@
+"""Training for integers: whether what learns is what the int8 file computes, and what a network that 8 bits spoil gains."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecnn.convert.qat.learn import IntegerNetwork, Lessons, learn
+from edgecnn.convert.tflite.calibrate import calibrate_tflite
+from edgecnn.convert.tflite.quantize import quantize_tflite, tflite_steps
+from edgecnn.edge.data.dataset import load_dataset
+from edgecnn.edge.runtimes import opener_for
+from tools.claims.claims import EDGECNN, Claim, at_most
+
+_NETWORKS = ("cnn", "strided", "separable")
+_BATCH, _CALIBRATED, _SPOILT_BY, _EPOCHS = 64, 300, 1000, 3
+
+
+def measure(folder: Path) -> list[Claim]:
+    """Train MNIST's networks, also for integers, and spoil the cnn as docs/how-to/quantization-accuracy.md does."""
+    out = folder.parent / "integers"
+    claims = [claim for name in _NETWORKS for claim in _forward(name, out / name)]
+    return [*claims, _spoilt(out)]
+
+
+def _forward(name: str, folder: Path) -> list[Claim]:
+    """Compare the forward after an epoch of training for integers with the file, on all test images."""
+    if not (folder / "float32.tflite").exists():
+        command = [EDGECNN, "train", "--network", name, "--epochs", "1", "--out", str(folder)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        command = [EDGECNN, "export", str(folder / "model.keras"), "--format", "tflite", "--quantize", "float32"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    dataset = load_dataset()
+    train, test = (_inputs(part.images(range(len(part.labels)))) for part in (dataset.train, dataset.test))
+    float32 = (folder / "float32.tflite").read_bytes()
+    ranges = calibrate_tflite(float32, train[:: len(train) // _CALIBRATED])
+
+    def batches(epoch: int) -> Iterator[NDArray[Any]]:
+        order = np.random.default_rng(epoch).permutation(len(train))
+        for start in range(0, len(order), _BATCH):
+            yield train[order[start : start + _BATCH]]
+
+    learnt = learn(float32, ranges, Lessons(2, -(-len(train) // _BATCH), batches, None, lambda epoch, batch, loss: None))
+    int8 = quantize_tflite(learnt.file, "int8", learnt.ranges)
+    file, (scale, zero) = _run(int8, test)
+    network = IntegerNetwork(learnt.file, learnt.ranges, tflite_steps(int8), "int8")
+    forward = np.concatenate([network.forward(test[start : start + 500]).numpy() for start in range(0, len(test), 500)])
+    stored = np.rint(forward / scale) + zero
+    others = int((stored.argmax(axis=1) != file.argmax(axis=1)).sum())
+    steps, how = np.abs(stored - file), "after two epochs of training for integers"
+    return [
+        at_most(f"{name}: images of {len(test):,} with another class", others, 0, how),
+        at_most(
+            f"{name}: largest difference in steps of the output", steps.max(), 1, f"{(steps.max(axis=1) > 0).sum():,} images"
+        ),
+    ]
+
+
+def _spoilt(out: Path) -> Claim:
+    """Export the cnn, one of whose channels has a thousand times the range of others, with training for integers."""
+    model = keras.models.load_model(out / "cnn" / "model.keras")
+    normalization, following = model.get_layer("batch_normalization"), model.get_layer("conv2d_1")
+    scale, offset, mean, variance = normalization.get_weights()
+    scale[0], offset[0] = _SPOILT_BY * scale[0], _SPOILT_BY * offset[0]
+    normalization.set_weights([scale, offset, mean, variance])
+    kernel, bias = following.get_weights()
+    kernel[:, :, 0] /= _SPOILT_BY
+    following.set_weights([kernel, bias])
+    model.save(out / "spoiled.keras")
+    command = [EDGECNN, "export", str(out / "spoiled.keras"), "--data", "mnist", "--preprocess", "unit", "--format", "tflite"]
+    subprocess.run([*command, "--qat", str(_EPOCHS), "--out", str(out / "spoiled")], check=True, stdout=subprocess.DEVNULL)
+    manifest = json.loads((out / "spoiled" / "manifest.json").read_text(encoding="utf-8"))
+    (qat,) = (file["qat"] for file in manifest["artifacts"] if file["path"] == "int8.tflite")
+    float_correct = manifest["reference"]["correct"]
+    plain = 100 * (float_correct - qat["plain_correct"]) / qat["images"]
+    lost = 100 * (float_correct - qat["correct"]) / qat["images"]
+    how = f"{qat['correct']:,} of {qat['images']:,}, float {float_correct:,}; plainly quantized it loses {plain:.2f}"
+    return at_most("a spoilt cnn, all in int8: points lost against float", lost, 0.2, how)
+
+
+def _inputs(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return images.astype(np.float32) * np.float32(1 / 255)
+
+
+def _run(int8: bytes, inputs: NDArray[np.float32]) -> tuple[NDArray[np.int8], tuple[float, int]]:
+    """Return a file's outputs (n, classes), and their scale and zero point."""
+    model = opener_for("tflite").open_model(int8, 1)
+    taken, given = model.input_spec.quantization, model.output_spec.quantization
+    if taken is None or given is None:
+        raise AssertionError("its input and output are int8")
+    stored = np.clip(np.rint(inputs / np.float32(taken.scales[0])) + taken.zero_points[0], -128, 127).astype(np.int8)
+    shape = (1, *(int(size or 1) for size in model.input_spec.shape[1:]))
+    outputs: NDArray[np.int8] = np.concatenate([model.run(image.reshape(shape)) for image in stored])
+    return outputs, (given.scales[0], given.zero_points[0])
