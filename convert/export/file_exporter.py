@@ -86,13 +86,17 @@ class FileExporter:
         job, plain, learnt = self._job, self._converters[model_format], self._lessons(precision)
         trained, labels = plain.learnt(learnt), job.dataset.test.labels
         of, _ = evidence(job.dataset.test, job.dataset.learnt)
-        without, with_it = (
-            correct(self.probabilities(name, model_format, self._quantize(model_format, precision, one)), labels)[of]
-            for one in (plain, trained)
-        )
+        answers = [
+            self.probabilities(name, model_format, self._quantize(model_format, precision, one)) for one in (plain, trained)
+        ]
+        without, with_it = (correct(one, labels)[of] for one in answers)
         found = Qat(job.config.qat or 0, learnt.epoch, len(with_it), int(with_it.sum()), int(without.sum()))
         if job.gain is None or not job.gain(with_it, without):
             job.on_step(f"{name}: {found.text} by training for integers is no shown gain, so the plain file is written")
+            return None
+        # Layers in float are those of the network before: what has learnt to bear integers need not be as good in floats.
+        if job.judge and (objection := job.judge.objection(answers[1][of], self._reference[of], labels[of])):
+            job.on_step(f"{name}: {found.text} by training for integers is not enough ({objection})")
             return None
         job.on_step(f"{name}: {found.text} by training for integers")
         self._trained[model_format, precision] = trained

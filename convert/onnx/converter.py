@@ -91,7 +91,8 @@ class _LearntConverter(_OnnxConverter):
     def __init__(self, conversion: Conversion, prepared: bytes, learnt: Learnt) -> None:
         super().__init__(conversion)
         self._network, self._learnt = FloatGraph(learnt.before), learnt
-        self._prepared = with_learnt_weights(prepared, self._network, learnt.weights)
+        # Layers of the int8 file are compared with those of this one.
+        self._float32 = self._prepared = with_learnt_weights(prepared, self._network, learnt.weights)
 
     def calibrate(self, inputs: NDArray[Any], method: CalibrationName | None = None) -> Ranges:
         ranges, few = super().calibrate(inputs, method), inputs[:_COMPARED]

@@ -8,7 +8,7 @@ import pytest
 
 import edgecnn as ec
 from edgecnn.convert.export.config import ExportConfig
-from edgecnn.edge.errors import ConfigError
+from edgecnn.edge.errors import ConfigError, GateFailed
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.result import Silent
 from tests.bad_network import BadNetwork
@@ -104,3 +104,23 @@ def test_a_tflite_file_from_elsewhere_is_trained_too(
     assert int8.sha256 != int4.sha256
     assert sum(line.startswith("training for int4, epoch") for line in said.lines) == EPOCHS
     assert any(line.startswith("int4.tflite: ") and "60 test images by training for integers" in line for line in said.lines)
+
+
+def test_where_training_is_not_enough_the_layers_of_the_untrained_network_are_searched(
+    bad_network: BadNetwork, idx_folder: Path, tmp_path: Path
+) -> None:
+    tamed(bad_network).save(tmp_path / "theirs.keras")
+    said = Recorded()
+    # Only in floats is it accurate enough, which the trained network would not be even then.
+    with pytest.raises(GateFailed, match=r"does not pay.*float32\.onnx"):
+        ec.export(
+            tmp_path / "theirs.keras",
+            idx_folder,
+            formats=["onnx"],
+            interface="unit",
+            qat=2,
+            keep_accuracy=20,
+            out=tmp_path / "out",
+            progress=said,
+        )
+    assert any("by training for integers is not enough (accuracy" in line for line in said.lines)
