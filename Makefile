@@ -96,7 +96,7 @@ $(EXECUTORCH)/.installed: pyproject.toml constraints.txt
 	$(EXECUTORCH)/bin/pip install --quiet --constraint constraints.txt --no-deps pnnx
 	touch $@
 
-# Altered files, kills, shortages and false verdicts, in an hour and in two minutes. docs/explanation/torture.md
+# Altered files, kills, shortages and false verdicts, in two hours and in two minutes. docs/explanation/torture.md
 torture: install
 	$(BIN)/python -m tools.faults --seed 1 --files 10000 --kills 1000 --deploys 1000 --scarce 100 --pairs 20
 
