@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from edgecnn.edge.formats import FORMATS, PRECISIONS
 from edgecnn.edge.show.table import TextTable, table_text
-from tools.pi.workstation import FILES
+from tools.pi.workstation import PRECISIONS_OF
 
 # What `edgecnn verify` accepts where another package runs a file than the one that made its golden vectors.
-DRIFT = {FORMATS[name].file_name(word): PRECISIONS[word].drift for name in FILES for word in FORMATS[name].precisions}
+DRIFT = {FORMATS[name].file_name(word): PRECISIONS[word].drift for name, words in PRECISIONS_OF.items() for word in words}
 # Largest accepted difference of a probability from this machine's, measured in docs/explanation/arm.md. Floats are summed in
 # another order.
 # Integer kernels sometimes round halves differently, which changes an output by one step: 1/256 in int8, 1/32768 in int16.
