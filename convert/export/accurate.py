@@ -24,6 +24,8 @@ from edgecnn.edge.text import counted
 _RANKED_ON = 50
 # Largest number of files with layers in 16 bits: a runtime computes these slowly.
 _WIDE_TRIES = 6
+# Precisions that lose more than one that loses too much.
+_COARSER = {"int8": ("int4",)}
 # A quantized file that saves less of the float file's size, and no time, is not worth its loss.
 _SAVED = 0.1
 
@@ -158,7 +160,8 @@ class AccurateFile:
         def rank(data: bytes) -> Sequence[LayerError]:
             return diagnose(float32, data, self.model_format, ranked).layers if self.quantized(data) else ()
 
-        others = [other for other in FORMATS[self.model_format].precisions if other not in ("float32", self.precision)]
+        worse = ("float32", self.precision, *_COARSER.get(self.precision, ()))
+        others = [other for other in FORMATS[self.model_format].precisions if other not in worse]
         kept: Sequence[str] = ()
 
         def changed(make: Callable[[Sequence[str]], bytes | None], to: Wider, most: int) -> Chosen:
