@@ -70,7 +70,7 @@ class FileExporter:
         if search := self._search(name, model_format, precision, converter):
             data, mended = search.file()
         elif calibrated:
-            data = converter.quantize(precision, self.calibrator.ranges(model_format, converter))
+            data = self._quantize(model_format, precision, converter)
         else:
             data = converter.convert(precision)
         self._say_how(name, converter)
@@ -105,8 +105,11 @@ class FileExporter:
     def _lessons(self, precision: str) -> Learnt:
         """Return what the network has learnt for a precision, once for all formats."""
         if precision not in self._learnt:
-            converter = self._converters.get(QAT_FORMAT) or self._new_converter(QAT_FORMAT, FORMATS[QAT_FORMAT].calibrations[0])
-            ranges = converter.calibrate(self.calibrator.inputs)
+            if converter := self._converters.get(QAT_FORMAT):
+                ranges = self.calibrator.ranges(QAT_FORMAT, converter)
+            else:  # It writes no file, so that the manifest does not record its calibration.
+                converter = self._new_converter(QAT_FORMAT, FORMATS[QAT_FORMAT].calibrations[0])
+                ranges = converter.calibrate(self.calibrator.inputs)
             self._learnt[precision] = train_for_integers(self._job, converter.convert("float32"), ranges, precision)
         return self._learnt[precision]
 

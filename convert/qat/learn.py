@@ -61,14 +61,15 @@ def learn(float32: bytes, ranges: Ranges, lessons: Lessons, precision: str = "in
         frozen, total = epoch >= frozen_from, 0.0
         if epoch == frozen_from and epoch > 1:
             ranges = network.ranges()
-            network.freeze(_steps(network.file(), ranges, precision))
+            network.freeze(_steps(network.graph.with_weights(network.weights()), ranges, precision))
         for number, inputs in enumerate(lessons.training(epoch), 1):
             total += float(network.train(inputs, frozen, optimizers))
             lessons.on_batch(epoch, number, total / number)
         if frozen:
             loss = _mean_loss(network, lessons.validation) if lessons.validation else -float(epoch)
             if loss < best:
-                best, kept = loss, Learnt(float32, network.file(), network.weights(), ranges, epoch)
+                weights = network.weights()
+                best, kept = loss, Learnt(float32, network.graph.with_weights(weights), weights, ranges, epoch)
     assert kept  # noqa: S101  # The last epoch is a frozen one.
     return kept
 
@@ -82,10 +83,10 @@ def _mean_loss(network: "IntegerNetwork", batches: Callable[[], Iterator[NDArray
     return sum(loss * count for loss, count in losses) / sum(count for _, count in losses)
 
 
-def _leaders(network: FloatGraph, steps: Mapping[str, tuple[float, int]]) -> dict[str, str]:
+def _leaders(graph: FloatGraph, steps: Mapping[str, tuple[float, int]]) -> dict[str, str]:
     """Return of each tensor the one whose range it has: kernels that only move values take them as they are."""
-    leader = {network.image: network.image}
-    for one in network.operators:
+    leader = {graph.image: graph.image}
+    for one in graph.operators:
         moved = [name for name in one.inputs if name in leader and steps.get(name, one) == steps.get(one.output)]
         found = [leader[name] for name in moved] if one.channels is None else []
         leader[one.output] = found[0] if found else one.output
@@ -118,19 +119,19 @@ class IntegerNetwork:
 
     def __init__(self, float32: bytes, ranges: Ranges, steps: Mapping[str, tuple[float, int]], precision: str) -> None:
         tf = load_tensorflow()
-        self.network, self._ranges = FloatGraph(float32), ranges
+        self.graph, self._ranges = FloatGraph(float32), ranges
         self._few = FOUR_BITS if precision == "int4" else ()
-        self._teacher = dict(self.network.weights)
-        self._learning = {name: tf.Variable(values) for name, values in self.network.weights.items()}
-        self._leader = _leaders(self.network, steps)
-        fixed = {self.network.image, *(one.output for one in self.network.operators if one.kind in _FIXED)}
+        self._teacher = dict(self.graph.weights)
+        self._learning = {name: tf.Variable(values) for name, values in self.graph.weights.items()}
+        self._leader = _leaders(self.graph, steps)
+        fixed = {self.graph.image, *(one.output for one in self.graph.operators if one.kind in _FIXED)}
         self._ends = _free_ends(ranges, {name: self._leader[name] for name in self._leader if name in steps}, fixed)
-        self._half_away = {one.output for one in self.network.operators if one.kind in _HALF_AWAY}
+        self._half_away = {one.output for one in self.graph.operators if one.kind in _HALF_AWAY}
         self._factors = {name: tf.Variable([0.0, 0.0]) for name in self._ends}
         self._steps = {name: (tf.Variable(float(scale)), tf.Variable(float(zero))) for name, (scale, zero) in steps.items()}
         # A batch of another size, as the last one, is traced once more.
         self.train = tf.function(self._train_on, reduce_retracing=True)
-        self.forward = tf.function(lambda images: self._run(images, True)[self.network.output], reduce_retracing=True)
+        self.forward = tf.function(lambda images: self._run(images, True)[self.graph.output], reduce_retracing=True)
         self.loss_of = tf.function(lambda images: self._loss(images, True), reduce_retracing=True)
 
     def ranges(self) -> Ranges:
@@ -144,10 +145,6 @@ class IntegerNetwork:
         for name, (scale, zero) in steps.items():
             self._steps[name][0].assign(scale)
             self._steps[name][1].assign(zero)
-
-    def file(self) -> bytes:
-        """Return the float32 file with the learnt weights, on the steps that the int8 file gives them."""
-        return self.network.with_weights(self.weights())
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """Return the learnt weights and biases as the int8 file has them, by tensor name."""
@@ -168,7 +165,7 @@ class IntegerNetwork:
     def _rounded(self, steps: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
         """Return weights and biases as the int8 file has them."""
         found: dict[str, Any] = dict(self._learning)
-        for one in self.network.operators:
+        for one in self.graph.operators:
             if one.channels is not None and one.output in steps:
                 most = 7 if one.kind in self._few else 127
                 found[one.filter], scales = rounded_weights(self._learning[one.filter], one.channels, most)
@@ -182,16 +179,16 @@ class IntegerNetwork:
         def rounded(name: str, values: Any) -> Any:
             return rounded_to_steps(values, *steps[name], name in self._half_away) if name in steps else values
 
-        found: Mapping[str, Any] = self.network.run(images, self._rounded(steps), rounded)
+        found: Mapping[str, Any] = self.graph.run(images, self._rounded(steps), rounded)
         return found
 
     def _loss(self, images: Any, frozen: bool) -> Any:
         """Return the mean divergence of the integers' probabilities from the float file's (Hinton and others, 2015)."""
-        tf, scores = load_tensorflow(), self.network.scores
+        tf, scores = load_tensorflow(), self.graph.scores
         expected, found = (
             # One score is that of the second of two classes.
             tf.nn.log_softmax(one if one.shape[1] > 1 else tf.concat([tf.zeros_like(one), one], axis=1))
-            for one in (self.network.run(images, self._teacher)[scores], self._run(images, frozen)[scores])
+            for one in (self.graph.run(images, self._teacher)[scores], self._run(images, frozen)[scores])
         )
         return tf.reduce_mean(tf.reduce_sum(tf.exp(expected) * (expected - found), axis=1))
 

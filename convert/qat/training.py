@@ -16,7 +16,7 @@ from edgecnn.convert.training.recipes import Augment
 from edgecnn.edge.data.splits import Indices, Split
 from edgecnn.edge.model.preprocess import Images
 
-BATCH_SIZE = 64
+_BATCH_SIZE = 64
 _SEED = 0
 
 
@@ -37,7 +37,7 @@ def train_for_integers(job: ExportJob, float32: bytes, ranges: Ranges, precision
         ArtifactError: If an image can't be read.
     """
     train, val, epochs = job.dataset.train, job.dataset.val, job.config.qat or 0
-    total = -(-len(train.labels) // BATCH_SIZE)
+    total = -(-len(train.labels) // _BATCH_SIZE)
 
     def on_batch(epoch: int, batch: int, loss: float) -> None:
         name = f"training for {precision}, epoch {epoch}/{epochs}"
@@ -56,7 +56,7 @@ def _varied(reader: BatchReader, split: Split, job: ExportJob, total: int, epoch
     order, variation = np.random.default_rng([_SEED, epoch]).permutation(len(split.labels)), _variation(job)
 
     def chosen(index: int) -> Indices:
-        found: Indices = order[index * BATCH_SIZE : (index + 1) * BATCH_SIZE]
+        found: Indices = order[index * _BATCH_SIZE : (index + 1) * _BATCH_SIZE]
         return found
 
     def ready(index: int, images: Images) -> Batch:
@@ -71,9 +71,9 @@ def _in_order(reader: BatchReader, split: Split, job: ExportJob) -> Iterator[NDA
     count = len(split.labels)
 
     def chosen(index: int) -> Indices:
-        return np.arange(index * BATCH_SIZE, min((index + 1) * BATCH_SIZE, count))
+        return np.arange(index * _BATCH_SIZE, min((index + 1) * _BATCH_SIZE, count))
 
-    for (inputs,) in reader.batches(-(-count // BATCH_SIZE), chosen, lambda index, images: (job.model.inputs(images),)):
+    for (inputs,) in reader.batches(-(-count // _BATCH_SIZE), chosen, lambda index, images: (job.model.inputs(images),)):
         yield inputs
 
 

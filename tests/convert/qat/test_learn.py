@@ -105,7 +105,7 @@ def test_the_forward_that_learns_is_what_the_file_computes(taught: tuple[Any, Le
     # The kernels of these end in fixed-point steps of their own, which add up; only LiteRT's own hard swish does, which XNNPACK
     # leaves to it where 4-bit weights are around it.
     approximate = {"ADD", "MUL", "TANH", *(["HARD_SWISH"] if precision == "int4" else [])}
-    exact = not approximate & {one.kind for one in network.network.operators}
+    exact = not approximate & {one.kind for one in network.graph.operators}
     assert np.abs(forward - found).max() <= (1 if exact else 8)
     assert np.abs(forward - found).mean() < 1
     # Two classes may be a step apart.
