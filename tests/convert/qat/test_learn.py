@@ -51,6 +51,11 @@ def _flat(image: Any) -> Any:
     return layers.Dense(12, activation="tanh")(layers.Flatten()(layers.AveragePooling2D(2)(x)))
 
 
+def _pooled(image: Any) -> Any:
+    x = layers.Conv2D(6, 3, padding="same", activation="relu")(image)
+    return layers.Flatten()(layers.AveragePooling2D(2)(x))
+
+
 def _network(body: Any) -> Any:
     keras.utils.set_random_seed(1)
     image = keras.Input(_SHAPE)
@@ -85,7 +90,7 @@ def _lessons(inputs: NDArray[Any], epochs: int, seen: list[float] | None = None)
     return Lessons(epochs, -(-len(inputs) // 32), _batches(inputs), None, lambda epoch, batch, loss: losses.append(loss))
 
 
-@pytest.fixture(scope="module", params=[_strided, _separable, _residual, _flat])
+@pytest.fixture(scope="module", params=[_strided, _separable, _residual, _flat, _pooled])
 def taught(request: pytest.FixtureRequest) -> tuple[Any, Learnt]:
     """A Keras model, and what its file has learnt."""
     model = _network(request.param)
@@ -124,10 +129,17 @@ def test_a_network_that_8_bits_spoil_learns_to_bear_them(spoilt: tuple[BadNetwor
     assert bad.accuracy(quantize_tflite(learnt.file, "int8", learnt.ranges), "tflite") > plain + 0.2
 
 
-def test_validation_images_choose_among_the_epochs_whose_ranges_are_frozen(spoilt: tuple[BadNetwork, bytes]) -> None:
+@pytest.mark.parametrize(("beyond", "kept"), [((1, 30), 5), ((30, 1), 6)])
+def test_validation_images_choose_among_the_epochs_whose_ranges_are_frozen(
+    spoilt: tuple[BadNetwork, bytes], beyond: tuple[int, int], kept: int
+) -> None:
     bad, float32 = spoilt
-    lessons = Lessons(6, 8, _batches(bad.inputs), lambda: iter([bad.test_inputs]), lambda epoch, batch, loss: None)
-    assert learn(float32, calibrate_tflite(float32, bad.inputs[:100]), lessons).epoch in (5, 6)
+    # Images far beyond the range of the input are where the int8 file differs from the float file.
+    brightness = iter(beyond)
+    lessons = Lessons(
+        6, 8, _batches(bad.inputs), lambda: iter([bad.test_inputs * next(brightness)]), lambda epoch, batch, loss: None
+    )
+    assert learn(float32, calibrate_tflite(float32, bad.inputs[:100]), lessons).epoch == kept
 
 
 def test_the_same_lessons_teach_the_same(spoilt: tuple[BadNetwork, bytes]) -> None:
