@@ -47,14 +47,10 @@ SHARDS = (("tests/benchmarks",), ("tests/edge",))
 _PYTEST = ("-m", "pytest", "--quiet", "-p", "tools.pi.plugin", "-p", "no:cacheprovider")
 # Boards that have the instructions of `Runtime.cpu`: the Cortex-A53 and A72 are ARMv8.0.
 _HAVE = {HALF: ("pi5",)}
-# Tests of what differs on ARM: numbers, runtimes and the machine; a server. `make test-pi` runs all.
+# Tests of what differs on ARM: numbers and the machine. `make test-pi` runs all.
 QUICK = (
+    ("tests/edge/inference/test_int8_fast_path.py", "tests/edge/model/test_preprocess.py"),
     (
-        *(f"tests/edge/inference/test_{name}.py" for name in ("classifier", "classifier_foreign", "int8_fast_path", "shared")),
-        *(f"tests/edge/model/test_{name}.py" for name in ("preprocess", "preprocess_outputs")),
-    ),
-    (
-        *("tests/edge/runtimes", "tests/edge/serving/test_app.py"),
         *(f"tests/benchmarks/machine/test_{name}.py" for name in ("host", "host_state")),
         "tests/benchmarks/bundle/test_golden.py",
     ),
