@@ -97,6 +97,18 @@ def exported(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="session")
+def three_files(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder like `exported` whose manifest lists model.keras and three others, Do not write to it."""
+    folder = tmp_path_factory.mktemp("three") / "bars"
+    shutil.copytree(exported, folder)
+    manifest = Manifest.load(folder)
+    names = ("model.keras", "float32.tflite", "int8.tflite", "float32.onnx")
+    kept = tuple(artifact for artifact in manifest.artifacts if artifact.path in names)
+    replace(manifest, artifacts=kept).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def any_batch(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Some files of a folder like `exported` that take any number of images at a time. Do not write to it."""
     return _copied("any_batch", idx_folder, tmp_path_factory.mktemp("any"))

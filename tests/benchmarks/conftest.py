@@ -1,7 +1,5 @@
 """A small benchmark of real files, run once."""
 
-import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,28 +11,14 @@ from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.edge.data.splits import Split
-from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.runtimes import opener_for
 from tests.benchmarks.board import make_board
 
-NAMES = ("float32.tflite", "int8.tflite", "float32.onnx")
-
-
-@pytest.fixture(scope="session")
-def three_files(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder like `exported` whose manifest lists only model.keras and `NAMES`. Do not write to it."""
-    folder = tmp_path_factory.mktemp("three") / "bars"
-    shutil.copytree(exported, folder)
-    manifest = Manifest.load(folder)
-    kept = tuple(artifact for artifact in manifest.artifacts if artifact.path in ("model.keras", *NAMES))
-    replace(manifest, artifacts=kept).save(folder)
-    return folder
-
 
 @pytest.fixture(scope="session")
 def measured(three_files: Path, test_split: Split) -> Report:
-    """A result of `NAMES`, with everything measured except a sweep."""
+    """A result of `three_files`, with everything measured except a sweep."""
     options = BenchOptions(
         plan=Plan(min_seconds=0.02, min_runs=400, launches=3, rounds=2),
         percents=(50.0, 90.0, 99.9),

@@ -24,18 +24,18 @@ ANY_DROP = ("--max-drop", "100")
 COMMANDS = {
     "data": ("data", "{images}"),
     "doctor": ("doctor", "{folder}"),
-    "summary": ("summary", "{folder}/int8.onnx"),
+    "summary": ("summary", "{folder}/float32.onnx"),
     "summary of a folder": ("summary", "{folder}"),
     "verify": ("verify", "{folder}/int8.tflite"),
     "verify a bundle": ("verify", "{bundle}"),
     "evaluate": ("evaluate", "{folder}/float32.tflite"),
     "evaluate a bundle": ("evaluate", "{bundle}"),
-    "predict": ("predict", "{folder}/int8.onnx", "--index", "0"),
+    "predict": ("predict", "{folder}/float32.onnx", "--index", "0"),
     "bench": ("bench", "{folder}", "--runtime", "onnx", *SHORT, *ANY_DROP, "--batch", "2", "--rate", "100", "--profile"),
     "bench of random inputs": ("bench", "copy.tflite", *SHORT, "--max-size-kib", "1000"),
     "compare": ("compare", "{result}", "{again}"),
     "selftest": ("selftest", "{folder}/int8.tflite", "--trials", "4", *SHORT),
-    "diagnose": ("diagnose", "{folder}/int8.onnx"),
+    "diagnose": ("diagnose", "{folder}/int8.tflite"),
 }
 
 
@@ -45,9 +45,9 @@ def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.fixture(scope="module")
-def places(exported: Path, idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def places(three_files: Path, idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     home = tmp_path_factory.mktemp("written")
-    return {"folder": exported, "images": idx_folder, "bundle": home / "bars.zip"} | {
+    return {"folder": three_files, "images": idx_folder, "bundle": home / "bars.zip"} | {
         name: home / f"{name}.json" for name in ("result", "again")
     }
 
@@ -93,10 +93,10 @@ def test_each_schema_is_published_and_named_on_its_page() -> None:
 
 
 def test_what_a_command_writes_is_what_its_schema_says(
-    places: dict[str, Path], exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
+    places: dict[str, Path], three_files: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(other_measurements, "_frames", lambda rate, options: 100)
-    terminal.passes("bundle", exported, "--out", places["bundle"], "--images", "20", "--json", "bundle.json")
+    terminal.passes("bundle", three_files, "--out", places["bundle"], "--images", "20", "--json", "bundle.json")
     require_valid("bundle", Path("bundle.json").read_text())
     for name in ("result", "again"):
         terminal.passes("bench", places["bundle"], "--runtime", "onnx", *SHORT, *ANY_DROP, "--json", places[name])
@@ -104,7 +104,7 @@ def test_what_a_command_writes_is_what_its_schema_says(
     report = read_report(places["result"])
     devices = (DeviceResult("pi-4", "it has no Python", None), DeviceResult("pi-5", None, report))
     require_valid("bench-device", to_json(DeviceResults(1, "edgecnn bench", devices)))
-    shutil.copy(exported / "int8.tflite", "copy.tflite")
+    shutil.copy(three_files / "int8.tflite", "copy.tflite")
     for title, arguments in COMMANDS.items():
         written = Path(f"{title}.json")
         assert terminal.run(*(item.format(**places) for item in arguments), "--json", written) in (0, 7), terminal.err

@@ -91,7 +91,8 @@ def test_without_the_serve_extra_it_says_what_to_install(
     assert "pip install" in said
 
 
-def test_the_last_benchmark_is_shown_and_said_to_be_outdated_after_another_export(artifacts: Path, tmp_path: Path) -> None:
+def test_the_last_benchmark_is_shown_and_said_to_be_outdated_after_another_export(three_files: Path, tmp_path: Path) -> None:
+    artifacts = Path(shutil.copytree(three_files, tmp_path / "bars"))
     (artifacts / "bench.json").unlink(missing_ok=True)  # Another test may have measured the folder that was copied.
     assert last_verdict(ModelFolder(artifacts)) is None
     options = ec.BenchOptions(plan=ec.Plan(min_runs=20, min_seconds=0, launches=1), percents=(50.0,))
