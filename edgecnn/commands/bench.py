@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from edgecnn.benchmarks.gate.budget import Budget
 from edgecnn.benchmarks.measure.options import PERCENTILES, Allow, BenchOptions, Preference
-from edgecnn.commands.shared import DEFAULT_FOLDER, WISH, Data, Images, Signature, StatedInterface, Trust
+from edgecnn.commands.shared import DEFAULT_FOLDER, WISH, Data, Images, Signature, StatedInterface, Trust, found_usage
 from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, GateFailed, InvalidMeasurement, field
 from edgecnn.edge.files import read_bytes, write_bytes
@@ -32,8 +32,7 @@ from edgecnn.shell.console import Csv, Json, Markdown, Verbose, emit, write_text
 
 if TYPE_CHECKING:
     from edgecnn.benchmarks.results.records import Report
-    from edgecnn.edge.inference.usage import Target, Usage
-    from edgecnn.edge.model_file import ModelFile
+    from edgecnn.edge.inference.usage import Target
 
 
 def _with_usual_percentiles(**given: Any) -> BenchOptions:
@@ -137,7 +136,7 @@ def bench(  # Longer than 50 lines: its arguments and their docs.
     with ExitStack() as stack:
         models = [stack.enter_context(opened(item)) for item in targets]
         if data is not None and not models[0].is_folder:
-            usage = _found_usage(usage, [item.model() for item in models], progress)
+            usage = found_usage(usage, [item.model() for item in models], progress)
         files = candidates(models, usage, runtimes, Path(reference) if reference else None, options, progress)
         if groups:
             files = grouped(files, Path(groups))
@@ -160,15 +159,6 @@ def bench(  # Longer than 50 lines: its arguments and their docs.
         if models[0].is_folder and not models[0].bundle:
             _keep(report, models[0].path, progress)
         return report
-
-
-def _found_usage(usage: "Usage", models: Sequence["ModelFile"], progress: Progress) -> "Usage":
-    """Return what is stated, with what the first file shows by itself; a board may have no converters to see that."""
-    try:
-        from edgecnn.workflows.source_interface import found_usage
-    except ModuleNotFoundError:
-        return usage
-    return found_usage(usage, models, progress)
 
 
 def _keep(report: "Report", folder: Path, progress: Progress) -> None:

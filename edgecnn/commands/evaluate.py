@@ -7,7 +7,7 @@ Example: edgecnn evaluate artifacts/mnist/int8.tflite
 
 from typing import TYPE_CHECKING
 
-from edgecnn.commands.shared import AnyTarget, Data, Images, Signature, StatedInterface, Threads, Trust
+from edgecnn.commands.shared import AnyTarget, Data, Images, Signature, StatedInterface, Threads, Trust, found_usage
 from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.option import checked
 from edgecnn.edge.result import SILENT, Progress
@@ -45,4 +45,6 @@ def evaluate(
     usage = Usage(data, images, interface, trust, signature, threads)
     with opened(target) as models:
         here, skipped = models.runnable()
+        if not models.is_folder:
+            usage = found_usage(usage, [models.model()], progress)
         return Evaluations(tuple(evaluated(models, name, usage, progress) for name in here), skipped)

@@ -14,7 +14,17 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from edgecnn.commands.shared import DEFAULT_FOLDER, AnyTarget, Data, Images, Signature, StatedInterface, Threads, Trust
+from edgecnn.commands.shared import (
+    DEFAULT_FOLDER,
+    AnyTarget,
+    Data,
+    Images,
+    Signature,
+    StatedInterface,
+    Threads,
+    Trust,
+    found_usage,
+)
 from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.formats import format_of
@@ -99,6 +109,8 @@ def predict(  # Longer than 50 lines: its arguments and their docs.
         model = models.model()
         name = models.shown(model.path.name)
         progress.say(f"{name}: loading")
+        if model.manifest is None and interface is None:
+            usage = found_usage(usage, [model], progress)
         classifier = usage.classifier(model)
         rule = classifier.preprocessing
         if background and rule.background == "any" and rule.fit != "digit":

@@ -10,10 +10,12 @@ from edgecnn.edge.formats import MOST_THREADS, suffixes
 from edgecnn.edge.manifest import MODEL_NAME
 from edgecnn.edge.model.interface import SCHEMES, Interface, preprocessing
 from edgecnn.edge.option import Group, Option, numbers
+from edgecnn.edge.result import Progress
 
 if TYPE_CHECKING:
     from edgecnn.edge.data.dataset import Dataset
-    from edgecnn.edge.inference.usage import Target
+    from edgecnn.edge.inference.usage import Target, Usage
+    from edgecnn.edge.model_file import ModelFile
 
 Devices = Annotated[
     Sequence[str], Option("Board, as ssh takes it; several are asked at once.", name="--device", metavar="HOST", board="here")
@@ -48,6 +50,15 @@ def stated_interface(
     if taken is None:
         raise ConfigError(f"{field('logits')} alone does not define the preprocessing: add {field('preprocess')}")
     return Interface(taken, "logits" if logits else "probabilities")
+
+
+def found_usage(usage: "Usage", models: Sequence["ModelFile"], progress: Progress) -> "Usage":
+    """Return what is stated, with what the first file shows by itself; a board may have no converters to see that."""
+    try:
+        from edgecnn.workflows.source_interface import found_usage
+    except ModuleNotFoundError:
+        return usage
+    return found_usage(usage, models, progress)
 
 
 _TARGET = Option(

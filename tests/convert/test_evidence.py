@@ -118,6 +118,19 @@ def test_an_onnx_file_shows_what_it_does(divides: bool, tmp_path: Path) -> None:
     assert (found and found.scheme) == ("raw" if divides else None)
 
 
+def test_who_only_asks_a_file_need_not_say_what_it_shows(idx_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "theirs.keras"
+    MODELS["rescaling to 1"][0]().save(path)
+    (evaluation,) = ec.evaluate(path, data=idx_folder).files
+    assert evaluation.images == 60
+    asked = [ec.predict(path, indices=[0], data=idx_folder, interface=said).images[0].probabilities for said in (None, "raw")]
+    assert asked[0] == asked[1]
+    plain = tmp_path / "plain.keras"
+    network().save(plain)
+    with pytest.raises(ConfigError, match=r"plain\.keras: .*how it takes pixels is not known"):
+        ec.predict(plain, indices=[0], data=idx_folder)
+
+
 def test_preprocessing_inside_need_not_be_said(idx_folder: Path, tmp_path: Path) -> None:
     network(keras.layers.Rescaling(1 / 255)).save(tmp_path / "theirs.keras")
     told = Told()

@@ -15,6 +15,8 @@ from tools.command_help import write_help
 ROOT = Path(__file__).parents[2]
 _LINK = re.compile(r"\]\((?!https?:|#)([^)\s#]+)[^)]*\)")
 _PATH = re.compile(r"(?<![\w/.-])docs/[\w./-]*\.(?:md|svg|png|json)\b")
+# pip's, docker's, venv's and those of rpicam-apps.
+_OPTIONS_OF_OTHERS = {"--constraint", "--lores-width", "--mode", "--no-deps", "--privileged", "--system-site-packages"}
 _TEXT = (".py", ".md", ".toml", ".txt", ".ipynb", ".yml", ".html", "Makefile")
 
 
@@ -63,6 +65,13 @@ def test_the_pages_name_commands_and_options_that_exist(tmp_path: Path) -> None:
     ]
     assert len(typed) > 150
     assert not [(page, command, unknown) for page, command, unknown in typed if command not in options or unknown]
+    alone = [
+        (path.name, option)
+        for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md"))
+        for option in re.findall(r"`(--[a-z0-9-]+)[^`\n]*`", path.read_text())
+    ]
+    assert len(alone) > 150
+    assert {option for _, option in alone} - {name for named in options.values() for name in named} == _OPTIONS_OF_OTHERS
 
 
 def test_the_api_takes_what_the_pages_give_it() -> None:

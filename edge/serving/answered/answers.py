@@ -80,7 +80,7 @@ class Answers:
         self._folder, self._on_minute, self._clock = folder, on_minute, clock
         self._past = Past()
         self._counting, self._keeping = Lock(), Lock()
-        self._minute = Period()
+        self._minute, self._begun = Period(), monotonic()
         self._comparable: dict[str, dict[str, Counts]] = {}
         self._known: dict[str, _Known] = {}
         self._next_frame = 0.0
@@ -121,11 +121,11 @@ class Answers:
         """Add the minute that has passed to the record, and write that if anything happened."""
         with self._keeping:
             with self._counting:
-                minute, comparable = self._minute, self._comparable
-                self._minute, self._comparable = Period(), {}
+                minute, comparable, start = self._minute, self._comparable, self._start()
+                self._minute, self._comparable, self._begun = Period(), {}, monotonic()
             if minute.is_empty:
                 return
-            minute.start = self._past.time(self._clock())
+            minute.start = start
             self._past.add(minute)
             said = [text for key, counts in comparable.items() for text in self._compare(key, counts, minute.start)]
             files = self._past.unsaved()
@@ -154,9 +154,9 @@ class Answers:
             with self._counting:
                 minute = Period()
                 minute.add(self._minute)
-                keys = [self._key(file) for file in files]
+                keys, start = [self._key(file) for file in files], self._start()
             past, now = self._past, self._past.time(self._clock())
-            since = past.since or (0 if minute.is_empty else now)
+            since = past.since or (0 if minute.is_empty else start)
             every = _sum(past.days, minute)
             return Answered(
                 since=datetime.fromtimestamp(since, UTC).isoformat() if since else None,
@@ -165,6 +165,10 @@ class Answers:
                 all=_traffic(every),
                 files=tuple(self._of_file(key, every.files.get(key, FileCounts())) for key in keys),
             )
+
+    def _start(self) -> int:
+        """Return when the minute began that is counted now."""
+        return self._past.time(self._clock() - round(monotonic() - self._begun))
 
     def _run(self) -> None:
         while not self._ended.wait(_MINUTE):

@@ -2,6 +2,7 @@
 
 import resource
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -43,6 +44,19 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     lines: list[str] = []
     monkeypatch.setattr(module, "log", lines.append)
     return lines
+
+
+def test_counting_began_with_the_first_minute_not_with_the_look_at_it_or_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = [0.0]
+    monkeypatch.setattr(module, "monotonic", lambda: passed[0])
+    answers, found = Answers(clock=lambda: START + passed[0]), list[str]()
+    give(answers, 0)
+    for seconds in (50.0, 10.0, 30.0):
+        passed[0] += seconds
+        found.append(summary(answers, [FILE])["since"])
+        answers.close_minute()
+        give(answers, 0)
+    assert {*found} == {datetime.fromtimestamp(START, UTC).isoformat()}
 
 
 def test_a_summary_has_what_was_answered_before_and_after_a_restart(tmp_path: Path, said: list[str]) -> None:
