@@ -27,7 +27,8 @@ SCHEMES = {
     "caffe": Preprocessing(scale=1.0, fit="letterbox", background="any", mean=(103.939, 116.779, 123.68), channel_order="bgr"),
 }
 # What ends in one of these gives probabilities, in the words of TFLite, ONNX, ncnn and TensorFlow.
-TO_PROBABILITIES = ("SOFTMAX", "LOGISTIC", "STABLEHLO_LOGISTIC", "Softmax", "Sigmoid", "QLinearSoftmax", "QLinearSigmoid")
+_SIGMOIDS = ("LOGISTIC", "STABLEHLO_LOGISTIC", "Sigmoid", "QLinearSigmoid")
+TO_PROBABILITIES = ("SOFTMAX", "Softmax", "QLinearSoftmax", *_SIGMOIDS)
 
 HOW_TO_SAY = (
     f"{field('interface')}=unit (pixel / 255), raw, tf, torch or caffe, or with {field('scale')}, {field('mean')} and "
@@ -218,9 +219,14 @@ def require_stated_output(model: ModelFile, runtime: "LoadedModel", output: Outp
         return
     operator = last_operator(model, runtime)
     if operator in TO_PROBABILITIES:
+        name, shape = runtime.output_spec.name, runtime.output_spec.shape
+        if operator in _SIGMOIDS and shape[-1:] not in ((None,), (1,)):
+            raise ArtifactError(
+                f"{model.path}: output {name} is neither logits nor class probabilities (the file ends in {operator} for each "
+                "class): end the model in softmax, or before the sigmoids"
+            )
         raise ArtifactError(
-            f"{model.path}: output {runtime.output_spec.name} is already probabilities (the file ends in {operator}): "
-            f"omit {field('logits')}"
+            f"{model.path}: output {name} is already probabilities (the file ends in {operator}): omit {field('logits')}"
         )
 
 

@@ -203,13 +203,11 @@ def to_probabilities(output: NDArray[Any], spec: TensorSpec, kind: str = "probab
         return _softmax(real, spec, step)
     probabilities = np.concatenate([1 - real, real], axis=-1) if real.shape[-1] == 1 else real
     if not _are_probabilities(probabilities, step):
-        why = "the model must end in softmax, or in one sigmoid, without NaN"
+        why = f"the model must end in softmax, or in one sigmoid, without NaN; use {field('logits')} if it ends before that"
         if np.isfinite(real).all() and real.min() >= 0 and real.max() <= 1:
-            why = "its values are 0 to 1, as if each class had a sigmoid of its own: the model must end in softmax instead"
-        raise ArtifactError(
-            f"output {spec.name} is not class probabilities, whose rows sum to 1: {why}; use {field('logits')} if it ends "
-            "before that"
-        )
+            fix = f"end the model in softmax, or before the sigmoids and add {field('logits')}"
+            why = f"its values are 0 to 1, as if each class had a sigmoid of its own: {fix}"
+        raise ArtifactError(f"output {spec.name} is not class probabilities, whose rows sum to 1: {why}")
     return probabilities
 
 
