@@ -43,6 +43,8 @@ _EDGE_SHARE, _EDGE_LEAST, _EDGE_MOST = 16, 3, 8
 _NEAR, _PIECE, _PIECE_THICK = 1 / 6, 0.2, (0.4, 1.6)
 # What is doubted.
 _SMALL, _FAINT, _BLURRED, _ALSO = 0.1, 32, 0.75, 0.55
+# Nearer to the border than this share of the shorter side, ink fades into what is taken for the paper there.
+_BORDER = 0.02
 # A second part is as likely the digit from this share of the first one's score on; ink of the other side of grey, whose
 # contrast is measured in another way, from the second number on.
 _LIKELY, _OTHER_SIDE = 0.5, 0.15
@@ -325,12 +327,13 @@ def _strokes(digit: _Digit) -> NDArray[np.bool_]:
 def _doubt(digit: _Digit, strokes: NDArray[np.bool_], extent: int, shape: tuple[int, ...]) -> str | None:
     """Return what is wrong with a digit, and what to do; None if nothing is."""
     parts, (height, width) = digit.parts, shape
-    if (
-        parts.top[strokes].min() == 0
-        or parts.left[strokes].min() == 0
-        or parts.bottom[strokes].max() == height
-        or parts.right[strokes].max() == width
-    ):
+    to_border = (
+        parts.top[strokes].min(),
+        parts.left[strokes].min(),
+        height - parts.bottom[strokes].max(),
+        width - parts.right[strokes].max(),
+    )
+    if min(to_border) <= _BORDER * min(height, width):
         return "shows a digit that touches its border: take a picture of the whole digit"
     extents = np.maximum(parts.bottom - parts.top, parts.right - parts.left)
     thickness = _thickness(parts) / _thickness(parts)[digit.place]

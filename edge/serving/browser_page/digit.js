@@ -19,6 +19,8 @@ const [EDGE_SHARE, EDGE_LEAST, EDGE_MOST] = [16, 3, 8];
 const [NEAR, PIECE, PIECE_THICK] = [1 / 6, 0.2, [0.4, 1.6]];
 const UNSURE = 0.7;
 const [SMALL, FAINT, BLURRED, ALSO] = [0.1, 32, 0.75, 0.55];
+// Nearer to the border than this share of the shorter side, ink fades into what is taken for the paper there.
+const BORDER = 0.02;
 const [LIKELY, OTHER_SIDE] = [0.5, 0.15];
 
 /** What is wrong with a picture, for people. */
@@ -260,7 +262,7 @@ function strokesOf({ parts, place }) {
 
 /** Return what is wrong with a digit, and what to do; null if nothing is. */
 function doubtOf(digit, strokes, box, { width, height }) {
-  if (box.top === 0 || box.left === 0 || box.bottom === height || box.right === width) {
+  if (Math.min(box.top, box.left, height - box.bottom, width - box.right) <= BORDER * Math.min(width, height)) {
     return "shows a digit that touches its border: take a picture of the whole digit";
   }
   const also = digit.parts.some((part, i) => {

@@ -218,15 +218,24 @@ def plain(
     return picture
 
 
+def cut_off(digit: str, margin: float) -> Image.Image:
+    """A digit on paper with this share of its height between it and its left border."""
+    whole = plain(digit, (600, 600), (0.5, 0.5), 300)
+    box = whole.point(lambda level: 255 * (level < 128)).getbbox()
+    assert box
+    return whole.crop((box[0] - round(margin * whole.height), 0, *whole.size))
+
+
 @pytest.mark.parametrize(
     ("picture", "doubt"),
     [
         (plain("3", (600, 600), (0.5, 0.5), 60), "small digit: go nearer"),
         (plain("3", (600, 600), (0.5, 0.5), 300, ink=205), "faint digit: use a darker pen"),
         (plain("5", (600, 600), (0.02, 0.5), 300), "touches its border: take a picture of the whole digit"),
+        (cut_off("5", 0.01), "touches its border: take a picture of the whole digit"),
         (plain("4  7", (600, 600), (0.5, 0.5), 200), "crop it to one digit"),
     ],
-    ids=["small", "faint", "border", "several"],
+    ids=["small", "faint", "border", "almost at the border", "several"],
 )
 def test_what_may_be_misread_is_doubted_with_what_to_do(picture: Image.Image, doubt: str, tmp_path: Path) -> None:
     _, doubts = read(picture, tmp_path)
