@@ -98,7 +98,7 @@ def exported(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="session")
 def three_files(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder like `exported` whose manifest lists model.keras and three others, Do not write to it."""
+    """A folder like `exported` whose manifest lists model.keras and three others. Do not write to it."""
     folder = tmp_path_factory.mktemp("three") / "bars"
     shutil.copytree(exported, folder)
     manifest = Manifest.load(folder)
