@@ -79,7 +79,7 @@ def _spoilt(out: Path) -> Claim:
     test, float_correct = load_dataset().test, manifest["reference"]["correct"]
     images = len(test.labels)
     answers, _ = _run((out / "spoiled" / "int8.tflite").read_bytes(), _inputs(test.images(range(images))))
-    correct = int((answers.reshape(images, -1).argmax(axis=1) == test.labels).sum())
+    correct = int((answers.argmax(axis=1) == test.labels).sum())
     plain = 100 * (float_correct - qat["plain_correct"]) / images if qat else None
     gain = "no gain was shown" if plain is None else f"plainly quantized it loses {plain:.2f}"
     how = f"{correct:,} of {images:,}, float {float_correct:,}; {gain}"
