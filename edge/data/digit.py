@@ -45,6 +45,9 @@ _NEAR, _PIECE, _PIECE_THICK = 1 / 6, 0.2, (0.4, 1.6)
 _SMALL, _FAINT, _BLURRED, _ALSO = 0.1, 32, 0.75, 0.55
 # Nearer to the border than this share of the shorter side, ink fades into what is taken for the paper there.
 _BORDER = 0.02
+# The last stroke of a cut digit may be taken for paper where it meets the border. It is looked for this near, as a share of the
+# digit's longer side, this dark, as a share of the way from ink to paper, and this wide at the border, in widths of its stroke.
+_BEYOND, _AS_DARK, _AS_WIDE = 0.5, 0.15, (0.75, 8)
 # A second part is as likely the digit from this share of the first one's score on; ink of the other side of grey, whose
 # contrast is measured in another way, from the second number on.
 _LIKELY, _OTHER_SIDE = 0.5, 0.15
@@ -123,7 +126,7 @@ def fit_digit(grey: NDArray[np.uint8], height: int, width: int, polarity: Polari
     members = strokes[np.minimum(digit.parts.labels, len(strokes) - 1)] & (digit.parts.labels < len(strokes))
     rows, columns = np.flatnonzero(members.any(axis=1)), np.flatnonzero(members.any(axis=0))
     top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-    doubt = _doubt(digit, strokes, max(bottom - top, right - left), levels.shape)
+    doubt = _doubt(digit, strokes, max(bottom - top, right - left), levels)
     if doubt:
         polarity.on_doubt(f"{name} {doubt}")
     tall, wide = levels.shape
@@ -324,16 +327,16 @@ def _strokes(digit: _Digit) -> NDArray[np.bool_]:
     return np.asarray(belong, np.bool_)
 
 
-def _doubt(digit: _Digit, strokes: NDArray[np.bool_], extent: int, shape: tuple[int, ...]) -> str | None:
+def _doubt(digit: _Digit, strokes: NDArray[np.bool_], extent: int, levels: Grey) -> str | None:
     """Return what is wrong with a digit, and what to do; None if nothing is."""
-    parts, (height, width) = digit.parts, shape
+    parts, (height, width) = digit.parts, levels.shape
     to_border = (
         parts.top[strokes].min(),
         parts.left[strokes].min(),
         height - parts.bottom[strokes].max(),
         width - parts.right[strokes].max(),
     )
-    if min(to_border) <= _BORDER * min(height, width):
+    if min(to_border) <= _BORDER * min(height, width) or _goes_on_to_border(digit, levels):
         return "shows a digit that touches its border: take a picture of the whole digit"
     extents = np.maximum(parts.bottom - parts.top, parts.right - parts.left)
     thickness = _thickness(parts) / _thickness(parts)[digit.place]
@@ -347,6 +350,29 @@ def _doubt(digit: _Digit, strokes: NDArray[np.bool_], extent: int, shape: tuple[
     if extent < _SMALL * min(height, width):
         return "shows a small digit: go nearer, or crop the picture to it"
     return None
+
+
+def _goes_on_to_border(digit: _Digit, levels: Grey) -> bool:
+    """Return whether ink as dark as the digit's leads from it to the border, and is as wide there as its strokes."""
+    parts, place = digit.parts, digit.place
+    top, bottom, left, right = (int(side[place]) for side in (parts.top, parts.bottom, parts.left, parts.right))
+    around = int(_BEYOND * max(bottom - top, right - left))
+    first_row, first_column = max(0, top - around), max(0, left - around)
+    window = np.s_[first_row : bottom + around, first_column : right + around]
+    part, tones = parts.labels[window] == place, levels[window] if digit.dark else 255 - levels[window]
+    written, paper = (_median(_counts(tones[where])) for where in (part, ~part))
+    ink = tones < written + _AS_DARK * (paper - written)
+    ink &= ~printed_lines(ink)
+    joined = connected_parts(ink).labels
+    ink &= np.isin(joined, joined[part & ink])
+    at_border = (
+        (first_row == 0, ink[0]),
+        (first_column == 0, ink[:, 0]),
+        (first_row + ink.shape[0] == levels.shape[0], ink[-1]),
+        (first_column + ink.shape[1] == levels.shape[1], ink[:, -1]),
+    )
+    widths = [np.count_nonzero(edge) / _thickness(parts)[place] for is_border, edge in at_border if is_border]
+    return any(_AS_WIDE[0] < width < _AS_WIDE[1] for width in widths)
 
 
 def _centred(weights: NDArray[np.float32], length: int) -> int:

@@ -21,6 +21,8 @@ const UNSURE = 0.7;
 const [SMALL, FAINT, BLURRED, ALSO] = [0.1, 32, 0.75, 0.55];
 // Nearer to the border than this share of the shorter side, ink fades into what is taken for the paper there.
 const BORDER = 0.02;
+// Ink that leads from a digit to the border: how near, how dark, how wide there in widths of a stroke.
+const [BEYOND, AS_DARK, AS_WIDE] = [0.5, 0.15, [0.75, 8]];
 const [LIKELY, OTHER_SIDE] = [0.5, 0.15];
 
 /** What is wrong with a picture, for people. */
@@ -261,8 +263,10 @@ function strokesOf({ parts, place }) {
 }
 
 /** Return what is wrong with a digit, and what to do; null if nothing is. */
-function doubtOf(digit, strokes, box, { width, height }) {
-  if (Math.min(box.top, box.left, height - box.bottom, width - box.right) <= BORDER * Math.min(width, height)) {
+function doubtOf(digit, strokes, box, picture) {
+  const { width, height } = picture;
+  const toBorder = Math.min(box.top, box.left, height - box.bottom, width - box.right);
+  if (toBorder <= BORDER * Math.min(width, height) || goesOnToBorder(digit, picture)) {
     return "shows a digit that touches its border: take a picture of the whole digit";
   }
   const also = digit.parts.some((part, i) => {
@@ -275,6 +279,30 @@ function doubtOf(digit, strokes, box, { width, height }) {
   if (digit.strength < FAINT) return "shows a faint digit: use a darker pen or more light";
   if (extentOf(box) < SMALL * Math.min(width, height)) return "shows a small digit: go nearer, or crop the picture to it";
   return null;
+}
+
+/** Return whether ink as dark as the digit's leads from it to the border, and is as wide there as its strokes. */
+function goesOnToBorder({ dark, labels, part, place }, { width, height, pixels }) {
+  const around = Math.trunc(BEYOND * extentOf(part));
+  const [top, bottom] = [Math.max(0, part.top - around), Math.min(height, part.bottom + around)];
+  const [left, right] = [Math.max(0, part.left - around), Math.min(width, part.right + around)];
+  const [across, down] = [right - left, bottom - top];
+  const places = Array.from({ length: across * down }, (_, i) => (top + Math.floor(i / across)) * width + left + (i % across));
+  const tones = places.map((at) => (dark ? pixels[at] : 255 - pixels[at]));
+  const isPart = places.map((at) => labels[at] === place);
+  const [written, paper] = [median(tones.filter((_, i) => isPart[i])), median(tones.filter((_, i) => !isPart[i]))];
+  const ink = Uint8Array.from(tones, (tone) => (tone < written + AS_DARK * (paper - written) ? 1 : 0));
+  for (const at of printedLines(ink, across, down, 1)) ink[at] = 0;
+  const joined = connectedParts(ink, across, down, 1).labels;
+  const digits = new Set(joined.filter((_, i) => ink[i] && isPart[i]));
+  const widthAt = (isEdge) => ink.reduce((sum, is, i) => sum + (is && digits.has(joined[i]) && isEdge(i) ? 1 : 0), 0);
+  const widths = [
+    top === 0 ? widthAt((i) => i < across) : 0,
+    left === 0 ? widthAt((i) => i % across === 0) : 0,
+    bottom === height ? widthAt((i) => i >= across * (down - 1)) : 0,
+    right === width ? widthAt((i) => i % across === across - 1) : 0,
+  ].map((pixelsThere) => pixelsThere / thicknessOf(part));
+  return widths.some((share) => share > AS_WIDE[0] && share < AS_WIDE[1]);
 }
 
 function histogram(values) {

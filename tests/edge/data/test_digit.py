@@ -226,6 +226,13 @@ def cut_off(digit: str, margin: float) -> Image.Image:
     return whole.crop((box[0] - round(margin * whole.height), 0, *whole.size))
 
 
+def cut_through() -> Image.Image:
+    """A 2 of a felt pen that goes on below the picture, where its stroke is as dark all the way to the border."""
+    picture = Image.new("L", (700, 408), 225)
+    ImageDraw.Draw(picture).text((350, 300), "2", 30, ImageFont.load_default(300), "mm", stroke_width=20)
+    return picture
+
+
 @pytest.mark.parametrize(
     ("picture", "doubt"),
     [
@@ -233,9 +240,10 @@ def cut_off(digit: str, margin: float) -> Image.Image:
         (plain("3", (600, 600), (0.5, 0.5), 300, ink=205), "faint digit: use a darker pen"),
         (plain("5", (600, 600), (0.02, 0.5), 300), "touches its border: take a picture of the whole digit"),
         (cut_off("5", 0.01), "touches its border: take a picture of the whole digit"),
+        (cut_through(), "touches its border: take a picture of the whole digit"),
         (plain("4  7", (600, 600), (0.5, 0.5), 200), "crop it to one digit"),
     ],
-    ids=["small", "faint", "border", "almost at the border", "several"],
+    ids=["small", "faint", "border", "almost at the border", "goes on to the border", "several"],
 )
 def test_what_may_be_misread_is_doubted_with_what_to_do(picture: Image.Image, doubt: str, tmp_path: Path) -> None:
     _, doubts = read(picture, tmp_path)

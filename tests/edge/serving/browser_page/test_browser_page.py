@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from edgecnn.edge.data.digit import Polarity
 from edgecnn.edge.data.image_file import read_image
@@ -202,6 +202,8 @@ def test_a_drawn_digit_is_fitted_to_the_very_pixels(page: "Browser", site: Path)
     transparent = Image.new("RGBA", (90, 60), (0, 0, 0, 0))
     ImageDraw.Draw(transparent).line([(30, 10), (50, 50)], fill=(0, 0, 0, 255), width=6)
     pictures["transparent.png"] = transparent
+    pictures["cut.png"] = Image.new("L", (700, 408), 225)
+    ImageDraw.Draw(pictures["cut.png"]).text((350, 300), "2", 30, ImageFont.load_default(300), "mm", stroke_width=20)
     for seed in range(3):  # Printed lines, shadows and a table, as PNG: browsers and Pillow decode a JPEG differently.
         pictures[f"photo-{seed}.png"] = Image.open(BytesIO(photographed(seed).jpeg)).convert("L").resize((400, 300))
     dark, light = (Preprocessing(1 / 255, "digit", background) for background in ("dark", "light"))
