@@ -18,9 +18,14 @@ _FIXES = {
     ".pth": "write it as ONNX with torch.onnx.export, and name the .onnx file",
     ".lite": "rename it to {stem}.tflite",
 }
-_SAVED_MODEL = (
+_KERAS_2 = (
     'pip install tf_keras, make a file of the SavedModel with python -c "import tf_keras; '
     "tf_keras.models.load_model('{folder}').save('model.h5')\", and name model.h5"
+)
+# As the export() of Keras 3 writes it: without the layers, which no Keras can load.
+_SAVED_MODEL = (
+    'make a float file of the SavedModel with python -c "import tensorflow as tf; '
+    "open('model.tflite', 'wb').write(tf.lite.TFLiteConverter.from_saved_model('{folder}').convert())\", and name model.tflite"
 )
 
 
@@ -386,6 +391,9 @@ def is_foreign(folder: Path) -> bool:
 def fix_for(path: Path, otherwise: str) -> str:
     """Return how to turn another tool's file or folder into one that edgecnn reads; `otherwise` for an unknown suffix."""
     if (path / "saved_model.pb").is_file():
-        return _SAVED_MODEL.format(folder=path)
-    saved_model = _SAVED_MODEL.format(folder=path.parent)
-    return _FIXES.get(path.suffix.lower(), otherwise).format(stem=path.stem, saved_model=saved_model)
+        return _saved_model(path)
+    return _FIXES.get(path.suffix.lower(), otherwise).format(stem=path.stem, saved_model=_saved_model(path.parent))
+
+
+def _saved_model(folder: Path) -> str:
+    return (_KERAS_2 if (folder / "keras_metadata.pb").is_file() else _SAVED_MODEL).format(folder=folder)

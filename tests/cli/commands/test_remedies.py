@@ -1,11 +1,14 @@
 """The fix in an error fits the file, in a user's words."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edgecnn.convert.keras.load import load_keras
 from edgecnn.edge.errors import ArtifactError, why
 from edgecnn.edge.manifest import TensorSpec
 from edgecnn.edge.model.layout import output_columns
@@ -14,18 +17,43 @@ from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.base import require_one_each
 from tests.onnx_text import onnx_bytes
 
-
-@pytest.mark.parametrize(
-    "command",
-    [("evaluate",), ("bench",), ("bundle",), ("summary",), ("verify",), ("export",), ("predict", "--index=0"), ("diagnose",),
-     ("train", "--preprocess", "unit", "--model"), ("train", "--preprocess", "unit", "--transfer")],
+COMMANDS = (
+    ("evaluate",), ("bench",), ("bundle",), ("summary",), ("verify",), ("export",), ("predict", "--index=0"), ("diagnose",),
+    ("train", "--preprocess", "unit", "--model"), ("train", "--preprocess", "unit", "--transfer"),
 )  # fmt: skip
-def test_of_a_saved_model_keras_2_makes_a_file(command: tuple[str, ...], terminal: Any) -> None:
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("beside", "made_by"),
+    [
+        ("keras_metadata.pb", "import tf_keras; tf_keras.models.load_model('saved').save('model.h5')"),
+        ("fingerprint.pb", "tf.lite.TFLiteConverter.from_saved_model('saved').convert()"),
+    ],
+    ids=["Keras 2", "Keras 3"],
+)
+def test_a_saved_model_becomes_a_file_by_a_call(command: tuple[str, ...], beside: str, made_by: str, terminal: Any) -> None:
     Path("saved").mkdir()
-    Path("saved/saved_model.pb").write_bytes(b"\x08\x01")
+    for name in ("saved_model.pb", beside):
+        Path("saved", name).write_bytes(b"\x08\x01")
     for named in ("saved", "saved/saved_model.pb"):
         assert terminal.run(command[0], *command[1:], named) in (2, 4)
-        assert "import tf_keras; tf_keras.models.load_model('saved').save('model.h5')" in terminal.err
+        assert made_by in terminal.err
+
+
+def test_the_call_for_a_saved_model_of_keras_3_makes_a_file_that_is_exported(
+    exported: Path, idx_folder: Path, terminal: Any
+) -> None:
+    load_keras().saving.load_model(exported / "model.keras").export("saved", verbose=False)
+    call = terminal.fails(4, "export", "saved").split('"')[1]
+    subprocess.run([sys.executable, "-c", call], check=True, capture_output=True)
+    assert (
+        terminal.run(
+            "export", "model.tflite", "--data", str(idx_folder), "--preprocess", "unit", "--quantize", "int8", "--out", "made"
+        )
+        == 0
+    ), terminal.err
+    assert Path("made/int8.tflite").is_file()
 
 
 def test_a_file_from_elsewhere_with_operators_of_its_own_is_not_to_be_exported_again(terminal: Any) -> None:
