@@ -306,13 +306,13 @@ def _names(files: Sequence[BareFile]) -> list[str]:
 
 
 def _told(names: Sequence[str], files: Sequence[BareFile]) -> list[str]:
-    """Return the user's statements about the files, once for files with the same statement."""
+    """Return how files without a manifest are taken, as stated or found, once for files that are taken alike."""
     told: dict[str, list[str]] = {}
     for name, file in zip(names, files, strict=True):
         if file.interface:
             taken = f"{formula(file.interface.preprocessing)}, outputs are {file.interface.output}"
             told.setdefault(taken, []).append(name)
-    return [f"{', '.join(named)}: as stated by you, unverified: inputs are {taken}." for taken, named in told.items()]
+    return [f"{', '.join(named)}: no manifest says it, unverified: inputs are {taken}." for taken, named in told.items()]
 
 
 def _unverified(names: Sequence[str], files: Sequence[BareFile]) -> list[str]:

@@ -124,11 +124,11 @@ def test_what_was_said_of_the_files_is_in_the_result(tmp_path: Path) -> None:
     files = [*bare(a, c, interface=UNIT), *bare(b, interface=Interface(SCHEMES["torch"]))]
     notes = file_candidates(files, OPTIONS, images_of(test)).notes
     assert notes[:2] == (
-        "a.onnx, c.onnx: as stated by you, unverified: inputs are 0.00392157 * pixel, outputs are probabilities.",
-        "b.onnx: as stated by you, unverified: inputs are (0.00392157 * pixel - 0.485 0.456 0.406) / 0.229 0.224 0.225, "
+        "a.onnx, c.onnx: no manifest says it, unverified: inputs are 0.00392157 * pixel, outputs are probabilities.",
+        "b.onnx: no manifest says it, unverified: inputs are (0.00392157 * pixel - 0.485 0.456 0.406) / 0.229 0.224 0.225, "
         "outputs are probabilities.",
     )
-    assert all("as stated by you" not in note for note in file_candidates(files, OPTIONS).notes)
+    assert all("no manifest says it" not in note for note in file_candidates(files, OPTIONS).notes)
 
 
 def test_another_file_may_be_the_reference_whatever_the_number_of_threads(tmp_path: Path) -> None:
