@@ -47,6 +47,8 @@ def choose(config: TrainConfig, train: Split) -> tuple[TrainConfig, Reasons]:
     network = NETWORKS[config.network]
     if config.filters is None:
         config = replace(config, filters=network.filters if own else FILTERS)
+    if config.learning_rate is None:
+        config = replace(config, learning_rate=network.rate)
     if config.dropout is None and own:
         config = replace(config, dropout=usual_dropout(config.recipe, config.network))
     if config.batch_size is None:

@@ -66,8 +66,13 @@ class TrainConfig:
         ),
     ] = None
     learning_rate: Annotated[
-        float, Option("Peak learning rate. A compiled custom model keeps its own optimizer and rate.", above=0)
-    ] = 0.01
+        float,
+        Option(
+            "Peak learning rate. A compiled custom model keeps its own optimizer and rate.",
+            default="residual 0.002, others 0.01",
+            above=0,
+        ),
+    ] = _OPEN
     dropout: Annotated[
         float | None,
         Option(

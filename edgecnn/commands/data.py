@@ -104,4 +104,4 @@ def _say_variations(channels: int, progress: Progress) -> None:
     except ModuleNotFoundError:
         return
     for note in variation_notes(usual_augment(COSINE, channels)):
-        progress.say(f"edgecnn train, unless told otherwise: {note}")
+        progress.say(f"What edgecnn train does, unless told otherwise. {note}")

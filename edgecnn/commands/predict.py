@@ -178,4 +178,4 @@ def command(
         say(note)
     if result.unread:
         every = len(result.unread) + len(result.images)
-        raise ArtifactError(f"{len(result.unread):,} of {every:,} images have no answer: replace or remove them")
+        raise ArtifactError(f"no answer for {len(result.unread):,} of {every:,} images: replace or remove them")

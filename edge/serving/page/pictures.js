@@ -108,7 +108,8 @@ export class Pictures {
     const answer = answers.find(({ file }) => file === this.#options.file()) ?? answers[0];
     const differ = answers.some(({ agrees }) => agrees === false);
     const texts = { waiting: "waiting", working: "working…", failed: `✗ ${view.message}` };
-    said.textContent = texts[view.state] ?? `${answer.accepted === false ? sureness(answer) : `${answer.label}, ${percent(answer.probability)}`}${differ ? " ≠ files differ" : ""}`;
+    const marks = `${differ ? " ≠ files differ" : ""}${view.result?.doubt ? " ⚠ doubtful" : ""}`;
+    said.textContent = texts[view.state] ?? `${answer.accepted === false ? sureness(answer) : `${answer.label}, ${percent(answer.probability)}`}${marks}`;
     button.dataset.state = view.state;
   }
 

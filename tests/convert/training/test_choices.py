@@ -38,6 +38,7 @@ def test_mnist_keeps_its_network_and_its_epochs(count: int) -> None:
     config, reasons = choose(TrainConfig(), images(count, 28, 1))
     assert (config.network, config.filters, config.dropout) == ("cnn", (32, 32, 32), 0.3)
     assert (config.epochs, config.batch_size, config.augment, config.class_weights) == (5, 64, "digit", "none")
+    assert config.learning_rate == 0.01
     assert {*reasons} == {"network", "epochs", "batch_size", "augment", "class_weights"}
     notebook, _ = choose(TrainConfig(recipe="notebook"), images(count, 28, 1))
     assert (notebook.epochs, notebook.batch_size, notebook.augment, notebook.dropout) == (5, 128, "none", 0.5)
@@ -58,7 +59,8 @@ def test_pictures_get_a_network_and_epochs_by_their_size_and_number(
 ) -> None:
     config, reasons = choose(TrainConfig(), images(count, side, channels))
     assert (config.network, config.epochs, config.batch_size, config.augment) == chosen
-    assert config.filters == ((32, 64, 128) if config.network == "residual" else (32, 32, 32))
+    residual = config.network == "residual"
+    assert (config.filters, config.learning_rate) == (((32, 64, 128), 0.002) if residual else ((32, 32, 32), 0.01))
     assert f"{side}x{side}" in reasons["network"]
 
 
@@ -76,15 +78,16 @@ def test_data_says_which_variations_training_will_choose(colour: bool, tmp_path:
 
     ec.inspect_images(tmp_path, progress=Said())
     chosen, _ = choose(TrainConfig(), load_dataset(tmp_path).train)
-    notes = [f"edgecnn train, unless told otherwise: {note}" for note in variation_notes(chosen.variation)]
-    assert [line for line in said if line.startswith("edgecnn train")] == notes
+    notes = [f"What edgecnn train does, unless told otherwise. {note}" for note in variation_notes(chosen.variation)]
+    assert [line for line in said if line.startswith("What edgecnn train")] == notes
     assert len(notes) == (2 if colour else 1)
 
 
 def test_what_is_stated_is_not_chosen() -> None:
     stated = TrainConfig(
-        epochs=3, batch_size=7, network="strided", filters=(1, 2, 3), dropout=0.1, augment="none", class_weights="none"
-    )
+        epochs=3, batch_size=7, network="strided", filters=(1, 2, 3), learning_rate=0.05, dropout=0.1, augment="none",
+        class_weights="none",
+    )  # fmt: skip
     assert choose(stated, blank_split(3, counts=(40, 10))) == (stated, {})
 
 
@@ -229,7 +232,9 @@ def test_the_end_says_when_a_model_is_at_chance_overfitted_or_still_falling_and_
     good = [(0.9, 0.3, 0.9)] * 10
     assert advice(result_of(trained, *good)) == []
     (chance,) = advice(result_of(trained, *[(0.4, 1.1, 0.4)] * 10, test_accuracy=0.41))
-    assert all(part in chance for part in ("At chance", "41.00%", "33.33%", "edgecnn data", "epochs=20", "learning_rate=0.001"))
+    assert all(
+        part in chance for part in ("At chance", "41.00%", "33.33%", "edgecnn data", "epochs=20", "learning_rate=0.0002")
+    )
     assert trained.guessed == pytest.approx(1 / 3 + 2 * (3 * 2 / 9 / 8) ** 0.5 / 3)  # Eight of each letter.
     assert trained.recall == trained.test_accuracy
     for recall, expected in (

@@ -63,15 +63,15 @@ def items(browser: Browser) -> list[str]:
     return found
 
 
-def by_name(server: StandIn, labels: dict[str, str]) -> None:
-    """Let the server answer by a picture's name; other pictures are refused."""
+def by_name(server: StandIn, labels: dict[str, str], doubts: dict[str, str] | None = None) -> None:
+    """Let the server answer by a picture's name, and doubt some; other pictures are refused."""
 
     def reply(asked: Asked) -> Reply | None:
         if asked.path != "/api/classify":
             return None
         for name, label in labels.items():
             if f'filename="{name}"'.encode() in asked.body:
-                return classified(picture(server.model, label))
+                return classified(picture(server.model, label, doubt=(doubts or {}).get(name)))
         return Reply({"error": "bad.png is no picture."}, 422)
 
     server.script = reply
@@ -79,13 +79,17 @@ def by_name(server: StandIn, labels: dict[str, str]) -> None:
 
 def test_several_pictures_are_answered_one_by_one(browser: Browser, stand_in: StandIn, tmp_path: Path) -> None:
     opened(browser, stand_in)
-    by_name(stand_in, {"one.png": "1", "two.png": "2"})
+    by_name(stand_in, {"one.png": "1", "two.png": "2"}, {"two.png": "two.png shows a faint digit"})
     paths = [tmp_path / name for name in ("one.png", "bad.png", "two.png")]
     for shade, path in enumerate(paths):
         path.write_bytes(png(100 * shade))
     browser.find("#choose").send_keys("\n".join(map(str, paths)))
     browser.wait_text("#pictures-said", "2 pictures classified, 1 failed.")
-    assert items(browser) == ["one.png\n1, 99.3\u00a0%", "bad.png\n✗ bad.png is no picture.", "two.png\n2, 99.3\u00a0%"]
+    assert items(browser) == [
+        "one.png\n1, 99.3\u00a0%",
+        "bad.png\n✗ bad.png is no picture.",
+        "two.png\n2, 99.3\u00a0% ⚠ doubtful",
+    ]
     assert browser.text("#label") == "1"
     buttons = browser.driver.find_elements("css selector", "#pictures button")
     buttons[2].click()
