@@ -1,4 +1,4 @@
-"""The whole chain as a user types it, on all of MNIST and Fashion-MNIST, with the real runtimes in real processes."""
+"""The whole chain as a user types it, on all of MNIST and a part of Fashion-MNIST, with the real runtimes in real processes."""
 
 import gzip
 import json
@@ -206,7 +206,7 @@ def test_fashion_mnist_takes_the_same_chain(tmp_path: Path, monkeypatch: pytest.
     images.mkdir()
     for name in ("t10k-images-idx3", "t10k-labels-idx1", "train-images-idx3", "train-labels-idx1"):
         data = gzip.decompress((FASHION / f"{name}-ubyte.gz").read_bytes())
-        count = 10_000 if name.startswith("t10k") else 7_500
+        count = 2_000 if name.startswith("t10k") else 7_500
         header, size = _IDX[name[-4:]]
         short = data[:4] + count.to_bytes(4, "big") + data[8 : header + count * size]
         (images / f"{name}-ubyte").write_bytes(short)
@@ -218,7 +218,7 @@ def test_fashion_mnist_takes_the_same_chain(tmp_path: Path, monkeypatch: pytest.
     report = json.loads(Path("result.json").read_text())
     assert code == {"PASS": 0, "FAIL": 3, "UNDECIDED": 3}[report["verdict"]["status"]]
     for file in report["files"]:
-        assert file["accuracy"]["images"] == 10_000
-        assert file["accuracy"]["correct"] > 7_000
+        assert file["accuracy"]["images"] == 2_000
+        assert file["accuracy"]["correct"] > 1_400
         if file["artifact"]["precision"] == "float32":
-            assert file["accuracy"]["same_class"] == 10_000
+            assert file["accuracy"]["same_class"] == 2_000

@@ -116,20 +116,13 @@ def test_a_mobile_network_with_depthwise_convolutions_that_rescales_and_normaliz
     assert benched("artifacts/discs", "2")["float32.onnx"]["correct"] >= 380
 
 
-def test_a_residual_network_with_dilation_that_ends_in_logits(home: Path) -> None:
-    arrays(home / "discs.npz", colours, classes=5, train=80, test=80)
-    command = ("train", "--data", "discs.npz", "--model", "networks:residual", "--preprocess", "tf", "--epochs", "4")
+def test_a_residual_network_with_dilation_that_ends_in_logits_of_three_hundred_classes(home: Path) -> None:
+    arrays(home / "spots.npz", corners, classes=300, train=8, test=2)
+    command = ("train", "--data", "spots.npz", "--model", "networks:residual", "--preprocess", "tf", "--epochs", "4")
     run(*command, code=4)  # Its rows are not probabilities, which must be stated.
-    run(*command, "--logits", *SMALL_STEPS)
-    run("export", "artifacts/discs/model.keras")
-    assert benched("artifacts/discs", "2")["float32.tflite"]["correct"] >= 380
-
-
-def test_three_hundred_classes(home: Path) -> None:
-    arrays(home / "spots.npz", corners, classes=300, train=8, test=3)
-    run("train", "--data", "spots.npz", "--filters", "16,16,16", "--epochs", "6", *LARGER_STEPS)
+    run(*command, "--logits", *LARGER_STEPS)
     run("export", "artifacts/spots/model.keras")
-    assert benched("artifacts/spots", "2")["float32.tflite"]["correct"] >= 850
+    assert benched("artifacts/spots", "2")["float32.tflite"]["correct"] >= 570
     run("report", "result.json", "--html", "report.html")
 
 

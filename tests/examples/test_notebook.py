@@ -80,19 +80,19 @@ def test_the_notebook_goes_from_pictures_to_a_judged_file(tmp_path: Path, monkey
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(("limits", "codes"), [(("--max-p90-ms", "0.00001"), (3, 7)), (("--max-drop", "-1"), (2,))])
 def test_the_script_for_a_build_ends_with_what_the_verdict_says(
-    limits: tuple[str, ...], codes: tuple[int, ...], exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    limits: tuple[str, ...], codes: tuple[int, ...], three_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["gate.py", str(exported), "--out", str(tmp_path / "out"), *limits])
+    monkeypatch.setattr("sys.argv", ["gate.py", str(three_files), "--out", str(tmp_path / "out"), *limits])
     assert gate.main() in codes
     assert (tmp_path / "out" / "result.json").exists() == (codes != (2,))
 
 
 @pytest.mark.usefixtures("quick")
 def test_the_script_compares_with_an_earlier_result(
-    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    three_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    arguments = ["gate.py", str(exported), "--out", str(out), "--max-drop", "100"]
+    arguments = ["gate.py", str(three_files), "--out", str(out), "--max-drop", "100"]
     monkeypatch.setattr("sys.argv", arguments)
     assert gate.main() == 0
     (out / "result.json").rename(tmp_path / "last.json")

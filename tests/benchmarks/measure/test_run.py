@@ -33,19 +33,22 @@ from tests.benchmarks.measure.launching import Stepping
 pytestmark = pytest.mark.workstation("whole benchmarks, a process for each launch, take minutes under emulation")
 
 
-def test_a_reference_that_somebody_spoilt_and_made_fit_the_manifest_judges_nothing(artifacts: Path, test_split: Split) -> None:
-    stored = np.load(artifacts / "reference.npy")
+def test_a_reference_that_somebody_spoilt_and_made_fit_the_manifest_judges_nothing(
+    three_files: Path, test_split: Split, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(three_files, tmp_path / "spoilt"))
+    stored = np.load(folder / "reference.npy")
     stored[::3] = np.roll(stored[::3], 1, axis=1)
-    write_reference(artifacts, stored)
+    write_reference(folder, stored)
     right = int((stored.argmax(axis=1) == test_split.labels).sum())
-    change_manifest(artifacts, change_reference(correct=right))
+    change_manifest(folder, change_reference(correct=right))
     # On a board, the files themselves contradict the reference.
-    report = run(artifacts, test_split, "tflite")
+    report = run(folder, test_split, "tflite")
     assert {file.verdict.status for file in report.files} == {UNJUDGED}
     assert report.verdict.refuses
     # If the Keras model is measured, it does so before anything is judged.
     with pytest.raises(ArtifactError, match=r"reference\.npy is not.*model\.keras computes.*export") as caught:
-        run(artifacts, test_split, "keras", "tflite")
+        run(folder, test_split, "keras", "tflite")
     assert "of 60 test images" in str(caught.value)
 
 

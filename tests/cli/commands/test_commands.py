@@ -203,11 +203,11 @@ def test_a_file_copied_out_of_its_folder_is_said_to_be_unverified(
     assert re.search(r"^unverified: .*manifest\.json.*\b0\.00392157 \* pixel", text, re.M)
 
 
-def test_doctor_runs_a_folders_files_and_says_what_is_wrong(artifacts: Path, terminal: Any) -> None:
-    terminal.passes("doctor", artifacts, "--json", "found.json")
+def test_doctor_runs_a_folders_files_and_says_what_is_wrong(three_files: Path, terminal: Any) -> None:
+    terminal.passes("doctor", three_files, "--json", "found.json")
     findings = {finding["name"]: finding["status"] for finding in json.loads(Path("found.json").read_text())["findings"]}
-    assert {findings[name] for name in ("float32.tflite", "int8.tflite", "int8.onnx")} <= {"ok", "warning"}
-    shutil.copy(artifacts / "int8.tflite", "cut.tflite")
+    assert {findings[name] for name in ("float32.tflite", "int8.tflite", "float32.onnx")} <= {"ok", "warning"}
+    shutil.copy(three_files / "int8.tflite", "cut.tflite")
     Path("cut.tflite").write_bytes(Path("cut.tflite").read_bytes()[:3000])
     line = terminal.fails(4, "doctor", "cut.tflite")
     assert "problems found: 1," in line

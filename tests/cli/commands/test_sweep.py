@@ -16,7 +16,6 @@ from PIL import Image
 
 from edgecnn.__main__ import main
 from edgecnn.benchmarks.gate.gate import UNDECIDED, UNJUDGED, Check, Verdict
-from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.results.latency_summary import p50_ns, typical_ns
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.benchmarks.results.sweep import SweptNetwork, _interval, sweep_of
@@ -283,13 +282,8 @@ def test_files_below_the_share_are_said_to_reach_it_in_one_of_forty_sweeps_at_mo
 def test_an_invalid_measurement_is_exit_code_7(
     swept: Path, idx_folder: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = benchmark
-
-    def noisy(*given: Any, **named: Any) -> Any:
-        report = real(*given, **named)
-        return type(report)(**(vars(report) | {"verdict": type(report.verdict)("INVALID", ())}))
-
-    monkeypatch.setattr(sweep_call, "benchmark", noisy)
+    report = replace(read_report(swept / "bench.json"), verdict=Verdict("INVALID", ()))
+    monkeypatch.setattr(sweep_call, "benchmark", lambda *given, **named: report)
     line = terminal.fails(7, *arguments(idx_folder, swept))
     assert "times are too noisy" in line
     assert "Picture:" in terminal.out
@@ -320,7 +314,8 @@ def test_a_tuned_network_is_measured_in_place_of_the_plain_one(
     rows = [line.split() for line in text.splitlines() if line.split()[:1] and line.split()[0] in NETWORKS]
     assert [row[1] for row in rows] == ["tuned", "float32"]
     # What was tuned is not tuned again.
-    terminal.passes(*arguments(idx_folder, tmp_path, "--tune"))
+    monkeypatch.setattr(sweep_call, "benchmark", mock.Mock(side_effect=KeyboardInterrupt))
+    assert terminal.run(*arguments(idx_folder, tmp_path, "--tune")) == 130
     assert [path.parent.name for path in tuned] == ["4-4-4", "2-3-4"]
 
 

@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import keras
 import numpy as np
@@ -16,6 +17,7 @@ from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.records import from_json
+from edgecnn.workflows import sweep as sweep_call
 from edgecnn.workflows.rungs import planned_seconds
 from tests.cli.commands.own_things import photos
 from tests.convert.training.own_nets import MODULE
@@ -35,56 +37,104 @@ def trained(folder: str | Path) -> TrainResult:
     return from_json(TrainResult, path.read_bytes(), str(path))
 
 
-def test_own_networks_are_swept_over_their_arguments_beside_edgecnns(idx_folder: Path, terminal: Any) -> None:
+def test_own_networks_are_swept_over_their_arguments_beside_edgecnns_on_photos_in_colour(
+    terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos("photos", test=6)
+    data = ("--data", "photos", "--size", "12x8", "--epochs", "1", "--val-share", "0")
     own = ("--network", "own_nets:sized", "--set", "width=2,3", "--set", "activation=tanh", "--preprocess", "raw")
-    typed = ("sweep", "--data", idx_folder, "--network", "separable", "--filters", "4,4,4", *own)
-    options = ("--epochs", "1", "--val-share", "0", "--out", "out", "--allow", "noise")
-    text = terminal.passes(*typed, *options)
-    names = ["separable 4,4,4", "own_nets:sized width=2 activation=tanh", "own_nets:sized width=3 activation=tanh"]
+    own = (*own, "--network", "own_nets:subclassed")  # With layers of its own.
+    typed = ("sweep", *data, "--network", "separable", "--filters", "8,12,16", *own, "--out", "out", "--allow", "noise")
+    text = terminal.passes(*typed)
+    names = ["separable 8,12,16", "own_nets:sized width=2 activation=tanh", "own_nets:sized width=3 activation=tanh"]
+    names.append("own_nets:subclassed")
     rows = [row["network"] for row in record()["rows"]]
     assert [(row["network"], row["filters"], row["arguments"]) for row in rows] == [
-        ("separable", [4, 4, 4], []),
+        ("separable", [8, 12, 16], []),
         ("own_nets:sized", [], ["width=2", "activation=tanh"]),
         ("own_nets:sized", [], ["width=3", "activation=tanh"]),
+        ("own_nets:subclassed", [], []),
     ]
-    folders = ["separable-4-4-4", "own_nets-sized-width-2-activation-tanh", "own_nets-sized-width-3-activation-tanh"]
+    assert rows[3]["parameters"] == 12 * 8 * 3 * 2 + 2
+    folders = ["separable-8-12-16", "own_nets-sized-width-2-activation-tanh", "own_nets-sized-width-3-activation-tanh"]
+    folders.append("own_nets-subclassed")
     assert [row["file"] for row in rows] == [f"{folder}/int8.tflite" for folder in folders]
     table = text[text.index("Networks by size") :]
     assert all(name.removesuffix(" activation=tanh") in table for name in names)  # A long name has two lines.
     assert "No validation images: the best" in text
-    for folder, scale in zip(folders, (1 / 255, 1, 1), strict=True):
-        assert Classifier.load(Path("out", folder, "int8.tflite")).preprocessing.scale == pytest.approx(scale)
+    for folder, scale in zip(folders, (1 / 255, 1, 1, 1), strict=True):
+        file = Classifier.load(Path("out", folder, "int8.tflite"))
+        assert file.preprocessing.scale == pytest.approx(scale)
+        assert file.class_names == ("cat", "dog")
+        assert file.shape == (12, 8, 3)
     # The same network by itself.
     alone = ("--model", "own_nets:sized", "--set", "width=3", "--set", "activation=tanh", "--preprocess", "raw")
-    terminal.passes("train", "--data", idx_folder, *alone, "--epochs", "1", "--val-share", "0", "--out", "alone")
+    terminal.passes("train", *data, *alone, "--out", "alone")
     models = [keras.models.load_model(Path(folder, "model.keras")).get_weights() for folder in ("alone", f"out/{folders[2]}")]
     assert all(np.array_equal(one, other) for one, other in zip(*models, strict=True))
-    terminal.passes(*typed, *options)
+    monkeypatch.setattr(sweep_call, "benchmark", Mock(side_effect=KeyboardInterrupt))
+    assert terminal.run(*typed) == 130
     assert all(f"{name}: trained before" in terminal.err and f"{name}: exported before" in terminal.err for name in names)
     Path("own_nets.py").write_text(MODULE + "\n")
     sys.modules.pop("own_nets")
-    assert re.search(r"own_nets:sized has changed.*--out", terminal.fails(2, *typed, *options))
+    assert re.search(r"own_nets:sized has changed.*--out", terminal.fails(2, *typed))
 
 
-def test_a_network_with_layers_of_its_own_is_swept(idx_folder: Path, terminal: Any) -> None:
-    typed = ("--network", "own_nets:subclassed", "--preprocess", "unit", "--format", "tflite", "--allow", "noise")
-    terminal.passes("sweep", "--data", idx_folder, *typed, "--epochs", "1", "--out", "out")
-    (row,) = record()["rows"]
-    assert row["network"]["parameters"] == 144 * 3 + 3
+SIZES = tuple(word for size in ("2,2,2", "2,4,4", "4,4,4", "8,8,8") for word in ("--filters", size))
+LIMITED = ("sweep", *SIZES, "--set", "dropout=0", "--val-share", "0.25", "--reach", "20", "--out", "out", "--allow", "noise")
 
 
-def test_photos_in_colour_are_swept(terminal: Any) -> None:
-    photos("photos", test=6)
-    sizes = ("--network", "separable", "--filters", "8,12,16", "--size", "12x8")
-    terminal.passes("sweep", "--data", "photos", *sizes, "--epochs", "1", "--out", "out", "--allow", "noise")
-    assert keras.models.load_model("out/separable-8-12-16/model.keras").input_shape == (None, 12, 8, 3)
-    assert Classifier.load("out/separable-8-12-16/int8.tflite").class_names == ("cat", "dog")
+def test_a_time_limit_trains_all_for_a_few_epochs_and_the_better_half_by_validation_images_for_more(
+    idx_folder: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited = (*LIMITED, "--data", idx_folder, "--minutes")
+    assert re.search(r"--minutes 0\.0001.*short.*\b1 of the 4", terminal.fails(2, *limited, "0.0001"))
+    assert not Path("out/sweep.json").exists()
+
+    def stops(run: Any) -> Any:
+        if run.config.epochs >= 2:
+            raise KeyboardInterrupt
+        return train(run)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("edgecnn.convert.training.train.train", stops)
+        assert terminal.run(*limited, "500") == 130  # On a busy machine, an epoch of each may take minutes.
+    seconds = [trained(folder).seconds for folder in Path("out/rungs/1").iterdir()]
+    # Enough for one epoch in the first rung: the one by which the time was learnt. More: tests/api/test_rungs.py.
+    minutes = (sum(seconds) + 1.5 * planned_seconds(seconds)) / 60
+    text = terminal.passes(*limited, f"{minutes:.6f}")
+    assert re.search(r"halving of 4.*\b4, then 3\b.*twice", terminal.err)
+    assert terminal.err.count("Chosen, since not stated") == 1  # For all four.
+    assert "Plan: 4 for 1 epoch, 3 for 2 epochs; at most about" in terminal.err
+    assert terminal.err.count("1 epoch: trained before") == 8  # To learn the time, and as the first rung.
+    (rung,) = record()["rungs"]
+    assert (rung["epochs"], len(rung["networks"])) == (1, 4)
+    went_on = [network["name"] for network in rung["networks"] if network["goes_on"]]
+    assert [name_of(row["network"]) for row in record()["rows"]] == went_on
+    assert len(went_on) == 3
+    for name in went_on:
+        result = trained(f"out/{folder_of(name)}")
+        assert (result.config.epochs, result.kept_for) == (2, "lowest_validation_loss")
+        assert {*result.chosen} == {"batch_size", "augment", "class_weights"}  # The limit plans the epochs.
+    for network in rung["networks"]:
+        result = trained(f"out/rungs/1/{folder_of(network['name'])}")
+        kept = result.history[result.epoch - 1]
+        assert (result.config.epochs, result.val_images) == (1, 60)
+        assert kept.val_accuracy == pytest.approx(network["val_correct"] / 60)
+    assert "After 1 epoch went on: " in text
+    require_chosen_by_validation_images(idx_folder, " ".join(text.split()))
 
 
-def test_validation_images_choose_and_the_test_images_judge_what_was_chosen(idx_folder: Path, terminal: Any) -> None:
-    sizes = ("--filters", "4,4,4", "--filters", "2,4,4", "--set", "dropout=0")
-    typed = ("sweep", "--data", idx_folder, *sizes, "--val-share", "0.25", "--epochs", "3", "--out", "out", "--allow", "noise")
-    text = " ".join(terminal.passes(*typed, "--reach", "20").split())
+def name_of(network: Any) -> str:
+    return " ".join((",".join(map(str, network["filters"])), *network["arguments"]))
+
+
+def folder_of(name: str) -> str:
+    return name.translate(str.maketrans(", =", "---"))
+
+
+def require_chosen_by_validation_images(idx_folder: Path, text: str) -> None:
+    """The validation images have chosen, and the test images judge what was chosen."""
     found = record()
     val = load_dataset(idx_folder, FolderOptions(val_share=0.25)).val
     assert val
@@ -99,50 +149,3 @@ def test_validation_images_choose_and_the_test_images_judge_what_was_chosen(idx_
     assert re.search(r"Chosen on 60 validation.*\b95 %", text)
     assert "the test images chose nothing" in text
     assert "validation images chose each network's" in text
-    assert trained("out/4-4-4-dropout-0").kept_for == "lowest_validation_loss"
-
-
-LIMITED = tuple(word for size in ("2,2,2", "2,4,4", "4,4,4", "8,8,8") for word in ("--filters", size))
-
-
-def test_a_time_limit_trains_all_for_a_few_epochs_and_the_better_half_for_more(
-    idx_folder: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    limited = ("sweep", "--data", idx_folder, *LIMITED, "--val-share", "0.25", "--out", "out", "--allow", "noise")
-    assert re.search(r"--minutes 0\.0001.*short.*\b1 of the 4", terminal.fails(2, *limited, "--minutes", "0.0001"))
-    assert not Path("out/sweep.json").exists()
-
-    def interrupted_at(epochs: int, minutes: float) -> None:
-        def stops(run: Any) -> Any:
-            if run.config.epochs >= epochs:
-                raise KeyboardInterrupt
-            return train(run)
-
-        with monkeypatch.context() as patch:
-            patch.setattr("edgecnn.convert.training.train.train", stops)
-            assert terminal.run(*limited, "--minutes", f"{minutes:.6f}") == 130
-
-    interrupted_at(2, 500)  # On a busy machine, an epoch of each may take minutes.
-    seconds = [trained(folder).seconds for folder in Path("out/rungs/1").iterdir()]
-    # Enough for one epoch in the first rung: the one by which the time was learnt. More: tests/api/test_rungs.py.
-    minutes = (sum(seconds) + 1.5 * planned_seconds(seconds)) / 60
-    text = terminal.passes(*limited, "--minutes", f"{minutes:.6f}")
-    assert re.search(r"halving of 4.*\b4, then 3\b.*twice", terminal.err)
-    assert terminal.err.count("Chosen, since not stated") == 1  # For all four.
-    assert "Plan: 4 for 1 epoch, 3 for 2 epochs; at most about" in terminal.err
-    assert terminal.err.count("1 epoch: trained before") == 8  # To learn the time, and as the first rung.
-    (rung,) = record()["rungs"]
-    assert (rung["epochs"], len(rung["networks"])) == (1, 4)
-    went_on = [network["name"] for network in rung["networks"] if network["goes_on"]]
-    assert [row["network"]["filters"] for row in record()["rows"]] == [list(map(int, name.split(","))) for name in went_on]
-    assert len(went_on) == 3
-    for name in went_on:
-        result = trained(f"out/{name.replace(',', '-')}")
-        assert result.config.epochs == 2
-        assert {*result.chosen} == {"batch_size", "augment", "class_weights"}  # The limit plans the epochs.
-    for network in rung["networks"]:
-        result = trained(f"out/rungs/1/{network['name'].replace(',', '-')}")
-        kept = result.history[result.epoch - 1]
-        assert (result.config.epochs, result.val_images) == (1, 60)
-        assert kept.val_accuracy == pytest.approx(network["val_correct"] / 60)
-    assert "After 1 epoch went on: " in text

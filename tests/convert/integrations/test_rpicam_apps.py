@@ -56,7 +56,7 @@ def build(tmp_path: Path) -> Build:
         end = [] if logits else [layers.Activation("softmax" if last > 1 else "sigmoid")]
         taken, classes = SCHEMES[scheme], CLASSES if last > 1 else 2
         (images, labels), test = (coloured(40, shape, seed) for seed in (0, 1))
-        held = coloured(VALIDATION, shape, 3)
+        held = coloured(VALIDATION if "max_error" in options else CLASSES, shape, 3)
         np.savez(
             tmp_path / "set.npz", x_train=images, y_train=labels % classes, x_test=test[0], y_test=test[1] % classes,
             x_val=held[0], y_val=held[1] % classes,

@@ -63,8 +63,9 @@ def test_a_file_that_8_bits_do_not_spoil_stays_the_plain_one(
     exported: Path, idx_folder: Path, tmp_path: Path, terminal: Terminal
 ) -> None:
     plain, trained = (Path(shutil.copytree(exported, tmp_path / name)) for name in ("plain", "trained"))
-    terminal.passes("export", plain / "model.keras", "--data", idx_folder)
-    terminal.passes("export", trained / "model.keras", "--data", idx_folder, "--qat", "1")
+    typed = ("--data", idx_folder, "--quantize", "int8")
+    terminal.passes("export", plain / "model.keras", *typed)
+    terminal.passes("export", trained / "model.keras", *typed, "--qat", "1")
     assert "int8.onnx: 100.00 -> 100.00 % of 60 test images by training for integers is no shown gain" in terminal.err
     for name in ("int8.tflite", "int8.onnx"):
         assert (plain / name).read_bytes() == (trained / name).read_bytes()

@@ -32,7 +32,7 @@ def _images(count: int, seed: int = 0) -> NDArray[np.float32]:
 
 def _strided(image: Any) -> Any:
     x = layers.Conv2D(8, 3, strides=2, use_bias=False)(layers.ZeroPadding2D(1)(image))
-    return layers.ReLU(6)(layers.BatchNormalization()(x))
+    return layers.Flatten()(layers.AveragePooling2D(2)(layers.ReLU(6)(layers.BatchNormalization()(x))))
 
 
 def _separable(image: Any) -> Any:
@@ -41,19 +41,10 @@ def _separable(image: Any) -> Any:
 
 
 def _residual(image: Any) -> Any:
-    x = layers.Conv2D(6, 3, padding="same", activation="relu")(image)
-    y = layers.Conv2D(6, 3, padding="same", dilation_rate=2)(x)
-    return layers.Concatenate()([layers.Add()([x, y]), layers.Multiply()([x, layers.Activation("sigmoid")(y)])])
-
-
-def _flat(image: Any) -> Any:
     x = layers.MaxPooling2D(2)(layers.Conv2D(6, 3, padding="same", activation="relu")(image))
-    return layers.Dense(12, activation="tanh")(layers.Flatten()(layers.AveragePooling2D(2)(x)))
-
-
-def _pooled(image: Any) -> Any:
-    x = layers.Conv2D(6, 3, padding="same", activation="relu")(image)
-    return layers.Flatten()(layers.AveragePooling2D(2)(x))
+    y = layers.Conv2D(6, 3, padding="same", dilation_rate=2)(x)
+    z = layers.Concatenate()([layers.Add()([x, y]), layers.Multiply()([x, layers.Activation("sigmoid")(y)])])
+    return layers.Dense(12, activation="tanh")(layers.Flatten()(z))
 
 
 def _network(body: Any) -> Any:
@@ -90,7 +81,7 @@ def _lessons(inputs: NDArray[Any], epochs: int, seen: list[float] | None = None)
     return Lessons(epochs, -(-len(inputs) // 32), _batches(inputs), None, lambda epoch, batch, loss: losses.append(loss))
 
 
-@pytest.fixture(scope="module", params=[_strided, _separable, _residual, _flat, _pooled])
+@pytest.fixture(scope="module", params=[_strided, _separable, _residual])
 def taught(request: pytest.FixtureRequest) -> tuple[Any, Learnt]:
     """A Keras model, and what its file has learnt."""
     model = _network(request.param)
@@ -123,23 +114,20 @@ def test_a_network_that_8_bits_spoil_learns_to_bear_them(spoilt: tuple[BadNetwor
     ranges = calibrate_tflite(float32, bad.inputs[:100])
     plain = bad.accuracy(quantize_tflite(float32, "int8", ranges), "tflite")
     losses: list[float] = []
-    learnt = learn(float32, ranges, _lessons(bad.inputs, 20, losses))
+    learnt = learn(float32, ranges, _lessons(bad.inputs[:224], 20, losses))  # Whole batches: another size is traced once more.
     assert plain < 0.5
     assert losses[-1] < losses[0] / 2
     assert bad.accuracy(quantize_tflite(learnt.file, "int8", learnt.ranges), "tflite") > plain + 0.2
 
 
-@pytest.mark.parametrize(("beyond", "kept"), [((1, 30), 5), ((30, 1), 6)])
-def test_validation_images_choose_among_the_epochs_whose_ranges_are_frozen(
-    spoilt: tuple[BadNetwork, bytes], beyond: tuple[int, int], kept: int
-) -> None:
+def test_validation_images_choose_among_the_epochs_whose_ranges_are_frozen(spoilt: tuple[BadNetwork, bytes]) -> None:
     bad, float32 = spoilt
     # Images far beyond the range of the input are where the int8 file differs from the float file.
-    brightness = iter(beyond)
+    brightness = iter((30, 1, 30))
     lessons = Lessons(
-        6, 8, _batches(bad.inputs), lambda: iter([bad.test_inputs * next(brightness)]), lambda epoch, batch, loss: None
+        9, 2, _batches(bad.inputs[:64]), lambda: iter([bad.test_inputs * next(brightness)]), lambda epoch, batch, loss: None
     )
-    assert learn(float32, calibrate_tflite(float32, bad.inputs[:100]), lessons).epoch == kept
+    assert learn(float32, calibrate_tflite(float32, bad.inputs[:100]), lessons).epoch == 8
 
 
 def test_the_same_lessons_teach_the_same(spoilt: tuple[BadNetwork, bytes]) -> None:
@@ -165,7 +153,7 @@ def test_the_onnx_file_has_the_same_weights_and_ranges(taught: tuple[Any, Learnt
 
 
 def test_an_onnx_file_of_another_network_learns_nothing() -> None:
-    float32 = to_tflite(_network(_flat), "float32", _SHAPE, "float32")
+    float32 = to_tflite(_network(_residual), "float32", _SHAPE, "float32")
     network = FloatGraph(float32)
     other = prepare_onnx(to_onnx(_network(_separable), _SHAPE, "float32", "logits"))
     with pytest.raises(ConversionError, match="not built like"):

@@ -65,12 +65,15 @@ def plain(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("processes", "room"), [(0, 100), (2, 37)], indirect=["processes"])
-def test_the_weights_are_the_same_whatever_decodes_and_however_much_is_kept(
+def test_the_weights_are_the_same_whatever_decodes_and_however_much_is_kept_also_of_a_run_that_was_broken_off(
     processes: int, room: int, dataset: Dataset, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(readers, "free_bytes", lambda: 4 * room * 24 * 24 * 3)
     said: list[str] = []
-    train(dataset, CONFIG, tmp_path, UNIT, on_text=said.append)
+    if processes:
+        train(dataset, CONFIG, tmp_path, UNIT, on_batch=stop_at(2, 2))
+        assert not same(plain, tmp_path)
+    train(dataset, CONFIG, tmp_path, UNIT, on_text=said.append, resume=bool(processes))
     assert same(plain, tmp_path)
     (line,) = [text for text in said if text.startswith("Image files are decoded")]
     assert f"in {processes} process" in line if processes else "in this process" in line
@@ -99,13 +102,6 @@ def test_what_takes_seconds_before_the_first_batch_has_a_line(
     assert said.count(f"Reading {len(dataset.test.labels)} test images once") == 1
     _, building, *_ = said[next(i for i, text in enumerate(said) if text.startswith("Image files are decoded")) :]
     assert "building the training step" in building
-
-
-def test_a_run_that_was_broken_off_is_resumed_to_the_same_weights(dataset: Dataset, plain: Path, tmp_path: Path) -> None:
-    train(dataset, CONFIG, tmp_path, UNIT, on_batch=stop_at(2, 2))
-    assert not same(plain, tmp_path)
-    train(dataset, CONFIG, tmp_path, UNIT, resume=True)
-    assert same(plain, tmp_path)
 
 
 def test_colour_images_are_varied_as_photos_unless_it_is_said_otherwise(dataset: Dataset, plain: Path, tmp_path: Path) -> None:

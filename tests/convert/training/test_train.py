@@ -48,22 +48,19 @@ def copied(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "copied"))
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others_whatever_is_in_the_folder(
+def test_another_seed_gives_other_weights(trained: Path, bars: Dataset, tmp_path: Path) -> None:
+    train(bars, replace(CONFIG, seed=1), tmp_path, UNIT)
+    assert not same(trained, tmp_path)
+
+
+def test_a_resumed_run_of_the_same_seed_ends_where_an_unbroken_one_does_whatever_is_in_the_folder(
     trained: Path, bars: Dataset, tmp_path: Path
 ) -> None:
-    (tmp_path / "again").mkdir()
-    (tmp_path / "again" / "manifest.json").write_text("{")  # It is damaged: it is replaced.
+    (tmp_path / "manifest.json").write_text("{")  # It is damaged: it is replaced.
     said: list[str] = []
-    train(bars, CONFIG, tmp_path / "again", UNIT, on_text=said.append)
+    train(bars, replace(CONFIG, epochs=1), tmp_path, UNIT, on_text=said.append)
     assert any("new manifest will be written" in text for text in said)
-    assert read_model(tmp_path / "again" / "model.keras").unverified is None
-    train(bars, replace(CONFIG, seed=1), tmp_path / "other", UNIT)
-    assert same(trained, tmp_path / "again")
-    assert not same(trained, tmp_path / "other")
-
-
-def test_a_resumed_run_ends_where_an_unbroken_one_does(trained: Path, bars: Dataset, tmp_path: Path) -> None:
-    train(bars, replace(CONFIG, epochs=1), tmp_path, UNIT)
+    assert read_model(tmp_path / "model.keras").unverified is None
     assert not same(trained, tmp_path)
     result = train(bars, CONFIG, tmp_path, UNIT, resume=True)
     assert same(trained, tmp_path)
