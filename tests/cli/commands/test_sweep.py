@@ -286,7 +286,7 @@ def test_an_invalid_measurement_is_exit_code_7(
     monkeypatch.setattr(sweep_call, "benchmark", lambda *given, **named: report)
     line = terminal.fails(7, *arguments(idx_folder, swept))
     assert "times are too noisy" in line
-    assert "Picture:" in terminal.out
+    assert all(text in terminal.out for text in ("Picture:", "No validation images: the best"))
 
 
 def test_a_tuned_network_is_measured_in_place_of_the_plain_one(
