@@ -73,11 +73,12 @@ def _board(board: BoardStatus) -> list[str]:
         return [f"{board.host}: no bundle was deployed there."]
     last = board.releases[-1]
     watched = "" if last.kept else ", not watched to the end"
-    lines = [f"{board.host}: {last.name} ({last.sha256[:_SHORT]}) since {last.since}{watched}."]
+    lines = [f"{board.host}: {last.name} ({last.sha256[:_SHORT]}) since {_time(last.since)}{watched}."]
     if board.unit:
         boot = "starts at boot" if board.unit.enabled else "does not start at boot"
+        since = _time(board.unit.since) if board.unit.since else "never"
         lines.append(
-            f"systemd: {board.unit.active} since {board.unit.since or 'never'} ({board.unit.result}), "
+            f"systemd: {board.unit.active} since {since} ({board.unit.result}), "
             f"{counted(board.unit.restarts, 'restart')}; it {boot}."
         )
     lines += [_service(board.service, last.sha256), *_answered(board.service.answers if board.service else None)]
@@ -92,14 +93,21 @@ def _service(service: ServiceRecord | None, sha256: str) -> str:
     same = "" if service.sha256 == sha256 else f", which answers with another bundle ({(service.sha256 or '-')[:_SHORT]}),"
     files = ", ".join(file.file for file in service.files)
     memory = f"{service.memory_bytes / 2**20:.0f} MiB"
-    return f"A service{same} runs since {service.started}: {files}, edgecnn {service.version}, {memory}, {service.address}."
+    return (
+        f"A service{same} runs since {_time(service.started)}: {files}, edgecnn {service.version}, {memory}, {service.address}."
+    )
+
+
+def _time(iso: str) -> str:
+    """Return a time in UTC, as ISO 8601, the way people write it."""
+    return f"{iso[:19].replace('T', ' ')} UTC"
 
 
 def _answered(answers: Answered | None) -> Iterator[str]:
     """Yield what a service answered, a line for each time and for each file."""
     if answers is None or answers.since is None:
         return
-    for name, traffic in (("In the last hour", answers.hour), (f"Since {answers.since}", answers.all)):
+    for name, traffic in (("In the last hour", answers.hour), (f"Since {_time(answers.since)}", answers.all)):
         times = f", p50 {traffic.p50_ms:.3g} ms, p90 {traffic.p90_ms:.3g} ms" if traffic.p50_ms and traffic.p90_ms else ""
         yield f"{name}: {counted(traffic.pictures, 'picture')}, {counted(traffic.errors, 'error')}{times}."
     for file in answers.files:

@@ -199,7 +199,8 @@ class Answers:
             if what not in compared.said and differs(expected, always, today, compared.days):
                 names = _CONFIDENCE_NAMES if what == "confidences" else _cell_names(known.class_names)
                 shown = always if differs(expected, always, [0] * len(expected), 1) else today
-                compared.said[what] = sentence(known.name, what, expected, shown, names)
+                seen = f"{datetime.fromtimestamp(start, UTC):%Y-%m-%d %H:%M} UTC"
+                compared.said[what] = sentence(known.name, what, expected, shown, names, seen)
                 yield compared.said[what]
 
     def _of_file(self, key: str, counts: FileCounts) -> AnswersOfFile:

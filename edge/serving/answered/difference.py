@@ -97,12 +97,12 @@ def _bound(count: int) -> float:
     return high
 
 
-def sentence(file: str, what: str, expected: Sequence[int], seen: Sequence[int], names: Sequence[str]) -> str:
-    """Return what differs: the cell whose share differs most, by its name. It may be meant, so it is not called an error."""
+def sentence(file: str, what: str, expected: Sequence[int], seen: Sequence[int], names: Sequence[str], when: str) -> str:
+    """Return what differed then: the cell whose share differs most, by its name. It may be meant, so it is no error."""
     shares = [[count / sum(counts) for count in counts] for counts in (expected, seen)]
     place = max(range(len(names)), key=lambda place: abs(shares[1][place] - shares[0][place]))
     return (
-        f"{file}: the {what} differ from those of the test images beyond chance: {names[place]} in "
+        f"{file}: the {what} differ from those of the test images beyond chance, shown at {when}: {names[place]} in "
         f"{100 * shares[1][place]:.1f} % of {sum(seen):,} answers, {100 * shares[0][place]:.1f} % of {sum(expected):,} test "
         "images. Where other pictures are shown than in the test set, that is to be expected"
     )

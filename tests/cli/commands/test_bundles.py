@@ -127,6 +127,7 @@ def test_a_signed_bundle_has_the_same_bytes_and_verify_says_who_signed_it(
     assert "incorrect signature" in terminal.fails(4, "verify", signed, "--allowed-signers", allowed)
     assert "is not signed, as" in terminal.fails(4, "verify", bundle, "--allowed-signers", allowed)
     assert "is for a bundle" in terminal.fails(2, "verify", exported / "int8.tflite", "--allowed-signers", allowed)
+    assert "missing.zip does not exist" in terminal.fails(4, "verify", "missing.zip", "--allowed-signers", allowed)
     assert "missing can't be read" in terminal.fails(2, "verify", signed, "--allowed-signers", tmp_path / "missing")
     assert "missing is not a key" in terminal.fails(
         2, "bundle", exported, "--out", signed, *files, "--sign", tmp_path / "missing"

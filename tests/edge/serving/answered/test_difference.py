@@ -103,7 +103,7 @@ def test_many_classes_are_taken_together_in_their_order() -> None:
 
 
 def test_what_differs_most_is_named_with_both_shares() -> None:
-    text = sentence("int8.tflite", "classes", [50, 30, 20], [100, 500, 400], ("cat", "dog", "bird"))
-    for part in ("int8.tflite", "classes", "cat", "10.0 % of 1,000", "50.0 % of 100"):
+    text = sentence("int8.tflite", "classes", [50, 30, 20], [100, 500, 400], ("cat", "dog", "bird"), "2026-11-30 06:34 UTC")
+    for part in ("int8.tflite", "classes", "cat", "10.0 % of 1,000", "50.0 % of 100", "2026-11-30 06:34 UTC"):
         assert part in text
     assert "error" not in text
