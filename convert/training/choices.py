@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.model.networks import CNN, FILTERS, NETWORKS, RESIDUAL
+from edgecnn.convert.training.model.networks import CNN, FILTERS, NETWORKS, RATE, RESIDUAL
 from edgecnn.convert.training.recipes import NOTEBOOK, RECIPES, usual_augment, usual_dropout
 from edgecnn.edge.data.dataset import SHIPPED, Dataset, find, has_validation, training_labels
 from edgecnn.edge.data.folder_options import FolderOptions
@@ -48,7 +48,7 @@ def choose(config: TrainConfig, train: Split) -> tuple[TrainConfig, Reasons]:
     if config.filters is None:
         config = replace(config, filters=network.filters if own else FILTERS)
     if config.learning_rate is None:
-        config = replace(config, learning_rate=network.rate)
+        config = replace(config, learning_rate=network.rate_of_few if images < _FEW else RATE)
     if config.dropout is None and own:
         config = replace(config, dropout=usual_dropout(config.recipe, config.network))
     if config.batch_size is None:

@@ -69,7 +69,7 @@ class TrainConfig:
         float,
         Option(
             "Peak learning rate. A compiled custom model keeps its own optimizer and rate.",
-            default="residual 0.002, others 0.01",
+            default="0.01; residual, of fewer than 5,000 images, 0.002",
             above=0,
         ),
     ] = _OPEN
