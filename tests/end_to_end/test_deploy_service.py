@@ -83,6 +83,8 @@ def test_no_request_is_refused_while_updates_and_rollbacks_come(
             done = deployed(terminal, tmp_path, artifacts, *files, "--watch", "1s")
             assert (done["outcome"], done["serving"], done["answers"] >= 1) == ("deployed", True, True), terminal.err
             assert files_in_service(board) == [files[1]]
+        again = deployed(terminal, tmp_path, artifacts, *SECOND)
+        assert (again["outcome"], again["serving"]) == ("unchanged", True)
         assert deployed(terminal, tmp_path, "--rollback")["outcome"] == "rolled back"
         assert files_in_service(board) == ["float32.tflite"]
     assert many.failures == []

@@ -111,7 +111,7 @@ class _Transaction:
         service, bundle = running(self._releases.service), self._request["bundle"]
         release = Release(self._sha256, venv, bundle["name"], self._request["version"], now(), not self._request["watch"])
         if not self._request["service"] and self._is_there(release, service):
-            self.done["outcome"] = "unchanged"
+            self.done["outcome"], self.done["serving"] = "unchanged", service is not None
             return
         same_software = bool(service and release.is_run_by(service))
         if same_software:
