@@ -48,6 +48,8 @@ _BORDER = 0.02
 # The last stroke of a cut digit may be taken for paper where it meets the border. It is looked for this near, as a share of the
 # digit's longer side, this dark, as a share of the way from ink to paper, and this wide at the border, in widths of its stroke.
 _BEYOND, _AS_DARK, _AS_WIDE = 0.5, 0.15, (0.75, 8)
+# Of a digit in pieces, one that the border cuts is this near, and as thick as this.
+_REST_NEAR, _REST_THICK = 0.25, (0.6, 1.6)
 # A second part is as likely the digit from this share of the first one's score on; ink of the other side of grey, whose
 # contrast is measured in another way, from the second number on.
 _LIKELY, _OTHER_SIDE = 0.5, 0.15
@@ -318,13 +320,20 @@ def _strokes(digit: _Digit) -> NDArray[np.bool_]:
     """Return which parts belong to a digit: some write a 4 or a 5 in strokes that don't touch."""
     parts, place = digit.parts, digit.place
     extent = np.maximum(parts.bottom - parts.top, parts.right - parts.left)
-    down = np.maximum(parts.top - parts.bottom[place], parts.top[place] - parts.bottom)
-    across = np.maximum(parts.left - parts.right[place], parts.left[place] - parts.right)
     thickness = _thickness(parts) / _thickness(parts)[place]
-    belong = (np.maximum(down, across) <= max(2, extent[place] * _NEAR)) & (extent >= _PIECE * extent[place])
+    belong = _near(digit, _NEAR) & (extent >= _PIECE * extent[place])
     belong &= (thickness > _PIECE_THICK[0]) & (thickness < _PIECE_THICK[1]) & (extent <= 1.2 * extent[place])
     belong[place] = True
     return np.asarray(belong, np.bool_)
+
+
+def _near(digit: _Digit, share: float) -> NDArray[np.bool_]:
+    """Return which parts are this near to the digit, as a share of its longer side."""
+    parts, place = digit.parts, digit.place
+    down = np.maximum(parts.top - parts.bottom[place], parts.top[place] - parts.bottom)
+    across = np.maximum(parts.left - parts.right[place], parts.left[place] - parts.right)
+    extent = max(parts.bottom[place] - parts.top[place], parts.right[place] - parts.left[place])
+    return np.asarray(np.maximum(down, across) <= max(2, extent * share), np.bool_)
 
 
 def _doubt(digit: _Digit, strokes: NDArray[np.bool_], extent: int, levels: Grey) -> str | None:
@@ -336,11 +345,12 @@ def _doubt(digit: _Digit, strokes: NDArray[np.bool_], extent: int, levels: Grey)
         height - parts.bottom[strokes].max(),
         width - parts.right[strokes].max(),
     )
-    if min(to_border) <= _BORDER * min(height, width) or _goes_on_to_border(digit, levels):
-        return "shows a digit that touches its border: take a picture of the whole digit"
     extents = np.maximum(parts.bottom - parts.top, parts.right - parts.left)
     thickness = _thickness(parts) / _thickness(parts)[digit.place]
     inside = (parts.top > 0) & (parts.left > 0) & (parts.bottom < height) & (parts.right < width)
+    rest = ~inside & _near(digit, _REST_NEAR) & (thickness > _REST_THICK[0]) & (thickness < _REST_THICK[1])
+    if min(to_border) <= _BORDER * min(height, width) or rest.any() or _goes_on_to_border(digit, levels):
+        return "shows a digit that touches its border: take a picture of the whole digit"
     if np.any(~strokes & inside & (extents >= _ALSO * extent) & (thickness > 0.4) & (thickness < 2.5)):
         return "shows several digits, and one was read: crop it to one digit"
     if digit.edged < _BLURRED:

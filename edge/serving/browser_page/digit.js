@@ -23,6 +23,8 @@ const [SMALL, FAINT, BLURRED, ALSO] = [0.1, 32, 0.75, 0.55];
 const BORDER = 0.02;
 // Ink that leads from a digit to the border: how near, how dark, how wide there in widths of a stroke.
 const [BEYOND, AS_DARK, AS_WIDE] = [0.5, 0.15, [0.75, 8]];
+// Of a digit in pieces, one that the border cuts is this near, and as thick as this.
+const [REST_NEAR, REST_THICK] = [0.25, [0.6, 1.6]];
 const [LIKELY, OTHER_SIDE] = [0.5, 0.15];
 
 /** What is wrong with a picture, for people. */
@@ -253,26 +255,34 @@ function strokesOf({ parts, place }) {
   const digit = parts[place];
   const extent = extentOf(digit);
   return parts.map((part, i) => {
-    const down = Math.max(part.top - digit.bottom, digit.top - part.bottom);
-    const across = Math.max(part.left - digit.right, digit.left - part.right);
     const thickness = thicknessOf(part) / thicknessOf(digit);
-    const near = Math.max(down, across) <= Math.max(2, extent * NEAR);
     const long = extentOf(part) >= PIECE * extent && extentOf(part) <= 1.2 * extent;
-    return i === place || (near && long && thickness > PIECE_THICK[0] && thickness < PIECE_THICK[1]);
+    return i === place || (isNear(part, digit, NEAR) && long && thickness > PIECE_THICK[0] && thickness < PIECE_THICK[1]);
   });
+}
+
+/** Return whether a part is this near to the digit, as a share of its longer side. */
+function isNear(part, digit, share) {
+  const down = Math.max(part.top - digit.bottom, digit.top - part.bottom);
+  const across = Math.max(part.left - digit.right, digit.left - part.right);
+  return Math.max(down, across) <= Math.max(2, extentOf(digit) * share);
 }
 
 /** Return what is wrong with a digit, and what to do; null if nothing is. */
 function doubtOf(digit, strokes, box, picture) {
   const { width, height } = picture;
   const toBorder = Math.min(box.top, box.left, height - box.bottom, width - box.right);
-  if (toBorder <= BORDER * Math.min(width, height) || goesOnToBorder(digit, picture)) {
+  const isInside = (part) => part.top > 0 && part.left > 0 && part.bottom < height && part.right < width;
+  const rest = digit.parts.some((part) => {
+    const thickness = thicknessOf(part) / thicknessOf(digit.part);
+    return !isInside(part) && isNear(part, digit.part, REST_NEAR) && thickness > REST_THICK[0] && thickness < REST_THICK[1];
+  });
+  if (toBorder <= BORDER * Math.min(width, height) || rest || goesOnToBorder(digit, picture)) {
     return "shows a digit that touches its border: take a picture of the whole digit";
   }
   const also = digit.parts.some((part, i) => {
-    const inside = part.top > 0 && part.left > 0 && part.bottom < height && part.right < width;
     const thickness = thicknessOf(part) / thicknessOf(digit.part);
-    return !strokes[i] && inside && extentOf(part) >= ALSO * extentOf(box) && thickness > 0.4 && thickness < 2.5;
+    return !strokes[i] && isInside(part) && extentOf(part) >= ALSO * extentOf(box) && thickness > 0.4 && thickness < 2.5;
   });
   if (also) return "shows several digits, and one was read: crop it to one digit";
   if (digit.edged < BLURRED) return "is blurred, or a shadow lies over the digit: take it again, in even light";

@@ -233,6 +233,15 @@ def cut_through() -> Image.Image:
     return picture
 
 
+def in_pieces() -> Image.Image:
+    """A digit in two strokes that don't touch, of which the second one goes on below the picture."""
+    picture = Image.new("L", (600, 600), 225)
+    draw = ImageDraw.Draw(picture)
+    draw.line([(200, 200), (380, 180), (390, 300), (220, 370), (330, 400)], 30, 30, "curve")
+    draw.line([(330, 468), (340, 600)], 30, 30)
+    return picture
+
+
 @pytest.mark.parametrize(
     ("picture", "doubt"),
     [
@@ -240,10 +249,11 @@ def cut_through() -> Image.Image:
         (plain("3", (600, 600), (0.5, 0.5), 300, ink=205), "faint digit: use a darker pen"),
         (plain("5", (600, 600), (0.02, 0.5), 300), "touches its border: take a picture of the whole digit"),
         (cut_off("5", 0.01), "touches its border: take a picture of the whole digit"),
+        (in_pieces(), "touches its border: take a picture of the whole digit"),
         (cut_through(), "touches its border: take a picture of the whole digit"),
         (plain("4  7", (600, 600), (0.5, 0.5), 200), "crop it to one digit"),
     ],
-    ids=["small", "faint", "border", "almost at the border", "goes on to the border", "several"],
+    ids=["small", "faint", "border", "almost at the border", "in pieces", "goes on to the border", "several"],
 )
 def test_what_may_be_misread_is_doubted_with_what_to_do(picture: Image.Image, doubt: str, tmp_path: Path) -> None:
     _, doubts = read(picture, tmp_path)

@@ -205,6 +205,9 @@ def test_a_drawn_digit_is_fitted_to_the_very_pixels(page: "Browser", site: Path)
     pictures["transparent.png"] = transparent
     pictures["cut.png"] = Image.new("L", (700, 408), 225)
     ImageDraw.Draw(pictures["cut.png"]).text((350, 300), "2", 30, ImageFont.load_default(300), "mm", stroke_width=20)
+    pictures["pieces.png"] = Image.new("L", (600, 600), 225)
+    for points in ([(200, 200), (380, 180), (390, 300), (220, 370), (330, 400)], [(330, 468), (340, 600)]):
+        ImageDraw.Draw(pictures["pieces.png"]).line(points, 30, 30, "curve")
     for seed in range(3):  # Printed lines, shadows and a table, as PNG: browsers and Pillow decode a JPEG differently.
         pictures[f"photo-{seed}.png"] = Image.open(BytesIO(photographed(seed).jpeg)).convert("L").resize((400, 300))
     dark, light = (Preprocessing(1 / 255, "digit", background) for background in ("dark", "light"))
