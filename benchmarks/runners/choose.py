@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from edgecnn.benchmarks.remote.remote import unreachable
+from edgecnn.benchmarks.remote.install import running_version
+from edgecnn.benchmarks.remote.remote import require_edgecnn
 from edgecnn.benchmarks.runners.emulated import CORES, Emulated
-from edgecnn.benchmarks.runners.timed import Here, OverSsh
+from edgecnn.benchmarks.runners.timed import Here, OverSsh, installed_by
 from edgecnn.edge.data.splits import Split
-from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
+from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.formats import RUNTIMES
 from edgecnn.edge.result import Progress
 from edgecnn.edge.runtimes.installed import installed_runtime, runtimes_of
@@ -31,7 +32,7 @@ def runner_of(
 
     Raises:
         ConfigError: As in `require_runner`.
-        EdgeCnnError: If the host can't be reached.
+        EdgeCnnError: If the host can't be reached, or has no edgecnn of this version.
         MissingDependency: If this machine can't emulate the core, or does not have the runtime.
     """
     require_runner(where, seconds, formats, runtime)
@@ -44,8 +45,7 @@ def runner_of(
         emulated.prepare()
         return emulated
     progress.say(f"{where}: connecting")
-    if away := unreachable([where]):
-        raise EdgeCnnError(f"{where}: {away[where]}")
+    require_edgecnn(where, running_version(), installed_by(where))
     return OverSsh(where, test, seconds, runtime)
 
 

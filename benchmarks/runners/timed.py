@@ -160,6 +160,11 @@ def machine_text(machine: Machine) -> str:
     return ", ".join(filter(None, (machine.cpu or machine.machine, machine.board)))
 
 
+def installed_by(host: str) -> str:
+    """Return the command that installs edgecnn on a board."""
+    return f"edgecnn bench FOLDER --device {host} --install"
+
+
 @dataclass
 class OverSsh:
     """Times files on a board by `edgecnn bench` there. See `edgecnn.convert.export.config`.
@@ -208,9 +213,8 @@ class OverSsh:
         with temporary_folder() as scratch:
             bundle = scratch / "tuning.zip"
             write_bundle(bundle, ModelFolder(folder), self.test, test_images=min(most_images, len(self.test.labels)))
-            mend = f"edgecnn bench FOLDER --device {self.host} --install"
             given = (*arguments, "--allow=noise")
-            job = Job(bundle, given, running_version(), mend, partial(judged_here, of=sent(bundle, given)))
+            job = Job(bundle, given, running_version(), installed_by(self.host), partial(judged_here, of=sent(bundle, given)))
             (device,) = bench_devices([self.host], job, "edgecnn export").devices
         if device.result is None:
             raise EdgeCnnError(f"{self.host}: {device.error}")

@@ -267,6 +267,7 @@ def test_a_file_is_tuned_on_a_board_and_one_that_fails_leaves_the_folder_as_it_w
     assert re.search(
         r"bare: edgecnn is not installed.*edgecnn bench FOLDER --device bare --install$", terminal.fails(1, *tune, "bare")
     )
+    assert "convert" not in terminal.err  # It is found before anything takes minutes.
     assert {path.name: path.read_bytes() for path in artifacts.iterdir()} == before
     text = terminal.passes(*tune, "pi")
     # Whether it gains on this machine is not what is tested here.

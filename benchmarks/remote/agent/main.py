@@ -72,6 +72,12 @@ def examine(request: dict[str, Any], cache: Path, run: Path) -> tuple[int, str, 
     return _run(own or find(request, [cache / "venv"], run), releases.bundle(release) if release else None, request, run)
 
 
+def has_edgecnn(request: dict[str, Any], cache: Path, run: Path) -> tuple[int, str, str]:
+    """Return nothing where edgecnn is found; errors are those of `find`."""
+    find(request, [cache / "venv"], run)
+    return 0, "", ""
+
+
 def _run(program: str, bundle: Path | None, request: dict[str, Any], run: Path) -> tuple[int, str, str]:
     for name, text in request["files"].items():
         (run / name).write_bytes(text.encode())
@@ -87,4 +93,4 @@ def _run(program: str, bundle: Path | None, request: dict[str, Any], run: Path) 
     return code, printed.decode("utf-8", "replace"), said[-1]
 
 
-_ANSWERS = {"bench": bench, "examine": examine, "deploy": deploy, "rollback": rollback}
+_ANSWERS = {"bench": bench, "has_edgecnn": has_edgecnn, "examine": examine, "deploy": deploy, "rollback": rollback}
