@@ -14,6 +14,8 @@ compared after a finished schedule, and the last rung is what `edgecnn train` wi
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +23,34 @@ from numpy.typing import NDArray
 from edgecnn.benchmarks.results.sweep import Rung, RungNetwork
 from edgecnn.benchmarks.show.sweep import rung_text
 from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.records import TrainResult
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.text import counted
 from edgecnn.workflows.networks import NetworkWork, folder_name, name_of
 
 # A sweep names three networks: the most accurate, the balanced and the fastest.
 _LAST = 3
+# Epochs that show how long a network trains: TensorFlow builds the training step in the first, as long as several epochs of
+# few images take.
+_TIMED = 2
 
 Figures = NDArray[np.float64]
+
+
+class Pace(NamedTuple):
+    """How long a network trains, in seconds.
+
+    Attributes:
+        start: What the first epoch takes beyond the others.
+        epoch: Each epoch.
+    """
+
+    start: float
+    epoch: float
+
+    def seconds(self, epochs: int) -> float:
+        """Return the seconds of so many epochs."""
+        return self.start + epochs * self.epoch
 
 
 def run_rungs(
@@ -36,7 +58,7 @@ def run_rungs(
 ) -> tuple[tuple[TrainConfig, ...], tuple[Rung, ...]]:
     """Train all rungs but the last, and return the settings of the networks that are left, and the rungs.
 
-    The number of epochs follows from the time of one epoch of each network, which is recorded in `rungs/1`: the same call
+    The number of epochs follows from the time of two epochs of each network, which is recorded in `rungs/2`: the same call
     plans the same again, and continues. The epochs of the settings are ignored. There must be validation images.
 
     Raises:
@@ -46,8 +68,8 @@ def run_rungs(
     sizes = rung_sizes(len(configs))
     shown = ", then ".join(map(str, sizes))
     work.progress.say(f"Successive halving of {counted(len(configs), 'network')}: {shown}, each time for twice as many epochs")
-    work.progress.say("First one epoch of each, to learn how long it takes")
-    first, seconds = _planned(_seconds_of_an_epoch(work, configs, minutes), minutes)
+    work.progress.say("First two epochs of each, to learn how long they take")
+    first, seconds = _planned(_paces(work, configs, minutes), minutes)
     plan = ", ".join(f"{size} for {counted(first * 2**rung, 'epoch')}" for rung, size in enumerate(sizes))
     work.progress.say(f"Plan: {plan}; at most about {seconds / 60:.1f} minutes of training, then export and measurement")
     last = first * 2 ** (len(sizes) - 1)
@@ -69,45 +91,61 @@ def run_rungs(
     return tuple(replace(config, epochs=last) for config in left), tuple(rungs)
 
 
-def _planned(timed: Sequence[float], minutes: float) -> tuple[int, float]:
+def _planned(paces: Sequence[Pace], minutes: float) -> tuple[int, float]:
     """Return the number of epochs of the first rung, and the seconds of all trainings; raise if there is no time for one."""
-    once = planned_seconds(timed)
-    # A first rung of one epoch has just been trained, unless it is also the last one, which has other folders.
-    twice = 0.0 if len(rung_sizes(len(timed))) > 1 else sum(timed)
-    first = max(int((60 * minutes - sum(timed)) // once), int(60 * minutes >= once + twice))
-    if first < 1:
+    limit, timed = 60 * minutes, math.fsum(pace.seconds(_TIMED) for pace in paces)
+    # What showed the time is a first rung of as many epochs, unless that is also the last one, which has other folders.
+    is_rung = len(rung_sizes(len(paces))) > 1
+
+    def whole(first: int) -> float:
+        return planned_seconds(paces, first) + (0.0 if is_rung and first == _TIMED else timed)
+
+    starts = planned_seconds(paces, 0)
+    most = int((limit - timed - starts) // (planned_seconds(paces, 1) - starts))
+    possible = [first for first in (1, _TIMED, most) if first >= 1 and whole(first) <= limit]
+    if not possible:
         raise ConfigError(
-            f"{field('minutes')}={minutes:g} is too short for {counted(timed, 'network')}, which need about "
-            f"{(once + twice) / 60:.1f}: give more, or name fewer"
+            f"{field('minutes')}={minutes:g} is too short for {counted(paces, 'network')}, which need about "
+            f"{min(whole(1), whole(_TIMED)) / 60:.1f}: give more, or name fewer"
         )
-    return first, first * once + (twice if first == 1 else sum(timed))
+    return max(possible), whole(max(possible))
 
 
-def _seconds_of_an_epoch(work: NetworkWork, configs: Sequence[TrainConfig], minutes: float) -> list[float]:
-    """Return how long an epoch of each network takes; raise as soon as these epochs exceed the limit."""
-    timed: list[float] = []
-    for network in _trained(work, configs, 1):
-        timed.append(network.seconds)
-        if sum(timed) > 60 * minutes:
+def _paces(work: NetworkWork, configs: Sequence[TrainConfig], minutes: float) -> list[Pace]:
+    """Return how long each network trains; raise as soon as the epochs that show it exceed the limit."""
+    paces, spent = list[Pace](), 0.0
+    for place in range(len(configs)):
+        result = _training(work, configs, place, _TIMED)
+        epoch = result.history[-1].seconds
+        paces.append(Pace(max(0.0, result.seconds - len(result.history) * epoch), epoch))
+        spent += result.seconds
+        if spent > 60 * minutes:
             raise ConfigError(
-                f"{field('minutes')}={minutes:g} is too short: one epoch of {len(timed)} of the "
-                f"{counted(len(configs), 'network')} took {sum(timed) / 60:.2g} minutes: give more, or name fewer"
+                f"{field('minutes')}={minutes:g} is too short: two epochs of {len(paces)} of the "
+                f"{counted(len(configs), 'network')} took {spent / 60:.2g} minutes: give more, or name fewer"
             )
-    return timed
+    return paces
+
+
+def _training(work: NetworkWork, configs: Sequence[TrainConfig], place: int, epochs: int) -> TrainResult:
+    name = name_of(configs[place])
+    said = f"{place + 1} of {len(configs)}, {name}, {counted(epochs, 'epoch')}"
+    return work.trained(replace(configs[place], epochs=epochs), _folder(work, configs[place], epochs), said)
+
+
+def _folder(work: NetworkWork, config: TrainConfig, epochs: int) -> Path:
+    return work.folder / "rungs" / str(epochs) / folder_name(name_of(config))
 
 
 def _trained(work: NetworkWork, configs: Sequence[TrainConfig], epochs: int) -> Iterator[RungNetwork]:
     for place, config in enumerate(configs):
-        name = name_of(config)
-        folder = work.folder / "rungs" / str(epochs) / folder_name(name)
-        said = f"{place + 1} of {len(configs)}, {name}, {counted(epochs, 'epoch')}"
-        result = work.trained(replace(config, epochs=epochs), folder, said)
+        result = _training(work, configs, place, epochs)
         kept, images = result.history[result.epoch - 1], result.val_images
         assert images is not None  # noqa: S101  # The sweep has validation images.
         assert kept.val_accuracy is not None  # noqa: S101
-        cost = work.cost(config, folder)
+        cost = work.cost(config, _folder(work, config, epochs))
         right = round(kept.val_accuracy * images)
-        yield RungNetwork(name, images, right, cost.parameters, cost.macs, result.seconds)
+        yield RungNetwork(name_of(config), images, right, cost.parameters, cost.macs, result.seconds)
 
 
 def rung_sizes(networks: int) -> tuple[int, ...]:
@@ -118,13 +156,11 @@ def rung_sizes(networks: int) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def planned_seconds(epoch_seconds: Sequence[float]) -> float:
-    """Return the seconds of all rungs if the first trains for one epoch, which takes each network so many seconds.
-
-    They grow in proportion to its epochs. The slowest networks are assumed to go on.
-    """
-    slowest = sorted(epoch_seconds, reverse=True)
-    return math.fsum(2.0**rung * sum(slowest[:size]) for rung, size in enumerate(rung_sizes(len(slowest))))
+def planned_seconds(paces: Sequence[Pace], first: int) -> float:
+    """Return the seconds of all rungs if the first trains for so many epochs. The slowest networks are assumed to go on."""
+    slowest = sorted(paces, key=lambda pace: -pace.epoch)
+    rungs = enumerate(rung_sizes(len(slowest)))
+    return math.fsum(pace.seconds(first * 2**rung) for rung, size in rungs for pace in slowest[:size])
 
 
 def going_on(wrong: Sequence[int], macs: Sequence[int], parameters: Sequence[int], count: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""A sweep within a time limit: its plan, from the seconds of an epoch of each network, and which networks go on.
+"""A sweep within a time limit: its plan, from the seconds of two epochs of each network, and which networks go on.
 
 Real trainings: test_sweep_chosen.
 """
@@ -12,17 +12,17 @@ import pytest
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.records import Epoch
 from edgecnn.edge.errors import ConfigError
-from edgecnn.workflows.rungs import going_on, planned_seconds, run_rungs, rung_sizes
+from edgecnn.workflows.rungs import Pace, going_on, planned_seconds, run_rungs, rung_sizes
 
 SECONDS = 6.0
 IMAGES = 1000
 
 
 class Work:
-    """Networks of which each epoch takes six seconds; the more filters, the better and the larger."""
+    """Networks of which each epoch takes six seconds, the first `start` more; the more filters, the better and the larger."""
 
-    def __init__(self) -> None:
-        self.folder = Path("out")
+    def __init__(self, start: float = 0.0) -> None:
+        self.folder, self.start = Path("out"), start
         self.said: list[str] = []
         self.progress = SimpleNamespace(say=self.said.append)
         self.trained_for: list[tuple[int, int]] = []
@@ -37,44 +37,53 @@ class Work:
         size = config.filters[0]
         assert folder == Path("out", "rungs", str(config.epochs), f"{size}-{size}-{size}")
         self.trained_for.append((config.epochs, size))
-        epoch = Epoch(config.epochs, 0.1, 0.9, SECONDS, 0.1, 1 - 1 / (size + 1))
-        return SimpleNamespace(epoch=1, history=(epoch,), val_images=IMAGES, seconds=SECONDS * config.epochs)
+        history = [Epoch(number, 0.1, 0.9, SECONDS, 0.1, 1 - 1 / (size + 1)) for number in range(1, config.epochs + 1)]
+        seconds = self.start + SECONDS * config.epochs
+        return SimpleNamespace(epoch=1, history=tuple(history), val_images=IMAGES, seconds=seconds)
 
     def cost(self, config: TrainConfig, folder: Path) -> Any:
         return SimpleNamespace(parameters=config.filters[0], macs=config.filters[0])
 
 
-def planned(networks: int, minutes: float) -> tuple[Work, Any]:
-    work, sizes = Work(), range(1, networks + 1)
+def planned(networks: int, minutes: float, start: float = 0.0) -> tuple[Work, Any]:
+    work, sizes = Work(start), range(1, networks + 1)
     configs = [TrainConfig(filters=(size, size, size), dropout=0.3, network="cnn") for size in sizes]
     given: Any = work
     return work, run_rungs(given, configs, minutes)
 
 
 def test_the_epochs_are_as_many_as_the_limit_allows() -> None:
-    """Six networks: 6 + 2 * 3 = 12 epochs for each one of the first rung, and 6 to learn the time: 30 epochs in 3 minutes."""
-    work, (final, rungs) = planned(6, 3.0)
-    assert "Plan: 6 for 2 epochs, 3 for 4 epochs; at most about 3.0 minutes of training, then export" in work.said[2]
-    assert work.trained_for == [(epochs, size) for epochs in (1, 2) for size in range(1, 7)]
-    assert [config.epochs for config in final] == [4, 4, 4]
+    """Six networks: 6 + 2 * 3 = 12 epochs for each of the first rung, and 12 to learn the time: 48 epochs in 4.8 minutes."""
+    work, (final, rungs) = planned(6, 4.8)
+    assert "Plan: 6 for 3 epochs, 3 for 6 epochs; at most about 4.8 minutes of training, then export" in work.said[2]
+    assert work.trained_for == [(epochs, size) for epochs in (2, 3) for size in range(1, 7)]
+    assert [config.epochs for config in final] == [6, 6, 6]
     # All six are on the front: the most accurate goes on, the smallest, and one between them.
     assert [config.filters[0] for config in final] == [1, 3, 6]
     (rung,) = rungs
-    assert (rung.epochs, [network.goes_on for network in rung.networks]) == (2, [True, False, True, False, False, True])
+    assert (rung.epochs, [network.goes_on for network in rung.networks]) == (3, [True, False, True, False, False, True])
     assert [network.val_correct for network in rung.networks] == [round(IMAGES * (1 - 1 / (size + 1))) for size in range(1, 7)]
-    assert work.said[-1].startswith("After 2 epochs went on: 1,1,1 (50.00 %), 3,3,3 (75.00 %), 6,6,6 (85.70 %); not: 2,2,2, ")
+    assert work.said[-1].startswith("After 3 epochs went on: 1,1,1 (50.00 %), 3,3,3 (75.00 %), 6,6,6 (85.70 %); not: 2,2,2, ")
 
 
-def test_a_first_rung_of_one_epoch_was_trained_to_learn_the_time_and_three_networks_have_one_rung() -> None:
-    work, (final, _) = planned(6, 1.2)
-    assert "Plan: 6 for 1 epoch, 3 for 2 epochs; at most about 1.2 minutes" in work.said[2]
-    assert {config.epochs for config in final} == {2}
-    work, (final, rungs) = planned(3, 0.95)
-    assert "Plan: 3 for 2 epochs; at most about 0.9 minutes" in work.said[2]
+def test_what_the_first_epoch_takes_beyond_the_others_is_planned_once_a_training() -> None:
+    """Six networks that start in 12 s: 6 * (12 + 12) s to learn the time, 9 starts, 12 * 6 s an epoch of the first rung."""
+    work, _ = planned(6, (144 + 108 + 4 * 72) / 60, start=12.0)
+    assert "Plan: 6 for 4 epochs, 3 for 8 epochs; at most about 9.0 minutes" in work.said[2]
+
+
+def test_a_first_rung_of_two_epochs_was_trained_to_learn_the_time_and_three_networks_have_one_rung() -> None:
+    work, (final, _) = planned(6, 2.4)
+    assert "Plan: 6 for 2 epochs, 3 for 4 epochs; at most about 2.4 minutes" in work.said[2]
+    assert {config.epochs for config in final} == {4}
+    work, (final, rungs) = planned(3, 1.25)
+    assert "Plan: 3 for 2 epochs; at most about 1.2 minutes" in work.said[2]
     assert (rungs, [config.epochs for config in final]) == ((), [2, 2, 2])
+    work, (final, rungs) = planned(3, 0.95)
+    assert "Plan: 3 for 1 epoch; at most about 0.9 minutes" in work.said[2]
 
 
-@pytest.mark.parametrize(("networks", "minutes", "needed"), [(6, 1.19, "1.2"), (3, 0.59, "0.6")])
+@pytest.mark.parametrize(("networks", "minutes", "needed"), [(6, 2.39, "2.4"), (3, 0.89, "0.9")])
 def test_a_limit_that_is_too_short_is_refused_with_what_is_needed(networks: int, minutes: float, needed: str) -> None:
     message = f"minutes={minutes:g} is too short for {networks} networks, which need about {needed}: give more, or name fewer"
     with pytest.raises(ConfigError, match=message):
@@ -85,8 +94,8 @@ def test_a_limit_is_refused_as_soon_as_the_epochs_that_time_the_networks_are_bey
     work = Work()
     given: Any = work
     configs = [TrainConfig(filters=(size, size, size), dropout=0.3, network="cnn") for size in range(1, 7)]
-    with pytest.raises(ConfigError, match=r"minutes=0\.15.*short.*\b2 of the 6.*\b0\.2 minutes"):
-        run_rungs(given, configs, 0.15)
+    with pytest.raises(ConfigError, match=r"minutes=0\.35.*short.*\b2 of the 6.*\b0\.4 minutes"):
+        run_rungs(given, configs, 0.35)
     assert [size for _, size in work.trained_for] == [1, 2]
 
 
@@ -99,9 +108,9 @@ def test_each_rung_has_half_of_the_networks_until_three_are_left(networks: int, 
 
 
 def test_the_time_of_all_rungs_is_that_of_the_slowest_networks() -> None:
-    assert planned_seconds([2.0, 1.0]) == 3
+    assert planned_seconds([Pace(10.0, 2.0), Pace(20.0, 1.0)], 3) == 30 + 9
     # All seven for one epoch, the four slowest for two, the three slowest for four.
-    assert planned_seconds([1, 2, 3, 4, 5, 6, 7]) == 28 + 2 * 22 + 4 * 18
+    assert planned_seconds([Pace(0.0, second) for second in range(1, 8)], 1) == 28 + 2 * 22 + 4 * 18
 
 
 def test_the_front_goes_on_from_the_most_accurate_to_what_is_far_from_it() -> None:

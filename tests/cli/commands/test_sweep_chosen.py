@@ -18,7 +18,7 @@ from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.records import from_json
 from edgecnn.workflows import sweep as sweep_call
-from edgecnn.workflows.rungs import planned_seconds
+from edgecnn.workflows.rungs import Pace, planned_seconds
 from tests.cli.commands.own_things import photos
 from tests.convert.training.own_nets import MODULE
 from tests.schemas import require_valid
@@ -42,8 +42,11 @@ def test_own_networks_are_swept_over_their_arguments_beside_edgecnns_on_photos_i
 ) -> None:
     photos("photos", test=6)
     data = ("--data", "photos", "--size", "12x8", "--epochs", "1", "--val-share", "0")
-    own = ("--network", "own_nets:sized", "--set", "width=2,3", "--set", "activation=tanh", "--preprocess", "raw")
-    own = (*own, "--network", "own_nets:subclassed")  # With layers of its own.
+    # The second one has layers of its own.
+    own = (
+        "--network", "own_nets:sized", "--set", "width=2,3", "--set", "activation=tanh", "--preprocess", "raw",
+        "--network", "own_nets:subclassed",
+    )  # fmt: skip
     typed = ("sweep", *data, "--network", "separable", "--filters", "8,12,16", *own, "--out", "out", "--allow", "noise")
     text = terminal.passes(*typed)
     names = ["separable 8,12,16", "own_nets:sized width=2 activation=tanh", "own_nets:sized width=3 activation=tanh"]
@@ -91,36 +94,37 @@ def test_a_time_limit_trains_all_for_a_few_epochs_and_the_better_half_by_validat
     assert not Path("out/sweep.json").exists()
 
     def stops(run: Any) -> Any:
-        if run.config.epochs >= 2:
+        if run.config.epochs > 2:
             raise KeyboardInterrupt
         return train(run)
 
     with monkeypatch.context() as patch:
         patch.setattr("edgecnn.convert.training.train.train", stops)
         assert terminal.run(*limited, "500") == 130  # On a busy machine, an epoch of each may take minutes.
-    seconds = [trained(folder).seconds for folder in Path("out/rungs/1").iterdir()]
-    # Enough for one epoch in the first rung: the one by which the time was learnt. More: tests/api/test_rungs.py.
-    minutes = (sum(seconds) + 1.5 * planned_seconds(seconds)) / 60
+    timed = [trained(folder) for folder in Path("out/rungs/2").iterdir()]
+    paces = [Pace(max(0.0, one.seconds - 2 * one.history[1].seconds), one.history[1].seconds) for one in timed]
+    # Enough for two epochs in the first rung: those by which the time was learnt. More: tests/api/test_rungs.py.
+    minutes = (planned_seconds(paces, 2) + 0.01) / 60
     text = terminal.passes(*limited, f"{minutes:.6f}")
     assert re.search(r"halving of 4.*\b4, then 3\b.*twice", terminal.err)
     assert terminal.err.count("Chosen, since not stated") == 1  # For all four.
-    assert "Plan: 4 for 1 epoch, 3 for 2 epochs; at most about" in terminal.err
-    assert terminal.err.count("1 epoch: trained before") == 8  # To learn the time, and as the first rung.
+    assert "Plan: 4 for 2 epochs, 3 for 4 epochs; at most about" in terminal.err
+    assert terminal.err.count("2 epochs: trained before") == 8  # To learn the time, and as the first rung.
     (rung,) = record()["rungs"]
-    assert (rung["epochs"], len(rung["networks"])) == (1, 4)
+    assert (rung["epochs"], len(rung["networks"])) == (2, 4)
     went_on = [network["name"] for network in rung["networks"] if network["goes_on"]]
     assert [name_of(row["network"]) for row in record()["rows"]] == went_on
     assert len(went_on) == 3
     for name in went_on:
         result = trained(f"out/{folder_of(name)}")
-        assert (result.config.epochs, result.kept_for) == (2, "lowest_validation_loss")
+        assert (result.config.epochs, result.kept_for) == (4, "lowest_validation_loss")
         assert {*result.chosen} == {"batch_size", "augment", "class_weights"}  # The limit plans the epochs.
     for network in rung["networks"]:
-        result = trained(f"out/rungs/1/{folder_of(network['name'])}")
+        result = trained(f"out/rungs/2/{folder_of(network['name'])}")
         kept = result.history[result.epoch - 1]
-        assert (result.config.epochs, result.val_images) == (1, 60)
+        assert (result.config.epochs, result.val_images) == (2, 60)
         assert kept.val_accuracy == pytest.approx(network["val_correct"] / 60)
-    assert "After 1 epoch went on: " in text
+    assert "After 2 epochs went on: " in text
     require_chosen_by_validation_images(idx_folder, " ".join(text.split()))
 
 
