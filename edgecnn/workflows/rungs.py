@@ -37,7 +37,7 @@ _TIMED = 2
 Figures = NDArray[np.float64]
 
 
-class Pace(NamedTuple):
+class TrainingPace(NamedTuple):
     """How long a network trains, in seconds.
 
     Attributes:
@@ -91,7 +91,7 @@ def run_rungs(
     return tuple(replace(config, epochs=last) for config in left), tuple(rungs)
 
 
-def _planned(paces: Sequence[Pace], minutes: float) -> tuple[int, float]:
+def _planned(paces: Sequence[TrainingPace], minutes: float) -> tuple[int, float]:
     """Return the number of epochs of the first rung, and the seconds of all trainings; raise if there is no time for one."""
     limit, timed = 60 * minutes, math.fsum(pace.seconds(_TIMED) for pace in paces)
     # What showed the time is a first rung of as many epochs, unless that is also the last one, which has other folders.
@@ -111,13 +111,13 @@ def _planned(paces: Sequence[Pace], minutes: float) -> tuple[int, float]:
     return max(possible), whole(max(possible))
 
 
-def _paces(work: NetworkWork, configs: Sequence[TrainConfig], minutes: float) -> list[Pace]:
+def _paces(work: NetworkWork, configs: Sequence[TrainConfig], minutes: float) -> list[TrainingPace]:
     """Return how long each network trains; raise as soon as the epochs that show it exceed the limit."""
-    paces, spent = list[Pace](), 0.0
+    paces, spent = list[TrainingPace](), 0.0
     for place in range(len(configs)):
         result = _training(work, configs, place, _TIMED)
         epoch = result.history[-1].seconds
-        paces.append(Pace(max(0.0, result.seconds - len(result.history) * epoch), epoch))
+        paces.append(TrainingPace(max(0.0, result.seconds - len(result.history) * epoch), epoch))
         spent += result.seconds
         if spent > 60 * minutes:
             raise ConfigError(
@@ -156,7 +156,7 @@ def rung_sizes(networks: int) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def planned_seconds(paces: Sequence[Pace], first: int) -> float:
+def planned_seconds(paces: Sequence[TrainingPace], first: int) -> float:
     """Return the seconds of all rungs if the first trains for so many epochs. The slowest networks are assumed to go on."""
     slowest = sorted(paces, key=lambda pace: -pace.epoch)
     rungs = enumerate(rung_sizes(len(slowest)))

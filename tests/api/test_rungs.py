@@ -12,7 +12,7 @@ import pytest
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.records import Epoch
 from edgecnn.edge.errors import ConfigError
-from edgecnn.workflows.rungs import Pace, going_on, planned_seconds, run_rungs, rung_sizes
+from edgecnn.workflows.rungs import TrainingPace, going_on, planned_seconds, run_rungs, rung_sizes
 
 SECONDS = 6.0
 IMAGES = 1000
@@ -108,9 +108,9 @@ def test_each_rung_has_half_of_the_networks_until_three_are_left(networks: int, 
 
 
 def test_the_time_of_all_rungs_is_that_of_the_slowest_networks() -> None:
-    assert planned_seconds([Pace(10.0, 2.0), Pace(20.0, 1.0)], 3) == 30 + 9
+    assert planned_seconds([TrainingPace(10.0, 2.0), TrainingPace(20.0, 1.0)], 3) == 30 + 9
     # All seven for one epoch, the four slowest for two, the three slowest for four.
-    assert planned_seconds([Pace(0.0, second) for second in range(1, 8)], 1) == 28 + 2 * 22 + 4 * 18
+    assert planned_seconds([TrainingPace(0.0, second) for second in range(1, 8)], 1) == 28 + 2 * 22 + 4 * 18
 
 
 def test_the_front_goes_on_from_the_most_accurate_to_what_is_far_from_it() -> None:

@@ -18,7 +18,7 @@ from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.records import from_json
 from edgecnn.workflows import sweep as sweep_call
-from edgecnn.workflows.rungs import Pace, planned_seconds
+from edgecnn.workflows.rungs import TrainingPace, planned_seconds
 from tests.cli.commands.own_things import photos
 from tests.convert.training.own_nets import MODULE
 from tests.schemas import require_valid
@@ -102,7 +102,7 @@ def test_a_time_limit_trains_all_for_a_few_epochs_and_the_better_half_by_validat
         patch.setattr("edgecnn.convert.training.train.train", stops)
         assert terminal.run(*limited, "500") == 130  # On a busy machine, an epoch of each may take minutes.
     timed = [trained(folder) for folder in Path("out/rungs/2").iterdir()]
-    paces = [Pace(max(0.0, one.seconds - 2 * one.history[1].seconds), one.history[1].seconds) for one in timed]
+    paces = [TrainingPace(max(0.0, one.seconds - 2 * one.history[1].seconds), one.history[1].seconds) for one in timed]
     # Enough for two epochs in the first rung: those by which the time was learnt. More: tests/api/test_rungs.py.
     minutes = (planned_seconds(paces, 2) + 0.01) / 60
     text = terminal.passes(*limited, f"{minutes:.6f}")
