@@ -13,7 +13,6 @@ from edgecnn.edge.records import from_json, inlined, to_json
 from edgecnn.edge.transaction import finish
 
 _FIXES = {
-    ".pb": "{saved_model}",
     ".pt": "write it as ONNX with torch.onnx.export, and name the .onnx file",
     ".pth": "write it as ONNX with torch.onnx.export, and name the .onnx file",
     ".lite": "rename it to {stem}.tflite",
@@ -392,7 +391,9 @@ def fix_for(path: Path, otherwise: str) -> str:
     """Return how to turn another tool's file or folder into one that edgecnn reads; `otherwise` for an unknown suffix."""
     if (path / "saved_model.pb").is_file():
         return _saved_model(path)
-    return _FIXES.get(path.suffix.lower(), otherwise).format(stem=path.stem, saved_model=_saved_model(path.parent))
+    if path.suffix.lower() == ".pb":
+        return _saved_model(path.parent)
+    return _FIXES.get(path.suffix.lower(), otherwise).format(stem=path.stem)
 
 
 def _saved_model(folder: Path) -> str:

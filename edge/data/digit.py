@@ -203,7 +203,7 @@ def _digits(levels: Grey, dark: bool, ink: Grey, faintest: int) -> Iterator[_Dig
             continue
         written = parts.labels < len(parts.area)
         mass = np.bincount(parts.labels[written], ink[written], len(parts.area))
-        extent = np.maximum(parts.bottom - parts.top, parts.right - parts.left)
+        extent = _extents(parts)
         mean = mass / parts.area
         score = np.sqrt(mass) * mean * np.sqrt(mean)
         for shares, (most_share, span) in ((_thickness(parts) / extent, _THICK), (parts.area / (extent * extent), _FULL)):
@@ -283,6 +283,11 @@ def _thickness(parts: Parts) -> NDArray[np.float64]:
     return 2 * parts.area / parts.perimeter
 
 
+def _extents(parts: Parts) -> NDArray[np.intp]:
+    """Return the longer side of each part's box in pixels."""
+    return np.asarray(np.maximum(parts.bottom - parts.top, parts.right - parts.left), np.intp)
+
+
 def _is_sheet(digit: _Digit) -> bool:
     """Return whether a part is a sheet of paper, seen in perspective, with something written on it."""
     parts, place = digit.parts, digit.place
@@ -319,7 +324,7 @@ def _share(best: _Digit, other: _Digit) -> float:
 def _strokes(digit: _Digit) -> NDArray[np.bool_]:
     """Return which parts belong to a digit: some write a 4 or a 5 in strokes that don't touch."""
     parts, place = digit.parts, digit.place
-    extent = np.maximum(parts.bottom - parts.top, parts.right - parts.left)
+    extent = _extents(parts)
     thickness = _thickness(parts) / _thickness(parts)[place]
     belong = _near(digit, _NEAR) & (extent >= _PIECE * extent[place])
     belong &= (thickness > _PIECE_THICK[0]) & (thickness < _PIECE_THICK[1]) & (extent <= 1.2 * extent[place])
@@ -332,8 +337,7 @@ def _near(digit: _Digit, share: float) -> NDArray[np.bool_]:
     parts, place = digit.parts, digit.place
     down = np.maximum(parts.top - parts.bottom[place], parts.top[place] - parts.bottom)
     across = np.maximum(parts.left - parts.right[place], parts.left[place] - parts.right)
-    extent = max(parts.bottom[place] - parts.top[place], parts.right[place] - parts.left[place])
-    return np.asarray(np.maximum(down, across) <= max(2, extent * share), np.bool_)
+    return np.asarray(np.maximum(down, across) <= max(2, _extents(parts)[place] * share), np.bool_)
 
 
 def _doubt(digit: _Digit, strokes: NDArray[np.bool_], extent: int, levels: Grey) -> str | None:
@@ -345,7 +349,7 @@ def _doubt(digit: _Digit, strokes: NDArray[np.bool_], extent: int, levels: Grey)
         height - parts.bottom[strokes].max(),
         width - parts.right[strokes].max(),
     )
-    extents = np.maximum(parts.bottom - parts.top, parts.right - parts.left)
+    extents = _extents(parts)
     thickness = _thickness(parts) / _thickness(parts)[digit.place]
     inside = (parts.top > 0) & (parts.left > 0) & (parts.bottom < height) & (parts.right < width)
     rest = ~inside & _near(digit, _REST_NEAR) & (thickness > _REST_THICK[0]) & (thickness < _REST_THICK[1])

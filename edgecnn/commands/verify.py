@@ -95,9 +95,9 @@ def _signer(target: "Target", allowed: Path) -> str:
     from edgecnn.edge.model_folder import ModelFolder
 
     bundle = target.bundle if isinstance(target, ModelFolder) else bundle_of(Path(target))
-    if bundle is None and not isinstance(target, ModelFolder) and not Path(target).exists():
-        raise ArtifactError(f"{target} does not exist: name a bundle")
     if bundle is None:
+        if not isinstance(target, ModelFolder) and not Path(target).exists():
+            raise ArtifactError(f"{target} does not exist: name a bundle")
         raise ConfigError(f"{field('allowed_signers')} is for a bundle, which {target} is not: omit it, or name a bundle")
     return signer_of(bundle, allowed)
 

@@ -79,8 +79,9 @@ def test_a_first_rung_of_two_epochs_was_trained_to_learn_the_time_and_three_netw
     work, (final, rungs) = planned(3, 1.25)
     assert "Plan: 3 for 2 epochs; at most about 1.2 minutes" in work.said[2]
     assert (rungs, [config.epochs for config in final]) == ((), [2, 2, 2])
-    work, (final, rungs) = planned(3, 0.95)
+    work, (final, _) = planned(3, 0.95)
     assert "Plan: 3 for 1 epoch; at most about 0.9 minutes" in work.said[2]
+    assert [config.epochs for config in final] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(("networks", "minutes", "needed"), [(6, 2.39, "2.4"), (3, 0.89, "0.9")])

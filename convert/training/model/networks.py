@@ -125,8 +125,7 @@ class OwnNetwork(NamedTuple):
         build: Its function: see `build_network`.
         filters: Its usual numbers of filters.
         seen: Number of images, each as often as it is seen, after which it has usually learnt; it decides the epochs.
-        rate_of_few: Its peak learning rate with few images. With 0.01 the deeper residual network learnt nothing for a third of
-            a run of 3,540 steps, and with 0.002 from its tenth epoch on; on 45,000 images 0.01 ended 1.4 points higher.
+        rate_of_few: Its peak learning rate with few images; docs/explanation/training.md has the measurement.
     """
 
     build: Callable[[_Shape, int, float, tuple[int, ...]], Any]
