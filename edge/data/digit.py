@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.edge.data.components import Parts, connected_parts
-from edgecnn.edge.data.ink import DARKEST, Grey, contrast, printed_lines
+from edgecnn.edge.data.ink import DARKEST, Grey, contrast, edge_share, printed_lines
 from edgecnn.edge.errors import ArtifactError, setting
 from edgecnn.edge.manifest import Side
 from edgecnn.edge.packages import load_pillow
@@ -53,6 +53,9 @@ _REST_NEAR, _REST_THICK = 0.25, (0.6, 1.6)
 # A second part is as likely the digit from this share of the first one's score on; ink of the other side of grey, whose
 # contrast is measured in another way, from the second number on.
 _LIKELY, _OTHER_SIDE = 0.5, 0.15
+# Strokes around what looks most like a digit are the digit if their score is at least this share of its, and their outline has
+# this share of a pen's edges: what looked so was paper within them.
+_RING, _RING_EDGED = 0.4, 0.88
 
 
 class Polarity(NamedTuple):
@@ -167,8 +170,8 @@ def _digit(levels: Grey, polarity: Polarity, name: str) -> _Digit:
         found.pop(0)
     if not found:
         raise ArtifactError(f"{name} has no even background behind the ink: crop it to one digit on plain paper")
-    best = found[0]
-    nearly = [other for other in found[1:] if other.score > _share(best, other) * best.score]
+    best = next((other for other in found if _encloses(other, found[0])), found[0])
+    nearly = [other for other in found if other.score > _share(best, other) * best.score]
     if nearly and nearly[0].dark != best.dark:
         background = "light" if best.dark else "dark"
         polarity.on_doubt(
@@ -234,7 +237,7 @@ def _looked_at(levels: Grey, dark: bool, ink: Grey, parts: Parts, place: int, sc
     strength = int(np.searchsorted(np.cumsum(contrasts), area * 9 // 10, "right"))
     even = float(contrasts[(strength + 1) // 2 :].sum()) / area
     reach = min(_EDGE_MOST, max(_EDGE_LEAST, extent // _EDGE_SHARE))
-    edged = _edged(levels[window] if dark else 255 - levels[window], part, strength, reach, DARKEST if dark else 255)
+    edged = edge_share(levels[window] if dark else 255 - levels[window], part, strength, reach, DARKEST if dark else 255)
     middle = (written + paper) / 2
     # Paper between strokes looks like the paper around them, ink does not.
     alike = float(outside[: math.ceil(middle)].sum() if dark else outside[math.floor(middle) + 1 :].sum()) / float(
@@ -242,29 +245,6 @@ def _looked_at(levels: Grey, dark: bool, ink: Grey, parts: Parts, place: int, sc
     )
     trusted = even * (edged * edged * edged) * (1 - alike)
     yield _Digit(score * trusted * trusted, dark, ink, parts, place, strength, edged)
-
-
-def _edged(levels: Grey, part: NDArray[np.bool_], strength: int, reach: int, darkest: int) -> float:
-    """Return on which share of a part's outline the picture itself steps from ink to paper.
-
-    A shadow has wide edges. What the estimate of the paper alone cut out, of a stroke or between strokes, has none.
-
-    Args:
-        levels: The picture, ink being darker than paper.
-        part: Where its ink is.
-        strength: Contrast of the ink.
-        reach: Pixels from the last one of the ink to one that is paper.
-        darkest: Paper darker than this is taken for this dark.
-    """
-    edges = steps = 0
-    for turns in range(4):
-        tones, ink = np.rot90(levels, turns).astype(np.int32), np.rot90(part, turns)
-        edge = ink[:, 1:-reach] & ~ink[:, 2 : 1 - reach or None] & ~ink[:, 1 + reach :]
-        # The last pixel of a stroke is blurred, the one before it is not.
-        written, paper = np.minimum(tones[:, 1:-reach], tones[:, : -1 - reach]), tones[:, 1 + reach :]
-        edges += int(np.count_nonzero(edge))
-        steps += int(np.count_nonzero(edge & (2 * 255 * (paper - written) >= strength * np.maximum(paper, darkest))))
-    return steps / max(1, edges)
 
 
 def _counts(levels: Grey) -> NDArray[np.intp]:
@@ -309,6 +289,14 @@ def _spanned(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     forward: Any = np.logical_or.accumulate
     spanned: NDArray[np.bool_] = forward(mask, axis=1) & forward(mask[:, ::-1], axis=1)[:, ::-1]
     return spanned
+
+
+def _encloses(other: _Digit, best: _Digit) -> bool:
+    """Return whether what looks most like a digit is paper that another's strokes enclose, as in a 0, or the other way round."""
+    (a, i), (b, j) = (best.parts, best.place), (other.parts, other.place)
+    around = b.top[j] < a.top[i] and b.left[j] < a.left[i] and b.bottom[j] > a.bottom[i] and b.right[j] > a.right[i]
+    drawn = other.score >= _RING * best.score and other.edged >= _RING_EDGED
+    return bool(other.dark != best.dark and around and drawn and not _is_sheet(other))
 
 
 def _share(best: _Digit, other: _Digit) -> float:

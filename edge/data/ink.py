@@ -10,8 +10,9 @@ Mask = NDArray[np.bool_]
 
 DARKEST = 48
 """Paper darker than this is taken for this dark: a camera's noise in a shadow would be amplified to ink."""
-# Printed lines are at most this many pixels thick, and cover at least this share of the picture's side.
-_LINE_THICK, _LINE_SHARE = 4, 0.4
+# Printed lines are at most this many pixels thick, the second number where there are none so thin, and cover at least this
+# share of the picture's side.
+_LINE_THICK, _LINE_SHARE = (4, 6), 0.4
 # A printed line begins and ends in these shares of the side: no stroke of a digit reaches from one to the other.
 _LINE_ENDS = 0.15
 # Slopes of lines, in 64ths, about 10 degrees each way.
@@ -57,23 +58,50 @@ def _slid(values: Grey, window: int, axis: int, extreme: Any) -> Grey:
     return np.moveaxis(values, 0, axis)
 
 
+def edge_share(levels: Grey, part: Mask, strength: int, reach: int, darkest: int) -> float:
+    """Return on which share of a part's outline the picture itself steps from ink to paper.
+
+    A shadow has wide edges. What the estimate of the paper alone cut out, of a stroke or between strokes, has none.
+
+    Args:
+        levels: The picture, ink being darker than paper.
+        part: Where its ink is.
+        strength: Contrast of the ink.
+        reach: Pixels from the last one of the ink to one that is paper.
+        darkest: Paper darker than this is taken for this dark.
+    """
+    edges = steps = 0
+    for turns in range(4):
+        tones, ink = np.rot90(levels, turns).astype(np.int32), np.rot90(part, turns)
+        edge = ink[:, 1:-reach] & ~ink[:, 2 : 1 - reach or None] & ~ink[:, 1 + reach :]
+        # The last pixel of a stroke is blurred, the one before it is not.
+        written, paper = np.minimum(tones[:, 1:-reach], tones[:, : -1 - reach]), tones[:, 1 + reach :]
+        edges += int(np.count_nonzero(edge))
+        steps += int(np.count_nonzero(edge & (2 * 255 * (paper - written) >= strength * np.maximum(paper, darkest))))
+    return steps / max(1, edges)
+
+
 def printed_lines(ink: Mask) -> Mask:
     """Return the pixels of ink that belong to long, thin, straight lines, as ruled and squared paper has.
 
     Lines are found by the Hough transform of thin runs across them. What is thicker stays, since a stroke crosses there
     (as staff lines are removed from music, Dalitz et al., A comparative study of staff removal algorithms, 2008).
     """
-    return _level_lines(ink) | _level_lines(ink.T).T
+    for thickness in _LINE_THICK:
+        lines = _level_lines(ink, thickness) | _level_lines(ink.T, thickness).T
+        if lines.any():
+            break
+    return lines
 
 
-def _level_lines(ink: Mask) -> Mask:
+def _level_lines(ink: Mask, thickness: int) -> Mask:
     height, width = ink.shape
     # Down each column, so that runs of ink are contiguous.
     padded = np.zeros((width, height + 2), np.int8)
     padded[:, 1:-1] = ink.T
     steps = np.diff(padded.reshape(-1), prepend=np.int8(0))
     starts, ends = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
-    thin = ends - starts <= _LINE_THICK
+    thin = ends - starts <= thickness
     starts, ends = starts[thin], ends[thin]
     x, y = starts // (height + 2), (starts + ends) // 2 % (height + 2) - 1
     on_line = np.zeros(len(x), bool)

@@ -26,6 +26,7 @@ const [BEYOND, AS_DARK, AS_WIDE] = [0.5, 0.15, [0.75, 8]];
 // Of a digit in pieces, one that the border cuts is this near, and as thick as this.
 const [REST_NEAR, REST_THICK] = [0.25, [0.6, 1.6]];
 const [LIKELY, OTHER_SIDE] = [0.5, 0.15];
+const [RING, RING_EDGED] = [0.4, 0.88];
 
 /** What is wrong with a picture, for people. */
 export class PictureError extends Error {}
@@ -76,6 +77,13 @@ function placed(box, height, width) {
   return { width, height, channels: 1, pixels };
 }
 
+/** Return whether what looks most like a digit is paper that another's strokes enclose, or the other way round. */
+function encloses(other, best) {
+  const [a, b] = [best.part, other.part];
+  const around = b.top < a.top && b.left < a.left && b.bottom > a.bottom && b.right > a.right;
+  return other.dark !== best.dark && around && other.score >= RING * best.score && other.edged >= RING_EDGED;
+}
+
 /** Return what looks most like a digit, and doubt whether it is if something else looks nearly as much like one. */
 function digitOf(picture, name, onDoubt) {
   const inks = [true, false].flatMap((dark) => inksOf(picture, dark));
@@ -88,12 +96,12 @@ function digitOf(picture, name, onDoubt) {
   if (found.length === 0) {
     throw new PictureError(`${name} has no even background behind the ink: crop it to one digit on plain paper.`);
   }
-  const [best, ...others] = found;
+  const best = found.find((other) => encloses(other, found[0]) && !isSheet(other, picture.width)) ?? found[0];
   const share = (other) => {
     if (other.dark === best.dark) return overlap(best.part, other.part) ? 1 : LIKELY;
     return overlap(best.part, other.part) ? LIKELY : OTHER_SIDE;
   };
-  const nearly = others.find((other) => other.score > share(other) * best.score);
+  const nearly = found.find((other) => other.score > share(other) * best.score);
   if (nearly && nearly.dark !== best.dark) {
     const background = best.dark ? "light" : "dark";
     onDoubt(

@@ -1,7 +1,7 @@
 /** Where a picture has ink, as in edge/data/ink.py, whose comments give the reasons. */
 
 export const DARKEST = 48;
-const [LINE_THICK, LINE_SHARE, LINE_ENDS] = [4, 0.4, 0.15];
+const [LINE_THICK, LINE_SHARE, LINE_ENDS] = [[4, 6], 0.4, 0.15];
 const SLOPE = 11;
 
 /** Return how much each pixel differs from the paper around it, 0 to 255: a Uint8Array. */
@@ -40,17 +40,22 @@ function slide(values, window, step, largest) {
 
 /** Return the places of ink of at least `threshold` that belong to long, thin, straight lines. */
 export function printedLines(ink, width, height, threshold) {
-  return [...levelLines(ink, width, height, threshold, width, 1), ...levelLines(ink, height, width, threshold, 1, width)];
+  for (const thickness of LINE_THICK) {
+    const across = levelLines(ink, width, height, threshold, thickness, width, 1);
+    const down = levelLines(ink, height, width, threshold, thickness, 1, width);
+    if (across.length + down.length > 0) return [...across, ...down];
+  }
+  return [];
 }
 
-/** Lines along an axis of `length` places, each `along` apart, with `breadth` places across it, each `across` apart. */
-function levelLines(ink, length, breadth, threshold, across, along) {
+/** Lines at most `thickness` thick along an axis of `length` places, each `along` apart, with `breadth` places across it, each `across` apart. */
+function levelLines(ink, length, breadth, threshold, thickness, across, along) {
   const runs = [];
   for (let x = 0; x < length; x++) {
     for (let y = 0; y < breadth; y++) {
       const first = y;
       while (y < breadth && ink[y * across + x * along] >= threshold) y++;
-      if (y > first && y - first <= LINE_THICK) runs.push({ x, y: (first + y) >> 1, first, last: y, line: false });
+      if (y > first && y - first <= thickness) runs.push({ x, y: (first + y) >> 1, first, last: y, line: false });
     }
   }
   const ends = [(x) => true, (x) => x < LINE_ENDS * length, (x) => x >= (1 - LINE_ENDS) * length];
