@@ -89,7 +89,7 @@ def new_model(config: TrainConfig, shape: Shape, classes: int, trust: tuple[str,
 
 
 def open_fitting(model: Any, config: TrainConfig, shape: Shape, classes: int, trust: tuple[str, ...]) -> KerasRuntime:
-    """Open the model as a runtime; raise if it can't be trained on these images, or not be loaded after saving.
+    """Open the model as a runtime; raise if it can't be trained on these images, or your code not be loaded after saving.
 
     Raises:
         ConfigError: If it does not take batches of these images, or has another number of classes.
@@ -112,6 +112,8 @@ def open_fitting(model: Any, config: TrainConfig, shape: Shape, classes: int, tr
     year = time.localtime().tm_year
     if not 1980 <= year <= 2107:  # What a zip archive can say, as a .keras file is one.
         raise ConfigError(f"this machine's clock says {year}, in which no .keras file can be saved: set the clock")
+    if not (config.model or trust):
+        return runtime  # Keras loads what it saves of its own layers.
     with libraries_folder() as folder:
         path = folder / MODEL_NAME
         try:
