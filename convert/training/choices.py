@@ -49,6 +49,7 @@ def choose(config: TrainConfig, train: Split) -> tuple[TrainConfig, Reasons]:
         config = replace(config, filters=network.filters if own else FILTERS)
     if config.learning_rate is None:
         config = replace(config, learning_rate=network.rate_of_few if images < _FEW else RATE)
+        reasons["learning_rate"] = f"{config.learning_rate:g} ({counted(images, 'training image')})"
     if config.dropout is None and own:
         config = replace(config, dropout=usual_dropout(config.recipe, config.network))
     if config.batch_size is None:

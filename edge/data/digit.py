@@ -292,7 +292,7 @@ def _spanned(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _encloses(other: _Digit, best: _Digit) -> bool:
-    """Return whether what looks most like a digit is paper that another's strokes enclose, as in a 0, or the other way round."""
+    """Return whether what looks most like a digit is paper that another's strokes enclose, as in a 0."""
     (a, i), (b, j) = (best.parts, best.place), (other.parts, other.place)
     around = b.top[j] < a.top[i] and b.left[j] < a.left[i] and b.bottom[j] > a.bottom[i] and b.right[j] > a.right[i]
     drawn = other.score >= _RING * best.score and other.edged >= _RING_EDGED

@@ -80,8 +80,8 @@ class Listing:
         origin = named if isinstance(named, Path) else field("test_list")
         if missing := sorted(wanted - {*self.names["train"]}):
             raise ConfigError(
-                f"{origin} names {len(missing):,} files that are no images in the class folders of {self.folder}, such as "
-                f"{missing[0]}: give paths relative to the folder, as in cat/1.jpg"
+                f"{origin} names {counted(missing, 'file')} not among the images in the class folders of {self.folder}, "
+                f"such as {missing[0]}: give paths relative to the folder, as in cat/1.jpg"
             )
         if not wanted:
             raise ConfigError(f"{origin} names no test image: give one path per line, relative to {self.folder}")

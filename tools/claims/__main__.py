@@ -21,6 +21,7 @@ from edgecnn.benchmarks.machine.host import read_machine
 from tools.claims import (
     converters,
     integers,
+    letters,
     measuring,
     networks,
     own_tools,
@@ -51,11 +52,12 @@ _PARTS: dict[str, Callable[[Path], list[Claim]]] = {
     "taught": training.measure_taught,
     "few": training.measure_few,
     "many": training.measure_many,
+    "letters": letters.measure,
     "small": shrinking.measure,
     "networks": networks.measure,
     "input": measure_photos,
 }
-_WITHOUT_FILES = {"differing", "speed", "few", "many", "tools", "converters", "integers", "input"}
+_WITHOUT_FILES = {"differing", "speed", "few", "many", "tools", "converters", "integers", "input", "letters"}
 
 
 def main(names: list[str]) -> None:

@@ -118,7 +118,7 @@ def test_a_time_limit_trains_all_for_a_few_epochs_and_the_better_half_by_validat
     for name in went_on:
         result = trained(f"out/{folder_of(name)}")
         assert (result.config.epochs, result.kept_for) == (4, "lowest_validation_loss")
-        assert {*result.chosen} == {"batch_size", "augment", "class_weights"}  # The limit plans the epochs.
+        assert {*result.chosen} == {"learning_rate", "batch_size", "augment", "class_weights"}  # The limit plans the epochs.
     for network in rung["networks"]:
         result = trained(f"out/rungs/2/{folder_of(network['name'])}")
         kept = result.history[result.epoch - 1]

@@ -39,7 +39,7 @@ def test_mnist_keeps_its_network_and_its_epochs(count: int) -> None:
     assert (config.network, config.filters, config.dropout) == ("cnn", (32, 32, 32), 0.3)
     assert (config.epochs, config.batch_size, config.augment, config.class_weights) == (5, 64, "digit", "none")
     assert config.learning_rate == 0.01
-    assert {*reasons} == {"network", "epochs", "batch_size", "augment", "class_weights"}
+    assert {*reasons} == {"network", "learning_rate", "epochs", "batch_size", "augment", "class_weights"}
     notebook, _ = choose(TrainConfig(recipe="notebook"), images(count, 28, 1))
     assert (notebook.epochs, notebook.batch_size, notebook.augment, notebook.dropout) == (5, 128, "none", 0.5)
 
@@ -182,7 +182,8 @@ def test_pictures_train_well_without_an_option_and_the_record_says_what_was_chos
     assert (trained.val_images, trained.kept_for) == (None, "last_epoch")
     record = from_json(TrainResult, (trained.folder / "train.json").read_text(), "train.json")
     assert record.chosen == trained.chosen
-    assert {*record.chosen} == {"size", "val_share", "network", "epochs", "batch_size", "augment", "class_weights"}
+    everything = {"size", "val_share", "network", "learning_rate", "epochs", "batch_size", "augment", "class_weights"}
+    assert {*record.chosen} == everything
     assert record.config.network == "residual"
     assert (record.dataset.fitted is not None and record.dataset.fitted.shape) == (32, 32, 3)
 
@@ -213,7 +214,7 @@ def test_an_interrupted_run_goes_on_with_the_same_choices(letters: Path, tmp_pat
     ec.train(letters, tmp_path / "parts", config=config, progress=Stop())
     resumed = ec.train(letters, tmp_path / "parts", config=config, resume=True)
     assert len(resumed.history) == 2
-    assert {*resumed.chosen} == {"size", "val_share", "batch_size", "augment", "class_weights"}
+    assert {*resumed.chosen} == {"size", "val_share", "learning_rate", "batch_size", "augment", "class_weights"}
     assert same(tmp_path / "whole", tmp_path / "parts")
 
 

@@ -155,7 +155,7 @@ def test_a_list_names_the_test_images_and_the_others_are_for_training(classes: P
     ("text", "message"),
     [
         ("\n \n", r"test\.txt names no test image"),
-        ("a/01.png\nd/1.png\n../a/02.png\n", r"names 2 files that are no images .*, such as \.\./a/02\.png: .*relative"),
+        ("a/01.png\nd/1.png\n../a/02.png\n", r"names 2 files not among .*, such as \.\./a/02\.png: .*relative"),
         ("a/01.png\nb/03.png\n", "class c .*no image for test"),
     ],
 )
