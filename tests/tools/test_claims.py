@@ -9,7 +9,7 @@ import pytest
 
 from tools.claims import __main__ as claims
 from tools.claims.claims import Claim, at_least, at_most, to_text
-from tools.claims.networks import networks_of_the_page
+from tools.claims.sweeps.networks import networks_of_the_page
 
 
 @pytest.mark.parametrize(("value", "most", "least"), [(0.9, True, False), (1.0, True, True), (1.1, False, True)])

@@ -21,19 +21,18 @@ from edgecnn.benchmarks.machine.host import read_machine
 from tools.claims import (
     converters,
     integers,
-    letters,
     measuring,
-    networks,
     own_tools,
     predicting,
-    shrinking,
     startup,
     threads,
     training,
 )
 from tools.claims.claims import EDGECNN, Claim, to_text
+from tools.claims.photos import letters
 from tools.claims.photos.measure import measure as measure_photos
 from tools.claims.serve import deploying, differing, serving
+from tools.claims.sweeps import networks, shrinking
 
 _FOLDER = Path("artifacts/mnist")
 _KEPT = Path("artifacts/benchmark.json")

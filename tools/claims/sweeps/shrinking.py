@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from tools.claims.claims import EDGECNN, Claim, at_least, at_most
-from tools.claims.networks import time_of_fastest
+from tools.claims.sweeps.networks import time_of_fastest
 
 _FILTERS = ("32,32,32", "16,16,16", "8,16,12", "8,8,8", "4,8,8", "4,8,4", "2,8,4")
 
