@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,7 @@ def learn(float32: bytes, ranges: Ranges, lessons: Lessons, precision: str = "in
     steps = lessons.epochs * lessons.batches
     schedules = load_keras().optimizers.schedules
     optimizers = [load_keras().optimizers.Adam(schedules.CosineDecay(rate, steps)) for rate in (_WEIGHTS_RATE, _RANGES_RATE)]
+    network.build(optimizers)
     frozen_from = lessons.epochs - max(1, lessons.epochs // _FROZEN_SHARE) + 1
     best, kept = np.inf, None
     for epoch in range(1, lessons.epochs + 1):
@@ -129,10 +131,16 @@ class IntegerNetwork:
         self._half_away = {one.output for one in self.graph.operators if one.kind in _HALF_AWAY}
         self._factors = {name: tf.Variable([0.0, 0.0]) for name in self._ends}
         self._steps = {name: (tf.Variable(float(scale)), tf.Variable(float(zero))) for name, (scale, zero) in steps.items()}
-        # A batch of another size, as the last one, is traced once more.
-        self.train = tf.function(self._train_on, reduce_retracing=True)
-        self.forward = tf.function(lambda images: self._run(images, True)[self.graph.output], reduce_retracing=True)
-        self.loss_of = tf.function(lambda images: self._loss(images, True), reduce_retracing=True)
+        # A batch of another size, as the last one, is traced once more. No branch depends on a tensor.
+        traced = partial(tf.function, reduce_retracing=True, autograph=False)
+        self.train = traced(self._train_on)
+        self.forward = traced(lambda images: self._run(images, True)[self.graph.output])
+        self.loss_of = traced(lambda images: self._loss(images, True))
+
+    def build(self, optimizers: Sequence[Any]) -> None:
+        """Make the variables of the optimizers of `train`; else TensorFlow traces a step twice, first to make these."""
+        for optimizer, variables in zip(optimizers, self._groups(), strict=True):
+            optimizer.build(variables)
 
     def ranges(self) -> Ranges:
         """Return the learnt ranges, and the calibrated ones of what has a range of its own."""
@@ -192,8 +200,11 @@ class IntegerNetwork:
         )
         return tf.reduce_mean(tf.reduce_sum(tf.exp(expected) * (expected - found), axis=1))
 
+    def _groups(self) -> list[list[Any]]:
+        return [list(self._learning.values()), list(self._factors.values())]
+
     def _train_on(self, images: Any, frozen: bool, optimizers: Sequence[Any]) -> Any:
-        groups = [list(self._learning.values()), *([] if frozen else [list(self._factors.values())])]
+        groups = self._groups()[: 1 if frozen else 2]
         with load_tensorflow().GradientTape() as tape:
             loss = self._loss(images, frozen)
         for variables, gradients, optimizer in zip(groups, tape.gradient(loss, groups), optimizers, strict=False):
