@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from edgecnn.benchmarks.machine.host import read_machine
@@ -63,13 +64,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if tries:
             files = log("altered files", OF_FILES, [kind.name for kind in KINDS])
             torture_files(out / "bases", out, chosen.seed, tries, chosen.desks, files)
-        if chosen.kills and not chosen.kind:
-            kills = log("kills", OF_KILLS, [scene.name for scene in SCENES])
-            torture_kills(out / "bases", out, chosen.seed, chosen.kills, kills)
-        if chosen.deploys and not chosen.kind:
-            torture_deploys(out / "bases", out, chosen.seed, chosen.deploys, log("deployments", OF_KILLS))
-        if chosen.scarce and not chosen.kind:
-            torture_scarcity(out / "bases", out, chosen.seed, chosen.scarce, log("scarce", OF_SCARCITY, SHORTAGES))
+        side_by_side = (
+            (torture_kills, chosen.kills, "kills", OF_KILLS, [scene.name for scene in SCENES]),
+            (torture_deploys, chosen.deploys, "deployments", OF_KILLS, ()),
+            (torture_scarcity, chosen.scarce, "scarce", OF_SCARCITY, SHORTAGES),
+        )
+        with ThreadPoolExecutor(len(side_by_side)) as pool:  # Each waits half the time: for a moment, or a command's end.
+            parts = [
+                pool.submit(torture, out / "bases", out, chosen.seed, number, log(heading, columns, order))
+                for torture, number, heading, columns, order in side_by_side
+                if number and not chosen.kind
+            ]
+            for part in parts:
+                part.result()
         if chosen.pairs and not chosen.kind:
             torture_verdicts(out / "bases", out, chosen.pairs, log("false verdicts", OF_HOLES))
     finally:

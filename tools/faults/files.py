@@ -16,7 +16,7 @@ from tools.faults.bases import BrokenBase
 from tools.faults.judge import RIGHT, Column, judge
 from tools.faults.kinds import KINDS, Kind
 from tools.faults.lay import Laid
-from tools.faults.pool import HANG_SECONDS, Answer, Lane, run_script
+from tools.faults.pool import HANG_SECONDS, ROOMS, Answer, Lane, run_script
 from tools.faults.table import Log, Outcome, attempt
 from tools.faults.truth import wrong_bundle, wrong_verdict
 
@@ -56,7 +56,7 @@ class Desk:
         """Create the desk; start nothing yet."""
         self._bases, self._scratch, self._seed, self._hang_seconds = bases, folder, seed, hang_seconds
         self.folder = folder / "try"
-        self._lanes = {room: Lane(folder / room, room, hang_seconds) for room in ("device", "keras")}
+        self._lanes = {room: Lane(folder / room, room, hang_seconds) for room in ROOMS}
 
     def try_file(self, item: Try) -> Outcome:
         """Try one file in `folder`, which the next one reuses."""
@@ -110,28 +110,29 @@ def require_valid(bases: Path, folder: Path) -> None:
     Raises:
         BrokenBase: If a file is refused.
     """
-    lanes = {room: Lane(folder / room, room) for room in ("device", "keras")}
-    done = set[str]()
-    for kind in KINDS:
-        for turn in range(1, len(kind.commands) + 1):
-            shutil.rmtree(folder / "valid", ignore_errors=True)
-            laid = kind.lay(bases, folder / "valid", np.random.default_rng(0), 0)
-            shutil.copytree(bases, folder / "valid", dirs_exist_ok=True)
-            suffix = Path(laid.file).suffix
-            if laid.file.startswith("altered"):
-                shutil.copy(
-                    bases / "bare" / ("model.keras" if suffix == ".keras" else f"int8{suffix}"), folder / "valid" / laid.file
-                )
-            arguments = kind.arguments(laid, turn)
-            if (command := shlex.join(arguments)) not in done:
-                done.add(command)
-                answer = lanes[kind.room].run(arguments, folder / "valid")
-                if answer.code not in (0, 3):
-                    raise BrokenBase(
-                        f"edgecnn {command} ended with {answer.code} on valid files: {answer.err or answer.traceback}"
-                    )
-    for lane in lanes.values():
-        lane.close()
+
+    def require(room: str) -> None:
+        lane, home, done = Lane(folder / room, room), folder / "valid" / room, set[str]()
+        try:
+            for kind, turn in [(one, turn) for one in KINDS if one.room == room for turn in range(1, len(one.commands) + 1)]:
+                shutil.rmtree(home, ignore_errors=True)
+                laid = kind.lay(bases, home, np.random.default_rng(0), 0)
+                shutil.copytree(bases, home, dirs_exist_ok=True)
+                suffix = Path(laid.file).suffix
+                if laid.file.startswith("altered"):
+                    shutil.copy(bases / "bare" / ("model.keras" if suffix == ".keras" else f"int8{suffix}"), home / laid.file)
+                arguments = kind.arguments(laid, turn)
+                if (command := shlex.join(arguments)) not in done:
+                    done.add(command)
+                    answer = lane.run(arguments, home)
+                    if answer.code not in (0, 3):
+                        said = answer.err or answer.traceback
+                        raise BrokenBase(f"edgecnn {command} ended with {answer.code} on valid files: {said}")
+        finally:
+            lane.close()
+
+    with ThreadPoolExecutor(len(ROOMS)) as pool:
+        list(pool.map(require, ROOMS))  # So that an error in a room is raised here.
 
 
 def torture_files(bases: Path, out: Path, seed: int, tries: Iterable[Try], desks: int, log: Log) -> None:

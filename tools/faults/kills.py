@@ -20,7 +20,7 @@ from tools.faults.bases import QUICK
 from tools.faults.forks import Forks, Order, Scripts
 from tools.faults.judge import Column
 from tools.faults.lay import copied
-from tools.faults.pool import HANG_SECONDS, Lane
+from tools.faults.pool import HANG_SECONDS, ROOMS, Lane
 from tools.faults.table import Log, Outcome, attempt
 
 _RUN_TO_THE_END = 8
@@ -29,7 +29,6 @@ _RUN_TO_THE_END = 8
 # itself handles Ctrl-C.
 IN_RUN = re.compile(rf'File "{re.escape(str(Path(__file__).parents[2]))}/.*, in (?!<module>|_?[A-Z])')
 _ORPHAN_SECONDS = 2.0
-ROOMS = ("device", "keras")
 _SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 # Exit codes of the signals that Python can handle: 128 + n, as in shells.
 _CODES = {signal.SIGTERM: (143,), signal.SIGINT: (130,)}
@@ -220,8 +219,8 @@ def _is_of(pid: int, session: int, mark: bytes) -> bool:
 
 
 def kills_of(scene: Scene, kills: int) -> int:
-    """Return how many of these kills a scene gets."""
-    return round(kills * scene.share / sum(scene.share for scene in SCENES))
+    """Return how many of these kills a scene gets: one at least."""
+    return max(1, kills * scene.share // sum(scene.share for scene in SCENES))
 
 
 def torture_kills(bases: Path, out: Path, seed: int, kills: int, log: Log) -> None:

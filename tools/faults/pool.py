@@ -14,6 +14,8 @@ from tools.faults.bases import environment
 
 HANG_SECONDS = 300.0
 """Time limit, far beyond what a command on these files takes on a busy machine, including its limits for unverified files."""
+ROOMS = ("device", "keras")
+"""What a worker has imported: see `worker.serve`."""
 _GROWTH = 2**28
 # Memory of a process above which a file is to blame; TensorFlow, here and in a child, takes more than 2 GiB by itself.
 _LARGEST_START = {"device": 2**30, "keras": 5 * 2**29}

@@ -14,9 +14,9 @@ import numpy as np
 
 from tools.faults.forks import Forks, Order
 from tools.faults.judge import Column, Expected, judge
-from tools.faults.kills import ROOMS, SCENES, Scene, torn_in
+from tools.faults.kills import SCENES, Scene, torn_in
 from tools.faults.lay import copied
-from tools.faults.pool import HANG_SECONDS, Answer, Lane
+from tools.faults.pool import HANG_SECONDS, ROOMS, Answer, Lane
 from tools.faults.table import Log, Outcome, attempt
 
 _MOUNT, _UMOUNT = (shutil.which(name) or name for name in ("mount", "umount"))
