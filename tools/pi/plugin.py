@@ -21,13 +21,22 @@ _TESTING = {"jsonschema", "schemathesis", "selenium"}
 _NAMED = {row.package.module.partition(".")[0] for row in RUNTIMES.values() if row.by_name}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of `make test-pi-ci`: the cases of a test need the same programs, packages and files."""
+    parser.addoption("--one-case", action="store_true", help="Of a test with parameters, run the first case alone.")
+
+
 def pytest_configure() -> None:
     """Hide those packages where they are installed."""
     sys.modules.update(dict.fromkeys(_WORKSTATION | _TESTING))  # type: ignore[arg-type] # None: can't be imported.
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what is marked."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what is marked, and leave out further cases if the command says so."""
+    if config.option.one_case:
+        first = {*{item.nodeid.partition("[")[0]: item for item in reversed(items)}.values()}
+        config.hook.pytest_deselected(items=[item for item in items if item not in first])
+        items[:] = [item for item in items if item in first]
     for item in items:
         if mark := item.get_closest_marker("workstation"):
             item.add_marker(pytest.mark.skip(reason=f"for the workstation: {mark.args[0]}"))

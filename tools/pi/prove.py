@@ -244,7 +244,7 @@ def _tests(board: Board, tests: Sequence[str]) -> list[str]:
 def _tests_here(scratch: Path, tests: Sequence[str]) -> list[str]:
     """Run tests on this machine where no more is found than a board has: neither a checkout nor a program in PATH.
 
-    This takes far less time than on an emulated board, so it takes all tests that the board did not run,
+    This takes far less time than on an emulated board, so it takes all tests that the board did not run, each with one case,
     except those that only compute on numbers of their own.
     """
     home = scratch / f"here-{Path(tests[0]).stem}"
@@ -254,7 +254,17 @@ def _tests_here(scratch: Path, tests: Sequence[str]) -> list[str]:
     def run(output: Path) -> int:
         with output.open("w") as file:
             ran = [f"--ignore={path}" for shard in QUICK for path in shard]
-            command = [sys.executable, *_PYTEST, "-p", "timeout", "-m", f"not slow(why={SIMULATES!r})", *ran, *tests]
+            command = [
+                sys.executable,
+                *_PYTEST,
+                "-p",
+                "timeout",
+                "--one-case",
+                "-m",
+                f"not slow(why={SIMULATES!r})",
+                *ran,
+                *tests,
+            ]
             return subprocess.run(command, cwd=home, env=environment, stdout=file, stderr=file, check=False).returncode
 
     return _tested("this machine, with what a board has", home, tests, run)

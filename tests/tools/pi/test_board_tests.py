@@ -75,18 +75,19 @@ def test_one_that_is_not_marked_or_whose_module_imports_tensorflow_fails_before_
     assert "needs matplotlib, which the board" in capsys.readouterr().out
 
 
-def test_only_what_the_board_ran_and_simulations_are_left_out(
+def test_only_what_the_board_ran_simulations_and_further_cases_are_left_out(
     checkout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (checkout.parents[1] / "conftest.py").write_text(
         "import pytest\ndef pytest_collection_modifyitems(items):\n    for item in items:\n"
         f"        item.add_marker(pytest.mark.slow(why={SIMULATES!r} if 'sum' in item.name else 'starts servers'))\n"
     )
-    checkout.write_text("def test_sum(): assert False\ndef test_server(): pass\n")
+    cases = "import pytest\n@pytest.mark.parametrize('case', [0, 1])\ndef test_server(case): assert case == 0\n"
+    checkout.write_text(f"{cases}def test_sum(): assert False\n")
     checkout.with_name("test_ran.py").write_text("def test_ran(): assert False\n")
     monkeypatch.setattr(prove, "QUICK", (("tests/edge/test_ran.py",),))
     assert prove._tests_here(tmp_path, ("tests/edge",)) == []
-    assert "1 passed, 1 deselected" in capsys.readouterr().out
+    assert "1 passed, 2 deselected" in capsys.readouterr().out
 
 
 def test_ci_runs_the_tests_of_both_parts_with_what_a_board_has(monkeypatch: pytest.MonkeyPatch) -> None:
