@@ -153,6 +153,24 @@ def made_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keras.Model, "save", saved)
 
 
+@pytest.fixture(scope="module")
+def one_stage() -> Iterator[None]:
+    """The CNN has its first stage alone, for tests that do not ask what it is: each training is traced in half the time."""
+    import keras  # noqa: PLC0415 - Tests of edge run without Keras.
+
+    from edgecnn.convert.training.model import networks  # noqa: PLC0415 - As above.
+
+    def build(shape: tuple[int, int, int], classes: int, dropout: float = 0.5, filters: tuple[int, ...] = (4,)) -> Any:
+        layers = keras.layers
+        stage = [layers.Conv2D(filters[0], 3, strides=2, padding="same"), layers.BatchNormalization(), layers.ReLU()]
+        head = [layers.Flatten(), layers.Dropout(dropout), layers.Dense(classes, activation="softmax")]
+        return keras.Sequential([layers.Input(shape, name="image"), *stage, *head])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(networks.NETWORKS, "cnn", networks.NETWORKS["cnn"]._replace(build=build))
+        yield
+
+
 @pytest.fixture
 def artifacts(exported: Path, tmp_path: Path) -> Path:
     """A copy of `exported` to break."""

@@ -26,7 +26,7 @@ COMMANDS = {
     "predict": ("predict", "{folder}/int8.onnx", "--index", "0"),
     "summary": ("summary", "{folder}/int8.onnx"),
     "diagnose": ("diagnose", "{folder}/int8.onnx"),
-    "doctor": ("doctor", "{folder}"),
+    "doctor": ("doctor", "{folder}/float32.onnx"),
 }
 
 

@@ -23,7 +23,7 @@ SHORT = ("--launches", "2", "--min-runs", "40", "--min-seconds", "0")
 ANY_DROP = ("--max-drop", "100")
 COMMANDS = {
     "data": ("data", "{images}"),
-    "doctor": ("doctor", "{folder}"),
+    "doctor": ("doctor", "{bundle}"),
     "summary": ("summary", "{folder}/float32.onnx"),
     "summary of a folder": ("summary", "{folder}"),
     "verify": ("verify", "{folder}/int8.tflite"),

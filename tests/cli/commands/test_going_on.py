@@ -12,7 +12,7 @@ from edgecnn.edge.manifest import Manifest
 from tests.cli.commands.own_things import photos, save_linear
 
 GREY = ("--data", "pets", "--size", "12x12", "--channels", "1")
-pytestmark = pytest.mark.usefixtures("made_here")
+pytestmark = pytest.mark.usefixtures("made_here", "one_stage")
 
 
 def test_export_says_what_is_missing_before_it_imports_tensorflow(terminal: Any) -> None:

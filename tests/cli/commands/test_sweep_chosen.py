@@ -23,7 +23,7 @@ from tests.cli.commands.own_things import photos
 from tests.convert.training.own_nets import MODULE
 from tests.schemas import require_valid
 
-pytestmark = pytest.mark.usefixtures("few_launches", "module")
+pytestmark = pytest.mark.usefixtures("few_launches", "one_stage", "module")
 
 
 def record(out: str = "out") -> Any:
@@ -82,7 +82,7 @@ def test_own_networks_are_swept_over_their_arguments_beside_edgecnns_on_photos_i
     assert re.search(r"own_nets:sized has changed.*--out", terminal.fails(2, *typed))
 
 
-SIZES = tuple(word for size in ("2,2,2", "2,4,4", "4,4,4", "8,8,8") for word in ("--filters", size))
+SIZES = tuple(word for size in ("2,2,2", "3,3,3", "4,4,4", "8,8,8") for word in ("--filters", size))
 LIMITED = ("sweep", *SIZES, "--set", "dropout=0", "--val-share", "0.25", "--reach", "20", "--out", "out", "--allow", "noise")
 
 

@@ -46,7 +46,7 @@ def test_what_is_said_is_in_the_settings_and_what_is_not_is_left_open() -> None:
     assert (config.class_weights, config.keep, config.patience, given["images"].val_share) == ("balanced", "last", 3, 0.2)
 
 
-@pytest.mark.usefixtures("made_here")
+@pytest.mark.usefixtures("made_here", "one_stage")
 def test_validation_shows_in_the_progress_and_the_result_and_the_export_draws_the_same_images(
     idx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: Any
 ) -> None:

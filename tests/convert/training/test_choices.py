@@ -27,6 +27,8 @@ from edgecnn.edge.result import SILENT, Silent
 from tests.convert.training.runs import same
 from tests.drawings import blank_split, drawings, write_idx_folder, write_letters
 
+pytestmark = pytest.mark.usefixtures("one_stage")
+
 
 def images(count: int, side: int, channels: int, classes: int = 10) -> ArraySplit:
     black = np.broadcast_to(np.zeros((1, side, side, channels), np.uint8), (count, side, side, channels))

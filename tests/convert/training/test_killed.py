@@ -25,6 +25,8 @@ from edgecnn.edge.model_file import read_model
 from edgecnn.edge.transaction import locked
 from tests.convert.training.runs import train
 
+pytestmark = pytest.mark.usefixtures("one_stage")
+
 CHANGES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree")
 
 

@@ -27,6 +27,8 @@ from edgecnn.edge.result import Silent
 from tests.cli.commands.own_things import photos
 from tests.convert.training.runs import same, stop_at, train
 
+pytestmark = pytest.mark.usefixtures("one_stage")
+
 UNIT = Preprocessing(1 / 255, "letterbox", "any")
 CONFIG = TrainConfig(epochs=2, batch_size=16, network="cnn", filters=(4, 4, 4))
 

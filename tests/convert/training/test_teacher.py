@@ -18,6 +18,8 @@ from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.inference.classifier import Classifier
 from tests.convert.training.runs import UNIT, same, train
 
+pytestmark = pytest.mark.usefixtures("one_stage")
+
 CONFIG = TrainConfig(epochs=2, filters=(4, 4, 4), batch_size=32, learning_rate=0.003)
 
 
