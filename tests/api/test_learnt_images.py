@@ -16,6 +16,8 @@ from edgecnn.edge.data.splits import FileSplit
 from edgecnn.edge.records import from_json
 from tests.cli.commands.own_things import photos
 
+pytestmark = pytest.mark.usefixtures("one_stage")
+
 CONFIG = ec.TrainConfig(epochs=1)
 SMALL = replace(CONFIG, network="cnn", filters=(2, 2, 2))
 
