@@ -72,6 +72,14 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
     ] = None,
     model_format: Annotated[str, Option("Format of the files.", name="--format", one_of=device_formats())] = "tflite",
     precision: Annotated[str, Option("Precision of the files.", name="--quantize", one_of=tuple(PRECISIONS))] = "int8",
+    ray: Annotated[
+        str | None,
+        Option(
+            "Ray cluster whose nodes train the networks: auto for the one that this machine has joined, or its address.",
+            metavar="HOST:PORT",
+            default="none: this process",
+        ),
+    ] = None,
     tune: Annotated[bool, Option("Tune each network's int8 file for this machine, as edgecnn export does.")] = False,
     # Less than 1 was meant as a share.
     reach_percent: Annotated[
@@ -111,7 +119,8 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
         ArtifactError: If a file in a network's folder is damaged.
         ConfigError: If a number is out of range, no network takes an argument, a network can't be built, or `out` holds
             another sweep.
-        MissingDependency: If TensorFlow or a runtime is not installed.
+        MissingDependency: If TensorFlow, a runtime or Ray is not installed.
+        EdgeCnnError: If a task of Ray was lost several times, or no node is left.
         KeyboardInterrupt: If interrupted; the same call continues.
     """
     from edgecnn.benchmarks.gate.gate import Policy
@@ -134,7 +143,7 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
             if given is not None and dataset.val is None:
                 raise needs_validation(name, dataset)
         work = network_work(dataset, exporting, tune, Path(out), taken, progress)
-        return swept(work, planned, reasons_of(data, dataset, images), minutes, reach_percent, policy, command)
+        return swept(work, planned, reasons_of(data, dataset, images), minutes, reach_percent, policy, command, ray)
 
 
 def _values(text: str) -> tuple[str, list[str]]:

@@ -3,11 +3,12 @@
 import dataclasses
 import gc
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from edgecnn.benchmarks.results.sweep import SweptNetwork, network_name
 from edgecnn.convert.export.config import ExportConfig, Tuning
@@ -39,6 +40,14 @@ from edgecnn.workflows.export import is_a_guess
 _UNIT = Interface(SCHEMES["unit"])
 
 
+class Training(NamedTuple):
+    """A training of a sweep: the network, its folder, and its place and name for messages."""
+
+    config: TrainConfig
+    folder: Path
+    said: str
+
+
 @dataclass(frozen=True)
 class NetworkWork:
     """The settings for each network of a sweep.
@@ -51,6 +60,7 @@ class NetworkWork:
         interface: Preprocessing and output of your own networks; edgecnn's own take pixel / 255.
         progress: Receives the progress.
         chosen: Why what was left open was chosen so, as in `TrainResult`, by the networks' names.
+        train_ahead: Trains several networks elsewhere, so that they are found trained; None to train one after another here.
     """
 
     dataset: Dataset
@@ -60,16 +70,22 @@ class NetworkWork:
     interface: Interface | None
     progress: Progress
     chosen: Mapping[str, Reasons] = dataclasses.field(default_factory=dict)
+    train_ahead: Callable[["NetworkWork", Sequence[Training]], None] | None = None
 
     @property
     def plain(self) -> str:
         """Name of each network's plain file."""
         return FORMATS[self.exporting.formats[0]].file_name(self.exporting.precisions[0])
 
-    def network(self, config: TrainConfig, place: str) -> SweptNetwork:
+    def ahead(self, trainings: Sequence[Training]) -> None:
+        """Train all networks that are not trained yet, if that happens elsewhere. Errors are those of `trained`."""
+        if self.train_ahead:
+            self.train_ahead(self, [one for one in trainings if not self.is_trained(one.config, one.folder)])
+
+    def network(self, training: Training) -> SweptNetwork:
         """Train and export a network, unless that is already done."""
-        folder, said = self.folder_of(config), f"{place}, {name_of(config)}"
-        self.trained(config, folder, said)
+        config, folder, said = training
+        self.trained(training)
         self._export(config, folder, said)
         file = folder / (self._tuned(folder) or self.plain)
         cost, val = summarize(str(file), read_model(file)), self.dataset.val
@@ -92,18 +108,24 @@ class NetworkWork:
         """Return what the trained Keras model in a folder costs."""
         return summarize(MODEL_NAME, read_model(folder / MODEL_NAME), module_of(config))
 
-    def trained(self, config: TrainConfig, folder: Path, said: str) -> TrainResult:
-        """Train a network into a folder, unless that is already done, and return the record; `said` is its place and name.
+    def trained(self, training: Training) -> TrainResult:
+        """Train a network, unless that is already done, and return the record.
 
         Raises:
             ArtifactError: If a file there is damaged.
             ConfigError: If the folder holds another network, or the network can't be trained.
             KeyboardInterrupt: If interrupted.
         """
+        config, folder, said = training
         if self.is_trained(config, folder):
             self.progress.say(f"{said}: trained before")
             return from_json(TrainResult, read_bytes(folder / TRAIN_NAME), str(folder / TRAIN_NAME))
         self.progress.say(f"{said}: training")
+        return self.train(training)
+
+    def train(self, training: Training) -> TrainResult:
+        """Train a network, or go on with its training. Errors are those of `trained`."""
+        config, folder, said = training
         interface, resume = self._interface(config), begun(folder)
         try:
             # The same images again, and the layers of all networks, would bury the rest.

@@ -14,7 +14,6 @@ compared after a finished schedule, and the last rung is what `edgecnn train` wi
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -23,10 +22,9 @@ from numpy.typing import NDArray
 from edgecnn.benchmarks.results.sweep import Rung, RungNetwork
 from edgecnn.benchmarks.show.sweep import rung_text
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.records import TrainResult
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.text import counted
-from edgecnn.workflows.networks import NetworkWork, folder_name, name_of
+from edgecnn.workflows.networks import NetworkWork, Training, folder_name, name_of
 
 # A sweep names three networks: the most accurate, the balanced and the fastest.
 _LAST = 3
@@ -114,8 +112,8 @@ def _planned(paces: Sequence[TrainingPace], minutes: float) -> tuple[int, float]
 def _paces(work: NetworkWork, configs: Sequence[TrainConfig], minutes: float) -> list[TrainingPace]:
     """Return how long each network trains; raise as soon as the epochs that show it exceed the limit."""
     paces, spent = list[TrainingPace](), 0.0
-    for place in range(len(configs)):
-        result = _training(work, configs, place, _TIMED)
+    for training in _trainings(work, configs, _TIMED):
+        result = work.trained(training)
         epoch = result.history[-1].seconds
         paces.append(TrainingPace(max(0.0, result.seconds - len(result.history) * epoch), epoch))
         spent += result.seconds
@@ -127,25 +125,27 @@ def _paces(work: NetworkWork, configs: Sequence[TrainConfig], minutes: float) ->
     return paces
 
 
-def _training(work: NetworkWork, configs: Sequence[TrainConfig], place: int, epochs: int) -> TrainResult:
-    name = name_of(configs[place])
-    said = f"{place + 1} of {len(configs)}, {name}, {counted(epochs, 'epoch')}"
-    return work.trained(replace(configs[place], epochs=epochs), _folder(work, configs[place], epochs), said)
-
-
-def _folder(work: NetworkWork, config: TrainConfig, epochs: int) -> Path:
-    return work.folder / "rungs" / str(epochs) / folder_name(name_of(config))
+def _trainings(work: NetworkWork, configs: Sequence[TrainConfig], epochs: int) -> list[Training]:
+    """Return a training of each network for so many epochs, which other machines may have begun."""
+    trainings = []
+    for place, config in enumerate(configs):
+        name = name_of(config)
+        said = f"{place + 1} of {len(configs)}, {name}, {counted(epochs, 'epoch')}"
+        folder = work.folder / "rungs" / str(epochs) / folder_name(name)
+        trainings.append(Training(replace(config, epochs=epochs), folder, said))
+    work.ahead(trainings)
+    return trainings
 
 
 def _trained(work: NetworkWork, configs: Sequence[TrainConfig], epochs: int) -> Iterator[RungNetwork]:
-    for place, config in enumerate(configs):
-        result = _training(work, configs, place, epochs)
+    for training in _trainings(work, configs, epochs):
+        result = work.trained(training)
         kept, images = result.history[result.epoch - 1], result.val_images
         assert images is not None  # noqa: S101  # The sweep has validation images.
         assert kept.val_accuracy is not None  # noqa: S101
-        cost = work.cost(config, _folder(work, config, epochs))
+        cost = work.cost(training.config, training.folder)
         right = round(kept.val_accuracy * images)
-        yield RungNetwork(name_of(config), images, right, cost.parameters, cost.macs, result.seconds)
+        yield RungNetwork(name_of(training.config), images, right, cost.parameters, cost.macs, result.seconds)
 
 
 def rung_sizes(networks: int) -> tuple[int, ...]:

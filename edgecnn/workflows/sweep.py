@@ -35,7 +35,8 @@ from edgecnn.edge.result import Progress
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.transaction import locked, replaced_together
 from edgecnn.workflows.export import tuning_for
-from edgecnn.workflows.networks import NetworkWork, errors_of_a_sweep, name_of
+from edgecnn.workflows.networks import NetworkWork, Training, errors_of_a_sweep, name_of
+from edgecnn.workflows.ray_nodes import ray_nodes
 from edgecnn.workflows.rungs import run_rungs
 
 # What tells a sweep's networks apart.
@@ -62,6 +63,7 @@ def swept(
     reach_percent: float | None,
     policy: Policy,
     command: str,
+    ray: str | None,
 ) -> Sweep:
     """Train, export and measure networks. Arguments and errors are those of `edgecnn.sweep`; `of_images` is `reasons_of`."""
     folder, plain, model_format = work.folder, work.plain, work.exporting.formats[0]
@@ -69,8 +71,16 @@ def swept(
         configs, limited = tuple(resolved(item, work.dataset.train) for item in planned), minutes is not None
         work = _with_reasons(work, planned, configs, of_images, limited)
         work.require_buildable([item for item in configs if limited or not work.is_trained(item, work.folder_of(item))])
-        final, rungs = (configs, ()) if minutes is None else run_rungs(work, configs, minutes)
-        measured = [work.network(item, f"{place + 1} of {len(final)}") for place, item in enumerate(final)]
+        with ray_nodes(ray, work.progress) as nodes:
+            work = replace(work, train_ahead=nodes.train if nodes else None)
+            final, rungs = (configs, ()) if minutes is None else run_rungs(work, configs, minutes)
+            trainings = [
+                Training(item, work.folder_of(item), f"{place + 1} of {len(final)}, {name_of(item)}")
+                for place, item in enumerate(final)
+            ]
+            work.ahead(trainings)
+        # What measures needs this machine for itself, without Ray.
+        measured = [work.network(training) for training in trainings]
     report = _measured(work, measured, policy, command)
     reach = None if reach_percent is None else reach_percent / 100
     kind = f"tuned, or the fastest plain {FORMATS[model_format].title} file" if work.tuning else plain

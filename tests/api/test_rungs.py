@@ -3,6 +3,7 @@
 Real trainings: test_sweep_chosen.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.records import Epoch
 from edgecnn.edge.errors import ConfigError
+from edgecnn.workflows.networks import Training
 from edgecnn.workflows.rungs import TrainingPace, going_on, planned_seconds, run_rungs, rung_sizes
 
 SECONDS = 6.0
@@ -26,6 +28,7 @@ class Work:
         self.said: list[str] = []
         self.progress = SimpleNamespace(say=self.said.append)
         self.trained_for: list[tuple[int, int]] = []
+        self.ahead_for: list[list[tuple[int, int]]] = []
 
     def is_trained(self, config: TrainConfig, folder: Path) -> bool:
         return False
@@ -33,7 +36,11 @@ class Work:
     def folder_of(self, config: TrainConfig) -> Path:
         return self.folder
 
-    def trained(self, config: TrainConfig, folder: Path, said: str) -> Any:
+    def ahead(self, trainings: Sequence[Training]) -> None:
+        self.ahead_for.append([(config.epochs, config.filters[0]) for config, _, _ in trainings])
+
+    def trained(self, training: Training) -> Any:
+        config, folder, _ = training
         size = config.filters[0]
         assert folder == Path("out", "rungs", str(config.epochs), f"{size}-{size}-{size}")
         self.trained_for.append((config.epochs, size))
@@ -57,6 +64,8 @@ def test_the_epochs_are_as_many_as_the_limit_allows() -> None:
     work, (final, rungs) = planned(6, 4.8)
     assert "Plan: 6 for 3 epochs, 3 for 6 epochs; at most about 4.8 minutes of training, then export" in work.said[2]
     assert work.trained_for == [(epochs, size) for epochs in (2, 3) for size in range(1, 7)]
+    # Other machines get a whole rung at a time.
+    assert work.ahead_for == [[(epochs, size) for size in range(1, 7)] for epochs in (2, 3)]
     assert [config.epochs for config in final] == [6, 6, 6]
     # All six are on the front: the most accurate goes on, the smallest, and one between them.
     assert [config.filters[0] for config in final] == [1, 3, 6]

@@ -14,7 +14,7 @@ from edgecnn.convert.training.records import DecoderLost
 from edgecnn.edge.export_records import Settings
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.result import SILENT
-from edgecnn.workflows.networks import NetworkWork, errors_of_a_sweep
+from edgecnn.workflows.networks import NetworkWork, Training, errors_of_a_sweep
 from edgecnn.workflows.sweep import _with_reasons
 from tests.drawings import blank_split
 
@@ -31,7 +31,7 @@ def images(idx_folder: Path) -> ec.Dataset:
 def trained(images: ec.Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a network was trained for three epochs."""
     out = tmp_path_factory.mktemp("sweep")
-    work(images, out).trained(resolved(CONFIG, images.train), out / NAME, "1 of 1")
+    work(images, out).trained(Training(resolved(CONFIG, images.train), out / NAME, "1 of 1"))
     return out
 
 
@@ -61,14 +61,14 @@ def test_what_was_chosen_is_said_once_or_for_each_network_and_is_in_its_record(i
     planned = [ec.TrainConfig(network=name, filters=(2, 2, 2), augment="none", class_weights="none") for name in networks]
     configs = [resolved(item, many.train) for item in planned]
     known = _with_reasons(here, planned, configs, {"val_share": "0.2"}, limited=False).chosen
-    assert [{*reasons} for reasons in known.values()] == [{"val_share", "batch_size", "epochs"}] * 3
+    assert [{*reasons} for reasons in known.values()] == [{"val_share", "batch_size", "epochs", "learning_rate"}] * 3
     assert [line.partition(": Chosen")[0] for line in said] == ["2,2,2; strided 2,2,2", "residual 2,2,2"]  # It needs more.
     said.clear()
-    assert _with_reasons(here, planned, configs, {}, limited=True).chosen["2,2,2"].keys() == {"batch_size"}
+    assert _with_reasons(here, planned, configs, {}, limited=True).chosen["2,2,2"].keys() == {"batch_size", "learning_rate"}
     assert len(said) == 1
     assert said[0].startswith("Chosen")
     said.clear()
-    stated = [replace(item, epochs=3, batch_size=9) for item in planned]
+    stated = [replace(item, epochs=3, batch_size=9, learning_rate=0.01) for item in planned]
     assert not any(
         _with_reasons(here, stated, [resolved(item, many.train) for item in stated], {}, limited=False).chosen.values()
     )
@@ -95,12 +95,12 @@ def test_more_epochs_than_asked_for_are_not_taken(other: dict[str, Any], said: s
 def test_an_interrupted_result_of_another_epoch_is_not_taken(idx_folder: Path, tmp_path: Path) -> None:
     images, folder, epochs = ec.load_dataset(idx_folder), tmp_path / NAME, 2
     here = work(images, tmp_path)
-    here.trained(resolved(replace(CONFIG, epochs=epochs), images.train), folder, "1 of 1")
+    here.trained(Training(resolved(replace(CONFIG, epochs=epochs), images.train), folder, "1 of 1"))
     assert here.is_trained(resolved(replace(CONFIG, epochs=epochs), images.train), folder)
     record = folder / "train.json"
     record.write_text(record.read_text().replace(f'"epoch": {epochs}', '"epoch": 1'))  # As Ctrl-C keeps the best one.
     assert not here.is_trained(resolved(replace(CONFIG, epochs=epochs), images.train), folder)
-    assert here.trained(resolved(replace(CONFIG, epochs=epochs), images.train), folder, "1 of 1").epoch == epochs
+    assert here.trained(Training(resolved(replace(CONFIG, epochs=epochs), images.train), folder, "1 of 1")).epoch == epochs
 
 
 def test_corrected_class_names_are_not_those_of_the_files(images: ec.Dataset, trained: Path) -> None:

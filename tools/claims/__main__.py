@@ -32,7 +32,7 @@ from tools.claims.claims import EDGECNN, Claim, to_text
 from tools.claims.photos import letters
 from tools.claims.photos.measure import measure as measure_photos
 from tools.claims.serve import deploying, differing, serving
-from tools.claims.sweeps import networks, shrinking
+from tools.claims.sweeps import networks, several_nodes, shrinking
 
 _FOLDER = Path("artifacts/mnist")
 _KEPT = Path("artifacts/benchmark.json")
@@ -55,8 +55,9 @@ _PARTS: dict[str, Callable[[Path], list[Claim]]] = {
     "small": shrinking.measure,
     "networks": networks.measure,
     "input": measure_photos,
+    "several_nodes": several_nodes.measure,
 }
-_WITHOUT_FILES = {"differing", "speed", "few", "many", "tools", "converters", "integers", "input", "letters"}
+_WITHOUT_FILES = {"differing", "speed", "few", "many", "tools", "converters", "integers", "input", "letters", "several_nodes"}
 
 
 def main(names: list[str]) -> None:
