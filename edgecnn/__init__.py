@@ -40,6 +40,7 @@ attach(
         "Evaluation.to_text": "edgecnn.benchmarks.show.checks:evaluation_text",
         "Evaluations.to_text": "edgecnn.benchmarks.show.checks:evaluations_text",
         "Examination.to_text": "edgecnn.benchmarks.show.checks:doctor_text",
+        "Fit.to_text": "edgecnn.benchmarks.show.fit:fit_text",
         "GoldenCheck.to_text": "edgecnn.benchmarks.show.checks:golden_text",
         "Inspection.to_text": "edgecnn.edge.show.inspection:inspection_text",
         "ModelFolder.to_text": "edgecnn.edge.show.export:folder_text",

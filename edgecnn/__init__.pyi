@@ -9,6 +9,7 @@ from edgecnn.commands.data import inspect_images as inspect_images
 from edgecnn.commands.data import load_dataset as load_dataset
 from edgecnn.commands.train import train as train
 from edgecnn.commands.sweep import sweep as sweep
+from edgecnn.commands.fit import fit as fit
 from edgecnn.commands.export import export as export
 from edgecnn.commands.bundle import bundle as bundle
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from edgecnn.__main__ import main
+from edgecnn.benchmarks.measure import planning
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.manifest import Manifest
@@ -177,6 +178,16 @@ def artifacts(exported: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "bars"
     shutil.copytree(exported, folder, ignore=shutil.ignore_patterns("logs", "checkpoint"))
     return folder
+
+
+@pytest.fixture(scope="module")
+def few_launches() -> Iterator[None]:
+    """Two short launches of each file, for tests to which the times don't matter."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planning, "_LAUNCHES", 2)
+        patch.setattr(planning, "_MOST_CHOSEN", 2)
+        patch.setattr(planning, "_ROUND_SECONDS", 0.005)
+        yield
 
 
 @pytest.fixture(scope="session")

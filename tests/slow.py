@@ -8,6 +8,7 @@ _COMMANDS = "runs whole commands"
 
 SLOW = {
     "api/test_consumer": "runs mypy",
+    "api/test_fit": _TENSORFLOW,
     "api/test_learnt_images": _TENSORFLOW,
     "api/test_results": _COMMANDS,
     "api/test_rungs": _TENSORFLOW,

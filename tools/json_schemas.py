@@ -32,6 +32,7 @@ SCHEMAS = {
     "diagnose": ("edgecnn diagnose --json", ("convert.diagnose.Diagnosis",)),
     "doctor": ("edgecnn doctor --json", ("benchmarks.doctor.examine.Examination",)),
     "evaluate": ("edgecnn evaluate --json", ("benchmarks.measure.evaluation.Evaluations",)),
+    "fit": ("edgecnn fit --json", ("benchmarks.results.fit.Fit",)),
     "predict": ("edgecnn predict --json", ("edge.inference.predictions.Predicted",)),
     "selftest": ("edgecnn selftest --json", ("benchmarks.compare.selftest.SelfTest",)),
     "summary": ("edgecnn summary --json", ("edge.graph.summary.Summaries",)),

@@ -197,7 +197,7 @@ class OverSsh:
         """
         runtime = runtime_for(exported(folder)[0].format, self.runtime)
         named = (f"--runtime={runtime}",) if runtime else ()
-        report = self._bench(folder, _IMAGES, ("--max-drop=100", *named, *(_THOROUGHLY if thorough else _BRIEFLY)))
+        report = self.bench(folder, ("--max-drop=100", *named, *(_THOROUGHLY if thorough else _BRIEFLY)))
         return pair_ratios({file.artifact.path: file.launches for file in report.files}, base)
 
     def settings(self, folder: Path, max_drop_points: float) -> tuple[Setting, ...]:
@@ -206,10 +206,14 @@ class OverSsh:
         image_bytes = math.prod(self.test.shape)
         asked = [f"--max-drop={max_drop_points}", f"--threads={','.join(map(str, thread_counts(self._cores)))}"]
         asked += [f"--runtime={name}" for name in (file.format, *named_runtimes(file.format))]
-        return settings_of(self._bench(folder, max(_IMAGES, _JUDGED_BYTES // image_bytes), asked))
+        return settings_of(self.bench(folder, asked, max(_IMAGES, _JUDGED_BYTES // image_bytes)))
 
-    def _bench(self, folder: Path, most_images: int, arguments: Sequence[str]) -> Report:
-        """Return what `edgecnn bench` measures there."""
+    def bench(self, folder: Path, arguments: Sequence[str], most_images: int = _IMAGES) -> Report:
+        """Return what `edgecnn bench` with these arguments measures of a folder's files there; noise is allowed.
+
+        Raises:
+            EdgeCnnError: If the board gives no result; the message is the reason.
+        """
         with temporary_folder() as scratch:
             bundle = scratch / "tuning.zip"
             write_bundle(bundle, ModelFolder(folder), self.test, test_images=min(most_images, len(self.test.labels)))

@@ -71,18 +71,19 @@ def choose(config: TrainConfig, train: Split) -> tuple[TrainConfig, Reasons]:
     return config, reasons
 
 
-def validated(data: Dataset | str | Path | None, images: FolderOptions) -> FolderOptions:
+def validated(data: Dataset | str | Path | None, images: FolderOptions, needed: bool = False) -> FolderOptions:
     """Return the options with a share of validation images, if it is left open and the source has no own ones.
 
     A `Dataset` stays as it was loaded. The shipped images come with a recipe that was chosen on validation images of theirs,
-    so all of them are for training. Errors are those of `load_dataset`.
+    so all of them are for training, and few images can spare none; unless something `needed` is chosen on them. Errors are
+    those of `load_dataset`.
     """
     if isinstance(data, Dataset) or images.val_share is not None:
         return images
     found = find(data)
-    if found.kind == SHIPPED or has_validation(found):
+    if has_validation(found) or (found.kind == SHIPPED and not needed):
         return images
-    return replace(images, val_share=_SHARE) if _can_spare(training_labels(found, images)) else images
+    return replace(images, val_share=_SHARE) if needed or _can_spare(training_labels(found, images)) else images
 
 
 def _can_spare(labels: Labels) -> bool:

@@ -12,7 +12,7 @@ compared after a finished schedule, and the last rung is what `edgecnn train` wi
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -32,7 +32,18 @@ _LAST = 3
 # few images take.
 _TIMED = 2
 
+# Share of the limit that these epochs of each network may take, where the others may be left out.
+_LEARNING = 0.25
+
 Figures = NDArray[np.float64]
+GoesOn = Callable[[Sequence[RungNetwork], int], Sequence[int]]
+"""Returns the positions of so many networks of a rung that are trained further."""
+
+
+def on_front(networks: Sequence[RungNetwork], count: int) -> Sequence[int]:
+    """Return what goes on where a front is looked for: `going_on`."""
+    wrong = [network.val_images - network.val_correct for network in networks]
+    return going_on(wrong, [network.macs for network in networks], [network.parameters for network in networks], count)
 
 
 class TrainingPace(NamedTuple):
@@ -52,36 +63,50 @@ class TrainingPace(NamedTuple):
 
 
 def run_rungs(
-    work: NetworkWork, configs: Sequence[TrainConfig], minutes: float
+    work: NetworkWork,
+    configs: Sequence[TrainConfig],
+    minutes: float,
+    goes_on: GoesOn = on_front,
+    least_last: int = 0,
 ) -> tuple[tuple[TrainConfig, ...], tuple[Rung, ...]]:
     """Train all rungs but the last, and return the settings of the networks that are left, and the rungs.
 
     The number of epochs follows from the time of two epochs of each network, which is recorded in `rungs/2`: the same call
     plans the same again, and continues. The epochs of the settings are ignored. There must be validation images.
 
+    Args:
+        work: What is done for each network.
+        configs: Settings of the networks.
+        minutes: Limit of the training time.
+        goes_on: What goes on to the next rung.
+        least_last: Epochs that the last rung needs: as many of the last networks are left out as the limit is too short for;
+            one stays. 0: none is left out.
+
     Raises:
         ConfigError: If the limit is too short for one epoch in the first rung.
         KeyboardInterrupt: If interrupted.
     """
-    sizes = rung_sizes(len(configs))
-    shown = ", then ".join(map(str, sizes))
+    shown = ", then ".join(map(str, rung_sizes(len(configs))))
     work.progress.say(f"Successive halving of {counted(len(configs), 'network')}: {shown}, each time for twice as many epochs")
     work.progress.say("First two epochs of each, to learn how long they take")
-    first, seconds = _planned(_paces(work, configs, minutes), minutes)
+    paces = _paces(work, configs, minutes, fewer=least_last > 0)
+    rest = minutes
+    while len(paces) > 1 and _last_epochs(len(paces), _first_epochs(paces, rest)) < least_last:
+        rest -= paces.pop().seconds(_TIMED) / 60
+    if len(paces) < len(configs):
+        work.progress.say(f"In {minutes:g} minutes there is time for {counted(paces, 'network')} of {len(configs)}")
+        configs = configs[: len(paces)]
+    sizes = rung_sizes(len(configs))
+    first, seconds = _planned(paces, rest)
     plan = ", ".join(f"{size} for {counted(first * 2**rung, 'epoch')}" for rung, size in enumerate(sizes))
     work.progress.say(f"Plan: {plan}; at most about {seconds / 60:.1f} minutes of training, then export and measurement")
-    last = first * 2 ** (len(sizes) - 1)
+    last = _last_epochs(len(configs), first)
     for config in configs:  # Each of them may be among the last.
         work.is_trained(replace(config, epochs=last), work.folder_of(config))
     rungs, left = [], tuple(configs)
     for number, size in enumerate(sizes[1:]):
         found = list(_trained(work, left, first * 2**number))
-        kept = going_on(
-            [network.val_images - network.val_correct for network in found],
-            [network.macs for network in found],
-            [network.parameters for network in found],
-            size,
-        )
+        kept = sorted(goes_on(found, size))
         found = [replace(network, goes_on=place in kept) for place, network in enumerate(found)]
         rungs.append(Rung(first * 2**number, tuple(found)))
         left = tuple(left[place] for place in kept)
@@ -91,32 +116,44 @@ def run_rungs(
 
 def _planned(paces: Sequence[TrainingPace], minutes: float) -> tuple[int, float]:
     """Return the number of epochs of the first rung, and the seconds of all trainings; raise if there is no time for one."""
-    limit, timed = 60 * minutes, math.fsum(pace.seconds(_TIMED) for pace in paces)
-    # What showed the time is a first rung of as many epochs, unless that is also the last one, which has other folders.
-    is_rung = len(rung_sizes(len(paces))) > 1
-
-    def whole(first: int) -> float:
-        return planned_seconds(paces, first) + (0.0 if is_rung and first == _TIMED else timed)
-
-    starts = planned_seconds(paces, 0)
-    most = int((limit - timed - starts) // (planned_seconds(paces, 1) - starts))
-    possible = [first for first in (1, _TIMED, most) if first >= 1 and whole(first) <= limit]
-    if not possible:
+    first = _first_epochs(paces, minutes)
+    if first < 1:
         raise ConfigError(
             f"{field('minutes')}={minutes:g} is too short for {counted(paces, 'network')}, which need about "
-            f"{min(whole(1), whole(_TIMED)) / 60:.1f}: give more, or name fewer"
+            f"{min(_whole(paces, 1), _whole(paces, _TIMED)) / 60:.1f}: give more, or name fewer"
         )
-    return max(possible), whole(max(possible))
+    return first, _whole(paces, first)
 
 
-def _paces(work: NetworkWork, configs: Sequence[TrainConfig], minutes: float) -> list[TrainingPace]:
-    """Return how long each network trains; raise as soon as the epochs that show it exceed the limit."""
+def _first_epochs(paces: Sequence[TrainingPace], minutes: float) -> int:
+    """Return the number of epochs of the first rung; 0 if there is no time for one."""
+    starts, limit = planned_seconds(paces, 0), 60 * minutes
+    timed = math.fsum(pace.seconds(_TIMED) for pace in paces)
+    most = int((limit - timed - starts) // (planned_seconds(paces, 1) - starts))
+    return max((first for first in (1, _TIMED, most) if first >= 1 and _whole(paces, first) <= limit), default=0)
+
+
+def _last_epochs(networks: int, first: int) -> int:
+    return first * int(2 ** (len(rung_sizes(networks)) - 1))
+
+
+def _whole(paces: Sequence[TrainingPace], first: int) -> float:
+    """Return the seconds of all trainings, those that show the time included, if the first rung has so many epochs."""
+    # What showed the time is a first rung of as many epochs, unless that is also the last one, which has other folders.
+    is_rung = first == _TIMED and len(rung_sizes(len(paces))) > 1
+    return planned_seconds(paces, first) + (0.0 if is_rung else math.fsum(pace.seconds(_TIMED) for pace in paces))
+
+
+def _paces(work: NetworkWork, configs: Sequence[TrainConfig], minutes: float, fewer: bool) -> list[TrainingPace]:
+    """Return how long each network trains; raise as soon as the epochs that show it exceed the limit, or take `fewer`."""
     paces, spent = list[TrainingPace](), 0.0
     for training in _trainings(work, configs, _TIMED):
         result = work.trained(training)
         epoch = result.history[-1].seconds
         paces.append(TrainingPace(max(0.0, result.seconds - len(result.history) * epoch), epoch))
         spent += result.seconds
+        if fewer and spent > 60 * minutes * _LEARNING:
+            break
         if spent > 60 * minutes:
             raise ConfigError(
                 f"{field('minutes')}={minutes:g} is too short: two epochs of {len(paces)} of the "

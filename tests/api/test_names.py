@@ -83,6 +83,6 @@ def test_what_a_board_runs_needs_neither_convert_nor_tensorflow_which_the_guard_
 
 
 def test_a_new_name_is_put_among_those_for_a_board_or_not() -> None:
-    workstation = {"TrainConfig", "TrainResult", "diagnose", "export", "sweep", "train"}
+    workstation = {"TrainConfig", "TrainResult", "diagnose", "export", "fit", "sweep", "train"}
     functions = {name for name in ec.__all__ if inspect.isfunction(getattr(ec, name))}
     assert functions <= {*ON_A_BOARD, *workstation, "preprocessing"}

@@ -13,6 +13,7 @@ import pytest
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.records import Epoch
 from edgecnn.edge.errors import ConfigError
+from edgecnn.edge.text import counted
 from edgecnn.workflows.networks import Training
 from edgecnn.workflows.rungs import TrainingPace, going_on, planned_seconds, run_rungs, rung_sizes
 
@@ -107,6 +108,22 @@ def test_a_limit_is_refused_as_soon_as_the_epochs_that_time_the_networks_are_bey
     with pytest.raises(ConfigError, match=r"minutes=0\.35.*short.*\b2 of the 6.*\b0\.4 minutes"):
         run_rungs(given, configs, 0.35)
     assert [size for _, size in work.trained_for] == [1, 2]
+
+
+@pytest.mark.parametrize(("minutes", "least", "left"), [(0.35, 1, 1), (0.9, 1, 2), (5.0, 1, 6), (5.0, 8, 3), (5.0, 20, 1)])
+def test_a_search_trains_as_many_of_the_first_networks_as_there_is_time_for(minutes: float, least: int, left: int) -> None:
+    work = Work()
+    given: Any = work
+    configs = [TrainConfig(filters=(size, size, size), dropout=0.3, network="cnn") for size in range(1, 7)]
+    final, _ = run_rungs(given, configs, minutes, lambda found, count: range(count), least)
+    assert sum(line == f"In {minutes:g} minutes there is time for {counted(left, 'network')} of 6" for line in work.said) == (
+        left < 6
+    )
+    assert [config.filters[0] for config in final] == list(range(1, min(left, 3) + 1))
+    assert least <= final[0].epochs
+    assert (
+        sum(SECONDS * epochs for epochs, _ in work.trained_for) + SECONDS * sum(item.epochs for item in final) <= 60 * minutes
+    )
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ BUILDS_A_COMMAND_LINE = {
     "benchmarks/emulator/packages.py": "pip's, for an emulated board",
     "benchmarks/emulator/userland.py": "unshare's, for an emulated board",
     "benchmarks/runners/timed.py": "edgecnn's, on another machine",
+    "edgecnn/workflows/fit_costs.py": "edgecnn's, on another machine",
     "benchmarks/remote/install.py": "pip's, for a wheel that goes to another machine",
 }
 
@@ -205,6 +206,7 @@ TARGETS = {
     "diagnose": ("int8.tflite",),
     "selftest": ("int8.tflite",),
     "sweep": ("--out", "OUT"),
+    "fit": ("--out", "OUT"),
     "train": ("--out", "OUT"),
     "export": ("model.keras",),
     "data": ("DATA",),

@@ -32,7 +32,7 @@ from tools.claims.claims import EDGECNN, Claim, to_text
 from tools.claims.photos import letters
 from tools.claims.photos.measure import measure as measure_photos
 from tools.claims.serve import deploying, differing, serving
-from tools.claims.sweeps import networks, several_nodes, shrinking
+from tools.claims.sweeps import fitting, networks, several_nodes, shrinking
 
 _FOLDER = Path("artifacts/mnist")
 _KEPT = Path("artifacts/benchmark.json")
@@ -54,6 +54,7 @@ _PARTS: dict[str, Callable[[Path], list[Claim]]] = {
     "letters": letters.measure,
     "small": shrinking.measure,
     "networks": networks.measure,
+    "fit": fitting.measure,
     "input": measure_photos,
     "several_nodes": several_nodes.measure,
 }

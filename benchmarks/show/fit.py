@@ -1,0 +1,119 @@
+"""A search within limits as text and as a picture."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from edgecnn.benchmarks.gate.gate import PASS
+from edgecnn.benchmarks.results.fit import Fit, FittedFile, TriedNetwork
+from edgecnn.benchmarks.show.svg import Point, log_axis, place_labels
+from edgecnn.benchmarks.show.tables import figure
+from edgecnn.edge.show.pictures import png_figure
+from edgecnn.edge.show.table import TextTable, table_text
+from edgecnn.edge.text import WIDTH, counted, paragraphs
+
+_CHOSEN, _OTHER, _LIMIT = "#c2410c", "#6b7280", "#2563eb"
+
+
+def fit_text(fit: Fit, width: int = WIDTH, verbose: bool = False) -> str:
+    """Return the file to ship, the table of what was trained, and how to go on."""
+    shown = [network for network in fit.networks if verbose or network.epochs is not None]
+    columns: dict[str, Callable[[TriedNetwork], str]] = {
+        "network": lambda row: row.cost.name,
+        "within\nlimits": lambda row: "yes" if row.is_within else "no",
+        "parameters": lambda row: f"{row.cost.parameters:,}",
+        "MACs": lambda row: f"{row.cost.macs:,}",
+        "file\nKiB": lambda row: f"{row.cost.size_bytes / 1024:.1f}",
+        "p90\nms": lambda row: figure(row.cost.p90_ns / 1e6),
+        "trained\nepochs": lambda row: "" if row.epochs is None else f"{row.epochs}",
+        "validation\n% right": _validation,
+    }
+    table = TextTable.of(shown, columns, f"Networks, measured before training on {fit.machine}", ("MACs", "parameters"))
+    notes = ["The validation images chose; the test images chose nothing."]
+    if left := len(fit.networks) - len(shown):
+        notes.append(
+            f"{counted(left, 'more network')} {'was' if left == 1 else 'were'} measured and not trained: fit.json has them."
+        )
+    notes += [f"{file.file}: {file.status}: {reason}" for file in fit.files if file.status != PASS for reason in file.reasons]
+    notes.append(f"Again: {fit.command}")
+    blocks = (_answer(fit), [table_text(table, width)], notes)
+    text = "\n\n".join("\n".join(block if at == 1 else paragraphs(block, width, "    ")) for at, block in enumerate(blocks))
+    return f"{text}\nPicture: {fit.picture}" if fit.picture else text
+
+
+def _validation(row: TriedNetwork) -> str:
+    return "" if row.val_images is None or row.val_correct is None else f"{100 * row.val_correct / row.val_images:.2f}"
+
+
+def _limits(fit: Fit) -> str:
+    slow = "" if fit.max_p90_ms is None else f"a p90 of at most {fit.max_p90_ms:g} ms"
+    large = "" if fit.max_size_kib is None else f"at most {fit.max_size_kib:g} KiB"
+    return " and ".join(filter(None, (slow, large)))
+
+
+def _answer(fit: Fit) -> list[str]:
+    chosen = next((file for file in fit.files if file.file == fit.chosen), None)
+    if chosen is None:
+        return [f"No file is shown to be within the limits: {_limits(fit)}."]
+    path = fit.folder / chosen.file if fit.folder else Path(chosen.file)
+    found = [
+        f"Ship {path}: of those within {_limits(fit)}, the most accurate on {counted(chosen.val_images, 'validation image')}."
+    ]
+    if fit.accuracy:
+        share = fit.accuracy
+        found.append(
+            f"It is right on {100 * share.estimate:.2f} % of {counted(fit.images, 'test image')} (95 %: {100 * share.low:.2f} "
+            f"to {100 * share.high:.2f} %)."
+        )
+    else:
+        found.append("No test image judges it: all are copies of training images.")
+    found.append(f"{_cost(chosen)} on {fit.machine}.")
+    more = next((file for file in fit.files if file.file == fit.more), None)
+    if more is None:
+        found.append("No network that takes up to 10 % more was found to be more accurate.")
+    else:
+        found.append(
+            f"With up to 10 % more, {more.name} is right on {100 * more.val_correct / more.val_images:.2f} % of the validation "
+            f"images, this one on {100 * chosen.val_correct / chosen.val_images:.2f} %: {_cost(more)}."
+        )
+    return found
+
+
+def _cost(file: FittedFile) -> str:
+    slow = "" if file.p90_ns is None else f"p90 {figure(file.p90_ns / 1e6)} ms, "
+    return f"{slow}{file.size_bytes / 1024:.1f} KiB"
+
+
+def save_fit(path: Path, fit: Fit) -> None:
+    """Draw the accuracy of what was trained against its time and size into a .png file, with the limits.
+
+    Raises:
+        ConfigError: If the file can't be written.
+        MissingDependency: If matplotlib is not installed.
+    """
+    rows = [row for row in fit.networks if row.val_images is not None and row.val_correct is not None]
+    right = [100 * (row.val_correct or 0) / (row.val_images or 1) for row in rows]
+    chosen = next((file.name for file in fit.files if file.file == fit.chosen), None)
+    panels = (
+        ("p90 of one image (ms)", [row.cost.p90_ns / 1e6 for row in rows], fit.max_p90_ms),
+        ("size of the file (KiB)", [row.cost.size_bytes / 1024 for row in rows], fit.max_size_kib),
+    )
+    with png_figure(path, 9.5, 4.6) as figure_:
+        for place, (label, values, limit) in enumerate(panels):
+            axes = figure_.add_subplot(1, 2, place + 1, xlabel=label, xscale="log")
+            for value, share, row in zip(values, right, rows, strict=True):
+                color = _CHOSEN if row.cost.name == chosen else _OTHER
+                axes.scatter(value, share, 55, facecolor=color if row.is_within else "white", edgecolor=color, zorder=3)
+            if limit is not None:
+                axes.axvline(limit, color=_LIMIT, linewidth=1, linestyle=(0, (4, 3)))
+            axes.margins(x=0.15, y=0.15)
+            log_axis(axes.xaxis)
+            axes.grid(color="#e5e7eb", linewidth=0.6)
+            axes.spines[["top", "right"]].set_visible(False)
+        figure_.axes[0].set_ylabel(f"{rows[0].val_images:,} validation images: right (%)")
+        figure_.suptitle("Trained networks; dashed: the limits; red: the chosen one", x=0.01, ha="left", fontsize=11)
+        for axes, (_, values, _) in zip(figure_.axes, panels, strict=True):
+            points = [
+                Point(x, y, y, y, 4, row.cost.name, _CHOSEN if row.cost.name == chosen else _OTHER)
+                for x, y, row in zip(values, right, rows, strict=True)
+            ]
+            place_labels(figure_, axes, points)

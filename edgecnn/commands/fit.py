@@ -1,0 +1,136 @@
+"""Find the most accurate network within limits of time and size.
+
+edgecnn's own networks are measured before they are trained. Those within the limits are trained by successive halving, and
+exported as int8; the validation images choose one, and the test images judge it. The same command continues where it was
+stopped. OUT/fit.json is the record, OUT/fit.png the picture.
+
+The exit code is 3 if no file is within the limits, and 7 if the machine was too noisy to tell.
+
+Example: edgecnn fit --data photos --max-p90-ms 2 --max-size-kib 100 --minutes 30
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from edgecnn.benchmarks.gate.budget import Budget
+from edgecnn.benchmarks.measure.options import Allow
+from edgecnn.commands.shared import DataOrDataset, StatedInterface
+from edgecnn.convert.training.config import TrainConfig
+from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
+from edgecnn.edge.errors import ConfigError, GateFailed, InvalidMeasurement, field
+from edgecnn.edge.formats import device_formats
+from edgecnn.edge.model.interface import as_interface
+from edgecnn.edge.option import Group, Option, checked
+from edgecnn.edge.result import SILENT, Progress
+from edgecnn.shell.call import Call
+from edgecnn.shell.console import Json, Verbose, emit
+
+if TYPE_CHECKING:
+    from edgecnn.benchmarks.results.fit import Fit
+
+DEFAULTS = TrainConfig()
+NO_LIMITS = Budget(max_drop_points=None)
+
+
+@checked
+def fit(  # Longer than 50 lines: its arguments and their docs.
+    data: DataOrDataset = None,
+    budget: Annotated[
+        Budget, Group("The limits, at least one of them.", "Limits", only=("max_p90_ms", "max_size_kib"))
+    ] = NO_LIMITS,
+    out: Annotated[str | Path, Option("Output folder, with one folder per network.", metavar="DIR")] = Path("artifacts/fit"),
+    *,
+    minutes: Annotated[
+        float, Option("Limit of the training time; measuring and export come on top.", metavar="N", above=0)
+    ] = 30.0,
+    model: Annotated[
+        str | Path | None,
+        Option(
+            "Trained .keras file out of which channels are cut until it fits, and which is trained on in between.",
+            metavar="FILE",
+            default="none: edgecnn's own networks",
+            kind=Path,
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        Option("Board that the time is measured on, as ssh takes it.", metavar="HOST", default="this machine", panel="Limits"),
+    ] = None,
+    config: Annotated[
+        TrainConfig,
+        Group("Training settings of all networks; network, filters and epochs are planned.", only=("teacher", "seed")),
+    ] = DEFAULTS,
+    model_format: Annotated[str, Option("Format of the files.", name="--format", one_of=device_formats())] = "tflite",
+    ray: Annotated[
+        str | None,
+        Option(
+            "Ray cluster whose nodes train the networks: auto for the one that this machine has joined, or its address.",
+            metavar="HOST:PORT",
+            default="none: this process",
+        ),
+    ] = None,
+    allow: Allow = (),
+    images: Annotated[FolderOptions, Group("How images are read, and the share of validation images.", "Images")] = NO_OPTIONS,
+    interface: StatedInterface = None,
+    command: str = "edgecnn.fit(...)",
+    progress: Progress = SILENT,
+) -> "Fit":
+    """Find the most accurate of edgecnn's networks whose int8 file is within limits of time and size.
+
+    Args:
+        data: Training, validation and test images: a `Dataset`, or an argument of `edgecnn.load_dataset`. A share of the
+            training images becomes validation images, if there are none.
+        command: Command that the result gives to repeat it.
+
+    Returns:
+        The chosen file, its share of right test images with an interval, and all networks that were looked at.
+
+    Raises:
+        ArtifactError: If a file in a network's folder is damaged.
+        ConfigError: If there is no limit, no network is within them, there is no time to train one, or `out` holds another
+            search.
+        EdgeCnnError: If the board can't be reached or gives no result, or a task of Ray was lost several times.
+        MissingDependency: If TensorFlow, a runtime or Ray is not installed.
+        KeyboardInterrupt: If interrupted; the same call continues.
+    """
+    from edgecnn.benchmarks.gate.gate import Policy
+    from edgecnn.convert.export.config import ExportConfig
+    from edgecnn.convert.export.source import read_source
+    from edgecnn.convert.keras.load import kernels_to_train
+    from edgecnn.convert.training.checkpoint import needs_validation
+    from edgecnn.convert.training.choices import validated
+    from edgecnn.edge.data.dataset import Dataset, load_dataset
+    from edgecnn.edge.model.interface import interface_of
+    from edgecnn.workflows.fit import fitted
+    from edgecnn.workflows.fit_costs import FitJob
+    from edgecnn.workflows.prune import pruned
+    from edgecnn.workflows.sweep import network_work
+
+    if budget.max_p90_ms is None and budget.max_size_kib is None:
+        raise ConfigError(f"there is no limit: add {field('max_p90_ms')}=5, {field('max_size_kib')}=100, or both")
+    with kernels_to_train():
+        dataset = (
+            data if isinstance(data, Dataset) else load_dataset(data, validated(data, images, needed=True), progress=progress)
+        )
+        if dataset.val is None:
+            raise needs_validation("minutes", dataset)
+        exporting, taken = ExportConfig((model_format,), ("int8",)), as_interface(interface, images.fit or "letterbox")
+        source = None if model is None else read_source(Path(model), ())
+        if source:
+            taken = interface_of(source, taken)
+        work = network_work(dataset, exporting, False, Path(out), taken, progress)
+        job = FitJob(work, config, budget, minutes, device, Policy(tuple(allow)), command, ray)
+        return pruned(job, source) if source else fitted(job)
+
+
+def command(call: Call, *, json: Json = None, verbose: Verbose = False) -> None:
+    """Print the file to ship."""
+    result = call(measuring=True)
+    emit(result, json, verbose=verbose)
+    if result.chosen is None:
+        if any(file.status == "INVALID" for file in result.files):
+            raise InvalidMeasurement(
+                "the times are too noisy to judge, see the reasons above: stop other programs, then type the same command, "
+                "which repeats the measurement alone"
+            )
+        raise GateFailed("no file is within the limits: allow more, or give it more minutes")

@@ -1,0 +1,210 @@
+"""Finds the most accurate network within limits of time and size: costs are measured first, then what fits is trained.
+
+A file's size and time do not depend on its weights, so networks that do not fit are left out before any of them is trained,
+as in hardware-aware searches (Tan and others, MnasNet, 2019, https://arxiv.org/abs/1807.11626). Those that fit are trained by
+successive halving (`rungs`); the validation images choose, and the test images judge the one file that was chosen.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from edgecnn.benchmarks.gate.gate import PASS, UNJUDGED
+from edgecnn.benchmarks.results.fit import Fit, FittedFile, NetworkCost, TriedNetwork
+from edgecnn.benchmarks.results.sweep import Rung, RungNetwork, SweptNetwork
+from edgecnn.benchmarks.show.fit import save_fit
+from edgecnn.benchmarks.statistics import binomial
+from edgecnn.convert.training.choices import choose
+from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.model.custom_model import new_model, resolved
+from edgecnn.convert.training.model.networks import CNN, NETWORKS
+from edgecnn.edge.data.pixel_digests import evidence
+from edgecnn.edge.data.splits import Split
+from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.model.preprocess import correct
+from edgecnn.edge.records import to_json
+from edgecnn.edge.text import counted
+from edgecnn.edge.transaction import locked, replaced_together
+from edgecnn.workflows.export import is_a_guess
+from edgecnn.workflows.fit_costs import FitJob, kept_costs, measured, p90_ns
+from edgecnn.workflows.networks import NetworkWork, Training, errors_of_a_sweep, name_of
+from edgecnn.workflows.ray_nodes import ray_nodes
+from edgecnn.workflows.rungs import run_rungs
+
+# Of a network's usual numbers of filters.
+_SCALES = (0.125, 0.1875, 0.25, 0.3125, 0.375, 0.5, 0.625, 0.75, 1.0, 1.5)
+_STEP = 4  # Filters come in multiples of it: vector instructions take them so.
+# Networks of each kind that are trained: the largest within the limits, which can be the most accurate.
+_OF_KIND = 3
+# How far beyond the limits a network is trained too, to say what that would buy.
+MORE = 1.1
+
+
+def fitted(job: FitJob) -> Fit:
+    """Search. Errors are those of `edgecnn.fit`."""
+    work = job.work
+    with errors_of_a_sweep():
+        configs = {name_of(config): config for config in _candidates(job.base, work.dataset.train)}
+        models = {name: partial(_untrained, job, config) for name, config in configs.items()}
+        costs = {cost.name: cost for cost in kept_costs(job, models, work.folder / "costs.json")}
+        chosen = _to_train(job, configs, costs)
+        beyond = {name for name in chosen if not job.is_within(costs[name])}
+        with ray_nodes(job.ray, work.progress) as nodes:
+            work = replace(work, train_ahead=nodes.train if nodes else None)
+            planned = [configs[name] for name in chosen]
+            goes_on = partial(_goes_on, beyond=beyond)
+            final, rungs = run_rungs(work, planned, job.minutes, goes_on, _least_epochs(job))
+            trainings = [
+                Training(item, work.folder_of(item), f"{place + 1} of {len(final)}, {name_of(item)}")
+                for place, item in enumerate(final)
+            ]
+            work.ahead(trainings)
+        made = [work.network(training) for training in trainings]
+    files = judged(job, made, beyond)
+    tried = _tried(job, configs, costs, rungs, work, trainings)
+    return written(job, tried, files)
+
+
+def _candidates(base: TrainConfig, train: Split) -> list[TrainConfig]:
+    """Return the settings of the networks that suit the images, in several widths."""
+    suited, _ = choose(base, train)
+    # The kind that suits comes first: its networks stay if there is time for few.
+    others = [name for name in NETWORKS if name not in (CNN, suited.network)]
+    kinds = [suited.network, *others]
+    found = []
+    for kind in kinds:
+        for scale in _SCALES:
+            filters = tuple(max(_STEP, round(scale * count / _STEP) * _STEP) for count in NETWORKS[kind].filters)
+            found.append(resolved(replace(base, network=kind, filters=filters), train))
+    return found
+
+
+def _least_epochs(job: FitJob) -> int:
+    """Return the epochs without which a network is not compared: half of those that `edgecnn train` would choose."""
+    suited, _ = choose(job.base, job.work.dataset.train)
+    return -(-suited.epochs // 2)
+
+
+def _untrained(job: FitJob, config: TrainConfig) -> Any:
+    dataset = job.work.dataset
+    return new_model(config, dataset.train.shape, len(dataset.class_names), ())
+
+
+def _to_train(job: FitJob, configs: dict[str, TrainConfig], costs: dict[str, NetworkCost]) -> list[str]:
+    """Return the networks to train: the largest within the limits, those of the kind that suits first; then larger ones."""
+    by_kind: dict[str, list[str]] = {}
+    for name, config in configs.items():
+        by_kind.setdefault(config.network, []).append(name)
+    largest_first = [sorted(names, key=lambda name: -costs[name].macs) for names in by_kind.values()]
+    within = [[name for name in names if job.is_within(costs[name])][:_OF_KIND] for names in largest_first]
+    beyond = [
+        [name for name in names if not job.is_within(costs[name]) and job.is_within(costs[name], MORE)]
+        for names in largest_first
+    ]
+    suited, *others = within
+    found = suited + [names[place] for place in range(_OF_KIND) for names in others if place < len(names)]
+    if not found:
+        smallest, fastest = min(item.size_bytes for item in costs.values()), min(item.p90_ns for item in costs.values())
+        named = field("max_p90_ms" if job.budget.max_p90_ms is not None else "max_size_kib")
+        raise ConfigError(
+            f"{named}: none of {counted(configs, 'network')} is within the limits; the fastest has a p90 of "
+            f"{fastest / 1e6:.3g} ms, the smallest has {smallest / 1024:.1f} KiB: allow more"
+        )
+    count = sum(job.is_within(cost) for cost in costs.values())
+    job.work.progress.say(
+        f"{count} of {counted(configs, 'network')} are within the limits; the largest of each kind are trained"
+    )
+    return found + [names[-1] for names in beyond if names]
+
+
+def _goes_on(networks: Sequence[RungNetwork], count: int, beyond: set[str]) -> list[int]:
+    """Return the most accurate networks; of those beyond the limits at most one, if it beats all others."""
+    best = sorted(range(len(networks)), key=lambda place: (-networks[place].val_correct, networks[place].macs))
+    within = [place for place in best if networks[place].name not in beyond]
+    others = [place for place in best if networks[place].name in beyond]
+    if others and within and count > 1 and networks[others[0]].val_correct > networks[within[0]].val_correct:
+        return [*within[: count - 1], others[0]]
+    return [*within, *others][:count]
+
+
+def judged(job: FitJob, made: Sequence[SweptNetwork], beyond: set[str]) -> list[FittedFile]:
+    """Return the trained files, measured where they are for, with the most accurate first."""
+    val = job.work.dataset.val
+    assert val  # noqa: S101  # The command needs them.
+    results = measured(job, job.work.folder, [network.file for network in made], job.work.dataset.test)
+    found = []
+    for network, result in zip(made, results, strict=True):
+        probabilities = Classifier.load(job.work.folder / network.file).split_probabilities(val)
+        guess = is_a_guess(probabilities, val.labels)
+        status = UNJUDGED if guess else result.verdict.status if result.verdict.judged else PASS
+        reasons = tuple(check.text for check in result.verdict.checks if check.status != PASS)
+        reasons += ("it is right no more often than a guess on the validation images",) if guess else ()
+        right = int(correct(probabilities, val.labels).sum())
+        found.append(
+            FittedFile(
+                network.name,
+                network.file,
+                result.artifact.size_bytes,
+                p90_ns(result),
+                status,
+                reasons,
+                len(val.labels),
+                right,
+                network.name not in beyond,
+            )
+        )
+    return sorted(found, key=lambda file: (-file.val_correct, file.size_bytes))
+
+
+def _tried(
+    job: FitJob,
+    configs: dict[str, TrainConfig],
+    costs: dict[str, NetworkCost],
+    rungs: Sequence[Rung],
+    work: NetworkWork,
+    trainings: Sequence[Training],
+) -> tuple[TriedNetwork, ...]:
+    """Return all networks with their longest training."""
+    trained: dict[str, tuple[int, int, int]] = {}
+    for rung in rungs:
+        trained |= {network.name: (rung.epochs, network.val_images, network.val_correct) for network in rung.networks}
+    for training in trainings:
+        result = work.trained(training)
+        kept = result.history[result.epoch - 1]
+        if result.val_images and kept.val_accuracy is not None:
+            right = round(kept.val_accuracy * result.val_images)
+            trained[name_of(training.config)] = training.config.epochs, result.val_images, right
+    return tuple(
+        TriedNetwork(costs[name], job.is_within(costs[name]), *trained.get(name, (None, None, None))) for name in configs
+    )
+
+
+def written(job: FitJob, tried: tuple[TriedNetwork, ...], files: Sequence[FittedFile]) -> Fit:
+    """Choose, judge the chosen file once, and write the record and the picture."""
+    folder, dataset = job.work.folder, job.work.dataset
+    chosen = next((file for file in files if file.status == PASS), None)
+    more = next((file for file in files if not file.is_within and chosen and file.val_correct > chosen.val_correct), None)
+    every, images, accuracy = evidence(dataset.test, dataset.learnt)[0], 0, None
+    if chosen and every.any():
+        probabilities = Classifier.load(folder / chosen.file).split_probabilities(dataset.test)
+        right, images = int(correct(probabilities, dataset.test.labels)[every].sum()), int(every.sum())
+        accuracy = binomial.interval(right, images)
+    result = Fit(
+        machine=job.machine,
+        max_p90_ms=job.budget.max_p90_ms,
+        max_size_kib=job.budget.max_size_kib,
+        minutes=job.minutes,
+        networks=tried,
+        files=tuple(files),
+        chosen=chosen.file if chosen else None,
+        images=images,
+        accuracy=accuracy,
+        more=more.file if more else None,
+        command=job.command,
+    )
+    with locked(folder, job.work.progress.say), replaced_together(folder) as new:
+        (new / "fit.json").write_bytes(to_json(result).encode())
+        save_fit(new / "fit.png", result)
+    return replace(result, folder=folder, picture=folder / "fit.png")

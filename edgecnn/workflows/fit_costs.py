@@ -1,0 +1,176 @@
+"""What networks cost before they are trained: the size of a file and its time do not depend on its weights."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgecnn.benchmarks.gate.budget import Budget, Budgets
+from edgecnn.benchmarks.gate.gate import Policy
+from edgecnn.benchmarks.machine.host import read_machine
+from edgecnn.benchmarks.measure.candidates import models_candidates
+from edgecnn.benchmarks.measure.options import BenchOptions, Plan, PlanOptions
+from edgecnn.benchmarks.measure.run import benchmark
+from edgecnn.benchmarks.results.fit import NetworkCost, NetworkCosts
+from edgecnn.benchmarks.results.latency_summary import round_medians
+from edgecnn.benchmarks.results.records import FileResult
+from edgecnn.benchmarks.runners.timed import OverSsh, machine_text
+from edgecnn.convert.export.export import export as export_model
+from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.train import fitted_interface
+from edgecnn.edge.data.splits import ArraySplit, Split
+from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.files import read_bytes, temporary_folder, write_bytes
+from edgecnn.edge.graph.summary import summarize
+from edgecnn.edge.manifest import MODEL_NAME
+from edgecnn.edge.model.interface import SCHEMES, Interface
+from edgecnn.edge.model_file import read_model
+from edgecnn.edge.packages import versions
+from edgecnn.edge.records import from_json, to_json
+from edgecnn.edge.result import SILENT
+from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.sandbox.unverified import remember_made
+from edgecnn.edge.text import counted
+from edgecnn.workflows.networks import NetworkWork
+
+# Images of an untrained network's export: its cost does not depend on them.
+_FEW = 16
+_BRIEF = Plan(min_seconds=0.3, min_runs=120, launches=1, rounds=12, max_seconds=3)
+_BRIEFLY = ("--max-drop=100", "--allow=noise", "--launches=1", "--min-seconds=0.3", "--min-runs=120")
+# Processes of so many files are open at once.
+_SIDE_BY_SIDE = 8
+_P90 = 90.0
+
+
+@dataclass(frozen=True)
+class FitJob:
+    """A search.
+
+    Attributes:
+        work: What is done for each network.
+        base: Settings of all trainings; the networks, their filters and epochs are planned.
+        budget: The limits of time and size.
+        minutes: Limit of the training time.
+        device: The board, as ssh takes it; None for this machine.
+        policy: How noise is handled where the files are judged.
+        command: Command that repeats it.
+        ray: Address of the Ray cluster that trains; None for this process.
+    """
+
+    work: NetworkWork
+    base: TrainConfig
+    budget: Budget
+    minutes: float
+    device: str | None
+    policy: Policy
+    command: str
+    ray: str | None
+
+    @property
+    def machine(self) -> str:
+        """Where the time is measured, in words."""
+        return self.device or machine_text(read_machine())
+
+    def is_within(self, cost: NetworkCost, times: float = 1.0) -> bool:
+        """Return whether a network costs at most so many times the limits."""
+        slow, large = self.budget.max_p90_ms, self.budget.max_size_kib
+        fast = slow is None or cost.p90_ns <= times * slow * 1e6
+        return fast and (large is None or cost.size_bytes <= times * large * 1024)
+
+
+def kept_costs(job: FitJob, models: Mapping[str, Callable[[], Any]], path: Path) -> tuple[NetworkCost, ...]:
+    """Return `costs` of these models, or what an earlier call has written into the file `path`."""
+    dataset = job.work.dataset
+    classes = counted(dataset.class_names, "class")
+    measured_for = f"{job.machine}, {dataset.train.shape}, {classes}, {job.work.plain}"
+    with suppress(ArtifactError):
+        kept = from_json(NetworkCosts, read_bytes(path), str(path))
+        if kept.measured_for == measured_for and {cost.name for cost in kept.networks} == {*models}:
+            job.work.progress.say(f"{counted(models, 'network')}: measured before")
+            return kept.networks
+    job.work.progress.say(f"Measuring what {counted(models, 'network')} cost before any is trained, each as {job.work.plain}")
+    found = costs(job, models)
+    write_bytes(path, to_json(NetworkCosts(measured_for, found)).encode())
+    return found
+
+
+def costs(job: FitJob, models: Mapping[str, Callable[[], Any]]) -> tuple[NetworkCost, ...]:
+    """Return what networks cost where they are for: functions that return their Keras models, by their names.
+
+    Raises:
+        ConversionError: If one can't be exported.
+        EdgeCnnError: If the board gives no result.
+    """
+    dataset, plain = job.work.dataset, job.work.plain
+    few = replace(
+        dataset, train=_first(dataset.train), test=_first(dataset.test), val=None, val_share=None, val_seed=None, earlier=None
+    )
+    interface = fitted_interface(job.work.interface or Interface(SCHEMES["unit"]), few)
+    with temporary_folder() as folder:
+        summaries = []
+        for place, (name, build) in enumerate(models.items()):
+            job.work.progress.step(place, len(models), f"{name}: converting")
+            path = folder / f"{place}.keras"
+            build().save(path)
+            remember_made(path.read_bytes())
+            export_model(path, few, job.work.exporting, interface, folder / str(place))
+            summaries.append(summarize(MODEL_NAME, read_model(folder / str(place) / MODEL_NAME)))
+        files, results = [f"{place}/{plain}" for place in range(len(models))], list[FileResult]()
+        for start in range(0, len(files), _SIDE_BY_SIDE):
+            job.work.progress.step(start, len(files), "measuring")
+            results += measured(job, folder, files[start : start + _SIDE_BY_SIDE], few.test, brief=True)
+    return tuple(
+        NetworkCost(name, summary.parameters, summary.macs, result.artifact.size_bytes, _slow_ns(result), _fastest_ns(result))
+        for name, summary, result in zip(models, summaries, results, strict=True)
+    )
+
+
+def _first(split: Split) -> ArraySplit:
+    count = min(_FEW, len(split.labels))
+    return ArraySplit(split.images(range(count)), split.labels[:count])
+
+
+def measured(job: FitJob, root: Path, files: Sequence[str], test: Split, brief: bool = False) -> list[FileResult]:
+    """Return what files in folders of `root` take where they are for; side by side on this machine, one by one on a board."""
+    model_format = job.work.exporting.formats[0]
+    if job.device is None:
+        options = BenchOptions(plan=_BRIEF if brief else PlanOptions())
+        candidate_set = models_candidates(root, files, options, {model_format: opener_for(model_format)}, test)
+        budget = Budget(max_drop_points=None) if brief else job.budget
+        policy, progress = (Policy(("noise",)), SILENT) if brief else (job.policy, job.work.progress)
+        made_with = versions("numpy")
+        report = benchmark(
+            candidate_set, options, Budgets(budget, {}), policy, command=job.command, versions=made_with, progress=progress
+        )
+        return list(report.files)
+    there, results = OverSsh(job.device, test, 0), []
+    limits = (("--max-p90-ms", job.budget.max_p90_ms), ("--max-size-kib", job.budget.max_size_kib))
+    asked = ("--max-drop=100", *(f"{name}={value}" for name, value in limits if value is not None))
+    for place, file in enumerate(files):
+        job.work.progress.step(place, len(files), f"{job.device}: measuring")
+        report = there.bench((root / file).parent, (*(_BRIEFLY if brief else asked), f"--runtime={model_format}"))
+        results.append(next(item for item in report.files if item.artifact.path == Path(file).name))
+    return results
+
+
+def _slow_ns(result: FileResult) -> float:
+    """Return a file's p90, or its slowest run where there are too few for one."""
+    found = p90_ns(result)
+    return (
+        found
+        if found is not None
+        else float(max(np.max(item.measured.unpack()) for launch in result.launches for item in launch.rounds))
+    )
+
+
+def _fastest_ns(result: FileResult) -> float:
+    return float(round_medians(result.launches).min())
+
+
+def p90_ns(result: FileResult) -> float | None:
+    """Return the 90th percentile of a file's time in nanoseconds; None if there were too few runs."""
+    found = next((item.value_ns for item in result.latency.percentiles if item.percent == _P90), None)
+    return None if found is None else float(found)

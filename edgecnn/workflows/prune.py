@@ -1,0 +1,192 @@
+"""Cuts whole channels out of a trained model until it is within limits of time and size, and trains it on in between.
+
+As in NetAdapt (Yang and others, 2018, https://arxiv.org/abs/1804.03230), what a cut saves is measured where the file will run,
+and the limits are approached in rounds. What a cut loses is estimated from gradients (`channels.importance`).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecnn.benchmarks.results.fit import Fit, NetworkCost, TriedNetwork
+from edgecnn.convert.keras.load import load_keras, load_tensorflow
+from edgecnn.convert.keras.runtime import KerasRuntime, load_file
+from edgecnn.convert.training.model.channels import channels_of, importance, without
+from edgecnn.convert.training.model.custom_model import resolved
+from edgecnn.convert.training.records import TrainResult
+from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.files import libraries_folder, write_bytes
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.manifest import MODEL_NAME
+from edgecnn.edge.model_file import ModelFile, read_model
+from edgecnn.edge.sandbox.unverified import remember_made
+from edgecnn.edge.text import counted
+from edgecnn.workflows.fit import judged, written
+from edgecnn.workflows.fit_costs import FitJob, costs, kept_costs
+from edgecnn.workflows.networks import Training, errors_of_a_sweep
+
+_ROUNDS = 4
+# Rounds after those, if cuts saved less than expected, and the share of the limits that they aim at.
+_MORE_ROUNDS, _CLOSER = 3, 0.97
+# Share of a group's channels that are cut to measure what they take, and the fewest that are left.
+_SHARE, _LEAST = 0.25, 2
+# Largest share of a group's channels that a round cuts: what many of them save is not what a few did.
+_MOST = 0.5
+# Images whose gradients tell what a channel is worth.
+_IMAGES, _BATCH = 2048, 128
+_MOST_EPOCHS = 60
+_COSTS = "costs.json"
+
+Goal = tuple[float, float]
+"""Largest p90 in nanoseconds and size in bytes that a round aims at; infinite without a limit."""
+
+
+class _Round(NamedTuple):
+    """A trained round: what was trained, and its record."""
+
+    training: Training
+    result: TrainResult
+
+
+def pruned(job: FitJob, source: ModelFile) -> Fit:
+    """Cut channels out of the model `source`, whose interface is that of `job.work`. Errors are those of `edgecnn.fit`."""
+    work, load = job.work, partial(load_file, source)
+    with errors_of_a_sweep():
+        (first,) = kept_costs(job, {source.path.name: load}, work.folder / _COSTS)
+        if job.is_within(first):
+            raise ConfigError(f"{field('model')}={source.path} is within the limits already: export it, or allow less")
+        if not channels_of(load()).groups:
+            raise ConfigError(f"{field('model')}={source.path} has no layer whose channels can be cut: name another")
+        rounds: list[_Round] = []
+        tried = [TriedNetwork(first, is_within=False)]
+        for number in range(1, _ROUNDS + _MORE_ROUNDS + 1):
+            path = work.folder / "cuts" / f"{number}.keras"
+            begun = read_model(rounds[-1].training.folder / MODEL_NAME) if rounds else source
+            if not path.exists():
+                work.progress.say(f"Round {number}: measuring what the channels of each layer take")
+                cut = _cut(job, begun, tried[-1].cost, _goal(job, first, number))
+                _save(cut, path)
+            rounds.append(_trained(job, source, path, number, rounds))
+            made = read_model(rounds[-1].training.folder / MODEL_NAME)
+            (cost,) = kept_costs(job, {f"round {number}": partial(load_file, made)}, path.with_suffix(".json"))
+            tried.append(_tried(job, cost, rounds[-1]))
+            if number >= _ROUNDS and job.is_within(cost):
+                break
+        swept = replace(work.network(rounds[-1].training), network=cost.name)
+    return written(job, tuple(tried), judged(job, [swept], set() if job.is_within(cost) else {swept.name}))
+
+
+def _goal(job: FitJob, first: NetworkCost, number: int) -> Goal:
+    """Return what a round aims at: in equal ratios from what the model costs to the limits."""
+    share, closer = min(number / _ROUNDS, 1.0), 1.0 if number <= _ROUNDS else _CLOSER
+
+    def between(start: float, limit: float | None, unit: float) -> float:
+        if limit is None:
+            return float("inf")
+        return float(start * min(1.0, limit * unit / start) ** share * closer)
+
+    return between(first.p90_ns, job.budget.max_p90_ms, 1e6), between(first.size_bytes, job.budget.max_size_kib, 1024)
+
+
+def _cut(job: FitJob, source: ModelFile, cost: NetworkCost, goal: Goal) -> Any:
+    """Return the Keras model without channels that lose little for what they save: it is expected to reach the goal."""
+    model = load_file(source)
+    channels = channels_of(model)
+    worth = importance(model, channels, _gradients(job, source, model))
+    ordered = {name: ids[np.argsort(worth[ids], kind="stable")] for name, ids in channels.groups.items()}
+    removed = {name: max(1, round(_SHARE * len(ids))) for name, ids in ordered.items() if len(ids) > _LEAST}
+    variants = {name: partial(without, model, channels, ordered[name][:count]) for name, count in removed.items()}
+    now, *others = costs(job, {cost.name: lambda: model, **variants})
+    begun = (now.fastest_ns, float(now.size_bytes))
+    saved = {
+        name: tuple(
+            max(0.0, before - after) / removed[name]
+            for before, after in zip(begun, (other.fastest_ns, other.size_bytes), strict=True)
+        )
+        for name, other in zip(variants, others, strict=True)
+    }
+    # The fastest round shrinks as the p90 must; it is what can be measured on a busy machine.
+    wanted = now.fastest_ns * min(1.0, goal[0] / cost.p90_ns), goal[1]
+    counts = _counts({name: worth[ids] for name, ids in ordered.items() if name in saved}, saved, begun, wanted)
+    said = ", ".join(f"{name} {len(ordered[name])} -> {len(ordered[name]) - count}" for name, count in counts.items() if count)
+    job.work.progress.say(f"Channels: {said or 'none is cut'}")
+    return without(model, channels, np.concatenate([ordered[name][:count] for name, count in counts.items()]))
+
+
+def _counts(
+    worth: Mapping[str, NDArray[np.float64]], saved: Mapping[str, tuple[float, ...]], now: tuple[float, float], goal: Goal
+) -> dict[str, int]:
+    """Return how many channels of each group to cut: one after another, that which loses least for what it saves.
+
+    Args:
+        worth: What each channel of a group is worth, ascending.
+        saved: Nanoseconds and bytes that a channel of a group saves.
+        now: Nanoseconds and bytes that the model takes.
+        goal: What it may take.
+    """
+    counts, left = dict.fromkeys(worth, 0), [*now]
+    while any(have > wanted for have, wanted in zip(left, goal, strict=True)):
+        progress = {
+            name: sum(save / have for save, have, wanted in zip(saved[name], left, goal, strict=True) if have > wanted)
+            for name, count in counts.items()
+            if count < min(len(worth[name]) - _LEAST, _MOST * len(worth[name]))
+        }
+        progress = {name: gain for name, gain in progress.items() if gain > 0}
+        if not progress:
+            break
+        best = min(progress, key=lambda name: worth[name][counts[name]] / progress[name])
+        counts[best] += 1
+        left = [have - save for have, save in zip(left, saved[best], strict=True)]
+    return counts
+
+
+def _gradients(job: FitJob, source: ModelFile, model: Any) -> Iterator[list[NDArray[np.float32]]]:
+    """Yield the gradient of the loss for each trainable weight, of a batch of training images after another."""
+    tensorflow, keras, train = load_tensorflow(), load_keras(), job.work.dataset.train
+    classifier = Classifier(source, KerasRuntime(model), job.work.interface if source.manifest is None else None)
+    logits = classifier.interface.output == "logits"
+    places = np.random.default_rng(0).permutation(len(train.labels))[:_IMAGES]
+    for start in range(0, len(places), _BATCH):
+        some = np.sort(places[start : start + _BATCH])
+        inputs, labels = classifier.inputs(train.images(some)), train.labels[some]
+        with tensorflow.GradientTape() as tape:
+            answers = model(inputs, training=False)
+            if answers.shape[-1] == 1:
+                loss = keras.losses.BinaryCrossentropy(from_logits=logits)(labels.reshape(-1, 1), answers)
+            else:
+                loss = keras.losses.SparseCategoricalCrossentropy(from_logits=logits)(labels, answers)
+        yield [np.asarray(one) for one in tape.gradient(loss, [weight.value for weight in model.trainable_weights])]
+
+
+def _save(model: Any, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with libraries_folder() as folder:
+        model.save(folder / path.name)
+        data = (folder / path.name).read_bytes()
+    remember_made(data)
+    write_bytes(path, data)
+
+
+def _trained(job: FitJob, source: ModelFile, cut: Path, number: int, before: list[_Round]) -> _Round:
+    """Train what was cut: first for one epoch, which tells how long one takes; the last planned round has half of the time."""
+    share = 0.5 if number >= _ROUNDS else 0.5 / (_ROUNDS - 2)
+    epochs = 1
+    if before:
+        first = before[0].result
+        epochs = max(1, min(_MOST_EPOCHS, int(share * 60 * job.minutes / max(first.seconds, 1e-3))))
+    teacher = str(source.path) if source.manifest else None
+    config = replace(job.base, model=str(cut), teacher=job.base.teacher or teacher, epochs=epochs)
+    said = f"round {number}, {counted(epochs, 'epoch')}"
+    training = Training(resolved(config, job.work.dataset.train), job.work.folder / f"round-{number}", said)
+    return _Round(training, job.work.trained(training))
+
+
+def _tried(job: FitJob, cost: NetworkCost, of: _Round) -> TriedNetwork:
+    images, kept = of.result.val_images or 0, of.result.history[of.result.epoch - 1]
+    right = round((kept.val_accuracy or 0.0) * images)
+    return TriedNetwork(cost, job.is_within(cost), of.training.config.epochs, images, right)

@@ -1,0 +1,146 @@
+"""`edgecnn fit`: what is measured, trained, chosen and judged, with real networks."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import edgecnn as ec
+from edgecnn.benchmarks.gate.gate import PASS
+from edgecnn.benchmarks.results.sweep import RungNetwork
+from edgecnn.benchmarks.statistics import binomial
+from edgecnn.convert.training.model.networks import NETWORKS
+from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.model.preprocess import correct
+from edgecnn.workflows import fit as fit_work
+from edgecnn.workflows import prune, rungs
+from edgecnn.workflows.fit import _goes_on
+from edgecnn.workflows.rungs import TrainingPace
+from tests.schemas import require_valid
+
+pytestmark = pytest.mark.usefixtures("few_launches")
+
+LIMIT_KIB = 20
+# Two networks for three epochs of six seconds each, and two that show the time.
+MINUTES = (3 + 2) * 2 * 6.1 / 60
+_COMMAND = ("--val-share", "0.2", "--minutes", f"{MINUTES}", "--allow", "noise")
+
+
+@pytest.fixture(scope="module")
+def few() -> Any:
+    """One kind of network in three widths, whose epochs take six seconds however busy the machine is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit_work, "NETWORKS", {"cnn": NETWORKS["cnn"]})
+        patch.setattr(fit_work, "_SCALES", (0.25, 0.5, 1.0))
+        patch.setattr(fit_work, "_least_epochs", lambda job: 3)
+        patch.setattr(rungs, "_paces", lambda work, configs, minutes, fewer: [TrainingPace(0.0, 6.0)] * len(configs))
+        yield
+
+
+@pytest.fixture(scope="module")
+def found(few: None, idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """The folder and the record of a search. Do not write to it."""
+    out = tmp_path_factory.mktemp("fit") / "out"
+    options = ec.FolderOptions(val_share=0.2)
+    budget = ec.Budget(max_drop_points=None, max_p90_ms=1000, max_size_kib=LIMIT_KIB)
+    return out, ec.fit(idx_folder, budget, out, minutes=MINUTES, allow=("noise",), images=options)
+
+
+def test_only_networks_within_the_limits_are_trained_and_the_most_accurate_file_is_judged(
+    found: tuple[Path, Any], idx_folder: Path
+) -> None:
+    out, fit = found
+    assert [network.epochs for network in fit.networks] == [3, 3, None]
+    for network in fit.networks:
+        fits = network.cost.size_bytes <= LIMIT_KIB * 1024
+        assert network.is_within == fits
+        assert fits or network.epochs is None
+    assert any(not network.is_within for network in fit.networks)
+    passed = [file for file in fit.files if file.status == PASS]
+    assert fit.chosen == max(passed, key=lambda file: file.val_correct).file
+    # An untrained file is as large as the trained one.
+    sizes = {network.cost.name: network.cost.size_bytes for network in fit.networks}
+    for file in fit.files:
+        assert file.size_bytes == (out / file.file).stat().st_size
+        assert abs(file.size_bytes - sizes[file.name]) <= 0.05 * file.size_bytes + 256
+    test = ec.load_dataset(idx_folder).test
+    right = int(correct(Classifier.load(out / fit.chosen).split_probabilities(test), test.labels).sum())
+    assert (fit.images, fit.accuracy) == (len(test.labels), binomial.interval(right, len(test.labels)))
+
+
+def test_the_record_is_what_its_schema_says_and_the_text_begins_with_the_file_to_ship(found: tuple[Path, Any]) -> None:
+    out, fit = found
+    require_valid("fit", (out / "fit.json").read_text())
+    with Image.open(out / "fit.png") as picture:
+        assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 50
+    assert fit.to_text(200).startswith(f"Ship {out / fit.chosen}: ")
+    assert "32,32,32" not in fit.to_text(200)
+    assert "32,32,32" in fit.to_text(200, verbose=True)
+
+
+def test_the_same_command_neither_measures_the_untrained_nor_trains_again(
+    found: tuple[Path, Any], few: None, idx_folder: Path, terminal: Any
+) -> None:
+    out, fit = found
+    models = {path: path.stat().st_mtime_ns for path in out.rglob("model.keras")}
+    limits = ("--max-p90-ms", "1000", "--max-size-kib", str(LIMIT_KIB))
+    terminal.passes("fit", "--data", idx_folder, "--out", out, *limits, *_COMMAND, "--json", "-")
+    assert "3 networks: measured before" in terminal.err
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("model.keras")} == models
+    assert json.loads(terminal.out)["chosen"] == fit.chosen
+
+
+def test_limits_that_no_network_is_within_are_refused_with_what_the_smallest_takes(
+    found: tuple[Path, Any], few: None, idx_folder: Path, terminal: Any
+) -> None:
+    out, fit = found
+    line = terminal.fails(2, "fit", "--data", idx_folder, "--out", out, "--max-size-kib", "0.5", *_COMMAND)
+    smallest = min(network.cost.size_bytes for network in fit.networks) / 1024
+    assert "--max-size-kib" in line
+    assert f"{smallest:.1f} KiB" in line
+
+
+def test_channels_are_cut_out_of_a_model_until_it_is_within_the_limits(
+    exported: Path, idx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prune, "_ROUNDS", 1)
+    before, limit = (exported / "int8.tflite").stat().st_size, 0.8 * (exported / "int8.tflite").stat().st_size / 1024
+    budget, images = ec.Budget(max_drop_points=None, max_size_kib=limit), ec.FolderOptions(val_share=0.2)
+    options: Any = {"minutes": 0.1, "allow": ("noise",), "images": images, "model": exported / "model.keras"}
+    fit = ec.fit(idx_folder, budget, tmp_path / "out", **options)
+    first, *rounds = fit.networks
+    assert not first.is_within
+    assert abs(first.cost.size_bytes - before) < 0.1 * before  # Without a description and thresholds.
+    assert rounds[-1].is_within
+    assert rounds[-1].cost.parameters < first.cost.parameters
+    assert fit.chosen is not None
+    assert (tmp_path / "out" / fit.chosen).stat().st_size <= limit * 1024
+    cut = (tmp_path / "out" / "cuts" / "1.keras").stat().st_mtime_ns
+    assert ec.fit(idx_folder, budget, tmp_path / "out", **options).networks == fit.networks
+    assert (tmp_path / "out" / "cuts" / "1.keras").stat().st_mtime_ns == cut
+
+
+def test_without_a_limit_there_is_nothing_to_search(idx_folder: Path, tmp_path: Path, terminal: Any) -> None:
+    line = terminal.fails(2, "fit", "--data", idx_folder, "--out", tmp_path / "out")
+    assert "--max-p90-ms" in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("right", "beyond", "count", "goes_on"),
+    [
+        ([90, 95, 80, 70], (), 2, [1, 0]),
+        # One beyond the limits goes on only if it beats all that are within them, and never alone.
+        ([90, 95, 80, 99], (3,), 2, [1, 3]),
+        ([90, 95, 80, 94], (3,), 2, [1, 0]),
+        ([90, 99, 80, 98], (1, 3), 3, [0, 2, 1]),
+        ([90, 99], (1,), 1, [0]),
+    ],
+)
+def test_the_most_accurate_go_on(right: Sequence[int], beyond: Sequence[int], count: int, goes_on: Sequence[int]) -> None:
+    networks = [RungNetwork(str(place), 100, correct, 10, place, 1.0) for place, correct in enumerate(right)]
+    assert _goes_on(networks, count, {str(place) for place in beyond}) == list(goes_on)
