@@ -14,8 +14,8 @@ from edgecnn.convert.training.records import TrainingRun
 from tests.cli.always_right import SHORT, always_right
 
 COMMANDS = (
-    "data", "train", "sweep", "fit", "evaluate", "predict", "export", "bundle", "verify", "summary", "bench", "diagnose", "doctor",
-    "compare", "selftest", "report", "serve",
+    "data", "train", "sweep", "fit", "evaluate", "predict", "export", "bundle", "verify", "summary", "bench", "diagnose",
+    "doctor", "compare", "selftest", "report", "serve",
 )  # fmt: skip
 
 
