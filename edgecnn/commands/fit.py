@@ -87,8 +87,8 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
 
     Raises:
         ArtifactError: If a file in a network's folder is damaged.
-        ConfigError: If there is no limit, no network is within them, there is no time to train one, or `out` holds another
-            search.
+        ConfigError: If there is no limit, `ray` comes with `model`, no network is within the limits, there is no time to train
+            one, or `out` holds another search.
         EdgeCnnError: If the board can't be reached or gives no result, or a task of Ray was lost several times.
         MissingDependency: If TensorFlow, a runtime or Ray is not installed.
         KeyboardInterrupt: If interrupted; the same call continues.
@@ -108,6 +108,8 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
 
     if budget.max_p90_ms is None and budget.max_size_kib is None:
         raise ConfigError(f"there is no limit: add {field('max_p90_ms')}=5, {field('max_size_kib')}=100, or both")
+    if model and ray:
+        raise ConfigError(f"{field('ray')}: cuts into {field('model')} follow one another, and are trained here: omit it")
     with kernels_to_train():
         dataset = (
             data if isinstance(data, Dataset) else load_dataset(data, validated(data, images, needed=True), progress=progress)

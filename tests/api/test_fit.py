@@ -130,6 +130,13 @@ def test_without_a_limit_there_is_nothing_to_search(idx_folder: Path, tmp_path: 
     assert not (tmp_path / "out").exists()
 
 
+def test_nodes_of_ray_that_would_stay_idle_are_refused(exported: Path, tmp_path: Path, terminal: Any) -> None:
+    model = exported / "model.keras"
+    line = terminal.fails(2, "fit", "--model", model, "--max-size-kib", "5", "--ray", "auto", "--out", tmp_path / "out")
+    assert "--ray" in line
+    assert "--model" in line
+
+
 @pytest.mark.parametrize(
     ("right", "beyond", "count", "goes_on"),
     [
