@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from edgecnn.benchmarks.gate.budget import Budget
 from edgecnn.benchmarks.measure.options import Allow
-from edgecnn.commands.shared import DataOrDataset, StatedInterface
+from edgecnn.commands.shared import DataOrDataset, ImagesAndShare, RayAddress, StatedInterface
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
+from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.errors import ConfigError, GateFailed, InvalidMeasurement, field
 from edgecnn.edge.formats import device_formats
 from edgecnn.edge.model.interface import as_interface
@@ -61,16 +61,9 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
         Group("Training settings of all networks; network, filters and epochs are planned.", only=("teacher", "seed")),
     ] = DEFAULTS,
     model_format: Annotated[str, Option("Format of the files.", name="--format", one_of=device_formats())] = "tflite",
-    ray: Annotated[
-        str | None,
-        Option(
-            "Ray cluster whose nodes train the networks: auto for the one that this machine has joined, or its address.",
-            metavar="HOST:PORT",
-            default="none: this process",
-        ),
-    ] = None,
+    ray: RayAddress = None,
     allow: Allow = (),
-    images: Annotated[FolderOptions, Group("How images are read, and the share of validation images.", "Images")] = NO_OPTIONS,
+    images: ImagesAndShare = NO_OPTIONS,
     interface: StatedInterface = None,
     command: str = "edgecnn.fit(...)",
     progress: Progress = SILENT,

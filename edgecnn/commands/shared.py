@@ -81,6 +81,15 @@ DataOrDataset = Annotated["Dataset | str | Path | None", _DATA]
 Images = Annotated[
     FolderOptions, Group("How a folder of images is read, and the class names.", "Images", omit=("val_share",), board="images")
 ]
+ImagesAndShare = Annotated[FolderOptions, Group("How images are read, and the share of validation images.", "Images")]
+RayAddress = Annotated[
+    str | None,
+    Option(
+        "Ray cluster whose nodes train the networks: auto for the one that this machine has joined, or its address.",
+        metavar="HOST:PORT",
+        default="none: this process",
+    ),
+]
 StatedInterface = Annotated[
     Interface | str | None,
     Group(

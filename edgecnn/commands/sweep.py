@@ -12,9 +12,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
 
 from edgecnn.benchmarks.measure.options import Allow
-from edgecnn.commands.shared import DataOrDataset, StatedInterface
+from edgecnn.commands.shared import DataOrDataset, ImagesAndShare, RayAddress, StatedInterface
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
+from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.errors import ConfigError, InvalidMeasurement, field
 from edgecnn.edge.formats import PRECISIONS, device_formats
 from edgecnn.edge.model.interface import as_interface
@@ -72,14 +72,7 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
     ] = None,
     model_format: Annotated[str, Option("Format of the files.", name="--format", one_of=device_formats())] = "tflite",
     precision: Annotated[str, Option("Precision of the files.", name="--quantize", one_of=tuple(PRECISIONS))] = "int8",
-    ray: Annotated[
-        str | None,
-        Option(
-            "Ray cluster whose nodes train the networks: auto for the one that this machine has joined, or its address.",
-            metavar="HOST:PORT",
-            default="none: this process",
-        ),
-    ] = None,
+    ray: RayAddress = None,
     tune: Annotated[bool, Option("Tune each network's int8 file for this machine, as edgecnn export does.")] = False,
     # Less than 1 was meant as a share.
     reach_percent: Annotated[
@@ -94,7 +87,7 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
         ),
     ] = None,
     allow: Allow = (),
-    images: Annotated[FolderOptions, Group("How images are read, and the share of validation images.", "Images")] = NO_OPTIONS,
+    images: ImagesAndShare = NO_OPTIONS,
     interface: StatedInterface = None,
     command: str = "edgecnn.sweep(...)",
     progress: Progress = SILENT,
