@@ -10,6 +10,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from edgecnn.benchmarks.gate.gate import PASS, UNJUDGED
 from edgecnn.benchmarks.results.fit import Fit, FittedFile, NetworkCost, TriedNetwork
 from edgecnn.benchmarks.results.sweep import Rung, RungNetwork, SweptNetwork
@@ -89,7 +91,11 @@ def _least_epochs(job: FitJob) -> int:
 
 def _untrained(job: FitJob, config: TrainConfig) -> Any:
     dataset = job.work.dataset
-    return new_model(config, dataset.train.shape, len(dataset.class_names), ())
+    model, rng = new_model(config, dataset.train.shape, len(dataset.class_names), ()), np.random.default_rng(0)
+    for weight in model.weights:
+        if len(weight.shape) == 1:  # A file has equal biases, as those that are all zero, once: a trained one is larger.
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+    return model
 
 
 def _to_train(job: FitJob, configs: dict[str, TrainConfig], costs: dict[str, NetworkCost]) -> list[str]:

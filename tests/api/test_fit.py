@@ -66,7 +66,7 @@ def test_only_networks_within_the_limits_are_trained_and_the_most_accurate_file_
     sizes = {network.cost.name: network.cost.size_bytes for network in fit.networks}
     for file in fit.files:
         assert file.size_bytes == (out / file.file).stat().st_size
-        assert abs(file.size_bytes - sizes[file.name]) <= 0.05 * file.size_bytes + 256
+        assert abs(file.size_bytes - sizes[file.name]) <= 128
     test = ec.load_dataset(idx_folder).test
     right = int(correct(Classifier.load(out / fit.chosen).split_probabilities(test), test.labels).sum())
     assert (fit.images, fit.accuracy) == (len(test.labels), binomial.interval(right, len(test.labels)))
