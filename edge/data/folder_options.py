@@ -81,7 +81,7 @@ class FolderOptions:
             "Share of each class's training images for validation, drawn by the same seed, if there is no val/ or x_val; 0 for "
             "none.",
             metavar="SHARE",
-            default="0.1 of 300 images or more that are trained on, if each class has 10, except MNIST; else none",
+            default="0.1 of 300 images or more to train on, if each class has 10, except MNIST; fit: 0.1 of any; else none",
             low=0,
             below=1,
             panel="Validation",

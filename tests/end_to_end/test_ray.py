@@ -20,9 +20,13 @@ import pytest
 import edgecnn as ec
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.training.model.custom_model import resolved
+from edgecnn.convert.training.model.networks import NETWORKS
 from edgecnn.edge.errors import ConfigError, EdgeCnnError
+from edgecnn.workflows import fit as fits
 from edgecnn.workflows import ray_nodes as rays
+from edgecnn.workflows import rungs
 from edgecnn.workflows.networks import NetworkWork, Training
+from edgecnn.workflows.rungs import TrainingPace
 from tests.convert.training.runs import same
 
 ROOT = Path(__file__).parents[2]
@@ -116,6 +120,24 @@ def test_a_node_of_another_version_is_named_whether_it_is_there_before_or_joins_
         monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.0.9" if name == "edgecnn" else before(name))
         with pytest.raises(ConfigError, match=said):
             rays.RayNodes(nodes._ray, Said())
+
+
+@pytest.mark.usefixtures("few_launches")
+def test_fit_trains_its_networks_on_the_nodes_and_judges_one_file_here(
+    cluster: Any, images: ec.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said, minutes = Said(), 2 * (1 + 2) * 6.1 / 60  # Two networks for an epoch of six seconds, and two that show the time.
+    monkeypatch.setattr(fits, "NETWORKS", {"cnn": NETWORKS["cnn"]})
+    monkeypatch.setattr(fits, "_SCALES", (0.125, 0.25))
+    monkeypatch.setattr(fits, "_least_epochs", lambda job: 1)
+    monkeypatch.setattr(rungs, "_paces", lambda work, configs, minutes, fewer: [TrainingPace(0.0, 6.0)] * len(configs))
+    budget = ec.Budget(max_drop_points=None, max_size_kib=20)
+    fit = ec.fit(images, budget, tmp_path / "fit", minutes=minutes, allow=("noise",), ray=cluster.address, progress=said)
+    trained = {line.partition(": training on ")[0].partition(", ")[2] for line in said.lines if ": training on " in line}
+    assert trained == {network.cost.name for network in fit.networks}
+    assert len(trained) == 2
+    assert fit.chosen
+    assert fit.images == len(images.test.labels)
 
 
 def test_a_task_that_is_lost_again_and_again_is_an_error_with_its_reason(
