@@ -231,6 +231,20 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """What a file costs beside a file of another format.
+
+    Attributes:
+        file: Name of that file.
+        ratio: The cost divided by that file's, each with one thread of its format's default runtime, in processes that took
+            turns; for instructions the interval is that of the counts. 1 of the file itself.
+    """
+
+    file: str
+    ratio: Interval
+
+
+@dataclass(frozen=True)
 class Settings:
     """The settings with which a file was measured on the machine that an export was tuned for.
 
@@ -238,11 +252,13 @@ class Settings:
         machine: Where it was measured, as in `Tuned`.
         unit: What was measured: `time`, or `instructions` of an emulated core.
         tried: The settings: one thread of the default runtime, then the others.
+        beside: What the file costs beside the best one of the first format; None if one format was measured.
     """
 
     machine: str
     unit: Literal["time", "instructions"]
     tried: tuple[Setting, ...]
+    beside: Beside | None = None
 
     @property
     def best(self) -> Setting | None:

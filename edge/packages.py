@@ -75,6 +75,7 @@ def versions(*packages: str) -> dict[str, str]:
         if error.name == "edgecnn":
             raise MissingDependency("edgecnn itself is not installed: pip install . in its folder") from error
         extra = extra_of(str(error.name))
-        command = install_command(extra) if extra else f"pip install {error.name}"
+        # In no extra is what is used for its program alone: pnnx requires torch, a gigabyte, which that program does not need.
+        command = install_command(extra) if extra else f"pip install --no-deps {error.name}"
         raise MissingDependency(f"{error.name} is not installed. On the workstation: {command}") from error
     return {"python": platform.python_version(), **installed}

@@ -23,8 +23,11 @@ from edgecnn.edge.sandbox.unverified import run_in_child
 
 # What a network's first layer gets spans about this much, whatever the scheme: 1 for unit, 2 for tf, 4 for torch, 255 for raw.
 _LEAST_SPAN, _MOST_SPAN = 0.5, 30.0
-# A span this far outside is no scheme's: a picture of nearly one grey, or numbers that no initial weights are made for.
-_FAR = 8.0
+# A span outside of these is no scheme's: a picture of nearly one grey, or numbers that no initial weights are made for. Pixels
+# that are normalised twice, as `torch` does, span 0.076.
+_LEAST_LIKELY, _MOST_LIKELY = 0.1, 240.0
+# How near to a scheme's numbers, as a share of their span, those of a model are that does what the scheme does.
+_NEAR = 0.02
 # The mean of a picture's pixels, as Caffe's networks subtract it: ImageNet's is 104 to 124.
 _MEAN = 90.0, 140.0
 
@@ -48,6 +51,12 @@ class Evidence:
         """Name of the preprocessing in `SCHEMES`."""
         return next(name for name, scheme in SCHEMES.items() if scheme == self.preprocessing)
 
+    @property
+    def _is_scheme(self) -> bool:
+        """Whether the model's own steps give what one of the schemes gives."""
+        given = (np.array(_ends(scheme, mean_of_channels=True)) for scheme in SCHEMES.values())
+        return any(np.abs(ends - self.span).max() <= _NEAR * np.ptp(ends) for ends in given)
+
     def text(self, name: str) -> str:
         """Say what was found; `name` is the model's."""
         low, high = (f"{value:.3g}" for value in self.span)
@@ -61,18 +70,19 @@ class Evidence:
             ConfigError: If pixels would enter the first layer as no scheme has them.
         """
         low, high = _ends(said)
-        span = abs(high - low) * self.step
+        likely = _LEAST_LIKELY <= abs(high - low) * self.step <= _MOST_LIKELY
         same = (low, high) == _ends(self.preprocessing)
-        if not same and (self.step == 1 or not _LEAST_SPAN / _FAR <= span <= _MOST_SPAN * _FAR):
+        if not same and (self.step == 1 or self._is_scheme or not likely):
             raise ConfigError(
                 f"{self.text(name)}, and {field('preprocess')} as it is stated gives it {low:.3g} to {high:.3g}: omit it, "
                 f"or use {field('preprocess')}={self.scheme}"
             )
 
 
-def _ends(taken: Preprocessing) -> tuple[float, float]:
-    """Return what black and white become, by the first channel."""
-    low, high = ((pixel * taken.scale - taken.mean[0]) / taken.std[0] for pixel in (0, 255))
+def _ends(taken: Preprocessing, mean_of_channels: bool = False) -> tuple[float, float]:
+    """Return what black and white become, by the first channel, or in the mean of all."""
+    mean, std = (np.array(given if mean_of_channels else given[:1]) for given in (taken.mean, taken.std))
+    low, high = (float(((pixel * taken.scale - mean) / std).mean()) for pixel in (0, 255))
     return low, high
 
 

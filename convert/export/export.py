@@ -14,7 +14,7 @@ from edgecnn.convert.export.keep_accuracy import Judge, judged_images
 from edgecnn.convert.export.program_files import write_program_files
 from edgecnn.convert.export.source import open_source, read_source
 from edgecnn.convert.export.thresholds import Acceptance, require_enough_images, validation_of
-from edgecnn.convert.export.tune import tuned_file, with_settings
+from edgecnn.convert.export.tune import tuned_file, with_formats, with_settings
 from edgecnn.convert.keras.load import saved_with
 from edgecnn.convert.manifest import earlier_manifest, source_manifest
 from edgecnn.convert.show import save_tried
@@ -142,6 +142,7 @@ def _write(job: ExportJob) -> Manifest:
             tuned = tuned_file(job, exporter, job.tuning, images, (reference, stored, probabilities), plain)
             own = with_settings(job, job.tuning, (reference, stored), [*plain, *filter(None, [tuned])])
             made = [one for one in made if one[0].format != model_format] + own
+        made = with_formats(job, exporter, job.tuning, (reference, stored), made)
     used = {package for artifact, _ in made if artifact.onnx_conversion for package in artifact.onnx_conversion.packages}
     export_versions |= versions(*sorted(used))
     provenance = replace(

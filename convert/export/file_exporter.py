@@ -10,7 +10,7 @@ from edgecnn.convert.export.accurate import AccurateFile
 from edgecnn.convert.export.calibration import Calibrator
 from edgecnn.convert.export.config import QAT_FORMAT, TRAINED, ExportJob
 from edgecnn.convert.export.converters import Conversion, Converter, Learnt, converter_for
-from edgecnn.convert.export.keep_accuracy import JudgedImages, check_parity
+from edgecnn.convert.export.keep_accuracy import Judge, JudgedImages, check_parity
 from edgecnn.convert.export.program_files import describe, described
 from edgecnn.convert.export.runtime_releases import require_runs
 from edgecnn.convert.export.thresholds import Outputs, threshold_of
@@ -187,6 +187,13 @@ class FileExporter:
         """Return whether an operator of a quantized file computes integers; its input is one even if none does."""
         entry = opener_for(model_format).open_model(data, 1).input_spec.name
         return bool(set(self._converters[model_format].scales(data)) - {entry})
+
+    def is_accurate(self, judge: Judge, artifact: Artifact, data: bytes, runtime: str | None = None) -> bool:
+        """Return whether a judge has no objection to a file, on all test images that are evidence."""
+        assert self._images  # noqa: S101  # There are some wherever there is a judge.
+        of = self._images.every
+        ours = self.probabilities(artifact.path, artifact.format, data, runtime)[of]
+        return judge.objection(ours, self._reference[of], self._job.dataset.test.labels[of]) is None
 
     def probabilities(self, name: str, model_format: str, data: bytes, runtime: str | None = None) -> Floats:
         """Return a file's probabilities on the test images (n, classes), by its default runtime or the named one."""

@@ -15,7 +15,7 @@ from edgecnn.convert.export.file_exporter import FileExporter
 from edgecnn.convert.export.keep_accuracy import JudgedImages
 from edgecnn.convert.export.search import Folds, Placement, Search, cheapest_folds
 from edgecnn.edge.errors import ConversionError, MissingDependency
-from edgecnn.edge.export_records import GAIN, Folded, Interval, Mended, Reference, Settings, TriedPlacement, Tuned
+from edgecnn.edge.export_records import GAIN, Beside, Folded, Interval, Mended, Reference, Settings, TriedPlacement, Tuned
 from edgecnn.edge.files import sha256, temporary_folder
 from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.manifest import REFERENCE_NAME, TRIED_STEMS, TUNED_STEM, Artifact, Manifest
@@ -158,9 +158,7 @@ class _Trial:
 
     def is_usable(self, artifact: Artifact, data: bytes) -> bool:
         """Return whether a plain file is accurate enough to be shipped: only such a one must be beaten."""
-        of = self.images.every
-        ours = self.exporter.probabilities(artifact.path, artifact.format, data, self._runtime)[of]
-        return self.tuning.judge.objection(ours, self.reference[2][of], self.job.dataset.test.labels[of]) is None
+        return self.exporter.is_accurate(self.tuning.judge, artifact, data, self._runtime)
 
     def made(self, placement: Placement) -> bytes:
         """Return a placement's file, which is made again each time: hundreds of them would fill the memory."""
@@ -288,3 +286,26 @@ def with_settings(job: ExportJob, tuning: Tuning, reference: tuple[Reference, by
     if settled.tuned:
         settled = replace(settled, tuned=replace(settled.tuned, runtime=runtime_for(settled.format, runner.runtime)))
     return [*files[:place], (settled, data), *files[place + 1 :]]
+
+
+def with_formats(
+    job: ExportJob, exporter: FileExporter, tuning: Tuning, reference: tuple[Reference, bytes], files: Sequence[Made]
+) -> list[Made]:
+    """Return the files of all formats; those of least cost in their format say what they cost beside each other.
+
+    What is not accurate enough takes no part. A runtime that was named is none of all formats: nothing is compared. Arguments
+    and errors are those of `tuned_file`.
+    """
+    best = [one for one in files if one[0].settings and exporter.is_accurate(tuning.judge, *one)]
+    if tuning.runner.runtime or len(best) < 2:
+        return [*files]
+    first = min((artifact for artifact, _ in best), key=lambda artifact: [*FORMATS].index(artifact.format)).path
+    job.on_step(f"comparing the best files of {counted(best, 'format')}, in fresh processes")
+    with folder_of(job.manifest, *reference, best) as folder:
+        costs = tuning.runner.compare(folder, first, thorough=True)
+    return [
+        (replace(artifact, settings=replace(artifact.settings, beside=Beside(first, costs[artifact.path]))), data)
+        if artifact.settings and artifact.path in costs
+        else (artifact, data)
+        for artifact, data in files
+    ]

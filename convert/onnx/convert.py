@@ -13,9 +13,10 @@ from edgecnn.convert.onnx.keras_graph.graph import Unsupported
 from edgecnn.convert.onnx.keras_source import OPSET, KerasSource, OnnxMade
 from edgecnn.convert.onnx.source import ask_for_no_more, cleaned, of_one_image, with_channels_first
 from edgecnn.convert.onnx.with_tf2onnx import traced
-from edgecnn.edge.errors import ConversionError, MissingDependency, field
+from edgecnn.edge.errors import ConversionError, field
 from edgecnn.edge.manifest import ONNXSLIM, OWN_ONNX_CONVERTER, TF2ONNX, OnnxConversion, OnnxConverterName
 from edgecnn.edge.model.layout import image_layout
+from edgecnn.edge.packages import versions
 
 
 def channels_first(conversion: Conversion, title: str) -> tuple[OnnxMade, tuple[int, int, int]]:
@@ -135,10 +136,10 @@ def run_pnnx(onnx: bytes, shape: tuple[int, int, int], folder: Path) -> tuple[in
     Raises:
         MissingDependency: If pnnx is not installed.
     """
+    versions("pnnx")
     found = find_spec("pnnx")
-    if found is None or not found.submodule_search_locations:
-        # Its Python functions need torch, a gigabyte; its program does not.
-        raise MissingDependency("pnnx is not installed. On the workstation: pip install --no-deps pnnx")
+    assert found is not None  # noqa: S101  # It is installed.
+    assert found.submodule_search_locations is not None  # noqa: S101
     (folder / "model.onnx").write_bytes(onnx)
     sizes = ",".join(map(str, (1, *shape)))
     command = [str(Path(found.submodule_search_locations[0]) / "pnnx"), "model.onnx", f"inputshape=[{sizes}]", "fp16=0"]

@@ -240,7 +240,7 @@ def list_images(folder: Path, options: FolderOptions, parts: tuple[Part, ...] = 
         groups = None if options.keep_together is False else _near_duplicates(folder, listing.names["train"], progress)
         listing = listing.drawn("test", split_off.test_share, options.seed, groups).only(parts)
     elif split_off and "train" in parts:
-        raise ConfigError(f"{field('test_share')}=1 leaves nothing to train on: give a share below 1, for example 0.2")
+        raise ConfigError(f"{field('test_share')}=1 leaves no training images: give a share below 1, for example 0.2")
     if options.drawn_share is not None and "train" in parts:
         listing = listing.drawn("val", options.drawn_share, options.seed)
     return listing

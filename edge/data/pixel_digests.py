@@ -142,7 +142,8 @@ def unknown_split(record: DatasetRecord) -> str:
     return (
         f"these images are {share} of {record.name}, drawn by edgecnn, which did not train this model: it may have learned "
         "from them, and then its accuracy is no test result. Keep images that it never saw in a test/ folder, or name them by "
-        f"{setting('test_list', 'FILE')}; if it saw none of the folder, use {setting('test_share', 1)}.{fit}"
+        f"{setting('test_list', 'FILE')}; if it saw none of the folder, let evaluate or bench take all of it: "
+        f"{setting('test_share', 1)}.{fit}"
     )
 
 

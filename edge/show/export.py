@@ -7,6 +7,7 @@ from shlex import quote
 from edgecnn.edge.data.pixel_digests import learnt_note
 from edgecnn.edge.errors import setting
 from edgecnn.edge.export_records import (
+    GAIN,
     NO_BETTER_THAN_A_GUESS,
     Folded,
     Mended,
@@ -23,6 +24,7 @@ from edgecnn.edge.model.interface import formula
 from edgecnn.edge.model.preprocess import LEAST_SPREAD
 from edgecnn.edge.model.threshold import Threshold
 from edgecnn.edge.model_folder import ModelFolder
+from edgecnn.edge.runtimes.installed import runtimes_of
 from edgecnn.edge.show.table import TextTable, table_text
 from edgecnn.edge.text import WIDTH, counted, paragraphs
 
@@ -56,6 +58,7 @@ def export_text(manifest: Manifest, folder: Path, files: Sequence[str], width: i
     notes = [_chosen_text(artifact) for artifact in written if not artifact.is_plain]
     notes += [f"{artifact.path} was trained for integers: {artifact.qat.text}." for artifact in written if artifact.qat]
     notes += [_settings_text(folder / artifact.path, artifact.settings) for artifact in written if artifact.settings]
+    notes += _formats_text(written)
     calibration = manifest.provenance.calibration
     if calibration and any(artifact.path in calibration.halves for artifact in written):
         notes += [f"Calibration: {warning}" for warning in calibration.warnings]
@@ -221,6 +224,22 @@ def _settings_text(path: Path, settings: Settings) -> str:
     else:
         text = f"{path.name}: no other runtime for it is there."
     return f"{text} Threads were not tried: instructions do not say how long several take." if unit == "instructions" else text
+
+
+def _formats_text(written: Sequence[Artifact]) -> list[str]:
+    """Say which format costs least, if the best files of several were compared."""
+    found = {artifact: artifact.settings.beside for artifact in written if artifact.settings and artifact.settings.beside}
+    if not found:
+        return []
+    base = next(iter(found.values())).file
+    least = min((artifact for artifact in found if artifact.path != base), key=lambda artifact: found[artifact].ratio.estimate)
+    settings, ratio = least.settings, found[least].ratio
+    assert settings  # noqa: S101  # It is in `found`.
+    cost = f"{ratio.as_ratio()} of {base}'s {settings.unit}"
+    if ratio.high > GAIN:
+        return [f"No format is shown to cost less than {base} on {settings.machine}: {least.path} takes {cost}."]
+    needs = runtimes_of(least.format)[0].package.name
+    return [f"{least.path} costs least of {counted(found, 'format')} on {settings.machine}: {cost}. It needs {needs} there."]
 
 
 def _arguments(setting: Setting) -> str:

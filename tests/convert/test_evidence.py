@@ -14,6 +14,7 @@ from onnx import helper, numpy_helper
 import edgecnn as ec
 from edgecnn.convert.export.evidence import evidence_of
 from edgecnn.edge.errors import ConfigError
+from edgecnn.edge.model.interface import SCHEMES
 from edgecnn.edge.model_file import read_model
 from edgecnn.edge.runtimes import opener_for
 
@@ -146,6 +147,21 @@ def test_a_contradiction_is_an_error(name: str, idx_folder: Path, tmp_path: Path
     with pytest.raises(ConfigError, match=r"theirs\.keras turns 0 to 255 into .* by itself .*preprocess.*preprocess=raw"):
         ec.export(tmp_path / "theirs.keras", idx_folder, interface="unit", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", [name for name, (_, scheme) in MODELS.items() if scheme == "raw"])
+def test_each_other_scheme_contradicts_a_model_that_prepares_pixels_itself(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "theirs.keras"
+    MODELS[name][0]().save(path)
+    model = read_model(path)
+    found = evidence_of(model, opener_for("keras").open_file(model, 1))
+    assert found
+    found.require(SCHEMES["raw"], "theirs.keras")
+    # A batch normalisation may also follow a mean that was subtracted.
+    others = {"unit", "tf", "torch"} if "normalization" in name else {*SCHEMES} - {"raw"}
+    for other in others:
+        with pytest.raises(ConfigError, match=r"theirs\.keras .*preprocess=raw"):
+            found.require(SCHEMES[other], "theirs.keras")
 
 
 def test_without_evidence_labelled_images_suggest_a_scheme(exported: Path, idx_folder: Path, tmp_path: Path) -> None:

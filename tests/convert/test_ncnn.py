@@ -1,5 +1,6 @@
 """A Keras model as ncnn files: the same numbers, integers where asked, and which layer of two files loses most."""
 
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ import pytest
 
 from edgecnn.convert.diagnose import diagnose
 from edgecnn.convert.export.converters import Converter
-from edgecnn.convert.onnx import convert
 from edgecnn.edge.errors import ArtifactError, ConversionError, MissingDependency
 from edgecnn.edge.runtimes.ncnn import NcnnFile, unpack
 from tests.convert.conftest import RandomInputs, converter_of, noise_ratio, outputs
@@ -74,6 +74,10 @@ def test_a_model_that_gives_nan_can_not_be_calibrated(converter: Converter, rand
         converter.calibrate(inputs)
 
 
+def absent(package: str) -> str:
+    raise metadata.PackageNotFoundError("pnnx")
+
+
 def test_what_ncnn_can_not_take_is_refused_with_its_name(residual: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConversionError, match="ncnn files take one image"):
         converter_of("ncnn", residual, any_batch=True).convert("float32")
@@ -85,8 +89,8 @@ def test_what_ncnn_can_not_take_is_refused_with_its_name(residual: Any, monkeypa
     tiled = keras.Model(entry, keras.layers.Flatten()(keras.ops.tile(entry, (1, 2, 1, 1))))
     with pytest.raises(ConversionError, match=r"ncnn has no torch\.tile"):
         converter_of("ncnn", tiled).convert("float32")
-    monkeypatch.setattr(convert, "find_spec", lambda name: None)
-    with pytest.raises(MissingDependency, match="pnnx is not installed"):
+    monkeypatch.setattr(metadata, "version", absent)
+    with pytest.raises(MissingDependency, match=r"pnnx is not installed.* --no-deps pnnx$"):
         converter_of("ncnn", residual).convert("float32")
 
 

@@ -27,6 +27,7 @@ from tools.claims import (
     startup,
     threads,
     training,
+    unsure,
 )
 from tools.claims.claims import EDGECNN, Claim, to_text
 from tools.claims.photos import letters
@@ -52,13 +53,26 @@ _PARTS: dict[str, Callable[[Path], list[Claim]]] = {
     "few": training.measure_few,
     "many": training.measure_many,
     "letters": letters.measure,
+    "unsure": unsure.measure,
     "small": shrinking.measure,
     "networks": networks.measure,
     "fit": fitting.measure,
     "input": measure_photos,
     "several_nodes": several_nodes.measure,
 }
-_WITHOUT_FILES = {"differing", "speed", "few", "many", "tools", "converters", "integers", "input", "letters", "several_nodes"}
+_WITHOUT_FILES = {
+    "differing",
+    "speed",
+    "few",
+    "many",
+    "tools",
+    "converters",
+    "integers",
+    "input",
+    "letters",
+    "unsure",
+    "several_nodes",
+}
 
 
 def main(names: list[str]) -> None:

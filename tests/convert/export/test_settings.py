@@ -9,10 +9,11 @@ from typing import Literal, cast
 import pytest
 
 from edgecnn.convert.export.config import ExportJob, Tuning
+from edgecnn.convert.export.file_exporter import FileExporter
 from edgecnn.convert.export.keep_accuracy import Judge
-from edgecnn.convert.export.tune import Made, with_settings
+from edgecnn.convert.export.tune import Made, with_formats, with_settings
 from edgecnn.edge.errors import EdgeCnnError
-from edgecnn.edge.export_records import Interval, Setting, Settings, Tuned
+from edgecnn.edge.export_records import Beside, Interval, Setting, Settings, Tuned
 from edgecnn.edge.manifest import REFERENCE_NAME, Manifest
 from edgecnn.edge.model_folder import ModelFolder
 from tests.convert.export.conftest import entry
@@ -81,6 +82,36 @@ def test_a_tuned_file_is_the_one_and_tells_the_runtime_that_it_was_tuned_for(exp
     for runtime, told in (("litert-fp16", "litert-fp16"), ("onnxruntime", None), (None, None)):
         (artifact, _), *_ = settled(exported, ["int8.tflite"], Board(runtime=runtime), tuned="int8.tflite")
         assert artifact.tuned == replace(TUNED, runtime=told)
+
+
+def test_of_several_formats_the_accurate_files_of_least_cost_are_compared_with_each_other(
+    exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = Manifest.load(exported)
+    assert manifest.reference
+    settings, names = Settings("a board", "time", TRIED), ["int8.onnx", "int8.tflite", "float32.onnx", "float32.tflite"]
+    best, files = names[:2], list[Made]()
+    for name in names:
+        files.append((replace(entry(manifest, name), settings=settings if name in best else None), b""))
+    monkeypatch.setitem(COSTS, "int8.onnx", 0.5)
+    job = cast(ExportJob, SimpleNamespace(manifest=manifest, on_step=lambda text: None))
+    inaccurate: list[str] = []
+    exporter = cast(FileExporter, SimpleNamespace(is_accurate=lambda judge, artifact, data: artifact.path not in inaccurate))
+    reference = manifest.reference, (exported / REFERENCE_NAME).read_bytes()
+
+    def beside(board: Board) -> list[Beside | None]:
+        tuning = Tuning(board, Judge(lambda *given: None, 0.5, lambda *files: 1.0), 0)
+        found = with_formats(job, exporter, tuning, reference, files)
+        return [artifact.settings.beside if artifact.settings else None for artifact, _ in found]
+
+    board = Board()
+    half, four = Interval(0.5, 0.5, 0.5), Interval(4.0, 4.0, 4.0)  # `Board` divides by nothing.
+    assert beside(board) == [Beside("int8.tflite", half), Beside("int8.tflite", four), None, None]
+    assert board.compared == [best]
+    assert beside(Board(runtime="openvino")) == [None] * 4
+    inaccurate.append("int8.onnx")
+    assert beside(board) == [None] * 4
+    assert board.compared == [best]
 
 
 def test_a_machine_that_fails_is_an_error(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:

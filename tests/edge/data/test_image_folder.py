@@ -122,7 +122,7 @@ def test_each_side_of_a_split_has_every_class(classes: Path, share: float, test:
 def test_a_share_of_1_is_all_for_the_test_and_nothing_to_train_on(classes: Path) -> None:
     options = FolderOptions(test_share=1)
     assert len(load_image_folder(classes, options, None, TEST_ONLY).splits["test"].labels) == 17
-    with pytest.raises(ConfigError, match="leaves nothing to train on"):
+    with pytest.raises(ConfigError, match="test_share=1 leaves no training images"):
         load_image_folder(classes, options, None)
 
 

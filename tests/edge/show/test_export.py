@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from edgecnn.benchmarks.bundle.write_bundle import Bundled
-from edgecnn.edge.export_records import Interval, Mended, Parity, Setting, Settings, Tuned
+from edgecnn.edge.export_records import Beside, Interval, Mended, Parity, Setting, Settings, Tuned
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.show.export import export_text
 
@@ -101,6 +101,35 @@ def test_what_to_set_for_a_file_is_said_with_its_evidence(
     wanted = f"int8.tflite: {expected.format(exported / 'int8.tflite')}"
     # Lines are broken at spaces, and in a long path at any character.
     assert wanted.replace(" ", "") in "".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("ratio", "expected"),
+    [
+        (
+            Interval(0.77, 0.76, 0.78),
+            "int8.onnx costs least of 2 formats on a board: 0.77 (0.76-0.78) of int8.tflite's time. It needs "
+            "onnxruntime there.",
+        ),
+        (
+            Interval(0.97, 0.9, 1.0),
+            "No format is shown to cost less than int8.tflite on a board: int8.onnx takes 0.97 "
+            "(0.90-1.00) of int8.tflite's time.",
+        ),
+    ],
+    ids=["a gain", "no gain"],
+)
+def test_the_format_that_costs_least_is_named_if_that_is_shown(
+    ratio: Interval, expected: str, manifest: Manifest, exported: Path
+) -> None:
+    compared, named = manifest, ("int8.tflite", "int8.onnx")
+    for name, own in zip(named, (Interval(1, 1, 1), ratio), strict=True):
+        plain = manifest.artifact(name)
+        assert plain
+        settings = Settings("a board", "time", (DEFAULT,), Beside("int8.tflite", own))
+        compared = compared.with_artifacts(replace(plain, settings=settings))
+    assert expected in said(compared, exported, [*named])
+    assert "formats on a board" not in said(compared, exported, ["float32.tflite"])
 
 
 def test_what_calibration_warns_of_is_shown_with_the_files_that_it_made(manifest: Manifest, exported: Path) -> None:
