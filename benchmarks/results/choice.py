@@ -11,7 +11,7 @@ from typing import Final, get_args
 from edgecnn.benchmarks.gate.accuracy import Accuracy
 from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNJUDGED, Status, worst
 from edgecnn.benchmarks.measure.options import Preference
-from edgecnn.benchmarks.results.latency_summary import round_medians
+from edgecnn.benchmarks.results.latency_summary import fastest_round
 from edgecnn.benchmarks.results.pareto import DIGITS, share_of_all
 from edgecnn.benchmarks.results.records import Choice, DeviceResults, FileResult, Report
 from edgecnn.benchmarks.statistics.proportions import drop_interval
@@ -50,9 +50,8 @@ def choose(reports: Sequence[Report], prefer: Preference | None = None) -> Choic
     Of the files that pass, each criterion in turn removes those that are worse than the best that is left:
 
     - accuracy: files that the images show to be right less often, by the paired test (95 %);
-    - speed: files whose fastest round, by its median, takes over 15 % longer. What else a machine does only adds to a time, so
-      the fastest of many rounds is repeatable where means and their intervals are not (Chen and Revels, Robust benchmarking
-      in noisy environments, 2016). One launch shows nothing: how fast a file is differs between processes;
+    - speed: files whose fastest round, by its median, takes over 15 % longer: `fastest_round` says why that one. One launch
+      shows nothing: how fast a file is differs between processes;
     - size: files that are over 10 % larger.
 
     Of what remains it is the smallest file, and of equal sizes the first in the result.
@@ -182,7 +181,7 @@ def apart(one: Accuracy, other: Accuracy) -> tuple[int, int]:
 
 
 def _slower(report: Report, files: Sequence[FileResult], factor: float) -> dict[str, str]:
-    fastest = {file.name: float(round_medians(file.launches).min()) for file in files if len(file.launches) >= _LEAST_LAUNCHES}
+    fastest = {file.name: fastest_round(file.launches) for file in files if len(file.launches) >= _LEAST_LAUNCHES}
     best = min(fastest, key=fastest.__getitem__, default="")
     return {
         name: f"its fastest round takes {time / fastest[best]:.2f} times as long as that of {best}"

@@ -15,7 +15,7 @@ from edgecnn.benchmarks.measure.candidates import models_candidates
 from edgecnn.benchmarks.measure.options import BenchOptions, Plan, PlanOptions
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.results.fit import NetworkCost, NetworkCosts
-from edgecnn.benchmarks.results.latency_summary import round_medians
+from edgecnn.benchmarks.results.latency_summary import fastest_round
 from edgecnn.benchmarks.results.records import FileResult
 from edgecnn.benchmarks.runners.timed import OverSsh, machine_text
 from edgecnn.convert.export.export import export as export_model
@@ -123,7 +123,9 @@ def costs(job: FitJob, models: Mapping[str, Callable[[], Any]]) -> tuple[Network
             job.work.progress.step(start, len(files), "measuring")
             results += measured(job, folder, files[start : start + _SIDE_BY_SIDE], few.test, brief=True)
     return tuple(
-        NetworkCost(name, summary.parameters, summary.macs, result.artifact.size_bytes, _slow_ns(result), _fastest_ns(result))
+        NetworkCost(
+            name, summary.parameters, summary.macs, result.artifact.size_bytes, _slow_ns(result), fastest_round(result.launches)
+        )
         for name, summary, result in zip(models, summaries, results, strict=True)
     )
 
@@ -164,10 +166,6 @@ def _slow_ns(result: FileResult) -> float:
         if found is not None
         else float(max(np.max(item.measured.unpack()) for launch in result.launches for item in launch.rounds))
     )
-
-
-def _fastest_ns(result: FileResult) -> float:
-    return float(round_medians(result.launches).min())
 
 
 def p90_ns(result: FileResult) -> float | None:
