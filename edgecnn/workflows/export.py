@@ -1,6 +1,7 @@
 """Exports a float model to files for a device."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -33,7 +34,7 @@ from edgecnn.edge.data.dataset import IMAGES, Dataset, find, load_test
 from edgecnn.edge.data.dataset import load_dataset as load_for_model
 from edgecnn.edge.data.recorded_images import recorded_model, recorded_source
 from edgecnn.edge.data.splits import FileSplit, Labels, Shape, Split
-from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
 from edgecnn.edge.files import temporary_folder
 from edgecnn.edge.formats import FORMATS, RUNTIMES
 from edgecnn.edge.inference.classifier import Classifier
@@ -91,14 +92,26 @@ class Accept:
         return Acceptance(self.max_error / 100, every, len(named), share, self.share is not None, certified, least_images)
 
 
+@contextmanager
+def _named(argument: str) -> Iterator[None]:
+    """Have errors of images name the argument that they come from."""
+    try:
+        yield
+    except EdgeCnnError as error:
+        error.renamed["data"] = argument
+        raise
+
+
 def _strangers(source: str | Path, shape: Shape, rule: Preprocessing) -> tuple[str, Split]:
     """Return the name and the images of a source: its test images, or all pictures of a folder."""
-    found = find(source)
+    with _named("strangers"):
+        found = find(source)
     if found.kind == IMAGES:
         names = tuple(str(path.relative_to(found.path)) for path in image_files(found.path))
         labels = np.zeros(len(names), np.int64)
         return found.name, FileSplit(found.path, names, labels, shape, rule.fit, rule.background)
-    split = load_test(source)
+    with _named("strangers"):
+        split = load_test(source)
     if split.shape != shape:
         raise ConfigError(f"{field('strangers')}={source} has images of {split.shape}, the model takes {shape}: name others")
     return found.name, split

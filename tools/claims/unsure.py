@@ -16,6 +16,7 @@ from edgecnn.edge.model.preprocess import accepts, correct
 from tools.claims.claims import EDGECNN, Claim, at_most
 
 _FILES = ("float32.tflite", "int8.tflite")
+_STRANGERS = "/usr/share/datasets/fashion-mnist"  # Debian's.
 _ASKED = 1.0
 _SPLITS = 100
 
@@ -27,7 +28,7 @@ def measure(folder: Path) -> list[Claim]:
         train = [EDGECNN, "train", "--val-share", "0.1", "--out", str(out)]
         subprocess.run(train, check=True, stdout=sys.stderr)
     export = [EDGECNN, "export", str(out / "model.keras"), "--format", "tflite", "--max-error", f"{_ASKED:g}"]
-    subprocess.run([*export, "--strangers", "fashion-mnist"], check=True, stdout=sys.stderr)
+    subprocess.run([*export, "--strangers", _STRANGERS], check=True, stdout=sys.stderr)
     files = {file["name"]: file for file in json.loads((out / "manifest.json").read_text())["files"]}
     return [claim for name in _FILES for claim in _of_file(out / name, files[name]["threshold"]["strangers"][0])]
 

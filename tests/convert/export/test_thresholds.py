@@ -327,6 +327,14 @@ def test_an_option_about_a_threshold_without_one_is_refused(option: list[str], a
     assert "--max-error" in terminal.err
 
 
+def test_strangers_that_can_not_be_read_are_named_with_their_option(artifacts: Path, own_data: Path, terminal: Any) -> None:
+    asked = ("export", artifacts / "model.keras", "--data", own_data, "--max-error", "2")
+    line = terminal.fails(2, *asked, "--strangers", own_data.parent / "none")
+    assert "none" in line
+    assert "--strangers" in line
+    assert "--data" not in line
+
+
 def test_an_export_with_too_few_validation_images_ends_before_it_converts(
     artifacts: Path, own_data: Path, terminal: Any
 ) -> None:
