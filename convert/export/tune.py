@@ -264,20 +264,25 @@ class _Trial:
         )
 
 
-def with_settings(job: ExportJob, tuning: Tuning, reference: tuple[Reference, bytes], files: Sequence[Made]) -> list[Made]:
-    """Return a format's files, of which the one of least cost says with which settings it was measured.
+def with_settings(
+    job: ExportJob, exporter: FileExporter, tuning: Tuning, reference: tuple[Reference, bytes], files: Sequence[Made]
+) -> list[Made]:
+    """Return a format's files, of which the accurate one of least cost says with which settings it was measured.
 
     `files` are the plain ones, and the tuned one if it gains; `reference` is the record and the file of the float model's
     probabilities. Errors are those of `tuned_file`.
     """
     runner, manifest = tuning.runner, job.manifest
-    names = [artifact.path for artifact, _ in files]
-    best = next((artifact.path for artifact, _ in files if artifact.tuned), names[0])
-    if best == names[0] and len(files) > 1:
-        with folder_of(manifest, *reference, files) as folder:
-            costs = runner.compare(folder, best, thorough=False)
-        best = min(costs, key=lambda name: costs[name].estimate)
-    place = names.index(best)
+    best = next((artifact.path for artifact, _ in files if artifact.tuned), None)
+    if best is None:
+        judged_by = _judging(files[0][0].format, runner.runtime)
+        usable = [one for one in files if exporter.is_accurate(tuning.judge, *one, judged_by)] or files
+        best = usable[0][0].path
+        if len(usable) > 1:
+            with folder_of(manifest, *reference, usable) as folder:
+                costs = runner.compare(folder, best, thorough=False)
+            best = min(costs, key=lambda name: costs[name].estimate)
+    place = [artifact.path for artifact, _ in files].index(best)
     artifact, data = files[place]
     job.on_step(f"{best}: measuring other settings of its runtime, in fresh processes")
     with folder_of(manifest, *reference, [(artifact, data)]) as folder:

@@ -52,7 +52,13 @@ class Board:
         return TRIED
 
 
-def settled(exported: Path, names: Sequence[str], board: Board, tuned: str | None = None) -> list[Made]:
+def exporter_of(*inaccurate: str) -> FileExporter:
+    """An exporter that finds all files accurate but these."""
+    found = SimpleNamespace(is_accurate=lambda judge, artifact, data, runtime=None: artifact.path not in inaccurate)
+    return cast(FileExporter, found)
+
+
+def settled(exported: Path, names: Sequence[str], board: Board, tuned: str | None = None, *inaccurate: str) -> list[Made]:
     manifest = Manifest.load(exported)
     assert manifest.reference
     job = cast(ExportJob, SimpleNamespace(manifest=manifest, on_step=lambda text: None))
@@ -61,7 +67,8 @@ def settled(exported: Path, names: Sequence[str], board: Board, tuned: str | Non
     for name in names:
         artifact = entry(manifest, name)
         files.append((replace(artifact, tuned=TUNED if name == tuned else None), (exported / name).read_bytes()))
-    found = with_settings(job, tuning, (manifest.reference, (exported / REFERENCE_NAME).read_bytes()), files)
+    reference = manifest.reference, (exported / REFERENCE_NAME).read_bytes()
+    found = with_settings(job, exporter_of(*inaccurate), tuning, reference, files)
     assert [data for _, data in found] == [data for _, data in files]
     return found
 
@@ -72,6 +79,13 @@ def test_without_a_tuned_file_the_plain_one_of_least_cost_is_measured(exported: 
     assert board.compared == [list(COSTS)]
     assert board.settled == ["float16.tflite"]
     assert [artifact.settings for artifact, _ in found] == [None, Settings("a board", "time", TRIED), None]
+
+
+def test_a_plain_file_that_is_not_accurate_enough_is_not_measured_unless_none_is(exported: Path) -> None:
+    for inaccurate, best in ((["float16.tflite"], "float32.tflite"), (list(COSTS), "float16.tflite")):
+        board = Board()
+        settled(exported, list(COSTS), board, None, *inaccurate)
+        assert board.settled == [best]
 
 
 def test_a_tuned_file_is_the_one_and_tells_the_runtime_that_it_was_tuned_for(exported: Path) -> None:
@@ -95,13 +109,11 @@ def test_of_several_formats_the_accurate_files_of_least_cost_are_compared_with_e
         files.append((replace(entry(manifest, name), settings=settings if name in best else None), b""))
     monkeypatch.setitem(COSTS, "int8.onnx", 0.5)
     job = cast(ExportJob, SimpleNamespace(manifest=manifest, on_step=lambda text: None))
-    inaccurate: list[str] = []
-    exporter = cast(FileExporter, SimpleNamespace(is_accurate=lambda judge, artifact, data: artifact.path not in inaccurate))
     reference = manifest.reference, (exported / REFERENCE_NAME).read_bytes()
 
-    def beside(board: Board) -> list[Beside | None]:
+    def beside(board: Board, *inaccurate: str) -> list[Beside | None]:
         tuning = Tuning(board, Judge(lambda *given: None, 0.5, lambda *files: 1.0), 0)
-        found = with_formats(job, exporter, tuning, reference, files)
+        found = with_formats(job, exporter_of(*inaccurate), tuning, reference, files)
         return [artifact.settings.beside if artifact.settings else None for artifact, _ in found]
 
     board = Board()
@@ -109,8 +121,7 @@ def test_of_several_formats_the_accurate_files_of_least_cost_are_compared_with_e
     assert beside(board) == [Beside("int8.tflite", half), Beside("int8.tflite", four), None, None]
     assert board.compared == [best]
     assert beside(Board(runtime="openvino")) == [None] * 4
-    inaccurate.append("int8.onnx")
-    assert beside(board) == [None] * 4
+    assert beside(board, "int8.onnx") == [None] * 4
     assert board.compared == [best]
 
 
