@@ -252,7 +252,7 @@ class Settings:
         machine: Where it was measured, as in `Tuned`.
         unit: What was measured: `time`, or `instructions` of an emulated core.
         tried: The settings: one thread of the default runtime, then the others.
-        beside: What the file costs beside the best one of the first format; None if one format was measured.
+        beside: What the file costs beside the best one of the first format; None if it was compared with none.
     """
 
     machine: str

@@ -11,6 +11,9 @@ from edgecnn.edge.errors import MissingDependency
 
 _REQUIREMENT = re.compile(r"""([^;]+);.*\bextra\s*==\s*["']([^"']+)["']""")
 
+# Packages that are used for a program of theirs alone: pnnx requires torch, a gigabyte, which its program does not need.
+_PROGRAMS = {"pnnx"}
+
 
 def install_command(extra: str) -> str:
     """Return `pip install` with the packages of an extra.
@@ -75,7 +78,7 @@ def versions(*packages: str) -> dict[str, str]:
         if error.name == "edgecnn":
             raise MissingDependency("edgecnn itself is not installed: pip install . in its folder") from error
         extra = extra_of(str(error.name))
-        # In no extra is what is used for its program alone: pnnx requires torch, a gigabyte, which that program does not need.
-        command = install_command(extra) if extra else f"pip install --no-deps {error.name}"
+        alone = "--no-deps " if error.name in _PROGRAMS else ""
+        command = install_command(extra) if extra else f"pip install {alone}{error.name}"
         raise MissingDependency(f"{error.name} is not installed. On the workstation: {command}") from error
     return {"python": platform.python_version(), **installed}

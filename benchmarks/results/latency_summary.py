@@ -16,7 +16,7 @@ from edgecnn.edge.export_records import FASTER, Interval
 from edgecnn.edge.manifest import Artifact
 
 # Rounds of one file that are as near as this are no exceptions: undisturbed ones differ by half a percent.
-_REPEATED = 1.05
+_REPEATED, _MANY = 1.05, 16
 
 
 def round_medians(launches: Sequence[Launch]) -> NDArray[np.float64]:
@@ -25,14 +25,15 @@ def round_medians(launches: Sequence[Launch]) -> NDArray[np.float64]:
 
 
 def fastest_round(launches: Sequence[Launch]) -> float:
-    """Return the median of the fastest round in nanoseconds, to which another round comes near: else the fastest of all.
+    """Return the median of the fastest round in nanoseconds; of many rounds, of the fastest that another one comes near.
 
     What else a machine does only adds to a time, so the fastest of many rounds is repeatable where means are not (Chen and
-    Revels, Robust benchmarking in noisy environments, 2016). But a virtual machine may have a faster clock for a moment.
+    Revels, Robust benchmarking in noisy environments, 2016). But a virtual machine may have a faster clock for a moment. Of
+    few rounds, the only one that nothing disturbed may be the fastest.
     """
     medians = np.sort(round_medians(launches).ravel())
     repeated = np.flatnonzero(medians[1:] <= _REPEATED * medians[:-1])
-    return float(medians[repeated[0] if len(repeated) else 0])
+    return float(medians[repeated[0] if len(repeated) and len(medians) >= _MANY else 0])
 
 
 def launch_logs(launches: Sequence[Launch]) -> NDArray[np.float64]:

@@ -59,7 +59,7 @@ def thread_counts(cores: int) -> tuple[int, ...]:
 
 
 def exported(folder: Path) -> tuple[Artifact, ...]:
-    """Return the entries of a folder's exported files, which all have one format."""
+    """Return the entries of a folder's exported files: of one format, unless the best of each are compared."""
     models = ModelFolder(folder)
     assert models.manifest  # noqa: S101  # A runner gets no other folder.
     return models.manifest.exported

@@ -53,8 +53,9 @@ class Evidence:
 
     @property
     def _is_scheme(self) -> bool:
-        """Whether the model's own steps give what one of the schemes gives."""
-        given = (np.array(_ends(scheme, mean_of_channels=True)) for scheme in SCHEMES.values())
+        """Whether the model's own steps give what another scheme gives than the one that they expect."""
+        others = (scheme for scheme in SCHEMES.values() if scheme != self.preprocessing)
+        given = (np.array(_ends(scheme, mean_of_channels=True)) for scheme in others)
         return any(np.abs(ends - self.span).max() <= _NEAR * np.ptp(ends) for ends in given)
 
     def text(self, name: str) -> str:

@@ -161,7 +161,7 @@ def _write(job: ExportJob) -> Manifest:
             if artifact.tuned:
                 save_tried(new / f"{artifact.path}.png", artifact.tuned, artifact.path)
         (new / REFERENCE_NAME).write_bytes(stored)
-        kept = tuple(artifact for artifact in job.manifest.artifacts if artifact.path not in gone)
+        kept = tuple(_no_longer_beside(artifact) for artifact in job.manifest.artifacts if artifact.path not in gone)
         dataset = replace(job.manifest.dataset, learnt=learnt)
         manifest = replace(job.manifest, dataset=dataset, provenance=provenance, reference=reference, artifacts=kept)
         manifest = manifest.with_artifacts(*(artifact for artifact, _ in made))
@@ -172,6 +172,11 @@ def _write(job: ExportJob) -> Manifest:
         (job.folder / name).unlink(missing_ok=True)
         (job.folder / f"{name}.png").unlink(missing_ok=True)
     return manifest
+
+
+def _no_longer_beside(artifact: Artifact) -> Artifact:
+    """Return a file's entry without its comparison with files that may be others now."""
+    return replace(artifact, settings=replace(artifact.settings, beside=None)) if artifact.settings else artifact
 
 
 def _say_lost_thresholds(job: ExportJob, made: Sequence[Artifact]) -> None:

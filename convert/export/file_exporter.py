@@ -48,6 +48,7 @@ class FileExporter:
 
     def __init__(self, job: ExportJob, reference: Floats, images: JudgedImages | None) -> None:
         self._job, self._reference, self._images = job, reference, images
+        self._accurate: dict[tuple[Judge, str, str | None], bool] = {}
         self._targets, methods = job.config.releases(), job.config.methods()
         self._converters = {name: self._new_converter(name, method) for name, method in methods.items()}
         # By format and precision: of what the network has learnt for integers, where that is shown to be better.
@@ -191,9 +192,12 @@ class FileExporter:
     def is_accurate(self, judge: Judge, artifact: Artifact, data: bytes, runtime: str | None = None) -> bool:
         """Return whether a judge has no objection to a file, on all test images that are evidence."""
         assert self._images  # noqa: S101  # There are some wherever there is a judge.
-        of = self._images.every
-        ours = self.probabilities(artifact.path, artifact.format, data, runtime)[of]
-        return judge.objection(ours, self._reference[of], self._job.dataset.test.labels[of]) is None
+        of, known = self._images.every, (judge, sha256(data), runtime)
+        if known not in self._accurate:
+            ours = self.probabilities(artifact.path, artifact.format, data, runtime)[of]
+            objection = judge.objection(ours, self._reference[of], self._job.dataset.test.labels[of])
+            self._accurate[known] = objection is None
+        return self._accurate[known]
 
     def probabilities(self, name: str, model_format: str, data: bytes, runtime: str | None = None) -> Floats:
         """Return a file's probabilities on the test images (n, classes), by its default runtime or the named one."""

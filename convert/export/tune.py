@@ -298,11 +298,14 @@ def with_formats(
 ) -> list[Made]:
     """Return the files of all formats; those of least cost in their format say what they cost beside each other.
 
-    What is not accurate enough takes no part. A runtime that was named is none of all formats: nothing is compared. Arguments
-    and errors are those of `tuned_file`.
+    What is not accurate enough takes no part. Nothing is compared if a runtime was named. Arguments and errors are those of
+    `tuned_file`.
     """
-    best = [one for one in files if one[0].settings and exporter.is_accurate(tuning.judge, *one)]
+    best = [one for one in files if one[0].settings]
     if tuning.runner.runtime or len(best) < 2:
+        return [*files]
+    best = [one for one in best if exporter.is_accurate(tuning.judge, *one)]
+    if len(best) < 2:
         return [*files]
     first = min((artifact for artifact, _ in best), key=lambda artifact: [*FORMATS].index(artifact.format)).path
     job.on_step(f"comparing the best files of {counted(best, 'format')}, in fresh processes")

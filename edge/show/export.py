@@ -229,17 +229,20 @@ def _settings_text(path: Path, settings: Settings) -> str:
 def _formats_text(written: Sequence[Artifact]) -> list[str]:
     """Say which format costs least, if the best files of several were compared."""
     found = {artifact: artifact.settings.beside for artifact in written if artifact.settings and artifact.settings.beside}
-    if not found:
+    others = [artifact for artifact, beside in found.items() if artifact.path != beside.file]
+    if not others:
         return []
-    base = next(iter(found.values())).file
-    least = min((artifact for artifact in found if artifact.path != base), key=lambda artifact: found[artifact].ratio.estimate)
-    settings, ratio = least.settings, found[least].ratio
+    least = min(others, key=lambda artifact: found[artifact].ratio.estimate)
+    settings, base, ratio = least.settings, found[least].file, found[least].ratio
     assert settings  # noqa: S101  # It is in `found`.
     cost = f"{ratio.as_ratio()} of {base}'s {settings.unit}"
     if ratio.high > GAIN:
         return [f"No format is shown to cost less than {base} on {settings.machine}: {least.path} takes {cost}."]
     needs = runtimes_of(least.format)[0].package.name
-    return [f"{least.path} costs least of {counted(found, 'format')} on {settings.machine}: {cost}. It needs {needs} there."]
+    return [
+        f"{least.path} costs less than {base} on {settings.machine}, and the least of {counted(found, 'format')} by default: "
+        f"{cost}. It needs {needs} there."
+    ]
 
 
 def _arguments(setting: Setting) -> str:

@@ -164,6 +164,16 @@ def test_each_other_scheme_contradicts_a_model_that_prepares_pixels_itself(name:
             found.require(SCHEMES[other], "theirs.keras")
 
 
+def test_a_model_that_hardly_changes_its_input_may_take_any_scheme(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.keras"
+    network(settled(0, 0.97)).save(path)
+    model = read_model(path)
+    found = evidence_of(model, opener_for("keras").open_file(model, 1))
+    assert found
+    for scheme in ("unit", "tf", "torch"):
+        found.require(SCHEMES[scheme], "theirs.keras")
+
+
 def test_without_evidence_labelled_images_suggest_a_scheme(exported: Path, idx_folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "theirs.keras"
     path.write_bytes((exported / "model.keras").read_bytes())

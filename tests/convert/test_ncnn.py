@@ -74,8 +74,10 @@ def test_a_model_that_gives_nan_can_not_be_calibrated(converter: Converter, rand
         converter.calibrate(inputs)
 
 
-def absent(package: str) -> str:
-    raise metadata.PackageNotFoundError("pnnx")
+def without_pnnx(package: str, version: Any = metadata.version) -> Any:
+    if package == "pnnx":
+        raise metadata.PackageNotFoundError(package)
+    return version(package)
 
 
 def test_what_ncnn_can_not_take_is_refused_with_its_name(residual: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +91,7 @@ def test_what_ncnn_can_not_take_is_refused_with_its_name(residual: Any, monkeypa
     tiled = keras.Model(entry, keras.layers.Flatten()(keras.ops.tile(entry, (1, 2, 1, 1))))
     with pytest.raises(ConversionError, match=r"ncnn has no torch\.tile"):
         converter_of("ncnn", tiled).convert("float32")
-    monkeypatch.setattr(metadata, "version", absent)
+    monkeypatch.setattr(metadata, "version", without_pnnx)
     with pytest.raises(MissingDependency, match=r"pnnx is not installed.* --no-deps pnnx$"):
         converter_of("ncnn", residual).convert("float32")
 

@@ -1,4 +1,4 @@
-"""`edgecnn sweep --ray` with real Ray: a cluster of this machine's own processes, whose nodes train."""
+"""`edgecnn sweep --ray` and `fit --ray` with real Ray: a cluster of this machine's own processes, whose nodes train."""
 
 import importlib.metadata
 import os

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.benchmarks.statistics.selective import certified, least_images
-from edgecnn.convert.export.thresholds import LEAST_SHARE, Acceptance, Outputs, threshold_of
+from edgecnn.convert.export.thresholds import Acceptance, Outputs, threshold_of
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.data.splits import Split, Subset
 from edgecnn.edge.inference.classifier import Classifier
@@ -18,6 +18,8 @@ from tools.claims.claims import EDGECNN, Claim, at_most
 _FILES = ("float32.tflite", "int8.tflite")
 _STRANGERS = "/usr/share/datasets/fashion-mnist"  # Debian's.
 _ASKED = 1.0
+# Of all answers of MNIST's CNN fewer than 1 % are wrong, so that any threshold would hold that.
+_ASKED_OF_SPLITS = 0.3
 _SPLITS = 100
 
 
@@ -29,7 +31,7 @@ def measure(folder: Path) -> list[Claim]:
         subprocess.run(train, check=True, stdout=sys.stderr)
     export = [EDGECNN, "export", str(out / "model.keras"), "--format", "tflite", "--max-error", f"{_ASKED:g}"]
     subprocess.run([*export, "--strangers", _STRANGERS], check=True, stdout=sys.stderr)
-    files = {file["name"]: file for file in json.loads((out / "manifest.json").read_text())["files"]}
+    files = {file["path"]: file for file in json.loads((out / "manifest.json").read_text())["artifacts"]}
     return [claim for name in _FILES for claim in _of_file(out / name, files[name]["threshold"]["strangers"][0])]
 
 
@@ -42,7 +44,7 @@ def _of_file(path: Path, strangers: dict[str, int]) -> list[Claim]:
             f"{path.name}: of {_SPLITS} splits, with more errors than asked",
             _exceeding(path),
             0.05 * _SPLITS,
-            f"at most {_ASKED:g} % asked; one half of MNIST's test images sets the threshold, the other judges",
+            f"at most {_ASKED_OF_SPLITS:g} % asked; one half of MNIST's test images sets the threshold, the other judges",
         ),
     ]
 
@@ -52,7 +54,7 @@ def _exceeding(path: Path) -> int:
     test = load_test()
     probabilities = Classifier.load(path).split_probabilities(test)
     wrong = ~correct(probabilities, test.labels)
-    job = Acceptance(_ASKED / 100, (), 0, LEAST_SHARE, False, certified, least_images)
+    job = Acceptance(_ASKED_OF_SPLITS / 100, (), 0, None, False, certified, least_images)  # The loosest threshold.
 
     def run(split: Split) -> Outputs:
         assert isinstance(split, Subset)
@@ -62,5 +64,5 @@ def _exceeding(path: Path) -> int:
     for seed in range(_SPLITS):
         sets, judges = np.split(np.random.default_rng(seed).permutation(len(wrong)), 2)
         threshold = threshold_of(path.name, run, job, (Subset(test, sets), 1), "")
-        exceeding += bool(wrong[judges][accepts(threshold, probabilities[judges], None)].mean() > _ASKED / 100)
+        exceeding += bool(wrong[judges][accepts(threshold, probabilities[judges], None)].mean() > _ASKED_OF_SPLITS / 100)
     return exceeding

@@ -8,6 +8,7 @@ from typing import Literal, cast
 
 import pytest
 
+import edgecnn as ec
 from edgecnn.convert.export.config import ExportJob, Tuning
 from edgecnn.convert.export.file_exporter import FileExporter
 from edgecnn.convert.export.keep_accuracy import Judge
@@ -123,6 +124,15 @@ def test_of_several_formats_the_accurate_files_of_least_cost_are_compared_with_e
     assert beside(Board(runtime="openvino")) == [None] * 4
     assert beside(board, "int8.onnx") == [None] * 4
     assert board.compared == [best]
+
+
+def test_a_later_export_forgets_what_a_file_cost_beside_one_that_may_be_another_now(artifacts: Path, idx_folder: Path) -> None:
+    beside = Settings("a board", "time", TRIED, Beside("int8.tflite", ONE))
+    manifest = Manifest.load(artifacts)
+    manifest.with_artifacts(replace(entry(manifest, "int8.onnx"), settings=beside)).save(artifacts)
+    folder = ec.export(artifacts / "model.keras", idx_folder, formats=["tflite"])
+    assert folder.manifest
+    assert entry(folder.manifest, "int8.onnx").settings == replace(beside, beside=None)
 
 
 def test_a_machine_that_fails_is_an_error(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
