@@ -11,6 +11,7 @@ from edgecnn.benchmarks.statistics.selective import certified, least_images
 from edgecnn.convert.export.thresholds import Acceptance, Outputs, threshold_of
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.data.splits import Split, Subset
+from edgecnn.edge.errors import GateFailed
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.preprocess import accepts, correct
 from tools.claims.claims import EDGECNN, Claim, at_most
@@ -18,8 +19,8 @@ from tools.claims.claims import EDGECNN, Claim, at_most
 _FILES = ("float32.tflite", "int8.tflite")
 _STRANGERS = "/usr/share/datasets/fashion-mnist"  # Debian's.
 _ASKED = 1.0
-# Of all answers of MNIST's CNN fewer than 1 % are wrong, so that any threshold would hold that.
-_ASKED_OF_SPLITS = 0.3
+# Of all answers of MNIST's CNN about 0.6 % are wrong, so that any threshold would hold 1 %.
+_ASKED_OF_SPLITS = 0.5
 _SPLITS = 100
 
 
@@ -38,19 +39,22 @@ def measure(folder: Path) -> list[Claim]:
 def _of_file(path: Path, strangers: dict[str, int]) -> list[Claim]:
     accepted, plain = strangers["accepted"], strangers["plain"]
     counts = f"{accepted:,} of {strangers['images']:,}, softmax's loosest threshold {plain:,}"
+    exceeding, without = _exceeding(path)
     return [
         at_most(f"{path.name}: accepted of Fashion-MNIST, of softmax's", accepted / plain, 0.5, counts),
         at_most(
             f"{path.name}: of {_SPLITS} splits, with more errors than asked",
-            _exceeding(path),
+            exceeding,
             0.05 * _SPLITS,
-            f"at most {_ASKED_OF_SPLITS:g} % asked; one half of MNIST's test images sets the threshold, the other judges",
+            f"at most {_ASKED_OF_SPLITS:g} % asked; half of MNIST's test images sets the threshold, and none in {without}",
         ),
     ]
 
 
-def _exceeding(path: Path) -> int:
-    """Return in how many random halves of the test images more errors are accepted than were asked, in the other half."""
+def _exceeding(path: Path) -> tuple[int, int]:
+    """Return in how many random halves of the test images more errors are accepted than were asked, by a threshold that the
+    other half set; and how many halves can set none.
+    """
     test = load_test()
     probabilities = Classifier.load(path).split_probabilities(test)
     wrong = ~correct(probabilities, test.labels)
@@ -60,9 +64,13 @@ def _exceeding(path: Path) -> int:
         assert isinstance(split, Subset)
         return Outputs(probabilities[split.indices], None)
 
-    exceeding = 0
+    exceeding = without = 0
     for seed in range(_SPLITS):
         sets, judges = np.split(np.random.default_rng(seed).permutation(len(wrong)), 2)
-        threshold = threshold_of(path.name, run, job, (Subset(test, sets), 1), "")
+        try:
+            threshold = threshold_of(path.name, run, job, (Subset(test, sets), 1), "")
+        except GateFailed:
+            without += 1
+            continue
         exceeding += bool(wrong[judges][accepts(threshold, probabilities[judges], None)].mean() > _ASKED_OF_SPLITS / 100)
-    return exceeding
+    return exceeding, without
