@@ -82,6 +82,9 @@ def _be(run: Callable[[], Any], order: Order) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if order.most_file_bytes is not None:
+        # Python would keep the first so many bytes of a module that it compiles, for each later process.
+        sys.dont_write_bytecode = True
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
         resource.setrlimit(resource.RLIMIT_FSIZE, (order.most_file_bytes,) * 2)
     if order.more_memory_bytes is not None:
         taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
