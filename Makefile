@@ -154,16 +154,17 @@ $(DOCS)/.installed: pyproject.toml constraints.txt
 # What users need, and for everything but the demo what contributors need besides: other runtimes, checkers, test tools.
 install: $(TOOLS)
 
-# Installs again only when what is to be installed has changed.
+# Installs again only when what is to be installed has changed. Python compiles what it imports: pip would compile
+# fifteen thousand modules, of which most are never imported.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --upgrade pip
 	@echo "Installing TensorFlow, LiteRT, ONNX Runtime and the rest into $(VENV) (a minute or two)"
-	$(BIN)/pip install --constraint constraints.txt --editable '.[all]'
+	$(BIN)/pip install --no-compile --constraint constraints.txt --editable '.[all]'
 	touch $@
 
 $(TOOLS): $(INSTALLED)
-	$(BIN)/pip install --constraint constraints.txt --group dev
+	$(BIN)/pip install --no-compile --constraint constraints.txt --group dev
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps pnnx # Its program needs no torch, which it asks for.
 	touch $@
 
