@@ -33,7 +33,7 @@ BUILDS_A_COMMAND_LINE = {
     "convert/mnn.py": "mnnconvert's",
     "edge/serving/export_page.py": "npm's",
     "edge/serving/service/handover.py": "edgecnn's, for the next process",
-    "convert/onnx/convert.py": "pip's, to be typed next",
+    "edge/packages.py": "pip's, to be typed next",
     "convert/show.py": "tensorboard's and edgecnn data's, to be typed next",
     "edge/serving/camera.py": "v4l2's and rpicam's, to be typed next",
     "benchmarks/emulator/counting.py": "the loader's, on an emulated board",
