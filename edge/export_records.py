@@ -232,7 +232,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Beside:
-    """What a file costs beside a file of another format.
+    """What a file costs compared with one of another format.
 
     Attributes:
         file: Name of that file.
@@ -252,7 +252,7 @@ class Settings:
         machine: Where it was measured, as in `Tuned`.
         unit: What was measured: `time`, or `instructions` of an emulated core.
         tried: The settings: one thread of the default runtime, then the others.
-        beside: What the file costs beside the best one of the first format; None if it was compared with none.
+        beside: What the file costs compared with the best one of the first format; None if it was compared with none.
     """
 
     machine: str

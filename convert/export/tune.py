@@ -301,10 +301,8 @@ def with_formats(
     What is not accurate enough takes no part. Nothing is compared if a runtime was named. Arguments and errors are those of
     `tuned_file`.
     """
-    best = [one for one in files if one[0].settings]
-    if tuning.runner.runtime or len(best) < 2:
-        return [*files]
-    best = [one for one in best if exporter.is_accurate(tuning.judge, *one)]
+    several = len(job.config.formats) > 1 and not tuning.runner.runtime
+    best = [one for one in files if several and one[0].settings and exporter.is_accurate(tuning.judge, *one)]
     if len(best) < 2:
         return [*files]
     first = min((artifact for artifact, _ in best), key=lambda artifact: [*FORMATS].index(artifact.format)).path

@@ -86,7 +86,8 @@ class Accept:
                     raise ConfigError(f"{field(name)} is about a threshold: add {field('max_error')}=1, or omit it")
             return None
         shape = dataset.train.shape
-        named = tuple(_strangers(source, shape, rule) for source in self.strangers)
+        with _named("strangers"):
+            named = tuple(_strangers(source, shape, rule) for source in self.strangers)
         share = self.share / 100 if self.share else LEAST_SHARE if named else None
         every = (*named, *made_strangers(shape))
         return Acceptance(self.max_error / 100, every, len(named), share, self.share is not None, certified, least_images)
@@ -104,14 +105,12 @@ def _named(argument: str) -> Iterator[None]:
 
 def _strangers(source: str | Path, shape: Shape, rule: Preprocessing) -> tuple[str, Split]:
     """Return the name and the images of a source: its test images, or all pictures of a folder."""
-    with _named("strangers"):
-        found = find(source)
+    found = find(source)
     if found.kind == IMAGES:
         names = tuple(str(path.relative_to(found.path)) for path in image_files(found.path))
         labels = np.zeros(len(names), np.int64)
         return found.name, FileSplit(found.path, names, labels, shape, rule.fit, rule.background)
-    with _named("strangers"):
-        split = load_test(source)
+    split = load_test(source)
     if split.shape != shape:
         raise ConfigError(f"{field('strangers')}={source} has images of {split.shape}, the model takes {shape}: name others")
     return found.name, split

@@ -109,7 +109,8 @@ def test_of_several_formats_the_accurate_files_of_least_cost_are_compared_with_e
     for name in names:
         files.append((replace(entry(manifest, name), settings=settings if name in best else None), b""))
     monkeypatch.setitem(COSTS, "int8.onnx", 0.5)
-    job = cast(ExportJob, SimpleNamespace(manifest=manifest, on_step=lambda text: None))
+    config = SimpleNamespace(formats=("onnx", "tflite"))
+    job = cast(ExportJob, SimpleNamespace(manifest=manifest, config=config, on_step=lambda text: None))
     reference = manifest.reference, (exported / REFERENCE_NAME).read_bytes()
 
     def beside(board: Board, *inaccurate: str) -> list[Beside | None]:
