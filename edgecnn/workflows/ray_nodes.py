@@ -141,14 +141,14 @@ class RayNodes:
     def __init__(self, ray: Any, progress: Progress) -> None:
         """Check that all nodes have this process's versions. Errors are those of `ray_nodes`."""
         self._ray, self._progress = ray, progress
-        self._nodes = self._able()
-        if not self._nodes:
-            raise ConfigError(f"{field('ray')}: no node has a core and {_MEMORY_BYTES / 2**30:g} GiB of memory: start one")
-        self.threads = min(usable_cores(), *(node.cores for node in self._nodes))
         self._versions = _versions_of()()
-        for node, theirs in zip(self._nodes, self._asked(_versions_of()), strict=True):
+        versions = self._asked(_versions_of(), self._able())
+        if not versions:
+            raise ConfigError(f"{field('ray')}: no node has a core and {_MEMORY_BYTES / 2**30:g} GiB of memory: start one")
+        self.threads = min(usable_cores(), *(node.cores for node in versions))
+        for node, theirs in versions.items():
             _require_same(self._versions, theirs, node.address)
-        self._say_nodes()
+        self._say_nodes(self._asked(_cpu, tuple(versions)))
         here = ray.get_runtime_context().get_node_id()
         self._lines = ray.remote(num_cpus=0)(_Lines).options(scheduling_strategy=self._on(here)).remote()
         self._task = ray.remote(
@@ -197,24 +197,26 @@ class RayNodes:
 
         return NodeAffinitySchedulingStrategy(name, soft=False)
 
-    def _asked(self, call: Callable[[], Any]) -> list[Any]:
-        """Return what a function returns on each node."""
+    def _asked(self, call: Callable[[], Any], nodes: tuple[_Node, ...]) -> dict[_Node, Any]:
+        """Return what a function returns on each node, without nodes that end: Ray lists them until it notices, 15 s later."""
         remote, errors = self._ray.remote(num_cpus=0)(call), self._ray.exceptions
-        found = [remote.options(scheduling_strategy=self._on(node.name)).remote() for node in self._nodes]
-        try:
-            return list(self._ray.get(found))
-        except (errors.TaskUnschedulableError, errors.NodeDiedError, errors.WorkerCrashedError) as error:
-            raise EdgeCnnError(f"a node of Ray has just ended ({why(error)}): sweep again") from error
+        asked = {node: remote.options(scheduling_strategy=self._on(node.name)).remote() for node in nodes}
+        found = {}
+        for node, answer in asked.items():
+            try:
+                found[node] = self._ray.get(answer)
+            except (errors.TaskUnschedulableError, errors.NodeDiedError, errors.WorkerCrashedError):
+                self._progress.say(f"Ray: node {node.address} has just ended: its work goes to the others")
+        return found
 
-    def _say_nodes(self) -> None:
-        say, cpus = self._progress.say, self._asked(_cpu)
-        at_once = sum(node.cores // self.threads for node in self._nodes)
+    def _say_nodes(self, cpus: dict[_Node, str]) -> None:
+        say, at_once = self._progress.say, sum(node.cores // self.threads for node in cpus)
         each = counted(self.threads, "core")
-        say(f"Ray: {counted(self._nodes, 'node')}, {counted(at_once, 'network')} at a time on {each} each")
+        say(f"Ray: {counted(cpus, 'node')}, {counted(at_once, 'network')} at a time on {each} each")
         if busy := int(self._ray.cluster_resources()["CPU"] - self._ray.available_resources().get("CPU", 0)):
             say(f"Other work of the cluster takes {counted(busy, 'core')} of these: Ray waits until it is done")
-        if len(set(cpus)) > 1:
-            named = ", ".join(f"{node.address} has {cpu}" for node, cpu in zip(self._nodes, cpus, strict=True))
+        if len(set(cpus.values())) > 1:
+            named = ", ".join(f"{node.address} has {cpu}" for node, cpu in cpus.items())
             say(f"The nodes have different CPUs, which may round differently: {named}")
         if self.threads != usable_cores():
             say(f"This machine alone would train on {counted(usable_cores(), 'core')}, and round differently")

@@ -230,6 +230,14 @@ def test_ctrl_c_ends_all_tasks_and_leaves_nothing_half_written(cluster: Any, idx
     assert not [path for path in out.rglob("*") if path.is_file()]
 
 
+def test_a_node_that_has_just_ended_is_left_out_though_ray_lists_it_still(cluster: Any) -> None:
+    said = Said()
+    cluster.remove_node(cluster.add_node(num_cpus=1), allow_graceful=False)
+    with rays.ray_nodes(cluster.address, said) as nodes:
+        assert nodes
+    assert [line for line in said.lines if line.startswith("Ray: 1 node, 1 network at a time")]
+
+
 def tasks(cluster: Any) -> list[str]:
     """Return the processes of a cluster that still train, after a moment in which they may end."""
     nodes = {node.all_processes["raylet"][0].process.pid for node in cluster.worker_nodes}
