@@ -32,7 +32,8 @@ def quantize_tflite(float32: bytes, precision: str, ranges: Ranges, keep: Sequen
         precision: `int8`, `int4` or `int16x8`.
         ranges: Result of `edgecnn.convert.tflite.calibrate.calibrate_tflite`.
         keep: Operators that stay float, by the name of their output tensor. The input and output of the file stay the same.
-        io: Type of the input and output of an int8 file.
+        io: Type of the input and output of an int8 file. A softmax or sigmoid before a float32 output is float, too: it costs
+            next to nothing, and 256 steps would make all sure answers equal.
 
     Raises:
         ConversionError: If the quantizer fails, or writes what the runtime can't load.
@@ -89,17 +90,20 @@ def _quantized(
     """Quantize. `others` has the operators with other activations than the precision's."""
     interpreter = open_tflite(float32)
     ranks = {tensor["name"]: len(tensor["shape"]) for tensor in interpreter.get_tensor_details()}
+    ends, in_float = _probabilities(interpreter), precision == "int8" and io == "float32"
+    if in_float:
+        others = dict.fromkeys(ends, "float32") | dict(others)
     with _quantizer(precision) as (quantizer, recipe):
         every = _recipe(recipe, precision)
         of = {"float32": [{"operation": "*", "algorithm_key": "no_quantize"}], "int16": recipe.static_wi8_ai16()}
         # A scope is the output names of an operator, each with a semicolon.
         rules = [{**rule, "regex": f"^{re.escape(name)};$"} for name, kind in others.items() for rule in of[kind]]
-        rules = [*every, *rules, *_end_rules(every, precision == "int8" and io == "float32")]
+        rules = [*every, *rules, *_end_rules(every, in_float)]
         found = {
             name: {
                 side: np.full((1,) * ranks[name], value, np.float32) for side, value in zip(("min", "max"), range_, strict=True)
             }
-            for name, range_ in {**ranges, **_output_range(interpreter, precision)}.items()
+            for name, range_ in {**ranges, **dict.fromkeys(ends[:1], (0.0, 1 - 1 / _STEPS[precision]))}.items()
         }
         made = quantizer(_any_int16_scale(float32), rules)
         data = bytes(made.quantize(found, enable_progress_bar=False, enable_progress_report=False).quantized_model)
@@ -152,18 +156,19 @@ def _end_rules(every: Sequence[Mapping[str, Any]], in_float: bool) -> list[dict[
     return [{**rule, "regex": "", "operation": "OUTPUT"} for rule in every]
 
 
-def _output_range(interpreter: Any, precision: str) -> dict[str, tuple[float, float]]:
-    """Return the range that integer kernels give a softmax or sigmoid at the end, by its tensor name; empty for another end.
+def _probabilities(interpreter: Any) -> list[str]:
+    """Return the output tensor of a softmax or sigmoid at the end, and what it was before it was reshaped; none of another end.
 
-    If that operator stays float, the calibration images' largest probability would otherwise be the most that the file gives.
+    Its range is what integer kernels give it: if that operator stays float, the calibration images' largest probability would
+    otherwise be the most that the file gives.
     """
     operators = [operator for operator in interpreter._get_ops_details() if operator["op_name"] != "DELEGATE"]
     by_output = {int(operator["outputs"][0]): operator for operator in operators}
-    end = interpreter.get_output_details()[0]
-    last = by_output.get(end["index"])
-    while last and last["op_name"] == "RESHAPE":
-        last = by_output.get(last["inputs"][0])
-    return {end["name"]: (0.0, 1 - 1 / _STEPS[precision])} if last and last["op_name"] in ("SOFTMAX", "LOGISTIC") else {}
+    names = {tensor["index"]: str(tensor["name"]) for tensor in interpreter.get_tensor_details()}
+    found = [int(interpreter.get_output_details()[0]["index"])]
+    while (last := by_output.get(found[-1])) and last["op_name"] == "RESHAPE":
+        found.append(int(last["inputs"][0]))
+    return [names[index] for index in found] if last and last["op_name"] in ("SOFTMAX", "LOGISTIC") else []
 
 
 def _reason(precision: str, error: Exception) -> str:

@@ -93,8 +93,8 @@ def tied_note(files: Sequence[tuple[str, Threshold]]) -> list[str]:
         return []
     return [
         "Many validation images share the largest score, and no stricter threshold can be had (8-bit probabilities end at "
-        f"255/256, float32 ones at 1): {', '.join(tied)}. To refuse more strangers, train with "
-        f"{setting('preprocess', 'unit')} and {setting('logits')}."
+        f"255/256, float32 ones at 1): {', '.join(tied)}. To refuse more strangers, export with {setting('io', 'float32')}; a "
+        f"model whose float32 outputs are at 1 needs {setting('preprocess', 'unit')} and {setting('logits')} where it is trained."
     ]
 
 

@@ -126,6 +126,7 @@ def test_a_margin_tells_apart_what_8_bits_round_alike_and_what_it_can_not_is_cou
     assert (enough.score, enough.accepted, enough.tied) == ("margin", 1100, 0)
     text = " ".join(tied_note([("a.tflite", found), ("b.tflite", enough)]))
     assert "a.tflite (1,100 of 2,000)" in text
+    assert "export with io=float32" in text
     assert "preprocess=unit and logits" in text
     assert "b.tflite" not in text
     assert tied_note([("b.tflite", enough)]) == []

@@ -103,6 +103,21 @@ def ended(request: pytest.FixtureRequest, residual: Any, random_inputs: RandomIn
     return float32, calibrate_tflite(float32, random_inputs(20)), np.asarray(model(random_inputs(20)))
 
 
+def test_float32_probabilities_are_computed_in_float(ended: tuple[bytes, Ranges, Any], random_inputs: RandomInputs) -> None:
+    float32, ranges, outputs = ended
+    data, int8 = (quantize_tflite(float32, "int8", ranges, io=io) for io in ("float32", "int8"))
+    found = kinds(data)
+    ending = found[len(found) - 1 - found[::-1].index("DEQUANTIZE") :]
+    if outputs.min() < 0 or outputs.max() > 1:  # Logits.
+        assert ending == ["DEQUANTIZE"]
+        return
+    assert ending in (["DEQUANTIZE", "SOFTMAX"], ["DEQUANTIZE", "SOFTMAX", "RESHAPE"], ["DEQUANTIZE", "LOGISTIC"])
+    inputs = random_inputs(20)
+    ours, coarse = run(data, inputs), dequantized(int8, run(int8, stored(int8, inputs)))
+    assert np.abs(ours - coarse).max() <= 1 / 256 + 1e-3
+    assert (ours * 256 % 1 > 0.01).any()  # Between the steps of 8 bits.
+
+
 @pytest.mark.parametrize(("precision", "io"), [("int8", "int8"), ("int8", "uint8"), ("int8", "float32"), ("int16x8", "int8")])
 def test_the_ends_stay_whichever_layers_are_float(
     ended: tuple[bytes, Ranges, Any], precision: str, io: IoName, random_inputs: RandomInputs
