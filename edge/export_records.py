@@ -5,6 +5,7 @@ from typing import Literal
 
 from edgecnn.edge.formats import CalibrationName
 from edgecnn.edge.model.threshold import Threshold
+from edgecnn.edge.text import counted
 
 GAIN = 0.99
 """What is not shown to cost less than this share is not worth a file or an argument of its own."""
@@ -100,14 +101,16 @@ class Mended:
 
 @dataclass(frozen=True)
 class Qat:
-    """Training for integers (quantization-aware training) after which a file is shown to be right more often.
+    """Training for integers (quantization-aware training), and what it gained.
 
     Attributes:
         epochs: Number of passes over the training images.
         kept_epoch: The epoch that validation images chose, from 1; without them the last.
-        images: Number of test images that compared it with the plain file, and chose nothing.
-        correct: Number of them that it classifies correctly.
+        images: Number of images that compared the trained file with the plain one.
+        correct: Number of them that the trained file classifies correctly.
         plain_correct: Number of them that the plain file classifies correctly.
+        compared_on: `test` images, which chose nothing; or `validation` images, in a search that they decide.
+        taken: Whether the file is the trained one; else it is the plain one.
     """
 
     epochs: int
@@ -115,12 +118,20 @@ class Qat:
     images: int
     correct: int
     plain_correct: int
+    compared_on: Literal["test", "validation"] = "test"
+    taken: bool = True
 
     @property
     def text(self) -> str:
         """The gain in words."""
         shares = (f"{100 * count / self.images:.2f}" for count in (self.plain_correct, self.correct))
-        return f"{' -> '.join(shares)} % of {self.images:,} test images"
+        return f"{' -> '.join(shares)} % of {counted(self.images, f'{self.compared_on} image')}"
+
+    def of(self, name: str) -> str:
+        """What became of the file of this name, in words."""
+        if self.taken:
+            return f"{name} was trained for integers: {self.text}."
+        return f"{name} is not trained for integers: too little gain was shown ({self.text})."
 
 
 @dataclass(frozen=True)

@@ -242,7 +242,7 @@ class Artifact:
         threshold: Score below which its answer is "not sure"; None if no threshold was asked for.
         onnx_conversion: What made the ONNX graph that the file is made of; None for other files, and for those of an earlier
             release, whose graph tf2onnx made.
-        qat: Training for integers, if the file was trained for them; else None.
+        qat: Training for integers, if that was asked for; else None.
     """
 
     format: str

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn.benchmarks.gate.gate import Status
-from edgecnn.edge.export_records import Interval
+from edgecnn.edge.export_records import Interval, Qat
 from edgecnn.edge.records import unrecorded
 from edgecnn.edge.result import Result
 from edgecnn.edge.show import rendered
@@ -78,6 +78,7 @@ class FittedFile:
         val_images: Number of validation images.
         val_correct: Number of them that the file classifies right.
         is_within: Whether the untrained file was within the limits.
+        qat: What training for integers gained; None if there was no time for it, or the format can't have it.
     """
 
     name: str
@@ -89,6 +90,7 @@ class FittedFile:
     val_images: int
     val_correct: int
     is_within: bool
+    qat: Qat | None = None
 
 
 @dataclass(frozen=True, repr=False)

@@ -9,7 +9,7 @@ from edgecnn.benchmarks.results.latency_summary import p50_ns, ratios
 from edgecnn.benchmarks.results.pareto import ParetoPoint, front, pareto_points, pick
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.benchmarks.statistics import binomial
-from edgecnn.edge.export_records import Interval
+from edgecnn.edge.export_records import Interval, Qat
 from edgecnn.edge.records import unrecorded
 from edgecnn.edge.result import Result
 from edgecnn.edge.show import rendered
@@ -31,6 +31,7 @@ class SweptNetwork:
         arguments: What it was built with besides, as `name=value`.
         val_images: Number of validation images; None without them.
         val_correct: Number of them that its file classifies right.
+        qat: What training for integers gained; None if that was not asked for.
     """
 
     filters: tuple[int, ...]
@@ -41,6 +42,7 @@ class SweptNetwork:
     arguments: tuple[str, ...] = ()
     val_images: int | None = None
     val_correct: int | None = None
+    qat: Qat | None = None
 
     @property
     def name(self) -> str:

@@ -33,6 +33,7 @@ def fit_text(fit: Fit, width: int = WIDTH, verbose: bool = False) -> str:
         notes.append(
             f"{counted(left, 'more network')} {'was' if left == 1 else 'were'} measured and not trained: fit.json has them."
         )
+    notes += [file.qat.of(file.name) for file in fit.files if file.qat]
     notes += [f"{file.file}: {file.status}: {reason}" for file in fit.files if file.status != PASS for reason in file.reasons]
     notes.append(f"Again: {fit.command}")
     blocks = (_answer(fit), [table_text(table, width)], notes)

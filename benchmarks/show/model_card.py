@@ -232,7 +232,7 @@ def _evaluation(manifest: Manifest, exported: list[Artifact], distinct: tuple[in
         *table_markdown(TextTable(headings, rows)),
         "",
         *(_chosen(artifact) for artifact in exported if not artifact.is_plain),
-        *(f"- {artifact.path} was trained for integers: {artifact.qat.text}." for artifact in exported if artifact.qat),
+        *(f"- {artifact.qat.of(artifact.path)}" for artifact in exported if artifact.qat),
         "",
     ]
     return "\n".join([*lines, "`edgecnn bench` measures accuracy and latency of each file on the device."])

@@ -40,6 +40,7 @@ def sweep_text(sweep: Sweep, width: int = WIDTH, verbose: bool = False) -> str:
             "No validation images: the best of several was chosen on the test images that it was measured on. Expect a little "
             "less on others."
         )
+    notes += [row.network.qat.of(row.network.name) for row in sweep.rows if row.network.qat]
     notes += [*chosen, *map(rung_text, sweep.rungs)]
     notes += unstable_lines("Unstable times, marked with !:", causes(report.noise, verbose), verbose)
     blocks = (_answer(sweep, report), [table_text(_table(sweep, report, sweep.settings["file"]), width)], notes)

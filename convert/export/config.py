@@ -29,6 +29,13 @@ QAT_FORMAT = "tflite"
 """The format whose float32 file is trained for integers; the others take what it has learnt."""
 TRAINED = ("int8", "int4")
 """The precisions that files can be trained for."""
+
+
+def learns_integers(model_format: str) -> bool:
+    """Return whether files of a format can have what was trained for integers."""
+    return QAT_FORMAT in FORMATS[model_format].sources
+
+
 Batch = Literal["1", "dynamic"]
 BATCHES: tuple[Batch, ...] = get_args(Batch)
 
@@ -88,7 +95,7 @@ class ExportConfig:
             raise ConfigError(
                 f"{field('qat')} trains {' and '.join(TRAINED)} files that take one image at a time: use {fix}, or omit it"
             )
-        if self.qat and (others := [name for name in self.formats if QAT_FORMAT not in FORMATS[name].sources]):
+        if self.qat and (others := [name for name in self.formats if not learns_integers(name)]):
             raise ConfigError(
                 f"{field('qat')} can't train {FORMATS[others[0]].title} files: omit it, or use other {field('formats')}"
             )
@@ -250,9 +257,20 @@ Card = Callable[[Manifest, tuple[int, int], str | None], str | None]
 # Takes the float model's probabilities (n, classes) and the labels, and returns whether they are no better than a guess.
 Guess = Callable[[Floats, Labels], bool]
 
-# Takes whether each image is classified correctly (n,) by a file and by another one, and returns whether the first is shown
-# to be right more often.
-Gain = Callable[[NDArray[np.bool_], NDArray[np.bool_]], bool]
+
+@dataclass(frozen=True)
+class Gain:
+    """When a file that was trained for its integers takes the place of the plain one.
+
+    Attributes:
+        compared_on: The images that compare the two: `test` or `validation` images.
+        is_one: Gets for which of these images (n,) the trained file is right, and for which the plain one.
+    """
+
+    compared_on: Literal["test", "validation"]
+    is_one: Callable[[NDArray[np.bool_], NDArray[np.bool_]], bool]
+
+
 # Takes the number of batches that are over, the number of all, the name of their epoch, and its loss so far as text.
 OnBatch = Callable[[int, int, str, str], None]
 

@@ -78,7 +78,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         card: Function that writes the model card into the same folder. None for no card.
         is_a_guess: Function that says whether the float model is no better than a guess. None to say nothing of it.
         acceptance: Which answers of each file are to be accepted. None to set no threshold.
-        gain: Function that says whether a file is shown to be right more often than another. None without `config.qat`.
+        gain: When a file that was trained for its integers is written. None without `config.qat`.
         on_batch: Gets the progress of training for integers.
         on_step: Gets a line for each step.
 

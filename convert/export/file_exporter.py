@@ -82,25 +82,29 @@ class FileExporter:
             mended = replace(mended, plain_size_bytes=mended.plain_size_bytes + len(final) - len(data))
         return replace(artifact, mended=mended, qat=qat), final
 
-    def _train(self, name: str, model_format: str, precision: str) -> Qat | None:
+    def _train(self, name: str, model_format: str, precision: str) -> Qat:
         """Train a file for its integers, and take that in place of the plain file if it is shown to be better."""
         job, plain, learnt = self._job, self._converters[model_format], self._lessons(precision)
-        trained, labels = plain.learnt(learnt), job.dataset.test.labels
-        of, _ = evidence(job.dataset.test, job.dataset.learnt)
-        answers = [
-            self.probabilities(name, model_format, self._quantize(model_format, precision, one)) for one in (plain, trained)
-        ]
-        without, with_it = (correct(one, labels)[of] for one in answers)
-        found = Qat(job.config.qat or 0, learnt.epoch, len(with_it), int(with_it.sum()), int(without.sum()))
-        if job.gain is None or not job.gain(with_it, without):
-            job.on_step(f"{name}: {found.text} by training for integers is no shown gain, so the plain file is written")
-            return None
+        gain, trained = job.gain, plain.learnt(learnt)
+        assert gain  # noqa: S101  # Whoever asks for training says what a gain is.
+        without, with_it = (self._quantize(model_format, precision, one) for one in (plain, trained))
+        test, of = job.dataset.test, evidence(job.dataset.test, job.dataset.learnt)[0]
+        split, chosen = (test, of) if gain.compared_on == "test" else (job.dataset.val, slice(None))
+        assert split  # noqa: S101  # What compares on validation images has some.
+        plainly, right = (
+            correct(self._run(name, model_format, data, split=split)[1], split.labels)[chosen] for data in (without, with_it)
+        )
+        counts = len(right), int(right.sum()), int(plainly.sum())
+        found = Qat(job.config.qat or 0, learnt.epoch, *counts, gain.compared_on, taken=gain.is_one(right, plainly))
+        outcome = "" if found.taken else " is no shown gain, so the plain file is written"
         # Layers in float are those of the network before: what has learnt to bear integers need not be as good in floats.
-        if job.judge and (objection := job.judge.objection(answers[1][of], self._reference[of], labels[of])):
-            job.on_step(f"{name}: {found.text} by training for integers is not enough ({objection})")
-            return None
-        job.on_step(f"{name}: {found.text} by training for integers")
-        self._trained[model_format, precision] = trained
+        if job.judge and found.taken:
+            judged = self.probabilities(name, model_format, with_it)[of]
+            if objection := job.judge.objection(judged, self._reference[of], test.labels[of]):
+                found, outcome = replace(found, taken=False), f" is not enough ({objection})"
+        job.on_step(f"{name}: {found.text} by training for integers{outcome}")
+        if found.taken:
+            self._trained[model_format, precision] = trained
         return found
 
     def _lessons(self, precision: str) -> Learnt:
@@ -203,9 +207,11 @@ class FileExporter:
         """Return a file's probabilities on the test images (n, classes), by its default runtime or the named one."""
         return self._run(name, model_format, data, runtime)[1]
 
-    def _run(self, name: str, model_format: str, data: bytes, runtime: str | None = None) -> tuple[LoadedModel, Floats]:
+    def _run(
+        self, name: str, model_format: str, data: bytes, runtime: str | None = None, split: Split | None = None
+    ) -> tuple[LoadedModel, Floats]:
         opened, classifier = self._classifier(name, model_format, data, runtime)
-        probabilities = classifier.split_probabilities(self._job.dataset.test)
+        probabilities = classifier.split_probabilities(split or self._job.dataset.test)
         remember_made(data)
         return opened, probabilities
 

@@ -92,7 +92,7 @@ def _quantized(
     ranks = {tensor["name"]: len(tensor["shape"]) for tensor in interpreter.get_tensor_details()}
     ends, in_float = _probabilities(interpreter), precision == "int8" and io == "float32"
     if in_float:
-        others = dict.fromkeys(ends, "float32") | dict(others)
+        others = {**others, **dict.fromkeys(ends, "float32")}
     with _quantizer(precision) as (quantizer, recipe):
         every = _recipe(recipe, precision)
         of = {"float32": [{"operation": "*", "algorithm_key": "no_quantize"}], "int16": recipe.static_wi8_ai16()}

@@ -56,7 +56,7 @@ def export_text(manifest: Manifest, folder: Path, files: Sequence[str], width: i
     written = [artifact for artifact in manifest.artifacts if artifact.path in files]
     compared = [(artifact, artifact.parity) for artifact in written if artifact.parity]
     notes = [_chosen_text(artifact) for artifact in written if not artifact.is_plain]
-    notes += [f"{artifact.path} was trained for integers: {artifact.qat.text}." for artifact in written if artifact.qat]
+    notes += [artifact.qat.of(artifact.path) for artifact in written if artifact.qat]
     notes += [_settings_text(folder / artifact.path, artifact.settings) for artifact in written if artifact.settings]
     notes += _formats_text(written)
     calibration = manifest.provenance.calibration
@@ -93,8 +93,8 @@ def tied_note(files: Sequence[tuple[str, Threshold]]) -> list[str]:
         return []
     return [
         "Many validation images share the largest score, and no stricter threshold can be had (8-bit probabilities end at "
-        f"255/256, float32 ones at 1): {', '.join(tied)}. To refuse more strangers, export with {setting('io', 'float32')}; a "
-        f"model whose float32 outputs are at 1 needs {setting('preprocess', 'unit')} and {setting('logits')} where it is trained."
+        f"255/256, float32 ones at 1): {', '.join(tied)}. To refuse more strangers, export with {setting('io', 'float32')}; "
+        f"where float32 outputs are at 1, train with {setting('preprocess', 'unit')} and {setting('logits')}."
     ]
 
 

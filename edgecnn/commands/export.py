@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from edgecnn.commands.shared import DEFAULT_MODEL, DataOrDataset, Images, StatedInterface, Trust
+from edgecnn.commands.shared import DEFAULT_MODEL, DataOrDataset, Images, QatEpochs, StatedInterface, Trust
 from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.formats import PRECISIONS, CalibrationName, IoName, default_formats, device_formats, format_of
 from edgecnn.edge.manifest import OnnxConverterName
@@ -80,16 +80,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
     ] = None,
     author: Annotated[str | None, Option("Who made the model, for the files' metadata.")] = None,
     license: Annotated[str | None, Option("Licence of the model, for the files' metadata.")] = None,
-    qat: Annotated[
-        int | None,
-        Option(
-            "Train int8 and int4 files for their integers (quantization-aware training): passes over the training images. The "
-            "plain file is written unless the trained one is shown to be right more often on the test images.",
-            metavar="EPOCHS",
-            default="not trained",
-            low=1,
-        ),
-    ] = None,
+    qat: QatEpochs = None,
     keep_accuracy: Annotated[
         float | None,
         Option(

@@ -61,6 +61,16 @@ def found_usage(usage: "Usage", models: Sequence["ModelFile"], progress: Progres
     return found_usage(usage, models, progress)
 
 
+QatEpochs = Annotated[
+    int | None,
+    Option(
+        "Train int8 and int4 files for their integers (quantization-aware training): passes over the training images. The "
+        "plain file is written unless the trained one is shown to be right more often.",
+        metavar="EPOCHS",
+        default="not trained",
+        low=1,
+    ),
+]
 _TARGET = Option(
     f"A {suffixes()} file, a folder with a manifest, a bundle, or a file in a bundle: mnist.zip/int8.tflite.",
     argument=True,

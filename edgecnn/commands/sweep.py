@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
 
 from edgecnn.benchmarks.measure.options import Allow
-from edgecnn.commands.shared import DataOrDataset, ImagesAndShare, RayAddress, StatedInterface
+from edgecnn.commands.shared import DataOrDataset, ImagesAndShare, QatEpochs, RayAddress, StatedInterface
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.errors import ConfigError, InvalidMeasurement, field
@@ -72,6 +72,7 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
     ] = None,
     model_format: Annotated[str, Option("Format of the files.", name="--format", one_of=device_formats())] = "tflite",
     precision: Annotated[str, Option("Precision of the files.", name="--quantize", one_of=tuple(PRECISIONS))] = "int8",
+    qat: QatEpochs = None,
     ray: RayAddress = None,
     tune: Annotated[bool, Option("Tune each network's int8 file for this machine, as edgecnn export does.")] = False,
     # Less than 1 was meant as a share.
@@ -127,7 +128,7 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
     if tune and precision != "int8":
         raise ConfigError(f"{field('tune')} makes int8 files: use it with {field('precision')}=int8")
     taken, policy = as_interface(interface, images.fit or "letterbox"), Policy(tuple(allow))
-    exporting = ExportConfig((model_format,), (precision,))
+    exporting = ExportConfig((model_format,), (precision,), qat=qat)
     with kernels_to_train():
         require_interface(networks, taken)
         planned = settings_of_networks(config, networks, filters, arguments)

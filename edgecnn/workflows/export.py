@@ -21,7 +21,7 @@ from edgecnn.benchmarks.runners.choose import HERE, TUNE_SECONDS, require_runner
 from edgecnn.benchmarks.show.model_card import model_card
 from edgecnn.benchmarks.statistics.proportions import mcnemar_p
 from edgecnn.benchmarks.statistics.selective import certified, least_images
-from edgecnn.convert.export.config import ExportConfig, Runner, Tuning
+from edgecnn.convert.export.config import ExportConfig, Gain, Runner, Tuning
 from edgecnn.convert.export.evidence import output_of
 from edgecnn.convert.export.export import export as export_model
 from edgecnn.convert.export.export import export_folder
@@ -184,7 +184,7 @@ def exported(  # Longer than 50 lines: its arguments, and those of what it calls
         is_a_guess=is_a_guess,
         acceptance=acceptance,
         card=lambda manifest, distinct, earlier: model_card(manifest, folder.resolve().name, distinct, earlier),
-        gain=_is_gain,
+        gain=SHOWN_GAIN,
         on_batch=progress.step,
         on_step=progress.say,
     )
@@ -262,6 +262,10 @@ def _is_gain(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> bool:
     """Return whether the first of two files, which is right for these images, is shown to be right more often (95 %)."""
     gained, lost = int((first & ~second).sum()), int((second & ~first).sum())
     return gained > lost and mcnemar_p(lost, gained) <= _CHANCE
+
+
+SHOWN_GAIN = Gain("test", _is_gain)
+"""When an export writes what was trained for integers."""
 
 
 def _slowdown(model_format: str, plain: bytes, mended: bytes) -> float:

@@ -17,6 +17,7 @@ from edgecnn.benchmarks.results.fit import Fit, FittedFile, NetworkCost, TriedNe
 from edgecnn.benchmarks.results.sweep import Rung, RungNetwork, SweptNetwork
 from edgecnn.benchmarks.show.fit import save_fit
 from edgecnn.benchmarks.statistics import binomial
+from edgecnn.convert.export.config import learns_integers
 from edgecnn.convert.training.choices import choose
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.custom_model import new_model, resolved
@@ -27,6 +28,7 @@ from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.preprocess import correct
 from edgecnn.edge.records import to_json
+from edgecnn.edge.result import SILENT
 from edgecnn.edge.text import counted
 from edgecnn.edge.transaction import locked, replaced_together
 from edgecnn.workflows.export import is_a_guess
@@ -40,6 +42,8 @@ _SCALES = (0.125, 0.1875, 0.25, 0.3125, 0.375, 0.5, 0.625, 0.75, 1.0, 1.5)
 _STEP = 4  # Filters come in multiples of it: vector instructions take them so.
 # Networks of each kind that are trained: the largest within the limits, which can be the most accurate.
 _OF_KIND = 3
+# Training for integers: its share of the time, the most epochs, and the time of one over that of an epoch of the training.
+_QAT_SHARE, _QAT_EPOCHS, _QAT_COST = 0.1, 5, 3.0
 # How far beyond the limits a network is trained too, to say what that would buy.
 MORE = 1.1
 
@@ -57,16 +61,34 @@ def fitted(job: FitJob) -> Fit:
             work = replace(work, train_ahead=nodes.train if nodes else None)
             planned = [configs[name] for name in chosen]
             goes_on = partial(_goes_on, beyond=beyond)
-            final, rungs = run_rungs(work, planned, job.minutes, goes_on, _least_epochs(job))
+            final, rungs = run_rungs(work, planned, training_minutes(job), goes_on, _least_epochs(job))
             trainings = [
                 Training(item, work.folder_of(item), f"{place + 1} of {len(final)}, {name_of(item)}")
                 for place, item in enumerate(final)
             ]
             work.ahead(trainings)
+        work = for_integers(job, work, trainings)
         made = [work.network(training) for training in trainings]
     files = judged(job, made, beyond)
     tried = _tried(job, configs, costs, rungs, work, trainings)
     return written(job, tried, files)
+
+
+def training_minutes(job: FitJob) -> float:
+    """Return the limit of the training time without what is kept for training for integers."""
+    return job.minutes * (1 - _QAT_SHARE) if learns_integers(job.work.exporting.formats[0]) else job.minutes
+
+
+def for_integers(job: FitJob, work: NetworkWork, trainings: Sequence[Training]) -> NetworkWork:
+    """Return the work with as many epochs of training for integers as there is time for; as it is if there is for none."""
+    if not learns_integers(work.exporting.formats[0]):
+        return work
+    known = replace(work, progress=SILENT)
+    seconds = _QAT_COST * sum(known.trained(training).history[-1].seconds for training in trainings)
+    epochs = min(_QAT_EPOCHS, int(60 * _QAT_SHARE * job.minutes / seconds))
+    if not epochs:
+        work.progress.say(f"There is no time to train for integers, which takes {seconds:.0f} s for an epoch")
+    return replace(work, exporting=replace(work.exporting, qat=epochs or None))
 
 
 def _candidates(base: TrainConfig, train: Split) -> list[TrainConfig]:
@@ -159,6 +181,7 @@ def judged(job: FitJob, made: Sequence[SweptNetwork], beyond: set[str]) -> list[
                 len(val.labels),
                 right,
                 network.name not in beyond,
+                network.qat,
             )
         )
     return sorted(found, key=lambda file: (-file.val_correct, file.size_bytes))

@@ -10,8 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edgecnn.benchmarks.results.sweep import SweptNetwork, network_name
-from edgecnn.convert.export.config import ExportConfig, Tuning
+from edgecnn.convert.export.config import ExportConfig, Gain, Tuning
 from edgecnn.convert.export.export import export as export_model
 from edgecnn.convert.export.keep_accuracy import UnfitReference
 from edgecnn.convert.training.checkpoint import begun, is_finished
@@ -23,6 +26,7 @@ from edgecnn.convert.training.records import DecoderLost, Diverged, OtherRun, Tr
 from edgecnn.convert.training.train import fitted_interface, trained
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, field
+from edgecnn.edge.export_records import Qat
 from edgecnn.edge.files import read_bytes
 from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.graph.summary import Summary, summarize
@@ -35,7 +39,7 @@ from edgecnn.edge.model_file import read_model
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.records import from_json
 from edgecnn.edge.result import Progress
-from edgecnn.workflows.export import is_a_guess
+from edgecnn.workflows.export import SHOWN_GAIN, is_a_guess
 
 _UNIT = Interface(SCHEMES["unit"])
 
@@ -98,6 +102,7 @@ class NetworkWork:
             arguments=arguments_of(config),
             val_images=len(val.labels) if val else None,
             val_correct=int(correct(Classifier.load(file).split_probabilities(val), val.labels).sum()) if val else None,
+            qat=self.qat(folder),
         )
 
     def folder_of(self, config: TrainConfig) -> Path:
@@ -184,20 +189,34 @@ class NetworkWork:
         return self.interface if config.model else None
 
     def _export(self, config: TrainConfig, folder: Path, said: str) -> None:
-        if self._tuned(folder) if self.tuning else self._has(folder, self.plain):
+        if self._is_exported(folder):
             self.progress.say(f"{said}: exported before")
             return
         self.progress.say(f"{said}: exporting {'and tuning' if self.tuning else self.plain}")
         say = self.progress.say if self.tuning else lambda text: None
         trust = module_of(config)
         export = partial(export_model, folder / MODEL_NAME, self.dataset, self.exporting, trust=trust, on_step=say)
-        export = partial(export, is_a_guess=is_a_guess)
+        # The images that choose among the networks, or among their files.
+        gain = Gain("validation", _is_more) if self.dataset.val else SHOWN_GAIN
+        export = partial(export, is_a_guess=is_a_guess, gain=gain, on_batch=self.progress.step)
         try:
             export(tuning=self.tuning)
         except UnfitReference:
             self.progress.say(f"{said}: not tuned, since not even the float Keras model would pass on these test images")
             if not self._has(folder, self.plain):
                 export()
+
+    def _is_exported(self, folder: Path) -> bool:
+        """Return whether the file was exported, with as many epochs for integers as now."""
+        if not (self._tuned(folder) if self.tuning else self._has(folder, self.plain)):
+            return False
+        qat = self.qat(folder)
+        return (qat.epochs if qat else None) == self.exporting.qat
+
+    def qat(self, folder: Path) -> Qat | None:
+        """Return what training for integers gained for a network's plain file; None if that was not asked for."""
+        artifact = Manifest.load(folder).artifact(self.plain)
+        return artifact.qat if artifact else None
 
     def _tuned(self, folder: Path) -> str | None:
         """Return the name of the file that tuning found to be the fastest; None if nothing was tuned, or it is damaged."""
@@ -233,6 +252,11 @@ def errors_of_a_sweep() -> Iterator[None]:
     except EdgeCnnError as error:
         error.renamed["model"] = "networks"
         raise
+
+
+def _is_more(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> bool:
+    """Return whether the first of two files is right for more of these images."""
+    return int(first.sum()) > int(second.sum())
 
 
 def arguments_of(config: TrainConfig) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from edgecnn.edge.manifest import MODEL_NAME
 from edgecnn.edge.model_file import ModelFile, read_model
 from edgecnn.edge.sandbox.unverified import remember_made
 from edgecnn.edge.text import counted
-from edgecnn.workflows.fit import judged, written
+from edgecnn.workflows.fit import for_integers, judged, training_minutes, written
 from edgecnn.workflows.fit_costs import FitJob, costs, kept_costs
 from edgecnn.workflows.networks import Training, errors_of_a_sweep
 
@@ -77,6 +77,7 @@ def pruned(job: FitJob, source: ModelFile) -> Fit:
             tried.append(_tried(job, cost, rounds[-1]))
             if number >= _ROUNDS and job.is_within(cost):
                 break
+        work = for_integers(job, work, [rounds[-1].training])
         swept = replace(work.network(rounds[-1].training), network=cost.name)
     return written(job, tuple(tried), judged(job, [swept], set() if job.is_within(cost) else {swept.name}))
 
@@ -178,7 +179,7 @@ def _trained(job: FitJob, source: ModelFile, cut: Path, number: int, before: lis
     epochs = 1
     if before:
         first = before[0].result
-        epochs = max(1, min(_MOST_EPOCHS, int(share * 60 * job.minutes / max(first.seconds, 1e-3))))
+        epochs = max(1, min(_MOST_EPOCHS, int(share * 60 * training_minutes(job) / max(first.seconds, 1e-3))))
     teacher = str(source.path) if source.manifest else None
     config = replace(job.base, model=str(cut), teacher=job.base.teacher or teacher, epochs=epochs)
     said = f"round {number}, {counted(epochs, 'epoch')}"

@@ -25,8 +25,8 @@ from tests.schemas import require_valid
 pytestmark = pytest.mark.usefixtures("few_launches")
 
 LIMIT_KIB = 20
-# Two networks for three epochs of six seconds each, and two that show the time.
-MINUTES = (3 + 2) * 2 * 6.1 / 60
+# Two networks for three epochs of six seconds each, and two that show the time; a tenth is kept to train for integers.
+MINUTES = (3 + 2) * 2 * 6.1 / 60 / 0.9
 _COMMAND = ("--val-share", "0.2", "--minutes", f"{MINUTES}", "--allow", "noise")
 
 
@@ -67,6 +67,9 @@ def test_only_networks_within_the_limits_are_trained_and_the_most_accurate_file_
     for file in fit.files:
         assert file.size_bytes == (out / file.file).stat().st_size
         assert abs(file.size_bytes - sizes[file.name]) <= 128
+        assert file.qat.compared_on == "validation"
+        assert file.val_correct == (file.qat.correct if file.qat.taken else file.qat.plain_correct)
+        assert file.qat.taken == (file.qat.correct > file.qat.plain_correct)
     test = ec.load_dataset(idx_folder).test
     right = int(correct(Classifier.load(out / fit.chosen).split_probabilities(test), test.labels).sum())
     assert (fit.images, fit.accuracy) == (len(test.labels), binomial.interval(right, len(test.labels)))

@@ -1,5 +1,6 @@
 """What a sweep finds in its folder is taken only if it is what was asked for, and what can't work is said before the hours."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,29 @@ def test_what_was_chosen_is_said_once_or_for_each_network_and_is_in_its_record(i
         _with_reasons(here, stated, [resolved(item, many.train) for item in stated], {}, limited=False).chosen.values()
     )
     assert said == []
+
+
+def test_a_file_is_exported_again_only_if_it_was_trained_otherwise_for_its_integers(
+    images: ec.Dataset, trained: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained / NAME, tmp_path / NAME)
+    said: list[str] = []
+
+    class Said:
+        say = said.append
+
+        def step(self, done: int, total: int, text: str, detail: str = "") -> None:
+            pass
+
+    for qat, exported in ((2, "exporting int8.tflite"), (2, "exported before"), (None, "exporting int8.tflite")):
+        exporting = ExportConfig(("tflite",), ("int8",), qat=qat)
+        here = replace(work(images, tmp_path), progress=Said(), exporting=exporting)
+        found = here.network(Training(resolved(CONFIG, images.train), tmp_path / NAME, "1 of 1"))
+        assert said[-1].endswith(exported)
+        assert (found.qat.epochs if found.qat else None) == qat
+        if found.qat:
+            assert (found.qat.compared_on, found.qat.images) == ("validation", found.val_images)
+            assert found.val_correct == (found.qat.correct if found.qat.taken else found.qat.plain_correct)
 
 
 @pytest.mark.parametrize(("other", "said"), [({"epochs": 2}, "epochs=2"), ({"patience": 1}, "patience=1")])

@@ -69,7 +69,8 @@ def test_a_file_that_8_bits_do_not_spoil_stays_the_plain_one(
     assert "int8.onnx: 100.00 -> 100.00 % of 60 test images by training for integers is no shown gain" in terminal.err
     for name in ("int8.tflite", "int8.onnx"):
         assert (plain / name).read_bytes() == (trained / name).read_bytes()
-        assert entry(Manifest.load(trained), name).qat is None
+        assert entry(Manifest.load(plain), name).qat is None
+        assert not entry(Manifest.load(trained), name).qat.taken
 
 
 @pytest.mark.parametrize(
