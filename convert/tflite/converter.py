@@ -17,6 +17,7 @@ from edgecnn.convert.tflite.quantize import (
     activations,
     of_one_image,
     open_tflite,
+    probabilities,
     quantize_tflite,
     tflite_scales,
     with_16_bits,
@@ -115,7 +116,9 @@ class _TfliteConverter(Converter):
         return corrected_biases(self._float32, data, inputs)
 
     def operators(self) -> tuple[str, ...]:
-        return tuple(name for _, name, kind in activations(open_tflite(self._float32)) if kind != "INPUT")
+        interpreter = open_tflite(self._float32)
+        in_float = probabilities(interpreter) if self._conversion.io == "float32" else ()
+        return tuple(name for _, name, kind in activations(interpreter) if kind != "INPUT" and name not in in_float)
 
     def scales(self, data: bytes) -> dict[str, float]:
         return tflite_scales(data)

@@ -90,7 +90,7 @@ def _quantized(
     """Quantize. `others` has the operators with other activations than the precision's."""
     interpreter = open_tflite(float32)
     ranks = {tensor["name"]: len(tensor["shape"]) for tensor in interpreter.get_tensor_details()}
-    ends, in_float = _probabilities(interpreter), precision == "int8" and io == "float32"
+    ends, in_float = probabilities(interpreter), precision == "int8" and io == "float32"
     if in_float:
         others = {**others, **dict.fromkeys(ends, "float32")}
     with _quantizer(precision) as (quantizer, recipe):
@@ -156,7 +156,7 @@ def _end_rules(every: Sequence[Mapping[str, Any]], in_float: bool) -> list[dict[
     return [{**rule, "regex": "", "operation": "OUTPUT"} for rule in every]
 
 
-def _probabilities(interpreter: Any) -> list[str]:
+def probabilities(interpreter: Any) -> list[str]:
     """Return the output tensor of a softmax or sigmoid at the end, and what it was before it was reshaped; none of another end.
 
     Its range is what integer kernels give it: if that operator stays float, the calibration images' largest probability would

@@ -126,7 +126,10 @@ def test_a_node_of_another_version_is_named_whether_it_is_there_before_or_joins_
 def test_fit_trains_its_networks_on_the_nodes_and_judges_one_file_here(
     cluster: Any, images: ec.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said, minutes = Said(), 2 * (1 + 2) * 6.1 / 60 / 0.9  # Two networks for an epoch of six seconds, and two that show the time.
+    said, minutes = (
+        Said(),
+        2 * (1 + 2) * 6.1 / 60 / 0.9,
+    )  # Two networks for an epoch of six seconds, and two that show the time.
     monkeypatch.setattr(fits, "NETWORKS", {"cnn": NETWORKS["cnn"]})
     monkeypatch.setattr(fits, "_SCALES", (0.125, 0.25))
     monkeypatch.setattr(fits, "_least_epochs", lambda job: 1)

@@ -33,7 +33,7 @@ from tools.claims.claims import EDGECNN, Claim, to_text
 from tools.claims.photos import letters
 from tools.claims.photos.measure import measure as measure_photos
 from tools.claims.serve import deploying, differing, serving
-from tools.claims.sweeps import fitting, networks, several_nodes, shrinking
+from tools.claims.sweeps import fitting, networks, searches, several_nodes, shrinking
 
 _FOLDER = Path("artifacts/mnist")
 _KEPT = Path("artifacts/benchmark.json")
@@ -57,6 +57,7 @@ _PARTS: dict[str, Callable[[Path], list[Claim]]] = {
     "small": shrinking.measure,
     "networks": networks.measure,
     "fit": fitting.measure,
+    "searches": searches.measure,
     "input": measure_photos,
     "several_nodes": several_nodes.measure,
 }
@@ -71,6 +72,7 @@ _WITHOUT_FILES = {
     "input",
     "letters",
     "unsure",
+    "searches",
     "several_nodes",
 }
 

@@ -88,9 +88,12 @@ def test_uint8_is_int8_plus_128_on_every_test_image(folders: Folders, test_split
 def test_probabilities_and_parity_are_those_of_int8(io: IoName, folders: Folders, test_split: Split) -> None:
     images = every_image(test_split)
     ours, int8 = (ec.Classifier.load(folders[one] / "int8.tflite").predict(images) for one in (io, "int8"))
-    assert np.array_equal(ours.probabilities, int8.probabilities)
     assert ours.labels == int8.labels
-    assert int8_of(folders[io]).parity == int8_of(folders["int8"]).parity
+    if io == "float32":  # Its softmax is float: its probabilities lie between the steps of 8 bits.
+        assert 0 < np.abs(ours.probabilities - int8.probabilities).max() <= 1 / 256
+    else:
+        assert np.array_equal(ours.probabilities, int8.probabilities)
+        assert int8_of(folders[io]).parity == int8_of(folders["int8"]).parity
 
 
 @pytest.mark.parametrize("io", TYPES)
@@ -124,7 +127,10 @@ def quick() -> ec.BenchOptions:
 @pytest.mark.parametrize("io", ["uint8", "float32"])
 def test_diagnose_finds_every_layer_again(io: IoName, folders: Folders) -> None:
     ours, int8 = (ec.diagnose(folders[one] / "int8.tflite").layers for one in (io, "int8"))
-    assert [(layer.label, layer.operator) for layer in ours] == [(layer.label, layer.operator) for layer in int8]
+    found = [(layer.label, layer.operator) for layer in int8]
+    in_float = io == "float32" and found.pop()[1] == "SOFTMAX"
+    assert in_float == (io == "float32")
+    assert [(layer.label, layer.operator) for layer in ours] == found
 
 
 def test_the_command_line_has_it(artifacts: Path, idx_folder: Path, terminal: Terminal) -> None:
