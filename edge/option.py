@@ -178,7 +178,7 @@ def checked(function: Function) -> Function:
 
 
 def described(owner: Kind) -> Kind:
-    """Complete the docstring of a function or a dataclass by what it declares, and return it."""
+    """Complete the docstring of a function or a dataclass by what it declares, and return it; `help` shows the types alone."""
     heading = "Attributes:" if isinstance(owner, type) else "Args:"
     text = inspect.cleandoc(owner.__doc__ or "")
     # What the docstring says itself comes first, and is not said again.
@@ -190,7 +190,16 @@ def described(owner: Kind) -> Kind:
         start, mark, rest = text.partition("\n\nR")  # Returns or Raises.
         text = "\n".join([f"{start}\n", heading, *lines]) + mark + rest
     owner.__doc__ = text
+    signature = inspect.signature(owner)
+    plain = [item.replace(annotation=_type_alone(item.annotation)) for item in signature.parameters.values()]
+    owner.__signature__ = signature.replace(parameters=plain)
     return owner
+
+
+def _type_alone(annotation: Any) -> Any:
+    """Return an annotation without what it declares; a name as text."""
+    alone = annotation.__origin__ if typing.get_origin(annotation) is typing.Annotated else annotation
+    return alone.__forward_arg__ if isinstance(alone, typing.ForwardRef) else alone
 
 
 def _description(option: Option | Group) -> str:

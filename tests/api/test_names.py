@@ -56,6 +56,7 @@ def test_every_function_says_what_it_takes_gives_and_raises() -> None:
             continue
         text = inspect.getdoc(function) or ""
         assert "Raises:" in text, name
+        assert "Annotated" not in f"{inspect.signature(function)}", name
         for parameter in inspect.signature(function).parameters.keys() - declared(function).keys() - {"progress"}:
             assert f"\n    {parameter}: " in text or f" `{parameter}`" in text or "Args:" not in text, f"{name}: {parameter}"
 
