@@ -166,6 +166,9 @@ class TrainConfig:
             object.__setattr__(self, "augment", "digit" if self.augment else "none")
         if self.filters is not None:
             object.__setattr__(self, "filters", tuple(self.filters))  # A list would differ from the record of the same.
+        for name in ("model", "transfer", "weights", "teacher"):
+            if isinstance(given := getattr(self, name), Path):  # As the command line gives it; the record is text.
+                object.__setattr__(self, name, str(given))
         check(self)
         if self.filters is not None and len(self.filters) != 3:
             got = ",".join(map(str, self.filters))

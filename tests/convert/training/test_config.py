@@ -5,6 +5,7 @@ What the phases train: `test_backbones.py` and `test_custom_model_files.py`.
 
 import pickle
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -52,6 +53,15 @@ THREE = TrainConfig(epochs=3)
 def test_a_setting_out_of_range_or_that_excludes_another_is_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         TrainConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "others"), [("teacher", {}), ("model", {}), ("transfer", {}), ("weights", {"transfer": "mobilenet-0.25"})]
+)
+def test_a_path_is_recorded_as_text(name: str, others: dict[str, Any]) -> None:
+    given: Any = {name: Path("a.keras"), **others}
+    assert TrainConfig(**given) == TrainConfig(**{**given, name: "a.keras"})
+    assert isinstance(getattr(TrainConfig(**given), name), str)
 
 
 def epochs(*losses: float) -> list[Epoch]:

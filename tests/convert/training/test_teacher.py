@@ -16,6 +16,7 @@ from edgecnn.convert.training.prepared_model import Teacher
 from edgecnn.edge.data.dataset import Dataset, load_dataset
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.inference.classifier import Classifier
+from tests.conftest import Terminal
 from tests.convert.training.runs import UNIT, same, train
 
 pytestmark = pytest.mark.usefixtures("one_stage")
@@ -71,6 +72,16 @@ def test_a_taught_run_differs_says_who_taught_and_goes_on_after_an_interruption(
     again = train(bars, config, tmp_path / "resumed", UNIT, resume=True)
     assert same(tmp_path / "taught", tmp_path / "resumed")
     assert again.history[-1].accuracy == result.history[-1].accuracy > 0.4  # Accuracy on the labels, without the teacher.
+
+
+def test_the_command_learns_from_a_teacher_and_records_its_path(
+    exported: Path, idx_folder: Path, tmp_path: Path, terminal: Terminal
+) -> None:
+    teacher = exported / "int8.tflite"
+    few = ("--filters", "2,2,2", "--epochs", "1", "--out", tmp_path / "out")
+    terminal.passes("train", "--data", idx_folder, "--teacher", teacher, *few)
+    settings = json.loads((tmp_path / "out/manifest.json").read_text())["provenance"]["train_config"]
+    assert settings["teacher"] == str(teacher)
 
 
 def test_another_teacher_is_refused_on_resume(exported: Path, bars: Dataset, tmp_path: Path) -> None:
