@@ -279,7 +279,8 @@ def _search(folder: Path, names: tuple[str, ...], progress: Progress) -> Sequenc
         progress.say(f"{folder}: of {count:,} images only exact copies are kept together; {most}")
     if groups:
         many = sum(map(len, groups))
-        progress.say(f"{folder}: {many:,} near-duplicates in {counted(groups, 'group')}; the split keeps each group together")
+        split = "no group is divided between training and test images"
+        progress.say(f"{folder}: {many:,} near-duplicates in {counted(groups, 'group')}; {split}")
     return groups
 
 

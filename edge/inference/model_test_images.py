@@ -14,7 +14,7 @@ from edgecnn.edge.data.npz import read_npy
 from edgecnn.edge.data.pixel_digests import learnt_images
 from edgecnn.edge.data.recorded_images import recorded_source, recorded_training, require_recorded
 from edgecnn.edge.data.splits import FileSplit, Split
-from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, field
+from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, field, setting
 from edgecnn.edge.files import read_bytes, sha256
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import DatasetRecord, Fitted, Manifest
@@ -130,7 +130,8 @@ def order_note(names: tuple[str, ...]) -> list[str]:
         return []
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
     shown = ", ".join(names[:_NAMES_SHOWN])
-    return [f"The outputs are assumed to be the classes {shown}{more}, in this order. Give labels to change it."]
+    fix = f"Give {setting('labels')} to change it."
+    return [f"The outputs are assumed to be the classes {shown}{more}, in this order. {fix}"]
 
 
 def load_reference(folder: Path, manifest: Manifest, labels: NDArray[np.int64]) -> Floats:

@@ -61,7 +61,7 @@ def _found(found: Inspection, width: int) -> list[str]:
     leaked, together = ([group for group in found.near if (len(_parts(group)) > 1) == is_leak] for is_leak in (True, False))
     leaked.sort(key=lambda group: "test" not in _parts(group))
     lines += _examples(f"Near-duplicates in {parts}", [_same(group) for group in leaked], "group")
-    lines += _examples("Near-duplicates, which the split keeps together", [_same(group) for group in together], "group")
+    lines += _examples("Near-duplicates within one part", [_same(group) for group in together], "group")
     lines += _examples("The same picture in several classes", [_same(group) for group in found.conflicting])
     lines += _examples("The same picture twice in one class", [_same(group) for group in found.repeated])
     return lines

@@ -239,7 +239,7 @@ def test_an_order_of_classes_that_nobody_said_is_told(bare: str, terminal: Any) 
         Image.fromarray(np.full((12, 12), 90, np.uint8)).save(f"pets/test/{label}/0.png")
     Path("names.txt").write_text("cat\nbee\nant\n")
     command = (f"{bare}/float32.tflite", "--data", "pets", "--preprocess", "unit")
-    told = "The outputs are assumed to be the classes ant, bee, cat, in this order. Give labels to change it."
+    told = "The outputs are assumed to be the classes ant, bee, cat, in this order. Give --labels to change it."
     assert told in terminal.passes("evaluate", *command).splitlines()
     assert told in terminal.passes("bench", *command, *SHORT, "--json", "named.json").splitlines()
     assert json.loads(Path("named.json").read_text())["class_names"] == ["ant", "bee", "cat"]

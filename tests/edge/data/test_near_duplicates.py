@@ -156,7 +156,7 @@ def test_a_split_of_too_many_images_says_that_it_keeps_only_copies_together(
 def test_data_names_near_duplicates_and_what_is_in_both_parts_is_a_problem(bursts: Path, tmp_path: Path) -> None:
     split = inspect_images(bursts)
     assert (split.compared, len(split.near), split.problems) == (48, 12, ())
-    assert "Near-duplicates, which the split keeps together (12 groups):" in split.to_text()
+    assert "Near-duplicates within one part (12 groups):" in split.to_text()
     loose = inspect_images(bursts, FolderOptions(keep_together=False))
     assert "groups of near-duplicates in both train and test" in loose.problems[0]
     for part, prefixes in (("train", "01"), ("test", "2")):
