@@ -99,12 +99,13 @@ def _quantized(
         # A scope is the output names of an operator, each with a semicolon.
         rules = [{**rule, "regex": f"^{re.escape(name)};$"} for name, kind in others.items() for rule in of[kind]]
         rules = [*every, *rules, *_end_rules(every, in_float)]
-        found = {
-            name: {
-                side: np.full((1,) * ranks[name], value, np.float32) for side, value in zip(("min", "max"), range_, strict=True)
+        found = {}
+        for name, (low, high) in {**ranges, **dict.fromkeys(ends[:1], (0.0, 1 - 1 / _STEPS[precision]))}.items():
+            # A layer that is never on would get the smallest scale, which XNNPACK refuses. Any other holds zeros as well.
+            limits = (low, high) if low or high else (0.0, 1.0)
+            found[name] = {
+                side: np.full((1,) * ranks[name], value, np.float32) for side, value in zip(("min", "max"), limits, strict=True)
             }
-            for name, range_ in {**ranges, **dict.fromkeys(ends[:1], (0.0, 1 - 1 / _STEPS[precision]))}.items()
-        }
         made = quantizer(_any_int16_scale(float32), rules)
         data = bytes(made.quantize(found, enable_progress_bar=False, enable_progress_report=False).quantized_model)
     try:

@@ -18,6 +18,7 @@ from edgecnn.benchmarks.results.sweep import Rung, RungNetwork, SweptNetwork
 from edgecnn.benchmarks.show.fit import save_fit
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.convert.export.config import learns_integers
+from edgecnn.convert.keras.load import load_keras
 from edgecnn.convert.training.choices import choose
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.custom_model import new_model, resolved
@@ -113,6 +114,7 @@ def _least_epochs(job: FitJob) -> int:
 
 def _untrained(job: FitJob, config: TrainConfig) -> Any:
     dataset = job.work.dataset
+    load_keras().utils.set_random_seed(config.seed)
     model, rng = new_model(config, dataset.train.shape, len(dataset.class_names), ()), np.random.default_rng(0)
     for weight in model.weights:
         if len(weight.shape) == 1:  # A file has equal biases, as those that are all zero, once: a trained one is larger.

@@ -18,6 +18,8 @@ from edgecnn.edge.runtimes import opener_for
 from tools.claims.claims import EDGECNN, Claim, at_most
 
 _NETWORKS = ("cnn", "strided", "separable")
+# Networks with 4-bit weights: nothing but their size spoils them.
+_SMALL = {"strided": "8,16,16", "separable": "8,16,16", "residual": "4,8,16"}
 _BATCH, _CALIBRATED, _SPOILT_BY, _EPOCHS = 64, 300, 1000, 3
 
 
@@ -25,7 +27,7 @@ def measure(folder: Path) -> list[Claim]:
     """Train MNIST's networks, also for integers, and spoil the cnn as docs/how-to/quantization-accuracy.md does."""
     out = folder.parent / "integers"
     claims = [claim for name in _NETWORKS for claim in _forward(name, out / name)]
-    return [*claims, _spoilt(out)]
+    return [*claims, _spoilt(out), *(_with_4_bits(name, out / f"{name}-int4") for name in _SMALL)]
 
 
 def _forward(name: str, folder: Path) -> list[Claim]:
@@ -75,15 +77,30 @@ def _spoilt(out: Path) -> Claim:
     command = [EDGECNN, "export", str(out / "spoiled.keras"), "--data", "mnist", "--preprocess", "unit", "--format", "tflite"]
     subprocess.run([*command, "--qat", str(_EPOCHS), "--out", str(out / "spoiled")], check=True, stdout=subprocess.DEVNULL)
     manifest = json.loads((out / "spoiled" / "manifest.json").read_text(encoding="utf-8"))
-    (qat,) = (file.get("qat") for file in manifest["artifacts"] if file["path"] == "int8.tflite")
+    (qat,) = (file["qat"] for file in manifest["artifacts"] if file["path"] == "int8.tflite")
     test, float_correct = load_dataset().test, manifest["reference"]["correct"]
     images = len(test.labels)
     answers, _ = _run((out / "spoiled" / "int8.tflite").read_bytes(), _inputs(test.images(range(images))))
     correct = int((answers.argmax(axis=1) == test.labels).sum())
-    plain = 100 * (float_correct - qat["plain_correct"]) / images if qat else None
-    gain = "no gain was shown" if plain is None else f"plainly quantized it loses {plain:.2f}"
-    how = f"{correct:,} of {images:,}, float {float_correct:,}; {gain}"
+    plainly = 100 * (float_correct - qat["plain_correct"]) / images
+    how = f"{correct:,} of {images:,}, float {float_correct:,}; plainly quantized it loses {plainly:.2f}"
     return at_most("a spoilt cnn, all in int8: points lost against float", 100 * (float_correct - correct) / images, 0.2, how)
+
+
+def _with_4_bits(name: str, folder: Path) -> Claim:
+    """Train a small network of MNIST, and export it with 4-bit weights that were trained for."""
+    if not (folder / "model.keras").exists():
+        few = ["--filters", _SMALL[name], "--epochs", "4", "--val-share", "0.1"]
+        command = [EDGECNN, "train", "--network", name, *few, "--out", str(folder)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    command = [EDGECNN, "export", str(folder / "model.keras"), "--format", "tflite", "--quantize", "int4"]
+    subprocess.run([*command, "--qat", str(_EPOCHS)], check=True, stdout=subprocess.DEVNULL)
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    (qat,) = (file["qat"] for file in manifest["artifacts"] if file["path"] == "int4.tflite")
+    images, right = qat["images"], manifest["reference"]["correct"]
+    lost, plainly = (100 * (right - qat[name]) / images for name in ("correct", "plain_correct"))
+    how = f"{qat['correct']:,} of {images:,}, float {right:,}; plainly quantized it loses {plainly:.2f}"
+    return at_most(f"{name} {_SMALL[name]}, 4-bit weights: points lost", lost, 0.2, how)
 
 
 def _inputs(images: NDArray[np.uint8]) -> NDArray[np.float32]:

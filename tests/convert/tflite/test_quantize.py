@@ -62,6 +62,16 @@ def test_a_recurrent_layer_is_refused_in_one_line() -> None:
         quantize_tflite(float32, "int8", calibrate_tflite(float32, inputs))
 
 
+def test_a_layer_that_is_never_on_is_quantized_like_any_other(random_inputs: RandomInputs) -> None:
+    off = keras.layers.Conv2D(2, 3, activation="relu", bias_initializer=keras.initializers.Constant(-1000.0))
+    layers = [keras.Input((8, 8, 3)), off, keras.layers.Conv2D(2, 3), keras.layers.Flatten(), keras.layers.Dense(4)]
+    float32 = to_tflite(keras.Sequential(layers), "float32", (8, 8, 3), "float32")
+    ranges = calibrate_tflite(float32, random_inputs(20))
+    assert (0.0, 0.0) in ranges.values()
+    runtime = opener_for("tflite").open_model(quantize_tflite(float32, "int8", ranges), 1)
+    assert runtime.run(np.zeros((1, 8, 8, 3), np.int8)).shape == (1, 4)
+
+
 def test_ranges_are_the_smallest_and_largest_value_of_any_image(float32: bytes, random_inputs: RandomInputs) -> None:
     inputs = random_inputs(20)
     inputs[7, 0, 0, 0], inputs[9, 0, 0, 0] = -300, 700
