@@ -22,7 +22,7 @@ from edgecnn.convert.training.model.custom_model import needed_modules
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.pixel_digests import evidence
 from edgecnn.edge.data.recorded_images import require_recorded
-from edgecnn.edge.errors import ArtifactError, ConfigError, field
+from edgecnn.edge.errors import ArtifactError, ConfigError, field, setting
 from edgecnn.edge.export_records import Reference
 from edgecnn.edge.files import read_bytes, sha256
 from edgecnn.edge.formats import FORMATS
@@ -185,7 +185,7 @@ def _say_lost_thresholds(job: ExportJob, made: Sequence[Artifact]) -> None:
         earlier = job.manifest.artifact(artifact.path)
         if earlier and earlier.threshold and not artifact.threshold:
             on = f"{100 * earlier.threshold.max_error:g}"
-            job.on_step(f"{artifact.path} has no threshold any more, as none was asked for: add {field('max_error')}={on}")
+            job.on_step(f"{artifact.path} has no threshold any more, as none was asked for: add {setting('max_error', on)}")
 
 
 def _outdated(job: ExportJob, made: Sequence[Artifact]) -> tuple[str, ...]:

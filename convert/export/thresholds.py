@@ -165,7 +165,8 @@ def threshold_of(name: str, run: Run, job: Acceptance, validation: tuple[Split, 
     """Return the threshold of a file that `run` runs.
 
     Of the scores that the file has, that one is taken which accepts the fewest of the named strangers, on average over the sets
-    of them. The bound is corrected for their number. Logits beyond those of all validation images are not accepted.
+    of them, among those that accept as many images as they must, if one does. The bound is corrected for their number. Logits
+    beyond those of all validation images are not accepted.
 
     Raises:
         GateFailed: If no threshold is shown to hold, or none accepts as many images as it must.
@@ -191,7 +192,8 @@ def threshold_of(name: str, run: Run, job: Acceptance, validation: tuple[Split, 
     plain = _least(known[_PLAIN], levels[_PLAIN][0]) if levels[_PLAIN] else math.inf
     choices = []
     for kind in filter(levels.__getitem__, kinds):
-        level = _chosen(levels[kind], job.least_share, int((known[kind] < ends[kind]).sum()))
+        countable = int((known[kind] < ends[kind]).sum())
+        level = _chosen(levels[kind], job.least_share, countable)
         threshold = Threshold(
             score=kind,
             least=_least(known[kind], level),
@@ -207,7 +209,8 @@ def threshold_of(name: str, run: Run, job: Acceptance, validation: tuple[Split, 
         )
         counts = tuple(_counted(title, outputs, threshold, plain) for title, outputs in strangers)
         of_named = sum(one.accepted / one.images for one in counts[: job.named])
-        choices.append((of_named, replace(threshold, strangers=counts)))
+        too_strict = job.least_share is not None and level.accepted < int(job.least_share * countable)
+        choices.append(((too_strict, of_named), replace(threshold, strangers=counts)))
     return min(choices, key=lambda choice: choice[0])[1]
 
 

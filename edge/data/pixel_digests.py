@@ -139,10 +139,12 @@ def unknown_split(record: DatasetRecord) -> str:
     fit = ""
     if record.fitted:
         fit = f" Files are fitted by {record.fitted.fit}: if training fitted them otherwise, give {setting('fit')}."
+    # Of a file without a manifest no training images are known.
+    of = "evaluate judge the exported file on all of it" if record.train_sha256 else "evaluate or bench take all of it"
     return (
-        f"these images are {share} of {record.name}, drawn by edgecnn, which did not train this model: it may have learned "
-        "from them, and then its accuracy is no test result. Keep images that it never saw in a test/ folder, or name them by "
-        f"{setting('test_list', 'FILE')}; if it saw none of the folder, let evaluate or bench take all of it: "
+        f"these images are {share} of {record.name}, drawn by edgecnn: the model, or the one that it began with, was trained "
+        "elsewhere and may have learned from them, and then its accuracy is no test result. Keep images that it never saw in a "
+        f"test/ folder, or name them by {setting('test_list', 'FILE')}; if it saw none of the folder, let {of}: "
         f"{setting('test_share', 1)}.{fit}"
     )
 

@@ -81,14 +81,19 @@ def recorded_training(record: DatasetRecord, class_names: tuple[str, ...]) -> Sp
     return load_train(*recorded_source(record), recorded_model(record, class_names))
 
 
-def require_recorded(record: DatasetRecord, test: Split) -> None:
-    """Check that these are the test images that a manifest records.
+def require_recorded(record: DatasetRecord, test: Split, options: FolderOptions = NO_OPTIONS) -> None:
+    """Check that these, which were loaded with `options`, are the test images that a manifest records.
 
     Raises:
         ConfigError: If they are other images.
     """
     if test.sha256 == record.test_sha256:
         return
+    if other := next((name for name in ("test_list", "test_share", "split_seed") if getattr(options, name) is not None), None):
+        raise ConfigError(
+            f"{field(other)} gives other test images than the model's own ({record.name}): omit it, or have evaluate judge "
+            f"them, with {field('data')}={record.source}"
+        )
     where = _where(test)
     if where and str(where.resolve()) == record.source:
         raise ConfigError(
@@ -123,7 +128,7 @@ def recorded_images(
         ArtifactError: If they can't be loaded.
     """
     test = load_test(*recorded_source(record, data, options), recorded_model(record, class_names))
-    require_recorded(record, test)
+    require_recorded(record, test, options)
     return test
 
 

@@ -53,7 +53,7 @@ def model_test_images(
         raise ConfigError(f"{name} does not say which images it was made for: name them with {field('data')}")
     test = load_test(*recorded_source(record, data, options), model_images(classifier), progress)
     if record and not data:
-        require_recorded(record, test)
+        require_recorded(record, test, options)
     if test.shape != classifier.shape:
         raise ConfigError(f"{name} takes images of {classifier.shape}, not {test.shape}: name others with {field('data')}")
     return test

@@ -114,7 +114,7 @@ def test_images_that_a_model_learnt_before_it_was_trained_further_are_a_doubt(co
     assert folder.manifest.dataset.learnt == tuple(range(7))
 
 
-DOUBT = ("did not train this model", " test/ folder", "test_list=FILE", "test_share=1", "fitted by letterbox")
+DOUBT = ("was trained elsewhere", " test/ folder", "test_list=FILE", "test_share=1", "fitted by letterbox")
 
 
 def test_images_drawn_for_a_model_from_elsewhere_are_a_doubt_and_not_called_test_images(pets: Path, tmp_path: Path) -> None:

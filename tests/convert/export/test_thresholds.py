@@ -132,6 +132,27 @@ def test_a_margin_tells_apart_what_8_bits_round_alike_and_what_it_can_not_is_cou
     assert tied_note([("b.tflite", enough)]) == []
 
 
+def test_a_score_that_accepts_too_few_images_loses_to_one_that_accepts_enough() -> None:
+    model = Model(gives_logits=False)
+    labels, sure = model.validation.labels, np.arange(2000) < 1200
+    rows = np.where(sure[:, np.newaxis], (0.9, 0.06, 0.04), (0.55, 0.4, 0.05)).astype(np.float32)
+    rows[1940:] = 0.25, 0.5, 0.25  # Wrong, by a larger margin than many that are right.
+    rows[:1200, 0] += np.linspace(0, 0.05, 1200, dtype=np.float32)
+    places = (np.arange(3)[np.newaxis] - labels[:, np.newaxis]) % 3
+    strangers = np.tile(np.array([0.56, 0.44, 0.0], np.float32), (len(model.strangers.labels), 1))
+    outputs = {id(model.validation): np.take_along_axis(rows, places, axis=1), id(model.strangers): strangers}
+
+    def run(split: Split) -> Outputs:
+        return Outputs(outputs[id(split)], None)
+
+    few = threshold_of("a.tflite", run, model.acceptance(), (model.validation, 1), "f" * 64)
+    assert few.score == "margin"
+    assert few.accepted <= 1200
+    enough = threshold_of("a.tflite", run, model.acceptance(least_share=0.9), (model.validation, 1), "f" * 64)
+    assert enough.score == "probability"
+    assert enough.accepted >= 1800
+
+
 def test_files_of_several_exports_keep_their_own_promise_and_strangers() -> None:
     one = replace(THRESHOLD, strangers=(Strangers("bars", 30, 9, 12), Strangers("noise", 256, 0, 3)))
     other = replace(THRESHOLD, max_error=0.05, strangers=(Strangers("noise", 256, 7, 11),))
