@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgecnn.convert.diagnose import Diagnosis, LayerError
-from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.records import TrainResult
 from edgecnn.edge.data.pixel_digests import learnt_note
 from edgecnn.edge.errors import setting
@@ -58,6 +57,8 @@ def _notes(diagnosis: Diagnosis) -> list[str]:
 
 _OVERFITTED = 0.1  # Accuracy on the training images above that on the validation images.
 _FALLS, _TELLS = 0.05, 0.8  # The loss fell by this share since this share of the run.
+_LEAST_EPOCHS = 3  # Before, what differs may be batch normalisation's averages, which have hardly begun.
+_OF_BACKBONES = 32  # Smallest height and width that mobilenetv2 takes.
 _GOOD = 0.99
 _SURE = 2  # Standard deviations.
 
@@ -76,7 +77,7 @@ def advice(trained: TrainResult) -> list[str]:
             if learnt:  # Of those, a slower training would learn as much by heart.
                 fix = (
                     f"for the last epoch was right on {trained.history[-1].accuracy:.1%} of the training images, which it "
-                    f"learned by heart. More pictures help most; {_against_overfitting(trained.config)}"
+                    f"learned by heart. More pictures help most; {_against_overfitting(trained)}"
                 )
             return [
                 f"At chance: {trained.test_accuracy:.2%} of the test images are right, and always answering the most frequent "
@@ -87,11 +88,11 @@ def advice(trained: TrainResult) -> list[str]:
     if others is None:
         others = trained.test_accuracy
         most += _SURE * (others * (1 - others) / trained.test_images) ** 0.5
-    if kept.accuracy - others > most:
+    if epochs >= _LEAST_EPOCHS and kept.accuracy - others > most:
         kind = "test" if kept.val_accuracy is None else "validation"
         return [
             f"Overfitted: right on {kept.accuracy:.1%} of the training images and {others:.1%} of the {kind} images. More "
-            f"pictures help most; {_against_overfitting(trained.config)}"
+            f"pictures help most; {_against_overfitting(trained)}"
         ]
     if kept.val_accuracy is None or kept.val_loss is None:
         return []
@@ -102,14 +103,18 @@ def advice(trained: TrainResult) -> list[str]:
     return []
 
 
-def _against_overfitting(config: TrainConfig) -> str:
-    ways = []
+def _against_overfitting(trained: TrainResult) -> str:
+    config, ways = trained.config, []
     if config.variation == "none":
         ways.append(f"vary them ({setting('augment', 'photo')}, or digit for drawings)")
     if config.variation == "photo":
         ways.append(f"add {setting('augment', 'photo-mirror')}, if a mirror image shows the same class")
-    if not config.learnt_before:
-        ways.append(f"start from a trained network ({setting('transfer', 'mobilenetv2-0.35')})")
+    if not config.learnt_before and (fitted := trained.dataset.fitted):  # Arrays can't be fitted to what it takes.
+        height, width, channels = fitted.shape
+        needed = [setting("transfer", "mobilenetv2-0.35")]
+        needed += [setting("size", "96x96")] if min(height, width) < _OF_BACKBONES else []
+        needed += [setting("channels", 3)] if channels == 1 else []
+        ways.append(f"start from a trained network ({' '.join(needed)})")
     if config.fine_tune:
         ways.append(f"train its last layer alone ({setting('fine_tune', False)})")
     return f"without more, {', or '.join(ways)}" if ways else "without more, train for fewer epochs"

@@ -11,7 +11,7 @@ import numpy as np
 from edgecnn.benchmarks.gate.accuracy import reference_name
 from edgecnn.edge.data.recorded_images import require_recorded
 from edgecnn.edge.data.splits import CHUNK, Split, chunks
-from edgecnn.edge.errors import ArtifactError, ConfigError, field
+from edgecnn.edge.errors import ArtifactError, ConfigError, field, setting
 from edgecnn.edge.formats import PRECISIONS
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.model_test_images import load_reference
@@ -67,7 +67,8 @@ class Verification(Result):
             return None
         return (
             f"{self.file} differs from {self.reference} by {self.largest_difference:.3g} on test image {self.worst_image}, the "
-            f"limit is {self.tolerance:.3g}: export it again, or update its runtime"
+            f"limit is {self.tolerance:.3g}: export it again, update its runtime, or say with "
+            f"{setting('tolerance')} what a quantized file may differ by"
         )
 
     @property

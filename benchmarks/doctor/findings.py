@@ -24,7 +24,7 @@ from edgecnn.benchmarks.results.read import kept_report
 from edgecnn.benchmarks.show.remarks import no_faster_remarks
 from edgecnn.benchmarks.timing.latency import random_inputs
 from edgecnn.edge.compatibility.requirements import Needs, read_needs
-from edgecnn.edge.errors import ArtifactError, EdgeCnnError, why
+from edgecnn.edge.errors import ArtifactError, EdgeCnnError, setting, why
 from edgecnn.edge.files import sha256
 from edgecnn.edge.formats import FORMATS, Runtime, is_exported
 from edgecnn.edge.model_file import ModelFile, read_model
@@ -221,7 +221,7 @@ def bench_findings(models: ModelFolder, machine: Machine) -> list[Finding]:
     if any(now.get(file.artifact.path) != file.artifact.sha256 for file in report.files):
         return []
     tuned = {artifact.format for artifact in models.manifest.artifacts if artifact.tuned}
-    fix = "edgecnn export again on the workstation, tuned for this machine"
+    fix = f"edgecnn export MODEL.keras {setting('tune', 'HOST')}, on the workstation: HOST is this machine, as ssh takes it"
     return [
         Finding(file.artifact.path, WARNING, f"by the last bench it {text}", fix)
         for file, text in no_faster_remarks(report)

@@ -69,7 +69,9 @@ def _answer(fit: Fit) -> list[str]:
         found.append("No test image judges it: all are copies of training images.")
     found.append(f"{_cost(chosen)} on {fit.machine}.")
     more = next((file for file in fit.files if file.file == fit.more), None)
-    if more is None:
+    if all(network.is_within or network.epochs is None for network in fit.networks):
+        found.append("None of the networks takes up to 10 % more than that.")
+    elif more is None:
         found.append("No network that takes up to 10 % more was found to be more accurate.")
     else:
         found.append(

@@ -111,7 +111,9 @@ def moved_classes(name: str, accuracy: Accuracy, class_names: Sequence[str]) -> 
             f"{class_names[place]} ({of.correct:,} of {of.images:,} right, the reference {of.reference_correct:,}; p {p:.2g})"
         )
     more = f" and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
-    return [*never, f"{name} loses classes: {', '.join(texts)}{more}. p is McNemar's, with Holm's correction for all classes."]
+    which = "class" if len(lost) == 1 else "classes"
+    shown = f"{name} is shown to be right less often on {which} {', '.join(texts)}{more}"
+    return [*never, f"{shown}. p is McNemar's, with Holm's correction for all classes."]
 
 
 def choosing_remarks(report: Report) -> list[str]:

@@ -164,9 +164,8 @@ def made_strangers(shape: tuple[int, int, int]) -> tuple[tuple[str, Split], ...]
 def threshold_of(name: str, run: Run, job: Acceptance, validation: tuple[Split, int], images_sha256: str) -> Threshold:
     """Return the threshold of a file that `run` runs.
 
-    Of the scores that the file has, that one is taken which accepts the fewest of the named strangers, on average over the sets
-    of them, among those that accept as many images as they must, if one does. The bound is corrected for their number. Logits
-    beyond those of all validation images are not accepted.
+    Of the scores that accept as many images as they must, or else of all, that one is taken which accepts the fewest strangers,
+    on average over their sets. The bound is corrected for their number. Logits beyond those of all images are not accepted.
 
     Raises:
         GateFailed: If no threshold is shown to hold, or none accepts as many images as it must.
@@ -192,8 +191,7 @@ def threshold_of(name: str, run: Run, job: Acceptance, validation: tuple[Split, 
     plain = _least(known[_PLAIN], levels[_PLAIN][0]) if levels[_PLAIN] else math.inf
     choices = []
     for kind in filter(levels.__getitem__, kinds):
-        countable = int((known[kind] < ends[kind]).sum())
-        level = _chosen(levels[kind], job.least_share, countable)
+        is_enough, level = _chosen(levels[kind], job.least_share, int((known[kind] < ends[kind]).sum()))
         threshold = Threshold(
             score=kind,
             least=_least(known[kind], level),
@@ -209,8 +207,7 @@ def threshold_of(name: str, run: Run, job: Acceptance, validation: tuple[Split, 
         )
         counts = tuple(_counted(title, outputs, threshold, plain) for title, outputs in strangers)
         of_named = sum(one.accepted / one.images for one in counts[: job.named])
-        too_strict = job.least_share is not None and level.accepted < int(job.least_share * countable)
-        choices.append(((too_strict, of_named), replace(threshold, strangers=counts)))
+        choices.append(((not is_enough, of_named), replace(threshold, strangers=counts)))
     return min(choices, key=lambda choice: choice[0])[1]
 
 
@@ -246,13 +243,12 @@ def _require_level(
         )
 
 
-def _chosen(levels: Sequence[Certified], least_share: float | None, images: int) -> Certified:
-    """Return the strictest level that accepts the least share of the images that any level accepts.
-
-    It is the loosest one if none does, or no share is asked for.
+def _chosen(levels: Sequence[Certified], least_share: float | None, images: int) -> tuple[bool, Certified]:
+    """Return the strictest level that accepts the least share of the images, and whether it does: if none does, or no share is
+    asked for, it is the loosest.
     """
     enough = [level for level in levels if least_share is not None and level.accepted >= int(least_share * images)]
-    return min(enough, key=lambda level: level.accepted) if enough else levels[0]
+    return bool(enough) or least_share is None, min(enough, key=lambda level: level.accepted) if enough else levels[0]
 
 
 def _least(values: Floats, level: Certified) -> float:

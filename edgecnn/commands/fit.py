@@ -80,8 +80,9 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
 
     Raises:
         ArtifactError: If a file in a network's folder is damaged.
-        ConfigError: If there is no limit, `ray` comes with `model`, no network is within the limits, there is no time to train
-            one, or `out` holds another search.
+        ConfigError: If there is no limit, `ray` comes with `model`, there is no time to train one network, or `out` holds
+            another search.
+        GateFailed: If no network is within the limits.
         EdgeCnnError: If the board can't be reached or gives no result, or a task of Ray was lost several times.
         MissingDependency: If TensorFlow, a runtime or Ray is not installed.
         KeyboardInterrupt: If interrupted; the same call continues.

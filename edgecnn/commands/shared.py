@@ -48,7 +48,8 @@ def stated_interface(
     """
     taken = preprocessing(preprocess, scale=scale, mean=mean, std=std, bgr=bgr, fit=images.fit or "letterbox")
     if taken is None:
-        raise ConfigError(f"{field('logits')} alone does not define the preprocessing: add {field('preprocess')}")
+        fix = f"add {field('preprocess')}, or omit it, to have both looked for"
+        raise ConfigError(f"{field('logits')} alone does not define the preprocessing: {fix}")
     return Interface(taken, "logits" if logits else "probabilities")
 
 
@@ -65,7 +66,8 @@ QatEpochs = Annotated[
     int | None,
     Option(
         "Train int8 and int4 files for their integers (quantization-aware training): passes over the training images. The "
-        "plain file is written unless the trained one is shown to be right more often.",
+        "plain file stays unless the trained one is right more often: shown on test images, or of several networks counted on "
+        "validation images.",
         metavar="EPOCHS",
         default="not trained",
         low=1,

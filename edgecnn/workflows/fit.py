@@ -25,7 +25,7 @@ from edgecnn.convert.training.model.custom_model import new_model, resolved
 from edgecnn.convert.training.model.networks import CNN, NETWORKS
 from edgecnn.edge.data.pixel_digests import evidence
 from edgecnn.edge.data.splits import Split
-from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.errors import GateFailed, field
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.preprocess import correct
 from edgecnn.edge.records import to_json
@@ -138,7 +138,7 @@ def _to_train(job: FitJob, configs: dict[str, TrainConfig], costs: dict[str, Net
     if not found:
         smallest, fastest = min(item.size_bytes for item in costs.values()), min(item.p90_ns for item in costs.values())
         named = field("max_p90_ms" if job.budget.max_p90_ms is not None else "max_size_kib")
-        raise ConfigError(
+        raise GateFailed(
             f"{named}: none of {counted(configs, 'network')} is within the limits; the fastest has a p90 of "
             f"{fastest / 1e6:.3g} ms, the smallest has {smallest / 1024:.1f} KiB: allow more"
         )

@@ -104,6 +104,8 @@ def _settings(usage: Usage) -> Iterator[str]:
     usual = FolderOptions()
     for one in fields(usage.images):
         value = getattr(usage.images, one.name)
+        if one.name == "test_share" and value == 1:  # None would be left to set the ranges.
+            continue
         if value != getattr(usual, one.name) and isinstance(value, (str, int, float, Path)):
             yield setting(one.name, shlex.quote(str(value)))
     interface = usage.said_interface()

@@ -101,7 +101,7 @@ def test_limits_that_no_network_is_within_are_refused_with_what_the_smallest_tak
     found: tuple[Path, Any], few: None, idx_folder: Path, terminal: Any
 ) -> None:
     out, fit = found
-    line = terminal.fails(2, "fit", "--data", idx_folder, "--out", out, "--max-size-kib", "0.5", *_COMMAND)
+    line = terminal.fails(3, "fit", "--data", idx_folder, "--out", out, "--max-size-kib", "0.5", *_COMMAND)
     smallest = min(network.cost.size_bytes for network in fit.networks) / 1024
     assert "--max-size-kib" in line
     assert f"{smallest:.1f} KiB" in line
