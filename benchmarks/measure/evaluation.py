@@ -98,7 +98,8 @@ def evaluated(models: ModelFolder, name: str, usage: Usage, progress: Progress) 
     found = evaluate(shown, classifier, test, record, partial(progress.step, text="classifying"))
     notes: list[str] = []
     if classifier.manifest and test.sha256 != classifier.manifest.dataset.test_sha256:
-        notes.append(f"not the model's own test images ({classifier.manifest.dataset.name}), but those of {usage.data}")
+        own = classifier.manifest.dataset.name
+        notes.append(f"not the test images that the model was exported with ({own}), but others: {usage.data}")
     if usage.data:
         notes += [*split_note(record), *order_note(assumed_classes(classifier, usage.data, usage.images))]
     return replace(found, notes=(*notes, *reservations(classifier)))

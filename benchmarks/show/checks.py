@@ -51,7 +51,8 @@ def _lines(finding: Finding, name_columns: int, width: int) -> list[str]:
 def _sum(examination: Examination) -> str:
     counts = Counter(finding.status for finding in examination.findings)
     told = [counted(counts[status], status) for status in (PROBLEM, WARNING) if counts[status]]
-    return f"{' and '.join(told)}, each with its fix:" if told else "No problems found."
+    each = "each " if sum(counts[status] for status in (PROBLEM, WARNING)) > 1 else ""
+    return f"{' and '.join(told)}, {each}with its fix:" if told else "No problems found."
 
 
 def evaluation_text(found: Evaluation, width: int = WIDTH) -> str:

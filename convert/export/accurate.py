@@ -191,8 +191,8 @@ class AccurateFile:
         except GateFailed as error:
             drops = [one.drop_points for one in self.tried]
             raise GateFailed(
-                f"{self.name} loses {drops[0]:.2f} points quantized and {min(drops):.2f} at best, not surely within "
-                f"{self.judge.max_drop_points:g}: {error.marked}"
+                f"{self.name} loses {drops[0]:.2f} points quantized and {min(drops):.2f} at best, which these images do not "
+                f"show to be within {self.judge.max_drop_points:g}: {error.marked}"
             ) from error
 
     def _require_worth(self, found: MendedFile, way: str, objection: str) -> None:

@@ -134,4 +134,5 @@ def _built(name: str, shape: _Shape, weights: str | None = None) -> Any:
             return build(include_top=False, input_shape=shape, weights=weights, **options)
     except ValueError as error:
         reason = why(error)
-        raise ConfigError(f"{field('transfer')}={name} does not take images of {shape} ({reason}): set another size") from error
+        fix = f"set another {field('size')}"
+        raise ConfigError(f"{field('transfer')}={name} does not take images of {shape} ({reason}): {fix}") from error
