@@ -70,7 +70,7 @@ def _answer(fit: Fit) -> list[str]:
     found.append(f"{_cost(chosen)} on {fit.machine}.")
     more = next((file for file in fit.files if file.file == fit.more), None)
     if all(network.is_within or network.epochs is None for network in fit.networks):
-        found.append("None of the networks takes up to 10 % more than that.")
+        found.append("No network that takes up to 10 % more was trained.")
     elif more is None:
         found.append("No network that takes up to 10 % more was found to be more accurate.")
     else:

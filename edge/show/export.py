@@ -123,7 +123,7 @@ def _unlike_text(artifact: Artifact, parity: Parity, folder: Path, source: str) 
     return (
         f"{artifact.path} gives another class than {source} for {parity.images - parity.same_class:,} of "
         f"{counted(parity.images, 'image')}: edgecnn diagnose {quote(str(folder / artifact.path))} shows which layers lose "
-        "most. With {setting('keep_accuracy', 0.5)}, an export keeps layers in float that lose more than that."
+        f"most. An export with {setting('keep_accuracy', 0.5)} keeps such layers in float."
     )
 
 
