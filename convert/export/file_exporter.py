@@ -87,20 +87,19 @@ class FileExporter:
         job, plain, learnt = self._job, self._converters[model_format], self._lessons(precision)
         gain, trained = job.gain, plain.learnt(learnt)
         assert gain  # noqa: S101  # Whoever asks for training says what a gain is.
-        without, with_it = (self._quantize(model_format, precision, one) for one in (plain, trained))
+        files = [self._quantize(model_format, precision, one) for one in (plain, trained)]
         test, of = job.dataset.test, evidence(job.dataset.test, job.dataset.learnt)[0]
         split, chosen = (test, of) if gain.compared_on == "test" else (job.dataset.val, slice(None))
         assert split  # noqa: S101  # What compares on validation images has some.
-        plainly, right = (
-            correct(self._run(name, model_format, data, split=split)[1], split.labels)[chosen] for data in (without, with_it)
-        )
+        answers = [self._run(name, model_format, data, split=split)[1] for data in files]
+        plainly, right = (correct(one, split.labels)[chosen] for one in answers)
         counts = len(right), int(right.sum()), int(plainly.sum())
         found = Qat(job.config.qat or 0, learnt.epoch, *counts, gain.compared_on, taken=gain.is_one(right, plainly))
         outcome = "" if found.taken else " is no shown gain, so the plain file is written"
         # Layers in float are those of the network before: what has learnt to bear integers need not be as good in floats.
         if job.judge and found.taken:
-            judged = self.probabilities(name, model_format, with_it)[of]
-            if objection := job.judge.objection(judged, self._reference[of], test.labels[of]):
+            judged = answers[1] if split is test else self.probabilities(name, model_format, files[1])
+            if objection := job.judge.objection(judged[of], self._reference[of], test.labels[of]):
                 found, outcome = replace(found, taken=False), f" is not enough ({objection})"
         job.on_step(f"{name}: {found.text} by training for integers{outcome}")
         if found.taken:
