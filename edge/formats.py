@@ -305,7 +305,7 @@ FORMATS = {
         Format(
             "onnx",
             title="ONNX",
-            precisions=("float32", "int8"),
+            precisions=("float32", "dynamic", "int8"),
             sources=("keras", "tflite", "onnx"),
             calibrations=("minmax", "entropy", "percentile"),
             reader=Package("onnx", "onnx", WORKSTATION),

@@ -1,4 +1,4 @@
-"""Turns one float model into the bytes of each .onnx file; ONNX Runtime's quantizer makes int8."""
+"""Turns one float model into the bytes of each .onnx file; ONNX Runtime's quantizer makes dynamic and int8."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from edgecnn.convert.onnx.source import ask_for_no_more, cleaned, from_tflite, o
 from edgecnn.convert.qat.graph import FloatGraph
 from edgecnn.convert.qat.onnx import matched_ranges, with_learnt_weights
 from edgecnn.edge.compatibility.onnx import limits
-from edgecnn.edge.errors import ConversionError, MissingDependency, why
+from edgecnn.edge.errors import ConversionError, MissingDependency, field, why
 from edgecnn.edge.files import libraries_folder
 from edgecnn.edge.formats import CalibrationName
 from edgecnn.edge.manifest import ONNXSLIM, TF2ONNX, OnnxConversion
@@ -55,8 +55,14 @@ class _OnnxConverter(Converter):
         return prepare_onnx(self._float32)
 
     def convert(self, precision: str) -> bytes:
+        if precision == "dynamic":
+            if self._any_batch:
+                raise ConversionError(
+                    f"ONNX dynamic: the images of a batch would share one range: omit dynamic, or {field('batch')}=dynamic"
+                )
+            return of_one_image(quantize_dynamic_onnx(self._prepared))
         if precision != "float32":
-            raise ValueError(f"precision must be float32, got {precision!r}")
+            raise ValueError(f"precision must be float32 or dynamic, got {precision!r}")
         return self._float32 if self._any_batch else of_one_image(self._float32)
 
     def calibrate(self, inputs: NDArray[Any], method: CalibrationName | None = None) -> Ranges:
@@ -214,6 +220,30 @@ def quantize_onnx(prepared: bytes, ranges: Ranges, keep: Sequence[str] = ()) -> 
         return bytes(model.SerializeToString())
 
 
+def quantize_dynamic_onnx(prepared: bytes) -> bytes:
+    """Quantize weights to 8 bits; the range of an activation is that of each call, so that no images are needed.
+
+    Convolutions have one scale, since ConvInteger takes no more, and unsigned weights, which ONNX Runtime's kernel computes
+    several times as fast as signed ones; matrix products have a scale per column.
+
+    Raises:
+        ConversionError: If ONNX Runtime's quantizer fails.
+        MissingDependency: If onnx or onnxruntime is not installed.
+    """
+    with _quantizer("quantize", "dynamic") as folder:
+        from onnxruntime import quantization
+
+        import onnx
+
+        (folder / "prepared.onnx").write_bytes(prepared)
+        quantization.quantize_dynamic(
+            folder / "prepared.onnx", folder / "dynamic.onnx", per_channel=True, weight_type=quantization.QuantType.QUInt8
+        )
+        model = onnx.load(folder / "dynamic.onnx")
+        ask_for_no_more(model)
+        return bytes(model.SerializeToString())
+
+
 def onnx_scales(data: bytes) -> dict[str, float]:
     """Return the scale of every quantized activation of a QDQ file, by the name of the float tensor."""
     import onnx
@@ -242,7 +272,7 @@ def _ending(graph: Any) -> list[str]:
 
 
 @contextmanager
-def _quantizer(step: str) -> Iterator[Path]:
+def _quantizer(step: str, precision: str = "int8") -> Iterator[Path]:
     """Yield a folder to work in; the quantizer's output goes to stderr, and its errors become one line."""
     ort.import_library()
     try:
@@ -252,7 +282,7 @@ def _quantizer(step: str) -> Iterator[Path]:
         raise MissingDependency(f"{error.name} is not installed. On the workstation: {install_command('train')}") from error
     except Exception as error:  # onnxruntime's errors share no other public base class.
         reason = why(error, 200)
-        raise ConversionError(f"ONNX int8: ONNX Runtime can't {step} the model ({reason}): omit int8") from error
+        raise ConversionError(f"ONNX {precision}: ONNX Runtime can't {step} the model ({reason}): omit {precision}") from error
 
 
 def _reader(calibrator: Any, batch: NDArray[Any]) -> Any:

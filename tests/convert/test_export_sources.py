@@ -13,7 +13,7 @@ import tensorflow as tf
 from onnx import helper, numpy_helper
 
 import edgecnn as ec
-from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.errors import ArtifactError, ConfigError, ConversionError
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.model_file import read_model
@@ -103,6 +103,20 @@ def test_an_onnx_file_of_channels_first_and_an_old_opset_is_exported(onnx_file: 
     model = onnx.load(tmp_path / "out" / "float32.onnx")
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 17)]
     assert [value.name for value in model.graph.input] == ["pixels"]
+
+
+def test_a_dynamic_file_of_an_onnx_file_takes_one_image_at_a_time(onnx_file: Path, idx_folder: Path, tmp_path: Path) -> None:
+    kinds = ["float32", "dynamic"]
+    folder = ec.export(onnx_file, idx_folder, precisions=kinds, interface=LOGITS, out=tmp_path / "out")
+    assert folder.manifest is not None
+    made = {artifact.path: artifact for artifact in folder.manifest.exported}["dynamic.onnx"]
+    assert made.input.shape[0] == 1
+    assert made.parity is not None
+    assert 0 < made.parity.max_difference < 0.1
+    assert "ConvInteger" in {node.op_type for node in onnx.load(tmp_path / "out" / "dynamic.onnx").graph.node}
+    with pytest.raises(ConversionError, match=r"ONNX dynamic: .* omit dynamic, or batch=dynamic"):
+        ec.export(onnx_file, idx_folder, precisions=kinds, batch="dynamic", interface=LOGITS, out=tmp_path / "free")
+    assert not (tmp_path / "free").exists()
 
 
 def test_weights_in_a_file_beside_are_put_inside(onnx_file: Path, idx_folder: Path, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def operators(path: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("formats", "precisions", "message"),
     [
-        (("onnx",), ("float16",), "onnx has no float16 .it has float32, int8.: choose another"),
+        (("onnx",), ("float16",), "onnx has no float16 .it has float32, dynamic, int8.: choose another"),
         (("tflite", "onnx"), ("int16x8",), "onnx has no int16x8 .*: use formats=tflite alone"),
         (("coreml",), ("int8",), "formats=coreml is unknown: use tflite or onnx"),
         (("tflite",), ("int2",), "precisions=int2 is unknown"),

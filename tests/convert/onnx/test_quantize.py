@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from edgecnn.convert.export.converters import Ranges
 from edgecnn.convert.onnx import converter as module
 from edgecnn.convert.onnx.convert import to_onnx
-from edgecnn.convert.onnx.converter import CALIBRATIONS, calibrate_onnx, onnx_scales, prepare_onnx, quantize_onnx
+from edgecnn.convert.onnx.converter import (
+    CALIBRATIONS,
+    calibrate_onnx,
+    onnx_scales,
+    prepare_onnx,
+    quantize_dynamic_onnx,
+    quantize_onnx,
+)
 from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.formats import CalibrationName
 from edgecnn.edge.runtimes import opener_for
@@ -51,6 +58,16 @@ def test_it_is_close_to_the_float_file(prepared: bytes, random_inputs: RandomInp
     data = quantize_onnx(prepared, calibrate_onnx(prepared, inputs, method))
     outputs, expected = (opener_for("onnx").open_model(file, 1).run(inputs) for file in (data, prepared))
     assert noise_ratio(outputs, expected) > 20
+
+
+def test_a_dynamic_file_takes_its_ranges_at_run_time(prepared: bytes, random_inputs: RandomInputs) -> None:
+    data, inputs = quantize_dynamic_onnx(prepared), random_inputs(20)
+    kinds = {node.op_type for node in nodes(data).values()}
+    assert {"ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"} <= kinds
+    assert "Conv" not in kinds
+    for images in (inputs, inputs * 50):
+        outputs, expected = (opener_for("onnx").open_model(file, 1).run(images) for file in (data, prepared))
+        assert noise_ratio(outputs, expected) > 20
 
 
 def test_a_layer_that_is_used_twice_is_close_to_the_float_file(random_inputs: RandomInputs) -> None:
