@@ -185,10 +185,11 @@ def main(arguments: list[str] | None = None) -> int:
     except MemoryError as error:
         return _failed(f"there is not enough memory ({why(error, 120)}): give a smaller --size or --batch-size")
     except typer.TyperException as error:
-        context, message = getattr(error, "ctx", None), error.format_message()
+        message = error.format_message()
         if not message:  # typer has shown the help instead.
             return ConfigError.exit_code
-        return _failed(f"{printable(message)} (see {context.command_path if context else 'edgecnn'} --help)")
+        command = f"edgecnn {given[0]}" if given[0] in commands() else "edgecnn"
+        return _failed(f"{printable(message)} (see {command} --help)")
     except Exception as error:
         if (found := refusal(error)) is None:
             raise

@@ -117,9 +117,16 @@ class PlainCommand(TyperCommand):
         return super().parse_args(ctx, list(self._with_values(args)))
 
     def _with_values(self, arguments: Sequence[str]) -> Iterator[str]:
-        """Yield the arguments with the value of each of the options that stands without one: typer knows no such options."""
+        """Yield the arguments with the value of each of the options that stands without one: typer knows no such options.
+
+        An option is never the value of another, as typer would have it.
+        """
+        options = {flag: parameter for parameter in self.params for flag in parameter.opts}
         for argument, after in itertools.zip_longest(arguments, arguments[1:], fillvalue="-"):
             yield argument
+            takes = argument in options and argument not in self.alone and not getattr(options[argument], "is_flag", False)
+            if takes and after in options:
+                raise typer.BadParameter(f"a value is missing before {after}.", param_hint=f"'{argument}'")
             if argument in self.alone and after.startswith("-"):
                 yield self.alone[argument]
 

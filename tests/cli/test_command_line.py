@@ -27,6 +27,11 @@ COMMANDS = (
         (["evaluate"], "Missing argument 'FILE'"),
         (["evaluate", "x.tflite", "--fast"], "No such option: --fast"),
         (["evaluate", "x.tflite", "--threads", "many"], "Invalid value for '--threads'"),
+        (
+            ["export", "--keep-accuracy", "--data", "photos"],
+            "'--keep-accuracy': a value is missing before --data. (see edgecnn export",
+        ),
+        (["export", "--keep-accuracy"], "'--keep-accuracy' requires an argument. (see edgecnn export"),
         (["predict", "x.tflite"], "nothing to predict: name image files, or test images with --index 47"),
         (["export", "--quantize", "int2"], "--quantize must be float32, float16, dynamic, int8, int4 or int16x8, got int2"),
         (["export", "--format", "coreml"], "--format must be tflite, onnx, ncnn, mnn or executorch, got coreml"),
