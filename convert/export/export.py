@@ -101,7 +101,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
     job = ExportJob(source, runtime, classifier, dataset, config, folder, manifest, *functions, None, on_batch, on_step)
     _require_fit(job)
     if acceptance:
-        validation = validation_of(dataset, manifest)
+        validation = validation_of(dataset, manifest, on_step)
         require_enough_images(acceptance, validation, dataset, manifest)
         job = replace(job, validation=validation)
     with locked(folder):

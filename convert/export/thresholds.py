@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.edge.data.dataset import Dataset
+from edgecnn.edge.data.near_duplicates import near_images
 from edgecnn.edge.data.pixel_digests import evidence, learnt_images
 from edgecnn.edge.data.splits import ArraySplit, Split, Subset
 from edgecnn.edge.errors import ArtifactError, ConfigError, GateFailed, field
@@ -85,8 +86,13 @@ class Outputs(NamedTuple):
 Run = Callable[[Split], Outputs]
 
 
-def validation_of(dataset: Dataset, manifest: Manifest) -> tuple[Split, int]:
-    """Return the images that set thresholds, without copies, and among how many epochs they chose the model.
+def validation_of(
+    dataset: Dataset, manifest: Manifest, on_step: Callable[[str], None] = lambda text: None
+) -> tuple[Split, int]:
+    """Return the images that set thresholds, and among how many epochs they chose the model.
+
+    Copies and near-duplicates of images that the model was trained on show nothing of new ones, and are not among them.
+    `on_step` gets a line for each step.
 
     Raises:
         ArtifactError: If the manifest does not say how many epochs there were.
@@ -105,9 +111,18 @@ def validation_of(dataset: Dataset, manifest: Manifest) -> tuple[Split, int]:
             f"restore it, else name its images with {field('data')}"
         )
     copies = {*learnt_images(dataset.train, dataset.val), *learnt_images(dataset.test, dataset.val)}
+    on_step("looking for near-duplicates of training images among the validation images")
+    if near := {*near_images(dataset.train, dataset.val)} - copies:
+        on_step(
+            f"{len(near):,} of {counted(dataset.val.labels, 'validation image')} are near-duplicates of training images, and "
+            "set no threshold"
+        )
+        copies |= near
     fresh = np.flatnonzero(evidence(dataset.val, sorted(copies))[0])
     if not len(fresh):
-        raise ConfigError(f"every validation image of {dataset.name} is a copy of a training or test image: give others")
+        raise ConfigError(
+            f"every validation image of {dataset.name} is a copy of a training or test image, or nearly so: give others"
+        )
     # A model from elsewhere has no settings; who owns it says that it has never seen these images.
     by_them = config and (config.get("keep", "best") == "best" or "patience" in config)
     epochs = config.get("epochs", "") if recorded and by_them else "1"

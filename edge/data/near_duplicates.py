@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.edge.data.image_file import ImageRule, fit_image, image_header, read_image
+from edgecnn.edge.data.splits import FileSplit, Split, chunks
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.model.preprocess import Images
 
@@ -55,6 +56,29 @@ def file_thumbnails(folder: Path, names: Sequence[str], on_progress: OnProgress)
             large[place] = min(image_header(folder / name, "")[:2]) >= LEAST_SIDE
             thumbnails[place] = read_image(folder / name, (SIDE, SIDE, 1), ImageRule("stretch"))[..., 0]
     return thumbnails, large
+
+
+def split_thumbnails(split: Split) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return the thumbnails of a split, uint8 (n, 32, 32), and which (n,) are large enough: of image files as in a folder."""
+    if isinstance(split, FileSplit):
+        return file_thumbnails(split.folder, split.names, lambda done, total: None)
+    if min(split.shape[:2]) < LEAST_SIDE:
+        return np.zeros((len(split.labels), SIDE, SIDE), np.uint8), np.zeros(len(split.labels), bool)
+    made = [thumbnail(image) for images in chunks(split) for image in images]
+    return np.stack(made), np.ones(len(made), bool)
+
+
+def near_images(known: Split, images: Split) -> tuple[int, ...]:
+    """Return the places of `images` that are near-duplicates of `known` ones, exact copies among them.
+
+    Raises:
+        ArtifactError: If an image of an array can't be read.
+    """
+    (first, large), (second, also_large) = split_thumbnails(known), split_thumbnails(images)
+    parts = np.repeat([0, 1], [len(first), len(second)])
+    groups = near_groups(np.concatenate([first, second]), np.concatenate([large, also_large]), parts=parts)
+    crossing = [group for group in groups if len(np.unique(parts[group])) > 1]
+    return tuple(sorted(int(place) - len(first) for group in crossing for place in group if place >= len(first)))
 
 
 def near_groups(

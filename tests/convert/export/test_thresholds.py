@@ -28,6 +28,7 @@ from edgecnn.edge.model.preprocess import Floats, accepts, scores
 from edgecnn.edge.model.threshold import Strangers
 from edgecnn.edge.show.export import thresholds, tied_note
 from tests.drawings import drawings
+from tests.edge.data.drawn.photos import compressed, cropped, photo
 from tests.edge.inference.thresholds import THRESHOLD
 
 SHAPE = (2, 2, 1)
@@ -280,6 +281,21 @@ def test_copies_of_training_and_test_images_set_no_threshold() -> None:
     assert epochs == 1
     with pytest.raises(ConfigError, match="copy"):
         validation_of(dataset_of(drawings(9, 1)), manifest_of(None))
+
+
+def test_near_duplicates_of_training_images_set_no_threshold() -> None:
+    taken = [photo(number, (64, 48)) for number in range(6)]
+
+    def split(*pictures: Any) -> ArraySplit:
+        pixels = np.stack([np.asarray(picture.convert("RGB").resize((64, 48))) for picture in pictures])
+        return ArraySplit(pixels, np.arange(len(pictures)) % 2)
+
+    val = split(compressed(taken[0]), taken[4], cropped(taken[1], 0.03, 0.05), taken[2], taken[5])
+    dataset = Dataset("pets", "/pets.npz", ("a", "b"), split(*taken[:3]), split(taken[3]), val=val)
+    lines: list[str] = []
+    images, _ = validation_of(dataset, manifest_of(None), lines.append)
+    assert np.array_equal(images.images(range(len(images.labels))), val.images([1, 4]))
+    assert "2 of 5 validation images" in lines[-1]  # The third is an exact copy.
 
 
 @pytest.mark.parametrize(("config", "epochs"), [({}, 7), ({"keep": "last"}, 1), ({"keep": "last", "patience": "3"}, 7)])
