@@ -259,6 +259,8 @@ def read_groups(path: Path, test: Split) -> NDArray[np.int64]:
             raise ConfigError(f"{field('groups')}: {path} names {image!r} twice: {_FIX}")
         groups[place] = group
     if len(groups) < count:
-        raise ConfigError(f"{field('groups')}: {path} names {len(groups):,} of {count:,} test images: {_FIX}")
+        absent = next(place for place in range(count) if place not in groups)
+        called = test.names[absent] if isinstance(test, FileSplit) else absent
+        raise ConfigError(f"{field('groups')}: {path} names {len(groups):,} of {count:,} test images, and not {called}: {_FIX}")
     numbers = {group: number for number, group in enumerate(dict.fromkeys(groups.values()))}
     return np.array([numbers[groups[place]] for place in range(count)], np.int64)
