@@ -154,9 +154,9 @@ def _where(file: FileResult) -> str:
     if file.artifact.precision != "int8" or not file.artifact.is_plain:
         return ""
     if not file.slowest_op:
-        return " An export that is tuned leaves the layers in float that are faster so."
-    op = file.slowest_op
-    return f" {op.share:.0%} of it goes to {op.op}: an export that is tuned leaves such a layer in float if that is faster."
+        return f" An export with {setting('tune', 'here')} leaves the layers in float that are faster so."
+    op, tuned = file.slowest_op, setting("tune", "here")
+    return f" {op.share:.0%} of it goes to {op.op}: an export with {tuned} leaves such a layer in float if that is faster."
 
 
 def causes(noise: Sequence[Noise], every: bool = False) -> list[str]:
