@@ -7,8 +7,10 @@ Machine writes such files. Nothing in a file runs, and no other file is read, wh
 import io
 import json
 import math
+import re
 import zipfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -20,6 +22,8 @@ from edgecnn.edge.formats import TENSORFLOW
 HDF5_MARK = b"\x89HDF\r\n\x1a\n"
 CONFIG, METADATA = "config.json", "metadata.json"
 _WEIGHTS = "model.weights.h5"
+# What holds a model's layers in the weights of Keras 2.12 and 2.13, and of Keras 3.
+_OLD_LAYERS, _LAYERS = "_layer_checkpoint_dependencies", "layers"
 # What weights may take in memory by the size of a file, which Keras does not compress; and how many parts a file may have.
 _MOST_BYTES_PER_BYTE = 16
 _MOST_PARTS = 100_000
@@ -178,14 +182,49 @@ def _with_config(data: bytes, config: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
+def _weights_of_keras_3(file: Any) -> bytes:
+    """Return the weights of a .keras file, each where Keras 3 looks for it."""
+    buffer, paths = io.BytesIO(), list[str]()
+    file.visit(paths.append)
+    with _h5py().File(buffer, "w") as new:
+        for path, place in _places(paths).items():
+            new.require_group(place) if isinstance(file[path], _h5py().Group) else new.create_dataset(place, data=file[path])
+    return buffer.getvalue()
+
+
+def _places(paths: Collection[str]) -> dict[str, str]:
+    """Return where Keras 3 has what is at each path in the weights of a .keras file of Keras 2.
+
+    On Windows Keras 2 divided parts of a path by backslashes (https://github.com/keras-team/keras/issues/18528). Keras 2.12 and
+    2.13 called a layer by its class and a number that counted layers with weights twice; Keras 3 counts each once.
+    """
+    parts = {path: tuple(re.split(r"[/\\]", path)) for path in paths}
+    counted = {of[: at + 1] for of in parts.values() for at in range(1, len(of)) if of[at - 1] == _OLD_LAYERS}
+    names, seen = {}, Counter[tuple[str, ...]]()
+    for of in sorted(counted, key=lambda of: int(_numbered(of[-1])[1])):
+        kind = _numbered(of[-1])[0]
+        number = seen[*of[:-1], kind]
+        seen[*of[:-1], kind] += 1
+        names[of] = f"{kind}_{number}" if number else kind
+    return {
+        path: "/".join(_LAYERS if part == _OLD_LAYERS else names.get(of[: at + 1], part) for at, part in enumerate(of))
+        for path, of in parts.items()
+    }
+
+
+def _numbered(name: str) -> tuple[str, str]:
+    """Return the class in the name of a layer, as `dense_2`, and its number; 0 for the first, which has none."""
+    kind, line, number = name.rpartition("_")
+    return (kind, number) if line and number.isdecimal() else (name, "0")
+
+
 def _zip_with_config(data: bytes, config: dict[str, Any]) -> bytes:
     """Return a .keras file with another configuration, whose weights are checked as those of an HDF5 file."""
     config = {key: value for key, value in config.items() if key != "compile_config"}
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(buffer, "w") as new:
-        weights = old.read(_WEIGHTS)
-        with _opened(weights):
-            pass
+        with _opened(old.read(_WEIGHTS)) as file:
+            weights = _weights_of_keras_3(file)
         for name, member in ((METADATA, old.read(METADATA)), (CONFIG, json.dumps(config).encode()), (_WEIGHTS, weights)):
             new.writestr(name, member)
     return buffer.getvalue()

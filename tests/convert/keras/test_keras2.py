@@ -20,7 +20,7 @@ from edgecnn.convert.keras.source import imported
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.files import sha256
 from edgecnn.edge.model_file import read_model
-from tests.kept.keras2.make import MODELS, images
+from tests.kept.keras2.make import MODELS, OLD, images
 
 KEPT = Path(__file__).parents[2] / "kept" / "keras2"
 FILES = [f"{name}{suffix}" for name, (_, suffixes) in MODELS.items() if name != "lambda" for suffix in suffixes]
@@ -33,6 +33,24 @@ def test_a_file_of_keras_2_computes_what_it_did_there(name: str) -> None:
     found = np.asarray(model(images(model.input_shape[1]), training=False))
     assert np.ptp(expected, axis=0).min() > 1e-3  # Else any model would do.
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("divided_by", ["/", "\\"])
+def test_keras_2_13_had_other_places_for_weights_and_windows_other_paths(divided_by: str) -> None:
+    weights, buffer = io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(KEPT / OLD) as archive, zipfile.ZipFile(buffer, "w") as new:
+        with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as old, h5py.File(weights, "w") as file:
+            paths: list[str] = []
+            old.visit(paths.append)
+            for path in paths:
+                if isinstance(old[path], h5py.Dataset):
+                    group, _, name = path.rpartition("/vars/")
+                    file[f"{group.replace('/', divided_by)}/vars/{name}"] = old[path][()]
+        for member in archive.namelist():
+            new.writestr(member, weights.getvalue() if member == "model.weights.h5" else archive.read(member))
+    model = load_from_bytes(buffer.getvalue(), OLD)
+    found = np.asarray(model(images(), training=False))
+    np.testing.assert_allclose(found, np.load(KEPT / "torch.npy"), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["differences.h5", "torch.keras"])

@@ -1,11 +1,13 @@
 """The files in this folder, written by Keras 2: `pip install tf_keras` into an environment of its own, and run this file there.
 
 tf_keras is Keras 2, maintained by its authors. Beside each model, NAME.npy has what Keras 2 computes for `images(NAME)`.
+In an environment of `tensorflow==2.13.1` instead, whose Keras has other places for the weights, this file writes OLD.
 """
 
 import os
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 HERE = Path(__file__).parent
 SIDE = 12
+OLD = "torch-2.13.keras"
 
 
 def images(side: int = SIDE) -> NDArray[np.float32]:
@@ -105,7 +108,8 @@ MODELS: dict[str, tuple[Callable[[Any], Any], tuple[str, ...]]] = {
 def main() -> None:
     """Write the models, each with random weights, and what they compute."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    keras = import_module("tf_keras")
+    is_old = find_spec("tf_keras") is None
+    keras = import_module("tensorflow").keras if is_old else import_module("tf_keras")
     rng = np.random.default_rng(0)
     for name, (build, suffixes) in MODELS.items():
         keras.backend.clear_session()
@@ -116,6 +120,10 @@ def main() -> None:
         model.set_weights(
             [rng.uniform(0.5, 1.5, old.shape) if spread else rng.normal(0, 0.3, old.shape) for old, spread in weights]
         )
+        if is_old:
+            if OLD.startswith(name):
+                model.save(HERE / OLD)
+            continue
         for suffix in suffixes:
             model.save(HERE / f"{name}{suffix}")
         if name != "lambda":
