@@ -1,6 +1,7 @@
 """An .onnx or .tflite file from elsewhere as the float .onnx file that an export is made of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,14 @@ from edgecnn.edge.sandbox.unverified import run_in_child
 
 # The first opset with per-channel scales in QuantizeLinear.
 _LEAST_OPSET = 13
+_AXES = 4  # Of a batch of images.
 
 
 def imported(data: bytes, path: Path, trust: tuple[str, ...] = ()) -> bytes:
     """Return an .onnx file with all its weights inside; PyTorch's exporter keeps them in another file.
 
-    These files must be plain ones beside `path`. See `edgecnn.convert.export.source`.
+    These files must be plain ones beside `path`. A file of several images at a time becomes one of any number, if it can.
+    See `edgecnn.convert.export.source`.
 
     Raises:
         ArtifactError: If one is elsewhere or missing, or has too few bytes.
@@ -32,7 +35,7 @@ def imported(data: bytes, path: Path, trust: tuple[str, ...] = ()) -> bytes:
     with parsing(f"{path} can't be read as an ONNX model", "copy it again"):
         names = external_names(data)
     if not names:
-        return data
+        return _of_any_batch(data)
     for name in names:
         beside = path.parent / name
         if name != Path(name).name or beside.is_symlink() or not beside.is_file():
@@ -40,7 +43,49 @@ def imported(data: bytes, path: Path, trust: tuple[str, ...] = ()) -> bytes:
                 f"{path} keeps its weights in {name}, which is no file beside it: copy both into one folder, or write the "
                 "model whole with onnx.save(onnx.load('model.onnx'), 'whole.onnx')"
             )
-    return _made(lambda onnx: onnx.load(str(path)), f"read {path} and {', '.join(names)}")
+    return _of_any_batch(_made(lambda onnx: onnx.load(str(path)), f"read {path} and {', '.join(names)}"))
+
+
+def _of_any_batch(data: bytes) -> bytes:
+    """Return a file that takes several images at a time, no more and no less, as one that takes any number.
+
+    So PyTorch writes a model with its example's batch. The bytes stay as they are if there is no such batch, or if the answers
+    to as many pictures of noise, one at a time, are not the same.
+    """
+    with suppress(Exception):  # What opens the file says what is wrong with it.
+        import onnx
+
+        model = onnx.load_from_string(data)
+        graph = model.graph
+        constants = {value.name: value for value in graph.initializer}
+        (entry,) = (value for value in graph.input if value.name not in constants)
+        (output,) = graph.output
+        sizes, columns = (value.type.tensor_type.shape.dim for value in (entry, output))
+        count = sizes[0].dim_value
+        if len(sizes) != _AXES or count < 2 or columns[0].dim_value != count:
+            return data
+        shape = [size.dim_value for size in sizes]
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(entry.type.tensor_type.elem_type)
+        images = np.random.default_rng(0).uniform(0, 1, shape).astype(dtype)
+        expected = _answers(data, entry.name, [images])
+        for first in (sizes[0], columns[0]):
+            first.dim_param = "batch"
+        del graph.value_info[:]
+        constants |= {node.output[0]: node.attribute[0].t for node in graph.node if node.op_type == "Constant"}
+        for name in {node.input[1] for node in graph.node if node.op_type == "Reshape" and node.input[1] in constants}:
+            to = onnx.numpy_helper.to_array(constants[name]).copy()
+            if to[0] == count:
+                to[0] = 0  # As many as come in.
+                constants[name].CopyFrom(onnx.numpy_helper.from_array(to, constants[name].name))
+        found = bytes(model.SerializeToString())
+        if np.allclose(_answers(found, entry.name, images[:, np.newaxis]), expected, rtol=1e-4, atol=1e-5):
+            return found
+    return data
+
+
+def _answers(data: bytes, entry: str, calls: Iterable[NDArray[Any]]) -> NDArray[Any]:
+    session = ort.inference_session(data, ort.session_options(1))
+    return np.concatenate([session.run(None, {entry: call})[0] for call in calls])
 
 
 def cleaned(data: bytes, opset: int, origin: str) -> bytes:
@@ -185,7 +230,8 @@ def first_layer_input(data: bytes, images: NDArray[Any]) -> NDArray[Any] | None:
 
     model = onnx.load_from_string(data)
     constants = {value.name for value in model.graph.initializer}
-    (entry,) = [value.name for value in model.graph.input if value.name not in constants]
+    (given,) = [value for value in model.graph.input if value.name not in constants]
+    entry, sizes = given.name, given.type.tensor_type.shape.dim
     made = {entry}
     for node in model.graph.node:
         first = next((name for name in node.input if name in made), None)
@@ -196,6 +242,9 @@ def first_layer_input(data: bytes, images: NDArray[Any]) -> NDArray[Any] | None:
                 return images
             model.graph.output.append(onnx.ValueInfoProto(name=first))
             session = ort.inference_session(model.SerializeToString(), ort.session_options(1))
-            return np.concatenate([session.run([first], {entry: image[np.newaxis]})[0] for image in images])
+            if len(sizes) < images.ndim:  # The input has no batch axis.
+                return np.stack([session.run([first], {entry: image})[0] for image in images])
+            calls = (np.repeat(image[np.newaxis], max(1, sizes[0].dim_value), 0) for image in images)
+            return np.stack([session.run([first], {entry: call})[0][0] for call in calls])
         made |= set(node.output)
     return None

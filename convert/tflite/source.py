@@ -39,11 +39,15 @@ def first_layer_input(data: bytes, images: NDArray[Any]) -> NDArray[Any] | None:
         if first is None:
             continue
         if operator["op_name"] in _LAYERS:
+            has_batch = len(entry["shape"]) == images.ndim
             found = []
             for image in images:
-                interpreter.set_tensor(entry["index"], image[np.newaxis])
+                interpreter.set_tensor(
+                    entry["index"], np.repeat(image[np.newaxis], entry["shape"][0], 0) if has_batch else image
+                )
                 interpreter.invoke()
-                found.append(interpreter.get_tensor(first)[0])
+                values = interpreter.get_tensor(first)
+                found.append(values[0] if has_batch else values)
             return np.stack(found)
         made |= {int(index) for index in operator["outputs"]}
     return None

@@ -244,6 +244,11 @@ class Found:
     path: Path
 
     @property
+    def called(self) -> str:
+        """What messages call it."""
+        return self.name if self.kind in (SHIPPED, KERAS) else str(self.path)
+
+    @property
     def source(self) -> str:
         """Source as in `Dataset`."""
         return self.kind if self.kind in (SHIPPED, KERAS) else str(self.path.resolve())
@@ -307,7 +312,8 @@ def _checked(
         names = model.class_names
         if len(names) < classes:
             raise ConfigError(
-                f"{found.path} has {classes} classes, the model {len(names)}: name the model's own images with {field('data')}"
+                f"{found.called} has {classes} classes, the model {len(names)}: name the model's own images with "
+                f"{field('data')}"
             )
     return Dataset(found.name, found.source, names or tuple(map(str, range(classes))), train, test)
 

@@ -1,7 +1,6 @@
 """How a float model from elsewhere takes pixels: as its user says, as it shows by itself, or as labelled images suggest."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -72,7 +71,7 @@ def found_usage(usage: Usage, models: Sequence[ModelFile], progress: Progress) -
     return replace(usage, interface=found_interface(model, runtime, said, fit, progress.say))
 
 
-def ask_which(model: ModelFile, runtime: LoadedModel, test: Split) -> ConfigError:
+def ask_which(model: ModelFile, runtime: LoadedModel, test: Split) -> EdgeCnnError:
     """Return the error for a model that does not show how it takes pixels: which of the schemes is right most often.
 
     It is a question and no choice: another preprocessing may be better still, and the classes may be in another order.
@@ -80,14 +79,17 @@ def ask_which(model: ModelFile, runtime: LoadedModel, test: Split) -> ConfigErro
     chosen = np.linspace(0, len(test.labels) - 1, min(_TRIED, len(test.labels))).astype(np.int64)
     images, labels, output = test.images(chosen), test.labels[chosen], output_of(model, runtime)
     right: dict[str, int] = {}
+    refused: list[EdgeCnnError] = []
     for name, taken in SCHEMES.items():
-        with suppress(EdgeCnnError):
+        try:
             classifier = Classifier(model, runtime, Interface(taken, output))
             right[name] = int(correct(classifier.probabilities(images), labels).sum())
+        except EdgeCnnError as error:
+            refused.append(error)
     found = ", ".join(f"{name} {count:,}" for name, count in sorted(right.items(), key=lambda one: -one[1]))
     unknown = f"{model.path}: how it takes pixels is not known"
-    if not right:
-        return ConfigError(f"{unknown}: state it with {HOW_TO_SAY}")
+    if not right:  # Whatever it takes, something else is wrong with the model.
+        return refused[0]
     best, others = max(right.values()), sorted(right.values())[:-1]
     tried = f"of {counted(len(labels), 'labelled image')} it gets right: {found}"
     commonest = int(counts(labels, int(labels.max()) + 1).max())

@@ -13,6 +13,7 @@ from onnx import helper, numpy_helper
 
 import edgecnn as ec
 from edgecnn.convert.export.evidence import evidence_of
+from edgecnn.convert.tflite.source import first_layer_input
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.model.interface import SCHEMES
 from edgecnn.edge.model_file import read_model
@@ -99,8 +100,19 @@ def test_a_tflite_file_shows_what_its_model_does(name: str, tmp_path: Path) -> N
     assert (found and found.scheme) == scheme
 
 
+@pytest.mark.parametrize(("name", "values"), [("batch4", (144,)), ("free", (144,)), ("grey", (48,)), ("nobatch", (1, 144))])
+def test_a_tflite_file_of_any_batch_shows_what_enters_its_first_layer(name: str, values: tuple[int, ...]) -> None:
+    data = (Path(__file__).parents[1] / "kept" / "foreign" / f"{name}.tflite").read_bytes()
+    images = np.random.default_rng(0).random((5, 8, 6) if name == "grey" else (5, 8, 6, 3), np.float32)
+    found = first_layer_input(data, images)
+    assert found is not None
+    assert found.shape == (5, *values)
+    assert np.array_equal(found.reshape(5, -1), images.reshape(5, -1))
+
+
+@pytest.mark.parametrize("batch", ["n", 1, 10])
 @pytest.mark.parametrize("divides", [True, False])
-def test_an_onnx_file_shows_what_it_does(divides: bool, tmp_path: Path) -> None:
+def test_an_onnx_file_shows_what_it_does(divides: bool, batch: str | int, tmp_path: Path) -> None:
     values = {"by": np.array(255), "kernel": np.ones((4, 1, 3, 3)), "dense": np.ones((3, 400))}
     constants = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in values.items()]
     nodes = [
@@ -109,7 +121,7 @@ def test_an_onnx_file_shows_what_it_does(divides: bool, tmp_path: Path) -> None:
         helper.make_node("Flatten", ["conv"], ["flat"]),
         helper.make_node("Gemm", ["flat", "dense"], ["scores"], transB=1),
     ]
-    ends = [("pixels", ["n", 1, 12, 12]), ("scores", ["n", 3])]
+    ends = [("pixels", [batch, 1, 12, 12]), ("scores", [batch, 3])]
     entry, output = (helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in ends)
     graph = helper.make_graph(nodes, "theirs", [entry], [output], constants)
     path = tmp_path / "model.onnx"

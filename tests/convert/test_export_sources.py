@@ -17,6 +17,7 @@ from edgecnn.edge.errors import ArtifactError, ConfigError, ConversionError
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.model_file import read_model
+from edgecnn.edge.runtimes import opener_for
 from tests.convert.export.test_export_from_elsewhere import cnn, foreign
 
 LOGITS = Interface(SCHEMES["unit"], "logits")
@@ -117,6 +118,38 @@ def test_a_dynamic_file_of_an_onnx_file_takes_one_image_at_a_time(onnx_file: Pat
     with pytest.raises(ConversionError, match=r"ONNX dynamic: .* omit dynamic, or batch=dynamic"):
         ec.export(onnx_file, idx_folder, precisions=kinds, batch="dynamic", interface=LOGITS, out=tmp_path / "free")
     assert not (tmp_path / "free").exists()
+
+
+@pytest.mark.parametrize("divided", [False, True])
+def test_a_fixed_batch_becomes_any_if_the_answers_stay_the_same(
+    divided: bool, onnx_file: Path, idx_folder: Path, tmp_path: Path
+) -> None:
+    model = onnx.load(onnx_file)
+    graph = model.graph
+    for value in (graph.input[0], graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_value = 5
+    if divided:  # Each answer depends on the other images.
+        graph.node.append(helper.make_node("ReduceSum", ["scores"], ["sum"], axes=[0]))
+        graph.node.append(helper.make_node("Sub", ["scores", "sum"], ["answers"]))
+        graph.output[0].name = "answers"
+    else:
+        flat = next(node for node in graph.node if node.op_type == "Flatten")
+        flat.CopyFrom(helper.make_node("Reshape", ["relu", "to"], ["flat"], name="flat"))
+        graph.initializer.append(numpy_helper.from_array(np.array([5, -1]), "to"))
+    onnx_file.write_bytes(model.SerializeToString())
+    if divided:
+        with pytest.raises(ArtifactError, match="takes 5 images at a time, no more and no less"):
+            ec.export(onnx_file, idx_folder, precisions=["float32"], interface=LOGITS, out=tmp_path / "out")
+        return
+    folder = ec.export(onnx_file, idx_folder, precisions=["float32"], interface=LOGITS, out=tmp_path / "out")
+    assert folder.manifest is not None
+    assert folder.manifest.source().input.shape[0] is None
+    assert [artifact.input.shape[0] for artifact in folder.manifest.exported] == [1]
+    images = np.random.default_rng(1).uniform(0, 1, (5, 1, 12, 12)).astype(np.float32)
+    theirs, ours = (
+        opener_for("onnx").open_model(path.read_bytes(), 1) for path in (onnx_file, tmp_path / "out" / "model.onnx")
+    )
+    np.testing.assert_allclose(ours.run(images[:2]), theirs.run(images)[:2], rtol=1e-4, atol=1e-5)
 
 
 def test_weights_in_a_file_beside_are_put_inside(onnx_file: Path, idx_folder: Path, tmp_path: Path) -> None:
