@@ -112,6 +112,10 @@ class ExportConfig:
         self.releases()
         for program in self.programs():
             require_files(program, self.files())
+            if program.io and self.io_of(program.format) not in program.io:
+                raise ConfigError(
+                    f"{field('targets')}={program.name} takes {' or '.join(program.io)}, not {self.io}: omit {field('io')}"
+                )
 
     def require_made_of(self, source: str, path: Path) -> None:
         """Raise unless each file can be made of a float model of the format `source`, which is at `path`.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from edgecnn.edge.errors import ConfigError, field
-from edgecnn.edge.formats import FORMATS, Package
+from edgecnn.edge.formats import FORMATS, IoName, Package
 
 
 class Program(NamedTuple):
@@ -23,6 +23,7 @@ class Program(NamedTuple):
         module: Module that writes its files.
         package: Package that this needs besides those of every export; None for none.
         any_source: Whether its files can be made of any float model, not of a Keras model alone.
+        io: Types that the input and output of that file may have; empty for any.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Program(NamedTuple):
     module: str
     package: Package | None = None
     any_source: bool = False
+    io: tuple[IoName, ...] = ()
 
 
 PROGRAMS: dict[str, Program] = {
@@ -46,6 +48,7 @@ PROGRAMS: dict[str, Program] = {
             "edgecnn.convert.integrations.tflite_micro",
             Package("tflite-micro", "tflite_micro", "micro"),
             any_source=True,
+            io=("int8", "uint8"),
         ),
     )
 }

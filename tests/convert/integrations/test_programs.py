@@ -50,6 +50,15 @@ def test_a_package_that_a_program_needs_is_named_before_the_export(monkeypatch: 
     monkeypatch.setitem(PROGRAMS, "tflite-micro", PROGRAMS["tflite-micro"]._replace(package=package))
     with pytest.raises(MissingDependency, match=r"tflite-micro is not installed: pip.*tflite-micro"):
         ExportConfig(TFLITE, targets=("tflite-micro",))
+
+
+def test_a_program_that_takes_bytes_gets_no_file_of_floats_which_is_said_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(PROGRAMS, "tflite-micro", PROGRAMS["tflite-micro"]._replace(package=None))
+    assert ExportConfig(TFLITE, targets=("tflite-micro",), io="uint8").io == "uint8"
+    with pytest.raises(ConfigError, match="targets=tflite-micro takes int8 or uint8, not float32: omit io"):
+        ExportConfig(TFLITE, targets=("tflite-micro",), io="float32")
     assert ExportConfig(TFLITE).programs() == ()
 
 
