@@ -66,7 +66,7 @@ def _of_any_batch(data: bytes) -> bytes:
             return data
         shape = [size.dim_value for size in sizes]
         dtype = onnx.helper.tensor_dtype_to_np_dtype(entry.type.tensor_type.elem_type)
-        images = np.random.default_rng(0).uniform(0, 1, shape).astype(dtype)
+        images = np.random.default_rng(0).uniform(0, 1 if dtype.kind == "f" else 256, shape).astype(dtype)
         expected = _answers(data, entry.name, [images])
         for first in (sizes[0], columns[0]):
             first.dim_param = "batch"
