@@ -21,6 +21,7 @@ _KERAS_2 = (
     'pip install tf_keras, make a file of the SavedModel with python -c "import tf_keras; '
     "tf_keras.models.load_model('{folder}').save('model.h5')\", and name model.h5"
 )
+_MARK_OF_KERAS_2 = b"_tf_keras_"
 # As the export() of Keras 3 writes it: without the layers, which no Keras can load.
 _SAVED_MODEL = (
     'make a float file of the SavedModel with python -c "import tensorflow as tf; '
@@ -397,4 +398,8 @@ def fix_for(path: Path, otherwise: str) -> str:
 
 
 def _saved_model(folder: Path) -> str:
-    return (_KERAS_2 if (folder / "keras_metadata.pb").is_file() else _SAVED_MODEL).format(folder=folder)
+    try:  # Keras 2 marks each layer, since TensorFlow 2.5 in a file of its own.
+        of_keras_2 = (folder / "keras_metadata.pb").is_file() or _MARK_OF_KERAS_2 in read_bytes(folder / "saved_model.pb")
+    except ArtifactError:
+        of_keras_2 = False
+    return (_KERAS_2 if of_keras_2 else _SAVED_MODEL).format(folder=folder)

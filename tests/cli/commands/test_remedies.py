@@ -25,17 +25,20 @@ COMMANDS = (
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize(
-    ("beside", "made_by"),
+    ("beside", "content", "made_by"),
     [
-        ("keras_metadata.pb", "import tf_keras; tf_keras.models.load_model('saved').save('model.h5')"),
-        ("fingerprint.pb", "tf.lite.TFLiteConverter.from_saved_model('saved').convert()"),
+        ("keras_metadata.pb", b"\x08\x01", "import tf_keras; tf_keras.models.load_model('saved').save('model.h5')"),
+        ("assets.txt", b"\x08\x01_tf_keras_network", "import tf_keras; tf_keras.models.load_model('saved').save('model.h5')"),
+        ("fingerprint.pb", b"\x08\x01_user_object", "tf.lite.TFLiteConverter.from_saved_model('saved').convert()"),
     ],
-    ids=["Keras 2", "Keras 3"],
+    ids=["Keras 2", "Keras 2 before TensorFlow 2.5", "Keras 3"],
 )
-def test_a_saved_model_becomes_a_file_by_a_call(command: tuple[str, ...], beside: str, made_by: str, terminal: Any) -> None:
+def test_a_saved_model_becomes_a_file_by_a_call(
+    command: tuple[str, ...], beside: str, content: bytes, made_by: str, terminal: Any
+) -> None:
     Path("saved").mkdir()
     for name in ("saved_model.pb", beside):
-        Path("saved", name).write_bytes(b"\x08\x01")
+        Path("saved", name).write_bytes(content)
     for named in ("saved", "saved/saved_model.pb"):
         assert terminal.run(command[0], *command[1:], named) in (2, 4)
         assert made_by in terminal.err
