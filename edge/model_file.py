@@ -13,9 +13,9 @@ from edgecnn.edge.manifest import (
     MANIFEST_NAME,
     Artifact,
     Manifest,
-    fix_for,
     is_foreign,
 )
+from edgecnn.edge.model.other_tools import fix_for
 from edgecnn.edge.transaction import finish
 
 # What Teachable Machine puts into a .zip file, and the most that is read of each.

@@ -10,7 +10,7 @@ from edgecnn.convert.training.model.networks import CNN, FILTERS, NetworkName, t
 from edgecnn.convert.training.recipes import COSINE, Augment, RecipeName
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.formats import format_of, is_exported
-from edgecnn.edge.manifest import fix_for
+from edgecnn.edge.model.other_tools import fix_for
 from edgecnn.edge.option import Option, check, described, whole_numbers
 
 Keep = Literal["best", "last"]

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from edgecnn.benchmarks.results.read import read_report
+from edgecnn.edge.errors import spelling
+from edgecnn.shell.main import commands
 from tools import docs_outputs
 from tools.docs_outputs import RECORD, ROOT, digest, fill, pages
 
@@ -33,7 +35,8 @@ def test_a_benchmark_on_a_page_is_what_its_result_prints_today() -> None:
     for page in PAGES:
         outputs = re.findall(r"^\$ edgecnn bench .*\n((?:(?!\$ |```).*\n)*)", page.read_text(), re.MULTILINE)
         for output, name in zip(outputs, record(page)["results"], strict=True):
-            printed = [line.rstrip() for line in read_report(RECORD / name).to_text().splitlines()]
+            with spelling(commands()["bench"].spelled):
+                printed = [line.rstrip() for line in read_report(RECORD / name).to_text().splitlines()]
             lines = output.splitlines()
             assert lines == printed[: len(lines)], f"{page.name}: make docs-outputs"
             shown += len(lines)

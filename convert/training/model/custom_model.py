@@ -18,7 +18,8 @@ from edgecnn.convert.training.model.networks import build_network
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError, ConfigError, field, parsing, why
 from edgecnn.edge.files import libraries_folder, read_bytes, sha256
-from edgecnn.edge.manifest import MODEL_NAME, Output, fix_for
+from edgecnn.edge.manifest import MODEL_NAME, Output
+from edgecnn.edge.model.other_tools import fix_for
 from edgecnn.edge.model_file import read_model
 
 Shape = tuple[int, int, int]
