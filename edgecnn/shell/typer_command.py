@@ -121,7 +121,12 @@ class PlainCommand(TyperCommand):
 
         An option is never the value of another, as typer would have it.
         """
-        options = {flag: parameter for parameter in self.params for flag in parameter.opts}
+        options = {
+            flag: parameter
+            for parameter in self.params
+            for flag in (*parameter.opts, *parameter.secondary_opts)
+            if flag.startswith("-")  # An argument has its name.
+        }
         for argument, after in itertools.zip_longest(arguments, arguments[1:], fillvalue="-"):
             yield argument
             takes = argument in options and argument not in self.alone and not getattr(options[argument], "is_flag", False)
